@@ -1,0 +1,98 @@
+//! Every way in which `listen` and what follows it can fail.
+
+use std::io;
+
+/// Why `listen` failed, or how its service ended.
+///
+/// Each message says what failed, why, and what can be done about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An option has a value that is not allowed.
+    #[error("option `{option}`: {value:?} is not allowed; {allowed}")]
+    Option {
+        /// The option's name, as the method of `Options` or the environment variable is called.
+        option: &'static str,
+        /// The value it was given.
+        value: String,
+        /// What would be allowed.
+        allowed: String,
+    },
+    /// An address could not be bound.
+    #[error("cannot listen on {address}: {}; {remedy}", describe(source))]
+    Bind {
+        /// The address, as it was given.
+        address: String,
+        /// What the system said.
+        source: io::Error,
+        /// What can be done about it.
+        remedy: String,
+    },
+    /// `listen` was called before in this process.
+    #[error(
+        "`listen` was called before in this process; one call serves several addresses: `http(a).and(\"127.0.0.1:9090\", http(b))`"
+    )]
+    SecondListen,
+    /// `listen` was called under a test runner, and would have started the test program again for each node.
+    #[error(
+        "`listen` was called in a test program, which every node would start again; use `Options::nodes(0)` or `MULTI_NODE=off` to serve in this process"
+    )]
+    InTest,
+    /// `listen` was called outside a tokio runtime.
+    #[error("`listen` needs a tokio runtime with I/O and time enabled, such as `#[tokio::main]` makes")]
+    NoRuntime,
+    /// The master of this node is gone; the node must not go on alone.
+    #[error("the master of this node is gone, so the node ends")]
+    MasterGone,
+    /// The program to be started for the nodes could not be found.
+    #[error("cannot start nodes: {program}: {}; set `Options::program` if the program is elsewhere", describe(source))]
+    Program {
+        /// The program, as it was given or typed.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A server's factory, or a server itself, failed to start.
+    #[error("the server failed to start: {cause}")]
+    Start {
+        /// The chain of causes, outermost first.
+        cause: String,
+    },
+    /// A node and its master did not understand each other.
+    #[error("the control channel failed: {cause}")]
+    Control {
+        /// What was wrong.
+        cause: String,
+    },
+    /// No slot had a node left, and none will be started.
+    #[error("no node is left: {cause}")]
+    NoNodes {
+        /// What became of the last ones.
+        cause: String,
+    },
+    /// The system refused something else.
+    #[error("cannot {action}: {}", describe(source))]
+    Io {
+        /// What was to be done.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The system's words without Rust's "(os error N)", in lower case as the rest of the sentence.
+fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    match chars.next() {
+        Some(first) => first.to_lowercase().chain(chars).collect(),
+        None => String::new(),
+    }
+}
+
+impl Error {
+    pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Io { action, source }
+    }
+}

@@ -1,0 +1,5 @@
+//! What the user holds: `Handle` and `Nodes`. (being written)
+
+/// Stub.
+#[derive(Clone, Debug)]
+pub struct Handle {}

@@ -1,0 +1,145 @@
+//! What the fleet looks like at one moment: plain values, for people and for other processes.
+
+use std::fmt;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Generation, NodeId, Slot};
+
+/// What a node is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum State {
+    /// No process, and none due.
+    Vacant,
+    /// The process was started and has not reached `listen` yet.
+    Starting,
+    /// It reached `listen`; its factories run.
+    Joining,
+    /// It takes connections.
+    Serving,
+    /// It takes no new connections and finishes those it has.
+    Draining,
+    /// It was sent SIGABRT or SIGKILL and has not ended yet.
+    Killing,
+    /// It has ended, and what follows is being decided.
+    Exited,
+    /// The slot waits out its backoff.
+    Resting,
+    /// The slot is not tried again.
+    GaveUp,
+}
+
+impl State {
+    /// The state's name in lower case, as logs and tables show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Vacant => "vacant",
+            State::Starting => "starting",
+            State::Joining => "joining",
+            State::Serving => "serving",
+            State::Draining => "draining",
+            State::Killing => "killing",
+            State::Exited => "exited",
+            State::Resting => "resting",
+            State::GaveUp => "gave up",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It returned from `main` or called exit, with this code.
+    Code(i32),
+    /// A signal of this number ended it.
+    Signal(i32),
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::Signal(number) => match signal_name(*number) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "signal {number}"),
+            },
+        }
+    }
+}
+
+/// Names of the signals whose numbers are the same on every Linux architecture (signal(7)).
+fn signal_name(number: i32) -> Option<&'static str> {
+    Some(match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        _ => return None,
+    })
+}
+
+/// A snapshot of all slots.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// One entry for each process that fills or filled a slot, by slot; a slot that is being reloaded has two, the
+    /// newer one first.
+    pub slots: Vec<SlotStatus>,
+    /// How many slots are meant to serve.
+    pub wanted: usize,
+}
+
+impl Status {
+    /// Whether every slot has a node that serves.
+    pub fn is_ready(&self) -> bool {
+        let serving = |slot: &&SlotStatus| slot.state == State::Serving;
+        self.wanted > 0
+            && self.slots.iter().filter(serving).map(|s| s.slot).collect::<std::collections::BTreeSet<_>>().len()
+                >= self.wanted
+    }
+}
+
+/// One slot in a [`Status`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SlotStatus {
+    /// The slot.
+    pub slot: Slot,
+    /// Who fills it, or filled it last; `None` before the first.
+    pub id: Option<NodeId>,
+    /// The operating system's name for that process, while it lives.
+    pub pid: Option<u32>,
+    /// What it is doing.
+    pub state: State,
+    /// Since when it is in that state.
+    pub since: SystemTime,
+    /// The generation it was started for.
+    pub generation: Generation,
+    /// How often the slot's node ended without having been asked to, and was or is to be replaced.
+    pub restarts: u64,
+    /// How the slot's last node ended, once one has.
+    pub last_exit: Option<Exit>,
+    /// Connections open now.
+    pub connections: u64,
+    /// Requests begun, since the slot came to be; never goes backwards when a node is replaced.
+    pub requests: u64,
+    /// Requests begun and not fully answered.
+    pub in_flight: u64,
+}

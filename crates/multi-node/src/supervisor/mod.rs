@@ -1,0 +1,3 @@
+//! The master.
+mod fleet;
+mod restart;

@@ -21,5 +21,6 @@ mod sys;
 pub use error::Error;
 pub use id::{Generation, NodeId, Slot};
 pub use nodes::Handle;
+pub use options::Options;
 pub use order::{OrderError, ReloadReport, ScaleReport, SlotReload};
 pub use status::{Exit, SlotStatus, State, Status};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::codec::Malformed;
 use crate::id::{Generation, NodeId, Slot};
+use crate::mesh::PeerInfo;
 use crate::order::{Order, OrderError, Report};
 use crate::status::Status;
 
@@ -116,15 +117,6 @@ pub(crate) struct Join {
     /// The library's own.
     #[serde(skip)]
     pub(crate) bus: Option<OwnedFd>,
-}
-
-/// Who a process is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PeerInfo {
-    pub(crate) id: NodeId,
-    /// `None` for the master.
-    pub(crate) slot: Option<Slot>,
-    pub(crate) pid: u32,
 }
 
 /// Messages with their descriptors: taken out before the rest is encoded, put back after it was decoded.

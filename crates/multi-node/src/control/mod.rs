@@ -8,5 +8,5 @@ mod message;
 pub(crate) use channel::{Reader, Writer, channel};
 pub(crate) use codec::{Decoder, Malformed};
 pub(crate) use message::{
-    Fds, Join, NodeSettings, PeerInfo, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
+    Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
 };

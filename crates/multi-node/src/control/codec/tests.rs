@@ -4,8 +4,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::control::message::{Join, PeerInfo, ToMaster, ToNode};
+use crate::control::message::{Join, ToMaster, ToNode};
 use crate::id::NodeId;
+use crate::mesh::PeerInfo;
 
 fn frame(mut message: ToNode) -> (BytesMut, Vec<OwnedFd>) {
     let fds = message.take_fds();

@@ -59,32 +59,31 @@ impl Peers {
         self.waiting.retain(|peer| peer.id() != id);
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.arrivals.is_some()
+    }
+
     /// The program gets no more peers: this process drains.
     pub(crate) fn close(&mut self) {
         self.waiting.clear();
         self.arrivals = None;
     }
 
-    /// Passes one peer to the program once it has room. Never returns while there is nothing to pass. Cancel-safe.
+    /// Passes peers to the program as it asks for them. Returns, once, when the program has dropped its side.
+    /// Cancel-safe.
     pub(crate) async fn deliver(&mut self) {
-        let Some(arrivals) = self.arrivals.as_ref().filter(|_| !self.waiting.is_empty()) else {
-            return std::future::pending().await;
-        };
-        // An error means that the program dropped its side, which `abandoned` tells.
-        if let Ok(permit) = arrivals.reserve().await
-            && let Some(peer) = self.waiting.pop_front()
-        {
-            permit.send(peer);
-        } else {
-            self.waiting.clear();
-        }
-    }
-
-    /// Resolves once the program has dropped its side; never after [`close`](Peers::close).
-    pub(crate) async fn abandoned(&self) {
-        match &self.arrivals {
-            Some(arrivals) => arrivals.closed().await,
-            None => std::future::pending().await,
+        loop {
+            let Some(arrivals) = &self.arrivals else { return std::future::pending().await };
+            if self.waiting.is_empty() {
+                arrivals.closed().await;
+            } else if let Ok(permit) = arrivals.reserve().await
+                && let Some(peer) = self.waiting.pop_front()
+            {
+                permit.send(peer);
+                continue;
+            }
+            self.close();
+            return;
         }
     }
 }
@@ -123,13 +122,17 @@ mod tests {
             let (info, stream, bus) = peer(number);
             peers.join(info, stream, bus);
         }
-        peers.deliver().await;
+        tokio::select! {
+            biased;
+            () = peers.deliver() => unreachable!("the program holds its side"),
+            () = std::future::ready(()) => {}
+        }
         // The first is on its way already, the second still waits here.
         peers.part(NodeId::node(1));
         peers.part(NodeId::node(2));
         let got = tokio::select! {
             id = next(&mut arrivals) => id,
-            () = async { loop { peers.deliver().await } } => unreachable!("delivers for ever"),
+            () = peers.deliver() => unreachable!("the program holds its side"),
         };
         assert_eq!(got, Some(NodeId::node(3)));
         peers.close();
@@ -138,8 +141,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_side_is_noticed() {
-        let (peers, arrivals) = arrivals();
+        let (mut peers, arrivals) = arrivals();
         drop(arrivals);
-        peers.abandoned().await;
+        peers.deliver().await;
     }
 }

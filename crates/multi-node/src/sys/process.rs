@@ -81,6 +81,32 @@ pub(crate) fn held(file: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 
+/// No more threads than these are told of.
+const MOST_THREADS: usize = 16;
+
+/// Whether a debugger holds the process, and what its threads are doing, for people (proc(5)).
+pub(crate) fn examine(pid: u32) -> (bool, String) {
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let traced = field(&folder.join("status"), "TracerPid").is_some_and(|tracer| tracer != "0");
+    let Ok(threads) = std::fs::read_dir(folder.join("task")) else { return (traced, "the process is gone".to_owned()) };
+    let threads = threads.flatten().take(MOST_THREADS).map(|thread| thread_report(&thread.path()));
+    (traced, threads.collect::<Vec<_>>().join("; "))
+}
+
+fn thread_report(thread: &Path) -> String {
+    let status = thread.join("status");
+    let read = |name| field(&status, name).unwrap_or_default();
+    let waits_in = std::fs::read_to_string(thread.join("wchan")).unwrap_or_default();
+    let waits_in = if matches!(waits_in.as_str(), "" | "0") { String::new() } else { format!(" in {waits_in}") };
+    format!("thread {} {}: {}{waits_in}", read("Pid"), read("Name"), read("State"))
+}
+
+fn field(file: &Path, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.trim().to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use std::process::{Command, Stdio};

@@ -18,6 +18,8 @@ mod snapshot;
 mod words;
 
 #[cfg(test)]
+mod proptests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod world;

@@ -29,13 +29,13 @@ impl Fleet {
         }
         self.note_drained(now, id, &node);
         match node.ordered {
-            true => self.tell_ordered_end(now, id, &node, ending),
+            true => self.ended_as_ordered(now, id, &node, ending),
             false => self.died(now, id, &node, ending),
         }
         self.act(Action::Forget { id });
     }
 
-    fn tell_ordered_end(&mut self, now: Instant, id: NodeId, node: &Node, ending: &Ending) {
+    fn ended_as_ordered(&mut self, now: Instant, id: NodeId, node: &Node, ending: &Ending) {
         let (level, text) = match node.drains_since {
             Some(_) if node.was_killed_draining() => (Level::Warn, format!("{ending} before it had drained")),
             Some(since) => {
@@ -44,6 +44,7 @@ impl Fleet {
             None => (Level::Info, ending.to_string()),
         };
         self.tell(level, node.slot, id, text);
+        self.release(now, node.slot, id);
     }
 
     fn died(&mut self, now: Instant, id: NodeId, node: &Node, ending: &Ending) {

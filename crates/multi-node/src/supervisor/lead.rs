@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, watch};
 use super::child::Launcher;
 use super::fleet::{Backoff, CrashLoop, Fleet, Policy};
 use super::members::{Members, Outfit};
+use super::reaper;
 use super::run::Supervisor;
 use crate::control::NodeSettings;
 use crate::id::NodeId;
@@ -75,6 +76,7 @@ pub(crate) async fn lead(
     let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot_sender);
     let fleet = Fleet::new(policy(&settings), RandomState::new().build_hasher().finish());
     let supervisor = Supervisor::new(fleet, members, heard, (asked, settings.orders_from_nodes), signals);
+    reaper::start();
     tokio::spawn(async move {
         let mut end = supervisor.run().await;
         drain.begin(settings.drain_timeout);

@@ -81,6 +81,30 @@ pub(crate) fn held(file: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 
+/// One process in /proc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) pid: u32,
+    pub(crate) parent: u32,
+    pub(crate) group: u32,
+    pub(crate) zombie: bool,
+}
+
+/// All processes that /proc shows.
+pub(crate) fn all() -> Vec<Entry> {
+    let Ok(folders) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let stat = |folder: std::fs::DirEntry| std::fs::read_to_string(folder.path().join("stat")).ok();
+    folders.flatten().filter_map(stat).filter_map(|stat| entry(&stat)).collect()
+}
+
+/// `pid (name) state parent group …` (proc(5)); the name may hold anything, parentheses included.
+fn entry(stat: &str) -> Option<Entry> {
+    let pid = stat.split(' ').next()?.parse().ok()?;
+    let mut rest = stat[stat.rfind(')')? + 1..].split_whitespace();
+    let zombie = rest.next()? == "Z";
+    Some(Entry { pid, parent: rest.next()?.parse().ok()?, group: rest.next()?.parse().ok()?, zombie })
+}
+
 /// No more threads than these are told of.
 const MOST_THREADS: usize = 16;
 

@@ -20,6 +20,14 @@ mod sys;
 
 pub use error::Error;
 pub use id::{Generation, NodeId, Slot};
+pub use mesh::{
+    DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack,
+};
 pub use nodes::Handle;
+
+// The entry of the fuzz targets.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use mesh::decode_step;
 pub use order::{OrderError, ReloadReport, ScaleReport, SlotReload};
 pub use status::{Exit, SlotStatus, State, Status};

@@ -1,1 +1,7 @@
 //! Process to process.
+
+mod framed;
+
+pub use framed::{
+    DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack,
+};

@@ -41,6 +41,7 @@ pub struct Found {
 /// This is all that stands between bytes from another process and a message: pure, and never panicking, whatever the
 /// bytes are. After [`FrameError::Undecodable`] the frame is gone and the next one can be taken. After any other error
 /// the buffer is as it was, and of no further use. `scanned` belongs to the buffer and starts at zero.
+#[cfg_attr(not(fuzzing), allow(unreachable_pub))]
 pub fn decode_step<F: Format, T: DeserializeOwned>(
     buffer: &mut BytesMut,
     limit: usize,

@@ -40,6 +40,11 @@ impl<R, T, F> FramedRead<R, T, F> {
         self
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.incoming.capacity()
+    }
+
     /// The transport. What is read from it directly is missing from the frames.
     pub fn get_ref(&self) -> &R {
         &self.io
@@ -97,6 +102,11 @@ impl<W, T, F> FramedWrite<W, T, F> {
     pub fn limit(mut self, bytes: usize) -> Self {
         self.outgoing.set_limit(bytes);
         self
+    }
+
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.outgoing.capacity()
     }
 
     /// The transport. What is written to it directly arrives between or inside frames.

@@ -33,6 +33,11 @@ impl<T, F> Incoming<T, F> {
         Incoming { buffer: BytesMut::new(), scanned: 0, limit: DEFAULT_FRAME_LIMIT, ended: false, message: PhantomData }
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     pub(super) fn set_limit(&mut self, bytes: usize) {
         self.limit = bytes;
     }

@@ -25,6 +25,11 @@ impl<T, F> Outgoing<T, F> {
         Outgoing { buffer: Vec::new(), written: 0, limit: DEFAULT_FRAME_LIMIT, message: PhantomData }
     }
 
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     pub(super) fn set_limit(&mut self, bytes: usize) {
         self.limit = bytes;
     }

@@ -28,8 +28,16 @@ mod sys;
 pub use error::Error;
 pub use id::{Generation, NodeId, Slot};
 pub use listen::{Role, listen, role};
-pub use mesh::{Peer, PeerInfo, PeerReader, PeerWriter};
+pub use mesh::{
+    DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack, Peer,
+    PeerInfo, PeerReader, PeerWriter,
+};
 pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::Options;
 pub use order::{OrderError, ReloadReport, ScaleReport, SlotReload};
 pub use status::{Exit, SlotStatus, State, Status};
+
+// The entry of the fuzz targets.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use mesh::decode_step;

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::framed::{Framed, FramedRead, FramedWrite, JsonFramed};
 use crate::id::{NodeId, Slot};
 
 /// What carries a peer's bytes. Without nodes there are no peers, but the type is the same for programs.
@@ -89,6 +90,16 @@ impl Peer {
         self.info.is_master()
     }
 
+    /// Whole messages in both directions, as MessagePack with named fields.
+    pub fn framed<T>(self) -> Framed<Peer, T> {
+        Framed::new(self)
+    }
+
+    /// Whole messages as the 2010 library framed them: JSON text between the bytes 0x00 and 0xFF.
+    pub fn frame_stream<T>(self) -> JsonFramed<Peer, T> {
+        JsonFramed::new(self)
+    }
+
     /// Takes the two directions apart, for a task each. Dropping the writer ends the other side's reading.
     pub fn into_split(self) -> (PeerReader, PeerWriter) {
         #[cfg(multi_process)]
@@ -116,6 +127,11 @@ pub struct PeerReader {
 }
 
 impl PeerReader {
+    /// Whole messages, as the other side's [`Peer::framed`] sends them.
+    pub fn framed<T>(self) -> FramedRead<PeerReader, T> {
+        FramedRead::new(self)
+    }
+
     /// Who is at the other end.
     pub fn info(&self) -> PeerInfo {
         self.info
@@ -130,6 +146,11 @@ pub struct PeerWriter {
 }
 
 impl PeerWriter {
+    /// Whole messages, as the other side's [`Peer::framed`] reads them.
+    pub fn framed<T>(self) -> FramedWrite<PeerWriter, T> {
+        FramedWrite::new(self)
+    }
+
     /// Who is at the other end.
     pub fn info(&self) -> PeerInfo {
         self.info

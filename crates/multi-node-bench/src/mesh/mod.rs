@@ -3,12 +3,12 @@
 pub(crate) mod peer;
 
 use std::{
-    os::unix::net::UnixStream as StdStream,
-    process::{Command, Stdio},
+    os::{fd::OwnedFd, unix::net::UnixStream as StdStream},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use multi_node::FramedWrite;
 use serde::{Deserialize, Serialize};
 use tokio::{
@@ -17,7 +17,10 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-use crate::table::{self, Spread};
+use crate::{
+    process::Process,
+    table::{self, Spread},
+};
 
 /// Bytes of one write where throughput is measured.
 const WRITE: usize = 64 * 1024;
@@ -150,7 +153,7 @@ fn typed(duration: Duration) -> Result<f64> {
         let mut messages: FramedWrite<_, Tick> = FramedWrite::new(stream);
         let start = Instant::now();
         let mut tick = Tick::new(0);
-        while tick.id % STRIDE != 0 || start.elapsed() < duration {
+        while !tick.id.is_multiple_of(STRIDE) || start.elapsed() < duration {
             messages.feed(&tick).await?;
             tick.id += 1;
         }
@@ -162,19 +165,11 @@ fn typed(duration: Duration) -> Result<f64> {
 /// Starts the other process, does this side's part, and gives what both found.
 fn with_peer<T>(task: Task, part: impl AsyncFnOnce(UnixStream) -> Result<T>) -> Result<(T, Finding)> {
     let (ours, theirs) = StdStream::pair()?;
-    let child = Command::new(std::env::current_exe()?)
-        .arg("mesh-peer")
-        .arg(task.name())
-        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start the other process")?;
+    let mut peer = Process::start(&["mesh-peer".to_owned(), task.name()], Stdio::from(OwnedFd::from(theirs)))?;
     ours.set_nonblocking(true)?;
-    let result = runtime()?.block_on(async { part(UnixStream::from_std(ours)?).await });
-    // The stream is closed by now, so the other process ends by itself, whatever came of this side's part.
-    let output = child.wait_with_output()?;
-    let finding = serde_json::from_slice(&output.stdout).context("the other process failed")?;
-    Ok((result?, finding))
+    let result = runtime()?.block_on(async { part(UnixStream::from_std(ours)?).await })?;
+    // The stream is closed by now, which is when the other process tells what it counted.
+    Ok((result, peer.answer()?))
 }
 
 fn runtime() -> Result<Runtime> {

@@ -12,10 +12,13 @@ use tokio::{
     net::UnixStream,
 };
 
+use crate::process;
+
 use super::{Finding, PING, Task, Tick, WRITE, runtime};
 
 /// Does its task until the stream ends.
 pub(crate) fn run(task: Task) -> Result<()> {
+    process::die_with_parent()?;
     let finding = runtime()?.block_on(async {
         let stream = StdStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         stream.set_nonblocking(true)?;

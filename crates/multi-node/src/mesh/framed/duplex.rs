@@ -28,6 +28,8 @@ pub struct Framed<S, In, Out = In, F = MessagePack> {
     outgoing: Outgoing<Out, F>,
 }
 
+type Halves<S, In, Out, F> = (FramedRead<ReadHalf<S>, In, F>, FramedWrite<WriteHalf<S>, Out, F>);
+
 /// Messages as JSON, in the frames of the 2010 library.
 pub type JsonFramed<S, In, Out = In> = Framed<S, In, Out, Json>;
 
@@ -53,7 +55,7 @@ impl<S, In, Out, F> Framed<S, In, Out, F> {
 
 impl<S: AsyncRead + AsyncWrite, In, Out, F> Framed<S, In, Out, F> {
     /// A reader and a writer, for two tasks. What was read ahead or gathered so far goes along.
-    pub fn split(self) -> (FramedRead<ReadHalf<S>, In, F>, FramedWrite<WriteHalf<S>, Out, F>) {
+    pub fn split(self) -> Halves<S, In, Out, F> {
         let (reader, writer) = tokio::io::split(self.io);
         (FramedRead::from_parts(reader, self.incoming), FramedWrite::from_parts(writer, self.outgoing))
     }

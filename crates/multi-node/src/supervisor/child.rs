@@ -170,42 +170,47 @@ pub(crate) async fn watch(
     heard: mpsc::Sender<(NodeId, Heard)>,
 ) -> io::Result<()> {
     let process = AsyncFd::new(process)?;
-    // An error of `send` means that the supervisor is gone, and with it everyone who would listen.
-    let tell = async |what| heard.send((id, what)).await.is_ok();
-    let exit = loop {
-        tokio::select! {
-            message = reader.next() => match message {
-                Ok(Some(message)) => drop(tell(Heard::Said(message)).await),
-                Ok(None) => break last_breath(&process, "it closed its control socket", &tell).await?,
-                Err(error) => {
-                    tell(Heard::Broke(error.to_string())).await;
-                    break exited(&process).await?;
-                }
-            },
-            exit = exited(&process) => {
-                let exit = exit?;
-                while let Ok(Some(message)) = reader.next_arrived() {
-                    tell(Heard::Said(message)).await;
-                }
-                break exit;
-            }
-        }
-    };
-    tell(Heard::Exited(exit)).await;
+    let exit = listen_to(id, &mut reader, &process, &heard).await?;
+    tell(&heard, id, Heard::Exited(exit)).await;
     Ok(())
 }
 
-/// A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
-async fn last_breath(
+async fn listen_to(
+    id: NodeId,
+    reader: &mut Reader<ToMaster>,
     process: &AsyncFd<OwnedFd>,
-    why: &str,
-    tell: &impl AsyncFn(Heard) -> bool,
+    heard: &mpsc::Sender<(NodeId, Heard)>,
 ) -> io::Result<Exit> {
-    if let Ok(exit) = tokio::time::timeout(LAST_BREATH, exited(process)).await {
-        return exit;
+    loop {
+        let message = tokio::select! {
+            message = reader.next() => message,
+            exit = exited(process) => {
+                while let Ok(Some(message)) = reader.next_arrived() {
+                    tell(heard, id, Heard::Said(message)).await;
+                }
+                return exit;
+            }
+        };
+        let why = match message {
+            Ok(Some(message)) => {
+                tell(heard, id, Heard::Said(message)).await;
+                continue;
+            }
+            // A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
+            Ok(None) => match tokio::time::timeout(LAST_BREATH, exited(process)).await {
+                Ok(exit) => return exit,
+                Err(_) => "it closed its control socket".to_owned(),
+            },
+            Err(error) => error.to_string(),
+        };
+        tell(heard, id, Heard::Broke(why)).await;
+        return exited(process).await;
     }
-    tell(Heard::Broke(why.to_owned())).await;
-    exited(process).await
+}
+
+async fn tell(heard: &mpsc::Sender<(NodeId, Heard)>, id: NodeId, what: Heard) {
+    // An error means that the supervisor is gone, and with it everyone who would listen.
+    let _ = heard.send((id, what)).await;
 }
 
 async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {

@@ -195,7 +195,7 @@ fn welcome(
     }
     let PeerInfo { id, slot, .. } = member.info;
     let clone = |fd: &OwnedFd| fd.try_clone().map_err(|error| error.to_string());
-    let duplicate = |socket: &Socket| socket.duplicate().map_err(|error| error.to_string());
+    let duplicate = |socket: &Socket| socket.try_clone_file().map_err(|error| error.to_string());
     Ok(Welcome {
         version,
         id,

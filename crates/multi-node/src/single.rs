@@ -47,7 +47,16 @@ pub(crate) async fn listen(
     let serving = serve::start(servers, sockets, place, handle.clone(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot_sender.send_replace(shown(State::Serving));
-    let alone = Alone { drain, peers, asked, signals, snapshot: snapshot_sender, settings, drain_at: None, shutdowns: Vec::new() };
+    let alone = Alone {
+        drain,
+        peers,
+        asked,
+        signals,
+        snapshot: snapshot_sender,
+        settings,
+        drain_at: None,
+        shutdowns: Vec::new(),
+    };
     tokio::spawn(async move {
         let end = alone.run(serving).await;
         bind::unlink(&addresses);

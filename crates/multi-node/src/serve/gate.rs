@@ -39,9 +39,10 @@ pub(super) fn decide(lines: &[View], own: usize) -> Verdict {
     // A sleeper is asked back where nobody else might come, and where it would be the better choice. One that would only
     // be as good costs a wake-up for nothing.
     let wanted = |line: &View| !enter || line.open < me.open || line.recent < me.recent;
-    let ring = lines.iter().enumerate().any(|(index, line)| {
-        index != own && line.asleep && line.counts() && fleet.admits(line) && wanted(line)
-    });
+    let ring = lines
+        .iter()
+        .enumerate()
+        .any(|(index, line)| index != own && line.asleep && line.counts() && fleet.admits(line) && wanted(line));
     Verdict { enter, ring }
 }
 

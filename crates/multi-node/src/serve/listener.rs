@@ -278,9 +278,7 @@ fn accept_offered(socket: &Socket) -> io::Result<(Transport, Addr)> {
             let (stream, peer) = accept_tcp(listener)?;
             Ok((Transport::Tcp(TcpStream::from_std(stream)?), peer.into()))
         }
-        Socket::Unix(listener) => {
-            Ok((Transport::Unix(UnixStream::from_std(accept_unix(listener)?)?), Addr::Unix))
-        }
+        Socket::Unix(listener) => Ok((Transport::Unix(UnixStream::from_std(accept_unix(listener)?)?), Addr::Unix)),
     }
 }
 

@@ -80,7 +80,10 @@ pub(crate) struct Counts {
 pub(crate) struct LoadTable(Arc<Memory>);
 
 enum Memory {
-    Heap { header: Box<Header>, lines: Box<[Cells]> },
+    Heap {
+        header: Box<Header>,
+        lines: Box<[Cells]>,
+    },
     #[cfg(multi_process)]
     Mapped(Mapping),
 }

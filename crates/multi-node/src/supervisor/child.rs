@@ -93,7 +93,8 @@ impl Launcher {
 
     /// Starts a node.
     pub(crate) fn spawn(&self, id: NodeId, slot: Slot, generation: Generation) -> io::Result<Child> {
-        let image = self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
+        let image =
+            self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         let (ours, theirs) = sys::socket::pair()?;
         let seat = Seat { master: std::process::id(), slot, id };
         let program = match &image.program {
@@ -134,7 +135,8 @@ fn hold(program: &Path) -> io::Result<Held> {
     }
     let mut start = [0; 2];
     // A program that may be run but not read is no script: its interpreter could not read it either.
-    let script = std::fs::File::open(program).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
+    let script =
+        std::fs::File::open(program).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
     if script { Ok(Held::Script(program.to_owned())) } else { sys::process::hold(program).map(Held::File) }
 }
 
@@ -169,6 +171,7 @@ pub(crate) async fn watch(
     process: OwnedFd,
     heard: mpsc::Sender<(NodeId, Heard)>,
 ) -> io::Result<()> {
+    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
     let process = AsyncFd::new(process)?;
     let exit = listen_to(id, &mut reader, &process, &heard).await?;
     tell(&heard, id, Heard::Exited(exit)).await;

@@ -179,12 +179,7 @@ impl Members {
     }
 }
 
-fn welcome(
-    outfit: &Outfit,
-    member: &Member,
-    versions: Versions,
-    addresses: &[Vec<String>],
-) -> Result<Welcome, String> {
+fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Vec<String>]) -> Result<Welcome, String> {
     let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
     if addresses != outfit.addresses {
         return Err(format!(

@@ -37,7 +37,8 @@ impl Epoll {
     /// Waits for events, at most for `patience`, and returns their tokens; none where time ran out or a signal came.
     pub(crate) fn wait(&self, patience: Option<Duration>) -> io::Result<impl Iterator<Item = u64> + use<>> {
         let mut space = [MaybeUninit::uninit(); AT_ONCE];
-        let patience = patience.map(|p| Timespec { tv_sec: p.as_secs().cast_signed(), tv_nsec: p.subsec_nanos().into() });
+        let patience =
+            patience.map(|p| Timespec { tv_sec: p.as_secs().cast_signed(), tv_nsec: p.subsec_nanos().into() });
         let mut tokens = [0; AT_ONCE];
         let mut count = 0;
         match epoll::wait(&self.0, &mut space, patience.as_ref()) {

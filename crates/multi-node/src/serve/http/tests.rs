@@ -20,7 +20,8 @@ use tokio::time::{Instant, timeout};
 
 use crate::nodes::Handle;
 use crate::serve::{
-    Addr, ConnInfo, Counts, Drain, DrainReport, Http, LoadTable, Place, Servers, Serving, Socket, http, http_with, start,
+    Addr, ConnInfo, Counts, Drain, DrainReport, Http, LoadTable, Place, Servers, Serving, Socket, http, http_with,
+    start,
 };
 
 /// No test takes longer; it is the limit of waiting, not of passing.
@@ -81,7 +82,10 @@ impl Client {
         while !read.ends_with(end.as_bytes()) {
             let byte = timeout(LIMIT, self.0.read_u8()).await;
             let so_far = || String::from_utf8_lossy(&read).into_owned();
-            read.push(byte.unwrap_or_else(|_| panic!("stuck after {:?}", so_far())).unwrap_or_else(|e| panic!("{e} after {:?}", so_far())));
+            read.push(
+                byte.unwrap_or_else(|_| panic!("stuck after {:?}", so_far()))
+                    .unwrap_or_else(|e| panic!("{e} after {:?}", so_far())),
+            );
         }
         String::from_utf8(read).expect("answers are text")
     }
@@ -423,7 +427,8 @@ async fn a_panic_ends_one_connection() {
     async fn fails() -> &'static str {
         panic!("as the test wants it")
     }
-    let server = Server::start(http(Router::new().route("/", get(|| async { "hello" })).route("/panic", get(fails)))).await;
+    let server =
+        Server::start(http(Router::new().route("/", get(|| async { "hello" })).route("/panic", get(fails)))).await;
     let mut other = server.connect().await;
     let mut client = server.connect().await;
     client.get("/panic").await;

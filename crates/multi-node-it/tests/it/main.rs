@@ -1,0 +1,5 @@
+//! Real processes: what the rules promise, seen from outside.
+
+#![allow(missing_docs)]
+
+mod mesh;

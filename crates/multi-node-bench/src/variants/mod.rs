@@ -2,7 +2,7 @@
 
 mod axum;
 mod hyper;
-mod multi_node;
+pub(crate) mod multi_node;
 mod reuseport;
 mod shared;
 

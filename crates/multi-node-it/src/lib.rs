@@ -1,1 +1,3 @@
 //! Fixtures and harness.
+
+pub mod browser;

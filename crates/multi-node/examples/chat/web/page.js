@@ -57,7 +57,8 @@ function status(now) {
 function tell() {
   const { slots, wanted } = page.status ?? { slots: [], wanted: 0 };
   const serving = new Set(slots.filter((s) => s.state === "serving").map((s) => s.slot)).size;
-  const others = serving >= wanted ? "all of them are serving" : `${serving} of ${wanted} are serving`;
+  const all = wanted === 1 ? "it is the only one" : "all of them are serving";
+  const others = serving >= wanted ? all : `${serving} of ${wanted} ${serving === 1 ? "is" : "are"} serving`;
   const here = `You are talking to ${page.node}`;
   if (!page.node) write($("here"), "Looking for a node that answers.");
   else write($("here"), wanted > 0 ? `${here}; ${others}.` : `${here}.`);

@@ -67,6 +67,9 @@ class Strip {
     write(card.part("pid"), entry.pid ? `pid ${entry.pid}` : "no process");
     write(card.part("exit"), entry.last_exit ?? "");
     write(card.part("older"), older.map((o) => `${o.id} ${o.state}, ${plural(o.connections, "connection")}`).join(" · "));
+    // Many nodes leave no room for more than their names.
+    card.element.title = `${entry.id}, slot ${entry.slot}, pid ${entry.pid}: ${entry.state}; `
+      + `${plural(entry.connections, "connection")}, ${plural(entry.requests, "request")}, ${plural(entry.restarts, "restart")}`;
     this.#name(card, before);
     this.#mark(card);
     this.#age(card);

@@ -1,5 +1,6 @@
 // The conversation: messages, the lines between them, and what has been written but not yet taken by a node.
 
+// What is older is dropped from the page.
 const SHOWN = 300;
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 const fullClock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -13,16 +14,15 @@ class Talk {
   #seen = new Set();
   #mine = new Set(JSON.parse(sessionStorage.getItem("mine") ?? "[]"));
   #unsent = new Map();
+  /** Whether the visitor reads the newest messages, and how high the list was when that was last seen. */
+  #following = true;
+  #height = 0;
 
   constructor() {
     this.#newest.addEventListener("click", () => this.#toEnd());
-    this.#scroll.addEventListener("scroll", () => this.#atEnd() && (this.#newest.hidden = true));
-    // A keyboard that comes up or a field that grows makes the list shorter; its end stays in view.
-    new ResizeObserver(() => this.#wasAtEnd && this.#toEnd()).observe(this.#scroll);
-    this.#scroll.addEventListener("scroll", () => (this.#wasAtEnd = this.#atEnd()));
+    this.#scroll.addEventListener("scroll", () => this.#scrolled());
+    new ResizeObserver(() => this.#resized()).observe(this.#scroll);
   }
-
-  #wasAtEnd = true;
 
   /** What was said and has not come back from a node, oldest first. */
   get unsent() {
@@ -81,7 +81,7 @@ class Talk {
   }
 
   #append(element, follow) {
-    const stay = follow || this.#atEnd();
+    const stay = follow || this.#following;
     this.#empty.hidden ||= element.classList.contains("message");
     const before = element.classList.contains("unsent") ? null : this.#list.querySelector(".unsent");
     this.#list.insertBefore(element, before);
@@ -105,11 +105,22 @@ class Talk {
     return [...this.#list.querySelectorAll(".unsent")].find((element) => element.dataset.id === id);
   }
 
-  #atEnd() {
-    return this.#scroll.scrollHeight - this.#scroll.scrollTop - this.#scroll.clientHeight < 48;
+  #scrolled() {
+    const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
+    // A list that has become shorter has not been scrolled by anybody.
+    if (clientHeight !== this.#height) return;
+    this.#following = scrollHeight - scrollTop - clientHeight < 48;
+    if (this.#following) this.#newest.hidden = true;
+  }
+
+  /** A keyboard that comes up, or nodes that appear above, make the list shorter; its end stays in view. */
+  #resized() {
+    this.#height = this.#scroll.clientHeight;
+    if (this.#following) this.#toEnd();
   }
 
   #toEnd() {
+    this.#following = true;
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
     this.#newest.hidden = true;
   }

@@ -5,6 +5,7 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-check-cfg=cfg(multi_process)");
     println!("cargo::rustc-check-cfg=cfg(multi_node_single)");
+    println!("cargo::rustc-check-cfg=cfg(fuzzing)"); // set by cargo-fuzz
     let linux = std::env::var("CARGO_CFG_TARGET_OS").is_ok_and(|os| os == "linux");
     let single = std::env::var_os("CARGO_CFG_MULTI_NODE_SINGLE").is_some();
     if linux && !single {

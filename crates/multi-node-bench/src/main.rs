@@ -1,2 +1,48 @@
-//! Benchmarks.
-fn main() {}
+//! multi-node and its peers, side by side in one run.
+
+mod cpu;
+mod http;
+mod load;
+mod mesh;
+mod process;
+mod table;
+mod variants;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// HTTP servers: requests per second, and what a request costs the server in CPU time.
+    Http(http::Options),
+    /// Two processes and one stream: bytes, round trips and typed messages.
+    Mesh(mesh::Options),
+    /// Clients for any HTTP server; prints a report as JSON.
+    Load(load::Options),
+    /// One of the servers that `http` compares.
+    #[command(hide = true)]
+    Serve {
+        variant: variants::Variant,
+        #[command(flatten)]
+        start: variants::Start,
+    },
+    /// The other end of a `mesh` measurement, with the stream on standard input.
+    #[command(hide = true)]
+    MeshPeer { task: mesh::Task },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Args::parse().command {
+        Command::Http(options) => http::run(&options),
+        Command::Mesh(options) => mesh::run(&options),
+        Command::Load(options) => load::run(&options),
+        Command::Serve { variant, start } => variant.serve(&start),
+        Command::MeshPeer { task } => mesh::peer::run(task),
+    }
+}

@@ -1,3 +1,13 @@
-//! Fixtures and harness.
+//! What the real-process tests stand on: a server program that misbehaves on order ([`plan`], `src/bin/fixture.rs`), and
+//! a harness that starts it, talks to it and watches what it leaves behind ([`Program`]); for pages a headless Chromium
+//! ([`browser`]).
 
 pub mod browser;
+pub mod client;
+pub mod plan;
+pub mod procfs;
+pub mod program;
+
+pub use client::{Answer, Client, get};
+pub use plan::{Fault, Plan};
+pub use program::{Program, within};

@@ -3,15 +3,22 @@
 // While the rooms are being filled.
 #![allow(dead_code, unused_imports)]
 
+mod bind;
 #[cfg(multi_process)]
 mod control;
+mod environment;
 mod error;
 mod id;
+mod listen;
 mod mesh;
+#[cfg(multi_process)]
+mod node;
 mod nodes;
 mod options;
 mod order;
 mod serve;
+mod signals;
+mod single;
 mod status;
 #[cfg(multi_process)]
 mod supervisor;
@@ -20,6 +27,17 @@ mod sys;
 
 pub use error::Error;
 pub use id::{Generation, NodeId, Slot};
-pub use nodes::Handle;
+pub use listen::{Role, listen, role};
+pub use mesh::{
+    DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack, Peer,
+    PeerInfo, PeerReader, PeerWriter,
+};
+pub use nodes::{Handle, Nodes, StatusWatch};
+pub use options::Options;
 pub use order::{OrderError, ReloadReport, ScaleReport, SlotReload};
 pub use status::{Exit, SlotStatus, State, Status};
+
+// The entry of the fuzz targets.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub use mesh::decode_step;

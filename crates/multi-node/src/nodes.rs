@@ -1,5 +1,299 @@
-//! What the user holds: `Handle` and `Nodes`. (being written)
+//! What the program holds: [`Handle`] to ask and to order, [`Nodes`] which owns the peers and the lifetime.
 
-/// Stub.
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::mesh::{Arrivals, Joined};
+use crate::order::{Order, Report};
+use crate::serve::{Addr, DrainSignal, LoadTable};
+use crate::{Error, NodeId, OrderError, Peer, PeerInfo, ReloadReport, ScaleReport, Slot, Status};
+
+/// This process's view of the program: who it is, how the others are, and orders to the fleet.
+///
+/// Cheap to clone. Every request carries one in its extensions, and [`http_with`](crate::http_with) gives one to its
+/// factory. It keeps nothing alive: when [`Nodes`] is dropped the process drains, whoever holds handles.
+#[derive(Clone)]
+pub struct Handle(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) id: NodeId,
+    pub(crate) slot: Option<Slot>,
+    pub(crate) addresses: Vec<Addr>,
+    pub(crate) load: LoadTable,
+    pub(crate) snapshot: watch::Receiver<Snapshot>,
+    pub(crate) joined: watch::Receiver<Joined>,
+    pub(crate) drain: DrainSignal,
+    pub(crate) end: watch::Receiver<Option<End>>,
+    pub(crate) asks: mpsc::Sender<Ask>,
+}
+
+/// How the fleet looks, and in which lines of the load table its counters are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Snapshot {
+    /// Its `requests` are those of processes that have ended.
+    pub(crate) status: Status,
+    /// For each entry of `status.slots`, the line that its process writes.
+    pub(crate) lines: Vec<Option<usize>>,
+}
+
+/// How this process's service ended.
 #[derive(Clone, Debug)]
-pub struct Handle {}
+pub(crate) enum End {
+    Done,
+    MasterGone,
+    NoNodes(String),
+    Failed(String),
+}
+
+/// An order on its way to the loop that can carry it out.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) order: Order,
+    pub(crate) reply: oneshot::Sender<Result<Report, OrderError>>,
+}
+
+/// How often a [`StatusWatch`] looks whether counters have changed.
+const COUNTERS_EVERY: Duration = Duration::from_secs(1);
+
+impl Handle {
+    pub(crate) fn new(inner: Inner) -> Handle {
+        Handle(Arc::new(inner))
+    }
+
+    /// Who this process is: `master`, `node-1`, `node-2`…
+    pub fn id(&self) -> NodeId {
+        self.0.id
+    }
+
+    /// Whether this process is the master; in single-process mode it is.
+    pub fn is_master(&self) -> bool {
+        self.0.id.is_master()
+    }
+
+    /// The slot that this process fills; `None` in the master.
+    pub fn slot(&self) -> Option<Slot> {
+        self.0.slot
+    }
+
+    /// The first address that is served, as it was bound: with the real port where port 0 was asked for.
+    pub fn local_addr(&self) -> Addr {
+        self.0.addresses[0].clone()
+    }
+
+    /// All addresses that are served, those of the first server first.
+    pub fn local_addrs(&self) -> &[Addr] {
+        &self.0.addresses
+    }
+
+    /// Which other processes are joined to this one now, by identity.
+    pub fn peers(&self) -> BTreeMap<NodeId, PeerInfo> {
+        BTreeMap::clone(&self.0.joined.borrow())
+    }
+
+    /// How all slots are now. In a node the states are at most about 100 ms old; the counters never are.
+    pub fn status(&self) -> Status {
+        let Snapshot { mut status, lines } = self.0.snapshot.borrow().clone();
+        for (slot, line) in status.slots.iter_mut().zip(lines) {
+            let Some(line) = line else { continue };
+            let counts = self.0.load.counts(line);
+            slot.connections = counts.open;
+            slot.requests += counts.requests;
+            slot.in_flight = counts.in_flight;
+        }
+        status
+    }
+
+    /// Snapshots as the fleet changes, the present one first.
+    pub fn watch(&self) -> StatusWatch {
+        let mut snapshot = self.0.snapshot.clone();
+        snapshot.mark_changed();
+        StatusWatch { handle: self.clone(), snapshot, last: None }
+    }
+
+    /// Resolves once every slot serves, at once where that is so already.
+    ///
+    /// # Errors
+    /// As [`closed`](Handle::closed), when the program ends first. Cancel-safe.
+    pub async fn ready(&self) -> Result<(), Error> {
+        let mut snapshot = self.0.snapshot.clone();
+        tokio::select! {
+            ready = snapshot.wait_for(|snapshot| snapshot.status.is_ready()) => {
+                if ready.is_ok() { Ok(()) } else { self.closed().await }
+            }
+            end = self.closed() => end.and(Err(Error::NoNodes { cause: "the program ended before it was ready".to_owned() })),
+        }
+    }
+
+    /// Whether this process takes no new connections any more.
+    pub fn is_draining(&self) -> bool {
+        self.0.drain.is_draining()
+    }
+
+    /// Resolves once this process takes no new connections any more and has to finish what it has: for WebSockets and
+    /// other long conversations, which should say goodbye now. Cancel-safe.
+    pub async fn draining(&self) {
+        self.0.drain.draining().await;
+    }
+
+    /// Resolves once this process's service is over: in a node when the last request has been answered, in the master
+    /// when the last node has ended. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::NoNodes`] in the master when no slot was left, [`Error::MasterGone`] in a node that outlived its
+    /// master, [`Error::Start`] where a server ended that should have served on.
+    pub async fn closed(&self) -> Result<(), Error> {
+        let mut end = self.0.end.clone();
+        let end = end.wait_for(Option::is_some).await.map(|end| end.clone());
+        match end {
+            Ok(Some(End::Done) | None) => Ok(()),
+            Ok(Some(End::NoNodes(cause))) => Err(Error::NoNodes { cause }),
+            Ok(Some(End::Failed(cause))) => Err(Error::Start { cause }),
+            // Without its loop a process cannot know of its master.
+            Ok(Some(End::MasterGone)) | Err(_) => Err(Error::MasterGone),
+        }
+    }
+
+    /// Replaces every node by a new one of the program as it is on disk now, slot by slot, each new one ready before
+    /// its old one drains; resolves when the last old one has ended.
+    ///
+    /// # Errors
+    /// [`OrderError::Failed`] where a new node did not come up, in which case those that have not been replaced go on
+    /// serving; the other variants say why nothing was begun. Dropping the future does not stop the reload.
+    pub async fn reload(&self) -> Result<ReloadReport, OrderError> {
+        match self.order(Order::Reload).await? {
+            Report::Reload(report) => Ok(report),
+            _ => Err(OrderError::MasterGone),
+        }
+    }
+
+    /// Changes the number of nodes; resolves when the new ones serve, or the surplus ones have drained and ended.
+    ///
+    /// # Errors
+    /// [`OrderError::OutOfRange`] for 0 and for more than `max_nodes`; [`OrderError::Failed`] where a new node did not
+    /// come up, in which case the number is as before.
+    pub async fn scale(&self, nodes: usize) -> Result<ScaleReport, OrderError> {
+        match self.order(Order::Scale { nodes }).await? {
+            Report::Scale(report) => Ok(report),
+            _ => Err(OrderError::MasterGone),
+        }
+    }
+
+    /// Ends the program: after `shutdown_delay` all nodes drain. Resolves when the last has ended; in a node that is
+    /// never seen, since that node ends with the others.
+    ///
+    /// # Errors
+    /// [`OrderError::NotFromNodes`] in a node, unless `orders_from_nodes` allows it.
+    pub async fn shutdown(&self) -> Result<(), OrderError> {
+        self.order(Order::Shutdown { now: false }).await.map(drop)
+    }
+
+    async fn order(&self, order: Order) -> Result<Report, OrderError> {
+        let (reply, answer) = oneshot::channel();
+        let gone = |_| self.unreachable();
+        self.0.asks.send(Ask { order, reply }).await.map_err(|_| self.unreachable())?;
+        answer.await.map_err(gone)?
+    }
+
+    fn unreachable(&self) -> OrderError {
+        if self.is_master() { OrderError::ShuttingDown } else { OrderError::MasterGone }
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("id", &self.id()).field("slot", &self.slot()).finish_non_exhaustive()
+    }
+}
+
+/// Snapshots of the fleet, one for each change.
+#[derive(Debug)]
+pub struct StatusWatch {
+    handle: Handle,
+    snapshot: watch::Receiver<Snapshot>,
+    last: Option<Status>,
+}
+
+impl StatusWatch {
+    /// The next snapshot: the present one at first, then one whenever a state changes, and each second in which
+    /// counters have. `None` once this process's service is over. Cancel-safe; who asks seldom misses what was between.
+    pub async fn next(&mut self) -> Option<Status> {
+        loop {
+            tokio::select! {
+                changed = self.snapshot.changed() => changed.ok()?,
+                () = tokio::time::sleep(COUNTERS_EVERY) => {}
+                _ = self.handle.closed() => return None,
+            }
+            let status = self.handle.status();
+            if self.last.as_ref() != Some(&status) {
+                self.last = Some(status.clone());
+                return Some(status);
+            }
+        }
+    }
+}
+
+/// This process's part in the program, as [`listen`](crate::listen) returns it. Derefs to [`Handle`].
+///
+/// Its lifetime is that of the service: dropped in the master it orders the shutdown, dropped in a node that node
+/// drains and is replaced. The drop itself never blocks. A program therefore keeps it to its end:
+///
+/// ```no_run
+/// # async fn f(mut nodes: multi_node::Nodes) -> Result<(), multi_node::Error> {
+/// while let Some(peer) = nodes.next_peer().await {
+///     println!("{} is joined to {}", nodes.id(), peer.id());
+/// }
+/// nodes.closed().await
+/// # }
+/// ```
+#[must_use = "dropping it ends the service: keep it, and wait for `closed()`"]
+pub struct Nodes {
+    handle: Handle,
+    arrivals: Arrivals,
+}
+
+impl Nodes {
+    pub(crate) fn new(handle: Handle, arrivals: Arrivals) -> Nodes {
+        Nodes { handle, arrivals }
+    }
+
+    /// A handle, which can be cloned and given away.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// The next process to be joined to this one. Those that came earlier are given too, as far as they live. `None`
+    /// once this process drains. Cancel-safe.
+    pub async fn next_peer(&mut self) -> Option<Peer> {
+        std::future::poll_fn(|cx| self.arrivals.poll_next(cx)).await
+    }
+}
+
+impl Deref for Nodes {
+    type Target = Handle;
+
+    fn deref(&self) -> &Handle {
+        &self.handle
+    }
+}
+
+impl Stream for Nodes {
+    type Item = Peer;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Peer>> {
+        self.arrivals.poll_next(cx)
+    }
+}
+
+impl fmt::Debug for Nodes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Nodes").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}

@@ -1,1 +1,269 @@
-//! Options. (being written)
+//! Options: what a program may say about its addresses, nodes and limits; checked once, valid after.
+
+mod address;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(crate) use address::Address;
+pub(crate) use settings::{Launch, Settings};
+
+/// What [`listen`](crate::listen) goes by. Every option has a default that suits production.
+///
+/// Values are checked when `listen` is called: a wrong one is an [`Error`](crate::Error) that names the option, the
+/// value and what is allowed.
+///
+/// ```
+/// use std::time::Duration;
+/// use multi_node::Options;
+///
+/// let options = Options::new().port(8080).nodes(4).drain_timeout(Duration::from_secs(20));
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until `listen` is given them"]
+pub struct Options {
+    pub(crate) port: u16,
+    pub(crate) host: String,
+    pub(crate) binds: Vec<String>,
+    pub(crate) unix_mode: u32,
+    pub(crate) backlog: u32,
+    pub(crate) nodes: Option<usize>,
+    pub(crate) max_nodes: usize,
+    pub(crate) master_listen: bool,
+    pub(crate) restart: bool,
+    pub(crate) backoff: (Duration, Duration),
+    pub(crate) backoff_jitter: f64,
+    pub(crate) crash_loop: (usize, Duration),
+    pub(crate) surge: usize,
+    pub(crate) start_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) shutdown_delay: Duration,
+    pub(crate) hang_timeout: Duration,
+    pub(crate) signals: bool,
+    pub(crate) peers: bool,
+    pub(crate) orders_from_nodes: bool,
+    pub(crate) program: Option<PathBuf>,
+    pub(crate) args: Option<Vec<OsString>>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options::new()
+    }
+}
+
+impl Options {
+    /// The defaults, each of which is told at its method.
+    pub fn new() -> Options {
+        Options {
+            port: 80,
+            host: "0.0.0.0".to_owned(),
+            binds: Vec::new(),
+            unix_mode: 0o666,
+            backlog: 4096,
+            nodes: None,
+            max_nodes: 256,
+            master_listen: false,
+            restart: true,
+            backoff: (Duration::from_millis(100), Duration::from_secs(30)),
+            backoff_jitter: 0.2,
+            crash_loop: (5, Duration::from_secs(60)),
+            surge: 1,
+            start_timeout: Duration::from_secs(60),
+            drain_timeout: Duration::from_secs(30),
+            shutdown_delay: Duration::ZERO,
+            hang_timeout: Duration::from_secs(30),
+            signals: true,
+            peers: true,
+            orders_from_nodes: false,
+            program: None,
+            args: None,
+            env: Vec::new(),
+        }
+    }
+
+    /// The TCP port. Default 80, as in the original; 0 lets the system choose one, which
+    /// [`Handle::local_addr`](crate::Handle::local_addr) then tells.
+    pub fn port(mut self, port: u16) -> Options {
+        self.port = port;
+        self
+    }
+
+    /// The host to bind: an IPv4 or IPv6 address, or a name, all of whose addresses are bound. Default `0.0.0.0`.
+    pub fn host(mut self, host: impl Into<String>) -> Options {
+        self.host = host.into();
+        self
+    }
+
+    /// A further address: `127.0.0.1:9090`, `[::1]:9090`, `localhost:9090`, `:9090`, or `unix:/run/app.sock`. May be
+    /// called several times.
+    ///
+    /// A Unix-socket path on which nobody listens any more is replaced; one that is in use is an error. Its mode is
+    /// set by [`unix_mode`](Options::unix_mode), and the file is removed when the program ends.
+    pub fn bind(mut self, address: impl Into<String>) -> Options {
+        self.binds.push(address.into());
+        self
+    }
+
+    /// The mode of Unix-socket files. Default `0o666`: whoever reaches the directory may connect.
+    pub fn unix_mode(mut self, mode: u32) -> Options {
+        self.unix_mode = mode;
+        self
+    }
+
+    /// How many connections may wait in the listener's queue. Default 4096; the system caps it at
+    /// `net.core.somaxconn` (listen(2)).
+    pub fn backlog(mut self, connections: u32) -> Options {
+        self.backlog = connections;
+        self
+    }
+
+    /// How many nodes serve. Default: one for each available core. 0 serves in the calling process (single-process
+    /// mode), as does `MULTI_NODE=off` in the environment.
+    pub fn nodes(mut self, nodes: usize) -> Options {
+        self.nodes = Some(nodes);
+        self
+    }
+
+    /// The most nodes that [`Handle::scale`](crate::Handle::scale) may ask for. Default 256, at most 4096.
+    pub fn max_nodes(mut self, nodes: usize) -> Options {
+        self.max_nodes = nodes;
+        self
+    }
+
+    /// Whether the master serves too. Default `false`: a master that serves is not reloaded, and a handler's bug takes
+    /// it down with the supervision. `true` restores the original's behaviour.
+    pub fn master_listen(mut self, serves: bool) -> Options {
+        self.master_listen = serves;
+        self
+    }
+
+    /// Whether a node that ends unasked is replaced. Default `true`.
+    pub fn restart(mut self, restart: bool) -> Options {
+        self.restart = restart;
+        self
+    }
+
+    /// How long a slot rests when its nodes go on dying: the first delay, which doubles up to the longest one. Default
+    /// 100 ms to 30 s. The first death after a stable time is followed by a restart at once.
+    pub fn backoff(mut self, initial: Duration, max: Duration) -> Options {
+        self.backoff = (initial, max);
+        self
+    }
+
+    /// The share by which a delay is shortened or lengthened at random, so that slots do not restart in step. 0 to 1,
+    /// default 0.2.
+    pub fn backoff_jitter(mut self, share: f64) -> Options {
+        self.backoff_jitter = share;
+        self
+    }
+
+    /// So many unasked ends of one slot's nodes within this time are a crash loop. Default 5 within 60 s. Before the
+    /// program's first readiness it ends the program with an error; later the slot goes on at the longest backoff.
+    pub fn crash_loop(mut self, deaths: usize, within: Duration) -> Options {
+        self.crash_loop = (deaths, within);
+        self
+    }
+
+    /// How many new nodes a reload starts ahead of the old ones. Default 1. 0 stops a slot's old node first, for
+    /// programs whose memory does not fit twice.
+    pub fn surge(mut self, nodes: usize) -> Options {
+        self.surge = nodes;
+        self
+    }
+
+    /// How long a node may take from its start until it is ready. Default 60 s; longer, and it is killed.
+    pub fn start_timeout(mut self, time: Duration) -> Options {
+        self.start_timeout = time;
+        self
+    }
+
+    /// How long a node may take to finish what it has in flight. Default 30 s; longer, and it is killed.
+    pub fn drain_timeout(mut self, time: Duration) -> Options {
+        self.drain_timeout = time;
+        self
+    }
+
+    /// How long the nodes go on accepting after an order to shut down, so that load balancers can take the program out
+    /// first. Default 0.
+    pub fn shutdown_delay(mut self, time: Duration) -> Options {
+        self.shutdown_delay = time;
+        self
+    }
+
+    /// How long a node's runtime may be silent before the node counts as hung: it is reported, gets SIGABRT, 5 s later
+    /// SIGKILL, and is replaced. Default 30 s, at least 1 s; 0 turns the detection off.
+    pub fn hang_timeout(mut self, time: Duration) -> Options {
+        self.hang_timeout = time;
+        self
+    }
+
+    /// Whether the library handles SIGTERM, SIGINT, SIGQUIT and SIGHUP. Default `true`; with `false` the program gives
+    /// the orders itself, by [`Handle`](crate::Handle).
+    pub fn signals(mut self, handle: bool) -> Options {
+        self.signals = handle;
+        self
+    }
+
+    /// Whether each process gets a stream to every other. Default `true`; `false` saves two file descriptors for each
+    /// pair, and the library's own features that need them.
+    pub fn peers(mut self, join: bool) -> Options {
+        self.peers = join;
+        self
+    }
+
+    /// Whether nodes may give orders (`reload`, `scale`, `shutdown`). Default `false`: a node that was broken into must
+    /// not own the fleet.
+    pub fn orders_from_nodes(mut self, allow: bool) -> Options {
+        self.orders_from_nodes = allow;
+        self
+    }
+
+    /// The program to start for the nodes. Default: this program, as it was typed (found in `PATH`, made absolute,
+    /// symbolic links not resolved), so that a reload runs what that path names by then.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Options {
+        self.program = Some(path.into());
+        self
+    }
+
+    /// The arguments of the nodes' start, without the program's name. Default: those of this process.
+    pub fn args<I>(mut self, args: I) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        self.args = Some(args.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// A variable for the nodes' environment, beside those of this process. May be called several times.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Options {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// These options, changed by what `lookup` says of `PORT`, `HOST` and `NODES`.
+    pub(crate) fn with_variables(
+        mut self,
+        lookup: impl Fn(&'static str) -> Option<String>,
+    ) -> Result<Options, crate::Error> {
+        if let Some(text) = lookup("PORT") {
+            self.port = settings::number("PORT", &text, 0..=u16::MAX.into())? as u16;
+        }
+        if let Some(text) = lookup("HOST") {
+            self.host = text;
+        }
+        if let Some(text) = lookup("NODES")
+            && text != "auto"
+        {
+            self.nodes = Some(settings::number("NODES", &text, 0..=settings::MOST_NODES)?);
+        }
+        Ok(self)
+    }
+}

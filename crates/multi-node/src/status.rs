@@ -63,12 +63,15 @@ pub enum Exit {
     Code(i32),
     /// A signal of this number ended it.
     Signal(i32),
+    /// It has ended, but something else in the master's process waits for all children and took the status.
+    Unknown,
 }
 
 impl fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::Unknown => f.write_str("unknown status"),
             Exit::Signal(number) => match signal_name(*number) {
                 Some(name) => f.write_str(name),
                 None => write!(f, "signal {number}"),

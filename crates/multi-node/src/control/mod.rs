@@ -1,1 +1,12 @@
-//! The conversation of a master and its nodes.
+//! The conversation of a master with each of its nodes: facts and orders over one Unix socket, which also carries
+//! file descriptors. `docs/control-protocol.md` tells it whole.
+
+mod channel;
+mod codec;
+mod message;
+
+pub(crate) use channel::{Reader, Writer, channel};
+pub(crate) use codec::{Decoder, Malformed};
+pub(crate) use message::{
+    Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
+};

@@ -1,1 +1,14 @@
-//! Process to process.
+//! Process to process: a stream between every two, and whole messages on it.
+
+mod framed;
+mod peer;
+mod peers;
+
+#[cfg(fuzzing)]
+pub use framed::decode_step;
+pub use framed::{
+    DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack,
+};
+pub use peer::{Peer, PeerInfo, PeerReader, PeerWriter};
+pub(crate) use peer::Transport;
+pub(crate) use peers::{Arrivals, Joined, Peers, arrivals};

@@ -1,12 +1,42 @@
 //! The rules: which node is started, joined, drained, killed and replaced, and when.
 //!
-//! [`Fleet`] owns all state and performs nothing: an [`Event`] and the time go in, [`Action`]s come out.
+//! [`Fleet`] owns all state and performs nothing: an [`Event`] and the time go in, [`Action`]s come out. Deadlines are
+//! enforced at [`Event::Tick`] only, so that a loop can hand over everything that came in late before it asks for
+//! judgement.
 
-use std::time::{Duration, Instant, SystemTime};
+mod deadlines;
+mod end;
+mod hang;
+mod life;
+mod node;
+mod orders;
+mod reload;
+mod scale;
+mod shutdown;
+mod slot;
+mod snapshot;
+mod words;
 
+#[cfg(test)]
+mod proptests;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod world;
+
+use std::collections::BTreeMap;
+use std::mem;
+use std::time::{Duration, Instant};
+
+use self::hang::Suspect;
+use self::node::Node;
+use self::orders::Running;
+use self::shutdown::Stopping;
+use self::slot::{Filled, SlotRecord};
+use super::restart::{Jitter, Rules};
 use crate::id::{Generation, NodeId, Slot};
 use crate::order::{Order, OrderError, Report};
-use crate::status::{Exit, State, Status};
+use crate::status::Exit;
 
 /// Which order an answer belongs to; given out by the loop, opaque to the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -134,34 +164,180 @@ pub(crate) struct CrashLoop {
     pub(crate) within: Duration,
 }
 
+/// How long a node that says it has failed may take to end, and how long a signal may take to end one.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How many slots can be numbered.
+const MAX_SLOTS: usize = 1 << 16;
+
 /// All state of the master's supervision.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     policy: Policy,
+    jitter: Jitter,
+    course: Course,
+    slots: Vec<SlotRecord>,
+    /// Every process that has been asked for and is not known to have ended.
+    nodes: BTreeMap<NodeId, Node>,
+    /// How many nodes were ever started.
+    started: u64,
+    /// What new slots run: the generation that last came to serve in all of them.
+    current: Generation,
+    /// The last generation whose program was found. It is ahead of `current` after a reload that failed half-way.
+    newest: Generation,
+    order: Option<Running>,
+    suspect: Option<Suspect>,
+    /// Whether any node was ever ready. Until then a crash loop is taken for a broken program, later for a bad spell.
+    seen_ready: bool,
+    /// The last death, for the case that it ends the program.
+    last_death: String,
+    out: Vec<Action>,
+}
+
+/// Where the fleet as a whole is.
+#[derive(Debug)]
+enum Course {
+    Unstarted,
+    /// The first program is being looked up.
+    Resolving,
+    Running,
+    Stopping(Stopping),
+    Over,
 }
 
 impl Fleet {
     /// `seed` decides the jitter.
     pub(crate) fn new(policy: Policy, seed: u64) -> Fleet {
-        let _ = seed;
-        Fleet { policy }
+        let first = Generation::default();
+        let slots = (0..policy.nodes.min(MAX_SLOTS)).map(|_| SlotRecord::vacant(first)).collect();
+        Fleet {
+            policy,
+            jitter: Jitter::new(seed),
+            course: Course::Unstarted,
+            slots,
+            nodes: BTreeMap::new(),
+            started: 0,
+            current: first,
+            newest: first,
+            order: None,
+            suspect: None,
+            seen_ready: false,
+            last_death: String::from("none was ever started"),
+            out: Vec::new(),
+        }
     }
 
-    /// Takes in what happened and says what is to be done now.
+    /// Takes in what happened and says what is to be done now, in this order.
+    ///
+    /// Events about nodes that are not known (any more) are ignored.
     pub(crate) fn on(&mut self, now: Instant, event: Event) -> Vec<Action> {
-        let _ = (now, event);
-        Vec::new()
+        match event {
+            Event::Start => self.start(),
+            Event::Tick => self.tick(now),
+            Event::Late(by) => self.late(by),
+            Event::Resolved { generation, result } => self.resolved(now, generation, result),
+            Event::Spawned { id, result } => self.spawned(now, id, result),
+            Event::Hello { id } => self.hello(now, id),
+            Event::Ready { id } => self.ready(now, id),
+            Event::Failed { id, why } => self.failed(now, id, why),
+            Event::Beat { id } => self.heard(now, id),
+            Event::Leaving { id } => self.leaving(now, id),
+            Event::Broken { id, why } => self.broken(now, id, &why),
+            Event::Examined { id, traced, report } => self.examined(now, id, traced, &report),
+            Event::Exited { id, exit } => self.exited(now, id, exit),
+            Event::Asked { ticket, order } => self.asked(now, ticket, order),
+        }
+        self.advance_order(now);
+        self.conclude();
+        mem::take(&mut self.out)
     }
 
-    /// When [`Event::Tick`] is due; `None`: nothing is being waited for.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        None
+    fn start(&mut self) {
+        if matches!(self.course, Course::Unstarted) {
+            self.course = Course::Resolving;
+            self.act(Action::Resolve { generation: self.current });
+        }
     }
 
-    /// What the fleet looks like; counters are left at zero, the load table knows them. `wall` is the time of day
-    /// at `now`.
-    pub(crate) fn snapshot(&self, now: Instant, wall: SystemTime) -> Status {
-        let _ = (now, wall);
-        Status::default()
+    fn resolved(&mut self, now: Instant, generation: Generation, result: Result<(), String>) {
+        match self.course {
+            Course::Resolving if generation == self.current => match result {
+                Ok(()) => self.fill_all(now),
+                Err(why) => self.finish(Err(why)),
+            },
+            Course::Running => self.resolved_for_reload(generation, result),
+            _ => {}
+        }
     }
+
+    fn fill_all(&mut self, now: Instant) {
+        self.course = Course::Running;
+        for index in 0..self.slots.len() {
+            self.fill(now, slot_at(index));
+        }
+    }
+
+    /// The program's service is over once no process is left and none is due.
+    fn conclude(&mut self) {
+        if !self.nodes.is_empty() {
+            return;
+        }
+        match &mut self.course {
+            Course::Stopping(stopping) => {
+                let (tickets, outcome) = stopping.take();
+                for ticket in tickets {
+                    self.answer(ticket, Ok(Report::Shutdown));
+                }
+                self.finish(outcome);
+            }
+            Course::Running if self.slots.iter().all(SlotRecord::is_idle) => {
+                self.overtake_order();
+                self.finish(Err(self.last_death.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    fn finish(&mut self, outcome: Result<(), String>) {
+        self.course = Course::Over;
+        match &outcome {
+            Ok(()) => self.tell_all(Level::Info, String::from("all nodes have ended")),
+            Err(why) => self.tell_all(Level::Error, format!("no node is left: {why}")),
+        }
+        self.act(Action::Finish(outcome));
+    }
+
+    fn rules(&self) -> Rules {
+        Rules { backoff: self.policy.backoff, crash_loop: self.policy.crash_loop }
+    }
+
+    fn slot_mut(&mut self, slot: Slot) -> Option<&mut SlotRecord> {
+        self.slots.get_mut(slot.index())
+    }
+
+    fn act(&mut self, action: Action) {
+        self.out.push(action);
+    }
+
+    fn answer(&mut self, ticket: Ticket, result: Result<Report, OrderError>) {
+        self.act(Action::Answer { ticket, result });
+    }
+
+    fn tell(&mut self, level: Level, slot: Slot, id: NodeId, text: String) {
+        self.act(Action::Tell(Happening { level, slot: Some(slot), id: Some(id), text }));
+    }
+
+    fn tell_all(&mut self, level: Level, text: String) {
+        self.act(Action::Tell(Happening { level, slot: None, id: None, text }));
+    }
+}
+
+fn slot_at(index: usize) -> Slot {
+    Slot(u16::try_from(index).expect("no more than MAX_SLOTS slots are ever made"))
+}
+
+/// A time so much later, or as good as never where the clock cannot count that far.
+fn after(time: Instant, delay: Duration) -> Instant {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+    time.checked_add(delay).or_else(|| time.checked_add(CENTURY)).unwrap_or(time)
 }

@@ -1,3 +1,12 @@
 //! The master.
+
+mod child;
 mod fleet;
+mod lead;
+mod member;
+mod members;
+mod reaper;
 mod restart;
+mod run;
+
+pub(crate) use lead::lead;

@@ -1,1 +1,4 @@
-//! System calls.
+//! Safe calls into the kernel beyond std and tokio, without policy: what they are used for is decided elsewhere.
+
+pub(crate) mod process;
+pub(crate) mod socket;

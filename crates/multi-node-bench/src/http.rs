@@ -1,0 +1,159 @@
+//! The comparison of HTTP servers: all variants in turn, again and again, under the same load.
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::{
+    cpu,
+    load::{self, Mode},
+    table::{self, Spread},
+    variants::{Server, Variant},
+};
+
+/// Seconds of load that a server gets before it is measured, so that its memory is there and its branches are known.
+const WARM_UP: f64 = 0.2;
+
+/// Arguments of `http`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Rounds, in each of which every variant is measured once in each mode.
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    /// Seconds that one measurement takes.
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Processes of a server, or threads of the one that is a single process.
+    #[arg(long, default_value_t = cores())]
+    nodes: usize,
+    /// Clients at a time.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Variants to be measured; all, if none is named.
+    #[arg(long, value_delimiter = ',')]
+    variants: Vec<Variant>,
+    /// One short round.
+    #[arg(long)]
+    smoke: bool,
+    /// Print JSON in place of the tables.
+    #[arg(long)]
+    json: bool,
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from)
+}
+
+/// What one server did in one round.
+struct Sample {
+    round: usize,
+    mode: Mode,
+    variant: Variant,
+    per_second: f64,
+    cpu_micros: f64,
+    errors: u64,
+}
+
+/// What one server did in all rounds.
+#[derive(Serialize)]
+struct Row {
+    mode: String,
+    variant: String,
+    requests_per_second: Spread,
+    cpu_micros_per_request: Spread,
+    /// CPU per request, as a multiple of another variant's in the same round.
+    cpu_ratios: Vec<Ratio>,
+    errors: u64,
+}
+
+#[derive(Serialize)]
+struct Ratio {
+    to: String,
+    #[serde(flatten)]
+    spread: Spread,
+}
+
+/// Runs all rounds and prints what they gave.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let variants = if options.variants.is_empty() { Variant::value_variants() } else { &options.variants };
+    let rounds = if options.smoke { 1 } else { options.rounds };
+    let mut samples = Vec::new();
+    for round in 0..rounds {
+        for &mode in Mode::value_variants() {
+            // Each round begins with another one, so that no variant always follows the same.
+            for variant in variants.iter().cycle().skip(round % variants.len()).take(variants.len()) {
+                samples.push(measure(options, round, mode, *variant)?);
+            }
+        }
+        eprintln!("round {} of {rounds}", round + 1);
+    }
+    let rows: Vec<Row> = Mode::value_variants()
+        .iter()
+        .flat_map(|&mode| variants.iter().map(move |&variant| (mode, variant)))
+        .filter_map(|(mode, variant)| row(&samples, mode, variant, variants))
+        .collect();
+    print(&rows, variants, options.json)
+}
+
+fn measure(options: &Options, round: usize, mode: Mode, variant: Variant) -> Result<Sample> {
+    let server = Server::on_free_port(variant, options.nodes)?;
+    let load = |seconds| {
+        let address = server.address();
+        load::start(&load::Options { address, mode, connections: options.connections, seconds, requests: None })
+    };
+    load(WARM_UP)?;
+    let before = cpu::used_by(server.pids())?;
+    let report = load(if options.smoke { WARM_UP } else { options.seconds })?;
+    let used = cpu::used_by(server.pids())?.checked_sub(before).context("CPU time went backwards")?;
+    let requests = report.requests as f64;
+    Ok(Sample {
+        round,
+        mode,
+        variant,
+        per_second: requests / report.seconds,
+        cpu_micros: used.as_secs_f64() * 1e6 / requests,
+        errors: report.errors.values().sum(),
+    })
+}
+
+fn row(samples: &[Sample], mode: Mode, variant: Variant, variants: &[Variant]) -> Option<Row> {
+    let of = |variant| samples.iter().filter(move |sample| sample.mode == mode && sample.variant == variant);
+    let ratio_to = |other| {
+        let pairs =
+            of(variant).flat_map(|mine| of(other).filter(|its| its.round == mine.round).map(move |its| (mine, its)));
+        Spread::of(pairs.map(|(mine, its)| mine.cpu_micros / its.cpu_micros))
+            .map(|spread| Ratio { to: Variant::name(other), spread })
+    };
+    Some(Row {
+        mode: mode.name(),
+        variant: variant.name(),
+        requests_per_second: Spread::of(of(variant).map(|sample| sample.per_second))?,
+        cpu_micros_per_request: Spread::of(of(variant).map(|sample| sample.cpu_micros))?,
+        cpu_ratios: variants.iter().copied().filter_map(ratio_to).collect(),
+        errors: of(variant).map(|sample| sample.errors).sum(),
+    })
+}
+
+fn print(rows: &[Row], variants: &[Variant], json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(rows)?);
+        return Ok(());
+    }
+    let ratios: Vec<String> = variants.iter().map(|variant| format!("CPU × {}", variant.name())).collect();
+    let mut head = vec!["server", "requests/s", "CPU µs/request"];
+    head.extend(ratios.iter().map(String::as_str));
+    head.push("errors");
+    for mode in Mode::value_variants() {
+        println!("\n{}; median (min–max)", mode.name());
+        let of_mode = rows.iter().filter(|row| row.mode == mode.name());
+        table::print(&head, &of_mode.map(cells).collect::<Vec<_>>());
+    }
+    Ok(())
+}
+
+fn cells(row: &Row) -> Vec<String> {
+    let mut cells = vec![row.variant.clone(), row.requests_per_second.show(0), row.cpu_micros_per_request.show(2)];
+    cells.extend(row.cpu_ratios.iter().map(|ratio| ratio.spread.show(3)));
+    cells.push(row.errors.to_string());
+    cells
+}

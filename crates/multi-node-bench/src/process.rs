@@ -1,0 +1,56 @@
+//! Processes of this program, none of which outlives the one that started it.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+};
+
+use anyhow::{Context, Result};
+use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use serde::de::DeserializeOwned;
+
+/// Makes the kernel kill this process when its parent ends, however that happens: Ctrl-C, an error, a SIGKILL.
+///
+/// The parent must have started it from its main thread, since the kernel watches the thread.
+pub(crate) fn die_with_parent() -> Result<()> {
+    Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+}
+
+/// A process of this program that is killed when this is dropped.
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Starts this program with these arguments; its standard output can be read.
+    pub(crate) fn start(args: &[String], stdin: Stdio) -> Result<Process> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.args(args).stdin(stdin).stdout(Stdio::piped());
+        command.spawn().map(Process).with_context(|| format!("cannot start {}", args.join(" ")))
+    }
+
+    /// The next line of its output, as JSON.
+    pub(crate) fn answer<T: DeserializeOwned>(&mut self) -> Result<T> {
+        let mut line = String::new();
+        if let Some(output) = &mut self.0.stdout {
+            // Each process gives one line, so that nothing is lost with the reader's buffer.
+            BufReader::new(output).read_line(&mut line)?;
+        }
+        serde_json::from_str(&line).with_context(|| format!("process {} answered {line:?}", self.0.id()))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself, and only this handle can reap it.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Kills a process that another one started.
+///
+/// Call it while that other one lives: it keeps the pid from being given to a stranger.
+pub(crate) fn kill(pid: u32) {
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+        let _ = kill_process(pid, Signal::KILL);
+    }
+}

@@ -1,0 +1,38 @@
+//! hyper by hand: what both prefork variants do with their listener.
+
+use std::convert::Infallible;
+
+use anyhow::Result;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::{Builder, Runtime},
+};
+
+use super::HELLO;
+
+/// The runtime of one node.
+pub(super) fn runtime() -> Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Serves every connection in a task of its own.
+pub(super) async fn accept(listener: &TcpListener) -> Result<()> {
+    loop {
+        let (stream, _) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        tokio::spawn(serve(stream));
+    }
+}
+
+async fn serve(stream: TcpStream) {
+    // A client that breaks off is the client's affair; the load generator counts what it missed.
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(hello)).await;
+}
+
+async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::new(Bytes::from_static(HELLO.as_bytes()))))
+}

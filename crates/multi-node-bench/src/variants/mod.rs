@@ -1,0 +1,128 @@
+//! The servers that are compared. Each answers `hello` to every request and is a process tree of this program.
+
+mod axum;
+mod hyper;
+#[expect(dead_code, reason = "it joins the list of variants once the library can listen")]
+mod multi_node;
+mod reuseport;
+mod shared;
+
+use std::{
+    io::Write,
+    net::{Ipv4Addr, SocketAddr},
+    process::Stdio,
+};
+
+use anyhow::Result;
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use crate::process::{self, Process};
+
+/// What every server answers.
+const HELLO: &str = "hello\n";
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 4096;
+
+/// A server to be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Variant {
+    /// Hand-made prefork: hyper on one current-thread runtime a process, each with a listener of its own (SO_REUSEPORT).
+    Reuseport,
+    /// Hand-made prefork: the same, on one listener that all processes share, with tokio's own accept.
+    Shared,
+    /// axum in one process, on tokio's multi-thread runtime.
+    Axum,
+}
+
+/// How a server is started.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct Start {
+    /// Processes, or threads where the variant is one process.
+    #[arg(long)]
+    nodes: usize,
+    /// 0 for a free one.
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// Serve on the listener that is standard input.
+    #[arg(long)]
+    inherited: bool,
+}
+
+/// What a server says, on one line, once it serves.
+#[derive(Debug, Serialize, Deserialize)]
+struct Announcement {
+    port: u16,
+    pids: Vec<u32>,
+}
+
+impl Variant {
+    /// Serves until the process is killed.
+    pub(crate) fn serve(self, start: &Start) -> Result<()> {
+        process::die_with_parent()?;
+        match self {
+            Variant::Reuseport => reuseport::serve(start),
+            Variant::Shared => shared::serve(start),
+            Variant::Axum => axum::serve(start),
+        }
+    }
+
+    /// As it is typed and printed.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+}
+
+impl Start {
+    fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+}
+
+/// A server with all its processes, which are killed when this is dropped.
+pub(crate) struct Server {
+    announcement: Announcement,
+    /// Ends last: while it lives, the pids of those that it started belong to nobody else.
+    _process: Process,
+}
+
+impl Server {
+    /// Starts a server and waits until all of it serves.
+    pub(crate) fn start(variant: Variant, start: &Start, stdin: Stdio) -> Result<Server> {
+        let mut args = vec!["serve".to_owned(), variant.name()];
+        args.extend([format!("--nodes={}", start.nodes), format!("--port={}", start.port)]);
+        args.extend(start.inherited.then(|| "--inherited".to_owned()));
+        let mut process = Process::start(&args, stdin)?;
+        let announcement = process.answer()?;
+        Ok(Server { announcement, _process: process })
+    }
+
+    /// Starts a server of this many nodes on a free port.
+    pub(crate) fn on_free_port(variant: Variant, nodes: usize) -> Result<Server> {
+        Server::start(variant, &Start { nodes, port: 0, inherited: false }, Stdio::null())
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.announcement.port).into()
+    }
+
+    /// Of all processes that serve.
+    pub(crate) fn pids(&self) -> &[u32] {
+        &self.announcement.pids
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.announcement.pids.iter().copied().for_each(process::kill);
+    }
+}
+
+/// Tells whoever started this server that it serves, together with what it started itself.
+fn announce(port: u16, others: &[Server]) -> Result<()> {
+    let others = others.iter().flat_map(|server| server.pids().iter().copied());
+    let announcement = Announcement { port, pids: std::iter::once(std::process::id()).chain(others).collect() };
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", serde_json::to_string(&announcement)?)?;
+    Ok(out.flush()?)
+}

@@ -1,0 +1,138 @@
+//! What the fixture program is to do, as the harness tells it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use multi_node::Options;
+use serde::{Deserialize, Serialize};
+
+/// The variable that carries a [`Plan`] as JSON.
+pub const VARIABLE: &str = "FIXTURE";
+
+/// How the fixture program is set up. The defaults are short, so that tests are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Plan {
+    pub nodes: usize,
+    pub max_nodes: usize,
+    pub surge: usize,
+    pub peers: bool,
+    pub restart: bool,
+    pub master_listen: bool,
+    pub orders_from_nodes: bool,
+    /// Worker threads of the runtime; 1 is the current-thread runtime.
+    pub threads: usize,
+    /// Whether an admin server has an address of its own.
+    pub admin: bool,
+    /// A Unix-socket path to serve beside the port.
+    pub unix: Option<PathBuf>,
+    /// Main goes on after the drain instead of returning.
+    pub endless_main: bool,
+    pub start_timeout: Duration,
+    pub drain_timeout: Duration,
+    pub shutdown_delay: Duration,
+    pub hang_timeout: Duration,
+    pub backoff: (Duration, Duration),
+    pub crash_loop: (usize, Duration),
+    /// The folder in which [`Fault`]s are laid.
+    pub faults: PathBuf,
+}
+
+impl Default for Plan {
+    fn default() -> Plan {
+        Plan {
+            nodes: 4,
+            max_nodes: 64,
+            surge: 1,
+            peers: true,
+            restart: true,
+            master_listen: false,
+            orders_from_nodes: true,
+            threads: 1,
+            admin: false,
+            unix: None,
+            endless_main: false,
+            start_timeout: Duration::from_secs(10),
+            drain_timeout: Duration::from_secs(5),
+            shutdown_delay: Duration::ZERO,
+            hang_timeout: Duration::from_secs(30),
+            backoff: (Duration::from_millis(20), Duration::from_millis(200)),
+            crash_loop: (5, Duration::from_secs(60)),
+            faults: PathBuf::new(),
+        }
+    }
+}
+
+impl Plan {
+    /// So many nodes, and the defaults.
+    pub fn nodes(nodes: usize) -> Plan {
+        Plan { nodes, ..Plan::default() }
+    }
+
+    /// The plan that the environment carries.
+    pub fn from_env() -> anyhow::Result<Plan> {
+        Ok(serde_json::from_str(&std::env::var(VARIABLE)?)?)
+    }
+
+    /// The library's options for it.
+    pub fn options(&self) -> Options {
+        let options = Options::new()
+            .host("127.0.0.1")
+            .port(0)
+            .nodes(self.nodes)
+            .max_nodes(self.max_nodes)
+            .surge(self.surge)
+            .peers(self.peers)
+            .restart(self.restart)
+            .master_listen(self.master_listen)
+            .orders_from_nodes(self.orders_from_nodes)
+            .start_timeout(self.start_timeout)
+            .drain_timeout(self.drain_timeout)
+            .shutdown_delay(self.shutdown_delay)
+            .hang_timeout(self.hang_timeout)
+            .backoff(self.backoff.0, self.backoff.1)
+            .crash_loop(self.crash_loop.0, self.crash_loop.1);
+        match &self.unix {
+            Some(path) => options.bind(format!("unix:{}", path.display())),
+            None => options,
+        }
+    }
+}
+
+/// A way to misbehave that nodes find when they start, so that it can be laid and lifted while the program runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Ends with code 3 before `listen`.
+    Die,
+    /// Never reaches `listen`.
+    StuckBeforeListen,
+    /// The factory never returns.
+    StuckInFactory,
+    /// The factory fails.
+    FailFactory,
+    /// Ends with code 4 a moment after it is ready.
+    DieWhenReady,
+    /// Returns 0 from main a moment after it is ready.
+    LeaveWhenReady,
+}
+
+impl Fault {
+    fn path(self, folder: &Path) -> PathBuf {
+        folder.join(format!("{self:?}"))
+    }
+
+    /// From now on, nodes that start misbehave so.
+    pub fn lay(self, folder: &Path) {
+        std::fs::write(self.path(folder), "").expect("the faults' folder is ours");
+    }
+
+    /// From now on, nodes that start behave.
+    pub fn lift(self, folder: &Path) {
+        std::fs::remove_file(self.path(folder)).expect("it was laid");
+    }
+
+    /// Whether it is laid now.
+    pub fn is_laid(self, folder: &Path) -> bool {
+        self.path(folder).exists()
+    }
+}

@@ -1,0 +1,139 @@
+//! Addresses → listening sockets, with errors that a person can act on.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use tokio::net::TcpSocket;
+
+use crate::Error;
+use crate::options::{Address, Settings};
+use crate::serve::Socket;
+
+/// Binds every address of every server: `servers[i]` are the addresses of the `i`th. Nothing is left bound after an
+/// error.
+pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Result<Vec<Vec<Socket>>, Error> {
+    let mut resolved = Vec::new();
+    for addresses in servers {
+        resolved.push(resolve(addresses).await?);
+    }
+    let ipv4_ports: Vec<u16> =
+        resolved.iter().flatten().filter_map(|(_, addr)| addr.filter(SocketAddr::is_ipv4)).map(|addr| addr.port()).collect();
+    let mut bound = Vec::new();
+    for addresses in resolved {
+        let mut sockets = Vec::new();
+        for (address, addr) in addresses {
+            let socket = match (address, addr) {
+                (Address::Unix(path), _) => unix(path, settings).await,
+                (_, Some(addr)) => tcp(addr, settings.backlog, ipv4_ports.contains(&addr.port())),
+                (_, None) => continue,
+            };
+            sockets.push(socket.map_err(|source| failed(address, source))?);
+        }
+        bound.push(sockets);
+    }
+    Ok(bound)
+}
+
+/// Each address with the socket address to bind, of which a name may have several; a path has none.
+async fn resolve(addresses: &[Address]) -> Result<Vec<(&Address, Option<SocketAddr>)>, Error> {
+    let mut resolved = Vec::new();
+    for address in addresses {
+        let Address::Tcp { host, port } = address else {
+            resolved.push((address, None));
+            continue;
+        };
+        let found = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(|source| Error::Bind {
+            address: address.to_string(),
+            source,
+            remedy: "check the host's name (`getent hosts NAME`)".to_owned(),
+        })?;
+        for addr in found {
+            if !resolved.contains(&(address, Some(addr))) {
+                resolved.push((address, Some(addr)));
+            }
+        }
+    }
+    Ok(resolved)
+}
+
+/// `::` takes IPv4 connections too (ipv6(7)), unless another listener is to have them.
+fn tcp(addr: SocketAddr, backlog: u32, ipv4_has_port: bool) -> io::Result<Socket> {
+    let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A restarted program must not wait for connections in TIME_WAIT (socket(7)).
+    socket.set_reuseaddr(true)?;
+    #[cfg(multi_process)]
+    if addr.is_ipv6() && ipv4_has_port {
+        crate::sys::socket::only_ipv6(&socket)?;
+    }
+    #[cfg(not(multi_process))]
+    let _ = ipv4_has_port;
+    socket.bind(addr)?;
+    Ok(Socket::Tcp(socket.listen(backlog)?.into_std()?))
+}
+
+#[cfg(unix)]
+async fn unix(path: &Path, settings: &Settings) -> io::Result<Socket> {
+    use std::os::unix::fs::PermissionsExt;
+    remove_stale(path).await?;
+    let socket = tokio::net::UnixSocket::new_stream()?;
+    socket.bind(path)?;
+    // Before it listens nobody can connect, so there is no moment with a wider mode.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(settings.unix_mode))?;
+    Ok(Socket::Unix(socket.listen(settings.backlog)?.into_std()?))
+}
+
+/// Removes a socket file that nobody listens on any more.
+#[cfg(unix)]
+async fn remove_stale(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::FileTypeExt;
+    match std::fs::symlink_metadata(path) {
+        Ok(file) if file.file_type().is_socket() => {}
+        Ok(_) => return Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is in the way")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
+    match tokio::net::UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
+        Err(error) => Err(error),
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+    }
+}
+
+#[cfg(not(unix))]
+async fn unix(_: &Path, _: &Settings) -> io::Result<Socket> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Removes the files of Unix sockets, for the end of the program.
+pub(crate) fn unlink(servers: &[Vec<Address>]) {
+    for address in servers.iter().flatten() {
+        if let Address::Unix(path) = address
+            && let Err(error) = std::fs::remove_file(path)
+        {
+            tracing::debug!(path = %path.display(), %error, "the socket file was gone already");
+        }
+    }
+}
+
+fn failed(address: &Address, source: io::Error) -> Error {
+    let remedy = remedy(address, source.kind());
+    Error::Bind { address: address.to_string(), source, remedy }
+}
+
+fn remedy(address: &Address, kind: io::ErrorKind) -> String {
+    match (kind, address) {
+        (io::ErrorKind::AddrInUse, Address::Tcp { port, .. }) => {
+            format!("another program has this port (`ss -ltnp 'sport = :{port}'` tells which); stop it or choose another")
+        }
+        (io::ErrorKind::AddrInUse, Address::Unix(_)) => "another program serves this path; stop it or choose another".to_owned(),
+        (io::ErrorKind::PermissionDenied, Address::Tcp { port: 1..1024, .. }) => {
+            "ports below 1024 need root or CAP_NET_BIND_SERVICE".to_owned()
+        }
+        (io::ErrorKind::PermissionDenied, Address::Unix(_)) => "this user may not write to the socket's directory".to_owned(),
+        (io::ErrorKind::AddrNotAvailable, _) => "this machine has no such address (`ip addr` lists those it has)".to_owned(),
+        (io::ErrorKind::NotFound, Address::Unix(_)) => "make the socket's directory first".to_owned(),
+        (io::ErrorKind::AlreadyExists, Address::Unix(_)) => "remove it or choose another path".to_owned(),
+        _ => "check the address".to_owned(),
+    }
+}

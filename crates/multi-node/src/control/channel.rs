@@ -1,0 +1,120 @@
+//! One end of the control socket, for a task that reads and a task that writes.
+
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+use super::codec::{self, Decoder, Malformed};
+use super::message::Fds;
+use crate::sys;
+
+/// How much is read at once; most messages are shorter.
+const CHUNK: usize = 4096;
+
+/// Makes a socket into a channel that reads `In` and writes `Out`.
+pub(crate) fn channel<In, Out>(socket: StdUnixStream) -> io::Result<(Reader<In>, Writer<Out>)> {
+    socket.set_nonblocking(true)?;
+    let socket = Arc::new(UnixStream::from_std(socket)?);
+    let reader = Reader { socket: socket.clone(), decoder: Decoder::default(), message: PhantomData };
+    Ok((reader, Writer { socket, buffer: BytesMut::new(), message: PhantomData }))
+}
+
+/// The reading side.
+#[derive(Debug)]
+pub(crate) struct Reader<In> {
+    socket: Arc<UnixStream>,
+    decoder: Decoder,
+    message: PhantomData<fn() -> In>,
+}
+
+impl<In: DeserializeOwned + Fds> Reader<In> {
+    /// The next message; `None` once the other side is gone. Cancel-safe: what was half read is kept.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<In>> {
+        loop {
+            if let Some(message) = self.decoder.next().map_err(malformed)? {
+                return Ok(Some(message));
+            }
+            let socket = self.socket.clone();
+            if socket.async_io(Interest::READABLE, || self.fill()).await? == 0 {
+                return self.decoder.end().map(|()| None).map_err(malformed);
+            }
+        }
+    }
+
+    /// The next message that has arrived already, for one who will not wait.
+    pub(crate) fn next_arrived(&mut self) -> io::Result<Option<In>> {
+        loop {
+            if let Some(message) = self.decoder.next().map_err(malformed)? {
+                return Ok(Some(message));
+            }
+            match self.fill() {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn fill(&mut self) -> io::Result<usize> {
+        let (mut chunk, mut fds) = ([0; CHUNK], Vec::new());
+        let count = sys::socket::receive(self.socket.as_fd(), &mut chunk, &mut fds)?;
+        self.decoder.bytes.extend_from_slice(&chunk[..count]);
+        self.decoder.fds.extend(fds);
+        Ok(count)
+    }
+}
+
+/// The writing side.
+#[derive(Debug)]
+pub(crate) struct Writer<Out> {
+    socket: Arc<UnixStream>,
+    buffer: BytesMut,
+    message: PhantomData<fn(Out)>,
+}
+
+impl<Out: Serialize + Fds> Writer<Out> {
+    /// Writes one message. Not cancel-safe: a message that was half written spoils the channel.
+    pub(crate) async fn send(&mut self, mut message: Out) -> io::Result<()> {
+        let mut fds = message.take_fds();
+        self.buffer.clear();
+        codec::encode(&message, fds.len(), &mut self.buffer).map_err(malformed)?;
+        let mut written = 0;
+        while written < self.buffer.len() {
+            written += self.write(&self.buffer[written..], &fds).await?;
+            // They went with the first byte.
+            fds.clear();
+        }
+        Ok(())
+    }
+
+    async fn write(&self, bytes: &[u8], fds: &[OwnedFd]) -> io::Result<usize> {
+        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+        let send = || sys::socket::send(self.socket.as_fd(), bytes, &fds);
+        loop {
+            match self.socket.async_io(Interest::WRITABLE, send).await {
+                // The user's descriptors in flight are at their limit (unix(7)) until somebody receives some.
+                Err(error) if error.raw_os_error() == Some(TOO_MANY_REFERENCES) => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// ETOOMANYREFS, for which `io::ErrorKind` has no name.
+const TOO_MANY_REFERENCES: i32 = 109;
+
+fn malformed(error: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}

@@ -1,0 +1,104 @@
+//! Frames: four bytes of length, one byte that counts descriptors, and a message in MessagePack with named fields.
+//!
+//! ```text
+//!  0        4    5            5 + length
+//!  ├────────┼────┼────────────┤
+//!  │ length │fds │ MessagePack│     length: of the message alone, big endian
+//!  └────────┴────┴────────────┘
+//! ```
+//!
+//! The descriptors arrive with a frame's first byte (unix(7)), hence never after the frame that claims them.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+
+use bytes::{Buf, BufMut, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::message::Fds;
+
+/// The longest message, in bytes. A status of 4096 slots takes about 800 KiB.
+pub(crate) const LONGEST: usize = 2 * 1024 * 1024;
+
+const HEADER: usize = 5;
+
+/// What came is not what this protocol says.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Malformed {
+    #[error("a message of {length} bytes, more than the {LONGEST} that are allowed")]
+    TooLong { length: usize },
+    #[error("the channel ended in the middle of a message")]
+    Truncated,
+    #[error("{arrived} file descriptors came with a message that has {expected}")]
+    FdCount { arrived: usize, expected: usize },
+    #[error("a message that cannot be read: {0}")]
+    Unreadable(#[from] rmp_serde::decode::Error),
+    #[error("a message that cannot be written: {0}")]
+    Unwritable(#[from] rmp_serde::encode::Error),
+}
+
+/// Writes one message as a frame; its descriptors have been taken out and are `fds` in number.
+pub(crate) fn encode(message: &impl Serialize, fds: usize, into: &mut BytesMut) -> Result<(), Malformed> {
+    let start = into.len();
+    into.put_bytes(0, HEADER);
+    rmp_serde::encode::write_named(&mut into.writer(), message)?;
+    let length = into.len() - start - HEADER;
+    if length > LONGEST {
+        into.truncate(start);
+        return Err(Malformed::TooLong { length });
+    }
+    let fds = u8::try_from(fds).map_err(|_| Malformed::FdCount { arrived: fds, expected: u8::MAX.into() })?;
+    into[start..start + 4].copy_from_slice(&(length as u32).to_be_bytes());
+    into[start + 4] = fds;
+    Ok(())
+}
+
+/// Turns what arrives, in whatever pieces, into messages.
+#[derive(Debug, Default)]
+pub(crate) struct Decoder {
+    pub(super) bytes: BytesMut,
+    pub(super) fds: VecDeque<OwnedFd>,
+}
+
+impl Decoder {
+    /// The next whole message; `None`: more has to arrive first. After an error the channel cannot be read on.
+    pub(crate) fn next<M: DeserializeOwned + Fds>(&mut self) -> Result<Option<M>, Malformed> {
+        let Some(&[a, b, c, d, fds]) = self.bytes.first_chunk::<HEADER>() else {
+            return self.unclaimed(0).map(|()| None);
+        };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        if length > LONGEST {
+            return Err(Malformed::TooLong { length });
+        }
+        let fds = usize::from(fds);
+        if self.bytes.len() < HEADER + length {
+            return self.unclaimed(fds).map(|()| None);
+        }
+        if self.fds.len() < fds {
+            return Err(Malformed::FdCount { arrived: self.fds.len(), expected: fds });
+        }
+        self.bytes.advance(HEADER);
+        let mut message: M = rmp_serde::from_slice(&self.bytes.split_to(length))?;
+        message.put_fds(self.fds.drain(..fds).collect())?;
+        Ok(Some(message))
+    }
+
+    /// Descriptors that no frame has announced must not pile up. Those of one further frame may have come already,
+    /// before the header that announces them was complete.
+    fn unclaimed(&self, announced: usize) -> Result<(), Malformed> {
+        let allowed = announced + usize::from(u8::MAX);
+        if self.fds.len() > allowed {
+            return Err(Malformed::FdCount { arrived: self.fds.len(), expected: announced });
+        }
+        Ok(())
+    }
+
+    /// What the end of the channel means here.
+    pub(crate) fn end(&self) -> Result<(), Malformed> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(Malformed::Truncated) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,120 @@
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::control::message::{Join, ToMaster, ToNode};
+use crate::id::NodeId;
+use crate::mesh::PeerInfo;
+
+fn frame(mut message: ToNode) -> (BytesMut, Vec<OwnedFd>) {
+    let fds = message.take_fds();
+    let mut bytes = BytesMut::new();
+    encode(&message, fds.len(), &mut bytes).expect("a message of ours");
+    (bytes, fds)
+}
+
+fn null() -> OwnedFd {
+    std::fs::File::open("/dev/null").expect("/dev/null").into()
+}
+
+fn joined() -> ToNode {
+    let peer = PeerInfo { id: NodeId::node(7), slot: None, pid: 4711 };
+    ToNode::Joined { peers: vec![Join { peer, stream: Some(null()), bus: Some(null()) }] }
+}
+
+#[test]
+fn a_message_split_anywhere_is_read_whole() {
+    let (bytes, _) = frame(ToNode::Drain { within: Duration::from_secs(3) });
+    for cut in 0..bytes.len() {
+        let mut decoder = Decoder::default();
+        decoder.bytes.extend_from_slice(&bytes[..cut]);
+        assert!(decoder.next::<ToNode>().expect("nothing wrong yet").is_none(), "cut at {cut}");
+        assert_eq!(decoder.end().is_ok(), cut == 0, "cut at {cut}");
+        decoder.bytes.extend_from_slice(&bytes[cut..]);
+        let message = decoder.next::<ToNode>().expect("whole").expect("whole");
+        assert!(matches!(message, ToNode::Drain { within } if within.as_secs() == 3));
+        assert!(decoder.end().is_ok());
+    }
+}
+
+#[test]
+fn descriptors_go_to_the_message_that_carried_them() {
+    let mut decoder = Decoder::default();
+    for _ in 0..2 {
+        let (bytes, fds) = frame(joined());
+        decoder.bytes.extend_from_slice(&bytes);
+        decoder.fds.extend(fds);
+    }
+    for _ in 0..2 {
+        let Ok(Some(ToNode::Joined { peers })) = decoder.next() else { panic!("a whole message") };
+        assert!(peers[0].stream.is_some() && peers[0].bus.is_some());
+    }
+    assert!(decoder.fds.is_empty());
+}
+
+#[test]
+fn too_long_is_refused_before_it_arrives() {
+    let mut decoder = Decoder::default();
+    decoder.bytes.extend_from_slice(&u32::MAX.to_be_bytes());
+    decoder.bytes.extend_from_slice(&[0]);
+    assert!(matches!(decoder.next::<ToNode>(), Err(Malformed::TooLong { .. })));
+}
+
+#[test]
+fn missing_and_surplus_descriptors_are_refused() {
+    let (bytes, _) = frame(joined());
+    let mut decoder = Decoder { bytes, fds: VecDeque::new() };
+    assert!(matches!(decoder.next::<ToNode>(), Err(Malformed::FdCount { arrived: 0, expected: 2 })));
+
+    let (mut bytes, fds) = frame(joined());
+    bytes[4] = 1;
+    let mut decoder = Decoder { bytes, fds: fds.into() };
+    assert!(matches!(decoder.next::<ToNode>(), Err(Malformed::FdCount { arrived: 1, expected: 2 })));
+
+    let mut decoder = Decoder::default();
+    decoder.fds.extend((0..300).map(|_| null()));
+    assert!(matches!(decoder.next::<ToNode>(), Err(Malformed::FdCount { .. })));
+}
+
+#[test]
+fn a_node_cannot_send_descriptors() {
+    let mut bytes = BytesMut::new();
+    encode(&ToMaster::Beat, 1, &mut bytes).expect("short");
+    let mut decoder = Decoder { bytes, fds: [null()].into() };
+    assert!(matches!(decoder.next::<ToMaster>(), Err(Malformed::FdCount { arrived: 1, expected: 0 })));
+}
+
+#[test]
+fn fields_of_a_later_version_are_passed_over() {
+    #[derive(Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Later {
+        Hello { versions: crate::control::Versions, addresses: Vec<Vec<String>>, mood: &'static str },
+    }
+    let mut bytes = BytesMut::new();
+    let versions = crate::control::Versions { lowest: 9, highest: 12 };
+    encode(&Later::Hello { versions, addresses: Vec::new(), mood: "good" }, 0, &mut bytes).expect("short");
+    let mut decoder = Decoder { bytes, fds: VecDeque::new() };
+    let Ok(Some(ToMaster::Hello { versions: read, .. })) = decoder.next() else { panic!("readable") };
+    assert_eq!(read, versions);
+}
+
+proptest! {
+    #[test]
+    fn hostile_bytes_never_panic_and_never_pile_up(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..64), 0..32)) {
+        let mut decoder = Decoder::default();
+        for chunk in chunks {
+            decoder.bytes.extend_from_slice(&chunk);
+            loop {
+                match decoder.next::<ToMaster>() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(_) => return Ok(()),
+                }
+            }
+            prop_assert!(decoder.bytes.len() <= HEADER + LONGEST);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! What master and node say to each other. File descriptors are fields of the messages that carry them.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::codec::Malformed;
+use crate::id::{Generation, NodeId, Slot};
+use crate::mesh::PeerInfo;
+use crate::order::{Order, OrderError, Report};
+use crate::status::Status;
+
+/// The protocol versions that this release speaks.
+pub(crate) const VERSIONS: Versions = Versions { lowest: 1, highest: 1 };
+
+/// A range of protocol versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Versions {
+    pub(crate) lowest: u32,
+    pub(crate) highest: u32,
+}
+
+impl Versions {
+    /// The highest version that both sides speak.
+    pub(crate) fn common(self, other: Versions) -> Option<u32> {
+        let highest = self.highest.min(other.highest);
+        (highest >= self.lowest.max(other.lowest)).then_some(highest)
+    }
+}
+
+/// What a node tells its master.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ToMaster {
+    /// The first message: the program has reached `listen`. `addresses` are those it wants to serve, for each server.
+    Hello { versions: Versions, addresses: Vec<Vec<String>> },
+    /// All factories have returned and connections are accepted.
+    Ready,
+    /// The node cannot start, and ends.
+    Failed { why: String },
+    /// The runtime is alive.
+    Beat,
+    /// The node drains of itself and is to be replaced.
+    Leaving,
+    /// Somebody in the node gives an order; `ticket` is the node's own number for it.
+    Ask { ticket: u64, order: Order },
+}
+
+/// What a master tells its node.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ToNode {
+    /// The answer to `Hello`: who the node is and what it serves.
+    Welcome(Box<Welcome>),
+    /// The answer to a `Hello` that cannot be served.
+    Refused { why: String },
+    /// Streams to other processes.
+    Joined { peers: Vec<Join> },
+    /// Another process has ended.
+    Gone { id: NodeId },
+    /// Take no new connections, finish what is in flight within this time, and end.
+    Drain { within: Duration },
+    /// How the fleet looks now.
+    Status { status: Status, lines: Vec<Option<usize>> },
+    /// The answer to `Ask`.
+    Answer { ticket: u64, result: Result<Report, OrderError> },
+}
+
+/// Everything that a node needs to serve.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Welcome {
+    /// The version spoken from here on.
+    pub(crate) version: u32,
+    pub(crate) id: NodeId,
+    pub(crate) slot: Slot,
+    pub(crate) generation: Generation,
+    pub(crate) settings: NodeSettings,
+    /// The node's line in the load table.
+    pub(crate) line: usize,
+    /// For each server the kinds of its listening sockets.
+    pub(crate) servers: Vec<Vec<SocketKind>>,
+    /// The load table.
+    #[serde(skip)]
+    pub(crate) load: Option<OwnedFd>,
+    /// The doorbell by which acceptors wake each other.
+    #[serde(skip)]
+    pub(crate) bell: Option<OwnedFd>,
+    /// The listening sockets, in the order of `servers`.
+    #[serde(skip)]
+    pub(crate) sockets: Vec<OwnedFd>,
+}
+
+/// What of the master's options concerns its nodes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NodeSettings {
+    pub(crate) drain_timeout: Duration,
+    /// How often the master wants to hear that the runtime is alive; `None`: never.
+    pub(crate) heartbeat: Option<Duration>,
+    pub(crate) signals: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SocketKind {
+    Tcp,
+    Unix,
+}
+
+/// Another process, and this one's ends of the two streams to it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Join {
+    pub(crate) peer: PeerInfo,
+    /// The application's stream.
+    #[serde(skip)]
+    pub(crate) stream: Option<OwnedFd>,
+    /// The library's own.
+    #[serde(skip)]
+    pub(crate) bus: Option<OwnedFd>,
+}
+
+/// Messages with their descriptors: taken out before the rest is encoded, put back after it was decoded.
+pub(crate) trait Fds {
+    fn take_fds(&mut self) -> Vec<OwnedFd> {
+        Vec::new()
+    }
+
+    /// Puts in exactly as many descriptors as the message has places for.
+    fn put_fds(&mut self, fds: Vec<OwnedFd>) -> Result<(), Malformed> {
+        expect(fds.len(), 0)
+    }
+}
+
+impl Fds for ToMaster {}
+
+impl Fds for ToNode {
+    fn take_fds(&mut self) -> Vec<OwnedFd> {
+        match self {
+            ToNode::Welcome(welcome) => {
+                [welcome.load.take(), welcome.bell.take()].into_iter().flatten().chain(welcome.sockets.drain(..)).collect()
+            }
+            ToNode::Joined { peers } => peers.iter_mut().flat_map(|p| [p.stream.take(), p.bus.take()]).flatten().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn put_fds(&mut self, fds: Vec<OwnedFd>) -> Result<(), Malformed> {
+        let count = fds.len();
+        let mut fds = fds.into_iter();
+        match self {
+            ToNode::Welcome(welcome) => {
+                let sockets = welcome.servers.iter().map(Vec::len).sum::<usize>();
+                expect(count, sockets.saturating_add(2))?;
+                (welcome.load, welcome.bell) = (fds.next(), fds.next());
+                welcome.sockets = fds.collect();
+                Ok(())
+            }
+            ToNode::Joined { peers } => {
+                expect(count, peers.len().saturating_mul(2))?;
+                for join in peers {
+                    (join.stream, join.bus) = (fds.next(), fds.next());
+                }
+                Ok(())
+            }
+            _ => expect(count, 0),
+        }
+    }
+}
+
+fn expect(arrived: usize, expected: usize) -> Result<(), Malformed> {
+    if arrived == expected { Ok(()) } else { Err(Malformed::FdCount { arrived, expected }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_common_version_is_spoken() {
+        let range = |lowest, highest| Versions { lowest, highest };
+        assert_eq!(range(1, 3).common(range(2, 5)), Some(3));
+        assert_eq!(range(2, 2).common(range(1, 2)), Some(2));
+        assert_eq!(range(1, 1).common(range(2, 3)), None);
+        assert_eq!(range(3, 1).common(range(1, 3)), None, "a range that is none");
+    }
+}

@@ -1,0 +1,123 @@
+//! Everything that is read from the process's environment, and nothing else reads it.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::{Error, NodeId, Options, Slot};
+
+/// `off` asks for the single-process mode.
+const MODE: &str = "MULTI_NODE";
+
+/// Tells a node who its master is and which slot it fills: `pid:slot:id`. Of no use without the control socket.
+pub(crate) const SEAT: &str = "MULTI_NODE_SEAT";
+
+/// What a master wrote into the environment of its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seat {
+    pub(crate) master: u32,
+    pub(crate) slot: Slot,
+    pub(crate) id: NodeId,
+}
+
+impl Seat {
+    pub(crate) fn write(self) -> String {
+        format!("{}:{}:{}", self.master, self.slot, self.id)
+    }
+
+    fn parse(text: &str) -> Option<Seat> {
+        let mut parts = text.split(':');
+        let master = parts.next()?.parse().ok()?;
+        let slot = Slot(parts.next()?.parse().ok()?);
+        let id = parts.next()?.parse().ok()?;
+        parts.next().is_none().then_some(Seat { master, slot, id })
+    }
+}
+
+/// The seat that the environment names, which may be that of an ancestor.
+pub(crate) fn seat() -> Option<Seat> {
+    Seat::parse(&env::var(SEAT).ok()?)
+}
+
+/// Whether the single-process mode was asked for.
+pub(crate) fn off() -> Result<bool, Error> {
+    match env::var_os(MODE) {
+        None => Ok(false),
+        Some(value) if value == "on" || value.is_empty() => Ok(false),
+        Some(value) if value == "off" => Ok(true),
+        Some(value) => Err(Error::Option {
+            option: MODE,
+            value: value.to_string_lossy().into_owned(),
+            allowed: "expected `off` for single-process mode, or nothing".to_owned(),
+        }),
+    }
+}
+
+/// Whether this is a test program that cargo built and runs.
+pub(crate) fn in_test() -> bool {
+    let built_as_test = |exe: PathBuf| exe.parent().and_then(Path::file_name).is_some_and(|name| name == "deps");
+    env::var_os("CARGO_MANIFEST_DIR").is_some() && env::current_exe().is_ok_and(built_as_test)
+}
+
+/// The program's name as it was typed, and its arguments.
+pub(crate) fn command_line() -> (OsString, Vec<OsString>) {
+    let mut args = env::args_os();
+    (args.next().unwrap_or_default(), args.collect())
+}
+
+/// The folders in which programs are looked for.
+pub(crate) fn search_path() -> Vec<PathBuf> {
+    env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()
+}
+
+/// The working directory as it was typed: `PWD` where it names the directory that we are in.
+#[cfg(unix)]
+pub(crate) fn working_directory() -> std::io::Result<PathBuf> {
+    use std::os::unix::fs::MetadataExt;
+    let real = env::current_dir()?;
+    let typed = env::var_os("PWD").map(PathBuf::from).filter(|path| path.is_absolute());
+    let same = |a: &Path, b: &Path| {
+        let (a, b) = (a.metadata()?, b.metadata()?);
+        std::io::Result::Ok((a.dev(), a.ino()) == (b.dev(), b.ino()))
+    };
+    Ok(typed.filter(|typed| same(typed, &real).unwrap_or(false)).unwrap_or(real))
+}
+
+impl Options {
+    /// The defaults, changed by the environment: `PORT`, `HOST`, and `NODES` (a number, or `auto` for the available
+    /// cores).
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a value that is not allowed.
+    pub fn from_env() -> Result<Options, Error> {
+        Options::new().with_env()
+    }
+
+    /// These options, changed by the environment as in [`from_env`](Options::from_env): for defaults of the program's
+    /// own.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a value that is not allowed.
+    pub fn with_env(self) -> Result<Options, Error> {
+        self.with_variables(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seat_reads_back_what_it_writes() {
+        let seat = Seat { master: 4711, slot: Slot(3), id: NodeId::node(12) };
+        assert_eq!(Seat::parse(&seat.write()), Some(seat));
+        for text in ["", "1", "1:2", "1:2:node-3:4", "x:2:node-3", "1:70000:node-3", "1:2:3"] {
+            assert_eq!(Seat::parse(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn this_is_a_test() {
+        assert!(in_test());
+    }
+}

@@ -1,0 +1,118 @@
+//! The front door: which role is this process in? Bind and supervise, join and serve, or serve alone.
+
+use std::num::NonZero;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::options::{Address, Settings};
+use crate::serve::Servers;
+use crate::{Error, Nodes, Options, bind, environment, single};
+
+/// What this process is in the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The process that the user started. It will bind the addresses and supervise the nodes, or serve alone in
+    /// single-process mode.
+    Master,
+    /// A process that a master started to serve.
+    Node,
+}
+
+/// Looking twice must give the same answer, though `listen` takes over the socket by which a node is known.
+static ROLE: OnceLock<Role> = OnceLock::new();
+
+static LISTENING: AtomicBool = AtomicBool::new(false);
+
+/// Tells what this process is, before or after [`listen`]. It changes nothing.
+pub fn role() -> Role {
+    ROLE.get().copied().unwrap_or_else(look)
+}
+
+#[cfg(multi_process)]
+fn look() -> Role {
+    if crate::node::is_node() { Role::Node } else { Role::Master }
+}
+
+#[cfg(not(multi_process))]
+fn look() -> Role {
+    Role::Master
+}
+
+/// Serves `servers` by several processes of this program.
+///
+/// In the master it binds every address, starts the nodes, and returns while they come up; use
+/// [`ready`](crate::Handle::ready) to wait for them. In a node, which is this same program started again, it returns when
+/// the node serves. What stands above the call runs in every process; what only servers need belongs into the factory of
+/// [`http_with`](crate::http_with).
+///
+/// Without nodes (`nodes(0)`, `MULTI_NODE=off` in the environment, or a system other than Linux) it serves in the calling
+/// process.
+///
+/// ```no_run
+/// use multi_node::{Options, http, listen};
+/// # use axum::{Router, routing::get};
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), multi_node::Error> {
+///     let app = Router::new().route("/", get(|| async { "hello" }));
+///     let nodes = listen(Options::new().port(8080).nodes(4), http(app)).await?;
+///     nodes.closed().await
+/// }
+/// ```
+///
+/// # Errors
+/// [`Error::Option`] and [`Error::Bind`] at once, before any node is started; [`Error::SecondListen`] for a second call;
+/// [`Error::Start`] in a node whose factory failed; [`Error::MasterGone`] in a node whose master has ended;
+/// [`Error::InTest`] in a test program, which every node would start again. A node's own errors reach the master as the
+/// cause of the node's end, so a program returns them from `main` and is done.
+///
+/// Not cancel-safe: a call that is dropped half-way leaves the process unable to listen.
+pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nodes, Error> {
+    let servers = servers.into();
+    tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
+    if LISTENING.swap(true, Ordering::Relaxed) {
+        return Err(Error::SecondListen);
+    }
+    let role = *ROLE.get_or_init(look);
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let settings = options.check(cores)?;
+    let addresses = addresses(&servers, &settings)?;
+    match role {
+        #[cfg(multi_process)]
+        Role::Node => crate::node::join(servers, written(&addresses)).await,
+        _ => lead(settings, servers, addresses).await,
+    }
+}
+
+/// The addresses of each server: its own, or those of the options.
+fn addresses(servers: &Servers, settings: &Settings) -> Result<Vec<Vec<Address>>, Error> {
+    let own = |bind: Option<String>| match bind {
+        Some(bind) => Ok(vec![Address::parse(&bind)?]),
+        None => Ok(settings.addresses.clone()),
+    };
+    servers.binds().into_iter().map(own).collect()
+}
+
+/// The addresses as text, which is what two processes compare.
+#[cfg(multi_process)]
+fn written(addresses: &[Vec<Address>]) -> Vec<Vec<String>> {
+    addresses.iter().map(|addresses| addresses.iter().map(ToString::to_string).collect()).collect()
+}
+
+async fn lead(settings: Settings, servers: Servers, addresses: Vec<Vec<Address>>) -> Result<Nodes, Error> {
+    let alone = settings.nodes == 0 || environment::off()? || !cfg!(multi_process);
+    if !alone && environment::in_test() && settings.launch.program.is_none() {
+        return Err(Error::InTest);
+    }
+    let sockets = bind::bind(&addresses, &settings).await?;
+    if alone {
+        if !cfg!(multi_process) && settings.nodes > 0 {
+            tracing::warn!("this system has no nodes, so one process serves");
+        }
+        return single::listen(servers, sockets, addresses, settings).await;
+    }
+    #[cfg(multi_process)]
+    return crate::supervisor::lead(settings, servers, sockets, addresses).await;
+    #[cfg(not(multi_process))]
+    unreachable!("without several processes one serves alone");
+}

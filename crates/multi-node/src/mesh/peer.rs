@@ -1,0 +1,203 @@
+//! Another process of the program, and the stream to it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::framed::{Framed, FramedRead, FramedWrite, JsonFramed};
+use crate::id::{NodeId, Slot};
+
+/// What carries a peer's bytes. Without nodes there are no peers, but the type is the same for programs.
+#[cfg(multi_process)]
+pub(crate) type Transport = tokio::net::UnixStream;
+#[cfg(not(multi_process))]
+pub(crate) type Transport = tokio::io::DuplexStream;
+
+/// Who another process of the program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PeerInfo {
+    pub(crate) id: NodeId,
+    pub(crate) slot: Option<Slot>,
+    pub(crate) pid: u32,
+}
+
+impl PeerInfo {
+    /// The process's identity, never used again after its end.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The slot that it fills; `None` for the master.
+    pub fn slot(&self) -> Option<Slot> {
+        self.slot
+    }
+
+    /// The operating system's name for it.
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Whether it is the master.
+    pub fn is_master(&self) -> bool {
+        self.id.is_master()
+    }
+}
+
+/// A two-way byte stream to another process of the program.
+///
+/// It can be written to at once, also before the other side has looked at it: what is written waits in the socket's
+/// buffer (about 200 KiB, `net.core.wmem_default`), and when that is full the writer waits. When the other process ends
+/// or drops its side, reading ends (after what was sent before), and writing is an error of kind `BrokenPipe`. The
+/// process that takes its place arrives as a new `Peer`, with a new [`id`](Peer::id).
+///
+/// One message is not one read: [`framed`](Peer::framed) keeps messages whole.
+#[derive(Debug)]
+pub struct Peer {
+    info: PeerInfo,
+    stream: Transport,
+}
+
+impl Peer {
+    pub(crate) fn new(info: PeerInfo, stream: Transport) -> Peer {
+        Peer { info, stream }
+    }
+
+    /// Who is at the other end.
+    pub fn info(&self) -> PeerInfo {
+        self.info
+    }
+
+    /// The other process's identity.
+    pub fn id(&self) -> NodeId {
+        self.info.id
+    }
+
+    /// The slot that the other process fills; `None` for the master.
+    pub fn slot(&self) -> Option<Slot> {
+        self.info.slot
+    }
+
+    /// The operating system's name for the other process.
+    pub fn pid(&self) -> u32 {
+        self.info.pid
+    }
+
+    /// Whether the other process is the master.
+    pub fn is_master(&self) -> bool {
+        self.info.is_master()
+    }
+
+    /// Whole messages in both directions, as MessagePack with named fields.
+    pub fn framed<T>(self) -> Framed<Peer, T> {
+        Framed::new(self)
+    }
+
+    /// Whole messages as the 2010 library framed them: JSON text between the bytes 0x00 and 0xFF.
+    pub fn frame_stream<T>(self) -> JsonFramed<Peer, T> {
+        JsonFramed::new(self)
+    }
+
+    /// Takes the two directions apart, for a task each. Dropping the writer ends the other side's reading.
+    pub fn into_split(self) -> (PeerReader, PeerWriter) {
+        #[cfg(multi_process)]
+        let (reader, writer) = self.stream.into_split();
+        #[cfg(not(multi_process))]
+        let (reader, writer) = tokio::io::split(self.stream);
+        (PeerReader { info: self.info, half: reader }, PeerWriter { info: self.info, half: writer })
+    }
+}
+
+#[cfg(multi_process)]
+type ReadHalf = tokio::net::unix::OwnedReadHalf;
+#[cfg(multi_process)]
+type WriteHalf = tokio::net::unix::OwnedWriteHalf;
+#[cfg(not(multi_process))]
+type ReadHalf = tokio::io::ReadHalf<Transport>;
+#[cfg(not(multi_process))]
+type WriteHalf = tokio::io::WriteHalf<Transport>;
+
+/// The reading half of a [`Peer`].
+#[derive(Debug)]
+pub struct PeerReader {
+    info: PeerInfo,
+    half: ReadHalf,
+}
+
+impl PeerReader {
+    /// Whole messages, as the other side's [`Peer::framed`] sends them.
+    pub fn framed<T>(self) -> FramedRead<PeerReader, T> {
+        FramedRead::new(self)
+    }
+
+    /// Who is at the other end.
+    pub fn info(&self) -> PeerInfo {
+        self.info
+    }
+}
+
+/// The writing half of a [`Peer`].
+#[derive(Debug)]
+pub struct PeerWriter {
+    info: PeerInfo,
+    half: WriteHalf,
+}
+
+impl PeerWriter {
+    /// Whole messages, as the other side's [`Peer::framed`] reads them.
+    pub fn framed<T>(self) -> FramedWrite<PeerWriter, T> {
+        FramedWrite::new(self)
+    }
+
+    /// Who is at the other end.
+    pub fn info(&self) -> PeerInfo {
+        self.info
+    }
+}
+
+macro_rules! reads_through {
+    ($type:ty, $field:ident) => {
+        impl AsyncRead for $type {
+            fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.$field).poll_read(cx, buf)
+            }
+        }
+    };
+}
+
+macro_rules! writes_through {
+    ($type:ty, $field:ident) => {
+        impl AsyncWrite for $type {
+            fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                Pin::new(&mut self.$field).poll_write(cx, buf)
+            }
+
+            fn poll_write_vectored(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                Pin::new(&mut self.$field).poll_write_vectored(cx, bufs)
+            }
+
+            fn is_write_vectored(&self) -> bool {
+                self.$field.is_write_vectored()
+            }
+
+            fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.$field).poll_flush(cx)
+            }
+
+            fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Pin::new(&mut self.$field).poll_shutdown(cx)
+            }
+        }
+    };
+}
+
+reads_through!(Peer, stream);
+writes_through!(Peer, stream);
+reads_through!(PeerReader, half);
+writes_through!(PeerWriter, half);

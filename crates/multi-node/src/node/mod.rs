@@ -1,0 +1,8 @@
+//! The child: a process that the master started, from its first look at fd 0 to its last answer.
+
+mod orphan;
+mod parent;
+mod run;
+
+pub(crate) use parent::{Parent, is_node};
+pub(crate) use run::join;

@@ -1,0 +1,60 @@
+//! The master as a node sees it: the socket on fd 0, and the first exchange.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::time::Duration;
+
+use crate::control::{self, Reader, ToMaster, ToNode, VERSIONS, Welcome, Writer};
+use crate::{Error, environment, sys};
+
+/// A master that lives answers at once.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Whether this process was started as a node: the environment names its master, and fd 0 is a Unix socket which that
+/// master made. A descendant of a node has the variable alone, and may be a master of its own. A master that has died
+/// since is still named by the socket, so that its node never takes itself for a master.
+pub(crate) fn is_node() -> bool {
+    let Some(seat) = environment::seat() else { return false };
+    sys::socket::maker(io::stdin().as_fd()).is_ok_and(|maker| maker == seat.master)
+}
+
+/// The way to the master.
+pub(crate) struct Parent {
+    pub(crate) reader: Reader<ToNode>,
+    pub(crate) writer: Writer<ToMaster>,
+    /// The same socket, for whoever only waits for its end.
+    pub(crate) socket: StdUnixStream,
+}
+
+impl Parent {
+    /// Takes over fd 0, where `/dev/null` remains.
+    pub(crate) fn take() -> Result<Parent, Error> {
+        let socket = sys::socket::take_stdin().map_err(Error::io("take over the control socket"))?;
+        let adopt = || control::channel(socket.try_clone()?);
+        let (reader, writer) = adopt().map_err(Error::io("read the control socket"))?;
+        Ok(Parent { reader, writer, socket })
+    }
+
+    /// Tells the master that the program has reached `listen`, and what it is to serve.
+    pub(crate) async fn hello(&mut self, addresses: Vec<Vec<String>>) -> Result<Welcome, Error> {
+        let hello = ToMaster::Hello { versions: VERSIONS, addresses };
+        self.writer.send(hello).await.map_err(broken)?;
+        let answer = tokio::time::timeout(ANSWER, self.reader.next()).await;
+        match answer.map_err(|_| Error::Control { cause: "the master does not answer".to_owned() })? {
+            Ok(Some(ToNode::Welcome(welcome))) => Ok(*welcome),
+            Ok(Some(ToNode::Refused { why })) => Err(Error::Control { cause: why }),
+            Ok(Some(_)) => Err(Error::Control { cause: "the master's first message is no answer to hello".to_owned() }),
+            Ok(None) => Err(Error::MasterGone),
+            Err(error) => Err(broken(error)),
+        }
+    }
+}
+
+/// A socket whose other side has died may say so in several ways.
+pub(super) fn broken(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Error::MasterGone,
+        _ => Error::Control { cause: error.to_string() },
+    }
+}

@@ -1,0 +1,296 @@
+//! A node's life: welcomed, serving, draining.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::orphan;
+use super::parent::{self, Parent};
+use crate::control::{Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
+use crate::mesh::{self, Peers, Transport};
+use crate::nodes::{Ask, End, Inner, Snapshot};
+use crate::order::{OrderError, Report};
+use crate::serve::{self, Drain, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
+use crate::signals::NodeSignals;
+use crate::{Error, Handle, Nodes, sys};
+
+/// How often a node shows its siblings' acceptors that its runtime is alive.
+const PULSE: Duration = Duration::from_millis(500);
+
+/// How many messages to the master, and how many orders of the program, may wait.
+const QUEUE: usize = 64;
+
+/// Joins the program as a node: returns when it serves.
+pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Result<Nodes, Error> {
+    let mut parent = Parent::take()?;
+    let mut welcome = parent.hello(addresses).await?;
+    let Parent { reader, writer, socket } = parent;
+    let settings = welcome.settings.clone();
+    orphan::guard(socket, settings.drain_timeout).map_err(Error::io("start a thread"))?;
+    show_slot(&welcome);
+
+    let sockets = adopt(&mut welcome);
+    let (load, bell) = (welcome.load.take().ok_or_else(incomplete)?, welcome.bell.take().ok_or_else(incomplete)?);
+    let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
+    let line = load.line(welcome.line).ok_or_else(incomplete)?;
+    let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell) };
+
+    let (drain, draining) = Drain::new();
+    let (peers, arrivals) = mesh::arrivals();
+    let (asks, asked) = mpsc::channel(QUEUE);
+    let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
+    let (end_sender, end) = watch::channel(None);
+    let handle = Handle::new(Inner {
+        id: welcome.id,
+        slot: Some(welcome.slot),
+        addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
+        load,
+        snapshot,
+        joined: peers.watch(),
+        drain: draining.clone(),
+        end,
+        asks,
+    });
+
+    let (outbox, messages) = mpsc::channel(QUEUE);
+    tokio::spawn(write(writer, messages));
+    let signals = NodeSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
+    let (fate_sender, fate) = watch::channel(End::Done);
+    let life = Life {
+        reader: Some(reader),
+        outbox: outbox.clone(),
+        peers,
+        asked,
+        pending: BTreeMap::new(),
+        tickets: 0,
+        snapshot: snapshot_sender,
+        drain,
+        line,
+        signals,
+        fate: fate_sender,
+        settings,
+    };
+    tokio::spawn(life.run(draining.clone()));
+
+    let serving = match start(servers, sockets, place, &handle, &draining, &fate).await {
+        Ok(serving) => serving,
+        Err(error) => {
+            say(&outbox, ToMaster::Failed { why: cause(&error) }).await;
+            return Err(error);
+        }
+    };
+    say(&outbox, ToMaster::Ready).await;
+    tokio::spawn(finish(serving, fate, end_sender));
+    Ok(Nodes::new(handle, arrivals))
+}
+
+fn incomplete() -> Error {
+    Error::Control { cause: "the master's welcome lacks something".to_owned() }
+}
+
+/// What the master reads of a failed start: its cause alone, since it knows what failed.
+fn cause(error: &Error) -> String {
+    match error {
+        Error::Start { cause } => cause.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// Runs the factories and opens the gate, unless the node has to leave before.
+async fn start(
+    servers: Servers,
+    sockets: Vec<Vec<Socket>>,
+    place: Place,
+    handle: &Handle,
+    draining: &DrainSignal,
+    fate: &watch::Receiver<End>,
+) -> Result<Serving, Error> {
+    tokio::select! {
+        serving = serve::start(servers, sockets, place, handle.clone(), draining.clone()) => {
+            serving.map_err(|error| Error::Start { cause: error.to_string() })
+        }
+        () = draining.draining() => Err(match &*fate.borrow() {
+            End::MasterGone => Error::MasterGone,
+            _ => Error::Start { cause: "the node was told to leave before it was ready".to_owned() },
+        }),
+    }
+}
+
+/// Waits for the last answer, and tells whoever waits for the end.
+async fn finish(mut serving: Serving, fate: watch::Receiver<End>, end: watch::Sender<Option<End>>) {
+    let outcome = serving.finished().await;
+    let fate = match outcome {
+        Ok(_) => fate.borrow().clone(),
+        Err(error) => End::Failed(error.to_string()),
+    };
+    end.send_replace(Some(fate));
+}
+
+fn adopt(welcome: &mut Welcome) -> Vec<Vec<Socket>> {
+    let mut fds = welcome.sockets.drain(..);
+    let mut adopt = |kind: &SocketKind| fds.next().map(|fd| adopt_one(*kind, fd));
+    welcome.servers.iter().map(|kinds| kinds.iter().filter_map(&mut adopt).collect()).collect()
+}
+
+fn adopt_one(kind: SocketKind, fd: OwnedFd) -> Socket {
+    match kind {
+        SocketKind::Tcp => Socket::Tcp(fd.into()),
+        SocketKind::Unix => Socket::Unix(fd.into()),
+    }
+}
+
+/// Lets `ps` and `top` show the slot, as `name:slot`: a process's main thread has its name (proc(5)), at most 15 bytes.
+fn show_slot(welcome: &Welcome) {
+    const LONGEST: usize = 15;
+    let suffix = format!(":{}", welcome.slot);
+    let program = std::env::args_os().next().unwrap_or_default();
+    let name = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
+    let room = LONGEST - suffix.len();
+    let end = (0..=room.min(name.len())).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
+    if let Err(error) = std::fs::write("/proc/self/comm", format!("{}{suffix}", &name[..end])) {
+        tracing::debug!(%error, "cannot name the process");
+    }
+}
+
+/// A message, and who wants to know when it has been written.
+type Outgoing = (ToMaster, Option<oneshot::Sender<()>>);
+
+/// Returns once the message has been written, or can't be.
+async fn say(outbox: &mpsc::Sender<Outgoing>, message: ToMaster) {
+    let (written, confirmed) = oneshot::channel();
+    if outbox.send((message, Some(written))).await.is_ok() {
+        // An error means that the master is gone, which the reading side tells.
+        let _ = confirmed.await;
+    }
+}
+
+async fn write(mut writer: Writer<ToMaster>, mut messages: mpsc::Receiver<Outgoing>) {
+    while let Some((message, written)) = messages.recv().await {
+        if writer.send(message).await.is_err() {
+            return;
+        }
+        if let Some(written) = written {
+            let _ = written.send(());
+        }
+    }
+}
+
+/// The node's loop: it hears the master, the program and the signals, and owns what they change.
+struct Life {
+    /// `None` once the master is gone.
+    reader: Option<Reader<ToNode>>,
+    outbox: mpsc::Sender<Outgoing>,
+    peers: Peers,
+    asked: mpsc::Receiver<Ask>,
+    /// Orders that the master has not answered yet.
+    pending: BTreeMap<u64, oneshot::Sender<Result<Report, OrderError>>>,
+    tickets: u64,
+    snapshot: watch::Sender<Snapshot>,
+    drain: Drain,
+    line: Line,
+    signals: NodeSignals,
+    /// How the service will have ended once it has drained.
+    fate: watch::Sender<End>,
+    settings: NodeSettings,
+}
+
+impl Life {
+    async fn run(mut self, draining: DrainSignal) {
+        let mut pulse = tokio::time::interval(PULSE);
+        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut last_beat = Instant::now();
+        loop {
+            tokio::select! {
+                message = next(&mut self.reader) => self.hear(message),
+                Some(ask) = self.asked.recv() => self.ask(ask).await,
+                () = self.peers.deliver() => self.leave("the program dropped its `Nodes`").await,
+                () = self.signals.leave() => self.leave("a signal").await,
+                () = draining.draining(), if self.peers.is_open() => self.peers.close(),
+                _ = pulse.tick() => {
+                    self.line.beat(sys::epoll::monotonic_ms());
+                    if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
+                        last_beat = Instant::now();
+                        // A full outbox holds earlier messages, which show as much.
+                        let _ = self.outbox.try_send((ToMaster::Beat, None));
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, message: io::Result<Option<ToNode>>) {
+        match message {
+            Ok(Some(ToNode::Joined { peers })) => peers.into_iter().for_each(|join| self.join(join)),
+            Ok(Some(ToNode::Gone { id })) => self.peers.part(id),
+            Ok(Some(ToNode::Drain { within })) => {
+                tracing::info!("draining");
+                self.drain.begin(within);
+            }
+            Ok(Some(ToNode::Status { status, lines })) => drop(self.snapshot.send_replace(Snapshot { status, lines })),
+            Ok(Some(ToNode::Answer { ticket, result })) => {
+                if let Some(reply) = self.pending.remove(&ticket) {
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(result);
+                }
+            }
+            Ok(Some(ToNode::Welcome(_) | ToNode::Refused { .. })) => tracing::warn!("the master repeats itself"),
+            Ok(None) => self.orphaned(&Error::MasterGone),
+            Err(error) => self.orphaned(&parent::broken(error)),
+        }
+    }
+
+    /// Without a master a node finishes what it has, and leaves.
+    fn orphaned(&mut self, error: &Error) {
+        tracing::warn!("draining: {error}");
+        self.reader = None;
+        self.pending.clear();
+        self.fate.send_replace(End::MasterGone);
+        self.drain.begin(self.settings.drain_timeout);
+    }
+
+    fn join(&mut self, join: Join) {
+        let Join { peer, stream: Some(stream), bus: Some(bus) } = join else { return };
+        match (transport(stream), transport(bus)) {
+            (Ok(stream), Ok(bus)) => self.peers.join(peer, stream, bus),
+            (Err(error), _) | (_, Err(error)) => tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer"),
+        }
+    }
+
+    async fn ask(&mut self, ask: Ask) {
+        if self.reader.is_none() {
+            let _ = ask.reply.send(Err(OrderError::MasterGone));
+            return;
+        }
+        self.tickets += 1;
+        self.pending.insert(self.tickets, ask.reply);
+        let message = ToMaster::Ask { ticket: self.tickets, order: ask.order };
+        if self.outbox.send((message, None)).await.is_err() {
+            self.pending.remove(&self.tickets);
+        }
+    }
+
+    /// The node drains of itself; its master fills the slot anew.
+    async fn leave(&mut self, why: &str) {
+        tracing::info!("draining: {why}");
+        self.peers.close();
+        // An error means that the master is gone.
+        let _ = self.outbox.send((ToMaster::Leaving, None)).await;
+        self.drain.begin(self.settings.drain_timeout);
+    }
+}
+
+async fn next(reader: &mut Option<Reader<ToNode>>) -> io::Result<Option<ToNode>> {
+    match reader {
+        Some(reader) => reader.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+fn transport(fd: OwnedFd) -> io::Result<Transport> {
+    Transport::from_std(StdUnixStream::from(fd))
+}

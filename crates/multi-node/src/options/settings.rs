@@ -1,0 +1,162 @@
+//! Options that have been checked, as the rest of the library uses them.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Address, Options};
+use crate::Error;
+
+/// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
+pub(super) const MOST_NODES: usize = 4096;
+
+/// No wait is longer: deadlines are sums of times, and must not overflow.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// Valid options.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) unix_mode: u32,
+    pub(crate) backlog: u32,
+    /// 0: single-process mode.
+    pub(crate) nodes: usize,
+    pub(crate) max_nodes: usize,
+    pub(crate) master_listen: bool,
+    pub(crate) restart: bool,
+    pub(crate) backoff: (Duration, Duration),
+    pub(crate) backoff_jitter: f64,
+    pub(crate) crash_loop: (usize, Duration),
+    pub(crate) surge: usize,
+    pub(crate) start_timeout: Duration,
+    pub(crate) drain_timeout: Duration,
+    pub(crate) shutdown_delay: Duration,
+    pub(crate) hang_timeout: Option<Duration>,
+    pub(crate) signals: bool,
+    pub(crate) peers: bool,
+    pub(crate) orders_from_nodes: bool,
+    pub(crate) launch: Launch,
+}
+
+/// How nodes are started.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Launch {
+    pub(crate) program: Option<PathBuf>,
+    pub(crate) args: Option<Vec<OsString>>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+}
+
+impl Options {
+    /// Checks every option. `cores` is what `nodes` defaults to.
+    pub(crate) fn check(self, cores: usize) -> Result<Settings, Error> {
+        let mut addresses = vec![Address::tcp(&self.host, self.port)?];
+        for bind in &self.binds {
+            addresses.push(Address::parse(bind)?);
+        }
+        let max_nodes = within("max_nodes", self.max_nodes, 1..=MOST_NODES)?;
+        // An explicit number above `max_nodes` is a contradiction; the default just has to fit.
+        let nodes = match self.nodes {
+            Some(nodes) => within("nodes", nodes, 0..=max_nodes)?,
+            None => cores.clamp(1, max_nodes),
+        };
+        Ok(Settings {
+            addresses,
+            unix_mode: within("unix_mode", self.unix_mode, 0..=0o777)?,
+            backlog: within("backlog", self.backlog, 1..=i32::MAX as u32)?,
+            nodes,
+            max_nodes,
+            master_listen: self.master_listen,
+            restart: self.restart,
+            backoff: backoff(self.backoff)?,
+            backoff_jitter: share("backoff_jitter", self.backoff_jitter)?,
+            crash_loop: (
+                within("crash_loop", self.crash_loop.0, 1..=1000)?,
+                positive("crash_loop", self.crash_loop.1)?,
+            ),
+            surge: within("surge", self.surge, 0..=max_nodes)?,
+            start_timeout: positive("start_timeout", self.start_timeout)?,
+            drain_timeout: finite("drain_timeout", self.drain_timeout)?,
+            shutdown_delay: finite("shutdown_delay", self.shutdown_delay)?,
+            hang_timeout: hang_timeout(self.hang_timeout)?,
+            signals: self.signals,
+            peers: self.peers,
+            orders_from_nodes: self.orders_from_nodes,
+            launch: launch(self.program, self.args, self.env)?,
+        })
+    }
+}
+
+/// Reads a whole number from text and checks its range.
+pub(super) fn number(option: &'static str, text: &str, allowed: RangeInclusive<usize>) -> Result<usize, Error> {
+    let number = text.parse().ok().filter(|n| allowed.contains(n));
+    number.ok_or_else(|| refused(option, text, format!("expected a whole number from {} to {}", allowed.start(), allowed.end())))
+}
+
+fn within<N: PartialOrd + Display>(option: &'static str, value: N, allowed: RangeInclusive<N>) -> Result<N, Error> {
+    if allowed.contains(&value) {
+        return Ok(value);
+    }
+    Err(refused(option, value, format!("allowed are {} to {}", allowed.start(), allowed.end())))
+}
+
+fn share(option: &'static str, value: f64) -> Result<f64, Error> {
+    within(option, value, 0.0..=1.0)
+}
+
+fn finite(option: &'static str, time: Duration) -> Result<Duration, Error> {
+    if time <= LONGEST {
+        return Ok(time);
+    }
+    Err(refused(option, format!("{time:?}"), "expected at most a year"))
+}
+
+fn positive(option: &'static str, time: Duration) -> Result<Duration, Error> {
+    if time.is_zero() {
+        return Err(refused(option, "0", "expected a time above 0"));
+    }
+    finite(option, time)
+}
+
+fn backoff((initial, max): (Duration, Duration)) -> Result<(Duration, Duration), Error> {
+    let (initial, max) = (positive("backoff", initial)?, positive("backoff", max)?);
+    if initial > max {
+        return Err(refused("backoff", format!("{initial:?} to {max:?}"), "the first delay must not be above the longest"));
+    }
+    Ok((initial, max))
+}
+
+/// Heartbeats come a few times within the timeout, and a node must not spend its time on them.
+fn hang_timeout(time: Duration) -> Result<Option<Duration>, Error> {
+    if time.is_zero() {
+        return Ok(None);
+    }
+    if time < Duration::from_secs(1) {
+        return Err(refused("hang_timeout", format!("{time:?}"), "expected at least 1 s, or 0 for no detection"));
+    }
+    finite("hang_timeout", time).map(Some)
+}
+
+fn launch(
+    program: Option<PathBuf>,
+    args: Option<Vec<OsString>>,
+    env: Vec<(OsString, OsString)>,
+) -> Result<Launch, Error> {
+    if program.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        return Err(refused("program", "", "expected a path, or a name to find in PATH"));
+    }
+    if let Some((name, _)) = env.iter().find(|(name, _)| !is_variable_name(name)) {
+        return Err(refused("env", name.to_string_lossy(), "expected a variable's name, without `=`"));
+    }
+    Ok(Launch { program, args, env })
+}
+
+fn is_variable_name(name: &OsString) -> bool {
+    let name = name.as_encoded_bytes();
+    !name.is_empty() && !name.contains(&b'=') && !name.contains(&0)
+}
+
+fn refused(option: &'static str, value: impl Display, allowed: impl Into<String>) -> Error {
+    Error::Option { option, value: value.to_string(), allowed: allowed.into() }
+}

@@ -1,0 +1,72 @@
+use super::*;
+use crate::Error;
+
+fn refused(options: Options) -> (&'static str, String) {
+    match options.check(2) {
+        Err(error @ Error::Option { option, .. }) => (option, error.to_string()),
+        other => panic!("expected a refused option, got {other:?}"),
+    }
+}
+
+#[test]
+fn defaults_are_valid_and_take_the_cores() {
+    let settings = Options::new().check(3).expect("defaults are valid");
+    assert_eq!(settings.nodes, 3);
+    assert_eq!(settings.addresses, [Address::Tcp { host: "0.0.0.0".into(), port: 80 }]);
+    assert_eq!(settings.hang_timeout, Some(Duration::from_secs(30)));
+}
+
+#[test]
+fn every_wrong_value_names_its_option() {
+    let second = Duration::from_secs(1);
+    let wrong = [
+        ("host", Options::new().host("not a host")),
+        ("bind", Options::new().bind("9090")),
+        ("bind", Options::new().bind("::1:80")),
+        ("bind", Options::new().bind("unix:")),
+        ("unix_mode", Options::new().unix_mode(0o1777)),
+        ("backlog", Options::new().backlog(0)),
+        ("nodes", Options::new().nodes(257)),
+        ("max_nodes", Options::new().max_nodes(0)),
+        ("backoff", Options::new().backoff(second, Duration::ZERO)),
+        ("backoff", Options::new().backoff(second * 2, second)),
+        ("backoff_jitter", Options::new().backoff_jitter(f64::NAN)),
+        ("crash_loop", Options::new().crash_loop(0, second)),
+        ("surge", Options::new().surge(1000)),
+        ("start_timeout", Options::new().start_timeout(Duration::ZERO)),
+        ("drain_timeout", Options::new().drain_timeout(Duration::MAX)),
+        ("shutdown_delay", Options::new().shutdown_delay(Duration::MAX)),
+        ("hang_timeout", Options::new().hang_timeout(Duration::from_millis(10))),
+        ("program", Options::new().program("")),
+        ("env", Options::new().env("A=B", "c")),
+    ];
+    for (name, options) in wrong {
+        let (option, message) = refused(options);
+        assert_eq!(option, name);
+        assert!(message.starts_with(&format!("option `{name}`: ")), "{message}");
+    }
+}
+
+#[test]
+fn addresses_read_back_what_they_show() {
+    for text in ["127.0.0.1:9090", "[::1]:9090", "localhost:0", "unix:/run/app.sock", "unix:relative.sock"] {
+        assert_eq!(Address::parse(text).expect(text).to_string(), text);
+    }
+    assert_eq!(Address::parse(":80").expect("port alone").to_string(), "0.0.0.0:80");
+}
+
+#[test]
+fn variables_override_and_are_checked() {
+    let set = |pairs: &'static [(&'static str, &'static str)]| {
+        Options::new().with_variables(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned()))
+    };
+    let options = set(&[("PORT", "8080"), ("HOST", "::1"), ("NODES", "3")]).expect("all valid");
+    assert_eq!((options.port, options.host.as_str(), options.nodes), (8080, "::1", Some(3)));
+    assert_eq!(set(&[("NODES", "auto")]).expect("auto is the default").nodes, None);
+    for (name, value) in [("PORT", "65536"), ("PORT", "http"), ("NODES", "-1"), ("NODES", "")] {
+        let error = Options::new()
+            .with_variables(|asked| (asked == name).then(|| value.to_owned()))
+            .expect_err("not a number in range");
+        assert!(matches!(error, Error::Option { option, .. } if option == name), "{error}");
+    }
+}

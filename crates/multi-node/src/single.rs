@@ -1,0 +1,130 @@
+//! Single-process mode: the same API, served by the one process that called `listen`.
+
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, watch};
+
+use crate::id::{Generation, NodeId, Slot};
+use crate::mesh::{self, Peers};
+use crate::nodes::{Ask, End, Inner, Snapshot};
+use crate::options::{Address, Settings};
+use crate::order::{Order, OrderError, Report};
+use crate::serve::{self, Drain, LoadTable, Place, Servers, Serving, Socket};
+use crate::signals::MasterSignals;
+use crate::status::{SlotStatus, State, Status};
+use crate::{Error, Handle, Nodes, bind};
+
+/// How many orders may wait.
+const QUEUE: usize = 16;
+
+/// Serves in this process: returns when it does.
+pub(crate) async fn listen(
+    servers: Servers,
+    sockets: Vec<Vec<Socket>>,
+    addresses: Vec<Vec<Address>>,
+    settings: Settings,
+) -> Result<Nodes, Error> {
+    let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
+    let (drain, draining) = Drain::new();
+    let (peers, arrivals) = mesh::arrivals();
+    let (asks, asked) = mpsc::channel(QUEUE);
+    let (end_sender, end) = watch::channel(None);
+    let (snapshot_sender, snapshot) = watch::channel(snapshot(State::Joining));
+    let load = LoadTable::local();
+    let handle = Handle::new(Inner {
+        id: NodeId::MASTER,
+        slot: None,
+        addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
+        load: load.clone(),
+        snapshot,
+        joined: peers.watch(),
+        drain: draining.clone(),
+        end,
+        asks,
+    });
+    let place = Place { load, line: 0, bell: None };
+    let serving = serve::start(servers, sockets, place, handle.clone(), draining).await;
+    let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
+    snapshot_sender.send_replace(snapshot(State::Serving));
+    let alone = Alone { drain, peers, asked, signals, snapshot: snapshot_sender, settings, shutdowns: Vec::new() };
+    tokio::spawn(async move {
+        let end = alone.run(serving).await;
+        bind::unlink(&addresses);
+        end_sender.send_replace(Some(end));
+    });
+    Ok(Nodes::new(handle, arrivals))
+}
+
+fn snapshot(state: State) -> Snapshot {
+    let slot = SlotStatus {
+        slot: Slot(0),
+        id: Some(NodeId::MASTER),
+        pid: Some(std::process::id()),
+        state,
+        since: SystemTime::now(),
+        generation: Generation::default(),
+        restarts: 0,
+        last_exit: None,
+        connections: 0,
+        requests: 0,
+        in_flight: 0,
+    };
+    Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)] }
+}
+
+/// The loop of a process that serves alone.
+struct Alone {
+    drain: Drain,
+    peers: Peers,
+    asked: mpsc::Receiver<Ask>,
+    signals: MasterSignals,
+    snapshot: watch::Sender<Snapshot>,
+    settings: Settings,
+    /// Who waits for the end.
+    shutdowns: Vec<tokio::sync::oneshot::Sender<Result<Report, OrderError>>>,
+}
+
+impl Alone {
+    async fn run(mut self, mut serving: Serving) -> End {
+        let end = loop {
+            tokio::select! {
+                outcome = serving.finished() => break match outcome {
+                    Ok(_) => End::Done,
+                    Err(error) => End::Failed(error.to_string()),
+                },
+                Some(ask) = self.asked.recv() => self.ask(ask),
+                () = self.peers.deliver() => self.shut_down(),
+                signal = self.signals.next() => match signal.order() {
+                    Order::Shutdown { now: false } => self.shut_down(),
+                    Order::Shutdown { now: true } => break End::Done,
+                    _ => tracing::warn!("nothing to reload: the program runs as a single process"),
+                },
+            }
+        };
+        for reply in self.shutdowns.drain(..) {
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(Ok(Report::Shutdown));
+        }
+        end
+    }
+
+    fn ask(&mut self, ask: Ask) {
+        match ask.order {
+            Order::Shutdown { .. } => {
+                self.shutdowns.push(ask.reply);
+                self.shut_down();
+            }
+            Order::Reload | Order::Scale { .. } => drop(ask.reply.send(Err(OrderError::SingleProcess))),
+        }
+    }
+
+    fn shut_down(&mut self) {
+        self.peers.close();
+        self.snapshot.send_replace(snapshot(State::Draining));
+        let (drain, delay, within) = (self.drain.clone(), self.settings.shutdown_delay, self.settings.drain_timeout);
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            drain.begin(within);
+        });
+    }
+}

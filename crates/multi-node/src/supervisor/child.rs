@@ -1,0 +1,227 @@
+//! A node as the master sees it: its start, its process, its control socket. Nothing else starts or ends processes.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use tokio::io::unix::AsyncFd;
+use tokio::sync::mpsc;
+
+use super::fleet::Fatal;
+use crate::control::{Reader, ToMaster};
+use crate::environment::{self, Seat};
+use crate::id::{Generation, NodeId, Slot};
+use crate::options::Launch;
+use crate::status::Exit;
+use crate::{Error, sys};
+
+/// How long a process may take to end after it closed its control socket.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// Starts nodes: the same program, from where it was typed.
+#[derive(Debug)]
+pub(crate) struct Launcher {
+    /// Absolute, symbolic links not resolved.
+    program: PathBuf,
+    /// Whether `program` is the one that this process runs.
+    own: bool,
+    arg0: OsString,
+    args: Vec<OsString>,
+    env: Vec<(OsString, OsString)>,
+    directory: PathBuf,
+    images: BTreeMap<Generation, Image>,
+}
+
+/// What one generation runs, held so that a half-finished deploy changes nothing about it.
+#[derive(Debug)]
+struct Image {
+    program: Held,
+    directory: OwnedFd,
+}
+
+#[derive(Debug)]
+enum Held {
+    File(OwnedFd),
+    /// A script's interpreter opens it by its path.
+    Script(PathBuf),
+}
+
+impl Launcher {
+    pub(crate) fn new(launch: Launch) -> Result<Launcher, Error> {
+        let (typed, own_args) = environment::command_line();
+        let own = launch.program.is_none();
+        let arg0 = launch.program.map_or(typed, PathBuf::into_os_string);
+        let directory = environment::working_directory().map_err(Error::io("read the working directory"))?;
+        Ok(Launcher {
+            program: locate(Path::new(&arg0), &directory),
+            own,
+            arg0,
+            args: launch.args.unwrap_or(own_args),
+            env: launch.env,
+            directory,
+            images: BTreeMap::new(),
+        })
+    }
+
+    /// Looks up program and working directory for a generation, as they are on disk now.
+    pub(crate) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
+        let image = self.image(generation).map_err(|(path, error)| format!("{}: {error}", path.display()))?;
+        self.images.insert(generation, image);
+        Ok(())
+    }
+
+    fn image(&self, generation: Generation) -> Result<Image, (&Path, io::Error)> {
+        // The first nodes run what this process runs, whatever has been put in its place since.
+        let first = self.own && generation == Generation::default();
+        let program = if first { Path::new("/proc/self/exe") } else { &self.program };
+        let directory = sys::process::hold(&self.directory).map_err(|error| (self.directory.as_path(), error))?;
+        let program = hold(program).map_err(|error| (self.program.as_path(), error))?;
+        Ok(Image { program, directory })
+    }
+
+    /// Forgets what no node will be started from any more.
+    pub(crate) fn keep(&mut self, used: impl Fn(Generation) -> bool) {
+        let newest = self.images.last_key_value().map(|(generation, _)| *generation);
+        self.images.retain(|generation, _| Some(*generation) == newest || used(*generation));
+    }
+
+    /// Starts a node.
+    pub(crate) fn spawn(&self, id: NodeId, slot: Slot, generation: Generation) -> io::Result<Child> {
+        let image = self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
+        let (ours, theirs) = sys::socket::pair()?;
+        let seat = Seat { master: std::process::id(), slot, id };
+        let program = match &image.program {
+            Held::File(file) => sys::process::held(file),
+            Held::Script(path) => path.clone(),
+        };
+        let started = Command::new(program)
+            .arg0(&self.arg0)
+            .args(&self.args)
+            .envs(self.env.iter().map(|(name, value)| (name, value)))
+            .env(environment::SEAT, seat.write())
+            .current_dir(sys::process::held(&image.directory))
+            .stdin(theirs)
+            // A Ctrl-C reaches the master alone, which decides.
+            .process_group(0)
+            .spawn()?;
+        // Nobody else reaps it, so its pid is its own until we do.
+        let pid = started.id();
+        Ok(Child { pid, process: sys::process::open(pid)?, control: ours.into() })
+    }
+}
+
+/// The program's path as it was typed: found in `PATH` where it has no slash, absolute, links not resolved.
+fn locate(typed: &Path, directory: &Path) -> PathBuf {
+    if typed.components().count() > 1 {
+        return directory.join(typed);
+    }
+    let found = environment::search_path().into_iter().map(|folder| directory.join(folder).join(typed));
+    found.into_iter().find(|path| path.is_file()).unwrap_or_else(|| directory.join(typed))
+}
+
+fn hold(program: &Path) -> io::Result<Held> {
+    use io::Read;
+    use std::os::unix::fs::PermissionsExt;
+    let meta = std::fs::metadata(program)?;
+    if !meta.is_file() || meta.permissions().mode() & 0o111 == 0 {
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, "not an executable file"));
+    }
+    let mut start = [0; 2];
+    // A program that may be run but not read is no script: its interpreter could not read it either.
+    let script = std::fs::File::open(program).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
+    if script { Ok(Held::Script(program.to_owned())) } else { sys::process::hold(program).map(Held::File) }
+}
+
+/// A process that was started.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pub(crate) pid: u32,
+    pub(crate) process: OwnedFd,
+    pub(crate) control: StdUnixStream,
+}
+
+/// Sends a signal that ends the process.
+pub(crate) fn signal(process: &OwnedFd, signal: Fatal) -> io::Result<()> {
+    match signal {
+        Fatal::Abort => sys::process::abort(process.as_fd()),
+        Fatal::Kill => sys::process::kill(process.as_fd()),
+    }
+}
+
+/// What is heard of a node.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Said(ToMaster),
+    Broke(String),
+    Exited(Exit),
+}
+
+/// Tells all that is heard of a node, its exit last: everything it said before is told before.
+pub(crate) async fn watch(
+    id: NodeId,
+    mut reader: Reader<ToMaster>,
+    process: OwnedFd,
+    heard: mpsc::Sender<(NodeId, Heard)>,
+) -> io::Result<()> {
+    let process = AsyncFd::new(process)?;
+    // An error of `send` means that the supervisor is gone, and with it everyone who would listen.
+    let tell = async |what| heard.send((id, what)).await.is_ok();
+    let exit = loop {
+        tokio::select! {
+            message = reader.next() => match message {
+                Ok(Some(message)) => drop(tell(Heard::Said(message)).await),
+                Ok(None) => break last_breath(&process, "it closed its control socket", &tell).await?,
+                Err(error) => {
+                    tell(Heard::Broke(error.to_string())).await;
+                    break exited(&process).await?;
+                }
+            },
+            exit = exited(&process) => {
+                let exit = exit?;
+                while let Ok(Some(message)) = reader.next_arrived() {
+                    tell(Heard::Said(message)).await;
+                }
+                break exit;
+            }
+        }
+    };
+    tell(Heard::Exited(exit)).await;
+    Ok(())
+}
+
+/// A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
+async fn last_breath(
+    process: &AsyncFd<OwnedFd>,
+    why: &str,
+    tell: &impl AsyncFn(Heard) -> bool,
+) -> io::Result<Exit> {
+    if let Ok(exit) = tokio::time::timeout(LAST_BREATH, exited(process)).await {
+        return exit;
+    }
+    tell(Heard::Broke(why.to_owned())).await;
+    exited(process).await
+}
+
+async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
+    loop {
+        let mut ready = process.readable().await?;
+        match sys::process::reap(process.as_fd()) {
+            Ok(Some(exit)) => return Ok(exit),
+            Ok(None) => ready.clear_ready(),
+            // Somebody in this process waits for all children, and took this one's status.
+            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(NO_CHILD) => {
+                return Ok(Exit::Unknown);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// ECHILD, for which `io::ErrorKind` has no name.
+const NO_CHILD: i32 = 10;

@@ -1,0 +1,104 @@
+//! Time: what is due when, and what is done then.
+
+use std::time::{Duration, Instant};
+
+use super::slot::Filled;
+use super::words::{Span, progress};
+use super::{Course, Fatal, Fleet, GRACE, Level, after, slot_at};
+use crate::id::NodeId;
+use crate::status::State;
+
+impl Fleet {
+    /// When [`Event::Tick`](super::Event::Tick) is due; `None`: nothing is being waited for.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let nodes = self.nodes.values().filter_map(|node| node.deadline);
+        let rests = self.slots.iter().filter_map(super::SlotRecord::rests_until);
+        nodes.chain(rests).chain(self.drain_due()).chain(self.hang_due()).min()
+    }
+
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.fill_rested(now);
+        let overdue: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.deadline.is_some_and(|due| due <= now))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in overdue {
+            self.enforce(now, id);
+        }
+        self.drain_after_delay(now);
+        self.look_for_hangs(now);
+    }
+
+    /// The master itself did not run: nobody may be judged by that time.
+    pub(super) fn late(&mut self, by: Duration) {
+        for node in self.nodes.values_mut() {
+            node.shift(by);
+        }
+        for record in &mut self.slots {
+            if let Filled::Resting { until } = &mut record.filled {
+                *until = after(*until, by);
+            }
+        }
+        if let Some(due) = self.suspect.as_mut().and_then(|suspect| suspect.examined_by.as_mut()) {
+            *due = after(*due, by);
+        }
+        if let Course::Stopping(stopping) = &mut self.course {
+            stopping.delay_drain(by);
+        }
+    }
+
+    fn fill_rested(&mut self, now: Instant) {
+        for index in 0..self.slots.len() {
+            if self.slots[index].rests_until().is_some_and(|until| until <= now) {
+                self.fill(now, slot_at(index));
+            }
+        }
+    }
+
+    /// The node was given its time in its state, and is in it still.
+    fn enforce(&mut self, now: Instant, id: NodeId) {
+        let Some(node) = self.nodes.get(&id) else {
+            return;
+        };
+        match node.state {
+            State::Starting | State::Joining if node.cause.is_some() => {
+                self.condemn(now, id, &format!("it failed, and did not end within {}", Span(GRACE)));
+            }
+            State::Starting | State::Joining => {
+                let (within, progress) = (Span(self.policy.start_timeout), progress(node.state));
+                self.condemn(now, id, &format!("it did not become ready within {within} (last state: {progress})"));
+            }
+            State::Draining => self.kill_draining(now, id),
+            State::Killing => self.kill_again(now, id),
+            _ => {}
+        }
+    }
+
+    fn kill_draining(&mut self, now: Instant, id: NodeId) {
+        if let Some(slot) = self.nodes.get(&id).map(|node| node.slot) {
+            let text = format!("killing it: it had not drained within {}", Span(self.policy.drain_timeout));
+            self.tell(Level::Warn, slot, id, text);
+            self.kill(now, id);
+        }
+    }
+
+    fn kill_again(&mut self, now: Instant, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        let (slot, aborted) = (node.slot, node.aborted);
+        // It stays as long in this state as it takes: `since` is not touched.
+        (node.aborted, node.deadline) = (false, Some(after(now, GRACE)));
+        let text = match aborted {
+            true => format!("killing it: SIGABRT has not ended it within {}", Span(GRACE)),
+            false => format!(
+                "still there {} after SIGKILL, so it is in uninterruptible sleep in the kernel (state D in `ps`); sending SIGKILL again",
+                Span(now.saturating_duration_since(node.since)),
+            ),
+        };
+        self.tell(Level::Warn, slot, id, text);
+        self.signal(id, Fatal::Kill);
+    }
+}

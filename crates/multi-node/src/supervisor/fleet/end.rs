@@ -1,0 +1,161 @@
+//! What follows when a node has ended, or leaves.
+
+use std::time::{Duration, Instant};
+
+use super::orders::Dependent;
+use super::slot::Filled;
+use super::words::{Ending, Sequel, Span};
+use super::{Action, Course, Fleet, Level, Node, after};
+use crate::id::{NodeId, Slot};
+use crate::status::Exit;
+use crate::supervisor::restart::Parting;
+
+/// How long a respawn waits after a signal which may be on its way to the master as well.
+const HOLD: Duration = Duration::from_millis(50);
+
+impl Fleet {
+    pub(super) fn exited(&mut self, now: Instant, id: NodeId, exit: Exit) {
+        self.gone(now, id, &Ending::Exit(exit));
+    }
+
+    /// The process is no more, or never was.
+    pub(super) fn gone(&mut self, now: Instant, id: NodeId, ending: &Ending) {
+        let Some(node) = self.nodes.remove(&id) else {
+            return;
+        };
+        self.clear_suspicion(id);
+        if let (Some(exit), Some(record)) = (ending.exit(), self.slot_mut(node.slot)) {
+            record.last_exit = Some(exit);
+        }
+        self.note_drained(now, id, &node);
+        match node.ordered {
+            true => self.ended_as_ordered(now, id, &node, ending),
+            false => self.died(now, id, &node, ending),
+        }
+        self.act(Action::Forget { id });
+    }
+
+    fn ended_as_ordered(&mut self, now: Instant, id: NodeId, node: &Node, ending: &Ending) {
+        let (level, text) = match node.drains_since {
+            Some(_) if node.was_killed_draining() => (Level::Warn, format!("{ending} before it had drained")),
+            Some(since) => {
+                (Level::Info, format!("{ending}, drained in {}", Span(now.saturating_duration_since(since))))
+            }
+            None => (Level::Info, ending.to_string()),
+        };
+        self.tell(level, node.slot, id, text);
+        self.release(now, node.slot, id);
+    }
+
+    fn died(&mut self, now: Instant, id: NodeId, node: &Node, ending: &Ending) {
+        let how = describe(node, ending);
+        let hold = if ending.may_concern_master() || node.left { HOLD } else { Duration::ZERO };
+        let sequel = self.sequel(now, id, node, Parting::Died, hold);
+        self.tell(Level::Warn, node.slot, id, format!("{how}; {sequel}"));
+        self.last_death = format!("{id} in slot {} {how}", node.slot);
+        self.release(now, node.slot, id);
+        self.fail_order_of(now, id);
+        self.follow(now, node.slot, id, sequel, true);
+    }
+
+    /// A serving node drains by itself; its exit will be no death, but its slot needs another.
+    pub(super) fn leave(&mut self, now: Instant, id: NodeId) {
+        let Some(node) = self.nodes.remove(&id) else {
+            return;
+        };
+        let sequel = self.sequel(now, id, &node, Parting::Left, HOLD);
+        let slot = node.slot;
+        self.nodes.insert(id, node);
+        self.tell(Level::Info, slot, id, format!("leaves by itself, and drains; {sequel}"));
+        self.last_death = format!("{id} in slot {slot} left by itself");
+        self.drains(now, id);
+        self.release(now, slot, id);
+        self.follow(now, slot, id, sequel, false);
+    }
+
+    /// Decides what comes after a node that nobody ordered away.
+    fn sequel(&mut self, now: Instant, id: NodeId, node: &Node, parting: Parting, hold: Duration) -> Sequel {
+        if matches!(self.course, Course::Stopping(_)) {
+            return Sequel::NotReplaced("the program shuts down");
+        }
+        let (rules, restart, first) = (self.rules(), self.policy.restart, !self.seen_ready);
+        let dependent = self.dependent_on(id);
+        let Some(record) = self.slots.get_mut(node.slot.index()) else {
+            return Sequel::NotReplaced("its slot is gone");
+        };
+        match (dependent, record.next) {
+            (Dependent::Reload, Some(next)) if next == id => return Sequel::NotReplaced("the reload has failed"),
+            (Dependent::Scale, _) if parting == Parting::Died => {
+                return Sequel::NotReplaced("the scaling has failed");
+            }
+            _ if record.holder() != Some(id) => return Sequel::NotReplaced("its slot is no longer its own"),
+            (_, Some(next)) => return Sequel::SucceededBy(next),
+            _ if !restart => return Sequel::NotReplaced("`restart` is off"),
+            _ => {}
+        }
+        let pause = record.history.parted(now, parting, node.served(now), &rules, &mut self.jitter);
+        match pause.loops && first {
+            true => Sequel::GivesUp { deaths: rules.crash_loop.deaths, within: rules.crash_loop.within },
+            false => Sequel::Again { after: pause.after.max(hold), loops: pause.loops },
+        }
+    }
+
+    fn follow(&mut self, now: Instant, slot: Slot, id: NodeId, sequel: Sequel, death: bool) {
+        let restarts = u64::from(death);
+        let Some(record) = self.slot_mut(slot) else {
+            return;
+        };
+        match sequel {
+            Sequel::Again { after: pause, loops } => {
+                record.restarts += restarts;
+                self.rest(now, slot, pause);
+                if loops {
+                    self.tell_crash_loop(slot, id);
+                }
+            }
+            Sequel::SucceededBy(_) => record.restarts += restarts,
+            Sequel::GivesUp { .. } => {
+                record.set(Filled::GaveUp, now);
+                self.tell(Level::Error, slot, id, String::from("the slot gave up, so the program ends"));
+                self.stop(now, Err(self.last_death.clone()));
+            }
+            Sequel::NotReplaced(_) => {}
+        }
+    }
+
+    fn rest(&mut self, now: Instant, slot: Slot, pause: Duration) {
+        if pause.is_zero() {
+            self.fill(now, slot);
+        } else if let Some(record) = self.slot_mut(slot) {
+            record.set(Filled::Resting { until: after(now, pause) }, now);
+        }
+    }
+
+    fn tell_crash_loop(&mut self, slot: Slot, id: NodeId) {
+        let (limit, longest) = (self.policy.crash_loop, Span(self.policy.backoff.max));
+        let text = format!(
+            "crash loop: {} deaths within {}; it is tried again about every {longest} until a node runs stably",
+            limit.deaths,
+            Span(limit.within)
+        );
+        self.tell(Level::Error, slot, id, text);
+    }
+
+    pub(super) fn release(&mut self, now: Instant, slot: Slot, id: NodeId) {
+        if let Some(record) = self.slot_mut(slot) {
+            record.release(id, now);
+        }
+    }
+}
+
+/// `ended by SIGKILL while starting: it did not become ready within 60 s`
+fn describe(node: &Node, ending: &Ending) -> String {
+    let state = match ending {
+        Ending::Exit(_) => format!(" while {}", node.last_state),
+        Ending::NeverStarted(_) => String::new(),
+    };
+    match &node.cause {
+        Some(cause) => format!("{ending}{state}: {cause}"),
+        None => format!("{ending}{state}"),
+    }
+}

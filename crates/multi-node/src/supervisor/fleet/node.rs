@@ -1,0 +1,92 @@
+//! A node as the rules see it.
+
+use std::time::{Duration, Instant};
+
+use super::after;
+use crate::id::{Generation, Slot};
+use crate::status::State;
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) slot: Slot,
+    pub(super) generation: Generation,
+    pub(super) pid: Option<u32>,
+    pub(super) state: State,
+    pub(super) since: Instant,
+    /// When the rules act if the node is in its state still; none while it serves.
+    pub(super) deadline: Option<Instant>,
+    pub(super) started: Instant,
+    pub(super) ready: Option<Instant>,
+    pub(super) drains_since: Option<Instant>,
+    /// When its runtime last gave a sign of life.
+    pub(super) heard: Instant,
+    /// The last state that it was not killed in.
+    pub(super) last_state: State,
+    /// Why it ends, where that is known before its exit.
+    pub(super) cause: Option<String>,
+    /// Whether its end was asked for, so that it is no death.
+    pub(super) ordered: bool,
+    /// Whether it said by itself that it leaves.
+    pub(super) left: bool,
+    /// Whether the signal that is to end it was SIGABRT, with SIGKILL still to come.
+    pub(super) aborted: bool,
+}
+
+impl Node {
+    pub(super) fn starting(slot: Slot, generation: Generation, now: Instant, ready_within: Duration) -> Node {
+        Node {
+            slot,
+            generation,
+            pid: None,
+            state: State::Starting,
+            since: now,
+            deadline: Some(after(now, ready_within)),
+            started: now,
+            ready: None,
+            drains_since: None,
+            heard: now,
+            last_state: State::Starting,
+            cause: None,
+            ordered: false,
+            left: false,
+            aborted: false,
+        }
+    }
+
+    pub(super) fn enter(&mut self, state: State, now: Instant, deadline: Option<Instant>) {
+        if state != State::Killing {
+            self.last_state = state;
+        }
+        (self.state, self.since, self.deadline) = (state, now, deadline);
+    }
+
+    /// On its way to serving, and nothing is known that would keep it from that.
+    pub(super) fn is_coming_up(&self) -> bool {
+        matches!(self.state, State::Starting | State::Joining) && self.cause.is_none()
+    }
+
+    /// Whether other nodes are to be joined with it.
+    pub(super) fn is_joinable(&self) -> bool {
+        self.state == State::Serving || (self.state == State::Joining && self.cause.is_none())
+    }
+
+    /// Whether its runtime is expected to give signs of life.
+    pub(super) fn is_watched(&self) -> bool {
+        matches!(self.state, State::Serving | State::Draining)
+    }
+
+    pub(super) fn served(&self, now: Instant) -> Duration {
+        self.ready.map_or(Duration::ZERO, |ready| now.saturating_duration_since(ready))
+    }
+
+    /// Whether its drain was cut short.
+    pub(super) fn was_killed_draining(&self) -> bool {
+        self.state == State::Killing && self.last_state == State::Draining
+    }
+
+    /// The master did not run for so long, and could neither hear nor act.
+    pub(super) fn shift(&mut self, by: Duration) {
+        self.heard = after(self.heard, by);
+        self.deadline = self.deadline.map(|deadline| after(deadline, by));
+    }
+}

@@ -1,0 +1,112 @@
+//! Orders: one at a time, each answered exactly once.
+
+use std::time::Instant;
+
+use super::reload::Reload;
+use super::scale::Scale;
+use super::{Course, Fleet, MAX_SLOTS, Node, Ticket};
+use crate::id::NodeId;
+use crate::order::{Order, OrderError};
+
+/// The order that is being carried out.
+#[derive(Debug)]
+pub(super) enum Running {
+    Reload(Reload),
+    Scale(Scale),
+}
+
+impl Running {
+    fn name(&self) -> &'static str {
+        match self {
+            Running::Reload(_) => "reload",
+            Running::Scale(_) => "scale",
+        }
+    }
+
+    fn ticket(&self) -> Ticket {
+        match self {
+            Running::Reload(reload) => reload.ticket,
+            Running::Scale(scale) => scale.ticket,
+        }
+    }
+}
+
+/// Which running order fails if a certain node dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dependent {
+    Reload,
+    Scale,
+    Nothing,
+}
+
+impl Fleet {
+    pub(super) fn asked(&mut self, now: Instant, ticket: Ticket, order: Order) {
+        if let Order::Shutdown { now: at_once } = order {
+            return self.asked_shutdown(now, ticket, at_once);
+        }
+        if let Err(refusal) = self.admit(order) {
+            return self.answer(ticket, Err(refusal));
+        }
+        match order {
+            Order::Reload => self.begin_reload(now, ticket),
+            Order::Scale { nodes } => self.begin_scale(now, ticket, nodes),
+            Order::Shutdown { .. } => {}
+        }
+    }
+
+    fn admit(&self, order: Order) -> Result<(), OrderError> {
+        let max = self.policy.max_nodes.min(MAX_SLOTS);
+        match (&self.course, order, &self.order) {
+            (Course::Stopping(_) | Course::Over, ..) => Err(OrderError::ShuttingDown),
+            (_, Order::Scale { nodes }, _) if nodes == 0 || nodes > max => {
+                Err(OrderError::OutOfRange { asked: nodes, max })
+            }
+            (Course::Unstarted | Course::Resolving, ..) => Err(OrderError::Busy { running: String::from("start") }),
+            (.., Some(running)) => Err(OrderError::Busy { running: running.name().to_owned() }),
+            (Course::Running, _, None) => Ok(()),
+        }
+    }
+
+    /// Takes the running order as far as the nodes' states allow.
+    pub(super) fn advance_order(&mut self, now: Instant) {
+        match self.order.take() {
+            Some(Running::Reload(reload)) => self.advance_reload(now, reload),
+            Some(Running::Scale(scale)) => self.advance_scale(scale),
+            None => {}
+        }
+    }
+
+    pub(super) fn dependent_on(&self, id: NodeId) -> Dependent {
+        match &self.order {
+            Some(Running::Reload(reload)) if reload.stands_on(id) => Dependent::Reload,
+            Some(Running::Scale(scale)) if scale.started(id) => Dependent::Scale,
+            _ => Dependent::Nothing,
+        }
+    }
+
+    /// The node is dead: the order that stands on it has failed.
+    pub(super) fn fail_order_of(&mut self, now: Instant, id: NodeId) {
+        if self.dependent_on(id) == Dependent::Nothing {
+            return;
+        }
+        let why = self.last_death.clone();
+        match self.order.take() {
+            Some(Running::Reload(reload)) => self.stop_reload(now, &reload, why),
+            Some(Running::Scale(scale)) => self.undo_scale(now, &scale, why),
+            None => {}
+        }
+    }
+
+    /// A shutdown, or the end of all nodes, came first.
+    pub(super) fn overtake_order(&mut self) {
+        if let Some(running) = self.order.take() {
+            self.answer(running.ticket(), Err(OrderError::ShuttingDown));
+        }
+    }
+
+    pub(super) fn note_drained(&mut self, now: Instant, id: NodeId, node: &Node) {
+        if let Some(Running::Reload(reload)) = &mut self.order {
+            reload.note_drained(now, id, node);
+        }
+    }
+}

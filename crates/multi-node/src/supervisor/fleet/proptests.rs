@@ -1,0 +1,134 @@
+//! Random histories, held against what must always be true.
+
+mod audit;
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use self::audit::{Audit, Word};
+use super::world::{millis, policy, secs};
+use super::{CrashLoop, Policy};
+use crate::order::Order;
+use crate::status::Exit;
+
+/// One thing that happens in the world.
+#[derive(Clone, Debug)]
+enum Step {
+    /// The oldest look-up, or spawn, or examination that is waited for is answered.
+    Resolve(Result<(), String>),
+    Spawn(Result<(), String>),
+    Examine {
+        traced: bool,
+    },
+    /// Some node says something, sensible or not; also dead ones and some that never were.
+    Says(prop::sample::Index, Word),
+    /// The next deadline comes.
+    Due,
+    Pass(Duration),
+    Late(Duration),
+    Order(Order),
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    prop_oneof![
+        6 => Just(Word::Hello),
+        6 => Just(Word::Ready),
+        8 => Just(Word::ComesUp),
+        2 => Just(Word::Failed),
+        2 => Just(Word::Beat),
+        2 => Just(Word::Leaving),
+        1 => Just(Word::Broken),
+        1 => any::<bool>().prop_map(|traced| Word::Examined { traced }),
+        4 => prop_oneof![Just(Exit::Code(0)), Just(Exit::Code(1)), Just(Exit::Signal(9)), Just(Exit::Signal(15))]
+            .prop_map(Word::Exits),
+    ]
+}
+
+fn result() -> impl Strategy<Value = Result<(), String>> {
+    prop_oneof![9 => Just(Ok(())), 1 => Just(Err(String::from("no")))]
+}
+
+fn order() -> impl Strategy<Value = Order> {
+    prop_oneof![
+        8 => Just(Order::Reload),
+        6 => (0_usize..7).prop_map(|nodes| Order::Scale { nodes }),
+        1 => any::<bool>().prop_map(|now| Order::Shutdown { now }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        3 => result().prop_map(Step::Resolve),
+        8 => result().prop_map(Step::Spawn),
+        2 => any::<bool>().prop_map(|traced| Step::Examine { traced }),
+        16 => (any::<prop::sample::Index>(), word()).prop_map(|(who, word)| Step::Says(who, word)),
+        3 => Just(Step::Due),
+        2 => (0_u64..20_000).prop_map(|ms| Step::Pass(millis(ms))),
+        1 => (0_u64..60_000).prop_map(|ms| Step::Late(millis(ms))),
+        2 => order().prop_map(Step::Order),
+    ]
+}
+
+fn any_policy() -> impl Strategy<Value = Policy> {
+    let sizes = (1_usize..5, 0_usize..4, 1_usize..6);
+    (sizes, prop::bool::weighted(0.8), any::<bool>(), any::<bool>()).prop_map(
+        |((nodes, surge, deaths), restart, watched, delayed)| Policy {
+            surge,
+            restart,
+            crash_loop: CrashLoop { deaths, within: secs(60) },
+            hang_timeout: watched.then(|| secs(10)),
+            shutdown_delay: if delayed { secs(5) } else { Duration::ZERO },
+            max_nodes: 5,
+            ..policy(nodes)
+        },
+    )
+}
+
+fn live_through(audit: &mut Audit, history: Vec<Step>) {
+    for step in history {
+        match step {
+            Step::Resolve(result) => audit.answer_resolve(result),
+            Step::Spawn(result) => audit.answer_spawn(result),
+            Step::Examine { traced } => audit.answer_examine(traced),
+            Step::Says(who, word) => audit.says(who, word),
+            Step::Due => audit.due(),
+            Step::Pass(time) => audit.pass(time),
+            Step::Late(by) => audit.late(by),
+            Step::Order(order) => audit.order(order),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Each step is held against the invariants of [`Audit`]; in a world that means well the fleet then comes to
+    /// rest, with every order answered, and still does what it is told.
+    #[test]
+    fn the_invariants_hold_and_no_fleet_is_stuck(
+        policy in any_policy(),
+        seed in any::<u64>(),
+        history in prop::collection::vec(step(), 0..150),
+    ) {
+        let mut audit = Audit::started(policy, seed);
+        live_through(&mut audit, history);
+        audit.comes_to_rest();
+        audit.order(Order::Reload);
+        audit.comes_to_rest();
+        audit.order(Order::Shutdown { now: false });
+        audit.comes_to_rest();
+        audit.is_over();
+    }
+
+    /// The same history gives the same actions.
+    #[test]
+    fn the_rules_are_deterministic(history in prop::collection::vec(step(), 0..60), seed in any::<u64>()) {
+        let run = || {
+            let mut audit = Audit::started(policy(3), seed);
+            live_through(&mut audit, history.clone());
+            audit.seen
+        };
+        prop_assert_eq!(run(), run());
+    }
+}

@@ -1,0 +1,343 @@
+//! A world that checks after every event what must always be true.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use proptest::prelude::prop::sample::Index;
+
+use super::super::orders::Running;
+use super::super::{Action, Course, Event, Filled, Fleet, Policy, Ticket};
+use crate::id::{Generation, NodeId};
+use crate::order::Order;
+use crate::status::{Exit, State};
+
+/// What a node says or does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Word {
+    Hello,
+    Ready,
+    /// Hello and ready, one after the other.
+    ComesUp,
+    Failed,
+    Beat,
+    Leaving,
+    Broken,
+    Examined {
+        traced: bool,
+    },
+    Exits(Exit),
+}
+
+pub(super) struct Audit {
+    fleet: Fleet,
+    now: Instant,
+    /// All actions so far.
+    pub(super) seen: Vec<Action>,
+    resolving: VecDeque<Generation>,
+    spawning: VecDeque<NodeId>,
+    examining: VecDeque<NodeId>,
+    /// Processes that live.
+    alive: BTreeSet<NodeId>,
+    /// Those among them that were sent a signal which ends them.
+    signalled: BTreeSet<NodeId>,
+    forgotten: BTreeSet<NodeId>,
+    joined: BTreeSet<(NodeId, NodeId)>,
+    /// How often each order was answered.
+    answers: BTreeMap<Ticket, usize>,
+    shutdown_asked: bool,
+    finished: usize,
+    /// How many serve at least while a reload is under way.
+    floor: Option<usize>,
+}
+
+impl Audit {
+    pub(super) fn started(policy: Policy, seed: u64) -> Audit {
+        let mut audit = Audit {
+            fleet: Fleet::new(policy, seed),
+            now: Instant::now(),
+            seen: Vec::new(),
+            resolving: VecDeque::new(),
+            spawning: VecDeque::new(),
+            examining: VecDeque::new(),
+            alive: BTreeSet::new(),
+            signalled: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
+            joined: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            shutdown_asked: false,
+            finished: 0,
+            floor: None,
+        };
+        audit.on(Event::Start);
+        audit
+    }
+
+    fn on(&mut self, event: Event) {
+        let before = self.serving();
+        let subject = subject(&event);
+        let reloaded = self.reloads();
+        let actions = self.fleet.on(self.now, event);
+        for action in &actions {
+            self.take(action);
+        }
+        self.seen.extend(actions);
+        self.never_more_than_slots_and_surge();
+        self.never_fewer_serving_for_a_reload(&before, subject, reloaded);
+        self.each_state_has_a_deadline_or_a_process();
+        self.one_order_at_a_time();
+    }
+
+    fn take(&mut self, action: &Action) {
+        match action {
+            Action::Resolve { generation } => self.resolving.push_back(*generation),
+            Action::Spawn { id, .. } => self.no_spawn_after_shutdown(*id),
+            Action::Join { id, with } => self.each_pair_is_joined_once(*id, with),
+            Action::Drain { id, .. } => assert!(self.alive.contains(id), "{id} drains without a process"),
+            Action::Examine { id } => self.examining.push_back(*id),
+            Action::Signal { id, .. } => {
+                assert!(self.alive.contains(id), "{id} is signalled without a process");
+                self.signalled.insert(*id);
+            }
+            Action::Forget { id } => {
+                assert!(!self.alive.contains(id), "{id} lives and is forgotten");
+                assert!(self.forgotten.insert(*id), "{id} is forgotten twice");
+            }
+            Action::Answer { ticket, .. } => {
+                let answers = self.answers.get_mut(ticket).expect("an answer to an order");
+                *answers += 1;
+                assert_eq!(*answers, 1, "{ticket:?} is answered twice");
+            }
+            Action::Tell(happening) => assert!(!happening.text.is_empty()),
+            Action::Finish(_) => {
+                self.finished += 1;
+                assert_eq!(self.finished, 1, "the fleet ends twice");
+                assert!(self.alive.is_empty() && self.spawning.is_empty(), "the fleet ends before its processes");
+            }
+        }
+    }
+
+    // The invariants, by name.
+
+    fn no_spawn_after_shutdown(&mut self, id: NodeId) {
+        assert!(!self.shutdown_asked && self.finished == 0, "{id} is started after the shutdown");
+        assert_eq!(self.fleet.nodes.get(&id).map(|node| node.pid), Some(None), "ids are used once");
+        self.spawning.push_back(id);
+    }
+
+    fn each_pair_is_joined_once(&mut self, id: NodeId, with: &[NodeId]) {
+        for &other in with {
+            assert!(self.joined.insert((id.min(other), id.max(other))), "{id} and {other} are joined twice");
+            assert!(id != other && self.alive.contains(&id) && self.alive.contains(&other), "{id} with {other}");
+        }
+        let missing =
+            self.fleet.nodes.iter().filter(|(other, node)| {
+                **other != id && node.is_joinable() && node.pid.is_some() && !with.contains(other)
+            });
+        assert_eq!(missing.count(), 0, "{id} is joined with all that said hello before");
+    }
+
+    /// Apart from nodes that drain or are being killed, there is at most one for each slot, and `surge` more.
+    fn never_more_than_slots_and_surge(&self) {
+        let live = |state| matches!(state, State::Starting | State::Joining | State::Serving);
+        let count = self.fleet.nodes.values().filter(|node| live(node.state)).count();
+        let (slots, surge) = (self.fleet.slots.len(), self.fleet.policy.surge);
+        // Nodes that a shutdown lets serve on keep whatever places they had.
+        let reloading = if self.reloads() || self.shutdown_asked { surge } else { 0 };
+        assert!(count <= slots + reloading, "{count} nodes in {slots} slots with surge {surge}");
+    }
+
+    /// While a reload goes on, and by its end, no fewer nodes serve than at its start, less those that went by themselves.
+    fn never_fewer_serving_for_a_reload(&mut self, before: &BTreeSet<NodeId>, subject: Option<NodeId>, was: bool) {
+        let serving = self.serving();
+        if self.reloads() && !was {
+            self.floor = Some(before.len());
+        }
+        let running = matches!(self.fleet.course, Course::Running);
+        if let Some(floor) = self.floor.as_mut().filter(|_| running && self.fleet.policy.surge > 0) {
+            let went = subject.is_some_and(|id| before.contains(&id) && !serving.contains(&id));
+            *floor = floor.saturating_sub(usize::from(went));
+            assert!(serving.len() >= *floor, "{} serve, and {floor} did at the reload's start", serving.len());
+        }
+        if !self.reloads() {
+            self.floor = None;
+        }
+    }
+
+    fn each_state_has_a_deadline_or_a_process(&self) {
+        for (id, node) in &self.fleet.nodes {
+            let lives = node.state == State::Serving && self.alive.contains(id);
+            assert!(node.deadline.is_some() || lives, "{id} is {} for ever", node.state);
+        }
+        let rests = self.fleet.slots.iter().filter_map(|slot| slot.rests_until());
+        let due = self.fleet.nodes.values().filter_map(|node| node.deadline).chain(rests).min();
+        assert!(due.is_none_or(|due| self.fleet.next_deadline().is_some_and(|next| next <= due)), "a missed deadline");
+        for id in self.fleet.slots.iter().filter_map(|slot| slot.holder()) {
+            assert!(self.fleet.nodes.contains_key(&id), "a slot is held by {id}, which has ended");
+        }
+    }
+
+    fn one_order_at_a_time(&self) {
+        let open = self.answers.values().filter(|&&answers| answers == 0).count();
+        match self.fleet.course {
+            Course::Running => assert_eq!(open, usize::from(self.fleet.order.is_some()), "orders without an answer"),
+            Course::Over => assert_eq!(open, 0, "orders are left without an answer"),
+            Course::Unstarted | Course::Resolving | Course::Stopping(_) => {}
+        }
+    }
+
+    // What happens.
+
+    pub(super) fn answer_resolve(&mut self, result: Result<(), String>) {
+        if let Some(generation) = self.resolving.pop_front() {
+            self.on(Event::Resolved { generation, result });
+        }
+    }
+
+    pub(super) fn answer_spawn(&mut self, result: Result<(), String>) {
+        if let Some(id) = self.spawning.pop_front() {
+            if result.is_ok() {
+                self.alive.insert(id);
+            }
+            self.on(Event::Spawned { id, result: result.map(|()| 1000 + id.number() as u32) });
+        }
+    }
+
+    pub(super) fn answer_examine(&mut self, traced: bool) {
+        if let Some(id) = self.examining.pop_front() {
+            self.on(Event::Examined { id, traced, report: String::from("asleep") });
+        }
+    }
+
+    pub(super) fn says(&mut self, who: Index, word: Word) {
+        let id = match who.index(self.fleet.started as usize + 2) as u64 {
+            0 => NodeId::MASTER,
+            number => NodeId::node(number),
+        };
+        if !self.spawning.contains(&id) {
+            self.node_says(id, word);
+        }
+    }
+
+    fn node_says(&mut self, id: NodeId, word: Word) {
+        let why = String::from("something");
+        match word {
+            Word::Hello => self.on(Event::Hello { id }),
+            Word::Ready => self.on(Event::Ready { id }),
+            Word::ComesUp => {
+                self.on(Event::Hello { id });
+                self.on(Event::Ready { id });
+            }
+            Word::Failed => self.on(Event::Failed { id, why }),
+            Word::Beat => self.on(Event::Beat { id }),
+            Word::Leaving => self.on(Event::Leaving { id }),
+            Word::Broken => self.on(Event::Broken { id, why }),
+            Word::Examined { traced } => self.on(Event::Examined { id, traced, report: why }),
+            Word::Exits(exit) => {
+                self.alive.remove(&id);
+                self.on(Event::Exited { id, exit });
+            }
+        }
+    }
+
+    pub(super) fn due(&mut self) {
+        if let Some(due) = self.fleet.next_deadline() {
+            self.now = self.now.max(due);
+            self.on(Event::Tick);
+        }
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.on(Event::Tick);
+    }
+
+    pub(super) fn late(&mut self, by: Duration) {
+        self.now += by;
+        self.on(Event::Late(by));
+    }
+
+    pub(super) fn order(&mut self, order: Order) {
+        let ticket = Ticket(self.answers.len() as u64);
+        self.answers.insert(ticket, 0);
+        self.on(Event::Asked { ticket, order });
+        self.shutdown_asked |= matches!(order, Order::Shutdown { .. });
+    }
+
+    /// A world that means well brings the fleet to rest: it is over, or every slot serves that is to.
+    pub(super) fn comes_to_rest(&mut self) {
+        for _ in 0..1000 {
+            if self.rests() {
+                assert!(self.answers.values().all(|&answers| answers == 1), "{:?}", self.answers);
+                assert_eq!(self.alive.len(), self.fleet.nodes.len(), "processes that nobody knows of");
+                return;
+            }
+            self.mean_well();
+        }
+        panic!("the fleet does not come to rest: {:#?}", self.fleet);
+    }
+
+    pub(super) fn is_over(&self) {
+        assert!(matches!(self.fleet.course, Course::Over) && self.finished == 1);
+        assert_eq!(self.fleet.next_deadline(), None);
+        assert_eq!(self.forgotten.len() as u64, self.fleet.started, "each node is forgotten");
+    }
+
+    fn mean_well(&mut self) {
+        let seen = self.seen.len();
+        while !(self.resolving.is_empty() && self.spawning.is_empty() && self.examining.is_empty()) {
+            self.answer_resolve(Ok(()));
+            self.answer_spawn(Ok(()));
+            self.answer_examine(true);
+        }
+        let nodes: Vec<_> = self.fleet.nodes.iter().map(|(&id, node)| (id, node.state, node.cause.is_some())).collect();
+        for (id, state, failed) in nodes {
+            match state {
+                State::Starting | State::Joining if failed => self.node_says(id, Word::Exits(Exit::Code(1))),
+                State::Starting => self.node_says(id, Word::ComesUp),
+                State::Joining => self.node_says(id, Word::Ready),
+                State::Draining => self.node_says(id, Word::Exits(Exit::Code(0))),
+                State::Killing if self.signalled.contains(&id) => self.node_says(id, Word::Exits(Exit::Signal(9))),
+                _ => self.node_says(id, Word::Beat),
+            }
+        }
+        if self.seen.len() == seen {
+            self.due();
+        }
+    }
+
+    fn rests(&self) -> bool {
+        let serves = |id| self.fleet.nodes.get(&id).is_some_and(|node| node.state == State::Serving);
+        let filled = self.fleet.slots.iter().all(|slot| match slot.filled {
+            Filled::By(id) => serves(id),
+            Filled::Vacant => !self.fleet.policy.restart,
+            Filled::Resting { .. } | Filled::GaveUp => false,
+        });
+        let holders = self.fleet.slots.iter().filter_map(|slot| slot.holder()).count();
+        let running = matches!(self.fleet.course, Course::Running) && filled && self.fleet.nodes.len() == holders;
+        (running && self.fleet.order.is_none()) || matches!(self.fleet.course, Course::Over)
+    }
+
+    fn reloads(&self) -> bool {
+        matches!(self.fleet.order, Some(Running::Reload(_)))
+    }
+
+    fn serving(&self) -> BTreeSet<NodeId> {
+        self.fleet.nodes.iter().filter(|(_, node)| node.state == State::Serving).map(|(&id, _)| id).collect()
+    }
+}
+
+/// The node that the event tells of.
+fn subject(event: &Event) -> Option<NodeId> {
+    match *event {
+        Event::Hello { id }
+        | Event::Ready { id }
+        | Event::Beat { id }
+        | Event::Leaving { id }
+        | Event::Spawned { id, .. }
+        | Event::Failed { id, .. }
+        | Event::Broken { id, .. }
+        | Event::Examined { id, .. }
+        | Event::Exited { id, .. } => Some(id),
+        Event::Start | Event::Tick | Event::Late(_) | Event::Resolved { .. } | Event::Asked { .. } => None,
+    }
+}

@@ -1,0 +1,70 @@
+//! What the fleet looks like at one moment.
+
+use std::time::{Instant, SystemTime};
+
+use super::{Course, Fleet, Node, SlotRecord, slot_at};
+use crate::id::{NodeId, Slot};
+use crate::status::{SlotStatus, Status};
+
+impl Fleet {
+    /// What the fleet looks like; counters are left at zero, the load table knows them. `wall` is the time of day
+    /// at `now`.
+    pub(crate) fn snapshot(&self, now: Instant, wall: SystemTime) -> Status {
+        let clock = |then: Instant| {
+            let ago = now.saturating_duration_since(then);
+            wall.checked_sub(ago).unwrap_or(wall)
+        };
+        let mut slots: Vec<_> = self.nodes.iter().rev().map(|(&id, node)| self.with_node(id, node, &clock)).collect();
+        let vacant =
+            (0..self.slots.len()).map(slot_at).filter(|&slot| self.nodes.values().all(|node| node.slot != slot));
+        slots.extend(vacant.map(|slot| without_node(slot, &self.slots[slot.index()], wall, &clock)));
+        // The sort is stable, which keeps newer nodes of a slot before older ones.
+        slots.sort_by_key(|entry| entry.slot);
+        Status { slots, wanted: self.wanted() }
+    }
+
+    fn wanted(&self) -> usize {
+        match self.course {
+            Course::Unstarted | Course::Resolving | Course::Running => self.slots.len(),
+            Course::Stopping(_) | Course::Over => 0,
+        }
+    }
+
+    fn with_node(&self, id: NodeId, node: &Node, clock: &impl Fn(Instant) -> SystemTime) -> SlotStatus {
+        let record = self.slots.get(node.slot.index());
+        SlotStatus {
+            slot: node.slot,
+            id: Some(id),
+            pid: node.pid,
+            state: node.state,
+            since: clock(node.since),
+            generation: node.generation,
+            restarts: record.map_or(0, |record| record.restarts),
+            last_exit: record.and_then(|record| record.last_exit),
+            connections: 0,
+            requests: 0,
+            in_flight: 0,
+        }
+    }
+}
+
+fn without_node(
+    slot: Slot,
+    record: &SlotRecord,
+    wall: SystemTime,
+    clock: &impl Fn(Instant) -> SystemTime,
+) -> SlotStatus {
+    SlotStatus {
+        slot,
+        id: record.last,
+        pid: None,
+        state: record.state_without_node(),
+        since: record.since.map_or(wall, clock),
+        generation: record.generation,
+        restarts: record.restarts,
+        last_exit: record.last_exit,
+        connections: 0,
+        requests: 0,
+        in_flight: 0,
+    }
+}

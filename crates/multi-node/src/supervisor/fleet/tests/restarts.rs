@@ -1,0 +1,195 @@
+use std::time::Duration;
+
+use super::super::world::{KILLED, World, millis, policy, secs};
+use super::super::{Fatal, Level, Policy};
+use crate::status::Exit;
+use crate::status::State::{Draining, GaveUp, Resting, Serving, Starting, Vacant};
+
+/// How long the slot rests until its next node is started.
+fn rest(world: &World) -> Duration {
+    world.fleet.slots[0].rests_until().map_or(Duration::ZERO, |until| until - world.now)
+}
+
+/// Kills the newest node as soon as it is there, and says how long each rest was.
+fn rests_of_a_crash_loop(world: &mut World, deaths: u64, up: bool) -> Vec<u128> {
+    (1..=deaths)
+        .map(|n| {
+            if up {
+                world.up(n);
+            }
+            world.exit(n, Exit::Code(1));
+            let rest = rest(world);
+            world.pass(rest);
+            rest.as_millis()
+        })
+        .collect()
+}
+
+#[test]
+fn a_killed_node_is_replaced_at_once() {
+    let mut world = World::serving(policy(2));
+    world.exit(1, KILLED);
+    assert_eq!(world.spawned(), [3]);
+    world.said(Level::Warn, "ended by SIGKILL while serving; starting again at once");
+    assert_eq!(world.restarts(), [1, 0]);
+    assert_eq!(world.status(), [(0, Starting, 3, 0), (1, Serving, 2, 0)]);
+}
+
+#[test]
+fn an_exit_with_code_0_is_a_death_too() {
+    let mut world = World::serving(policy(1));
+    world.exit(1, Exit::Code(0));
+    world.said(Level::Warn, "ended with exit code 0 while serving; starting again at once");
+    assert_eq!(world.restarts(), [1]);
+}
+
+#[test]
+fn a_crash_loop_goes_on_at_the_longest_backoff_once_there_was_a_ready_node() {
+    let mut world = World::started(policy(1));
+    assert_eq!(rests_of_a_crash_loop(&mut world, 7, true), [0, 100, 200, 400, 30_000, 30_000, 30_000]);
+    world.said(Level::Error, "crash loop: 5 deaths within 60 s");
+    assert_eq!(world.restarts(), [7]);
+    world.up(8);
+    world.pass(secs(60));
+    world.exit(8, KILLED);
+    assert_eq!(rest(&world), Duration::ZERO, "a stable run is a new beginning");
+}
+
+#[test]
+fn a_crash_loop_before_the_first_ready_ends_the_program() {
+    let mut world = World::started(policy(2));
+    world.hello(2);
+    world.exit(1, Exit::Code(101));
+    for n in 3..6 {
+        world.exit(n, Exit::Code(101));
+        world.pass(rest(&world));
+    }
+    let rests = world.fleet.slots[0].rests_until();
+    assert_eq!(rests, None);
+    world.exit(6, Exit::Code(101));
+    world.said(Level::Warn, "giving up, since no node was ever ready and this is death 5 within 60 s");
+    assert_eq!(world.signals(), [(2, Fatal::Kill)]);
+    assert_eq!(world.status()[0], (0, GaveUp, 6, 0));
+    assert_eq!(world.finished(), []);
+    world.exit(2, KILLED);
+    assert_eq!(world.finished(), [Err(String::from("node-6 in slot 0 ended with exit code 101 while starting"))]);
+}
+
+#[test]
+fn a_ready_node_anywhere_keeps_the_program_trying() {
+    let mut world = World::started(policy(2));
+    world.up(2);
+    for n in [1, 3, 4, 5, 6] {
+        world.exit(n, Exit::Code(101));
+        world.pass(rest(&world));
+    }
+    assert_eq!(world.finished(), []);
+    assert_eq!(world.states([2, 7]), [Serving, Starting]);
+}
+
+#[test]
+fn a_process_that_cannot_be_started_is_a_death_with_that_cause() {
+    let mut world = World::serving(policy(1));
+    world.spawns = Err(String::from("out of memory"));
+    world.exit(1, KILLED);
+    world.said(Level::Warn, "could not be started: out of memory; starting again in 100 ms");
+    assert_eq!(world.restarts(), [2]);
+    world.spawns = Ok(());
+    world.pass(millis(100));
+    world.up(3);
+    assert_eq!(world.status(), [(0, Serving, 3, 0)]);
+}
+
+#[test]
+fn a_program_that_cannot_be_started_at_all_ends_the_fleet() {
+    let mut world = World::unborn(policy(1));
+    world.spawns = Err(String::from("permission denied"));
+    world.on(super::super::Event::Start);
+    world.pass(secs(10));
+    assert_eq!(world.finished(), [Err(String::from("node-5 in slot 0 could not be started: permission denied"))]);
+    assert_eq!(world.fleet.next_deadline(), None);
+}
+
+#[test]
+fn a_respawn_waits_when_the_signal_may_be_on_its_way_to_the_master() {
+    for (signal, wait) in [(15, 50), (1, 50), (2, 50), (9, 0), (11, 0)] {
+        let mut world = World::serving(policy(1));
+        world.exit(1, Exit::Signal(signal));
+        assert_eq!(rest(&world), millis(wait), "signal {signal}");
+    }
+}
+
+#[test]
+fn a_node_that_leaves_is_replaced_and_its_exit_is_no_death() {
+    let mut world = World::serving(policy(1));
+    world.leaving(1);
+    assert_eq!(world.states([1]), [Draining]);
+    assert_eq!(rest(&world), millis(50));
+    world.pass(millis(50));
+    assert_eq!(world.status(), [(0, Starting, 2, 0), (0, Draining, 1, 0)]);
+    world.exit(1, Exit::Code(3));
+    assert_eq!(world.restarts(), [0]);
+    world.said(Level::Info, "ended with exit code 3, drained in 50 ms");
+}
+
+#[test]
+fn a_node_that_leaves_and_stays_is_killed_at_the_drain_deadline() {
+    let mut world = World::serving(policy(1));
+    world.leaving(1);
+    world.pass(secs(29));
+    assert_eq!(world.states([1]), [Draining]);
+    world.pass(secs(1));
+    assert_eq!(world.signals(), [(1, Fatal::Kill)]);
+    world.said(Level::Warn, "had not drained within 30 s");
+    world.exit(1, KILLED);
+    assert_eq!(world.restarts(), [0]);
+}
+
+#[test]
+fn nodes_that_leave_at_once_do_not_make_the_fleet_spin() {
+    let mut world = World::serving(policy(1));
+    let mut rests = Vec::new();
+    for n in 1..=12 {
+        if n > 1 {
+            world.up(n);
+        }
+        world.leaving(n);
+        world.exit(n, Exit::Code(0));
+        rests.push(rest(&world).as_millis());
+        world.pass(rest(&world));
+    }
+    assert_eq!(rests, [50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+    assert_eq!(world.restarts(), [0]);
+}
+
+#[test]
+fn leaving_before_ready_is_a_failed_start() {
+    let mut world = World::started(policy(1));
+    world.hello(1);
+    world.leaving(1);
+    world.exit(1, Exit::Code(0));
+    world.said(Level::Warn, "while joining: it left before it was ready; starting again in 50 ms");
+    assert_eq!(world.restarts(), [1]);
+}
+
+#[test]
+fn without_restart_slots_stay_vacant_until_no_node_is_left() {
+    let mut world = World::serving(Policy { restart: false, ..policy(2) });
+    world.exit(1, Exit::Code(0));
+    world.said(Level::Warn, "not replaced, since `restart` is off");
+    assert_eq!(world.status(), [(0, Vacant, 1, 0), (1, Serving, 2, 0)]);
+    assert_eq!(world.finished(), []);
+    world.exit(2, Exit::Signal(11));
+    assert_eq!(world.finished(), [Err(String::from("node-2 in slot 1 ended by SIGSEGV while serving"))]);
+    assert_eq!(world.restarts(), [0, 0]);
+    assert_eq!(world.spawned(), []);
+}
+
+#[test]
+fn a_resting_slot_is_seen_as_one() {
+    let mut world = World::serving(policy(1));
+    world.exit(1, KILLED);
+    world.exit(2, KILLED);
+    assert_eq!(world.status(), [(0, Resting, 2, 0)]);
+    assert_eq!(world.fleet.next_deadline(), Some(world.now + millis(100)));
+}

@@ -1,0 +1,121 @@
+use super::super::world::{KILLED, World, millis, policy, secs};
+use super::super::{Event, Fatal, Policy};
+use crate::order::{OrderError, Report};
+use crate::status::Exit;
+use crate::status::State::{Draining, Killing, Serving};
+
+#[test]
+fn a_shutdown_drains_all_and_is_answered_at_the_end() {
+    let mut world = World::serving(policy(2));
+    let ticket = world.shutdown(false);
+    assert_eq!(world.drained(), [1, 2]);
+    world.exit(1, Exit::Code(0));
+    assert_eq!((world.answers(), world.finished()), (vec![], vec![]));
+    world.exit(2, Exit::Code(1));
+    assert_eq!(world.answer_to(ticket), Ok(Report::Shutdown));
+    assert_eq!(world.finished(), [Ok(())]);
+    assert_eq!(world.fleet.next_deadline(), None);
+}
+
+#[test]
+fn nodes_go_on_accepting_for_the_delay() {
+    let mut world = World::serving(Policy { shutdown_delay: secs(10), ..policy(1) });
+    world.shutdown(false);
+    world.pass(secs(9));
+    assert_eq!(world.states([1]), [Serving]);
+    world.pass(secs(1));
+    assert_eq!(world.drained(), [1]);
+}
+
+#[test]
+fn a_node_that_dies_during_the_delay_is_not_replaced() {
+    let mut world = World::serving(Policy { shutdown_delay: secs(10), ..policy(2) });
+    let ticket = world.shutdown(false);
+    world.exit(1, KILLED);
+    world.leaving(2);
+    world.pass(secs(60));
+    assert_eq!(world.spawned(), []);
+    world.exit(2, KILLED);
+    assert_eq!(world.answer_to(ticket), Ok(Report::Shutdown));
+}
+
+#[test]
+fn what_is_still_starting_is_killed_and_what_rests_is_not_started() {
+    let mut world = World::serving(Policy { shutdown_delay: secs(10), ..policy(3) });
+    world.exit(1, KILLED);
+    world.exit(2, KILLED);
+    world.exit(4, KILLED);
+    world.spawned();
+    world.shutdown(false);
+    assert_eq!(world.signals(), [(5, Fatal::Kill)]);
+    world.pass(secs(10));
+    assert_eq!(world.states([3, 5]), [Draining, Killing]);
+    assert_eq!(world.spawned(), []);
+}
+
+#[test]
+fn the_drain_deadline_kills() {
+    let mut world = World::serving(policy(1));
+    world.shutdown(false);
+    world.pass(secs(30));
+    assert_eq!(world.signals(), [(1, Fatal::Kill)]);
+    world.exit(1, KILLED);
+    assert_eq!(world.finished(), [Ok(())]);
+}
+
+#[test]
+fn a_shutdown_at_once_kills_also_when_a_gentle_one_is_under_way() {
+    for steps in 0..3 {
+        let mut world = World::serving(Policy { shutdown_delay: secs(10), ..policy(1) });
+        if steps > 0 {
+            world.shutdown(false);
+        }
+        if steps > 1 {
+            world.pass(secs(15));
+        }
+        world.shutdown(true);
+        assert_eq!(world.signals(), [(1, Fatal::Kill)]);
+        world.exit(1, KILLED);
+        let answered: Vec<_> = world.answers().into_iter().map(|(_, result)| result).collect();
+        assert_eq!(answered, vec![Ok(Report::Shutdown); 1 + usize::from(steps > 0)]);
+        assert_eq!(world.finished(), [Ok(())]);
+    }
+}
+
+#[test]
+fn a_shutdown_overtakes_the_running_order() {
+    let mut world = World::serving(policy(1));
+    let reload = world.reload();
+    let shutdown = world.shutdown(false);
+    assert_eq!(world.answer_to(reload), Err(OrderError::ShuttingDown));
+    assert_eq!(world.states([1, 2]), [Draining, Killing]);
+    let late = world.scale(2);
+    assert_eq!(world.answer_to(late), Err(OrderError::ShuttingDown));
+    world.exit(2, KILLED);
+    world.exit(1, Exit::Code(0));
+    assert_eq!(world.answer_to(shutdown), Ok(Report::Shutdown));
+}
+
+#[test]
+fn a_shutdown_before_the_start_ends_at_once_and_for_good() {
+    let mut world = World::unborn(policy(2));
+    let ticket = world.shutdown(false);
+    assert_eq!(world.answer_to(ticket), Ok(Report::Shutdown));
+    assert_eq!(world.finished(), [Ok(())]);
+    world.on(Event::Start);
+    assert_eq!(world.done.len(), 2, "nothing but the two lines that said so: {:?}", world.done);
+}
+
+#[test]
+fn orders_after_the_end_are_answered() {
+    let mut world = World::serving(policy(1));
+    world.shutdown(true);
+    world.exit(1, KILLED);
+    world.answers();
+    for order in [World::reload, |w: &mut World| w.shutdown(false), |w: &mut World| w.scale(2)] {
+        let ticket = order(&mut world);
+        assert_eq!(world.answer_to(ticket), Err(OrderError::ShuttingDown));
+    }
+    world.pass(millis(100));
+    assert_eq!(world.finished(), [Ok(())], "once");
+}

@@ -1,0 +1,83 @@
+//! How happenings are worded.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::id::NodeId;
+use crate::status::{Exit, State};
+
+/// A duration as people read it: `60 s`, `1.5 s`, `103.5 ms`.
+pub(super) struct Span(pub(super) Duration);
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f64();
+        match seconds {
+            1.0.. => write!(f, "{} s", (seconds * 10.0).round() / 10.0),
+            _ => write!(f, "{} ms", (seconds * 10_000.0).round() / 10.0),
+        }
+    }
+}
+
+/// How a node came to its end.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    Exit(Exit),
+    NeverStarted(String),
+}
+
+impl Ending {
+    pub(super) fn exit(&self) -> Option<Exit> {
+        match self {
+            Ending::Exit(exit) => Some(*exit),
+            Ending::NeverStarted(_) => None,
+        }
+    }
+
+    /// SIGHUP, SIGINT and SIGTERM often go to a whole group or container, with the master next in line.
+    pub(super) fn may_concern_master(&self) -> bool {
+        matches!(self, Ending::Exit(Exit::Signal(1 | 2 | 15)))
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::Exit(exit @ Exit::Code(_)) => write!(f, "ended with {exit}"),
+            Ending::Exit(exit @ Exit::Signal(_)) => write!(f, "ended by {exit}"),
+            Ending::NeverStarted(why) => write!(f, "could not be started: {why}"),
+        }
+    }
+}
+
+/// What a node that is not ready has got to.
+pub(super) fn progress(state: State) -> &'static str {
+    match state {
+        State::Starting => "starting: never reached `listen`",
+        State::Joining => "joining: reached `listen`, but its servers did not come up",
+        other => other.as_str(),
+    }
+}
+
+/// What follows when a slot's node has parted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sequel {
+    Again { after: Duration, loops: bool },
+    GivesUp { deaths: usize, within: Duration },
+    SucceededBy(NodeId),
+    NotReplaced(&'static str),
+}
+
+impl fmt::Display for Sequel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Sequel::Again { after: Duration::ZERO, .. } => f.write_str("starting again at once"),
+            Sequel::Again { after, .. } => write!(f, "starting again in {}", Span(after)),
+            Sequel::GivesUp { deaths, within } => {
+                write!(f, "giving up, since no node was ever ready and this is death {deaths} within {}", Span(within))
+            }
+            Sequel::SucceededBy(id) => write!(f, "{id}, which is starting, takes its slot"),
+            Sequel::NotReplaced(why) => write!(f, "not replaced, since {why}"),
+        }
+    }
+}

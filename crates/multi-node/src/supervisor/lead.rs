@@ -1,0 +1,137 @@
+//! The master's beginning and end: everything is prepared before the first node is started.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use tokio::sync::{mpsc, watch};
+
+use super::child::Launcher;
+use super::fleet::{Backoff, CrashLoop, Fleet, Policy};
+use super::members::{Members, Outfit};
+use super::reaper;
+use super::run::Supervisor;
+use crate::control::NodeSettings;
+use crate::id::NodeId;
+use crate::mesh;
+use crate::nodes::{End, Inner, Snapshot};
+use crate::options::{Address, Settings};
+use crate::serve::{self, Drain, DrainSignal, LoadTable, Place, Servers, Serving, Socket};
+use crate::signals::MasterSignals;
+use crate::{Error, Handle, Nodes, bind, sys};
+
+/// How many orders, and how much news of nodes, may wait for the loop.
+const QUEUE: usize = 256;
+
+/// How many heartbeats a node is to send within the time after which its silence counts.
+const BEATS: u32 = 4;
+
+/// The master's own line in the load table.
+const OWN_LINE: usize = 0;
+
+/// Leads the program: returns when supervision runs.
+pub(crate) async fn lead(
+    settings: Settings,
+    servers: Servers,
+    sockets: Vec<Vec<Socket>>,
+    addresses: Vec<Vec<Address>>,
+) -> Result<Nodes, Error> {
+    if let Err(error) = sys::process::raise_file_limit() {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+    let launcher = Launcher::new(settings.launch.clone())?;
+    let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
+    // Old nodes may drain while as many new ones serve.
+    let lines = 1 + 2 * settings.max_nodes + settings.surge;
+    let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
+    let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
+
+    let (drain, draining) = Drain::new();
+    let (peers, arrivals) = mesh::arrivals();
+    let (asks, asked) = mpsc::channel(QUEUE);
+    let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
+    let (end_sender, end) = watch::channel(None);
+    let handle = Handle::new(Inner {
+        id: NodeId::MASTER,
+        slot: None,
+        addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
+        load: load.clone(),
+        snapshot,
+        joined: peers.watch(),
+        drain: draining.clone(),
+        end,
+        asks,
+    });
+    let own = Own { place: Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?) }, draining };
+    let serving = if settings.master_listen { Some(own.serve(servers, &sockets, &handle).await?) } else { None };
+
+    let (hears, heard) = mpsc::channel(QUEUE);
+    let outfit = Outfit {
+        addresses: addresses.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect(),
+        sockets,
+        load,
+        load_file,
+        bell,
+        settings: node_settings(&settings),
+    };
+    let joining = (settings.peers, peers);
+    let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot_sender);
+    let fleet = Fleet::new(policy(&settings), RandomState::new().build_hasher().finish());
+    let supervisor = Supervisor::new(fleet, members, heard, (asked, settings.orders_from_nodes), signals);
+    reaper::start();
+    tokio::spawn(async move {
+        let mut end = supervisor.run().await;
+        drain.begin(settings.drain_timeout);
+        if let Some(mut serving) = serving
+            && let Err(error) = serving.finished().await
+        {
+            end = End::Failed(error.to_string());
+        }
+        bind::unlink(&addresses);
+        end_sender.send_replace(Some(end));
+    });
+    Ok(Nodes::new(handle, arrivals))
+}
+
+/// The master as a server beside its nodes.
+struct Own {
+    place: Place,
+    draining: DrainSignal,
+}
+
+impl Own {
+    async fn serve(self, servers: Servers, sockets: &[Vec<Socket>], handle: &Handle) -> Result<Serving, Error> {
+        let duplicate = |sockets: &Vec<Socket>| sockets.iter().map(Socket::reopen).collect();
+        let sockets = sockets.iter().map(duplicate).collect::<std::io::Result<Vec<Vec<Socket>>>>();
+        let sockets = sockets.map_err(Error::io("duplicate a listening socket"))?;
+        let serving = serve::start(servers, sockets, self.place, handle.clone(), self.draining).await;
+        serving.map_err(|error| Error::Start { cause: error.to_string() })
+    }
+}
+
+fn clone(fd: &std::os::fd::OwnedFd) -> Result<std::os::fd::OwnedFd, Error> {
+    fd.try_clone().map_err(Error::io("duplicate the doorbell"))
+}
+
+fn node_settings(settings: &Settings) -> NodeSettings {
+    NodeSettings {
+        drain_timeout: settings.drain_timeout,
+        heartbeat: settings.hang_timeout.map(|silence| silence / BEATS),
+        signals: settings.signals,
+    }
+}
+
+fn policy(settings: &Settings) -> Policy {
+    let (initial, max) = settings.backoff;
+    let (deaths, within) = settings.crash_loop;
+    Policy {
+        nodes: settings.nodes,
+        max_nodes: settings.max_nodes,
+        restart: settings.restart,
+        backoff: Backoff { initial, max, jitter: settings.backoff_jitter },
+        crash_loop: CrashLoop { deaths, within },
+        surge: settings.surge,
+        start_timeout: settings.start_timeout,
+        drain_timeout: settings.drain_timeout,
+        shutdown_delay: settings.shutdown_delay,
+        hang_timeout: settings.hang_timeout,
+    }
+}

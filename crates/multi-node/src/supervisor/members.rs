@@ -1,0 +1,247 @@
+//! The nodes that live: started, welcomed, joined to each other, forgotten.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+
+use tokio::sync::{mpsc, watch};
+
+use super::child::{Heard, Launcher};
+use super::member::Member;
+use crate::control::{Join, NodeSettings, SocketKind, ToNode, VERSIONS, Versions, Welcome};
+use crate::id::{Generation, NodeId, Slot};
+use crate::mesh::{PeerInfo, Peers, Transport};
+use crate::nodes::Snapshot;
+use crate::serve::{self, LoadTable, Socket};
+use crate::status::Status;
+use crate::sys;
+
+/// The most peers in one message: two descriptors each.
+const PEERS_A_MESSAGE: usize = sys::socket::MOST_FDS / 2;
+
+/// What every node is given.
+pub(crate) struct Outfit {
+    /// The addresses of each server, as they were given.
+    pub(crate) addresses: Vec<Vec<String>>,
+    pub(crate) sockets: Vec<Vec<Socket>>,
+    pub(crate) load: LoadTable,
+    pub(crate) load_file: OwnedFd,
+    pub(crate) bell: OwnedFd,
+    pub(crate) settings: NodeSettings,
+}
+
+pub(crate) struct Members {
+    outfit: Outfit,
+    launcher: Launcher,
+    /// The master's own peers; `None`: nobody is joined to anybody.
+    join_peers: bool,
+    pub(super) peers: Peers,
+    alive: BTreeMap<NodeId, Member>,
+    free_lines: BTreeSet<usize>,
+    /// Requests of nodes that have ended, by slot.
+    ended_requests: BTreeMap<Slot, u64>,
+    /// How many messages may wait for one node.
+    outbox: usize,
+    heard: mpsc::Sender<(NodeId, Heard)>,
+    snapshot: watch::Sender<Snapshot>,
+}
+
+impl Members {
+    pub(crate) fn new(
+        outfit: Outfit,
+        launcher: Launcher,
+        (join_peers, peers): (bool, Peers),
+        max_nodes: usize,
+        heard: mpsc::Sender<(NodeId, Heard)>,
+        snapshot: watch::Sender<Snapshot>,
+    ) -> Members {
+        Members {
+            // The first line is the master's own.
+            free_lines: (1..outfit.load.lines()).collect(),
+            outfit,
+            launcher,
+            join_peers,
+            peers,
+            alive: BTreeMap::new(),
+            ended_requests: BTreeMap::new(),
+            // Every other process may come and go before a node reads its first message.
+            outbox: 4 * max_nodes + 64,
+            heard,
+            snapshot,
+        }
+    }
+
+    pub(super) fn get(&self, id: NodeId) -> Option<&Member> {
+        self.alive.get(&id)
+    }
+
+    pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
+        self.launcher.resolve(generation)
+    }
+
+    /// Starts a node, and tells its process id.
+    pub(super) fn spawn(&mut self, id: NodeId, slot: Slot, generation: Generation) -> io::Result<u32> {
+        let line = self.free_lines.first().copied();
+        let line = line.ok_or_else(|| io::Error::other("too many old nodes are still draining"))?;
+        let child = self.launcher.spawn(id, slot, generation)?;
+        let info = PeerInfo { id, slot: Some(slot), pid: child.pid };
+        let outbox = mpsc::channel(self.outbox);
+        let member = Member::new(child, info, generation, line, outbox, self.heard.clone(), self.snapshot.subscribe())?;
+        self.free_lines.remove(&line);
+        self.alive.insert(id, member);
+        Ok(info.pid)
+    }
+
+    /// Answers a node's first message; later ones are for the rules to judge.
+    pub(super) fn hello(&mut self, id: NodeId, versions: Versions, addresses: &[Vec<String>]) -> Result<(), String> {
+        let Some(member) = self.alive.get_mut(&id).filter(|member| !member.welcomed) else { return Ok(()) };
+        let welcome = welcome(&self.outfit, member, versions, addresses);
+        let (message, result) = match welcome {
+            Ok(welcome) => (ToNode::Welcome(Box::new(welcome)), Ok(())),
+            Err(why) => (ToNode::Refused { why: why.clone() }, Err(why)),
+        };
+        member.welcomed = result.is_ok();
+        self.tell(id, message);
+        result
+    }
+
+    /// Makes the streams between a node that has come and everybody else.
+    pub(super) fn join(&mut self, id: NodeId, with: &[NodeId]) -> io::Result<()> {
+        let Some(newcomer) = self.alive.get(&id).map(|member| member.info).filter(|_| self.join_peers) else {
+            return Ok(());
+        };
+        let (for_master, for_newcomer) = streams(newcomer, own_info())?;
+        self.peers.join(newcomer, transport(for_master.stream)?, transport(for_master.bus)?);
+        let mut joins = vec![for_newcomer];
+        for other in with {
+            let Some(info) = self.alive.get(other).map(|member| member.info) else { continue };
+            let (for_other, for_newcomer) = streams(newcomer, info)?;
+            self.tell(*other, ToNode::Joined { peers: vec![for_other] });
+            joins.push(for_newcomer);
+        }
+        while !joins.is_empty() {
+            let rest = joins.split_off(joins.len().min(PEERS_A_MESSAGE));
+            self.tell(id, ToNode::Joined { peers: joins });
+            joins = rest;
+        }
+        Ok(())
+    }
+
+    /// Nothing of a node is kept but its requests, which count on for its slot.
+    pub(super) fn forget(&mut self, id: NodeId) {
+        let Some(member) = self.alive.remove(&id) else { return };
+        let counts = self.outfit.load.retire(member.line);
+        self.free_lines.insert(member.line);
+        if let Some(slot) = member.info.slot {
+            *self.ended_requests.entry(slot).or_default() += counts.requests;
+        }
+        // Whoever left the queue for this node's sake may be wanted in it now.
+        serve::ring(self.outfit.bell.as_fd());
+        self.peers.part(id);
+        for other in self.alive.values().filter(|member| member.welcomed) {
+            self.deliver(other, ToNode::Gone { id });
+        }
+    }
+
+    pub(super) fn tell(&self, id: NodeId, message: ToNode) {
+        if let Some(member) = self.alive.get(&id) {
+            self.deliver(member, message);
+        }
+    }
+
+    fn deliver(&self, member: &Member, message: ToNode) {
+        let Err(why) = member.tell(message) else { return };
+        // Heard as any other news of the node, since the rules may be speaking just now.
+        if self.heard.try_send((member.info.id, Heard::Broke(why))).is_err() {
+            tracing::warn!(id = %member.info.id, "the node does not read its control socket");
+        }
+    }
+
+    /// Lets everyone see how the fleet looks, if that has changed.
+    pub(super) fn publish(&mut self, mut status: Status) {
+        let mut seen = BTreeSet::new();
+        for entry in &mut status.slots {
+            // A slot that is being reloaded has two entries, and counts once.
+            if seen.insert(entry.slot) {
+                entry.requests = self.ended_requests.get(&entry.slot).copied().unwrap_or_default();
+            }
+        }
+        let line = |id: Option<NodeId>| self.alive.get(&id?).map(|member| member.line);
+        let lines = status.slots.iter().map(|entry| line(entry.id)).collect();
+        self.launcher.keep(|generation| status.slots.iter().any(|entry| entry.generation == generation));
+        let snapshot = Snapshot { status, lines };
+        self.snapshot.send_if_modified(|last| {
+            let changed = *last != snapshot;
+            *last = snapshot;
+            changed
+        });
+    }
+}
+
+fn welcome(
+    outfit: &Outfit,
+    member: &Member,
+    versions: Versions,
+    addresses: &[Vec<String>],
+) -> Result<Welcome, String> {
+    let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
+    if addresses != outfit.addresses {
+        return Err(format!(
+            "the program wants to serve {}, but its master has bound {}; other addresses need a restart of the program as a whole",
+            listed(addresses),
+            listed(&outfit.addresses),
+        ));
+    }
+    let PeerInfo { id, slot, .. } = member.info;
+    let clone = |fd: &OwnedFd| fd.try_clone().map_err(|error| error.to_string());
+    let duplicate = |socket: &Socket| socket.duplicate().map_err(|error| error.to_string());
+    Ok(Welcome {
+        version,
+        id,
+        slot: slot.ok_or("the master has no slot")?,
+        generation: member.generation,
+        settings: outfit.settings.clone(),
+        line: member.line,
+        servers: outfit.sockets.iter().map(|sockets| sockets.iter().map(kind).collect()).collect(),
+        load: Some(clone(&outfit.load_file)?),
+        bell: Some(clone(&outfit.bell)?),
+        sockets: outfit.sockets.iter().flatten().map(duplicate).collect::<Result<_, _>>()?,
+    })
+}
+
+fn no_common_version(node: Versions) -> String {
+    format!(
+        "the program speaks control protocol {} to {}, its master {} to {}; restart the program as a whole",
+        node.lowest, node.highest, VERSIONS.lowest, VERSIONS.highest,
+    )
+}
+
+fn kind(socket: &Socket) -> SocketKind {
+    match socket {
+        Socket::Tcp(_) => SocketKind::Tcp,
+        Socket::Unix(_) => SocketKind::Unix,
+    }
+}
+
+fn listed(addresses: &[Vec<String>]) -> String {
+    addresses.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+}
+
+fn own_info() -> PeerInfo {
+    PeerInfo { id: NodeId::MASTER, slot: None, pid: std::process::id() }
+}
+
+/// Two streams between two processes: what the second gets, who is joined to the first, and what the first gets.
+fn streams(first: PeerInfo, second: PeerInfo) -> io::Result<(Join, Join)> {
+    let (stream, bus) = (sys::socket::pair()?, sys::socket::pair()?);
+    Ok((
+        Join { peer: first, stream: Some(stream.0), bus: Some(bus.0) },
+        Join { peer: second, stream: Some(stream.1), bus: Some(bus.1) },
+    ))
+}
+
+fn transport(fd: Option<OwnedFd>) -> io::Result<Transport> {
+    let fd = fd.ok_or(io::ErrorKind::NotFound)?;
+    Transport::from_std(StdUnixStream::from(fd))
+}

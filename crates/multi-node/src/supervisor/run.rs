@@ -1,0 +1,211 @@
+//! The only loop: wait for something → tell the rules → do what they say → let everyone see.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::child::{self, Heard};
+use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
+use super::members::Members;
+use crate::control::{ToMaster, ToNode};
+use crate::id::NodeId;
+use crate::nodes::{Ask, End};
+use crate::order::{Order, OrderError, Report};
+use crate::signals::MasterSignals;
+use crate::sys;
+
+/// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
+const LATE: Duration = Duration::from_millis(250);
+
+/// No cause that a node reports is kept longer, in bytes.
+const LONGEST_CAUSE: usize = 4096;
+
+/// The master: the rules, and those that stand for the nodes that the rules speak of.
+pub(crate) struct Supervisor {
+    fleet: Fleet,
+    members: Members,
+    heard: mpsc::Receiver<(NodeId, Heard)>,
+    asks: mpsc::Receiver<Ask>,
+    orders_from_nodes: bool,
+    signals: MasterSignals,
+    replies: BTreeMap<Ticket, Reply>,
+    tickets: u64,
+    /// The time of day at one moment, from which all others are counted, so that states keep their time.
+    epoch: (Instant, SystemTime),
+}
+
+/// Who waits for the answer to an order.
+enum Reply {
+    Caller(oneshot::Sender<Result<Report, OrderError>>),
+    Node { id: NodeId, ticket: u64 },
+    /// A signal, whose sender reads the log.
+    Log,
+}
+
+impl Supervisor {
+    pub(crate) fn new(
+        fleet: Fleet,
+        members: Members,
+        heard: mpsc::Receiver<(NodeId, Heard)>,
+        (asks, orders_from_nodes): (mpsc::Receiver<Ask>, bool),
+        signals: MasterSignals,
+    ) -> Supervisor {
+        let epoch = (Instant::now(), SystemTime::now());
+        let replies = BTreeMap::new();
+        Supervisor { fleet, members, heard, asks, orders_from_nodes, signals, replies, tickets: 0, epoch }
+    }
+
+    /// Supervises until no node is left and none will be started.
+    pub(crate) async fn run(mut self) -> End {
+        let mut end = self.handle(Event::Start);
+        while end.is_none() {
+            if let Some(event) = self.next().await {
+                end = self.handle(event);
+            }
+        }
+        self.members.peers.close();
+        end.unwrap_or(End::Done)
+    }
+
+    /// Waits for what happens next; `None` where it was dealt with on the spot.
+    async fn next(&mut self) -> Option<Event> {
+        let deadline = self.fleet.next_deadline();
+        let due = async {
+            match deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // What nodes have said comes before any judgement of their silence.
+            biased;
+            Some((id, heard)) = self.heard.recv() => self.hear(id, heard),
+            Some(ask) = self.asks.recv() => Some(self.asked(ask.order, Reply::Caller(ask.reply))),
+            signal = self.signals.next() => {
+                tracing::info!("received {signal}");
+                Some(self.asked(signal.order(), Reply::Log))
+            }
+            // The program has dropped its `Nodes`.
+            () = self.members.peers.deliver() => Some(self.asked(Order::Shutdown { now: false }, Reply::Log)),
+            () = due => deadline.map(|deadline| tick(deadline.elapsed())),
+        }
+    }
+
+    fn asked(&mut self, order: Order, reply: Reply) -> Event {
+        let ticket = Ticket(self.tickets);
+        self.tickets += 1;
+        self.replies.insert(ticket, reply);
+        Event::Asked { ticket, order }
+    }
+
+    fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
+        Some(match heard {
+            Heard::Said(ToMaster::Hello { versions, addresses }) => match self.members.hello(id, versions, &addresses) {
+                Ok(()) => Event::Hello { id },
+                Err(why) => Event::Failed { id, why },
+            },
+            Heard::Said(ToMaster::Ready) => Event::Ready { id },
+            Heard::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
+            Heard::Said(ToMaster::Beat) => Event::Beat { id },
+            Heard::Said(ToMaster::Leaving) => Event::Leaving { id },
+            Heard::Said(ToMaster::Ask { ticket, order }) if self.orders_from_nodes => {
+                self.asked(order, Reply::Node { id, ticket })
+            }
+            Heard::Said(ToMaster::Ask { ticket, .. }) => {
+                self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
+                return None;
+            }
+            Heard::Broke(why) => Event::Broken { id, why },
+            Heard::Exited(exit) => Event::Exited { id, exit },
+        })
+    }
+
+    /// Tells the rules, and does what they say, until they have nothing more to say. `Some`: it is all over.
+    fn handle(&mut self, event: Event) -> Option<End> {
+        let mut end = None;
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            for action in self.fleet.on(Instant::now(), event) {
+                match action {
+                    Action::Finish(result) => end = Some(result.map_or_else(End::NoNodes, |()| End::Done)),
+                    other => events.extend(self.perform(other)),
+                }
+            }
+        }
+        let now = Instant::now();
+        self.members.publish(self.fleet.snapshot(now, self.epoch.1 + now.duration_since(self.epoch.0)));
+        end
+    }
+
+    fn perform(&mut self, action: Action) -> Option<Event> {
+        match action {
+            Action::Resolve { generation } => {
+                return Some(Event::Resolved { generation, result: self.members.resolve(generation) });
+            }
+            Action::Spawn { id, slot, generation } => {
+                let result = self.members.spawn(id, slot, generation).map_err(|error| error.to_string());
+                return Some(Event::Spawned { id, result });
+            }
+            Action::Join { id, with } => {
+                let joined = self.members.join(id, &with);
+                return joined.err().map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
+            }
+            Action::Examine { id } => {
+                let (traced, report) = sys::process::examine(self.members.get(id)?.info.pid);
+                return Some(Event::Examined { id, traced, report });
+            }
+            Action::Drain { id, within } => self.members.tell(id, ToNode::Drain { within }),
+            Action::Signal { id, signal } => {
+                let member = self.members.get(id)?;
+                if let Err(error) = child::signal(&member.process, signal) {
+                    tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+                }
+            }
+            Action::Forget { id } => self.members.forget(id),
+            Action::Answer { ticket, result } => self.answer(ticket, result),
+            Action::Tell(happening) => self.log(&happening),
+            // The loop ends by it.
+            Action::Finish(_) => {}
+        }
+        None
+    }
+
+    fn answer(&mut self, ticket: Ticket, result: Result<Report, OrderError>) {
+        match self.replies.remove(&ticket) {
+            // Whoever asked may have stopped waiting.
+            Some(Reply::Caller(caller)) => drop(caller.send(result)),
+            Some(Reply::Node { id, ticket }) => self.members.tell(id, ToNode::Answer { ticket, result }),
+            Some(Reply::Log) => match result {
+                Ok(Report::Reload(report)) => tracing::info!("{report}"),
+                Ok(_) => {}
+                Err(error) => tracing::warn!("the order was not carried out: {error}"),
+            },
+            None => {}
+        }
+    }
+
+    fn log(&self, happening: &Happening) {
+        let Happening { level, slot, id, text } = happening;
+        let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid);
+        let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
+        match level {
+            Level::Info => tracing::info!(slot, id, pid, "{text}"),
+            Level::Warn => tracing::warn!(slot, id, pid, "{text}"),
+            Level::Error => tracing::error!(slot, id, pid, "{text}"),
+        }
+    }
+}
+
+fn tick(late: Duration) -> Event {
+    if late > LATE { Event::Late(late) } else { Event::Tick }
+}
+
+fn shortened(mut text: String) -> String {
+    if text.len() > LONGEST_CAUSE {
+        let end = (0..=LONGEST_CAUSE).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}

@@ -1,0 +1,164 @@
+//! Processes by pidfd (pidfd_open(2)), limits, and what /proc tells.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
+
+use crate::status::Exit;
+
+/// A descriptor for a child that has not been reaped, which becomes readable when the child ends.
+pub(crate) fn open(pid: u32) -> io::Result<OwnedFd> {
+    // Non-blocking, so that waiting for it never blocks the runtime.
+    Ok(rustix::process::pidfd_open(known(pid)?, PidfdFlags::NONBLOCK)?)
+}
+
+/// Sends SIGKILL; a process that has ended already is no error.
+pub(crate) fn kill(process: BorrowedFd<'_>) -> io::Result<()> {
+    send(process, Signal::KILL)
+}
+
+/// Sends SIGABRT, which by default ends the process with a core dump.
+pub(crate) fn abort(process: BorrowedFd<'_>) -> io::Result<()> {
+    send(process, Signal::ABORT)
+}
+
+fn send(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
+    match rustix::process::pidfd_send_signal(process, signal) {
+        Err(rustix::io::Errno::SRCH) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Ends this process at once, without running anything more of it.
+pub(crate) fn kill_self() -> io::Result<()> {
+    Ok(rustix::process::kill_process(rustix::process::getpid(), Signal::KILL)?)
+}
+
+/// Reaps the child if it has ended.
+pub(crate) fn reap(process: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
+    match rustix::process::waitid(WaitId::PidFd(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+        Ok(status) => Ok(status.as_ref().and_then(exit)),
+        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn exit(status: &WaitIdStatus) -> Option<Exit> {
+    status.exit_status().map(Exit::Code).or_else(|| status.terminating_signal().map(Exit::Signal))
+}
+
+/// Reaps this one child, whoever started it, if it has ended.
+pub(crate) fn reap_orphan(pid: u32) -> io::Result<bool> {
+    Ok(rustix::process::waitpid(Some(known(pid)?), WaitOptions::NOHANG)?.is_some())
+}
+
+fn known(pid: u32) -> io::Result<Pid> {
+    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    raw.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+/// Raises the soft limit of open files to the hard one.
+pub(crate) fn raise_file_limit() -> io::Result<()> {
+    let mut limit = rustix::process::getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        return Ok(());
+    }
+    limit.current = limit.maximum;
+    Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
+}
+
+/// Holds a file or directory so that it can be named later, by [`held`], whatever becomes of its path.
+pub(crate) fn hold(path: &Path) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// A path for what [`hold`] holds, good in this process and in a child between fork and exec.
+pub(crate) fn held(file: &impl AsFd) -> PathBuf {
+    use std::os::fd::AsRawFd;
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
+}
+
+/// One process in /proc.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) pid: u32,
+    pub(crate) parent: u32,
+    pub(crate) group: u32,
+    pub(crate) zombie: bool,
+}
+
+/// All processes that /proc shows.
+pub(crate) fn all() -> Vec<Entry> {
+    let Ok(folders) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let stat = |folder: std::fs::DirEntry| std::fs::read_to_string(folder.path().join("stat")).ok();
+    folders.flatten().filter_map(stat).filter_map(|stat| entry(&stat)).collect()
+}
+
+/// `pid (name) state parent group …` (proc(5)); the name may hold anything, parentheses included.
+fn entry(stat: &str) -> Option<Entry> {
+    let pid = stat.split(' ').next()?.parse().ok()?;
+    let mut rest = stat[stat.rfind(')')? + 1..].split_whitespace();
+    let zombie = rest.next()? == "Z";
+    Some(Entry { pid, parent: rest.next()?.parse().ok()?, group: rest.next()?.parse().ok()?, zombie })
+}
+
+/// No more threads than these are told of.
+const MOST_THREADS: usize = 16;
+
+/// Whether a debugger holds the process, and what its threads are doing, for people (proc(5)).
+pub(crate) fn examine(pid: u32) -> (bool, String) {
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let traced = field(&folder.join("status"), "TracerPid").is_some_and(|tracer| tracer != "0");
+    let Ok(threads) = std::fs::read_dir(folder.join("task")) else { return (traced, "the process is gone".to_owned()) };
+    let threads = threads.flatten().take(MOST_THREADS).map(|thread| thread_report(&thread.path()));
+    (traced, threads.collect::<Vec<_>>().join("; "))
+}
+
+fn thread_report(thread: &Path) -> String {
+    let status = thread.join("status");
+    let read = |name| field(&status, name).unwrap_or_default();
+    let waits_in = std::fs::read_to_string(thread.join("wchan")).unwrap_or_default();
+    let waits_in = if matches!(waits_in.as_str(), "" | "0") { String::new() } else { format!(" in {waits_in}") };
+    format!("thread {} {}: {}{waits_in}", read("Pid"), read("Name"), read("State"))
+}
+
+fn field(file: &Path, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    Some(line.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Command, Stdio};
+
+    use super::*;
+
+    #[test]
+    fn a_killed_child_is_reaped_once() {
+        let child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().expect("sleep starts");
+        let process = open(child.id()).expect("pidfd");
+        assert_eq!(reap(process.as_fd()).expect("still alive"), None);
+        kill(process.as_fd()).expect("kill");
+        let exit = loop {
+            if let Some(exit) = reap(process.as_fd()).expect("reap") {
+                break exit;
+            }
+            std::thread::yield_now();
+        };
+        assert_eq!(exit, Exit::Signal(9));
+        assert!(reap(process.as_fd()).is_err(), "there is nothing left to reap");
+    }
+
+    #[test]
+    fn a_held_program_survives_its_path() {
+        let path = std::env::temp_dir().join(format!("multi-node-held-{}", std::process::id()));
+        std::fs::copy("/bin/true", &path).expect("copy");
+        let file = hold(&path).expect("open");
+        std::fs::remove_file(&path).expect("remove");
+        assert!(Command::new(held(&file)).status().expect("starts all the same").success());
+    }
+}

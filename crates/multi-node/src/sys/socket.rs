@@ -1,0 +1,112 @@
+//! Unix sockets that carry file descriptors (unix(7)).
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+};
+
+/// The most descriptors that the kernel takes in one message (`SCM_MAX_FD`).
+pub(crate) const MOST_FDS: usize = 253;
+
+/// A connected pair of stream sockets: non-blocking, closed on exec.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)?)
+}
+
+/// Writes bytes and descriptors, which arrive together with the first byte. Returns how many bytes were written.
+///
+/// Takes at most [`MOST_FDS`] descriptors, and needs at least one byte to carry them.
+pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    Ok(rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
+}
+
+/// Reads bytes, and appends the descriptors that came with them. 0 bytes: the other side is gone.
+///
+/// Descriptors that did not fit (the process had no more to give) were closed by the kernel, which is an error here.
+pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received =
+        rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(arrived) = message {
+            fds.extend(arrived);
+        }
+    }
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::Error::other("file descriptors were lost on the way: too many are open in this process"));
+    }
+    Ok(received.bytes)
+}
+
+/// The process that made the socket (`SO_PEERCRED`), which for a pair is the maker of both ends, dead or alive.
+pub(crate) fn maker(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let credentials = rustix::net::sockopt::socket_peercred(socket)?;
+    Ok(credentials.pid.as_raw_nonzero().get().unsigned_abs())
+}
+
+/// Keeps an IPv6 listener from taking IPv4 connections as well (ipv6(7)).
+pub(crate) fn only_ipv6(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_ipv6_v6only(socket, true)?)
+}
+
+/// Takes what was given to this process as standard input, and puts `/dev/null` in its place.
+pub(crate) fn take_stdin() -> io::Result<UnixStream> {
+    let taken = io::stdin().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdin(std::fs::File::open("/dev/null")?)?;
+    Ok(UnixStream::from(taken))
+}
+
+/// Blocks until the other end of the socket is closed.
+pub(crate) fn wait_for_hangup(socket: BorrowedFd<'_>) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags};
+    loop {
+        match rustix::event::poll(&mut [PollFd::new(&socket, PollFlags::RDHUP)], None) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+
+    #[test]
+    fn descriptors_arrive_with_their_bytes() {
+        let (left, right) = pair().expect("socketpair");
+        let (kept, sent) = pair().expect("socketpair");
+        assert_eq!(send(left.as_fd(), b"hello", &[sent.as_fd()]).expect("send"), 5);
+        drop(sent);
+
+        let (mut bytes, mut fds) = ([0; 16], Vec::new());
+        assert_eq!(receive(right.as_fd(), &mut bytes, &mut fds).expect("receive"), 5);
+        assert_eq!((&bytes[..5], fds.len()), (&b"hello"[..], 1));
+
+        let mut arrived = UnixStream::from(fds.remove(0));
+        arrived.write_all(b"through").expect("write");
+        let mut text = [0; 7];
+        UnixStream::from(kept).read_exact(&mut text).expect("read");
+        assert_eq!(&text, b"through");
+    }
+
+    #[test]
+    fn the_maker_of_a_pair_is_this_process() {
+        let (left, _right) = pair().expect("socketpair");
+        assert_eq!(maker(left.as_fd()).expect("peer credentials"), std::process::id());
+    }
+}

@@ -22,12 +22,14 @@ use crate::room::Room;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), multi_node::Error> {
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let room = Room::open();
     let served = room.clone();
     let app = async move |node: Handle| Ok::<_, std::convert::Infallible>(routes(node, served));
     let mut nodes = listen(options()?, http_with(app)).await?;
 
     if nodes.is_master() {
+        nodes.ready().await?;
         println!("open http://{} in two windows", visible(nodes.local_addr()));
     }
     while let Some(peer) = nodes.next_peer().await {

@@ -18,6 +18,8 @@ function hello({ node, slot }, change) {
   be(node, slot);
   showLink("open", "Connected to ", node);
   $("kill").disabled = false;
+  // What fills no slot is a program that runs as a single process, which nothing would bring back.
+  $("kill").hidden = slot === null;
   if (change) talk.note(arrival(node, change), change.moved ? "" : "bad");
   page.killing = null;
   for (const said of talk.unsent) link.send(said);
@@ -48,8 +50,6 @@ function status(now) {
   write($("fleet-title"), `One address, ${NUMBERS[count] ?? count} process${count === 1 ? "" : "es"}`);
   write($("visitors"), plural(now.visitors, "visitor"));
   $("visitors").hidden = false;
-  // A program that runs as one process has nothing that would bring it back.
-  $("kill").hidden = now.wanted === 0;
   tell();
 }
 
@@ -67,7 +67,7 @@ function tell() {
 /** The page wears the colour of the node that it is connected to. */
 function be(node, slot) {
   page.node = node;
-  document.body.className = hue(slot);
+  document.body.className = node ? hue(slot ?? 0) : "hue-none lost";
   strip.mark(node);
   tell();
 }

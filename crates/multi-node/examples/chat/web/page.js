@@ -140,7 +140,7 @@ function fitText() {
 
 function rememberName() {
   $("name").value = $("name").value.trim() || randomName();
-  store("name", $("name").value);
+  store("localStorage", "name", $("name").value);
   return $("name").value;
 }
 
@@ -149,15 +149,6 @@ function randomName() {
   return `${any(ADJECTIVES)} ${any(ANIMALS)}`;
 }
 
-/** Storage is refused in some private windows; the name then lasts as long as the page. */
-function store(key, value) {
-  try { localStorage.setItem(key, value); } catch { /* not kept */ }
-}
-
-function stored(key) {
-  try { return localStorage.getItem(key); } catch { return null; }
-}
-
-$("name").value = stored("name") ?? "";
+$("name").value = stored("localStorage", "name") ?? "";
 rememberName();
 link.open();

@@ -12,7 +12,7 @@ class Talk {
   #newest = document.getElementById("newest");
   #template = document.getElementById("message-template").content.firstElementChild;
   #seen = new Set();
-  #mine = new Set(JSON.parse(sessionStorage.getItem("mine") ?? "[]"));
+  #mine = new Set(JSON.parse(stored("sessionStorage", "mine") ?? "[]"));
   #unsent = new Map();
   /** Whether the visitor reads the newest messages, and how high the list was when that was last seen. */
   #following = true;
@@ -33,7 +33,7 @@ class Talk {
   write(from, text) {
     const said = { type: "say", id: newId(), from, text };
     this.#mine.add(said.id);
-    sessionStorage.setItem("mine", JSON.stringify([...this.#mine].slice(-100)));
+    store("sessionStorage", "mine", JSON.stringify([...this.#mine].slice(-100)));
     this.#unsent.set(said.id, said);
     const element = this.#render({ ...said, node: null, at: Date.now() });
     element.classList.add("unsent");
@@ -124,6 +124,15 @@ class Talk {
     this.#scroll.scrollTop = this.#scroll.scrollHeight;
     this.#newest.hidden = true;
   }
+}
+
+/** Storage is refused in some private windows; what is kept then lasts as long as the page. */
+function store(where, key, value) {
+  try { window[where].setItem(key, value); } catch { /* not kept */ }
+}
+
+function stored(where, key) {
+  try { return window[where].getItem(key); } catch { return null; }
 }
 
 /** Random enough that no two visitors choose the same; `randomUUID` is there on HTTPS and localhost only. */

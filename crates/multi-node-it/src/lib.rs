@@ -2,6 +2,8 @@
 //! a harness that starts it, talks to it and watches what it leaves behind ([`Program`]); for pages a headless Chromium
 //! ([`browser`]).
 
+#![allow(missing_docs, missing_debug_implementations, clippy::missing_panics_doc)]
+
 pub mod browser;
 pub mod client;
 pub mod plan;

@@ -57,8 +57,10 @@ impl Program {
     /// Starts the program at this path, with a command that `change` may change.
     pub async fn run(path: &Path, plan: Plan, change: impl FnOnce(&mut Command)) -> Program {
         let mut program = Program::launch(path, plan, change);
-        let first = program.answers.next_line().await.expect("readable output").expect("the master says where it listens");
-        program.addrs = first.strip_prefix("listening on ").expect("the first line").split(' ').map(str::to_owned).collect();
+        let first =
+            program.answers.next_line().await.expect("readable output").expect("the master says where it listens");
+        program.addrs =
+            first.strip_prefix("listening on ").expect("the first line").split(' ').map(str::to_owned).collect();
         program.addr = program.addrs[0].parse().expect("a TCP address");
         program
     }
@@ -66,7 +68,10 @@ impl Program {
     /// Starts the program without waiting for anything.
     pub fn launch(path: &Path, plan: Plan, change: impl FnOnce(&mut Command)) -> Program {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let plan = Plan { faults: if plan.faults.as_os_str().is_empty() { folder.path().into() } else { plan.faults }, ..plan };
+        let plan = Plan {
+            faults: if plan.faults.as_os_str().is_empty() { folder.path().into() } else { plan.faults },
+            ..plan
+        };
         let mut command = Command::new(path);
         command
             .env(VARIABLE, serde_json::to_string(&plan).expect("a plan is JSON"))
@@ -134,8 +139,10 @@ impl Program {
 
     /// Waits until every slot serves and none is being replaced.
     pub async fn at_rest(&mut self) -> Status {
-        self.status_where(|s| s.is_ready() && s.slots.len() == s.wanted && s.slots.iter().all(|slot| slot.state == State::Serving))
-            .await
+        self.status_where(|s| {
+            s.is_ready() && s.slots.len() == s.wanted && s.slots.iter().all(|slot| slot.state == State::Serving)
+        })
+        .await
     }
 
     /// The pids of the nodes that serve, by slot.

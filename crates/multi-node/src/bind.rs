@@ -17,8 +17,12 @@ pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Resul
     for addresses in servers {
         resolved.push(resolve(addresses).await?);
     }
-    let ipv4_ports: Vec<u16> =
-        resolved.iter().flatten().filter_map(|(_, addr)| addr.filter(SocketAddr::is_ipv4)).map(|addr| addr.port()).collect();
+    let ipv4_ports: Vec<u16> = resolved
+        .iter()
+        .flatten()
+        .filter_map(|(_, addr)| addr.filter(SocketAddr::is_ipv4))
+        .map(|addr| addr.port())
+        .collect();
     let mut bound = Vec::new();
     for addresses in resolved {
         let mut sockets = Vec::new();
@@ -124,14 +128,22 @@ fn failed(address: &Address, source: io::Error) -> Error {
 fn remedy(address: &Address, kind: io::ErrorKind) -> String {
     match (kind, address) {
         (io::ErrorKind::AddrInUse, Address::Tcp { port, .. }) => {
-            format!("another program has this port (`ss -ltnp 'sport = :{port}'` tells which); stop it or choose another")
+            format!(
+                "another program has this port (`ss -ltnp 'sport = :{port}'` tells which); stop it or choose another"
+            )
         }
-        (io::ErrorKind::AddrInUse, Address::Unix(_)) => "another program serves this path; stop it or choose another".to_owned(),
+        (io::ErrorKind::AddrInUse, Address::Unix(_)) => {
+            "another program serves this path; stop it or choose another".to_owned()
+        }
         (io::ErrorKind::PermissionDenied, Address::Tcp { port: 1..1024, .. }) => {
             "ports below 1024 need root or CAP_NET_BIND_SERVICE".to_owned()
         }
-        (io::ErrorKind::PermissionDenied, Address::Unix(_)) => "this user may not write to the socket's directory".to_owned(),
-        (io::ErrorKind::AddrNotAvailable, _) => "this machine has no such address (`ip addr` lists those it has)".to_owned(),
+        (io::ErrorKind::PermissionDenied, Address::Unix(_)) => {
+            "this user may not write to the socket's directory".to_owned()
+        }
+        (io::ErrorKind::AddrNotAvailable, _) => {
+            "this machine has no such address (`ip addr` lists those it has)".to_owned()
+        }
         (io::ErrorKind::NotFound, Address::Unix(_)) => "make the socket's directory first".to_owned(),
         (io::ErrorKind::AlreadyExists, Address::Unix(_)) => "remove it or choose another path".to_owned(),
         _ => "check the address".to_owned(),

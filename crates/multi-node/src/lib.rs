@@ -35,6 +35,10 @@ pub use mesh::{
 pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::Options;
 pub use order::{OrderError, ReloadReport, ScaleReport, SlotReload};
+pub use serve::{
+    Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
+    tcp, tcp_with,
+};
 pub use status::{Exit, SlotStatus, State, Status};
 
 // The entry of the fuzz targets.

@@ -124,11 +124,12 @@ impl Handle {
     /// As [`closed`](Handle::closed), when the program ends first. Cancel-safe.
     pub async fn ready(&self) -> Result<(), Error> {
         let mut snapshot = self.0.snapshot.clone();
+        let ready = async { snapshot.wait_for(|snapshot| snapshot.status.is_ready()).await.is_ok() };
         tokio::select! {
-            ready = snapshot.wait_for(|snapshot| snapshot.status.is_ready()) => {
-                if ready.is_ok() { Ok(()) } else { self.closed().await }
+            true = ready => Ok(()),
+            end = self.closed() => {
+                end.and(Err(Error::NoNodes { cause: "the program ended before it was ready".to_owned() }))
             }
-            end = self.closed() => end.and(Err(Error::NoNodes { cause: "the program ended before it was ready".to_owned() })),
         }
     }
 
@@ -295,5 +296,21 @@ impl Stream for Nodes {
 impl fmt::Debug for Nodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nodes").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn handles_and_their_futures_go_to_any_thread() {
+        fn can_be_sent<T: Send>(_: impl Fn(&'static Handle) -> T) {}
+        fn can_be_shared<T: Clone + Send + Sync>() {}
+        can_be_shared::<Handle>();
+        can_be_sent(Handle::ready);
+        can_be_sent(Handle::closed);
+        can_be_sent(Handle::reload);
+        can_be_sent(Handle::draining);
     }
 }

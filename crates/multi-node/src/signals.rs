@@ -76,7 +76,7 @@ mod unix {
         /// Installs the handlers; not `enabled`, no signal ever comes.
         pub(crate) fn install(enabled: bool) -> io::Result<MasterSignals> {
             let install = || {
-                Ok(Handlers {
+                io::Result::Ok(Handlers {
                     terminate: signal(SignalKind::terminate())?,
                     interrupt: signal(SignalKind::interrupt())?,
                     quit: signal(SignalKind::quit())?,
@@ -110,7 +110,7 @@ mod unix {
             let install = || {
                 let kinds = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
                 let [terminate, interrupt, hang_up] = kinds.map(signal);
-                Ok([terminate?, interrupt?, hang_up?])
+                io::Result::Ok([terminate?, interrupt?, hang_up?])
             };
             Ok(NodeSignals(if enabled { Some(install()?) } else { None }))
         }

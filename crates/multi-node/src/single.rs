@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, Peers};
@@ -29,7 +30,7 @@ pub(crate) async fn listen(
     let (peers, arrivals) = mesh::arrivals();
     let (asks, asked) = mpsc::channel(QUEUE);
     let (end_sender, end) = watch::channel(None);
-    let (snapshot_sender, snapshot) = watch::channel(snapshot(State::Joining));
+    let (snapshot_sender, snapshot) = watch::channel(shown(State::Joining));
     let load = LoadTable::local();
     let handle = Handle::new(Inner {
         id: NodeId::MASTER,
@@ -45,8 +46,17 @@ pub(crate) async fn listen(
     let place = Place { load, line: 0, bell: None };
     let serving = serve::start(servers, sockets, place, handle.clone(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
-    snapshot_sender.send_replace(snapshot(State::Serving));
-    let alone = Alone { drain, peers, asked, signals, snapshot: snapshot_sender, settings, shutdowns: Vec::new() };
+    snapshot_sender.send_replace(shown(State::Serving));
+    let alone = Alone {
+        drain,
+        peers,
+        asked,
+        signals,
+        snapshot: snapshot_sender,
+        settings,
+        drain_at: None,
+        shutdowns: Vec::new(),
+    };
     tokio::spawn(async move {
         let end = alone.run(serving).await;
         bind::unlink(&addresses);
@@ -55,7 +65,7 @@ pub(crate) async fn listen(
     Ok(Nodes::new(handle, arrivals))
 }
 
-fn snapshot(state: State) -> Snapshot {
+fn shown(state: State) -> Snapshot {
     let slot = SlotStatus {
         slot: Slot(0),
         id: Some(NodeId::MASTER),
@@ -72,6 +82,13 @@ fn snapshot(state: State) -> Snapshot {
     Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)] }
 }
 
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
 /// The loop of a process that serves alone.
 struct Alone {
     drain: Drain,
@@ -80,6 +97,8 @@ struct Alone {
     signals: MasterSignals,
     snapshot: watch::Sender<Snapshot>,
     settings: Settings,
+    /// When the drain begins, once it has been ordered.
+    drain_at: Option<Instant>,
     /// Who waits for the end.
     shutdowns: Vec<tokio::sync::oneshot::Sender<Result<Report, OrderError>>>,
 }
@@ -94,6 +113,10 @@ impl Alone {
                 },
                 Some(ask) = self.asked.recv() => self.ask(ask),
                 () = self.peers.deliver() => self.shut_down(),
+                () = due(self.drain_at) => {
+                    self.drain_at = None;
+                    self.begin_drain();
+                }
                 signal = self.signals.next() => match signal.order() {
                     Order::Shutdown { now: false } => self.shut_down(),
                     Order::Shutdown { now: true } => break End::Done,
@@ -120,11 +143,11 @@ impl Alone {
 
     fn shut_down(&mut self) {
         self.peers.close();
-        self.snapshot.send_replace(snapshot(State::Draining));
-        let (drain, delay, within) = (self.drain.clone(), self.settings.shutdown_delay, self.settings.drain_timeout);
-        tokio::spawn(async move {
-            tokio::time::sleep(delay).await;
-            drain.begin(within);
-        });
+        self.drain_at.get_or_insert(Instant::now() + self.settings.shutdown_delay);
+    }
+
+    fn begin_drain(&mut self) {
+        self.snapshot.send_replace(shown(State::Draining));
+        self.drain.begin(self.settings.drain_timeout);
     }
 }

@@ -103,7 +103,10 @@ fn app(node: Handle, mesh: Mesh) -> Router {
         .route("/exit/{code}", get(exit))
         .route("/ping", get(move || ping_all(mesh)))
         .route("/order/{order}", get(move |Path(order): Path<String>| async move { Json(obey(&orders, &order).await) }))
-        .route("/ws", get(move |upgrade: WebSocketUpgrade| async move { upgrade.on_upgrade(move |socket| echo(node, socket)) }))
+        .route(
+            "/ws",
+            get(move |upgrade: WebSocketUpgrade| async move { upgrade.on_upgrade(move |socket| echo(node, socket)) }),
+        )
 }
 
 fn admin() -> Router {
@@ -162,7 +165,15 @@ async fn ping_all(mesh: Mesh) -> Json<Value> {
         // A peer that has just ended does not answer.
         let _ = outbox.send(Message::Ping(number)).await;
     }
-    let answered = || mesh.pongs.lock().expect("no panic").iter().filter(|(_, n)| **n == number).map(|(id, _)| id.to_string()).collect::<Vec<_>>();
+    let answered = || {
+        mesh.pongs
+            .lock()
+            .expect("no panic")
+            .iter()
+            .filter(|(_, n)| **n == number)
+            .map(|(id, _)| id.to_string())
+            .collect::<Vec<_>>()
+    };
     let all = async {
         while answered().len() < outboxes.len() {
             changed.changed().await.expect("the sender is ours");

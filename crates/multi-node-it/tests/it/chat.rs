@@ -10,6 +10,7 @@ use multi_node_it::browser::{Browser, Page};
 use multi_node_it::within;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -35,7 +36,8 @@ async fn visitors_of_two_nodes_talk_and_outlive_a_kill() -> anyhow::Result<()> {
         }
         anyhow::Ok(())
     })
-    .await?;
+    .await
+    .with_context(|| chat.log())?;
     browser.close().await?;
     chat.stop().await
 }
@@ -152,18 +154,26 @@ impl Visitor {
 struct Chat {
     master: Child,
     address: String,
+    log: NamedTempFile,
 }
 
 impl Chat {
     async fn start(nodes: usize) -> anyhow::Result<Chat> {
         let mut command = Command::new(example().await?);
         command.env("PORT", "0").env("HOST", "127.0.0.1").env("NODES", nodes.to_string());
-        let mut master = command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn()?;
+        let log = NamedTempFile::new()?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.reopen()?);
+        let mut master = command.kill_on_drop(true).spawn()?;
         let mut lines = BufReader::new(master.stdout.take().context("piped")?).lines();
         let first = within(30, lines.next_line()).await?.context("the example ended before it served")?;
         let address = first.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
         let address = address.with_context(|| format!("no address in {first:?}"))?.to_owned();
-        Ok(Chat { master, address })
+        Ok(Chat { master, address, log })
+    }
+
+    /// What master and nodes have logged.
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap_or_default()
     }
 
     /// Ends it as a service manager would, and expects that it ends well.

@@ -16,7 +16,7 @@ const AT_MOST_EVERY: Duration = Duration::from_millis(100);
 const AT_LEAST_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Serialize)]
-pub struct Entry {
+pub(crate) struct Entry {
     slot: usize,
     id: Option<String>,
     pid: Option<u32>,
@@ -31,7 +31,7 @@ pub struct Entry {
 }
 
 /// What the board says now and from now on.
-pub fn put_up(node: Handle, room: Room) -> watch::Receiver<Utf8Bytes> {
+pub(crate) fn put_up(node: Handle, room: Room) -> watch::Receiver<Utf8Bytes> {
     let visitors = room.visitors().borrow().everywhere;
     let (board, reader) = watch::channel(text(&node.status(), visitors));
     tokio::spawn(keep(node, room, board));
@@ -74,7 +74,7 @@ fn entry(status: &SlotStatus) -> Entry {
 }
 
 /// Milliseconds since 1970, as JavaScript counts.
-pub fn millis(time: SystemTime) -> u64 {
+pub(crate) fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     since.as_millis().try_into().unwrap_or(u64::MAX)
 }

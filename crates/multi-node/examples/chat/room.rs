@@ -18,15 +18,15 @@ const BEHIND: usize = 256;
 
 /// What somebody said.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Message {
+pub(crate) struct Message {
     /// Chosen by the page, which sends a message again when it does not know whether it arrived.
-    pub id: String,
-    pub from: String,
-    pub node: String,
-    pub slot: Option<usize>,
-    pub text: String,
+    pub(crate) id: String,
+    pub(crate) from: String,
+    pub(crate) node: String,
+    pub(crate) slot: Option<usize>,
+    pub(crate) text: String,
     /// Milliseconds since 1970.
-    pub at: u64,
+    pub(crate) at: u64,
 }
 
 /// What processes tell each other.
@@ -39,25 +39,27 @@ enum Said {
 
 /// A message that is new to this process, and whether it was said here.
 #[derive(Clone, Debug)]
-pub struct News {
-    pub message: Arc<Message>,
+pub(crate) struct News {
+    pub(crate) message: Arc<Message>,
     here: bool,
 }
 
 /// The recent messages, and those that follow them without a gap.
-pub struct Recent {
-    pub messages: Vec<Arc<Message>>,
-    pub news: broadcast::Receiver<News>,
+pub(crate) struct Recent {
+    pub(crate) messages: Vec<Arc<Message>>,
+    pub(crate) news: broadcast::Receiver<News>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Visitors {
-    pub here: usize,
-    pub everywhere: usize,
+pub(crate) struct Visitors {
+    pub(crate) here: usize,
+    pub(crate) everywhere: usize,
 }
 
 /// Counts as a visitor until it is dropped.
-pub struct Visit(#[expect(dead_code, reason = "held for its drop, which the room sees")] oneshot::Sender<Infallible>);
+pub(crate) struct Visit(
+    #[expect(dead_code, reason = "held for its drop, which the room sees")] oneshot::Sender<Infallible>,
+);
 
 enum Order {
     Say(Message),
@@ -69,13 +71,13 @@ enum Order {
 
 /// This process's room: a handle to the task that owns it.
 #[derive(Clone)]
-pub struct Room {
+pub(crate) struct Room {
     orders: mpsc::Sender<Order>,
     visitors: watch::Receiver<Visitors>,
 }
 
 impl Room {
-    pub fn open() -> Room {
+    pub(crate) fn open() -> Room {
         let (orders, ordered) = mpsc::channel(64);
         let (counts, visitors) = watch::channel(Visitors::default());
         let (news, _) = broadcast::channel(BEHIND);
@@ -91,24 +93,24 @@ impl Room {
     }
 
     /// Tells everybody, here and in the other processes. A message that was told before is not told again.
-    pub async fn say(&self, message: Message) {
+    pub(crate) async fn say(&self, message: Message) {
         self.order(Order::Say(message)).await;
     }
 
-    pub async fn enter(&self) -> Visit {
+    pub(crate) async fn enter(&self) -> Visit {
         let (visit, left) = oneshot::channel();
         self.order(Order::Enter(left)).await;
         Visit(visit)
     }
 
     /// `None` once the room is closed, which is when the process ends.
-    pub async fn recall(&self) -> Option<Recent> {
+    pub(crate) async fn recall(&self) -> Option<Recent> {
         let (answer, recent) = oneshot::channel();
         self.order(Order::Recall(answer)).await;
         recent.await.ok()
     }
 
-    pub fn visitors(&self) -> watch::Receiver<Visitors> {
+    pub(crate) fn visitors(&self) -> watch::Receiver<Visitors> {
         self.visitors.clone()
     }
 
@@ -181,7 +183,7 @@ impl Keeper {
 }
 
 /// Shares a room with a peer's, until the peer ends.
-pub async fn share(room: Room, peer: Peer) {
+pub(crate) async fn share(room: Room, peer: Peer) {
     let id = peer.id();
     let (mut from, mut to) = peer.framed::<Said>().split();
     let hear = async {

@@ -23,15 +23,15 @@ const LONGEST_FRAME: usize = 32 * 1024;
 
 /// Where visitors come in.
 #[derive(Clone)]
-pub struct Place {
-    pub node: Handle,
-    pub room: Room,
-    pub board: watch::Receiver<Utf8Bytes>,
+pub(crate) struct Place {
+    pub(crate) node: Handle,
+    pub(crate) room: Room,
+    pub(crate) board: watch::Receiver<Utf8Bytes>,
 }
 
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum ToPage<'a> {
+pub(crate) enum ToPage<'a> {
     Hello { node: String, slot: Option<usize>, pid: u32, master: u32 },
     History { messages: Vec<&'a Message> },
     Message(&'a Message),
@@ -40,7 +40,7 @@ pub enum ToPage<'a> {
 }
 
 impl ToPage<'_> {
-    pub fn text(&self) -> Utf8Bytes {
+    pub(crate) fn text(&self) -> Utf8Bytes {
         serde_json::to_string(self).expect("it has no maps, and no values that could fail").into()
     }
 }
@@ -52,7 +52,7 @@ enum FromPage {
     Kill,
 }
 
-pub async fn enter(upgrade: WebSocketUpgrade, State(place): State<Place>, headers: HeaderMap) -> Response {
+pub(crate) async fn enter(upgrade: WebSocketUpgrade, State(place): State<Place>, headers: HeaderMap) -> Response {
     if !same_origin(&headers) {
         return (StatusCode::FORBIDDEN, "this page belongs to another site\n").into_response();
     }

@@ -136,10 +136,14 @@ impl Fds for ToMaster {}
 impl Fds for ToNode {
     fn take_fds(&mut self) -> Vec<OwnedFd> {
         match self {
-            ToNode::Welcome(welcome) => {
-                [welcome.load.take(), welcome.bell.take()].into_iter().flatten().chain(welcome.sockets.drain(..)).collect()
+            ToNode::Welcome(welcome) => [welcome.load.take(), welcome.bell.take()]
+                .into_iter()
+                .flatten()
+                .chain(welcome.sockets.drain(..))
+                .collect(),
+            ToNode::Joined { peers } => {
+                peers.iter_mut().flat_map(|p| [p.stream.take(), p.bus.take()]).flatten().collect()
             }
-            ToNode::Joined { peers } => peers.iter_mut().flat_map(|p| [p.stream.take(), p.bus.take()]).flatten().collect(),
             _ => Vec::new(),
         }
     }

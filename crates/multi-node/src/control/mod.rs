@@ -7,6 +7,4 @@ mod message;
 
 pub(crate) use channel::{Reader, Writer, channel};
 pub(crate) use codec::{Decoder, Malformed};
-pub(crate) use message::{
-    Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
-};
+pub(crate) use message::{Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome};

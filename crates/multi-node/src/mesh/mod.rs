@@ -9,6 +9,6 @@ pub use framed::decode_step;
 pub use framed::{
     DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack,
 };
-pub use peer::{Peer, PeerInfo, PeerReader, PeerWriter};
 pub(crate) use peer::Transport;
+pub use peer::{Peer, PeerInfo, PeerReader, PeerWriter};
 pub(crate) use peers::{Arrivals, Joined, Peers, arrivals};

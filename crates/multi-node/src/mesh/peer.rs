@@ -160,7 +160,11 @@ impl PeerWriter {
 macro_rules! reads_through {
     ($type:ty, $field:ident) => {
         impl AsyncRead for $type {
-            fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            fn poll_read(
+                mut self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                buf: &mut ReadBuf<'_>,
+            ) -> Poll<io::Result<()>> {
                 Pin::new(&mut self.$field).poll_read(cx, buf)
             }
         }

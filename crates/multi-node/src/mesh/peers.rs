@@ -45,7 +45,9 @@ impl Peers {
 
     /// A process is joined.
     pub(crate) fn join(&mut self, info: PeerInfo, stream: Transport, bus: Transport) {
-        self.joined.send_modify(|joined| drop(Arc::make_mut(joined).insert(info.id, info)));
+        self.joined.send_modify(|joined| {
+            Arc::make_mut(joined).insert(info.id, info);
+        });
         self.buses.insert(info.id, bus);
         if self.arrivals.is_some() {
             self.waiting.push_back(Peer::new(info, stream));
@@ -54,7 +56,9 @@ impl Peers {
 
     /// A process has ended.
     pub(crate) fn part(&mut self, id: NodeId) {
-        self.joined.send_modify(|joined| drop(Arc::make_mut(joined).remove(&id)));
+        self.joined.send_modify(|joined| {
+            Arc::make_mut(joined).remove(&id);
+        });
         self.buses.remove(&id);
         self.waiting.retain(|peer| peer.id() != id);
     }

@@ -257,7 +257,9 @@ impl Life {
         let Join { peer, stream: Some(stream), bus: Some(bus) } = join else { return };
         match (transport(stream), transport(bus)) {
             (Ok(stream), Ok(bus)) => self.peers.join(peer, stream, bus),
-            (Err(error), _) | (_, Err(error)) => tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer"),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer")
+            }
         }
     }
 

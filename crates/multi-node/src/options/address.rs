@@ -46,7 +46,8 @@ fn refused(text: &str) -> Error {
     Error::Option {
         option: "bind",
         value: text.to_owned(),
-        allowed: "expected `127.0.0.1:9090`, `[::1]:9090`, `localhost:9090`, `:9090` or `unix:/run/app.sock`".to_owned(),
+        allowed: "expected `127.0.0.1:9090`, `[::1]:9090`, `localhost:9090`, `:9090` or `unix:/run/app.sock`"
+            .to_owned(),
     }
 }
 

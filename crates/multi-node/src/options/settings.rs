@@ -91,7 +91,9 @@ impl Options {
 /// Reads a whole number from text and checks its range.
 pub(super) fn number(option: &'static str, text: &str, allowed: RangeInclusive<usize>) -> Result<usize, Error> {
     let number = text.parse().ok().filter(|n| allowed.contains(n));
-    number.ok_or_else(|| refused(option, text, format!("expected a whole number from {} to {}", allowed.start(), allowed.end())))
+    number.ok_or_else(|| {
+        refused(option, text, format!("expected a whole number from {} to {}", allowed.start(), allowed.end()))
+    })
 }
 
 fn within<N: PartialOrd + Display>(option: &'static str, value: N, allowed: RangeInclusive<N>) -> Result<N, Error> {
@@ -122,7 +124,11 @@ fn positive(option: &'static str, time: Duration) -> Result<Duration, Error> {
 fn backoff((initial, max): (Duration, Duration)) -> Result<(Duration, Duration), Error> {
     let (initial, max) = (positive("backoff", initial)?, positive("backoff", max)?);
     if initial > max {
-        return Err(refused("backoff", format!("{initial:?} to {max:?}"), "the first delay must not be above the longest"));
+        return Err(refused(
+            "backoff",
+            format!("{initial:?} to {max:?}"),
+            "the first delay must not be above the longest",
+        ));
     }
     Ok((initial, max))
 }

@@ -93,7 +93,8 @@ impl Launcher {
 
     /// Starts a node.
     pub(crate) fn spawn(&self, id: NodeId, slot: Slot, generation: Generation) -> io::Result<Child> {
-        let image = self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
+        let image =
+            self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         let (ours, theirs) = sys::socket::pair()?;
         let seat = Seat { master: std::process::id(), slot, id };
         let program = match &image.program {
@@ -134,7 +135,8 @@ fn hold(program: &Path) -> io::Result<Held> {
     }
     let mut start = [0; 2];
     // A program that may be run but not read is no script: its interpreter could not read it either.
-    let script = std::fs::File::open(program).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
+    let script =
+        std::fs::File::open(program).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
     if script { Ok(Held::Script(program.to_owned())) } else { sys::process::hold(program).map(Held::File) }
 }
 
@@ -169,43 +171,49 @@ pub(crate) async fn watch(
     process: OwnedFd,
     heard: mpsc::Sender<(NodeId, Heard)>,
 ) -> io::Result<()> {
+    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
     let process = AsyncFd::new(process)?;
-    // An error of `send` means that the supervisor is gone, and with it everyone who would listen.
-    let tell = async |what| heard.send((id, what)).await.is_ok();
-    let exit = loop {
-        tokio::select! {
-            message = reader.next() => match message {
-                Ok(Some(message)) => drop(tell(Heard::Said(message)).await),
-                Ok(None) => break last_breath(&process, "it closed its control socket", &tell).await?,
-                Err(error) => {
-                    tell(Heard::Broke(error.to_string())).await;
-                    break exited(&process).await?;
-                }
-            },
-            exit = exited(&process) => {
-                let exit = exit?;
-                while let Ok(Some(message)) = reader.next_arrived() {
-                    tell(Heard::Said(message)).await;
-                }
-                break exit;
-            }
-        }
-    };
-    tell(Heard::Exited(exit)).await;
+    let exit = listen_to(id, &mut reader, &process, &heard).await?;
+    tell(&heard, id, Heard::Exited(exit)).await;
     Ok(())
 }
 
-/// A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
-async fn last_breath(
+async fn listen_to(
+    id: NodeId,
+    reader: &mut Reader<ToMaster>,
     process: &AsyncFd<OwnedFd>,
-    why: &str,
-    tell: &impl AsyncFn(Heard) -> bool,
+    heard: &mpsc::Sender<(NodeId, Heard)>,
 ) -> io::Result<Exit> {
-    if let Ok(exit) = tokio::time::timeout(LAST_BREATH, exited(process)).await {
-        return exit;
+    loop {
+        let message = tokio::select! {
+            message = reader.next() => message,
+            exit = exited(process) => {
+                while let Ok(Some(message)) = reader.next_arrived() {
+                    tell(heard, id, Heard::Said(message)).await;
+                }
+                return exit;
+            }
+        };
+        let why = match message {
+            Ok(Some(message)) => {
+                tell(heard, id, Heard::Said(message)).await;
+                continue;
+            }
+            // A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
+            Ok(None) => match tokio::time::timeout(LAST_BREATH, exited(process)).await {
+                Ok(exit) => return exit,
+                Err(_) => "it closed its control socket".to_owned(),
+            },
+            Err(error) => error.to_string(),
+        };
+        tell(heard, id, Heard::Broke(why)).await;
+        return exited(process).await;
     }
-    tell(Heard::Broke(why.to_owned())).await;
-    exited(process).await
+}
+
+async fn tell(heard: &mpsc::Sender<(NodeId, Heard)>, id: NodeId, what: Heard) {
+    // An error means that the supervisor is gone, and with it everyone who would listen.
+    let _ = heard.send((id, what)).await;
 }
 
 async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {

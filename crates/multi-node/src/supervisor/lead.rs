@@ -99,7 +99,7 @@ struct Own {
 
 impl Own {
     async fn serve(self, servers: Servers, sockets: &[Vec<Socket>], handle: &Handle) -> Result<Serving, Error> {
-        let duplicate = |sockets: &Vec<Socket>| sockets.iter().map(Socket::reopen).collect();
+        let duplicate = |sockets: &Vec<Socket>| sockets.iter().map(Socket::try_clone).collect();
         let sockets = sockets.iter().map(duplicate).collect::<std::io::Result<Vec<Vec<Socket>>>>();
         let sockets = sockets.map_err(Error::io("duplicate a listening socket"))?;
         let serving = serve::start(servers, sockets, self.place, handle.clone(), self.draining).await;

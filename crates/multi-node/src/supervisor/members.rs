@@ -179,12 +179,7 @@ impl Members {
     }
 }
 
-fn welcome(
-    outfit: &Outfit,
-    member: &Member,
-    versions: Versions,
-    addresses: &[Vec<String>],
-) -> Result<Welcome, String> {
+fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Vec<String>]) -> Result<Welcome, String> {
     let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
     if addresses != outfit.addresses {
         return Err(format!(
@@ -195,7 +190,7 @@ fn welcome(
     }
     let PeerInfo { id, slot, .. } = member.info;
     let clone = |fd: &OwnedFd| fd.try_clone().map_err(|error| error.to_string());
-    let duplicate = |socket: &Socket| socket.duplicate().map_err(|error| error.to_string());
+    let duplicate = |socket: &Socket| socket.try_clone_file().map_err(|error| error.to_string());
     Ok(Welcome {
         version,
         id,

@@ -1,4 +1,48 @@
-//! The master.
+//! The master: it starts the nodes, joins them with each other, and replaces those that end.
+//!
+//! The rules ([`fleet`], [`restart`]) decide and do nothing else: an event and the time go in, actions come out. What
+//! performs the actions knows no rules.
+//!
+//! # The states of a node, and of the slot that it fills
+//!
+//! ```text
+//!               spawn             hello             ready
+//!      Vacant ─────────> Starting ─────> Joining ─────────> Serving
+//!        ^                   │              │               │     │
+//!        │                   │ start_timeout, shutdown,     │     │ reload, scale, shutdown,
+//!        │                   │ it failed and did not end    │     │ or it leaves by itself
+//!        │                   │              │               │     v
+//!        │                   │              │       silence │  Draining
+//!        │                   │              │               │     │ drain_timeout, silence
+//!        │                   v              v               v     v
+//!        │                   └──────────────┴──> Killing <──┴─────┘
+//!        │                                          │
+//!        │                the process ends, there or in any state above
+//!        │                                          v
+//!        │  ordered, or `restart` is off         Exited
+//!        ├<─────────────────────────────────────────┤
+//!        │  its rest is over                        │ unasked
+//!        └<──────────────── Resting <───────────────┤
+//!                                                   │ crash loop, and no node was ever ready
+//!                                 GaveUp <──────────┘
+//! ```
+//!
+//! | state | ends at the latest |
+//! |---|---|
+//! | `Vacant` | with the next order; where `restart` is on, no slot stays vacant |
+//! | `Starting`, `Joining` | `start_timeout` after the spawn, or 5 s after the node said that it failed |
+//! | `Serving` | with the process, which is watched by its heartbeat |
+//! | `Draining` | `drain_timeout` after the order, or after the node said that it leaves |
+//! | `Killing` | with the process; SIGKILL follows SIGABRT after 5 s, and itself every 5 s |
+//! | `Exited` | at once: what follows is decided when the exit is seen |
+//! | `Resting` | when the backoff is over |
+//! | `GaveUp` | never: the program ends |
+//!
+//! A node that drains or is killed by order no longer holds its slot, so that its replacement starts beside it. During a
+//! reload a slot has an old node and a new one, which takes the slot when it is ready.
+//!
+//! A node that breaks the protocol (it says hello twice, or is ready before its hello) or whose control channel breaks is
+//! killed, and counts as dead.
 
 mod child;
 mod fleet;

@@ -18,6 +18,9 @@ use crate::sys;
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
 const LATE: Duration = Duration::from_millis(250);
 
+/// What the log calls the source of what happened to nodes.
+const TARGET: &str = "multi_node";
+
 /// No cause that a node reports is kept longer, in bytes.
 const LONGEST_CAUSE: usize = 4096;
 
@@ -38,7 +41,10 @@ pub(crate) struct Supervisor {
 /// Who waits for the answer to an order.
 enum Reply {
     Caller(oneshot::Sender<Result<Report, OrderError>>),
-    Node { id: NodeId, ticket: u64 },
+    Node {
+        id: NodeId,
+        ticket: u64,
+    },
     /// A signal, whose sender reads the log.
     Log,
 }
@@ -101,10 +107,12 @@ impl Supervisor {
 
     fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
         Some(match heard {
-            Heard::Said(ToMaster::Hello { versions, addresses }) => match self.members.hello(id, versions, &addresses) {
-                Ok(()) => Event::Hello { id },
-                Err(why) => Event::Failed { id, why },
-            },
+            Heard::Said(ToMaster::Hello { versions, addresses }) => {
+                match self.members.hello(id, versions, &addresses) {
+                    Ok(()) => Event::Hello { id },
+                    Err(why) => Event::Failed { id, why },
+                }
+            }
             Heard::Said(ToMaster::Ready) => Event::Ready { id },
             Heard::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
             Heard::Said(ToMaster::Beat) => Event::Beat { id },
@@ -149,7 +157,9 @@ impl Supervisor {
             }
             Action::Join { id, with } => {
                 let joined = self.members.join(id, &with);
-                return joined.err().map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
+                return joined
+                    .err()
+                    .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
             }
             Action::Examine { id } => {
                 let (traced, report) = sys::process::examine(self.members.get(id)?.info.pid);
@@ -190,9 +200,9 @@ impl Supervisor {
         let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid);
         let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
         match level {
-            Level::Info => tracing::info!(slot, id, pid, "{text}"),
-            Level::Warn => tracing::warn!(slot, id, pid, "{text}"),
-            Level::Error => tracing::error!(slot, id, pid, "{text}"),
+            Level::Info => tracing::info!(target: TARGET, slot, id, pid, "{text}"),
+            Level::Warn => tracing::warn!(target: TARGET, slot, id, pid, "{text}"),
+            Level::Error => tracing::error!(target: TARGET, slot, id, pid, "{text}"),
         }
     }
 }

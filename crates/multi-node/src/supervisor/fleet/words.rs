@@ -43,7 +43,7 @@ impl Ending {
 impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Ending::Exit(exit @ Exit::Code(_)) => write!(f, "ended with {exit}"),
+            Ending::Exit(exit @ (Exit::Code(_) | Exit::Unknown)) => write!(f, "ended with {exit}"),
             Ending::Exit(exit @ Exit::Signal(_)) => write!(f, "ended by {exit}"),
             Ending::NeverStarted(why) => write!(f, "could not be started: {why}"),
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::prop::sample::Index;
 
 use super::super::orders::Running;
-use super::super::{Action, Course, Event, Filled, Fleet, Policy, Ticket};
+use super::super::{Action, Course, Event, Filled, Fleet, Policy, SlotRecord, Ticket};
 use crate::id::{Generation, NodeId};
 use crate::order::Order;
 use crate::status::{Exit, State};
@@ -168,10 +168,10 @@ impl Audit {
             let lives = node.state == State::Serving && self.alive.contains(id);
             assert!(node.deadline.is_some() || lives, "{id} is {} for ever", node.state);
         }
-        let rests = self.fleet.slots.iter().filter_map(|slot| slot.rests_until());
+        let rests = self.fleet.slots.iter().filter_map(SlotRecord::rests_until);
         let due = self.fleet.nodes.values().filter_map(|node| node.deadline).chain(rests).min();
         assert!(due.is_none_or(|due| self.fleet.next_deadline().is_some_and(|next| next <= due)), "a missed deadline");
-        for id in self.fleet.slots.iter().filter_map(|slot| slot.holder()) {
+        for id in self.fleet.slots.iter().filter_map(SlotRecord::holder) {
             assert!(self.fleet.nodes.contains_key(&id), "a slot is held by {id}, which has ended");
         }
     }
@@ -312,7 +312,7 @@ impl Audit {
             Filled::Vacant => !self.fleet.policy.restart,
             Filled::Resting { .. } | Filled::GaveUp => false,
         });
-        let holders = self.fleet.slots.iter().filter_map(|slot| slot.holder()).count();
+        let holders = self.fleet.slots.iter().filter_map(SlotRecord::holder).count();
         let running = matches!(self.fleet.course, Course::Running) && filled && self.fleet.nodes.len() == holders;
         (running && self.fleet.order.is_none()) || matches!(self.fleet.course, Course::Over)
     }

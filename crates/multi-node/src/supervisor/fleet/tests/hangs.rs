@@ -65,6 +65,7 @@ fn silent_nodes_are_dealt_with_one_at_a_time() {
     assert_eq!(world.examinations(), [1]);
     world.examined(1, false);
     world.pass(secs(4));
+    world.on(Event::Tick);
     assert_eq!(world.examinations(), [], "while the first is being ended");
     world.exit(1, KILLED);
     world.on(Event::Tick);

@@ -139,6 +139,7 @@ fn the_other_new_nodes_are_ended_when_one_fails() {
     world.failure_of(ticket);
     assert_eq!(world.signals(), [(5, Fatal::Kill)]);
     world.exit(5, KILLED);
+    world.said(Level::Info, "ended by SIGKILL");
     assert_eq!(world.status(), [(0, Serving, 1, 0), (1, Serving, 2, 0), (2, Serving, 3, 0)]);
     assert_eq!(world.spawned(), [4, 5]);
 }

@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use super::super::world::{KILLED, World, policy, secs};
 use super::super::{Action, Event, Fatal, Level};
 use crate::id::{Generation, NodeId};
@@ -223,4 +225,18 @@ fn a_node_is_forgotten_after_its_end_and_once() {
     let forgotten = world.done.iter().filter(|action| matches!(action, Action::Forget { .. })).count();
     assert_eq!(forgotten, 1);
     assert!(matches!(world.ask(Order::Scale { nodes: 1 }), ticket if world.answer_to(ticket).is_ok()));
+}
+
+#[test]
+fn a_snapshot_tells_the_time_of_day_and_the_last_exit() {
+    let mut world = World::serving(policy(1));
+    world.pass(secs(7));
+    let wall = SystemTime::UNIX_EPOCH + secs(100);
+    let entry = |world: &World| world.fleet.snapshot(world.now, wall).slots[0].clone();
+    assert_eq!((entry(&world).since, entry(&world).pid), (wall - secs(7), Some(1001)));
+    assert!(world.fleet.snapshot(world.now, wall).is_ready());
+    world.exit(1, KILLED);
+    assert_eq!((entry(&world).since, entry(&world).last_exit), (wall, Some(KILLED)));
+    world.shutdown(false);
+    assert_eq!(world.fleet.snapshot(world.now, wall).wanted, 0, "none is meant to serve any more");
 }

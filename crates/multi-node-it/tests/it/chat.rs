@@ -194,6 +194,6 @@ async fn example() -> anyhow::Result<PathBuf> {
     ensure!(output.status.success(), "the example does not build");
     let messages = String::from_utf8(output.stdout)?;
     let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let program = built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last();
+    let program = built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
     program.context("cargo named no program")
 }

@@ -30,7 +30,7 @@ async fn main() -> Result<(), multi_node::Error> {
 
     if nodes.is_master() {
         nodes.ready().await?;
-        println!("open http://{} in two windows", visible(nodes.local_addr()));
+        println!("open http://{} in two windows", visible(&nodes.local_addr().to_string()));
     }
     while let Some(peer) = nodes.next_peer().await {
         tokio::spawn(room::share(room.clone(), peer));
@@ -54,6 +54,6 @@ fn routes(node: Handle, room: Room) -> Router {
 }
 
 /// The address as a browser on this machine can open it: one that stands for every interface is none.
-fn visible(address: impl ToString) -> String {
-    address.to_string().replace("0.0.0.0", "localhost").replace("[::]", "localhost")
+fn visible(address: &str) -> String {
+    address.replace("0.0.0.0", "localhost").replace("[::]", "localhost")
 }

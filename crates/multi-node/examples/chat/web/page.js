@@ -59,6 +59,7 @@ function tell() {
   const serving = new Set(slots.filter((s) => s.state === "serving").map((s) => s.slot)).size;
   const all = wanted === 1 ? "it is the only one" : "all of them are serving";
   const others = serving >= wanted ? all : `${serving} of ${wanted} ${serving === 1 ? "is" : "are"} serving`;
+  $("more").hidden = wanted <= 1;
   const here = `You are talking to ${page.node}`;
   if (!page.node) write($("here"), "Looking for a node that answers.");
   else write($("here"), wanted > 0 ? `${here}; ${others}.` : `${here}.`);

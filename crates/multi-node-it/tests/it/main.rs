@@ -2,4 +2,5 @@
 
 #![allow(missing_docs)]
 
+mod chat;
 mod mesh;

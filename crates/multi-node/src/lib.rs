@@ -1,8 +1,5 @@
 //! multi-node: one server program, run as several processes that serve one address.
 
-// While the rooms are being filled.
-#![allow(dead_code, unused_imports)]
-
 mod bind;
 #[cfg(multi_process)]
 mod control;
@@ -41,7 +38,10 @@ pub use serve::{
 };
 pub use status::{Exit, SlotStatus, State, Status};
 
-// The entry of the fuzz targets.
+// The entries of the fuzz targets.
+#[cfg(all(fuzzing, multi_process))]
+#[doc(hidden)]
+pub use control::decode_control;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use mesh::decode_step;

@@ -85,7 +85,7 @@ impl Handle {
 
     /// The first address that is served, as it was bound: with the real port where port 0 was asked for.
     pub fn local_addr(&self) -> Addr {
-        self.0.addresses[0].clone()
+        self.0.addresses[0]
     }
 
     /// All addresses that are served, those of the first server first.

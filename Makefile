@@ -31,7 +31,7 @@ test-single: ## the library without nodes, as on systems other than Linux
 	$(SINGLE) build --locked -p multi-node --examples
 
 law: ## what must not stand where, by the test that reads the sources
-	$(CARGO) test --locked -p multi-node-it --test it -- law
+	$(CARGO) test --locked -p multi-node-it --test laws
 
 smoke: ## an example and the benchmarks from release builds, as a new user starts them
 	CARGO="$(CARGO)" scripts/smoke.sh
@@ -39,6 +39,7 @@ smoke: ## an example and the benchmarks from release builds, as a new user start
 bench: ## the comparisons of docs/benchmarks.md; takes some minutes
 	$(CARGO) run --locked --release -p multi-node-bench -- http
 	$(CARGO) run --locked --release -p multi-node-bench -- mesh
+	$(CARGO) run --locked --release -p multi-node-bench -- start
 
 fmt: ## format the sources
 	$(CARGO) fmt --all

@@ -22,4 +22,8 @@ pub use error::Error;
 pub use id::{Generation, NodeId, Slot};
 pub use nodes::Handle;
 pub use order::{OrderError, ReloadReport, ScaleReport, SlotReload};
+pub use serve::{
+    Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
+    tcp, tcp_with,
+};
 pub use status::{Exit, SlotStatus, State, Status};

@@ -1,1 +1,29 @@
-//! One process answering.
+//! One process answering: it accepts in turn with its siblings, serves, and drains.
+//!
+//! Nothing here knows of masters, control channels or the mesh. Where a process stands among others comes in as a
+//! [`Place`]: its line of the load table and the doorbell that all share.
+
+#[cfg(multi_process)]
+mod acceptor;
+mod drain;
+mod gate;
+mod http;
+mod listener;
+mod load;
+mod server;
+mod serving;
+mod socket;
+mod stream;
+
+#[cfg(multi_process)]
+pub(crate) use acceptor::{bell, ring};
+pub(crate) use drain::Drain;
+pub use drain::DrainSignal;
+pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
+pub use listener::Listener;
+pub(crate) use load::{Counts, Line, LoadTable};
+pub use server::{Conn, Raw, Servers, Tcp, raw, tcp, tcp_with};
+pub(crate) use serving::{DrainReport, Place, Serving, StartError, start};
+pub use socket::Addr;
+pub(crate) use socket::Socket;
+pub use stream::Stream;

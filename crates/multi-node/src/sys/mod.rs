@@ -1,1 +1,3 @@
 //! System calls.
+
+pub(crate) mod epoll;

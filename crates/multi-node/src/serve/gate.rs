@@ -1,0 +1,122 @@
+//! Which processes may wait for the next connection. Pure: lines of the load table in, a verdict out.
+//!
+//! A process waits while it has at most one connection more than the one that has fewest, or while it has had
+//! less than its fair share of recent connections. The first rule keeps the numbers of open connections even. The
+//! second keeps a process that has just come, and so has fewest by far, from drawing all new ones.
+
+/// A process whose heart has not beaten for so long does not count: it was stopped, or it hangs.
+pub(super) const FRESH_MS: u64 = 1500;
+
+/// What one line of the load table says, as of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct View {
+    /// It takes connections: it serves, and its heart beats.
+    pub(super) serving: bool,
+    /// Its runtime has not picked up a connection that it was offered.
+    pub(super) late: bool,
+    /// It has left the queue because its gate closed, and may be asked back.
+    pub(super) asleep: bool,
+    /// Connections open now.
+    pub(super) open: u64,
+    /// Connections taken within about a second.
+    pub(super) recent: u64,
+}
+
+/// What to do after a look at all lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Verdict {
+    /// Wait for the next connection.
+    pub(super) enter: bool,
+    /// Wake a process that left the queue and may come back.
+    pub(super) ring: bool,
+}
+
+/// Decides for the process whose line is `own`, which counts even if it was late.
+pub(super) fn decide(lines: &[View], own: usize) -> Verdict {
+    let Some(&me) = lines.get(own) else { return Verdict { enter: true, ring: false } };
+    let fleet = Fleet::of(lines, own);
+    let enter = fleet.admits(&me);
+    // A sleeper is asked back where nobody else might come, and where it would be the better choice. One that would only
+    // be as good costs a wake-up for nothing.
+    let wanted = |line: &View| !enter || line.open < me.open || line.recent < me.recent;
+    let ring = lines
+        .iter()
+        .enumerate()
+        .any(|(index, line)| index != own && line.asleep && line.counts() && fleet.admits(line) && wanted(line));
+    Verdict { enter, ring }
+}
+
+/// The numbers of all lines that count, put together.
+struct Fleet {
+    lines: u64,
+    least_open: u64,
+    recent: u64,
+}
+
+impl Fleet {
+    fn of(lines: &[View], own: usize) -> Fleet {
+        let counting = lines.iter().enumerate().filter(|&(index, line)| index == own || line.counts());
+        counting.fold(Fleet { lines: 0, least_open: u64::MAX, recent: 0 }, |fleet, (_, line)| Fleet {
+            lines: fleet.lines + 1,
+            least_open: fleet.least_open.min(line.open),
+            recent: fleet.recent + line.recent,
+        })
+    }
+
+    fn admits(&self, line: &View) -> bool {
+        line.open <= self.least_open.saturating_add(1) || self.owes(line)
+    }
+
+    /// Whether the line has had less than its share. An eighth more than the mean still passes for a fair share: without it
+    /// everyone but the least loaded would have to leave and be rung for at each connection.
+    fn owes(&self, line: &View) -> bool {
+        line.recent * self.lines * 8 < self.recent * 9
+    }
+}
+
+impl View {
+    fn counts(&self) -> bool {
+        self.serving && !self.late
+    }
+}
+
+/// Length of the window in which connections are recent.
+const WINDOW_MS: u64 = 1000;
+const COUNT_BITS: u32 = 24;
+const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
+const EPOCH_MASK: u64 = u16::MAX as u64;
+
+/// How many connections came within about the last second, in one word so that one atomic holds it: the
+/// number of the window, the count of the window before, the count of this one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Recent(pub(super) u64);
+
+impl Recent {
+    /// One connection more.
+    pub(super) fn add(self, now_ms: u64) -> Recent {
+        let (before, current) = self.counts(now_ms);
+        let epoch = (now_ms / WINDOW_MS) & EPOCH_MASK;
+        Recent(epoch << (2 * COUNT_BITS) | before << COUNT_BITS | (current + 1).min(COUNT_MAX))
+    }
+
+    /// The count now: this window's, and of the one before the part that is within reach.
+    pub(super) fn at(self, now_ms: u64) -> u64 {
+        let (before, current) = self.counts(now_ms);
+        current + before * (WINDOW_MS - now_ms % WINDOW_MS) / WINDOW_MS
+    }
+
+    /// The counts of the window before this one and of this one.
+    fn counts(self, now_ms: u64) -> (u64, u64) {
+        let epoch = self.0 >> (2 * COUNT_BITS);
+        let current = self.0 & COUNT_MAX;
+        match (now_ms / WINDOW_MS).wrapping_sub(epoch) & EPOCH_MASK {
+            0 => ((self.0 >> COUNT_BITS) & COUNT_MAX, current),
+            1 => (current, 0),
+            _ => (0, 0),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

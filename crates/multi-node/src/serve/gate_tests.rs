@@ -1,0 +1,129 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn line(open: u64, recent: u64) -> View {
+    View { serving: true, late: false, asleep: false, open, recent }
+}
+
+fn asleep(open: u64, recent: u64) -> View {
+    View { asleep: true, ..line(open, recent) }
+}
+
+fn late(open: u64) -> View {
+    View { late: true, ..line(open, 0) }
+}
+
+fn gone(open: u64) -> View {
+    View { serving: false, ..line(open, 0) }
+}
+
+#[test]
+fn verdicts() {
+    let table: &[(&str, &[View], bool, bool)] = &[
+        ("alone", &[line(900, 40)], true, false),
+        ("even", &[line(3, 0), line(3, 0)], true, false),
+        ("one more than the least", &[line(4, 0), line(3, 0)], true, false),
+        ("two more than the least", &[line(5, 0), line(3, 0)], false, false),
+        ("two more than one that is late", &[line(5, 0), late(3)], true, false),
+        ("two more than one that is gone", &[line(5, 0), gone(3)], true, false),
+        ("it does not serve yet itself", &[gone(0), line(3, 0)], true, false),
+        ("many more, but less than its share of the recent", &[line(500, 10), line(2, 90)], true, false),
+        ("many more, and its share", &[line(500, 60), line(2, 40)], false, false),
+        ("many more, and nothing recent", &[line(500, 0), line(2, 0)], false, false),
+        ("leaves, and a sleeper may come", &[line(5, 0), asleep(3, 0)], false, true),
+        ("leaves, and the sleeper may not", &[line(5, 0), line(3, 0), asleep(6, 0)], false, false),
+        ("stays, and a sleeper is as good", &[line(3, 0), asleep(3, 0)], true, false),
+        ("stays, and a sleeper is better", &[line(4, 0), asleep(3, 0)], true, true),
+        ("fresh among loaded ones that are owed", &[line(1, 90), asleep(500, 5), asleep(500, 5)], true, true),
+        ("fresh among loaded ones that had theirs", &[line(1, 10), asleep(500, 30), asleep(500, 30)], true, false),
+    ];
+    for (what, lines, enter, ring) in table {
+        assert_eq!(decide(lines, 0), Verdict { enter: *enter, ring: *ring }, "{what}");
+    }
+}
+
+#[test]
+fn a_process_without_a_line_is_let_in() {
+    assert_eq!(decide(&[], 3), Verdict { enter: true, ring: false });
+}
+
+fn any_line() -> impl Strategy<Value = View> {
+    (any::<bool>(), any::<bool>(), any::<bool>(), 0..2000_u64, 0..2000_u64)
+        .prop_map(|(serving, late, asleep, open, recent)| View { serving, late, asleep, open, recent })
+}
+
+proptest! {
+    /// Whatever the lines say, somebody who counts may wait: the one with the fewest connections.
+    #[test]
+    fn somebody_may_enter(lines in prop::collection::vec(any_line(), 1..40)) {
+        let counting: Vec<_> = (0..lines.len()).filter(|&i| lines[i].counts()).collect();
+        if let Some(&least) = counting.iter().min_by_key(|&&i| lines[i].open) {
+            prop_assert!(decide(&lines, least).enter);
+        }
+    }
+
+    /// Whoever has to leave rings if the only ones who may come are asleep.
+    #[test]
+    fn nobody_leaves_silently(lines in prop::collection::vec(any_line(), 1..40), own in 0..40_usize) {
+        let own = own % lines.len();
+        let verdict = decide(&lines, own);
+        let sleeper_may_come = (0..lines.len()).any(|i| i != own && lines[i].counts() && lines[i].asleep && {
+            let mut others = lines.clone();
+            others[own].serving = true;
+            others[own].late = false;
+            decide(&others, i).enter
+        });
+        if !verdict.enter && sleeper_may_come {
+            prop_assert!(verdict.ring);
+        }
+    }
+
+    /// Connections that come one by one, and stay, end up within what the two rules allow, whoever gets a turn how often.
+    #[test]
+    fn kept_connections_are_even(order in prop::collection::vec(0..8_usize, 600)) {
+        let mut lines = vec![line(0, 0); 8];
+        for own in order {
+            if decide(&lines, own).enter {
+                lines[own].open += 1;
+                lines[own].recent += 1;
+            }
+        }
+        let least = lines.iter().map(|l| l.open).min().unwrap_or(0);
+        let most = lines.iter().map(|l| l.open).max().unwrap_or(0);
+        let all: u64 = lines.iter().map(|l| l.open).sum();
+        prop_assert!(most <= least + 2 || (most - 1) * 8 * 8 < all * 9, "{least}..{most} of {all}");
+    }
+
+    #[test]
+    fn recent_connections_fade(start in 0..1_000_000_u64, steps in prop::collection::vec(0..400_u64, 1..200)) {
+        let mut now = start;
+        let (mut recent, mut times) = (Recent::default(), Vec::new());
+        for step in steps {
+            now += step;
+            recent = recent.add(now);
+            times.push(now);
+            let within = |ms| times.iter().filter(|&&t| t + ms > now).count() as u64;
+            let count = recent.at(now);
+            prop_assert!(count >= 1 && count <= within(2000), "{count} of {}", within(2000));
+        }
+        prop_assert_eq!(recent.at(now + 2000), 0);
+    }
+}
+
+#[test]
+fn recent_is_the_rate_where_the_rate_is_steady() {
+    let recent = (0..5000).step_by(10).fold(Recent::default(), |recent, now| recent.add(now));
+    for later in [0, 250, 500, 750] {
+        let mut recent = recent;
+        (5000..5000 + later).step_by(10).for_each(|now| recent = recent.add(now));
+        let count = recent.at(5000 + later);
+        assert!((98..=102).contains(&count), "{count} after {later} ms");
+    }
+}
+
+#[test]
+fn recent_does_not_overflow() {
+    let full = Recent(COUNT_MAX);
+    assert_eq!(full.add(0).at(0), COUNT_MAX);
+}

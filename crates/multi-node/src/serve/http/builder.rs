@@ -1,0 +1,221 @@
+//! What can be set about an HTTP server, and its accept loop.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::{Body, Incoming};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+use tower_service::Service;
+
+use super::conn::Connection;
+use crate::nodes::Handle;
+use crate::serve::listener::Accepts;
+use crate::serve::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
+
+/// Serves HTTP by a tower service. Made by [`http`] and [`http_with`].
+pub struct Http<S> {
+    make: Factory<S>,
+    settings: Settings,
+    builder: HttpBuilder,
+}
+
+/// hyper's own settings, which [`Http::configure`] hands out.
+///
+/// multi-node sets the timers of both; hyper's `header_read_timeout` is off, since [`Http::header_timeout`] replaces it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct HttpBuilder {
+    /// For HTTP/1.1 connections.
+    pub http1: http1::Builder,
+    /// For HTTP/2 connections.
+    pub http2: http2::Builder<TokioExecutor>,
+}
+
+/// What this library looks after itself.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) max_connections: Option<usize>,
+    pub(super) header_timeout: Duration,
+    pub(super) keep_alive_timeout: Duration,
+    pub(super) proxy_protocol: bool,
+}
+
+/// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) by a tower service, such as an axum `Router`.
+///
+/// Each request carries as extensions the [`Handle`] of this process, a [`ConnInfo`](super::ConnInfo) and, with the feature
+/// `axum` and for clients over TCP, axum's `ConnectInfo<SocketAddr>`. A panic ends that connection (HTTP/2: that stream) only.
+pub fn http<S>(service: S) -> Http<S>
+where
+    S: Send + 'static,
+{
+    Http::new(Box::new(|_| Box::pin(async { Ok(service) })))
+}
+
+/// As [`http`], with a service that is made only in processes that serve. An error of `make` is a failed start of the node.
+pub fn http_with<M, R, S, E>(make: M) -> Http<S>
+where
+    M: FnOnce(Handle) -> R + Send + 'static,
+    R: Future<Output = Result<S, E>> + Send + 'static,
+    E: Into<BoxError>,
+{
+    Http::new(factory(make))
+}
+
+impl<S> Http<S> {
+    fn new(make: Factory<S>) -> Http<S> {
+        let settings = Settings {
+            max_connections: None,
+            header_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(75),
+            proxy_protocol: false,
+        };
+        let mut http1 = http1::Builder::new();
+        http1.timer(TokioTimer::new()).header_read_timeout(None);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2.timer(TokioTimer::new());
+        Http { make, settings, builder: HttpBuilder { http1, http2 } }
+    }
+
+    /// At most so many open connections in each process; more wait in the listening socket's queue, where other processes
+    /// may take them. No limit by default; 0 counts as 1.
+    pub fn max_connections(mut self, count: usize) -> Self {
+        self.settings.max_connections = Some(count.clamp(1, Semaphore::MAX_PERMITS));
+        self
+    }
+
+    /// How long a request's head may take from its first byte on; 30 s by default. The connection is closed then.
+    pub fn header_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.header_timeout = timeout;
+        self
+    }
+
+    /// How long a connection may be idle before its first request and between two; 75 s by default, which is longer than
+    /// load balancers keep theirs, so that they do not send into a connection that is being closed.
+    pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.keep_alive_timeout = timeout;
+        self
+    }
+
+    /// Whether every connection begins with a header of the PROXY protocol (version 1 or 2), from which the client's
+    /// address is taken. A connection that begins otherwise is closed. Off by default; turn it on only where nobody but
+    /// the proxy can connect, since whoever can may claim any address.
+    pub fn proxy_protocol(mut self, on: bool) -> Self {
+        self.settings.proxy_protocol = on;
+        self
+    }
+
+    /// Changes hyper's own settings.
+    pub fn configure(mut self, change: impl FnOnce(&mut HttpBuilder)) -> Self {
+        change(&mut self.builder);
+        self
+    }
+}
+
+impl<S, B> Http<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    /// Serves something else as well; see [`Servers::and`].
+    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers>) -> Servers {
+        Servers::from(self).and(bind, server)
+    }
+}
+
+impl<S, B> From<Http<S>> for Servers
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn from(http: Http<S>) -> Servers {
+        Servers::one(http)
+    }
+}
+
+impl<S, B> Server for Http<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn start(self: Box<Self>, handle: Handle) -> BoxFuture<Result<Box<dyn Ready>, BoxError>> {
+        Box::pin(async {
+            let service = (self.make)(handle).await?;
+            Ok(Box::new(ReadyHttp { service, settings: self.settings, builder: self.builder }) as Box<dyn Ready>)
+        })
+    }
+}
+
+struct ReadyHttp<S> {
+    service: S,
+    settings: Settings,
+    builder: HttpBuilder,
+}
+
+/// What all connections of one HTTP server have in common.
+pub(super) struct Shared {
+    pub(super) settings: Settings,
+    pub(super) builder: HttpBuilder,
+    pub(super) handle: Handle,
+    pub(super) drain: crate::serve::DrainSignal,
+    pub(super) line: crate::serve::Line,
+}
+
+impl<S, B> Ready for ReadyHttp<S>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>> {
+        Box::pin(async move {
+            let Site { listener, handle, drain, line } = site;
+            let ReadyHttp { service, settings, builder } = *self;
+            #[cfg(multi_process)]
+            listener.set_nodelay()?;
+            let places = settings.max_connections.map(|count| Arc::new(Semaphore::new(count)));
+            let shared = Arc::new(Shared { settings, builder, handle, drain, line });
+            let mut accepts = Accepts::new(listener);
+            loop {
+                let place = match &places {
+                    Some(places) => accepts.place(places).await,
+                    None => None,
+                };
+                let Some((mut stream, peer)) = accepts.next().await else { return Ok(()) };
+                #[cfg(not(multi_process))]
+                if let Some(tcp) = stream.as_tcp() {
+                    let _ = tcp.set_nodelay(true);
+                }
+                if let Some(place) = place {
+                    stream.hold(place);
+                }
+                tokio::spawn(Connection::new(stream, peer, shared.clone(), service.clone()).serve());
+            }
+        })
+    }
+}
+
+impl<S> fmt::Debug for Http<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http").field("settings", &self.settings).field("builder", &self.builder).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,82 @@
+//! A connection whose first bytes were read already, and which knows what passes through it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::exchange::Progress;
+use crate::serve::Stream;
+
+/// Gives out what was read before, then what comes.
+pub(super) struct Rewound {
+    stream: Stream,
+    before: Bytes,
+    progress: Arc<Progress>,
+}
+
+impl Rewound {
+    pub(super) fn new(stream: Stream, before: Bytes, progress: Arc<Progress>) -> Rewound {
+        Rewound { stream, before, progress }
+    }
+
+    /// The connection, and what nobody has read of the first bytes.
+    pub(super) fn into_parts(self) -> (Stream, Bytes) {
+        (self.stream, self.before)
+    }
+}
+
+impl AsyncRead for Rewound {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        let filled = buffer.filled().len();
+        if this.before.has_remaining() {
+            let count = this.before.len().min(buffer.remaining());
+            buffer.put_slice(&this.before[..count]);
+            this.before.advance(count);
+            this.progress.heard();
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if let Poll::Ready(Ok(())) = polled {
+            match buffer.filled().len() - filled {
+                0 => this.progress.ended(),
+                _ => this.progress.heard(),
+            }
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Rewound {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper closes a connection that it lets go of. While one is being taken from it, it must not.
+        if self.progress.is_taken() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

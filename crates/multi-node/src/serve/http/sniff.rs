@@ -1,0 +1,102 @@
+//! The first bytes of a connection: a proxy's header where one is due, and which HTTP it is.
+
+use std::io;
+use std::pin::Pin;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+
+use super::builder::Settings;
+use super::exchange::ConnInfo;
+use super::proxy;
+use crate::serve::Stream;
+use crate::serve::drain::Watch;
+
+/// What an HTTP/2 connection begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Enough for most heads, so that hyper finds all of it in what was read here.
+const FIRST_READ: usize = 1024;
+
+/// Which HTTP a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Reads until it is known what the connection speaks, and corrects `info` by what a proxy tells. `None` where nothing will come
+/// of it: the client has gone, was too slow or sent no valid header, or the drain came first.
+pub(super) async fn sniff(
+    stream: &mut Stream,
+    mut watch: Pin<&mut Watch>,
+    settings: &Settings,
+    info: &mut ConnInfo,
+) -> Option<(Protocol, Bytes)> {
+    let mut read = BytesMut::with_capacity(FIRST_READ);
+    let mut deadline = Instant::now() + settings.keep_alive_timeout;
+    let mut proxied = !settings.proxy_protocol;
+    loop {
+        let was_empty = read.is_empty();
+        let count = tokio::select! {
+            biased;
+            count = stream.read_buf(&mut read) => count.ok()?,
+            // A drain lets go of a client that has not said a word, and gives the others their time.
+            () = until(watch.as_mut(), deadline, !was_empty) => return None,
+        };
+        if count == 0 {
+            return None;
+        }
+        if was_empty {
+            deadline = Instant::now() + settings.header_timeout;
+        }
+        if !proxied {
+            let Some(header) = proxy::parse(&read).ok()? else { continue };
+            let _ = read.split_to(header.length);
+            header.tell(info);
+            proxied = true;
+        }
+        if let Some(protocol) = tell(&read) {
+            return Some((protocol, read.freeze()));
+        }
+    }
+}
+
+/// Resolves when the connection is to be given up.
+async fn until(mut watch: Pin<&mut Watch>, deadline: Instant, begun: bool) {
+    use crate::serve::drain::Seen;
+    loop {
+        match std::future::poll_fn(|cx| watch.as_mut().poll(cx, Some(deadline))).await {
+            Seen::Drain if begun => {}
+            Seen::Drain | Seen::Due | Seen::Cut => return,
+        }
+    }
+}
+
+/// The protocol, as soon as the bytes tell.
+fn tell(read: &[u8]) -> Option<Protocol> {
+    if read.starts_with(PREFACE) {
+        Some(Protocol::Http2)
+    } else if PREFACE.starts_with(read) {
+        None
+    } else {
+        Some(Protocol::Http1)
+    }
+}
+
+/// Half a preface is told apart from HTTP/1 by its first byte that differs.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_are_told_apart() {
+        assert_eq!(tell(b""), None);
+        assert_eq!(tell(b"P"), None);
+        assert_eq!(tell(b"POST / HTTP/1.1\r\n"), Some(Protocol::Http1));
+        assert_eq!(tell(b"PRI * HTTP/2.0\r\n\r\n"), None);
+        assert_eq!(tell(b"PRI * HTTP/2.0\r\n\r\nSX"), Some(Protocol::Http1));
+        assert_eq!(tell(PREFACE), Some(Protocol::Http2));
+        assert_eq!(tell(&[PREFACE, b"\0\0"].concat()), Some(Protocol::Http2));
+    }
+}

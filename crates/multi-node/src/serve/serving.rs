@@ -1,0 +1,203 @@
+//! From servers and sockets to connections that are being answered, and the wait for the last of them.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinSet};
+
+use super::drain::{DrainSignal, cut};
+use super::listener::Listener;
+use super::load::{Line, LoadTable};
+use super::server::{BoxError, Ready, Servers, Site};
+use super::socket::Socket;
+use super::stream::Doors;
+use crate::nodes::Handle;
+
+/// Where a process stands among those that serve with it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) load: LoadTable,
+    /// Its line of the table.
+    pub(crate) line: usize,
+    /// The doorbell; `None` for a process that is alone.
+    pub(crate) bell: Option<BellFile>,
+}
+
+#[cfg(unix)]
+type BellFile = std::os::fd::OwnedFd;
+/// There are no doorbells where there are no other processes.
+#[cfg(not(unix))]
+type BellFile = std::convert::Infallible;
+
+/// Why a process could not begin to serve, or does not any more.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error("{}", chain(.0.as_ref()))]
+    Factory(BoxError),
+    #[error("cannot {action}: {source}")]
+    Io { action: &'static str, source: io::Error },
+    #[error("there are sockets for {sockets} servers, and {servers} servers")]
+    Sockets { servers: usize, sockets: usize },
+    #[error("the load table has no line {0}")]
+    Line(usize),
+    #[error("the server ended before its time: {}", chain(.0.as_ref()))]
+    Failed(BoxError),
+    #[error("the server ended before its time, without an error")]
+    Ended,
+    #[error("the server panicked")]
+    Panicked,
+}
+
+/// An error and its causes, outermost first.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// What a drain did to the connections that were open when it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DrainReport {
+    /// They ended by themselves.
+    pub(crate) finished: u64,
+    /// They were still open at the deadline.
+    pub(crate) cut: u64,
+}
+
+/// A process that serves.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    doors: Arc<Doors>,
+    drain: DrainSignal,
+    servers: JoinSet<Result<(), BoxError>>,
+    /// Connections that were open when the drain began; counted by the task that leaves the queue.
+    left: Option<oneshot::Receiver<u64>>,
+}
+
+/// Runs all factories, then opens the gate. `sockets[i]` belong to entry `i`.
+pub(crate) async fn start(
+    servers: Servers,
+    sockets: Vec<Vec<Socket>>,
+    place: Place,
+    handle: Handle,
+    drain: DrainSignal,
+) -> Result<Serving, StartError> {
+    let ready = make_ready(servers, &handle).await?;
+    if ready.len() != sockets.len() {
+        return Err(StartError::Sockets { servers: ready.len(), sockets: sockets.len() });
+    }
+    let (doors, ended) = open_doors(place, &sockets)?;
+    let mut tasks = JoinSet::new();
+    let mut door = 0;
+    for (server, sockets) in ready.into_iter().zip(sockets) {
+        let count = sockets.len();
+        let listener = Listener::new(sockets, door, &doors, &drain)
+            .map_err(|source| StartError::Io { action: "accept connections", source })?;
+        let site = Site { listener, handle: handle.clone(), drain: drain.clone(), line: doors.line.clone() };
+        door += count;
+        tasks.spawn(server.run(site));
+    }
+    doors.line.set_serving(true);
+    let (leaving, left) = oneshot::channel();
+    tokio::spawn(leave_queue(doors.clone(), drain.clone(), ended, leaving));
+    Ok(Serving { doors, drain, servers: tasks, left: Some(left) })
+}
+
+async fn make_ready(servers: Servers, handle: &Handle) -> Result<Vec<Box<dyn Ready>>, StartError> {
+    let mut ready = Vec::new();
+    for entry in servers.into_entries() {
+        ready.push(entry.server.start(handle.clone()).await.map_err(StartError::Factory)?);
+    }
+    Ok(ready)
+}
+
+/// Resolves when the acceptor has left all queues.
+type Ended = Option<oneshot::Receiver<()>>;
+
+#[cfg(multi_process)]
+fn open_doors(place: Place, sockets: &[Vec<Socket>]) -> Result<(Arc<Doors>, Ended), StartError> {
+    let line = take_line(&place.load, place.line)?;
+    let Some(bell) = place.bell else { return Ok((Doors::new(line, None), None)) };
+    line.beat(crate::sys::epoll::monotonic_ms());
+    let failed = |source| StartError::Io { action: "start the acceptor", source };
+    let files = sockets.iter().flatten().map(Socket::try_clone_file).collect::<io::Result<_>>().map_err(failed)?;
+    let (acceptor, ended) = super::acceptor::Acceptor::start(place.load, line.clone(), bell, files).map_err(failed)?;
+    Ok((Doors::new(line, Some(acceptor)), Some(ended)))
+}
+
+#[cfg(not(multi_process))]
+fn open_doors(place: Place, _: &[Vec<Socket>]) -> Result<(Arc<Doors>, Ended), StartError> {
+    Ok((Doors::new(take_line(&place.load, place.line)?), None))
+}
+
+fn take_line(load: &LoadTable, index: usize) -> Result<Line, StartError> {
+    load.line(index).ok_or(StartError::Line(index))
+}
+
+/// Leaves the queue as soon as the drain begins, and says how many connections were open then.
+async fn leave_queue(doors: Arc<Doors>, drain: DrainSignal, ended: Ended, left: oneshot::Sender<u64>) {
+    drain.draining().await;
+    let open = doors.line.open();
+    doors.leave();
+    if let Some(ended) = ended {
+        let _ = ended.await;
+    }
+    let _ = left.send(open);
+}
+
+impl Serving {
+    /// Waits until the drain has begun and is done: no connection is open and every server has returned, or its deadline
+    /// has come. Cancel-safe; to be asked once.
+    pub(crate) async fn drained(&mut self) -> DrainReport {
+        let open = match &mut self.left {
+            Some(left) => left.await.unwrap_or(0),
+            None => return DrainReport::default(),
+        };
+        self.left = None;
+        let deadline = cut(self.drain.clone());
+        let finished = async {
+            while let Some(ended) = self.servers.join_next().await {
+                if let Err(error) = judge(ended) {
+                    tracing::warn!(%error, "a server failed while it drained");
+                }
+            }
+            self.doors.emptied().await;
+        };
+        tokio::select! {
+            biased;
+            () = finished => DrainReport { finished: open, cut: 0 },
+            () = deadline => {
+                let cut = self.doors.line.open();
+                self.servers.abort_all();
+                DrainReport { finished: open.saturating_sub(cut), cut }
+            }
+        }
+    }
+
+    #[cfg(all(test, multi_process))]
+    pub(super) fn acceptor(&self) -> super::acceptor::Acceptor {
+        self.doors.acceptor.clone().expect("this one is not alone")
+    }
+
+    /// Resolves when a server has ended although no drain has begun. Cancel-safe.
+    pub(crate) async fn failed(&mut self) -> StartError {
+        match self.servers.join_next().await {
+            Some(ended) if !self.drain.is_draining() => judge(ended).err().unwrap_or(StartError::Ended),
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+fn judge(ended: Result<Result<(), BoxError>, JoinError>) -> Result<(), StartError> {
+    match ended {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(StartError::Failed(error)),
+        Err(error) if error.is_cancelled() => Ok(()),
+        Err(_) => Err(StartError::Panicked),
+    }
+}

@@ -1,0 +1,68 @@
+//! Sockets that others have bound, and the addresses at their ends.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+/// A socket that is bound, listens, and does not block.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(std::net::TcpListener),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixListener),
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Addr {
+    /// An IP address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket, whose clients have no address.
+    Unix,
+}
+
+impl Addr {
+    /// The IP address and port, where there is one.
+    pub fn tcp(self) -> Option<SocketAddr> {
+        match self {
+            Addr::Tcp(addr) => Some(addr),
+            Addr::Unix => None,
+        }
+    }
+}
+
+impl fmt::Display for Addr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Addr::Tcp(addr) => addr.fmt(f),
+            Addr::Unix => f.pad("unix"),
+        }
+    }
+}
+
+impl From<SocketAddr> for Addr {
+    fn from(addr: SocketAddr) -> Addr {
+        Addr::Tcp(addr)
+    }
+}
+
+impl Socket {
+    /// Another handle of the same socket, which the acceptor waits for.
+    #[cfg(multi_process)]
+    pub(super) fn try_clone_file(&self) -> io::Result<std::os::fd::OwnedFd> {
+        use std::os::fd::AsFd;
+        match self {
+            Socket::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
+            Socket::Unix(listener) => listener.as_fd().try_clone_to_owned(),
+        }
+    }
+
+    pub(super) fn local(&self) -> io::Result<Addr> {
+        match self {
+            Socket::Tcp(listener) => listener.local_addr().map(Addr::Tcp),
+            #[cfg(unix)]
+            Socket::Unix(_) => Ok(Addr::Unix),
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! A connection as the application gets it, and the count of those that are open.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+#[cfg(unix)]
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
+
+use super::load::Line;
+use super::socket::Addr;
+
+/// One accepted connection, over TCP or a Unix socket. It counts as open until this is dropped.
+#[derive(Debug)]
+pub struct Stream {
+    io: Transport,
+    open: Open,
+}
+
+#[derive(Debug)]
+pub(super) enum Transport {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Stream {
+    pub(super) fn new(io: Transport, open: Open) -> Stream {
+        Stream { io, open }
+    }
+
+    /// The stream below, where it is TCP: for socket options.
+    pub fn as_tcp(&self) -> Option<&TcpStream> {
+        match &self.io {
+            Transport::Tcp(stream) => Some(stream),
+            #[cfg(unix)]
+            Transport::Unix(_) => None,
+        }
+    }
+
+    /// This side's address.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, such as that the connection has been reset.
+    pub fn local_addr(&self) -> io::Result<Addr> {
+        match &self.io {
+            Transport::Tcp(stream) => stream.local_addr().map(Addr::Tcp),
+            #[cfg(unix)]
+            Transport::Unix(_) => Ok(Addr::Unix),
+        }
+    }
+
+    /// Holds a place among the allowed connections until the stream is dropped.
+    pub(super) fn hold(&mut self, permit: OwnedSemaphorePermit) {
+        self.open.permit = Some(permit);
+    }
+
+    /// Reads what is there, without waiting.
+    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &self.io {
+            Transport::Tcp(stream) => stream.try_read(buffer),
+            #[cfg(unix)]
+            Transport::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+}
+
+/// Forwards a call to whichever stream it is.
+macro_rules! each {
+    ($self:ident, $stream:ident => $call:expr) => {
+        match &mut $self.get_mut().io {
+            Transport::Tcp(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            #[cfg(unix)]
+            Transport::Unix(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+        }
+    };
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_read(cx, buffer))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        each!(self, stream => stream.poll_write(cx, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self, stream => stream.poll_shutdown(cx))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        each!(self, stream => stream.poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.io {
+            Transport::Tcp(stream) => stream.is_write_vectored(),
+            #[cfg(unix)]
+            Transport::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+}
+
+/// One open connection in the counts, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Open {
+    doors: Arc<Doors>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+/// What all connections of the process share: where they are counted, and who wants to know of their end.
+#[derive(Debug)]
+pub(super) struct Doors {
+    pub(super) line: Line,
+    /// Told when no connection is open any more.
+    empty: Notify,
+    #[cfg(multi_process)]
+    pub(super) acceptor: Option<super::acceptor::Acceptor>,
+}
+
+impl Doors {
+    #[cfg(multi_process)]
+    pub(super) fn new(line: Line, acceptor: Option<super::acceptor::Acceptor>) -> Arc<Doors> {
+        Arc::new(Doors { line, empty: Notify::new(), acceptor })
+    }
+
+    #[cfg(not(multi_process))]
+    pub(super) fn new(line: Line) -> Arc<Doors> {
+        Arc::new(Doors { line, empty: Notify::new() })
+    }
+
+    /// Takes no more connections.
+    pub(super) fn leave(&self) {
+        self.line.set_serving(false);
+        #[cfg(multi_process)]
+        if let Some(acceptor) = &self.acceptor {
+            acceptor.close();
+        }
+    }
+
+    /// Counts a connection that was accepted.
+    pub(super) fn enter(self: &Arc<Self>) -> Open {
+        #[cfg(multi_process)]
+        let now_ms = self.acceptor.as_ref().map_or(0, |_| crate::sys::epoll::monotonic_ms());
+        #[cfg(not(multi_process))]
+        let now_ms = 0;
+        self.line.opened(now_ms);
+        Open { doors: self.clone(), permit: None }
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let empty = self.empty.notified();
+            if self.line.open() == 0 {
+                return;
+            }
+            empty.await;
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if self.doors.line.closed() == 0 {
+            self.doors.empty.notify_waiters();
+        }
+        #[cfg(multi_process)]
+        if let Some(acceptor) = &self.doors.acceptor {
+            acceptor.left_one();
+        }
+    }
+}

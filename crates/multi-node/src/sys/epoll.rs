@@ -1,0 +1,104 @@
+//! The system calls of the acceptor: epoll, eventfd, accept, and the clock that all processes share.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
+use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
+use rustix::time::{ClockId, clock_gettime};
+
+/// Events taken in one call of [`Epoll::wait`]; more of them wait for the next.
+const AT_ONCE: usize = 8;
+
+/// An epoll instance whose entries are all exclusive: of the processes that wait for a file, an event wakes one.
+#[derive(Debug)]
+pub(crate) struct Epoll(OwnedFd);
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Epoll> {
+        Ok(Epoll(epoll::create(epoll::CreateFlags::CLOEXEC)?))
+    }
+
+    /// Enters the file's wait queue at its end; an event that is there already is reported at once.
+    pub(crate) fn add(&self, file: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
+        Ok(epoll::add(&self.0, file, epoll::EventData::new_u64(token), flags)?)
+    }
+
+    /// Leaves the file's wait queue.
+    pub(crate) fn delete(&self, file: BorrowedFd<'_>) -> io::Result<()> {
+        Ok(epoll::delete(&self.0, file)?)
+    }
+
+    /// Waits for events, at most for `patience`, and returns their tokens; none where time ran out or a signal came.
+    pub(crate) fn wait(&self, patience: Option<Duration>) -> io::Result<impl Iterator<Item = u64> + use<>> {
+        let mut space = [MaybeUninit::uninit(); AT_ONCE];
+        let patience =
+            patience.map(|p| Timespec { tv_sec: p.as_secs().cast_signed(), tv_nsec: p.subsec_nanos().into() });
+        let mut tokens = [0; AT_ONCE];
+        let mut count = 0;
+        match epoll::wait(&self.0, &mut space, patience.as_ref()) {
+            Ok((events, _)) => {
+                for event in events {
+                    tokens[count] = event.data.u64();
+                    count += 1;
+                }
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(tokens.into_iter().take(count))
+    }
+}
+
+/// A new eventfd that never blocks.
+pub(crate) fn event() -> io::Result<OwnedFd> {
+    Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
+}
+
+/// Adds to an eventfd. One that is full is readable already, so that nothing is lost by leaving it as it is.
+pub(crate) fn event_add(event: BorrowedFd<'_>, value: u64) {
+    let _ = rustix::io::write(event, &value.to_ne_bytes());
+}
+
+/// Takes all from an eventfd; 0 where there is nothing.
+pub(crate) fn event_take(event: BorrowedFd<'_>) -> u64 {
+    let mut value = [0; 8];
+    match rustix::io::read(event, &mut value) {
+        Ok(8) => u64::from_ne_bytes(value),
+        _ => 0,
+    }
+}
+
+/// Whether a read or an accept would find something now.
+pub(crate) fn is_readable(file: BorrowedFd<'_>) -> bool {
+    let mut files = [PollFd::new(&file, PollFlags::IN)];
+    poll(&mut files, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
+}
+
+/// Accepts one connection, which comes non-blocking and is closed on exec.
+pub(crate) fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let peer = peer.ok_or(io::ErrorKind::NotConnected)?;
+    Ok((stream.into(), peer.try_into()?))
+}
+
+/// Accepts one connection, which comes non-blocking and is closed on exec.
+pub(crate) fn accept_unix(listener: &UnixListener) -> io::Result<UnixStream> {
+    Ok(accept_with(listener.as_fd(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?.into())
+}
+
+/// Lets every connection that is accepted from now on send small writes at once: on Linux they inherit this.
+pub(crate) fn set_nodelay(listener: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_nodelay(listener, true)?)
+}
+
+/// Milliseconds on the clock that all processes of the machine share and that never jumps.
+pub(crate) fn monotonic_ms() -> u64 {
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec.cast_unsigned() * 1000 + now.tv_nsec.cast_unsigned() / 1_000_000
+}

@@ -180,7 +180,7 @@ impl Acceptor {
 
     /// Leaves all queues for good.
     pub(super) fn close(&self) {
-        self.0.line.set_serving(false);
+        self.0.line.end_serving();
         let mut queue = self.0.lock();
         queue.closed = true;
         for door in 0..queue.doors.len() {

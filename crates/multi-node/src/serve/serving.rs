@@ -102,7 +102,7 @@ pub(crate) async fn start(
         door += count;
         tasks.spawn(server.run(site));
     }
-    doors.line.set_serving(true);
+    doors.line.begin_serving(doors.now_ms());
     let (leaving, left) = oneshot::channel();
     tokio::spawn(leave_queue(doors.clone(), drain.clone(), ended, leaving));
     Ok(Serving { doors, drain, servers: tasks, left: Some(left) })
@@ -123,7 +123,6 @@ type Ended = Option<oneshot::Receiver<()>>;
 fn open_doors(place: Place, sockets: &[Vec<Socket>]) -> Result<(Arc<Doors>, Ended), StartError> {
     let line = take_line(&place.load, place.line)?;
     let Some(bell) = place.bell else { return Ok((Doors::new(line, None), None)) };
-    line.beat(crate::sys::epoll::monotonic_ms());
     let failed = |source| StartError::Io { action: "start the acceptor", source };
     let files = sockets.iter().flatten().map(Socket::try_clone_file).collect::<io::Result<_>>().map_err(failed)?;
     let (acceptor, ended) = super::acceptor::Acceptor::start(place.load, line.clone(), bell, files).map_err(failed)?;

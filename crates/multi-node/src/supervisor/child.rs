@@ -70,8 +70,10 @@ impl Launcher {
     }
 
     /// Looks up program and working directory for a generation, as they are on disk now.
-    pub(crate) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
-        let image = self.image(generation).map_err(|(path, error)| format!("{}: {error}", path.display()))?;
+    pub(crate) fn resolve(&mut self, generation: Generation) -> Result<(), Error> {
+        let image = self
+            .image(generation)
+            .map_err(|(path, source)| Error::Program { program: path.display().to_string(), source })?;
         self.images.insert(generation, image);
         Ok(())
     }

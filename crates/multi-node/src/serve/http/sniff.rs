@@ -1,6 +1,5 @@
 //! The first bytes of a connection: a proxy's header where one is due, and which HTTP it is.
 
-use std::io;
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};

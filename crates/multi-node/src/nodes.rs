@@ -99,6 +99,12 @@ impl Handle {
         self.0.slot
     }
 
+    /// A span named `node` with this process's id and slot, for the program's own log lines.
+    pub fn span(&self) -> tracing::Span {
+        let slot = self.slot().map(tracing::field::display);
+        tracing::info_span!(target: "multi_node", "node", id = %self.id(), slot)
+    }
+
     /// The first address that is served, as it was bound: with the real port where port 0 was asked for.
     pub fn local_addr(&self) -> Addr {
         self.0.addresses[0]

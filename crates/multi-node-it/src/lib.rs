@@ -4,10 +4,11 @@
 #![allow(missing_docs, missing_debug_implementations, clippy::missing_panics_doc)]
 
 pub mod client;
+pub mod hostile;
 pub mod plan;
 pub mod procfs;
 pub mod program;
 
 pub use client::{Answer, Client, get};
 pub use plan::{Fault, Plan};
-pub use program::{Program, within};
+pub use program::{Program, send, within};

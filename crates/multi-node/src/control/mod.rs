@@ -5,6 +5,6 @@ mod channel;
 mod codec;
 mod message;
 
-pub(crate) use channel::{Reader, Writer, channel};
+pub(crate) use channel::{Reader, Writer, channel, is_end};
 pub(crate) use codec::{Decoder, Malformed};
 pub(crate) use message::{Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome};

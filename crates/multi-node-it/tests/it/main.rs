@@ -2,4 +2,12 @@
 
 #![allow(missing_docs)]
 
+mod crash;
+mod hang;
+mod lifetimes;
 mod mesh;
+mod orders;
+mod orphan;
+mod pid1;
+mod reload;
+mod shutdown;

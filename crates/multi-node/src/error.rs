@@ -81,7 +81,7 @@ pub enum Error {
 }
 
 /// The system's words without Rust's "(os error N)", in lower case as the rest of the sentence.
-fn describe(error: &io::Error) -> String {
+pub(crate) fn describe(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut chars = text.chars();

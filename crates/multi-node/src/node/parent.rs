@@ -54,7 +54,8 @@ impl Parent {
 /// A socket whose other side has died may say so in several ways.
 pub(super) fn broken(error: &io::Error) -> Error {
     match error.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Error::MasterGone,
+        io::ErrorKind::BrokenPipe => Error::MasterGone,
+        _ if control::is_end(&error) => Error::MasterGone,
         _ => Error::Control { cause: error.to_string() },
     }
 }

@@ -9,11 +9,11 @@ use super::child::{self, Heard};
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
 use super::members::Members;
 use crate::control::{ToMaster, ToNode};
+use crate::error::describe;
 use crate::id::NodeId;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, Report};
 use crate::signals::MasterSignals;
-use crate::sys;
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
 const LATE: Duration = Duration::from_millis(250);
@@ -127,6 +127,7 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
                 return None;
             }
+            Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Broke(why) => Event::Broken { id, why },
             Heard::Exited(exit) => Event::Exited { id, exit },
         })
@@ -156,7 +157,7 @@ impl Supervisor {
                 return Some(Event::Resolved { generation, result });
             }
             Action::Spawn { id, slot, generation } => {
-                let result = self.members.spawn(id, slot, generation).map_err(|error| error.to_string());
+                let result = self.members.spawn(id, slot, generation).map_err(|error| describe(&error));
                 return Some(Event::Spawned { id, result });
             }
             Action::Join { id, with } => {
@@ -165,10 +166,7 @@ impl Supervisor {
                     .err()
                     .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
             }
-            Action::Examine { id } => {
-                let (traced, report) = sys::process::examine(self.members.get(id)?.info.pid);
-                return Some(Event::Examined { id, traced, report });
-            }
+            Action::Examine { id } => self.members.get(id)?.examine(),
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.
             Action::Drain { id, within } => {
                 self.members.tell(id, ToNode::Drain { within: within - CUT.min(within / 4) });
@@ -215,7 +213,8 @@ impl Supervisor {
 }
 
 fn tick(late: Duration) -> Event {
-    if late > LATE { Event::Late(late) } else { Event::Tick }
+    // Nodes have said things meanwhile, which are to be heard before any judgement.
+    if late > LATE { Event::Late(late + LATE) } else { Event::Tick }
 }
 
 fn shortened(mut text: String) -> String {

@@ -208,8 +208,11 @@ async fn a_slow_answer_is_not_an_idle_connection() {
 }
 
 async fn http2_client(server: &Server) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {
-    let stream = TcpStream::connect(server.address).await.expect("it listens");
-    let (sender, conn) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+    http2_on(server.connect().await).await
+}
+
+async fn http2_on(client: Client) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {
+    let (sender, conn) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client.0))
         .await
         .expect("it speaks HTTP/2");
     tokio::spawn(conn);
@@ -288,9 +291,29 @@ async fn a_drain_closes_what_is_idle() {
     idle.read_to("hello").await;
     server.until(|counts| counts.open == 2 && counts.in_flight == 0).await;
     server.drain.begin(LIMIT);
-    assert_eq!(fresh.rest().await, "");
     assert_eq!(idle.rest().await, "");
+    assert_eq!(fresh.rest().await, "");
     drop((fresh, idle));
+    assert_eq!(server.drained().await, DrainReport { finished: 2, cut: 0 });
+}
+
+#[tokio::test]
+async fn a_drain_answers_those_who_have_just_connected() {
+    let mut server = Server::start(hello()).await;
+    let mut client = server.connect().await;
+    let http2 = server.connect().await;
+    server.until(|counts| counts.open == 2).await;
+    server.drain.begin(LIMIT);
+    // The drain has been seen when the listener is left.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    client.get("/").await;
+    let answer = client.rest().await;
+    assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer:?}");
+    let mut http2 = http2_on(http2).await;
+    let answer = http2.send_request(request("/")).await.expect("an answer");
+    assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "hello");
+    drop(client);
+    // The HTTP/2 client has been told to go.
     assert_eq!(server.drained().await, DrainReport { finished: 2, cut: 0 });
 }
 

@@ -6,10 +6,11 @@
 
 pub mod browser;
 pub mod client;
+pub mod hostile;
 pub mod plan;
 pub mod procfs;
 pub mod program;
 
 pub use client::{Answer, Client, get};
 pub use plan::{Fault, Plan};
-pub use program::{Program, within};
+pub use program::{Program, send, within};

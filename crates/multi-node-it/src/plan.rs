@@ -16,6 +16,8 @@ pub struct Plan {
     pub nodes: usize,
     pub max_nodes: usize,
     pub surge: usize,
+    /// The main server's; 0: any.
+    pub port: u16,
     pub peers: bool,
     pub restart: bool,
     pub master_listen: bool,
@@ -44,6 +46,7 @@ impl Default for Plan {
             nodes: 4,
             max_nodes: 64,
             surge: 1,
+            port: 0,
             peers: true,
             restart: true,
             master_listen: false,
@@ -78,7 +81,7 @@ impl Plan {
     pub fn options(&self) -> Options {
         let options = Options::new()
             .host("127.0.0.1")
-            .port(0)
+            .port(self.port)
             .nodes(self.nodes)
             .max_nodes(self.max_nodes)
             .surge(self.surge)
@@ -104,16 +107,28 @@ impl Plan {
 pub enum Fault {
     /// Ends with code 3 before `listen`.
     Die,
-    /// Never reaches `listen`.
+    /// Does not reach `listen` while this is laid.
     StuckBeforeListen,
-    /// The factory never returns.
+    /// The factory does not return while this is laid.
     StuckInFactory,
+    /// The factory blocks its thread for ever.
+    BlockInFactory,
     /// The factory fails.
     FailFactory,
     /// Ends with code 4 a moment after it is ready.
     DieWhenReady,
     /// Returns 0 from main a moment after it is ready.
     LeaveWhenReady,
+    /// Writes what is no message to its control socket.
+    Garbage,
+    /// Announces a message that is too long to its master.
+    Oversize,
+    /// Sends its master descriptors that no message announces.
+    Descriptors,
+    /// Sends its master messages without end.
+    Flood,
+    /// Closes its control socket, and lives on.
+    HangUp,
 }
 
 impl Fault {
@@ -129,6 +144,13 @@ impl Fault {
     /// From now on, nodes that start behave.
     pub fn lift(self, folder: &Path) {
         std::fs::remove_file(self.path(folder)).expect("it was laid");
+    }
+
+    /// Resolves once it is not laid (any more).
+    pub async fn lifted(self, folder: &Path) {
+        while self.is_laid(folder) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Whether it is laid now.

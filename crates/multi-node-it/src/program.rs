@@ -22,23 +22,44 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 /// Fails the test when `work` takes longer than `seconds`: the outer limit that every test has.
 pub async fn within<T>(seconds: u64, work: impl Future<Output = T>) -> T {
-    match tokio::time::timeout(Duration::from_secs(seconds), work).await {
+    // It outlives the panic, so that a program in it sees that the test has failed, and shows its log.
+    let mut work = std::pin::pin!(work);
+    match tokio::time::timeout(Duration::from_secs(seconds), work.as_mut()).await {
         Ok(value) => value,
         Err(_) => panic!("not done within {seconds} s"),
     }
 }
 
-/// A running fixture program. Dropped, its master is killed, and its nodes end by themselves.
+/// Which order an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[must_use = "an order is answered only to who asks by its ticket"]
+pub struct Ticket(u64);
+
+/// A running fixture program. Dropped, its master is killed, and its nodes end by themselves; in a test that fails its
+/// log is shown.
 pub struct Program {
     master: Child,
-    orders: ChildStdin,
+    /// `None` where the test has given the program another standard input.
+    orders: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
+    tickets: u64,
+    /// Answers that came while another was waited for.
+    early: BTreeMap<Ticket, Value>,
     pub pid: u32,
     /// The main server's address.
     pub addr: SocketAddr,
     /// All addresses, as the program prints them.
     pub addrs: Vec<String>,
     folder: TempDir,
+    plan: Plan,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the program's log\n{}---", self.log());
+        }
+    }
 }
 
 impl Program {
@@ -74,7 +95,7 @@ impl Program {
         };
         let mut command = Command::new(path);
         command
-            .env(VARIABLE, serde_json::to_string(&plan).expect("a plan is JSON"))
+            .env(VARIABLE, to_json(&plan))
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -82,11 +103,12 @@ impl Program {
             .kill_on_drop(true);
         change(&mut command);
         let mut master = command.spawn().expect("the fixture starts");
-        let orders = master.stdin.take().expect("piped");
+        let orders = master.stdin.take();
         let answers = BufReader::new(master.stdout.take().expect("piped")).lines();
         let pid = master.id().expect("running");
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
-        Program { master, orders, answers, pid, addr, addrs: Vec::new(), folder }
+        let (tickets, early) = (0, BTreeMap::new());
+        Program { master, orders, answers, tickets, early, pid, addr, addrs: Vec::new(), folder, plan }
     }
 
     /// The folder in which faults are laid.
@@ -105,21 +127,34 @@ impl Program {
     }
 
     /// Gives the master an order, and waits for its answer: `status`, `ready`, `reload`, `scale N`, `shutdown`, `drop`,
-    /// `peers`.
+    /// `peers`…
     pub async fn order(&mut self, order: &str) -> Value {
-        self.send(order).await;
-        self.answer().await
+        let ticket = self.send(order).await;
+        self.answer(ticket).await
     }
 
-    /// Gives the master an order.
-    pub async fn send(&mut self, order: &str) {
-        self.orders.write_all(format!("{order}\n").as_bytes()).await.expect("the master reads orders");
+    /// Gives the master an order, which it carries out beside those that it was given before.
+    pub async fn send(&mut self, order: &str) -> Ticket {
+        self.tickets += 1;
+        let line = format!("{} {order}\n", self.tickets);
+        let orders = self.orders.as_mut().expect("the test has left the program its standard input");
+        orders.write_all(line.as_bytes()).await.expect("the master reads orders");
+        Ticket(self.tickets)
     }
 
-    /// Waits for the answer to the oldest order not answered yet.
-    pub async fn answer(&mut self) -> Value {
-        let line = self.answers.next_line().await.expect("readable output").expect("the master answers");
-        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{line:?} is no answer: {error}"))
+    /// Waits for the answer to an order.
+    pub async fn answer(&mut self, ticket: Ticket) -> Value {
+        loop {
+            if let Some(answer) = self.early.remove(&ticket) {
+                return answer;
+            }
+            let line = self.answers.next_line().await.expect("readable output").expect("the master answers");
+            let numbered = line.split_once(' ').and_then(|(number, answer)| {
+                Some((Ticket(number.parse().ok()?), serde_json::from_str(answer).ok()?))
+            });
+            let (number, answer) = numbered.unwrap_or_else(|| panic!("{line:?} is no answer"));
+            self.early.insert(number, answer);
+        }
     }
 
     pub async fn status(&mut self) -> Status {
@@ -191,11 +226,29 @@ impl Program {
 
     /// Ends the program in the ordinary way, and checks that it succeeds and leaves nobody behind.
     pub async fn stop(mut self) {
-        let nodes = procfs::children(self.pid);
         self.signal(Signal::TERM);
-        assert_eq!(self.exit().await, Some(0), "{}", self.log());
-        self.gone(nodes).await;
+        self.ends_well().await;
     }
+
+    /// Waits for the end that the test has asked for, and checks that it is a success and leaves nobody behind.
+    pub async fn ends_well(&mut self) {
+        assert_eq!(self.exit().await, Some(0), "the program's end");
+        assert_eq!(self.processes(), [0; 0], "processes of the program are left behind");
+    }
+
+    /// All living processes of the program, whoever is their parent by now: those with its plan in their environment.
+    pub fn processes(&self) -> Vec<u32> {
+        procfs::with_variable(VARIABLE, &to_json(&self.plan))
+    }
+
+    /// Waits until no process of the program is left.
+    pub async fn leaves_nobody(&self) {
+        self.until(|| self.processes().is_empty()).await;
+    }
+}
+
+fn to_json(plan: &Plan) -> String {
+    serde_json::to_string(plan).expect("a plan is JSON")
 }
 
 /// The fixture program, which cargo builds beside the tests.

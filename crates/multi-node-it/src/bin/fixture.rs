@@ -1,6 +1,7 @@
 //! The server program of the tests. It answers like any other, and misbehaves on order.
 
 use std::collections::BTreeMap;
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -9,12 +10,14 @@ use axum::extract::Path;
 use axum::extract::ws::{Message as Frame, WebSocketUpgrade};
 use axum::routing::get;
 use axum::{Json, Router};
-use multi_node::{Handle, NodeId, Nodes, Peer, PeerWriter, Role, http, http_with, listen, role};
+use multi_node::{Handle, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
+use multi_node_it::hostile;
 use multi_node_it::plan::{Fault, Plan};
+use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// What processes say to each other.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +36,8 @@ struct Mesh {
 
 fn main() -> anyhow::Result<()> {
     let plan = Plan::from_env()?;
+    // Nobody wants the core dumps of deaths on order.
+    setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     let mut runtime = match plan.threads {
         1 => tokio::runtime::Builder::new_current_thread(),
         threads => {
@@ -54,44 +59,48 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
-    misbehave_before_listen(&plan).await;
-    let mesh = Mesh::default();
+    let before = role();
+    misbehave_before_listen(&plan).await?;
+    let (mesh, dropping) = (Mesh::default(), Arc::new(Notify::new()));
     let app = {
-        let (plan, mesh) = (plan.clone(), mesh.clone());
-        http_with(move |node: Handle| make_app(plan, node, mesh))
+        let (plan, mesh, dropping) = (plan.clone(), mesh.clone(), dropping.clone());
+        http_with(move |node: Handle| make_app(plan, node, mesh, dropping))
     };
     let nodes = if plan.admin {
         listen(plan.options(), app.and("127.0.0.1:0", http(admin()))).await?
     } else {
         listen(plan.options(), app).await?
     };
-    live(plan, nodes, mesh).await
+    let as_told = if nodes.is_master() { Role::Master } else { Role::Node };
+    anyhow::ensure!((before, role()) == (as_told, as_told), "`role` was {before:?}, and {:?} after `listen`", role());
+    live(plan, nodes, mesh, dropping).await
 }
 
-async fn misbehave_before_listen(plan: &Plan) {
+async fn misbehave_before_listen(plan: &Plan) -> anyhow::Result<()> {
     if role() == Role::Master {
-        return;
+        return Ok(());
     }
     if Fault::Die.is_laid(&plan.faults) {
         std::process::exit(3);
     }
-    if Fault::StuckBeforeListen.is_laid(&plan.faults) {
-        std::future::pending::<()>().await;
-    }
+    hostile::misbehave(&plan.faults)?;
+    Fault::StuckBeforeListen.lifted(&plan.faults).await;
+    Ok(())
 }
 
-async fn make_app(plan: Plan, node: Handle, mesh: Mesh) -> anyhow::Result<Router> {
+async fn make_app(plan: Plan, node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> anyhow::Result<Router> {
     if Fault::FailFactory.is_laid(&plan.faults) {
         let cause: anyhow::Result<Router> = Err(anyhow::anyhow!("no route to host"));
         return cause.context("cannot reach the database");
     }
-    if Fault::StuckInFactory.is_laid(&plan.faults) {
-        std::future::pending::<()>().await;
+    while Fault::BlockInFactory.is_laid(&plan.faults) {
+        std::thread::sleep(Duration::from_secs(1));
     }
-    Ok(app(node, mesh))
+    Fault::StuckInFactory.lifted(&plan.faults).await;
+    Ok(app(node, mesh, dropping))
 }
 
-fn app(node: Handle, mesh: Mesh) -> Router {
+fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> Router {
     let name = format!("{} {}\n", node.id(), std::process::id());
     let orders = node.clone();
     Router::new()
@@ -101,6 +110,9 @@ fn app(node: Handle, mesh: Mesh) -> Router {
         .route("/spin", get(spin))
         .route("/abort", get(abort))
         .route("/exit/{code}", get(exit))
+        .route("/drop", get(move || async move { dropping.notify_one() }))
+        .route("/orphan", get(orphan))
+        .route("/descend", get(descend))
         .route("/ping", get(move || ping_all(mesh)))
         .route("/order/{order}", get(move |Path(order): Path<String>| async move { Json(obey(&orders, &order).await) }))
         .route(
@@ -137,6 +149,23 @@ async fn abort() {
 
 async fn exit(Path(code): Path<i32>) {
     std::process::exit(code);
+}
+
+/// Leaves a process behind that ends by itself.
+async fn orphan() -> String {
+    let status = tokio::process::Command::new("sh").args(["-c", "sleep 0.1 >/dev/null & echo $!"]).output().await;
+    String::from_utf8_lossy(&status.expect("a shell").stdout).into_owned()
+}
+
+/// Starts this program with this node's environment; answers its process id and what it says first.
+async fn descend() -> String {
+    let program = std::env::current_exe().expect("this program");
+    let child = tokio::process::Command::new(program).stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
+    let mut child = child.expect("the program starts");
+    let mut first = String::new();
+    let mut said = BufReader::new(child.stdout.take().expect("piped"));
+    said.read_line(&mut first).await.expect("readable output");
+    format!("{} {first}", child.id().expect("not waited for"))
 }
 
 /// Echoes what a WebSocket says, until this node drains.
@@ -217,25 +246,20 @@ async fn write(writer: PeerWriter, mut messages: mpsc::Receiver<Message>) {
 }
 
 /// Joins peers until this process drains, and does what the master's standard input or a fault says.
-async fn live(plan: Plan, mut nodes: Nodes, mesh: Mesh) -> anyhow::Result<()> {
+async fn live(plan: Plan, mut nodes: Nodes, mesh: Mesh, dropping: Arc<Notify>) -> anyhow::Result<()> {
     let is_master = nodes.is_master();
     if is_master {
         let addrs: Vec<String> = nodes.local_addrs().iter().map(ToString::to_string).collect();
         println!("listening on {}", addrs.join(" "));
+        tokio::spawn(take_orders(nodes.handle(), mesh.clone(), dropping.clone()));
     }
-    let mut orders = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
             peer = nodes.next_peer() => match peer {
                 Some(peer) => mesh.join(peer),
                 None => break,
             },
-            line = orders.next_line(), if is_master => match line?.as_deref() {
-                Some("drop") => return drop_nodes(nodes).await,
-                Some("ping") => println!("{}", ping_all(mesh.clone()).await.0),
-                Some(order) => println!("{}", obey(&nodes, order).await),
-                None => std::future::pending().await,
-            },
+            () = dropping.notified() => return drop_nodes(nodes).await,
             () = tokio::time::sleep(Duration::from_millis(20)), if !is_master && Fault::DieWhenReady.is_laid(&plan.faults) => {
                 std::process::exit(4)
             }
@@ -251,7 +275,45 @@ async fn live(plan: Plan, mut nodes: Nodes, mesh: Mesh) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Drops the master's `Nodes`, and waits for what a handle still tells.
+/// Carries out what standard input says, `7 reload`, each order beside the others, and answers as `7 {…}`.
+async fn take_orders(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> anyhow::Result<()> {
+    let mut orders = BufReader::new(tokio::io::stdin()).lines();
+    let own = Arc::default();
+    while let Some(line) = orders.next_line().await? {
+        let Some((ticket, order)) = line.split_once(' ').map(|(t, o)| (t.to_owned(), o.to_owned())) else {
+            anyhow::bail!("{line:?} is no order");
+        };
+        let (node, mesh, dropping, own) = (node.clone(), mesh.clone(), dropping.clone(), Arc::clone(&own));
+        tokio::spawn(async move {
+            let answer = match order.as_str() {
+                "drop" => json!(dropping.notify_one()),
+                "ping" => ping_all(mesh).await.0,
+                "start child" => start_child(&own),
+                "wait for child" => wait_for_child(&own),
+                order => obey(&node, order).await,
+            };
+            println!("{ticket} {answer}");
+        });
+    }
+    Ok(())
+}
+
+/// The master's own child, which it waits for when it likes.
+type OwnChild = Mutex<Option<std::process::Child>>;
+
+fn start_child(own: &OwnChild) -> Value {
+    let child = std::process::Command::new("sh").args(["-c", "exit 7"]).stdin(Stdio::null()).spawn();
+    let pid = child.as_ref().map(std::process::Child::id).map_err(ToString::to_string);
+    *own.lock().expect("no panic") = child.ok();
+    json!(pid)
+}
+
+fn wait_for_child(own: &OwnChild) -> Value {
+    let child = own.lock().expect("no panic").take();
+    json!(child.map(|mut child| child.wait().map(|status| status.code()).map_err(|error| error.to_string())))
+}
+
+/// Drops this process's `Nodes`, and waits for what a handle still tells.
 async fn drop_nodes(nodes: Nodes) -> anyhow::Result<()> {
     let handle = nodes.handle();
     drop(nodes);
@@ -266,6 +328,7 @@ async fn obey(node: &Handle, order: &str) -> Value {
         ["peers"] => json!(node.peers().keys().map(ToString::to_string).collect::<Vec<_>>()),
         ["reload"] => json!(node.reload().await),
         ["shutdown"] => json!(node.shutdown().await),
+        ["listen"] => json!(listen(Options::new().port(0), http(admin())).await.map(drop).map_err(|e| e.to_string())),
         ["scale", n] => json!(node.scale(n.parse().unwrap_or(0)).await),
         _ => json!({ "unknown": order }),
     }

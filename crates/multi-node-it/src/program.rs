@@ -149,9 +149,9 @@ impl Program {
                 return answer;
             }
             let line = self.answers.next_line().await.expect("readable output").expect("the master answers");
-            let numbered = line.split_once(' ').and_then(|(number, answer)| {
-                Some((Ticket(number.parse().ok()?), serde_json::from_str(answer).ok()?))
-            });
+            let numbered = line
+                .split_once(' ')
+                .and_then(|(number, answer)| Some((Ticket(number.parse().ok()?), serde_json::from_str(answer).ok()?)));
             let (number, answer) = numbered.unwrap_or_else(|| panic!("{line:?} is no answer"));
             self.early.insert(number, answer);
         }

@@ -35,7 +35,10 @@ impl Example {
         command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.reopen()?);
         let mut process = command.kill_on_drop(true).spawn()?;
         let mut lines = BufReader::new(process.stdout.take().context("piped")?).lines();
-        let said = within(30, lines.next_line()).await?.context("the example ended before it served")?;
+        let said = within(30, lines.next_line()).await?.with_context(|| {
+            let said = std::fs::read_to_string(log.path()).unwrap_or_default();
+            format!("the example ended before it served: {said}")
+        })?;
         let addr = said.split([' ', '/']).find_map(|word| word.parse().ok());
         let addr = addr.with_context(|| format!("no address in {said:?}"))?;
         Ok(Example { process, said, addr, log })

@@ -70,14 +70,6 @@ pub fn sleeps(pid: u32) -> u64 {
     threads(pid).iter().filter_map(of).sum()
 }
 
-/// The memory that the process uses now, in bytes.
-pub fn memory(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-    let kibibytes = line.split_whitespace().next().and_then(|count| count.parse::<u64>().ok());
-    1024 * kibibytes.expect("a living process")
-}
-
 /// The processor time that the process has used, so far.
 pub fn cpu_time(pid: u32) -> Duration {
     // utime and stime; the kernel counts them for /proc in hundredths of a second (proc(5), USER_HZ).

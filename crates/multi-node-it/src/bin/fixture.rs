@@ -52,10 +52,10 @@ fn main() -> anyhow::Result<()> {
         }
     };
     let runtime = runtime.enable_all().build()?;
-    runtime.block_on(run(plan))?;
-    // What is left on the runtime's threads must not keep the process.
+    let result = runtime.block_on(run(plan));
+    // The thread that reads standard input must not keep the process.
     runtime.shutdown_background();
-    Ok(())
+    result
 }
 
 async fn run(plan: Plan) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 
 use multi_node_it::program::fixture;
-use multi_node_it::{Client, Plan, Program, client, within};
+use multi_node_it::{Client, Fault, Plan, Program, client, within};
 use rustix::process::Signal;
 
 /// The addresses that the program says it listens on.
@@ -110,7 +110,7 @@ async fn a_unix_socket_has_its_mode_and_goes_with_the_program() {
         assert_eq!(who["ends"], serde_json::json!(["unix", "unix"]), "{who}");
 
         let in_use = format!("unix:{}", path.display());
-        assert_refused(plan, &[&in_use, "address already in use", "another program serves this path"]).await;
+        assert_refused(plan, &[&in_use, "address in use", "another program serves this path"]).await;
         assert!(
             over_unix(&path).await.expect("an answer").starts_with("node-"),
             "the file is still the first program's"
@@ -185,6 +185,21 @@ async fn nothing_is_left_bound_when_one_address_fails() {
         let binds = [first.clone(), second].map(|path| format!("unix:{}", path.display())).to_vec();
         assert_refused(Plan { binds, ..Plan::nodes(2) }, &["second.sock"]).await;
         assert!(!first.exists(), "the first address's socket file is left behind");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_socket_file_is_left_by_a_service_that_could_not_begin() {
+    within(20, async {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("app.sock");
+        Fault::FailFactory.lay(folder.path());
+        let plan = Plan { unix: Some(path.clone()), faults: folder.path().to_owned(), ..Plan::nodes(0) };
+        assert_refused(plan.clone(), &["cannot reach the database"]).await;
+        assert!(!path.exists(), "of a process that serves alone");
+        assert_refused(Plan { nodes: 2, ..plan }, &["cannot reach the database"]).await;
+        assert!(!path.exists(), "of a master without nodes");
     })
     .await;
 }

@@ -63,7 +63,7 @@ async fn nodes_without_files_left_wait_and_recover() {
         for client in clients.iter_mut().flatten() {
             client.ask("/").await.expect("sent");
         }
-        program.until(|| pids.iter().all(|pid| procfs::fds(*pid) == Some(64))).await;
+        program.until(|| pids.iter().all(|pid| procfs::fds(*pid) >= Some(64))).await;
         program.logged("cannot accept connections").await;
         assert_no_spin(&pids).await;
         // Those who have their answer go, and so make room for the others.

@@ -38,6 +38,9 @@ enum Command {
     /// The program whose nodes `start` kills.
     #[command(hide = true)]
     KilledNodes { kills: usize },
+    /// Both ends of a `mesh` measurement, as master and node.
+    #[command(hide = true)]
+    MeshFleet { task: mesh::Task, seconds: f64 },
     /// The other end of a `mesh` measurement, with the stream on standard input.
     #[command(hide = true)]
     MeshPeer { task: mesh::Task },
@@ -51,6 +54,7 @@ fn main() -> anyhow::Result<()> {
         Command::KilledNodes { kills } => start::killed_nodes(kills),
         Command::Load(options) => load::run(&options),
         Command::Serve { variant, start } => variant.serve(&start),
+        Command::MeshFleet { task, seconds } => mesh::fleet::run(task, seconds),
         Command::MeshPeer { task } => mesh::peer::run(task),
     }
 }

@@ -15,7 +15,10 @@ use tokio::runtime::Builder;
 use crate::{
     process::{self, Process},
     table::{self, Spread},
-    variants::{Server, Variant, multi_node::listen_with},
+    variants::{
+        Server, Variant,
+        multi_node::{listen_with, until_end},
+    },
 };
 
 /// Nodes of the fleet whose members are killed and weighed.
@@ -73,7 +76,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let cases = sizes.iter().flat_map(|size| variants.map(|variant| (*size, variant)));
     let mut rows: Vec<Row> = cases
         .zip(starts)
-        .filter_map(|((nodes, variant), times)| row(format!("{}: {nodes} nodes serve after", variant.name()), "ms", times))
+        .filter_map(|((nodes, variant), times)| {
+            row(format!("{}: {nodes} nodes serve after", variant.name()), "ms", times)
+        })
         .collect();
     let replaced = findings.iter().flat_map(|finding| finding.replaced_ms.iter().copied()).collect();
     rows.extend(row("multi-node: SIGKILL until the replacement serves".to_owned(), "ms", replaced));
@@ -116,7 +121,7 @@ pub(crate) fn killed_nodes(kills: usize) -> Result<()> {
     Builder::new_current_thread().enable_all().build()?.block_on(async {
         let nodes = listen_with(FLEET, 0).await?;
         if !nodes.is_master() {
-            return Ok(nodes.closed().await?);
+            return until_end(&nodes).await;
         }
         nodes.ready().await?;
         let pss_kib = nodes.status().slots.iter().filter_map(|slot| slot.pid).map(pss).collect::<Result<_>>()?;

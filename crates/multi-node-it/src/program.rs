@@ -97,6 +97,9 @@ impl Program {
         command
             .env(VARIABLE, to_json(&plan))
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
+            // An error in the log is its message, and no backtrace below it.
+            .env("RUST_BACKTRACE", "0")
+            .env_remove("RUST_LIB_BACKTRACE")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.path().join("log")).expect("a file of ours"))
@@ -155,6 +158,11 @@ impl Program {
             let (number, answer) = numbered.unwrap_or_else(|| panic!("{line:?} is no answer"));
             self.early.insert(number, answer);
         }
+    }
+
+    /// The answer to an order, if it came while another was waited for.
+    pub fn answered(&mut self, ticket: Ticket) -> Option<Value> {
+        self.early.remove(&ticket)
     }
 
     pub async fn status(&mut self) -> Status {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming};
-use multi_node::{Nodes, Options, http, listen};
+use multi_node::{Error, Nodes, Options, http, listen};
 use tokio::runtime::Builder;
 
 use super::{HELLO, Start, announce_pids};
@@ -24,8 +24,16 @@ pub(super) fn serve(start: &Start) -> Result<()> {
             let port = nodes.local_addr().tcp().context("a TCP address")?.port();
             announce_pids(port, nodes.status().slots.into_iter().filter_map(|slot| slot.pid))?;
         }
-        Ok(nodes.closed().await?)
+        until_end(&nodes).await
     })
+}
+
+/// Serves on until the program ends, which for a node may be the bench's killing its master.
+pub(crate) async fn until_end(nodes: &Nodes) -> Result<()> {
+    match nodes.closed().await {
+        Ok(()) | Err(Error::MasterGone) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The hello server under the library, on the loopback address.

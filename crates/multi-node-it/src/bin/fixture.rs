@@ -281,11 +281,11 @@ async fn live(plan: Plan, mut nodes: Nodes, mesh: Mesh, dropping: Arc<Notify>) -
             }
         }
     }
-    nodes.closed().await?;
+    let end = nodes.closed().await;
     if plan.endless_main && !is_master {
         std::future::pending::<()>().await;
     }
-    Ok(())
+    Ok(end?)
 }
 
 /// Carries out what standard input says, `7 reload`, each order beside the others, and answers as `7 {…}`.
@@ -342,6 +342,7 @@ async fn obey(node: &Handle, order: &str) -> Value {
         ["ready"] => json!(node.ready().await.map_err(|error| error.to_string())),
         ["peers"] => json!(node.peers().keys().map(ToString::to_string).collect::<Vec<_>>()),
         ["reload"] => json!(node.reload().await),
+        ["closed"] => json!(node.closed().await.map_err(|error| error.to_string())),
         ["shutdown"] => json!(node.shutdown().await),
         ["listen"] => json!(listen(Options::new().port(0), http(admin())).await.map(drop).map_err(|e| e.to_string())),
         ["scale", n] => json!(node.scale(n.parse().unwrap_or(0)).await),

@@ -32,7 +32,6 @@ async fn many_connections_are_all_answered() {
 }
 
 #[tokio::test]
-#[ignore = "serve/http/sniff.rs drops connections whose first byte is on its way when a drain begins"]
 async fn a_reload_under_load_loses_no_request() {
     within(30, async {
         let mut program = Program::serving(plan()).await;

@@ -37,7 +37,8 @@ pub(crate) struct Reader<In> {
 }
 
 impl<In: DeserializeOwned + Fds> Reader<In> {
-    /// The next message; `None` once the other side is gone. Cancel-safe: what was half read is kept.
+    /// The next message; `None` once the other side is gone. One that went in the middle of a message, or without
+    /// having read all of ours, makes an error for which [`is_end`] holds. Cancel-safe: what was half read is kept.
     pub(crate) async fn next(&mut self) -> io::Result<Option<In>> {
         loop {
             if let Some(message) = self.decoder.next().map_err(malformed)? {
@@ -45,7 +46,7 @@ impl<In: DeserializeOwned + Fds> Reader<In> {
             }
             let socket = self.socket.clone();
             if socket.async_io(Interest::READABLE, || self.fill()).await? == 0 {
-                return self.decoder.end().map(|()| None).map_err(malformed);
+                return self.decoder.end().map(|()| None).map_err(truncated);
             }
         }
     }
@@ -114,6 +115,15 @@ impl<Out: Serialize + Fds> Writer<Out> {
 
 /// ETOOMANYREFS, for which `io::ErrorKind` has no name.
 const TOO_MANY_REFERENCES: i32 = 109;
+
+/// Whether the error says no more than that the other side is gone.
+pub(crate) fn is_end(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
+}
+
+fn truncated(error: Malformed) -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, error)
+}
 
 fn malformed(error: Malformed) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)

@@ -5,6 +5,7 @@ mod channel;
 mod codec;
 mod message;
 
-pub(crate) use channel::{Reader, Writer, channel};
-pub(crate) use codec::{Decoder, Malformed};
-pub(crate) use message::{Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome};
+pub(crate) use channel::{Reader, Writer, channel, is_end};
+#[cfg(fuzzing)]
+pub use codec::decode_control;
+pub(crate) use message::{Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome};

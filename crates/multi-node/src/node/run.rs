@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
+use tracing::Instrument;
 
 use super::orphan;
 use super::parent::{self, Parent};
@@ -75,9 +76,10 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
         fate: fate_sender,
         settings,
     };
-    tokio::spawn(life.run(draining.clone()));
+    tokio::spawn(life.run(draining.clone()).instrument(handle.span()));
 
-    let serving = match start(servers, sockets, place, &handle, &draining, &fate).await {
+    let started = start(servers, sockets, place, &handle, &draining, &fate).instrument(handle.span());
+    let serving = match started.await {
         Ok(serving) => serving,
         Err(error) => {
             say(&outbox, ToMaster::Failed { why: cause(&error) }).await;
@@ -85,7 +87,7 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
         }
     };
     say(&outbox, ToMaster::Ready).await;
-    tokio::spawn(finish(serving, fate, end_sender));
+    tokio::spawn(finish(serving, fate, end_sender).instrument(handle.span()));
     Ok(Nodes::new(handle, arrivals))
 }
 
@@ -240,7 +242,7 @@ impl Life {
             }
             Ok(Some(ToNode::Welcome(_) | ToNode::Refused { .. })) => tracing::warn!("the master repeats itself"),
             Ok(None) => self.orphaned(&Error::MasterGone),
-            Err(error) => self.orphaned(&parent::broken(error)),
+            Err(error) => self.orphaned(&parent::broken(&error)),
         }
     }
 
@@ -258,7 +260,7 @@ impl Life {
         match (transport(stream), transport(bus)) {
             (Ok(stream), Ok(bus)) => self.peers.join(peer, stream, bus),
             (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer")
+                tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
             }
         }
     }

@@ -84,7 +84,7 @@ pin_project_lite::pin_project! {
 /// What a [`Watch`] has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The drain has begun; told once.
+    /// The drain has begun; told once, and again after [`Watch::tell_again`].
     Drain,
     /// The deadline has passed.
     Due,
@@ -109,6 +109,11 @@ impl Watch {
             return Poll::Pending;
         }
         Poll::Ready(if Some(next) == cut { Seen::Cut } else { Seen::Due })
+    }
+
+    /// Lets whoever takes the watch over see the drain too.
+    pub(super) fn tell_again(self: Pin<&mut Self>) {
+        *self.project().told = false;
     }
 
     fn poll_drain(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {

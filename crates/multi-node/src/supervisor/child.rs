@@ -8,13 +8,14 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::fleet::Fatal;
-use crate::control::{Reader, ToMaster};
+use crate::control::{self, Reader, ToMaster};
 use crate::environment::{self, Seat};
 use crate::id::{Generation, NodeId, Slot};
 use crate::options::Launch;
@@ -23,6 +24,9 @@ use crate::{Error, sys};
 
 /// How long a process may take to end after it closed its control socket.
 const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// How long a node that seems silent may still be heard before it is judged.
+const LAST_CHANCE: Duration = Duration::from_millis(250);
 
 /// Starts nodes: the same program, from where it was typed.
 #[derive(Debug)]
@@ -70,8 +74,10 @@ impl Launcher {
     }
 
     /// Looks up program and working directory for a generation, as they are on disk now.
-    pub(crate) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
-        let image = self.image(generation).map_err(|(path, error)| format!("{}: {error}", path.display()))?;
+    pub(crate) fn resolve(&mut self, generation: Generation) -> Result<(), Error> {
+        let image = self
+            .image(generation)
+            .map_err(|(path, source)| Error::Program { program: path.display().to_string(), source })?;
         self.images.insert(generation, image);
         Ok(())
     }
@@ -160,60 +166,87 @@ pub(crate) fn signal(process: &OwnedFd, signal: Fatal) -> io::Result<()> {
 #[derive(Debug)]
 pub(crate) enum Heard {
     Said(ToMaster),
+    /// What was seen of its process: whether a debugger holds it, and a report for people.
+    Examined {
+        traced: bool,
+        report: String,
+    },
     Broke(String),
     Exited(Exit),
 }
 
+/// Whose news is told to whom.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) id: NodeId,
+    pub(crate) pid: u32,
+    pub(crate) heard: mpsc::Sender<(NodeId, Heard)>,
+    /// Notified when the node is to be examined.
+    pub(crate) examine: Arc<Notify>,
+}
+
 /// Tells all that is heard of a node, its exit last: everything it said before is told before.
-pub(crate) async fn watch(
-    id: NodeId,
-    mut reader: Reader<ToMaster>,
-    process: OwnedFd,
-    heard: mpsc::Sender<(NodeId, Heard)>,
-) -> io::Result<()> {
+pub(crate) async fn watch(watch: Watch, mut reader: Reader<ToMaster>, process: OwnedFd) -> io::Result<()> {
     #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
     let process = AsyncFd::new(process)?;
-    let exit = listen_to(id, &mut reader, &process, &heard).await?;
-    tell(&heard, id, Heard::Exited(exit)).await;
+    let exit = listen_to(&watch, &mut reader, &process).await?;
+    watch.tell(Heard::Exited(exit)).await;
     Ok(())
 }
 
-async fn listen_to(
-    id: NodeId,
-    reader: &mut Reader<ToMaster>,
-    process: &AsyncFd<OwnedFd>,
-    heard: &mpsc::Sender<(NodeId, Heard)>,
-) -> io::Result<Exit> {
+async fn listen_to(watch: &Watch, reader: &mut Reader<ToMaster>, process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
     loop {
         let message = tokio::select! {
             message = reader.next() => message,
+            () = watch.examine.notified() => match watch.examine(reader).await {
+                Ok(()) => continue,
+                Err(error) => Err(error),
+            },
             exit = exited(process) => {
-                while let Ok(Some(message)) = reader.next_arrived() {
-                    tell(heard, id, Heard::Said(message)).await;
-                }
+                // What is malformed matters no more.
+                let _ = watch.tell_arrived(reader).await;
                 return exit;
             }
         };
         let why = match message {
             Ok(Some(message)) => {
-                tell(heard, id, Heard::Said(message)).await;
+                watch.tell(Heard::Said(message)).await;
                 continue;
             }
+            Err(error) if !control::is_end(&error) => error.to_string(),
             // A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
-            Ok(None) => match tokio::time::timeout(LAST_BREATH, exited(process)).await {
+            Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, exited(process)).await {
                 Ok(exit) => return exit,
                 Err(_) => "it closed its control socket".to_owned(),
             },
-            Err(error) => error.to_string(),
         };
-        tell(heard, id, Heard::Broke(why)).await;
+        watch.tell(Heard::Broke(why)).await;
         return exited(process).await;
     }
 }
 
-async fn tell(heard: &mpsc::Sender<(NodeId, Heard)>, id: NodeId, what: Heard) {
-    // An error means that the supervisor is gone, and with it everyone who would listen.
-    let _ = heard.send((id, what)).await;
+impl Watch {
+    async fn tell(&self, what: Heard) {
+        // An error means that the supervisor is gone, and with it everyone who would listen.
+        let _ = self.heard.send((self.id, what)).await;
+    }
+
+    async fn tell_arrived(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
+        while let Some(message) = reader.next_arrived()? {
+            self.tell(Heard::Said(message)).await;
+        }
+        Ok(())
+    }
+
+    /// A node that seems silent may have spoken while its master did not run, or may just go on after a pause of both:
+    /// whatever it says until the end of its last chance is told before it is looked at.
+    async fn examine(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
+        tokio::time::sleep(LAST_CHANCE).await;
+        self.tell_arrived(reader).await?;
+        let (traced, report) = sys::process::examine(self.pid);
+        self.tell(Heard::Examined { traced, report }).await;
+        Ok(())
+    }
 }
 
 async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {

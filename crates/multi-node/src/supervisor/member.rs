@@ -2,12 +2,13 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
-use super::child::{self, Child, Heard};
+use super::child::{self, Child, Heard, Watch};
 use crate::control::{self, ToNode, Writer};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
@@ -26,6 +27,7 @@ pub(super) struct Member {
     /// Whether it has said hello and been answered.
     pub(super) welcomed: bool,
     outbox: mpsc::Sender<ToNode>,
+    examine: Arc<Notify>,
 }
 
 impl Member {
@@ -41,13 +43,20 @@ impl Member {
     ) -> io::Result<Member> {
         let (reader, writer) = control::channel(child.control)?;
         let (process, watched) = (child.process.try_clone()?, child.process);
+        let examine = Arc::new(Notify::new());
+        let watch = Watch { id: info.id, pid: info.pid, heard, examine: examine.clone() };
         tokio::spawn(async move {
-            if let Err(error) = child::watch(info.id, reader, watched, heard).await {
+            if let Err(error) = child::watch(watch, reader, watched).await {
                 tracing::error!(id = %info.id, pid = info.pid, %error, "cannot watch the node's process");
             }
         });
         tokio::spawn(write(writer, messages, snapshot));
-        Ok(Member { info, generation, process, line, welcomed: false, outbox })
+        Ok(Member { info, generation, process, line, welcomed: false, outbox, examine })
+    }
+
+    /// Has the node looked at, which is heard as [`Heard::Examined`].
+    pub(super) fn examine(&self) {
+        self.examine.notify_one();
     }
 
     /// Puts a message into the outbox, which a node that reads never fills.

@@ -9,14 +9,17 @@ use super::child::{self, Heard};
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
 use super::members::Members;
 use crate::control::{ToMaster, ToNode};
+use crate::error::describe;
 use crate::id::NodeId;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, Report};
 use crate::signals::MasterSignals;
-use crate::sys;
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
 const LATE: Duration = Duration::from_millis(250);
+
+/// How long before the drain deadline a node cuts what is left.
+const CUT: Duration = Duration::from_millis(500);
 
 /// What the log calls the source of what happened to nodes.
 const TARGET: &str = "multi_node";
@@ -89,7 +92,7 @@ impl Supervisor {
             Some((id, heard)) = self.heard.recv() => self.hear(id, heard),
             Some(ask) = self.asks.recv() => Some(self.asked(ask.order, Reply::Caller(ask.reply))),
             signal = self.signals.next() => {
-                tracing::info!("received {signal}");
+                tracing::info!(target: TARGET, "received {signal}");
                 Some(self.asked(signal.order(), Reply::Log))
             }
             // The program has dropped its `Nodes`.
@@ -124,6 +127,7 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
                 return None;
             }
+            Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Broke(why) => Event::Broken { id, why },
             Heard::Exited(exit) => Event::Exited { id, exit },
         })
@@ -149,10 +153,11 @@ impl Supervisor {
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Resolve { generation } => {
-                return Some(Event::Resolved { generation, result: self.members.resolve(generation) });
+                let result = self.members.resolve(generation).map_err(|error| error.to_string());
+                return Some(Event::Resolved { generation, result });
             }
             Action::Spawn { id, slot, generation } => {
-                let result = self.members.spawn(id, slot, generation).map_err(|error| error.to_string());
+                let result = self.members.spawn(id, slot, generation).map_err(|error| describe(&error));
                 return Some(Event::Spawned { id, result });
             }
             Action::Join { id, with } => {
@@ -161,11 +166,11 @@ impl Supervisor {
                     .err()
                     .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
             }
-            Action::Examine { id } => {
-                let (traced, report) = sys::process::examine(self.members.get(id)?.info.pid);
-                return Some(Event::Examined { id, traced, report });
+            Action::Examine { id } => self.members.get(id)?.examine(),
+            // What is left at the deadline is cut by the node itself, in time to end before it is killed.
+            Action::Drain { id, within } => {
+                self.members.tell(id, ToNode::Drain { within: within - CUT.min(within / 4) });
             }
-            Action::Drain { id, within } => self.members.tell(id, ToNode::Drain { within }),
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;
                 if let Err(error) = child::signal(&member.process, signal) {
@@ -186,11 +191,11 @@ impl Supervisor {
             // Whoever asked may have stopped waiting.
             Some(Reply::Caller(caller)) => drop(caller.send(result)),
             Some(Reply::Node { id, ticket }) => self.members.tell(id, ToNode::Answer { ticket, result }),
-            Some(Reply::Log) => match result {
-                Ok(Report::Reload(report)) => tracing::info!("{report}"),
-                Ok(_) => {}
-                Err(error) => tracing::warn!("the order was not carried out: {error}"),
-            },
+            Some(Reply::Log) => {
+                if let Err(error) = result {
+                    tracing::warn!(target: TARGET, "the order was not carried out: {error}");
+                }
+            }
             None => {}
         }
     }
@@ -208,7 +213,8 @@ impl Supervisor {
 }
 
 fn tick(late: Duration) -> Event {
-    if late > LATE { Event::Late(late) } else { Event::Tick }
+    // Nodes have said things meanwhile, which are to be heard before any judgement.
+    if late > LATE { Event::Late(late + LATE) } else { Event::Tick }
 }
 
 fn shortened(mut text: String) -> String {

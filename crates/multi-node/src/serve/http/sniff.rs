@@ -1,7 +1,8 @@
 //! The first bytes of a connection: a proxy's header where one is due, and which HTTP it is.
 
-use std::io;
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
@@ -11,12 +12,16 @@ use super::builder::Settings;
 use super::exchange::ConnInfo;
 use super::proxy;
 use crate::serve::Stream;
-use crate::serve::drain::Watch;
+use crate::serve::drain::{Seen, Watch};
 
 /// What an HTTP/2 connection begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Enough for most heads, so that hyper finds all of it in what was read here.
 const FIRST_READ: usize = 1024;
+
+/// Who has just connected is about to ask, and would lose the request to a drain that came first: so long after its start a
+/// connection that is silent still is no idle one. Enough for a packet that is lost and sent again.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// Which HTTP a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,15 +39,16 @@ pub(super) async fn sniff(
     info: &mut ConnInfo,
 ) -> Option<(Protocol, Bytes)> {
     let mut read = BytesMut::with_capacity(FIRST_READ);
-    let mut deadline = Instant::now() + settings.keep_alive_timeout;
+    let start = Instant::now();
+    let mut deadline = start + settings.keep_alive_timeout;
     let mut proxied = !settings.proxy_protocol;
     loop {
         let was_empty = read.is_empty();
         let count = tokio::select! {
             biased;
             count = stream.read_buf(&mut read) => count.ok()?,
-            // A drain lets go of a client that has not said a word, and gives the others their time.
-            () = until(watch.as_mut(), deadline, !was_empty) => return None,
+            // A drain lets go of a client that has long not said a word, and gives the others their time.
+            () = until(watch.as_mut(), deadline, was_empty.then_some(start + FIRST_WORD)) => return None,
         };
         if count == 0 {
             return None;
@@ -57,19 +63,16 @@ pub(super) async fn sniff(
             proxied = true;
         }
         if let Some(protocol) = tell(&read) {
+            watch.tell_again();
             return Some((protocol, read.freeze()));
         }
     }
 }
 
-/// Resolves when the connection is to be given up.
-async fn until(mut watch: Pin<&mut Watch>, deadline: Instant, begun: bool) {
-    use crate::serve::drain::Seen;
-    loop {
-        match std::future::poll_fn(|cx| watch.as_mut().poll(cx, Some(deadline))).await {
-            Seen::Drain if begun => {}
-            Seen::Drain | Seen::Due | Seen::Cut => return,
-        }
+/// Resolves when the connection is to be given up: at its deadline, or at an earlier one that counts while the process drains.
+async fn until(mut watch: Pin<&mut Watch>, mut deadline: Instant, draining: Option<Instant>) {
+    while poll_fn(|cx| watch.as_mut().poll(cx, Some(deadline))).await == Seen::Drain {
+        deadline = draining.map_or(deadline, |earlier| earlier.min(deadline));
     }
 }
 

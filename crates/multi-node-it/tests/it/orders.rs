@@ -1,0 +1,169 @@
+//! Orders other than reload: how many nodes, and who may say so.
+
+use std::time::Duration;
+
+use multi_node::State;
+use multi_node_it::{Client, Fault, Plan, Program, within};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+/// The answer to an order that is given in a node, by a request.
+async fn in_node(program: &Program, order: &str) -> Value {
+    let answer = program.get(&format!("/order/{order}")).await.expect("an answer");
+    serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("{:?} is no answer: {error}", answer.body))
+}
+
+#[tokio::test]
+async fn the_fleet_grows_and_shrinks() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let first = program.pids().await;
+        assert_eq!(program.order("scale 5").await, json!({ "Ok": { "from": 2, "to": 5 } }));
+        assert_eq!(program.answering(5).await.len(), 5, "when it is answered the new nodes serve");
+        let grown = program.pids().await;
+        assert_eq!(grown[..2], first[..], "those that served serve on");
+
+        assert_eq!(program.order("scale 1").await, json!({ "Ok": { "from": 5, "to": 1 } }));
+        let status = program.status().await;
+        assert_eq!((status.wanted, status.slots.len(), status.slots[0].pid), (1, 1, Some(first[0])), "{status:?}");
+        program.gone(grown[1..].iter().copied()).await;
+        assert_eq!(program.order("scale 1").await, json!({ "Ok": { "from": 1, "to": 1 } }));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn surplus_nodes_finish_what_they_have() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(3)).await;
+        let mut clients = Vec::new();
+        for _ in 0..6 {
+            let mut client = Client::connect(program.addr).await.expect("a connection");
+            client.send("GET /sleep/300 HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("sent");
+            clients.push(client);
+        }
+        program.status_where(|s| s.slots.iter().map(|slot| slot.in_flight).sum::<u64>() == 6).await;
+        assert_eq!(program.order("scale 1").await["Ok"]["to"], json!(1));
+        for client in &mut clients {
+            assert_eq!(client.answer().await.expect("an answer").body, "slept 300\n");
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn numbers_that_are_not_allowed_are_refused() {
+    within(10, async {
+        let mut program = Program::serving(Plan { max_nodes: 4, ..Plan::nodes(2) }).await;
+        for asked in [0, 5] {
+            let refusal = json!({ "Err": { "out_of_range": { "asked": asked, "max": 4 } } });
+            assert_eq!(program.order(&format!("scale {asked}")).await, refusal);
+        }
+        assert_eq!(program.at_rest().await.slots.len(), 2);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_growth_that_fails_is_undone() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let before = program.pids().await;
+        Fault::FailFactory.lay(&program.faults());
+        let answer = program.order("scale 3").await;
+        let why = "node-3 in slot 2 ended with exit code 1 while joining: cannot reach the database: no route to host";
+        assert_eq!(answer, json!({ "Err": { "failed": { "why": why } } }));
+        assert_eq!(program.pids().await, before);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn orders_are_carried_out_one_at_a_time() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        Fault::StuckInFactory.lay(&program.faults());
+        let reload = program.send("reload").await;
+        program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
+        let busy = json!({ "Err": { "busy": { "running": "reload" } } });
+        assert_eq!(program.order("reload").await, busy);
+        assert_eq!(program.order("scale 3").await, busy);
+        program.signal(Signal::HUP);
+        program.logged("the order was not carried out: reload is under way").await;
+        Fault::StuckInFactory.lift(&program.faults());
+        assert_eq!(program.answer(reload).await["Ok"]["generation"], json!(1), "the reload is none the worse for it");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nodes_give_orders_only_where_they_may() {
+    within(10, async {
+        let mut program = Program::serving(Plan { orders_from_nodes: false, ..Plan::nodes(2) }).await;
+        let before = program.pids().await;
+        for order in ["reload", "scale-3", "shutdown"] {
+            assert_eq!(in_node(&program, order).await, json!({ "Err": "not_from_nodes" }), "{order}");
+        }
+        assert_eq!(program.pids().await, before);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_may_scales_and_sees_the_answer() {
+    within(10, async {
+        let mut program = Program::serving(Plan { max_nodes: 4, ..Plan::nodes(2) }).await;
+        assert_eq!(in_node(&program, "scale-3").await, json!({ "Ok": { "from": 2, "to": 3 } }));
+        let refusal = json!({ "Err": { "out_of_range": { "asked": 5, "max": 4 } } });
+        assert_eq!(in_node(&program, "scale-5").await, refusal);
+        program.at_rest().await;
+        program.answering(3).await;
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_may_reloads_and_shuts_down() {
+    within(10, async {
+        // A request that waits for the end of its own node is cut at the deadline.
+        let drain_timeout = Duration::from_millis(300);
+        let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(2) }).await;
+        let before = program.pids().await;
+        in_flight(&program, "/order/reload").await;
+        program.logged("reload done: generation 1 serves in 2 slots").await;
+        let after = program.pids().await;
+        assert!(after.iter().all(|pid| !before.contains(pid)), "{before:?} became {after:?}");
+        in_flight(&program, "/order/shutdown").await;
+        program.ends_well().await;
+    })
+    .await;
+}
+
+/// Sends a request whose answer nobody waits for.
+async fn in_flight(program: &Program, path: &str) {
+    let mut client = Client::connect(program.addr).await.expect("a connection");
+    client.send(&format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await.expect("sent");
+    tokio::spawn(async move { client.answer().await });
+}
+
+#[tokio::test]
+async fn a_shutdown_overtakes_a_reload() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        Fault::StuckInFactory.lay(&program.faults());
+        let reload = program.send("reload").await;
+        program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
+        let shutdown = program.send("shutdown").await;
+        assert_eq!(program.answer(reload).await, json!({ "Err": "shutting_down" }));
+        assert_eq!(program.answer(shutdown).await, json!({ "Ok": null }));
+        program.ends_well().await;
+    })
+    .await;
+}

@@ -1,0 +1,67 @@
+//! The master as PID 1 of a container.
+
+use multi_node_it::program::fixture;
+use multi_node_it::{Plan, Program, procfs, send, within};
+use rustix::process::{Signal, geteuid};
+use serde_json::json;
+
+/// The program in a PID namespace of its own, and its master's pid out here; `None` where that is not allowed.
+async fn contained() -> Option<(Program, u32)> {
+    if !geteuid().is_root() {
+        println!("skipped: only root makes a PID namespace");
+        return None;
+    }
+    let flags = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let possible = std::process::Command::new("unshare").args(flags).arg("true").output();
+    if !possible.is_ok_and(|output| output.status.success()) {
+        println!("skipped: `unshare {}` does not work here", flags.join(" "));
+        return None;
+    }
+    let mut program = Program::run("unshare".as_ref(), Plan::nodes(2), |command| {
+        command.args(flags).arg(fixture());
+    })
+    .await;
+    program.order("ready").await;
+    let master = procfs::children(program.pid)[0];
+    Some((program, master))
+}
+
+#[tokio::test]
+async fn orphans_are_reaped_and_the_application_s_children_are_not() {
+    within(20, async {
+        let Some((mut program, master)) = contained().await else { return };
+        let nodes = procfs::children(master).len();
+        assert!(program.order("start child").await["Ok"].is_number());
+        program.until(|| procfs::zombies(master).len() == 1).await;
+        let own = procfs::zombies(master);
+        for orphan in 0..5 {
+            let pid = program.get("/orphan").await.expect("an answer").body;
+            assert!(pid.trim().parse::<u32>().is_ok(), "{pid:?} is no process");
+            // It becomes the master's, ends, and is reaped, which is all to be seen from here.
+            program.until(|| procfs::zombies(master) == own && procfs::children(master).len() == nodes + 1).await;
+            assert_eq!(procfs::zombies(master), own, "after orphan {orphan}");
+        }
+        assert_eq!(program.order("wait for child").await, json!({ "Ok": 7 }), "the status is the application's");
+        assert_eq!(procfs::zombies(master), [0; 0]);
+        send(master, Signal::TERM);
+        program.ends_well().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nodes_are_replaced_and_the_program_ends_on_sigterm() {
+    within(10, async {
+        let Some((mut program, master)) = contained().await else { return };
+        let before = program.status().await;
+        let node = procfs::children(master)[0];
+        send(node, Signal::KILL);
+        let after = program.status_where(|s| s.slots.iter().any(|slot| slot.restarts == 1) && s.is_ready()).await;
+        assert_eq!(after.slots.len(), before.slots.len());
+        let exits = after.slots.iter().filter_map(|slot| slot.last_exit).collect::<Vec<_>>();
+        assert_eq!(exits, [multi_node::Exit::Signal(9)], "its status was not lost to the reaper");
+        send(master, Signal::TERM);
+        program.ends_well().await;
+    })
+    .await;
+}

@@ -1,0 +1,315 @@
+//! Reload: every node is replaced, and nobody notices.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use multi_node::{ReloadReport, State, Status};
+use multi_node_it::program::fixture;
+use multi_node_it::{Fault, Plan, Program, client, procfs, send, within};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+/// Clients that make one request after the other, each on a connection of its own.
+struct Load {
+    stop: Arc<AtomicBool>,
+    clients: Vec<JoinHandle<u64>>,
+}
+
+impl Load {
+    fn begin(addr: SocketAddr, clients: usize) -> Load {
+        let stop = Arc::new(AtomicBool::new(false));
+        let client = |_| {
+            let stop = stop.clone();
+            tokio::spawn(async move {
+                let mut answered = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    let answer = client::get(addr, "/").await;
+                    answer.unwrap_or_else(|error| panic!("request {answered} of a client failed: {error:#}"));
+                    answered += 1;
+                }
+                answered
+            })
+        };
+        Load { clients: (0..clients).map(client).collect(), stop }
+    }
+
+    /// Checks that every request was answered.
+    async fn end(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        for client in self.clients {
+            let answered = client.await.expect("no request fails");
+            assert!(answered > 0, "a client never had its turn");
+        }
+    }
+}
+
+fn report(answer: Value) -> ReloadReport {
+    let report = answer["Ok"].clone();
+    serde_json::from_value(report).unwrap_or_else(|error| panic!("{answer} is no report: {error}"))
+}
+
+/// The cause, where a new node did not come up.
+fn failure(answer: &Value) -> &str {
+    answer["Err"]["failed"]["why"].as_str().unwrap_or_else(|| panic!("{answer} is no failure"))
+}
+
+fn ids(status: &Status) -> Vec<String> {
+    status.slots.iter().filter_map(|slot| slot.id).map(|id| id.to_string()).collect()
+}
+
+fn serving(status: &Status) -> usize {
+    status.slots.iter().filter(|slot| slot.state == State::Serving).count()
+}
+
+/// Watches the fleet until the order is answered: what there was least of serving nodes, and most of processes.
+async fn extremes(program: &mut Program, order: multi_node_it::program::Ticket) -> (Value, usize, usize) {
+    let (mut fewest, mut most) = (usize::MAX, 0);
+    loop {
+        let status = program.status().await;
+        fewest = fewest.min(serving(&status));
+        most = most.max(status.slots.iter().filter(|slot| slot.pid.is_some()).count());
+        if let Some(answer) = program.answered(order) {
+            return (answer, fewest, most);
+        }
+    }
+}
+
+/// Reloads under load, and checks the report and what was seen meanwhile.
+async fn reloads(nodes: usize, surge: usize) {
+    let mut program = Program::serving(Plan { surge, ..Plan::nodes(nodes) }).await;
+    let before = program.at_rest().await;
+    let load = Load::begin(program.addr, 2);
+    let order = program.send("reload").await;
+    let (answer, fewest, most) = extremes(&mut program, order).await;
+    load.end().await;
+
+    let after = program.at_rest().await;
+    assert!(ids(&after).iter().all(|id| !ids(&before).contains(id)), "{:?}, {:?}", ids(&before), ids(&after));
+    assert!(fewest >= if surge == 0 { nodes - 1 } else { nodes }, "only {fewest} of {nodes} served at one time");
+    // Those that are ready beside those that drain still.
+    assert!(most <= 2 * nodes + surge, "{most} processes at one time");
+    let report = report(answer);
+    assert_eq!((report.generation.number(), report.slots.len()), (1, nodes));
+    for (slot, (old, new)) in report.slots.iter().zip(before.slots.iter().zip(&after.slots)) {
+        assert_eq!((slot.slot, slot.old, Some(slot.new), slot.killed), (old.slot, old.id, new.id, false));
+        assert!(Duration::ZERO < slot.to_ready && slot.to_ready <= report.took, "{slot:?}");
+        assert!(Duration::ZERO < slot.drain && slot.drain <= report.took, "{slot:?}");
+        assert_eq!((new.generation.number(), new.restarts), (1, 0));
+    }
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn all_nodes_are_replaced_and_no_request_fails() {
+    within(20, reloads(4, 1)).await;
+}
+
+#[tokio::test]
+async fn one_slot_is_never_empty() {
+    within(20, reloads(1, 1)).await;
+}
+
+#[tokio::test]
+async fn two_new_nodes_may_come_up_at_once() {
+    within(20, reloads(5, 2)).await;
+}
+
+#[tokio::test]
+async fn without_surge_connections_wait_for_the_next_node() {
+    within(20, async {
+        reloads(3, 0).await;
+        reloads(1, 0).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_hang_up_signal_reloads() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let old = program.pids().await;
+        program.signal(Signal::HUP);
+        program.logged("received the signal to reload").await;
+        program.logged("reload done: generation 1 serves in 2 slots").await;
+        let new = program.pids().await;
+        assert!(new.iter().all(|pid| !old.contains(pid)), "{old:?} became {new:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+/// Reloads to nodes that do not come up: the old ones serve on, and another reload is as good as the first.
+async fn keeps_the_old_ones(fault: Fault, why: &str) {
+    let start_timeout = Duration::from_millis(300);
+    let mut program = Program::serving(Plan { start_timeout, ..Plan::nodes(2) }).await;
+    let before = program.at_rest().await;
+    let load = Load::begin(program.addr, 2);
+    fault.lay(&program.faults());
+    let answer = program.order("reload").await;
+    assert_eq!(failure(&answer), format!("node-3 in slot 0 {why}"));
+    load.end().await;
+    let after = program.at_rest().await;
+    assert_eq!(ids(&after), ids(&before));
+    assert!(after.slots.iter().all(|slot| slot.generation.number() == 0 && slot.restarts == 0), "{after:?}");
+    assert!(program.log().contains("reload failed: node-3 in slot 0"));
+    fault.lift(&program.faults());
+    assert_eq!(report(program.order("reload").await).generation.number(), 2);
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_that_dies_at_once_is_not_reloaded_to() {
+    within(10, keeps_the_old_ones(Fault::Die, "ended with exit code 3 while starting")).await;
+}
+
+#[tokio::test]
+async fn a_program_whose_factory_fails_is_not_reloaded_to() {
+    let why = "ended with exit code 1 while joining: cannot reach the database: no route to host";
+    within(10, keeps_the_old_ones(Fault::FailFactory, why)).await;
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_come_up_is_not_reloaded_to() {
+    let why = "ended by SIGKILL while joining: it did not become ready within 300 ms \
+               (last state: joining: reached `listen`, but its servers did not come up)";
+    within(10, keeps_the_old_ones(Fault::StuckInFactory, why)).await;
+}
+
+#[tokio::test]
+async fn a_slot_that_was_emptied_for_a_broken_program_is_filled_again() {
+    within(10, async {
+        let mut program = Program::serving(Plan { surge: 0, ..Plan::nodes(2) }).await;
+        Fault::Die.lay(&program.faults());
+        let order = program.send("reload").await;
+        program.logged("reload failed: node-3 in slot 0").await;
+        failure(&program.answer(order).await);
+        Fault::Die.lift(&program.faults());
+        let status = program.at_rest().await;
+        assert!(status.slots.iter().all(|slot| slot.generation.number() == 0), "{status:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+/// A deploy folder: `releases/1`, `releases/2`, and `current`, which points to one of them.
+struct Deploy(TempDir);
+
+impl Deploy {
+    /// Two releases of the fixture, the first of which is current.
+    fn new() -> Deploy {
+        let deploy = Deploy(tempfile::tempdir().expect("a temporary folder"));
+        for number in [1, 2] {
+            std::fs::create_dir_all(deploy.release(number)).expect("a folder of ours");
+            std::fs::copy(fixture(), deploy.program(number)).expect("a copy of the fixture");
+        }
+        deploy.switch_to(1);
+        deploy
+    }
+
+    fn release(&self, number: u32) -> PathBuf {
+        self.root().join("releases").join(number.to_string())
+    }
+
+    fn program(&self, number: u32) -> PathBuf {
+        self.release(number).join("fixture")
+    }
+
+    fn current(&self) -> PathBuf {
+        self.root().join("current")
+    }
+
+    /// As deploy tools do: the link changes from one moment to the next.
+    fn switch_to(&self, number: u32) {
+        let next = self.root().join("next");
+        std::os::unix::fs::symlink(self.release(number), &next).expect("a link in a folder of ours");
+        std::fs::rename(next, self.current()).expect("a link in a folder of ours");
+    }
+
+    fn root(&self) -> PathBuf {
+        self.0.path().canonicalize().expect("it exists")
+    }
+
+    /// Starts what is current, in the current folder, as a service manager would.
+    async fn start(&self, nodes: usize) -> Program {
+        let current = self.current();
+        let mut program = Program::run(&current.join("fixture"), Plan::nodes(nodes), |command| {
+            command.current_dir(&current).env("PWD", &current);
+        })
+        .await;
+        program.order("ready").await;
+        program
+    }
+}
+
+/// Checks which program every node runs, and in which folder.
+async fn run(program: &mut Program, file: &Path) {
+    for pid in program.pids().await {
+        assert_eq!(procfs::program(pid).as_deref(), Some(file), "the program of {pid}");
+        assert_eq!(procfs::directory(pid).as_deref(), file.parent(), "the working directory of {pid}");
+    }
+}
+
+/// Kills a node, and waits for the next.
+async fn crash(program: &mut Program) {
+    let pids = program.pids().await;
+    let restarts = program.status().await.slots[0].restarts;
+    send(pids[0], Signal::KILL);
+    program.status_where(|s| s.slots[0].restarts > restarts && s.is_ready()).await;
+}
+
+#[tokio::test]
+async fn a_reload_follows_the_link_and_a_crash_does_not() {
+    within(10, async {
+        let deploy = Deploy::new();
+        let mut program = deploy.start(2).await;
+        run(&mut program, &deploy.program(1)).await;
+
+        deploy.switch_to(2);
+        crash(&mut program).await;
+        run(&mut program, &deploy.program(1)).await;
+
+        program.signal(Signal::HUP);
+        program.logged("reload done").await;
+        run(&mut program, &deploy.program(2)).await;
+        crash(&mut program).await;
+        run(&mut program, &deploy.program(2)).await;
+
+        deploy.switch_to(1);
+        report(program.order("reload").await);
+        run(&mut program, &deploy.program(1)).await;
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_deleted_release_restarts_and_is_not_reloaded_to() {
+    within(10, async {
+        let deploy = Deploy::new();
+        let mut program = deploy.start(2).await;
+        let pids = program.pids().await;
+        std::fs::remove_file(deploy.program(1)).expect("a file of ours");
+        crash(&mut program).await;
+        assert_eq!(failure(&program.order("reload").await), missing(&deploy.current().join("fixture")));
+
+        std::fs::remove_dir_all(deploy.release(1)).expect("a folder of ours");
+        crash(&mut program).await;
+        assert_eq!(failure(&program.order("reload").await), missing(&deploy.current()));
+        assert_eq!(program.pids().await[1], pids[1], "a node that was not killed serves on");
+
+        deploy.switch_to(2);
+        report(program.order("reload").await);
+        run(&mut program, &deploy.program(2)).await;
+        program.stop().await;
+    })
+    .await;
+}
+
+fn missing(path: &Path) -> String {
+    format!("{}: no such file or directory", path.display())
+}

@@ -1,0 +1,238 @@
+//! The ends that somebody asked for: of the program, and of one node.
+
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+use multi_node_it::program::fixture;
+use multi_node_it::{Client, Plan, Program, procfs, send, within};
+use rustix::process::Signal;
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use serde_json::json;
+
+/// A client that waits for an answer, which the program has begun to work on.
+async fn asking(program: &mut Program, path: &str) -> Client {
+    let mut client = Client::connect(program.addr).await.expect("a connection");
+    client.send(&format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await.expect("sent");
+    program.status_where(|s| s.slots.iter().any(|slot| slot.in_flight == 1)).await;
+    client
+}
+
+/// Ends the program by a signal that lets what is in flight be answered.
+async fn ends_gracefully(signal: Signal) {
+    let mut program = Program::serving(Plan::nodes(2)).await;
+    let mut client = asking(&mut program, "/sleep/300").await;
+    program.signal(signal);
+    assert_eq!(client.answer().await.expect("an answer").body, "slept 300\n");
+    program.ends_well().await;
+    program.get("/").await.expect_err("nobody listens any more");
+    let log = program.log();
+    assert!(log.contains("received the signal to shut down"));
+    assert_eq!(log.matches(", drained in ").count(), 2);
+    assert!(!log.contains("WARN") && !log.contains("ERROR"), "an ordinary end is nothing to warn of");
+}
+
+#[tokio::test]
+async fn sigterm_and_sigint_let_requests_finish() {
+    within(10, async {
+        ends_gracefully(Signal::TERM).await;
+        ends_gracefully(Signal::INT).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_still_starting_ends_at_once() {
+    within(10, async {
+        let mut program = Program::start(Plan::nodes(2)).await;
+        program.signal(Signal::TERM);
+        program.ends_well().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn during_the_delay_connections_are_accepted() {
+    within(10, async {
+        let shutdown_delay = Duration::from_millis(800);
+        let mut program = Program::serving(Plan { shutdown_delay, ..Plan::nodes(2) }).await;
+        let begun = Instant::now();
+        program.signal(Signal::TERM);
+        program.logged("2 nodes go on accepting for 800 ms and then drain").await;
+        program.answering(2).await;
+        program.ends_well().await;
+        assert!(begun.elapsed() >= shutdown_delay, "it took {:?}", begun.elapsed());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_sigterm_ends_all_at_once() {
+    within(5, async {
+        for second in [Signal::TERM, Signal::INT, Signal::QUIT] {
+            let mut program = Program::serving(Plan { drain_timeout: Duration::from_secs(60), ..Plan::nodes(2) }).await;
+            let mut client = asking(&mut program, "/sleep/60000").await;
+            program.signal(Signal::TERM);
+            program.logged("received the signal to shut down").await;
+            program.signal(second);
+            program.ends_well().await;
+            client.answer().await.expect_err("its node was killed");
+            assert!(program.log().contains("shuts down at once"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigquit_ends_all_at_once() {
+    within(5, async {
+        let plan =
+            Plan { shutdown_delay: Duration::from_secs(60), drain_timeout: Duration::from_secs(60), ..Plan::nodes(2) };
+        let mut program = Program::serving(plan).await;
+        let mut client = asking(&mut program, "/sleep/60000").await;
+        program.signal(Signal::QUIT);
+        program.ends_well().await;
+        client.answer().await.expect_err("its node was killed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_closed_terminal_ends_the_program() {
+    within(10, async {
+        let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("a terminal");
+        let name = ptsname(&ours, Vec::new()).expect("a terminal has a name");
+        let theirs = File::open(name.to_str().expect("/dev/pts/7")).expect("a terminal");
+        let mut program = Program::run(&fixture(), Plan::nodes(2), |command| {
+            command.stdin(theirs);
+        })
+        .await;
+        program.answering(2).await;
+        program.signal(Signal::HUP);
+        program.ends_well().await;
+        assert!(program.log().contains("received the end of the terminal"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_terminal_s_ctrl_c_does_not_reach_the_nodes() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        for pid in program.pids().await {
+            assert_eq!(procfs::group(pid), Some(pid), "a node leads a process group of its own");
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sigterm_to_a_node_drains_and_replaces_it() {
+    within(10, async {
+        for signal in [Signal::TERM, Signal::INT] {
+            let mut program = Program::serving(Plan::nodes(1)).await;
+            let before = program.at_rest().await;
+            let mut client = asking(&mut program, "/sleep/300").await;
+            send(before.slots[0].pid.expect("it serves"), signal);
+            assert_eq!(client.answer().await.expect("an answer").body, "slept 300\n");
+            let after = program.status_where(|s| s.slots[0].id != before.slots[0].id && s.is_ready()).await;
+            assert_eq!(after.slots[0].restarts, 0, "a node that was asked to leave has not died");
+            program.logged("leaves by itself, and drains; starting again in 50 ms").await;
+            program.logged("ended with exit code 0, drained in ").await;
+            program.stop().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sighup_to_a_node_does_nothing() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(1)).await;
+        let pids = program.pids().await;
+        send(pids[0], Signal::HUP);
+        // A signal that came later is acted on, so this one has been dealt with.
+        send(pids[0], Signal::TERM);
+        program.logged("ended with exit code 0, drained in ").await;
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_main_that_never_ends_is_killed_at_the_deadline() {
+    within(10, async {
+        let drain_timeout = Duration::from_millis(300);
+        let mut program = Program::serving(Plan { drain_timeout, endless_main: true, ..Plan::nodes(2) }).await;
+        let begun = Instant::now();
+        program.signal(Signal::TERM);
+        program.ends_well().await;
+        assert!(begun.elapsed() >= drain_timeout, "killed after {:?}", begun.elapsed());
+        let log = program.log();
+        assert_eq!(log.matches("killing it: it had not drained within 300 ms").count(), 2);
+        assert_eq!(log.matches("ended by SIGKILL before it had drained").count(), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_request_that_hangs_ends_with_the_deadline() {
+    within(10, async {
+        for path in ["/sleep/60000", "/block/60000"] {
+            let mut program =
+                Program::serving(Plan { drain_timeout: Duration::from_millis(300), ..Plan::nodes(1) }).await;
+            let mut client = asking(&mut program, path).await;
+            let begun = Instant::now();
+            program.signal(Signal::TERM);
+            program.ends_well().await;
+            client.answer().await.expect_err("its time was over");
+            assert!(begun.elapsed() >= Duration::from_millis(300), "{path} was cut after {:?}", begun.elapsed());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nodes_dropped_in_the_master_end_the_program() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let mut client = asking(&mut program, "/sleep/300").await;
+        assert_eq!(program.order("drop").await, json!(null), "the drop itself does not wait");
+        assert_eq!(client.answer().await.expect("an answer").body, "slept 300\n");
+        program.ends_well().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nodes_dropped_in_a_node_drain_and_replace_it() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(1)).await;
+        let before = program.at_rest().await;
+        let mut client = asking(&mut program, "/sleep/300").await;
+        program.get("/drop").await.expect("an answer");
+        assert_eq!(client.answer().await.expect("an answer").body, "slept 300\n");
+        let after = program.status_where(|s| s.slots[0].id != before.slots[0].id && s.is_ready()).await;
+        assert_eq!(after.slots[0].restarts, 0, "a node that left has not died");
+        program.at_rest().await;
+        assert!(program.log().contains("ended with exit code 0, drained in "));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn closed_comes_after_the_last_answer() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(1)).await;
+        let mut client = asking(&mut program, "/sleep/300").await;
+        let closed = program.send("closed").await;
+        let shutdown = program.send("shutdown").await;
+        assert_eq!(client.answer().await.expect("an answer").body, "slept 300\n");
+        assert_eq!(program.answer(shutdown).await, json!({ "Ok": null }));
+        assert_eq!(program.answer(closed).await, json!({ "Ok": null }));
+        program.ends_well().await;
+    })
+    .await;
+}

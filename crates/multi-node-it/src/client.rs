@@ -1,11 +1,11 @@
 //! A small HTTP/1.1 client, which can tell every way in which an answer may fail to come.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::path::Path;
 
 use anyhow::{Context, bail};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::{TcpStream, UnixStream};
 
 /// An answer that came whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,24 +25,47 @@ impl Answer {
     pub fn pid(&self) -> u32 {
         self.body.split_whitespace().nth(1).and_then(|pid| pid.parse().ok()).expect("the fixture's answer has a pid")
     }
+
+    /// The body as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{:?} is no JSON: {error}", self.body))
+    }
 }
 
+/// What carries a connection's bytes.
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl Io for TcpStream {}
+impl Io for UnixStream {}
+
 /// One kept connection.
-#[derive(Debug)]
 pub struct Client {
-    stream: BufReader<TcpStream>,
+    stream: BufReader<Box<dyn Io>>,
+    /// This side's address, where it has one.
+    pub local: Option<SocketAddr>,
 }
 
 impl Client {
     pub async fn connect(addr: SocketAddr) -> anyhow::Result<Client> {
         let stream = TcpStream::connect(addr).await.context("connect")?;
         stream.set_nodelay(true)?;
-        Ok(Client { stream: BufReader::new(stream) })
+        let local = stream.local_addr()?;
+        Ok(Client { stream: BufReader::new(Box::new(stream)), local: Some(local) })
+    }
+
+    pub async fn connect_unix(path: &Path) -> anyhow::Result<Client> {
+        let stream = UnixStream::connect(path).await.context("connect")?;
+        Ok(Client { stream: BufReader::new(Box::new(stream)), local: None })
     }
 
     pub async fn get(&mut self, path: &str) -> anyhow::Result<Answer> {
-        self.send(&format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await?;
+        self.ask(path).await?;
         self.answer().await
+    }
+
+    /// Sends a request, and leaves its answer for later.
+    pub async fn ask(&mut self, path: &str) -> anyhow::Result<()> {
+        self.send(&format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await
     }
 
     /// Writes bytes as they are.
@@ -66,10 +89,11 @@ impl Client {
         Ok(Answer { status, headers, body: String::from_utf8(body)? })
     }
 
-    /// Whether the server has closed its side and nothing is left to read.
-    pub async fn is_closed(&mut self) -> bool {
-        let read = tokio::time::timeout(Duration::from_millis(10), self.stream.read_u8()).await;
-        matches!(read, Ok(Err(_)))
+    /// Reads until the server closes its side, and tells what it said before.
+    pub async fn rest(&mut self) -> anyhow::Result<String> {
+        let mut rest = String::new();
+        self.stream.read_to_string(&mut rest).await.context("read to the end")?;
+        Ok(rest)
     }
 }
 

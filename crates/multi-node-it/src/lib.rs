@@ -6,11 +6,16 @@
 
 pub mod browser;
 pub mod client;
+pub mod example;
+pub mod held;
 pub mod hostile;
+pub mod limits;
 pub mod plan;
 pub mod procfs;
 pub mod program;
+pub mod routes;
 
 pub use client::{Answer, Client, get};
-pub use plan::{Fault, Plan};
+pub use example::Example;
+pub use plan::{Fault, HttpPlan, Plan, Streams};
 pub use program::{Program, send, within};

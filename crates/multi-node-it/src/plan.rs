@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::Options;
+use multi_node::{Http, Options};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries a [`Plan`] as JSON.
@@ -16,8 +16,11 @@ pub struct Plan {
     pub nodes: usize,
     pub max_nodes: usize,
     pub surge: usize,
+    pub host: String,
     /// The main server's; 0: any.
     pub port: u16,
+    /// Further addresses of the main server.
+    pub binds: Vec<String>,
     pub peers: bool,
     pub restart: bool,
     pub master_listen: bool,
@@ -28,6 +31,9 @@ pub struct Plan {
     pub admin: bool,
     /// A Unix-socket path to serve beside the port.
     pub unix: Option<PathBuf>,
+    pub unix_mode: u32,
+    pub http: HttpPlan,
+    pub streams: Streams,
     /// Main goes on after the drain instead of returning.
     pub endless_main: bool,
     pub start_timeout: Duration,
@@ -46,7 +52,9 @@ impl Default for Plan {
             nodes: 4,
             max_nodes: 64,
             surge: 1,
+            host: "127.0.0.1".to_owned(),
             port: 0,
+            binds: Vec::new(),
             peers: true,
             restart: true,
             master_listen: false,
@@ -54,6 +62,9 @@ impl Default for Plan {
             threads: 1,
             admin: false,
             unix: None,
+            unix_mode: 0o666,
+            http: HttpPlan::default(),
+            streams: Streams::default(),
             endless_main: false,
             start_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),
@@ -80,7 +91,7 @@ impl Plan {
     /// The library's options for it.
     pub fn options(&self) -> Options {
         let options = Options::new()
-            .host("127.0.0.1")
+            .host(self.host.as_str())
             .port(self.port)
             .nodes(self.nodes)
             .max_nodes(self.max_nodes)
@@ -94,12 +105,61 @@ impl Plan {
             .shutdown_delay(self.shutdown_delay)
             .hang_timeout(self.hang_timeout)
             .backoff(self.backoff.0, self.backoff.1)
-            .crash_loop(self.crash_loop.0, self.crash_loop.1);
+            .crash_loop(self.crash_loop.0, self.crash_loop.1)
+            .unix_mode(self.unix_mode);
+        let options = self.binds.iter().fold(options, Options::bind);
         match &self.unix {
             Some(path) => options.bind(format!("unix:{}", path.display())),
             None => options,
         }
     }
+}
+
+/// What the main server is told about HTTP.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HttpPlan {
+    pub header_timeout: Duration,
+    pub keep_alive_timeout: Duration,
+    pub max_connections: Option<usize>,
+    pub proxy_protocol: bool,
+}
+
+impl Default for HttpPlan {
+    fn default() -> HttpPlan {
+        HttpPlan {
+            header_timeout: Duration::from_secs(30),
+            keep_alive_timeout: Duration::from_secs(75),
+            max_connections: None,
+            proxy_protocol: false,
+        }
+    }
+}
+
+impl HttpPlan {
+    /// The server with these settings.
+    pub fn set<S>(&self, server: Http<S>) -> Http<S> {
+        let server = server
+            .header_timeout(self.header_timeout)
+            .keep_alive_timeout(self.keep_alive_timeout)
+            .proxy_protocol(self.proxy_protocol);
+        match self.max_connections {
+            Some(count) => server.max_connections(count),
+            None => server,
+        }
+    }
+}
+
+/// What a process does with the streams to its peers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Streams {
+    /// Pings and answers pings.
+    #[default]
+    Talk,
+    /// Keeps them, and reads and writes on order only; see [`Held`](crate::held::Held).
+    Hold,
+    /// As `Hold`, and does not ask for them until it is ordered to `take`.
+    HoldLate,
 }
 
 /// A way to misbehave that nodes find when they start, so that it can be laid and lifted while the program runs.

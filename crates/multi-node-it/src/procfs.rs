@@ -1,7 +1,8 @@
 //! What /proc tells of processes.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// How many descriptors a process has open; `None` once it has ended.
 pub fn fds(pid: u32) -> Option<usize> {
@@ -65,6 +66,38 @@ pub fn with_variable(name: &str, value: &str) -> Vec<u32> {
     all().filter(has).collect()
 }
 
+/// Whether every thread of the process has been stopped.
+pub fn is_stopped(pid: u32) -> bool {
+    let threads = threads(pid);
+    !threads.is_empty() && threads.iter().all(|thread| state_in(&thread.join("stat")) == Some('T'))
+}
+
+/// How often the process's threads have gone to sleep, so far: as often as they were woken.
+pub fn sleeps(pid: u32) -> u64 {
+    let of = |thread: &PathBuf| {
+        let status = fs::read_to_string(thread.join("status")).ok()?;
+        let count = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"))?;
+        count.trim().parse::<u64>().ok()
+    };
+    threads(pid).iter().filter_map(of).sum()
+}
+
+/// The processor time that the process has used, so far.
+pub fn cpu_time(pid: u32) -> Duration {
+    // utime and stime; the kernel counts them for /proc in hundredths of a second (proc(5), USER_HZ).
+    let ticks = |at: usize| fields(pid).and_then(|fields| fields.get(at)?.parse::<u64>().ok()).unwrap_or_default();
+    Duration::from_millis(10 * (ticks(11) + ticks(12)))
+}
+
+fn threads(pid: u32) -> Vec<PathBuf> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.map(|thread| thread.path()).collect()
+}
+
+fn state_in(stat: &Path) -> Option<char> {
+    after_name(stat)?.first()?.chars().next()
+}
+
 fn all() -> impl Iterator<Item = u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
@@ -76,6 +109,10 @@ fn parent(pid: u32) -> Option<u32> {
 
 /// What follows the name in `/proc/PID/stat` (proc(5)): state, parent, group… The name may hold anything.
 fn fields(pid: u32) -> Option<Vec<String>> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    after_name(Path::new(&format!("/proc/{pid}/stat")))
+}
+
+fn after_name(stat: &Path) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(stat).ok()?;
     Some(stat[stat.rfind(')')? + 1..].split_whitespace().map(str::to_owned).collect())
 }

@@ -8,6 +8,7 @@ async fn main() -> Result<(), multi_node::Error> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let nodes = listen(Options::new().port(8080).nodes(4).with_env()?, tcp(echo)).await?;
     if nodes.is_master() {
+        nodes.ready().await?;
         println!("echoing on {}", nodes.local_addr());
     }
     nodes.closed().await

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio::net::TcpSocket;
 
@@ -24,11 +24,12 @@ pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Resul
         .map(|addr| addr.port())
         .collect();
     let mut bound = Vec::new();
+    let mut files = SocketFiles(Vec::new());
     for addresses in resolved {
         let mut sockets = Vec::new();
         for (address, addr) in addresses {
             let socket = match (address, addr) {
-                (Address::Unix(path), _) => unix(path, settings).await,
+                (Address::Unix(path), _) => unix(path, settings, &mut files).await,
                 (_, Some(addr)) => tcp(addr, settings.backlog, ipv4_ports.contains(&addr.port())),
                 (_, None) => continue,
             };
@@ -36,7 +37,23 @@ pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Resul
         }
         bound.push(sockets);
     }
+    files.keep();
     Ok(bound)
+}
+
+/// Files of Unix sockets that are removed unless all has gone well.
+struct SocketFiles(Vec<PathBuf>);
+
+impl SocketFiles {
+    fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for SocketFiles {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|path| remove(path));
+    }
 }
 
 /// Each address with the socket address to bind, of which a name may have several; a path has none.
@@ -77,11 +94,12 @@ fn tcp(addr: SocketAddr, backlog: u32, ipv4_has_port: bool) -> io::Result<Socket
 }
 
 #[cfg(unix)]
-async fn unix(path: &Path, settings: &Settings) -> io::Result<Socket> {
+async fn unix(path: &Path, settings: &Settings, files: &mut SocketFiles) -> io::Result<Socket> {
     use std::os::unix::fs::PermissionsExt;
     remove_stale(path).await?;
     let socket = tokio::net::UnixSocket::new_stream()?;
     socket.bind(path)?;
+    files.0.push(path.to_owned());
     // Before it listens nobody can connect, so there is no moment with a wider mode.
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(settings.unix_mode))?;
     Ok(Socket::Unix(socket.listen(settings.backlog)?.into_std()?))
@@ -105,18 +123,22 @@ async fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-async fn unix(_: &Path, _: &Settings) -> io::Result<Socket> {
+async fn unix(_: &Path, _: &Settings, _: &mut SocketFiles) -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
 /// Removes the files of Unix sockets, for the end of the program.
 pub(crate) fn unlink(servers: &[Vec<Address>]) {
     for address in servers.iter().flatten() {
-        if let Address::Unix(path) = address
-            && let Err(error) = std::fs::remove_file(path)
-        {
-            tracing::debug!(path = %path.display(), %error, "the socket file was gone already");
+        if let Address::Unix(path) = address {
+            remove(path);
         }
+    }
+}
+
+fn remove(path: &Path) {
+    if let Err(error) = std::fs::remove_file(path) {
+        tracing::debug!(path = %path.display(), %error, "the socket file was gone already");
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::options::{Address, Settings};
-use crate::serve::Servers;
+use crate::serve::{Servers, Socket};
 use crate::{Error, Nodes, Options, bind, environment, single};
 
 /// What this process is in the program.
@@ -105,6 +105,20 @@ async fn lead(settings: Settings, servers: Servers, addresses: Vec<Vec<Address>>
         return Err(Error::InTest);
     }
     let sockets = bind::bind(&addresses, &settings).await?;
+    let begun = begin(alone, settings, servers, sockets, addresses.clone()).await;
+    if begun.is_err() {
+        bind::unlink(&addresses);
+    }
+    begun
+}
+
+async fn begin(
+    alone: bool,
+    settings: Settings,
+    servers: Servers,
+    sockets: Vec<Vec<Socket>>,
+    addresses: Vec<Vec<Address>>,
+) -> Result<Nodes, Error> {
     if alone {
         if !cfg!(multi_process) && settings.nodes > 0 {
             tracing::warn!("this system has no nodes, so one process serves");

@@ -11,8 +11,9 @@ use axum::extract::ws::{Message as Frame, WebSocketUpgrade};
 use axum::routing::get;
 use axum::{Json, Router};
 use multi_node::{Handle, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
-use multi_node_it::hostile;
-use multi_node_it::plan::{Fault, Plan};
+use multi_node_it::held::Held;
+use multi_node_it::plan::{Fault, Plan, Streams};
+use multi_node_it::{held, hostile, routes};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -26,9 +27,13 @@ enum Message {
     Pong(u64),
 }
 
-/// Ways to all peers that are joined, and which of them have answered which ping.
+/// Ways to all peers that are joined, and which of them have answered which ping; or the streams as they are.
 #[derive(Clone, Default)]
 struct Mesh {
+    streams: Streams,
+    held: Held,
+    /// Told when the master shall begin to ask for its peers.
+    take: Arc<Notify>,
     outboxes: Arc<Mutex<BTreeMap<NodeId, mpsc::Sender<Message>>>>,
     pongs: Arc<Mutex<BTreeMap<NodeId, u64>>>,
     changed: Arc<watch::Sender<()>>,
@@ -61,10 +66,10 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
         .init();
     let before = role();
     misbehave_before_listen(&plan).await?;
-    let (mesh, dropping) = (Mesh::default(), Arc::new(Notify::new()));
+    let (mesh, dropping) = (Mesh { streams: plan.streams, ..Mesh::default() }, Arc::new(Notify::new()));
     let app = {
-        let (plan, mesh, dropping) = (plan.clone(), mesh.clone(), dropping.clone());
-        http_with(move |node: Handle| make_app(plan, node, mesh, dropping))
+        let (http, plan, mesh, dropping) = (plan.http, plan.clone(), mesh.clone(), dropping.clone());
+        http.set(http_with(move |node: Handle| make_app(plan, node, mesh, dropping)))
     };
     let nodes = if plan.admin {
         listen(plan.options(), app.and("127.0.0.1:0", http(admin()))).await?
@@ -102,8 +107,9 @@ async fn make_app(plan: Plan, node: Handle, mesh: Mesh, dropping: Arc<Notify>) -
 
 fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> Router {
     let name = format!("{} {}\n", node.id(), std::process::id());
-    let orders = node.clone();
+    let (orders, held) = (node.clone(), mesh.held.clone());
     Router::new()
+        .merge(routes::serving())
         .route("/", get(move || async { name }))
         .route("/sleep/{ms}", get(sleep))
         .route("/block/{ms}", get(block))
@@ -114,6 +120,7 @@ fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> Router {
         .route("/orphan", get(orphan))
         .route("/descend", get(descend))
         .route("/ping", get(move || ping_all(mesh)))
+        .route("/held/{order}", get(move |Path(order): Path<String>| async move { Json(held.obey(&order).await) }))
         .route("/order/{order}", get(move |Path(order): Path<String>| async move { Json(obey(&orders, &order).await) }))
         .route(
             "/ws",
@@ -214,6 +221,9 @@ async fn ping_all(mesh: Mesh) -> Json<Value> {
 
 impl Mesh {
     fn join(&self, peer: Peer) {
+        if self.streams != Streams::Talk {
+            return self.held.hold(peer);
+        }
         let id = peer.id();
         let (reader, writer) = peer.into_split();
         let (outbox, messages) = mpsc::channel(16);
@@ -253,6 +263,9 @@ async fn live(plan: Plan, mut nodes: Nodes, mesh: Mesh, dropping: Arc<Notify>) -
         println!("listening on {}", addrs.join(" "));
         tokio::spawn(take_orders(nodes.handle(), mesh.clone(), dropping.clone()));
     }
+    if is_master && plan.streams == Streams::HoldLate {
+        mesh.take.notified().await;
+    }
     loop {
         tokio::select! {
             peer = nodes.next_peer() => match peer {
@@ -290,6 +303,8 @@ async fn take_orders(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> anyhow:
                 "ping" => ping_all(mesh).await.0,
                 "start child" => start_child(&own),
                 "wait for child" => wait_for_child(&own),
+                "take" => json!(mesh.take.notify_one()),
+                order if held::knows(order) => mesh.held.obey(order).await,
                 order => obey(&node, order).await,
             };
             println!("{ticket} {answer}");

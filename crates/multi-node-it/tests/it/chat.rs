@@ -1,18 +1,12 @@
 //! The chat example as its visitors see it: in browsers, over the mesh, through a kill.
 
-use std::path::PathBuf;
-use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures_util::StreamExt;
 use multi_node_it::browser::{Browser, Page};
-use multi_node_it::within;
-use rustix::process::{Pid, Signal, kill_process};
+use multi_node_it::{Example, within};
 use serde_json::Value;
-use tempfile::NamedTempFile;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 
 /// For one thing to appear on a page; the machine may be busy.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -22,7 +16,7 @@ const TRIES: usize = 64;
 #[tokio::test]
 async fn visitors_of_two_nodes_talk_and_outlive_a_kill() -> anyhow::Result<()> {
     let Some(browser) = Browser::launch_or_skip("the chat page").await? else { return Ok(()) };
-    let chat = Chat::start(4).await?;
+    let chat = Example::start("chat", &[("PORT", "0"), ("HOST", "127.0.0.1"), ("NODES", "4")]).await?;
     within(120, async {
         let ada = Visitor::open(&browser, &chat, "Ada").await?;
         let ben = visitor_elsewhere(&browser, &chat, "Ben", &ada.node).await?;
@@ -78,9 +72,9 @@ async fn kill(visitor: &Visitor) -> anyhow::Result<String> {
     page.evaluate(&name).await
 }
 
-async fn a_new_node_knows_what_was_said(chat: &Chat, node: &str) -> anyhow::Result<()> {
+async fn a_new_node_knows_what_was_said(chat: &Example, node: &str) -> anyhow::Result<()> {
     for _ in 0..TRIES {
-        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/ws", chat.address)).await?;
+        let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/ws", chat.addr)).await?;
         let mut next = async || -> anyhow::Result<Value> {
             let frame = socket.next().await.context("the node ended")??;
             Ok(serde_json::from_str(frame.to_text()?)?)
@@ -98,7 +92,7 @@ async fn a_new_node_knows_what_was_said(chat: &Chat, node: &str) -> anyhow::Resu
 }
 
 /// A visitor whose node is another one than `node`.
-async fn visitor_elsewhere(browser: &Browser, chat: &Chat, name: &str, node: &str) -> anyhow::Result<Visitor> {
+async fn visitor_elsewhere(browser: &Browser, chat: &Example, name: &str, node: &str) -> anyhow::Result<Visitor> {
     for _ in 0..TRIES {
         let visitor = Visitor::open(browser, chat, name).await?;
         if visitor.node != node {
@@ -118,8 +112,8 @@ struct Visitor {
 }
 
 impl Visitor {
-    async fn open(browser: &Browser, chat: &Chat, name: &str) -> anyhow::Result<Visitor> {
-        let page = browser.open(&format!("http://{}/", chat.address)).await?;
+    async fn open(browser: &Browser, chat: &Example, name: &str) -> anyhow::Result<Visitor> {
+        let page = browser.open(&format!("http://{}/", chat.addr)).await?;
         page.wait_until("document.getElementById('link').dataset.state === 'open'", LIMIT).await?;
         page.wait_until("document.querySelector('.card.here')", LIMIT).await?;
         page.evaluate::<()>(&format!("void (document.getElementById('name').value = {name:?})")).await?;
@@ -148,52 +142,4 @@ impl Visitor {
             format!("((m) => m && [m.querySelector('.words').textContent, m.dataset.node])({of_writer}.at(-1))");
         self.page.wait_until(&format!("String({newest}) === String([{text}, {node:?}])"), LIMIT).await
     }
-}
-
-/// The example, run as a user would.
-struct Chat {
-    master: Child,
-    address: String,
-    log: NamedTempFile,
-}
-
-impl Chat {
-    async fn start(nodes: usize) -> anyhow::Result<Chat> {
-        let mut command = Command::new(example().await?);
-        command.env("PORT", "0").env("HOST", "127.0.0.1").env("NODES", nodes.to_string());
-        let log = NamedTempFile::new()?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.reopen()?);
-        let mut master = command.kill_on_drop(true).spawn()?;
-        let mut lines = BufReader::new(master.stdout.take().context("piped")?).lines();
-        let first = within(30, lines.next_line()).await?.context("the example ended before it served")?;
-        let address = first.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
-        let address = address.with_context(|| format!("no address in {first:?}"))?.to_owned();
-        Ok(Chat { master, address, log })
-    }
-
-    /// What master and nodes have logged.
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.log.path()).unwrap_or_default()
-    }
-
-    /// Ends it as a service manager would, and expects that it ends well.
-    async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = self.master.id().and_then(|pid| Pid::from_raw(pid.cast_signed())).context("it has ended")?;
-        kill_process(pid, Signal::TERM)?;
-        let status = within(60, self.master.wait()).await?;
-        ensure!(status.success(), "the example ended with {status}");
-        Ok(())
-    }
-}
-
-/// Builds the example and tells where it is: cargo builds no examples of another package for a test.
-async fn example() -> anyhow::Result<PathBuf> {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "multi-node", "--example", "chat", "--message-format", "json"]);
-    let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output().await?;
-    ensure!(output.status.success(), "the example does not build");
-    let messages = String::from_utf8(output.stdout)?;
-    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let program = built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
-    program.context("cargo named no program")
 }

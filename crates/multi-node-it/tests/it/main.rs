@@ -2,13 +2,21 @@
 
 #![allow(missing_docs)]
 
+mod accept;
+mod addresses;
 mod chat;
 mod crash;
 mod hang;
+mod http;
+mod idle;
 mod lifetimes;
 mod mesh;
 mod orders;
 mod orphan;
 mod pid1;
+mod queue;
+mod raw;
 mod reload;
 mod shutdown;
+mod single;
+mod threads;

@@ -1,8 +1,11 @@
 //! Every process is joined to every other.
 
-use multi_node_it::{Plan, Program, procfs, within};
+use std::time::Duration;
+
+use multi_node_it::program::send;
+use multi_node_it::{Plan, Program, Streams, procfs, within};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Waits until the process behind the next answer of the master, and one node, reach `others` peers each.
 async fn all_answer(program: &mut Program, others: usize) {
@@ -37,10 +40,137 @@ async fn a_replaced_node_is_joined_anew() {
         let mut program = Program::serving(Plan::nodes(4)).await;
         all_answer(&mut program, 4).await;
         let pids = program.pids().await;
-        multi_node_it::program::send(pids[1], Signal::KILL);
+        send(pids[1], Signal::KILL);
         program.status_where(|s| s.slots[1].restarts == 1 && s.is_ready()).await;
         all_answer(&mut program, 4).await;
         assert!(!procfs::is_alive(pids[1]));
+        program.stop().await;
+    })
+    .await;
+}
+
+/// A number that stands for success.
+fn ok(answer: &Value) -> u64 {
+    answer["Ok"].as_u64().unwrap_or_else(|| panic!("{answer} is no success"))
+}
+
+/// Waits until the master keeps the streams to exactly these.
+async fn holds(program: &mut Program, ids: &[&str]) {
+    while program.order("held").await != json!(ids) {}
+}
+
+#[tokio::test]
+async fn who_does_not_read_makes_the_writer_wait() {
+    within(30, async {
+        let mut program = Program::serving(Plan { streams: Streams::Hold, ..Plan::nodes(1) }).await;
+        holds(&mut program, &["node-1"]).await;
+        let written = ok(&program.order("fill node-1").await);
+        // About the kernel's buffer, and nothing that the library would keep for itself on either side.
+        assert!((1..1 << 20).contains(&written), "{written} bytes were taken");
+        let read = program.get(&format!("/held/read%20master%20{written}")).await.expect("an answer").json();
+        assert_eq!(ok(&read), written);
+        assert!(ok(&program.order("fill node-1").await) > 0, "the reader has made room");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peers_death_ends_reading_and_breaks_writing() {
+    within(30, async {
+        let mut program = Program::serving(Plan { streams: Streams::Hold, ..Plan::nodes(2) }).await;
+        holds(&mut program, &["node-1", "node-2"]).await;
+        let said = program.get("/held/write%20master").await.expect("an answer");
+        assert_eq!(ok(&said.json()), 1);
+        for pid in program.pids().await {
+            send(pid, Signal::KILL);
+        }
+        program.status_where(|s| s.is_ready() && s.slots.iter().all(|slot| slot.restarts == 1)).await;
+        // What was said before comes first; one of the two has said it.
+        let rest = [program.order("finish node-1").await, program.order("finish node-2").await];
+        assert_eq!(rest.iter().map(ok).sum::<u64>(), 1, "{rest:?}");
+        for id in ["node-1", "node-2"] {
+            assert_eq!(program.order(&format!("write {id}")).await, json!({ "Err": "BrokenPipe" }));
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_dies_with_unread_bytes_ends_like_any_other() {
+    within(30, async {
+        let mut program = Program::serving(Plan { streams: Streams::Hold, ..Plan::nodes(2) }).await;
+        holds(&mut program, &["node-1", "node-2"]).await;
+        for (slot, pid) in program.pids().await.into_iter().enumerate() {
+            assert_eq!(ok(&program.order(&format!("write node-{}", slot + 1)).await), 1);
+            send(pid, Signal::KILL);
+        }
+        program.status_where(|s| s.is_ready() && s.slots.iter().all(|slot| slot.restarts == 1)).await;
+        assert_eq!(program.order("finish node-1").await, json!({ "Ok": 0 }));
+        assert_eq!(program.order("write node-2").await, json!({ "Err": "BrokenPipe" }));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn late_callers_get_the_living_only() {
+    within(30, async {
+        let mut program = Program::serving(Plan { streams: Streams::HoldLate, ..Plan::nodes(4) }).await;
+        let pids = program.pids().await;
+        // The first of them is on its way to the program already.
+        for slot in [0, 2] {
+            send(pids[slot], Signal::KILL);
+        }
+        program.status_where(|s| s.is_ready() && [0, 2].iter().all(|slot| s.slots[*slot].restarts == 1)).await;
+        assert_eq!(program.order("held").await, json!([]));
+        program.order("take").await;
+        holds(&mut program, &["node-2", "node-4", "node-5", "node-6"]).await;
+        for id in ["node-2", "node-4", "node-5", "node-6"] {
+            assert_eq!(ok(&program.order(&format!("write {id}")).await), 1);
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_peers_there_are_no_streams() {
+    within(30, async {
+        let mut with = Program::serving(Plan::nodes(4)).await;
+        let mut without = Program::serving(Plan { peers: false, ..Plan::nodes(4) }).await;
+        all_answer(&mut with, 4).await;
+        assert_eq!(without.order("peers").await, json!([]));
+        // Two streams to each of four peers.
+        let (joined, alone) = (with.pids().await[0], without.pids().await[0]);
+        with.until(|| procfs::fds(joined) == procfs::fds(alone).map(|fds| fds + 8)).await;
+        with.until(|| procfs::fds(with.pid) == procfs::fds(without.pid).map(|fds| fds + 8)).await;
+        with.stop().await;
+        without.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn replaced_siblings_leave_no_descriptors_behind() {
+    within(60, async {
+        let backoff = (Duration::from_millis(1), Duration::from_millis(5));
+        let plan = Plan { backoff, crash_loop: (1000, Duration::from_secs(60)), ..Plan::nodes(4) };
+        let mut program = Program::serving(plan).await;
+        all_answer(&mut program, 4).await;
+        let staying = [program.pid, program.pids().await[0]];
+        let fds = staying.map(procfs::fds);
+        for round in 1..=10 {
+            let pids = program.pids().await;
+            for pid in &pids[1..] {
+                send(*pid, Signal::KILL);
+            }
+            program.status_where(|s| s.is_ready() && s.slots[1..].iter().all(|slot| slot.restarts == round)).await;
+        }
+        all_answer(&mut program, 4).await;
+        program.until(|| staying.map(procfs::fds) == fds).await;
+        assert_eq!(program.pids().await[0], staying[1], "the first node was to stay");
         program.stop().await;
     })
     .await;

@@ -157,6 +157,15 @@ impl PeerWriter {
     }
 }
 
+/// A process that ended before it had read everything shows as ECONNRESET, once what it had sent is read. For who reads
+/// that is an end like any other.
+fn to_the_end(read: Poll<io::Result<()>>) -> Poll<io::Result<()>> {
+    match read {
+        Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset => Poll::Ready(Ok(())),
+        other => other,
+    }
+}
+
 macro_rules! reads_through {
     ($type:ty, $field:ident) => {
         impl AsyncRead for $type {
@@ -165,7 +174,7 @@ macro_rules! reads_through {
                 cx: &mut Context<'_>,
                 buf: &mut ReadBuf<'_>,
             ) -> Poll<io::Result<()>> {
-                Pin::new(&mut self.$field).poll_read(cx, buf)
+                to_the_end(Pin::new(&mut self.$field).poll_read(cx, buf))
             }
         }
     };

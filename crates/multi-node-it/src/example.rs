@@ -1,0 +1,89 @@
+//! The library's examples, run as a user would.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use anyhow::{Context, ensure};
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::{send, within};
+
+/// A running example. Dropped, its master is killed, and its nodes end by themselves.
+pub struct Example {
+    process: Child,
+    /// What it prints first.
+    pub said: String,
+    /// The address in what it prints first.
+    pub addr: SocketAddr,
+    log: NamedTempFile,
+}
+
+impl Example {
+    /// Builds the example, starts it with these variables, and waits until it says where it serves.
+    ///
+    /// # Errors
+    ///
+    /// When it does not build, or ends before it serves.
+    pub async fn start(name: &str, variables: &[(&str, &str)]) -> anyhow::Result<Example> {
+        let log = NamedTempFile::new()?;
+        let mut command = Command::new(build(name).await?);
+        command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.reopen()?);
+        let mut process = command.kill_on_drop(true).spawn()?;
+        let mut lines = BufReader::new(process.stdout.take().context("piped")?).lines();
+        let said = within(30, lines.next_line()).await?.with_context(|| {
+            let said = std::fs::read_to_string(log.path()).unwrap_or_default();
+            format!("the example ended before it served: {said}")
+        })?;
+        let addr = said.split([' ', '/']).find_map(|word| word.parse().ok());
+        let addr = addr.with_context(|| format!("no address in {said:?}"))?;
+        Ok(Example { process, said, addr, log })
+    }
+
+    /// What master and nodes have logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log.path()).unwrap_or_default()
+    }
+
+    /// The master's process id.
+    pub fn pid(&self) -> u32 {
+        self.process.id().expect("it is waited for by `end` only")
+    }
+
+    /// Ends it as a service manager would, and expects that it ends well.
+    ///
+    /// # Errors
+    ///
+    /// When it does not.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        send(self.pid(), Signal::TERM);
+        self.end().await
+    }
+
+    /// Waits for the end that the test has asked for, and expects that it is a success.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        let status = within(60, self.process.wait()).await?;
+        ensure!(status.success(), "the example ended with {status}\n{}", self.log());
+        Ok(())
+    }
+}
+
+/// Builds the example and tells where it is: cargo builds no examples of another package for a test.
+async fn build(name: &str) -> anyhow::Result<PathBuf> {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "multi-node", "--example", name, "--message-format", "json"]);
+    let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output().await?;
+    ensure!(output.status.success(), "the example {name} does not build");
+    let messages = String::from_utf8(output.stdout)?;
+    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let program = built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
+    program.context("cargo named no program")
+}

@@ -1,0 +1,20 @@
+//! Limits of open files, for this process and for others.
+
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
+
+/// Lets this process open as many files as it may at most.
+pub fn raise_open_files() {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the maximum one may");
+}
+
+/// Changes how many files a process may have open; tells what it was before. What is open already stays open.
+pub fn limit_open_files(pid: u32, count: u64) -> u64 {
+    let pid = Pid::from_raw(pid.try_into().expect("a pid"));
+    let maximum = prlimit(pid, Resource::Nofile, Rlimit { current: Some(count), maximum: open_files_at_most() });
+    maximum.expect("a process of ours").current.expect("a limit")
+}
+
+fn open_files_at_most() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}

@@ -1,0 +1,159 @@
+//! Connections are spread evenly, and nobody waits for a node that is busy or stopped.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use multi_node_it::limits::raise_open_files;
+use multi_node_it::program::send;
+use multi_node_it::{Client, Plan, Program, procfs, within};
+use rustix::process::Signal;
+
+/// A node that does not answer may make no other client wait for longer than this.
+const WAIT: Duration = Duration::from_millis(50);
+
+/// How many there are of each.
+fn count(ids: impl IntoIterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for id in ids {
+        *counts.entry(id).or_default() += 1;
+    }
+    counts
+}
+
+async fn kept(addr: SocketAddr) -> (Client, String) {
+    let mut client = Client::connect(addr).await.expect("a connection");
+    let id = client.get("/").await.expect("an answer").id();
+    (client, id)
+}
+
+#[tokio::test]
+async fn short_connections_are_shared_to_within_a_tenth() {
+    within(20, async {
+        let program = Program::serving(Plan::nodes(4)).await;
+        let mut ids = Vec::new();
+        for _ in 0..400 {
+            ids.push(program.get("/").await.expect("an answer").id());
+        }
+        let counts = count(ids);
+        assert!(counts.len() == 4 && counts.values().all(|n| (90..=110).contains(n)), "{counts:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+/// None of eight nodes has more than 1.25 times the mean of eight.
+fn assert_even(counts: &BTreeMap<String, usize>) {
+    assert!(counts.values().all(|n| *n <= 10) && counts.values().sum::<usize>() == 64, "{counts:?}");
+}
+
+#[tokio::test]
+async fn kept_connections_opened_one_by_one_are_shared() {
+    within(20, async {
+        let program = Program::serving(Plan::nodes(8)).await;
+        let mut clients = Vec::new();
+        for _ in 0..64 {
+            clients.push(kept(program.addr).await);
+        }
+        assert_even(&count(clients.into_iter().map(|(_, id)| id)));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn kept_connections_opened_all_at_once_are_shared() {
+    within(20, async {
+        let program = Program::serving(Plan::nodes(8)).await;
+        let clients = join_all((0..64).map(|_| kept(program.addr))).await;
+        assert_even(&count(clients.iter().map(|(_, id)| id.clone())));
+        drop(clients);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_fresh_node_among_laden_ones_does_not_draw_everything() {
+    within(60, async {
+        raise_open_files();
+        let mut program = Program::serving(Plan::nodes(8)).await;
+        let mut idle = Vec::new();
+        for _ in 0..40 {
+            idle.extend(join_all((0..100).map(|_| Client::connect(program.addr))).await);
+        }
+        let taken = |s: &multi_node::Status| s.slots.iter().map(|slot| slot.connections).sum::<u64>() == 4000;
+        let status = program.status_where(taken).await;
+        send(status.slots[3].pid.expect("it serves"), Signal::KILL);
+        program.status_where(|s| s.is_ready() && s.slots[3].restarts == 1 && s.slots[3].connections == 0).await;
+
+        let mut ids = Vec::new();
+        for _ in 0..400 {
+            ids.push(program.get("/").await.expect("an answer").id());
+        }
+        let counts = count(ids);
+        // The mean is 50.
+        assert!(counts.values().all(|n| *n <= 100), "{counts:?}");
+        drop(idle);
+        program.stop().await;
+    })
+    .await;
+}
+
+/// How long each of `clients` waited that came one every 5 ms, each on a connection of its own.
+async fn latencies(addr: SocketAddr, clients: u32) -> Vec<Duration> {
+    let start = tokio::time::Instant::now();
+    let client = |number: u32| async move {
+        tokio::time::sleep_until(start + number * Duration::from_millis(5)).await;
+        let begun = Instant::now();
+        multi_node_it::get(addr, "/").await.expect("an answer");
+        begun.elapsed()
+    };
+    join_all((0..clients).map(client)).await
+}
+
+/// Two programs alike: one is to be disturbed, the other shows at the same moments what this machine is able to do.
+async fn with_control(disturb: impl AsyncFnOnce(&mut Program)) {
+    let mut program = Program::serving(Plan::nodes(4)).await;
+    let control = Program::serving(Plan::nodes(4)).await;
+    disturb(&mut program).await;
+    let (disturbed, undisturbed) = tokio::join!(latencies(program.addr, 60), latencies(control.addr, 60));
+    let (disturbed, undisturbed) = (disturbed.iter().max(), undisturbed.iter().max());
+    assert!(disturbed <= undisturbed.map(|wait| *wait + WAIT).as_ref(), "{disturbed:?}, else {undisturbed:?}");
+    for pid in program.pids().await {
+        send(pid, Signal::CONT);
+    }
+    program.stop().await;
+    control.stop().await;
+}
+
+#[tokio::test]
+async fn a_blocked_node_makes_no_other_client_wait() {
+    within(20, async {
+        let mut blocking = None;
+        with_control(async |program| {
+            let mut client = Client::connect(program.addr).await.expect("a connection");
+            client.ask("/block/400").await.expect("sent");
+            program.status_where(|s| s.slots.iter().any(|slot| slot.in_flight == 1)).await;
+            blocking = Some(client);
+        })
+        .await;
+        let answer = blocking.expect("it was sent").answer().await.expect("an answer");
+        assert_eq!(answer.body, "blocked 400\n");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stopped_node_makes_no_client_wait() {
+    within(
+        20,
+        with_control(async |program| {
+            let pid = program.pids().await[1];
+            send(pid, Signal::STOP);
+            program.until(|| procfs::is_stopped(pid)).await;
+        }),
+    )
+    .await;
+}

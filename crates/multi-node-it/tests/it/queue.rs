@@ -1,0 +1,99 @@
+//! Connections wait in the listener's queue for a node that can take them: through a kill, and where files are short.
+
+use std::path::Path;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use multi_node::State;
+use multi_node_it::limits::limit_open_files;
+use multi_node_it::program::{fixture, send};
+use multi_node_it::{Client, Plan, Program, procfs, within};
+use rustix::process::Signal;
+
+#[tokio::test]
+async fn queued_connections_outlive_every_node() {
+    within(20, async {
+        let mut program = Program::serving(Plan::nodes(4)).await;
+        let pids = program.pids().await;
+        for pid in &pids {
+            send(*pid, Signal::STOP);
+        }
+        program.until(|| pids.iter().all(|pid| procfs::is_stopped(*pid))).await;
+        let mut clients = join_all((0..64).map(|_| Client::connect(program.addr))).await;
+        for client in clients.iter_mut().flatten() {
+            client.ask("/").await.expect("sent");
+        }
+        for pid in &pids {
+            send(*pid, Signal::KILL);
+        }
+        for client in clients {
+            let answer = client.expect("a connection").answer().await.expect("an answer");
+            assert!(!pids.contains(&answer.pid()), "{answer:?} comes from a node that had been killed");
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+/// Nodes that may open few files, and not allow themselves more.
+async fn with_few_files(nodes: usize, files: u32) -> Program {
+    let mut program = Program::run(Path::new("sh"), Plan::nodes(nodes), |command| {
+        command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\"")).arg(fixture());
+    })
+    .await;
+    program.order("ready").await;
+    program
+}
+
+/// Nobody of these uses more than a tenth of a processor over half a second.
+async fn assert_no_spin(pids: &[u32]) {
+    let used = |pids: &[u32]| pids.iter().map(|pid| procfs::cpu_time(*pid)).collect::<Vec<_>>();
+    let before = used(pids);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let used: Vec<Duration> = used(pids).iter().zip(before).map(|(after, before)| *after - before).collect();
+    assert!(used.iter().all(|time| *time <= Duration::from_millis(50)), "{used:?}");
+}
+
+#[tokio::test]
+async fn nodes_without_files_left_wait_and_recover() {
+    within(30, async {
+        let mut program = with_few_files(2, 64).await;
+        let pids = program.pids().await;
+        let mut clients = join_all((0..150).map(|_| Client::connect(program.addr))).await;
+        for client in clients.iter_mut().flatten() {
+            client.ask("/").await.expect("sent");
+        }
+        program.until(|| pids.iter().all(|pid| procfs::fds(*pid) >= Some(64))).await;
+        program.logged("cannot accept connections").await;
+        assert_no_spin(&pids).await;
+        // Those who have their answer go, and so make room for the others.
+        join_all(clients.into_iter().map(async |client| {
+            let answer = client.expect("a connection").answer().await.expect("an answer");
+            assert!(pids.contains(&answer.pid()), "{answer:?} does not come from one of the first nodes");
+        }))
+        .await;
+        assert_eq!(program.pids().await, pids, "a node has ended");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_master_without_files_left_waits_and_recovers() {
+    within(30, async {
+        let mut program = Program::serving(Plan::nodes(3)).await;
+        let pids = program.pids().await;
+        let before = limit_open_files(program.pid, 10);
+        send(pids[1], Signal::KILL);
+        program.status_where(|s| s.slots[1].state == State::Resting).await;
+        assert_no_spin(&[program.pid, pids[0], pids[2]]).await;
+        for _ in 0..10 {
+            program.get("/").await.expect("the other nodes serve");
+        }
+        limit_open_files(program.pid, before);
+        program.at_rest().await;
+        program.answering(3).await;
+        program.stop().await;
+    })
+    .await;
+}

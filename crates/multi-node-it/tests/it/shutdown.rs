@@ -180,14 +180,15 @@ async fn a_main_that_never_ends_is_killed_at_the_deadline() {
 async fn a_request_that_hangs_ends_with_the_deadline() {
     within(10, async {
         for path in ["/sleep/60000", "/block/60000"] {
-            let mut program =
-                Program::serving(Plan { drain_timeout: Duration::from_millis(300), ..Plan::nodes(1) }).await;
+            let drain_timeout = Duration::from_millis(400);
+            let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(1) }).await;
             let mut client = asking(&mut program, path).await;
             let begun = Instant::now();
             program.signal(Signal::TERM);
             program.ends_well().await;
             client.answer().await.expect_err("its time was over");
-            assert!(begun.elapsed() >= Duration::from_millis(300), "{path} was cut after {:?}", begun.elapsed());
+            // A node cuts what is left a quarter of so short a time before it would be killed.
+            assert!(begun.elapsed() >= drain_timeout * 3 / 4, "{path} was cut after {:?}", begun.elapsed());
         }
     })
     .await;

@@ -116,7 +116,7 @@ proptest! {
 
 #[test]
 fn recent_is_the_rate_where_the_rate_is_steady() {
-    let recent = (0..5000).step_by(10).fold(Recent::default(), |recent, now| recent.add(now));
+    let recent = (0..5000).step_by(10).fold(Recent::default(), Recent::add);
     for later in [0, 250, 500, 750] {
         let mut recent = recent;
         (5000..5000 + later).step_by(10).for_each(|now| recent = recent.add(now));

@@ -178,6 +178,12 @@ impl Serving {
         }
     }
 
+    /// Connections open now.
+    #[cfg(test)]
+    pub(super) fn open(&self) -> u64 {
+        self.doors.line.open()
+    }
+
     #[cfg(all(test, multi_process))]
     pub(super) fn acceptor(&self) -> super::acceptor::Acceptor {
         self.doors.acceptor.clone().expect("this one is not alone")

@@ -1,7 +1,9 @@
 //! The first bytes of a connection: a proxy's header where one is due, and which HTTP it is.
 
-use std::io;
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
@@ -11,7 +13,7 @@ use super::builder::Settings;
 use super::exchange::ConnInfo;
 use super::proxy;
 use crate::serve::Stream;
-use crate::serve::drain::Watch;
+use crate::serve::drain::{Seen, Watch};
 
 /// What an HTTP/2 connection begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -34,24 +36,17 @@ pub(super) async fn sniff(
     info: &mut ConnInfo,
 ) -> Option<(Protocol, Bytes)> {
     let mut read = BytesMut::with_capacity(FIRST_READ);
-    let mut deadline = Instant::now() + settings.keep_alive_timeout;
     let mut proxied = !settings.proxy_protocol;
+    let mut begun = None;
     loop {
-        let was_empty = read.is_empty();
-        let count = tokio::select! {
-            biased;
-            count = stream.read_buf(&mut read) => count.ok()?,
-            // A drain lets go of a client that has not said a word, and gives the others their time.
-            () = until(watch.as_mut(), deadline, !was_empty) => return None,
-        };
-        if count == 0 {
-            return None;
-        }
-        if was_empty {
-            deadline = Instant::now() + settings.header_timeout;
-        }
+        let patience = begun.map_or(settings.keep_alive_timeout, |_| settings.header_timeout);
+        let more = More { stream, watch: watch.as_mut(), read: &mut read, patience, since: begun };
+        more.await?;
         if !proxied {
-            let Some(header) = proxy::parse(&read).ok()? else { continue };
+            let Some(header) = proxy::parse(&read).ok()? else {
+                begun = begun.or_else(|| Some(Instant::now()));
+                continue;
+            };
             let _ = read.split_to(header.length);
             header.tell(info);
             proxied = true;
@@ -59,16 +54,35 @@ pub(super) async fn sniff(
         if let Some(protocol) = tell(&read) {
             return Some((protocol, read.freeze()));
         }
+        begun = begun.or_else(|| Some(Instant::now()));
     }
 }
 
-/// Resolves when the connection is to be given up.
-async fn until(mut watch: Pin<&mut Watch>, deadline: Instant, begun: bool) {
-    use crate::serve::drain::Seen;
-    loop {
-        match std::future::poll_fn(|cx| watch.as_mut().poll(cx, Some(deadline))).await {
-            Seen::Drain if begun => {}
-            Seen::Drain | Seen::Due | Seen::Cut => return,
+/// Waits for more bytes of a connection's beginning. `None` when the connection is to be given up.
+struct More<'a> {
+    stream: &'a mut Stream,
+    watch: Pin<&'a mut Watch>,
+    read: &'a mut BytesMut,
+    patience: Duration,
+    /// When the first byte came; from the first time of waiting where none has. Most connections need neither.
+    since: Option<Instant>,
+}
+
+impl Future for More<'_> {
+    type Output = Option<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        let this = &mut *self;
+        if let Poll::Ready(count) = pin!(this.stream.read_buf(this.read)).poll(cx) {
+            return Poll::Ready(count.is_ok_and(|count| count > 0).then_some(()));
+        }
+        let deadline = *this.since.get_or_insert_with(Instant::now) + this.patience;
+        loop {
+            // A drain lets go of a client that has not said a word, and gives the others their time.
+            match ready!(this.watch.as_mut().poll(cx, Some(deadline))) {
+                Seen::Drain if !this.read.is_empty() => {}
+                Seen::Drain | Seen::Due | Seen::Cut => return Poll::Ready(None),
+            }
         }
     }
 }

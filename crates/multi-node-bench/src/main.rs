@@ -5,6 +5,7 @@ mod http;
 mod load;
 mod mesh;
 mod process;
+mod start;
 mod table;
 mod variants;
 
@@ -23,6 +24,8 @@ enum Command {
     Http(http::Options),
     /// Two processes and one stream: bytes, round trips and typed messages.
     Mesh(mesh::Options),
+    /// Starting: until all nodes serve, until a killed one is replaced, and what a node weighs.
+    Start(start::Options),
     /// Clients for any HTTP server; prints a report as JSON.
     Load(load::Options),
     /// One of the servers that `http` compares.
@@ -32,6 +35,12 @@ enum Command {
         #[command(flatten)]
         start: variants::Start,
     },
+    /// The program whose nodes `start` kills.
+    #[command(hide = true)]
+    KilledNodes { kills: usize },
+    /// Both ends of a `mesh` measurement, as master and node.
+    #[command(hide = true)]
+    MeshFleet { task: mesh::Task, seconds: f64 },
     /// The other end of a `mesh` measurement, with the stream on standard input.
     #[command(hide = true)]
     MeshPeer { task: mesh::Task },
@@ -41,8 +50,11 @@ fn main() -> anyhow::Result<()> {
     match Args::parse().command {
         Command::Http(options) => http::run(&options),
         Command::Mesh(options) => mesh::run(&options),
+        Command::Start(options) => start::run(&options),
+        Command::KilledNodes { kills } => start::killed_nodes(kills),
         Command::Load(options) => load::run(&options),
         Command::Serve { variant, start } => variant.serve(&start),
+        Command::MeshFleet { task, seconds } => mesh::fleet::run(task, seconds),
         Command::MeshPeer { task } => mesh::peer::run(task),
     }
 }

@@ -1,8 +1,10 @@
 //! What the real-process tests stand on: a server program that misbehaves on order ([`plan`], `src/bin/fixture.rs`), and
-//! a harness that starts it, talks to it and watches what it leaves behind ([`Program`]).
+//! a harness that starts it, talks to it and watches what it leaves behind ([`Program`]); for pages a headless Chromium
+//! ([`browser`]).
 
 #![allow(missing_docs, missing_debug_implementations, clippy::missing_panics_doc)]
 
+pub mod browser;
 pub mod client;
 pub mod hostile;
 pub mod plan;

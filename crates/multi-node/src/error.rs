@@ -1,11 +1,11 @@
 //! Every way in which `listen` and what follows it can fail.
 
-use std::io;
+use std::{fmt, io};
 
 /// Why `listen` failed, or how its service ended.
 ///
 /// Each message says what failed, why, and what can be done about it.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// An option has a value that is not allowed.
@@ -88,6 +88,14 @@ pub(crate) fn describe(error: &io::Error) -> String {
     match chars.next() {
         Some(first) => first.to_lowercase().chain(chars).collect(),
         None => String::new(),
+    }
+}
+
+/// As [`Display`](fmt::Display): a program that returns the error from `main` shows its `Debug` form, and people should
+/// read a sentence.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

@@ -1,7 +1,45 @@
-//! multi-node: one server program, run as several processes that serve one address.
-
-// While the rooms are being filled.
-#![allow(dead_code, unused_imports)]
+//! One server program, run as several processes that serve one address.
+//!
+//! [`listen`] makes the process that called it the *master*, which binds the addresses and starts *nodes*: this same program
+//! again, which serves when it reaches `listen` in turn. Nodes that crash or hang are replaced; a reload replaces all, one
+//! by one; and every process is joined to every other by a stream.
+//!
+//! ```no_run
+//! use axum::{Router, routing::get};
+//! use multi_node::{Error, Handle, Options, http_with, listen};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), Error> {
+//!     // What stands above `listen` runs in every process; what only servers need goes into the closure.
+//!     let app = |node: Handle| async move {
+//!         Ok::<_, Error>(Router::new().route("/", get(async move || format!("hello from {}\n", node.id()))))
+//!     };
+//!     let nodes = listen(Options::new().port(8080).nodes(4), http_with(app)).await?;
+//!     nodes.closed().await // until the last request has been answered
+//! }
+//! ```
+//!
+//! | you want to | see |
+//! |---|---|
+//! | say where, by how many nodes, and within which limits | [`Options`] |
+//! | serve HTTP, bytes, or by a server that accepts by itself; several at once | [`http()`], [`tcp`], [`raw`], [`Servers::and`] |
+//! | make pools and the like in processes that serve only | [`http_with`], [`tcp_with`] |
+//! | know this process, see all of them, give orders | [`Handle`], [`Status`] |
+//! | talk to the other processes | [`Nodes::next_peer`], [`Peer`], [`Framed`] |
+//! | end well | [`Nodes`], [`Handle::closed`], [`Handle::draining`] |
+//! | tell master from node before `listen` | [`role`] |
+//!
+//! # Features
+//!
+//! `axum`: [`Listener`] implements axum's listener, and each request has axum's `ConnectInfo<SocketAddr>`. An axum `Router` is served
+//! without it too.
+//!
+//! # Systems
+//!
+//! Nodes need Linux 5.10 or later with `/proc`. Elsewhere, with [`Options::nodes`]`(0)`, or with `MULTI_NODE=off` in the environment, the
+//! calling process serves alone, by the same API. So it does in tests, where `listen` would start the test program again.
+//!
+//! Logs go through `tracing`; a program without a subscriber sees none.
 
 mod bind;
 #[cfg(multi_process)]
@@ -41,7 +79,19 @@ pub use serve::{
 };
 pub use status::{Exit, SlotStatus, State, Status};
 
-// The entry of the fuzz targets.
+// The entries of the fuzz targets.
+#[cfg(all(fuzzing, multi_process))]
+#[doc(hidden)]
+pub use control::decode_control;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub use mesh::decode_step;
+
+// The examples of the documents are tests.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../../docs/operations.md")]
+    struct Operations;
+}

@@ -68,6 +68,22 @@ impl Handle {
         Handle(Arc::new(inner))
     }
 
+    /// A handle of a process that has no part in anything, for tests of what only passes it on.
+    #[cfg(test)]
+    pub(crate) fn detached() -> Handle {
+        Handle::new(Inner {
+            id: NodeId::MASTER,
+            slot: None,
+            addresses: Vec::new(),
+            load: LoadTable::local(),
+            snapshot: watch::channel(Snapshot::default()).1,
+            joined: watch::channel(Joined::default()).1,
+            drain: crate::serve::Drain::new().1,
+            end: watch::channel(None).1,
+            asks: mpsc::channel(1).0,
+        })
+    }
+
     /// Who this process is: `master`, `node-1`, `node-2`…
     pub fn id(&self) -> NodeId {
         self.0.id
@@ -85,7 +101,7 @@ impl Handle {
 
     /// The first address that is served, as it was bound: with the real port where port 0 was asked for.
     pub fn local_addr(&self) -> Addr {
-        self.0.addresses[0].clone()
+        self.0.addresses[0]
     }
 
     /// All addresses that are served, those of the first server first.

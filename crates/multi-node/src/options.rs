@@ -259,10 +259,10 @@ impl Options {
         if let Some(text) = lookup("HOST") {
             self.host = text;
         }
-        if let Some(text) = lookup("NODES")
-            && text != "auto"
-        {
-            self.nodes = Some(settings::number("NODES", &text, 0..=settings::MOST_NODES)?);
+        match lookup("NODES").as_deref() {
+            None => {}
+            Some("auto") => self.nodes = None,
+            Some(text) => self.nodes = Some(settings::number("NODES", text, 0..=settings::MOST_NODES)?),
         }
         Ok(self)
     }

@@ -1,5 +1,6 @@
 //! What a stream between two processes carries: bare bytes, round trips, and typed messages.
 
+pub(crate) mod fleet;
 pub(crate) mod peer;
 
 use std::{
@@ -12,7 +13,7 @@ use anyhow::Result;
 use multi_node::FramedWrite;
 use serde::{Deserialize, Serialize};
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::UnixStream,
     runtime::{Builder, Runtime},
 };
@@ -88,25 +89,57 @@ struct Row {
     spread: Spread,
 }
 
+/// What joins the two processes.
+#[derive(Debug, Clone, Copy)]
+enum Carrier {
+    /// A socket pair, made by hand.
+    Pair,
+    /// The library's stream between a master and its node.
+    Peer,
+}
+
+/// What is measured: on what, which task, and the line that tells it.
+const CASES: [(Carrier, Task, &str, &str); 6] = [
+    (Carrier::Pair, Task::Drain, "UnixStream, 64 KiB writes", "GB/s"),
+    (Carrier::Peer, Task::Drain, "Peer, 64 KiB writes", "GB/s"),
+    (Carrier::Pair, Task::Echo, "UnixStream, round trip of 64 bytes", "µs"),
+    (Carrier::Peer, Task::Echo, "Peer, round trip of 64 bytes", "µs"),
+    (Carrier::Pair, Task::Typed, "Framed on UnixStream, 64-byte messages", "million/s"),
+    (Carrier::Peer, Task::Typed, "Framed on Peer, 64-byte messages", "million/s"),
+];
+
 /// Runs all measurements, interleaved, and prints what they gave.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let (rounds, seconds) = if options.smoke { (1, 0.2) } else { (options.rounds, options.seconds) };
-    let duration = Duration::from_secs_f64(seconds);
-    let mut values = [Vec::new(), Vec::new(), Vec::new()];
+    let mut values = CASES.map(|_| Vec::new());
     for _ in 0..rounds {
-        let round = [throughput(duration)?, round_trip(duration)?, typed(duration)?];
-        values.iter_mut().zip(round).for_each(|(values, value)| values.push(value));
+        for (values, (carrier, task, ..)) in values.iter_mut().zip(CASES) {
+            values.push(task.rate(&measure(carrier, task, seconds)?));
+        }
     }
-    let names = [
-        ("UnixStream, 64 KiB writes", "GB/s"),
-        ("UnixStream, round trip of 64 bytes", "µs"),
-        ("Framed on UnixStream, 64-byte messages", "million/s"),
-    ];
-    let rows = names
-        .into_iter()
-        .zip(values)
-        .filter_map(|((what, unit), values)| Spread::of(values).map(|spread| Row { what, unit, spread }));
-    print(&rows.collect::<Vec<_>>(), options.json)
+    let rows = CASES.into_iter().zip(values);
+    let row = |((.., what, unit), values): ((_, _, _, _), Vec<f64>)| {
+        Spread::of(values).map(|spread| Row { what, unit, spread })
+    };
+    print(&rows.filter_map(row).collect::<Vec<_>>(), options.json)
+}
+
+/// Lets one process send for so long, and gives what the other has counted.
+fn measure(carrier: Carrier, task: Task, seconds: f64) -> Result<Finding> {
+    match carrier {
+        Carrier::Pair => {
+            let (ours, theirs) = StdStream::pair()?;
+            let mut peer = Process::start(&["mesh-peer".to_owned(), task.name()], Stdio::from(OwnedFd::from(theirs)))?;
+            ours.set_nonblocking(true)?;
+            runtime()?.block_on(async { task.send(UnixStream::from_std(ours)?, seconds).await })?;
+            // The stream is closed by now, which is when the other process tells what it counted.
+            peer.answer()
+        }
+        Carrier::Peer => {
+            let args = ["mesh-fleet".to_owned(), task.name(), seconds.to_string()];
+            Process::start(&args, Stdio::null())?.answer()
+        }
+    }
 }
 
 fn print(rows: &[Row], json: bool) -> Result<()> {
@@ -119,57 +152,58 @@ fn print(rows: &[Row], json: bool) -> Result<()> {
     Ok(())
 }
 
-fn throughput(duration: Duration) -> Result<f64> {
-    let ((), finding) = with_peer(Task::Drain, async |mut stream| {
-        let block = vec![7; WRITE];
-        let start = Instant::now();
-        while start.elapsed() < duration {
-            stream.write_all(&block).await?;
+impl Task {
+    /// The sending side's part.
+    async fn send(self, stream: impl AsyncRead + AsyncWrite + Unpin, seconds: f64) -> Result<()> {
+        let duration = Duration::from_secs_f64(seconds);
+        match self {
+            Task::Drain => send_blocks(stream, duration).await,
+            Task::Echo => send_pings(stream, duration).await,
+            Task::Typed => send_messages(stream, duration).await,
         }
-        Ok(())
-    })?;
-    Ok(finding.count as f64 / finding.seconds / 1e9)
+    }
+
+    /// The figure in the table's unit.
+    fn rate(self, finding: &Finding) -> f64 {
+        let count = finding.count as f64;
+        match self {
+            Task::Drain => count / finding.seconds / 1e9,
+            Task::Echo => finding.seconds * 1e6 / count,
+            Task::Typed => count / finding.seconds / 1e6,
+        }
+    }
 }
 
-fn round_trip(duration: Duration) -> Result<f64> {
-    let (micros, _) = with_peer(Task::Echo, async |mut stream| {
-        let mut ping = [7; PING];
-        let start = Instant::now();
-        let mut trips = 0;
-        while start.elapsed() < duration {
-            stream.write_all(&ping).await?;
-            stream.read_exact(&mut ping).await?;
-            trips += 1;
-        }
-        Ok(start.elapsed().as_secs_f64() * 1e6 / f64::from(trips))
-    })?;
-    Ok(micros)
+async fn send_blocks(mut stream: impl AsyncWrite + Unpin, duration: Duration) -> Result<()> {
+    let block = vec![7; WRITE];
+    let start = Instant::now();
+    while start.elapsed() < duration {
+        stream.write_all(&block).await?;
+    }
+    Ok(())
 }
 
-fn typed(duration: Duration) -> Result<f64> {
+async fn send_pings(mut stream: impl AsyncRead + AsyncWrite + Unpin, duration: Duration) -> Result<()> {
+    let mut ping = [7; PING];
+    let start = Instant::now();
+    while start.elapsed() < duration {
+        stream.write_all(&ping).await?;
+        stream.read_exact(&mut ping).await?;
+    }
+    Ok(())
+}
+
+async fn send_messages(stream: impl AsyncWrite + Unpin, duration: Duration) -> Result<()> {
     /// Messages between two looks at the clock.
     const STRIDE: u64 = 1000;
-    let ((), finding) = with_peer(Task::Typed, async |stream| {
-        let mut messages: FramedWrite<_, Tick> = FramedWrite::new(stream);
-        let start = Instant::now();
-        let mut tick = Tick::new(0);
-        while !tick.id.is_multiple_of(STRIDE) || start.elapsed() < duration {
-            messages.feed(&tick).await?;
-            tick.id += 1;
-        }
-        Ok(messages.close().await?)
-    })?;
-    Ok(finding.count as f64 / finding.seconds / 1e6)
-}
-
-/// Starts the other process, does this side's part, and gives what both found.
-fn with_peer<T>(task: Task, part: impl AsyncFnOnce(UnixStream) -> Result<T>) -> Result<(T, Finding)> {
-    let (ours, theirs) = StdStream::pair()?;
-    let mut peer = Process::start(&["mesh-peer".to_owned(), task.name()], Stdio::from(OwnedFd::from(theirs)))?;
-    ours.set_nonblocking(true)?;
-    let result = runtime()?.block_on(async { part(UnixStream::from_std(ours)?).await })?;
-    // The stream is closed by now, which is when the other process tells what it counted.
-    Ok((result, peer.answer()?))
+    let mut messages: FramedWrite<_, Tick> = FramedWrite::new(stream);
+    let start = Instant::now();
+    let mut tick = Tick::new(0);
+    while !tick.id.is_multiple_of(STRIDE) || start.elapsed() < duration {
+        messages.feed(&tick).await?;
+        tick.id += 1;
+    }
+    Ok(messages.close().await?)
 }
 
 fn runtime() -> Result<Runtime> {

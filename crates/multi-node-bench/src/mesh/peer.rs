@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use multi_node::FramedRead;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::UnixStream,
 };
 
@@ -23,18 +23,25 @@ pub(crate) fn run(task: Task) -> Result<()> {
         let stream = StdStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
         stream.set_nonblocking(true)?;
         let stream = UnixStream::from_std(stream)?;
-        match task {
-            Task::Drain => drain(stream).await,
-            Task::Echo => echo(stream).await,
-            Task::Typed => typed(stream).await,
-        }
+        task.receive(stream).await
     })?;
     println!("{}", serde_json::to_string(&finding)?);
     Ok(())
 }
 
+impl Task {
+    /// The receiving side's part.
+    pub(super) async fn receive(self, stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Finding> {
+        match self {
+            Task::Drain => drain(stream).await,
+            Task::Echo => echo(stream).await,
+            Task::Typed => typed(stream).await,
+        }
+    }
+}
+
 /// Counts bytes.
-async fn drain(mut stream: UnixStream) -> Result<Finding> {
+async fn drain(mut stream: impl AsyncRead + Unpin) -> Result<Finding> {
     let mut buffer = vec![0; WRITE];
     let mut count = stream.read(&mut buffer).await? as u64;
     let start = Instant::now();
@@ -47,7 +54,7 @@ async fn drain(mut stream: UnixStream) -> Result<Finding> {
 }
 
 /// Answers each ping with the same bytes.
-async fn echo(mut stream: UnixStream) -> Result<Finding> {
+async fn echo(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<Finding> {
     let mut ping = [0; PING];
     let start = Instant::now();
     let mut count = 0;
@@ -59,7 +66,7 @@ async fn echo(mut stream: UnixStream) -> Result<Finding> {
 }
 
 /// Counts messages, and sees to it that each is the one that is due.
-async fn typed(stream: UnixStream) -> Result<Finding> {
+async fn typed(stream: impl AsyncRead + Unpin) -> Result<Finding> {
     let mut messages: FramedRead<_, Tick> = FramedRead::new(stream);
     let mut start = Instant::now();
     let mut count = 0;

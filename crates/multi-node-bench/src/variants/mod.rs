@@ -2,8 +2,7 @@
 
 mod axum;
 mod hyper;
-#[expect(dead_code, reason = "it joins the list of variants once the library can listen")]
-mod multi_node;
+pub(crate) mod multi_node;
 mod reuseport;
 mod shared;
 
@@ -27,6 +26,8 @@ const BACKLOG: u32 = 4096;
 /// A server to be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Variant {
+    /// The library: nodes of one current-thread runtime each, under a master.
+    MultiNode,
     /// Hand-made prefork: hyper on one current-thread runtime a process, each with a listener of its own (SO_REUSEPORT).
     Reuseport,
     /// Hand-made prefork: the same, on one listener that all processes share, with tokio's own accept.
@@ -61,6 +62,7 @@ impl Variant {
     pub(crate) fn serve(self, start: &Start) -> Result<()> {
         process::die_with_parent()?;
         match self {
+            Variant::MultiNode => multi_node::serve(start),
             Variant::Reuseport => reuseport::serve(start),
             Variant::Shared => shared::serve(start),
             Variant::Axum => axum::serve(start),
@@ -120,7 +122,11 @@ impl Drop for Server {
 
 /// Tells whoever started this server that it serves, together with what it started itself.
 fn announce(port: u16, others: &[Server]) -> Result<()> {
-    let others = others.iter().flat_map(|server| server.pids().iter().copied());
+    announce_pids(port, others.iter().flat_map(|server| server.pids().iter().copied()))
+}
+
+/// The same, where the pids of what it started are known.
+fn announce_pids(port: u16, others: impl Iterator<Item = u32>) -> Result<()> {
     let announcement = Announcement { port, pids: std::iter::once(std::process::id()).chain(others).collect() };
     let mut out = std::io::stdout();
     writeln!(out, "{}", serde_json::to_string(&announcement)?)?;

@@ -1,10 +1,60 @@
 //! The library itself.
 
-use anyhow::Result;
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
 
-use super::Start;
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Incoming};
+use multi_node::{Error, Nodes, Options, http, listen};
+use tokio::runtime::Builder;
 
-/// Serves from `start.nodes` nodes under a master.
+use super::{HELLO, Start, announce_pids};
+
+/// Serves from `start.nodes` nodes under a master, which is this process; in a node it is one of them.
 pub(super) fn serve(start: &Start) -> Result<()> {
-    anyhow::bail!("the library cannot listen yet, on port {}", start.port)
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let nodes = listen_with(start.nodes, start.port).await?;
+        if nodes.is_master() {
+            nodes.ready().await?;
+            let port = nodes.local_addr().tcp().context("a TCP address")?.port();
+            announce_pids(port, nodes.status().slots.into_iter().filter_map(|slot| slot.pid))?;
+        }
+        until_end(&nodes).await
+    })
+}
+
+/// Serves on until the program ends, which for a node may be the bench's killing its master.
+pub(crate) async fn until_end(nodes: &Nodes) -> Result<()> {
+    match nodes.closed().await {
+        Ok(()) | Err(Error::MasterGone) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The hello server under the library, on the loopback address.
+pub(crate) async fn listen_with(nodes: usize, port: u16) -> Result<Nodes> {
+    Ok(listen(Options::new().host("127.0.0.1").port(port).nodes(nodes), http(Hello)).await?)
+}
+
+/// What the hand-made servers do in a closure.
+#[derive(Debug, Clone)]
+struct Hello;
+
+impl tower_service::Service<Request<Incoming>> for Hello {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+        ready(Ok(Response::new(Full::new(Bytes::from_static(HELLO.as_bytes())))))
+    }
 }

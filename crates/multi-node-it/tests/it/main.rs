@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)]
 
+mod chat;
 mod crash;
 mod hang;
 mod lifetimes;

@@ -311,5 +311,6 @@ async fn a_deleted_release_restarts_and_is_not_reloaded_to() {
 }
 
 fn missing(path: &Path) -> String {
-    format!("{}: no such file or directory", path.display())
+    let remedy = "set `Options::program` if the program is elsewhere";
+    format!("cannot start nodes: {}: no such file or directory; {remedy}", path.display())
 }

@@ -100,5 +100,15 @@ impl Decoder {
     }
 }
 
+/// The entry of the fuzz target: whatever comes, in whatever pieces, is read or refused.
+#[cfg(fuzzing)]
+pub fn decode_control(pieces: &[&[u8]]) {
+    let mut decoder = Decoder::default();
+    for piece in pieces {
+        decoder.bytes.extend_from_slice(piece);
+        while let Ok(Some(_)) = decoder.next::<super::message::ToMaster>() {}
+    }
+}
+
 #[cfg(test)]
 mod tests;

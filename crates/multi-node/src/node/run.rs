@@ -240,7 +240,7 @@ impl Life {
             }
             Ok(Some(ToNode::Welcome(_) | ToNode::Refused { .. })) => tracing::warn!("the master repeats itself"),
             Ok(None) => self.orphaned(&Error::MasterGone),
-            Err(error) => self.orphaned(&parent::broken(error)),
+            Err(error) => self.orphaned(&parent::broken(&error)),
         }
     }
 
@@ -258,7 +258,7 @@ impl Life {
         match (transport(stream), transport(bus)) {
             (Ok(stream), Ok(bus)) => self.peers.join(peer, stream, bus),
             (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer")
+                tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
             }
         }
     }

@@ -180,7 +180,7 @@ impl Acceptor {
 
     /// Leaves all queues for good.
     pub(super) fn close(&self) {
-        self.0.line.set_serving(false);
+        self.0.line.end_serving();
         let mut queue = self.0.lock();
         queue.closed = true;
         for door in 0..queue.doors.len() {
@@ -194,6 +194,13 @@ impl Acceptor {
     #[cfg(test)]
     pub(super) fn wakes(&self) -> u64 {
         self.0.lock().wakes
+    }
+
+    /// Whether it waits for connections, or would if the gate was open.
+    #[cfg(test)]
+    pub(super) fn is_placed(&self) -> bool {
+        let placed = |door: &Door| matches!(door.state, DoorState::Queued | DoorState::Asleep);
+        self.0.lock().doors.iter().all(placed)
     }
 
     #[cfg(test)]

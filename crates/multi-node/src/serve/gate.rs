@@ -1,11 +1,15 @@
 //! Which processes may wait for the next connection. Pure: lines of the load table in, a verdict out.
 //!
-//! A process waits while it has at most one connection more than the one that has fewest, or while it has had
-//! less than its fair share of recent connections. The first rule keeps the numbers of open connections even. The
-//! second keeps a process that has just come, and so has fewest by far, from drawing all new ones.
+//! A process waits while it has at most one connection more than the one that has fewest, or while it has had less than
+//! its share of recent connections. The first rule makes the numbers of open connections even. The second keeps a process
+//! that has just come, and so has fewest by far, from drawing all new ones: it gets a quarter to a half more than its share
+//! until the numbers are even.
 
 /// A process whose heart has not beaten for so long does not count: it was stopped, or it hangs.
 pub(super) const FRESH_MS: u64 = 1500;
+
+/// The mean of recent connections from which on they are shared out.
+const WORTH_SHARING: u64 = 2;
 
 /// What one line of the load table says, as of one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,10 +71,19 @@ impl Fleet {
         line.open <= self.least_open.saturating_add(1) || self.owes(line)
     }
 
-    /// Whether the line has had less than its share. An eighth more than the mean still passes for a fair share: without it
-    /// everyone but the least loaded would have to leave and be rung for at each connection.
+    /// Whether the line has had less than its share: less than the mean if it is awake, and if it is asleep so much less that the
+    /// one for whom the others sleep has had half more than its share. The gap spares wake-ups.
+    ///
+    /// A few connections are not worth a share: they all go to whoever has fewest open.
     fn owes(&self, line: &View) -> bool {
-        line.recent * self.lines * 8 < self.recent * 9
+        if self.recent < WORTH_SHARING * self.lines {
+            false
+        } else if line.asleep {
+            // recent < mean * (lines - 3/2) / (lines - 1)
+            line.recent * self.lines * 2 * (self.lines - 1) < self.recent * (self.lines * 2).saturating_sub(3)
+        } else {
+            line.recent * self.lines < self.recent
+        }
     }
 }
 
@@ -92,6 +105,14 @@ const EPOCH_MASK: u64 = u16::MAX as u64;
 pub(super) struct Recent(pub(super) u64);
 
 impl Recent {
+    /// For a process that has just come: as many as the others had, lest it be owed what came before it.
+    pub(super) fn share_of(others: &[View], now_ms: u64) -> Recent {
+        let (count, sum) =
+            others.iter().filter(|line| line.counts()).fold((0, 0), |(n, sum), line| (n + 1, sum + line.recent));
+        let share = sum.checked_div(count).unwrap_or(0).min(COUNT_MAX);
+        Recent(((now_ms / WINDOW_MS) & EPOCH_MASK) << (2 * COUNT_BITS) | share)
+    }
+
     /// One connection more.
     pub(super) fn add(self, now_ms: u64) -> Recent {
         let (before, current) = self.counts(now_ms);

@@ -234,9 +234,19 @@ impl Line {
         self.cells().gate.beat.store(now_ms, Relaxed);
     }
 
-    /// Whether the process takes connections.
-    pub(super) fn set_serving(&self, serving: bool) {
-        self.cells().gate.set(SERVING, serving);
+    /// The process takes connections from now on.
+    pub(super) fn begin_serving(&self, now_ms: u64) {
+        let mut others = Vec::new();
+        self.table.look(now_ms, &mut others);
+        let gate = &self.cells().gate;
+        gate.recent.store(Recent::share_of(&others, now_ms).0, Relaxed);
+        gate.beat.store(now_ms, Relaxed);
+        gate.set(SERVING, true);
+    }
+
+    /// The process takes no more connections.
+    pub(super) fn end_serving(&self) {
+        self.cells().gate.set(SERVING, false);
     }
 
     /// Whether the runtime owes an answer to an offered connection.
@@ -317,8 +327,8 @@ mod mapping {
 
     use super::{Cells, Header};
 
-    /// Some thousand processes; a file that claims more is not ours.
-    const MAX_BYTES: usize = 1 << 20;
+    /// Three times 4096 processes fit; a file that claims more is not ours.
+    const MAX_BYTES: usize = 2 << 20;
     const SIZE_SEALS: SealFlags = SealFlags::SHRINK.union(SealFlags::GROW);
 
     /// A mapped file that holds a header and lines.

@@ -4,8 +4,7 @@ use super::*;
 fn a_line_is_what_its_writer_made_it() {
     let table = LoadTable::on_heap(4);
     let line = table.line(2).expect("there are four");
-    line.set_serving(true);
-    line.beat(5000);
+    line.begin_serving(5000);
     line.opened(5000);
     line.opened(5000);
     line.request_began();
@@ -25,7 +24,7 @@ fn a_line_is_what_its_writer_made_it() {
 fn flags_do_not_touch_each_other() {
     let table = LoadTable::local();
     let line = table.line(0).expect("there is one");
-    line.set_serving(true);
+    line.begin_serving(0);
     line.set_late(true);
     line.set_asleep(true);
     line.set_late(false);
@@ -38,8 +37,7 @@ fn flags_do_not_touch_each_other() {
 fn a_retired_line_is_as_good_as_new() {
     let table = LoadTable::on_heap(2);
     let line = table.line(0).expect("there are two");
-    line.set_serving(true);
-    line.beat(1);
+    line.begin_serving(1);
     line.opened(1);
     line.request_began();
     assert_eq!(table.retire(0), Counts { open: 1, accepted: 1, requests: 1, in_flight: 1 });

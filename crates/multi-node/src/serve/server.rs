@@ -143,7 +143,9 @@ where
 }
 
 /// Serves by itself. Made by [`raw`].
-pub struct Raw(Box<dyn FnOnce(Listener, Handle) -> BoxFuture<Result<(), BoxError>> + Send>);
+pub struct Raw(RawServe);
+
+type RawServe = Box<dyn FnOnce(Listener, Handle) -> BoxFuture<Result<(), BoxError>> + Send>;
 
 /// Serves by a future that accepts connections itself, for servers that have a loop of their own.
 ///

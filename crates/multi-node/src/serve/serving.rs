@@ -102,7 +102,7 @@ pub(crate) async fn start(
         door += count;
         tasks.spawn(server.run(site));
     }
-    doors.line.set_serving(true);
+    doors.line.begin_serving(doors.now_ms());
     let (leaving, left) = oneshot::channel();
     tokio::spawn(leave_queue(doors.clone(), drain.clone(), ended, leaving));
     Ok(Serving { doors, drain, servers: tasks, left: Some(left) })
@@ -123,7 +123,6 @@ type Ended = Option<oneshot::Receiver<()>>;
 fn open_doors(place: Place, sockets: &[Vec<Socket>]) -> Result<(Arc<Doors>, Ended), StartError> {
     let line = take_line(&place.load, place.line)?;
     let Some(bell) = place.bell else { return Ok((Doors::new(line, None), None)) };
-    line.beat(crate::sys::epoll::monotonic_ms());
     let failed = |source| StartError::Io { action: "start the acceptor", source };
     let files = sockets.iter().flatten().map(Socket::try_clone_file).collect::<io::Result<_>>().map_err(failed)?;
     let (acceptor, ended) = super::acceptor::Acceptor::start(place.load, line.clone(), bell, files).map_err(failed)?;
@@ -153,7 +152,7 @@ async fn leave_queue(doors: Arc<Doors>, drain: DrainSignal, ended: Ended, left: 
 impl Serving {
     /// Waits until the drain has begun and is done: no connection is open and every server has returned, or its deadline
     /// has come. Cancel-safe; to be asked once.
-    pub(crate) async fn drained(&mut self) -> DrainReport {
+    pub(super) async fn drained(&mut self) -> DrainReport {
         let open = match &mut self.left {
             Some(left) => left.await.unwrap_or(0),
             None => return DrainReport::default(),
@@ -179,6 +178,11 @@ impl Serving {
         }
     }
 
+    #[cfg(all(test, multi_process))]
+    pub(super) fn acceptor(&self) -> super::acceptor::Acceptor {
+        self.doors.acceptor.clone().expect("this one is not alone")
+    }
+
     /// Waits until the drain is done, or a server has ended before it began. To be asked once.
     pub(crate) async fn finished(&mut self) -> Result<DrainReport, StartError> {
         let drain = self.drain.clone();
@@ -190,7 +194,7 @@ impl Serving {
     }
 
     /// Resolves when a server has ended although no drain has begun. Cancel-safe.
-    pub(crate) async fn failed(&mut self) -> StartError {
+    async fn failed(&mut self) -> StartError {
         match self.servers.join_next().await {
             Some(ended) if !self.drain.is_draining() => judge(ended).err().unwrap_or(StartError::Ended),
             _ => std::future::pending().await,

@@ -153,7 +153,7 @@ impl Doors {
 
     /// Takes no more connections.
     pub(super) fn leave(&self) {
-        self.line.set_serving(false);
+        self.line.end_serving();
         #[cfg(multi_process)]
         if let Some(acceptor) = &self.acceptor {
             acceptor.close();
@@ -162,12 +162,17 @@ impl Doors {
 
     /// Counts a connection that was accepted.
     pub(super) fn enter(self: &Arc<Self>) -> Open {
-        #[cfg(multi_process)]
-        let now_ms = self.acceptor.as_ref().map_or(0, |_| crate::sys::epoll::monotonic_ms());
-        #[cfg(not(multi_process))]
-        let now_ms = 0;
-        self.line.opened(now_ms);
+        self.line.opened(self.now_ms());
         Open { doors: self.clone(), permit: None }
+    }
+
+    /// The time by which lines are compared; a process that is alone needs none.
+    pub(super) fn now_ms(&self) -> u64 {
+        #[cfg(multi_process)]
+        if self.acceptor.is_some() {
+            return crate::sys::epoll::monotonic_ms();
+        }
+        0
     }
 
     /// Waits until no connection is open.

@@ -17,7 +17,6 @@ use tokio::sync::{Notify, mpsc};
 use super::fleet::Fatal;
 use crate::control::{self, Reader, ToMaster};
 use crate::environment::{self, Seat};
-use crate::error::describe;
 use crate::id::{Generation, NodeId, Slot};
 use crate::options::Launch;
 use crate::status::Exit;
@@ -75,9 +74,10 @@ impl Launcher {
     }
 
     /// Looks up program and working directory for a generation, as they are on disk now.
-    pub(crate) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
-        let image =
-            self.image(generation).map_err(|(path, error)| format!("{}: {}", path.display(), describe(&error)))?;
+    pub(crate) fn resolve(&mut self, generation: Generation) -> Result<(), Error> {
+        let image = self
+            .image(generation)
+            .map_err(|(path, source)| Error::Program { program: path.display().to_string(), source })?;
         self.images.insert(generation, image);
         Ok(())
     }

@@ -10,7 +10,7 @@ use super::members::{Members, Outfit};
 use super::reaper;
 use super::run::Supervisor;
 use crate::control::NodeSettings;
-use crate::id::NodeId;
+use crate::id::{Generation, NodeId};
 use crate::mesh;
 use crate::nodes::{End, Inner, Snapshot};
 use crate::options::{Address, Settings};
@@ -37,7 +37,9 @@ pub(crate) async fn lead(
     if let Err(error) = sys::process::raise_file_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let launcher = Launcher::new(settings.launch.clone())?;
+    let mut launcher = Launcher::new(settings.launch.clone())?;
+    // What cannot be found is told to the caller; the rules look it up once more.
+    launcher.resolve(Generation::default())?;
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     // Old nodes may drain while as many new ones serve.
     let lines = 1 + 2 * settings.max_nodes + settings.surge;

@@ -15,7 +15,7 @@ use crate::mesh::{PeerInfo, Peers, Transport};
 use crate::nodes::Snapshot;
 use crate::serve::{self, LoadTable, Socket};
 use crate::status::Status;
-use crate::sys;
+use crate::{Error, sys};
 
 /// The most peers in one message: two descriptors each.
 const PEERS_A_MESSAGE: usize = sys::socket::MOST_FDS / 2;
@@ -76,7 +76,7 @@ impl Members {
         self.alive.get(&id)
     }
 
-    pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
+    pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), Error> {
         self.launcher.resolve(generation)
     }
 

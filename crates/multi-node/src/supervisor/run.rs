@@ -18,6 +18,9 @@ use crate::signals::MasterSignals;
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
 const LATE: Duration = Duration::from_millis(250);
 
+/// How long before the drain deadline a node cuts what is left.
+const CUT: Duration = Duration::from_millis(500);
+
 /// What the log calls the source of what happened to nodes.
 const TARGET: &str = "multi_node";
 
@@ -89,7 +92,7 @@ impl Supervisor {
             Some((id, heard)) = self.heard.recv() => self.hear(id, heard),
             Some(ask) = self.asks.recv() => Some(self.asked(ask.order, Reply::Caller(ask.reply))),
             signal = self.signals.next() => {
-                tracing::info!("received {signal}");
+                tracing::info!(target: TARGET, "received {signal}");
                 Some(self.asked(signal.order(), Reply::Log))
             }
             // The program has dropped its `Nodes`.
@@ -150,7 +153,8 @@ impl Supervisor {
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Resolve { generation } => {
-                return Some(Event::Resolved { generation, result: self.members.resolve(generation) });
+                let result = self.members.resolve(generation).map_err(|error| error.to_string());
+                return Some(Event::Resolved { generation, result });
             }
             Action::Spawn { id, slot, generation } => {
                 let result = self.members.spawn(id, slot, generation).map_err(|error| describe(&error));
@@ -163,7 +167,10 @@ impl Supervisor {
                     .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
             }
             Action::Examine { id } => self.members.get(id)?.examine(),
-            Action::Drain { id, within } => self.members.tell(id, ToNode::Drain { within }),
+            // What is left at the deadline is cut by the node itself, in time to end before it is killed.
+            Action::Drain { id, within } => {
+                self.members.tell(id, ToNode::Drain { within: within - CUT.min(within / 4) });
+            }
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;
                 if let Err(error) = child::signal(&member.process, signal) {
@@ -184,11 +191,11 @@ impl Supervisor {
             // Whoever asked may have stopped waiting.
             Some(Reply::Caller(caller)) => drop(caller.send(result)),
             Some(Reply::Node { id, ticket }) => self.members.tell(id, ToNode::Answer { ticket, result }),
-            Some(Reply::Log) => match result {
-                Ok(Report::Reload(report)) => tracing::info!("{report}"),
-                Ok(_) => {}
-                Err(error) => tracing::warn!("the order was not carried out: {error}"),
-            },
+            Some(Reply::Log) => {
+                if let Err(error) = result {
+                    tracing::warn!(target: TARGET, "the order was not carried out: {error}");
+                }
+            }
             None => {}
         }
     }

@@ -138,6 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::zombie_processes, reason = "what is tested reaps it")]
     fn a_killed_child_is_reaped_once() {
         let child = Command::new("sleep").arg("60").stdin(Stdio::null()).spawn().expect("sleep starts");
         let process = open(child.id()).expect("pidfd");

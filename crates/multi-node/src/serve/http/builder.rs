@@ -17,7 +17,7 @@ use crate::nodes::Handle;
 use crate::serve::listener::Accepts;
 use crate::serve::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
 
-/// Serves HTTP by a tower service. Made by [`http`] and [`http_with`].
+/// Serves HTTP by a tower service. Made by [`http()`] and [`http_with`].
 pub struct Http<S> {
     make: Factory<S>,
     settings: Settings,
@@ -56,7 +56,7 @@ where
     Http::new(Box::new(|_| Box::pin(async { Ok(service) })))
 }
 
-/// As [`http`], with a service that is made only in processes that serve. An error of `make` is a failed start of the node.
+/// As [`http()`], with a service that is made only in processes that serve. An error of `make` is a failed start of the node.
 pub fn http_with<M, R, S, E>(make: M) -> Http<S>
 where
     M: FnOnce(Handle) -> R + Send + 'static,

@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -123,7 +123,7 @@ async fn http1<S, B>(
         // Whoever asked for an upgrade has the connection then.
         let Some(parts) = hyper.into_parts() else { return };
         let (left, unread) = parts.io.into_inner().into_parts();
-        match settle(end, left, parts.read_buf, &unread, &progress) {
+        match settle(&end, left, parts.read_buf, &unread, &progress) {
             Rest::Again(left, read) => (stream, before, service) = (left, read, parts.service.into_service()),
             Rest::Close(left) => return linger(left, shared).await,
             Rest::Drop => return,
@@ -146,7 +146,7 @@ enum Rest {
 /// `End::Taken` is the safe point: no service call runs, the response has been written and flushed, the request has been read to
 /// its end (else hyper would not have let go of it), and all that was read beyond it is in `read`. What idle connections
 /// shall be given to, a sibling or the end, is to be decided here and nowhere else.
-fn settle(end: End, stream: Stream, read: Bytes, unread: &Bytes, progress: &Progress) -> Rest {
+fn settle(end: &End, stream: Stream, read: Bytes, unread: &Bytes, progress: &Progress) -> Rest {
     match end {
         End::Taken if !read.is_empty() && !progress.has_ended() => Rest::Again(stream, read),
         End::Taken | End::TimedOut => Rest::Close(stream),

@@ -64,7 +64,7 @@ proptest! {
     fn pieces(cut in 0..200_usize, which in 0..2_usize, after in prop::collection::vec(any::<u8>(), 0..20)) {
         let one = b"PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n".to_vec();
         let two = v2(0x21, 0x11, &[7; 30]);
-        let whole = [one, two].swap_remove(which);
+        let whole = vec![one, two].swap_remove(which);
         let cut = cut % whole.len();
         prop_assert_eq!(parse(&whole[..cut]), Ok(None));
         let all = [&whole[..], &after].concat();
@@ -73,7 +73,7 @@ proptest! {
 
     #[test]
     fn no_bytes_are_too_much(bytes in prop::collection::vec(any::<u8>(), 0..300), which in 0..3_usize) {
-        let bytes = [[V1, &bytes].concat(), [V2, &bytes].concat(), bytes].swap_remove(which);
+        let bytes = vec![[V1, &bytes].concat(), [V2, &bytes].concat(), bytes].swap_remove(which);
         if let Ok(Some(header)) = parse(&bytes) {
             prop_assert!(header.length <= bytes.len());
         }

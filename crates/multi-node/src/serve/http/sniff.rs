@@ -1,7 +1,6 @@
 //! The first bytes of a connection: a proxy's header where one is due, and which HTTP it is.
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 

@@ -19,10 +19,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
 use crate::nodes::Handle;
-use crate::serve::{
-    Addr, ConnInfo, Counts, Drain, DrainReport, Http, LoadTable, Place, Servers, Serving, Socket, http, http_with,
-    start,
-};
+use crate::serve::load::Counts;
+use crate::serve::serving::DrainReport;
+use crate::serve::{Addr, ConnInfo, Drain, Http, LoadTable, Place, Servers, Serving, Socket, http, http_with, start};
 
 /// No test takes longer; it is the limit of waiting, not of passing.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -43,7 +42,7 @@ impl Server {
         let (drain, signal) = Drain::new();
         let place = Place { load: load.clone(), line: 0, bell: None };
         let sockets = vec![vec![Socket::Tcp(listener)]];
-        let serving = start(servers.into(), sockets, place, Handle {}, signal).await.expect("it starts");
+        let serving = start(servers.into(), sockets, place, Handle::detached(), signal).await.expect("it starts");
         Server { serving, drain, load, address }
     }
 
@@ -220,8 +219,8 @@ async fn http2_on(client: Client) -> hyper::client::conn::http2::SendRequest<Emp
     sender
 }
 
-fn request(path: &str) -> http::Request<Empty<Bytes>> {
-    http::Request::get(format!("http://x{path}")).body(Empty::new()).expect("a request")
+fn request(path: &str) -> ::http::Request<Empty<Bytes>> {
+    ::http::Request::get(format!("http://x{path}")).body(Empty::new()).expect("a request")
 }
 
 #[tokio::test]
@@ -391,7 +390,7 @@ fn who() -> Http<Router> {
         let info = request.extensions().get::<ConnInfo>().expect("every request has it");
         assert_eq!(info.peer, Addr::Tcp(peer));
         assert!(request.extensions().get::<Handle>().is_some());
-        format!("{} -> {}.", info.peer, info.local)
+        format!("{} -> {}!", info.peer, info.local)
     };
     http(Router::new().route("/", get(handler)))
 }
@@ -402,8 +401,8 @@ async fn requests_know_both_ends() {
     let mut client = server.connect().await;
     let local = client.0.local_addr().expect("it is connected");
     client.get("/").await;
-    let answer = client.read_to(".").await;
-    assert!(answer.ends_with(&format!("{local} -> {}.", server.address)), "{answer:?}");
+    let answer = client.read_to("!").await;
+    assert!(answer.ends_with(&format!("{local} -> {}!", server.address)), "{answer:?}");
 }
 
 #[tokio::test]
@@ -418,7 +417,7 @@ async fn a_proxy_tells_the_client() {
                 tokio::task::yield_now().await;
             }
             client.get("/").await;
-            assert!(client.read_to(".").await.ends_with("192.0.2.1:56324 -> 192.0.2.2:443."));
+            assert!(client.read_to("!").await.ends_with("192.0.2.1:56324 -> 192.0.2.2:443!"));
         }
     }
     let mut client = server.connect().await;
@@ -492,8 +491,8 @@ impl Clone for Hesitant {
     }
 }
 
-impl tower_service::Service<http::Request<hyper::body::Incoming>> for Hesitant {
-    type Response = http::Response<String>;
+impl tower_service::Service<::http::Request<hyper::body::Incoming>> for Hesitant {
+    type Response = ::http::Response<String>;
     type Error = Infallible;
     type Future = std::future::Ready<Result<Self::Response, Infallible>>;
 
@@ -508,10 +507,10 @@ impl tower_service::Service<http::Request<hyper::body::Incoming>> for Hesitant {
         }
     }
 
-    fn call(&mut self, _: http::Request<hyper::body::Incoming>) -> Self::Future {
+    fn call(&mut self, _: ::http::Request<hyper::body::Incoming>) -> Self::Future {
         assert!(self.asked > 1, "called before it was ready");
         self.asked = 0;
-        std::future::ready(Ok(http::Response::new("at last".to_owned())))
+        std::future::ready(Ok(::http::Response::new("at last".to_owned())))
     }
 }
 
@@ -530,6 +529,6 @@ async fn a_factory_that_fails_is_a_failed_start() {
     let failing = http_with(|_| async { Err::<Router, _>("no database") });
     let (_drain, signal) = Drain::new();
     let place = Place { load: LoadTable::local(), line: 0, bell: None };
-    let started = start(failing.into(), vec![vec![]], place, Handle {}, signal).await;
+    let started = start(failing.into(), vec![vec![]], place, Handle::detached(), signal).await;
     assert_eq!(started.expect_err("it must not start").to_string(), "no database");
 }

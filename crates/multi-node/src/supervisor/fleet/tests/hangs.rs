@@ -14,7 +14,7 @@ fn silent(nodes: usize) -> World {
 fn a_silent_node_is_examined_aborted_killed_and_replaced() {
     let mut world = silent(1);
     world.pass(secs(29));
-    assert_eq!(world.examinations(), []);
+    assert!(world.examinations().is_empty());
     world.pass(secs(1));
     assert_eq!(world.examinations(), [1]);
     world.examined(1, false);
@@ -34,7 +34,7 @@ fn a_beating_node_is_left_alone() {
     for _ in 0..20 {
         world.pass(secs(10));
     }
-    assert_eq!(world.examinations(), []);
+    assert!(world.examinations().is_empty());
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn silent_nodes_are_dealt_with_one_at_a_time() {
     world.examined(1, false);
     world.pass(secs(4));
     world.on(Event::Tick);
-    assert_eq!(world.examinations(), [], "while the first is being ended");
+    assert!(world.examinations().is_empty(), "while the first is being ended");
     world.exit(1, KILLED);
     world.on(Event::Tick);
     assert_eq!(world.examinations(), [2]);
@@ -104,7 +104,7 @@ fn nobody_is_silent_while_the_master_does_not_listen() {
     world.now += secs(600);
     world.on(Event::Late(secs(600)));
     world.on(Event::Tick);
-    assert_eq!(world.examinations(), []);
+    assert!(world.examinations().is_empty());
     world.pass(secs(10));
     assert_eq!(world.examinations(), [1]);
 }

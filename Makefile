@@ -1,0 +1,66 @@
+# What is run here is what CI runs. Each target can be run by itself; `make help` lists them.
+
+CARGO ?= cargo
+SHELL := /bin/bash
+
+# The build that systems without several processes get, in a target folder of its own.
+SINGLE := RUSTFLAGS="$(RUSTFLAGS) --cfg multi_node_single" CARGO_TARGET_DIR=target/single $(CARGO)
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+
+.PHONY: help ci test test-single law smoke bench fmt fmt-check lint doc msrv deny chromium
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
+
+# Everything that has to hold before a change is merged. A test that cannot run is a failure here.
+ci: export CI = true
+ci: export NEXTEST_PROFILE = ci
+ci: fmt-check lint doc test smoke ## all of the below but bench, msrv and deny
+
+test: chromium ## unit and real-process tests, doctests, and the single-process build
+ifneq ($(NEXTEST),)
+	$(CARGO) nextest run --locked --workspace
+else
+	$(CARGO) test --locked --workspace --lib --bins --tests
+endif
+	$(CARGO) test --locked -p multi-node --features axum --doc
+	$(MAKE) --no-print-directory test-single
+
+test-single: ## the library without nodes, as on systems other than Linux
+	$(SINGLE) test --locked -p multi-node --lib
+	$(SINGLE) build --locked -p multi-node --examples
+
+law: ## what must not stand where, by the test that reads the sources
+	$(CARGO) test --locked -p multi-node-it --test laws
+
+smoke: ## an example and the benchmarks from release builds, as a new user starts them
+	CARGO="$(CARGO)" scripts/smoke.sh
+
+bench: ## the comparisons of docs/benchmarks.md; takes some minutes
+	$(CARGO) run --locked --release -p multi-node-bench -- http
+	$(CARGO) run --locked --release -p multi-node-bench -- mesh
+	$(CARGO) run --locked --release -p multi-node-bench -- start
+
+fmt: ## format the sources
+	$(CARGO) fmt --all
+
+fmt-check:
+	$(CARGO) fmt --all --check
+
+lint: ## clippy, warnings being errors, for both builds
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	$(SINGLE) clippy --locked -p multi-node --all-targets -- -D warnings
+
+doc: ## the library's documentation, warnings being errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node --no-deps --features axum
+
+# `rust-version` in Cargo.toml names the same release.
+msrv: ## check with the oldest compiler that is supported; rustup fetches it
+	rustup run --install 1.89 cargo check --locked -p multi-node --features axum --target-dir target/msrv
+
+deny: ## advisories, licences and banned crates; needs cargo-deny
+	$(CARGO) deny --locked check
+
+# The browser tests of the chat page drive a Chromium. Where none can be installed they are skipped, and say so.
+chromium:
+	@if [ -x scripts/install-chromium.sh ]; then scripts/install-chromium.sh || [ "$${CI:-}" != true ]; fi

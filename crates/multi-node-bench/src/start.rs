@@ -1,0 +1,164 @@
+//! Starting: how long until all nodes serve, how long a killed one is missing, what a node weighs.
+
+use std::{
+    fs,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use multi_node::{Nodes, State};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+use tokio::runtime::Builder;
+
+use crate::{
+    process::{self, Process},
+    table::{self, Spread},
+    variants::{
+        Server, Variant,
+        multi_node::{listen_with, until_end},
+    },
+};
+
+/// Nodes of the fleet whose members are killed and weighed.
+const FLEET: usize = 8;
+
+/// Arguments of `start`.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// Rounds, in each of which every measurement runs once.
+    #[arg(long, default_value_t = 9)]
+    rounds: usize,
+    /// Nodes that are killed in each round, each in a slot of its own: a slot whose nodes go on dying rests in between.
+    #[arg(long, default_value_t = FLEET)]
+    kills: usize,
+    /// One short round.
+    #[arg(long)]
+    smoke: bool,
+    /// Print JSON in place of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line of the table.
+#[derive(Serialize)]
+struct Row {
+    what: String,
+    unit: &'static str,
+    #[serde(flatten)]
+    spread: Spread,
+}
+
+/// What the program that kills its own nodes has seen.
+#[derive(Serialize, Deserialize)]
+struct Finding {
+    /// From each SIGKILL until the replacement served, in milliseconds.
+    replaced_ms: Vec<f64>,
+    /// Proportional set size of each node, in KiB.
+    pss_kib: Vec<f64>,
+}
+
+/// Runs all measurements, interleaved, and prints what they gave.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let (rounds, kills) = if options.smoke { (1, 3) } else { (options.rounds, options.kills.min(FLEET)) };
+    let sizes: &[usize] = if options.smoke { &[8] } else { &[8, 64] };
+    let variants = [Variant::MultiNode, Variant::Reuseport, Variant::Shared];
+    let mut starts = vec![Vec::new(); sizes.len() * variants.len()];
+    let mut findings = Vec::new();
+    for _ in 0..rounds {
+        let cases = sizes.iter().flat_map(|size| variants.map(|variant| (*size, variant)));
+        for (times, (nodes, variant)) in starts.iter_mut().zip(cases) {
+            times.push(start(variant, nodes)?);
+        }
+        findings.push(kill_and_weigh(kills)?);
+    }
+    let cases = sizes.iter().flat_map(|size| variants.map(|variant| (*size, variant)));
+    let mut rows: Vec<Row> = cases
+        .zip(starts)
+        .filter_map(|((nodes, variant), times)| {
+            row(format!("{}: {nodes} nodes serve after", variant.name()), "ms", times)
+        })
+        .collect();
+    let replaced = findings.iter().flat_map(|finding| finding.replaced_ms.iter().copied()).collect();
+    rows.extend(row("multi-node: SIGKILL until the replacement serves".to_owned(), "ms", replaced));
+    let weights = findings.iter().flat_map(|finding| finding.pss_kib.iter().map(|kib| kib / 1024.0)).collect();
+    rows.extend(row(format!("multi-node: PSS of each of {FLEET} nodes"), "MiB", weights));
+    print(&rows, options.json)
+}
+
+fn row(what: String, unit: &'static str, values: Vec<f64>) -> Option<Row> {
+    Spread::of(values).map(|spread| Row { what, unit, spread })
+}
+
+fn print(rows: &[Row], json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(rows)?);
+        return Ok(());
+    }
+    let cells = |row: &Row| vec![row.what.clone(), row.spread.show(2), row.unit.to_owned()];
+    table::print(&["measured", "median (min–max)", "unit"], &rows.iter().map(cells).collect::<Vec<_>>());
+    Ok(())
+}
+
+/// Milliseconds from the start of the program until all of it serves; with the library, until all is joined too.
+fn start(variant: Variant, nodes: usize) -> Result<f64> {
+    let before = Instant::now();
+    let server = Server::on_free_port(variant, nodes)?;
+    let time = before.elapsed();
+    drop(server);
+    Ok(millis(time))
+}
+
+fn kill_and_weigh(kills: usize) -> Result<Finding> {
+    let mut program = Process::start(&["killed-nodes".to_owned(), kills.to_string()], Stdio::null())?;
+    program.answer()
+}
+
+/// The program whose nodes are killed and weighed: its master does both.
+pub(crate) fn killed_nodes(kills: usize) -> Result<()> {
+    process::die_with_parent()?;
+    Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let nodes = listen_with(FLEET, 0).await?;
+        if !nodes.is_master() {
+            return until_end(&nodes).await;
+        }
+        nodes.ready().await?;
+        let pss_kib = nodes.status().slots.iter().filter_map(|slot| slot.pid).map(pss).collect::<Result<_>>()?;
+        let mut replaced_ms = Vec::new();
+        for slot in 0..kills {
+            replaced_ms.push(millis(replace(&nodes, slot).await?));
+        }
+        println!("{}", serde_json::to_string(&Finding { replaced_ms, pss_kib })?);
+        Ok(nodes.shutdown().await?)
+    })
+}
+
+/// Kills the node of one slot and waits until its replacement serves.
+async fn replace(nodes: &Nodes, slot: usize) -> Result<Duration> {
+    let serving = |status: &multi_node::Status| {
+        let entry = status.slots.iter().find(|entry| entry.slot.index() == slot && entry.state == State::Serving);
+        entry.and_then(|entry| entry.pid)
+    };
+    let old = serving(&nodes.status()).context("the slot serves")?;
+    let pid = i32::try_from(old).ok().and_then(Pid::from_raw).context("a pid")?;
+    let before = Instant::now();
+    kill_process(pid, Signal::KILL)?;
+    let mut watch = nodes.watch();
+    while let Some(status) = watch.next().await {
+        if serving(&status).is_some_and(|new| new != old) {
+            return Ok(before.elapsed());
+        }
+    }
+    anyhow::bail!("the program ended")
+}
+
+fn pss(pid: u32) -> Result<f64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let kib = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).and_then(|line| line.split_whitespace().next());
+    Ok(kib.context("a line `Pss:`")?.parse()?)
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,229 @@
+//! The laws of the house (ARCHITECTURE.md), held by reading the sources: each says what must be absent, and why.
+
+#![allow(missing_docs)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A source file: its path below `src/`, and its code without comments and tests.
+struct Source {
+    path: String,
+    code: String,
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../multi-node/src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    files.sort();
+    let read = |file: PathBuf| {
+        let path = file.strip_prefix(&root).expect("below the root").to_string_lossy().into_owned();
+        Source { path, code: code(&fs::read_to_string(file).expect("readable")) }
+    };
+    files.into_iter().map(read).filter(|source| !is_test(&source.path)).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder").flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn is_test(path: &str) -> bool {
+    let stem = |part: &str| part.trim_end_matches(".rs").to_owned();
+    path.split('/').map(stem).any(|part| {
+        part == "tests" || part.ends_with("_tests") || matches!(part.as_str(), "proptests" | "properties" | "world")
+    })
+}
+
+/// The code without line comments, and without what follows the first `#[cfg(test)]` that opens a module.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let code = code.split("#[cfg(all(test, multi_process))]\nmod tests {").next().unwrap_or(code);
+    code.lines().map(|line| without_texts(line.split("//").next().unwrap_or(line))).collect::<Vec<_>>().join("\n")
+}
+
+/// The line without what stands between quotes.
+fn without_texts(line: &str) -> String {
+    line.replace("\\\"", "").split('"').step_by(2).collect::<Vec<_>>().join("\"\"")
+}
+
+fn below<'a>(sources: &'a [Source], folders: &[&str]) -> impl Iterator<Item = &'a Source> {
+    sources.iter().filter(move |source| folders.iter().any(|folder| source.path.starts_with(folder)))
+}
+
+/// No source that is looked at has any of the words.
+fn absent<'a>(law: &str, sources: impl Iterator<Item = &'a Source>, words: &[&str]) {
+    let mut looked_at = 0;
+    let mut broken = Vec::new();
+    for source in sources {
+        looked_at += 1;
+        for (number, line) in source.code.lines().enumerate() {
+            for word in words.iter().filter(|word| line.contains(**word)) {
+                broken.push(format!("{}:{}: `{word}` in {}", source.path, number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(looked_at > 0, "the law looks at nothing: {law}");
+    assert!(broken.is_empty(), "{law}\n{}", broken.join("\n"));
+}
+
+const PURE: [&str; 9] = [
+    "options.rs",
+    "options/",
+    "error.rs",
+    "id.rs",
+    "order.rs",
+    "status.rs",
+    "supervisor/fleet",
+    "supervisor/restart.rs",
+    "control/message.rs",
+];
+
+#[test]
+fn pure_files_decide_and_do_nothing() {
+    let sources = sources();
+    absent(
+        "law 1: pure files can be tested by the thousand, since they know no runtime, process, environment, socket or clock",
+        below(&sources, &PURE).chain(below(&sources, &["serve/gate.rs"])),
+        &["tokio", "std::process", "std::env", "env::", "rustix", "TcpListener", "TcpStream", "UdpSocket", "::now()"],
+    );
+}
+
+#[test]
+fn master_and_node_meet_only_in_what_they_share() {
+    let sources = sources();
+    absent(
+        "law 2: the supervisor never names the node; they share control, mesh, id and options",
+        below(&sources, &["supervisor/"]),
+        &["crate::node::", "node::run", "node::parent"],
+    );
+    absent(
+        "law 2: the node never names the supervisor",
+        below(&sources, &["node/"]),
+        &["crate::supervisor", "supervisor::"],
+    );
+}
+
+#[test]
+fn serving_could_stand_alone() {
+    let sources = sources();
+    absent(
+        "law 3: `serve` knows neither control, mesh nor supervisor, so that one process can serve without them",
+        below(&sources, &["serve/"]),
+        &["crate::control", "crate::mesh", "crate::supervisor", "crate::node::"],
+    );
+    absent("law 3: `mesh` knows no `serve`", below(&sources, &["mesh/"]), &["crate::serve"]);
+}
+
+#[test]
+fn the_kernel_is_spoken_to_in_one_place() {
+    let sources = sources();
+    let others = |allowed: &'static [&'static str]| {
+        sources.iter().filter(move |source| !allowed.iter().any(|path| source.path.starts_with(path)))
+    };
+    // The load table maps memory, which has to stand beside its safety argument.
+    absent("law 4: only `sys` speaks to the kernel beyond std and tokio", others(&["sys/", "serve/load"]), &["rustix"]);
+    absent(
+        "law 4: only `supervisor/child.rs` starts or kills processes",
+        others(&["sys/", "supervisor/child.rs", "node/orphan.rs"]),
+        &["Command::new", "process::kill", "process::abort", "pidfd_send"],
+    );
+    absent(
+        "law 4: only `signals.rs` installs handlers",
+        others(&["signals.rs"]),
+        &["SignalKind", "ctrl_c", "tokio::signal"],
+    );
+}
+
+#[test]
+fn unsafe_code_has_one_room() {
+    let sources = sources();
+    let others = sources.iter().filter(|source| !source.path.starts_with("serve/load"));
+    absent(
+        "law 5: unsafe code stands in the load table alone, under its safety argument",
+        others,
+        &["unsafe ", "unsafe{", "allow(unsafe_code)"],
+    );
+    // `/proc/self/fd/N` has to name one.
+    let others = sources.iter().filter(|source| source.path != "sys/process.rs");
+    absent("law 5: descriptors are owned or borrowed, never numbers", others, &["RawFd", "from_raw_fd", "into_raw_fd"]);
+}
+
+#[test]
+fn state_has_an_owner_and_queues_have_an_end() {
+    let sources = sources();
+    absent(
+        "law 6: a task owns its state; what is shared goes through channels, and every queue is bounded",
+        sources.iter(),
+        &["Arc<Mutex", "Arc<RwLock", "unbounded_channel", "Unbounded"],
+    );
+}
+
+#[test]
+fn a_library_keeps_to_itself() {
+    let sources = sources();
+    absent(
+        "law 7: the library never prints and never writes its own environment; it logs by `tracing`",
+        sources.iter(),
+        &["println!", "eprintln!", "print!(", "dbg!(", "set_var", "remove_var"],
+    );
+    // The one end that it makes is the orphan's, in `node/orphan.rs`.
+    let others = sources.iter().filter(|source| source.path != "node/orphan.rs");
+    absent("law 7: the library never ends the process", others, &["process::exit", "std::process::abort"]);
+}
+
+#[test]
+fn modules_tell_their_contents() {
+    let sources = sources();
+    let allowed =
+        ["mod ", "pub mod ", "pub(crate) mod ", "use ", "pub use ", "pub(crate) use ", "#[", "}", "//!", "///"];
+    for source in sources.iter().filter(|source| source.path.ends_with("mod.rs")) {
+        let mut within_use = false;
+        for line in source.code.lines().map(str::trim).filter(|line| !line.is_empty()) {
+            let known =
+                allowed.iter().any(|start| line.starts_with(start)) || line.starts_with("pub(super) ") || within_use;
+            let constant = line.starts_with("pub const ") || line.starts_with("pub(crate) const ");
+            assert!(known || constant, "law 8: `mod.rs` holds docs, modules and exports: {}: {line}", source.path);
+            within_use = (within_use || line.contains("use ")) && !line.ends_with(';');
+        }
+    }
+    for source in &sources {
+        for name in ["utils", "helpers", "common", "imp"] {
+            let named = source.path.split('/').any(|part| part.trim_end_matches(".rs") == name);
+            assert!(!named, "law 8: `{name}` says nothing of what is inside: {}", source.path);
+        }
+    }
+}
+
+#[test]
+fn the_stated_msrv_is_enough_for_every_dependency() {
+    let manifest =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml")).expect("readable");
+    let stated = manifest.lines().find_map(|line| line.strip_prefix("rust-version = ")).expect("an MSRV");
+    let stated = version(stated.trim_matches('"'));
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["metadata", "--format-version", "1", "--offline", "--locked", "--all-features"])
+        .args(["--manifest-path", concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/multi-node/Cargo.toml")])
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let mut looked_at = 0;
+    for package in metadata["packages"].as_array().expect("packages") {
+        looked_at += 1;
+        if let Some(needed) = package["rust_version"].as_str() {
+            assert!(version(needed) <= stated, "{} needs Rust {needed}, above the stated {stated:?}", package["name"]);
+        }
+    }
+    assert!(looked_at > 50, "all packages are listed");
+}
+
+fn version(text: &str) -> Vec<u32> {
+    text.split('.').take(2).filter_map(|part| part.parse().ok()).collect()
+}

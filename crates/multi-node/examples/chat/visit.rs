@@ -1,0 +1,167 @@
+//! A visitor: one WebSocket, and what page and server say to each other over it.
+
+use std::time::SystemTime;
+
+use axum::extract::State;
+use axum::extract::ws::{self, Utf8Bytes, WebSocket, WebSocketUpgrade};
+use axum::http::header::{HOST, ORIGIN};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use multi_node::Handle;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+
+use crate::board::{Entry, millis};
+use crate::room::{Message, Recent, Room};
+
+const LONGEST_NAME: usize = 32;
+const LONGEST_TEXT: usize = 2000;
+const LONGEST_ID: usize = 64;
+/// Room for the longest text with every character escaped, and for what is around it.
+const LONGEST_FRAME: usize = 32 * 1024;
+
+/// Where visitors come in.
+#[derive(Clone)]
+pub(crate) struct Place {
+    pub(crate) node: Handle,
+    pub(crate) room: Room,
+    pub(crate) board: watch::Receiver<Utf8Bytes>,
+}
+
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum ToPage<'a> {
+    Hello { node: String, slot: Option<usize>, pid: u32, master: u32 },
+    History { messages: Vec<&'a Message> },
+    Message(&'a Message),
+    Status { now: u64, wanted: usize, slots: Vec<Entry>, visitors: usize },
+    Draining,
+}
+
+impl ToPage<'_> {
+    pub(crate) fn text(&self) -> Utf8Bytes {
+        serde_json::to_string(self).expect("it has no maps, and no values that could fail").into()
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum FromPage {
+    Say { id: String, from: String, text: String },
+    Kill,
+}
+
+pub(crate) async fn enter(upgrade: WebSocketUpgrade, State(place): State<Place>, headers: HeaderMap) -> Response {
+    if !same_origin(&headers) {
+        return (StatusCode::FORBIDDEN, "this page belongs to another site\n").into_response();
+    }
+    upgrade.max_message_size(LONGEST_FRAME).on_upgrade(async |socket| {
+        // A connection that breaks tells the visitor all there is to tell.
+        let _ = Visitor { socket, place }.stay().await;
+    })
+}
+
+/// Any site may open a WebSocket to any other; only this one's own pages may kill its nodes.
+fn same_origin(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    match (text(ORIGIN), text(HOST)) {
+        (None, _) => true,
+        (Some(origin), Some(host)) => origin.split_once("://").is_some_and(|(_, site)| site == host),
+        (Some(_), None) => false,
+    }
+}
+
+struct Visitor {
+    socket: WebSocket,
+    place: Place,
+}
+
+impl Visitor {
+    /// Until the visitor leaves or the process ends.
+    async fn stay(mut self) -> Result<(), axum::Error> {
+        let _visit = self.place.room.enter().await;
+        let node = self.place.node.clone();
+        let mut board = self.place.board.clone();
+        board.mark_changed();
+        self.greet().await?;
+
+        let Some(mut recent) = self.catch_up().await? else { return Ok(()) };
+        let mut told_to_go = false;
+        loop {
+            tokio::select! {
+                news = recent.news.recv() => match news {
+                    Ok(news) => self.tell(ToPage::Message(&news.message)).await?,
+                    Err(RecvError::Lagged(_)) => match self.catch_up().await? {
+                        Some(afresh) => recent = afresh,
+                        None => return Ok(()),
+                    },
+                    Err(RecvError::Closed) => return Ok(()),
+                },
+                Ok(()) = board.changed() => {
+                    let text = board.borrow_and_update().clone();
+                    self.socket.send(ws::Message::Text(text)).await?;
+                }
+                () = node.draining(), if !told_to_go => {
+                    told_to_go = true;
+                    self.tell(ToPage::Draining).await?;
+                }
+                frame = self.socket.recv() => match frame {
+                    Some(Ok(ws::Message::Text(text))) => self.answer(&text).await,
+                    Some(Ok(ws::Message::Close(_))) | None => return Ok(()),
+                    Some(Ok(_)) => {}
+                    Some(Err(error)) => return Err(error),
+                },
+            }
+        }
+    }
+
+    async fn greet(&mut self) -> Result<(), axum::Error> {
+        let node = &self.place.node;
+        let pid = std::process::id();
+        let master = if node.is_master() { pid } else { std::os::unix::process::parent_id() };
+        self.tell(ToPage::Hello { node: node.id().to_string(), slot: slot(node), pid, master }).await
+    }
+
+    /// Tells the recent messages; the page knows which of them it has.
+    async fn catch_up(&mut self) -> Result<Option<Recent>, axum::Error> {
+        let Some(recent) = self.place.room.recall().await else { return Ok(None) };
+        self.tell(ToPage::History { messages: recent.messages.iter().map(AsRef::as_ref).collect() }).await?;
+        Ok(Some(recent))
+    }
+
+    async fn tell(&mut self, what: ToPage<'_>) -> Result<(), axum::Error> {
+        self.socket.send(ws::Message::Text(what.text())).await
+    }
+
+    /// What is no message of this page's protocol is not answered.
+    async fn answer(&mut self, text: &str) {
+        match serde_json::from_str(text) {
+            Ok(FromPage::Say { id, from, text }) => self.place.say(id, &from, &text).await,
+            // A single process has no master that would start it again.
+            Ok(FromPage::Kill) if self.place.node.slot().is_some() => std::process::abort(),
+            Ok(FromPage::Kill) | Err(_) => {}
+        }
+    }
+}
+
+impl Place {
+    async fn say(&self, id: String, from: &str, text: &str) {
+        let (from, text) = (cut(from, LONGEST_NAME), cut(text, LONGEST_TEXT));
+        if text.is_empty() || from.is_empty() || id.is_empty() || id.len() > LONGEST_ID {
+            return;
+        }
+        let (node, slot) = (self.node.id().to_string(), slot(&self.node));
+        let at = millis(SystemTime::now());
+        self.room.say(Message { id, from, node, slot, text, at }).await;
+    }
+}
+
+fn slot(node: &Handle) -> Option<usize> {
+    node.slot().map(multi_node::Slot::index)
+}
+
+/// At most so many characters, without the white space around them.
+fn cut(text: &str, longest: usize) -> String {
+    text.trim().chars().take(longest).collect()
+}

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Starts an example and the benchmarks as a new user would, and checks that they work and leave nothing behind.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+cargo=${CARGO:-cargo}
+release=${CARGO_TARGET_DIR:-target}/release
+work=$(mktemp -d)
+master=
+nodes=()
+
+fail() {
+    echo "smoke: $1" >&2
+    if [[ -s $work/log ]]; then
+        echo "smoke: the program's log:" >&2
+        cat "$work/log" >&2
+    fi
+    exit 1
+}
+
+# Ends what is left, by process id.
+clean_up() {
+    for pid in $master "${nodes[@]}"; do
+        kill -KILL "$pid" 2>/dev/null || true
+    done
+    rm -rf "$work"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# Waits until the command succeeds, for so many seconds at most.
+within() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        ((SECONDS < end)) || return 1
+        sleep 0.05
+    done
+}
+
+serves() {
+    [[ -d /proc/$master ]] || fail "hello ended before it served"
+    grep -q '^serving on ' "$work/out"
+}
+
+# A process that has ended is a zombie until it is waited for.
+ended() {
+    [[ ! -e /proc/$1/stat ]] || grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null
+}
+
+children() {
+    grep -l "^PPid:[[:space:]]*$1\$" /proc/[0-9]*/status 2>/dev/null | cut -d/ -f3 || true
+}
+
+# Both nodes answer, in whatever order.
+both_answer() {
+    curl --fail --silent --show-error --max-time 5 "$url/" >>"$work/answers" || fail "hello does not answer"
+    (($(sort -u "$work/answers" | grep -c '^hello from node-') == 2))
+}
+
+echo "smoke: building"
+"$cargo" build --locked --release -p multi-node --examples
+"$cargo" build --locked --release -p multi-node-bench
+
+echo "smoke: hello with two nodes"
+HOST=127.0.0.1 PORT=0 NODES=2 "$release/examples/hello" >"$work/out" 2>"$work/log" </dev/null &
+master=$!
+within 10 serves || fail "hello does not serve within 10 s"
+url=$(sed -n 's/^serving on //p' "$work/out")
+mapfile -t nodes < <(children "$master")
+((${#nodes[@]} == 2)) || fail "expected 2 nodes, found ${#nodes[@]}"
+within 10 both_answer || fail "one of the nodes does not answer"
+
+kill -TERM "$master"
+within 40 ended "$master" || fail "hello does not end within 40 s of SIGTERM"
+code=0
+wait "$master" || code=$?
+master=
+((code == 0)) || fail "hello ended with code $code"
+for pid in "${nodes[@]}"; do
+    ended "$pid" || fail "node $pid outlived its master"
+done
+nodes=()
+
+echo "smoke: benchmarks"
+"$release/multi-node-bench" http --smoke
+"$release/multi-node-bench" mesh --smoke
+echo "smoke: all is well"

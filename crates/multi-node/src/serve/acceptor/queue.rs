@@ -15,7 +15,7 @@ use crate::sys::epoll::{Epoll, event, event_add, monotonic_ms};
 /// In this time a runtime has to pick up a connection that it was offered.
 pub(super) const ANSWER: Duration = Duration::from_millis(2);
 /// So often a process that was refused looks whether everybody else is stuck.
-pub(super) const LOOK_AROUND: Duration = Duration::from_millis(125);
+pub(super) const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// A connection that has waited so long, while no process took any, is taken by whoever sees it.
 pub(super) const STUCK: Duration = Duration::from_millis(4);
 

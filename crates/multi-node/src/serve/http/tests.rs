@@ -40,7 +40,7 @@ impl Server {
         let address = listener.local_addr().expect("it is bound");
         let load = LoadTable::local();
         let (drain, signal) = Drain::new();
-        let place = Place { load: load.clone(), line: 0, bell: None };
+        let place = Place { load: load.clone(), line: 0, bell: None, outlet: None };
         let sockets = vec![vec![Socket::Tcp(listener)]];
         let serving = start(servers.into(), sockets, place, Handle::detached(), signal).await.expect("it starts");
         Server { serving, drain, load, address }
@@ -233,7 +233,7 @@ async fn http2_with_prior_knowledge() {
     go.notify_one();
     let answer = slow.await.expect("no panic").expect("a stream that was open is answered");
     assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "done");
-    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
 }
 
 #[tokio::test]
@@ -276,7 +276,7 @@ async fn a_web_socket_counts_until_it_ends() {
     client.send(frame).await;
     client.0.read_exact(&mut echo).await.expect("it lives on while others drain");
     drop(client);
-    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
 }
 
 #[tokio::test]
@@ -291,7 +291,7 @@ async fn a_drain_closes_what_is_idle() {
     assert_eq!(fresh.rest().await, "");
     assert_eq!(idle.rest().await, "");
     drop((fresh, idle));
-    assert_eq!(server.drained().await, DrainReport { finished: 2, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 2, cut: 0, handed_over: 0 });
 }
 
 #[tokio::test]
@@ -306,7 +306,7 @@ async fn a_drain_lets_busy_connections_finish() {
     let answer = client.rest().await;
     assert!(answer.contains("connection: close") && answer.ends_with("done"), "{answer:?}");
     drop(client);
-    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
 }
 
 #[tokio::test]
@@ -332,7 +332,7 @@ async fn a_drain_answers_requests_that_have_begun() {
         let answer = client.rest().await;
         assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer:?}");
     }
-    assert_eq!(server.drained().await, DrainReport { finished: 3, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 3, cut: 0, handed_over: 0 });
 }
 
 #[tokio::test]
@@ -505,7 +505,7 @@ async fn services_are_asked_until_they_are_ready() {
 async fn a_factory_that_fails_is_a_failed_start() {
     let failing = http_with(|_| async { Err::<Router, _>("no database") });
     let (_drain, signal) = Drain::new();
-    let place = Place { load: LoadTable::local(), line: 0, bell: None };
+    let place = Place { load: LoadTable::local(), line: 0, bell: None, outlet: None };
     let started = start(failing.into(), vec![vec![]], place, Handle::detached(), signal).await;
     assert_eq!(started.expect_err("it must not start").to_string(), "no database");
 }

@@ -15,46 +15,52 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
 use crate::nodes::Handle;
 use crate::serve::load::Counts;
 use crate::serve::serving::DrainReport;
-use crate::serve::{Addr, ConnInfo, Drain, Http, LoadTable, Place, Servers, Serving, Socket, http, http_with, start};
+use crate::serve::{
+    Addr, ConnInfo, Drain, Http, LoadTable, Parcel, Place, Servers, Serving, Socket, http, http_with, start,
+};
 
 /// No test takes longer; it is the limit of waiting, not of passing.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
-struct Server {
-    serving: Serving,
-    drain: Drain,
+pub(super) struct Server {
+    pub(super) serving: Serving,
+    pub(super) drain: Drain,
     load: LoadTable,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Server {
     async fn start(servers: impl Into<Servers>) -> Server {
+        Server::start_with(servers, None).await
+    }
+
+    pub(super) async fn start_with(servers: impl Into<Servers>, outlet: Option<mpsc::Sender<Parcel>>) -> Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
         listener.set_nonblocking(true).expect("a socket can be");
         let address = listener.local_addr().expect("it is bound");
         let load = LoadTable::local();
         let (drain, signal) = Drain::new();
-        let place = Place { load: load.clone(), line: 0, bell: None, outlet: None };
+        let place = Place { load: load.clone(), line: 0, bell: None, outlet };
         let sockets = vec![vec![Socket::Tcp(listener)]];
         let serving = start(servers.into(), sockets, place, Handle::detached(), signal).await.expect("it starts");
         Server { serving, drain, load, address }
     }
 
-    async fn connect(&self) -> Client {
+    pub(super) async fn connect(&self) -> Client {
         Client(TcpStream::connect(self.address).await.expect("it listens"))
     }
 
-    fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         self.load.counts(0)
     }
 
-    async fn until(&self, what: impl Fn(Counts) -> bool) {
+    pub(super) async fn until(&self, what: impl Fn(Counts) -> bool) {
         let reached = async {
             while !what(self.counts()) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -63,20 +69,20 @@ impl Server {
         assert!(timeout(LIMIT, reached).await.is_ok(), "it stays at {:?}", self.counts());
     }
 
-    async fn drained(&mut self) -> DrainReport {
+    pub(super) async fn drained(&mut self) -> DrainReport {
         timeout(LIMIT, self.serving.drained()).await.expect("the drain ends")
     }
 }
 
-struct Client(TcpStream);
+pub(super) struct Client(pub(super) TcpStream);
 
 impl Client {
-    async fn send(&mut self, text: impl AsRef<[u8]>) {
+    pub(super) async fn send(&mut self, text: impl AsRef<[u8]>) {
         self.0.write_all(text.as_ref()).await.expect("it is open");
     }
 
     /// Reads until what came ends with `end`.
-    async fn read_to(&mut self, end: &str) -> String {
+    pub(super) async fn read_to(&mut self, end: &str) -> String {
         let mut read = Vec::new();
         while !read.ends_with(end.as_bytes()) {
             let byte = timeout(LIMIT, self.0.read_u8()).await;
@@ -89,12 +95,12 @@ impl Client {
         String::from_utf8(read).expect("answers are text")
     }
 
-    async fn get(&mut self, path: &str) {
+    pub(super) async fn get(&mut self, path: &str) {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     }
 
     /// The rest until the other side's orderly end.
-    async fn rest(&mut self) -> String {
+    pub(super) async fn rest(&mut self) -> String {
         let mut rest = String::new();
         timeout(LIMIT, self.0.read_to_string(&mut rest)).await.expect("the end comes").expect("in order");
         rest

@@ -43,7 +43,7 @@ pub(crate) async fn listen(
         end,
         asks,
     });
-    let place = Place { load, line: 0, bell: None };
+    let place = Place { load, line: 0, bell: None, outlet: None };
     let serving = serve::start(servers, sockets, place, handle.clone(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot_sender.send_replace(shown(State::Serving));

@@ -39,7 +39,7 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
     let (load, bell) = (welcome.load.take().ok_or_else(incomplete)?, welcome.bell.take().ok_or_else(incomplete)?);
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
-    let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell) };
+    let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: None };
 
     let (drain, draining) = Drain::new();
     let (peers, arrivals) = mesh::arrivals();

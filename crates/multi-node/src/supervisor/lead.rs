@@ -62,7 +62,8 @@ pub(crate) async fn lead(
         end,
         asks,
     });
-    let own = Own { place: Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?) }, draining };
+    let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
+    let own = Own { place, draining };
     let serving = if settings.master_listen { Some(own.serve(servers, &sockets, &handle).await?) } else { None };
 
     let (hears, heard) = mpsc::channel(QUEUE);

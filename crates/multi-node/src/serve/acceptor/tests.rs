@@ -54,7 +54,8 @@ impl Fleet {
 
     fn add(&mut self) {
         let line = self.nodes.len();
-        let place = Place { load: self.load.clone(), line, bell: Some(self.bell.try_clone().expect("files are left")) };
+        let bell = Some(self.bell.try_clone().expect("files are left"));
+        let place = Place { load: self.load.clone(), line, bell, outlet: None };
         let socket = Socket::Tcp(self.listener.try_clone().expect("files are left"));
         let (orders, mut receive) = unbounded_channel();
         let (ready, started) = std::sync::mpsc::channel();
@@ -281,7 +282,7 @@ fn a_node_that_drains_leaves_its_share_to_others() {
     kept.retain(|kept| kept.0 != 0);
     let node = fleet.nodes.remove(0);
     let report = node.thread.join().expect("no panic");
-    assert_eq!(report, DrainReport { finished: own, cut: 0 });
+    assert_eq!(report, DrainReport { finished: own, cut: 0, handed_over: 0 });
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub fn misbehave(faults: &Path) -> io::Result<()> {
 
 fn speak(fault: Fault) -> io::Result<()> {
     let mut master = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
+    // It is made for a runtime.
+    master.set_nonblocking(false)?;
     match fault {
         Fault::Garbage => master.write_all(&noise(64 * 1024)),
         Fault::Oversize => master.write_all(&[0xff, 0xff, 0xff, 0xff, 0]),

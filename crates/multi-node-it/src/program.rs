@@ -15,7 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::plan::{Plan, VARIABLE};
-use crate::{Answer, client, procfs};
+use crate::{Answer, Client, client, procfs};
 
 /// How often a fact that cannot be awaited is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
@@ -197,6 +197,16 @@ impl Program {
     /// One request on a connection of its own.
     pub async fn get(&self, path: &str) -> anyhow::Result<Answer> {
         client::get(self.addr, path).await
+    }
+
+    /// Sends a request on a connection of its own, and returns once a node works on it.
+    pub async fn begin(&mut self, path: &str) -> Client {
+        let in_flight = |status: &Status| status.slots.iter().map(|slot| slot.in_flight).sum::<u64>();
+        let before = in_flight(&self.status().await);
+        let mut client = Client::connect(self.addr).await.expect("a connection");
+        client.send(&format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await.expect("sent");
+        self.status_where(|status| in_flight(status) > before).await;
+        client
     }
 
     /// Sends requests on connections of their own until `nodes` different nodes have answered.

@@ -184,7 +184,8 @@ impl Options {
         self
     }
 
-    /// How long a node may take to finish what it has in flight. Default 30 s; longer, and it is killed.
+    /// How long a node may take to finish what it has in flight. Default 30 s; longer, and it is killed. What is left
+    /// half a second before (a quarter of shorter times) is cut, so that the node can still end by itself.
     pub fn drain_timeout(mut self, time: Duration) -> Options {
         self.drain_timeout = time;
         self

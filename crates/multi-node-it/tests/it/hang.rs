@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use multi_node::{Exit, NodeId, State, Status};
-use multi_node_it::{Client, Fault, Plan, Program, procfs, send, within};
+use multi_node_it::{Fault, Plan, Program, procfs, send, within};
 use rustix::process::Signal;
 use tokio::process::Command;
 
@@ -15,20 +15,13 @@ fn plan(nodes: usize) -> Plan {
     Plan { hang_timeout: SILENCE, ..Plan::nodes(nodes) }
 }
 
-/// A client whose request keeps a node's runtime for so long, and that node's place.
-async fn blocking(program: &mut Program, ms: u64) -> (Client, usize) {
-    let mut client = Client::connect(program.addr).await.expect("a connection");
-    client.send(&format!("GET /block/{ms} HTTP/1.1\r\nhost: test\r\n\r\n")).await.expect("sent");
-    let status = program.status_where(|s| s.slots.iter().any(|slot| slot.in_flight == 1)).await;
-    (client, status.slots.iter().position(|slot| slot.in_flight == 1).expect("it was seen"))
-}
-
 #[tokio::test]
 async fn a_node_that_hangs_is_reported_aborted_and_replaced() {
     within(10, async {
         let mut program = Program::serving(plan(2)).await;
         let before = program.at_rest().await;
-        let (mut client, slot) = blocking(&mut program, 60_000).await;
+        let mut client = program.begin("/block/60000").await;
+        let slot = program.status().await.slots.iter().position(|slot| slot.in_flight == 1).expect("it was seen");
         let begun = Instant::now();
         let after = program.status_where(|s| s.slots[slot].restarts == 1 && s.is_ready()).await;
         assert!(begun.elapsed() >= SILENCE * 3 / 4, "it was given {:?}", begun.elapsed());
@@ -153,7 +146,7 @@ async fn a_node_that_is_being_traced_is_spared() {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let (mut client, _) = blocking(&mut program, 2500).await;
+        let mut client = program.begin("/block/2500").await;
         assert_eq!(client.answer().await.expect("an answer, though late").body, "blocked 2500\n");
         assert_eq!(program.pids().await, pids);
         assert!(!program.log().contains("silent"));
@@ -168,7 +161,7 @@ async fn without_a_timeout_nobody_is_watched() {
     within(10, async {
         let mut program = Program::serving(Plan { hang_timeout: Duration::ZERO, ..Plan::nodes(1) }).await;
         let pids = program.pids().await;
-        let (mut client, _) = blocking(&mut program, 1500).await;
+        let mut client = program.begin("/block/1500").await;
         assert_eq!(client.answer().await.expect("an answer").body, "blocked 1500\n");
         assert_eq!(program.pids().await, pids);
         program.stop().await;

@@ -108,7 +108,8 @@ async fn outlives(fault: Fault, why: &str) {
     fault.lift(&program.faults());
     let status = program.status_where(|s| s.slots.iter().all(|slot| slot.state == State::Serving)).await;
     assert_eq!(status.slots[0].pid, Some(pids[0]), "the other node has nothing to do with it");
-    program.until(|| procfs::fds(program.pid) == fds).await;
+    // A few more are open while nodes are being joined, as they may have been at first.
+    program.until(|| procfs::fds(program.pid) <= fds).await;
     program.stop().await;
 }
 
@@ -133,8 +134,24 @@ async fn a_node_that_sends_descriptors_is_killed() {
 }
 
 #[tokio::test]
-async fn a_node_that_talks_without_end_is_killed_and_keeps_nobody_waiting() {
-    within(10, outlives(Fault::Flood, "it did not become ready within 1.5 s")).await;
+async fn nodes_that_talk_without_end_are_killed_and_keep_nobody_waiting() {
+    within(15, async {
+        let start_timeout = Duration::from_millis(1500);
+        let mut program = Program::serving(Plan { start_timeout, threads: 4, ..Plan::nodes(5) }).await;
+        let pids = program.pids().await;
+        Fault::Flood.lay(&program.faults());
+        pids[1..].iter().for_each(|pid| send(*pid, Signal::KILL));
+        program.logged("killing it while starting: it did not become ready within 1.5 s").await;
+        program.get("/").await.expect("the other node answers");
+        Fault::Flood.lift(&program.faults());
+        assert_eq!(program.at_rest().await.slots[0].pid, Some(pids[0]), "the other node has nothing to do with it");
+        Fault::Flood.lay(&program.faults());
+        send(program.pids().await[1], Signal::KILL);
+        program.status_where(|s| s.slots[1].state == State::Starting).await;
+        // A signal is heard through the noise as well.
+        program.stop().await;
+    })
+    .await;
 }
 
 #[tokio::test]

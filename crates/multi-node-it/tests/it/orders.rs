@@ -39,14 +39,11 @@ async fn surplus_nodes_finish_what_they_have() {
         let mut program = Program::serving(Plan::nodes(3)).await;
         let mut clients = Vec::new();
         for _ in 0..6 {
-            let mut client = Client::connect(program.addr).await.expect("a connection");
-            client.send("GET /sleep/300 HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("sent");
-            clients.push(client);
+            clients.push(program.begin("/sleep/500").await);
         }
-        program.status_where(|s| s.slots.iter().map(|slot| slot.in_flight).sum::<u64>() == 6).await;
         assert_eq!(program.order("scale 1").await["Ok"]["to"], json!(1));
         for client in &mut clients {
-            assert_eq!(client.answer().await.expect("an answer").body, "slept 300\n");
+            assert_eq!(client.answer().await.expect("an answer").body, "slept 500\n");
         }
         program.stop().await;
     })
@@ -136,21 +133,14 @@ async fn a_node_that_may_reloads_and_shuts_down() {
         let drain_timeout = Duration::from_millis(300);
         let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(2) }).await;
         let before = program.pids().await;
-        in_flight(&program, "/order/reload").await;
+        let _reloading = program.begin("/order/reload").await;
         program.logged("reload done: generation 1 serves in 2 slots").await;
         let after = program.pids().await;
         assert!(after.iter().all(|pid| !before.contains(pid)), "{before:?} became {after:?}");
-        in_flight(&program, "/order/shutdown").await;
+        let _ending = Client::connect(program.addr).await.expect("a connection").get("/order/shutdown").await;
         program.ends_well().await;
     })
     .await;
-}
-
-/// Sends a request whose answer nobody waits for.
-async fn in_flight(program: &Program, path: &str) {
-    let mut client = Client::connect(program.addr).await.expect("a connection");
-    client.send(&format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await.expect("sent");
-    tokio::spawn(async move { client.answer().await });
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use multi_node_it::{Client, Fault, Plan, Program, procfs, send, within};
+use multi_node_it::{Fault, Plan, Program, procfs, send, within};
 use rustix::process::Signal;
 
 /// A plan by which a node that must be ended by force is ended soon.
@@ -21,9 +21,7 @@ async fn all_leave(program: &mut Program) {
 async fn nodes_leave_and_answer_what_is_in_flight() {
     within(10, async {
         let mut program = Program::serving(Plan::nodes(4)).await;
-        let mut client = Client::connect(program.addr).await.expect("a connection");
-        client.send("GET /sleep/400 HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("sent");
-        program.status_where(|s| s.slots.iter().any(|slot| slot.in_flight == 1)).await;
+        let mut client = program.begin("/sleep/400").await;
         program.signal(Signal::KILL);
         assert_eq!(client.answer().await.expect("an answer, though the master is dead").body, "slept 400\n");
         program.leaves_nobody().await;
@@ -48,9 +46,7 @@ async fn a_stopped_node_leaves() {
 async fn a_node_in_a_busy_loop_leaves() {
     within(10, async {
         let mut program = Program::serving(short(2)).await;
-        let mut client = Client::connect(program.addr).await.expect("a connection");
-        client.send("GET /spin HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("sent");
-        program.status_where(|s| s.slots.iter().any(|slot| slot.in_flight == 1)).await;
+        let _client = program.begin("/spin").await;
         all_leave(&mut program).await;
         assert!(program.log().contains("the master is gone and the drain is over: this node ends"));
     })

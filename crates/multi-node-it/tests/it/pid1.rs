@@ -1,12 +1,14 @@
-//! The master as PID 1 of a container.
+//! In a container: the master as PID 1, or below another PID 1.
+
+use std::ffi::OsStr;
 
 use multi_node_it::program::fixture;
 use multi_node_it::{Plan, Program, procfs, send, within};
 use rustix::process::{Signal, geteuid};
 use serde_json::json;
 
-/// The program in a PID namespace of its own, and its master's pid out here; `None` where that is not allowed.
-async fn contained() -> Option<(Program, u32)> {
+/// The program in a PID namespace of its own, started there by this command; `None` where that is not allowed.
+async fn contained(command: &[&OsStr]) -> Option<Program> {
     if !geteuid().is_root() {
         println!("skipped: only root makes a PID namespace");
         return None;
@@ -17,11 +19,17 @@ async fn contained() -> Option<(Program, u32)> {
         println!("skipped: `unshare {}` does not work here", flags.join(" "));
         return None;
     }
-    let mut program = Program::run("unshare".as_ref(), Plan::nodes(2), |command| {
-        command.args(flags).arg(fixture());
+    let mut program = Program::run("unshare".as_ref(), Plan::nodes(2), |unshare| {
+        unshare.args(flags).args(command);
     })
     .await;
     program.order("ready").await;
+    Some(program)
+}
+
+/// The program with its master as PID 1, and the master's pid out here.
+async fn as_pid_1() -> Option<(Program, u32)> {
+    let program = contained(&[fixture().as_os_str()]).await?;
     let master = procfs::children(program.pid)[0];
     Some((program, master))
 }
@@ -29,7 +37,7 @@ async fn contained() -> Option<(Program, u32)> {
 #[tokio::test]
 async fn orphans_are_reaped_and_the_application_s_children_are_not() {
     within(20, async {
-        let Some((mut program, master)) = contained().await else { return };
+        let Some((mut program, master)) = as_pid_1().await else { return };
         let nodes = procfs::children(master).len();
         assert!(program.order("start child").await["Ok"].is_number());
         program.until(|| procfs::zombies(master).len() == 1).await;
@@ -52,7 +60,7 @@ async fn orphans_are_reaped_and_the_application_s_children_are_not() {
 #[tokio::test]
 async fn nodes_are_replaced_and_the_program_ends_on_sigterm() {
     within(10, async {
-        let Some((mut program, master)) = contained().await else { return };
+        let Some((mut program, master)) = as_pid_1().await else { return };
         let before = program.status().await;
         let node = procfs::children(master)[0];
         send(node, Signal::KILL);
@@ -62,6 +70,24 @@ async fn nodes_are_replaced_and_the_program_ends_on_sigterm() {
         assert_eq!(exits, [multi_node::Exit::Signal(9)], "its status was not lost to the reaper");
         send(master, Signal::TERM);
         program.ends_well().await;
+    })
+    .await;
+}
+
+/// Below a PID 1 of its own session a node is in no orphaned process group, for which the kernel would continue it.
+#[tokio::test]
+async fn a_stopped_node_leaves_when_another_pid_1_inherits_it() {
+    within(20, async {
+        let script = format!("{}; exec sleep 60", fixture().display());
+        let Some(program) = contained(&["sh".as_ref(), "-c".as_ref(), script.as_ref()]).await else { return };
+        let shell = procfs::children(program.pid)[0];
+        let master = procfs::children(shell)[0];
+        let nodes = procfs::children(master);
+        send(nodes[0], Signal::STOP);
+        program.until(|| procfs::state(nodes[0]) == Some('T')).await;
+        send(master, Signal::KILL);
+        // Nobody reaps them here.
+        program.until(|| nodes.iter().all(|pid| !procfs::is_alive(*pid))).await;
     })
     .await;
 }

@@ -13,6 +13,8 @@ const GRACE: Duration = Duration::from_secs(1);
 /// Starts a thread that ends this process when its master has been gone for `drain_timeout`, whatever the program's own
 /// threads are doing by then: they may be in a loop, or wait for something that never comes.
 pub(super) fn guard(control: UnixStream, drain_timeout: Duration) -> io::Result<()> {
+    // Who is stopped could not leave, and the kernel continues only those whose new parent is of another session.
+    sys::process::continue_without_parent()?;
     let watch = move || {
         if sys::socket::wait_for_hangup(control.as_fd()).is_err() {
             return;

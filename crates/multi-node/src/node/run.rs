@@ -32,7 +32,7 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
     let mut welcome = parent.hello(addresses).await?;
     let Parent { reader, writer, socket } = parent;
     let settings = welcome.settings.clone();
-    orphan::guard(socket, settings.drain_timeout).map_err(Error::io("start a thread"))?;
+    orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
     show_slot(&welcome);
 
     let sockets = adopt(&mut welcome);

@@ -116,6 +116,10 @@ impl Watch {
         *self.project().told = false;
     }
 
+    pub(super) fn is_draining(&self) -> bool {
+        self.signal.is_draining()
+    }
+
     fn poll_drain(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if *this.told {

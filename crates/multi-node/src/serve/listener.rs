@@ -38,7 +38,7 @@ pub struct Listener {
 enum Source {
     /// In turn with other processes.
     #[cfg(multi_process)]
-    Gated { acceptor: super::acceptor::Acceptor, door: usize, socket: Socket },
+    Gated(super::acceptor::Turn, Socket),
     /// For a process that is alone.
     Tcp(tokio::net::TcpListener),
     #[cfg(unix)]
@@ -133,7 +133,8 @@ impl Listener {
                     Poll::Ready(Ok((io, peer))) => {
                         self.rest.failures = 0;
                         self.first = (index + 1) % count;
-                        return Poll::Ready((Stream::new(io, self.doors.enter()), peer));
+                        let local = self.local.get(index).copied().filter(|addr| addr.is_exact());
+                        return Poll::Ready((Stream::new(io, self.doors.enter(), local), peer));
                     }
                     Poll::Ready(Err(error)) if passes_at_once(&error) => {}
                     Poll::Ready(Err(error)) => {
@@ -198,7 +199,7 @@ impl Source {
     fn new(socket: Socket, door: usize, doors: &Doors) -> io::Result<Source> {
         #[cfg(multi_process)]
         if let Some(acceptor) = &doors.acceptor {
-            return Ok(Source::Gated { acceptor: acceptor.clone(), door, socket });
+            return Ok(Source::Gated(acceptor.turn(door), socket));
         }
         let _ = (door, doors);
         Ok(match socket {
@@ -208,13 +209,10 @@ impl Source {
         })
     }
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Transport, Addr)>> {
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Transport, Addr)>> {
         match self {
             #[cfg(multi_process)]
-            Source::Gated { acceptor, door, socket } => {
-                ready!(acceptor.poll_offer(*door, cx));
-                Poll::Ready(accept_offered(socket))
-            }
+            Source::Gated(turn, socket) => turn.poll_take(cx, || accept_offered(socket)),
             Source::Tcp(listener) => listener.poll_accept(cx).map_ok(|(io, peer)| (Transport::Tcp(io), peer.into())),
             #[cfg(unix)]
             Source::Unix(listener) => listener.poll_accept(cx).map_ok(|(io, _)| (Transport::Unix(io), Addr::Unix)),
@@ -224,32 +222,32 @@ impl Source {
     #[cfg(multi_process)]
     fn set_nodelay(&self) -> io::Result<()> {
         match self {
-            Source::Gated { socket: Socket::Tcp(listener), .. } => crate::sys::epoll::set_nodelay(listener),
+            Source::Gated(_, Socket::Tcp(listener)) => crate::sys::epoll::set_nodelay(listener),
             Source::Tcp(listener) => crate::sys::epoll::set_nodelay(listener),
-            Source::Gated { socket: Socket::Unix(_), .. } | Source::Unix(_) => Ok(()),
+            Source::Gated(_, Socket::Unix(_)) | Source::Unix(_) => Ok(()),
         }
     }
 
     fn withdraw(&self) {
         #[cfg(multi_process)]
-        if let Source::Gated { acceptor, door, .. } = self {
-            acceptor.withdraw(*door);
+        if let Source::Gated(turn, _) = self {
+            turn.withdraw();
         }
     }
 
     fn pass_on(&self) {
         #[cfg(multi_process)]
-        if let Source::Gated { acceptor, .. } = self {
-            acceptor.pass_on();
+        if let Source::Gated(turn, _) = self {
+            turn.pass_on();
         }
     }
 
     fn std_tcp(&self) -> io::Result<Option<std::net::TcpListener>> {
         match self {
             #[cfg(multi_process)]
-            Source::Gated { socket: Socket::Tcp(listener), .. } => listener.try_clone().map(Some),
+            Source::Gated(_, Socket::Tcp(listener)) => listener.try_clone().map(Some),
             #[cfg(multi_process)]
-            Source::Gated { socket: Socket::Unix(_), .. } => Ok(None),
+            Source::Gated(_, Socket::Unix(_)) => Ok(None),
             Source::Tcp(listener) => std_clone(listener).map(Some),
             #[cfg(unix)]
             Source::Unix(_) => Ok(None),
@@ -296,7 +294,6 @@ fn passes_at_once(error: &io::Error) -> bool {
             | Kind::HostUnreachable
             | Kind::NetworkUnreachable
             | Kind::NetworkDown
-            | Kind::PermissionDenied
     )
 }
 
@@ -359,3 +356,7 @@ impl axum::extract::connect_info::Connected<axum::serve::IncomingStream<'_, List
         *stream.remote_addr()
     }
 }
+
+#[cfg(test)]
+#[path = "listener_tests.rs"]
+mod tests;

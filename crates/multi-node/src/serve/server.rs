@@ -52,7 +52,7 @@ impl Servers {
         Servers(vec![Entry { bind: None, server: Box::new(server) }])
     }
 
-    /// Serves something else as well, on `bind`: `127.0.0.1:9090`, `[::1]:9090`, `localhost:9090`, or `unix:` and a path.
+    /// Serves something else as well, on an address of its own, in any form that `Options::bind` takes.
     pub fn and(mut self, bind: impl Into<String>, server: impl Into<Servers>) -> Servers {
         let mut more = server.into().0;
         if let Some(first) = more.first_mut() {
@@ -143,9 +143,9 @@ where
 }
 
 /// Serves by itself. Made by [`raw`].
-pub struct Raw(RawServe);
+pub struct Raw(Serve);
 
-type RawServe = Box<dyn FnOnce(Listener, Handle) -> BoxFuture<Result<(), BoxError>> + Send>;
+type Serve = Box<dyn FnOnce(Listener, Handle) -> BoxFuture<Result<(), BoxError>> + Send>;
 
 /// Serves by a future that accepts connections itself, for servers that have a loop of their own.
 ///

@@ -178,6 +178,12 @@ impl Serving {
         }
     }
 
+    /// Connections open now.
+    #[cfg(test)]
+    pub(super) fn open(&self) -> u64 {
+        self.doors.line.open()
+    }
+
     #[cfg(all(test, multi_process))]
     pub(super) fn acceptor(&self) -> super::acceptor::Acceptor {
         self.doors.acceptor.clone().expect("this one is not alone")
@@ -194,7 +200,7 @@ impl Serving {
     }
 
     /// Resolves when a server has ended although no drain has begun. Cancel-safe.
-    async fn failed(&mut self) -> StartError {
+    pub(super) async fn failed(&mut self) -> StartError {
         match self.servers.join_next().await {
             Some(ended) if !self.drain.is_draining() => judge(ended).err().unwrap_or(StartError::Ended),
             _ => std::future::pending().await,

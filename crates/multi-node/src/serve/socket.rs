@@ -23,6 +23,14 @@ pub enum Addr {
 }
 
 impl Addr {
+    /// Whether every connection that comes by this address has it as its own, which is not so of `0.0.0.0`.
+    pub(super) fn is_exact(self) -> bool {
+        match self {
+            Addr::Tcp(addr) => !addr.ip().is_unspecified(),
+            Addr::Unix => true,
+        }
+    }
+
     /// The IP address and port, where there is one.
     pub fn tcp(self) -> Option<SocketAddr> {
         match self {

@@ -19,6 +19,8 @@ use super::socket::Addr;
 pub struct Stream {
     io: Transport,
     open: Open,
+    /// This side's address, where the listening socket's tells it.
+    local: Option<Addr>,
 }
 
 #[derive(Debug)]
@@ -29,8 +31,8 @@ pub(super) enum Transport {
 }
 
 impl Stream {
-    pub(super) fn new(io: Transport, open: Open) -> Stream {
-        Stream { io, open }
+    pub(super) fn new(io: Transport, open: Open, local: Option<Addr>) -> Stream {
+        Stream { io, open, local }
     }
 
     /// The stream below, where it is TCP: for socket options.
@@ -48,10 +50,11 @@ impl Stream {
     ///
     /// What the system says, such as that the connection has been reset.
     pub fn local_addr(&self) -> io::Result<Addr> {
-        match &self.io {
-            Transport::Tcp(stream) => stream.local_addr().map(Addr::Tcp),
+        match (self.local, &self.io) {
+            (Some(local), _) => Ok(local),
+            (None, Transport::Tcp(stream)) => stream.local_addr().map(Addr::Tcp),
             #[cfg(unix)]
-            Transport::Unix(_) => Ok(Addr::Unix),
+            (None, Transport::Unix(_)) => Ok(Addr::Unix),
         }
     }
 
@@ -184,6 +187,12 @@ impl Doors {
             }
             empty.await;
         }
+    }
+}
+
+impl Drop for Doors {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

@@ -24,6 +24,9 @@ const CUT: Duration = Duration::from_millis(500);
 /// What the log calls the source of what happened to nodes.
 const TARGET: &str = "multi_node";
 
+/// So many pieces of news are heard in a row at most, before everything else has its turn.
+const NEWS_IN_A_ROW: usize = 256;
+
 /// No cause that a node reports is kept longer, in bytes.
 const LONGEST_CAUSE: usize = 4096;
 
@@ -37,6 +40,8 @@ pub(crate) struct Supervisor {
     signals: MasterSignals,
     replies: BTreeMap<Ticket, Reply>,
     tickets: u64,
+    /// How many pieces of news have been heard since everything else had its turn.
+    heard_in_a_row: usize,
     /// The time of day at one moment, from which all others are counted, so that states keep their time.
     epoch: (Instant, SystemTime),
 }
@@ -62,7 +67,18 @@ impl Supervisor {
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
-        Supervisor { fleet, members, heard, asks, orders_from_nodes, signals, replies, tickets: 0, epoch }
+        Supervisor {
+            fleet,
+            members,
+            heard,
+            asks,
+            orders_from_nodes,
+            signals,
+            replies,
+            tickets: 0,
+            heard_in_a_row: 0,
+            epoch,
+        }
     }
 
     /// Supervises until no node is left and none will be started.
@@ -87,9 +103,13 @@ impl Supervisor {
             }
         };
         tokio::select! {
-            // What nodes have said comes before any judgement of their silence.
+            // What nodes have said comes before any judgement of their silence, but one that talks without end must not keep
+            // everybody else waiting.
             biased;
-            Some((id, heard)) = self.heard.recv() => self.hear(id, heard),
+            Some((id, heard)) = self.heard.recv(), if self.heard_in_a_row < NEWS_IN_A_ROW => {
+                self.heard_in_a_row += 1;
+                self.hear(id, heard)
+            }
             Some(ask) = self.asks.recv() => Some(self.asked(ask.order, Reply::Caller(ask.reply))),
             signal = self.signals.next() => {
                 tracing::info!(target: TARGET, "received {signal}");
@@ -98,6 +118,10 @@ impl Supervisor {
             // The program has dropped its `Nodes`.
             () = self.members.peers.deliver() => Some(self.asked(Order::Shutdown { now: false }, Reply::Log)),
             () = due => deadline.map(|deadline| tick(deadline.elapsed())),
+            () = std::future::ready(()), if self.heard_in_a_row >= NEWS_IN_A_ROW => {
+                self.heard_in_a_row = 0;
+                None
+            }
         }
     }
 

@@ -37,6 +37,12 @@ pub(crate) fn kill_self() -> io::Result<()> {
     Ok(rustix::process::kill_process(rustix::process::getpid(), Signal::KILL)?)
 }
 
+/// Has this process go on, should it be stopped, when its parent ends (PR_SET_PDEATHSIG(2const)). The signal also comes when
+/// no more than the parent's thread ends that started this process; it does nothing to a process that runs.
+pub(crate) fn continue_without_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?)
+}
+
 /// Reaps the child if it has ended.
 pub(crate) fn reap(process: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
     match rustix::process::waitid(WaitId::PidFd(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {

@@ -39,6 +39,7 @@ pub(super) struct Connection<S> {
 }
 
 /// How hyper's part of a connection came to its end.
+#[derive(Clone, Copy)]
 enum End {
     /// By itself, with an error or without.
     Finished(bool),
@@ -71,7 +72,8 @@ where
         let mut watch = pin!(Watch::new(shared.drain.clone()));
         match sniff(&mut stream, watch.as_mut(), &shared.settings, &mut info).await {
             Some((Protocol::Http1, first)) => http1(stream, first, watch, &shared, service, info).await,
-            Some((Protocol::Http2, first)) => http2(stream, first, watch, &shared, service, info).await,
+            // Boxed, since it is much larger, and every connection's task would be as large.
+            Some((Protocol::Http2, first)) => Box::pin(http2(stream, first, watch, &shared, service, info)).await,
             None => linger(stream, &shared).await,
         }
     }
@@ -204,8 +206,8 @@ struct Clock<'a> {
     shared: &'a Shared,
     progress: &'a Progress,
     phase: Phase,
-    /// When it was first seen in its phase.
-    since: Instant,
+    /// When it was first seen in its phase; not known of the first, nor needed of any busy one.
+    since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -219,7 +221,7 @@ enum Phase {
 
 impl<'a> Clock<'a> {
     fn new(shared: &'a Shared, progress: &'a Progress) -> Clock<'a> {
-        Clock { shared, progress, phase: Phase::Busy, since: Instant::now() }
+        Clock { shared, progress, phase: Phase::Busy, since: None }
     }
 
     /// The deadline of an HTTP/1 connection's phase; to be asked whenever hyper has done what it could.
@@ -232,8 +234,8 @@ impl<'a> Clock<'a> {
         self.enter(phase);
         match phase {
             Phase::Busy => None,
-            Phase::Idle(_) => Some(self.since + self.shared.settings.keep_alive_timeout),
-            Phase::Head(_) => Some(self.since + self.shared.settings.header_timeout),
+            Phase::Idle(_) => Some(self.since? + self.shared.settings.keep_alive_timeout),
+            Phase::Head(_) => Some(self.since? + self.shared.settings.header_timeout),
         }
     }
 
@@ -246,7 +248,7 @@ impl<'a> Clock<'a> {
         self.enter(phase);
         match phase {
             Phase::Busy | Phase::Head(_) => None,
-            Phase::Idle(_) => leaving.or(Some(self.since + self.shared.settings.keep_alive_timeout)),
+            Phase::Idle(_) => leaving.or(Some(self.since? + self.shared.settings.keep_alive_timeout)),
         }
     }
 
@@ -255,7 +257,7 @@ impl<'a> Clock<'a> {
         if self.phase != phase {
             self.phase = phase;
             if phase != Phase::Busy {
-                self.since = Instant::now();
+                self.since = Some(Instant::now());
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The first bytes of a connection: a proxy's header where one is due, and which HTTP it is.
 
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -39,25 +40,18 @@ pub(super) async fn sniff(
     info: &mut ConnInfo,
 ) -> Option<(Protocol, Bytes)> {
     let mut read = BytesMut::with_capacity(FIRST_READ);
-    let start = Instant::now();
-    let mut deadline = start + settings.keep_alive_timeout;
     let mut proxied = !settings.proxy_protocol;
+    let mut begun = None;
     loop {
-        let was_empty = read.is_empty();
-        let count = tokio::select! {
-            biased;
-            count = stream.read_buf(&mut read) => count.ok()?,
-            // A drain lets go of a client that has long not said a word, and gives the others their time.
-            () = until(watch.as_mut(), deadline, was_empty.then_some(start + FIRST_WORD)) => return None,
-        };
-        if count == 0 {
-            return None;
-        }
-        if was_empty {
-            deadline = Instant::now() + settings.header_timeout;
-        }
+        let patience = begun.map_or(settings.keep_alive_timeout, |_| settings.header_timeout);
+        let draining = watch.is_draining();
+        let more = More { stream, watch: watch.as_mut(), read: &mut read, patience, since: begun, draining };
+        more.await?;
         if !proxied {
-            let Some(header) = proxy::parse(&read).ok()? else { continue };
+            let Some(header) = proxy::parse(&read).ok()? else {
+                begun = begun.or_else(|| Some(Instant::now()));
+                continue;
+            };
             let _ = read.split_to(header.length);
             header.tell(info);
             proxied = true;
@@ -66,13 +60,38 @@ pub(super) async fn sniff(
             watch.tell_again();
             return Some((protocol, read.freeze()));
         }
+        begun = begun.or_else(|| Some(Instant::now()));
     }
 }
 
-/// Resolves when the connection is to be given up: at its deadline, or at an earlier one that counts while the process drains.
-async fn until(mut watch: Pin<&mut Watch>, mut deadline: Instant, draining: Option<Instant>) {
-    while poll_fn(|cx| watch.as_mut().poll(cx, Some(deadline))).await == Seen::Drain {
-        deadline = draining.map_or(deadline, |earlier| earlier.min(deadline));
+/// Waits for more bytes of a connection's beginning. `None` when the connection is to be given up.
+struct More<'a> {
+    stream: &'a mut Stream,
+    watch: Pin<&'a mut Watch>,
+    read: &'a mut BytesMut,
+    patience: Duration,
+    /// When the first byte came; from the first time of waiting where none has. Most connections need neither.
+    since: Option<Instant>,
+    draining: bool,
+}
+
+impl Future for More<'_> {
+    type Output = Option<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
+        let this = &mut *self;
+        if let Poll::Ready(count) = pin!(this.stream.read_buf(this.read)).poll(cx) {
+            return Poll::Ready(count.is_ok_and(|count| count > 0).then_some(()));
+        }
+        let since = *this.since.get_or_insert_with(Instant::now);
+        loop {
+            // A drain lets go of a client that has long not said a word, and gives the others their time.
+            let patience = if this.draining && this.read.is_empty() { FIRST_WORD } else { this.patience };
+            match ready!(this.watch.as_mut().poll(cx, Some(since + patience))) {
+                Seen::Drain => this.draining = true,
+                Seen::Due | Seen::Cut => return Poll::Ready(None),
+            }
+        }
     }
 }
 

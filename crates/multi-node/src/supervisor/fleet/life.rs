@@ -45,7 +45,7 @@ impl Fleet {
         if node.is_coming_up() {
             node.deadline = Some(after(now, start_timeout));
         }
-        self.tell(Level::Info, slot, id, format!("started: pid {pid}, generation {generation}"));
+        self.tell(Level::Info, slot, id, format!("started, generation {generation}"));
         if doomed {
             self.kill(now, id);
         }

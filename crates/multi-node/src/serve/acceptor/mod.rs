@@ -1,0 +1,22 @@
+//! The acceptor: which process takes the next connection.
+//!
+//! All processes share the listening sockets. Each has a thread that waits for them with exclusive wake-ups, so that a new
+//! connection wakes one process. That thread does not accept: it leaves the queue and offers the connection to the runtime,
+//! which accepts it and asks for the next, which enters the queue anew, at its end. That alone makes processes take turns.
+//! A runtime that does not answer within [`queue::ANSWER`] has lost the connection: the thread rings the doorbell, an eventfd that all
+//! processes share, and another takes it.
+//!
+//! Before a process enters the queue it asks the [gate](crate::serve::gate). One that is refused sleeps until one of its own
+//! connections ends, until it is rung for, or until [`queue::LOOK_AROUND`] has passed. Whoever decides also looks whether a sleeper
+//! should come back, and rings for it. The bell's value says what it is about: its lower half how many more
+//! processes may be asked, its upper half whether a connection waits that everybody should look for.
+
+mod queue;
+mod thread;
+mod turn;
+
+pub(crate) use queue::{bell, ring};
+pub(super) use turn::{Acceptor, Turn};
+
+#[cfg(test)]
+mod tests;

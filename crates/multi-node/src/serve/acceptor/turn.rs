@@ -1,0 +1,159 @@
+//! How the runtime takes connections.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use super::queue::{DoorState, Shared, WAITS};
+use crate::serve::load::{Line, LoadTable};
+use crate::sys::epoll::event_add;
+
+/// So many connections are taken in a row before those who were taken get their turn with the runtime.
+const AT_ONCE: u32 = 16;
+
+/// One process's place in the queues of the listening sockets; clones are the same place.
+#[derive(Clone)]
+pub(in crate::serve) struct Acceptor(Arc<Shared>);
+
+/// The right to take connections from one door; clones would be in each other's way.
+pub(in crate::serve) struct Turn {
+    acceptor: Acceptor,
+    door: usize,
+    /// So many connections may be taken at once before the next has to be offered.
+    unasked: u32,
+}
+
+impl Acceptor {
+    /// Starts the thread. The receiver resolves when it has ended.
+    pub(in crate::serve) fn start(
+        load: LoadTable,
+        line: Line,
+        bell: OwnedFd,
+        files: Vec<OwnedFd>,
+    ) -> io::Result<(Acceptor, oneshot::Receiver<()>)> {
+        let shared = Arc::new(Shared::new(load, line, bell, files)?);
+        let (ended, end) = oneshot::channel();
+        let thread = shared.clone();
+        std::thread::Builder::new().name("acceptor".into()).stack_size(128 * 1024).spawn(move || {
+            thread.run();
+            let _ = ended.send(());
+        })?;
+        Ok((Acceptor(shared), end))
+    }
+
+    /// The right to take connections from this door.
+    pub(in crate::serve) fn turn(&self, door: usize) -> Turn {
+        Turn { acceptor: self.clone(), door, unasked: 0 }
+    }
+
+    /// A connection of this process has ended.
+    pub(in crate::serve) fn left_one(&self) {
+        if self.0.asleep.load(Relaxed) {
+            let mut queue = self.0.lock();
+            self.0.reconsider(&mut queue);
+        }
+    }
+
+    /// Leaves all queues for good.
+    pub(in crate::serve) fn close(&self) {
+        self.0.line.end_serving();
+        let mut queue = self.0.lock();
+        queue.closed = true;
+        for door in 0..queue.doors.len() {
+            self.0.unask(&mut queue, door);
+        }
+        drop(queue);
+        self.0.ring_all(WAITS);
+        event_add(self.0.command.as_fd(), 1);
+    }
+
+    #[cfg(test)]
+    pub(in crate::serve) fn wakes(&self) -> u64 {
+        self.0.lock().wakes
+    }
+
+    /// Whether it waits for connections, or would if the gate was open.
+    #[cfg(test)]
+    pub(in crate::serve) fn is_placed(&self) -> bool {
+        let placed = |door: &super::queue::Door| matches!(door.state, DoorState::Queued | DoorState::Asleep);
+        self.0.lock().doors.iter().all(placed)
+    }
+
+    #[cfg(test)]
+    pub(in crate::serve) fn is_asleep(&self) -> bool {
+        self.0.asleep.load(Relaxed)
+    }
+}
+
+impl Turn {
+    /// Takes a connection by `accept`, when one is offered, or at once where it is likely that another waits.
+    ///
+    /// While this is pending the process stands in the queue or sleeps; [`withdraw`](Self::withdraw) ends that. Pending
+    /// for ever once the acceptor was closed.
+    pub(in crate::serve) fn poll_take<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        accept: impl FnOnce() -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        let unasked = self.unasked > 0 && self.acceptor.0.may_take(self.door);
+        if !unasked && self.poll_offer(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let taken = accept();
+        // Where one connection waited another may wait as well, and to go by the thread for each of them is dear. To look for
+        // them more than once, between other work, was measured and costs more than it spares.
+        self.unasked = match (&taken, unasked) {
+            (Ok(_), true) => self.unasked - 1,
+            (Ok(_), false) => AT_ONCE,
+            (Err(_), _) => 0,
+        };
+        Poll::Ready(taken)
+    }
+
+    /// Ready when a connection is offered.
+    fn poll_offer(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let shared = &self.acceptor.0;
+        let mut queue = shared.lock();
+        let queue = &mut *queue;
+        let Some(entry) = queue.doors.get_mut(self.door) else { return Poll::Pending };
+        if let DoorState::Offered(_) = entry.state {
+            entry.state = DoorState::Unasked;
+            shared.answered(queue);
+            return Poll::Ready(());
+        }
+        if !entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            entry.waker = Some(cx.waker().clone());
+        }
+        if entry.state == DoorState::Unasked && !queue.closed {
+            shared.ask(queue, self.door);
+        }
+        Poll::Pending
+    }
+
+    /// Leaves the queue. Whoever was offered a connection and goes without it passes it on.
+    pub(in crate::serve) fn withdraw(&self) {
+        let shared = &self.acceptor.0;
+        let mut queue = shared.lock();
+        let offered = shared.unask(&mut queue, self.door);
+        shared.answered(&mut queue);
+        if offered {
+            self.pass_on();
+        }
+    }
+
+    /// The connection that was offered could not be accepted for want of means: others shall look for it.
+    pub(in crate::serve) fn pass_on(&self) {
+        self.acceptor.0.ring_all(WAITS);
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").field("line", &self.0.line.index()).finish_non_exhaustive()
+    }
+}

@@ -48,7 +48,7 @@ impl Load {
     }
 }
 
-fn report(answer: Value) -> ReloadReport {
+fn report(answer: &Value) -> ReloadReport {
     let report = answer["Ok"].clone();
     serde_json::from_value(report).unwrap_or_else(|error| panic!("{answer} is no report: {error}"))
 }
@@ -93,7 +93,7 @@ async fn reloads(nodes: usize, surge: usize) {
     assert!(fewest >= if surge == 0 { nodes - 1 } else { nodes }, "only {fewest} of {nodes} served at one time");
     // Those that are ready beside those that drain still.
     assert!(most <= 2 * nodes + surge, "{most} processes at one time");
-    let report = report(answer);
+    let report = report(&answer);
     assert_eq!((report.generation.number(), report.slots.len()), (1, nodes));
     for (slot, (old, new)) in report.slots.iter().zip(before.slots.iter().zip(&after.slots)) {
         assert_eq!((slot.slot, slot.old, Some(slot.new), slot.killed), (old.slot, old.id, new.id, false));
@@ -158,7 +158,7 @@ async fn keeps_the_old_ones(fault: Fault, why: &str) {
     assert!(after.slots.iter().all(|slot| slot.generation.number() == 0 && slot.restarts == 0), "{after:?}");
     assert!(program.log().contains("reload failed: node-3 in slot 0"));
     fault.lift(&program.faults());
-    assert_eq!(report(program.order("reload").await).generation.number(), 2);
+    assert_eq!(report(&program.order("reload").await).generation.number(), 2);
     program.stop().await;
 }
 
@@ -280,7 +280,7 @@ async fn a_reload_follows_the_link_and_a_crash_does_not() {
         run(&mut program, &deploy.program(2)).await;
 
         deploy.switch_to(1);
-        report(program.order("reload").await);
+        report(&program.order("reload").await);
         run(&mut program, &deploy.program(1)).await;
         program.stop().await;
     })
@@ -303,7 +303,7 @@ async fn a_deleted_release_restarts_and_is_not_reloaded_to() {
         assert_eq!(program.pids().await[1], pids[1], "a node that was not killed serves on");
 
         deploy.switch_to(2);
-        report(program.order("reload").await);
+        report(&program.order("reload").await);
         run(&mut program, &deploy.program(2)).await;
         program.stop().await;
     })
@@ -311,5 +311,6 @@ async fn a_deleted_release_restarts_and_is_not_reloaded_to() {
 }
 
 fn missing(path: &Path) -> String {
-    format!("{}: no such file or directory", path.display())
+    let path = path.display();
+    format!("cannot start nodes: {path}: no such file or directory; set `Options::program` if the program is elsewhere")
 }

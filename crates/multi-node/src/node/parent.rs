@@ -55,7 +55,7 @@ impl Parent {
 pub(super) fn broken(error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Error::MasterGone,
-        _ if control::is_end(&error) => Error::MasterGone,
+        _ if control::is_end(error) => Error::MasterGone,
         _ => Error::Control { cause: error.to_string() },
     }
 }

@@ -18,12 +18,15 @@ const WILL: Duration = Duration::from_secs(1);
 
 /// Tells who takes the connections of this node: `None` until that is known.
 #[derive(Debug)]
-pub(crate) struct Heirs(watch::Sender<Option<Vec<Link>>>);
+pub(crate) struct Heirs(watch::Sender<Option<Ranks>>);
+
+/// The links to the heirs: those of one rank take turns.
+type Ranks = Vec<Vec<Link>>;
 
 impl Heirs {
-    /// These are the heirs, in the order in which they are asked.
-    pub(crate) fn appoint(&self, links: &Links, ids: &[NodeId]) {
-        self.0.send_replace(Some(links.to(ids)));
+    /// These are the heirs, rank by rank.
+    pub(crate) fn appoint(&self, links: &Links, ranks: &[Vec<NodeId>]) {
+        self.0.send_replace(Some(ranks.iter().map(|rank| links.to(rank)).collect()));
     }
 
     /// There is nobody who could tell.
@@ -37,13 +40,13 @@ pub(crate) fn give_away(mut outlet: mpsc::Receiver<Parcel>) -> Heirs {
     let (sender, mut heirs) = watch::channel(None);
     tokio::spawn(async move {
         let window = Arc::new(Semaphore::new(WINDOW));
-        let mut number = 0;
+        let mut number: u64 = 0;
         while let Some(parcel) = outlet.recv().await {
-            let links = known(&mut heirs).await;
+            let ranks = known(&mut heirs).await;
             let Ok(permit) = window.clone().acquire_owned().await else { return };
             number += 1;
             tokio::spawn(async move {
-                give(number, parcel, &links).await;
+                give(number, parcel, &ranks).await;
                 drop(permit);
             });
         }
@@ -52,19 +55,25 @@ pub(crate) fn give_away(mut outlet: mpsc::Receiver<Parcel>) -> Heirs {
 }
 
 /// The heirs once they are known; nobody, if that takes too long.
-async fn known(heirs: &mut watch::Receiver<Option<Vec<Link>>>) -> Vec<Link> {
+async fn known(heirs: &mut watch::Receiver<Option<Ranks>>) -> Ranks {
     match tokio::time::timeout(WILL, heirs.wait_for(Option::is_some)).await {
         Ok(Ok(heirs)) => heirs.clone().unwrap_or_default(),
         _ => Vec::new(),
     }
 }
 
-async fn give(number: u64, parcel: Parcel, heirs: &[Link]) {
-    for heir in heirs {
+async fn give(number: u64, parcel: Parcel, ranks: &[Vec<Link>]) {
+    for heir in ranks.iter().flat_map(|rank| in_turn(rank, number)) {
         match heir.offer(number, &parcel).await {
             Ok(()) => return parcel.given(),
             Err(error) => tracing::debug!(%error, "an heir did not take a connection"),
         }
     }
     parcel.close().await;
+}
+
+/// All of a rank, beginning with the one whose turn it is.
+fn in_turn(rank: &[Link], number: u64) -> impl Iterator<Item = &Link> {
+    let first = usize::try_from(number).unwrap_or(0).checked_rem(rank.len()).unwrap_or(0);
+    rank.iter().cycle().skip(first).take(rank.len())
 }

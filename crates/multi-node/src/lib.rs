@@ -43,6 +43,8 @@
 
 mod bind;
 #[cfg(multi_process)]
+mod bus;
+#[cfg(multi_process)]
 mod control;
 mod environment;
 mod error;

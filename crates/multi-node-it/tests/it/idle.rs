@@ -31,7 +31,6 @@ async fn an_idle_fleet_sleeps() {
 }
 
 #[tokio::test]
-#[ignore = "serve/acceptor.rs: a sleeper looks around eight times a second, which makes twelve wake-ups with the rest"]
 async fn an_idle_fleet_whose_connections_are_uneven_sleeps() {
     within(20, async {
         let mut program = Program::serving(Plan::nodes(4)).await;

@@ -12,6 +12,7 @@ use tracing::Instrument;
 
 use super::orphan;
 use super::parent::{self, Parent};
+use crate::bus::{self, Heirs, Links};
 use crate::control::{Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
 use crate::mesh::{self, Peers, Transport};
 use crate::nodes::{Ask, End, Inner, Snapshot};
@@ -39,8 +40,11 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
     let (load, bell) = (welcome.load.take().ok_or_else(incomplete)?, welcome.bell.take().ok_or_else(incomplete)?);
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
-    let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: None };
+    let (outlet, parcels) = mpsc::channel(QUEUE);
+    let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet) };
 
+    let links = Links::new();
+    let intake = links.intake();
     let (drain, draining) = Drain::new();
     let (peers, arrivals) = mesh::arrivals();
     let (asks, asked) = mpsc::channel(QUEUE);
@@ -71,6 +75,8 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
         tickets: 0,
         snapshot: snapshot_sender,
         drain,
+        links,
+        heirs: bus::give_away(parcels),
         line,
         signals,
         fate: fate_sender,
@@ -86,6 +92,8 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
             return Err(error);
         }
     };
+    // Nobody else sets it.
+    let _ = intake.set(serving.intake());
     say(&outbox, ToMaster::Ready).await;
     tokio::spawn(finish(serving, fate, end_sender).instrument(handle.span()));
     Ok(Nodes::new(handle, arrivals))
@@ -194,6 +202,8 @@ struct Life {
     tickets: u64,
     snapshot: watch::Sender<Snapshot>,
     drain: Drain,
+    links: Links,
+    heirs: Heirs,
     line: Line,
     signals: NodeSignals,
     /// How the service will have ended once it has drained.
@@ -228,9 +238,12 @@ impl Life {
     fn hear(&mut self, message: io::Result<Option<ToNode>>) {
         match message {
             Ok(Some(ToNode::Joined { peers })) => peers.into_iter().for_each(|join| self.join(join)),
-            Ok(Some(ToNode::Gone { id })) => self.peers.part(id),
-            Ok(Some(ToNode::Drain { within })) => {
-                tracing::info!("draining");
+            Ok(Some(ToNode::Gone { id })) => {
+                self.peers.part(id);
+                self.links.part(id);
+            }
+            Ok(Some(ToNode::Drain { within, heirs })) => {
+                self.heirs.appoint(&self.links, &heirs);
                 self.drain.begin(within);
             }
             Ok(Some(ToNode::Status { status, lines })) => drop(self.snapshot.send_replace(Snapshot { status, lines })),
@@ -252,16 +265,18 @@ impl Life {
         self.reader = None;
         self.pending.clear();
         self.fate.send_replace(End::MasterGone);
+        self.heirs.none();
         self.drain.begin(self.settings.drain_timeout);
     }
 
     fn join(&mut self, join: Join) {
         let Join { peer, stream: Some(stream), bus: Some(bus) } = join else { return };
-        match (transport(stream), transport(bus)) {
-            (Ok(stream), Ok(bus)) => self.peers.join(peer, stream, bus),
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
-            }
+        let joined = transport(stream).and_then(|stream| {
+            self.peers.join(peer, stream);
+            self.links.join(peer.id(), bus)
+        });
+        if let Err(error) = joined {
+            tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
         }
     }
 

@@ -47,7 +47,6 @@ pub(super) struct Arrival {
     open: Open,
 }
 
-#[allow(dead_code, reason = "the bus that carries connections is not there yet")]
 impl Intake {
     /// Makes the intake and, for each server, its end of it. `servers` are the places of those that take connections over.
     pub(super) fn new(
@@ -80,7 +79,6 @@ impl Intake {
     }
 }
 
-#[allow(dead_code, reason = "the bus that carries connections is not there yet")]
 impl Reserved {
     /// Serves the connection from here on. A drain that has begun since does not lose it.
     pub(crate) fn adopt(self, parcel: Parcel) {

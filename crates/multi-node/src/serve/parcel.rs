@@ -44,7 +44,6 @@ struct Returned {
     before: Bytes,
 }
 
-#[allow(dead_code, reason = "the bus that carries connections is not there yet")]
 impl Parcel {
     /// Which entry of [`Servers`](super::Servers) serves it.
     pub(crate) fn server(&self) -> usize {

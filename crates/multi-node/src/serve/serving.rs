@@ -191,7 +191,6 @@ impl Serving {
         DrainReport { finished: open.saturating_sub(cut + handed_over), cut, handed_over }
     }
 
-    #[allow(dead_code, reason = "the bus that carries connections is not there yet")]
     /// Where connections come in that other processes hand over.
     pub(crate) fn intake(&self) -> Intake {
         self.intake.clone()

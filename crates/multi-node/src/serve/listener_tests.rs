@@ -179,7 +179,7 @@ async fn a_handler_learns_of_the_drain_and_is_cut_at_its_end() {
         async move {
             conn.drain().draining().await;
             tell.notify_one();
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     });
     let (mut serving, drain) = serve(server, vec![vec![socket]], alone()).await;

@@ -109,13 +109,13 @@ async fn a_master_that_was_stopped_kills_no_node_that_has_come_up_meanwhile() {
     within(10, async {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Fault::StuckInFactory.lay(folder.path());
-        let (start_timeout, faults) = (Duration::from_secs(1), folder.path().into());
+        let (start_timeout, faults) = (Duration::from_millis(1500), folder.path().into());
         let mut program = Program::start(Plan { start_timeout, faults, threads: 2, ..Plan::nodes(4) }).await;
         let coming = program.status_where(|s| count(s, State::Joining) == 4).await;
         program.signal(Signal::STOP);
         program.until(|| procfs::state(program.pid) == Some('T')).await;
         Fault::StuckInFactory.lift(folder.path());
-        tokio::time::sleep(start_timeout * 3 / 2).await;
+        tokio::time::sleep(start_timeout + SILENCE / 2).await;
         program.signal(Signal::CONT);
         let status = program.at_rest().await;
         assert_eq!(ids(&status), ids(&coming));

@@ -130,7 +130,7 @@ async fn http1<S, B>(
                     return Poll::Ready(finished(&progress, ended.is_ok()));
                 }
                 if progress.is_taken() {
-                    // It was not at rest: a task of the service's own still reads the request. It ends after that.
+                    // It was not at rest: a task of the service's own still reads the request. hyper closes it after that.
                     progress.set_taken(false);
                 } else if progress.drains() && !asked && may_leave(&progress) {
                     if progress.calls() == 0 {

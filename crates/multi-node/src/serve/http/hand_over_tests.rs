@@ -12,6 +12,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::tests::{Client, LIMIT, Server};
 use crate::serve::load::Counts;
@@ -63,7 +64,9 @@ impl Pair {
     async fn drained(mut self) -> (DrainReport, Carried, Server) {
         let report = self.from.drained().await;
         drop(self.from);
-        (report, self.bus.await.expect("the bus ends when nobody uses it"), self.to)
+        let bus = timeout(LIMIT, self.bus).await.expect("nobody uses the bus any more");
+        let carried = bus.expect("it does not panic");
+        (report, carried, self.to)
     }
 }
 

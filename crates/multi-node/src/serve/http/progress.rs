@@ -91,13 +91,11 @@ impl Progress {
         self.flushed.store(true, Relaxed);
     }
 
-    /// Whether hyper may be given bytes, which it may not while the connection is being taken from it.
-    pub(super) fn may_read(&self) -> bool {
-        let taken = self.is_taken();
-        if taken {
+    /// hyper asks for bytes.
+    pub(super) fn reads(&self) {
+        if self.is_taken() {
             self.wanted.store(true, Relaxed);
         }
-        !taken
     }
 }
 
@@ -172,7 +170,7 @@ impl Progress {
         self.taken.load(Relaxed)
     }
 
-    /// Whether hyper may no longer read from the connection, nor close it.
+    /// Whether hyper may no longer close the connection, and is watched for reading from it.
     pub(super) fn set_taken(&self, taken: bool) {
         self.wanted.store(false, Relaxed);
         self.taken.store(taken, Relaxed);

@@ -32,9 +32,7 @@ impl Rewound {
 impl AsyncRead for Rewound {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if !this.progress.may_read() {
-            return Poll::Pending;
-        }
+        this.progress.reads();
         let filled = buffer.filled().len();
         if this.before.has_remaining() {
             let count = this.before.len().min(buffer.remaining());

@@ -124,7 +124,7 @@ async fn no_more_connections_than_the_receiver_allows() {
     let (report, carried, to) = pair.drained().await;
     assert_eq!((report.handed_over, report.finished, carried), (1, 1, Carried { taken: 1, refused: 1 }));
     // Which of them was first is not known: the other one's end has come already.
-    let taken = match tokio::time::timeout(Duration::from_millis(50), one.0.peek(&mut [0])).await {
+    let taken = match timeout(Duration::from_millis(50), one.0.peek(&mut [0])).await {
         Ok(_) => &mut two,
         Err(_) => &mut one,
     };

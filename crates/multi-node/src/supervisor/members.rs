@@ -37,7 +37,7 @@ pub(crate) struct Members {
     /// The master's own peers; `None`: nobody is joined to anybody.
     join_peers: bool,
     pub(super) peers: Peers,
-    /// The master's ends of the library's own streams, which nothing rides on yet.
+    /// The master's ends of the library's own streams, on which nothing rides: nodes hand connections over to nodes.
     buses: BTreeMap<NodeId, Option<OwnedFd>>,
     alive: BTreeMap<NodeId, Member>,
     free_lines: BTreeSet<usize>,

@@ -117,9 +117,9 @@ impl<S> Http<S> {
         self
     }
 
-    /// Whether idle HTTP/1 connections are handed over to another process when this one drains; on by default. Clients notice nothing
-    /// of it: the next request is answered there. Without it such connections are closed, and a client that sends a request at that
-    /// moment loses it.
+    /// Whether idle HTTP/1 connections are handed over to another process when this one drains, and taken over from others; on by
+    /// default. Clients notice nothing of it: the next request is answered there. Without it, and where no process takes them as in a
+    /// shutdown, such connections are closed, and a client that sends a request at that moment loses it.
     ///
     /// To be turned off where a connection carries state between requests that the service keeps, such as an NTLM login.
     pub fn hand_over(mut self, on: bool) -> Self {

@@ -65,6 +65,7 @@ mod status;
 mod supervisor;
 #[cfg(multi_process)]
 mod sys;
+mod wires;
 
 pub use error::Error;
 pub use id::{Generation, NodeId, Slot};

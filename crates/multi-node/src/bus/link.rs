@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use super::message::{BusMessage, Offer};
 use crate::control::{self, Reader, Writer};
@@ -15,6 +16,13 @@ use crate::serve::{Intake, Parcel};
 
 /// How many offers may wait for one link; whoever offers waits too.
 const QUEUE: usize = 16;
+
+/// How many connections may be on their way to one peer: well below the kernel's limit of descriptors in flight
+/// (`RLIMIT_NOFILE`, unix(7)), and few enough that answers never wait behind offers.
+const WINDOW: usize = 64;
+
+/// How long a connection waits for its turn with a peer before another one is asked.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The links to all peers.
 #[derive(Debug)]
@@ -26,7 +34,10 @@ pub(crate) struct Links {
 
 /// The way to one peer.
 #[derive(Clone, Debug)]
-pub(super) struct Link(mpsc::Sender<(Offer, oneshot::Sender<bool>)>);
+pub(super) struct Link {
+    offers: mpsc::Sender<(Offer, oneshot::Sender<bool>)>,
+    window: Arc<Semaphore>,
+}
 
 impl Links {
     pub(crate) fn new() -> Links {
@@ -48,7 +59,7 @@ impl Links {
                 tracing::debug!(peer = %id, %error, "the bus to a peer has ended");
             }
         });
-        self.links.insert(id, Link(sender));
+        self.links.insert(id, Link { offers: sender, window: Arc::new(Semaphore::new(WINDOW)) });
         Ok(())
     }
 
@@ -65,7 +76,12 @@ impl Links {
 
 impl Link {
     /// Offers a connection. `Ok`: the peer serves it now. The parcel stays with the caller, who keeps it until then.
+    ///
+    /// A peer that is slow is not offered more than it has room for. One that has been offered a connection is waited for
+    /// as long as it lives: it may take it at any time, and a connection must not have two readers.
     pub(super) async fn offer(&self, number: u64, parcel: &Parcel) -> io::Result<()> {
+        let place = tokio::time::timeout(PATIENCE, self.window.acquire()).await;
+        let _place = place.map_err(io::Error::from)?.map_err(io::Error::other)?;
         let offer = Offer {
             number,
             server: parcel.server(),
@@ -75,7 +91,7 @@ impl Link {
         };
         let (reply, answer) = oneshot::channel();
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
-        self.0.send((offer, reply)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        self.offers.send((offer, reply)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
         match answer.await.map_err(gone)? {
             true => Ok(()),
             false => Err(io::ErrorKind::ConnectionRefused.into()),

@@ -4,5 +4,5 @@ mod giver;
 mod link;
 mod message;
 
-pub(crate) use giver::{Heirs, give_away};
+pub(crate) use giver::Heirs;
 pub(crate) use link::Links;

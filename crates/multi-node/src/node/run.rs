@@ -12,19 +12,20 @@ use tracing::Instrument;
 
 use super::orphan;
 use super::parent::{self, Parent};
-use crate::bus::{self, Heirs, Links};
+use crate::bus::{Heirs, Links};
 use crate::control::{Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
-use crate::mesh::{self, Peers, Transport};
-use crate::nodes::{Ask, End, Inner, Snapshot};
+use crate::mesh::{Peers, Transport};
+use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
+use crate::wires::{self, Wires};
 use crate::{Error, Handle, Nodes, sys};
 
 /// How often a node shows its siblings' acceptors that its runtime is alive.
 const PULSE: Duration = Duration::from_millis(500);
 
-/// How many messages to the master, and how many orders of the program, may wait.
+/// How many messages to the master, and how many connections for the heirs, may wait.
 const QUEUE: usize = 64;
 
 /// Joins the program as a node: returns when it serves.
@@ -45,22 +46,8 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
 
     let links = Links::new();
     let intake = links.intake();
-    let (drain, draining) = Drain::new();
-    let (peers, arrivals) = mesh::arrivals();
-    let (asks, asked) = mpsc::channel(QUEUE);
-    let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
-    let (end_sender, end) = watch::channel(None);
-    let handle = Handle::new(Inner {
-        id: welcome.id,
-        slot: Some(welcome.slot),
-        addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
-        load,
-        snapshot,
-        joined: peers.watch(),
-        drain: draining.clone(),
-        end,
-        asks,
-    });
+    let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load);
+    let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
 
     let (outbox, messages) = mpsc::channel(QUEUE);
     tokio::spawn(write(writer, messages));
@@ -73,10 +60,10 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
         asked,
         pending: BTreeMap::new(),
         tickets: 0,
-        snapshot: snapshot_sender,
+        snapshot,
         drain,
         links,
-        heirs: bus::give_away(parcels),
+        heirs: Heirs::of(parcels),
         line,
         signals,
         fate: fate_sender,
@@ -95,8 +82,8 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
     // Nobody else sets it.
     let _ = intake.set(serving.intake());
     say(&outbox, ToMaster::Ready).await;
-    tokio::spawn(finish(serving, fate, end_sender).instrument(handle.span()));
-    Ok(Nodes::new(handle, arrivals))
+    tokio::spawn(finish(serving, fate, end).instrument(handle.span()));
+    Ok(nodes)
 }
 
 fn incomplete() -> Error {
@@ -135,7 +122,10 @@ async fn start(
 async fn finish(mut serving: Serving, fate: watch::Receiver<End>, end: watch::Sender<Option<End>>) {
     let outcome = serving.finished().await;
     let fate = match outcome {
-        Ok(_) => fate.borrow().clone(),
+        Ok(DrainReport { finished, handed_over, cut }) => {
+            tracing::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
+            fate.borrow().clone()
+        }
         Err(error) => End::Failed(error.to_string()),
     };
     end.send_replace(Some(fate));

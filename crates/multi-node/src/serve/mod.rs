@@ -31,6 +31,8 @@ pub(crate) use load::{Line, LoadTable};
 #[cfg(multi_process)]
 pub(crate) use parcel::Parcel;
 pub use server::{Conn, Raw, Servers, Tcp, raw, tcp, tcp_with};
+#[cfg(multi_process)]
+pub(crate) use serving::DrainReport;
 pub(crate) use serving::{Place, Serving, start};
 pub use socket::Addr;
 pub(crate) use socket::Socket;

@@ -200,7 +200,7 @@ impl Supervisor {
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.
             Action::Drain { id, within } => {
                 let heirs = self.heirs(id);
-                self.members.tell(id, ToNode::Drain { within: within - CUT.min(within / 4), heirs });
+                self.members.tell(id, ToNode::Drain { within: cut_after(within), heirs });
             }
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;
@@ -259,6 +259,11 @@ impl Supervisor {
             Level::Error => tracing::error!(target: TARGET, slot, id, pid, "{text}"),
         }
     }
+}
+
+/// When a node cuts what is left, of the time after which it is killed.
+pub(super) fn cut_after(drain_timeout: Duration) -> Duration {
+    drain_timeout - CUT.min(drain_timeout / 4)
 }
 
 fn tick(late: Duration) -> Event {

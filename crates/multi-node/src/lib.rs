@@ -42,6 +42,9 @@
 //!
 //! Logs go through `tracing`, with [`Handle::span`] for the program's own; a program without a subscriber sees none.
 
+// What only nodes need stands by in the single-process build, so that each file is the same on every system.
+#![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
+
 mod bind;
 #[cfg(multi_process)]
 mod bus;

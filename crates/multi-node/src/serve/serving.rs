@@ -142,6 +142,7 @@ fn open_doors(place: Place, sockets: &[Vec<Socket>]) -> Result<(Arc<Doors>, Ende
 }
 
 #[cfg(not(multi_process))]
+#[expect(clippy::needless_pass_by_value, reason = "as where there are nodes")]
 fn open_doors(place: Place, _: &[Vec<Socket>]) -> Result<(Arc<Doors>, Ended), StartError> {
     Ok((Doors::new(take_line(&place.load, place.line)?), None))
 }

@@ -20,10 +20,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::nodes::Handle;
 use crate::serve::load::Counts;
+use crate::serve::parcel::Parcel;
 use crate::serve::serving::DrainReport;
-use crate::serve::{
-    Addr, ConnInfo, Drain, Http, LoadTable, Parcel, Place, Servers, Serving, Socket, http, http_with, start,
-};
+use crate::serve::{Addr, ConnInfo, Drain, Http, LoadTable, Place, Servers, Serving, Socket, http, http_with, start};
 
 /// No test takes longer; it is the limit of waiting, not of passing.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);

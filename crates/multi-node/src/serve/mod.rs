@@ -24,11 +24,11 @@ pub(crate) use acceptor::{bell, ring};
 pub(crate) use drain::Drain;
 pub use drain::DrainSignal;
 pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
-#[expect(unused_imports, reason = "the bus that carries connections is not there yet")]
+#[allow(unused_imports, reason = "the bus that carries connections is not there yet")]
 pub(crate) use intake::{Intake, Reserved};
 pub use listener::Listener;
 pub(crate) use load::{Line, LoadTable};
-#[expect(unused_imports, reason = "the bus that carries connections is not there yet")]
+#[allow(unused_imports, reason = "the bus that carries connections is not there yet")]
 pub(crate) use parcel::Parcel;
 pub use server::{Conn, Raw, Servers, Tcp, raw, tcp, tcp_with};
 pub(crate) use serving::{Place, Serving, start};

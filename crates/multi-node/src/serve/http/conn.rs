@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
+use hyper::server::conn::http1::UpgradeableConnection;
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant;
 use tower_service::Service;
@@ -41,6 +42,9 @@ pub(super) enum Origin {
     /// Another process has served it, and has read this of it.
     HandedOver { before: Bytes, info: ConnInfo },
 }
+
+/// hyper's part of an HTTP/1 connection.
+type Hyper<S> = UpgradeableConnection<TokioIo<Rewound>, Exchange<S>>;
 
 /// How hyper's part of a connection came to its end.
 #[derive(Clone, Copy)]
@@ -149,16 +153,8 @@ async fn http1<S, B>(
             }
         })
         .await;
-        let (rewound, read, back) = match hyper.into_parts() {
-            Some(parts) => (parts.io.into_inner(), parts.read_buf, Some(parts.service.into_service())),
-            None => match progress.reclaim() {
-                Some((rewound, read)) => (rewound, read, None),
-                // Whoever asked for an upgrade has the connection then.
-                None => return,
-            },
-        };
-        let (left, unread) = rewound.into_parts();
-        let (left, read) = match settle(&end, left, joined(read, unread), &progress) {
+        let Some(Parts { left, read, service: back }) = apart(hyper, &progress) else { return };
+        let (left, read) = match settle(&end, left, read, &progress) {
             Rest::Again(left, read) => (left, read),
             Rest::Leave(left, read) => {
                 let Some(refused) = shared.give(left, read, info).await else { return };
@@ -168,6 +164,7 @@ async fn http1<S, B>(
             Rest::Close(left) => return linger(left, &shared.drain).await,
             Rest::Drop => return,
         };
+        // Where hyper has kept the service, nobody can answer any more.
         let Some(back) = back else { return linger(left, &shared.drain).await };
         (stream, before, service) = (left, read, back);
     }
@@ -189,6 +186,31 @@ fn finished(progress: &Progress, well: bool) -> End {
         true => End::Taken,
         false => End::Finished(well),
     }
+}
+
+/// What is left of hyper's part of a connection.
+struct Parts<S> {
+    left: Stream,
+    /// What was read of it, and not used.
+    read: Bytes,
+    /// `None` where hyper has ended it by an upgrade.
+    service: Option<S>,
+}
+
+/// Takes hyper's part of a connection apart; `None` where whoever asked for an upgrade has the connection.
+fn apart<S, B>(hyper: Hyper<S>, progress: &Progress) -> Option<Parts<S>>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (rewound, read, service) = match hyper.into_parts() {
+        Some(parts) => (parts.io.into_inner(), parts.read_buf, Some(parts.service.into_service())),
+        None => progress.reclaim().map(|(rewound, read)| (rewound, read, None))?,
+    };
+    let (left, unread) = rewound.into_parts();
+    Some(Parts { left, read: joined(read, unread), service })
 }
 
 /// What hyper has read and not used, and what it has not even read.

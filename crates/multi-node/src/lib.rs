@@ -2,7 +2,7 @@
 //!
 //! [`listen`] makes the process that called it the *master*, which binds the addresses and starts *nodes*: this same program
 //! again, which serves when it reaches `listen` in turn. Nodes that crash or hang are replaced; a reload replaces all, one
-//! by one; and every process is joined to every other by a stream.
+//! by one, and their idle HTTP/1 connections go on in the new ones; and every process is joined to every other by a stream.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -37,11 +37,17 @@
 //! # Systems
 //!
 //! Nodes need Linux 5.10 or later with `/proc`. Elsewhere, with [`Options::nodes`]`(0)`, or with `MULTI_NODE=off` in the environment, the
-//! calling process serves alone, by the same API. So it does in tests, where `listen` would start the test program again.
+//! calling process serves alone, by the same API. In tests `listen` would start the test program again: there it serves alone if one
+//! of these asks for it, starts another program if [`Options::program`] names one, and is [`Error::InTest`] otherwise.
 //!
-//! Logs go through `tracing`; a program without a subscriber sees none.
+//! Logs go through `tracing`, with [`Handle::span`] for the program's own; a program without a subscriber sees none.
+
+// What only nodes need stands by in the single-process build, so that each file is the same on every system.
+#![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
 
 mod bind;
+#[cfg(multi_process)]
+mod bus;
 #[cfg(multi_process)]
 mod control;
 mod environment;
@@ -62,6 +68,7 @@ mod status;
 mod supervisor;
 #[cfg(multi_process)]
 mod sys;
+mod wires;
 
 pub use error::Error;
 pub use id::{Generation, NodeId, Slot};

@@ -61,7 +61,8 @@ fn look() -> Role {
 /// ```
 ///
 /// # Errors
-/// [`Error::Option`] and [`Error::Bind`] at once, before any node is started; [`Error::SecondListen`] for a second call;
+/// [`Error::Option`], [`Error::Bind`] and [`Error::Program`] at once, before any node is started; [`Error::SecondListen`] for a
+/// second call; [`Error::NoRuntime`] outside a tokio runtime;
 /// [`Error::Start`] in a node whose factory failed; [`Error::MasterGone`] in a node whose master has ended;
 /// [`Error::InTest`] in a test program, which every node would start again. A node's own errors reach the master as the
 /// cause of the node's end, so a program returns them from `main` and is done.

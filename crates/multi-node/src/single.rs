@@ -6,17 +6,15 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::id::{Generation, NodeId, Slot};
-use crate::mesh::{self, Peers};
-use crate::nodes::{Ask, End, Inner, Snapshot};
+use crate::mesh::Peers;
+use crate::nodes::{Ask, End, Snapshot};
 use crate::options::{Address, Settings};
 use crate::order::{Order, OrderError, Report};
 use crate::serve::{self, Drain, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::MasterSignals;
 use crate::status::{SlotStatus, State, Status};
-use crate::{Error, Handle, Nodes, bind};
-
-/// How many orders may wait.
-const QUEUE: usize = 16;
+use crate::wires::{self, Wires};
+use crate::{Error, Nodes, bind};
 
 /// Serves in this process: returns when it does.
 pub(crate) async fn listen(
@@ -26,43 +24,21 @@ pub(crate) async fn listen(
     settings: Settings,
 ) -> Result<Nodes, Error> {
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
-    let (drain, draining) = Drain::new();
-    let (peers, arrivals) = mesh::arrivals();
-    let (asks, asked) = mpsc::channel(QUEUE);
-    let (end_sender, end) = watch::channel(None);
-    let (snapshot_sender, snapshot) = watch::channel(shown(State::Joining));
     let load = LoadTable::local();
-    let handle = Handle::new(Inner {
-        id: NodeId::MASTER,
-        slot: None,
-        addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
-        load: load.clone(),
-        snapshot,
-        joined: peers.watch(),
-        drain: draining.clone(),
-        end,
-        asks,
-    });
-    let place = Place { load, line: 0, bell: None };
-    let serving = serve::start(servers, sockets, place, handle.clone(), draining).await;
+    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load);
+    let Wires { peers, asked, snapshot, end, drain, draining } = wires;
+    snapshot.send_replace(shown(State::Joining));
+    let place = Place { load, line: 0, bell: None, outlet: None };
+    let serving = serve::start(servers, sockets, place, nodes.handle(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
-    snapshot_sender.send_replace(shown(State::Serving));
-    let alone = Alone {
-        drain,
-        peers,
-        asked,
-        signals,
-        snapshot: snapshot_sender,
-        settings,
-        drain_at: None,
-        shutdowns: Vec::new(),
-    };
+    snapshot.send_replace(shown(State::Serving));
+    let alone = Alone { drain, peers, asked, signals, snapshot, settings, drain_at: None, shutdowns: Vec::new() };
     tokio::spawn(async move {
-        let end = alone.run(serving).await;
+        let outcome = alone.run(serving).await;
         bind::unlink(&addresses);
-        end_sender.send_replace(Some(end));
+        end.send_replace(Some(outcome));
     });
-    Ok(Nodes::new(handle, arrivals))
+    Ok(nodes)
 }
 
 fn shown(state: State) -> Snapshot {

@@ -1,6 +1,7 @@
 //! The server program of the tests. It answers like any other, and misbehaves on order.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::FileTypeExt;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -309,6 +310,10 @@ async fn take_orders(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> anyhow:
             };
             println!("{ticket} {answer}");
         });
+    }
+    // Where a harness gave the orders, it has ended, and nobody is left who would stop the program.
+    if std::fs::metadata("/proc/self/fd/0")?.file_type().is_fifo() {
+        node.shutdown().await?;
     }
     Ok(())
 }

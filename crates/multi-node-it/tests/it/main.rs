@@ -6,6 +6,7 @@ mod accept;
 mod addresses;
 mod chat;
 mod crash;
+mod hand_over;
 mod hang;
 mod http;
 mod idle;

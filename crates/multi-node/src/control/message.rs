@@ -59,8 +59,13 @@ pub(crate) enum ToNode {
     Joined { peers: Vec<Join> },
     /// Another process has ended.
     Gone { id: NodeId },
-    /// Take no new connections, finish what is in flight within this time, and end.
-    Drain { within: Duration },
+    /// Take no new connections, finish what is in flight within this time, and end. Idle connections go to the heirs:
+    /// to one of the first rank, or where none of them takes it, of the next. None: the connections are closed.
+    Drain {
+        within: Duration,
+        #[serde(default)]
+        heirs: Vec<Vec<NodeId>>,
+    },
     /// How the fleet looks now.
     Status { status: Status, lines: Vec<Option<usize>> },
     /// The answer to `Ask`.

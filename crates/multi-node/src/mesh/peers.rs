@@ -16,8 +16,6 @@ pub(crate) type Joined = Arc<BTreeMap<NodeId, PeerInfo>>;
 #[derive(Debug)]
 pub(crate) struct Peers {
     joined: watch::Sender<Joined>,
-    /// The library's own streams, which end with the peer.
-    buses: BTreeMap<NodeId, Transport>,
     waiting: VecDeque<Peer>,
     arrivals: Option<mpsc::Sender<Peer>>,
 }
@@ -33,8 +31,7 @@ pub(crate) struct Arrivals {
 pub(crate) fn arrivals() -> (Peers, Arrivals) {
     let (joined_sender, joined) = watch::channel(Joined::default());
     let (sender, receiver) = mpsc::channel(1);
-    let peers =
-        Peers { joined: joined_sender, buses: BTreeMap::new(), waiting: VecDeque::new(), arrivals: Some(sender) };
+    let peers = Peers { joined: joined_sender, waiting: VecDeque::new(), arrivals: Some(sender) };
     (peers, Arrivals { joined, arrivals: receiver })
 }
 
@@ -44,11 +41,10 @@ impl Peers {
     }
 
     /// A process is joined.
-    pub(crate) fn join(&mut self, info: PeerInfo, stream: Transport, bus: Transport) {
+    pub(crate) fn join(&mut self, info: PeerInfo, stream: Transport) {
         self.joined.send_modify(|joined| {
             Arc::make_mut(joined).insert(info.id, info);
         });
-        self.buses.insert(info.id, bus);
         if self.arrivals.is_some() {
             self.waiting.push_back(Peer::new(info, stream));
         }
@@ -59,7 +55,6 @@ impl Peers {
         self.joined.send_modify(|joined| {
             Arc::make_mut(joined).remove(&id);
         });
-        self.buses.remove(&id);
         self.waiting.retain(|peer| peer.id() != id);
     }
 
@@ -110,9 +105,9 @@ mod tests {
 
     use super::*;
 
-    fn peer(number: u64) -> (PeerInfo, Transport, Transport) {
-        let (stream, bus) = Transport::pair().expect("socketpair");
-        (PeerInfo { id: NodeId::node(number), slot: None, pid: 1 }, stream, bus)
+    fn peer(number: u64) -> (PeerInfo, Transport) {
+        let (stream, _) = Transport::pair().expect("socketpair");
+        (PeerInfo { id: NodeId::node(number), slot: None, pid: 1 }, stream)
     }
 
     async fn next(arrivals: &mut Arrivals) -> Option<NodeId> {
@@ -123,8 +118,8 @@ mod tests {
     async fn late_callers_get_the_living() {
         let (mut peers, mut arrivals) = arrivals();
         for number in 1..=3 {
-            let (info, stream, bus) = peer(number);
-            peers.join(info, stream, bus);
+            let (info, stream) = peer(number);
+            peers.join(info, stream);
         }
         tokio::select! {
             biased;

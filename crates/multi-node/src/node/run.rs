@@ -12,18 +12,20 @@ use tracing::Instrument;
 
 use super::orphan;
 use super::parent::{self, Parent};
+use crate::bus::{Heirs, Links};
 use crate::control::{Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
-use crate::mesh::{self, Peers, Transport};
-use crate::nodes::{Ask, End, Inner, Snapshot};
+use crate::mesh::{Peers, Transport};
+use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
+use crate::wires::{self, Wires};
 use crate::{Error, Handle, Nodes, sys};
 
 /// How often a node shows its siblings' acceptors that its runtime is alive.
 const PULSE: Duration = Duration::from_millis(500);
 
-/// How many messages to the master, and how many orders of the program, may wait.
+/// How many messages to the master, and how many connections for the heirs, may wait.
 const QUEUE: usize = 64;
 
 /// Joins the program as a node: returns when it serves.
@@ -39,24 +41,13 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
     let (load, bell) = (welcome.load.take().ok_or_else(incomplete)?, welcome.bell.take().ok_or_else(incomplete)?);
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
-    let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell) };
+    let (outlet, parcels) = mpsc::channel(QUEUE);
+    let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet) };
 
-    let (drain, draining) = Drain::new();
-    let (peers, arrivals) = mesh::arrivals();
-    let (asks, asked) = mpsc::channel(QUEUE);
-    let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
-    let (end_sender, end) = watch::channel(None);
-    let handle = Handle::new(Inner {
-        id: welcome.id,
-        slot: Some(welcome.slot),
-        addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
-        load,
-        snapshot,
-        joined: peers.watch(),
-        drain: draining.clone(),
-        end,
-        asks,
-    });
+    let links = Links::new();
+    let intake = links.intake();
+    let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load);
+    let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
 
     let (outbox, messages) = mpsc::channel(QUEUE);
     tokio::spawn(write(writer, messages));
@@ -69,8 +60,10 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
         asked,
         pending: BTreeMap::new(),
         tickets: 0,
-        snapshot: snapshot_sender,
+        snapshot,
         drain,
+        links,
+        heirs: Heirs::of(parcels),
         line,
         signals,
         fate: fate_sender,
@@ -86,9 +79,11 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
             return Err(error);
         }
     };
+    // Nobody else sets it.
+    let _ = intake.set(serving.intake());
     say(&outbox, ToMaster::Ready).await;
-    tokio::spawn(finish(serving, fate, end_sender).instrument(handle.span()));
-    Ok(Nodes::new(handle, arrivals))
+    tokio::spawn(finish(serving, fate, end).instrument(handle.span()));
+    Ok(nodes)
 }
 
 fn incomplete() -> Error {
@@ -127,7 +122,10 @@ async fn start(
 async fn finish(mut serving: Serving, fate: watch::Receiver<End>, end: watch::Sender<Option<End>>) {
     let outcome = serving.finished().await;
     let fate = match outcome {
-        Ok(_) => fate.borrow().clone(),
+        Ok(DrainReport { finished, handed_over, cut }) => {
+            tracing::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
+            fate.borrow().clone()
+        }
         Err(error) => End::Failed(error.to_string()),
     };
     end.send_replace(Some(fate));
@@ -194,6 +192,8 @@ struct Life {
     tickets: u64,
     snapshot: watch::Sender<Snapshot>,
     drain: Drain,
+    links: Links,
+    heirs: Heirs,
     line: Line,
     signals: NodeSignals,
     /// How the service will have ended once it has drained.
@@ -228,9 +228,12 @@ impl Life {
     fn hear(&mut self, message: io::Result<Option<ToNode>>) {
         match message {
             Ok(Some(ToNode::Joined { peers })) => peers.into_iter().for_each(|join| self.join(join)),
-            Ok(Some(ToNode::Gone { id })) => self.peers.part(id),
-            Ok(Some(ToNode::Drain { within })) => {
-                tracing::info!("draining");
+            Ok(Some(ToNode::Gone { id })) => {
+                self.peers.part(id);
+                self.links.part(id);
+            }
+            Ok(Some(ToNode::Drain { within, heirs })) => {
+                self.heirs.appoint(&self.links, &heirs);
                 self.drain.begin(within);
             }
             Ok(Some(ToNode::Status { status, lines })) => drop(self.snapshot.send_replace(Snapshot { status, lines })),
@@ -252,16 +255,18 @@ impl Life {
         self.reader = None;
         self.pending.clear();
         self.fate.send_replace(End::MasterGone);
+        self.heirs.none();
         self.drain.begin(self.settings.drain_timeout);
     }
 
     fn join(&mut self, join: Join) {
         let Join { peer, stream: Some(stream), bus: Some(bus) } = join else { return };
-        match (transport(stream), transport(bus)) {
-            (Ok(stream), Ok(bus)) => self.peers.join(peer, stream, bus),
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
-            }
+        let joined = transport(stream).and_then(|stream| {
+            self.peers.join(peer, stream);
+            self.links.join(peer.id(), bus)
+        });
+        if let Err(error) = joined {
+            tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
         }
     }
 

@@ -11,6 +11,9 @@ pub(super) const FRESH_MS: u64 = 1500;
 /// The mean of recent connections from which on they are shared out.
 const WORTH_SHARING: u64 = 2;
 
+/// How many connections one process may be ahead of the others before they are woken.
+const GAP: u64 = 16;
+
 /// What one line of the load table says, as of one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
@@ -71,8 +74,8 @@ impl Fleet {
         line.open <= self.least_open.saturating_add(1) || self.owes(line)
     }
 
-    /// Whether the line has had less than its share: less than the mean if it is awake, and if it is asleep so much less that the
-    /// one for whom the others sleep has had half more than its share. The gap spares wake-ups.
+    /// Whether the line has had less than its share: less than the mean if it is awake; if it is asleep, so much less that
+    /// the one for whom the others sleep has had half more than its share, or is [`GAP`] ahead. That spares wake-ups.
     ///
     /// A few connections are not worth a share: they all go to whoever has fewest open.
     fn owes(&self, line: &View) -> bool {
@@ -81,6 +84,7 @@ impl Fleet {
         } else if line.asleep {
             // recent < mean * (lines - 3/2) / (lines - 1)
             line.recent * self.lines * 2 * (self.lines - 1) < self.recent * (self.lines * 2).saturating_sub(3)
+                || line.recent * self.lines + GAP <= self.recent
         } else {
             line.recent * self.lines < self.recent
         }

@@ -182,6 +182,15 @@ impl Accepts {
         }
     }
 
+    /// As [`next`](Self::next), without regard to the drain.
+    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Stream, Addr)> {
+        self.0.poll_next(cx)
+    }
+
+    pub(super) fn drain(&self) -> DrainSignal {
+        self.0.drain.clone()
+    }
+
     /// A place among the connections that are allowed. Leaves the queues while there is none; a drain makes it resolve too.
     pub(super) async fn place(&self, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
         if let Ok(place) = places.clone().try_acquire_owned() {

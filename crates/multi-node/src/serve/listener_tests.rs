@@ -24,13 +24,13 @@ fn socket() -> (Socket, SocketAddr) {
 }
 
 fn alone() -> Place {
-    Place { load: LoadTable::local(), line: 0, bell: None }
+    Place { load: LoadTable::local(), line: 0, bell: None, outlet: None }
 }
 
 #[cfg(multi_process)]
 fn gated() -> Place {
     let bell = Some(crate::serve::bell().expect("an eventfd"));
-    Place { load: LoadTable::on_heap(2), line: 1, bell }
+    Place { load: LoadTable::on_heap(2), line: 1, bell, outlet: None }
 }
 
 #[cfg(not(multi_process))]
@@ -194,7 +194,7 @@ async fn a_handler_learns_of_the_drain_and_is_cut_at_its_end() {
     .expect("it is accepted");
     drain.begin(Duration::from_millis(100));
     timeout(LIMIT, told.notified()).await.expect("it is told");
-    assert_eq!(serving.drained().await, DrainReport { finished: 0, cut: 1 });
+    assert_eq!(serving.drained().await, DrainReport { finished: 0, handed_over: 0, cut: 1 });
     assert_eq!(read_all(client).await, "");
 }
 

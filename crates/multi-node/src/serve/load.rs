@@ -269,6 +269,11 @@ impl Line {
         let _ = gate.recent.fetch_update(Relaxed, Relaxed, |recent| Some(Recent(recent).add(now_ms).0));
     }
 
+    /// A connection that another process had accepted is open here.
+    pub(super) fn joined(&self) {
+        self.cells().gate.open.fetch_add(1, Relaxed);
+    }
+
     /// A connection has ended; says how many are left.
     pub(super) fn closed(&self) -> u64 {
         self.cells().gate.open.fetch_sub(1, Release) - 1

@@ -8,8 +8,12 @@ mod acceptor;
 mod drain;
 mod gate;
 mod http;
+mod intake;
+mod linger;
 mod listener;
 mod load;
+mod parcel;
+mod places;
 mod server;
 mod serving;
 mod socket;
@@ -20,9 +24,15 @@ pub(crate) use acceptor::{bell, ring};
 pub(crate) use drain::Drain;
 pub use drain::DrainSignal;
 pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
+#[cfg(multi_process)]
+pub(crate) use intake::Intake;
 pub use listener::Listener;
 pub(crate) use load::{Line, LoadTable};
+#[cfg(multi_process)]
+pub(crate) use parcel::Parcel;
 pub use server::{Conn, Raw, Servers, Tcp, raw, tcp, tcp_with};
+#[cfg(multi_process)]
+pub(crate) use serving::DrainReport;
 pub(crate) use serving::{Place, Serving, start};
 pub use socket::Addr;
 pub(crate) use socket::Socket;

@@ -5,8 +5,13 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
+
 use super::drain::{DrainSignal, cut};
+use super::intake::Arrival;
 use super::listener::{Accepts, Listener};
+use super::parcel::Outlet;
+use super::places::Places;
 use super::socket::Addr;
 use super::stream::Stream;
 use crate::nodes::Handle;
@@ -37,6 +42,11 @@ pub(super) trait Server: Send {
 pub(super) trait Ready: Send {
     /// Serves until the drain begins; one that returns before has failed.
     fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>>;
+
+    /// The places for connections that other processes hand over; `None` where they cannot.
+    fn places(&self) -> Option<Arc<Places>> {
+        None
+    }
 }
 
 /// What a server is given to serve.
@@ -45,6 +55,10 @@ pub(super) struct Site {
     pub(super) handle: Handle,
     pub(super) drain: DrainSignal,
     pub(super) line: super::load::Line,
+    /// Where its idle connections go to in a drain.
+    pub(super) outlet: Option<Outlet>,
+    /// Connections that other processes hand over.
+    pub(super) arrivals: mpsc::Receiver<Arrival>,
 }
 
 impl Servers {

@@ -3,12 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
 use super::drain::{DrainSignal, cut};
+use super::intake::Intake;
 use super::listener::Listener;
 use super::load::{Line, LoadTable};
+use super::parcel::{Outlet, Parcel};
 use super::server::{BoxError, Ready, Servers, Site};
 use super::socket::Socket;
 use super::stream::Doors;
@@ -22,6 +24,8 @@ pub(crate) struct Place {
     pub(crate) line: usize,
     /// The doorbell; `None` for a process that is alone.
     pub(crate) bell: Option<BellFile>,
+    /// Where connections go to that are idle in a drain; `None`: they are closed. So are they once nobody receives any more.
+    pub(crate) outlet: Option<mpsc::Sender<Parcel>>,
 }
 
 #[cfg(unix)]
@@ -67,6 +71,8 @@ pub(crate) struct DrainReport {
     pub(crate) finished: u64,
     /// They were still open at the deadline.
     pub(crate) cut: u64,
+    /// Other processes have taken them over.
+    pub(crate) handed_over: u64,
 }
 
 /// A process that serves.
@@ -74,6 +80,7 @@ pub(crate) struct DrainReport {
 pub(crate) struct Serving {
     doors: Arc<Doors>,
     drain: DrainSignal,
+    intake: Intake,
     servers: JoinSet<Result<(), BoxError>>,
     /// Connections that were open when the drain began; counted by the task that leaves the queue.
     left: Option<oneshot::Receiver<u64>>,
@@ -83,7 +90,7 @@ pub(crate) struct Serving {
 pub(crate) async fn start(
     servers: Servers,
     sockets: Vec<Vec<Socket>>,
-    place: Place,
+    mut place: Place,
     handle: Handle,
     drain: DrainSignal,
 ) -> Result<Serving, StartError> {
@@ -91,21 +98,26 @@ pub(crate) async fn start(
     if ready.len() != sockets.len() {
         return Err(StartError::Sockets { servers: ready.len(), sockets: sockets.len() });
     }
+    let outlet = place.outlet.take();
     let (doors, ended) = open_doors(place, &sockets)?;
+    let places = ready.iter().map(|server| server.places()).collect();
+    let (intake, arrivals) = Intake::new(doors.clone(), drain.clone(), places);
     let mut tasks = JoinSet::new();
     let mut door = 0;
-    for (server, sockets) in ready.into_iter().zip(sockets) {
+    for (index, ((server, sockets), arrivals)) in ready.into_iter().zip(sockets).zip(arrivals).enumerate() {
         let count = sockets.len();
         let listener = Listener::new(sockets, door, &doors, &drain)
             .map_err(|source| StartError::Io { action: "accept connections", source })?;
-        let site = Site { listener, handle: handle.clone(), drain: drain.clone(), line: doors.line.clone() };
+        let outlet = outlet.clone().map(|parcels| Outlet { server: index, parcels });
+        let (handle, drain, line) = (handle.clone(), drain.clone(), doors.line.clone());
+        let site = Site { listener, handle, drain, line, outlet, arrivals };
         door += count;
         tasks.spawn(server.run(site));
     }
     doors.line.begin_serving(doors.now_ms());
     let (leaving, left) = oneshot::channel();
     tokio::spawn(leave_queue(doors.clone(), drain.clone(), ended, leaving));
-    Ok(Serving { doors, drain, servers: tasks, left: Some(left) })
+    Ok(Serving { doors, drain, intake, servers: tasks, left: Some(left) })
 }
 
 async fn make_ready(servers: Servers, handle: &Handle) -> Result<Vec<Box<dyn Ready>>, StartError> {
@@ -130,6 +142,7 @@ fn open_doors(place: Place, sockets: &[Vec<Socket>]) -> Result<(Arc<Doors>, Ende
 }
 
 #[cfg(not(multi_process))]
+#[expect(clippy::needless_pass_by_value, reason = "as where there are nodes")]
 fn open_doors(place: Place, _: &[Vec<Socket>]) -> Result<(Arc<Doors>, Ended), StartError> {
     Ok((Doors::new(take_line(&place.load, place.line)?), None))
 }
@@ -167,15 +180,21 @@ impl Serving {
             }
             self.doors.emptied().await;
         };
-        tokio::select! {
+        let cut = tokio::select! {
             biased;
-            () = finished => DrainReport { finished: open, cut: 0 },
+            () = finished => 0,
             () = deadline => {
-                let cut = self.doors.line.open();
                 self.servers.abort_all();
-                DrainReport { finished: open.saturating_sub(cut), cut }
+                self.doors.line.open()
             }
-        }
+        };
+        let handed_over = self.doors.handed_over();
+        DrainReport { finished: open.saturating_sub(cut + handed_over), cut, handed_over }
+    }
+
+    /// Where connections come in that other processes hand over.
+    pub(crate) fn intake(&self) -> Intake {
+        self.intake.clone()
     }
 
     /// Connections open now.

@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 /// A socket that is bound, listens, and does not block.
 #[derive(Debug)]
 pub(crate) enum Socket {
@@ -13,7 +15,7 @@ pub(crate) enum Socket {
 }
 
 /// One end of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Addr {
     /// An IP address and a port.

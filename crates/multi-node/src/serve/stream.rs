@@ -1,8 +1,12 @@
 //! A connection as the application gets it, and the count of those that are open.
 
-use std::io;
+use std::io::{self, Read};
+#[cfg(multi_process)]
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -73,6 +77,65 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Ends the runtime's watch over the connection. One for which that fails is dropped.
+    pub(super) fn leave_runtime(self) -> io::Result<(Loose, Open)> {
+        let socket = match self.io {
+            Transport::Tcp(stream) => Loose::Tcp(stream.into_std()?),
+            #[cfg(unix)]
+            Transport::Unix(stream) => Loose::Unix(stream.into_std()?),
+        };
+        Ok((socket, self.open))
+    }
+}
+
+/// A connection that no runtime watches. It does not block.
+#[derive(Debug)]
+pub(super) enum Loose {
+    Tcp(std::net::TcpStream),
+    #[cfg(unix)]
+    Unix(std::os::unix::net::UnixStream),
+}
+
+impl Loose {
+    /// Lets this runtime watch it.
+    pub(super) fn register(self, open: Open) -> io::Result<Stream> {
+        let io = match self {
+            Loose::Tcp(stream) => Transport::Tcp(TcpStream::from_std(stream)?),
+            #[cfg(unix)]
+            Loose::Unix(stream) => Transport::Unix(UnixStream::from_std(stream)?),
+        };
+        Ok(Stream { io, open, local: None })
+    }
+
+    /// Reads what is there, without waiting.
+    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Loose::Tcp(stream) => (&*stream).read(buffer),
+            #[cfg(unix)]
+            Loose::Unix(stream) => (&*stream).read(buffer),
+        }
+    }
+
+    #[cfg(multi_process)]
+    pub(super) fn file(&self) -> BorrowedFd<'_> {
+        match self {
+            Loose::Tcp(stream) => stream.as_fd(),
+            Loose::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+#[cfg(multi_process)]
+impl From<OwnedFd> for Loose {
+    fn from(socket: OwnedFd) -> Loose {
+        match crate::sys::socket::is_unix(socket.as_fd()) {
+            true => Loose::Unix(socket.into()),
+            false => Loose::Tcp(socket.into()),
+        }
+    }
+}
+
 /// Forwards a call to whichever stream it is.
 macro_rules! each {
     ($self:ident, $stream:ident => $call:expr) => {
@@ -139,6 +202,8 @@ pub(super) struct Doors {
     pub(super) line: Line,
     /// Told when no connection is open any more.
     empty: Notify,
+    /// Connections that other processes have taken over.
+    handed_over: AtomicU64,
     #[cfg(multi_process)]
     pub(super) acceptor: Option<super::acceptor::Acceptor>,
 }
@@ -146,12 +211,12 @@ pub(super) struct Doors {
 impl Doors {
     #[cfg(multi_process)]
     pub(super) fn new(line: Line, acceptor: Option<super::acceptor::Acceptor>) -> Arc<Doors> {
-        Arc::new(Doors { line, empty: Notify::new(), acceptor })
+        Arc::new(Doors { line, empty: Notify::new(), handed_over: AtomicU64::new(0), acceptor })
     }
 
     #[cfg(not(multi_process))]
     pub(super) fn new(line: Line) -> Arc<Doors> {
-        Arc::new(Doors { line, empty: Notify::new() })
+        Arc::new(Doors { line, empty: Notify::new(), handed_over: AtomicU64::new(0) })
     }
 
     /// Takes no more connections.
@@ -167,6 +232,17 @@ impl Doors {
     pub(super) fn enter(self: &Arc<Self>) -> Open {
         self.line.opened(self.now_ms());
         Open { doors: self.clone(), permit: None }
+    }
+
+    /// Counts a connection that comes from another process, which holds a place where places are limited.
+    pub(super) fn join(self: &Arc<Self>, permit: Option<OwnedSemaphorePermit>) -> Open {
+        self.line.joined();
+        Open { doors: self.clone(), permit }
+    }
+
+    /// How many connections other processes have taken over.
+    pub(super) fn handed_over(&self) -> u64 {
+        self.handed_over.load(Relaxed)
     }
 
     /// The time by which lines are compared; a process that is alone needs none.
@@ -193,6 +269,13 @@ impl Doors {
 impl Drop for Doors {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+impl Open {
+    /// The connection goes on in another process.
+    pub(super) fn hand_over(self) {
+        self.doors.handed_over.fetch_add(1, Relaxed);
     }
 }
 

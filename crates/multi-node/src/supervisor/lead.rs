@@ -2,23 +2,23 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::child::Launcher;
 use super::fleet::{Backoff, CrashLoop, Fleet, Policy};
 use super::members::{Members, Outfit};
 use super::reaper;
-use super::run::Supervisor;
+use super::run::{self, Supervisor};
 use crate::control::NodeSettings;
 use crate::id::{Generation, NodeId};
-use crate::mesh;
-use crate::nodes::{End, Inner, Snapshot};
+use crate::nodes::End;
 use crate::options::{Address, Settings};
-use crate::serve::{self, Drain, DrainSignal, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, DrainSignal, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::MasterSignals;
+use crate::wires::{self, Wires};
 use crate::{Error, Handle, Nodes, bind, sys};
 
-/// How many orders, and how much news of nodes, may wait for the loop.
+/// How much news of nodes may wait for the loop.
 const QUEUE: usize = 256;
 
 /// How many heartbeats a node is to send within the time after which its silence counts.
@@ -46,24 +46,11 @@ pub(crate) async fn lead(
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
 
-    let (drain, draining) = Drain::new();
-    let (peers, arrivals) = mesh::arrivals();
-    let (asks, asked) = mpsc::channel(QUEUE);
-    let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
-    let (end_sender, end) = watch::channel(None);
-    let handle = Handle::new(Inner {
-        id: NodeId::MASTER,
-        slot: None,
-        addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
-        load: load.clone(),
-        snapshot,
-        joined: peers.watch(),
-        drain: draining.clone(),
-        end,
-        asks,
-    });
-    let own = Own { place: Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?) }, draining };
-    let serving = if settings.master_listen { Some(own.serve(servers, &sockets, &handle).await?) } else { None };
+    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load);
+    let Wires { peers, asked, snapshot, end, drain, draining } = wires;
+    let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
+    let own = Own { place, draining };
+    let serving = if settings.master_listen { Some(own.serve(servers, &sockets, nodes.handle()).await?) } else { None };
 
     let (hears, heard) = mpsc::channel(QUEUE);
     let outfit = Outfit {
@@ -75,22 +62,22 @@ pub(crate) async fn lead(
         settings: node_settings(&settings),
     };
     let joining = (settings.peers, peers);
-    let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot_sender);
+    let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot);
     let fleet = Fleet::new(policy(&settings), RandomState::new().build_hasher().finish());
     let supervisor = Supervisor::new(fleet, members, heard, (asked, settings.orders_from_nodes), signals);
     reaper::start();
     tokio::spawn(async move {
-        let mut end = supervisor.run().await;
+        let mut outcome = supervisor.run().await;
         drain.begin(settings.drain_timeout);
         if let Some(mut serving) = serving
             && let Err(error) = serving.finished().await
         {
-            end = End::Failed(error.to_string());
+            outcome = End::Failed(error.to_string());
         }
         bind::unlink(&addresses);
-        end_sender.send_replace(Some(end));
+        end.send_replace(Some(outcome));
     });
-    Ok(Nodes::new(handle, arrivals))
+    Ok(nodes)
 }
 
 /// The master as a server beside its nodes.
@@ -100,11 +87,11 @@ struct Own {
 }
 
 impl Own {
-    async fn serve(self, servers: Servers, sockets: &[Vec<Socket>], handle: &Handle) -> Result<Serving, Error> {
+    async fn serve(self, servers: Servers, sockets: &[Vec<Socket>], handle: Handle) -> Result<Serving, Error> {
         let duplicate = |sockets: &Vec<Socket>| sockets.iter().map(Socket::try_clone).collect();
         let sockets = sockets.iter().map(duplicate).collect::<std::io::Result<Vec<Vec<Socket>>>>();
         let sockets = sockets.map_err(Error::io("duplicate a listening socket"))?;
-        let serving = serve::start(servers, sockets, self.place, handle.clone(), self.draining).await;
+        let serving = serve::start(servers, sockets, self.place, handle, self.draining).await;
         serving.map_err(|error| Error::Start { cause: error.to_string() })
     }
 }
@@ -115,7 +102,7 @@ fn clone(fd: &std::os::fd::OwnedFd) -> Result<std::os::fd::OwnedFd, Error> {
 
 fn node_settings(settings: &Settings) -> NodeSettings {
     NodeSettings {
-        drain_timeout: settings.drain_timeout,
+        drain_timeout: run::cut_after(settings.drain_timeout),
         heartbeat: settings.hang_timeout.map(|silence| silence / BEATS),
         signals: settings.signals,
     }

@@ -37,6 +37,8 @@ pub(crate) struct Members {
     /// The master's own peers; `None`: nobody is joined to anybody.
     join_peers: bool,
     pub(super) peers: Peers,
+    /// The master's ends of the library's own streams, on which nothing rides: nodes hand connections over to nodes.
+    buses: BTreeMap<NodeId, Option<OwnedFd>>,
     alive: BTreeMap<NodeId, Member>,
     free_lines: BTreeSet<usize>,
     /// Requests of nodes that have ended, by slot.
@@ -63,6 +65,7 @@ impl Members {
             launcher,
             join_peers,
             peers,
+            buses: BTreeMap::new(),
             alive: BTreeMap::new(),
             ended_requests: BTreeMap::new(),
             // Every other process may come and go before a node reads its first message.
@@ -112,7 +115,8 @@ impl Members {
             return Ok(());
         };
         let (for_master, for_newcomer) = streams(newcomer, own_info())?;
-        self.peers.join(newcomer, transport(for_master.stream)?, transport(for_master.bus)?);
+        self.peers.join(newcomer, transport(for_master.stream)?);
+        self.buses.insert(id, for_master.bus);
         let mut joins = vec![for_newcomer];
         for other in with {
             let Some(info) = self.alive.get(other).map(|member| member.info) else { continue };
@@ -139,6 +143,7 @@ impl Members {
         // Whoever left the queue for this node's sake may be wanted in it now.
         serve::ring(self.outfit.bell.as_fd());
         self.peers.part(id);
+        self.buses.remove(&id);
         for other in self.alive.values().filter(|member| member.welcomed) {
             self.deliver(other, ToNode::Gone { id });
         }

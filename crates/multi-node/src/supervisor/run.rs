@@ -14,6 +14,7 @@ use crate::id::NodeId;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, Report};
 use crate::signals::MasterSignals;
+use crate::status::State;
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
 const LATE: Duration = Duration::from_millis(250);
@@ -143,7 +144,12 @@ impl Supervisor {
             Heard::Said(ToMaster::Ready) => Event::Ready { id },
             Heard::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
             Heard::Said(ToMaster::Beat) => Event::Beat { id },
-            Heard::Said(ToMaster::Leaving) => Event::Leaving { id },
+            Heard::Said(ToMaster::Leaving) => {
+                // It drains already; what it lacks is who takes its connections.
+                let heirs = self.heirs(id);
+                self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs });
+                Event::Leaving { id }
+            }
             Heard::Said(ToMaster::Ask { ticket, order }) if self.orders_from_nodes => {
                 self.asked(order, Reply::Node { id, ticket })
             }
@@ -193,7 +199,8 @@ impl Supervisor {
             Action::Examine { id } => self.members.get(id)?.examine(),
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.
             Action::Drain { id, within } => {
-                self.members.tell(id, ToNode::Drain { within: within - CUT.min(within / 4) });
+                let heirs = self.heirs(id);
+                self.members.tell(id, ToNode::Drain { within: cut_after(within), heirs });
             }
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;
@@ -224,6 +231,24 @@ impl Supervisor {
         }
     }
 
+    /// Who takes the idle connections of a node: its successor in the slot, else a node of a later generation, so that a
+    /// connection moves once in a reload, else any that serves.
+    fn heirs(&self, id: NodeId) -> Vec<Vec<NodeId>> {
+        let entries = self.fleet.snapshot(Instant::now(), SystemTime::now()).slots;
+        let Some(own) = entries.iter().find(|entry| entry.id == Some(id)) else { return Vec::new() };
+        let mut ranks = vec![Vec::new(); 3];
+        for entry in entries.iter().filter(|entry| entry.state == State::Serving && entry.id != Some(id)) {
+            let rank = match entry {
+                successor if successor.slot == own.slot => 0,
+                later if later.generation > own.generation => 1,
+                _ => 2,
+            };
+            ranks[rank].extend(entry.id);
+        }
+        ranks.retain(|rank| !rank.is_empty());
+        ranks
+    }
+
     fn log(&self, happening: &Happening) {
         let Happening { level, slot, id, text } = happening;
         let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid);
@@ -234,6 +259,11 @@ impl Supervisor {
             Level::Error => tracing::error!(target: TARGET, slot, id, pid, "{text}"),
         }
     }
+}
+
+/// When a node cuts what is left, of the time after which it is killed.
+pub(super) fn cut_after(drain_timeout: Duration) -> Duration {
+    drain_timeout - CUT.min(drain_timeout / 4)
 }
 
 fn tick(late: Duration) -> Event {

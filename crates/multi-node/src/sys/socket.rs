@@ -55,6 +55,11 @@ pub(crate) fn maker(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(credentials.pid.as_raw_nonzero().get().unsigned_abs())
 }
 
+/// Whether it is a Unix socket; a descriptor that tells nothing about itself is none.
+pub(crate) fn is_unix(socket: BorrowedFd<'_>) -> bool {
+    rustix::net::sockopt::socket_domain(socket).is_ok_and(|family| family == AddressFamily::UNIX)
+}
+
 /// Keeps an IPv6 listener from taking IPv4 connections as well (ipv6(7)).
 pub(crate) fn only_ipv6(socket: impl AsFd) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_ipv6_v6only(socket, true)?)

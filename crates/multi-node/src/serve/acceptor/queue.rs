@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, fence};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -15,9 +15,9 @@ use crate::sys::epoll::{Epoll, event, event_add, monotonic_ms};
 /// In this time a runtime has to pick up a connection that it was offered.
 pub(super) const ANSWER: Duration = Duration::from_millis(2);
 /// So often a process that was refused looks whether everybody else is stuck.
-pub(super) const LOOK_AROUND: Duration = Duration::from_millis(125);
+pub(super) const LOOK_AROUND: Duration = Duration::from_millis(250);
 /// A connection that has waited so long, while no process took any, is taken by whoever sees it.
-pub(super) const STUCK: Duration = Duration::from_millis(4);
+pub(super) const STUCK: Duration = Duration::from_millis(10);
 
 /// Tokens of the epoll instance; all others are numbers of doors.
 pub(super) const BELL: u64 = u64::MAX;
@@ -61,8 +61,9 @@ pub(super) struct Queue {
     pub(super) stuck: Option<(Instant, u64)>,
     pub(super) accepted: u64,
     pub(super) views: Vec<View>,
-    /// How often the thread woke, for tests.
+    /// How often the thread woke, and how often somebody did not do his part in time, for tests.
     pub(super) wakes: u64,
+    pub(super) disturbances: u64,
 }
 
 /// One listening socket.
@@ -97,6 +98,7 @@ impl Shared {
             accepted: 0,
             views: Vec::with_capacity(load.lines()),
             wakes: 0,
+            disturbances: 0,
         };
         let (epoll, command, asleep) = (Epoll::new()?, event()?, AtomicBool::new(false));
         epoll.add(command.as_fd(), COMMAND)?;
@@ -137,16 +139,20 @@ impl Shared {
 
     /// Somebody wants a connection from this door: into the queue, or to sleep.
     pub(super) fn ask(&self, queue: &mut Queue, door: usize) {
-        let verdict = self.verdict(queue);
-        if verdict.enter {
-            self.enter(queue, door);
-        } else {
+        let mut verdict = self.verdict(queue);
+        if !verdict.enter {
+            // A connection that ended on another thread after that verdict has found nobody asleep, so look once more.
             queue.doors[door].state = DoorState::Asleep;
             self.set_asleep(true);
-            if queue.endless {
-                queue.endless = false;
-                event_add(self.command.as_fd(), 1);
-            }
+            fence(SeqCst);
+            verdict = self.verdict(queue);
+        }
+        if verdict.enter {
+            self.enter(queue, door);
+            self.update_asleep(queue);
+        } else if queue.endless {
+            queue.endless = false;
+            event_add(self.command.as_fd(), 1);
         }
         if verdict.ring {
             self.ring_all(0);
@@ -234,12 +240,10 @@ impl Shared {
     }
 
     pub(super) fn verdict(&self, queue: &mut Queue) -> Verdict {
-        if queue.open_to_all.is_some_and(|until| Instant::now() < until) {
-            return Verdict { enter: true, ring: false };
-        }
-        queue.open_to_all = None;
         self.load.look(monotonic_ms(), &mut queue.views);
-        gate::decide(&queue.views, self.line.index())
+        let verdict = gate::decide(&queue.views, self.line.index());
+        let open_to_all = queue.open_to_all.is_some_and(|until| Instant::now() < until);
+        Verdict { enter: verdict.enter || open_to_all, ..verdict }
     }
 
     /// Rings so that every other process can be asked once.

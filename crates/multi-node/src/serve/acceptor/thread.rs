@@ -94,6 +94,7 @@ impl Shared {
         }
         if late {
             queue.late = true;
+            queue.disturbances += 1;
             self.line.set_late(true);
             self.sleep(queue);
             self.ring_all(WAITS);
@@ -110,6 +111,7 @@ impl Shared {
         queue.stuck = match queue.stuck {
             Some((since, then)) if nobody_took && accepted == then => {
                 if since.elapsed() >= STUCK {
+                    queue.disturbances += 1;
                     queue.open_to_all = Some(Instant::now() + OPEN_TO_ALL);
                     self.reconsider(queue);
                     return;

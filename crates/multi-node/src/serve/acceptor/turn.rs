@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::fence;
 use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
@@ -53,6 +54,8 @@ impl Acceptor {
 
     /// A connection of this process has ended.
     pub(in crate::serve) fn left_one(&self) {
+        // Between the count of open connections and the question who sleeps; its counterpart is in `ask`.
+        fence(SeqCst);
         if self.0.asleep.load(Relaxed) {
             let mut queue = self.0.lock();
             self.0.reconsider(&mut queue);
@@ -75,6 +78,12 @@ impl Acceptor {
     #[cfg(test)]
     pub(in crate::serve) fn wakes(&self) -> u64 {
         self.0.lock().wakes
+    }
+
+    /// How often its runtime, or the fleet as it saw it, was so late that others took over.
+    #[cfg(test)]
+    pub(in crate::serve) fn disturbances(&self) -> u64 {
+        self.0.lock().disturbances
     }
 
     /// Whether it waits for connections, or would if the gate was open.

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
@@ -12,9 +13,14 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
-use super::conn::Connection;
+use super::conn::{Connection, Origin};
+use super::exchange::ConnInfo;
 use crate::nodes::Handle;
+use crate::serve::Stream;
+use crate::serve::intake::Arrival;
 use crate::serve::listener::Accepts;
+use crate::serve::parcel::Outlet;
+use crate::serve::places::Places;
 use crate::serve::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
 
 /// Serves HTTP by a tower service. Made by [`http()`] and [`http_with`].
@@ -43,6 +49,7 @@ pub(super) struct Settings {
     pub(super) header_timeout: Duration,
     pub(super) keep_alive_timeout: Duration,
     pub(super) proxy_protocol: bool,
+    hand_over: bool,
 }
 
 /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) by a tower service, such as an axum `Router`.
@@ -73,6 +80,7 @@ impl<S> Http<S> {
             header_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
             proxy_protocol: false,
+            hand_over: true,
         };
         let mut http1 = http1::Builder::new();
         http1.timer(TokioTimer::new()).header_read_timeout(None);
@@ -106,6 +114,16 @@ impl<S> Http<S> {
     /// the proxy can connect, since whoever can may claim any address.
     pub fn proxy_protocol(mut self, on: bool) -> Self {
         self.settings.proxy_protocol = on;
+        self
+    }
+
+    /// Whether idle HTTP/1 connections are handed over to another process when this one drains, and taken over from others; on by
+    /// default. Clients notice nothing of it: the next request is answered there. Without it, and where no process takes them as in a
+    /// shutdown, such connections are closed, and a client that sends a request at that moment loses it.
+    ///
+    /// To be turned off where a connection carries state between requests that the service keeps, such as an NTLM login.
+    pub fn hand_over(mut self, on: bool) -> Self {
+        self.settings.hand_over = on;
         self
     }
 
@@ -157,7 +175,9 @@ where
     fn start(self: Box<Self>, handle: Handle) -> BoxFuture<Result<Box<dyn Ready>, BoxError>> {
         Box::pin(async {
             let service = (self.make)(handle).await?;
-            Ok(Box::new(ReadyHttp { service, settings: self.settings, builder: self.builder }) as Box<dyn Ready>)
+            let Http { settings, builder, .. } = *self;
+            let places = Places::new(settings.max_connections);
+            Ok(Box::new(ReadyHttp { service, settings, builder, places }) as Box<dyn Ready>)
         })
     }
 }
@@ -166,6 +186,7 @@ struct ReadyHttp<S> {
     service: S,
     settings: Settings,
     builder: HttpBuilder,
+    places: Arc<Places>,
 }
 
 /// What all connections of one HTTP server have in common.
@@ -175,6 +196,22 @@ pub(super) struct Shared {
     pub(super) handle: Handle,
     pub(super) drain: crate::serve::DrainSignal,
     pub(super) line: crate::serve::Line,
+    outlet: Option<Outlet>,
+}
+
+impl Shared {
+    /// Whether other processes take connections that are idle in a drain.
+    pub(super) fn gives(&self) -> bool {
+        self.outlet.as_ref().is_some_and(Outlet::is_open)
+    }
+
+    /// Lets another process have a connection; it comes back where none takes it.
+    pub(super) async fn give(&self, stream: Stream, before: Bytes, info: ConnInfo) -> Option<(Stream, Bytes)> {
+        match &self.outlet {
+            Some(outlet) => outlet.give(stream, before, info, &self.drain).await,
+            None => Some((stream, before)),
+        }
+    }
 }
 
 impl<S, B> Ready for ReadyHttp<S>
@@ -188,29 +225,56 @@ where
 {
     fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
-            let Site { listener, handle, drain, line } = site;
-            let ReadyHttp { service, settings, builder } = *self;
+            let Site { listener, handle, drain, line, outlet, mut arrivals } = site;
+            let ReadyHttp { service, settings, builder, places } = *self;
             #[cfg(multi_process)]
             listener.set_nodelay()?;
-            let places = settings.max_connections.map(|count| Arc::new(Semaphore::new(count)));
-            let shared = Arc::new(Shared { settings, builder, handle, drain, line });
+            let outlet = outlet.filter(|_| settings.hand_over);
+            let shared = Arc::new(Shared { settings, builder, handle, drain, line, outlet });
             let mut accepts = Accepts::new(listener);
             loop {
-                let place = match &places {
-                    Some(places) => accepts.place(places).await,
-                    None => None,
+                let (stream, origin) = tokio::select! {
+                    biased;
+                    Some(arrival) = arrivals.recv() => match handed_over(arrival) {
+                        Some(connection) => connection,
+                        None => continue,
+                    },
+                    accepted = places.accept(&mut accepts) => match accepted {
+                        Some((stream, peer)) => (stream, Origin::Accepted { peer }),
+                        None => break,
+                    },
                 };
-                let Some((mut stream, peer)) = accepts.next().await else { return Ok(()) };
+                // Elsewhere it is inherited from the listening socket.
                 #[cfg(not(multi_process))]
                 if let Some(tcp) = stream.as_tcp() {
                     let _ = tcp.set_nodelay(true);
                 }
-                if let Some(place) = place {
-                    stream.hold(place);
-                }
-                tokio::spawn(Connection::new(stream, peer, shared.clone(), service.clone()).serve());
+                tokio::spawn(Connection::new(stream, origin, shared.clone(), service.clone()).serve());
             }
+            // What was promised to be taken is taken.
+            arrivals.close();
+            while let Some(arrival) = arrivals.recv().await {
+                if let Some((stream, origin)) = handed_over(arrival) {
+                    tokio::spawn(Connection::new(stream, origin, shared.clone(), service.clone()).serve());
+                }
+            }
+            Ok(())
         })
+    }
+
+    fn places(&self) -> Option<Arc<Places>> {
+        self.settings.hand_over.then(|| self.places.clone())
+    }
+}
+
+/// Lets this process's runtime watch a connection that was handed over.
+fn handed_over(arrival: Arrival) -> Option<(Stream, Origin)> {
+    match arrival.open() {
+        Ok((stream, before, info)) => Some((stream, Origin::HandedOver { before, info })),
+        Err(error) => {
+            tracing::warn!(%error, "cannot serve a connection that was handed over");
+            None
+        }
     }
 }
 

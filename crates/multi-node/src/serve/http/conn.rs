@@ -1,41 +1,45 @@
 //! One HTTP connection from its first byte to its last.
 
 use std::future::{Future, poll_fn};
-use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 use tower_service::Service;
 
 use super::builder::Shared;
-use super::exchange::{ConnInfo, Exchange, Progress};
+use super::exchange::{ConnInfo, Exchange};
+use super::progress::Progress;
 use super::rewound::Rewound;
-use super::sniff::{Protocol, sniff};
+use super::sniff::{Opening, Protocol, Sniffed, sniff};
 use crate::serve::drain::{Seen, Watch};
+use crate::serve::linger::linger;
 use crate::serve::server::BoxError;
 use crate::serve::{Addr, Stream};
 
-/// How long a connection that this side closes is read from, so that bytes under way do not turn the end into a reset.
-const LINGER: Duration = Duration::from_secs(2);
-/// How many bytes are read for that purpose.
-const LINGER_BYTES: usize = 256 * 1024;
 /// How long an idle HTTP/2 connection may take to leave after it was told to.
 const LEAVE: Duration = Duration::from_secs(5);
 
-/// A connection that was accepted.
+/// A connection that is served here from now on.
 pub(super) struct Connection<S> {
     stream: Stream,
-    peer: Addr,
+    origin: Origin,
     shared: Arc<Shared>,
     service: S,
+}
+
+/// Where a connection comes from.
+pub(super) enum Origin {
+    /// It is new.
+    Accepted { peer: Addr },
+    /// Another process has served it, and has read this of it.
+    HandedOver { before: Bytes, info: ConnInfo },
 }
 
 /// How hyper's part of a connection came to its end.
@@ -60,21 +64,39 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    pub(super) fn new(stream: Stream, peer: Addr, shared: Arc<Shared>, service: S) -> Connection<S> {
-        Connection { stream, peer, shared, service }
+    pub(super) fn new(stream: Stream, origin: Origin, shared: Arc<Shared>, service: S) -> Connection<S> {
+        Connection { stream, origin, shared, service }
     }
 
     /// Serves the connection until it has ended. The future is the task of this connection.
     pub(super) async fn serve(self) {
-        let Connection { mut stream, peer, shared, service } = self;
-        let Ok(local) = stream.local_addr() else { return };
-        let mut info = ConnInfo { peer, local };
+        let Connection { mut stream, origin, shared, service } = self;
+        let (mut before, mut info, proxied) = match origin {
+            Origin::HandedOver { before, info } => (before, info, false),
+            Origin::Accepted { peer } => {
+                let Ok(local) = stream.local_addr() else { return };
+                (Bytes::new(), ConnInfo { peer, local }, shared.settings.proxy_protocol)
+            }
+        };
         let mut watch = pin!(Watch::new(shared.drain.clone()));
-        match sniff(&mut stream, watch.as_mut(), &shared.settings, &mut info).await {
-            Some((Protocol::Http1, first)) => http1(stream, first, watch, &shared, service, info).await,
-            // Boxed, since it is much larger, and every connection's task would be as large.
-            Some((Protocol::Http2, first)) => Box::pin(http2(stream, first, watch, &shared, service, info)).await,
-            None => linger(stream, &shared).await,
+        let mut stays = false;
+        loop {
+            let opening = Opening { shared: &shared, before, proxied: proxied && !stays, stays };
+            match sniff(&mut stream, watch.as_mut(), opening, &mut info).await {
+                Sniffed::Speaks(Protocol::Http1, first) => {
+                    return http1(stream, first, stays, watch, &shared, service, info).await;
+                }
+                Sniffed::Speaks(Protocol::Http2, first) => {
+                    // Boxed, since it is much larger, and every connection's task would be as large.
+                    return Box::pin(http2(stream, first, watch, &shared, service, info)).await;
+                }
+                Sniffed::Nothing => return linger(stream, &shared.drain).await,
+                Sniffed::Leaves(read) => match shared.give(stream, read, info).await {
+                    // Nobody takes it. It has left with the proxy's header behind it.
+                    Some((back, read)) => (stream, before, stays) = (back, read, true),
+                    None => return,
+                },
+            }
         }
     }
 }
@@ -82,6 +104,7 @@ where
 async fn http1<S, B>(
     mut stream: Stream,
     mut before: Bytes,
+    mut stays: bool,
     mut watch: Pin<&mut Watch>,
     shared: &Arc<Shared>,
     mut service: S,
@@ -95,46 +118,92 @@ async fn http1<S, B>(
     B::Error: Into<BoxError>,
 {
     loop {
-        let progress = Progress::new(shared.clone());
+        let progress = Progress::new(shared.clone(), stays);
         let exchange = Exchange::new(service, progress.clone(), info, true);
         let io = TokioIo::new(Rewound::new(stream, before, progress.clone()));
         let mut hyper = shared.builder.http1.serve_connection(io, exchange).with_upgrades();
         let mut clock = Clock::new(shared, &progress);
+        let mut asked = false;
         let end = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(ended) = Pin::new(&mut hyper).poll(cx) {
-                    let taken = progress.is_taken() && ended.is_ok();
-                    return Poll::Ready(if taken { End::Taken } else { End::Finished(ended.is_ok()) });
+                    return Poll::Ready(finished(&progress, ended.is_ok()));
                 }
-                progress.set_taken(false);
-                match std::task::ready!(watch.as_mut().poll(cx, clock.deadline())) {
-                    Seen::Drain => {
-                        // hyper lets go of an idle connection at once, and of a busy one after its response. One whose next
-                        // request has begun is left alone: its response will say that it is the last.
-                        progress.set_taken(!progress.is_busy() && !progress.has_begun());
-                        if progress.is_busy() || progress.is_taken() {
-                            Pin::new(&mut hyper).graceful_shutdown();
-                        }
+                if progress.is_taken() {
+                    // It was not at rest: a task of the service's own still reads the request. hyper closes it after that.
+                    progress.set_taken(false);
+                } else if progress.drains() && !asked && may_leave(&progress) {
+                    if progress.calls() == 0 {
+                        return Poll::Ready(End::Taken);
                     }
-                    Seen::Due => return Poll::Ready(End::TimedOut),
-                    Seen::Cut => return Poll::Ready(End::Cut),
+                    asked = true;
+                    progress.set_taken(true);
+                    Pin::new(&mut hyper).graceful_shutdown();
+                } else {
+                    match ready!(watch.as_mut().poll(cx, clock.deadline())) {
+                        Seen::Drain => {}
+                        Seen::Due => return Poll::Ready(End::TimedOut),
+                        Seen::Cut => return Poll::Ready(End::Cut),
+                    }
                 }
             }
         })
         .await;
-        // Whoever asked for an upgrade has the connection then.
-        let Some(parts) = hyper.into_parts() else { return };
-        let (left, unread) = parts.io.into_inner().into_parts();
-        match settle(&end, left, parts.read_buf, &unread, &progress) {
-            Rest::Again(left, read) => (stream, before, service) = (left, read, parts.service.into_service()),
-            Rest::Close(left) => return linger(left, shared).await,
+        let (rewound, read, back) = match hyper.into_parts() {
+            Some(parts) => (parts.io.into_inner(), parts.read_buf, Some(parts.service.into_service())),
+            None => match progress.reclaim() {
+                Some((rewound, read)) => (rewound, read, None),
+                // Whoever asked for an upgrade has the connection then.
+                None => return,
+            },
+        };
+        let (left, unread) = rewound.into_parts();
+        let (left, read) = match settle(&end, left, joined(read, unread), &progress) {
+            Rest::Again(left, read) => (left, read),
+            Rest::Leave(left, read) => {
+                let Some(refused) = shared.give(left, read, info).await else { return };
+                stays = true;
+                refused
+            }
+            Rest::Close(left) => return linger(left, &shared.drain).await,
             Rest::Drop => return,
-        }
+        };
+        let Some(back) = back else { return linger(left, &shared.drain).await };
+        (stream, before, service) = (left, read, back);
+    }
+}
+
+/// Whether a connection is to be taken from hyper in a drain: to be passed on, or else to be closed, unless a request has begun. That
+/// one is answered first, and its response says that it is the last.
+fn may_leave(progress: &Progress) -> bool {
+    progress.is_at_rest() && (progress.leaves() || !progress.has_begun())
+}
+
+/// How hyper has ended a connection.
+///
+/// This is where it shows whether hyper has let go of one at the safe point. Asked to do so, hyper ends an idle connection without
+/// looking for more bytes. If it looks for some, it still expected the rest of a request's body, which must not be taken for the
+/// head of the next request.
+fn finished(progress: &Progress, well: bool) -> End {
+    match progress.is_taken() && well && !progress.has_wanted() {
+        true => End::Taken,
+        false => End::Finished(well),
+    }
+}
+
+/// What hyper has read and not used, and what it has not even read.
+fn joined(read: Bytes, unread: Bytes) -> Bytes {
+    match (read.is_empty(), unread.is_empty()) {
+        (true, _) => unread,
+        (_, true) => read,
+        _ => [read, unread].concat().into(),
     }
 }
 
 /// What becomes of a connection that hyper has let go of.
 enum Rest {
+    /// It goes on in another process, which gets what was read of it.
+    Leave(Stream, Bytes),
     /// It goes on: the head of a request had come in the same read as the one before it.
     Again(Stream, Bytes),
     /// It is closed with care, since the client may have sent something that nobody has read.
@@ -145,17 +214,27 @@ enum Rest {
 
 /// Decides what becomes of a connection that hyper has let go of.
 ///
-/// `End::Taken` is the safe point: no service call runs, the response has been written and flushed, the request has been read to
-/// its end (else hyper would not have let go of it), and all that was read beyond it is in `read`. What idle connections
-/// shall be given to, a sibling or the end, is to be decided here and nowhere else.
-fn settle(end: &End, stream: Stream, read: Bytes, unread: &Bytes, progress: &Progress) -> Rest {
+/// `End::Taken` is the safe point, the only one at which a connection is passed on. See to it that this stays true:
+///
+/// - No service call runs and no response body is left: [`Progress::is_at_rest`] counts both.
+/// - The last response has been written and flushed: hyper calls `poll_flush` of what it writes to only when its own buffer is
+///   empty, `Progress` has seen such a call after the response's end, and nothing was written since.
+/// - The request before has been read to its end: with one that had no body there is nothing to read. With one that had, hyper was
+///   asked to let go, and did so without looking for more bytes ([`finished`]); its buffer was empty if it was inside a body.
+///   Before the first request there is none.
+/// - hyper has not decided to close the connection, by a `Connection: close` of either side, HTTP/1.0, or an error: then it does so in
+///   the same poll in which the response is flushed, and the end is `Finished`.
+/// - Nothing is lost: of a head that is incomplete hyper uses up nothing. It is in `read` together with all else that was read, and the
+///   rest stays in the socket, since nobody reads from it from here on.
+fn settle(end: &End, stream: Stream, read: Bytes, progress: &Progress) -> Rest {
     match end {
-        End::Taken if !read.is_empty() && !progress.has_ended() => Rest::Again(stream, read),
+        End::Taken if progress.leaves() => Rest::Leave(stream, read),
+        End::Taken if !read.is_empty() => Rest::Again(stream, read),
         End::Taken | End::TimedOut => Rest::Close(stream),
         End::Cut => Rest::Drop,
         End::Finished(_) if progress.has_ended() => Rest::Drop,
         End::Finished(well) => {
-            let pending = || !read.is_empty() || !unread.is_empty() || stream.try_read(&mut [0]).is_ok_and(|n| n > 0);
+            let pending = || !read.is_empty() || stream.try_read(&mut [0]).is_ok_and(|n| n > 0);
             match !well || progress.had_body() || progress.drains() || pending() {
                 true => Rest::Close(stream),
                 false => Rest::Drop,
@@ -179,7 +258,7 @@ async fn http2<S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let progress = Progress::new(shared.clone());
+    let progress = Progress::new(shared.clone(), true);
     let exchange = Exchange::new(service, progress.clone(), info, false);
     let io = TokioIo::new(Rewound::new(stream, before, progress.clone()));
     let mut hyper = pin!(shared.builder.http2.serve_connection(io, exchange));
@@ -190,7 +269,7 @@ async fn http2<S, B>(
             if hyper.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            match std::task::ready!(watch.as_mut().poll(cx, clock.idle_deadline(leaving))) {
+            match ready!(watch.as_mut().poll(cx, clock.idle_deadline(leaving))) {
                 Seen::Due if leaving.is_none() => leaving = Some(Instant::now() + LEAVE),
                 Seen::Drain => {}
                 Seen::Due | Seen::Cut => return Poll::Ready(()),
@@ -214,9 +293,9 @@ struct Clock<'a> {
 enum Phase {
     Busy,
     /// Waiting for a request, after so many.
-    Idle(u32),
+    Idle(u64),
     /// Reading a request's head, after so many requests.
-    Head(u32),
+    Head(u64),
 }
 
 impl<'a> Clock<'a> {
@@ -261,24 +340,4 @@ impl<'a> Clock<'a> {
             }
         }
     }
-}
-
-/// Closes a connection of whose bytes some may be unread or under way: says that no more will come, and reads for a moment
-/// what does.
-async fn linger(mut stream: Stream, shared: &Shared) {
-    let reading = async {
-        stream.shutdown().await?;
-        let mut buffer = [0; 4096];
-        let mut left = LINGER_BYTES;
-        while left > 0 {
-            match stream.read(&mut buffer).await? {
-                0 => break,
-                count => left = left.saturating_sub(count),
-            }
-        }
-        io::Result::Ok(())
-    };
-    let end = Instant::now() + LINGER;
-    let end = shared.drain.deadline().map_or(end, |deadline| deadline.min(end));
-    let _ = tokio::time::timeout_at(end, reading).await;
 }

@@ -5,130 +5,27 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::task::{Context, Poll, Waker, ready};
 
 use http::header::{CONNECTION, HeaderValue};
-use http::{Extensions, Request, Response};
+use http::{Extensions, Method, Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::upgrade::OnUpgrade;
+use serde::{Deserialize, Serialize};
 use tower_service::Service;
 
-use super::builder::Shared;
+use super::progress::{Answering, Progress};
 use crate::serve::Addr;
 use crate::serve::server::BoxError;
 
 /// Who is connected to what, in the extensions of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConnInfo {
     /// The client's address; with the PROXY protocol, the one that the proxy has told.
     pub peer: Addr,
     /// The address that the client connected to; with the PROXY protocol, at the proxy.
     pub local: Addr,
-}
-
-/// How far a connection is, as its bytes and its service see it, for the task that drives it.
-///
-/// All three run in one task with HTTP/1, and only response bodies and services in others with HTTP/2, so that no order between
-/// these cells matters but that of one task.
-pub(super) struct Progress {
-    shared: Arc<Shared>,
-    /// Requests begun and not fully answered.
-    busy: AtomicU32,
-    /// Requests begun; wraps.
-    calls: AtomicU32,
-    /// Bytes have come that belong to no request whose head is complete.
-    heard: AtomicBool,
-    /// The last request has a body, so that what comes is not the next head.
-    bodied: AtomicBool,
-    /// The client has sent all that it will.
-    ended: AtomicBool,
-    /// The connection is being taken from hyper.
-    taken: AtomicBool,
-}
-
-impl Progress {
-    pub(super) fn new(shared: Arc<Shared>) -> Arc<Progress> {
-        Arc::new(Progress {
-            shared,
-            busy: AtomicU32::new(0),
-            calls: AtomicU32::new(0),
-            heard: AtomicBool::new(false),
-            bodied: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-            taken: AtomicBool::new(false),
-        })
-    }
-
-    /// Bytes have come.
-    pub(super) fn heard(&self) {
-        if self.busy.load(Relaxed) == 0 || !self.bodied.load(Relaxed) {
-            self.heard.store(true, Relaxed);
-        }
-    }
-
-    /// The client has sent all that it will.
-    pub(super) fn ended(&self) {
-        self.ended.store(true, Relaxed);
-    }
-
-    /// Whether a request is being answered.
-    pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Relaxed) > 0
-    }
-
-    /// Whether a part of a request's head has come.
-    pub(super) fn has_begun(&self) -> bool {
-        self.heard.load(Relaxed)
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Relaxed)
-    }
-
-    /// Whether the last request had a body, of which something may not have been read.
-    pub(super) fn had_body(&self) -> bool {
-        self.bodied.load(Relaxed)
-    }
-
-    /// How many requests there have been; wraps.
-    pub(super) fn calls(&self) -> u32 {
-        self.calls.load(Relaxed)
-    }
-
-    /// Whether the process drains.
-    pub(super) fn drains(&self) -> bool {
-        self.shared.drain.is_draining()
-    }
-
-    pub(super) fn is_taken(&self) -> bool {
-        self.taken.load(Relaxed)
-    }
-
-    /// Whether hyper may no longer close the connection.
-    pub(super) fn set_taken(&self, taken: bool) {
-        self.taken.store(taken, Relaxed);
-    }
-
-    fn begin(self: &Arc<Self>, bodied: bool) -> Answering {
-        self.busy.fetch_add(1, Relaxed);
-        self.calls.fetch_add(1, Relaxed);
-        self.heard.store(false, Relaxed);
-        self.bodied.store(bodied, Relaxed);
-        self.shared.line.request_began();
-        Answering(self.clone())
-    }
-}
-
-/// A request that is being answered: from its head until its response's last byte has been given to hyper.
-pub(super) struct Answering(Arc<Progress>);
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        self.0.busy.fetch_sub(1, Relaxed);
-        self.0.shared.line.request_ended();
-    }
 }
 
 /// The application's service as hyper calls it, for one connection.
@@ -155,7 +52,7 @@ impl<S> Exchange<S> {
             extensions.insert(axum::extract::ConnectInfo(peer));
         }
         extensions.insert(self.info);
-        extensions.insert(self.progress.shared.handle.clone());
+        extensions.insert(self.progress.shared().handle.clone());
     }
 }
 
@@ -171,6 +68,7 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Answer<S> {
         let answering = Some(self.progress.begin(!request.body().is_end_stream()));
+        let offer = Offer::of(&request);
         self.extend(request.extensions_mut());
         let mut service = self.service.borrow_mut();
         // Nearly all services are always ready. One that is not is taken along into the future, as tower wants it: the clone
@@ -183,7 +81,7 @@ where
                 State::Waiting { service: mem::replace(&mut *service, fresh), request: Some(request) }
             }
         };
-        Answer { state, answering, says_close: self.says_close }
+        Answer { state, answering, offer, says_close: self.says_close }
     }
 }
 
@@ -193,7 +91,26 @@ pin_project_lite::pin_project! {
         #[pin]
         state: State<S, S::Future>,
         answering: Option<Answering>,
+        offer: Option<Offer>,
         says_close: bool,
+    }
+}
+
+/// A client's offer to go on with another protocol.
+struct Offer {
+    upgrade: OnUpgrade,
+    /// Any success accepts it, not only the status for it.
+    connect: bool,
+}
+
+impl Offer {
+    fn of(request: &Request<Incoming>) -> Option<Offer> {
+        let upgrade = request.extensions().get::<OnUpgrade>()?.clone();
+        Some(Offer { upgrade, connect: request.method() == Method::CONNECT })
+    }
+
+    fn is_accepted_by(&self, status: StatusCode) -> bool {
+        status == StatusCode::SWITCHING_PROTOCOLS || (self.connect && status.is_success())
     }
 }
 
@@ -219,10 +136,15 @@ where
             let future = match this.state.as_mut().project() {
                 StateProjection::Called { future } => {
                     let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    if *this.says_close && this.answering.as_ref().is_some_and(|answering| answering.0.drains()) {
+                    let answering = this.answering.take();
+                    if *this.says_close && answering.as_ref().is_some_and(Answering::is_last) {
                         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                     }
-                    let answering = this.answering.take();
+                    if let (Some(answering), Some(offer)) = (&answering, this.offer.take())
+                        && !offer.is_accepted_by(response.status())
+                    {
+                        answering.keep_unused(offer.upgrade);
+                    }
                     return Poll::Ready(Ok(response.map(|body| Counted { body, _answering: answering })));
                 }
                 StateProjection::Waiting { service, request } => {

@@ -1,11 +1,13 @@
 //! HTTP/1.1 and HTTP/2 on one port, by hyper.
 //!
 //! A connection's way: [`sniff`] reads its first bytes and tells the protocol, [`conn`] drives hyper beside the connection's
-//! timeouts and the drain, [`exchange`] stands around the application's service, and [`rewound`] around the bytes.
+//! timeouts and the drain, [`exchange`] stands around the application's service, and [`rewound`] around the bytes. What these
+//! two see comes together in [`progress`], which says when the connection can be taken from hyper; another process may have it then.
 
 mod builder;
 mod conn;
 mod exchange;
+mod progress;
 mod proxy;
 mod rewound;
 mod sniff;
@@ -13,5 +15,7 @@ mod sniff;
 pub use builder::{Http, HttpBuilder, http, http_with};
 pub use exchange::ConnInfo;
 
+#[cfg(all(test, multi_process))]
+mod hand_over_tests;
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::exchange::Progress;
+use super::progress::Progress;
 use crate::serve::Stream;
 
 /// Gives out what was read before, then what comes.
@@ -32,6 +32,7 @@ impl Rewound {
 impl AsyncRead for Rewound {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.progress.reads();
         let filled = buffer.filled().len();
         if this.before.has_remaining() {
             let count = this.before.len().min(buffer.remaining());
@@ -41,11 +42,11 @@ impl AsyncRead for Rewound {
             return Poll::Ready(Ok(()));
         }
         let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if let Poll::Ready(Ok(())) = polled {
-            match buffer.filled().len() - filled {
-                0 => this.progress.ended(),
-                _ => this.progress.heard(),
-            }
+        match polled {
+            Poll::Pending => this.progress.starved(),
+            Poll::Ready(Ok(())) if buffer.filled().len() == filled => this.progress.ended(),
+            Poll::Ready(Ok(())) => this.progress.heard(),
+            Poll::Ready(Err(_)) => {}
         }
         polled
     }
@@ -53,11 +54,17 @@ impl AsyncRead for Rewound {
 
 impl AsyncWrite for Rewound {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.progress.writes();
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        // hyper flushes only when it has nothing left to write.
+        if let Poll::Ready(Ok(())) = polled {
+            self.progress.flushed();
+        }
+        polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -73,6 +80,7 @@ impl AsyncWrite for Rewound {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.progress.writes();
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 

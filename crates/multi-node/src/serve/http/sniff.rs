@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
-use super::builder::Settings;
+use super::builder::{Settings, Shared};
 use super::exchange::ConnInfo;
 use super::proxy;
 use crate::serve::Stream;
@@ -31,40 +31,72 @@ pub(super) enum Protocol {
     Http2,
 }
 
-/// Reads until it is known what the connection speaks, and corrects `info` by what a proxy tells. `None` where nothing will come
-/// of it: the client has gone, was too slow or sent no valid header, or the drain came first.
+/// What came of a connection's first bytes.
+pub(super) enum Sniffed {
+    /// It speaks this, and began like that.
+    Speaks(Protocol, Bytes),
+    /// The drain came before enough was said, and another process may have it, with what was read.
+    Leaves(Bytes),
+    /// It is to be closed: the client has gone, was too slow or sent no valid header, or the drain came first.
+    Nothing,
+}
+
+/// A connection of which nobody knows yet what it speaks.
+pub(super) struct Opening<'a> {
+    pub(super) shared: &'a Shared,
+    /// What was read already.
+    pub(super) before: Bytes,
+    /// Whether a proxy's header has to come first.
+    pub(super) proxied: bool,
+    /// No other process will have it.
+    pub(super) stays: bool,
+}
+
+/// Reads until it is known what the connection speaks, and corrects `info` by what a proxy tells.
 pub(super) async fn sniff(
     stream: &mut Stream,
     mut watch: Pin<&mut Watch>,
-    settings: &Settings,
+    opening: Opening<'_>,
     info: &mut ConnInfo,
-) -> Option<(Protocol, Bytes)> {
+) -> Sniffed {
+    let Opening { shared, before, mut proxied, stays } = opening;
+    if !proxied && let Some(protocol) = tell(&before) {
+        return Sniffed::Speaks(protocol, before);
+    }
+    let Settings { keep_alive_timeout, header_timeout, .. } = shared.settings;
     let mut read = BytesMut::with_capacity(FIRST_READ);
-    let mut proxied = !settings.proxy_protocol;
-    let mut begun = None;
+    read.extend_from_slice(&before);
+    let mut begun = (!before.is_empty()).then(Instant::now);
     loop {
-        let patience = begun.map_or(settings.keep_alive_timeout, |_| settings.header_timeout);
-        let draining = watch.is_draining();
-        let more = More { stream, watch: watch.as_mut(), read: &mut read, patience, since: begun, draining };
-        more.await?;
-        if !proxied {
-            let Some(header) = proxy::parse(&read).ok()? else {
-                begun = begun.or_else(|| Some(Instant::now()));
-                continue;
-            };
-            let _ = read.split_to(header.length);
-            header.tell(info);
-            proxied = true;
+        // Without the proxy's header it cannot be passed on, since that is not looked for a second time.
+        let leaves = !proxied && !stays && shared.gives();
+        let patience = if begun.is_some() { header_timeout } else { keep_alive_timeout };
+        let more = More { stream, watch: watch.as_mut(), read: &mut read, patience, since: begun, leaves };
+        match more.await {
+            Came::Bytes => {}
+            Came::Drain => return Sniffed::Leaves(read.freeze()),
+            Came::Nothing => return Sniffed::Nothing,
         }
-        if let Some(protocol) = tell(&read) {
+        if proxied {
+            match proxy::parse(&read) {
+                Err(_) => return Sniffed::Nothing,
+                Ok(None) => {}
+                Ok(Some(header)) => {
+                    let _ = read.split_to(header.length);
+                    header.tell(info);
+                    proxied = false;
+                }
+            }
+        }
+        if !proxied && let Some(protocol) = tell(&read) {
             watch.tell_again();
-            return Some((protocol, read.freeze()));
+            return Sniffed::Speaks(protocol, read.freeze());
         }
         begun = begun.or_else(|| Some(Instant::now()));
     }
 }
 
-/// Waits for more bytes of a connection's beginning. `None` when the connection is to be given up.
+/// Waits for more bytes of a connection's beginning.
 struct More<'a> {
     stream: &'a mut Stream,
     watch: Pin<&'a mut Watch>,
@@ -72,24 +104,38 @@ struct More<'a> {
     patience: Duration,
     /// When the first byte came; from the first time of waiting where none has. Most connections need neither.
     since: Option<Instant>,
-    draining: bool,
+    /// Whether another process may have the connection in a drain.
+    leaves: bool,
+}
+
+/// What came of the waiting.
+enum Came {
+    Bytes,
+    /// The drain, and the connection may go to another process.
+    Drain,
+    /// The connection is to be given up.
+    Nothing,
 }
 
 impl Future for More<'_> {
-    type Output = Option<()>;
+    type Output = Came;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<()>> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Came> {
         let this = &mut *self;
         if let Poll::Ready(count) = pin!(this.stream.read_buf(this.read)).poll(cx) {
-            return Poll::Ready(count.is_ok_and(|count| count > 0).then_some(()));
+            return Poll::Ready(if count.is_ok_and(|count| count > 0) { Came::Bytes } else { Came::Nothing });
         }
         let since = *this.since.get_or_insert_with(Instant::now);
         loop {
+            let draining = this.watch.is_draining();
+            if draining && this.leaves {
+                return Poll::Ready(Came::Drain);
+            }
             // A drain lets go of a client that has long not said a word, and gives the others their time.
-            let patience = if this.draining && this.read.is_empty() { FIRST_WORD } else { this.patience };
+            let patience = if draining && this.read.is_empty() { FIRST_WORD } else { this.patience };
             match ready!(this.watch.as_mut().poll(cx, Some(since + patience))) {
-                Seen::Drain => this.draining = true,
-                Seen::Due | Seen::Cut => return Poll::Ready(None),
+                Seen::Drain => {}
+                Seen::Due | Seen::Cut => return Poll::Ready(Came::Nothing),
             }
         }
     }

@@ -15,46 +15,52 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
 use crate::nodes::Handle;
 use crate::serve::load::Counts;
 use crate::serve::serving::DrainReport;
-use crate::serve::{Addr, ConnInfo, Drain, Http, LoadTable, Place, Servers, Serving, Socket, http, http_with, start};
+use crate::serve::{
+    Addr, ConnInfo, Drain, Http, LoadTable, Parcel, Place, Servers, Serving, Socket, http, http_with, start,
+};
 
 /// No test takes longer; it is the limit of waiting, not of passing.
-const LIMIT: Duration = Duration::from_secs(20);
+pub(super) const LIMIT: Duration = Duration::from_secs(20);
 
-struct Server {
-    serving: Serving,
-    drain: Drain,
+pub(super) struct Server {
+    pub(super) serving: Serving,
+    pub(super) drain: Drain,
     load: LoadTable,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Server {
     async fn start(servers: impl Into<Servers>) -> Server {
+        Server::start_with(servers, None).await
+    }
+
+    pub(super) async fn start_with(servers: impl Into<Servers>, outlet: Option<mpsc::Sender<Parcel>>) -> Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
         listener.set_nonblocking(true).expect("a socket can be");
         let address = listener.local_addr().expect("it is bound");
         let load = LoadTable::local();
         let (drain, signal) = Drain::new();
-        let place = Place { load: load.clone(), line: 0, bell: None };
+        let place = Place { load: load.clone(), line: 0, bell: None, outlet };
         let sockets = vec![vec![Socket::Tcp(listener)]];
         let serving = start(servers.into(), sockets, place, Handle::detached(), signal).await.expect("it starts");
         Server { serving, drain, load, address }
     }
 
-    async fn connect(&self) -> Client {
+    pub(super) async fn connect(&self) -> Client {
         Client(TcpStream::connect(self.address).await.expect("it listens"))
     }
 
-    fn counts(&self) -> Counts {
+    pub(super) fn counts(&self) -> Counts {
         self.load.counts(0)
     }
 
-    async fn until(&self, what: impl Fn(Counts) -> bool) {
+    pub(super) async fn until(&self, what: impl Fn(Counts) -> bool) {
         let reached = async {
             while !what(self.counts()) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -63,20 +69,20 @@ impl Server {
         assert!(timeout(LIMIT, reached).await.is_ok(), "it stays at {:?}", self.counts());
     }
 
-    async fn drained(&mut self) -> DrainReport {
+    pub(super) async fn drained(&mut self) -> DrainReport {
         timeout(LIMIT, self.serving.drained()).await.expect("the drain ends")
     }
 }
 
-struct Client(TcpStream);
+pub(super) struct Client(pub(super) TcpStream);
 
 impl Client {
-    async fn send(&mut self, text: impl AsRef<[u8]>) {
+    pub(super) async fn send(&mut self, text: impl AsRef<[u8]>) {
         self.0.write_all(text.as_ref()).await.expect("it is open");
     }
 
     /// Reads until what came ends with `end`.
-    async fn read_to(&mut self, end: &str) -> String {
+    pub(super) async fn read_to(&mut self, end: &str) -> String {
         let mut read = Vec::new();
         while !read.ends_with(end.as_bytes()) {
             let byte = timeout(LIMIT, self.0.read_u8()).await;
@@ -89,12 +95,12 @@ impl Client {
         String::from_utf8(read).expect("answers are text")
     }
 
-    async fn get(&mut self, path: &str) {
+    pub(super) async fn get(&mut self, path: &str) {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     }
 
     /// The rest until the other side's orderly end.
-    async fn rest(&mut self) -> String {
+    pub(super) async fn rest(&mut self) -> String {
         let mut rest = String::new();
         timeout(LIMIT, self.0.read_to_string(&mut rest)).await.expect("the end comes").expect("in order");
         rest
@@ -236,7 +242,7 @@ async fn http2_with_prior_knowledge() {
     go.notify_one();
     let answer = slow.await.expect("no panic").expect("a stream that was open is answered");
     assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "done");
-    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
 }
 
 #[tokio::test]
@@ -279,7 +285,7 @@ async fn a_web_socket_counts_until_it_ends() {
     client.send(frame).await;
     client.0.read_exact(&mut echo).await.expect("it lives on while others drain");
     drop(client);
-    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
 }
 
 #[tokio::test]
@@ -294,7 +300,7 @@ async fn a_drain_closes_what_is_idle() {
     assert_eq!(idle.rest().await, "");
     assert_eq!(fresh.rest().await, "");
     drop((fresh, idle));
-    assert_eq!(server.drained().await, DrainReport { finished: 2, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 2, cut: 0, handed_over: 0 });
 }
 
 #[tokio::test]
@@ -314,7 +320,7 @@ async fn a_drain_answers_those_who_have_just_connected() {
     assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "hello");
     drop(client);
     // The HTTP/2 client has been told to go.
-    assert_eq!(server.drained().await, DrainReport { finished: 2, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 2, handed_over: 0, cut: 0 });
 }
 
 #[tokio::test]
@@ -329,7 +335,7 @@ async fn a_drain_lets_busy_connections_finish() {
     let answer = client.rest().await;
     assert!(answer.contains("connection: close") && answer.ends_with("done"), "{answer:?}");
     drop(client);
-    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
 }
 
 #[tokio::test]
@@ -355,7 +361,7 @@ async fn a_drain_answers_requests_that_have_begun() {
         let answer = client.rest().await;
         assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer:?}");
     }
-    assert_eq!(server.drained().await, DrainReport { finished: 3, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 3, cut: 0, handed_over: 0 });
 }
 
 #[tokio::test]
@@ -528,7 +534,7 @@ async fn services_are_asked_until_they_are_ready() {
 async fn a_factory_that_fails_is_a_failed_start() {
     let failing = http_with(|_| async { Err::<Router, _>("no database") });
     let (_drain, signal) = Drain::new();
-    let place = Place { load: LoadTable::local(), line: 0, bell: None };
+    let place = Place { load: LoadTable::local(), line: 0, bell: None, outlet: None };
     let started = start(failing.into(), vec![vec![]], place, Handle::detached(), signal).await;
     assert_eq!(started.expect_err("it must not start").to_string(), "no database");
 }

@@ -1,0 +1,114 @@
+//! A draining node's idle connections go on in another process, and their clients see nothing of it.
+
+use futures_util::future::join_all;
+use multi_node::Status;
+use multi_node_it::program::send;
+use multi_node_it::{Client, Plan, Program, limits, within};
+use rustix::process::Signal;
+
+/// So many kept connections, each of which has been answered once.
+async fn kept(program: &Program, count: usize) -> Vec<Client> {
+    let mut clients = Vec::new();
+    while clients.len() < count {
+        let batch = (count - clients.len()).min(200);
+        let batch = join_all((0..batch).map(async |_| {
+            let mut client = Client::connect(program.addr).await.expect("a connection");
+            client.get("/").await.expect("an answer");
+            client
+        }));
+        clients.extend(batch.await);
+    }
+    clients
+}
+
+/// How many of the connections are answered still, each by whom.
+async fn answered(clients: Vec<Client>) -> Vec<String> {
+    let asked = clients.into_iter().map(async |mut client| client.get("/").await.map(|answer| answer.id()));
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn five_thousand_idle_connections_survive_a_reload() {
+    limits::raise_open_files();
+    within(60, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let old: Vec<String> = program.answering(2).await.into_keys().collect();
+        let clients = kept(&program, 5000).await;
+        program.order("reload").await;
+        let ids = answered(clients).await;
+        assert_eq!(ids.len(), 5000, "{}", program.log());
+        assert!(ids.iter().all(|id| !old.contains(id)), "a node that was replaced answers still");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connections_that_have_said_nothing_survive_too() {
+    within(20, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let fresh = join_all((0..100).map(|_| Client::connect(program.addr))).await;
+        let fresh: Vec<Client> = fresh.into_iter().map(|client| client.expect("a connection")).collect();
+        program.status_where(|s| s.slots.iter().map(|slot| slot.connections).sum::<u64>() == 100).await;
+        for _ in 0..3 {
+            program.order("reload").await;
+        }
+        assert_eq!(answered(fresh).await.len(), 100, "{}", program.log());
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_busy_connection_is_answered_and_then_goes_on_elsewhere() {
+    within(20, async {
+        let mut program = Program::serving(Plan::nodes(1)).await;
+        let mut client = Client::connect(program.addr).await.expect("a connection");
+        let before = client.get("/").await.expect("an answer").id();
+        client.ask("/sleep/500").await.expect("sent");
+        program.status_where(|s| s.slots[0].in_flight == 1).await;
+        program.order("reload").await;
+        let slow = client.answer().await.expect("the old node answers");
+        assert!(!slow.headers.contains("connection: close"), "{}", slow.headers);
+        let after = client.get("/").await.expect("the new node answers").id();
+        assert_ne!(after, before);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_is_told_to_leave_hands_over_to_its_siblings() {
+    within(20, async {
+        let mut program = Program::serving(Plan::nodes(3)).await;
+        let clients = kept(&program, 90).await;
+        let pids = program.pids().await;
+        send(pids[0], Signal::TERM);
+        program.gone([pids[0]]).await;
+        assert_eq!(answered(clients).await.len(), 90, "{}", program.log());
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_heir_that_dies_costs_no_more_than_what_it_had_taken() {
+    limits::raise_open_files();
+    within(60, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let clients = kept(&program, 2000).await;
+        let reload = program.send("reload").await;
+        // The first successor is killed as soon as it has some of them.
+        let taken = |s: &Status| s.slots.iter().any(|slot| slot.generation.number() == 1 && slot.connections > 0);
+        let status = program.status_where(taken).await;
+        let heir = status.slots.iter().find(|slot| slot.generation.number() == 1 && slot.connections > 0);
+        send(heir.and_then(|slot| slot.pid).expect("it serves"), Signal::KILL);
+        program.answer(reload).await;
+        program.at_rest().await;
+        let ids = answered(clients).await;
+        // Those of the other slot have lost nothing, and nobody waits for an answer that never comes.
+        assert!(ids.len() >= 900, "only {} of 2000 are answered\n{}", ids.len(), program.log());
+        program.stop().await;
+    })
+    .await;
+}

@@ -1,0 +1,155 @@
+//! One bus stream: a task that sends offers, answers those of the other side, and ends with it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+use super::message::{BusMessage, Offer};
+use crate::control::{self, Reader, Writer};
+use crate::id::NodeId;
+use crate::serve::{Intake, Parcel};
+
+/// How many offers may wait for one link; whoever offers waits too.
+const QUEUE: usize = 16;
+
+/// How many connections may be on their way to one peer: well below the kernel's limit of descriptors in flight
+/// (`RLIMIT_NOFILE`, unix(7)), and few enough that answers never wait behind offers.
+const WINDOW: usize = 64;
+
+/// How long a connection waits for its turn with a peer before another one is asked.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The links to all peers.
+#[derive(Debug)]
+pub(crate) struct Links {
+    links: BTreeMap<NodeId, Link>,
+    /// Where offers of others go, once this process serves.
+    intake: Arc<OnceLock<Intake>>,
+}
+
+/// The way to one peer.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    offers: mpsc::Sender<(Offer, oneshot::Sender<bool>)>,
+    window: Arc<Semaphore>,
+}
+
+impl Links {
+    pub(crate) fn new() -> Links {
+        Links { links: BTreeMap::new(), intake: Arc::default() }
+    }
+
+    /// The place that offers go to from now on.
+    pub(crate) fn intake(&self) -> Arc<OnceLock<Intake>> {
+        self.intake.clone()
+    }
+
+    /// A peer is joined.
+    pub(crate) fn join(&mut self, id: NodeId, bus: OwnedFd) -> io::Result<()> {
+        let (reader, writer) = control::channel(StdUnixStream::from(bus))?;
+        let (sender, offers) = mpsc::channel(QUEUE);
+        let ends = Ends { reader, writer, offers, unanswered: BTreeMap::new(), intake: self.intake.clone() };
+        tokio::spawn(async move {
+            if let Err(error) = ends.run().await {
+                tracing::debug!(peer = %id, %error, "the bus to a peer has ended");
+            }
+        });
+        self.links.insert(id, Link { offers: sender, window: Arc::new(Semaphore::new(WINDOW)) });
+        Ok(())
+    }
+
+    /// A peer has ended.
+    pub(crate) fn part(&mut self, id: NodeId) {
+        self.links.remove(&id);
+    }
+
+    /// The links to these peers, in this order, as far as they are joined.
+    pub(super) fn to(&self, ids: &[NodeId]) -> Vec<Link> {
+        ids.iter().filter_map(|id| self.links.get(id).cloned()).collect()
+    }
+}
+
+impl Link {
+    /// Offers a connection. `Ok`: the peer serves it now. The parcel stays with the caller, who keeps it until then.
+    ///
+    /// A peer that is slow is not offered more than it has room for. One that has been offered a connection is waited for
+    /// as long as it lives: it may take it at any time, and a connection must not have two readers.
+    pub(super) async fn offer(&self, number: u64, parcel: &Parcel) -> io::Result<()> {
+        let place = tokio::time::timeout(PATIENCE, self.window.acquire()).await;
+        let _place = place.map_err(io::Error::from)?.map_err(io::Error::other)?;
+        let offer = Offer {
+            number,
+            server: parcel.server(),
+            before: parcel.before().clone(),
+            info: parcel.info(),
+            socket: Some(parcel.socket().try_clone_to_owned()?),
+        };
+        let (reply, answer) = oneshot::channel();
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.offers.send((offer, reply)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        match answer.await.map_err(gone)? {
+            true => Ok(()),
+            false => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+    }
+}
+
+/// The task's side of a link.
+struct Ends {
+    reader: Reader<BusMessage>,
+    writer: Writer<BusMessage>,
+    offers: mpsc::Receiver<(Offer, oneshot::Sender<bool>)>,
+    /// Offers that the peer has not answered; who waits for one learns of the link's end when this is dropped.
+    unanswered: BTreeMap<u64, oneshot::Sender<bool>>,
+    intake: Arc<OnceLock<Intake>>,
+}
+
+impl Ends {
+    async fn run(mut self) -> io::Result<()> {
+        loop {
+            tokio::select! {
+                message = self.reader.next() => match message? {
+                    Some(message) => self.hear(message).await?,
+                    None => return Ok(()),
+                },
+                Some((offer, reply)) = self.offers.recv() => {
+                    self.unanswered.insert(offer.number, reply);
+                    self.writer.send(BusMessage::Offer(offer)).await?;
+                }
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: BusMessage) -> io::Result<()> {
+        match message {
+            BusMessage::Offer(offer) => self.take(offer).await?,
+            BusMessage::Taken { number } => self.answered(number, true),
+            BusMessage::Refused { number } => self.answered(number, false),
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, number: u64, taken: bool) {
+        if let Some(reply) = self.unanswered.remove(&number) {
+            // Whoever offered may have stopped waiting.
+            let _ = reply.send(taken);
+        }
+    }
+
+    /// Says whether the connection is served here before anything is read of it, so that it never has two readers.
+    async fn take(&mut self, offer: Offer) -> io::Result<()> {
+        let Offer { number, server, before, info, socket } = offer;
+        let reserved = self.intake.get().and_then(|intake| intake.reserve(server));
+        let (Some(reserved), Some(socket)) = (reserved, socket) else {
+            return self.writer.send(BusMessage::Refused { number }).await;
+        };
+        self.writer.send(BusMessage::Taken { number }).await?;
+        reserved.adopt(Parcel::arrived(server, socket, before, info));
+        Ok(())
+    }
+}

@@ -1,0 +1,55 @@
+//! What two nodes say to each other, apart from what their programs do.
+
+use std::os::fd::OwnedFd;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::control::{Fds, Malformed};
+use crate::serve::ConnInfo;
+
+/// One node to another.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BusMessage {
+    /// Serve this connection on; `number` is the sender's own name for it. Until the answer the sender keeps it too.
+    Offer(Offer),
+    /// It is served here: said before its first byte is read.
+    Taken { number: u64 },
+    /// It is not.
+    Refused { number: u64 },
+}
+
+/// A connection with nothing under way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Offer {
+    pub(super) number: u64,
+    /// Which of the program's servers it belongs to.
+    pub(super) server: usize,
+    /// What was read of it and not answered.
+    pub(super) before: Bytes,
+    pub(super) info: ConnInfo,
+    #[serde(skip)]
+    pub(super) socket: Option<OwnedFd>,
+}
+
+impl Fds for BusMessage {
+    fn take_fds(&mut self) -> Vec<OwnedFd> {
+        match self {
+            BusMessage::Offer(offer) => offer.socket.take().into_iter().collect(),
+            BusMessage::Taken { .. } | BusMessage::Refused { .. } => Vec::new(),
+        }
+    }
+
+    fn put_fds(&mut self, fds: Vec<OwnedFd>) -> Result<(), Malformed> {
+        let (arrived, mut fds) = (fds.len(), fds.into_iter());
+        let expected = match self {
+            BusMessage::Offer(offer) => {
+                offer.socket = fds.next();
+                1
+            }
+            BusMessage::Taken { .. } | BusMessage::Refused { .. } => 0,
+        };
+        if arrived == expected { Ok(()) } else { Err(Malformed::FdCount { arrived, expected }) }
+    }
+}

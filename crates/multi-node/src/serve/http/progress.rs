@@ -1,0 +1,219 @@
+//! How far a connection is, as its bytes and its service see it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+
+use super::builder::Shared;
+use super::rewound::Rewound;
+
+/// How far a connection is, for the task that drives it.
+///
+/// All who write here run in one task with HTTP/1, and only response bodies and services in others with HTTP/2, so that no order
+/// between these cells matters but that of one task.
+pub(super) struct Progress {
+    shared: Arc<Shared>,
+    /// No other process will have it.
+    stays: bool,
+    /// Requests begun and not fully answered.
+    busy: AtomicU32,
+    /// Requests begun.
+    calls: AtomicU64,
+    /// Bytes have come that belong to no request whose head is complete.
+    heard: AtomicBool,
+    /// The last request has a body, so that what comes is not the next head.
+    bodied: AtomicBool,
+    /// The client has sent all that it will.
+    ended: AtomicBool,
+    /// hyper has asked for bytes when there were none, and has got none since.
+    starved: AtomicBool,
+    /// All that hyper had to write by the time of its last flush has been written, the last response included.
+    flushed: AtomicBool,
+    /// The connection is being taken from hyper.
+    taken: AtomicBool,
+    /// hyper has asked for bytes while it was being taken.
+    wanted: AtomicBool,
+    /// What the last request that offered an upgrade, and was answered without one, has left behind.
+    unused: Mutex<Option<OnUpgrade>>,
+}
+
+/// As the bytes see it.
+impl Progress {
+    pub(super) fn new(shared: Arc<Shared>, stays: bool) -> Arc<Progress> {
+        Arc::new(Progress {
+            shared,
+            stays,
+            busy: AtomicU32::new(0),
+            calls: AtomicU64::new(0),
+            heard: AtomicBool::new(false),
+            bodied: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            starved: AtomicBool::new(false),
+            flushed: AtomicBool::new(false),
+            taken: AtomicBool::new(false),
+            wanted: AtomicBool::new(false),
+            unused: Mutex::default(),
+        })
+    }
+
+    /// Bytes have come.
+    pub(super) fn heard(&self) {
+        self.starved.store(false, Relaxed);
+        if !self.is_busy() || !self.had_body() {
+            self.heard.store(true, Relaxed);
+        }
+    }
+
+    /// No bytes were there to be read.
+    pub(super) fn starved(&self) {
+        self.starved.store(true, Relaxed);
+    }
+
+    /// The client has sent all that it will.
+    pub(super) fn ended(&self) {
+        self.ended.store(true, Relaxed);
+    }
+
+    /// Bytes are written, or wait for it.
+    pub(super) fn writes(&self) {
+        self.flushed.store(false, Relaxed);
+    }
+
+    /// There is nothing to be written any more.
+    pub(super) fn flushed(&self) {
+        self.flushed.store(true, Relaxed);
+    }
+
+    /// hyper asks for bytes.
+    pub(super) fn reads(&self) {
+        if self.is_taken() {
+            self.wanted.store(true, Relaxed);
+        }
+    }
+}
+
+/// As the service sees it.
+impl Progress {
+    pub(super) fn begin(self: &Arc<Self>, bodied: bool) -> Answering {
+        self.busy.fetch_add(1, Relaxed);
+        self.calls.fetch_add(1, Relaxed);
+        self.heard.store(false, Relaxed);
+        self.bodied.store(bodied, Relaxed);
+        self.shared.line.request_began();
+        Answering(self.clone())
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    /// A request that offered an upgrade has been answered without one.
+    fn keep_unused(&self, upgrade: OnUpgrade) {
+        *self.unused.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+    }
+}
+
+/// As the connection's task sees it.
+impl Progress {
+    /// Whether a request is being answered.
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed) > 0
+    }
+
+    /// Whether a part of a request's head has come.
+    pub(super) fn has_begun(&self) -> bool {
+        self.heard.load(Relaxed)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Relaxed)
+    }
+
+    /// Whether the last request had a body, of which something may not have been read.
+    pub(super) fn had_body(&self) -> bool {
+        self.bodied.load(Relaxed)
+    }
+
+    /// How many requests there have been.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.load(Relaxed)
+    }
+
+    /// Whether the process drains.
+    pub(super) fn drains(&self) -> bool {
+        self.shared.drain.is_draining()
+    }
+
+    /// Whether another process shall have the connection once it is at rest. To be asked in a drain.
+    pub(super) fn leaves(&self) -> bool {
+        !self.stays && self.shared.gives()
+    }
+
+    /// Whether the connection can be taken from hyper, as far as can be seen from outside; asked when hyper has done what it could.
+    ///
+    /// No service call runs, no response body is left, and what was written has been flushed since. Of a request's body something
+    /// may still be unread, in hyper's buffer or in the socket. The second is found out when hyper is asked to let go, the
+    /// first is ruled out here: hyper asks for bytes of a body only when its buffer is empty.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let starved = || self.starved.load(Relaxed);
+        !self.is_busy() && self.flushed.load(Relaxed) && !self.has_ended() && (!self.had_body() || starved())
+    }
+
+    pub(super) fn is_taken(&self) -> bool {
+        self.taken.load(Relaxed)
+    }
+
+    /// Whether hyper may no longer close the connection, and is watched for reading from it.
+    pub(super) fn set_taken(&self, taken: bool) {
+        self.wanted.store(false, Relaxed);
+        self.taken.store(taken, Relaxed);
+    }
+
+    /// Whether hyper has asked for bytes since the connection was being taken from it.
+    pub(super) fn has_wanted(&self) -> bool {
+        self.wanted.load(Relaxed)
+    }
+
+    /// The connection and what was read of it, where hyper has ended it by an upgrade that nobody waits for.
+    ///
+    /// hyper remembers an upgrade that was offered until the connection ends, and hands the connection over to whoever holds the other
+    /// end, also when all requests were answered without one. Java's client offers h2c with the first request of each connection.
+    pub(super) fn reclaim(&self) -> Option<(Rewound, Bytes)> {
+        let mut upgrade = self.unused.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let Poll::Ready(Ok(upgraded)) = Pin::new(&mut upgrade).poll(&mut Context::from_waker(Waker::noop())) else {
+            return None;
+        };
+        let parts = upgraded.downcast::<TokioIo<Rewound>>().ok()?;
+        Some((parts.io.into_inner(), parts.read_buf))
+    }
+}
+
+/// A request that is being answered: from its head until its response's last byte has been given to hyper.
+pub(super) struct Answering(Arc<Progress>);
+
+impl Answering {
+    /// Whether the response has to say that it is the connection's last.
+    pub(super) fn is_last(&self) -> bool {
+        self.0.drains() && !self.0.leaves()
+    }
+
+    /// The response is no upgrade, although one was offered.
+    pub(super) fn keep_unused(&self, upgrade: OnUpgrade) {
+        self.0.keep_unused(upgrade);
+    }
+}
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.writes();
+        self.0.busy.fetch_sub(1, Relaxed);
+        self.0.shared.line.request_ended();
+    }
+}

@@ -1,0 +1,34 @@
+//! Closing a connection of whose bytes some may be unread or under way.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+
+use super::drain::DrainSignal;
+use super::stream::Stream;
+
+/// How long a connection that this side closes is read from, so that bytes under way do not turn the end into a reset.
+const LINGER: Duration = Duration::from_secs(2);
+/// How many bytes are read for that purpose.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// Says that no more will come, and reads for a moment what does; not beyond the drain's deadline.
+pub(super) async fn linger(mut stream: Stream, drain: &DrainSignal) {
+    let reading = async {
+        stream.shutdown().await?;
+        let mut buffer = [0; 4096];
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        io::Result::Ok(())
+    };
+    let end = Instant::now() + LINGER;
+    let end = drain.deadline().map_or(end, |deadline| deadline.min(end));
+    let _ = tokio::time::timeout_at(end, reading).await;
+}

@@ -1,0 +1,74 @@
+//! The places among the connections that a server allows, for those that it accepts and those that it is given.
+
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, ready};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::listener::Accepts;
+use super::socket::Addr;
+use super::stream::Stream;
+
+/// The places of one server; there is no end of them where it has no limit.
+#[derive(Debug)]
+pub(super) struct Places(Option<Limited>);
+
+#[derive(Debug)]
+struct Limited {
+    free: Arc<Semaphore>,
+    /// The place of the connection that is accepted next. A connection from another process may take it away.
+    spare: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+/// No place is free.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Full;
+
+impl Places {
+    pub(super) fn new(limit: Option<usize>) -> Arc<Places> {
+        let limited = |count| Limited { free: Arc::new(Semaphore::new(count)), spare: Mutex::default() };
+        Arc::new(Places(limit.map(limited)))
+    }
+
+    /// A place for a connection that is not accepted; `None` where none is needed.
+    pub(super) fn take(&self) -> Result<Option<OwnedSemaphorePermit>, Full> {
+        let Some(Limited { free, spare }) = &self.0 else { return Ok(None) };
+        let place = free.clone().try_acquire_owned().ok().or_else(|| lock(spare).take());
+        place.map(Some).ok_or(Full)
+    }
+
+    /// The next accepted connection, once there is a place for it; `None` once the drain has begun. Cancel-safe.
+    pub(super) async fn accept(&self, accepts: &mut Accepts) -> Option<(Stream, Addr)> {
+        let Some(Limited { free, spare }) = &self.0 else { return accepts.next().await };
+        let drain = accepts.drain();
+        loop {
+            if lock(spare).is_none() {
+                let place = accepts.place(free).await?;
+                *lock(spare) = Some(place);
+            }
+            // Under the lock nobody takes the place away between the look at it and the `accept`.
+            let next = poll_fn(|cx| {
+                let mut spare = lock(spare);
+                if spare.is_none() {
+                    return Poll::Ready(None);
+                }
+                let (mut stream, peer) = ready!(accepts.poll_next(cx));
+                if let Some(place) = spare.take() {
+                    stream.hold(place);
+                }
+                Poll::Ready(Some((stream, peer)))
+            });
+            tokio::select! {
+                biased;
+                () = drain.draining() => return None,
+                accepted = next => if accepted.is_some() { return accepted },
+            }
+        }
+    }
+}
+
+fn lock(spare: &Mutex<Option<OwnedSemaphorePermit>>) -> MutexGuard<'_, Option<OwnedSemaphorePermit>> {
+    // It cannot be left half changed.
+    spare.lock().unwrap_or_else(PoisonError::into_inner)
+}

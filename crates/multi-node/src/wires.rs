@@ -1,0 +1,43 @@
+//! The two ends of a process's part in the program: what the program holds, and what the process's loop holds.
+
+use tokio::sync::{mpsc, watch};
+
+use crate::mesh::{self, Peers};
+use crate::nodes::{Ask, End, Inner, Snapshot};
+use crate::serve::{Drain, DrainSignal, LoadTable, Socket};
+use crate::{Handle, NodeId, Nodes, Slot};
+
+/// How many orders of the program may wait.
+const ORDERS: usize = 64;
+
+/// The loop's ends.
+pub(crate) struct Wires {
+    pub(crate) peers: Peers,
+    pub(crate) asked: mpsc::Receiver<Ask>,
+    pub(crate) snapshot: watch::Sender<Snapshot>,
+    pub(crate) end: watch::Sender<Option<End>>,
+    pub(crate) drain: Drain,
+    pub(crate) draining: DrainSignal,
+}
+
+/// Joins what the program gets with what its loop keeps.
+pub(crate) fn wire(id: NodeId, slot: Option<Slot>, sockets: &[Vec<Socket>], load: &LoadTable) -> (Nodes, Wires) {
+    let (drain, draining) = Drain::new();
+    let (peers, arrivals) = mesh::arrivals();
+    let (asks, asked) = mpsc::channel(ORDERS);
+    let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
+    let (end_sender, end) = watch::channel(None);
+    let handle = Handle::new(Inner {
+        id,
+        slot,
+        addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
+        load: load.clone(),
+        snapshot,
+        joined: peers.watch(),
+        drain: draining.clone(),
+        end,
+        asks,
+    });
+    let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, drain, draining };
+    (Nodes::new(handle, arrivals), wires)
+}

@@ -201,11 +201,12 @@ impl Program {
 
     /// Sends a request on a connection of its own, and returns once a node works on it.
     pub async fn begin(&mut self, path: &str) -> Client {
-        let in_flight = |status: &Status| status.slots.iter().map(|slot| slot.in_flight).sum::<u64>();
-        let before = in_flight(&self.status().await);
+        // Those in flight may become fewer meanwhile; those begun never do.
+        let begun = |status: &Status| status.slots.iter().map(|slot| slot.requests).sum::<u64>();
+        let before = begun(&self.status().await);
         let mut client = Client::connect(self.addr).await.expect("a connection");
         client.send(&format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await.expect("sent");
-        self.status_where(|status| in_flight(status) > before).await;
+        self.status_where(|status| begun(status) > before).await;
         client
     }
 

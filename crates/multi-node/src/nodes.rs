@@ -190,6 +190,8 @@ impl Handle {
     /// # Errors
     /// [`OrderError::Failed`] where a new node did not come up, in which case those that have not been replaced go on
     /// serving; the other variants say why nothing was begun. Dropping the future does not stop the reload.
+    ///
+    /// A request handler that waits for it waits for the end of its own node, and is cut at the drain deadline.
     pub async fn reload(&self) -> Result<ReloadReport, OrderError> {
         match self.order(Order::Reload).await? {
             Report::Reload(report) => Ok(report),

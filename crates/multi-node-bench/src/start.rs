@@ -14,7 +14,7 @@ use tokio::runtime::Builder;
 
 use crate::{
     process::{self, Process},
-    table::{self, Spread},
+    table::{self, Row},
     variants::{
         Server, Variant,
         multi_node::{listen_with, until_end},
@@ -39,15 +39,6 @@ pub(crate) struct Options {
     /// Print JSON in place of the table.
     #[arg(long)]
     json: bool,
-}
-
-/// One line of the table.
-#[derive(Serialize)]
-struct Row {
-    what: String,
-    unit: &'static str,
-    #[serde(flatten)]
-    spread: Spread,
 }
 
 /// What the program that kills its own nodes has seen.
@@ -77,28 +68,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut rows: Vec<Row> = cases
         .zip(starts)
         .filter_map(|((nodes, variant), times)| {
-            row(format!("{}: {nodes} nodes serve after", variant.name()), "ms", times)
+            Row::of(format!("{}: {nodes} nodes serve after", variant.name()), "ms", times)
         })
         .collect();
-    let replaced = findings.iter().flat_map(|finding| finding.replaced_ms.iter().copied()).collect();
-    rows.extend(row("multi-node: SIGKILL until the replacement serves".to_owned(), "ms", replaced));
-    let weights = findings.iter().flat_map(|finding| finding.pss_kib.iter().map(|kib| kib / 1024.0)).collect();
-    rows.extend(row(format!("multi-node: PSS of each of {FLEET} nodes"), "MiB", weights));
-    print(&rows, options.json)
-}
-
-fn row(what: String, unit: &'static str, values: Vec<f64>) -> Option<Row> {
-    Spread::of(values).map(|spread| Row { what, unit, spread })
-}
-
-fn print(rows: &[Row], json: bool) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(rows)?);
-        return Ok(());
-    }
-    let cells = |row: &Row| vec![row.what.clone(), row.spread.show(2), row.unit.to_owned()];
-    table::print(&["measured", "median (min–max)", "unit"], &rows.iter().map(cells).collect::<Vec<_>>());
-    Ok(())
+    let replaced = findings.iter().flat_map(|finding| finding.replaced_ms.iter().copied());
+    rows.extend(Row::of("multi-node: SIGKILL until the replacement serves".to_owned(), "ms", replaced));
+    let weights = findings.iter().flat_map(|finding| finding.pss_kib.iter().map(|kib| kib / 1024.0));
+    rows.extend(Row::of(format!("multi-node: PSS of each of {FLEET} nodes"), "MiB", weights));
+    table::print_rows("measured", &rows, options.json)
 }
 
 /// Milliseconds from the start of the program until all of it serves; with the library, until all is joined too.

@@ -1,5 +1,6 @@
 //! Figures of several rounds, and how they are printed.
 
+use anyhow::Result;
 use serde::Serialize;
 
 /// What several rounds gave for one quantity.
@@ -28,6 +29,33 @@ impl Spread {
     pub(crate) fn show(&self, decimals: usize) -> String {
         format!("{:.decimals$} ({:.decimals$}–{:.decimals$})", self.median, self.min, self.max)
     }
+}
+
+/// One quantity in a table of many.
+#[derive(Serialize)]
+pub(crate) struct Row {
+    what: String,
+    unit: &'static str,
+    #[serde(flatten)]
+    spread: Spread,
+}
+
+impl Row {
+    /// `None` without a value.
+    pub(crate) fn of(what: String, unit: &'static str, values: impl IntoIterator<Item = f64>) -> Option<Row> {
+        Spread::of(values).map(|spread| Row { what, unit, spread })
+    }
+}
+
+/// Prints rows under a head that begins with `what`, or as JSON.
+pub(crate) fn print_rows(what: &str, rows: &[Row], json: bool) -> Result<()> {
+    if json {
+        println!("{}", serde_json::to_string_pretty(rows)?);
+        return Ok(());
+    }
+    let cells = |row: &Row| vec![row.what.clone(), row.spread.show(2), row.unit.to_owned()];
+    print(&[what, "median (min–max)", "unit"], &rows.iter().map(cells).collect::<Vec<_>>());
+    Ok(())
 }
 
 /// Prints rows under a head, each column as wide as its widest cell: the first to the left, the others to the right.

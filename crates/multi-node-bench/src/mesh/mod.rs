@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     process::Process,
-    table::{self, Spread},
+    table::{self, Row},
 };
 
 /// Bytes of one write where throughput is measured.
@@ -80,15 +80,6 @@ impl Tick {
     }
 }
 
-/// One line of the table.
-#[derive(Serialize)]
-struct Row {
-    what: &'static str,
-    unit: &'static str,
-    #[serde(flatten)]
-    spread: Spread,
-}
-
 /// What joins the two processes.
 #[derive(Debug, Clone, Copy)]
 enum Carrier {
@@ -118,10 +109,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
     let rows = CASES.into_iter().zip(values);
-    let row = |((.., what, unit), values): ((_, _, _, _), Vec<f64>)| {
-        Spread::of(values).map(|spread| Row { what, unit, spread })
-    };
-    print(&rows.filter_map(row).collect::<Vec<_>>(), options.json)
+    let row = |((.., what, unit), values): ((_, _, &str, _), Vec<f64>)| Row::of(what.to_owned(), unit, values);
+    table::print_rows("between two processes", &rows.filter_map(row).collect::<Vec<_>>(), options.json)
 }
 
 /// Lets one process send for so long, and gives what the other has counted.
@@ -140,16 +129,6 @@ fn measure(carrier: Carrier, task: Task, seconds: f64) -> Result<Finding> {
             Process::start(&args, Stdio::null())?.answer()
         }
     }
-}
-
-fn print(rows: &[Row], json: bool) -> Result<()> {
-    if json {
-        println!("{}", serde_json::to_string_pretty(rows)?);
-        return Ok(());
-    }
-    let cells = |row: &Row| vec![row.what.to_owned(), row.spread.show(2), row.unit.to_owned()];
-    table::print(&["between two processes", "median (min–max)", "unit"], &rows.iter().map(cells).collect::<Vec<_>>());
-    Ok(())
 }
 
 impl Task {

@@ -30,19 +30,12 @@ impl Heirs {
             tokio::spawn(give_all(outlet, ranks));
         }
     }
-
-    /// There is nobody who could tell.
-    pub(crate) fn none(&mut self) {
-        if let Some(outlet) = self.0.take() {
-            close_all(outlet);
-        }
-    }
 }
 
 fn close_all(mut outlet: mpsc::Receiver<Parcel>) {
     outlet.close();
     while let Ok(parcel) = outlet.try_recv() {
-        tokio::spawn(parcel.close());
+        parcel.close();
     }
 }
 
@@ -63,7 +56,7 @@ async fn give(number: u64, parcel: Parcel, ranks: Arc<Vec<Vec<Link>>>) {
             Err(error) => tracing::debug!(%error, "an heir did not take a connection"),
         }
     }
-    parcel.close().await;
+    parcel.close();
 }
 
 /// All of a rank, beginning with the one whose turn it is.

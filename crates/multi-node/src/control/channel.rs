@@ -103,8 +103,7 @@ impl<Out: Serialize + Fds> Writer<Out> {
         let send = || sys::socket::send(self.socket.as_fd(), bytes, &fds);
         loop {
             match self.socket.async_io(Interest::WRITABLE, send).await {
-                // The user's descriptors in flight are at their limit (unix(7)) until somebody receives some.
-                Err(error) if error.raw_os_error() == Some(TOO_MANY_REFERENCES) => {
+                Err(error) if sys::socket::too_many_in_flight(&error) => {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
                 other => return other,
@@ -112,9 +111,6 @@ impl<Out: Serialize + Fds> Writer<Out> {
         }
     }
 }
-
-/// ETOOMANYREFS, for which `io::ErrorKind` has no name.
-const TOO_MANY_REFERENCES: i32 = 109;
 
 /// Whether the error says no more than that the other side is gone.
 pub(crate) fn is_end(error: &io::Error) -> bool {

@@ -9,6 +9,7 @@ pub use framed::decode_step;
 pub use framed::{
     DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack,
 };
-pub(crate) use peer::Transport;
+#[cfg(multi_process)]
+pub(crate) use peer::transport;
 pub use peer::{Peer, PeerInfo, PeerReader, PeerWriter};
 pub(crate) use peers::{Arrivals, Joined, Peers, arrivals};

@@ -16,6 +16,12 @@ pub(crate) type Transport = tokio::net::UnixStream;
 #[cfg(not(multi_process))]
 pub(crate) type Transport = tokio::io::DuplexStream;
 
+/// Makes one end of a socket pair into what carries a peer's bytes.
+#[cfg(multi_process)]
+pub(crate) fn transport(fd: std::os::fd::OwnedFd) -> io::Result<Transport> {
+    Transport::from_std(std::os::unix::net::UnixStream::from(fd))
+}
+
 /// Who another process of the program is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PeerInfo {

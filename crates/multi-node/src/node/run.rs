@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -14,13 +13,13 @@ use super::orphan;
 use super::parent::{self, Parent};
 use crate::bus::{Heirs, Links};
 use crate::control::{Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
-use crate::mesh::{Peers, Transport};
+use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
 use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
 use crate::wires::{self, Wires};
-use crate::{Error, Handle, Nodes, sys};
+use crate::{Error, Handle, Nodes, environment, sys};
 
 /// How often a node shows its siblings' acceptors that its runtime is alive.
 const PULSE: Duration = Duration::from_millis(500);
@@ -148,7 +147,7 @@ fn adopt_one(kind: SocketKind, fd: OwnedFd) -> Socket {
 fn show_slot(welcome: &Welcome) {
     const LONGEST: usize = 15;
     let suffix = format!(":{}", welcome.slot);
-    let program = std::env::args_os().next().unwrap_or_default();
+    let (program, _) = environment::command_line();
     let name = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
     let room = LONGEST - suffix.len();
     let end = (0..=room.min(name.len())).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
@@ -255,13 +254,13 @@ impl Life {
         self.reader = None;
         self.pending.clear();
         self.fate.send_replace(End::MasterGone);
-        self.heirs.none();
+        self.heirs.appoint(&self.links, &[]);
         self.drain.begin(self.settings.drain_timeout);
     }
 
     fn join(&mut self, join: Join) {
         let Join { peer, stream: Some(stream), bus: Some(bus) } = join else { return };
-        let joined = transport(stream).and_then(|stream| {
+        let joined = mesh::transport(stream).and_then(|stream| {
             self.peers.join(peer, stream);
             self.links.join(peer.id(), bus)
         });
@@ -298,8 +297,4 @@ async fn next(reader: &mut Option<Reader<ToNode>>) -> io::Result<Option<ToNode>>
         Some(reader) => reader.next().await,
         None => std::future::pending().await,
     }
-}
-
-fn transport(fd: OwnedFd) -> io::Result<Transport> {
-    Transport::from_std(StdUnixStream::from(fd))
 }

@@ -76,8 +76,7 @@ impl Parcel {
     /// answered, with `Connection: close`, and then, or else at once, it is closed with care.
     ///
     /// To be called only where no other process reads from it. One that has arrived is only dropped: its sender has it still.
-    #[expect(clippy::unused_async, reason = "it may have to wait one day, and no caller is to care")]
-    pub(crate) async fn close(self) {
+    pub(crate) fn close(self) {
         if let Some(Origin { open, back }) = self.origin {
             // The task is gone only where the runtime ends.
             let _ = back.send(Returned { socket: self.socket, open, before: self.before });

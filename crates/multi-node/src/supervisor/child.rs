@@ -256,13 +256,8 @@ async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
             Ok(Some(exit)) => return Ok(exit),
             Ok(None) => ready.clear_ready(),
             // Somebody in this process waits for all children, and took this one's status.
-            Err(error) if error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(NO_CHILD) => {
-                return Ok(Exit::Unknown);
-            }
+            Err(error) if sys::process::was_reaped(&error) => return Ok(Exit::Unknown),
             Err(error) => return Err(error),
         }
     }
 }
-
-/// ECHILD, for which `io::ErrorKind` has no name.
-const NO_CHILD: i32 = 10;

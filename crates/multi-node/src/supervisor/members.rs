@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream as StdUnixStream;
 
 use tokio::sync::{mpsc, watch};
 
@@ -11,7 +10,7 @@ use super::child::{Heard, Launcher};
 use super::member::Member;
 use crate::control::{Join, NodeSettings, SocketKind, ToNode, VERSIONS, Versions, Welcome};
 use crate::id::{Generation, NodeId, Slot};
-use crate::mesh::{PeerInfo, Peers, Transport};
+use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::Snapshot;
 use crate::serve::{self, LoadTable, Socket};
 use crate::status::Status;
@@ -34,8 +33,9 @@ pub(crate) struct Outfit {
 pub(crate) struct Members {
     outfit: Outfit,
     launcher: Launcher,
-    /// The master's own peers; `None`: nobody is joined to anybody.
+    /// Whether processes are joined to each other at all.
     join_peers: bool,
+    /// The master's own.
     pub(super) peers: Peers,
     /// The master's ends of the library's own streams, on which nothing rides: nodes hand connections over to nodes.
     buses: BTreeMap<NodeId, Option<OwnedFd>>,
@@ -115,8 +115,9 @@ impl Members {
             return Ok(());
         };
         let (for_master, for_newcomer) = streams(newcomer, own_info())?;
-        self.peers.join(newcomer, transport(for_master.stream)?);
-        self.buses.insert(id, for_master.bus);
+        let Join { stream, bus, .. } = for_master;
+        self.peers.join(newcomer, mesh::transport(stream.ok_or(io::ErrorKind::NotFound)?)?);
+        self.buses.insert(id, bus);
         let mut joins = vec![for_newcomer];
         for other in with {
             let Some(info) = self.alive.get(other).map(|member| member.info) else { continue };
@@ -239,9 +240,4 @@ fn streams(first: PeerInfo, second: PeerInfo) -> io::Result<(Join, Join)> {
         Join { peer: first, stream: Some(stream.0), bus: Some(bus.0) },
         Join { peer: second, stream: Some(stream.1), bus: Some(bus.1) },
     ))
-}
-
-fn transport(fd: Option<OwnedFd>) -> io::Result<Transport> {
-    let fd = fd.ok_or(io::ErrorKind::NotFound)?;
-    Transport::from_std(StdUnixStream::from(fd))
 }

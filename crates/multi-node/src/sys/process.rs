@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
 
 use crate::status::Exit;
@@ -27,7 +28,7 @@ pub(crate) fn abort(process: BorrowedFd<'_>) -> io::Result<()> {
 
 fn send(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     match rustix::process::pidfd_send_signal(process, signal) {
-        Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(Errno::SRCH) => Ok(()),
         other => Ok(other?),
     }
 }
@@ -47,9 +48,14 @@ pub(crate) fn continue_without_parent() -> io::Result<()> {
 pub(crate) fn reap(process: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
     match rustix::process::waitid(WaitId::PidFd(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
         Ok(status) => Ok(status.as_ref().and_then(exit)),
-        Err(rustix::io::Errno::AGAIN) => Ok(None),
+        Err(Errno::AGAIN) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether a [`reap`] failed since the status was taken already.
+pub(crate) fn was_reaped(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::CHILD)
 }
 
 fn exit(status: &WaitIdStatus) -> Option<Exit> {

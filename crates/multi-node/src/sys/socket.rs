@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use rustix::io::Errno;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
@@ -49,6 +50,12 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], fds: &mut Vec<Ow
     Ok(received.bytes)
 }
 
+/// Whether a [`send`] failed since the user's descriptors in flight are at their limit (unix(7)), until somebody receives
+/// some.
+pub(crate) fn too_many_in_flight(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::TOOMANYREFS)
+}
+
 /// The process that made the socket (`SO_PEERCRED`), which for a pair is the maker of both ends, dead or alive.
 pub(crate) fn maker(socket: BorrowedFd<'_>) -> io::Result<u32> {
     let credentials = rustix::net::sockopt::socket_peercred(socket)?;
@@ -78,7 +85,7 @@ pub(crate) fn wait_for_hangup(socket: BorrowedFd<'_>) -> io::Result<()> {
     loop {
         match rustix::event::poll(&mut [PollFd::new(&socket, PollFlags::RDHUP)], None) {
             Ok(_) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }

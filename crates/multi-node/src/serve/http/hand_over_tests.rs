@@ -80,7 +80,7 @@ async fn carry(mut parcels: mpsc::Receiver<Parcel>, intake: Intake) -> Carried {
                 carried.taken += 1;
             }
             None => {
-                parcel.close().await;
+                parcel.close();
                 carried.refused += 1;
             }
         }

@@ -79,7 +79,7 @@ async fn nobody_takes_it() {
     }
     late.get("/say/3").await;
     for parcel in refused {
-        parcel.close().await;
+        parcel.close();
     }
     assert_eq!(idle.rest().await, "");
     assert_eq!(fresh.rest().await, "");

@@ -192,6 +192,8 @@ pub(crate) enum Heard {
         traced: bool,
         report: String,
     },
+    /// How much memory it has, in bytes.
+    Weighs(u64),
     Broke(String),
     /// The stage has become its program.
     Became,

@@ -243,7 +243,7 @@ impl Life {
                 }
             }
             Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
-                tracing::warn!("the master repeats itself")
+                tracing::warn!("the master repeats itself");
             }
             Ok(None) => self.orphaned(&Error::MasterGone),
             Err(error) => self.orphaned(&parent::broken(&error)),

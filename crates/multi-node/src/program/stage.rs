@@ -1,7 +1,6 @@
 //! The process that becomes the program.
 
 use std::convert::Infallible;
-use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use std::time::Duration;
 use crate::control::{Blocking, Exec, ToMaster, ToNode, VERSIONS};
 use crate::environment::{self, Seat};
 use crate::error::describe;
-use crate::{Error, sys};
+use crate::{Error, node, sys};
 
 /// A master that lives answers at once.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -28,13 +27,13 @@ pub fn stage() -> Error {
 }
 
 fn join() -> Result<Infallible, Error> {
-    let seat = environment::seat().filter(|_| crate::node::is_node());
+    let seat = environment::seat().filter(|_| node::is_node());
     let seat = seat.ok_or_else(|| broken("a stage is started by `multi-node run`, and does nothing by itself"))?;
     end_with_master(seat)?;
     let socket = sys::socket::take_stdin().map_err(Error::io("take over the control socket"))?;
     let mut master = Blocking::new(socket, ANSWER).map_err(Error::io("use the control socket"))?;
-    master.send(ToMaster::Hello { versions: VERSIONS, addresses: Vec::new() }).map_err(lost)?;
-    match master.receive().map_err(lost)? {
+    master.send(ToMaster::Hello { versions: VERSIONS, addresses: Vec::new() }).map_err(|error| node::broken(&error))?;
+    match master.receive().map_err(|error| node::broken(&error))? {
         Some(ToNode::Exec(exec)) => become_program(*exec, master),
         Some(ToNode::Refused { why }) => Err(broken(&why)),
         Some(_) => Err(broken("the master's first message is no answer to hello")),
@@ -55,7 +54,7 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     let above = numbers.iter().max().map_or(0, |most| most + 1);
     master.move_above(above).map_err(Error::io("make room for the sockets"))?;
     sys::place::at_numbers(fds, &numbers, above).map_err(Error::io("put the sockets in their places"))?;
-    master.send(ToMaster::Exec).map_err(lost)?;
+    master.send(ToMaster::Exec).map_err(|error| node::broken(&error))?;
     let mut command = Command::new(&program);
     command.args(args).env_remove(environment::SEAT);
     for (name, value) in env {
@@ -73,11 +72,4 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
 
 fn broken(cause: &str) -> Error {
     Error::Control { cause: cause.to_owned() }
-}
-
-fn lost(error: io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof => Error::MasterGone,
-        _ => broken(&error.to_string()),
-    }
 }

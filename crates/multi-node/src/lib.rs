@@ -87,7 +87,7 @@ pub use serve::{
     Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
     tcp, tcp_with,
 };
-pub use status::{Exit, SlotStatus, State, Status};
+pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status};
 
 // The entries of the fuzz targets.
 #[cfg(all(fuzzing, multi_process))]

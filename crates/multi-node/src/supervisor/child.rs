@@ -15,6 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc};
 
 use super::fleet::Fatal;
+use super::foreign::Note;
 use crate::control::{self, Reader, ToMaster};
 use crate::environment::{self, Seat};
 use crate::id::{Generation, NodeId, Slot};
@@ -183,6 +184,11 @@ pub(crate) fn signal(process: &OwnedFd, signal: Fatal) -> io::Result<()> {
     }
 }
 
+/// Sends a program the signal by which it is told to end.
+pub(crate) fn stop(process: &OwnedFd, number: i32) -> io::Result<()> {
+    sys::process::signal(process.as_fd(), number)
+}
+
 /// What is heard of a node.
 #[derive(Debug)]
 pub(crate) enum Heard {
@@ -197,6 +203,8 @@ pub(crate) enum Heard {
     Broke(String),
     /// The stage has become its program.
     Became,
+    /// What is noticed of the program.
+    Noted(Note),
     Exited(Exit),
 }
 

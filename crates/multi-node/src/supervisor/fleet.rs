@@ -69,6 +69,8 @@ pub(crate) enum Event {
     Failed { id: NodeId, why: String },
     /// The node's runtime is alive.
     Beat { id: NodeId },
+    /// The node needs so long from now on for what it is doing.
+    Extended { id: NodeId, by: Duration },
     /// The node drains of itself (it was sent SIGTERM, or dropped its `Nodes`) and is to be replaced.
     Leaving { id: NodeId },
     /// The node's control socket broke or carried nonsense, though its process lives.
@@ -261,6 +263,7 @@ impl Fleet {
             Event::Ready { id } => self.ready(now, id),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),
+            Event::Extended { id, by } => self.extended(now, id, by),
             Event::Leaving { id } => self.leaving(now, id),
             Event::Broken { id, why } => self.broken(now, id, &why),
             Event::Examined { id, traced, report } => self.examined(now, id, traced, &report),

@@ -20,6 +20,7 @@ pub(super) enum Word {
     ComesUp,
     Failed,
     Beat,
+    Extended,
     Leaving,
     Broken,
     Examined {
@@ -255,6 +256,7 @@ impl Audit {
             }
             Word::Failed => self.on(Event::Failed { id, why }),
             Word::Beat => self.on(Event::Beat { id }),
+            Word::Extended => self.on(Event::Extended { id, by: Duration::from_secs(3) }),
             Word::Leaving => self.on(Event::Leaving { id }),
             Word::Broken => self.on(Event::Broken { id, why }),
             Word::Examined { traced } => self.on(Event::Examined { id, traced, report: why }),
@@ -362,6 +364,7 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Spawned { id, .. }
         | Event::Failed { id, .. }
         | Event::Broken { id, .. }
+        | Event::Extended { id, .. }
         | Event::Examined { id, .. }
         | Event::Exited { id, .. } => Some(id),
         Event::Weighed { id, .. } => Some(id),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::extract::Path;
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use multi_node::{Handle, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams};
@@ -112,6 +112,7 @@ fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> Router {
         .merge(routes::serving())
         .route("/", get(move || async { name }))
         .route("/block/{ms}", get(block))
+        .route("/grow/{mib}", get(grow))
         .route("/spin", get(spin))
         .route("/abort", get(abort))
         .route("/exit/{code}", get(exit))
@@ -131,6 +132,12 @@ fn admin() -> Router {
 async fn block(Path(ms): Path<u64>) -> String {
     std::thread::sleep(Duration::from_millis(ms));
     format!("blocked {ms}\n")
+}
+
+/// Leaks memory.
+async fn grow(Extension(node): Extension<Handle>, Path(mib): Path<usize>) -> String {
+    Box::leak(vec![1_u8; mib << 20].into_boxed_slice());
+    format!("{} {}\n", node.id(), std::process::id())
 }
 
 /// Never gives the runtime's thread back.
@@ -322,6 +329,7 @@ async fn obey(node: &Handle, order: &str) -> Value {
         ["closed"] => json!(node.closed().await.map_err(|error| error.to_string())),
         ["shutdown"] => json!(node.shutdown().await),
         ["listen"] => json!(listen(Options::new().port(0), http(admin())).await.map(drop).map_err(|e| e.to_string())),
+        ["restart", slot] => json!(node.restart(slot.parse().unwrap_or(u16::MAX).into()).await),
         ["scale", n] => json!(node.scale(n.parse().unwrap_or(0)).await),
         _ => json!({ "unknown": order }),
     }

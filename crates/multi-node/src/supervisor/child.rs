@@ -171,6 +171,8 @@ pub(crate) enum Heard {
         traced: bool,
         report: String,
     },
+    /// How much memory it has, in bytes.
+    Weighs(u64),
     Broke(String),
     Exited(Exit),
 }

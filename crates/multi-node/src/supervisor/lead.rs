@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use tokio::sync::mpsc;
 
 use super::child::Launcher;
-use super::fleet::{Backoff, CrashLoop, Fleet, Policy};
+use super::fleet::{Backoff, CrashLoop, Fleet, Policy, Recycling};
 use super::members::{Members, Outfit};
 use super::reaper;
 use super::run::{self, Supervisor};
@@ -122,5 +122,11 @@ fn policy(settings: &Settings) -> Policy {
         drain_timeout: settings.drain_timeout,
         shutdown_delay: settings.shutdown_delay,
         hang_timeout: settings.hang_timeout,
+        recycling: Recycling {
+            max_requests: settings.max_requests,
+            max_age: settings.max_age,
+            max_memory: settings.max_memory,
+            jitter: settings.recycle_jitter,
+        },
     }
 }

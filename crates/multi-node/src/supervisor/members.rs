@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use tokio::sync::{mpsc, watch};
 
 use super::child::{Heard, Launcher};
+use super::fleet::Tally;
 use super::member::Member;
 use crate::control::{Join, NodeSettings, SocketKind, ToNode, VERSIONS, Versions, Welcome};
 use crate::id::{Generation, NodeId, Slot};
@@ -148,6 +149,28 @@ impl Members {
         for other in self.alive.values().filter(|member| member.welcomed) {
             self.deliver(other, ToNode::Gone { id });
         }
+    }
+
+    /// What these nodes have done so far.
+    pub(super) fn count(&self, nodes: &[NodeId]) -> Vec<(NodeId, Tally)> {
+        let tally = |line| Tally { requests: self.outfit.load.counts(line).requests };
+        nodes.iter().filter_map(|id| Some((*id, tally(self.alive.get(id)?.line)))).collect()
+    }
+
+    /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].
+    pub(super) fn weigh(&self, nodes: &[NodeId]) {
+        let nodes: Vec<_> = nodes.iter().filter_map(|id| Some((*id, self.alive.get(id)?.info.pid))).collect();
+        let heard = self.heard.clone();
+        // Reading /proc is no work for the loop.
+        tokio::task::spawn_blocking(move || {
+            for (id, pid) in nodes {
+                // One that cannot be read has just ended.
+                let Ok(bytes) = sys::process::resident_memory(pid) else { continue };
+                if heard.blocking_send((id, Heard::Weighs(bytes))).is_err() {
+                    return;
+                }
+            }
+        });
     }
 
     pub(super) fn tell(&self, id: NodeId, message: ToNode) {

@@ -158,6 +158,7 @@ impl Supervisor {
                 return None;
             }
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
+            Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
             Heard::Exited(exit) => Event::Exited { id, exit },
         })
@@ -195,6 +196,12 @@ impl Supervisor {
                 return joined
                     .err()
                     .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
+            }
+            Action::Look { nodes, weigh } => {
+                if weigh {
+                    self.members.weigh(&nodes);
+                }
+                return Some(Event::Counted { tallies: self.members.count(&nodes) });
             }
             Action::Examine { id } => self.members.get(id)?.examine(),
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.

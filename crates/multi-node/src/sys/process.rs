@@ -117,6 +117,14 @@ fn entry(stat: &str) -> Option<Entry> {
     Some(Entry { pid, parent: rest.next()?.parse().ok()?, group: rest.next()?.parse().ok()?, zombie })
 }
 
+/// How much of its memory the process has in RAM, in bytes: what `ps` and `top` call RSS (proc_pid_statm(5)).
+pub(crate) fn resident_memory(pid: u32) -> io::Result<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    let pages = pages.ok_or(io::ErrorKind::InvalidData)?;
+    Ok(pages.saturating_mul(rustix::param::page_size() as u64))
+}
+
 /// No more threads than these are told of.
 const MOST_THREADS: usize = 16;
 
@@ -164,6 +172,15 @@ mod tests {
         };
         assert_eq!(exit, Exit::Signal(9));
         assert!(reap(process.as_fd()).is_err(), "there is nothing left to reap");
+    }
+
+    #[test]
+    fn memory_counts_once_it_is_written_to() {
+        let before = resident_memory(std::process::id()).expect("our own");
+        let large = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let after = resident_memory(std::process::id()).expect("our own");
+        assert!(after >= before + (60 << 20), "{} bytes written, {before} became {after}", large.len());
+        assert!(resident_memory(u32::MAX).is_err(), "no such process");
     }
 
     #[test]

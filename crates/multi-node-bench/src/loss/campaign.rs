@@ -1,21 +1,31 @@
 //! What is done to multi-node while its clients count.
 
 use std::{
+    collections::BTreeSet,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
+use multi_node::State;
 use multi_node_bench::{
     clients::{Load, Tally},
     kills::Kills,
 };
 
-use super::{Options, outcome::Outcome, program::Program};
+use super::{
+    Options,
+    outcome::Outcome,
+    program::{Program, until},
+};
 
 /// The phases, as tables show them.
 const DEPLOYS: &str = "deploys";
 const KILLS: &str = "kills";
+const RECYCLES: &str = "recycles";
+
+/// Requests after which a node is recycled: some seconds' worth.
+const MAX_REQUESTS: u64 = 10_000;
 
 /// The time between two events, in which what is under way comes to rest.
 const REST: Duration = Duration::from_millis(200);
@@ -30,19 +40,46 @@ struct Pace<'a> {
     requests: u64,
 }
 
-/// Does everything to one program under one load.
+/// Does everything, to two programs: one whose nodes are recycled, and one that is deployed and whose nodes are killed.
 pub(super) fn run(options: &Options) -> Result<Outcome> {
-    let mut program = Program::start(options.nodes, &options.results.join("multi-node.log"))?;
+    let mut outcome = Outcome::of("multi-node");
+    recycles(options, &mut outcome)?;
+    deploys_and_kills(options, &mut outcome)?;
+    Ok(outcome)
+}
+
+fn recycles(options: &Options, outcome: &mut Outcome) -> Result<()> {
+    let requests = MAX_REQUESTS.min(options.requests / 20);
+    let args = [format!("--nodes={}", options.nodes), format!("--max-requests={requests}")];
+    let program = Program::start(&args, &options.results.join("recycles.log"))?;
+    let load = Load::start(program.address, &options.plan());
+    load.tally().enter(RECYCLES);
+    let mut recycled = BTreeSet::new();
+    until(|| {
+        let serving = program.status()?.slots.into_iter().filter(|slot| slot.state == State::Serving);
+        recycled.extend(serving.filter_map(|slot| slot.id).filter(|id| id.number() > options.nodes as u64));
+        Ok(recycled.len() >= options.recycles)
+    })?;
+    let tally = load.end();
+    program.stop()?;
+    outcome.add(&tally, &[(RECYCLES, recycled.len())], &Kills::default());
+    Ok(())
+}
+
+fn deploys_and_kills(options: &Options, outcome: &mut Outcome) -> Result<()> {
+    let args = [format!("--nodes={}", options.nodes)];
+    let mut program = Program::start(&args, &options.results.join("multi-node.log"))?;
     let load = Load::start(program.address, &options.plan());
     let mut kills = Kills::default();
     let events = options.deploys + options.kills;
     let mut pace = Pace { tally: load.tally(), events, done: 0, requests: options.requests };
-    let said = deploys(options, &mut program, &mut pace)?;
+    outcome.broken_deploy = deploys(options, &mut program, &mut pace)?;
     kill(options, &program, &mut pace, &mut kills)?;
     let tally = load.end();
     program.stop()?;
-    let phases = [(DEPLOYS, options.deploys), (KILLS, options.kills)];
-    Ok(Outcome { broken_deploy: said, ..Outcome::new("multi-node", &tally, &phases, &kills) })
+    let phases = [(Tally::CALM, 0), (DEPLOYS, options.deploys), (KILLS, options.kills)];
+    outcome.add(&tally, &phases, &kills);
+    Ok(())
 }
 
 /// All deploys, the one in the middle being that of a broken release; gives what was said of that.

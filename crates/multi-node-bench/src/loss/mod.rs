@@ -11,7 +11,10 @@ mod web;
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
+use clap::ValueEnum;
 use multi_node_bench::clients::{Kind, Plan};
+
+use outcome::Outcome;
 
 pub(crate) use orders::{Order, run as order};
 pub(crate) use server::{Start, serve};
@@ -22,6 +25,9 @@ pub(crate) struct Options {
     /// Deploys, one of which is of a program that does not come up.
     #[arg(long, default_value_t = 50)]
     deploys: usize,
+    /// Nodes that are recycled.
+    #[arg(long, default_value_t = 20)]
+    recycles: usize,
     /// Nodes that are killed.
     #[arg(long, default_value_t = 50)]
     kills: usize,
@@ -37,6 +43,9 @@ pub(crate) struct Options {
     /// What the clients' randomness begins with.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Servers to be looked at; all, if none is named.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<Subject>,
     /// A short run: few events, short pauses.
     #[arg(long)]
     quick: bool,
@@ -48,11 +57,18 @@ pub(crate) struct Options {
     json: bool,
 }
 
+/// A server whose clients count what is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Subject {
+    /// The library.
+    MultiNode,
+}
+
 impl Options {
     /// As they are, or those of a short run.
     fn sized(&self) -> Options {
         match self.quick {
-            true => Options { deploys: 6, kills: 6, requests: 10_000, longest_pause: 3.0, ..self.clone() },
+            true => Options { deploys: 6, recycles: 4, kills: 6, requests: 10_000, longest_pause: 3.0, ..self.clone() },
             false => self.clone(),
         }
     }
@@ -79,12 +95,22 @@ impl Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let options = options.sized();
     std::fs::create_dir_all(&options.results)?;
-    let outcome = campaign::run(&options)?;
+    let subjects = if options.only.is_empty() { Subject::value_variants() } else { &options.only };
+    let outcomes: Vec<Outcome> = subjects.iter().map(|subject| subject.run(&options)).collect::<Result<_>>()?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&outcome)?);
+        println!("{}", serde_json::to_string_pretty(&outcomes)?);
     } else {
-        outcome.print();
+        outcomes.iter().for_each(Outcome::print);
     }
-    ensure!(outcome.unexplained() == 0, "multi-node has lost {} requests", outcome.unexplained());
+    let lost: u64 = outcomes.iter().filter(|outcome| outcome.server == "multi-node").map(Outcome::unexplained).sum();
+    ensure!(lost == 0, "multi-node has lost {lost} requests");
     Ok(())
+}
+
+impl Subject {
+    fn run(self, options: &Options) -> Result<Outcome> {
+        match self {
+            Subject::MultiNode => campaign::run(options),
+        }
+    }
 }

@@ -46,15 +46,17 @@ const SHORT: [Kind; 2] = [Kind::KeepAlive, Kind::PerRequest];
 const MOST_EXAMPLES: usize = 20;
 
 impl Outcome {
-    /// With a row for each phase and one for the time between.
-    pub(super) fn new(server: &str, tally: &Tally, phases: &[(&'static str, usize)], kills: &Kills) -> Outcome {
+    pub(super) fn of(server: &str) -> Outcome {
+        Outcome { server: server.to_owned(), rows: Vec::new(), broken_deploy: String::new(), examples: Vec::new() }
+    }
+
+    /// Adds a row for each of these phases of a load: what it is called, and how often a thing was done in it.
+    pub(super) fn add(&mut self, tally: &Tally, phases: &[(&'static str, usize)], kills: &Kills) {
         let lost = tally.lost();
-        let calm = [(Tally::CALM, 0)];
-        let rows =
-            calm.iter().chain(phases).map(|&(phase, events)| Row::new(phase, events, tally, &lost, kills)).collect();
-        let unexplained = lost.iter().filter(|lost| !kills.explain(lost));
-        let examples = unexplained.take(MOST_EXAMPLES).map(describe).collect();
-        Outcome { server: server.to_owned(), rows, broken_deploy: String::new(), examples }
+        self.rows.extend(phases.iter().map(|&(phase, events)| Row::new(phase, events, tally, &lost, kills)));
+        let unexplained = lost.iter().filter(|lost| !kills.explain(lost)).map(describe);
+        self.examples.extend(unexplained);
+        self.examples.truncate(MOST_EXAMPLES);
     }
 
     /// Lost requests that no kill explains.

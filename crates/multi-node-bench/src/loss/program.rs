@@ -31,13 +31,13 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts it by the path of the current release, and waits until every slot serves.
-    pub(super) fn start(nodes: usize, log: &Path) -> Result<Program> {
+    pub(super) fn start(args: &[String], log: &Path) -> Result<Program> {
         let releases = Releases::new()?;
         let socket = releases.folder().join("orders");
         let mut command = Command::new(releases.program());
         // An error in the log is its message, and no backtrace below it.
         command.env("RUST_BACKTRACE", "0");
-        command.arg("loss-server").arg("--nodes").arg(nodes.to_string()).arg("--orders").arg(&socket);
+        command.arg("loss-server").arg("--orders").arg(&socket).args(args);
         let process = Process::run(command.stdin(Stdio::null()).stderr(File::create(log)?))?;
         until(|| Ok(orders::give::<Result<(), String>>(&socket, "ready").is_ok()))?;
         let address = orders::give::<String>(&socket, "address")?.parse().context("a TCP address")?;

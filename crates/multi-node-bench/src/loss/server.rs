@@ -28,6 +28,25 @@ pub(crate) struct Start {
     /// The socket on which the master takes orders.
     #[arg(long)]
     orders: PathBuf,
+    /// Requests after which a node is recycled.
+    #[arg(long)]
+    max_requests: Option<u64>,
+}
+
+impl Start {
+    fn options(&self) -> Options {
+        let options = Options::new()
+            .host(Ipv4Addr::LOCALHOST.to_string())
+            .port(0)
+            .nodes(self.nodes)
+            .drain_timeout(DRAIN)
+            .backoff(BACKOFF.0, BACKOFF.1)
+            .crash_loop(CRASH_LOOP.0, CRASH_LOOP.1);
+        match self.max_requests {
+            Some(count) => options.max_requests(count),
+            None => options,
+        }
+    }
 }
 
 /// Serves until it is told to end.
@@ -41,14 +60,7 @@ pub(crate) fn serve(start: &Start) -> Result<()> {
 
 async fn run(start: &Start) -> Result<()> {
     tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    let options = Options::new()
-        .host(Ipv4Addr::LOCALHOST.to_string())
-        .port(0)
-        .nodes(start.nodes)
-        .drain_timeout(DRAIN)
-        .backoff(BACKOFF.0, BACKOFF.1)
-        .crash_loop(CRASH_LOOP.0, CRASH_LOOP.1);
-    let mut nodes = listen(options, http_with(async |_: Handle| app())).await?;
+    let mut nodes = listen(start.options(), http_with(async |_: Handle| app())).await?;
     if nodes.is_master() {
         tokio::spawn(orders::take(start.orders.clone(), nodes.handle()));
     }

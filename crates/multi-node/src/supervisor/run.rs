@@ -158,6 +158,11 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
                 return None;
             }
+            Heard::Said(ToMaster::Exec) => return None,
+            Heard::Became => {
+                self.members.attend(id);
+                return None;
+            }
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
@@ -208,7 +213,7 @@ impl Supervisor {
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.
             Action::Drain { id, within } => {
                 let heirs = self.heirs(id);
-                self.members.tell(id, ToNode::Drain { within: cut_after(within), heirs });
+                self.members.drain(id, cut_after(within), heirs);
             }
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;

@@ -30,6 +30,7 @@ pub struct Options {
     pub(crate) port: u16,
     pub(crate) host: String,
     pub(crate) binds: Vec<String>,
+    pub(crate) only_binds: bool,
     pub(crate) unix_mode: u32,
     pub(crate) backlog: u32,
     pub(crate) nodes: Option<usize>,
@@ -69,6 +70,7 @@ impl Options {
             port: 80,
             host: "0.0.0.0".to_owned(),
             binds: Vec::new(),
+            only_binds: false,
             unix_mode: 0o666,
             backlog: 4096,
             nodes: None,
@@ -116,6 +118,17 @@ impl Options {
     /// set by [`unix_mode`](Options::unix_mode), and the file is removed when the program ends.
     pub fn bind(mut self, address: impl Into<String>) -> Options {
         self.binds.push(address.into());
+        self
+    }
+
+    /// Exactly these addresses, in any form that [`bind`](Options::bind) takes, and not `host` and `port`.
+    pub fn addresses<I>(mut self, addresses: I) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.binds = addresses.into_iter().map(Into::into).collect();
+        self.only_binds = true;
         self
     }
 

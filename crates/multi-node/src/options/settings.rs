@@ -55,7 +55,10 @@ pub(crate) struct Launch {
 impl Options {
     /// Checks every option. `cores` is what `nodes` defaults to.
     pub(crate) fn check(self, cores: usize) -> Result<Settings, Error> {
-        let mut addresses = vec![Address::tcp(&self.host, self.port)?];
+        let mut addresses = Vec::new();
+        if !self.only_binds {
+            addresses.push(Address::tcp(&self.host, self.port)?);
+        }
         for bind in &self.binds {
             addresses.push(Address::parse(bind)?);
         }

@@ -38,6 +38,25 @@ pub(crate) fn kill_self() -> io::Result<()> {
     Ok(rustix::process::kill_process(rustix::process::getpid(), Signal::KILL)?)
 }
 
+/// Sends a signal by its number (signal(7)).
+pub(crate) fn signal(process: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    send(process, Signal::from_named_raw(number).ok_or(io::ErrorKind::InvalidInput)?)
+}
+
+/// Ends every process of the group that this process leads. It must not have been reaped, so that the number is its own.
+pub(crate) fn kill_group(leader: u32) -> io::Result<()> {
+    match rustix::process::kill_process_group(known(leader)?, Signal::KILL) {
+        Err(Errno::SRCH) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Has this process, and the program that it executes, killed when its parent ends, or no more than the parent's thread that
+/// started it (PR_SET_PDEATHSIG(2const)).
+pub(crate) fn end_with_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
+}
+
 /// Has this process go on, should it be stopped, when its parent ends (PR_SET_PDEATHSIG(2const)). The signal also comes when
 /// no more than the parent's thread ends that started this process; it does nothing to a process that runs.
 pub(crate) fn continue_without_parent() -> io::Result<()> {

@@ -38,6 +38,8 @@ struct Header {
     version: AtomicU32,
     /// One more than the highest line ever taken, so that a look at all lines ends there.
     used: AtomicU32,
+    /// How often somebody has rung because a connection waits.
+    alarms: AtomicU64,
 }
 
 /// One line. What the gate reads stands apart from what changes with each request.
@@ -194,10 +196,20 @@ impl LoadTable {
         self.in_use().iter().fold(0, |sum, cells| sum.wrapping_add(cells.gate.accepted.load(Relaxed)))
     }
 
-    /// How many processes serve, not counting the one of this line.
-    pub(super) fn serving_beside(&self, index: usize) -> u64 {
+    /// Says that a connection waits, to those who are rung for after this.
+    pub(super) fn alarm(&self) {
+        self.0.header().alarms.fetch_add(1, Release);
+    }
+
+    /// How often that was said.
+    pub(super) fn alarms(&self) -> u64 {
+        self.0.header().alarms.load(Acquire)
+    }
+
+    /// Whether any other process than the one of this line serves.
+    pub(super) fn serves_beside(&self, index: usize) -> bool {
         let serving = |cells: &Cells| cells.gate.flags.load(Relaxed) & SERVING != 0;
-        self.in_use().iter().enumerate().filter(|&(other, cells)| other != index && serving(cells)).count() as u64
+        self.in_use().iter().enumerate().any(|(other, cells)| other != index && serving(cells))
     }
 
     fn in_use(&self) -> &[Cells] {
@@ -223,6 +235,7 @@ impl GateCells {
             asleep: flags & ASLEEP != 0,
             open: self.open.load(Relaxed),
             recent: Recent(self.recent.load(Relaxed)).at(now_ms),
+            accepted: self.accepted.load(Relaxed),
         }
     }
 

@@ -188,7 +188,7 @@ impl Members {
             *self.ended_requests.entry(slot).or_default() += counts.requests;
         }
         // Whoever left the queue for this node's sake may be wanted in it now.
-        serve::ring(self.outfit.bell.as_fd());
+        serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
         self.peers.part(id);
         self.buses.remove(&id);
         for other in self.alive.values().filter(|member| member.welcomed) {

@@ -4,6 +4,7 @@ use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::endpoints::Endpoints;
 use crate::options::{Address, Settings};
 use crate::serve::{Servers, Socket};
 use crate::{Error, Nodes, Options, bind, environment, single};
@@ -105,8 +106,9 @@ async fn lead(settings: Settings, servers: Servers, addresses: Vec<Vec<Address>>
     if !alone && environment::in_test() && settings.launch.program.is_none() {
         return Err(Error::InTest);
     }
+    let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
-    let begun = begin(alone, settings, servers, sockets, addresses.clone()).await;
+    let begun = begin(alone, settings, servers, sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }
@@ -119,15 +121,16 @@ async fn begin(
     servers: Servers,
     sockets: Vec<Vec<Socket>>,
     addresses: Vec<Vec<Address>>,
+    endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     if alone {
         if !cfg!(multi_process) && settings.nodes > 0 {
             tracing::warn!("this system has no nodes, so one process serves");
         }
-        return single::listen(servers, sockets, addresses, settings).await;
+        return single::listen(servers, sockets, addresses, settings, endpoints).await;
     }
     #[cfg(multi_process)]
-    return crate::supervisor::lead(settings, servers, sockets, addresses).await;
+    return crate::supervisor::lead(settings, servers, sockets, addresses, endpoints).await;
     #[cfg(not(multi_process))]
     unreachable!("without several processes one serves alone");
 }

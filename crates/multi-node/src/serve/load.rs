@@ -153,16 +153,22 @@ impl LoadTable {
         }
     }
 
-    /// After a process's end: its last counts, and its line as good as new.
-    pub(crate) fn retire(&self, index: usize) -> Counts {
-        let counts = self.counts(index);
+    /// After a process's end: it takes part no more, and has nothing open. Says what it has counted.
+    pub(crate) fn close(&self, index: usize) -> Counts {
         if let Some(Cells { gate, work }) = self.0.lines().get(index) {
             gate.flags.store(0, Relaxed);
-            for cell in [&gate.beat, &gate.open, &gate.accepted, &gate.recent, &work.begun, &work.ended] {
-                cell.store(0, Relaxed);
-            }
+            gate.open.store(0, Relaxed);
+            work.ended.store(work.begun.load(Relaxed), Relaxed);
         }
-        counts
+        self.counts(index)
+    }
+
+    /// Makes a closed line as good as new.
+    pub(crate) fn clear(&self, index: usize) {
+        let Some(Cells { gate, work }) = self.0.lines().get(index) else { return };
+        for cell in [&gate.beat, &gate.accepted, &gate.recent, &work.begun, &work.ended] {
+            cell.store(0, Relaxed);
+        }
     }
 
     /// Fills `views` with what the lines in use say.

@@ -52,5 +52,6 @@ mod members;
 mod reaper;
 mod restart;
 mod run;
+mod telling;
 
 pub(crate) use lead::lead;

@@ -2,4 +2,6 @@
 
 pub(crate) mod epoll;
 pub(crate) mod process;
+pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod usage;

@@ -49,6 +49,9 @@ impl Fleet {
         if let Order::Shutdown { now: at_once } = order {
             return self.asked_shutdown(now, ticket, at_once);
         }
+        if let Order::Signal { slot, signal } = order {
+            return self.asked_signal(ticket, slot, signal);
+        }
         if let Err(refusal) = self.admit(order) {
             return self.answer(ticket, Err(refusal));
         }
@@ -56,7 +59,7 @@ impl Fleet {
             Order::Reload => self.begin_reload(now, ticket),
             Order::Restart { slot } => self.begin_replace(now, slot, ticket),
             Order::Scale { nodes } => self.begin_scale(now, ticket, nodes),
-            Order::Shutdown { .. } => {}
+            Order::Shutdown { .. } | Order::Signal { .. } => {}
         }
     }
 

@@ -26,6 +26,7 @@
 //! | make pools and the like in processes that serve only | [`http_with`], [`tcp_with`] |
 //! | know this process, see all of them, give orders | [`Handle`], [`Status`] |
 //! | talk to the other processes | [`Nodes::next_peer`], [`Peer`], [`Framed`] |
+//! | serve by a program that does not link this crate | [`program`] |
 //! | end well | [`Nodes`], [`Handle::closed`], [`Handle::draining`] |
 //! | tell master from node before `listen` | [`role`] |
 //!
@@ -63,6 +64,8 @@ mod node;
 mod nodes;
 mod options;
 mod order;
+#[cfg(multi_process)]
+pub mod program;
 mod serve;
 mod signals;
 mod single;

@@ -10,7 +10,7 @@ use anyhow::Context;
 use axum::extract::Path;
 use axum::extract::ws::{Message as Frame, WebSocketUpgrade};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use multi_node::{Handle, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams};
@@ -114,6 +114,7 @@ fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> Router {
         .route("/", get(move || async { name }))
         .route("/sleep/{ms}", get(sleep))
         .route("/block/{ms}", get(block))
+        .route("/grow/{mib}", get(grow))
         .route("/spin", get(spin))
         .route("/abort", get(abort))
         .route("/exit/{code}", get(exit))
@@ -142,6 +143,12 @@ async fn sleep(Path(ms): Path<u64>) -> String {
 async fn block(Path(ms): Path<u64>) -> String {
     std::thread::sleep(Duration::from_millis(ms));
     format!("blocked {ms}\n")
+}
+
+/// Leaks memory.
+async fn grow(Extension(node): Extension<Handle>, Path(mib): Path<usize>) -> String {
+    Box::leak(vec![1_u8; mib << 20].into_boxed_slice());
+    format!("{} {}\n", node.id(), std::process::id())
 }
 
 /// Never gives the runtime's thread back.

@@ -1,53 +1,15 @@
 //! Reload: every node is replaced, and nobody notices.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use multi_node::{ReloadReport, State, Status};
 use multi_node_it::program::{Ticket, fixture};
-use multi_node_it::{Fault, Plan, Program, client, procfs, send, within};
+use multi_node_it::{Fault, Load, Plan, Program, procfs, send, within};
 use rustix::process::Signal;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
-
-/// Clients that make one request after the other, each on a connection of its own.
-struct Load {
-    stop: Arc<AtomicBool>,
-    clients: Vec<JoinHandle<u64>>,
-}
-
-impl Load {
-    fn begin(addr: SocketAddr, clients: usize) -> Load {
-        let stop = Arc::new(AtomicBool::new(false));
-        let client = |_| {
-            let stop = stop.clone();
-            tokio::spawn(async move {
-                let mut answered = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    let answer = client::get(addr, "/").await;
-                    answer.unwrap_or_else(|error| panic!("request {answered} of a client failed: {error:#}"));
-                    answered += 1;
-                }
-                answered
-            })
-        };
-        Load { clients: (0..clients).map(client).collect(), stop }
-    }
-
-    /// Checks that every request was answered.
-    async fn end(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        for client in self.clients {
-            let answered = client.await.expect("no request fails");
-            assert!(answered > 0, "a client never had its turn");
-        }
-    }
-}
 
 fn report(answer: &Value) -> ReloadReport {
     ReloadReport::deserialize(&answer["Ok"]).unwrap_or_else(|error| panic!("{answer} is no report: {error}"))

@@ -243,7 +243,9 @@ impl Life {
                     let _ = reply.send(result);
                 }
             }
-            Ok(Some(ToNode::Welcome(_) | ToNode::Refused { .. })) => tracing::warn!("the master repeats itself"),
+            Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
+                tracing::warn!("the master repeats itself");
+            }
             Ok(None) => self.orphaned(&Error::MasterGone),
             Err(error) => self.orphaned(&parent::broken(&error)),
         }

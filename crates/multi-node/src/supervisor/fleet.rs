@@ -8,8 +8,10 @@ mod deadlines;
 mod end;
 mod hang;
 mod life;
+mod looks;
 mod node;
 mod orders;
+mod recycle;
 mod reload;
 mod replace;
 mod scale;
@@ -32,8 +34,10 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 use self::hang::Suspect;
+pub(crate) use self::looks::Tally;
 use self::node::Node;
 use self::orders::Running;
+pub(crate) use self::recycle::Recycling;
 use self::shutdown::Stopping;
 use self::slot::{Filled, SlotRecord};
 use super::restart::{Jitter, Rules};
@@ -73,6 +77,10 @@ pub(crate) enum Event {
     /// What was seen of a silent node's process: whether it is being traced (a debugger holds it), and a report for
     /// people.
     Examined { id: NodeId, traced: bool, report: String },
+    /// What nodes have done so far.
+    Counted { tallies: Vec<(NodeId, Tally)> },
+    /// How much memory a node has, in bytes.
+    Weighed { id: NodeId, bytes: u64 },
     /// The process ended and was reaped.
     Exited { id: NodeId, exit: Exit },
     /// Somebody gave an order and waits for the answer.
@@ -92,6 +100,9 @@ pub(crate) enum Action {
     Drain { id: NodeId, within: Duration },
     /// Look at the node's process; answered by [`Event::Examined`].
     Examine { id: NodeId },
+    /// Count what these nodes have done, and where `weigh` says so, look how much memory they have; answered by
+    /// [`Event::Counted`] and by an [`Event::Weighed`] for each.
+    Look { nodes: Vec<NodeId>, weigh: bool },
     /// Send the signal to the node's process.
     Signal { id: NodeId, signal: Fatal },
     /// Send the node's process a signal that somebody has ordered.
@@ -152,6 +163,7 @@ pub(crate) struct Policy {
     pub(crate) shutdown_delay: Duration,
     /// How long a serving or draining node's runtime may be silent; `None`: for ever.
     pub(crate) hang_timeout: Option<Duration>,
+    pub(crate) recycling: Recycling,
 }
 
 /// How long a slot rests before its next node is started.
@@ -192,6 +204,10 @@ pub(crate) struct Fleet {
     newest: Generation,
     order: Option<Running>,
     suspect: Option<Suspect>,
+    /// When nodes are looked at next.
+    look_at: Option<Instant>,
+    /// Until when nothing is recycled, since the last new node did not come up.
+    recycle_again_at: Option<Instant>,
     /// Whether any node was ever ready. Until then a crash loop is taken for a broken program, later for a bad spell.
     seen_ready: bool,
     /// The last death, for the case that it ends the program.
@@ -226,6 +242,8 @@ impl Fleet {
             newest: first,
             order: None,
             suspect: None,
+            look_at: None,
+            recycle_again_at: None,
             seen_ready: false,
             last_death: String::from("none was ever started"),
             out: Vec::new(),
@@ -249,11 +267,15 @@ impl Fleet {
             Event::Leaving { id } => self.leaving(now, id),
             Event::Broken { id, why } => self.broken(now, id, &why),
             Event::Examined { id, traced, report } => self.examined(now, id, traced, &report),
+            Event::Counted { tallies } => self.counted(&tallies),
+            Event::Weighed { id, bytes } => self.weighed(id, bytes),
             Event::Exited { id, exit } => self.exited(now, id, exit),
             Event::Asked { ticket, order } => self.asked(now, ticket, order),
         }
         self.advance_order(now);
+        self.recycle(now);
         self.conclude();
+        self.arrange_looks(now);
         mem::take(&mut self.out)
     }
 

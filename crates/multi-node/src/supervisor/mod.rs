@@ -46,6 +46,7 @@
 
 mod child;
 mod fleet;
+mod foreign;
 mod lead;
 mod member;
 mod members;
@@ -54,4 +55,5 @@ mod restart;
 mod run;
 mod telling;
 
-pub(crate) use lead::lead;
+pub(crate) use child::find;
+pub(crate) use lead::{Served, lead};

@@ -162,7 +162,13 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
                 return None;
             }
+            Heard::Said(ToMaster::Exec) => return None,
+            Heard::Became => {
+                self.members.attend(id);
+                return None;
+            }
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
+            Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
             Heard::Exited(exit) => Event::Exited { id, exit },
         })
@@ -201,11 +207,17 @@ impl Supervisor {
                     .err()
                     .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
             }
+            Action::Look { nodes, weigh } => {
+                if weigh {
+                    self.members.weigh(&nodes);
+                }
+                return Some(Event::Counted { tallies: self.members.count(&nodes) });
+            }
             Action::Examine { id } => self.members.get(id)?.examine(),
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.
             Action::Drain { id, within } => {
                 let heirs = self.heirs(id);
-                self.members.tell(id, ToNode::Drain { within: cut_after(within), heirs });
+                self.members.drain(id, cut_after(within), heirs);
             }
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;

@@ -86,7 +86,7 @@ impl Fleet {
         match (dependent, record.next) {
             (Dependent::Reload, Some(next)) if next == id => return Sequel::NotReplaced("the reload has failed"),
             (Dependent::Replace, Some(next)) if next == id => {
-                return Sequel::NotReplaced("the restart has failed");
+                return Sequel::NotReplaced("it was to replace another, which stays");
             }
             (Dependent::Scale, _) if parting == Parting::Died => {
                 return Sequel::NotReplaced("the scaling has failed");

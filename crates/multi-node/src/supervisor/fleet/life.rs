@@ -22,7 +22,8 @@ impl Fleet {
     pub(super) fn spawn(&mut self, now: Instant, slot: Slot, generation: Generation) -> NodeId {
         self.started += 1;
         let id = NodeId::node(self.started);
-        self.nodes.insert(id, Node::starting(slot, generation, now, self.policy.start_timeout));
+        let wear = self.new_wear();
+        self.nodes.insert(id, Node::starting(slot, generation, now, self.policy.start_timeout, wear));
         if let Some(record) = self.slot_mut(slot) {
             record.last = Some(id);
         }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::after;
+use super::recycle::Wear;
 use crate::id::{Generation, Slot};
 use crate::status::State;
 
@@ -30,10 +31,17 @@ pub(super) struct Node {
     pub(super) left: bool,
     /// Whether the signal that is to end it was SIGABRT, with SIGKILL still to come.
     pub(super) aborted: bool,
+    pub(super) wear: Wear,
 }
 
 impl Node {
-    pub(super) fn starting(slot: Slot, generation: Generation, now: Instant, ready_within: Duration) -> Node {
+    pub(super) fn starting(
+        slot: Slot,
+        generation: Generation,
+        now: Instant,
+        ready_within: Duration,
+        wear: Wear,
+    ) -> Node {
         Node {
             slot,
             generation,
@@ -50,6 +58,7 @@ impl Node {
             ordered: false,
             left: false,
             aborted: false,
+            wear,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Each rule as a story.
 
 mod hangs;
+mod recycling;
 mod reloads;
 mod replacements;
 mod restarts;

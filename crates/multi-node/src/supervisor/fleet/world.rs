@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Ticket};
+use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Recycling, Ticket};
 use crate::id::NodeId;
 use crate::order::{Order, OrderError, Report};
 use crate::status::{Exit, State};
@@ -29,6 +29,7 @@ pub(super) fn policy(nodes: usize) -> Policy {
         drain_timeout: secs(30),
         shutdown_delay: Duration::ZERO,
         hang_timeout: None,
+        recycling: Recycling::default(),
     }
 }
 
@@ -214,6 +215,14 @@ impl World {
     pub(super) fn examinations(&mut self) -> Vec<u64> {
         self.take(|action| match action {
             Action::Examine { id } => Some(id.number()),
+            _ => None,
+        })
+    }
+
+    /// Which nodes were looked at, and whether at their memory too.
+    pub(super) fn looks(&mut self) -> Vec<(Vec<u64>, bool)> {
+        self.take(|action| match action {
+            Action::Look { nodes, weigh } => Some((nodes.iter().map(|id| id.number()).collect(), *weigh)),
             _ => None,
         })
     }

@@ -30,7 +30,7 @@ fn a_restart_that_fails_leaves_the_slot_to_its_node() {
     world.failed(2, "no database");
     world.exit(2, Exit::Code(1));
     assert_eq!(world.failure_of(ticket), "node-2 in slot 0 ended with exit code 1 while joining: no database");
-    world.said(Level::Warn, "not replaced, since the restart has failed");
+    world.said(Level::Warn, "not replaced, since it was to replace another, which stays");
     assert_eq!((world.status(), world.restarts()), (vec![(0, Serving, 1, 0)], vec![0]));
 }
 

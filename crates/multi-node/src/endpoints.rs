@@ -29,7 +29,7 @@ impl Endpoints {
     }
 
     /// Answers from now on.
-    #[cfg_attr(not(multi_process), expect(unused_variables, reason = "nobody asks"))]
+    #[cfg_attr(not(multi_process), expect(unused_variables, clippy::needless_pass_by_value, reason = "nobody asks"))]
     pub(crate) fn attend(self, handle: Handle) -> Attended {
         Attended {
             #[cfg(multi_process)]

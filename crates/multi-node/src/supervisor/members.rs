@@ -173,7 +173,7 @@ impl Members {
             *self.ended.entry(slot).or_default() += counts;
         }
         // Whoever left the queue for this node's sake may be wanted in it now.
-        serve::ring(self.outfit.bell.as_fd());
+        serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
         self.peers.part(id);
         self.buses.remove(&id);
         for other in self.alive.values().filter(|member| member.welcomed) {
@@ -183,8 +183,14 @@ impl Members {
 
     /// What these nodes have done so far.
     pub(super) fn count(&self, nodes: &[NodeId]) -> Vec<(NodeId, Tally)> {
-        let tally = |line| Tally { requests: self.outfit.load.counts(line).requests };
-        nodes.iter().filter_map(|id| Some((*id, tally(self.alive.get(id)?.line)))).collect()
+        nodes.iter().map(|&id| (id, self.tally(id))).collect()
+    }
+
+    /// What a node has done so far.
+    pub(super) fn tally(&self, id: NodeId) -> Tally {
+        let Some(line) = self.alive.get(&id).map(|member| member.line) else { return Tally::default() };
+        let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
+        Tally { requests: counts.requests, unanswered: counts.in_flight + faults.cut, open: counts.open }
     }
 
     /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].

@@ -155,6 +155,7 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs });
                 Event::Leaving { id }
             }
+            Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
             Heard::Said(ToMaster::Ask { ticket, order }) if self.orders_from_nodes => {
                 self.asked(order, Reply::Node { id, ticket })
             }
@@ -170,7 +171,7 @@ impl Supervisor {
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
-            Heard::Exited(exit) => Event::Exited { id, exit },
+            Heard::Exited(exit) => Event::Exited { id, exit, tally: self.members.tally(id) },
         })
     }
 

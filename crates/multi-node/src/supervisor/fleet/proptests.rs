@@ -42,6 +42,7 @@ fn word() -> impl Strategy<Value = Word> {
         2 => Just(Word::Failed),
         2 => Just(Word::Beat),
         2 => Just(Word::Leaving),
+        1 => Just(Word::Drained),
         1 => Just(Word::Broken),
         1 => any::<bool>().prop_map(|traced| Word::Examined { traced }),
         4 => prop_oneof![Just(Exit::Code(0)), Just(Exit::Code(1)), Just(Exit::Signal(9)), Just(Exit::Signal(15))]

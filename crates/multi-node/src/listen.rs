@@ -4,6 +4,7 @@ use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::endpoints::Endpoints;
 use crate::options::{Address, Settings};
 use crate::serve::{Servers, Socket};
 #[cfg(multi_process)]
@@ -105,9 +106,11 @@ pub(crate) async fn lead_program(options: Options, program: crate::program::Prog
     }
     program.find()?;
     let addresses = vec![settings.addresses.clone()];
+    let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
     program.check(sockets.iter().map(Vec::len).sum()).inspect_err(|_| bind::unlink(&addresses))?;
-    let begun = crate::supervisor::lead(settings, Served::Foreign(program), sockets, addresses.clone()).await;
+    let begun =
+        crate::supervisor::lead(settings, Served::Foreign(program), sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }
@@ -147,8 +150,9 @@ async fn lead(settings: Settings, servers: Servers, addresses: Vec<Vec<Address>>
     if !alone && environment::in_test() && settings.launch.program.is_none() {
         return Err(Error::InTest);
     }
+    let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
-    let begun = begin(alone, settings, servers, sockets, addresses.clone()).await;
+    let begun = begin(alone, settings, servers, sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }
@@ -161,15 +165,16 @@ async fn begin(
     servers: Servers,
     sockets: Vec<Vec<Socket>>,
     addresses: Vec<Vec<Address>>,
+    endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     if alone {
         if !cfg!(multi_process) && settings.nodes > 0 {
             tracing::warn!("this system has no nodes, so one process serves");
         }
-        return single::listen(servers, sockets, addresses, settings).await;
+        return single::listen(servers, sockets, addresses, settings, endpoints).await;
     }
     #[cfg(multi_process)]
-    return crate::supervisor::lead(settings, Served::Linked(servers), sockets, addresses).await;
+    return crate::supervisor::lead(settings, Served::Linked(servers), sockets, addresses, endpoints).await;
     #[cfg(not(multi_process))]
     unreachable!("without several processes one serves alone");
 }

@@ -1,6 +1,7 @@
 //! Options: what a program may say about its addresses, nodes and limits; checked once, valid after.
 
 mod address;
+mod listed;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use address::Address;
-pub(crate) use settings::{Launch, Settings};
+pub(crate) use settings::{Launch, Settings, is_instance_name};
 
 /// What [`listen`](crate::listen) goes by. Every option has a default that suits production.
 ///
@@ -55,6 +56,7 @@ pub struct Options {
     pub(crate) program: Option<PathBuf>,
     pub(crate) args: Option<Vec<OsString>>,
     pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) control: Option<String>,
 }
 
 impl Default for Options {
@@ -95,6 +97,7 @@ impl Options {
             program: None,
             args: None,
             env: Vec::new(),
+            control: None,
         }
     }
 
@@ -302,6 +305,18 @@ impl Options {
     /// A variable for the nodes' environment, beside those of this process. May be called several times.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Options {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Opens a control socket under this name, by which the command `multi-node` and [`admin::Client`](crate::admin::Client)
+    /// see the program and steer it. Default: none.
+    ///
+    /// It is a Unix socket of mode 0600 in the runtime directory: `$XDG_RUNTIME_DIR/multi-node`, else `/run/multi-node`
+    /// for root, else `/tmp/multi-node-UID`. Whoever runs the program may use it, and root. A name has 1 to 64 letters,
+    /// digits, `.`, `_` and `-`, the first of which is no dot; [`Error::NameTaken`](crate::Error::NameTaken) where
+    /// another program runs under it. Linux only.
+    pub fn control(mut self, name: impl Into<String>) -> Options {
+        self.control = Some(name.into());
         self
     }
 

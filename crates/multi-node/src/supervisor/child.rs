@@ -184,9 +184,9 @@ pub(crate) fn signal(process: &OwnedFd, signal: Fatal) -> io::Result<()> {
     }
 }
 
-/// Sends a program the signal by which it is told to end.
-pub(crate) fn stop(process: &OwnedFd, number: i32) -> io::Result<()> {
-    sys::process::signal(process.as_fd(), number)
+/// Passes on a signal that somebody has ordered.
+pub(crate) fn forward(process: &OwnedFd, signal: i32) -> io::Result<()> {
+    sys::process::send_numbered(process.as_fd(), signal)
 }
 
 /// What is heard of a node.

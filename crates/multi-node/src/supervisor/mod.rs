@@ -54,6 +54,7 @@ mod notes;
 mod reaper;
 mod restart;
 mod run;
+mod telling;
 
 pub(crate) use child::find;
 pub(crate) use lead::{Served, lead};

@@ -5,4 +5,6 @@ pub(crate) mod epoll;
 pub(crate) mod observe;
 pub(crate) mod place;
 pub(crate) mod process;
+pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod usage;

@@ -96,7 +96,7 @@ impl Foreign {
 
     /// Tells the program to finish and end.
     pub(in crate::supervisor) fn stop(&self, process: &OwnedFd, generation: Generation) -> io::Result<()> {
-        child::stop(process, self.program(generation)?.stop_signal)
+        child::forward(process, self.program(generation)?.stop_signal)
     }
 
     fn program(&self, generation: Generation) -> io::Result<&Program> {

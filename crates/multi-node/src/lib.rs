@@ -52,6 +52,7 @@ mod bus;
 mod control;
 mod environment;
 mod error;
+mod heartbeat;
 mod id;
 mod listen;
 mod mesh;
@@ -71,7 +72,10 @@ mod sys;
 mod wires;
 
 pub use error::Error;
+pub use heartbeat::Heartbeat;
 pub use id::{Generation, NodeId, Slot};
+#[cfg(unix)]
+pub use listen::claim_role;
 pub use listen::{Role, listen, role};
 pub use mesh::{
     DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack, Peer,
@@ -84,6 +88,8 @@ pub use serve::{
     Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
     tcp, tcp_with,
 };
+#[cfg(unix)]
+pub use serve::{Counted, External, Giver, Taken, Taker, external};
 pub use status::{Exit, SlotStatus, State, Status};
 
 // The entries of the fuzz targets.

@@ -42,6 +42,7 @@ pub struct Plan {
     pub hang_timeout: Duration,
     pub backoff: (Duration, Duration),
     pub crash_loop: (usize, Duration),
+    pub recycling: RecyclePlan,
     /// The folder in which [`Fault`]s are laid.
     pub faults: PathBuf,
 }
@@ -72,6 +73,7 @@ impl Default for Plan {
             hang_timeout: Duration::from_secs(30),
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
             crash_loop: (5, Duration::from_secs(60)),
+            recycling: RecyclePlan::default(),
             faults: PathBuf::new(),
         }
     }
@@ -107,7 +109,7 @@ impl Plan {
             .backoff(self.backoff.0, self.backoff.1)
             .crash_loop(self.crash_loop.0, self.crash_loop.1)
             .unix_mode(self.unix_mode);
-        let options = self.binds.iter().fold(options, Options::bind);
+        let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
         match &self.unix {
             Some(path) => options.bind(format!("unix:{}", path.display())),
             None => options,
@@ -147,6 +149,23 @@ impl HttpPlan {
             Some(count) => server.max_connections(count),
             None => server,
         }
+    }
+}
+
+/// When nodes are recycled.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecyclePlan {
+    pub max_requests: Option<u64>,
+    pub max_age: Option<Duration>,
+    pub max_memory: Option<u64>,
+}
+
+impl RecyclePlan {
+    fn set(&self, options: Options) -> Options {
+        let options = self.max_requests.into_iter().fold(options, Options::max_requests);
+        let options = self.max_age.into_iter().fold(options, Options::max_age);
+        self.max_memory.into_iter().fold(options, Options::max_memory)
     }
 }
 

@@ -26,6 +26,7 @@
 //! | make pools and the like in processes that serve only | [`http_with`], [`tcp_with`] |
 //! | know this process, see all of them, give orders | [`Handle`], [`Status`] |
 //! | talk to the other processes | [`Nodes::next_peer`], [`Peer`], [`Framed`] |
+//! | serve by a program that does not link this crate | [`program`] |
 //! | end well | [`Nodes`], [`Handle::closed`], [`Handle::draining`] |
 //! | tell master from node before `listen` | [`role`] |
 //!
@@ -61,6 +62,8 @@ mod node;
 mod nodes;
 mod options;
 mod order;
+#[cfg(multi_process)]
+pub mod program;
 mod serve;
 mod signals;
 mod single;
@@ -83,7 +86,7 @@ pub use mesh::{
 };
 pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::Options;
-pub use order::{OrderError, ReloadReport, ScaleReport, SlotReload};
+pub use order::{OrderError, ReloadReport, Replacement, ScaleReport};
 pub use serve::{
     Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
     tcp, tcp_with,

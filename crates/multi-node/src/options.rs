@@ -32,6 +32,7 @@ pub struct Options {
     pub(crate) port: u16,
     pub(crate) host: String,
     pub(crate) binds: Vec<String>,
+    pub(crate) only_binds: bool,
     pub(crate) unix_mode: u32,
     pub(crate) backlog: u32,
     pub(crate) nodes: Option<usize>,
@@ -46,6 +47,10 @@ pub struct Options {
     pub(crate) drain_timeout: Duration,
     pub(crate) shutdown_delay: Duration,
     pub(crate) hang_timeout: Duration,
+    pub(crate) max_requests: Option<u64>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_memory: Option<u64>,
+    pub(crate) recycle_jitter: f64,
     pub(crate) signals: bool,
     pub(crate) peers: bool,
     pub(crate) orders_from_nodes: bool,
@@ -69,6 +74,7 @@ impl Options {
             port: 80,
             host: "0.0.0.0".to_owned(),
             binds: Vec::new(),
+            only_binds: false,
             unix_mode: 0o666,
             backlog: 4096,
             nodes: None,
@@ -83,6 +89,10 @@ impl Options {
             drain_timeout: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
             hang_timeout: Duration::from_secs(30),
+            max_requests: None,
+            max_age: None,
+            max_memory: None,
+            recycle_jitter: 0.1,
             signals: true,
             peers: true,
             orders_from_nodes: false,
@@ -114,6 +124,17 @@ impl Options {
     /// set by [`unix_mode`](Options::unix_mode), and the file is removed when the program ends.
     pub fn bind(mut self, address: impl Into<String>) -> Options {
         self.binds.push(address.into());
+        self
+    }
+
+    /// Exactly these addresses, in any form that [`bind`](Options::bind) takes, and not `host` and `port`.
+    pub fn addresses<I>(mut self, addresses: I) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.binds = addresses.into_iter().map(Into::into).collect();
+        self.only_binds = true;
         self
     }
 
@@ -208,6 +229,41 @@ impl Options {
     /// SIGKILL, and is replaced. Default 30 s, at least 1 s; 0 turns the detection off.
     pub fn hang_timeout(mut self, time: Duration) -> Options {
         self.hang_timeout = time;
+        self
+    }
+
+    /// Recycles a node that has begun so many HTTP requests: it is replaced by another, which is ready before it drains
+    /// (with [`surge`](Options::surge) 0 after it has ended). Default: no limit. Nodes are looked at once a second, so a
+    /// busy one serves some more.
+    ///
+    /// Recycling replaces one slot at a time, and none while an order is carried out. If the new node does not come up,
+    /// the old one goes on serving, and the next is tried after the longest [`backoff`](Options::backoff).
+    pub fn max_requests(mut self, requests: u64) -> Options {
+        self.max_requests = Some(requests);
+        self
+    }
+
+    /// Recycles a node that has served for so long, as [`max_requests`](Options::max_requests) does. Default: no limit.
+    pub fn max_age(mut self, time: Duration) -> Options {
+        self.max_age = Some(time);
+        self
+    }
+
+    /// Recycles a node that has so many bytes of memory in RAM, as [`max_requests`](Options::max_requests) does. Default:
+    /// no limit. Nodes are looked at once a second.
+    ///
+    /// What counts is the resident set, RSS, as `ps` and `top` show it. It includes the pages of the program's file and
+    /// whatever else processes share. PSS would divide those by the number of sharers, but it changes whenever a sibling
+    /// comes or goes, which recycling itself brings about, and the kernel walks the process's page tables for it.
+    pub fn max_memory(mut self, bytes: u64) -> Options {
+        self.max_memory = Some(bytes);
+        self
+    }
+
+    /// The share by which each node's `max_requests` and `max_age` are lower, at random between 0 and this, so that
+    /// slots do not come due in step. 0 to 1, default 0.1.
+    pub fn recycle_jitter(mut self, share: f64) -> Options {
+        self.recycle_jitter = share;
         self
     }
 

@@ -12,6 +12,10 @@ use crate::id::{Generation, NodeId, Slot};
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Order {
     Reload,
+    /// Another node of the same program in this slot.
+    Restart {
+        slot: Slot,
+    },
     Scale {
         nodes: usize,
     },
@@ -26,6 +30,7 @@ pub(crate) enum Order {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Report {
     Reload(ReloadReport),
+    Restart(Replacement),
     Scale(ScaleReport),
     Shutdown,
 }
@@ -37,15 +42,15 @@ pub struct ReloadReport {
     /// The generation that serves now.
     pub generation: Generation,
     /// What happened in each slot, in the order it happened.
-    pub slots: Vec<SlotReload>,
+    pub slots: Vec<Replacement>,
     /// From the order to the end of the last drain.
     pub took: Duration,
 }
 
-/// What a reload did in one slot.
+/// How one slot's node was replaced.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct SlotReload {
+pub struct Replacement {
     /// The slot.
     pub slot: Slot,
     /// Who served before; `None` where the slot had no node.
@@ -58,13 +63,49 @@ pub struct SlotReload {
     pub drain: Duration,
     /// Whether the old node was killed at the drain deadline.
     pub killed: bool,
+    /// Connections that were open when the drain began and ended by themselves; `None` where the old node could not say,
+    /// since it died or speaks an older protocol.
+    #[serde(default)]
+    pub finished: Option<u64>,
+    /// Connections that other nodes have taken over; `None` as above.
+    #[serde(default)]
+    pub handed_over: Option<u64>,
+    /// Connections that were open still when the old node's time was over, or when it died.
+    #[serde(default)]
+    pub cut: u64,
+    /// HTTP requests that the old node had begun and not fully answered then.
+    #[serde(default)]
+    pub requests_failed: u64,
 }
 
+impl ReloadReport {
+    /// Connections that have gone on in other nodes, as far as it is known.
+    pub fn handed_over(&self) -> u64 {
+        self.slots.iter().filter_map(|slot| slot.handed_over).sum()
+    }
+
+    /// Connections that ended by themselves in the drains, as far as it is known.
+    pub fn finished(&self) -> u64 {
+        self.slots.iter().filter_map(|slot| slot.finished).sum()
+    }
+
+    /// Connections that were open still when their nodes' time was over.
+    pub fn cut(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.cut).sum()
+    }
+
+    /// HTTP requests that were begun and not fully answered.
+    pub fn requests_failed(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.requests_failed).sum()
+    }
+}
+
+/// In one line: `generation 1 serves in 4 slots after 312.5ms: ready within 3.1ms, drained within 300.2ms; connections:
+/// 40 handed over, 2 finished, 0 cut; 0 requests failed`.
 impl fmt::Display for ReloadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ready = self.slots.iter().map(|s| s.to_ready).max().unwrap_or_default();
         let drain = self.slots.iter().map(|s| s.drain).max().unwrap_or_default();
-        let killed = self.slots.iter().filter(|s| s.killed).count();
         write!(
             f,
             "generation {} serves in {} slots after {:.1?}: ready within {ready:.1?}, drained within {drain:.1?}",
@@ -72,10 +113,28 @@ impl fmt::Display for ReloadReport {
             self.slots.len(),
             self.took,
         )?;
-        match killed {
-            0 => Ok(()),
-            n => write!(f, ", {n} killed at the drain deadline"),
+        match self.slots.iter().filter(|s| s.killed).count() {
+            0 => {}
+            killed => write!(f, ", {killed} killed at the drain deadline")?,
         }
+        let (handed_over, finished, cut) = (self.handed_over(), self.finished(), self.cut());
+        write!(f, "; connections: {handed_over} handed over, {finished} finished, {cut} cut")?;
+        write!(f, "; {} requests failed", self.requests_failed())
+    }
+}
+
+impl fmt::Display for Replacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} serves in slot {}, ready within {:.1?}", self.new, self.slot, self.to_ready)?;
+        if let Some(old) = self.old {
+            write!(f, "; {old} ended within {:.1?}", self.drain)?;
+        }
+        if self.killed {
+            f.write_str(", killed at the drain deadline")?;
+        }
+        let (handed_over, finished) = (self.handed_over.unwrap_or(0), self.finished.unwrap_or(0));
+        write!(f, "; connections: {handed_over} handed over, {finished} finished, {} cut", self.cut)?;
+        write!(f, "; {} requests failed", self.requests_failed)
     }
 }
 
@@ -97,7 +156,7 @@ pub enum OrderError {
     /// Another order is being carried out.
     #[error("{running} is under way; orders are carried out one at a time, so ask again when it has ended")]
     Busy {
-        /// The order that is being carried out: `reload`, `scale`.
+        /// The order that is being carried out: `reload`, `restart`, `scale`.
         running: String,
     },
     /// The order came from a node, and nodes may not give orders.
@@ -112,6 +171,14 @@ pub enum OrderError {
         asked: usize,
         /// The most that `max_nodes` allows.
         max: usize,
+    },
+    /// There is no such slot.
+    #[error("there is no slot {slot}: the program has {slots} slots, counted from 0")]
+    NoSuchSlot {
+        /// What was asked for.
+        slot: Slot,
+        /// How many there are.
+        slots: usize,
     },
     /// New nodes did not come up; those that served before still do.
     #[error("{why}; the nodes that served before go on serving")]

@@ -116,7 +116,9 @@ impl Alone {
                     self.drain.begin(Duration::ZERO);
                 }
             }
-            Order::Reload | Order::Scale { .. } => drop(ask.reply.send(Err(OrderError::SingleProcess))),
+            Order::Reload | Order::Restart { .. } | Order::Scale { .. } => {
+                drop(ask.reply.send(Err(OrderError::SingleProcess)));
+            }
         }
     }
 

@@ -17,6 +17,7 @@ mod orphan;
 mod pid1;
 mod queue;
 mod raw;
+mod recycle;
 mod reload;
 mod shutdown;
 mod single;

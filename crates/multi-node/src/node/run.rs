@@ -12,7 +12,7 @@ use tracing::Instrument;
 use super::orphan;
 use super::parent::{self, Parent};
 use crate::bus::{Heirs, Links};
-use crate::control::{Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
+use crate::control::{Drained, Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
@@ -26,6 +26,12 @@ const PULSE: Duration = Duration::from_millis(500);
 
 /// How many messages to the master, and how many connections for the heirs, may wait.
 const QUEUE: usize = 64;
+
+/// How long the last message to the master may take.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// From which protocol version on a master is told what became of the connections.
+const TELLS_DRAINED: u32 = 2;
 
 /// Joins the program as a node: returns when it serves.
 pub(crate) async fn join(
@@ -86,7 +92,8 @@ pub(crate) async fn join(
     // Nobody else sets it.
     let _ = intake.set(serving.intake());
     say(&outbox, ToMaster::Ready).await;
-    tokio::spawn(finish(serving, fate, end).instrument(handle.span()));
+    let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
+    tokio::spawn(finish(serving, told, fate, end).instrument(handle.span()));
     Ok(nodes)
 }
 
@@ -122,12 +129,22 @@ async fn start(
     }
 }
 
-/// Waits for the last answer, and tells whoever waits for the end.
-async fn finish(mut serving: Serving, fate: watch::Receiver<End>, end: watch::Sender<Option<End>>) {
+/// Waits for the last answer, and tells whoever waits for the end; also the master, where it understands that.
+async fn finish(
+    mut serving: Serving,
+    master: Option<mpsc::Sender<Outgoing>>,
+    fate: watch::Receiver<End>,
+    end: watch::Sender<Option<End>>,
+) {
     let outcome = serving.finished().await;
     let fate = match outcome {
         Ok(DrainReport { finished, handed_over, cut }) => {
             tracing::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
+            if let Some(master) = master {
+                let drained = ToMaster::Drained(Drained { finished, handed_over, cut });
+                // A master that does not read must not keep the node from its end.
+                let _ = tokio::time::timeout(LAST_WORD, say(&master, drained)).await;
+            }
             fate.borrow().clone()
         }
         Err(error) => End::Failed(error.to_string()),
@@ -249,7 +266,9 @@ impl Life {
                     let _ = reply.send(result);
                 }
             }
-            Ok(Some(ToNode::Welcome(_) | ToNode::Refused { .. })) => tracing::warn!("the master repeats itself"),
+            Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
+                tracing::warn!("the master repeats itself");
+            }
             Ok(None) => self.orphaned(&Error::MasterGone),
             Err(error) => self.orphaned(&parent::broken(&error)),
         }

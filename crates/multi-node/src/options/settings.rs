@@ -35,6 +35,10 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) shutdown_delay: Duration,
     pub(crate) hang_timeout: Option<Duration>,
+    pub(crate) max_requests: Option<u64>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_memory: Option<u64>,
+    pub(crate) recycle_jitter: f64,
     pub(crate) signals: bool,
     pub(crate) peers: bool,
     pub(crate) orders_from_nodes: bool,
@@ -74,7 +78,10 @@ impl fmt::Debug for SlotArgs {
 impl Options {
     /// Checks every option. `cores` is what `nodes` defaults to.
     pub(crate) fn check(self, cores: usize) -> Result<Settings, Error> {
-        let mut addresses = vec![Address::tcp(&self.host, self.port)?];
+        let mut addresses = Vec::new();
+        if !self.only_binds {
+            addresses.push(Address::tcp(&self.host, self.port)?);
+        }
         for bind in &self.binds {
             addresses.push(Address::parse(bind)?);
         }
@@ -103,6 +110,10 @@ impl Options {
             drain_timeout: finite("drain_timeout", self.drain_timeout)?,
             shutdown_delay: finite("shutdown_delay", self.shutdown_delay)?,
             hang_timeout: hang_timeout(self.hang_timeout)?,
+            max_requests: self.max_requests.map(|count| counted("max_requests", count)).transpose()?,
+            max_age: self.max_age.map(|time| positive("max_age", time)).transpose()?,
+            max_memory: self.max_memory.map(|bytes| counted("max_memory", bytes)).transpose()?,
+            recycle_jitter: share("recycle_jitter", self.recycle_jitter)?,
             signals: self.signals,
             peers: self.peers,
             orders_from_nodes: self.orders_from_nodes,
@@ -125,6 +136,13 @@ fn within<N: PartialOrd + Display>(option: &'static str, value: N, allowed: Rang
         return Ok(value);
     }
     Err(refused(option, value, format!("allowed are {} to {}", allowed.start(), allowed.end())))
+}
+
+fn counted(option: &'static str, value: u64) -> Result<u64, Error> {
+    match value {
+        0 => Err(refused(option, value, "expected at least 1; without the option there is no limit")),
+        _ => Ok(value),
+    }
 }
 
 fn share(option: &'static str, value: f64) -> Result<f64, Error> {

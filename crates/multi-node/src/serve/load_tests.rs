@@ -14,7 +14,7 @@ fn a_line_is_what_its_writer_made_it() {
     assert_eq!(table.counts(2), Counts { open: 1, accepted: 2, requests: 2, in_flight: 1 });
     let mut views = Vec::new();
     table.look(5000, &mut views);
-    let expected = View { serving: true, late: false, asleep: false, open: 1, recent: 2 };
+    let expected = View { serving: true, late: false, asleep: false, open: 1, recent: 2, accepted: 2 };
     assert_eq!(views, [View::default(), View::default(), expected], "the fourth line was never taken");
     table.look(5000 + FRESH_MS + 1, &mut views);
     assert!(!views[2].serving, "its heart does not beat");

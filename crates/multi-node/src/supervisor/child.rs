@@ -19,6 +19,7 @@ use crate::control::{self, Reader, ToMaster};
 use crate::environment::{self, Seat};
 use crate::id::{Generation, NodeId, Slot};
 use crate::options::{Launch, SlotArgs};
+use crate::program::Output;
 use crate::status::Exit;
 use crate::{Error, sys};
 
@@ -40,6 +41,8 @@ pub(crate) struct Launcher {
     slot_args: Option<SlotArgs>,
     env: Vec<(OsString, OsString)>,
     directory: PathBuf,
+    /// Where the reading ends of its nodes' standard output and error go.
+    output: Option<mpsc::Sender<Output>>,
     images: BTreeMap<Generation, Image>,
 }
 
@@ -58,7 +61,7 @@ enum Held {
 }
 
 impl Launcher {
-    pub(crate) fn new(launch: Launch) -> Result<Launcher, Error> {
+    pub(crate) fn new(launch: Launch, output: Option<mpsc::Sender<Output>>) -> Result<Launcher, Error> {
         let (typed, own_args) = environment::command_line();
         let own = launch.program.is_none();
         let arg0 = launch.program.map_or(typed, PathBuf::into_os_string);
@@ -71,6 +74,7 @@ impl Launcher {
             slot_args: launch.slot_args,
             env: launch.env,
             directory,
+            output,
             images: BTreeMap::new(),
         })
     }
@@ -109,7 +113,8 @@ impl Launcher {
             Held::File(file) => sys::process::held(file),
             Held::Script(path) => path.clone(),
         };
-        let started = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg0(&self.arg0)
             .args(self.slot_args.as_ref().map(|args| args.of(slot)).unwrap_or_default())
             .args(&self.args)
@@ -121,11 +126,22 @@ impl Launcher {
             .stdout(io::stdout().as_fd().try_clone_to_owned()?)
             .stderr(io::stderr().as_fd().try_clone_to_owned()?)
             // A Ctrl-C reaches the master alone, which decides.
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
         // Nobody else reaps it, so its pid is its own until we do.
-        let pid = started.id();
+        let pid = self.start(command, id, slot)?;
         Ok(Child { pid, process: sys::process::open(pid)?, control: ours.into() })
+    }
+}
+
+impl Launcher {
+    fn start(&self, mut command: Command, id: NodeId, slot: Slot) -> io::Result<u32> {
+        let Some(output) = &self.output else { return Ok(command.spawn()?.id()) };
+        let taken = |_| io::Error::other("nobody takes the output of nodes");
+        let place = output.try_reserve().map_err(taken)?;
+        let ((stdout, out), (stderr, err)) = (io::pipe()?, io::pipe()?);
+        let pid = command.stdout(out).stderr(err).spawn()?.id();
+        place.send(Output { id, slot, pid, stdout, stderr });
+        Ok(pid)
     }
 }
 
@@ -136,6 +152,11 @@ fn locate(typed: &Path, directory: &Path) -> PathBuf {
     }
     let found = environment::search_path().into_iter().map(|folder| directory.join(folder).join(typed));
     found.into_iter().find(|path| path.is_file()).unwrap_or_else(|| directory.join(typed))
+}
+
+/// Whether a program of this name or path could be executed.
+pub(crate) fn find(typed: &Path, directory: &Path) -> io::Result<()> {
+    hold(&locate(typed, directory)).map(drop)
 }
 
 fn hold(program: &Path) -> io::Result<Held> {
@@ -177,7 +198,11 @@ pub(crate) enum Heard {
         traced: bool,
         report: String,
     },
+    /// How much memory it has, in bytes.
+    Weighs(u64),
     Broke(String),
+    /// The stage has become its program.
+    Became,
     Exited(Exit),
 }
 
@@ -215,6 +240,7 @@ async fn listen_to(watch: &Watch, reader: &mut Reader<ToMaster>, process: &Async
             }
         };
         let why = match message {
+            Ok(Some(ToMaster::Exec)) => return become_program(watch, reader, process).await,
             Ok(Some(message)) => {
                 watch.tell(Heard::Said(message)).await;
                 continue;
@@ -229,6 +255,25 @@ async fn listen_to(watch: &Watch, reader: &mut Reader<ToMaster>, process: &Async
         watch.tell(Heard::Broke(why)).await;
         return exited(process).await;
     }
+}
+
+/// The control socket of a stage is closed by its exec, so that its end says that the program runs. What the program has
+/// started in its own process group ends with it.
+async fn become_program(watch: &Watch, reader: &mut Reader<ToMaster>, process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
+    tokio::select! {
+        message = reader.next() => match message {
+            Ok(Some(message)) => watch.tell(Heard::Said(message)).await,
+            Ok(None) | Err(_) => watch.tell(Heard::Became).await,
+        },
+        _ = process.readable() => {
+            // What is malformed matters no more.
+            let _ = watch.tell_arrived(reader).await;
+        }
+    }
+    // A process that has ended leads its group until it is reaped.
+    process.readable().await?.retain_ready();
+    sys::process::kill_group(watch.pid)?;
+    exited(process).await
 }
 
 impl Watch {

@@ -5,7 +5,8 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use tokio::sync::mpsc;
 
 use super::child::Launcher;
-use super::fleet::{Backoff, CrashLoop, Fleet, Policy};
+use super::fleet::{Backoff, CrashLoop, Fleet, Policy, Recycling};
+use super::foreign::Foreign;
 use super::members::{Members, Outfit};
 use super::reaper;
 use super::run::{self, Supervisor};
@@ -13,6 +14,7 @@ use crate::control::NodeSettings;
 use crate::id::{Generation, NodeId};
 use crate::nodes::End;
 use crate::options::{Address, Settings};
+use crate::program::Program;
 use crate::serve::{self, DrainSignal, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::MasterSignals;
 use crate::wires::{self, Wires};
@@ -27,17 +29,33 @@ const BEATS: u32 = 4;
 /// The master's own line in the load table.
 const OWN_LINE: usize = 0;
 
+/// What the nodes serve by.
+pub(crate) enum Served {
+    /// Servers of this program.
+    Linked(Servers),
+    /// Another program, which serves by itself.
+    Foreign(Program),
+}
+
 /// Leads the program: returns when supervision runs.
 pub(crate) async fn lead(
     settings: Settings,
-    servers: Servers,
+    served: Served,
     sockets: Vec<Vec<Socket>>,
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
     if let Err(error) = sys::process::raise_file_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let mut launcher = Launcher::new(settings.launch.clone())?;
+    let (servers, foreign) = match served {
+        Served::Linked(servers) => (Some(servers), None),
+        Served::Foreign(program) => (None, Some(program)),
+    };
+    if foreign.is_some() {
+        block(&sockets).map_err(Error::io("prepare the listening sockets"))?;
+    }
+    let output = foreign.as_ref().and_then(|program| program.output.clone());
+    let mut launcher = Launcher::new(settings.launch.clone(), output)?;
     // What cannot be found is told to the caller; the rules look it up once more.
     launcher.resolve(Generation::default())?;
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
@@ -50,11 +68,15 @@ pub(crate) async fn lead(
     let Wires { peers, asked, snapshot, end, drain, draining } = wires;
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
     let own = Own { place, draining };
-    let serving = if settings.master_listen { Some(own.serve(servers, &sockets, nodes.handle()).await?) } else { None };
+    let serving = match servers {
+        Some(servers) if settings.master_listen => Some(own.serve(servers, &sockets, nodes.handle()).await?),
+        _ => None,
+    };
 
     let (hears, heard) = mpsc::channel(QUEUE);
     let outfit = Outfit {
         addresses: addresses.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect(),
+        foreign: foreign.map(|program| Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default())),
         sockets,
         load,
         load_file,
@@ -78,6 +100,11 @@ pub(crate) async fn lead(
         end.send_replace(Some(outcome));
     });
     Ok(nodes)
+}
+
+/// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so.
+fn block(sockets: &[Vec<Socket>]) -> std::io::Result<()> {
+    sockets.iter().flatten().try_for_each(|socket| socket.set_nonblocking(false))
 }
 
 /// The master as a server beside its nodes.
@@ -122,5 +149,11 @@ fn policy(settings: &Settings) -> Policy {
         drain_timeout: settings.drain_timeout,
         shutdown_delay: settings.shutdown_delay,
         hang_timeout: settings.hang_timeout,
+        recycling: Recycling {
+            max_requests: settings.max_requests,
+            max_age: settings.max_age,
+            max_memory: settings.max_memory,
+            jitter: settings.recycle_jitter,
+        },
     }
 }

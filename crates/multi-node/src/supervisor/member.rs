@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 
 use super::child::{self, Child, Heard, Watch};
+use super::foreign::Attendance;
 use crate::control::{self, ToNode, Writer};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
@@ -26,6 +27,8 @@ pub(super) struct Member {
     pub(super) line: usize,
     /// Whether it has said hello and been answered.
     pub(super) welcomed: bool,
+    /// What is watched of a program that does not link this crate.
+    pub(super) attendance: Option<Attendance>,
     outbox: mpsc::Sender<ToNode>,
     examine: Arc<Notify>,
 }
@@ -51,7 +54,7 @@ impl Member {
             }
         });
         tokio::spawn(write(writer, messages, snapshot));
-        Ok(Member { info, generation, process, line, welcomed: false, outbox, examine })
+        Ok(Member { info, generation, process, line, welcomed: false, attendance: None, outbox, examine })
     }
 
     /// Has the node looked at, which is heard as [`Heard::Examined`].

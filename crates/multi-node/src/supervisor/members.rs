@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
 use super::child::{Heard, Launcher};
+use super::fleet::Tally;
+use super::foreign::Foreign;
 use super::member::Member;
 use crate::control::{Join, NodeSettings, SocketKind, ToNode, VERSIONS, Versions, Welcome};
+use crate::error::describe;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::Snapshot;
@@ -28,6 +32,8 @@ pub(crate) struct Outfit {
     pub(crate) load_file: OwnedFd,
     pub(crate) bell: OwnedFd,
     pub(crate) settings: NodeSettings,
+    /// Where nodes are of a program that does not link this crate.
+    pub(crate) foreign: Option<Foreign>,
 }
 
 pub(crate) struct Members {
@@ -99,14 +105,36 @@ impl Members {
     /// Answers a node's first message; later ones are for the rules to judge.
     pub(super) fn hello(&mut self, id: NodeId, versions: Versions, addresses: &[Vec<String>]) -> Result<(), String> {
         let Some(member) = self.alive.get_mut(&id).filter(|member| !member.welcomed) else { return Ok(()) };
-        let welcome = welcome(&self.outfit, member, versions, addresses);
-        let (message, result) = match welcome {
-            Ok(welcome) => (ToNode::Welcome(Box::new(welcome)), Ok(())),
+        let answer = match &self.outfit.foreign {
+            Some(foreign) => become_program(foreign, &self.outfit, member, versions),
+            None => {
+                welcome(&self.outfit, member, versions, addresses).map(|welcome| ToNode::Welcome(Box::new(welcome)))
+            }
+        };
+        let (message, result) = match answer {
+            Ok(answer) => (answer, Ok(())),
             Err(why) => (ToNode::Refused { why: why.clone() }, Err(why)),
         };
         member.welcomed = result.is_ok();
         self.tell(id, message);
         result
+    }
+
+    /// The node's program runs.
+    pub(super) fn attend(&mut self, id: NodeId) {
+        let attendance = self.alive.get_mut(&id).and_then(|member| member.attendance.as_mut());
+        if let Some(attendance) = attendance {
+            attendance.begin(id, self.heard.clone());
+        }
+    }
+
+    /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
+    pub(super) fn drain(&self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>) {
+        let Some(foreign) = &self.outfit.foreign else { return self.tell(id, ToNode::Drain { within, heirs }) };
+        let Some(member) = self.alive.get(&id) else { return };
+        if let Err(error) = foreign.stop(&member.process) {
+            tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+        }
     }
 
     /// Makes the streams between a node that has come and everybody else.
@@ -142,12 +170,40 @@ impl Members {
             *self.ended_requests.entry(slot).or_default() += counts.requests;
         }
         // Whoever left the queue for this node's sake may be wanted in it now.
-        serve::ring(self.outfit.bell.as_fd());
+        serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
         self.peers.part(id);
         self.buses.remove(&id);
         for other in self.alive.values().filter(|member| member.welcomed) {
             self.deliver(other, ToNode::Gone { id });
         }
+    }
+
+    /// What these nodes have done so far.
+    pub(super) fn count(&self, nodes: &[NodeId]) -> Vec<(NodeId, Tally)> {
+        nodes.iter().map(|&id| (id, self.tally(id))).collect()
+    }
+
+    /// What a node has done so far.
+    pub(super) fn tally(&self, id: NodeId) -> Tally {
+        let Some(line) = self.alive.get(&id).map(|member| member.line) else { return Tally::default() };
+        let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
+        Tally { requests: counts.requests, unanswered: counts.in_flight + faults.cut, open: counts.open }
+    }
+
+    /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].
+    pub(super) fn weigh(&self, nodes: &[NodeId]) {
+        let nodes: Vec<_> = nodes.iter().filter_map(|id| Some((*id, self.alive.get(id)?.info.pid))).collect();
+        let heard = self.heard.clone();
+        // Reading /proc is no work for the loop.
+        tokio::task::spawn_blocking(move || {
+            for (id, pid) in nodes {
+                // One that cannot be read has just ended.
+                let Ok(bytes) = sys::process::resident_memory(pid) else { continue };
+                if heard.blocking_send((id, Heard::Weighs(bytes))).is_err() {
+                    return;
+                }
+            }
+        });
     }
 
     pub(super) fn tell(&self, id: NodeId, message: ToNode) {
@@ -209,6 +265,21 @@ fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Ve
         bell: Some(clone(&outfit.bell)?),
         sockets: outfit.sockets.iter().flatten().map(duplicate).collect::<Result<_, _>>()?,
     })
+}
+
+/// The answer to a stage.
+fn become_program(
+    foreign: &Foreign,
+    outfit: &Outfit,
+    member: &mut Member,
+    versions: Versions,
+) -> Result<ToNode, String> {
+    VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
+    let sockets = outfit.sockets.first().map(Vec::as_slice).unwrap_or_default();
+    let prepared = foreign.outfit(member.info, member.generation, sockets);
+    let (exec, attendance) = prepared.map_err(|error| describe(&error))?;
+    member.attendance = Some(attendance);
+    Ok(ToNode::Exec(Box::new(exec)))
 }
 
 fn no_common_version(node: Versions) -> String {

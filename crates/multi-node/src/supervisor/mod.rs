@@ -46,6 +46,7 @@
 
 mod child;
 mod fleet;
+mod foreign;
 mod lead;
 mod member;
 mod members;
@@ -53,4 +54,5 @@ mod reaper;
 mod restart;
 mod run;
 
-pub(crate) use lead::lead;
+pub(crate) use child::find;
+pub(crate) use lead::{Served, lead};

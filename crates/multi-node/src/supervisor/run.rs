@@ -150,6 +150,7 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs });
                 Event::Leaving { id }
             }
+            Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
             Heard::Said(ToMaster::Ask { ticket, order }) if self.orders_from_nodes => {
                 self.asked(order, Reply::Node { id, ticket })
             }
@@ -157,9 +158,15 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
                 return None;
             }
+            Heard::Said(ToMaster::Exec) => return None,
+            Heard::Became => {
+                self.members.attend(id);
+                return None;
+            }
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
+            Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
-            Heard::Exited(exit) => Event::Exited { id, exit },
+            Heard::Exited(exit) => Event::Exited { id, exit, tally: self.members.tally(id) },
         })
     }
 
@@ -196,11 +203,17 @@ impl Supervisor {
                     .err()
                     .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
             }
+            Action::Look { nodes, weigh } => {
+                if weigh {
+                    self.members.weigh(&nodes);
+                }
+                return Some(Event::Counted { tallies: self.members.count(&nodes) });
+            }
             Action::Examine { id } => self.members.get(id)?.examine(),
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.
             Action::Drain { id, within } => {
                 let heirs = self.heirs(id);
-                self.members.tell(id, ToNode::Drain { within: cut_after(within), heirs });
+                self.members.drain(id, cut_after(within), heirs);
             }
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;

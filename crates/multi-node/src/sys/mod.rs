@@ -1,5 +1,6 @@
 //! Safe calls into the kernel beyond std and tokio, without policy: what they are used for is decided elsewhere.
 
 pub(crate) mod epoll;
+pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod socket;

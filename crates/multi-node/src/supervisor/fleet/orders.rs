@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use super::reload::Reload;
+use super::replace::{Cause, Replace};
 use super::scale::Scale;
-use super::{Course, Fleet, MAX_SLOTS, Node, Ticket};
+use super::{Course, Fleet, Level, MAX_SLOTS, Node, Ticket};
 use crate::id::NodeId;
 use crate::order::{Order, OrderError};
 
@@ -12,6 +13,7 @@ use crate::order::{Order, OrderError};
 #[derive(Debug)]
 pub(super) enum Running {
     Reload(Reload),
+    Replace(Replace),
     Scale(Scale),
 }
 
@@ -19,14 +21,17 @@ impl Running {
     fn name(&self) -> &'static str {
         match self {
             Running::Reload(_) => "reload",
+            Running::Replace(replace) => replace.name(),
             Running::Scale(_) => "scale",
         }
     }
 
-    fn ticket(&self) -> Ticket {
+    /// Whom the answer is for; nobody ordered a recycling.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
         match self {
-            Running::Reload(reload) => reload.ticket,
-            Running::Scale(scale) => scale.ticket,
+            Running::Reload(reload) => Some(reload.ticket),
+            Running::Replace(replace) => replace.ticket(),
+            Running::Scale(scale) => Some(scale.ticket),
         }
     }
 }
@@ -35,6 +40,7 @@ impl Running {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dependent {
     Reload,
+    Replace,
     Scale,
     Nothing,
 }
@@ -47,8 +53,13 @@ impl Fleet {
         if let Err(refusal) = self.admit(order) {
             return self.answer(ticket, Err(refusal));
         }
+        self.put_off_recycling(now);
         match order {
             Order::Reload => self.begin_reload(now, ticket),
+            Order::Restart { slot } => {
+                self.tell_all(Level::Info, format!("slot {slot} is restarted"));
+                self.begin_replace(now, slot, Cause::Asked(ticket));
+            }
             Order::Scale { nodes } => self.begin_scale(now, ticket, nodes),
             Order::Shutdown { .. } => {}
         }
@@ -61,9 +72,14 @@ impl Fleet {
             (_, Order::Scale { nodes }, _) if nodes == 0 || nodes > max => {
                 Err(OrderError::OutOfRange { asked: nodes, max })
             }
+            (_, Order::Restart { slot }, _) if slot.index() >= self.slots.len() => {
+                Err(OrderError::NoSuchSlot { slot, slots: self.slots.len() })
+            }
             (Course::Unstarted | Course::Resolving, ..) => Err(OrderError::Busy { running: String::from("start") }),
-            (.., Some(running)) => Err(OrderError::Busy { running: running.name().to_owned() }),
-            (Course::Running, _, None) => Ok(()),
+            (.., Some(running)) if running.ticket().is_some() => {
+                Err(OrderError::Busy { running: running.name().to_owned() })
+            }
+            (Course::Running, ..) => Ok(()),
         }
     }
 
@@ -71,6 +87,7 @@ impl Fleet {
     pub(super) fn advance_order(&mut self, now: Instant) {
         match self.order.take() {
             Some(Running::Reload(reload)) => self.advance_reload(now, reload),
+            Some(Running::Replace(replace)) => self.advance_replace(now, replace),
             Some(Running::Scale(scale)) => self.advance_scale(scale),
             None => {}
         }
@@ -79,6 +96,7 @@ impl Fleet {
     pub(super) fn dependent_on(&self, id: NodeId) -> Dependent {
         match &self.order {
             Some(Running::Reload(reload)) if reload.stands_on(id) => Dependent::Reload,
+            Some(Running::Replace(replace)) if replace.stands_on(id) => Dependent::Replace,
             Some(Running::Scale(scale)) if scale.started(id) => Dependent::Scale,
             _ => Dependent::Nothing,
         }
@@ -92,6 +110,7 @@ impl Fleet {
         let why = self.last_death.clone();
         match self.order.take() {
             Some(Running::Reload(reload)) => self.stop_reload(now, &reload, why),
+            Some(Running::Replace(replace)) => self.stop_replace(now, &replace, why),
             Some(Running::Scale(scale)) => self.undo_scale(now, &scale, why),
             None => {}
         }
@@ -99,14 +118,16 @@ impl Fleet {
 
     /// A shutdown, or the end of all nodes, came first.
     pub(super) fn overtake_order(&mut self) {
-        if let Some(running) = self.order.take() {
-            self.answer(running.ticket(), Err(OrderError::ShuttingDown));
+        if let Some(ticket) = self.order.take().and_then(|running| running.ticket()) {
+            self.answer(ticket, Err(OrderError::ShuttingDown));
         }
     }
 
     pub(super) fn note_drained(&mut self, now: Instant, id: NodeId, node: &Node) {
-        if let Some(Running::Reload(reload)) = &mut self.order {
-            reload.note_drained(now, id, node);
+        match &mut self.order {
+            Some(Running::Reload(reload)) => reload.note_drained(now, id, node),
+            Some(Running::Replace(replace)) => replace.note_drained(now, id, node),
+            Some(Running::Scale(_)) | None => {}
         }
     }
 }

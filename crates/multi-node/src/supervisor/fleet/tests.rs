@@ -1,7 +1,9 @@
 //! Each rule as a story.
 
 mod hangs;
+mod recycling;
 mod reloads;
+mod replacements;
 mod restarts;
 mod scales;
 mod shutdowns;

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::prop::sample::Index;
 
 use super::super::orders::Running;
-use super::super::{Action, Course, Event, Filled, Fleet, Policy, SlotRecord, Ticket};
+use super::super::{Action, Course, Event, Filled, Fleet, Policy, SlotRecord, Tally, Ticket};
+use crate::control::Drained;
 use crate::id::{Generation, NodeId};
 use crate::order::Order;
 use crate::status::{Exit, State};
@@ -21,6 +22,7 @@ pub(super) enum Word {
     Failed,
     Beat,
     Leaving,
+    Drained,
     Broken,
     Examined {
         traced: bool,
@@ -75,14 +77,14 @@ impl Audit {
     fn on(&mut self, event: Event) {
         let before = self.serving();
         let subject = subject(&event);
-        let reloaded = self.reloads();
+        let replaced = self.replaces();
         let actions = self.fleet.on(self.now, event);
         for action in &actions {
             self.take(action);
         }
         self.seen.extend(actions);
         self.never_more_than_slots_and_surge();
-        self.never_fewer_serving_for_a_reload(&before, subject, reloaded);
+        self.never_fewer_serving_for_a_replacement(&before, subject, replaced);
         self.each_state_has_a_deadline_or_a_process();
         self.one_order_at_a_time();
     }
@@ -93,6 +95,9 @@ impl Audit {
             Action::Spawn { id, .. } => self.no_spawn_after_shutdown(*id),
             Action::Join { id, with } => self.each_pair_is_joined_once(*id, with),
             Action::Drain { id, .. } => assert!(self.alive.contains(id), "{id} drains without a process"),
+            Action::Look { nodes, .. } => {
+                assert!(nodes.iter().all(|id| self.alive.contains(id)), "{nodes:?} are looked at without a process");
+            }
             Action::Examine { id } => self.examining.push_back(*id),
             Action::Signal { id, .. } => {
                 assert!(self.alive.contains(id), "{id} is signalled without a process");
@@ -142,23 +147,28 @@ impl Audit {
         let count = self.fleet.nodes.values().filter(|node| live(node.state)).count();
         let (slots, surge) = (self.fleet.slots.len(), self.fleet.policy.surge);
         // Nodes that a shutdown lets serve on keep whatever places they had.
-        let reloading = if self.reloads() || self.shutdown_asked { surge } else { 0 };
-        assert!(count <= slots + reloading, "{count} nodes in {slots} slots with surge {surge}");
+        let ahead = match self.fleet.order {
+            _ if self.shutdown_asked => surge,
+            Some(Running::Reload(_)) => surge,
+            Some(Running::Replace(_)) => surge.min(1), // one slot at a time
+            Some(Running::Scale(_)) | None => 0,
+        };
+        assert!(count <= slots + ahead, "{count} nodes in {slots} slots with surge {surge}");
     }
 
-    /// While a reload goes on, and by its end, no fewer nodes serve than at its start, less those that went by themselves.
-    fn never_fewer_serving_for_a_reload(&mut self, before: &BTreeSet<NodeId>, subject: Option<NodeId>, was: bool) {
+    /// While nodes are replaced, and by the end, no fewer serve than at the start, less those that went by themselves.
+    fn never_fewer_serving_for_a_replacement(&mut self, before: &BTreeSet<NodeId>, subject: Option<NodeId>, was: bool) {
         let serving = self.serving();
-        if self.reloads() && !was {
+        if self.replaces() && !was {
             self.floor = Some(before.len());
         }
         let running = matches!(self.fleet.course, Course::Running);
         if let Some(floor) = self.floor.as_mut().filter(|_| running && self.fleet.policy.surge > 0) {
             let went = subject.is_some_and(|id| before.contains(&id) && !serving.contains(&id));
             *floor = floor.saturating_sub(usize::from(went));
-            assert!(serving.len() >= *floor, "{} serve, and {floor} did at the reload's start", serving.len());
+            assert!(serving.len() >= *floor, "{} serve, and {floor} did at the start", serving.len());
         }
-        if !self.reloads() {
+        if !self.replaces() {
             self.floor = None;
         }
     }
@@ -179,7 +189,10 @@ impl Audit {
     fn one_order_at_a_time(&self) {
         let open = self.answers.values().filter(|&&answers| answers == 0).count();
         match self.fleet.course {
-            Course::Running => assert_eq!(open, usize::from(self.fleet.order.is_some()), "orders without an answer"),
+            Course::Running => {
+                let asked = self.fleet.order.as_ref().and_then(Running::ticket);
+                assert_eq!(open, usize::from(asked.is_some()), "orders without an answer");
+            }
             Course::Over => assert_eq!(open, 0, "orders are left without an answer"),
             Course::Unstarted | Course::Resolving | Course::Stopping(_) => {}
         }
@@ -208,11 +221,26 @@ impl Audit {
         }
     }
 
-    pub(super) fn says(&mut self, who: Index, word: Word) {
-        let id = match who.index(self.fleet.started as usize + 2) as u64 {
+    pub(super) fn counted(&mut self, who: Index, requests: u64) {
+        let id = self.anyone(who);
+        self.on(Event::Counted { tallies: vec![(id, Tally { requests, ..Tally::default() })] });
+    }
+
+    pub(super) fn weighed(&mut self, who: Index, bytes: u64) {
+        let id = self.anyone(who);
+        self.on(Event::Weighed { id, bytes });
+    }
+
+    /// A node that lives or lived, or that never was.
+    fn anyone(&self, who: Index) -> NodeId {
+        match who.index(self.fleet.started as usize + 2) as u64 {
             0 => NodeId::MASTER,
             number => NodeId::node(number),
-        };
+        }
+    }
+
+    pub(super) fn says(&mut self, who: Index, word: Word) {
+        let id = self.anyone(who);
         if !self.spawning.contains(&id) {
             self.node_says(id, word);
         }
@@ -230,11 +258,12 @@ impl Audit {
             Word::Failed => self.on(Event::Failed { id, why }),
             Word::Beat => self.on(Event::Beat { id }),
             Word::Leaving => self.on(Event::Leaving { id }),
+            Word::Drained => self.on(Event::Drained { id, drained: Drained::default() }),
             Word::Broken => self.on(Event::Broken { id, why }),
             Word::Examined { traced } => self.on(Event::Examined { id, traced, report: why }),
             Word::Exits(exit) => {
                 self.alive.remove(&id);
-                self.on(Event::Exited { id, exit });
+                self.on(Event::Exited { id, exit, tally: Tally::default() });
             }
         }
     }
@@ -317,8 +346,8 @@ impl Audit {
         (running && self.fleet.order.is_none()) || matches!(self.fleet.course, Course::Over)
     }
 
-    fn reloads(&self) -> bool {
-        matches!(self.fleet.order, Some(Running::Reload(_)))
+    fn replaces(&self) -> bool {
+        matches!(self.fleet.order, Some(Running::Reload(_) | Running::Replace(_)))
     }
 
     fn serving(&self) -> BTreeSet<NodeId> {
@@ -337,7 +366,14 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Failed { id, .. }
         | Event::Broken { id, .. }
         | Event::Examined { id, .. }
+        | Event::Drained { id, .. }
         | Event::Exited { id, .. } => Some(id),
-        Event::Start | Event::Tick | Event::Late(_) | Event::Resolved { .. } | Event::Asked { .. } => None,
+        Event::Weighed { id, .. } => Some(id),
+        Event::Start
+        | Event::Tick
+        | Event::Late(_)
+        | Event::Resolved { .. }
+        | Event::Asked { .. }
+        | Event::Counted { .. } => None,
     }
 }

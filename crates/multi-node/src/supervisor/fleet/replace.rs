@@ -1,0 +1,96 @@
+//! Replacement of one slot's node by another of the same generation.
+
+use std::time::Instant;
+
+use super::orders::Running;
+use super::turn::Turn;
+use super::{Fleet, Level, Node, Ticket};
+use crate::id::{NodeId, Slot};
+use crate::order::{OrderError, Report};
+
+#[derive(Debug)]
+pub(super) struct Replace {
+    cause: Cause,
+    turn: Turn,
+}
+
+/// Why a slot's node is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// By order.
+    Asked(Ticket),
+    /// It is recycled.
+    Worn,
+}
+
+impl Cause {
+    fn name(self) -> &'static str {
+        match self {
+            Cause::Asked(_) => "restart",
+            Cause::Worn => "recycling",
+        }
+    }
+}
+
+impl Replace {
+    pub(super) fn name(&self) -> &'static str {
+        self.cause.name()
+    }
+
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match self.cause {
+            Cause::Asked(ticket) => Some(ticket),
+            Cause::Worn => None,
+        }
+    }
+
+    /// Whether the replacement fails if this node dies.
+    pub(super) fn stands_on(&self, id: NodeId) -> bool {
+        !self.turn.is_switched() && self.turn.new_node() == Some(id)
+    }
+
+    pub(super) fn note_drained(&mut self, now: Instant, id: NodeId, node: &Node) {
+        self.turn.note_drained(now, id, node);
+    }
+}
+
+impl Fleet {
+    pub(super) fn begin_replace(&mut self, now: Instant, slot: Slot, cause: Cause) {
+        let Some(generation) = self.slot_mut(slot).map(|record| record.generation) else {
+            return;
+        };
+        let turn = self.begin_turn(now, slot, generation);
+        self.order = Some(Running::Replace(Replace { cause, turn }));
+    }
+
+    pub(super) fn advance_replace(&mut self, now: Instant, mut replace: Replace) {
+        self.advance_turn(now, &mut replace.turn);
+        let Some(report) = replace.turn.report().filter(|_| self.is_over(&replace.turn)) else {
+            self.order = Some(Running::Replace(replace));
+            return;
+        };
+        self.tell_all(Level::Info, format!("{} done: {report}", replace.name()));
+        if let Some(ticket) = replace.ticket() {
+            self.answer(ticket, Ok(Report::Restart(report)));
+        }
+    }
+
+    /// The slot stays with the node that it had.
+    pub(super) fn stop_replace(&mut self, now: Instant, replace: &Replace, why: String) {
+        self.abandon_turn(now, &replace.turn);
+        let refusal = OrderError::Failed { why };
+        self.tell_all(Level::Error, format!("{} failed: {refusal}", replace.name()));
+        match replace.ticket() {
+            Some(ticket) => self.answer(ticket, Err(refusal)),
+            None => self.recycle_later(now),
+        }
+    }
+
+    /// Something else comes first. A new node that has taken the slot keeps it.
+    pub(super) fn put_off(&mut self, now: Instant, replace: &Replace) {
+        if !replace.turn.is_switched() {
+            self.tell_all(Level::Info, format!("{} is put off for an order", replace.name()));
+            self.abandon_turn(now, &replace.turn);
+        }
+    }
+}

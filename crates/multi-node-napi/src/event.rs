@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use multi_node::{Counted, PeerInfo, ReloadReport, ScaleReport, SlotReload, Taker};
+use multi_node::{Counted, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker};
 use napi_derive::napi;
 
 use crate::failure::Failure;
@@ -64,6 +64,9 @@ pub struct Replaced {
     pub to_ready: f64,
     pub drain: f64,
     pub killed: bool,
+    pub finished: Option<f64>,
+    pub handed_over: Option<f64>,
+    pub cut: f64,
 }
 
 impl Told {
@@ -83,8 +86,8 @@ impl From<ReloadReport> for Report {
     }
 }
 
-impl From<SlotReload> for Replaced {
-    fn from(reload: SlotReload) -> Replaced {
+impl From<Replacement> for Replaced {
+    fn from(reload: Replacement) -> Replaced {
         Replaced {
             slot: number(reload.slot),
             old: reload.old.map(|id| id.to_string()),
@@ -92,6 +95,9 @@ impl From<SlotReload> for Replaced {
             to_ready: reload.to_ready.as_secs_f64() * 1000.0,
             drain: reload.drain.as_secs_f64() * 1000.0,
             killed: reload.killed,
+            finished: reload.finished.map(|count| count as f64),
+            handed_over: reload.handed_over.map(|count| count as f64),
+            cut: reload.cut as f64,
         }
     }
 }

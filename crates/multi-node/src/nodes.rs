@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{AddAssign, Deref};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::mesh::{Arrivals, Joined};
 use crate::order::{Order, Report};
-use crate::serve::{Addr, DrainSignal, LoadTable};
+use crate::serve::{Addr, Counts, DrainSignal, LoadTable};
 use crate::{Error, NodeId, OrderError, Peer, PeerInfo, ReloadReport, Replacement, ScaleReport, Slot, Status};
 
 /// This process's view of the program: who it is, how the others are, and orders to the fleet.
@@ -44,6 +44,24 @@ pub(crate) struct Snapshot {
     pub(crate) status: Status,
     /// For each entry of `status.slots`, the line that its process writes.
     pub(crate) lines: Vec<Option<usize>>,
+    /// What processes have counted that have ended, also in slots that are there no more; known to the master alone.
+    pub(crate) ended: BTreeMap<Slot, Totals>,
+}
+
+/// What all processes that ever filled a slot have counted together. It only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Connections taken.
+    pub(crate) accepted: u64,
+    /// Requests begun.
+    pub(crate) requests: u64,
+}
+
+impl AddAssign<Counts> for Totals {
+    fn add_assign(&mut self, counts: Counts) {
+        self.accepted += counts.accepted;
+        self.requests += counts.requests;
+    }
 }
 
 /// How this process's service ended.
@@ -136,9 +154,11 @@ impl Handle {
 
     /// How all slots are now. In a node the states are at most about 100 ms old; the counters never are.
     pub fn status(&self) -> Status {
-        let Snapshot { mut status, lines } = self.0.snapshot.borrow().clone();
-        for (slot, line) in status.slots.iter_mut().zip(lines) {
-            let Some(line) = line else { continue };
+        // As long as the snapshot is borrowed, no line that it names is given to another process.
+        let snapshot = self.0.snapshot.borrow();
+        let mut status = snapshot.status.clone();
+        for (slot, line) in status.slots.iter_mut().zip(&snapshot.lines) {
+            let Some(line) = *line else { continue };
             let counts = self.0.load.counts(line);
             slot.connections = counts.open;
             slot.requests += counts.requests;
@@ -234,6 +254,14 @@ impl Handle {
     pub async fn scale(&self, nodes: usize) -> Result<ScaleReport, OrderError> {
         match self.order(Order::Scale { nodes }).await? {
             Report::Scale(report) => Ok(report),
+            _ => Err(OrderError::MasterGone),
+        }
+    }
+
+    /// Sends a signal to the node in the slot, or to all.
+    pub(crate) async fn signal(&self, slot: Option<Slot>, signal: i32) -> Result<usize, OrderError> {
+        match self.order(Order::Signal { slot, signal }).await? {
+            Report::Signal { nodes } => Ok(nodes),
             _ => Err(OrderError::MasterGone),
         }
     }

@@ -1,6 +1,7 @@
 //! Options: what a program may say about its addresses, nodes and limits; checked once, valid after.
 
 mod address;
+mod listed;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use address::Address;
-pub(crate) use settings::{Launch, Settings, SlotArgs};
+pub(crate) use settings::{Launch, Settings, SlotArgs, is_instance_name};
 
 use crate::{Heartbeat, Slot};
 
@@ -59,6 +60,7 @@ pub struct Options {
     pub(crate) slot_args: Option<SlotArgs>,
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) heartbeat: Option<Heartbeat>,
+    pub(crate) control: Option<String>,
 }
 
 impl Default for Options {
@@ -101,6 +103,7 @@ impl Options {
             slot_args: None,
             env: Vec::new(),
             heartbeat: None,
+            control: None,
         }
     }
 
@@ -326,6 +329,18 @@ impl Options {
     /// A variable for the nodes' environment, beside those of this process. May be called several times.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Options {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Opens a control socket under this name, by which the command `multi-node` and [`admin::Client`](crate::admin::Client)
+    /// see the program and steer it. Default: none.
+    ///
+    /// It is a Unix socket of mode 0600 in the runtime directory: `$XDG_RUNTIME_DIR/multi-node`, else `/run/multi-node`
+    /// for root, else `/tmp/multi-node-UID`. Whoever runs the program may use it, and root. A name has 1 to 64 letters,
+    /// digits, `.`, `_` and `-`, the first of which is no dot; [`Error::NameTaken`](crate::Error::NameTaken) where
+    /// another program runs under it. Linux only.
+    pub fn control(mut self, name: impl Into<String>) -> Options {
+        self.control = Some(name.into());
         self
     }
 

@@ -19,6 +19,11 @@ pub(crate) enum Order {
     Scale {
         nodes: usize,
     },
+    /// A signal to the node in this slot, or to all of them; its number has been checked.
+    Signal {
+        slot: Option<Slot>,
+        signal: i32,
+    },
     /// `now`: without `shutdown_delay` and drain.
     Shutdown {
         now: bool,
@@ -32,6 +37,10 @@ pub(crate) enum Report {
     Reload(ReloadReport),
     Restart(Replacement),
     Scale(ScaleReport),
+    /// So many processes were sent the signal.
+    Signal {
+        nodes: usize,
+    },
     Shutdown,
 }
 

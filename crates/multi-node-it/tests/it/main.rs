@@ -5,6 +5,7 @@
 mod accept;
 mod addresses;
 mod chat;
+mod control;
 mod crash;
 mod hand_over;
 mod hang;

@@ -18,6 +18,7 @@ use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
 use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
+use crate::status::Status;
 use crate::wires::{self, Wires};
 use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 
@@ -259,7 +260,7 @@ impl Life {
                 self.heirs.appoint(&self.links, &heirs);
                 self.drain.begin(within);
             }
-            Ok(Some(ToNode::Status { status, lines })) => drop(self.snapshot.send_replace(Snapshot { status, lines })),
+            Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {
                     // Whoever asked may have stopped waiting.
@@ -272,6 +273,10 @@ impl Life {
             Ok(None) => self.orphaned(&Error::MasterGone),
             Err(error) => self.orphaned(&parent::broken(&error)),
         }
+    }
+
+    fn see(&self, status: Status, lines: Vec<Option<usize>>) {
+        self.snapshot.send_replace(Snapshot { status, lines, ended: BTreeMap::new() });
     }
 
     /// Without a master a node finishes what it has, and leaves.

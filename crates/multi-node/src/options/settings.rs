@@ -44,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) orders_from_nodes: bool,
     pub(crate) launch: Launch,
     pub(crate) heartbeat: Option<Heartbeat>,
+    /// The name of the control socket.
+    pub(crate) control: Option<String>,
 }
 
 /// How nodes are started.
@@ -119,6 +121,7 @@ impl Options {
             orders_from_nodes: self.orders_from_nodes,
             launch: launch(self.program, self.args, self.slot_args, self.env)?,
             heartbeat: self.heartbeat,
+            control: self.control.map(control).transpose()?,
         })
     }
 }
@@ -199,6 +202,25 @@ fn launch(
         return Err(refused("env", name.to_string_lossy(), "expected a variable's name, without `=`"));
     }
     Ok(Launch { program, args, slot_args, env })
+}
+
+/// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).
+const LONGEST_NAME: usize = 64;
+
+fn control(name: String) -> Result<String, Error> {
+    if cfg!(not(multi_process)) {
+        return Err(refused("control", name, "control sockets need Linux"));
+    }
+    if is_instance_name(&name) {
+        return Ok(name);
+    }
+    Err(refused("control", name, "expected 1 to 64 letters, digits, `.`, `_` and `-`, the first of which is no dot"))
+}
+
+/// Whether a program can run under this name: it becomes a file's name.
+pub(crate) fn is_instance_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with('.')
 }
 
 fn is_variable_name(name: &OsString) -> bool {

@@ -189,6 +189,11 @@ pub(crate) fn signal(process: &OwnedFd, signal: Fatal) -> io::Result<()> {
     }
 }
 
+/// Passes on a signal that somebody has ordered.
+pub(crate) fn forward(process: &OwnedFd, signal: i32) -> io::Result<()> {
+    sys::process::send_numbered(process.as_fd(), signal)
+}
+
 /// What is heard of a node.
 #[derive(Debug)]
 pub(crate) enum Heard {

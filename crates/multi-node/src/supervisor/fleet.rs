@@ -16,6 +16,7 @@ mod reload;
 mod replace;
 mod scale;
 mod shutdown;
+mod signal;
 mod slot;
 mod snapshot;
 mod turn;
@@ -107,6 +108,8 @@ pub(crate) enum Action {
     Look { nodes: Vec<NodeId>, weigh: bool },
     /// Send the signal to the node's process.
     Signal { id: NodeId, signal: Fatal },
+    /// Send the node's process a signal that somebody has ordered.
+    Forward { id: NodeId, signal: i32 },
     /// Nothing more is known of this node: forget its channels and counters.
     Forget { id: NodeId },
     /// Answer an order, exactly once.

@@ -103,6 +103,7 @@ impl Audit {
                 assert!(self.alive.contains(id), "{id} is signalled without a process");
                 self.signalled.insert(*id);
             }
+            Action::Forward { id, .. } => assert!(self.alive.contains(id), "{id} is signalled without a process"),
             Action::Forget { id } => {
                 assert!(!self.alive.contains(id), "{id} lives and is forgotten");
                 assert!(self.forgotten.insert(*id), "{id} is forgotten twice");

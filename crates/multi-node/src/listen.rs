@@ -31,6 +31,21 @@ pub fn role() -> Role {
     ROLE.get().copied().unwrap_or_else(look)
 }
 
+/// As [`role`], and in a node takes over standard input at once, which is the node's way to its master: for programs that may
+/// touch it before they reach [`listen`]. `/dev/null` is put in its place.
+///
+/// # Errors
+/// [`Error::Io`] where the system refuses that.
+#[cfg(unix)]
+pub fn claim_role() -> Result<Role, Error> {
+    let role = *ROLE.get_or_init(look);
+    #[cfg(multi_process)]
+    if role == Role::Node {
+        crate::node::claim()?;
+    }
+    Ok(role)
+}
+
 #[cfg(multi_process)]
 fn look() -> Role {
     if crate::node::is_node() { Role::Node } else { Role::Master }
@@ -86,7 +101,7 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     }
     match role {
         #[cfg(multi_process)]
-        Role::Node => crate::node::join(servers, written(&addresses)).await,
+        Role::Node => crate::node::join(servers, written(&addresses), settings.heartbeat).await,
         _ => lead(settings, servers, addresses).await,
     }
 }

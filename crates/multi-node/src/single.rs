@@ -1,7 +1,7 @@
 //! Single-process mode: the same API, served by the one process that called `listen`.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -115,9 +115,12 @@ impl Alone {
 
     fn ask(&mut self, ask: Ask) {
         match ask.order {
-            Order::Shutdown { .. } => {
+            Order::Shutdown { now } => {
                 self.shutdowns.push(ask.reply);
                 self.shut_down();
+                if now {
+                    self.drain.begin(Duration::ZERO);
+                }
             }
             Order::Reload | Order::Restart { .. } | Order::Scale { .. } | Order::Signal { .. } => {
                 drop(ask.reply.send(Err(OrderError::SingleProcess)));

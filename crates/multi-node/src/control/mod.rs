@@ -5,7 +5,7 @@ mod channel;
 mod codec;
 mod message;
 
-pub(crate) use channel::{Reader, Writer, channel, is_end};
+pub(crate) use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_apart};
 pub(crate) use codec::Malformed;
 #[cfg(fuzzing)]
 pub use codec::decode_control;

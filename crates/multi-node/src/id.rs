@@ -19,6 +19,13 @@ impl Slot {
     }
 }
 
+impl From<u16> for Slot {
+    /// The slot of this number, whether or not the program has so many.
+    fn from(number: u16) -> Slot {
+        Slot(number)
+    }
+}
+
 impl fmt::Display for Slot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

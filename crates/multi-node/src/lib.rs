@@ -79,7 +79,7 @@ pub use mesh::{
 };
 pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::Options;
-pub use order::{OrderError, ReloadReport, ScaleReport, SlotReload};
+pub use order::{OrderError, ReloadReport, Replacement, ScaleReport};
 pub use serve::{
     Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
     tcp, tcp_with,

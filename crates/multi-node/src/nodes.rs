@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::mesh::{Arrivals, Joined};
 use crate::order::{Order, Report};
 use crate::serve::{Addr, DrainSignal, LoadTable};
-use crate::{Error, NodeId, OrderError, Peer, PeerInfo, ReloadReport, ScaleReport, Slot, Status};
+use crate::{Error, NodeId, OrderError, Peer, PeerInfo, ReloadReport, Replacement, ScaleReport, Slot, Status};
 
 /// This process's view of the program: who it is, how the others are, and orders to the fleet.
 ///
@@ -199,6 +199,19 @@ impl Handle {
         }
     }
 
+    /// Replaces one slot's node by another of the same program (its generation's, whatever is on disk now), which is
+    /// ready before the old one drains; resolves when the old one has ended. A slot that rests is tried at once.
+    ///
+    /// # Errors
+    /// [`OrderError::NoSuchSlot`]; [`OrderError::Failed`] where the new node did not come up, in which case the old one
+    /// goes on serving; the other variants say why nothing was begun. Dropping the future does not stop the restart.
+    pub async fn restart(&self, slot: Slot) -> Result<Replacement, OrderError> {
+        match self.order(Order::Restart { slot }).await? {
+            Report::Restart(report) => Ok(report),
+            _ => Err(OrderError::MasterGone),
+        }
+    }
+
     /// Changes the number of nodes; resolves when the new ones serve, or the surplus ones have drained and ended.
     ///
     /// # Errors
@@ -335,6 +348,7 @@ mod tests {
         can_be_sent(Handle::ready);
         can_be_sent(Handle::closed);
         can_be_sent(Handle::reload);
+        can_be_sent(|handle: &'static Handle| handle.restart(Slot(0)));
         can_be_sent(Handle::draining);
     }
 }

@@ -12,6 +12,10 @@ use crate::id::{Generation, NodeId, Slot};
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Order {
     Reload,
+    /// Another node of the same program in this slot.
+    Restart {
+        slot: Slot,
+    },
     Scale {
         nodes: usize,
     },
@@ -26,6 +30,7 @@ pub(crate) enum Order {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Report {
     Reload(ReloadReport),
+    Restart(Replacement),
     Scale(ScaleReport),
     Shutdown,
 }
@@ -37,15 +42,15 @@ pub struct ReloadReport {
     /// The generation that serves now.
     pub generation: Generation,
     /// What happened in each slot, in the order it happened.
-    pub slots: Vec<SlotReload>,
+    pub slots: Vec<Replacement>,
     /// From the order to the end of the last drain.
     pub took: Duration,
 }
 
-/// What a reload did in one slot.
+/// How one slot's node was replaced.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct SlotReload {
+pub struct Replacement {
     /// The slot.
     pub slot: Slot,
     /// Who served before; `None` where the slot had no node.
@@ -79,6 +84,16 @@ impl fmt::Display for ReloadReport {
     }
 }
 
+impl fmt::Display for Replacement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} serves in slot {}, ready within {:.1?}", self.new, self.slot, self.to_ready)?;
+        if let Some(old) = self.old {
+            write!(f, "; {old} ended within {:.1?}", self.drain)?;
+        }
+        if self.killed { f.write_str(", killed at the drain deadline") } else { Ok(()) }
+    }
+}
+
 /// What a change of the number of nodes did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -97,7 +112,7 @@ pub enum OrderError {
     /// Another order is being carried out.
     #[error("{running} is under way; orders are carried out one at a time, so ask again when it has ended")]
     Busy {
-        /// The order that is being carried out: `reload`, `scale`.
+        /// The order that is being carried out: `reload`, `restart`, `scale`.
         running: String,
     },
     /// The order came from a node, and nodes may not give orders.
@@ -112,6 +127,14 @@ pub enum OrderError {
         asked: usize,
         /// The most that `max_nodes` allows.
         max: usize,
+    },
+    /// There is no such slot.
+    #[error("there is no slot {slot}: the program has {slots} slots, counted from 0")]
+    NoSuchSlot {
+        /// What was asked for.
+        slot: Slot,
+        /// How many there are.
+        slots: usize,
     },
     /// New nodes did not come up; those that served before still do.
     #[error("{why}; the nodes that served before go on serving")]

@@ -113,7 +113,9 @@ impl Alone {
                 self.shutdowns.push(ask.reply);
                 self.shut_down();
             }
-            Order::Reload | Order::Scale { .. } => drop(ask.reply.send(Err(OrderError::SingleProcess))),
+            Order::Reload | Order::Restart { .. } | Order::Scale { .. } => {
+                drop(ask.reply.send(Err(OrderError::SingleProcess)));
+            }
         }
     }
 

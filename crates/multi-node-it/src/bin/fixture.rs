@@ -350,6 +350,7 @@ async fn obey(node: &Handle, order: &str) -> Value {
         ["closed"] => json!(node.closed().await.map_err(|error| error.to_string())),
         ["shutdown"] => json!(node.shutdown().await),
         ["listen"] => json!(listen(Options::new().port(0), http(admin())).await.map(drop).map_err(|e| e.to_string())),
+        ["restart", slot] => json!(node.restart(slot.parse().unwrap_or(u16::MAX).into()).await),
         ["scale", n] => json!(node.scale(n.parse().unwrap_or(0)).await),
         _ => json!({ "unknown": order }),
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use multi_node::State;
+use multi_node::{SlotStatus, State};
 use multi_node_it::{Client, Fault, Plan, Program, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -74,6 +74,31 @@ async fn a_growth_that_fails_is_undone() {
         let why = "node-3 in slot 2 ended with exit code 1 while joining: cannot reach the database: no route to host";
         assert_eq!(answer, json!({ "Err": { "failed": { "why": why } } }));
         assert_eq!(program.pids().await, before);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_slot_is_restarted_and_its_connections_go_on() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let before = program.at_rest().await;
+        let mut client = Client::connect(program.addr).await.expect("a connection");
+        let first = client.get("/").await.expect("an answer").id();
+        let is_first = |slot: &SlotStatus| slot.id.is_some_and(|id| id.to_string() == first);
+        let slot = before.slots.iter().position(is_first).expect("it serves");
+        let answer = program.order(&format!("restart {slot}")).await;
+        let (old, new) = (before.slots[slot].id, &answer["Ok"]["new"]);
+        assert_eq!((&answer["Ok"]["slot"], &answer["Ok"]["old"]), (&json!(slot), &json!(old)), "{answer}");
+        let after = program.at_rest().await;
+        assert_eq!(json!(after.slots[slot].id), *new);
+        assert_eq!(after.slots[1 - slot].id, before.slots[1 - slot].id, "the other slot keeps its node");
+        let node = after.slots[slot].id.expect("it serves").to_string();
+        assert_eq!(client.get("/").await.expect("an answer").id(), node, "the successor has the connection");
+
+        let refusal = json!({ "Err": { "no_such_slot": { "slot": 2, "slots": 2 } } });
+        assert_eq!(program.order("restart 2").await, refusal);
         program.stop().await;
     })
     .await;

@@ -11,10 +11,12 @@ mod life;
 mod node;
 mod orders;
 mod reload;
+mod replace;
 mod scale;
 mod shutdown;
 mod slot;
 mod snapshot;
+mod turn;
 mod words;
 
 #[cfg(test)]

@@ -85,6 +85,9 @@ impl Fleet {
         };
         match (dependent, record.next) {
             (Dependent::Reload, Some(next)) if next == id => return Sequel::NotReplaced("the reload has failed"),
+            (Dependent::Replace, Some(next)) if next == id => {
+                return Sequel::NotReplaced("the restart has failed");
+            }
             (Dependent::Scale, _) if parting == Parting::Died => {
                 return Sequel::NotReplaced("the scaling has failed");
             }

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::reload::Reload;
+use super::replace::Replace;
 use super::scale::Scale;
 use super::{Course, Fleet, MAX_SLOTS, Node, Ticket};
 use crate::id::NodeId;
@@ -12,6 +13,7 @@ use crate::order::{Order, OrderError};
 #[derive(Debug)]
 pub(super) enum Running {
     Reload(Reload),
+    Replace(Replace),
     Scale(Scale),
 }
 
@@ -19,6 +21,7 @@ impl Running {
     fn name(&self) -> &'static str {
         match self {
             Running::Reload(_) => "reload",
+            Running::Replace(_) => "restart",
             Running::Scale(_) => "scale",
         }
     }
@@ -26,6 +29,7 @@ impl Running {
     fn ticket(&self) -> Ticket {
         match self {
             Running::Reload(reload) => reload.ticket,
+            Running::Replace(replace) => replace.ticket,
             Running::Scale(scale) => scale.ticket,
         }
     }
@@ -35,6 +39,7 @@ impl Running {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dependent {
     Reload,
+    Replace,
     Scale,
     Nothing,
 }
@@ -49,6 +54,7 @@ impl Fleet {
         }
         match order {
             Order::Reload => self.begin_reload(now, ticket),
+            Order::Restart { slot } => self.begin_replace(now, slot, ticket),
             Order::Scale { nodes } => self.begin_scale(now, ticket, nodes),
             Order::Shutdown { .. } => {}
         }
@@ -61,6 +67,9 @@ impl Fleet {
             (_, Order::Scale { nodes }, _) if nodes == 0 || nodes > max => {
                 Err(OrderError::OutOfRange { asked: nodes, max })
             }
+            (_, Order::Restart { slot }, _) if slot.index() >= self.slots.len() => {
+                Err(OrderError::NoSuchSlot { slot, slots: self.slots.len() })
+            }
             (Course::Unstarted | Course::Resolving, ..) => Err(OrderError::Busy { running: String::from("start") }),
             (.., Some(running)) => Err(OrderError::Busy { running: running.name().to_owned() }),
             (Course::Running, _, None) => Ok(()),
@@ -71,6 +80,7 @@ impl Fleet {
     pub(super) fn advance_order(&mut self, now: Instant) {
         match self.order.take() {
             Some(Running::Reload(reload)) => self.advance_reload(now, reload),
+            Some(Running::Replace(replace)) => self.advance_replace(now, replace),
             Some(Running::Scale(scale)) => self.advance_scale(scale),
             None => {}
         }
@@ -79,6 +89,7 @@ impl Fleet {
     pub(super) fn dependent_on(&self, id: NodeId) -> Dependent {
         match &self.order {
             Some(Running::Reload(reload)) if reload.stands_on(id) => Dependent::Reload,
+            Some(Running::Replace(replace)) if replace.stands_on(id) => Dependent::Replace,
             Some(Running::Scale(scale)) if scale.started(id) => Dependent::Scale,
             _ => Dependent::Nothing,
         }
@@ -92,6 +103,7 @@ impl Fleet {
         let why = self.last_death.clone();
         match self.order.take() {
             Some(Running::Reload(reload)) => self.stop_reload(now, &reload, why),
+            Some(Running::Replace(replace)) => self.stop_replace(now, &replace, why),
             Some(Running::Scale(scale)) => self.undo_scale(now, &scale, why),
             None => {}
         }
@@ -105,8 +117,10 @@ impl Fleet {
     }
 
     pub(super) fn note_drained(&mut self, now: Instant, id: NodeId, node: &Node) {
-        if let Some(Running::Reload(reload)) = &mut self.order {
-            reload.note_drained(now, id, node);
+        match &mut self.order {
+            Some(Running::Reload(reload)) => reload.note_drained(now, id, node),
+            Some(Running::Replace(replace)) => replace.note_drained(now, id, node),
+            Some(Running::Scale(_)) | None => {}
         }
     }
 }

@@ -52,6 +52,7 @@ fn result() -> impl Strategy<Value = Result<(), String>> {
 fn order() -> impl Strategy<Value = Order> {
     prop_oneof![
         8 => Just(Order::Reload),
+        6 => (0_u16..7).prop_map(|slot| Order::Restart { slot: slot.into() }),
         6 => (0_usize..7).prop_map(|nodes| Order::Scale { nodes }),
         1 => any::<bool>().prop_map(|now| Order::Shutdown { now }),
     ]

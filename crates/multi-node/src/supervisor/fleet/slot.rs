@@ -20,7 +20,7 @@ pub(super) struct SlotRecord {
     /// What a restart in this slot runs.
     pub(super) generation: Generation,
     pub(super) filled: Filled,
-    /// A reload's new node, until it is ready and takes the slot.
+    /// The new node of a reload or restart, until it is ready and takes the slot.
     pub(super) next: Option<NodeId>,
     /// Since when the slot has been as it is; none before the first node.
     pub(super) since: Option<Instant>,

@@ -2,6 +2,7 @@
 
 mod hangs;
 mod reloads;
+mod replacements;
 mod restarts;
 mod scales;
 mod shutdowns;

@@ -156,6 +156,10 @@ impl World {
         self.ask(Order::Reload)
     }
 
+    pub(super) fn restart(&mut self, slot: u16) -> Ticket {
+        self.ask(Order::Restart { slot: slot.into() })
+    }
+
     pub(super) fn scale(&mut self, nodes: usize) -> Ticket {
         self.ask(Order::Scale { nodes })
     }

@@ -75,14 +75,14 @@ impl Audit {
     fn on(&mut self, event: Event) {
         let before = self.serving();
         let subject = subject(&event);
-        let reloaded = self.reloads();
+        let replaced = self.replaces();
         let actions = self.fleet.on(self.now, event);
         for action in &actions {
             self.take(action);
         }
         self.seen.extend(actions);
         self.never_more_than_slots_and_surge();
-        self.never_fewer_serving_for_a_reload(&before, subject, reloaded);
+        self.never_fewer_serving_for_a_replacement(&before, subject, replaced);
         self.each_state_has_a_deadline_or_a_process();
         self.one_order_at_a_time();
     }
@@ -142,23 +142,28 @@ impl Audit {
         let count = self.fleet.nodes.values().filter(|node| live(node.state)).count();
         let (slots, surge) = (self.fleet.slots.len(), self.fleet.policy.surge);
         // Nodes that a shutdown lets serve on keep whatever places they had.
-        let reloading = if self.reloads() || self.shutdown_asked { surge } else { 0 };
-        assert!(count <= slots + reloading, "{count} nodes in {slots} slots with surge {surge}");
+        let ahead = match self.fleet.order {
+            _ if self.shutdown_asked => surge,
+            Some(Running::Reload(_)) => surge,
+            Some(Running::Replace(_)) => surge.min(1),
+            Some(Running::Scale(_)) | None => 0,
+        };
+        assert!(count <= slots + ahead, "{count} nodes in {slots} slots with surge {surge}");
     }
 
-    /// While a reload goes on, and by its end, no fewer nodes serve than at its start, less those that went by themselves.
-    fn never_fewer_serving_for_a_reload(&mut self, before: &BTreeSet<NodeId>, subject: Option<NodeId>, was: bool) {
+    /// While nodes are replaced, and by the end, no fewer serve than at the start, less those that went by themselves.
+    fn never_fewer_serving_for_a_replacement(&mut self, before: &BTreeSet<NodeId>, subject: Option<NodeId>, was: bool) {
         let serving = self.serving();
-        if self.reloads() && !was {
+        if self.replaces() && !was {
             self.floor = Some(before.len());
         }
         let running = matches!(self.fleet.course, Course::Running);
         if let Some(floor) = self.floor.as_mut().filter(|_| running && self.fleet.policy.surge > 0) {
             let went = subject.is_some_and(|id| before.contains(&id) && !serving.contains(&id));
             *floor = floor.saturating_sub(usize::from(went));
-            assert!(serving.len() >= *floor, "{} serve, and {floor} did at the reload's start", serving.len());
+            assert!(serving.len() >= *floor, "{} serve, and {floor} did at the start", serving.len());
         }
-        if !self.reloads() {
+        if !self.replaces() {
             self.floor = None;
         }
     }
@@ -317,8 +322,8 @@ impl Audit {
         (running && self.fleet.order.is_none()) || matches!(self.fleet.course, Course::Over)
     }
 
-    fn reloads(&self) -> bool {
-        matches!(self.fleet.order, Some(Running::Reload(_)))
+    fn replaces(&self) -> bool {
+        matches!(self.fleet.order, Some(Running::Reload(_) | Running::Replace(_)))
     }
 
     fn serving(&self) -> BTreeSet<NodeId> {

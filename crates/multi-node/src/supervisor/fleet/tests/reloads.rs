@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::super::world::{KILLED, World, millis, policy, secs};
 use super::super::{Fatal, Level, Policy, Ticket};
 use crate::id::{Generation, NodeId, Slot};
-use crate::order::{OrderError, ReloadReport, Report, SlotReload};
+use crate::order::{OrderError, ReloadReport, Replacement, Report};
 use crate::status::Exit;
 use crate::status::State::{Draining, Killing, Serving, Starting, Vacant};
 
@@ -31,7 +31,7 @@ fn the_old_node_drains_once_the_new_one_is_ready() {
     assert_eq!(world.answers(), []);
     world.exit(1, Exit::Code(0));
     let (slot, old, new) = (Slot(0), Some(NodeId::node(1)), NodeId::node(2));
-    let slot = SlotReload { slot, old, new, to_ready: secs(3), drain: secs(4), killed: false };
+    let slot = Replacement { slot, old, new, to_ready: secs(3), drain: secs(4), killed: false };
     let expected = ReloadReport { generation: Generation(1), slots: vec![slot], took: secs(7) };
     assert_eq!(report_of(&mut world, ticket), expected);
     assert_eq!(world.restarts(), [0]);

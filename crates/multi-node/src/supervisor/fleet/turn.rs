@@ -1,0 +1,147 @@
+//! One slot's turn: its node is replaced by another, make before break.
+
+use std::time::{Duration, Instant};
+
+use super::slot::Filled;
+use super::{Fleet, Node};
+use crate::id::{Generation, NodeId, Slot};
+use crate::order::Replacement;
+use crate::status::State;
+
+/// What happens to one slot.
+#[derive(Debug)]
+pub(super) struct Turn {
+    pub(super) slot: Slot,
+    /// What the new node runs.
+    generation: Generation,
+    stage: Stage,
+    old: Option<NodeId>,
+    to_ready: Duration,
+    drain: Duration,
+    killed: bool,
+    /// Whether the old node was stopped first, so that the slot must be filled again should the new one fail.
+    emptied: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// The old node drains, and the new one is not started before it has ended (`surge` 0).
+    Emptying,
+    /// The new node is not ready yet.
+    Starting { new: NodeId },
+    /// The new node has the slot; the old one drains or has ended.
+    Switched { new: NodeId },
+}
+
+impl Turn {
+    pub(super) fn new_node(&self) -> Option<NodeId> {
+        match self.stage {
+            Stage::Emptying => None,
+            Stage::Starting { new } | Stage::Switched { new } => Some(new),
+        }
+    }
+
+    pub(super) fn is_switched(&self) -> bool {
+        matches!(self.stage, Stage::Switched { .. })
+    }
+
+    pub(super) fn note_drained(&mut self, now: Instant, id: NodeId, node: &Node) {
+        if self.old == Some(id) {
+            self.drain = node.drains_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+            self.killed = node.was_killed_draining();
+        }
+    }
+
+    pub(super) fn report(&self) -> Option<Replacement> {
+        let new = self.new_node()?;
+        let (slot, old, to_ready, drain, killed) = (self.slot, self.old, self.to_ready, self.drain, self.killed);
+        Some(Replacement { slot, old, new, to_ready, drain, killed })
+    }
+}
+
+impl Fleet {
+    pub(super) fn begin_turn(&mut self, now: Instant, slot: Slot, generation: Generation) -> Turn {
+        let old = self.slot_mut(slot).and_then(|record| record.holder());
+        let (to_ready, drain) = (Duration::ZERO, Duration::ZERO);
+        let stage = Stage::Emptying;
+        let mut turn = Turn { slot, generation, stage, old, to_ready, drain, killed: false, emptied: false };
+        match old {
+            Some(old) if self.policy.surge == 0 => {
+                turn.emptied = true;
+                self.dismiss(now, old);
+                self.release(now, slot, old);
+            }
+            _ => self.start_new(now, &mut turn),
+        }
+        turn
+    }
+
+    pub(super) fn advance_turn(&mut self, now: Instant, turn: &mut Turn) {
+        match turn.stage {
+            Stage::Emptying if !self.lives(turn.old) => self.start_new(now, turn),
+            Stage::Starting { new } => self.switch_when_ready(now, turn, new),
+            Stage::Emptying | Stage::Switched { .. } => {}
+        }
+    }
+
+    /// Whether the new node has the slot and the old one has ended.
+    pub(super) fn is_over(&self, turn: &Turn) -> bool {
+        turn.is_switched() && !self.lives(turn.old)
+    }
+
+    /// Ends the new node unless it has taken the slot, which its old node keeps.
+    pub(super) fn abandon_turn(&mut self, now: Instant, turn: &Turn) {
+        if turn.is_switched() {
+            return;
+        }
+        if let Some(new) = turn.new_node() {
+            self.dismiss(now, new);
+            self.release(now, turn.slot, new);
+        }
+        self.refill(now, turn);
+    }
+
+    fn start_new(&mut self, now: Instant, turn: &mut Turn) {
+        let new = self.spawn(now, turn.slot, turn.generation);
+        turn.stage = Stage::Starting { new };
+        if let Some(record) = self.slot_mut(turn.slot) {
+            record.next = Some(new);
+            if record.holder().is_none() {
+                // A slot that rests, or that gave up, is tried at once.
+                record.set(Filled::Vacant, now);
+            }
+        }
+    }
+
+    fn switch_when_ready(&mut self, now: Instant, turn: &mut Turn, new: NodeId) {
+        let Some(node) = self.nodes.get(&new).filter(|node| node.state == State::Serving) else {
+            return;
+        };
+        turn.to_ready = now.saturating_duration_since(node.started);
+        turn.stage = Stage::Switched { new };
+        if let Some(record) = self.slot_mut(turn.slot) {
+            if record.generation != turn.generation {
+                // A new program has a clean record.
+                (record.generation, record.history) = (turn.generation, Default::default());
+            }
+            record.next = None;
+            record.set(Filled::By(new), now);
+        }
+        if let Some(old) = turn.old {
+            self.dismiss(now, old);
+        }
+    }
+
+    /// A slot whose old node is gone gets another of its own generation.
+    fn refill(&mut self, now: Instant, turn: &Turn) {
+        let restart = self.policy.restart || turn.emptied;
+        let vacant = self.slot_mut(turn.slot).is_some_and(|record| record.filled == Filled::Vacant);
+        if restart && vacant {
+            self.fill(now, turn.slot);
+        }
+    }
+
+    fn lives(&self, id: Option<NodeId>) -> bool {
+        id.is_some_and(|id| self.nodes.contains_key(&id))
+    }
+}

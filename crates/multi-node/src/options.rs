@@ -44,6 +44,7 @@ pub struct Options {
     pub(crate) drain_timeout: Duration,
     pub(crate) shutdown_delay: Duration,
     pub(crate) hang_timeout: Duration,
+    pub(crate) adopt_timeout: Duration,
     pub(crate) signals: bool,
     pub(crate) peers: bool,
     pub(crate) orders_from_nodes: bool,
@@ -79,6 +80,7 @@ impl Options {
             drain_timeout: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
             hang_timeout: Duration::from_secs(30),
+            adopt_timeout: Duration::from_secs(60),
             signals: true,
             peers: true,
             orders_from_nodes: false,
@@ -205,7 +207,14 @@ impl Options {
         self
     }
 
-    /// Whether the library handles SIGTERM, SIGINT, SIGQUIT and SIGHUP. Default `true`; with `false` the program gives
+    /// How long the nodes serve on after an [`upgrade`](crate::Handle::upgrade) without hearing of the new master, before
+    /// they drain and end. Default 60 s: a new program that is slow to reach `listen` costs nothing.
+    pub fn adopt_timeout(mut self, time: Duration) -> Options {
+        self.adopt_timeout = time;
+        self
+    }
+
+    /// Whether the library handles SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGUSR2. Default `true`; with `false` the program gives
     /// the orders itself, by [`Handle`](crate::Handle).
     pub fn signals(mut self, handle: bool) -> Options {
         self.signals = handle;

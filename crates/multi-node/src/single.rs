@@ -113,7 +113,7 @@ impl Alone {
                 self.shutdowns.push(ask.reply);
                 self.shut_down();
             }
-            Order::Reload | Order::Restart { .. } | Order::Scale { .. } => {
+            Order::Reload | Order::Upgrade | Order::Restart { .. } | Order::Scale { .. } => {
                 drop(ask.reply.send(Err(OrderError::SingleProcess)));
             }
         }

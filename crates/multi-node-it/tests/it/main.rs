@@ -21,3 +21,4 @@ mod reload;
 mod shutdown;
 mod single;
 mod threads;
+mod upgrade;

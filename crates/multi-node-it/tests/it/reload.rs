@@ -16,13 +16,13 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 /// Clients that make one request after the other, each on a connection of its own.
-struct Load {
+pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     clients: Vec<JoinHandle<u64>>,
 }
 
 impl Load {
-    fn begin(addr: SocketAddr, clients: usize) -> Load {
+    pub(crate) fn begin(addr: SocketAddr, clients: usize) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let client = |_| {
             let stop = stop.clone();
@@ -40,7 +40,7 @@ impl Load {
     }
 
     /// Checks that every request was answered.
-    async fn end(self) {
+    pub(crate) async fn end(self) {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
             let answered = client.await.expect("no request fails");

@@ -12,7 +12,7 @@ use crate::order::{Order, OrderError, Report};
 use crate::status::Status;
 
 /// The protocol versions that this release speaks.
-pub(crate) const VERSIONS: Versions = Versions { lowest: 1, highest: 1 };
+pub(crate) const VERSIONS: Versions = Versions { lowest: 1, highest: 2 };
 
 /// A range of protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,11 @@ pub(crate) enum ToNode {
     },
     /// How the fleet looks now.
     Status { status: Status, lines: Vec<Option<usize>> },
+    /// The master leaves for its successor. Whatever becomes of the channel, serve on for so long, or until the next
+    /// `Adopted`. Since version 2.
+    Departing { within: Duration },
+    /// There is a master (again), and these are its options. Since version 2.
+    Adopted { settings: NodeSettings },
     /// The answer to `Ask`.
     Answer { ticket: u64, result: Result<Report, OrderError> },
 }

@@ -12,11 +12,13 @@ mod node;
 mod orders;
 mod reload;
 mod replace;
+mod saved;
 mod scale;
 mod shutdown;
 mod slot;
 mod snapshot;
 mod turn;
+mod upgrade;
 mod words;
 
 #[cfg(test)]
@@ -30,6 +32,8 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::saved::Saved;
+
 use self::hang::Suspect;
 use self::node::Node;
 use self::orders::Running;
@@ -37,7 +41,7 @@ use self::shutdown::Stopping;
 use self::slot::{Filled, SlotRecord};
 use super::restart::{Jitter, Rules};
 use crate::id::{Generation, NodeId, Slot};
-use crate::order::{Order, OrderError, Report};
+use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::status::Exit;
 
 /// Which order an answer belongs to; given out by the loop, opaque to the rules.
@@ -74,6 +78,10 @@ pub(crate) enum Event {
     Examined { id: NodeId, traced: bool, report: String },
     /// The process ended and was reaped.
     Exited { id: NodeId, exit: Exit },
+    /// The program of a generation was tried in a child: it could take the master's place, or says why not.
+    Rehearsed { generation: Generation, result: Result<(), String> },
+    /// The master could not be replaced.
+    Stayed { why: String },
     /// Somebody gave an order and waits for the answer.
     Asked { ticket: Ticket, order: Order },
 }
@@ -83,6 +91,11 @@ pub(crate) enum Event {
 pub(crate) enum Action {
     /// Look up program and working directory for a generation; answered by [`Event::Resolved`].
     Resolve { generation: Generation },
+    /// Try in a child whether the program of a generation could take the master's place; answered by
+    /// [`Event::Rehearsed`].
+    Rehearse { generation: Generation },
+    /// Put the program that all slots serve by now in the master's place; answered by [`Event::Stayed`], or by nobody.
+    Depart { reload: ReloadReport },
     /// Start a process; answered by [`Event::Spawned`].
     Spawn { id: NodeId, slot: Slot, generation: Generation },
     /// Join the node, which has said hello, with each of these and with the master.
@@ -247,6 +260,8 @@ impl Fleet {
             Event::Broken { id, why } => self.broken(now, id, &why),
             Event::Examined { id, traced, report } => self.examined(now, id, traced, &report),
             Event::Exited { id, exit } => self.exited(now, id, exit),
+            Event::Rehearsed { generation, result } => self.rehearsed(generation, result),
+            Event::Stayed { why } => self.stayed(why),
             Event::Asked { ticket, order } => self.asked(now, ticket, order),
         }
         self.advance_order(now);

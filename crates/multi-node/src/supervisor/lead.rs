@@ -1,6 +1,8 @@
 //! The master's beginning and end: everything is prepared before the first node is started.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
@@ -8,7 +10,8 @@ use super::child::Launcher;
 use super::fleet::{Backoff, CrashLoop, Fleet, Policy};
 use super::members::{Members, Outfit};
 use super::reaper;
-use super::run::{self, Supervisor};
+use super::run::{self, Supervisor, Terms};
+use super::upgrade::{Call, Estate, Heritage};
 use crate::control::NodeSettings;
 use crate::id::{Generation, NodeId};
 use crate::nodes::End;
@@ -27,6 +30,17 @@ const BEATS: u32 = 4;
 /// The master's own line in the load table.
 const OWN_LINE: usize = 0;
 
+/// What supervision stands on, made anew or left by another master.
+struct Ground {
+    launcher: Launcher,
+    sockets: Vec<Vec<Socket>>,
+    load: LoadTable,
+    load_file: OwnedFd,
+    bell: OwnedFd,
+    fleet: Fleet,
+    heritage: Option<Heritage>,
+}
+
 /// Leads the program: returns when supervision runs.
 pub(crate) async fn lead(
     settings: Settings,
@@ -37,15 +51,51 @@ pub(crate) async fn lead(
     if let Err(error) = sys::process::raise_file_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    let ground = found(&settings, sockets)?;
+    supervise(ground, settings, servers, addresses).await
+}
+
+/// Leads the program in the place of one that led it before; or says whether that could be done, and does not return.
+pub(crate) async fn succeed(
+    call: Call,
+    settings: Settings,
+    servers: Servers,
+    addresses: Vec<Vec<Address>>,
+) -> Result<Nodes, Error> {
+    let estate = call.accept(&written(&addresses)).await?;
+    let ground = inherit(&settings, estate)?;
+    supervise(ground, settings, servers, addresses).await
+}
+
+fn found(settings: &Settings, sockets: Vec<Vec<Socket>>) -> Result<Ground, Error> {
     let mut launcher = Launcher::new(settings.launch.clone())?;
     // What cannot be found is told to the caller; the rules look it up once more.
     launcher.resolve(Generation::default())?;
-    let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     // Old nodes may drain while as many new ones serve.
     let lines = 1 + 2 * settings.max_nodes + settings.surge;
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
+    let fleet = Fleet::new(policy(settings), seed());
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None })
+}
 
+fn inherit(settings: &Settings, estate: Estate) -> Result<Ground, Error> {
+    let Estate { sockets, load_file, bell, images, fleet, left, heritage } = estate;
+    let mut launcher = Launcher::new(settings.launch.clone())?;
+    launcher.inherit(images);
+    let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
+    let fleet = Fleet::restore(policy(settings), seed(), fleet, left, Instant::now());
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage) })
+}
+
+async fn supervise(
+    ground: Ground,
+    settings: Settings,
+    servers: Servers,
+    addresses: Vec<Vec<Address>>,
+) -> Result<Nodes, Error> {
+    let Ground { launcher, sockets, load, load_file, bell, fleet, heritage } = ground;
+    let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load);
     let Wires { peers, asked, snapshot, end, drain, draining } = wires;
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
@@ -53,18 +103,11 @@ pub(crate) async fn lead(
     let serving = if settings.master_listen { Some(own.serve(servers, &sockets, nodes.handle()).await?) } else { None };
 
     let (hears, heard) = mpsc::channel(QUEUE);
-    let outfit = Outfit {
-        addresses: addresses.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect(),
-        sockets,
-        load,
-        load_file,
-        bell,
-        settings: node_settings(&settings),
-    };
+    let settings_of_nodes = node_settings(&settings);
+    let outfit = Outfit { addresses: written(&addresses), sockets, load, load_file, bell, settings: settings_of_nodes };
     let joining = (settings.peers, peers);
     let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot);
-    let fleet = Fleet::new(policy(&settings), RandomState::new().build_hasher().finish());
-    let supervisor = Supervisor::new(fleet, members, heard, (asked, settings.orders_from_nodes), signals);
+    let supervisor = Supervisor::new(fleet, members, heard, (asked, terms(&settings)), signals, heritage);
     reaper::start();
     tokio::spawn(async move {
         let mut outcome = supervisor.run().await;
@@ -78,6 +121,33 @@ pub(crate) async fn lead(
         end.send_replace(Some(outcome));
     });
     Ok(nodes)
+}
+
+/// The handlers, behind which those signals come that nobody has dealt with.
+fn signals(settings: &Settings, heritage: Option<&Heritage>) -> std::io::Result<MasterSignals> {
+    let mut signals = MasterSignals::install(settings.signals)?;
+    if let Some(heritage) = heritage {
+        signals.inherit(heritage.signals.iter().copied());
+        sys::exec::release_signals()?;
+    }
+    Ok(signals)
+}
+
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn written(addresses: &[Vec<Address>]) -> Vec<Vec<String>> {
+    addresses.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect()
+}
+
+fn terms(settings: &Settings) -> Terms {
+    Terms {
+        orders_from_nodes: settings.orders_from_nodes,
+        start_timeout: settings.start_timeout,
+        adopt_timeout: settings.adopt_timeout,
+        master_listen: settings.master_listen,
+    }
 }
 
 /// The master as a server beside its nodes.
@@ -96,7 +166,7 @@ impl Own {
     }
 }
 
-fn clone(fd: &std::os::fd::OwnedFd) -> Result<std::os::fd::OwnedFd, Error> {
+fn clone(fd: &OwnedFd) -> Result<OwnedFd, Error> {
     fd.try_clone().map_err(Error::io("duplicate the doorbell"))
 }
 

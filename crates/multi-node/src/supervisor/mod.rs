@@ -52,5 +52,7 @@ mod members;
 mod reaper;
 mod restart;
 mod run;
+mod upgrade;
 
-pub(crate) use lead::lead;
+pub(crate) use lead::{lead, succeed};
+pub(crate) use upgrade::Call;

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::reload::Reload;
 use super::replace::Replace;
 use super::scale::Scale;
+use super::upgrade::Departure;
 use super::{Course, Fleet, MAX_SLOTS, Node, Ticket};
 use crate::id::NodeId;
 use crate::order::{Order, OrderError};
@@ -15,14 +16,16 @@ pub(super) enum Running {
     Reload(Reload),
     Replace(Replace),
     Scale(Scale),
+    Departure(Departure),
 }
 
 impl Running {
     fn name(&self) -> &'static str {
         match self {
-            Running::Reload(_) => "reload",
+            Running::Reload(reload) => reload.name(),
             Running::Replace(_) => "restart",
             Running::Scale(_) => "scale",
+            Running::Departure(_) => "upgrade",
         }
     }
 
@@ -31,6 +34,7 @@ impl Running {
             Running::Reload(reload) => reload.ticket,
             Running::Replace(replace) => replace.ticket,
             Running::Scale(scale) => scale.ticket,
+            Running::Departure(departure) => departure.ticket,
         }
     }
 }
@@ -53,7 +57,8 @@ impl Fleet {
             return self.answer(ticket, Err(refusal));
         }
         match order {
-            Order::Reload => self.begin_reload(now, ticket),
+            Order::Reload => self.begin_reload(now, ticket, false),
+            Order::Upgrade => self.begin_reload(now, ticket, true),
             Order::Restart { slot } => self.begin_replace(now, slot, ticket),
             Order::Scale { nodes } => self.begin_scale(now, ticket, nodes),
             Order::Shutdown { .. } => {}
@@ -82,7 +87,8 @@ impl Fleet {
             Some(Running::Reload(reload)) => self.advance_reload(now, reload),
             Some(Running::Replace(replace)) => self.advance_replace(now, replace),
             Some(Running::Scale(scale)) => self.advance_scale(scale),
-            None => {}
+            // What follows comes from the loop.
+            other @ (Some(Running::Departure(_)) | None) => self.order = other,
         }
     }
 
@@ -105,7 +111,7 @@ impl Fleet {
             Some(Running::Reload(reload)) => self.stop_reload(now, &reload, why),
             Some(Running::Replace(replace)) => self.stop_replace(now, &replace, why),
             Some(Running::Scale(scale)) => self.undo_scale(now, &scale, why),
-            None => {}
+            other @ (Some(Running::Departure(_)) | None) => self.order = other,
         }
     }
 
@@ -120,7 +126,7 @@ impl Fleet {
         match &mut self.order {
             Some(Running::Reload(reload)) => reload.note_drained(now, id, node),
             Some(Running::Replace(replace)) => replace.note_drained(now, id, node),
-            Some(Running::Scale(_)) | None => {}
+            Some(Running::Scale(_) | Running::Departure(_)) | None => {}
         }
     }
 }

@@ -107,7 +107,7 @@ impl Fleet {
         let mut fleet = Fleet::new(policy, seed);
         let Saved { slots, nodes, started, current, newest, seen_ready, last_death } = saved;
         fleet.course = Course::Running;
-        fleet.slots = slots.into_iter().map(|slot| restore_slot(slot, then)).collect();
+        fleet.slots = slots.iter().map(|slot| restore_slot(slot, then)).collect();
         fleet.nodes = nodes.into_iter().map(|(id, node)| (id, restore_node(node, then, now))).collect();
         (fleet.started, fleet.current, fleet.newest) = (started, current, newest);
         (fleet.seen_ready, fleet.last_death) = (seen_ready, last_death);
@@ -135,7 +135,7 @@ fn save_slot(record: &SlotRecord, now: Instant) -> SavedSlot {
     }
 }
 
-fn restore_slot(saved: SavedSlot, then: Instant) -> SlotRecord {
+fn restore_slot(saved: &SavedSlot, then: Instant) -> SlotRecord {
     let deaths: VecDeque<Instant> = saved.deaths.iter().map(|death| death.at(then)).collect();
     SlotRecord {
         generation: saved.generation,

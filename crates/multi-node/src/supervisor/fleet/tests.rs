@@ -7,3 +7,4 @@ mod restarts;
 mod scales;
 mod shutdowns;
 mod starts;
+mod upgrades;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Ticket};
-use crate::id::NodeId;
+use crate::id::{Generation, NodeId};
 use crate::order::{Order, OrderError, Report};
 use crate::status::{Exit, State};
 
@@ -154,6 +154,15 @@ impl World {
 
     pub(super) fn reload(&mut self) -> Ticket {
         self.ask(Order::Reload)
+    }
+
+    pub(super) fn upgrade(&mut self) -> Ticket {
+        self.ask(Order::Upgrade)
+    }
+
+    /// The trial of the program of this generation is over.
+    pub(super) fn rehearsed(&mut self, generation: u32, result: Result<(), String>) {
+        self.on(Event::Rehearsed { generation: Generation(generation), result });
     }
 
     pub(super) fn restart(&mut self, slot: u16) -> Ticket {

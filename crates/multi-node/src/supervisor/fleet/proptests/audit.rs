@@ -90,7 +90,7 @@ impl Audit {
         self.never_fewer_serving_for_a_replacement(&before, subject, replaced);
         self.each_state_has_a_deadline_or_a_process();
         self.one_order_at_a_time();
-        self.end_departure(self.seen.len() % 2 == 0);
+        self.end_departure(self.seen.len().is_multiple_of(2));
     }
 
     fn take(&mut self, action: &Action) {

@@ -3,6 +3,7 @@
 mod cpu;
 mod http;
 mod load;
+mod loss;
 mod mesh;
 mod process;
 mod start;
@@ -26,6 +27,8 @@ enum Command {
     Mesh(mesh::Options),
     /// Starting: until all nodes serve, until a killed one is replaced, and what a node weighs.
     Start(start::Options),
+    /// Lost requests over many deploys, upgrades, recycles and kills; beside other servers.
+    Loss(loss::Options),
     /// Clients for any HTTP server; prints a report as JSON.
     Load(load::Options),
     /// One of the servers that `http` compares.
@@ -35,6 +38,12 @@ enum Command {
         #[command(flatten)]
         start: variants::Start,
     },
+    /// The program under test of `loss`.
+    #[command(hide = true)]
+    LossServer(loss::Start),
+    /// An order to that program, as its deploy script gives it.
+    #[command(hide = true)]
+    LossOrder(loss::Order),
     /// The program whose nodes `start` kills.
     #[command(hide = true)]
     KilledNodes { kills: usize },
@@ -51,6 +60,9 @@ fn main() -> anyhow::Result<()> {
         Command::Http(options) => http::run(&options),
         Command::Mesh(options) => mesh::run(&options),
         Command::Start(options) => start::run(&options),
+        Command::Loss(options) => loss::run(&options),
+        Command::LossServer(start) => loss::serve(&start),
+        Command::LossOrder(order) => loss::order(&order),
         Command::KilledNodes { kills } => start::killed_nodes(kills),
         Command::Load(options) => load::run(&options),
         Command::Serve { variant, start } => variant.serve(&start),

@@ -3,9 +3,11 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
 use serde::de::DeserializeOwned;
 
@@ -22,9 +24,28 @@ pub(crate) struct Process(Child);
 impl Process {
     /// Starts this program with these arguments; its standard output can be read.
     pub(crate) fn start(args: &[String], stdin: Stdio) -> Result<Process> {
-        let mut command = Command::new(std::env::current_exe()?);
-        command.args(args).stdin(stdin).stdout(Stdio::piped());
-        command.spawn().map(Process).with_context(|| format!("cannot start {}", args.join(" ")))
+        Process::run(Command::new(std::env::current_exe()?).args(args).stdin(stdin).stdout(Stdio::piped()))
+    }
+
+    /// Starts any program.
+    pub(crate) fn run(command: &mut Command) -> Result<Process> {
+        command.spawn().map(Process).with_context(|| format!("cannot start {command:?}"))
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Waits for its end, and tells its exit code; `None`: a signal ended it.
+    pub(crate) fn exit(&mut self, within: Duration) -> Result<Option<i32>> {
+        let limit = Instant::now() + within;
+        loop {
+            if let Some(status) = self.0.try_wait()? {
+                return Ok(status.code());
+            }
+            ensure!(Instant::now() < limit, "process {} has not ended within {within:?}", self.pid());
+            thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// The next line of its output, as JSON.

@@ -10,6 +10,7 @@ pub mod example;
 pub mod held;
 pub mod hostile;
 pub mod limits;
+pub mod load;
 pub mod plan;
 pub mod procfs;
 pub mod program;
@@ -17,5 +18,6 @@ pub mod routes;
 
 pub use client::{Answer, Client, get};
 pub use example::Example;
+pub use load::Load;
 pub use plan::{Fault, HttpPlan, Plan, Streams};
 pub use program::{Program, send, within};

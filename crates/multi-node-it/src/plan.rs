@@ -42,6 +42,9 @@ pub struct Plan {
     pub hang_timeout: Duration,
     pub backoff: (Duration, Duration),
     pub crash_loop: (usize, Duration),
+    /// The name of the control socket, in the program's own runtime directory.
+    pub control: Option<String>,
+    pub recycling: RecyclePlan,
     /// The folder in which [`Fault`]s are laid.
     pub faults: PathBuf,
 }
@@ -72,6 +75,8 @@ impl Default for Plan {
             hang_timeout: Duration::from_secs(30),
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
             crash_loop: (5, Duration::from_secs(60)),
+            control: None,
+            recycling: RecyclePlan::default(),
             faults: PathBuf::new(),
         }
     }
@@ -107,11 +112,10 @@ impl Plan {
             .backoff(self.backoff.0, self.backoff.1)
             .crash_loop(self.crash_loop.0, self.crash_loop.1)
             .unix_mode(self.unix_mode);
-        let options = self.binds.iter().fold(options, Options::bind);
-        match &self.unix {
-            Some(path) => options.bind(format!("unix:{}", path.display())),
-            None => options,
-        }
+        let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
+        let options = self.control.iter().fold(options, Options::control);
+        let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
+        unix.fold(options, Options::bind)
     }
 }
 
@@ -147,6 +151,23 @@ impl HttpPlan {
             Some(count) => server.max_connections(count),
             None => server,
         }
+    }
+}
+
+/// When nodes are recycled.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecyclePlan {
+    pub max_requests: Option<u64>,
+    pub max_age: Option<Duration>,
+    pub max_memory: Option<u64>,
+}
+
+impl RecyclePlan {
+    fn set(&self, options: Options) -> Options {
+        let options = self.max_requests.into_iter().fold(options, Options::max_requests);
+        let options = self.max_age.into_iter().fold(options, Options::max_age);
+        self.max_memory.into_iter().fold(options, Options::max_memory)
     }
 }
 

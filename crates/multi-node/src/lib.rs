@@ -26,6 +26,7 @@
 //! | make pools and the like in processes that serve only | [`http_with`], [`tcp_with`] |
 //! | know this process, see all of them, give orders | [`Handle`], [`Status`] |
 //! | talk to the other processes | [`Nodes::next_peer`], [`Peer`], [`Framed`] |
+//! | serve by a program that does not link this crate | [`program`] |
 //! | end well | [`Nodes`], [`Handle::closed`], [`Handle::draining`] |
 //! | tell master from node before `listen` | [`role`] |
 //!
@@ -45,11 +46,14 @@
 // What only nodes need stands by in the single-process build, so that each file is the same on every system.
 #![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
 
+#[cfg(multi_process)]
+pub mod admin;
 mod bind;
 #[cfg(multi_process)]
 mod bus;
 #[cfg(multi_process)]
 mod control;
+mod endpoints;
 mod environment;
 mod error;
 mod id;
@@ -60,6 +64,8 @@ mod node;
 mod nodes;
 mod options;
 mod order;
+#[cfg(multi_process)]
+pub mod program;
 mod serve;
 mod signals;
 mod single;

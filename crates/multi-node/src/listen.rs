@@ -3,9 +3,14 @@
 use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(multi_process)]
+use std::time::Duration;
 
+use crate::endpoints::Endpoints;
 use crate::options::{Address, Settings};
 use crate::serve::{Servers, Socket};
+#[cfg(multi_process)]
+use crate::supervisor::Served;
 use crate::{Error, Nodes, Options, bind, environment, single};
 
 /// What this process is in the program.
@@ -71,10 +76,7 @@ fn look() -> Role {
 /// Not cancel-safe: a call that is dropped half-way leaves the process unable to listen.
 pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nodes, Error> {
     let servers = servers.into();
-    tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
-    if LISTENING.swap(true, Ordering::Relaxed) {
-        return Err(Error::SecondListen);
-    }
+    enter()?;
     let role = *ROLE.get_or_init(look);
     #[cfg(multi_process)]
     if role == Role::Master
@@ -91,9 +93,15 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
 }
 
 fn prepare(options: Options, servers: &Servers) -> Result<(Settings, Vec<Vec<Address>>), Error> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let settings = options.check(cores)?;
+    let settings = options.check(cores())?;
     let addresses = addresses(servers, &settings)?;
+    if addresses.iter().any(Vec::is_empty) {
+        return Err(Error::Option {
+            option: "addresses",
+            value: String::new(),
+            allowed: "expected at least one address for each server".to_owned(),
+        });
+    }
     Ok((settings, addresses))
 }
 
@@ -109,6 +117,43 @@ async fn succeed(call: crate::supervisor::Call, options: Options, servers: Serve
         Ok((settings, addresses)) => crate::supervisor::succeed(call, settings, servers, addresses).await,
         Err(error) => Err(call.refuse(error).await),
     }
+}
+
+/// Serves by nodes of a program that does not link this crate.
+#[cfg(multi_process)]
+pub(crate) async fn lead_program(options: Options, program: crate::program::Program) -> Result<Nodes, Error> {
+    enter()?;
+    let settings = options.hang_timeout(Duration::ZERO).peers(false).master_listen(false).check(cores())?;
+    if settings.nodes == 0 {
+        return Err(Error::Option {
+            option: "nodes",
+            value: "0".to_owned(),
+            allowed: "expected at least 1".to_owned(),
+        });
+    }
+    program.find()?;
+    let addresses = vec![settings.addresses.clone()];
+    let endpoints = Endpoints::open(&settings).await?;
+    let sockets = bind::bind(&addresses, &settings).await?;
+    let begun =
+        crate::supervisor::lead(settings, Served::Foreign(program), sockets, addresses.clone(), endpoints).await;
+    if begun.is_err() {
+        bind::unlink(&addresses);
+    }
+    begun
+}
+
+/// Only one call in a process serves.
+fn enter() -> Result<(), Error> {
+    tokio::runtime::Handle::try_current().map_err(|_| Error::NoRuntime)?;
+    if LISTENING.swap(true, Ordering::Relaxed) {
+        return Err(Error::SecondListen);
+    }
+    Ok(())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
 }
 
 /// The addresses of each server: its own, or those of the options.
@@ -131,8 +176,9 @@ async fn lead(settings: Settings, servers: Servers, addresses: Vec<Vec<Address>>
     if !alone && environment::in_test() && settings.launch.program.is_none() {
         return Err(Error::InTest);
     }
+    let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
-    let begun = begin(alone, settings, servers, sockets, addresses.clone()).await;
+    let begun = begin(alone, settings, servers, sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }
@@ -145,15 +191,16 @@ async fn begin(
     servers: Servers,
     sockets: Vec<Vec<Socket>>,
     addresses: Vec<Vec<Address>>,
+    endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     if alone {
         if !cfg!(multi_process) && settings.nodes > 0 {
             tracing::warn!("this system has no nodes, so one process serves");
         }
-        return single::listen(servers, sockets, addresses, settings).await;
+        return single::listen(servers, sockets, addresses, settings, endpoints).await;
     }
     #[cfg(multi_process)]
-    return crate::supervisor::lead(settings, servers, sockets, addresses).await;
+    return crate::supervisor::lead(settings, Served::Linked(servers), sockets, addresses, endpoints).await;
     #[cfg(not(multi_process))]
     unreachable!("without several processes one serves alone");
 }

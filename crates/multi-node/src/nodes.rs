@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{AddAssign, Deref};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::mesh::{Arrivals, Joined};
 use crate::order::{Order, Report};
-use crate::serve::{Addr, DrainSignal, LoadTable};
+use crate::serve::{Addr, Counts, DrainSignal, LoadTable};
 use crate::{Error, NodeId, OrderError, Peer, PeerInfo, ReloadReport, Replacement, ScaleReport, Slot, Status};
 
 /// This process's view of the program: who it is, how the others are, and orders to the fleet.
@@ -43,6 +44,25 @@ pub(crate) struct Snapshot {
     pub(crate) status: Status,
     /// For each entry of `status.slots`, the line that its process writes.
     pub(crate) lines: Vec<Option<usize>>,
+    /// What processes have counted that have ended, also in slots that are there no more; known to the master alone.
+    pub(crate) ended: BTreeMap<Slot, Totals>,
+}
+
+/// What all processes that ever filled a slot have counted together. It only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Totals {
+    /// Connections taken.
+    pub(crate) accepted: u64,
+    /// Requests begun.
+    pub(crate) requests: u64,
+}
+
+impl AddAssign<Counts> for Totals {
+    fn add_assign(&mut self, counts: Counts) {
+        self.accepted += counts.accepted;
+        self.requests += counts.requests;
+    }
 }
 
 /// How this process's service ended.
@@ -107,6 +127,9 @@ impl Handle {
     }
 
     /// The first address that is served, as it was bound: with the real port where port 0 was asked for.
+    ///
+    /// # Panics
+    /// Where none is served, which only [`program::run`](crate::program::run()) allows.
     pub fn local_addr(&self) -> Addr {
         self.0.addresses[0]
     }
@@ -123,9 +146,11 @@ impl Handle {
 
     /// How all slots are now. In a node the states are at most about 100 ms old; the counters never are.
     pub fn status(&self) -> Status {
-        let Snapshot { mut status, lines } = self.0.snapshot.borrow().clone();
-        for (slot, line) in status.slots.iter_mut().zip(lines) {
-            let Some(line) = line else { continue };
+        // As long as the snapshot is borrowed, no line that it names is given to another process.
+        let snapshot = self.0.snapshot.borrow();
+        let mut status = snapshot.status.clone();
+        for (slot, line) in status.slots.iter_mut().zip(&snapshot.lines) {
+            let Some(line) = *line else { continue };
             let counts = self.0.load.counts(line);
             slot.connections = counts.open;
             slot.requests += counts.requests;
@@ -243,6 +268,14 @@ impl Handle {
         }
     }
 
+    /// Sends a signal to the node in the slot, or to all.
+    pub(crate) async fn signal(&self, slot: Option<Slot>, signal: i32) -> Result<usize, OrderError> {
+        match self.order(Order::Signal { slot, signal }).await? {
+            Report::Signal { nodes } => Ok(nodes),
+            _ => Err(OrderError::MasterGone),
+        }
+    }
+
     /// Ends the program: after `shutdown_delay` all nodes drain. Resolves when the last has ended; in a node that is
     /// never seen, since that node ends with the others.
     ///
@@ -250,6 +283,11 @@ impl Handle {
     /// [`OrderError::NotFromNodes`] in a node, unless `orders_from_nodes` allows it.
     pub async fn shutdown(&self) -> Result<(), OrderError> {
         self.order(Order::Shutdown { now: false }).await.map(drop)
+    }
+
+    /// Ends all nodes at once, without `shutdown_delay` and drain.
+    pub(crate) async fn shutdown_now(&self) -> Result<(), OrderError> {
+        self.order(Order::Shutdown { now: true }).await.map(drop)
     }
 
     async fn order(&self, order: Order) -> Result<Report, OrderError> {

@@ -1,6 +1,7 @@
 //! Options: what a program may say about its addresses, nodes and limits; checked once, valid after.
 
 mod address;
+mod listed;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -10,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use address::Address;
-pub(crate) use settings::{Launch, Settings};
+pub(crate) use settings::{Launch, Settings, is_instance_name};
 
 /// What [`listen`](crate::listen) goes by. Every option has a default that suits production.
 ///
@@ -30,6 +31,7 @@ pub struct Options {
     pub(crate) port: u16,
     pub(crate) host: String,
     pub(crate) binds: Vec<String>,
+    pub(crate) only_binds: bool,
     pub(crate) unix_mode: u32,
     pub(crate) backlog: u32,
     pub(crate) nodes: Option<usize>,
@@ -45,12 +47,17 @@ pub struct Options {
     pub(crate) shutdown_delay: Duration,
     pub(crate) hang_timeout: Duration,
     pub(crate) adopt_timeout: Duration,
+    pub(crate) max_requests: Option<u64>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_memory: Option<u64>,
+    pub(crate) recycle_jitter: f64,
     pub(crate) signals: bool,
     pub(crate) peers: bool,
     pub(crate) orders_from_nodes: bool,
     pub(crate) program: Option<PathBuf>,
     pub(crate) args: Option<Vec<OsString>>,
     pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) control: Option<String>,
 }
 
 impl Default for Options {
@@ -66,6 +73,7 @@ impl Options {
             port: 80,
             host: "0.0.0.0".to_owned(),
             binds: Vec::new(),
+            only_binds: false,
             unix_mode: 0o666,
             backlog: 4096,
             nodes: None,
@@ -81,12 +89,17 @@ impl Options {
             shutdown_delay: Duration::ZERO,
             hang_timeout: Duration::from_secs(30),
             adopt_timeout: Duration::from_secs(60),
+            max_requests: None,
+            max_age: None,
+            max_memory: None,
+            recycle_jitter: 0.1,
             signals: true,
             peers: true,
             orders_from_nodes: false,
             program: None,
             args: None,
             env: Vec::new(),
+            control: None,
         }
     }
 
@@ -110,6 +123,17 @@ impl Options {
     /// set by [`unix_mode`](Options::unix_mode), and the file is removed when the program ends.
     pub fn bind(mut self, address: impl Into<String>) -> Options {
         self.binds.push(address.into());
+        self
+    }
+
+    /// Exactly these addresses, in any form that [`bind`](Options::bind) takes, and not `host` and `port`.
+    pub fn addresses<I>(mut self, addresses: I) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<String>,
+    {
+        self.binds = addresses.into_iter().map(Into::into).collect();
+        self.only_binds = true;
         self
     }
 
@@ -214,6 +238,41 @@ impl Options {
         self
     }
 
+    /// Recycles a node that has begun so many HTTP requests: it is replaced by another, which is ready before it drains
+    /// (with [`surge`](Options::surge) 0 after it has ended). Default: no limit. Nodes are looked at once a second, so a
+    /// busy one serves some more.
+    ///
+    /// Recycling replaces one slot at a time, and none while an order is carried out. If the new node does not come up,
+    /// the old one goes on serving, and the next is tried after the longest [`backoff`](Options::backoff).
+    pub fn max_requests(mut self, requests: u64) -> Options {
+        self.max_requests = Some(requests);
+        self
+    }
+
+    /// Recycles a node that has served for so long, as [`max_requests`](Options::max_requests) does. Default: no limit.
+    pub fn max_age(mut self, time: Duration) -> Options {
+        self.max_age = Some(time);
+        self
+    }
+
+    /// Recycles a node that has so many bytes of memory in RAM, as [`max_requests`](Options::max_requests) does. Default:
+    /// no limit. Nodes are looked at once a second.
+    ///
+    /// What counts is the resident set, RSS, as `ps` and `top` show it. It includes the pages of the program's file and
+    /// whatever else processes share. PSS would divide those by the number of sharers, but it changes whenever a sibling
+    /// comes or goes, which recycling itself brings about, and the kernel walks the process's page tables for it.
+    pub fn max_memory(mut self, bytes: u64) -> Options {
+        self.max_memory = Some(bytes);
+        self
+    }
+
+    /// The share by which each node's `max_requests` and `max_age` are lower, at random between 0 and this, so that
+    /// slots do not come due in step. 0 to 1, default 0.1.
+    pub fn recycle_jitter(mut self, share: f64) -> Options {
+        self.recycle_jitter = share;
+        self
+    }
+
     /// Whether the library handles SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGUSR2. Default `true`; with `false` the program gives
     /// the orders itself, by [`Handle`](crate::Handle).
     pub fn signals(mut self, handle: bool) -> Options {
@@ -255,6 +314,18 @@ impl Options {
     /// A variable for the nodes' environment, beside those of this process. May be called several times.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Options {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Opens a control socket under this name, by which the command `multi-node` and [`admin::Client`](crate::admin::Client)
+    /// see the program and steer it. Default: none.
+    ///
+    /// It is a Unix socket of mode 0600 in the runtime directory: `$XDG_RUNTIME_DIR/multi-node`, else `/run/multi-node`
+    /// for root, else `/tmp/multi-node-UID`. Whoever runs the program may use it, and root. A name has 1 to 64 letters,
+    /// digits, `.`, `_` and `-`, the first of which is no dot; [`Error::NameTaken`](crate::Error::NameTaken) where
+    /// another program runs under it. Linux only.
+    pub fn control(mut self, name: impl Into<String>) -> Options {
+        self.control = Some(name.into());
         self
     }
 

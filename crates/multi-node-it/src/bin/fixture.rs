@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::Path;
-use axum::extract::ws::{Message as Frame, WebSocketUpgrade};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
 use multi_node::{Handle, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams};
@@ -108,12 +107,12 @@ async fn make_app(plan: Plan, node: Handle, mesh: Mesh, dropping: Arc<Notify>) -
 
 fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> Router {
     let name = format!("{} {}\n", node.id(), std::process::id());
-    let (orders, held) = (node.clone(), mesh.held.clone());
+    let held = mesh.held.clone();
     Router::new()
         .merge(routes::serving())
         .route("/", get(move || async { name }))
-        .route("/sleep/{ms}", get(sleep))
         .route("/block/{ms}", get(block))
+        .route("/grow/{mib}", get(grow))
         .route("/spin", get(spin))
         .route("/abort", get(abort))
         .route("/exit/{code}", get(exit))
@@ -122,26 +121,23 @@ fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> Router {
         .route("/descend", get(descend))
         .route("/ping", get(move || ping_all(mesh)))
         .route("/held/{order}", get(move |Path(order): Path<String>| async move { Json(held.obey(&order).await) }))
-        .route("/order/{order}", get(move |Path(order): Path<String>| async move { Json(obey(&orders, &order).await) }))
-        .route(
-            "/ws",
-            get(move |upgrade: WebSocketUpgrade| async move { upgrade.on_upgrade(move |socket| echo(node, socket)) }),
-        )
+        .route("/order/{order}", get(move |Path(order): Path<String>| async move { Json(obey(&node, &order).await) }))
 }
 
 fn admin() -> Router {
     Router::new().route("/", get(|| async { "admin\n" }))
 }
 
-async fn sleep(Path(ms): Path<u64>) -> String {
-    tokio::time::sleep(Duration::from_millis(ms)).await;
-    format!("slept {ms}\n")
-}
-
 /// Blocks the runtime's thread.
 async fn block(Path(ms): Path<u64>) -> String {
     std::thread::sleep(Duration::from_millis(ms));
     format!("blocked {ms}\n")
+}
+
+/// Leaks memory.
+async fn grow(Extension(node): Extension<Handle>, Path(mib): Path<usize>) -> String {
+    Box::leak(vec![1_u8; mib << 20].into_boxed_slice());
+    format!("{} {}\n", node.id(), std::process::id())
 }
 
 /// Never gives the runtime's thread back.
@@ -174,23 +170,6 @@ async fn descend() -> String {
     let mut said = BufReader::new(child.stdout.take().expect("piped"));
     said.read_line(&mut first).await.expect("readable output");
     format!("{} {first}", child.id().expect("not waited for"))
-}
-
-/// Echoes what a WebSocket says, until this node drains.
-async fn echo(node: Handle, mut socket: axum::extract::ws::WebSocket) {
-    loop {
-        tokio::select! {
-            message = socket.recv() => match message {
-                Some(Ok(Frame::Text(text))) if socket.send(Frame::Text(text.clone())).await.is_ok() => {}
-                _ => return,
-            },
-            () = node.draining() => {
-                // An error is the client's going away.
-                let _ = socket.send(Frame::Close(None)).await;
-                return;
-            }
-        }
-    }
 }
 
 /// Pings every peer that is joined, and tells who has answered within 5 s.

@@ -5,6 +5,7 @@
 mod accept;
 mod addresses;
 mod chat;
+mod control;
 mod crash;
 mod hand_over;
 mod hang;
@@ -17,6 +18,7 @@ mod orphan;
 mod pid1;
 mod queue;
 mod raw;
+mod recycle;
 mod reload;
 mod shutdown;
 mod single;

@@ -1,7 +1,6 @@
 //! Upgrade in place: the master's process runs the new program, and nobody notices.
 
-use crate::reload::Load;
-use multi_node_it::{Client, Plan, Program, procfs, send, within};
+use multi_node_it::{Client, Load, Plan, Program, procfs, send, within};
 use rustix::process::Signal;
 use serde_json::json;
 

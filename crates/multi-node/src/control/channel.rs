@@ -191,10 +191,10 @@ pub(crate) fn is_end(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof)
 }
 
-fn truncated(error: Malformed) -> io::Error {
+pub(super) fn truncated(error: Malformed) -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, error)
 }
 
-fn malformed(error: Malformed) -> io::Error {
+pub(super) fn malformed(error: Malformed) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, error)
 }

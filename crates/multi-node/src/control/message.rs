@@ -1,5 +1,7 @@
 //! What master and node say to each other. File descriptors are fields of the messages that carry them.
 
+use std::ffi::OsString;
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -43,8 +45,23 @@ pub(crate) enum ToMaster {
     Beat,
     /// The node drains of itself and is to be replaced.
     Leaving,
+    /// The drain is done. Since version 2.
+    Drained(Drained),
     /// Somebody in the node gives an order; `ticket` is the node's own number for it.
     Ask { ticket: u64, order: Order },
+    /// A stage executes its program now: unless `Failed` follows, nothing more is said here.
+    Exec,
+}
+
+/// What became of the connections that were open when a drain began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Drained {
+    /// They ended by themselves.
+    pub(crate) finished: u64,
+    /// Other nodes have taken them over.
+    pub(crate) handed_over: u64,
+    /// They were open still when the time was over.
+    pub(crate) cut: u64,
 }
 
 /// What a master tells its node.
@@ -53,6 +70,8 @@ pub(crate) enum ToMaster {
 pub(crate) enum ToNode {
     /// The answer to `Hello`: who the node is and what it serves.
     Welcome(Box<Welcome>),
+    /// The answer to the `Hello` of a stage: what to become.
+    Exec(Box<Exec>),
     /// The answer to a `Hello` that cannot be served.
     Refused { why: String },
     /// Streams to other processes.
@@ -99,6 +118,19 @@ pub(crate) struct Welcome {
     /// The listening sockets, in the order of `servers`.
     #[serde(skip)]
     pub(crate) sockets: Vec<OwnedFd>,
+}
+
+/// A program that does not link this crate, and what it finds when it starts.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Exec {
+    pub(crate) program: OsString,
+    pub(crate) args: Vec<OsString>,
+    /// What is changed in the environment, in this order; `None` removes a variable.
+    pub(crate) env: Vec<(OsString, Option<OsString>)>,
+    /// The numbers that the descriptors are to have.
+    pub(crate) numbers: Vec<u32>,
+    #[serde(skip)]
+    pub(crate) fds: Vec<OwnedFd>,
 }
 
 /// What of the master's options concerns its nodes.
@@ -151,6 +183,7 @@ impl Fds for ToNode {
                 .flatten()
                 .chain(welcome.sockets.drain(..))
                 .collect(),
+            ToNode::Exec(exec) => mem::take(&mut exec.fds),
             ToNode::Joined { peers } => {
                 peers.iter_mut().flat_map(|p| [p.stream.take(), p.bus.take()]).flatten().collect()
             }
@@ -167,6 +200,11 @@ impl Fds for ToNode {
                 expect(count, sockets.saturating_add(2))?;
                 (welcome.load, welcome.bell) = (fds.next(), fds.next());
                 welcome.sockets = fds.collect();
+                Ok(())
+            }
+            ToNode::Exec(exec) => {
+                expect(count, exec.numbers.len())?;
+                exec.fds = fds.collect();
                 Ok(())
             }
             ToNode::Joined { peers } => {

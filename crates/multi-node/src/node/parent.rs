@@ -52,7 +52,7 @@ impl Parent {
 }
 
 /// A socket whose other side has died may say so in several ways.
-pub(super) fn broken(error: &io::Error) -> Error {
+pub(crate) fn broken(error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Error::MasterGone,
         _ if control::is_end(error) => Error::MasterGone,

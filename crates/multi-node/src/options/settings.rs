@@ -35,10 +35,16 @@ pub(crate) struct Settings {
     pub(crate) shutdown_delay: Duration,
     pub(crate) hang_timeout: Option<Duration>,
     pub(crate) adopt_timeout: Duration,
+    pub(crate) max_requests: Option<u64>,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_memory: Option<u64>,
+    pub(crate) recycle_jitter: f64,
     pub(crate) signals: bool,
     pub(crate) peers: bool,
     pub(crate) orders_from_nodes: bool,
     pub(crate) launch: Launch,
+    /// The name of the control socket.
+    pub(crate) control: Option<String>,
 }
 
 /// How nodes are started.
@@ -52,7 +58,10 @@ pub(crate) struct Launch {
 impl Options {
     /// Checks every option. `cores` is what `nodes` defaults to.
     pub(crate) fn check(self, cores: usize) -> Result<Settings, Error> {
-        let mut addresses = vec![Address::tcp(&self.host, self.port)?];
+        let mut addresses = Vec::new();
+        if !self.only_binds {
+            addresses.push(Address::tcp(&self.host, self.port)?);
+        }
         for bind in &self.binds {
             addresses.push(Address::parse(bind)?);
         }
@@ -82,10 +91,15 @@ impl Options {
             shutdown_delay: finite("shutdown_delay", self.shutdown_delay)?,
             hang_timeout: hang_timeout(self.hang_timeout)?,
             adopt_timeout: finite("adopt_timeout", self.adopt_timeout)?,
+            max_requests: self.max_requests.map(|count| counted("max_requests", count)).transpose()?,
+            max_age: self.max_age.map(|time| positive("max_age", time)).transpose()?,
+            max_memory: self.max_memory.map(|bytes| counted("max_memory", bytes)).transpose()?,
+            recycle_jitter: share("recycle_jitter", self.recycle_jitter)?,
             signals: self.signals,
             peers: self.peers,
             orders_from_nodes: self.orders_from_nodes,
             launch: launch(self.program, self.args, self.env)?,
+            control: self.control.map(control).transpose()?,
         })
     }
 }
@@ -103,6 +117,13 @@ fn within<N: PartialOrd + Display>(option: &'static str, value: N, allowed: Rang
         return Ok(value);
     }
     Err(refused(option, value, format!("allowed are {} to {}", allowed.start(), allowed.end())))
+}
+
+fn counted(option: &'static str, value: u64) -> Result<u64, Error> {
+    match value {
+        0 => Err(refused(option, value, "expected at least 1; without the option there is no limit")),
+        _ => Ok(value),
+    }
 }
 
 fn share(option: &'static str, value: f64) -> Result<f64, Error> {
@@ -158,6 +179,25 @@ fn launch(
         return Err(refused("env", name.to_string_lossy(), "expected a variable's name, without `=`"));
     }
     Ok(Launch { program, args, env })
+}
+
+/// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).
+const LONGEST_NAME: usize = 64;
+
+fn control(name: String) -> Result<String, Error> {
+    if cfg!(not(multi_process)) {
+        return Err(refused("control", name, "control sockets need Linux"));
+    }
+    if is_instance_name(&name) {
+        return Ok(name);
+    }
+    Err(refused("control", name, "expected 1 to 64 letters, digits, `.`, `_` and `-`, the first of which is no dot"))
+}
+
+/// Whether a program can run under this name: it becomes a file's name.
+pub(crate) fn is_instance_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with('.')
 }
 
 fn is_variable_name(name: &OsString) -> bool {

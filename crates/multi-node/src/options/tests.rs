@@ -37,6 +37,10 @@ fn every_wrong_value_names_its_option() {
         ("drain_timeout", Options::new().drain_timeout(Duration::MAX)),
         ("shutdown_delay", Options::new().shutdown_delay(Duration::MAX)),
         ("hang_timeout", Options::new().hang_timeout(Duration::from_millis(10))),
+        ("max_requests", Options::new().max_requests(0)),
+        ("max_age", Options::new().max_age(Duration::ZERO)),
+        ("max_memory", Options::new().max_memory(0)),
+        ("recycle_jitter", Options::new().recycle_jitter(1.5)),
         ("program", Options::new().program("")),
         ("env", Options::new().env("A=B", "c")),
     ];

@@ -27,7 +27,7 @@ pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
 #[cfg(multi_process)]
 pub(crate) use intake::Intake;
 pub use listener::Listener;
-pub(crate) use load::{Line, LoadTable};
+pub(crate) use load::{Counts, Line, LoadTable};
 #[cfg(multi_process)]
 pub(crate) use parcel::Parcel;
 pub use server::{Conn, Raw, Servers, Tcp, raw, tcp, tcp_with};

@@ -75,6 +75,15 @@ impl Socket {
         self.as_fd().try_clone_to_owned()
     }
 
+    /// Says for all processes that have the socket whether its calls wait.
+    #[cfg(multi_process)]
+    pub(crate) fn set_nonblocking(&self, nonblocking: bool) -> io::Result<()> {
+        match self {
+            Socket::Tcp(listener) => listener.set_nonblocking(nonblocking),
+            Socket::Unix(listener) => listener.set_nonblocking(nonblocking),
+        }
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<Addr> {
         match self {
             Socket::Tcp(listener) => listener.local_addr().map(Addr::Tcp),

@@ -20,6 +20,7 @@ use crate::control::{self, Reader, ToMaster};
 use crate::environment::{self, Calling, Seat};
 use crate::id::{Generation, NodeId, Slot};
 use crate::options::Launch;
+use crate::program::Output;
 use crate::status::Exit;
 use crate::{Error, sys};
 
@@ -39,6 +40,8 @@ pub(crate) struct Launcher {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     directory: PathBuf,
+    /// Where the reading ends of its nodes' standard output and error go.
+    output: Option<mpsc::Sender<Output>>,
     pub(super) images: BTreeMap<Generation, Image>,
     /// Whether threads of this process may hold signals back, as they were when its program began.
     holds_signals: bool,
@@ -70,7 +73,7 @@ pub(crate) enum Held {
 }
 
 impl Launcher {
-    pub(crate) fn new(launch: Launch) -> Result<Launcher, Error> {
+    pub(crate) fn new(launch: Launch, output: Option<mpsc::Sender<Output>>) -> Result<Launcher, Error> {
         let (typed, own_args) = environment::command_line();
         let directory = environment::working_directory().map_err(Error::io("read the working directory"))?;
         let own = Own { program: locate(Path::new(&typed), &directory), arg0: typed, args: own_args };
@@ -82,6 +85,7 @@ impl Launcher {
             env: launch.env,
             own,
             directory,
+            output,
             images: BTreeMap::new(),
             holds_signals: false,
         })
@@ -175,7 +179,8 @@ impl Launcher {
             sys::exec::release_signals()?;
         }
         let seat = Seat { master: std::process::id(), slot, id };
-        let started = Command::new(image.program.path())
+        let mut command = Command::new(image.program.path());
+        command
             .arg0(&self.arg0)
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
@@ -184,10 +189,9 @@ impl Launcher {
             .current_dir(sys::process::held(&image.directory))
             .stdin(theirs)
             // A Ctrl-C reaches the master alone, which decides.
-            .process_group(0)
-            .spawn()?;
+            .process_group(0);
         // Nobody else reaps it, so its pid is its own until we do.
-        let pid = started.id();
+        let pid = self.start(command, id, slot)?;
         Ok(Child { pid, process: sys::process::open(pid)?, control: ours.into() })
     }
 }
@@ -201,6 +205,18 @@ impl Held {
     }
 }
 
+impl Launcher {
+    fn start(&self, mut command: Command, id: NodeId, slot: Slot) -> io::Result<u32> {
+        let Some(output) = &self.output else { return Ok(command.spawn()?.id()) };
+        let taken = |_| io::Error::other("nobody takes the output of nodes");
+        let place = output.try_reserve().map_err(taken)?;
+        let ((stdout, out), (stderr, err)) = (io::pipe()?, io::pipe()?);
+        let pid = command.stdout(out).stderr(err).spawn()?.id();
+        place.send(Output { id, slot, pid, stdout, stderr });
+        Ok(pid)
+    }
+}
+
 /// The program's path as it was typed: found in `PATH` where it has no slash, absolute, links not resolved.
 fn locate(typed: &Path, directory: &Path) -> PathBuf {
     if typed.components().count() > 1 {
@@ -208,6 +224,11 @@ fn locate(typed: &Path, directory: &Path) -> PathBuf {
     }
     let found = environment::search_path().into_iter().map(|folder| directory.join(folder).join(typed));
     found.into_iter().find(|path| path.is_file()).unwrap_or_else(|| directory.join(typed))
+}
+
+/// Whether a program of this name or path could be executed.
+pub(crate) fn find(typed: &Path, directory: &Path) -> io::Result<()> {
+    hold(&locate(typed, directory)).map(drop)
 }
 
 fn hold(program: &Path) -> io::Result<Held> {
@@ -240,6 +261,11 @@ pub(crate) fn signal(process: &OwnedFd, signal: Fatal) -> io::Result<()> {
     }
 }
 
+/// Passes on a signal that somebody has ordered.
+pub(crate) fn forward(process: &OwnedFd, signal: i32) -> io::Result<()> {
+    sys::process::send_numbered(process.as_fd(), signal)
+}
+
 /// What is heard of a node.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -250,7 +276,11 @@ pub(crate) enum Heard {
         traced: bool,
         report: String,
     },
+    /// How much memory it has, in bytes.
+    Weighs(u64),
     Broke(String),
+    /// The stage has become its program.
+    Became,
     Exited(Exit),
 }
 
@@ -306,6 +336,7 @@ async fn listen_to(
             }
         };
         let why = match message {
+            Ok(Some(ToMaster::Exec)) => return become_program(watch, reader, process).await,
             Ok(Some(message)) => {
                 watch.tell(Heard::Said(message)).await;
                 continue;
@@ -326,6 +357,29 @@ async fn listen_to(
 pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
     // An error means that whoever would tell it is gone.
     let _ = rest.wait_for(|rest| *rest).await;
+}
+
+/// The control socket of a stage is closed by its exec, so that its end says that the program runs. What the program has
+/// started in its own process group ends with it.
+async fn become_program(
+    watch: &Watch,
+    reader: &mut Reader<ToMaster>,
+    process: &AsyncFd<OwnedFd>,
+) -> io::Result<Option<Exit>> {
+    tokio::select! {
+        message = reader.next() => match message {
+            Ok(Some(message)) => watch.tell(Heard::Said(message)).await,
+            Ok(None) | Err(_) => watch.tell(Heard::Became).await,
+        },
+        _ = process.readable() => {
+            // What is malformed matters no more.
+            let _ = watch.tell_arrived(reader).await;
+        }
+    }
+    // A process that has ended leads its group until it is reaped.
+    process.readable().await?.retain_ready();
+    sys::process::kill_group(watch.pid)?;
+    exited(process).await.map(Some)
 }
 
 impl Watch {

@@ -8,13 +8,16 @@ mod deadlines;
 mod end;
 mod hang;
 mod life;
+mod looks;
 mod node;
 mod orders;
+mod recycle;
 mod reload;
 mod replace;
 mod saved;
 mod scale;
 mod shutdown;
+mod signal;
 mod slot;
 mod snapshot;
 mod turn;
@@ -35,11 +38,14 @@ use std::time::{Duration, Instant};
 pub(crate) use self::saved::Saved;
 
 use self::hang::Suspect;
+pub(crate) use self::looks::Tally;
 use self::node::Node;
 use self::orders::Running;
+pub(crate) use self::recycle::Recycling;
 use self::shutdown::Stopping;
 use self::slot::{Filled, SlotRecord};
 use super::restart::{Jitter, Rules};
+use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
 use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::status::Exit;
@@ -69,6 +75,8 @@ pub(crate) enum Event {
     Failed { id: NodeId, why: String },
     /// The node's runtime is alive.
     Beat { id: NodeId },
+    /// The node says what became of its connections; its exit follows.
+    Drained { id: NodeId, drained: Drained },
     /// The node drains of itself (it was sent SIGTERM, or dropped its `Nodes`) and is to be replaced.
     Leaving { id: NodeId },
     /// The node's control socket broke or carried nonsense, though its process lives.
@@ -76,8 +84,12 @@ pub(crate) enum Event {
     /// What was seen of a silent node's process: whether it is being traced (a debugger holds it), and a report for
     /// people.
     Examined { id: NodeId, traced: bool, report: String },
-    /// The process ended and was reaped.
-    Exited { id: NodeId, exit: Exit },
+    /// What nodes have done so far.
+    Counted { tallies: Vec<(NodeId, Tally)> },
+    /// How much memory a node has, in bytes.
+    Weighed { id: NodeId, bytes: u64 },
+    /// The process ended and was reaped; `tally` is the last.
+    Exited { id: NodeId, exit: Exit, tally: Tally },
     /// The program of a generation was tried in a child: it could take the master's place, or says why not.
     Rehearsed { generation: Generation, result: Result<(), String> },
     /// The master could not be replaced.
@@ -104,8 +116,13 @@ pub(crate) enum Action {
     Drain { id: NodeId, within: Duration },
     /// Look at the node's process; answered by [`Event::Examined`].
     Examine { id: NodeId },
+    /// Count what these nodes have done, and where `weigh` says so, look how much memory they have; answered by
+    /// [`Event::Counted`] and by an [`Event::Weighed`] for each.
+    Look { nodes: Vec<NodeId>, weigh: bool },
     /// Send the signal to the node's process.
     Signal { id: NodeId, signal: Fatal },
+    /// Send the node's process a signal that somebody has ordered.
+    Forward { id: NodeId, signal: i32 },
     /// Nothing more is known of this node: forget its channels and counters.
     Forget { id: NodeId },
     /// Answer an order, exactly once.
@@ -162,6 +179,7 @@ pub(crate) struct Policy {
     pub(crate) shutdown_delay: Duration,
     /// How long a serving or draining node's runtime may be silent; `None`: for ever.
     pub(crate) hang_timeout: Option<Duration>,
+    pub(crate) recycling: Recycling,
 }
 
 /// How long a slot rests before its next node is started.
@@ -202,6 +220,10 @@ pub(crate) struct Fleet {
     newest: Generation,
     order: Option<Running>,
     suspect: Option<Suspect>,
+    /// When nodes are looked at next.
+    look_at: Option<Instant>,
+    /// Until when nothing is recycled, since the last new node did not come up.
+    recycle_again_at: Option<Instant>,
     /// Whether any node was ever ready. Until then a crash loop is taken for a broken program, later for a bad spell.
     seen_ready: bool,
     /// The last death, for the case that it ends the program.
@@ -236,6 +258,8 @@ impl Fleet {
             newest: first,
             order: None,
             suspect: None,
+            look_at: None,
+            recycle_again_at: None,
             seen_ready: false,
             last_death: String::from("none was ever started"),
             out: Vec::new(),
@@ -256,16 +280,21 @@ impl Fleet {
             Event::Ready { id } => self.ready(now, id),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),
+            Event::Drained { id, drained } => self.drained(id, drained),
             Event::Leaving { id } => self.leaving(now, id),
             Event::Broken { id, why } => self.broken(now, id, &why),
             Event::Examined { id, traced, report } => self.examined(now, id, traced, &report),
-            Event::Exited { id, exit } => self.exited(now, id, exit),
+            Event::Counted { tallies } => self.counted(&tallies),
+            Event::Weighed { id, bytes } => self.weighed(id, bytes),
+            Event::Exited { id, exit, tally } => self.exited(now, id, exit, tally),
             Event::Rehearsed { generation, result } => self.rehearsed(generation, result),
             Event::Stayed { why } => self.stayed(why),
             Event::Asked { ticket, order } => self.asked(now, ticket, order),
         }
         self.advance_order(now);
+        self.recycle(now);
         self.conclude();
+        self.arrange_looks(now);
         mem::take(&mut self.out)
     }
 

@@ -7,15 +7,18 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::child::Launcher;
-use super::fleet::{Backoff, CrashLoop, Fleet, Policy};
+use super::fleet::{Backoff, CrashLoop, Fleet, Policy, Recycling};
+use super::foreign::Foreign;
 use super::members::{Members, Outfit};
 use super::reaper;
 use super::run::{self, Supervisor, Terms};
 use super::upgrade::{Call, Estate, Heritage};
 use crate::control::NodeSettings;
+use crate::endpoints::Endpoints;
 use crate::id::{Generation, NodeId};
 use crate::nodes::End;
 use crate::options::{Address, Settings};
+use crate::program::Program;
 use crate::serve::{self, DrainSignal, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::MasterSignals;
 use crate::wires::{self, Wires};
@@ -30,6 +33,14 @@ const BEATS: u32 = 4;
 /// The master's own line in the load table.
 const OWN_LINE: usize = 0;
 
+/// What the nodes serve by.
+pub(crate) enum Served {
+    /// Servers of this program.
+    Linked(Servers),
+    /// Another program, which serves by itself.
+    Foreign(Program),
+}
+
 /// What supervision stands on, made anew or left by another master.
 struct Ground {
     launcher: Launcher,
@@ -39,20 +50,23 @@ struct Ground {
     bell: OwnedFd,
     fleet: Fleet,
     heritage: Option<Heritage>,
+    servers: Option<Servers>,
+    foreign: Option<Program>,
 }
 
 /// Leads the program: returns when supervision runs.
 pub(crate) async fn lead(
     settings: Settings,
-    servers: Servers,
+    served: Served,
     sockets: Vec<Vec<Socket>>,
     addresses: Vec<Vec<Address>>,
+    endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     if let Err(error) = sys::process::raise_file_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
-    let ground = found(&settings, sockets)?;
-    supervise(ground, settings, servers, addresses).await
+    let ground = found(&settings, sockets, served)?;
+    supervise(ground, settings, addresses, endpoints).await
 }
 
 /// Leads the program in the place of one that led it before; or says whether that could be done, and does not return.
@@ -63,52 +77,74 @@ pub(crate) async fn succeed(
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
     let estate = call.accept(&written(&addresses)).await?;
-    let ground = inherit(&settings, estate)?;
-    supervise(ground, settings, servers, addresses).await
+    let endpoints = Endpoints::open(&settings).await?;
+    let ground = inherit(&settings, estate, servers)?;
+    supervise(ground, settings, addresses, endpoints).await
 }
 
-fn found(settings: &Settings, sockets: Vec<Vec<Socket>>) -> Result<Ground, Error> {
-    let mut launcher = Launcher::new(settings.launch.clone())?;
+fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Result<Ground, Error> {
+    let (servers, foreign) = match served {
+        Served::Linked(servers) => (Some(servers), None),
+        Served::Foreign(program) => (None, Some(program)),
+    };
+    if foreign.is_some() {
+        block(&sockets).map_err(Error::io("prepare the listening sockets"))?;
+    }
+    let output = foreign.as_ref().and_then(|program| program.output.clone());
+    let mut launcher = Launcher::new(settings.launch.clone(), output)?;
     // What cannot be found is told to the caller; the rules look it up once more.
     launcher.resolve(Generation::default())?;
-    // Old nodes may drain while as many new ones serve.
-    let lines = 1 + 2 * settings.max_nodes + settings.surge;
+    // Old nodes may drain while as many new ones serve, and the line of one that has just ended is not free yet.
+    let lines = 1 + 2 * settings.max_nodes + settings.surge + 1;
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
     let fleet = Fleet::new(policy(settings), seed());
-    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None })
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign })
 }
 
-fn inherit(settings: &Settings, estate: Estate) -> Result<Ground, Error> {
+fn inherit(settings: &Settings, estate: Estate, servers: Servers) -> Result<Ground, Error> {
     let Estate { sockets, load_file, bell, images, fleet, left, heritage } = estate;
-    let mut launcher = Launcher::new(settings.launch.clone())?;
+    let mut launcher = Launcher::new(settings.launch.clone(), None)?;
     launcher.inherit(images);
     let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
     let fleet = Fleet::restore(policy(settings), seed(), fleet, left, Instant::now());
-    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage) })
+    let (heritage, servers) = (Some(heritage), Some(servers));
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage, servers, foreign: None })
 }
 
 async fn supervise(
     ground: Ground,
     settings: Settings,
-    servers: Servers,
     addresses: Vec<Vec<Address>>,
+    endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
-    let Ground { launcher, sockets, load, load_file, bell, fleet, heritage } = ground;
+    let Ground { launcher, sockets, load, load_file, bell, fleet, heritage, servers, foreign } = ground;
     let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load);
     let Wires { peers, asked, snapshot, end, drain, draining } = wires;
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
     let own = Own { place, draining };
-    let serving = if settings.master_listen { Some(own.serve(servers, &sockets, nodes.handle()).await?) } else { None };
+    let serving = match servers {
+        Some(servers) if settings.master_listen => Some(own.serve(servers, &sockets, nodes.handle()).await?),
+        _ => None,
+    };
 
     let (hears, heard) = mpsc::channel(QUEUE);
-    let settings_of_nodes = node_settings(&settings);
-    let outfit = Outfit { addresses: written(&addresses), sockets, load, load_file, bell, settings: settings_of_nodes };
+    let outfit = Outfit {
+        addresses: written(&addresses),
+        foreign: foreign.map(|program| Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default())),
+        sockets,
+        load,
+        load_file,
+        bell,
+        settings: node_settings(&settings),
+    };
     let joining = (settings.peers, peers);
     let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot);
-    let supervisor = Supervisor::new(fleet, members, heard, (asked, terms(&settings)), signals, heritage);
+    let orders = (asked, terms(&settings));
+    let supervisor = Supervisor::new(fleet, members, heard, orders, signals, (endpoints.journal(), heritage));
     reaper::start();
+    let endpoints = endpoints.attend(nodes.handle());
     tokio::spawn(async move {
         let mut outcome = supervisor.run().await;
         drain.begin(settings.drain_timeout);
@@ -118,6 +154,7 @@ async fn supervise(
             outcome = End::Failed(error.to_string());
         }
         bind::unlink(&addresses);
+        endpoints.close().await;
         end.send_replace(Some(outcome));
     });
     Ok(nodes)
@@ -148,6 +185,11 @@ fn terms(settings: &Settings) -> Terms {
         adopt_timeout: settings.adopt_timeout,
         master_listen: settings.master_listen,
     }
+}
+
+/// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so.
+fn block(sockets: &[Vec<Socket>]) -> std::io::Result<()> {
+    sockets.iter().flatten().try_for_each(|socket| socket.set_nonblocking(false))
 }
 
 /// The master as a server beside its nodes.
@@ -192,5 +234,11 @@ fn policy(settings: &Settings) -> Policy {
         drain_timeout: settings.drain_timeout,
         shutdown_delay: settings.shutdown_delay,
         hang_timeout: settings.hang_timeout,
+        recycling: Recycling {
+            max_requests: settings.max_requests,
+            max_age: settings.max_age,
+            max_memory: settings.max_memory,
+            jitter: settings.recycle_jitter,
+        },
     }
 }

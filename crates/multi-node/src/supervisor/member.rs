@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::child::{self, Child, Heard, Watch};
+use super::foreign::Attendance;
 use crate::control::{self, Parts, Reader, ToMaster, ToNode, Writer};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
@@ -27,6 +28,8 @@ pub(super) struct Member {
     pub(super) line: usize,
     /// The protocol version that was agreed upon, once it has said hello and been answered.
     pub(super) version: Option<u32>,
+    /// What is watched of a program that does not link this crate.
+    pub(super) attendance: Option<Attendance>,
     outbox: mpsc::Sender<ToNode>,
     examine: Arc<Notify>,
     watching: JoinHandle<Reader<ToMaster>>,
@@ -74,7 +77,8 @@ impl Member {
         let watch = Watch { id, pid, heard: around.heard, examine: examine.clone(), rest: around.rest.clone() };
         let watching = tokio::spawn(child::watch(watch, reader, watched));
         let writing = tokio::spawn(write(writer, version.is_some(), messages, around.snapshot, around.rest));
-        Ok(Member { info, generation, process, line, version, outbox, examine, watching, writing })
+        let attendance = None;
+        Ok(Member { info, generation, process, line, version, attendance, outbox, examine, watching, writing })
     }
 
     /// Waits for the conversation to rest, which the member has been told to do.
@@ -123,7 +127,7 @@ async fn write(
             },
             Ok(()) = changed, if welcomed => {
                 next_status = Instant::now() + STATUS_EVERY;
-                let Snapshot { status, lines } = snapshot.borrow_and_update().clone();
+                let Snapshot { status, lines, .. } = snapshot.borrow_and_update().clone();
                 ToNode::Status { status, lines }
             }
         };

@@ -8,11 +8,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::child::{Heard, Launcher};
+use super::fleet::Tally;
+use super::foreign::Foreign;
 use super::member::{Member, Resting, Surroundings};
 use crate::control::{Join, NodeSettings, ToNode, VERSIONS, Versions, Welcome};
+use crate::error::describe;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
-use crate::nodes::Snapshot;
+use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
 use crate::status::Status;
 use crate::{Error, sys, wires};
@@ -29,6 +32,8 @@ pub(crate) struct Outfit {
     pub(crate) load_file: OwnedFd,
     pub(crate) bell: OwnedFd,
     pub(crate) settings: NodeSettings,
+    /// Where nodes are of a program that does not link this crate.
+    pub(crate) foreign: Option<Foreign>,
 }
 
 pub(crate) struct Members {
@@ -42,8 +47,10 @@ pub(crate) struct Members {
     buses: BTreeMap<NodeId, Option<OwnedFd>>,
     alive: BTreeMap<NodeId, Member>,
     free_lines: BTreeSet<usize>,
-    /// Requests of nodes that have ended, by slot.
-    pub(super) ended_requests: BTreeMap<Slot, u64>,
+    /// Lines of nodes that have ended, until no snapshot names them any more.
+    left_lines: Vec<usize>,
+    /// What nodes have counted that have ended, by slot.
+    pub(super) ended: BTreeMap<Slot, Totals>,
     /// How many messages may wait for one node.
     outbox: usize,
     heard: mpsc::Sender<(NodeId, Heard)>,
@@ -70,7 +77,8 @@ impl Members {
             peers,
             buses: BTreeMap::new(),
             alive: BTreeMap::new(),
-            ended_requests: BTreeMap::new(),
+            left_lines: Vec::new(),
+            ended: BTreeMap::new(),
             // Every other process may come and go before a node reads its first message.
             outbox: 4 * max_nodes + 64,
             heard,
@@ -124,12 +132,20 @@ impl Members {
         resting
     }
 
+    /// Goes on with what another master has counted, and with its lines of the load table.
+    pub(super) fn inherit(&mut self, ended: BTreeMap<Slot, Totals>) {
+        self.ended = ended;
+        for line in &self.free_lines {
+            self.outfit.load.clear(*line);
+        }
+    }
+
     /// Goes on with conversations where they were left.
     pub(super) fn resume(&mut self, resting: Vec<Resting>) -> io::Result<()> {
         resting.into_iter().try_for_each(|node| self.take_on(node))
     }
 
-    /// Tells the nodes of this master, who comes after another one.
+    /// Tells the nodes of this master, which comes after another one.
     pub(super) fn succeed(&mut self) -> io::Result<()> {
         let welcomed = self.alive.values().filter(|member| member.version.is_some());
         for info in welcomed.map(|member| member.info).collect::<Vec<_>>() {
@@ -176,16 +192,39 @@ impl Members {
     /// Answers a node's first message; later ones are for the rules to judge.
     pub(super) fn hello(&mut self, id: NodeId, versions: Versions, addresses: &[Vec<String>]) -> Result<(), String> {
         let Some(member) = self.alive.get_mut(&id).filter(|member| member.version.is_none()) else { return Ok(()) };
-        let welcome = welcome(&self.outfit, member, versions, addresses);
-        let (message, result) = match welcome {
-            Ok(welcome) => {
-                member.version = Some(welcome.version);
-                (ToNode::Welcome(Box::new(welcome)), Ok(()))
+        let answer = common_version(versions).and_then(|version| {
+            let answer = match &self.outfit.foreign {
+                Some(foreign) => become_program(foreign, &self.outfit, member),
+                None => welcome(&self.outfit, member, version, addresses).map(|it| ToNode::Welcome(Box::new(it))),
+            };
+            Ok((answer?, version))
+        });
+        let (message, result) = match answer {
+            Ok((answer, version)) => {
+                member.version = Some(version);
+                (answer, Ok(()))
             }
             Err(why) => (ToNode::Refused { why: why.clone() }, Err(why)),
         };
         self.tell(id, message);
         result
+    }
+
+    /// The node's program runs.
+    pub(super) fn attend(&mut self, id: NodeId) {
+        let attendance = self.alive.get_mut(&id).and_then(|member| member.attendance.as_mut());
+        if let Some(attendance) = attendance {
+            attendance.begin(id, self.heard.clone());
+        }
+    }
+
+    /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
+    pub(super) fn drain(&self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>) {
+        let Some(foreign) = &self.outfit.foreign else { return self.tell(id, ToNode::Drain { within, heirs }) };
+        let Some(member) = self.alive.get(&id) else { return };
+        if let Err(error) = foreign.stop(&member.process) {
+            tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+        }
     }
 
     /// Makes the streams between a node that has come and everybody else.
@@ -208,21 +247,49 @@ impl Members {
         Ok(())
     }
 
-    /// Nothing of a node is kept but its requests, which count on for its slot.
+    /// Nothing of a node is kept but what it has counted, which counts on for its slot.
     pub(super) fn forget(&mut self, id: NodeId) {
         let Some(member) = self.alive.remove(&id) else { return };
-        let counts = self.outfit.load.retire(member.line);
-        self.free_lines.insert(member.line);
+        let counts = self.outfit.load.close(member.line);
+        self.left_lines.push(member.line);
         if let Some(slot) = member.info.slot {
-            *self.ended_requests.entry(slot).or_default() += counts.requests;
+            *self.ended.entry(slot).or_default() += counts;
         }
         // Whoever left the queue for this node's sake may be wanted in it now.
-        serve::ring(self.outfit.bell.as_fd());
+        serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
         self.peers.part(id);
         self.buses.remove(&id);
         for other in self.alive.values().filter(|member| member.version.is_some()) {
             self.deliver(other, ToNode::Gone { id });
         }
+    }
+
+    /// What these nodes have done so far.
+    pub(super) fn count(&self, nodes: &[NodeId]) -> Vec<(NodeId, Tally)> {
+        nodes.iter().map(|&id| (id, self.tally(id))).collect()
+    }
+
+    /// What a node has done so far.
+    pub(super) fn tally(&self, id: NodeId) -> Tally {
+        let Some(line) = self.alive.get(&id).map(|member| member.line) else { return Tally::default() };
+        let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
+        Tally { requests: counts.requests, unanswered: counts.in_flight + faults.cut, open: counts.open }
+    }
+
+    /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].
+    pub(super) fn weigh(&self, nodes: &[NodeId]) {
+        let nodes: Vec<_> = nodes.iter().filter_map(|id| Some((*id, self.alive.get(id)?.info.pid))).collect();
+        let heard = self.heard.clone();
+        // Reading /proc is no work for the loop.
+        tokio::task::spawn_blocking(move || {
+            for (id, pid) in nodes {
+                // One that cannot be read has just ended.
+                let Ok(bytes) = sys::process::resident_memory(pid) else { continue };
+                if heard.blocking_send((id, Heard::Weighs(bytes))).is_err() {
+                    return;
+                }
+            }
+        });
     }
 
     pub(super) fn tell(&self, id: NodeId, message: ToNode) {
@@ -245,23 +312,27 @@ impl Members {
         for entry in &mut status.slots {
             // A slot that is being reloaded has two entries, and counts once.
             if seen.insert(entry.slot) {
-                entry.requests = self.ended_requests.get(&entry.slot).copied().unwrap_or_default();
+                entry.requests = self.ended.get(&entry.slot).map_or(0, |ended| ended.requests);
             }
         }
         let line = |id: Option<NodeId>| self.alive.get(&id?).map(|member| member.line);
         let lines = status.slots.iter().map(|entry| line(entry.id)).collect();
         self.launcher.keep(|generation| status.slots.iter().any(|entry| entry.generation == generation));
-        let snapshot = Snapshot { status, lines };
+        let snapshot = Snapshot { status, lines, ended: self.ended.clone() };
         self.snapshot.send_if_modified(|last| {
             let changed = *last != snapshot;
             *last = snapshot;
             changed
         });
+        // Only now does nobody look at them any more, and a count that has been seen is never seen smaller.
+        for line in self.left_lines.drain(..) {
+            self.outfit.load.clear(line);
+            self.free_lines.insert(line);
+        }
     }
 }
 
-fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Vec<String>]) -> Result<Welcome, String> {
-    let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
+fn welcome(outfit: &Outfit, member: &Member, version: u32, addresses: &[Vec<String>]) -> Result<Welcome, String> {
     if addresses != outfit.addresses {
         return Err(format!(
             "the program wants to serve {}, but its master has bound {}; other addresses need a restart of the program as a whole",
@@ -286,11 +357,22 @@ fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Ve
     })
 }
 
-fn no_common_version(node: Versions) -> String {
-    format!(
-        "the program speaks control protocol {} to {}, its master {} to {}; restart the program as a whole",
-        node.lowest, node.highest, VERSIONS.lowest, VERSIONS.highest,
-    )
+/// The answer to a stage.
+fn become_program(foreign: &Foreign, outfit: &Outfit, member: &mut Member) -> Result<ToNode, String> {
+    let sockets = outfit.sockets.first().map(Vec::as_slice).unwrap_or_default();
+    let prepared = foreign.outfit(member.info, member.generation, sockets);
+    let (exec, attendance) = prepared.map_err(|error| describe(&error))?;
+    member.attendance = Some(attendance);
+    Ok(ToNode::Exec(Box::new(exec)))
+}
+
+fn common_version(node: Versions) -> Result<u32, String> {
+    VERSIONS.common(node).ok_or_else(|| {
+        format!(
+            "the program speaks control protocol {} to {}, its master {} to {}; restart the program as a whole",
+            node.lowest, node.highest, VERSIONS.lowest, VERSIONS.highest,
+        )
+    })
 }
 
 fn listed(addresses: &[Vec<String>]) -> String {

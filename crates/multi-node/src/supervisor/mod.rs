@@ -46,13 +46,16 @@
 
 mod child;
 mod fleet;
+mod foreign;
 mod lead;
 mod member;
 mod members;
 mod reaper;
 mod restart;
 mod run;
+mod telling;
 mod upgrade;
 
-pub(crate) use lead::{lead, succeed};
+pub(crate) use child::find;
+pub(crate) use lead::{Served, lead, succeed};
 pub(crate) use upgrade::Call;

@@ -9,6 +9,7 @@ use super::child::{self, Heard};
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
 use super::members::Members;
 use super::upgrade::{Heritage, Rehearsal};
+use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
 use crate::id::{Generation, NodeId};
@@ -46,6 +47,8 @@ pub(crate) struct Supervisor {
     heritage: Option<Heritage>,
     /// The next program is to take over, since its nodes serve.
     departing: Option<ReloadReport>,
+    /// The log, for those who follow it from outside.
+    journal: Journal,
     replies: BTreeMap<Ticket, Reply>,
     tickets: u64,
     /// How many pieces of news have been heard since everything else had its turn.
@@ -83,7 +86,7 @@ impl Supervisor {
         heard: mpsc::Receiver<(NodeId, Heard)>,
         (asks, terms): (mpsc::Receiver<Ask>, Terms),
         signals: MasterSignals,
-        heritage: Option<Heritage>,
+        (journal, heritage): (Journal, Option<Heritage>),
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
@@ -97,6 +100,7 @@ impl Supervisor {
             rehearsal: None,
             heritage,
             departing: None,
+            journal,
             replies,
             tickets: 0,
             heard_in_a_row: 0,
@@ -138,9 +142,10 @@ impl Supervisor {
 
     /// Goes on where another program of this process left off.
     fn take_over(&mut self, heritage: Heritage) -> Option<End> {
-        let Heritage { left, members, ended_requests, news, reload, .. } = heritage;
-        self.members.ended_requests = ended_requests;
-        if let Err(error) = self.members.resume(members).and_then(|()| self.members.succeed()) {
+        let Heritage { left, members, ended, news, reload, .. } = heritage;
+        let resumed = self.members.resume(members);
+        self.members.inherit(ended);
+        if let Err(error) = resumed.and_then(|()| self.members.succeed()) {
             tracing::error!(%error, "cannot go on with a node, which drains by itself");
         }
         let pause = left.elapsed();
@@ -211,6 +216,7 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs });
                 Event::Leaving { id }
             }
+            Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
             Heard::Said(ToMaster::Ask { ticket, order }) if self.terms.orders_from_nodes => {
                 self.asked(order, Reply::Node { id, ticket })
             }
@@ -218,9 +224,15 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
                 return None;
             }
+            Heard::Said(ToMaster::Exec) => return None,
+            Heard::Became => {
+                self.members.attend(id);
+                return None;
+            }
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
+            Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
-            Heard::Exited(exit) => Event::Exited { id, exit },
+            Heard::Exited(exit) => Event::Exited { id, exit, tally: self.members.tally(id) },
         })
     }
 
@@ -262,16 +274,28 @@ impl Supervisor {
                     .err()
                     .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
             }
+            Action::Look { nodes, weigh } => {
+                if weigh {
+                    self.members.weigh(&nodes);
+                }
+                return Some(Event::Counted { tallies: self.members.count(&nodes) });
+            }
             Action::Examine { id } => self.members.get(id)?.examine(),
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.
             Action::Drain { id, within } => {
                 let heirs = self.heirs(id);
-                self.members.tell(id, ToNode::Drain { within: cut_after(within), heirs });
+                self.members.drain(id, cut_after(within), heirs);
             }
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;
                 if let Err(error) = child::signal(&member.process, signal) {
                     tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+                }
+            }
+            Action::Forward { id, signal } => {
+                let member = self.members.get(id)?;
+                if let Err(error) = child::forward(&member.process, signal) {
+                    tracing::error!(%id, pid = member.info.pid, signal, %error, "cannot signal the node");
                 }
             }
             Action::Forget { id } => self.members.forget(id),
@@ -284,6 +308,9 @@ impl Supervisor {
     }
 
     fn rehearse(&self, generation: Generation) -> Result<Rehearsal, String> {
+        if self.members.outfit.foreign.is_some() {
+            return Err("the nodes are of a program that would not outlive a change of its master".to_owned());
+        }
         if self.terms.master_listen {
             return Err(
                 "the master serves connections itself (`Options::master_listen`), which would be lost".to_owned()
@@ -329,6 +356,7 @@ impl Supervisor {
     fn log(&self, happening: &Happening) {
         let Happening { level, slot, id, text } = happening;
         let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid);
+        self.journal.write(|| happening.line(SystemTime::now()));
         let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
         match level {
             Level::Info => tracing::info!(target: TARGET, slot, id, pid, "{text}"),

@@ -3,5 +3,8 @@
 pub(crate) mod epoll;
 pub(crate) mod exec;
 pub(crate) mod memory;
+pub(crate) mod place;
 pub(crate) mod process;
+pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod usage;

@@ -26,6 +26,11 @@ pub(crate) fn abort(process: BorrowedFd<'_>) -> io::Result<()> {
     send(process, Signal::ABORT)
 }
 
+/// Sends any of the signals that have a name.
+pub(crate) fn send_numbered(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    send(process, Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?)
+}
+
 fn send(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     match rustix::process::pidfd_send_signal(process, signal) {
         Err(Errno::SRCH) => Ok(()),
@@ -36,6 +41,25 @@ fn send(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
 /// Ends this process at once, without running anything more of it.
 pub(crate) fn kill_self() -> io::Result<()> {
     Ok(rustix::process::kill_process(rustix::process::getpid(), Signal::KILL)?)
+}
+
+/// Sends a signal by its number (signal(7)).
+pub(crate) fn signal(process: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    send(process, Signal::from_named_raw(number).ok_or(io::ErrorKind::InvalidInput)?)
+}
+
+/// Ends every process of the group that this process leads. It must not have been reaped, so that the number is its own.
+pub(crate) fn kill_group(leader: u32) -> io::Result<()> {
+    match rustix::process::kill_process_group(known(leader)?, Signal::KILL) {
+        Err(Errno::SRCH) => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Has this process, and the program that it executes, killed when its parent ends, or no more than the parent's thread that
+/// started it (PR_SET_PDEATHSIG(2const)).
+pub(crate) fn end_with_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
 /// Has this process go on, should it be stopped, when its parent ends (PR_SET_PDEATHSIG(2const)). The signal also comes when
@@ -70,6 +94,11 @@ pub(crate) fn reap_orphan(pid: u32) -> io::Result<bool> {
 fn known(pid: u32) -> io::Result<Pid> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
     raw.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+/// The user as whom this process acts.
+pub(crate) fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// Raises the soft limit of open files to the hard one.
@@ -127,6 +156,14 @@ fn entry(stat: &str) -> Option<Entry> {
     Some(Entry { pid, parent: rest.next()?.parse().ok()?, group: rest.next()?.parse().ok()?, zombie })
 }
 
+/// How much of its memory the process has in RAM, in bytes: what `ps` and `top` call RSS (proc_pid_statm(5)).
+pub(crate) fn resident_memory(pid: u32) -> io::Result<u64> {
+    let statm = std::fs::read_to_string(format!("/proc/{pid}/statm"))?;
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    let pages = pages.ok_or(io::ErrorKind::InvalidData)?;
+    Ok(pages.saturating_mul(rustix::param::page_size() as u64))
+}
+
 /// No more threads than these are told of.
 const MOST_THREADS: usize = 16;
 
@@ -174,6 +211,15 @@ mod tests {
         };
         assert_eq!(exit, Exit::Signal(9));
         assert!(reap(process.as_fd()).is_err(), "there is nothing left to reap");
+    }
+
+    #[test]
+    fn memory_counts_once_it_is_written_to() {
+        let before = resident_memory(std::process::id()).expect("our own");
+        let large = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let after = resident_memory(std::process::id()).expect("our own");
+        assert!(after >= before + (60 << 20), "{} bytes written, {before} became {after}", large.len());
+        assert!(resident_memory(u32::MAX).is_err(), "no such process");
     }
 
     #[test]

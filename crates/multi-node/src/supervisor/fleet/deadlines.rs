@@ -13,7 +13,8 @@ impl Fleet {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let nodes = self.nodes.values().filter_map(|node| node.deadline);
         let rests = self.slots.iter().filter_map(super::SlotRecord::rests_until);
-        nodes.chain(rests).chain(self.drain_due()).chain(self.hang_due()).min()
+        let looks = self.look_at.into_iter().chain(self.recycling_due());
+        nodes.chain(rests).chain(self.drain_due()).chain(self.hang_due()).chain(looks).min()
     }
 
     pub(super) fn tick(&mut self, now: Instant) {
@@ -28,6 +29,8 @@ impl Fleet {
             self.enforce(now, id);
         }
         self.drain_after_delay(now);
+        self.wear_by_age(now);
+        self.look(now);
         self.look_for_hangs(now);
     }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::words::{Ending, Span};
 use super::{Action, Fatal, Fleet, GRACE, Level, Node, after};
+use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
 use crate::status::State;
 
@@ -22,7 +23,8 @@ impl Fleet {
     pub(super) fn spawn(&mut self, now: Instant, slot: Slot, generation: Generation) -> NodeId {
         self.started += 1;
         let id = NodeId::node(self.started);
-        self.nodes.insert(id, Node::starting(slot, generation, now, self.policy.start_timeout));
+        let wear = self.new_wear();
+        self.nodes.insert(id, Node::starting(slot, generation, now, self.policy.start_timeout, wear));
         if let Some(record) = self.slot_mut(slot) {
             record.last = Some(id);
         }
@@ -125,6 +127,12 @@ impl Fleet {
     pub(super) fn broken(&mut self, now: Instant, id: NodeId, why: &str) {
         if self.nodes.get(&id).is_some_and(|node| node.state != State::Draining) {
             self.condemn(now, id, &format!("its control channel broke: {why}"));
+        }
+    }
+
+    pub(super) fn drained(&mut self, id: NodeId, drained: Drained) {
+        if let Some(node) = self.nodes.get_mut(&id).filter(|node| node.drains_since.is_some()) {
+            node.drained = Some(drained);
         }
     }
 

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::after;
+use super::recycle::Wear;
+use super::{Tally, after};
+use crate::control::Drained;
 use crate::id::{Generation, Slot};
 use crate::status::State;
 
@@ -30,10 +32,21 @@ pub(super) struct Node {
     pub(super) left: bool,
     /// Whether the signal that is to end it was SIGABRT, with SIGKILL still to come.
     pub(super) aborted: bool,
+    pub(super) wear: Wear,
+    /// What it has done, as of the last look.
+    pub(super) tally: Tally,
+    /// What became of its connections, where it has said so.
+    pub(super) drained: Option<Drained>,
 }
 
 impl Node {
-    pub(super) fn starting(slot: Slot, generation: Generation, now: Instant, ready_within: Duration) -> Node {
+    pub(super) fn starting(
+        slot: Slot,
+        generation: Generation,
+        now: Instant,
+        ready_within: Duration,
+        wear: Wear,
+    ) -> Node {
         Node {
             slot,
             generation,
@@ -50,6 +63,9 @@ impl Node {
             ordered: false,
             left: false,
             aborted: false,
+            wear,
+            tally: Tally::default(),
+            drained: None,
         }
     }
 

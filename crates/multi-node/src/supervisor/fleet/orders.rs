@@ -3,10 +3,10 @@
 use std::time::Instant;
 
 use super::reload::Reload;
-use super::replace::Replace;
+use super::replace::{Cause, Replace};
 use super::scale::Scale;
 use super::upgrade::Departure;
-use super::{Course, Fleet, MAX_SLOTS, Node, Ticket};
+use super::{Course, Fleet, Level, MAX_SLOTS, Node, Ticket};
 use crate::id::NodeId;
 use crate::order::{Order, OrderError};
 
@@ -23,18 +23,19 @@ impl Running {
     fn name(&self) -> &'static str {
         match self {
             Running::Reload(reload) => reload.name(),
-            Running::Replace(_) => "restart",
+            Running::Replace(replace) => replace.name(),
             Running::Scale(_) => "scale",
             Running::Departure(_) => "upgrade",
         }
     }
 
-    fn ticket(&self) -> Ticket {
+    /// Whom the answer is for; nobody ordered a recycling.
+    pub(super) fn ticket(&self) -> Option<Ticket> {
         match self {
-            Running::Reload(reload) => reload.ticket,
-            Running::Replace(replace) => replace.ticket,
-            Running::Scale(scale) => scale.ticket,
-            Running::Departure(departure) => departure.ticket,
+            Running::Reload(reload) => Some(reload.ticket),
+            Running::Replace(replace) => replace.ticket(),
+            Running::Scale(scale) => Some(scale.ticket),
+            Running::Departure(departure) => Some(departure.ticket),
         }
     }
 }
@@ -53,15 +54,22 @@ impl Fleet {
         if let Order::Shutdown { now: at_once } = order {
             return self.asked_shutdown(now, ticket, at_once);
         }
+        if let Order::Signal { slot, signal } = order {
+            return self.asked_signal(ticket, slot, signal);
+        }
         if let Err(refusal) = self.admit(order) {
             return self.answer(ticket, Err(refusal));
         }
+        self.put_off_recycling(now);
         match order {
             Order::Reload => self.begin_reload(now, ticket, false),
             Order::Upgrade => self.begin_reload(now, ticket, true),
-            Order::Restart { slot } => self.begin_replace(now, slot, ticket),
+            Order::Restart { slot } => {
+                self.tell_all(Level::Info, format!("slot {slot} is restarted"));
+                self.begin_replace(now, slot, Cause::Asked(ticket));
+            }
             Order::Scale { nodes } => self.begin_scale(now, ticket, nodes),
-            Order::Shutdown { .. } => {}
+            Order::Shutdown { .. } | Order::Signal { .. } => {}
         }
     }
 
@@ -76,8 +84,10 @@ impl Fleet {
                 Err(OrderError::NoSuchSlot { slot, slots: self.slots.len() })
             }
             (Course::Unstarted | Course::Resolving, ..) => Err(OrderError::Busy { running: String::from("start") }),
-            (.., Some(running)) => Err(OrderError::Busy { running: running.name().to_owned() }),
-            (Course::Running, _, None) => Ok(()),
+            (.., Some(running)) if running.ticket().is_some() => {
+                Err(OrderError::Busy { running: running.name().to_owned() })
+            }
+            (Course::Running, ..) => Ok(()),
         }
     }
 
@@ -117,8 +127,8 @@ impl Fleet {
 
     /// A shutdown, or the end of all nodes, came first.
     pub(super) fn overtake_order(&mut self) {
-        if let Some(running) = self.order.take() {
-            self.answer(running.ticket(), Err(OrderError::ShuttingDown));
+        if let Some(ticket) = self.order.take().and_then(|running| running.ticket()) {
+            self.answer(ticket, Err(OrderError::ShuttingDown));
         }
     }
 

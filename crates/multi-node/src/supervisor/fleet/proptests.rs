@@ -8,7 +8,8 @@ use proptest::prelude::*;
 
 use self::audit::{Audit, Word};
 use super::world::{millis, policy, secs};
-use super::{CrashLoop, Policy};
+use super::{CrashLoop, Policy, Recycling};
+use crate::id::Slot;
 use crate::order::Order;
 use crate::status::Exit;
 
@@ -29,6 +30,9 @@ enum Step {
     Pass(Duration),
     Late(Duration),
     Order(Order),
+    /// A node has served so many requests, or has so much memory.
+    Counted(prop::sample::Index, u64),
+    Weighed(prop::sample::Index, u64),
 }
 
 fn word() -> impl Strategy<Value = Word> {
@@ -39,6 +43,7 @@ fn word() -> impl Strategy<Value = Word> {
         2 => Just(Word::Failed),
         2 => Just(Word::Beat),
         2 => Just(Word::Leaving),
+        1 => Just(Word::Drained),
         1 => Just(Word::Broken),
         1 => any::<bool>().prop_map(|traced| Word::Examined { traced }),
         4 => prop_oneof![Just(Exit::Code(0)), Just(Exit::Code(1)), Just(Exit::Signal(9)), Just(Exit::Signal(15))]
@@ -56,6 +61,7 @@ fn order() -> impl Strategy<Value = Order> {
         4 => Just(Order::Upgrade),
         6 => (0_u16..7).prop_map(|slot| Order::Restart { slot: slot.into() }),
         6 => (0_usize..7).prop_map(|nodes| Order::Scale { nodes }),
+        1 => prop::option::of(0_u16..7).prop_map(|slot| Order::Signal { slot: slot.map(Slot), signal: 10 }),
         1 => any::<bool>().prop_map(|now| Order::Shutdown { now }),
     ]
 }
@@ -71,13 +77,22 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_u64..20_000).prop_map(|ms| Step::Pass(millis(ms))),
         1 => (0_u64..60_000).prop_map(|ms| Step::Late(millis(ms))),
         2 => order().prop_map(Step::Order),
+        1 => (any::<prop::sample::Index>(), 0_u64..2000).prop_map(|(who, requests)| Step::Counted(who, requests)),
+        1 => (any::<prop::sample::Index>(), 0_u64..2000).prop_map(|(who, bytes)| Step::Weighed(who, bytes)),
     ]
+}
+
+fn recycling() -> impl Strategy<Value = Recycling> {
+    let limit = || prop::option::of(Just(1000));
+    (limit(), prop::option::of(Just(secs(3600))), limit(), 0.0..1.0)
+        .prop_map(|(max_requests, max_age, max_memory, jitter)| Recycling { max_requests, max_age, max_memory, jitter })
 }
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     let sizes = (1_usize..5, 0_usize..4, 1_usize..6);
-    (sizes, prop::bool::weighted(0.8), any::<bool>(), any::<bool>()).prop_map(
-        |((nodes, surge, deaths), restart, watched, delayed)| Policy {
+    (sizes, prop::bool::weighted(0.8), any::<bool>(), any::<bool>(), recycling()).prop_map(
+        |((nodes, surge, deaths), restart, watched, delayed, recycling)| Policy {
+            recycling,
             surge,
             restart,
             crash_loop: CrashLoop { deaths, within: secs(60) },
@@ -101,6 +116,8 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
             Step::Pass(time) => audit.pass(time),
             Step::Late(by) => audit.late(by),
             Step::Order(order) => audit.order(order),
+            Step::Counted(who, requests) => audit.counted(who, requests),
+            Step::Weighed(who, bytes) => audit.weighed(who, bytes),
         }
     }
 }

@@ -10,11 +10,40 @@ use crate::order::{OrderError, Report};
 
 #[derive(Debug)]
 pub(super) struct Replace {
-    pub(super) ticket: Ticket,
+    cause: Cause,
     turn: Turn,
 }
 
+/// Why a slot's node is replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// By order.
+    Asked(Ticket),
+    /// It is recycled.
+    Worn,
+}
+
+impl Cause {
+    fn name(self) -> &'static str {
+        match self {
+            Cause::Asked(_) => "restart",
+            Cause::Worn => "recycling",
+        }
+    }
+}
+
 impl Replace {
+    pub(super) fn name(&self) -> &'static str {
+        self.cause.name()
+    }
+
+    pub(super) fn ticket(&self) -> Option<Ticket> {
+        match self.cause {
+            Cause::Asked(ticket) => Some(ticket),
+            Cause::Worn => None,
+        }
+    }
+
     /// Whether the replacement fails if this node dies.
     pub(super) fn stands_on(&self, id: NodeId) -> bool {
         !self.turn.is_switched() && self.turn.new_node() == Some(id)
@@ -26,23 +55,23 @@ impl Replace {
 }
 
 impl Fleet {
-    pub(super) fn begin_replace(&mut self, now: Instant, slot: Slot, ticket: Ticket) {
+    pub(super) fn begin_replace(&mut self, now: Instant, slot: Slot, cause: Cause) {
         let Some(generation) = self.slot_mut(slot).map(|record| record.generation) else {
             return;
         };
-        self.tell_all(Level::Info, format!("slot {slot} is restarted"));
         let turn = self.begin_turn(now, slot, generation);
-        self.order = Some(Running::Replace(Replace { ticket, turn }));
+        self.order = Some(Running::Replace(Replace { cause, turn }));
     }
 
     pub(super) fn advance_replace(&mut self, now: Instant, mut replace: Replace) {
         self.advance_turn(now, &mut replace.turn);
-        match replace.turn.report().filter(|_| self.is_over(&replace.turn)) {
-            Some(report) => {
-                self.tell_all(Level::Info, format!("restart done: {report}"));
-                self.answer(replace.ticket, Ok(Report::Restart(report)));
-            }
-            None => self.order = Some(Running::Replace(replace)),
+        let Some(report) = replace.turn.report().filter(|_| self.is_over(&replace.turn)) else {
+            self.order = Some(Running::Replace(replace));
+            return;
+        };
+        self.tell_all(Level::Info, format!("{} done: {report}", replace.name()));
+        if let Some(ticket) = replace.ticket() {
+            self.answer(ticket, Ok(Report::Restart(report)));
         }
     }
 
@@ -50,7 +79,18 @@ impl Fleet {
     pub(super) fn stop_replace(&mut self, now: Instant, replace: &Replace, why: String) {
         self.abandon_turn(now, &replace.turn);
         let refusal = OrderError::Failed { why };
-        self.tell_all(Level::Error, format!("restart failed: {refusal}"));
-        self.answer(replace.ticket, Err(refusal));
+        self.tell_all(Level::Error, format!("{} failed: {refusal}", replace.name()));
+        match replace.ticket() {
+            Some(ticket) => self.answer(ticket, Err(refusal)),
+            None => self.recycle_later(now),
+        }
+    }
+
+    /// Something else comes first. A new node that has taken the slot keeps it.
+    pub(super) fn put_off(&mut self, now: Instant, replace: &Replace) {
+        if !replace.turn.is_switched() {
+            self.tell_all(Level::Info, format!("{} is put off for an order", replace.name()));
+            self.abandon_turn(now, &replace.turn);
+        }
     }
 }

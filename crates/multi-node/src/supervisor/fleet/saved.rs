@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::node::Node;
+use super::recycle::Wear;
 use super::slot::{Filled, SlotRecord};
-use super::{Course, Fleet, Policy, after};
+use super::{Course, Fleet, Policy, Tally, after};
 use crate::id::{Generation, NodeId, Slot};
 use crate::status::{Exit, State};
 use crate::supervisor::restart::Restarts;
@@ -108,7 +109,8 @@ impl Fleet {
         let Saved { slots, nodes, started, current, newest, seen_ready, last_death } = saved;
         fleet.course = Course::Running;
         fleet.slots = slots.iter().map(|slot| restore_slot(slot, then)).collect();
-        fleet.nodes = nodes.into_iter().map(|(id, node)| (id, restore_node(node, then, now))).collect();
+        fleet.nodes =
+            nodes.into_iter().map(|(id, node)| (id, restore_node(node, then, now, fleet.new_wear()))).collect();
         (fleet.started, fleet.current, fleet.newest) = (started, current, newest);
         (fleet.seen_ready, fleet.last_death) = (seen_ready, last_death);
         fleet
@@ -174,7 +176,7 @@ fn save_node(node: &Node, now: Instant) -> SavedNode {
     }
 }
 
-fn restore_node(saved: SavedNode, then: Instant, now: Instant) -> Node {
+fn restore_node(saved: SavedNode, then: Instant, now: Instant, wear: Wear) -> Node {
     let at = |moment: Option<Moment>| moment.map(|moment| moment.at(then));
     Node {
         slot: saved.slot,
@@ -192,5 +194,8 @@ fn restore_node(saved: SavedNode, then: Instant, now: Instant) -> Node {
         ordered: saved.ordered,
         left: saved.left,
         aborted: saved.aborted,
+        wear,
+        tally: Tally::default(),
+        drained: None,
     }
 }

@@ -1,10 +1,12 @@
 //! Each rule as a story.
 
 mod hangs;
+mod recycling;
 mod reloads;
 mod replacements;
 mod restarts;
 mod scales;
 mod shutdowns;
+mod signals;
 mod starts;
 mod upgrades;

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Ticket};
+use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Recycling, Tally, Ticket};
+use crate::control::Drained;
 use crate::id::{Generation, NodeId};
 use crate::order::{Order, OrderError, Report};
 use crate::status::{Exit, State};
@@ -29,6 +30,7 @@ pub(super) fn policy(nodes: usize) -> Policy {
         drain_timeout: secs(30),
         shutdown_delay: Duration::ZERO,
         hang_timeout: None,
+        recycling: Recycling::default(),
     }
 }
 
@@ -141,7 +143,15 @@ impl World {
     }
 
     pub(super) fn exit(&mut self, n: u64, exit: Exit) {
-        self.on(Event::Exited { id: NodeId::node(n), exit });
+        self.exit_with(n, exit, Tally::default());
+    }
+
+    pub(super) fn exit_with(&mut self, n: u64, exit: Exit, tally: Tally) {
+        self.on(Event::Exited { id: NodeId::node(n), exit, tally });
+    }
+
+    pub(super) fn said_drained(&mut self, n: u64, drained: Drained) {
+        self.on(Event::Drained { id: NodeId::node(n), drained });
     }
 
     /// The ticket that will bear the answer.
@@ -223,6 +233,14 @@ impl World {
     pub(super) fn examinations(&mut self) -> Vec<u64> {
         self.take(|action| match action {
             Action::Examine { id } => Some(id.number()),
+            _ => None,
+        })
+    }
+
+    /// Which nodes were looked at, and whether at their memory too.
+    pub(super) fn looks(&mut self) -> Vec<(Vec<u64>, bool)> {
+        self.take(|action| match action {
+            Action::Look { nodes, weigh } => Some((nodes.iter().map(|id| id.number()).collect(), *weigh)),
             _ => None,
         })
     }

@@ -12,6 +12,7 @@ use super::{courier, packing};
 use crate::control;
 use crate::environment::{self, Calling};
 use crate::id::{Generation, NodeId, Slot};
+use crate::nodes::Totals;
 use crate::order::ReloadReport;
 use crate::serve::Socket;
 use crate::signals::{Kind, Relay};
@@ -45,8 +46,8 @@ pub(crate) struct Estate {
 pub(crate) struct Heritage {
     pub(crate) left: Instant,
     pub(crate) members: Vec<Resting>,
-    /// Requests of nodes that have ended.
-    pub(crate) ended_requests: BTreeMap<Slot, u64>,
+    /// What nodes have counted that have ended, by slot.
+    pub(crate) ended: BTreeMap<Slot, Totals>,
     /// What was heard of nodes and not dealt with.
     pub(crate) news: Vec<(NodeId, Heard)>,
     /// Signals that were not dealt with.
@@ -145,7 +146,7 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
     let heritage = Heritage {
         left,
         members: each(state.members, |member| packing::unpack_member(member, arrived))?,
-        ended_requests: state.ended_requests,
+        ended: state.ended,
         news: state.news,
         signals,
         reload: state.reload,

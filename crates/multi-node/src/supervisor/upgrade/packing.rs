@@ -33,7 +33,7 @@ pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, luggage: &mut Luggage
             .map(|(generation, image)| pack_image(*generation, image, luggage))
             .collect(),
         fleet,
-        ended_requests: members.ended_requests.clone(),
+        ended: members.ended.clone(),
         members: Vec::new(),
         news: Vec::new(),
         early: Vec::new(),

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::control::SocketKind;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::PeerInfo;
+use crate::nodes::Totals;
 use crate::order::ReloadReport;
 use crate::signals::Kind;
 use crate::supervisor::child::Heard;
@@ -35,8 +36,8 @@ pub(crate) struct State {
     pub(crate) bell: Passed,
     pub(crate) images: Vec<ImageState>,
     pub(crate) fleet: Saved,
-    /// Requests of nodes that have ended.
-    pub(crate) ended_requests: BTreeMap<Slot, u64>,
+    /// What nodes have counted that have ended, by slot.
+    pub(crate) ended: BTreeMap<Slot, Totals>,
     /// None in a rehearsal, as nothing below is.
     pub(crate) members: Vec<MemberState>,
     /// What was heard of nodes and not dealt with.

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 use proptest::prelude::prop::sample::Index;
 
 use super::super::orders::Running;
-use super::super::{Action, Course, Event, Filled, Fleet, Policy, SlotRecord, Ticket};
+use super::super::{Action, Course, Event, Filled, Fleet, Policy, SlotRecord, Tally, Ticket};
+use crate::control::Drained;
 use crate::id::{Generation, NodeId};
 use crate::order::Order;
 use crate::status::{Exit, State};
@@ -21,6 +22,7 @@ pub(super) enum Word {
     Failed,
     Beat,
     Leaving,
+    Drained,
     Broken,
     Examined {
         traced: bool,
@@ -104,11 +106,15 @@ impl Audit {
             Action::Spawn { id, .. } => self.no_spawn_after_shutdown(*id),
             Action::Join { id, with } => self.each_pair_is_joined_once(*id, with),
             Action::Drain { id, .. } => assert!(self.alive.contains(id), "{id} drains without a process"),
+            Action::Look { nodes, .. } => {
+                assert!(nodes.iter().all(|id| self.alive.contains(id)), "{nodes:?} are looked at without a process");
+            }
             Action::Examine { id } => self.examining.push_back(*id),
             Action::Signal { id, .. } => {
                 assert!(self.alive.contains(id), "{id} is signalled without a process");
                 self.signalled.insert(*id);
             }
+            Action::Forward { id, .. } => assert!(self.alive.contains(id), "{id} is signalled without a process"),
             Action::Forget { id } => {
                 assert!(!self.alive.contains(id), "{id} lives and is forgotten");
                 assert!(self.forgotten.insert(*id), "{id} is forgotten twice");
@@ -156,7 +162,7 @@ impl Audit {
         let ahead = match self.fleet.order {
             _ if self.shutdown_asked => surge,
             Some(Running::Reload(_)) => surge,
-            Some(Running::Replace(_)) => surge.min(1),
+            Some(Running::Replace(_)) => surge.min(1), // one slot at a time
             Some(Running::Scale(_) | Running::Departure(_)) | None => 0,
         };
         assert!(count <= slots + ahead, "{count} nodes in {slots} slots with surge {surge}");
@@ -195,7 +201,10 @@ impl Audit {
     fn one_order_at_a_time(&self) {
         let open = self.answers.values().filter(|&&answers| answers == 0).count();
         match self.fleet.course {
-            Course::Running => assert_eq!(open, usize::from(self.fleet.order.is_some()), "orders without an answer"),
+            Course::Running => {
+                let asked = self.fleet.order.as_ref().and_then(Running::ticket);
+                assert_eq!(open, usize::from(asked.is_some()), "orders without an answer");
+            }
             Course::Over => assert_eq!(open, 0, "orders are left without an answer"),
             Course::Unstarted | Course::Resolving | Course::Stopping(_) => {}
         }
@@ -247,11 +256,26 @@ impl Audit {
         }
     }
 
-    pub(super) fn says(&mut self, who: Index, word: Word) {
-        let id = match who.index(self.fleet.started as usize + 2) as u64 {
+    pub(super) fn counted(&mut self, who: Index, requests: u64) {
+        let id = self.anyone(who);
+        self.on(Event::Counted { tallies: vec![(id, Tally { requests, ..Tally::default() })] });
+    }
+
+    pub(super) fn weighed(&mut self, who: Index, bytes: u64) {
+        let id = self.anyone(who);
+        self.on(Event::Weighed { id, bytes });
+    }
+
+    /// A node that lives or lived, or that never was.
+    fn anyone(&self, who: Index) -> NodeId {
+        match who.index(self.fleet.started as usize + 2) as u64 {
             0 => NodeId::MASTER,
             number => NodeId::node(number),
-        };
+        }
+    }
+
+    pub(super) fn says(&mut self, who: Index, word: Word) {
+        let id = self.anyone(who);
         if !self.spawning.contains(&id) {
             self.node_says(id, word);
         }
@@ -269,11 +293,12 @@ impl Audit {
             Word::Failed => self.on(Event::Failed { id, why }),
             Word::Beat => self.on(Event::Beat { id }),
             Word::Leaving => self.on(Event::Leaving { id }),
+            Word::Drained => self.on(Event::Drained { id, drained: Drained::default() }),
             Word::Broken => self.on(Event::Broken { id, why }),
             Word::Examined { traced } => self.on(Event::Examined { id, traced, report: why }),
             Word::Exits(exit) => {
                 self.alive.remove(&id);
-                self.on(Event::Exited { id, exit });
+                self.on(Event::Exited { id, exit, tally: Tally::default() });
             }
         }
     }
@@ -381,8 +406,16 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Failed { id, .. }
         | Event::Broken { id, .. }
         | Event::Examined { id, .. }
+        | Event::Drained { id, .. }
         | Event::Exited { id, .. } => Some(id),
-        Event::Rehearsed { .. } | Event::Stayed { .. } => None,
-        Event::Start | Event::Tick | Event::Late(_) | Event::Resolved { .. } | Event::Asked { .. } => None,
+        Event::Weighed { id, .. } => Some(id),
+        Event::Start
+        | Event::Tick
+        | Event::Late(_)
+        | Event::Resolved { .. }
+        | Event::Rehearsed { .. }
+        | Event::Stayed { .. }
+        | Event::Asked { .. }
+        | Event::Counted { .. } => None,
     }
 }

@@ -1,0 +1,186 @@
+//! What all clients met.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use hdrhistogram::Histogram;
+
+use super::{
+    failure::{Failure, How},
+    kind::Kind,
+};
+
+/// Lost requests of which the particulars are kept; further ones are counted only.
+const MOST_PARTICULARS: usize = 100_000;
+
+/// The longest latency that is told from longer ones, in microseconds.
+const LONGEST: u64 = 60_000_000;
+
+/// The count of all clients of a load, by phase and kind. Cloned, it is the same count.
+#[derive(Debug, Clone)]
+pub struct Tally(Arc<Mutex<Ledger>>);
+
+#[derive(Debug)]
+struct Ledger {
+    phase: &'static str,
+    counts: BTreeMap<(&'static str, Kind), Counts>,
+    lost: Vec<Lost>,
+}
+
+/// What clients met.
+#[derive(Debug, Clone)]
+pub struct Counts {
+    /// Requests with their answer; messages of a WebSocket with their echo.
+    pub answered: u64,
+    pub lost: BTreeMap<How, u64>,
+    /// Connections that the server closed while their client had nothing under way, which is no loss.
+    pub closed_idle: u64,
+    /// Connections whose end the server announced: `connection: close`, or a WebSocket's close frame.
+    pub announced: u64,
+    /// From a request to its whole answer, in microseconds.
+    pub latency: Histogram<u32>,
+}
+
+/// A lost request.
+#[derive(Debug, Clone)]
+pub struct Lost {
+    pub kind: Kind,
+    pub failure: Failure,
+    pub phase: &'static str,
+    pub at: Instant,
+    /// The client's port and when it connected, where it came to that.
+    pub connection: Option<(u16, Instant)>,
+}
+
+impl Tally {
+    /// The phase of a load while nothing is done to the server.
+    pub const CALM: &'static str = "calm";
+
+    pub(super) fn new() -> Tally {
+        Tally(Arc::new(Mutex::new(Ledger { phase: Tally::CALM, counts: BTreeMap::new(), lost: Vec::new() })))
+    }
+
+    /// From now on, what is met is met in this phase.
+    pub fn enter(&self, phase: &'static str) {
+        self.ledger().phase = phase;
+    }
+
+    pub fn phase(&self) -> &'static str {
+        self.ledger().phase
+    }
+
+    /// Requests answered so far.
+    pub fn answered(&self) -> u64 {
+        self.ledger().counts.values().map(|counts| counts.answered).sum()
+    }
+
+    /// All lost requests so far, as far as their particulars are kept.
+    pub fn lost(&self) -> Vec<Lost> {
+        self.ledger().lost.clone()
+    }
+
+    /// The sum of what was met in some phases by some kinds of clients.
+    pub fn sum(&self, wanted: impl Fn(&'static str, Kind) -> bool) -> Counts {
+        let ledger = self.ledger();
+        let counts = ledger.counts.iter().filter(|((phase, kind), _)| wanted(phase, *kind)).map(|(_, counts)| counts);
+        counts.fold(Counts::default(), Counts::plus)
+    }
+
+    /// A request that was sent in the phase `begun` is answered. It counts as calm only if it began and ended so.
+    pub(super) fn answered_after(&self, kind: Kind, begun: &'static str, latency: Duration) {
+        self.count(kind, begun, |counts| {
+            counts.answered += 1;
+            counts.latency.saturating_record(latency.as_micros().try_into().unwrap_or(u64::MAX));
+        });
+    }
+
+    pub(super) fn lose(&self, kind: Kind, begun: &'static str, failure: Failure, connection: Option<(u16, Instant)>) {
+        let phase = self.count(kind, begun, |counts| *counts.lost.entry(failure.how).or_default() += 1);
+        let mut ledger = self.ledger();
+        if ledger.lost.len() < MOST_PARTICULARS {
+            ledger.lost.push(Lost { kind, failure, phase, at: Instant::now(), connection });
+        }
+    }
+
+    pub(super) fn closed_idle(&self, kind: Kind) {
+        self.count(kind, Tally::CALM, |counts| counts.closed_idle += 1);
+    }
+
+    pub(super) fn announced(&self, kind: Kind) {
+        self.count(kind, Tally::CALM, |counts| counts.announced += 1);
+    }
+
+    fn count(&self, kind: Kind, begun: &'static str, add: impl FnOnce(&mut Counts)) -> &'static str {
+        let mut ledger = self.ledger();
+        let phase = if ledger.phase == Tally::CALM { begun } else { ledger.phase };
+        add(ledger.counts.entry((phase, kind)).or_default());
+        phase
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Counts {
+    fn default() -> Counts {
+        let latency = Histogram::new_with_bounds(1, LONGEST, 2).expect("bounds and digits are allowed");
+        Counts { answered: 0, lost: BTreeMap::new(), closed_idle: 0, announced: 0, latency }
+    }
+}
+
+impl Counts {
+    /// All lost requests, however they were lost.
+    pub fn all_lost(&self) -> u64 {
+        self.lost.values().sum()
+    }
+
+    /// The latency that so many percent of the requests stayed within, in milliseconds.
+    pub fn percentile(&self, percent: f64) -> f64 {
+        self.latency.value_at_quantile(percent / 100.0) as f64 / 1e3
+    }
+
+    fn plus(mut self, other: &Counts) -> Counts {
+        self.answered += other.answered;
+        self.closed_idle += other.closed_idle;
+        self.announced += other.announced;
+        for (how, count) in &other.lost {
+            *self.lost.entry(*how).or_default() += count;
+        }
+        self.latency.add(&other.latency).expect("a histogram of the same bounds");
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_that_ends_in_a_phase_is_of_it() {
+        let tally = Tally::new();
+        let begun = tally.phase();
+        tally.enter("deploy");
+        tally.answered_after(Kind::Slow, begun, Duration::from_millis(300));
+        let begun = tally.phase();
+        tally.enter(Tally::CALM);
+        tally.lose(Kind::Slow, begun, Failure::new(How::Reset, "no"), None);
+        let deploy = tally.sum(|phase, _| phase == "deploy");
+        assert_eq!((deploy.answered, deploy.all_lost()), (1, 1));
+        assert_eq!(tally.sum(|phase, _| phase == Tally::CALM).answered, 0);
+        assert_eq!(tally.lost()[0].phase, "deploy");
+    }
+
+    #[test]
+    fn percentiles_are_milliseconds() {
+        let tally = Tally::new();
+        for ms in 1..=100 {
+            tally.answered_after(Kind::Slow, Tally::CALM, Duration::from_millis(ms));
+        }
+        let p99 = tally.sum(|_, _| true).percentile(99.0);
+        assert!((98.0..=101.0).contains(&p99), "{p99}");
+    }
+}

@@ -1,0 +1,141 @@
+//! Kills of nodes, and what each may cost: the connections that the node held, and no other.
+
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::clients::Lost;
+
+/// How long a process may take to stop: as long as a system call that cannot be interrupted.
+const STOPS_WITHIN: Duration = Duration::from_secs(2);
+
+/// All kills of a run.
+#[derive(Debug, Default)]
+pub struct Kills(Vec<Kill>);
+
+#[derive(Debug)]
+struct Kill {
+    at: Instant,
+    /// The clients' ports of the connections that the process held.
+    ports: HashSet<u16>,
+}
+
+impl Kills {
+    /// Kills a process that serves on this port. It is stopped first, for as long as it takes to read which connections
+    /// it holds.
+    ///
+    /// # Errors
+    /// Where the process is not there, or may not be killed or looked at.
+    pub fn kill(&mut self, pid: u32, port: u16) -> io::Result<()> {
+        let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+        kill_process(process, Signal::STOP)?;
+        stopped(pid)?;
+        let ports = connections(pid, port)?;
+        self.0.push(Kill { at: Instant::now(), ports });
+        Ok(kill_process(process, Signal::KILL)?)
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many connections the killed processes held.
+    pub fn connections(&self) -> usize {
+        self.0.iter().map(|kill| kill.ports.len()).sum()
+    }
+
+    /// Whether the request was lost because the process that held its connection was killed.
+    pub fn explain(&self, lost: &Lost) -> bool {
+        let Some((port, opened)) = lost.connection else { return false };
+        self.0.iter().any(|kill| opened < kill.at && kill.at < lost.at && kill.ports.contains(&port))
+    }
+}
+
+/// Waits until every thread of the process has stopped.
+fn stopped(pid: u32) -> io::Result<()> {
+    let limit = Instant::now() + STOPS_WITHIN;
+    while !threads_stopped(pid)? {
+        if Instant::now() > limit {
+            return Err(io::Error::other(format!("process {pid} does not stop")));
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
+    Ok(())
+}
+
+fn threads_stopped(pid: u32) -> io::Result<bool> {
+    for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let stat = fs::read_to_string(thread?.path().join("stat"))?;
+        // The name before the state may hold anything (proc(5)).
+        let state = stat.rsplit_once(") ").map(|(_, rest)| rest.as_bytes()[0]);
+        if state != Some(b'T') {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The clients' ports of all TCP connections over IPv4 to `port` that the process has open.
+fn connections(pid: u32, port: u16) -> io::Result<HashSet<u16>> {
+    let mut sockets = HashSet::new();
+    for fd in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        sockets.extend(socket(&fd?.path()));
+    }
+    let table = fs::read_to_string("/proc/net/tcp")?;
+    let of_process =
+        table.lines().filter_map(entry).filter(|entry| entry.local == port && sockets.contains(&entry.inode));
+    Ok(of_process.map(|entry| entry.remote).collect())
+}
+
+/// The inode of the socket that a descriptor in /proc leads to.
+fn socket(fd: &Path) -> Option<u64> {
+    let target = fs::read_link(fd).ok()?;
+    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// A line of /proc/net/tcp.
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    local: u16,
+    remote: u16,
+    inode: u64,
+}
+
+fn entry(line: &str) -> Option<Entry> {
+    let mut fields = line.split_ascii_whitespace();
+    let mut port = |at| u16::from_str_radix(fields.nth(at)?.rsplit_once(':')?.1, 16).ok();
+    Some(Entry { local: port(1)?, remote: port(0)?, inode: fields.nth(6)?.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn connections_are_told_by_their_clients_port() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("bound").port();
+        let open = |_| TcpStream::connect(("127.0.0.1", port)).expect("a connection");
+        let [taken, waiting] = [0, 1].map(open).map(|stream| (stream.local_addr().expect("bound").port(), stream));
+        let accepted = listener.accept().expect("a connection");
+        assert_eq!(accepted.1.port(), taken.0);
+        let held = connections(std::process::id(), port).expect("readable");
+        assert_eq!((held.contains(&taken.0), held.contains(&waiting.0)), (true, false));
+    }
+
+    #[test]
+    fn lines_of_the_table() {
+        let line =
+            "   1: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0";
+        assert_eq!(entry(line), Some(Entry { local: 8080, remote: 54321, inode: 4711 }));
+        assert_eq!(entry("  sl  local_address rem_address   st tx_queue"), None);
+    }
+}

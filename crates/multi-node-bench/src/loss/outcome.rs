@@ -1,0 +1,110 @@
+//! What a server's clients met, by what was done to it.
+
+use std::collections::BTreeMap;
+
+use multi_node_bench::{
+    clients::{Counts, How, Kind, Lost, Tally},
+    kills::Kills,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::table;
+
+/// Of one server.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Outcome {
+    pub(super) server: String,
+    pub(super) rows: Vec<Row>,
+    /// What the deploy of the broken release said.
+    pub(super) broken_deploy: String,
+    /// The first of the lost requests that nothing explains.
+    pub(super) examples: Vec<String>,
+}
+
+/// What clients met while one kind of thing was done.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Row {
+    phase: String,
+    /// How often it was done.
+    events: usize,
+    answered: u64,
+    lost: BTreeMap<How, u64>,
+    /// How many of those were under way in a process that was killed.
+    explained: u64,
+    /// Kept connections that the server closed while nothing was under way on them.
+    closed_idle: u64,
+    /// Connections whose end the server announced; by a WebSocket's close frame, or `connection: close`.
+    announced: u64,
+    /// Of short requests.
+    median_ms: f64,
+    p99_ms: f64,
+}
+
+/// The kinds of load whose latency is the server's and not of the request's own making.
+const SHORT: [Kind; 2] = [Kind::KeepAlive, Kind::PerRequest];
+/// Lost requests that are shown one by one.
+const MOST_EXAMPLES: usize = 20;
+
+impl Outcome {
+    pub(super) fn of(server: &str) -> Outcome {
+        Outcome { server: server.to_owned(), rows: Vec::new(), broken_deploy: String::new(), examples: Vec::new() }
+    }
+
+    /// Adds a row for each of these phases of a load: what it is called, and how often a thing was done in it.
+    pub(super) fn add(&mut self, tally: &Tally, phases: &[(&'static str, usize)], kills: &Kills) {
+        let lost = tally.lost();
+        self.rows.extend(phases.iter().map(|&(phase, events)| Row::new(phase, events, tally, &lost, kills)));
+        let unexplained = lost.iter().filter(|lost| !kills.explain(lost)).map(describe);
+        self.examples.extend(unexplained);
+        self.examples.truncate(MOST_EXAMPLES);
+    }
+
+    /// Lost requests that no kill explains.
+    pub(super) fn unexplained(&self) -> u64 {
+        self.rows.iter().map(|row| row.lost.values().sum::<u64>() - row.explained).sum()
+    }
+
+    pub(super) fn print(&self) {
+        println!("\n{}", self.server);
+        let mut head = vec!["while", "events", "answered"];
+        head.extend(How::ALL.map(How::name));
+        head.extend(["of which by kills", "closed idle", "announced", "median ms", "p99 ms"]);
+        table::print(&head, &self.rows.iter().map(Row::cells).collect::<Vec<_>>());
+        println!("broken release: {}", self.broken_deploy);
+        for example in &self.examples {
+            println!("lost: {example}");
+        }
+    }
+}
+
+impl Row {
+    fn new(phase: &'static str, events: usize, tally: &Tally, lost: &[Lost], kills: &Kills) -> Row {
+        let counts: Counts = tally.sum(|of, _| of == phase);
+        let short: Counts = tally.sum(|of, kind| of == phase && SHORT.contains(&kind));
+        let explained = lost.iter().filter(|lost| lost.phase == phase && kills.explain(lost)).count() as u64;
+        Row {
+            phase: phase.to_owned(),
+            events,
+            answered: counts.answered,
+            lost: counts.lost,
+            explained,
+            closed_idle: counts.closed_idle,
+            announced: counts.announced,
+            median_ms: short.percentile(50.0),
+            p99_ms: short.percentile(99.0),
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        let mut cells = vec![self.phase.clone(), self.events.to_string(), self.answered.to_string()];
+        cells.extend(How::ALL.map(|how| self.lost.get(&how).copied().unwrap_or_default().to_string()));
+        cells.extend([self.explained, self.closed_idle, self.announced].map(|count| count.to_string()));
+        cells.extend([self.median_ms, self.p99_ms].map(|ms| format!("{ms:.2}")));
+        cells
+    }
+}
+
+fn describe(lost: &Lost) -> String {
+    let age = lost.connection.map(|(port, opened)| format!(", port {port}, {:.1?} old", lost.at - opened));
+    format!("{} during {}: {}{}", lost.kind.name(), lost.phase, lost.failure, age.unwrap_or_default())
+}

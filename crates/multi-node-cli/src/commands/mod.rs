@@ -1,0 +1,8 @@
+//! One file for each command.
+
+mod completions;
+mod dispatch;
+mod man;
+mod run;
+
+pub(crate) use dispatch::Command;

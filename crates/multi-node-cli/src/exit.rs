@@ -1,0 +1,55 @@
+//! Exit codes, which `multi-node --help` tells.
+
+use std::io;
+use std::process::ExitCode;
+
+use multi_node::{Error, OrderError};
+
+/// An error that is the caller's: wrong arguments or configuration.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Usage(pub(crate) String);
+
+/// What an error is to a person: the causes down to the first that tells its own.
+pub(crate) fn message(error: &anyhow::Error) -> String {
+    let mut told = Vec::new();
+    for cause in error.chain() {
+        match cause.downcast_ref::<Error>() {
+            Some(Error::Program { program, source }) if source.kind() == io::ErrorKind::NotFound => {
+                told.push(format!(
+                    "cannot run `{program}`: there is no such program; names without a slash are looked up in PATH"
+                ));
+                break;
+            }
+            Some(error) => {
+                told.push(error.to_string());
+                break;
+            }
+            None => told.push(cause.to_string()),
+        }
+    }
+    told.join(": ")
+}
+
+/// What an error is to a script.
+pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
+    const FAILED: u8 = 1;
+    const USAGE: u8 = 2;
+    const REFUSED: u8 = 3;
+    const CANNOT_EXECUTE: u8 = 126;
+    const NOT_FOUND: u8 = 127;
+    let of_cause = |cause: &(dyn std::error::Error + 'static)| {
+        if cause.is::<Usage>() {
+            return Some(USAGE);
+        }
+        match (cause.downcast_ref::<Error>(), cause.downcast_ref::<OrderError>()) {
+            (Some(Error::Option { .. }), _) => Some(USAGE),
+            (Some(Error::Program { source, .. }), _) if source.kind() == io::ErrorKind::NotFound => Some(NOT_FOUND),
+            (Some(Error::Program { .. }), _) => Some(CANNOT_EXECUTE),
+            (_, Some(OrderError::Failed { .. })) => Some(FAILED),
+            (_, Some(_)) => Some(REFUSED),
+            _ => None,
+        }
+    };
+    error.chain().find_map(of_cause).unwrap_or(FAILED).into()
+}

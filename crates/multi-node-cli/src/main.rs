@@ -1,0 +1,55 @@
+//! The command `multi-node`: arguments, exit codes and printing over the library, which does the supervising.
+
+mod commands;
+mod exit;
+mod signal_name;
+mod stage;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use commands::Command;
+
+/// Runs a server program as several processes on one address: restarted when they die, reloaded without a refused
+/// connection.
+#[derive(Debug, Parser)]
+#[command(name = "multi-node", version, about, after_help = EXAMPLES, after_long_help = LONG_EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  multi-node run -n 4 --port 8080 -- uvicorn --fd {fd} app:app
+  multi-node run -n 4 --port 8080 -- gunicorn app:app
+  multi-node run --help";
+
+const LONG_EXAMPLES: &str = "\
+Examples:
+  Four nodes of a Python server, which takes the socket by its number:
+    multi-node run -n 4 --port 8080 -- uvicorn --fd {fd} app:app
+
+  One that takes it as systemd hands it:
+    multi-node run -n 4 --port 8080 -- gunicorn app:app
+
+Exit codes:
+  0    done
+  1    it failed
+  2    wrong arguments or configuration
+  3    refused: another order is under way, or what was asked is not allowed
+  4    there is no such instance, or no such slot
+  126  the program cannot be executed
+  127  the program is not found";
+
+fn main() -> ExitCode {
+    let ran = if stage::is_asked_for() { Err(stage::run()) } else { Cli::parse().command.run() };
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("multi-node: {}", exit::message(&error));
+            exit::code(&error)
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `multi-node`, as a user types it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+use multi_node_it::{Answer, client, send};
+use rustix::process::Signal;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+
+/// The command with these arguments, in an environment that says nothing of the test's own.
+pub(crate) fn multi_node(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_multi-node"));
+    command.args(args).stdin(Stdio::null()).env_remove("CARGO_MANIFEST_DIR").kill_on_drop(true);
+    command
+}
+
+/// Runs a command that ends by itself.
+pub(crate) async fn output(args: &[&str]) -> Output {
+    multi_node(args).output().await.expect("the command starts")
+}
+
+/// A program of `multi-node-it`, which cargo builds beside the tests.
+pub(crate) fn built(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_BIN_EXE_multi-node")).with_file_name(name);
+    assert!(path.exists(), "{} is not built: cargo build -p multi-node-it --bins", path.display());
+    path.to_str().expect("a path in UTF-8").to_owned()
+}
+
+/// `multi-node run` under way, known by its log.
+pub(crate) struct Running {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    /// What was logged so far.
+    pub(crate) seen: Vec<String>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- the command's log\n{}\n---", self.seen.join("\n"));
+        }
+    }
+}
+
+impl Running {
+    /// Starts `multi-node run` with these arguments.
+    pub(crate) fn start(args: &[&str]) -> Running {
+        Running::of(multi_node(&[&["run"], args].concat()))
+    }
+
+    pub(crate) fn of(mut command: Command) -> Running {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts");
+        let log = BufReader::new(child.stderr.take().expect("piped")).lines();
+        Running { child, log, seen: Vec::new() }
+    }
+
+    /// The next line of the log that contains this.
+    pub(crate) async fn logged(&mut self, wanted: &str) -> String {
+        loop {
+            let line = self.log.next_line().await.expect("a readable log");
+            let line = line.unwrap_or_else(|| panic!("the command ended without {wanted:?}"));
+            self.seen.push(line.clone());
+            if line.contains(wanted) {
+                return line;
+            }
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) async fn addr(&mut self) -> SocketAddr {
+        let line = self.logged("listening on ").await;
+        let addr: SocketAddr =
+            line.split("listening on ").nth(1).and_then(|addr| addr.parse().ok()).expect("an address");
+        SocketAddr::new("127.0.0.1".parse().expect("an address"), addr.port())
+    }
+
+    /// Waits until so many nodes have become ready since the last call.
+    pub(crate) async fn ready(&mut self, nodes: usize) {
+        for _ in 0..nodes {
+            self.logged(" ready ").await;
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().expect("it was not waited for yet")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        send(self.pid(), signal);
+    }
+
+    /// Ends it as a user would; the exit code.
+    pub(crate) async fn stop(mut self) -> Option<i32> {
+        self.signal(Signal::TERM);
+        self.exit().await
+    }
+
+    /// Waits for its end; the exit code.
+    pub(crate) async fn exit(&mut self) -> Option<i32> {
+        while let Some(line) = self.log.next_line().await.expect("a readable log") {
+            self.seen.push(line);
+        }
+        self.child.wait().await.expect("it is our child").code()
+    }
+}
+
+/// Sends requests on connections of their own until `nodes` processes have answered with their pid as the last word.
+pub(crate) async fn pids(addr: SocketAddr, nodes: usize) -> Vec<u32> {
+    let mut seen = std::collections::BTreeSet::new();
+    while seen.len() < nodes {
+        let answer: Answer = client::get(addr, "/").await.expect("an answer");
+        let pid = answer.body.split_whitespace().last().and_then(|pid| pid.parse().ok());
+        seen.insert(pid.unwrap_or_else(|| panic!("{:?} has no pid", answer.body)));
+    }
+    seen.into_iter().collect()
+}

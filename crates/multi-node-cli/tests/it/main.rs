@@ -1,0 +1,6 @@
+//! The command with real programs, seen from outside.
+
+#![allow(missing_docs)]
+
+mod command;
+mod run;

@@ -1,0 +1,78 @@
+//! `multi-node run`
+
+use multi_node_it::{procfs, send, within};
+use rustix::process::Signal;
+
+use crate::command::{Running, built, output, pids};
+
+#[tokio::test]
+async fn a_program_that_takes_its_socket_from_systemd_is_served_by_several_nodes() {
+    within(30, async {
+        let mut running = Running::start(&["-n", "2", "--bind", "127.0.0.1:0", "--", &built("listenfd_axum")]);
+        let addr = running.addr().await;
+        running.ready(2).await;
+        let old = pids(addr, 2).await;
+
+        running.signal(Signal::HUP);
+        running.logged("reload done").await;
+        let new = pids(addr, 2).await;
+        assert!(old.iter().all(|pid| !new.contains(pid)), "a reload replaces every node");
+
+        send(new[0], Signal::KILL);
+        running.logged("ended by SIGKILL").await;
+        running.ready(1).await;
+        assert!(pids(addr, 2).await.contains(&new[1]), "one node's end is its own");
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_node_outlives_a_killed_master() {
+    within(30, async {
+        let mut running = Running::start(&["-n", "2", "--bind", "127.0.0.1:0", "--", "sleep", "1000"]);
+        running.ready(2).await;
+        let nodes = procfs::children(running.pid());
+        assert_eq!(nodes.len(), 2);
+        running.signal(Signal::KILL);
+        running.exit().await;
+        while nodes.iter().any(|pid| procfs::is_alive(*pid)) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_run_is_said_with_an_exit_code() {
+    let cases: [(&[&str], i32, &str); 5] = [
+        (&["run", "--", "no-such-program"], 127, "there is no such program"),
+        (&["run", "--", "/etc/passwd"], 126, "not an executable file"),
+        (&["run"], 2, "<PROGRAM>"),
+        (&["run", "-n", "-1", "--", "true"], 2, "unexpected argument"),
+        (&["run", "-n", "0", "--", "true"], 2, "expected at least 1"),
+    ];
+    for (args, code, text) in cases {
+        let output = output(args).await;
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {error}");
+        assert!(error.contains(text), "{args:?}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn help_completions_and_manual_name_every_option() {
+    for args in [
+        &["run", "--help"][..],
+        &["completions", "bash"],
+        &["completions", "zsh"],
+        &["completions", "fish"],
+        &["man", "run"],
+    ] {
+        let output = output(args).await;
+        assert!(output.status.success(), "{args:?}");
+        let text = String::from_utf8_lossy(&output.stdout).replace("\\-", "-");
+        assert!(text.contains("stop-signal"), "{args:?}: {text}");
+        assert!(!text.contains("__stage"), "{args:?} shows what is not for users");
+    }
+}

@@ -1,0 +1,32 @@
+//! Servers that do not link this crate: any program that takes its listening sockets from whoever starts it.
+//!
+//! A node of such a program begins as a *stage*: a process of the caller's own program that calls [`stage`]. It joins its
+//! master as any node does, is given the sockets, puts them where the program looks for them, and executes it, so that
+//! the program has the process id that `LISTEN_PID` names. From then on the master watches the process alone: what the
+//! program counts is not known, and a drain is a signal. The command `multi-node run` is this module with arguments.
+//!
+//! ```no_run
+//! use multi_node::Options;
+//! use multi_node::program::{self, Program};
+//!
+//! #[tokio::main(flavor = "current_thread")]
+//! async fn main() -> Result<(), multi_node::Error> {
+//!     if std::env::args().nth(1).as_deref() == Some("stage") {
+//!         return Err(program::stage());
+//!     }
+//!     let uvicorn = Program::new("uvicorn").args(["--fd", "{fd}", "app:app"]);
+//!     program::run(Options::new().port(8080).nodes(4).args(["stage"]), uvicorn).await?.closed().await
+//! }
+//! ```
+
+mod description;
+mod environment;
+mod output;
+mod run;
+mod stage;
+
+pub use description::{Program, Sockets};
+pub(crate) use environment::{FIRST, Place, Socket};
+pub use output::Output;
+pub use run::run;
+pub use stage::stage;

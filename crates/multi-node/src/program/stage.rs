@@ -1,0 +1,75 @@
+//! The process that becomes the program.
+
+use std::convert::Infallible;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::control::{Blocking, Exec, ToMaster, ToNode, VERSIONS};
+use crate::environment::{self, Seat};
+use crate::error::describe;
+use crate::{Error, node, sys};
+
+/// A master that lives answers at once.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Joins the master that started this process, and executes its program in this process.
+///
+/// Returns only when that fails, with the reason, which the master has been told too: [`Error::MasterGone`];
+/// [`Error::Program`] where the program cannot be executed; [`Error::Control`] for a process that is no node.
+///
+/// To be called first in `main`, before anything opens descriptors or starts threads.
+pub fn stage() -> Error {
+    match join() {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+fn join() -> Result<Infallible, Error> {
+    let seat = environment::seat().filter(|_| node::is_node());
+    let seat = seat.ok_or_else(|| broken("a stage is started by `multi-node run`, and does nothing by itself"))?;
+    end_with_master(seat)?;
+    let socket = sys::socket::take_stdin().map_err(Error::io("take over the control socket"))?;
+    let mut master = Blocking::new(socket, ANSWER).map_err(Error::io("use the control socket"))?;
+    master.send(ToMaster::Hello { versions: VERSIONS, addresses: Vec::new() }).map_err(|error| node::broken(&error))?;
+    match master.receive().map_err(|error| node::broken(&error))? {
+        Some(ToNode::Exec(exec)) => become_program(*exec, master),
+        Some(ToNode::Refused { why }) => Err(broken(&why)),
+        Some(_) => Err(broken("the master's first message is no answer to hello")),
+        None => Err(Error::MasterGone),
+    }
+}
+
+/// The program is not to go on without its master, whom nobody but the kernel watches for it. The order stays in force
+/// through the exec; a master that ended just before gave none.
+fn end_with_master(seat: Seat) -> Result<(), Error> {
+    sys::process::end_with_parent().map_err(Error::io("ask to end with the master"))?;
+    if std::os::unix::process::parent_id() == seat.master { Ok(()) } else { Err(Error::MasterGone) }
+}
+
+fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error> {
+    let Exec { program, args, env, numbers, fds } = exec;
+    // What is reported on must not lie where the program's descriptors go.
+    let above = numbers.iter().max().map_or(0, |most| most + 1);
+    master.move_above(above).map_err(Error::io("make room for the sockets"))?;
+    sys::place::at_numbers(fds, &numbers, above).map_err(Error::io("put the sockets in their places"))?;
+    master.send(ToMaster::Exec).map_err(|error| node::broken(&error))?;
+    let mut command = Command::new(&program);
+    command.args(args).env_remove(environment::SEAT);
+    for (name, value) in env {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let source = command.exec();
+    let program = program.to_string_lossy().into_owned();
+    // A master that is gone needs no report.
+    let _ = master.send(ToMaster::Failed { why: format!("cannot execute {program}: {}", describe(&source)) });
+    Err(Error::Program { program, source })
+}
+
+fn broken(cause: &str) -> Error {
+    Error::Control { cause: cause.to_owned() }
+}

@@ -29,6 +29,8 @@ pub(crate) struct Inner {
     pub(crate) id: NodeId,
     pub(crate) slot: Option<Slot>,
     pub(crate) addresses: Vec<Addr>,
+    /// How many of them each server has.
+    pub(crate) counts: Vec<usize>,
     pub(crate) load: LoadTable,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) joined: watch::Receiver<Joined>,
@@ -96,6 +98,7 @@ impl Handle {
             id: NodeId::MASTER,
             slot: None,
             addresses: Vec::new(),
+            counts: Vec::new(),
             load: LoadTable::local(),
             snapshot: watch::channel(Snapshot::default()).1,
             joined: watch::channel(Joined::default()).1,
@@ -137,6 +140,14 @@ impl Handle {
     /// All addresses that are served, those of the first server first.
     pub fn local_addrs(&self) -> &[Addr] {
         &self.0.addresses
+    }
+
+    /// The addresses of one server, by its place among those that [`listen`](crate::listen) was given; empty where there is none.
+    pub fn server_addrs(&self, server: usize) -> &[Addr] {
+        let Inner { addresses, counts, .. } = &*self.0;
+        let Some(count) = counts.get(server) else { return &[] };
+        let first: usize = counts[..server].iter().sum();
+        addresses.get(first..first + count).unwrap_or_default()
     }
 
     /// Which other processes are joined to this one now, by identity.
@@ -285,8 +296,11 @@ impl Handle {
         self.order(Order::Shutdown { now: false }).await.map(drop)
     }
 
-    /// Ends all nodes at once, without `shutdown_delay` and drain.
-    pub(crate) async fn shutdown_now(&self) -> Result<(), OrderError> {
+    /// Ends the program at once, without `shutdown_delay` and drain: all nodes are killed.
+    ///
+    /// # Errors
+    /// As [`shutdown`](Handle::shutdown).
+    pub async fn shutdown_now(&self) -> Result<(), OrderError> {
         self.order(Order::Shutdown { now: true }).await.map(drop)
     }
 

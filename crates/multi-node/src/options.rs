@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use address::Address;
-pub(crate) use settings::{Launch, Settings, is_instance_name};
+pub(crate) use settings::{Launch, Settings, SlotArgs, is_instance_name};
+
+use crate::{Heartbeat, Slot};
 
 /// What [`listen`](crate::listen) goes by. Every option has a default that suits production.
 ///
@@ -56,7 +58,9 @@ pub struct Options {
     pub(crate) orders_from_nodes: bool,
     pub(crate) program: Option<PathBuf>,
     pub(crate) args: Option<Vec<OsString>>,
+    pub(crate) slot_args: Option<SlotArgs>,
     pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
 }
 
@@ -98,7 +102,9 @@ impl Options {
             orders_from_nodes: false,
             program: None,
             args: None,
+            slot_args: None,
             env: Vec::new(),
+            heartbeat: None,
             control: None,
         }
     }
@@ -308,6 +314,24 @@ impl Options {
         I::Item: Into<OsString>,
     {
         self.args = Some(args.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The first arguments of a node's start, by the slot that it fills: they go before [`args`](Options::args). Default: none.
+    /// For what no two nodes may share, such as the port of a debugger.
+    pub fn slot_args<I>(mut self, args: impl Fn(Slot) -> I + Send + Sync + 'static) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        self.slot_args = Some(SlotArgs::new(move |slot| args(slot).into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// The pulse by which a node counts as alive, in place of this runtime's: for programs whose connections are served by
+    /// another event loop. Default: the runtime's.
+    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Options {
+        self.heartbeat = Some(heartbeat);
         self
     }
 

@@ -1,7 +1,7 @@
 //! Single-process mode: the same API, served by the one process that called `listen`.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -59,6 +59,7 @@ fn shown(state: State) -> Snapshot {
         connections: 0,
         requests: 0,
         in_flight: 0,
+        program: None,
     };
     Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)], ended: BTreeMap::new() }
 }
@@ -114,9 +115,12 @@ impl Alone {
 
     fn ask(&mut self, ask: Ask) {
         match ask.order {
-            Order::Shutdown { .. } => {
+            Order::Shutdown { now } => {
                 self.shutdowns.push(ask.reply);
                 self.shut_down();
+                if now {
+                    self.drain.begin(Duration::ZERO);
+                }
             }
             Order::Reload | Order::Upgrade | Order::Restart { .. } | Order::Scale { .. } | Order::Signal { .. } => {
                 drop(ask.reply.send(Err(OrderError::SingleProcess)));

@@ -19,7 +19,7 @@ use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place
 use crate::signals::NodeSignals;
 use crate::status::Status;
 use crate::wires::{self, Wires};
-use crate::{Error, Handle, Nodes, environment, sys};
+use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 
 /// How often a node shows its siblings' acceptors that its runtime is alive.
 const PULSE: Duration = Duration::from_millis(500);
@@ -34,7 +34,11 @@ const LAST_WORD: Duration = Duration::from_millis(100);
 const TELLS_DRAINED: u32 = 2;
 
 /// Joins the program as a node: returns when it serves.
-pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Result<Nodes, Error> {
+pub(crate) async fn join(
+    servers: Servers,
+    addresses: Vec<Vec<String>>,
+    heartbeat: Option<Heartbeat>,
+) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
     let mut welcome = parent.hello(addresses).await?;
     let Parent { reader, writer, socket } = parent;
@@ -74,6 +78,7 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
         heirs: Heirs::of(parcels),
         line,
         signals,
+        heartbeat,
         fate: fate_sender,
         settings,
     };
@@ -211,6 +216,8 @@ struct Life {
     heirs: Heirs,
     line: Line,
     signals: NodeSignals,
+    /// Whose pulse counts, where it is not this runtime's.
+    heartbeat: Option<Heartbeat>,
     /// How the service will have ended once it has drained.
     fate: watch::Sender<End>,
     settings: NodeSettings,
@@ -229,7 +236,7 @@ impl Life {
                 () = self.peers.deliver() => self.leave("the program dropped its `Nodes`").await,
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
-                _ = pulse.tick() => {
+                _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
                     self.line.beat(sys::epoll::monotonic_ms());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();

@@ -1,13 +1,14 @@
 //! Options that have been checked, as the rest of the library uses them.
 
 use std::ffi::OsString;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Address, Options};
-use crate::Error;
+use crate::{Error, Heartbeat, Slot};
 
 /// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
 pub(super) const MOST_NODES: usize = 4096;
@@ -43,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) peers: bool,
     pub(crate) orders_from_nodes: bool,
     pub(crate) launch: Launch,
+    pub(crate) heartbeat: Option<Heartbeat>,
     /// The name of the control socket.
     pub(crate) control: Option<String>,
 }
@@ -52,7 +54,28 @@ pub(crate) struct Settings {
 pub(crate) struct Launch {
     pub(crate) program: Option<PathBuf>,
     pub(crate) args: Option<Vec<OsString>>,
+    pub(crate) slot_args: Option<SlotArgs>,
     pub(crate) env: Vec<(OsString, OsString)>,
+}
+
+/// Arguments that depend on the slot.
+#[derive(Clone)]
+pub(crate) struct SlotArgs(Arc<dyn Fn(Slot) -> Vec<OsString> + Send + Sync>);
+
+impl SlotArgs {
+    pub(super) fn new(args: impl Fn(Slot) -> Vec<OsString> + Send + Sync + 'static) -> SlotArgs {
+        SlotArgs(Arc::new(args))
+    }
+
+    pub(crate) fn of(&self, slot: Slot) -> Vec<OsString> {
+        (self.0)(slot)
+    }
+}
+
+impl fmt::Debug for SlotArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotArgs").finish_non_exhaustive()
+    }
 }
 
 impl Options {
@@ -98,7 +121,8 @@ impl Options {
             signals: self.signals,
             peers: self.peers,
             orders_from_nodes: self.orders_from_nodes,
-            launch: launch(self.program, self.args, self.env)?,
+            launch: launch(self.program, self.args, self.slot_args, self.env)?,
+            heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
         })
     }
@@ -170,6 +194,7 @@ fn hang_timeout(time: Duration) -> Result<Option<Duration>, Error> {
 fn launch(
     program: Option<PathBuf>,
     args: Option<Vec<OsString>>,
+    slot_args: Option<SlotArgs>,
     env: Vec<(OsString, OsString)>,
 ) -> Result<Launch, Error> {
     if program.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
@@ -178,7 +203,7 @@ fn launch(
     if let Some((name, _)) = env.iter().find(|(name, _)| !is_variable_name(name)) {
         return Err(refused("env", name.to_string_lossy(), "expected a variable's name, without `=`"));
     }
-    Ok(Launch { program, args, env })
+    Ok(Launch { program, args, slot_args, env })
 }
 
 /// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).

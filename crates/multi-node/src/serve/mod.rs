@@ -6,6 +6,8 @@
 #[cfg(multi_process)]
 mod acceptor;
 mod drain;
+#[cfg(unix)]
+mod external;
 mod gate;
 mod http;
 mod intake;
@@ -23,6 +25,8 @@ mod stream;
 pub(crate) use acceptor::{bell, ring};
 pub(crate) use drain::Drain;
 pub use drain::DrainSignal;
+#[cfg(unix)]
+pub use external::{Counted, External, Giver, Taken, Taker, external};
 pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
 #[cfg(multi_process)]
 pub(crate) use intake::Intake;

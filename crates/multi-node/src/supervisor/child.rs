@@ -16,10 +16,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::fleet::Fatal;
+use super::foreign::Note;
 use crate::control::{self, Reader, ToMaster};
 use crate::environment::{self, Calling, Seat};
 use crate::id::{Generation, NodeId, Slot};
-use crate::options::Launch;
+use crate::options::{Launch, SlotArgs};
 use crate::program::Output;
 use crate::status::Exit;
 use crate::{Error, sys};
@@ -38,6 +39,7 @@ pub(crate) struct Launcher {
     program: Option<PathBuf>,
     arg0: OsString,
     args: Vec<OsString>,
+    slot_args: Option<SlotArgs>,
     env: Vec<(OsString, OsString)>,
     directory: PathBuf,
     /// Where the reading ends of its nodes' standard output and error go.
@@ -82,6 +84,7 @@ impl Launcher {
             program: arg0.as_ref().map(|program| locate(Path::new(program), &directory)),
             arg0: arg0.unwrap_or_else(|| own.arg0.clone()),
             args: launch.args.unwrap_or_else(|| own.args.clone()),
+            slot_args: launch.slot_args,
             env: launch.env,
             own,
             directory,
@@ -182,12 +185,16 @@ impl Launcher {
         let mut command = Command::new(image.program.path());
         command
             .arg0(&self.arg0)
+            .args(self.slot_args.as_ref().map(|args| args.of(slot)).unwrap_or_default())
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env(environment::SEAT, seat.write())
             .env_remove(environment::CALL)
             .current_dir(sys::process::held(&image.directory))
             .stdin(theirs)
+            // A program may have marked its own to be closed on exec, as Node.js does.
+            .stdout(io::stdout().as_fd().try_clone_to_owned()?)
+            .stderr(io::stderr().as_fd().try_clone_to_owned()?)
             // A Ctrl-C reaches the master alone, which decides.
             .process_group(0);
         // Nobody else reaps it, so its pid is its own until we do.
@@ -281,6 +288,8 @@ pub(crate) enum Heard {
     Broke(String),
     /// The stage has become its program.
     Became,
+    /// What is noticed of the program.
+    Noted(Note),
     Exited(Exit),
 }
 

@@ -25,7 +25,7 @@ const LATE: Duration = Duration::from_millis(250);
 const CUT: Duration = Duration::from_millis(500);
 
 /// What the log calls the source of what happened to nodes.
-const TARGET: &str = "multi_node";
+pub(super) const TARGET: &str = "multi_node";
 
 /// So many pieces of news are heard in a row at most, before everything else has its turn.
 const NEWS_IN_A_ROW: usize = 256;
@@ -229,6 +229,7 @@ impl Supervisor {
                 self.members.attend(id);
                 return None;
             }
+            Heard::Noted(note) => return self.noted(id, note),
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
@@ -256,7 +257,7 @@ impl Supervisor {
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Resolve { generation } => {
-                let result = self.members.resolve(generation).map_err(|error| error.to_string());
+                let result = self.members.resolve(generation);
                 return Some(Event::Resolved { generation, result });
             }
             Action::Rehearse { generation } => match self.rehearse(generation) {

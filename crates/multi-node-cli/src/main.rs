@@ -2,8 +2,10 @@
 
 mod asking;
 mod commands;
+mod config;
 mod exit;
 mod output;
+mod settings;
 mod show;
 mod signal_name;
 mod stage;

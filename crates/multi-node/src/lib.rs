@@ -95,7 +95,7 @@ pub use serve::{
 };
 #[cfg(unix)]
 pub use serve::{Counted, External, Giver, Taken, Taker, external};
-pub use status::{Exit, SlotStatus, State, Status};
+pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status};
 
 // The entries of the fuzz targets.
 #[cfg(all(fuzzing, multi_process))]

@@ -59,6 +59,7 @@ fn shown(state: State) -> Snapshot {
         connections: 0,
         requests: 0,
         in_flight: 0,
+        program: None,
     };
     Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)], ended: BTreeMap::new() }
 }

@@ -7,7 +7,7 @@ use super::{completions, look, man, run, steer};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Run(run::Run),
+    Run(Box<run::Run>),
     List(look::List),
     Status(look::Status),
     Logs(look::Logs),

@@ -112,7 +112,7 @@ async fn a_second_order_is_refused_while_one_is_carried_out() {
 #[tokio::test]
 async fn a_reload_that_nobody_waits_for_goes_on() {
     within(10, async {
-        let mut program = Program::serving(plan(1)).await;
+        let program = Program::serving(plan(1)).await;
         Fault::StuckInFactory.lay(&program.faults());
         let reload = Request::Reload { wait: false };
         assert_eq!(ask(&program, &reload).await, Value::Null);

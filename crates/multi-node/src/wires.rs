@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 
 use tokio::sync::{mpsc, watch};
 
+use crate::admin::Journal;
 #[cfg(multi_process)]
 use crate::control::SocketKind;
 use crate::mesh::{self, Peers};
@@ -27,7 +28,13 @@ pub(crate) struct Wires {
 }
 
 /// Joins what the program gets with what its loop keeps.
-pub(crate) fn wire(id: NodeId, slot: Option<Slot>, sockets: &[Vec<Socket>], load: &LoadTable) -> (Nodes, Wires) {
+pub(crate) fn wire(
+    id: NodeId,
+    slot: Option<Slot>,
+    sockets: &[Vec<Socket>],
+    load: &LoadTable,
+    journal: Journal,
+) -> (Nodes, Wires) {
     let (drain, draining) = Drain::new();
     let (peers, arrivals) = mesh::arrivals();
     let (asks, asked) = mpsc::channel(ORDERS);
@@ -44,6 +51,7 @@ pub(crate) fn wire(id: NodeId, slot: Option<Slot>, sockets: &[Vec<Socket>], load
         drain: draining.clone(),
         end,
         asks,
+        journal,
     });
     let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, drain, draining };
     (Nodes::new(handle, arrivals), wires)

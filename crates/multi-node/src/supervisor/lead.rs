@@ -87,7 +87,8 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
         Served::Linked(servers) => (Some(servers), None),
         Served::Foreign(program) => (None, Some(program)),
     };
-    if foreign.is_some() {
+    let is_foreign = foreign.is_some();
+    if is_foreign {
         block(&sockets).map_err(Error::io("prepare the listening sockets"))?;
     }
     let output = foreign.as_ref().and_then(|program| program.output.clone());
@@ -120,7 +121,7 @@ async fn supervise(
 ) -> Result<Nodes, Error> {
     let Ground { launcher, sockets, load, load_file, bell, fleet, heritage, servers, foreign } = ground;
     let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
-    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load);
+    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
     let Wires { peers, asked, snapshot, end, drain, draining } = wires;
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
     let own = Own { place, draining };
@@ -144,7 +145,7 @@ async fn supervise(
     let orders = (asked, terms(&settings));
     let supervisor = Supervisor::new(fleet, members, heard, orders, signals, (endpoints.journal(), heritage));
     reaper::start();
-    let endpoints = endpoints.attend(nodes.handle());
+    let endpoints = endpoints.attend(!is_foreign, nodes.handle());
     tokio::spawn(async move {
         let mut outcome = supervisor.run().await;
         drain.begin(settings.drain_timeout);

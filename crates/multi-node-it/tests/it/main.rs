@@ -4,6 +4,7 @@
 
 mod accept;
 mod addresses;
+mod chaos;
 mod chat;
 mod crash;
 mod hand_over;

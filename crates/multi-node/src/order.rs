@@ -19,6 +19,11 @@ pub(crate) enum Order {
     Scale {
         nodes: usize,
     },
+    /// A signal to the node in this slot, or to all of them; its number has been checked.
+    Signal {
+        slot: Option<Slot>,
+        signal: i32,
+    },
     /// `now`: without `shutdown_delay` and drain.
     Shutdown {
         now: bool,
@@ -32,6 +37,10 @@ pub(crate) enum Report {
     Reload(ReloadReport),
     Restart(Replacement),
     Scale(ScaleReport),
+    /// So many processes were sent the signal.
+    Signal {
+        nodes: usize,
+    },
     Shutdown,
 }
 
@@ -63,13 +72,49 @@ pub struct Replacement {
     pub drain: Duration,
     /// Whether the old node was killed at the drain deadline.
     pub killed: bool,
+    /// Connections that were open when the drain began and ended by themselves; `None` where the old node could not say,
+    /// since it died or speaks an older protocol.
+    #[serde(default)]
+    pub finished: Option<u64>,
+    /// Connections that other nodes have taken over; `None` as above.
+    #[serde(default)]
+    pub handed_over: Option<u64>,
+    /// Connections that were open still when the old node's time was over, or when it died.
+    #[serde(default)]
+    pub cut: u64,
+    /// HTTP requests that the old node had begun and not fully answered then.
+    #[serde(default)]
+    pub requests_failed: u64,
 }
 
+impl ReloadReport {
+    /// Connections that have gone on in other nodes, as far as it is known.
+    pub fn handed_over(&self) -> u64 {
+        self.slots.iter().filter_map(|slot| slot.handed_over).sum()
+    }
+
+    /// Connections that ended by themselves in the drains, as far as it is known.
+    pub fn finished(&self) -> u64 {
+        self.slots.iter().filter_map(|slot| slot.finished).sum()
+    }
+
+    /// Connections that were open still when their nodes' time was over.
+    pub fn cut(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.cut).sum()
+    }
+
+    /// HTTP requests that were begun and not fully answered.
+    pub fn requests_failed(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.requests_failed).sum()
+    }
+}
+
+/// In one line: `generation 1 serves in 4 slots after 312.5ms: ready within 3.1ms, drained within 300.2ms; connections:
+/// 40 handed over, 2 finished, 0 cut; 0 requests failed`.
 impl fmt::Display for ReloadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ready = self.slots.iter().map(|s| s.to_ready).max().unwrap_or_default();
         let drain = self.slots.iter().map(|s| s.drain).max().unwrap_or_default();
-        let killed = self.slots.iter().filter(|s| s.killed).count();
         write!(
             f,
             "generation {} serves in {} slots after {:.1?}: ready within {ready:.1?}, drained within {drain:.1?}",
@@ -77,10 +122,13 @@ impl fmt::Display for ReloadReport {
             self.slots.len(),
             self.took,
         )?;
-        match killed {
-            0 => Ok(()),
-            n => write!(f, ", {n} killed at the drain deadline"),
+        match self.slots.iter().filter(|s| s.killed).count() {
+            0 => {}
+            killed => write!(f, ", {killed} killed at the drain deadline")?,
         }
+        let (handed_over, finished, cut) = (self.handed_over(), self.finished(), self.cut());
+        write!(f, "; connections: {handed_over} handed over, {finished} finished, {cut} cut")?;
+        write!(f, "; {} requests failed", self.requests_failed())
     }
 }
 
@@ -90,7 +138,12 @@ impl fmt::Display for Replacement {
         if let Some(old) = self.old {
             write!(f, "; {old} ended within {:.1?}", self.drain)?;
         }
-        if self.killed { f.write_str(", killed at the drain deadline") } else { Ok(()) }
+        if self.killed {
+            f.write_str(", killed at the drain deadline")?;
+        }
+        let (handed_over, finished) = (self.handed_over.unwrap_or(0), self.finished.unwrap_or(0));
+        write!(f, "; connections: {handed_over} handed over, {finished} finished, {} cut", self.cut)?;
+        write!(f, "; {} requests failed", self.requests_failed)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use multi_node::{ReloadReport, State, Status};
 use multi_node_it::program::{Ticket, fixture};
-use multi_node_it::{Fault, Load, Plan, Program, procfs, send, within};
+use multi_node_it::{Client, Fault, Load, Plan, Program, procfs, send, within};
 use rustix::process::Signal;
 use serde::Deserialize;
 use serde_json::Value;
@@ -154,6 +154,46 @@ async fn a_slot_that_was_emptied_for_a_broken_program_is_filled_again() {
         Fault::Die.lift(&program.faults());
         let status = program.at_rest().await;
         assert!(status.slots.iter().all(|slot| slot.generation.number() == 0), "{status:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_report_tells_what_became_of_connections_and_requests() {
+    within(20, async {
+        let drain_timeout = Duration::from_millis(1500);
+        let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(1) }).await;
+        let mut kept = Vec::new();
+        for _ in 0..20 {
+            let mut client = Client::connect(program.addr).await.expect("a connection");
+            client.get("/").await.expect("an answer");
+            kept.push(client);
+        }
+        let slow = [program.begin("/sleep/60000").await, program.begin("/sleep/60000").await];
+        let answer = report(&program.order("reload").await);
+        let slot = &answer.slots[0];
+        let expected = (Some(20), Some(0), 2, 2, false);
+        let fates = (slot.handed_over, slot.finished, slot.cut, slot.requests_failed, slot.killed);
+        assert_eq!(fates, expected, "{answer}\n{}", program.log());
+        assert!(answer.to_string().ends_with("connections: 20 handed over, 0 finished, 2 cut; 2 requests failed"));
+        drop((kept, slow));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_a_node_that_was_killed_the_report_tells_what_it_still_had() {
+    within(20, async {
+        let drain_timeout = Duration::from_millis(500);
+        let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(1) }).await;
+        let blocked = program.begin("/block/60000").await;
+        let answer = report(&program.order("reload").await);
+        let slot = &answer.slots[0];
+        let fates = (slot.handed_over, slot.finished, slot.cut, slot.requests_failed, slot.killed);
+        assert_eq!(fates, (None, None, 1, 1, true), "{answer}\n{}", program.log());
+        drop(blocked);
         program.stop().await;
     })
     .await;

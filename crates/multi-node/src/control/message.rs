@@ -14,7 +14,7 @@ use crate::order::{Order, OrderError, Report};
 use crate::status::Status;
 
 /// The protocol versions that this release speaks.
-pub(crate) const VERSIONS: Versions = Versions { lowest: 1, highest: 1 };
+pub(crate) const VERSIONS: Versions = Versions { lowest: 1, highest: 2 };
 
 /// A range of protocol versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,10 +45,23 @@ pub(crate) enum ToMaster {
     Beat,
     /// The node drains of itself and is to be replaced.
     Leaving,
+    /// The drain is done. Since version 2.
+    Drained(Drained),
     /// Somebody in the node gives an order; `ticket` is the node's own number for it.
     Ask { ticket: u64, order: Order },
     /// A stage executes its program now: unless `Failed` follows, nothing more is said here.
     Exec,
+}
+
+/// What became of the connections that were open when a drain began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Drained {
+    /// They ended by themselves.
+    pub(crate) finished: u64,
+    /// Other nodes have taken them over.
+    pub(crate) handed_over: u64,
+    /// They were open still when the time was over.
+    pub(crate) cut: u64,
 }
 
 /// What a master tells its node.

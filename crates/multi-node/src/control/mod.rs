@@ -11,4 +11,6 @@ pub(crate) use channel::{Reader, Writer, channel, is_end};
 pub(crate) use codec::Malformed;
 #[cfg(fuzzing)]
 pub use codec::decode_control;
-pub(crate) use message::{Exec, Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome};
+pub(crate) use message::{
+    Drained, Exec, Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
+};

@@ -12,14 +12,15 @@ use tracing::Instrument;
 use super::orphan;
 use super::parent::{self, Parent};
 use crate::bus::{Heirs, Links};
-use crate::control::{Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
+use crate::control::{Drained, Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
 use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
+use crate::status::Status;
 use crate::wires::{self, Wires};
-use crate::{Error, Handle, Nodes, environment, sys};
+use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 
 /// How often a node shows its siblings' acceptors that its runtime is alive.
 const PULSE: Duration = Duration::from_millis(500);
@@ -27,8 +28,18 @@ const PULSE: Duration = Duration::from_millis(500);
 /// How many messages to the master, and how many connections for the heirs, may wait.
 const QUEUE: usize = 64;
 
+/// How long the last message to the master may take.
+const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// From which protocol version on a master is told what became of the connections.
+const TELLS_DRAINED: u32 = 2;
+
 /// Joins the program as a node: returns when it serves.
-pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Result<Nodes, Error> {
+pub(crate) async fn join(
+    servers: Servers,
+    addresses: Vec<Vec<String>>,
+    heartbeat: Option<Heartbeat>,
+) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
     let mut welcome = parent.hello(addresses).await?;
     let Parent { reader, writer, socket } = parent;
@@ -65,6 +76,7 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
         heirs: Heirs::of(parcels),
         line,
         signals,
+        heartbeat,
         fate: fate_sender,
         settings,
     };
@@ -81,7 +93,8 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
     // Nobody else sets it.
     let _ = intake.set(serving.intake());
     say(&outbox, ToMaster::Ready).await;
-    tokio::spawn(finish(serving, fate, end).instrument(handle.span()));
+    let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
+    tokio::spawn(finish(serving, told, fate, end).instrument(handle.span()));
     Ok(nodes)
 }
 
@@ -117,12 +130,22 @@ async fn start(
     }
 }
 
-/// Waits for the last answer, and tells whoever waits for the end.
-async fn finish(mut serving: Serving, fate: watch::Receiver<End>, end: watch::Sender<Option<End>>) {
+/// Waits for the last answer, and tells whoever waits for the end; also the master, where it understands that.
+async fn finish(
+    mut serving: Serving,
+    master: Option<mpsc::Sender<Outgoing>>,
+    fate: watch::Receiver<End>,
+    end: watch::Sender<Option<End>>,
+) {
     let outcome = serving.finished().await;
     let fate = match outcome {
         Ok(DrainReport { finished, handed_over, cut }) => {
             tracing::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
+            if let Some(master) = master {
+                let drained = ToMaster::Drained(Drained { finished, handed_over, cut });
+                // A master that does not read must not keep the node from its end.
+                let _ = tokio::time::timeout(LAST_WORD, say(&master, drained)).await;
+            }
             fate.borrow().clone()
         }
         Err(error) => End::Failed(error.to_string()),
@@ -195,6 +218,8 @@ struct Life {
     heirs: Heirs,
     line: Line,
     signals: NodeSignals,
+    /// Whose pulse counts, where it is not this runtime's.
+    heartbeat: Option<Heartbeat>,
     /// How the service will have ended once it has drained.
     fate: watch::Sender<End>,
     settings: NodeSettings,
@@ -212,7 +237,7 @@ impl Life {
                 () = self.peers.deliver() => self.leave("the program dropped its `Nodes`").await,
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
-                _ = pulse.tick() => {
+                _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
                     self.line.beat(sys::epoll::monotonic_ms());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();
@@ -235,7 +260,7 @@ impl Life {
                 self.heirs.appoint(&self.links, &heirs);
                 self.drain.begin(within);
             }
-            Ok(Some(ToNode::Status { status, lines })) => drop(self.snapshot.send_replace(Snapshot { status, lines })),
+            Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {
                     // Whoever asked may have stopped waiting.
@@ -248,6 +273,10 @@ impl Life {
             Ok(None) => self.orphaned(&Error::MasterGone),
             Err(error) => self.orphaned(&parent::broken(&error)),
         }
+    }
+
+    fn see(&self, status: Status, lines: Vec<Option<usize>>) {
+        self.snapshot.send_replace(Snapshot { status, lines, ended: BTreeMap::new() });
     }
 
     /// Without a master a node finishes what it has, and leaves.

@@ -59,6 +59,11 @@ impl DrainSignal {
         }
     }
 
+    /// Whether the time to finish is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_draining() && self.deadline().is_some_and(|deadline| deadline <= Instant::now())
+    }
+
     /// When what is not finished will be cut; `None` before the drain has begun.
     pub fn deadline(&self) -> Option<Instant> {
         self.0.deadline.get().copied()

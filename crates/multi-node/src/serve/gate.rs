@@ -27,6 +27,8 @@ pub(super) struct View {
     pub(super) open: u64,
     /// Connections taken within about a second.
     pub(super) recent: u64,
+    /// Connections taken since it began to serve.
+    pub(super) accepted: u64,
 }
 
 /// What to do after a look at all lines.
@@ -51,6 +53,28 @@ pub(super) fn decide(lines: &[View], own: usize) -> Verdict {
         .enumerate()
         .any(|(index, line)| index != own && line.asleep && line.counts() && fleet.admits(line) && wanted(line));
     Verdict { enter, ring }
+}
+
+/// Those who have let a connection wait. They do not count until they are seen to take one.
+#[derive(Debug, Default)]
+pub(super) struct PassedOver {
+    /// What each line had taken by then.
+    accepted: Vec<u64>,
+}
+
+impl PassedOver {
+    /// Everybody whose line this is, but whoever asks.
+    pub(super) fn note(&mut self, lines: &[View]) {
+        self.accepted.clear();
+        self.accepted.extend(lines.iter().map(|line| line.accepted));
+    }
+
+    /// Marks the lines of those who have taken nothing since.
+    pub(super) fn mark(&self, lines: &mut [View], own: usize) {
+        for (index, (line, accepted)) in lines.iter_mut().zip(&self.accepted).enumerate() {
+            line.late |= index != own && line.accepted == *accepted;
+        }
+    }
 }
 
 /// The numbers of all lines that count, put together.

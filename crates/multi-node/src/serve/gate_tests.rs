@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn line(open: u64, recent: u64) -> View {
-    View { serving: true, late: false, asleep: false, open, recent }
+    View { serving: true, late: false, asleep: false, open, recent, accepted: 0 }
 }
 
 fn asleep(open: u64, recent: u64) -> View {
@@ -52,9 +52,26 @@ fn a_process_without_a_line_is_let_in() {
     assert_eq!(decide(&[], 3), Verdict { enter: true, ring: false });
 }
 
+#[test]
+fn who_let_a_connection_wait_does_not_count_until_it_takes_one() {
+    let took = |accepted| View { accepted, ..line(3, 0) };
+    let mut passed_over = PassedOver::default();
+    passed_over.note(&[took(7), took(8)]);
+    let enters = |passed_over: &PassedOver, lines: &[View]| {
+        let mut lines = lines.to_vec();
+        passed_over.mark(&mut lines, 0);
+        decide(&lines, 0).enter
+    };
+    let laden = View { accepted: 7, ..line(5, 0) };
+    assert!(enters(&passed_over, &[laden, took(8)]));
+    assert!(!enters(&passed_over, &[laden, took(9)]), "it has taken one");
+    assert!(!enters(&passed_over, &[laden, took(8), took(0)]), "this one has come since");
+    assert!(!enters(&PassedOver::default(), &[laden, took(8)]));
+}
+
 fn any_line() -> impl Strategy<Value = View> {
     (any::<bool>(), any::<bool>(), any::<bool>(), 0..2000_u64, 0..2000_u64)
-        .prop_map(|(serving, late, asleep, open, recent)| View { serving, late, asleep, open, recent })
+        .prop_map(|(serving, late, asleep, open, recent)| View { serving, late, asleep, open, recent, accepted: 0 })
 }
 
 proptest! {

@@ -18,7 +18,8 @@ const LINGER_BYTES: usize = 256 * 1024;
 pub(super) async fn linger(mut stream: Stream, drain: &DrainSignal) {
     let reading = async {
         stream.shutdown().await?;
-        let mut buffer = [0; 4096];
+        // Not in the future, which is a part of every connection's task.
+        let mut buffer = vec![0; 4096];
         let mut left = LINGER_BYTES;
         while left > 0 {
             match stream.read(&mut buffer).await? {

@@ -10,6 +10,8 @@
 // checked when it is opened, so no page of the mapping can vanish. The mapping is page-aligned, which is more than the
 // types ask for, and it is unmapped only when the last handle is dropped, while references to it borrow from a handle.
 
+mod line;
+
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -19,6 +21,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 #[cfg(multi_process)]
 use std::os::fd::OwnedFd;
 
+pub(crate) use self::line::Line;
 use super::gate::{FRESH_MS, Recent, View};
 
 const MAGIC: u64 = u64::from_be_bytes(*b"mn-load\0");
@@ -35,6 +38,8 @@ struct Header {
     version: AtomicU32,
     /// One more than the highest line ever taken, so that a look at all lines ends there.
     used: AtomicU32,
+    /// How often somebody has rung because a connection waits.
+    alarms: AtomicU64,
 }
 
 /// One line. What the gate reads stands apart from what changes with each request.
@@ -60,6 +65,8 @@ struct GateCells {
 struct WorkCells {
     begun: AtomicU64,
     ended: AtomicU64,
+    errors: AtomicU64,
+    cut: AtomicU64,
 }
 
 /// What a line has counted.
@@ -73,6 +80,13 @@ pub(crate) struct Counts {
     pub(crate) requests: u64,
     /// Requests begun and not fully answered.
     pub(crate) in_flight: u64,
+}
+
+/// Requests of a line that did not end well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Faults {
+    /// Not fully answered when the drain's time was over.
+    pub(crate) cut: u64,
 }
 
 /// The table; clones are the same table.
@@ -153,16 +167,28 @@ impl LoadTable {
         }
     }
 
-    /// After a process's end: its last counts, and its line as good as new.
-    pub(crate) fn retire(&self, index: usize) -> Counts {
-        let counts = self.counts(index);
+    /// Which of a line's requests did not end well; zeros for a line that there is not.
+    pub(crate) fn faults(&self, index: usize) -> Faults {
+        let Some(Cells { work, .. }) = self.0.lines().get(index) else { return Faults::default() };
+        Faults { cut: work.cut.load(Relaxed) }
+    }
+
+    /// After a process's end: it takes part no more, and has nothing open. Says what it has counted.
+    pub(crate) fn close(&self, index: usize) -> Counts {
         if let Some(Cells { gate, work }) = self.0.lines().get(index) {
             gate.flags.store(0, Relaxed);
-            for cell in [&gate.beat, &gate.open, &gate.accepted, &gate.recent, &work.begun, &work.ended] {
-                cell.store(0, Relaxed);
-            }
+            gate.open.store(0, Relaxed);
+            work.ended.store(work.begun.load(Relaxed), Relaxed);
         }
-        counts
+        self.counts(index)
+    }
+
+    /// Makes a closed line as good as new.
+    pub(crate) fn clear(&self, index: usize) {
+        let Some(Cells { gate, work }) = self.0.lines().get(index) else { return };
+        let gate = [&gate.beat, &gate.accepted, &gate.recent];
+        let work = [&work.begun, &work.ended, &work.errors, &work.cut];
+        gate.into_iter().chain(work).for_each(|cell| cell.store(0, Relaxed));
     }
 
     /// Fills `views` with what the lines in use say.
@@ -176,10 +202,20 @@ impl LoadTable {
         self.in_use().iter().fold(0, |sum, cells| sum.wrapping_add(cells.gate.accepted.load(Relaxed)))
     }
 
-    /// How many processes serve, not counting the one of this line.
-    pub(super) fn serving_beside(&self, index: usize) -> u64 {
+    /// Says that a connection waits, to those who are rung for after this.
+    pub(super) fn alarm(&self) {
+        self.0.header().alarms.fetch_add(1, Release);
+    }
+
+    /// How often that was said.
+    pub(super) fn alarms(&self) -> u64 {
+        self.0.header().alarms.load(Acquire)
+    }
+
+    /// Whether any other process than the one of this line serves.
+    pub(super) fn serves_beside(&self, index: usize) -> bool {
         let serving = |cells: &Cells| cells.gate.flags.load(Relaxed) & SERVING != 0;
-        self.in_use().iter().enumerate().filter(|&(other, cells)| other != index && serving(cells)).count() as u64
+        self.in_use().iter().enumerate().any(|(other, cells)| other != index && serving(cells))
     }
 
     fn in_use(&self) -> &[Cells] {
@@ -205,6 +241,7 @@ impl GateCells {
             asleep: flags & ASLEEP != 0,
             open: self.open.load(Relaxed),
             recent: Recent(self.recent.load(Relaxed)).at(now_ms),
+            accepted: self.accepted.load(Relaxed),
         }
     }
 
@@ -213,89 +250,6 @@ impl GateCells {
             true => self.flags.fetch_or(flag, Relaxed),
             false => self.flags.fetch_and(!flag, Relaxed),
         };
-    }
-}
-
-/// The handle of a line's writer; clones write the same line.
-#[derive(Clone, Debug)]
-pub(crate) struct Line {
-    table: LoadTable,
-    index: usize,
-}
-
-impl Line {
-    /// Which line it is.
-    pub(crate) fn index(&self) -> usize {
-        self.index
-    }
-
-    /// Says that the runtime is alive, at a time of [`crate::sys::epoll::monotonic_ms`]; due twice a second.
-    pub(crate) fn beat(&self, now_ms: u64) {
-        self.cells().gate.beat.store(now_ms, Relaxed);
-    }
-
-    /// The process takes connections from now on.
-    pub(super) fn begin_serving(&self, now_ms: u64) {
-        let mut others = Vec::new();
-        self.table.look(now_ms, &mut others);
-        let gate = &self.cells().gate;
-        gate.recent.store(Recent::share_of(&others, now_ms).0, Relaxed);
-        gate.beat.store(now_ms, Relaxed);
-        gate.set(SERVING, true);
-    }
-
-    /// The process takes no more connections.
-    pub(super) fn end_serving(&self) {
-        self.cells().gate.set(SERVING, false);
-    }
-
-    /// Whether the runtime owes an answer to an offered connection.
-    pub(super) fn set_late(&self, late: bool) {
-        self.cells().gate.set(LATE, late);
-    }
-
-    /// Whether the process has left the queue and may be asked back.
-    pub(super) fn set_asleep(&self, asleep: bool) {
-        self.cells().gate.set(ASLEEP, asleep);
-    }
-
-    /// A connection was taken.
-    pub(super) fn opened(&self, now_ms: u64) {
-        let gate = &self.cells().gate;
-        gate.open.fetch_add(1, Relaxed);
-        gate.accepted.fetch_add(1, Relaxed);
-        // Threads of one runtime may count at once; a connection that gets lost in `recent` would not matter, but the
-        // loop costs nothing.
-        let _ = gate.recent.fetch_update(Relaxed, Relaxed, |recent| Some(Recent(recent).add(now_ms).0));
-    }
-
-    /// A connection that another process had accepted is open here.
-    pub(super) fn joined(&self) {
-        self.cells().gate.open.fetch_add(1, Relaxed);
-    }
-
-    /// A connection has ended; says how many are left.
-    pub(super) fn closed(&self) -> u64 {
-        self.cells().gate.open.fetch_sub(1, Release) - 1
-    }
-
-    /// Connections open now.
-    pub(super) fn open(&self) -> u64 {
-        self.cells().gate.open.load(Acquire)
-    }
-
-    /// A request has begun.
-    pub(super) fn request_began(&self) {
-        self.cells().work.begun.fetch_add(1, Relaxed);
-    }
-
-    /// A request has been answered, or will not be.
-    pub(super) fn request_ended(&self) {
-        self.cells().work.ended.fetch_add(1, Release);
-    }
-
-    fn cells(&self) -> &Cells {
-        &self.table.0.lines()[self.index]
     }
 }
 

@@ -14,7 +14,7 @@ fn a_line_is_what_its_writer_made_it() {
     assert_eq!(table.counts(2), Counts { open: 1, accepted: 2, requests: 2, in_flight: 1 });
     let mut views = Vec::new();
     table.look(5000, &mut views);
-    let expected = View { serving: true, late: false, asleep: false, open: 1, recent: 2 };
+    let expected = View { serving: true, late: false, asleep: false, open: 1, recent: 2, accepted: 2 };
     assert_eq!(views, [View::default(), View::default(), expected], "the fourth line was never taken");
     table.look(5000 + FRESH_MS + 1, &mut views);
     assert!(!views[2].serving, "its heart does not beat");
@@ -34,13 +34,16 @@ fn flags_do_not_touch_each_other() {
 }
 
 #[test]
-fn a_retired_line_is_as_good_as_new() {
+fn a_closed_line_keeps_its_counts_until_it_is_cleared() {
     let table = LoadTable::on_heap(2);
     let line = table.line(0).expect("there are two");
     line.begin_serving(1);
     line.opened(1);
     line.request_began();
-    assert_eq!(table.retire(0), Counts { open: 1, accepted: 1, requests: 1, in_flight: 1 });
+    let counts = Counts { open: 0, accepted: 1, requests: 1, in_flight: 0 };
+    assert_eq!(table.close(0), counts);
+    assert_eq!(table.counts(0), counts);
+    table.clear(0);
     assert_eq!(table.counts(0), Counts::default());
     let mut views = Vec::new();
     table.look(1, &mut views);
@@ -52,7 +55,8 @@ fn lines_that_are_not_there() {
     let table = LoadTable::on_heap(2);
     assert!(table.line(2).is_none());
     assert_eq!(table.counts(2), Counts::default());
-    assert_eq!(table.retire(7), Counts::default());
+    table.clear(7);
+    assert_eq!(table.close(7), Counts::default());
 }
 
 #[test]

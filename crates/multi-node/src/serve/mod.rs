@@ -6,6 +6,8 @@
 #[cfg(multi_process)]
 mod acceptor;
 mod drain;
+#[cfg(unix)]
+mod external;
 mod gate;
 mod http;
 mod intake;
@@ -23,11 +25,13 @@ mod stream;
 pub(crate) use acceptor::{bell, ring};
 pub(crate) use drain::Drain;
 pub use drain::DrainSignal;
+#[cfg(unix)]
+pub use external::{Counted, External, Giver, Taken, Taker, external};
 pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
 #[cfg(multi_process)]
 pub(crate) use intake::Intake;
 pub use listener::Listener;
-pub(crate) use load::{Line, LoadTable};
+pub(crate) use load::{Counts, Line, LoadTable};
 #[cfg(multi_process)]
 pub(crate) use parcel::Parcel;
 pub use server::{Conn, Raw, Servers, Tcp, raw, tcp, tcp_with};

@@ -99,7 +99,7 @@ pub(crate) async fn start(
         return Err(StartError::Sockets { servers: ready.len(), sockets: sockets.len() });
     }
     let outlet = place.outlet.take();
-    let (doors, ended) = open_doors(place, &sockets)?;
+    let (doors, ended) = open_doors(place, &sockets, drain.clone())?;
     let places = ready.iter().map(|server| server.places()).collect();
     let (intake, arrivals) = Intake::new(doors.clone(), drain.clone(), places);
     let mut tasks = JoinSet::new();
@@ -132,19 +132,19 @@ async fn make_ready(servers: Servers, handle: &Handle) -> Result<Vec<Box<dyn Rea
 type Ended = Option<oneshot::Receiver<()>>;
 
 #[cfg(multi_process)]
-fn open_doors(place: Place, sockets: &[Vec<Socket>]) -> Result<(Arc<Doors>, Ended), StartError> {
+fn open_doors(place: Place, sockets: &[Vec<Socket>], drain: DrainSignal) -> Result<(Arc<Doors>, Ended), StartError> {
     let line = take_line(&place.load, place.line)?;
-    let Some(bell) = place.bell else { return Ok((Doors::new(line, None), None)) };
+    let Some(bell) = place.bell else { return Ok((Doors::new(line, drain, None), None)) };
     let failed = |source| StartError::Io { action: "start the acceptor", source };
     let files = sockets.iter().flatten().map(Socket::try_clone_file).collect::<io::Result<_>>().map_err(failed)?;
     let (acceptor, ended) = super::acceptor::Acceptor::start(place.load, line.clone(), bell, files).map_err(failed)?;
-    Ok((Doors::new(line, Some(acceptor)), Some(ended)))
+    Ok((Doors::new(line, drain, Some(acceptor)), Some(ended)))
 }
 
 #[cfg(not(multi_process))]
 #[expect(clippy::needless_pass_by_value, reason = "as where there are nodes")]
-fn open_doors(place: Place, _: &[Vec<Socket>]) -> Result<(Arc<Doors>, Ended), StartError> {
-    Ok((Doors::new(take_line(&place.load, place.line)?), None))
+fn open_doors(place: Place, _: &[Vec<Socket>], drain: DrainSignal) -> Result<(Arc<Doors>, Ended), StartError> {
+    Ok((Doors::new(take_line(&place.load, place.line)?, drain), None))
 }
 
 fn take_line(load: &LoadTable, index: usize) -> Result<Line, StartError> {
@@ -180,15 +180,12 @@ impl Serving {
             }
             self.doors.emptied().await;
         };
-        let cut = tokio::select! {
+        tokio::select! {
             biased;
-            () = finished => 0,
-            () = deadline => {
-                self.servers.abort_all();
-                self.doors.line.open()
-            }
-        };
-        let handed_over = self.doors.handed_over();
+            () = finished => {}
+            () = deadline => self.servers.abort_all(),
+        }
+        let (cut, handed_over) = (self.doors.cut(), self.doors.handed_over());
         DrainReport { finished: open.saturating_sub(cut + handed_over), cut, handed_over }
     }
 

@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+use super::drain::DrainSignal;
 use super::load::Line;
 use super::socket::Addr;
 
@@ -118,6 +119,22 @@ impl Loose {
     }
 
     #[cfg(multi_process)]
+    pub(super) fn local_addr(&self) -> io::Result<Addr> {
+        match self {
+            Loose::Tcp(stream) => stream.local_addr().map(Addr::Tcp),
+            Loose::Unix(_) => Ok(Addr::Unix),
+        }
+    }
+
+    #[cfg(multi_process)]
+    pub(super) fn peer_addr(&self) -> io::Result<Addr> {
+        match self {
+            Loose::Tcp(stream) => stream.peer_addr().map(Addr::Tcp),
+            Loose::Unix(_) => Ok(Addr::Unix),
+        }
+    }
+
+    #[cfg(multi_process)]
     pub(super) fn file(&self) -> BorrowedFd<'_> {
         match self {
             Loose::Tcp(stream) => stream.as_fd(),
@@ -132,6 +149,16 @@ impl From<OwnedFd> for Loose {
         match crate::sys::socket::is_unix(socket.as_fd()) {
             true => Loose::Unix(socket.into()),
             false => Loose::Tcp(socket.into()),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl From<Loose> for std::os::fd::OwnedFd {
+    fn from(socket: Loose) -> std::os::fd::OwnedFd {
+        match socket {
+            Loose::Tcp(stream) => stream.into(),
+            Loose::Unix(stream) => stream.into(),
         }
     }
 }
@@ -194,6 +221,8 @@ impl AsyncWrite for Stream {
 pub(super) struct Open {
     doors: Arc<Doors>,
     permit: Option<OwnedSemaphorePermit>,
+    /// Whether it goes on in another process.
+    leaves: bool,
 }
 
 /// What all connections of the process share: where they are counted, and who wants to know of their end.
@@ -204,19 +233,24 @@ pub(super) struct Doors {
     empty: Notify,
     /// Connections that other processes have taken over.
     handed_over: AtomicU64,
+    /// Connections that were open still at the end of the drain.
+    cut: AtomicU64,
+    drain: DrainSignal,
     #[cfg(multi_process)]
     pub(super) acceptor: Option<super::acceptor::Acceptor>,
 }
 
 impl Doors {
     #[cfg(multi_process)]
-    pub(super) fn new(line: Line, acceptor: Option<super::acceptor::Acceptor>) -> Arc<Doors> {
-        Arc::new(Doors { line, empty: Notify::new(), handed_over: AtomicU64::new(0), acceptor })
+    pub(super) fn new(line: Line, drain: DrainSignal, acceptor: Option<super::acceptor::Acceptor>) -> Arc<Doors> {
+        let (empty, handed_over, cut) = (Notify::new(), AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Doors { line, empty, handed_over, cut, drain, acceptor })
     }
 
     #[cfg(not(multi_process))]
-    pub(super) fn new(line: Line) -> Arc<Doors> {
-        Arc::new(Doors { line, empty: Notify::new(), handed_over: AtomicU64::new(0) })
+    pub(super) fn new(line: Line, drain: DrainSignal) -> Arc<Doors> {
+        let (empty, handed_over, cut) = (Notify::new(), AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(Doors { line, empty, handed_over, cut, drain })
     }
 
     /// Takes no more connections.
@@ -231,18 +265,23 @@ impl Doors {
     /// Counts a connection that was accepted.
     pub(super) fn enter(self: &Arc<Self>) -> Open {
         self.line.opened(self.now_ms());
-        Open { doors: self.clone(), permit: None }
+        Open { doors: self.clone(), permit: None, leaves: false }
     }
 
     /// Counts a connection that comes from another process, which holds a place where places are limited.
     pub(super) fn join(self: &Arc<Self>, permit: Option<OwnedSemaphorePermit>) -> Open {
         self.line.joined();
-        Open { doors: self.clone(), permit }
+        Open { doors: self.clone(), permit, leaves: false }
     }
 
     /// How many connections other processes have taken over.
     pub(super) fn handed_over(&self) -> u64 {
         self.handed_over.load(Relaxed)
+    }
+
+    /// How many connections were open at the end of the drain, those that are open still included.
+    pub(super) fn cut(&self) -> u64 {
+        self.cut.load(Relaxed) + self.line.open()
     }
 
     /// The time by which lines are compared; a process that is alone needs none.
@@ -274,13 +313,17 @@ impl Drop for Doors {
 
 impl Open {
     /// The connection goes on in another process.
-    pub(super) fn hand_over(self) {
+    pub(super) fn hand_over(mut self) {
+        self.leaves = true;
         self.doors.handed_over.fetch_add(1, Relaxed);
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
+        if !self.leaves && self.doors.drain.is_over() {
+            self.doors.cut.fetch_add(1, Relaxed);
+        }
         if self.doors.line.closed() == 0 {
             self.doors.empty.notify_waiters();
         }

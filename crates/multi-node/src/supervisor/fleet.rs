@@ -16,6 +16,7 @@ mod reload;
 mod replace;
 mod scale;
 mod shutdown;
+mod signal;
 mod slot;
 mod snapshot;
 mod turn;
@@ -40,6 +41,7 @@ pub(crate) use self::recycle::Recycling;
 use self::shutdown::Stopping;
 use self::slot::{Filled, SlotRecord};
 use super::restart::{Jitter, Rules};
+use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
 use crate::order::{Order, OrderError, Report};
 use crate::status::Exit;
@@ -69,6 +71,8 @@ pub(crate) enum Event {
     Failed { id: NodeId, why: String },
     /// The node's runtime is alive.
     Beat { id: NodeId },
+    /// The node says what became of its connections; its exit follows.
+    Drained { id: NodeId, drained: Drained },
     /// The node drains of itself (it was sent SIGTERM, or dropped its `Nodes`) and is to be replaced.
     Leaving { id: NodeId },
     /// The node's control socket broke or carried nonsense, though its process lives.
@@ -80,8 +84,8 @@ pub(crate) enum Event {
     Counted { tallies: Vec<(NodeId, Tally)> },
     /// How much memory a node has, in bytes.
     Weighed { id: NodeId, bytes: u64 },
-    /// The process ended and was reaped.
-    Exited { id: NodeId, exit: Exit },
+    /// The process ended and was reaped; `tally` is the last.
+    Exited { id: NodeId, exit: Exit, tally: Tally },
     /// Somebody gave an order and waits for the answer.
     Asked { ticket: Ticket, order: Order },
 }
@@ -104,6 +108,8 @@ pub(crate) enum Action {
     Look { nodes: Vec<NodeId>, weigh: bool },
     /// Send the signal to the node's process.
     Signal { id: NodeId, signal: Fatal },
+    /// Send the node's process a signal that somebody has ordered.
+    Forward { id: NodeId, signal: i32 },
     /// Nothing more is known of this node: forget its channels and counters.
     Forget { id: NodeId },
     /// Answer an order, exactly once.
@@ -261,12 +267,13 @@ impl Fleet {
             Event::Ready { id } => self.ready(now, id),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),
+            Event::Drained { id, drained } => self.drained(id, drained),
             Event::Leaving { id } => self.leaving(now, id),
             Event::Broken { id, why } => self.broken(now, id, &why),
             Event::Examined { id, traced, report } => self.examined(now, id, traced, &report),
             Event::Counted { tallies } => self.counted(&tallies),
             Event::Weighed { id, bytes } => self.weighed(id, bytes),
-            Event::Exited { id, exit } => self.exited(now, id, exit),
+            Event::Exited { id, exit, tally } => self.exited(now, id, exit, tally),
             Event::Asked { ticket, order } => self.asked(now, ticket, order),
         }
         self.advance_order(now);

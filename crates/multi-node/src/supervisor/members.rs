@@ -15,7 +15,7 @@ use crate::control::{Join, NodeSettings, SocketKind, ToNode, VERSIONS, Versions,
 use crate::error::describe;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
-use crate::nodes::Snapshot;
+use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
 use crate::status::Status;
 use crate::{Error, sys};
@@ -47,8 +47,10 @@ pub(crate) struct Members {
     buses: BTreeMap<NodeId, Option<OwnedFd>>,
     alive: BTreeMap<NodeId, Member>,
     free_lines: BTreeSet<usize>,
-    /// Requests of nodes that have ended, by slot.
-    ended_requests: BTreeMap<Slot, u64>,
+    /// Lines of nodes that have ended, until no snapshot names them any more.
+    left_lines: Vec<usize>,
+    /// What nodes have counted that have ended, by slot.
+    ended: BTreeMap<Slot, Totals>,
     /// How many messages may wait for one node.
     outbox: usize,
     heard: mpsc::Sender<(NodeId, Heard)>,
@@ -73,7 +75,8 @@ impl Members {
             peers,
             buses: BTreeMap::new(),
             alive: BTreeMap::new(),
-            ended_requests: BTreeMap::new(),
+            left_lines: Vec::new(),
+            ended: BTreeMap::new(),
             // Every other process may come and go before a node reads its first message.
             outbox: 4 * max_nodes + 64,
             heard,
@@ -161,16 +164,16 @@ impl Members {
         Ok(())
     }
 
-    /// Nothing of a node is kept but its requests, which count on for its slot.
+    /// Nothing of a node is kept but what it has counted, which counts on for its slot.
     pub(super) fn forget(&mut self, id: NodeId) {
         let Some(member) = self.alive.remove(&id) else { return };
-        let counts = self.outfit.load.retire(member.line);
-        self.free_lines.insert(member.line);
+        let counts = self.outfit.load.close(member.line);
+        self.left_lines.push(member.line);
         if let Some(slot) = member.info.slot {
-            *self.ended_requests.entry(slot).or_default() += counts.requests;
+            *self.ended.entry(slot).or_default() += counts;
         }
         // Whoever left the queue for this node's sake may be wanted in it now.
-        serve::ring(self.outfit.bell.as_fd());
+        serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
         self.peers.part(id);
         self.buses.remove(&id);
         for other in self.alive.values().filter(|member| member.welcomed) {
@@ -180,8 +183,14 @@ impl Members {
 
     /// What these nodes have done so far.
     pub(super) fn count(&self, nodes: &[NodeId]) -> Vec<(NodeId, Tally)> {
-        let tally = |line| Tally { requests: self.outfit.load.counts(line).requests };
-        nodes.iter().filter_map(|id| Some((*id, tally(self.alive.get(id)?.line)))).collect()
+        nodes.iter().map(|&id| (id, self.tally(id))).collect()
+    }
+
+    /// What a node has done so far.
+    pub(super) fn tally(&self, id: NodeId) -> Tally {
+        let Some(line) = self.alive.get(&id).map(|member| member.line) else { return Tally::default() };
+        let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
+        Tally { requests: counts.requests, unanswered: counts.in_flight + faults.cut, open: counts.open }
     }
 
     /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].
@@ -220,18 +229,23 @@ impl Members {
         for entry in &mut status.slots {
             // A slot that is being reloaded has two entries, and counts once.
             if seen.insert(entry.slot) {
-                entry.requests = self.ended_requests.get(&entry.slot).copied().unwrap_or_default();
+                entry.requests = self.ended.get(&entry.slot).map_or(0, |ended| ended.requests);
             }
         }
         let line = |id: Option<NodeId>| self.alive.get(&id?).map(|member| member.line);
         let lines = status.slots.iter().map(|entry| line(entry.id)).collect();
         self.launcher.keep(|generation| status.slots.iter().any(|entry| entry.generation == generation));
-        let snapshot = Snapshot { status, lines };
+        let snapshot = Snapshot { status, lines, ended: self.ended.clone() };
         self.snapshot.send_if_modified(|last| {
             let changed = *last != snapshot;
             *last = snapshot;
             changed
         });
+        // Only now does nobody look at them any more, and a count that has been seen is never seen smaller.
+        for line in self.left_lines.drain(..) {
+            self.outfit.load.clear(line);
+            self.free_lines.insert(line);
+        }
     }
 }
 

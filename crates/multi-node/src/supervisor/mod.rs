@@ -53,6 +53,7 @@ mod members;
 mod reaper;
 mod restart;
 mod run;
+mod telling;
 
 pub(crate) use child::find;
 pub(crate) use lead::{Served, lead};

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::child::{self, Heard};
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
 use super::members::Members;
+use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
 use crate::id::NodeId;
@@ -39,6 +40,8 @@ pub(crate) struct Supervisor {
     asks: mpsc::Receiver<Ask>,
     orders_from_nodes: bool,
     signals: MasterSignals,
+    /// The log, for those who follow it from outside.
+    journal: Journal,
     replies: BTreeMap<Ticket, Reply>,
     tickets: u64,
     /// How many pieces of news have been heard since everything else had its turn.
@@ -65,6 +68,7 @@ impl Supervisor {
         heard: mpsc::Receiver<(NodeId, Heard)>,
         (asks, orders_from_nodes): (mpsc::Receiver<Ask>, bool),
         signals: MasterSignals,
+        journal: Journal,
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
@@ -75,6 +79,7 @@ impl Supervisor {
             asks,
             orders_from_nodes,
             signals,
+            journal,
             replies,
             tickets: 0,
             heard_in_a_row: 0,
@@ -150,6 +155,7 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs });
                 Event::Leaving { id }
             }
+            Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
             Heard::Said(ToMaster::Ask { ticket, order }) if self.orders_from_nodes => {
                 self.asked(order, Reply::Node { id, ticket })
             }
@@ -165,7 +171,7 @@ impl Supervisor {
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
-            Heard::Exited(exit) => Event::Exited { id, exit },
+            Heard::Exited(exit) => Event::Exited { id, exit, tally: self.members.tally(id) },
         })
     }
 
@@ -220,6 +226,12 @@ impl Supervisor {
                     tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
                 }
             }
+            Action::Forward { id, signal } => {
+                let member = self.members.get(id)?;
+                if let Err(error) = child::forward(&member.process, signal) {
+                    tracing::error!(%id, pid = member.info.pid, signal, %error, "cannot signal the node");
+                }
+            }
             Action::Forget { id } => self.members.forget(id),
             Action::Answer { ticket, result } => self.answer(ticket, result),
             Action::Tell(happening) => self.log(&happening),
@@ -264,6 +276,7 @@ impl Supervisor {
     fn log(&self, happening: &Happening) {
         let Happening { level, slot, id, text } = happening;
         let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid);
+        self.journal.write(|| happening.line(SystemTime::now()));
         let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
         match level {
             Level::Info => tracing::info!(target: TARGET, slot, id, pid, "{text}"),

@@ -14,7 +14,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// Events taken in one call of [`Epoll::wait`]; more of them wait for the next.
 const AT_ONCE: usize = 8;
 
-/// An epoll instance whose entries are all exclusive: of the processes that wait for a file, an event wakes one.
+/// An epoll instance of one of several processes that wait for the same files.
 #[derive(Debug)]
 pub(crate) struct Epoll(OwnedFd);
 
@@ -23,9 +23,19 @@ impl Epoll {
         Ok(Epoll(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
-    /// Enters the file's wait queue at its end; an event that is there already is reported at once.
-    pub(crate) fn add(&self, file: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+    /// Enters the file's wait queue at its end, to be one of those of whom an event wakes one; an event that is there already is
+    /// reported at once. Who is in the queue stays where he is.
+    pub(crate) fn queue(&self, file: BorrowedFd<'_>, token: u64) -> io::Result<()> {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
+        match epoll::add(&self.0, file, epoll::EventData::new_u64(token), flags) {
+            Err(rustix::io::Errno::EXIST) => Ok(()),
+            added => Ok(added?),
+        }
+    }
+
+    /// Hears of everything that is written to the file, as all others do who watch it, whether or not it has been read.
+    pub(crate) fn watch(&self, file: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         Ok(epoll::add(&self.0, file, epoll::EventData::new_u64(token), flags)?)
     }
 
@@ -60,18 +70,9 @@ pub(crate) fn event() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
 }
 
-/// Adds to an eventfd. One that is full is readable already, so that nothing is lost by leaving it as it is.
-pub(crate) fn event_add(event: BorrowedFd<'_>, value: u64) {
-    let _ = rustix::io::write(event, &value.to_ne_bytes());
-}
-
-/// Takes all from an eventfd; 0 where there is nothing.
-pub(crate) fn event_take(event: BorrowedFd<'_>) -> u64 {
-    let mut value = [0; 8];
-    match rustix::io::read(event, &mut value) {
-        Ok(8) => u64::from_ne_bytes(value),
-        _ => 0,
-    }
+/// Lets all hear who [watch](Epoll::watch) an eventfd. Nobody reads it: it holds more than will ever be written to it.
+pub(crate) fn event_tell(event: BorrowedFd<'_>) {
+    let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
 }
 
 /// Whether a read or an accept would find something now.

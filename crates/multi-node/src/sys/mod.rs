@@ -3,4 +3,6 @@
 pub(crate) mod epoll;
 pub(crate) mod place;
 pub(crate) mod process;
+pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod usage;

@@ -26,6 +26,11 @@ pub(crate) fn abort(process: BorrowedFd<'_>) -> io::Result<()> {
     send(process, Signal::ABORT)
 }
 
+/// Sends any of the signals that have a name.
+pub(crate) fn send_numbered(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    send(process, Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?)
+}
+
 fn send(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     match rustix::process::pidfd_send_signal(process, signal) {
         Err(Errno::SRCH) => Ok(()),
@@ -89,6 +94,11 @@ pub(crate) fn reap_orphan(pid: u32) -> io::Result<bool> {
 fn known(pid: u32) -> io::Result<Pid> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
     raw.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+/// The user as whom this process acts.
+pub(crate) fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// Raises the soft limit of open files to the hard one.

@@ -8,8 +8,8 @@
 //!
 //! Before a process enters the queue it asks the [gate](crate::serve::gate). One that is refused sleeps until one of its own
 //! connections ends, until it is rung for, or until [`queue::LOOK_AROUND`] has passed. Whoever decides also looks whether a sleeper
-//! should come back, and rings for it. The bell's value says what it is about: its lower half how many more
-//! processes may be asked, its upper half whether a connection waits that everybody should look for.
+//! should come back, and rings for it. All processes hear a ring. Where a connection waits that nobody may know of, it is an
+//! alarm, which is counted in the load table, and even those look who stand in the queue already.
 
 mod queue;
 mod thread;

@@ -1,6 +1,7 @@
 //! The state that the acceptor's thread and the runtime share, and the moves into and out of the sockets' queues.
 
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, fence};
@@ -8,9 +9,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::serve::gate::{self, Verdict, View};
+use crate::serve::gate::{self, PassedOver, Verdict, View};
 use crate::serve::load::{Line, LoadTable};
-use crate::sys::epoll::{Epoll, event, event_add, monotonic_ms};
+use crate::sys::epoll::{Epoll, event, event_tell, is_readable, monotonic_ms};
 
 /// In this time a runtime has to pick up a connection that it was offered.
 pub(super) const ANSWER: Duration = Duration::from_millis(2);
@@ -22,19 +23,15 @@ pub(super) const STUCK: Duration = Duration::from_millis(10);
 /// Tokens of the epoll instance; all others are numbers of doors.
 pub(super) const BELL: u64 = u64::MAX;
 pub(super) const COMMAND: u64 = u64::MAX - 1;
-/// Upper half of the bell's value: a connection waits.
-pub(super) const WAITS: u64 = 1 << 32;
-/// How many processes the master's ring may wake one after the other.
-const MASTER_HOPS: u64 = 16;
-
 /// Makes the doorbell that all processes share.
 pub(crate) fn bell() -> io::Result<OwnedFd> {
     event()
 }
 
-/// Makes sleepers look again, since a process that others may have waited for is gone.
-pub(crate) fn ring(bell: BorrowedFd<'_>) {
-    event_add(bell, WAITS | MASTER_HOPS);
+/// Makes all look for a connection that waits, since a process that was to take it is gone.
+pub(crate) fn ring(load: &LoadTable, bell: BorrowedFd<'_>) {
+    load.alarm();
+    event_tell(bell);
 }
 
 /// One process's part: what it waits with, and where it stands.
@@ -44,31 +41,35 @@ pub(super) struct Shared {
     pub(super) command: OwnedFd,
     pub(super) load: LoadTable,
     pub(super) line: Line,
+    /// The listening sockets, by the numbers of their doors.
+    pub(super) files: Vec<OwnedFd>,
     /// Some door is asleep. A copy for those who would otherwise take the lock to find that none is.
     pub(super) asleep: AtomicBool,
-    pub(super) queue: Mutex<Queue>,
+    queue: Mutex<Queue>,
 }
 
-/// What the thread and the runtime share, for as long as an `epoll_ctl` takes.
+/// What the thread and the runtime share, for a moment at a time.
 pub(super) struct Queue {
     pub(super) doors: Vec<Door>,
+    /// Doors whose queues are entered as soon as the lock is free.
+    entering: Vec<usize>,
     pub(super) closed: bool,
     pub(super) late: bool,
     /// The thread waits without an end, so that it has to be told when something needs a timer.
-    pub(super) endless: bool,
-    pub(super) open_to_all: Option<Instant>,
-    /// When a connection was first seen waiting, and what the whole fleet had accepted by then.
-    pub(super) stuck: Option<(Instant, u64)>,
-    pub(super) accepted: u64,
+    endless: bool,
+    /// What the whole fleet had accepted when a connection was first seen waiting.
+    pub(super) stuck: Option<u64>,
+    pub(super) passed_over: PassedOver,
+    /// The last alarm that this process knows of.
+    pub(super) alarms: u64,
     pub(super) views: Vec<View>,
     /// How often the thread woke, and how often somebody did not do his part in time, for tests.
     pub(super) wakes: u64,
     pub(super) disturbances: u64,
 }
 
-/// One listening socket.
+/// Where this process stands with one listening socket.
 pub(super) struct Door {
-    pub(super) file: OwnedFd,
     pub(super) state: DoorState,
     pub(super) waker: Option<Waker>,
 }
@@ -87,32 +88,76 @@ pub(super) enum DoorState {
 
 impl Shared {
     pub(super) fn new(load: LoadTable, line: Line, bell: OwnedFd, files: Vec<OwnedFd>) -> io::Result<Shared> {
-        let door = |file| Door { file, state: DoorState::Unasked, waker: None };
         let queue = Queue {
-            doors: files.into_iter().map(door).collect(),
+            doors: files.iter().map(|_| Door { state: DoorState::Unasked, waker: None }).collect(),
+            entering: Vec::new(),
             closed: false,
             late: false,
             endless: true,
-            open_to_all: None,
             stuck: None,
-            accepted: 0,
+            passed_over: PassedOver::default(),
+            alarms: load.alarms(),
             views: Vec::with_capacity(load.lines()),
             wakes: 0,
             disturbances: 0,
         };
         let (epoll, command, asleep) = (Epoll::new()?, event()?, AtomicBool::new(false));
-        epoll.add(command.as_fd(), COMMAND)?;
-        epoll.add(bell.as_fd(), BELL)?;
-        Ok(Shared { epoll, bell, command, load, line, asleep, queue: Mutex::new(queue) })
+        epoll.watch(command.as_fd(), COMMAND)?;
+        epoll.watch(bell.as_fd(), BELL)?;
+        Ok(Shared { epoll, bell, command, load, line, files, asleep, queue: Mutex::new(queue) })
+    }
+
+    pub(super) fn lock(&self) -> Held<'_> {
+        // Nothing that is done under the lock can leave it half done.
+        Held { shared: self, queue: Some(self.queue.lock().unwrap_or_else(PoisonError::into_inner)) }
+    }
+}
+
+/// The queue under its lock.
+///
+/// Entering a socket's queue where a connection waits wakes the thread, which takes the lock first of all. So that is done
+/// when the lock is free. Whoever leaves the queue in between is entered all the same; see [`Shared::offer`].
+pub(super) struct Held<'a> {
+    shared: &'a Shared,
+    queue: Option<MutexGuard<'a, Queue>>,
+}
+
+impl Deref for Held<'_> {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        self.queue.as_ref().expect("it is given up only in `drop`")
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Queue {
+        self.queue.as_mut().expect("it is given up only in `drop`")
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut entering = std::mem::take(&mut self.entering);
+        self.queue = None;
+        for door in entering.drain(..) {
+            if let Err(error) = self.shared.epoll.queue(self.shared.files[door].as_fd(), door as u64) {
+                tracing::error!(%error, "cannot wait for connections; trying again");
+                self.shared.try_later(door);
+            }
+        }
     }
 }
 
 impl Queue {
-    /// How long to wait for events: as short as the nearest of the timers, without an end if there is none.
-    pub(super) fn patience(&mut self) -> Option<Duration> {
+    /// How long the thread is to wait for events: as short as the nearest of the timers, without an end if there is none.
+    ///
+    /// After a wake-up that had a cause it does not wait without an end, since whoever falls asleep soon after needs a timer, and to tell
+    /// the thread of it would be dearer.
+    pub(super) fn patience(&mut self, caused: bool) -> Option<Duration> {
         let offered = self.doors.iter().any(|door| matches!(door.state, DoorState::Offered(Some(_))));
         let asleep = self.doors.iter().any(|door| door.state == DoorState::Asleep);
-        let patience = match (offered, asleep) {
+        let patience = match (offered, asleep || caused) {
             (true, _) => Some(ANSWER),
             (false, true) if self.stuck.is_some() => Some(STUCK),
             (false, true) => Some(LOOK_AROUND),
@@ -121,15 +166,16 @@ impl Queue {
         self.endless = patience.is_none();
         patience
     }
+
+    /// From now on somebody stands behind this door, or waits there for the gate to open.
+    fn enter(&mut self, door: usize) {
+        self.doors[door].state = DoorState::Queued;
+        self.entering.push(door);
+    }
 }
 
 /// Moves in the queues, made under the lock.
 impl Shared {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
-        // Nothing that is done under the lock can leave it half done.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Whether a connection may be taken from this door without having been offered.
     pub(super) fn may_take(&self, door: usize) -> bool {
         let mut queue = self.lock();
@@ -143,28 +189,20 @@ impl Shared {
         if !verdict.enter {
             // A connection that ended on another thread after that verdict has found nobody asleep, so look once more.
             queue.doors[door].state = DoorState::Asleep;
+            queue.stuck = None;
             self.set_asleep(true);
             fence(SeqCst);
             verdict = self.verdict(queue);
         }
         if verdict.enter {
-            self.enter(queue, door);
+            queue.enter(door);
             self.update_asleep(queue);
         } else if queue.endless {
             queue.endless = false;
-            event_add(self.command.as_fd(), 1);
+            event_tell(self.command.as_fd());
         }
         if verdict.ring {
-            self.ring_all(0);
-        }
-    }
-
-    pub(super) fn enter(&self, queue: &mut Queue, door: usize) {
-        let entry = &mut queue.doors[door];
-        entry.state = DoorState::Queued;
-        if let Err(error) = self.epoll.add(entry.file.as_fd(), door as u64) {
-            tracing::error!(%error, "cannot wait for connections");
-            entry.state = DoorState::Unasked;
+            self.ring();
         }
     }
 
@@ -173,17 +211,27 @@ impl Shared {
         let Some(entry) = queue.doors.get_mut(door) else { return false };
         let state = std::mem::replace(&mut entry.state, DoorState::Unasked);
         if state == DoorState::Queued {
-            let _ = self.epoll.delete(entry.file.as_fd());
+            self.leave(door);
         }
         self.update_asleep(queue);
         matches!(state, DoorState::Offered(_))
     }
 
+    /// The queue could not be entered: the timer of those who are asleep will try it again.
+    fn try_later(&self, door: usize) {
+        let mut queue = self.lock();
+        if queue.doors[door].state == DoorState::Queued {
+            queue.doors[door].state = DoorState::Asleep;
+            self.set_asleep(true);
+            event_tell(self.command.as_fd());
+        }
+    }
+
     /// Leaves every queue, to come back when the runtime has answered.
     pub(super) fn sleep(&self, queue: &mut Queue) {
-        for door in queue.doors.iter_mut().filter(|door| door.state == DoorState::Queued) {
-            let _ = self.epoll.delete(door.file.as_fd());
-            door.state = DoorState::Asleep;
+        for (door, entry) in queue.doors.iter_mut().enumerate().filter(|(_, door)| door.state == DoorState::Queued) {
+            self.leave(door);
+            entry.state = DoorState::Asleep;
         }
         self.update_asleep(queue);
     }
@@ -203,7 +251,7 @@ impl Shared {
         if !queue.late && queue.doors.iter().any(asleep) && self.verdict(queue).enter {
             for door in 0..queue.doors.len() {
                 if asleep(&queue.doors[door]) {
-                    self.enter(queue, door);
+                    queue.enter(door);
                 }
             }
             queue.stuck = None;
@@ -211,46 +259,60 @@ impl Shared {
         self.update_asleep(queue);
     }
 
-    /// Enters every queue that somebody wants to be in, and says whether there was one. Where this process was in the queue
-    /// already, it hears only by this of a connection that waits.
-    pub(super) fn enter_again(&self, queue: &mut Queue) -> bool {
-        let mut entered = false;
+    /// Enters anew the queues in which this process stands and a connection waits: whoever was woken for that has not come, and
+    /// nobody is told a second time.
+    pub(super) fn enter_again(&self, queue: &mut Queue) {
         for door in 0..queue.doors.len() {
-            let entry = &queue.doors[door];
-            if entry.state == DoorState::Queued {
-                let _ = self.epoll.delete(entry.file.as_fd());
-            }
-            if matches!(entry.state, DoorState::Queued | DoorState::Asleep) {
-                self.enter(queue, door);
-                entered = true;
+            if queue.doors[door].state == DoorState::Queued && self.waits(door) {
+                self.leave(door);
+                queue.enter(door);
             }
         }
-        self.update_asleep(queue);
-        entered
+    }
+
+    /// Whether a connection waits at this door.
+    pub(super) fn waits(&self, door: usize) -> bool {
+        self.files.get(door).is_some_and(|file| is_readable(file.as_fd()))
+    }
+
+    /// Out of the socket's queue.
+    pub(super) fn leave(&self, door: usize) {
+        if let Some(file) = self.files.get(door) {
+            let _ = self.epoll.delete(file.as_fd());
+        }
     }
 
     pub(super) fn update_asleep(&self, queue: &Queue) {
         self.set_asleep(queue.doors.iter().any(|door| door.state == DoorState::Asleep));
     }
 
-    pub(super) fn set_asleep(&self, asleep: bool) {
+    fn set_asleep(&self, asleep: bool) {
         if self.asleep.swap(asleep, Relaxed) != asleep {
             self.line.set_asleep(asleep);
         }
     }
 
-    pub(super) fn verdict(&self, queue: &mut Queue) -> Verdict {
-        self.load.look(monotonic_ms(), &mut queue.views);
-        let verdict = gate::decide(&queue.views, self.line.index());
-        let open_to_all = queue.open_to_all.is_some_and(|until| Instant::now() < until);
-        Verdict { enter: verdict.enter || open_to_all, ..verdict }
+    fn verdict(&self, queue: &mut Queue) -> Verdict {
+        self.look(queue);
+        queue.passed_over.mark(&mut queue.views, self.line.index());
+        gate::decide(&queue.views, self.line.index())
     }
 
-    /// Rings so that every other process can be asked once.
-    pub(super) fn ring_all(&self, what: u64) {
-        let others = self.load.serving_beside(self.line.index());
-        if others > 0 {
-            event_add(self.bell.as_fd(), what | others);
+    /// Reads all lines.
+    pub(super) fn look(&self, queue: &mut Queue) {
+        self.load.look(monotonic_ms(), &mut queue.views);
+    }
+
+    /// Makes sleepers look whether the gate has opened for them.
+    fn ring(&self) {
+        if self.load.serves_beside(self.line.index()) {
+            event_tell(self.bell.as_fd());
         }
+    }
+
+    /// Makes all look for a connection that waits and that this process does not take.
+    pub(super) fn alarm(&self) {
+        self.load.alarm();
+        self.ring();
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use super::queue::LOOK_AROUND;
 use crate::nodes::Handle;
 use crate::serve::load::LoadTable;
 use crate::serve::serving::DrainReport;
@@ -268,7 +269,7 @@ fn an_idle_fleet_sleeps() {
     fleet.until_open(0);
     let wakes = || fleet.nodes.iter().map(|node| node.acceptor.wakes()).collect::<Vec<_>>();
     // Until the timers of the last connections have run out.
-    std::thread::sleep(Duration::from_millis(50));
+    std::thread::sleep(2 * LOOK_AROUND);
     let before = wakes();
     std::thread::sleep(Duration::from_secs(1));
     assert_eq!(before, wakes());

@@ -5,11 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::queue::{ANSWER, BELL, COMMAND, DoorState, LOOK_AROUND, Queue, STUCK, Shared, WAITS};
-use crate::sys::epoll::{event_add, event_take, is_readable};
-
-/// So long the gate is ignored where connections wait that nobody takes.
-const OPEN_TO_ALL: Duration = Duration::from_secs(1);
+use super::queue::{ANSWER, BELL, COMMAND, DoorState, LOOK_AROUND, Queue, Shared};
 
 /// How the thread goes on.
 enum Woken {
@@ -43,30 +39,34 @@ impl Shared {
     fn woken(&self, tokens: impl Iterator<Item = u64>, offered: &mut Vec<Waker>) -> Woken {
         let mut queue = self.lock();
         queue.wakes += 1;
-        let mut idle = true;
+        let mut caused = false;
         for token in tokens {
-            idle = false;
+            caused = true;
             match token {
-                BELL => self.rung(&mut queue, event_take(self.bell.as_fd())),
-                COMMAND => drop(event_take(self.command.as_fd())),
+                BELL => self.rung(&mut queue),
+                COMMAND => {}
                 door => offered.extend(self.offer(&mut queue, door)),
             }
         }
-        if idle {
+        if !caused {
             self.timer(&mut queue);
         }
         match queue.closed {
             true => Woken::Closed,
-            false => Woken::Wait(queue.patience()),
+            false => Woken::Wait(queue.patience(caused)),
         }
     }
 
     /// A connection waits at this door: leaves the queue and lets the runtime know.
     fn offer(&self, queue: &mut Queue, door: u64) -> Option<Waker> {
-        let entry = queue.doors.get_mut(usize::try_from(door).ok()?)?;
-        let _ = self.epoll.delete(entry.file.as_fd());
-        // The runtime may have left the queue after the event came; then it has rung, if somebody has to know.
+        let door = usize::try_from(door).ok()?;
+        self.leave(door);
+        let entry = queue.doors.get_mut(door)?;
         if entry.state != DoorState::Queued {
+            // It was given up while this event was under way, or even while the queue was being entered. Nobody else hears of it.
+            if self.waits(door) {
+                self.alarm();
+            }
             return None;
         }
         entry.state = DoorState::Offered(Some(Instant::now()));
@@ -97,42 +97,38 @@ impl Shared {
             queue.disturbances += 1;
             self.line.set_late(true);
             self.sleep(queue);
-            self.ring_all(WAITS);
+            self.alarm();
         }
     }
 
-    /// Takes part in spite of the gate where connections wait and nobody takes them: those whom the gate prefers may have been
+    /// Takes part in spite of the gate where a connection waits and nobody takes any: those whom the gate prefers may have been
     /// stopped a moment ago.
     fn look_around(&self, queue: &mut Queue) {
+        let waits = (0..queue.doors.len()).any(|d| queue.doors[d].state == DoorState::Asleep && self.waits(d));
         let accepted = self.load.accepted();
-        let waits = || queue.doors.iter().any(|d| d.state == DoorState::Asleep && is_readable(d.file.as_fd()));
-        let nobody_took = accepted == queue.accepted && waits();
-        queue.accepted = accepted;
-        queue.stuck = match queue.stuck {
-            Some((since, then)) if nobody_took && accepted == then => {
-                if since.elapsed() >= STUCK {
-                    queue.disturbances += 1;
-                    queue.open_to_all = Some(Instant::now() + OPEN_TO_ALL);
-                    self.reconsider(queue);
-                    return;
-                }
-                Some((since, then))
-            }
-            _ => nobody_took.then(|| (Instant::now(), accepted)),
-        };
+        if waits && queue.stuck == Some(accepted) {
+            queue.disturbances += 1;
+            self.look(queue);
+            queue.passed_over.note(&queue.views);
+            self.reconsider(queue);
+        } else {
+            queue.stuck = waits.then_some(accepted);
+        }
     }
 
-    /// The doorbell: comes in, or passes the ring on to the next.
-    fn rung(&self, queue: &mut Queue, value: u64) {
-        let (waits, hops) = (value >= WAITS, value & (WAITS - 1));
-        let was_asleep = self.asleep.load(Relaxed);
-        let may_enter = !queue.closed && !queue.late && (was_asleep || waits) && self.verdict(queue).enter;
-        let entered = may_enter && self.enter_again(queue);
-        if !entered && hops > 1 {
-            // To the end of the bell's queue, so that the next one hears it.
-            let _ = self.epoll.delete(self.bell.as_fd());
-            let _ = self.epoll.add(self.bell.as_fd(), BELL);
-            event_add(self.bell.as_fd(), (hops - 1) | if waits { WAITS } else { 0 });
+    /// The doorbell: the gate may have opened, and where there was an alarm, a connection waits that nobody else may hear of.
+    fn rung(&self, queue: &mut Queue) {
+        let alarms = self.load.alarms();
+        let alarmed = std::mem::replace(&mut queue.alarms, alarms) != alarms;
+        if !queue.closed && !queue.late {
+            self.reconsider(queue);
+            if alarmed {
+                self.enter_again(queue);
+            }
         }
     }
 }
+
+#[cfg(test)]
+#[path = "thread_tests.rs"]
+mod tests;

@@ -10,9 +10,9 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::queue::{DoorState, Shared, WAITS};
+use super::queue::{DoorState, Shared};
 use crate::serve::load::{Line, LoadTable};
-use crate::sys::epoll::event_add;
+use crate::sys::epoll::event_tell;
 
 /// So many connections are taken in a row before those who were taken get their turn with the runtime.
 const AT_ONCE: u32 = 16;
@@ -71,8 +71,8 @@ impl Acceptor {
             self.0.unask(&mut queue, door);
         }
         drop(queue);
-        self.0.ring_all(WAITS);
-        event_add(self.0.command.as_fd(), 1);
+        self.0.alarm();
+        event_tell(self.0.command.as_fd());
     }
 
     #[cfg(test)]
@@ -157,7 +157,7 @@ impl Turn {
 
     /// The connection that was offered could not be accepted for want of means: others shall look for it.
     pub(in crate::serve) fn pass_on(&self) {
-        self.acceptor.0.ring_all(WAITS);
+        self.acceptor.0.alarm();
     }
 }
 

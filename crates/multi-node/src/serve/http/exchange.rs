@@ -133,31 +133,50 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let future = match this.state.as_mut().project() {
-                StateProjection::Called { future } => {
-                    let mut response = ready!(future.poll(cx)).map_err(Into::into)?;
-                    let answering = this.answering.take();
-                    if *this.says_close && answering.as_ref().is_some_and(Answering::is_last) {
-                        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            let answer = match this.state.as_mut().project() {
+                StateProjection::Called { future } => ready!(future.poll(cx)).map_err(Into::into),
+                StateProjection::Waiting { service, request } => match ready!(service.poll_ready(cx)) {
+                    Ok(()) => {
+                        let request = request.take().expect("a request is taken out once, when the state changes");
+                        let future = service.call(request);
+                        this.state.set(State::Called { future });
+                        continue;
                     }
-                    if let (Some(answering), Some(offer)) = (&answering, this.offer.take())
-                        && !offer.is_accepted_by(response.status())
-                    {
-                        answering.keep_unused(offer.upgrade);
-                    }
-                    return Poll::Ready(Ok(response.map(|body| Counted { body, _answering: answering })));
-                }
-                StateProjection::Waiting { service, request } => {
-                    ready!(service.poll_ready(cx)).map_err(Into::into)?;
-                    service.call(request.take().expect("a request is taken out once, when the state changes"))
-                }
+                    Err(error) => Err(error.into()),
+                },
                 StateProjection::Failed { error } => {
-                    return Poll::Ready(Err(error.take().expect("a future that has ended is not polled again")));
+                    Err(error.take().expect("a future that has ended is not polled again"))
                 }
             };
-            this.state.set(State::Called { future });
+            return Poll::Ready(finish(answer, this.answering.take(), this.offer.take(), *this.says_close));
         }
     }
+}
+
+/// What the service has answered, as hyper gets it.
+fn finish<B>(
+    answer: Result<Response<B>, BoxError>,
+    answering: Option<Answering>,
+    offer: Option<Offer>,
+    says_close: bool,
+) -> Result<Response<Counted<B>>, BoxError> {
+    if let Some(answering) = answering.as_ref().filter(|_| blames_server(&answer)) {
+        answering.failed();
+    }
+    let mut response = answer?;
+    if says_close && answering.as_ref().is_some_and(Answering::is_last) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let (Some(answering), Some(offer)) = (&answering, offer)
+        && !offer.is_accepted_by(response.status())
+    {
+        answering.keep_unused(offer.upgrade);
+    }
+    Ok(response.map(|body| Counted { body, _answering: answering }))
+}
+
+fn blames_server<B, E>(answer: &Result<Response<B>, E>) -> bool {
+    answer.as_ref().map_or(true, |response| response.status().is_server_error())
 }
 
 pin_project_lite::pin_project! {

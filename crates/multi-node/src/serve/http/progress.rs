@@ -204,6 +204,11 @@ impl Answering {
         self.0.drains() && !self.0.leaves()
     }
 
+    /// The service has failed, or says that the server has.
+    pub(super) fn failed(&self) {
+        self.0.shared.line.request_failed();
+    }
+
     /// The response is no upgrade, although one was offered.
     pub(super) fn keep_unused(&self, upgrade: OnUpgrade) {
         self.0.keep_unused(upgrade);
@@ -212,6 +217,12 @@ impl Answering {
 
 impl Drop for Answering {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed();
+        }
+        if self.0.shared.drain.is_over() {
+            self.0.shared.line.request_cut();
+        }
         self.0.writes();
         self.0.busy.fetch_sub(1, Relaxed);
         self.0.shared.line.request_ended();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::orders::Dependent;
 use super::slot::Filled;
 use super::words::{Ending, Sequel, Span};
-use super::{Action, Course, Fleet, Level, Node, after};
+use super::{Action, Course, Fleet, Level, Node, Tally, after};
 use crate::id::{NodeId, Slot};
 use crate::status::Exit;
 use crate::supervisor::restart::Parting;
@@ -14,7 +14,10 @@ use crate::supervisor::restart::Parting;
 const HOLD: Duration = Duration::from_millis(50);
 
 impl Fleet {
-    pub(super) fn exited(&mut self, now: Instant, id: NodeId, exit: Exit) {
+    pub(super) fn exited(&mut self, now: Instant, id: NodeId, exit: Exit, tally: Tally) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.tally = tally;
+        }
         self.gone(now, id, &Ending::Exit(exit));
     }
 

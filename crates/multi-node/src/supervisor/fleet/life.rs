@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::words::{Ending, Span};
 use super::{Action, Fatal, Fleet, GRACE, Level, Node, after};
+use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
 use crate::status::State;
 
@@ -126,6 +127,12 @@ impl Fleet {
     pub(super) fn broken(&mut self, now: Instant, id: NodeId, why: &str) {
         if self.nodes.get(&id).is_some_and(|node| node.state != State::Draining) {
             self.condemn(now, id, &format!("its control channel broke: {why}"));
+        }
+    }
+
+    pub(super) fn drained(&mut self, id: NodeId, drained: Drained) {
+        if let Some(node) = self.nodes.get_mut(&id).filter(|node| node.drains_since.is_some()) {
+            node.drained = Some(drained);
         }
     }
 

@@ -14,6 +14,10 @@ const EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Tally {
     /// Requests begun.
     pub(crate) requests: u64,
+    /// Requests that it has not fully answered: those under way, and those that it has cut.
+    pub(crate) unanswered: u64,
+    /// Connections open now.
+    pub(crate) open: u64,
 }
 
 impl Fleet {

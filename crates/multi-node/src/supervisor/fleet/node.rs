@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::after;
 use super::recycle::Wear;
+use super::{Tally, after};
+use crate::control::Drained;
 use crate::id::{Generation, Slot};
 use crate::status::State;
 
@@ -32,6 +33,10 @@ pub(super) struct Node {
     /// Whether the signal that is to end it was SIGABRT, with SIGKILL still to come.
     pub(super) aborted: bool,
     pub(super) wear: Wear,
+    /// What it has done, as of the last look.
+    pub(super) tally: Tally,
+    /// What became of its connections, where it has said so.
+    pub(super) drained: Option<Drained>,
 }
 
 impl Node {
@@ -59,6 +64,8 @@ impl Node {
             left: false,
             aborted: false,
             wear,
+            tally: Tally::default(),
+            drained: None,
         }
     }
 

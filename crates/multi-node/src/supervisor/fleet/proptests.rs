@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use self::audit::{Audit, Word};
 use super::world::{millis, policy, secs};
 use super::{CrashLoop, Policy, Recycling};
+use crate::id::Slot;
 use crate::order::Order;
 use crate::status::Exit;
 
@@ -41,6 +42,7 @@ fn word() -> impl Strategy<Value = Word> {
         2 => Just(Word::Failed),
         2 => Just(Word::Beat),
         2 => Just(Word::Leaving),
+        1 => Just(Word::Drained),
         1 => Just(Word::Broken),
         1 => any::<bool>().prop_map(|traced| Word::Examined { traced }),
         4 => prop_oneof![Just(Exit::Code(0)), Just(Exit::Code(1)), Just(Exit::Signal(9)), Just(Exit::Signal(15))]
@@ -57,6 +59,7 @@ fn order() -> impl Strategy<Value = Order> {
         8 => Just(Order::Reload),
         6 => (0_u16..7).prop_map(|slot| Order::Restart { slot: slot.into() }),
         6 => (0_usize..7).prop_map(|nodes| Order::Scale { nodes }),
+        1 => prop::option::of(0_u16..7).prop_map(|slot| Order::Signal { slot: slot.map(Slot), signal: 10 }),
         1 => any::<bool>().prop_map(|now| Order::Shutdown { now }),
     ]
 }

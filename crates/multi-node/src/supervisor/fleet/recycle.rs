@@ -111,6 +111,9 @@ impl Fleet {
 
     /// When a node will be too old, or a recycling that failed may be tried again.
     pub(super) fn recycling_due(&self) -> Option<Instant> {
+        if !matches!(self.course, Course::Running) {
+            return None;
+        }
         let ages = self.nodes.values().filter_map(Node::too_old_at);
         ages.chain(self.recycle_again_at).min()
     }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::slot::Filled;
 use super::{Fleet, Node};
+use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
 use crate::order::Replacement;
 use crate::status::State;
@@ -17,10 +18,32 @@ pub(super) struct Turn {
     stage: Stage,
     old: Option<NodeId>,
     to_ready: Duration,
-    drain: Duration,
-    killed: bool,
+    drain: Drain,
     /// Whether the old node was stopped first, so that the slot must be filled again should the new one fail.
     emptied: bool,
+}
+
+/// How the old node came to its end.
+#[derive(Clone, Copy, Debug, Default)]
+struct Drain {
+    took: Duration,
+    killed: bool,
+    said: Option<Drained>,
+    cut: u64,
+    requests_failed: u64,
+}
+
+impl Drain {
+    /// Of a node that has ended.
+    fn of(now: Instant, node: &Node) -> Drain {
+        Drain {
+            took: node.drains_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
+            killed: node.was_killed_draining(),
+            said: node.drained,
+            cut: node.drained.map_or(node.tally.open, |drained| drained.cut),
+            requests_failed: node.tally.unanswered,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,24 +70,33 @@ impl Turn {
 
     pub(super) fn note_drained(&mut self, now: Instant, id: NodeId, node: &Node) {
         if self.old == Some(id) {
-            self.drain = node.drains_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-            self.killed = node.was_killed_draining();
+            self.drain = Drain::of(now, node);
         }
     }
 
     pub(super) fn report(&self) -> Option<Replacement> {
         let new = self.new_node()?;
-        let (slot, old, to_ready, drain, killed) = (self.slot, self.old, self.to_ready, self.drain, self.killed);
-        Some(Replacement { slot, old, new, to_ready, drain, killed })
+        let Drain { took, killed, said, cut, requests_failed } = self.drain;
+        Some(Replacement {
+            slot: self.slot,
+            old: self.old,
+            new,
+            to_ready: self.to_ready,
+            drain: took,
+            killed,
+            finished: said.map(|drained| drained.finished),
+            handed_over: said.map(|drained| drained.handed_over),
+            cut,
+            requests_failed,
+        })
     }
 }
 
 impl Fleet {
     pub(super) fn begin_turn(&mut self, now: Instant, slot: Slot, generation: Generation) -> Turn {
         let old = self.slot_mut(slot).and_then(|record| record.holder());
-        let (to_ready, drain) = (Duration::ZERO, Duration::ZERO);
-        let stage = Stage::Emptying;
-        let mut turn = Turn { slot, generation, stage, old, to_ready, drain, killed: false, emptied: false };
+        let (stage, to_ready, drain) = (Stage::Emptying, Duration::ZERO, Drain::default());
+        let mut turn = Turn { slot, generation, stage, old, to_ready, drain, emptied: false };
         match old {
             Some(old) if self.policy.surge == 0 => {
                 turn.emptied = true;

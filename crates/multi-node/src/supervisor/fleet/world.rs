@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Recycling, Ticket};
+use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Recycling, Tally, Ticket};
+use crate::control::Drained;
 use crate::id::NodeId;
 use crate::order::{Order, OrderError, Report};
 use crate::status::{Exit, State};
@@ -142,7 +143,15 @@ impl World {
     }
 
     pub(super) fn exit(&mut self, n: u64, exit: Exit) {
-        self.on(Event::Exited { id: NodeId::node(n), exit });
+        self.exit_with(n, exit, Tally::default());
+    }
+
+    pub(super) fn exit_with(&mut self, n: u64, exit: Exit, tally: Tally) {
+        self.on(Event::Exited { id: NodeId::node(n), exit, tally });
+    }
+
+    pub(super) fn said_drained(&mut self, n: u64, drained: Drained) {
+        self.on(Event::Drained { id: NodeId::node(n), drained });
     }
 
     /// The ticket that will bear the answer.

@@ -7,6 +7,7 @@ use proptest::prelude::prop::sample::Index;
 
 use super::super::orders::Running;
 use super::super::{Action, Course, Event, Filled, Fleet, Policy, SlotRecord, Tally, Ticket};
+use crate::control::Drained;
 use crate::id::{Generation, NodeId};
 use crate::order::Order;
 use crate::status::{Exit, State};
@@ -21,6 +22,7 @@ pub(super) enum Word {
     Failed,
     Beat,
     Leaving,
+    Drained,
     Broken,
     Examined {
         traced: bool,
@@ -101,6 +103,7 @@ impl Audit {
                 assert!(self.alive.contains(id), "{id} is signalled without a process");
                 self.signalled.insert(*id);
             }
+            Action::Forward { id, .. } => assert!(self.alive.contains(id), "{id} is signalled without a process"),
             Action::Forget { id } => {
                 assert!(!self.alive.contains(id), "{id} lives and is forgotten");
                 assert!(self.forgotten.insert(*id), "{id} is forgotten twice");
@@ -221,7 +224,7 @@ impl Audit {
 
     pub(super) fn counted(&mut self, who: Index, requests: u64) {
         let id = self.anyone(who);
-        self.on(Event::Counted { tallies: vec![(id, Tally { requests })] });
+        self.on(Event::Counted { tallies: vec![(id, Tally { requests, ..Tally::default() })] });
     }
 
     pub(super) fn weighed(&mut self, who: Index, bytes: u64) {
@@ -256,11 +259,12 @@ impl Audit {
             Word::Failed => self.on(Event::Failed { id, why }),
             Word::Beat => self.on(Event::Beat { id }),
             Word::Leaving => self.on(Event::Leaving { id }),
+            Word::Drained => self.on(Event::Drained { id, drained: Drained::default() }),
             Word::Broken => self.on(Event::Broken { id, why }),
             Word::Examined { traced } => self.on(Event::Examined { id, traced, report: why }),
             Word::Exits(exit) => {
                 self.alive.remove(&id);
-                self.on(Event::Exited { id, exit });
+                self.on(Event::Exited { id, exit, tally: Tally::default() });
             }
         }
     }
@@ -363,6 +367,7 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Failed { id, .. }
         | Event::Broken { id, .. }
         | Event::Examined { id, .. }
+        | Event::Drained { id, .. }
         | Event::Exited { id, .. } => Some(id),
         Event::Weighed { id, .. } => Some(id),
         Event::Start

@@ -18,7 +18,8 @@ fn by_age(nodes: usize) -> Policy {
 }
 
 fn counted(world: &mut World, tallies: &[(u64, u64)]) {
-    let tallies = tallies.iter().map(|&(n, requests)| (NodeId::node(n), Tally { requests })).collect();
+    let tallies = tallies.iter().map(|&(n, requests)| (NodeId::node(n), Tally { requests, ..Tally::default() }));
+    let tallies = tallies.collect();
     world.on(Event::Counted { tallies });
 }
 

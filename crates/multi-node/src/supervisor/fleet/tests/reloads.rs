@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use super::super::world::{KILLED, World, millis, policy, secs};
-use super::super::{Fatal, Level, Policy, Ticket};
+use super::super::{Fatal, Level, Policy, Tally, Ticket};
+use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
 use crate::order::{OrderError, ReloadReport, Replacement, Report};
 use crate::status::Exit;
@@ -31,7 +32,18 @@ fn the_old_node_drains_once_the_new_one_is_ready() {
     assert_eq!(world.answers(), []);
     world.exit(1, Exit::Code(0));
     let (slot, old, new) = (Slot(0), Some(NodeId::node(1)), NodeId::node(2));
-    let slot = Replacement { slot, old, new, to_ready: secs(3), drain: secs(4), killed: false };
+    let slot = Replacement {
+        slot,
+        old,
+        new,
+        to_ready: secs(3),
+        drain: secs(4),
+        killed: false,
+        finished: None,
+        handed_over: None,
+        cut: 0,
+        requests_failed: 0,
+    };
     let expected = ReloadReport { generation: Generation(1), slots: vec![slot], took: secs(7) };
     assert_eq!(report_of(&mut world, ticket), expected);
     assert_eq!(world.restarts(), [0]);
@@ -274,6 +286,36 @@ fn a_second_reload_is_refused_while_one_runs() {
     world.reload();
     let second = world.reload();
     assert_eq!(world.answer_to(second), Err(OrderError::Busy { running: String::from("reload") }));
+}
+
+#[test]
+fn the_report_tells_what_became_of_connections_and_requests() {
+    let mut world = World::serving(policy(3));
+    let ticket = world.reload();
+    [4, 5, 6].into_iter().for_each(|n| world.up(n));
+    world.said_drained(1, Drained { finished: 3, handed_over: 40, cut: 2 });
+    // The last look finds what was cut by the node itself, and of a node that was killed, what it still had.
+    world.exit_with(1, Exit::Code(0), Tally { requests: 9, unanswered: 1, open: 0 });
+    world.exit(3, Exit::Code(0));
+    world.pass(secs(30));
+    world.exit_with(2, KILLED, Tally { requests: 9, unanswered: 5, open: 7 });
+    let report = report_of(&mut world, ticket);
+    let fates = report.slots.iter().map(|s| (s.finished, s.handed_over, s.cut, s.requests_failed));
+    let expected = [(Some(3), Some(40), 2, 1), (None, None, 7, 5), (None, None, 0, 0)];
+    assert_eq!(fates.collect::<Vec<_>>(), expected);
+    let text = "generation 1 serves in 3 slots after 30.0s: ready within 0.0ns, drained within 30.0s, \
+                1 killed at the drain deadline; connections: 40 handed over, 3 finished, 9 cut; 6 requests failed";
+    assert_eq!(report.to_string(), text);
+}
+
+#[test]
+fn a_node_that_serves_has_not_drained() {
+    let mut world = World::serving(policy(1));
+    world.said_drained(1, Drained { finished: 3, handed_over: 40, cut: 2 });
+    let ticket = world.reload();
+    world.up(2);
+    world.exit(1, Exit::Code(0));
+    assert_eq!(report_of(&mut world, ticket).slots[0].finished, None);
 }
 
 #[test]

@@ -16,7 +16,18 @@ fn a_restart_replaces_one_slot_by_its_own_generation() {
     world.pass(secs(4));
     world.exit(2, Exit::Code(0));
     let (slot, old, new) = (Slot(1), Some(NodeId::node(2)), NodeId::node(3));
-    let expected = Replacement { slot, old, new, to_ready: secs(3), drain: secs(4), killed: false };
+    let expected = Replacement {
+        slot,
+        old,
+        new,
+        to_ready: secs(3),
+        drain: secs(4),
+        killed: false,
+        finished: None,
+        handed_over: None,
+        cut: 0,
+        requests_failed: 0,
+    };
     assert_eq!(world.answer_to(ticket), Ok(Report::Restart(expected)));
     assert_eq!(world.status(), [(0, Serving, 1, 0), (1, Serving, 3, 0)]);
     assert_eq!(world.restarts(), [0, 0]);

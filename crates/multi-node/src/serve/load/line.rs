@@ -1,0 +1,99 @@
+//! One line of the load table, as its writer has it.
+
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use super::{ASLEEP, Cells, LATE, LoadTable, SERVING};
+use crate::serve::gate::Recent;
+
+/// The handle of a line's writer; clones write the same line.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub(super) table: LoadTable,
+    pub(super) index: usize,
+}
+
+impl Line {
+    /// Which line it is.
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Says that the runtime is alive, at a time of [`crate::sys::epoll::monotonic_ms`]; due twice a second.
+    pub(crate) fn beat(&self, now_ms: u64) {
+        self.cells().gate.beat.store(now_ms, Relaxed);
+    }
+
+    /// The process takes connections from now on.
+    pub(in crate::serve) fn begin_serving(&self, now_ms: u64) {
+        let mut others = Vec::new();
+        self.table.look(now_ms, &mut others);
+        let gate = &self.cells().gate;
+        gate.recent.store(Recent::share_of(&others, now_ms).0, Relaxed);
+        gate.beat.store(now_ms, Relaxed);
+        gate.set(SERVING, true);
+    }
+
+    /// The process takes no more connections.
+    pub(in crate::serve) fn end_serving(&self) {
+        self.cells().gate.set(SERVING, false);
+    }
+
+    /// Whether the runtime owes an answer to an offered connection.
+    pub(in crate::serve) fn set_late(&self, late: bool) {
+        self.cells().gate.set(LATE, late);
+    }
+
+    /// Whether the process has left the queue and may be asked back.
+    pub(in crate::serve) fn set_asleep(&self, asleep: bool) {
+        self.cells().gate.set(ASLEEP, asleep);
+    }
+
+    /// A connection was taken.
+    pub(in crate::serve) fn opened(&self, now_ms: u64) {
+        let gate = &self.cells().gate;
+        gate.open.fetch_add(1, Relaxed);
+        gate.accepted.fetch_add(1, Relaxed);
+        // Threads of one runtime may count at once; a connection that gets lost in `recent` would not matter, but the
+        // loop costs nothing.
+        let _ = gate.recent.fetch_update(Relaxed, Relaxed, |recent| Some(Recent(recent).add(now_ms).0));
+    }
+
+    /// A connection that another process had accepted is open here.
+    pub(in crate::serve) fn joined(&self) {
+        self.cells().gate.open.fetch_add(1, Relaxed);
+    }
+
+    /// A connection has ended; says how many are left.
+    pub(in crate::serve) fn closed(&self) -> u64 {
+        self.cells().gate.open.fetch_sub(1, Release) - 1
+    }
+
+    /// Connections open now.
+    pub(in crate::serve) fn open(&self) -> u64 {
+        self.cells().gate.open.load(Acquire)
+    }
+
+    /// A request has begun.
+    pub(in crate::serve) fn request_began(&self) {
+        self.cells().work.begun.fetch_add(1, Relaxed);
+    }
+
+    /// A request has been answered, or will not be.
+    pub(in crate::serve) fn request_ended(&self) {
+        self.cells().work.ended.fetch_add(1, Release);
+    }
+
+    /// A request was answered with a status that blames the server (5xx), or the service failed to answer.
+    pub(in crate::serve) fn request_failed(&self) {
+        self.cells().work.errors.fetch_add(1, Relaxed);
+    }
+
+    /// A request was cut at the end of a drain.
+    pub(in crate::serve) fn request_cut(&self) {
+        self.cells().work.cut.fetch_add(1, Relaxed);
+    }
+
+    fn cells(&self) -> &Cells {
+        &self.table.0.lines()[self.index]
+    }
+}

@@ -72,7 +72,7 @@ async fn nothing_is_lost_but_by_kills_and_nothing_is_left() {
 
 async fn run(seed: u64, time: Duration) {
     let mut chaos = Chaos::new(seed).await;
-    let before = chaos.belongings().await;
+    let before = chaos.belongings_when_joined().await;
     let load = Load::start(chaos.program.addr, &clients(seed));
     while chaos.start.elapsed() < time {
         chaos.act().await;
@@ -178,9 +178,11 @@ impl Chaos {
 
     fn take_files(&mut self, pid: u32) {
         let time = Duration::from_millis(self.rng.u64(10..800));
-        let Some(open) = procfs::fds(pid).filter(|_| !self.is_troubled(pid)) else { return };
-        self.note(format_args!("no files for {pid} for {time:?}"));
-        let before = limits::limit_open_files(pid, open as u64);
+        // A node has its reserve in hand but for a moment, so the highest of some looks is the highest.
+        let highest = (0..5).filter_map(|_| procfs::highest_fd(pid)).max();
+        let Some(highest) = highest.filter(|_| !self.is_troubled(pid)) else { return };
+        self.note(format_args!("no file above {highest} for {pid} for {time:?}"));
+        let before = limits::limit_open_files(pid, highest + 1);
         self.relief.push((Instant::now() + time, Relief::Files(pid, before)));
     }
 
@@ -219,6 +221,17 @@ impl Chaos {
     async fn belongings(&mut self) -> Belongings {
         let nodes = self.program.pids().await.into_iter().map(procfs::fds).collect();
         Belongings { master: procfs::fds(self.program.pid), nodes }
+    }
+
+    /// The same once every node is joined with all others: then each has as much as the next.
+    async fn belongings_when_joined(&mut self) -> Belongings {
+        loop {
+            let now = self.belongings().await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            if now.nodes.iter().all(|fds| *fds == now.nodes[0]) && self.belongings().await == now {
+                return now;
+            }
+        }
     }
 
     /// Waits until the program has what it had before: no further process or descriptor, no connection, no request.

@@ -46,7 +46,6 @@
 // What only nodes need stands by in the single-process build, so that each file is the same on every system.
 #![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
 
-#[cfg(multi_process)]
 pub mod admin;
 mod bind;
 #[cfg(multi_process)]
@@ -96,7 +95,7 @@ pub use serve::{
 };
 #[cfg(unix)]
 pub use serve::{Counted, External, Giver, Taken, Taker, external};
-pub use status::{Exit, SlotStatus, State, Status};
+pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status};
 
 // The entries of the fuzz targets.
 #[cfg(all(fuzzing, multi_process))]

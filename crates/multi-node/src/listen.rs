@@ -3,8 +3,6 @@
 use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-#[cfg(multi_process)]
-use std::time::Duration;
 
 use crate::endpoints::Endpoints;
 use crate::options::{Address, Settings};
@@ -112,7 +110,8 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
 #[cfg(multi_process)]
 pub(crate) async fn lead_program(options: Options, program: crate::program::Program) -> Result<Nodes, Error> {
     enter()?;
-    let settings = options.hang_timeout(Duration::ZERO).peers(false).master_listen(false).check(cores())?;
+    let settings =
+        options.hang_timeout(program.watchdog.unwrap_or_default()).peers(false).master_listen(false).check(cores())?;
     if settings.nodes == 0 {
         return Err(Error::Option {
             option: "nodes",
@@ -124,6 +123,7 @@ pub(crate) async fn lead_program(options: Options, program: crate::program::Prog
     let addresses = vec![settings.addresses.clone()];
     let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
+    program.check(sockets.iter().map(Vec::len).sum()).inspect_err(|_| bind::unlink(&addresses))?;
     let begun =
         crate::supervisor::lead(settings, Served::Foreign(program), sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {

@@ -11,6 +11,7 @@ use tracing::Instrument;
 
 use super::orphan;
 use super::parent::{self, Parent};
+use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
 use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, ToMaster, ToNode, Welcome, Writer};
 use crate::mesh::{self, Peers};
@@ -57,7 +58,7 @@ pub(crate) async fn join(
 
     let links = Links::new();
     let intake = links.intake();
-    let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load);
+    let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default());
     let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
 
     let (outbox, messages) = mpsc::channel(QUEUE);

@@ -15,6 +15,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc};
 
 use super::fleet::Fatal;
+use super::foreign::Note;
 use crate::control::{self, Reader, ToMaster};
 use crate::environment::{self, Seat};
 use crate::id::{Generation, NodeId, Slot};
@@ -208,6 +209,8 @@ pub(crate) enum Heard {
     Broke(String),
     /// The stage has become its program.
     Became,
+    /// What is noticed of the program.
+    Noted(Note),
     Exited(Exit),
 }
 

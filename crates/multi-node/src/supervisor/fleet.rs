@@ -71,6 +71,8 @@ pub(crate) enum Event {
     Failed { id: NodeId, why: String },
     /// The node's runtime is alive.
     Beat { id: NodeId },
+    /// The node needs so long from now on for what it is doing.
+    Extended { id: NodeId, by: Duration },
     /// The node says what became of its connections; its exit follows.
     Drained { id: NodeId, drained: Drained },
     /// The node drains of itself (it was sent SIGTERM, or dropped its `Nodes`) and is to be replaced.
@@ -267,6 +269,7 @@ impl Fleet {
             Event::Ready { id } => self.ready(now, id),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),
+            Event::Extended { id, by } => self.extended(now, id, by),
             Event::Drained { id, drained } => self.drained(id, drained),
             Event::Leaving { id } => self.leaving(now, id),
             Event::Broken { id, why } => self.broken(now, id, &why),

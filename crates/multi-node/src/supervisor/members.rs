@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::child::{Heard, Launcher};
 use super::fleet::Tally;
-use super::foreign::Foreign;
+use super::foreign::{self, Foreign};
 use super::member::Member;
 use crate::control::{Join, NodeSettings, SocketKind, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
@@ -18,7 +18,7 @@ use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
 use crate::status::Status;
-use crate::{Error, sys};
+use crate::sys;
 
 /// The most peers in one message: two descriptors each.
 const PEERS_A_MESSAGE: usize = sys::socket::MOST_FDS / 2;
@@ -88,8 +88,15 @@ impl Members {
         self.alive.get(&id)
     }
 
-    pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), Error> {
-        self.launcher.resolve(generation)
+    pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Member> {
+        self.alive.get_mut(&id)
+    }
+
+    pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
+        if let Some(foreign) = &mut self.outfit.foreign {
+            foreign.resolve(generation)?;
+        }
+        self.launcher.resolve(generation).map_err(|error| error.to_string())
     }
 
     /// Starts a node, and tells its process id.
@@ -131,11 +138,22 @@ impl Members {
         }
     }
 
+    /// Takes another process of the node for the one to signal.
+    pub(super) fn name_main(&mut self, id: NodeId, pid: u32) {
+        let Some(member) = self.alive.get_mut(&id) else { return };
+        let Some(attendance) = &mut member.attendance else { return };
+        match foreign::main(member.info.pid, pid) {
+            Ok(process) => attendance.main = Some(process),
+            Err(error) => tracing::warn!(%id, pid, %error, "MAINPID names no process of the node"),
+        }
+    }
+
     /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
     pub(super) fn drain(&self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>) {
         let Some(foreign) = &self.outfit.foreign else { return self.tell(id, ToNode::Drain { within, heirs }) };
         let Some(member) = self.alive.get(&id) else { return };
-        if let Err(error) = foreign.stop(&member.process) {
+        let main = member.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
+        if let Err(error) = foreign.stop(main.unwrap_or(&member.process), member.generation) {
             tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
         }
     }
@@ -232,9 +250,17 @@ impl Members {
                 entry.requests = self.ended.get(&entry.slot).map_or(0, |ended| ended.requests);
             }
         }
+        for entry in &mut status.slots {
+            let attendance = entry.id.and_then(|id| self.alive.get(&id)?.attendance.as_ref());
+            entry.program = attendance.map(|attendance| attendance.seen.clone());
+        }
         let line = |id: Option<NodeId>| self.alive.get(&id?).map(|member| member.line);
         let lines = status.slots.iter().map(|entry| line(entry.id)).collect();
-        self.launcher.keep(|generation| status.slots.iter().any(|entry| entry.generation == generation));
+        let used = |generation| status.slots.iter().any(|entry| entry.generation == generation);
+        self.launcher.keep(used);
+        if let Some(foreign) = &mut self.outfit.foreign {
+            foreign.keep(used);
+        }
         let snapshot = Snapshot { status, lines, ended: self.ended.clone() };
         self.snapshot.send_if_modified(|last| {
             let changed = *last != snapshot;

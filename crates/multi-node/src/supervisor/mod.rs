@@ -50,6 +50,7 @@ mod foreign;
 mod lead;
 mod member;
 mod members;
+mod notes;
 mod reaper;
 mod restart;
 mod run;

@@ -24,7 +24,7 @@ const LATE: Duration = Duration::from_millis(250);
 const CUT: Duration = Duration::from_millis(500);
 
 /// What the log calls the source of what happened to nodes.
-const TARGET: &str = "multi_node";
+pub(super) const TARGET: &str = "multi_node";
 
 /// So many pieces of news are heard in a row at most, before everything else has its turn.
 const NEWS_IN_A_ROW: usize = 256;
@@ -35,7 +35,7 @@ const LONGEST_CAUSE: usize = 4096;
 /// The master: the rules, and those that stand for the nodes that the rules speak of.
 pub(crate) struct Supervisor {
     fleet: Fleet,
-    members: Members,
+    pub(super) members: Members,
     heard: mpsc::Receiver<(NodeId, Heard)>,
     asks: mpsc::Receiver<Ask>,
     orders_from_nodes: bool,
@@ -168,6 +168,7 @@ impl Supervisor {
                 self.members.attend(id);
                 return None;
             }
+            Heard::Noted(note) => return self.noted(id, note),
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
@@ -195,7 +196,7 @@ impl Supervisor {
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Resolve { generation } => {
-                let result = self.members.resolve(generation).map_err(|error| error.to_string());
+                let result = self.members.resolve(generation);
                 return Some(Event::Resolved { generation, result });
             }
             Action::Spawn { id, slot, generation } => {

@@ -41,6 +41,7 @@ fn word() -> impl Strategy<Value = Word> {
         8 => Just(Word::ComesUp),
         2 => Just(Word::Failed),
         2 => Just(Word::Beat),
+        1 => Just(Word::Extended),
         2 => Just(Word::Leaving),
         1 => Just(Word::Drained),
         1 => Just(Word::Broken),

@@ -21,6 +21,7 @@ pub(super) enum Word {
     ComesUp,
     Failed,
     Beat,
+    Extended,
     Leaving,
     Drained,
     Broken,
@@ -258,6 +259,7 @@ impl Audit {
             }
             Word::Failed => self.on(Event::Failed { id, why }),
             Word::Beat => self.on(Event::Beat { id }),
+            Word::Extended => self.on(Event::Extended { id, by: Duration::from_secs(3) }),
             Word::Leaving => self.on(Event::Leaving { id }),
             Word::Drained => self.on(Event::Drained { id, drained: Drained::default() }),
             Word::Broken => self.on(Event::Broken { id, why }),
@@ -366,6 +368,7 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Spawned { id, .. }
         | Event::Failed { id, .. }
         | Event::Broken { id, .. }
+        | Event::Extended { id, .. }
         | Event::Examined { id, .. }
         | Event::Drained { id, .. }
         | Event::Exited { id, .. } => Some(id),

@@ -16,6 +16,7 @@ use tokio::net::UnixStream;
 
 use super::codec::{self, Decoder, Malformed};
 use super::message::Fds;
+use super::reserve::Reserve;
 use crate::sys;
 
 /// How much is read at once; most messages are shorter.
@@ -56,7 +57,7 @@ impl Parts {
 pub(crate) fn take_apart<In, Out>(reader: Reader<In>, writer: Writer<Out>) -> io::Result<Parts> {
     let Writer { socket, unwritten, .. } = writer;
     drop(socket);
-    let Decoder { bytes: read, fds: read_fds } = reader.decoder;
+    let Decoder { bytes: read, fds: read_fds, .. } = reader.decoder;
     let socket = Arc::into_inner(reader.socket).ok_or_else(|| io::Error::other("the channel is in use"))?;
     Ok(Parts { socket: socket.into_std()?, read, read_fds, unwritten })
 }
@@ -66,8 +67,8 @@ pub(crate) fn resume<In, Out>(parts: Parts) -> io::Result<(Reader<In>, Writer<Ou
     let Parts { socket, read, read_fds, unwritten } = parts;
     socket.set_nonblocking(true)?;
     let socket = Arc::new(UnixStream::from_std(socket)?);
-    let decoder = Decoder { bytes: read, fds: read_fds };
-    let reader = Reader { socket: socket.clone(), decoder, message: PhantomData };
+    let decoder = Decoder { bytes: read, fds: read_fds, ..Decoder::default() };
+    let reader = Reader { socket: socket.clone(), decoder, reserve: Reserve::default(), message: PhantomData };
     Ok((reader, Writer { socket, buffer: BytesMut::new(), unwritten, message: PhantomData }))
 }
 
@@ -76,6 +77,8 @@ pub(crate) fn resume<In, Out>(parts: Parts) -> io::Result<(Reader<In>, Writer<Ou
 pub(crate) struct Reader<In> {
     socket: Arc<UnixStream>,
     decoder: Decoder,
+    /// For the descriptors that come; empty unless the reader is given one.
+    pub(crate) reserve: Reserve,
     message: PhantomData<fn() -> In>,
 }
 
@@ -110,10 +113,13 @@ impl<In: DeserializeOwned + Fds> Reader<In> {
     }
 
     fn fill(&mut self) -> io::Result<usize> {
-        let (mut chunk, mut fds) = ([0; CHUNK], Vec::new());
-        let count = sys::socket::receive(self.socket.as_fd(), &mut chunk, &mut fds)?;
-        self.decoder.bytes.extend_from_slice(&chunk[..count]);
-        self.decoder.fds.extend(fds);
+        let mut chunk = [0; CHUNK];
+        self.reserve.lend();
+        let received = sys::socket::receive(self.socket.as_fd(), &mut chunk);
+        self.reserve.refill();
+        let received = received?;
+        let count = received.bytes;
+        self.decoder.take(&chunk, received);
         Ok(count)
     }
 }

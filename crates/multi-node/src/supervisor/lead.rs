@@ -131,6 +131,7 @@ async fn supervise(
     };
 
     let (hears, heard) = mpsc::channel(QUEUE);
+    let is_foreign = foreign.is_some();
     let outfit = Outfit {
         addresses: written(&addresses),
         foreign: foreign.map(|program| Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default())),

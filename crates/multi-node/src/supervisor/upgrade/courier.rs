@@ -5,7 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::state::{Arrived, Luggage, State};
-use crate::sys::{memory, socket};
+use crate::sys::memory;
+use crate::sys::socket::{self, Received};
 
 /// No state is longer, in bytes.
 const LONGEST: u64 = 256 << 20;
@@ -39,9 +40,10 @@ pub(super) fn receive(from: BorrowedFd<'_>) -> io::Result<(State, Arrived)> {
 fn arrived(from: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
     let (mut byte, mut fds) = ([0; 1], Vec::new());
     loop {
-        match socket::receive(from, &mut byte, &mut fds) {
-            Ok(0) => return Ok(fds),
-            Ok(_) => {}
+        match socket::receive(from, &mut byte) {
+            Ok(Received { lost: true, .. }) => return Err(unreadable("descriptors were lost: too many are open")),
+            Ok(Received { bytes: 0, .. }) => return Ok(fds),
+            Ok(Received { fds: some, .. }) => fds.extend(some),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(fds),
             Err(error) => return Err(error),
         }

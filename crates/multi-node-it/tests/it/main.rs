@@ -4,6 +4,7 @@
 
 mod accept;
 mod addresses;
+mod canary;
 mod chat;
 mod crash;
 mod hand_over;

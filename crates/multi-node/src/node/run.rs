@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,7 +17,7 @@ use crate::control::{Drained, Join, NodeSettings, Reader, SocketKind, ToMaster, 
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
 use crate::wires::{self, Wires};
 use crate::{Error, Handle, Nodes, environment, sys};
@@ -47,10 +48,12 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
     let (outlet, parcels) = mpsc::channel(QUEUE);
+    line.set_on_trial(welcome.trial);
     let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet) };
 
     let links = Links::new();
     let intake = links.intake();
+    let entrance = Arc::<OnceLock<Entrance>>::default();
     let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load);
     let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
 
@@ -69,6 +72,7 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
         drain,
         links,
         heirs: Heirs::of(parcels),
+        entrance: entrance.clone(),
         line,
         signals,
         fate: fate_sender,
@@ -84,8 +88,9 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
             return Err(error);
         }
     };
-    // Nobody else sets it.
+    // Nobody else sets them.
     let _ = intake.set(serving.intake());
+    let _ = entrance.set(serving.entrance());
     say(&outbox, ToMaster::Ready).await;
     let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
     tokio::spawn(finish(serving, told, fate, end).instrument(handle.span()));
@@ -210,6 +215,8 @@ struct Life {
     drain: Drain,
     links: Links,
     heirs: Heirs,
+    /// Empty before the node serves.
+    entrance: Arc<OnceLock<Entrance>>,
     line: Line,
     signals: NodeSignals,
     /// How the service will have ended once it has drained.
@@ -252,6 +259,8 @@ impl Life {
                 self.heirs.appoint(&self.links, &heirs);
                 self.drain.begin(within);
             }
+            Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
+            Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
             Ok(Some(ToNode::Status { status, lines })) => drop(self.snapshot.send_replace(Snapshot { status, lines })),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {

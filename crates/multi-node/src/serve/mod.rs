@@ -6,6 +6,8 @@
 #[cfg(multi_process)]
 mod acceptor;
 mod drain;
+#[cfg(multi_process)]
+mod entrance;
 mod gate;
 mod http;
 mod intake;
@@ -23,6 +25,8 @@ mod stream;
 pub(crate) use acceptor::{bell, ring};
 pub(crate) use drain::Drain;
 pub use drain::DrainSignal;
+#[cfg(multi_process)]
+pub(crate) use entrance::Entrance;
 pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
 #[cfg(multi_process)]
 pub(crate) use intake::Intake;

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 SINGLE := RUSTFLAGS="$(RUSTFLAGS) --cfg multi_node_single" CARGO_TARGET_DIR=target/single $(CARGO)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help ci test test-single law smoke bench fmt fmt-check lint doc msrv deny chromium
+.PHONY: help ci test test-single test-node law smoke bench fmt fmt-check lint doc msrv deny chromium
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -17,7 +17,7 @@ ci: export CI = true
 ci: export NEXTEST_PROFILE = ci
 ci: fmt-check lint doc test smoke ## all of the below but bench, msrv and deny
 
-test: chromium ## unit and real-process tests, doctests, and the single-process build
+test: chromium ## unit and real-process tests, doctests, the single-process build, and the Node.js package
 ifneq ($(NEXTEST),)
 	$(CARGO) nextest run --locked --workspace
 else
@@ -25,10 +25,14 @@ else
 endif
 	$(CARGO) test --locked -p multi-node --features axum --doc
 	$(MAKE) --no-print-directory test-single
+	$(MAKE) --no-print-directory test-node
 
 test-single: ## the library without nodes, as on systems other than Linux
 	$(SINGLE) test --locked -p multi-node --lib
 	$(SINGLE) build --locked -p multi-node --examples
+
+test-node: ## the Node.js package; needs Node.js 20 and npm
+	CARGO="$(CARGO)" scripts/test-node.sh
 
 law: ## what must not stand where, by the test that reads the sources
 	$(CARGO) test --locked -p multi-node-it --test laws

@@ -1,7 +1,9 @@
 //! The command `multi-node`: arguments, exit codes and printing over the library, which does the supervising.
 
 mod commands;
+mod config;
 mod exit;
+mod settings;
 mod signal_name;
 mod stage;
 

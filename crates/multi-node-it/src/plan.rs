@@ -42,6 +42,8 @@ pub struct Plan {
     pub hang_timeout: Duration,
     pub backoff: (Duration, Duration),
     pub crash_loop: (usize, Duration),
+    /// The name of the control socket, in the program's own runtime directory.
+    pub control: Option<String>,
     pub recycling: RecyclePlan,
     /// How long a reload's first new node is tried, and by how many answers it is judged.
     pub canary: Option<(Duration, u64)>,
@@ -75,6 +77,7 @@ impl Default for Plan {
             hang_timeout: Duration::from_secs(30),
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
             crash_loop: (5, Duration::from_secs(60)),
+            control: None,
             recycling: RecyclePlan::default(),
             canary: None,
             faults: PathBuf::new(),
@@ -116,10 +119,9 @@ impl Plan {
             options.canary(duration, CanaryLimits::new().min_requests(requests))
         });
         let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
-        match &self.unix {
-            Some(path) => options.bind(format!("unix:{}", path.display())),
-            None => options,
-        }
+        let options = self.control.iter().fold(options, Options::control);
+        let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
+        unix.fold(options, Options::bind)
     }
 }
 

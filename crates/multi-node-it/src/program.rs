@@ -97,6 +97,7 @@ impl Program {
         command
             .env(VARIABLE, to_json(&plan))
             .env("RUST_LOG", std::env::var("RUST_LOG").unwrap_or_else(|_| "info".to_owned()))
+            .env("XDG_RUNTIME_DIR", folder.path())
             // An error in the log is its message, and no backtrace below it.
             .env("RUST_BACKTRACE", "0")
             .env_remove("RUST_LIB_BACKTRACE")
@@ -117,6 +118,11 @@ impl Program {
     /// The folder in which faults are laid.
     pub fn faults(&self) -> PathBuf {
         self.folder.path().to_owned()
+    }
+
+    /// Where the control socket of this name is, if the program has opened one.
+    pub fn control(&self, name: &str) -> PathBuf {
+        self.folder.path().join("multi-node").join(format!("{name}.sock"))
     }
 
     /// What master and nodes have logged.

@@ -70,6 +70,11 @@ pub(crate) fn search_path() -> Vec<PathBuf> {
     env::var_os("PATH").map(|path| env::split_paths(&path).collect()).unwrap_or_default()
 }
 
+/// The folder that the user's session has for sockets (`XDG_RUNTIME_DIR`), where it is absolute.
+pub(crate) fn session_directory() -> Option<PathBuf> {
+    env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())
+}
+
 /// The working directory as it was typed: `PWD` where it names the directory that we are in.
 #[cfg(unix)]
 pub(crate) fn working_directory() -> std::io::Result<PathBuf> {

@@ -28,6 +28,27 @@ pub enum Error {
         /// What can be done about it.
         remedy: String,
     },
+    /// Another program runs under the name that [`Options::control`](crate::Options::control) asks for.
+    #[error(
+        "another program runs under the name {name:?}{}; stop it (`multi-node stop {name}`) or choose another name",
+        pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The other program's master, where the system tells it.
+        pid: Option<u32>,
+    },
+    /// The control socket could not be opened.
+    #[error("cannot open the control socket {path}: {}; {remedy}", describe(source))]
+    ControlSocket {
+        /// Where it was to be.
+        path: String,
+        /// What the system said.
+        source: io::Error,
+        /// What can be done about it.
+        remedy: String,
+    },
     /// `listen` was called before in this process.
     #[error(
         "`listen` was called before in this process; one call serves several addresses: `http(a).and(\"127.0.0.1:9090\", http(b))`"

@@ -46,13 +46,17 @@
 // What only nodes need stands by in the single-process build, so that each file is the same on every system.
 #![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
 
+#[cfg(multi_process)]
+pub mod admin;
 mod bind;
 #[cfg(multi_process)]
 mod bus;
 #[cfg(multi_process)]
 mod control;
+mod endpoints;
 mod environment;
 mod error;
+mod heartbeat;
 mod id;
 mod listen;
 mod mesh;
@@ -74,7 +78,10 @@ mod sys;
 mod wires;
 
 pub use error::Error;
+pub use heartbeat::Heartbeat;
 pub use id::{Generation, NodeId, Slot};
+#[cfg(unix)]
+pub use listen::claim_role;
 pub use listen::{Role, listen, role};
 pub use mesh::{
     DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack, Peer,
@@ -87,7 +94,9 @@ pub use serve::{
     Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
     tcp, tcp_with,
 };
-pub use status::{Exit, SlotStatus, State, Status};
+#[cfg(unix)]
+pub use serve::{Counted, External, Giver, Taken, Taker, external};
+pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status};
 
 // The entries of the fuzz targets.
 #[cfg(all(fuzzing, multi_process))]

@@ -3,9 +3,8 @@
 use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-#[cfg(multi_process)]
-use std::time::Duration;
 
+use crate::endpoints::Endpoints;
 use crate::options::{Address, Settings};
 use crate::serve::{Servers, Socket};
 #[cfg(multi_process)]
@@ -30,6 +29,21 @@ static LISTENING: AtomicBool = AtomicBool::new(false);
 /// Tells what this process is, before or after [`listen`]. It changes nothing.
 pub fn role() -> Role {
     ROLE.get().copied().unwrap_or_else(look)
+}
+
+/// As [`role`], and in a node takes over standard input at once, which is the node's way to its master: for programs that may
+/// touch it before they reach [`listen`]. `/dev/null` is put in its place.
+///
+/// # Errors
+/// [`Error::Io`] where the system refuses that.
+#[cfg(unix)]
+pub fn claim_role() -> Result<Role, Error> {
+    let role = *ROLE.get_or_init(look);
+    #[cfg(multi_process)]
+    if role == Role::Node {
+        crate::node::claim()?;
+    }
+    Ok(role)
 }
 
 #[cfg(multi_process)]
@@ -87,7 +101,7 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     }
     match role {
         #[cfg(multi_process)]
-        Role::Node => crate::node::join(servers, written(&addresses)).await,
+        Role::Node => crate::node::join(servers, written(&addresses), settings.heartbeat).await,
         _ => lead(settings, servers, addresses).await,
     }
 }
@@ -96,7 +110,8 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
 #[cfg(multi_process)]
 pub(crate) async fn lead_program(options: Options, program: crate::program::Program) -> Result<Nodes, Error> {
     enter()?;
-    let settings = options.hang_timeout(Duration::ZERO).peers(false).master_listen(false).check(cores())?;
+    let settings =
+        options.hang_timeout(program.watchdog.unwrap_or_default()).peers(false).master_listen(false).check(cores())?;
     if settings.nodes == 0 {
         return Err(Error::Option {
             option: "nodes",
@@ -106,8 +121,11 @@ pub(crate) async fn lead_program(options: Options, program: crate::program::Prog
     }
     program.find()?;
     let addresses = vec![settings.addresses.clone()];
+    let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
-    let begun = crate::supervisor::lead(settings, Served::Foreign(program), sockets, addresses.clone()).await;
+    program.check(sockets.iter().map(Vec::len).sum()).inspect_err(|_| bind::unlink(&addresses))?;
+    let begun =
+        crate::supervisor::lead(settings, Served::Foreign(program), sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }
@@ -147,8 +165,9 @@ async fn lead(settings: Settings, servers: Servers, addresses: Vec<Vec<Address>>
     if !alone && environment::in_test() && settings.launch.program.is_none() {
         return Err(Error::InTest);
     }
+    let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
-    let begun = begin(alone, settings, servers, sockets, addresses.clone()).await;
+    let begun = begin(alone, settings, servers, sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }
@@ -161,15 +180,16 @@ async fn begin(
     servers: Servers,
     sockets: Vec<Vec<Socket>>,
     addresses: Vec<Vec<Address>>,
+    endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     if alone {
         if !cfg!(multi_process) && settings.nodes > 0 {
             tracing::warn!("this system has no nodes, so one process serves");
         }
-        return single::listen(servers, sockets, addresses, settings).await;
+        return single::listen(servers, sockets, addresses, settings, endpoints).await;
     }
     #[cfg(multi_process)]
-    return crate::supervisor::lead(settings, Served::Linked(servers), sockets, addresses).await;
+    return crate::supervisor::lead(settings, Served::Linked(servers), sockets, addresses, endpoints).await;
     #[cfg(not(multi_process))]
     unreachable!("without several processes one serves alone");
 }

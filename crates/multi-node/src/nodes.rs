@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{AddAssign, Deref};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::mesh::{Arrivals, Joined};
 use crate::order::{Order, Report};
-use crate::serve::{Addr, DrainSignal, LoadTable};
+use crate::serve::{Addr, Counts, DrainSignal, LoadTable};
 use crate::{Error, NodeId, OrderError, Peer, PeerInfo, ReloadReport, Replacement, ScaleReport, Slot, Status};
 
 /// This process's view of the program: who it is, how the others are, and orders to the fleet.
@@ -27,6 +27,8 @@ pub(crate) struct Inner {
     pub(crate) id: NodeId,
     pub(crate) slot: Option<Slot>,
     pub(crate) addresses: Vec<Addr>,
+    /// How many of them each server has.
+    pub(crate) counts: Vec<usize>,
     pub(crate) load: LoadTable,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) joined: watch::Receiver<Joined>,
@@ -42,6 +44,24 @@ pub(crate) struct Snapshot {
     pub(crate) status: Status,
     /// For each entry of `status.slots`, the line that its process writes.
     pub(crate) lines: Vec<Option<usize>>,
+    /// What processes have counted that have ended, also in slots that are there no more; known to the master alone.
+    pub(crate) ended: BTreeMap<Slot, Totals>,
+}
+
+/// What all processes that ever filled a slot have counted together. It only grows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// Connections taken.
+    pub(crate) accepted: u64,
+    /// Requests begun.
+    pub(crate) requests: u64,
+}
+
+impl AddAssign<Counts> for Totals {
+    fn add_assign(&mut self, counts: Counts) {
+        self.accepted += counts.accepted;
+        self.requests += counts.requests;
+    }
 }
 
 /// How this process's service ended.
@@ -75,6 +95,7 @@ impl Handle {
             id: NodeId::MASTER,
             slot: None,
             addresses: Vec::new(),
+            counts: Vec::new(),
             load: LoadTable::local(),
             snapshot: watch::channel(Snapshot::default()).1,
             joined: watch::channel(Joined::default()).1,
@@ -118,6 +139,14 @@ impl Handle {
         &self.0.addresses
     }
 
+    /// The addresses of one server, by its place among those that [`listen`](crate::listen) was given; empty where there is none.
+    pub fn server_addrs(&self, server: usize) -> &[Addr] {
+        let Inner { addresses, counts, .. } = &*self.0;
+        let Some(count) = counts.get(server) else { return &[] };
+        let first: usize = counts[..server].iter().sum();
+        addresses.get(first..first + count).unwrap_or_default()
+    }
+
     /// Which other processes are joined to this one now, by identity.
     pub fn peers(&self) -> BTreeMap<NodeId, PeerInfo> {
         BTreeMap::clone(&self.0.joined.borrow())
@@ -125,9 +154,11 @@ impl Handle {
 
     /// How all slots are now. In a node the states are at most about 100 ms old; the counters never are.
     pub fn status(&self) -> Status {
-        let Snapshot { mut status, lines } = self.0.snapshot.borrow().clone();
-        for (slot, line) in status.slots.iter_mut().zip(lines) {
-            let Some(line) = line else { continue };
+        // As long as the snapshot is borrowed, no line that it names is given to another process.
+        let snapshot = self.0.snapshot.borrow();
+        let mut status = snapshot.status.clone();
+        for (slot, line) in status.slots.iter_mut().zip(&snapshot.lines) {
+            let Some(line) = *line else { continue };
             let counts = self.0.load.counts(line);
             slot.connections = counts.open;
             slot.requests += counts.requests;
@@ -227,6 +258,14 @@ impl Handle {
         }
     }
 
+    /// Sends a signal to the node in the slot, or to all.
+    pub(crate) async fn signal(&self, slot: Option<Slot>, signal: i32) -> Result<usize, OrderError> {
+        match self.order(Order::Signal { slot, signal }).await? {
+            Report::Signal { nodes } => Ok(nodes),
+            _ => Err(OrderError::MasterGone),
+        }
+    }
+
     /// Ends the program: after `shutdown_delay` all nodes drain. Resolves when the last has ended; in a node that is
     /// never seen, since that node ends with the others.
     ///
@@ -234,6 +273,14 @@ impl Handle {
     /// [`OrderError::NotFromNodes`] in a node, unless `orders_from_nodes` allows it.
     pub async fn shutdown(&self) -> Result<(), OrderError> {
         self.order(Order::Shutdown { now: false }).await.map(drop)
+    }
+
+    /// Ends the program at once, without `shutdown_delay` and drain: all nodes are killed.
+    ///
+    /// # Errors
+    /// As [`shutdown`](Handle::shutdown).
+    pub async fn shutdown_now(&self) -> Result<(), OrderError> {
+        self.order(Order::Shutdown { now: true }).await.map(drop)
     }
 
     async fn order(&self, order: Order) -> Result<Report, OrderError> {

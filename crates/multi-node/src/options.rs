@@ -2,6 +2,7 @@
 
 mod address;
 mod canary;
+mod listed;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -12,7 +13,9 @@ use std::time::Duration;
 
 pub(crate) use address::Address;
 pub use canary::CanaryLimits;
-pub(crate) use settings::{Launch, Settings};
+pub(crate) use settings::{Launch, Settings, SlotArgs, is_instance_name};
+
+use crate::{Heartbeat, Slot};
 
 /// What [`listen`](crate::listen) goes by. Every option has a default that suits production.
 ///
@@ -57,7 +60,10 @@ pub struct Options {
     pub(crate) orders_from_nodes: bool,
     pub(crate) program: Option<PathBuf>,
     pub(crate) args: Option<Vec<OsString>>,
+    pub(crate) slot_args: Option<SlotArgs>,
     pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) heartbeat: Option<Heartbeat>,
+    pub(crate) control: Option<String>,
 }
 
 impl Default for Options {
@@ -98,7 +104,10 @@ impl Options {
             orders_from_nodes: false,
             program: None,
             args: None,
+            slot_args: None,
             env: Vec::new(),
+            heartbeat: None,
+            control: None,
         }
     }
 
@@ -322,9 +331,39 @@ impl Options {
         self
     }
 
+    /// The first arguments of a node's start, by the slot that it fills: they go before [`args`](Options::args). Default: none.
+    /// For what no two nodes may share, such as the port of a debugger.
+    pub fn slot_args<I>(mut self, args: impl Fn(Slot) -> I + Send + Sync + 'static) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        self.slot_args = Some(SlotArgs::new(move |slot| args(slot).into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// The pulse by which a node counts as alive, in place of this runtime's: for programs whose connections are served by
+    /// another event loop. Default: the runtime's.
+    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Options {
+        self.heartbeat = Some(heartbeat);
+        self
+    }
+
     /// A variable for the nodes' environment, beside those of this process. May be called several times.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Options {
         self.env.push((name.into(), value.into()));
+        self
+    }
+
+    /// Opens a control socket under this name, by which the command `multi-node` and [`admin::Client`](crate::admin::Client)
+    /// see the program and steer it. Default: none.
+    ///
+    /// It is a Unix socket of mode 0600 in the runtime directory: `$XDG_RUNTIME_DIR/multi-node`, else `/run/multi-node`
+    /// for root, else `/tmp/multi-node-UID`. Whoever runs the program may use it, and root. A name has 1 to 64 letters,
+    /// digits, `.`, `_` and `-`, the first of which is no dot; [`Error::NameTaken`](crate::Error::NameTaken) where
+    /// another program runs under it. Linux only.
+    pub fn control(mut self, name: impl Into<String>) -> Options {
+        self.control = Some(name.into());
         self
     }
 

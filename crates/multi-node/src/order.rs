@@ -22,6 +22,11 @@ pub(crate) enum Order {
     Scale {
         nodes: usize,
     },
+    /// A signal to the node in this slot, or to all of them; its number has been checked.
+    Signal {
+        slot: Option<Slot>,
+        signal: i32,
+    },
     /// `now`: without `shutdown_delay` and drain.
     Shutdown {
         now: bool,
@@ -35,6 +40,10 @@ pub(crate) enum Report {
     Reload(ReloadReport),
     Restart(Replacement),
     Scale(ScaleReport),
+    /// So many processes were sent the signal.
+    Signal {
+        nodes: usize,
+    },
     Shutdown,
 }
 

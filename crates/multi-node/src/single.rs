@@ -1,10 +1,12 @@
 //! Single-process mode: the same API, served by the one process that called `listen`.
 
-use std::time::SystemTime;
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::endpoints::Endpoints;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::Peers;
 use crate::nodes::{Ask, End, Snapshot};
@@ -22,6 +24,7 @@ pub(crate) async fn listen(
     sockets: Vec<Vec<Socket>>,
     addresses: Vec<Vec<Address>>,
     settings: Settings,
+    endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let load = LoadTable::local();
@@ -33,9 +36,11 @@ pub(crate) async fn listen(
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot.send_replace(shown(State::Serving));
     let alone = Alone { drain, peers, asked, signals, snapshot, settings, drain_at: None, shutdowns: Vec::new() };
+    let endpoints = endpoints.attend(nodes.handle());
     tokio::spawn(async move {
         let outcome = alone.run(serving).await;
         bind::unlink(&addresses);
+        endpoints.close().await;
         end.send_replace(Some(outcome));
     });
     Ok(nodes)
@@ -54,8 +59,9 @@ fn shown(state: State) -> Snapshot {
         connections: 0,
         requests: 0,
         in_flight: 0,
+        program: None,
     };
-    Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)] }
+    Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)], ended: BTreeMap::new() }
 }
 
 async fn due(at: Option<Instant>) {
@@ -109,11 +115,14 @@ impl Alone {
 
     fn ask(&mut self, ask: Ask) {
         match ask.order {
-            Order::Shutdown { .. } => {
+            Order::Shutdown { now } => {
                 self.shutdowns.push(ask.reply);
                 self.shut_down();
+                if now {
+                    self.drain.begin(Duration::ZERO);
+                }
             }
-            Order::Reload | Order::Restart { .. } | Order::Scale { .. } => {
+            Order::Reload | Order::Restart { .. } | Order::Scale { .. } | Order::Signal { .. } => {
                 drop(ask.reply.send(Err(OrderError::SingleProcess)));
             }
         }

@@ -31,6 +31,7 @@ pub(crate) fn wire(id: NodeId, slot: Option<Slot>, sockets: &[Vec<Socket>], load
         id,
         slot,
         addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
+        counts: sockets.iter().map(Vec::len).collect(),
         load: load.clone(),
         snapshot,
         joined: peers.watch(),

@@ -7,7 +7,7 @@ use super::{completions, man, run};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Run(run::Run),
+    Run(Box<run::Run>),
     Completions(completions::Completions),
     Man(man::Man),
 }

@@ -3,4 +3,5 @@
 #![allow(missing_docs)]
 
 mod command;
+mod ready;
 mod run;

@@ -6,6 +6,7 @@ mod accept;
 mod addresses;
 mod canary;
 mod chat;
+mod control;
 mod crash;
 mod hand_over;
 mod hang;

@@ -106,6 +106,15 @@ impl Peer {
         JsonFramed::new(self)
     }
 
+    /// The socket itself, for an event loop that is not tokio's. It does not block, and is closed on exec.
+    ///
+    /// # Errors
+    /// What the system says where it cannot be taken from this runtime.
+    #[cfg(multi_process)]
+    pub fn into_fd(self) -> io::Result<std::os::fd::OwnedFd> {
+        Ok(self.stream.into_std()?.into())
+    }
+
     /// Takes the two directions apart, for a task each. Dropping the writer ends the other side's reading.
     pub fn into_split(self) -> (PeerReader, PeerWriter) {
         #[cfg(multi_process)]

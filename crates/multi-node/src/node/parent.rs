@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::control::{self, Reader, ToMaster, ToNode, VERSIONS, Welcome, Writer};
@@ -19,6 +20,24 @@ pub(crate) fn is_node() -> bool {
     sys::socket::maker(io::stdin().as_fd()).is_ok_and(|maker| maker == seat.master)
 }
 
+/// The socket, from the moment at which it is taken from fd 0 until the node begins.
+static CLAIMED: Mutex<Option<StdUnixStream>> = Mutex::new(None);
+
+fn claimed() -> MutexGuard<'static, Option<StdUnixStream>> {
+    // It cannot be left half changed.
+    CLAIMED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes the control socket over, so that the program's own code cannot come in its way. A second call does nothing.
+pub(crate) fn claim() -> Result<(), Error> {
+    let mut claimed = claimed();
+    // Once it has been taken, fd 0 is no socket any more.
+    if claimed.is_none() && sys::socket::is_unix(io::stdin().as_fd()) {
+        *claimed = Some(sys::socket::take_stdin().map_err(Error::io("take over the control socket"))?);
+    }
+    Ok(())
+}
+
 /// The way to the master.
 pub(crate) struct Parent {
     pub(crate) reader: Reader<ToNode>,
@@ -30,7 +49,8 @@ pub(crate) struct Parent {
 impl Parent {
     /// Takes over fd 0, where `/dev/null` remains.
     pub(crate) fn take() -> Result<Parent, Error> {
-        let socket = sys::socket::take_stdin().map_err(Error::io("take over the control socket"))?;
+        claim()?;
+        let socket = claimed().take().ok_or(Error::SecondListen)?;
         let adopt = || control::channel(socket.try_clone()?);
         let (reader, writer) = adopt().map_err(Error::io("read the control socket"))?;
         Ok(Parent { reader, writer, socket })

@@ -19,8 +19,9 @@ use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
 use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
+use crate::status::Status;
 use crate::wires::{self, Wires};
-use crate::{Error, Handle, Nodes, environment, sys};
+use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 
 /// How often a node shows its siblings' acceptors that its runtime is alive.
 const PULSE: Duration = Duration::from_millis(500);
@@ -35,7 +36,11 @@ const LAST_WORD: Duration = Duration::from_millis(100);
 const TELLS_DRAINED: u32 = 2;
 
 /// Joins the program as a node: returns when it serves.
-pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Result<Nodes, Error> {
+pub(crate) async fn join(
+    servers: Servers,
+    addresses: Vec<Vec<String>>,
+    heartbeat: Option<Heartbeat>,
+) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
     let mut welcome = parent.hello(addresses).await?;
     let Parent { reader, writer, socket } = parent;
@@ -75,6 +80,7 @@ pub(crate) async fn join(servers: Servers, addresses: Vec<Vec<String>>) -> Resul
         entrance: entrance.clone(),
         line,
         signals,
+        heartbeat,
         fate: fate_sender,
         settings,
     };
@@ -219,6 +225,8 @@ struct Life {
     entrance: Arc<OnceLock<Entrance>>,
     line: Line,
     signals: NodeSignals,
+    /// Whose pulse counts, where it is not this runtime's.
+    heartbeat: Option<Heartbeat>,
     /// How the service will have ended once it has drained.
     fate: watch::Sender<End>,
     settings: NodeSettings,
@@ -236,7 +244,7 @@ impl Life {
                 () = self.peers.deliver() => self.leave("the program dropped its `Nodes`").await,
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
-                _ = pulse.tick() => {
+                _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
                     self.line.beat(sys::epoll::monotonic_ms());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();
@@ -261,7 +269,7 @@ impl Life {
             }
             Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
             Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
-            Ok(Some(ToNode::Status { status, lines })) => drop(self.snapshot.send_replace(Snapshot { status, lines })),
+            Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {
                     // Whoever asked may have stopped waiting.
@@ -274,6 +282,10 @@ impl Life {
             Ok(None) => self.orphaned(&Error::MasterGone),
             Err(error) => self.orphaned(&parent::broken(&error)),
         }
+    }
+
+    fn see(&self, status: Status, lines: Vec<Option<usize>>) {
+        self.snapshot.send_replace(Snapshot { status, lines, ended: BTreeMap::new() });
     }
 
     /// Without a master a node finishes what it has, and leaves.

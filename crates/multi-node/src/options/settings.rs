@@ -1,13 +1,14 @@
 //! Options that have been checked, as the rest of the library uses them.
 
 use std::ffi::OsString;
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Address, CanaryLimits, Options};
-use crate::Error;
+use crate::{Error, Heartbeat, Slot};
 
 /// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
 pub(super) const MOST_NODES: usize = 4096;
@@ -43,6 +44,9 @@ pub(crate) struct Settings {
     pub(crate) peers: bool,
     pub(crate) orders_from_nodes: bool,
     pub(crate) launch: Launch,
+    pub(crate) heartbeat: Option<Heartbeat>,
+    /// The name of the control socket.
+    pub(crate) control: Option<String>,
 }
 
 /// How nodes are started.
@@ -50,7 +54,28 @@ pub(crate) struct Settings {
 pub(crate) struct Launch {
     pub(crate) program: Option<PathBuf>,
     pub(crate) args: Option<Vec<OsString>>,
+    pub(crate) slot_args: Option<SlotArgs>,
     pub(crate) env: Vec<(OsString, OsString)>,
+}
+
+/// Arguments that depend on the slot.
+#[derive(Clone)]
+pub(crate) struct SlotArgs(Arc<dyn Fn(Slot) -> Vec<OsString> + Send + Sync>);
+
+impl SlotArgs {
+    pub(super) fn new(args: impl Fn(Slot) -> Vec<OsString> + Send + Sync + 'static) -> SlotArgs {
+        SlotArgs(Arc::new(args))
+    }
+
+    pub(crate) fn of(&self, slot: Slot) -> Vec<OsString> {
+        (self.0)(slot)
+    }
+}
+
+impl fmt::Debug for SlotArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotArgs").finish_non_exhaustive()
+    }
 }
 
 impl Options {
@@ -96,7 +121,9 @@ impl Options {
             signals: self.signals,
             peers: self.peers,
             orders_from_nodes: self.orders_from_nodes,
-            launch: launch(self.program, self.args, self.env)?,
+            launch: launch(self.program, self.args, self.slot_args, self.env)?,
+            heartbeat: self.heartbeat,
+            control: self.control.map(control).transpose()?,
         })
     }
 }
@@ -180,6 +207,7 @@ fn trial((duration, limits): (Duration, CanaryLimits), surge: usize) -> Result<(
 fn launch(
     program: Option<PathBuf>,
     args: Option<Vec<OsString>>,
+    slot_args: Option<SlotArgs>,
     env: Vec<(OsString, OsString)>,
 ) -> Result<Launch, Error> {
     if program.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
@@ -188,7 +216,26 @@ fn launch(
     if let Some((name, _)) = env.iter().find(|(name, _)| !is_variable_name(name)) {
         return Err(refused("env", name.to_string_lossy(), "expected a variable's name, without `=`"));
     }
-    Ok(Launch { program, args, env })
+    Ok(Launch { program, args, slot_args, env })
+}
+
+/// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).
+const LONGEST_NAME: usize = 64;
+
+fn control(name: String) -> Result<String, Error> {
+    if cfg!(not(multi_process)) {
+        return Err(refused("control", name, "control sockets need Linux"));
+    }
+    if is_instance_name(&name) {
+        return Ok(name);
+    }
+    Err(refused("control", name, "expected 1 to 64 letters, digits, `.`, `_` and `-`, the first of which is no dot"))
+}
+
+/// Whether a program can run under this name: it becomes a file's name.
+pub(crate) fn is_instance_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with('.')
 }
 
 fn is_variable_name(name: &OsString) -> bool {

@@ -17,6 +17,8 @@ use tokio::time::{Instant, Sleep};
 use super::drain::DrainSignal;
 use super::socket::{Addr, Socket};
 use super::stream::{Doors, Stream, Transport};
+#[cfg(unix)]
+use super::stream::{Loose, Open};
 
 /// How long to rest when connections cannot be accepted for want of files or memory, at first and at most.
 const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
@@ -123,18 +125,35 @@ impl Listener {
 
     /// The next connection of any source. Keeps its places in the queues while it is pending; see [`Asking`].
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Stream, Addr)> {
+        let (index, (io, peer)) = ready!(self.poll_sources(cx, Source::poll_accept));
+        let local = self.local.get(index).copied().filter(|addr| addr.is_exact());
+        Poll::Ready((Stream::new(io, self.doors.enter(), local), peer))
+    }
+
+    /// As [`poll_next`](Self::poll_next), for a connection that this process's runtime is not to watch.
+    #[cfg(unix)]
+    pub(super) fn poll_loose(&mut self, cx: &mut Context<'_>) -> Poll<(Loose, Open)> {
+        let (_, socket) = ready!(self.poll_sources(cx, Source::poll_accept_loose));
+        Poll::Ready((socket, self.doors.enter()))
+    }
+
+    /// What `accept` gets of any source, and its number.
+    fn poll_sources<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        accept: impl Fn(&mut Source, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<(usize, T)> {
         ready!(self.rest.poll(cx));
         let count = self.sources.len();
         for turn in 0..count {
             let index = (self.first + turn) % count;
             loop {
-                match self.sources[index].poll_accept(cx) {
+                match accept(&mut self.sources[index], cx) {
                     Poll::Pending => break,
-                    Poll::Ready(Ok((io, peer))) => {
+                    Poll::Ready(Ok(accepted)) => {
                         self.rest.failures = 0;
                         self.first = (index + 1) % count;
-                        let local = self.local.get(index).copied().filter(|addr| addr.is_exact());
-                        return Poll::Ready((Stream::new(io, self.doors.enter(), local), peer));
+                        return Poll::Ready((index, accepted));
                     }
                     Poll::Ready(Err(error)) if passes_at_once(&error) => {}
                     Poll::Ready(Err(error)) => {
@@ -150,7 +169,7 @@ impl Listener {
     }
 
     /// Gives up the places in all queues.
-    fn withdraw(&self) {
+    pub(super) fn withdraw(&self) {
         self.sources.iter().for_each(Source::withdraw);
     }
 }
@@ -228,6 +247,21 @@ impl Source {
         }
     }
 
+    /// As [`poll_accept`](Self::poll_accept), for a connection that no runtime is to watch.
+    #[cfg(unix)]
+    fn poll_accept_loose(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Loose>> {
+        match self {
+            #[cfg(multi_process)]
+            Source::Gated(turn, socket) => turn.poll_take(cx, || accept_loose(socket)),
+            Source::Tcp(listener) => {
+                ready!(listener.poll_accept(cx)).and_then(|(io, _)| io.into_std()).map(Loose::Tcp).into()
+            }
+            Source::Unix(listener) => {
+                ready!(listener.poll_accept(cx)).and_then(|(io, _)| io.into_std()).map(Loose::Unix).into()
+            }
+        }
+    }
+
     #[cfg(multi_process)]
     fn set_nodelay(&self) -> io::Result<()> {
         match self {
@@ -285,6 +319,15 @@ fn accept_offered(socket: &Socket) -> io::Result<(Transport, Addr)> {
             Ok((Transport::Tcp(TcpStream::from_std(stream)?), peer.into()))
         }
         Socket::Unix(listener) => Ok((Transport::Unix(UnixStream::from_std(accept_unix(listener)?)?), Addr::Unix)),
+    }
+}
+
+#[cfg(multi_process)]
+fn accept_loose(socket: &Socket) -> io::Result<Loose> {
+    use crate::sys::epoll::{accept_tcp, accept_unix};
+    match socket {
+        Socket::Tcp(listener) => accept_tcp(listener).map(|(stream, _)| Loose::Tcp(stream)),
+        Socket::Unix(listener) => accept_unix(listener).map(Loose::Unix),
     }
 }
 

@@ -177,16 +177,22 @@ impl LoadTable {
         Faults { errors: work.errors.load(Relaxed), cut: work.cut.load(Relaxed) }
     }
 
-    /// After a process's end: its last counts, and its line as good as new.
-    pub(crate) fn retire(&self, index: usize) -> Counts {
-        let counts = self.counts(index);
+    /// After a process's end: it takes part no more, and has nothing open. Says what it has counted.
+    pub(crate) fn close(&self, index: usize) -> Counts {
         if let Some(Cells { gate, work }) = self.0.lines().get(index) {
             gate.flags.store(0, Relaxed);
-            let gate = [&gate.beat, &gate.open, &gate.accepted, &gate.recent];
-            let work = [&work.begun, &work.ended, &work.errors, &work.cut];
-            gate.into_iter().chain(work).for_each(|cell| cell.store(0, Relaxed));
+            gate.open.store(0, Relaxed);
+            work.ended.store(work.begun.load(Relaxed), Relaxed);
         }
-        counts
+        self.counts(index)
+    }
+
+    /// Makes a closed line as good as new.
+    pub(crate) fn clear(&self, index: usize) {
+        let Some(Cells { gate, work }) = self.0.lines().get(index) else { return };
+        let gate = [&gate.beat, &gate.accepted, &gate.recent];
+        let work = [&work.begun, &work.ended, &work.errors, &work.cut];
+        gate.into_iter().chain(work).for_each(|cell| cell.store(0, Relaxed));
     }
 
     /// Fills `views` with what the lines in use say.

@@ -34,7 +34,7 @@ fn flags_do_not_touch_each_other() {
 }
 
 #[test]
-fn a_retired_line_is_as_good_as_new() {
+fn a_closed_line_keeps_its_counts_until_it_is_cleared() {
     let table = LoadTable::on_heap(2);
     let line = table.line(0).expect("there are two");
     line.begin_serving(1);
@@ -43,7 +43,10 @@ fn a_retired_line_is_as_good_as_new() {
     line.request_failed();
     line.request_cut();
     assert_eq!(table.faults(0), Faults { errors: 1, cut: 1 });
-    assert_eq!(table.retire(0), Counts { open: 1, accepted: 1, requests: 1, in_flight: 1 });
+    let counts = Counts { open: 0, accepted: 1, requests: 1, in_flight: 0 };
+    assert_eq!(table.close(0), counts);
+    assert_eq!(table.counts(0), counts);
+    table.clear(0);
     assert_eq!((table.counts(0), table.faults(0)), (Counts::default(), Faults::default()));
     let mut views = Vec::new();
     table.look(1, &mut views);
@@ -55,7 +58,8 @@ fn lines_that_are_not_there() {
     let table = LoadTable::on_heap(2);
     assert!(table.line(2).is_none());
     assert_eq!(table.counts(2), Counts::default());
-    assert_eq!(table.retire(7), Counts::default());
+    table.clear(7);
+    assert_eq!(table.close(7), Counts::default());
 }
 
 #[test]

@@ -8,6 +8,8 @@ mod acceptor;
 mod drain;
 #[cfg(multi_process)]
 mod entrance;
+#[cfg(unix)]
+mod external;
 mod gate;
 mod http;
 mod intake;
@@ -27,11 +29,13 @@ pub(crate) use drain::Drain;
 pub use drain::DrainSignal;
 #[cfg(multi_process)]
 pub(crate) use entrance::Entrance;
+#[cfg(unix)]
+pub use external::{Counted, External, Giver, Taken, Taker, external};
 pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
 #[cfg(multi_process)]
 pub(crate) use intake::Intake;
 pub use listener::Listener;
-pub(crate) use load::{Line, LoadTable};
+pub(crate) use load::{Counts, Line, LoadTable};
 #[cfg(multi_process)]
 pub(crate) use parcel::Parcel;
 pub use server::{Conn, Raw, Servers, Tcp, raw, tcp, tcp_with};

@@ -91,6 +91,12 @@ impl Parcel {
         }
     }
 
+    /// The connection as it is, at rest.
+    #[cfg(unix)]
+    pub(super) fn loose(self) -> Loose {
+        self.socket
+    }
+
     /// The connection, to be served here under the count `open`.
     pub(super) fn open(self, open: Open) -> io::Result<(Stream, Bytes, ConnInfo)> {
         Ok((self.socket.register(open)?, self.before, self.info))
@@ -118,17 +124,41 @@ impl Outlet {
         info: ConnInfo,
         drain: &DrainSignal,
     ) -> Option<(Stream, Bytes)> {
-        let room = tokio::select! {
-            biased;
-            room = self.parcels.reserve() => room.ok(),
-            () = cut(drain.clone()) => None,
-        };
-        let Some(room) = room else { return Some((stream, before)) };
+        let Some(room) = self.room(drain).await else { return Some((stream, before)) };
         // Another process reads the socket soon: from here on this process's epoll must not hear of it.
         let (socket, open) = stream.leave_runtime().ok()?;
         let (back, returned) = oneshot::channel();
         room.send(Parcel { server: self.server, before, info, socket, origin: Some(Origin { open, back }) });
         returned.await.ok()?.reopen()
+    }
+
+    /// As [`give`](Self::give), for a connection that no runtime watches and of which nothing unanswered was read. Its place in the
+    /// counts comes back where nobody took it.
+    #[cfg(multi_process)]
+    pub(super) async fn give_at_rest(
+        &self,
+        socket: Loose,
+        open: Open,
+        info: ConnInfo,
+        drain: &DrainSignal,
+    ) -> Result<(), Open> {
+        let Some(room) = self.room(drain).await else { return Err(open) };
+        let (back, returned) = oneshot::channel();
+        let origin = Some(Origin { open, back });
+        room.send(Parcel { server: self.server, before: Bytes::new(), info, socket, origin });
+        match returned.await {
+            Ok(returned) => Err(returned.open),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Room for one parcel, once there is some; `None` where nobody takes parcels any more.
+    async fn room(&self, drain: &DrainSignal) -> Option<mpsc::Permit<'_, Parcel>> {
+        tokio::select! {
+            biased;
+            room = self.parcels.reserve() => room.ok(),
+            () = cut(drain.clone()) => None,
+        }
     }
 }
 

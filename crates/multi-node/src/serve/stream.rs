@@ -119,6 +119,22 @@ impl Loose {
     }
 
     #[cfg(multi_process)]
+    pub(super) fn local_addr(&self) -> io::Result<Addr> {
+        match self {
+            Loose::Tcp(stream) => stream.local_addr().map(Addr::Tcp),
+            Loose::Unix(_) => Ok(Addr::Unix),
+        }
+    }
+
+    #[cfg(multi_process)]
+    pub(super) fn peer_addr(&self) -> io::Result<Addr> {
+        match self {
+            Loose::Tcp(stream) => stream.peer_addr().map(Addr::Tcp),
+            Loose::Unix(_) => Ok(Addr::Unix),
+        }
+    }
+
+    #[cfg(multi_process)]
     pub(super) fn file(&self) -> BorrowedFd<'_> {
         match self {
             Loose::Tcp(stream) => stream.as_fd(),
@@ -133,6 +149,16 @@ impl From<OwnedFd> for Loose {
         match crate::sys::socket::is_unix(socket.as_fd()) {
             true => Loose::Unix(socket.into()),
             false => Loose::Tcp(socket.into()),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl From<Loose> for std::os::fd::OwnedFd {
+    fn from(socket: Loose) -> std::os::fd::OwnedFd {
+        match socket {
+            Loose::Tcp(stream) => stream.into(),
+            Loose::Unix(stream) => stream.into(),
         }
     }
 }

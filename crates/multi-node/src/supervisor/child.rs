@@ -15,10 +15,11 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc};
 
 use super::fleet::Fatal;
+use super::foreign::Note;
 use crate::control::{self, Reader, ToMaster};
 use crate::environment::{self, Seat};
 use crate::id::{Generation, NodeId, Slot};
-use crate::options::Launch;
+use crate::options::{Launch, SlotArgs};
 use crate::program::Output;
 use crate::status::Exit;
 use crate::{Error, sys};
@@ -38,6 +39,7 @@ pub(crate) struct Launcher {
     own: bool,
     arg0: OsString,
     args: Vec<OsString>,
+    slot_args: Option<SlotArgs>,
     env: Vec<(OsString, OsString)>,
     directory: PathBuf,
     /// Where the reading ends of its nodes' standard output and error go.
@@ -70,6 +72,7 @@ impl Launcher {
             own,
             arg0,
             args: launch.args.unwrap_or(own_args),
+            slot_args: launch.slot_args,
             env: launch.env,
             directory,
             output,
@@ -114,11 +117,15 @@ impl Launcher {
         let mut command = Command::new(program);
         command
             .arg0(&self.arg0)
+            .args(self.slot_args.as_ref().map(|args| args.of(slot)).unwrap_or_default())
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env(environment::SEAT, seat.write())
             .current_dir(sys::process::held(&image.directory))
             .stdin(theirs)
+            // A program may have marked its own to be closed on exec, as Node.js does.
+            .stdout(io::stdout().as_fd().try_clone_to_owned()?)
+            .stderr(io::stderr().as_fd().try_clone_to_owned()?)
             // A Ctrl-C reaches the master alone, which decides.
             .process_group(0);
         // Nobody else reaps it, so its pid is its own until we do.
@@ -183,6 +190,11 @@ pub(crate) fn signal(process: &OwnedFd, signal: Fatal) -> io::Result<()> {
     }
 }
 
+/// Passes on a signal that somebody has ordered.
+pub(crate) fn forward(process: &OwnedFd, signal: i32) -> io::Result<()> {
+    sys::process::send_numbered(process.as_fd(), signal)
+}
+
 /// What is heard of a node.
 #[derive(Debug)]
 pub(crate) enum Heard {
@@ -197,6 +209,8 @@ pub(crate) enum Heard {
     Broke(String),
     /// The stage has become its program.
     Became,
+    /// What is noticed of the program.
+    Noted(Note),
     Exited(Exit),
 }
 

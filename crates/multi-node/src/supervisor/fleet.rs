@@ -17,6 +17,7 @@ mod reload;
 mod replace;
 mod scale;
 mod shutdown;
+mod signal;
 mod slot;
 mod snapshot;
 mod turn;
@@ -74,6 +75,8 @@ pub(crate) enum Event {
     Failed { id: NodeId, why: String },
     /// The node's runtime is alive.
     Beat { id: NodeId },
+    /// The node needs so long from now on for what it is doing.
+    Extended { id: NodeId, by: Duration },
     /// The node says what became of its connections; its exit follows.
     Drained { id: NodeId, drained: Drained },
     /// The node drains of itself (it was sent SIGTERM, or dropped its `Nodes`) and is to be replaced.
@@ -115,6 +118,8 @@ pub(crate) enum Action {
     Look { nodes: Vec<NodeId>, weigh: bool },
     /// Send the signal to the node's process.
     Signal { id: NodeId, signal: Fatal },
+    /// Send the node's process a signal that somebody has ordered.
+    Forward { id: NodeId, signal: i32 },
     /// Nothing more is known of this node: forget its channels and counters.
     Forget { id: NodeId },
     /// Answer an order, exactly once.
@@ -277,6 +282,7 @@ impl Fleet {
             Event::Ready { id } => self.ready(now, id),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),
+            Event::Extended { id, by } => self.extended(now, id, by),
             Event::Drained { id, drained } => self.drained(id, drained),
             Event::Leaving { id } => self.leaving(now, id),
             Event::Broken { id, why } => self.broken(now, id, &why),

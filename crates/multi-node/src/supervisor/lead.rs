@@ -11,6 +11,7 @@ use super::members::{Members, Outfit};
 use super::reaper;
 use super::run::{self, Supervisor};
 use crate::control::NodeSettings;
+use crate::endpoints::Endpoints;
 use crate::id::{Generation, NodeId};
 use crate::nodes::End;
 use crate::options::{Address, Settings};
@@ -43,6 +44,7 @@ pub(crate) async fn lead(
     served: Served,
     sockets: Vec<Vec<Socket>>,
     addresses: Vec<Vec<Address>>,
+    endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     if let Err(error) = sys::process::raise_file_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files");
@@ -59,8 +61,8 @@ pub(crate) async fn lead(
     // What cannot be found is told to the caller; the rules look it up once more.
     launcher.resolve(Generation::default())?;
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
-    // Old nodes may drain while as many new ones serve.
-    let lines = 1 + 2 * settings.max_nodes + settings.surge;
+    // Old nodes may drain while as many new ones serve, and the line of one that has just ended is not free yet.
+    let lines = 1 + 2 * settings.max_nodes + settings.surge + 1;
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
 
@@ -86,8 +88,10 @@ pub(crate) async fn lead(
     let joining = (settings.peers, peers);
     let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot);
     let fleet = Fleet::new(policy(&settings), RandomState::new().build_hasher().finish());
-    let supervisor = Supervisor::new(fleet, members, heard, (asked, settings.orders_from_nodes), signals);
+    let supervisor =
+        Supervisor::new(fleet, members, heard, (asked, settings.orders_from_nodes), signals, endpoints.journal());
     reaper::start();
+    let endpoints = endpoints.attend(nodes.handle());
     tokio::spawn(async move {
         let mut outcome = supervisor.run().await;
         drain.begin(settings.drain_timeout);
@@ -97,6 +101,7 @@ pub(crate) async fn lead(
             outcome = End::Failed(error.to_string());
         }
         bind::unlink(&addresses);
+        endpoints.close().await;
         end.send_replace(Some(outcome));
     });
     Ok(nodes)

@@ -93,7 +93,7 @@ async fn write(
             },
             Ok(()) = changed, if welcomed => {
                 next_status = Instant::now() + STATUS_EVERY;
-                let Snapshot { status, lines } = snapshot.borrow_and_update().clone();
+                let Snapshot { status, lines, .. } = snapshot.borrow_and_update().clone();
                 ToNode::Status { status, lines }
             }
         };

@@ -9,16 +9,16 @@ use tokio::sync::{mpsc, watch};
 
 use super::child::{Heard, Launcher};
 use super::fleet::Tally;
-use super::foreign::Foreign;
+use super::foreign::{self, Foreign};
 use super::member::Member;
 use crate::control::{Join, NodeSettings, SocketKind, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
-use crate::nodes::Snapshot;
+use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
 use crate::status::Status;
-use crate::{Error, sys};
+use crate::sys;
 
 /// The most peers in one message: two descriptors each.
 const PEERS_A_MESSAGE: usize = sys::socket::MOST_FDS / 2;
@@ -47,8 +47,10 @@ pub(crate) struct Members {
     buses: BTreeMap<NodeId, Option<OwnedFd>>,
     alive: BTreeMap<NodeId, Member>,
     free_lines: BTreeSet<usize>,
-    /// Requests of nodes that have ended, by slot.
-    ended_requests: BTreeMap<Slot, u64>,
+    /// Lines of nodes that have ended, until no snapshot names them any more.
+    left_lines: Vec<usize>,
+    /// What nodes have counted that have ended, by slot.
+    ended: BTreeMap<Slot, Totals>,
     /// How many messages may wait for one node.
     outbox: usize,
     heard: mpsc::Sender<(NodeId, Heard)>,
@@ -73,7 +75,8 @@ impl Members {
             peers,
             buses: BTreeMap::new(),
             alive: BTreeMap::new(),
-            ended_requests: BTreeMap::new(),
+            left_lines: Vec::new(),
+            ended: BTreeMap::new(),
             // Every other process may come and go before a node reads its first message.
             outbox: 4 * max_nodes + 64,
             heard,
@@ -85,8 +88,15 @@ impl Members {
         self.alive.get(&id)
     }
 
-    pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), Error> {
-        self.launcher.resolve(generation)
+    pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Member> {
+        self.alive.get_mut(&id)
+    }
+
+    pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
+        if let Some(foreign) = &mut self.outfit.foreign {
+            foreign.resolve(generation)?;
+        }
+        self.launcher.resolve(generation).map_err(|error| error.to_string())
     }
 
     /// Starts a node, and tells its process id.
@@ -133,11 +143,22 @@ impl Members {
         }
     }
 
+    /// Takes another process of the node for the one to signal.
+    pub(super) fn name_main(&mut self, id: NodeId, pid: u32) {
+        let Some(member) = self.alive.get_mut(&id) else { return };
+        let Some(attendance) = &mut member.attendance else { return };
+        match foreign::main(member.info.pid, pid) {
+            Ok(process) => attendance.main = Some(process),
+            Err(error) => tracing::warn!(%id, pid, %error, "MAINPID names no process of the node"),
+        }
+    }
+
     /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
     pub(super) fn drain(&self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>) {
         let Some(foreign) = &self.outfit.foreign else { return self.tell(id, ToNode::Drain { within, heirs }) };
         let Some(member) = self.alive.get(&id) else { return };
-        if let Err(error) = foreign.stop(&member.process) {
+        let main = member.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
+        if let Err(error) = foreign.stop(main.unwrap_or(&member.process), member.generation) {
             tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
         }
     }
@@ -166,13 +187,13 @@ impl Members {
         Ok(())
     }
 
-    /// Nothing of a node is kept but its requests, which count on for its slot.
+    /// Nothing of a node is kept but what it has counted, which counts on for its slot.
     pub(super) fn forget(&mut self, id: NodeId) {
         let Some(member) = self.alive.remove(&id) else { return };
-        let counts = self.outfit.load.retire(member.line);
-        self.free_lines.insert(member.line);
+        let counts = self.outfit.load.close(member.line);
+        self.left_lines.push(member.line);
         if let Some(slot) = member.info.slot {
-            *self.ended_requests.entry(slot).or_default() += counts.requests;
+            *self.ended.entry(slot).or_default() += counts;
         }
         // Whoever left the queue for this node's sake may be wanted in it now.
         serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
@@ -244,18 +265,31 @@ impl Members {
         for entry in &mut status.slots {
             // A slot that is being reloaded has two entries, and counts once.
             if seen.insert(entry.slot) {
-                entry.requests = self.ended_requests.get(&entry.slot).copied().unwrap_or_default();
+                entry.requests = self.ended.get(&entry.slot).map_or(0, |ended| ended.requests);
             }
+        }
+        for entry in &mut status.slots {
+            let attendance = entry.id.and_then(|id| self.alive.get(&id)?.attendance.as_ref());
+            entry.program = attendance.map(|attendance| attendance.seen.clone());
         }
         let line = |id: Option<NodeId>| self.alive.get(&id?).map(|member| member.line);
         let lines = status.slots.iter().map(|entry| line(entry.id)).collect();
-        self.launcher.keep(|generation| status.slots.iter().any(|entry| entry.generation == generation));
-        let snapshot = Snapshot { status, lines };
+        let used = |generation| status.slots.iter().any(|entry| entry.generation == generation);
+        self.launcher.keep(used);
+        if let Some(foreign) = &mut self.outfit.foreign {
+            foreign.keep(used);
+        }
+        let snapshot = Snapshot { status, lines, ended: self.ended.clone() };
         self.snapshot.send_if_modified(|last| {
             let changed = *last != snapshot;
             *last = snapshot;
             changed
         });
+        // Only now does nobody look at them any more, and a count that has been seen is never seen smaller.
+        for line in self.left_lines.drain(..) {
+            self.outfit.load.clear(line);
+            self.free_lines.insert(line);
+        }
     }
 }
 

@@ -50,9 +50,11 @@ mod foreign;
 mod lead;
 mod member;
 mod members;
+mod notes;
 mod reaper;
 mod restart;
 mod run;
+mod telling;
 
 pub(crate) use child::find;
 pub(crate) use lead::{Served, lead};

@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::child::{self, Heard};
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
 use super::members::Members;
+use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
 use crate::id::NodeId;
@@ -23,7 +24,7 @@ const LATE: Duration = Duration::from_millis(250);
 const CUT: Duration = Duration::from_millis(500);
 
 /// What the log calls the source of what happened to nodes.
-const TARGET: &str = "multi_node";
+pub(super) const TARGET: &str = "multi_node";
 
 /// So many pieces of news are heard in a row at most, before everything else has its turn.
 const NEWS_IN_A_ROW: usize = 256;
@@ -34,11 +35,13 @@ const LONGEST_CAUSE: usize = 4096;
 /// The master: the rules, and those that stand for the nodes that the rules speak of.
 pub(crate) struct Supervisor {
     fleet: Fleet,
-    members: Members,
+    pub(super) members: Members,
     heard: mpsc::Receiver<(NodeId, Heard)>,
     asks: mpsc::Receiver<Ask>,
     orders_from_nodes: bool,
     signals: MasterSignals,
+    /// The log, for those who follow it from outside.
+    journal: Journal,
     replies: BTreeMap<Ticket, Reply>,
     tickets: u64,
     /// How many pieces of news have been heard since everything else had its turn.
@@ -65,6 +68,7 @@ impl Supervisor {
         heard: mpsc::Receiver<(NodeId, Heard)>,
         (asks, orders_from_nodes): (mpsc::Receiver<Ask>, bool),
         signals: MasterSignals,
+        journal: Journal,
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
@@ -75,6 +79,7 @@ impl Supervisor {
             asks,
             orders_from_nodes,
             signals,
+            journal,
             replies,
             tickets: 0,
             heard_in_a_row: 0,
@@ -163,6 +168,7 @@ impl Supervisor {
                 self.members.attend(id);
                 return None;
             }
+            Heard::Noted(note) => return self.noted(id, note),
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
@@ -190,7 +196,7 @@ impl Supervisor {
     fn perform(&mut self, action: Action) -> Option<Event> {
         match action {
             Action::Resolve { generation } => {
-                let result = self.members.resolve(generation).map_err(|error| error.to_string());
+                let result = self.members.resolve(generation);
                 return Some(Event::Resolved { generation, result });
             }
             Action::Spawn { id, slot, generation } => {
@@ -221,6 +227,12 @@ impl Supervisor {
                 let member = self.members.get(id)?;
                 if let Err(error) = child::signal(&member.process, signal) {
                     tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+                }
+            }
+            Action::Forward { id, signal } => {
+                let member = self.members.get(id)?;
+                if let Err(error) = child::forward(&member.process, signal) {
+                    tracing::error!(%id, pid = member.info.pid, signal, %error, "cannot signal the node");
                 }
             }
             Action::Forget { id } => self.members.forget(id),
@@ -267,6 +279,7 @@ impl Supervisor {
     fn log(&self, happening: &Happening) {
         let Happening { level, slot, id, text } = happening;
         let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid);
+        self.journal.write(|| happening.line(SystemTime::now()));
         let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
         match level {
             Level::Info => tracing::info!(target: TARGET, slot, id, pid, "{text}"),

@@ -26,6 +26,11 @@ pub(crate) fn abort(process: BorrowedFd<'_>) -> io::Result<()> {
     send(process, Signal::ABORT)
 }
 
+/// Sends any of the signals that have a name.
+pub(crate) fn send_numbered(process: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
+    send(process, Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?)
+}
+
 fn send(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
     match rustix::process::pidfd_send_signal(process, signal) {
         Err(Errno::SRCH) => Ok(()),
@@ -36,11 +41,6 @@ fn send(process: BorrowedFd<'_>, signal: Signal) -> io::Result<()> {
 /// Ends this process at once, without running anything more of it.
 pub(crate) fn kill_self() -> io::Result<()> {
     Ok(rustix::process::kill_process(rustix::process::getpid(), Signal::KILL)?)
-}
-
-/// Sends a signal by its number (signal(7)).
-pub(crate) fn signal(process: BorrowedFd<'_>, number: i32) -> io::Result<()> {
-    send(process, Signal::from_named_raw(number).ok_or(io::ErrorKind::InvalidInput)?)
 }
 
 /// Ends every process of the group that this process leads. It must not have been reaped, so that the number is its own.
@@ -89,6 +89,11 @@ pub(crate) fn reap_orphan(pid: u32) -> io::Result<bool> {
 fn known(pid: u32) -> io::Result<Pid> {
     let raw = i32::try_from(pid).ok().and_then(Pid::from_raw);
     raw.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
+}
+
+/// The user as whom this process acts.
+pub(crate) fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// Raises the soft limit of open files to the hard one.
@@ -142,6 +147,37 @@ pub(crate) fn resident_memory(pid: u32) -> io::Result<u64> {
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
     let pages = pages.ok_or(io::ErrorKind::InvalidData)?;
     Ok(pages.saturating_mul(rustix::param::page_size() as u64))
+}
+
+/// A process and all that descend from it, as far as its children have not been left behind by their parents.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        next += 1;
+        let threads = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+        family.extend(lists.flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<u32>>()));
+    }
+    family
+}
+
+/// Whether the process descends from `ancestor`, or is of its process group; `None`: it has ended.
+pub(crate) fn is_of_family(pid: u32, ancestor: u32) -> Option<bool> {
+    /// No family is deeper.
+    const DEEPEST: usize = 64;
+    let read = |pid: u32| entry(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?);
+    let mut of = read(pid)?;
+    for _ in 0..DEEPEST {
+        if of.pid == ancestor || of.group == ancestor {
+            return Some(true);
+        }
+        match read(of.parent) {
+            Some(parent) => of = parent,
+            None => break,
+        }
+    }
+    Some(false)
 }
 
 /// No more threads than these are told of.

@@ -35,6 +35,16 @@ impl Fleet {
         self.look_for_hangs(now);
     }
 
+    /// A start or a drain may take longer, not shorter.
+    pub(super) fn extended(&mut self, now: Instant, id: NodeId, by: Duration) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        if matches!(node.state, State::Joining | State::Draining) && node.cause.is_none() {
+            node.deadline = node.deadline.map(|deadline| deadline.max(after(now, by)));
+        }
+    }
+
     /// The master itself did not run: nobody may be judged by that time.
     pub(super) fn late(&mut self, by: Duration) {
         for node in self.nodes.values_mut() {

@@ -50,6 +50,9 @@ impl Fleet {
         if let Order::Shutdown { now: at_once } = order {
             return self.asked_shutdown(now, ticket, at_once);
         }
+        if let Order::Signal { slot, signal } = order {
+            return self.asked_signal(ticket, slot, signal);
+        }
         if let Err(refusal) = self.admit(order) {
             return self.answer(ticket, Err(refusal));
         }
@@ -61,7 +64,7 @@ impl Fleet {
                 self.begin_replace(now, slot, Cause::Asked(ticket));
             }
             Order::Scale { nodes } => self.begin_scale(now, ticket, nodes),
-            Order::Shutdown { .. } => {}
+            Order::Shutdown { .. } | Order::Signal { .. } => {}
         }
     }
 

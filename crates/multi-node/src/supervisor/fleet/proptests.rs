@@ -9,6 +9,7 @@ use proptest::prelude::*;
 use self::audit::{Audit, Word};
 use super::world::{millis, policy, secs};
 use super::{Canary, CrashLoop, Limits, Policy, Recycling};
+use crate::id::Slot;
 use crate::order::Order;
 use crate::status::Exit;
 
@@ -40,6 +41,7 @@ fn word() -> impl Strategy<Value = Word> {
         8 => Just(Word::ComesUp),
         2 => Just(Word::Failed),
         2 => Just(Word::Beat),
+        1 => Just(Word::Extended),
         2 => Just(Word::Leaving),
         1 => Just(Word::Drained),
         1 => Just(Word::Broken),
@@ -58,6 +60,7 @@ fn order() -> impl Strategy<Value = Order> {
         8 => Just(Order::Reload),
         6 => (0_u16..7).prop_map(|slot| Order::Restart { slot: slot.into() }),
         6 => (0_usize..7).prop_map(|nodes| Order::Scale { nodes }),
+        1 => prop::option::of(0_u16..7).prop_map(|slot| Order::Signal { slot: slot.map(Slot), signal: 10 }),
         1 => any::<bool>().prop_map(|now| Order::Shutdown { now }),
     ]
 }

@@ -8,4 +8,5 @@ mod replacements;
 mod restarts;
 mod scales;
 mod shutdowns;
+mod signals;
 mod starts;

@@ -21,6 +21,7 @@ pub(super) enum Word {
     ComesUp,
     Failed,
     Beat,
+    Extended,
     Leaving,
     Drained,
     Broken,
@@ -112,6 +113,7 @@ impl Audit {
                 assert!(self.alive.contains(id), "{id} is signalled without a process");
                 self.signalled.insert(*id);
             }
+            Action::Forward { id, .. } => assert!(self.alive.contains(id), "{id} is signalled without a process"),
             Action::Forget { id } => {
                 assert!(!self.alive.contains(id), "{id} lives and is forgotten");
                 assert!(self.forgotten.insert(*id), "{id} is forgotten twice");
@@ -286,6 +288,7 @@ impl Audit {
             }
             Word::Failed => self.on(Event::Failed { id, why }),
             Word::Beat => self.on(Event::Beat { id }),
+            Word::Extended => self.on(Event::Extended { id, by: Duration::from_secs(3) }),
             Word::Leaving => self.on(Event::Leaving { id }),
             Word::Drained => self.on(Event::Drained { id, drained: Drained::default() }),
             Word::Broken => self.on(Event::Broken { id, why }),
@@ -395,6 +398,7 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Spawned { id, .. }
         | Event::Failed { id, .. }
         | Event::Broken { id, .. }
+        | Event::Extended { id, .. }
         | Event::Examined { id, .. }
         | Event::Drained { id, .. }
         | Event::Exited { id, .. } => Some(id),

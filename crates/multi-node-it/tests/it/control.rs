@@ -1,0 +1,306 @@
+//! The control socket: the program seen and steered from outside, by friends and by others.
+
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::Path;
+use std::process::Stdio;
+
+use multi_node::State;
+use multi_node::admin::{Client, ClientError, Instance, Logged, Reloaded, Replaced, Request};
+use multi_node_it::{Fault, Plan, Program, limits, within};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+
+const NAME: &str = "fixture";
+
+fn plan(nodes: usize) -> Plan {
+    Plan { control: Some(NAME.to_owned()), ..Plan::nodes(nodes) }
+}
+
+async fn client(program: &Program) -> Client {
+    Client::connect_to(&program.control(NAME)).await.expect("a control socket")
+}
+
+async fn ask(program: &Program, request: &Request) -> Value {
+    client(program).await.ask(request).await.expect("an answer")
+}
+
+/// The refusal's code.
+async fn refused(program: &Program, request: &Request) -> String {
+    match client(program).await.ask::<Value>(request).await {
+        Err(ClientError::Refused(refusal)) => refusal.code,
+        other => panic!("{request:?} was to be refused, but {other:?}"),
+    }
+}
+
+fn scale(nodes: Option<usize>, by: Option<i64>) -> Request {
+    let request = json!({ "order": "scale", "nodes": nodes, "by": by });
+    serde_json::from_value(request).expect("a request")
+}
+
+#[tokio::test]
+async fn a_program_is_seen_and_steered() {
+    within(10, async {
+        let mut program = Program::serving(plan(2)).await;
+        program.get("/").await.expect("an answer");
+        let instance: Instance = client(&program).await.ask(&Request::Status).await.expect("a status");
+        let pids = program.pids().await;
+        assert_eq!((instance.name.as_str(), instance.pid, instance.ready), (NAME, program.pid, true));
+        assert_eq!(instance.addresses, program.addrs);
+        assert_eq!(instance.slots.iter().filter_map(|slot| slot.pid).collect::<Vec<_>>(), pids);
+        assert_eq!(instance.slots.iter().filter_map(|slot| slot.requests).sum::<u64>(), 1);
+        assert!(instance.slots.iter().all(|slot| slot.cpu_ms.is_some() && slot.pss_bytes > Some(100_000)));
+
+        let mut client = client(&program).await;
+        let reloaded: Reloaded = client.ask(&Request::Reload).await.expect("a report");
+        assert_eq!((reloaded.generation, reloaded.slots.len()), (1, 2));
+        let restart = Request::Restart { slot: 1.into() };
+        let replaced: Replaced = client.ask(&restart).await.expect("a report");
+        assert_eq!((replaced.old.as_deref(), replaced.new.as_str()), (Some("node-4"), "node-5"));
+        let scaled: Value = client.ask(&scale(None, Some(1))).await.expect("a report");
+        assert_eq!(scaled, json!({ "from": 2, "to": 3 }));
+        let scaled: Value = client.ask(&scale(Some(1), None)).await.expect("a report");
+        assert_eq!(scaled, json!({ "from": 3, "to": 1 }));
+        assert_eq!(program.at_rest().await.slots.len(), 1);
+
+        assert!(client.ask::<Value>(&Request::Stop { now: false }).await.expect("the last answer").is_null());
+        program.ends_well().await;
+        assert!(!program.control(NAME).exists(), "the socket is removed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_is_refused_with_its_reason() {
+    within(10, async {
+        let mut program = Program::serving(plan(2)).await;
+        assert_eq!(refused(&program, &scale(Some(0), None)).await, "out_of_range");
+        assert_eq!(refused(&program, &scale(None, Some(-2))).await, "out_of_range");
+        assert_eq!(refused(&program, &scale(None, None)).await, "bad_request");
+        assert_eq!(refused(&program, &Request::Restart { slot: 2.into() }).await, "no_such_slot");
+        let signal = |name: &str| Request::Signal { signal: name.to_owned(), slot: Some(7.into()) };
+        assert_eq!(refused(&program, &signal("USR1")).await, "no_such_slot");
+        assert_eq!(refused(&program, &signal("SIGNAL")).await, "bad_request");
+
+        Fault::FailFactory.lay(&program.faults());
+        let failed = client(&program).await.ask::<Value>(&Request::Reload).await.expect_err("a failure");
+        assert!(matches!(&failed, ClientError::Failed(why) if why.code == "failed"), "{failed:?}");
+        assert!(failed.to_string().contains("cannot reach the database"), "{failed}");
+        assert_eq!(program.at_rest().await.slots.len(), 2);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_second_order_is_refused_while_one_is_carried_out() {
+    within(10, async {
+        let mut program = Program::serving(plan(1)).await;
+        Fault::StuckInFactory.lay(&program.faults());
+        let mut reloading = client(&program).await;
+        let reload = tokio::spawn(async move { reloading.ask::<Reloaded>(&Request::Reload).await });
+        program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
+        assert_eq!(refused(&program, &Request::Reload).await, "busy");
+        Fault::StuckInFactory.lift(&program.faults());
+        assert_eq!(reload.await.expect("no panic").expect("a report").generation, 1);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_signal_reaches_the_node_that_is_meant() {
+    within(10, async {
+        let mut program = Program::serving(plan(2)).await;
+        let pids = program.pids().await;
+        let kill = Request::Signal { signal: "SIGKILL".to_owned(), slot: Some(1.into()) };
+        assert_eq!(ask(&program, &kill).await, json!({ "nodes": 1 }));
+        let status = program.status_where(|s| s.is_ready() && s.slots[1].restarts == 1).await;
+        assert_eq!((status.slots[0].pid, status.slots[0].restarts), (Some(pids[0]), 0));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_watch_shows_each_change() {
+    within(10, async {
+        let mut program = Program::serving(plan(1)).await;
+        let mut watch = client(&program).await;
+        let first: Instance = watch.ask(&Request::Watch).await.expect("the present");
+        assert_eq!((first.ready, first.slots.len()), (true, 1));
+        ask(&program, &scale(Some(2), None)).await;
+        loop {
+            let instance: Instance = watch.next().await.expect("an event").expect("the program runs");
+            if instance.ready && instance.wanted == 2 {
+                break;
+            }
+        }
+        program.signal(Signal::TERM);
+        while watch.next::<Instance>().await.expect("an event, or the end").is_some() {}
+        program.ends_well().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_log_is_read_and_followed() {
+    within(10, async {
+        let program = Program::serving(plan(2)).await;
+        let logs = |slot: Option<u16>, follow| json!({ "order": "logs", "slot": slot, "follow": follow });
+        let logs = |slot, follow| serde_json::from_value::<Request>(logs(slot, follow)).expect("a request");
+        let logged: Logged = client(&program).await.ask(&logs(Some(1), false)).await.expect("lines");
+        let texts: Vec<&str> = logged.lines.iter().map(|line| line.text.as_str()).collect();
+        assert!(texts[0].starts_with("started") && texts[1].starts_with("ready after"), "{texts:?}");
+        assert!(logged.lines.iter().all(|line| line.id.as_deref() == Some("node-2")), "{logged:?}");
+
+        let mut follower = client(&program).await;
+        let mut logged: Logged = follower.ask(&logs(None, true)).await.expect("lines");
+        ask(&program, &Request::Restart { slot: 0.into() }).await;
+        while !logged.lines.iter().any(|line| line.text.contains("drains")) {
+            logged = follower.next().await.expect("an event").expect("the program runs");
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_name_is_taken_once_and_what_a_killed_program_left_is_replaced() {
+    within(20, async {
+        let mut first = Program::serving(plan(1)).await;
+        let folder = first.faults();
+        let mut second = Program::launch(&multi_node_it::program::fixture(), plan(1), |command| {
+            command.env("XDG_RUNTIME_DIR", &folder);
+        });
+        assert_eq!(second.exit().await, Some(1));
+        let complaint = format!("another program runs under the name \"fixture\" (pid {})", first.pid);
+        second.logged(&complaint).await;
+        assert_eq!(ask(&first, &Request::Status).await["ready"], json!(true), "the first is none the worse for it");
+
+        first.signal(Signal::KILL);
+        first.exit().await;
+        assert!(first.control(NAME).exists(), "nobody was left to remove it");
+        let gone = Client::connect_to(&first.control(NAME)).await.expect_err("nobody listens");
+        assert!(matches!(gone, ClientError::NotRunning { .. }), "{gone:?}");
+        let third = Program::run(&multi_node_it::program::fixture(), plan(1), |command| {
+            command.env("XDG_RUNTIME_DIR", &folder);
+        })
+        .await;
+        assert_eq!(ask(&first, &Request::Status).await["pid"], json!(third.pid), "the path is the same");
+        third.stop().await;
+        first.leaves_nobody().await;
+    })
+    .await;
+}
+
+/// What is answered to bytes, after which this side says nothing more.
+async fn answers_to(path: &Path, bytes: &[u8]) -> String {
+    let mut stream = UnixStream::connect(path).await.expect("a connection");
+    // Whoever refuses may have hung up in the middle of it.
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8(answer).expect("text")
+}
+
+#[tokio::test]
+async fn garbage_and_half_messages_do_no_harm() {
+    within(20, async {
+        let program = Program::serving(plan(1)).await;
+        let path = program.control(NAME);
+        assert_eq!(answers_to(&path, b"").await, "");
+        assert_eq!(answers_to(&path, b"{\"order\":\"stop\"").await, "", "half a message is none");
+        for garbage in [&b"\0\x01\xff\xfe\n"[..], b"GET / HTTP/1.1\r\n", b"{\"order\":[]}\n", b"\n"] {
+            let answer = answers_to(&path, garbage).await;
+            assert!(answer.starts_with("{\"refused\":{\"code\":\"bad_request\""), "{answer:?} to {garbage:?}");
+        }
+        let endless = vec![b'x'; 1 << 20];
+        answers_to(&path, &endless).await;
+        let answer = answers_to(&path, b"nonsense\nstatus\n").await;
+        let lines: Vec<Value> = answer.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!((&lines[0]["refused"]["code"], &lines[1]["ok"]["ready"]), (&json!("bad_request"), &json!(true)));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ten_thousand_connections_do_no_harm() {
+    within(60, async {
+        limits::raise_open_files();
+        let mut program = Program::serving(plan(1)).await;
+        let path = program.control(NAME);
+        let mut held = Vec::new();
+        for _ in 0..10_000 {
+            // The kernel refuses those for whom the queue has no room.
+            if let Ok(stream) = UnixStream::connect(&path).await {
+                held.push(stream);
+            }
+        }
+        let refusal = BufReader::new(held.last_mut().expect("some came through")).lines().next_line().await;
+        assert!(refusal.expect("readable").expect("a line").contains("too_many"));
+        assert!(program.get("/").await.is_ok() && program.status().await.is_ready(), "the program serves on");
+        drop(held);
+        let status = async {
+            loop {
+                if let Ok(mut client) = Client::connect_to(&path).await
+                    && let Ok(status) = client.ask::<Value>(&Request::Status).await
+                {
+                    return status;
+                }
+            }
+        };
+        assert_eq!(status.await["ready"], json!(true));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_user_is_refused() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: only root can act as another user");
+        return;
+    }
+    within(10, async {
+        let program = Program::serving(plan(1)).await;
+        let path = program.control(NAME);
+        let file = path.metadata().expect("a socket");
+        assert!(file.file_type().is_socket());
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
+        let directory = path.parent().expect("a folder");
+        assert_eq!(directory.metadata().expect("a folder").permissions().mode() & 0o777, 0o700);
+
+        for (path, mode) in [(program.faults().as_path(), 0o711), (directory, 0o711), (path.as_path(), 0o666)] {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("it is ours");
+        }
+        let script = "import socket,sys; s=socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); print(s.makefile().readline())";
+        let mut command = tokio::process::Command::new("python3");
+        command.args(["-c", script]).arg(&path).uid(65_534).gid(65_534).stdin(Stdio::null());
+        let Ok(output) = command.output().await else {
+            println!("skipped: there is no python3 to connect as another user");
+            return program.stop().await;
+        };
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains("not_allowed") && said.contains("user 65534 may not use"), "{output:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_program_that_serves_alone_has_a_control_socket_too() {
+    within(10, async {
+        let program = Program::serving(plan(0)).await;
+        let instance: Instance = client(&program).await.ask(&Request::Status).await.expect("a status");
+        assert_eq!((instance.ready, instance.slots[0].pid), (true, Some(program.pid)));
+        assert_eq!(refused(&program, &Request::Reload).await, "single_process");
+        let described = ask(&program, &Request::Describe).await;
+        assert_eq!((&described["protocol"], &described["pid"]), (&json!(1), &json!(program.pid)));
+        program.stop().await;
+    })
+    .await;
+}

@@ -1,0 +1,141 @@
+'use strict';
+// A node's last connections: those that are idle go to another node, or are closed when no request can be in between; the others
+// are answered first.
+
+/** How often connections are looked at beside the moments at which one has been answered. */
+const EVERY = 50;
+
+/** Node's own record of an HTTP server's connections, which knows what its parser has begun to read. */
+function parsersOf(server) {
+  const symbol = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'http.server.connections');
+  return symbol ? server[symbol] : null;
+}
+
+class Drain {
+  #service;
+  #door;
+  #underWay = new Map();
+  #tickets;
+  #timer = null;
+  #due = false;
+  /** Sockets that nobody took. */
+  #unwanted = new WeakSet();
+
+  constructor(service, door, tickets) {
+    this.#service = service;
+    this.#door = door;
+    this.#tickets = tickets;
+  }
+
+  begin() {
+    const { server, sockets } = this.#door;
+    server.prependListener('request', (_, response) => this.#answering(response));
+    for (const socket of sockets) {
+      if (socket._httpMessage) this.#answering(socket._httpMessage);
+    }
+    this.#timer = setInterval(() => this.#sweep(), EVERY);
+    this.#timer.unref();
+    this.#sweep();
+  }
+
+  /** The time is over. */
+  end() {
+    clearInterval(this.#timer);
+    for (const socket of this.#door.sockets) socket.destroy();
+  }
+
+  /** Says what became of a connection that was given. */
+  given(ticket, taken) {
+    const given = this.#underWay.get(ticket);
+    if (given === undefined) return false;
+    this.#underWay.delete(ticket);
+    const { socket, handle } = given;
+    if (taken) {
+      socket.destroy();
+    } else {
+      this.#unwanted.add(socket);
+      handle.counted = true;
+      handle.readStart();
+      this.#sweepSoon();
+    }
+    return true;
+  }
+
+  get #gives() {
+    return this.#service.gives(this.#door.index);
+  }
+
+  /** A response that can say that it is the last one does, where its connection cannot go on elsewhere. */
+  #answering(response) {
+    const { socket } = response;
+    const stays = !this.#gives || socket?.encrypted || this.#unwanted.has(socket);
+    if (stays && !response.headersSent && response.shouldKeepAlive) response.shouldKeepAlive = false;
+    response.once('close', () => this.#sweepSoon());
+  }
+
+  #sweepSoon() {
+    if (this.#due) return;
+    this.#due = true;
+    setImmediate(() => this.#sweep());
+  }
+
+  #sweep() {
+    this.#due = false;
+    for (const socket of this.#idle()) this.#dismiss(socket);
+  }
+
+  /** Connections between two requests: nothing is being answered, and nothing was read of the next request. */
+  #idle() {
+    const { server, sockets } = this.#door;
+    const parsers = parsersOf(server);
+    if (parsers === null) return [];
+    const idle = parsers.idle().map(({ socket }) => socket);
+    const untouched = [...sockets].filter((socket) => !socket.encrypted && socket.bytesRead === 0 && !server.secureContext);
+    return [...idle, ...untouched].filter((socket) => socket && !socket.destroyed && isAtRest(socket));
+  }
+
+  #dismiss(socket) {
+    if (this.#isUnderWay(socket)) return;
+    if (socket.encrypted) {
+      // It cannot be given. Where the program goes on, its client's next request is answered, and is told to be the last; Node's own
+      // timeout of idle connections holds.
+      if (!this.#gives) this.#close(socket);
+    } else if (!this.#gives || this.#unwanted.has(socket)) {
+      this.#close(socket);
+    } else {
+      this.#give(socket);
+    }
+  }
+
+  #isUnderWay(socket) {
+    return socket._handle === null || [...this.#underWay.values()].some((given) => given.socket === socket);
+  }
+
+  /** Closes a connection of which nothing waits to be read: a request that has come is answered. */
+  #close(socket) {
+    const { fd } = socket._parent?._handle ?? socket._handle;
+    if (!this.#service.isReadable(fd)) socket.destroy();
+  }
+
+  #give(socket) {
+    const handle = socket._handle;
+    const ticket = this.#tickets.next().value;
+    // From here on the bytes of the next request stay in the socket, for whoever reads it then.
+    handle.readStop();
+    if (this.#service.give(this.#door.index, handle.fd, ticket)) {
+      handle.counted = false;
+      this.#underWay.set(ticket, { socket, handle });
+      socket.setTimeout(0);
+    } else {
+      handle.readStart();
+    }
+  }
+}
+
+/** Whether all that was written has been sent. */
+function isAtRest(socket) {
+  const message = socket._httpMessage;
+  return (!message || message.finished) && socket.writableLength === 0 && !(socket._handle?.writeQueueSize > 0);
+}
+
+module.exports = { Drain };

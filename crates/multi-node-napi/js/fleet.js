@@ -1,0 +1,213 @@
+'use strict';
+// This process as one of several: the master, or a node. What the binding tells is turned into what JavaScript expects.
+
+const { binding } = require('./binary.js');
+const { Door } = require('./door.js');
+const { Drain } = require('./drain.js');
+const { failure, fromException, fromLibrary } = require('./errors.js');
+const { Nodes } = require('./nodes.js');
+const options = require('./options.js');
+const { peerStream } = require('./peers.js');
+const signals = require('./signals.js');
+const { Story } = require('./story.js');
+
+/** How often the event loop says that it runs; the library looks twice a second. */
+const BEAT = 250;
+
+class Fleet {
+  #service;
+  #checked;
+  #doors;
+  #drains = new Map();
+  #declared;
+  #tickets = numbers();
+  #answers = new Map();
+  #story = new Story();
+  #closed = false;
+  #ending = false;
+  #beat;
+
+  constructor(declared, checked) {
+    this.#declared = declared;
+    this.#checked = checked;
+    this.peers = new Set();
+    const further = declared.slice(1).map(({ bind }) => bind);
+    try {
+      this.#service = new binding.Service(options.forLibrary(checked), further, () => this.#turn());
+    } catch (exception) {
+      throw fromException(exception);
+    }
+    this.id = this.#service.id;
+    this.slot = this.#service.slot ?? null;
+    this.#beat = setInterval(() => this.#service.beat(), BEAT);
+    this.nodes = new Nodes(this);
+    this.#doors = declared.map(({ server }, index) => new Door(this.#service, index, server, () => this.#live()));
+  }
+
+  get #isMaster() {
+    return this.id === 'master';
+  }
+
+  /** Lets the servers listen, and the library begin. */
+  begin() {
+    this.#declared.forEach(({ server, bind }, index) => this.#attach(this.#doors[index], server, bind ?? this.#bindOfOptions()));
+    if (this.#checked.signals) this.#handleSignals();
+    this.#live();
+    process.nextTick(() => this.nodes.emit('listening'));
+    this.#open();
+  }
+
+  #bindOfOptions() {
+    return [this.#checked.bind ?? []].flat()[0];
+  }
+
+  #attach(door, server, bind) {
+    if (this.#isMaster) {
+      // The master's server stands for the program: its end is the program's.
+      server._connections += 1;
+      door.attach(bind, () => this.#service.leave());
+    } else {
+      door.attach(bind, () => undefined);
+    }
+  }
+
+  /** Tells the library when this event loop can take connections: after the code that called `listen`, and what it waits for. */
+  async #open() {
+    await new Promise(setImmediate);
+    // Whoever has not asked is not called.
+    this.#turn();
+    for (const [index, { ready }] of this.#declared.entries()) {
+      try {
+        await ready();
+        this.#service.opened(index);
+      } catch (error) {
+        this.#service.opened(index, error?.stack ?? String(error));
+      }
+    }
+  }
+
+  /** A process of ours lives as long as a listening server would; a master, as long as the program. */
+  #live() {
+    const lives = !this.#closed && (this.#isMaster || this.#doors.some((door) => door.keepsAlive));
+    if (lives) this.#beat.ref();
+    else this.#beat.unref();
+  }
+
+  /** The library has something: connections first, since they wait. */
+  #turn() {
+    for (const door of this.#doors) door.turn();
+    for (let event = this.#service.nextEvent(); event; event = this.#service.nextEvent()) this.#hear(event);
+  }
+
+  #hear(event) {
+    switch (event.kind) {
+      case 'serving':
+        this.#doors[event.server].serve();
+        this.#doors[event.server].turn();
+        return;
+      case 'peer':
+        return this.#joined(event);
+      case 'changed':
+        return this.#story.tell(this.status(), this.nodes);
+      case 'draining':
+        return this.#drain();
+      case 'answered':
+        return this.#answered(event);
+      case 'given':
+        return this.#given(event);
+      case 'closed':
+        return this.#close(event.failure && fromLibrary(event.failure));
+    }
+  }
+
+  #joined(event) {
+    const stream = peerStream(event, { maxBuffered: this.#checked.maxBuffered, dropped: () => (this.nodes.dropped += 1) });
+    this.peers.add(stream);
+    stream.once('close', () => this.peers.delete(stream));
+    this.nodes.emit('node', stream);
+  }
+
+  #drain() {
+    for (const door of this.#doors) {
+      const drain = new Drain(this.#service, door, this.#tickets);
+      this.#drains.set(door, drain);
+      drain.begin();
+    }
+    this.nodes.emit('drain');
+  }
+
+  #given({ ticket, taken }) {
+    for (const drain of this.#drains.values()) {
+      if (drain.given(ticket, taken)) return;
+    }
+  }
+
+  status() {
+    return this.#service.status();
+  }
+
+  /** Gives an order, and promises what comes of it. */
+  order(name, nodes) {
+    if (this.#closed) return Promise.reject(failure('SHUTTING_DOWN', 'the program has ended'));
+    if (name === 'scale' && !(Number.isInteger(nodes) && nodes > 0)) {
+      return Promise.reject(failure('OUT_OF_RANGE', `cannot scale to ${nodes} nodes: expected a whole number, 1 or more`, RangeError));
+    }
+    const ticket = this.#tickets.next().value;
+    return new Promise((resolve, reject) => {
+      this.#answers.set(ticket, { resolve, reject });
+      this.#service.order(ticket, name, nodes);
+    });
+  }
+
+  #answered({ ticket, report, failure: failed }) {
+    const answer = this.#answers.get(ticket);
+    this.#answers.delete(ticket);
+    if (failed) answer?.reject(fromLibrary(failed));
+    else answer?.resolve(Object.keys(report).length === 0 ? undefined : report);
+  }
+
+  #handleSignals() {
+    if (!this.#isMaster) return signals.handleInNode({ leave: () => this.#service.leave() });
+    const order = (name) => this.order(name).catch((error) => this.nodes.emit('refused', error));
+    signals.handleInMaster({
+      shutDown: () => this.#endBy(order, 'shutdown'),
+      shutDownNow: () => this.#endBy(order, 'shutdownNow'),
+      reload: () => order('reload'),
+    });
+  }
+
+  /** A signal that ends the program ends this process too, whatever else it may be waiting for. */
+  #endBy(order, name) {
+    this.#ending = true;
+    order(name);
+  }
+
+  /** This process's service is over. */
+  #close(error) {
+    this.#closed = true;
+    for (const drain of this.#drains.values()) drain.end();
+    for (const { reject } of this.#answers.values()) reject(error ?? failure('SHUTTING_DOWN', 'the program has ended'));
+    this.#answers.clear();
+    if (this.#isMaster) this.#letServersClose();
+    this.#live();
+    clearInterval(this.#beat);
+    this.nodes.emit('close');
+    // A node has nothing left to do; what its program still waits for, such as connections to a database, must not hold up a reload.
+    if (!this.#isMaster || (this.#ending && !error)) setImmediate(() => process.exit());
+    else if (error) this.nodes.emit('error', error);
+  }
+
+  #letServersClose() {
+    for (const { server } of this.#doors) {
+      server._connections -= 1;
+      if (server.listening) server.close();
+      else server._emitCloseIfDrained();
+    }
+  }
+}
+
+function* numbers() {
+  for (let number = 1; ; number = (number % 0xffff_fffe) + 1) yield number;
+}
+
+module.exports = { Fleet };

@@ -1,0 +1,4 @@
+import multiNode from './index.js';
+
+export const { listen, frameStream, FrameStream } = multiNode;
+export default multiNode;

@@ -1,0 +1,81 @@
+'use strict';
+// The front door: which process is this, and in which mode does it serve?
+
+const { isMainThread } = require('node:worker_threads');
+const { binding, why, isNode } = require('./binary.js');
+const { failure } = require('./errors.js');
+const options = require('./options.js');
+const { declare } = require('./servers.js');
+
+let listens = false;
+
+/** Serves by several processes of this program; see README. */
+function listen(given, server) {
+  const checked = options.check(given);
+  const declared = declare(server, checked);
+  if (!isMainThread) throw failure('WORKER', '`listen` was called in a worker thread; call it in the main thread');
+  if (listens) {
+    throw failure('SECOND_LISTEN', '`listen` was called before in this process; one call serves several: [a, { port, server: b }]');
+  }
+  const alone = !isNode && servesAlone(checked);
+  if (!alone && !isNode) refuseWhatCannotStart();
+  listens = true;
+  return alone ? serveAlone(declared, checked) : serveTogether(declared, checked);
+}
+
+function servesAlone({ nodes }) {
+  const mode = process.env.MULTI_NODE ?? '';
+  if (!['', 'on', 'off'].includes(mode)) {
+    throw failure('OPTION', `MULTI_NODE=${mode} is not allowed; expected \`off\` for single-process mode, or nothing`, TypeError);
+  }
+  if (nodes === 0 || mode === 'off') return true;
+  if (binding !== null) return false;
+  process.emitWarning(`one process serves: ${why}`, { code: 'MULTI_NODE_SINGLE_PROCESS' });
+  return true;
+}
+
+/** Nodes are started as this process was, which has to have a script, and must not be a test. */
+function refuseWhatCannotStart() {
+  const evaluates = process.execArgv.some((arg) => /^(-e|-p|-pe|--eval|--print)\b/.test(arg));
+  if (process.argv[1] === undefined && !evaluates) {
+    throw failure('NO_SCRIPT', 'the nodes need a script to run, such as `node server.js`; { nodes: 0 } serves in this process');
+  }
+  if (process.env.NODE_TEST_CONTEXT && process.moduleLoadList.some((name) => name.includes('test_runner/harness'))) {
+    throw failure(
+      'IN_TEST',
+      '`listen` was called in a test, which every node would start again; use { nodes: 0 } or MULTI_NODE=off to serve in this process',
+    );
+  }
+}
+
+function serveAlone(declared, checked) {
+  const { Alone } = require('./alone.js');
+  const alone = new Alone(declared, checked);
+  alone.begin();
+  return alone.nodes;
+}
+
+function serveTogether(declared, checked) {
+  const { Fleet } = require('./fleet.js');
+  let fleet;
+  try {
+    fleet = new Fleet(declared, checked);
+  } catch (error) {
+    // The system's refusals are events, as those of `server.listen` are; all else is the caller's mistake.
+    if (error.syscall === undefined) throw error;
+    return refused(declared, error);
+  }
+  fleet.begin();
+  return fleet.nodes;
+}
+
+function refused(declared, error) {
+  const { Nodes } = require('./nodes.js');
+  const failed = () => Promise.reject(error);
+  const nodes = new Nodes({ id: 'master', slot: null, peers: new Set(), order: failed, status: () => ({ ready: false, wanted: 0, slots: [] }) });
+  const server = declared.map((entry) => entry.server).find((each) => each.listenerCount('error') > 0);
+  process.nextTick(() => (server ?? nodes).emit('error', error));
+  return nodes;
+}
+
+module.exports = { listen };

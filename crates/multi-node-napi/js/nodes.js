@@ -1,0 +1,65 @@
+'use strict';
+// What `listen` returns.
+
+const { EventEmitter } = require('node:events');
+
+/** This process's part in the program. */
+class Nodes extends EventEmitter {
+  #part;
+
+  constructor(part) {
+    super();
+    this.#part = part;
+    this.isMaster = part.id === 'master';
+    this.id = part.id;
+    this.slot = part.slot;
+    /** Writes to peers that were dead. */
+    this.dropped = 0;
+  }
+
+  /** The streams of all peers that are alive. */
+  get peers() {
+    return [...this.#part.peers];
+  }
+
+  on(event, listener) {
+    super.on(event, listener);
+    if (event === 'node') this.#replay(listener);
+    return this;
+  }
+
+  addListener(event, listener) {
+    return this.on(event, listener);
+  }
+
+  /** Whoever comes late still gets the peers that came before and are alive. */
+  #replay(listener) {
+    for (const stream of this.peers) {
+      process.nextTick(() => {
+        if (!stream.destroyed) listener.call(this, stream);
+      });
+    }
+  }
+
+  ready() {
+    return this.#part.order('ready');
+  }
+
+  reload() {
+    return this.#part.order('reload');
+  }
+
+  scale(nodes) {
+    return this.#part.order('scale', nodes);
+  }
+
+  shutdown() {
+    return this.#part.order('shutdown');
+  }
+
+  async status() {
+    return this.#part.status();
+  }
+}
+
+module.exports = { Nodes };

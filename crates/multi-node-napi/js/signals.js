@@ -1,0 +1,28 @@
+'use strict';
+// Signals belong to JavaScript in a Node.js process. Handlers of the program's own stay as they are.
+
+const tty = require('node:tty');
+
+/** SIGTERM and SIGINT shut the program down, a second one at once, as SIGQUIT does; SIGHUP reloads. */
+function handleInMaster({ shutDown, shutDownNow, reload }) {
+  let asked = false;
+  const end = () => {
+    if (asked) shutDownNow();
+    else shutDown();
+    asked = true;
+  };
+  process.on('SIGTERM', end);
+  process.on('SIGINT', end);
+  process.on('SIGQUIT', shutDownNow);
+  // Where standard input is a terminal, the signal says that it was closed.
+  process.on('SIGHUP', () => (tty.isatty(0) ? end() : reload()));
+}
+
+/** SIGTERM and SIGINT make the node leave; SIGHUP is its master's alone to act on. */
+function handleInNode({ leave }) {
+  process.on('SIGTERM', leave);
+  process.on('SIGINT', leave);
+  process.on('SIGHUP', () => undefined);
+}
+
+module.exports = { handleInMaster, handleInNode };

@@ -1,0 +1,110 @@
+//! What happens in the library's thread, as it is told to JavaScript.
+
+use std::os::fd::OwnedFd;
+
+use multi_node::{Counted, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker};
+use napi_derive::napi;
+
+use crate::failure::Failure;
+use crate::status::number;
+
+/// Something that has happened.
+pub(crate) enum Event {
+    /// A server's connections can be taken.
+    Serving { server: usize, taker: Taker },
+    /// Another process is joined.
+    Peer { info: PeerInfo, socket: OwnedFd },
+    /// The fleet's status has changed.
+    Changed,
+    /// This process drains.
+    Draining,
+    /// An order has been carried out, or not.
+    Answered { ticket: u32, outcome: Result<Report, Failure> },
+    /// A connection was passed on; or nobody took it, and its place in the counts comes back.
+    Given { ticket: u32, outcome: Result<(), Counted> },
+    /// This process's service is over.
+    Closed(Option<Failure>),
+}
+
+/// The same for JavaScript: `kind` tells which of the others are there.
+#[napi(object, object_from_js = false)]
+#[derive(Default)]
+pub struct Told {
+    pub kind: &'static str,
+    pub server: Option<u32>,
+    pub fd: Option<i32>,
+    pub id: Option<String>,
+    pub slot: Option<u32>,
+    pub pid: Option<u32>,
+    pub is_master: Option<bool>,
+    pub ticket: Option<u32>,
+    pub report: Option<Report>,
+    pub taken: Option<bool>,
+    pub failure: Option<Failure>,
+}
+
+/// What came of an order; times are in milliseconds.
+#[napi(object, object_from_js = false)]
+#[derive(Default)]
+pub struct Report {
+    pub generation: Option<f64>,
+    pub took: Option<f64>,
+    pub slots: Option<Vec<Replaced>>,
+    pub from: Option<u32>,
+    pub to: Option<u32>,
+}
+
+/// What a reload did in one slot.
+#[napi(object, object_from_js = false)]
+pub struct Replaced {
+    pub slot: u32,
+    pub old: Option<String>,
+    #[napi(js_name = "new")]
+    pub new_id: String,
+    pub to_ready: f64,
+    pub drain: f64,
+    pub killed: bool,
+    pub finished: Option<f64>,
+    pub handed_over: Option<f64>,
+    pub cut: f64,
+}
+
+impl Told {
+    pub(crate) fn of(kind: &'static str) -> Told {
+        Told { kind, ..Told::default() }
+    }
+}
+
+impl From<ReloadReport> for Report {
+    fn from(report: ReloadReport) -> Report {
+        Report {
+            generation: report.generation.to_string().parse().ok(),
+            took: Some(report.took.as_secs_f64() * 1000.0),
+            slots: Some(report.slots.into_iter().map(Replaced::from).collect()),
+            ..Report::default()
+        }
+    }
+}
+
+impl From<Replacement> for Replaced {
+    fn from(reload: Replacement) -> Replaced {
+        Replaced {
+            slot: number(reload.slot),
+            old: reload.old.map(|id| id.to_string()),
+            new_id: reload.new.to_string(),
+            to_ready: reload.to_ready.as_secs_f64() * 1000.0,
+            drain: reload.drain.as_secs_f64() * 1000.0,
+            killed: reload.killed,
+            finished: reload.finished.map(|count| count as f64),
+            handed_over: reload.handed_over.map(|count| count as f64),
+            cut: reload.cut as f64,
+        }
+    }
+}
+
+impl From<ScaleReport> for Report {
+    fn from(report: ScaleReport) -> Report {
+        let count = |nodes: usize| u32::try_from(nodes).ok();
+        Report { from: count(report.from), to: count(report.to), ..Report::default() }
+    }
+}

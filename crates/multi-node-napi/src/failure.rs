@@ -1,0 +1,78 @@
+//! Errors as JavaScript is told them: a code to act on, and a message for people.
+
+use std::io;
+
+use multi_node::{Error, OrderError};
+use napi_derive::napi;
+
+/// What failed.
+#[napi(object)]
+#[derive(Debug)]
+pub struct Failure {
+    /// `ERR_MULTI_NODE_…`; for what the system refused, `errno` tells more.
+    pub code: String,
+    pub message: String,
+    /// The system's number.
+    pub errno: Option<i32>,
+    /// The address that could not be bound.
+    pub address: Option<String>,
+    /// The option that has a wrong value, as the library calls it.
+    pub option: Option<String>,
+}
+
+impl Failure {
+    fn new(code: &str, message: String) -> Failure {
+        Failure { code: format!("ERR_MULTI_NODE_{code}"), message, errno: None, address: None, option: None }
+    }
+
+    fn of_system(mut self, source: &io::Error) -> Failure {
+        self.errno = source.raw_os_error();
+        self
+    }
+}
+
+impl Failure {
+    /// As an exception, for a constructor: JavaScript finds the fields in the message, one a line.
+    pub(crate) fn into_error(self) -> napi::Error {
+        let Failure { code, message, errno, address, option } = self;
+        let errno = errno.map(|errno| errno.to_string()).unwrap_or_default();
+        let lines = [code, errno, address.unwrap_or_default(), option.unwrap_or_default(), message];
+        napi::Error::from_reason(lines.join("\n"))
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Failure {
+        let message = error.to_string();
+        match error {
+            Error::Option { option, .. } => {
+                Failure { option: Some((*option).to_owned()), ..Failure::new("OPTION", message) }
+            }
+            Error::Bind { address, source, .. } => {
+                Failure { address: Some(address.clone()), ..Failure::new("BIND", message).of_system(source) }
+            }
+            Error::SecondListen => Failure::new("SECOND_LISTEN", message),
+            Error::MasterGone => Failure::new("MASTER_GONE", message),
+            Error::Program { source, .. } => Failure::new("PROGRAM", message).of_system(source),
+            Error::Start { .. } => Failure::new("START", message),
+            Error::Control { .. } => Failure::new("CONTROL", message),
+            Error::NoNodes { .. } => Failure::new("NO_NODES", message),
+            Error::Io { source, .. } => Failure::new("IO", message).of_system(source),
+            _ => Failure::new("FAILED", message),
+        }
+    }
+}
+
+impl From<&OrderError> for Failure {
+    fn from(error: &OrderError) -> Failure {
+        let code = match error {
+            OrderError::Busy { .. } => "BUSY",
+            OrderError::NotFromNodes => "NOT_FROM_NODES",
+            OrderError::OutOfRange { .. } => "OUT_OF_RANGE",
+            OrderError::ShuttingDown => "SHUTTING_DOWN",
+            OrderError::MasterGone => "MASTER_GONE",
+            _ => "ORDER_FAILED",
+        };
+        Failure::new(code, error.to_string())
+    }
+}

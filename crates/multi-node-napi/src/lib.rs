@@ -1,0 +1,31 @@
+//! The Node.js package `multi-node`: what its JavaScript (`js/`) needs of the library.
+//!
+//! No logic of serving or supervising is here. The library runs in a thread of its own, with its own runtime ([`thread`]);
+//! JavaScript asks, on its own thread, for what there is: connections of a [`multi_node::Taker`] and [`event`]s. Both are polled
+//! as futures are, and their waker calls JavaScript ([`wake`]). So nothing queues up beyond the library's own bounded queues,
+//! a blocked event loop gets no connections, and no byte of a stream passes through here.
+//!
+//! A descriptor has one owner at any time: an `OwnedFd` here, until [`descriptor`] gives it to JavaScript, which closes it.
+
+// Node-API is C. The macros make unsafe code, and so does `descriptor`, which says why that is sound.
+#![allow(unsafe_code)]
+// The macros use these types in ways that the lints do not see; fields have the names that `index.d.ts` explains.
+#![allow(missing_docs, missing_debug_implementations)]
+
+mod descriptor;
+mod event;
+mod failure;
+mod options;
+mod service;
+mod status;
+mod thread;
+mod wake;
+
+use napi_derive::napi;
+
+/// Tells what this process is, and takes standard input over in a node, before any JavaScript reads it.
+#[napi]
+pub fn claim_role() -> napi::Result<bool> {
+    let role = multi_node::claim_role().map_err(|error| napi::Error::from_reason(error.to_string()))?;
+    Ok(role == multi_node::Role::Node)
+}

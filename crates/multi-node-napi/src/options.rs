@@ -1,0 +1,105 @@
+//! The library's options, as JavaScript gives them: checked for their types there, and for their values by the library.
+
+use std::time::Duration;
+
+use multi_node::{Heartbeat, Options};
+use napi_derive::napi;
+
+/// Every option that was given. Times are in milliseconds.
+#[napi(object)]
+pub struct NodeOptions {
+    pub port: Option<u16>,
+    pub host: Option<String>,
+    pub bind: Vec<String>,
+    pub unix_mode: Option<u32>,
+    pub backlog: Option<u32>,
+    pub nodes: Option<u32>,
+    pub max_nodes: Option<u32>,
+    pub master_listen: Option<bool>,
+    pub restart: Option<bool>,
+    pub backoff: Option<Vec<f64>>,
+    pub backoff_jitter: Option<f64>,
+    pub crash_loop: Option<CrashLoop>,
+    pub surge: Option<u32>,
+    pub start_timeout: Option<f64>,
+    pub drain_timeout: Option<f64>,
+    pub shutdown_delay: Option<f64>,
+    pub hang_timeout: Option<f64>,
+    pub peers: Option<bool>,
+    pub orders_from_nodes: Option<bool>,
+    pub env: Vec<Vec<String>>,
+    pub program: String,
+    /// The runtime's own arguments, which go first; then the script and its arguments.
+    pub exec_args: Vec<String>,
+    pub args: Vec<String>,
+    /// The master's inspector, if it has one.
+    pub inspect_port: Option<u32>,
+}
+
+/// So many deaths within that time.
+#[napi(object)]
+pub struct CrashLoop {
+    pub deaths: u32,
+    pub within: f64,
+}
+
+/// Sets what is there by the option's own method.
+macro_rules! set {
+    ($options:ident, $given:ident: $($name:ident),+) => {
+        $(if let Some(value) = $given.$name { $options = $options.$name(value); })+
+    };
+}
+
+macro_rules! set_number {
+    ($options:ident, $given:ident: $($name:ident),+) => {
+        $(if let Some(value) = $given.$name { $options = $options.$name(value as usize); })+
+    };
+}
+
+macro_rules! set_time {
+    ($options:ident, $given:ident: $($name:ident),+) => {
+        $(if let Some(value) = $given.$name { $options = $options.$name(time(value)); })+
+    };
+}
+
+impl NodeOptions {
+    /// The library's options. JavaScript has the signals of its process, and beats.
+    pub(crate) fn into_options(self, heartbeat: Heartbeat) -> Options {
+        let given = self;
+        let mut options = Options::new().signals(false).heartbeat(heartbeat).program(given.program).args(given.args);
+        set!(options, given: port, host, unix_mode, backlog, master_listen, restart, backoff_jitter, peers, orders_from_nodes);
+        set_number!(options, given: nodes, max_nodes, surge);
+        set_time!(options, given: start_timeout, drain_timeout, shutdown_delay, hang_timeout);
+        for address in given.bind {
+            options = options.bind(address);
+        }
+        for variable in given.env {
+            if let [name, value] = &variable[..] {
+                options = options.env(name, value);
+            }
+        }
+        if let Some([initial, longest]) = given.backoff.as_deref() {
+            options = options.backoff(time(*initial), time(*longest));
+        }
+        if let Some(CrashLoop { deaths, within }) = given.crash_loop {
+            options = options.crash_loop(deaths as usize, time(within));
+        }
+        let (exec_args, inspect_port) = (given.exec_args, given.inspect_port);
+        options.slot_args(move |slot| {
+            let inspect = inspect_port.map(|port| inspect_at(port, slot.index()));
+            exec_args.iter().cloned().chain(inspect).collect::<Vec<_>>()
+        })
+    }
+}
+
+/// Each node's inspector has a port of its own: the master's, plus one, plus the slot. 0 lets the system choose. The last of several
+/// such arguments counts.
+fn inspect_at(port: u32, slot: usize) -> String {
+    let port = if port == 0 { 0 } else { port as usize + 1 + slot };
+    format!("--inspect-port={port}")
+}
+
+fn time(milliseconds: f64) -> Duration {
+    // What is no time is refused by JavaScript; a longer one than the library allows, by the library.
+    Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or(Duration::MAX)
+}

@@ -1,0 +1,243 @@
+//! What JavaScript holds: one object, all of whose methods return at once.
+
+use std::task::{Context, Poll, Waker};
+
+use multi_node::{Counted, Handle, Heartbeat, OrderError, Taken, Taker};
+use napi::bindgen_prelude::Function;
+use napi_derive::napi;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::event::{Event, Report, Told};
+use crate::failure::Failure;
+use crate::options::NodeOptions;
+use crate::status::{FleetStatus, number};
+use crate::thread::{self, Further, Thread};
+use crate::{descriptor, wake};
+
+/// What `take` says where there is no connection now, and where there will be none any more.
+const NONE_NOW: i32 = -1;
+const NO_MORE: i32 = -2;
+
+/// This process's part in the program.
+#[napi]
+pub struct Service {
+    runtime: tokio::runtime::Handle,
+    handle: Handle,
+    heartbeat: Heartbeat,
+    waker: Waker,
+    events: mpsc::Receiver<Event>,
+    tell: mpsc::Sender<Event>,
+    leave: Option<oneshot::Sender<()>>,
+    servers: Vec<Server>,
+    /// One for each connection that JavaScript has.
+    counts: Vec<Counted>,
+}
+
+/// One server, as far as it has come.
+struct Server {
+    opens: Option<oneshot::Sender<Result<(), String>>>,
+    taker: Option<Taker>,
+}
+
+#[napi]
+impl Service {
+    /// Calls `listen` in the library's thread; returns when the addresses are bound, or this process has found its place as a node.
+    ///
+    /// `further` are the addresses of the servers after the first. `turn` is called, on this thread, whenever there may be something to take.
+    ///
+    /// # Errors
+    /// A failure as JSON, in the error's message.
+    #[napi(constructor)]
+    pub fn new(options: NodeOptions, further: Vec<String>, turn: Function<'_, (), ()>) -> napi::Result<Service> {
+        let waker = wake::waker(&turn)?;
+        let heartbeat = Heartbeat::new();
+        let (first, first_opened) = Server::new();
+        let (mut servers, mut more) = (vec![first], Vec::new());
+        for bind in further {
+            let (server, opened) = Server::new();
+            servers.push(server);
+            more.push(Further { bind, opened });
+        }
+        let options = options.into_options(heartbeat.clone());
+        let started = thread::start(options, first_opened, more).map_err(|error| Failure::from(&error).into_error())?;
+        let Thread { runtime, handle, events, tell, leave } = started;
+        let leave = Some(leave);
+        Ok(Service { runtime, handle, heartbeat, waker, events, tell, leave, servers, counts: Vec::new() })
+    }
+
+    /// Who this process is: `master`, `node-1`…
+    #[napi(getter)]
+    pub fn id(&self) -> String {
+        self.handle.id().to_string()
+    }
+
+    #[napi(getter)]
+    pub fn slot(&self) -> Option<u32> {
+        self.handle.slot().map(number)
+    }
+
+    /// The addresses of a server: `host:port`, or `unix`.
+    #[napi]
+    pub fn addresses(&self, server: u32) -> Vec<String> {
+        self.handle.server_addrs(server as usize).iter().map(ToString::to_string).collect()
+    }
+
+    /// The connections of a server can be taken from now on; or they cannot, for this reason.
+    #[napi]
+    pub fn opened(&mut self, server: u32, failure: Option<String>) {
+        let server = self.servers.get_mut(server as usize);
+        if let Some(opens) = server.and_then(|server| server.opens.take()) {
+            // An error means that this process drains already.
+            let _ = opens.send(failure.map_or(Ok(()), Err));
+        }
+    }
+
+    /// The descriptor of a server's next connection, which counts as open until `release`; −1 if there is none now, in which case
+    /// `turn` is called when there is one; −2 if there will be none any more.
+    #[napi]
+    pub fn take(&mut self, server: u32) -> i32 {
+        let taker = self.servers.get_mut(server as usize).and_then(|server| server.taker.as_mut());
+        let Some(taker) = taker else { return NONE_NOW };
+        match taker.poll_take(&mut Context::from_waker(&self.waker)) {
+            Poll::Pending => NONE_NOW,
+            Poll::Ready(None) => NO_MORE,
+            Poll::Ready(Some(Taken { socket, count })) => {
+                self.counts.push(count);
+                descriptor::release(socket)
+            }
+        }
+    }
+
+    /// A connection that was taken has been closed.
+    #[napi]
+    pub fn release(&mut self) {
+        self.counts.pop();
+    }
+
+    /// Leaves a server's queues until the next `take`.
+    #[napi]
+    pub fn withdraw(&self, server: u32) {
+        if let Some(taker) = self.servers.get(server as usize).and_then(|server| server.taker.as_ref()) {
+            taker.withdraw();
+        }
+    }
+
+    /// Whether a server's connections can be given to other nodes.
+    #[napi]
+    pub fn gives(&self, server: u32) -> bool {
+        let taker = self.servers.get(server as usize).and_then(|server| server.taker.as_ref());
+        taker.is_some_and(|taker| taker.giver().is_open())
+    }
+
+    /// Whether something waits to be read from a connection.
+    ///
+    /// # Errors
+    /// What the system says of the descriptor.
+    #[napi]
+    pub fn is_readable(&self, fd: i32) -> napi::Result<bool> {
+        descriptor::is_readable(fd).map_err(|error| napi::Error::from_reason(error.to_string()))
+    }
+
+    /// Gives a connection, at rest and with nothing read that is not answered, to another node. JavaScript keeps its descriptor,
+    /// and lets it alone, until the event `given` says whether it was taken; `false`: nothing was begun.
+    #[napi]
+    pub fn give(&mut self, server: u32, fd: i32, ticket: u32) -> bool {
+        let taker = self.servers.get(server as usize).and_then(|server| server.taker.as_ref());
+        let (Some(taker), Ok(socket)) = (taker, descriptor::duplicate(fd)) else { return false };
+        let Some(count) = self.counts.pop() else { return false };
+        let (giver, tell) = (taker.giver(), self.tell.clone());
+        self.runtime.spawn(async move {
+            let outcome = giver.give(socket, count).await;
+            let _ = tell.send(Event::Given { ticket, outcome }).await;
+        });
+        true
+    }
+
+    /// Says that the event loop runs; due twice a second.
+    #[napi]
+    pub fn beat(&self) {
+        self.heartbeat.beat();
+    }
+
+    /// This process leaves: a node drains and is replaced, a master shuts down.
+    #[napi]
+    pub fn leave(&mut self) {
+        if let Some(leave) = self.leave.take() {
+            let _ = leave.send(());
+        }
+    }
+
+    /// How the fleet is now.
+    #[napi]
+    pub fn status(&self) -> FleetStatus {
+        self.handle.status().into()
+    }
+
+    /// Gives an order; the event `answered` of this ticket tells what came of it.
+    #[napi]
+    pub fn order(&self, ticket: u32, order: String, nodes: Option<u32>) {
+        let (handle, tell) = (self.handle.clone(), self.tell.clone());
+        self.runtime.spawn(async move {
+            let outcome = carry_out(&handle, &order, nodes).await;
+            let _ = tell.send(Event::Answered { ticket, outcome }).await;
+        });
+    }
+
+    /// The next thing that has happened, if there is one; if not, `turn` is called when there is.
+    #[napi]
+    pub fn next_event(&mut self) -> Option<Told> {
+        match self.events.poll_recv(&mut Context::from_waker(&self.waker)) {
+            Poll::Ready(Some(event)) => Some(self.tell_of(event)),
+            Poll::Ready(None) | Poll::Pending => None,
+        }
+    }
+
+    fn tell_of(&mut self, event: Event) -> Told {
+        match event {
+            Event::Serving { server, taker } => {
+                self.servers[server].taker = Some(taker);
+                Told { server: u32::try_from(server).ok(), ..Told::of("serving") }
+            }
+            Event::Peer { info, socket } => Told {
+                fd: Some(descriptor::release(socket)),
+                id: Some(info.id().to_string()),
+                slot: info.slot().map(number),
+                pid: Some(info.pid()),
+                is_master: Some(info.is_master()),
+                ..Told::of("peer")
+            },
+            Event::Changed => Told::of("changed"),
+            Event::Draining => Told::of("draining"),
+            Event::Answered { ticket, outcome } => {
+                let (report, failure) = match outcome {
+                    Ok(report) => (Some(report), None),
+                    Err(failure) => (None, Some(failure)),
+                };
+                Told { ticket: Some(ticket), report, failure, ..Told::of("answered") }
+            }
+            Event::Given { ticket, outcome } => {
+                let taken = outcome.map_err(|count| self.counts.push(count)).is_ok();
+                Told { ticket: Some(ticket), taken: Some(taken), ..Told::of("given") }
+            }
+            Event::Closed(failure) => Told { failure, ..Told::of("closed") },
+        }
+    }
+}
+
+impl Server {
+    fn new() -> (Server, thread::Opened) {
+        let (opens, opened) = oneshot::channel();
+        (Server { opens: Some(opens), taker: None }, opened)
+    }
+}
+
+async fn carry_out(handle: &Handle, order: &str, nodes: Option<u32>) -> Result<Report, Failure> {
+    let failed = |error: OrderError| Failure::from(&error);
+    match order {
+        "ready" => handle.ready().await.map(|()| Report::default()).map_err(|error| Failure::from(&error)),
+        "reload" => handle.reload().await.map(Report::from).map_err(failed),
+        "scale" => handle.scale(nodes.unwrap_or(0) as usize).await.map(Report::from).map_err(failed),
+        "shutdown" => handle.shutdown().await.map(|()| Report::default()).map_err(failed),
+        _ => handle.shutdown_now().await.map(|()| Report::default()).map_err(failed),
+    }
+}

@@ -1,0 +1,140 @@
+//! The library's own thread: its runtime, `listen`, and what is heard from there on.
+
+use std::io;
+use std::sync::mpsc as blocking;
+
+use multi_node::{Error, Handle, Nodes, Options, Peer, Servers, StatusWatch, Taker, external, listen};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::event::Event;
+use crate::failure::Failure;
+
+/// How many events may wait for JavaScript; whoever has one more waits.
+const QUEUE: usize = 64;
+
+/// Resolves when JavaScript can take a server's connections, or says why it cannot.
+pub(crate) type Opened = oneshot::Receiver<Result<(), String>>;
+
+/// A server beside the first, on an address of its own.
+pub(crate) struct Further {
+    pub(crate) bind: String,
+    pub(crate) opened: Opened,
+}
+
+/// The way to the thread.
+pub(crate) struct Thread {
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) handle: Handle,
+    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) tell: mpsc::Sender<Event>,
+    /// Drops `Nodes`, which is how a process leaves.
+    pub(crate) leave: oneshot::Sender<()>,
+}
+
+/// Starts the thread, and waits until `listen` has bound its addresses, or has found its place as a node.
+pub(crate) fn start(options: Options, first: Opened, more: Vec<Further>) -> Result<Thread, Error> {
+    let (tell, events) = mpsc::channel(QUEUE + 1 + more.len());
+    let (begun, begins) = blocking::channel();
+    let (leave, left) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
+    let runtime_handle = runtime.handle().clone();
+    let servers = servers(first, more, &begun, &tell);
+    let events_of_thread = tell.clone();
+    let life = async move {
+        match listen(options, servers).await {
+            Ok(nodes) => {
+                // Where this process serves, a server has said so already.
+                let _ = begun.send(Ok(nodes.handle()));
+                live(nodes, events_of_thread, left).await;
+            }
+            Err(error) => {
+                // Who no longer waits for the beginning hears of the end.
+                let closed = Event::Closed(Some(Failure::from(&error)));
+                let _ = begun.send(Err(error));
+                let _ = events_of_thread.send(closed).await;
+            }
+        }
+        // The master would take the end of the control socket for a fault of this process, which may still have work to do.
+        std::future::pending::<()>().await;
+    };
+    let run = move || runtime.block_on(life);
+    std::thread::Builder::new().name("multi-node".to_owned()).spawn(run).map_err(no_thread)?;
+    let handle = begins.recv().map_err(|_| Error::NoRuntime)??;
+    Ok(Thread { runtime: runtime_handle, handle, events, tell, leave })
+}
+
+fn no_thread(source: io::Error) -> Error {
+    Error::Io { action: "start the library's thread", source }
+}
+
+type Begun = blocking::Sender<Result<Handle, Error>>;
+
+/// The servers as the library knows them, each of which waits for JavaScript.
+fn servers(first: Opened, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender<Event>) -> Servers {
+    let server = |index: usize, opened: Opened| {
+        let (begun, tell) = (begun.clone(), tell.clone());
+        external(move |handle: Handle| async move {
+            // Only the first is waited for.
+            let _ = begun.send(Ok(handle));
+            opened.await.unwrap_or_else(|_| Err("JavaScript has ended".to_owned()))?;
+            // There is room for one of each server.
+            Ok::<_, String>(move |taker: Taker| drop(tell.try_send(Event::Serving { server: index, taker })))
+        })
+    };
+    let servers = Servers::from(server(0, first));
+    more.into_iter()
+        .enumerate()
+        .fold(servers, |servers, (index, Further { bind, opened })| servers.and(bind, server(index + 1, opened)))
+}
+
+/// Hears of peers, the status and the drain until this process's service is over.
+async fn live(mut nodes: Nodes, tell: mpsc::Sender<Event>, mut left: oneshot::Receiver<()>) {
+    let handle = nodes.handle();
+    tokio::spawn(tell_changes(handle.watch(), tell.clone()));
+    tokio::spawn(tell_drain(handle.clone(), tell.clone()));
+    loop {
+        tokio::select! {
+            peer = nodes.next_peer() => match peer {
+                Some(peer) => tell_peer(peer, &tell).await,
+                None => break,
+            },
+            Ok(()) = &mut left => {
+                drop(nodes);
+                return tell_end(&handle, &tell).await;
+            }
+        }
+    }
+    tokio::select! {
+        () = tell_end(&handle, &tell) => {}
+        Ok(()) = left => {
+            drop(nodes);
+            tell_end(&handle, &tell).await;
+        }
+    }
+}
+
+async fn tell_peer(peer: Peer, tell: &mpsc::Sender<Event>) {
+    let info = peer.info();
+    if let Ok(socket) = peer.into_fd() {
+        // An error means that JavaScript has ended.
+        let _ = tell.send(Event::Peer { info, socket }).await;
+    }
+}
+
+async fn tell_changes(mut watch: StatusWatch, tell: mpsc::Sender<Event>) {
+    while watch.next().await.is_some() {
+        if tell.send(Event::Changed).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tell_drain(handle: Handle, tell: mpsc::Sender<Event>) {
+    handle.draining().await;
+    let _ = tell.send(Event::Draining).await;
+}
+
+async fn tell_end(handle: &Handle, tell: &mpsc::Sender<Event>) {
+    let failure = handle.closed().await.err().map(|error| Failure::from(&error));
+    let _ = tell.send(Event::Closed(failure)).await;
+}

@@ -1,0 +1,149 @@
+'use strict';
+// Programs under test: started as a user starts them, in a folder of their own, and stopped with the test.
+
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+const fs = require('node:fs');
+const http = require('node:http');
+const net = require('node:net');
+const os = require('node:os');
+const path = require('node:path');
+const { setTimeout: sleep } = require('node:timers/promises');
+
+/** No test waits longer for anything; it is the limit of waiting, not of passing. */
+const LIMIT = 20_000;
+
+/** A folder in which the package is installed. */
+function folder(t) {
+  const made = fs.mkdtempSync(path.join(os.tmpdir(), 'multi-node-'));
+  t.after(() => fs.rmSync(made, { recursive: true, force: true }));
+  fs.mkdirSync(path.join(made, 'node_modules'));
+  fs.symlinkSync(path.join(__dirname, '..'), path.join(made, 'node_modules/multi-node'));
+  const others = path.join(__dirname, '../node_modules');
+  for (const name of fs.existsSync(others) ? fs.readdirSync(others) : []) {
+    if (!name.startsWith('.')) fs.symlinkSync(path.join(others, name), path.join(made, 'node_modules', name));
+  }
+  return made;
+}
+
+/** A port that nobody has. */
+async function freePort() {
+  const probe = net.createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, 'close');
+  return port;
+}
+
+/** Waits until the condition gives something true. */
+async function until(what, condition, limit = LIMIT) {
+  const end = Date.now() + limit;
+  for (;;) {
+    const value = await condition();
+    if (value) return value;
+    if (Date.now() > end) throw new Error(`waited for ${what} in vain`);
+    await sleep(10);
+  }
+}
+
+class Program {
+  #child;
+  #out = '';
+  #ended;
+
+  constructor(child, port) {
+    this.#child = child;
+    this.port = port;
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding('utf8').on('data', (text) => (this.#out += text));
+    }
+    this.#ended = once(child, 'exit').then(([code, signal]) => signal ?? code);
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  /** All that it has printed. */
+  get output() {
+    return this.#out;
+  }
+
+  get ended() {
+    return this.#ended;
+  }
+
+  get stdin() {
+    return this.#child.stdin;
+  }
+
+  kill(signal) {
+    this.#child.kill(signal);
+  }
+
+  /** Waits for a line that matches. */
+  async says(pattern, limit) {
+    const found = () => this.#child.exitCode !== null && !pattern.test(this.#out) ? Promise.reject(new Error(`it ended:\n${this.#out}`)) : pattern.exec(this.#out);
+    return until(`${pattern} in:\n${this.#out}`, found, limit);
+  }
+
+  /** The pids that answer `hello from <pid>`, once there are so many. */
+  async pidsOf(count) {
+    const pids = new Set();
+    await until(`${count} pids that answer`, async () => {
+      const text = await this.get('/').catch(() => '');
+      const pid = Number(/\d+$/.exec(text)?.[0] ?? 0);
+      if (pid > 0) pids.add(pid);
+      return pids.size >= count;
+    });
+    return pids;
+  }
+
+  /** One request on a connection of its own. */
+  get(at, options = {}) {
+    return new Promise((resolve, reject) => {
+      const request = http.get({ host: '127.0.0.1', port: this.port, path: at, agent: false, timeout: LIMIT, ...options }, (response) => {
+        let text = '';
+        response.setEncoding('utf8').on('data', (part) => (text += part));
+        response.on('end', () => resolve(text)).on('error', reject);
+      });
+      request.on('error', reject).on('timeout', () => request.destroy(new Error('no answer')));
+    });
+  }
+
+  /** The processes that it has started. */
+  children() {
+    const file = `/proc/${this.pid}/task/${this.pid}/children`;
+    const all = fs.readdirSync(`/proc/${this.pid}/task`).map((thread) => file.replace(/task\/\d+/, `task/${thread}`));
+    return all.flatMap((each) => fs.readFileSync(each, 'utf8').split(' ').filter(Boolean).map(Number));
+  }
+
+  /** Ends it as systemd would, and says how it ended. */
+  async stop() {
+    this.kill('SIGTERM');
+    return Promise.race([
+      this.#ended,
+      sleep(LIMIT, null, { ref: false }).then(() => Promise.reject(new Error(`it does not end:\n${this.#out}`))),
+    ]);
+  }
+}
+
+/** Starts a program; `PORT` in its source is a free port. */
+async function program(t, source, { name = 'server.js', args = [], flags = [], env = {}, files = {} } = {}) {
+  const cwd = folder(t);
+  const port = await freePort();
+  const write = (file, text) => fs.writeFileSync(path.join(cwd, file), text.replaceAll('PORT', String(port)));
+  write(name, source);
+  for (const [file, text] of Object.entries(files)) write(file, text);
+  const clean = Object.fromEntries(Object.entries(process.env).filter(([key]) => key !== 'NODE_TEST_CONTEXT'));
+  const child = spawn(process.execPath, [...flags, name, ...args], { cwd, env: { ...clean, ...env } });
+  const started = new Program(child, port);
+  t.after(async () => {
+    child.kill('SIGKILL');
+    await started.ended;
+  });
+  return started;
+}
+
+module.exports = { LIMIT, program, until, freePort, folder };

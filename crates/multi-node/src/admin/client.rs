@@ -1,0 +1,157 @@
+//! The other side: a client of a control socket.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::directory;
+use super::lines::{self, Lines};
+use super::protocol::{Answer, Refusal, Request};
+
+/// The longest answer, in bytes: the status of 4096 slots takes about 2 MiB.
+const LONGEST_ANSWER: usize = 16 << 20;
+
+/// How long a master may take to accept a connection and to read a request.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection to the control socket of a running program.
+///
+/// ```no_run
+/// # async fn f() -> Result<(), multi_node::admin::ClientError> {
+/// use multi_node::admin::{Client, Instance, Request};
+///
+/// let mut client = Client::connect("web").await?;
+/// let instance: Instance = client.ask(&Request::Status).await?;
+/// println!("{} of {} slots serve", instance.slots.len(), instance.wanted);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Client {
+    lines: Lines<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    path: PathBuf,
+}
+
+impl Client {
+    /// Connects to this user's program of that name.
+    ///
+    /// # Errors
+    /// [`ClientError::NotRunning`] where there is none; [`ClientError::Io`].
+    pub async fn connect(name: &str) -> Result<Client, ClientError> {
+        Client::connect_to(&directory::socket_path(name)).await
+    }
+
+    /// Connects to the control socket at this path.
+    ///
+    /// # Errors
+    /// As [`connect`](Client::connect).
+    pub async fn connect_to(path: &Path) -> Result<Client, ClientError> {
+        let connected = tokio::time::timeout(PATIENCE, UnixStream::connect(path)).await;
+        let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(|source| {
+            let path = path.to_owned();
+            match source.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => ClientError::NotRunning { path },
+                _ => ClientError::Io { path, source },
+            }
+        })?;
+        let (reader, writer) = stream.into_split();
+        Ok(Client { lines: Lines::new(reader, LONGEST_ANSWER), writer, path: path.to_owned() })
+    }
+
+    /// Sends a request and waits for its answer: of [`Watch`](Request::Watch) and followed [`Logs`](Request::Logs) the first
+    /// event. It has no deadline of its own, since a reload takes as long as its drains; it ends when the program does.
+    /// Not cancel-safe: a client that was left waiting can be asked no more.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] and [`ClientError::Failed`] where the program says so, and what the connection says.
+    pub async fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, ClientError> {
+        let written = tokio::time::timeout(PATIENCE, lines::write(&mut self.writer, request)).await;
+        let written = written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        // A program that refuses everything says so before it has read anything.
+        let answer = self.answer().await;
+        match (written, answer) {
+            (Err(source), Err(ClientError::Ended { path })) => Err(ClientError::Io { path, source }),
+            (_, answer) => self.read(answer?),
+        }
+    }
+
+    /// The next event of a stream; `None` once the program has ended. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`ask`](Client::ask).
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, ClientError> {
+        match self.answer().await {
+            Err(ClientError::Ended { .. }) => Ok(None),
+            answer => self.read(answer?).map(Some),
+        }
+    }
+
+    async fn answer(&mut self) -> Result<Value, ClientError> {
+        let path = || self.path.clone();
+        let line = self.lines.next().await.map_err(|source| ClientError::Io { path: path(), source })?;
+        let line = line.ok_or_else(|| ClientError::Ended { path: path() })?;
+        let answer = serde_json::from_slice(&line).map_err(|cause| ClientError::Foreign { path: path(), cause })?;
+        match answer {
+            Answer::Ok(value) | Answer::Event(value) => Ok(value),
+            Answer::Refused(refusal) => Err(ClientError::Refused(refusal)),
+            Answer::Failed(refusal) => Err(ClientError::Failed(refusal)),
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, value: Value) -> Result<T, ClientError> {
+        serde_json::from_value(value).map_err(|cause| ClientError::Foreign { path: self.path.clone(), cause })
+    }
+}
+
+/// Why a client has no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody listens at the control socket.
+    #[error("no program has opened the control socket {}", .path.display())]
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Nothing was begun.
+    #[error("{}", .0.why)]
+    Refused(Refusal),
+    /// It was begun, and did not succeed.
+    #[error("{}", .0.why)]
+    Failed(Refusal),
+    /// The program ended before it had answered.
+    #[error("the program at {} ended before it had answered", .path.display())]
+    Ended {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// What came is no answer: the program is no multi-node, or of another version.
+    #[error("what listens at {} gave an answer that is none: {cause}", .path.display())]
+    Foreign {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        cause: serde_json::Error,
+    },
+    /// The system refused the connection, or it broke.
+    #[error("cannot speak with the program at {}: {}", .path.display(), crate::error::describe(.source))]
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}

@@ -1,0 +1,103 @@
+//! Where control sockets are: a folder of the user's own.
+
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::options::is_instance_name;
+use crate::{environment, sys};
+
+/// What follows the name in the name of a socket's file.
+const SUFFIX: &str = ".sock";
+
+/// A control socket that was found.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct Place {
+    /// The program's name.
+    pub name: String,
+    /// The socket's path.
+    pub path: PathBuf,
+}
+
+/// The control sockets of this user's programs, by name. One that a killed program has left behind is among them.
+///
+/// # Errors
+/// Where the runtime directory cannot be read, or belongs to somebody else, who must not pose as our programs.
+pub fn instances() -> io::Result<Vec<Place>> {
+    let directory = runtime_directory();
+    let entries = match check(&directory).and_then(|()| std::fs::read_dir(&directory)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let place = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().to_str()?.strip_suffix(SUFFIX).filter(|name| is_instance_name(name))?.to_owned();
+        Some(Place { name, path: entry.path() })
+    };
+    let mut places: Vec<Place> = entries.flatten().filter_map(place).collect();
+    places.sort();
+    Ok(places)
+}
+
+/// Where the control socket of this user's program of that name is, whether it runs or not.
+pub fn socket_path(name: &str) -> PathBuf {
+    runtime_directory().join(format!("{name}{SUFFIX}"))
+}
+
+/// The session's, if it is this user's: what `sudo` leaves of another's environment is not to be used.
+fn runtime_directory() -> PathBuf {
+    let user = sys::process::user();
+    let own = |path: &PathBuf| path.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == user);
+    match environment::session_directory().filter(own) {
+        Some(session) => session.join("multi-node"),
+        None if user == 0 => PathBuf::from("/run/multi-node"),
+        None => PathBuf::from(format!("/tmp/multi-node-{user}")),
+    }
+}
+
+/// The runtime directory, made if it was not there, and checked.
+pub(super) fn prepare() -> Result<PathBuf, (PathBuf, io::Error)> {
+    let directory = runtime_directory();
+    let made = match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made,
+    };
+    match made.and_then(|()| check(&directory)) {
+        Ok(()) => Ok(directory),
+        Err(error) => Err((directory, error)),
+    }
+}
+
+/// Somebody else who may write here could put a socket of their own in the place of ours.
+fn check(directory: &Path) -> io::Result<()> {
+    let meta = std::fs::symlink_metadata(directory)?;
+    let denied = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+    if !meta.is_dir() {
+        return denied("the runtime directory is no directory");
+    }
+    if meta.uid() != sys::process::user() {
+        return denied("the runtime directory belongs to another user");
+    }
+    if meta.mode() & 0o022 != 0 {
+        return denied("the runtime directory can be written to by others");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_may_write_to_is_refused() {
+        let folder = std::env::temp_dir().join(format!("multi-node-directory-{}", std::process::id()));
+        std::fs::DirBuilder::new().mode(0o700).create(&folder).expect("made");
+        assert!(check(&folder).is_ok());
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o770)).expect("it is ours");
+        assert_eq!(check(&folder).expect_err("refused").kind(), io::ErrorKind::PermissionDenied);
+        std::fs::remove_dir(&folder).expect("removed");
+        assert_eq!(check(&folder).expect_err("gone").kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,174 @@
+//! The last lines of the log, and whoever follows them. A follower that is slow misses lines, and is told how many.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::protocol::{LogLine, Logged};
+use crate::id::Slot;
+
+/// How many lines are kept, and how many bytes of text.
+const MOST_LINES: usize = 4096;
+const MOST_BYTES: usize = 1 << 20;
+
+/// No more lines are given out at once.
+const AT_ONCE: usize = 256;
+
+/// Where lines are written. One that is not kept costs nothing.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Journal(Option<watch::Sender<Pages>>);
+
+#[derive(Debug, Default)]
+struct Pages {
+    lines: VecDeque<Arc<LogLine>>,
+    bytes: usize,
+    /// How many lines came before the first of `lines`.
+    dropped: u64,
+}
+
+impl Pages {
+    fn push(&mut self, line: LogLine) {
+        self.bytes += line.text.len();
+        self.lines.push_back(Arc::new(line));
+        while self.lines.len() > MOST_LINES || self.bytes > MOST_BYTES {
+            let Some(line) = self.lines.pop_front() else { return };
+            self.bytes -= line.text.len();
+            self.dropped += 1;
+        }
+    }
+
+    fn end(&self) -> u64 {
+        self.dropped + self.lines.len() as u64
+    }
+}
+
+impl Journal {
+    /// One whose lines are kept.
+    pub(crate) fn kept() -> Journal {
+        Journal(Some(watch::Sender::default()))
+    }
+
+    /// Writes a line, which is made only if it is kept.
+    pub(crate) fn write(&self, line: impl FnOnce() -> LogLine) {
+        if let Some(pages) = &self.0 {
+            pages.send_modify(|pages| pages.push(line()));
+        }
+    }
+
+    /// Follows the lines of a slot, or all, from the last `lines` of them on.
+    pub(super) fn follow(&self, slot: Option<Slot>, lines: usize) -> Follower {
+        let pages = self.0.as_ref().map_or_else(|| watch::Sender::default().subscribe(), watch::Sender::subscribe);
+        let next = {
+            let pages = pages.borrow();
+            let wanted = |(_, line): &(usize, &Arc<LogLine>)| slot.is_none() || line.slot == slot;
+            let first = pages.lines.iter().enumerate().rev().filter(wanted).take(lines).last();
+            first.map_or(pages.end(), |(index, _)| pages.dropped + index as u64)
+        };
+        Follower { pages, slot, next }
+    }
+}
+
+/// Somebody's place in a journal.
+pub(super) struct Follower {
+    pages: watch::Receiver<Pages>,
+    slot: Option<Slot>,
+    /// The number of the line to be read next, counted from the first there ever was.
+    next: u64,
+}
+
+impl Follower {
+    /// What is there to be read now; `None`: nothing.
+    pub(super) fn read(&mut self) -> Option<Logged> {
+        let pages = self.pages.borrow_and_update();
+        let missed = pages.dropped.saturating_sub(self.next);
+        self.next = self.next.max(pages.dropped);
+        let mut lines = Vec::new();
+        let unread = usize::try_from(self.next - pages.dropped).unwrap_or(usize::MAX);
+        for line in pages.lines.iter().skip(unread) {
+            if lines.len() == AT_ONCE {
+                break;
+            }
+            self.next += 1;
+            if self.slot.is_none() || line.slot == self.slot {
+                lines.push(LogLine::clone(line));
+            }
+        }
+        (missed > 0 || !lines.is_empty()).then_some(Logged { missed, lines })
+    }
+
+    /// Resolves when there is something to be read, or may be; `None` once nothing more will come. Cancel-safe.
+    pub(super) async fn changed(&mut self) -> Option<()> {
+        if self.next < self.pages.borrow().end() {
+            return Some(());
+        }
+        self.pages.changed().await.ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::protocol::Source;
+
+    fn line(slot: u16, text: &str) -> LogLine {
+        LogLine { at_ms: 0, source: Source::Master, slot: Some(Slot(slot)), id: None, level: None, text: text.into() }
+    }
+
+    fn texts(logged: Option<Logged>) -> (u64, Vec<String>) {
+        let Logged { missed, lines } = logged.unwrap_or_default();
+        (missed, lines.into_iter().map(|line| line.text).collect())
+    }
+
+    #[test]
+    fn the_last_lines_are_read_and_then_those_that_come() {
+        let journal = Journal::kept();
+        ["a", "b", "c"].iter().for_each(|text| journal.write(|| line(0, text)));
+        let mut follower = journal.follow(None, 2);
+        assert_eq!(texts(follower.read()), (0, vec!["b".to_owned(), "c".to_owned()]));
+        assert_eq!(follower.read(), None);
+        journal.write(|| line(0, "d"));
+        assert_eq!(texts(follower.read()), (0, vec!["d".to_owned()]));
+        assert_eq!(journal.follow(None, 0).read(), None);
+    }
+
+    #[test]
+    fn a_slot_has_its_own_lines() {
+        let journal = Journal::kept();
+        for (slot, text) in [(1, "a"), (0, "b"), (1, "c"), (0, "d")] {
+            journal.write(|| line(slot, text));
+        }
+        let mut follower = journal.follow(Some(Slot(1)), 1);
+        assert_eq!(texts(follower.read()), (0, vec!["c".to_owned()]));
+        assert_eq!(follower.read(), None, "the line of the other slot has been passed over");
+    }
+
+    #[test]
+    fn what_was_dropped_is_counted() {
+        let journal = Journal::kept();
+        journal.write(|| line(0, "first"));
+        let mut follower = journal.follow(None, 1);
+        for _ in 0..MOST_LINES + 9 {
+            journal.write(|| line(0, "x"));
+        }
+        let logged = follower.read().expect("lines");
+        assert_eq!((logged.missed, logged.lines.len()), (10, AT_ONCE));
+    }
+
+    #[test]
+    fn long_lines_push_out_more() {
+        let journal = Journal::kept();
+        for _ in 0..100 {
+            journal.write(|| line(0, &"x".repeat(MOST_BYTES / 8)));
+        }
+        assert_eq!(journal.follow(None, 100).read().expect("lines").lines.len(), 8);
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_is_not_kept_has_no_lines() {
+        let journal = Journal::default();
+        journal.write(|| unreachable!("nobody reads it"));
+        let mut follower = journal.follow(None, 1);
+        assert_eq!((follower.read(), follower.changed().await), (None, None));
+    }
+}

@@ -1,0 +1,29 @@
+//! Seeing and steering a program from outside: the control socket and who speaks over it.
+//!
+//! A program opens its control socket by [`Options::control`](crate::Options::control); the command `multi-node` and
+//! [`Client`] speak to it. Requests and answers are one JSON value a line, so a shell can speak as well:
+//!
+//! ```sh
+//! echo status | socat - UNIX-CONNECT:$XDG_RUNTIME_DIR/multi-node/web.sock
+//! ```
+//!
+//! The server's side gives its orders by a [`Handle`](crate::Handle), as the program itself does, and knows nothing of the
+//! supervisor. docs/control-socket.md has every order with its answer.
+
+mod client;
+mod desk;
+mod directory;
+mod journal;
+mod lines;
+mod open;
+mod protocol;
+mod session;
+mod socket;
+mod view;
+
+pub use client::{Client, ClientError};
+pub use directory::{Place, instances, socket_path};
+pub(crate) use journal::Journal;
+pub(crate) use open::{Admin, Attendance};
+pub use protocol::{Answer, Description, LogLine, Logged, OrderHelp, Refusal, Request, Source};
+pub use view::{Instance, Reloaded, Replaced, SlotInfo};

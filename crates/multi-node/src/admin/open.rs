@@ -1,0 +1,140 @@
+//! The way from the options to an open control socket, and its end.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::net::UnixStream;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use super::desk::Desk;
+use super::journal::Journal;
+use super::protocol::{Answer, Refusal};
+use super::session;
+use super::socket::ControlSocket;
+use crate::options::Settings;
+use crate::{Error, Handle, sys};
+
+/// How many clients are spoken with at once; more are refused.
+const MOST_CLIENTS: usize = 64;
+
+/// How long clients have at the end to read the answers they wait for.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+/// How long to wait after an error in accepting, which is for the most part a lack of descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The control socket, before it is attended to.
+#[derive(Debug, Default)]
+pub(crate) struct Admin {
+    socket: Option<ControlSocket>,
+    name: String,
+    options: Vec<(String, String)>,
+    journal: Journal,
+}
+
+impl Admin {
+    /// Opens what the settings ask for.
+    pub(crate) async fn open(settings: &Settings) -> Result<Admin, Error> {
+        let Some(name) = settings.control.clone() else { return Ok(Admin::default()) };
+        let socket = Some(ControlSocket::open(&name).await?);
+        Ok(Admin { socket, name, options: settings.listed(), journal: Journal::kept() })
+    }
+
+    /// Where the log is written for those who follow it.
+    pub(crate) fn journal(&self) -> Journal {
+        self.journal.clone()
+    }
+
+    /// Answers clients from now on.
+    pub(crate) fn attend(self, handle: Handle) -> Attendance {
+        let (closing, is_closing) = watch::channel(false);
+        let Admin { socket, name, options, journal } = self;
+        let task = socket.map(|socket| {
+            let desk = Arc::new(Desk::new(name, options, journal, handle, SystemTime::now()));
+            tokio::spawn(attend(socket, desk, is_closing))
+        });
+        Attendance { closing, task }
+    }
+}
+
+/// A control socket that is attended to. It has to be closed before the program ends, so that clients get their answers.
+pub(crate) struct Attendance {
+    closing: watch::Sender<bool>,
+    task: Option<JoinHandle<()>>,
+}
+
+impl Attendance {
+    /// Lets clients have the answers they wait for, and removes the socket.
+    pub(crate) async fn close(self) {
+        self.closing.send_replace(true);
+        if let Some(mut task) = self.task
+            && tokio::time::timeout(GOODBYE, &mut task).await.is_err()
+        {
+            task.abort();
+        }
+    }
+}
+
+async fn attend(socket: ControlSocket, desk: Arc<Desk>, mut closing: watch::Receiver<bool>) {
+    let (places, mut sessions) = (Arc::new(Semaphore::new(MOST_CLIENTS)), JoinSet::new());
+    loop {
+        let stream = tokio::select! {
+            accepted = socket.listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept on the control socket");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            },
+            Some(_) = sessions.join_next() => continue,
+            () = session::ends(&mut closing) => break,
+        };
+        if let Err(refusal) = admit(&stream) {
+            refuse(&stream, refusal);
+            continue;
+        }
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            refuse(&stream, too_many());
+            continue;
+        };
+        let (desk, closing) = (desk.clone(), closing.clone());
+        sessions.spawn(async move {
+            session::converse(stream, &desk, closing).await;
+            drop(place);
+        });
+    }
+    // Nobody new shall come, and a successor may open its own.
+    drop(socket);
+    while sessions.join_next().await.is_some() {}
+}
+
+/// The file's mode keeps others out already; this does where somebody has changed it.
+fn admit(stream: &UnixStream) -> Result<(), Refusal> {
+    let user = sys::process::user();
+    match stream.peer_cred().map(|peer| peer.uid()) {
+        Ok(peer) if peer == user || peer == 0 => Ok(()),
+        Ok(peer) => {
+            let why = format!("user {peer} may not use this control socket: it is for user {user} and root");
+            Err(Refusal { code: "not_allowed".to_owned(), why })
+        }
+        Err(error) => {
+            Err(Refusal { code: "not_allowed".to_owned(), why: format!("you cannot be identified: {error}") })
+        }
+    }
+}
+
+fn too_many() -> Refusal {
+    let why = format!("{MOST_CLIENTS} clients are connected already; try again when one has left");
+    Refusal { code: "too_many".to_owned(), why }
+}
+
+/// Says it, if that can be said without waiting.
+fn refuse(stream: &UnixStream, refusal: Refusal) {
+    if let Ok(mut line) = serde_json::to_vec(&Answer::Refused(refusal)) {
+        line.push(b'\n');
+        // One that does not read is not owed more.
+        let _ = stream.try_write(&line);
+    }
+}

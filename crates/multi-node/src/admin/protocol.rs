@@ -1,0 +1,224 @@
+//! What is said over the control socket: one JSON value a line, each request answered before the next is read.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::id::Slot;
+
+/// The version of this protocol. Within one version only orders and fields are added.
+pub(super) const PROTOCOL: u32 = 1;
+
+/// The longest request, in bytes.
+pub(super) const LONGEST_REQUEST: usize = 64 * 1024;
+
+/// What a client wants: `{"order":"scale","nodes":4}`. An order without fields may be its bare name: `status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Request {
+    /// Who this is, what it is set to, and which orders it takes; answered by a [`Description`].
+    Describe,
+    /// How the program is; answered by an [`Instance`](super::Instance).
+    Status,
+    /// A stream of [`Instance`](super::Instance)s: the present one, and one for each change, at most one in 100 ms.
+    Watch,
+    /// Replaces every node; answered by [`Reloaded`](super::Reloaded) when the last old one has ended.
+    Reload,
+    /// Replaces one slot's node by another of the same program; answered by [`Replaced`](super::Replaced) when the old one
+    /// has ended.
+    Restart {
+        /// The slot.
+        slot: Slot,
+    },
+    /// Changes the number of nodes; answered when the new ones serve, or the surplus ones have ended. One of the fields
+    /// is needed.
+    Scale {
+        /// How many there shall be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        nodes: Option<usize>,
+        /// How many more, or fewer, there shall be.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<i64>,
+    },
+    /// Ends the program; answered when the last node has ended.
+    Stop {
+        /// Without `shutdown_delay` and drain.
+        #[serde(default)]
+        now: bool,
+    },
+    /// Sends a signal to nodes; answered when it is sent.
+    Signal {
+        /// Its name, with or without `SIG`: `USR1`.
+        signal: String,
+        /// The slot whose node is meant; all where there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<Slot>,
+    },
+    /// The last lines of the log; with `follow`, a stream of those and all that come.
+    Logs {
+        /// Lines of this slot only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        slot: Option<Slot>,
+        /// How many of the lines that have been kept.
+        #[serde(default = "default_lines")]
+        lines: usize,
+        /// Whether to go on with the lines that come.
+        #[serde(default)]
+        follow: bool,
+    },
+}
+
+fn default_lines() -> usize {
+    100
+}
+
+impl Request {
+    /// Reads one line.
+    pub(super) fn parse(line: &[u8]) -> Result<Request, Refusal> {
+        let line = line.trim_ascii();
+        let is_word = !line.is_empty() && line.iter().all(u8::is_ascii_alphabetic);
+        let request = match is_word {
+            true => serde_json::from_value(serde_json::json!({ "order": String::from_utf8_lossy(line) })),
+            false => serde_json::from_slice(line),
+        };
+        request.map_err(|error| {
+            let why = format!("this is no request: {error}; send `describe` to see what is");
+            Refusal { code: "bad_request".to_owned(), why }
+        })
+    }
+}
+
+/// What a request is answered with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Answer {
+    /// `{"ok":…}`: it was done.
+    Ok(Value),
+    /// `{"refused":{"code":"busy","why":"…"}}`: nothing was begun.
+    Refused(Refusal),
+    /// `{"failed":{"code":"failed","why":"…"}}`: it was begun, and did not succeed.
+    Failed(Refusal),
+    /// `{"event":…}`: one of a stream, which goes on until the client closes the connection or the program ends.
+    Event(Value),
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// For programs: `busy`, `out_of_range`, `bad_request`…
+    pub code: String,
+    /// For people: what was wrong and what can be done about it.
+    pub why: String,
+}
+
+/// The answer to `describe`. No value of an environment variable is in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Description {
+    /// The version of the protocol.
+    pub protocol: u32,
+    /// How requests and answers are written, for people.
+    pub how: String,
+    /// The name of the control socket.
+    pub name: String,
+    /// The master's process.
+    pub pid: u32,
+    /// The version of the library.
+    pub version: String,
+    /// What is served, as it was bound.
+    pub addresses: Vec<String>,
+    /// The options in force, by the names of their methods.
+    pub options: Vec<(String, String)>,
+    /// The orders that are understood.
+    pub orders: Vec<OrderHelp>,
+}
+
+/// One order, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OrderHelp {
+    /// A request as it may be sent.
+    pub request: String,
+    /// What it does.
+    pub does: String,
+}
+
+/// Some lines of the log, the oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Logged {
+    /// How many lines before these were dropped before they could be read.
+    pub missed: u64,
+    /// The lines.
+    pub lines: Vec<LogLine>,
+}
+
+/// A line of the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LogLine {
+    /// When it was heard: milliseconds of Unix time.
+    pub at_ms: u64,
+    /// Who said it.
+    pub source: Source,
+    /// The slot that it concerns.
+    pub slot: Option<Slot>,
+    /// The node: `node-3`.
+    pub id: Option<String>,
+    /// `info`, `warn` or `error` where the master says it.
+    pub level: Option<String>,
+    /// The line, without its end.
+    pub text: String,
+}
+
+/// Who said a line of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Source {
+    /// The master, of its nodes.
+    Master,
+    /// A node's standard output.
+    Stdout,
+    /// A node's standard error.
+    Stderr,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_json_or_a_word() {
+        let parse = |text: &str| Request::parse(text.as_bytes());
+        assert_eq!(parse("status"), Ok(Request::Status));
+        assert_eq!(parse("  reload \r\n"), Ok(Request::Reload));
+        assert_eq!(parse(r#"{"order":"scale","by":-1}"#), Ok(Request::Scale { nodes: None, by: Some(-1) }));
+        assert_eq!(parse("stop"), Ok(Request::Stop { now: false }));
+        let logs = Request::Logs { slot: Some(Slot(2)), lines: 100, follow: true };
+        assert_eq!(parse(r#"{"order":"logs","slot":2,"follow":true,"later":1}"#), Ok(logs));
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_with_the_reason() {
+        for text in
+            ["", "{}", "[]", "7", "rm", "{\"order\":\"rm\"}", "{\"order\":\"scale\",\"nodes\":-1}", "\u{0}\u{7f}"]
+        {
+            let refusal = Request::parse(text.as_bytes()).expect_err(text);
+            assert_eq!(refusal.code, "bad_request", "{text:?}");
+        }
+        let why = Request::parse(b"relaod").expect_err("a typo").why;
+        assert!(why.contains("unknown variant `relaod`, expected one of `describe`, `status`"), "{why}");
+    }
+
+    #[test]
+    fn a_request_reads_back_what_it_writes() {
+        let signal = Request::Signal { signal: "USR1".to_owned(), slot: Some(Slot(1)) };
+        for request in [Request::Watch, Request::Stop { now: true }, signal] {
+            let line = serde_json::to_vec(&request).expect("JSON");
+            assert_eq!(Request::parse(&line), Ok(request));
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! One client: its requests, one after the other, and their answers.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::watch;
+
+use super::desk::{Desk, bad_request};
+use super::journal::Follower;
+use super::lines::{self, Lines};
+use super::protocol::{Answer, LONGEST_REQUEST, Request};
+
+/// How long a client may be silent between two requests.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// How long a client may take to read an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How far apart two events of a watch are at least.
+const WATCH_EVERY: Duration = Duration::from_millis(100);
+
+/// Answers a client until it has no more to ask, or the program ends.
+pub(super) async fn converse(stream: UnixStream, desk: &Desk, closing: watch::Receiver<bool>) {
+    let (reader, writer) = stream.into_split();
+    let mut session = Session { lines: Lines::new(reader, LONGEST_REQUEST), writer, closing };
+    if let Err(error) = session.run(desk).await {
+        tracing::debug!(%error, "a client of the control socket has gone");
+    }
+}
+
+struct Session {
+    lines: Lines<OwnedReadHalf>,
+    writer: OwnedWriteHalf,
+    closing: watch::Receiver<bool>,
+}
+
+impl Session {
+    async fn run(&mut self, desk: &Desk) -> io::Result<()> {
+        while let Some(line) = self.next_line().await? {
+            match Request::parse(&line) {
+                Ok(Request::Watch) => return self.watch(desk).await,
+                Ok(Request::Logs { slot, lines, follow }) => {
+                    let follower = desk.follow(slot, lines);
+                    if follow {
+                        return self.follow(follower).await;
+                    }
+                    self.tell_logs(follower).await?;
+                }
+                Ok(request) => self.say(&desk.carry_out(request).await).await?,
+                Err(refusal) => self.say(&Answer::Refused(refusal)).await?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The next request; `None` where there will be none.
+    async fn next_line(&mut self) -> io::Result<Option<BytesMut>> {
+        let line = tokio::select! {
+            biased;
+            line = tokio::time::timeout(IDLE, self.lines.next()) => line,
+            () = ends(&mut self.closing) => return Ok(None),
+        };
+        match line {
+            Ok(Err(error)) if error.kind() == io::ErrorKind::InvalidData => {
+                self.say(&Answer::Refused(bad_request(&error.to_string()))).await?;
+                Ok(None)
+            }
+            Ok(line) => line,
+            Err(_silent) => Ok(None),
+        }
+    }
+
+    async fn watch(&mut self, desk: &Desk) -> io::Result<()> {
+        let mut changes = desk.watch();
+        loop {
+            let changed = tokio::select! {
+                changed = changes.next() => changed,
+                () = gone(&mut self.lines) => return Ok(()),
+                () = ends(&mut self.closing) => return Ok(()),
+            };
+            let Some(status) = changed else { return Ok(()) };
+            self.event(&desk.instance(status).await).await?;
+            tokio::time::sleep(WATCH_EVERY).await;
+        }
+    }
+
+    async fn tell_logs(&mut self, mut follower: Follower) -> io::Result<()> {
+        let mut all = follower.read().unwrap_or_default();
+        while let Some(more) = follower.read() {
+            all.lines.extend(more.lines);
+        }
+        self.say(&Answer::Ok(to_value(&all)?)).await
+    }
+
+    async fn follow(&mut self, mut follower: Follower) -> io::Result<()> {
+        loop {
+            while let Some(logged) = follower.read() {
+                self.event(&logged).await?;
+            }
+            let changed = tokio::select! {
+                changed = follower.changed() => changed,
+                () = gone(&mut self.lines) => None,
+                () = ends(&mut self.closing) => None,
+            };
+            if changed.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn event(&mut self, event: &impl Serialize) -> io::Result<()> {
+        self.say(&Answer::Event(to_value(event)?)).await
+    }
+
+    async fn say(&mut self, answer: &Answer) -> io::Result<()> {
+        let written = tokio::time::timeout(PATIENCE, lines::write(&mut self.writer, answer)).await;
+        written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+fn to_value(value: &impl Serialize) -> io::Result<Value> {
+    Ok(serde_json::to_value(value)?)
+}
+
+/// Resolves when the client has closed the connection; what it still says in a stream is not heard.
+async fn gone(lines: &mut Lines<OwnedReadHalf>) {
+    while let Ok(Some(_)) = lines.next().await {}
+}
+
+/// Resolves when the program ends.
+pub(super) async fn ends(closing: &mut watch::Receiver<bool>) {
+    // An error means that nobody is left who would say so.
+    let _ = closing.wait_for(|closing| *closing).await;
+}

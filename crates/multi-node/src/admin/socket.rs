@@ -1,0 +1,99 @@
+//! The control socket's file: made where nobody else's is, and removed at the end.
+
+use std::fs::{File, Permissions, TryLockError};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
+use tokio::time::Instant;
+
+use super::directory;
+use crate::error::Error;
+
+/// Connections that wait to be accepted. More of them are refused by the kernel.
+const BACKLOG: u32 = 64;
+
+/// Two programs that start at once take turns; each needs a moment.
+const TURN: Duration = Duration::from_secs(5);
+
+/// A control socket that is listened on. Dropped, its file is removed.
+#[derive(Debug)]
+pub(super) struct ControlSocket {
+    pub(super) listener: UnixListener,
+    path: PathBuf,
+    /// Device and inode, by which a file that another program has put in its place is told from ours.
+    file: (u64, u64),
+}
+
+impl ControlSocket {
+    /// Opens the socket of this name; one that a killed program has left is replaced.
+    pub(super) async fn open(name: &str) -> Result<ControlSocket, Error> {
+        let directory = directory::prepare().map_err(|(path, source)| failed(&path, source))?;
+        let path = directory::socket_path(name);
+        // Whether a socket is stale must not change between the look at it and its removal.
+        let _turn = turn(&directory).await.map_err(|source| failed(&directory, source))?;
+        match UnixStream::connect(&path).await {
+            Ok(other) => return Err(taken(name, other.peer_cred().ok().and_then(|peer| peer.pid()))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(taken(name, None)),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(&path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+        .and_then(|()| ControlSocket::bind(&path))
+        .map_err(|source| failed(&path, source))
+    }
+
+    fn bind(path: &Path) -> io::Result<ControlSocket> {
+        let socket = UnixSocket::new_stream()?;
+        socket.bind(path)?;
+        // Before it listens nobody can connect, so there is no moment with a wider mode.
+        std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
+        let file = identity(path)?;
+        Ok(ControlSocket { listener: socket.listen(BACKLOG)?, path: path.to_owned(), file })
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        if identity(&self.path).is_ok_and(|file| file == self.file)
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::debug!(path = %self.path.display(), %error, "cannot remove the control socket");
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let meta = std::fs::symlink_metadata(path)?;
+    Ok((meta.dev(), meta.ino()))
+}
+
+/// Waits for this program's turn among those that open a control socket; it lasts until the file is closed.
+async fn turn(directory: &Path) -> io::Result<File> {
+    let file = File::open(directory)?;
+    let deadline = Instant::now() + TURN;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if Instant::now() >= deadline => return Err(io::ErrorKind::TimedOut.into()),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+fn taken(name: &str, pid: Option<i32>) -> Error {
+    Error::NameTaken { name: name.to_owned(), pid: pid.and_then(|pid| pid.try_into().ok()) }
+}
+
+fn failed(path: &Path, source: io::Error) -> Error {
+    let remedy = match source.kind() {
+        io::ErrorKind::PermissionDenied => "remove the directory, or set XDG_RUNTIME_DIR to one that is yours alone",
+        io::ErrorKind::InvalidInput => "the path is too long for a socket; choose a shorter name",
+        io::ErrorKind::TimedOut => "another process holds a lock on the directory",
+        _ => "check the directory, or set XDG_RUNTIME_DIR to another",
+    };
+    Error::ControlSocket { path: path.display().to_string(), source, remedy: remedy.to_owned() }
+}

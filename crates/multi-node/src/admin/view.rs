@@ -1,0 +1,176 @@
+//! What is shown of a program: plain values in JSON's terms, with times in milliseconds.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::Slot;
+use crate::order::{ReloadReport, Replacement};
+use crate::status::{SlotStatus, State, Status};
+
+/// A running program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Instance {
+    /// The name of its control socket; empty where it has none.
+    pub name: String,
+    /// The master's process.
+    pub pid: u32,
+    /// The version of the library.
+    pub version: String,
+    /// When the master began: milliseconds of Unix time.
+    pub started_ms: u64,
+    /// When this was true: milliseconds of Unix time.
+    pub now_ms: u64,
+    /// What is served, as it was bound.
+    pub addresses: Vec<String>,
+    /// Whether every slot has a node that serves.
+    pub ready: bool,
+    /// How many slots are meant to serve.
+    pub wanted: usize,
+    /// One entry for each process that fills or filled a slot, by slot; a slot that is being reloaded has two, the newer
+    /// one first.
+    pub slots: Vec<SlotInfo>,
+}
+
+/// One slot of an [`Instance`]. What is not known is `null`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SlotInfo {
+    /// The slot.
+    pub slot: Slot,
+    /// Who fills it, or filled it last: `node-3`.
+    pub id: Option<String>,
+    /// Its process, while it lives.
+    pub pid: Option<u32>,
+    /// What it is doing.
+    pub state: State,
+    /// For how long it has been in that state, in milliseconds.
+    pub for_ms: u64,
+    /// The generation it was started for.
+    pub generation: u32,
+    /// How often the slot's node ended unasked.
+    pub restarts: u64,
+    /// How the slot's last node ended: `exit code 1`, `SIGKILL`.
+    pub last_exit: Option<String>,
+    /// Connections open now.
+    pub connections: Option<u64>,
+    /// Requests begun, by all processes that filled the slot.
+    pub requests: Option<u64>,
+    /// Requests begun and not fully answered.
+    pub in_flight: Option<u64>,
+    /// Processor time of this process, in milliseconds.
+    pub cpu_ms: Option<u64>,
+    /// Memory of this process, in bytes, with what it shares counted in proportion.
+    pub pss_bytes: Option<u64>,
+}
+
+/// What an observer knows beside the status.
+#[derive(Clone, Debug)]
+pub(crate) struct Setting {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    pub(crate) addresses: Vec<String>,
+    pub(crate) started: SystemTime,
+}
+
+/// What one process uses: processor time in milliseconds, memory in bytes.
+pub(crate) type Used = (Option<u64>, Option<u64>);
+
+impl Instance {
+    pub(crate) fn of(setting: &Setting, status: &Status, now: SystemTime, used: impl Fn(u32) -> Used) -> Instance {
+        Instance {
+            name: setting.name.clone(),
+            pid: setting.pid,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_ms: unix_ms(setting.started),
+            now_ms: unix_ms(now),
+            addresses: setting.addresses.clone(),
+            ready: status.is_ready(),
+            wanted: status.wanted,
+            slots: status.slots.iter().map(|slot| SlotInfo::of(slot, now, &used)).collect(),
+        }
+    }
+}
+
+impl SlotInfo {
+    fn of(slot: &SlotStatus, now: SystemTime, used: impl Fn(u32) -> Used) -> SlotInfo {
+        let (cpu_ms, pss_bytes) = slot.pid.map(used).unwrap_or_default();
+        SlotInfo {
+            slot: slot.slot,
+            id: slot.id.map(|id| id.to_string()),
+            pid: slot.pid,
+            state: slot.state,
+            for_ms: ms(now.duration_since(slot.since).unwrap_or_default()),
+            generation: slot.generation.number(),
+            restarts: slot.restarts,
+            last_exit: slot.last_exit.map(|exit| exit.to_string()),
+            connections: Some(slot.connections),
+            requests: Some(slot.requests),
+            in_flight: Some(slot.in_flight),
+            cpu_ms,
+            pss_bytes,
+        }
+    }
+}
+
+/// What a reload did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// The generation that serves now.
+    pub generation: u32,
+    /// From the order to the end of the last drain, in milliseconds.
+    pub took_ms: u64,
+    /// What happened in each slot, in the order it happened.
+    pub slots: Vec<Replaced>,
+}
+
+/// How one slot's node was replaced.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Replaced {
+    /// The slot.
+    pub slot: Slot,
+    /// Who served before; `null` where the slot had no node.
+    pub old: Option<String>,
+    /// Who serves now.
+    pub new: String,
+    /// From the new node's start until it was ready, in milliseconds.
+    pub to_ready_ms: u64,
+    /// From the order to drain until the old node's end, in milliseconds.
+    pub drain_ms: u64,
+    /// Whether the old node was killed at the drain deadline.
+    pub killed: bool,
+}
+
+impl From<&ReloadReport> for Reloaded {
+    fn from(report: &ReloadReport) -> Reloaded {
+        Reloaded {
+            generation: report.generation.number(),
+            took_ms: ms(report.took),
+            slots: report.slots.iter().map(Replaced::from).collect(),
+        }
+    }
+}
+
+impl From<&Replacement> for Replaced {
+    fn from(slot: &Replacement) -> Replaced {
+        Replaced {
+            slot: slot.slot,
+            old: slot.old.map(|id| id.to_string()),
+            new: slot.new.to_string(),
+            to_ready_ms: ms(slot.to_ready),
+            drain_ms: ms(slot.drain),
+            killed: slot.killed,
+        }
+    }
+}
+
+pub(super) fn unix_ms(time: SystemTime) -> u64 {
+    ms(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

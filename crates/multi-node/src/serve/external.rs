@@ -1,0 +1,213 @@
+//! Serving from an event loop that is not tokio's: it takes connections as descriptors, counts them, and may pass them on.
+
+use std::fmt;
+use std::future::Future;
+#[cfg(multi_process)]
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc;
+
+use super::drain::DrainSignal;
+#[cfg(multi_process)]
+use super::http::ConnInfo;
+use super::intake::Arrival;
+use super::listener::Listener;
+use super::parcel::Outlet;
+use super::places::Places;
+use super::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
+use super::socket::Addr;
+use super::stream::{Loose, Open};
+use crate::nodes::Handle;
+
+/// Serves from an event loop that is not tokio's. Made by [`external`].
+pub struct External<F>(Factory<F>);
+
+/// Serves connections by an event loop of the program's own, such as that of a language runtime.
+///
+/// `make` is called in processes that serve only, and resolves when that loop can take connections: the node is ready then.
+/// What it makes is called once, with the [`Taker`] of this server's connections. An error is a failed start of the node.
+///
+/// To take connections is that loop's part: a process whose loop is busy for more than 2 ms while one is offered leaves it to
+/// another.
+pub fn external<M, R, E, F>(make: M) -> External<F>
+where
+    M: FnOnce(Handle) -> R + Send + 'static,
+    R: Future<Output = Result<F, E>> + Send + 'static,
+    E: Into<BoxError>,
+    F: FnOnce(Taker) + Send + 'static,
+{
+    External(factory(make))
+}
+
+/// Takes one server's connections for an event loop that is not tokio's, in turn with all other nodes.
+///
+/// It may be used on any thread, by one at a time.
+pub struct Taker {
+    listener: Listener,
+    arrivals: mpsc::Receiver<Arrival>,
+    outlet: Option<Outlet>,
+    drain: DrainSignal,
+    /// Resolves when the drain begins; gone once it has.
+    begun: Option<BoxFuture<()>>,
+    /// Whose timers and I/O the listener uses, on whatever thread it is asked.
+    runtime: tokio::runtime::Handle,
+}
+
+/// A connection as an event loop is given it.
+#[derive(Debug)]
+pub struct Taken {
+    /// The connected socket, which does not block and is closed on exec. No one else has it.
+    pub socket: OwnedFd,
+    /// Its place in the counts.
+    pub count: Counted,
+}
+
+/// One connection that counts as open, and for which a drain waits, until this is dropped.
+///
+/// Those of one process are interchangeable.
+#[derive(Debug)]
+pub struct Counted(Open);
+
+/// Passes connections of one server on to nodes that go on serving, while this one drains.
+#[derive(Clone, Debug)]
+pub struct Giver {
+    outlet: Option<Outlet>,
+    drain: DrainSignal,
+}
+
+impl Taker {
+    /// The next connection; `None` once the drain has begun and nothing more comes. While it is pending this process stands in
+    /// the sockets' queues, and the waker is woken, from any thread, when one is offered.
+    pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
+        let _runtime = self.runtime.enter();
+        if let Poll::Ready(arrival) = self.arrivals.poll_recv(cx) {
+            return Poll::Ready(arrival.map(Taken::arrived));
+        }
+        if let Some(begun) = &mut self.begun {
+            if begun.as_mut().poll(cx).is_pending() {
+                return self.listener.poll_loose(cx).map(|(socket, open)| Some(Taken::new(socket, open)));
+            }
+            self.begun = None;
+            self.arrivals.close();
+        }
+        // What was promised to be taken is taken; whoever holds a place reserved still sends.
+        self.arrivals.poll_recv(cx).map(|arrival| arrival.map(Taken::arrived))
+    }
+
+    /// Leaves the sockets' queues until the next [`poll_take`](Self::poll_take).
+    pub fn withdraw(&self) {
+        self.listener.withdraw();
+    }
+
+    /// All addresses that this listens on.
+    pub fn local_addrs(&self) -> &[Addr] {
+        self.listener.local_addrs()
+    }
+
+    /// The way out for this server's connections.
+    pub fn giver(&self) -> Giver {
+        Giver { outlet: self.outlet.clone(), drain: self.drain.clone() }
+    }
+}
+
+impl Taken {
+    fn new(socket: Loose, open: Open) -> Taken {
+        Taken { socket: socket.into(), count: Counted(open) }
+    }
+
+    fn arrived(arrival: Arrival) -> Taken {
+        let (socket, open) = arrival.loose();
+        Taken::new(socket, open)
+    }
+}
+
+impl Giver {
+    /// Whether there may be nodes that take connections. Before the drain has begun this is so wherever hand-over is possible.
+    pub fn is_open(&self) -> bool {
+        self.outlet.as_ref().is_some_and(Outlet::is_open)
+    }
+
+    /// Passes a connection on. It has to be at rest between two requests: nobody reads from it or writes to it until this
+    /// resolves.
+    ///
+    /// `Ok`: another node serves it, and `socket` was closed here without ending it. `Err`: nobody took it, and the place in the
+    /// counts comes back; the socket was closed, which does not end the connection as long as the caller has a duplicate.
+    ///
+    /// # Errors
+    ///
+    /// The place in the counts, as above.
+    #[cfg(multi_process)]
+    pub async fn give(&self, socket: OwnedFd, count: Counted) -> Result<(), Counted> {
+        let Some(outlet) = &self.outlet else { return Err(count) };
+        let socket = Loose::from(socket);
+        let info = |socket: &Loose| io::Result::Ok(ConnInfo { peer: socket.peer_addr()?, local: socket.local_addr()? });
+        let Ok(info) = info(&socket) else { return Err(count) };
+        outlet.give_at_rest(socket, count.0, info, &self.drain).await.map_err(Counted)
+    }
+
+    /// As where there are several processes: nobody takes it.
+    #[cfg(not(multi_process))]
+    #[allow(clippy::unused_async, missing_docs)]
+    pub async fn give(&self, _: OwnedFd, count: Counted) -> Result<(), Counted> {
+        Err(count)
+    }
+}
+
+impl<F: FnOnce(Taker) + Send + 'static> External<F> {
+    /// Serves something else as well; see [`Servers::and`].
+    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers>) -> Servers {
+        Servers::from(self).and(bind, server)
+    }
+}
+
+impl<F: FnOnce(Taker) + Send + 'static> From<External<F>> for Servers {
+    fn from(external: External<F>) -> Servers {
+        Servers::one(external)
+    }
+}
+
+impl<F: FnOnce(Taker) + Send + 'static> Server for External<F> {
+    fn start(self: Box<Self>, handle: Handle) -> BoxFuture<Result<Box<dyn Ready>, BoxError>> {
+        Box::pin(async {
+            let take = (self.0)(handle).await?;
+            Ok(Box::new(ReadyExternal { take, places: Places::new(None) }) as Box<dyn Ready>)
+        })
+    }
+}
+
+struct ReadyExternal<F> {
+    take: F,
+    places: std::sync::Arc<Places>,
+}
+
+impl<F: FnOnce(Taker) + Send + 'static> Ready for ReadyExternal<F> {
+    fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>> {
+        Box::pin(async move {
+            let Site { listener, drain, outlet, arrivals, .. } = site;
+            let runtime = tokio::runtime::Handle::current();
+            let signal = drain.clone();
+            let begun: BoxFuture<()> = Box::pin(async move { signal.draining().await });
+            (self.take)(Taker { listener, arrivals, outlet, drain: drain.clone(), begun: Some(begun), runtime });
+            drain.draining().await;
+            Ok(())
+        })
+    }
+
+    fn places(&self) -> Option<std::sync::Arc<Places>> {
+        Some(self.places.clone())
+    }
+}
+
+impl<F> fmt::Debug for External<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("External").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Taker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Taker").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}

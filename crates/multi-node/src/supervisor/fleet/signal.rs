@@ -1,0 +1,23 @@
+//! Signals that somebody orders: passed on at once, whatever else is under way.
+
+use super::{Action, Fleet, Ticket};
+use crate::id::{NodeId, Slot};
+use crate::order::{OrderError, Report};
+
+impl Fleet {
+    pub(super) fn asked_signal(&mut self, ticket: Ticket, slot: Option<Slot>, signal: i32) {
+        let slots = self.slots.len();
+        if let Some(slot) = slot.filter(|slot| slot.index() >= slots) {
+            return self.answer(ticket, Err(OrderError::NoSuchSlot { slot, slots }));
+        }
+        let meant: Vec<NodeId> = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.pid.is_some() && slot.is_none_or(|slot| node.slot == slot))
+            .map(|(&id, _)| id)
+            .collect();
+        let nodes = meant.len();
+        meant.into_iter().for_each(|id| self.act(Action::Forward { id, signal }));
+        self.answer(ticket, Ok(Report::Signal { nodes }));
+    }
+}

@@ -1,0 +1,47 @@
+//! Signals by their names.
+
+use rustix::process::Signal;
+
+/// Those that somebody may have sent to a node.
+const NAMED: [(&str, Signal); 17] = [
+    ("HUP", Signal::HUP),
+    ("INT", Signal::INT),
+    ("QUIT", Signal::QUIT),
+    ("ABRT", Signal::ABORT),
+    ("KILL", Signal::KILL),
+    ("USR1", Signal::USR1),
+    ("USR2", Signal::USR2),
+    ("PIPE", Signal::PIPE),
+    ("ALRM", Signal::ALARM),
+    ("TERM", Signal::TERM),
+    ("CONT", Signal::CONT),
+    ("STOP", Signal::STOP),
+    ("TSTP", Signal::TSTP),
+    ("TTIN", Signal::TTIN),
+    ("TTOU", Signal::TTOU),
+    ("URG", Signal::URG),
+    ("WINCH", Signal::WINCH),
+];
+
+/// The number of a signal, by its name with or without `SIG`, in any case.
+pub(crate) fn number(name: &str) -> Option<i32> {
+    let name = name.to_ascii_uppercase();
+    let name = name.strip_prefix("SIG").unwrap_or(&name);
+    NAMED.iter().find(|(known, _)| *known == name).map(|(_, signal)| signal.as_raw())
+}
+
+/// All names that [`number`] knows.
+pub(crate) fn names() -> String {
+    NAMED.map(|(name, _)| name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_have_names() {
+        assert_eq!((number("SIGTERM"), number("usr1"), number("Kill")), (Some(15), Some(10), Some(9)));
+        assert_eq!((number("SIG"), number(""), number("9"), number("RTMIN")), (None, None, None, None));
+    }
+}

@@ -5,3 +5,4 @@
 mod command;
 mod ready;
 mod run;
+mod steer;

@@ -5,6 +5,7 @@
 mod accept;
 mod addresses;
 mod canary;
+mod chaos;
 mod chat;
 mod control;
 mod crash;

@@ -4,6 +4,7 @@
 
 mod accept;
 mod addresses;
+mod canary;
 mod chaos;
 mod chat;
 mod control;

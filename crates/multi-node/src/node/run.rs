@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,7 +17,7 @@ use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, T
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
 use crate::status::Status;
 use crate::wires::{self, Wires};
@@ -54,10 +55,12 @@ pub(crate) async fn join(
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
     let (outlet, parcels) = mpsc::channel(QUEUE);
+    line.set_on_trial(welcome.trial);
     let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet) };
 
     let links = Links::new();
     let intake = links.intake();
+    let entrance = Arc::<OnceLock<Entrance>>::default();
     let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default());
     let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
 
@@ -78,6 +81,7 @@ pub(crate) async fn join(
         drain,
         links,
         heirs: Heirs::of(parcels),
+        entrance: entrance.clone(),
         line,
         signals,
         heartbeat,
@@ -94,8 +98,9 @@ pub(crate) async fn join(
             return Err(error);
         }
     };
-    // Nobody else sets it.
+    // Nobody else sets them.
     let _ = intake.set(serving.intake());
+    let _ = entrance.set(serving.entrance());
     say(&outbox, ToMaster::Ready).await;
     let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
     tokio::spawn(finish(serving, told, fate, end).instrument(handle.span()));
@@ -216,6 +221,8 @@ struct Life {
     drain: Drain,
     links: Links,
     heirs: Heirs,
+    /// Empty before the node serves.
+    entrance: Arc<OnceLock<Entrance>>,
     line: Line,
     signals: NodeSignals,
     /// Whose pulse counts, where it is not this runtime's.
@@ -264,6 +271,8 @@ impl Life {
                 self.heirs.appoint(&self.links, &heirs);
                 self.drain.begin(within);
             }
+            Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
+            Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
             Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {

@@ -197,22 +197,24 @@ impl Members {
     }
 
     /// Answers a node's first message; later ones are for the rules to judge.
-    pub(super) fn hello(&mut self, id: NodeId, versions: Versions, addresses: &[Vec<String>]) -> Result<(), String> {
+    pub(super) fn hello(
+        &mut self,
+        id: NodeId,
+        versions: Versions,
+        addresses: &[Vec<String>],
+        trial: bool,
+    ) -> Result<(), String> {
         let Some(member) = self.alive.get_mut(&id).filter(|member| member.version.is_none()) else { return Ok(()) };
-        let answer = common_version(versions).and_then(|version| {
-            let answer = match &self.outfit.foreign {
-                Some(foreign) => become_program(foreign, &self.outfit, member),
-                None => welcome(&self.outfit, member, version, addresses).map(|it| ToNode::Welcome(Box::new(it))),
-            };
-            Ok((answer?, version))
-        });
+        let answer = match &self.outfit.foreign {
+            Some(foreign) => become_program(foreign, &self.outfit, member, versions),
+            None => welcome(&self.outfit, member, versions, addresses)
+                .map(|welcome| ToNode::Welcome(Box::new(Welcome { trial, ..welcome }))),
+        };
         let (message, result) = match answer {
-            Ok((answer, version)) => {
-                member.version = Some(version);
-                (answer, Ok(()))
-            }
+            Ok(answer) => (answer, Ok(())),
             Err(why) => (ToNode::Refused { why: why.clone() }, Err(why)),
         };
+        member.version = VERSIONS.common(versions).filter(|_| result.is_ok());
         self.tell(id, message);
         result
     }
@@ -291,7 +293,12 @@ impl Members {
     pub(super) fn tally(&self, id: NodeId) -> Tally {
         let Some(line) = self.alive.get(&id).map(|member| member.line) else { return Tally::default() };
         let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
-        Tally { requests: counts.requests, unanswered: counts.in_flight + faults.cut, open: counts.open }
+        Tally {
+            requests: counts.requests,
+            unanswered: counts.in_flight + faults.cut,
+            open: counts.open,
+            errors: faults.errors,
+        }
     }
 
     /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].
@@ -313,6 +320,14 @@ impl Members {
     pub(super) fn tell(&self, id: NodeId, message: ToNode) {
         if let Some(member) = self.alive.get(&id) {
             self.deliver(member, message);
+        }
+    }
+
+    /// Tells a node what nodes understand since version 2 of the protocol. Other programs take orders by signals alone.
+    pub(super) fn tell_newer(&self, id: NodeId, message: ToNode) {
+        let understands = |member: &Member| member.version.is_some_and(|version| version >= 2);
+        if self.outfit.foreign.is_none() && self.alive.get(&id).is_some_and(understands) {
+            self.tell(id, message);
         }
     }
 
@@ -358,7 +373,8 @@ impl Members {
     }
 }
 
-fn welcome(outfit: &Outfit, member: &Member, version: u32, addresses: &[Vec<String>]) -> Result<Welcome, String> {
+fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Vec<String>]) -> Result<Welcome, String> {
+    let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
     if addresses != outfit.addresses {
         return Err(format!(
             "the program wants to serve {}, but its master has bound {}; other addresses need a restart of the program as a whole",
@@ -376,6 +392,7 @@ fn welcome(outfit: &Outfit, member: &Member, version: u32, addresses: &[Vec<Stri
         generation: member.generation,
         settings: outfit.settings.clone(),
         line: member.line,
+        trial: false,
         servers: outfit.sockets.iter().map(|sockets| sockets.iter().map(wires::kind).collect()).collect(),
         load: Some(clone(&outfit.load_file)?),
         bell: Some(clone(&outfit.bell)?),
@@ -384,7 +401,13 @@ fn welcome(outfit: &Outfit, member: &Member, version: u32, addresses: &[Vec<Stri
 }
 
 /// The answer to a stage.
-fn become_program(foreign: &Foreign, outfit: &Outfit, member: &mut Member) -> Result<ToNode, String> {
+fn become_program(
+    foreign: &Foreign,
+    outfit: &Outfit,
+    member: &mut Member,
+    versions: Versions,
+) -> Result<ToNode, String> {
+    VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
     let sockets = outfit.sockets.first().map(Vec::as_slice).unwrap_or_default();
     let prepared = foreign.outfit(member.info, member.generation, sockets);
     let (exec, attendance) = prepared.map_err(|error| describe(&error))?;
@@ -392,13 +415,11 @@ fn become_program(foreign: &Foreign, outfit: &Outfit, member: &mut Member) -> Re
     Ok(ToNode::Exec(Box::new(exec)))
 }
 
-fn common_version(node: Versions) -> Result<u32, String> {
-    VERSIONS.common(node).ok_or_else(|| {
-        format!(
-            "the program speaks control protocol {} to {}, its master {} to {}; restart the program as a whole",
-            node.lowest, node.highest, VERSIONS.lowest, VERSIONS.highest,
-        )
-    })
+fn no_common_version(node: Versions) -> String {
+    format!(
+        "the program speaks control protocol {} to {}, its master {} to {}; restart the program as a whole",
+        node.lowest, node.highest, VERSIONS.lowest, VERSIONS.highest,
+    )
 }
 
 fn listed(addresses: &[Vec<String>]) -> String {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::canary::Trial;
 use super::orders::Running;
 use super::turn::Turn;
 use super::words::Span;
@@ -22,11 +23,13 @@ pub(super) struct Reload {
     /// Slots whose turn has not come.
     waiting: VecDeque<Slot>,
     turns: Vec<Turn>,
+    pub(super) trial: Trial,
 }
 
 impl Reload {
     fn new(ticket: Ticket, generation: Generation, since: Instant, upgrade: bool) -> Reload {
-        Reload { ticket, generation, since, upgrade, resolved: false, waiting: VecDeque::new(), turns: Vec::new() }
+        let (waiting, turns, trial) = (VecDeque::new(), Vec::new(), Trial::Ahead);
+        Reload { ticket, generation, since, upgrade, resolved: false, waiting, turns, trial }
     }
 
     pub(super) fn name(&self) -> &'static str {
@@ -47,6 +50,16 @@ impl Reload {
         self.turns.iter_mut().for_each(|turn| turn.note_drained(now, id, node));
     }
 
+    /// The new node of the first slot, and its old one.
+    pub(super) fn first(&self) -> Option<(NodeId, Option<NodeId>)> {
+        let turn = self.turns.first()?;
+        Some((turn.new_node()?, turn.old_node()))
+    }
+
+    pub(super) fn first_is(&self, id: NodeId) -> bool {
+        self.first().is_some_and(|(new, _)| new == id)
+    }
+
     fn all_switched(&self) -> bool {
         self.resolved && self.waiting.is_empty() && self.turns.iter().all(Turn::is_switched)
     }
@@ -60,6 +73,7 @@ impl Reload {
             generation: self.generation,
             slots: self.turns.iter().filter_map(Turn::report).collect(),
             took: now.saturating_duration_since(self.since),
+            canary: self.trial.report(),
         }
     }
 }
@@ -93,16 +107,23 @@ impl Fleet {
                 self.newest = reload.generation;
                 self.order = Some(Running::Reload(reload));
             }
-            (Some(Running::Reload(reload)), Err(why)) => self.reload_failed(&reload, why),
+            (Some(Running::Reload(reload)), Err(why)) => self.reload_failed(&reload, OrderError::Failed { why }),
             (other, _) => self.order = other,
         }
     }
 
     pub(super) fn advance_reload(&mut self, now: Instant, mut reload: Reload) {
-        for turn in &mut reload.turns {
-            self.advance_turn(now, turn);
+        if let Err(why) = self.advance_trial(now, &mut reload) {
+            return self.stop_reload(now, &reload, why);
         }
-        while reload.under_way() < self.policy.surge.max(1) {
+        let on_trial = self.policy.canary.is_some() && !reload.trial.is_over();
+        if !on_trial {
+            for turn in &mut reload.turns {
+                self.advance_turn(now, turn);
+            }
+        }
+        let at_once = if on_trial { 1 } else { self.policy.surge.max(1) };
+        while reload.under_way() < at_once {
             let Some(slot) = reload.waiting.pop_front() else {
                 break;
             };
@@ -127,17 +148,27 @@ impl Fleet {
 
     /// Keeps what serves, ends what was still to come.
     pub(super) fn stop_reload(&mut self, now: Instant, reload: &Reload, why: String) {
+        self.end_trial(reload);
         for turn in &reload.turns {
             self.abandon_turn(now, turn);
         }
         let switched = reload.turns.iter().filter(|turn| turn.is_switched()).count();
         let after = Span(now.saturating_duration_since(reload.since));
         self.tell_all(Level::Error, format!("{} stopped after {after}, with {switched} slots done", reload.name()));
-        self.reload_failed(reload, why);
+        match reload.trial.watched() {
+            Some(_) => self.reload_failed(reload, OrderError::RolledBack { why }),
+            None => self.reload_failed(reload, OrderError::Failed { why }),
+        }
     }
 
-    fn reload_failed(&mut self, reload: &Reload, why: String) {
-        let refusal = OrderError::Failed { why };
+    pub(super) fn reload(&self) -> Option<&Reload> {
+        match &self.order {
+            Some(Running::Reload(reload)) => Some(reload),
+            _ => None,
+        }
+    }
+
+    fn reload_failed(&mut self, reload: &Reload, refusal: OrderError) {
         self.tell_all(Level::Error, format!("{} failed: {refusal}", reload.name()));
         self.answer(reload.ticket, Err(refusal));
     }

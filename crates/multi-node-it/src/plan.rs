@@ -44,6 +44,8 @@ pub struct Plan {
     pub crash_loop: (usize, Duration),
     /// The name of the control socket, in the program's own runtime directory.
     pub control: Option<String>,
+    /// The address of the metrics.
+    pub metrics: Option<String>,
     pub recycling: RecyclePlan,
     /// The folder in which [`Fault`]s are laid.
     pub faults: PathBuf,
@@ -76,6 +78,7 @@ impl Default for Plan {
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
             crash_loop: (5, Duration::from_secs(60)),
             control: None,
+            metrics: None,
             recycling: RecyclePlan::default(),
             faults: PathBuf::new(),
         }
@@ -114,6 +117,7 @@ impl Plan {
             .unix_mode(self.unix_mode);
         let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
         let options = self.control.iter().fold(options, Options::control);
+        let options = self.metrics.iter().fold(options, Options::metrics);
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)
     }

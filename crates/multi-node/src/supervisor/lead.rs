@@ -92,7 +92,7 @@ pub(crate) async fn lead(
     let supervisor =
         Supervisor::new(fleet, members, heard, (asked, settings.orders_from_nodes), signals, endpoints.journal());
     reaper::start();
-    let endpoints = endpoints.attend(!is_foreign, nodes.handle());
+    let endpoints = endpoints.attend(!is_foreign, nodes.handle()).await?;
     tokio::spawn(async move {
         let mut outcome = supervisor.run().await;
         drain.begin(settings.drain_timeout);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::{Http, Options};
+use multi_node::{CanaryLimits, Http, Options};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries a [`Plan`] as JSON.
@@ -47,6 +47,8 @@ pub struct Plan {
     /// The address of the metrics.
     pub metrics: Option<String>,
     pub recycling: RecyclePlan,
+    /// How long a reload's first new node is tried, and by how many answers it is judged.
+    pub canary: Option<(Duration, u64)>,
     /// The folder in which [`Fault`]s are laid.
     pub faults: PathBuf,
 }
@@ -80,6 +82,7 @@ impl Default for Plan {
             control: None,
             metrics: None,
             recycling: RecyclePlan::default(),
+            canary: None,
             faults: PathBuf::new(),
         }
     }
@@ -115,6 +118,9 @@ impl Plan {
             .backoff(self.backoff.0, self.backoff.1)
             .crash_loop(self.crash_loop.0, self.crash_loop.1)
             .unix_mode(self.unix_mode);
+        let options = self.canary.into_iter().fold(options, |options, (duration, requests)| {
+            options.canary(duration, CanaryLimits::new().min_requests(requests))
+        });
         let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
         let options = self.control.iter().fold(options, Options::control);
         let options = self.metrics.iter().fold(options, Options::metrics);
@@ -200,6 +206,8 @@ pub enum Fault {
     BlockInFactory,
     /// The factory fails.
     FailFactory,
+    /// Answers `/` with a server error.
+    AnswerErrors,
     /// Ends with code 4 a moment after it is ready.
     DieWhenReady,
     /// Returns 0 from main a moment after it is ready.

@@ -1,6 +1,7 @@
 //! Options: what a program may say about its addresses, nodes and limits; checked once, valid after.
 
 mod address;
+mod canary;
 mod listed;
 mod settings;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use address::Address;
+pub use canary::CanaryLimits;
 pub(crate) use settings::{Launch, Settings, SlotArgs, is_instance_name};
 
 use crate::{Heartbeat, Slot};
@@ -48,6 +50,7 @@ pub struct Options {
     pub(crate) drain_timeout: Duration,
     pub(crate) shutdown_delay: Duration,
     pub(crate) hang_timeout: Duration,
+    pub(crate) canary: Option<(Duration, CanaryLimits)>,
     pub(crate) max_requests: Option<u64>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) max_memory: Option<u64>,
@@ -92,6 +95,7 @@ impl Options {
             drain_timeout: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
             hang_timeout: Duration::from_secs(30),
+            canary: None,
             max_requests: None,
             max_age: None,
             max_memory: None,
@@ -234,6 +238,25 @@ impl Options {
     /// SIGKILL, and is replaced. Default 30 s, at least 1 s; 0 turns the detection off.
     pub fn hang_timeout(mut self, time: Duration) -> Options {
         self.hang_timeout = time;
+        self
+    }
+
+    /// Lets the first new node of each reload serve on trial for this time, with its fair share of new connections and no
+    /// more, while the old node of its slot takes none and stays. Default: no trial.
+    ///
+    /// If it ends, hangs, or answers clearly more requests with server errors (a status of 500 to 599, or no answer since
+    /// the service failed) than the old nodes do in the same time, it drains, the old node goes on, and the reload ends
+    /// with [`OrderError::RolledBack`](crate::OrderError::RolledBack). Else the reload goes on. "Clearly" means: by more
+    /// than the [margin](CanaryLimits::margin), at a confidence of 99.9 % (Newcombe's interval for the difference of two
+    /// shares). Where the old nodes have answered fewer than `min_requests` in that time, all that they have answered since
+    /// their start is compared.
+    ///
+    /// A hang is found after [`hang_timeout`](Options::hang_timeout); the trial is not over before the node has given a
+    /// sign of life. Servers without status codes (`tcp`, `raw`) are judged by the node's life alone, and so is a node that
+    /// has answered too few requests; the [report](crate::CanaryReport) says which it was. Needs a
+    /// [`surge`](Options::surge) of at least 1.
+    pub fn canary(mut self, duration: Duration, limits: CanaryLimits) -> Options {
+        self.canary = Some((duration, limits));
         self
     }
 

@@ -4,6 +4,8 @@
 
 mod accept;
 mod addresses;
+mod canary;
+mod chaos;
 mod chat;
 mod control;
 mod crash;

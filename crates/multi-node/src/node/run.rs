@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
@@ -13,11 +14,11 @@ use super::orphan;
 use super::parent::{self, Parent};
 use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
-use crate::control::{Drained, Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
+use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, ToMaster, ToNode, Welcome, Writer};
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
 use crate::status::Status;
 use crate::wires::{self, Wires};
@@ -43,7 +44,8 @@ pub(crate) async fn join(
 ) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
     let mut welcome = parent.hello(addresses).await?;
-    let Parent { reader, writer, socket } = parent;
+    let Parent { mut reader, writer, socket } = parent;
+    reader.reserve = Reserve::full();
     let settings = welcome.settings.clone();
     orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
     show_slot(&welcome);
@@ -53,10 +55,12 @@ pub(crate) async fn join(
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
     let (outlet, parcels) = mpsc::channel(QUEUE);
+    line.set_on_trial(welcome.trial);
     let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet) };
 
     let links = Links::new();
     let intake = links.intake();
+    let entrance = Arc::<OnceLock<Entrance>>::default();
     let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default());
     let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
 
@@ -75,6 +79,7 @@ pub(crate) async fn join(
         drain,
         links,
         heirs: Heirs::of(parcels),
+        entrance: entrance.clone(),
         line,
         signals,
         heartbeat,
@@ -91,8 +96,9 @@ pub(crate) async fn join(
             return Err(error);
         }
     };
-    // Nobody else sets it.
+    // Nobody else sets them.
     let _ = intake.set(serving.intake());
+    let _ = entrance.set(serving.entrance());
     say(&outbox, ToMaster::Ready).await;
     let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
     tokio::spawn(finish(serving, told, fate, end).instrument(handle.span()));
@@ -217,6 +223,8 @@ struct Life {
     drain: Drain,
     links: Links,
     heirs: Heirs,
+    /// Empty before the node serves.
+    entrance: Arc<OnceLock<Entrance>>,
     line: Line,
     signals: NodeSignals,
     /// Whose pulse counts, where it is not this runtime's.
@@ -240,6 +248,7 @@ impl Life {
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
                     self.line.beat(sys::epoll::monotonic_ms());
+                    self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();
                         // A full outbox holds earlier messages, which show as much.
@@ -258,9 +267,13 @@ impl Life {
                 self.links.part(id);
             }
             Ok(Some(ToNode::Drain { within, heirs })) => {
+                // Each connection that is handed over needs a second descriptor for a moment.
+                self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
                 self.heirs.appoint(&self.links, &heirs);
                 self.drain.begin(within);
             }
+            Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
+            Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
             Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use tokio::sync::mpsc;
 
 use super::child::Launcher;
-use super::fleet::{Backoff, CrashLoop, Fleet, Policy, Recycling};
+use super::fleet::{Backoff, Canary, CrashLoop, Fleet, Limits, Policy, Recycling};
 use super::foreign::Foreign;
 use super::members::{Members, Outfit};
 use super::reaper;
@@ -155,6 +155,10 @@ fn policy(settings: &Settings) -> Policy {
         drain_timeout: settings.drain_timeout,
         shutdown_delay: settings.shutdown_delay,
         hang_timeout: settings.hang_timeout,
+        canary: settings.canary.map(|(duration, limits)| Canary {
+            duration,
+            limits: Limits { min_requests: limits.min_requests, margin: limits.margin },
+        }),
         recycling: Recycling {
             max_requests: settings.max_requests,
             max_age: settings.max_age,

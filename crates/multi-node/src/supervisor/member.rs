@@ -25,8 +25,8 @@ pub(super) struct Member {
     pub(super) process: OwnedFd,
     /// Its line in the load table.
     pub(super) line: usize,
-    /// Whether it has said hello and been answered.
-    pub(super) welcomed: bool,
+    /// The protocol version that was agreed upon, once it has said hello and been answered.
+    pub(super) version: Option<u32>,
     /// What is watched of a program that does not link this crate.
     pub(super) attendance: Option<Attendance>,
     outbox: mpsc::Sender<ToNode>,
@@ -54,7 +54,7 @@ impl Member {
             }
         });
         tokio::spawn(write(writer, messages, snapshot));
-        Ok(Member { info, generation, process, line, welcomed: false, attendance: None, outbox, examine })
+        Ok(Member { info, generation, process, line, version: None, attendance: None, outbox, examine })
     }
 
     /// Has the node looked at, which is heard as [`Heard::Examined`].

@@ -113,19 +113,24 @@ impl Members {
     }
 
     /// Answers a node's first message; later ones are for the rules to judge.
-    pub(super) fn hello(&mut self, id: NodeId, versions: Versions, addresses: &[Vec<String>]) -> Result<(), String> {
-        let Some(member) = self.alive.get_mut(&id).filter(|member| !member.welcomed) else { return Ok(()) };
+    pub(super) fn hello(
+        &mut self,
+        id: NodeId,
+        versions: Versions,
+        addresses: &[Vec<String>],
+        trial: bool,
+    ) -> Result<(), String> {
+        let Some(member) = self.alive.get_mut(&id).filter(|member| member.version.is_none()) else { return Ok(()) };
         let answer = match &self.outfit.foreign {
             Some(foreign) => become_program(foreign, &self.outfit, member, versions),
-            None => {
-                welcome(&self.outfit, member, versions, addresses).map(|welcome| ToNode::Welcome(Box::new(welcome)))
-            }
+            None => welcome(&self.outfit, member, versions, addresses)
+                .map(|welcome| ToNode::Welcome(Box::new(Welcome { trial, ..welcome }))),
         };
         let (message, result) = match answer {
             Ok(answer) => (answer, Ok(())),
             Err(why) => (ToNode::Refused { why: why.clone() }, Err(why)),
         };
-        member.welcomed = result.is_ok();
+        member.version = VERSIONS.common(versions).filter(|_| result.is_ok());
         self.tell(id, message);
         result
     }
@@ -194,7 +199,7 @@ impl Members {
         serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
         self.peers.part(id);
         self.buses.remove(&id);
-        for other in self.alive.values().filter(|member| member.welcomed) {
+        for other in self.alive.values().filter(|member| member.version.is_some()) {
             self.deliver(other, ToNode::Gone { id });
         }
     }
@@ -208,7 +213,12 @@ impl Members {
     pub(super) fn tally(&self, id: NodeId) -> Tally {
         let Some(line) = self.alive.get(&id).map(|member| member.line) else { return Tally::default() };
         let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
-        Tally { requests: counts.requests, unanswered: counts.in_flight + faults.cut, open: counts.open }
+        Tally {
+            requests: counts.requests,
+            unanswered: counts.in_flight + faults.cut,
+            open: counts.open,
+            errors: faults.errors,
+        }
     }
 
     /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].
@@ -230,6 +240,14 @@ impl Members {
     pub(super) fn tell(&self, id: NodeId, message: ToNode) {
         if let Some(member) = self.alive.get(&id) {
             self.deliver(member, message);
+        }
+    }
+
+    /// Tells a node what nodes understand since version 2 of the protocol. Other programs take orders by signals alone.
+    pub(super) fn tell_newer(&self, id: NodeId, message: ToNode) {
+        let understands = |member: &Member| member.version.is_some_and(|version| version >= 2);
+        if self.outfit.foreign.is_none() && self.alive.get(&id).is_some_and(understands) {
+            self.tell(id, message);
         }
     }
 
@@ -294,6 +312,7 @@ fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Ve
         generation: member.generation,
         settings: outfit.settings.clone(),
         line: member.line,
+        trial: false,
         servers: outfit.sockets.iter().map(|sockets| sockets.iter().map(kind).collect()).collect(),
         load: Some(clone(&outfit.load_file)?),
         bell: Some(clone(&outfit.bell)?),

@@ -141,7 +141,7 @@ impl Supervisor {
     fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
         Some(match heard {
             Heard::Said(ToMaster::Hello { versions, addresses }) => {
-                match self.members.hello(id, versions, &addresses) {
+                match self.members.hello(id, versions, &addresses, self.fleet.tries(id)) {
                     Ok(()) => Event::Hello { id },
                     Err(why) => Event::Failed { id, why },
                 }
@@ -209,6 +209,8 @@ impl Supervisor {
                     .err()
                     .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
             }
+            Action::Pause { id } => self.members.tell_newer(id, ToNode::Pause),
+            Action::Resume { id } => self.members.tell_newer(id, ToNode::Resume),
             Action::Look { nodes, weigh } => {
                 if weigh {
                     self.members.weigh(&nodes);

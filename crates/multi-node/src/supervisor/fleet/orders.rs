@@ -121,7 +121,13 @@ impl Fleet {
 
     /// A shutdown, or the end of all nodes, came first.
     pub(super) fn overtake_order(&mut self) {
-        if let Some(ticket) = self.order.take().and_then(|running| running.ticket()) {
+        let Some(running) = self.order.take() else {
+            return;
+        };
+        if let Running::Reload(reload) = &running {
+            self.end_trial(reload);
+        }
+        if let Some(ticket) = running.ticket() {
             self.answer(ticket, Err(OrderError::ShuttingDown));
         }
     }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use self::audit::{Audit, Word};
 use super::world::{millis, policy, secs};
-use super::{CrashLoop, Policy, Recycling};
+use super::{Canary, CrashLoop, Limits, Policy, Recycling};
 use crate::id::Slot;
 use crate::order::Order;
 use crate::status::Exit;
@@ -29,8 +29,8 @@ enum Step {
     Pass(Duration),
     Late(Duration),
     Order(Order),
-    /// A node has served so many requests, or has so much memory.
-    Counted(prop::sample::Index, u64),
+    /// A node has served so many requests and failed so many of them, or has so much memory.
+    Counted(prop::sample::Index, u64, u64),
     Weighed(prop::sample::Index, u64),
 }
 
@@ -75,10 +75,13 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_u64..20_000).prop_map(|ms| Step::Pass(millis(ms))),
         1 => (0_u64..60_000).prop_map(|ms| Step::Late(millis(ms))),
         2 => order().prop_map(Step::Order),
-        1 => (any::<prop::sample::Index>(), 0_u64..2000).prop_map(|(who, requests)| Step::Counted(who, requests)),
+        3 => (any::<prop::sample::Index>(), 0_u64..2000, 0_u64..100)
+            .prop_map(|(who, requests, errors)| Step::Counted(who, requests, errors)),
         1 => (any::<prop::sample::Index>(), 0_u64..2000).prop_map(|(who, bytes)| Step::Weighed(who, bytes)),
     ]
 }
+
+const CANARY: Canary = Canary { duration: Duration::from_secs(5), limits: Limits { min_requests: 100, margin: 0.01 } };
 
 fn recycling() -> impl Strategy<Value = Recycling> {
     let limit = || prop::option::of(Just(1000));
@@ -88,9 +91,10 @@ fn recycling() -> impl Strategy<Value = Recycling> {
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     let sizes = (1_usize..5, 0_usize..4, 1_usize..6);
-    (sizes, prop::bool::weighted(0.8), any::<bool>(), any::<bool>(), recycling()).prop_map(
-        |((nodes, surge, deaths), restart, watched, delayed, recycling)| Policy {
+    (sizes, prop::bool::weighted(0.8), any::<bool>(), any::<bool>(), recycling(), any::<bool>()).prop_map(
+        |((nodes, surge, deaths), restart, watched, delayed, recycling, tried)| Policy {
             recycling,
+            canary: (tried && surge > 0).then_some(CANARY),
             surge,
             restart,
             crash_loop: CrashLoop { deaths, within: secs(60) },
@@ -113,7 +117,7 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
             Step::Pass(time) => audit.pass(time),
             Step::Late(by) => audit.late(by),
             Step::Order(order) => audit.order(order),
-            Step::Counted(who, requests) => audit.counted(who, requests),
+            Step::Counted(who, requests, errors) => audit.counted(who, requests, errors),
             Step::Weighed(who, bytes) => audit.weighed(who, bytes),
         }
     }

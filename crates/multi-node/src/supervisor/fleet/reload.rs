@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::canary::Trial;
 use super::orders::Running;
 use super::turn::Turn;
 use super::words::Span;
@@ -20,6 +21,7 @@ pub(super) struct Reload {
     /// Slots whose turn has not come.
     waiting: VecDeque<Slot>,
     turns: Vec<Turn>,
+    pub(super) trial: Trial,
 }
 
 impl Reload {
@@ -30,6 +32,16 @@ impl Reload {
 
     pub(super) fn note_drained(&mut self, now: Instant, id: NodeId, node: &Node) {
         self.turns.iter_mut().for_each(|turn| turn.note_drained(now, id, node));
+    }
+
+    /// The new node of the first slot, and its old one.
+    pub(super) fn first(&self) -> Option<(NodeId, Option<NodeId>)> {
+        let turn = self.turns.first()?;
+        Some((turn.new_node()?, turn.old_node()))
+    }
+
+    pub(super) fn first_is(&self, id: NodeId) -> bool {
+        self.first().is_some_and(|(new, _)| new == id)
     }
 
     fn all_switched(&self) -> bool {
@@ -45,6 +57,7 @@ impl Reload {
             generation: self.generation,
             slots: self.turns.iter().filter_map(Turn::report).collect(),
             took: now.saturating_duration_since(self.since),
+            canary: self.trial.report(),
         }
     }
 }
@@ -54,8 +67,9 @@ impl Fleet {
         let generation = self.newest.next();
         self.tell_all(Level::Info, format!("reload begins: generation {generation}"));
         self.act(Action::Resolve { generation });
-        let (waiting, turns) = (VecDeque::new(), Vec::new());
-        self.order = Some(Running::Reload(Reload { ticket, generation, since: now, resolved: false, waiting, turns }));
+        let (waiting, turns, trial) = (VecDeque::new(), Vec::new(), Trial::Ahead);
+        let reload = Reload { ticket, generation, since: now, resolved: false, waiting, turns, trial };
+        self.order = Some(Running::Reload(reload));
     }
 
     pub(super) fn resolved_for_reload(&mut self, generation: Generation, result: Result<(), String>) {
@@ -74,16 +88,23 @@ impl Fleet {
             Err(why) => {
                 let ticket = reload.ticket;
                 self.order = None;
-                self.reload_failed(ticket, why);
+                self.reload_failed(ticket, OrderError::Failed { why });
             }
         }
     }
 
     pub(super) fn advance_reload(&mut self, now: Instant, mut reload: Reload) {
-        for turn in &mut reload.turns {
-            self.advance_turn(now, turn);
+        if let Err(why) = self.advance_trial(now, &mut reload) {
+            return self.stop_reload(now, &reload, why);
         }
-        while reload.under_way() < self.policy.surge.max(1) {
+        let on_trial = self.policy.canary.is_some() && !reload.trial.is_over();
+        if !on_trial {
+            for turn in &mut reload.turns {
+                self.advance_turn(now, turn);
+            }
+        }
+        let at_once = if on_trial { 1 } else { self.policy.surge.max(1) };
+        while reload.under_way() < at_once {
             let Some(slot) = reload.waiting.pop_front() else {
                 break;
             };
@@ -105,17 +126,27 @@ impl Fleet {
 
     /// Keeps what serves, ends what was still to come.
     pub(super) fn stop_reload(&mut self, now: Instant, reload: &Reload, why: String) {
+        self.end_trial(reload);
         for turn in &reload.turns {
             self.abandon_turn(now, turn);
         }
         let switched = reload.turns.iter().filter(|turn| turn.is_switched()).count();
         let after = Span(now.saturating_duration_since(reload.since));
         self.tell_all(Level::Error, format!("reload stopped after {after}, with {switched} slots done"));
-        self.reload_failed(reload.ticket, why);
+        match reload.trial.watched() {
+            Some(_) => self.reload_failed(reload.ticket, OrderError::RolledBack { why }),
+            None => self.reload_failed(reload.ticket, OrderError::Failed { why }),
+        }
     }
 
-    fn reload_failed(&mut self, ticket: Ticket, why: String) {
-        let refusal = OrderError::Failed { why };
+    pub(super) fn reload(&self) -> Option<&Reload> {
+        match &self.order {
+            Some(Running::Reload(reload)) => Some(reload),
+            _ => None,
+        }
+    }
+
+    fn reload_failed(&mut self, ticket: Ticket, refusal: OrderError) {
         self.tell_all(Level::Error, format!("reload failed: {refusal}"));
         self.answer(ticket, Err(refusal));
     }

@@ -1,5 +1,6 @@
 //! Each rule as a story.
 
+mod canaries;
 mod hangs;
 mod recycling;
 mod reloads;

@@ -10,11 +10,11 @@ use crate::status::{Exit, State};
 
 pub(super) const KILLED: Exit = Exit::Signal(9);
 
-pub(super) fn secs(seconds: u64) -> Duration {
+pub(super) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub(super) fn millis(millis: u64) -> Duration {
+pub(super) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
@@ -31,6 +31,7 @@ pub(super) fn policy(nodes: usize) -> Policy {
         shutdown_delay: Duration::ZERO,
         hang_timeout: None,
         recycling: Recycling::default(),
+        canary: None,
     }
 }
 
@@ -138,6 +139,12 @@ impl World {
         self.on(Event::Leaving { id: NodeId::node(n) });
     }
 
+    /// A look finds that these nodes have begun and failed so many requests.
+    pub(super) fn counts(&mut self, tallies: &[(u64, u64, u64)]) {
+        let tally = |&(n, requests, errors)| (NodeId::node(n), Tally { requests, errors, ..Tally::default() });
+        self.on(Event::Counted { tallies: tallies.iter().map(tally).collect() });
+    }
+
     pub(super) fn examined(&mut self, n: u64, traced: bool) {
         self.on(Event::Examined { id: NodeId::node(n), traced, report: String::from("main waits in futex") });
     }
@@ -210,6 +217,20 @@ impl World {
     pub(super) fn drained(&mut self) -> Vec<u64> {
         self.take(|action| match action {
             Action::Drain { id, .. } => Some(id.number()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn paused(&mut self) -> Vec<u64> {
+        self.take(|action| match action {
+            Action::Pause { id } => Some(id.number()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn resumed(&mut self) -> Vec<u64> {
+        self.take(|action| match action {
+            Action::Resume { id } => Some(id.number()),
             _ => None,
         })
     }

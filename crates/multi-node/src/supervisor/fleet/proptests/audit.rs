@@ -39,6 +39,9 @@ pub(super) struct Audit {
     resolving: VecDeque<Generation>,
     spawning: VecDeque<NodeId>,
     examining: VecDeque<NodeId>,
+    looking: Vec<NodeId>,
+    /// Nodes that take no new connections for now.
+    paused: BTreeSet<NodeId>,
     /// Processes that live.
     alive: BTreeSet<NodeId>,
     /// Those among them that were sent a signal which ends them.
@@ -62,6 +65,8 @@ impl Audit {
             resolving: VecDeque::new(),
             spawning: VecDeque::new(),
             examining: VecDeque::new(),
+            looking: Vec::new(),
+            paused: BTreeSet::new(),
             alive: BTreeSet::new(),
             signalled: BTreeSet::new(),
             forgotten: BTreeSet::new(),
@@ -88,6 +93,7 @@ impl Audit {
         self.never_fewer_serving_for_a_replacement(&before, subject, replaced);
         self.each_state_has_a_deadline_or_a_process();
         self.one_order_at_a_time();
+        self.nobody_stays_paused();
     }
 
     fn take(&mut self, action: &Action) {
@@ -96,8 +102,11 @@ impl Audit {
             Action::Spawn { id, .. } => self.no_spawn_after_shutdown(*id),
             Action::Join { id, with } => self.each_pair_is_joined_once(*id, with),
             Action::Drain { id, .. } => assert!(self.alive.contains(id), "{id} drains without a process"),
+            Action::Pause { id } => assert!(self.paused.insert(*id), "{id} is paused twice"),
+            Action::Resume { id } => drop(self.paused.remove(id)),
             Action::Look { nodes, .. } => {
                 assert!(nodes.iter().all(|id| self.alive.contains(id)), "{nodes:?} are looked at without a process");
+                self.looking.clone_from(nodes);
             }
             Action::Examine { id } => self.examining.push_back(*id),
             Action::Signal { id, .. } => {
@@ -200,6 +209,14 @@ impl Audit {
         }
     }
 
+    /// One node at a time is paused, for a reload's trial; where that is over it serves as before, or goes.
+    fn nobody_stays_paused(&self) {
+        let serves = |id: &&NodeId| self.fleet.nodes.get(id).is_some_and(|node| node.state == State::Serving);
+        let paused = self.paused.iter().filter(serves).count();
+        let trial = matches!(&self.fleet.order, Some(Running::Reload(reload)) if reload.trial.watched().is_some());
+        assert!(paused <= usize::from(trial), "{:?} take no connections", self.paused);
+    }
+
     // What happens.
 
     pub(super) fn answer_resolve(&mut self, result: Result<(), String>) {
@@ -223,9 +240,21 @@ impl Audit {
         }
     }
 
-    pub(super) fn counted(&mut self, who: Index, requests: u64) {
-        let id = self.anyone(who);
-        self.on(Event::Counted { tallies: vec![(id, Tally { requests, ..Tally::default() })] });
+    fn answer_look(&mut self) {
+        let tallies = std::mem::take(&mut self.looking).into_iter().map(|id| (id, Tally::default()));
+        let tallies: Vec<_> = tallies.collect();
+        if !tallies.is_empty() {
+            self.on(Event::Counted { tallies });
+        }
+    }
+
+    /// The last look is answered, if one is waited for: one node has done so much, and the others nothing.
+    pub(super) fn counted(&mut self, who: Index, requests: u64, errors: u64) {
+        let counted = self.anyone(who);
+        let nodes = std::mem::take(&mut self.looking);
+        let tally = Tally { requests, errors, ..Tally::default() };
+        let tally = |id| if id == counted { tally } else { Tally::default() };
+        self.on(Event::Counted { tallies: nodes.into_iter().map(|id| (id, tally(id))).collect() });
     }
 
     pub(super) fn weighed(&mut self, who: Index, bytes: u64) {
@@ -316,6 +345,7 @@ impl Audit {
 
     fn mean_well(&mut self) {
         let seen = self.seen.len();
+        self.answer_look();
         while !(self.resolving.is_empty() && self.spawning.is_empty() && self.examining.is_empty()) {
             self.answer_resolve(Ok(()));
             self.answer_spawn(Ok(()));

@@ -131,11 +131,12 @@ async fn the_status_is_json_and_other_requests_are_refused() {
 async fn an_address_that_is_taken_is_said() {
     within(10, async {
         let first = Program::serving(plan(1)).await;
-        let metrics = Some(address(&first).await.to_string());
+        let taken = address(&first).await.to_string();
+        let metrics = Some(taken.clone());
         let fixture = multi_node_it::program::fixture();
-        let mut second = Program::launch(&fixture, Plan { metrics: metrics.clone(), ..Plan::nodes(1) }, |_| {});
+        let mut second = Program::launch(&fixture, Plan { metrics, ..Plan::nodes(1) }, |_| {});
         assert_eq!(second.exit().await, Some(1));
-        second.logged(&format!("cannot listen on {}: address already in use", metrics.expect("one"))).await;
+        second.logged(&format!("cannot listen on {taken}: address already in use")).await;
         first.stop().await;
     })
     .await;

@@ -59,6 +59,7 @@ mod heartbeat;
 mod id;
 mod listen;
 mod mesh;
+mod metrics;
 #[cfg(multi_process)]
 mod node;
 mod nodes;

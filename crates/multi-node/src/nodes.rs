@@ -174,6 +174,19 @@ impl Handle {
         status
     }
 
+    /// What has been counted for each slot, by those that have ended too.
+    pub(crate) fn totals(&self) -> BTreeMap<Slot, Totals> {
+        let snapshot = self.0.snapshot.borrow();
+        let mut totals = snapshot.ended.clone();
+        for (slot, line) in snapshot.status.slots.iter().zip(&snapshot.lines) {
+            let total = totals.entry(slot.slot).or_default();
+            if let Some(line) = *line {
+                *total += self.0.load.counts(line);
+            }
+        }
+        totals
+    }
+
     /// Snapshots as the fleet changes, the present one first.
     pub fn watch(&self) -> StatusWatch {
         let mut snapshot = self.0.snapshot.clone();

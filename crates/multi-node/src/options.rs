@@ -65,6 +65,7 @@ pub struct Options {
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
+    pub(crate) metrics: Option<String>,
 }
 
 impl Default for Options {
@@ -110,6 +111,7 @@ impl Options {
             env: Vec::new(),
             heartbeat: None,
             control: None,
+            metrics: None,
         }
     }
 
@@ -373,6 +375,16 @@ impl Options {
     /// another program runs under it. Linux only.
     pub fn control(mut self, name: impl Into<String>) -> Options {
         self.control = Some(name.into());
+        self
+    }
+
+    /// Has the master serve an address for monitoring: `/metrics` in Prometheus' text format, `/healthz`, `/readyz` and
+    /// `/status`. As in [`bind`](Options::bind): `127.0.0.1:9100`, `[::1]:9100`, `unix:/run/metrics.sock`. Default: none.
+    ///
+    /// Whoever reaches the address may read: bind it where only monitoring does. It is served until the last node has
+    /// ended, so `/readyz` tells load balancers of a shutdown before the nodes stop accepting.
+    pub fn metrics(mut self, address: impl Into<String>) -> Options {
+        self.metrics = Some(address.into());
         self
     }
 

@@ -15,6 +15,7 @@ mod http;
 mod idle;
 mod lifetimes;
 mod mesh;
+mod metrics;
 mod orders;
 mod orphan;
 mod pid1;

@@ -48,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Option<Heartbeat>,
     /// The name of the control socket.
     pub(crate) control: Option<String>,
+    /// Where the master serves metrics.
+    pub(crate) metrics: Option<Address>,
 }
 
 /// How nodes are started.
@@ -126,6 +128,7 @@ impl Options {
             launch: launch(self.program, self.args, self.slot_args, self.env)?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
+            metrics: self.metrics.as_deref().map(Address::parse).transpose()?,
         })
     }
 }

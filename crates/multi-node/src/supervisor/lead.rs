@@ -146,7 +146,7 @@ async fn supervise(
     let orders = (asked, terms(&settings));
     let supervisor = Supervisor::new(fleet, members, heard, orders, signals, (endpoints.journal(), heritage));
     reaper::start();
-    let endpoints = endpoints.attend(!is_foreign, nodes.handle());
+    let endpoints = endpoints.attend(!is_foreign, nodes.handle()).await?;
     tokio::spawn(async move {
         let mut outcome = supervisor.run().await;
         drain.begin(settings.drain_timeout);

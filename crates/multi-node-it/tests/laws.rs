@@ -147,7 +147,7 @@ fn the_kernel_is_spoken_to_in_one_place() {
     absent(
         "law 4: only `sys` speaks to the kernel beyond std and tokio",
         others(&["sys/", "serve/load"]),
-        &["rustix", "nix::"],
+        &["rustix", " nix::", "(nix::"],
     );
     absent(
         "law 4: only `supervisor/child.rs` starts, replaces or kills processes; a stage becomes its program",

@@ -144,16 +144,20 @@ fn the_kernel_is_spoken_to_in_one_place() {
         sources.iter().filter(move |source| !allowed.iter().any(|path| source.path.starts_with(path)))
     };
     // The load table maps memory, which has to stand beside its safety argument.
-    absent("law 4: only `sys` speaks to the kernel beyond std and tokio", others(&["sys/", "serve/load"]), &["rustix"]);
     absent(
-        "law 4: only `supervisor/child.rs` starts or kills processes; a stage becomes its program",
+        "law 4: only `sys` speaks to the kernel beyond std and tokio",
+        others(&["sys/", "serve/load"]),
+        &["rustix", " nix::", "(nix::"],
+    );
+    absent(
+        "law 4: only `supervisor/child.rs` starts, replaces or kills processes; a stage becomes its program",
         others(&["sys/", "supervisor/child.rs", "node/orphan.rs", "program/stage.rs"]),
-        &["Command::new", "process::kill", "process::abort", "pidfd_send"],
+        &["Command::new", "process::kill", "process::abort", "pidfd_send", "exec::replace", ".exec()"],
     );
     absent(
         "law 4: only `signals.rs` installs handlers",
         others(&["signals.rs"]),
-        &["SignalKind", "ctrl_c", "tokio::signal"],
+        &["SignalKind", "ctrl_c", "tokio::signal", "signal_hook"],
     );
 }
 

@@ -122,7 +122,7 @@ impl Alone {
                     self.drain.begin(Duration::ZERO);
                 }
             }
-            Order::Reload | Order::Restart { .. } | Order::Scale { .. } | Order::Signal { .. } => {
+            Order::Reload | Order::Upgrade | Order::Restart { .. } | Order::Scale { .. } | Order::Signal { .. } => {
                 drop(ask.reply.send(Err(OrderError::SingleProcess)));
             }
         }

@@ -26,3 +26,4 @@ mod reload;
 mod shutdown;
 mod single;
 mod threads;
+mod upgrade;

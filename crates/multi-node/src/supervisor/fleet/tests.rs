@@ -10,3 +10,4 @@ mod scales;
 mod shutdowns;
 mod signals;
 mod starts;
+mod upgrades;

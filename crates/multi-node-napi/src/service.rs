@@ -207,6 +207,13 @@ impl Service {
                 ..Told::of("peer")
             },
             Event::Changed => Told::of("changed"),
+            Event::Exited(exit) => Told {
+                id: Some(exit.id.to_string()),
+                slot: Some(number(exit.slot)),
+                pid: Some(exit.pid),
+                exit: Some(exit.exit.into()),
+                ..Told::of("exited")
+            },
             Event::Draining => Told::of("draining"),
             Event::Answered { ticket, outcome } => {
                 let (report, failure) = match outcome {

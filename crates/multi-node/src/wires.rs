@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, watch};
 
+use crate::exits::Exits;
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Inner, Snapshot};
 use crate::serve::{Drain, DrainSignal, LoadTable, Socket};
@@ -16,6 +17,7 @@ pub(crate) struct Wires {
     pub(crate) asked: mpsc::Receiver<Ask>,
     pub(crate) snapshot: watch::Sender<Snapshot>,
     pub(crate) end: watch::Sender<Option<End>>,
+    pub(crate) exits: Exits,
     pub(crate) drain: Drain,
     pub(crate) draining: DrainSignal,
 }
@@ -27,6 +29,7 @@ pub(crate) fn wire(id: NodeId, slot: Option<Slot>, sockets: &[Vec<Socket>], load
     let (asks, asked) = mpsc::channel(ORDERS);
     let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
     let (end_sender, end) = watch::channel(None);
+    let exits = Exits::new();
     let handle = Handle::new(Inner {
         id,
         slot,
@@ -37,8 +40,9 @@ pub(crate) fn wire(id: NodeId, slot: Option<Slot>, sockets: &[Vec<Socket>], load
         joined: peers.watch(),
         drain: draining.clone(),
         end,
+        exits: exits.clone(),
         asks,
     });
-    let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, drain, draining };
+    let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };
     (Nodes::new(handle, arrivals), wires)
 }

@@ -57,7 +57,7 @@ pub(crate) async fn join(
     let links = Links::new();
     let intake = links.intake();
     let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load);
-    let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
+    let (handle, Wires { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), wires);
 
     let (outbox, messages) = mpsc::channel(QUEUE);
     tokio::spawn(write(writer, messages));

@@ -67,7 +67,7 @@ pub(crate) async fn lead(
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
 
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load);
-    let Wires { peers, asked, snapshot, end, drain, draining } = wires;
+    let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
     let own = Own { place, draining };
     let serving = match servers {
@@ -88,8 +88,14 @@ pub(crate) async fn lead(
     let joining = (settings.peers, peers);
     let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot);
     let fleet = Fleet::new(policy(&settings), RandomState::new().build_hasher().finish());
-    let supervisor =
-        Supervisor::new(fleet, members, heard, (asked, settings.orders_from_nodes), signals, endpoints.journal());
+    let supervisor = Supervisor::new(
+        fleet,
+        members,
+        heard,
+        (asked, settings.orders_from_nodes),
+        signals,
+        (endpoints.journal(), exits),
+    );
     reaper::start();
     let endpoints = endpoints.attend(nodes.handle());
     tokio::spawn(async move {

@@ -13,11 +13,12 @@ use super::foreign::Foreign;
 use super::member::Member;
 use crate::control::{Join, NodeSettings, SocketKind, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
+use crate::exits::NodeExit;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
-use crate::status::Status;
+use crate::status::{Exit, Status};
 use crate::{Error, sys};
 
 /// The most peers in one message: two descriptors each.
@@ -184,6 +185,12 @@ impl Members {
     /// What these nodes have done so far.
     pub(super) fn count(&self, nodes: &[NodeId]) -> Vec<(NodeId, Tally)> {
         nodes.iter().map(|&id| (id, self.tally(id))).collect()
+    }
+
+    /// A node's end, as it is told to whoever follows.
+    pub(super) fn ended(&self, id: NodeId, exit: Exit) -> Option<NodeExit> {
+        let info = self.alive.get(&id)?.info;
+        Some(NodeExit { id, slot: info.slot?, pid: info.pid, exit })
     }
 
     /// What a node has done so far.

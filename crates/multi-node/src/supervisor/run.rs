@@ -11,6 +11,7 @@ use super::members::Members;
 use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
+use crate::exits::Exits;
 use crate::id::NodeId;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, Report};
@@ -42,6 +43,8 @@ pub(crate) struct Supervisor {
     signals: MasterSignals,
     /// The log, for those who follow it from outside.
     journal: Journal,
+    /// Where the ends of nodes are told.
+    exits: Exits,
     replies: BTreeMap<Ticket, Reply>,
     tickets: u64,
     /// How many pieces of news have been heard since everything else had its turn.
@@ -68,7 +71,7 @@ impl Supervisor {
         heard: mpsc::Receiver<(NodeId, Heard)>,
         (asks, orders_from_nodes): (mpsc::Receiver<Ask>, bool),
         signals: MasterSignals,
-        journal: Journal,
+        (journal, exits): (Journal, Exits),
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
@@ -80,6 +83,7 @@ impl Supervisor {
             orders_from_nodes,
             signals,
             journal,
+            exits,
             replies,
             tickets: 0,
             heard_in_a_row: 0,
@@ -171,7 +175,12 @@ impl Supervisor {
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
-            Heard::Exited(exit) => Event::Exited { id, exit, tally: self.members.tally(id) },
+            Heard::Exited(exit) => {
+                if let Some(ended) = self.members.ended(id, exit) {
+                    self.exits.tell(ended);
+                }
+                Event::Exited { id, exit, tally: self.members.tally(id) }
+            }
         })
     }
 

@@ -44,7 +44,7 @@ test('an http2 server is served, and sends GOAWAY in a drain', async (t) => {
     const server = require("http2").createServer((request, response) => response.end(String(process.pid)));
     const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
     if (nodes.isMaster) nodes.on("ready", () => console.log("ready"));
-    process.on("SIGUSR2", () => nodes.isMaster && nodes.reload());
+    process.on("SIGUSR2", () => nodes.isMaster && nodes.reload().then(() => console.log("reloaded")));
   `);
   await server.says(/ready/);
   const session = http2.connect(`http://127.0.0.1:${server.port}`);
@@ -52,6 +52,7 @@ test('an http2 server is served, and sends GOAWAY in a drain', async (t) => {
   assert.match((await stream.toArray()).join(''), /\d+/);
   server.kill('SIGUSR2');
   await once(session, 'close');
+  await server.says(/reloaded/);
   assert.equal(await server.stop(), 0);
 });
 

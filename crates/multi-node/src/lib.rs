@@ -46,7 +46,6 @@
 // What only nodes need stands by in the single-process build, so that each file is the same on every system.
 #![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
 
-#[cfg(multi_process)]
 pub mod admin;
 mod bind;
 #[cfg(multi_process)]
@@ -61,6 +60,7 @@ mod heartbeat;
 mod id;
 mod listen;
 mod mesh;
+mod metrics;
 #[cfg(multi_process)]
 mod node;
 mod nodes;
@@ -90,15 +90,15 @@ pub use mesh::{
     PeerInfo, PeerReader, PeerWriter,
 };
 pub use nodes::{Handle, Nodes, StatusWatch};
-pub use options::Options;
-pub use order::{OrderError, ReloadReport, Replacement, ScaleReport};
+pub use options::{CanaryLimits, Options};
+pub use order::{Answers, CanaryReport, OrderError, ReloadReport, Replacement, ScaleReport};
 pub use serve::{
     Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
     tcp, tcp_with,
 };
 #[cfg(unix)]
 pub use serve::{Counted, External, Giver, Taken, Taker, external};
-pub use status::{Exit, SlotStatus, State, Status};
+pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status};
 
 // The entries of the fuzz targets.
 #[cfg(all(fuzzing, multi_process))]

@@ -3,8 +3,6 @@
 use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-#[cfg(multi_process)]
-use std::time::Duration;
 
 use crate::endpoints::Endpoints;
 use crate::options::{Address, Settings};
@@ -83,7 +81,8 @@ fn look() -> Role {
 /// # Errors
 /// [`Error::Option`], [`Error::Bind`] and [`Error::Program`] at once, before any node is started; [`Error::SecondListen`] for a
 /// second call; [`Error::NoRuntime`] outside a tokio runtime;
-/// [`Error::Start`] in a node whose factory failed; [`Error::MasterGone`] in a node whose master has ended;
+/// [`Error::Succession`] where this program was to take the place of a running one in an
+/// [`upgrade`](crate::Handle::upgrade), and cannot; [`Error::Start`] in a node whose factory failed; [`Error::MasterGone`] in a node whose master has ended;
 /// [`Error::InTest`] in a test program, which every node would start again. A node's own errors reach the master as the
 /// cause of the node's end, so a program returns them from `main` and is done.
 ///
@@ -92,15 +91,13 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     let servers = servers.into();
     enter()?;
     let role = *ROLE.get_or_init(look);
-    let settings = options.check(cores())?;
-    let addresses = addresses(&servers, &settings)?;
-    if addresses.iter().any(Vec::is_empty) {
-        return Err(Error::Option {
-            option: "addresses",
-            value: String::new(),
-            allowed: "expected at least one address for each server".to_owned(),
-        });
+    #[cfg(multi_process)]
+    if role == Role::Master
+        && let Some(call) = crate::supervisor::Call::heard().await?
+    {
+        return succeed(call, options, servers).await;
     }
+    let (settings, addresses) = prepare(options, &servers)?;
     match role {
         #[cfg(multi_process)]
         Role::Node => crate::node::join(servers, written(&addresses), settings.heartbeat).await,
@@ -108,11 +105,39 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     }
 }
 
+fn prepare(options: Options, servers: &Servers) -> Result<(Settings, Vec<Vec<Address>>), Error> {
+    let settings = options.check(cores())?;
+    let addresses = addresses(servers, &settings)?;
+    if addresses.iter().any(Vec::is_empty) {
+        return Err(Error::Option {
+            option: "addresses",
+            value: String::new(),
+            allowed: "expected at least one address for each server".to_owned(),
+        });
+    }
+    Ok((settings, addresses))
+}
+
+/// Goes on in the place of a running program, or says whether it could.
+#[cfg(multi_process)]
+async fn succeed(call: crate::supervisor::Call, options: Options, servers: Servers) -> Result<Nodes, Error> {
+    let alone = |settings: &Settings| Ok::<_, Error>(settings.nodes == 0 || environment::off()?);
+    let prepared = prepare(options, &servers).and_then(|prepared| match alone(&prepared.0)? {
+        true => Err(Error::Succession { cause: "it is to serve as a single process".to_owned() }),
+        false => Ok(prepared),
+    });
+    match prepared {
+        Ok((settings, addresses)) => crate::supervisor::succeed(call, settings, servers, addresses).await,
+        Err(error) => Err(call.refuse(error).await),
+    }
+}
+
 /// Serves by nodes of a program that does not link this crate.
 #[cfg(multi_process)]
 pub(crate) async fn lead_program(options: Options, program: crate::program::Program) -> Result<Nodes, Error> {
     enter()?;
-    let settings = options.hang_timeout(Duration::ZERO).peers(false).master_listen(false).check(cores())?;
+    let settings =
+        options.hang_timeout(program.watchdog.unwrap_or_default()).peers(false).master_listen(false).check(cores())?;
     if settings.nodes == 0 {
         return Err(Error::Option {
             option: "nodes",
@@ -124,6 +149,7 @@ pub(crate) async fn lead_program(options: Options, program: crate::program::Prog
     let addresses = vec![settings.addresses.clone()];
     let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
+    program.check(sockets.iter().map(Vec::len).sum()).inspect_err(|_| bind::unlink(&addresses))?;
     let begun =
         crate::supervisor::lead(settings, Served::Foreign(program), sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {

@@ -98,6 +98,48 @@ fn signal_name(number: i32) -> Option<&'static str> {
     })
 }
 
+/// By which sign it was seen that a node of a program which does not link this crate serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ReadyBy {
+    /// It said `READY=1` on its notification socket.
+    Notification,
+    /// It wrote a newline to its notification descriptor.
+    Descriptor,
+    /// It sent its parent the message `ready`, as Node.js programs do.
+    Message,
+    /// It answered a request.
+    Http,
+    /// One of its processes waits for connections.
+    Observation,
+    /// It has lived for a while.
+    Age,
+}
+
+impl fmt::Display for ReadyBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ReadyBy::Notification => "it notified READY=1",
+            ReadyBy::Descriptor => "it wrote to its notification descriptor",
+            ReadyBy::Message => "it sent the message `ready`",
+            ReadyBy::Http => "it answered over HTTP",
+            ReadyBy::Observation => "it was seen waiting for connections",
+            ReadyBy::Age => "it lives, and says nothing of itself",
+        })
+    }
+}
+
+/// What is known of a node whose program does not link this crate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ProgramStatus {
+    /// How it was seen that it serves; `None` before.
+    pub ready_by: Option<ReadyBy>,
+    /// What it said last of itself (`STATUS=`, sd_notify(3)).
+    pub said: Option<String>,
+}
+
 /// A snapshot of all slots.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -145,4 +187,7 @@ pub struct SlotStatus {
     pub requests: u64,
     /// Requests begun and not fully answered.
     pub in_flight: u64,
+    /// Of a node whose program does not link this crate: its connections and requests are not known, and stay 0.
+    #[serde(default)]
+    pub program: Option<ProgramStatus>,
 }

@@ -28,6 +28,16 @@ pub(crate) fn built(name: &str) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
+/// Whether there is such a program; where there is none, whoever reads the test's output is told.
+pub(crate) fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    if !found {
+        println!("skipped: there is no {program}");
+    }
+    found
+}
+
 /// `multi-node run` under way, known by its log.
 pub(crate) struct Running {
     child: Child,

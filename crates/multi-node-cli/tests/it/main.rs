@@ -3,4 +3,6 @@
 #![allow(missing_docs)]
 
 mod command;
+mod ready;
 mod run;
+mod steer;

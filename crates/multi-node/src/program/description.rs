@@ -1,6 +1,8 @@
 //! What is known of a program that does not link this crate.
 
 use std::ffi::OsString;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -20,8 +22,22 @@ pub struct Program {
     pub(crate) sockets: Sockets,
     pub(crate) socket_names: Vec<String>,
     pub(crate) stop_signal: i32,
+    pub(crate) readiness: Readiness,
     pub(crate) ready_after: Duration,
+    pub(crate) ready_fd: Option<u32>,
+    pub(crate) watchdog: Option<Duration>,
     pub(crate) output: Option<mpsc::Sender<Output>>,
+    pub(crate) renewal: Option<Renewal>,
+}
+
+/// Tells what is to be run from a reload on.
+#[derive(Clone)]
+pub(crate) struct Renewal(pub(crate) Arc<dyn Fn() -> Result<Program, String> + Send + Sync>);
+
+impl fmt::Debug for Renewal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Renewal")
+    }
 }
 
 /// Which conventions tell the program of its sockets, which have the numbers from 3 on.
@@ -39,6 +55,21 @@ pub enum Sockets {
     Bare,
 }
 
+/// How it is known that a node serves. In any case a message of its own counts: `READY=1` on the socket that
+/// `NOTIFY_SOCKET` names (sd_notify(3)), or a newline on the descriptor of [`Program::ready_fd`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Readiness {
+    /// By whatever comes first: its message; that one of its processes is seen waiting for connections; that it has lived
+    /// for [`Program::ready_after`].
+    #[default]
+    Auto,
+    /// By its message alone.
+    Notification,
+    /// By a GET of this path on the node's own port, `{node_port}`, that is answered with a status below 400.
+    Http(String),
+}
+
 impl Program {
     /// The program at this path, or of this name in `PATH`.
     pub fn new(program: impl Into<OsString>) -> Program {
@@ -49,8 +80,12 @@ impl Program {
             sockets: Sockets::default(),
             socket_names: Vec::new(),
             stop_signal: 15,
+            readiness: Readiness::default(),
             ready_after: Duration::from_secs(2),
+            ready_fd: None,
+            watchdog: None,
             output: None,
+            renewal: None,
         }
     }
 
@@ -94,6 +129,25 @@ impl Program {
         self
     }
 
+    /// How it is known that a node serves. Default: by whatever comes first.
+    pub fn readiness(mut self, readiness: Readiness) -> Program {
+        self.readiness = readiness;
+        self
+    }
+
+    /// The number of a descriptor to which it writes a newline when it serves. It must be above those of the sockets.
+    pub fn ready_fd(mut self, number: u32) -> Program {
+        self.ready_fd = Some(number);
+        self
+    }
+
+    /// A node has to say `WATCHDOG=1` at least so often (sd_watchdog_enabled(3)) or is replaced. Default: no such rule. At
+    /// least 1 s.
+    pub fn watchdog(mut self, time: Duration) -> Program {
+        self.watchdog = Some(time);
+        self
+    }
+
     /// A node that says nothing about itself counts as ready once it has lived for so long. Default 2 s.
     pub fn ready_after(mut self, time: Duration) -> Program {
         self.ready_after = time;
@@ -104,6 +158,13 @@ impl Program {
     /// nodes inherit those of this process. Whoever receives must read: a node that finds a pipe full waits.
     pub fn output(mut self, to: mpsc::Sender<Output>) -> Program {
         self.output = Some(to);
+        self
+    }
+
+    /// Asked at each reload what is to be run from then on; an error fails the reload, which changes nothing. Until then,
+    /// and without this, it is what was given first. Where output goes stays as it is.
+    pub fn renew(mut self, by: impl Fn() -> Result<Program, String> + Send + Sync + 'static) -> Program {
+        self.renewal = Some(Renewal(Arc::new(by)));
         self
     }
 }

@@ -4,7 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
-use super::{Program, Sockets};
+use super::{Program, Readiness, Sockets};
 use crate::{NodeId, Slot};
 
 /// The number of the first listening socket (sd_listen_fds(3)).
@@ -43,6 +43,8 @@ pub(crate) struct Place {
     pub(crate) sockets: Vec<Socket>,
     /// A port of its own, where the program asks for one.
     pub(crate) node_port: Option<u16>,
+    /// Where it may say how it is.
+    pub(crate) notify: String,
 }
 
 impl Program {
@@ -72,6 +74,13 @@ impl Program {
         if matches!(self.sockets, Sockets::All | Sockets::ServerStarter) {
             set("SERVER_STARTER_PORT", place.server_starter());
             set("SERVER_STARTER_GENERATION", place.generation.to_string());
+        }
+        if self.sockets == Sockets::All || self.readiness == Readiness::Notification || self.watchdog.is_some() {
+            set("NOTIFY_SOCKET", place.notify.clone());
+        }
+        if let Some(watchdog) = self.watchdog {
+            set("WATCHDOG_USEC", watchdog.as_micros().to_string());
+            set("WATCHDOG_PID", place.pid.to_string());
         }
         variables.extend(self.env.iter().map(|(name, value)| (name.clone(), Some(place.fill(value)))));
         variables
@@ -134,6 +143,7 @@ mod tests {
             generation: 3,
             sockets: vec![socket("127.0.0.1:8080", Some(8080)), socket("/run/app.sock", None)],
             node_port: Some(40_001),
+            notify: "@notify".to_owned(),
         }
     }
 
@@ -171,8 +181,8 @@ mod tests {
         };
         let systemd = ["LISTEN_FDS=2", "LISTEN_PID=4711", "LISTEN_FDNAMES=http:unix"];
         let starter = ["SERVER_STARTER_PORT=127.0.0.1:8080=3;/run/app.sock=4", "SERVER_STARTER_GENERATION=3"];
-        let own = ["OWN=2"];
-        assert_eq!(set(Sockets::All), [&systemd[..], &starter, &own].concat());
+        let (notify, own) = (["NOTIFY_SOCKET=@notify"], ["OWN=2"]);
+        assert_eq!(set(Sockets::All), [&systemd[..], &starter, &notify, &own].concat());
         assert_eq!(set(Sockets::Systemd), [&systemd[..], &own].concat());
         assert_eq!(set(Sockets::ServerStarter), [&starter[..], &own].concat());
         assert_eq!(set(Sockets::Bare), own);

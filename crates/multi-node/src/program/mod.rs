@@ -25,7 +25,8 @@ mod output;
 mod run;
 mod stage;
 
-pub use description::{Program, Sockets};
+pub(crate) use description::Renewal;
+pub use description::{Program, Readiness, Sockets};
 pub(crate) use environment::{FIRST, Place, Socket};
 pub use output::Output;
 pub use run::run;

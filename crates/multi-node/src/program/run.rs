@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Program;
+use super::{FIRST, Program, Readiness};
 use crate::{Error, Nodes, Options, environment, listen, supervisor};
 
 /// Serves by several processes of `program`. As [`listen`](crate::listen()) in the master, but that there are no servers and
@@ -19,7 +19,30 @@ pub async fn run(options: Options, program: Program) -> Result<Nodes, Error> {
     listen::lead_program(options, program).await
 }
 
+/// The most descriptors that a stage may number.
+const HIGHEST_FD: u32 = 1000;
+
 impl Program {
+    /// What only shows with the number of sockets.
+    pub(crate) fn check(&self, sockets: usize) -> Result<(), Error> {
+        let refused = |option, value: String, allowed: String| Err(Error::Option { option, value, allowed });
+        let first_free = FIRST + u32::try_from(sockets).unwrap_or(HIGHEST_FD);
+        match (self.ready_fd, &self.readiness) {
+            (Some(number), _) if !(first_free..=HIGHEST_FD).contains(&number) => {
+                refused("ready_fd", number.to_string(), format!("expected {first_free} to {HIGHEST_FD}, since the sockets come before"))
+            }
+            (_, Readiness::Http(path)) if !path.starts_with('/') || path.contains(char::is_whitespace) => {
+                refused("readiness", path.clone(), "expected a path that begins with /".to_owned())
+            }
+            (_, Readiness::Http(path)) if !self.wants_node_port() => refused(
+                "readiness",
+                path.clone(),
+                "to be asked over HTTP a node needs a port of its own: give it {node_port} in an argument or a variable".to_owned(),
+            ),
+            _ => Ok(()),
+        }
+    }
+
     /// Whoever starts a program that is not there wants to know at once, and not from nodes that fail.
     pub(crate) fn find(&self) -> Result<(), Error> {
         let failed = |source| Error::Program { program: self.program.to_string_lossy().into_owned(), source };

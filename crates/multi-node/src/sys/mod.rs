@@ -1,6 +1,10 @@
 //! Safe calls into the kernel beyond std and tokio, without policy: what they are used for is decided elsewhere.
 
+pub(crate) mod datagram;
 pub(crate) mod epoll;
+pub(crate) mod exec;
+pub(crate) mod memory;
+pub(crate) mod observe;
 pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod signal;

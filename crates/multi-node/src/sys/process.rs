@@ -43,11 +43,6 @@ pub(crate) fn kill_self() -> io::Result<()> {
     Ok(rustix::process::kill_process(rustix::process::getpid(), Signal::KILL)?)
 }
 
-/// Sends a signal by its number (signal(7)).
-pub(crate) fn signal(process: BorrowedFd<'_>, number: i32) -> io::Result<()> {
-    send(process, Signal::from_named_raw(number).ok_or(io::ErrorKind::InvalidInput)?)
-}
-
 /// Ends every process of the group that this process leads. It must not have been reaped, so that the number is its own.
 pub(crate) fn kill_group(leader: u32) -> io::Result<()> {
     match rustix::process::kill_process_group(known(leader)?, Signal::KILL) {
@@ -122,6 +117,16 @@ pub(crate) fn held(file: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 
+/// What `ps` shows of this process.
+pub(crate) fn name() -> String {
+    std::fs::read_to_string("/proc/self/comm").unwrap_or_default().trim_end().to_owned()
+}
+
+/// Has `ps` show this; 15 bytes are kept (proc(5)).
+pub(crate) fn set_name(name: &str) -> io::Result<()> {
+    std::fs::write("/proc/self/comm", name)
+}
+
 /// One process in /proc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
@@ -152,6 +157,37 @@ pub(crate) fn resident_memory(pid: u32) -> io::Result<u64> {
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
     let pages = pages.ok_or(io::ErrorKind::InvalidData)?;
     Ok(pages.saturating_mul(rustix::param::page_size() as u64))
+}
+
+/// A process and all that descend from it, as far as its children have not been left behind by their parents.
+pub(crate) fn family(pid: u32) -> Vec<u32> {
+    let mut family = vec![pid];
+    let mut next = 0;
+    while let Some(&parent) = family.get(next) {
+        next += 1;
+        let threads = std::fs::read_dir(format!("/proc/{parent}/task")).into_iter().flatten().flatten();
+        let lists = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+        family.extend(lists.flat_map(|list| list.split_whitespace().flat_map(str::parse).collect::<Vec<u32>>()));
+    }
+    family
+}
+
+/// Whether the process descends from `ancestor`, or is of its process group; `None`: it has ended.
+pub(crate) fn is_of_family(pid: u32, ancestor: u32) -> Option<bool> {
+    /// No family is deeper.
+    const DEEPEST: usize = 64;
+    let read = |pid: u32| entry(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?);
+    let mut of = read(pid)?;
+    for _ in 0..DEEPEST {
+        if of.pid == ancestor || of.group == ancestor {
+            return Some(true);
+        }
+        match read(of.parent) {
+            Some(parent) => of = parent,
+            None => break,
+        }
+    }
+    Some(false)
 }
 
 /// No more threads than these are told of.

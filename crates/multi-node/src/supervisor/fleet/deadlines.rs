@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::orders::Running;
 use super::slot::Filled;
 use super::words::{Span, progress};
 use super::{Course, Fatal, Fleet, GRACE, Level, after, slot_at};
@@ -34,6 +35,16 @@ impl Fleet {
         self.look_for_hangs(now);
     }
 
+    /// A start or a drain may take longer, not shorter.
+    pub(super) fn extended(&mut self, now: Instant, id: NodeId, by: Duration) {
+        let Some(node) = self.nodes.get_mut(&id) else {
+            return;
+        };
+        if matches!(node.state, State::Joining | State::Draining) && node.cause.is_none() {
+            node.deadline = node.deadline.map(|deadline| deadline.max(after(now, by)));
+        }
+    }
+
     /// The master itself did not run: nobody may be judged by that time.
     pub(super) fn late(&mut self, by: Duration) {
         for node in self.nodes.values_mut() {
@@ -49,6 +60,9 @@ impl Fleet {
         }
         if let Course::Stopping(stopping) = &mut self.course {
             stopping.delay_drain(by);
+        }
+        if let Some(Running::Reload(reload)) = &mut self.order {
+            reload.trial.shift(by);
         }
     }
 

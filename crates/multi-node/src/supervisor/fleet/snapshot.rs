@@ -44,6 +44,7 @@ impl Fleet {
             connections: 0,
             requests: 0,
             in_flight: 0,
+            program: None,
         }
     }
 }
@@ -66,5 +67,6 @@ fn without_node(
         connections: 0,
         requests: 0,
         in_flight: 0,
+        program: None,
     }
 }

@@ -1,33 +1,99 @@
 //! Attending to one node whose program says little or nothing about itself.
 
+use std::collections::BTreeSet;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::control::ToMaster;
+use super::Note;
+use super::notify::NotifySocket;
+use super::{observe, probe};
 use crate::id::NodeId;
+use crate::program::Readiness;
+use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::child::Heard;
 
 /// What is watched of one node from the moment that its program runs. Dropped, it watches no more.
 #[derive(Debug)]
 pub(in crate::supervisor) struct Attendance {
-    ready_after: Duration,
+    /// What has been seen.
+    pub(in crate::supervisor) seen: ProgramStatus,
+    /// The process that signals are sent to, where the program has named another than the one that was started.
+    pub(in crate::supervisor) main: Option<OwnedFd>,
+    /// Taken when the program runs.
+    means: Option<Means>,
     watchers: JoinSet<()>,
 }
 
+/// By what it is watched.
+#[derive(Debug)]
+pub(super) struct Means {
+    pub(super) pid: u32,
+    pub(super) readiness: Readiness,
+    pub(super) ready_after: Duration,
+    pub(super) notify: NotifySocket,
+    /// The reading end of the notification descriptor.
+    pub(super) pipe: Option<OwnedFd>,
+    pub(super) node_port: Option<u16>,
+    /// The inode numbers of the listening sockets.
+    pub(super) sockets: BTreeSet<u64>,
+}
+
+/// Whom the watchers tell.
+#[derive(Clone, Debug)]
+pub(super) struct Notes {
+    id: NodeId,
+    heard: mpsc::Sender<(NodeId, Heard)>,
+}
+
+impl Notes {
+    pub(super) async fn tell(&self, note: Note) {
+        // An error means that the supervisor is gone.
+        let _ = self.heard.send((self.id, Heard::Noted(note))).await;
+    }
+
+    async fn ready(&self, by: ReadyBy) {
+        self.tell(Note::Ready(by)).await;
+    }
+}
+
 impl Attendance {
-    pub(super) fn new(ready_after: Duration) -> Attendance {
-        Attendance { ready_after, watchers: JoinSet::new() }
+    pub(super) fn new(means: Means) -> Attendance {
+        Attendance { seen: ProgramStatus::default(), main: None, means: Some(means), watchers: JoinSet::new() }
     }
 
     /// The program runs.
     pub(in crate::supervisor) fn begin(&mut self, id: NodeId, heard: mpsc::Sender<(NodeId, Heard)>) {
-        let ready_after = self.ready_after;
-        self.watchers.spawn(async move {
-            tokio::time::sleep(ready_after).await;
-            // An error means that the supervisor is gone.
-            let _ = heard.send((id, Heard::Said(ToMaster::Ready))).await;
-        });
+        let Some(means) = self.means.take() else { return };
+        let notes = Notes { id, heard };
+        let Means { pid, readiness, ready_after, notify, pipe, node_port, sockets } = means;
+        self.watch(&notes, |notes| async move { notify.read(pid, &notes).await });
+        if let Some(pipe) = pipe {
+            self.watch(&notes, |notes| async move {
+                if super::notify::newline(pipe).await {
+                    notes.ready(ReadyBy::Descriptor).await;
+                }
+            });
+        }
+        match (readiness, node_port) {
+            (Readiness::Http(path), Some(port)) => self.watch(&notes, move |notes| async move {
+                probe::answers(port, &path).await;
+                notes.ready(ReadyBy::Http).await;
+            }),
+            (Readiness::Auto, _) => self.watch(&notes, move |notes| async move {
+                let by = match tokio::time::timeout(ready_after, observe::waits_on_any(pid, &sockets)).await {
+                    Ok(()) => ReadyBy::Observation,
+                    Err(_) => ReadyBy::Age,
+                };
+                notes.ready(by).await;
+            }),
+            (Readiness::Http(_) | Readiness::Notification, _) => {}
+        }
+    }
+
+    fn watch<F: Future<Output = ()> + Send + 'static>(&mut self, notes: &Notes, watcher: impl FnOnce(Notes) -> F) {
+        self.watchers.spawn(watcher(notes.clone()));
     }
 }

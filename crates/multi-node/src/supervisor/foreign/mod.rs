@@ -1,7 +1,12 @@
 //! Nodes of programs that do not link this crate: what their stages are given, and how it is seen that they serve.
 
 mod attendance;
+mod note;
+mod notify;
+mod observe;
 mod outfit;
+mod probe;
 
 pub(super) use attendance::Attendance;
-pub(super) use outfit::Foreign;
+pub(crate) use note::Note;
+pub(super) use outfit::{Foreign, main};

@@ -1,27 +1,58 @@
 //! What every node of the program is given.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::Attendance;
+use super::attendance::Means;
+use super::notify::NotifySocket;
 use crate::control::Exec;
 use crate::id::Generation;
 use crate::mesh::PeerInfo;
-use crate::program::{self, Place, Program};
+use crate::program::{self, FIRST, Place, Program, Renewal};
 use crate::serve::Socket;
+use crate::supervisor::child;
 use crate::sys;
 
 /// The program, and the sockets that its nodes listen on.
 #[derive(Debug)]
 pub(crate) struct Foreign {
-    program: Program,
+    /// What each generation runs.
+    programs: BTreeMap<Generation, Program>,
+    renewal: Option<Renewal>,
     sockets: Vec<program::Socket>,
 }
 
 impl Foreign {
     pub(crate) fn new(program: Program, sockets: &[Socket]) -> Foreign {
-        Foreign { program, sockets: sockets.iter().map(described).collect() }
+        Foreign {
+            renewal: program.renewal.clone(),
+            programs: BTreeMap::from([(Generation::default(), program)]),
+            sockets: sockets.iter().map(described).collect(),
+        }
+    }
+
+    /// Finds out what a generation is to run.
+    pub(in crate::supervisor) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
+        if self.programs.contains_key(&generation) {
+            return Ok(());
+        }
+        let program = match (&self.renewal, self.programs.last_key_value()) {
+            (Some(renewal), _) => (renewal.0)()?,
+            (None, Some((_, last))) => last.clone(),
+            (None, None) => return Err("there is no program".to_owned()),
+        };
+        program.find().and_then(|()| program.check(self.sockets.len())).map_err(|error| error.to_string())?;
+        self.programs.insert(generation, program);
+        Ok(())
+    }
+
+    /// Forgets what no node will be started from any more.
+    pub(in crate::supervisor) fn keep(&mut self, used: impl Fn(Generation) -> bool) {
+        let newest = self.programs.last_key_value().map(|(generation, _)| *generation);
+        self.programs.retain(|generation, _| Some(*generation) == newest || used(*generation));
     }
 
     /// What the stage of this node becomes, and what attends to the node from then on.
@@ -31,29 +62,54 @@ impl Foreign {
         generation: Generation,
         sockets: &[Socket],
     ) -> io::Result<(Exec, Attendance)> {
+        let program = self.program(generation)?;
+        let notify = NotifySocket::new(node.id)?;
         let place = Place {
+            notify: notify.address(),
             slot: node.slot.ok_or_else(|| io::Error::other("the master has no slot"))?,
             id: node.id,
             pid: node.pid,
             generation: generation.number().into(),
             sockets: self.sockets.clone(),
-            node_port: if self.program.wants_node_port() { Some(free_port()?) } else { None },
+            node_port: if program.wants_node_port() { Some(free_port()?) } else { None },
         };
-        let fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
+        let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
+        let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
+        let means = Means {
+            pid: node.pid,
+            readiness: program.readiness.clone(),
+            ready_after: program.ready_after,
+            notify,
+            pipe: program.ready_fd.map(|number| pipe(number, &mut numbers, &mut fds)).transpose()?,
+            node_port: place.node_port,
+            sockets: fds.iter().map(|fd| sys::observe::inode(fd.as_fd())).collect::<io::Result<_>>()?,
+        };
         let exec = Exec {
-            program: self.program.program.clone(),
-            args: self.program.arguments(&place),
-            env: self.program.variables(&place),
-            numbers: (program::FIRST..).take(fds.len()).collect(),
+            program: program.program.clone(),
+            args: program.arguments(&place),
+            env: program.variables(&place),
+            numbers,
             fds,
         };
-        Ok((exec, Attendance::new(self.program.ready_after)))
+        Ok((exec, Attendance::new(means)))
     }
 
     /// Tells the program to finish and end.
-    pub(in crate::supervisor) fn stop(&self, process: &OwnedFd) -> io::Result<()> {
-        sys::process::signal(process.as_fd(), self.program.stop_signal)
+    pub(in crate::supervisor) fn stop(&self, process: &OwnedFd, generation: Generation) -> io::Result<()> {
+        child::forward(process, self.program(generation)?.stop_signal)
     }
+
+    fn program(&self, generation: Generation) -> io::Result<&Program> {
+        self.programs.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))
+    }
+}
+
+/// A pipe that ends at this number in the node; its other end.
+fn pipe(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
+    let (ours, theirs) = io::pipe()?;
+    numbers.push(number);
+    fds.push(theirs.into());
+    Ok(ours.into())
 }
 
 fn described(socket: &Socket) -> program::Socket {
@@ -66,6 +122,16 @@ fn described(socket: &Socket) -> program::Socket {
     }
     .unwrap_or_default();
     program::Socket { address, port }
+}
+
+/// The process of a node that its program names by `MAINPID=`.
+pub(in crate::supervisor) fn main(node: u32, pid: u32) -> io::Result<OwnedFd> {
+    // Held first, so that it is this process that is looked at.
+    let process = sys::process::open(pid)?;
+    match sys::process::is_of_family(pid, node) {
+        Some(true) => Ok(process),
+        Some(false) | None => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it does not descend from the node")),
+    }
 }
 
 /// A port of 127.0.0.1 that nobody listens on now.

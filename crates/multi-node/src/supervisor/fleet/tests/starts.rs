@@ -46,6 +46,20 @@ fn a_node_goes_from_starting_over_joining_to_serving() {
 }
 
 #[test]
+fn a_node_that_asks_for_more_time_gets_it_while_it_starts_or_drains() {
+    let mut world = World::started(policy(1));
+    world.hello(1);
+    world.on(Event::Extended { id: NodeId::node(1), by: secs(1) });
+    let start_timeout = world.fleet.next_deadline().expect("its start is waited for");
+    world.on(Event::Extended { id: NodeId::node(1), by: secs(1000) });
+    let extended = world.fleet.next_deadline().expect("its start is waited for");
+    assert_eq!(extended, world.now + secs(1000), "longer than {start_timeout:?}, which a second did not shorten");
+    world.ready(1);
+    world.on(Event::Extended { id: NodeId::node(1), by: secs(1) });
+    assert_eq!(world.fleet.next_deadline(), None, "a serving node is waited for by nobody");
+}
+
+#[test]
 fn each_pair_is_joined_by_the_later_hello() {
     let mut world = World::started(policy(4));
     world.hello(3);

@@ -1,0 +1,323 @@
+//! What `multi-node run` may be told, on the command line and in `multi-node.toml`: the same names, the same values.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use multi_node::Options;
+use multi_node::program::{self, Program, Readiness};
+use serde::{Deserialize, Deserializer};
+
+use crate::exit::Usage;
+use crate::{signal_name, stage};
+
+/// Everything is optional here; what is said nowhere has the library's default.
+#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub(crate) struct Settings {
+    /// How many nodes: a number, or `auto` for one for each available core [default: auto]
+    #[arg(short, long)]
+    pub(crate) nodes: Option<Count>,
+    /// A TCP port, of all interfaces. Without this and --bind the nodes are given no socket
+    #[arg(short, long)]
+    pub(crate) port: Option<u16>,
+    /// An address: 127.0.0.1:8080, [::1]:8080, :8080, or unix:/run/app.sock. May be given several times
+    #[arg(short, long, value_name = "ADDR")]
+    pub(crate) bind: Vec<String>,
+    /// How the program is told of its sockets [default: all]
+    #[arg(long, value_enum)]
+    pub(crate) sockets: Option<Sockets>,
+    /// What LISTEN_FDNAMES calls the sockets, separated by colons
+    #[arg(long, value_name = "NAMES")]
+    pub(crate) fdname: Option<String>,
+    /// A variable for the program's environment, NAME=VALUE. May be given several times
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
+    #[serde(deserialize_with = "table")]
+    pub(crate) env: Vec<(String, String)>,
+    /// How it is known that a node serves [default: auto]
+    #[arg(long, value_enum)]
+    pub(crate) ready: Option<Ready>,
+    /// A node serves once it answers this path on {node_port} with a status below 400
+    #[arg(long, value_name = "PATH", conflicts_with = "ready")]
+    pub(crate) ready_http: Option<String>,
+    /// A node that says nothing of itself serves once it has lived for so long [default: 2s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) ready_after: Option<Time>,
+    /// A node serves once it has written a newline to this descriptor
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) ready_fd: Option<u32>,
+    /// A node has to say WATCHDOG=1 at least so often, or is replaced
+    #[arg(long, value_name = "TIME")]
+    pub(crate) watchdog: Option<Time>,
+    /// The signal that tells a node to finish and end [default: SIGTERM]
+    #[arg(long, value_name = "SIGNAL")]
+    pub(crate) stop_signal: Option<StopSignal>,
+    /// How long a node may take until it serves [default: 1m]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) start_timeout: Option<Time>,
+    /// How long a node may take to end before it is killed [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) drain_timeout: Option<Time>,
+    /// How long nodes go on before they are told to end when all ends [default: 0s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) shutdown_delay: Option<Time>,
+    /// How many new nodes a reload starts ahead of the old ones; 0 ends the old one first [default: 1]
+    #[arg(long, value_name = "NODES")]
+    pub(crate) surge: Option<usize>,
+    /// The most nodes that `scale` may ask for [default: 256]
+    #[arg(long, value_name = "NODES")]
+    pub(crate) max_nodes: Option<usize>,
+    /// Whether a node that ends unasked is replaced [default: true]
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) restart: Option<bool>,
+    /// The first pause before a slot whose nodes go on dying is tried again [default: 100ms]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) backoff: Option<Time>,
+    /// The longest such pause [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) backoff_max: Option<Time>,
+    /// How many connections may wait in a socket's queue [default: 4096]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) backlog: Option<u32>,
+    /// The mode of Unix-socket files, in octal [default: 666]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) unix_mode: Option<Mode>,
+    /// The program and its arguments
+    #[arg(last = true, value_name = "PROGRAM")]
+    pub(crate) program: Vec<PathBuf>,
+}
+
+/// By which conventions the program is told of its sockets.
+#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Sockets {
+    /// By all of these
+    All,
+    /// LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES, and nothing else
+    Systemd,
+    /// SERVER_STARTER_PORT
+    ServerStarter,
+    /// By words in its arguments and variables alone
+    Bare,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ready {
+    /// By its message, by its waiting for connections, or by its age, whichever comes first
+    Auto,
+    /// By READY=1 or a newline on the descriptor alone
+    Notify,
+}
+
+/// `None`: one for each core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Count(Option<usize>);
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Count, String> {
+        match text {
+            "auto" => Ok(Count(None)),
+            number => number
+                .parse()
+                .map(|count| Count(Some(count)))
+                .map_err(|_| "expected a number of nodes, or `auto`".to_owned()),
+        }
+    }
+}
+
+/// A span of time with its unit: `500ms`, `2s`, `1m 30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time(pub(crate) Duration);
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Time, String> {
+        let refused = |_| "expected a time with its unit, such as 500ms, 2s or 1m".to_owned();
+        humantime::parse_duration(text).map(Time).map_err(refused)
+    }
+}
+
+/// The number of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StopSignal(i32);
+
+impl FromStr for StopSignal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<StopSignal, String> {
+        signal_name::parse(text).map(StopSignal)
+    }
+}
+
+/// A file's mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mode(u32);
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Mode, String> {
+        u32::from_str_radix(text, 8).map(Mode).map_err(|_| "expected a mode in octal, such as 660".to_owned())
+    }
+}
+
+/// In a file a value is written as on the command line, and a number may be a number.
+macro_rules! read_as_typed {
+    ($($name:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                deserializer.deserialize_any(Typed)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+read_as_typed!(Count, Time, StopSignal, Mode);
+
+struct Typed;
+
+impl serde::de::Visitor<'_> for Typed {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a number")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    BTreeMap::deserialize(deserializer).map(|table| table.into_iter().collect())
+}
+
+impl Settings {
+    /// These settings, and where they say nothing, those.
+    pub(crate) fn or(self, other: Settings) -> Settings {
+        fn list<T>(first: Vec<T>, second: Vec<T>) -> Vec<T> {
+            if first.is_empty() { second } else { first }
+        }
+        // An address that is typed stands in place of those in the file.
+        let typed_address = self.port.is_some() || !self.bind.is_empty();
+        let typed_readiness = self.ready.is_some() || self.ready_http.is_some();
+        Settings {
+            nodes: self.nodes.or(other.nodes),
+            port: self.port.or(other.port.filter(|_| !typed_address)),
+            bind: if typed_address { self.bind } else { other.bind },
+            sockets: self.sockets.or(other.sockets),
+            fdname: self.fdname.or(other.fdname),
+            // The later of two values of one name counts.
+            env: other.env.into_iter().chain(self.env).collect(),
+            ready: self.ready.or(other.ready.filter(|_| !typed_readiness)),
+            ready_http: self.ready_http.or(other.ready_http.filter(|_| !typed_readiness)),
+            ready_after: self.ready_after.or(other.ready_after),
+            ready_fd: self.ready_fd.or(other.ready_fd),
+            watchdog: self.watchdog.or(other.watchdog),
+            stop_signal: self.stop_signal.or(other.stop_signal),
+            start_timeout: self.start_timeout.or(other.start_timeout),
+            drain_timeout: self.drain_timeout.or(other.drain_timeout),
+            shutdown_delay: self.shutdown_delay.or(other.shutdown_delay),
+            surge: self.surge.or(other.surge),
+            max_nodes: self.max_nodes.or(other.max_nodes),
+            restart: self.restart.or(other.restart),
+            backoff: self.backoff.or(other.backoff),
+            backoff_max: self.backoff_max.or(other.backoff_max),
+            backlog: self.backlog.or(other.backlog),
+            unix_mode: self.unix_mode.or(other.unix_mode),
+            program: list(self.program, other.program),
+        }
+    }
+
+    /// What concerns the master, and needs a restart of the whole to change.
+    pub(crate) fn options(&self) -> Options {
+        let port = self.port.map(|port| format!("0.0.0.0:{port}"));
+        let mut options = Options::new().args([stage::NAME]).addresses(port.iter().chain(&self.bind));
+        macro_rules! set {
+            ($($name:ident: $value:expr),* $(,)?) => {$(
+                if let Some(value) = $value {
+                    options = options.$name(value);
+                }
+            )*};
+        }
+        set! {
+            nodes: self.nodes.and_then(|nodes| nodes.0),
+            start_timeout: self.start_timeout.map(|time| time.0),
+            drain_timeout: self.drain_timeout.map(|time| time.0),
+            shutdown_delay: self.shutdown_delay.map(|time| time.0),
+            surge: self.surge,
+            max_nodes: self.max_nodes,
+            restart: self.restart,
+            backlog: self.backlog,
+            unix_mode: self.unix_mode.map(|mode| mode.0),
+        }
+        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(30));
+        let time = |time: Option<Time>, default| time.map_or(default, |time: Time| time.0);
+        options.backoff(time(self.backoff, first), time(self.backoff_max, longest))
+    }
+
+    /// What concerns the program, and is looked up again at each reload.
+    pub(crate) fn program(&self) -> Result<Program, Usage> {
+        let (program, args) = self.program.split_first().ok_or_else(|| {
+            Usage(
+                "no program is named; name it after `--`, or in multi-node.toml: program = [\"gunicorn\", \"app:app\"]"
+                    .to_owned(),
+            )
+        })?;
+        let args: Vec<OsString> = args.iter().map(OsString::from).collect();
+        let mut program = Program::new(program).args(args).readiness(self.readiness());
+        for (name, value) in &self.env {
+            program = program.env(name, value);
+        }
+        if let Some(sockets) = self.sockets {
+            program = program.sockets(match sockets {
+                Sockets::All => program::Sockets::All,
+                Sockets::Systemd => program::Sockets::Systemd,
+                Sockets::ServerStarter => program::Sockets::ServerStarter,
+                Sockets::Bare => program::Sockets::Bare,
+            });
+        }
+        if let Some(names) = &self.fdname {
+            program = program.socket_names(names.split(':'));
+        }
+        if let Some(Time(time)) = self.ready_after {
+            program = program.ready_after(time);
+        }
+        if let Some(number) = self.ready_fd {
+            program = program.ready_fd(number);
+        }
+        if let Some(Time(time)) = self.watchdog {
+            program = program.watchdog(time);
+        }
+        if let Some(StopSignal(number)) = self.stop_signal {
+            program = program.stop_signal(number);
+        }
+        Ok(program)
+    }
+
+    fn readiness(&self) -> Readiness {
+        match (&self.ready_http, self.ready) {
+            (Some(path), _) => Readiness::Http(path.clone()),
+            (None, Some(Ready::Notify)) => Readiness::Notification,
+            (None, Some(Ready::Auto) | None) => Readiness::Auto,
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! How it is seen that a program serves.
+
+use multi_node_it::within;
+
+use crate::command::{Running, built, is_there};
+
+/// Runs one node until it is ready, and returns the line that tells by which sign.
+async fn sign(args: &[&str]) -> String {
+    let mut running = Running::start(&[&["-n", "1"], args].concat());
+    let sign = running.logged("taken for ready").await;
+    running.ready(1).await;
+    assert_eq!(running.stop().await, Some(0));
+    sign
+}
+
+#[tokio::test]
+async fn each_sign_of_readiness_is_seen_and_named() {
+    let server = built("listenfd_axum");
+    // No age is ever reached, so that the sign is the one that is meant.
+    let old = ["--ready-after", "1h"];
+    let bound = [&old[..], &["--bind", "127.0.0.1:0"]].concat();
+    let cases: [(&[&str], &[&str], &str); 5] = [
+        (&bound, &["--", &server], "it was seen waiting for connections"),
+        (&bound, &["--", "python3", "-c", ACCEPTS], "it was seen waiting for connections"),
+        (
+            &old,
+            &["--ready-fd", "4", "--", "sh", "-c", "echo >&4; exec sleep 1000"],
+            "it wrote to its notification descriptor",
+        ),
+        (
+            &old,
+            &["--ready", "notify", "--", "sh", "-c", "systemd-notify --ready; exec sleep 1000"],
+            "it notified READY=1",
+        ),
+        (
+            &old,
+            &["--ready-http", "/", "--", "python3", "-m", "http.server", "--bind", "127.0.0.1", "{node_port}"],
+            "it answered over HTTP",
+        ),
+    ];
+    for (options, program, expected) in cases {
+        if program.iter().any(|word| word.contains("systemd-notify")) && !is_there("systemd-notify") {
+            continue;
+        }
+        within(20, async {
+            let sign = sign(&[options, program].concat()).await;
+            assert!(sign.contains(expected), "{program:?}: {sign}");
+        })
+        .await;
+    }
+    within(20, async {
+        let sign = sign(&["--ready-after", "50ms", "--", "sleep", "1000"]).await;
+        assert!(sign.contains("it lives, and says nothing of itself"), "{sign}");
+    })
+    .await;
+}
+
+/// A thread that sleeps in accept.
+const ACCEPTS: &str = "import socket; socket.socket(fileno=3).accept()";
+
+#[tokio::test]
+async fn a_program_that_never_says_that_it_is_ready_is_given_up() {
+    within(30, async {
+        let mut running =
+            Running::start(&["-n", "1", "--ready", "notify", "--start-timeout", "100ms", "--", "sleep", "1000"]);
+        running.logged("it did not become ready within 100 ms").await;
+        assert_eq!(running.exit().await, Some(1));
+    })
+    .await;
+}

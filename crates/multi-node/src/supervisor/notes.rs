@@ -1,0 +1,40 @@
+//! What the master does with what is noticed of programs that do not link this crate.
+
+use super::fleet::Event;
+use super::foreign::Note;
+use super::run::{Supervisor, TARGET};
+use crate::id::NodeId;
+use crate::status::ReadyBy;
+
+impl Supervisor {
+    pub(super) fn noted(&mut self, id: NodeId, note: Note) -> Option<Event> {
+        Some(match note {
+            Note::Ready(by) => return self.noted_ready(id, by),
+            Note::Status(text) => {
+                self.members.get_mut(id)?.attendance.as_mut()?.seen.said = Some(text);
+                Event::Beat { id }
+            }
+            Note::Beat => Event::Beat { id },
+            Note::Hangs => Event::Broken { id, why: "it says that it hangs (WATCHDOG=trigger)".to_owned() },
+            Note::Stopping => Event::Leaving { id },
+            Note::Extend(by) => Event::Extended { id, by },
+            Note::MainPid(pid) => {
+                self.members.name_main(id, pid);
+                return None;
+            }
+        })
+    }
+
+    /// Several signs may come, of which the first counts.
+    fn noted_ready(&mut self, id: NodeId, by: ReadyBy) -> Option<Event> {
+        let member = self.members.get_mut(id)?;
+        let pid = member.info.pid;
+        let seen = &mut member.attendance.as_mut()?.seen;
+        if seen.ready_by.is_some() {
+            return None;
+        }
+        seen.ready_by = Some(by);
+        tracing::info!(target: TARGET, %id, pid, "taken for ready: {by}");
+        Some(Event::Ready { id })
+    }
+}

@@ -33,7 +33,7 @@ pub(crate) fn count<T: ToString>(count: Option<T>) -> String {
 
 /// The sum of what is known; `None` where nothing is.
 pub(crate) fn sum(counts: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
-    counts.into_iter().flatten().reduce(|sum, count| sum.saturating_add(count))
+    counts.into_iter().flatten().reduce(u64::saturating_add)
 }
 
 #[cfg(test)]

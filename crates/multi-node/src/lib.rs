@@ -55,6 +55,7 @@ mod control;
 mod endpoints;
 mod environment;
 mod error;
+mod exits;
 mod heartbeat;
 mod id;
 mod listen;
@@ -80,6 +81,7 @@ mod systemd;
 mod wires;
 
 pub use error::Error;
+pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;
 pub use id::{Generation, NodeId, Slot};
 #[cfg(unix)]

@@ -6,3 +6,4 @@ mod command;
 mod ready;
 mod run;
 mod steer;
+mod terminal;

@@ -3,6 +3,7 @@
 mod commands;
 mod config;
 mod exit;
+mod output;
 mod settings;
 mod signal_name;
 mod stage;

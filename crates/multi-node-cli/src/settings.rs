@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use multi_node::program::{self, Program, Readiness};
 use serde::{Deserialize, Deserializer};
 
 use crate::exit::Usage;
+use crate::output::{Format, Manner};
 use crate::{signal_name, stage};
 
 /// Everything is optional here; what is said nowhere has the library's default.
@@ -87,6 +89,16 @@ pub(crate) struct Settings {
     /// The mode of Unix-socket files, in octal [default: 666]
     #[arg(long, value_name = "MODE")]
     pub(crate) unix_mode: Option<Mode>,
+    /// What becomes of what nodes write [default: collect]
+    #[arg(long, value_enum)]
+    pub(crate) log: Option<Log>,
+    /// How it is shown [default: prefixed on a terminal, otherwise plain]
+    #[arg(long, value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
+    /// What happens when it comes faster than it can be written, and 1 MiB of a node waits [default: drop on a terminal,
+    /// otherwise block]
+    #[arg(long, value_enum)]
+    pub(crate) log_full: Option<LogFull>,
     /// The program and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<PathBuf>,
@@ -113,6 +125,35 @@ pub(crate) enum Ready {
     Auto,
     /// By READY=1 or a newline on the descriptor alone
     Notify,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Log {
+    /// It is read line by line and written to this command's standard output and error
+    Collect,
+    /// Nodes write there themselves
+    Inherit,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// As it is
+    Plain,
+    /// With slot and node in front
+    Prefixed,
+    /// An object for each line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFull {
+    /// The node waits
+    Block,
+    /// Lines are left out, and the gap is shown
+    Drop,
 }
 
 /// `None`: one for each core.
@@ -243,6 +284,9 @@ impl Settings {
             backoff_max: self.backoff_max.or(other.backoff_max),
             backlog: self.backlog.or(other.backlog),
             unix_mode: self.unix_mode.or(other.unix_mode),
+            log: self.log.or(other.log),
+            log_format: self.log_format.or(other.log_format),
+            log_full: self.log_full.or(other.log_full),
             program: list(self.program, other.program),
         }
     }
@@ -311,6 +355,23 @@ impl Settings {
             program = program.stop_signal(number);
         }
         Ok(program)
+    }
+
+    /// How what nodes write is dealt with; `None`: they write by themselves.
+    pub(crate) fn output(&self) -> Option<Manner> {
+        let terminal = std::io::stdout().is_terminal();
+        let format = match (self.log_format, terminal) {
+            (Some(LogFormat::Json), _) => Format::Json,
+            (Some(LogFormat::Prefixed), _) | (None, true) => Format::Prefixed,
+            (Some(LogFormat::Plain), _) | (None, false) => Format::Plain,
+        };
+        let drop = self.log_full.map_or(terminal, |full| full == LogFull::Drop);
+        (self.log != Some(Log::Inherit)).then_some(Manner { format, drop })
+    }
+
+    /// Whether the command's own log is to be JSON.
+    pub(crate) fn logs_json(&self) -> bool {
+        self.log_format == Some(LogFormat::Json)
     }
 
     fn readiness(&self) -> Readiness {

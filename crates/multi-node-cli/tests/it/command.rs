@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use multi_node_it::{Answer, client, send};
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 /// The command with these arguments, in an environment that says nothing of the test's own.
 pub(crate) fn multi_node(args: &[&str]) -> Command {
@@ -57,11 +57,13 @@ impl Drop for Running {
 impl Running {
     /// Starts `multi-node run` with these arguments.
     pub(crate) fn start(args: &[&str]) -> Running {
-        Running::of(multi_node(&[&["run"], args].concat()))
+        let mut command = multi_node(&[&["run"], args].concat());
+        command.stdout(Stdio::null());
+        Running::of(command)
     }
 
     pub(crate) fn of(mut command: Command) -> Running {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts");
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the command starts");
         let log = BufReader::new(child.stderr.take().expect("piped")).lines();
         Running { child, log, seen: Vec::new() }
     }
@@ -91,6 +93,11 @@ impl Running {
         for _ in 0..nodes {
             self.logged(" ready ").await;
         }
+    }
+
+    /// What it writes to its standard output, where that is a pipe.
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("piped, and not taken yet")
     }
 
     pub(crate) fn pid(&self) -> u32 {

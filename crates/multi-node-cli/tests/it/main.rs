@@ -3,5 +3,6 @@
 #![allow(missing_docs)]
 
 mod command;
+mod output;
 mod ready;
 mod run;

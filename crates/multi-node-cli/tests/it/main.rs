@@ -6,3 +6,4 @@ mod command;
 mod output;
 mod ready;
 mod run;
+mod servers;

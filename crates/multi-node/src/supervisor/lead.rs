@@ -78,7 +78,9 @@ pub(crate) async fn lead(
     let (hears, heard) = mpsc::channel(QUEUE);
     let outfit = Outfit {
         addresses: addresses.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect(),
-        foreign: foreign.map(|program| Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default())),
+        foreign: foreign.map(|program| {
+            Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default(), settings.backlog)
+        }),
         sockets,
         load,
         load_file,

@@ -56,5 +56,5 @@ mod restart;
 mod run;
 mod telling;
 
-pub(crate) use child::find;
+pub(crate) use child::{find, is_run_by_node};
 pub(crate) use lead::{Served, lead};

@@ -10,18 +10,21 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use multi_node::Options;
 use multi_node::program::{self, Program, Readiness};
+use multi_node::{Options, admin};
 use serde::{Deserialize, Deserializer};
 
 use crate::exit::Usage;
-use crate::output::{Format, Manner};
+use crate::node_log::{Format, Manner};
 use crate::{signal_name, stage};
 
 /// Everything is optional here; what is said nowhere has the library's default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Settings {
+    /// The name by which `multi-node status`, `reload` and the others find it [default: the program's]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
     /// How many nodes: a number, or `auto` for one for each available core [default: auto]
     #[arg(short, long)]
     pub(crate) nodes: Option<Count>,
@@ -261,6 +264,7 @@ impl Settings {
         let typed_address = self.port.is_some() || !self.bind.is_empty();
         let typed_readiness = self.ready.is_some() || self.ready_http.is_some();
         Settings {
+            name: self.name.or(other.name),
             nodes: self.nodes.or(other.nodes),
             port: self.port.or(other.port.filter(|_| !typed_address)),
             bind: if typed_address { self.bind } else { other.bind },
@@ -303,6 +307,7 @@ impl Settings {
             )*};
         }
         set! {
+            control: self.name.clone().or_else(|| self.free_name()),
             nodes: self.nodes.and_then(|nodes| nodes.0),
             start_timeout: self.start_timeout.map(|time| time.0),
             drain_timeout: self.drain_timeout.map(|time| time.0),
@@ -316,6 +321,17 @@ impl Settings {
         let (first, longest) = (Duration::from_millis(100), Duration::from_secs(30));
         let time = |time: Option<Time>, default| time.map_or(default, |time: Time| time.0);
         options.backoff(time(self.backoff, first), time(self.backoff_max, longest))
+    }
+
+    /// The program's name, and the process id behind it where it is taken already.
+    fn free_name(&self) -> Option<String> {
+        const LONGEST: usize = 40;
+        let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let file = self.program.first()?.file_name()?.to_string_lossy().into_owned();
+        let name: String = file.trim_start_matches('.').chars().filter(allowed).take(LONGEST).collect();
+        let name = if name.is_empty() { "program".to_owned() } else { name };
+        let taken = admin::instances().is_ok_and(|places| places.iter().any(|place| place.name == name));
+        Some(if taken { format!("{name}-{}", std::process::id()) } else { name })
     }
 
     /// What concerns the program, and is looked up again at each reload.

@@ -9,6 +9,12 @@ pub fn fds(pid: u32) -> Option<usize> {
     Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
 }
 
+/// The highest number of a descriptor that the process has open; `None` once it has ended.
+pub fn highest_fd(pid: u32) -> Option<u64> {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    fds.filter_map(|fd| fd.ok()?.file_name().to_str()?.parse().ok()).max()
+}
+
 /// Whether the process exists and is no zombie.
 pub fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| state != 'Z')

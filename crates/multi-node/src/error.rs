@@ -30,7 +30,7 @@ pub enum Error {
     },
     /// Another program runs under the name that [`Options::control`](crate::Options::control) asks for.
     #[error(
-        "another program runs under the name {name:?}{}; stop it (`multi-node stop {name}`) or choose another name",
+        "another program runs under the name {name:?}{}; stop it (`multi-node stop --name {name}`) or choose another name",
         pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default()
     )]
     NameTaken {

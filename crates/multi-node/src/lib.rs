@@ -46,7 +46,6 @@
 // What only nodes need stands by in the single-process build, so that each file is the same on every system.
 #![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
 
-#[cfg(multi_process)]
 pub mod admin;
 mod bind;
 #[cfg(multi_process)]

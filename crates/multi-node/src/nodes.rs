@@ -11,6 +11,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::admin::{Journal, LogLine};
 use crate::mesh::{Arrivals, Joined};
 use crate::order::{Order, Report};
 use crate::serve::{Addr, Counts, DrainSignal, LoadTable};
@@ -35,6 +36,8 @@ pub(crate) struct Inner {
     pub(crate) drain: DrainSignal,
     pub(crate) end: watch::Receiver<Option<End>>,
     pub(crate) asks: mpsc::Sender<Ask>,
+    /// The log, for those who follow it from outside; kept in the master alone, and where there is a control socket.
+    pub(crate) journal: Journal,
 }
 
 /// How the fleet looks, and in which lines of the load table its counters are.
@@ -102,6 +105,7 @@ impl Handle {
             drain: crate::serve::Drain::new().1,
             end: watch::channel(None).1,
             asks: mpsc::channel(1).0,
+            journal: Journal::default(),
         })
     }
 
@@ -256,6 +260,18 @@ impl Handle {
             Report::Scale(report) => Ok(report),
             _ => Err(OrderError::MasterGone),
         }
+    }
+
+    /// Writes a line into the log that the control socket shows, beside what the master writes about its nodes. Where no
+    /// control socket was opened, and in nodes, it is nobody's to read and is dropped.
+    pub fn log(&self, line: LogLine) {
+        self.0.journal.write(|| line);
+    }
+
+    /// Resolves once every order that this process gave before has been begun or refused.
+    pub(crate) async fn orders_taken(&self) {
+        // Orders are taken in turn, and one that concerns no slot is refused on the spot.
+        let _refused = self.order(Order::Signal { slot: Some(Slot(u16::MAX)), signal: 0 }).await;
     }
 
     /// Sends a signal to the node in the slot, or to all.

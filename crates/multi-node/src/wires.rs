@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, watch};
 
+use crate::admin::Journal;
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Inner, Snapshot};
 use crate::serve::{Drain, DrainSignal, LoadTable, Socket};
@@ -21,7 +22,13 @@ pub(crate) struct Wires {
 }
 
 /// Joins what the program gets with what its loop keeps.
-pub(crate) fn wire(id: NodeId, slot: Option<Slot>, sockets: &[Vec<Socket>], load: &LoadTable) -> (Nodes, Wires) {
+pub(crate) fn wire(
+    id: NodeId,
+    slot: Option<Slot>,
+    sockets: &[Vec<Socket>],
+    load: &LoadTable,
+    journal: Journal,
+) -> (Nodes, Wires) {
     let (drain, draining) = Drain::new();
     let (peers, arrivals) = mesh::arrivals();
     let (asks, asked) = mpsc::channel(ORDERS);
@@ -38,6 +45,7 @@ pub(crate) fn wire(id: NodeId, slot: Option<Slot>, sockets: &[Vec<Socket>], load
         drain: draining.clone(),
         end,
         asks,
+        journal,
     });
     let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, drain, draining };
     (Nodes::new(handle, arrivals), wires)

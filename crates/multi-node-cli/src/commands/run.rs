@@ -10,7 +10,7 @@ use multi_node::program::{self, Program};
 
 use crate::config;
 use crate::exit::Usage;
-use crate::output::Collector;
+use crate::node_log::Collector;
 use crate::settings::Settings;
 
 /// Runs a program as several nodes on one address.

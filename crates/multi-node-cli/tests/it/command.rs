@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use multi_node_it::{Answer, client, send};
 use rustix::process::Signal;
@@ -14,6 +15,13 @@ pub(crate) fn multi_node(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_multi-node"));
     command.args(args).stdin(Stdio::null()).env_remove("CARGO_MANIFEST_DIR").kill_on_drop(true);
     command
+}
+
+/// `multi-node run` with these arguments, under a name that no other test has.
+pub(crate) fn run(args: &[&str]) -> Command {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    multi_node(&[&["run", "--name", &name], args].concat())
 }
 
 /// Runs a command that ends by itself.
@@ -57,7 +65,7 @@ impl Drop for Running {
 impl Running {
     /// Starts `multi-node run` with these arguments.
     pub(crate) fn start(args: &[&str]) -> Running {
-        let mut command = multi_node(&[&["run"], args].concat());
+        let mut command = run(args);
         command.stdout(Stdio::null());
         Running::of(command)
     }

@@ -7,3 +7,4 @@ mod output;
 mod ready;
 mod run;
 mod servers;
+mod steer;

@@ -6,11 +6,11 @@ use std::time::Duration;
 use multi_node_it::{procfs, within};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 
-use crate::command::{Running, multi_node};
+use crate::command::{self, Running};
 
 /// `multi-node run` whose standard output is read.
 fn run(args: &[&str]) -> Running {
-    let mut command = multi_node(&[&["run"], args].concat());
+    let mut command = command::run(args);
     command.stdout(Stdio::piped());
     Running::of(command)
 }

@@ -4,6 +4,7 @@
 
 mod accept;
 mod addresses;
+mod chaos;
 mod chat;
 mod control;
 mod crash;

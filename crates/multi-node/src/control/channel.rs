@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 
 use super::codec::{self, Decoder, Malformed};
 use super::message::Fds;
+use super::reserve::Reserve;
 use crate::sys;
 
 /// How much is read at once; most messages are shorter.
@@ -24,7 +25,12 @@ const CHUNK: usize = 4096;
 pub(crate) fn channel<In, Out>(socket: StdUnixStream) -> io::Result<(Reader<In>, Writer<Out>)> {
     socket.set_nonblocking(true)?;
     let socket = Arc::new(UnixStream::from_std(socket)?);
-    let reader = Reader { socket: socket.clone(), decoder: Decoder::default(), message: PhantomData };
+    let reader = Reader {
+        socket: socket.clone(),
+        decoder: Decoder::default(),
+        reserve: Reserve::default(),
+        message: PhantomData,
+    };
     Ok((reader, Writer { socket, buffer: BytesMut::new(), message: PhantomData }))
 }
 
@@ -33,6 +39,8 @@ pub(crate) fn channel<In, Out>(socket: StdUnixStream) -> io::Result<(Reader<In>,
 pub(crate) struct Reader<In> {
     socket: Arc<UnixStream>,
     decoder: Decoder,
+    /// For the descriptors that come; empty unless the reader is given one.
+    pub(crate) reserve: Reserve,
     message: PhantomData<fn() -> In>,
 }
 
@@ -67,10 +75,13 @@ impl<In: DeserializeOwned + Fds> Reader<In> {
     }
 
     fn fill(&mut self) -> io::Result<usize> {
-        let (mut chunk, mut fds) = ([0; CHUNK], Vec::new());
-        let count = sys::socket::receive(self.socket.as_fd(), &mut chunk, &mut fds)?;
-        self.decoder.bytes.extend_from_slice(&chunk[..count]);
-        self.decoder.fds.extend(fds);
+        let mut chunk = [0; CHUNK];
+        self.reserve.lend();
+        let received = sys::socket::receive(self.socket.as_fd(), &mut chunk);
+        self.reserve.refill();
+        let received = received?;
+        let count = received.bytes;
+        self.decoder.take(&chunk, received);
         Ok(count)
     }
 }

@@ -5,6 +5,7 @@ mod blocking;
 mod channel;
 mod codec;
 mod message;
+mod reserve;
 
 pub(crate) use blocking::Blocking;
 pub(crate) use channel::{Reader, Writer, channel, is_end};
@@ -14,3 +15,4 @@ pub use codec::decode_control;
 pub(crate) use message::{
     Drained, Exec, Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
 };
+pub(crate) use reserve::Reserve;

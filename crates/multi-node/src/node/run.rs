@@ -11,8 +11,9 @@ use tracing::Instrument;
 
 use super::orphan;
 use super::parent::{self, Parent};
+use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
-use crate::control::{Drained, Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
+use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, ToMaster, ToNode, Welcome, Writer};
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
@@ -42,7 +43,8 @@ pub(crate) async fn join(
 ) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
     let mut welcome = parent.hello(addresses).await?;
-    let Parent { reader, writer, socket } = parent;
+    let Parent { mut reader, writer, socket } = parent;
+    reader.reserve = Reserve::full();
     let settings = welcome.settings.clone();
     orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
     show_slot(&welcome);
@@ -56,7 +58,7 @@ pub(crate) async fn join(
 
     let links = Links::new();
     let intake = links.intake();
-    let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load);
+    let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default());
     let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
 
     let (outbox, messages) = mpsc::channel(QUEUE);
@@ -239,6 +241,7 @@ impl Life {
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
                     self.line.beat(sys::epoll::monotonic_ms());
+                    self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();
                         // A full outbox holds earlier messages, which show as much.
@@ -257,6 +260,8 @@ impl Life {
                 self.links.part(id);
             }
             Ok(Some(ToNode::Drain { within, heirs })) => {
+                // Each connection that is handed over needs a second descriptor for a moment.
+                self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
                 self.heirs.appoint(&self.links, &heirs);
                 self.drain.begin(within);
             }

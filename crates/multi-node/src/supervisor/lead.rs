@@ -53,7 +53,8 @@ pub(crate) async fn lead(
         Served::Linked(servers) => (Some(servers), None),
         Served::Foreign(program) => (None, Some(program)),
     };
-    if foreign.is_some() {
+    let is_foreign = foreign.is_some();
+    if is_foreign {
         block(&sockets).map_err(Error::io("prepare the listening sockets"))?;
     }
     let output = foreign.as_ref().and_then(|program| program.output.clone());
@@ -66,7 +67,7 @@ pub(crate) async fn lead(
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
 
-    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load);
+    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
     let Wires { peers, asked, snapshot, end, drain, draining } = wires;
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
     let own = Own { place, draining };
@@ -93,7 +94,7 @@ pub(crate) async fn lead(
     let supervisor =
         Supervisor::new(fleet, members, heard, (asked, settings.orders_from_nodes), signals, endpoints.journal());
     reaper::start();
-    let endpoints = endpoints.attend(nodes.handle());
+    let endpoints = endpoints.attend(!is_foreign, nodes.handle());
     tokio::spawn(async move {
         let mut outcome = supervisor.run().await;
         drain.begin(settings.drain_timeout);

@@ -97,8 +97,8 @@ async fn hear(
         }
         let mut chunk = [0; 16 * 1024];
         // What the program sends along is nobody's here, and closed.
-        let read = || sys::socket::receive(socket.as_fd(), &mut chunk, &mut Vec::new());
-        match socket.async_io(Interest::READABLE, read).await? {
+        let read = || sys::socket::receive(socket.as_fd(), &mut chunk);
+        match socket.async_io(Interest::READABLE, read).await?.bytes {
             0 => return Ok(()),
             count => buffer.extend_from_slice(&chunk[..count]),
         }

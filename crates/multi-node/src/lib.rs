@@ -55,6 +55,7 @@ mod control;
 mod endpoints;
 mod environment;
 mod error;
+mod exits;
 mod heartbeat;
 mod id;
 mod listen;
@@ -78,6 +79,7 @@ mod sys;
 mod wires;
 
 pub use error::Error;
+pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;
 pub use id::{Generation, NodeId, Slot};
 #[cfg(unix)]

@@ -62,7 +62,7 @@ pub(crate) async fn join(
     let intake = links.intake();
     let entrance = Arc::<OnceLock<Entrance>>::default();
     let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default());
-    let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
+    let (handle, Wires { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), wires);
 
     let (outbox, messages) = mpsc::channel(QUEUE);
     tokio::spawn(write(writer, messages));

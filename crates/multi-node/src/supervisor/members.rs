@@ -13,11 +13,12 @@ use super::foreign::{self, Attendance, Foreign};
 use super::member::{Member, Resting, Surroundings};
 use crate::control::{Join, NodeSettings, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
+use crate::exits::NodeExit;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
-use crate::status::Status;
+use crate::status::{Exit, Status};
 use crate::{sys, wires};
 
 /// The most peers in one message: two descriptors each.
@@ -310,6 +311,12 @@ impl Members {
     /// What these nodes have done so far.
     pub(super) fn count(&self, nodes: &[NodeId]) -> Vec<(NodeId, Tally)> {
         nodes.iter().map(|&id| (id, self.tally(id))).collect()
+    }
+
+    /// A node's end, as it is told to whoever follows.
+    pub(super) fn ended(&self, id: NodeId, exit: Exit) -> Option<NodeExit> {
+        let info = self.alive.get(&id)?.info;
+        Some(NodeExit { id, slot: info.slot?, pid: info.pid, exit })
     }
 
     /// What a node has done so far.

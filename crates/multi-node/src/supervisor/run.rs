@@ -12,6 +12,7 @@ use super::upgrade::{Heritage, Rehearsal};
 use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
+use crate::exits::Exits;
 use crate::id::{Generation, NodeId};
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
@@ -49,6 +50,8 @@ pub(crate) struct Supervisor {
     departing: Option<ReloadReport>,
     /// The log, for those who follow it from outside.
     journal: Journal,
+    /// Where the ends of nodes are told.
+    exits: Exits,
     replies: BTreeMap<Ticket, Reply>,
     tickets: u64,
     /// How many pieces of news have been heard since everything else had its turn.
@@ -86,7 +89,7 @@ impl Supervisor {
         heard: mpsc::Receiver<(NodeId, Heard)>,
         (asks, terms): (mpsc::Receiver<Ask>, Terms),
         signals: MasterSignals,
-        (journal, heritage): (Journal, Option<Heritage>),
+        (journal, exits, heritage): (Journal, Exits, Option<Heritage>),
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
@@ -101,6 +104,7 @@ impl Supervisor {
             heritage,
             departing: None,
             journal,
+            exits,
             replies,
             tickets: 0,
             heard_in_a_row: 0,
@@ -233,7 +237,12 @@ impl Supervisor {
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
-            Heard::Exited(exit) => Event::Exited { id, exit, tally: self.members.tally(id) },
+            Heard::Exited(exit) => {
+                if let Some(ended) = self.members.ended(id, exit) {
+                    self.exits.tell(ended);
+                }
+                Event::Exited { id, exit, tally: self.members.tally(id) }
+            }
         })
     }
 

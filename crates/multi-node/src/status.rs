@@ -122,7 +122,7 @@ impl fmt::Display for ReadyBy {
         f.pad(match self {
             ReadyBy::Notification => "it notified READY=1",
             ReadyBy::Descriptor => "it wrote to its notification descriptor",
-            ReadyBy::Message => "it said on its channel that it listens, or is ready",
+            ReadyBy::Message => "it told its primary that it listens, or is ready",
             ReadyBy::Http => "it answered over HTTP",
             ReadyBy::Observation => "it was seen waiting for connections",
             ReadyBy::Age => "it lives, and says nothing of itself",

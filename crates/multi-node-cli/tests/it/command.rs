@@ -99,7 +99,7 @@ impl Running {
     /// Waits until so many nodes have become ready since the last call.
     pub(crate) async fn ready(&mut self, nodes: usize) {
         for _ in 0..nodes {
-            self.logged(" ready ").await;
+            self.logged("ready after").await;
         }
     }
 

@@ -13,4 +13,4 @@ mod primary;
 mod turns;
 
 pub(super) use channel::serve;
-pub(in crate::supervisor) use primary::{Primary, ToPrimary};
+pub(super) use primary::{Primary, ToPrimary};

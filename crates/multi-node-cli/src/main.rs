@@ -11,6 +11,7 @@ mod show;
 mod signal_name;
 mod stage;
 mod target;
+mod top;
 
 use std::process::ExitCode;
 

@@ -8,3 +8,4 @@ mod ready;
 mod run;
 mod servers;
 mod steer;
+mod terminal;

@@ -44,6 +44,8 @@ pub struct Plan {
     pub crash_loop: (usize, Duration),
     /// The name of the control socket, in the program's own runtime directory.
     pub control: Option<String>,
+    /// The address of the metrics.
+    pub metrics: Option<String>,
     pub recycling: RecyclePlan,
     /// How long a reload's first new node is tried, and by how many answers it is judged.
     pub canary: Option<(Duration, u64)>,
@@ -78,6 +80,7 @@ impl Default for Plan {
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
             crash_loop: (5, Duration::from_secs(60)),
             control: None,
+            metrics: None,
             recycling: RecyclePlan::default(),
             canary: None,
             faults: PathBuf::new(),
@@ -120,6 +123,7 @@ impl Plan {
         });
         let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
         let options = self.control.iter().fold(options, Options::control);
+        let options = self.metrics.iter().fold(options, Options::metrics);
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)
     }

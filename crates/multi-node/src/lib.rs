@@ -55,10 +55,12 @@ mod control;
 mod endpoints;
 mod environment;
 mod error;
+mod exits;
 mod heartbeat;
 mod id;
 mod listen;
 mod mesh;
+mod metrics;
 #[cfg(multi_process)]
 mod node;
 mod nodes;
@@ -77,6 +79,7 @@ mod sys;
 mod wires;
 
 pub use error::Error;
+pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;
 pub use id::{Generation, NodeId, Slot};
 #[cfg(unix)]

@@ -50,6 +50,7 @@ pub struct Options {
     pub(crate) drain_timeout: Duration,
     pub(crate) shutdown_delay: Duration,
     pub(crate) hang_timeout: Duration,
+    pub(crate) adopt_timeout: Duration,
     pub(crate) canary: Option<(Duration, CanaryLimits)>,
     pub(crate) max_requests: Option<u64>,
     pub(crate) max_age: Option<Duration>,
@@ -64,6 +65,7 @@ pub struct Options {
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
+    pub(crate) metrics: Option<String>,
 }
 
 impl Default for Options {
@@ -94,6 +96,7 @@ impl Options {
             drain_timeout: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
             hang_timeout: Duration::from_secs(30),
+            adopt_timeout: Duration::from_secs(60),
             canary: None,
             max_requests: None,
             max_age: None,
@@ -108,6 +111,7 @@ impl Options {
             env: Vec::new(),
             heartbeat: None,
             control: None,
+            metrics: None,
         }
     }
 
@@ -239,6 +243,13 @@ impl Options {
         self
     }
 
+    /// How long the nodes serve on after an [`upgrade`](crate::Handle::upgrade) without hearing of the new master, before
+    /// they drain and end. Default 60 s: a new program that is slow to reach `listen` costs nothing.
+    pub fn adopt_timeout(mut self, time: Duration) -> Options {
+        self.adopt_timeout = time;
+        self
+    }
+
     /// Lets the first new node of each reload serve on trial for this time, with its fair share of new connections and no
     /// more, while the old node of its slot takes none and stays. Default: no trial.
     ///
@@ -293,7 +304,7 @@ impl Options {
         self
     }
 
-    /// Whether the library handles SIGTERM, SIGINT, SIGQUIT and SIGHUP. Default `true`; with `false` the program gives
+    /// Whether the library handles SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGUSR2. Default `true`; with `false` the program gives
     /// the orders itself, by [`Handle`](crate::Handle).
     pub fn signals(mut self, handle: bool) -> Options {
         self.signals = handle;
@@ -364,6 +375,16 @@ impl Options {
     /// another program runs under it. Linux only.
     pub fn control(mut self, name: impl Into<String>) -> Options {
         self.control = Some(name.into());
+        self
+    }
+
+    /// Has the master serve an address for monitoring: `/metrics` in Prometheus' text format, `/healthz`, `/readyz` and
+    /// `/status`. As in [`bind`](Options::bind): `127.0.0.1:9100`, `[::1]:9100`, `unix:/run/metrics.sock`. Default: none.
+    ///
+    /// Whoever reaches the address may read: bind it where only monitoring does. It is served until the last node has
+    /// ended, so `/readyz` tells load balancers of a shutdown before the nodes stop accepting.
+    pub fn metrics(mut self, address: impl Into<String>) -> Options {
+        self.metrics = Some(address.into());
         self
     }
 

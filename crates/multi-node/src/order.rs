@@ -15,6 +15,8 @@ use crate::id::{Generation, NodeId, Slot};
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Order {
     Reload,
+    /// A reload, after which the new program takes the master's place.
+    Upgrade,
     /// Another node of the same program in this slot.
     Restart {
         slot: Slot,
@@ -200,6 +202,12 @@ pub enum OrderError {
     #[error("{why}; the nodes that served before go on serving")]
     Failed {
         /// What went wrong, in which slot.
+        why: String,
+    },
+    /// The nodes run the new program, but their master could not be replaced by it.
+    #[error("{why}; the nodes run the new program, and the master is the old one still")]
+    MasterStays {
+        /// What went wrong.
         why: String,
     },
     /// The first new node did not stand its trial ([`Options::canary`](crate::Options::canary)).

@@ -331,6 +331,7 @@ async fn obey(node: &Handle, order: &str) -> Value {
         ["ready"] => json!(node.ready().await.map_err(|error| error.to_string())),
         ["peers"] => json!(node.peers().keys().map(ToString::to_string).collect::<Vec<_>>()),
         ["reload"] => json!(node.reload().await),
+        ["upgrade"] => json!({ "Err": node.upgrade().await.expect_err("another program would be here") }),
         ["closed"] => json!(node.closed().await.map_err(|error| error.to_string())),
         ["shutdown"] => json!(node.shutdown().await),
         ["listen"] => json!(listen(Options::new().port(0), http(admin())).await.map(drop).map_err(|e| e.to_string())),

@@ -134,6 +134,7 @@ fn answer(result: Result<impl Serialize, OrderError>) -> Answer {
         OrderError::ShuttingDown => (false, "shutting_down"),
         OrderError::SingleProcess => (false, "single_process"),
         OrderError::Failed { .. } => (true, "failed"),
+        OrderError::MasterStays { .. } => (true, "master_stays"),
         OrderError::RolledBack { .. } => (true, "rolled_back"),
         OrderError::MasterGone => (true, "master_gone"),
     };

@@ -91,6 +91,11 @@ pub(crate) enum ToNode {
     Resume,
     /// How the fleet looks now.
     Status { status: Status, lines: Vec<Option<usize>> },
+    /// The master leaves for its successor. Whatever becomes of the channel, serve on for so long, or until the next
+    /// `Adopted`. Since version 2.
+    Departing { within: Duration },
+    /// There is a master (again), and these are its options. Since version 2.
+    Adopted { settings: NodeSettings },
     /// The answer to `Ask`.
     Answer { ticket: u64, result: Result<Report, OrderError> },
 }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::Instrument;
 
-use super::orphan;
+use super::orphan::{self, Guard};
 use super::parent::{self, Parent};
 use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
@@ -47,7 +46,8 @@ pub(crate) async fn join(
     let Parent { mut reader, writer, socket } = parent;
     reader.reserve = Reserve::full();
     let settings = welcome.settings.clone();
-    orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
+    let guard =
+        orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
     show_slot(&welcome);
 
     let sockets = adopt(&mut welcome);
@@ -62,7 +62,7 @@ pub(crate) async fn join(
     let intake = links.intake();
     let entrance = Arc::<OnceLock<Entrance>>::default();
     let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default());
-    let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
+    let (handle, Wires { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), wires);
 
     let (outbox, messages) = mpsc::channel(QUEUE);
     tokio::spawn(write(writer, messages));
@@ -70,6 +70,8 @@ pub(crate) async fn join(
     let (fate_sender, fate) = watch::channel(End::Done);
     let life = Life {
         reader: Some(reader),
+        succession: None,
+        guard,
         outbox: outbox.clone(),
         peers,
         asked,
@@ -162,15 +164,8 @@ async fn finish(
 
 fn adopt(welcome: &mut Welcome) -> Vec<Vec<Socket>> {
     let mut fds = welcome.sockets.drain(..);
-    let mut adopt = |kind: &SocketKind| fds.next().map(|fd| adopt_one(*kind, fd));
+    let mut adopt = |kind: &SocketKind| fds.next().map(|fd| wires::adopt(*kind, fd));
     welcome.servers.iter().map(|kinds| kinds.iter().filter_map(&mut adopt).collect()).collect()
-}
-
-fn adopt_one(kind: SocketKind, fd: OwnedFd) -> Socket {
-    match kind {
-        SocketKind::Tcp => Socket::Tcp(fd.into()),
-        SocketKind::Unix => Socket::Unix(fd.into()),
-    }
 }
 
 /// Lets `ps` and `top` show the slot, as `name:slot`: a process's main thread has its name (proc(5)), at most 15 bytes.
@@ -213,6 +208,9 @@ async fn write(mut writer: Writer<ToMaster>, mut messages: mpsc::Receiver<Outgoi
 struct Life {
     /// `None` once the master is gone.
     reader: Option<Reader<ToNode>>,
+    /// Until when the next master is waited for, once this one has said that it leaves.
+    succession: Option<Instant>,
+    guard: Guard,
     outbox: mpsc::Sender<Outgoing>,
     peers: Peers,
     asked: mpsc::Receiver<Ask>,
@@ -243,6 +241,7 @@ impl Life {
             tokio::select! {
                 message = next(&mut self.reader) => self.hear(message),
                 Some(ask) = self.asked.recv() => self.ask(ask).await,
+                () = due(self.succession) => self.orphaned(&Error::MasterGone),
                 () = self.peers.deliver() => self.leave("the program dropped its `Nodes`").await,
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
@@ -284,9 +283,23 @@ impl Life {
             Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
                 tracing::warn!("the master repeats itself");
             }
+            Ok(Some(ToNode::Departing { within })) => self.await_succession(within),
+            Ok(Some(ToNode::Adopted { settings })) => {
+                self.succession = None;
+                self.guard.end_patience();
+                self.settings = settings;
+            }
+            // Somebody may still come, but not by this way.
+            Ok(None) | Err(_) if self.succession.is_some() => self.reader = None,
             Ok(None) => self.orphaned(&Error::MasterGone),
             Err(error) => self.orphaned(&parent::broken(&error)),
         }
+    }
+
+    fn await_succession(&mut self, within: Duration) {
+        tracing::debug!("the master leaves for its successor");
+        self.succession = Some(Instant::now() + within);
+        self.guard.be_patient(within);
     }
 
     fn see(&self, status: Status, lines: Vec<Option<usize>>) {
@@ -296,7 +309,7 @@ impl Life {
     /// Without a master a node finishes what it has, and leaves.
     fn orphaned(&mut self, error: &Error) {
         tracing::warn!("draining: {error}");
-        self.reader = None;
+        (self.reader, self.succession) = (None, None);
         self.pending.clear();
         self.fate.send_replace(End::MasterGone);
         self.heirs.appoint(&self.links, &[]);
@@ -334,6 +347,13 @@ impl Life {
         // An error means that the master is gone.
         let _ = self.outbox.send((ToMaster::Leaving, None)).await;
         self.drain.begin(self.settings.drain_timeout);
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

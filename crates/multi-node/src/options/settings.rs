@@ -35,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) shutdown_delay: Duration,
     pub(crate) hang_timeout: Option<Duration>,
+    pub(crate) adopt_timeout: Duration,
     pub(crate) canary: Option<(Duration, CanaryLimits)>,
     pub(crate) max_requests: Option<u64>,
     pub(crate) max_age: Option<Duration>,
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Option<Heartbeat>,
     /// The name of the control socket.
     pub(crate) control: Option<String>,
+    /// Where the master serves metrics.
+    pub(crate) metrics: Option<Address>,
 }
 
 /// How nodes are started.
@@ -113,6 +116,7 @@ impl Options {
             drain_timeout: finite("drain_timeout", self.drain_timeout)?,
             shutdown_delay: finite("shutdown_delay", self.shutdown_delay)?,
             hang_timeout: hang_timeout(self.hang_timeout)?,
+            adopt_timeout: finite("adopt_timeout", self.adopt_timeout)?,
             canary: self.canary.map(|canary| trial(canary, self.surge)).transpose()?,
             max_requests: self.max_requests.map(|count| counted("max_requests", count)).transpose()?,
             max_age: self.max_age.map(|time| positive("max_age", time)).transpose()?,
@@ -124,6 +128,7 @@ impl Options {
             launch: launch(self.program, self.args, self.slot_args, self.env)?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
+            metrics: self.metrics.as_deref().map(Address::parse).transpose()?,
         })
     }
 }

@@ -15,12 +15,14 @@ mod orders;
 mod recycle;
 mod reload;
 mod replace;
+mod saved;
 mod scale;
 mod shutdown;
 mod signal;
 mod slot;
 mod snapshot;
 mod turn;
+mod upgrade;
 mod verdict;
 mod words;
 
@@ -41,13 +43,14 @@ pub(crate) use self::looks::Tally;
 use self::node::Node;
 use self::orders::Running;
 pub(crate) use self::recycle::Recycling;
+pub(crate) use self::saved::Saved;
 use self::shutdown::Stopping;
 use self::slot::{Filled, SlotRecord};
 pub(crate) use self::verdict::Limits;
 use super::restart::{Jitter, Rules};
 use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
-use crate::order::{Order, OrderError, Report};
+use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::status::Exit;
 
 /// Which order an answer belongs to; given out by the loop, opaque to the rules.
@@ -92,6 +95,10 @@ pub(crate) enum Event {
     Weighed { id: NodeId, bytes: u64 },
     /// The process ended and was reaped; `tally` is the last.
     Exited { id: NodeId, exit: Exit, tally: Tally },
+    /// The program of a generation was tried in a child: it could take the master's place, or says why not.
+    Rehearsed { generation: Generation, result: Result<(), String> },
+    /// The master could not be replaced.
+    Stayed { why: String },
     /// Somebody gave an order and waits for the answer.
     Asked { ticket: Ticket, order: Order },
 }
@@ -101,6 +108,11 @@ pub(crate) enum Event {
 pub(crate) enum Action {
     /// Look up program and working directory for a generation; answered by [`Event::Resolved`].
     Resolve { generation: Generation },
+    /// Try in a child whether the program of a generation could take the master's place; answered by
+    /// [`Event::Rehearsed`].
+    Rehearse { generation: Generation },
+    /// Put the program that all slots serve by now in the master's place; answered by [`Event::Stayed`], or by nobody.
+    Depart { reload: ReloadReport },
     /// Start a process; answered by [`Event::Spawned`].
     Spawn { id: NodeId, slot: Slot, generation: Generation },
     /// Join the node, which has said hello, with each of these and with the master.
@@ -290,6 +302,8 @@ impl Fleet {
             Event::Counted { tallies } => self.counted(now, &tallies),
             Event::Weighed { id, bytes } => self.weighed(id, bytes),
             Event::Exited { id, exit, tally } => self.exited(now, id, exit, tally),
+            Event::Rehearsed { generation, result } => self.rehearsed(generation, result),
+            Event::Stayed { why } => self.stayed(why),
             Event::Asked { ticket, order } => self.asked(now, ticket, order),
         }
         self.advance_order(now);

@@ -16,8 +16,9 @@ use crate::status::Exit;
 /// One thing that happens in the world.
 #[derive(Clone, Debug)]
 enum Step {
-    /// The oldest look-up, or spawn, or examination that is waited for is answered.
+    /// The oldest look-up, or trial, or spawn, or examination that is waited for is answered.
     Resolve(Result<(), String>),
+    Rehearse(Result<(), String>),
     Spawn(Result<(), String>),
     Examine {
         traced: bool,
@@ -60,6 +61,7 @@ fn result() -> impl Strategy<Value = Result<(), String>> {
 fn order() -> impl Strategy<Value = Order> {
     prop_oneof![
         8 => Just(Order::Reload),
+        4 => Just(Order::Upgrade),
         6 => (0_u16..7).prop_map(|slot| Order::Restart { slot: slot.into() }),
         6 => (0_usize..7).prop_map(|nodes| Order::Scale { nodes }),
         1 => prop::option::of(0_u16..7).prop_map(|slot| Order::Signal { slot: slot.map(Slot), signal: 10 }),
@@ -70,6 +72,7 @@ fn order() -> impl Strategy<Value = Order> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => result().prop_map(Step::Resolve),
+        3 => result().prop_map(Step::Rehearse),
         8 => result().prop_map(Step::Spawn),
         2 => any::<bool>().prop_map(|traced| Step::Examine { traced }),
         16 => (any::<prop::sample::Index>(), word()).prop_map(|(who, word)| Step::Says(who, word)),
@@ -114,6 +117,7 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
     for step in history {
         match step {
             Step::Resolve(result) => audit.answer_resolve(result),
+            Step::Rehearse(result) => audit.answer_rehearsal(result),
             Step::Spawn(result) => audit.answer_spawn(result),
             Step::Examine { traced } => audit.answer_examine(traced),
             Step::Says(who, word) => audit.says(who, word),
@@ -143,6 +147,8 @@ proptest! {
         live_through(&mut audit, history);
         audit.comes_to_rest();
         audit.order(Order::Reload);
+        audit.comes_to_rest();
+        audit.order(Order::Upgrade);
         audit.comes_to_rest();
         audit.order(Order::Shutdown { now: false });
         audit.comes_to_rest();

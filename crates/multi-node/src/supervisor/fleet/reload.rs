@@ -16,7 +16,9 @@ pub(super) struct Reload {
     pub(super) ticket: Ticket,
     generation: Generation,
     since: Instant,
-    /// Whether the program of the generation has been found.
+    /// Whether the master is to be replaced as well.
+    upgrade: bool,
+    /// Whether the program of the generation has been found, and tried where that is asked for.
     resolved: bool,
     /// Slots whose turn has not come.
     waiting: VecDeque<Slot>,
@@ -25,6 +27,20 @@ pub(super) struct Reload {
 }
 
 impl Reload {
+    fn new(ticket: Ticket, generation: Generation, since: Instant, upgrade: bool) -> Reload {
+        let (waiting, turns, trial) = (VecDeque::new(), Vec::new(), Trial::Ahead);
+        Reload { ticket, generation, since, upgrade, resolved: false, waiting, turns, trial }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        if self.upgrade { "upgrade" } else { "reload" }
+    }
+
+    /// Whether the program of this generation is being tried.
+    pub(super) fn rehearses(&self, generation: Generation) -> bool {
+        self.upgrade && !self.resolved && self.generation == generation
+    }
+
     /// Whether the reload fails if this node dies: a new one, while not all slots have theirs.
     pub(super) fn stands_on(&self, id: NodeId) -> bool {
         !self.all_switched() && self.turns.iter().any(|turn| turn.new_node() == Some(id))
@@ -63,33 +79,36 @@ impl Reload {
 }
 
 impl Fleet {
-    pub(super) fn begin_reload(&mut self, now: Instant, ticket: Ticket) {
+    pub(super) fn begin_reload(&mut self, now: Instant, ticket: Ticket, upgrade: bool) {
         let generation = self.newest.next();
-        self.tell_all(Level::Info, format!("reload begins: generation {generation}"));
+        let reload = Reload::new(ticket, generation, now, upgrade);
+        self.tell_all(Level::Info, format!("{} begins: generation {generation}", reload.name()));
         self.act(Action::Resolve { generation });
-        let (waiting, turns, trial) = (VecDeque::new(), Vec::new(), Trial::Ahead);
-        let reload = Reload { ticket, generation, since: now, resolved: false, waiting, turns, trial };
         self.order = Some(Running::Reload(reload));
     }
 
     pub(super) fn resolved_for_reload(&mut self, generation: Generation, result: Result<(), String>) {
-        let slots = (0..self.slots.len()).map(slot_at).collect();
-        let Some(Running::Reload(reload)) = &mut self.order else {
-            return;
-        };
-        if reload.resolved || reload.generation != generation {
-            return;
+        match &self.order {
+            Some(Running::Reload(reload)) if reload.resolved || reload.generation != generation => {}
+            Some(Running::Reload(reload)) if reload.upgrade && result.is_ok() => {
+                self.act(Action::Rehearse { generation });
+            }
+            Some(Running::Reload(_)) => self.begin_turns(result),
+            _ => {}
         }
-        match result {
-            Ok(()) => {
+    }
+
+    /// The new program may be started, or must not be.
+    pub(super) fn begin_turns(&mut self, found: Result<(), String>) {
+        let slots = (0..self.slots.len()).map(slot_at).collect();
+        match (self.order.take(), found) {
+            (Some(Running::Reload(mut reload)), Ok(())) => {
                 (reload.resolved, reload.waiting) = (true, slots);
-                self.newest = generation;
+                self.newest = reload.generation;
+                self.order = Some(Running::Reload(reload));
             }
-            Err(why) => {
-                let ticket = reload.ticket;
-                self.order = None;
-                self.reload_failed(ticket, OrderError::Failed { why });
-            }
+            (Some(Running::Reload(reload)), Err(why)) => self.reload_failed(&reload, OrderError::Failed { why }),
+            (other, _) => self.order = other,
         }
     }
 
@@ -120,6 +139,9 @@ impl Fleet {
     fn reload_done(&mut self, now: Instant, reload: &Reload) {
         self.current = reload.generation;
         let report = reload.report(now);
+        if reload.upgrade {
+            return self.depart(reload.ticket, report);
+        }
         self.tell_all(Level::Info, format!("reload done: {report}"));
         self.answer(reload.ticket, Ok(Report::Reload(report)));
     }
@@ -132,10 +154,10 @@ impl Fleet {
         }
         let switched = reload.turns.iter().filter(|turn| turn.is_switched()).count();
         let after = Span(now.saturating_duration_since(reload.since));
-        self.tell_all(Level::Error, format!("reload stopped after {after}, with {switched} slots done"));
+        self.tell_all(Level::Error, format!("{} stopped after {after}, with {switched} slots done", reload.name()));
         match reload.trial.watched() {
-            Some(_) => self.reload_failed(reload.ticket, OrderError::RolledBack { why }),
-            None => self.reload_failed(reload.ticket, OrderError::Failed { why }),
+            Some(_) => self.reload_failed(reload, OrderError::RolledBack { why }),
+            None => self.reload_failed(reload, OrderError::Failed { why }),
         }
     }
 
@@ -146,8 +168,8 @@ impl Fleet {
         }
     }
 
-    fn reload_failed(&mut self, ticket: Ticket, refusal: OrderError) {
-        self.tell_all(Level::Error, format!("reload failed: {refusal}"));
-        self.answer(ticket, Err(refusal));
+    fn reload_failed(&mut self, reload: &Reload, refusal: OrderError) {
+        self.tell_all(Level::Error, format!("{} failed: {refusal}", reload.name()));
+        self.answer(reload.ticket, Err(refusal));
     }
 }

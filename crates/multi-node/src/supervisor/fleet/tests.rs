@@ -11,3 +11,4 @@ mod scales;
 mod shutdowns;
 mod signals;
 mod starts;
+mod upgrades;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Recycling, Tally, Ticket};
 use crate::control::Drained;
-use crate::id::NodeId;
+use crate::id::{Generation, NodeId};
 use crate::order::{Order, OrderError, Report};
 use crate::status::{Exit, State};
 
@@ -171,6 +171,15 @@ impl World {
 
     pub(super) fn reload(&mut self) -> Ticket {
         self.ask(Order::Reload)
+    }
+
+    pub(super) fn upgrade(&mut self) -> Ticket {
+        self.ask(Order::Upgrade)
+    }
+
+    /// The trial of the program of this generation is over.
+    pub(super) fn rehearsed(&mut self, generation: u32, result: Result<(), String>) {
+        self.on(Event::Rehearsed { generation: Generation(generation), result });
     }
 
     pub(super) fn restart(&mut self, slot: u16) -> Ticket {

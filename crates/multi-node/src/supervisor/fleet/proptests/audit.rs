@@ -1,7 +1,7 @@
 //! A world that checks after every event what must always be true.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::prop::sample::Index;
 
@@ -37,6 +37,9 @@ pub(super) struct Audit {
     /// All actions so far.
     pub(super) seen: Vec<Action>,
     resolving: VecDeque<Generation>,
+    rehearsing: VecDeque<Generation>,
+    /// Whether another program is about to take over.
+    departing: bool,
     spawning: VecDeque<NodeId>,
     examining: VecDeque<NodeId>,
     looking: Vec<NodeId>,
@@ -64,6 +67,8 @@ impl Audit {
             now: Instant::now() + Duration::from_secs(24 * 3600),
             seen: Vec::new(),
             resolving: VecDeque::new(),
+            rehearsing: VecDeque::new(),
+            departing: false,
             spawning: VecDeque::new(),
             examining: VecDeque::new(),
             looking: Vec::new(),
@@ -99,11 +104,17 @@ impl Audit {
         self.each_state_has_a_deadline_or_a_process();
         self.one_order_at_a_time();
         self.nobody_stays_paused();
+        self.end_departure(self.seen.len().is_multiple_of(2));
     }
 
     fn take(&mut self, action: &Action) {
         match action {
             Action::Resolve { generation } => self.resolving.push_back(*generation),
+            Action::Rehearse { generation } => self.rehearsing.push_back(*generation),
+            Action::Depart { reload } => {
+                assert_eq!(reload.slots.len(), self.fleet.slots.len(), "all slots run the new program");
+                self.departing = true;
+            }
             Action::Spawn { id, .. } => self.no_spawn_after_shutdown(*id),
             Action::Join { id, with } => self.each_pair_is_joined_once(*id, with),
             Action::Drain { id, .. } => assert!(self.alive.contains(id), "{id} drains without a process"),
@@ -167,7 +178,7 @@ impl Audit {
             _ if self.shutdown_asked => surge,
             Some(Running::Reload(_)) => surge,
             Some(Running::Replace(_)) => surge.min(1), // one slot at a time
-            Some(Running::Scale(_)) | None => 0,
+            Some(Running::Scale(_) | Running::Departure(_)) | None => 0,
         };
         assert!(count <= slots + ahead, "{count} nodes in {slots} slots with surge {surge}");
     }
@@ -228,6 +239,29 @@ impl Audit {
         if let Some(generation) = self.resolving.pop_front() {
             self.on(Event::Resolved { generation, result });
         }
+    }
+
+    pub(super) fn answer_rehearsal(&mut self, result: Result<(), String>) {
+        if let Some(generation) = self.rehearsing.pop_front() {
+            self.on(Event::Rehearsed { generation, result });
+        }
+    }
+
+    /// The next program has taken over, or could not. The loop does nothing else meanwhile.
+    fn end_departure(&mut self, succeeds: bool) {
+        if !std::mem::take(&mut self.departing) {
+            return;
+        }
+        if !succeeds {
+            return self.on(Event::Stayed { why: String::from("no") });
+        }
+        let before = self.fleet.snapshot(self.now, SystemTime::UNIX_EPOCH);
+        let (policy, saved) = (self.fleet.policy.clone(), self.fleet.save(self.now));
+        self.fleet = Fleet::restore(policy, 7, saved.clone(), self.now, self.now);
+        assert_eq!(self.fleet.save(self.now), saved, "what is saved again is what was restored");
+        assert_eq!(self.fleet.snapshot(self.now, SystemTime::UNIX_EPOCH), before, "nobody sees a difference");
+        // Whoever asked is gone.
+        self.answers.values_mut().for_each(|answers| *answers = 1);
     }
 
     pub(super) fn answer_spawn(&mut self, result: Result<(), String>) {
@@ -357,8 +391,13 @@ impl Audit {
     fn mean_well(&mut self) {
         let seen = self.seen.len();
         self.answer_look();
-        while !(self.resolving.is_empty() && self.spawning.is_empty() && self.examining.is_empty()) {
+        while !(self.resolving.is_empty()
+            && self.rehearsing.is_empty()
+            && self.spawning.is_empty()
+            && self.examining.is_empty())
+        {
             self.answer_resolve(Ok(()));
+            self.answer_rehearsal(Ok(()));
             self.answer_spawn(Ok(()));
             self.answer_examine(true);
         }
@@ -422,6 +461,8 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Tick
         | Event::Late(_)
         | Event::Resolved { .. }
+        | Event::Rehearsed { .. }
+        | Event::Stayed { .. }
         | Event::Asked { .. }
         | Event::Counted { .. } => None,
     }

@@ -15,6 +15,7 @@ help:
 # Everything that has to hold before a change is merged. A test that cannot run is a failure here.
 ci: export CI = true
 ci: export NEXTEST_PROFILE = ci
+ci: export CHAOS_SECONDS ?= 40
 ci: fmt-check lint doc test smoke ## all of the below but bench, msrv and deny
 
 test: chromium ## unit and real-process tests, doctests, the single-process build, and the Node.js package

@@ -3,12 +3,18 @@
 use std::io;
 use std::process::ExitCode;
 
+use multi_node::admin::ClientError;
 use multi_node::{Error, OrderError};
 
 /// An error that is the caller's: wrong arguments or configuration.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
+
+/// Nobody runs who could be asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct NoInstance(pub(crate) String);
 
 /// What an error is to a person: the causes down to the first that tells its own.
 pub(crate) fn message(error: &anyhow::Error) -> String {
@@ -36,11 +42,23 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
     const FAILED: u8 = 1;
     const USAGE: u8 = 2;
     const REFUSED: u8 = 3;
+    const NOBODY: u8 = 4;
     const CANNOT_EXECUTE: u8 = 126;
     const NOT_FOUND: u8 = 127;
     let of_cause = |cause: &(dyn std::error::Error + 'static)| {
         if cause.is::<Usage>() {
             return Some(USAGE);
+        }
+        if cause.is::<NoInstance>() {
+            return Some(NOBODY);
+        }
+        if let Some(error) = cause.downcast_ref::<ClientError>() {
+            return Some(match error {
+                ClientError::NotRunning { .. } => NOBODY,
+                ClientError::Refused(refusal) if refusal.code == "no_such_slot" => NOBODY,
+                ClientError::Refused(_) => REFUSED,
+                _ => FAILED,
+            });
         }
         match (cause.downcast_ref::<Error>(), cause.downcast_ref::<OrderError>()) {
             (Some(Error::Option { .. }), _) => Some(USAGE),

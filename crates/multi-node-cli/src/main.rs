@@ -1,11 +1,17 @@
 //! The command `multi-node`: arguments, exit codes and printing over the library, which does the supervising.
 
+mod asking;
 mod commands;
 mod config;
 mod exit;
+mod node_log;
+mod output;
 mod settings;
+mod show;
 mod signal_name;
 mod stage;
+mod target;
+mod top;
 
 use std::process::ExitCode;
 
@@ -49,6 +55,7 @@ fn main() -> ExitCode {
     let ran = if stage::is_asked_for() { Err(stage::run()) } else { Cli::parse().command.run() };
     match ran {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<output::Enough>() => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("multi-node: {}", exit::message(&error));
             exit::code(&error)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::{Http, Options};
+use multi_node::{CanaryLimits, Http, Options};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries a [`Plan`] as JSON.
@@ -40,11 +40,16 @@ pub struct Plan {
     pub drain_timeout: Duration,
     pub shutdown_delay: Duration,
     pub hang_timeout: Duration,
+    pub adopt_timeout: Duration,
     pub backoff: (Duration, Duration),
     pub crash_loop: (usize, Duration),
     /// The name of the control socket, in the program's own runtime directory.
     pub control: Option<String>,
+    /// The address of the metrics.
+    pub metrics: Option<String>,
     pub recycling: RecyclePlan,
+    /// How long a reload's first new node is tried, and by how many answers it is judged.
+    pub canary: Option<(Duration, u64)>,
     /// The folder in which [`Fault`]s are laid.
     pub faults: PathBuf,
 }
@@ -73,10 +78,13 @@ impl Default for Plan {
             drain_timeout: Duration::from_secs(5),
             shutdown_delay: Duration::ZERO,
             hang_timeout: Duration::from_secs(30),
+            adopt_timeout: Duration::from_secs(10),
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
             crash_loop: (5, Duration::from_secs(60)),
             control: None,
+            metrics: None,
             recycling: RecyclePlan::default(),
+            canary: None,
             faults: PathBuf::new(),
         }
     }
@@ -109,11 +117,16 @@ impl Plan {
             .drain_timeout(self.drain_timeout)
             .shutdown_delay(self.shutdown_delay)
             .hang_timeout(self.hang_timeout)
+            .adopt_timeout(self.adopt_timeout)
             .backoff(self.backoff.0, self.backoff.1)
             .crash_loop(self.crash_loop.0, self.crash_loop.1)
             .unix_mode(self.unix_mode);
+        let options = self.canary.into_iter().fold(options, |options, (duration, requests)| {
+            options.canary(duration, CanaryLimits::new().min_requests(requests))
+        });
         let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
         let options = self.control.iter().fold(options, Options::control);
+        let options = self.metrics.iter().fold(options, Options::metrics);
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)
     }
@@ -196,6 +209,8 @@ pub enum Fault {
     BlockInFactory,
     /// The factory fails.
     FailFactory,
+    /// Answers `/` with a server error.
+    AnswerErrors,
     /// Ends with code 4 a moment after it is ready.
     DieWhenReady,
     /// Returns 0 from main a moment after it is ready.
@@ -210,6 +225,18 @@ pub enum Fault {
     Flood,
     /// Closes its control socket, and lives on.
     HangUp,
+    /// A program that is tried in a child ends with code 5 before `listen`.
+    DieInTrial,
+    /// A program that is tried in a child does not reach `listen` while this is laid.
+    StuckInTrial,
+    /// A program that takes the master's place ends with code 6 before `listen`.
+    DieAsSuccessor,
+    /// A program that takes the master's place panics before `listen`.
+    PanicAsSuccessor,
+    /// A program that takes the master's place does not reach `listen` while this is laid.
+    StuckAsSuccessor,
+    /// Whoever starts wants to serve one address more.
+    OtherAddresses,
 }
 
 impl Fault {

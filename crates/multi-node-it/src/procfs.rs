@@ -9,6 +9,12 @@ pub fn fds(pid: u32) -> Option<usize> {
     Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
 }
 
+/// The highest number of a descriptor that the process has open; `None` once it has ended.
+pub fn highest_fd(pid: u32) -> Option<u64> {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    fds.filter_map(|fd| fd.ok()?.file_name().to_str()?.parse().ok()).max()
+}
+
 /// Whether the process exists and is no zombie.
 pub fn is_alive(pid: u32) -> bool {
     state(pid).is_some_and(|state| state != 'Z')
@@ -44,6 +50,13 @@ pub fn tracer(pid: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"))?;
     tracer.trim().parse().ok().filter(|tracer| *tracer != 0)
+}
+
+/// A set of signals of the process's main thread, as bits: `SigBlk`, `SigIgn`… (proc(5)).
+pub fn signals(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or_default()
 }
 
 /// Children of the process, zombies included.

@@ -46,7 +46,6 @@
 // What only nodes need stands by in the single-process build, so that each file is the same on every system.
 #![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
 
-#[cfg(multi_process)]
 pub mod admin;
 mod bind;
 #[cfg(multi_process)]
@@ -56,10 +55,12 @@ mod control;
 mod endpoints;
 mod environment;
 mod error;
+mod exits;
 mod heartbeat;
 mod id;
 mod listen;
 mod mesh;
+mod metrics;
 #[cfg(multi_process)]
 mod node;
 mod nodes;
@@ -75,9 +76,12 @@ mod status;
 mod supervisor;
 #[cfg(multi_process)]
 mod sys;
+#[cfg(multi_process)]
+mod systemd;
 mod wires;
 
 pub use error::Error;
+pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;
 pub use id::{Generation, NodeId, Slot};
 #[cfg(unix)]
@@ -88,8 +92,8 @@ pub use mesh::{
     PeerInfo, PeerReader, PeerWriter,
 };
 pub use nodes::{Handle, Nodes, StatusWatch};
-pub use options::Options;
-pub use order::{OrderError, ReloadReport, Replacement, ScaleReport};
+pub use options::{CanaryLimits, Options};
+pub use order::{Answers, CanaryReport, OrderError, ReloadReport, Replacement, ScaleReport};
 pub use serve::{
     Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
     tcp, tcp_with,

@@ -1,6 +1,7 @@
 //! What the program holds: [`Handle`] to ask and to order, [`Nodes`] which owns the peers and the lifetime.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::ops::{AddAssign, Deref};
 use std::pin::Pin;
@@ -9,8 +10,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::admin::{Journal, LogLine};
+use crate::exits::{Exits, NodeExits};
 use crate::mesh::{Arrivals, Joined};
 use crate::order::{Order, Report};
 use crate::serve::{Addr, Counts, DrainSignal, LoadTable};
@@ -34,7 +38,10 @@ pub(crate) struct Inner {
     pub(crate) joined: watch::Receiver<Joined>,
     pub(crate) drain: DrainSignal,
     pub(crate) end: watch::Receiver<Option<End>>,
+    pub(crate) exits: Exits,
     pub(crate) asks: mpsc::Sender<Ask>,
+    /// The log, for those who follow it from outside; kept in the master alone, and where there is a control socket.
+    pub(crate) journal: Journal,
 }
 
 /// How the fleet looks, and in which lines of the load table its counters are.
@@ -49,7 +56,8 @@ pub(crate) struct Snapshot {
 }
 
 /// What all processes that ever filled a slot have counted together. It only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Totals {
     /// Connections taken.
     pub(crate) accepted: u64,
@@ -101,7 +109,9 @@ impl Handle {
             joined: watch::channel(Joined::default()).1,
             drain: crate::serve::Drain::new().1,
             end: watch::channel(None).1,
+            exits: Exits::new(),
             asks: mpsc::channel(1).0,
+            journal: Journal::default(),
         })
     }
 
@@ -167,11 +177,29 @@ impl Handle {
         status
     }
 
+    /// What has been counted for each slot, by those that have ended too.
+    pub(crate) fn totals(&self) -> BTreeMap<Slot, Totals> {
+        let snapshot = self.0.snapshot.borrow();
+        let mut totals = snapshot.ended.clone();
+        for (slot, line) in snapshot.status.slots.iter().zip(&snapshot.lines) {
+            let total = totals.entry(slot.slot).or_default();
+            if let Some(line) = *line {
+                *total += self.0.load.counts(line);
+            }
+        }
+        totals
+    }
+
     /// Snapshots as the fleet changes, the present one first.
     pub fn watch(&self) -> StatusWatch {
         let mut snapshot = self.0.snapshot.clone();
         snapshot.mark_changed();
         StatusWatch { handle: self.clone(), snapshot, last: None }
+    }
+
+    /// The ends of nodes from now on, each with its cause. They are told in the master; in a node there are none.
+    pub fn exits(&self) -> NodeExits {
+        self.0.exits.follow()
     }
 
     /// Resolves once every slot serves, at once where that is so already.
@@ -246,6 +274,24 @@ impl Handle {
         }
     }
 
+    /// Replaces the whole program, the master included, by the one that is on disk now, without ending the process that was
+    /// started: its id, the listening sockets and the connections stay.
+    ///
+    /// The new program is tried in a child first; then all nodes are replaced as in a [`reload`](Handle::reload); then the
+    /// master's process runs the new program (execve(2)), whose `listen` takes everything over. So this returns only where
+    /// something has failed: what comes after a success is the next program.
+    ///
+    /// # Errors
+    /// [`OrderError::Failed`] where the new program does not reach `listen`, could not go on from here, or its nodes did
+    /// not come up; [`OrderError::MasterStays`] where everything but the last step succeeded; the other variants say why
+    /// nothing was begun. Dropping the future does not stop the upgrade.
+    pub async fn upgrade(&self) -> Result<Infallible, OrderError> {
+        Err(match self.order(Order::Upgrade).await {
+            Err(refusal) => refusal,
+            Ok(_) => self.unreachable(),
+        })
+    }
+
     /// Changes the number of nodes; resolves when the new ones serve, or the surplus ones have drained and ended.
     ///
     /// # Errors
@@ -256,6 +302,18 @@ impl Handle {
             Report::Scale(report) => Ok(report),
             _ => Err(OrderError::MasterGone),
         }
+    }
+
+    /// Writes a line into the log that the control socket shows, beside what the master writes about its nodes. Where no
+    /// control socket was opened, and in nodes, it is nobody's to read and is dropped.
+    pub fn log(&self, line: LogLine) {
+        self.0.journal.write(|| line);
+    }
+
+    /// Resolves once every order that this process gave before has been begun or refused.
+    pub(crate) async fn orders_taken(&self) {
+        // Orders are taken in turn, and one that concerns no slot is refused on the spot.
+        let _refused = self.order(Order::Signal { slot: Some(Slot(u16::MAX)), signal: 0 }).await;
     }
 
     /// Sends a signal to the node in the slot, or to all.

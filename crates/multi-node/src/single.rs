@@ -28,15 +28,15 @@ pub(crate) async fn listen(
 ) -> Result<Nodes, Error> {
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let load = LoadTable::local();
-    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load);
-    let Wires { peers, asked, snapshot, end, drain, draining } = wires;
+    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
+    let Wires { peers, asked, snapshot, end, drain, draining, .. } = wires;
     snapshot.send_replace(shown(State::Joining));
     let place = Place { load, line: 0, bell: None, outlet: None };
     let serving = serve::start(servers, sockets, place, nodes.handle(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot.send_replace(shown(State::Serving));
     let alone = Alone { drain, peers, asked, signals, snapshot, settings, drain_at: None, shutdowns: Vec::new() };
-    let endpoints = endpoints.attend(nodes.handle());
+    let endpoints = endpoints.attend(true, nodes.handle()).await?;
     tokio::spawn(async move {
         let outcome = alone.run(serving).await;
         bind::unlink(&addresses);
@@ -122,7 +122,7 @@ impl Alone {
                     self.drain.begin(Duration::ZERO);
                 }
             }
-            Order::Reload | Order::Restart { .. } | Order::Scale { .. } | Order::Signal { .. } => {
+            Order::Reload | Order::Upgrade | Order::Restart { .. } | Order::Scale { .. } | Order::Signal { .. } => {
                 drop(ask.reply.send(Err(OrderError::SingleProcess)));
             }
         }

@@ -3,11 +3,21 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{completions, man, run};
+use super::{completions, look, man, run, steer};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(Box<run::Run>),
+    List(look::List),
+    Status(look::Status),
+    Top(look::Top),
+    Logs(look::Logs),
+    Reload(steer::Reload),
+    Restart(steer::Restart),
+    Scale(steer::Scale),
+    Stop(steer::Stop),
+    Signal(steer::Signal),
+    Describe(steer::Describe),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -16,6 +26,16 @@ impl Command {
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Command::Run(command) => command.run(),
+            Command::List(command) => command.run(),
+            Command::Status(command) => command.run(),
+            Command::Top(command) => command.run(),
+            Command::Logs(command) => command.run(),
+            Command::Reload(command) => command.run(),
+            Command::Restart(command) => command.run(),
+            Command::Scale(command) => command.run(),
+            Command::Stop(command) => command.run(),
+            Command::Signal(command) => command.run(),
+            Command::Describe(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         }

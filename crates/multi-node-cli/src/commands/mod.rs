@@ -2,7 +2,9 @@
 
 mod completions;
 mod dispatch;
+mod look;
 mod man;
 mod run;
+mod steer;
 
 pub(crate) use dispatch::Command;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use multi_node::{Handle, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
@@ -71,10 +72,14 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
         let (http, plan, mesh, dropping) = (plan.http, plan.clone(), mesh.clone(), dropping.clone());
         http.set(http_with(move |node: Handle| make_app(plan, node, mesh, dropping)))
     };
+    let options = match Fault::OtherAddresses.is_laid(&plan.faults) {
+        true => plan.options().bind("127.0.0.1:0"),
+        false => plan.options(),
+    };
     let nodes = if plan.admin {
-        listen(plan.options(), app.and("127.0.0.1:0", http(admin()))).await?
+        listen(options, app.and("127.0.0.1:0", http(admin()))).await?
     } else {
-        listen(plan.options(), app).await?
+        listen(options, app).await?
     };
     let as_told = if nodes.is_master() { Role::Master } else { Role::Node };
     anyhow::ensure!((before, role()) == (as_told, as_told), "`role` was {before:?}, and {:?} after `listen`", role());
@@ -83,13 +88,32 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
 
 async fn misbehave_before_listen(plan: &Plan) -> anyhow::Result<()> {
     if role() == Role::Master {
-        return Ok(());
+        return misbehave_when_called(plan).await;
     }
     if Fault::Die.is_laid(&plan.faults) {
         std::process::exit(3);
     }
     hostile::misbehave(&plan.faults)?;
     Fault::StuckBeforeListen.lifted(&plan.faults).await;
+    Ok(())
+}
+
+/// As a program that is to take the master's place, or is tried for that.
+async fn misbehave_when_called(plan: &Plan) -> anyhow::Result<()> {
+    let call = std::env::var("MULTI_NODE_CALL").unwrap_or_default();
+    if call.ends_with("rehearsal") {
+        if Fault::DieInTrial.is_laid(&plan.faults) {
+            std::process::exit(5);
+        }
+        Fault::StuckInTrial.lifted(&plan.faults).await;
+    }
+    if call.ends_with("succession") {
+        if Fault::DieAsSuccessor.is_laid(&plan.faults) {
+            std::process::exit(6);
+        }
+        assert!(!Fault::PanicAsSuccessor.is_laid(&plan.faults), "as ordered");
+        Fault::StuckAsSuccessor.lifted(&plan.faults).await;
+    }
     Ok(())
 }
 
@@ -102,15 +126,19 @@ async fn make_app(plan: Plan, node: Handle, mesh: Mesh, dropping: Arc<Notify>) -
         std::thread::sleep(Duration::from_secs(1));
     }
     Fault::StuckInFactory.lifted(&plan.faults).await;
-    Ok(app(node, mesh, dropping))
+    let status = match Fault::AnswerErrors.is_laid(&plan.faults) {
+        true => StatusCode::INTERNAL_SERVER_ERROR,
+        false => StatusCode::OK,
+    };
+    Ok(app(node, mesh, dropping, status))
 }
 
-fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> Router {
+fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>, status: StatusCode) -> Router {
     let name = format!("{} {}\n", node.id(), std::process::id());
     let held = mesh.held.clone();
     Router::new()
         .merge(routes::serving())
-        .route("/", get(move || async { name }))
+        .route("/", get(move || async move { (status, name) }))
         .route("/block/{ms}", get(block))
         .route("/grow/{mib}", get(grow))
         .route("/spin", get(spin))
@@ -326,6 +354,7 @@ async fn obey(node: &Handle, order: &str) -> Value {
         ["ready"] => json!(node.ready().await.map_err(|error| error.to_string())),
         ["peers"] => json!(node.peers().keys().map(ToString::to_string).collect::<Vec<_>>()),
         ["reload"] => json!(node.reload().await),
+        ["upgrade"] => json!({ "Err": node.upgrade().await.expect_err("another program would be here") }),
         ["closed"] => json!(node.closed().await.map_err(|error| error.to_string())),
         ["shutdown"] => json!(node.shutdown().await),
         ["listen"] => json!(listen(Options::new().port(0), http(admin())).await.map(drop).map_err(|e| e.to_string())),

@@ -4,6 +4,8 @@
 
 mod accept;
 mod addresses;
+mod canary;
+mod chaos;
 mod chat;
 mod control;
 mod crash;
@@ -13,6 +15,7 @@ mod http;
 mod idle;
 mod lifetimes;
 mod mesh;
+mod metrics;
 mod orders;
 mod orphan;
 mod pid1;
@@ -22,4 +25,6 @@ mod recycle;
 mod reload;
 mod shutdown;
 mod single;
+mod systemd;
 mod threads;
+mod upgrade;

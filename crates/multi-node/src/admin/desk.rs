@@ -1,45 +1,36 @@
 //! What answers requests: it gives the orders by the program's own handle.
 
-use std::time::SystemTime;
-
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::journal::{Follower, Journal};
+use super::observer::Observer;
 use super::protocol::{Answer, Description, OrderHelp, PROTOCOL, Refusal, Request};
-use super::view::{Instance, Reloaded, Replaced, Setting, Used};
+use super::view::{Reloaded, Replaced, Setting};
 use crate::id::Slot;
 use crate::nodes::StatusWatch;
 use crate::order::OrderError;
-use crate::status::Status;
 use crate::{Handle, sys};
 
 pub(super) struct Desk {
-    setting: Setting,
+    pub(super) observer: Observer,
+    handle: Handle,
     options: Vec<(String, String)>,
     journal: Journal,
-    handle: Handle,
 }
 
 impl Desk {
-    pub(super) fn new(
-        name: String,
-        options: Vec<(String, String)>,
-        journal: Journal,
-        handle: Handle,
-        started: SystemTime,
-    ) -> Desk {
-        let addresses = handle.local_addrs().iter().map(ToString::to_string).collect();
-        let setting = Setting { name, pid: std::process::id(), addresses, started };
-        Desk { setting, options, journal, handle }
+    pub(super) fn new(observer: Observer, options: Vec<(String, String)>, journal: Journal) -> Desk {
+        Desk { handle: observer.handle.clone(), observer, options, journal }
     }
 
     /// Carries out a request that has one answer.
     pub(super) async fn carry_out(&self, request: Request) -> Answer {
         match request {
             Request::Describe => ok(&self.describe()),
-            Request::Status => ok(&self.instance(self.handle.status()).await),
-            Request::Reload => answer(self.handle.reload().await.map(|report| Reloaded::from(&report))),
+            Request::Status => ok(&self.observer.now().await),
+            Request::Reload { wait: true } => answer(self.handle.reload().await.map(|report| Reloaded::from(&report))),
+            Request::Reload { wait: false } => self.begin_reload().await,
             Request::Restart { slot } => answer(self.handle.restart(slot).await.map(|report| Replaced::from(&report))),
             Request::Scale { nodes, by } => self.scale(nodes, by).await,
             Request::Stop { now: false } => answer(self.handle.shutdown().await),
@@ -57,12 +48,13 @@ impl Desk {
         self.journal.follow(slot, lines)
     }
 
-    pub(super) async fn instance(&self, status: Status) -> Instance {
-        let pids: Vec<u32> = status.slots.iter().filter_map(|slot| slot.pid).collect();
-        let used = usage(pids).await;
-        Instance::of(&self.setting, &status, SystemTime::now(), |pid| {
-            used.iter().find(|(of, _)| *of == pid).map(|(_, used)| *used).unwrap_or_default()
-        })
+    /// Answers when the reload has been begun or refused; what comes of it stands in the log.
+    async fn begin_reload(&self) -> Answer {
+        tokio::select! {
+            biased;
+            result = self.handle.reload() => answer(result.map(|report| Reloaded::from(&report))),
+            () = self.handle.orders_taken() => ok(&Value::Null),
+        }
     }
 
     async fn scale(&self, nodes: Option<usize>, by: Option<i64>) -> Answer {
@@ -88,13 +80,14 @@ impl Desk {
     }
 
     fn describe(&self) -> Description {
+        let Setting { name, pid, addresses, .. } = self.observer.setting.clone();
         Description {
             protocol: PROTOCOL,
             how: HOW.to_owned(),
-            name: self.setting.name.clone(),
-            pid: self.setting.pid,
+            name,
+            pid,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            addresses: self.setting.addresses.clone(),
+            addresses,
             options: self.options.clone(),
             orders: ORDERS.map(|(request, does)| OrderHelp { request: request.into(), does: does.into() }).to_vec(),
         }
@@ -109,24 +102,13 @@ const ORDERS: [(&str, &str); 9] = [
     (r#"{"order":"describe"}"#, "this"),
     (r#"{"order":"status"}"#, "how the program is, slot by slot"),
     (r#"{"order":"watch"}"#, "a stream: the status, again whenever it changes"),
-    (r#"{"order":"reload"}"#, "replaces every node by one of the program as it is on disk now"),
+    (r#"{"order":"reload","wait":true}"#, "replaces every node by one of the program as it is on disk now"),
     (r#"{"order":"restart","slot":0}"#, "replaces one slot's node by another of the same program"),
     (r#"{"order":"scale","nodes":4}"#, "changes the number of nodes; `by` in place of `nodes`: so many more or fewer"),
     (r#"{"order":"signal","signal":"USR1","slot":0}"#, "sends the slot's node a signal; without `slot`, every node"),
     (r#"{"order":"logs","slot":0,"lines":100,"follow":true}"#, "the last lines of the log; with `follow` a stream"),
     (r#"{"order":"stop","now":false}"#, "ends the program; with `now` without a drain"),
 ];
-
-/// What processes use; looking at their memory takes some milliseconds each, in which the runtime must not wait.
-async fn usage(pids: Vec<u32>) -> Vec<(u32, Used)> {
-    let used = |pid: u32| {
-        let usage = sys::usage::usage(pid);
-        let cpu = usage.cpu.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        (pid, (cpu, usage.pss))
-    };
-    // It fails only where the runtime ends.
-    tokio::task::spawn_blocking(move || pids.into_iter().map(used).collect()).await.unwrap_or_default()
-}
 
 pub(super) fn bad_request(why: &str) -> Refusal {
     Refusal { code: "bad_request".to_owned(), why: why.to_owned() }
@@ -152,6 +134,8 @@ fn answer(result: Result<impl Serialize, OrderError>) -> Answer {
         OrderError::ShuttingDown => (false, "shutting_down"),
         OrderError::SingleProcess => (false, "single_process"),
         OrderError::Failed { .. } => (true, "failed"),
+        OrderError::MasterStays { .. } => (true, "master_stays"),
+        OrderError::RolledBack { .. } => (true, "rolled_back"),
         OrderError::MasterGone => (true, "master_gone"),
     };
     let refusal = Refusal { code: code.to_owned(), why: error.to_string() };

@@ -1,7 +1,7 @@
 //! Seeing and steering a program from outside: the control socket and who speaks over it.
 //!
 //! A program opens its control socket by [`Options::control`](crate::Options::control); the command `multi-node` and
-//! [`Client`] speak to it. Requests and answers are one JSON value a line, so a shell can speak as well:
+//! `Client` speak to it. Requests and answers are one JSON value a line, so a shell can speak as well:
 //!
 //! ```sh
 //! echo status | socat - UNIX-CONNECT:$XDG_RUNTIME_DIR/multi-node/web.sock
@@ -10,20 +10,32 @@
 //! The server's side gives its orders by a [`Handle`](crate::Handle), as the program itself does, and knows nothing of the
 //! supervisor. docs/control-socket.md has every order with its answer.
 
+#[cfg(multi_process)]
 mod client;
+#[cfg(multi_process)]
 mod desk;
+#[cfg(multi_process)]
 mod directory;
 mod journal;
+#[cfg(multi_process)]
 mod lines;
+mod observer;
+#[cfg(multi_process)]
 mod open;
 mod protocol;
+#[cfg(multi_process)]
 mod session;
+#[cfg(multi_process)]
 mod socket;
 mod view;
 
+#[cfg(multi_process)]
 pub use client::{Client, ClientError};
+#[cfg(multi_process)]
 pub use directory::{Place, instances, socket_path};
 pub(crate) use journal::Journal;
+pub(crate) use observer::Observer;
+#[cfg(multi_process)]
 pub(crate) use open::{Admin, Attendance};
 pub use protocol::{Answer, Description, LogLine, Logged, OrderHelp, Refusal, Request, Source};
 pub use view::{Instance, Reloaded, Replaced, SlotInfo};

@@ -1,7 +1,7 @@
 //! The way from the options to an open control socket, and its end.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
@@ -9,11 +9,12 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::desk::Desk;
 use super::journal::Journal;
+use super::observer::Observer;
 use super::protocol::{Answer, Refusal};
 use super::session;
 use super::socket::ControlSocket;
 use crate::options::Settings;
-use crate::{Error, Handle, sys};
+use crate::{Error, sys};
 
 /// How many clients are spoken with at once; more are refused.
 const MOST_CLIENTS: usize = 64;
@@ -28,7 +29,6 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(crate) struct Admin {
     socket: Option<ControlSocket>,
-    name: String,
     options: Vec<(String, String)>,
     journal: Journal,
 }
@@ -36,9 +36,9 @@ pub(crate) struct Admin {
 impl Admin {
     /// Opens what the settings ask for.
     pub(crate) async fn open(settings: &Settings) -> Result<Admin, Error> {
-        let Some(name) = settings.control.clone() else { return Ok(Admin::default()) };
-        let socket = Some(ControlSocket::open(&name).await?);
-        Ok(Admin { socket, name, options: settings.listed(), journal: Journal::kept() })
+        let Some(name) = &settings.control else { return Ok(Admin::default()) };
+        let socket = Some(ControlSocket::open(name).await?);
+        Ok(Admin { socket, options: settings.listed(), journal: Journal::kept() })
     }
 
     /// Where the log is written for those who follow it.
@@ -47,11 +47,11 @@ impl Admin {
     }
 
     /// Answers clients from now on.
-    pub(crate) fn attend(self, handle: Handle) -> Attendance {
+    pub(crate) fn attend(self, observer: Observer) -> Attendance {
         let (closing, is_closing) = watch::channel(false);
-        let Admin { socket, name, options, journal } = self;
+        let Admin { socket, options, journal } = self;
         let task = socket.map(|socket| {
-            let desk = Arc::new(Desk::new(name, options, journal, handle, SystemTime::now()));
+            let desk = Arc::new(Desk::new(observer, options, journal));
             tokio::spawn(attend(socket, desk, is_closing))
         });
         Attendance { closing, task }

@@ -23,7 +23,11 @@ pub enum Request {
     /// A stream of [`Instance`](super::Instance)s: the present one, and one for each change, at most one in 100 ms.
     Watch,
     /// Replaces every node; answered by [`Reloaded`](super::Reloaded) when the last old one has ended.
-    Reload,
+    Reload {
+        /// Without it, the answer comes when the reload has begun, and is `null`.
+        #[serde(default = "yes")]
+        wait: bool,
+    },
     /// Replaces one slot's node by another of the same program; answered by [`Replaced`](super::Replaced) when the old one
     /// has ended.
     Restart {
@@ -66,6 +70,10 @@ pub enum Request {
         #[serde(default)]
         follow: bool,
     },
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn default_lines() -> usize {
@@ -194,7 +202,7 @@ mod tests {
     fn requests_are_json_or_a_word() {
         let parse = |text: &str| Request::parse(text.as_bytes());
         assert_eq!(parse("status"), Ok(Request::Status));
-        assert_eq!(parse("  reload \r\n"), Ok(Request::Reload));
+        assert_eq!(parse("  reload \r\n"), Ok(Request::Reload { wait: true }));
         assert_eq!(parse(r#"{"order":"scale","by":-1}"#), Ok(Request::Scale { nodes: None, by: Some(-1) }));
         assert_eq!(parse("stop"), Ok(Request::Stop { now: false }));
         let logs = Request::Logs { slot: Some(Slot(2)), lines: 100, follow: true };

@@ -84,7 +84,7 @@ impl Session {
                 () = ends(&mut self.closing) => return Ok(()),
             };
             let Some(status) = changed else { return Ok(()) };
-            self.event(&desk.instance(status).await).await?;
+            self.event(&desk.observer.shown(status).await).await?;
             tokio::time::sleep(WATCH_EVERY).await;
         }
     }

@@ -71,11 +71,17 @@ pub(crate) struct Setting {
     pub(crate) name: String,
     pub(crate) pid: u32,
     pub(crate) addresses: Vec<String>,
+    /// Whether connections and requests are known.
+    pub(crate) counts: bool,
     pub(crate) started: SystemTime,
 }
 
-/// What one process uses: processor time in milliseconds, memory in bytes.
-pub(crate) type Used = (Option<u64>, Option<u64>);
+/// What one process uses of the machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Used {
+    pub(crate) cpu_ms: Option<u64>,
+    pub(crate) pss_bytes: Option<u64>,
+}
 
 impl Instance {
     pub(crate) fn of(setting: &Setting, status: &Status, now: SystemTime, used: impl Fn(u32) -> Used) -> Instance {
@@ -88,14 +94,15 @@ impl Instance {
             addresses: setting.addresses.clone(),
             ready: status.is_ready(),
             wanted: status.wanted,
-            slots: status.slots.iter().map(|slot| SlotInfo::of(slot, now, &used)).collect(),
+            slots: status.slots.iter().map(|slot| SlotInfo::of(slot, setting.counts, now, &used)).collect(),
         }
     }
 }
 
 impl SlotInfo {
-    fn of(slot: &SlotStatus, now: SystemTime, used: impl Fn(u32) -> Used) -> SlotInfo {
-        let (cpu_ms, pss_bytes) = slot.pid.map(used).unwrap_or_default();
+    fn of(slot: &SlotStatus, counts: bool, now: SystemTime, used: impl Fn(u32) -> Used) -> SlotInfo {
+        let Used { cpu_ms, pss_bytes } = slot.pid.map(used).unwrap_or_default();
+        let known = |count: u64| counts.then_some(count);
         SlotInfo {
             slot: slot.slot,
             id: slot.id.map(|id| id.to_string()),
@@ -105,9 +112,9 @@ impl SlotInfo {
             generation: slot.generation.number(),
             restarts: slot.restarts,
             last_exit: slot.last_exit.map(|exit| exit.to_string()),
-            connections: Some(slot.connections),
-            requests: Some(slot.requests),
-            in_flight: Some(slot.in_flight),
+            connections: known(slot.connections),
+            requests: known(slot.requests),
+            in_flight: known(slot.in_flight),
             cpu_ms,
             pss_bytes,
         }
@@ -142,6 +149,14 @@ pub struct Replaced {
     pub drain_ms: u64,
     /// Whether the old node was killed at the drain deadline.
     pub killed: bool,
+    /// Connections that were open when the drain began and ended by themselves; `null` where the old node could not say.
+    pub finished: Option<u64>,
+    /// Connections that other nodes have taken over; `null` as above.
+    pub handed_over: Option<u64>,
+    /// Connections that were open still when the old node's time was over, or when it died.
+    pub cut: u64,
+    /// HTTP requests that the old node had begun and not fully answered then.
+    pub requests_failed: u64,
 }
 
 impl From<&ReloadReport> for Reloaded {
@@ -163,6 +178,10 @@ impl From<&Replacement> for Replaced {
             to_ready_ms: ms(slot.to_ready),
             drain_ms: ms(slot.drain),
             killed: slot.killed,
+            finished: slot.finished,
+            handed_over: slot.handed_over,
+            cut: slot.cut,
+            requests_failed: slot.requests_failed,
         }
     }
 }

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::message::{BusMessage, Offer};
 use crate::control::{self, Reader, Writer};
 use crate::id::NodeId;
 use crate::serve::{Intake, Parcel};
+use crate::sys;
 
 /// How many offers may wait for one link; whoever offers waits too.
 const QUEUE: usize = 16;
@@ -87,7 +89,7 @@ impl Link {
             server: parcel.server(),
             before: parcel.before().clone(),
             info: parcel.info(),
-            socket: Some(parcel.socket().try_clone_to_owned()?),
+            socket: Some(duplicate(parcel.socket()).await?),
         };
         let (reply, answer) = oneshot::channel();
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
@@ -95,6 +97,19 @@ impl Link {
         match answer.await.map_err(gone)? {
             true => Ok(()),
             false => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+    }
+}
+
+/// A second descriptor of a connection. A process that has no more waits for those of connections that have gone.
+async fn duplicate(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        match socket.try_clone_to_owned() {
+            Err(error) if sys::socket::out_of_descriptors(&error) && Instant::now() < limit => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            other => return other,
         }
     }
 }

@@ -46,13 +46,16 @@ impl Blocking {
             if let Some(message) = self.decoder.next().map_err(malformed)? {
                 return Ok(Some(message));
             }
-            let mut fds = Vec::new();
-            let count = sys::socket::receive(self.socket.as_fd(), &mut chunk, &mut fds)?;
-            if count == 0 {
+            let received = sys::socket::receive(self.socket.as_fd(), &mut chunk)?;
+            if received.bytes == 0 {
                 return self.decoder.end().map(|()| None).map_err(truncated);
             }
-            self.decoder.bytes.extend_from_slice(&chunk[..count]);
-            self.decoder.fds.extend(fds);
+            if received.lost {
+                return Err(io::Error::other(
+                    "file descriptors were lost on the way: too many are open in this process",
+                ));
+            }
+            self.decoder.take(&chunk, received);
         }
     }
 

@@ -17,6 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::message::Fds;
+use crate::sys::socket::Received;
 
 /// The longest message, in bytes. A status of 4096 slots takes about 800 KiB.
 pub(crate) const LONGEST: usize = 2 * 1024 * 1024;
@@ -59,9 +60,19 @@ pub(crate) fn encode(message: &impl Serialize, fds: usize, into: &mut BytesMut) 
 pub(crate) struct Decoder {
     pub(super) bytes: BytesMut,
     pub(super) fds: VecDeque<OwnedFd>,
+    /// Whether some of those of the latest message were lost on the way.
+    pub(super) lost: bool,
 }
 
 impl Decoder {
+    /// What has arrived: bytes that `chunk` begins with, and descriptors.
+    pub(super) fn take(&mut self, chunk: &[u8], received: Received) {
+        let Received { bytes, fds, lost } = received;
+        self.bytes.extend_from_slice(&chunk[..bytes]);
+        self.fds.extend(fds);
+        self.lost |= lost;
+    }
+
     /// The next whole message; `None`: more has to arrive first. After an error the channel cannot be read on.
     pub(crate) fn next<M: DeserializeOwned + Fds>(&mut self) -> Result<Option<M>, Malformed> {
         let Some(&[a, b, c, d, fds]) = self.bytes.first_chunk::<HEADER>() else {
@@ -75,13 +86,26 @@ impl Decoder {
         if self.bytes.len() < HEADER + length {
             return self.unclaimed(fds).map(|()| None);
         }
-        if self.fds.len() < fds {
-            return Err(Malformed::FdCount { arrived: self.fds.len(), expected: fds });
-        }
+        let fds = self.claim(fds)?;
         self.bytes.advance(HEADER);
         let mut message: M = rmp_serde::from_slice(&self.bytes.split_to(length))?;
-        message.put_fds(self.fds.drain(..fds).collect())?;
+        if let Some(fds) = fds {
+            message.put_fds(fds)?;
+        }
         Ok(Some(message))
+    }
+
+    /// The descriptors of a message; `None` where some were lost, whereupon it is read without any.
+    fn claim(&mut self, count: usize) -> Result<Option<Vec<OwnedFd>>, Malformed> {
+        if self.fds.len() >= count {
+            return Ok(Some(self.fds.drain(..count).collect()));
+        }
+        if !std::mem::take(&mut self.lost) {
+            return Err(Malformed::FdCount { arrived: self.fds.len(), expected: count });
+        }
+        tracing::warn!("file descriptors were lost on the way: too many are open in this process");
+        self.fds.clear();
+        Ok(None)
     }
 
     /// Descriptors that no frame has announced must not pile up. Those of one further frame may have come already,

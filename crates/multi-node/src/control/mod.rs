@@ -5,12 +5,14 @@ mod blocking;
 mod channel;
 mod codec;
 mod message;
+mod reserve;
 
 pub(crate) use blocking::Blocking;
-pub(crate) use channel::{Reader, Writer, channel, is_end};
+pub(crate) use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_apart};
 pub(crate) use codec::Malformed;
 #[cfg(fuzzing)]
 pub use codec::decode_control;
 pub(crate) use message::{
     Drained, Exec, Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
 };
+pub(crate) use reserve::Reserve;

@@ -2,21 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::Instrument;
 
-use super::orphan;
+use super::orphan::{self, Guard};
 use super::parent::{self, Parent};
+use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
-use crate::control::{Drained, Join, NodeSettings, Reader, SocketKind, ToMaster, ToNode, Welcome, Writer};
+use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, ToMaster, ToNode, Welcome, Writer};
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
 use crate::status::Status;
 use crate::wires::{self, Wires};
@@ -34,6 +35,9 @@ const LAST_WORD: Duration = Duration::from_millis(100);
 /// From which protocol version on a master is told what became of the connections.
 const TELLS_DRAINED: u32 = 2;
 
+/// By how many thousandths of all memory a node looks larger than it is to the kernel, when memory runs out.
+const OOM_SCORE: i32 = 100;
+
 /// Joins the program as a node: returns when it serves.
 pub(crate) async fn join(
     servers: Servers,
@@ -42,22 +46,27 @@ pub(crate) async fn join(
 ) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
     let mut welcome = parent.hello(addresses).await?;
-    let Parent { reader, writer, socket } = parent;
+    let Parent { mut reader, writer, socket } = parent;
+    reader.reserve = Reserve::full();
     let settings = welcome.settings.clone();
-    orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
+    let guard =
+        orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
     show_slot(&welcome);
+    offer_memory();
 
     let sockets = adopt(&mut welcome);
     let (load, bell) = (welcome.load.take().ok_or_else(incomplete)?, welcome.bell.take().ok_or_else(incomplete)?);
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
     let (outlet, parcels) = mpsc::channel(QUEUE);
+    line.set_on_trial(welcome.trial);
     let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet) };
 
     let links = Links::new();
     let intake = links.intake();
-    let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load);
-    let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
+    let entrance = Arc::<OnceLock<Entrance>>::default();
+    let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default());
+    let (handle, Wires { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), wires);
 
     let (outbox, messages) = mpsc::channel(QUEUE);
     tokio::spawn(write(writer, messages));
@@ -65,6 +74,8 @@ pub(crate) async fn join(
     let (fate_sender, fate) = watch::channel(End::Done);
     let life = Life {
         reader: Some(reader),
+        succession: None,
+        guard,
         outbox: outbox.clone(),
         peers,
         asked,
@@ -74,6 +85,7 @@ pub(crate) async fn join(
         drain,
         links,
         heirs: Heirs::of(parcels),
+        entrance: entrance.clone(),
         line,
         signals,
         heartbeat,
@@ -90,8 +102,9 @@ pub(crate) async fn join(
             return Err(error);
         }
     };
-    // Nobody else sets it.
+    // Nobody else sets them.
     let _ = intake.set(serving.intake());
+    let _ = entrance.set(serving.entrance());
     say(&outbox, ToMaster::Ready).await;
     let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
     tokio::spawn(finish(serving, told, fate, end).instrument(handle.span()));
@@ -155,14 +168,14 @@ async fn finish(
 
 fn adopt(welcome: &mut Welcome) -> Vec<Vec<Socket>> {
     let mut fds = welcome.sockets.drain(..);
-    let mut adopt = |kind: &SocketKind| fds.next().map(|fd| adopt_one(*kind, fd));
+    let mut adopt = |kind: &SocketKind| fds.next().map(|fd| wires::adopt(*kind, fd));
     welcome.servers.iter().map(|kinds| kinds.iter().filter_map(&mut adopt).collect()).collect()
 }
 
-fn adopt_one(kind: SocketKind, fd: OwnedFd) -> Socket {
-    match kind {
-        SocketKind::Tcp => Socket::Tcp(fd.into()),
-        SocketKind::Unix => Socket::Unix(fd.into()),
+/// Where memory runs out, a node is to be killed rather than the master, whose end is everybody's.
+fn offer_memory() {
+    if let Err(error) = sys::process::raise_oom_score(OOM_SCORE) {
+        tracing::debug!(%error, "cannot make this node likelier to be killed than its master");
     }
 }
 
@@ -206,6 +219,9 @@ async fn write(mut writer: Writer<ToMaster>, mut messages: mpsc::Receiver<Outgoi
 struct Life {
     /// `None` once the master is gone.
     reader: Option<Reader<ToNode>>,
+    /// Until when the next master is waited for, once this one has said that it leaves.
+    succession: Option<Instant>,
+    guard: Guard,
     outbox: mpsc::Sender<Outgoing>,
     peers: Peers,
     asked: mpsc::Receiver<Ask>,
@@ -216,6 +232,8 @@ struct Life {
     drain: Drain,
     links: Links,
     heirs: Heirs,
+    /// Empty before the node serves.
+    entrance: Arc<OnceLock<Entrance>>,
     line: Line,
     signals: NodeSignals,
     /// Whose pulse counts, where it is not this runtime's.
@@ -234,11 +252,13 @@ impl Life {
             tokio::select! {
                 message = next(&mut self.reader) => self.hear(message),
                 Some(ask) = self.asked.recv() => self.ask(ask).await,
+                () = due(self.succession) => self.orphaned(&Error::MasterGone),
                 () = self.peers.deliver() => self.leave("the program dropped its `Nodes`").await,
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
                     self.line.beat(sys::epoll::monotonic_ms());
+                    self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();
                         // A full outbox holds earlier messages, which show as much.
@@ -257,9 +277,13 @@ impl Life {
                 self.links.part(id);
             }
             Ok(Some(ToNode::Drain { within, heirs })) => {
+                // Each connection that is handed over needs a second descriptor for a moment.
+                self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
                 self.heirs.appoint(&self.links, &heirs);
                 self.drain.begin(within);
             }
+            Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
+            Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
             Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {
@@ -270,9 +294,23 @@ impl Life {
             Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
                 tracing::warn!("the master repeats itself");
             }
+            Ok(Some(ToNode::Departing { within })) => self.await_succession(within),
+            Ok(Some(ToNode::Adopted { settings })) => {
+                self.succession = None;
+                self.guard.end_patience();
+                self.settings = settings;
+            }
+            // Somebody may still come, but not by this way.
+            Ok(None) | Err(_) if self.succession.is_some() => self.reader = None,
             Ok(None) => self.orphaned(&Error::MasterGone),
             Err(error) => self.orphaned(&parent::broken(&error)),
         }
+    }
+
+    fn await_succession(&mut self, within: Duration) {
+        tracing::debug!("the master leaves for its successor");
+        self.succession = Some(Instant::now() + within);
+        self.guard.be_patient(within);
     }
 
     fn see(&self, status: Status, lines: Vec<Option<usize>>) {
@@ -282,7 +320,7 @@ impl Life {
     /// Without a master a node finishes what it has, and leaves.
     fn orphaned(&mut self, error: &Error) {
         tracing::warn!("draining: {error}");
-        self.reader = None;
+        (self.reader, self.succession) = (None, None);
         self.pending.clear();
         self.fate.send_replace(End::MasterGone);
         self.heirs.appoint(&self.links, &[]);
@@ -320,6 +358,13 @@ impl Life {
         // An error means that the master is gone.
         let _ = self.outbox.send((ToMaster::Leaving, None)).await;
         self.drain.begin(self.settings.drain_timeout);
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

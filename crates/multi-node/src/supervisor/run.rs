@@ -8,14 +8,17 @@ use tokio::sync::{mpsc, oneshot};
 use super::child::{self, Heard};
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
 use super::members::Members;
+use super::upgrade::{self, Heritage, Rehearsal};
 use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
+use crate::exits::Exits;
 use crate::id::NodeId;
 use crate::nodes::{Ask, End};
-use crate::order::{Order, OrderError, Report};
+use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::signals::MasterSignals;
 use crate::status::State;
+use crate::systemd::{Notifier, Phase};
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
 const LATE: Duration = Duration::from_millis(250);
@@ -34,20 +37,40 @@ const LONGEST_CAUSE: usize = 4096;
 
 /// The master: the rules, and those that stand for the nodes that the rules speak of.
 pub(crate) struct Supervisor {
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     pub(super) members: Members,
-    heard: mpsc::Receiver<(NodeId, Heard)>,
+    pub(super) heard: mpsc::Receiver<(NodeId, Heard)>,
     asks: mpsc::Receiver<Ask>,
-    orders_from_nodes: bool,
-    signals: MasterSignals,
+    pub(super) terms: Terms,
+    pub(super) signals: MasterSignals,
+    /// The trial of a new program, while there is one.
+    rehearsal: Option<Rehearsal>,
+    /// What another master has left, until it is taken over.
+    heritage: Option<Heritage>,
+    /// The next program is to take over, since its nodes serve.
+    departing: Option<ReloadReport>,
+    notifier: Notifier,
     /// The log, for those who follow it from outside.
     journal: Journal,
+    /// Where the ends of nodes are told.
+    exits: Exits,
     replies: BTreeMap<Ticket, Reply>,
     tickets: u64,
     /// How many pieces of news have been heard since everything else had its turn.
     heard_in_a_row: usize,
     /// The time of day at one moment, from which all others are counted, so that states keep their time.
     epoch: (Instant, SystemTime),
+}
+
+/// What of the options concerns the loop.
+pub(crate) struct Terms {
+    pub(crate) orders_from_nodes: bool,
+    /// How long a new program may take to reach `listen`.
+    pub(crate) start_timeout: Duration,
+    /// How long nodes wait for the next master.
+    pub(crate) adopt_timeout: Duration,
+    /// Whether the master serves too, which another program could not go on with.
+    pub(crate) master_listen: bool,
 }
 
 /// Who waits for the answer to an order.
@@ -66,20 +89,26 @@ impl Supervisor {
         fleet: Fleet,
         members: Members,
         heard: mpsc::Receiver<(NodeId, Heard)>,
-        (asks, orders_from_nodes): (mpsc::Receiver<Ask>, bool),
+        (asks, terms): (mpsc::Receiver<Ask>, Terms),
         signals: MasterSignals,
-        journal: Journal,
+        (journal, exits, heritage): (Journal, Exits, Option<Heritage>),
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
+        let notifier = Notifier::new(if heritage.is_some() { Phase::Reloading } else { Phase::Running });
         Supervisor {
             fleet,
             members,
             heard,
             asks,
-            orders_from_nodes,
+            terms,
             signals,
+            rehearsal: None,
+            heritage,
+            departing: None,
+            notifier,
             journal,
+            exits,
             replies,
             tickets: 0,
             heard_in_a_row: 0,
@@ -89,10 +118,16 @@ impl Supervisor {
 
     /// Supervises until no node is left and none will be started.
     pub(crate) async fn run(mut self) -> End {
-        let mut end = self.handle(Event::Start);
+        let mut end = match self.heritage.take() {
+            Some(heritage) => self.take_over(heritage),
+            None => self.handle(Event::Start),
+        };
         while end.is_none() {
             if let Some(event) = self.next().await {
                 end = self.handle(event);
+            }
+            if let Some(reload) = self.departing.take() {
+                end = end.or(self.try_to_depart(reload).await);
             }
         }
         self.members.peers.close();
@@ -121,8 +156,16 @@ impl Supervisor {
                 tracing::info!(target: TARGET, "received {signal}");
                 Some(self.asked(signal.order(), Reply::Log))
             }
+            (generation, result) = upgrade::rehearsed(&mut self.rehearsal) => {
+                self.rehearsal = None;
+                Some(Event::Rehearsed { generation, result })
+            }
             // The program has dropped its `Nodes`.
             () = self.members.peers.deliver() => Some(self.asked(Order::Shutdown { now: false }, Reply::Log)),
+            () = self.notifier.due() => {
+                self.notifier.is_alive();
+                None
+            }
             () = due => deadline.map(|deadline| tick(deadline.elapsed())),
             () = std::future::ready(()), if self.heard_in_a_row >= NEWS_IN_A_ROW => {
                 self.heard_in_a_row = 0;
@@ -138,10 +181,10 @@ impl Supervisor {
         Event::Asked { ticket, order }
     }
 
-    fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
+    pub(super) fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
         Some(match heard {
             Heard::Said(ToMaster::Hello { versions, addresses }) => {
-                match self.members.hello(id, versions, &addresses) {
+                match self.members.hello(id, versions, &addresses, self.fleet.tries(id)) {
                     Ok(()) => Event::Hello { id },
                     Err(why) => Event::Failed { id, why },
                 }
@@ -156,7 +199,7 @@ impl Supervisor {
                 Event::Leaving { id }
             }
             Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
-            Heard::Said(ToMaster::Ask { ticket, order }) if self.orders_from_nodes => {
+            Heard::Said(ToMaster::Ask { ticket, order }) if self.terms.orders_from_nodes => {
                 self.asked(order, Reply::Node { id, ticket })
             }
             Heard::Said(ToMaster::Ask { ticket, .. }) => {
@@ -172,12 +215,17 @@ impl Supervisor {
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
-            Heard::Exited(exit) => Event::Exited { id, exit, tally: self.members.tally(id) },
+            Heard::Exited(exit) => {
+                if let Some(ended) = self.members.ended(id, exit) {
+                    self.exits.tell(ended);
+                }
+                Event::Exited { id, exit, tally: self.members.tally(id) }
+            }
         })
     }
 
     /// Tells the rules, and does what they say, until they have nothing more to say. `Some`: it is all over.
-    fn handle(&mut self, event: Event) -> Option<End> {
+    pub(super) fn handle(&mut self, event: Event) -> Option<End> {
         let mut end = None;
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
@@ -189,8 +237,18 @@ impl Supervisor {
             }
         }
         let now = Instant::now();
-        self.members.publish(self.fleet.snapshot(now, self.epoch.1 + now.duration_since(self.epoch.0)));
+        let status = self.fleet.snapshot(now, self.epoch.1 + now.duration_since(self.epoch.0));
+        self.notifier.tell(self.phase(), &status);
+        self.members.publish(status);
         end
+    }
+
+    fn phase(&self) -> Phase {
+        match (self.fleet.is_stopping(), self.fleet.is_reloading()) {
+            (true, _) => Phase::Stopping,
+            (_, true) => Phase::Reloading,
+            _ => Phase::Running,
+        }
     }
 
     fn perform(&mut self, action: Action) -> Option<Event> {
@@ -199,6 +257,11 @@ impl Supervisor {
                 let result = self.members.resolve(generation);
                 return Some(Event::Resolved { generation, result });
             }
+            Action::Rehearse { generation } => match self.rehearse(generation) {
+                Ok(rehearsal) => self.rehearsal = Some(rehearsal),
+                Err(why) => return Some(Event::Rehearsed { generation, result: Err(why) }),
+            },
+            Action::Depart { reload } => self.departing = Some(reload),
             Action::Spawn { id, slot, generation } => {
                 let result = self.members.spawn(id, slot, generation).map_err(|error| describe(&error));
                 return Some(Event::Spawned { id, result });
@@ -209,6 +272,8 @@ impl Supervisor {
                     .err()
                     .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
             }
+            Action::Pause { id } => self.members.tell_newer(id, ToNode::Pause),
+            Action::Resume { id } => self.members.tell_newer(id, ToNode::Resume),
             Action::Look { nodes, weigh } => {
                 if weigh {
                     self.members.weigh(&nodes);

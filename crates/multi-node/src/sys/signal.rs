@@ -23,11 +23,12 @@ const NAMED: [(&str, Signal); 17] = [
     ("WINCH", Signal::WINCH),
 ];
 
-/// The number of a signal, by its name with or without `SIG`, in any case.
+/// The number of a signal, by its name with or without `SIG`, in any case, or by its number.
 pub(crate) fn number(name: &str) -> Option<i32> {
     let name = name.to_ascii_uppercase();
     let name = name.strip_prefix("SIG").unwrap_or(&name);
-    NAMED.iter().find(|(known, _)| *known == name).map(|(_, signal)| signal.as_raw())
+    let known = NAMED.iter().map(|(known, signal)| (*known, signal.as_raw()));
+    known.into_iter().find(|(known, number)| *known == name || number.to_string() == name).map(|(_, number)| number)
 }
 
 /// All names that [`number`] knows.
@@ -41,7 +42,10 @@ mod tests {
 
     #[test]
     fn signals_have_names() {
-        assert_eq!((number("SIGTERM"), number("usr1"), number("Kill")), (Some(15), Some(10), Some(9)));
-        assert_eq!((number("SIG"), number(""), number("9"), number("RTMIN")), (None, None, None, None));
+        assert_eq!(
+            (number("SIGTERM"), number("usr1"), number("Kill"), number("9")),
+            (Some(15), Some(10), Some(9), Some(9))
+        );
+        assert_eq!((number("SIG"), number(""), number("99"), number("RTMIN")), (None, None, None, None));
     }
 }

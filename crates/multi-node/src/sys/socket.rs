@@ -32,22 +32,34 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>])
     Ok(rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
 }
 
-/// Reads bytes, and appends the descriptors that came with them. 0 bytes: the other side is gone.
-///
-/// Descriptors that did not fit (the process had no more to give) were closed by the kernel, which is an error here.
-pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8], fds: &mut Vec<OwnedFd>) -> io::Result<usize> {
+/// What was read at once.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// How many bytes; 0: the other side is gone.
+    pub(crate) bytes: usize,
+    /// The descriptors that came with them.
+    pub(crate) fds: Vec<OwnedFd>,
+    /// Whether there were more, for which this process had no number left: the kernel has closed them.
+    pub(crate) lost: bool,
+}
+
+/// Reads bytes and the descriptors that came with them.
+pub(crate) fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Received> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_FDS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    let mut fds = Vec::new();
     for message in control.drain() {
         if let RecvAncillaryMessage::ScmRights(arrived) = message {
             fds.extend(arrived);
         }
     }
-    if received.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(io::Error::other("file descriptors were lost on the way: too many are open in this process"));
-    }
-    Ok(received.bytes)
+    Ok(Received { bytes: received.bytes, fds, lost: received.flags.contains(ReturnFlags::CTRUNC) })
+}
+
+/// Whether a call failed since this process has as many descriptors as it may have.
+pub(crate) fn out_of_descriptors(error: &io::Error) -> bool {
+    Errno::from_io_error(error) == Some(Errno::MFILE)
 }
 
 /// Whether a [`send`] failed since the user's descriptors in flight are at their limit (unix(7)), until somebody receives
@@ -65,6 +77,11 @@ pub(crate) fn maker(socket: BorrowedFd<'_>) -> io::Result<u32> {
 /// Whether it is a Unix socket; a descriptor that tells nothing about itself is none.
 pub(crate) fn is_unix(socket: BorrowedFd<'_>) -> bool {
     rustix::net::sockopt::socket_domain(socket).is_ok_and(|family| family == AddressFamily::UNIX)
+}
+
+/// Whether it is a socket that listens (listen(2)).
+pub(crate) fn is_listener(socket: impl AsFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(socket).is_ok_and(|listens| listens)
 }
 
 /// Keeps an IPv6 listener from taking IPv4 connections as well (ipv6(7)).
@@ -104,11 +121,11 @@ mod tests {
         assert_eq!(send(left.as_fd(), b"hello", &[sent.as_fd()]).expect("send"), 5);
         drop(sent);
 
-        let (mut bytes, mut fds) = ([0; 16], Vec::new());
-        assert_eq!(receive(right.as_fd(), &mut bytes, &mut fds).expect("receive"), 5);
-        assert_eq!((&bytes[..5], fds.len()), (&b"hello"[..], 1));
+        let mut bytes = [0; 16];
+        let mut received = receive(right.as_fd(), &mut bytes).expect("receive");
+        assert_eq!((&bytes[..received.bytes], received.fds.len(), received.lost), (&b"hello"[..], 1, false));
 
-        let mut arrived = UnixStream::from(fds.remove(0));
+        let mut arrived = UnixStream::from(received.fds.remove(0));
         arrived.write_all(b"through").expect("write");
         let mut text = [0; 7];
         UnixStream::from(kept).read_exact(&mut text).expect("read");

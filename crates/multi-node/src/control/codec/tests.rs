@@ -65,12 +65,12 @@ fn too_long_is_refused_before_it_arrives() {
 #[test]
 fn missing_and_surplus_descriptors_are_refused() {
     let (bytes, _) = frame(joined());
-    let mut decoder = Decoder { bytes, fds: VecDeque::new() };
+    let mut decoder = Decoder { bytes, ..Decoder::default() };
     assert!(matches!(decoder.next::<ToNode>(), Err(Malformed::FdCount { arrived: 0, expected: 2 })));
 
     let (mut bytes, fds) = frame(joined());
     bytes[4] = 1;
-    let mut decoder = Decoder { bytes, fds: fds.into() };
+    let mut decoder = Decoder { bytes, fds: fds.into(), ..Decoder::default() };
     assert!(matches!(decoder.next::<ToNode>(), Err(Malformed::FdCount { arrived: 1, expected: 2 })));
 
     let mut decoder = Decoder::default();
@@ -79,10 +79,29 @@ fn missing_and_surplus_descriptors_are_refused() {
 }
 
 #[test]
+fn a_message_whose_descriptors_were_lost_is_read_without_them() {
+    let mut decoder = Decoder::default();
+    for lost in [false, true] {
+        let (bytes, mut fds) = frame(joined());
+        fds.truncate(if lost { 1 } else { 2 });
+        decoder.take(&bytes, Received { bytes: bytes.len(), fds, lost });
+    }
+    let streams = |decoder: &mut Decoder| match decoder.next() {
+        Ok(Some(ToNode::Joined { peers })) => (peers[0].stream.is_some(), peers[0].bus.is_some()),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(streams(&mut decoder), (true, true), "the first came whole");
+    assert_eq!(streams(&mut decoder), (false, false));
+    let (bytes, fds) = frame(joined());
+    decoder.take(&bytes, Received { bytes: bytes.len(), fds, lost: false });
+    assert_eq!(streams(&mut decoder), (true, true), "the next is as if nothing had been");
+}
+
+#[test]
 fn a_node_cannot_send_descriptors() {
     let mut bytes = BytesMut::new();
     encode(&ToMaster::Beat, 1, &mut bytes).expect("short");
-    let mut decoder = Decoder { bytes, fds: [null()].into() };
+    let mut decoder = Decoder { bytes, fds: [null()].into(), ..Decoder::default() };
     assert!(matches!(decoder.next::<ToMaster>(), Err(Malformed::FdCount { arrived: 1, expected: 0 })));
 }
 
@@ -96,7 +115,7 @@ fn fields_of_a_later_version_are_passed_over() {
     let mut bytes = BytesMut::new();
     let versions = crate::control::Versions { lowest: 9, highest: 12 };
     encode(&Later::Hello { versions, addresses: Vec::new(), mood: "good" }, 0, &mut bytes).expect("short");
-    let mut decoder = Decoder { bytes, fds: VecDeque::new() };
+    let mut decoder = Decoder { bytes, ..Decoder::default() };
     let Ok(Some(ToMaster::Hello { versions: read, .. })) = decoder.next() else { panic!("readable") };
     assert_eq!(read, versions);
 }

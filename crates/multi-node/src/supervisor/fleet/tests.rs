@@ -1,6 +1,8 @@
 //! Each rule as a story.
 
+mod canaries;
 mod hangs;
+mod meetings;
 mod recycling;
 mod reloads;
 mod replacements;
@@ -9,3 +11,4 @@ mod scales;
 mod shutdowns;
 mod signals;
 mod starts;
+mod upgrades;

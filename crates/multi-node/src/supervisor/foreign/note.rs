@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::status::ReadyBy;
 
 /// Something that the master takes note of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Note {
     Ready(ReadyBy),
     /// What it says of itself, for people.
@@ -16,6 +19,8 @@ pub(crate) enum Note {
     Hangs,
     /// It ends by itself.
     Stopping,
+    /// A Node.js program has closed its channel: it serves nobody any more.
+    Disconnected,
     /// It needs so long from now on for what it is doing.
     Extend(Duration),
     /// Another process of it is the one to signal.

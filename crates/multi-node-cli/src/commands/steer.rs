@@ -1,0 +1,182 @@
+//! Commands that ask a running program for one thing: `reload`, `restart`, `scale`, `stop`, `signal`, `describe`.
+
+use anyhow::Result;
+use clap::Args;
+use multi_node::admin::{Description, Reloaded, Replaced, Request};
+use serde_json::Value;
+
+use crate::target::Target;
+use crate::{asking, output, show, signal_name};
+
+/// Replaces every node by one of the program as it is on disk now, each new one ready before its old one drains.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  multi-node reload --wait
+  multi-node reload --name web --wait --json | jq .took_ms")]
+pub(crate) struct Reload {
+    /// Returns when the last old node has ended, and prints what became of its connections.
+    #[arg(long)]
+    wait: bool,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Replaces one slot's node by another of the same program.
+#[derive(Args, Debug)]
+pub(crate) struct Restart {
+    /// The slot, counted from 0.
+    slot: u16,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Changes the number of nodes.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  multi-node scale 8
+  multi-node scale +1
+  multi-node scale -2")]
+pub(crate) struct Scale {
+    /// How many nodes: a number, or how many more (+1) or fewer (-1).
+    #[arg(value_name = "N|+N|-N", allow_negative_numbers = true, value_parser = size)]
+    size: Size,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Size {
+    Nodes(usize),
+    By(i64),
+}
+
+fn size(text: &str) -> Result<Size, String> {
+    let size = match text.starts_with(['+', '-']) {
+        true => text.parse().map(Size::By),
+        false => text.parse().map(Size::Nodes),
+    };
+    size.map_err(|_| "expected a number of nodes, or how many more (+1) or fewer (-1)".to_owned())
+}
+
+/// Ends the program after its nodes have finished what they have.
+#[derive(Args, Debug)]
+pub(crate) struct Stop {
+    /// Without waiting for what is in flight.
+    #[arg(long)]
+    now: bool,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Sends a signal to nodes; the master has its own orders.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  multi-node signal USR1
+  multi-node signal SIGKILL --slot 2")]
+pub(crate) struct Signal {
+    /// The signal: SIGUSR1, USR1 or 10.
+    #[arg(value_parser = signal_name::parse)]
+    signal: i32,
+    /// The slot whose node is meant; all nodes without it.
+    #[arg(long)]
+    slot: Option<u16>,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Tells a program's options, and the protocol of its control socket.
+#[derive(Args, Debug)]
+pub(crate) struct Describe {
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Who is asked, and how the answer is printed.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Asking {
+    #[command(flatten)]
+    pub(super) target: Target,
+    /// Prints the answer as JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl Asking {
+    #[tokio::main(flavor = "current_thread")]
+    async fn ask<T>(self, request: &Request, text: impl FnOnce(&T) -> String) -> Result<()>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        let asked = asking::ask(&self.target, request, self.json, text).await;
+        if let Err(error) = &asked
+            && self.json
+        {
+            asking::print_refusal(error)?;
+        }
+        asked
+    }
+}
+
+impl Reload {
+    pub(super) fn run(self) -> Result<()> {
+        let request = Request::Reload { wait: self.wait };
+        if self.wait {
+            return self.asking.ask(&request, |report: &Reloaded| show::reloaded(report, output::paint()));
+        }
+        let begun = "the reload has begun; `multi-node logs -f` shows how it goes on";
+        self.asking.ask(&request, |_: &Value| begun.to_owned())
+    }
+}
+
+impl Restart {
+    pub(super) fn run(self) -> Result<()> {
+        let request = Request::Restart { slot: self.slot.into() };
+        self.asking.ask(&request, |report: &Replaced| show::replaced(report, output::paint()))
+    }
+}
+
+impl Scale {
+    pub(super) fn run(self) -> Result<()> {
+        let request = match self.size {
+            Size::Nodes(nodes) => Request::Scale { nodes: Some(nodes), by: None },
+            Size::By(by) => Request::Scale { nodes: None, by: Some(by) },
+        };
+        self.asking.ask(&request, show::scaled)
+    }
+}
+
+impl Stop {
+    pub(super) fn run(self) -> Result<()> {
+        self.asking.ask(&Request::Stop { now: self.now }, |_: &Value| "stopped".to_owned())
+    }
+}
+
+impl Signal {
+    pub(super) fn run(self) -> Result<()> {
+        let request = Request::Signal { signal: self.signal.to_string(), slot: self.slot.map(Into::into) };
+        self.asking.ask(&request, show::signalled)
+    }
+}
+
+impl Describe {
+    pub(super) fn run(self) -> Result<()> {
+        self.asking.ask(&Request::Describe, |told: &Description| show::description(told, output::paint()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_numbers_or_differences() {
+        let sizes = ["4", "0", "+1", "-2"].map(size);
+        assert_eq!(sizes, [Ok(Size::Nodes(4)), Ok(Size::Nodes(0)), Ok(Size::By(1)), Ok(Size::By(-2))]);
+        for text in ["", "four", "+", "1.5", "--1", "99999999999999999999"] {
+            assert!(size(text).is_err(), "{text:?}");
+        }
+    }
+}

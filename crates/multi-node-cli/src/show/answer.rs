@@ -1,0 +1,122 @@
+//! What orders are answered with.
+
+use multi_node::admin::{Description, Reloaded, Replaced};
+use serde_json::Value;
+
+use super::{Colour, Paint, Table, count, span};
+
+/// What a reload did.
+pub(crate) fn reloaded(report: &Reloaded, paint: Paint) -> String {
+    let Reloaded { generation, took_ms, slots, .. } = report;
+    let head = format!("generation {generation} serves in {} slots after {}", slots.len(), span(*took_ms));
+    if slots.is_empty() {
+        return head;
+    }
+    format!("{head}\n\n{}", replacements(slots, paint))
+}
+
+/// How one slot's node was replaced.
+pub(crate) fn replaced(report: &Replaced, paint: Paint) -> String {
+    replacements(std::slice::from_ref(report), paint)
+}
+
+fn replacements(slots: &[Replaced], paint: Paint) -> String {
+    let mut table = Table::new(&[
+        ("SLOT", true),
+        ("OLD", false),
+        ("NEW", false),
+        ("READY AFTER", true),
+        ("DRAINED IN", true),
+        ("FINISHED", true),
+        ("HANDED OVER", true),
+        ("CUT", true),
+        ("REQUESTS LOST", true),
+        ("", false),
+    ]);
+    for slot in slots {
+        let bad = |count: u64| (count.to_string(), (count > 0).then_some(Colour::Bad));
+        let killed = if slot.killed { "killed at the drain deadline" } else { "" };
+        table.row([
+            (slot.slot.to_string(), None),
+            (count(slot.old.as_ref()), None),
+            (slot.new.clone(), None),
+            (span(slot.to_ready_ms), None),
+            (count(slot.old.as_ref().map(|_| span(slot.drain_ms))), None),
+            (count(slot.finished), None),
+            (count(slot.handed_over), None),
+            bad(slot.cut),
+            bad(slot.requests_failed),
+            (killed.to_owned(), Some(Colour::Bad)),
+        ]);
+    }
+    table.text(paint)
+}
+
+/// `{"from": 2, "to": 4}`
+pub(crate) fn scaled(report: &Value) -> String {
+    format!("scaled from {} to {} nodes", report["from"], report["to"])
+}
+
+/// `{"nodes": 2}`
+pub(crate) fn signalled(report: &Value) -> String {
+    match report["nodes"].as_u64() {
+        Some(1) => "sent to 1 node".to_owned(),
+        nodes => format!("sent to {} nodes", count(nodes)),
+    }
+}
+
+/// What a program says of itself.
+pub(crate) fn description(description: &Description, paint: Paint) -> String {
+    let Description { protocol, how, name, pid, version, addresses, options, orders, .. } = description;
+    let mut listed = Table::new(&[("OPTION", false), ("VALUE", false)]);
+    for (option, value) in options {
+        listed.row([(option.clone(), None), (value.clone(), None)]);
+    }
+    let mut known = Table::new(&[("REQUEST", false), ("DOES", false)]);
+    for order in orders {
+        known.row([(order.request.clone(), None), (order.does.clone(), None)]);
+    }
+    format!(
+        "{}  pid {pid}  multi-node {version}\n{}\n\n{}\n\nControl protocol {protocol}: {how}\n\n{}",
+        paint.text(Colour::Head, name),
+        addresses.join("  "),
+        listed.text(paint),
+        known.text(paint),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn report() -> Reloaded {
+        let slot = |slot: u16, old: Value, new: &str, killed: bool| {
+            json!({
+                "slot": slot, "old": old, "new": new, "to_ready_ms": 103, "drain_ms": 1250, "killed": killed,
+                "finished": 3, "handed_over": 12, "cut": u64::from(killed), "requests_failed": u64::from(killed),
+            })
+        };
+        let slots = [slot(0, json!("node-1"), "node-3", true), slot(1, json!(null), "node-4", false)];
+        serde_json::from_value(json!({ "generation": 1, "took_ms": 2704, "slots": slots })).expect("a report")
+    }
+
+    #[test]
+    fn a_reload_is_reported_slot_by_slot() {
+        let expected = "\
+generation 1 serves in 2 slots after 2.7 s
+
+SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  CUT  REQUESTS LOST
+   0  node-1  node-3       103 ms       1.2 s         3           12    1              1  killed at the drain deadline
+   1  –       node-4       103 ms           –         3           12    0              0";
+        assert_eq!(reloaded(&report(), Paint::Plain), expected);
+    }
+
+    #[test]
+    fn small_answers_are_sentences() {
+        assert_eq!(scaled(&json!({ "from": 2, "to": 4 })), "scaled from 2 to 4 nodes");
+        assert_eq!(signalled(&json!({ "nodes": 1 })), "sent to 1 node");
+        assert_eq!(signalled(&json!({ "nodes": 3 })), "sent to 3 nodes");
+    }
+}

@@ -1,0 +1,158 @@
+//! Running programs.
+
+use multi_node::State;
+use multi_node::admin::{Instance, SlotInfo};
+
+use super::table::Cell;
+use super::{Colour, Paint, Table, bytes, count, span, sum};
+
+/// One program with its slots.
+pub(crate) fn instance(instance: &Instance, paint: Paint) -> String {
+    let Instance { name, pid, addresses, started_ms, now_ms, .. } = instance;
+    let up = span(now_ms.saturating_sub(*started_ms));
+    let serving = serving(instance);
+    let ready = format!("{serving} of {} serve", instance.wanted);
+    let ready = paint.text(if instance.ready { Colour::Good } else { Colour::Passing }, &ready);
+    let head = format!("{}  pid {pid}  up {up}  {ready}", paint.text(Colour::Head, name));
+    format!("{head}\n{}\n\n{}", addresses.join("  "), slots(&instance.slots, paint))
+}
+
+fn slots(slots: &[SlotInfo], paint: Paint) -> String {
+    let mut table = Table::new(&[
+        ("SLOT", true),
+        ("NODE", false),
+        ("PID", true),
+        ("STATE", false),
+        ("FOR", true),
+        ("GEN", true),
+        ("RESTARTS", true),
+        ("CONNS", true),
+        ("REQUESTS", true),
+        ("IN FLIGHT", true),
+        ("CPU", true),
+        ("MEMORY", true),
+        ("LAST EXIT", false),
+    ]);
+    slots.iter().for_each(|slot| table.row(slot_row(slot)));
+    table.text(paint)
+}
+
+fn slot_row(slot: &SlotInfo) -> Vec<Cell> {
+    let plain = |text: String| (text, None);
+    vec![
+        plain(slot.slot.to_string()),
+        plain(count(slot.id.as_ref())),
+        plain(count(slot.pid)),
+        (slot.state.to_string(), Some(state_colour(slot.state))),
+        plain(span(slot.for_ms)),
+        plain(slot.generation.to_string()),
+        plain(slot.restarts.to_string()),
+        plain(count(slot.connections)),
+        plain(count(slot.requests)),
+        plain(count(slot.in_flight)),
+        plain(count(slot.cpu_ms.map(span))),
+        plain(count(slot.pss_bytes.map(bytes))),
+        plain(count(slot.last_exit.as_ref())),
+    ]
+}
+
+/// What a state means to whoever looks.
+pub(crate) fn state_colour(state: State) -> Colour {
+    match state {
+        State::Serving => Colour::Good,
+        State::Starting | State::Joining | State::Draining | State::Resting => Colour::Passing,
+        State::Killing | State::Exited | State::GaveUp => Colour::Bad,
+        _ => Colour::Dim,
+    }
+}
+
+fn serving(instance: &Instance) -> usize {
+    instance.slots.iter().filter(|slot| slot.state == State::Serving).count()
+}
+
+/// All running programs, a line each.
+pub(crate) fn list(instances: &[Instance], paint: Paint) -> String {
+    let mut table = Table::new(&[
+        ("NAME", false),
+        ("PID", true),
+        ("UP", true),
+        ("SERVING", true),
+        ("REQUESTS", true),
+        ("ADDRESSES", false),
+    ]);
+    for instance in instances {
+        let ready = if instance.ready { Colour::Good } else { Colour::Passing };
+        let requests = sum(instance.slots.iter().map(|slot| slot.requests));
+        table.row([
+            (instance.name.clone(), None),
+            (instance.pid.to_string(), None),
+            (span(instance.now_ms.saturating_sub(instance.started_ms)), None),
+            (format!("{}/{}", serving(instance), instance.wanted), Some(ready)),
+            (count(requests), None),
+            (instance.addresses.join(" "), None),
+        ]);
+    }
+    table.text(paint)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A program of which one node was killed and another is starting.
+    pub(crate) fn example() -> Instance {
+        let slot = |slot: u16, id: &str, pid: u32, state: &str| {
+            json!({
+                "slot": slot, "id": id, "pid": pid, "state": state, "for_ms": 754_000, "generation": 1, "restarts": 0,
+                "last_exit": null, "connections": 12, "requests": 10_423, "in_flight": 1, "cpu_ms": 12_300,
+                "pss_bytes": 8_493_466,
+            })
+        };
+        let mut starting = slot(1, "node-9", 4719, "starting");
+        for (field, value) in [("for_ms", json!(340)), ("restarts", json!(2)), ("last_exit", json!("SIGKILL"))] {
+            starting[field] = value;
+        }
+        for unknown in ["connections", "requests", "in_flight", "cpu_ms", "pss_bytes"] {
+            starting[unknown] = json!(null);
+        }
+        serde_json::from_value(json!({
+            "name": "web", "pid": 4711, "version": "0.1.0", "started_ms": 1_000, "now_ms": 11_521_000,
+            "addresses": ["0.0.0.0:8080", "unix:/run/web.sock"], "ready": false, "wanted": 2,
+            "slots": [slot(0, "node-1", 4712, "serving"), starting],
+        }))
+        .expect("an instance")
+    }
+
+    #[test]
+    fn a_program_is_a_head_and_a_table() {
+        let expected = "\
+web  pid 4711  up 3 h 12 min  1 of 2 serve
+0.0.0.0:8080  unix:/run/web.sock
+
+SLOT  NODE     PID  STATE             FOR  GEN  RESTARTS  CONNS  REQUESTS  IN FLIGHT   CPU   MEMORY  LAST EXIT
+   0  node-1  4712  serving   12 min 34 s    1         0     12     10423          1  12 s  8.1 MiB  –
+   1  node-9  4719  starting       340 ms    1         2      –         –          –     –        –  SIGKILL";
+        assert_eq!(instance(&example(), Paint::Plain), expected);
+    }
+
+    #[test]
+    fn colours_do_not_move_columns() {
+        let coloured = instance(&example(), Paint::Colours);
+        assert!(coloured.contains("\x1b[32mserving\x1b[0m "), "{coloured:?}");
+        let mut plain = coloured;
+        for code in ["\x1b[32m", "\x1b[33m", "\x1b[2m", "\x1b[1m", "\x1b[0m"] {
+            plain = plain.replace(code, "");
+        }
+        assert_eq!(plain, instance(&example(), Paint::Plain));
+    }
+
+    #[test]
+    fn programs_are_listed_a_line_each() {
+        let expected = "\
+NAME   PID          UP  SERVING  REQUESTS  ADDRESSES
+web   4711  3 h 12 min      1/2     10423  0.0.0.0:8080 unix:/run/web.sock";
+        assert_eq!(list(&[example()], Paint::Plain), expected);
+    }
+}

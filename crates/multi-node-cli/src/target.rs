@@ -1,0 +1,70 @@
+//! Which running program is meant.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use multi_node::admin::{Client, ClientError, Place, instances, socket_path};
+
+use crate::exit::{NoInstance, Usage};
+
+/// What says which program is meant. With one running nothing has to be said.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Target {
+    /// The program's name; needed where several run.
+    #[arg(long, value_name = "NAME", conflicts_with = "socket")]
+    name: Option<String>,
+    /// The path of its control socket, such as that of another user's program, which root may steer.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl Target {
+    /// Connects to the program.
+    pub(crate) async fn connect(&self) -> Result<Client> {
+        if let Some(path) = &self.socket {
+            return Ok(Client::connect_to(path).await?);
+        }
+        if let Some(name) = &self.name {
+            return match Client::connect_to(&socket_path(name)).await {
+                Err(ClientError::NotRunning { .. }) => Err(self.nobody().await),
+                connected => Ok(connected?),
+            };
+        }
+        let mut running = running().await?;
+        match running.len() {
+            1 => Ok(running.remove(0).1),
+            0 => Err(self.nobody().await),
+            _ => Err(Usage(format!("several programs run: {}; say which by --name", names(&running))).into()),
+        }
+    }
+
+    async fn nobody(&self) -> anyhow::Error {
+        let running = running().await.unwrap_or_default();
+        let what =
+            self.name.as_ref().map_or_else(|| "no program".to_owned(), |name| format!("no program named {name:?}"));
+        let others = match running.len() {
+            0 => "; a program opens one by `Options::control`".to_owned(),
+            _ => format!("; running: {}", names(&running)),
+        };
+        NoInstance(format!("{what} runs with a control socket of this user{others}")).into()
+    }
+}
+
+/// All programs of this user that answer, by name.
+pub(crate) async fn running() -> Result<Vec<(Place, Client)>> {
+    let mut running = Vec::new();
+    for place in instances().context("cannot look for running programs")? {
+        match Client::connect_to(&place.path).await {
+            Ok(client) => running.push((place, client)),
+            // Left behind by one that was killed.
+            Err(ClientError::NotRunning { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(running)
+}
+
+fn names(running: &[(Place, Client)]) -> String {
+    running.iter().map(|(place, _)| place.name.as_str()).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,58 @@
+//! Looks at the program for those outside: its status, and what its processes use of the machine.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use super::view::{Instance, Setting, Used};
+use crate::Handle;
+use crate::status::Status;
+
+/// One look after the other at the same program; clones look at the same.
+#[derive(Clone, Debug)]
+pub(crate) struct Observer {
+    pub(super) setting: Setting,
+    pub(crate) handle: Handle,
+}
+
+impl Observer {
+    /// `counts`: whether connections and requests are known, which those of a foreign program are not.
+    pub(crate) fn new(name: String, counts: bool, handle: Handle) -> Observer {
+        let addresses = handle.local_addrs().iter().map(ToString::to_string).collect();
+        let setting = Setting { name, pid: std::process::id(), addresses, counts, started: SystemTime::now() };
+        Observer { setting, handle }
+    }
+
+    /// Whether connections and requests are known.
+    pub(crate) fn counts(&self) -> bool {
+        self.setting.counts
+    }
+
+    /// How the program is now.
+    pub(crate) async fn now(&self) -> Instance {
+        self.shown(self.handle.status()).await
+    }
+
+    /// What is to be shown of a status that was just taken.
+    pub(crate) async fn shown(&self, status: Status) -> Instance {
+        let used = usage(status.slots.iter().filter_map(|slot| slot.pid).collect()).await;
+        Instance::of(&self.setting, &status, SystemTime::now(), |pid| used.get(&pid).copied().unwrap_or_default())
+    }
+}
+
+/// What processes use. Looking at their memory takes some milliseconds each, in which the runtime must not wait.
+#[cfg(multi_process)]
+async fn usage(pids: Vec<u32>) -> BTreeMap<u32, Used> {
+    let used = |pid: u32| {
+        let usage = crate::sys::usage::usage(pid);
+        let cpu_ms = usage.cpu.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+        (pid, Used { cpu_ms, pss_bytes: usage.pss })
+    };
+    // It fails only where the runtime ends.
+    tokio::task::spawn_blocking(move || pids.into_iter().map(used).collect()).await.unwrap_or_default()
+}
+
+#[cfg(not(multi_process))]
+#[expect(clippy::unused_async, reason = "it is not known here")]
+async fn usage(_: Vec<u32>) -> BTreeMap<u32, Used> {
+    BTreeMap::new()
+}

@@ -4,6 +4,7 @@ mod asking;
 mod commands;
 mod config;
 mod exit;
+mod node_log;
 mod output;
 mod settings;
 mod show;

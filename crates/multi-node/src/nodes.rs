@@ -227,9 +227,9 @@ impl Handle {
         self.0.drain.draining().await;
     }
 
-    /// When a long conversation, such as a WebSocket, should say goodbye: a signal of its own for each call, which comes
-    /// within the first half of the drain, so that not all clients connect again at the same moment; at once where no
-    /// other process serves on. Call it once for each connection.
+    /// When a long conversation, such as a WebSocket, should say goodbye: a signal of its own for each call, so that not
+    /// all clients connect again at the same moment. They come 10 ms apart, or closer so that all come in the first half
+    /// of the drain; at once where no other process serves on. Call it once for each connection, at its begin.
     pub fn goodbye(&self) -> DrainSignal {
         self.0.drain.staggered()
     }

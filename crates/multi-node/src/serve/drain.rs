@@ -20,8 +20,8 @@ pub(crate) struct Drain(Arc<Shared>);
 #[derive(Clone, Debug)]
 pub struct DrainSignal {
     shared: Arc<Shared>,
-    /// The part of the drain's first half after which this signal comes, of 2³²; 0 for at once.
-    turn: u32,
+    /// `None`: it comes at once.
+    turn: Option<Turn>,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +29,18 @@ struct Shared {
     draining: AtomicBool,
     times: OnceLock<Times>,
     begun: Arc<Notify>,
+    /// Where the next turn is.
+    next: AtomicU32,
+    /// How many signals have a turn.
     turns: AtomicU32,
+}
+
+/// One signal's place among those that are staggered.
+#[derive(Debug)]
+struct Turn {
+    shared: Arc<Shared>,
+    /// The part of the time of all turns after which this one comes, of 2³².
+    at: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -44,28 +55,31 @@ struct Times {
 /// there are (the additive recurrence of Weyl's equidistribution theorem).
 const STEP: u32 = 0x9E37_79B9;
 
+/// Turns need not be further apart: a hundred new connections a second are no rush.
+const APART: Duration = Duration::from_millis(10);
+
 impl Drain {
     pub(crate) fn new() -> (Drain, DrainSignal) {
         let shared = Arc::new(Shared::default());
-        (Drain(shared.clone()), DrainSignal { shared, turn: 0 })
+        (Drain(shared.clone()), DrainSignal { shared, turn: None })
     }
 
     /// Begins the drain, which ends `within` that time. Only the first call to begin counts.
     pub(crate) fn begin(&self, within: Duration) {
-        self.set(within, false);
+        self.set(within, Duration::ZERO);
     }
 
-    /// Begins a drain of a process whose siblings serve on: staggered signals come over the first half of the time, so
-    /// that those who are told do not all connect to them at once.
+    /// Begins a drain of a process whose siblings serve on: staggered signals come 10 ms apart, or closer so that all
+    /// come in the first half of the time. So those who are told do not all connect to the siblings at once.
     pub(crate) fn begin_staggered(&self, within: Duration) {
-        self.set(within, true);
+        self.set(within, APART.saturating_mul(self.0.turns.load(Relaxed)));
     }
 
-    fn set(&self, within: Duration, staggers: bool) {
+    fn set(&self, within: Duration, stagger: Duration) {
         let begin = Instant::now();
         // A time beyond the clock's range is as good as thirty years.
         let deadline = begin.checked_add(within).unwrap_or_else(|| begin + Duration::from_secs(86_400 * 365 * 30));
-        let stagger = if staggers { (deadline - begin) / 2 } else { Duration::ZERO };
+        let stagger = stagger.min((deadline - begin) / 2);
         if self.0.times.set(Times { begin, stagger, deadline }).is_ok() {
             self.0.draining.store(true, Release);
             self.0.begun.notify_waiters();
@@ -74,13 +88,12 @@ impl Drain {
 }
 
 impl DrainSignal {
-    /// The same signal at a moment of its own within the first half of the drain, where other processes serve on; at
-    /// once where none does. For connections whose clients connect again when they are told: their moments are spread
-    /// evenly, so that they do not all come at once. [`Conn::drain`](crate::Conn::drain) is such a signal already.
+    /// The same signal at a moment of its own, where other processes serve on; at once where none does. For connections
+    /// whose clients connect again when they are told: their moments are spread evenly, 10 ms apart, or closer so that
+    /// all come in the first half of the drain. [`Conn::drain`](crate::Conn::drain) is such a signal already.
     pub fn staggered(&self) -> DrainSignal {
-        // The first turn is not 0, which would be at once.
-        let turn = self.shared.turns.fetch_add(STEP, Relaxed).wrapping_add(STEP);
-        DrainSignal { shared: self.shared.clone(), turn }
+        let at = self.shared.next.fetch_add(STEP, Relaxed);
+        DrainSignal { shared: self.shared.clone(), turn: Some(Turn::new(self.shared.clone(), at)) }
     }
 
     /// Whether the drain has begun; of a staggered signal, whether its moment has come.
@@ -101,9 +114,9 @@ impl DrainSignal {
 
     /// When a staggered signal comes; `None` for one that comes at once, and before the drain has begun.
     fn moment(&self) -> Option<Instant> {
+        let Turn { at, .. } = self.turn.as_ref()?;
         let Times { begin, stagger, .. } = self.shared.times.get()?;
-        let share = f64::from(self.turn) / f64::from(u32::MAX);
-        (self.turn > 0 && !stagger.is_zero()).then(|| *begin + stagger.mul_f64(share))
+        Some(*begin + stagger.mul_f64(f64::from(*at) / f64::from(u32::MAX)))
     }
 
     /// Whether the time to finish is over.
@@ -114,6 +127,25 @@ impl DrainSignal {
     /// When what is not finished will be cut; `None` before the drain has begun.
     pub fn deadline(&self) -> Option<Instant> {
         self.shared.times.get().map(|times| times.deadline)
+    }
+}
+
+impl Turn {
+    fn new(shared: Arc<Shared>, at: u32) -> Turn {
+        shared.turns.fetch_add(1, Relaxed);
+        Turn { shared, at }
+    }
+}
+
+impl Clone for Turn {
+    fn clone(&self) -> Turn {
+        Turn::new(self.shared.clone(), self.at)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.shared.turns.fetch_sub(1, Relaxed);
     }
 }
 
@@ -238,7 +270,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn staggered_signals_come_evenly_over_the_first_half() {
         let (drain, signal) = Drain::new();
-        let waits: Vec<_> = (0..100)
+        let waits: Vec<_> = (0..2000)
             .map(|_| {
                 let signal = signal.staggered();
                 tokio::spawn(async move {
@@ -256,7 +288,20 @@ mod tests {
             let after = wait.await.expect("told") - begin;
             tenths[after.as_secs() as usize] += 1;
         }
-        assert!(tenths.iter().all(|told| (8..=12).contains(told)), "told in each second: {tenths:?}");
+        assert!(tenths.iter().all(|told| (190..=210).contains(told)), "told in each second: {tenths:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_need_not_wait_for_each_other() {
+        let (drain, signal) = Drain::new();
+        drop([signal.staggered(), signal.staggered()]);
+        let left = [signal.staggered(), signal.staggered()];
+        let begin = Instant::now();
+        drain.begin_staggered(Duration::from_secs(20));
+        for signal in &left {
+            signal.draining().await;
+        }
+        assert!(begin.elapsed() <= 2 * APART + Duration::from_millis(1), "{:?}", begin.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

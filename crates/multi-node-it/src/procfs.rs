@@ -52,6 +52,13 @@ pub fn tracer(pid: u32) -> Option<u32> {
     tracer.trim().parse().ok().filter(|tracer| *tracer != 0)
 }
 
+/// A set of signals of the process's main thread, as bits: `SigBlk`, `SigIgn`… (proc(5)).
+pub fn signals(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or_default()
+}
+
 /// Children of the process, zombies included.
 pub fn children(pid: u32) -> Vec<u32> {
     all().filter(|child| parent(*child) == Some(pid)).collect()

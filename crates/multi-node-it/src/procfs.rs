@@ -102,6 +102,15 @@ pub fn cpu_time(pid: u32) -> Duration {
     Duration::from_millis(10 * (ticks(11) + ticks(12)))
 }
 
+/// How long the process's threads were able to run and waited for a processor, so far and all together.
+pub fn run_delay(pid: u32) -> Duration {
+    let of = |thread: &PathBuf| {
+        let schedstat = fs::read_to_string(thread.join("schedstat")).ok()?;
+        schedstat.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    Duration::from_nanos(threads(pid).iter().filter_map(of).sum())
+}
+
 fn threads(pid: u32) -> Vec<PathBuf> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     threads.map(|thread| thread.path()).collect()

@@ -15,12 +15,11 @@ use multi_node_bench::{
 
 use super::{
     Options,
-    outcome::Outcome,
+    outcome::{BROKEN, DEPLOYS, Outcome},
     program::{Program, until},
 };
 
 /// The phases, as tables show them.
-const DEPLOYS: &str = "deploys";
 const KILLS: &str = "kills";
 const RECYCLES: &str = "recycles";
 
@@ -77,7 +76,7 @@ fn deploys_and_kills(options: &Options, outcome: &mut Outcome) -> Result<()> {
     kill(options, &program, &mut pace, &mut kills)?;
     let tally = load.end();
     program.stop()?;
-    let phases = [(Tally::CALM, 0), (DEPLOYS, options.deploys), (KILLS, options.kills)];
+    let phases = [(Tally::CALM, 0), (DEPLOYS, options.deploys - 1), (BROKEN, 1), (KILLS, options.kills)];
     outcome.add(&tally, &phases, &kills);
     Ok(())
 }
@@ -86,10 +85,11 @@ fn deploys_and_kills(options: &Options, outcome: &mut Outcome) -> Result<()> {
 fn deploys(options: &Options, program: &mut Program, pace: &mut Pace<'_>) -> Result<String> {
     let mut refused = String::new();
     for number in 0..options.deploys {
-        pace.tally.enter(DEPLOYS);
         if number == options.deploys / 2 {
+            pace.tally.enter(BROKEN);
             refused = program.deploy_broken()?;
         } else {
+            pace.tally.enter(DEPLOYS);
             program.deploy()?;
         }
         pace.tally.enter(Tally::CALM);

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use multi_node::{State, Status};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::{orders, releases::Releases, web};
 use crate::process::Process;
@@ -85,8 +85,7 @@ impl Program {
 
     /// Ends it in the ordinary way, and checks that it succeeds.
     pub(super) fn stop(mut self) -> Result<()> {
-        let pid = i32::try_from(self.process.pid()).ok().and_then(Pid::from_raw).context("a pid")?;
-        kill_process(pid, Signal::TERM)?;
+        self.process.signal(Signal::TERM)?;
         let code = self.process.exit(WITHIN)?;
         ensure!(code == Some(0), "the program ended with {code:?}");
         Ok(())

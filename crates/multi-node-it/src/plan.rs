@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::{Http, Options};
+use multi_node::{CanaryLimits, Http, Options};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries a [`Plan`] as JSON.
@@ -44,7 +44,11 @@ pub struct Plan {
     pub crash_loop: (usize, Duration),
     /// The name of the control socket, in the program's own runtime directory.
     pub control: Option<String>,
+    /// The address of the metrics.
+    pub metrics: Option<String>,
     pub recycling: RecyclePlan,
+    /// How long a reload's first new node is tried, and by how many answers it is judged.
+    pub canary: Option<(Duration, u64)>,
     /// The folder in which [`Fault`]s are laid.
     pub faults: PathBuf,
 }
@@ -76,7 +80,9 @@ impl Default for Plan {
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
             crash_loop: (5, Duration::from_secs(60)),
             control: None,
+            metrics: None,
             recycling: RecyclePlan::default(),
+            canary: None,
             faults: PathBuf::new(),
         }
     }
@@ -112,8 +118,12 @@ impl Plan {
             .backoff(self.backoff.0, self.backoff.1)
             .crash_loop(self.crash_loop.0, self.crash_loop.1)
             .unix_mode(self.unix_mode);
+        let options = self.canary.into_iter().fold(options, |options, (duration, requests)| {
+            options.canary(duration, CanaryLimits::new().min_requests(requests))
+        });
         let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
         let options = self.control.iter().fold(options, Options::control);
+        let options = self.metrics.iter().fold(options, Options::metrics);
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)
     }
@@ -196,6 +206,8 @@ pub enum Fault {
     BlockInFactory,
     /// The factory fails.
     FailFactory,
+    /// Answers `/` with a server error.
+    AnswerErrors,
     /// Ends with code 4 a moment after it is ready.
     DieWhenReady,
     /// Returns 0 from main a moment after it is ready.

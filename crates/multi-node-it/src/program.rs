@@ -158,12 +158,50 @@ impl Program {
                 return answer;
             }
             let line = self.answers.next_line().await.expect("readable output").expect("the master answers");
-            let numbered = line
-                .split_once(' ')
-                .and_then(|(number, answer)| Some((Ticket(number.parse().ok()?), serde_json::from_str(answer).ok()?)));
-            let (number, answer) = numbered.unwrap_or_else(|| panic!("{line:?} is no answer"));
-            self.early.insert(number, answer);
+            self.keep(&line);
         }
+    }
+
+    /// Orders an upgrade, and waits until the new program listens; or for what the old one says, which stays.
+    pub async fn upgrade(&mut self) -> Result<(), Value> {
+        let ticket = self.send("upgrade").await;
+        self.succeeded(ticket).await
+    }
+
+    /// Waits for the new program, unless this order is answered by the old one.
+    pub async fn succeeded(&mut self, ticket: Ticket) -> Result<(), Value> {
+        loop {
+            if let Some(answer) = self.early.remove(&ticket) {
+                return Err(answer);
+            }
+            if self.hears_of_successor().await {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Waits until another program listens in the place of this one.
+    pub async fn listens_again(&mut self) {
+        while !self.hears_of_successor().await {}
+    }
+
+    /// Reads a line: whether it is the first of another program.
+    async fn hears_of_successor(&mut self) -> bool {
+        let line = self.answers.next_line().await.expect("readable output").expect("a program that lives");
+        if line.starts_with("listening on ") {
+            assert_eq!(line, format!("listening on {}", self.addrs.join(" ")), "the addresses stay");
+            return true;
+        }
+        self.keep(&line);
+        false
+    }
+
+    fn keep(&mut self, line: &str) {
+        let numbered = line
+            .split_once(' ')
+            .and_then(|(number, answer)| Some((Ticket(number.parse().ok()?), serde_json::from_str(answer).ok()?)));
+        let (number, answer) = numbered.unwrap_or_else(|| panic!("{line:?} is no answer"));
+        self.early.insert(number, answer);
     }
 
     /// The answer to an order, if it came while another was waited for.

@@ -3,6 +3,7 @@
 #[cfg(multi_process)]
 use crate::admin::{Admin, Attendance};
 use crate::admin::{Journal, Observer};
+use crate::metrics::{Bound, MetricsServer};
 use crate::options::Settings;
 use crate::{Error, Handle};
 
@@ -10,18 +11,19 @@ use crate::{Error, Handle};
 #[derive(Debug)]
 pub(crate) struct Endpoints {
     name: String,
+    metrics: Option<Bound>,
     #[cfg(multi_process)]
     admin: Admin,
 }
 
 impl Endpoints {
     /// Opens what the settings ask for; nothing is left open after an error.
-    #[cfg_attr(not(multi_process), expect(clippy::unused_async, reason = "there is no control socket to open"))]
     pub(crate) async fn open(settings: &Settings) -> Result<Endpoints, Error> {
         Ok(Endpoints {
             name: settings.control.clone().unwrap_or_default(),
             #[cfg(multi_process)]
             admin: Admin::open(settings).await?,
+            metrics: MetricsServer::bind(settings).await?,
         })
     }
 
@@ -34,25 +36,33 @@ impl Endpoints {
     }
 
     /// Answers from now on. `counts`: whether the nodes' connections and requests are known.
-    pub(crate) fn attend(self, counts: bool, handle: Handle) -> Attended {
-        let _observer = Observer::new(self.name, counts, handle);
-        Attended {
+    pub(crate) async fn attend(self, counts: bool, handle: Handle) -> Result<Attended, Error> {
+        let observer = Observer::new(self.name, counts, handle);
+        let metrics = match self.metrics {
+            Some(bound) => Some(bound.serve(observer.clone()).await?),
+            None => None,
+        };
+        Ok(Attended {
+            metrics,
             #[cfg(multi_process)]
-            admin: self.admin.attend(_observer),
-        }
+            admin: self.admin.attend(observer),
+        })
     }
 }
 
 /// Endpoints that answer. They have to be closed before the program ends, so that nobody waits in vain.
 pub(crate) struct Attended {
+    metrics: Option<MetricsServer>,
     #[cfg(multi_process)]
     admin: Attendance,
 }
 
 impl Attended {
-    #[cfg_attr(not(multi_process), expect(clippy::unused_async, reason = "there is none to close"))]
     pub(crate) async fn close(self) {
         #[cfg(multi_process)]
         self.admin.close().await;
+        if let Some(metrics) = self.metrics {
+            metrics.close().await;
+        }
     }
 }

@@ -39,6 +39,47 @@ pub(crate) fn seat() -> Option<Seat> {
     Seat::parse(&env::var(SEAT).ok()?)
 }
 
+/// Tells a program that it is to go on where a master leaves off: `pid:rehearsal` or `pid:succession`. Of no use without the
+/// socket that carries the master's state.
+pub(crate) const CALL: &str = "MULTI_NODE_CALL";
+
+/// What a master calls its successor for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Calling {
+    /// To say whether it could go on.
+    Rehearsal,
+    /// To go on.
+    Succession,
+}
+
+impl Calling {
+    fn as_str(self) -> &'static str {
+        match self {
+            Calling::Rehearsal => "rehearsal",
+            Calling::Succession => "succession",
+        }
+    }
+}
+
+/// The variable by which this process calls another program.
+pub(crate) fn call(calling: Calling) -> (OsString, OsString) {
+    (CALL.into(), format!("{}:{}", std::process::id(), calling.as_str()).into())
+}
+
+/// This process's environment, and the call.
+pub(crate) fn with_call(calling: Calling) -> impl Iterator<Item = (OsString, OsString)> {
+    env::vars_os().filter(|(name, _)| name != CALL).chain([call(calling)])
+}
+
+/// Who has called this process, and for what, if the environment tells; it may be a call of long ago, or of an ancestor.
+pub(crate) fn called() -> Option<(u32, Calling)> {
+    let text = env::var(CALL).ok()?;
+    let (pid, calling) = text.split_once(':')?;
+    let callings = [Calling::Rehearsal, Calling::Succession];
+    let calling = callings.into_iter().find(|known| known.as_str() == calling)?;
+    Some((pid.parse().ok()?, calling))
+}
+
 /// Whether the single-process mode was asked for.
 pub(crate) fn off() -> Result<bool, Error> {
     match env::var_os(MODE) {

@@ -65,6 +65,12 @@ pub enum Error {
     /// The master of this node is gone; the node must not go on alone.
     #[error("the master of this node is gone, so the node ends")]
     MasterGone,
+    /// This program was to take the place of a running one, and cannot.
+    #[error("cannot go on in the place of the running program: {cause}")]
+    Succession {
+        /// What was wrong.
+        cause: String,
+    },
     /// The program to be started for the nodes could not be found.
     #[error("cannot start nodes: {program}: {}; set `Options::program` if the program is elsewhere", describe(source))]
     Program {

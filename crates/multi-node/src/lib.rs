@@ -59,6 +59,7 @@ mod heartbeat;
 mod id;
 mod listen;
 mod mesh;
+mod metrics;
 #[cfg(multi_process)]
 mod node;
 mod nodes;
@@ -87,8 +88,8 @@ pub use mesh::{
     PeerInfo, PeerReader, PeerWriter,
 };
 pub use nodes::{Handle, Nodes, StatusWatch};
-pub use options::Options;
-pub use order::{OrderError, ReloadReport, Replacement, ScaleReport};
+pub use options::{CanaryLimits, Options};
+pub use order::{Answers, CanaryReport, OrderError, ReloadReport, Replacement, ScaleReport};
 pub use serve::{
     Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
     tcp, tcp_with,

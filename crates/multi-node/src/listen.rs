@@ -81,7 +81,8 @@ fn look() -> Role {
 /// # Errors
 /// [`Error::Option`], [`Error::Bind`] and [`Error::Program`] at once, before any node is started; [`Error::SecondListen`] for a
 /// second call; [`Error::NoRuntime`] outside a tokio runtime;
-/// [`Error::Start`] in a node whose factory failed; [`Error::MasterGone`] in a node whose master has ended;
+/// [`Error::Succession`] where this program was to take the place of a running one in an
+/// [`upgrade`](crate::Handle::upgrade), and cannot; [`Error::Start`] in a node whose factory failed; [`Error::MasterGone`] in a node whose master has ended;
 /// [`Error::InTest`] in a test program, which every node would start again. A node's own errors reach the master as the
 /// cause of the node's end, so a program returns them from `main` and is done.
 ///
@@ -90,8 +91,23 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     let servers = servers.into();
     enter()?;
     let role = *ROLE.get_or_init(look);
+    #[cfg(multi_process)]
+    if role == Role::Master
+        && let Some(call) = crate::supervisor::Call::heard().await?
+    {
+        return succeed(call, options, servers).await;
+    }
+    let (settings, addresses) = prepare(options, &servers)?;
+    match role {
+        #[cfg(multi_process)]
+        Role::Node => crate::node::join(servers, written(&addresses), settings.heartbeat).await,
+        _ => lead(settings, servers, addresses).await,
+    }
+}
+
+fn prepare(options: Options, servers: &Servers) -> Result<(Settings, Vec<Vec<Address>>), Error> {
     let settings = options.check(cores())?;
-    let addresses = addresses(&servers, &settings)?;
+    let addresses = addresses(servers, &settings)?;
     if addresses.iter().any(Vec::is_empty) {
         return Err(Error::Option {
             option: "addresses",
@@ -99,10 +115,20 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
             allowed: "expected at least one address for each server".to_owned(),
         });
     }
-    match role {
-        #[cfg(multi_process)]
-        Role::Node => crate::node::join(servers, written(&addresses), settings.heartbeat).await,
-        _ => lead(settings, servers, addresses).await,
+    Ok((settings, addresses))
+}
+
+/// Goes on in the place of a running program, or says whether it could.
+#[cfg(multi_process)]
+async fn succeed(call: crate::supervisor::Call, options: Options, servers: Servers) -> Result<Nodes, Error> {
+    let alone = |settings: &Settings| Ok::<_, Error>(settings.nodes == 0 || environment::off()?);
+    let prepared = prepare(options, &servers).and_then(|prepared| match alone(&prepared.0)? {
+        true => Err(Error::Succession { cause: "it is to serve as a single process".to_owned() }),
+        false => Ok(prepared),
+    });
+    match prepared {
+        Ok((settings, addresses)) => crate::supervisor::succeed(call, settings, servers, addresses).await,
+        Err(error) => Err(call.refuse(error).await),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the program holds: [`Handle`] to ask and to order, [`Nodes`] which owns the peers and the lifetime.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::ops::{AddAssign, Deref};
 use std::pin::Pin;
@@ -9,6 +10,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::{Journal, LogLine};
@@ -52,7 +54,8 @@ pub(crate) struct Snapshot {
 }
 
 /// What all processes that ever filled a slot have counted together. It only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Totals {
     /// Connections taken.
     pub(crate) accepted: u64,
@@ -171,6 +174,19 @@ impl Handle {
         status
     }
 
+    /// What has been counted for each slot, by those that have ended too.
+    pub(crate) fn totals(&self) -> BTreeMap<Slot, Totals> {
+        let snapshot = self.0.snapshot.borrow();
+        let mut totals = snapshot.ended.clone();
+        for (slot, line) in snapshot.status.slots.iter().zip(&snapshot.lines) {
+            let total = totals.entry(slot.slot).or_default();
+            if let Some(line) = *line {
+                *total += self.0.load.counts(line);
+            }
+        }
+        totals
+    }
+
     /// Snapshots as the fleet changes, the present one first.
     pub fn watch(&self) -> StatusWatch {
         let mut snapshot = self.0.snapshot.clone();
@@ -248,6 +264,24 @@ impl Handle {
             Report::Restart(report) => Ok(report),
             _ => Err(OrderError::MasterGone),
         }
+    }
+
+    /// Replaces the whole program, the master included, by the one that is on disk now, without ending the process that was
+    /// started: its id, the listening sockets and the connections stay.
+    ///
+    /// The new program is tried in a child first; then all nodes are replaced as in a [`reload`](Handle::reload); then the
+    /// master's process runs the new program (execve(2)), whose `listen` takes everything over. So this returns only where
+    /// something has failed: what comes after a success is the next program.
+    ///
+    /// # Errors
+    /// [`OrderError::Failed`] where the new program does not reach `listen`, could not go on from here, or its nodes did
+    /// not come up; [`OrderError::MasterStays`] where everything but the last step succeeded; the other variants say why
+    /// nothing was begun. Dropping the future does not stop the upgrade.
+    pub async fn upgrade(&self) -> Result<Infallible, OrderError> {
+        Err(match self.order(Order::Upgrade).await {
+            Err(refusal) => refusal,
+            Ok(_) => self.unreachable(),
+        })
     }
 
     /// Changes the number of nodes; resolves when the new ones serve, or the surplus ones have drained and ended.

@@ -1,6 +1,7 @@
 //! Options: what a program may say about its addresses, nodes and limits; checked once, valid after.
 
 mod address;
+mod canary;
 mod listed;
 mod settings;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use address::Address;
+pub use canary::CanaryLimits;
 pub(crate) use settings::{Launch, Settings, SlotArgs, is_instance_name};
 
 use crate::{Heartbeat, Slot};
@@ -48,6 +50,8 @@ pub struct Options {
     pub(crate) drain_timeout: Duration,
     pub(crate) shutdown_delay: Duration,
     pub(crate) hang_timeout: Duration,
+    pub(crate) adopt_timeout: Duration,
+    pub(crate) canary: Option<(Duration, CanaryLimits)>,
     pub(crate) max_requests: Option<u64>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) max_memory: Option<u64>,
@@ -61,6 +65,7 @@ pub struct Options {
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
+    pub(crate) metrics: Option<String>,
 }
 
 impl Default for Options {
@@ -91,6 +96,8 @@ impl Options {
             drain_timeout: Duration::from_secs(30),
             shutdown_delay: Duration::ZERO,
             hang_timeout: Duration::from_secs(30),
+            adopt_timeout: Duration::from_secs(60),
+            canary: None,
             max_requests: None,
             max_age: None,
             max_memory: None,
@@ -104,6 +111,7 @@ impl Options {
             env: Vec::new(),
             heartbeat: None,
             control: None,
+            metrics: None,
         }
     }
 
@@ -235,6 +243,32 @@ impl Options {
         self
     }
 
+    /// How long the nodes serve on after an [`upgrade`](crate::Handle::upgrade) without hearing of the new master, before
+    /// they drain and end. Default 60 s: a new program that is slow to reach `listen` costs nothing.
+    pub fn adopt_timeout(mut self, time: Duration) -> Options {
+        self.adopt_timeout = time;
+        self
+    }
+
+    /// Lets the first new node of each reload serve on trial for this time, with its fair share of new connections and no
+    /// more, while the old node of its slot takes none and stays. Default: no trial.
+    ///
+    /// If it ends, hangs, or answers clearly more requests with server errors (a status of 500 to 599, or no answer since
+    /// the service failed) than the old nodes do in the same time, it drains, the old node goes on, and the reload ends
+    /// with [`OrderError::RolledBack`](crate::OrderError::RolledBack). Else the reload goes on. "Clearly" means: by more
+    /// than the [margin](CanaryLimits::margin), at a confidence of 99.9 % (Newcombe's interval for the difference of two
+    /// shares). Where the old nodes have answered fewer than `min_requests` in that time, all that they have answered since
+    /// their start is compared.
+    ///
+    /// A hang is found after [`hang_timeout`](Options::hang_timeout); the trial is not over before the node has given a
+    /// sign of life. Servers without status codes (`tcp`, `raw`) are judged by the node's life alone, and so is a node that
+    /// has answered too few requests; the [report](crate::CanaryReport) says which it was. Needs a
+    /// [`surge`](Options::surge) of at least 1.
+    pub fn canary(mut self, duration: Duration, limits: CanaryLimits) -> Options {
+        self.canary = Some((duration, limits));
+        self
+    }
+
     /// Recycles a node that has begun so many HTTP requests: it is replaced by another, which is ready before it drains
     /// (with [`surge`](Options::surge) 0 after it has ended). Default: no limit. Nodes are looked at once a second, so a
     /// busy one serves some more.
@@ -270,7 +304,7 @@ impl Options {
         self
     }
 
-    /// Whether the library handles SIGTERM, SIGINT, SIGQUIT and SIGHUP. Default `true`; with `false` the program gives
+    /// Whether the library handles SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGUSR2. Default `true`; with `false` the program gives
     /// the orders itself, by [`Handle`](crate::Handle).
     pub fn signals(mut self, handle: bool) -> Options {
         self.signals = handle;
@@ -341,6 +375,16 @@ impl Options {
     /// another program runs under it. Linux only.
     pub fn control(mut self, name: impl Into<String>) -> Options {
         self.control = Some(name.into());
+        self
+    }
+
+    /// Has the master serve an address for monitoring: `/metrics` in Prometheus' text format, `/healthz`, `/readyz` and
+    /// `/status`. As in [`bind`](Options::bind): `127.0.0.1:9100`, `[::1]:9100`, `unix:/run/metrics.sock`. Default: none.
+    ///
+    /// Whoever reaches the address may read: bind it where only monitoring does. It is served until the last node has
+    /// ended, so `/readyz` tells load balancers of a shutdown before the nodes stop accepting.
+    pub fn metrics(mut self, address: impl Into<String>) -> Options {
+        self.metrics = Some(address.into());
         self
     }
 

@@ -1,10 +1,13 @@
 //! Orders to the fleet, and what came of them.
 
+mod canary;
+
 use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::canary::{Answers, CanaryReport};
 use crate::id::{Generation, NodeId, Slot};
 
 /// What the fleet can be asked to do.
@@ -12,6 +15,8 @@ use crate::id::{Generation, NodeId, Slot};
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Order {
     Reload,
+    /// A reload, after which the new program takes the master's place.
+    Upgrade,
     /// Another node of the same program in this slot.
     Restart {
         slot: Slot,
@@ -54,6 +59,9 @@ pub struct ReloadReport {
     pub slots: Vec<Replacement>,
     /// From the order to the end of the last drain.
     pub took: Duration,
+    /// How the first new node has stood its trial; `None` without [`Options::canary`](crate::Options::canary).
+    #[serde(default)]
+    pub canary: Option<CanaryReport>,
 }
 
 /// How one slot's node was replaced.
@@ -128,7 +136,8 @@ impl fmt::Display for ReloadReport {
         }
         let (handed_over, finished, cut) = (self.handed_over(), self.finished(), self.cut());
         write!(f, "; connections: {handed_over} handed over, {finished} finished, {cut} cut")?;
-        write!(f, "; {} requests failed", self.requests_failed())
+        write!(f, "; {} requests failed", self.requests_failed())?;
+        self.canary.as_ref().map_or(Ok(()), |canary| write!(f, "; {canary}"))
     }
 }
 
@@ -193,6 +202,18 @@ pub enum OrderError {
     #[error("{why}; the nodes that served before go on serving")]
     Failed {
         /// What went wrong, in which slot.
+        why: String,
+    },
+    /// The nodes run the new program, but their master could not be replaced by it.
+    #[error("{why}; the nodes run the new program, and the master is the old one still")]
+    MasterStays {
+        /// What went wrong.
+        why: String,
+    },
+    /// The first new node did not stand its trial ([`Options::canary`](crate::Options::canary)).
+    #[error("{why}; it was taken back, and the nodes that served before go on serving")]
+    RolledBack {
+        /// What it was judged by.
         why: String,
     },
     /// A shutdown came first.

@@ -14,6 +14,8 @@ pub(crate) enum MasterSignal {
     ShutdownNow,
     /// SIGHUP.
     Reload,
+    /// SIGUSR2.
+    Upgrade,
     /// SIGHUP, where standard input is a terminal: it was closed.
     TerminalClosed,
 }
@@ -24,6 +26,7 @@ impl MasterSignal {
             MasterSignal::Shutdown | MasterSignal::TerminalClosed => Order::Shutdown { now: false },
             MasterSignal::ShutdownNow => Order::Shutdown { now: true },
             MasterSignal::Reload => Order::Reload,
+            MasterSignal::Upgrade => Order::Upgrade,
         }
     }
 }
@@ -34,6 +37,7 @@ impl fmt::Display for MasterSignal {
             MasterSignal::Shutdown => "the signal to shut down",
             MasterSignal::ShutdownNow => "the signal to shut down at once",
             MasterSignal::Reload => "the signal to reload",
+            MasterSignal::Upgrade => "the signal to upgrade",
             MasterSignal::TerminalClosed => "the end of the terminal, and shuts down",
         })
     }
@@ -53,49 +57,171 @@ impl Escalation {
 
 #[cfg(unix)]
 mod unix {
+    use std::collections::VecDeque;
     use std::io::IsTerminal;
 
+    use serde::{Deserialize, Serialize};
     use tokio::signal::unix::{Signal, SignalKind, signal};
 
     use super::{Escalation, MasterSignal, io};
 
+    /// A signal that a master acts on.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    pub(crate) enum Kind {
+        Terminate,
+        Interrupt,
+        Quit,
+        HangUp,
+        User2,
+    }
+
+    const KINDS: [Kind; 5] = [Kind::Terminate, Kind::Interrupt, Kind::Quit, Kind::HangUp, Kind::User2];
+
+    impl Kind {
+        fn system(self) -> SignalKind {
+            match self {
+                Kind::Terminate => SignalKind::terminate(),
+                Kind::Interrupt => SignalKind::interrupt(),
+                Kind::Quit => SignalKind::quit(),
+                Kind::HangUp => SignalKind::hangup(),
+                Kind::User2 => SignalKind::user_defined2(),
+            }
+        }
+    }
+
     /// The signals of a master, or of a process that serves alone.
     #[derive(Debug)]
-    pub(crate) struct MasterSignals(Option<Handlers>);
-
-    #[derive(Debug)]
-    struct Handlers {
-        terminate: Signal,
-        interrupt: Signal,
-        quit: Signal,
-        hang_up: Signal,
+    pub(crate) struct MasterSignals {
+        handlers: Option<[Signal; KINDS.len()]>,
         escalation: Escalation,
+        /// Those that have come already.
+        early: VecDeque<Kind>,
     }
 
     impl MasterSignals {
         /// Installs the handlers; not `enabled`, no signal ever comes.
         pub(crate) fn install(enabled: bool) -> io::Result<MasterSignals> {
             let install = || {
-                io::Result::Ok(Handlers {
-                    terminate: signal(SignalKind::terminate())?,
-                    interrupt: signal(SignalKind::interrupt())?,
-                    quit: signal(SignalKind::quit())?,
-                    hang_up: signal(SignalKind::hangup())?,
-                    escalation: Escalation::default(),
-                })
+                let [terminate, interrupt, quit, hang_up, user2] = KINDS.map(|kind| signal(kind.system()));
+                io::Result::Ok([terminate?, interrupt?, quit?, hang_up?, user2?])
             };
-            Ok(MasterSignals(if enabled { Some(install()?) } else { None }))
+            let handlers = if enabled { Some(install()?) } else { None };
+            Ok(MasterSignals { handlers, escalation: Escalation::default(), early: VecDeque::new() })
         }
 
         /// The next signal. Cancel-safe.
         pub(crate) async fn next(&mut self) -> MasterSignal {
-            let Some(handlers) = &mut self.0 else { return std::future::pending().await };
+            let kind = match self.early.pop_front() {
+                Some(kind) => kind,
+                None => self.arrival().await,
+            };
+            match kind {
+                Kind::Terminate | Kind::Interrupt => self.escalation.shutdown(),
+                Kind::Quit => MasterSignal::ShutdownNow,
+                Kind::HangUp if io::stdin().is_terminal() => MasterSignal::TerminalClosed,
+                Kind::HangUp => MasterSignal::Reload,
+                Kind::User2 => MasterSignal::Upgrade,
+            }
+        }
+
+        async fn arrival(&mut self) -> Kind {
+            let Some([terminate, interrupt, quit, hang_up, user2]) = &mut self.handlers else {
+                return std::future::pending().await;
+            };
             tokio::select! {
-                _ = handlers.terminate.recv() => handlers.escalation.shutdown(),
-                _ = handlers.interrupt.recv() => handlers.escalation.shutdown(),
-                _ = handlers.quit.recv() => MasterSignal::ShutdownNow,
-                _ = handlers.hang_up.recv() => {
-                    if io::stdin().is_terminal() { MasterSignal::TerminalClosed } else { MasterSignal::Reload }
+                _ = terminate.recv() => Kind::Terminate,
+                _ = interrupt.recv() => Kind::Interrupt,
+                _ = quit.recv() => Kind::Quit,
+                _ = hang_up.recv() => Kind::HangUp,
+                _ = user2.recv() => Kind::User2,
+            }
+        }
+
+        /// Those that have come and have not been asked for yet. They stay.
+        #[cfg(multi_process)]
+        pub(crate) async fn waiting(&mut self) -> Vec<Kind> {
+            loop {
+                let arrival = tokio::select! {
+                    biased;
+                    kind = self.arrival() => kind,
+                    () = std::future::ready(()) => return self.early.iter().copied().collect(),
+                };
+                self.early.push_back(arrival);
+            }
+        }
+
+        /// Takes over those that came to a program that had this process before.
+        #[cfg(multi_process)]
+        pub(crate) fn inherit(&mut self, kinds: impl IntoIterator<Item = Kind>) {
+            for kind in kinds {
+                // Two of a kind that wait are one, as they are to the system.
+                if !self.early.contains(&kind) {
+                    self.early.push_back(kind);
+                }
+            }
+        }
+
+        /// Keeps signals for the next program of this process from now on.
+        #[cfg(multi_process)]
+        pub(crate) fn relay(&self) -> io::Result<Relay> {
+            let kinds = if self.handlers.is_some() { KINDS.as_slice() } else { &[] };
+            let mut relay = Relay::default();
+            for kind in kinds {
+                relay.add(*kind)?;
+            }
+            Ok(relay)
+        }
+    }
+
+    #[cfg(multi_process)]
+    pub(crate) use relay::Relay;
+
+    #[cfg(multi_process)]
+    mod relay {
+        use std::io::{self, Read};
+        use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+        use std::os::unix::net::UnixStream;
+
+        use signal_hook::SigId;
+        use signal_hook::low_level::{pipe, unregister};
+
+        use super::Kind;
+
+        /// Sockets in which signals wait for the next program of this process, one for each kind: whichever thread has
+        /// run the handler, and however late, what was written stays. Dropped, the handlers are gone.
+        #[derive(Debug, Default)]
+        pub(crate) struct Relay(Vec<(Kind, UnixStream, SigId)>);
+
+        impl Relay {
+            pub(super) fn add(&mut self, kind: Kind) -> io::Result<()> {
+                let (read, write) = UnixStream::pair()?;
+                read.set_nonblocking(true)?;
+                let id = pipe::register(kind.system().as_raw_value(), write)?;
+                self.0.push((kind, read, id));
+                Ok(())
+            }
+
+            /// Whether no signal is handled at all.
+            pub(crate) fn is_empty(&self) -> bool {
+                self.0.is_empty()
+            }
+
+            /// The ends that the next program reads.
+            pub(crate) fn ends(&self) -> impl Iterator<Item = (Kind, BorrowedFd<'_>)> {
+                self.0.iter().map(|(kind, read, _)| (*kind, read.as_fd()))
+            }
+
+            /// Whether a signal has come by this end.
+            pub(crate) fn has_come(end: OwnedFd) -> bool {
+                UnixStream::from(end).read(&mut [0]).is_ok_and(|count| count > 0)
+            }
+        }
+
+        impl Drop for Relay {
+            fn drop(&mut self) {
+                for (.., id) in &self.0 {
+                    unregister(*id);
                 }
             }
         }
@@ -166,6 +292,8 @@ mod other {
 pub(crate) use other::MasterSignals;
 #[cfg(unix)]
 pub(crate) use unix::{ChildSignal, MasterSignals, NodeSignals};
+#[cfg(multi_process)]
+pub(crate) use unix::{Kind, Relay};
 
 #[cfg(test)]
 mod tests {

@@ -36,7 +36,7 @@ pub(crate) async fn listen(
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot.send_replace(shown(State::Serving));
     let alone = Alone { drain, peers, asked, signals, snapshot, settings, drain_at: None, shutdowns: Vec::new() };
-    let endpoints = endpoints.attend(true, nodes.handle());
+    let endpoints = endpoints.attend(true, nodes.handle()).await?;
     tokio::spawn(async move {
         let outcome = alone.run(serving).await;
         bind::unlink(&addresses);
@@ -122,7 +122,7 @@ impl Alone {
                     self.drain.begin(Duration::ZERO);
                 }
             }
-            Order::Reload | Order::Restart { .. } | Order::Scale { .. } | Order::Signal { .. } => {
+            Order::Reload | Order::Upgrade | Order::Restart { .. } | Order::Scale { .. } | Order::Signal { .. } => {
                 drop(ask.reply.send(Err(OrderError::SingleProcess)));
             }
         }

@@ -1,8 +1,14 @@
-//! The two ends of a process's part in the program: what the program holds, and what the process's loop holds.
+//! The two ends of a process's part in the program: what the program holds, and what the process's loop holds. And where
+//! `serve` and `control` meet: what the one calls a socket, and how the other names it.
+
+#[cfg(multi_process)]
+use std::os::fd::OwnedFd;
 
 use tokio::sync::{mpsc, watch};
 
 use crate::admin::Journal;
+#[cfg(multi_process)]
+use crate::control::SocketKind;
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Inner, Snapshot};
 use crate::serve::{Drain, DrainSignal, LoadTable, Socket};
@@ -49,4 +55,22 @@ pub(crate) fn wire(
     });
     let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, drain, draining };
     (Nodes::new(handle, arrivals), wires)
+}
+
+/// A listening socket as it arrived from another process.
+#[cfg(multi_process)]
+pub(crate) fn adopt(kind: SocketKind, fd: OwnedFd) -> Socket {
+    match kind {
+        SocketKind::Tcp => Socket::Tcp(fd.into()),
+        SocketKind::Unix => Socket::Unix(fd.into()),
+    }
+}
+
+/// What other processes have to know of a listening socket.
+#[cfg(multi_process)]
+pub(crate) fn kind(socket: &Socket) -> SocketKind {
+    match socket {
+        Socket::Tcp(_) => SocketKind::Tcp,
+        Socket::Unix(_) => SocketKind::Unix,
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::Path;
+use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use multi_node::{Handle, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
@@ -102,15 +103,19 @@ async fn make_app(plan: Plan, node: Handle, mesh: Mesh, dropping: Arc<Notify>) -
         std::thread::sleep(Duration::from_secs(1));
     }
     Fault::StuckInFactory.lifted(&plan.faults).await;
-    Ok(app(node, mesh, dropping))
+    let status = match Fault::AnswerErrors.is_laid(&plan.faults) {
+        true => StatusCode::INTERNAL_SERVER_ERROR,
+        false => StatusCode::OK,
+    };
+    Ok(app(node, mesh, dropping, status))
 }
 
-fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> Router {
+fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>, status: StatusCode) -> Router {
     let name = format!("{} {}\n", node.id(), std::process::id());
     let held = mesh.held.clone();
     Router::new()
         .merge(routes::serving())
-        .route("/", get(move || async { name }))
+        .route("/", get(move || async move { (status, name) }))
         .route("/block/{ms}", get(block))
         .route("/grow/{mib}", get(grow))
         .route("/spin", get(spin))
@@ -326,6 +331,7 @@ async fn obey(node: &Handle, order: &str) -> Value {
         ["ready"] => json!(node.ready().await.map_err(|error| error.to_string())),
         ["peers"] => json!(node.peers().keys().map(ToString::to_string).collect::<Vec<_>>()),
         ["reload"] => json!(node.reload().await),
+        ["upgrade"] => json!({ "Err": node.upgrade().await.expect_err("another program would be here") }),
         ["closed"] => json!(node.closed().await.map_err(|error| error.to_string())),
         ["shutdown"] => json!(node.shutdown().await),
         ["listen"] => json!(listen(Options::new().port(0), http(admin())).await.map(drop).map_err(|e| e.to_string())),

@@ -4,6 +4,7 @@
 
 mod accept;
 mod addresses;
+mod canary;
 mod chaos;
 mod chat;
 mod control;
@@ -14,6 +15,7 @@ mod http;
 mod idle;
 mod lifetimes;
 mod mesh;
+mod metrics;
 mod orders;
 mod orphan;
 mod pid1;
@@ -24,3 +26,4 @@ mod reload;
 mod shutdown;
 mod single;
 mod threads;
+mod upgrade;

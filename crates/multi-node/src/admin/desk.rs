@@ -134,6 +134,8 @@ fn answer(result: Result<impl Serialize, OrderError>) -> Answer {
         OrderError::ShuttingDown => (false, "shutting_down"),
         OrderError::SingleProcess => (false, "single_process"),
         OrderError::Failed { .. } => (true, "failed"),
+        OrderError::MasterStays { .. } => (true, "master_stays"),
+        OrderError::RolledBack { .. } => (true, "rolled_back"),
         OrderError::MasterGone => (true, "master_gone"),
     };
     let refusal = Refusal { code: code.to_owned(), why: error.to_string() };

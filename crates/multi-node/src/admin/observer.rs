@@ -22,6 +22,11 @@ impl Observer {
         Observer { setting, handle }
     }
 
+    /// Whether connections and requests are known.
+    pub(crate) fn counts(&self) -> bool {
+        self.setting.counts
+    }
+
     /// How the program is now.
     pub(crate) async fn now(&self) -> Instance {
         self.shown(self.handle.status()).await

@@ -1,5 +1,6 @@
 //! One end of the control socket, for a task that reads and a task that writes.
 
+use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,7 +8,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::Interest;
@@ -23,15 +24,52 @@ const CHUNK: usize = 4096;
 
 /// Makes a socket into a channel that reads `In` and writes `Out`.
 pub(crate) fn channel<In, Out>(socket: StdUnixStream) -> io::Result<(Reader<In>, Writer<Out>)> {
+    resume(Parts::of(socket))
+}
+
+/// A channel that was taken apart, to be resumed in this process or in another.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) socket: StdUnixStream,
+    /// What was read and makes no whole message yet, and the descriptors that came with it.
+    pub(crate) read: BytesMut,
+    pub(crate) read_fds: VecDeque<OwnedFd>,
+    /// What is still to be written, in this order; of the first a part may have been.
+    pub(crate) unwritten: VecDeque<Frame>,
+}
+
+/// A message as it is written, or what is left of it.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) bytes: Bytes,
+    /// They go with the first byte.
+    pub(crate) fds: Vec<OwnedFd>,
+}
+
+impl Parts {
+    /// A socket on which nothing has been said.
+    pub(crate) fn of(socket: StdUnixStream) -> Parts {
+        Parts { socket, read: BytesMut::new(), read_fds: VecDeque::new(), unwritten: VecDeque::new() }
+    }
+}
+
+/// Takes a channel apart, without losing a byte of either direction.
+pub(crate) fn take_apart<In, Out>(reader: Reader<In>, writer: Writer<Out>) -> io::Result<Parts> {
+    let Writer { socket, unwritten, .. } = writer;
+    drop(socket);
+    let Decoder { bytes: read, fds: read_fds, .. } = reader.decoder;
+    let socket = Arc::into_inner(reader.socket).ok_or_else(|| io::Error::other("the channel is in use"))?;
+    Ok(Parts { socket: socket.into_std()?, read, read_fds, unwritten })
+}
+
+/// Goes on with a channel where it was left.
+pub(crate) fn resume<In, Out>(parts: Parts) -> io::Result<(Reader<In>, Writer<Out>)> {
+    let Parts { socket, read, read_fds, unwritten } = parts;
     socket.set_nonblocking(true)?;
     let socket = Arc::new(UnixStream::from_std(socket)?);
-    let reader = Reader {
-        socket: socket.clone(),
-        decoder: Decoder::default(),
-        reserve: Reserve::default(),
-        message: PhantomData,
-    };
-    Ok((reader, Writer { socket, buffer: BytesMut::new(), message: PhantomData }))
+    let decoder = Decoder { bytes: read, fds: read_fds, ..Decoder::default() };
+    let reader = Reader { socket: socket.clone(), decoder, reserve: Reserve::default(), message: PhantomData };
+    Ok((reader, Writer { socket, buffer: BytesMut::new(), unwritten, message: PhantomData }))
 }
 
 /// The reading side.
@@ -91,35 +129,66 @@ impl<In: DeserializeOwned + Fds> Reader<In> {
 pub(crate) struct Writer<Out> {
     socket: Arc<UnixStream>,
     buffer: BytesMut,
+    unwritten: VecDeque<Frame>,
     message: PhantomData<fn(Out)>,
 }
 
 impl<Out: Serialize + Fds> Writer<Out> {
-    /// Writes one message. Not cancel-safe: a message that was half written spoils the channel.
-    pub(crate) async fn send(&mut self, mut message: Out) -> io::Result<()> {
-        let mut fds = message.take_fds();
-        self.buffer.clear();
+    /// Writes one message. Cancel-safe in so far as what was not written goes before the next message.
+    pub(crate) async fn send(&mut self, message: Out) -> io::Result<()> {
+        self.put(message)?;
+        self.flush().await
+    }
+
+    /// Leaves a message to be written by the next [`flush`](Writer::flush).
+    pub(crate) fn put(&mut self, mut message: Out) -> io::Result<()> {
+        let fds = message.take_fds();
         codec::encode(&message, fds.len(), &mut self.buffer).map_err(malformed)?;
-        let mut written = 0;
-        while written < self.buffer.len() {
-            written += self.write(&self.buffer[written..], &fds).await?;
-            // They went with the first byte.
-            fds.clear();
+        self.unwritten.push_back(Frame { bytes: self.buffer.split().freeze(), fds });
+        Ok(())
+    }
+
+    /// Writes what has been put. Cancel-safe.
+    pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        while let Some(frame) = self.unwritten.front_mut() {
+            let send = || frame.send(&self.socket);
+            match self.socket.async_io(Interest::WRITABLE, send).await {
+                Err(error) if sys::socket::too_many_in_flight(&error) => {
+                    tokio::time::sleep(Duration::from_millis(1)).await;
+                    continue;
+                }
+                other => frame.written(other?),
+            }
+            if frame.bytes.is_empty() {
+                self.unwritten.pop_front();
+            }
         }
         Ok(())
     }
 
-    async fn write(&self, bytes: &[u8], fds: &[OwnedFd]) -> io::Result<usize> {
-        let fds: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-        let send = || sys::socket::send(self.socket.as_fd(), bytes, &fds);
-        loop {
-            match self.socket.async_io(Interest::WRITABLE, send).await {
-                Err(error) if sys::socket::too_many_in_flight(&error) => {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-                other => return other,
+    /// Writes as much of what has been put as the socket takes now.
+    pub(crate) fn flush_now(&mut self) {
+        while let Some(frame) = self.unwritten.front_mut()
+            && let Ok(count) = frame.send(&self.socket)
+        {
+            frame.written(count);
+            if frame.bytes.is_empty() {
+                self.unwritten.pop_front();
             }
         }
+    }
+}
+
+impl Frame {
+    fn send(&self, socket: &UnixStream) -> io::Result<usize> {
+        let fds: Vec<_> = self.fds.iter().map(AsFd::as_fd).collect();
+        sys::socket::send(socket.as_fd(), &self.bytes, &fds)
+    }
+
+    fn written(&mut self, count: usize) {
+        self.bytes.advance(count);
+        // They went with the first byte.
+        self.fds.clear();
     }
 }
 

@@ -85,8 +85,17 @@ pub(crate) enum ToNode {
         #[serde(default)]
         heirs: Vec<Vec<NodeId>>,
     },
+    /// Serve on, and take no new connections until `Resume`. Since version 2.
+    Pause,
+    /// Take connections as any other, after `Pause` or a trial. Since version 2.
+    Resume,
     /// How the fleet looks now.
     Status { status: Status, lines: Vec<Option<usize>> },
+    /// The master leaves for its successor. Whatever becomes of the channel, serve on for so long, or until the next
+    /// `Adopted`. Since version 2.
+    Departing { within: Duration },
+    /// There is a master (again), and these are its options. Since version 2.
+    Adopted { settings: NodeSettings },
     /// The answer to `Ask`.
     Answer { ticket: u64, result: Result<Report, OrderError> },
 }
@@ -102,6 +111,9 @@ pub(crate) struct Welcome {
     pub(crate) settings: NodeSettings,
     /// The node's line in the load table.
     pub(crate) line: usize,
+    /// Whether the node is to take its share of new connections and no more, until `Resume`.
+    #[serde(default)]
+    pub(crate) trial: bool,
     /// For each server the kinds of its listening sockets.
     pub(crate) servers: Vec<Vec<SocketKind>>,
     /// The load table.

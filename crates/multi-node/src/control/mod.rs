@@ -8,7 +8,7 @@ mod message;
 mod reserve;
 
 pub(crate) use blocking::Blocking;
-pub(crate) use channel::{Reader, Writer, channel, is_end};
+pub(crate) use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_apart};
 pub(crate) use codec::Malformed;
 #[cfg(fuzzing)]
 pub use codec::decode_control;

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::Instrument;
 
-use super::orphan;
+use super::orphan::{self, Guard};
 use super::parent::{self, Parent};
 use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
@@ -17,7 +17,7 @@ use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, T
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainReport, DrainSignal, Line, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, Line, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
 use crate::status::Status;
 use crate::wires::{self, Wires};
@@ -46,7 +46,8 @@ pub(crate) async fn join(
     let Parent { mut reader, writer, socket } = parent;
     reader.reserve = Reserve::full();
     let settings = welcome.settings.clone();
-    orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
+    let guard =
+        orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
     show_slot(&welcome);
 
     let sockets = adopt(&mut welcome);
@@ -54,10 +55,12 @@ pub(crate) async fn join(
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
     let (outlet, parcels) = mpsc::channel(QUEUE);
+    line.set_on_trial(welcome.trial);
     let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet) };
 
     let links = Links::new();
     let intake = links.intake();
+    let entrance = Arc::<OnceLock<Entrance>>::default();
     let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default());
     let (handle, Wires { peers, asked, snapshot, end, drain, draining }) = (nodes.handle(), wires);
 
@@ -67,6 +70,8 @@ pub(crate) async fn join(
     let (fate_sender, fate) = watch::channel(End::Done);
     let life = Life {
         reader: Some(reader),
+        succession: None,
+        guard,
         outbox: outbox.clone(),
         peers,
         asked,
@@ -76,6 +81,7 @@ pub(crate) async fn join(
         drain,
         links,
         heirs: Heirs::of(parcels),
+        entrance: entrance.clone(),
         line,
         signals,
         heartbeat,
@@ -92,8 +98,9 @@ pub(crate) async fn join(
             return Err(error);
         }
     };
-    // Nobody else sets it.
+    // Nobody else sets them.
     let _ = intake.set(serving.intake());
+    let _ = entrance.set(serving.entrance());
     say(&outbox, ToMaster::Ready).await;
     let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
     tokio::spawn(finish(serving, told, fate, end).instrument(handle.span()));
@@ -157,15 +164,8 @@ async fn finish(
 
 fn adopt(welcome: &mut Welcome) -> Vec<Vec<Socket>> {
     let mut fds = welcome.sockets.drain(..);
-    let mut adopt = |kind: &SocketKind| fds.next().map(|fd| adopt_one(*kind, fd));
+    let mut adopt = |kind: &SocketKind| fds.next().map(|fd| wires::adopt(*kind, fd));
     welcome.servers.iter().map(|kinds| kinds.iter().filter_map(&mut adopt).collect()).collect()
-}
-
-fn adopt_one(kind: SocketKind, fd: OwnedFd) -> Socket {
-    match kind {
-        SocketKind::Tcp => Socket::Tcp(fd.into()),
-        SocketKind::Unix => Socket::Unix(fd.into()),
-    }
 }
 
 /// Lets `ps` and `top` show the slot, as `name:slot`: a process's main thread has its name (proc(5)), at most 15 bytes.
@@ -208,6 +208,9 @@ async fn write(mut writer: Writer<ToMaster>, mut messages: mpsc::Receiver<Outgoi
 struct Life {
     /// `None` once the master is gone.
     reader: Option<Reader<ToNode>>,
+    /// Until when the next master is waited for, once this one has said that it leaves.
+    succession: Option<Instant>,
+    guard: Guard,
     outbox: mpsc::Sender<Outgoing>,
     peers: Peers,
     asked: mpsc::Receiver<Ask>,
@@ -218,6 +221,8 @@ struct Life {
     drain: Drain,
     links: Links,
     heirs: Heirs,
+    /// Empty before the node serves.
+    entrance: Arc<OnceLock<Entrance>>,
     line: Line,
     signals: NodeSignals,
     /// Whose pulse counts, where it is not this runtime's.
@@ -236,6 +241,7 @@ impl Life {
             tokio::select! {
                 message = next(&mut self.reader) => self.hear(message),
                 Some(ask) = self.asked.recv() => self.ask(ask).await,
+                () = due(self.succession) => self.orphaned(&Error::MasterGone),
                 () = self.peers.deliver() => self.leave("the program dropped its `Nodes`").await,
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
@@ -265,6 +271,8 @@ impl Life {
                 self.heirs.appoint(&self.links, &heirs);
                 self.drain.begin(within);
             }
+            Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
+            Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
             Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {
@@ -275,9 +283,23 @@ impl Life {
             Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
                 tracing::warn!("the master repeats itself");
             }
+            Ok(Some(ToNode::Departing { within })) => self.await_succession(within),
+            Ok(Some(ToNode::Adopted { settings })) => {
+                self.succession = None;
+                self.guard.end_patience();
+                self.settings = settings;
+            }
+            // Somebody may still come, but not by this way.
+            Ok(None) | Err(_) if self.succession.is_some() => self.reader = None,
             Ok(None) => self.orphaned(&Error::MasterGone),
             Err(error) => self.orphaned(&parent::broken(&error)),
         }
+    }
+
+    fn await_succession(&mut self, within: Duration) {
+        tracing::debug!("the master leaves for its successor");
+        self.succession = Some(Instant::now() + within);
+        self.guard.be_patient(within);
     }
 
     fn see(&self, status: Status, lines: Vec<Option<usize>>) {
@@ -287,7 +309,7 @@ impl Life {
     /// Without a master a node finishes what it has, and leaves.
     fn orphaned(&mut self, error: &Error) {
         tracing::warn!("draining: {error}");
-        self.reader = None;
+        (self.reader, self.succession) = (None, None);
         self.pending.clear();
         self.fate.send_replace(End::MasterGone);
         self.heirs.appoint(&self.links, &[]);
@@ -325,6 +347,13 @@ impl Life {
         // An error means that the master is gone.
         let _ = self.outbox.send((ToMaster::Leaving, None)).await;
         self.drain.begin(self.settings.drain_timeout);
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -30,6 +30,7 @@ impl Settings {
             text("signals", &self.signals),
             text("peers", &self.peers),
             text("orders_from_nodes", &self.orders_from_nodes),
+            ("metrics".to_owned(), self.metrics.as_ref().map(ToString::to_string).unwrap_or_default()),
             ("env".to_owned(), variables.join(", ")),
         ]
     }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Address, Options};
+use super::{Address, CanaryLimits, Options};
 use crate::{Error, Heartbeat, Slot};
 
 /// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: Duration,
     pub(crate) shutdown_delay: Duration,
     pub(crate) hang_timeout: Option<Duration>,
+    pub(crate) adopt_timeout: Duration,
+    pub(crate) canary: Option<(Duration, CanaryLimits)>,
     pub(crate) max_requests: Option<u64>,
     pub(crate) max_age: Option<Duration>,
     pub(crate) max_memory: Option<u64>,
@@ -46,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Option<Heartbeat>,
     /// The name of the control socket.
     pub(crate) control: Option<String>,
+    /// Where the master serves metrics.
+    pub(crate) metrics: Option<Address>,
 }
 
 /// How nodes are started.
@@ -112,6 +116,8 @@ impl Options {
             drain_timeout: finite("drain_timeout", self.drain_timeout)?,
             shutdown_delay: finite("shutdown_delay", self.shutdown_delay)?,
             hang_timeout: hang_timeout(self.hang_timeout)?,
+            adopt_timeout: finite("adopt_timeout", self.adopt_timeout)?,
+            canary: self.canary.map(|canary| trial(canary, self.surge)).transpose()?,
             max_requests: self.max_requests.map(|count| counted("max_requests", count)).transpose()?,
             max_age: self.max_age.map(|time| positive("max_age", time)).transpose()?,
             max_memory: self.max_memory.map(|bytes| counted("max_memory", bytes)).transpose()?,
@@ -122,6 +128,7 @@ impl Options {
             launch: launch(self.program, self.args, self.slot_args, self.env)?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
+            metrics: self.metrics.as_deref().map(Address::parse).transpose()?,
         })
     }
 }
@@ -187,6 +194,19 @@ fn hang_timeout(time: Duration) -> Result<Option<Duration>, Error> {
         return Err(refused("hang_timeout", format!("{time:?}"), "expected at least 1 s, or 0 for no detection"));
     }
     finite("hang_timeout", time).map(Some)
+}
+
+fn trial((duration, limits): (Duration, CanaryLimits), surge: usize) -> Result<(Duration, CanaryLimits), Error> {
+    if surge == 0 {
+        return Err(refused(
+            "canary",
+            "surge 0",
+            "the old node must be there still when the new one fails: set `surge`",
+        ));
+    }
+    counted("canary", limits.min_requests)?;
+    within("canary", limits.margin, 0.0..=1.0)?;
+    Ok((positive("canary", duration)?, limits))
 }
 
 fn launch(

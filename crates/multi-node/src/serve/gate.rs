@@ -29,6 +29,10 @@ pub(super) struct View {
     pub(super) recent: u64,
     /// Connections taken since it began to serve.
     pub(super) accepted: u64,
+    /// It serves, and takes no connections for now.
+    pub(super) paused: bool,
+    /// It takes its share of connections and no more, however few it has open: one that fails fast has few.
+    pub(super) on_trial: bool,
 }
 
 /// What to do after a look at all lines.
@@ -44,7 +48,7 @@ pub(super) struct Verdict {
 pub(super) fn decide(lines: &[View], own: usize) -> Verdict {
     let Some(&me) = lines.get(own) else { return Verdict { enter: true, ring: false } };
     let fleet = Fleet::of(lines, own);
-    let enter = fleet.admits(&me);
+    let enter = !me.paused && fleet.admits(&me);
     // A sleeper is asked back where nobody else might come, and where it would be the better choice. One that would only
     // be as good costs a wake-up for nothing.
     let wanted = |line: &View| !enter || line.open < me.open || line.recent < me.recent;
@@ -86,15 +90,19 @@ struct Fleet {
 
 impl Fleet {
     fn of(lines: &[View], own: usize) -> Fleet {
-        let counting = lines.iter().enumerate().filter(|&(index, line)| index == own || line.counts());
+        let counts = |index, line: &View| line.counts() || (index == own && !line.paused);
+        let counting = lines.iter().enumerate().filter(|&(index, line)| counts(index, line));
         counting.fold(Fleet { lines: 0, least_open: u64::MAX, recent: 0 }, |fleet, (_, line)| Fleet {
             lines: fleet.lines + 1,
-            least_open: fleet.least_open.min(line.open),
+            least_open: if line.on_trial { fleet.least_open } else { fleet.least_open.min(line.open) },
             recent: fleet.recent + line.recent,
         })
     }
 
     fn admits(&self, line: &View) -> bool {
+        if line.on_trial && self.lines > 1 {
+            return line.recent * self.lines <= self.recent;
+        }
         line.open <= self.least_open.saturating_add(1) || self.owes(line)
     }
 
@@ -117,7 +125,7 @@ impl Fleet {
 
 impl View {
     fn counts(&self) -> bool {
-        self.serving && !self.late
+        self.serving && !self.late && !self.paused
     }
 }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn line(open: u64, recent: u64) -> View {
-    View { serving: true, late: false, asleep: false, open, recent, accepted: 0 }
+    View { serving: true, open, recent, ..View::default() }
 }
 
 fn asleep(open: u64, recent: u64) -> View {
@@ -12,6 +12,14 @@ fn asleep(open: u64, recent: u64) -> View {
 
 fn late(open: u64) -> View {
     View { late: true, ..line(open, 0) }
+}
+
+fn on_trial(open: u64, recent: u64) -> View {
+    View { on_trial: true, ..line(open, recent) }
+}
+
+fn paused(open: u64) -> View {
+    View { paused: true, ..line(open, 0) }
 }
 
 fn gone(open: u64) -> View {
@@ -40,6 +48,16 @@ fn verdicts() {
         ("stays, and a sleeper is as good", &[line(3, 0), asleep(3, 0)], true, false),
         ("stays, and a sleeper is better", &[line(4, 0), asleep(3, 0)], true, true),
         ("fresh among loaded ones that are owed", &[line(1, 90), asleep(500, 5), asleep(500, 5)], true, true),
+        ("on trial, with less than its share", &[on_trial(5, 9), line(0, 30), line(0, 21)], true, false),
+        ("on trial, with its share", &[on_trial(0, 10), line(9, 10), line(9, 10)], true, false),
+        ("on trial, with more than its share", &[on_trial(0, 11), line(9, 10), line(9, 10)], false, false),
+        ("on trial, and all others are late", &[on_trial(9, 90), late(0)], true, false),
+        ("beside one on trial that has fewer", &[line(9, 10), on_trial(0, 10)], true, false),
+        ("beside one on trial that is owed", &[line(9, 30), View { asleep: true, ..on_trial(9, 10) }], true, true),
+        ("paused", &[paused(0), line(9, 10)], false, false),
+        ("paused, and a sleeper may come", &[paused(9), asleep(0, 10)], false, true),
+        ("beside one that is paused", &[line(9, 10), paused(0)], true, false),
+        ("beside one that is paused and asleep", &[line(9, 10), View { asleep: true, ..paused(0) }], true, false),
         ("fresh among loaded ones that had theirs", &[line(1, 40), asleep(500, 30), asleep(500, 30)], true, false),
     ];
     for (what, lines, enter, ring) in table {
@@ -70,16 +88,31 @@ fn who_let_a_connection_wait_does_not_count_until_it_takes_one() {
 }
 
 fn any_line() -> impl Strategy<Value = View> {
-    (any::<bool>(), any::<bool>(), any::<bool>(), 0..2000_u64, 0..2000_u64)
-        .prop_map(|(serving, late, asleep, open, recent)| View { serving, late, asleep, open, recent, accepted: 0 })
+    let rare = || prop::bool::weighted(0.2);
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), rare(), rare());
+    (flags, 0..2000_u64, 0..2000_u64).prop_map(|((serving, late, asleep, paused, on_trial), open, recent)| View {
+        serving,
+        late,
+        asleep,
+        open,
+        recent,
+        accepted: 0,
+        paused,
+        on_trial,
+    })
+}
+
+fn rank(line: &View) -> u64 {
+    if line.on_trial { line.recent } else { line.open }
 }
 
 proptest! {
-    /// Whatever the lines say, somebody who counts may wait: the one with the fewest connections.
+    /// Whatever the lines say, somebody who counts may wait: the one with the fewest connections, or where all are on trial,
+    /// the one that has had the fewest.
     #[test]
     fn somebody_may_enter(lines in prop::collection::vec(any_line(), 1..40)) {
         let counting: Vec<_> = (0..lines.len()).filter(|&i| lines[i].counts()).collect();
-        if let Some(&least) = counting.iter().min_by_key(|&&i| lines[i].open) {
+        if let Some(&least) = counting.iter().min_by_key(|&&i| (lines[i].on_trial, rank(&lines[i]))) {
             prop_assert!(decide(&lines, least).enter);
         }
     }
@@ -114,6 +147,20 @@ proptest! {
         let most = lines.iter().map(|l| l.open).max().unwrap_or(0);
         let all: u64 = lines.iter().map(|l| l.open).sum();
         prop_assert!(most <= least + 2 || (most - 1) * 8 < all, "{least}..{most} of {all}");
+    }
+
+    /// One on trial that answers at once, among others that keep what they take, gets its share and no more.
+    #[test]
+    fn a_trial_is_a_fair_share(order in prop::collection::vec(0..4_usize, 800)) {
+        let mut lines = [View { on_trial: true, ..line(0, 0) }, line(0, 0), line(0, 0), line(0, 0)];
+        for own in order {
+            if decide(&lines, own).enter {
+                lines[own].open += u64::from(own != 0);
+                lines[own].recent += 1;
+            }
+        }
+        let all: u64 = lines.iter().map(|l| l.recent).sum();
+        prop_assert!(lines[0].recent * 4 <= all + 4, "{} of {all}", lines[0].recent);
     }
 
     #[test]

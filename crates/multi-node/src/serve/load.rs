@@ -30,6 +30,8 @@ const VERSION: u32 = 1;
 const SERVING: u32 = 1;
 const LATE: u32 = 2;
 const ASLEEP: u32 = 4;
+const PAUSED: u32 = 8;
+const ON_TRIAL: u32 = 16;
 
 #[derive(Default)]
 #[repr(C, align(128))]
@@ -85,6 +87,8 @@ pub(crate) struct Counts {
 /// Requests of a line that did not end well.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Faults {
+    /// Answered with a status that blames the server (5xx), or not at all since the service failed.
+    pub(crate) errors: u64,
     /// Not fully answered when the drain's time was over.
     pub(crate) cut: u64,
 }
@@ -170,7 +174,7 @@ impl LoadTable {
     /// Which of a line's requests did not end well; zeros for a line that there is not.
     pub(crate) fn faults(&self, index: usize) -> Faults {
         let Some(Cells { work, .. }) = self.0.lines().get(index) else { return Faults::default() };
-        Faults { cut: work.cut.load(Relaxed) }
+        Faults { errors: work.errors.load(Relaxed), cut: work.cut.load(Relaxed) }
     }
 
     /// After a process's end: it takes part no more, and has nothing open. Says what it has counted.
@@ -242,6 +246,8 @@ impl GateCells {
             open: self.open.load(Relaxed),
             recent: Recent(self.recent.load(Relaxed)).at(now_ms),
             accepted: self.accepted.load(Relaxed),
+            paused: flags & PAUSED != 0,
+            on_trial: flags & ON_TRIAL != 0,
         }
     }
 

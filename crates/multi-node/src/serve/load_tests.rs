@@ -14,7 +14,7 @@ fn a_line_is_what_its_writer_made_it() {
     assert_eq!(table.counts(2), Counts { open: 1, accepted: 2, requests: 2, in_flight: 1 });
     let mut views = Vec::new();
     table.look(5000, &mut views);
-    let expected = View { serving: true, late: false, asleep: false, open: 1, recent: 2, accepted: 2 };
+    let expected = View { serving: true, open: 1, recent: 2, accepted: 2, ..View::default() };
     assert_eq!(views, [View::default(), View::default(), expected], "the fourth line was never taken");
     table.look(5000 + FRESH_MS + 1, &mut views);
     assert!(!views[2].serving, "its heart does not beat");
@@ -40,11 +40,14 @@ fn a_closed_line_keeps_its_counts_until_it_is_cleared() {
     line.begin_serving(1);
     line.opened(1);
     line.request_began();
+    line.request_failed();
+    line.request_cut();
+    assert_eq!(table.faults(0), Faults { errors: 1, cut: 1 });
     let counts = Counts { open: 0, accepted: 1, requests: 1, in_flight: 0 };
     assert_eq!(table.close(0), counts);
     assert_eq!(table.counts(0), counts);
     table.clear(0);
-    assert_eq!(table.counts(0), Counts::default());
+    assert_eq!((table.counts(0), table.faults(0)), (Counts::default(), Faults::default()));
     let mut views = Vec::new();
     table.look(1, &mut views);
     assert_eq!(views, [View::default()]);

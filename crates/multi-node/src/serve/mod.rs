@@ -6,6 +6,8 @@
 #[cfg(multi_process)]
 mod acceptor;
 mod drain;
+#[cfg(multi_process)]
+mod entrance;
 #[cfg(unix)]
 mod external;
 mod gate;
@@ -25,6 +27,8 @@ mod stream;
 pub(crate) use acceptor::{bell, ring};
 pub(crate) use drain::Drain;
 pub use drain::DrainSignal;
+#[cfg(multi_process)]
+pub(crate) use entrance::Entrance;
 #[cfg(unix)]
 pub use external::{Counted, External, Giver, Taken, Taker, external};
 pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};

@@ -194,6 +194,12 @@ impl Serving {
         self.intake.clone()
     }
 
+    /// The way in.
+    #[cfg(multi_process)]
+    pub(crate) fn entrance(&self) -> super::entrance::Entrance {
+        super::entrance::Entrance::new(self.doors.clone())
+    }
+
     /// Connections open now.
     #[cfg(test)]
     pub(super) fn open(&self) -> u64 {

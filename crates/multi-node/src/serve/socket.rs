@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+#[cfg(multi_process)]
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use serde::{Deserialize, Serialize};
 
@@ -69,12 +71,8 @@ impl Socket {
 
     /// Another descriptor of the same socket, which the acceptor waits for.
     #[cfg(multi_process)]
-    pub(crate) fn try_clone_file(&self) -> io::Result<std::os::fd::OwnedFd> {
-        use std::os::fd::AsFd;
-        match self {
-            Socket::Tcp(listener) => listener.as_fd().try_clone_to_owned(),
-            Socket::Unix(listener) => listener.as_fd().try_clone_to_owned(),
-        }
+    pub(crate) fn try_clone_file(&self) -> io::Result<OwnedFd> {
+        self.as_fd().try_clone_to_owned()
     }
 
     /// Says for all processes that have the socket whether its calls wait.
@@ -91,6 +89,16 @@ impl Socket {
             Socket::Tcp(listener) => listener.local_addr().map(Addr::Tcp),
             #[cfg(unix)]
             Socket::Unix(_) => Ok(Addr::Unix),
+        }
+    }
+}
+
+#[cfg(multi_process)]
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Socket::Tcp(listener) => listener.as_fd(),
+            Socket::Unix(listener) => listener.as_fd(),
         }
     }
 }

@@ -11,13 +11,14 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::fleet::Fatal;
 use super::foreign::Note;
 use crate::control::{self, Reader, ToMaster};
-use crate::environment::{self, Seat};
+use crate::environment::{self, Calling, Seat};
 use crate::id::{Generation, NodeId, Slot};
 use crate::options::{Launch, SlotArgs};
 use crate::program::Output;
@@ -33,10 +34,9 @@ const LAST_CHANCE: Duration = Duration::from_millis(250);
 /// Starts nodes: the same program, from where it was typed.
 #[derive(Debug)]
 pub(crate) struct Launcher {
-    /// Absolute, symbolic links not resolved.
-    program: PathBuf,
-    /// Whether `program` is the one that this process runs.
-    own: bool,
+    own: Own,
+    /// What nodes run, where that is not the program of this process.
+    program: Option<PathBuf>,
     arg0: OsString,
     args: Vec<OsString>,
     slot_args: Option<SlotArgs>,
@@ -44,18 +44,31 @@ pub(crate) struct Launcher {
     directory: PathBuf,
     /// Where the reading ends of its nodes' standard output and error go.
     output: Option<mpsc::Sender<Output>>,
-    images: BTreeMap<Generation, Image>,
+    pub(super) images: BTreeMap<Generation, Image>,
+    /// Whether threads of this process may hold signals back, as they were when its program began.
+    holds_signals: bool,
+}
+
+/// How this process was started.
+#[derive(Debug)]
+struct Own {
+    /// Absolute, symbolic links not resolved.
+    program: PathBuf,
+    arg0: OsString,
+    args: Vec<OsString>,
 }
 
 /// What one generation runs, held so that a half-finished deploy changes nothing about it.
 #[derive(Debug)]
-struct Image {
-    program: Held,
-    directory: OwnedFd,
+pub(crate) struct Image {
+    pub(super) program: Held,
+    /// The master's own program, where that is another and was found.
+    pub(super) master: Option<Held>,
+    pub(super) directory: OwnedFd,
 }
 
 #[derive(Debug)]
-enum Held {
+pub(crate) enum Held {
     File(OwnedFd),
     /// A script's interpreter opens it by its path.
     Script(PathBuf),
@@ -64,20 +77,27 @@ enum Held {
 impl Launcher {
     pub(crate) fn new(launch: Launch, output: Option<mpsc::Sender<Output>>) -> Result<Launcher, Error> {
         let (typed, own_args) = environment::command_line();
-        let own = launch.program.is_none();
-        let arg0 = launch.program.map_or(typed, PathBuf::into_os_string);
         let directory = environment::working_directory().map_err(Error::io("read the working directory"))?;
+        let own = Own { program: locate(Path::new(&typed), &directory), arg0: typed, args: own_args };
+        let arg0 = launch.program.as_ref().map(|path| path.clone().into_os_string());
         Ok(Launcher {
-            program: locate(Path::new(&arg0), &directory),
-            own,
-            arg0,
-            args: launch.args.unwrap_or(own_args),
+            program: arg0.as_ref().map(|program| locate(Path::new(program), &directory)),
+            arg0: arg0.unwrap_or_else(|| own.arg0.clone()),
+            args: launch.args.unwrap_or_else(|| own.args.clone()),
             slot_args: launch.slot_args,
             env: launch.env,
+            own,
             directory,
             output,
             images: BTreeMap::new(),
+            holds_signals: false,
         })
+    }
+
+    /// Goes on from what another program of this process held.
+    pub(crate) fn inherit(&mut self, images: Vec<(Generation, Image)>) {
+        self.images.extend(images);
+        self.holds_signals = true;
     }
 
     /// Looks up program and working directory for a generation, as they are on disk now.
@@ -90,12 +110,61 @@ impl Launcher {
     }
 
     fn image(&self, generation: Generation) -> Result<Image, (&Path, io::Error)> {
+        let own = self.program.is_none();
+        let named = self.program.as_ref().unwrap_or(&self.own.program);
         // The first nodes run what this process runs, whatever has been put in its place since.
-        let first = self.own && generation == Generation::default();
-        let program = if first { Path::new("/proc/self/exe") } else { &self.program };
+        let first = own && generation == Generation::default();
+        let program = if first { Path::new("/proc/self/exe") } else { named };
         let directory = sys::process::hold(&self.directory).map_err(|error| (self.directory.as_path(), error))?;
-        let program = hold(program).map_err(|error| (self.program.as_path(), error))?;
-        Ok(Image { program, directory })
+        let program = hold(program).map_err(|error| (named.as_path(), error))?;
+        // A reload can do without it.
+        let master = if own { None } else { hold(&self.own.program).ok() };
+        Ok(Image { program, master, directory })
+    }
+
+    /// What would take this process's place, and in which directory.
+    fn successor(&self) -> io::Result<(PathBuf, &OwnedFd)> {
+        let image = self.images.last_key_value().map(|(_, image)| image);
+        let image = image.ok_or_else(|| io::Error::other("no program is held"))?;
+        let program = if self.program.is_none() { Some(&image.program) } else { image.master.as_ref() };
+        let missing = || io::Error::other(format!("{} was not found", self.own.program.display()));
+        Ok((program.ok_or_else(missing)?.path(), &image.directory))
+    }
+
+    /// Tries the newest generation's program as one that is to take this process's place.
+    pub(crate) fn rehearse(&self, call: OwnedFd) -> io::Result<(u32, OwnedFd)> {
+        let (program, directory) = self.successor()?;
+        let started = Command::new(program)
+            .arg0(&self.own.arg0)
+            .args(&self.own.args)
+            .envs([environment::call(Calling::Rehearsal)])
+            .current_dir(sys::process::held(directory))
+            .stdin(call)
+            .process_group(0)
+            .spawn()?;
+        let pid = started.id();
+        Ok((pid, sys::process::open(pid)?))
+    }
+
+    /// Puts the newest generation's program in this process's place. Returns only if that has failed, and then nothing has
+    /// changed.
+    pub(crate) fn replace_master(&self, call: &OwnedFd) -> io::Error {
+        let replace = || -> io::Result<std::convert::Infallible> {
+            let (program, directory) = self.successor()?;
+            let before = (sys::exec::stdin()?, sys::process::hold(Path::new("."))?);
+            let arguments = std::iter::once(&self.own.arg0).chain(&self.own.args).cloned();
+            let environment = environment::with_call(Calling::Succession);
+            sys::exec::enter(directory.as_fd())?;
+            sys::exec::set_stdin(call.as_fd())?;
+            let error = sys::exec::replace(&program, arguments, environment);
+            sys::exec::set_stdin(before.0.as_fd())?;
+            sys::exec::enter(before.1.as_fd())?;
+            Err(error)
+        };
+        match replace() {
+            Err(error) => error,
+            Ok(never) => match never {},
+        }
     }
 
     /// Forgets what no node will be started from any more.
@@ -109,18 +178,18 @@ impl Launcher {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         let (ours, theirs) = sys::socket::pair()?;
+        if self.holds_signals {
+            sys::exec::release_signals()?;
+        }
         let seat = Seat { master: std::process::id(), slot, id };
-        let program = match &image.program {
-            Held::File(file) => sys::process::held(file),
-            Held::Script(path) => path.clone(),
-        };
-        let mut command = Command::new(program);
+        let mut command = Command::new(image.program.path());
         command
             .arg0(&self.arg0)
             .args(self.slot_args.as_ref().map(|args| args.of(slot)).unwrap_or_default())
             .args(&self.args)
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env(environment::SEAT, seat.write())
+            .env_remove(environment::CALL)
             .current_dir(sys::process::held(&image.directory))
             .stdin(theirs)
             // A program may have marked its own to be closed on exec, as Node.js does.
@@ -131,6 +200,15 @@ impl Launcher {
         // Nobody else reaps it, so its pid is its own until we do.
         let pid = self.start(command, id, slot)?;
         Ok(Child { pid, process: sys::process::open(pid)?, control: ours.into() })
+    }
+}
+
+impl Held {
+    fn path(&self) -> PathBuf {
+        match self {
+            Held::File(file) => sys::process::held(file),
+            Held::Script(path) => path.clone(),
+        }
     }
 }
 
@@ -196,7 +274,8 @@ pub(crate) fn forward(process: &OwnedFd, signal: i32) -> io::Result<()> {
 }
 
 /// What is heard of a node.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Heard {
     Said(ToMaster),
     /// What was seen of its process: whether a debugger holds it, and a report for people.
@@ -222,20 +301,38 @@ pub(crate) struct Watch {
     pub(crate) heard: mpsc::Sender<(NodeId, Heard)>,
     /// Notified when the node is to be examined.
     pub(crate) examine: Arc<Notify>,
+    /// Turns true when nothing more is to be heard for now.
+    pub(crate) rest: watch::Receiver<bool>,
 }
 
-/// Tells all that is heard of a node, its exit last: everything it said before is told before.
-pub(crate) async fn watch(watch: Watch, mut reader: Reader<ToMaster>, process: OwnedFd) -> io::Result<()> {
+/// Tells all that is heard of a node, its exit last: everything it said before is told before. Returns when that is done, or
+/// when it is told to rest, with what was half read.
+pub(crate) async fn watch(watch: Watch, mut reader: Reader<ToMaster>, process: OwnedFd) -> Reader<ToMaster> {
+    if let Err(error) = watch_to_the_end(&watch, &mut reader, process).await {
+        tracing::error!(id = %watch.id, pid = watch.pid, %error, "cannot watch the node's process");
+    }
+    reader
+}
+
+async fn watch_to_the_end(watch: &Watch, reader: &mut Reader<ToMaster>, process: OwnedFd) -> io::Result<()> {
     #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
     let process = AsyncFd::new(process)?;
-    let exit = listen_to(&watch, &mut reader, &process).await?;
-    watch.tell(Heard::Exited(exit)).await;
+    if let Some(exit) = listen_to(watch, reader, &process).await? {
+        watch.tell(Heard::Exited(exit)).await;
+    }
     Ok(())
 }
 
-async fn listen_to(watch: &Watch, reader: &mut Reader<ToMaster>, process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
+/// `None`: it is to rest before the process has ended.
+async fn listen_to(
+    watch: &Watch,
+    reader: &mut Reader<ToMaster>,
+    process: &AsyncFd<OwnedFd>,
+) -> io::Result<Option<Exit>> {
+    let mut rest = watch.rest.clone();
     loop {
         let message = tokio::select! {
+            () = told_to_rest(&mut rest) => return Ok(None),
             message = reader.next() => message,
             () = watch.examine.notified() => match watch.examine(reader).await {
                 Ok(()) => continue,
@@ -244,7 +341,7 @@ async fn listen_to(watch: &Watch, reader: &mut Reader<ToMaster>, process: &Async
             exit = exited(process) => {
                 // What is malformed matters no more.
                 let _ = watch.tell_arrived(reader).await;
-                return exit;
+                return exit.map(Some);
             }
         };
         let why = match message {
@@ -255,19 +352,29 @@ async fn listen_to(watch: &Watch, reader: &mut Reader<ToMaster>, process: &Async
             }
             Err(error) if !control::is_end(&error) => error.to_string(),
             // A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
-            Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, exited(process)).await {
+            Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch.end(process)).await {
                 Ok(exit) => return exit,
                 Err(_) => "it closed its control socket".to_owned(),
             },
         };
         watch.tell(Heard::Broke(why)).await;
-        return exited(process).await;
+        return watch.end(process).await;
     }
+}
+
+/// Resolves when conversations are to rest, or nobody is left who would hear them. Cancel-safe.
+pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
+    // An error means that whoever would tell it is gone.
+    let _ = rest.wait_for(|rest| *rest).await;
 }
 
 /// The control socket of a stage is closed by its exec, so that its end says that the program runs. What the program has
 /// started in its own process group ends with it.
-async fn become_program(watch: &Watch, reader: &mut Reader<ToMaster>, process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
+async fn become_program(
+    watch: &Watch,
+    reader: &mut Reader<ToMaster>,
+    process: &AsyncFd<OwnedFd>,
+) -> io::Result<Option<Exit>> {
     tokio::select! {
         message = reader.next() => match message {
             Ok(Some(message)) => watch.tell(Heard::Said(message)).await,
@@ -281,13 +388,21 @@ async fn become_program(watch: &Watch, reader: &mut Reader<ToMaster>, process: &
     // A process that has ended leads its group until it is reaped.
     process.readable().await?.retain_ready();
     sys::process::kill_group(watch.pid)?;
-    exited(process).await
+    exited(process).await.map(Some)
 }
 
 impl Watch {
     async fn tell(&self, what: Heard) {
         // An error means that the supervisor is gone, and with it everyone who would listen.
         let _ = self.heard.send((self.id, what)).await;
+    }
+
+    async fn end(&self, process: &AsyncFd<OwnedFd>) -> io::Result<Option<Exit>> {
+        let mut rest = self.rest.clone();
+        tokio::select! {
+            () = told_to_rest(&mut rest) => Ok(None),
+            exit = exited(process) => exit.map(Some),
+        }
     }
 
     async fn tell_arrived(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
@@ -306,6 +421,13 @@ impl Watch {
         self.tell(Heard::Examined { traced, report }).await;
         Ok(())
     }
+}
+
+/// Waits for the end of a process that nobody watches, and reaps it.
+pub(crate) async fn end(process: &OwnedFd) -> io::Result<Exit> {
+    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
+    let process = AsyncFd::new(process.try_clone()?)?;
+    exited(&process).await
 }
 
 async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {

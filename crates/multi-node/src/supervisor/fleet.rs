@@ -4,6 +4,7 @@
 //! enforced at [`Event::Tick`] only, so that a loop can hand over everything that came in late before it asks for
 //! judgement.
 
+mod canary;
 mod deadlines;
 mod end;
 mod hang;
@@ -14,12 +15,15 @@ mod orders;
 mod recycle;
 mod reload;
 mod replace;
+mod saved;
 mod scale;
 mod shutdown;
 mod signal;
 mod slot;
 mod snapshot;
 mod turn;
+mod upgrade;
+mod verdict;
 mod words;
 
 #[cfg(test)]
@@ -33,17 +37,20 @@ use std::collections::BTreeMap;
 use std::mem;
 use std::time::{Duration, Instant};
 
+pub(crate) use self::canary::Canary;
 use self::hang::Suspect;
 pub(crate) use self::looks::Tally;
 use self::node::Node;
 use self::orders::Running;
 pub(crate) use self::recycle::Recycling;
+pub(crate) use self::saved::Saved;
 use self::shutdown::Stopping;
 use self::slot::{Filled, SlotRecord};
+pub(crate) use self::verdict::Limits;
 use super::restart::{Jitter, Rules};
 use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
-use crate::order::{Order, OrderError, Report};
+use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::status::Exit;
 
 /// Which order an answer belongs to; given out by the loop, opaque to the rules.
@@ -88,6 +95,10 @@ pub(crate) enum Event {
     Weighed { id: NodeId, bytes: u64 },
     /// The process ended and was reaped; `tally` is the last.
     Exited { id: NodeId, exit: Exit, tally: Tally },
+    /// The program of a generation was tried in a child: it could take the master's place, or says why not.
+    Rehearsed { generation: Generation, result: Result<(), String> },
+    /// The master could not be replaced.
+    Stayed { why: String },
     /// Somebody gave an order and waits for the answer.
     Asked { ticket: Ticket, order: Order },
 }
@@ -97,6 +108,11 @@ pub(crate) enum Event {
 pub(crate) enum Action {
     /// Look up program and working directory for a generation; answered by [`Event::Resolved`].
     Resolve { generation: Generation },
+    /// Try in a child whether the program of a generation could take the master's place; answered by
+    /// [`Event::Rehearsed`].
+    Rehearse { generation: Generation },
+    /// Put the program that all slots serve by now in the master's place; answered by [`Event::Stayed`], or by nobody.
+    Depart { reload: ReloadReport },
     /// Start a process; answered by [`Event::Spawned`].
     Spawn { id: NodeId, slot: Slot, generation: Generation },
     /// Join the node, which has said hello, with each of these and with the master.
@@ -105,6 +121,10 @@ pub(crate) enum Action {
     Drain { id: NodeId, within: Duration },
     /// Look at the node's process; answered by [`Event::Examined`].
     Examine { id: NodeId },
+    /// Let a node that serves take no new connections for now.
+    Pause { id: NodeId },
+    /// Let a node that was paused, or serves on trial, take connections as any other.
+    Resume { id: NodeId },
     /// Count what these nodes have done, and where `weigh` says so, look how much memory they have; answered by
     /// [`Event::Counted`] and by an [`Event::Weighed`] for each.
     Look { nodes: Vec<NodeId>, weigh: bool },
@@ -169,6 +189,8 @@ pub(crate) struct Policy {
     /// How long a serving or draining node's runtime may be silent; `None`: for ever.
     pub(crate) hang_timeout: Option<Duration>,
     pub(crate) recycling: Recycling,
+    /// Whether the first new node of a reload is tried before the others follow; not with `surge` 0.
+    pub(crate) canary: Option<Canary>,
 }
 
 /// How long a slot rests before its next node is started.
@@ -211,6 +233,8 @@ pub(crate) struct Fleet {
     suspect: Option<Suspect>,
     /// When nodes are looked at next.
     look_at: Option<Instant>,
+    /// When they were counted last.
+    looked_at: Option<Instant>,
     /// Until when nothing is recycled, since the last new node did not come up.
     recycle_again_at: Option<Instant>,
     /// Whether any node was ever ready. Until then a crash loop is taken for a broken program, later for a bad spell.
@@ -248,6 +272,7 @@ impl Fleet {
             order: None,
             suspect: None,
             look_at: None,
+            looked_at: None,
             recycle_again_at: None,
             seen_ready: false,
             last_death: String::from("none was ever started"),
@@ -274,9 +299,11 @@ impl Fleet {
             Event::Leaving { id } => self.leaving(now, id),
             Event::Broken { id, why } => self.broken(now, id, &why),
             Event::Examined { id, traced, report } => self.examined(now, id, traced, &report),
-            Event::Counted { tallies } => self.counted(&tallies),
+            Event::Counted { tallies } => self.counted(now, &tallies),
             Event::Weighed { id, bytes } => self.weighed(id, bytes),
             Event::Exited { id, exit, tally } => self.exited(now, id, exit, tally),
+            Event::Rehearsed { generation, result } => self.rehearsed(generation, result),
+            Event::Stayed { why } => self.stayed(why),
             Event::Asked { ticket, order } => self.asked(now, ticket, order),
         }
         self.advance_order(now);

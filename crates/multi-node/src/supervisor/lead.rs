@@ -1,15 +1,18 @@
 //! The master's beginning and end: everything is prepared before the first node is started.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use tokio::sync::mpsc;
 
 use super::child::Launcher;
-use super::fleet::{Backoff, CrashLoop, Fleet, Policy, Recycling};
+use super::fleet::{Backoff, Canary, CrashLoop, Fleet, Limits, Policy, Recycling};
 use super::foreign::Foreign;
 use super::members::{Members, Outfit};
 use super::reaper;
-use super::run::{self, Supervisor};
+use super::run::{self, Supervisor, Terms};
+use super::upgrade::{Call, Estate, Heritage};
 use crate::control::NodeSettings;
 use crate::endpoints::Endpoints;
 use crate::id::{Generation, NodeId};
@@ -38,6 +41,19 @@ pub(crate) enum Served {
     Foreign(Program),
 }
 
+/// What supervision stands on, made anew or left by another master.
+struct Ground {
+    launcher: Launcher,
+    sockets: Vec<Vec<Socket>>,
+    load: LoadTable,
+    load_file: OwnedFd,
+    bell: OwnedFd,
+    fleet: Fleet,
+    heritage: Option<Heritage>,
+    servers: Option<Servers>,
+    foreign: Option<Program>,
+}
+
 /// Leads the program: returns when supervision runs.
 pub(crate) async fn lead(
     settings: Settings,
@@ -49,6 +65,24 @@ pub(crate) async fn lead(
     if let Err(error) = sys::process::raise_file_limit() {
         tracing::warn!(%error, "cannot raise the limit of open files");
     }
+    let ground = found(&settings, sockets, served)?;
+    supervise(ground, settings, addresses, endpoints).await
+}
+
+/// Leads the program in the place of one that led it before; or says whether that could be done, and does not return.
+pub(crate) async fn succeed(
+    call: Call,
+    settings: Settings,
+    servers: Servers,
+    addresses: Vec<Vec<Address>>,
+) -> Result<Nodes, Error> {
+    let estate = call.accept(&written(&addresses)).await?;
+    let endpoints = Endpoints::open(&settings).await?;
+    let ground = inherit(&settings, estate, servers)?;
+    supervise(ground, settings, addresses, endpoints).await
+}
+
+fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Result<Ground, Error> {
     let (servers, foreign) = match served {
         Served::Linked(servers) => (Some(servers), None),
         Served::Foreign(program) => (None, Some(program)),
@@ -61,12 +95,32 @@ pub(crate) async fn lead(
     let mut launcher = Launcher::new(settings.launch.clone(), output)?;
     // What cannot be found is told to the caller; the rules look it up once more.
     launcher.resolve(Generation::default())?;
-    let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     // Old nodes may drain while as many new ones serve, and the line of one that has just ended is not free yet.
     let lines = 1 + 2 * settings.max_nodes + settings.surge + 1;
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
+    let fleet = Fleet::new(policy(settings), seed());
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign })
+}
 
+fn inherit(settings: &Settings, estate: Estate, servers: Servers) -> Result<Ground, Error> {
+    let Estate { sockets, load_file, bell, images, fleet, left, heritage } = estate;
+    let mut launcher = Launcher::new(settings.launch.clone(), None)?;
+    launcher.inherit(images);
+    let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
+    let fleet = Fleet::restore(policy(settings), seed(), fleet, left, Instant::now());
+    let (heritage, servers) = (Some(heritage), Some(servers));
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage, servers, foreign: None })
+}
+
+async fn supervise(
+    ground: Ground,
+    settings: Settings,
+    addresses: Vec<Vec<Address>>,
+    endpoints: Endpoints,
+) -> Result<Nodes, Error> {
+    let Ground { launcher, sockets, load, load_file, bell, fleet, heritage, servers, foreign } = ground;
+    let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
     let Wires { peers, asked, snapshot, end, drain, draining } = wires;
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
@@ -77,8 +131,9 @@ pub(crate) async fn lead(
     };
 
     let (hears, heard) = mpsc::channel(QUEUE);
+    let is_foreign = foreign.is_some();
     let outfit = Outfit {
-        addresses: addresses.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect(),
+        addresses: written(&addresses),
         foreign: foreign.map(|program| Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default())),
         sockets,
         load,
@@ -88,11 +143,10 @@ pub(crate) async fn lead(
     };
     let joining = (settings.peers, peers);
     let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot);
-    let fleet = Fleet::new(policy(&settings), RandomState::new().build_hasher().finish());
-    let supervisor =
-        Supervisor::new(fleet, members, heard, (asked, settings.orders_from_nodes), signals, endpoints.journal());
+    let orders = (asked, terms(&settings));
+    let supervisor = Supervisor::new(fleet, members, heard, orders, signals, (endpoints.journal(), heritage));
     reaper::start();
-    let endpoints = endpoints.attend(!is_foreign, nodes.handle());
+    let endpoints = endpoints.attend(!is_foreign, nodes.handle()).await?;
     tokio::spawn(async move {
         let mut outcome = supervisor.run().await;
         drain.begin(settings.drain_timeout);
@@ -106,6 +160,33 @@ pub(crate) async fn lead(
         end.send_replace(Some(outcome));
     });
     Ok(nodes)
+}
+
+/// The handlers, behind which those signals come that nobody has dealt with.
+fn signals(settings: &Settings, heritage: Option<&Heritage>) -> std::io::Result<MasterSignals> {
+    let mut signals = MasterSignals::install(settings.signals)?;
+    if let Some(heritage) = heritage {
+        signals.inherit(heritage.signals.iter().copied());
+        sys::exec::release_signals()?;
+    }
+    Ok(signals)
+}
+
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn written(addresses: &[Vec<Address>]) -> Vec<Vec<String>> {
+    addresses.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect()
+}
+
+fn terms(settings: &Settings) -> Terms {
+    Terms {
+        orders_from_nodes: settings.orders_from_nodes,
+        start_timeout: settings.start_timeout,
+        adopt_timeout: settings.adopt_timeout,
+        master_listen: settings.master_listen,
+    }
 }
 
 /// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so.
@@ -129,7 +210,7 @@ impl Own {
     }
 }
 
-fn clone(fd: &std::os::fd::OwnedFd) -> Result<std::os::fd::OwnedFd, Error> {
+fn clone(fd: &OwnedFd) -> Result<OwnedFd, Error> {
     fd.try_clone().map_err(Error::io("duplicate the doorbell"))
 }
 
@@ -155,6 +236,10 @@ fn policy(settings: &Settings) -> Policy {
         drain_timeout: settings.drain_timeout,
         shutdown_delay: settings.shutdown_delay,
         hang_timeout: settings.hang_timeout,
+        canary: settings.canary.map(|(duration, limits)| Canary {
+            duration,
+            limits: Limits { min_requests: limits.min_requests, margin: limits.margin },
+        }),
         recycling: Recycling {
             max_requests: settings.max_requests,
             max_age: settings.max_age,

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::child::{self, Child, Heard, Watch};
 use super::foreign::Attendance;
-use crate::control::{self, ToNode, Writer};
+use crate::control::{self, Parts, Reader, ToMaster, ToNode, Writer};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
 use crate::nodes::Snapshot;
@@ -25,36 +26,66 @@ pub(super) struct Member {
     pub(super) process: OwnedFd,
     /// Its line in the load table.
     pub(super) line: usize,
-    /// Whether it has said hello and been answered.
-    pub(super) welcomed: bool,
+    /// The protocol version that was agreed upon, once it has said hello and been answered.
+    pub(super) version: Option<u32>,
     /// What is watched of a program that does not link this crate.
     pub(super) attendance: Option<Attendance>,
     outbox: mpsc::Sender<ToNode>,
     examine: Arc<Notify>,
+    watching: JoinHandle<Reader<ToMaster>>,
+    writing: JoinHandle<Writer<ToNode>>,
+}
+
+/// A node that lives, while nobody listens to it and nobody speaks to it.
+#[derive(Debug)]
+pub(crate) struct Resting {
+    pub(super) info: PeerInfo,
+    pub(super) generation: Generation,
+    pub(super) process: OwnedFd,
+    pub(super) line: usize,
+    pub(super) version: Option<u32>,
+    pub(super) talk: Parts,
+}
+
+/// What every member is given.
+pub(super) struct Surroundings {
+    pub(super) heard: mpsc::Sender<(NodeId, Heard)>,
+    pub(super) snapshot: watch::Receiver<Snapshot>,
+    /// Turns true when all conversations are to rest.
+    pub(super) rest: watch::Receiver<bool>,
+    /// How many messages may wait.
+    pub(super) outbox: usize,
+}
+
+impl Resting {
+    /// A child that has said nothing yet.
+    pub(super) fn new(child: Child, info: PeerInfo, generation: Generation, line: usize) -> Resting {
+        let Child { process, control, .. } = child;
+        Resting { info, generation, process, line, version: None, talk: Parts::of(control) }
+    }
 }
 
 impl Member {
-    /// Takes on a child: from now on `heard` tells what it says and how it ends.
-    pub(super) fn new(
-        child: Child,
-        info: PeerInfo,
-        generation: Generation,
-        line: usize,
-        (outbox, messages): (mpsc::Sender<ToNode>, mpsc::Receiver<ToNode>),
-        heard: mpsc::Sender<(NodeId, Heard)>,
-        snapshot: watch::Receiver<Snapshot>,
-    ) -> io::Result<Member> {
-        let (reader, writer) = control::channel(child.control)?;
-        let (process, watched) = (child.process.try_clone()?, child.process);
+    /// Takes on a node: from now on `heard` tells what it says and how it ends.
+    pub(super) fn new(node: Resting, around: Surroundings) -> io::Result<Member> {
+        let Resting { info, generation, process, line, version, talk } = node;
+        let (reader, writer) = control::resume(talk)?;
+        let watched = process.try_clone()?;
+        let (outbox, messages) = mpsc::channel(around.outbox);
         let examine = Arc::new(Notify::new());
-        let watch = Watch { id: info.id, pid: info.pid, heard, examine: examine.clone() };
-        tokio::spawn(async move {
-            if let Err(error) = child::watch(watch, reader, watched).await {
-                tracing::error!(id = %info.id, pid = info.pid, %error, "cannot watch the node's process");
-            }
-        });
-        tokio::spawn(write(writer, messages, snapshot));
-        Ok(Member { info, generation, process, line, welcomed: false, attendance: None, outbox, examine })
+        let (id, pid) = (info.id, info.pid);
+        let watch = Watch { id, pid, heard: around.heard, examine: examine.clone(), rest: around.rest.clone() };
+        let watching = tokio::spawn(child::watch(watch, reader, watched));
+        let writing = tokio::spawn(write(writer, version.is_some(), messages, around.snapshot, around.rest));
+        let attendance = None;
+        Ok(Member { info, generation, process, line, version, attendance, outbox, examine, watching, writing })
+    }
+
+    /// Waits for the conversation to rest, which the member has been told to do.
+    pub(super) async fn rest(self) -> io::Result<Resting> {
+        let Member { info, generation, process, line, version, watching, writing, .. } = self;
+        let (reader, writer) = (watching.await?, writing.await?);
+        Ok(Resting { info, generation, process, line, version, talk: control::take_apart(reader, writer)? })
     }
 
     /// Has the node looked at, which is heard as [`Heard::Examined`].
@@ -72,13 +103,15 @@ impl Member {
     }
 }
 
-/// Sends what is in the outbox, and how the fleet looks when there is nothing else to say.
+/// Sends what is in the outbox, and how the fleet looks when there is nothing else to say. Returns when the conversation is
+/// to rest, or has ended.
 async fn write(
     mut writer: Writer<ToNode>,
+    mut welcomed: bool,
     mut outbox: mpsc::Receiver<ToNode>,
     mut snapshot: watch::Receiver<Snapshot>,
-) {
-    let mut welcomed = false;
+    mut rest: watch::Receiver<bool>,
+) -> Writer<ToNode> {
     let mut next_status = Instant::now();
     loop {
         let changed = async {
@@ -87,9 +120,10 @@ async fn write(
         };
         let message = tokio::select! {
             biased;
+            () = child::told_to_rest(&mut rest) => break,
             message = outbox.recv() => match message {
                 Some(message) => message,
-                None => return,
+                None => return writer,
             },
             Ok(()) = changed, if welcomed => {
                 next_status = Instant::now() + STATUS_EVERY;
@@ -98,9 +132,19 @@ async fn write(
             }
         };
         welcomed |= matches!(message, ToNode::Welcome(_));
+        let sent = tokio::select! {
+            sent = writer.send(message) => sent,
+            () = child::told_to_rest(&mut rest) => break,
+        };
         // An error means that the node has ended or is about to, which its process tells.
-        if writer.send(message).await.is_err() {
-            return;
+        if sent.is_err() {
+            return writer;
         }
     }
+    while let Ok(message) = outbox.try_recv() {
+        // What cannot be encoded has no receiver either.
+        let _ = writer.put(message);
+    }
+    writer.flush_now();
+    writer
 }

@@ -10,15 +10,15 @@ use tokio::sync::{mpsc, watch};
 use super::child::{Heard, Launcher};
 use super::fleet::Tally;
 use super::foreign::{self, Foreign};
-use super::member::Member;
-use crate::control::{Join, NodeSettings, SocketKind, ToNode, VERSIONS, Versions, Welcome};
+use super::member::{Member, Resting, Surroundings};
+use crate::control::{Join, NodeSettings, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
 use crate::status::Status;
-use crate::sys;
+use crate::{sys, wires};
 
 /// The most peers in one message: two descriptors each.
 const PEERS_A_MESSAGE: usize = sys::socket::MOST_FDS / 2;
@@ -37,8 +37,8 @@ pub(crate) struct Outfit {
 }
 
 pub(crate) struct Members {
-    outfit: Outfit,
-    launcher: Launcher,
+    pub(super) outfit: Outfit,
+    pub(super) launcher: Launcher,
     /// Whether processes are joined to each other at all.
     join_peers: bool,
     /// The master's own.
@@ -50,11 +50,13 @@ pub(crate) struct Members {
     /// Lines of nodes that have ended, until no snapshot names them any more.
     left_lines: Vec<usize>,
     /// What nodes have counted that have ended, by slot.
-    ended: BTreeMap<Slot, Totals>,
+    pub(super) ended: BTreeMap<Slot, Totals>,
     /// How many messages may wait for one node.
     outbox: usize,
     heard: mpsc::Sender<(NodeId, Heard)>,
     snapshot: watch::Sender<Snapshot>,
+    /// Whether all conversations are to rest.
+    rest: watch::Sender<bool>,
 }
 
 impl Members {
@@ -81,6 +83,7 @@ impl Members {
             outbox: 4 * max_nodes + 64,
             heard,
             snapshot,
+            rest: watch::Sender::new(false),
         }
     }
 
@@ -105,27 +108,113 @@ impl Members {
         let line = line.ok_or_else(|| io::Error::other("too many old nodes are still draining"))?;
         let child = self.launcher.spawn(id, slot, generation)?;
         let info = PeerInfo { id, slot: Some(slot), pid: child.pid };
-        let outbox = mpsc::channel(self.outbox);
-        let member = Member::new(child, info, generation, line, outbox, self.heard.clone(), self.snapshot.subscribe())?;
-        self.free_lines.remove(&line);
-        self.alive.insert(id, member);
+        self.take_on(Resting::new(child, info, generation, line))?;
         Ok(info.pid)
     }
 
+    fn take_on(&mut self, node: Resting) -> io::Result<()> {
+        let around = Surroundings {
+            heard: self.heard.clone(),
+            snapshot: self.snapshot.subscribe(),
+            rest: self.rest.subscribe(),
+            outbox: self.outbox,
+        };
+        let member = Member::new(node, around)?;
+        self.free_lines.remove(&member.line);
+        self.alive.insert(member.info.id, member);
+        Ok(())
+    }
+
+    /// Lets all conversations rest. Whoever waits for it has to go on hearing what is told meanwhile.
+    pub(super) async fn rest(&mut self) -> Vec<Resting> {
+        self.rest.send_replace(true);
+        let mut resting = Vec::new();
+        for (id, member) in std::mem::take(&mut self.alive) {
+            match member.rest().await {
+                Ok(node) => resting.push(node),
+                Err(error) => tracing::error!(%id, %error, "lost the way to a node, which drains by itself"),
+            }
+        }
+        self.rest.send_replace(false);
+        resting
+    }
+
+    /// Goes on with what another master has counted, and with its lines of the load table.
+    pub(super) fn inherit(&mut self, ended: BTreeMap<Slot, Totals>) {
+        self.ended = ended;
+        for line in &self.free_lines {
+            self.outfit.load.clear(*line);
+        }
+    }
+
+    /// Goes on with conversations where they were left.
+    pub(super) fn resume(&mut self, resting: Vec<Resting>) -> io::Result<()> {
+        resting.into_iter().try_for_each(|node| self.take_on(node))
+    }
+
+    /// Tells the nodes of this master, which comes after another one.
+    pub(super) fn succeed(&mut self) -> io::Result<()> {
+        let welcomed = self.alive.values().filter(|member| member.version.is_some());
+        for info in welcomed.map(|member| member.info).collect::<Vec<_>>() {
+            self.tell(info.id, ToNode::Gone { id: NodeId::MASTER });
+            if self.join_peers {
+                let for_node = self.join_master(info)?;
+                self.tell(info.id, ToNode::Joined { peers: vec![for_node] });
+            }
+            self.tell_if_known(info.id, ToNode::Adopted { settings: self.outfit.settings.clone() });
+        }
+        Ok(())
+    }
+
+    /// Tells all nodes that the master has not left after all.
+    pub(super) fn reassure(&self) {
+        for id in self.alive.keys() {
+            self.tell_if_known(*id, ToNode::Adopted { settings: self.outfit.settings.clone() });
+        }
+    }
+
+    /// Tells all nodes that the master leaves for its successor, which has so long to come.
+    pub(super) fn announce_departure(&self, within: Duration) {
+        for id in self.alive.keys() {
+            self.tell_if_known(*id, ToNode::Departing { within });
+        }
+    }
+
+    /// Tells the node what only the second version of the protocol has.
+    fn tell_if_known(&self, id: NodeId, message: ToNode) {
+        if self.alive.get(&id).and_then(|member| member.version).is_some_and(|version| version >= 2) {
+            self.tell(id, message);
+        }
+    }
+
+    /// Joins the node with this process, and returns what the node gets.
+    fn join_master(&mut self, node: PeerInfo) -> io::Result<Join> {
+        let (for_master, for_node) = streams(node, own_info())?;
+        let Join { stream, bus, .. } = for_master;
+        self.peers.join(node, mesh::transport(stream.ok_or(io::ErrorKind::NotFound)?)?);
+        self.buses.insert(node.id, bus);
+        Ok(for_node)
+    }
+
     /// Answers a node's first message; later ones are for the rules to judge.
-    pub(super) fn hello(&mut self, id: NodeId, versions: Versions, addresses: &[Vec<String>]) -> Result<(), String> {
-        let Some(member) = self.alive.get_mut(&id).filter(|member| !member.welcomed) else { return Ok(()) };
+    pub(super) fn hello(
+        &mut self,
+        id: NodeId,
+        versions: Versions,
+        addresses: &[Vec<String>],
+        trial: bool,
+    ) -> Result<(), String> {
+        let Some(member) = self.alive.get_mut(&id).filter(|member| member.version.is_none()) else { return Ok(()) };
         let answer = match &self.outfit.foreign {
             Some(foreign) => become_program(foreign, &self.outfit, member, versions),
-            None => {
-                welcome(&self.outfit, member, versions, addresses).map(|welcome| ToNode::Welcome(Box::new(welcome)))
-            }
+            None => welcome(&self.outfit, member, versions, addresses)
+                .map(|welcome| ToNode::Welcome(Box::new(Welcome { trial, ..welcome }))),
         };
         let (message, result) = match answer {
             Ok(answer) => (answer, Ok(())),
             Err(why) => (ToNode::Refused { why: why.clone() }, Err(why)),
         };
-        member.welcomed = result.is_ok();
+        member.version = VERSIONS.common(versions).filter(|_| result.is_ok());
         self.tell(id, message);
         result
     }
@@ -163,11 +252,7 @@ impl Members {
         let Some(newcomer) = self.alive.get(&id).map(|member| member.info).filter(|_| self.join_peers) else {
             return Ok(());
         };
-        let (for_master, for_newcomer) = streams(newcomer, own_info())?;
-        let Join { stream, bus, .. } = for_master;
-        self.peers.join(newcomer, mesh::transport(stream.ok_or(io::ErrorKind::NotFound)?)?);
-        self.buses.insert(id, bus);
-        let mut joins = vec![for_newcomer];
+        let mut joins = vec![self.join_master(newcomer)?];
         for other in with {
             let Some(info) = self.alive.get(other).map(|member| member.info) else { continue };
             let (for_other, for_newcomer) = streams(newcomer, info)?;
@@ -194,7 +279,7 @@ impl Members {
         serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
         self.peers.part(id);
         self.buses.remove(&id);
-        for other in self.alive.values().filter(|member| member.welcomed) {
+        for other in self.alive.values().filter(|member| member.version.is_some()) {
             self.deliver(other, ToNode::Gone { id });
         }
     }
@@ -208,7 +293,12 @@ impl Members {
     pub(super) fn tally(&self, id: NodeId) -> Tally {
         let Some(line) = self.alive.get(&id).map(|member| member.line) else { return Tally::default() };
         let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
-        Tally { requests: counts.requests, unanswered: counts.in_flight + faults.cut, open: counts.open }
+        Tally {
+            requests: counts.requests,
+            unanswered: counts.in_flight + faults.cut,
+            open: counts.open,
+            errors: faults.errors,
+        }
     }
 
     /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].
@@ -230,6 +320,14 @@ impl Members {
     pub(super) fn tell(&self, id: NodeId, message: ToNode) {
         if let Some(member) = self.alive.get(&id) {
             self.deliver(member, message);
+        }
+    }
+
+    /// Tells a node what nodes understand since version 2 of the protocol. Other programs take orders by signals alone.
+    pub(super) fn tell_newer(&self, id: NodeId, message: ToNode) {
+        let understands = |member: &Member| member.version.is_some_and(|version| version >= 2);
+        if self.outfit.foreign.is_none() && self.alive.get(&id).is_some_and(understands) {
+            self.tell(id, message);
         }
     }
 
@@ -294,7 +392,8 @@ fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Ve
         generation: member.generation,
         settings: outfit.settings.clone(),
         line: member.line,
-        servers: outfit.sockets.iter().map(|sockets| sockets.iter().map(kind).collect()).collect(),
+        trial: false,
+        servers: outfit.sockets.iter().map(|sockets| sockets.iter().map(wires::kind).collect()).collect(),
         load: Some(clone(&outfit.load_file)?),
         bell: Some(clone(&outfit.bell)?),
         sockets: outfit.sockets.iter().flatten().map(duplicate).collect::<Result<_, _>>()?,
@@ -321,13 +420,6 @@ fn no_common_version(node: Versions) -> String {
         "the program speaks control protocol {} to {}, its master {} to {}; restart the program as a whole",
         node.lowest, node.highest, VERSIONS.lowest, VERSIONS.highest,
     )
-}
-
-fn kind(socket: &Socket) -> SocketKind {
-    match socket {
-        Socket::Tcp(_) => SocketKind::Tcp,
-        Socket::Unix(_) => SocketKind::Unix,
-    }
 }
 
 fn listed(addresses: &[Vec<String>]) -> String {

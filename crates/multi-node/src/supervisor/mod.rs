@@ -55,6 +55,8 @@ mod reaper;
 mod restart;
 mod run;
 mod telling;
+mod upgrade;
 
 pub(crate) use child::find;
-pub(crate) use lead::{Served, lead};
+pub(crate) use lead::{Served, lead, succeed};
+pub(crate) use upgrade::Call;

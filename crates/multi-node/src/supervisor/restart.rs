@@ -53,10 +53,10 @@ pub(super) struct Pause {
 #[derive(Debug, Default)]
 pub(super) struct Restarts {
     /// Ends since the last stable run.
-    ends: u32,
+    pub(super) ends: u32,
     /// When the latest nodes died, as many as make a crash loop.
-    deaths: VecDeque<Instant>,
-    looping: bool,
+    pub(super) deaths: VecDeque<Instant>,
+    pub(super) looping: bool,
 }
 
 impl Restarts {

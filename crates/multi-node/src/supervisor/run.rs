@@ -8,12 +8,13 @@ use tokio::sync::{mpsc, oneshot};
 use super::child::{self, Heard};
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
 use super::members::Members;
+use super::upgrade::{Heritage, Rehearsal};
 use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
-use crate::id::NodeId;
+use crate::id::{Generation, NodeId};
 use crate::nodes::{Ask, End};
-use crate::order::{Order, OrderError, Report};
+use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::signals::MasterSignals;
 use crate::status::State;
 
@@ -34,12 +35,18 @@ const LONGEST_CAUSE: usize = 4096;
 
 /// The master: the rules, and those that stand for the nodes that the rules speak of.
 pub(crate) struct Supervisor {
-    fleet: Fleet,
+    pub(super) fleet: Fleet,
     pub(super) members: Members,
-    heard: mpsc::Receiver<(NodeId, Heard)>,
+    pub(super) heard: mpsc::Receiver<(NodeId, Heard)>,
     asks: mpsc::Receiver<Ask>,
-    orders_from_nodes: bool,
-    signals: MasterSignals,
+    pub(super) terms: Terms,
+    pub(super) signals: MasterSignals,
+    /// The trial of a new program, while there is one.
+    rehearsal: Option<Rehearsal>,
+    /// What another master has left, until it is taken over.
+    heritage: Option<Heritage>,
+    /// The next program is to take over, since its nodes serve.
+    departing: Option<ReloadReport>,
     /// The log, for those who follow it from outside.
     journal: Journal,
     replies: BTreeMap<Ticket, Reply>,
@@ -48,6 +55,17 @@ pub(crate) struct Supervisor {
     heard_in_a_row: usize,
     /// The time of day at one moment, from which all others are counted, so that states keep their time.
     epoch: (Instant, SystemTime),
+}
+
+/// What of the options concerns the loop.
+pub(crate) struct Terms {
+    pub(crate) orders_from_nodes: bool,
+    /// How long a new program may take to reach `listen`.
+    pub(crate) start_timeout: Duration,
+    /// How long nodes wait for the next master.
+    pub(crate) adopt_timeout: Duration,
+    /// Whether the master serves too, which another program could not go on with.
+    pub(crate) master_listen: bool,
 }
 
 /// Who waits for the answer to an order.
@@ -66,9 +84,9 @@ impl Supervisor {
         fleet: Fleet,
         members: Members,
         heard: mpsc::Receiver<(NodeId, Heard)>,
-        (asks, orders_from_nodes): (mpsc::Receiver<Ask>, bool),
+        (asks, terms): (mpsc::Receiver<Ask>, Terms),
         signals: MasterSignals,
-        journal: Journal,
+        (journal, heritage): (Journal, Option<Heritage>),
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
@@ -77,8 +95,11 @@ impl Supervisor {
             members,
             heard,
             asks,
-            orders_from_nodes,
+            terms,
             signals,
+            rehearsal: None,
+            heritage,
+            departing: None,
             journal,
             replies,
             tickets: 0,
@@ -89,14 +110,50 @@ impl Supervisor {
 
     /// Supervises until no node is left and none will be started.
     pub(crate) async fn run(mut self) -> End {
-        let mut end = self.handle(Event::Start);
+        let mut end = match self.heritage.take() {
+            Some(heritage) => self.take_over(heritage),
+            None => self.handle(Event::Start),
+        };
         while end.is_none() {
             if let Some(event) = self.next().await {
                 end = self.handle(event);
             }
+            if let Some(reload) = self.departing.take() {
+                end = end.or(self.try_to_depart(reload).await);
+            }
         }
         self.members.peers.close();
         end.unwrap_or(End::Done)
+    }
+
+    /// Only a failure comes back.
+    async fn try_to_depart(&mut self, reload: ReloadReport) -> Option<End> {
+        let (why, news) = self.depart(reload).await;
+        self.handle(Event::Stayed { why }).or_else(|| self.catch_up(news))
+    }
+
+    /// Deals with what was heard while nobody could.
+    fn catch_up(&mut self, news: Vec<(NodeId, Heard)>) -> Option<End> {
+        news.into_iter().find_map(|(id, heard)| {
+            let event = self.hear(id, heard)?;
+            self.handle(event)
+        })
+    }
+
+    /// Goes on where another program of this process left off.
+    fn take_over(&mut self, heritage: Heritage) -> Option<End> {
+        let Heritage { left, members, ended, news, reload, .. } = heritage;
+        let resumed = self.members.resume(members);
+        self.members.inherit(ended);
+        if let Err(error) = resumed.and_then(|()| self.members.succeed()) {
+            tracing::error!(%error, "cannot go on with a node, which drains by itself");
+        }
+        let pause = left.elapsed();
+        let end = self.catch_up(news).or_else(|| self.handle(Event::Late(pause)));
+        if let Some(reload) = reload {
+            tracing::info!(target: TARGET, "upgrade done: {reload}; the nodes had no master for {pause:.1?}");
+        }
+        end
     }
 
     /// Waits for what happens next; `None` where it was dealt with on the spot.
@@ -121,6 +178,10 @@ impl Supervisor {
                 tracing::info!(target: TARGET, "received {signal}");
                 Some(self.asked(signal.order(), Reply::Log))
             }
+            (generation, result) = rehearsed(&mut self.rehearsal) => {
+                self.rehearsal = None;
+                Some(Event::Rehearsed { generation, result })
+            }
             // The program has dropped its `Nodes`.
             () = self.members.peers.deliver() => Some(self.asked(Order::Shutdown { now: false }, Reply::Log)),
             () = due => deadline.map(|deadline| tick(deadline.elapsed())),
@@ -141,7 +202,7 @@ impl Supervisor {
     fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
         Some(match heard {
             Heard::Said(ToMaster::Hello { versions, addresses }) => {
-                match self.members.hello(id, versions, &addresses) {
+                match self.members.hello(id, versions, &addresses, self.fleet.tries(id)) {
                     Ok(()) => Event::Hello { id },
                     Err(why) => Event::Failed { id, why },
                 }
@@ -156,7 +217,7 @@ impl Supervisor {
                 Event::Leaving { id }
             }
             Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
-            Heard::Said(ToMaster::Ask { ticket, order }) if self.orders_from_nodes => {
+            Heard::Said(ToMaster::Ask { ticket, order }) if self.terms.orders_from_nodes => {
                 self.asked(order, Reply::Node { id, ticket })
             }
             Heard::Said(ToMaster::Ask { ticket, .. }) => {
@@ -199,6 +260,11 @@ impl Supervisor {
                 let result = self.members.resolve(generation);
                 return Some(Event::Resolved { generation, result });
             }
+            Action::Rehearse { generation } => match self.rehearse(generation) {
+                Ok(rehearsal) => self.rehearsal = Some(rehearsal),
+                Err(why) => return Some(Event::Rehearsed { generation, result: Err(why) }),
+            },
+            Action::Depart { reload } => self.departing = Some(reload),
             Action::Spawn { id, slot, generation } => {
                 let result = self.members.spawn(id, slot, generation).map_err(|error| describe(&error));
                 return Some(Event::Spawned { id, result });
@@ -209,6 +275,8 @@ impl Supervisor {
                     .err()
                     .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
             }
+            Action::Pause { id } => self.members.tell_newer(id, ToNode::Pause),
+            Action::Resume { id } => self.members.tell_newer(id, ToNode::Resume),
             Action::Look { nodes, weigh } => {
                 if weigh {
                     self.members.weigh(&nodes);
@@ -240,6 +308,20 @@ impl Supervisor {
             Action::Finish(_) => {}
         }
         None
+    }
+
+    fn rehearse(&self, generation: Generation) -> Result<Rehearsal, String> {
+        if self.members.outfit.foreign.is_some() {
+            return Err("the nodes are of a program that would not outlive a change of its master".to_owned());
+        }
+        if self.terms.master_listen {
+            return Err(
+                "the master serves connections itself (`Options::master_listen`), which would be lost".to_owned()
+            );
+        }
+        let fleet = self.fleet.save(Instant::now());
+        Rehearsal::begin(generation, &self.members, fleet, self.terms.start_timeout)
+            .map_err(|error| format!("the new program could not be tried in a child: {}", describe(&error)))
     }
 
     fn answer(&mut self, ticket: Ticket, result: Result<Report, OrderError>) {
@@ -284,6 +366,13 @@ impl Supervisor {
             Level::Warn => tracing::warn!(target: TARGET, slot, id, pid, "{text}"),
             Level::Error => tracing::error!(target: TARGET, slot, id, pid, "{text}"),
         }
+    }
+}
+
+async fn rehearsed(rehearsal: &mut Option<Rehearsal>) -> (Generation, Result<(), String>) {
+    match rehearsal {
+        Some(rehearsal) => rehearsal.outcome().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,6 +2,8 @@
 
 pub(crate) mod datagram;
 pub(crate) mod epoll;
+pub(crate) mod exec;
+pub(crate) mod memory;
 pub(crate) mod observe;
 pub(crate) mod place;
 pub(crate) mod process;

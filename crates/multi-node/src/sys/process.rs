@@ -117,6 +117,16 @@ pub(crate) fn held(file: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 
+/// What `ps` shows of this process.
+pub(crate) fn name() -> String {
+    std::fs::read_to_string("/proc/self/comm").unwrap_or_default().trim_end().to_owned()
+}
+
+/// Has `ps` show this; 15 bytes are kept (proc(5)).
+pub(crate) fn set_name(name: &str) -> io::Result<()> {
+    std::fs::write("/proc/self/comm", name)
+}
+
 /// One process in /proc.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {

@@ -75,6 +75,23 @@ impl Acceptor {
         event_tell(self.0.command.as_fd());
     }
 
+    /// Takes no connection from now on, until it is resumed; one that was offered already is taken still.
+    pub(in crate::serve) fn pause(&self) {
+        self.0.line.set_paused(true);
+        let mut queue = self.0.lock();
+        self.0.sleep(&mut queue);
+        drop(queue);
+        self.0.alarm();
+    }
+
+    /// Takes connections as any other.
+    pub(in crate::serve) fn resume(&self) {
+        self.0.line.set_paused(false);
+        self.0.line.set_on_trial(false);
+        let mut queue = self.0.lock();
+        self.0.reconsider(&mut queue);
+    }
+
     #[cfg(test)]
     pub(in crate::serve) fn wakes(&self) -> u64 {
         self.0.lock().wakes

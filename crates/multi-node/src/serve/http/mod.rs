@@ -15,6 +15,8 @@ mod sniff;
 pub use builder::{Http, HttpBuilder, http, http_with};
 pub use exchange::ConnInfo;
 
+#[cfg(test)]
+mod fault_tests;
 #[cfg(all(test, multi_process))]
 mod hand_over_tests;
 #[cfg(test)]

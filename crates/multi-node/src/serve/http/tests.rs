@@ -19,7 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 
 use crate::nodes::Handle;
-use crate::serve::load::Counts;
+use crate::serve::load::{Counts, Faults};
 use crate::serve::parcel::Parcel;
 use crate::serve::serving::DrainReport;
 use crate::serve::{Addr, ConnInfo, Drain, Http, LoadTable, Place, Servers, Serving, Socket, http, http_with, start};
@@ -57,6 +57,10 @@ impl Server {
 
     pub(super) fn counts(&self) -> Counts {
         self.load.counts(0)
+    }
+
+    pub(super) fn faults(&self) -> Faults {
+        self.load.faults(0)
     }
 
     pub(super) async fn until(&self, what: impl Fn(Counts) -> bool) {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{ASLEEP, Cells, LATE, LoadTable, SERVING};
+use super::{ASLEEP, Cells, LATE, LoadTable, ON_TRIAL, PAUSED, SERVING};
 use crate::serve::gate::Recent;
 
 /// The handle of a line's writer; clones write the same line.
@@ -46,6 +46,16 @@ impl Line {
     /// Whether the process has left the queue and may be asked back.
     pub(in crate::serve) fn set_asleep(&self, asleep: bool) {
         self.cells().gate.set(ASLEEP, asleep);
+    }
+
+    /// Whether the process takes no connections for now.
+    pub(in crate::serve) fn set_paused(&self, paused: bool) {
+        self.cells().gate.set(PAUSED, paused);
+    }
+
+    /// Whether the process takes its share of connections and no more.
+    pub(crate) fn set_on_trial(&self, on_trial: bool) {
+        self.cells().gate.set(ON_TRIAL, on_trial);
     }
 
     /// A connection was taken.

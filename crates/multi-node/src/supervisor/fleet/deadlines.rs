@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::orders::Running;
 use super::slot::Filled;
 use super::words::{Span, progress};
 use super::{Course, Fatal, Fleet, GRACE, Level, after, slot_at};
@@ -59,6 +60,9 @@ impl Fleet {
         }
         if let Course::Stopping(stopping) = &mut self.course {
             stopping.delay_drain(by);
+        }
+        if let Some(Running::Reload(reload)) = &mut self.order {
+            reload.trial.shift(by);
         }
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::reload::Reload;
 use super::replace::{Cause, Replace};
 use super::scale::Scale;
+use super::upgrade::Departure;
 use super::{Course, Fleet, Level, MAX_SLOTS, Node, Ticket};
 use crate::id::NodeId;
 use crate::order::{Order, OrderError};
@@ -15,14 +16,16 @@ pub(super) enum Running {
     Reload(Reload),
     Replace(Replace),
     Scale(Scale),
+    Departure(Departure),
 }
 
 impl Running {
     fn name(&self) -> &'static str {
         match self {
-            Running::Reload(_) => "reload",
+            Running::Reload(reload) => reload.name(),
             Running::Replace(replace) => replace.name(),
             Running::Scale(_) => "scale",
+            Running::Departure(_) => "upgrade",
         }
     }
 
@@ -32,6 +35,7 @@ impl Running {
             Running::Reload(reload) => Some(reload.ticket),
             Running::Replace(replace) => replace.ticket(),
             Running::Scale(scale) => Some(scale.ticket),
+            Running::Departure(departure) => Some(departure.ticket),
         }
     }
 }
@@ -58,7 +62,8 @@ impl Fleet {
         }
         self.put_off_recycling(now);
         match order {
-            Order::Reload => self.begin_reload(now, ticket),
+            Order::Reload => self.begin_reload(now, ticket, false),
+            Order::Upgrade => self.begin_reload(now, ticket, true),
             Order::Restart { slot } => {
                 self.tell_all(Level::Info, format!("slot {slot} is restarted"));
                 self.begin_replace(now, slot, Cause::Asked(ticket));
@@ -92,7 +97,8 @@ impl Fleet {
             Some(Running::Reload(reload)) => self.advance_reload(now, reload),
             Some(Running::Replace(replace)) => self.advance_replace(now, replace),
             Some(Running::Scale(scale)) => self.advance_scale(scale),
-            None => {}
+            // What follows comes from the loop.
+            other @ (Some(Running::Departure(_)) | None) => self.order = other,
         }
     }
 
@@ -115,13 +121,19 @@ impl Fleet {
             Some(Running::Reload(reload)) => self.stop_reload(now, &reload, why),
             Some(Running::Replace(replace)) => self.stop_replace(now, &replace, why),
             Some(Running::Scale(scale)) => self.undo_scale(now, &scale, why),
-            None => {}
+            other @ (Some(Running::Departure(_)) | None) => self.order = other,
         }
     }
 
     /// A shutdown, or the end of all nodes, came first.
     pub(super) fn overtake_order(&mut self) {
-        if let Some(ticket) = self.order.take().and_then(|running| running.ticket()) {
+        let Some(running) = self.order.take() else {
+            return;
+        };
+        if let Running::Reload(reload) = &running {
+            self.end_trial(reload);
+        }
+        if let Some(ticket) = running.ticket() {
             self.answer(ticket, Err(OrderError::ShuttingDown));
         }
     }
@@ -130,7 +142,7 @@ impl Fleet {
         match &mut self.order {
             Some(Running::Reload(reload)) => reload.note_drained(now, id, node),
             Some(Running::Replace(replace)) => replace.note_drained(now, id, node),
-            Some(Running::Scale(_)) | None => {}
+            Some(Running::Scale(_) | Running::Departure(_)) | None => {}
         }
     }
 }

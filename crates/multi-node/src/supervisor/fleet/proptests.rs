@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use self::audit::{Audit, Word};
 use super::world::{millis, policy, secs};
-use super::{CrashLoop, Policy, Recycling};
+use super::{Canary, CrashLoop, Limits, Policy, Recycling};
 use crate::id::Slot;
 use crate::order::Order;
 use crate::status::Exit;
@@ -16,8 +16,9 @@ use crate::status::Exit;
 /// One thing that happens in the world.
 #[derive(Clone, Debug)]
 enum Step {
-    /// The oldest look-up, or spawn, or examination that is waited for is answered.
+    /// The oldest look-up, or trial, or spawn, or examination that is waited for is answered.
     Resolve(Result<(), String>),
+    Rehearse(Result<(), String>),
     Spawn(Result<(), String>),
     Examine {
         traced: bool,
@@ -29,8 +30,8 @@ enum Step {
     Pass(Duration),
     Late(Duration),
     Order(Order),
-    /// A node has served so many requests, or has so much memory.
-    Counted(prop::sample::Index, u64),
+    /// A node has served so many requests and failed so many of them, or has so much memory.
+    Counted(prop::sample::Index, u64, u64),
     Weighed(prop::sample::Index, u64),
 }
 
@@ -58,6 +59,7 @@ fn result() -> impl Strategy<Value = Result<(), String>> {
 fn order() -> impl Strategy<Value = Order> {
     prop_oneof![
         8 => Just(Order::Reload),
+        4 => Just(Order::Upgrade),
         6 => (0_u16..7).prop_map(|slot| Order::Restart { slot: slot.into() }),
         6 => (0_usize..7).prop_map(|nodes| Order::Scale { nodes }),
         1 => prop::option::of(0_u16..7).prop_map(|slot| Order::Signal { slot: slot.map(Slot), signal: 10 }),
@@ -68,6 +70,7 @@ fn order() -> impl Strategy<Value = Order> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => result().prop_map(Step::Resolve),
+        3 => result().prop_map(Step::Rehearse),
         8 => result().prop_map(Step::Spawn),
         2 => any::<bool>().prop_map(|traced| Step::Examine { traced }),
         16 => (any::<prop::sample::Index>(), word()).prop_map(|(who, word)| Step::Says(who, word)),
@@ -75,10 +78,13 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0_u64..20_000).prop_map(|ms| Step::Pass(millis(ms))),
         1 => (0_u64..60_000).prop_map(|ms| Step::Late(millis(ms))),
         2 => order().prop_map(Step::Order),
-        1 => (any::<prop::sample::Index>(), 0_u64..2000).prop_map(|(who, requests)| Step::Counted(who, requests)),
+        3 => (any::<prop::sample::Index>(), 0_u64..2000, 0_u64..100)
+            .prop_map(|(who, requests, errors)| Step::Counted(who, requests, errors)),
         1 => (any::<prop::sample::Index>(), 0_u64..2000).prop_map(|(who, bytes)| Step::Weighed(who, bytes)),
     ]
 }
+
+const CANARY: Canary = Canary { duration: Duration::from_secs(5), limits: Limits { min_requests: 100, margin: 0.01 } };
 
 fn recycling() -> impl Strategy<Value = Recycling> {
     let limit = || prop::option::of(Just(1000));
@@ -88,9 +94,10 @@ fn recycling() -> impl Strategy<Value = Recycling> {
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     let sizes = (1_usize..5, 0_usize..4, 1_usize..6);
-    (sizes, prop::bool::weighted(0.8), any::<bool>(), any::<bool>(), recycling()).prop_map(
-        |((nodes, surge, deaths), restart, watched, delayed, recycling)| Policy {
+    (sizes, prop::bool::weighted(0.8), any::<bool>(), any::<bool>(), recycling(), any::<bool>()).prop_map(
+        |((nodes, surge, deaths), restart, watched, delayed, recycling, tried)| Policy {
             recycling,
+            canary: (tried && surge > 0).then_some(CANARY),
             surge,
             restart,
             crash_loop: CrashLoop { deaths, within: secs(60) },
@@ -106,6 +113,7 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
     for step in history {
         match step {
             Step::Resolve(result) => audit.answer_resolve(result),
+            Step::Rehearse(result) => audit.answer_rehearsal(result),
             Step::Spawn(result) => audit.answer_spawn(result),
             Step::Examine { traced } => audit.answer_examine(traced),
             Step::Says(who, word) => audit.says(who, word),
@@ -113,7 +121,7 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
             Step::Pass(time) => audit.pass(time),
             Step::Late(by) => audit.late(by),
             Step::Order(order) => audit.order(order),
-            Step::Counted(who, requests) => audit.counted(who, requests),
+            Step::Counted(who, requests, errors) => audit.counted(who, requests, errors),
             Step::Weighed(who, bytes) => audit.weighed(who, bytes),
         }
     }
@@ -134,6 +142,8 @@ proptest! {
         live_through(&mut audit, history);
         audit.comes_to_rest();
         audit.order(Order::Reload);
+        audit.comes_to_rest();
+        audit.order(Order::Upgrade);
         audit.comes_to_rest();
         audit.order(Order::Shutdown { now: false });
         audit.comes_to_rest();

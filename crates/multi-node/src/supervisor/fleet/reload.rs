@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::canary::Trial;
 use super::orders::Running;
 use super::turn::Turn;
 use super::words::Span;
@@ -15,14 +16,31 @@ pub(super) struct Reload {
     pub(super) ticket: Ticket,
     generation: Generation,
     since: Instant,
-    /// Whether the program of the generation has been found.
+    /// Whether the master is to be replaced as well.
+    upgrade: bool,
+    /// Whether the program of the generation has been found, and tried where that is asked for.
     resolved: bool,
     /// Slots whose turn has not come.
     waiting: VecDeque<Slot>,
     turns: Vec<Turn>,
+    pub(super) trial: Trial,
 }
 
 impl Reload {
+    fn new(ticket: Ticket, generation: Generation, since: Instant, upgrade: bool) -> Reload {
+        let (waiting, turns, trial) = (VecDeque::new(), Vec::new(), Trial::Ahead);
+        Reload { ticket, generation, since, upgrade, resolved: false, waiting, turns, trial }
+    }
+
+    pub(super) fn name(&self) -> &'static str {
+        if self.upgrade { "upgrade" } else { "reload" }
+    }
+
+    /// Whether the program of this generation is being tried.
+    pub(super) fn rehearses(&self, generation: Generation) -> bool {
+        self.upgrade && !self.resolved && self.generation == generation
+    }
+
     /// Whether the reload fails if this node dies: a new one, while not all slots have theirs.
     pub(super) fn stands_on(&self, id: NodeId) -> bool {
         !self.all_switched() && self.turns.iter().any(|turn| turn.new_node() == Some(id))
@@ -30,6 +48,16 @@ impl Reload {
 
     pub(super) fn note_drained(&mut self, now: Instant, id: NodeId, node: &Node) {
         self.turns.iter_mut().for_each(|turn| turn.note_drained(now, id, node));
+    }
+
+    /// The new node of the first slot, and its old one.
+    pub(super) fn first(&self) -> Option<(NodeId, Option<NodeId>)> {
+        let turn = self.turns.first()?;
+        Some((turn.new_node()?, turn.old_node()))
+    }
+
+    pub(super) fn first_is(&self, id: NodeId) -> bool {
+        self.first().is_some_and(|(new, _)| new == id)
     }
 
     fn all_switched(&self) -> bool {
@@ -45,45 +73,57 @@ impl Reload {
             generation: self.generation,
             slots: self.turns.iter().filter_map(Turn::report).collect(),
             took: now.saturating_duration_since(self.since),
+            canary: self.trial.report(),
         }
     }
 }
 
 impl Fleet {
-    pub(super) fn begin_reload(&mut self, now: Instant, ticket: Ticket) {
+    pub(super) fn begin_reload(&mut self, now: Instant, ticket: Ticket, upgrade: bool) {
         let generation = self.newest.next();
-        self.tell_all(Level::Info, format!("reload begins: generation {generation}"));
+        let reload = Reload::new(ticket, generation, now, upgrade);
+        self.tell_all(Level::Info, format!("{} begins: generation {generation}", reload.name()));
         self.act(Action::Resolve { generation });
-        let (waiting, turns) = (VecDeque::new(), Vec::new());
-        self.order = Some(Running::Reload(Reload { ticket, generation, since: now, resolved: false, waiting, turns }));
+        self.order = Some(Running::Reload(reload));
     }
 
     pub(super) fn resolved_for_reload(&mut self, generation: Generation, result: Result<(), String>) {
-        let slots = (0..self.slots.len()).map(slot_at).collect();
-        let Some(Running::Reload(reload)) = &mut self.order else {
-            return;
-        };
-        if reload.resolved || reload.generation != generation {
-            return;
+        match &self.order {
+            Some(Running::Reload(reload)) if reload.resolved || reload.generation != generation => {}
+            Some(Running::Reload(reload)) if reload.upgrade && result.is_ok() => {
+                self.act(Action::Rehearse { generation });
+            }
+            Some(Running::Reload(_)) => self.begin_turns(result),
+            _ => {}
         }
-        match result {
-            Ok(()) => {
+    }
+
+    /// The new program may be started, or must not be.
+    pub(super) fn begin_turns(&mut self, found: Result<(), String>) {
+        let slots = (0..self.slots.len()).map(slot_at).collect();
+        match (self.order.take(), found) {
+            (Some(Running::Reload(mut reload)), Ok(())) => {
                 (reload.resolved, reload.waiting) = (true, slots);
-                self.newest = generation;
+                self.newest = reload.generation;
+                self.order = Some(Running::Reload(reload));
             }
-            Err(why) => {
-                let ticket = reload.ticket;
-                self.order = None;
-                self.reload_failed(ticket, why);
-            }
+            (Some(Running::Reload(reload)), Err(why)) => self.reload_failed(&reload, OrderError::Failed { why }),
+            (other, _) => self.order = other,
         }
     }
 
     pub(super) fn advance_reload(&mut self, now: Instant, mut reload: Reload) {
-        for turn in &mut reload.turns {
-            self.advance_turn(now, turn);
+        if let Err(why) = self.advance_trial(now, &mut reload) {
+            return self.stop_reload(now, &reload, why);
         }
-        while reload.under_way() < self.policy.surge.max(1) {
+        let on_trial = self.policy.canary.is_some() && !reload.trial.is_over();
+        if !on_trial {
+            for turn in &mut reload.turns {
+                self.advance_turn(now, turn);
+            }
+        }
+        let at_once = if on_trial { 1 } else { self.policy.surge.max(1) };
+        while reload.under_way() < at_once {
             let Some(slot) = reload.waiting.pop_front() else {
                 break;
             };
@@ -99,24 +139,37 @@ impl Fleet {
     fn reload_done(&mut self, now: Instant, reload: &Reload) {
         self.current = reload.generation;
         let report = reload.report(now);
+        if reload.upgrade {
+            return self.depart(reload.ticket, report);
+        }
         self.tell_all(Level::Info, format!("reload done: {report}"));
         self.answer(reload.ticket, Ok(Report::Reload(report)));
     }
 
     /// Keeps what serves, ends what was still to come.
     pub(super) fn stop_reload(&mut self, now: Instant, reload: &Reload, why: String) {
+        self.end_trial(reload);
         for turn in &reload.turns {
             self.abandon_turn(now, turn);
         }
         let switched = reload.turns.iter().filter(|turn| turn.is_switched()).count();
         let after = Span(now.saturating_duration_since(reload.since));
-        self.tell_all(Level::Error, format!("reload stopped after {after}, with {switched} slots done"));
-        self.reload_failed(reload.ticket, why);
+        self.tell_all(Level::Error, format!("{} stopped after {after}, with {switched} slots done", reload.name()));
+        match reload.trial.watched() {
+            Some(_) => self.reload_failed(reload, OrderError::RolledBack { why }),
+            None => self.reload_failed(reload, OrderError::Failed { why }),
+        }
     }
 
-    fn reload_failed(&mut self, ticket: Ticket, why: String) {
-        let refusal = OrderError::Failed { why };
-        self.tell_all(Level::Error, format!("reload failed: {refusal}"));
-        self.answer(ticket, Err(refusal));
+    pub(super) fn reload(&self) -> Option<&Reload> {
+        match &self.order {
+            Some(Running::Reload(reload)) => Some(reload),
+            _ => None,
+        }
+    }
+
+    fn reload_failed(&mut self, reload: &Reload, refusal: OrderError) {
+        self.tell_all(Level::Error, format!("{} failed: {refusal}", reload.name()));
+        self.answer(reload.ticket, Err(refusal));
     }
 }

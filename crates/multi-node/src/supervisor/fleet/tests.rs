@@ -1,5 +1,6 @@
 //! Each rule as a story.
 
+mod canaries;
 mod hangs;
 mod recycling;
 mod reloads;
@@ -9,3 +10,4 @@ mod scales;
 mod shutdowns;
 mod signals;
 mod starts;
+mod upgrades;

@@ -64,6 +64,10 @@ impl Turn {
         }
     }
 
+    pub(super) fn old_node(&self) -> Option<NodeId> {
+        self.old
+    }
+
     pub(super) fn is_switched(&self) -> bool {
         matches!(self.stage, Stage::Switched { .. })
     }
@@ -149,7 +153,7 @@ impl Fleet {
         let Some(node) = self.nodes.get(&new).filter(|node| node.state == State::Serving) else {
             return;
         };
-        turn.to_ready = now.saturating_duration_since(node.started);
+        turn.to_ready = node.ready.map_or(Duration::ZERO, |ready| ready.saturating_duration_since(node.started));
         turn.stage = Stage::Switched { new };
         if let Some(record) = self.slot_mut(turn.slot) {
             if record.generation != turn.generation {

@@ -4,17 +4,17 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Recycling, Tally, Ticket};
 use crate::control::Drained;
-use crate::id::NodeId;
+use crate::id::{Generation, NodeId};
 use crate::order::{Order, OrderError, Report};
 use crate::status::{Exit, State};
 
 pub(super) const KILLED: Exit = Exit::Signal(9);
 
-pub(super) fn secs(seconds: u64) -> Duration {
+pub(super) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub(super) fn millis(millis: u64) -> Duration {
+pub(super) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
@@ -31,6 +31,7 @@ pub(super) fn policy(nodes: usize) -> Policy {
         shutdown_delay: Duration::ZERO,
         hang_timeout: None,
         recycling: Recycling::default(),
+        canary: None,
     }
 }
 
@@ -138,6 +139,12 @@ impl World {
         self.on(Event::Leaving { id: NodeId::node(n) });
     }
 
+    /// A look finds that these nodes have begun and failed so many requests.
+    pub(super) fn counts(&mut self, tallies: &[(u64, u64, u64)]) {
+        let tally = |&(n, requests, errors)| (NodeId::node(n), Tally { requests, errors, ..Tally::default() });
+        self.on(Event::Counted { tallies: tallies.iter().map(tally).collect() });
+    }
+
     pub(super) fn examined(&mut self, n: u64, traced: bool) {
         self.on(Event::Examined { id: NodeId::node(n), traced, report: String::from("main waits in futex") });
     }
@@ -164,6 +171,15 @@ impl World {
 
     pub(super) fn reload(&mut self) -> Ticket {
         self.ask(Order::Reload)
+    }
+
+    pub(super) fn upgrade(&mut self) -> Ticket {
+        self.ask(Order::Upgrade)
+    }
+
+    /// The trial of the program of this generation is over.
+    pub(super) fn rehearsed(&mut self, generation: u32, result: Result<(), String>) {
+        self.on(Event::Rehearsed { generation: Generation(generation), result });
     }
 
     pub(super) fn restart(&mut self, slot: u16) -> Ticket {
@@ -210,6 +226,20 @@ impl World {
     pub(super) fn drained(&mut self) -> Vec<u64> {
         self.take(|action| match action {
             Action::Drain { id, .. } => Some(id.number()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn paused(&mut self) -> Vec<u64> {
+        self.take(|action| match action {
+            Action::Pause { id } => Some(id.number()),
+            _ => None,
+        })
+    }
+
+    pub(super) fn resumed(&mut self) -> Vec<u64> {
+        self.take(|action| match action {
+            Action::Resume { id } => Some(id.number()),
             _ => None,
         })
     }

@@ -1,7 +1,7 @@
 //! A world that checks after every event what must always be true.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use proptest::prelude::prop::sample::Index;
 
@@ -37,8 +37,14 @@ pub(super) struct Audit {
     /// All actions so far.
     pub(super) seen: Vec<Action>,
     resolving: VecDeque<Generation>,
+    rehearsing: VecDeque<Generation>,
+    /// Whether another program is about to take over.
+    departing: bool,
     spawning: VecDeque<NodeId>,
     examining: VecDeque<NodeId>,
+    looking: Vec<NodeId>,
+    /// Nodes that take no new connections for now.
+    paused: BTreeSet<NodeId>,
     /// Processes that live.
     alive: BTreeSet<NodeId>,
     /// Those among them that were sent a signal which ends them.
@@ -60,8 +66,12 @@ impl Audit {
             now: Instant::now(),
             seen: Vec::new(),
             resolving: VecDeque::new(),
+            rehearsing: VecDeque::new(),
+            departing: false,
             spawning: VecDeque::new(),
             examining: VecDeque::new(),
+            looking: Vec::new(),
+            paused: BTreeSet::new(),
             alive: BTreeSet::new(),
             signalled: BTreeSet::new(),
             forgotten: BTreeSet::new(),
@@ -88,16 +98,26 @@ impl Audit {
         self.never_fewer_serving_for_a_replacement(&before, subject, replaced);
         self.each_state_has_a_deadline_or_a_process();
         self.one_order_at_a_time();
+        self.nobody_stays_paused();
+        self.end_departure(self.seen.len().is_multiple_of(2));
     }
 
     fn take(&mut self, action: &Action) {
         match action {
             Action::Resolve { generation } => self.resolving.push_back(*generation),
+            Action::Rehearse { generation } => self.rehearsing.push_back(*generation),
+            Action::Depart { reload } => {
+                assert_eq!(reload.slots.len(), self.fleet.slots.len(), "all slots run the new program");
+                self.departing = true;
+            }
             Action::Spawn { id, .. } => self.no_spawn_after_shutdown(*id),
             Action::Join { id, with } => self.each_pair_is_joined_once(*id, with),
             Action::Drain { id, .. } => assert!(self.alive.contains(id), "{id} drains without a process"),
+            Action::Pause { id } => assert!(self.paused.insert(*id), "{id} is paused twice"),
+            Action::Resume { id } => drop(self.paused.remove(id)),
             Action::Look { nodes, .. } => {
                 assert!(nodes.iter().all(|id| self.alive.contains(id)), "{nodes:?} are looked at without a process");
+                self.looking.clone_from(nodes);
             }
             Action::Examine { id } => self.examining.push_back(*id),
             Action::Signal { id, .. } => {
@@ -153,7 +173,7 @@ impl Audit {
             _ if self.shutdown_asked => surge,
             Some(Running::Reload(_)) => surge,
             Some(Running::Replace(_)) => surge.min(1), // one slot at a time
-            Some(Running::Scale(_)) | None => 0,
+            Some(Running::Scale(_) | Running::Departure(_)) | None => 0,
         };
         assert!(count <= slots + ahead, "{count} nodes in {slots} slots with surge {surge}");
     }
@@ -200,12 +220,43 @@ impl Audit {
         }
     }
 
+    /// One node at a time is paused, for a reload's trial; where that is over it serves as before, or goes.
+    fn nobody_stays_paused(&self) {
+        let serves = |id: &&NodeId| self.fleet.nodes.get(id).is_some_and(|node| node.state == State::Serving);
+        let paused = self.paused.iter().filter(serves).count();
+        let trial = matches!(&self.fleet.order, Some(Running::Reload(reload)) if reload.trial.watched().is_some());
+        assert!(paused <= usize::from(trial), "{:?} take no connections", self.paused);
+    }
+
     // What happens.
 
     pub(super) fn answer_resolve(&mut self, result: Result<(), String>) {
         if let Some(generation) = self.resolving.pop_front() {
             self.on(Event::Resolved { generation, result });
         }
+    }
+
+    pub(super) fn answer_rehearsal(&mut self, result: Result<(), String>) {
+        if let Some(generation) = self.rehearsing.pop_front() {
+            self.on(Event::Rehearsed { generation, result });
+        }
+    }
+
+    /// The next program has taken over, or could not. The loop does nothing else meanwhile.
+    fn end_departure(&mut self, succeeds: bool) {
+        if !std::mem::take(&mut self.departing) {
+            return;
+        }
+        if !succeeds {
+            return self.on(Event::Stayed { why: String::from("no") });
+        }
+        let before = self.fleet.snapshot(self.now, SystemTime::UNIX_EPOCH);
+        let (policy, saved) = (self.fleet.policy.clone(), self.fleet.save(self.now));
+        self.fleet = Fleet::restore(policy, 7, saved.clone(), self.now, self.now);
+        assert_eq!(self.fleet.save(self.now), saved, "what is saved again is what was restored");
+        assert_eq!(self.fleet.snapshot(self.now, SystemTime::UNIX_EPOCH), before, "nobody sees a difference");
+        // Whoever asked is gone.
+        self.answers.values_mut().for_each(|answers| *answers = 1);
     }
 
     pub(super) fn answer_spawn(&mut self, result: Result<(), String>) {
@@ -223,9 +274,21 @@ impl Audit {
         }
     }
 
-    pub(super) fn counted(&mut self, who: Index, requests: u64) {
-        let id = self.anyone(who);
-        self.on(Event::Counted { tallies: vec![(id, Tally { requests, ..Tally::default() })] });
+    fn answer_look(&mut self) {
+        let tallies = std::mem::take(&mut self.looking).into_iter().map(|id| (id, Tally::default()));
+        let tallies: Vec<_> = tallies.collect();
+        if !tallies.is_empty() {
+            self.on(Event::Counted { tallies });
+        }
+    }
+
+    /// The last look is answered, if one is waited for: one node has done so much, and the others nothing.
+    pub(super) fn counted(&mut self, who: Index, requests: u64, errors: u64) {
+        let counted = self.anyone(who);
+        let nodes = std::mem::take(&mut self.looking);
+        let tally = Tally { requests, errors, ..Tally::default() };
+        let tally = |id| if id == counted { tally } else { Tally::default() };
+        self.on(Event::Counted { tallies: nodes.into_iter().map(|id| (id, tally(id))).collect() });
     }
 
     pub(super) fn weighed(&mut self, who: Index, bytes: u64) {
@@ -316,8 +379,14 @@ impl Audit {
 
     fn mean_well(&mut self) {
         let seen = self.seen.len();
-        while !(self.resolving.is_empty() && self.spawning.is_empty() && self.examining.is_empty()) {
+        self.answer_look();
+        while !(self.resolving.is_empty()
+            && self.rehearsing.is_empty()
+            && self.spawning.is_empty()
+            && self.examining.is_empty())
+        {
             self.answer_resolve(Ok(()));
+            self.answer_rehearsal(Ok(()));
             self.answer_spawn(Ok(()));
             self.answer_examine(true);
         }
@@ -377,6 +446,8 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Tick
         | Event::Late(_)
         | Event::Resolved { .. }
+        | Event::Rehearsed { .. }
+        | Event::Stayed { .. }
         | Event::Asked { .. }
         | Event::Counted { .. } => None,
     }

@@ -44,7 +44,7 @@ fn the_old_node_drains_once_the_new_one_is_ready() {
         cut: 0,
         requests_failed: 0,
     };
-    let expected = ReloadReport { generation: Generation(1), slots: vec![slot], took: secs(7) };
+    let expected = ReloadReport { generation: Generation(1), slots: vec![slot], took: secs(7), canary: None };
     assert_eq!(report_of(&mut world, ticket), expected);
     assert_eq!(world.restarts(), [0]);
 }
@@ -295,10 +295,10 @@ fn the_report_tells_what_became_of_connections_and_requests() {
     [4, 5, 6].into_iter().for_each(|n| world.up(n));
     world.said_drained(1, Drained { finished: 3, handed_over: 40, cut: 2 });
     // The last look finds what was cut by the node itself, and of a node that was killed, what it still had.
-    world.exit_with(1, Exit::Code(0), Tally { requests: 9, unanswered: 1, open: 0 });
+    world.exit_with(1, Exit::Code(0), Tally { requests: 9, unanswered: 1, ..Tally::default() });
     world.exit(3, Exit::Code(0));
     world.pass(secs(30));
-    world.exit_with(2, KILLED, Tally { requests: 9, unanswered: 5, open: 7 });
+    world.exit_with(2, KILLED, Tally { requests: 9, unanswered: 5, open: 7, errors: 0 });
     let report = report_of(&mut world, ticket);
     let fates = report.slots.iter().map(|s| (s.finished, s.handed_over, s.cut, s.requests_failed));
     let expected = [(Some(3), Some(40), 2, 1), (None, None, 7, 5), (None, None, 0, 0)];

@@ -1,0 +1,162 @@
+//! Canary: the first new node of a reload is tried, and taken back if it fails.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use multi_node::{State, Status};
+use multi_node_it::program::Ticket;
+use multi_node_it::{Client, Fault, Load, Plan, Program, within};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+fn plan(nodes: usize, duration: Duration) -> Plan {
+    Plan { canary: Some((duration, 100)), ..Plan::nodes(nodes) }
+}
+
+/// Longer than any of these tests.
+const LONG: Duration = Duration::from_secs(3600);
+
+fn ids(status: &Status) -> Vec<String> {
+    status.slots.iter().filter_map(|slot| slot.id).map(|id| id.to_string()).collect()
+}
+
+fn rolled_back(answer: &Value) -> &str {
+    answer["Err"]["rolled_back"]["why"].as_str().unwrap_or_else(|| panic!("{answer} is no roll-back"))
+}
+
+/// Begins a reload; returns when its first new node serves on trial.
+async fn try_one(program: &mut Program) -> Ticket {
+    let order = program.send("reload").await;
+    program.logged("serves on trial").await;
+    order
+}
+
+/// A connection to the node, by which it has answered.
+async fn connected_to(program: &Program, id: &str) -> Client {
+    loop {
+        let mut client = Client::connect(program.addr).await.expect("a connection");
+        if client.get("/").await.expect("an answer").id() == id {
+            return client;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_stands_its_trial_is_followed_by_the_others() {
+    within(30, async {
+        let mut program = Program::serving(plan(2, Duration::from_millis(1500))).await;
+        let old = ids(&program.at_rest().await);
+        let load = Load::begin(program.addr, 2).and_kept(program.addr, 2);
+        let order = try_one(&mut program).await;
+        let status = program.status().await;
+        assert_eq!(ids(&status), ["node-3", "node-1", "node-2"]);
+        assert!(status.slots.iter().all(|slot| slot.state == State::Serving), "{status:?}");
+        let answer = program.answer(order).await;
+        load.end().await;
+        let canary = &answer["Ok"]["canary"];
+        assert_eq!((&canary["node"], &canary["by_answers"]), (&json!(3), &json!(true)), "{answer}");
+        assert!(canary["new"]["requests"].as_u64() >= Some(100) && canary["new"]["errors"] == 0, "{answer}");
+        assert!(ids(&program.at_rest().await).iter().all(|id| !old.contains(id)));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_answers_errors_is_taken_back() {
+    within(30, async {
+        let mut program = Program::serving(plan(2, LONG)).await;
+        let old = ids(&program.at_rest().await);
+        Fault::AnswerErrors.lay(&program.faults());
+        let load = Load::begin(program.addr, 2);
+        let answer = program.order("reload").await;
+        load.end().await;
+        assert!(rolled_back(&answer).starts_with("node-3 had server errors in "), "{answer}");
+        program.status_where(|s| ids(s) == old && s.is_ready()).await;
+        assert_eq!(program.answering(2).await.into_keys().collect::<Vec<_>>(), old, "both take connections again");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_that_fails_fast_gets_its_share_and_no_more() {
+    within(30, async {
+        let plan = Plan { canary: Some((LONG, u64::MAX)), ..Plan::nodes(4) };
+        let mut program = Program::serving(plan).await;
+        Fault::AnswerErrors.lay(&program.faults());
+        let _trial = try_one(&mut program).await;
+        // The old nodes have connections, so that by these alone the new one would get all.
+        let mut kept = Vec::new();
+        for id in ["node-2", "node-3", "node-4", "node-2", "node-3", "node-4"] {
+            kept.push(connected_to(&program, id).await);
+        }
+        let mut answers = BTreeMap::<String, u32>::new();
+        for _ in 0..2000 {
+            *answers.entry(program.get("/").await.expect("an answer").id()).or_default() += 1;
+        }
+        let new = answers["node-5"];
+        assert!((400..=600).contains(&new) && !answers.contains_key("node-1"), "a quarter is fair: {answers:?}");
+        drop(kept);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_old_node_of_the_slot_serves_what_it_has_and_takes_nothing_new() {
+    within(30, async {
+        let mut program = Program::serving(plan(1, Duration::from_secs(2))).await;
+        let mut kept = Client::connect(program.addr).await.expect("a connection");
+        assert_eq!(kept.get("/").await.expect("an answer").id(), "node-1");
+        let order = try_one(&mut program).await;
+        drop(connected_to(&program, "node-2").await); // until then the old one may be about to hear of it
+        for _ in 0..50 {
+            assert_eq!(program.get("/").await.expect("an answer").id(), "node-2");
+            assert_eq!(kept.get("/").await.expect("an answer").id(), "node-1");
+        }
+        assert!(program.answer(order).await["Ok"].is_object());
+        assert_eq!(kept.get("/").await.expect("an answer").id(), "node-2", "it has been handed over");
+        program.stop().await;
+    })
+    .await;
+}
+
+/// Sends the node on trial a request that is its end, in one way or another.
+async fn undone_by(request: &str, why: &str) {
+    let plan = Plan { hang_timeout: Duration::from_secs(1), ..plan(2, LONG) };
+    let mut program = Program::serving(plan).await;
+    let old = ids(&program.at_rest().await);
+    let load = Load::begin(program.addr, 1);
+    let order = try_one(&mut program).await;
+    load.end().await;
+    let mut client = connected_to(&program, "node-3").await;
+    client.ask(request).await.expect("sent");
+    let answer = program.answer(order).await;
+    assert!(rolled_back(&answer).contains(why), "{answer}");
+    program.status_where(|s| ids(s) == old && s.is_ready()).await;
+    assert_eq!(program.answering(2).await.into_keys().collect::<Vec<_>>(), old, "both take connections again");
+    program.stop().await;
+}
+
+#[tokio::test]
+async fn a_node_that_dies_in_its_trial_is_not_followed() {
+    within(30, undone_by("/exit/3", "node-3 in slot 0 ended with exit code 3 while serving")).await;
+}
+
+#[tokio::test]
+async fn a_node_that_hangs_in_its_trial_is_not_followed() {
+    within(30, undone_by("/spin", "node-3 in slot 0 did not stand its trial: its runtime was silent")).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_overtakes_a_trial() {
+    within(30, async {
+        let mut program = Program::serving(plan(2, LONG)).await;
+        let order = try_one(&mut program).await;
+        program.signal(Signal::TERM);
+        assert_eq!(program.answer(order).await, json!({ "Err": "shutting_down" }));
+        program.ends_well().await;
+    })
+    .await;
+}

@@ -1,0 +1,155 @@
+//! What the master tells monitoring.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use multi_node_it::{Answer, Client, Plan, Program, get, send, within};
+use rustix::process::Signal;
+use serde_json::json;
+
+fn plan(nodes: usize) -> Plan {
+    Plan { metrics: Some("127.0.0.1:0".to_owned()), ..Plan::nodes(nodes) }
+}
+
+/// Where the program serves its metrics, which its log tells.
+async fn address(program: &Program) -> SocketAddr {
+    program.logged("metrics are served on ").await;
+    let log = program.log();
+    let line = log.lines().find_map(|line| line.split("metrics are served on ").nth(1)).expect("logged");
+    line.trim().parse().expect("an address")
+}
+
+async fn page(program: &Program, path: &str) -> Answer {
+    get(address(program).await, path).await.expect("an answer")
+}
+
+/// All samples, by name with labels.
+async fn samples(program: &Program) -> BTreeMap<String, f64> {
+    let page = page(program, "/metrics").await;
+    assert!(page.headers.contains("content-type: text/plain; version=0.0.4"), "{}", page.headers);
+    let sample = |line: &str| {
+        let (name, value) = line.rsplit_once(' ').expect("a sample");
+        (name.to_owned(), value.parse().expect("a number"))
+    };
+    page.body.lines().filter(|line| !line.starts_with('#')).map(sample).collect()
+}
+
+#[tokio::test]
+async fn metrics_tell_of_each_slot_and_of_all() {
+    within(10, async {
+        let program = Program::serving(plan(2)).await;
+        for _ in 0..10 {
+            program.get("/").await.expect("an answer");
+        }
+        let seen = samples(&program).await;
+        assert_eq!(seen["multi_node_requests_total"], 10.0);
+        assert_eq!(
+            seen["multi_node_slot_requests_total{slot=\"0\"}"] + seen["multi_node_slot_requests_total{slot=\"1\"}"],
+            10.0
+        );
+        assert_eq!((seen["multi_node_ready"], seen["multi_node_nodes_serving"]), (1.0, 2.0));
+        assert!(seen["multi_node_memory_pss_bytes"] > 100_000.0);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_counter_goes_backwards_when_nodes_are_replaced() {
+    within(20, async {
+        let mut program = Program::serving(plan(2)).await;
+        let mut last = samples(&program).await;
+        for order in ["reload", "scale 1", "reload", "scale 3", "reload"] {
+            for _ in 0..5 {
+                program.get("/").await.expect("an answer");
+            }
+            let pids = program.pids().await;
+            let ticket = program.send(order).await;
+            // Also while it is under way.
+            let answer = loop {
+                let now = samples(&program).await;
+                for (name, before) in last.iter().filter(|(name, _)| name.contains("_total")) {
+                    assert!(
+                        now.get(name) >= Some(before),
+                        "{name} was {before} and is {:?} after {order}",
+                        now.get(name)
+                    );
+                }
+                last = now;
+                program.status().await;
+                if let Some(answer) = program.answered(ticket) {
+                    break answer;
+                }
+            };
+            assert!(answer["Ok"].is_object(), "{order}: {answer}");
+            program.gone(pids.into_iter().take(usize::from(order == "reload"))).await;
+        }
+        assert_eq!(samples(&program).await["multi_node_requests_total"], 25.0);
+        let pids = program.pids().await;
+        send(pids[0], Signal::KILL);
+        program.status_where(|status| status.is_ready() && status.slots[0].restarts == 1).await;
+        let seen = samples(&program).await;
+        assert_eq!((seen["multi_node_requests_total"], seen["multi_node_restarts_total"]), (25.0, 1.0));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn readiness_is_told_before_nodes_stop_accepting() {
+    within(10, async {
+        let shutdown_delay = std::time::Duration::from_secs(2);
+        let mut program = Program::serving(Plan { shutdown_delay, ..plan(2) }).await;
+        let ready = page(&program, "/readyz").await;
+        assert_eq!((ready.status, ready.body.as_str()), (200, "2 of 2 serve\n"));
+        program.signal(Signal::TERM);
+        program.status_where(|status| status.wanted == 0).await;
+        assert_eq!(page(&program, "/readyz").await.status, 503);
+        assert_eq!(page(&program, "/healthz").await.status, 200);
+        program.get("/").await.expect("they still accept");
+        program.ends_well().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_status_is_json_and_other_requests_are_refused() {
+    within(10, async {
+        let program = Program::serving(plan(1)).await;
+        let status = page(&program, "/status").await.json();
+        assert_eq!((&status["ready"], &status["slots"][0]["id"]), (&json!(true), &json!("node-1")));
+        assert_eq!(page(&program, "/").await.status, 404);
+        let mut client = Client::connect(address(&program).await).await.expect("a connection");
+        client.send("DELETE /metrics HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("sent");
+        assert_eq!(client.answer().await.expect("an answer").status, 405);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_taken_is_said() {
+    within(10, async {
+        let first = Program::serving(plan(1)).await;
+        let taken = address(&first).await.to_string();
+        let metrics = Some(taken.clone());
+        let fixture = multi_node_it::program::fixture();
+        let mut second = Program::launch(&fixture, Plan { metrics, ..Plan::nodes(1) }, |_| {});
+        assert_eq!(second.exit().await, Some(1));
+        second.logged(&format!("cannot listen on {taken}: address already in use")).await;
+        first.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_program_that_serves_alone_has_metrics_too() {
+    within(10, async {
+        let program = Program::serving(plan(0)).await;
+        program.get("/").await.expect("an answer");
+        let seen = samples(&program).await;
+        assert_eq!((seen["multi_node_requests_total"], seen["multi_node_slot_serving{slot=\"0\"}"]), (1.0, 1.0));
+        program.stop().await;
+    })
+    .await;
+}

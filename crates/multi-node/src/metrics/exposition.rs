@@ -1,0 +1,81 @@
+//! The Prometheus text format, version 0.0.4: for each metric a help line, a type line, and its samples.
+
+use std::fmt::{Display, Write};
+
+/// The content type of the format.
+pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What a metric's values mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Counter,
+    Gauge,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+        }
+    }
+}
+
+/// Metrics as text.
+#[derive(Debug, Default)]
+pub(super) struct Exposition(String);
+
+impl Exposition {
+    /// Begins a metric; its samples follow.
+    pub(super) fn metric(&mut self, name: &str, kind: Kind, help: &str) {
+        self.line(format_args!("# HELP {name} {}", help.replace('\\', "\\\\").replace('\n', "\\n")));
+        self.line(format_args!("# TYPE {name} {}", kind.name()));
+    }
+
+    /// One sample; a label's value may hold anything.
+    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        self.0.push_str(name);
+        if !labels.is_empty() {
+            let labels = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
+            self.line_part(format_args!("{{{}}}", labels.collect::<Vec<_>>().join(",")));
+        }
+        self.line(format_args!(" {value}"));
+    }
+
+    pub(super) fn into_text(self) -> String {
+        self.0
+    }
+
+    fn line(&mut self, text: impl Display) {
+        self.line_part(text);
+        self.0.push('\n');
+    }
+
+    fn line_part(&mut self, text: impl Display) {
+        write!(self.0, "{text}").expect("a string takes what is written");
+    }
+}
+
+fn escaped(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_are_written_as_prometheus_reads_them() {
+        let mut text = Exposition::default();
+        text.metric("requests_total", Kind::Counter, "Requests.\nAll of them.");
+        text.sample("requests_total", &[], 7);
+        text.sample("requests_total", &[("slot", "0"), ("path", "a\"b\\c\nd")], 1.5);
+        let expected = "\
+# HELP requests_total Requests.\\nAll of them.
+# TYPE requests_total counter
+requests_total 7
+requests_total{slot=\"0\",path=\"a\\\"b\\\\c\\nd\"} 1.5
+";
+        assert_eq!(text.into_text(), expected);
+    }
+}

@@ -1,0 +1,55 @@
+//! Carries a state and its descriptors through a socket, and nothing else: the bytes in a file without a name, so that
+//! no buffer limits them, and descriptors as many at a time as the kernel takes.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::state::{Arrived, Luggage, State};
+use crate::sys::memory;
+use crate::sys::socket::{self, Received};
+
+/// No state is longer, in bytes.
+const LONGEST: u64 = 256 << 20;
+
+/// Puts everything into the socket, where it waits for the reader, who may be the next program of this process.
+pub(super) fn send(to: BorrowedFd<'_>, state: &mut State, luggage: &Luggage<'_>) -> io::Result<()> {
+    state.descriptors = luggage.0.len();
+    let bytes = rmp_serde::to_vec_named(state).map_err(io::Error::other)?;
+    let file = memory::file(&bytes)?;
+    let all: Vec<BorrowedFd<'_>> = std::iter::once(file.as_fd()).chain(luggage.0.iter().copied()).collect();
+    for some in all.chunks(socket::MOST_FDS) {
+        socket::send(to, &[0], some)?;
+    }
+    Ok(())
+}
+
+/// Takes out what was put in before this process, or this program of it, began.
+pub(super) fn receive(from: BorrowedFd<'_>) -> io::Result<(State, Arrived)> {
+    let fds = arrived(from)?;
+    let mut fds = fds.into_iter();
+    let bytes = memory::read(fds.next().ok_or(io::ErrorKind::UnexpectedEof)?, LONGEST)?;
+    let state: State = rmp_serde::from_slice(&bytes).map_err(unreadable)?;
+    let arrived = Arrived::new(fds.collect());
+    if arrived.len() != state.descriptors {
+        let why = format!("{} descriptors came with a state that has {}", arrived.len(), state.descriptors);
+        return Err(unreadable(why));
+    }
+    Ok((state, arrived))
+}
+
+fn arrived(from: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
+    let (mut byte, mut fds) = ([0; 1], Vec::new());
+    loop {
+        match socket::receive(from, &mut byte) {
+            Ok(Received { lost: true, .. }) => return Err(unreadable("descriptors were lost: too many are open")),
+            Ok(Received { bytes: 0, .. }) => return Ok(fds),
+            Ok(Received { fds: some, .. }) => fds.extend(some),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(fds),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn unreadable(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}

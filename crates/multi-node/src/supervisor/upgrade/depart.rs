@@ -1,0 +1,110 @@
+//! The old program's side: everything comes to rest, is packed, and the process runs the new program. Where that fails,
+//! everything goes on as if nothing had been.
+
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::state::{Luggage, State};
+use super::{courier, packing};
+use crate::error::describe;
+use crate::id::NodeId;
+use crate::order::ReloadReport;
+use crate::signals::{Kind, Relay};
+use crate::supervisor::child::Heard;
+use crate::supervisor::member::Resting;
+use crate::supervisor::run::Supervisor;
+use crate::sys;
+
+/// Within this time the runtime passes on a signal that was handled before.
+const ONE_TURN: Duration = Duration::from_millis(1);
+
+/// What was heard of nodes and not dealt with.
+type News = Vec<(NodeId, Heard)>;
+
+impl Supervisor {
+    /// Leaves the process to the next program. Returns only if that has failed: why, and what was heard meanwhile.
+    pub(in crate::supervisor) async fn depart(&mut self, reload: ReloadReport) -> (String, News) {
+        // From here on signals are kept for the next program; those that came before are asked for below.
+        let relay = match self.signals.relay() {
+            Ok(relay) => relay,
+            Err(error) => return (failure(&error), News::new()),
+        };
+        self.members.announce_departure(self.terms.adopt_timeout);
+        let (members, news) = self.rest().await;
+        tokio::time::sleep(ONE_TURN).await;
+        let early = self.signals.waiting().await;
+        // From here to the end nothing is waited for, so that this thread is the one that holds signals back.
+        let (error, news) = self.leave(&members, news, early, &relay, reload);
+        if let Err(error) = self.members.resume(members) {
+            tracing::error!(%error, "cannot go on with a node, which drains by itself");
+        }
+        self.members.reassure();
+        (failure(&error), news)
+    }
+
+    /// Lets all conversations rest, and hears what was said before.
+    async fn rest(&mut self) -> (Vec<Resting>, News) {
+        let mut news = News::new();
+        let members = {
+            let mut rest = std::pin::pin!(self.members.rest());
+            loop {
+                tokio::select! {
+                    members = &mut rest => break members,
+                    Some(heard) = self.heard.recv() => news.push(heard),
+                }
+            }
+        };
+        while let Ok(heard) = self.heard.try_recv() {
+            news.push(heard);
+        }
+        (members, news)
+    }
+
+    fn leave(
+        &self,
+        members: &[Resting],
+        news: News,
+        early: Vec<Kind>,
+        relay: &Relay,
+        reload: ReloadReport,
+    ) -> (io::Error, News) {
+        let stdin = match sys::exec::stdin() {
+            Ok(stdin) => stdin,
+            Err(error) => return (error, news),
+        };
+        let mut luggage = Luggage::default();
+        let mut state = packing::pack(&self.members, self.fleet.save(Instant::now()), &mut luggage);
+        state.members = members.iter().map(|node| packing::pack_member(node, &mut luggage)).collect();
+        state.signals = relay.ends().map(|(kind, end)| (kind, luggage.add(end))).collect();
+        state.stdin = Some(luggage.add(stdin.as_fd()));
+        (state.news, state.early, state.reload) = (news, early, Some(reload));
+        let error = self.exec(&mut state, &luggage, !relay.is_empty());
+        (error, state.news)
+    }
+
+    fn exec(&self, state: &mut State, luggage: &Luggage<'_>, hold_signals: bool) -> io::Error {
+        let mut exec = || -> io::Result<Infallible> {
+            // Our end is closed by the exec.
+            let (ours, theirs) = sys::socket::pair()?;
+            courier::send(ours.as_fd(), state, luggage)?;
+            if hold_signals {
+                sys::exec::hold_signals()?;
+            }
+            let error = self.members.launcher.replace_master(&theirs);
+            if hold_signals {
+                sys::exec::release_signals()?;
+            }
+            Err(error)
+        };
+        match exec() {
+            Err(error) => error,
+            Ok(never) => match never {},
+        }
+    }
+}
+
+fn failure(error: &io::Error) -> String {
+    format!("the new program could not be started in the master's place: {}", describe(error))
+}

@@ -1,0 +1,121 @@
+//! What a master has, as it travels: each descriptor in its place of the luggage.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::state::{Arrived, FrameState, ImageState, Luggage, MemberState, Passed, ProgramState, State};
+use crate::control::{Frame, Parts, SocketKind};
+use crate::id::Generation;
+use crate::serve::Socket;
+use crate::supervisor::child::{Held, Image};
+use crate::supervisor::fleet::Saved;
+use crate::supervisor::member::Resting;
+use crate::supervisor::members::Members;
+use crate::{sys, wires};
+
+/// What is there at any time, also while nodes are spoken to.
+pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, luggage: &mut Luggage<'a>) -> State {
+    let outfit = &members.outfit;
+    let mut socket = |socket: &'a Socket| (wires::kind(socket), luggage.add(socket.as_fd()));
+    State {
+        form: State::FORM,
+        descriptors: 0,
+        written_ms: sys::epoll::monotonic_ms(),
+        name: sys::process::name(),
+        addresses: outfit.addresses.clone(),
+        sockets: outfit.sockets.iter().map(|sockets| sockets.iter().map(&mut socket).collect()).collect(),
+        load: luggage.add(outfit.load_file.as_fd()),
+        bell: luggage.add(outfit.bell.as_fd()),
+        images: members
+            .launcher
+            .images
+            .iter()
+            .map(|(generation, image)| pack_image(*generation, image, luggage))
+            .collect(),
+        fleet,
+        ended: members.ended.clone(),
+        members: Vec::new(),
+        news: Vec::new(),
+        early: Vec::new(),
+        signals: Vec::new(),
+        stdin: None,
+        reload: None,
+    }
+}
+
+fn pack_image<'a>(generation: Generation, image: &'a Image, luggage: &mut Luggage<'a>) -> ImageState {
+    let mut held = |held: &'a Held| match held {
+        Held::File(file) => ProgramState::File(luggage.add(file.as_fd())),
+        Held::Script(path) => ProgramState::Script(path.clone()),
+    };
+    ImageState {
+        generation,
+        program: held(&image.program),
+        master: image.master.as_ref().map(held),
+        directory: luggage.add(image.directory.as_fd()),
+    }
+}
+
+pub(super) fn unpack_image(image: ImageState, arrived: &mut Arrived) -> io::Result<(Generation, Image)> {
+    let mut held = |program| {
+        Ok::<_, io::Error>(match program {
+            ProgramState::File(file) => Held::File(arrived.take(file)?),
+            ProgramState::Script(path) => Held::Script(path),
+        })
+    };
+    let program = held(image.program)?;
+    let master = image.master.map(held).transpose()?;
+    Ok((image.generation, Image { program, master, directory: arrived.take(image.directory)? }))
+}
+
+pub(super) fn pack_member<'a>(node: &'a Resting, luggage: &mut Luggage<'a>) -> MemberState {
+    let Parts { socket, read, read_fds, unwritten } = &node.talk;
+    let frame = |frame: &'a Frame, luggage: &mut Luggage<'a>| FrameState {
+        bytes: frame.bytes.clone(),
+        fds: pack_fds(&frame.fds, luggage),
+    };
+    MemberState {
+        info: node.info,
+        generation: node.generation,
+        line: node.line,
+        version: node.version,
+        process: luggage.add(node.process.as_fd()),
+        control: luggage.add(socket.as_fd()),
+        read: read.clone().freeze(),
+        read_fds: pack_fds(read_fds, luggage),
+        unwritten: unwritten.iter().map(|it| frame(it, luggage)).collect(),
+    }
+}
+
+pub(super) fn unpack_member(member: MemberState, arrived: &mut Arrived) -> io::Result<Resting> {
+    let process = arrived.take(member.process)?;
+    let socket = arrived.take(member.control)?.into();
+    let read_fds = unpack_fds(member.read_fds, arrived)?;
+    let frame = |frame: FrameState| Ok(Frame { bytes: frame.bytes, fds: unpack_fds(frame.fds, arrived)? });
+    let unwritten = member.unwritten.into_iter().map(frame).collect::<io::Result<_>>()?;
+    Ok(Resting {
+        info: member.info,
+        generation: member.generation,
+        process,
+        line: member.line,
+        version: member.version,
+        talk: Parts { socket, read: member.read.into(), read_fds, unwritten },
+    })
+}
+
+fn pack_fds<'a>(fds: impl IntoIterator<Item = &'a OwnedFd>, luggage: &mut Luggage<'a>) -> Vec<Passed> {
+    fds.into_iter().map(|fd| luggage.add(fd.as_fd())).collect()
+}
+
+fn unpack_fds<C: FromIterator<OwnedFd>>(fds: Vec<Passed>, arrived: &mut Arrived) -> io::Result<C> {
+    fds.into_iter().map(|fd| arrived.take(fd)).collect()
+}
+
+/// The listening sockets.
+pub(super) fn unpack_sockets(
+    sockets: &[Vec<(SocketKind, Passed)>],
+    arrived: &mut Arrived,
+) -> io::Result<Vec<Vec<Socket>>> {
+    let mut socket = |(kind, fd): &(SocketKind, Passed)| Ok(wires::adopt(*kind, arrived.take(*fd)?));
+    sockets.iter().map(|sockets| sockets.iter().map(&mut socket).collect()).collect()
+}

@@ -1,0 +1,114 @@
+//! The master's side of a rehearsal: a child that runs the new program as far as `listen`, and says what it makes of the
+//! state.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+
+use super::state::Luggage;
+use super::{courier, packing};
+use crate::control::{self, Fds, Reader};
+use crate::error::describe;
+use crate::id::Generation;
+use crate::supervisor::child::{self, Child};
+use crate::supervisor::fleet::{Fatal, Saved};
+use crate::supervisor::members::Members;
+use crate::sys;
+
+/// How long a child that hung up may take to end.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// What the child says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Verdict {
+    /// It could go on from here.
+    Ready,
+    Refused {
+        why: String,
+    },
+}
+
+impl Fds for Verdict {}
+
+/// A rehearsal under way. Dropped, it ends, and so does its child.
+#[derive(Debug)]
+pub(crate) struct Rehearsal {
+    generation: Generation,
+    outcome: JoinHandle<Result<(), String>>,
+}
+
+impl Rehearsal {
+    /// Starts the newest generation's program, which has so long to answer.
+    pub(crate) fn begin(
+        generation: Generation,
+        members: &Members,
+        fleet: Saved,
+        within: Duration,
+    ) -> io::Result<Rehearsal> {
+        let (ours, theirs) = sys::socket::pair()?;
+        let mut luggage = Luggage::default();
+        let mut state = packing::pack(members, fleet, &mut luggage);
+        courier::send(ours.as_fd(), &mut state, &luggage)?;
+        let (pid, process) = members.launcher.rehearse(theirs)?;
+        let child = Child { pid, process, control: ours.into() };
+        let outcome = tokio::spawn(rehearse(child, within));
+        Ok(Rehearsal { generation, outcome })
+    }
+
+    /// What came of it. Cancel-safe.
+    pub(crate) async fn outcome(&mut self) -> (Generation, Result<(), String>) {
+        let outcome = (&mut self.outcome).await;
+        (self.generation, outcome.unwrap_or_else(|error| Err(error.to_string())))
+    }
+}
+
+impl Drop for Rehearsal {
+    fn drop(&mut self) {
+        self.outcome.abort();
+    }
+}
+
+/// Kills the child when it is over, in whatever way.
+struct Doomed(OwnedFd);
+
+impl Drop for Doomed {
+    fn drop(&mut self) {
+        if let Err(error) = child::signal(&self.0, Fatal::Kill) {
+            tracing::error!(%error, "cannot kill the process that rehearsed an upgrade");
+        }
+    }
+}
+
+async fn rehearse(child: Child, within: Duration) -> Result<(), String> {
+    let Child { pid, process, control } = child;
+    tracing::debug!(pid, "the new program is tried in a child");
+    let watched = process.try_clone().map_err(|error| describe(&error))?;
+    let doomed = Doomed(process);
+    let verdict = tokio::time::timeout(within, verdict(control.into(), &watched)).await;
+    drop(doomed);
+    // Killed, it ends at once; its status says nothing any more.
+    let _ = child::end(&watched).await;
+    match verdict {
+        Ok(Ok(Verdict::Ready)) => Ok(()),
+        Ok(Ok(Verdict::Refused { why })) => Err(why),
+        Ok(Err(why)) => Err(format!("the new program, tried in a child, {why}")),
+        Err(_) => Err(format!("the new program, tried in a child, did not reach `listen` within {within:?}")),
+    }
+}
+
+async fn verdict(control: OwnedFd, process: &OwnedFd) -> Result<Verdict, String> {
+    let (mut reader, _): (Reader<Verdict>, _) =
+        control::channel::<_, Verdict>(control.into()).map_err(|error| describe(&error))?;
+    match reader.next().await {
+        Ok(Some(verdict)) => Ok(verdict),
+        // It has ended, or is about to.
+        Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, child::end(process)).await {
+            Ok(Ok(exit)) => Err(format!("ended with {exit} before it reached `listen`; its own output says why")),
+            _ => Err("closed its standard input and did not reach `listen`".to_owned()),
+        },
+    }
+}

@@ -1,0 +1,151 @@
+//! What a master leaves to its successor.
+//!
+//! It is written by one release and read by another: every field has a name, unknown ones are ignored, and what comes
+//! later needs a default.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::control::SocketKind;
+use crate::id::{Generation, NodeId, Slot};
+use crate::mesh::PeerInfo;
+use crate::nodes::Totals;
+use crate::order::ReloadReport;
+use crate::signals::Kind;
+use crate::supervisor::child::Heard;
+use crate::supervisor::fleet::Saved;
+
+/// Everything that goes on. Descriptors travel beside it, each in its place.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct State {
+    pub(super) form: u32,
+    /// How many descriptors belong to it.
+    pub(super) descriptors: usize,
+    /// When it was written, on the clock of [`crate::sys::epoll::monotonic_ms`].
+    pub(crate) written_ms: u64,
+    /// What `ps` shows of the master.
+    pub(crate) name: String,
+    pub(crate) addresses: Vec<Vec<String>>,
+    pub(crate) sockets: Vec<Vec<(SocketKind, Passed)>>,
+    pub(crate) load: Passed,
+    pub(crate) bell: Passed,
+    pub(crate) images: Vec<ImageState>,
+    pub(crate) fleet: Saved,
+    /// What nodes have counted that have ended, by slot.
+    pub(crate) ended: BTreeMap<Slot, Totals>,
+    /// None in a rehearsal, as nothing below is.
+    pub(crate) members: Vec<MemberState>,
+    /// What was heard of nodes and not dealt with.
+    pub(crate) news: Vec<(NodeId, Heard)>,
+    /// Signals that were not dealt with, and sockets in which those wait that came during the departure.
+    pub(crate) early: Vec<Kind>,
+    pub(crate) signals: Vec<(Kind, Passed)>,
+    pub(crate) stdin: Option<Passed>,
+    /// How the nodes were replaced for this.
+    pub(crate) reload: Option<ReloadReport>,
+}
+
+/// What a generation runs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ImageState {
+    pub(crate) generation: Generation,
+    pub(crate) program: ProgramState,
+    pub(crate) master: Option<ProgramState>,
+    pub(crate) directory: Passed,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProgramState {
+    File(Passed),
+    Script(PathBuf),
+}
+
+/// A node, and the conversation with it.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct MemberState {
+    pub(crate) info: PeerInfo,
+    pub(crate) generation: Generation,
+    pub(crate) line: usize,
+    /// The protocol version that was agreed upon.
+    pub(crate) version: Option<u32>,
+    pub(crate) process: Passed,
+    pub(crate) control: Passed,
+    pub(crate) read: Bytes,
+    pub(crate) read_fds: Vec<Passed>,
+    pub(crate) unwritten: Vec<FrameState>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct FrameState {
+    pub(crate) bytes: Bytes,
+    pub(crate) fds: Vec<Passed>,
+}
+
+/// A descriptor's place among those that travel with the state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Passed(usize);
+
+/// The descriptors that are to travel.
+#[derive(Debug, Default)]
+pub(crate) struct Luggage<'a>(pub(super) Vec<BorrowedFd<'a>>);
+
+impl<'a> Luggage<'a> {
+    pub(crate) fn add(&mut self, fd: BorrowedFd<'a>) -> Passed {
+        self.0.push(fd);
+        Passed(self.0.len() - 1)
+    }
+}
+
+/// The descriptors that have arrived. Those that nobody claims are closed with it.
+#[derive(Debug)]
+pub(crate) struct Arrived(Vec<Option<OwnedFd>>);
+
+impl Arrived {
+    pub(super) fn new(fds: Vec<OwnedFd>) -> Arrived {
+        Arrived(fds.into_iter().map(Some).collect())
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn take(&mut self, passed: Passed) -> io::Result<OwnedFd> {
+        let fd = self.0.get_mut(passed.0).and_then(Option::take);
+        fd.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the state names a descriptor that did not come"))
+    }
+}
+
+impl State {
+    /// Changes when a release could not go on from another's state, and not for a new field.
+    pub(super) const FORM: u32 = 1;
+
+    /// Whether this release can go on from it, and is to serve what it served.
+    pub(super) fn check(&self, addresses: &[Vec<String>]) -> Result<(), String> {
+        if self.form != State::FORM {
+            return Err(format!(
+                "its state has the form {}, this release reads {}; restart the program as a whole",
+                self.form,
+                State::FORM,
+            ));
+        }
+        if self.addresses != addresses {
+            return Err(format!(
+                "the new program wants to serve {}, but the running one has bound {}; other addresses need a restart of the program as a whole",
+                listed(addresses),
+                listed(&self.addresses),
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn listed(addresses: &[Vec<String>]) -> String {
+    addresses.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+}

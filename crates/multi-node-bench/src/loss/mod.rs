@@ -27,6 +27,9 @@ pub(crate) struct Options {
     /// Deploys, one of which is of a program that does not come up.
     #[arg(long, default_value_t = 50)]
     deploys: usize,
+    /// Upgrades in place, each to a new release.
+    #[arg(long, default_value_t = 20)]
+    upgrades: usize,
     /// Nodes that are recycled.
     #[arg(long, default_value_t = 20)]
     recycles: usize,

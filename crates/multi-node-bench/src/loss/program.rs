@@ -1,7 +1,7 @@
 //! multi-node under test, as an operator runs it.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -64,6 +64,18 @@ impl Program {
         self.serves(&before)?;
         self.releases.turn_to(old)?;
         Ok(said)
+    }
+
+    /// Puts a new release live, the master included, and checks that its process runs it.
+    pub(super) fn upgrade(&mut self) -> Result<()> {
+        self.releases.deploy()?;
+        let (success, said) = self.order("upgrade")?;
+        ensure!(success, "an upgrade failed: {said}");
+        until(|| Ok(self.status().is_ok()))?;
+        self.settled()?;
+        let runs = fs::read_link(format!("/proc/{}/exe", self.process.pid()))?;
+        ensure!(runs == self.releases.program().canonicalize()?, "the master runs {}", runs.display());
+        self.serves(&self.releases.current())
     }
 
     /// Waits until every slot serves, and nothing drains.

@@ -2,6 +2,7 @@
 // Single-process mode: the same API, served by the process that called `listen`, without the binding.
 
 const net = require('node:net');
+const { sessionsOf } = require('./door.js');
 const { Drain } = require('./drain.js');
 const { failure } = require('./errors.js');
 const { Nodes } = require('./nodes.js');
@@ -58,7 +59,7 @@ class Alone {
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
     });
-    this.#drains.push(new Drain(NOBODY, { index, server, sockets }, numbers()));
+    this.#drains.push(new Drain(NOBODY, { index, server, sockets, sessions: sessionsOf(server) }, numbers()));
     const addresses = bind ? [parse(bind)] : [{ port, host }, ...[more].flat().map(parse)];
     const [first, ...rest] = addresses;
     await listening(server, { ...first, backlog });

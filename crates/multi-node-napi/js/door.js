@@ -6,7 +6,8 @@
 
 const net = require('node:net');
 
-const NONE_NOW = -1;
+/** So many connections are taken at once. */
+const AT_ONCE = 16;
 
 /** The classes of handles for TCP connections and Unix sockets: they are those of sockets that never connect. */
 function handleClass(options) {
@@ -18,15 +19,11 @@ function handleClass(options) {
   return constructor;
 }
 
-/** A handle that gives back its connection's place in the counts when it closes its descriptor. */
-function counted(Base, service) {
+/** Handles of connections that tell the door when they close their descriptor. */
+function connectionClass(Base, door) {
   return class extends Base {
-    counted = true;
     close(callback) {
-      if (this.counted) {
-        this.counted = false;
-        service.release();
-      }
+      door.closes(this);
       return super.close(callback);
     }
   };
@@ -40,6 +37,10 @@ class Door {
   #handle = null;
   #refed = true;
   #closing = () => undefined;
+  #fds = new Int32Array(AT_ONCE);
+  #connections = new Set();
+  /** Connections that were closed and are still counted. */
+  #released = 0;
 
   /** `onChange` is called whenever the door begins or ends to keep the process alive. */
   constructor(service, index, server, onChange) {
@@ -47,8 +48,12 @@ class Door {
     this.#onChange = onChange;
     this.index = index;
     this.server = server;
-    /** The sockets of all open connections. */
-    this.sockets = new Set();
+    this.sessions = sessionsOf(server);
+  }
+
+  /** The sockets of all open connections. */
+  get sockets() {
+    return [...this.#connections].map(socketOf).filter(Boolean);
   }
 
   /** Whether the process should live on for it. */
@@ -94,33 +99,56 @@ class Door {
   serve() {
     const local = this.#service.addresses(this.index)[0];
     const Base = handleClass(local === 'unix' ? { path: '\0multi-node' } : { host: '127.0.0.1', port: 1 });
-    this.#Connection = counted(Base, this.#service);
-    this.server.prependListener('connection', (socket) => {
-      this.sockets.add(socket);
-      socket.once('close', () => this.sockets.delete(socket));
-    });
+    this.#Connection = connectionClass(Base, this);
     this.#serves = true;
   }
 
   /** Takes what there is. */
   turn() {
-    while (this.#serves) {
-      const fd = this.#service.take(this.index);
-      if (fd < 0) {
-        if (fd !== NONE_NOW) this.#serves = false;
-        return;
-      }
-      this.#connect(fd);
+    let count = AT_ONCE;
+    while (this.#serves && count === AT_ONCE) {
+      count = this.#service.take(this.index, this.#fds);
+      for (let index = 0; index < count; index += 1) this.#connect(this.#fds[index]);
     }
   }
 
   #connect(fd) {
     const connection = new this.#Connection(0);
+    this.#connections.add(connection);
     if (connection.open(fd) !== 0 || this.#handle === null) {
       connection.close();
       return;
     }
     this.#handle.onconnection(0, connection);
+  }
+
+  /** A connection's descriptor is closed, here or, where it was given, for this process alone. */
+  closes(connection) {
+    if (!this.#connections.delete(connection)) return;
+    // Each call of the binding has its price, and many connections may end in one turn of the event loop.
+    if (this.#released === 0) setImmediate(() => this.#release());
+    this.#released += 1;
+  }
+
+  #release() {
+    this.#service.release(this.#released);
+    this.#released = 0;
+  }
+
+  /** Passes a connection on: its place in the counts goes along, and comes back where nobody takes it. */
+  give(socket, ticket) {
+    const handle = socket._handle;
+    // From here on the bytes of the next request stay in the socket, for whoever reads it then.
+    handle.readStop();
+    if (this.#service.give(this.index, handle.fd, ticket)) this.#connections.delete(handle);
+    else handle.readStart();
+    return !this.#connections.has(handle);
+  }
+
+  /** Nobody took it. */
+  takeBack(handle) {
+    this.#connections.add(handle);
+    handle.readStart();
   }
 
   #keep(refed) {
@@ -139,6 +167,24 @@ class Door {
   }
 }
 
+/** The open sessions of an HTTP/2 server; of another, none. */
+function sessionsOf(server) {
+  const sessions = new Set();
+  if (typeof server.updateSettings !== 'function') return sessions;
+  server.on('session', (session) => {
+    sessions.add(session);
+    session.once('close', () => sessions.delete(session));
+  });
+  return sessions;
+}
+
+/** Node's own link from a handle to its socket. */
+function socketOf(handle) {
+  const symbol = Object.getOwnPropertySymbols(handle).find(({ description }) => description === 'owner_symbol');
+  const owner = symbol && handle[symbol];
+  return owner instanceof net.Socket ? owner : null;
+}
+
 /** `1.2.3.4:80` or `[::1]:80`, as `server.address()` gives it. */
 function parse(text) {
   const colon = text.lastIndexOf(':');
@@ -146,4 +192,4 @@ function parse(text) {
   return { address, family: address.includes(':') ? 'IPv6' : 'IPv4', port: Number(text.slice(colon + 1)) };
 }
 
-module.exports = { Door };
+module.exports = { Door, sessionsOf };

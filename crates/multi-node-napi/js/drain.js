@@ -28,7 +28,9 @@ class Drain {
   }
 
   begin() {
-    const { server, sockets } = this.#door;
+    const { server, sockets, sessions } = this.#door;
+    // HTTP/2 has a word of its own: GOAWAY, after which streams that have begun are finished.
+    for (const session of sessions) session.close();
     server.prependListener('request', (_, response) => this.#answering(response));
     for (const socket of sockets) {
       if (socket._httpMessage) this.#answering(socket._httpMessage);
@@ -54,8 +56,7 @@ class Drain {
       socket.destroy();
     } else {
       this.#unwanted.add(socket);
-      handle.counted = true;
-      handle.readStart();
+      this.#door.takeBack(handle);
       this.#sweepSoon();
     }
     return true;
@@ -67,6 +68,7 @@ class Drain {
 
   /** A response that can say that it is the last one does, where its connection cannot go on elsewhere. */
   #answering(response) {
+    // Those of HTTP/2 know no `shouldKeepAlive`.
     const { socket } = response;
     const stays = !this.#gives || socket?.encrypted || this.#unwanted.has(socket);
     if (stays && !response.headersSent && response.shouldKeepAlive) response.shouldKeepAlive = false;
@@ -118,17 +120,11 @@ class Drain {
   }
 
   #give(socket) {
-    const handle = socket._handle;
     const ticket = this.#tickets.next().value;
-    // From here on the bytes of the next request stay in the socket, for whoever reads it then.
-    handle.readStop();
-    if (this.#service.give(this.#door.index, handle.fd, ticket)) {
-      handle.counted = false;
-      this.#underWay.set(ticket, { socket, handle });
-      socket.setTimeout(0);
-    } else {
-      handle.readStart();
-    }
+    const handle = socket._handle;
+    if (!this.#door.give(socket, ticket)) return;
+    this.#underWay.set(ticket, { socket, handle });
+    socket.setTimeout(0);
   }
 }
 

@@ -9,7 +9,7 @@ const { Nodes } = require('./nodes.js');
 const options = require('./options.js');
 const { peerStream } = require('./peers.js');
 const signals = require('./signals.js');
-const { Story } = require('./story.js');
+const { Story, exitOf } = require('./story.js');
 
 /** How often the event loop says that it runs; the library looks twice a second. */
 const BEAT = 250;
@@ -109,6 +109,8 @@ class Fleet {
         return this.#joined(event);
       case 'changed':
         return this.#story.tell(this.status(), this.nodes);
+      case 'exited':
+        return this.nodes.emit('exit', exitOf(event));
       case 'draining':
         return this.#drain();
       case 'answered':

@@ -2,11 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use multi_node::{Counted, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker};
+use multi_node::{Counted, NodeExit, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker};
 use napi_derive::napi;
 
 use crate::failure::Failure;
-use crate::status::number;
+use crate::status::{LastExit, number};
 
 /// Something that has happened.
 pub(crate) enum Event {
@@ -16,6 +16,8 @@ pub(crate) enum Event {
     Peer { info: PeerInfo, socket: OwnedFd },
     /// The fleet's status has changed.
     Changed,
+    /// A node has ended.
+    Exited(NodeExit),
     /// This process drains.
     Draining,
     /// An order has been carried out, or not.
@@ -41,6 +43,7 @@ pub struct Told {
     pub report: Option<Report>,
     pub taken: Option<bool>,
     pub failure: Option<Failure>,
+    pub exit: Option<LastExit>,
 }
 
 /// What came of an order; times are in milliseconds.

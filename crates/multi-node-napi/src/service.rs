@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, Waker};
 
 use multi_node::{Counted, Handle, Heartbeat, OrderError, Taken, Taker};
-use napi::bindgen_prelude::Function;
+use napi::bindgen_prelude::{Function, Int32ArraySlice};
 use napi_derive::napi;
 use tokio::sync::{mpsc, oneshot};
 
@@ -13,10 +13,6 @@ use crate::options::NodeOptions;
 use crate::status::{FleetStatus, number};
 use crate::thread::{self, Further, Thread};
 use crate::{descriptor, wake};
-
-/// What `take` says where there is no connection now, and where there will be none any more.
-const NONE_NOW: i32 = -1;
-const NO_MORE: i32 = -2;
 
 /// This process's part in the program.
 #[napi]
@@ -92,26 +88,29 @@ impl Service {
         }
     }
 
-    /// The descriptor of a server's next connection, which counts as open until `release`; −1 if there is none now, in which case
-    /// `turn` is called when there is one; −2 if there will be none any more.
+    /// Writes the descriptors of a server's next connections into `into`, and says how many there are: each counts as open until
+    /// `release`. If there are fewer than there is room for, `turn` is called when there are more.
     #[napi]
-    pub fn take(&mut self, server: u32) -> i32 {
+    pub fn take(&mut self, server: u32, mut into: Int32ArraySlice<'_>) -> u32 {
         let taker = self.servers.get_mut(server as usize).and_then(|server| server.taker.as_mut());
-        let Some(taker) = taker else { return NONE_NOW };
-        match taker.poll_take(&mut Context::from_waker(&self.waker)) {
-            Poll::Pending => NONE_NOW,
-            Poll::Ready(None) => NO_MORE,
-            Poll::Ready(Some(Taken { socket, count })) => {
-                self.counts.push(count);
-                descriptor::release(socket)
-            }
+        let Some(taker) = taker else { return 0 };
+        // SAFETY: this is JavaScript's thread, and nothing of JavaScript runs before this returns.
+        let into = unsafe { into.as_mut() };
+        let mut cx = Context::from_waker(&self.waker);
+        let mut taken = 0;
+        for place in into {
+            let Poll::Ready(Some(Taken { socket, count })) = taker.poll_take(&mut cx) else { break };
+            self.counts.push(count);
+            *place = descriptor::release(socket);
+            taken += 1;
         }
+        taken
     }
 
-    /// A connection that was taken has been closed.
+    /// So many connections that were taken have been closed.
     #[napi]
-    pub fn release(&mut self) {
-        self.counts.pop();
+    pub fn release(&mut self, closed: u32) {
+        self.counts.truncate(self.counts.len().saturating_sub(closed as usize));
     }
 
     /// Leaves a server's queues until the next `take`.
@@ -207,6 +206,13 @@ impl Service {
                 ..Told::of("peer")
             },
             Event::Changed => Told::of("changed"),
+            Event::Exited(exit) => Told {
+                id: Some(exit.id.to_string()),
+                slot: Some(number(exit.slot)),
+                pid: Some(exit.pid),
+                exit: Some(exit.exit.into()),
+                ..Told::of("exited")
+            },
             Event::Draining => Told::of("draining"),
             Event::Answered { ticket, outcome } => {
                 let (report, failure) = match outcome {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::mpsc as blocking;
 
-use multi_node::{Error, Handle, Nodes, Options, Peer, Servers, StatusWatch, Taker, external, listen};
+use multi_node::{Error, Handle, NodeExits, Nodes, Options, Peer, Servers, StatusWatch, Taker, external, listen};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::Event;
@@ -91,6 +91,7 @@ fn servers(first: Opened, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender
 async fn live(mut nodes: Nodes, tell: mpsc::Sender<Event>, mut left: oneshot::Receiver<()>) {
     let handle = nodes.handle();
     tokio::spawn(tell_changes(handle.watch(), tell.clone()));
+    tokio::spawn(tell_exits(handle.exits(), tell.clone()));
     tokio::spawn(tell_drain(handle.clone(), tell.clone()));
     loop {
         tokio::select! {
@@ -124,6 +125,14 @@ async fn tell_peer(peer: Peer, tell: &mpsc::Sender<Event>) {
 async fn tell_changes(mut watch: StatusWatch, tell: mpsc::Sender<Event>) {
     while watch.next().await.is_some() {
         if tell.send(Event::Changed).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tell_exits(mut exits: NodeExits, tell: mpsc::Sender<Event>) {
+    while let Some(exit) = exits.next().await {
+        if tell.send(Event::Exited(exit)).await.is_err() {
             return;
         }
     }

@@ -85,7 +85,7 @@ class Program {
   /** Waits for a line that matches. */
   async says(pattern, limit) {
     const found = () => this.#child.exitCode !== null && !pattern.test(this.#out) ? Promise.reject(new Error(`it ended:\n${this.#out}`)) : pattern.exec(this.#out);
-    return until(`${pattern} in:\n${this.#out}`, found, limit);
+    return until(`${pattern}`, found, limit).catch((error) => Promise.reject(new Error(`${error.message}; it says:\n${this.#out}`)));
   }
 
   /** The pids that answer `hello from <pid>`, once there are so many. */

@@ -55,6 +55,7 @@ mod control;
 mod endpoints;
 mod environment;
 mod error;
+mod exits;
 mod heartbeat;
 mod id;
 mod listen;
@@ -75,9 +76,12 @@ mod status;
 mod supervisor;
 #[cfg(multi_process)]
 mod sys;
+#[cfg(multi_process)]
+mod systemd;
 mod wires;
 
 pub use error::Error;
+pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;
 pub use id::{Generation, NodeId, Slot};
 #[cfg(unix)]

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::admin::{Journal, LogLine};
+use crate::exits::{Exits, NodeExits};
 use crate::mesh::{Arrivals, Joined};
 use crate::order::{Order, Report};
 use crate::serve::{Addr, Counts, DrainSignal, LoadTable};
@@ -37,6 +38,7 @@ pub(crate) struct Inner {
     pub(crate) joined: watch::Receiver<Joined>,
     pub(crate) drain: DrainSignal,
     pub(crate) end: watch::Receiver<Option<End>>,
+    pub(crate) exits: Exits,
     pub(crate) asks: mpsc::Sender<Ask>,
     /// The log, for those who follow it from outside; kept in the master alone, and where there is a control socket.
     pub(crate) journal: Journal,
@@ -107,6 +109,7 @@ impl Handle {
             joined: watch::channel(Joined::default()).1,
             drain: crate::serve::Drain::new().1,
             end: watch::channel(None).1,
+            exits: Exits::new(),
             asks: mpsc::channel(1).0,
             journal: Journal::default(),
         })
@@ -192,6 +195,11 @@ impl Handle {
         let mut snapshot = self.0.snapshot.clone();
         snapshot.mark_changed();
         StatusWatch { handle: self.clone(), snapshot, last: None }
+    }
+
+    /// The ends of nodes from now on, each with its cause. They are told in the master; in a node there are none.
+    pub fn exits(&self) -> NodeExits {
+        self.0.exits.follow()
     }
 
     /// Resolves once every slot serves, at once where that is so already.

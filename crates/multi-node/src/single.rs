@@ -29,7 +29,7 @@ pub(crate) async fn listen(
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let load = LoadTable::local();
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
-    let Wires { peers, asked, snapshot, end, drain, draining } = wires;
+    let Wires { peers, asked, snapshot, end, drain, draining, .. } = wires;
     snapshot.send_replace(shown(State::Joining));
     let place = Place { load, line: 0, bell: None, outlet: None };
     let serving = serve::start(servers, sockets, place, nodes.handle(), draining).await;

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, watch};
 use crate::admin::Journal;
 #[cfg(multi_process)]
 use crate::control::SocketKind;
+use crate::exits::Exits;
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Inner, Snapshot};
 use crate::serve::{Drain, DrainSignal, LoadTable, Socket};
@@ -23,6 +24,7 @@ pub(crate) struct Wires {
     pub(crate) asked: mpsc::Receiver<Ask>,
     pub(crate) snapshot: watch::Sender<Snapshot>,
     pub(crate) end: watch::Sender<Option<End>>,
+    pub(crate) exits: Exits,
     pub(crate) drain: Drain,
     pub(crate) draining: DrainSignal,
 }
@@ -40,6 +42,7 @@ pub(crate) fn wire(
     let (asks, asked) = mpsc::channel(ORDERS);
     let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
     let (end_sender, end) = watch::channel(None);
+    let exits = Exits::new();
     let handle = Handle::new(Inner {
         id,
         slot,
@@ -50,10 +53,11 @@ pub(crate) fn wire(
         joined: peers.watch(),
         drain: draining.clone(),
         end,
+        exits: exits.clone(),
         asks,
         journal,
     });
-    let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, drain, draining };
+    let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };
     (Nodes::new(handle, arrivals), wires)
 }
 

@@ -3,15 +3,17 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{completions, look, man, run, steer};
+use super::{completions, look, man, run, steer, upgrade};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Run(Box<run::Run>),
     List(look::List),
     Status(look::Status),
+    Top(look::Top),
     Logs(look::Logs),
     Reload(steer::Reload),
+    Upgrade(upgrade::Upgrade),
     Restart(steer::Restart),
     Scale(steer::Scale),
     Stop(steer::Stop),
@@ -27,8 +29,10 @@ impl Command {
             Command::Run(command) => command.run(),
             Command::List(command) => command.run(),
             Command::Status(command) => command.run(),
+            Command::Top(command) => command.run(),
             Command::Logs(command) => command.run(),
             Command::Reload(command) => command.run(),
+            Command::Upgrade(command) => command.run(),
             Command::Restart(command) => command.run(),
             Command::Scale(command) => command.run(),
             Command::Stop(command) => command.run(),

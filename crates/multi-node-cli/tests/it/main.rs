@@ -3,6 +3,10 @@
 #![allow(missing_docs)]
 
 mod command;
+mod misbehave;
+mod output;
 mod ready;
 mod run;
+mod servers;
 mod steer;
+mod terminal;

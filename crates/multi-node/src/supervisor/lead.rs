@@ -77,7 +77,7 @@ pub(crate) async fn succeed(
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
     let estate = call.accept(&written(&addresses)).await?;
-    let endpoints = Endpoints::open(&settings).await?;
+    let endpoints = Endpoints::reopen(&settings).await;
     let ground = inherit(&settings, estate, servers)?;
     supervise(ground, settings, addresses, endpoints).await
 }
@@ -122,7 +122,7 @@ async fn supervise(
     let Ground { launcher, sockets, load, load_file, bell, fleet, heritage, servers, foreign } = ground;
     let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
-    let Wires { peers, asked, snapshot, end, drain, draining } = wires;
+    let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
     let own = Own { place, draining };
     let serving = match servers {
@@ -134,7 +134,9 @@ async fn supervise(
     let is_foreign = foreign.is_some();
     let outfit = Outfit {
         addresses: written(&addresses),
-        foreign: foreign.map(|program| Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default())),
+        foreign: foreign.map(|program| {
+            Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default(), settings.backlog)
+        }),
         sockets,
         load,
         load_file,
@@ -144,7 +146,7 @@ async fn supervise(
     let joining = (settings.peers, peers);
     let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot);
     let orders = (asked, terms(&settings));
-    let supervisor = Supervisor::new(fleet, members, heard, orders, signals, (endpoints.journal(), heritage));
+    let supervisor = Supervisor::new(fleet, members, heard, orders, signals, (endpoints.journal(), exits, heritage));
     reaper::start();
     let endpoints = endpoints.attend(!is_foreign, nodes.handle()).await?;
     tokio::spawn(async move {

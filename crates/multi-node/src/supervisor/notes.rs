@@ -11,18 +11,35 @@ impl Supervisor {
         Some(match note {
             Note::Ready(by) => return self.noted_ready(id, by),
             Note::Status(text) => {
-                self.members.get_mut(id)?.attendance.as_mut()?.seen.said = Some(text);
+                self.members.attendance(id)?.seen.said = Some(text);
                 Event::Beat { id }
             }
             Note::Beat => Event::Beat { id },
             Note::Hangs => Event::Broken { id, why: "it says that it hangs (WATCHDOG=trigger)".to_owned() },
-            Note::Stopping => Event::Leaving { id },
+            Note::Stopping => {
+                self.members.attendance(id)?.draining = true;
+                Event::Leaving { id }
+            }
+            Note::Disconnected => {
+                if self.members.disconnected(id) {
+                    return None;
+                }
+                Event::Leaving { id }
+            }
+            Note::Finished => return self.noted_finished(id),
             Note::Extend(by) => Event::Extended { id, by },
             Note::MainPid(pid) => {
                 self.members.name_main(id, pid);
                 return None;
             }
         })
+    }
+
+    /// A server that has not served yet is not meant to end, least of all with success.
+    fn noted_finished(&mut self, id: NodeId) -> Option<Event> {
+        let served = self.members.attendance(id)?.seen.ready_by.is_some();
+        let why = "a server that puts itself into the background has to be told to stay in the foreground".to_owned();
+        (!served).then_some(Event::Failed { id, why })
     }
 
     /// Several signs may come, of which the first counts.

@@ -1,0 +1,141 @@
+'use strict';
+// Reloads and ends: what clients see of them.
+
+const assert = require('node:assert/strict');
+const { once } = require('node:events');
+const http = require('node:http');
+const https = require('node:https');
+const path = require('node:path');
+const { test } = require('node:test');
+const { program, until } = require('./program.js');
+
+const CERTIFICATE = `require(${JSON.stringify(path.join(__dirname, 'certificate.js'))})`;
+
+/** Answers with its pid, at once or after a while; reloads on SIGUSR2. */
+const SERVER = `
+  const server = require("http").createServer((request, response) => {
+    if (request.url !== "/slow") return response.end("hello from " + process.pid);
+    console.log("slow begins");
+    setTimeout(() => response.end("slow"), 400);
+  });
+  const nodes = require("multi-node").listen({ port: PORT, nodes: 2, drainTimeout: 5000 }, server);
+  if (nodes.isMaster) {
+    nodes.on("ready", () => console.log("ready"));
+    process.on("SIGUSR2", () => nodes.reload().then((report) => console.log("reloaded " + JSON.stringify(report))));
+  }
+`;
+
+function report([, text]) {
+  return JSON.parse(text);
+}
+
+test('idle connections go on in other nodes', async (t) => {
+  const server = await program(t, SERVER);
+  await server.says(/ready/);
+  const agent = new http.Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  const clients = Array.from({ length: 20 }, () => server.get('/', { agent }));
+  const before = new Set(await Promise.all(clients));
+  const sockets = Object.values(agent.freeSockets).flat();
+  assert.equal(sockets.length, 20);
+  server.kill('SIGUSR2');
+  const { slots } = report(await server.says(/reloaded (.*)/));
+  assert.equal(slots.reduce((sum, { handedOver }) => sum + handedOver, 0), 20);
+  const after = await Promise.all(sockets.map(() => server.get('/', { agent })));
+  assert.ok(after.every((pid) => !before.has(pid)), 'new nodes answer');
+  assert.deepEqual(Object.values(agent.freeSockets).flat().filter((socket) => !sockets.includes(socket)), [], 'on the same connections');
+  assert.equal(await server.stop(), 0);
+});
+
+test('no request fails in reloads under load', async (t) => {
+  const server = await program(t, SERVER);
+  await server.says(/ready/);
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 16 });
+  let loads = true;
+  let answers = 0;
+  const client = async () => {
+    for (; loads; answers += 1) await server.get('/', { agent });
+  };
+  const clients = Array.from({ length: 16 }, client);
+  for (let reload = 1; reload <= 5; reload += 1) {
+    server.kill('SIGUSR2');
+    await until('the reload', () => server.output.match(/reloaded/g)?.length === reload);
+  }
+  loads = false;
+  await Promise.all(clients);
+  agent.destroy();
+  assert.ok(answers > 100);
+  assert.equal(await server.stop(), 0);
+});
+
+test('a handler that exits on SIGTERM does not cut an ordered drain short', async (t) => {
+  const server = await program(t, `${SERVER} if (!nodes.isMaster) process.on("SIGTERM", () => process.exit(7));`);
+  await server.says(/ready/);
+  const slow = server.get('/slow');
+  await server.says(/slow begins/);
+  assert.equal(await server.stop(), 0);
+  assert.equal(await slow, 'slow');
+});
+
+test('in a shutdown the last response says that it is the last', async (t) => {
+  const server = await program(t, SERVER);
+  await server.says(/ready/);
+  const agent = new http.Agent({ keepAlive: true });
+  const request = http.get({ port: server.port, path: '/slow', agent });
+  await server.says(/slow begins/);
+  server.kill('SIGTERM');
+  const [response] = await once(request, 'response');
+  assert.equal(response.headers.connection, 'close');
+  response.resume();
+  assert.equal(await server.ended, 0);
+});
+
+test('kept TLS connections are answered once more in a reload, and told to end', async (t) => {
+  const server = await program(t, SERVER.replace('require("http").createServer(', `require("https").createServer(${CERTIFICATE}, `));
+  await server.says(/ready/);
+  const agent = new https.Agent({ keepAlive: true, rejectUnauthorized: false });
+  const ask = async () => {
+    const [response] = await once(https.get({ port: server.port, agent }), 'response');
+    const text = (await response.toArray()).join('');
+    return { text, connection: response.headers.connection };
+  };
+  const before = await ask();
+  server.kill('SIGUSR2');
+  await until('a new node', () => server.children().length > 2);
+  await until('the last answer', async () => (await ask()).connection === 'close');
+  assert.notEqual((await ask()).text, before.text);
+  agent.destroy();
+  await server.says(/reloaded/);
+  assert.equal(await server.stop(), 0);
+});
+
+test('SIGHUP reloads; a node that gets SIGTERM is replaced', async (t) => {
+  const server = await program(t, SERVER);
+  await server.says(/ready/);
+  const [first] = await server.pidsOf(2);
+  process.kill(first, 'SIGTERM');
+  await until('another node', () => !server.children().includes(first) && server.children().length === 2);
+  const before = server.children();
+  server.kill('SIGHUP');
+  await until('new nodes', () => server.children().length === 2 && server.children().every((pid) => !before.includes(pid)));
+  assert.equal(await server.stop(), 0);
+});
+
+test('upgraded connections are told by "drain"', async (t) => {
+  const server = await program(t, `
+    const { WebSocketServer } = require("ws");
+    const server = require("http").createServer();
+    const sockets = new WebSocketServer({ server });
+    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    nodes.on("drain", () => sockets.clients.forEach((socket) => socket.close(1001, "drain")));
+    if (nodes.isMaster) nodes.on("ready", () => console.log("ready"));
+  `);
+  await server.says(/ready/);
+  const { WebSocket } = require('ws');
+  const socket = new WebSocket(`ws://127.0.0.1:${server.port}`);
+  await once(socket, 'open');
+  server.kill('SIGTERM');
+  const [code] = await once(socket, 'close');
+  assert.equal(code, 1001);
+  assert.equal(await server.ended, 0);
+});

@@ -1,0 +1,60 @@
+//! The ends of nodes, as they happen, for whoever follows them.
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::{Exit, NodeId, Slot};
+
+/// How many ends may wait for one who follows them; who is slower misses the oldest.
+const KEPT: usize = 1024;
+
+/// The end of a node's process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeExit {
+    /// Who has ended.
+    pub id: NodeId,
+    /// The slot that it filled.
+    pub slot: Slot,
+    /// The operating system's name for it, which may be another's by now.
+    pub pid: u32,
+    /// How it ended.
+    pub exit: Exit,
+}
+
+/// The ends of nodes from one moment on; made by [`Handle::exits`](crate::Handle::exits).
+#[derive(Debug)]
+pub struct NodeExits(broadcast::Receiver<NodeExit>);
+
+impl NodeExits {
+    /// The next end of a node, asked for or not; `None` once there will be none any more. Who asks seldom misses the oldest
+    /// beyond 1024. Cancel-safe.
+    pub async fn next(&mut self) -> Option<NodeExit> {
+        loop {
+            match self.0.recv().await {
+                Ok(exit) => return Some(exit),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
+/// Where ends are told.
+#[derive(Clone, Debug)]
+pub(crate) struct Exits(broadcast::Sender<NodeExit>);
+
+impl Exits {
+    pub(crate) fn new() -> Exits {
+        Exits(broadcast::Sender::new(KEPT))
+    }
+
+    pub(crate) fn tell(&self, exit: NodeExit) {
+        // An error means that nobody follows.
+        let _ = self.0.send(exit);
+    }
+
+    pub(crate) fn follow(&self) -> NodeExits {
+        NodeExits(self.0.subscribe())
+    }
+}

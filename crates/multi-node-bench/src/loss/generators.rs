@@ -45,7 +45,7 @@ const GENERATORS: [Generator; 3] = [
     },
     Generator {
         name: "ab",
-        args: "-q -r -k -c32 -n10000000 -t@",
+        args: "-q -r -k -c32 -t@ -n10000000",
         answered: "Complete requests:",
         failed: &["Failed requests:", "Write errors:", "Non-2xx responses:"],
     },

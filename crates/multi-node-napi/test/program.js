@@ -137,7 +137,7 @@ async function program(t, source, { name = 'server.js', args = [], flags = [], e
   write(name, source);
   for (const [file, text] of Object.entries(files)) write(file, text);
   const clean = Object.fromEntries(Object.entries(process.env).filter(([key]) => key !== 'NODE_TEST_CONTEXT'));
-  const child = spawn(process.execPath, [...flags, name, ...args], { cwd, env: { ...clean, ...env } });
+  const child = spawn(process.execPath, [...flags, name, ...args.map((arg) => (arg === 'PORT' ? String(port) : arg))], { cwd, env: { ...clean, ...env } });
   const started = new Program(child, port);
   t.after(async () => {
     child.kill('SIGKILL');

@@ -4,12 +4,14 @@ mod asking;
 mod commands;
 mod config;
 mod exit;
+mod node_log;
 mod output;
 mod settings;
 mod show;
 mod signal_name;
 mod stage;
 mod target;
+mod top;
 
 use std::process::ExitCode;
 

@@ -3,23 +3,28 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use multi_node::Options;
 use multi_node::program::{self, Program, Readiness};
+use multi_node::{Options, admin};
 use serde::{Deserialize, Deserializer};
 
 use crate::exit::Usage;
+use crate::node_log::{Format, Manner};
 use crate::{signal_name, stage};
 
 /// Everything is optional here; what is said nowhere has the library's default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Settings {
+    /// The name by which `multi-node status`, `reload` and the others find it [default: the program's]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
     /// How many nodes: a number, or `auto` for one for each available core [default: auto]
     #[arg(short, long)]
     pub(crate) nodes: Option<Count>,
@@ -87,6 +92,16 @@ pub(crate) struct Settings {
     /// The mode of Unix-socket files, in octal [default: 666]
     #[arg(long, value_name = "MODE")]
     pub(crate) unix_mode: Option<Mode>,
+    /// What becomes of what nodes write [default: collect]
+    #[arg(long, value_enum)]
+    pub(crate) log: Option<Log>,
+    /// How it is shown [default: prefixed on a terminal, otherwise plain]
+    #[arg(long, value_enum)]
+    pub(crate) log_format: Option<LogFormat>,
+    /// What happens when it comes faster than it can be written, and 1 MiB of a node waits [default: drop on a terminal,
+    /// otherwise block]
+    #[arg(long, value_enum)]
+    pub(crate) log_full: Option<LogFull>,
     /// The program and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<PathBuf>,
@@ -113,6 +128,35 @@ pub(crate) enum Ready {
     Auto,
     /// By READY=1 or a newline on the descriptor alone
     Notify,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Log {
+    /// It is read line by line and written to this command's standard output and error
+    Collect,
+    /// Nodes write there themselves
+    Inherit,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// As it is
+    Plain,
+    /// With slot and node in front
+    Prefixed,
+    /// An object for each line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFull {
+    /// The node waits
+    Block,
+    /// Lines are left out, and the gap is shown
+    Drop,
 }
 
 /// `None`: one for each core.
@@ -220,6 +264,7 @@ impl Settings {
         let typed_address = self.port.is_some() || !self.bind.is_empty();
         let typed_readiness = self.ready.is_some() || self.ready_http.is_some();
         Settings {
+            name: self.name.or(other.name),
             nodes: self.nodes.or(other.nodes),
             port: self.port.or(other.port.filter(|_| !typed_address)),
             bind: if typed_address { self.bind } else { other.bind },
@@ -243,6 +288,9 @@ impl Settings {
             backoff_max: self.backoff_max.or(other.backoff_max),
             backlog: self.backlog.or(other.backlog),
             unix_mode: self.unix_mode.or(other.unix_mode),
+            log: self.log.or(other.log),
+            log_format: self.log_format.or(other.log_format),
+            log_full: self.log_full.or(other.log_full),
             program: list(self.program, other.program),
         }
     }
@@ -259,6 +307,7 @@ impl Settings {
             )*};
         }
         set! {
+            control: self.name.clone().or_else(|| self.free_name()),
             nodes: self.nodes.and_then(|nodes| nodes.0),
             start_timeout: self.start_timeout.map(|time| time.0),
             drain_timeout: self.drain_timeout.map(|time| time.0),
@@ -272,6 +321,17 @@ impl Settings {
         let (first, longest) = (Duration::from_millis(100), Duration::from_secs(30));
         let time = |time: Option<Time>, default| time.map_or(default, |time: Time| time.0);
         options.backoff(time(self.backoff, first), time(self.backoff_max, longest))
+    }
+
+    /// The program's name, and the process id behind it where it is taken already.
+    fn free_name(&self) -> Option<String> {
+        const LONGEST: usize = 40;
+        let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        let file = self.program.first()?.file_name()?.to_string_lossy().into_owned();
+        let name: String = file.trim_start_matches('.').chars().filter(allowed).take(LONGEST).collect();
+        let name = if name.is_empty() { "program".to_owned() } else { name };
+        let taken = admin::instances().is_ok_and(|places| places.iter().any(|place| place.name == name));
+        Some(if taken { format!("{name}-{}", std::process::id()) } else { name })
     }
 
     /// What concerns the program, and is looked up again at each reload.
@@ -311,6 +371,23 @@ impl Settings {
             program = program.stop_signal(number);
         }
         Ok(program)
+    }
+
+    /// How what nodes write is dealt with; `None`: they write by themselves.
+    pub(crate) fn output(&self) -> Option<Manner> {
+        let terminal = std::io::stdout().is_terminal();
+        let format = match (self.log_format, terminal) {
+            (Some(LogFormat::Json), _) => Format::Json,
+            (Some(LogFormat::Prefixed), _) | (None, true) => Format::Prefixed,
+            (Some(LogFormat::Plain), _) | (None, false) => Format::Plain,
+        };
+        let drop = self.log_full.map_or(terminal, |full| full == LogFull::Drop);
+        (self.log != Some(Log::Inherit)).then_some(Manner { format, drop })
+    }
+
+    /// Whether the command's own log is to be JSON.
+    pub(crate) fn logs_json(&self) -> bool {
+        self.log_format == Some(LogFormat::Json)
     }
 
     fn readiness(&self) -> Readiness {

@@ -79,7 +79,7 @@ async fn resolve(addresses: &[Address]) -> Result<Vec<(&Address, Option<SocketAd
 }
 
 /// `::` takes IPv4 connections too (ipv6(7)), unless another listener is to have them.
-fn tcp(addr: SocketAddr, backlog: u32, ipv4_has_port: bool) -> io::Result<Socket> {
+pub(crate) fn tcp(addr: SocketAddr, backlog: u32, ipv4_has_port: bool) -> io::Result<Socket> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restarted program must not wait for connections in TIME_WAIT (socket(7)).
     socket.set_reuseaddr(true)?;
@@ -107,7 +107,7 @@ async fn unix(path: &Path, settings: &Settings, files: &mut SocketFiles) -> io::
 
 /// Removes a socket file that nobody listens on any more.
 #[cfg(unix)]
-async fn remove_stale(path: &Path) -> io::Result<()> {
+pub(crate) async fn remove_stale(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
     match std::fs::symlink_metadata(path) {
         Ok(file) if file.file_type().is_socket() => {}
@@ -136,7 +136,7 @@ pub(crate) fn unlink(servers: &[Vec<Address>]) {
     }
 }
 
-fn remove(path: &Path) {
+pub(crate) fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
         tracing::debug!(path = %path.display(), %error, "the socket file was gone already");
     }

@@ -107,7 +107,7 @@ pub enum ReadyBy {
     Notification,
     /// It wrote a newline to its notification descriptor.
     Descriptor,
-    /// It sent its parent the message `ready`, as Node.js programs do.
+    /// It told its parent that its server listens, or sent it the message `ready`, as Node.js programs do.
     Message,
     /// It answered a request.
     Http,
@@ -122,7 +122,7 @@ impl fmt::Display for ReadyBy {
         f.pad(match self {
             ReadyBy::Notification => "it notified READY=1",
             ReadyBy::Descriptor => "it wrote to its notification descriptor",
-            ReadyBy::Message => "it sent the message `ready`",
+            ReadyBy::Message => "it told its primary that it listens, or is ready",
             ReadyBy::Http => "it answered over HTTP",
             ReadyBy::Observation => "it was seen waiting for connections",
             ReadyBy::Age => "it lives, and says nothing of itself",

@@ -1,12 +1,15 @@
-//! Commands that show: `list`, `status`, `logs`.
+//! Commands that show: `list`, `status`, `top`, `logs`.
+
+use std::io::{self, IsTerminal};
 
 use anyhow::Result;
 use clap::Args;
 use multi_node::admin::{Instance, Logged, Request};
 
 use super::steer::Asking;
+use crate::exit::Usage;
 use crate::target::running;
-use crate::{asking, output, show};
+use crate::{asking, output, show, top};
 
 /// Lists the running programs of this user.
 #[derive(Args, Debug)]
@@ -27,6 +30,23 @@ pub(crate) struct Status {
     /// Goes on with each change, until Ctrl-C or the program's end.
     #[arg(long)]
     watch: bool,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// Shows a program's slots every second, and takes orders by keys.
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Keys: arrows choose a slot, r reloads, + and - scale, s restarts the slot, K kills its node, q leaves.
+
+Examples:
+  multi-node top
+  multi-node top --once
+  multi-node top --json | jq .rates")]
+pub(crate) struct Top {
+    /// Prints one picture, after a second, and no colours.
+    #[arg(long)]
+    once: bool,
     #[command(flatten)]
     asking: Asking,
 }
@@ -87,6 +107,23 @@ impl Status {
             next = client.next().await?;
         }
         Ok(())
+    }
+}
+
+impl Top {
+    #[tokio::main(flavor = "current_thread")]
+    pub(super) async fn run(self) -> Result<()> {
+        let client = self.asking.target.connect().await?;
+        if self.asking.json {
+            return top::values(client, self.once).await;
+        }
+        if self.once {
+            return top::picture(client).await;
+        }
+        if !io::stdout().is_terminal() || !io::stdin().is_terminal() {
+            return Err(Usage("`top` needs a terminal; `--once` prints one picture without".to_owned()).into());
+        }
+        top::live(&self.asking.target, client).await
     }
 }
 

@@ -1,13 +1,16 @@
 //! `multi-node run`
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Args;
+use multi_node::Options;
 use multi_node::program::{self, Program};
 
 use crate::config;
 use crate::exit::Usage;
+use crate::node_log::Collector;
 use crate::settings::Settings;
 
 /// Runs a program as several nodes on one address.
@@ -37,18 +40,38 @@ pub(crate) struct Run {
     typed: Settings,
 }
 
+/// Serves to the end.
+async fn serve(options: Options, program: Program) -> Result<(), multi_node::Error> {
+    let nodes = program::run(options, program).await?;
+    for addr in nodes.local_addrs() {
+        tracing::info!("listening on {addr}");
+    }
+    nodes.closed().await
+}
+
+/// Where the command's own log goes.
+fn log(json: bool) {
+    let log = tracing_subscriber::fmt().with_target(false).with_writer(std::io::stderr);
+    let log = log.with_ansi(std::io::stderr().is_terminal());
+    if json { log.json().flatten_event(true).init() } else { log.init() }
+}
+
 impl Run {
     #[tokio::main(flavor = "current_thread")]
     pub(super) async fn run(self) -> Result<()> {
         let settings = self.settings()?;
-        tracing_subscriber::fmt().with_target(false).with_writer(std::io::stderr).init();
-        let program = settings.program()?.renew(move || self.program().map_err(|error| error.to_string()));
-        let nodes = program::run(settings.options(), program).await?;
-        for addr in nodes.local_addrs() {
-            tracing::info!("listening on {addr}");
+        log(settings.logs_json());
+        let mut program = settings.program()?.renew(move || self.program().map_err(|error| error.to_string()));
+        let collector = settings.output().map(|manner| {
+            let (collector, outputs) = Collector::start(manner);
+            program = program.clone().output(outputs);
+            collector
+        });
+        let served = serve(settings.options(), program).await;
+        if let Some(collector) = collector {
+            collector.finish().await;
         }
-        nodes.closed().await?;
-        Ok(())
+        Ok(served?)
     }
 
     /// What was typed, and for the rest what the file says now.

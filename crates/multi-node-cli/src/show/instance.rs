@@ -4,7 +4,7 @@ use multi_node::State;
 use multi_node::admin::{Instance, SlotInfo};
 
 use super::table::Cell;
-use super::{Colour, Paint, Table, bytes, count, span};
+use super::{Colour, Paint, Table, bytes, count, span, sum};
 
 /// One program with its slots.
 pub(crate) fn instance(instance: &Instance, paint: Paint) -> String {
@@ -82,7 +82,7 @@ pub(crate) fn list(instances: &[Instance], paint: Paint) -> String {
     ]);
     for instance in instances {
         let ready = if instance.ready { Colour::Good } else { Colour::Passing };
-        let requests = instance.slots.iter().map(|slot| slot.requests).sum::<Option<u64>>();
+        let requests = sum(instance.slots.iter().map(|slot| slot.requests));
         table.row([
             (instance.name.clone(), None),
             (instance.pid.to_string(), None),
@@ -152,7 +152,7 @@ SLOT  NODE     PID  STATE             FOR  GEN  RESTARTS  CONNS  REQUESTS  IN FL
     fn programs_are_listed_a_line_each() {
         let expected = "\
 NAME   PID          UP  SERVING  REQUESTS  ADDRESSES
-web   4711  3 h 12 min      1/2         –  0.0.0.0:8080 unix:/run/web.sock";
+web   4711  3 h 12 min      1/2     10423  0.0.0.0:8080 unix:/run/web.sock";
         assert_eq!(list(&[example()], Paint::Plain), expected);
     }
 }

@@ -8,8 +8,10 @@ mod table;
 mod units;
 
 pub(crate) use answer::{description, reloaded, replaced, scaled, signalled};
-pub(crate) use instance::{instance, list};
+#[cfg(test)]
+pub(crate) use instance::tests::example;
+pub(crate) use instance::{instance, list, state_colour};
 pub(crate) use log::lines;
 pub(crate) use paint::{Colour, Paint};
 pub(crate) use table::Table;
-pub(crate) use units::{bytes, count, span};
+pub(crate) use units::{bytes, count, span, sum};

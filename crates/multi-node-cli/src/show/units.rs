@@ -31,6 +31,11 @@ pub(crate) fn count<T: ToString>(count: Option<T>) -> String {
     count.map_or_else(|| "–".to_owned(), |count| count.to_string())
 }
 
+/// The sum of what is known; `None` where nothing is.
+pub(crate) fn sum(counts: impl IntoIterator<Item = Option<u64>>) -> Option<u64> {
+    counts.into_iter().flatten().reduce(u64::saturating_add)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

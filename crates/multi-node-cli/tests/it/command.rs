@@ -3,17 +3,25 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use multi_node_it::{Answer, client, send};
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStderr, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
 /// The command with these arguments, in an environment that says nothing of the test's own.
 pub(crate) fn multi_node(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_multi-node"));
     command.args(args).stdin(Stdio::null()).env_remove("CARGO_MANIFEST_DIR").kill_on_drop(true);
     command
+}
+
+/// `multi-node run` with these arguments, under a name that no other test has.
+pub(crate) fn run(args: &[&str]) -> Command {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    multi_node(&[&["run", "--name", &name], args].concat())
 }
 
 /// Runs a command that ends by itself.
@@ -57,11 +65,13 @@ impl Drop for Running {
 impl Running {
     /// Starts `multi-node run` with these arguments.
     pub(crate) fn start(args: &[&str]) -> Running {
-        Running::of(multi_node(&[&["run"], args].concat()))
+        let mut command = run(args);
+        command.stdout(Stdio::null());
+        Running::of(command)
     }
 
     pub(crate) fn of(mut command: Command) -> Running {
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the command starts");
+        let mut child = command.stderr(Stdio::piped()).spawn().expect("the command starts");
         let log = BufReader::new(child.stderr.take().expect("piped")).lines();
         Running { child, log, seen: Vec::new() }
     }
@@ -89,8 +99,13 @@ impl Running {
     /// Waits until so many nodes have become ready since the last call.
     pub(crate) async fn ready(&mut self, nodes: usize) {
         for _ in 0..nodes {
-            self.logged(" ready ").await;
+            self.logged("ready after").await;
         }
+    }
+
+    /// What it writes to its standard output, where that is a pipe.
+    pub(crate) fn stdout(&mut self) -> ChildStdout {
+        self.child.stdout.take().expect("piped, and not taken yet")
     }
 
     pub(crate) fn pid(&self) -> u32 {

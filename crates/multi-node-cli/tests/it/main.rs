@@ -3,6 +3,9 @@
 #![allow(missing_docs)]
 
 mod command;
+mod output;
 mod ready;
 mod run;
+mod servers;
 mod steer;
+mod terminal;

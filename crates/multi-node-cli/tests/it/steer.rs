@@ -166,6 +166,22 @@ async fn streams_go_on_until_the_program_ends() {
 }
 
 #[tokio::test]
+async fn top_is_printed_where_there_is_no_terminal() {
+    within(30, async {
+        let program = Program::serving(plan("web", 2)).await;
+        let folder = program.faults();
+        let picture = prints(&folder, &["top", "--once"]).await;
+        assert!(picture.starts_with(&format!("web  pid {}  up ", program.pid)), "{picture}");
+        assert_eq!(picture.matches(" serving ").count(), 2, "{picture}");
+        let look = json_of(&folder, &["top", "--once", "--json"]).await;
+        assert_eq!(look["rates"]["requests"], json!({ "0": 0.0, "1": 0.0 }));
+        assert_eq!(fails(&folder, &["top"]).await.0, Some(2));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stale_socket_is_nobody() {
     within(30, async {
         let mut program = Program::serving(plan("web", 1)).await;

@@ -183,6 +183,31 @@ async fn the_report_tells_what_became_of_connections_and_requests() {
     .await;
 }
 
+/// The drains overlap: sixteen that take all their time take it together.
+#[tokio::test]
+async fn sixteen_slots_with_websockets_are_reloaded_within_about_one_drain() {
+    const SLOTS: usize = 16;
+    within(40, async {
+        let drain_timeout = Duration::from_secs(4);
+        let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(SLOTS) }).await;
+        // None of them hears that its node drains, so all stay until they are cut.
+        let mut sockets = Vec::new();
+        for _ in 0..2 * SLOTS {
+            let url = format!("ws://{}/ws", program.addr);
+            sockets.push(tokio_tungstenite::connect_async(url).await.expect("an upgrade").0);
+        }
+        let open = program.status_where(|s| s.slots.iter().map(|slot| slot.connections).sum::<u64>() == 32).await;
+        let busy = open.slots.iter().filter(|slot| slot.connections > 0).count();
+        assert!(busy >= SLOTS / 2, "one after the other would take no longer: {open:?}");
+        let answer = report(&program.order("reload").await);
+        assert_eq!((answer.cut(), answer.requests_failed()), (2 * SLOTS as u64, 0), "{answer}\n{}", program.log());
+        assert!(answer.slots.iter().all(|slot| !slot.killed), "{answer}");
+        assert!((drain_timeout / 2..drain_timeout * 2).contains(&answer.took), "{answer}");
+        program.stop().await;
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn of_a_node_that_was_killed_the_report_tells_what_it_still_had() {
     within(20, async {

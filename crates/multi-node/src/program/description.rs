@@ -26,6 +26,7 @@ pub struct Program {
     pub(crate) ready_after: Duration,
     pub(crate) ready_fd: Option<u32>,
     pub(crate) watchdog: Option<Duration>,
+    pub(crate) node_js: Option<bool>,
     pub(crate) output: Option<mpsc::Sender<Output>>,
     pub(crate) renewal: Option<Renewal>,
 }
@@ -84,6 +85,7 @@ impl Program {
             ready_after: Duration::from_secs(2),
             ready_fd: None,
             watchdog: None,
+            node_js: None,
             output: None,
             renewal: None,
         }
@@ -145,6 +147,14 @@ impl Program {
     /// least 1 s.
     pub fn watchdog(mut self, time: Duration) -> Program {
         self.watchdog = Some(time);
+        self
+    }
+
+    /// Whether it is a Node.js program that is to find its master as a `node:cluster` worker finds its primary: what it
+    /// listens on is bound, or mapped to the given addresses, by the master, which accepts and hands connections out evenly.
+    /// Default: if the program is `node`, or a script that names it in its first line.
+    pub fn node_js(mut self, is: bool) -> Program {
+        self.node_js = Some(is);
         self
     }
 

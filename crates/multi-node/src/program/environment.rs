@@ -11,7 +11,10 @@ use crate::{NodeId, Slot};
 pub(crate) const FIRST: u32 = 3;
 
 /// Variables that speak of this process's own start, and would deceive the program.
-const FOREIGN: [&str; 8] = [
+const FOREIGN: [&str; 11] = [
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NODE_UNIQUE_ID",
     "LISTEN_FDS",
     "LISTEN_PID",
     "LISTEN_FDNAMES",
@@ -43,6 +46,8 @@ pub(crate) struct Place {
     pub(crate) sockets: Vec<Socket>,
     /// A port of its own, where the program asks for one.
     pub(crate) node_port: Option<u16>,
+    /// The number of the channel of a Node.js program.
+    pub(crate) channel: Option<u32>,
     /// Where it may say how it is.
     pub(crate) notify: String,
 }
@@ -53,6 +58,12 @@ impl Program {
         let values = self.env.iter().map(|(_, value)| value);
         let mut texts = self.args.iter().chain(values);
         texts.any(|text| text.as_bytes().windows(b"{node_port}".len()).any(|part| part == b"{node_port}"))
+    }
+
+    /// A number above those of the sockets and of the notification descriptor.
+    pub(crate) fn free_number(&self, sockets: usize) -> u32 {
+        let sockets = FIRST + u32::try_from(sockets).unwrap_or_default();
+        self.ready_fd.map_or(sockets, |number| sockets.max(number + 1))
     }
 
     /// The arguments with their templates filled in.
@@ -77,6 +88,10 @@ impl Program {
         }
         if self.sockets == Sockets::All || self.readiness == Readiness::Notification || self.watchdog.is_some() {
             set("NOTIFY_SOCKET", place.notify.clone());
+        }
+        if let Some(channel) = place.channel {
+            set("NODE_CHANNEL_FD", channel.to_string());
+            set("NODE_UNIQUE_ID", place.id.number().to_string());
         }
         if let Some(watchdog) = self.watchdog {
             set("WATCHDOG_USEC", watchdog.as_micros().to_string());
@@ -143,6 +158,7 @@ mod tests {
             generation: 3,
             sockets: vec![socket("127.0.0.1:8080", Some(8080)), socket("/run/app.sock", None)],
             node_port: Some(40_001),
+            channel: None,
             notify: "@notify".to_owned(),
         }
     }

@@ -1,5 +1,6 @@
 //! The master of a program that does not link this crate.
 
+use std::ffi::OsString;
 use std::path::Path;
 
 use super::{FIRST, Program, Readiness};
@@ -41,6 +42,16 @@ impl Program {
             ),
             _ => Ok(()),
         }
+    }
+
+    /// Whether its channel is to be that of a cluster worker.
+    pub(crate) fn is_node_js(&self) -> bool {
+        let directory = environment::working_directory().unwrap_or_default();
+        // Without a script Node sets no worker up, though the variable says that there is one.
+        let evaluates = |arg: &OsString| ["-e", "-p", "--eval", "--print"].iter().any(|option| arg == option);
+        let is =
+            || !self.args.iter().any(evaluates) && supervisor::is_run_by_node(Path::new(&self.program), &directory);
+        self.node_js.unwrap_or_else(is)
     }
 
     /// Whoever starts a program that is not there wants to know at once, and not from nodes that fail.

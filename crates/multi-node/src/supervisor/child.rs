@@ -238,6 +238,18 @@ pub(crate) fn find(typed: &Path, directory: &Path) -> io::Result<()> {
     hold(&locate(typed, directory)).map(drop)
 }
 
+/// Whether the program is Node.js, or a script that names it in its first line.
+pub(crate) fn is_run_by_node(typed: &Path, directory: &Path) -> bool {
+    use io::Read;
+    let is_node = |path: &Path| path.file_name().is_some_and(|name| name == "node" || name == "nodejs");
+    let Ok(program) = locate(typed, directory).canonicalize() else { return false };
+    let mut start = Vec::new();
+    let read = std::fs::File::open(&program).and_then(|file| file.take(256).read_to_end(&mut start));
+    let line = start.split(|&byte| byte == b'\n').next().and_then(|line| std::str::from_utf8(line).ok());
+    let script = line.filter(|_| read.is_ok()).and_then(|line| line.strip_prefix("#!"));
+    is_node(&program) || script.is_some_and(|line| line.split_whitespace().any(|word| is_node(Path::new(word))))
+}
+
 fn hold(program: &Path) -> io::Result<Held> {
     use io::Read;
     use std::os::unix::fs::PermissionsExt;

@@ -134,7 +134,9 @@ async fn supervise(
     let is_foreign = foreign.is_some();
     let outfit = Outfit {
         addresses: written(&addresses),
-        foreign: foreign.map(|program| Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default())),
+        foreign: foreign.map(|program| {
+            Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default(), settings.backlog)
+        }),
         sockets,
         load,
         load_file,

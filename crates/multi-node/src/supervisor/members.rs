@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::child::{Heard, Launcher};
 use super::fleet::Tally;
-use super::foreign::{self, Foreign};
+use super::foreign::{self, Attendance, Foreign};
 use super::member::{Member, Resting, Surroundings};
 use crate::control::{Join, NodeSettings, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
@@ -206,8 +206,8 @@ impl Members {
         trial: bool,
     ) -> Result<(), String> {
         let Some(member) = self.alive.get_mut(&id).filter(|member| member.version.is_none()) else { return Ok(()) };
-        let answer = match &self.outfit.foreign {
-            Some(foreign) => become_program(foreign, &self.outfit, member, versions),
+        let answer = match &mut self.outfit.foreign {
+            Some(foreign) => become_program(foreign, &self.outfit.sockets, member, versions),
             None => welcome(&self.outfit, member, versions, addresses)
                 .map(|welcome| ToNode::Welcome(Box::new(Welcome { trial, ..welcome }))),
         };
@@ -222,9 +222,9 @@ impl Members {
 
     /// The node's program runs.
     pub(super) fn attend(&mut self, id: NodeId) {
-        let attendance = self.alive.get_mut(&id).and_then(|member| member.attendance.as_mut());
-        if let Some(attendance) = attendance {
-            attendance.begin(id, self.heard.clone());
+        let heard = self.heard.clone();
+        if let Some(attendance) = self.attendance(id) {
+            attendance.begin(heard);
         }
     }
 
@@ -239,13 +239,36 @@ impl Members {
     }
 
     /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
-    pub(super) fn drain(&self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>) {
-        let Some(foreign) = &self.outfit.foreign else { return self.tell(id, ToNode::Drain { within, heirs }) };
-        let Some(member) = self.alive.get(&id) else { return };
+    pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>) {
+        if self.outfit.foreign.is_none() {
+            return self.tell(id, ToNode::Drain { within, heirs });
+        }
+        let disconnects = self.attendance(id).is_some_and(Attendance::disconnect);
+        if !disconnects {
+            self.stop(id);
+        }
+    }
+
+    /// A Node.js program has closed its channel: it serves nobody any more. Whether that was expected.
+    pub(super) fn disconnected(&mut self, id: NodeId) -> bool {
+        let expected = self.attendance(id).is_some_and(|attendance| attendance.draining);
+        if expected {
+            // What keeps it running, a timer or a connection to a database, is not for its clients.
+            self.stop(id);
+        }
+        expected
+    }
+
+    fn stop(&self, id: NodeId) {
+        let (Some(member), Some(foreign)) = (self.alive.get(&id), &self.outfit.foreign) else { return };
         let main = member.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
         if let Err(error) = foreign.stop(main.unwrap_or(&member.process), member.generation) {
             tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
         }
+    }
+
+    pub(super) fn attendance(&mut self, id: NodeId) -> Option<&mut Attendance> {
+        self.alive.get_mut(&id)?.attendance.as_mut()
     }
 
     /// Makes the streams between a node that has come and everybody else.
@@ -409,13 +432,13 @@ fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Ve
 
 /// The answer to a stage.
 fn become_program(
-    foreign: &Foreign,
-    outfit: &Outfit,
+    foreign: &mut Foreign,
+    sockets: &[Vec<Socket>],
     member: &mut Member,
     versions: Versions,
 ) -> Result<ToNode, String> {
     VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
-    let sockets = outfit.sockets.first().map(Vec::as_slice).unwrap_or_default();
+    let sockets = sockets.first().map(Vec::as_slice).unwrap_or_default();
     let prepared = foreign.outfit(member.info, member.generation, sockets);
     let (exec, attendance) = prepared.map_err(|error| describe(&error))?;
     member.attendance = Some(attendance);

@@ -57,6 +57,6 @@ mod run;
 mod telling;
 mod upgrade;
 
-pub(crate) use child::find;
+pub(crate) use child::{find, is_run_by_node};
 pub(crate) use lead::{Served, lead, succeed};
 pub(crate) use upgrade::Call;

@@ -11,12 +11,21 @@ impl Supervisor {
         Some(match note {
             Note::Ready(by) => return self.noted_ready(id, by),
             Note::Status(text) => {
-                self.members.get_mut(id)?.attendance.as_mut()?.seen.said = Some(text);
+                self.members.attendance(id)?.seen.said = Some(text);
                 Event::Beat { id }
             }
             Note::Beat => Event::Beat { id },
             Note::Hangs => Event::Broken { id, why: "it says that it hangs (WATCHDOG=trigger)".to_owned() },
-            Note::Stopping => Event::Leaving { id },
+            Note::Stopping => {
+                self.members.attendance(id)?.draining = true;
+                Event::Leaving { id }
+            }
+            Note::Disconnected => {
+                if self.members.disconnected(id) {
+                    return None;
+                }
+                Event::Leaving { id }
+            }
             Note::Extend(by) => Event::Extended { id, by },
             Note::MainPid(pid) => {
                 self.members.name_main(id, pid);

@@ -29,6 +29,8 @@ enum Step {
     Due,
     Pass(Duration),
     Late(Duration),
+    /// The clock jumps, ahead or back.
+    Jump(Duration, bool),
     Order(Order),
     /// A node has served so many requests and failed so many of them, or has so much memory.
     Counted(prop::sample::Index, u64, u64),
@@ -77,6 +79,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Due),
         2 => (0_u64..20_000).prop_map(|ms| Step::Pass(millis(ms))),
         1 => (0_u64..60_000).prop_map(|ms| Step::Late(millis(ms))),
+        1 => (0_u64..(400 * 24 * 3600)).prop_map(|seconds| Step::Jump(secs(seconds), true)),
+        1 => (0_u64..60).prop_map(|seconds| Step::Jump(secs(seconds), false)),
         2 => order().prop_map(Step::Order),
         3 => (any::<prop::sample::Index>(), 0_u64..2000, 0_u64..100)
             .prop_map(|(who, requests, errors)| Step::Counted(who, requests, errors)),
@@ -120,6 +124,7 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
             Step::Due => audit.due(),
             Step::Pass(time) => audit.pass(time),
             Step::Late(by) => audit.late(by),
+            Step::Jump(by, ahead) => audit.jump(by, ahead),
             Step::Order(order) => audit.order(order),
             Step::Counted(who, requests, errors) => audit.counted(who, requests, errors),
             Step::Weighed(who, bytes) => audit.weighed(who, bytes),

@@ -2,6 +2,7 @@
 
 mod canaries;
 mod hangs;
+mod meetings;
 mod recycling;
 mod reloads;
 mod replacements;

@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::Note;
+use super::node_js::{self, ToPrimary};
 use super::notify::NotifySocket;
 use super::{observe, probe};
 use crate::id::NodeId;
@@ -18,10 +19,15 @@ use crate::supervisor::child::Heard;
 /// What is watched of one node from the moment that its program runs. Dropped, it watches no more.
 #[derive(Debug)]
 pub(in crate::supervisor) struct Attendance {
+    id: NodeId,
     /// What has been seen.
     pub(in crate::supervisor) seen: ProgramStatus,
     /// The process that signals are sent to, where the program has named another than the one that was started.
     pub(in crate::supervisor) main: Option<OwnedFd>,
+    /// The primary of a Node.js program.
+    primary: Option<mpsc::Sender<ToPrimary>>,
+    /// Whether it has been told to end.
+    pub(in crate::supervisor) draining: bool,
     /// Taken when the program runs.
     means: Option<Means>,
     watchers: JoinSet<()>,
@@ -30,6 +36,7 @@ pub(in crate::supervisor) struct Attendance {
 /// By what it is watched.
 #[derive(Debug)]
 pub(super) struct Means {
+    pub(super) id: NodeId,
     pub(super) pid: u32,
     pub(super) readiness: Readiness,
     pub(super) ready_after: Duration,
@@ -37,6 +44,8 @@ pub(super) struct Means {
     /// The reading end of the notification descriptor.
     pub(super) pipe: Option<OwnedFd>,
     pub(super) node_port: Option<u16>,
+    /// The master's end of the channel of a Node.js program, and its primary.
+    pub(super) channel: Option<(OwnedFd, mpsc::Sender<ToPrimary>)>,
     /// The inode numbers of the listening sockets.
     pub(super) sockets: BTreeSet<u64>,
 }
@@ -61,14 +70,26 @@ impl Notes {
 
 impl Attendance {
     pub(super) fn new(means: Means) -> Attendance {
-        Attendance { seen: ProgramStatus::default(), main: None, means: Some(means), watchers: JoinSet::new() }
+        Attendance {
+            id: means.id,
+            seen: ProgramStatus::default(),
+            main: None,
+            primary: means.channel.as_ref().map(|(_, primary)| primary.clone()),
+            draining: false,
+            means: Some(means),
+            watchers: JoinSet::new(),
+        }
     }
 
     /// The program runs.
-    pub(in crate::supervisor) fn begin(&mut self, id: NodeId, heard: mpsc::Sender<(NodeId, Heard)>) {
+    pub(in crate::supervisor) fn begin(&mut self, heard: mpsc::Sender<(NodeId, Heard)>) {
         let Some(means) = self.means.take() else { return };
-        let notes = Notes { id, heard };
-        let Means { pid, readiness, ready_after, notify, pipe, node_port, sockets } = means;
+        let notes = Notes { id: self.id, heard };
+        let Means { id, pid, readiness, ready_after, notify, pipe, node_port, channel, sockets } = means;
+        if let Some((channel, primary)) = channel {
+            let strict = readiness == Readiness::Notification;
+            self.watch(&notes, move |notes| node_js::serve(channel, id, primary, notes, strict));
+        }
         self.watch(&notes, |notes| async move { notify.read(pid, &notes).await });
         if let Some(pipe) = pipe {
             self.watch(&notes, |notes| async move {
@@ -93,7 +114,28 @@ impl Attendance {
         }
     }
 
+    /// Has a Node.js program finish and disconnect; false: the program knows no such order.
+    pub(in crate::supervisor) fn disconnect(&mut self) -> bool {
+        self.draining = true;
+        self.tell_primary(ToPrimary::Drain { id: self.id })
+    }
+
+    /// The order of what is told matters only for each node, and nothing else is told of a node that drains.
+    fn tell_primary(&self, what: ToPrimary) -> bool {
+        let Some(primary) = self.primary.clone().filter(|_| self.means.is_none()) else { return false };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
+        runtime.spawn(async move { primary.send(what).await });
+        true
+    }
+
     fn watch<F: Future<Output = ()> + Send + 'static>(&mut self, notes: &Notes, watcher: impl FnOnce(Notes) -> F) {
         self.watchers.spawn(watcher(notes.clone()));
+    }
+}
+
+impl Drop for Attendance {
+    /// The watcher that would tell it is dropped too.
+    fn drop(&mut self) {
+        self.tell_primary(ToPrimary::Left { id: self.id });
     }
 }

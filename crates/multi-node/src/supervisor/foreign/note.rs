@@ -19,6 +19,8 @@ pub(crate) enum Note {
     Hangs,
     /// It ends by itself.
     Stopping,
+    /// A Node.js program has closed its channel: it serves nobody any more.
+    Disconnected,
     /// It needs so long from now on for what it is doing.
     Extend(Duration),
     /// Another process of it is the one to signal.

@@ -7,7 +7,10 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::Attendance;
 use super::attendance::Means;
+use super::node_js::{Primary, ToPrimary};
 use super::notify::NotifySocket;
+use tokio::sync::mpsc;
+
 use crate::control::Exec;
 use crate::id::Generation;
 use crate::mesh::PeerInfo;
@@ -23,14 +26,19 @@ pub(crate) struct Foreign {
     programs: BTreeMap<Generation, Program>,
     renewal: Option<Renewal>,
     sockets: Vec<program::Socket>,
+    /// The primary of Node.js programs, once there was one.
+    primary: Option<mpsc::Sender<ToPrimary>>,
+    backlog: u32,
 }
 
 impl Foreign {
-    pub(crate) fn new(program: Program, sockets: &[Socket]) -> Foreign {
+    pub(crate) fn new(program: Program, sockets: &[Socket], backlog: u32) -> Foreign {
         Foreign {
             renewal: program.renewal.clone(),
             programs: BTreeMap::from([(Generation::default(), program)]),
             sockets: sockets.iter().map(described).collect(),
+            primary: None,
+            backlog,
         }
     }
 
@@ -57,11 +65,12 @@ impl Foreign {
 
     /// What the stage of this node becomes, and what attends to the node from then on.
     pub(in crate::supervisor) fn outfit(
-        &self,
+        &mut self,
         node: PeerInfo,
         generation: Generation,
         sockets: &[Socket],
     ) -> io::Result<(Exec, Attendance)> {
+        let primary = self.primary(generation, sockets)?;
         let program = self.program(generation)?;
         let notify = NotifySocket::new(node.id)?;
         let place = Place {
@@ -72,17 +81,27 @@ impl Foreign {
             generation: generation.number().into(),
             sockets: self.sockets.clone(),
             node_port: if program.wants_node_port() { Some(free_port()?) } else { None },
+            channel: primary.is_some().then(|| program.free_number(sockets.len())),
         };
         let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
         let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
         let means = Means {
+            id: node.id,
             pid: node.pid,
             readiness: program.readiness.clone(),
             ready_after: program.ready_after,
             notify,
             pipe: program.ready_fd.map(|number| pipe(number, &mut numbers, &mut fds)).transpose()?,
             node_port: place.node_port,
-            sockets: fds.iter().map(|fd| sys::observe::inode(fd.as_fd())).collect::<io::Result<_>>()?,
+            channel: primary
+                .zip(place.channel)
+                .map(|(primary, number)| channel(primary, number, &mut numbers, &mut fds))
+                .transpose()?,
+            sockets: fds
+                .iter()
+                .take(sockets.len())
+                .map(|fd| sys::observe::inode(fd.as_fd()))
+                .collect::<io::Result<_>>()?,
         };
         let exec = Exec {
             program: program.program.clone(),
@@ -92,6 +111,18 @@ impl Foreign {
             fds,
         };
         Ok((exec, Attendance::new(means)))
+    }
+
+    /// The primary, where this generation is a Node.js program.
+    fn primary(&mut self, generation: Generation, sockets: &[Socket]) -> io::Result<Option<mpsc::Sender<ToPrimary>>> {
+        if !self.program(generation)?.is_node_js() {
+            return Ok(None);
+        }
+        if self.primary.is_none() {
+            let sockets = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
+            self.primary = Some(Primary::start(sockets, self.backlog));
+        }
+        Ok(self.primary.clone())
     }
 
     /// Tells the program to finish and end.
@@ -110,6 +141,19 @@ fn pipe(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::Resu
     numbers.push(number);
     fds.push(theirs.into());
     Ok(ours.into())
+}
+
+/// A socket pair of which one end has this number in the node; the other end, with who reads it.
+fn channel(
+    primary: mpsc::Sender<ToPrimary>,
+    number: u32,
+    numbers: &mut Vec<u32>,
+    fds: &mut Vec<OwnedFd>,
+) -> io::Result<(OwnedFd, mpsc::Sender<ToPrimary>)> {
+    let (ours, theirs) = sys::socket::pair()?;
+    numbers.push(number);
+    fds.push(theirs);
+    Ok((ours, primary))
 }
 
 fn described(socket: &Socket) -> program::Socket {

@@ -63,7 +63,8 @@ impl Audit {
     pub(super) fn started(policy: Policy, seed: u64) -> Audit {
         let mut audit = Audit {
             fleet: Fleet::new(policy, seed),
-            now: Instant::now(),
+            // Late enough to go back from.
+            now: Instant::now() + Duration::from_secs(24 * 3600),
             seen: Vec::new(),
             resolving: VecDeque::new(),
             rehearsing: VecDeque::new(),
@@ -89,13 +90,17 @@ impl Audit {
         let before = self.serving();
         let subject = subject(&event);
         let replaced = self.replaces();
+        let scaled = self.scales() || matches!(event, Event::Asked { order: Order::Scale { .. }, .. });
         let actions = self.fleet.on(self.now, event);
         for action in &actions {
             self.take(action);
         }
         self.seen.extend(actions);
         self.never_more_than_slots_and_surge();
-        self.never_fewer_serving_for_a_replacement(&before, subject, replaced);
+        match scaled {
+            true => self.floor = self.replaces().then(|| self.serving().len()),
+            false => self.never_fewer_serving_for_a_replacement(&before, subject, replaced),
+        }
         self.each_state_has_a_deadline_or_a_process();
         self.one_order_at_a_time();
         self.nobody_stays_paused();
@@ -351,6 +356,12 @@ impl Audit {
         self.on(Event::Late(by));
     }
 
+    pub(super) fn jump(&mut self, by: Duration, ahead: bool) {
+        let now = if ahead { self.now.checked_add(by) } else { self.now.checked_sub(by) };
+        self.now = now.unwrap_or(self.now);
+        self.on(Event::Tick);
+    }
+
     pub(super) fn order(&mut self, order: Order) {
         let ticket = Ticket(self.answers.len() as u64);
         self.answers.insert(ticket, 0);
@@ -416,6 +427,10 @@ impl Audit {
         let holders = self.fleet.slots.iter().filter_map(SlotRecord::holder).count();
         let running = matches!(self.fleet.course, Course::Running) && filled && self.fleet.nodes.len() == holders;
         (running && self.fleet.order.is_none()) || matches!(self.fleet.course, Course::Over)
+    }
+
+    fn scales(&self) -> bool {
+        matches!(self.fleet.order, Some(Running::Scale(_)))
     }
 
     fn replaces(&self) -> bool {

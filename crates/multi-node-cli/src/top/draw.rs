@@ -1,0 +1,149 @@
+//! The board as a picture.
+
+use multi_node::admin::SlotInfo;
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
+
+use super::board::Board;
+use crate::show::{Colour, bytes, count, span, state_colour, sum};
+
+/// What each column is called, how wide it is, and whether it holds numbers.
+const COLUMNS: [(&str, u16, bool); 12] = [
+    ("SLOT", 4, true),
+    ("NODE", 9, false),
+    ("PID", 8, true),
+    ("STATE", 9, false),
+    ("FOR", 12, true),
+    ("RESTARTS", 8, true),
+    ("CONNS", 6, true),
+    ("REQ/S", 8, true),
+    ("IN FLIGHT", 9, true),
+    ("CPU", 6, true),
+    ("MEMORY", 10, true),
+    ("LAST EXIT", 16, false),
+];
+
+const KEYS: &str = "↑↓ choose  r reload  + − scale  s restart slot  K kill  q quit";
+
+/// How high the picture is beside its slots: the head of three lines, that of the table, and the keys.
+pub(super) const AROUND: u16 = 6;
+
+pub(super) fn draw(frame: &mut Frame<'_>, board: &Board) {
+    let [head, slots, foot] =
+        Layout::vertical([Constraint::Length(3), Constraint::Min(2), Constraint::Length(2)]).areas(frame.area());
+    frame.render_widget(Paragraph::new(summary(board)), head);
+    let widths = COLUMNS.map(|(_, width, _)| Constraint::Length(width));
+    let names = COLUMNS.map(|(name, width, number)| aligned(name.to_owned(), width, number));
+    let table = Table::new(board.instance.slots.iter().map(|slot| row(board, slot)), widths)
+        .header(Row::new(names).style(Style::new().add_modifier(Modifier::DIM)))
+        .column_spacing(1)
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    frame.render_stateful_widget(table, slots, &mut TableState::new().with_selected(board.selected));
+    frame.render_widget(Paragraph::new(vec![Line::raw(said(board).to_owned()), Line::raw(KEYS)]), foot);
+}
+
+fn summary(board: &Board) -> Vec<Line<'static>> {
+    let instance = &board.instance;
+    let up = span(instance.now_ms.saturating_sub(instance.started_ms));
+    let total = |of: fn(&SlotInfo) -> Option<u64>| count(sum(instance.slots.iter().map(of)));
+    let ready = match instance.ready {
+        true => Span::styled("ready", style(Colour::Good)),
+        false => Span::styled("not ready", style(Colour::Passing)),
+    };
+    let name = Span::styled(instance.name.clone(), style(Colour::Head));
+    let rest = format!("  pid {}  up {up}  {}  ", instance.pid, instance.addresses.join("  "));
+    let numbers = format!(
+        "{} requests/s  {} connections  {} in flight",
+        rate(board.rates.all_requests()),
+        total(|slot| slot.connections),
+        total(|slot| slot.in_flight),
+    );
+    vec![Line::from(vec![name, Span::raw(rest), ready]), Line::raw(numbers)]
+}
+
+fn row(board: &Board, slot: &SlotInfo) -> Row<'static> {
+    // A slot that is being reloaded has two rows, and its requests stand in the first.
+    let first =
+        board.instance.slots.iter().find(|other| other.slot == slot.slot).is_some_and(|first| first.id == slot.id);
+    let requests = if first { rate(board.rates.requests(slot.slot)) } else { String::new() };
+    let cells = [
+        slot.slot.to_string(),
+        count(slot.id.as_ref()),
+        count(slot.pid),
+        slot.state.to_string(),
+        span(slot.for_ms),
+        slot.restarts.to_string(),
+        count(slot.connections),
+        requests,
+        count(slot.in_flight),
+        count(board.rates.cpu(slot).map(|percent| format!("{percent:.0} %"))),
+        count(slot.pss_bytes.map(bytes)),
+        count(slot.last_exit.as_ref()),
+    ];
+    let cells = cells.into_iter().zip(COLUMNS).map(|(text, (name, width, number))| {
+        let cell = Cell::new(aligned(text, width, number));
+        if name == "STATE" { cell.style(style(state_colour(slot.state))) } else { cell }
+    });
+    Row::new(cells)
+}
+
+/// The question, or what became of the last order.
+fn said(board: &Board) -> &str {
+    board.question.as_ref().map_or(board.message.as_str(), |(_, question)| question)
+}
+
+fn rate(per_second: Option<f64>) -> String {
+    count(per_second.map(|rate| format!("{rate:.0}")))
+}
+
+fn aligned(text: String, width: u16, number: bool) -> String {
+    if number { format!("{text:>width$}", width = usize::from(width)) } else { text }
+}
+
+fn style(colour: Colour) -> Style {
+    match colour {
+        Colour::Good => Style::new().fg(Color::Green),
+        Colour::Passing => Style::new().fg(Color::Yellow),
+        Colour::Bad => Style::new().fg(Color::Red),
+        Colour::Dim => Style::new().add_modifier(Modifier::DIM),
+        Colour::Head => Style::new().add_modifier(Modifier::BOLD),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::picture::text;
+    use super::*;
+    use crate::show::example;
+
+    #[test]
+    fn the_board_is_drawn() {
+        let mut board = Board::new(example());
+        let mut next = example();
+        next.now_ms += 1000;
+        next.slots[0].requests = Some(12_423);
+        next.slots[0].cpu_ms = Some(12_670);
+        board.see(next);
+        board.message = "scaled from 1 to 2 nodes".to_owned();
+        let expected = "\
+web  pid 4711  up 3 h 12 min  0.0.0.0:8080  unix:/run/web.sock  not ready
+2000 requests/s  12 connections  1 in flight
+
+SLOT NODE           PID STATE              FOR RESTARTS  CONNS    REQ/S IN FLIGHT    CPU     MEMORY LAST EXIT
+   0 node-1        4712 serving    12 min 34 s        0     12     2000         1   37 %    8.1 MiB –
+   1 node-9        4719 starting        340 ms        2      –        –         –      –          – SIGKILL
+scaled from 1 to 2 nodes
+↑↓ choose  r reload  + − scale  s restart slot  K kill  q quit";
+        assert_eq!(text(&board).expect("drawn"), expected);
+    }
+
+    #[test]
+    fn a_question_stands_above_the_keys() {
+        let mut board = Board::new(example());
+        board.press(super::super::board::Key::Char('r'));
+        assert!(text(&board).expect("drawn").contains("\nreload every node? y/n\n"));
+    }
+}

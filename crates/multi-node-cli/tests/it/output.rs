@@ -1,0 +1,133 @@
+//! What nodes write.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use multi_node_it::{procfs, within};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+
+use crate::command::{self, Running};
+
+/// `multi-node run` whose standard output is read.
+fn run(args: &[&str]) -> Running {
+    let mut command = command::run(args);
+    command.stdout(Stdio::piped());
+    Running::of(command)
+}
+
+/// All that is written until so many nodes have said `end`; the command is ended then.
+async fn written(args: &[&str], nodes: usize) -> Vec<String> {
+    let mut running = run(args);
+    let mut lines = BufReader::new(running.stdout()).lines();
+    let (mut seen, mut ended) = (Vec::new(), 0);
+    while ended < nodes {
+        let line = lines.next_line().await.expect("readable").expect("every node says `end`");
+        ended += usize::from(line.contains("end"));
+        seen.push(line);
+    }
+    assert_eq!(running.stop().await, Some(0));
+    seen
+}
+
+#[tokio::test]
+async fn no_line_is_cut_or_mixed() {
+    const SCRIPT: &str = "i=0; while [ $i -lt 500 ]; do printf 'slot %s' {slot}; printf ' line %s\\n' $i; i=$((i+1)); done; echo end; exec sleep 1000";
+    within(30, async {
+        let lines = written(&["-n", "2", "--", "sh", "-c", SCRIPT], 2).await;
+        for slot in 0..2 {
+            let of_slot: Vec<_> = lines.iter().filter(|line| line.starts_with(&format!("slot {slot}"))).collect();
+            let expected: Vec<_> = (0..500).map(|number| format!("slot {slot} line {number}")).collect();
+            assert!(of_slot.iter().copied().eq(&expected), "{} lines of slot {slot}", of_slot.len());
+        }
+        assert_eq!(lines.len(), 1002);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_long_line_is_split_and_each_line_is_an_object_if_that_is_wanted() {
+    const SCRIPT: &str = "head -c 100000 /dev/zero | tr '\\0' x; echo; echo end; exec sleep 1000";
+    within(30, async {
+        let lines = written(&["-n", "1", "--log-format", "json", "--", "sh", "-c", SCRIPT], 1).await;
+        let objects: Vec<serde_json::Value> =
+            lines.iter().map(|line| serde_json::from_str(line).expect(line)).collect();
+        let seen: Vec<_> = objects
+            .iter()
+            .map(|object| (object["line"].as_str().expect("a text").len(), object["goes_on"].as_bool()))
+            .collect();
+        assert_eq!(seen, [(65_536, Some(true)), (34_464, None), (3, None)]);
+        assert_eq!((&objects[0]["slot"], &objects[0]["stream"]), (&0.into(), &"stdout".into()));
+    })
+    .await;
+}
+
+/// Writes 10 MB in lines of 100 bytes, and then `end`.
+const FLOOD: &str = "yes $(printf %099d 0) | head -n 100000; echo end; exec sleep 1000";
+
+#[tokio::test]
+async fn a_node_waits_for_whoever_reads_its_output() {
+    within(60, async {
+        let mut running = run(&["-n", "1", "--ready-after", "0s", "--log-full", "block", "--", "sh", "-c", FLOOD]);
+        let stdout = running.stdout();
+        running.ready(1).await;
+        let node = procfs::children(running.pid())[0];
+        // The flood stands still: its processes sleep, and go on sleeping.
+        let flood = || procfs::children(node).into_iter().map(procfs::sleeps).collect::<Vec<_>>();
+        let mut before = Vec::new();
+        while before.is_empty() || before != flood() {
+            before = flood();
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let mut lines = BufReader::new(stdout).lines();
+        let mut count = 0;
+        while lines.next_line().await.expect("readable").expect("the flood has an end") != "end" {
+            count += 1;
+        }
+        assert_eq!(count, 100_000, "nothing is lost");
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_need_not_wait_if_lines_may_be_left_out() {
+    within(60, async {
+        let mut running = run(&["-n", "1", "--ready-after", "0s", "--log-full", "drop", "--", "sh", "-c", FLOOD]);
+        let mut stdout = running.stdout();
+        running.ready(1).await;
+        let node = procfs::children(running.pid())[0];
+        while procfs::name(node).is_some_and(|name| name != "sleep") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(
+            running.signal_and_read(&mut stdout).await.lines().filter(|line| line.contains("lines left out")).count(),
+            1
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nodes_write_by_themselves_if_that_is_wanted() {
+    within(30, async {
+        let mut running =
+            run(&["-n", "1", "--log", "inherit", "--", "sh", "-c", "readlink /proc/self/fd/1; exec sleep 1000"]);
+        let own = std::fs::read_link(format!("/proc/{}/fd/1", running.pid())).expect("a pipe");
+        let mut line = String::new();
+        BufReader::new(running.stdout()).read_line(&mut line).await.expect("readable");
+        assert_eq!(line.trim_end(), own.to_string_lossy());
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+impl Running {
+    /// Ends it, and reads all that is left.
+    async fn signal_and_read(&mut self, stdout: &mut tokio::process::ChildStdout) -> String {
+        self.signal(rustix::process::Signal::TERM);
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).await.expect("readable");
+        assert_eq!(self.exit().await, Some(0));
+        text
+    }
+}

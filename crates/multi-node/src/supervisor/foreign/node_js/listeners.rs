@@ -1,0 +1,152 @@
+//! The sockets that Node.js programs ask for: those that the master was given first, others as they are asked for.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::message::Address;
+use crate::bind;
+use crate::program::FIRST;
+use crate::serve::Socket;
+
+/// The numbers of errors that have none of their own here (errno(3)).
+const EBADF: i32 = 9;
+const EINVAL: i32 = 22;
+const EOPNOTSUPP: i32 = 95;
+pub(super) const EADDRINUSE: i32 = 98;
+
+/// Finds a socket for each server.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    given: Vec<Socket>,
+    /// How many of them have been mapped to a server.
+    mapped: usize,
+    backlog: u32,
+    /// Files of Unix sockets that were made here.
+    files: Vec<PathBuf>,
+}
+
+impl Drop for Listeners {
+    fn drop(&mut self) {
+        self.files.iter().for_each(|path| bind::remove(path));
+    }
+}
+
+/// A socket from which connections are taken.
+#[derive(Debug)]
+pub(super) enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Accepting {
+    /// The next connection. Cancel-safe.
+    pub(super) async fn accept(&self) -> io::Result<OwnedFd> {
+        match self {
+            Accepting::Tcp(listener) => Ok(listener.accept().await?.0.into_std()?.into()),
+            Accepting::Unix(listener) => Ok(listener.accept().await?.0.into_std()?.into()),
+        }
+    }
+
+    /// What `server.address()` is to tell: the port that the program asked for, though another is served.
+    pub(super) fn name(&self, asked: &Address) -> Option<Value> {
+        let Accepting::Tcp(listener) = self else { return None };
+        let addr = listener.local_addr().ok()?;
+        let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
+        let port = asked.port.filter(|port| *port > 0).unwrap_or_else(|| addr.port().into());
+        Some(json!({ "address": addr.ip().to_string(), "family": family, "port": port }))
+    }
+}
+
+impl Listeners {
+    pub(super) fn new(given: Vec<Socket>, backlog: u32) -> Listeners {
+        Listeners { given, mapped: 0, backlog, files: Vec::new() }
+    }
+
+    /// The socket for a server that asks for this address, or the number of the error.
+    pub(super) async fn find(&mut self, asked: &Address) -> Result<Accepting, i32> {
+        if asked.udp {
+            return Err(EOPNOTSUPP);
+        }
+        let found = match (asked.fd.filter(|fd| *fd >= 0), self.mapped < self.given.len()) {
+            (Some(fd), _) => self.numbered(fd).ok_or(EBADF)?.try_clone(),
+            (None, true) => self.map(asked),
+            (None, false) => self.bind(asked).await,
+        };
+        found.and_then(accepting).map_err(|error| number(&error))
+    }
+
+    /// The program's descriptors from 3 on are the sockets that the master was given.
+    fn numbered(&self, fd: i64) -> Option<&Socket> {
+        self.given.get(usize::try_from(fd).ok()?.checked_sub(FIRST as usize)?)
+    }
+
+    fn map(&mut self, asked: &Address) -> io::Result<Socket> {
+        let socket = self.given[self.mapped].try_clone()?;
+        self.mapped += 1;
+        tracing::info!("what the program serves on {} is served on {}", told(asked), local(&socket));
+        Ok(socket)
+    }
+
+    async fn bind(&mut self, asked: &Address) -> io::Result<Socket> {
+        let host = asked.host.as_deref();
+        let socket = match (host, asked.port.and_then(|port| u16::try_from(port).ok())) {
+            (Some(path), None) => self.bind_unix(Path::new(path)).await?,
+            (Some(host), Some(port)) => {
+                let ip: IpAddr = host.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+                bind::tcp(SocketAddr::new(ip, port), self.backlog, false)?
+            }
+            // As Node does it: both families where there are both.
+            (None, Some(port)) => bind::tcp((Ipv6Addr::UNSPECIFIED, port).into(), self.backlog, false)
+                .or_else(|_| bind::tcp((Ipv4Addr::UNSPECIFIED, port).into(), self.backlog, false))?,
+            (None, None) => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        tracing::info!("listening on {}", local(&socket));
+        Ok(socket)
+    }
+
+    async fn bind_unix(&mut self, path: &Path) -> io::Result<Socket> {
+        bind::remove_stale(path).await?;
+        let listener = std::os::unix::net::UnixListener::bind(path)?;
+        self.files.push(path.to_owned());
+        Ok(Socket::Unix(listener))
+    }
+}
+
+fn accepting(socket: Socket) -> io::Result<Accepting> {
+    socket.set_nonblocking(true)?;
+    match socket {
+        Socket::Tcp(listener) => TcpListener::from_std(listener).map(Accepting::Tcp),
+        Socket::Unix(listener) => UnixListener::from_std(listener).map(Accepting::Unix),
+    }
+}
+
+fn number(error: &io::Error) -> i32 {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => EADDRINUSE,
+        _ => error.raw_os_error().unwrap_or(EINVAL),
+    }
+}
+
+fn told(asked: &Address) -> String {
+    match (&asked.host, asked.port) {
+        (Some(host), Some(port)) if port >= 0 => format!("{host}:{port}"),
+        (Some(host), _) => host.clone(),
+        (None, port) => format!("port {}", port.unwrap_or_default()),
+    }
+}
+
+fn local(socket: &Socket) -> String {
+    match socket {
+        Socket::Tcp(listener) => listener.local_addr().map(|addr| addr.to_string()).unwrap_or_default(),
+        Socket::Unix(listener) => {
+            let addr = listener.local_addr().ok();
+            let path = addr.as_ref().and_then(|addr| addr.as_pathname());
+            path.map(|path| format!("unix:{}", path.display())).unwrap_or_default()
+        }
+    }
+}

@@ -41,6 +41,16 @@ export interface Options {
   shutdownDelay?: number;
   /** How long an event loop may be blocked before its node is replaced; 0 turns that off. Default 30 s. */
   hangTimeout?: number;
+  /** Replaces a node after this time; 0, the default: never. */
+  maxAge?: number;
+  /** Replaces a node that has more bytes resident; 0, the default: never. */
+  maxMemory?: number;
+  /** Share by which the two above vary, 0 to 1. */
+  recycleJitter?: number;
+  /** Name of a control socket, for `multi-node status` and the like of the Rust command. */
+  control?: string;
+  /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
+  metrics?: string;
   /** Whether SIGTERM, SIGINT, SIGQUIT and SIGHUP are handled. Default true. */
   signals?: boolean;
   /** Whether every process gets a stream to every other. Default true. */

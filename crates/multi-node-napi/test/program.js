@@ -130,8 +130,7 @@ class Program {
 }
 
 /** Starts a program; `PORT` in its source is a free port. */
-async function program(t, source, { name = 'server.js', args = [], flags = [], env = {}, files = {} } = {}) {
-  const cwd = folder(t);
+async function program(t, source, { name = 'server.js', args = [], flags = [], env = {}, files = {}, cwd = folder(t) } = {}) {
   const port = await freePort();
   const write = (file, text) => fs.writeFileSync(path.join(cwd, file), text.replaceAll('PORT', String(port)));
   write(name, source);

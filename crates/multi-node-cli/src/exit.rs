@@ -64,7 +64,7 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
             (Some(Error::Option { .. }), _) => Some(USAGE),
             (Some(Error::Program { source, .. }), _) if source.kind() == io::ErrorKind::NotFound => Some(NOT_FOUND),
             (Some(Error::Program { .. }), _) => Some(CANNOT_EXECUTE),
-            (_, Some(OrderError::Failed { .. })) => Some(FAILED),
+            (_, Some(OrderError::Failed { .. } | OrderError::RolledBack { .. })) => Some(FAILED),
             (_, Some(_)) => Some(REFUSED),
             _ => None,
         }

@@ -40,6 +40,7 @@ pub struct Plan {
     pub drain_timeout: Duration,
     pub shutdown_delay: Duration,
     pub hang_timeout: Duration,
+    pub adopt_timeout: Duration,
     pub backoff: (Duration, Duration),
     pub crash_loop: (usize, Duration),
     /// The name of the control socket, in the program's own runtime directory.
@@ -77,6 +78,7 @@ impl Default for Plan {
             drain_timeout: Duration::from_secs(5),
             shutdown_delay: Duration::ZERO,
             hang_timeout: Duration::from_secs(30),
+            adopt_timeout: Duration::from_secs(10),
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
             crash_loop: (5, Duration::from_secs(60)),
             control: None,
@@ -115,6 +117,7 @@ impl Plan {
             .drain_timeout(self.drain_timeout)
             .shutdown_delay(self.shutdown_delay)
             .hang_timeout(self.hang_timeout)
+            .adopt_timeout(self.adopt_timeout)
             .backoff(self.backoff.0, self.backoff.1)
             .crash_loop(self.crash_loop.0, self.crash_loop.1)
             .unix_mode(self.unix_mode);
@@ -222,6 +225,18 @@ pub enum Fault {
     Flood,
     /// Closes its control socket, and lives on.
     HangUp,
+    /// A program that is tried in a child ends with code 5 before `listen`.
+    DieInTrial,
+    /// A program that is tried in a child does not reach `listen` while this is laid.
+    StuckInTrial,
+    /// A program that takes the master's place ends with code 6 before `listen`.
+    DieAsSuccessor,
+    /// A program that takes the master's place panics before `listen`.
+    PanicAsSuccessor,
+    /// A program that takes the master's place does not reach `listen` while this is laid.
+    StuckAsSuccessor,
+    /// Whoever starts wants to serve one address more.
+    OtherAddresses,
 }
 
 impl Fault {

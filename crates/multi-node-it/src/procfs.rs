@@ -52,6 +52,13 @@ pub fn tracer(pid: u32) -> Option<u32> {
     tracer.trim().parse().ok().filter(|tracer| *tracer != 0)
 }
 
+/// A set of signals of the process's main thread, as bits: `SigBlk`, `SigIgn`… (proc(5)).
+pub fn signals(pid: u32, field: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let set = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or_default()
+}
+
 /// Children of the process, zombies included.
 pub fn children(pid: u32) -> Vec<u32> {
     all().filter(|child| parent(*child) == Some(pid)).collect()
@@ -93,6 +100,15 @@ pub fn cpu_time(pid: u32) -> Duration {
     // utime and stime; the kernel counts them for /proc in hundredths of a second (proc(5), USER_HZ).
     let ticks = |at: usize| fields(pid).and_then(|fields| fields.get(at)?.parse::<u64>().ok()).unwrap_or_default();
     Duration::from_millis(10 * (ticks(11) + ticks(12)))
+}
+
+/// How long the process's threads were able to run and waited for a processor, so far and all together.
+pub fn run_delay(pid: u32) -> Duration {
+    let of = |thread: &PathBuf| {
+        let schedstat = fs::read_to_string(thread.join("schedstat")).ok()?;
+        schedstat.split_whitespace().nth(1)?.parse::<u64>().ok()
+    };
+    Duration::from_nanos(threads(pid).iter().filter_map(of).sum())
 }
 
 fn threads(pid: u32) -> Vec<PathBuf> {

@@ -78,12 +78,16 @@ impl Program {
     /// Starts the program at this path, with a command that `change` may change.
     pub async fn run(path: &Path, plan: Plan, change: impl FnOnce(&mut Command)) -> Program {
         let mut program = Program::launch(path, plan, change);
-        let first =
-            program.answers.next_line().await.expect("readable output").expect("the master says where it listens");
-        program.addrs =
-            first.strip_prefix("listening on ").expect("the first line").split(' ').map(str::to_owned).collect();
-        program.addr = program.addrs[0].parse().expect("a TCP address");
+        program.listens().await;
         program
+    }
+
+    /// Waits until the master of a launched program is listening.
+    pub async fn listens(&mut self) {
+        let first = self.answers.next_line().await.expect("readable output").expect("the master says where it listens");
+        let addrs = first.strip_prefix("listening on ").expect("the first line");
+        self.addrs = addrs.split(' ').map(str::to_owned).collect();
+        self.addr = self.addrs[0].parse().expect("a TCP address");
     }
 
     /// Starts the program without waiting for anything.

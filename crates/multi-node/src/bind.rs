@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::net::TcpSocket;
 
-use crate::Error;
 use crate::options::{Address, Settings};
 use crate::serve::Socket;
+use crate::{Error, environment};
 
 /// Binds every address of every server: `servers[i]` are the addresses of the `i`th. Nothing is left bound after an
 /// error.
@@ -23,11 +23,16 @@ pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Resul
         .filter_map(|(_, addr)| addr.filter(SocketAddr::is_ipv4))
         .map(|addr| addr.port())
         .collect();
+    let mut given = Given::take()?;
     let mut bound = Vec::new();
     let mut files = SocketFiles(Vec::new());
     for addresses in resolved {
         let mut sockets = Vec::new();
         for (address, addr) in addresses {
+            if let Some(socket) = given.socket(address, addr) {
+                sockets.push(socket);
+                continue;
+            }
             let socket = match (address, addr) {
                 (Address::Unix(path), _) => unix(path, settings, &mut files).await,
                 (_, Some(addr)) => tcp(addr, settings.backlog, ipv4_ports.contains(&addr.port())),
@@ -37,8 +42,58 @@ pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Resul
         }
         bound.push(sockets);
     }
+    given.nothing_is_left()?;
     files.keep();
     Ok(bound)
+}
+
+/// Sockets that whoever started this process has opened, until they are asked for.
+struct Given(Vec<Socket>);
+
+impl Given {
+    #[cfg(multi_process)]
+    fn take() -> Result<Given, Error> {
+        crate::systemd::sockets().map(Given).map_err(Error::io("take the sockets that LISTEN_FDS tells of"))
+    }
+
+    #[cfg(not(multi_process))]
+    #[expect(clippy::unnecessary_wraps, reason = "elsewhere there may be some")]
+    fn take() -> Result<Given, Error> {
+        Ok(Given(Vec::new()))
+    }
+
+    /// The one for this address: bound to it, or to all addresses of the machine with its port, or to its path.
+    fn socket(&mut self, address: &Address, addr: Option<SocketAddr>) -> Option<Socket> {
+        let at = self.0.iter().position(|socket| serves(socket, address, addr))?;
+        Some(self.0.remove(at))
+    }
+
+    /// A socket that nobody serves would let its clients wait for ever.
+    fn nothing_is_left(self) -> Result<(), Error> {
+        let Some(socket) = self.0.first() else { return Ok(()) };
+        Err(Error::Bind {
+            address: socket.local_addr().map_or_else(|_| "a socket".to_owned(), |addr| addr.to_string()),
+            source: io::Error::new(io::ErrorKind::InvalidInput, "LISTEN_FDS has it, and the program does not serve it"),
+            remedy: "make the addresses of the socket unit and of the program the same".to_owned(),
+        })
+    }
+}
+
+fn serves(socket: &Socket, address: &Address, addr: Option<SocketAddr>) -> bool {
+    match (socket, address, addr) {
+        (Socket::Tcp(listener), _, Some(wanted)) => listener.local_addr().is_ok_and(|bound| covers(bound, wanted)),
+        #[cfg(unix)]
+        (Socket::Unix(listener), Address::Unix(path), _) => {
+            listener.local_addr().is_ok_and(|bound| bound.as_pathname() == Some(path))
+        }
+        _ => false,
+    }
+}
+
+/// Port 0 asks for any, and an address that stands for all covers each.
+fn covers(bound: SocketAddr, wanted: SocketAddr) -> bool {
+    let host = bound.ip() == wanted.ip() || bound.ip().is_unspecified() || wanted.ip().is_unspecified();
+    host && (wanted.port() == bound.port() || wanted.port() == 0)
 }
 
 /// Files of Unix sockets that are removed unless all has gone well.
@@ -127,8 +182,12 @@ async fn unix(_: &Path, _: &Settings, _: &mut SocketFiles) -> io::Result<Socket>
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Removes the files of Unix sockets, for the end of the program.
+/// Removes the files of Unix sockets, for the end of the program. Those that it was given are not its own; then it leaves
+/// all, of which the next start replaces its own.
 pub(crate) fn unlink(servers: &[Vec<Address>]) {
+    if environment::sockets_given() {
+        return;
+    }
     for address in servers.iter().flatten() {
         if let Address::Unix(path) = address {
             remove(path);

@@ -27,6 +27,19 @@ impl Endpoints {
         })
     }
 
+    /// Opens them again where another program has left them. A program that serves must not end for the lack of them, so
+    /// what cannot be opened is told and left out.
+    #[cfg(multi_process)]
+    pub(crate) async fn reopen(settings: &Settings) -> Endpoints {
+        match Endpoints::open(settings).await {
+            Ok(endpoints) => endpoints,
+            Err(error) => {
+                tracing::error!(target: "multi_node", "going on without control socket and metrics: {error}");
+                Endpoints { name: String::new(), metrics: None, admin: Admin::default() }
+            }
+        }
+    }
+
     /// Where the log is written for those who follow it.
     pub(crate) fn journal(&self) -> Journal {
         #[cfg(multi_process)]

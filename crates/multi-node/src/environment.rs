@@ -80,6 +80,11 @@ pub(crate) fn called() -> Option<(u32, Calling)> {
     Some((pid.parse().ok()?, calling))
 }
 
+/// Whether systemd has opened sockets for this process (sd_listen_fds(3)).
+pub(crate) fn sockets_given() -> bool {
+    env::var("LISTEN_PID").is_ok_and(|pid| pid.parse() == Ok(std::process::id())) && env::var_os("LISTEN_FDS").is_some()
+}
+
 /// Whether the single-process mode was asked for.
 pub(crate) fn off() -> Result<bool, Error> {
     match env::var_os(MODE) {

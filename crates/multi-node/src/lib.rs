@@ -76,6 +76,8 @@ mod status;
 mod supervisor;
 #[cfg(multi_process)]
 mod sys;
+#[cfg(multi_process)]
+mod systemd;
 mod wires;
 
 pub use error::Error;

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{completions, look, man, run, steer};
+use super::{completions, look, man, run, steer, upgrade};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -13,6 +13,7 @@ pub(crate) enum Command {
     Top(look::Top),
     Logs(look::Logs),
     Reload(steer::Reload),
+    Upgrade(upgrade::Upgrade),
     Restart(steer::Restart),
     Scale(steer::Scale),
     Stop(steer::Stop),
@@ -31,6 +32,7 @@ impl Command {
             Command::Top(command) => command.run(),
             Command::Logs(command) => command.run(),
             Command::Reload(command) => command.run(),
+            Command::Upgrade(command) => command.run(),
             Command::Restart(command) => command.run(),
             Command::Scale(command) => command.run(),
             Command::Stop(command) => command.run(),

@@ -6,5 +6,6 @@ mod look;
 mod man;
 mod run;
 mod steer;
+mod upgrade;
 
 pub(crate) use dispatch::Command;

@@ -166,6 +166,24 @@ async fn streams_go_on_until_the_program_ends() {
 }
 
 #[tokio::test]
+async fn an_upgrade_returns_when_the_next_program_answers() {
+    within(30, async {
+        let program = Program::serving(plan("web", 2)).await;
+        let folder = program.faults();
+        let before = json_of(&folder, &["status", "--json"]).await;
+        let after = json_of(&folder, &["upgrade", "--json"]).await;
+        assert_eq!(after["pid"], before["pid"]);
+        assert_eq!(after["slots"][0]["generation"], json!(1), "{after}");
+        Fault::FailFactory.lay(&program.faults());
+        let (code, complaint) = fails(&folder, &["upgrade"]).await;
+        assert_eq!((code, complaint.contains("cannot reach the database")), (Some(1), true), "{complaint}");
+        assert_eq!(json_of(&folder, &["status", "--json"]).await["ready"], json!(true), "the old one goes on");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn top_is_printed_where_there_is_no_terminal() {
     within(30, async {
         let program = Program::serving(plan("web", 2)).await;

@@ -72,10 +72,14 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
         let (http, plan, mesh, dropping) = (plan.http, plan.clone(), mesh.clone(), dropping.clone());
         http.set(http_with(move |node: Handle| make_app(plan, node, mesh, dropping)))
     };
+    let options = match Fault::OtherAddresses.is_laid(&plan.faults) {
+        true => plan.options().bind("127.0.0.1:0"),
+        false => plan.options(),
+    };
     let nodes = if plan.admin {
-        listen(plan.options(), app.and("127.0.0.1:0", http(admin()))).await?
+        listen(options, app.and("127.0.0.1:0", http(admin()))).await?
     } else {
-        listen(plan.options(), app).await?
+        listen(options, app).await?
     };
     let as_told = if nodes.is_master() { Role::Master } else { Role::Node };
     anyhow::ensure!((before, role()) == (as_told, as_told), "`role` was {before:?}, and {:?} after `listen`", role());
@@ -84,13 +88,32 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
 
 async fn misbehave_before_listen(plan: &Plan) -> anyhow::Result<()> {
     if role() == Role::Master {
-        return Ok(());
+        return misbehave_when_called(plan).await;
     }
     if Fault::Die.is_laid(&plan.faults) {
         std::process::exit(3);
     }
     hostile::misbehave(&plan.faults)?;
     Fault::StuckBeforeListen.lifted(&plan.faults).await;
+    Ok(())
+}
+
+/// As a program that is to take the master's place, or is tried for that.
+async fn misbehave_when_called(plan: &Plan) -> anyhow::Result<()> {
+    let call = std::env::var("MULTI_NODE_CALL").unwrap_or_default();
+    if call.ends_with("rehearsal") {
+        if Fault::DieInTrial.is_laid(&plan.faults) {
+            std::process::exit(5);
+        }
+        Fault::StuckInTrial.lifted(&plan.faults).await;
+    }
+    if call.ends_with("succession") {
+        if Fault::DieAsSuccessor.is_laid(&plan.faults) {
+            std::process::exit(6);
+        }
+        assert!(!Fault::PanicAsSuccessor.is_laid(&plan.faults), "as ordered");
+        Fault::StuckAsSuccessor.lifted(&plan.faults).await;
+    }
     Ok(())
 }
 

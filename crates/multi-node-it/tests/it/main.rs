@@ -25,5 +25,6 @@ mod recycle;
 mod reload;
 mod shutdown;
 mod single;
+mod systemd;
 mod threads;
 mod upgrade;

@@ -1,8 +1,14 @@
 //! Upgrade in place: the master's process runs the new program, and nobody notices.
 
-use multi_node_it::{Client, Load, Plan, Program, procfs, send, within};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
+
+use multi_node::{Exit, State};
+use multi_node_it::program::fixture;
+use multi_node_it::{Client, Fault, Load, Plan, Program, procfs, send, within};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Upgrades, and waits until everything is as before.
 async fn upgrade(program: &mut Program) {
@@ -48,7 +54,7 @@ async fn the_new_master_supervises_and_is_a_peer() {
         let pids = program.pids().await;
         send(pids[0], Signal::KILL);
         let status = program.status_where(|s| s.slots[0].restarts == 1 && s.is_ready()).await;
-        assert_eq!(status.slots[0].last_exit, Some(multi_node::Exit::Signal(9)));
+        assert_eq!(status.slots[0].last_exit, Some(Exit::Signal(9)));
         assert_eq!(status.slots[0].generation.number(), 1, "a restart runs what its generation runs");
         program.order("scale 3").await;
         program.order("reload").await;
@@ -87,6 +93,161 @@ async fn no_request_fails() {
         }
         load.end().await;
         program.stop().await;
+    })
+    .await;
+}
+
+/// The cause, where nothing was replaced.
+fn failure(answer: &Value) -> &str {
+    answer["Err"]["failed"]["why"].as_str().unwrap_or_else(|| panic!("{answer} is no failure"))
+}
+
+/// A program that must not take over: everything is as before, and a later upgrade is as good as a first.
+async fn is_refused(fault: Fault, start_timeout: Duration, why: &str) {
+    let mut program = Program::serving(Plan { start_timeout, ..Plan::nodes(2) }).await;
+    let before = program.pids().await;
+    fault.lay(&program.faults());
+    let answer = program.upgrade().await.expect_err("the old program stays");
+    assert!(failure(&answer).contains(why), "{answer}");
+    assert_eq!(program.pids().await, before, "nobody was replaced");
+    program.until(|| procfs::children(program.pid).len() == 2).await;
+    fault.lift(&program.faults());
+    upgrade(&mut program).await;
+    program.stop().await;
+}
+
+/// More than any program needs to start, on however busy a machine.
+const AMPLE: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn a_program_that_ends_before_listen_is_refused() {
+    let why = "the new program, tried in a child, ended with exit code 5 before it reached `listen`";
+    within(20, is_refused(Fault::DieInTrial, AMPLE, why)).await;
+}
+
+#[tokio::test]
+async fn a_program_that_does_not_reach_listen_is_refused() {
+    let why = "the new program, tried in a child, did not reach `listen` within 1.5s";
+    within(20, is_refused(Fault::StuckInTrial, Duration::from_millis(1500), why)).await;
+}
+
+#[tokio::test]
+async fn a_program_that_serves_other_addresses_is_refused() {
+    let why = "the new program wants to serve 127.0.0.1:0, 127.0.0.1:0, but the running one has bound 127.0.0.1:0";
+    within(20, is_refused(Fault::OtherAddresses, AMPLE, why)).await;
+}
+
+#[tokio::test]
+async fn a_successor_that_is_slow_costs_nothing() {
+    within(20, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let load = Load::begin(program.addr, 2);
+        Fault::StuckAsSuccessor.lay(&program.faults());
+        let order = program.send("upgrade").await;
+        program.logged("the master follows").await;
+        let kept = program.answering(2).await;
+        Fault::StuckAsSuccessor.lift(&program.faults());
+        program.succeeded(order).await.expect("the new program takes over");
+        program.at_rest().await;
+        load.end().await;
+        assert_eq!(program.answering(2).await, kept, "the nodes stay");
+        program.stop().await;
+    })
+    .await;
+}
+
+/// A successor that never reaches `listen` leaves nodes that serve on, and leave when nobody comes for them.
+async fn nodes_outlive(fault: Fault, code: Option<i32>) {
+    let mut program = Program::serving(Plan { adopt_timeout: Duration::from_millis(1500), ..Plan::nodes(2) }).await;
+    fault.lay(&program.faults());
+    let _ = program.send("upgrade").await;
+    assert_eq!(program.exit().await, code);
+    program.get("/").await.expect("an answer, though there is no master");
+    program.leaves_nobody().await;
+    assert_eq!(program.log().matches("draining: the master of this node is gone").count(), 2);
+}
+
+#[tokio::test]
+async fn nodes_outlive_a_successor_that_ends() {
+    within(20, nodes_outlive(Fault::DieAsSuccessor, Some(6))).await;
+}
+
+#[tokio::test]
+async fn nodes_outlive_a_successor_that_panics() {
+    within(20, nodes_outlive(Fault::PanicAsSuccessor, Some(101))).await;
+}
+
+#[tokio::test]
+async fn a_successor_that_comes_too_late_starts_other_nodes() {
+    within(20, async {
+        let adopt_timeout = Duration::from_millis(500);
+        let mut program = Program::serving(Plan { adopt_timeout, ..Plan::nodes(2) }).await;
+        Fault::StuckAsSuccessor.lay(&program.faults());
+        let order = program.send("upgrade").await;
+        program.logged("the master follows").await;
+        program.until(|| program.log().matches("draining: the master of this node is gone").count() == 2).await;
+        Fault::StuckAsSuccessor.lift(&program.faults());
+        program.succeeded(order).await.expect("the new program takes over");
+        let status = program.at_rest().await;
+        assert!(status.slots.iter().all(|slot| slot.restarts == 1), "{status:?}");
+        program.get("/").await.expect("an answer");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_signal_in_between_is_not_lost() {
+    within(20, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        Fault::StuckAsSuccessor.lay(&program.faults());
+        let order = program.send("upgrade").await;
+        program.logged("the master follows").await;
+        program.until(|| held_back(program.pid, Signal::TERM)).await;
+        program.signal(Signal::TERM);
+        Fault::StuckAsSuccessor.lift(&program.faults());
+        program.succeeded(order).await.expect("the new program takes over");
+        program.ends_well().await;
+        assert!(program.log().contains("received the signal to shut down"));
+    })
+    .await;
+}
+
+/// Whether the process's main thread holds the signal back (proc(5), `SigBlk`).
+fn held_back(pid: u32, signal: Signal) -> bool {
+    procfs::signals(pid, "SigBlk") & 1 << (signal.as_raw() - 1) != 0
+}
+
+/// A program that can be tried and started, and is gone when it is to take the master's place.
+#[tokio::test]
+async fn a_master_that_cannot_be_replaced_goes_on_as_it_was() {
+    within(20, async {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let script = folder.path().join("server");
+        let text = format!("#!/bin/bash\nexec -a \"$0\" {} \"$@\"\n", fixture().display());
+        std::fs::write(&script, text).expect("a file of ours");
+        std::fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("a file of ours");
+        let mut program = Program::run(&script, Plan::nodes(1), |_| {}).await;
+        program.order("ready").await;
+        let ignored = procfs::signals(program.pid, "SigIgn");
+
+        Fault::StuckInFactory.lay(&program.faults());
+        let order = program.send("upgrade").await;
+        program.status_where(|status| status.slots.iter().any(|slot| slot.state == State::Joining)).await;
+        std::fs::remove_file(&script).expect("a file of ours");
+        Fault::StuckInFactory.lift(&program.faults());
+        let answer = program.succeeded(order).await.expect_err("the old program stays");
+        let why = answer["Err"]["master_stays"]["why"].as_str().unwrap_or_default();
+        let expected = "the new program could not be started in the master's place: no such file or directory";
+        assert_eq!(why, expected, "{answer}");
+
+        assert_eq!(procfs::signals(program.pid, "SigIgn"), ignored, "SIGPIPE is ignored as before");
+        assert!(!held_back(program.pid, Signal::TERM));
+        let pids = program.pids().await;
+        send(pids[0], Signal::KILL);
+        program.status_where(|status| status.slots[0].last_exit == Some(Exit::Signal(9))).await;
+        program.signal(Signal::TERM);
+        assert_eq!(program.exit().await, Some(0));
     })
     .await;
 }

@@ -31,6 +31,7 @@ impl Desk {
             Request::Status => ok(&self.observer.now().await),
             Request::Reload { wait: true } => answer(self.handle.reload().await.map(|report| Reloaded::from(&report))),
             Request::Reload { wait: false } => self.begin_reload().await,
+            Request::Upgrade => answer(self.handle.upgrade().await.map(|never| -> Value { match never {} })),
             Request::Restart { slot } => answer(self.handle.restart(slot).await.map(|report| Replaced::from(&report))),
             Request::Scale { nodes, by } => self.scale(nodes, by).await,
             Request::Stop { now: false } => answer(self.handle.shutdown().await),
@@ -98,11 +99,15 @@ const HOW: &str = "One request a line, as JSON; an order without fields may be i
     {\"ok\":…}, {\"refused\":{\"code\",\"why\"}} where nothing was begun, {\"failed\":{\"code\",\"why\"}}, or for `watch` and \
     followed `logs` a stream of {\"event\":…} until you close the connection.";
 
-const ORDERS: [(&str, &str); 9] = [
+const ORDERS: [(&str, &str); 10] = [
     (r#"{"order":"describe"}"#, "this"),
     (r#"{"order":"status"}"#, "how the program is, slot by slot"),
     (r#"{"order":"watch"}"#, "a stream: the status, again whenever it changes"),
     (r#"{"order":"reload","wait":true}"#, "replaces every node by one of the program as it is on disk now"),
+    (
+        r#"{"order":"upgrade"}"#,
+        "replaces the master too, in its process; after a success the connection ends, and the next program answers",
+    ),
     (r#"{"order":"restart","slot":0}"#, "replaces one slot's node by another of the same program"),
     (r#"{"order":"scale","nodes":4}"#, "changes the number of nodes; `by` in place of `nodes`: so many more or fewer"),
     (r#"{"order":"signal","signal":"USR1","slot":0}"#, "sends the slot's node a signal; without `slot`, every node"),

@@ -28,6 +28,9 @@ pub enum Request {
         #[serde(default = "yes")]
         wait: bool,
     },
+    /// Replaces the whole program, the master included, by the one that is on disk now. An answer means that it has failed:
+    /// after a success the connection ends, and who answers under the name has begun later.
+    Upgrade,
     /// Replaces one slot's node by another of the same program; answered by [`Replaced`](super::Replaced) when the old one
     /// has ended.
     Restart {

@@ -35,6 +35,9 @@ const LAST_WORD: Duration = Duration::from_millis(100);
 /// From which protocol version on a master is told what became of the connections.
 const TELLS_DRAINED: u32 = 2;
 
+/// By how many thousandths of all memory a node looks larger than it is to the kernel, when memory runs out.
+const OOM_SCORE: i32 = 100;
+
 /// Joins the program as a node: returns when it serves.
 pub(crate) async fn join(
     servers: Servers,
@@ -49,6 +52,7 @@ pub(crate) async fn join(
     let guard =
         orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
     show_slot(&welcome);
+    offer_memory();
 
     let sockets = adopt(&mut welcome);
     let (load, bell) = (welcome.load.take().ok_or_else(incomplete)?, welcome.bell.take().ok_or_else(incomplete)?);
@@ -166,6 +170,13 @@ fn adopt(welcome: &mut Welcome) -> Vec<Vec<Socket>> {
     let mut fds = welcome.sockets.drain(..);
     let mut adopt = |kind: &SocketKind| fds.next().map(|fd| wires::adopt(*kind, fd));
     welcome.servers.iter().map(|kinds| kinds.iter().filter_map(&mut adopt).collect()).collect()
+}
+
+/// Where memory runs out, a node is to be killed rather than the master, whose end is everybody's.
+fn offer_memory() {
+    if let Err(error) = sys::process::raise_oom_score(OOM_SCORE) {
+        tracing::debug!(%error, "cannot make this node likelier to be killed than its master");
+    }
 }
 
 /// Lets `ps` and `top` show the slot, as `name:slot`: a process's main thread has its name (proc(5)), at most 15 bytes.

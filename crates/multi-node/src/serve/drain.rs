@@ -125,7 +125,8 @@ impl Watch {
         self.signal.is_draining()
     }
 
-    fn poll_drain(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the drain begins, once; the task that asks first is the one that is woken.
+    pub(super) fn poll_drain(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         if *this.told {
             return Poll::Pending;

@@ -67,10 +67,10 @@ pub(super) struct PassedOver {
 }
 
 impl PassedOver {
-    /// Everybody whose line this is, but whoever asks.
+    /// All who are awake. Sleepers have given way as they should.
     pub(super) fn note(&mut self, lines: &[View]) {
         self.accepted.clear();
-        self.accepted.extend(lines.iter().map(|line| line.accepted));
+        self.accepted.extend(lines.iter().map(|line| if line.asleep { u64::MAX } else { line.accepted }));
     }
 
     /// Marks the lines of those who have taken nothing since.

@@ -85,6 +85,8 @@ fn who_let_a_connection_wait_does_not_count_until_it_takes_one() {
     assert!(!enters(&passed_over, &[laden, took(9)]), "it has taken one");
     assert!(!enters(&passed_over, &[laden, took(8), took(0)]), "this one has come since");
     assert!(!enters(&PassedOver::default(), &[laden, took(8)]));
+    passed_over.note(&[took(7), View { asleep: true, ..took(8) }]);
+    assert!(!enters(&passed_over, &[laden, took(8)]), "it was asleep");
 }
 
 fn any_line() -> impl Strategy<Value = View> {

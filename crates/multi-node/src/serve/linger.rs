@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
 use super::drain::DrainSignal;
+use super::server::BoxFuture;
 use super::stream::Stream;
 
 /// How long a connection that this side closes is read from, so that bytes under way do not turn the end into a reset.
@@ -15,11 +16,17 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: usize = 256 * 1024;
 
 /// Says that no more will come, and reads for a moment what does; not beyond the drain's deadline.
-pub(super) async fn linger(mut stream: Stream, drain: &DrainSignal) {
+///
+/// In a box, since few connections need it, and every connection's task would be larger by it.
+pub(super) fn linger(stream: Stream, drain: &DrainSignal) -> BoxFuture<()> {
+    let deadline = drain.deadline();
+    Box::pin(read_on(stream, deadline))
+}
+
+async fn read_on(mut stream: Stream, deadline: Option<Instant>) {
     let reading = async {
         stream.shutdown().await?;
-        // Not in the future, which is a part of every connection's task.
-        let mut buffer = vec![0; 4096];
+        let mut buffer = [0; 4096];
         let mut left = LINGER_BYTES;
         while left > 0 {
             match stream.read(&mut buffer).await? {
@@ -30,6 +37,6 @@ pub(super) async fn linger(mut stream: Stream, drain: &DrainSignal) {
         io::Result::Ok(())
     };
     let end = Instant::now() + LINGER;
-    let end = drain.deadline().map_or(end, |deadline| deadline.min(end));
+    let end = deadline.map_or(end, |deadline| deadline.min(end));
     let _ = tokio::time::timeout_at(end, reading).await;
 }

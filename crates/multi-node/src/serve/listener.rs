@@ -14,7 +14,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
-use super::drain::DrainSignal;
+use super::drain::{DrainSignal, Watch};
 use super::socket::{Addr, Socket};
 use super::stream::{Doors, Stream, Transport};
 #[cfg(unix)]
@@ -183,31 +183,37 @@ impl Drop for Asking<'_> {
     }
 }
 
-/// Accepts until the drain begins, and keeps the places in the queues between connections.
-pub(super) struct Accepts(Listener);
+/// Accepts until the drain begins, and keeps the places in the queues between connections. To be polled by one task.
+pub(super) struct Accepts {
+    listener: Listener,
+    watch: Pin<Box<Watch>>,
+}
 
 impl Accepts {
     pub(super) fn new(listener: Listener) -> Accepts {
-        Accepts(listener)
+        let watch = Box::pin(Watch::new(listener.drain.clone()));
+        Accepts { listener, watch }
     }
 
-    /// The next connection, or `None` once the drain has begun.
+    /// The next connection, or `None` once the drain has begun. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<(Stream, Addr)> {
-        let drain = self.0.drain.clone();
-        tokio::select! {
-            biased;
-            () = drain.draining() => None,
-            accepted = poll_fn(|cx| self.0.poll_next(cx)) => Some(accepted),
-        }
+        poll_fn(|cx| {
+            let begins = self.watch.as_mut().poll_drain(cx).is_ready();
+            if begins || self.watch.is_draining() {
+                return Poll::Ready(None);
+            }
+            self.listener.poll_next(cx).map(Some)
+        })
+        .await
     }
 
     /// As [`next`](Self::next), without regard to the drain.
     pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Stream, Addr)> {
-        self.0.poll_next(cx)
+        self.listener.poll_next(cx)
     }
 
     pub(super) fn drain(&self) -> DrainSignal {
-        self.0.drain.clone()
+        self.listener.drain.clone()
     }
 
     /// A place among the connections that are allowed. Leaves the queues while there is none; a drain makes it resolve too.
@@ -215,10 +221,10 @@ impl Accepts {
         if let Ok(place) = places.clone().try_acquire_owned() {
             return Some(place);
         }
-        self.0.withdraw();
+        self.listener.withdraw();
         tokio::select! {
             place = places.clone().acquire_owned() => place.ok(),
-            () = self.0.drain.draining() => None,
+            () = self.listener.drain.draining() => None,
         }
     }
 }

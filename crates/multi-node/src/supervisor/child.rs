@@ -400,7 +400,11 @@ async fn become_program(
     // A process that has ended leads its group until it is reaped.
     process.readable().await?.retain_ready();
     sys::process::kill_group(watch.pid)?;
-    exited(process).await.map(Some)
+    let exit = exited(process).await?;
+    if exit == Exit::Code(0) {
+        watch.tell(Heard::Noted(Note::Finished)).await;
+    }
+    Ok(Some(exit))
 }
 
 impl Watch {

@@ -77,7 +77,7 @@ pub(crate) async fn succeed(
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
     let estate = call.accept(&written(&addresses)).await?;
-    let endpoints = Endpoints::open(&settings).await?;
+    let endpoints = Endpoints::reopen(&settings).await;
     let ground = inherit(&settings, estate, servers)?;
     supervise(ground, settings, addresses, endpoints).await
 }

@@ -26,12 +26,20 @@ impl Supervisor {
                 }
                 Event::Leaving { id }
             }
+            Note::Finished => return self.noted_finished(id),
             Note::Extend(by) => Event::Extended { id, by },
             Note::MainPid(pid) => {
                 self.members.name_main(id, pid);
                 return None;
             }
         })
+    }
+
+    /// A server that has not served yet is not meant to end, least of all with success.
+    fn noted_finished(&mut self, id: NodeId) -> Option<Event> {
+        let served = self.members.attendance(id)?.seen.ready_by.is_some();
+        let why = "a server that puts itself into the background has to be told to stay in the foreground".to_owned();
+        (!served).then_some(Event::Failed { id, why })
     }
 
     /// Several signs may come, of which the first counts.

@@ -8,16 +8,17 @@ use tokio::sync::{mpsc, oneshot};
 use super::child::{self, Heard};
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
 use super::members::Members;
-use super::upgrade::{Heritage, Rehearsal};
+use super::upgrade::{self, Heritage, Rehearsal};
 use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
 use crate::exits::Exits;
-use crate::id::{Generation, NodeId};
+use crate::id::NodeId;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::signals::MasterSignals;
 use crate::status::State;
+use crate::systemd::{Notifier, Phase};
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
 const LATE: Duration = Duration::from_millis(250);
@@ -48,6 +49,7 @@ pub(crate) struct Supervisor {
     heritage: Option<Heritage>,
     /// The next program is to take over, since its nodes serve.
     departing: Option<ReloadReport>,
+    notifier: Notifier,
     /// The log, for those who follow it from outside.
     journal: Journal,
     /// Where the ends of nodes are told.
@@ -93,6 +95,7 @@ impl Supervisor {
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
+        let notifier = Notifier::new(if heritage.is_some() { Phase::Reloading } else { Phase::Running });
         Supervisor {
             fleet,
             members,
@@ -103,6 +106,7 @@ impl Supervisor {
             rehearsal: None,
             heritage,
             departing: None,
+            notifier,
             journal,
             exits,
             replies,
@@ -130,36 +134,6 @@ impl Supervisor {
         end.unwrap_or(End::Done)
     }
 
-    /// Only a failure comes back.
-    async fn try_to_depart(&mut self, reload: ReloadReport) -> Option<End> {
-        let (why, news) = self.depart(reload).await;
-        self.handle(Event::Stayed { why }).or_else(|| self.catch_up(news))
-    }
-
-    /// Deals with what was heard while nobody could.
-    fn catch_up(&mut self, news: Vec<(NodeId, Heard)>) -> Option<End> {
-        news.into_iter().find_map(|(id, heard)| {
-            let event = self.hear(id, heard)?;
-            self.handle(event)
-        })
-    }
-
-    /// Goes on where another program of this process left off.
-    fn take_over(&mut self, heritage: Heritage) -> Option<End> {
-        let Heritage { left, members, ended, news, reload, .. } = heritage;
-        let resumed = self.members.resume(members);
-        self.members.inherit(ended);
-        if let Err(error) = resumed.and_then(|()| self.members.succeed()) {
-            tracing::error!(%error, "cannot go on with a node, which drains by itself");
-        }
-        let pause = left.elapsed();
-        let end = self.catch_up(news).or_else(|| self.handle(Event::Late(pause)));
-        if let Some(reload) = reload {
-            tracing::info!(target: TARGET, "upgrade done: {reload}; the nodes had no master for {pause:.1?}");
-        }
-        end
-    }
-
     /// Waits for what happens next; `None` where it was dealt with on the spot.
     async fn next(&mut self) -> Option<Event> {
         let deadline = self.fleet.next_deadline();
@@ -182,12 +156,16 @@ impl Supervisor {
                 tracing::info!(target: TARGET, "received {signal}");
                 Some(self.asked(signal.order(), Reply::Log))
             }
-            (generation, result) = rehearsed(&mut self.rehearsal) => {
+            (generation, result) = upgrade::rehearsed(&mut self.rehearsal) => {
                 self.rehearsal = None;
                 Some(Event::Rehearsed { generation, result })
             }
             // The program has dropped its `Nodes`.
             () = self.members.peers.deliver() => Some(self.asked(Order::Shutdown { now: false }, Reply::Log)),
+            () = self.notifier.due() => {
+                self.notifier.is_alive();
+                None
+            }
             () = due => deadline.map(|deadline| tick(deadline.elapsed())),
             () = std::future::ready(()), if self.heard_in_a_row >= NEWS_IN_A_ROW => {
                 self.heard_in_a_row = 0;
@@ -203,7 +181,7 @@ impl Supervisor {
         Event::Asked { ticket, order }
     }
 
-    fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
+    pub(super) fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
         Some(match heard {
             Heard::Said(ToMaster::Hello { versions, addresses }) => {
                 match self.members.hello(id, versions, &addresses, self.fleet.tries(id)) {
@@ -247,7 +225,7 @@ impl Supervisor {
     }
 
     /// Tells the rules, and does what they say, until they have nothing more to say. `Some`: it is all over.
-    fn handle(&mut self, event: Event) -> Option<End> {
+    pub(super) fn handle(&mut self, event: Event) -> Option<End> {
         let mut end = None;
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
@@ -259,8 +237,18 @@ impl Supervisor {
             }
         }
         let now = Instant::now();
-        self.members.publish(self.fleet.snapshot(now, self.epoch.1 + now.duration_since(self.epoch.0)));
+        let status = self.fleet.snapshot(now, self.epoch.1 + now.duration_since(self.epoch.0));
+        self.notifier.tell(self.phase(), &status);
+        self.members.publish(status);
         end
+    }
+
+    fn phase(&self) -> Phase {
+        match (self.fleet.is_stopping(), self.fleet.is_reloading()) {
+            (true, _) => Phase::Stopping,
+            (_, true) => Phase::Reloading,
+            _ => Phase::Running,
+        }
     }
 
     fn perform(&mut self, action: Action) -> Option<Event> {
@@ -319,20 +307,6 @@ impl Supervisor {
         None
     }
 
-    fn rehearse(&self, generation: Generation) -> Result<Rehearsal, String> {
-        if self.members.outfit.foreign.is_some() {
-            return Err("the nodes are of a program that would not outlive a change of its master".to_owned());
-        }
-        if self.terms.master_listen {
-            return Err(
-                "the master serves connections itself (`Options::master_listen`), which would be lost".to_owned()
-            );
-        }
-        let fleet = self.fleet.save(Instant::now());
-        Rehearsal::begin(generation, &self.members, fleet, self.terms.start_timeout)
-            .map_err(|error| format!("the new program could not be tried in a child: {}", describe(&error)))
-    }
-
     fn answer(&mut self, ticket: Ticket, result: Result<Report, OrderError>) {
         match self.replies.remove(&ticket) {
             // Whoever asked may have stopped waiting.
@@ -375,13 +349,6 @@ impl Supervisor {
             Level::Warn => tracing::warn!(target: TARGET, slot, id, pid, "{text}"),
             Level::Error => tracing::error!(target: TARGET, slot, id, pid, "{text}"),
         }
-    }
-}
-
-async fn rehearsed(rehearsal: &mut Option<Rehearsal>) -> (Generation, Result<(), String>) {
-    match rehearsal {
-        Some(rehearsal) => rehearsal.outcome().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -9,4 +9,5 @@ pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod signal;
 pub(crate) mod socket;
+pub(crate) mod thread;
 pub(crate) mod usage;

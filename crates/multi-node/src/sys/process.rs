@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions};
+use rustix::process::{
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions,
+};
 
 use crate::status::Exit;
 
@@ -115,6 +117,21 @@ pub(crate) fn hold(path: &Path) -> io::Result<OwnedFd> {
 pub(crate) fn held(file: &impl AsFd) -> PathBuf {
     use std::os::fd::AsRawFd;
     PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
+}
+
+/// Another descriptor of what this process has at a number (pidfd_getfd(2)), closed on exec.
+pub(crate) fn own_descriptor(number: i32) -> io::Result<OwnedFd> {
+    let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
+    Ok(rustix::process::pidfd_getfd(own, number, PidfdGetfdFlags::empty())?)
+}
+
+/// Makes this process likelier to be killed when memory runs out (proc(5), `oom_score_adj`), by so many thousandths of
+/// the memory that there is.
+pub(crate) fn raise_oom_score(by: i32) -> io::Result<()> {
+    const FILE: &str = "/proc/self/oom_score_adj";
+    const HIGHEST: i32 = 1000;
+    let present: i32 = std::fs::read_to_string(FILE)?.trim().parse().map_err(io::Error::other)?;
+    std::fs::write(FILE, (present + by).min(HIGHEST).to_string())
 }
 
 /// What `ps` shows of this process.

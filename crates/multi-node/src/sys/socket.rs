@@ -79,6 +79,11 @@ pub(crate) fn is_unix(socket: BorrowedFd<'_>) -> bool {
     rustix::net::sockopt::socket_domain(socket).is_ok_and(|family| family == AddressFamily::UNIX)
 }
 
+/// Whether it is a socket that listens (listen(2)).
+pub(crate) fn is_listener(socket: impl AsFd) -> bool {
+    rustix::net::sockopt::socket_acceptconn(socket).is_ok_and(|listens| listens)
+}
+
 /// Keeps an IPv6 listener from taking IPv4 connections as well (ipv6(7)).
 pub(crate) fn only_ipv6(socket: impl AsFd) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_ipv6_v6only(socket, true)?)

@@ -13,12 +13,14 @@ use crate::serve::gate::{self, PassedOver, Verdict, View};
 use crate::serve::load::{Line, LoadTable};
 use crate::sys::epoll::{Epoll, event, event_tell, is_readable, monotonic_ms};
 
-/// In this time a runtime has to pick up a connection that it was offered.
-pub(super) const ANSWER: Duration = Duration::from_millis(2);
+/// In this time a runtime has to pick up a connection that it was offered. Longer than the kernel's tick (4 ms where there are 250
+/// a second): a timer that is due before it is written into the processor's own, which costs more than the wake-up itself.
+pub(super) const ANSWER: Duration = Duration::from_millis(5);
 /// So often a process that was refused looks whether everybody else is stuck.
 pub(super) const LOOK_AROUND: Duration = Duration::from_millis(250);
-/// A connection that has waited so long, while no process took any, is taken by whoever sees it.
-pub(super) const STUCK: Duration = Duration::from_millis(10);
+/// A connection that has waited so long, while no process took any, is taken by whoever sees it. On a busy machine everybody may be
+/// kept from running for some of the kernel's time slices.
+pub(super) const STUCK: Duration = Duration::from_millis(50);
 
 /// Tokens of the epoll instance; all others are numbers of doors.
 pub(super) const BELL: u64 = u64::MAX;

@@ -16,6 +16,9 @@ enum Woken {
 impl Shared {
     /// Runs until the queue is closed.
     pub(super) fn run(&self) {
+        // Otherwise it would stop whoever is about to connect or to serve at each new connection, only to wake the runtime for it;
+        // so more connections come to each of its turns.
+        crate::sys::thread::interrupt_nobody();
         let mut patience = None;
         let mut offered = Vec::new();
         loop {

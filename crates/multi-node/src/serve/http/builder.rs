@@ -206,11 +206,21 @@ impl Shared {
     }
 
     /// Lets another process have a connection; it comes back where none takes it.
-    pub(super) async fn give(&self, stream: Stream, before: Bytes, info: ConnInfo) -> Option<(Stream, Bytes)> {
-        match &self.outlet {
-            Some(outlet) => outlet.give(stream, before, info, &self.drain).await,
-            None => Some((stream, before)),
-        }
+    ///
+    /// In a box, since every connection's task would be larger by what is needed once at most.
+    pub(super) fn give(
+        self: &Arc<Self>,
+        stream: Stream,
+        before: Bytes,
+        info: ConnInfo,
+    ) -> BoxFuture<Option<(Stream, Bytes)>> {
+        let shared = self.clone();
+        Box::pin(async move {
+            match &shared.outlet {
+                Some(outlet) => outlet.give(stream, before, info, &shared.drain).await,
+                None => Some((stream, before)),
+            }
+        })
     }
 }
 
@@ -249,13 +259,13 @@ where
                 if let Some(tcp) = stream.as_tcp() {
                     let _ = tcp.set_nodelay(true);
                 }
-                tokio::spawn(Connection::new(stream, origin, shared.clone(), service.clone()).serve());
+                serve(Connection::new(stream, origin, shared.clone(), service.clone()));
             }
             // What was promised to be taken is taken.
             arrivals.close();
             while let Some(arrival) = arrivals.recv().await {
                 if let Some((stream, origin)) = handed_over(arrival) {
-                    tokio::spawn(Connection::new(stream, origin, shared.clone(), service.clone()).serve());
+                    serve(Connection::new(stream, origin, shared.clone(), service.clone()));
                 }
             }
             Ok(())
@@ -264,6 +274,21 @@ where
 
     fn places(&self) -> Option<Arc<Places>> {
         self.settings.hand_over.then(|| self.places.clone())
+    }
+}
+
+/// Serves a connection in a task of its own.
+fn serve<S, B>(connection: Option<Connection<S>>)
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    if let Some(connection) = connection {
+        tokio::spawn(connection.serve());
     }
 }
 

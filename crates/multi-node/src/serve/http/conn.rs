@@ -30,7 +30,11 @@ const LEAVE: Duration = Duration::from_secs(5);
 /// A connection that is served here from now on.
 pub(super) struct Connection<S> {
     stream: Stream,
-    origin: Origin,
+    /// What was read of it already.
+    before: Bytes,
+    info: ConnInfo,
+    /// A proxy's header is due.
+    proxied: bool,
     shared: Arc<Shared>,
     service: S,
 }
@@ -68,36 +72,36 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    pub(super) fn new(stream: Stream, origin: Origin, shared: Arc<Shared>, service: S) -> Connection<S> {
-        Connection { stream, origin, shared, service }
-    }
-
-    /// Serves the connection until it has ended. The future is the task of this connection.
-    pub(super) async fn serve(self) {
-        let Connection { mut stream, origin, shared, service } = self;
-        let (mut before, mut info, proxied) = match origin {
+    /// `None` where the client has gone already.
+    pub(super) fn new(stream: Stream, origin: Origin, shared: Arc<Shared>, service: S) -> Option<Connection<S>> {
+        let (before, info, proxied) = match origin {
             Origin::HandedOver { before, info } => (before, info, false),
             Origin::Accepted { peer } => {
-                let Ok(local) = stream.local_addr() else { return };
+                let local = stream.local_addr().ok()?;
                 (Bytes::new(), ConnInfo { peer, local }, shared.settings.proxy_protocol)
             }
         };
-        let mut watch = pin!(Watch::new(shared.drain.clone()));
+        Some(Connection { stream, before, info, proxied, shared, service })
+    }
+
+    /// Serves the connection until it has ended. The future is the task of this connection, and is moved several times when that
+    /// is made: so it is kept small, and what is needed rarely is in boxes.
+    pub(super) async fn serve(mut self) {
+        let mut watch = pin!(Watch::new(self.shared.drain.clone()));
         let mut stays = false;
         loop {
-            let opening = Opening { shared: &shared, before, proxied: proxied && !stays, stays };
-            match sniff(&mut stream, watch.as_mut(), opening, &mut info).await {
+            let opening = Opening { shared: &self.shared, before: self.before, proxied: self.proxied && !stays, stays };
+            match sniff(&mut self.stream, watch.as_mut(), opening, &mut self.info).await {
                 Sniffed::Speaks(Protocol::Http1, first) => {
-                    return http1(stream, first, stays, watch, &shared, service, info).await;
+                    return http1(self.stream, first, stays, watch, &self.shared, self.service, &self.info).await;
                 }
                 Sniffed::Speaks(Protocol::Http2, first) => {
-                    // Boxed, since it is much larger, and every connection's task would be as large.
-                    return Box::pin(http2(stream, first, watch, &shared, service, info)).await;
+                    return Box::pin(http2(self.stream, first, watch, &self.shared, self.service, &self.info)).await;
                 }
-                Sniffed::Nothing => return linger(stream, &shared.drain).await,
-                Sniffed::Leaves(read) => match shared.give(stream, read, info).await {
+                Sniffed::Nothing => return linger(self.stream, &self.shared.drain).await,
+                Sniffed::Leaves(read) => match self.shared.give(self.stream, read, self.info).await {
                     // Nobody takes it. It has left with the proxy's header behind it.
-                    Some((back, read)) => (stream, before, stays) = (back, read, true),
+                    Some((back, read)) => (self.stream, self.before, stays) = (back, read, true),
                     None => return,
                 },
             }
@@ -112,7 +116,7 @@ async fn http1<S, B>(
     mut watch: Pin<&mut Watch>,
     shared: &Arc<Shared>,
     mut service: S,
-    info: ConnInfo,
+    info: &ConnInfo,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
@@ -157,7 +161,7 @@ async fn http1<S, B>(
         let (left, read) = match settle(&end, left, read, &progress) {
             Rest::Again(left, read) => (left, read),
             Rest::Leave(left, read) => {
-                let Some(refused) = shared.give(left, read, info).await else { return };
+                let Some(refused) = shared.give(left, read, *info).await else { return };
                 stays = true;
                 refused
             }
@@ -271,7 +275,7 @@ async fn http2<S, B>(
     mut watch: Pin<&mut Watch>,
     shared: &Arc<Shared>,
     service: S,
-    info: ConnInfo,
+    info: &ConnInfo,
 ) where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,

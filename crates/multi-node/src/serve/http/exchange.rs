@@ -38,8 +38,8 @@ pub(super) struct Exchange<S> {
 }
 
 impl<S> Exchange<S> {
-    pub(super) fn new(service: S, progress: Arc<Progress>, info: ConnInfo, says_close: bool) -> Exchange<S> {
-        Exchange { service: RefCell::new(service), progress, info, says_close }
+    pub(super) fn new(service: S, progress: Arc<Progress>, info: &ConnInfo, says_close: bool) -> Exchange<S> {
+        Exchange { service: RefCell::new(service), progress, info: *info, says_close }
     }
 
     pub(super) fn into_service(self) -> S {

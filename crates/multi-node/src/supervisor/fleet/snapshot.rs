@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
+use super::orders::Running;
 use super::{Course, Fleet, Node, SlotRecord, slot_at};
 use crate::id::{NodeId, Slot};
 use crate::status::{SlotStatus, Status};
@@ -21,6 +22,15 @@ impl Fleet {
         // The sort is stable, which keeps newer nodes of a slot before older ones.
         slots.sort_by_key(|entry| entry.slot);
         Status { slots, wanted: self.wanted() }
+    }
+
+    /// Whether nodes are being replaced by those of another program, or the end has begun.
+    pub(crate) fn is_reloading(&self) -> bool {
+        matches!(self.order, Some(Running::Reload(_) | Running::Departure(_)))
+    }
+
+    pub(crate) fn is_stopping(&self) -> bool {
+        matches!(self.course, Course::Stopping(_) | Course::Over)
     }
 
     fn wanted(&self) -> usize {

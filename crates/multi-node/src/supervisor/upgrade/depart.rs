@@ -10,9 +10,11 @@ use super::state::{Luggage, State};
 use super::{courier, packing};
 use crate::error::describe;
 use crate::id::NodeId;
+use crate::nodes::End;
 use crate::order::ReloadReport;
 use crate::signals::{Kind, Relay};
 use crate::supervisor::child::Heard;
+use crate::supervisor::fleet::Event;
 use crate::supervisor::member::Resting;
 use crate::supervisor::run::Supervisor;
 use crate::sys;
@@ -24,8 +26,14 @@ const ONE_TURN: Duration = Duration::from_millis(1);
 type News = Vec<(NodeId, Heard)>;
 
 impl Supervisor {
+    /// Leaves the process to the next program. Where that fails, the old one goes on; `Some`: and it is all over.
+    pub(in crate::supervisor) async fn try_to_depart(&mut self, reload: ReloadReport) -> Option<End> {
+        let (why, news) = self.depart(reload).await;
+        self.handle(Event::Stayed { why }).or_else(|| self.catch_up(news))
+    }
+
     /// Leaves the process to the next program. Returns only if that has failed: why, and what was heard meanwhile.
-    pub(in crate::supervisor) async fn depart(&mut self, reload: ReloadReport) -> (String, News) {
+    async fn depart(&mut self, reload: ReloadReport) -> (String, News) {
         // From here on signals are kept for the next program; those that came before are asked for below.
         let relay = match self.signals.relay() {
             Ok(relay) => relay,

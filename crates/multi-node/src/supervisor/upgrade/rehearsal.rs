@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
@@ -16,6 +16,7 @@ use crate::id::Generation;
 use crate::supervisor::child::{self, Child};
 use crate::supervisor::fleet::{Fatal, Saved};
 use crate::supervisor::members::Members;
+use crate::supervisor::run::Supervisor;
 use crate::sys;
 
 /// How long a child that hung up may take to end.
@@ -43,12 +44,7 @@ pub(crate) struct Rehearsal {
 
 impl Rehearsal {
     /// Starts the newest generation's program, which has so long to answer.
-    pub(crate) fn begin(
-        generation: Generation,
-        members: &Members,
-        fleet: Saved,
-        within: Duration,
-    ) -> io::Result<Rehearsal> {
+    fn begin(generation: Generation, members: &Members, fleet: Saved, within: Duration) -> io::Result<Rehearsal> {
         let (ours, theirs) = sys::socket::pair()?;
         let mut luggage = Luggage::default();
         let mut state = packing::pack(members, fleet, &mut luggage);
@@ -60,7 +56,7 @@ impl Rehearsal {
     }
 
     /// What came of it. Cancel-safe.
-    pub(crate) async fn outcome(&mut self) -> (Generation, Result<(), String>) {
+    async fn outcome(&mut self) -> (Generation, Result<(), String>) {
         let outcome = (&mut self.outcome).await;
         (self.generation, outcome.unwrap_or_else(|error| Err(error.to_string())))
     }
@@ -69,6 +65,31 @@ impl Rehearsal {
 impl Drop for Rehearsal {
     fn drop(&mut self) {
         self.outcome.abort();
+    }
+}
+
+impl Supervisor {
+    /// Tries the program of this generation, which is the newest.
+    pub(in crate::supervisor) fn rehearse(&self, generation: Generation) -> Result<Rehearsal, String> {
+        if self.members.outfit.foreign.is_some() {
+            return Err("the nodes are of a program that would not outlive a change of its master".to_owned());
+        }
+        if self.terms.master_listen {
+            return Err(
+                "the master serves connections itself (`Options::master_listen`), which would be lost".to_owned()
+            );
+        }
+        let fleet = self.fleet.save(Instant::now());
+        Rehearsal::begin(generation, &self.members, fleet, self.terms.start_timeout)
+            .map_err(|error| format!("the new program could not be tried in a child: {}", describe(&error)))
+    }
+}
+
+/// What comes of the trial, if there is one. Cancel-safe.
+pub(crate) async fn rehearsed(rehearsal: &mut Option<Rehearsal>) -> (Generation, Result<(), String>) {
+    match rehearsal {
+        Some(rehearsal) => rehearsal.outcome().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,0 +1,169 @@
+//! What systemd gives to the program, and what it is told of it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use multi_node_it::program::fixture;
+use multi_node_it::{Client, Plan, Program, procfs, within};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::net::UnixDatagram;
+
+/// A service manager's ear.
+struct Manager {
+    socket: UnixDatagram,
+    folder: TempDir,
+    /// Lines that were heard and not asked for.
+    heard: Vec<String>,
+}
+
+impl Manager {
+    fn new() -> Manager {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let socket = UnixDatagram::bind(folder.path().join("notify")).expect("bound");
+        Manager { socket, folder, heard: Vec::new() }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("notify")
+    }
+
+    async fn start(&self, plan: Plan, watchdog: Duration) -> Program {
+        let watchdog = watchdog.as_micros().to_string();
+        Program::run(&fixture(), plan, |command| {
+            command.env("NOTIFY_SOCKET", self.path()).env("WATCHDOG_USEC", watchdog);
+        })
+        .await
+    }
+
+    /// The next line that begins so. Lines come in the order in which they were sent.
+    async fn hears(&mut self, start: &str) -> String {
+        loop {
+            if let Some(at) = self.heard.iter().position(|line| line.starts_with(start)) {
+                return self.heard.drain(..=at).next_back().expect("a line");
+            }
+            let mut bytes = [0; 4096];
+            let count = self.socket.recv(&mut bytes).await.expect("a datagram");
+            self.heard.extend(String::from_utf8_lossy(&bytes[..count]).lines().map(str::to_owned));
+        }
+    }
+}
+
+#[tokio::test]
+async fn systemd_hears_of_start_reload_upgrade_and_end() {
+    within(30, async {
+        let mut manager = Manager::new();
+        let mut program = manager.start(Plan::nodes(2), Duration::from_secs(60)).await;
+        manager.hears("READY=1").await;
+        manager.hears("STATUS=2 of 2 nodes serve").await;
+
+        program.signal(Signal::HUP);
+        manager.hears("RELOADING=1").await;
+        let time = manager.hears("MONOTONIC_USEC=").await;
+        assert!(time["MONOTONIC_USEC=".len()..].parse::<u64>().expect("a number") > 0);
+        manager.hears("READY=1").await;
+
+        program.signal(Signal::USR2);
+        manager.hears("RELOADING=1").await;
+        program.listens_again().await;
+        manager.hears("READY=1").await;
+
+        program.signal(Signal::TERM);
+        manager.hears("STOPPING=1").await;
+        program.ends_well().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_loop_feeds_the_watchdog() {
+    within(20, async {
+        let mut manager = Manager::new();
+        let mut program = manager.start(Plan::nodes(1), Duration::from_millis(300)).await;
+        for _ in 0..3 {
+            manager.hears("WATCHDOG=1").await;
+        }
+        program.upgrade().await.expect("the new program takes over");
+        manager.heard.clear();
+        for _ in 0..3 {
+            manager.hears("WATCHDOG=1").await;
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nodes_are_likelier_victims_than_the_master() {
+    within(10, async {
+        let score = |pid: u32| -> i32 {
+            let text = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).expect("our process");
+            text.trim().parse().expect("a number")
+        };
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let master = score(program.pid);
+        assert!(program.pids().await.into_iter().all(|pid| score(pid) == (master + 100).min(1000)));
+        program.stop().await;
+    })
+    .await;
+}
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
+}
+
+/// systemd's own tool, where it is installed.
+fn socket_activate() -> Option<&'static Path> {
+    let tool = Path::new("/usr/bin/systemd-socket-activate");
+    if !tool.exists() {
+        eprintln!("skipped: systemd-socket-activate is not installed");
+        return None;
+    }
+    Some(tool)
+}
+
+/// The tool opens the socket, and starts the program when the first client comes.
+async fn activated(tool: &Path, port: u16, plan: Plan) -> (Program, Client) {
+    let program = Program::launch(tool, plan, |command| {
+        command.args(["-l", &format!("127.0.0.1:{port}"), "-E", "FIXTURE", "-E", "RUST_LOG"]).arg(fixture());
+    });
+    loop {
+        match Client::connect(([127, 0, 0, 1], port).into()).await {
+            Ok(client) => return (program, client),
+            Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn sockets_that_systemd_has_opened_are_served_and_pass_through_an_upgrade() {
+    let Some(tool) = socket_activate() else { return };
+    within(20, async {
+        let port = free_port();
+        let (mut program, mut client) = activated(tool, port, Plan { port, ..Plan::nodes(2) }).await;
+        program.listens().await;
+        assert_eq!(program.addrs, [format!("127.0.0.1:{port}")]);
+        assert_eq!(client.get("/").await.expect("the first client is answered").status, 200);
+        drop(client);
+        program.upgrade().await.expect("the new program takes over");
+        program.at_rest().await;
+        program.get("/").await.expect("an answer");
+        assert_eq!(procfs::name(program.pid).as_deref(), Some("fixture"));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_socket_that_the_program_does_not_serve_is_an_error() {
+    let Some(tool) = socket_activate() else { return };
+    within(20, async {
+        let (port, other) = (free_port(), free_port());
+        let (mut program, _client) = activated(tool, port, Plan { port: other, ..Plan::nodes(1) }).await;
+        assert_eq!(program.exit().await, Some(1));
+        let why = format!("cannot listen on 127.0.0.1:{port}: LISTEN_FDS has it, and the program does not serve it");
+        assert!(program.log().to_lowercase().contains(&why.to_lowercase()), "{}", program.log());
+    })
+    .await;
+}

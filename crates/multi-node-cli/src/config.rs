@@ -78,7 +78,7 @@ mod tests {
         let cases = [
             ("prot = 8080", "there is no setting `prot`; did you mean `port`?"),
             ("drain_timeout = '1s'", "did you mean `drain-timeout`?"),
-            ("zzzzzz = 1", "there are: name, nodes, port"),
+            ("zzzzzz = 1", "there are: name, metrics, nodes, port"),
             ("port = 'eighty'", "invalid type: string"),
             ("port = -1", "invalid value: integer `-1`"),
             ("port = 99999", "invalid value: integer `99999`"),

@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod exit;
 mod node_log;
+mod npm;
 mod output;
 mod settings;
 mod show;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
-use crate::{signal_name, stage};
+use crate::{npm, signal_name, stage};
 
 /// Everything is optional here; what is said nowhere has the library's default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -25,6 +25,9 @@ pub(crate) struct Settings {
     /// The name by which `multi-node status`, `reload` and the others find it [default: the program's]
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// Where /metrics, /healthz, /readyz and /status are served: 127.0.0.1:9090, :9090 or unix:/run/metrics.sock
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<String>,
     /// How many nodes: a number, or `auto` for one for each available core [default: auto]
     #[arg(short, long)]
     pub(crate) nodes: Option<Count>,
@@ -265,6 +268,7 @@ impl Settings {
         let typed_readiness = self.ready.is_some() || self.ready_http.is_some();
         Settings {
             name: self.name.or(other.name),
+            metrics: self.metrics.or(other.metrics),
             nodes: self.nodes.or(other.nodes),
             port: self.port.or(other.port.filter(|_| !typed_address)),
             bind: if typed_address { self.bind } else { other.bind },
@@ -307,6 +311,7 @@ impl Settings {
             )*};
         }
         set! {
+            metrics: self.metrics.clone(),
             control: self.name.clone().or_else(|| self.free_name()),
             nodes: self.nodes.and_then(|nodes| nodes.0),
             start_timeout: self.start_timeout.map(|time| time.0),
@@ -336,6 +341,9 @@ impl Settings {
 
     /// What concerns the program, and is looked up again at each reload.
     pub(crate) fn program(&self) -> Result<Program, Usage> {
+        if let Some(advice) = npm::advice(&self.program, Path::new("package.json")) {
+            return Err(Usage(advice));
+        }
         let (program, args) = self.program.split_first().ok_or_else(|| {
             Usage(
                 "no program is named; name it after `--`, or in multi-node.toml: program = [\"gunicorn\", \"app:app\"]"

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::{CanaryLimits, Http, Options};
+use multi_node::{CanaryLimits, GaugeRule, Http, Options};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries a [`Plan`] as JSON.
@@ -127,6 +127,7 @@ impl Plan {
         let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
         let options = self.control.iter().fold(options, Options::control);
         let options = self.metrics.iter().fold(options, Options::metrics);
+        let options = options.gauge("oldest_job_seconds", GaugeRule::Max);
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)
     }

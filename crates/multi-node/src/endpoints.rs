@@ -3,6 +3,8 @@
 #[cfg(multi_process)]
 use crate::admin::{Admin, Attendance};
 use crate::admin::{Journal, Observer};
+#[cfg(multi_process)]
+use crate::metrics::Told;
 use crate::metrics::{Bound, MetricsServer};
 use crate::options::Settings;
 use crate::{Error, Handle};
@@ -46,6 +48,12 @@ impl Endpoints {
         return self.admin.journal();
         #[cfg(not(multi_process))]
         Journal::default()
+    }
+
+    /// Where what nodes measure is taken in.
+    #[cfg(multi_process)]
+    pub(crate) fn told(&self) -> Told {
+        self.metrics.as_ref().map(Bound::told).unwrap_or_default()
     }
 
     /// Answers from now on. `counts`: whether the nodes' connections and requests are known.

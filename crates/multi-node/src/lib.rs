@@ -35,6 +35,8 @@
 //! `axum`: [`Listener`] implements axum's listener, and each request has axum's `ConnectInfo<SocketAddr>`. An axum `Router` is served
 //! without it too.
 //!
+//! `metrics`: what the program measures by the `metrics` facade is told by the master, see [`Options::metrics`] and [`Options::gauge`].
+//!
 //! # Systems
 //!
 //! Nodes need Linux 5.10 or later with `/proc`. Elsewhere, with [`Options::nodes`]`(0)`, or with `MULTI_NODE=off` in the environment, the
@@ -80,6 +82,7 @@ mod sys;
 mod systemd;
 mod wires;
 
+pub use crate::metrics::GaugeRule;
 pub use error::Error;
 pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;

@@ -15,7 +15,7 @@ pub(crate) use address::Address;
 pub use canary::CanaryLimits;
 pub(crate) use settings::{Launch, Settings, SlotArgs, is_instance_name};
 
-use crate::{Heartbeat, Slot};
+use crate::{GaugeRule, Heartbeat, Slot};
 
 /// What [`listen`](crate::listen) goes by. Every option has a default that suits production.
 ///
@@ -66,6 +66,7 @@ pub struct Options {
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
     pub(crate) metrics: Option<String>,
+    pub(crate) gauges: Vec<(String, GaugeRule)>,
 }
 
 impl Default for Options {
@@ -112,6 +113,7 @@ impl Options {
             heartbeat: None,
             control: None,
             metrics: None,
+            gauges: Vec::new(),
         }
     }
 
@@ -385,6 +387,13 @@ impl Options {
     /// ended, so `/readyz` tells load balancers of a shutdown before the nodes stop accepting.
     pub fn metrics(mut self, address: impl Into<String>) -> Options {
         self.metrics = Some(address.into());
+        self
+    }
+
+    /// How one value is made of all nodes' values of a gauge that the program measures, for [`metrics`](Options::metrics).
+    /// May be called several times. Default for each gauge: [`GaugeRule::Sum`].
+    pub fn gauge(mut self, name: impl Into<String>, rule: GaugeRule) -> Options {
+        self.gauges.push((name.into(), rule));
         self
     }
 

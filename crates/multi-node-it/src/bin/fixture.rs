@@ -142,6 +142,7 @@ fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>, status: StatusCode) -> R
         .route("/block/{ms}", get(block))
         .route("/grow/{mib}", get(grow))
         .route("/spin", get(spin))
+        .route("/measure", get(measure))
         .route("/abort", get(abort))
         .route("/exit/{code}", get(exit))
         .route("/drop", get(move || async move { dropping.notify_one() }))
@@ -166,6 +167,14 @@ async fn block(Path(ms): Path<u64>) -> String {
 async fn grow(Extension(node): Extension<Handle>, Path(mib): Path<usize>) -> String {
     Box::leak(vec![1_u8; mib << 20].into_boxed_slice());
     format!("{} {}\n", node.id(), std::process::id())
+}
+
+/// Counts itself by the `metrics` facade.
+async fn measure() -> String {
+    metrics::counter!("jobs_done_total", "queue" => "mail").increment(1);
+    metrics::gauge!("oldest_job_seconds").set(f64::from(std::process::id()));
+    metrics::histogram!("job_seconds").record(0.3);
+    format!("measured {}\n", std::process::id())
 }
 
 /// Never gives the runtime's thread back.

@@ -96,6 +96,41 @@ async fn no_counter_goes_backwards_when_nodes_are_replaced() {
 }
 
 #[tokio::test]
+async fn what_the_program_measures_is_told_of_all_nodes_together() {
+    within(20, async {
+        let mut program = Program::serving(plan(2)).await;
+        let (mut measured, mut highest) = (0.0, 0);
+        // A node tells every second, and what is left when it has drained.
+        for order in [None, Some("reload"), Some("scale 1")] {
+            for _ in 0..10 {
+                highest = highest.max(program.get("/measure").await.expect("an answer").pid());
+                measured += 1.0;
+            }
+            if let Some(order) = order {
+                program.order(order).await;
+            }
+            let mut before = 0.0;
+            let seen = loop {
+                let seen = samples(&program).await;
+                let done = seen.get("jobs_done_total{queue=\"mail\"}").copied().unwrap_or_default();
+                assert!(before <= done && done <= measured, "{done} of {measured}, after {before}");
+                if done == measured && seen.get("job_seconds_count") == Some(&measured) {
+                    break seen;
+                }
+                before = done;
+            };
+            assert_eq!(seen["job_seconds_bucket{le=\"0.25\"}"], 0.0);
+            assert_eq!(seen["job_seconds_bucket{le=\"0.5\"}"], measured);
+            if order.is_none() {
+                assert_eq!(seen["oldest_job_seconds"], f64::from(highest), "the highest of all nodes");
+            }
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn readiness_is_told_before_nodes_stop_accepting() {
     within(10, async {
         let shutdown_delay = std::time::Duration::from_secs(2);

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::codec::Malformed;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::PeerInfo;
+use crate::metrics::Series;
 use crate::order::{Order, OrderError, Report};
 use crate::status::Status;
 
@@ -49,6 +50,8 @@ pub(crate) enum ToMaster {
     Drained(Drained),
     /// Somebody in the node gives an order; `ticket` is the node's own number for it.
     Ask { ticket: u64, order: Order },
+    /// What the program has measured since this was last said. Only to masters whose settings ask for it.
+    Measured { series: Vec<Series> },
     /// A stage executes its program now: unless `Failed` follows, nothing more is said here.
     Exec,
 }
@@ -147,6 +150,9 @@ pub(crate) struct NodeSettings {
     /// How often the master wants to hear that the runtime is alive; `None`: never.
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) signals: bool,
+    /// Whether the master wants to hear what the program measures.
+    #[serde(default)]
+    pub(crate) measures: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

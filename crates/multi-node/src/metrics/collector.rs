@@ -1,23 +1,61 @@
-//! The task that looks at the program when somebody asks, and remembers what it has seen.
+//! The task that looks at the program when somebody asks, and remembers what it has seen and was told.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::MissedTickBehavior;
 
+use super::application::Application;
 use super::exposition::Exposition;
 use super::ledger::Ledger;
 use super::page::Page;
+use super::series::{GaugeRule, Series};
 use crate::admin::Observer;
+use crate::id::NodeId;
 
 /// How many may wait for a look.
 const WAITING: usize = 16;
+
+/// How many messages of nodes may wait to be taken in, which takes microseconds each.
+const TOLD: usize = 256;
+
+/// How often what ended nodes have left is looked for, where nobody asks.
+const TIDY_EVERY: Duration = Duration::from_secs(60);
+
+/// Takes what nodes tell of the program's own metrics, where the master serves them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Told(Option<mpsc::Sender<(NodeId, Vec<Series>)>>);
+
+impl Told {
+    pub(super) fn channel() -> (Told, mpsc::Receiver<(NodeId, Vec<Series>)>) {
+        let (sender, receiver) = mpsc::channel(TOLD);
+        (Told(Some(sender)), receiver)
+    }
+
+    #[cfg(multi_process)]
+    pub(crate) fn tell(&self, id: NodeId, series: Vec<Series>) {
+        if let Some(sender) = &self.0
+            && sender.try_send((id, series)).is_err()
+        {
+            tracing::warn!(target: "multi_node", %id, "what the node has measured is lost: too much waits to be taken in");
+        }
+    }
+}
 
 /// Asks for looks; clones ask the same task, which ends with the last of them.
 #[derive(Clone, Debug)]
 pub(super) struct Collector(mpsc::Sender<oneshot::Sender<String>>);
 
 impl Collector {
-    pub(super) fn start(observer: Observer) -> Collector {
+    pub(super) fn start(
+        observer: Observer,
+        told: mpsc::Receiver<(NodeId, Vec<Series>)>,
+        rules: Vec<(String, GaugeRule)>,
+    ) -> Collector {
         let (asks, asked) = mpsc::channel(WAITING);
-        tokio::spawn(collect(observer, asked));
+        let books = Books { observer, ledger: Ledger::default(), application: Application::new(rules) };
+        tokio::spawn(books.keep(asked, told));
         Collector(asks)
     }
 
@@ -29,15 +67,56 @@ impl Collector {
     }
 }
 
-async fn collect(observer: Observer, mut asked: mpsc::Receiver<oneshot::Sender<String>>) {
-    let mut ledger = Ledger::default();
-    while let Some(reply) = asked.recv().await {
-        let instance = observer.now().await;
-        ledger.see(&instance);
-        let totals = observer.counts().then(|| observer.handle.totals());
+/// Everything that is remembered.
+struct Books {
+    observer: Observer,
+    ledger: Ledger,
+    application: Application,
+}
+
+impl Books {
+    async fn keep(
+        mut self,
+        mut asked: mpsc::Receiver<oneshot::Sender<String>>,
+        mut told: mpsc::Receiver<(NodeId, Vec<Series>)>,
+    ) {
+        let mut tidy = tokio::time::interval(TIDY_EVERY);
+        tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                Some((id, series)) = told.recv() => self.application.absorb(id, series),
+                reply = asked.recv() => match reply {
+                    // Whoever asked may have stopped waiting.
+                    Some(reply) => drop(reply.send(self.page().await)),
+                    None => return,
+                },
+                _ = tidy.tick() => self.tidy(),
+            }
+        }
+    }
+
+    fn tidy(&mut self) {
+        let alive: BTreeSet<NodeId> = self
+            .observer
+            .handle
+            .status()
+            .slots
+            .iter()
+            .filter(|slot| slot.pid.is_some())
+            .filter_map(|slot| slot.id)
+            .collect();
+        self.application.keep(&alive);
+    }
+
+    async fn page(&mut self) -> String {
+        self.tidy();
+        let instance = self.observer.now().await;
+        self.ledger.see(&instance);
+        let totals = self.observer.counts().then(|| self.observer.handle.totals());
         let mut text = Exposition::default();
-        Page { instance: &instance, ledger: &ledger, totals: totals.as_ref() }.write(&mut text);
-        // Whoever asked may have stopped waiting.
-        let _ = reply.send(text.into_text());
+        Page { instance: &instance, ledger: &self.ledger, totals: totals.as_ref() }.write(&mut text);
+        self.application.write(&mut text);
+        text.into_text()
     }
 }

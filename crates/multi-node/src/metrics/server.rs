@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
+use tokio::sync::mpsc;
 use tower_service::Service;
 
-use super::collector::Collector;
+use super::collector::{Collector, Told};
 use super::exposition;
+use super::series::{GaugeRule, Series};
 use crate::admin::{Instance, Observer};
+use crate::id::NodeId;
 use crate::options::{Address, Settings};
 use crate::serve::{self, Drain, LoadTable, Place, Serving, Socket};
 use crate::{Error, State, bind};
@@ -32,6 +35,8 @@ const GOODBYE: Duration = Duration::from_millis(500);
 pub(crate) struct Bound {
     address: Address,
     sockets: Vec<Socket>,
+    told: (Told, mpsc::Receiver<(NodeId, Vec<Series>)>),
+    rules: Vec<(String, GaugeRule)>,
 }
 
 /// The server, which answers until it is closed.
@@ -46,20 +51,26 @@ impl MetricsServer {
     pub(crate) async fn bind(settings: &Settings) -> Result<Option<Bound>, Error> {
         let Some(address) = settings.metrics.clone() else { return Ok(None) };
         let bound = bind::bind(&[vec![address.clone()]], settings).await?;
-        Ok(Some(Bound { address, sockets: bound.into_iter().flatten().collect() }))
+        let sockets = bound.into_iter().flatten().collect();
+        Ok(Some(Bound { address, sockets, told: Told::channel(), rules: settings.gauges.clone() }))
     }
 }
 
 impl Bound {
+    /// Where what nodes tell is taken in.
+    pub(crate) fn told(&self) -> Told {
+        self.told.0.clone()
+    }
+
     /// Answers from now on.
     pub(crate) async fn serve(self, observer: Observer) -> Result<MetricsServer, Error> {
-        let Bound { address, sockets } = self;
+        let Bound { address, sockets, told: (_, told), rules } = self;
         for addr in sockets.iter().filter_map(|socket| socket.local_addr().ok()) {
             tracing::info!(target: "multi_node", "metrics are served on {addr}");
         }
         let (drain, draining) = Drain::new();
         let handle = observer.handle.clone();
-        let pages = Pages { collector: Collector::start(observer.clone()), observer };
+        let pages = Pages { collector: Collector::start(observer.clone(), told, rules), observer };
         let server = serve::http(pages)
             .max_connections(MOST_CONNECTIONS)
             .header_timeout(HEADER_TIMEOUT)

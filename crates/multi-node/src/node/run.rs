@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::Instrument;
 
+use super::measures::Measures;
 use super::orphan::{self, Guard};
 use super::parent::{self, Parent};
 use crate::admin::Journal;
@@ -71,6 +72,7 @@ pub(crate) async fn join(
     let (outbox, messages) = mpsc::channel(QUEUE);
     tokio::spawn(write(writer, messages));
     let signals = NodeSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
+    let measures = Measures::begin(settings.measures, &outbox);
     let (fate_sender, fate) = watch::channel(End::Done);
     let life = Life {
         reader: Some(reader),
@@ -107,7 +109,7 @@ pub(crate) async fn join(
     let _ = entrance.set(serving.entrance());
     say(&outbox, ToMaster::Ready).await;
     let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
-    tokio::spawn(finish(serving, told, fate, end).instrument(handle.span()));
+    tokio::spawn(finish(serving, (told, measures), fate, end).instrument(handle.span()));
     Ok(nodes)
 }
 
@@ -146,11 +148,12 @@ async fn start(
 /// Waits for the last answer, and tells whoever waits for the end; also the master, where it understands that.
 async fn finish(
     mut serving: Serving,
-    master: Option<mpsc::Sender<Outgoing>>,
+    (master, measures): (Option<mpsc::Sender<Outgoing>>, Measures),
     fate: watch::Receiver<End>,
     end: watch::Sender<Option<End>>,
 ) {
     let outcome = serving.finished().await;
+    let _ = tokio::time::timeout(LAST_WORD, measures.tell()).await;
     let fate = match outcome {
         Ok(DrainReport { finished, handed_over, cut }) => {
             tracing::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
@@ -193,10 +196,10 @@ fn show_slot(welcome: &Welcome) {
 }
 
 /// A message, and who wants to know when it has been written.
-type Outgoing = (ToMaster, Option<oneshot::Sender<()>>);
+pub(super) type Outgoing = (ToMaster, Option<oneshot::Sender<()>>);
 
 /// Returns once the message has been written, or can't be.
-async fn say(outbox: &mpsc::Sender<Outgoing>, message: ToMaster) {
+pub(super) async fn say(outbox: &mpsc::Sender<Outgoing>, message: ToMaster) {
     let (written, confirmed) = oneshot::channel();
     if outbox.send((message, Some(written))).await.is_ok() {
         // An error means that the master is gone, which the reading side tells.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Address, CanaryLimits, Options};
-use crate::{Error, Heartbeat, Slot};
+use crate::{Error, GaugeRule, Heartbeat, Slot};
 
 /// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
 pub(super) const MOST_NODES: usize = 4096;
@@ -50,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) control: Option<String>,
     /// Where the master serves metrics.
     pub(crate) metrics: Option<Address>,
+    pub(crate) gauges: Vec<(String, GaugeRule)>,
 }
 
 /// How nodes are started.
@@ -128,6 +129,7 @@ impl Options {
             launch: launch(self.program, self.args, self.slot_args, self.env)?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
+            gauges: self.gauges,
             metrics: self.metrics.as_deref().map(Address::parse).transpose()?,
         })
     }

@@ -146,7 +146,14 @@ async fn supervise(
     let joining = (settings.peers, peers);
     let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot);
     let orders = (asked, terms(&settings));
-    let supervisor = Supervisor::new(fleet, members, heard, orders, signals, (endpoints.journal(), exits, heritage));
+    let supervisor = Supervisor::new(
+        fleet,
+        members,
+        heard,
+        orders,
+        signals,
+        (endpoints.journal(), endpoints.told(), exits, heritage),
+    );
     reaper::start();
     let endpoints = endpoints.attend(!is_foreign, nodes.handle()).await?;
     tokio::spawn(async move {
@@ -221,6 +228,7 @@ fn node_settings(settings: &Settings) -> NodeSettings {
         drain_timeout: run::cut_after(settings.drain_timeout),
         heartbeat: settings.hang_timeout.map(|silence| silence / BEATS),
         signals: settings.signals,
+        measures: settings.metrics.is_some(),
     }
 }
 

@@ -26,6 +26,7 @@ impl Supervisor {
                 }
                 Event::Leaving { id }
             }
+            Note::Finished => return self.noted_finished(id),
             Note::Extend(by) => Event::Extended { id, by },
             Note::MainPid(pid) => {
                 self.members.name_main(id, pid);
@@ -34,15 +35,20 @@ impl Supervisor {
         })
     }
 
+    /// A server that has not served yet is not meant to end, least of all with success.
+    fn noted_finished(&mut self, id: NodeId) -> Option<Event> {
+        let served = self.members.attendance(id)?.seen.ready_by.is_some();
+        let why = "a server that puts itself into the background has to be told to stay in the foreground".to_owned();
+        (!served).then_some(Event::Failed { id, why })
+    }
+
     /// Several signs may come, of which the first counts.
     fn noted_ready(&mut self, id: NodeId, by: ReadyBy) -> Option<Event> {
         let member = self.members.get_mut(id)?;
         let pid = member.info.pid;
-        let seen = &mut member.attendance.as_mut()?.seen;
-        if seen.ready_by.is_some() {
+        if !member.attendance.as_mut()?.becomes_ready(by) {
             return None;
         }
-        seen.ready_by = Some(by);
         tracing::info!(target: TARGET, %id, pid, "taken for ready: {by}");
         Some(Event::Ready { id })
     }

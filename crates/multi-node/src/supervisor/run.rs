@@ -14,6 +14,7 @@ use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
 use crate::exits::Exits;
 use crate::id::NodeId;
+use crate::metrics::Told;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::signals::MasterSignals;
@@ -52,6 +53,8 @@ pub(crate) struct Supervisor {
     notifier: Notifier,
     /// The log, for those who follow it from outside.
     journal: Journal,
+    /// What nodes measure.
+    told: Told,
     /// Where the ends of nodes are told.
     exits: Exits,
     replies: BTreeMap<Ticket, Reply>,
@@ -91,7 +94,7 @@ impl Supervisor {
         heard: mpsc::Receiver<(NodeId, Heard)>,
         (asks, terms): (mpsc::Receiver<Ask>, Terms),
         signals: MasterSignals,
-        (journal, exits, heritage): (Journal, Exits, Option<Heritage>),
+        (journal, told, exits, heritage): (Journal, Told, Exits, Option<Heritage>),
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
@@ -108,6 +111,7 @@ impl Supervisor {
             departing: None,
             notifier,
             journal,
+            told,
             exits,
             replies,
             tickets: 0,
@@ -192,6 +196,10 @@ impl Supervisor {
             Heard::Said(ToMaster::Ready) => Event::Ready { id },
             Heard::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
             Heard::Said(ToMaster::Beat) => Event::Beat { id },
+            Heard::Said(ToMaster::Measured { series }) => {
+                self.told.tell(id, series);
+                return None;
+            }
             Heard::Said(ToMaster::Leaving) => {
                 // It drains already; what it lacks is who takes its connections.
                 let heirs = self.heirs(id);

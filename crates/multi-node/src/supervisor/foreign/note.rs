@@ -21,6 +21,8 @@ pub(crate) enum Note {
     Stopping,
     /// A Node.js program has closed its channel: it serves nobody any more.
     Disconnected,
+    /// Its process has ended with success.
+    Finished,
     /// It needs so long from now on for what it is doing.
     Extend(Duration),
     /// Another process of it is the one to signal.

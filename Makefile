@@ -45,6 +45,8 @@ bench: ## the comparisons of docs/benchmarks.md; takes some minutes
 	$(CARGO) run --locked --release -p multi-node-bench -- http
 	$(CARGO) run --locked --release -p multi-node-bench -- mesh
 	$(CARGO) run --locked --release -p multi-node-bench -- start
+	scripts/install-peers.sh
+	$(CARGO) run --locked --release -p multi-node-bench -- loss
 
 bench-node: ## the Node.js package beside node:cluster
 	cd crates/multi-node-napi && node build.mjs --release

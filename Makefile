@@ -7,7 +7,7 @@ SHELL := /bin/bash
 SINGLE := RUSTFLAGS="$(RUSTFLAGS) --cfg multi_node_single" CARGO_TARGET_DIR=target/single $(CARGO)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help ci test test-single test-node law smoke bench fmt fmt-check lint doc msrv deny chromium
+.PHONY: help ci test test-single test-node law smoke bench bench-node fmt fmt-check lint doc msrv deny chromium
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -45,6 +45,13 @@ bench: ## the comparisons of docs/benchmarks.md; takes some minutes
 	$(CARGO) run --locked --release -p multi-node-bench -- http
 	$(CARGO) run --locked --release -p multi-node-bench -- mesh
 	$(CARGO) run --locked --release -p multi-node-bench -- start
+	scripts/install-peers.sh
+	$(CARGO) run --locked --release -p multi-node-bench -- loss
+
+bench-node: ## the Node.js package beside node:cluster
+	cd crates/multi-node-napi && node build.mjs --release
+	$(CARGO) build --locked --release -p multi-node-bench
+	cd crates/multi-node-napi && node bench/compare.mjs
 
 fmt: ## format the sources
 	$(CARGO) fmt --all

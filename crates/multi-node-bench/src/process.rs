@@ -1,7 +1,7 @@
 //! Processes of this program, none of which outlives the one that started it.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -34,6 +34,33 @@ impl Process {
 
     pub(crate) fn pid(&self) -> u32 {
         self.0.id()
+    }
+
+    pub(crate) fn is_running(&mut self) -> Result<bool> {
+        Ok(self.0.try_wait()?.is_none())
+    }
+
+    /// All that it still prints, to its end.
+    pub(crate) fn output(&mut self) -> Result<String> {
+        let mut text = String::new();
+        if let Some(output) = &mut self.0.stdout {
+            output.read_to_string(&mut text)?;
+        }
+        Ok(text)
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw).context("a pid")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Asks it to end, and kills it if it takes long.
+    pub(crate) fn end(mut self) {
+        const LONGEST: Duration = Duration::from_secs(3);
+        // It may have ended, and what it leaves is killed when this is dropped.
+        let _ = self.signal(Signal::TERM);
+        let _ = self.exit(LONGEST);
     }
 
     /// Waits for its end, and tells its exit code; `None`: a signal ended it.

@@ -3,7 +3,8 @@
 
 const { constants } = require('node:os');
 
-const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
+// Where two names have one number, the first is the usual one.
+const SIGNALS = new Map(Object.entries(constants.signals).reverse().map(([name, number]) => [number, name]));
 
 class Story {
   /** Who fills each slot. */

@@ -25,6 +25,11 @@ pub struct NodeOptions {
     pub drain_timeout: Option<f64>,
     pub shutdown_delay: Option<f64>,
     pub hang_timeout: Option<f64>,
+    pub max_age: Option<f64>,
+    pub max_memory: Option<f64>,
+    pub recycle_jitter: Option<f64>,
+    pub control: Option<String>,
+    pub metrics: Option<String>,
     pub peers: Option<bool>,
     pub orders_from_nodes: Option<bool>,
     pub env: Vec<Vec<String>>,
@@ -67,9 +72,15 @@ impl NodeOptions {
     pub(crate) fn into_options(self, heartbeat: Heartbeat) -> Options {
         let given = self;
         let mut options = Options::new().signals(false).heartbeat(heartbeat).program(given.program).args(given.args);
-        set!(options, given: port, host, unix_mode, backlog, master_listen, restart, backoff_jitter, peers, orders_from_nodes);
+        set!(options, given: port, host, unix_mode, backlog, master_listen, restart, backoff_jitter, recycle_jitter, control, metrics, peers, orders_from_nodes);
         set_number!(options, given: nodes, max_nodes, surge);
         set_time!(options, given: start_timeout, drain_timeout, shutdown_delay, hang_timeout);
+        if let Some(age) = given.max_age {
+            options = options.max_age(time(age));
+        }
+        if let Some(bytes) = given.max_memory {
+            options = options.max_memory(bytes as u64);
+        }
         for address in given.bind {
             options = options.bind(address);
         }

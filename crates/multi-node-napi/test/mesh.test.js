@@ -60,3 +60,66 @@ function fourOf(server) {
   const children = server.children();
   return children.length === 4 ? children : null;
 }
+
+test('every process hears every other, also by a listener that comes late', async (t) => {
+  const server = await program(t, `
+    const { listen, frameStream } = require("multi-node");
+    const heard = new Map();
+    const server = require("http").createServer((request, response) => response.end(JSON.stringify([...heard])));
+    const nodes = listen({ port: PORT, nodes: 4 }, server);
+    const hear = (stream) => {
+      frameStream(stream).on("message", ({ from }) => {
+        heard.set(from, stream.id);
+        if (nodes.isMaster && heard.size === 4) console.log("master heard all");
+      }).send({ from: nodes.id });
+    };
+    // Everybody is there by now.
+    nodes.ready().then(() => setTimeout(() => nodes.on("node", hear), 100));
+  `);
+  await server.says(/master heard all/);
+  const complete = new Set();
+  await until('all nodes to have heard four', async () => {
+    const heard = JSON.parse(await server.get('/'));
+    assert.ok(heard.every(([from, id]) => from === id));
+    if (heard.length === 4) complete.add(String(heard.map(([from]) => from).sort()));
+    return complete.size === 4;
+  });
+  assert.equal(await server.stop(), 0);
+});
+
+test('a peer that does not read is reset at its limit', async (t) => {
+  const server = await program(t, `
+    const server = require("http").createServer((request, response) => response.end());
+    const nodes = require("multi-node").listen({ port: PORT, nodes: 1, maxBuffered: 1000000 }, server);
+    nodes.on("node", (stream) => {
+      if (!nodes.isMaster) return;
+      stream.on("close", () => {
+        const more = stream.write("more");
+        console.log("reset", more, stream.dropped, nodes.dropped);
+      });
+      while (!stream.destroyed) stream.write("x".repeat(100000));
+    });
+  `);
+  await server.says(/reset false [1-9]\d* [1-9]\d*/);
+  assert.equal(await server.stop(), 0);
+});
+
+test('nodes that come and go leave no descriptors behind', async (t) => {
+  const server = await program(t, `
+    const fs = require("fs");
+    const server = require("http").createServer((request, response) => response.end());
+    const nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, server);
+    nodes.on("node", (stream) => stream.on("data", () => undefined).write("hello"));
+    const count = () => fs.readdirSync("/proc/self/fd").length;
+    if (nodes.isMaster) (async () => {
+      await nodes.ready();
+      await nodes.reload();
+      const before = count();
+      for (let reload = 0; reload < 10; reload += 1) await nodes.reload();
+      while (nodes.peers.length > 2 || count() > before) await new Promise((resolve) => setTimeout(resolve, 20));
+      console.log("as many as before");
+    })();
+  `);
+  await server.says(/as many as before/);
+  assert.equal(await server.stop(), 0);
+});

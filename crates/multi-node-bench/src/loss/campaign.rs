@@ -15,12 +15,12 @@ use multi_node_bench::{
 
 use super::{
     Options,
-    outcome::Outcome,
+    outcome::{BROKEN, DEPLOYS, Outcome},
     program::{Program, until},
 };
 
 /// The phases, as tables show them.
-const DEPLOYS: &str = "deploys";
+const UPGRADES: &str = "upgrades";
 const KILLS: &str = "kills";
 const RECYCLES: &str = "recycles";
 
@@ -40,11 +40,12 @@ struct Pace<'a> {
     requests: u64,
 }
 
-/// Does everything, to two programs: one whose nodes are recycled, and one that is deployed and whose nodes are killed.
+/// Does everything, to two programs: one whose nodes are recycled, and one that is deployed,
+/// upgraded, and whose nodes are killed.
 pub(super) fn run(options: &Options) -> Result<Outcome> {
     let mut outcome = Outcome::of("multi-node");
     recycles(options, &mut outcome)?;
-    deploys_and_kills(options, &mut outcome)?;
+    deploys_upgrades_and_kills(options, &mut outcome)?;
     Ok(outcome)
 }
 
@@ -66,18 +67,25 @@ fn recycles(options: &Options, outcome: &mut Outcome) -> Result<()> {
     Ok(())
 }
 
-fn deploys_and_kills(options: &Options, outcome: &mut Outcome) -> Result<()> {
+fn deploys_upgrades_and_kills(options: &Options, outcome: &mut Outcome) -> Result<()> {
     let args = [format!("--nodes={}", options.nodes)];
     let mut program = Program::start(&args, &options.results.join("multi-node.log"))?;
     let load = Load::start(program.address, &options.plan());
     let mut kills = Kills::default();
-    let events = options.deploys + options.kills;
+    let events = options.deploys + options.upgrades + options.kills;
     let mut pace = Pace { tally: load.tally(), events, done: 0, requests: options.requests };
     outcome.broken_deploy = deploys(options, &mut program, &mut pace)?;
+    upgrades(options, &mut program, &mut pace)?;
     kill(options, &program, &mut pace, &mut kills)?;
     let tally = load.end();
     program.stop()?;
-    let phases = [(Tally::CALM, 0), (DEPLOYS, options.deploys), (KILLS, options.kills)];
+    let phases = [
+        (Tally::CALM, 0),
+        (DEPLOYS, options.deploys - 1),
+        (BROKEN, 1),
+        (UPGRADES, options.upgrades),
+        (KILLS, options.kills),
+    ];
     outcome.add(&tally, &phases, &kills);
     Ok(())
 }
@@ -86,16 +94,28 @@ fn deploys_and_kills(options: &Options, outcome: &mut Outcome) -> Result<()> {
 fn deploys(options: &Options, program: &mut Program, pace: &mut Pace<'_>) -> Result<String> {
     let mut refused = String::new();
     for number in 0..options.deploys {
-        pace.tally.enter(DEPLOYS);
         if number == options.deploys / 2 {
+            pace.tally.enter(BROKEN);
             refused = program.deploy_broken()?;
         } else {
+            pace.tally.enter(DEPLOYS);
             program.deploy()?;
         }
         pace.tally.enter(Tally::CALM);
         pace.rest();
     }
     Ok(refused)
+}
+
+/// All upgrades, each to a release of its own.
+fn upgrades(options: &Options, program: &mut Program, pace: &mut Pace<'_>) -> Result<()> {
+    for _ in 0..options.upgrades {
+        pace.tally.enter(UPGRADES);
+        program.upgrade()?;
+        pace.tally.enter(Tally::CALM);
+        pace.rest();
+    }
+    Ok(())
 }
 
 /// All kills, of nodes in turn. Clients may learn late of one, so that there is no calm between.

@@ -43,18 +43,34 @@ async fn obey(node: &Handle, order: &str) -> Value {
         "ready" => json!(node.ready().await.map_err(|error| error.to_string())),
         "reload" => json!(node.reload().await),
         "status" => json!(node.status()),
+        "upgrade" => {
+            // After a success another program is here, and nobody answers.
+            let Err(refusal) = node.upgrade().await;
+            json!(Result::<(), OrderError>::Err(refusal))
+        }
         _ => json!({ "unknown": order }),
     }
 }
 
 /// Gives an order and reads the answer.
 pub(super) fn give<T: DeserializeOwned>(path: &Path, order: &str) -> Result<T> {
+    let answer = ask(path, order)?;
+    serde_json::from_str(&answer).with_context(|| format!("the master answered {answer:?} to {order}"))
+}
+
+/// Orders an upgrade: the new program's coming is the end of the conversation.
+fn upgrade(path: &Path) -> Result<Result<(), OrderError>> {
+    let answer = ask(path, "upgrade")?;
+    if answer.is_empty() { Ok(Ok(())) } else { Ok(serde_json::from_str(&answer)?) }
+}
+
+fn ask(path: &Path, order: &str) -> Result<String> {
     let mut socket = Blocking::connect(path).with_context(|| format!("no master at {}", path.display()))?;
     socket.set_read_timeout(Some(ANSWERED_WITHIN))?;
     writeln!(socket, "{order}")?;
     let mut answer = String::new();
     BufReader::new(socket).read_line(&mut answer)?;
-    serde_json::from_str(&answer).with_context(|| format!("the master answered {answer:?} to {order}"))
+    Ok(answer)
 }
 
 /// What the program under test is told from a terminal.
@@ -62,7 +78,7 @@ pub(super) fn give<T: DeserializeOwned>(path: &Path, order: &str) -> Result<T> {
 pub(crate) struct Order {
     /// The socket on which the master takes orders.
     socket: PathBuf,
-    /// `reload` or `status`.
+    /// `reload`, `upgrade` or `status`.
     order: String,
 }
 
@@ -72,6 +88,10 @@ pub(crate) fn run(order: &Order) -> Result<()> {
         "reload" => match give::<Result<ReloadReport, OrderError>>(&order.socket, "reload")? {
             Ok(report) => println!("reload done: {report}"),
             Err(error) => bail!("reload failed: {error}"),
+        },
+        "upgrade" => match upgrade(&order.socket)? {
+            Ok(()) => println!("upgrade done"),
+            Err(error) => bail!("upgrade failed: {error}"),
         },
         "status" => println!("{}", serde_json::to_string_pretty(&give::<Status>(&order.socket, "status")?)?),
         other => bail!("{other:?} is no order"),

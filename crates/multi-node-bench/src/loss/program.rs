@@ -1,7 +1,7 @@
 //! multi-node under test, as an operator runs it.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use multi_node::{State, Status};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::{orders, releases::Releases, web};
 use crate::process::Process;
@@ -66,6 +66,18 @@ impl Program {
         Ok(said)
     }
 
+    /// Puts a new release live, the master included, and checks that its process runs it.
+    pub(super) fn upgrade(&mut self) -> Result<()> {
+        self.releases.deploy()?;
+        let (success, said) = self.order("upgrade")?;
+        ensure!(success, "an upgrade failed: {said}");
+        until(|| Ok(self.status().is_ok()))?;
+        self.settled()?;
+        let runs = fs::read_link(format!("/proc/{}/exe", self.process.pid()))?;
+        ensure!(runs == self.releases.program().canonicalize()?, "the master runs {}", runs.display());
+        self.serves(&self.releases.current())
+    }
+
     /// Waits until every slot serves, and nothing drains.
     pub(super) fn settled(&self) -> Result<Status> {
         let mut settled = None;
@@ -85,8 +97,7 @@ impl Program {
 
     /// Ends it in the ordinary way, and checks that it succeeds.
     pub(super) fn stop(mut self) -> Result<()> {
-        let pid = i32::try_from(self.process.pid()).ok().and_then(Pid::from_raw).context("a pid")?;
-        kill_process(pid, Signal::TERM)?;
+        self.process.signal(Signal::TERM)?;
         let code = self.process.exit(WITHIN)?;
         ensure!(code == Some(0), "the program ended with {code:?}");
         Ok(())

@@ -68,3 +68,29 @@ async fn a_program_that_never_says_that_it_is_ready_is_given_up() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_notification_from_outside_the_node_is_refused() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+    within(30, async {
+        let mut running = Running::start(&[
+            "-n",
+            "1",
+            "--ready",
+            "notify",
+            "--",
+            "sh",
+            "-c",
+            "echo >&2 at $NOTIFY_SOCKET; exec sleep 1000",
+        ]);
+        let line = running.logged("at @").await;
+        let name = line.split('@').nth(1).expect("an abstract name").trim();
+        let socket = UnixDatagram::unbound().expect("a socket");
+        let addr = SocketAddr::from_abstract_name(name).expect("a name");
+        socket.send_to_addr(b"READY=1", &addr).expect("sent");
+        running.logged("from a process that is none of the node's is ignored").await;
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}

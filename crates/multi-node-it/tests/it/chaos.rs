@@ -31,11 +31,14 @@ enum Event {
     Reload,
     Restart,
     Scale,
+    /// With nothing else meanwhile.
+    Upgrade,
     /// No further descriptors for a while.
     FewFiles,
 }
 
-const EVENTS: [Event; 6] = [Event::Kill, Event::Stop, Event::Reload, Event::Restart, Event::Scale, Event::FewFiles];
+const EVENTS: [Event; 7] =
+    [Event::Kill, Event::Stop, Event::Reload, Event::Restart, Event::Scale, Event::Upgrade, Event::FewFiles];
 
 /// A program in chaos.
 struct Chaos {
@@ -146,6 +149,7 @@ impl Chaos {
             (Event::Reload, _) => self.order("reload").await,
             (Event::Restart, _) => self.order(&format!("restart {slot}")).await,
             (Event::Scale, _) => self.order(&format!("scale {nodes}")).await,
+            (Event::Upgrade, _) => self.upgrade().await,
             (Event::Kill, Some(pid)) => self.kill(pid),
             (Event::Stop, Some(pid)) => self.stop(pid),
             (Event::FewFiles, Some(pid)) => self.take_files(pid),
@@ -205,14 +209,26 @@ impl Chaos {
         }
     }
 
-    /// Lets all orders end, and goes back to the first number of slots.
-    async fn settle(&mut self) {
+    /// The next program would not know of this one's orders.
+    async fn upgrade(&mut self) {
+        self.come_to_rest().await;
+        self.note("upgrade");
+        self.program.upgrade().await.expect("the new program takes over");
+    }
+
+    /// Takes everything back, and lets all orders end.
+    async fn come_to_rest(&mut self) {
         self.relieve(Instant::now() + Duration::from_secs(3600));
         for ticket in std::mem::take(&mut self.orders) {
             let answer = self.program.answer(ticket).await;
             assert!(answer["Ok"].is_object() || answer["Err"].is_object() || answer["Err"].is_string(), "{answer}");
         }
         self.program.at_rest().await;
+    }
+
+    /// Comes to rest with the first number of slots.
+    async fn settle(&mut self) {
+        self.come_to_rest().await;
         let answer = self.program.order(&format!("scale {NODES}")).await;
         assert!(answer["Ok"].is_object(), "{answer}");
         self.program.at_rest().await;

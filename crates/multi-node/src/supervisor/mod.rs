@@ -48,6 +48,7 @@ mod child;
 mod fleet;
 mod foreign;
 mod lead;
+mod lookup;
 mod member;
 mod members;
 mod notes;
@@ -57,6 +58,6 @@ mod run;
 mod telling;
 mod upgrade;
 
-pub(crate) use child::{find, is_run_by_node};
 pub(crate) use lead::{Served, lead, succeed};
+pub(crate) use lookup::{find, is_run_by_node};
 pub(crate) use upgrade::Call;

@@ -46,11 +46,9 @@ impl Supervisor {
     fn noted_ready(&mut self, id: NodeId, by: ReadyBy) -> Option<Event> {
         let member = self.members.get_mut(id)?;
         let pid = member.info.pid;
-        let seen = &mut member.attendance.as_mut()?.seen;
-        if seen.ready_by.is_some() {
+        if !member.attendance.as_mut()?.becomes_ready(by) {
             return None;
         }
-        seen.ready_by = Some(by);
         tracing::info!(target: TARGET, %id, pid, "taken for ready: {by}");
         Some(Event::Ready { id })
     }

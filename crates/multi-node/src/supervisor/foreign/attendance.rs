@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::Note;
 use super::node_js::{self, ToPrimary};
@@ -31,6 +31,8 @@ pub(in crate::supervisor) struct Attendance {
     /// Taken when the program runs.
     means: Option<Means>,
     watchers: JoinSet<()>,
+    /// The watcher that looks by itself whether the node serves.
+    looks: Option<AbortHandle>,
 }
 
 /// By what it is watched.
@@ -78,6 +80,7 @@ impl Attendance {
             draining: false,
             means: Some(means),
             watchers: JoinSet::new(),
+            looks: None,
         }
     }
 
@@ -98,20 +101,30 @@ impl Attendance {
                 }
             });
         }
-        match (readiness, node_port) {
-            (Readiness::Http(path), Some(port)) => self.watch(&notes, move |notes| async move {
+        self.looks = match (readiness, node_port) {
+            (Readiness::Http(path), Some(port)) => Some(self.watch(&notes, move |notes| async move {
                 probe::answers(port, &path).await;
                 notes.ready(ReadyBy::Http).await;
-            }),
-            (Readiness::Auto, _) => self.watch(&notes, move |notes| async move {
+            })),
+            (Readiness::Auto, _) => Some(self.watch(&notes, move |notes| async move {
                 let by = match tokio::time::timeout(ready_after, observe::waits_on_any(pid, &sockets)).await {
                     Ok(()) => ReadyBy::Observation,
                     Err(_) => ReadyBy::Age,
                 };
                 notes.ready(by).await;
-            }),
-            (Readiness::Http(_) | Readiness::Notification, _) => {}
+            })),
+            (Readiness::Http(_) | Readiness::Notification, _) => None,
+        };
+    }
+
+    /// Takes the first sign that the node serves; false for a later one.
+    pub(in crate::supervisor) fn becomes_ready(&mut self, by: ReadyBy) -> bool {
+        let first = self.seen.ready_by.is_none();
+        self.seen.ready_by.get_or_insert(by);
+        if let Some(looks) = self.looks.take() {
+            looks.abort();
         }
+        first
     }
 
     /// Has a Node.js program finish and disconnect; false: the program knows no such order.
@@ -128,8 +141,12 @@ impl Attendance {
         true
     }
 
-    fn watch<F: Future<Output = ()> + Send + 'static>(&mut self, notes: &Notes, watcher: impl FnOnce(Notes) -> F) {
-        self.watchers.spawn(watcher(notes.clone()));
+    fn watch<F: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        notes: &Notes,
+        watcher: impl FnOnce(Notes) -> F,
+    ) -> AbortHandle {
+        self.watchers.spawn(watcher(notes.clone()))
     }
 }
 

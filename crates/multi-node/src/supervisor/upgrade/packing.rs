@@ -7,8 +7,9 @@ use super::state::{Arrived, FrameState, ImageState, Luggage, MemberState, Passed
 use crate::control::{Frame, Parts, SocketKind};
 use crate::id::Generation;
 use crate::serve::Socket;
-use crate::supervisor::child::{Held, Image};
+use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
+use crate::supervisor::lookup::Held;
 use crate::supervisor::member::Resting;
 use crate::supervisor::members::Members;
 use crate::{sys, wires};

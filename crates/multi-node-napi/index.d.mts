@@ -1,0 +1,3 @@
+export * from './index.js';
+import * as multiNode from './index.js';
+export default multiNode;

@@ -1,0 +1,218 @@
+/// <reference types="node" />
+import { EventEmitter } from 'node:events';
+import { RequestListener } from 'node:http';
+import { Server, Socket } from 'node:net';
+
+/** Options of `listen`. Times are in milliseconds. */
+export interface Options {
+  /** TCP port; 0 lets the system choose. Default 80. */
+  port?: number;
+  /** Address or name to bind. Default `0.0.0.0`. */
+  host?: string;
+  /** Further addresses: `127.0.0.1:9090`, `[::1]:9090`, `:9090`, `unix:/run/app.sock`. */
+  bind?: string | string[];
+  /** Mode of Unix-socket files. Default `0o666`. */
+  unixMode?: number;
+  /** Connections that may wait in the kernel's queue. Default 4096. */
+  backlog?: number;
+  /** Processes that serve. Default: one for each core; 0 serves in this process. */
+  nodes?: number;
+  /** The most that `scale` may ask for. Default 256. */
+  maxNodes?: number;
+  /** Whether the master serves too. Default false. */
+  masterListen?: boolean;
+  /** Whether a node that ends unasked is replaced. Default true. */
+  restart?: boolean;
+  /** The original's name of `restart`. */
+  restartChildren?: boolean;
+  /** First and longest pause between restarts. Default `[100, 30000]`. */
+  backoff?: [first: number, longest: number];
+  /** Share by which a pause varies, 0 to 1. Default 0.2. */
+  backoffJitter?: number;
+  /** What counts as a crash loop. Default 5 deaths within 60 s. */
+  crashLoop?: { deaths: number; within: number };
+  /** How many new nodes a reload starts ahead. Default 1. */
+  surge?: number;
+  /** From a node's start until it serves. Default 60 s. */
+  startTimeout?: number;
+  /** To finish what is in flight. Default 30 s. */
+  drainTimeout?: number;
+  /** How long nodes go on accepting after the order to shut down. Default 0. */
+  shutdownDelay?: number;
+  /** How long an event loop may be blocked before its node is replaced; 0 turns that off. Default 30 s. */
+  hangTimeout?: number;
+  /** Replaces a node after this time; 0, the default: never. */
+  maxAge?: number;
+  /** Replaces a node that has more bytes resident; 0, the default: never. */
+  maxMemory?: number;
+  /** Share by which the two above vary, 0 to 1. */
+  recycleJitter?: number;
+  /** Name of a control socket, for `multi-node status` and the like of the Rust command. */
+  control?: string;
+  /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
+  metrics?: string;
+  /** Whether SIGTERM, SIGINT, SIGQUIT and SIGHUP are handled. Default true. */
+  signals?: boolean;
+  /** Whether every process gets a stream to every other. Default true. */
+  peers?: boolean;
+  /** Whether nodes may give orders. Default false. */
+  ordersFromNodes?: boolean;
+  /** Variables for the nodes' environment. */
+  env?: Record<string, string>;
+  /** Bytes that may wait for a peer that does not read, before its stream is reset. Default 16 MiB. */
+  maxBuffered?: number;
+}
+
+/** Applications that bring their own server, such as Fastify's. */
+interface AppWithServer {
+  server: Server;
+  ready(): PromiseLike<unknown>;
+}
+
+/** Applications that make a request handler, such as Koa's. */
+interface AppWithCallback {
+  callback(): RequestListener;
+}
+
+/** What can be served: a server of Node.js, a request handler, an Express, Koa or Fastify application. */
+export type Servable = Server | RequestListener | AppWithServer | AppWithCallback;
+
+/** A server with an address of its own. */
+export interface Addressed {
+  host?: string;
+  port: number;
+  server: Servable;
+}
+
+/** A stream to another process. */
+export interface NodeStream extends Socket {
+  /** `master`, `node-1`… */
+  readonly id: string;
+  readonly slot: number | null;
+  readonly pid: number;
+  readonly isMaster: boolean;
+  /** Writes that came after its end. */
+  readonly dropped: number;
+}
+
+export type State =
+  | 'vacant'
+  | 'starting'
+  | 'joining'
+  | 'serving'
+  | 'draining'
+  | 'killing'
+  | 'exited'
+  | 'resting'
+  | 'gave up';
+
+export interface SlotStatus {
+  slot: number;
+  id?: string;
+  pid?: number;
+  state: State;
+  /** Milliseconds since 1970. */
+  since: number;
+  generation: number;
+  restarts: number;
+  lastExit?: { code?: number; signal?: number };
+  connections: number;
+}
+
+export interface Status {
+  ready: boolean;
+  wanted: number;
+  slots: SlotStatus[];
+}
+
+export interface ReloadReport {
+  generation: number;
+  /** Milliseconds. */
+  took: number;
+  slots: {
+    slot: number;
+    old?: string;
+    new: string;
+    toReady: number;
+    drain: number;
+    killed: boolean;
+    finished?: number;
+    handedOver?: number;
+    cut: number;
+  }[];
+}
+
+export interface ScaleReport {
+  from: number;
+  to: number;
+}
+
+/** The end of a node's process. */
+export interface Exit {
+  id: string;
+  slot: number;
+  pid: number;
+  code: number | null;
+  signal: NodeJS.Signals | null;
+}
+
+/** A node that takes the place of one that ended unasked. */
+export interface Restart {
+  id: string;
+  slot: number;
+  pid: number;
+}
+
+interface Events {
+  node: [stream: NodeStream];
+  listening: [];
+  ready: [];
+  exit: [exit: Exit];
+  restart: [restart: Restart];
+  drain: [];
+  close: [];
+  /** A signal's order that was not carried out. */
+  refused: [error: Error];
+  error: [error: Error];
+}
+
+/** This process's part in the program. */
+export interface Nodes extends EventEmitter {
+  readonly isMaster: boolean;
+  /** `master`, `node-1`… */
+  readonly id: string;
+  readonly slot: number | null;
+  /** The streams of all peers that are alive. */
+  readonly peers: NodeStream[];
+  /** Writes to peers that were dead. */
+  readonly dropped: number;
+  /** Resolves once every slot serves. */
+  ready(): Promise<void>;
+  /** Replaces every node, each new one ready before its old one drains. */
+  reload(): Promise<ReloadReport>;
+  scale(nodes: number): Promise<ScaleReport>;
+  shutdown(): Promise<void>;
+  status(): Promise<Status>;
+
+  on<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
+  once<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
+  off<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
+  addListener<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
+  removeListener<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
+}
+
+/** Serves by several processes of this program. In a node it finds its place; in the master it binds and supervises. */
+export function listen(options: Options, server: Servable | [Servable | Addressed, ...Addressed[]]): Nodes;
+
+/** Whole messages on a stream: JSON between the bytes 0x00 and 0xFF. */
+export class FrameStream<T = unknown> extends EventEmitter {
+  constructor(stream: Socket, options?: { limit?: number });
+  readonly stream: Socket;
+  /** `false`: the stream is full, and says "drain" when it is not any more. */
+  send(value: T): boolean;
+  on(event: 'message', listener: (value: T) => void): this;
+  on(event: 'end' | 'close' | 'drain', listener: () => void): this;
+  on(event: 'error', listener: (error: Error) => void): this;
+}
+
+export function frameStream<T = unknown>(stream: Socket, options?: { limit?: number }): FrameStream<T>;

@@ -1,0 +1,138 @@
+'use strict';
+// Ways to start, and what is refused.
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const path = require('node:path');
+const { program, until } = require('./program.js');
+
+const HELLO = `
+  var server = require("http").createServer(function(request, response){ response.end("hello from " + process.pid); });
+  var nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, server);
+  nodes.on("ready", function(){ if (nodes.isMaster) console.log("ready"); });
+`;
+
+for (const [how, source, env] of [
+  ['nodes: 0', HELLO.replace('nodes: 2', 'nodes: 0'), {}],
+  ['MULTI_NODE=off', HELLO, { MULTI_NODE: 'off' }],
+]) {
+  test(`one process serves with ${how}`, async (t) => {
+    const server = await program(t, source, { env });
+    await server.says(/ready/);
+    assert.equal(await server.get('/'), `hello from ${server.pid}`);
+    assert.equal(await server.stop(), 0);
+  });
+}
+
+test('one process serves where there is no binary', async (t) => {
+  const preload = 'Object.defineProperty(process, "platform", { value: "plan9" });';
+  const server = await program(t, HELLO, { flags: ['--require', './preload.js'], files: { 'preload.js': preload } });
+  await server.says(/MULTI_NODE_SINGLE_PROCESS.*one process serves: nodes need Linux/);
+  await server.says(/ready/);
+  assert.equal(await server.get('/'), `hello from ${server.pid}`);
+  assert.equal(await server.stop(), 0);
+});
+
+test('ES modules serve, and flags go to the nodes', async (t) => {
+  const source = `
+    import http from 'node:http';
+    import { listen } from 'multi-node';
+    const server = http.createServer((request, response) => response.end('hello from ' + process.pid));
+    listen({ port: PORT, nodes: 2 }, server);
+    console.log('flag', globalThis.loaded, process.execArgv.includes('--import'));
+  `;
+  const options = { name: 'server.mjs', flags: ['--import', './first.mjs'], files: { 'first.mjs': 'globalThis.loaded = true;' } };
+  const server = await program(t, source, options);
+  assert.equal((await server.pidsOf(2)).size, 2);
+  assert.equal(server.output.match(/flag true true/g).length, 3);
+  assert.equal(await server.stop(), 0);
+});
+
+test('each node has an inspector of its own', async (t) => {
+  const source = `${HELLO} console.log((nodes.slot ?? "master") + " inspects " + process.debugPort);`;
+  // Three ports in a row that nobody is likely to have.
+  const port = 20_000 + (process.pid % 20_000);
+  const server = await program(t, source, { flags: [`--inspect=127.0.0.1:${port}`] });
+  await server.says(/ready/);
+  for (const [who, offset] of [['master', 0], [0, 1], [1, 2]]) await server.says(new RegExp(`${who} inspects ${port + offset}`));
+  assert.equal(await server.stop(), 0);
+});
+
+test('the second program starts a REPL in the master alone', async (t) => {
+  const server = await program(t, `
+    var server = require("http").createServer(function(request, response){ response.end("hello from " + process.pid); });
+    var options = { port: PORT, nodes: 2 };
+    var nodes = require("multi-node").listen(options, server);
+    if(nodes.isMaster){
+        // start a repl on just one process
+        require("repl").start();
+    }
+  `);
+  await server.pidsOf(2);
+  server.stdin.write('"sum " + (40 + 2)\n');
+  await server.says(/sum 42/);
+  assert.equal(await server.stop(), 0);
+});
+
+test('a module that exports a handler is served by the command', async (t) => {
+  const bin = path.join(__dirname, '../bin/multi-node.js');
+  const module = 'module.exports = (request, response) => response.end(process.argv[2] + " from " + process.pid);';
+  const server = await program(t, `require(${JSON.stringify(bin)});`, { args: ['app.js', '-n', '2', '--port', 'PORT'], files: { 'app.js': module } });
+  await server.says(/serving app.js|ended/);
+  assert.equal((await server.pidsOf(2)).size, 2);
+  assert.equal(await server.stop(), 0);
+});
+
+test('a blocked event loop gets no connections, and is replaced', async (t) => {
+  const server = await program(t, `
+    const server = require("http").createServer((request, response) => {
+      if (request.url === "/block") for (require("fs").writeSync(1, "blocks\\n"); ; );
+      response.end("hello from " + process.pid);
+    });
+    const nodes = require("multi-node").listen({ port: PORT, nodes: 2, hangTimeout: 1500 }, server);
+    nodes.on("ready", () => nodes.isMaster && console.log("ready"));
+    nodes.on("exit", ({ slot, signal }) => console.log("slot", slot, "ended by", signal));
+    nodes.on("restart", ({ slot }) => console.log("slot", slot, "again"));
+  `);
+  await server.says(/ready/);
+  const blocked = server.get('/block').catch((error) => error.code);
+  await server.says(/blocks/);
+  const answers = await Promise.all(Array.from({ length: 20 }, () => server.get('/')));
+  assert.equal(new Set(answers).size, 1, 'the other one answers');
+  const [, slot] = await server.says(/slot (\d) ended by SIGABRT/);
+  await server.says(new RegExp(`slot ${slot} again`));
+  assert.equal(await blocked, 'ECONNRESET');
+  assert.equal(await server.stop(), 0);
+});
+
+test('an address in use is an error event, with the code of Node.js', async (t) => {
+  const first = await program(t, HELLO);
+  await first.says(/ready/);
+  for (const [target, listener] of [['server', 'server.on("error", tell);'], ['nodes', ''], ['nobody', null]]) {
+    const heard = listener === null ? '' : `${listener} nodes.on("error", tell);`;
+    const source = HELLO.replaceAll('PORT', String(first.port)) + `function tell(error){ console.log("heard", error.code, error.syscall); } ${heard}`;
+    const second = await program(t, source);
+    const ended = await second.ended;
+    if (listener === null) assert.equal(ended, 1, target);
+    await second.says(listener === null ? /EADDRINUSE/ : /heard EADDRINUSE listen/);
+  }
+  assert.equal(await first.stop(), 0);
+});
+
+test('a program whose nodes all fail ends with their cause', async (t) => {
+  const server = await program(t, `${HELLO} if (!nodes.isMaster) process.exit(9);`.replace('nodes: 2', 'nodes: 1, backoff: [1, 2]'));
+  assert.equal(await server.ended, 1);
+  assert.match(server.output, /ERR_MULTI_NODE_NO_NODES/);
+});
+
+test('what is wrong is thrown at once', async () => {
+  const http = require('node:http');
+  const { listen } = require('..');
+  const refused = (options, server, code, pattern) => assert.throws(() => listen(options, server), (error) => error.code === code && pattern.test(error.message));
+  refused({ prot: 1 }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /no option `prot`/);
+  refused({ port: '80' }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`port`: "80" is not allowed; expected/);
+  refused(null, http.createServer(), 'ERR_MULTI_NODE_OPTION', /object/);
+  refused({}, 'server', 'ERR_MULTI_NODE_SERVER', /expected a server/);
+  refused({}, [http.createServer(), http.createServer()], 'ERR_MULTI_NODE_SERVER', /address of its own/);
+  refused({}, http.createServer(), 'ERR_MULTI_NODE_IN_TEST', /nodes: 0/);
+});

@@ -1,0 +1,33 @@
+// Compiled by `types.test.js`, and never run.
+import http from 'node:http';
+import multiNode, { frameStream, listen, type NodeStream, type Nodes } from 'multi-node';
+
+const server = http.createServer((_request, response) => response.end('hello'));
+const nodes: Nodes = listen({ port: 8080, nodes: 4, backoff: [100, 1000] }, server);
+listen({}, (_request, response) => response.end());
+listen({}, [server, { host: '127.0.0.1', port: 9090, server: http.createServer() }]);
+
+nodes.on('node', (stream: NodeStream) => {
+  const frames = frameStream<{ text: string }>(stream);
+  frames.on('message', ({ text }) => text.toUpperCase());
+  frames.send({ text: stream.id });
+  stream.write('bytes');
+});
+nodes.on('exit', ({ slot, signal }) => [slot.toFixed(), signal === 'SIGKILL']);
+
+async function orders(): Promise<number> {
+  await nodes.ready();
+  const { slots } = await nodes.reload();
+  const { to } = await nodes.scale(2);
+  const status = await nodes.status();
+  return slots.length + to + status.slots.filter(({ state }) => state === 'serving').length;
+}
+void orders;
+void multiNode.listen;
+
+// @ts-expect-error there is no such option
+listen({ prot: 8080 }, server);
+// @ts-expect-error a further server needs a port
+listen({}, [server, { server }]);
+// @ts-expect-error a name is no server
+listen({}, 'server.js');

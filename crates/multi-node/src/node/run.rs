@@ -261,6 +261,7 @@ impl Life {
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
                     self.line.beat(sys::epoll::monotonic_ms());
+                    self.entrance.get().inspect(|entrance| entrance.look_again());
                     self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();

@@ -26,4 +26,11 @@ impl Entrance {
             acceptor.resume();
         }
     }
+
+    /// Looks whether a connection waits that nobody takes; due twice a second. Where none waits it wakes nobody.
+    pub(crate) fn look_again(&self) {
+        if let Some(acceptor) = &self.0.acceptor {
+            acceptor.look_again();
+        }
+    }
 }

@@ -261,6 +261,14 @@ impl Shared {
         self.update_asleep(queue);
     }
 
+    /// Where all stand in the queue, nobody has a timer, and whoever was woken may have been stopped right then.
+    pub(super) fn look_again(&self) {
+        let mut queue = self.lock();
+        if !queue.closed && !queue.late {
+            self.enter_again(&mut queue);
+        }
+    }
+
     /// Enters anew the queues in which this process stands and a connection waits: whoever was woken for that has not come, and
     /// nobody is told a second time.
     pub(super) fn enter_again(&self, queue: &mut Queue) {

@@ -8,6 +8,9 @@ use super::super::queue::{ANSWER, DoorState, Shared, bell};
 use crate::serve::load::LoadTable;
 use crate::sys::epoll::monotonic_ms;
 
+/// No test takes longer; it is the limit of waiting, not of passing.
+const LIMIT: Duration = Duration::from_secs(30);
+
 struct Fleet {
     listener: TcpListener,
     parts: Vec<Shared>,
@@ -41,6 +44,10 @@ fn turn(part: &Shared) {
     if tokens.peek().is_some() {
         part.woken(tokens, &mut Vec::new());
     }
+}
+
+fn hears_nothing(part: &Shared) -> bool {
+    part.epoll.wait(Some(Duration::ZERO)).expect("it can wait").count() == 0
 }
 
 /// What the thread does when its timer has run out.
@@ -83,4 +90,48 @@ fn a_ring_reaches_all_also_where_the_ringer_hears_it_first() {
         turn(sleeper);
         assert!(matches!(state(sleeper), DoorState::Offered(Some(_))), "{:?}", state(sleeper));
     }
+}
+
+/// A fleet whose first part alone was woken for a connection, and was stopped right then.
+fn stopped_when_woken(parts: usize) -> (Fleet, TcpStream) {
+    (1..=100)
+        .find_map(|attempt| {
+            let fleet = Fleet::new(parts);
+            fleet.parts.iter().for_each(ask);
+            fleet.parts.iter().for_each(turn);
+            // The kernel tells one alone only where that one waits already, which takes its thread a moment.
+            let waiting = std::thread::scope(|scope| {
+                let woken = scope.spawn(|| fleet.parts[0].epoll.wait(Some(LIMIT)).expect("it can wait").count());
+                std::thread::sleep(Duration::from_millis(attempt));
+                let waiting = fleet.connect();
+                assert_eq!(woken.join().expect("no panic"), 1);
+                waiting
+            });
+            let alone = fleet.parts[1..].iter().all(hears_nothing);
+            alone.then_some((fleet, waiting))
+        })
+        .expect("in one of a hundred attempts it waits in time")
+}
+
+#[test]
+fn a_connection_is_found_whose_taker_was_stopped_when_it_was_woken() {
+    let (fleet, _waiting) = stopped_when_woken(3);
+    for part in &fleet.parts[1..] {
+        assert_eq!(state(part), DoorState::Queued);
+        part.look_again();
+        turn(part);
+        assert!(matches!(state(part), DoorState::Offered(Some(_))), "{:?}", state(part));
+    }
+}
+
+#[test]
+fn a_look_at_a_queue_in_which_nothing_waits_wakes_nobody() {
+    let fleet = Fleet::new(3);
+    fleet.parts.iter().for_each(ask);
+    fleet.parts.iter().for_each(turn);
+    let wakes = || fleet.parts.iter().map(|part| part.lock().wakes).collect::<Vec<_>>();
+    let before = wakes();
+    fleet.parts.iter().for_each(Shared::look_again);
+    fleet.parts.iter().for_each(turn);
+    assert_eq!(wakes(), before);
 }

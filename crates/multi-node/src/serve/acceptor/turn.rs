@@ -92,6 +92,11 @@ impl Acceptor {
         self.0.reconsider(&mut queue);
     }
 
+    /// Looks whether a connection waits for somebody who was woken for it and has been stopped since; due twice a second.
+    pub(in crate::serve) fn look_again(&self) {
+        self.0.look_again();
+    }
+
     #[cfg(test)]
     pub(in crate::serve) fn wakes(&self) -> u64 {
         self.0.lock().wakes

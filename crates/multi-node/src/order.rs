@@ -87,12 +87,13 @@ pub struct Replacement {
     /// Connections that other nodes have taken over; `None` as above.
     #[serde(default)]
     pub handed_over: Option<u64>,
-    /// Connections that were open still when the old node's time was over, or when it died.
+    /// Connections that were open still when the old node's time was over, or when it died; `None` where the slot had no
+    /// node, and for a [`program`](crate::program) that does not count them, since it does not link this crate.
     #[serde(default)]
-    pub cut: u64,
-    /// HTTP requests that the old node had begun and not fully answered then.
+    pub cut: Option<u64>,
+    /// HTTP requests that the old node had begun and not fully answered then; `None` as `cut`.
     #[serde(default)]
-    pub requests_failed: u64,
+    pub requests_failed: Option<u64>,
 }
 
 impl ReloadReport {
@@ -106,19 +107,20 @@ impl ReloadReport {
         self.slots.iter().filter_map(|slot| slot.finished).sum()
     }
 
-    /// Connections that were open still when their nodes' time was over.
+    /// Connections that were open still when their nodes' time was over, as far as it is known.
     pub fn cut(&self) -> u64 {
-        self.slots.iter().map(|slot| slot.cut).sum()
+        self.slots.iter().filter_map(|slot| slot.cut).sum()
     }
 
-    /// HTTP requests that were begun and not fully answered.
+    /// HTTP requests that were begun and not fully answered, as far as it is known.
     pub fn requests_failed(&self) -> u64 {
-        self.slots.iter().map(|slot| slot.requests_failed).sum()
+        self.slots.iter().filter_map(|slot| slot.requests_failed).sum()
     }
 }
 
 /// In one line: `generation 1 serves in 4 slots after 312.5ms: ready within 3.1ms, drained within 300.2ms; connections:
-/// 40 handed over, 2 finished, 0 cut; 0 requests failed`.
+/// 40 handed over, 2 finished, 0 cut; 0 requests failed`. Connections and requests are left out where nothing is known of
+/// them.
 impl fmt::Display for ReloadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ready = self.slots.iter().map(|s| s.to_ready).max().unwrap_or_default();
@@ -134,9 +136,7 @@ impl fmt::Display for ReloadReport {
             0 => {}
             killed => write!(f, ", {killed} killed at the drain deadline")?,
         }
-        let (handed_over, finished, cut) = (self.handed_over(), self.finished(), self.cut());
-        write!(f, "; connections: {handed_over} handed over, {finished} finished, {cut} cut")?;
-        write!(f, "; {} requests failed", self.requests_failed())?;
+        write_fates(f, &self.slots)?;
         self.canary.as_ref().map_or(Ok(()), |canary| write!(f, "; {canary}"))
     }
 }
@@ -150,10 +150,18 @@ impl fmt::Display for Replacement {
         if self.killed {
             f.write_str(", killed at the drain deadline")?;
         }
-        let (handed_over, finished) = (self.handed_over.unwrap_or(0), self.finished.unwrap_or(0));
-        write!(f, "; connections: {handed_over} handed over, {finished} finished, {} cut", self.cut)?;
-        write!(f, "; {} requests failed", self.requests_failed)
+        write_fates(f, std::slice::from_ref(self))
     }
+}
+
+/// What became of connections and requests, as far as it is known.
+fn write_fates(f: &mut fmt::Formatter<'_>, slots: &[Replacement]) -> fmt::Result {
+    let sum = |count: fn(&Replacement) -> Option<u64>| slots.iter().filter_map(count).reduce(|sum, count| sum + count);
+    let (handed_over, finished) = (sum(|slot| slot.handed_over).unwrap_or(0), sum(|slot| slot.finished).unwrap_or(0));
+    if let Some(cut) = sum(|slot| slot.cut) {
+        write!(f, "; connections: {handed_over} handed over, {finished} finished, {cut} cut")?;
+    }
+    sum(|slot| slot.requests_failed).map_or(Ok(()), |failed| write!(f, "; {failed} requests failed"))
 }
 
 /// What a change of the number of nodes did.

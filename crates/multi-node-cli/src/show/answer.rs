@@ -34,7 +34,7 @@ fn replacements(slots: &[Replaced], paint: Paint) -> String {
         ("", false),
     ]);
     for slot in slots {
-        let bad = |count: u64| (count.to_string(), (count > 0).then_some(Colour::Bad));
+        let bad = |number: Option<u64>| (count(number), number.filter(|&number| number > 0).map(|_| Colour::Bad));
         let killed = if slot.killed { "killed at the drain deadline" } else { "" };
         table.row([
             (slot.slot.to_string(), None),
@@ -95,7 +95,7 @@ mod tests {
         let slot = |slot: u16, old: Value, new: &str, killed: bool| {
             json!({
                 "slot": slot, "old": old, "new": new, "to_ready_ms": 103, "drain_ms": 1250, "killed": killed,
-                "finished": 3, "handed_over": 12, "cut": u64::from(killed), "requests_failed": u64::from(killed),
+                "finished": 3, "handed_over": 12, "cut": u64::from(killed), "requests_failed": killed.then_some(1),
             })
         };
         let slots = [slot(0, json!("node-1"), "node-3", true), slot(1, json!(null), "node-4", false)];
@@ -109,7 +109,7 @@ generation 1 serves in 2 slots after 2.7 s
 
 SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  CUT  REQUESTS LOST
    0  node-1  node-3       103 ms       1.2 s         3           12    1              1  killed at the drain deadline
-   1  –       node-4       103 ms           –         3           12    0              0";
+   1  –       node-4       103 ms           –         3           12    0              –";
         assert_eq!(reloaded(&report(), Paint::Plain), expected);
     }
 

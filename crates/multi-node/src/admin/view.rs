@@ -153,10 +153,11 @@ pub struct Replaced {
     pub finished: Option<u64>,
     /// Connections that other nodes have taken over; `null` as above.
     pub handed_over: Option<u64>,
-    /// Connections that were open still when the old node's time was over, or when it died.
-    pub cut: u64,
-    /// HTTP requests that the old node had begun and not fully answered then.
-    pub requests_failed: u64,
+    /// Connections that were open still when the old node's time was over, or when it died; `null` where the slot had no
+    /// node, and for a program that does not count them, since it does not link this library.
+    pub cut: Option<u64>,
+    /// HTTP requests that the old node had begun and not fully answered then; `null` as `cut`.
+    pub requests_failed: Option<u64>,
 }
 
 impl From<&ReloadReport> for Reloaded {

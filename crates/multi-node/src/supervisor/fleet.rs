@@ -93,8 +93,8 @@ pub(crate) enum Event {
     Counted { tallies: Vec<(NodeId, Tally)> },
     /// How much memory a node has, in bytes.
     Weighed { id: NodeId, bytes: u64 },
-    /// The process ended and was reaped; `tally` is the last.
-    Exited { id: NodeId, exit: Exit, tally: Tally },
+    /// The process ended and was reaped; `tally` is the last, `None` of a program that does not count.
+    Exited { id: NodeId, exit: Exit, tally: Option<Tally> },
     /// The program of a generation was tried in a child: it could take the master's place, or says why not.
     Rehearsed { generation: Generation, result: Result<(), String> },
     /// The master could not be replaced.

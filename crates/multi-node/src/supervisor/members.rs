@@ -310,7 +310,7 @@ impl Members {
 
     /// What these nodes have done so far.
     pub(super) fn count(&self, nodes: &[NodeId]) -> Vec<(NodeId, Tally)> {
-        nodes.iter().map(|&id| (id, self.tally(id))).collect()
+        nodes.iter().filter_map(|&id| Some((id, self.tally(id)?))).collect()
     }
 
     /// A node's end, as it is told to whoever follows.
@@ -319,16 +319,16 @@ impl Members {
         Some(NodeExit { id, slot: info.slot?, pid: info.pid, exit })
     }
 
-    /// What a node has done so far.
-    pub(super) fn tally(&self, id: NodeId) -> Tally {
-        let Some(line) = self.alive.get(&id).map(|member| member.line) else { return Tally::default() };
+    /// What a node has done so far; `None` of one that is gone, and of programs that do not count.
+    pub(super) fn tally(&self, id: NodeId) -> Option<Tally> {
+        let line = self.alive.get(&id).filter(|_| self.outfit.foreign.is_none())?.line;
         let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
-        Tally {
+        Some(Tally {
             requests: counts.requests,
             unanswered: counts.in_flight + faults.cut,
             open: counts.open,
             errors: faults.errors,
-        }
+        })
     }
 
     /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].

@@ -139,7 +139,7 @@ impl Fleet {
             return Finding::Undecided;
         };
         if watched.before.is_empty() {
-            watched.before = self.nodes.iter().map(|(&id, node)| (id, node.tally)).collect();
+            watched.before = self.nodes.iter().map(|(&id, node)| (id, node.tally.unwrap_or_default())).collect();
         }
         let (new, old) = self.answers(watched, limits);
         if let Some(why) = verdict::against(watched.new, new, old, limits) {
@@ -167,7 +167,7 @@ impl Fleet {
     /// comparison, all since their start.
     fn answers(&self, watched: &Watched, limits: &Limits) -> (Answers, Answers) {
         let since = |id: &NodeId| {
-            let (tally, before) = (self.nodes.get(id)?.tally, watched.before.get(id)?);
+            let (tally, before) = (self.nodes.get(id)?.tally?, watched.before.get(id)?);
             Some(tally.answers().less(before.answers()))
         };
         let new = since(&watched.new).unwrap_or_default();
@@ -176,7 +176,7 @@ impl Fleet {
         if in_window.requests >= limits.min_requests {
             return (new, in_window);
         }
-        (new, old().filter_map(|id| Some(self.nodes.get(id)?.tally.answers())).sum())
+        (new, old().filter_map(|id| Some(self.nodes.get(id)?.tally?.answers())).sum())
     }
 
     /// Whether the node should have given a sign of life by now. It is no verdict, but a reason to wait for one.

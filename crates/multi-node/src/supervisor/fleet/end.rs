@@ -14,7 +14,7 @@ use crate::supervisor::restart::Parting;
 const HOLD: Duration = Duration::from_millis(50);
 
 impl Fleet {
-    pub(super) fn exited(&mut self, now: Instant, id: NodeId, exit: Exit, tally: Tally) {
+    pub(super) fn exited(&mut self, now: Instant, id: NodeId, exit: Exit, tally: Option<Tally>) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.tally = tally;
         }

@@ -54,7 +54,7 @@ impl Fleet {
         self.looked_at = Some(now);
         for (id, tally) in tallies {
             if let Some(node) = self.nodes.get_mut(id) {
-                node.tally = *tally;
+                node.tally = Some(*tally);
             }
             self.wear_by_requests(*id, tally.requests);
         }

@@ -33,8 +33,8 @@ pub(super) struct Node {
     /// Whether the signal that is to end it was SIGABRT, with SIGKILL still to come.
     pub(super) aborted: bool,
     pub(super) wear: Wear,
-    /// What it has done, as of the last look.
-    pub(super) tally: Tally,
+    /// What it has done, as of the last look; `None` before the first, and of a program that does not count.
+    pub(super) tally: Option<Tally>,
     /// What became of its connections, where it has said so.
     pub(super) drained: Option<Drained>,
 }
@@ -64,7 +64,7 @@ impl Node {
             left: false,
             aborted: false,
             wear,
-            tally: Tally::default(),
+            tally: None,
             drained: None,
         }
     }

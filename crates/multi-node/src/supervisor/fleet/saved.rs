@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::node::Node;
 use super::recycle::Wear;
 use super::slot::{Filled, SlotRecord};
-use super::{Course, Fleet, Policy, Tally, after};
+use super::{Course, Fleet, Policy, after};
 use crate::id::{Generation, NodeId, Slot};
 use crate::status::{Exit, State};
 use crate::supervisor::restart::Restarts;
@@ -195,7 +195,7 @@ fn restore_node(saved: SavedNode, then: Instant, now: Instant, wear: Wear) -> No
         left: saved.left,
         aborted: saved.aborted,
         wear,
-        tally: Tally::default(),
+        tally: None,
         drained: None,
     }
 }

@@ -29,8 +29,8 @@ struct Drain {
     took: Duration,
     killed: bool,
     said: Option<Drained>,
-    cut: u64,
-    requests_failed: u64,
+    cut: Option<u64>,
+    requests_failed: Option<u64>,
 }
 
 impl Drain {
@@ -40,8 +40,8 @@ impl Drain {
             took: node.drains_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             killed: node.was_killed_draining(),
             said: node.drained,
-            cut: node.drained.map_or(node.tally.open, |drained| drained.cut),
-            requests_failed: node.tally.unanswered,
+            cut: node.drained.map(|drained| drained.cut).or(node.tally.map(|tally| tally.open)),
+            requests_failed: node.tally.map(|tally| tally.unanswered),
         }
     }
 }

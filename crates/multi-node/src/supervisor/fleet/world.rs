@@ -154,7 +154,7 @@ impl World {
     }
 
     pub(super) fn exit_with(&mut self, n: u64, exit: Exit, tally: Tally) {
-        self.on(Event::Exited { id: NodeId::node(n), exit, tally });
+        self.on(Event::Exited { id: NodeId::node(n), exit, tally: Some(tally) });
     }
 
     pub(super) fn said_drained(&mut self, n: u64, drained: Drained) {

@@ -334,7 +334,7 @@ impl Audit {
             Word::Examined { traced } => self.on(Event::Examined { id, traced, report: why }),
             Word::Exits(exit) => {
                 self.alive.remove(&id);
-                self.on(Event::Exited { id, exit, tally: Tally::default() });
+                self.on(Event::Exited { id, exit, tally: Some(Tally::default()) });
             }
         }
     }

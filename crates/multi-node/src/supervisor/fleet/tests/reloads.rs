@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::super::world::{KILLED, World, millis, policy, secs};
-use super::super::{Fatal, Level, Policy, Tally, Ticket};
+use super::super::{Event, Fatal, Level, Policy, Tally, Ticket};
 use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
 use crate::order::{OrderError, ReloadReport, Replacement, Report};
@@ -41,8 +41,8 @@ fn the_old_node_drains_once_the_new_one_is_ready() {
         killed: false,
         finished: None,
         handed_over: None,
-        cut: 0,
-        requests_failed: 0,
+        cut: Some(0),
+        requests_failed: Some(0),
     };
     let expected = ReloadReport { generation: Generation(1), slots: vec![slot], took: secs(7), canary: None };
     assert_eq!(report_of(&mut world, ticket), expected);
@@ -301,11 +301,25 @@ fn the_report_tells_what_became_of_connections_and_requests() {
     world.exit_with(2, KILLED, Tally { requests: 9, unanswered: 5, open: 7, errors: 0 });
     let report = report_of(&mut world, ticket);
     let fates = report.slots.iter().map(|s| (s.finished, s.handed_over, s.cut, s.requests_failed));
-    let expected = [(Some(3), Some(40), 2, 1), (None, None, 7, 5), (None, None, 0, 0)];
+    let expected =
+        [(Some(3), Some(40), Some(2), Some(1)), (None, None, Some(7), Some(5)), (None, None, Some(0), Some(0))];
     assert_eq!(fates.collect::<Vec<_>>(), expected);
     let text = "generation 1 serves in 3 slots after 30.0s: ready within 0.0ns, drained within 30.0s, \
                 1 killed at the drain deadline; connections: 40 handed over, 3 finished, 9 cut; 6 requests failed";
     assert_eq!(report.to_string(), text);
+}
+
+#[test]
+fn what_is_not_counted_is_not_reported() {
+    let mut world = World::serving(policy(1));
+    let ticket = world.reload();
+    world.up(2);
+    world.on(Event::Exited { id: NodeId::node(1), exit: Exit::Code(0), tally: None });
+    let report = report_of(&mut world, ticket);
+    assert_eq!((report.slots[0].cut, report.slots[0].requests_failed), (None, None));
+    let text = "generation 1 serves in 1 slots after 0.0ns: ready within 0.0ns, drained within 0.0ns";
+    assert_eq!(report.to_string(), text);
+    assert_eq!(report.slots[0].to_string(), "node-2 serves in slot 0, ready within 0.0ns; node-1 ended within 0.0ns");
 }
 
 #[test]

@@ -25,8 +25,8 @@ fn a_restart_replaces_one_slot_by_its_own_generation() {
         killed: false,
         finished: None,
         handed_over: None,
-        cut: 0,
-        requests_failed: 0,
+        cut: Some(0),
+        requests_failed: Some(0),
     };
     assert_eq!(world.answer_to(ticket), Ok(Report::Restart(expected)));
     assert_eq!(world.status(), [(0, Serving, 1, 0), (1, Serving, 3, 0)]);

@@ -1,7 +1,7 @@
 use std::time::SystemTime;
 
 use super::super::world::{KILLED, World, policy, secs};
-use super::super::{Action, Event, Fatal, Level, Tally};
+use super::super::{Action, Event, Fatal, Level};
 use crate::id::{Generation, NodeId};
 use crate::order::{Order, OrderError};
 use crate::status::State::{Joining, Killing, Serving, Starting, Vacant};
@@ -206,7 +206,7 @@ fn news_of_unknown_nodes_are_ignored() {
         Event::Leaving { id },
         Event::Broken { id, why: String::new() },
         Event::Examined { id, traced: false, report: String::new() },
-        Event::Exited { id, exit: Exit::Code(0), tally: Tally::default() },
+        Event::Exited { id, exit: Exit::Code(0), tally: None },
         Event::Spawned { id, result: Err(String::new()) },
         Event::Spawned { id: NodeId::node(2), result: Err(String::from("already started")) },
         Event::Resolved { generation: Generation(7), result: Ok(()) },

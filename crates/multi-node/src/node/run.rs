@@ -323,12 +323,13 @@ impl Life {
 
     /// Without a master a node finishes what it has, and leaves.
     fn orphaned(&mut self, error: &Error) {
-        tracing::warn!("draining: {error}");
         (self.reader, self.succession) = (None, None);
         self.pending.clear();
         self.fate.send_replace(End::MasterGone);
         self.heirs.appoint(&self.links, &[]);
         self.drain.begin(self.settings.drain_timeout);
+        // Last, since a subscriber may panic where whoever read standard error is gone too.
+        tracing::warn!("draining: {error}");
     }
 
     fn join(&mut self, join: Join) {

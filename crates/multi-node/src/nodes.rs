@@ -222,10 +222,16 @@ impl Handle {
         self.0.drain.is_draining()
     }
 
-    /// Resolves once this process takes no new connections any more and has to finish what it has: for WebSockets and
-    /// other long conversations, which should say goodbye now. Cancel-safe.
+    /// Resolves once this process takes no new connections any more and has to finish what it has. Cancel-safe.
     pub async fn draining(&self) {
         self.0.drain.draining().await;
+    }
+
+    /// When a long conversation, such as a WebSocket, should say goodbye: a signal of its own for each call, so that not
+    /// all clients connect again at the same moment. They come 10 ms apart, or closer so that all come in the first half
+    /// of the drain; at once where no other process serves on. Call it once for each connection, at its begin.
+    pub fn goodbye(&self) -> DrainSignal {
+        self.0.drain.staggered()
     }
 
     /// Resolves once this process's service is over: in a node when the last request has been answered, in the master

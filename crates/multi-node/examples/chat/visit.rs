@@ -81,7 +81,7 @@ impl Visitor {
     /// Until the visitor leaves or the process ends.
     async fn stay(mut self) -> Result<(), axum::Error> {
         let _visit = self.place.room.enter().await;
-        let node = self.place.node.clone();
+        let goodbye = self.place.node.goodbye();
         let mut board = self.place.board.clone();
         board.mark_changed();
         self.greet().await?;
@@ -102,7 +102,7 @@ impl Visitor {
                     let text = board.borrow_and_update().clone();
                     self.socket.send(ws::Message::Text(text)).await?;
                 }
-                () = node.draining(), if !told_to_go => {
+                () = goodbye.draining(), if !told_to_go => {
                     told_to_go = true;
                     self.tell(ToPage::Draining).await?;
                 }

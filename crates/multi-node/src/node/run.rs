@@ -287,7 +287,7 @@ impl Life {
                 // Each connection that is handed over needs a second descriptor for a moment.
                 self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
                 self.heirs.appoint(&self.links, &heirs);
-                self.drain.begin(within);
+                if heirs.is_empty() { self.drain.begin(within) } else { self.drain.begin_staggered(within) }
             }
             Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
             Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
@@ -372,7 +372,7 @@ impl Life {
         self.peers.close();
         // An error means that the master is gone.
         let _ = self.outbox.send((ToMaster::Leaving, None)).await;
-        self.drain.begin(self.settings.drain_timeout);
+        self.drain.begin_staggered(self.settings.drain_timeout);
     }
 }
 

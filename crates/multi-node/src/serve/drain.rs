@@ -2,8 +2,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -18,27 +18,69 @@ pub(crate) struct Drain(Arc<Shared>);
 
 /// Tells that this process drains: it takes no new connections, finishes what it has, and leaves.
 #[derive(Clone, Debug)]
-pub struct DrainSignal(Arc<Shared>);
+pub struct DrainSignal {
+    shared: Arc<Shared>,
+    /// `None`: it comes at once.
+    turn: Option<Turn>,
+}
 
 #[derive(Debug, Default)]
 struct Shared {
     draining: AtomicBool,
-    deadline: OnceLock<Instant>,
+    times: OnceLock<Times>,
     begun: Arc<Notify>,
+    /// Where the next turn is.
+    next: AtomicU32,
+    /// How many signals have a turn.
+    turns: AtomicU32,
 }
+
+/// One signal's place among those that are staggered.
+#[derive(Debug)]
+struct Turn {
+    shared: Arc<Shared>,
+    /// The part of the time of all turns after which this one comes, of 2³².
+    at: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    begin: Instant,
+    /// How long after the begin the last staggered signal comes.
+    stagger: Duration,
+    deadline: Instant,
+}
+
+/// The step from one turn to the next: 2³² over the golden ratio. Multiples of it fill the range evenly, however many
+/// there are (the additive recurrence of Weyl's equidistribution theorem).
+const STEP: u32 = 0x9E37_79B9;
+
+/// Turns need not be further apart: a hundred new connections a second are no rush.
+const APART: Duration = Duration::from_millis(10);
 
 impl Drain {
     pub(crate) fn new() -> (Drain, DrainSignal) {
         let shared = Arc::new(Shared::default());
-        (Drain(shared.clone()), DrainSignal(shared))
+        (Drain(shared.clone()), DrainSignal { shared, turn: None })
     }
 
-    /// Begins the drain, which ends `within` that time. Only the first call counts.
+    /// Begins the drain, which ends `within` that time. Only the first call to begin counts.
     pub(crate) fn begin(&self, within: Duration) {
-        let now = Instant::now();
+        self.set(within, Duration::ZERO);
+    }
+
+    /// Begins a drain of a process whose siblings serve on: staggered signals come 10 ms apart, or closer so that all
+    /// come in the first half of the time. So those who are told do not all connect to the siblings at once.
+    pub(crate) fn begin_staggered(&self, within: Duration) {
+        self.set(within, APART.saturating_mul(self.0.turns.load(Relaxed)));
+    }
+
+    fn set(&self, within: Duration, stagger: Duration) {
+        let begin = Instant::now();
         // A time beyond the clock's range is as good as thirty years.
-        let deadline = now.checked_add(within).unwrap_or_else(|| now + Duration::from_secs(86_400 * 365 * 30));
-        if self.0.deadline.set(deadline).is_ok() {
+        let deadline = begin.checked_add(within).unwrap_or_else(|| begin + Duration::from_secs(86_400 * 365 * 30));
+        let stagger = stagger.min((deadline - begin) / 2);
+        if self.0.times.set(Times { begin, stagger, deadline }).is_ok() {
             self.0.draining.store(true, Release);
             self.0.begun.notify_waiters();
         }
@@ -46,17 +88,35 @@ impl Drain {
 }
 
 impl DrainSignal {
-    /// Whether the drain has begun.
-    pub fn is_draining(&self) -> bool {
-        self.0.draining.load(Acquire)
+    /// The same signal at a moment of its own, where other processes serve on; at once where none does. For connections
+    /// whose clients connect again when they are told: their moments are spread evenly, 10 ms apart, or closer so that
+    /// all come in the first half of the drain. [`Conn::drain`](crate::Conn::drain) is such a signal already.
+    pub fn staggered(&self) -> DrainSignal {
+        let at = self.shared.next.fetch_add(STEP, Relaxed);
+        DrainSignal { shared: self.shared.clone(), turn: Some(Turn::new(self.shared.clone(), at)) }
     }
 
-    /// Resolves once the drain has begun, at once if it has. Cancel-safe.
+    /// Whether the drain has begun; of a staggered signal, whether its moment has come.
+    pub fn is_draining(&self) -> bool {
+        self.shared.draining.load(Acquire) && self.moment().is_none_or(|moment| moment <= Instant::now())
+    }
+
+    /// Resolves once the drain has begun, at once if it has; of a staggered signal, when its moment has come. Cancel-safe.
     pub async fn draining(&self) {
-        let begun = self.0.begun.notified();
-        if !self.is_draining() {
+        let begun = self.shared.begun.notified();
+        if !self.shared.draining.load(Acquire) {
             begun.await;
         }
+        if let Some(moment) = self.moment() {
+            tokio::time::sleep_until(moment).await;
+        }
+    }
+
+    /// When a staggered signal comes; `None` for one that comes at once, and before the drain has begun.
+    fn moment(&self) -> Option<Instant> {
+        let Turn { at, .. } = self.turn.as_ref()?;
+        let Times { begin, stagger, .. } = self.shared.times.get()?;
+        Some(*begin + stagger.mul_f64(f64::from(*at) / f64::from(u32::MAX)))
     }
 
     /// Whether the time to finish is over.
@@ -66,7 +126,26 @@ impl DrainSignal {
 
     /// When what is not finished will be cut; `None` before the drain has begun.
     pub fn deadline(&self) -> Option<Instant> {
-        self.0.deadline.get().copied()
+        self.shared.times.get().map(|times| times.deadline)
+    }
+}
+
+impl Turn {
+    fn new(shared: Arc<Shared>, at: u32) -> Turn {
+        shared.turns.fetch_add(1, Relaxed);
+        Turn { shared, at }
+    }
+}
+
+impl Clone for Turn {
+    fn clone(&self) -> Turn {
+        Turn::new(self.shared.clone(), self.at)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.shared.turns.fetch_sub(1, Relaxed);
     }
 }
 
@@ -132,7 +211,7 @@ impl Watch {
             return Poll::Pending;
         }
         if this.begun.is_none() {
-            this.begun.set(Some(this.signal.0.begun.clone().notified_owned()));
+            this.begun.set(Some(this.signal.shared.begun.clone().notified_owned()));
             // Registers; a drain that began before shows in the flag.
             let _ = this.begun.as_pin_mut().map(|begun| begun.poll(cx));
         }
@@ -186,6 +265,53 @@ mod tests {
         waiter.await.expect("the waiter is told");
         signal.draining().await;
         assert_eq!(signal.deadline(), Some(Instant::now() + Duration::from_secs(3)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn staggered_signals_come_evenly_over_the_first_half() {
+        let (drain, signal) = Drain::new();
+        let waits: Vec<_> = (0..2000)
+            .map(|_| {
+                let signal = signal.staggered();
+                tokio::spawn(async move {
+                    signal.draining().await;
+                    assert!(signal.is_draining());
+                    Instant::now()
+                })
+            })
+            .collect();
+        let begin = Instant::now();
+        drain.begin_staggered(Duration::from_secs(20));
+        assert!(signal.is_draining(), "who is not staggered is told at once");
+        let mut tenths = [0; 10];
+        for wait in waits {
+            let after = wait.await.expect("told") - begin;
+            tenths[after.as_secs() as usize] += 1;
+        }
+        assert!(tenths.iter().all(|told| (190..=210).contains(told)), "told in each second: {tenths:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_need_not_wait_for_each_other() {
+        let (drain, signal) = Drain::new();
+        drop([signal.staggered(), signal.staggered()]);
+        let left = [signal.staggered(), signal.staggered()];
+        let begin = Instant::now();
+        drain.begin_staggered(Duration::from_secs(20));
+        for signal in &left {
+            signal.draining().await;
+        }
+        assert!(begin.elapsed() <= 2 * APART + Duration::from_millis(1), "{:?}", begin.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_nobody_serves_on_all_are_told_at_once() {
+        let (drain, signal) = Drain::new();
+        let staggered = signal.staggered();
+        let begin = Instant::now();
+        drain.begin(Duration::from_secs(20));
+        staggered.draining().await;
+        assert_eq!(Instant::now(), begin);
     }
 
     #[tokio::test(start_paused = true)]

@@ -119,7 +119,8 @@ impl Conn {
         &self.handle
     }
 
-    /// Tells when to finish. At its deadline the handler's future is dropped.
+    /// Tells when to finish: a signal of this connection's own, as [`Handle::goodbye`] gives. At its deadline the
+    /// handler's future is dropped.
     pub fn drain(&self) -> &DrainSignal {
         &self.drain
     }
@@ -248,7 +249,7 @@ where
             let mut accepts = Accepts::new(listener);
             while let Some((stream, peer)) = accepts.next().await {
                 let Ok(local) = stream.local_addr() else { continue };
-                let conn = Conn { stream, peer, local, handle: handle.clone(), drain: drain.clone() };
+                let conn = Conn { stream, peer, local, handle: handle.clone(), drain: drain.staggered() };
                 let (handler, drain) = (handler.clone(), drain.clone());
                 tokio::spawn(async move {
                     tokio::select! {

@@ -122,7 +122,7 @@ async fn an_heir_that_dies_costs_no_other_slot_a_connection() {
 async fn stopped_heir(program: &mut Program) -> (u32, u32) {
     let old = program.pids().await[0];
     send(old, Signal::STOP);
-    program.send("reload").await;
+    program.signal(Signal::HUP);
     let serves = |slot: &SlotStatus| slot.generation.number() == 1 && slot.state == State::Serving;
     let status = program.status_where(|s| s.slots.iter().any(serves)).await;
     let heir = status.slots.iter().find(|slot| serves(slot)).and_then(|slot| slot.pid).expect("it lives");

@@ -10,7 +10,7 @@ use multi_node::program::{self, Program};
 
 use crate::config;
 use crate::exit::Usage;
-use crate::node_log::Collector;
+use crate::node_log::{self, Collector, Manner};
 use crate::settings::Settings;
 
 /// Runs a program as several nodes on one address.
@@ -40,13 +40,22 @@ pub(crate) struct Run {
     typed: Settings,
 }
 
-/// Serves to the end.
-async fn serve(options: Options, program: Program) -> Result<(), multi_node::Error> {
+/// Serves to the end; with a manner, what nodes write is collected until then.
+async fn serve(options: Options, mut program: Program, manner: Option<Manner>) -> Result<(), multi_node::Error> {
+    let (sender, outputs) = node_log::queue();
+    if manner.is_some() {
+        program = program.output(sender);
+    }
     let nodes = program::run(options, program).await?;
+    let collector = manner.map(|manner| Collector::start(manner, outputs, nodes.handle()));
     for addr in nodes.local_addrs() {
         tracing::info!("listening on {addr}");
     }
-    nodes.closed().await
+    let ended = nodes.closed().await;
+    if let Some(collector) = collector {
+        collector.finish().await;
+    }
+    ended
 }
 
 /// Where the command's own log goes.
@@ -61,17 +70,8 @@ impl Run {
     pub(super) async fn run(self) -> Result<()> {
         let settings = self.settings()?;
         log(settings.logs_json());
-        let mut program = settings.program()?.renew(move || self.program().map_err(|error| error.to_string()));
-        let collector = settings.output().map(|manner| {
-            let (collector, outputs) = Collector::start(manner);
-            program = program.clone().output(outputs);
-            collector
-        });
-        let served = serve(settings.options(), program).await;
-        if let Some(collector) = collector {
-            collector.finish().await;
-        }
-        Ok(served?)
+        let program = settings.program()?.renew(move || self.program().map_err(|error| error.to_string()));
+        Ok(serve(settings.options(), program, settings.output()).await?)
     }
 
     /// What was typed, and for the rest what the file says now.

@@ -2,8 +2,10 @@
 
 use std::io::{self, PipeReader};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use multi_node::Handle;
+use multi_node::admin::{LogLine, Source};
 use multi_node::program::Output;
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -26,7 +28,12 @@ const QUEUE: usize = 256;
 /// How long output is waited for after the last node has ended: another process may have its pipes.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Reads what nodes write and writes it where this command writes.
+/// Where nodes' output waits to be taken up. The sender is for [`Program::output`](multi_node::program::Program::output).
+pub(crate) fn queue() -> (mpsc::Sender<Output>, mpsc::Receiver<Output>) {
+    mpsc::channel(QUEUE)
+}
+
+/// Reads what nodes write and writes it where this command writes, and into the log that `multi-node logs` shows.
 #[derive(Debug)]
 pub(crate) struct Collector {
     task: tokio::task::JoinHandle<()>,
@@ -44,13 +51,12 @@ pub(crate) struct Manner {
 type Queue = mpsc::UnboundedSender<Written>;
 
 impl Collector {
-    /// Starts it; the sender is for [`Program::output`](multi_node::program::Program::output).
-    pub(crate) fn start(manner: Manner) -> (Collector, mpsc::Sender<Output>) {
-        let (sender, outputs) = mpsc::channel(QUEUE);
+    /// Starts it.
+    pub(crate) fn start(manner: Manner, outputs: mpsc::Receiver<Output>, log: Handle) -> Collector {
         let (stdout, out) = writer::start(io::stdout());
         let (stderr, err) = writer::start(io::stderr());
-        let task = tokio::spawn(collect(outputs, manner, stdout, stderr));
-        (Collector { task, writers: [out, err] }, sender)
+        let task = tokio::spawn(collect(outputs, manner, log, [stdout, stderr]));
+        Collector { task, writers: [out, err] }
     }
 
     /// Waits until all has been written that ended nodes wrote. All senders must be gone.
@@ -67,7 +73,7 @@ impl Collector {
     }
 }
 
-async fn collect(mut outputs: mpsc::Receiver<Output>, manner: Manner, stdout: Queue, stderr: Queue) {
+async fn collect(mut outputs: mpsc::Receiver<Output>, manner: Manner, log: Handle, [stdout, stderr]: [Queue; 2]) {
     let mut readers = JoinSet::new();
     while let Some(output) = outputs.recv().await {
         let room = Arc::new(Semaphore::new(BUFFER));
@@ -75,12 +81,13 @@ async fn collect(mut outputs: mpsc::Receiver<Output>, manner: Manner, stdout: Qu
         let reader = |stream, queue: &Queue| Reader {
             origin: origin(stream),
             manner,
+            log: log.clone(),
             room: room.clone(),
             queue: queue.clone(),
             missed: 0,
         };
-        readers.spawn(reader("stdout", &stdout).read(output.stdout));
-        readers.spawn(reader("stderr", &stderr).read(output.stderr));
+        readers.spawn(reader(Source::Stdout, &stdout).read(output.stdout));
+        readers.spawn(reader(Source::Stderr, &stderr).read(output.stderr));
         while readers.try_join_next().is_some() {}
     }
     let rest = async { while readers.join_next().await.is_some() {} };
@@ -91,6 +98,8 @@ async fn collect(mut outputs: mpsc::Receiver<Output>, manner: Manner, stdout: Qu
 struct Reader {
     origin: Origin,
     manner: Manner,
+    /// Its handle, whose log keeps the last lines of all nodes whether or not they can be written here.
+    log: Handle,
     /// The node's buffer.
     room: Arc<Semaphore>,
     queue: Queue,
@@ -126,6 +135,8 @@ impl Reader {
     }
 
     async fn pass_on(&mut self, line: &Line) {
+        let Origin { id, slot, stream, .. } = self.origin;
+        self.log.log(LogLine::of_node(SystemTime::now(), stream, slot, id, line.told()));
         let bytes = self.manner.format.show(self.origin, line);
         if self.manner.drop && self.room.available_permits() < bytes.len() + GAP {
             self.missed += 1;

@@ -1,9 +1,10 @@
 //! How a line is shown.
 
+use multi_node::admin::Source;
 use multi_node::{NodeId, Slot};
 use serde_json::json;
 
-use super::lines::Line;
+use super::lines::{GOES_ON, Line};
 
 /// Whose line it is.
 #[derive(Clone, Copy, Debug)]
@@ -11,7 +12,7 @@ pub(crate) struct Origin {
     pub(crate) id: NodeId,
     pub(crate) slot: Slot,
     pub(crate) pid: u32,
-    pub(crate) stream: &'static str,
+    pub(crate) stream: Source,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Format {
         };
         shown.extend_from_slice(&line.text);
         if line.goes_on {
-            shown.extend_from_slice("…".as_bytes());
+            shown.extend_from_slice(GOES_ON.as_bytes());
         }
         shown.push(b'\n');
         shown

@@ -3,12 +3,23 @@
 /// No line is kept longer, in bytes.
 pub(super) const LONGEST: usize = 64 * 1024;
 
+/// What stands at the end of a line that goes on in the next.
+pub(super) const GOES_ON: &str = "…";
+
 /// A line without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) text: Vec<u8>,
     /// Whether the program's line goes on in the next.
     pub(super) goes_on: bool,
+}
+
+impl Line {
+    /// As it is told to people: with a mark where it goes on, and without what is no UTF-8.
+    pub(super) fn told(&self) -> String {
+        let mark = if self.goes_on { GOES_ON } else { "" };
+        format!("{}{mark}", String::from_utf8_lossy(&self.text))
+    }
 }
 
 /// Puts lines together from whatever pieces come.
@@ -75,5 +86,11 @@ mod tests {
         }
         assert_eq!(taken, [(LONGEST, true), (LONGEST, false), (LONGEST, false)]);
         assert_eq!(lines.end(), None);
+    }
+
+    #[test]
+    fn what_goes_on_is_marked_where_it_is_told() {
+        assert_eq!(Line { text: b"a\xffb".into(), goes_on: true }.told(), "a\u{fffd}b…");
+        assert_eq!(line("a").told(), "a");
     }
 }

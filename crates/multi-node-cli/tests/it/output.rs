@@ -121,6 +121,37 @@ async fn nodes_write_by_themselves_if_that_is_wanted() {
     .await;
 }
 
+#[tokio::test]
+async fn what_nodes_write_is_in_the_log_that_others_follow() {
+    const SCRIPT: &str = "echo hello from {slot}; echo and a complaint >&2; echo end; exec sleep 1000";
+    within(30, async {
+        let name = format!("output-{}", std::process::id());
+        let command = ["run", "--name", &name, "-n", "2", "--ready-after", "0s", "--", "sh", "-c", SCRIPT];
+        let mut command = command::multi_node(&command);
+        command.stdout(Stdio::piped());
+        let mut running = Running::of(command);
+        let mut lines = BufReader::new(running.stdout()).lines();
+        running.ready(2).await;
+        let mut ended = 0;
+        while ended < 2 {
+            ended += usize::from(lines.next_line().await.expect("readable").expect("both say `end`") == "end");
+        }
+        let logs = command::output(&["logs", "--name", &name, "--slot", "1"]).await;
+        let logs = String::from_utf8_lossy(&logs.stdout);
+        assert!(logs.contains(" 1 node-2 out │ hello from 1\n"), "{logs}");
+        assert!(!logs.contains("hello from 0"), "{logs}");
+
+        let mut following = command::multi_node(&["logs", "--name", &name, "-f", "--slot", "0"]);
+        let mut following = following.stdout(Stdio::piped()).spawn().expect("the command starts");
+        let mut lines = BufReader::new(following.stdout.take().expect("piped")).lines();
+        while !lines.next_line().await.expect("readable").expect("a line").ends_with(" 0 node-1 err │ and a complaint")
+        {
+        }
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
 impl Running {
     /// Ends it, and reads all that is left.
     async fn signal_and_read(&mut self, stdout: &mut tokio::process::ChildStdout) -> String {

@@ -1,9 +1,12 @@
 //! What is said over the control socket: one JSON value a line, each request answered before the next is read.
 
+use std::time::SystemTime;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::id::Slot;
+use super::view::unix_ms;
+use crate::id::{NodeId, Slot};
 
 /// The version of this protocol. Within one version only orders and fields are added.
 pub(super) const PROTOCOL: u32 = 1;
@@ -182,6 +185,14 @@ pub struct LogLine {
     pub level: Option<String>,
     /// The line, without its end.
     pub text: String,
+}
+
+impl LogLine {
+    /// A line that a node has written, without its end; `at` is when it was heard.
+    pub fn of_node(at: SystemTime, source: Source, slot: Slot, id: NodeId, text: impl Into<String>) -> LogLine {
+        let (id, text) = (Some(id.to_string()), text.into());
+        LogLine { at_ms: unix_ms(at), source, slot: Some(slot), id, level: None, text }
+    }
 }
 
 /// Who said a line of the log.

@@ -18,7 +18,9 @@ ci: export NEXTEST_PROFILE = ci
 ci: export CHAOS_SECONDS ?= 40
 ci: fmt-check lint doc test smoke ## all of the below but bench, msrv and deny
 
+# Tests start examples, which cargo does not build for the tests of another package.
 test: chromium ## unit and real-process tests, doctests, the single-process build, and the Node.js package
+	$(CARGO) build --locked -p multi-node --examples
 ifneq ($(NEXTEST),)
 	$(CARGO) nextest run --locked --workspace
 else

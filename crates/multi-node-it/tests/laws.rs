@@ -154,7 +154,7 @@ fn the_kernel_is_spoken_to_in_one_place() {
     absent(
         "law 4: only `supervisor/child.rs` starts, replaces or kills processes; a stage becomes its program",
         others(&["sys/", "supervisor/child.rs", "node/orphan.rs", "program/stage.rs"]),
-        &["Command::new", "process::kill", "process::abort", "pidfd_send", "exec::replace", ".exec()"],
+        &["Command::new", "process::kill", "process::abort", "pidfd_send", "exec::Successor", ".exec()"],
     );
     absent(
         "law 4: only `signals.rs` installs handlers",

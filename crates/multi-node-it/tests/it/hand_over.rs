@@ -1,9 +1,11 @@
 //! A draining node's idle connections go on in another process, and their clients see nothing of it.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::join_all;
-use multi_node::Status;
+use multi_node::{SlotStatus, State, Status};
 use multi_node_it::program::send;
-use multi_node_it::{Client, Plan, Program, limits, within};
+use multi_node_it::{Client, Plan, Program, limits, procfs, within};
 use rustix::process::Signal;
 
 /// So many kept connections, each of which has been answered once.
@@ -112,6 +114,56 @@ async fn an_heir_that_dies_costs_no_other_slot_a_connection() {
         let others = before[1 - heir.slot.index()];
         assert!(answered >= others, "{answered} are answered, of {before:?}\n{}", program.log());
         program.stop().await;
+    })
+    .await;
+}
+
+/// A reload of one slot, whose old node is held up until its successor serves and stands still. Says who they are.
+async fn stopped_heir(program: &mut Program) -> (u32, u32) {
+    let old = program.pids().await[0];
+    send(old, Signal::STOP);
+    program.signal(Signal::HUP);
+    let serves = |slot: &SlotStatus| slot.generation.number() == 1 && slot.state == State::Serving;
+    let status = program.status_where(|s| s.slots.iter().any(serves)).await;
+    let heir = status.slots.iter().find(|slot| serves(slot)).and_then(|slot| slot.pid).expect("it lives");
+    send(heir, Signal::STOP);
+    program.until(|| procfs::is_stopped(heir)).await;
+    (old, heir)
+}
+
+#[tokio::test]
+async fn what_an_only_heir_did_not_take_goes_to_its_successor() {
+    limits::raise_open_files();
+    within(60, async {
+        let mut program = Program::serving(Plan::nodes(1)).await;
+        let clients = kept(&program, 500).await;
+        let (old, heir) = stopped_heir(&mut program).await;
+        send(old, Signal::CONT);
+        send(heir, Signal::KILL);
+        program.gone([old, heir]).await;
+        let answered = answered(clients).await;
+        assert_eq!(answered.len(), 500, "{}", program.log());
+        let serving = program.answering(1).await;
+        assert!(answered.iter().all(|id| serving.contains_key(id)), "{serving:?}, {answered:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_no_heirs() {
+    within(20, async {
+        let mut program = Program::serving(Plan { drain_timeout: Duration::from_secs(60), ..Plan::nodes(1) }).await;
+        let clients = kept(&program, 10).await;
+        let (old, heir) = stopped_heir(&mut program).await;
+        send(old, Signal::CONT);
+        program.signal(Signal::TERM);
+        program.status_where(|s| s.slots.iter().all(|slot| slot.state != State::Serving)).await;
+        send(heir, Signal::KILL);
+        let begun = Instant::now();
+        program.ends_well().await;
+        assert!(begun.elapsed() < Duration::from_secs(5), "{}", program.log());
+        assert_eq!(answered(clients).await.len(), 0);
     })
     .await;
 }

@@ -1,34 +1,64 @@
 //! The draining side: each idle connection goes to the first heir that takes it.
 
+use std::io;
+use std::mem;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 
 use super::link::{Link, Links};
 use crate::id::NodeId;
 use crate::serve::Parcel;
 
-/// Who takes the connections of this node. Until that is known they wait.
+/// How long a connection whose heirs have died waits for others: a slot's next node takes less. A request that comes on it
+/// meanwhile waits as well.
+const HOLD: Duration = Duration::from_secs(5);
+
+/// The heirs, rank by rank.
+type Ranks = Arc<Vec<Vec<Link>>>;
+
+/// Who takes the connections of this node.
 #[derive(Debug)]
-pub(crate) struct Heirs(Option<mpsc::Receiver<Parcel>>);
+pub(crate) struct Heirs(Naming);
+
+#[derive(Debug)]
+enum Naming {
+    /// That is not known yet. Until it is they wait.
+    Unnamed(mpsc::Receiver<Parcel>),
+    Named(watch::Sender<Ranks>),
+    Nobody,
+}
 
 impl Heirs {
     /// For what comes out of this process's servers when they drain.
     pub(crate) fn of(outlet: mpsc::Receiver<Parcel>) -> Heirs {
-        Heirs(Some(outlet))
+        Heirs(Naming::Unnamed(outlet))
     }
 
-    /// These are the heirs, rank by rank; those of one rank take turns. Only the first word counts.
+    /// These are the heirs from now on, rank by rank; those of one rank take turns. None: there will be none any more.
     ///
     /// Without heirs the outlet is closed, which servers see at once: they say `Connection: close` then.
-    pub(crate) fn appoint(&mut self, links: &Links, ranks: &[Vec<NodeId>]) {
-        let Some(outlet) = self.0.take() else { return };
-        let ranks: Vec<Vec<Link>> = ranks.iter().map(|rank| links.to(rank)).filter(|rank| !rank.is_empty()).collect();
-        if ranks.is_empty() {
-            close_all(outlet);
-        } else {
-            tokio::spawn(give_all(outlet, ranks));
-        }
+    pub(crate) fn appoint(&mut self, links: &Links, ids: &[Vec<NodeId>]) {
+        let ranks: Ranks = Arc::new(ids.iter().map(|rank| links.to(rank)).filter(|rank| !rank.is_empty()).collect());
+        self.0 = match mem::replace(&mut self.0, Naming::Nobody) {
+            Naming::Unnamed(outlet) if ranks.is_empty() => {
+                close_all(outlet);
+                Naming::Nobody
+            }
+            Naming::Unnamed(outlet) => {
+                let (sender, named) = watch::channel(ranks);
+                tokio::spawn(give_all(outlet, named));
+                Naming::Named(sender)
+            }
+            Naming::Named(named) if !ids.is_empty() => {
+                named.send_replace(ranks);
+                Naming::Named(named)
+            }
+            // Without the sender nobody waits for others.
+            Naming::Named(_) | Naming::Nobody => Naming::Nobody,
+        };
     }
 }
 
@@ -40,23 +70,60 @@ fn close_all(mut outlet: mpsc::Receiver<Parcel>) {
 }
 
 /// Every connection has a task of its own here, as it had before.
-async fn give_all(mut outlet: mpsc::Receiver<Parcel>, ranks: Vec<Vec<Link>>) {
-    let ranks = Arc::new(ranks);
+async fn give_all(mut outlet: mpsc::Receiver<Parcel>, mut named: watch::Receiver<Ranks>) {
     let mut number = 0;
-    while let Some(parcel) = outlet.recv().await {
-        number += 1;
-        tokio::spawn(give(number, parcel, ranks.clone()));
+    loop {
+        tokio::select! {
+            parcel = outlet.recv() => {
+                let Some(parcel) = parcel else { return };
+                number += 1;
+                tokio::spawn(give(number, parcel, named.clone()));
+            }
+            Err(_) = named.changed() => return close_all(outlet),
+        }
     }
 }
 
-async fn give(number: u64, parcel: Parcel, ranks: Arc<Vec<Vec<Link>>>) {
-    for heir in ranks.iter().flat_map(|rank| in_turn(rank, number)) {
-        match heir.offer(number, &parcel).await {
-            Ok(()) => return parcel.given(),
-            Err(error) => tracing::debug!(%error, "an heir did not take a connection"),
+/// Offers the connection to the heirs, and where one of them has died, to those that are named next.
+async fn give(number: u64, parcel: Parcel, mut named: watch::Receiver<Ranks>) {
+    let mut limit = None;
+    loop {
+        let ranks = named.borrow_and_update().clone();
+        match offer(number, &parcel, &ranks).await {
+            Outcome::Taken => return parcel.given(),
+            Outcome::Refused => return parcel.close(),
+            Outcome::Unanswered => {
+                let limit = *limit.get_or_insert_with(|| Instant::now() + HOLD);
+                if !matches!(tokio::time::timeout_at(limit, named.changed()).await, Ok(Ok(()))) {
+                    return parcel.close();
+                }
+            }
         }
     }
-    parcel.close();
+}
+
+enum Outcome {
+    Taken,
+    /// By all.
+    Refused,
+    /// Nobody took it, and not all have refused.
+    Unanswered,
+}
+
+async fn offer(number: u64, parcel: &Parcel, ranks: &[Vec<Link>]) -> Outcome {
+    let mut outcome = if ranks.is_empty() { Outcome::Unanswered } else { Outcome::Refused };
+    for heir in ranks.iter().flat_map(|rank| in_turn(rank, number)) {
+        match heir.offer(number, parcel).await {
+            Ok(()) => return Outcome::Taken,
+            Err(error) => {
+                tracing::debug!(%error, "an heir did not take a connection");
+                if error.kind() != io::ErrorKind::ConnectionRefused {
+                    outcome = Outcome::Unanswered;
+                }
+            }
+        }
+    }
+    outcome
 }
 
 /// All of a rank, beginning with the one whose turn it is.
@@ -64,3 +131,7 @@ fn in_turn(rank: &[Link], number: u64) -> impl Iterator<Item = &Link> {
     let first = usize::try_from(number).unwrap_or(0).checked_rem(rank.len()).unwrap_or(0);
     rank.iter().cycle().skip(first).take(rank.len())
 }
+
+#[cfg(test)]
+#[path = "giver_tests.rs"]
+mod tests;

@@ -79,10 +79,18 @@ pub(crate) enum ToNode {
     Refused { why: String },
     /// Streams to other processes.
     Joined { peers: Vec<Join> },
+    /// The library's own stream to another node, without one of the program: one of the two drains. Since version 2.
+    Bus {
+        peer: NodeId,
+        #[serde(skip)]
+        bus: Option<OwnedFd>,
+    },
     /// Another process has ended.
     Gone { id: NodeId },
     /// Take no new connections, finish what is in flight within this time, and end. Idle connections go to the heirs:
     /// to one of the first rank, or where none of them takes it, of the next. None: the connections are closed.
+    ///
+    /// One that drains already keeps its deadline, and these are its heirs from now on.
     Drain {
         within: Duration,
         #[serde(default)]
@@ -200,6 +208,7 @@ impl Fds for ToNode {
             ToNode::Joined { peers } => {
                 peers.iter_mut().flat_map(|p| [p.stream.take(), p.bus.take()]).flatten().collect()
             }
+            ToNode::Bus { bus, .. } => bus.take().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -225,6 +234,11 @@ impl Fds for ToNode {
                 for join in peers {
                     (join.stream, join.bus) = (fds.next(), fds.next());
                 }
+                Ok(())
+            }
+            ToNode::Bus { bus, .. } => {
+                expect(count, 1)?;
+                *bus = fds.next();
                 Ok(())
             }
             _ => expect(count, 0),

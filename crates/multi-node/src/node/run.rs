@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::parent::{self, Parent};
 use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
 use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, ToMaster, ToNode, Welcome, Writer};
+use crate::id::NodeId;
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
@@ -276,6 +278,7 @@ impl Life {
     fn hear(&mut self, message: io::Result<Option<ToNode>>) {
         match message {
             Ok(Some(ToNode::Joined { peers })) => peers.into_iter().for_each(|join| self.join(join)),
+            Ok(Some(ToNode::Bus { peer, bus })) => self.connect(peer, bus),
             Ok(Some(ToNode::Gone { id })) => {
                 self.peers.part(id);
                 self.links.part(id);
@@ -340,6 +343,14 @@ impl Life {
         });
         if let Err(error) = joined {
             tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
+        }
+    }
+
+    /// A way to hand connections over. Those who were joined have one already.
+    fn connect(&mut self, peer: NodeId, bus: Option<OwnedFd>) {
+        let Some(bus) = bus.filter(|_| !self.links.is_joined(peer)) else { return };
+        if let Err(error) = self.links.join(peer, bus) {
+            tracing::error!(%peer, %error, "cannot use the bus to a peer");
         }
     }
 

@@ -143,22 +143,18 @@ impl Launcher {
     /// Puts the newest generation's program in this process's place. Returns only if that has failed, and then nothing has
     /// changed.
     pub(crate) fn replace_master(&self, call: &OwnedFd) -> io::Error {
-        let replace = || -> io::Result<std::convert::Infallible> {
-            let (program, directory) = self.successor()?;
-            let before = (sys::exec::stdin()?, sys::process::hold(Path::new("."))?);
-            let arguments = std::iter::once(&self.own.arg0).chain(&self.own.args).cloned();
-            let environment = environment::with_call(Calling::Succession);
-            sys::exec::enter(directory.as_fd())?;
-            sys::exec::set_stdin(call.as_fd())?;
-            let error = sys::exec::replace(&program, arguments, environment);
-            sys::exec::set_stdin(before.0.as_fd())?;
-            sys::exec::enter(before.1.as_fd())?;
-            Err(error)
+        let (program, directory) = match self.successor() {
+            Ok(successor) => successor,
+            Err(error) => return error,
         };
-        match replace() {
-            Err(error) => error,
-            Ok(never) => match never {},
-        }
+        let successor = sys::exec::Successor {
+            program,
+            arguments: std::iter::once(&self.own.arg0).chain(&self.own.args).cloned().collect(),
+            environment: environment::with_call(Calling::Succession).collect(),
+            directory: directory.as_fd(),
+            stdin: call.as_fd(),
+        };
+        successor.replace()
     }
 
     /// Forgets what no node will be started from any more.

@@ -291,6 +291,16 @@ impl Members {
         Ok(())
     }
 
+    /// Gives two nodes, of which one drains, the library's own stream to each other: no program has a use for a peer that leaves.
+    pub(super) fn connect(&self, first: NodeId, second: NodeId) -> io::Result<()> {
+        if self.join_peers {
+            let (to_second, to_first) = sys::socket::pair()?;
+            self.tell_newer(first, ToNode::Bus { peer: second, bus: Some(to_second) });
+            self.tell_newer(second, ToNode::Bus { peer: first, bus: Some(to_first) });
+        }
+        Ok(())
+    }
+
     /// Nothing of a node is kept but what it has counted, which counts on for its slot.
     pub(super) fn forget(&mut self, id: NodeId) {
         let Some(member) = self.alive.remove(&id) else { return };

@@ -47,6 +47,7 @@
 mod child;
 mod fleet;
 mod foreign;
+mod heirs;
 mod lead;
 mod lookup;
 mod member;

@@ -18,7 +18,6 @@ use crate::metrics::Told;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::signals::MasterSignals;
-use crate::status::State;
 use crate::systemd::{Notifier, Phase};
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
@@ -59,6 +58,8 @@ pub(crate) struct Supervisor {
     exits: Exits,
     replies: BTreeMap<Ticket, Reply>,
     tickets: u64,
+    /// Who may take connections of nodes that drain, as far as these know; `None`: nobody will come any more.
+    pub(super) candidates: Option<Vec<NodeId>>,
     /// How many pieces of news have been heard since everything else had its turn.
     heard_in_a_row: usize,
     /// The time of day at one moment, from which all others are counted, so that states keep their time.
@@ -115,6 +116,7 @@ impl Supervisor {
             exits,
             replies,
             tickets: 0,
+            candidates: Some(Vec::new()),
             heard_in_a_row: 0,
             epoch,
         }
@@ -244,6 +246,7 @@ impl Supervisor {
                 }
             }
         }
+        self.name_heirs_anew();
         let now = Instant::now();
         let status = self.fleet.snapshot(now, self.epoch.1 + now.duration_since(self.epoch.0));
         self.notifier.tell(self.phase(), &status);
@@ -327,24 +330,6 @@ impl Supervisor {
             }
             None => {}
         }
-    }
-
-    /// Who takes the idle connections of a node: its successor in the slot, else a node of a later generation, so that a
-    /// connection moves once in a reload, else any that serves.
-    fn heirs(&self, id: NodeId) -> Vec<Vec<NodeId>> {
-        let entries = self.fleet.snapshot(Instant::now(), SystemTime::now()).slots;
-        let Some(own) = entries.iter().find(|entry| entry.id == Some(id)) else { return Vec::new() };
-        let mut ranks = vec![Vec::new(); 3];
-        for entry in entries.iter().filter(|entry| entry.state == State::Serving && entry.id != Some(id)) {
-            let rank = match entry {
-                successor if successor.slot == own.slot => 0,
-                later if later.generation > own.generation => 1,
-                _ => 2,
-            };
-            ranks[rank].extend(entry.id);
-        }
-        ranks.retain(|rank| !rank.is_empty());
-        ranks
     }
 
     fn log(&self, happening: &Happening) {

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use self::audit::{Audit, Word};
 use super::world::{millis, policy, secs};
 use super::{Canary, CrashLoop, Limits, Policy, Recycling};
-use crate::id::Slot;
+use crate::id::{NodeId, Slot};
 use crate::order::Order;
 use crate::status::Exit;
 
@@ -130,6 +130,25 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
             Step::Weighed(who, bytes) => audit.weighed(who, bytes),
         }
     }
+}
+
+/// No fewer serve than at the start of the reload: the canary beside the old nodes does not count among those, and an
+/// order that is refused is no new start.
+#[test]
+fn a_trial_is_rolled_back_after_an_order_was_refused() {
+    let mut audit = Audit::started(Policy { surge: 1, canary: Some(CANARY), ..policy(2) }, 0);
+    let canary = NodeId::node(3);
+    audit.answer_resolve(Ok(()));
+    audit.order(Order::Reload);
+    audit.answer_spawn(Ok(()));
+    audit.answer_spawn(Ok(()));
+    audit.answer_resolve(Ok(()));
+    audit.node_counted(NodeId::MASTER, 0, 0);
+    audit.answer_spawn(Ok(()));
+    audit.node_says(canary, Word::ComesUp);
+    audit.order(Order::Scale { nodes: 0 });
+    audit.node_counted(canary, 100, 5);
+    audit.comes_to_rest();
 }
 
 proptest! {

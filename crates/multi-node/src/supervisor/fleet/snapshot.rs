@@ -4,8 +4,16 @@ use std::time::{Instant, SystemTime};
 
 use super::orders::Running;
 use super::{Course, Fleet, Node, SlotRecord, slot_at};
-use crate::id::{NodeId, Slot};
-use crate::status::{SlotStatus, Status};
+use crate::id::{Generation, NodeId, Slot};
+use crate::status::{SlotStatus, State, Status};
+
+/// Where a node stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    pub(crate) slot: Slot,
+    pub(crate) generation: Generation,
+    pub(crate) state: State,
+}
 
 impl Fleet {
     /// What the fleet looks like; counters are left at zero, the load table knows them. `wall` is the time of day
@@ -22,6 +30,12 @@ impl Fleet {
         // The sort is stable, which keeps newer nodes of a slot before older ones.
         slots.sort_by_key(|entry| entry.slot);
         Status { slots, wanted: self.wanted() }
+    }
+
+    /// The nodes in ascending order: what of a snapshot decides who comes after whom, at less cost.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (NodeId, Place)> {
+        let place = |node: &Node| Place { slot: node.slot, generation: node.generation, state: node.state };
+        self.nodes.iter().map(move |(&id, node)| (id, place(node)))
     }
 
     /// Whether nodes are being replaced by those of another program, or the end has begun.

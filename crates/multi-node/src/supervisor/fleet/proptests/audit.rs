@@ -90,8 +90,10 @@ impl Audit {
         let before = self.serving();
         let subject = subject(&event);
         let replaced = self.replaces();
-        let scaled = self.scales() || matches!(event, Event::Asked { order: Order::Scale { .. }, .. });
+        let (scaling, to_scale) = (self.scales(), matches!(event, Event::Asked { order: Order::Scale { .. }, .. }));
         let actions = self.fleet.on(self.now, event);
+        let refused = actions.iter().any(|action| matches!(action, Action::Answer { result: Err(_), .. }));
+        let scaled = scaling || (to_scale && !refused);
         for action in &actions {
             self.take(action);
         }
@@ -289,7 +291,10 @@ impl Audit {
 
     /// The last look is answered, if one is waited for: one node has done so much, and the others nothing.
     pub(super) fn counted(&mut self, who: Index, requests: u64, errors: u64) {
-        let counted = self.anyone(who);
+        self.node_counted(self.anyone(who), requests, errors);
+    }
+
+    pub(super) fn node_counted(&mut self, counted: NodeId, requests: u64, errors: u64) {
         let nodes = std::mem::take(&mut self.looking);
         let tally = Tally { requests, errors, ..Tally::default() };
         let tally = |id| if id == counted { tally } else { Tally::default() };
@@ -316,7 +321,7 @@ impl Audit {
         }
     }
 
-    fn node_says(&mut self, id: NodeId, word: Word) {
+    pub(super) fn node_says(&mut self, id: NodeId, word: Word) {
         let why = String::from("something");
         match word {
             Word::Hello => self.on(Event::Hello { id }),

@@ -1,0 +1,101 @@
+//! Heirs that the test plays: it reads the offers and answers them, or does not.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+
+use bytes::Bytes;
+use tokio::io::AsyncReadExt;
+use tokio::net::UnixStream;
+
+use super::super::message::{BusMessage, Offer};
+use super::*;
+use crate::control::{self, Reader, Writer};
+use crate::serve::ConnInfo;
+use crate::{Addr, sys};
+
+struct Heir {
+    reader: Reader<BusMessage>,
+    writer: Writer<BusMessage>,
+}
+
+impl Heir {
+    fn joined(links: &mut Links, id: NodeId) -> Heir {
+        let (ours, theirs) = sys::socket::pair().expect("a pair");
+        links.join(id, ours).expect("joined");
+        let (reader, writer) = control::channel(StdUnixStream::from(theirs)).expect("a channel");
+        Heir { reader, writer }
+    }
+
+    async fn offered(&mut self) -> Offer {
+        match self.reader.next().await {
+            Ok(Some(BusMessage::Offer(offer))) => offer,
+            other => panic!("no offer: {other:?}"),
+        }
+    }
+}
+
+/// A connection, and its client.
+fn connection() -> (Parcel, UnixStream) {
+    let (socket, client) = StdUnixStream::pair().expect("a pair");
+    client.set_nonblocking(true).expect("a socket can be");
+    let info = ConnInfo { peer: Addr::Unix, local: Addr::Unix };
+    let parcel = Parcel::arrived(0, OwnedFd::from(socket), Bytes::new(), info);
+    (parcel, UnixStream::from_std(client).expect("in a runtime"))
+}
+
+fn id(number: u64) -> NodeId {
+    NodeId::node(number)
+}
+
+/// A node that drains, whose only heir is offered a connection.
+async fn draining() -> (Heirs, Links, Heir, Offer, UnixStream) {
+    let (outlet, parcels) = mpsc::channel(1);
+    let (mut heirs, mut links) = (Heirs::of(parcels), Links::new());
+    let mut heir = Heir::joined(&mut links, id(1));
+    heirs.appoint(&links, &[vec![id(1)]]);
+    let (parcel, client) = connection();
+    outlet.send(parcel).await.expect("it is taken");
+    let offer = heir.offered().await;
+    (heirs, links, heir, offer, client)
+}
+
+async fn closed(mut client: UnixStream) {
+    assert_eq!(client.read(&mut [0]).await.expect("no reset"), 0);
+}
+
+#[tokio::test]
+async fn what_a_dead_heir_did_not_take_goes_to_the_next_that_is_named() {
+    let (mut heirs, mut links, heir, _, client) = draining().await;
+    drop(heir);
+    let mut next = Heir::joined(&mut links, id(2));
+    heirs.appoint(&links, &[vec![id(2)]]);
+    let offer = next.offered().await;
+    next.writer.send(BusMessage::Taken { number: offer.number }).await.expect("sent");
+    drop(offer.socket);
+    closed(client).await;
+}
+
+#[tokio::test]
+async fn what_the_heir_of_a_service_that_ends_did_not_take_is_closed() {
+    let (mut heirs, links, heir, offer, client) = draining().await;
+    heirs.appoint(&links, &[]);
+    drop((heir, offer));
+    closed(client).await;
+}
+
+#[tokio::test]
+async fn what_is_refused_is_closed() {
+    let (_heirs, _links, mut heir, offer, client) = draining().await;
+    heir.writer.send(BusMessage::Refused { number: offer.number }).await.expect("sent");
+    drop(offer);
+    closed(client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_waited_for_without_an_end() {
+    let (_heirs, _links, heir, offer, client) = draining().await;
+    drop((heir, offer));
+    let begun = Instant::now();
+    closed(client).await;
+    assert_eq!(begun.elapsed().as_secs(), HOLD.as_secs());
+}

@@ -1,0 +1,60 @@
+//! Who takes the connections of nodes that drain.
+
+use std::time::Duration;
+
+use super::run::Supervisor;
+use crate::control::ToNode;
+use crate::id::NodeId;
+use crate::status::State;
+
+impl Supervisor {
+    /// Who takes the idle connections of a node: its successor in the slot, else a node of a later generation, so that a
+    /// connection moves once in a reload, else any that serves.
+    pub(super) fn heirs(&self, id: NodeId) -> Vec<Vec<NodeId>> {
+        let Some((_, own)) = self.fleet.places().find(|(other, _)| *other == id) else { return Vec::new() };
+        let mut ranks = vec![Vec::new(); 3];
+        for (other, place) in self.fleet.places().filter(|(other, place)| place.state == State::Serving && *other != id)
+        {
+            let rank = match place {
+                successor if successor.slot == own.slot => 0,
+                later if later.generation > own.generation => 1,
+                _ => 2,
+            };
+            ranks[rank].push(other);
+        }
+        ranks.retain(|rank| !rank.is_empty());
+        ranks
+    }
+
+    /// Tells nodes that drain of those that have come to serve meanwhile, which may be all that is left, and in a shutdown that
+    /// nobody will come any more.
+    pub(super) fn name_heirs_anew(&mut self) {
+        let serving = self.in_state(State::Serving);
+        let candidates = (!serving.is_empty() || !self.fleet.is_stopping()).then_some(serving);
+        if candidates == self.candidates {
+            return;
+        }
+        let before = std::mem::replace(&mut self.candidates, candidates).unwrap_or_default();
+        let newcomers: Vec<NodeId> =
+            self.candidates.iter().flatten().copied().filter(|id| before.binary_search(id).is_err()).collect();
+        if newcomers.is_empty() && self.candidates.is_some() {
+            return;
+        }
+        for id in self.in_state(State::Draining) {
+            newcomers.iter().for_each(|newcomer| self.connect(id, *newcomer));
+            self.members.tell_newer(id, ToNode::Drain { within: Duration::ZERO, heirs: self.heirs(id) });
+        }
+    }
+
+    /// Makes it possible to hand connections over: whoever has come since a node drains was not joined with it.
+    fn connect(&self, draining: NodeId, newcomer: NodeId) {
+        if let Err(error) = self.members.connect(draining, newcomer) {
+            tracing::warn!(%draining, %newcomer, %error, "cannot connect a node that drains with its heir");
+        }
+    }
+
+    /// In ascending order.
+    fn in_state(&self, state: State) -> Vec<NodeId> {
+        self.fleet.places().filter(|(_, place)| place.state == state).map(|(id, _)| id).collect()
+    }
+}

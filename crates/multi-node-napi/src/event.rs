@@ -100,7 +100,8 @@ impl From<Replacement> for Replaced {
             killed: reload.killed,
             finished: reload.finished.map(|count| count as f64),
             handed_over: reload.handed_over.map(|count| count as f64),
-            cut: reload.cut as f64,
+            // Its nodes count always; only a slot that had none says nothing.
+            cut: reload.cut.unwrap_or(0) as f64,
         }
     }
 }

@@ -7,10 +7,12 @@
 pub mod browser;
 pub mod client;
 pub mod example;
+pub mod frames;
 pub mod held;
 pub mod hostile;
 pub mod limits;
 pub mod load;
+pub mod old_node;
 pub mod plan;
 pub mod procfs;
 pub mod program;

@@ -226,6 +226,10 @@ pub enum Fault {
     Flood,
     /// Closes its control socket, and lives on.
     HangUp,
+    /// Is a program that speaks version 1 of the control protocol alone.
+    SpeakVersionOne,
+    /// Is a program that speaks version 9 of the control protocol alone.
+    SpeakVersionNine,
     /// A program that is tried in a child ends with code 5 before `listen`.
     DieInTrial,
     /// A program that is tried in a child does not reach `listen` while this is laid.

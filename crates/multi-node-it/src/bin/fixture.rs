@@ -14,7 +14,7 @@ use axum::{Extension, Json, Router};
 use multi_node::{Handle, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams};
-use multi_node_it::{held, hostile, routes};
+use multi_node_it::{held, hostile, old_node, routes};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -94,6 +94,7 @@ async fn misbehave_before_listen(plan: &Plan) -> anyhow::Result<()> {
         std::process::exit(3);
     }
     hostile::misbehave(&plan.faults)?;
+    old_node::play(&plan.faults)?;
     Fault::StuckBeforeListen.lifted(&plan.faults).await;
     Ok(())
 }

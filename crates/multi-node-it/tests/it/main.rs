@@ -28,3 +28,4 @@ mod single;
 mod systemd;
 mod threads;
 mod upgrade;
+mod versions;

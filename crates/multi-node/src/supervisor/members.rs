@@ -153,10 +153,10 @@ impl Members {
         resting.into_iter().try_for_each(|node| self.take_on(node))
     }
 
-    /// Tells the nodes of this master, which comes after another one.
+    /// Tells the nodes of this master, which comes after another one. Those of the protocol's first version notice nothing.
     pub(super) fn succeed(&mut self) -> io::Result<()> {
-        let welcomed = self.alive.values().filter(|member| member.version.is_some());
-        for info in welcomed.map(|member| member.info).collect::<Vec<_>>() {
+        let understand = self.alive.values().filter(|member| member.version.is_some_and(|version| version >= 2));
+        for info in understand.map(|member| member.info).collect::<Vec<_>>() {
             self.tell(info.id, ToNode::Gone { id: NodeId::MASTER });
             if self.join_peers {
                 let for_node = self.join_master(info)?;

@@ -1,0 +1,130 @@
+//! A node of another release: it does not link the library of today, and knows one version of the protocol.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail, ensure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::{Value, json};
+
+use crate::frames::{Frames, name};
+use crate::plan::Fault;
+
+/// What its answers have, and those of no other node.
+pub const MARK: &str = "of another release";
+
+/// What the log has once such a node was told what its version of the protocol does not have.
+pub const STRANGE: &str = "its version has no such message";
+
+const BEAT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+
+/// How long it lives after `drain`, as one that has answers to finish; it is then to be told nothing any more.
+const DRAIN: Duration = Duration::from_millis(300);
+
+/// Is such a node to its end, if that is laid.
+pub fn play(faults: &Path) -> anyhow::Result<()> {
+    let ways = [(Fault::SpeakVersionOne, 1), (Fault::SpeakVersionNine, 9)];
+    let Some((_, version)) = ways.into_iter().find(|(fault, _)| fault.is_laid(faults)) else { return Ok(()) };
+    live(version)?;
+    std::process::exit(0);
+}
+
+fn live(version: u32) -> anyhow::Result<()> {
+    let mut master = Frames::new(take_stdin()?)?;
+    let listener = introduce(&mut master, version)?;
+    master.send(&json!("ready"), &[])?;
+    serve(&mut master, &listener)?;
+    drop(listener);
+    drain(&mut master)
+}
+
+/// Serves until it is to drain.
+fn serve(master: &mut Frames, listener: &TcpListener) -> anyhow::Result<()> {
+    loop {
+        if heard(master, Some(listener))? && told(master)? == Told::Drain {
+            return Ok(());
+        }
+        master.send(&json!("beat"), &[])?;
+    }
+}
+
+fn drain(master: &mut Frames) -> anyhow::Result<()> {
+    let end = Instant::now() + DRAIN;
+    while Instant::now() < end {
+        if heard(master, None)? && told(master)? == Told::Drain {
+            bail!("a second drain: {STRANGE}");
+        }
+    }
+    Ok(())
+}
+
+/// The control socket; `/dev/null` remains.
+fn take_stdin() -> anyhow::Result<UnixStream> {
+    let taken = io::stdin().as_fd().try_clone_to_owned()?;
+    rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
+    Ok(UnixStream::from(taken))
+}
+
+/// Says hello, and returns the first of the listening sockets.
+fn introduce(master: &mut Frames, version: u32) -> anyhow::Result<TcpListener> {
+    let versions = json!({ "lowest": version, "highest": version });
+    master.send(&json!({ "hello": { "versions": versions, "addresses": [["127.0.0.1:0"]] } }), &[])?;
+    let (answer, fds) = master.receive()?.context("the master is gone")?;
+    ensure!(answer["welcome"]["version"] == version, "no welcome of version {version}: {answer}");
+    // The load table and the doorbell come first.
+    Ok(fds.into_iter().nth(2).context("no listening socket")?.into())
+}
+
+/// Waits until the next beat at most: whether the master has spoken. Whoever has connected is answered.
+fn heard(master: &mut Frames, listener: Option<&TcpListener>) -> anyhow::Result<bool> {
+    let mut wanted = vec![PollFd::new(master, PollFlags::IN)];
+    wanted.extend(listener.map(|listener| PollFd::new(listener, PollFlags::IN)));
+    poll(&mut wanted, Some(&BEAT))?;
+    let (spoken, connected) = (!wanted[0].revents().is_empty(), wanted.last().is_some_and(|w| !w.revents().is_empty()));
+    if let Some(listener) = listener.filter(|_| connected) {
+        answer(listener)?;
+    }
+    Ok(spoken)
+}
+
+/// Answers one request, if nobody else was faster.
+fn answer(listener: &TcpListener) -> anyhow::Result<()> {
+    let mut client = match listener.accept() {
+        Ok((client, _)) => client,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    client.set_read_timeout(Some(Duration::from_secs(1)))?;
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte)? == 1 {
+        head.extend(byte);
+    }
+    let seat = std::env::var("MULTI_NODE_SEAT")?;
+    let id = seat.rsplit(':').next().unwrap_or_default();
+    let body = format!("{id} {} {MARK}\n", std::process::id());
+    let length = body.len();
+    Ok(write!(client, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")?)
+}
+
+#[derive(PartialEq)]
+enum Told {
+    Drain,
+    Nothing,
+}
+
+/// Reads a message. Streams to peers are closed, as by any node that has no use for them.
+fn told(master: &mut Frames) -> anyhow::Result<Told> {
+    let (message, _fds) = master.receive()?.context("the master is gone")?;
+    let of_master = |message: &Value| message["gone"]["id"] == 0;
+    match name(&message) {
+        "drain" => Ok(Told::Drain),
+        "joined" | "status" => Ok(Told::Nothing),
+        "gone" if !of_master(&message) => Ok(Told::Nothing),
+        _ => bail!("{message}: {STRANGE}"),
+    }
+}

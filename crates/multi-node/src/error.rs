@@ -107,14 +107,14 @@ pub enum Error {
     },
 }
 
-/// The system's words without Rust's "(os error N)", in lower case as the rest of the sentence.
+/// The system's words without Rust's "(os error N)", in lower case as the rest of the sentence; names in capitals stay.
 pub(crate) fn describe(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     let mut chars = text.chars();
     match chars.next() {
-        Some(first) => first.to_lowercase().chain(chars).collect(),
-        None => String::new(),
+        Some(first) if !chars.as_str().starts_with(char::is_uppercase) => first.to_lowercase().chain(chars).collect(),
+        _ => text.to_owned(),
     }
 }
 
@@ -129,5 +129,18 @@ impl fmt::Debug for Error {
 impl Error {
     pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { action, source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_continues_the_sentence_and_names_stay() {
+        let described = |text: &str| describe(&io::Error::other(text.to_owned()));
+        assert_eq!(described("Permission denied (os error 13)"), "permission denied");
+        assert_eq!(described("LISTEN_FDS has it"), "LISTEN_FDS has it");
+        assert_eq!(described(""), "");
     }
 }

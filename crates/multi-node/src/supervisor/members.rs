@@ -155,14 +155,14 @@ impl Members {
 
     /// Tells the nodes of this master, which comes after another one. Those of the protocol's first version notice nothing.
     pub(super) fn succeed(&mut self) -> io::Result<()> {
-        let understand = self.alive.values().filter(|member| member.version.is_some_and(|version| version >= 2));
+        let understand = self.alive.values().filter(|member| understands_newer(member));
         for info in understand.map(|member| member.info).collect::<Vec<_>>() {
             self.tell(info.id, ToNode::Gone { id: NodeId::MASTER });
             if self.join_peers {
                 let for_node = self.join_master(info)?;
                 self.tell(info.id, ToNode::Joined { peers: vec![for_node] });
             }
-            self.tell_if_known(info.id, ToNode::Adopted { settings: self.outfit.settings.clone() });
+            self.tell_newer(info.id, ToNode::Adopted { settings: self.outfit.settings.clone() });
         }
         Ok(())
     }
@@ -170,21 +170,14 @@ impl Members {
     /// Tells all nodes that the master has not left after all.
     pub(super) fn reassure(&self) {
         for id in self.alive.keys() {
-            self.tell_if_known(*id, ToNode::Adopted { settings: self.outfit.settings.clone() });
+            self.tell_newer(*id, ToNode::Adopted { settings: self.outfit.settings.clone() });
         }
     }
 
     /// Tells all nodes that the master leaves for its successor, which has so long to come.
     pub(super) fn announce_departure(&self, within: Duration) {
         for id in self.alive.keys() {
-            self.tell_if_known(*id, ToNode::Departing { within });
-        }
-    }
-
-    /// Tells the node what only the second version of the protocol has.
-    fn tell_if_known(&self, id: NodeId, message: ToNode) {
-        if self.alive.get(&id).and_then(|member| member.version).is_some_and(|version| version >= 2) {
-            self.tell(id, message);
+            self.tell_newer(*id, ToNode::Departing { within });
         }
     }
 
@@ -365,8 +358,7 @@ impl Members {
 
     /// Tells a node what nodes understand since version 2 of the protocol. Other programs take orders by signals alone.
     pub(super) fn tell_newer(&self, id: NodeId, message: ToNode) {
-        let understands = |member: &Member| member.version.is_some_and(|version| version >= 2);
-        if self.outfit.foreign.is_none() && self.alive.get(&id).is_some_and(understands) {
+        if self.outfit.foreign.is_none() && self.alive.get(&id).is_some_and(understands_newer) {
             self.tell(id, message);
         }
     }
@@ -411,6 +403,11 @@ impl Members {
             self.free_lines.insert(line);
         }
     }
+}
+
+/// Whether the node speaks version 2 of the protocol.
+fn understands_newer(member: &Member) -> bool {
+    member.version.is_some_and(|version| version >= 2)
 }
 
 fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Vec<String>]) -> Result<Welcome, String> {

@@ -10,3 +10,4 @@ mod run;
 mod servers;
 mod steer;
 mod terminal;
+mod upgrade;

@@ -82,20 +82,20 @@ async fn serves(name: &str, on_term: OnTerm, args: &[&str]) {
 }
 
 /// Clients that ask without end.
-struct Load {
+pub(crate) struct Load {
     stop: watch::Sender<bool>,
     clients: JoinSet<(u64, Vec<String>)>,
 }
 
 impl Load {
-    fn start(addr: SocketAddr) -> Load {
+    pub(crate) fn start(addr: SocketAddr) -> Load {
         let (stop, stopped) = watch::channel(false);
         let clients = (0..4).map(|_| ask(addr, stopped.clone())).collect();
         Load { stop, clients }
     }
 
     /// How many requests were answered, and why others were not.
-    async fn stop(self) -> (u64, Vec<String>) {
+    pub(crate) async fn stop(self) -> (u64, Vec<String>) {
         self.stop.send_replace(true);
         let all = self.clients.join_all().await;
         all.into_iter().fold((0, Vec::new()), |(count, errors), (more, other)| (count + more, [errors, other].concat()))

@@ -105,7 +105,7 @@ async fn uvicorn() {
 async fn puma() {
     let Some(with) = installed("puma/with") else { return };
     let program = ["--", &with, "ruby", "-S", "puma", "--bind-to-activated-sockets", "only", &app("server.ru")];
-    serves("puma", OnTerm::Finishes, &program).await;
+    serves("puma", OnTerm::ClosesUnread, &program).await;
 }
 
 #[tokio::test]

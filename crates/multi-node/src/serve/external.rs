@@ -78,7 +78,8 @@ pub struct Giver {
 }
 
 impl Taker {
-    /// The next connection; `None` once the drain has begun and nothing more comes. While it is pending this process stands in
+    /// The next connection; `None` once the drain has begun and nothing more comes, which where no other node serves on
+    /// means also that nobody waits in the sockets' queues any more. While it is pending this process stands in
     /// the sockets' queues, and the waker is woken, from any thread, when one is offered.
     pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
         let _runtime = self.runtime.enter();
@@ -91,6 +92,9 @@ impl Taker {
             }
             self.begun = None;
             self.arrivals.close();
+        }
+        if let Some((socket, open)) = self.listener.loose_waiting() {
+            return Poll::Ready(Some(Taken::new(socket, open)));
         }
         // What was promised to be taken is taken; whoever holds a place reserved still sends.
         self.arrivals.poll_recv(cx).map(|arrival| arrival.map(Taken::arrived))

@@ -164,7 +164,7 @@ async fn supervise(
         {
             outcome = End::Failed(error.to_string());
         }
-        bind::unlink(&addresses);
+        bind::unlink_unserved(&addresses).await;
         endpoints.close().await;
         end.send_replace(Some(outcome));
     });

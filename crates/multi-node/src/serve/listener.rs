@@ -31,7 +31,7 @@ pub struct Listener {
     /// The source that is asked first, so that a busy one does not starve the others.
     first: usize,
     local: Vec<Addr>,
-    doors: Arc<Doors>,
+    pub(super) doors: Arc<Doors>,
     drain: DrainSignal,
     rest: Rest,
 }

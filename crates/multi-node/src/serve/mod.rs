@@ -30,7 +30,7 @@ pub use drain::DrainSignal;
 #[cfg(multi_process)]
 pub(crate) use entrance::Entrance;
 #[cfg(unix)]
-pub use external::{Counted, External, Giver, Taken, Taker, external};
+pub use external::{Counted, External, Giver, Requests, Taken, Taker, external};
 pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
 #[cfg(multi_process)]
 pub(crate) use intake::Intake;

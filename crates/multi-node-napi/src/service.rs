@@ -116,7 +116,9 @@ impl Service {
     /// So many requests have begun, have been answered to the end or given up, and were answered by a server error.
     #[napi]
     pub fn count(&self, began: u32, ended: u32, failed: u32) {
-        let Some(requests) = self.servers.iter().find_map(|server| server.taker.as_ref()).map(Taker::requests) else { return };
+        let Some(requests) = self.servers.iter().find_map(|server| server.taker.as_ref()).map(Taker::requests) else {
+            return;
+        };
         requests.began(began.into());
         requests.failed(failed.into());
         requests.ended(ended.into());

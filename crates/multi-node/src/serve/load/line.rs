@@ -19,7 +19,7 @@ impl Line {
     }
 
     /// Says that the runtime is alive, at a time of [`crate::sys::epoll::monotonic_ms`]; due twice a second.
-    pub(crate) fn beat(&self, now_ms: u64) {
+    pub(in crate::serve) fn beat(&self, now_ms: u64) {
         self.cells().gate.beat.store(now_ms, Relaxed);
     }
 

@@ -14,6 +14,7 @@ use super::drain::DrainSignal;
 use super::http::ConnInfo;
 use super::intake::Arrival;
 use super::listener::Listener;
+use super::load::Line;
 use super::parcel::Outlet;
 use super::places::Places;
 use super::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
@@ -70,6 +71,13 @@ pub struct Taken {
 #[derive(Debug)]
 pub struct Counted(Open);
 
+/// Counts the requests that an event loop answers, for [`Status`](crate::Status), metrics,
+/// [`max_requests`](crate::Options::max_requests) and [`canary`](crate::Options::canary). Clones count the same.
+///
+/// Whoever counts may do so in batches: the rules look once a second.
+#[derive(Clone, Debug)]
+pub struct Requests(Line);
+
 /// Passes connections of one server on to nodes that go on serving, while this one drains.
 #[derive(Clone, Debug)]
 pub struct Giver {
@@ -110,6 +118,11 @@ impl Taker {
         self.listener.local_addrs()
     }
 
+    /// Where the requests on its connections are counted.
+    pub fn requests(&self) -> Requests {
+        Requests(self.listener.doors.line.clone())
+    }
+
     /// The way out for this server's connections.
     pub fn giver(&self) -> Giver {
         Giver { outlet: self.outlet.clone(), drain: self.drain.clone() }
@@ -124,6 +137,24 @@ impl Taken {
     fn arrived(arrival: Arrival) -> Taken {
         let (socket, open) = arrival.loose();
         Taken::new(socket, open)
+    }
+}
+
+impl Requests {
+    /// So many have begun.
+    pub fn began(&self, requests: u64) {
+        self.0.requests_began(requests);
+    }
+
+    /// So many that had begun have been answered to the end, or will not be, since their clients have left. Those that are cut at the
+    /// end of a drain are not told: what has begun and not ended by the process's end counts as failed.
+    pub fn ended(&self, requests: u64) {
+        self.0.requests_ended(requests);
+    }
+
+    /// So many were answered with a status that blames the server (500 to 599), or will not be answered, since the program has failed.
+    pub fn failed(&self, requests: u64) {
+        self.0.requests_failed(requests);
     }
 }
 

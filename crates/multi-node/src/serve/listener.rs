@@ -33,7 +33,7 @@ pub struct Listener {
     /// The source that is asked first, so that a busy one does not starve the others.
     first: usize,
     local: Vec<Addr>,
-    doors: Arc<Doors>,
+    pub(super) doors: Arc<Doors>,
     drain: DrainSignal,
     rest: Rest,
     /// So many of those that wait may be taken still once the drain has begun.

@@ -12,8 +12,8 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
-use crate::command::{self, Running, built, is_there, multi_node, pids};
-use crate::servers::Load;
+use crate::command::{self, Running, app, built, is_there, multi_node, pids};
+use crate::load::Load;
 
 /// A name that no other test has.
 fn name(test: &str) -> String {
@@ -50,7 +50,7 @@ async fn nodes_and_clients_notice_nothing() {
         let addr = running.addr().await;
         running.ready(2).await;
         let old = pids(addr, 2).await;
-        let load = Load::start(addr);
+        let load = Load::under_way(addr).await;
         let mut fds = Vec::new();
         for round in 1..=3 {
             let after = upgrade(&name).await;
@@ -303,8 +303,7 @@ async fn node_js_programs_keep_their_primary() {
     }
     within(30, async {
         let name = name("node");
-        let app = format!("{}/tests/apps/server.js", env!("CARGO_MANIFEST_DIR"));
-        let mut running = run(&name, &["-n", "2", "--bind", "127.0.0.1:0", "--", "node", &app]);
+        let mut running = run(&name, &["-n", "2", "--bind", "127.0.0.1:0", "--", "node", &app("server.js")]);
         let addr = running.addr().await;
         running.ready(2).await;
         let nodes = pids(addr, 2).await;

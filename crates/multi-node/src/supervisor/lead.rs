@@ -19,10 +19,10 @@ use crate::id::{Generation, NodeId};
 use crate::nodes::End;
 use crate::options::{Address, Settings};
 use crate::program::Program;
-use crate::serve::{self, DrainSignal, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::MasterSignals;
 use crate::wires::{self, Wires};
-use crate::{Error, Handle, Nodes, bind, sys};
+use crate::{Error, Handle, Heartbeat, Nodes, bind, sys};
 
 /// How much news of nodes may wait for the loop.
 const QUEUE: usize = 256;
@@ -98,7 +98,7 @@ pub(crate) async fn succeed(
 fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Result<Ground, Error> {
     let (servers, program) = served.apart();
     if program.is_some() {
-        block(&sockets).map_err(Error::io("prepare the listening sockets"))?;
+        prepare(&sockets).map_err(Error::io("prepare the listening sockets"))?;
     }
     let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref())?;
     // What cannot be found is told to the caller; the rules look it up once more.
@@ -139,7 +139,7 @@ async fn supervise(
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
     let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
-    let own = Own { place, draining };
+    let own = Own { place, draining, heartbeat: settings.heartbeat.clone() };
     let serving = match servers {
         Some(servers) if settings.master_listen => Some(own.serve(servers, &sockets, nodes.handle()).await?),
         _ => None,
@@ -177,7 +177,7 @@ async fn supervise(
         {
             outcome = End::Failed(error.to_string());
         }
-        bind::unlink(&addresses);
+        bind::unlink_unserved(&addresses).await;
         endpoints.close().await;
         end.send_replace(Some(outcome));
     });
@@ -211,15 +211,22 @@ fn terms(settings: &Settings) -> Terms {
     }
 }
 
-/// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so.
-fn block(sockets: &[Vec<Socket>]) -> std::io::Result<()> {
-    sockets.iter().flatten().try_for_each(|socket| socket.set_nonblocking(false))
+/// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so. Small
+/// writes are to be sent at once: those that are handed a socket may not say that (uvicorn by `--fd` does not), and an answer
+/// in two parts waits 40 ms for the client's acknowledgement then.
+fn prepare(sockets: &[Vec<Socket>]) -> std::io::Result<()> {
+    sockets.iter().flatten().try_for_each(|socket| {
+        socket.set_nonblocking(false)?;
+        socket.set_nodelay()
+    })
 }
 
 /// The master as a server beside its nodes.
 struct Own {
     place: Place,
     draining: DrainSignal,
+    /// Whose pulse counts, where it is not this runtime's.
+    heartbeat: Option<Heartbeat>,
 }
 
 impl Own {
@@ -227,8 +234,23 @@ impl Own {
         let duplicate = |sockets: &Vec<Socket>| sockets.iter().map(Socket::try_clone).collect();
         let sockets = sockets.iter().map(duplicate).collect::<std::io::Result<Vec<Vec<Socket>>>>();
         let sockets = sockets.map_err(Error::io("duplicate a listening socket"))?;
-        let serving = serve::start(servers, sockets, self.place, handle, self.draining).await;
-        serving.map_err(|error| Error::Start { cause: error.to_string() })
+        let serving = serve::start(servers, sockets, self.place, handle, self.draining.clone()).await;
+        let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
+        tokio::spawn(beat(serving.entrance(), self.heartbeat, self.draining));
+        Ok(serving)
+    }
+}
+
+/// Shows the nodes that the master takes connections as they do, until it drains.
+async fn beat(entrance: Entrance, heartbeat: Option<Heartbeat>, draining: DrainSignal) {
+    let mut pulse = serve::pulse();
+    loop {
+        tokio::select! {
+            () = draining.draining() => return,
+            _ = pulse.tick() => if heartbeat.as_ref().is_none_or(Heartbeat::take) {
+                entrance.beat();
+            }
+        }
     }
 }
 

@@ -237,9 +237,9 @@ impl Members {
     }
 
     /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
-    pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>) {
+    pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>, closing: bool) {
         if self.outfit.foreign.is_none() {
-            return self.tell(id, ToNode::Drain { within, heirs });
+            return self.tell(id, ToNode::Drain { within, heirs, closing });
         }
         let disconnects = self.attendance(id).is_some_and(Attendance::disconnect);
         if !disconnects {

@@ -206,7 +206,7 @@ impl Supervisor {
             Heard::Said(ToMaster::Leaving) => {
                 // It drains already; what it lacks is who takes its connections.
                 let heirs = self.heirs(id);
-                self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs });
+                self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs, closing: false });
                 Event::Leaving { id }
             }
             Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
@@ -296,7 +296,8 @@ impl Supervisor {
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.
             Action::Drain { id, within } => {
                 let heirs = self.heirs(id);
-                self.members.drain(id, cut_after(within), heirs);
+                let closing = heirs.is_empty() && self.closes_sockets();
+                self.members.drain(id, cut_after(within), heirs, closing);
             }
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;

@@ -184,6 +184,39 @@ async fn an_upgrade_returns_when_the_next_program_answers() {
 }
 
 #[tokio::test]
+async fn an_upgrade_that_cannot_be_is_refused_with_a_code() {
+    within(30, async {
+        let cases = [
+            (Plan { master_listen: true, ..plan("web", 1) }, 1, "the master serves connections itself"),
+            (plan("web", 0), 3, "the program runs as a single process"),
+        ];
+        for (plan, code, why) in cases {
+            let program = Program::serving(plan).await;
+            let (given, complaint) = fails(&program.faults(), &["upgrade"]).await;
+            assert_eq!((given, complaint.contains(why)), (Some(code), true), "{complaint}");
+            program.stop().await;
+        }
+
+        let program = Program::serving(plan("web", 1)).await;
+        Fault::StuckInFactory.lay(&program.faults());
+        prints(&program.faults(), &["reload"]).await;
+        let (code, complaint) = fails(&program.faults(), &["upgrade"]).await;
+        assert_eq!((code, complaint.contains("reload is under way")), (Some(3), true), "{complaint}");
+        Fault::StuckInFactory.lift(&program.faults());
+        program.logged("reload done").await;
+        Fault::DieInTrial.lay(&program.faults());
+        let (code, complaint) = fails(&program.faults(), &["upgrade"]).await;
+        assert_eq!(
+            (code, complaint.contains("ended with exit code 5 before it reached `listen`")),
+            (Some(1), true),
+            "{complaint}"
+        );
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn top_is_printed_where_there_is_no_terminal() {
     within(30, async {
         let program = Program::serving(plan("web", 2)).await;

@@ -251,7 +251,8 @@ impl Supervisor {
         let now = Instant::now();
         let status = self.fleet.snapshot(now, self.epoch.1 + now.duration_since(self.epoch.0));
         self.notifier.tell(self.phase(), &status);
-        self.members.publish(status);
+        let fleet = &self.fleet;
+        self.members.publish(status, |generation| fleet.starts(generation));
         end
     }
 

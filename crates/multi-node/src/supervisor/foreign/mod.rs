@@ -11,5 +11,5 @@ mod probe;
 
 pub(super) use attendance::Attendance;
 pub(crate) use note::Note;
-pub(super) use outfit::{Foreign, main};
+pub(super) use outfit::{Choice, Foreign, main};
 pub(super) use packing::{AttendanceState, ForeignState};

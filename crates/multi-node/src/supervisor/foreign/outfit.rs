@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use super::Attendance;
 use super::attendance::{Ear, Signs};
@@ -17,13 +18,14 @@ use crate::mesh::PeerInfo;
 use crate::program::{self, FIRST, Place, Program, Renewal};
 use crate::serve::Socket;
 use crate::supervisor::child;
-use crate::sys;
+use crate::supervisor::lookup::Found;
+use crate::{Error, sys};
 
 /// The program, and the sockets that its nodes listen on.
 #[derive(Debug)]
 pub(crate) struct Foreign {
     /// What each generation runs.
-    programs: BTreeMap<Generation, Program>,
+    pub(super) programs: BTreeMap<Generation, Choice>,
     renewal: Option<Renewal>,
     sockets: Vec<program::Socket>,
     /// The primary of Node.js programs, once there was one.
@@ -31,56 +33,65 @@ pub(crate) struct Foreign {
     backlog: u32,
 }
 
+/// A program that was found, held so that a half-finished deploy changes nothing about it.
+#[derive(Debug)]
+pub(crate) struct Choice {
+    pub(super) program: Program,
+    /// Where it was found, and what; `None` of a script, which its interpreter opens by its path.
+    pub(super) file: Option<(PathBuf, OwnedFd)>,
+}
+
+impl Choice {
+    fn new(program: Program) -> Result<Choice, Error> {
+        let Found { path, file } = program.find()?;
+        // With a path of its own the program is another, perhaps.
+        let looks_elsewhere = program.env.iter().any(|(name, _)| name == "PATH");
+        Ok(Choice { file: file.filter(|_| !looks_elsewhere).map(|file| (path, file)), program })
+    }
+}
+
 impl Foreign {
-    pub(crate) fn new(program: Program, sockets: &[Socket], backlog: u32) -> Foreign {
+    pub(crate) fn new(program: Program, sockets: &[Socket], backlog: u32) -> Result<Foreign, Error> {
         let renewal = program.renewal.clone();
-        Foreign {
-            renewal,
-            programs: BTreeMap::from([(Generation::default(), program)]),
-            sockets: sockets.iter().map(described).collect(),
-            primary: None,
-            backlog,
-        }
+        let programs = BTreeMap::from([(Generation::default(), Choice::new(program)?)]);
+        Ok(Foreign { programs, renewal, sockets: sockets.iter().map(described).collect(), primary: None, backlog })
     }
 
     /// Goes on from what another master had; `program` is what its successor was told to run.
     pub(crate) fn resume(
         program: Program,
-        programs: Vec<(Generation, Program)>,
+        programs: BTreeMap<Generation, Choice>,
         sockets: &[Socket],
         backlog: u32,
     ) -> Foreign {
-        Foreign { programs: programs.into_iter().collect(), ..Foreign::new(program, sockets, backlog) }
-    }
-
-    pub(in crate::supervisor) fn programs(&self) -> Vec<(Generation, Program)> {
-        self.programs.iter().map(|(generation, program)| (*generation, program.clone())).collect()
+        let renewal = program.renewal;
+        Foreign { programs, renewal, sockets: sockets.iter().map(described).collect(), primary: None, backlog }
     }
 
     /// Whether nodes are served by a primary, or will be.
     pub(in crate::supervisor) fn has_channels(&self) -> bool {
-        self.primary.is_some() || self.programs.values().any(Program::is_node_js)
+        self.primary.is_some() || self.programs.values().any(|choice| choice.program.is_node_js())
     }
 
     /// Finds out what a generation is to run.
     pub(in crate::supervisor) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
-        if self.programs.contains_key(&generation) {
+        // The first is that which was given.
+        if generation == Generation::default() {
             return Ok(());
         }
         let program = match (&self.renewal, self.programs.last_key_value()) {
             (Some(renewal), _) => (renewal.0)()?,
-            (None, Some((_, last))) => last.clone(),
+            (None, Some((_, last))) => last.program.clone(),
             (None, None) => return Err("there is no program".to_owned()),
         };
-        program.find().and_then(|()| program.check(self.sockets.len())).map_err(|error| error.to_string())?;
-        self.programs.insert(generation, program);
+        let choice = program.check(self.sockets.len()).and_then(|()| Choice::new(program));
+        self.programs.insert(generation, choice.map_err(|error| error.to_string())?);
         Ok(())
     }
 
-    /// Forgets what no node will be started from any more.
+    /// Forgets all others.
     pub(in crate::supervisor) fn keep(&mut self, used: impl Fn(Generation) -> bool) {
-        let newest = self.programs.last_key_value().map(|(generation, _)| *generation);
-        self.programs.retain(|generation, _| Some(*generation) == newest || used(*generation));
+        self.programs.retain(|generation, _| used(*generation));
     }
 
     /// What the stage of this node becomes, and what attends to the node from then on.
@@ -91,7 +102,7 @@ impl Foreign {
         sockets: &[Socket],
     ) -> io::Result<(Exec, Attendance)> {
         let primary = self.primary(generation, sockets)?;
-        let program = self.program(generation)?;
+        let Choice { program, file } = self.choice(generation)?;
         let notify = NotifySocket::new(node.id)?;
         let place = Place {
             notify: notify.address(),
@@ -120,19 +131,25 @@ impl Foreign {
         if let Some((primary, number)) = primary.zip(place.channel) {
             ears.push(Ear::Channel(channel(number, &mut numbers, &mut fds)?, primary));
         }
+        let (found, file) = match file {
+            Some((path, file)) => (Some(path.clone()), Some(file.try_clone()?)),
+            None => (None, None),
+        };
         let exec = Exec {
             program: program.program.clone(),
             args: program.arguments(&place),
             env: program.variables(&place),
             numbers,
             fds,
+            found,
+            file,
         };
         Ok((exec, Attendance::new(node.id, signs, ears)))
     }
 
     /// The primary, where this generation is a Node.js program.
     fn primary(&mut self, generation: Generation, sockets: &[Socket]) -> io::Result<Option<mpsc::Sender<ToPrimary>>> {
-        if !self.program(generation)?.is_node_js() {
+        if !self.choice(generation)?.program.is_node_js() {
             return Ok(None);
         }
         if self.primary.is_none() {
@@ -144,10 +161,10 @@ impl Foreign {
 
     /// Tells the program to finish and end.
     pub(in crate::supervisor) fn stop(&self, process: &OwnedFd, generation: Generation) -> io::Result<()> {
-        child::forward(process, self.program(generation)?.stop_signal)
+        child::forward(process, self.choice(generation)?.program.stop_signal)
     }
 
-    fn program(&self, generation: Generation) -> io::Result<&Program> {
+    fn choice(&self, generation: Generation) -> io::Result<&Choice> {
         self.programs.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))
     }
 }

@@ -1,13 +1,15 @@
 //! What is known of other programs, as it travels to the next master.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Attendance;
 use super::attendance::{Ear, Signs};
 use super::notify::NotifySocket;
+use super::{Attendance, Choice, Foreign};
 use crate::id::{Generation, NodeId};
 use crate::program::Program;
 use crate::status::ProgramStatus;
@@ -17,9 +19,40 @@ use crate::supervisor::upgrade::{Arrived, Luggage, Passed};
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::supervisor) struct ForeignState {
     /// What each generation runs.
-    pub(in crate::supervisor) programs: Vec<(Generation, Program)>,
+    programs: Vec<ChoiceState>,
     /// Whether what nodes write is collected.
     pub(in crate::supervisor) collects: bool,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ChoiceState {
+    generation: Generation,
+    program: Program,
+    file: Option<(PathBuf, Passed)>,
+}
+
+impl Foreign {
+    pub(in crate::supervisor) fn pack<'a>(&'a self, collects: bool, luggage: &mut Luggage<'a>) -> ForeignState {
+        let pack = |(generation, choice): (&Generation, &'a Choice)| ChoiceState {
+            generation: *generation,
+            program: choice.program.clone(),
+            file: choice.file.as_ref().map(|(path, file)| (path.clone(), luggage.add(file.as_fd()))),
+        };
+        ForeignState { programs: self.programs.iter().map(pack).collect(), collects }
+    }
+}
+
+impl ForeignState {
+    pub(in crate::supervisor) fn unpack(self, arrived: &mut Arrived) -> io::Result<BTreeMap<Generation, Choice>> {
+        let mut unpack = |ChoiceState { generation, program, file }| {
+            let file = match file {
+                Some((path, file)) => Some((path, arrived.take(file)?)),
+                None => None,
+            };
+            Ok((generation, Choice { program, file }))
+        };
+        self.programs.into_iter().map(&mut unpack).collect()
+    }
 }
 
 /// What is watched of one node.

@@ -92,7 +92,8 @@ pub struct Giver {
 }
 
 impl Taker {
-    /// The next connection; `None` once the drain has begun and nothing more comes. While it is pending this process stands in
+    /// The next connection; `None` once the drain has begun and nothing more comes, which where no other node serves on
+    /// means also that nobody waits in the sockets' queues any more. While it is pending this process stands in
     /// the sockets' queues, and the waker is woken, from any thread, when one is offered.
     pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
         let _runtime = self.runtime.enter();
@@ -101,10 +102,12 @@ impl Taker {
         }
         if let Some(begun) = &mut self.begun {
             if begun.as_mut().poll(cx).is_pending() {
-                let taken = |(socket, open): (Loose, Open)| Taken { socket: socket.into(), count: Counted(open) };
-                return self.listener.poll_loose(cx).map(|accepted| Some(taken(accepted)));
+                return self.listener.poll_loose(cx).map(|accepted| Some(Taken::from(accepted)));
             }
             self.begun = None;
+        }
+        if let Some(accepted) = self.listener.loose_waiting() {
+            return Poll::Ready(Some(Taken::from(accepted)));
         }
         self.arrivals.poll_recv(cx)
     }
@@ -136,6 +139,12 @@ impl Taker {
     /// The way out for this server's connections.
     pub fn giver(&self) -> Giver {
         self.giver.clone()
+    }
+}
+
+impl From<(Loose, Open)> for Taken {
+    fn from((socket, open): (Loose, Open)) -> Taken {
+        Taken { socket: socket.into(), count: Counted(open) }
     }
 }
 

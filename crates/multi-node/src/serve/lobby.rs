@@ -101,7 +101,7 @@ impl Lobby {
     /// To the event loop, which answers.
     async fn give_in(&self, socket: Loose, open: Open) {
         // Fails only where the process ends.
-        let _ = self.ready.send(Taken { socket: socket.into(), count: Counted::new(open) }).await;
+        let _ = self.ready.send(Taken::from((socket, open))).await;
     }
 
     /// To another process; where none takes it, it is closed, unless a request has come meanwhile.

@@ -276,11 +276,15 @@ impl Life {
                 self.peers.part(id);
                 self.links.part(id);
             }
-            Ok(Some(ToNode::Drain { within, heirs })) => {
+            Ok(Some(ToNode::Drain { within, heirs, closing })) => {
                 // Each connection that is handed over needs a second descriptor for a moment.
                 self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
                 self.heirs.appoint(&self.links, &heirs);
-                if heirs.is_empty() { self.drain.begin(within) } else { self.drain.begin_staggered(within) }
+                match (heirs.is_empty(), closing) {
+                    (true, true) => self.drain.begin_last(within),
+                    (true, false) => self.drain.begin(within),
+                    (false, _) => self.drain.begin_staggered(within),
+                }
             }
             Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
             Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),

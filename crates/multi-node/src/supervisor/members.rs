@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::child::{Heard, Launcher};
+use super::child::Launcher;
 use super::fleet::Tally;
 use super::foreign::{self, Attendance, Foreign};
 use super::member::{Member, Resting, Surroundings};
+use super::watch::Heard;
 use crate::control::{Join, NodeSettings, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
 use crate::exits::NodeExit;
@@ -153,8 +154,12 @@ impl Members {
         resting.into_iter().try_for_each(|node| self.take_on(node))
     }
 
-    /// Tells the nodes of this master, which comes after another one. Those of the protocol's first version notice nothing.
+    /// Tells the nodes of this master, which comes after another one. Those of the protocol's first version notice nothing,
+    /// and neither do other programs.
     pub(super) fn succeed(&mut self) -> io::Result<()> {
+        if self.outfit.foreign.is_some() {
+            return Ok(());
+        }
         let understand = self.alive.values().filter(|member| understands_newer(member));
         for info in understand.map(|member| member.info).collect::<Vec<_>>() {
             self.tell(info.id, ToNode::Gone { id: NodeId::MASTER });
@@ -215,9 +220,9 @@ impl Members {
 
     /// The node's program runs.
     pub(super) fn attend(&mut self, id: NodeId) {
-        let heard = self.heard.clone();
+        let (heard, rest) = (self.heard.clone(), self.rest.subscribe());
         if let Some(attendance) = self.attendance(id) {
-            attendance.begin(heard);
+            attendance.begin(heard, rest);
         }
     }
 
@@ -232,9 +237,9 @@ impl Members {
     }
 
     /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
-    pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>) {
+    pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>, closing: bool) {
         if self.outfit.foreign.is_none() {
-            return self.tell(id, ToNode::Drain { within, heirs });
+            return self.tell(id, ToNode::Drain { within, heirs, closing });
         }
         let disconnects = self.attendance(id).is_some_and(Attendance::disconnect);
         if !disconnects {

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::child::{self, Heard};
+use super::child;
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
 use super::members::Members;
 use super::upgrade::{self, Heritage, Rehearsal};
+use super::watch::Heard;
 use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
@@ -205,7 +206,7 @@ impl Supervisor {
             Heard::Said(ToMaster::Leaving) => {
                 // It drains already; what it lacks is who takes its connections.
                 let heirs = self.heirs(id);
-                self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs });
+                self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs, closing: false });
                 Event::Leaving { id }
             }
             Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
@@ -295,7 +296,8 @@ impl Supervisor {
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.
             Action::Drain { id, within } => {
                 let heirs = self.heirs(id);
-                self.members.drain(id, cut_after(within), heirs);
+                let closing = heirs.is_empty() && self.closes_sockets();
+                self.members.drain(id, cut_after(within), heirs, closing);
             }
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;

@@ -83,6 +83,11 @@ impl Line {
         self.cells().gate.open.load(Acquire)
     }
 
+    /// Connections taken so far, those that another process had accepted not counted.
+    pub(in crate::serve) fn accepted(&self) -> u64 {
+        self.cells().gate.accepted.load(Relaxed)
+    }
+
     /// A request has begun.
     pub(in crate::serve) fn request_began(&self) {
         self.requests_began(1);

@@ -3,9 +3,9 @@
 use super::Heritage;
 use crate::id::NodeId;
 use crate::nodes::End;
-use crate::supervisor::child::Heard;
 use crate::supervisor::fleet::Event;
 use crate::supervisor::run::{Supervisor, TARGET};
+use crate::supervisor::watch::Heard;
 
 impl Supervisor {
     /// Deals with what was heard while nobody could.
@@ -18,7 +18,8 @@ impl Supervisor {
 
     /// Goes on where another program of this process left off. `Some`: it is all over.
     pub(in crate::supervisor) fn take_over(&mut self, heritage: Heritage) -> Option<End> {
-        let Heritage { left, members, ended, news, reload, .. } = heritage;
+        let Heritage { left, members, ended, news, reload, outputs, .. } = heritage;
+        self.members.launcher.go_on_reading(outputs);
         let resumed = self.members.resume(members);
         self.members.inherit(ended);
         if let Err(error) = resumed.and_then(|()| self.members.succeed()) {

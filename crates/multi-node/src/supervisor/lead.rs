@@ -72,7 +72,7 @@ pub(crate) async fn lead(
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     if let Err(error) = sys::process::raise_file_limit() {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+        crate::log::warn!(%error, "cannot raise the limit of open files");
     }
     let ground = found(&settings, sockets, served)?;
     supervise(ground, settings, addresses, endpoints).await

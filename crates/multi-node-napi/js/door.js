@@ -100,6 +100,7 @@ class Door {
     const local = this.#service.addresses(this.index)[0];
     const Base = handleClass(local === 'unix' ? { path: '\0multi-node' } : { host: '127.0.0.1', port: 1 });
     this.#Connection = connectionClass(Base, this);
+    this.#service.setIdleTimeout(this.index, this.server.keepAliveTimeout ?? 0);
     this.#serves = true;
   }
 

@@ -39,7 +39,7 @@ pub(crate) async fn listen(
     let endpoints = endpoints.attend(true, nodes.handle()).await?;
     tokio::spawn(async move {
         let outcome = alone.run(serving).await;
-        bind::unlink(&addresses);
+        bind::unlink_unserved(&addresses).await;
         endpoints.close().await;
         end.send_replace(Some(outcome));
     });
@@ -102,7 +102,7 @@ impl Alone {
                 signal = self.signals.next() => match signal.order() {
                     Order::Shutdown { now: false } => self.shut_down(),
                     Order::Shutdown { now: true } => break End::Done,
-                    _ => tracing::warn!("nothing to reload: the program runs as a single process"),
+                    _ => crate::log::warn!("nothing to reload: the program runs as a single process"),
                 },
             }
         };

@@ -3,10 +3,13 @@
 #![allow(missing_docs)]
 
 mod command;
+mod load;
 mod misbehave;
+mod node_js;
 mod output;
 mod ready;
 mod run;
 mod servers;
 mod steer;
 mod terminal;
+mod upgrade;

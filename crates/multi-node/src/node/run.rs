@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::measures::Measures;
@@ -20,14 +20,11 @@ use crate::id::NodeId;
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, Line, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
 use crate::status::Status;
 use crate::wires::{self, Wires};
 use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
-
-/// How often a node shows its siblings' acceptors that its runtime is alive.
-const PULSE: Duration = Duration::from_millis(500);
 
 /// How many messages to the master, and how many connections for the heirs, may wait.
 const QUEUE: usize = 64;
@@ -90,7 +87,6 @@ pub(crate) async fn join(
         links,
         heirs: Heirs::of(parcels),
         entrance: entrance.clone(),
-        line,
         signals,
         heartbeat,
         fate: fate_sender,
@@ -158,7 +154,7 @@ async fn finish(
     let _ = tokio::time::timeout(LAST_WORD, measures.tell()).await;
     let fate = match outcome {
         Ok(DrainReport { finished, handed_over, cut }) => {
-            tracing::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
+            crate::log::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
             if let Some(master) = master {
                 let drained = ToMaster::Drained(Drained { finished, handed_over, cut });
                 // A master that does not read must not keep the node from its end.
@@ -180,7 +176,7 @@ fn adopt(welcome: &mut Welcome) -> Vec<Vec<Socket>> {
 /// Where memory runs out, a node is to be killed rather than the master, whose end is everybody's.
 fn offer_memory() {
     if let Err(error) = sys::process::raise_oom_score(OOM_SCORE) {
-        tracing::debug!(%error, "cannot make this node likelier to be killed than its master");
+        crate::log::debug!(%error, "cannot make this node likelier to be killed than its master");
     }
 }
 
@@ -193,7 +189,7 @@ fn show_slot(welcome: &Welcome) {
     let room = LONGEST - suffix.len();
     let end = (0..=room.min(name.len())).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
     if let Err(error) = std::fs::write("/proc/self/comm", format!("{}{suffix}", &name[..end])) {
-        tracing::debug!(%error, "cannot name the process");
+        crate::log::debug!(%error, "cannot name the process");
     }
 }
 
@@ -239,7 +235,6 @@ struct Life {
     heirs: Heirs,
     /// Empty before the node serves.
     entrance: Arc<OnceLock<Entrance>>,
-    line: Line,
     signals: NodeSignals,
     /// Whose pulse counts, where it is not this runtime's.
     heartbeat: Option<Heartbeat>,
@@ -250,8 +245,7 @@ struct Life {
 
 impl Life {
     async fn run(mut self, draining: DrainSignal) {
-        let mut pulse = tokio::time::interval(PULSE);
-        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pulse = serve::pulse();
         let mut last_beat = Instant::now();
         loop {
             tokio::select! {
@@ -262,8 +256,7 @@ impl Life {
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
-                    self.line.beat(sys::epoll::monotonic_ms());
-                    self.entrance.get().inspect(|entrance| entrance.look_again());
+                    self.entrance.get().inspect(|entrance| entrance.beat());
                     self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();
@@ -283,11 +276,15 @@ impl Life {
                 self.peers.part(id);
                 self.links.part(id);
             }
-            Ok(Some(ToNode::Drain { within, heirs })) => {
+            Ok(Some(ToNode::Drain { within, heirs, closing })) => {
                 // Each connection that is handed over needs a second descriptor for a moment.
                 self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
                 self.heirs.appoint(&self.links, &heirs);
-                if heirs.is_empty() { self.drain.begin(within) } else { self.drain.begin_staggered(within) }
+                match (heirs.is_empty(), closing) {
+                    (true, true) => self.drain.begin_last(within),
+                    (true, false) => self.drain.begin(within),
+                    (false, _) => self.drain.begin_staggered(within),
+                }
             }
             Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
             Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
@@ -299,7 +296,7 @@ impl Life {
                 }
             }
             Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
-                tracing::warn!("the master repeats itself");
+                crate::log::warn!("the master repeats itself");
             }
             Ok(Some(ToNode::Departing { within })) => self.await_succession(within),
             Ok(Some(ToNode::Adopted { settings })) => {
@@ -315,7 +312,7 @@ impl Life {
     }
 
     fn await_succession(&mut self, within: Duration) {
-        tracing::debug!("the master leaves for its successor");
+        crate::log::debug!("the master leaves for its successor");
         self.succession = Some(Instant::now() + within);
         self.guard.be_patient(within);
     }
@@ -331,8 +328,7 @@ impl Life {
         self.fate.send_replace(End::MasterGone);
         self.heirs.appoint(&self.links, &[]);
         self.drain.begin(self.settings.drain_timeout);
-        // Last, since a subscriber may panic where whoever read standard error is gone too.
-        tracing::warn!("draining: {error}");
+        crate::log::warn!("draining: {error}");
     }
 
     fn join(&mut self, join: Join) {
@@ -342,7 +338,7 @@ impl Life {
             self.links.join(peer.id(), bus)
         });
         if let Err(error) = joined {
-            tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
+            crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
         }
     }
 
@@ -350,7 +346,7 @@ impl Life {
     fn connect(&mut self, peer: NodeId, bus: Option<OwnedFd>) {
         let Some(bus) = bus.filter(|_| !self.links.is_joined(peer)) else { return };
         if let Err(error) = self.links.join(peer, bus) {
-            tracing::error!(%peer, %error, "cannot use the bus to a peer");
+            crate::log::error!(%peer, %error, "cannot use the bus to a peer");
         }
     }
 
@@ -369,7 +365,7 @@ impl Life {
 
     /// The node drains of itself; its master fills the slot anew.
     async fn leave(&mut self, why: &str) {
-        tracing::info!("draining: {why}");
+        crate::log::info!("draining: {why}");
         self.peers.close();
         // An error means that the master is gone.
         let _ = self.outbox.send((ToMaster::Leaving, None)).await;

@@ -305,7 +305,11 @@ impl Shared {
     fn verdict(&self, queue: &mut Queue) -> Verdict {
         self.look(queue);
         queue.passed_over.mark(&mut queue.views, self.line.index());
-        gate::decide(&queue.views, self.line.index())
+        let verdict = gate::decide(&queue.views, self.line.index());
+        if verdict.level {
+            self.load.forget_recent();
+        }
+        verdict
     }
 
     /// Reads all lines.

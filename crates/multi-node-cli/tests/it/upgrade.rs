@@ -296,7 +296,6 @@ async fn what_the_next_master_could_not_go_on_with_is_refused_in_its_trial() {
         fs::write(&file, mended).expect("a file of ours");
         running.signal(Signal::HUP);
         running.logged("mended").await;
-        running.logged("reload done").await;
         assert_eq!(running.stop().await, Some(0));
     })
     .await;

@@ -136,8 +136,7 @@ async fn succeed(call: crate::supervisor::Call, options: Options, servers: Serve
 #[cfg(multi_process)]
 pub(crate) async fn lead_program(options: Options, program: crate::program::Program) -> Result<Nodes, Error> {
     enter()?;
-    let settings =
-        options.hang_timeout(program.watchdog.unwrap_or_default()).peers(false).master_listen(false).check(cores())?;
+    let settings = options.hang_timeout(program.watchdog.unwrap_or_default()).master_listen(false).check(cores())?;
     if settings.nodes == 0 {
         return Err(Error::Option {
             option: "nodes",

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use multi_node_it::{Answer, client, send};
 use rustix::process::Signal;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 
@@ -29,6 +30,14 @@ pub(crate) async fn output(args: &[&str]) -> Output {
     multi_node(args).output().await.expect("the command starts")
 }
 
+/// What a command prints that succeeds, with `--json`.
+pub(crate) async fn json_of(args: &[&str]) -> Value {
+    let output = output(&[args, &["--json"]].concat()).await;
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {out}{error}");
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{out:?} is no JSON: {error}"))
+}
+
 /// A program of `multi-node-it`, which cargo builds beside the tests.
 pub(crate) fn built(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_BIN_EXE_multi-node")).with_file_name(name);
@@ -49,6 +58,7 @@ pub(crate) fn is_there(program: &str) -> bool {
 /// `multi-node run` under way, known by its log.
 pub(crate) struct Running {
     child: Child,
+    name: String,
     log: Lines<BufReader<ChildStderr>>,
     /// What was logged so far.
     pub(crate) seen: Vec<String>,
@@ -71,9 +81,11 @@ impl Running {
     }
 
     pub(crate) fn of(mut command: Command) -> Running {
+        let mut args = command.as_std().get_args().skip_while(|arg| *arg != "--name");
+        let name = args.nth(1).and_then(|name| name.to_str()).unwrap_or_default().to_owned();
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the command starts");
         let log = BufReader::new(child.stderr.take().expect("piped")).lines();
-        Running { child, log, seen: Vec::new() }
+        Running { child, name, log, seen: Vec::new() }
     }
 
     /// The next line of the log that contains this.
@@ -106,6 +118,11 @@ impl Running {
     /// What it writes to its standard output, where that is a pipe.
     pub(crate) fn stdout(&mut self) -> ChildStdout {
         self.child.stdout.take().expect("piped, and not taken yet")
+    }
+
+    /// The name by which other commands find it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,4 +1,4 @@
-//! A node as the master sees it: its start, its process, its control socket. Nothing else starts or ends processes.
+//! A node's process: how it is started, signalled and reaped. Nothing else starts or ends processes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -8,29 +8,18 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
-use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::fleet::Fatal;
-use super::foreign::Note;
 use super::lookup::{Held, hold, locate};
-use crate::control::{self, Reader, ToMaster};
 use crate::environment::{self, Calling, Seat};
 use crate::id::{Generation, NodeId, Slot};
 use crate::options::{Launch, SlotArgs};
 use crate::program::Output;
 use crate::status::Exit;
 use crate::{Error, sys};
-
-/// How long a process may take to end after it closed its control socket.
-const LAST_BREATH: Duration = Duration::from_secs(1);
-
-/// How long a node that seems silent may still be heard before it is judged.
-const LAST_CHANCE: Duration = Duration::from_millis(250);
 
 /// Starts nodes: the same program, from where it was typed.
 #[derive(Debug)]
@@ -171,7 +160,7 @@ impl Launcher {
         if self.holds_signals {
             sys::exec::release_signals()?;
         }
-        let seat = Seat { master: std::process::id(), slot, id };
+        let seat = Seat { master: std::process::id(), slot, id, left: None };
         let mut command = Command::new(image.program.path());
         command
             .arg0(&self.arg0)
@@ -226,160 +215,6 @@ pub(crate) fn forward(process: &OwnedFd, signal: i32) -> io::Result<()> {
     sys::process::send_numbered(process.as_fd(), signal)
 }
 
-/// What is heard of a node.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Heard {
-    Said(ToMaster),
-    /// What was seen of its process: whether a debugger holds it, and a report for people.
-    Examined {
-        traced: bool,
-        report: String,
-    },
-    /// How much memory it has, in bytes.
-    Weighs(u64),
-    Broke(String),
-    /// The stage has become its program.
-    Became,
-    /// What is noticed of the program.
-    Noted(Note),
-    Exited(Exit),
-}
-
-/// Whose news is told to whom.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    pub(crate) id: NodeId,
-    pub(crate) pid: u32,
-    pub(crate) heard: mpsc::Sender<(NodeId, Heard)>,
-    /// Notified when the node is to be examined.
-    pub(crate) examine: Arc<Notify>,
-    /// Turns true when nothing more is to be heard for now.
-    pub(crate) rest: watch::Receiver<bool>,
-}
-
-/// Tells all that is heard of a node, its exit last: everything it said before is told before. Returns when that is done, or
-/// when it is told to rest, with what was half read.
-pub(crate) async fn watch(watch: Watch, mut reader: Reader<ToMaster>, process: OwnedFd) -> Reader<ToMaster> {
-    if let Err(error) = watch_to_the_end(&watch, &mut reader, process).await {
-        tracing::error!(id = %watch.id, pid = watch.pid, %error, "cannot watch the node's process");
-    }
-    reader
-}
-
-async fn watch_to_the_end(watch: &Watch, reader: &mut Reader<ToMaster>, process: OwnedFd) -> io::Result<()> {
-    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
-    let process = AsyncFd::new(process)?;
-    if let Some(exit) = listen_to(watch, reader, &process).await? {
-        watch.tell(Heard::Exited(exit)).await;
-    }
-    Ok(())
-}
-
-/// `None`: it is to rest before the process has ended.
-async fn listen_to(
-    watch: &Watch,
-    reader: &mut Reader<ToMaster>,
-    process: &AsyncFd<OwnedFd>,
-) -> io::Result<Option<Exit>> {
-    let mut rest = watch.rest.clone();
-    loop {
-        let message = tokio::select! {
-            () = told_to_rest(&mut rest) => return Ok(None),
-            message = reader.next() => message,
-            () = watch.examine.notified() => match watch.examine(reader).await {
-                Ok(()) => continue,
-                Err(error) => Err(error),
-            },
-            exit = exited(process) => {
-                // What is malformed matters no more.
-                let _ = watch.tell_arrived(reader).await;
-                return exit.map(Some);
-            }
-        };
-        let why = match message {
-            Ok(Some(ToMaster::Exec)) => return become_program(watch, reader, process).await,
-            Ok(Some(message)) => {
-                watch.tell(Heard::Said(message)).await;
-                continue;
-            }
-            Err(error) if !control::is_end(&error) => error.to_string(),
-            // A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
-            Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch.end(process)).await {
-                Ok(exit) => return exit,
-                Err(_) => "it closed its control socket".to_owned(),
-            },
-        };
-        watch.tell(Heard::Broke(why)).await;
-        return watch.end(process).await;
-    }
-}
-
-/// Resolves when conversations are to rest, or nobody is left who would hear them. Cancel-safe.
-pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
-    // An error means that whoever would tell it is gone.
-    let _ = rest.wait_for(|rest| *rest).await;
-}
-
-/// The control socket of a stage is closed by its exec, so that its end says that the program runs. What the program has
-/// started in its own process group ends with it.
-async fn become_program(
-    watch: &Watch,
-    reader: &mut Reader<ToMaster>,
-    process: &AsyncFd<OwnedFd>,
-) -> io::Result<Option<Exit>> {
-    tokio::select! {
-        message = reader.next() => match message {
-            Ok(Some(message)) => watch.tell(Heard::Said(message)).await,
-            Ok(None) | Err(_) => watch.tell(Heard::Became).await,
-        },
-        _ = process.readable() => {
-            // What is malformed matters no more.
-            let _ = watch.tell_arrived(reader).await;
-        }
-    }
-    // A process that has ended leads its group until it is reaped.
-    process.readable().await?.retain_ready();
-    sys::process::kill_group(watch.pid)?;
-    let exit = exited(process).await?;
-    if exit == Exit::Code(0) {
-        watch.tell(Heard::Noted(Note::Finished)).await;
-    }
-    Ok(Some(exit))
-}
-
-impl Watch {
-    async fn tell(&self, what: Heard) {
-        // An error means that the supervisor is gone, and with it everyone who would listen.
-        let _ = self.heard.send((self.id, what)).await;
-    }
-
-    async fn end(&self, process: &AsyncFd<OwnedFd>) -> io::Result<Option<Exit>> {
-        let mut rest = self.rest.clone();
-        tokio::select! {
-            () = told_to_rest(&mut rest) => Ok(None),
-            exit = exited(process) => exit.map(Some),
-        }
-    }
-
-    async fn tell_arrived(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
-        while let Some(message) = reader.next_arrived()? {
-            self.tell(Heard::Said(message)).await;
-        }
-        Ok(())
-    }
-
-    /// A node that seems silent may have spoken while its master did not run, or may just go on after a pause of both:
-    /// whatever it says until the end of its last chance is told before it is looked at.
-    async fn examine(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
-        tokio::time::sleep(LAST_CHANCE).await;
-        self.tell_arrived(reader).await?;
-        let (traced, report) = sys::process::examine(self.pid);
-        self.tell(Heard::Examined { traced, report }).await;
-        Ok(())
-    }
-}
-
 /// Waits for the end of a process that nobody watches, and reaps it.
 pub(crate) async fn end(process: &OwnedFd) -> io::Result<Exit> {
     #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
@@ -387,7 +222,12 @@ pub(crate) async fn end(process: &OwnedFd) -> io::Result<Exit> {
     exited(&process).await
 }
 
-async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
+/// Ends what a program has started in its process group; the process that leads it is in it until it is reaped.
+pub(crate) fn end_group(leader: u32) -> io::Result<()> {
+    sys::process::kill_group(leader)
+}
+
+pub(super) async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
     loop {
         let mut ready = process.readable().await?;
         match sys::process::reap(process.as_fd()) {

@@ -87,8 +87,7 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
         Served::Linked(servers) => (Some(servers), None),
         Served::Foreign(program) => (None, Some(program)),
     };
-    let is_foreign = foreign.is_some();
-    if is_foreign {
+    if foreign.is_some() {
         block(&sockets).map_err(Error::io("prepare the listening sockets"))?;
     }
     let output = foreign.as_ref().and_then(|program| program.output.clone());
@@ -131,12 +130,10 @@ async fn supervise(
     };
 
     let (hears, heard) = mpsc::channel(QUEUE);
-    let is_foreign = foreign.is_some();
     let outfit = Outfit {
         addresses: written(&addresses),
-        foreign: foreign.map(|program| {
-            Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default(), settings.backlog)
-        }),
+        foreign: foreign
+            .map(|program| Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default(), &settings)),
         sockets,
         load,
         load_file,
@@ -155,7 +152,7 @@ async fn supervise(
         (endpoints.journal(), endpoints.told(), exits, heritage),
     );
     reaper::start();
-    let endpoints = endpoints.attend(!is_foreign, nodes.handle()).await?;
+    let endpoints = endpoints.attend(nodes.handle()).await?;
     tokio::spawn(async move {
         let mut outcome = supervisor.run().await;
         drain.begin(settings.drain_timeout);

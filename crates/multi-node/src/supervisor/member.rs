@@ -9,8 +9,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::child::{self, Child, Heard, Watch};
+use super::child::Child;
 use super::foreign::Attendance;
+use super::heard::{self, Heard, Watch};
 use crate::control::{self, Parts, Reader, ToMaster, ToNode, Writer};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
@@ -66,6 +67,11 @@ impl Resting {
 }
 
 impl Member {
+    /// Whether its hello was answered: it knows the protocol.
+    pub(super) fn is_welcome(&self) -> bool {
+        self.version.is_some()
+    }
+
     /// Takes on a node: from now on `heard` tells what it says and how it ends.
     pub(super) fn new(node: Resting, around: Surroundings) -> io::Result<Member> {
         let Resting { info, generation, process, line, version, talk } = node;
@@ -74,8 +80,8 @@ impl Member {
         let (outbox, messages) = mpsc::channel(around.outbox);
         let examine = Arc::new(Notify::new());
         let (id, pid) = (info.id, info.pid);
-        let watch = Watch { id, pid, heard: around.heard, examine: examine.clone(), rest: around.rest.clone() };
-        let watching = tokio::spawn(child::watch(watch, reader, watched));
+        let watching = Watch { id, pid, heard: around.heard, examine: examine.clone(), rest: around.rest.clone() };
+        let watching = tokio::spawn(heard::watch(watching, reader, watched));
         let writing = tokio::spawn(write(writer, version.is_some(), messages, around.snapshot, around.rest));
         let attendance = None;
         Ok(Member { info, generation, process, line, version, attendance, outbox, examine, watching, writing })
@@ -120,7 +126,7 @@ async fn write(
         };
         let message = tokio::select! {
             biased;
-            () = child::told_to_rest(&mut rest) => break,
+            () = heard::told_to_rest(&mut rest) => break,
             message = outbox.recv() => match message {
                 Some(message) => message,
                 None => return writer,
@@ -134,7 +140,7 @@ async fn write(
         welcomed |= matches!(message, ToNode::Welcome(_));
         let sent = tokio::select! {
             sent = writer.send(message) => sent,
-            () = child::told_to_rest(&mut rest) => break,
+            () = heard::told_to_rest(&mut rest) => break,
         };
         // An error means that the node has ended or is about to, which its process tells.
         if sent.is_err() {

@@ -47,6 +47,7 @@
 mod child;
 mod fleet;
 mod foreign;
+mod heard;
 mod heirs;
 mod lead;
 mod lookup;
@@ -58,6 +59,8 @@ mod restart;
 mod run;
 mod telling;
 mod upgrade;
+
+mod welcome;
 
 pub(crate) use lead::{Served, lead, succeed};
 pub(crate) use lookup::{find, is_run_by_node};

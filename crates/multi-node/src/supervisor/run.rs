@@ -5,8 +5,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::child::{self, Heard};
+use super::child;
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
+use super::heard::Heard;
 use super::members::Members;
 use super::upgrade::{self, Heritage, Rehearsal};
 use crate::admin::Journal;
@@ -18,6 +19,7 @@ use crate::metrics::Told;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::signals::MasterSignals;
+use crate::status::ReadyBy;
 use crate::systemd::{Notifier, Phase};
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
@@ -155,6 +157,7 @@ impl Supervisor {
             biased;
             Some((id, heard)) = self.heard.recv(), if self.heard_in_a_row < NEWS_IN_A_ROW => {
                 self.heard_in_a_row += 1;
+                self.members.prepare(id, &heard).await;
                 self.hear(id, heard)
             }
             Some(ask) = self.asks.recv() => Some(self.asked(ask.order, Reply::Caller(ask.reply))),
@@ -190,10 +193,11 @@ impl Supervisor {
     pub(super) fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
         Some(match heard {
             Heard::Said(ToMaster::Hello { versions, addresses }) => {
-                match self.members.hello(id, versions, &addresses, self.fleet.tries(id)) {
-                    Ok(()) => Event::Hello { id },
-                    Err(why) => Event::Failed { id, why },
-                }
+                let answered = self.members.hello(id, versions, &addresses, self.fleet.tries(id));
+                answered.unwrap_or_else(|why| Event::Failed { id, why })
+            }
+            Heard::Said(ToMaster::Ready) if self.members.attendance(id).is_some() => {
+                return self.noted_ready(id, ReadyBy::Itself);
             }
             Heard::Said(ToMaster::Ready) => Event::Ready { id },
             Heard::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
@@ -216,6 +220,7 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
                 return None;
             }
+            // It comes as `Became`.
             Heard::Said(ToMaster::Exec) => return None,
             Heard::Became => {
                 self.members.attend(id);

@@ -14,7 +14,7 @@ use super::{observe, probe};
 use crate::id::NodeId;
 use crate::program::Readiness;
 use crate::status::{ProgramStatus, ReadyBy};
-use crate::supervisor::child::Heard;
+use crate::supervisor::heard::Heard;
 
 /// What is watched of one node from the moment that its program runs. Dropped, it watches no more.
 #[derive(Debug)]
@@ -41,7 +41,8 @@ pub(super) struct Means {
     pub(super) id: NodeId,
     pub(super) pid: u32,
     pub(super) readiness: Readiness,
-    pub(super) ready_after: Duration,
+    /// After which life it is taken for ready; `None`: it will say so itself.
+    pub(super) ready_after: Option<Duration>,
     pub(super) notify: NotifySocket,
     /// The reading end of the notification descriptor.
     pub(super) pipe: Option<OwnedFd>,
@@ -107,9 +108,9 @@ impl Attendance {
                 notes.ready(ReadyBy::Http).await;
             })),
             (Readiness::Auto, _) => Some(self.watch(&notes, move |notes| async move {
-                let by = match tokio::time::timeout(ready_after, observe::waits_on_any(pid, &sockets)).await {
-                    Ok(()) => ReadyBy::Observation,
-                    Err(_) => ReadyBy::Age,
+                let by = tokio::select! {
+                    () = observe::waits_on_any(pid, &sockets) => ReadyBy::Observation,
+                    () = lives_for(ready_after) => ReadyBy::Age,
                 };
                 notes.ready(by).await;
             })),
@@ -121,10 +122,15 @@ impl Attendance {
     pub(in crate::supervisor) fn becomes_ready(&mut self, by: ReadyBy) -> bool {
         let first = self.seen.ready_by.is_none();
         self.seen.ready_by.get_or_insert(by);
+        self.look_no_more();
+        first
+    }
+
+    /// The node will tell by itself that it serves.
+    pub(in crate::supervisor) fn look_no_more(&mut self) {
         if let Some(looks) = self.looks.take() {
             looks.abort();
         }
-        first
     }
 
     /// Has a Node.js program finish and disconnect; false: the program knows no such order.
@@ -147,6 +153,13 @@ impl Attendance {
         watcher: impl FnOnce(Notes) -> F,
     ) -> AbortHandle {
         self.watchers.spawn(watcher(notes.clone()))
+    }
+}
+
+async fn lives_for(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Nodes of programs that do not link this crate: what their stages are given, and how it is seen that they serve.
 
 mod attendance;
+mod linked;
 mod node_js;
 mod note;
 mod notify;

@@ -3,8 +3,8 @@
 use super::Heritage;
 use crate::id::NodeId;
 use crate::nodes::End;
-use crate::supervisor::child::Heard;
 use crate::supervisor::fleet::Event;
+use crate::supervisor::heard::Heard;
 use crate::supervisor::run::{Supervisor, TARGET};
 
 impl Supervisor {

@@ -16,8 +16,9 @@ use crate::nodes::Totals;
 use crate::order::ReloadReport;
 use crate::serve::Socket;
 use crate::signals::{Kind, Relay};
-use crate::supervisor::child::{Heard, Image};
+use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
+use crate::supervisor::heard::Heard;
 use crate::supervisor::member::Resting;
 use crate::{Error, sys};
 

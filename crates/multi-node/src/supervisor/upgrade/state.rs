@@ -17,8 +17,8 @@ use crate::mesh::PeerInfo;
 use crate::nodes::Totals;
 use crate::order::ReloadReport;
 use crate::signals::Kind;
-use crate::supervisor::child::Heard;
 use crate::supervisor::fleet::Saved;
+use crate::supervisor::heard::Heard;
 
 /// Everything that goes on. Descriptors travel beside it, each in its place.
 #[derive(Debug, Serialize, Deserialize)]

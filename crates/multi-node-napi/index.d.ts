@@ -11,6 +11,8 @@ export interface Options {
   host?: string;
   /** Further addresses: `127.0.0.1:9090`, `[::1]:9090`, `:9090`, `unix:/run/app.sock`. */
   bind?: string | string[];
+  /** All addresses of the first server, in place of `host` and `port`. */
+  addresses?: string | string[];
   /** Mode of Unix-socket files. Default `0o666`. */
   unixMode?: number;
   /** Connections that may wait in the kernel's queue. Default 4096. */
@@ -41,22 +43,39 @@ export interface Options {
   shutdownDelay?: number;
   /** How long an event loop may be blocked before its node is replaced; 0 turns that off. Default 30 s. */
   hangTimeout?: number;
-  /** Replaces a node after this time; 0, the default: never. */
+  /** After `upgrade`, how long nodes serve on without hearing of the new master. Default 60 s. */
+  adoptTimeout?: number;
+  /**
+   * Lets a reload's first new node serve on trial for `duration`; it is taken back if it ends, hangs, or answers clearly more requests
+   * by server errors than the old nodes: by more than `margin` (a share, default 0.01) of at least `minRequests` (100).
+   */
+  canary?: { duration: number; minRequests?: number; margin?: number };
+  /** Replaces a node that has begun so many HTTP requests. Default: no limit. */
+  maxRequests?: number;
+  /** Replaces a node after this time. Default: no limit. */
   maxAge?: number;
-  /** Replaces a node that has more bytes resident; 0, the default: never. */
+  /** Replaces a node that has more bytes resident. Default: no limit. */
   maxMemory?: number;
-  /** Share by which the two above vary, 0 to 1. */
+  /** Share by which a node's `maxRequests` and `maxAge` are lower at random, 0 to 1. Default 0.1. */
   recycleJitter?: number;
   /** Name of a control socket, for `multi-node status` and the like of the Rust command. */
   control?: string;
   /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
   metrics?: string;
+  /** How one value is made of all nodes' values of a gauge, by the gauge's name. Default for each: `sum`. */
+  gauge?: Record<string, 'sum' | 'max' | 'min' | 'mean'>;
   /** Whether SIGTERM, SIGINT, SIGQUIT and SIGHUP are handled. Default true. */
   signals?: boolean;
   /** Whether every process gets a stream to every other. Default true. */
   peers?: boolean;
   /** Whether nodes may give orders. Default false. */
   ordersFromNodes?: boolean;
+  /** What nodes run in place of this Node.js. */
+  program?: string;
+  /** The nodes' script and its arguments, in place of this process's. */
+  args?: string[];
+  /** Flags for the Node.js of one slot, before the script. */
+  slotArgs?(slot: number): string[];
   /** Variables for the nodes' environment. */
   env?: Record<string, string>;
   /** Bytes that may wait for a peer that does not read, before its stream is reset. Default 16 MiB. */
@@ -117,6 +136,10 @@ export interface SlotStatus {
   restarts: number;
   lastExit?: { code?: number; signal?: number };
   connections: number;
+  /** HTTP requests begun, since the slot came to be. Upgrades to other protocols are not counted. */
+  requests: number;
+  /** HTTP requests begun and not fully answered. */
+  inFlight: number;
 }
 
 export interface Status {
@@ -125,21 +148,35 @@ export interface Status {
   slots: SlotStatus[];
 }
 
+/** How one slot's node was replaced; times are in milliseconds. */
+export interface Replacement {
+  slot: number;
+  old?: string;
+  new: string;
+  toReady: number;
+  drain: number;
+  killed: boolean;
+  /** Connections that ended by themselves, went on in other nodes, and were cut at the deadline. */
+  finished?: number;
+  handedOver?: number;
+  cut: number;
+  /** HTTP requests that were begun and not fully answered. */
+  requestsFailed: number;
+}
+
+/** HTTP requests that were answered, and how many of them by a server error. */
+export interface Answers {
+  requests: number;
+  errors: number;
+}
+
 export interface ReloadReport {
   generation: number;
   /** Milliseconds. */
   took: number;
-  slots: {
-    slot: number;
-    old?: string;
-    new: string;
-    toReady: number;
-    drain: number;
-    killed: boolean;
-    finished?: number;
-    handedOver?: number;
-    cut: number;
-  }[];
+  slots: Replacement[];
+  /** How the first new node has stood its trial. */
+  canary?: { node: string; watched: number; new: Answers; old: Answers; byAnswers: boolean };
 }
 
 export interface ScaleReport {
@@ -190,6 +227,8 @@ export interface Nodes extends EventEmitter {
   ready(): Promise<void>;
   /** Replaces every node, each new one ready before its old one drains. */
   reload(): Promise<ReloadReport>;
+  /** Replaces one slot's node by another of the same program. */
+  restart(slot: number): Promise<Replacement>;
   scale(nodes: number): Promise<ScaleReport>;
   shutdown(): Promise<void>;
   status(): Promise<Status>;

@@ -6,6 +6,7 @@ const { sessionsOf } = require('./door.js');
 const { Drain } = require('./drain.js');
 const { failure } = require('./errors.js');
 const { Nodes } = require('./nodes.js');
+const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
 
 /** Nobody takes connections over, and what has come is read by whoever looks. */
@@ -19,6 +20,7 @@ class Alone {
   peers = new Set();
   #checked;
   #declared;
+  #requests;
   #listeners = [];
   #state = 'joining';
   #since = Date.now();
@@ -30,6 +32,7 @@ class Alone {
     this.#declared = declared;
     this.#checked = { ...DEFAULTS, ...checked };
     this.nodes = new Nodes(this);
+    this.#requests = new Requests(declared.map(({ server }) => server));
     // Whoever asks is told; that nobody asks is no fault.
     this.#ready.promise.catch(() => undefined);
   }
@@ -53,14 +56,15 @@ class Alone {
 
   async #open({ server, ready, bind }, index) {
     await ready();
-    const { port, host, backlog, bind: more = [] } = this.#checked;
+    const { port, host, backlog, addresses: only, bind: more = [] } = this.#checked;
     const sockets = new Set();
     server.prependListener('connection', (socket) => {
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
     });
     this.#drains.push(new Drain(NOBODY, { index, server, sockets, sessions: sessionsOf(server) }, numbers()));
-    const addresses = bind ? [parse(bind)] : [{ port, host }, ...[more].flat().map(parse)];
+    const own = only ? [only].flat().map(parse) : [{ port, host }];
+    const addresses = bind ? [parse(bind)] : [...own, ...[more].flat().map(parse)];
     const [first, ...rest] = addresses;
     await listening(server, { ...first, backlog });
     for (const address of rest) {
@@ -118,6 +122,8 @@ class Alone {
       generation: 0,
       restarts: 0,
       connections: this.#declared.reduce((sum, { server }) => sum + server._connections, 0),
+      requests: this.#requests.began,
+      inFlight: this.#requests.inFlight,
     };
     return { ready: this.#state === 'serving', wanted: 1, slots: [slot] };
   }

@@ -8,6 +8,7 @@ const { failure, fromException, fromLibrary } = require('./errors.js');
 const { Nodes } = require('./nodes.js');
 const options = require('./options.js');
 const { peerStream } = require('./peers.js');
+const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
 const { Story, exitOf } = require('./story.js');
 
@@ -20,6 +21,7 @@ class Fleet {
   #doors;
   #drains = new Map();
   #declared;
+  #requests;
   #tickets = numbers();
   #answers = new Map();
   #story = new Story();
@@ -41,7 +43,10 @@ class Fleet {
     this.slot = this.#service.slot ?? null;
     this.#beat = setInterval(() => this.#service.beat(), BEAT);
     this.nodes = new Nodes(this);
-    this.#doors = declared.map(({ server }, index) => new Door(this.#service, index, server, () => this.#live()));
+    const servers = declared.map(({ server }) => server);
+    this.#doors = servers.map((server, index) => new Door(this.#service, index, server, () => this.#live()));
+    this.#requests = new Requests(servers, (began, ended, failed) => this.#service.count(began, ended, failed));
+    process.once('exit', () => this.#requests.flush());
   }
 
   get #isMaster() {
@@ -58,7 +63,8 @@ class Fleet {
   }
 
   #bindOfOptions() {
-    return [this.#checked.bind ?? []].flat()[0];
+    const { addresses, bind } = this.#checked;
+    return [addresses ?? bind ?? []].flat()[0];
   }
 
   #attach(door, server, bind) {
@@ -145,19 +151,19 @@ class Fleet {
   }
 
   status() {
+    this.#requests.flush();
     return this.#service.status();
   }
 
   /** Gives an order, and promises what comes of it. */
-  order(name, nodes) {
+  order(name, number) {
     if (this.#closed) return Promise.reject(failure('SHUTTING_DOWN', 'the program has ended'));
-    if (name === 'scale' && !(Number.isInteger(nodes) && nodes > 0)) {
-      return Promise.reject(failure('OUT_OF_RANGE', `cannot scale to ${nodes} nodes: expected a whole number, 1 or more`, RangeError));
-    }
+    const wrong = refusalOf(name, number);
+    if (wrong !== null) return Promise.reject(wrong);
     const ticket = this.#tickets.next().value;
     return new Promise((resolve, reject) => {
       this.#answers.set(ticket, { resolve, reject });
-      this.#service.order(ticket, name, nodes);
+      this.#service.order(ticket, name, number);
     });
   }
 
@@ -165,7 +171,7 @@ class Fleet {
     const answer = this.#answers.get(ticket);
     this.#answers.delete(ticket);
     if (failed) answer?.reject(fromLibrary(failed));
-    else answer?.resolve(Object.keys(report).length === 0 ? undefined : report);
+    else answer?.resolve(report.replaced ?? (Object.keys(report).length === 0 ? undefined : report));
   }
 
   #handleSignals() {
@@ -187,6 +193,7 @@ class Fleet {
   /** This process's service is over. */
   #close(error) {
     this.#closed = true;
+    this.#requests.end();
     for (const drain of this.#drains.values()) drain.end();
     for (const { reject } of this.#answers.values()) reject(error ?? failure('SHUTTING_DOWN', 'the program has ended'));
     this.#answers.clear();
@@ -206,6 +213,18 @@ class Fleet {
       else server._emitCloseIfDrained();
     }
   }
+}
+
+/** What is no number that the binding could be given. */
+function refusalOf(order, number) {
+  const wrong = (code, message) => failure(code, `${message}: expected a whole number, ${order === 'scale' ? 1 : 0} or more`, RangeError);
+  if (order === 'scale' && !(isWhole(number) && number > 0)) return wrong('OUT_OF_RANGE', `cannot scale to ${number} nodes`);
+  if (order === 'restart' && !isWhole(number)) return wrong('NO_SUCH_SLOT', `there is no slot ${number}`);
+  return null;
+}
+
+function isWhole(number) {
+  return Number.isInteger(number) && number >= 0 && number <= 0xffff_ffff;
 }
 
 function* numbers() {

@@ -49,6 +49,10 @@ class Nodes extends EventEmitter {
     return this.#part.order('reload');
   }
 
+  restart(slot) {
+    return this.#part.order('restart', slot);
+  }
+
   scale(nodes) {
     return this.#part.order('scale', nodes);
   }

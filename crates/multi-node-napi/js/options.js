@@ -13,6 +13,7 @@ const texts = {
   is: (value) => text.is(value) || (Array.isArray(value) && value.every(text.is)),
   what: 'a string, or an array of strings',
 };
+const list = { is: (value) => Array.isArray(value) && value.every(text.is), what: 'an array of strings' };
 const variables = {
   is: (value) => typeof value === 'object' && value !== null && Object.values(value).every(text.is),
   what: 'an object of strings',
@@ -26,11 +27,24 @@ const crashLoop = {
   what: '{ deaths, within }, within being milliseconds',
 };
 
+const canary = {
+  is: ({ duration, minRequests = 1, margin = 0, ...rest } = {}) =>
+    time.is(duration) && whole.is(minRequests) && number.is(margin) && Object.keys(rest).length === 0,
+  what: '{ duration, minRequests, margin }, duration being milliseconds',
+};
+const RULES = ['sum', 'max', 'min', 'mean'];
+const rules = {
+  is: (value) => typeof value === 'object' && value !== null && Object.values(value).every((rule) => RULES.includes(rule)),
+  what: `an object of ${RULES.map((rule) => JSON.stringify(rule)).join(', ')} by the names of gauges`,
+};
+const perSlot = { is: (value) => typeof value === 'function', what: 'a function from a slot to an array of strings' };
+
 /** Every option, and what it may be. */
 const OPTIONS = {
   port,
   host: text,
   bind: texts,
+  addresses: texts,
   unixMode: whole,
   backlog: whole,
   nodes: whole,
@@ -46,18 +60,27 @@ const OPTIONS = {
   drainTimeout: time,
   shutdownDelay: time,
   hangTimeout: time,
+  adoptTimeout: time,
+  canary,
+  maxRequests: number,
   maxAge: time,
   maxMemory: number,
   recycleJitter: number,
   control: text,
   metrics: text,
+  gauge: rules,
   signals: flag,
   peers: flag,
   ordersFromNodes: flag,
+  program: text,
+  args: list,
+  slotArgs: perSlot,
   env: variables,
   maxBuffered: whole,
 };
 
+/** As in the library. */
+const MAX_NODES = 256;
 const MAX_BUFFERED = 16 * 1024 * 1024;
 
 /** Checked options, with the defaults of what JavaScript itself goes by. */
@@ -78,11 +101,14 @@ function checkOne(name, value) {
   if (known === null) {
     throw failure('OPTION', `there is no option \`${name}\`; there are ${Object.keys(OPTIONS).join(', ')}`, TypeError);
   }
-  if (!known.is(value)) {
-    throw Object.assign(failure('OPTION', `option \`${name}\`: ${show(value)} is not allowed; expected ${known.what}`, TypeError), {
-      option: name,
-    });
+  if (value === null || !known.is(value)) {
+    throw wrong(name, value, known.what);
   }
+}
+
+function wrong(option, value, what) {
+  const message = `option \`${option}\`: ${show(value)} is not allowed; expected ${what}`;
+  return Object.assign(failure('OPTION', message, TypeError), { option });
 }
 
 function show(value) {
@@ -91,16 +117,28 @@ function show(value) {
 
 /** What the binding takes, and what it adds to start nodes as this process was started. */
 function forLibrary(options) {
-  const { restartChildren, signals, maxBuffered, bind = [], env = {}, ...rest } = options;
+  const { restartChildren, signals, maxBuffered, bind = [], addresses, gauge = {}, env = {}, slotArgs, ...rest } = options;
   return {
+    program: process.execPath,
+    args: process.argv.slice(1),
     ...rest,
     bind: [bind].flat(),
+    addresses: addresses && [addresses].flat(),
+    gauge: Object.entries(gauge),
     env: Object.entries(env),
-    program: process.execPath,
     execArgs: process.execArgv,
-    args: process.argv.slice(1),
+    slotArgs: slotArgs ? argsOfSlots(slotArgs, options.maxNodes ?? MAX_NODES) : [],
     inspectPort: inspectPort(),
   };
+}
+
+/** The library asks from a thread that cannot call JavaScript. */
+function argsOfSlots(slotArgs, count) {
+  return Array.from({ length: count }, (_, slot) => {
+    const args = slotArgs(slot);
+    if (!list.is(args)) throw wrong('slotArgs', args, `${perSlot.what}; it was called with ${slot}`);
+    return args;
+  });
 }
 
 const INSPECTS = /--inspect(?:-brk|-port|-wait)?\b|--debug-port\b/;

@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use multi_node::{Counted, NodeExit, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker};
+use multi_node::{Answers, CanaryReport, Counted, NodeExit, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker};
 use napi_derive::napi;
 
 use crate::failure::Failure;
@@ -53,6 +53,8 @@ pub struct Report {
     pub generation: Option<f64>,
     pub took: Option<f64>,
     pub slots: Option<Vec<Replaced>>,
+    pub canary: Option<Trial>,
+    pub replaced: Option<Replaced>,
     pub from: Option<u32>,
     pub to: Option<u32>,
 }
@@ -70,6 +72,25 @@ pub struct Replaced {
     pub finished: Option<f64>,
     pub handed_over: Option<f64>,
     pub cut: f64,
+    pub requests_failed: f64,
+}
+
+/// How the first new node has stood its trial.
+#[napi(object, object_from_js = false)]
+pub struct Trial {
+    pub node: String,
+    pub watched: f64,
+    #[napi(js_name = "new")]
+    pub of_new: Judged,
+    pub old: Judged,
+    pub by_answers: bool,
+}
+
+/// HTTP requests that were answered, and how many of them by a server error.
+#[napi(object, object_from_js = false)]
+pub struct Judged {
+    pub requests: f64,
+    pub errors: f64,
 }
 
 impl Told {
@@ -84,8 +105,15 @@ impl From<ReloadReport> for Report {
             generation: report.generation.to_string().parse().ok(),
             took: Some(report.took.as_secs_f64() * 1000.0),
             slots: Some(report.slots.into_iter().map(Replaced::from).collect()),
+            canary: report.canary.map(Trial::from),
             ..Report::default()
         }
+    }
+}
+
+impl From<Replacement> for Report {
+    fn from(replaced: Replacement) -> Report {
+        Report { replaced: Some(replaced.into()), ..Report::default() }
     }
 }
 
@@ -102,7 +130,26 @@ impl From<Replacement> for Replaced {
             handed_over: reload.handed_over.map(|count| count as f64),
             // Its nodes count always; only a slot that had none says nothing.
             cut: reload.cut.unwrap_or(0) as f64,
+            requests_failed: reload.requests_failed.unwrap_or(0) as f64,
         }
+    }
+}
+
+impl From<CanaryReport> for Trial {
+    fn from(report: CanaryReport) -> Trial {
+        Trial {
+            node: report.node.to_string(),
+            watched: report.watched.as_secs_f64() * 1000.0,
+            of_new: report.new.into(),
+            old: report.old.into(),
+            by_answers: report.by_answers,
+        }
+    }
+}
+
+impl From<Answers> for Judged {
+    fn from(answers: Answers) -> Judged {
+        Judged { requests: answers.requests as f64, errors: answers.errors as f64 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use multi_node::{Heartbeat, Options};
+use multi_node::{CanaryLimits, GaugeRule, Heartbeat, Options};
 use napi_derive::napi;
 
 /// Every option that was given. Times are in milliseconds.
@@ -11,6 +11,8 @@ pub struct NodeOptions {
     pub port: Option<u16>,
     pub host: Option<String>,
     pub bind: Vec<String>,
+    /// In place of `host` and `port`.
+    pub addresses: Option<Vec<String>>,
     pub unix_mode: Option<u32>,
     pub backlog: Option<u32>,
     pub nodes: Option<u32>,
@@ -25,17 +27,23 @@ pub struct NodeOptions {
     pub drain_timeout: Option<f64>,
     pub shutdown_delay: Option<f64>,
     pub hang_timeout: Option<f64>,
+    pub adopt_timeout: Option<f64>,
+    pub canary: Option<Canary>,
+    pub max_requests: Option<f64>,
     pub max_age: Option<f64>,
     pub max_memory: Option<f64>,
     pub recycle_jitter: Option<f64>,
     pub control: Option<String>,
     pub metrics: Option<String>,
+    /// Pairs of a gauge's name and its rule.
+    pub gauge: Vec<Vec<String>>,
     pub peers: Option<bool>,
     pub orders_from_nodes: Option<bool>,
     pub env: Vec<Vec<String>>,
     pub program: String,
-    /// The runtime's own arguments, which go first; then the script and its arguments.
+    /// The runtime's own arguments, which go first; then what a slot has for itself, if anything; then the script and its arguments.
     pub exec_args: Vec<String>,
+    pub slot_args: Vec<Vec<String>>,
     pub args: Vec<String>,
     /// The master's inspector, if it has one.
     pub inspect_port: Option<u32>,
@@ -46,6 +54,14 @@ pub struct NodeOptions {
 pub struct CrashLoop {
     pub deaths: u32,
     pub within: f64,
+}
+
+/// A trial of so long, and what the node has to keep to.
+#[napi(object)]
+pub struct Canary {
+    pub duration: f64,
+    pub min_requests: Option<f64>,
+    pub margin: Option<f64>,
 }
 
 /// Sets what is there by the option's own method.
@@ -74,15 +90,29 @@ impl NodeOptions {
         let mut options = Options::new().signals(false).heartbeat(heartbeat).program(given.program).args(given.args);
         set!(options, given: port, host, unix_mode, backlog, master_listen, restart, backoff_jitter, recycle_jitter, control, metrics, peers, orders_from_nodes);
         set_number!(options, given: nodes, max_nodes, surge);
-        set_time!(options, given: start_timeout, drain_timeout, shutdown_delay, hang_timeout);
+        set_time!(options, given: start_timeout, drain_timeout, shutdown_delay, hang_timeout, adopt_timeout);
         if let Some(age) = given.max_age {
             options = options.max_age(time(age));
         }
         if let Some(bytes) = given.max_memory {
             options = options.max_memory(bytes as u64);
         }
+        if let Some(requests) = given.max_requests {
+            options = options.max_requests(requests as u64);
+        }
+        if let Some(canary) = given.canary {
+            options = options.canary(time(canary.duration), canary.limits());
+        }
+        if let Some(addresses) = given.addresses {
+            options = options.addresses(addresses);
+        }
         for address in given.bind {
             options = options.bind(address);
+        }
+        for gauge in given.gauge {
+            if let [name, rule] = &gauge[..] {
+                options = options.gauge(name, rule_of(rule));
+            }
         }
         for variable in given.env {
             if let [name, value] = &variable[..] {
@@ -95,11 +125,35 @@ impl NodeOptions {
         if let Some(CrashLoop { deaths, within }) = given.crash_loop {
             options = options.crash_loop(deaths as usize, time(within));
         }
-        let (exec_args, inspect_port) = (given.exec_args, given.inspect_port);
+        let (exec_args, slot_args, inspect_port) = (given.exec_args, given.slot_args, given.inspect_port);
         options.slot_args(move |slot| {
             let inspect = inspect_port.map(|port| inspect_at(port, slot.index()));
-            exec_args.iter().cloned().chain(inspect).collect::<Vec<_>>()
+            let own = slot_args.get(slot.index()).cloned().unwrap_or_default();
+            exec_args.iter().cloned().chain(inspect).chain(own).collect::<Vec<_>>()
         })
+    }
+}
+
+impl Canary {
+    fn limits(&self) -> CanaryLimits {
+        let mut limits = CanaryLimits::new();
+        if let Some(requests) = self.min_requests {
+            limits = limits.min_requests(requests as u64);
+        }
+        if let Some(margin) = self.margin {
+            limits = limits.margin(margin);
+        }
+        limits
+    }
+}
+
+/// JavaScript knows no other names.
+fn rule_of(name: &str) -> GaugeRule {
+    match name {
+        "max" => GaugeRule::Max,
+        "min" => GaugeRule::Min,
+        "mean" => GaugeRule::Mean,
+        _ => GaugeRule::Sum,
     }
 }
 

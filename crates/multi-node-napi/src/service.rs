@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use multi_node::{Counted, Handle, Heartbeat, OrderError, Taken, Taker};
+use multi_node::{Counted, Handle, Heartbeat, OrderError, Slot, Taken, Taker};
 use napi::bindgen_prelude::{Function, Int32ArraySlice};
 use napi_derive::napi;
 use tokio::sync::{mpsc, oneshot};
@@ -113,6 +113,17 @@ impl Service {
         self.counts.truncate(self.counts.len().saturating_sub(closed as usize));
     }
 
+    /// So many requests have begun, have been answered to the end or given up, and were answered by a server error.
+    #[napi]
+    pub fn count(&self, began: u32, ended: u32, failed: u32) {
+        let Some(requests) = self.servers.iter().find_map(|server| server.taker.as_ref()).map(Taker::requests) else {
+            return;
+        };
+        requests.began(began.into());
+        requests.failed(failed.into());
+        requests.ended(ended.into());
+    }
+
     /// Leaves a server's queues until the next `take`.
     #[napi]
     pub fn withdraw(&self, server: u32) {
@@ -174,10 +185,10 @@ impl Service {
 
     /// Gives an order; the event `answered` of this ticket tells what came of it.
     #[napi]
-    pub fn order(&self, ticket: u32, order: String, nodes: Option<u32>) {
+    pub fn order(&self, ticket: u32, order: String, number: Option<u32>) {
         let (handle, tell) = (self.handle.clone(), self.tell.clone());
         self.runtime.spawn(async move {
-            let outcome = carry_out(&handle, &order, nodes).await;
+            let outcome = carry_out(&handle, &order, number).await;
             let _ = tell.send(Event::Answered { ticket, outcome }).await;
         });
     }
@@ -237,12 +248,17 @@ impl Server {
     }
 }
 
-async fn carry_out(handle: &Handle, order: &str, nodes: Option<u32>) -> Result<Report, Failure> {
+async fn carry_out(handle: &Handle, order: &str, number: Option<u32>) -> Result<Report, Failure> {
     let failed = |error: OrderError| Failure::from(&error);
     match order {
         "ready" => handle.ready().await.map(|()| Report::default()).map_err(|error| Failure::from(&error)),
         "reload" => handle.reload().await.map(Report::from).map_err(failed),
-        "scale" => handle.scale(nodes.unwrap_or(0) as usize).await.map(Report::from).map_err(failed),
+        "restart" => {
+            // JavaScript gives whole numbers; one that is too large is no slot either.
+            let slot = Slot::from(u16::try_from(number.unwrap_or(u32::MAX)).unwrap_or(u16::MAX));
+            handle.restart(slot).await.map(Report::from).map_err(failed)
+        }
+        "scale" => handle.scale(number.unwrap_or(0) as usize).await.map(Report::from).map_err(failed),
         "shutdown" => handle.shutdown().await.map(|()| Report::default()).map_err(failed),
         _ => handle.shutdown_now().await.map(|()| Report::default()).map_err(failed),
     }

@@ -26,6 +26,8 @@ pub struct SlotState {
     pub restarts: f64,
     pub last_exit: Option<LastExit>,
     pub connections: f64,
+    pub requests: f64,
+    pub in_flight: f64,
 }
 
 /// How a process ended: one of both is there, or neither where that is not known.
@@ -55,6 +57,8 @@ impl From<SlotStatus> for SlotState {
             restarts: slot.restarts as f64,
             last_exit: slot.last_exit.map(LastExit::from),
             connections: slot.connections as f64,
+            requests: slot.requests as f64,
+            in_flight: slot.in_flight as f64,
         }
     }
 }

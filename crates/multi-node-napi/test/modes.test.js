@@ -4,7 +4,7 @@
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const path = require('node:path');
-const { program, until } = require('./program.js');
+const { freePort, program, until } = require('./program.js');
 
 const HELLO = `
   var server = require("http").createServer(function(request, response){ response.end("hello from " + process.pid); });
@@ -45,6 +45,26 @@ test('ES modules serve, and flags go to the nodes', async (t) => {
   const server = await program(t, source, options);
   assert.equal((await server.pidsOf(2)).size, 2);
   assert.equal(server.output.match(/flag true true/g).length, 3);
+  assert.equal(await server.stop(), 0);
+});
+
+test('nodes get the arguments that the options name, and all addresses are those of the options', async (t) => {
+  const other = await freePort();
+  const server = await program(t, `
+    const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
+    const options = {
+      addresses: ["127.0.0.1:PORT", "127.0.0.1:${other}"],
+      nodes: 2,
+      slotArgs: (slot) => ["--title=slot-" + slot],
+      args: [__filename, "of a node"],
+      env: { COLOUR: "green" },
+    };
+    const nodes = require("multi-node").listen(options, server);
+    console.log(nodes.isMaster, process.title, process.argv[2], process.env.COLOUR);
+  `);
+  assert.equal((await server.pidsOf(2)).size, 2);
+  assert.match(await server.get('/', { port: other }), /hello/);
+  for (const slot of [0, 1]) await server.says(new RegExp(`false slot-${slot} of a node green`));
   assert.equal(await server.stop(), 0);
 });
 
@@ -131,6 +151,9 @@ test('what is wrong is thrown at once', async () => {
   const refused = (options, server, code, pattern) => assert.throws(() => listen(options, server), (error) => error.code === code && pattern.test(error.message));
   refused({ prot: 1 }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /no option `prot`/);
   refused({ port: '80' }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`port`: "80" is not allowed; expected/);
+  refused({ canary: { duration: 1000, margn: 1 } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`canary`.*expected \{ duration/);
+  refused({ canary: null }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`canary`: null is not allowed/);
+  refused({ gauge: { jobs: 'most' } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`gauge`.*"sum", "max"/);
   refused(null, http.createServer(), 'ERR_MULTI_NODE_OPTION', /object/);
   refused({}, 'server', 'ERR_MULTI_NODE_SERVER', /expected a server/);
   refused({}, [http.createServer(), http.createServer()], 'ERR_MULTI_NODE_SERVER', /address of its own/);

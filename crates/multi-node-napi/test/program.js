@@ -52,9 +52,10 @@ class Program {
   #out = '';
   #ended;
 
-  constructor(child, port) {
+  constructor(child, port, folder) {
     this.#child = child;
     this.port = port;
+    this.folder = folder;
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.#out += text));
     }
@@ -137,7 +138,7 @@ async function program(t, source, { name = 'server.js', args = [], flags = [], e
   for (const [file, text] of Object.entries(files)) write(file, text);
   const clean = Object.fromEntries(Object.entries(process.env).filter(([key]) => key !== 'NODE_TEST_CONTEXT'));
   const child = spawn(process.execPath, [...flags, name, ...args.map((arg) => (arg === 'PORT' ? String(port) : arg))], { cwd, env: { ...clean, ...env } });
-  const started = new Program(child, port);
+  const started = new Program(child, port, cwd);
   t.after(async () => {
     child.kill('SIGKILL');
     await started.ended;

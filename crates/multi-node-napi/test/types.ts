@@ -4,6 +4,7 @@ import multiNode, { frameStream, listen, type NodeStream, type Nodes } from 'mul
 
 const server = http.createServer((_request, response) => response.end('hello'));
 const nodes: Nodes = listen({ port: 8080, nodes: 4, backoff: [100, 1000] }, server);
+listen({ canary: { duration: 5000 }, gauge: { jobs: 'max' }, slotArgs: (slot) => [`--title=${slot}`] }, server);
 listen({}, (_request, response) => response.end());
 listen({}, [server, { host: '127.0.0.1', port: 9090, server: http.createServer() }]);
 
@@ -19,8 +20,9 @@ async function orders(): Promise<number> {
   await nodes.ready();
   const { slots } = await nodes.reload();
   const { to } = await nodes.scale(2);
+  const { requestsFailed } = await nodes.restart(0);
   const status = await nodes.status();
-  return slots.length + to + status.slots.filter(({ state }) => state === 'serving').length;
+  return slots.length + to + requestsFailed + status.slots.filter(({ state }) => state === 'serving').length;
 }
 void orders;
 void multiNode.listen;

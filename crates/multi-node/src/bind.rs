@@ -204,17 +204,30 @@ async fn unix(_: &Path, _: Manner, _: &mut SocketFiles) -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Removes the files of Unix sockets, for the end of the program. Those that it was given are not its own; then it leaves
-/// all, of which the next start replaces its own.
+/// Removes the files of Unix sockets, for a program that has not begun. Those that it was given are not its own; then it
+/// leaves all, of which the next start replaces its own.
 pub(crate) fn unlink(servers: &[Vec<Address>]) {
-    if environment::sockets_given() {
-        return;
-    }
-    for address in servers.iter().flatten() {
-        if let Address::Unix(path) = address {
-            remove(path);
+    own_files(servers).for_each(remove);
+}
+
+/// As [`unlink`], for the end of a program: another start may have put files of its own in their place meanwhile, which stay.
+pub(crate) async fn unlink_unserved(servers: &[Vec<Address>]) {
+    for path in own_files(servers) {
+        #[cfg(unix)]
+        if let Err(error) = remove_stale(path).await {
+            tracing::debug!(path = %path.display(), %error, "the socket file is left");
         }
+        #[cfg(not(unix))]
+        remove(path);
     }
+}
+
+fn own_files(servers: &[Vec<Address>]) -> impl Iterator<Item = &Path> {
+    let addresses = servers.iter().flatten().filter(|_| !environment::sockets_given());
+    addresses.filter_map(|address| match address {
+        Address::Unix(path) => Some(path.as_path()),
+        Address::Tcp { .. } => None,
+    })
 }
 
 pub(crate) fn remove(path: &Path) {

@@ -102,7 +102,7 @@ pub use serve::{
     tcp, tcp_with,
 };
 #[cfg(unix)]
-pub use serve::{Counted, External, Giver, Taken, Taker, external};
+pub use serve::{Counted, External, Giver, Requests, Taken, Taker, external};
 pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status};
 
 // The entries of the fuzz targets.

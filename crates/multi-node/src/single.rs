@@ -39,7 +39,7 @@ pub(crate) async fn listen(
     let endpoints = endpoints.attend(nodes.handle()).await?;
     tokio::spawn(async move {
         let outcome = alone.run(serving).await;
-        bind::unlink(&addresses);
+        bind::unlink_unserved(&addresses).await;
         endpoints.close().await;
         end.send_replace(Some(outcome));
     });

@@ -33,7 +33,7 @@ fn sum(report: &Value, field: &str) -> u64 {
 async fn its_requests_are_counted_and_its_idle_connections_handed_over() {
     within(60, async {
         let (running, addr) = serving(&[]).await;
-        let name = running.name();
+        let name = &running.name;
         let kept = join_all((0..50).map(|_| Client::connect(addr))).await;
         let mut kept: Vec<_> = kept.into_iter().map(|client| client.expect("a connection")).collect();
         let before = join_all(kept.iter_mut().map(|client| client.get("/"))).await;
@@ -79,12 +79,12 @@ async fn a_killed_node_is_replaced_and_counts_go_on() {
         let (mut running, addr) = serving(&["--metrics", "127.0.0.1:0"]).await;
         let old = pids(addr, 2).await;
         let counted = |status: &Value| sum(status, "requests");
-        let before = counted(&json_of(&["status", "--name", running.name()]).await);
+        let before = counted(&json_of(&["status", "--name", &running.name]).await);
         send(old[0], Signal::KILL);
         running.logged("ended by SIGKILL").await;
         running.ready(1).await;
         assert!(pids(addr, 2).await.contains(&old[1]), "one node's end is its own");
-        let after = counted(&json_of(&["status", "--name", running.name()]).await);
+        let after = counted(&json_of(&["status", "--name", &running.name]).await);
         assert!(after > before, "{after} after {before}");
         client::get(addr, "/measure").await.expect("an answer");
         let metrics = running.seen.iter().find_map(|line| line.split("metrics are served on ").nth(1));
@@ -112,7 +112,7 @@ async fn without_addresses_each_of_its_servers_has_its_own() {
 
         // A reload keeps them.
         let load = Load::begin(first, 2);
-        json_of(&["reload", "--wait", "--name", running.name()]).await;
+        json_of(&["reload", "--wait", "--name", &running.name]).await;
         load.end().await;
         assert_eq!(client::get(second, "/").await.expect("an answer").body, "admin\n");
         assert_eq!(running.stop().await, Some(0));
@@ -170,7 +170,7 @@ async fn a_program_that_is_to_serve_alone_does() {
     within(30, async {
         let (running, addr) = serving(&["-e", "MULTI_NODE=off"]).await;
         assert!(client::get(addr, "/").await.expect("an answer").body.starts_with("master "));
-        let status = json_of(&["status", "--name", running.name()]).await;
+        let status = json_of(&["status", "--name", &running.name]).await;
         assert_eq!(status["slots"][0]["requests"], json!(null));
         assert_eq!(running.stop().await, Some(0));
     })
@@ -184,13 +184,36 @@ async fn its_nodes_finish_what_they_have_when_the_command_is_killed() {
         let nodes = procfs::children(running.pid());
         let mut client = Client::connect(addr).await.expect("a connection");
         client.ask("/sleep/700").await.expect("sent");
-        while sum(&json_of(&["status", "--name", running.name()]).await, "in_flight") == 0 {}
+        while sum(&json_of(&["status", "--name", &running.name]).await, "in_flight") == 0 {}
         running.signal(Signal::KILL);
         running.exit().await;
         assert_eq!(client.answer().await.expect("it is answered").status, 200);
         while nodes.iter().any(|pid| procfs::is_alive(*pid)) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upgrade_of_the_command_keeps_its_sockets_and_loses_no_request() {
+    within(60, async {
+        let mut running = linked(&Plan { admin: true, ..Plan::default() }, &["-n", "2"]);
+        let (addr, admin) = (running.addr().await, running.addr().await);
+        running.ready(2).await;
+        let load = Load::begin(addr, 2).and_kept(addr, 2);
+        for _ in 0..2 {
+            let report = running.command(&["upgrade", "--json"]).await;
+            assert!(report.status.success(), "{report:?}");
+            running.logged("upgrade done").await;
+        }
+        load.end().await;
+        let status = json_of(&["status", "--name", &running.name]).await;
+        assert!(sum(&status, "requests") > 0, "{status}");
+        assert_eq!(client::get(admin, "/").await.expect("an answer").body, "admin\n");
+        let report = json_of(&["reload", "--wait", "--name", &running.name]).await;
+        assert_eq!((sum(&report, "cut"), sum(&report, "requests_failed")), (0, 0));
+        assert_eq!(running.stop().await, Some(0));
     })
     .await;
 }

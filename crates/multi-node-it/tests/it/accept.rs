@@ -119,6 +119,35 @@ async fn kept_connections_opened_all_at_once_are_shared() {
     .await;
 }
 
+#[tokio::test]
+async fn a_master_that_serves_gets_its_share_for_as_long_as_it_lives() {
+    within(30, async {
+        let mut program = Program::serving(Plan { master_listen: true, ..Plan::nodes(3) }).await;
+        let pids: Vec<_> = program.pids().await.into_iter().chain([program.pid]).collect();
+        let by_node = |(_, id): &(Client, String)| id != "master";
+        let mut laden = Vec::new();
+        while [1, 2, 3].iter().any(|node| laden.iter().filter(|(_, id)| *id == format!("node-{node}")).count() < 15) {
+            laden.push(kept(program.addr).await);
+        }
+        // Now the master has nothing to do, and each node has more than what will come.
+        laden.retain(by_node);
+        // So long that the library has forgotten how they came, and a process that has fallen silent does not count.
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        let taken_by_nodes = async || {
+            let mut clients = Vec::new();
+            for _ in 0..12 {
+                tokio::time::sleep(Duration::from_millis(150)).await; // too slow to be shared by how they come
+                clients.push(kept(program.addr).await);
+            }
+            count(clients.into_iter().filter(by_node).map(|(_, id)| id))
+        };
+        // Each stood in the queue already.
+        assert_shared(&pids, taken_by_nodes, 0..=1).await;
+        program.stop().await;
+    })
+    .await;
+}
+
 /// Eight nodes with 500 idle connections each, of which one is killed and replaced `after` the last of them came: none
 /// has more than twice the mean of the requests that follow.
 async fn assert_not_drawn_to_a_fresh_node(after: Duration) {

@@ -122,6 +122,34 @@ async fn a_unix_socket_has_its_mode_and_goes_with_the_program() {
 }
 
 #[tokio::test]
+async fn a_program_starts_while_another_drains_and_keeps_its_addresses() {
+    within(20, async {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("app.sock");
+        let plan = Plan { unix: Some(path.clone()), ..Plan::nodes(2) };
+        let mut old = Program::serving(plan.clone()).await;
+        let port = old.addr.port();
+        let mut client = old.begin("/sleep/1500").await;
+        let mut over_path = Client::connect_unix(&path).await.expect("a connection");
+        over_path.ask("/sleep/1500").await.expect("sent");
+        old.status_where(|s| s.slots.iter().map(|slot| slot.in_flight).sum::<u64>() == 2).await;
+        old.signal(Signal::TERM);
+        while Client::connect(old.addr).await.is_ok() || Client::connect_unix(&path).await.is_ok() {}
+
+        let new = Program::serving(Plan { port, ..plan }).await;
+        assert_eq!(client.answer().await.expect("an answer").body, "slept 1500\n");
+        assert_eq!(over_path.answer().await.expect("an answer").body, "slept 1500\n");
+        drop((client, over_path));
+        old.exit().await;
+        assert!(over_unix(&path).await.expect("an answer").starts_with("node-"));
+        new.get("/").await.expect("an answer");
+        new.stop().await;
+        assert!(!path.exists(), "the socket file is left behind");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_stale_socket_file_is_replaced() {
     within(20, async {
         let folder = tempfile::tempdir().expect("a temporary folder");

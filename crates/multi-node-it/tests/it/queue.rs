@@ -35,6 +35,46 @@ async fn queued_connections_outlive_every_node() {
     .await;
 }
 
+/// All nodes stand still, so that whoever comes waits in the queue; with how many requests in it.
+async fn waiting(program: &mut Program, clients: usize) -> Vec<Client> {
+    let pids = program.pids().await;
+    pids.iter().for_each(|pid| send(*pid, Signal::STOP));
+    program.until(|| pids.iter().all(|pid| procfs::is_stopped(*pid))).await;
+    let mut waiting = Vec::new();
+    for _ in 0..clients {
+        let mut client = Client::connect(program.addr).await.expect("a connection");
+        client.ask("/").await.expect("sent");
+        waiting.push(client);
+    }
+    waiting
+}
+
+#[tokio::test]
+async fn what_waits_when_the_program_ends_is_served_and_then_nobody_can_connect() {
+    within(20, async {
+        let mut program = Program::serving(Plan::nodes(3)).await;
+        let mut slow = program.begin("/sleep/1500").await;
+        let pids = program.pids().await;
+        let clients = waiting(&mut program, 64).await;
+        program.signal(Signal::TERM);
+        program.logged("3 nodes drain").await;
+        pids.iter().for_each(|pid| send(*pid, Signal::CONT));
+        for mut client in clients {
+            let answer = client.answer().await.expect("an answer");
+            assert!(answer.headers.contains("connection: close"), "{}", answer.headers);
+            assert_eq!(client.rest().await.expect("an end in order"), "");
+        }
+        // Who comes later does not wait for nothing.
+        while Client::connect(program.addr).await.is_ok() {}
+        assert_eq!(slow.answer().await.expect("an answer").body, "slept 1500\n");
+        drop(slow);
+        program.ends_well().await;
+        let log = program.log();
+        assert!(!log.contains("WARN") && !log.contains("ERROR"), "an ordinary end is nothing to warn of: {log}");
+    })
+    .await;
+}
+
 /// Nodes that may open few files, and not allow themselves more.
 async fn with_few_files(nodes: usize, files: u32) -> Program {
     let mut program = Program::run(Path::new("sh"), Plan::nodes(nodes), |command| {

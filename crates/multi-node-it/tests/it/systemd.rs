@@ -156,6 +156,27 @@ async fn sockets_that_systemd_has_opened_are_served_and_pass_through_an_upgrade(
 }
 
 #[tokio::test]
+async fn a_socket_of_systemd_goes_on_listening_for_the_next_start() {
+    within(20, async {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let addr = socket.local_addr().expect("bound");
+        let given = socket.try_clone().expect("a descriptor");
+        let mut program = Program::run(Path::new("sh"), Plan { port: addr.port(), ..Plan::nodes(2) }, |command| {
+            let take = "LISTEN_PID=$$ LISTEN_FDS=1 exec \"$0\" 3<&0 </dev/null";
+            command.arg("-c").arg(take).arg(fixture()).stdin(std::os::fd::OwnedFd::from(given));
+        })
+        .await;
+        program.answering(2).await;
+        program.signal(Signal::TERM);
+        program.ends_well().await;
+        let client = Client::connect(addr).await.expect("the socket listens still");
+        let (_, peer) = socket.accept().expect("and the client waits in its queue");
+        assert_eq!(Some(peer), client.local);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_socket_that_the_program_does_not_serve_is_an_error() {
     let Some(tool) = socket_activate() else { return };
     within(20, async {

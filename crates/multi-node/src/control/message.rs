@@ -96,6 +96,9 @@ pub(crate) enum ToNode {
         within: Duration,
         #[serde(default)]
         heirs: Vec<Vec<NodeId>>,
+        /// The whole program ends: whoever finds a listening socket's queue empty closes it for all.
+        #[serde(default)]
+        closing: bool,
     },
     /// Serve on, and take no new connections until `Resume`. Since version 2.
     Pause,

@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tracing::Instrument;
 
 use super::measures::Measures;
@@ -20,14 +20,11 @@ use crate::id::NodeId;
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, Line, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
 use crate::status::Status;
 use crate::wires::{self, Wires};
 use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
-
-/// How often a node shows its siblings' acceptors that its runtime is alive.
-const PULSE: Duration = Duration::from_millis(500);
 
 /// How many messages to the master, and how many connections for the heirs, may wait.
 const QUEUE: usize = 64;
@@ -90,7 +87,6 @@ pub(crate) async fn join(
         links,
         heirs: Heirs::of(parcels),
         entrance: entrance.clone(),
-        line,
         signals,
         heartbeat,
         fate: fate_sender,
@@ -239,7 +235,6 @@ struct Life {
     heirs: Heirs,
     /// Empty before the node serves.
     entrance: Arc<OnceLock<Entrance>>,
-    line: Line,
     signals: NodeSignals,
     /// Whose pulse counts, where it is not this runtime's.
     heartbeat: Option<Heartbeat>,
@@ -250,8 +245,7 @@ struct Life {
 
 impl Life {
     async fn run(mut self, draining: DrainSignal) {
-        let mut pulse = tokio::time::interval(PULSE);
-        pulse.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut pulse = serve::pulse();
         let mut last_beat = Instant::now();
         loop {
             tokio::select! {
@@ -262,8 +256,7 @@ impl Life {
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = draining.draining(), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
-                    self.line.beat(sys::epoll::monotonic_ms());
-                    self.entrance.get().inspect(|entrance| entrance.look_again());
+                    self.entrance.get().inspect(|entrance| entrance.beat());
                     self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();
@@ -283,11 +276,15 @@ impl Life {
                 self.peers.part(id);
                 self.links.part(id);
             }
-            Ok(Some(ToNode::Drain { within, heirs })) => {
+            Ok(Some(ToNode::Drain { within, heirs, closing })) => {
                 // Each connection that is handed over needs a second descriptor for a moment.
                 self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
                 self.heirs.appoint(&self.links, &heirs);
-                if heirs.is_empty() { self.drain.begin(within) } else { self.drain.begin_staggered(within) }
+                match (heirs.is_empty(), closing) {
+                    (true, true) => self.drain.begin_last(within),
+                    (true, false) => self.drain.begin(within),
+                    (false, _) => self.drain.begin_staggered(within),
+                }
             }
             Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
             Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),

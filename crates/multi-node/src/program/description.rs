@@ -5,15 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::Output;
+use super::Collect;
 
 /// A server program, how its listening sockets reach it, and how it is told to end.
 ///
 /// In arguments and values of variables these are replaced: `{fd}` (the number of the first listening socket), `{port}` (of the
 /// first address), `{slot}`, `{id}`, and `{node_port}`, a free port of 127.0.0.1 that each node has for itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[must_use = "a description does nothing until `run` is given it"]
 pub struct Program {
     pub(crate) program: OsString,
@@ -27,7 +28,9 @@ pub struct Program {
     pub(crate) ready_fd: Option<u32>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) node_js: Option<bool>,
-    pub(crate) output: Option<mpsc::Sender<Output>>,
+    #[serde(skip)]
+    pub(crate) output: Option<mpsc::Sender<Collect>>,
+    #[serde(skip)]
     pub(crate) renewal: Option<Renewal>,
 }
 
@@ -42,7 +45,8 @@ impl fmt::Debug for Renewal {
 }
 
 /// Which conventions tell the program of its sockets, which have the numbers from 3 on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Sockets {
     /// Those of systemd and of Server::Starter, and this crate's own: a program that links it is a node as any other.
@@ -58,7 +62,8 @@ pub enum Sockets {
 
 /// How it is known that a node serves. In any case a message of its own counts: `READY=1` on the socket that
 /// `NOTIFY_SOCKET` names (sd_notify(3)), or a newline on the descriptor of [`Program::ready_fd`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Readiness {
     /// By whatever comes first: its message; that one of its processes is seen waiting for connections; that it has lived
@@ -164,9 +169,9 @@ impl Program {
         self
     }
 
-    /// Sends what each node writes to its standard output and error here, as the ends of two pipes, instead of letting
-    /// nodes inherit those of this process. Whoever receives must read: a node that finds a pipe full waits.
-    pub fn output(mut self, to: mpsc::Sender<Output>) -> Program {
+    /// Sends what each node writes to its standard output and error here, as the ends of pipes, instead of letting nodes
+    /// inherit those of this process. Whoever receives must read: a node that finds a pipe full waits.
+    pub fn output(mut self, to: mpsc::Sender<Collect>) -> Program {
         self.output = Some(to);
         self
     }

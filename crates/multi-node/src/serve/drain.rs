@@ -43,9 +43,21 @@ struct Turn {
     at: u32,
 }
 
+/// What becomes of connections that wait in the listening sockets' queues when this process drains.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiting {
+    /// Other processes take them.
+    Left,
+    /// This one takes them still, since nobody else does.
+    Taken,
+    /// This one takes them still, and then nobody can connect any more.
+    TakenAndClosed,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Times {
     begin: Instant,
+    waiting: Waiting,
     /// How long after the begin the last staggered signal comes.
     stagger: Duration,
     deadline: Instant,
@@ -64,23 +76,31 @@ impl Drain {
         (Drain(shared.clone()), DrainSignal { shared, turn: None })
     }
 
-    /// Begins the drain, which ends `within` that time. Only the first call to begin counts.
+    /// Begins the drain, which ends `within` that time. Nobody serves on, so what waits in the queues is taken first.
+    /// Only the first call to begin counts.
     pub(crate) fn begin(&self, within: Duration) {
-        self.set(within, Duration::ZERO);
+        self.set(within, Duration::ZERO, Waiting::Taken);
+    }
+
+    /// As [`begin`](Drain::begin), where the whole program ends: the sockets are closed for all processes that have
+    /// them when their queues are empty, so that nobody waits there for nothing.
+    #[cfg(multi_process)]
+    pub(crate) fn begin_last(&self, within: Duration) {
+        self.set(within, Duration::ZERO, Waiting::TakenAndClosed);
     }
 
     /// Begins a drain of a process whose siblings serve on: staggered signals come 10 ms apart, or closer so that all
     /// come in the first half of the time. So those who are told do not all connect to the siblings at once.
     pub(crate) fn begin_staggered(&self, within: Duration) {
-        self.set(within, APART.saturating_mul(self.0.turns.load(Relaxed)));
+        self.set(within, APART.saturating_mul(self.0.turns.load(Relaxed)), Waiting::Left);
     }
 
-    fn set(&self, within: Duration, stagger: Duration) {
+    fn set(&self, within: Duration, stagger: Duration, waiting: Waiting) {
         let begin = Instant::now();
         // A time beyond the clock's range is as good as thirty years.
         let deadline = begin.checked_add(within).unwrap_or_else(|| begin + Duration::from_secs(86_400 * 365 * 30));
         let stagger = stagger.min((deadline - begin) / 2);
-        if self.0.times.set(Times { begin, stagger, deadline }).is_ok() {
+        if self.0.times.set(Times { begin, waiting, stagger, deadline }).is_ok() {
             self.0.draining.store(true, Release);
             self.0.begun.notify_waiters();
         }
@@ -117,6 +137,11 @@ impl DrainSignal {
         let Turn { at, .. } = self.turn.as_ref()?;
         let Times { begin, stagger, .. } = self.shared.times.get()?;
         Some(*begin + stagger.mul_f64(f64::from(*at) / f64::from(u32::MAX)))
+    }
+
+    /// What becomes of connections that nobody has accepted yet; they are others' before the drain has begun.
+    pub(super) fn waiting(&self) -> Waiting {
+        self.shared.times.get().map_or(Waiting::Left, |times| times.waiting)
     }
 
     /// Whether the time to finish is over.

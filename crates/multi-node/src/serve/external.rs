@@ -14,6 +14,7 @@ use super::drain::DrainSignal;
 use super::http::ConnInfo;
 use super::intake::Arrival;
 use super::listener::Listener;
+use super::load::Line;
 use super::parcel::Outlet;
 use super::places::Places;
 use super::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
@@ -70,6 +71,13 @@ pub struct Taken {
 #[derive(Debug)]
 pub struct Counted(Open);
 
+/// Counts the requests that an event loop answers, for [`Status`](crate::Status), metrics,
+/// [`max_requests`](crate::Options::max_requests) and [`canary`](crate::Options::canary). Clones count the same.
+///
+/// Whoever counts may do so in batches: the rules look once a second.
+#[derive(Clone, Debug)]
+pub struct Requests(Line);
+
 /// Passes connections of one server on to nodes that go on serving, while this one drains.
 #[derive(Clone, Debug)]
 pub struct Giver {
@@ -78,7 +86,8 @@ pub struct Giver {
 }
 
 impl Taker {
-    /// The next connection; `None` once the drain has begun and nothing more comes. While it is pending this process stands in
+    /// The next connection; `None` once the drain has begun and nothing more comes, which where no other node serves on
+    /// means also that nobody waits in the sockets' queues any more. While it is pending this process stands in
     /// the sockets' queues, and the waker is woken, from any thread, when one is offered.
     pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
         let _runtime = self.runtime.enter();
@@ -92,6 +101,9 @@ impl Taker {
             self.begun = None;
             self.arrivals.close();
         }
+        if let Some((socket, open)) = self.listener.loose_waiting() {
+            return Poll::Ready(Some(Taken::new(socket, open)));
+        }
         // What was promised to be taken is taken; whoever holds a place reserved still sends.
         self.arrivals.poll_recv(cx).map(|arrival| arrival.map(Taken::arrived))
     }
@@ -104,6 +116,11 @@ impl Taker {
     /// All addresses that this listens on.
     pub fn local_addrs(&self) -> &[Addr] {
         self.listener.local_addrs()
+    }
+
+    /// Where the requests on its connections are counted.
+    pub fn requests(&self) -> Requests {
+        Requests(self.listener.doors.line.clone())
     }
 
     /// The way out for this server's connections.
@@ -120,6 +137,24 @@ impl Taken {
     fn arrived(arrival: Arrival) -> Taken {
         let (socket, open) = arrival.loose();
         Taken::new(socket, open)
+    }
+}
+
+impl Requests {
+    /// So many have begun.
+    pub fn began(&self, requests: u64) {
+        self.0.requests_began(requests);
+    }
+
+    /// So many that had begun have been answered to the end, or will not be, since their clients have left. Those that are cut at the
+    /// end of a drain are not told: what has begun and not ended by the process's end counts as failed.
+    pub fn ended(&self, requests: u64) {
+        self.0.requests_ended(requests);
+    }
+
+    /// So many were answered with a status that blames the server (500 to 599), or will not be answered, since the program has failed.
+    pub fn failed(&self, requests: u64) {
+        self.0.requests_failed(requests);
     }
 }
 

@@ -1,5 +1,7 @@
 //! Accepting, in whichever way the process does it, and what happens when that fails.
 
+mod waiting;
+
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -31,9 +33,11 @@ pub struct Listener {
     /// The source that is asked first, so that a busy one does not starve the others.
     first: usize,
     local: Vec<Addr>,
-    doors: Arc<Doors>,
+    pub(super) doors: Arc<Doors>,
     drain: DrainSignal,
     rest: Rest,
+    /// So many of those that wait may be taken still once the drain has begun.
+    last: u32,
 }
 
 /// One listening socket.
@@ -58,7 +62,8 @@ impl Listener {
         let local = sockets.iter().map(Socket::local_addr).collect::<io::Result<_>>()?;
         let numbered = (first_door..).zip(sockets);
         let sources = numbered.map(|(door, socket)| Source::new(socket, door, doors)).collect::<io::Result<_>>()?;
-        Ok(Listener { sources, first: 0, local, doors: doors.clone(), drain: drain.clone(), rest: Rest::default() })
+        let (doors, drain, rest) = (doors.clone(), drain.clone(), Rest::default());
+        Ok(Listener { sources, first: 0, local, doors, drain, rest, last: waiting::MOST })
     }
 
     /// Accepts the next connection. Failures that pass, such as a lack of file descriptors, are logged and waited out.
@@ -67,17 +72,18 @@ impl Listener {
     ///
     /// # Errors
     ///
-    /// `NotConnected` once the drain has begun: no more connections are accepted here.
+    /// `NotConnected` once the drain has begun, and where no other node serves on, when nobody waits any more: no more
+    /// connections are accepted here.
     pub async fn accept(&mut self) -> io::Result<(Stream, Addr)> {
         let asking = Asking(self);
         let drain = asking.0.drain.clone();
         tokio::select! {
             biased;
-            () = drain.draining() => {
-                Err(io::Error::new(io::ErrorKind::NotConnected, "the node drains and accepts no more connections"))
-            }
-            accepted = poll_fn(|cx| asking.0.poll_next(cx)) => Ok(accepted),
+            () = drain.draining() => {}
+            accepted = poll_fn(|cx| asking.0.poll_next(cx)) => return Ok(accepted),
         }
+        let end = || io::Error::new(io::ErrorKind::NotConnected, "the node drains and accepts no more connections");
+        asking.0.next_waiting().await.ok_or_else(end)
     }
 
     /// The first of the addresses that this listens on.
@@ -126,8 +132,7 @@ impl Listener {
     /// The next connection of any source. Keeps its places in the queues while it is pending; see [`Asking`].
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<(Stream, Addr)> {
         let (index, (io, peer)) = ready!(self.poll_sources(cx, Source::poll_accept));
-        let local = self.local.get(index).copied().filter(|addr| addr.is_exact());
-        Poll::Ready((Stream::new(io, self.doors.enter(), local), peer))
+        Poll::Ready(self.accepted(index, io, peer))
     }
 
     /// As [`poll_next`](Self::poll_next), for a connection that this process's runtime is not to watch.
@@ -168,6 +173,11 @@ impl Listener {
         Poll::Pending
     }
 
+    fn accepted(&self, index: usize, io: Transport, peer: Addr) -> (Stream, Addr) {
+        let local = self.local.get(index).copied().filter(|addr| addr.is_exact());
+        (Stream::new(io, self.doors.enter(), local), peer)
+    }
+
     /// Gives up the places in all queues.
     pub(super) fn withdraw(&self) {
         self.sources.iter().for_each(Source::withdraw);
@@ -195,16 +205,25 @@ impl Accepts {
         Accepts { listener, watch }
     }
 
-    /// The next connection, or `None` once the drain has begun. Cancel-safe.
+    /// The next connection, or `None` once the drain has begun and none waits that this process has to take. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<(Stream, Addr)> {
-        poll_fn(|cx| {
+        let accepted = poll_fn(|cx| {
             let begins = self.watch.as_mut().poll_drain(cx).is_ready();
             if begins || self.watch.is_draining() {
                 return Poll::Ready(None);
             }
             self.listener.poll_next(cx).map(Some)
         })
-        .await
+        .await;
+        match accepted {
+            None => self.next_waiting().await,
+            accepted => accepted,
+        }
+    }
+
+    /// Once the drain has begun: the next connection that this process has to take. `None`: there is none. Cancel-safe.
+    pub(super) async fn next_waiting(&mut self) -> Option<(Stream, Addr)> {
+        self.listener.next_waiting().await
     }
 
     /// As [`next`](Self::next), without regard to the drain.
@@ -271,9 +290,9 @@ impl Source {
     #[cfg(multi_process)]
     fn set_nodelay(&self) -> io::Result<()> {
         match self {
-            Source::Gated(_, Socket::Tcp(listener)) => crate::sys::epoll::set_nodelay(listener),
+            Source::Gated(_, socket) => socket.set_nodelay(),
             Source::Tcp(listener) => crate::sys::epoll::set_nodelay(listener),
-            Source::Gated(_, Socket::Unix(_)) | Source::Unix(_) => Ok(()),
+            Source::Unix(_) => Ok(()),
         }
     }
 
@@ -368,8 +387,10 @@ impl Rest {
         let pause = REST.0.saturating_mul(1 << self.failures.min(8)).min(REST.1);
         self.failures += 1;
         self.until = Some(Box::pin(tokio::time::sleep(pause)));
+        // The program ends: a node that drains already has closed the socket (accept(2), EINVAL), and this one is about to.
+        let closed = error.kind() == io::ErrorKind::InvalidInput;
         let now = Instant::now();
-        if self.logged.is_none_or(|then| now - then >= REST.1) {
+        if !closed && self.logged.is_none_or(|then| now - then >= REST.1) {
             self.logged = Some(now);
             tracing::warn!(%error, "cannot accept connections; trying again");
         }

@@ -111,6 +111,71 @@ async fn a_raw_server_accepts_and_ends_with_the_drain() {
     }
 }
 
+/// Greet whoever comes, each by another kind of server, and what a client says to it.
+fn greeters() -> [(Servers, &'static str); 3] {
+    let raw = raw(|mut listener: Listener, _| async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(b"hello").await?;
+        }
+        std::io::Result::Ok(())
+    });
+    let greet = |mut conn: Conn| async move {
+        let _ = conn.stream.write_all(b"hello").await;
+    };
+    let app = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
+    let http = crate::serve::http(app).max_connections(50);
+    [(raw.into(), ""), (tcp(greet).into(), ""), (http.into(), "GET / HTTP/1.1\r\nhost: test\r\n\r\n")]
+}
+
+/// Twenty clients that have connected, and said something, before anybody could accept them.
+async fn waiting(address: SocketAddr, words: &str) -> Vec<TcpStream> {
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        let mut client = TcpStream::connect(address).await.expect("it listens");
+        client.write_all(words.as_bytes()).await.expect("sent");
+        clients.push(client);
+    }
+    clients
+}
+
+#[tokio::test]
+async fn what_waits_when_nobody_serves_on_is_served() {
+    for place in [alone, gated] {
+        for (servers, words) in greeters() {
+            let (socket, address) = socket();
+            let clients = waiting(address, words).await;
+            // Nothing runs between the two, so the drain has begun when the server looks for the first time.
+            let (mut serving, drain) = serve(servers, vec![vec![socket]], place()).await;
+            drain.begin(LIMIT);
+            for client in clients {
+                assert!(read_all(client).await.ends_with("hello"), "each is answered");
+            }
+            let report = timeout(LIMIT, serving.drained()).await.expect("it ends");
+            assert_eq!(report, DrainReport { finished: 20, ..DrainReport::default() });
+        }
+    }
+}
+
+#[cfg(multi_process)]
+#[tokio::test]
+async fn what_waits_is_left_to_siblings_and_a_program_that_ends_can_be_connected_to_no_more() {
+    for (servers, words) in greeters() {
+        let (socket, address) = socket();
+        let sibling = socket.try_clone().expect("a descriptor");
+        let _waiting = waiting(address, words).await;
+        let (mut serving, drain) = serve(servers, vec![vec![socket]], gated()).await;
+        drain.begin_staggered(LIMIT);
+        assert_eq!(timeout(LIMIT, serving.drained()).await.expect("it ends"), DrainReport::default());
+
+        let (mut serving, drain) =
+            serve(tcp(say_where), vec![vec![sibling.try_clone().expect("a descriptor")]], gated()).await;
+        drain.begin_last(LIMIT);
+        assert_eq!(timeout(LIMIT, serving.drained()).await.expect("it ends").finished, 20);
+        let refused = TcpStream::connect(address).await.expect_err("it was closed for all");
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}
+
 /// Dropping `accept` half-way, again and again, must lose no connection.
 #[tokio::test]
 async fn accepting_can_be_cancelled() {

@@ -28,9 +28,9 @@ pub(crate) use acceptor::{bell, ring};
 pub(crate) use drain::Drain;
 pub use drain::DrainSignal;
 #[cfg(multi_process)]
-pub(crate) use entrance::Entrance;
+pub(crate) use entrance::{Entrance, pulse};
 #[cfg(unix)]
-pub use external::{Counted, External, Giver, Taken, Taker, external};
+pub use external::{Counted, External, Giver, Requests, Taken, Taker, external};
 pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
 #[cfg(multi_process)]
 pub(crate) use intake::Intake;

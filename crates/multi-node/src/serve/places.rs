@@ -38,13 +38,14 @@ impl Places {
         place.map(Some).ok_or(Full)
     }
 
-    /// The next accepted connection, once there is a place for it; `None` once the drain has begun. Cancel-safe.
+    /// The next accepted connection, once there is a place for it; `None` once the drain has begun and none waits that this
+    /// process has a place for and has to take. Cancel-safe.
     pub(super) async fn accept(&self, accepts: &mut Accepts) -> Option<(Stream, Addr)> {
         let Some(Limited { free, spare }) = &self.0 else { return accepts.next().await };
         let drain = accepts.drain();
         loop {
             if lock(spare).is_none() {
-                let place = accepts.place(free).await?;
+                let Some(place) = accepts.place(free).await else { return self.accept_waiting(accepts).await };
                 *lock(spare) = Some(place);
             }
             // Under the lock nobody takes the place away between the look at it and the `accept`.
@@ -61,10 +62,18 @@ impl Places {
             });
             tokio::select! {
                 biased;
-                () = drain.draining() => return None,
+                () = drain.draining() => return self.accept_waiting(accepts).await,
                 accepted = next => if accepted.is_some() { return accepted },
             }
         }
+    }
+
+    /// Once the drain has begun.
+    async fn accept_waiting(&self, accepts: &mut Accepts) -> Option<(Stream, Addr)> {
+        let place = self.take().ok()?;
+        let (mut stream, peer) = accepts.next_waiting().await?;
+        place.into_iter().for_each(|place| stream.hold(place));
+        Some((stream, peer))
     }
 }
 

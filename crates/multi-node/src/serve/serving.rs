@@ -64,7 +64,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// What a drain did to the connections that were open when it began.
+/// What a drain did to the connections that were open when it began, and to those that waited and were taken still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct DrainReport {
     /// They ended by themselves.
@@ -82,8 +82,15 @@ pub(crate) struct Serving {
     drain: DrainSignal,
     intake: Intake,
     servers: JoinSet<Result<(), BoxError>>,
-    /// Connections that were open when the drain began; counted by the task that leaves the queue.
-    left: Option<oneshot::Receiver<u64>>,
+    /// What was counted when the drain began, by the task that leaves the queue.
+    left: Option<oneshot::Receiver<Count>>,
+}
+
+/// Connections at one moment.
+#[derive(Debug)]
+struct Count {
+    open: u64,
+    accepted: u64,
 }
 
 /// Runs all factories, then opens the gate. `sockets[i]` belong to entry `i`.
@@ -151,25 +158,23 @@ fn take_line(load: &LoadTable, index: usize) -> Result<Line, StartError> {
     load.line(index).ok_or(StartError::Line(index))
 }
 
-/// Leaves the queue as soon as the drain begins, and says how many connections were open then.
-async fn leave_queue(doors: Arc<Doors>, drain: DrainSignal, ended: Ended, left: oneshot::Sender<u64>) {
+/// Leaves the queue as soon as the drain begins, and says what was counted then.
+async fn leave_queue(doors: Arc<Doors>, drain: DrainSignal, ended: Ended, left: oneshot::Sender<Count>) {
     drain.draining().await;
-    let open = doors.line.open();
+    let count = Count { open: doors.line.open(), accepted: doors.line.accepted() };
     doors.leave();
     if let Some(ended) = ended {
         let _ = ended.await;
     }
-    let _ = left.send(open);
+    let _ = left.send(count);
 }
 
 impl Serving {
     /// Waits until the drain has begun and is done: no connection is open and every server has returned, or its deadline
     /// has come. Cancel-safe; to be asked once.
     pub(super) async fn drained(&mut self) -> DrainReport {
-        let open = match &mut self.left {
-            Some(left) => left.await.unwrap_or(0),
-            None => return DrainReport::default(),
-        };
+        let Some(left) = &mut self.left else { return DrainReport::default() };
+        let begin = left.await;
         self.left = None;
         let deadline = cut(self.drain.clone());
         let finished = async {
@@ -186,7 +191,8 @@ impl Serving {
             () = deadline => self.servers.abort_all(),
         }
         let (cut, handed_over) = (self.doors.cut(), self.doors.handed_over());
-        DrainReport { finished: open.saturating_sub(cut + handed_over), cut, handed_over }
+        let taken = |begin: Count| begin.open + self.doors.line.accepted().wrapping_sub(begin.accepted);
+        DrainReport { finished: begin.map_or(0, taken).saturating_sub(cut + handed_over), cut, handed_over }
     }
 
     /// Where connections come in that other processes hand over.

@@ -1,6 +1,8 @@
-//! A node's process: how it is started, signalled and reaped. Nothing else starts or ends processes.
+//! Starting processes, signalling them, and putting another program in the master's place. Nothing else starts or ends
+//! processes.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,18 +10,22 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
-use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use super::fleet::Fatal;
 use super::lookup::{Held, hold, locate};
+use super::starter::Starter;
+use crate::admin::Source;
 use crate::environment::{self, Calling, Seat};
 use crate::id::{Generation, NodeId, Slot};
 use crate::options::{Launch, SlotArgs};
-use crate::program::Output;
-use crate::status::Exit;
+use crate::program::{Collect, Output, Program};
 use crate::{Error, sys};
+
+/// How long whoever collects what nodes write may take to write what was read.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Starts nodes: the same program, from where it was typed.
 #[derive(Debug)]
@@ -32,8 +38,10 @@ pub(crate) struct Launcher {
     slot_args: Option<SlotArgs>,
     env: Vec<(OsString, OsString)>,
     directory: PathBuf,
-    /// Where the reading ends of its nodes' standard output and error go.
-    output: Option<mpsc::Sender<Output>>,
+    /// Who reads what its nodes write.
+    output: Option<mpsc::Sender<Collect>>,
+    /// The thread that starts nodes which the kernel ends with it.
+    starter: Option<Starter>,
     pub(super) images: BTreeMap<Generation, Image>,
     /// Whether threads of this process may hold signals back, as they were when its program began.
     holds_signals: bool,
@@ -58,7 +66,8 @@ pub(crate) struct Image {
 }
 
 impl Launcher {
-    pub(crate) fn new(launch: Launch, output: Option<mpsc::Sender<Output>>) -> Result<Launcher, Error> {
+    /// `foreign`: what nodes become, where that does not link this crate.
+    pub(crate) fn new(launch: Launch, foreign: Option<&Program>) -> Result<Launcher, Error> {
         let (typed, own_args) = environment::command_line();
         let directory = environment::working_directory().map_err(Error::io("read the working directory"))?;
         let own = Own { program: locate(Path::new(&typed), &directory), arg0: typed, args: own_args };
@@ -71,7 +80,8 @@ impl Launcher {
             env: launch.env,
             own,
             directory,
-            output,
+            output: foreign.and_then(|program| program.output.clone()),
+            starter: foreign.map(|_| Starter::start()).transpose().map_err(Error::io("start a thread"))?,
             images: BTreeMap::new(),
             holds_signals: false,
         })
@@ -129,21 +139,22 @@ impl Launcher {
         Ok((pid, sys::process::open(pid)?))
     }
 
-    /// Puts the newest generation's program in this process's place. Returns only if that has failed, and then nothing has
-    /// changed.
-    pub(crate) fn replace_master(&self, call: &OwnedFd) -> io::Error {
-        let (program, directory) = match self.successor() {
-            Ok(successor) => successor,
-            Err(error) => return error,
-        };
+    /// Puts the newest generation's program in this process's place, with the master's signals held back if it acts on
+    /// them. Returns only if that has failed, and then nothing has changed.
+    pub(crate) fn replace_master(&self, call: OwnedFd, hold_signals: bool) -> io::Result<Infallible> {
+        let (program, directory) = self.successor()?;
         let successor = sys::exec::Successor {
             program,
             arguments: std::iter::once(&self.own.arg0).chain(&self.own.args).cloned().collect(),
             environment: environment::with_call(Calling::Succession).collect(),
-            directory: directory.as_fd(),
-            stdin: call.as_fd(),
+            directory: directory.try_clone()?,
+            stdin: call,
+            hold_signals,
         };
-        successor.replace()
+        match &self.starter {
+            Some(starter) => starter.run(move || successor.replace_here())?,
+            None => successor.replace(),
+        }
     }
 
     /// Forgets what no node will be started from any more.
@@ -157,9 +168,6 @@ impl Launcher {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         let (ours, theirs) = sys::socket::pair()?;
-        if self.holds_signals {
-            sys::exec::release_signals()?;
-        }
         let seat = Seat { master: std::process::id(), slot, id, left: None };
         let mut command = Command::new(image.program.path());
         command
@@ -184,13 +192,59 @@ impl Launcher {
 
 impl Launcher {
     fn start(&self, mut command: Command, id: NodeId, slot: Slot) -> io::Result<u32> {
-        let Some(output) = &self.output else { return Ok(command.spawn()?.id()) };
+        let Some(output) = &self.output else { return self.run(command) };
         let taken = |_| io::Error::other("nobody takes the output of nodes");
         let place = output.try_reserve().map_err(taken)?;
         let ((stdout, out), (stderr, err)) = (io::pipe()?, io::pipe()?);
-        let pid = command.stdout(out).stderr(err).spawn()?.id();
-        place.send(Output { id, slot, pid, stdout, stderr });
+        command.stdout(out).stderr(err);
+        let pid = self.run(command)?;
+        let stream = |stream, pipe| Output { id, slot, pid, stream, pipe, begun: Vec::new() };
+        place.send(Collect::Read(vec![stream(Source::Stdout, stdout), stream(Source::Stderr, stderr)]));
         Ok(pid)
+    }
+
+    fn run(&self, mut command: Command) -> io::Result<u32> {
+        let release = self.holds_signals;
+        let mut start = move || {
+            if release {
+                sys::exec::release_signals()?;
+            }
+            Ok(command.spawn()?.id())
+        };
+        match &self.starter {
+            Some(starter) => starter.run(start)?,
+            None => start(),
+        }
+    }
+
+    /// Whether somebody reads what nodes write.
+    pub(crate) fn collects(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Has what nodes have written so far written to its end, and gets back the pipes.
+    pub(crate) async fn stop_reading(&self) -> io::Result<Vec<Output>> {
+        let Some(output) = &self.output else { return Ok(Vec::new()) };
+        let (back, given) = oneshot::channel();
+        let given = async {
+            output.send(Collect::Rest(back)).await.ok()?;
+            given.await.ok()
+        };
+        match tokio::time::timeout(LAST_WORDS, given).await {
+            Ok(Some(outputs)) => Ok(outputs),
+            Ok(None) => Err(io::Error::other("whoever collects what nodes write does not give it back")),
+            Err(_) => Err(io::Error::other(format!("what nodes have written was not taken within {LAST_WORDS:?}"))),
+        }
+    }
+
+    /// Has them read again, by whoever may have begun just now.
+    pub(crate) fn go_on_reading(&self, outputs: Vec<Output>) {
+        if let Some(output) = &self.output
+            && !outputs.is_empty()
+            && output.try_send(Collect::Read(outputs)).is_err()
+        {
+            tracing::error!("nobody reads any more what nodes write");
+        }
     }
 }
 
@@ -215,27 +269,7 @@ pub(crate) fn forward(process: &OwnedFd, signal: i32) -> io::Result<()> {
     sys::process::send_numbered(process.as_fd(), signal)
 }
 
-/// Waits for the end of a process that nobody watches, and reaps it.
-pub(crate) async fn end(process: &OwnedFd) -> io::Result<Exit> {
-    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
-    let process = AsyncFd::new(process.try_clone()?)?;
-    exited(&process).await
-}
-
-/// Ends what a program has started in its process group; the process that leads it is in it until it is reaped.
+/// Ends what is left of the process group that a node leads. It must not have been reaped.
 pub(crate) fn end_group(leader: u32) -> io::Result<()> {
     sys::process::kill_group(leader)
-}
-
-pub(super) async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
-    loop {
-        let mut ready = process.readable().await?;
-        match sys::process::reap(process.as_fd()) {
-            Ok(Some(exit)) => return Ok(exit),
-            Ok(None) => ready.clear_ready(),
-            // Somebody in this process waits for all children, and took this one's status.
-            Err(error) if sys::process::was_reaped(&error) => return Ok(Exit::Unknown),
-            Err(error) => return Err(error),
-        }
-    }
 }

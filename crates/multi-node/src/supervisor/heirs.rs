@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::run::Supervisor;
 use crate::control::ToNode;
+use crate::environment;
 use crate::id::NodeId;
 use crate::status::State;
 
@@ -42,8 +43,15 @@ impl Supervisor {
         }
         for id in self.in_state(State::Draining) {
             newcomers.iter().for_each(|newcomer| self.connect(id, *newcomer));
-            self.members.tell_newer(id, ToNode::Drain { within: Duration::ZERO, heirs: self.heirs(id) });
+            let heirs = self.heirs(id);
+            self.members.tell_newer(id, ToNode::Drain { within: Duration::ZERO, heirs, closing: false });
         }
+    }
+
+    /// Whether nobody is to connect any more once what waits has been served: not while the master serves too, nor to sockets
+    /// that are systemd's, in whose queues clients wait for the next start.
+    pub(super) fn closes_sockets(&self) -> bool {
+        self.fleet.is_stopping() && !self.terms.master_listen && !environment::sockets_given()
     }
 
     /// Makes it possible to hand connections over: whoever has come since a node drains was not joined with it.

@@ -19,10 +19,10 @@ use crate::id::{Generation, NodeId};
 use crate::nodes::End;
 use crate::options::{Address, Settings};
 use crate::program::Program;
-use crate::serve::{self, DrainSignal, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::MasterSignals;
 use crate::wires::{self, Wires};
-use crate::{Error, Handle, Nodes, bind, sys};
+use crate::{Error, Handle, Heartbeat, Nodes, bind, sys};
 
 /// How much news of nodes may wait for the loop.
 const QUEUE: usize = 256;
@@ -41,6 +41,15 @@ pub(crate) enum Served {
     Foreign(Program),
 }
 
+impl Served {
+    fn apart(self) -> (Option<Servers>, Option<Program>) {
+        match self {
+            Served::Linked(servers) => (Some(servers), None),
+            Served::Foreign(program) => (None, Some(program)),
+        }
+    }
+}
+
 /// What supervision stands on, made anew or left by another master.
 struct Ground {
     launcher: Launcher,
@@ -51,7 +60,7 @@ struct Ground {
     fleet: Fleet,
     heritage: Option<Heritage>,
     servers: Option<Servers>,
-    foreign: Option<Program>,
+    foreign: Option<Foreign>,
 }
 
 /// Leads the program: returns when supervision runs.
@@ -73,25 +82,25 @@ pub(crate) async fn lead(
 pub(crate) async fn succeed(
     call: Call,
     settings: Settings,
-    servers: Servers,
+    served: Served,
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
-    let estate = call.accept(&written(&addresses)).await?;
+    let program = match &served {
+        Served::Linked(_) => None,
+        Served::Foreign(program) => Some(program),
+    };
+    let estate = call.accept(&written(&addresses), program).await?;
     let endpoints = Endpoints::reopen(&settings).await;
-    let ground = inherit(&settings, estate, servers)?;
+    let ground = inherit(&settings, estate, served)?;
     supervise(ground, settings, addresses, endpoints).await
 }
 
 fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Result<Ground, Error> {
-    let (servers, foreign) = match served {
-        Served::Linked(servers) => (Some(servers), None),
-        Served::Foreign(program) => (None, Some(program)),
-    };
-    if foreign.is_some() {
-        block(&sockets).map_err(Error::io("prepare the listening sockets"))?;
+    let (servers, program) = served.apart();
+    if program.is_some() {
+        prepare(&sockets).map_err(Error::io("prepare the listening sockets"))?;
     }
-    let output = foreign.as_ref().and_then(|program| program.output.clone());
-    let mut launcher = Launcher::new(settings.launch.clone(), output)?;
+    let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref())?;
     // What cannot be found is told to the caller; the rules look it up once more.
     launcher.resolve(Generation::default())?;
     // Old nodes may drain while as many new ones serve, and the line of one that has just ended is not free yet.
@@ -99,17 +108,24 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
     let fleet = Fleet::new(policy(settings), seed());
+    let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings));
     Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign })
 }
 
-fn inherit(settings: &Settings, estate: Estate, servers: Servers) -> Result<Ground, Error> {
-    let Estate { sockets, load_file, bell, images, fleet, left, heritage } = estate;
-    let mut launcher = Launcher::new(settings.launch.clone(), None)?;
+fn inherit(settings: &Settings, estate: Estate, served: Served) -> Result<Ground, Error> {
+    let Estate { sockets, load_file, bell, images, fleet, foreign, left, heritage } = estate;
+    let (servers, program) = served.apart();
+    let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref())?;
     launcher.inherit(images);
     let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
     let fleet = Fleet::restore(policy(settings), seed(), fleet, left, Instant::now());
-    let (heritage, servers) = (Some(heritage), Some(servers));
-    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage, servers, foreign: None })
+    let foreign = program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), settings));
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage), servers, foreign })
+}
+
+/// The sockets of the only server, where it is another program.
+fn first(sockets: &[Vec<Socket>]) -> &[Socket] {
+    sockets.first().map(Vec::as_slice).unwrap_or_default()
 }
 
 async fn supervise(
@@ -123,7 +139,7 @@ async fn supervise(
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
     let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
-    let own = Own { place, draining };
+    let own = Own { place, draining, heartbeat: settings.heartbeat.clone() };
     let serving = match servers {
         Some(servers) if settings.master_listen => Some(own.serve(servers, &sockets, nodes.handle()).await?),
         _ => None,
@@ -132,8 +148,7 @@ async fn supervise(
     let (hears, heard) = mpsc::channel(QUEUE);
     let outfit = Outfit {
         addresses: written(&addresses),
-        foreign: foreign
-            .map(|program| Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default(), &settings)),
+        foreign,
         sockets,
         load,
         load_file,
@@ -161,7 +176,7 @@ async fn supervise(
         {
             outcome = End::Failed(error.to_string());
         }
-        bind::unlink(&addresses);
+        bind::unlink_unserved(&addresses).await;
         endpoints.close().await;
         end.send_replace(Some(outcome));
     });
@@ -195,15 +210,22 @@ fn terms(settings: &Settings) -> Terms {
     }
 }
 
-/// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so.
-fn block(sockets: &[Vec<Socket>]) -> std::io::Result<()> {
-    sockets.iter().flatten().try_for_each(|socket| socket.set_nonblocking(false))
+/// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so. Small
+/// writes are to be sent at once: those that are handed a socket may not say that (uvicorn by `--fd` does not), and an answer
+/// in two parts waits 40 ms for the client's acknowledgement then.
+fn prepare(sockets: &[Vec<Socket>]) -> std::io::Result<()> {
+    sockets.iter().flatten().try_for_each(|socket| {
+        socket.set_nonblocking(false)?;
+        socket.set_nodelay()
+    })
 }
 
 /// The master as a server beside its nodes.
 struct Own {
     place: Place,
     draining: DrainSignal,
+    /// Whose pulse counts, where it is not this runtime's.
+    heartbeat: Option<Heartbeat>,
 }
 
 impl Own {
@@ -211,8 +233,23 @@ impl Own {
         let duplicate = |sockets: &Vec<Socket>| sockets.iter().map(Socket::try_clone).collect();
         let sockets = sockets.iter().map(duplicate).collect::<std::io::Result<Vec<Vec<Socket>>>>();
         let sockets = sockets.map_err(Error::io("duplicate a listening socket"))?;
-        let serving = serve::start(servers, sockets, self.place, handle, self.draining).await;
-        serving.map_err(|error| Error::Start { cause: error.to_string() })
+        let serving = serve::start(servers, sockets, self.place, handle, self.draining.clone()).await;
+        let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
+        tokio::spawn(beat(serving.entrance(), self.heartbeat, self.draining));
+        Ok(serving)
+    }
+}
+
+/// Shows the nodes that the master takes connections as they do, until it drains.
+async fn beat(entrance: Entrance, heartbeat: Option<Heartbeat>, draining: DrainSignal) {
+    let mut pulse = serve::pulse();
+    loop {
+        tokio::select! {
+            () = draining.draining() => return,
+            _ = pulse.tick() => if heartbeat.as_ref().is_none_or(Heartbeat::take) {
+                entrance.beat();
+            }
+        }
     }
 }
 

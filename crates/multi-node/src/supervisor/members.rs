@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, watch};
 use super::child::Launcher;
 use super::fleet::Tally;
 use super::foreign::{self, Attendance, Foreign};
-use super::heard::Heard;
 use super::member::{Member, Resting, Surroundings};
+use super::watch::Heard;
 use crate::control::{Join, NodeSettings, ToNode};
 use crate::exits::NodeExit;
 use crate::id::{Generation, NodeId, Slot};
@@ -153,12 +153,13 @@ impl Members {
         resting.into_iter().try_for_each(|node| self.take_on(node))
     }
 
-    /// Tells the nodes of this master, which comes after another one. Those of the protocol's first version notice nothing.
+    /// Tells the nodes of this master, which comes after another one. Those of the protocol's first version notice nothing,
+    /// and neither do programs that do not link this crate.
     pub(super) fn succeed(&mut self) -> io::Result<()> {
         let understand = self.alive.values().filter(|member| understands_newer(member));
         for info in understand.map(|member| member.info).collect::<Vec<_>>() {
             self.tell(info.id, ToNode::Gone { id: NodeId::MASTER });
-            if self.join_peers {
+            if self.join_peers && self.outfit.foreign.is_none() {
                 let for_node = self.join_master(info)?;
                 self.tell(info.id, ToNode::Joined { peers: vec![for_node] });
             }
@@ -192,9 +193,9 @@ impl Members {
 
     /// The node's program runs.
     pub(super) fn attend(&mut self, id: NodeId) {
-        let heard = self.heard.clone();
+        let (heard, rest) = (self.heard.clone(), self.rest.subscribe());
         if let Some(attendance) = self.attendance(id) {
-            attendance.begin(heard);
+            attendance.begin(heard, rest);
         }
     }
 
@@ -209,9 +210,9 @@ impl Members {
     }
 
     /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
-    pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>) {
+    pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>, closing: bool) {
         if self.outfit.foreign.is_none() || self.is_welcome(id) {
-            return self.tell(id, ToNode::Drain { within, heirs });
+            return self.tell(id, ToNode::Drain { within, heirs, closing });
         }
         let disconnects = self.attendance(id).is_some_and(Attendance::disconnect);
         if !disconnects {

@@ -47,7 +47,6 @@
 mod child;
 mod fleet;
 mod foreign;
-mod heard;
 mod heirs;
 mod lead;
 mod lookup;
@@ -57,9 +56,10 @@ mod notes;
 mod reaper;
 mod restart;
 mod run;
+mod starter;
 mod telling;
 mod upgrade;
-
+mod watch;
 mod welcome;
 
 pub(crate) use lead::{Served, lead, succeed};

@@ -7,9 +7,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::child;
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
-use super::heard::Heard;
 use super::members::Members;
 use super::upgrade::{self, Heritage, Rehearsal};
+use super::watch::Heard;
 use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
@@ -127,7 +127,7 @@ impl Supervisor {
     /// Supervises until no node is left and none will be started.
     pub(crate) async fn run(mut self) -> End {
         let mut end = match self.heritage.take() {
-            Some(heritage) => self.take_over(heritage),
+            Some(heritage) => self.take_over(heritage).await,
             None => self.handle(Event::Start),
         };
         while end.is_none() {
@@ -209,7 +209,7 @@ impl Supervisor {
             Heard::Said(ToMaster::Leaving) => {
                 // It drains already; what it lacks is who takes its connections.
                 let heirs = self.heirs(id);
-                self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs });
+                self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs, closing: false });
                 Event::Leaving { id }
             }
             Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
@@ -300,7 +300,8 @@ impl Supervisor {
             // What is left at the deadline is cut by the node itself, in time to end before it is killed.
             Action::Drain { id, within } => {
                 let heirs = self.heirs(id);
-                self.members.drain(id, cut_after(within), heirs);
+                let closing = heirs.is_empty() && self.closes_sockets();
+                self.members.drain(id, cut_after(within), heirs, closing);
             }
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;

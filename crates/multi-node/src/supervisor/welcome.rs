@@ -4,9 +4,9 @@ use std::os::fd::OwnedFd;
 
 use super::fleet::Event;
 use super::foreign::Attendance;
-use super::heard::Heard;
 use super::member::Member;
 use super::members::{Members, Outfit};
+use super::watch::Heard;
 use crate::control::{ToMaster, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
 use crate::id::NodeId;
@@ -49,7 +49,7 @@ impl Members {
         };
         if !is_stage && result.is_ok() {
             member.version = VERSIONS.common(versions);
-            member.attendance.iter_mut().for_each(Attendance::look_no_more);
+            member.attendance.iter_mut().for_each(Attendance::links);
         }
         self.tell(id, message);
         result

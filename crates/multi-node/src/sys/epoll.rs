@@ -93,6 +93,12 @@ pub(crate) fn accept_unix(listener: &UnixListener) -> io::Result<UnixStream> {
     Ok(accept_with(listener.as_fd(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?.into())
 }
 
+/// Lets nobody connect to a listening socket any more, whichever processes have it. Connections that wait for an `accept`
+/// are reset (TCP) or can be accepted still (Unix).
+pub(crate) fn stop_listening(listener: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::shutdown(listener, rustix::net::Shutdown::Read)?)
+}
+
 /// Lets every connection that is accepted from now on send small writes at once: on Linux they inherit this.
 pub(crate) fn set_nodelay(listener: impl AsFd) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_tcp_nodelay(listener, true)?)

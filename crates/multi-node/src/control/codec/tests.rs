@@ -26,7 +26,7 @@ fn joined() -> ToNode {
 
 #[test]
 fn a_message_split_anywhere_is_read_whole() {
-    let (bytes, _) = frame(ToNode::Drain { within: Duration::from_secs(3), heirs: Vec::new() });
+    let (bytes, _) = frame(ToNode::Drain { within: Duration::from_secs(3), heirs: Vec::new(), closing: false });
     for cut in 0..bytes.len() {
         let mut decoder = Decoder::default();
         decoder.bytes.extend_from_slice(&bytes[..cut]);

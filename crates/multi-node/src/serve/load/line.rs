@@ -19,7 +19,7 @@ impl Line {
     }
 
     /// Says that the runtime is alive, at a time of [`crate::sys::epoll::monotonic_ms`]; due twice a second.
-    pub(crate) fn beat(&self, now_ms: u64) {
+    pub(in crate::serve) fn beat(&self, now_ms: u64) {
         self.cells().gate.beat.store(now_ms, Relaxed);
     }
 
@@ -83,19 +83,39 @@ impl Line {
         self.cells().gate.open.load(Acquire)
     }
 
+    /// Connections taken so far, those that another process had accepted not counted.
+    pub(in crate::serve) fn accepted(&self) -> u64 {
+        self.cells().gate.accepted.load(Relaxed)
+    }
+
     /// A request has begun.
     pub(in crate::serve) fn request_began(&self) {
-        self.cells().work.begun.fetch_add(1, Relaxed);
+        self.requests_began(1);
+    }
+
+    /// So many have.
+    pub(in crate::serve) fn requests_began(&self, requests: u64) {
+        self.cells().work.begun.fetch_add(requests, Relaxed);
     }
 
     /// A request has been answered, or will not be.
     pub(in crate::serve) fn request_ended(&self) {
-        self.cells().work.ended.fetch_add(1, Release);
+        self.requests_ended(1);
+    }
+
+    /// So many have.
+    pub(in crate::serve) fn requests_ended(&self, requests: u64) {
+        self.cells().work.ended.fetch_add(requests, Release);
     }
 
     /// A request was answered with a status that blames the server (5xx), or the service failed to answer.
     pub(in crate::serve) fn request_failed(&self) {
-        self.cells().work.errors.fetch_add(1, Relaxed);
+        self.requests_failed(1);
+    }
+
+    /// So many were.
+    pub(in crate::serve) fn requests_failed(&self, requests: u64) {
+        self.cells().work.errors.fetch_add(requests, Relaxed);
     }
 
     /// A request was cut at the end of a drain.

@@ -19,7 +19,7 @@ const MOST: usize = 64;
 #[derive(Debug)]
 pub(super) struct Linked {
     manner: Manner,
-    own: BTreeMap<Key, Own>,
+    pub(super) own: BTreeMap<Key, Own>,
     /// What was told of where servers are served.
     told: Vec<String>,
     /// Why the last that was asked for could not be bound.
@@ -27,16 +27,16 @@ pub(super) struct Linked {
 }
 
 /// By what all nodes ask for the same: an address, and where that is of any free port, which server's it is.
-type Key = (String, Option<(usize, usize)>);
+pub(super) type Key = (String, Option<(usize, usize)>);
 
 /// What was bound since the program has asked for it.
 #[derive(Debug)]
-struct Own {
-    sockets: Vec<Socket>,
+pub(super) struct Own {
+    pub(super) sockets: Vec<Socket>,
     /// The file of a Unix socket.
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     /// Whose nodes have asked for it.
-    generations: BTreeSet<Generation>,
+    pub(super) generations: BTreeSet<Generation>,
 }
 
 impl Drop for Own {

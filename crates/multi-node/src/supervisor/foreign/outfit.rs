@@ -6,10 +6,11 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::Attendance;
-use super::attendance::Means;
+use super::attendance::{Ear, Signs};
 use super::linked::Linked;
 use super::node_js::{Primary, ToPrimary};
 use super::notify::NotifySocket;
+use super::packing::Legacy;
 use tokio::sync::mpsc;
 
 use crate::control::Exec;
@@ -26,33 +27,51 @@ use crate::sys;
 #[derive(Debug)]
 pub(crate) struct Foreign {
     /// What each generation runs.
-    programs: BTreeMap<Generation, Known>,
+    pub(super) programs: BTreeMap<Generation, Known>,
     renewal: Option<Renewal>,
     sockets: Vec<program::Socket>,
     /// The primary of Node.js programs, once there was one.
     primary: Option<mpsc::Sender<ToPrimary>>,
     backlog: u32,
-    linked: Linked,
+    pub(super) linked: Linked,
 }
 
 /// A program, and what is known of it.
 #[derive(Clone, Debug)]
-struct Known {
-    program: Program,
+pub(super) struct Known {
+    pub(super) program: Program,
     /// Whether its nodes are known to link this crate.
-    is_linked: bool,
+    pub(super) is_linked: bool,
 }
 
 impl Foreign {
     pub(crate) fn new(program: Program, sockets: &[Socket], settings: &Settings) -> Foreign {
+        let renewal = program.renewal.clone();
         Foreign {
-            renewal: program.renewal.clone(),
+            renewal,
             programs: BTreeMap::from([(Generation::default(), Known { program, is_linked: false })]),
             sockets: sockets.iter().map(described).collect(),
             primary: None,
             backlog: settings.backlog,
             linked: Linked::new(settings.into()),
         }
+    }
+
+    /// Goes on from what another master had; `program` is what its successor was told to run.
+    pub(in crate::supervisor) fn resume(
+        program: Program,
+        legacy: Legacy,
+        sockets: &[Socket],
+        settings: &Settings,
+    ) -> Foreign {
+        let mut foreign = Foreign::new(program, sockets, settings);
+        (foreign.programs, foreign.linked.own) = (legacy.programs, legacy.own);
+        foreign
+    }
+
+    /// Whether nodes are served by a primary, or will be.
+    pub(in crate::supervisor) fn has_channels(&self) -> bool {
+        self.primary.is_some() || self.programs.values().any(|known| known.program.is_node_js())
     }
 
     /// Whether nodes of this generation are expected to link this crate, since others did.
@@ -131,24 +150,21 @@ impl Foreign {
         };
         let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
         let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
-        let means = Means {
-            id: node.id,
+        let inode = |fd: &OwnedFd| sys::observe::inode(fd.as_fd());
+        let signs = Signs {
             pid: node.pid,
             readiness: program.readiness.clone(),
             ready_after: (!self.is_linked(generation)).then_some(program.ready_after),
-            notify,
-            pipe: program.ready_fd.map(|number| pipe(number, &mut numbers, &mut fds)).transpose()?,
             node_port: place.node_port,
-            channel: primary
-                .zip(place.channel)
-                .map(|(primary, number)| channel(primary, number, &mut numbers, &mut fds))
-                .transpose()?,
-            sockets: fds
-                .iter()
-                .take(sockets.len())
-                .map(|fd| sys::observe::inode(fd.as_fd()))
-                .collect::<io::Result<_>>()?,
+            sockets: fds.iter().map(inode).collect::<io::Result<_>>()?,
         };
+        let mut ears = vec![Ear::Socket(notify)];
+        if let Some(number) = program.ready_fd {
+            ears.push(Ear::Pipe(pipe(number, &mut numbers, &mut fds)?));
+        }
+        if let Some((primary, number)) = primary.zip(place.channel) {
+            ears.push(Ear::Channel(channel(number, &mut numbers, &mut fds)?, primary));
+        }
         let exec = Exec {
             program: program.program.clone(),
             args: program.arguments(&place),
@@ -157,7 +173,7 @@ impl Foreign {
             fds,
             seat,
         };
-        Ok((exec, Attendance::new(means)))
+        Ok((exec, Attendance::new(node.id, signs, ears)))
     }
 
     /// The primary, where this generation is a Node.js program.
@@ -191,17 +207,12 @@ fn pipe(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::Resu
     Ok(ours.into())
 }
 
-/// A socket pair of which one end has this number in the node; the other end, with who reads it.
-fn channel(
-    primary: mpsc::Sender<ToPrimary>,
-    number: u32,
-    numbers: &mut Vec<u32>,
-    fds: &mut Vec<OwnedFd>,
-) -> io::Result<(OwnedFd, mpsc::Sender<ToPrimary>)> {
+/// A socket pair of which one end has this number in the node; the other end.
+fn channel(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
     let (ours, theirs) = sys::socket::pair()?;
     numbers.push(number);
     fds.push(theirs);
-    Ok((ours, primary))
+    Ok(ours)
 }
 
 fn described(socket: &Socket) -> program::Socket {

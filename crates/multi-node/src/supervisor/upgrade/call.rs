@@ -14,12 +14,14 @@ use crate::environment::{self, Calling};
 use crate::id::{Generation, NodeId, Slot};
 use crate::nodes::Totals;
 use crate::order::ReloadReport;
+use crate::program::{Output, Program};
 use crate::serve::Socket;
 use crate::signals::{Kind, Relay};
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
-use crate::supervisor::heard::Heard;
+use crate::supervisor::foreign::Legacy;
 use crate::supervisor::member::Resting;
+use crate::supervisor::watch::Heard;
 use crate::{Error, sys};
 
 /// The call of a running master to go on in its place, or to say whether that could be done.
@@ -38,6 +40,8 @@ pub(crate) struct Estate {
     pub(crate) bell: OwnedFd,
     pub(crate) images: Vec<(Generation, Image)>,
     pub(crate) fleet: Saved,
+    /// What was known of the nodes, where they are of another program.
+    pub(crate) foreign: Option<Legacy>,
     /// When it was left.
     pub(crate) left: Instant,
     pub(crate) heritage: Heritage,
@@ -55,6 +59,8 @@ pub(crate) struct Heritage {
     pub(crate) signals: Vec<Kind>,
     /// How the nodes were replaced for this.
     pub(crate) reload: Option<ReloadReport>,
+    /// What other programs write.
+    pub(crate) outputs: Vec<Output>,
 }
 
 impl Call {
@@ -94,8 +100,8 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::Succession`] where this release or this program cannot go on from the state.
-    pub(crate) async fn accept(self, addresses: &[Vec<String>]) -> Result<Estate, Error> {
-        let checked = self.state.check(addresses);
+    pub(crate) async fn accept(self, addresses: &[Vec<String>], program: Option<&Program>) -> Result<Estate, Error> {
+        let checked = self.state.check(addresses, program);
         match (self.calling, checked) {
             (Calling::Rehearsal, checked) => Err(conclude(self.socket, checked).await),
             (Calling::Succession, Ok(())) => {
@@ -151,6 +157,7 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
         news: state.news,
         signals,
         reload: state.reload,
+        outputs: each(state.outputs, |output| packing::unpack_output(output, arrived))?,
     };
     Ok(Estate {
         sockets: packing::unpack_sockets(&state.sockets, arrived)?,
@@ -158,6 +165,7 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
         bell: arrived.take(state.bell)?,
         images: each(state.images, |image| packing::unpack_image(image, arrived))?,
         fleet: state.fleet,
+        foreign: state.foreign.map(|foreign| Legacy::unpack(foreign, arrived)).transpose()?,
         left,
         heritage,
     })

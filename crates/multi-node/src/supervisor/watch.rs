@@ -1,7 +1,7 @@
-//! A node as the master hears it: what it says, and how it ends.
+//! A node as the master hears it: what it says on its control socket, and how its process ends.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::child::{end_group, exited};
+use super::child;
 use super::foreign::Note;
 use crate::control::{self, Reader, ToMaster};
 use crate::id::NodeId;
@@ -42,6 +42,40 @@ pub(crate) enum Heard {
     Exited(Exit),
 }
 
+/// How far a node has come, as its watch sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    /// It speaks on its control socket, as a stage or a node of this program.
+    #[default]
+    Speaks,
+    /// Its stage is another program now, which may know nothing of the socket.
+    Runs,
+    /// It is such a program, and speaks there.
+    Links,
+    /// Its end has been told.
+    Ended,
+}
+
+impl Phase {
+    fn after(self, message: &ToMaster) -> Phase {
+        match (self, message) {
+            (_, ToMaster::Exec) => Phase::Runs,
+            (Phase::Runs, ToMaster::Hello { .. }) => Phase::Links,
+            (phase, _) => phase,
+        }
+    }
+}
+
+impl Heard {
+    fn of(message: ToMaster) -> Heard {
+        match message {
+            ToMaster::Exec => Heard::Became,
+            other => Heard::Said(other),
+        }
+    }
+}
+
 /// Whose news is told to whom.
 #[derive(Debug)]
 pub(crate) struct Watch {
@@ -55,36 +89,38 @@ pub(crate) struct Watch {
 }
 
 /// Tells all that is heard of a node, its exit last: everything it said before is told before. Returns when that is done, or
-/// when it is told to rest, with what was half read.
-pub(crate) async fn watch(watch: Watch, mut reader: Reader<ToMaster>, process: OwnedFd) -> Reader<ToMaster> {
-    if let Err(error) = watch_to_the_end(&watch, &mut reader, process).await {
+/// when it is told to rest, with what was half read and how far it has come.
+pub(crate) async fn watch(
+    watch: Watch,
+    mut reader: Reader<ToMaster>,
+    process: OwnedFd,
+    mut phase: Phase,
+) -> (Reader<ToMaster>, Phase) {
+    if let Err(error) = watch_to_the_end(&watch, &mut reader, process, &mut phase).await {
         tracing::error!(id = %watch.id, pid = watch.pid, %error, "cannot watch the node's process");
     }
-    reader
+    (reader, phase)
 }
 
-async fn watch_to_the_end(watch: &Watch, reader: &mut Reader<ToMaster>, process: OwnedFd) -> io::Result<()> {
+async fn watch_to_the_end(
+    watch: &Watch,
+    reader: &mut Reader<ToMaster>,
+    process: OwnedFd,
+    phase: &mut Phase,
+) -> io::Result<()> {
     #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
     let process = AsyncFd::new(process)?;
-    let mut nature = Nature::Node;
-    if let Some(exit) = listen_to(watch, reader, &process, &mut nature).await? {
-        if nature != Nature::Node && exit == Exit::Code(0) {
+    // Once its end has been told its number may be another's.
+    if *phase != Phase::Ended
+        && let Some(exit) = listen_to(watch, reader, &process, phase).await?
+    {
+        if *phase != Phase::Speaks && exit == Exit::Code(0) {
             watch.tell(Heard::Noted(Note::Finished)).await;
         }
         watch.tell(Heard::Exited(exit)).await;
+        *phase = Phase::Ended;
     }
     Ok(())
-}
-
-/// What is on the other side of the control socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Nature {
-    /// A node of this program, or a stage.
-    Node,
-    /// A program that a stage has become, of which nothing is known.
-    Program,
-    /// Such a program, which links this crate.
-    LinkedProgram,
 }
 
 /// `None`: it is to rest before the process has ended.
@@ -92,7 +128,7 @@ async fn listen_to(
     watch: &Watch,
     reader: &mut Reader<ToMaster>,
     process: &AsyncFd<OwnedFd>,
-    nature: &mut Nature,
+    phase: &mut Phase,
 ) -> io::Result<Option<Exit>> {
     let mut rest = watch.rest.clone();
     loop {
@@ -103,7 +139,7 @@ async fn listen_to(
                 Ok(()) => continue,
                 Err(error) => Err(error),
             },
-            exit = watch.ended(process, *nature) => {
+            exit = watch.ended(process, *phase) => {
                 // What is malformed matters no more.
                 let _ = watch.tell_arrived(reader).await;
                 return exit.map(Some);
@@ -111,40 +147,21 @@ async fn listen_to(
         };
         let why = match message {
             Ok(Some(message)) => {
-                *nature = nature.after(&message);
+                *phase = phase.after(&message);
                 watch.tell(Heard::of(message)).await;
                 continue;
             }
-            // It knows nothing of the socket, and may do with it what it likes.
-            Ok(None) | Err(_) if *nature == Nature::Program => return watch.end(process, *nature).await,
+            // It may do with what it does not know what it likes.
+            Ok(None) | Err(_) if *phase == Phase::Runs => return watch.end(process, *phase).await,
             Err(error) if !control::is_end(&error) => error.to_string(),
             // A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
-            Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch.end(process, *nature)).await {
+            Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch.end(process, *phase)).await {
                 Ok(exit) => return exit,
                 Err(_) => "it closed its control socket".to_owned(),
             },
         };
         watch.tell(Heard::Broke(why)).await;
-        return watch.end(process, *nature).await;
-    }
-}
-
-impl Nature {
-    fn after(self, message: &ToMaster) -> Nature {
-        match (self, message) {
-            (_, ToMaster::Exec) => Nature::Program,
-            (Nature::Program, ToMaster::Hello { .. }) => Nature::LinkedProgram,
-            (nature, _) => nature,
-        }
-    }
-}
-
-impl Heard {
-    fn of(message: ToMaster) -> Heard {
-        match message {
-            ToMaster::Exec => Heard::Became,
-            other => Heard::Said(other),
-        }
+        return watch.end(process, *phase).await;
     }
 }
 
@@ -160,19 +177,20 @@ impl Watch {
         let _ = self.heard.send((self.id, what)).await;
     }
 
-    async fn end(&self, process: &AsyncFd<OwnedFd>, nature: Nature) -> io::Result<Option<Exit>> {
+    async fn end(&self, process: &AsyncFd<OwnedFd>, phase: Phase) -> io::Result<Option<Exit>> {
         let mut rest = self.rest.clone();
         tokio::select! {
             () = told_to_rest(&mut rest) => Ok(None),
-            exit = self.ended(process, nature) => exit.map(Some),
+            exit = self.ended(process, phase) => exit.map(Some),
         }
     }
 
-    /// What a program has started in its own process group ends with it.
-    async fn ended(&self, process: &AsyncFd<OwnedFd>, nature: Nature) -> io::Result<Exit> {
-        if nature != Nature::Node {
+    /// What a program has started in its own process group ends with it. Cancel-safe.
+    async fn ended(&self, process: &AsyncFd<OwnedFd>, phase: Phase) -> io::Result<Exit> {
+        if phase != Phase::Speaks {
+            // A process that has ended leads its group until it is reaped.
             process.readable().await?.retain_ready();
-            end_group(self.pid)?;
+            child::end_group(self.pid)?;
         }
         exited(process).await
     }
@@ -192,5 +210,25 @@ impl Watch {
         let (traced, report) = sys::process::examine(self.pid);
         self.tell(Heard::Examined { traced, report }).await;
         Ok(())
+    }
+}
+
+/// Waits for the end of a process that nobody watches, and reaps it.
+pub(crate) async fn end(process: &OwnedFd) -> io::Result<Exit> {
+    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
+    let process = AsyncFd::new(process.try_clone()?)?;
+    exited(&process).await
+}
+
+async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
+    loop {
+        let mut ready = process.readable().await?;
+        match sys::process::reap(process.as_fd()) {
+            Ok(Some(exit)) => return Ok(exit),
+            Ok(None) => ready.clear_ready(),
+            // Somebody in this process waits for all children, and took this one's status.
+            Err(error) if sys::process::was_reaped(&error) => return Ok(Exit::Unknown),
+            Err(error) => return Err(error),
+        }
     }
 }

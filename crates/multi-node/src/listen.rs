@@ -225,7 +225,7 @@ async fn begin(
 ) -> Result<Nodes, Error> {
     if alone {
         if !cfg!(multi_process) && settings.nodes > 0 {
-            tracing::warn!("this system has no nodes, so one process serves");
+            crate::log::warn!("this system has no nodes, so one process serves");
         }
         return single::listen(servers, sockets, addresses, settings, endpoints).await;
     }

@@ -392,7 +392,7 @@ impl Rest {
         let now = Instant::now();
         if !closed && self.logged.is_none_or(|then| now - then >= REST.1) {
             self.logged = Some(now);
-            tracing::warn!(%error, "cannot accept connections; trying again");
+            crate::log::warn!(%error, "cannot accept connections; trying again");
         }
     }
 

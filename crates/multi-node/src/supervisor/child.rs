@@ -243,7 +243,7 @@ impl Launcher {
             && !outputs.is_empty()
             && output.try_send(Collect::Read(outputs)).is_err()
         {
-            tracing::error!("nobody reads any more what nodes write");
+            crate::log::error!("nobody reads any more what nodes write");
         }
     }
 }

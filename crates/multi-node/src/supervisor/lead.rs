@@ -72,7 +72,7 @@ pub(crate) async fn lead(
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     if let Err(error) = sys::process::raise_file_limit() {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+        crate::log::warn!(%error, "cannot raise the limit of open files");
     }
     let ground = found(&settings, sockets, served)?;
     supervise(ground, settings, addresses, endpoints).await
@@ -97,8 +97,8 @@ pub(crate) async fn succeed(
 
 fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Result<Ground, Error> {
     let (servers, program) = served.apart();
-    if program.is_some() {
-        prepare(&sockets).map_err(Error::io("prepare the listening sockets"))?;
+    if let Some(program) = &program {
+        prepare(&sockets, program).map_err(Error::io("prepare the listening sockets"))?;
     }
     let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref())?;
     // What cannot be found is told to the caller; the rules look it up once more.
@@ -213,10 +213,11 @@ fn terms(settings: &Settings) -> Terms {
 /// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so. Small
 /// writes are to be sent at once: those that are handed a socket may not say that (uvicorn by `--fd` does not), and an answer
 /// in two parts waits 40 ms for the client's acknowledgement then.
-fn prepare(sockets: &[Vec<Socket>]) -> std::io::Result<()> {
+fn prepare(sockets: &[Vec<Socket>], program: &Program) -> std::io::Result<()> {
     sockets.iter().flatten().try_for_each(|socket| {
         socket.set_nonblocking(false)?;
-        socket.set_nodelay()
+        socket.set_nodelay()?;
+        if program.defer_accept { socket.defer_accept() } else { Ok(()) }
     })
 }
 

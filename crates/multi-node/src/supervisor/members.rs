@@ -133,7 +133,7 @@ impl Members {
         for (id, member) in std::mem::take(&mut self.alive) {
             match member.rest().await {
                 Ok(node) => resting.push(node),
-                Err(error) => tracing::error!(%id, %error, "lost the way to a node, which drains by itself"),
+                Err(error) => crate::log::error!(%id, %error, "lost the way to a node, which drains by itself"),
             }
         }
         self.rest.send_replace(false);
@@ -205,7 +205,7 @@ impl Members {
         let Some(attendance) = &mut member.attendance else { return };
         match foreign::main(member.info.pid, pid) {
             Ok(process) => attendance.main = Some(process),
-            Err(error) => tracing::warn!(%id, pid, %error, "MAINPID names no process of the node"),
+            Err(error) => crate::log::warn!(%id, pid, %error, "MAINPID names no process of the node"),
         }
     }
 
@@ -234,7 +234,7 @@ impl Members {
         let (Some(member), Some(foreign)) = (self.alive.get(&id), &self.outfit.foreign) else { return };
         let main = member.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
         if let Err(error) = foreign.stop(main.unwrap_or(&member.process), member.generation) {
-            tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+            crate::log::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
         }
     }
 
@@ -353,7 +353,7 @@ impl Members {
         let Err(why) = member.tell(message) else { return };
         // Heard as any other news of the node, since the rules may be speaking just now.
         if self.heard.try_send((member.info.id, Heard::Broke(why))).is_err() {
-            tracing::warn!(id = %member.info.id, "the node does not read its control socket");
+            crate::log::warn!(id = %member.info.id, "the node does not read its control socket");
         }
     }
 

@@ -97,7 +97,7 @@ pub(crate) async fn watch(
     mut phase: Phase,
 ) -> (Reader<ToMaster>, Phase) {
     if let Err(error) = watch_to_the_end(&watch, &mut reader, process, &mut phase).await {
-        tracing::error!(id = %watch.id, pid = watch.pid, %error, "cannot watch the node's process");
+        crate::log::error!(id = %watch.id, pid = watch.pid, %error, "cannot watch the node's process");
     }
     (reader, phase)
 }

@@ -85,7 +85,7 @@ impl Source {
         if let Source::Gated(_, socket) = self
             && let Err(error) = crate::sys::epoll::stop_listening(socket)
         {
-            tracing::debug!(%error, "another process has closed the listening socket");
+            crate::log::debug!(%error, "another process has closed the listening socket");
         }
     }
 }

@@ -108,7 +108,7 @@ impl Linked {
         let opened = bind::open(&[vec![address.clone()]], self.manner).await.map_err(|error| error.to_string())?;
         let sockets: Vec<_> = opened.into_iter().flatten().collect();
         for socket in &sockets {
-            tracing::info!("listening on {}", socket.local_addr().map(|addr| addr.to_string()).unwrap_or_default());
+            crate::log::info!("listening on {}", socket.local_addr().map(|addr| addr.to_string()).unwrap_or_default());
         }
         let file = if let Address::Unix(path) = address { Some(path) } else { None };
         Ok(Own { sockets, file, generations: BTreeSet::from([generation]) })
@@ -142,7 +142,7 @@ impl Linked {
     /// All nodes ask for the same, most of the time.
     fn tell(&mut self, told: Vec<String>) {
         if self.told != told {
-            told.iter().for_each(|line| tracing::info!("{line}"));
+            told.iter().for_each(|line| crate::log::info!("{line}"));
             self.told = told;
         }
     }

@@ -26,12 +26,12 @@ impl Supervisor {
         let resumed = self.members.resume(members);
         self.members.inherit(ended);
         if let Err(error) = resumed.and_then(|()| self.members.succeed()) {
-            tracing::error!(%error, "cannot go on with a node, which drains by itself");
+            crate::log::error!(%error, "cannot go on with a node, which drains by itself");
         }
         let pause = left.elapsed();
         let end = self.catch_up(news).await.or_else(|| self.handle(Event::Late(pause)));
         if let Some(reload) = reload {
-            tracing::info!(target: TARGET, "upgrade done: {reload}; the nodes had no master for {pause:.1?}");
+            crate::log::info!(target: TARGET, "upgrade done: {reload}; the nodes had no master for {pause:.1?}");
         }
         end
     }

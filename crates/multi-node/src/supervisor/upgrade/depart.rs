@@ -58,7 +58,7 @@ impl Supervisor {
         let (error, news) = self.leave((&members, &outputs), news, early, &relay, reload);
         self.members.launcher.go_on_reading(outputs);
         if let Err(error) = self.members.resume(members) {
-            tracing::error!(%error, "cannot go on with a node, which drains by itself");
+            crate::log::error!(%error, "cannot go on with a node, which drains by itself");
         }
         self.members.reassure();
         (failure(&error), news)

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 SINGLE := RUSTFLAGS="$(RUSTFLAGS) --cfg multi_node_single" CARGO_TARGET_DIR=target/single $(CARGO)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help ci test test-single test-node law smoke bench bench-node fmt fmt-check lint doc msrv deny chromium
+.PHONY: help ci test test-single test-node law smoke bench bench-node fmt fmt-check lint doc msrv deny chromium servers
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -19,7 +19,7 @@ ci: export CHAOS_SECONDS ?= 40
 ci: fmt-check lint doc test smoke ## all of the below but bench, msrv and deny
 
 # Tests start examples, which cargo does not build for the tests of another package.
-test: chromium ## unit and real-process tests, doctests, the single-process build, and the Node.js package
+test: chromium servers ## unit and real-process tests, doctests, the single-process build, and the Node.js package
 	$(CARGO) build --locked -p multi-node --examples
 ifneq ($(NEXTEST),)
 	$(CARGO) nextest run --locked --workspace
@@ -78,3 +78,7 @@ deny: ## advisories, licences and banned crates; needs cargo-deny
 # The browser tests of the chat page drive a Chromium. Where none can be installed they are skipped, and say so.
 chromium:
 	@if [ -x scripts/install-chromium.sh ]; then scripts/install-chromium.sh || [ "$${CI:-}" != true ]; fi
+
+# The tests of `multi-node run` start servers of others. Those that cannot be had are skipped, and the tests say so.
+servers:
+	@scripts/install-servers.sh >/dev/null

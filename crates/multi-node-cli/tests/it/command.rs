@@ -9,11 +9,13 @@ use multi_node_it::{Answer, client, send};
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio::task::JoinSet;
 
 /// The command with these arguments, in an environment that says nothing of the test's own.
 pub(crate) fn multi_node(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_multi-node"));
     command.args(args).stdin(Stdio::null()).env_remove("CARGO_MANIFEST_DIR").kill_on_drop(true);
+    command.env("PYTHONDONTWRITEBYTECODE", "1");
     command
 }
 
@@ -46,8 +48,14 @@ pub(crate) fn is_there(program: &str) -> bool {
     found
 }
 
+/// A program's file beside the tests.
+pub(crate) fn app(name: &str) -> String {
+    format!("{}/tests/apps/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
 /// `multi-node run` under way, known by its log.
 pub(crate) struct Running {
+    name: String,
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
     /// What was logged so far.
@@ -70,10 +78,18 @@ impl Running {
         Running::of(command)
     }
 
+    /// Starts a command that says `--name`.
     pub(crate) fn of(mut command: Command) -> Running {
+        let mut args = command.as_std().get_args().map(|arg| arg.to_string_lossy().into_owned());
+        let name = args.by_ref().skip_while(|arg| arg != "--name").nth(1).expect("a name");
         let mut child = command.stderr(Stdio::piped()).spawn().expect("the command starts");
         let log = BufReader::new(child.stderr.take().expect("piped")).lines();
-        Running { child, log, seen: Vec::new() }
+        Running { name, child, log, seen: Vec::new() }
+    }
+
+    /// What a command says that is meant for it.
+    pub(crate) async fn command(&self, args: &[&str]) -> Output {
+        output(&[args, &["--name", &self.name]].concat()).await
     }
 
     /// The next line of the log that contains this.
@@ -131,13 +147,17 @@ impl Running {
     }
 }
 
-/// Sends requests on connections of their own until `nodes` processes have answered with their pid as the last word.
+/// Sends requests, several at a time, on connections of their own until `nodes` processes have answered with their pid as
+/// the last word. One at a time may all go to the process that was the last to wait for one.
 pub(crate) async fn pids(addr: SocketAddr, nodes: usize) -> Vec<u32> {
     let mut seen = std::collections::BTreeSet::new();
     while seen.len() < nodes {
-        let answer: Answer = client::get(addr, "/").await.expect("an answer");
-        let pid = answer.body.split_whitespace().last().and_then(|pid| pid.parse().ok());
-        seen.insert(pid.unwrap_or_else(|| panic!("{:?} has no pid", answer.body)));
+        let some: JoinSet<_> = (0..8).map(|_| client::get(addr, "/")).collect();
+        for answer in some.join_all().await {
+            let answer: Answer = answer.expect("an answer");
+            let pid = answer.body.split_whitespace().last().and_then(|pid| pid.parse().ok());
+            seen.insert(pid.unwrap_or_else(|| panic!("{:?} has no pid", answer.body)));
+        }
     }
     seen.into_iter().collect()
 }

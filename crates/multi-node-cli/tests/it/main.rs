@@ -3,7 +3,9 @@
 #![allow(missing_docs)]
 
 mod command;
+mod load;
 mod misbehave;
+mod node_js;
 mod output;
 mod ready;
 mod run;

@@ -1,9 +1,12 @@
 //! `multi-node run`
 
+use std::process::Stdio;
+
 use multi_node_it::{procfs, send, within};
 use rustix::process::Signal;
+use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::command::{Running, built, output, pids};
+use crate::command::{self, Running, built, is_there, output, pids};
 
 #[tokio::test]
 async fn a_program_that_takes_its_socket_from_systemd_is_served_by_several_nodes() {
@@ -22,6 +25,24 @@ async fn a_program_that_takes_its_socket_from_systemd_is_served_by_several_nodes
         running.logged("ended by SIGKILL").await;
         running.ready(1).await;
         assert!(pids(addr, 2).await.contains(&new[1]), "one node's end is its own");
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sockets_block_and_send_small_writes_at_once() {
+    if !is_there("python3") {
+        return;
+    }
+    const SCRIPT: &str = "import os, socket; s = socket.socket(fileno=3); \
+        print(os.get_blocking(3), s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), flush=True); s.accept()";
+    within(30, async {
+        let mut command = command::run(&["-n", "1", "--bind", "127.0.0.1:0", "--", "python3", "-c", SCRIPT]);
+        command.stdout(Stdio::piped());
+        let mut running = Running::of(command);
+        let line = BufReader::new(running.stdout()).lines().next_line().await.expect("readable");
+        assert_eq!(line.as_deref(), Some("True 1"));
         assert_eq!(running.stop().await, Some(0));
     })
     .await;

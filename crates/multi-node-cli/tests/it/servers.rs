@@ -2,18 +2,15 @@
 //!
 //! `scripts/install-servers.sh` installs them; what could not be had is skipped, and said.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
-use std::time::Duration;
 
-use multi_node_it::{client, procfs, send, within};
+use multi_node_it::{procfs, send, within};
 use rustix::process::Signal;
-use tokio::sync::watch;
-use tokio::task::JoinSet;
 
-use crate::command::{Running, built, is_there, pids};
+use crate::command::{Running, app, built, is_there, pids};
+use crate::load::{Load, Wrk};
 
 /// Where they are installed, once for all tests of this process.
 static SERVERS: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -33,11 +30,6 @@ fn installed(path: &str) -> Option<String> {
     found
 }
 
-/// A program's file beside the tests.
-fn app(name: &str) -> String {
-    format!("{}/tests/apps/{name}", env!("CARGO_MANIFEST_DIR"))
-}
-
 /// What a server does on SIGTERM with the requests that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OnTerm {
@@ -48,71 +40,50 @@ enum OnTerm {
     LosesThem,
 }
 
-/// Starts it with two nodes, reloads it under load, kills a node. Each answer's last word is the pid.
+impl OnTerm {
+    /// What no one but the master could do to clients is that they are refused.
+    fn allows(self, errors: &[String]) -> bool {
+        match self {
+            OnTerm::Finishes => errors.is_empty(),
+            OnTerm::ClosesUnread | OnTerm::LosesThem => errors.iter().all(|error| error != "connect"),
+        }
+    }
+}
+
+/// Starts it with two nodes, reloads it under load, kills a node under load. Each answer's last word is the pid.
 async fn serves(name: &str, on_term: OnTerm, args: &[&str]) {
+    let wrk = installed("wrk/with");
     within(60, async {
-        let mut running = Running::start(&[&["-n", "2", "--bind", "127.0.0.1:0"], args].concat());
+        let mut running =
+            Running::start(&[&["-n", "2", "--bind", "127.0.0.1:0", "--drain-timeout", "5s"], args].concat());
         let addr = running.addr().await;
         running.ready(2).await;
         pids(addr, 2).await;
 
-        let load = Load::start(addr);
-        running.signal(Signal::HUP);
-        running.logged("reload done").await;
+        let wrk = wrk.map(|with| Wrk::start(&with, addr));
+        let load = Load::under_way(addr).await;
+        let report = running.command(&["reload", "--wait"]).await;
         let (answered, errors) = load.stop().await;
-        let lost = errors.len();
-        println!("{name}: a reload during {answered} requests, each on a connection of its own, made {lost} errors {errors:?}");
-        assert!(answered > 0, "{name}");
-        match on_term {
-            OnTerm::Finishes => assert!(errors.is_empty(), "{name}: {errors:?}"),
-            // What no one but the master could do to them: not to be accepted at all.
-            OnTerm::ClosesUnread | OnTerm::LosesThem => {
-                assert!(errors.iter().all(|error| error != "connect"), "{name}: {errors:?}");
-            }
+        println!("{name}: reload: {} errors in {answered} requests {errors:?}", errors.len());
+        if let Some(wrk) = wrk {
+            println!("{name}: reload: wrk on 4 connections that are kept: {}", wrk.stop().await);
         }
+        let text = String::from_utf8_lossy(&report.stdout);
+        assert!(report.status.success() && text.starts_with("generation 1 serves in 2 slots"), "{name}: {report:?}");
+        assert!(on_term.allows(&errors), "{name}: {errors:?}");
 
-        let nodes = procfs::children(running.pid());
-        send(nodes[0], Signal::KILL);
+        let load = Load::under_way(addr).await;
+        running.logged("reload done").await;
+        send(procfs::children(running.pid())[0], Signal::KILL);
         running.logged("ended by SIGKILL").await;
         running.ready(1).await;
         pids(addr, 2).await;
+        let (answered, errors) = load.stop().await;
+        println!("{name}: kill -9: {} errors in {answered} requests {errors:?}", errors.len());
+        assert!(OnTerm::LosesThem.allows(&errors), "{name}: {errors:?}");
         assert_eq!(running.stop().await, Some(0), "{name}");
     })
     .await;
-}
-
-/// Clients that ask without end.
-struct Load {
-    stop: watch::Sender<bool>,
-    clients: JoinSet<(u64, Vec<String>)>,
-}
-
-impl Load {
-    fn start(addr: SocketAddr) -> Load {
-        let (stop, stopped) = watch::channel(false);
-        let clients = (0..4).map(|_| ask(addr, stopped.clone())).collect();
-        Load { stop, clients }
-    }
-
-    /// How many requests were answered, and why others were not.
-    async fn stop(self) -> (u64, Vec<String>) {
-        self.stop.send_replace(true);
-        let all = self.clients.join_all().await;
-        all.into_iter().fold((0, Vec::new()), |(count, errors), (more, other)| (count + more, [errors, other].concat()))
-    }
-}
-
-async fn ask(addr: SocketAddr, stopped: watch::Receiver<bool>) -> (u64, Vec<String>) {
-    let (mut answered, mut errors) = (0, Vec::new());
-    while !*stopped.borrow() {
-        match tokio::time::timeout(Duration::from_secs(20), client::get(addr, "/")).await {
-            Ok(Ok(answer)) if answer.status == 200 => answered += 1,
-            Ok(Ok(answer)) => errors.push(format!("status {}", answer.status)),
-            Ok(Err(error)) => errors.push(error.to_string()),
-            Err(late) => errors.push(late.to_string()),
-        }
-    }
-    (answered, errors)
 }
 
 #[tokio::test]
@@ -126,17 +97,52 @@ async fn gunicorn() {
 async fn uvicorn() {
     let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
     let path = format!("PYTHONPATH={path}:{}", app(""));
-    serves(
-        "uvicorn",
-        OnTerm::ClosesUnread,
-        &["-e", &path, "--", "python3", "-m", "uvicorn", "--fd", "{fd}", "server:asgi"],
-    )
-    .await;
+    let program = ["-e", &path, "--", "python3", "-m", "uvicorn", "--no-access-log", "--fd", "{fd}", "server:asgi"];
+    serves("uvicorn", OnTerm::ClosesUnread, &program).await;
+}
+
+#[tokio::test]
+async fn puma() {
+    let Some(with) = installed("puma/with") else { return };
+    let program = ["--", &with, "ruby", "-S", "puma", "--bind-to-activated-sockets", "only", &app("server.ru")];
+    serves("puma", OnTerm::ClosesUnread, &program).await;
+}
+
+#[tokio::test]
+async fn starlet() {
+    let Some(with) = installed("starlet/with") else { return };
+    let app = app("server.psgi");
+    let starlet = ["perl", "-S", "plackup", "-E", "deployment", "-s", "Starlet", "--max-workers", "2", &app];
+    let program = [&["--sockets", "server-starter", "--", &with], &starlet[..]].concat();
+    serves("starlet", OnTerm::Finishes, &program).await;
+}
+
+#[tokio::test]
+async fn h2o() {
+    let Some(with) = installed("h2o/with") else { return };
+    let program = ["--sockets", "server-starter", "--", &with, "sh", &app("h2o.sh"), "{port}"];
+    serves("h2o", OnTerm::Finishes, &program).await;
 }
 
 #[tokio::test]
 async fn axum_with_listenfd() {
     serves("axum with listenfd", OnTerm::ClosesUnread, &["--", &built("listenfd_axum")]).await;
+}
+
+#[tokio::test]
+async fn a_shell_script_that_writes_to_its_notification_descriptor() {
+    if is_there("python3") {
+        let program = ["--ready", "notify", "--ready-fd", "4", "--", "bash", &app("serve.sh"), "echo >&4"];
+        serves("shell script with --ready-fd", OnTerm::Finishes, &program).await;
+    }
+}
+
+#[tokio::test]
+async fn a_shell_script_that_calls_systemd_notify() {
+    if is_there("python3") && is_there("systemd-notify") {
+        let program = ["--ready", "notify", "--", "bash", &app("serve.sh"), "systemd-notify --ready --status=serving"];
+        serves("shell script with systemd-notify", OnTerm::Finishes, &program).await;
+    }
 }
 
 #[tokio::test]
@@ -171,68 +177,6 @@ async fn an_unmodified_node_program_with_node_24() {
 #[tokio::test]
 async fn an_unmodified_express_program() {
     let Some(modules) = installed("node/node_modules").filter(|_| is_there("node")) else { return };
-    serves("express", OnTerm::Finishes, &["-e", &format!("NODE_PATH={modules}"), "--", "node", &app("express.js")])
-        .await;
-}
-
-#[tokio::test]
-async fn a_node_program_gets_the_port_that_it_asks_for() {
-    if !is_there("node") {
-        return;
-    }
-    within(30, async {
-        // Port 0 is a free one, and the same for all nodes.
-        let mut running = Running::start(&["-n", "2", "--", "node", &app("server.js"), "0"]);
-        let addr = running.addr().await;
-        running.ready(2).await;
-        pids(addr, 2).await;
-        assert_eq!(running.stop().await, Some(0));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn node_connections_are_handed_out_evenly() {
-    if !is_there("node") {
-        return;
-    }
-    within(30, async {
-        let mut running = Running::start(&["-n", "4", "--bind", "127.0.0.1:0", "--", "node", &app("server.js")]);
-        let addr = running.addr().await;
-        running.ready(4).await;
-        let mut counts = std::collections::BTreeMap::<String, usize>::new();
-        for _ in 0..40 {
-            *counts.entry(client::get(addr, "/").await.expect("an answer").body).or_default() += 1;
-        }
-        assert!(counts.values().all(|count| *count == 10), "{counts:?}");
-        assert_eq!(running.stop().await, Some(0));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_node_program_that_a_timer_keeps_alive_ends_when_its_last_client_has() {
-    if !is_there("node") {
-        return;
-    }
-    within(30, async {
-        let mut running = Running::start(&["-n", "1", "--bind", "127.0.0.1:0", "--", "node", &app("server.js")]);
-        let addr = running.addr().await;
-        running.ready(1).await;
-        let request = tokio::spawn(async move { client::get(addr, "/slow").await });
-        // The primary has given it away once the kernel's queue is empty and the node has one more socket.
-        let node = procfs::children(running.pid())[0];
-        let before = procfs::fds(node);
-        while procfs::fds(node) <= before {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        running.signal(Signal::TERM);
-        assert!(request.await.expect("no panic").expect("an answer").body.starts_with("node "));
-        assert_eq!(running.exit().await, Some(0));
-        assert!(
-            running.seen.iter().any(|line| line.contains("ended by SIGTERM, drained in")),
-            "neither killed nor left to the deadline"
-        );
-    })
-    .await;
+    let modules = format!("NODE_PATH={modules}");
+    serves("express", OnTerm::Finishes, &["-e", &modules, "--", "node", &app("express.js")]).await;
 }

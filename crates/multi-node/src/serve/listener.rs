@@ -290,9 +290,9 @@ impl Source {
     #[cfg(multi_process)]
     fn set_nodelay(&self) -> io::Result<()> {
         match self {
-            Source::Gated(_, Socket::Tcp(listener)) => crate::sys::epoll::set_nodelay(listener),
+            Source::Gated(_, socket) => socket.set_nodelay(),
             Source::Tcp(listener) => crate::sys::epoll::set_nodelay(listener),
-            Source::Gated(_, Socket::Unix(_)) | Source::Unix(_) => Ok(()),
+            Source::Unix(_) => Ok(()),
         }
     }
 

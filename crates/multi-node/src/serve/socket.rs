@@ -84,6 +84,15 @@ impl Socket {
         }
     }
 
+    /// Lets every connection that is accepted from now on send small writes at once.
+    #[cfg(multi_process)]
+    pub(crate) fn set_nodelay(&self) -> io::Result<()> {
+        match self {
+            Socket::Tcp(listener) => crate::sys::epoll::set_nodelay(listener),
+            Socket::Unix(_) => Ok(()),
+        }
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<Addr> {
         match self {
             Socket::Tcp(listener) => listener.local_addr().map(Addr::Tcp),

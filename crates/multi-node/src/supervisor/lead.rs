@@ -89,7 +89,7 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
     };
     let is_foreign = foreign.is_some();
     if is_foreign {
-        block(&sockets).map_err(Error::io("prepare the listening sockets"))?;
+        prepare(&sockets).map_err(Error::io("prepare the listening sockets"))?;
     }
     let output = foreign.as_ref().and_then(|program| program.output.clone());
     let mut launcher = Launcher::new(settings.launch.clone(), output)?;
@@ -198,9 +198,14 @@ fn terms(settings: &Settings) -> Terms {
     }
 }
 
-/// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so.
-fn block(sockets: &[Vec<Socket>]) -> std::io::Result<()> {
-    sockets.iter().flatten().try_for_each(|socket| socket.set_nonblocking(false))
+/// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so. Small
+/// writes are to be sent at once: those that are handed a socket may not say that (uvicorn by `--fd` does not), and an answer
+/// in two parts waits 40 ms for the client's acknowledgement then.
+fn prepare(sockets: &[Vec<Socket>]) -> std::io::Result<()> {
+    sockets.iter().flatten().try_for_each(|socket| {
+        socket.set_nonblocking(false)?;
+        socket.set_nodelay()
+    })
 }
 
 /// The master as a server beside its nodes.

@@ -1,0 +1,2 @@
+# A server that knows nothing of multi-node.
+run ->(_env) { [200, {}, ["puma #{$$}"]] }

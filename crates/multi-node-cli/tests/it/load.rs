@@ -1,0 +1,79 @@
+//! Clients that ask without end.
+
+use std::net::SocketAddr;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use multi_node_it::{client, send};
+use rustix::process::Signal;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// How many there are at a time.
+const CLIENTS: usize = 4;
+
+/// Our own clients, who have a connection for each request.
+pub(crate) struct Load {
+    stop: watch::Sender<bool>,
+    answered: Arc<AtomicU64>,
+    clients: JoinSet<Vec<String>>,
+}
+
+impl Load {
+    /// Returns when requests are answered.
+    pub(crate) async fn under_way(addr: SocketAddr) -> Load {
+        let (stop, stopped) = watch::channel(false);
+        let answered = Arc::new(AtomicU64::new(0));
+        let clients = (0..CLIENTS).map(|_| ask(addr, stopped.clone(), answered.clone())).collect();
+        while answered.load(Ordering::Relaxed) < 20 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Load { stop, answered, clients }
+    }
+
+    /// How many requests were answered, and why others were not.
+    pub(crate) async fn stop(self) -> (u64, Vec<String>) {
+        self.stop.send_replace(true);
+        let errors = self.clients.join_all().await.concat();
+        (self.answered.load(Ordering::Relaxed), errors)
+    }
+}
+
+async fn ask(addr: SocketAddr, stopped: watch::Receiver<bool>, answered: Arc<AtomicU64>) -> Vec<String> {
+    let mut errors = Vec::new();
+    while !*stopped.borrow() {
+        match tokio::time::timeout(Duration::from_secs(20), client::get(addr, "/")).await {
+            Ok(Ok(answer)) if answer.status == 200 => drop(answered.fetch_add(1, Ordering::Relaxed)),
+            Ok(Ok(answer)) => errors.push(format!("status {}", answer.status)),
+            Ok(Err(error)) => errors.push(error.to_string()),
+            Err(late) => errors.push(late.to_string()),
+        }
+    }
+    errors
+}
+
+/// The load generator wrk, on connections that are kept.
+pub(crate) struct Wrk(Child);
+
+impl Wrk {
+    /// Runs it by a program that finds its libraries.
+    pub(crate) fn start(with: &str, addr: SocketAddr) -> Wrk {
+        let mut command = Command::new(with);
+        command.args(["wrk", "-t1", "-c4", "-d60s", &format!("http://{addr}/")]);
+        Wrk(command.stdout(Stdio::piped()).kill_on_drop(true).spawn().expect("wrk starts"))
+    }
+
+    /// How many requests it has sent, and what errors it has seen.
+    pub(crate) async fn stop(self) -> String {
+        send(self.0.id().expect("it goes on for a minute"), Signal::INT);
+        let output = self.0.wait_with_output().await.expect("it ends");
+        let text = String::from_utf8_lossy(&output.stdout);
+        let told = text.lines().map(str::trim);
+        told.filter(|line| ["requests in", "errors", "Non-2xx"].iter().any(|word| line.contains(word)))
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+}

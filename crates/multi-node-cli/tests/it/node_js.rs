@@ -1,0 +1,70 @@
+//! Node.js programs that are not changed: what they see of the master, their primary.
+
+use std::time::Duration;
+
+use multi_node_it::{client, procfs, within};
+use rustix::process::Signal;
+
+use crate::command::{Running, app, is_there, pids};
+
+#[tokio::test]
+async fn a_node_program_gets_the_port_that_it_asks_for() {
+    if !is_there("node") {
+        return;
+    }
+    within(30, async {
+        // Port 0 is a free one, and the same for all nodes.
+        let mut running = Running::start(&["-n", "2", "--", "node", &app("server.js"), "0"]);
+        let addr = running.addr().await;
+        running.ready(2).await;
+        pids(addr, 2).await;
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn node_connections_are_handed_out_evenly() {
+    if !is_there("node") {
+        return;
+    }
+    within(30, async {
+        let mut running = Running::start(&["-n", "4", "--bind", "127.0.0.1:0", "--", "node", &app("server.js")]);
+        let addr = running.addr().await;
+        running.ready(4).await;
+        let mut counts = std::collections::BTreeMap::<String, usize>::new();
+        for _ in 0..40 {
+            *counts.entry(client::get(addr, "/").await.expect("an answer").body).or_default() += 1;
+        }
+        assert!(counts.values().all(|count| *count == 10), "{counts:?}");
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_program_that_a_timer_keeps_alive_ends_when_its_last_client_has() {
+    if !is_there("node") {
+        return;
+    }
+    within(30, async {
+        let mut running = Running::start(&["-n", "1", "--bind", "127.0.0.1:0", "--", "node", &app("server.js")]);
+        let addr = running.addr().await;
+        running.ready(1).await;
+        let request = tokio::spawn(async move { client::get(addr, "/slow").await });
+        // The primary has given it away once the kernel's queue is empty and the node has one more socket.
+        let node = procfs::children(running.pid())[0];
+        let before = procfs::fds(node);
+        while procfs::fds(node) <= before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        running.signal(Signal::TERM);
+        assert!(request.await.expect("no panic").expect("an answer").body.starts_with("node "));
+        assert_eq!(running.exit().await, Some(0));
+        assert!(
+            running.seen.iter().any(|line| line.contains("ended by SIGTERM, drained in")),
+            "neither killed nor left to the deadline"
+        );
+    })
+    .await;
+}

@@ -118,6 +118,13 @@ pub fn run_delay(pid: u32) -> Duration {
     Duration::from_nanos(threads(pid).iter().filter_map(of).sum())
 }
 
+/// How long this machine's processors have run something else than this machine, so far and all together (proc(5), `steal`).
+pub fn stolen() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks = stat.split_whitespace().nth(8).and_then(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(10 * ticks.unwrap_or_default())
+}
+
 fn threads(pid: u32) -> Vec<PathBuf> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     threads.map(|thread| thread.path()).collect()

@@ -100,6 +100,7 @@ class Door {
     const local = this.#service.addresses(this.index)[0];
     const Base = handleClass(local === 'unix' ? { path: '\0multi-node' } : { host: '127.0.0.1', port: 1 });
     this.#Connection = connectionClass(Base, this);
+    this.#service.setIdleTimeout(this.index, this.server.keepAliveTimeout ?? 0);
     this.#serves = true;
   }
 
@@ -148,7 +149,9 @@ class Door {
   /** Nobody took it. */
   takeBack(handle) {
     this.#connections.add(handle);
-    handle.readStart();
+    // Its client may have gone while it was offered, and then it was closed without being counted here.
+    if (handle.fd < 0) this.closes(handle);
+    else handle.readStart();
   }
 
   #keep(refed) {

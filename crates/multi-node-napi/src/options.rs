@@ -79,7 +79,7 @@ macro_rules! set_number {
 
 macro_rules! set_time {
     ($options:ident, $given:ident: $($name:ident),+) => {
-        $(if let Some(value) = $given.$name { $options = $options.$name(time(value)); })+
+        $(if let Some(value) = $given.$name { $options = $options.$name(milliseconds(value)); })+
     };
 }
 
@@ -92,7 +92,7 @@ impl NodeOptions {
         set_number!(options, given: nodes, max_nodes, surge);
         set_time!(options, given: start_timeout, drain_timeout, shutdown_delay, hang_timeout, adopt_timeout);
         if let Some(age) = given.max_age {
-            options = options.max_age(time(age));
+            options = options.max_age(milliseconds(age));
         }
         if let Some(bytes) = given.max_memory {
             options = options.max_memory(bytes as u64);
@@ -101,7 +101,7 @@ impl NodeOptions {
             options = options.max_requests(requests as u64);
         }
         if let Some(canary) = given.canary {
-            options = options.canary(time(canary.duration), canary.limits());
+            options = options.canary(milliseconds(canary.duration), canary.limits());
         }
         if let Some(addresses) = given.addresses {
             options = options.addresses(addresses);
@@ -120,10 +120,10 @@ impl NodeOptions {
             }
         }
         if let Some([initial, longest]) = given.backoff.as_deref() {
-            options = options.backoff(time(*initial), time(*longest));
+            options = options.backoff(milliseconds(*initial), milliseconds(*longest));
         }
         if let Some(CrashLoop { deaths, within }) = given.crash_loop {
-            options = options.crash_loop(deaths as usize, time(within));
+            options = options.crash_loop(deaths as usize, milliseconds(within));
         }
         let (exec_args, slot_args, inspect_port) = (given.exec_args, given.slot_args, given.inspect_port);
         options.slot_args(move |slot| {
@@ -164,7 +164,7 @@ fn inspect_at(port: u32, slot: usize) -> String {
     format!("--inspect-port={port}")
 }
 
-fn time(milliseconds: f64) -> Duration {
+pub(crate) fn milliseconds(time: f64) -> Duration {
     // What is no time is refused by JavaScript; a longer one than the library allows, by the library.
-    Duration::try_from_secs_f64(milliseconds / 1000.0).unwrap_or(Duration::MAX)
+    Duration::try_from_secs_f64(time / 1000.0).unwrap_or(Duration::MAX)
 }

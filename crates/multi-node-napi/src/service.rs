@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::event::{Event, Report, Told};
 use crate::failure::Failure;
-use crate::options::NodeOptions;
+use crate::options::{NodeOptions, milliseconds};
 use crate::status::{FleetStatus, number};
 use crate::thread::{self, Further, Thread};
 use crate::{descriptor, wake};
@@ -122,6 +122,14 @@ impl Service {
         requests.began(began.into());
         requests.failed(failed.into());
         requests.ended(ended.into());
+    }
+
+    /// How long, in milliseconds, a connection that another process has handed over may be idle; 0: for ever.
+    #[napi]
+    pub fn set_idle_timeout(&self, server: u32, time: f64) {
+        if let Some(taker) = self.servers.get(server as usize).and_then(|server| server.taker.as_ref()) {
+            taker.set_idle_timeout(milliseconds(time));
+        }
     }
 
     /// Leaves a server's queues until the next `take`.

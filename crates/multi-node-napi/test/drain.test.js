@@ -5,6 +5,7 @@ const assert = require('node:assert/strict');
 const { once } = require('node:events');
 const http = require('node:http');
 const https = require('node:https');
+const net = require('node:net');
 const path = require('node:path');
 const { test } = require('node:test');
 const { program, until } = require('./program.js');
@@ -44,6 +45,49 @@ test('idle connections go on in other nodes', async (t) => {
   const after = await Promise.all(sockets.map(() => server.get('/', { agent })));
   assert.ok(after.every((pid) => !before.has(pid)), 'new nodes answer');
   assert.deepEqual(Object.values(agent.freeSockets).flat().filter((socket) => !sockets.includes(socket)), [], 'on the same connections');
+  assert.equal(await server.stop(), 0);
+});
+
+/** Opens a connection and has one request answered on it; `heard` is what has come since. */
+async function kept(t, server) {
+  const socket = net.connect(server.port, '127.0.0.1').setEncoding('utf8');
+  t.after(() => socket.destroy());
+  const client = { socket, heard: '', closed: null };
+  socket.on('close', (hadError) => (client.closed = { hadError, at: Date.now() }));
+  socket.on('data', (text) => (client.heard += text));
+  client.ask = async () => {
+    client.heard = '';
+    socket.write('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n');
+    await until('an answer', () => /hello from \d+/.test(client.heard));
+    const [pid] = /\d+$/.exec(client.heard.trim().split('\r\n').find((line) => line.startsWith('hello')));
+    client.heard = '';
+    return Number(pid);
+  };
+  await client.ask();
+  return client;
+}
+
+test('an idle connection that was handed over is no silent new one: keepAliveTimeout ends it, and nothing else', async (t) => {
+  const settings = '{ headersTimeout: 500, connectionsCheckingInterval: 100, keepAliveTimeout: 4000 }, ';
+  const server = await program(t, SERVER.replace('createServer(', `createServer(${settings}`));
+  await server.says(/ready/);
+  const clients = await Promise.all(Array.from({ length: 3 }, () => kept(t, server)));
+  let ordered;
+  for (let reload = 1; reload <= 2; reload += 1) {
+    // The second time they have said nothing since the first.
+    ordered = Date.now();
+    server.kill('SIGUSR2');
+    await until('the reload', () => server.output.match(/reloaded/g)?.length === reload);
+  }
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const [silent, asking] = clients;
+  assert.ok(server.children().includes(await asking.ask()), 'a new node answers after more than headersTimeout');
+  for (const client of [silent, asking]) {
+    await until('the end of an idle connection', () => client.closed);
+    assert.deepEqual([client.closed.hadError, client.heard], [false, ''], 'no 408');
+  }
+  assert.ok(silent.closed.at - ordered >= 4000, 'it was closed by keepAliveTimeout');
+  assert.ok(asking.closed.at - silent.closed.at > 500, 'which begins anew with each answer');
   assert.equal(await server.stop(), 0);
 });
 

@@ -193,7 +193,7 @@ pub(crate) async fn unlink_unserved(servers: &[Vec<Address>]) {
     for path in own_files(servers) {
         #[cfg(unix)]
         if let Err(error) = remove_stale(path).await {
-            tracing::debug!(path = %path.display(), %error, "the socket file is left");
+            crate::log::debug!(path = %path.display(), %error, "the socket file is left");
         }
         #[cfg(not(unix))]
         remove(path);
@@ -210,7 +210,7 @@ fn own_files(servers: &[Vec<Address>]) -> impl Iterator<Item = &Path> {
 
 pub(crate) fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
-        tracing::debug!(path = %path.display(), %error, "the socket file was gone already");
+        crate::log::debug!(path = %path.display(), %error, "the socket file was gone already");
     }
 }
 

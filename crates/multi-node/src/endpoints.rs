@@ -36,7 +36,7 @@ impl Endpoints {
         match Endpoints::open(settings).await {
             Ok(endpoints) => endpoints,
             Err(error) => {
-                tracing::error!(target: "multi_node", "going on without control socket and metrics: {error}");
+                crate::log::error!(target: "multi_node", "going on without control socket and metrics: {error}");
                 Endpoints { name: String::new(), metrics: None, admin: Admin::default() }
             }
         }

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::endpoints::Endpoints;
 use crate::options::{Address, Settings};
 use crate::serve::{Servers, Socket};
-#[cfg(multi_process)]
-use crate::supervisor::Served;
 use crate::{Error, Nodes, Options, bind, environment, single};
+#[cfg(multi_process)]
+use crate::{program::Program, supervisor::Served};
 
 /// What this process is in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,25 +127,26 @@ async fn succeed(call: crate::supervisor::Call, options: Options, servers: Serve
         false => Ok(prepared),
     });
     match prepared {
-        Ok((settings, addresses)) => crate::supervisor::succeed(call, settings, servers, addresses).await,
+        Ok((settings, addresses)) => {
+            crate::supervisor::succeed(call, settings, Served::Linked(servers), addresses).await
+        }
         Err(error) => Err(call.refuse(error).await),
     }
 }
 
 /// Serves by nodes of a program that does not link this crate.
 #[cfg(multi_process)]
-pub(crate) async fn lead_program(options: Options, program: crate::program::Program) -> Result<Nodes, Error> {
+pub(crate) async fn lead_program(options: Options, program: Program) -> Result<Nodes, Error> {
     enter()?;
-    let settings =
-        options.hang_timeout(program.watchdog.unwrap_or_default()).peers(false).master_listen(false).check(cores())?;
-    if settings.nodes == 0 {
-        return Err(Error::Option {
-            option: "nodes",
-            value: "0".to_owned(),
-            allowed: "expected at least 1".to_owned(),
-        });
-    }
-    program.find()?;
+    let call = crate::supervisor::Call::heard().await?;
+    let settings = match (prepare_program(options, &program), call) {
+        (Ok(settings), Some(call)) => {
+            let addresses = vec![settings.addresses.clone()];
+            return crate::supervisor::succeed(call, settings, Served::Foreign(program), addresses).await;
+        }
+        (Err(error), Some(call)) => return Err(call.refuse(error).await),
+        (prepared, None) => prepared?,
+    };
     let addresses = vec![settings.addresses.clone()];
     let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
@@ -156,6 +157,21 @@ pub(crate) async fn lead_program(options: Options, program: crate::program::Prog
         bind::unlink(&addresses);
     }
     begun
+}
+
+#[cfg(multi_process)]
+fn prepare_program(options: Options, program: &Program) -> Result<Settings, Error> {
+    let settings =
+        options.hang_timeout(program.watchdog.unwrap_or_default()).peers(false).master_listen(false).check(cores())?;
+    if settings.nodes == 0 {
+        return Err(Error::Option {
+            option: "nodes",
+            value: "0".to_owned(),
+            allowed: "expected at least 1".to_owned(),
+        });
+    }
+    program.find()?;
+    Ok(settings)
 }
 
 /// Only one call in a process serves.
@@ -210,7 +226,7 @@ async fn begin(
 ) -> Result<Nodes, Error> {
     if alone {
         if !cfg!(multi_process) && settings.nodes > 0 {
-            tracing::warn!("this system has no nodes, so one process serves");
+            crate::log::warn!("this system has no nodes, so one process serves");
         }
         return single::listen(servers, sockets, addresses, settings, endpoints).await;
     }

@@ -102,7 +102,7 @@ impl Alone {
                 signal = self.signals.next() => match signal.order() {
                     Order::Shutdown { now: false } => self.shut_down(),
                     Order::Shutdown { now: true } => break End::Done,
-                    _ => tracing::warn!("nothing to reload: the program runs as a single process"),
+                    _ => crate::log::warn!("nothing to reload: the program runs as a single process"),
                 },
             }
         };

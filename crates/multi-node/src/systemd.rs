@@ -118,6 +118,6 @@ fn send(news: &[NotifyState<'_>]) {
         return;
     }
     if let Err(error) = sd_notify::notify(news) {
-        tracing::debug!(%error, "cannot tell systemd");
+        crate::log::debug!(%error, "cannot tell systemd");
     }
 }

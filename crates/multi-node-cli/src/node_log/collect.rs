@@ -1,15 +1,16 @@
 //! Each node's pipes, read as long as there is room for what they carry.
 
+use std::collections::BTreeMap;
 use std::io::{self, PipeReader};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use multi_node::Handle;
 use multi_node::admin::{LogLine, Source};
-use multi_node::program::Output;
+use multi_node::program::{Collect, Output};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::lines::{Line, Lines};
@@ -28,8 +29,8 @@ const QUEUE: usize = 256;
 /// How long output is waited for after the last node has ended: another process may have its pipes.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Where nodes' output waits to be taken up. The sender is for [`Program::output`](multi_node::program::Program::output).
-pub(crate) fn queue() -> (mpsc::Sender<Output>, mpsc::Receiver<Output>) {
+/// What there is to collect waits here. The sender is for [`Program::output`](multi_node::program::Program::output).
+pub(crate) fn queue() -> (mpsc::Sender<Collect>, mpsc::Receiver<Collect>) {
     mpsc::channel(QUEUE)
 }
 
@@ -52,11 +53,12 @@ type Queue = mpsc::UnboundedSender<Written>;
 
 impl Collector {
     /// Starts it.
-    pub(crate) fn start(manner: Manner, outputs: mpsc::Receiver<Output>, log: Handle) -> Collector {
+    pub(crate) fn start(manner: Manner, asked: mpsc::Receiver<Collect>, log: Handle) -> Collector {
         let (stdout, out) = writer::start(io::stdout());
         let (stderr, err) = writer::start(io::stderr());
-        let task = tokio::spawn(collect(outputs, manner, log, [stdout, stderr]));
-        Collector { task, writers: [out, err] }
+        let rest = watch::Sender::new(false);
+        let desk = Desk { manner, log, stdout, stderr, rest, readers: JoinSet::new() };
+        Collector { task: tokio::spawn(desk.collect(asked)), writers: [out, err] }
     }
 
     /// Waits until all has been written that ended nodes wrote. All senders must be gone.
@@ -73,53 +75,110 @@ impl Collector {
     }
 }
 
-async fn collect(mut outputs: mpsc::Receiver<Output>, manner: Manner, log: Handle, [stdout, stderr]: [Queue; 2]) {
-    let mut readers = JoinSet::new();
-    while let Some(output) = outputs.recv().await {
-        let room = Arc::new(Semaphore::new(BUFFER));
-        let origin = |stream| Origin { id: output.id, slot: output.slot, pid: output.pid, stream };
-        let reader = |stream, queue: &Queue| Reader {
-            origin: origin(stream),
-            manner,
-            log: log.clone(),
-            room: room.clone(),
-            queue: queue.clone(),
-            missed: 0,
-        };
-        readers.spawn(reader(Source::Stdout, &stdout).read(output.stdout));
-        readers.spawn(reader(Source::Stderr, &stderr).read(output.stderr));
-        while readers.try_join_next().is_some() {}
-    }
-    let rest = async { while readers.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(LAST_WORDS, rest).await;
+/// Has a reader for each stream.
+struct Desk {
+    manner: Manner,
+    /// The handle whose log keeps the last lines of all nodes whether or not they can be written here.
+    log: Handle,
+    stdout: Queue,
+    stderr: Queue,
+    /// Turns true when nothing more is to be read.
+    rest: watch::Sender<bool>,
+    readers: JoinSet<Option<Output>>,
 }
 
-/// Reads one pipe.
+impl Desk {
+    async fn collect(mut self, mut asked: mpsc::Receiver<Collect>) {
+        while let Some(asked) = asked.recv().await {
+            match asked {
+                Collect::Read(streams) => self.read(streams),
+                Collect::Rest(back) => {
+                    // Where nobody takes them, all goes on.
+                    if let Err(streams) = back.send(self.rest().await) {
+                        self.read(streams);
+                    }
+                }
+                _ => tracing::error!("asked to collect in a way that is not known here"),
+            }
+            while self.readers.try_join_next().is_some() {}
+        }
+        let rest = async { while self.readers.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(LAST_WORDS, rest).await;
+    }
+
+    fn read(&mut self, streams: Vec<Output>) {
+        let mut rooms = BTreeMap::new();
+        for output in streams {
+            let room: &mut Arc<Semaphore> = rooms.entry(output.id).or_insert_with(|| Arc::new(Semaphore::new(BUFFER)));
+            let queue = if output.stream == Source::Stderr { &self.stderr } else { &self.stdout };
+            let reader = Reader {
+                origin: Origin { id: output.id, slot: output.slot, pid: output.pid, stream: output.stream },
+                manner: self.manner,
+                log: self.log.clone(),
+                room: room.clone(),
+                queue: queue.clone(),
+                missed: 0,
+                rest: self.rest.subscribe(),
+            };
+            self.readers.spawn(reader.read(output));
+        }
+    }
+
+    /// Stops reading, and returns what is left to be read when all that was read has been written.
+    async fn rest(&mut self) -> Vec<Output> {
+        self.rest.send_replace(true);
+        let mut left = Vec::new();
+        while let Some(read) = self.readers.join_next().await {
+            // An error would be a panic, which has been told.
+            left.extend(read.ok().flatten());
+        }
+        self.rest.send_replace(false);
+        left
+    }
+}
+
+/// Reads one stream.
 struct Reader {
     origin: Origin,
     manner: Manner,
-    /// Its handle, whose log keeps the last lines of all nodes whether or not they can be written here.
     log: Handle,
     /// The node's buffer.
     room: Arc<Semaphore>,
     queue: Queue,
     /// Lines left out since the last that was kept.
     missed: u64,
+    rest: watch::Receiver<bool>,
 }
 
 impl Reader {
-    async fn read(mut self, pipe: PipeReader) {
-        if let Err(error) = self.read_to_end(pipe).await {
-            tracing::error!(id = %self.origin.id, %error, "cannot read what the node writes");
+    /// To its end, which is nothing, or until it is to rest: then what is left.
+    async fn read(mut self, mut output: Output) -> Option<Output> {
+        match self.read_to_end(output.pipe, output.begun).await {
+            Ok((pipe, begun)) => {
+                (output.pipe, output.begun) = (pipe?, begun);
+                Some(output)
+            }
+            Err(error) => {
+                tracing::error!(id = %self.origin.id, %error, "cannot read what the node writes");
+                None
+            }
         }
     }
 
-    async fn read_to_end(&mut self, pipe: PipeReader) -> io::Result<()> {
+    async fn read_to_end(&mut self, pipe: PipeReader, begun: Vec<u8>) -> io::Result<(Option<PipeReader>, Vec<u8>)> {
         let mut pipe = pipe::Receiver::from_owned_fd(pipe.into())?;
-        let mut lines = Lines::default();
+        let mut lines = Lines::begun(begun);
         let mut bytes = vec![0; 16 * 1024];
         loop {
-            let count = pipe.read(&mut bytes).await?;
+            let read = tokio::select! {
+                read = pipe.read(&mut bytes) => Some(read?),
+                () = told(&mut self.rest) => None,
+            };
+            let Some(count) = read else {
+                self.tell_gap().await;
+                self.all_written().await;
+                return Ok((Some(pipe.into_nonblocking_fd()?.into()), lines.unfinished()));
+            };
             for line in lines.take(&bytes[..count]) {
                 self.pass_on(&line).await;
             }
@@ -131,7 +190,13 @@ impl Reader {
             self.pass_on(&line).await;
         }
         self.tell_gap().await;
-        Ok(())
+        Ok((None, Vec::new()))
+    }
+
+    async fn all_written(&self) {
+        let whole = u32::try_from(BUFFER).unwrap_or(u32::MAX);
+        // An error means that the command ends.
+        let _ = self.room.acquire_many(whole).await;
     }
 
     async fn pass_on(&mut self, line: &Line) {
@@ -161,4 +226,9 @@ impl Reader {
             let _ = self.queue.send(Written { bytes, room });
         }
     }
+}
+
+async fn told(rest: &mut watch::Receiver<bool>) {
+    // An error means that the command ends.
+    let _ = rest.wait_for(|rest| *rest).await;
 }

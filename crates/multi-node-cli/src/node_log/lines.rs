@@ -29,6 +29,16 @@ pub(super) struct Lines {
 }
 
 impl Lines {
+    /// Goes on with a line that has begun.
+    pub(super) fn begun(unfinished: Vec<u8>) -> Lines {
+        Lines { unfinished }
+    }
+
+    /// The beginning of a line of which the rest is to come.
+    pub(super) fn unfinished(self) -> Vec<u8> {
+        self.unfinished
+    }
+
     /// The lines that these bytes complete.
     pub(super) fn take(&mut self, mut bytes: &[u8]) -> Vec<Line> {
         let mut lines = Vec::new();

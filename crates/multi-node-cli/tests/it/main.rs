@@ -12,3 +12,4 @@ mod run;
 mod servers;
 mod steer;
 mod terminal;
+mod upgrade;

@@ -48,7 +48,7 @@ async fn five_thousand_idle_connections_survive_a_reload() {
 
 #[tokio::test]
 async fn connections_that_have_said_nothing_survive_too() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let fresh = join_all((0..100).map(|_| Client::connect(program.addr))).await;
         let fresh: Vec<Client> = fresh.into_iter().map(|client| client.expect("a connection")).collect();
@@ -64,7 +64,7 @@ async fn connections_that_have_said_nothing_survive_too() {
 
 #[tokio::test]
 async fn a_busy_connection_is_answered_and_then_goes_on_elsewhere() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(1)).await;
         let mut client = Client::connect(program.addr).await.expect("a connection");
         let before = client.get("/").await.expect("an answer").id();
@@ -82,7 +82,7 @@ async fn a_busy_connection_is_answered_and_then_goes_on_elsewhere() {
 
 #[tokio::test]
 async fn a_node_that_is_told_to_leave_hands_over_to_its_siblings() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(3)).await;
         let clients = kept(&program, 90).await;
         let pids = program.pids().await;
@@ -227,7 +227,7 @@ async fn a_hand_over_waits_while_too_many_descriptors_are_under_way() {
 
 #[tokio::test]
 async fn a_shutdown_waits_for_no_heirs() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan { drain_timeout: Duration::from_secs(60), ..Plan::nodes(1) }).await;
         let clients = kept(&program, 10).await;
         let (old, heir) = stopped_heir(&mut program).await;

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 #[tokio::test]
 async fn queued_connections_outlive_every_node() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(4)).await;
         let pids = program.pids().await;
         for pid in &pids {

@@ -120,7 +120,7 @@ async fn offer(number: u64, parcel: &Parcel, ranks: &[Vec<Link>]) -> Outcome {
         match heir.offer(number, parcel).await {
             Ok(()) => return Outcome::Taken,
             Err(error) => {
-                tracing::debug!(%error, "an heir did not take a connection");
+                crate::log::debug!(%error, "an heir did not take a connection");
                 if error.kind() != io::ErrorKind::ConnectionRefused {
                     outcome = Outcome::Unanswered;
                 }

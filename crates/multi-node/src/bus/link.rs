@@ -63,7 +63,7 @@ impl Links {
         let ends = Ends { reader, writer, offers, unanswered: BTreeMap::new(), intake: self.intake.clone() };
         tokio::spawn(async move {
             if let Err(error) = ends.run().await {
-                tracing::debug!(peer = %id, %error, "the bus to a peer has ended");
+                crate::log::debug!(peer = %id, %error, "the bus to a peer has ended");
             }
         });
         let (window, answers) = (Arc::new(Semaphore::new(WINDOW)), Arc::default());

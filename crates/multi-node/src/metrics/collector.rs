@@ -38,7 +38,7 @@ impl Told {
         if let Some(sender) = &self.0
             && sender.try_send((id, series)).is_err()
         {
-            tracing::warn!(target: "multi_node", %id, "what the node has measured is lost: too much waits to be taken in");
+            crate::log::warn!(target: "multi_node", %id, "what the node has measured is lost: too much waits to be taken in");
         }
     }
 }

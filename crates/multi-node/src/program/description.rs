@@ -5,15 +5,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::Output;
+use super::Collect;
 
 /// A server program, how its listening sockets reach it, and how it is told to end.
 ///
 /// In arguments and values of variables these are replaced: `{fd}` (the number of the first listening socket), `{port}` (of the
 /// first address), `{slot}`, `{id}`, and `{node_port}`, a free port of 127.0.0.1 that each node has for itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[must_use = "a description does nothing until `run` is given it"]
 pub struct Program {
     pub(crate) program: OsString,
@@ -21,13 +22,16 @@ pub struct Program {
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) sockets: Sockets,
     pub(crate) socket_names: Vec<String>,
+    pub(crate) defer_accept: bool,
     pub(crate) stop_signal: i32,
     pub(crate) readiness: Readiness,
     pub(crate) ready_after: Duration,
     pub(crate) ready_fd: Option<u32>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) node_js: Option<bool>,
-    pub(crate) output: Option<mpsc::Sender<Output>>,
+    #[serde(skip)]
+    pub(crate) output: Option<mpsc::Sender<Collect>>,
+    #[serde(skip)]
     pub(crate) renewal: Option<Renewal>,
 }
 
@@ -42,7 +46,8 @@ impl fmt::Debug for Renewal {
 }
 
 /// Which conventions tell the program of its sockets, which have the numbers from 3 on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Sockets {
     /// Those of systemd and of Server::Starter.
@@ -58,7 +63,8 @@ pub enum Sockets {
 
 /// How it is known that a node serves. In any case a message of its own counts: `READY=1` on the socket that
 /// `NOTIFY_SOCKET` names (sd_notify(3)), or a newline on the descriptor of [`Program::ready_fd`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Readiness {
     /// By whatever comes first: its message; that one of its processes is seen waiting for connections; that it has lived
@@ -80,6 +86,7 @@ impl Program {
             env: Vec::new(),
             sockets: Sockets::default(),
             socket_names: Vec::new(),
+            defer_accept: false,
             stop_signal: 15,
             readiness: Readiness::default(),
             ready_after: Duration::from_secs(2),
@@ -124,6 +131,15 @@ impl Program {
         self
     }
 
+    /// Whether the kernel keeps a connection to itself until its first byte has come, for about 1 s at most
+    /// (`TCP_DEFER_ACCEPT`, tcp(7)). So a node that drains has hardly any that it has accepted and not read from, which many
+    /// servers close. Default: no, since the clients of a server that is the first to speak would wait. A reload does not
+    /// change it.
+    pub fn defer_accept(mut self, defers: bool) -> Program {
+        self.defer_accept = defers;
+        self
+    }
+
     /// The number of the signal that tells it to finish and end. Default 15, SIGTERM. It is killed where it has not ended
     /// within [`Options::drain_timeout`](crate::Options::drain_timeout).
     pub fn stop_signal(mut self, number: i32) -> Program {
@@ -164,9 +180,9 @@ impl Program {
         self
     }
 
-    /// Sends what each node writes to its standard output and error here, as the ends of two pipes, instead of letting
-    /// nodes inherit those of this process. Whoever receives must read: a node that finds a pipe full waits.
-    pub fn output(mut self, to: mpsc::Sender<Output>) -> Program {
+    /// Sends what each node writes to its standard output and error here, as the ends of pipes, instead of letting nodes
+    /// inherit those of this process. Whoever receives must read: a node that finds a pipe full waits.
+    pub fn output(mut self, to: mpsc::Sender<Collect>) -> Program {
         self.output = Some(to);
         self
     }

@@ -28,6 +28,6 @@ mod stage;
 pub(crate) use description::Renewal;
 pub use description::{Program, Readiness, Sockets};
 pub(crate) use environment::{FIRST, Place, Socket};
-pub use output::Output;
+pub use output::{Collect, Output};
 pub use run::run;
 pub use stage::stage;

@@ -2,9 +2,12 @@
 
 use std::io::PipeReader;
 
+use tokio::sync::oneshot;
+
+use crate::admin::Source;
 use crate::{NodeId, Slot};
 
-/// The reading ends of one node's standard output and error, which end when the last process that writes to them has.
+/// One stream of what a node writes. It ends when the last process that writes to it has.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Output {
@@ -14,8 +17,23 @@ pub struct Output {
     pub slot: Slot,
     /// Its process.
     pub pid: u32,
-    /// Its standard output.
-    pub stdout: PipeReader,
-    /// Its standard error.
-    pub stderr: PipeReader,
+    /// Its standard output, or its standard error.
+    pub stream: Source,
+    /// Where it is read.
+    pub pipe: PipeReader,
+    /// What was read already and not dealt with, such as the beginning of a line: by a collector that was told to
+    /// [`Rest`](Collect::Rest), perhaps that of the program which this one has replaced.
+    pub begun: Vec<u8>,
+}
+
+/// What a collector of output is asked for.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Collect {
+    /// Read these from now on. All streams of a node come together.
+    Read(Vec<Output>),
+    /// Deal with what was read, and give back all streams that have not ended, since another program is about to take this
+    /// one's place. Where they cannot be given any more, it will not: read on. Where that takes more than 5 s, or nobody
+    /// gives them, the upgrade fails.
+    Rest(oneshot::Sender<Vec<Output>>),
 }

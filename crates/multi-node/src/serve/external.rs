@@ -6,15 +6,19 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+#[cfg(multi_process)]
+use tokio::sync::watch;
 
 use super::drain::DrainSignal;
 #[cfg(multi_process)]
 use super::http::ConnInfo;
-use super::intake::Arrival;
 use super::listener::Listener;
 use super::load::Line;
+#[cfg(multi_process)]
+use super::lobby::Lobby;
 use super::parcel::Outlet;
 use super::places::Places;
 use super::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
@@ -47,9 +51,11 @@ where
 /// It may be used on any thread, by one at a time.
 pub struct Taker {
     listener: Listener,
-    arrivals: mpsc::Receiver<Arrival>,
-    outlet: Option<Outlet>,
-    drain: DrainSignal,
+    /// Connections that were handed over to this process, and whose clients have said something.
+    arrivals: mpsc::Receiver<Taken>,
+    giver: Giver,
+    #[cfg(multi_process)]
+    patience: watch::Sender<Duration>,
     /// Resolves when the drain begins; gone once it has.
     begun: Option<BoxFuture<()>>,
     /// Whose timers and I/O the listener uses, on whatever thread it is asked.
@@ -91,21 +97,19 @@ impl Taker {
     /// the sockets' queues, and the waker is woken, from any thread, when one is offered.
     pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
         let _runtime = self.runtime.enter();
-        if let Poll::Ready(arrival) = self.arrivals.poll_recv(cx) {
-            return Poll::Ready(arrival.map(Taken::arrived));
+        if let Poll::Ready(Some(taken)) = self.arrivals.poll_recv(cx) {
+            return Poll::Ready(Some(taken));
         }
         if let Some(begun) = &mut self.begun {
             if begun.as_mut().poll(cx).is_pending() {
-                return self.listener.poll_loose(cx).map(|(socket, open)| Some(Taken::new(socket, open)));
+                return self.listener.poll_loose(cx).map(|accepted| Some(Taken::from(accepted)));
             }
             self.begun = None;
-            self.arrivals.close();
         }
-        if let Some((socket, open)) = self.listener.loose_waiting() {
-            return Poll::Ready(Some(Taken::new(socket, open)));
+        if let Some(accepted) = self.listener.loose_waiting() {
+            return Poll::Ready(Some(Taken::from(accepted)));
         }
-        // What was promised to be taken is taken; whoever holds a place reserved still sends.
-        self.arrivals.poll_recv(cx).map(|arrival| arrival.map(Taken::arrived))
+        self.arrivals.poll_recv(cx)
     }
 
     /// Leaves the sockets' queues until the next [`poll_take`](Self::poll_take).
@@ -123,20 +127,36 @@ impl Taker {
         Requests(self.listener.doors.line.clone())
     }
 
+    /// How long a connection that another process has handed over may be idle before it is closed; zero, the default: for ever. Such a
+    /// connection is taken when its client has said something, and no sooner.
+    pub fn set_idle_timeout(&self, time: Duration) {
+        #[cfg(multi_process)]
+        self.patience.send_replace(time);
+        #[cfg(not(multi_process))]
+        let _ = time;
+    }
+
     /// The way out for this server's connections.
     pub fn giver(&self) -> Giver {
-        Giver { outlet: self.outlet.clone(), drain: self.drain.clone() }
+        self.giver.clone()
     }
 }
 
-impl Taken {
-    fn new(socket: Loose, open: Open) -> Taken {
+impl From<(Loose, Open)> for Taken {
+    fn from((socket, open): (Loose, Open)) -> Taken {
         Taken { socket: socket.into(), count: Counted(open) }
     }
+}
 
-    fn arrived(arrival: Arrival) -> Taken {
-        let (socket, open) = arrival.loose();
-        Taken::new(socket, open)
+impl Counted {
+    #[cfg(multi_process)]
+    pub(super) fn new(open: Open) -> Counted {
+        Counted(open)
+    }
+
+    #[cfg(multi_process)]
+    pub(super) fn into_open(self) -> Open {
+        self.0
     }
 }
 
@@ -224,7 +244,22 @@ impl<F: FnOnce(Taker) + Send + 'static> Ready for ReadyExternal<F> {
             let runtime = tokio::runtime::Handle::current();
             let signal = drain.clone();
             let begun: BoxFuture<()> = Box::pin(async move { signal.draining().await });
-            (self.take)(Taker { listener, arrivals, outlet, drain: drain.clone(), begun: Some(begun), runtime });
+            let giver = Giver { outlet, drain: drain.clone() };
+            #[cfg(multi_process)]
+            let (patience, patience_told) = watch::channel(Duration::ZERO);
+            #[cfg(multi_process)]
+            let arrivals = Lobby::open(arrivals, giver.clone(), drain.clone(), patience_told);
+            #[cfg(not(multi_process))]
+            let arrivals = nothing(arrivals);
+            (self.take)(Taker {
+                listener,
+                arrivals,
+                giver,
+                #[cfg(multi_process)]
+                patience,
+                begun: Some(begun),
+                runtime,
+            });
             drain.draining().await;
             Ok(())
         })
@@ -233,6 +268,12 @@ impl<F: FnOnce(Taker) + Send + 'static> Ready for ReadyExternal<F> {
     fn places(&self) -> Option<std::sync::Arc<Places>> {
         Some(self.places.clone())
     }
+}
+
+/// Where there is one process, nothing arrives.
+#[cfg(not(multi_process))]
+fn nothing(_: mpsc::Receiver<super::intake::Arrival>) -> mpsc::Receiver<Taken> {
+    mpsc::channel(1).1
 }
 
 impl<F> fmt::Debug for External<F> {

@@ -10,8 +10,6 @@ use super::drain::DrainSignal;
 use super::http::ConnInfo;
 use super::parcel::Parcel;
 use super::places::Places;
-#[cfg(unix)]
-use super::stream::Loose;
 use super::stream::{Doors, Open, Stream};
 
 /// How many connections may wait to be served by one server.
@@ -94,12 +92,5 @@ impl Arrival {
     /// The connection, watched by this process's runtime.
     pub(super) fn open(self) -> io::Result<(Stream, Bytes, ConnInfo)> {
         self.parcel.open(self.open)
-    }
-
-    /// The connection, and its place in the counts, for who watches it by other means. What was read of it is lost, so it has
-    /// to come from one who had read nothing that is unanswered.
-    #[cfg(unix)]
-    pub(super) fn loose(self) -> (Loose, Open) {
-        (self.parcel.loose(), self.open)
     }
 }

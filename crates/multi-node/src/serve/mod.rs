@@ -16,6 +16,8 @@ mod intake;
 mod linger;
 mod listener;
 mod load;
+#[cfg(multi_process)]
+mod lobby;
 mod parcel;
 mod places;
 mod server;

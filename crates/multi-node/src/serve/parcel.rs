@@ -91,12 +91,6 @@ impl Parcel {
         }
     }
 
-    /// The connection as it is, at rest.
-    #[cfg(unix)]
-    pub(super) fn loose(self) -> Loose {
-        self.socket
-    }
-
     /// The connection, to be served here under the count `open`.
     pub(super) fn open(self, open: Open) -> io::Result<(Stream, Bytes, ConnInfo)> {
         Ok((self.socket.register(open)?, self.before, self.info))

@@ -79,6 +79,15 @@ impl Stream {
 }
 
 impl Stream {
+    /// Waits for bytes, or the end.
+    #[cfg(multi_process)]
+    pub(super) async fn readable(&self) -> io::Result<()> {
+        match &self.io {
+            Transport::Tcp(stream) => stream.readable().await,
+            Transport::Unix(stream) => stream.readable().await,
+        }
+    }
+
     /// Ends the runtime's watch over the connection. One for which that fails is dropped.
     pub(super) fn leave_runtime(self) -> io::Result<(Loose, Open)> {
         let socket = match self.io {
@@ -116,6 +125,17 @@ impl Loose {
             #[cfg(unix)]
             Loose::Unix(stream) => (&*stream).read(buffer),
         }
+    }
+
+    /// Whether something waits to be read, which may be the end.
+    #[cfg(multi_process)]
+    pub(super) fn has_bytes(&self) -> bool {
+        crate::sys::socket::is_readable(self.file())
+    }
+
+    #[cfg(multi_process)]
+    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
+        self.file().try_clone_to_owned()
     }
 
     #[cfg(multi_process)]

@@ -1,6 +1,8 @@
-//! A node as the master sees it: its start, its process, its control socket. Nothing else starts or ends processes.
+//! Starting processes, signalling them, and putting another program in the master's place. Nothing else starts or ends
+//! processes.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,29 +10,22 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use super::fleet::Fatal;
-use super::foreign::Note;
 use super::lookup::{Held, hold, locate};
-use crate::control::{self, Reader, ToMaster};
+use super::starter::Starter;
+use crate::admin::Source;
 use crate::environment::{self, Calling, Seat};
 use crate::id::{Generation, NodeId, Slot};
 use crate::options::{Launch, SlotArgs};
-use crate::program::Output;
-use crate::status::Exit;
+use crate::program::{Collect, Output, Program};
 use crate::{Error, sys};
 
-/// How long a process may take to end after it closed its control socket.
-const LAST_BREATH: Duration = Duration::from_secs(1);
-
-/// How long a node that seems silent may still be heard before it is judged.
-const LAST_CHANCE: Duration = Duration::from_millis(250);
+/// How long whoever collects what nodes write may take to write what was read.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// Starts nodes: the same program, from where it was typed.
 #[derive(Debug)]
@@ -43,8 +38,10 @@ pub(crate) struct Launcher {
     slot_args: Option<SlotArgs>,
     env: Vec<(OsString, OsString)>,
     directory: PathBuf,
-    /// Where the reading ends of its nodes' standard output and error go.
-    output: Option<mpsc::Sender<Output>>,
+    /// Who reads what its nodes write.
+    output: Option<mpsc::Sender<Collect>>,
+    /// The thread that starts nodes which the kernel ends with it.
+    starter: Option<Starter>,
     pub(super) images: BTreeMap<Generation, Image>,
     /// Whether threads of this process may hold signals back, as they were when its program began.
     holds_signals: bool,
@@ -69,7 +66,8 @@ pub(crate) struct Image {
 }
 
 impl Launcher {
-    pub(crate) fn new(launch: Launch, output: Option<mpsc::Sender<Output>>) -> Result<Launcher, Error> {
+    /// `foreign`: what nodes become, where that does not link this crate.
+    pub(crate) fn new(launch: Launch, foreign: Option<&Program>) -> Result<Launcher, Error> {
         let (typed, own_args) = environment::command_line();
         let directory = environment::working_directory().map_err(Error::io("read the working directory"))?;
         let own = Own { program: locate(Path::new(&typed), &directory), arg0: typed, args: own_args };
@@ -82,7 +80,8 @@ impl Launcher {
             env: launch.env,
             own,
             directory,
-            output,
+            output: foreign.and_then(|program| program.output.clone()),
+            starter: foreign.map(|_| Starter::start()).transpose().map_err(Error::io("start a thread"))?,
             images: BTreeMap::new(),
             holds_signals: false,
         })
@@ -140,21 +139,22 @@ impl Launcher {
         Ok((pid, sys::process::open(pid)?))
     }
 
-    /// Puts the newest generation's program in this process's place. Returns only if that has failed, and then nothing has
-    /// changed.
-    pub(crate) fn replace_master(&self, call: &OwnedFd) -> io::Error {
-        let (program, directory) = match self.successor() {
-            Ok(successor) => successor,
-            Err(error) => return error,
-        };
+    /// Puts the newest generation's program in this process's place, with the master's signals held back if it acts on
+    /// them. Returns only if that has failed, and then nothing has changed.
+    pub(crate) fn replace_master(&self, call: OwnedFd, hold_signals: bool) -> io::Result<Infallible> {
+        let (program, directory) = self.successor()?;
         let successor = sys::exec::Successor {
             program,
             arguments: std::iter::once(&self.own.arg0).chain(&self.own.args).cloned().collect(),
             environment: environment::with_call(Calling::Succession).collect(),
-            directory: directory.as_fd(),
-            stdin: call.as_fd(),
+            directory: directory.try_clone()?,
+            stdin: call,
+            hold_signals,
         };
-        successor.replace()
+        match &self.starter {
+            Some(starter) => starter.run(move || successor.replace_here())?,
+            None => successor.replace(),
+        }
     }
 
     /// Forgets what no node will be started from any more.
@@ -168,9 +168,6 @@ impl Launcher {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         let (ours, theirs) = sys::socket::pair()?;
-        if self.holds_signals {
-            sys::exec::release_signals()?;
-        }
         let seat = Seat { master: std::process::id(), slot, id };
         let mut command = Command::new(image.program.path());
         command
@@ -195,13 +192,59 @@ impl Launcher {
 
 impl Launcher {
     fn start(&self, mut command: Command, id: NodeId, slot: Slot) -> io::Result<u32> {
-        let Some(output) = &self.output else { return Ok(command.spawn()?.id()) };
+        let Some(output) = &self.output else { return self.run(command) };
         let taken = |_| io::Error::other("nobody takes the output of nodes");
         let place = output.try_reserve().map_err(taken)?;
         let ((stdout, out), (stderr, err)) = (io::pipe()?, io::pipe()?);
-        let pid = command.stdout(out).stderr(err).spawn()?.id();
-        place.send(Output { id, slot, pid, stdout, stderr });
+        command.stdout(out).stderr(err);
+        let pid = self.run(command)?;
+        let stream = |stream, pipe| Output { id, slot, pid, stream, pipe, begun: Vec::new() };
+        place.send(Collect::Read(vec![stream(Source::Stdout, stdout), stream(Source::Stderr, stderr)]));
         Ok(pid)
+    }
+
+    fn run(&self, mut command: Command) -> io::Result<u32> {
+        let release = self.holds_signals;
+        let mut start = move || {
+            if release {
+                sys::exec::release_signals()?;
+            }
+            Ok(command.spawn()?.id())
+        };
+        match &self.starter {
+            Some(starter) => starter.run(start)?,
+            None => start(),
+        }
+    }
+
+    /// Whether somebody reads what nodes write.
+    pub(crate) fn collects(&self) -> bool {
+        self.output.is_some()
+    }
+
+    /// Has what nodes have written so far written to its end, and gets back the pipes.
+    pub(crate) async fn stop_reading(&self) -> io::Result<Vec<Output>> {
+        let Some(output) = &self.output else { return Ok(Vec::new()) };
+        let (back, given) = oneshot::channel();
+        let given = async {
+            output.send(Collect::Rest(back)).await.ok()?;
+            given.await.ok()
+        };
+        match tokio::time::timeout(LAST_WORDS, given).await {
+            Ok(Some(outputs)) => Ok(outputs),
+            Ok(None) => Err(io::Error::other("whoever collects what nodes write does not give it back")),
+            Err(_) => Err(io::Error::other(format!("what nodes have written was not taken within {LAST_WORDS:?}"))),
+        }
+    }
+
+    /// Has them read again, by whoever may have begun just now.
+    pub(crate) fn go_on_reading(&self, outputs: Vec<Output>) {
+        if let Some(output) = &self.output
+            && !outputs.is_empty()
+            && output.try_send(Collect::Read(outputs)).is_err()
+        {
+            crate::log::error!("nobody reads any more what nodes write");
+        }
     }
 }
 
@@ -226,176 +269,7 @@ pub(crate) fn forward(process: &OwnedFd, signal: i32) -> io::Result<()> {
     sys::process::send_numbered(process.as_fd(), signal)
 }
 
-/// What is heard of a node.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Heard {
-    Said(ToMaster),
-    /// What was seen of its process: whether a debugger holds it, and a report for people.
-    Examined {
-        traced: bool,
-        report: String,
-    },
-    /// How much memory it has, in bytes.
-    Weighs(u64),
-    Broke(String),
-    /// The stage has become its program.
-    Became,
-    /// What is noticed of the program.
-    Noted(Note),
-    Exited(Exit),
-}
-
-/// Whose news is told to whom.
-#[derive(Debug)]
-pub(crate) struct Watch {
-    pub(crate) id: NodeId,
-    pub(crate) pid: u32,
-    pub(crate) heard: mpsc::Sender<(NodeId, Heard)>,
-    /// Notified when the node is to be examined.
-    pub(crate) examine: Arc<Notify>,
-    /// Turns true when nothing more is to be heard for now.
-    pub(crate) rest: watch::Receiver<bool>,
-}
-
-/// Tells all that is heard of a node, its exit last: everything it said before is told before. Returns when that is done, or
-/// when it is told to rest, with what was half read.
-pub(crate) async fn watch(watch: Watch, mut reader: Reader<ToMaster>, process: OwnedFd) -> Reader<ToMaster> {
-    if let Err(error) = watch_to_the_end(&watch, &mut reader, process).await {
-        tracing::error!(id = %watch.id, pid = watch.pid, %error, "cannot watch the node's process");
-    }
-    reader
-}
-
-async fn watch_to_the_end(watch: &Watch, reader: &mut Reader<ToMaster>, process: OwnedFd) -> io::Result<()> {
-    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
-    let process = AsyncFd::new(process)?;
-    if let Some(exit) = listen_to(watch, reader, &process).await? {
-        watch.tell(Heard::Exited(exit)).await;
-    }
-    Ok(())
-}
-
-/// `None`: it is to rest before the process has ended.
-async fn listen_to(
-    watch: &Watch,
-    reader: &mut Reader<ToMaster>,
-    process: &AsyncFd<OwnedFd>,
-) -> io::Result<Option<Exit>> {
-    let mut rest = watch.rest.clone();
-    loop {
-        let message = tokio::select! {
-            () = told_to_rest(&mut rest) => return Ok(None),
-            message = reader.next() => message,
-            () = watch.examine.notified() => match watch.examine(reader).await {
-                Ok(()) => continue,
-                Err(error) => Err(error),
-            },
-            exit = exited(process) => {
-                // What is malformed matters no more.
-                let _ = watch.tell_arrived(reader).await;
-                return exit.map(Some);
-            }
-        };
-        let why = match message {
-            Ok(Some(ToMaster::Exec)) => return become_program(watch, reader, process).await,
-            Ok(Some(message)) => {
-                watch.tell(Heard::Said(message)).await;
-                continue;
-            }
-            Err(error) if !control::is_end(&error) => error.to_string(),
-            // A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
-            Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch.end(process)).await {
-                Ok(exit) => return exit,
-                Err(_) => "it closed its control socket".to_owned(),
-            },
-        };
-        watch.tell(Heard::Broke(why)).await;
-        return watch.end(process).await;
-    }
-}
-
-/// Resolves when conversations are to rest, or nobody is left who would hear them. Cancel-safe.
-pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
-    // An error means that whoever would tell it is gone.
-    let _ = rest.wait_for(|rest| *rest).await;
-}
-
-/// The control socket of a stage is closed by its exec, so that its end says that the program runs. What the program has
-/// started in its own process group ends with it.
-async fn become_program(
-    watch: &Watch,
-    reader: &mut Reader<ToMaster>,
-    process: &AsyncFd<OwnedFd>,
-) -> io::Result<Option<Exit>> {
-    tokio::select! {
-        message = reader.next() => match message {
-            Ok(Some(message)) => watch.tell(Heard::Said(message)).await,
-            Ok(None) | Err(_) => watch.tell(Heard::Became).await,
-        },
-        _ = process.readable() => {
-            // What is malformed matters no more.
-            let _ = watch.tell_arrived(reader).await;
-        }
-    }
-    // A process that has ended leads its group until it is reaped.
-    process.readable().await?.retain_ready();
-    sys::process::kill_group(watch.pid)?;
-    let exit = exited(process).await?;
-    if exit == Exit::Code(0) {
-        watch.tell(Heard::Noted(Note::Finished)).await;
-    }
-    Ok(Some(exit))
-}
-
-impl Watch {
-    async fn tell(&self, what: Heard) {
-        // An error means that the supervisor is gone, and with it everyone who would listen.
-        let _ = self.heard.send((self.id, what)).await;
-    }
-
-    async fn end(&self, process: &AsyncFd<OwnedFd>) -> io::Result<Option<Exit>> {
-        let mut rest = self.rest.clone();
-        tokio::select! {
-            () = told_to_rest(&mut rest) => Ok(None),
-            exit = exited(process) => exit.map(Some),
-        }
-    }
-
-    async fn tell_arrived(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
-        while let Some(message) = reader.next_arrived()? {
-            self.tell(Heard::Said(message)).await;
-        }
-        Ok(())
-    }
-
-    /// A node that seems silent may have spoken while its master did not run, or may just go on after a pause of both:
-    /// whatever it says until the end of its last chance is told before it is looked at.
-    async fn examine(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
-        tokio::time::sleep(LAST_CHANCE).await;
-        self.tell_arrived(reader).await?;
-        let (traced, report) = sys::process::examine(self.pid);
-        self.tell(Heard::Examined { traced, report }).await;
-        Ok(())
-    }
-}
-
-/// Waits for the end of a process that nobody watches, and reaps it.
-pub(crate) async fn end(process: &OwnedFd) -> io::Result<Exit> {
-    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
-    let process = AsyncFd::new(process.try_clone()?)?;
-    exited(&process).await
-}
-
-async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
-    loop {
-        let mut ready = process.readable().await?;
-        match sys::process::reap(process.as_fd()) {
-            Ok(Some(exit)) => return Ok(exit),
-            Ok(None) => ready.clear_ready(),
-            // Somebody in this process waits for all children, and took this one's status.
-            Err(error) if sys::process::was_reaped(&error) => return Ok(Exit::Unknown),
-            Err(error) => return Err(error),
-        }
-    }
+/// Ends what is left of the process group that a node leads. It must not have been reaped.
+pub(crate) fn end_group(leader: u32) -> io::Result<()> {
+    sys::process::kill_group(leader)
 }

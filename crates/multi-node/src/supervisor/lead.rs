@@ -41,6 +41,15 @@ pub(crate) enum Served {
     Foreign(Program),
 }
 
+impl Served {
+    fn apart(self) -> (Option<Servers>, Option<Program>) {
+        match self {
+            Served::Linked(servers) => (Some(servers), None),
+            Served::Foreign(program) => (None, Some(program)),
+        }
+    }
+}
+
 /// What supervision stands on, made anew or left by another master.
 struct Ground {
     launcher: Launcher,
@@ -51,7 +60,7 @@ struct Ground {
     fleet: Fleet,
     heritage: Option<Heritage>,
     servers: Option<Servers>,
-    foreign: Option<Program>,
+    foreign: Option<Foreign>,
 }
 
 /// Leads the program: returns when supervision runs.
@@ -63,7 +72,7 @@ pub(crate) async fn lead(
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     if let Err(error) = sys::process::raise_file_limit() {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+        crate::log::warn!(%error, "cannot raise the limit of open files");
     }
     let ground = found(&settings, sockets, served)?;
     supervise(ground, settings, addresses, endpoints).await
@@ -73,26 +82,25 @@ pub(crate) async fn lead(
 pub(crate) async fn succeed(
     call: Call,
     settings: Settings,
-    servers: Servers,
+    served: Served,
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
-    let estate = call.accept(&written(&addresses)).await?;
+    let program = match &served {
+        Served::Linked(_) => None,
+        Served::Foreign(program) => Some(program),
+    };
+    let estate = call.accept(&written(&addresses), program).await?;
     let endpoints = Endpoints::reopen(&settings).await;
-    let ground = inherit(&settings, estate, servers)?;
+    let ground = inherit(&settings, estate, served)?;
     supervise(ground, settings, addresses, endpoints).await
 }
 
 fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Result<Ground, Error> {
-    let (servers, foreign) = match served {
-        Served::Linked(servers) => (Some(servers), None),
-        Served::Foreign(program) => (None, Some(program)),
-    };
-    let is_foreign = foreign.is_some();
-    if is_foreign {
-        prepare(&sockets).map_err(Error::io("prepare the listening sockets"))?;
+    let (servers, program) = served.apart();
+    if let Some(program) = &program {
+        prepare(&sockets, program).map_err(Error::io("prepare the listening sockets"))?;
     }
-    let output = foreign.as_ref().and_then(|program| program.output.clone());
-    let mut launcher = Launcher::new(settings.launch.clone(), output)?;
+    let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref())?;
     // What cannot be found is told to the caller; the rules look it up once more.
     launcher.resolve(Generation::default())?;
     // Old nodes may drain while as many new ones serve, and the line of one that has just ended is not free yet.
@@ -100,17 +108,24 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
     let fleet = Fleet::new(policy(settings), seed());
+    let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings.backlog));
     Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign })
 }
 
-fn inherit(settings: &Settings, estate: Estate, servers: Servers) -> Result<Ground, Error> {
-    let Estate { sockets, load_file, bell, images, fleet, left, heritage } = estate;
-    let mut launcher = Launcher::new(settings.launch.clone(), None)?;
+fn inherit(settings: &Settings, estate: Estate, served: Served) -> Result<Ground, Error> {
+    let Estate { sockets, load_file, bell, images, fleet, programs, left, heritage } = estate;
+    let (servers, program) = served.apart();
+    let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref())?;
     launcher.inherit(images);
     let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
     let fleet = Fleet::restore(policy(settings), seed(), fleet, left, Instant::now());
-    let (heritage, servers) = (Some(heritage), Some(servers));
-    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage, servers, foreign: None })
+    let foreign = program.map(|program| Foreign::resume(program, programs, first(&sockets), settings.backlog));
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage), servers, foreign })
+}
+
+/// The sockets of the only server, where it is another program.
+fn first(sockets: &[Vec<Socket>]) -> &[Socket] {
+    sockets.first().map(Vec::as_slice).unwrap_or_default()
 }
 
 async fn supervise(
@@ -134,9 +149,7 @@ async fn supervise(
     let is_foreign = foreign.is_some();
     let outfit = Outfit {
         addresses: written(&addresses),
-        foreign: foreign.map(|program| {
-            Foreign::new(program, sockets.first().map(Vec::as_slice).unwrap_or_default(), settings.backlog)
-        }),
+        foreign,
         sockets,
         load,
         load_file,
@@ -201,10 +214,11 @@ fn terms(settings: &Settings) -> Terms {
 /// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so. Small
 /// writes are to be sent at once: those that are handed a socket may not say that (uvicorn by `--fd` does not), and an answer
 /// in two parts waits 40 ms for the client's acknowledgement then.
-fn prepare(sockets: &[Vec<Socket>]) -> std::io::Result<()> {
+fn prepare(sockets: &[Vec<Socket>], program: &Program) -> std::io::Result<()> {
     sockets.iter().flatten().try_for_each(|socket| {
         socket.set_nonblocking(false)?;
-        socket.set_nodelay()
+        socket.set_nodelay()?;
+        if program.defer_accept { socket.defer_accept() } else { Ok(()) }
     })
 }
 

@@ -9,8 +9,9 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::child::{self, Child, Heard, Watch};
+use super::child::Child;
 use super::foreign::Attendance;
+use super::watch::{self as watching, Heard, Phase, Watch};
 use crate::control::{self, Parts, Reader, ToMaster, ToNode, Writer};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
@@ -32,7 +33,7 @@ pub(super) struct Member {
     pub(super) attendance: Option<Attendance>,
     outbox: mpsc::Sender<ToNode>,
     examine: Arc<Notify>,
-    watching: JoinHandle<Reader<ToMaster>>,
+    watching: JoinHandle<(Reader<ToMaster>, Phase)>,
     writing: JoinHandle<Writer<ToNode>>,
 }
 
@@ -44,6 +45,8 @@ pub(crate) struct Resting {
     pub(super) process: OwnedFd,
     pub(super) line: usize,
     pub(super) version: Option<u32>,
+    pub(super) phase: Phase,
+    pub(super) attendance: Option<Attendance>,
     pub(super) talk: Parts,
 }
 
@@ -61,31 +64,38 @@ impl Resting {
     /// A child that has said nothing yet.
     pub(super) fn new(child: Child, info: PeerInfo, generation: Generation, line: usize) -> Resting {
         let Child { process, control, .. } = child;
-        Resting { info, generation, process, line, version: None, talk: Parts::of(control) }
+        let (version, phase, attendance) = (None, Phase::Speaks, None);
+        Resting { info, generation, process, line, version, phase, attendance, talk: Parts::of(control) }
     }
 }
 
 impl Member {
     /// Takes on a node: from now on `heard` tells what it says and how it ends.
     pub(super) fn new(node: Resting, around: Surroundings) -> io::Result<Member> {
-        let Resting { info, generation, process, line, version, talk } = node;
+        let Resting { info, generation, process, line, version, phase, mut attendance, talk } = node;
         let (reader, writer) = control::resume(talk)?;
         let watched = process.try_clone()?;
         let (outbox, messages) = mpsc::channel(around.outbox);
         let examine = Arc::new(Notify::new());
+        if let Some(attendance) = &mut attendance {
+            attendance.resume(around.heard.clone(), around.rest.clone());
+        }
         let (id, pid) = (info.id, info.pid);
         let watch = Watch { id, pid, heard: around.heard, examine: examine.clone(), rest: around.rest.clone() };
-        let watching = tokio::spawn(child::watch(watch, reader, watched));
+        let watching = tokio::spawn(watching::watch(watch, reader, watched, phase));
         let writing = tokio::spawn(write(writer, version.is_some(), messages, around.snapshot, around.rest));
-        let attendance = None;
         Ok(Member { info, generation, process, line, version, attendance, outbox, examine, watching, writing })
     }
 
     /// Waits for the conversation to rest, which the member has been told to do.
     pub(super) async fn rest(self) -> io::Result<Resting> {
-        let Member { info, generation, process, line, version, watching, writing, .. } = self;
-        let (reader, writer) = (watching.await?, writing.await?);
-        Ok(Resting { info, generation, process, line, version, talk: control::take_apart(reader, writer)? })
+        let Member { info, generation, process, line, version, mut attendance, watching, writing, .. } = self;
+        if let Some(attendance) = &mut attendance {
+            attendance.rest().await;
+        }
+        let ((reader, phase), writer) = (watching.await?, writing.await?);
+        let talk = control::take_apart(reader, writer)?;
+        Ok(Resting { info, generation, process, line, version, phase, attendance, talk })
     }
 
     /// Has the node looked at, which is heard as [`Heard::Examined`].
@@ -120,7 +130,7 @@ async fn write(
         };
         let message = tokio::select! {
             biased;
-            () = child::told_to_rest(&mut rest) => break,
+            () = watching::told_to_rest(&mut rest) => break,
             message = outbox.recv() => match message {
                 Some(message) => message,
                 None => return writer,
@@ -134,7 +144,7 @@ async fn write(
         welcomed |= matches!(message, ToNode::Welcome(_));
         let sent = tokio::select! {
             sent = writer.send(message) => sent,
-            () = child::told_to_rest(&mut rest) => break,
+            () = watching::told_to_rest(&mut rest) => break,
         };
         // An error means that the node has ended or is about to, which its process tells.
         if sent.is_err() {

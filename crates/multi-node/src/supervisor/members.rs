@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::child::{Heard, Launcher};
+use super::child::Launcher;
 use super::fleet::Tally;
 use super::foreign::{self, Attendance, Foreign};
 use super::member::{Member, Resting, Surroundings};
+use super::watch::Heard;
 use crate::control::{Join, NodeSettings, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
 use crate::exits::NodeExit;
@@ -133,7 +134,7 @@ impl Members {
         for (id, member) in std::mem::take(&mut self.alive) {
             match member.rest().await {
                 Ok(node) => resting.push(node),
-                Err(error) => tracing::error!(%id, %error, "lost the way to a node, which drains by itself"),
+                Err(error) => crate::log::error!(%id, %error, "lost the way to a node, which drains by itself"),
             }
         }
         self.rest.send_replace(false);
@@ -153,8 +154,12 @@ impl Members {
         resting.into_iter().try_for_each(|node| self.take_on(node))
     }
 
-    /// Tells the nodes of this master, which comes after another one. Those of the protocol's first version notice nothing.
+    /// Tells the nodes of this master, which comes after another one. Those of the protocol's first version notice nothing,
+    /// and neither do other programs.
     pub(super) fn succeed(&mut self) -> io::Result<()> {
+        if self.outfit.foreign.is_some() {
+            return Ok(());
+        }
         let understand = self.alive.values().filter(|member| understands_newer(member));
         for info in understand.map(|member| member.info).collect::<Vec<_>>() {
             self.tell(info.id, ToNode::Gone { id: NodeId::MASTER });
@@ -215,9 +220,9 @@ impl Members {
 
     /// The node's program runs.
     pub(super) fn attend(&mut self, id: NodeId) {
-        let heard = self.heard.clone();
+        let (heard, rest) = (self.heard.clone(), self.rest.subscribe());
         if let Some(attendance) = self.attendance(id) {
-            attendance.begin(heard);
+            attendance.begin(heard, rest);
         }
     }
 
@@ -227,7 +232,7 @@ impl Members {
         let Some(attendance) = &mut member.attendance else { return };
         match foreign::main(member.info.pid, pid) {
             Ok(process) => attendance.main = Some(process),
-            Err(error) => tracing::warn!(%id, pid, %error, "MAINPID names no process of the node"),
+            Err(error) => crate::log::warn!(%id, pid, %error, "MAINPID names no process of the node"),
         }
     }
 
@@ -256,7 +261,7 @@ impl Members {
         let (Some(member), Some(foreign)) = (self.alive.get(&id), &self.outfit.foreign) else { return };
         let main = member.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
         if let Err(error) = foreign.stop(main.unwrap_or(&member.process), member.generation) {
-            tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+            crate::log::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
         }
     }
 
@@ -367,7 +372,7 @@ impl Members {
         let Err(why) = member.tell(message) else { return };
         // Heard as any other news of the node, since the rules may be speaking just now.
         if self.heard.try_send((member.info.id, Heard::Broke(why))).is_err() {
-            tracing::warn!(id = %member.info.id, "the node does not read its control socket");
+            crate::log::warn!(id = %member.info.id, "the node does not read its control socket");
         }
     }
 

@@ -56,8 +56,10 @@ mod notes;
 mod reaper;
 mod restart;
 mod run;
+mod starter;
 mod telling;
 mod upgrade;
+mod watch;
 
 pub(crate) use lead::{Served, lead, succeed};
 pub(crate) use lookup::{find, is_run_by_node};

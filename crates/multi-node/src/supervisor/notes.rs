@@ -49,7 +49,7 @@ impl Supervisor {
         if !member.attendance.as_mut()?.becomes_ready(by) {
             return None;
         }
-        tracing::info!(target: TARGET, %id, pid, "taken for ready: {by}");
+        crate::log::info!(target: TARGET, %id, pid, "taken for ready: {by}");
         Some(Event::Ready { id })
     }
 }

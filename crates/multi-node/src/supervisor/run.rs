@@ -5,10 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::child::{self, Heard};
+use super::child;
 use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
 use super::members::Members;
 use super::upgrade::{self, Heritage, Rehearsal};
+use super::watch::Heard;
 use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
@@ -159,7 +160,7 @@ impl Supervisor {
             }
             Some(ask) = self.asks.recv() => Some(self.asked(ask.order, Reply::Caller(ask.reply))),
             signal = self.signals.next() => {
-                tracing::info!(target: TARGET, "received {signal}");
+                crate::log::info!(target: TARGET, "received {signal}");
                 Some(self.asked(signal.order(), Reply::Log))
             }
             (generation, result) = upgrade::rehearsed(&mut self.rehearsal) => {
@@ -301,13 +302,13 @@ impl Supervisor {
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;
                 if let Err(error) = child::signal(&member.process, signal) {
-                    tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+                    crate::log::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
                 }
             }
             Action::Forward { id, signal } => {
                 let member = self.members.get(id)?;
                 if let Err(error) = child::forward(&member.process, signal) {
-                    tracing::error!(%id, pid = member.info.pid, signal, %error, "cannot signal the node");
+                    crate::log::error!(%id, pid = member.info.pid, signal, %error, "cannot signal the node");
                 }
             }
             Action::Forget { id } => self.members.forget(id),
@@ -326,7 +327,7 @@ impl Supervisor {
             Some(Reply::Node { id, ticket }) => self.members.tell(id, ToNode::Answer { ticket, result }),
             Some(Reply::Log) => {
                 if let Err(error) = result {
-                    tracing::warn!(target: TARGET, "the order was not carried out: {error}");
+                    crate::log::warn!(target: TARGET, "the order was not carried out: {error}");
                 }
             }
             None => {}
@@ -339,9 +340,9 @@ impl Supervisor {
         self.journal.write(|| happening.line(SystemTime::now()));
         let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
         match level {
-            Level::Info => tracing::info!(target: TARGET, slot, id, pid, "{text}"),
-            Level::Warn => tracing::warn!(target: TARGET, slot, id, pid, "{text}"),
-            Level::Error => tracing::error!(target: TARGET, slot, id, pid, "{text}"),
+            Level::Info => crate::log::info!(target: TARGET, slot, id, pid, "{text}"),
+            Level::Warn => crate::log::warn!(target: TARGET, slot, id, pid, "{text}"),
+            Level::Error => crate::log::error!(target: TARGET, slot, id, pid, "{text}"),
         }
     }
 }

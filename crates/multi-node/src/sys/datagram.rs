@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram as StdUnixDatagram};
 
@@ -35,6 +35,11 @@ impl Datagrams {
         UnixDatagram::from_std(socket).map(Datagrams)
     }
 
+    /// Such a socket, as it came from another process.
+    pub(crate) fn adopt(socket: OwnedFd) -> io::Result<Datagrams> {
+        UnixDatagram::from_std(socket.into()).map(Datagrams)
+    }
+
     /// The next datagram; what is longer than `bytes` is cut, and descriptors that came with it are closed. Cancel-safe.
     pub(crate) async fn receive(&self, bytes: &mut [u8]) -> io::Result<(usize, Sender)> {
         self.0.async_io(Interest::READABLE, || self.take(bytes)).await
@@ -56,5 +61,11 @@ impl Datagrams {
         }
         let sender = sender.ok_or_else(|| io::Error::other("a datagram came without its sender"))?;
         Ok((received.bytes, sender))
+    }
+}
+
+impl AsFd for Datagrams {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
     }
 }

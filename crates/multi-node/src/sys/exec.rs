@@ -15,54 +15,68 @@ const MASTERS: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, 
 
 /// The program that is to take this process's place, and how it begins.
 #[derive(Debug)]
-pub(crate) struct Successor<'a> {
+pub(crate) struct Successor {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,
     pub(crate) environment: Vec<(OsString, OsString)>,
-    pub(crate) directory: BorrowedFd<'a>,
-    pub(crate) stdin: BorrowedFd<'a>,
+    pub(crate) directory: OwnedFd,
+    pub(crate) stdin: OwnedFd,
+    /// Whether it begins with the signals held back that a master acts on.
+    pub(crate) hold_signals: bool,
 }
 
-impl Successor<'_> {
+impl Successor {
     /// Replaces this process's program; returns only when that has failed, and then the process is as it was.
     ///
     /// A thread of its own does it, with descriptors and a working directory of its own: the program's other threads run
     /// until the very end, and one that reads standard input would read what is meant for the successor.
-    pub(crate) fn replace(&self) -> io::Error {
-        let replaced = std::thread::scope(|scope| {
+    pub(crate) fn replace(&self) -> io::Result<Infallible> {
+        std::thread::scope(|scope| {
             let thread = std::thread::Builder::new().name("multi-node-exec".to_owned());
             thread.spawn_scoped(scope, || self.run())?.join().unwrap_or_else(|_| Err(io::Error::other("a panic")))
-        });
-        match replaced {
-            Err(error) => error,
-            Ok(never) => match never {},
-        }
+        })
     }
 
     fn run(&self) -> io::Result<Infallible> {
+        if self.hold_signals {
+            hold_signals()?;
+        }
+        // Containers without CAP_SYS_ADMIN may forbid it (seccomp(2)): then standard input is everybody's for a moment.
+        match nix::sched::unshare(CloneFlags::CLONE_FILES | CloneFlags::CLONE_FS) {
+            Ok(()) => self.execute(),
+            Err(_) => self.execute_or_restore(),
+        }
+    }
+
+    /// The same in the calling thread, which goes on as the new program's main thread. Until then standard input is
+    /// everybody's.
+    pub(crate) fn replace_here(&self) -> io::Result<Infallible> {
+        if !self.hold_signals {
+            return self.execute_or_restore();
+        }
+        hold_signals()?;
+        let failed = self.execute_or_restore();
+        release_signals()?;
+        failed
+    }
+
+    fn execute(&self) -> io::Result<Infallible> {
         let program = CString::new(self.program.as_os_str().as_bytes())?;
         let arguments = self.arguments.iter().cloned().map(text).collect::<io::Result<Vec<_>>>()?;
         let environment = self.environment.iter().cloned().map(variable).collect::<io::Result<Vec<_>>>()?;
-        let execute = || -> io::Result<Infallible> {
-            rustix::process::fchdir(self.directory)?;
-            set_stdin(self.stdin)?;
-            Ok(nix::unistd::execve(&program, &arguments, &environment)?)
-        };
-        // Containers without CAP_SYS_ADMIN may forbid it (seccomp(2)): then standard input is everybody's for a moment.
-        match nix::sched::unshare(CloneFlags::CLONE_FILES | CloneFlags::CLONE_FS) {
-            Ok(()) => execute(),
-            Err(_) => restoring(execute),
-        }
+        rustix::process::fchdir(&self.directory)?;
+        set_stdin(self.stdin.as_fd())?;
+        Ok(nix::unistd::execve(&program, &arguments, &environment)?)
     }
-}
 
-/// Undoes what was done to standard input and the working directory, which all threads share.
-fn restoring<T>(execute: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let (input, directory) = (stdin()?, super::process::hold(Path::new("."))?);
-    let result = execute();
-    set_stdin(input.as_fd())?;
-    rustix::process::fchdir(directory)?;
-    result
+    /// Undoes what was done to standard input and the working directory, which all threads share.
+    fn execute_or_restore(&self) -> io::Result<Infallible> {
+        let (input, directory) = (stdin()?, super::process::hold(Path::new("."))?);
+        let failed = self.execute();
+        set_stdin(input.as_fd())?;
+        rustix::process::fchdir(directory)?;
+        failed
+    }
 }
 
 fn text(text: OsString) -> io::Result<CString> {
@@ -78,7 +92,7 @@ fn variable((name, value): (OsString, OsString)) -> io::Result<CString> {
 
 /// Holds back the signals that a master acts on, in the calling thread. A program that is put in the place of this one by
 /// this thread starts with them held back.
-pub(crate) fn hold_signals() -> io::Result<()> {
+fn hold_signals() -> io::Result<()> {
     Ok(SigSet::from_iter(MASTERS).thread_block()?)
 }
 

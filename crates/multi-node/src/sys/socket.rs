@@ -32,6 +32,12 @@ pub(crate) fn send(socket: BorrowedFd<'_>, bytes: &[u8], fds: &[BorrowedFd<'_>])
     Ok(rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
 }
 
+/// Whether bytes, or the end, wait to be read.
+pub(crate) fn is_readable(socket: BorrowedFd<'_>) -> bool {
+    let mut byte = [0; 1];
+    !matches!(rustix::net::recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), Err(Errno::AGAIN))
+}
+
 /// What was read at once.
 #[derive(Debug)]
 pub(crate) struct Received {

@@ -4,22 +4,23 @@ use std::collections::BTreeSet;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Note;
 use super::node_js::{self, ToPrimary};
-use super::notify::NotifySocket;
+use super::notify::{self, NotifySocket};
 use super::{observe, probe};
 use crate::id::NodeId;
 use crate::program::Readiness;
 use crate::status::{ProgramStatus, ReadyBy};
-use crate::supervisor::child::Heard;
+use crate::supervisor::watch::Heard;
 
 /// What is watched of one node from the moment that its program runs. Dropped, it watches no more.
 #[derive(Debug)]
 pub(in crate::supervisor) struct Attendance {
-    id: NodeId,
+    pub(super) id: NodeId,
     /// What has been seen.
     pub(in crate::supervisor) seen: ProgramStatus,
     /// The process that signals are sent to, where the program has named another than the one that was started.
@@ -28,35 +29,43 @@ pub(in crate::supervisor) struct Attendance {
     primary: Option<mpsc::Sender<ToPrimary>>,
     /// Whether it has been told to end.
     pub(in crate::supervisor) draining: bool,
-    /// Taken when the program runs.
-    means: Option<Means>,
-    watchers: JoinSet<()>,
+    pub(super) signs: Signs,
+    /// By what it speaks, while nobody listens there.
+    pub(super) ears: Vec<Ear>,
+    /// Whether the program runs.
+    pub(super) begun: bool,
+    watchers: JoinSet<Option<Ear>>,
     /// The watcher that looks by itself whether the node serves.
     looks: Option<AbortHandle>,
 }
 
-/// By what it is watched.
-#[derive(Debug)]
-pub(super) struct Means {
-    pub(super) id: NodeId,
+/// By what it is seen that it serves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Signs {
     pub(super) pid: u32,
     pub(super) readiness: Readiness,
     pub(super) ready_after: Duration,
-    pub(super) notify: NotifySocket,
-    /// The reading end of the notification descriptor.
-    pub(super) pipe: Option<OwnedFd>,
     pub(super) node_port: Option<u16>,
-    /// The master's end of the channel of a Node.js program, and its primary.
-    pub(super) channel: Option<(OwnedFd, mpsc::Sender<ToPrimary>)>,
     /// The inode numbers of the listening sockets.
     pub(super) sockets: BTreeSet<u64>,
 }
 
-/// Whom the watchers tell.
+/// By what it speaks for itself.
+#[derive(Debug)]
+pub(super) enum Ear {
+    Socket(NotifySocket),
+    /// The reading end of the notification descriptor.
+    Pipe(OwnedFd),
+    /// The master's end of the channel of a Node.js program, and its primary.
+    Channel(OwnedFd, mpsc::Sender<ToPrimary>),
+}
+
+/// Whom the watchers tell, until they are to rest.
 #[derive(Clone, Debug)]
 pub(super) struct Notes {
     id: NodeId,
     heard: mpsc::Sender<(NodeId, Heard)>,
+    pub(super) rest: watch::Receiver<bool>,
 }
 
 impl Notes {
@@ -65,56 +74,98 @@ impl Notes {
         let _ = self.heard.send((self.id, Heard::Noted(note))).await;
     }
 
-    async fn ready(&self, by: ReadyBy) {
+    pub(super) async fn ready(&self, by: ReadyBy) {
         self.tell(Note::Ready(by)).await;
     }
 }
 
 impl Attendance {
-    pub(super) fn new(means: Means) -> Attendance {
+    pub(super) fn new(id: NodeId, signs: Signs, ears: Vec<Ear>) -> Attendance {
+        let primary = ears.iter().find_map(|ear| match ear {
+            Ear::Channel(_, primary) => Some(primary.clone()),
+            Ear::Socket(_) | Ear::Pipe(_) => None,
+        });
         Attendance {
-            id: means.id,
+            id,
             seen: ProgramStatus::default(),
             main: None,
-            primary: means.channel.as_ref().map(|(_, primary)| primary.clone()),
+            primary,
             draining: false,
-            means: Some(means),
+            signs,
+            ears,
+            begun: false,
             watchers: JoinSet::new(),
             looks: None,
         }
     }
 
     /// The program runs.
-    pub(in crate::supervisor) fn begin(&mut self, heard: mpsc::Sender<(NodeId, Heard)>) {
-        let Some(means) = self.means.take() else { return };
-        let notes = Notes { id: self.id, heard };
-        let Means { id, pid, readiness, ready_after, notify, pipe, node_port, channel, sockets } = means;
-        if let Some((channel, primary)) = channel {
-            let strict = readiness == Readiness::Notification;
-            self.watch(&notes, move |notes| node_js::serve(channel, id, primary, notes, strict));
+    pub(in crate::supervisor) fn begin(&mut self, heard: mpsc::Sender<(NodeId, Heard)>, rest: watch::Receiver<bool>) {
+        self.begun = true;
+        self.resume(heard, rest);
+    }
+
+    /// Goes on after a rest.
+    pub(in crate::supervisor) fn resume(&mut self, heard: mpsc::Sender<(NodeId, Heard)>, rest: watch::Receiver<bool>) {
+        if !self.begun {
+            return;
         }
-        self.watch(&notes, |notes| async move { notify.read(pid, &notes).await });
-        if let Some(pipe) = pipe {
-            self.watch(&notes, |notes| async move {
-                if super::notify::newline(pipe).await {
-                    notes.ready(ReadyBy::Descriptor).await;
+        let notes = Notes { id: self.id, heard, rest };
+        for ear in std::mem::take(&mut self.ears) {
+            self.listen(ear, &notes);
+        }
+        if self.seen.ready_by.is_none() {
+            self.looks = self.look(notes);
+        }
+    }
+
+    /// Waits for the watchers to rest, which they have been told to do.
+    pub(in crate::supervisor) async fn rest(&mut self) {
+        if let Some(looks) = self.looks.take() {
+            looks.abort();
+        }
+        while let Some(watched) = self.watchers.join_next().await {
+            self.ears.extend(watched.ok().flatten());
+        }
+    }
+
+    fn listen(&mut self, ear: Ear, notes: &Notes) {
+        let (notes, pid, id) = (notes.clone(), self.signs.pid, self.id);
+        let strict = self.signs.readiness == Readiness::Notification;
+        self.watchers.spawn(async move {
+            match ear {
+                Ear::Socket(socket) => {
+                    socket.read(pid, &notes).await;
+                    Some(Ear::Socket(socket))
                 }
-            });
-        }
-        self.looks = match (readiness, node_port) {
-            (Readiness::Http(path), Some(port)) => Some(self.watch(&notes, move |notes| async move {
+                Ear::Pipe(pipe) => notify::newline(pipe, &notes).await.map(Ear::Pipe),
+                Ear::Channel(channel, primary) => {
+                    node_js::serve(channel, id, primary, notes, strict).await;
+                    None
+                }
+            }
+        });
+    }
+
+    /// Looks by itself whether the node serves.
+    fn look(&mut self, notes: Notes) -> Option<AbortHandle> {
+        let Signs { pid, readiness, ready_after, node_port, sockets } = self.signs.clone();
+        match (readiness, node_port) {
+            (Readiness::Http(path), Some(port)) => Some(self.watchers.spawn(async move {
                 probe::answers(port, &path).await;
                 notes.ready(ReadyBy::Http).await;
+                None
             })),
-            (Readiness::Auto, _) => Some(self.watch(&notes, move |notes| async move {
+            (Readiness::Auto, _) => Some(self.watchers.spawn(async move {
                 let by = match tokio::time::timeout(ready_after, observe::waits_on_any(pid, &sockets)).await {
                     Ok(()) => ReadyBy::Observation,
                     Err(_) => ReadyBy::Age,
                 };
                 notes.ready(by).await;
+                None
             })),
             (Readiness::Http(_) | Readiness::Notification, _) => None,
-        };
+        }
     }
 
     /// Takes the first sign that the node serves; false for a later one.
@@ -135,18 +186,10 @@ impl Attendance {
 
     /// The order of what is told matters only for each node, and nothing else is told of a node that drains.
     fn tell_primary(&self, what: ToPrimary) -> bool {
-        let Some(primary) = self.primary.clone().filter(|_| self.means.is_none()) else { return false };
+        let Some(primary) = self.primary.clone().filter(|_| self.begun) else { return false };
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
         runtime.spawn(async move { primary.send(what).await });
         true
-    }
-
-    fn watch<F: Future<Output = ()> + Send + 'static>(
-        &mut self,
-        notes: &Notes,
-        watcher: impl FnOnce(Notes) -> F,
-    ) -> AbortHandle {
-        self.watchers.spawn(watcher(notes.clone()))
     }
 }
 

@@ -6,8 +6,10 @@ mod note;
 mod notify;
 mod observe;
 mod outfit;
+mod packing;
 mod probe;
 
 pub(super) use attendance::Attendance;
 pub(crate) use note::Note;
 pub(super) use outfit::{Foreign, main};
+pub(super) use packing::{AttendanceState, ForeignState};

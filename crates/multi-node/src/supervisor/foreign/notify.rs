@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
@@ -10,6 +10,8 @@ use tokio::net::unix::pipe;
 use super::attendance::Notes;
 use super::note;
 use crate::id::NodeId;
+use crate::status::ReadyBy;
+use crate::supervisor::watch::told_to_rest;
 use crate::sys;
 use crate::sys::datagram::{Datagrams, Sender};
 
@@ -37,17 +39,33 @@ impl NotifySocket {
         format!("@{}", self.name)
     }
 
-    /// Tells what the processes of the node say, for ever. Descriptors that come along are closed at once, which is what
-    /// `BARRIER=1` waits for.
-    pub(super) async fn read(self, node: u32, notes: &Notes) {
-        let mut bytes = [0; LONGEST];
+    /// The socket of this name, as it came from another process.
+    pub(super) fn adopt(name: String, socket: OwnedFd) -> io::Result<NotifySocket> {
+        Ok(NotifySocket { socket: Datagrams::adopt(socket)?, name })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Tells what the processes of the node say, until it is told to rest. Descriptors that come along are closed at once,
+    /// which is what `BARRIER=1` waits for.
+    pub(super) async fn read(&self, node: u32, notes: &Notes) {
+        let (mut bytes, mut rest) = ([0; LONGEST], notes.rest.clone());
         loop {
-            let (count, sender) = match self.socket.receive(&mut bytes).await {
+            let received = tokio::select! {
+                received = self.socket.receive(&mut bytes) => received,
+                () = told_to_rest(&mut rest) => return,
+            };
+            let (count, sender) = match received {
                 Ok(received) => received,
-                Err(error) => return tracing::error!(%error, "cannot read a node's notifications"),
+                Err(error) => return crate::log::error!(%error, "cannot read a node's notifications"),
             };
             if !belongs(sender, node) {
-                tracing::warn!(pid = sender.pid, "a notification from a process that is none of the node's is ignored");
+                crate::log::warn!(
+                    pid = sender.pid,
+                    "a notification from a process that is none of the node's is ignored"
+                );
                 continue;
             }
             for note in note::notes(&String::from_utf8_lossy(&bytes[..count])) {
@@ -66,14 +84,28 @@ fn belongs(sender: Sender, node: u32) -> bool {
     }
 }
 
-/// Waits for a newline, or for the end of the pipe: whether it came.
-pub(super) async fn newline(pipe: OwnedFd) -> bool {
-    let Ok(mut pipe) = pipe::Receiver::from_owned_fd(pipe) else { return false };
-    let mut bytes = [0; 64];
+impl AsFd for NotifySocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Waits for a newline, which is told, or for the end of the pipe, or until it is told to rest: only then the pipe may be
+/// read again.
+pub(super) async fn newline(pipe: OwnedFd, notes: &Notes) -> Option<OwnedFd> {
+    let mut pipe = pipe::Receiver::from_owned_fd(pipe).ok()?;
+    let (mut bytes, mut rest) = ([0; 64], notes.rest.clone());
     loop {
-        match pipe.read(&mut bytes).await {
-            Ok(0) | Err(_) => return false,
-            Ok(count) if bytes[..count].contains(&b'\n') => return true,
+        let read = tokio::select! {
+            read = pipe.read(&mut bytes) => read,
+            () = told_to_rest(&mut rest) => return pipe.into_nonblocking_fd().ok(),
+        };
+        match read {
+            Ok(0) | Err(_) => return None,
+            Ok(count) if bytes[..count].contains(&b'\n') => {
+                notes.ready(ReadyBy::Descriptor).await;
+                return None;
+            }
             Ok(_) => {}
         }
     }

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::Attendance;
-use super::attendance::Means;
+use super::attendance::{Ear, Signs};
 use super::node_js::{Primary, ToPrimary};
 use super::notify::NotifySocket;
 use tokio::sync::mpsc;
@@ -33,13 +33,33 @@ pub(crate) struct Foreign {
 
 impl Foreign {
     pub(crate) fn new(program: Program, sockets: &[Socket], backlog: u32) -> Foreign {
+        let renewal = program.renewal.clone();
         Foreign {
-            renewal: program.renewal.clone(),
+            renewal,
             programs: BTreeMap::from([(Generation::default(), program)]),
             sockets: sockets.iter().map(described).collect(),
             primary: None,
             backlog,
         }
+    }
+
+    /// Goes on from what another master had; `program` is what its successor was told to run.
+    pub(crate) fn resume(
+        program: Program,
+        programs: Vec<(Generation, Program)>,
+        sockets: &[Socket],
+        backlog: u32,
+    ) -> Foreign {
+        Foreign { programs: programs.into_iter().collect(), ..Foreign::new(program, sockets, backlog) }
+    }
+
+    pub(in crate::supervisor) fn programs(&self) -> Vec<(Generation, Program)> {
+        self.programs.iter().map(|(generation, program)| (*generation, program.clone())).collect()
+    }
+
+    /// Whether nodes are served by a primary, or will be.
+    pub(in crate::supervisor) fn has_channels(&self) -> bool {
+        self.primary.is_some() || self.programs.values().any(Program::is_node_js)
     }
 
     /// Finds out what a generation is to run.
@@ -85,24 +105,21 @@ impl Foreign {
         };
         let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
         let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
-        let means = Means {
-            id: node.id,
+        let inode = |fd: &OwnedFd| sys::observe::inode(fd.as_fd());
+        let signs = Signs {
             pid: node.pid,
             readiness: program.readiness.clone(),
             ready_after: program.ready_after,
-            notify,
-            pipe: program.ready_fd.map(|number| pipe(number, &mut numbers, &mut fds)).transpose()?,
             node_port: place.node_port,
-            channel: primary
-                .zip(place.channel)
-                .map(|(primary, number)| channel(primary, number, &mut numbers, &mut fds))
-                .transpose()?,
-            sockets: fds
-                .iter()
-                .take(sockets.len())
-                .map(|fd| sys::observe::inode(fd.as_fd()))
-                .collect::<io::Result<_>>()?,
+            sockets: fds.iter().map(inode).collect::<io::Result<_>>()?,
         };
+        let mut ears = vec![Ear::Socket(notify)];
+        if let Some(number) = program.ready_fd {
+            ears.push(Ear::Pipe(pipe(number, &mut numbers, &mut fds)?));
+        }
+        if let Some((primary, number)) = primary.zip(place.channel) {
+            ears.push(Ear::Channel(channel(number, &mut numbers, &mut fds)?, primary));
+        }
         let exec = Exec {
             program: program.program.clone(),
             args: program.arguments(&place),
@@ -110,7 +127,7 @@ impl Foreign {
             numbers,
             fds,
         };
-        Ok((exec, Attendance::new(means)))
+        Ok((exec, Attendance::new(node.id, signs, ears)))
     }
 
     /// The primary, where this generation is a Node.js program.
@@ -143,17 +160,12 @@ fn pipe(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::Resu
     Ok(ours.into())
 }
 
-/// A socket pair of which one end has this number in the node; the other end, with who reads it.
-fn channel(
-    primary: mpsc::Sender<ToPrimary>,
-    number: u32,
-    numbers: &mut Vec<u32>,
-    fds: &mut Vec<OwnedFd>,
-) -> io::Result<(OwnedFd, mpsc::Sender<ToPrimary>)> {
+/// A socket pair of which one end has this number in the node; the other end.
+fn channel(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
     let (ours, theirs) = sys::socket::pair()?;
     numbers.push(number);
     fds.push(theirs);
-    Ok((ours, primary))
+    Ok(ours)
 }
 
 fn described(socket: &Socket) -> program::Socket {

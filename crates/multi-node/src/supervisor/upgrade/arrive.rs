@@ -3,9 +3,9 @@
 use super::Heritage;
 use crate::id::NodeId;
 use crate::nodes::End;
-use crate::supervisor::child::Heard;
 use crate::supervisor::fleet::Event;
 use crate::supervisor::run::{Supervisor, TARGET};
+use crate::supervisor::watch::Heard;
 
 impl Supervisor {
     /// Deals with what was heard while nobody could.
@@ -18,16 +18,17 @@ impl Supervisor {
 
     /// Goes on where another program of this process left off. `Some`: it is all over.
     pub(in crate::supervisor) fn take_over(&mut self, heritage: Heritage) -> Option<End> {
-        let Heritage { left, members, ended, news, reload, .. } = heritage;
+        let Heritage { left, members, ended, news, reload, outputs, .. } = heritage;
+        self.members.launcher.go_on_reading(outputs);
         let resumed = self.members.resume(members);
         self.members.inherit(ended);
         if let Err(error) = resumed.and_then(|()| self.members.succeed()) {
-            tracing::error!(%error, "cannot go on with a node, which drains by itself");
+            crate::log::error!(%error, "cannot go on with a node, which drains by itself");
         }
         let pause = left.elapsed();
         let end = self.catch_up(news).or_else(|| self.handle(Event::Late(pause)));
         if let Some(reload) = reload {
-            tracing::info!(target: TARGET, "upgrade done: {reload}; the nodes had no master for {pause:.1?}");
+            crate::log::info!(target: TARGET, "upgrade done: {reload}; the nodes had no master for {pause:.1?}");
         }
         end
     }

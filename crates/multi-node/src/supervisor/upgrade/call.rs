@@ -14,11 +14,13 @@ use crate::environment::{self, Calling};
 use crate::id::{Generation, NodeId, Slot};
 use crate::nodes::Totals;
 use crate::order::ReloadReport;
+use crate::program::{Output, Program};
 use crate::serve::Socket;
 use crate::signals::{Kind, Relay};
-use crate::supervisor::child::{Heard, Image};
+use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
 use crate::supervisor::member::Resting;
+use crate::supervisor::watch::Heard;
 use crate::{Error, sys};
 
 /// The call of a running master to go on in its place, or to say whether that could be done.
@@ -37,6 +39,8 @@ pub(crate) struct Estate {
     pub(crate) bell: OwnedFd,
     pub(crate) images: Vec<(Generation, Image)>,
     pub(crate) fleet: Saved,
+    /// What each generation runs, where that is a program that does not link this crate.
+    pub(crate) programs: Vec<(Generation, Program)>,
     /// When it was left.
     pub(crate) left: Instant,
     pub(crate) heritage: Heritage,
@@ -54,6 +58,8 @@ pub(crate) struct Heritage {
     pub(crate) signals: Vec<Kind>,
     /// How the nodes were replaced for this.
     pub(crate) reload: Option<ReloadReport>,
+    /// What other programs write.
+    pub(crate) outputs: Vec<Output>,
 }
 
 impl Call {
@@ -93,8 +99,8 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::Succession`] where this release or this program cannot go on from the state.
-    pub(crate) async fn accept(self, addresses: &[Vec<String>]) -> Result<Estate, Error> {
-        let checked = self.state.check(addresses);
+    pub(crate) async fn accept(self, addresses: &[Vec<String>], program: Option<&Program>) -> Result<Estate, Error> {
+        let checked = self.state.check(addresses, program);
         match (self.calling, checked) {
             (Calling::Rehearsal, checked) => Err(conclude(self.socket, checked).await),
             (Calling::Succession, Ok(())) => {
@@ -150,6 +156,7 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
         news: state.news,
         signals,
         reload: state.reload,
+        outputs: each(state.outputs, |output| packing::unpack_output(output, arrived))?,
     };
     Ok(Estate {
         sockets: packing::unpack_sockets(&state.sockets, arrived)?,
@@ -157,6 +164,7 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
         bell: arrived.take(state.bell)?,
         images: each(state.images, |image| packing::unpack_image(image, arrived))?,
         fleet: state.fleet,
+        programs: state.foreign.map(|foreign| foreign.programs).unwrap_or_default(),
         left,
         heritage,
     })

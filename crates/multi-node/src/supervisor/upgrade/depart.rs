@@ -12,11 +12,12 @@ use crate::error::describe;
 use crate::id::NodeId;
 use crate::nodes::End;
 use crate::order::ReloadReport;
+use crate::program::Output;
 use crate::signals::{Kind, Relay};
-use crate::supervisor::child::Heard;
 use crate::supervisor::fleet::Event;
 use crate::supervisor::member::Resting;
 use crate::supervisor::run::Supervisor;
+use crate::supervisor::watch::Heard;
 use crate::sys;
 
 /// Within this time the runtime passes on a signal that was handled before.
@@ -34,19 +35,27 @@ impl Supervisor {
 
     /// Leaves the process to the next program. Returns only if that has failed: why, and what was heard meanwhile.
     async fn depart(&mut self, reload: ReloadReport) -> (String, News) {
+        let outputs = match self.members.launcher.stop_reading().await {
+            Ok(outputs) => outputs,
+            Err(error) => return (failure(&error), News::new()),
+        };
         // From here on signals are kept for the next program; those that came before are asked for below.
         let relay = match self.signals.relay() {
             Ok(relay) => relay,
-            Err(error) => return (failure(&error), News::new()),
+            Err(error) => {
+                self.members.launcher.go_on_reading(outputs);
+                return (failure(&error), News::new());
+            }
         };
         self.members.announce_departure(self.terms.adopt_timeout);
         let (members, news) = self.rest().await;
         tokio::time::sleep(ONE_TURN).await;
         let early = self.signals.waiting().await;
         // From here to the end nothing is waited for, so that this thread is the one that holds signals back.
-        let (error, news) = self.leave(&members, news, early, &relay, reload);
+        let (error, news) = self.leave((&members, &outputs), news, early, &relay, reload);
+        self.members.launcher.go_on_reading(outputs);
         if let Err(error) = self.members.resume(members) {
-            tracing::error!(%error, "cannot go on with a node, which drains by itself");
+            crate::log::error!(%error, "cannot go on with a node, which drains by itself");
         }
         self.members.reassure();
         (failure(&error), news)
@@ -72,7 +81,7 @@ impl Supervisor {
 
     fn leave(
         &self,
-        members: &[Resting],
+        (members, outputs): (&[Resting], &[Output]),
         news: News,
         early: Vec<Kind>,
         relay: &Relay,
@@ -85,31 +94,21 @@ impl Supervisor {
         let mut luggage = Luggage::default();
         let mut state = packing::pack(&self.members, self.fleet.save(Instant::now()), &mut luggage);
         state.members = members.iter().map(|node| packing::pack_member(node, &mut luggage)).collect();
+        state.outputs = outputs.iter().map(|output| packing::pack_output(output, &mut luggage)).collect();
         state.signals = relay.ends().map(|(kind, end)| (kind, luggage.add(end))).collect();
         state.stdin = Some(luggage.add(stdin.as_fd()));
         (state.news, state.early, state.reload) = (news, early, Some(reload));
-        let error = self.exec(&mut state, &luggage, !relay.is_empty());
-        (error, state.news)
+        match self.exec(&mut state, &luggage, !relay.is_empty()) {
+            Ok(never) => match never {},
+            Err(error) => (error, state.news),
+        }
     }
 
-    fn exec(&self, state: &mut State, luggage: &Luggage<'_>, hold_signals: bool) -> io::Error {
-        let mut exec = || -> io::Result<Infallible> {
-            // Our end is closed by the exec.
-            let (ours, theirs) = sys::socket::pair()?;
-            courier::send(ours.as_fd(), state, luggage)?;
-            if hold_signals {
-                sys::exec::hold_signals()?;
-            }
-            let error = self.members.launcher.replace_master(&theirs);
-            if hold_signals {
-                sys::exec::release_signals()?;
-            }
-            Err(error)
-        };
-        match exec() {
-            Err(error) => error,
-            Ok(never) => match never {},
-        }
+    fn exec(&self, state: &mut State, luggage: &Luggage<'_>, hold_signals: bool) -> io::Result<Infallible> {
+        // Our end is closed by the exec.
+        let (ours, theirs) = sys::socket::pair()?;
+        courier::send(ours.as_fd(), state, luggage)?;
+        self.members.launcher.replace_master(theirs, hold_signals)
     }
 }
 

@@ -14,3 +14,4 @@ mod state;
 
 pub(crate) use call::{Call, Estate, Heritage};
 pub(crate) use rehearsal::{Rehearsal, rehearsed};
+pub(super) use state::{Arrived, Luggage, Passed};

@@ -3,12 +3,14 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::state::{Arrived, FrameState, ImageState, Luggage, MemberState, Passed, ProgramState, State};
+use super::state::{Arrived, FrameState, ImageState, Luggage, MemberState, OutputState, Passed, ProgramState, State};
 use crate::control::{Frame, Parts, SocketKind};
 use crate::id::Generation;
+use crate::program::Output;
 use crate::serve::Socket;
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
+use crate::supervisor::foreign::{Attendance, ForeignState};
 use crate::supervisor::lookup::Held;
 use crate::supervisor::member::Resting;
 use crate::supervisor::members::Members;
@@ -41,6 +43,11 @@ pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, luggage: &mut Luggage
         signals: Vec::new(),
         stdin: None,
         reload: None,
+        foreign: outfit
+            .foreign
+            .as_ref()
+            .map(|foreign| ForeignState { programs: foreign.programs(), collects: members.launcher.collects() }),
+        outputs: Vec::new(),
     }
 }
 
@@ -80,6 +87,8 @@ pub(super) fn pack_member<'a>(node: &'a Resting, luggage: &mut Luggage<'a>) -> M
         generation: node.generation,
         line: node.line,
         version: node.version,
+        phase: node.phase,
+        attendance: node.attendance.as_ref().map(|attendance| attendance.pack(luggage)),
         process: luggage.add(node.process.as_fd()),
         control: luggage.add(socket.as_fd()),
         read: read.clone().freeze(),
@@ -94,14 +103,28 @@ pub(super) fn unpack_member(member: MemberState, arrived: &mut Arrived) -> io::R
     let read_fds = unpack_fds(member.read_fds, arrived)?;
     let frame = |frame: FrameState| Ok(Frame { bytes: frame.bytes, fds: unpack_fds(frame.fds, arrived)? });
     let unwritten = member.unwritten.into_iter().map(frame).collect::<io::Result<_>>()?;
+    let attendance = member.attendance.map(|state| Attendance::unpack(state, arrived)).transpose()?;
     Ok(Resting {
         info: member.info,
         generation: member.generation,
         process,
         line: member.line,
         version: member.version,
+        phase: member.phase,
+        attendance,
         talk: Parts { socket, read: member.read.into(), read_fds, unwritten },
     })
+}
+
+pub(super) fn pack_output<'a>(output: &'a Output, luggage: &mut Luggage<'a>) -> OutputState {
+    let Output { id, slot, pid, stream, pipe, begun } = output;
+    let (pipe, begun) = (luggage.add(pipe.as_fd()), begun.clone().into());
+    OutputState { id: *id, slot: *slot, pid: *pid, stream: *stream, pipe, begun }
+}
+
+pub(super) fn unpack_output(output: OutputState, arrived: &mut Arrived) -> io::Result<Output> {
+    let OutputState { id, slot, pid, stream, pipe, begun } = output;
+    Ok(Output { id, slot, pid, stream, pipe: arrived.take(pipe)?.into(), begun: begun.into() })
 }
 
 fn pack_fds<'a>(fds: impl IntoIterator<Item = &'a OwnedFd>, luggage: &mut Luggage<'a>) -> Vec<Passed> {

@@ -15,8 +15,10 @@ use crate::error::describe;
 use crate::id::Generation;
 use crate::supervisor::child::{self, Child};
 use crate::supervisor::fleet::{Fatal, Saved};
+use crate::supervisor::foreign::Foreign;
 use crate::supervisor::members::Members;
 use crate::supervisor::run::Supervisor;
+use crate::supervisor::watch;
 use crate::sys;
 
 /// How long a child that hung up may take to end.
@@ -71,8 +73,8 @@ impl Drop for Rehearsal {
 impl Supervisor {
     /// Tries the program of this generation, which is the newest.
     pub(in crate::supervisor) fn rehearse(&self, generation: Generation) -> Result<Rehearsal, String> {
-        if self.members.outfit.foreign.is_some() {
-            return Err("the nodes are of a program that would not outlive a change of its master".to_owned());
+        if self.members.outfit.foreign.as_ref().is_some_and(Foreign::has_channels) {
+            return Err("the nodes are Node.js programs, whose primary the master is, and cannot pass on".to_owned());
         }
         if self.terms.master_listen {
             return Err(
@@ -99,20 +101,20 @@ struct Doomed(OwnedFd);
 impl Drop for Doomed {
     fn drop(&mut self) {
         if let Err(error) = child::signal(&self.0, Fatal::Kill) {
-            tracing::error!(%error, "cannot kill the process that rehearsed an upgrade");
+            crate::log::error!(%error, "cannot kill the process that rehearsed an upgrade");
         }
     }
 }
 
 async fn rehearse(child: Child, within: Duration) -> Result<(), String> {
     let Child { pid, process, control } = child;
-    tracing::debug!(pid, "the new program is tried in a child");
+    crate::log::debug!(pid, "the new program is tried in a child");
     let watched = process.try_clone().map_err(|error| describe(&error))?;
     let doomed = Doomed(process);
     let verdict = tokio::time::timeout(within, verdict(control.into(), &watched)).await;
     drop(doomed);
     // Killed, it ends at once; its status says nothing any more.
-    let _ = child::end(&watched).await;
+    let _ = watch::end(&watched).await;
     match verdict {
         Ok(Ok(Verdict::Ready)) => Ok(()),
         Ok(Ok(Verdict::Refused { why })) => Err(why),
@@ -127,7 +129,7 @@ async fn verdict(control: OwnedFd, process: &OwnedFd) -> Result<Verdict, String>
     match reader.next().await {
         Ok(Some(verdict)) => Ok(verdict),
         // It has ended, or is about to.
-        Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, child::end(process)).await {
+        Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch::end(process)).await {
             Ok(Ok(exit)) => Err(format!("ended with {exit} before it reached `listen`; its own output says why")),
             _ => Err("closed its standard input and did not reach `listen`".to_owned()),
         },

@@ -11,14 +11,17 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::admin::Source;
 use crate::control::SocketKind;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::PeerInfo;
 use crate::nodes::Totals;
 use crate::order::ReloadReport;
+use crate::program::Program;
 use crate::signals::Kind;
-use crate::supervisor::child::Heard;
 use crate::supervisor::fleet::Saved;
+use crate::supervisor::foreign::{AttendanceState, ForeignState};
+use crate::supervisor::watch::{Heard, Phase};
 
 /// Everything that goes on. Descriptors travel beside it, each in its place.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,6 +51,12 @@ pub(crate) struct State {
     pub(crate) stdin: Option<Passed>,
     /// How the nodes were replaced for this.
     pub(crate) reload: Option<ReloadReport>,
+    /// Where nodes are of a program that does not link this crate.
+    #[serde(default)]
+    pub(super) foreign: Option<ForeignState>,
+    /// What such nodes write.
+    #[serde(default)]
+    pub(super) outputs: Vec<OutputState>,
 }
 
 /// What a generation runs.
@@ -74,11 +83,26 @@ pub(crate) struct MemberState {
     pub(crate) line: usize,
     /// The protocol version that was agreed upon.
     pub(crate) version: Option<u32>,
+    #[serde(default)]
+    pub(super) phase: Phase,
+    #[serde(default)]
+    pub(super) attendance: Option<AttendanceState>,
     pub(crate) process: Passed,
     pub(crate) control: Passed,
     pub(crate) read: Bytes,
     pub(crate) read_fds: Vec<Passed>,
     pub(crate) unwritten: Vec<FrameState>,
+}
+
+/// A stream that a node writes to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct OutputState {
+    pub(super) id: NodeId,
+    pub(super) slot: Slot,
+    pub(super) pid: u32,
+    pub(super) stream: Source,
+    pub(super) pipe: Passed,
+    pub(super) begun: Bytes,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -126,8 +150,8 @@ impl State {
     /// Changes when a release could not go on from another's state, and not for a new field.
     pub(super) const FORM: u32 = 1;
 
-    /// Whether this release can go on from it, and is to serve what it served.
-    pub(super) fn check(&self, addresses: &[Vec<String>]) -> Result<(), String> {
+    /// Whether this release can go on from it, and is to serve what it served: `program`, or servers of its own.
+    pub(super) fn check(&self, addresses: &[Vec<String>], program: Option<&Program>) -> Result<(), String> {
         if self.form != State::FORM {
             return Err(format!(
                 "its state has the form {}, this release reads {}; restart the program as a whole",
@@ -142,7 +166,15 @@ impl State {
                 listed(&self.addresses),
             ));
         }
-        Ok(())
+        match (&self.foreign, program) {
+            (None, None) => Ok(()),
+            (Some(foreign), Some(program)) if foreign.collects && program.output.is_none() => {
+                Err("the new program would not read what nodes write, as the running one does".to_owned())
+            }
+            (Some(_), Some(_)) => Ok(()),
+            (None, Some(_)) => Err("the nodes are of the running program, and not of another that it runs".to_owned()),
+            (Some(_), None) => Err("the nodes are of a program that the new one does not run".to_owned()),
+        }
     }
 }
 

@@ -1,0 +1,124 @@
+//! Where connections wait that were handed over to an event loop that is not tokio's, until their clients say something.
+//!
+//! Such a loop takes what it is given for a connection that has just been opened: Node.js, for one, answers 408 where no request
+//! comes within a minute. In here they are what they are, idle; no byte is read of them. In a drain they go on to the next process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::drain::DrainSignal;
+use super::external::{Counted, Giver, Taken};
+use super::intake::Arrival;
+use super::linger::linger;
+use super::stream::{Loose, Open, Stream};
+
+/// How many connections may wait to be taken by the event loop; those beyond stay here.
+const READY: usize = 64;
+
+/// Waits until a connection has been idle for as long as it may be by then; zero: for ever.
+async fn end_of(mut patience: watch::Receiver<Duration>) {
+    let since = Instant::now();
+    loop {
+        let time = *patience.borrow_and_update();
+        let end = since.checked_add(time).filter(|_| !time.is_zero());
+        let due = async {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => return,
+            // An error means that nobody could take the connection any more either.
+            changed = patience.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// What a server's waiting connections share.
+pub(super) struct Lobby {
+    ready: mpsc::Sender<Taken>,
+    giver: Giver,
+    drain: DrainSignal,
+    patience: watch::Receiver<Duration>,
+}
+
+impl Lobby {
+    /// Lets the arrivals wait, each in a task of its own. What is returned ends when the drain has begun and the last is gone.
+    pub(super) fn open(
+        arrivals: mpsc::Receiver<Arrival>,
+        giver: Giver,
+        drain: DrainSignal,
+        patience: watch::Receiver<Duration>,
+    ) -> mpsc::Receiver<Taken> {
+        let (ready, taken) = mpsc::channel(READY);
+        tokio::spawn(Arc::new(Lobby { ready, giver, drain, patience }).receive(arrivals));
+        taken
+    }
+
+    async fn receive(self: Arc<Self>, mut arrivals: mpsc::Receiver<Arrival>) {
+        let drain = self.drain.clone();
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.draining() => break,
+                arrival = arrivals.recv() => match arrival {
+                    Some(arrival) => self.enter(arrival),
+                    None => return,
+                },
+            }
+        }
+        // What was promised to be taken is taken; whoever holds a place reserved still sends.
+        arrivals.close();
+        while let Some(arrival) = arrivals.recv().await {
+            self.enter(arrival);
+        }
+    }
+
+    fn enter(self: &Arc<Self>, arrival: Arrival) {
+        // Nothing was read of it: it comes from another such loop. One that cannot be watched is closed.
+        if let Ok((stream, ..)) = arrival.open() {
+            tokio::spawn(self.clone().wait(stream));
+        }
+    }
+
+    async fn wait(self: Arc<Self>, stream: Stream) {
+        tokio::select! {
+            biased;
+            readable = stream.readable() => {
+                if let Ok((socket, open)) = readable.and_then(|()| stream.leave_runtime()) {
+                    self.give_in(socket, open).await;
+                }
+            }
+            () = self.drain.draining() => self.pass_on(stream).await,
+            () = end_of(self.patience.clone()) => linger(stream, &self.drain).await,
+        }
+    }
+
+    /// To the event loop, which answers.
+    async fn give_in(&self, socket: Loose, open: Open) {
+        // Fails only where the process ends.
+        let _ = self.ready.send(Taken::from((socket, open))).await;
+    }
+
+    /// To another process; where none takes it, it is closed, unless a request has come meanwhile.
+    async fn pass_on(&self, stream: Stream) {
+        let Ok((socket, open)) = stream.leave_runtime() else { return };
+        let open = match socket.try_clone() {
+            Ok(copy) => match self.giver.give(copy, Counted::new(open)).await {
+                Ok(()) => return,
+                Err(count) => count.into_open(),
+            },
+            // There are too many open files for it to go on its way.
+            Err(_) => open,
+        };
+        if socket.has_bytes() {
+            self.give_in(socket, open).await;
+        } else if let Ok(stream) = socket.register(open) {
+            linger(stream, &self.drain).await;
+        }
+    }
+}

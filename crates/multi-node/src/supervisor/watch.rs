@@ -1,0 +1,242 @@
+//! A node as the master hears it: what it says on its control socket, and how its process ends.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{Notify, mpsc, watch};
+
+use super::child;
+use super::foreign::Note;
+use crate::control::{self, Reader, ToMaster};
+use crate::id::NodeId;
+use crate::status::Exit;
+use crate::sys;
+
+/// How long a process may take to end after it closed its control socket.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// How long a node that seems silent may still be heard before it is judged.
+const LAST_CHANCE: Duration = Duration::from_millis(250);
+
+/// What is heard of a node.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Heard {
+    Said(ToMaster),
+    /// What was seen of its process: whether a debugger holds it, and a report for people.
+    Examined {
+        traced: bool,
+        report: String,
+    },
+    /// How much memory it has, in bytes.
+    Weighs(u64),
+    Broke(String),
+    /// The stage has become its program.
+    Became,
+    /// What is noticed of the program.
+    Noted(Note),
+    Exited(Exit),
+}
+
+/// How far a node has come, as its watch sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    /// It speaks on its control socket.
+    #[default]
+    Speaks,
+    /// Its stage is about to become a program that does not link this crate.
+    Executes,
+    /// It is such a program.
+    Runs,
+    /// Its end has been told.
+    Ended,
+}
+
+/// Whose news is told to whom.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    pub(crate) id: NodeId,
+    pub(crate) pid: u32,
+    pub(crate) heard: mpsc::Sender<(NodeId, Heard)>,
+    /// Notified when the node is to be examined.
+    pub(crate) examine: Arc<Notify>,
+    /// Turns true when nothing more is to be heard for now.
+    pub(crate) rest: watch::Receiver<bool>,
+}
+
+/// Tells all that is heard of a node, its exit last: everything it said before is told before. Returns when that is done, or
+/// when it is told to rest, with what was half read and how far it has come.
+pub(crate) async fn watch(
+    watch: Watch,
+    mut reader: Reader<ToMaster>,
+    process: OwnedFd,
+    mut phase: Phase,
+) -> (Reader<ToMaster>, Phase) {
+    if let Err(error) = watch_to_the_end(&watch, &mut reader, process, &mut phase).await {
+        crate::log::error!(id = %watch.id, pid = watch.pid, %error, "cannot watch the node's process");
+    }
+    (reader, phase)
+}
+
+async fn watch_to_the_end(
+    watch: &Watch,
+    reader: &mut Reader<ToMaster>,
+    process: OwnedFd,
+    phase: &mut Phase,
+) -> io::Result<()> {
+    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
+    let process = AsyncFd::new(process)?;
+    let exit = match phase {
+        Phase::Speaks => listen_to(watch, reader, &process, phase).await?,
+        Phase::Executes | Phase::Runs => become_program(watch, reader, &process, phase).await?,
+        // Its number may be another's by now.
+        Phase::Ended => None,
+    };
+    if let Some(exit) = exit {
+        watch.tell(Heard::Exited(exit)).await;
+        *phase = Phase::Ended;
+    }
+    Ok(())
+}
+
+/// `None`: it is to rest before the process has ended.
+async fn listen_to(
+    watch: &Watch,
+    reader: &mut Reader<ToMaster>,
+    process: &AsyncFd<OwnedFd>,
+    phase: &mut Phase,
+) -> io::Result<Option<Exit>> {
+    let mut rest = watch.rest.clone();
+    loop {
+        let message = tokio::select! {
+            () = told_to_rest(&mut rest) => return Ok(None),
+            message = reader.next() => message,
+            () = watch.examine.notified() => match watch.examine(reader).await {
+                Ok(()) => continue,
+                Err(error) => Err(error),
+            },
+            exit = exited(process) => {
+                // What is malformed matters no more.
+                let _ = watch.tell_arrived(reader).await;
+                return exit.map(Some);
+            }
+        };
+        let why = match message {
+            Ok(Some(ToMaster::Exec)) => {
+                *phase = Phase::Executes;
+                return become_program(watch, reader, process, phase).await;
+            }
+            Ok(Some(message)) => {
+                watch.tell(Heard::Said(message)).await;
+                continue;
+            }
+            Err(error) if !control::is_end(&error) => error.to_string(),
+            // A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
+            Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch.end(process)).await {
+                Ok(exit) => return exit,
+                Err(_) => "it closed its control socket".to_owned(),
+            },
+        };
+        watch.tell(Heard::Broke(why)).await;
+        return watch.end(process).await;
+    }
+}
+
+/// Resolves when conversations are to rest, or nobody is left who would hear them. Cancel-safe.
+pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
+    // An error means that whoever would tell it is gone.
+    let _ = rest.wait_for(|rest| *rest).await;
+}
+
+/// The control socket of a stage is closed by its exec, so that its end says that the program runs. What the program has
+/// started in its own process group ends with it. `None`: it is to rest before.
+async fn become_program(
+    watch: &Watch,
+    reader: &mut Reader<ToMaster>,
+    process: &AsyncFd<OwnedFd>,
+    phase: &mut Phase,
+) -> io::Result<Option<Exit>> {
+    let mut rest = watch.rest.clone();
+    if *phase == Phase::Executes {
+        tokio::select! {
+            () = told_to_rest(&mut rest) => return Ok(None),
+            message = reader.next() => match message {
+                Ok(Some(message)) => watch.tell(Heard::Said(message)).await,
+                Ok(None) | Err(_) => watch.tell(Heard::Became).await,
+            },
+            _ = process.readable() => {
+                // What is malformed matters no more.
+                let _ = watch.tell_arrived(reader).await;
+            }
+        }
+        *phase = Phase::Runs;
+    }
+    // A process that has ended leads its group until it is reaped.
+    tokio::select! {
+        () = told_to_rest(&mut rest) => return Ok(None),
+        ended = process.readable() => ended?.retain_ready(),
+    }
+    child::end_group(watch.pid)?;
+    let exit = exited(process).await?;
+    if exit == Exit::Code(0) {
+        watch.tell(Heard::Noted(Note::Finished)).await;
+    }
+    Ok(Some(exit))
+}
+
+impl Watch {
+    async fn tell(&self, what: Heard) {
+        // An error means that the supervisor is gone, and with it everyone who would listen.
+        let _ = self.heard.send((self.id, what)).await;
+    }
+
+    async fn end(&self, process: &AsyncFd<OwnedFd>) -> io::Result<Option<Exit>> {
+        let mut rest = self.rest.clone();
+        tokio::select! {
+            () = told_to_rest(&mut rest) => Ok(None),
+            exit = exited(process) => exit.map(Some),
+        }
+    }
+
+    async fn tell_arrived(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
+        while let Some(message) = reader.next_arrived()? {
+            self.tell(Heard::Said(message)).await;
+        }
+        Ok(())
+    }
+
+    /// A node that seems silent may have spoken while its master did not run, or may just go on after a pause of both:
+    /// whatever it says until the end of its last chance is told before it is looked at.
+    async fn examine(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
+        tokio::time::sleep(LAST_CHANCE).await;
+        self.tell_arrived(reader).await?;
+        let (traced, report) = sys::process::examine(self.pid);
+        self.tell(Heard::Examined { traced, report }).await;
+        Ok(())
+    }
+}
+
+/// Waits for the end of a process that nobody watches, and reaps it.
+pub(crate) async fn end(process: &OwnedFd) -> io::Result<Exit> {
+    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
+    let process = AsyncFd::new(process.try_clone()?)?;
+    exited(&process).await
+}
+
+async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
+    loop {
+        let mut ready = process.readable().await?;
+        match sys::process::reap(process.as_fd()) {
+            Ok(Some(exit)) => return Ok(exit),
+            Ok(None) => ready.clear_ready(),
+            // Somebody in this process waits for all children, and took this one's status.
+            Err(error) if sys::process::was_reaped(&error) => return Ok(Exit::Unknown),
+            Err(error) => return Err(error),
+        }
+    }
+}

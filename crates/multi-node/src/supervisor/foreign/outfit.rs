@@ -8,13 +8,17 @@ use std::path::PathBuf;
 
 use super::Attendance;
 use super::attendance::{Ear, Signs};
+use super::linked::Linked;
 use super::node_js::{Primary, ToPrimary};
 use super::notify::NotifySocket;
+use super::packing::Legacy;
 use tokio::sync::mpsc;
 
 use crate::control::Exec;
+use crate::environment::{Left, Seat};
 use crate::id::Generation;
 use crate::mesh::PeerInfo;
+use crate::options::Settings;
 use crate::program::{self, FIRST, Place, Program, Renewal};
 use crate::serve::Socket;
 use crate::supervisor::child;
@@ -25,52 +29,99 @@ use crate::{Error, sys};
 #[derive(Debug)]
 pub(crate) struct Foreign {
     /// What each generation runs.
-    pub(super) programs: BTreeMap<Generation, Choice>,
+    pub(super) programs: BTreeMap<Generation, Known>,
     renewal: Option<Renewal>,
     sockets: Vec<program::Socket>,
     /// The primary of Node.js programs, once there was one.
     primary: Option<mpsc::Sender<ToPrimary>>,
     backlog: u32,
+    pub(super) linked: Linked,
 }
 
-/// A program that was found, held so that a half-finished deploy changes nothing about it.
+/// A program, and what is known of it.
 #[derive(Debug)]
-pub(crate) struct Choice {
+pub(super) struct Known {
     pub(super) program: Program,
-    /// Where it was found, and what; `None` of a script, which its interpreter opens by its path.
+    /// Where it was found, and what, held so that a half-finished deploy changes nothing about it; `None` of a script, which
+    /// its interpreter opens by its path.
     pub(super) file: Option<(PathBuf, OwnedFd)>,
+    /// Whether its nodes are known to link this crate.
+    pub(super) is_linked: bool,
 }
 
-impl Choice {
-    fn new(program: Program) -> Result<Choice, Error> {
+impl Known {
+    fn find(program: Program, is_linked: bool) -> Result<Known, Error> {
         let Found { path, file } = program.find()?;
         // With a path of its own the program is another, perhaps.
         let looks_elsewhere = program.env.iter().any(|(name, _)| name == "PATH");
-        Ok(Choice { file: file.filter(|_| !looks_elsewhere).map(|file| (path, file)), program })
+        let file = file.filter(|_| !looks_elsewhere).map(|file| (path, file));
+        Ok(Known { program, file, is_linked })
     }
 }
 
 impl Foreign {
-    pub(crate) fn new(program: Program, sockets: &[Socket], backlog: u32) -> Result<Foreign, Error> {
+    pub(crate) fn new(program: Program, sockets: &[Socket], settings: &Settings) -> Result<Foreign, Error> {
         let renewal = program.renewal.clone();
-        let programs = BTreeMap::from([(Generation::default(), Choice::new(program)?)]);
-        Ok(Foreign { programs, renewal, sockets: sockets.iter().map(described).collect(), primary: None, backlog })
+        let programs = BTreeMap::from([(Generation::default(), Known::find(program, false)?)]);
+        Ok(Foreign::with(programs, renewal, sockets, settings))
+    }
+
+    fn with(
+        programs: BTreeMap<Generation, Known>,
+        renewal: Option<Renewal>,
+        sockets: &[Socket],
+        settings: &Settings,
+    ) -> Foreign {
+        Foreign {
+            programs,
+            renewal,
+            sockets: sockets.iter().map(described).collect(),
+            primary: None,
+            backlog: settings.backlog,
+            linked: Linked::new(settings.into()),
+        }
     }
 
     /// Goes on from what another master had; `program` is what its successor was told to run.
-    pub(crate) fn resume(
+    pub(in crate::supervisor) fn resume(
         program: Program,
-        programs: BTreeMap<Generation, Choice>,
+        legacy: Legacy,
         sockets: &[Socket],
-        backlog: u32,
+        settings: &Settings,
     ) -> Foreign {
-        let renewal = program.renewal;
-        Foreign { programs, renewal, sockets: sockets.iter().map(described).collect(), primary: None, backlog }
+        let mut foreign = Foreign::with(legacy.programs, program.renewal, sockets, settings);
+        foreign.linked.own = legacy.own;
+        foreign
     }
 
     /// Whether nodes are served by a primary, or will be.
     pub(in crate::supervisor) fn has_channels(&self) -> bool {
-        self.primary.is_some() || self.programs.values().any(|choice| choice.program.is_node_js())
+        self.primary.is_some() || self.programs.values().any(|known| known.program.is_node_js())
+    }
+
+    /// Whether nodes of this generation are expected to link this crate, since others did.
+    pub(in crate::supervisor) fn is_linked(&self, generation: Generation) -> bool {
+        self.programs.get(&generation).is_some_and(|known| known.is_linked)
+    }
+
+    /// Binds what a node asks for that links this crate.
+    pub(in crate::supervisor) async fn bind(
+        &mut self,
+        generation: Generation,
+        servers: &[Vec<String>],
+        given: &[Socket],
+    ) {
+        self.programs.get_mut(&generation).into_iter().for_each(|known| known.is_linked = true);
+        self.linked.bind(generation, servers, given).await;
+    }
+
+    /// The sockets of each server of a node that links this crate.
+    pub(in crate::supervisor) fn sockets<'a>(
+        &'a self,
+        servers: &[Vec<String>],
+        given: &'a [Socket],
+    ) -> Result<Vec<Vec<&'a Socket>>, String> {
+        self.linked.sockets(servers, given)
     }
 
     /// Finds out what a generation is to run.
@@ -79,19 +130,18 @@ impl Foreign {
         if generation == Generation::default() {
             return Ok(());
         }
-        let program = match (&self.renewal, self.programs.last_key_value()) {
-            (Some(renewal), _) => (renewal.0)()?,
-            (None, Some((_, last))) => last.program.clone(),
-            (None, None) => return Err("there is no program".to_owned()),
-        };
-        let choice = program.check(self.sockets.len()).and_then(|()| Choice::new(program));
-        self.programs.insert(generation, choice.map_err(|error| error.to_string())?);
+        let last = self.programs.last_key_value().map(|(_, last)| last).ok_or("there is no program")?;
+        let program = self.renewal.as_ref().map_or_else(|| Ok(last.program.clone()), |renewal| (renewal.0)())?;
+        let is_linked = last.is_linked && last.program.program == program.program;
+        let known = program.check(self.sockets.len()).and_then(|()| Known::find(program, is_linked));
+        self.programs.insert(generation, known.map_err(|error| error.to_string())?);
         Ok(())
     }
 
     /// Forgets all others.
     pub(in crate::supervisor) fn keep(&mut self, used: impl Fn(Generation) -> bool) {
         self.programs.retain(|generation, _| used(*generation));
+        self.linked.keep(used);
     }
 
     /// What the stage of this node becomes, and what attends to the node from then on.
@@ -102,17 +152,26 @@ impl Foreign {
         sockets: &[Socket],
     ) -> io::Result<(Exec, Attendance)> {
         let primary = self.primary(generation, sockets)?;
-        let Choice { program, file } = self.choice(generation)?;
+        let Known { program, file, .. } = self.known(generation)?;
         let notify = NotifySocket::new(node.id)?;
+        let slot = node.slot.ok_or_else(|| io::Error::other("the master has no slot"))?;
+        let free = program.free_number(sockets.len());
+        let seat = program.offers_seat().then_some(free + u32::from(primary.is_some()));
         let place = Place {
             notify: notify.address(),
-            slot: node.slot.ok_or_else(|| io::Error::other("the master has no slot"))?,
+            slot,
             id: node.id,
             pid: node.pid,
             generation: generation.number().into(),
             sockets: self.sockets.clone(),
             node_port: if program.wants_node_port() { Some(free_port()?) } else { None },
-            channel: primary.is_some().then(|| program.free_number(sockets.len())),
+            channel: primary.is_some().then_some(free),
+            seat: seat.map(|number| Seat {
+                master: std::process::id(),
+                slot,
+                id: node.id,
+                left: Some(Left { number, pid: node.pid }),
+            }),
         };
         let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
         let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
@@ -120,7 +179,7 @@ impl Foreign {
         let signs = Signs {
             pid: node.pid,
             readiness: program.readiness.clone(),
-            ready_after: program.ready_after,
+            ready_after: (!self.is_linked(generation)).then_some(program.ready_after),
             node_port: place.node_port,
             sockets: fds.iter().map(inode).collect::<io::Result<_>>()?,
         };
@@ -141,6 +200,7 @@ impl Foreign {
             env: program.variables(&place),
             numbers,
             fds,
+            seat,
             found,
             file,
         };
@@ -149,7 +209,7 @@ impl Foreign {
 
     /// The primary, where this generation is a Node.js program.
     fn primary(&mut self, generation: Generation, sockets: &[Socket]) -> io::Result<Option<mpsc::Sender<ToPrimary>>> {
-        if !self.choice(generation)?.program.is_node_js() {
+        if !self.known(generation)?.program.is_node_js() {
             return Ok(None);
         }
         if self.primary.is_none() {
@@ -161,10 +221,10 @@ impl Foreign {
 
     /// Tells the program to finish and end.
     pub(in crate::supervisor) fn stop(&self, process: &OwnedFd, generation: Generation) -> io::Result<()> {
-        child::forward(process, self.choice(generation)?.program.stop_signal)
+        child::forward(process, self.known(generation)?.program.stop_signal)
     }
 
-    fn choice(&self, generation: Generation) -> io::Result<&Choice> {
+    fn known(&self, generation: Generation) -> io::Result<&Known> {
         self.programs.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))
     }
 }

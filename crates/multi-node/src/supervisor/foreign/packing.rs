@@ -1,6 +1,6 @@
 //! What is known of other programs, as it travels to the next master.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
@@ -8,50 +8,88 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::attendance::{Ear, Signs};
+use super::linked::{Key, Own};
 use super::notify::NotifySocket;
-use super::{Attendance, Choice, Foreign};
+use super::outfit::Known;
+use super::{Attendance, Foreign};
+use crate::control::SocketKind;
 use crate::id::{Generation, NodeId};
 use crate::program::Program;
+use crate::serve::Socket;
 use crate::status::ProgramStatus;
 use crate::supervisor::upgrade::{Arrived, Luggage, Passed};
+use crate::wires;
 
 /// What nodes are of a program that does not link this crate.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::supervisor) struct ForeignState {
     /// What each generation runs.
-    programs: Vec<ChoiceState>,
+    programs: Vec<(Generation, Program)>,
+    /// Where they were found, and what.
+    #[serde(default)]
+    files: BTreeMap<Generation, (PathBuf, Passed)>,
+    /// Which of them are known to link this crate.
+    #[serde(default)]
+    linked: Vec<Generation>,
+    /// What was bound since those asked for it.
+    #[serde(default)]
+    own: Vec<OwnState>,
     /// Whether what nodes write is collected.
     pub(in crate::supervisor) collects: bool,
 }
 
+/// What was bound since the program has asked for it.
 #[derive(Debug, Serialize, Deserialize)]
-struct ChoiceState {
-    generation: Generation,
-    program: Program,
-    file: Option<(PathBuf, Passed)>,
+struct OwnState {
+    key: Key,
+    sockets: Vec<(SocketKind, Passed)>,
+    file: Option<PathBuf>,
+    generations: BTreeSet<Generation>,
+}
+
+/// What another master had.
+#[derive(Debug)]
+pub(crate) struct Legacy {
+    pub(super) programs: BTreeMap<Generation, Known>,
+    pub(super) own: BTreeMap<Key, Own>,
 }
 
 impl Foreign {
     pub(in crate::supervisor) fn pack<'a>(&'a self, collects: bool, luggage: &mut Luggage<'a>) -> ForeignState {
-        let pack = |(generation, choice): (&Generation, &'a Choice)| ChoiceState {
-            generation: *generation,
-            program: choice.program.clone(),
-            file: choice.file.as_ref().map(|(path, file)| (path.clone(), luggage.add(file.as_fd()))),
-        };
-        ForeignState { programs: self.programs.iter().map(pack).collect(), collects }
+        let mut socket = |socket: &'a Socket| (wires::kind(socket), luggage.add(socket.as_fd()));
+        let own = self.linked.own.iter().map(|(key, own)| OwnState {
+            key: key.clone(),
+            sockets: own.sockets.iter().map(&mut socket).collect(),
+            file: own.file.clone(),
+            generations: own.generations.clone(),
+        });
+        let own = own.collect();
+        let files = self.programs.iter().filter_map(|(generation, known)| {
+            let (path, file) = known.file.as_ref()?;
+            Some((*generation, (path.clone(), luggage.add(file.as_fd()))))
+        });
+        let files = files.collect();
+        let programs = self.programs.iter().map(|(generation, known)| (*generation, known.program.clone()));
+        let linked = self.programs.iter().filter(|(_, known)| known.is_linked).map(|(generation, _)| *generation);
+        ForeignState { programs: programs.collect(), files, linked: linked.collect(), own, collects }
     }
 }
 
-impl ForeignState {
-    pub(in crate::supervisor) fn unpack(self, arrived: &mut Arrived) -> io::Result<BTreeMap<Generation, Choice>> {
-        let mut unpack = |ChoiceState { generation, program, file }| {
-            let file = match file {
-                Some((path, file)) => Some((path, arrived.take(file)?)),
-                None => None,
-            };
-            Ok((generation, Choice { program, file }))
+impl Legacy {
+    pub(in crate::supervisor) fn unpack(state: ForeignState, arrived: &mut Arrived) -> io::Result<Legacy> {
+        let ForeignState { programs, mut files, linked, own, .. } = state;
+        let mut known = |(generation, program)| {
+            let file = files.remove(&generation).map(|(path, file)| Ok::<_, io::Error>((path, arrived.take(file)?)));
+            Ok((generation, Known { program, file: file.transpose()?, is_linked: linked.contains(&generation) }))
         };
-        self.programs.into_iter().map(&mut unpack).collect()
+        let programs = programs.into_iter().map(&mut known).collect::<io::Result<_>>()?;
+        let mut adopt = |OwnState { key, sockets, file, generations }| {
+            let mut socket = |(kind, fd)| Ok(wires::adopt(kind, arrived.take(fd)?));
+            let sockets = sockets.into_iter().map(&mut socket).collect::<io::Result<_>>()?;
+            Ok((key, Own { sockets, file, generations }))
+        };
+        let own = own.into_iter().map(&mut adopt).collect::<io::Result<_>>()?;
+        Ok(Legacy { programs, own })
     }
 }
 
@@ -63,6 +101,8 @@ pub(in crate::supervisor) struct AttendanceState {
     main: Option<Passed>,
     draining: bool,
     begun: bool,
+    #[serde(default)]
+    is_linked: bool,
     signs: Signs,
     /// The name of its notification socket, and the socket.
     notify: Option<(String, Passed)>,
@@ -78,6 +118,7 @@ impl Attendance {
             main: self.main.as_ref().map(|main| luggage.add(main.as_fd())),
             draining: self.draining,
             begun: self.begun,
+            is_linked: self.is_linked,
             signs: self.signs.clone(),
             notify: None,
             pipe: None,
@@ -103,7 +144,8 @@ impl Attendance {
         }
         let mut attendance = Attendance::new(state.id, state.signs, ears);
         attendance.main = state.main.map(|main| arrived.take(main)).transpose()?;
-        (attendance.seen, attendance.draining, attendance.begun) = (state.seen, state.draining, state.begun);
+        (attendance.seen, attendance.draining) = (state.seen, state.draining);
+        (attendance.begun, attendance.is_linked) = (state.begun, state.is_linked);
         Ok(attendance)
     }
 }

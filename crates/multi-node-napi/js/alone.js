@@ -5,6 +5,7 @@ const net = require('node:net');
 const { sessionsOf } = require('./door.js');
 const { Drain } = require('./drain.js');
 const { failure } = require('./errors.js');
+const { leave } = require('./leave.js');
 const { Nodes } = require('./nodes.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
@@ -80,7 +81,7 @@ class Alone {
   }
 
   #handleSignals() {
-    const end = () => this.order('shutdown').then(() => process.exit());
+    const end = () => this.order('shutdown').then(leave);
     signals.handleInMaster({
       shutDown: end,
       shutDownNow: () => process.exit(),

@@ -83,6 +83,12 @@ class Program {
     this.#child.kill(signal);
   }
 
+  /** Reads nothing of what it prints for so many milliseconds, so that its pipe fills up. */
+  holdOutput(time) {
+    this.#child.stdout.pause();
+    setTimeout(() => this.#child.stdout.resume(), time);
+  }
+
   /** Waits for a line that matches. */
   async says(pattern, limit) {
     const found = () => this.#child.exitCode !== null && !pattern.test(this.#out) ? Promise.reject(new Error(`it ended:\n${this.#out}`)) : pattern.exec(this.#out);

@@ -86,6 +86,7 @@ class Alone {
       shutDown: end,
       shutDownNow: () => process.exit(),
       reload: () => this.nodes.emit('refused', alone('reload')),
+      upgrade: () => this.nodes.emit('refused', alone('upgrade')),
     });
   }
 

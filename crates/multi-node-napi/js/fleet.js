@@ -182,6 +182,7 @@ class Fleet {
       shutDown: () => this.#endBy(order, 'shutdown'),
       shutDownNow: () => this.#endBy(order, 'shutdownNow'),
       reload: () => order('reload'),
+      upgrade: () => order('upgrade'),
     });
   }
 

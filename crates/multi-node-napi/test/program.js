@@ -79,6 +79,11 @@ class Program {
     return this.#child.stdin;
   }
 
+  /** Writes a file as `program` does. */
+  write(file, text) {
+    fs.writeFileSync(path.join(this.folder, file), text.replaceAll('PORT', String(this.port)));
+  }
+
   kill(signal) {
     this.#child.kill(signal);
   }

@@ -43,6 +43,10 @@ pub(crate) struct Settings {
     /// What LISTEN_FDNAMES calls the sockets, separated by colons
     #[arg(long, value_name = "NAMES")]
     pub(crate) fdname: Option<String>,
+    /// Has the kernel hand over a connection only when its first byte has come, so that servers that close what they have
+    /// not read from lose hardly anything in a reload. Not for servers that are the first to speak [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) defer_accept: Option<bool>,
     /// A variable for the program's environment, NAME=VALUE. May be given several times
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
     #[serde(deserialize_with = "table")]
@@ -274,6 +278,7 @@ impl Settings {
             bind: if typed_address { self.bind } else { other.bind },
             sockets: self.sockets.or(other.sockets),
             fdname: self.fdname.or(other.fdname),
+            defer_accept: self.defer_accept.or(other.defer_accept),
             // The later of two values of one name counts.
             env: other.env.into_iter().chain(self.env).collect(),
             ready: self.ready.or(other.ready.filter(|_| !typed_readiness)),
@@ -362,6 +367,9 @@ impl Settings {
                 Sockets::ServerStarter => program::Sockets::ServerStarter,
                 Sockets::Bare => program::Sockets::Bare,
             });
+        }
+        if let Some(defers) = self.defer_accept {
+            program = program.defer_accept(defers);
         }
         if let Some(names) = &self.fdname {
             program = program.socket_names(names.split(':'));

@@ -25,6 +25,13 @@ pub fn state(pid: u32) -> Option<char> {
     fields(pid)?.first()?.chars().next()
 }
 
+/// How many files the process may have open, as it has set that for itself and at most.
+pub fn open_files(pid: u32) -> Option<(String, String)> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let mut limits = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace();
+    Some((limits.next()?.to_owned(), limits.next()?.to_owned()))
+}
+
 /// The name that `ps` shows.
 pub fn name(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
@@ -109,6 +116,13 @@ pub fn run_delay(pid: u32) -> Duration {
         schedstat.split_whitespace().nth(1)?.parse::<u64>().ok()
     };
     Duration::from_nanos(threads(pid).iter().filter_map(of).sum())
+}
+
+/// How long this machine's processors have run something else than this machine, so far and all together (proc(5), `steal`).
+pub fn stolen() -> Duration {
+    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let ticks = stat.split_whitespace().nth(8).and_then(|ticks| ticks.parse::<u64>().ok());
+    Duration::from_millis(10 * ticks.unwrap_or_default())
 }
 
 fn threads(pid: u32) -> Vec<PathBuf> {

@@ -163,8 +163,7 @@ pub(crate) async fn lead_program(options: Options, program: Program) -> Result<N
 
 #[cfg(multi_process)]
 fn prepare_program(options: Options, program: &Program) -> Result<Settings, Error> {
-    let settings =
-        options.hang_timeout(program.watchdog.unwrap_or_default()).peers(false).master_listen(false).check(cores())?;
+    let settings = options.hang_timeout(program.watchdog.unwrap_or_default()).master_listen(false).check(cores())?;
     if settings.nodes == 0 {
         return Err(Error::Option {
             option: "nodes",
@@ -228,7 +227,7 @@ async fn begin(
 ) -> Result<Nodes, Error> {
     if alone {
         if !cfg!(multi_process) && settings.nodes > 0 {
-            tracing::warn!("this system has no nodes, so one process serves");
+            crate::log::warn!("this system has no nodes, so one process serves");
         }
         return single::listen(servers, sockets, addresses, settings, endpoints).await;
     }

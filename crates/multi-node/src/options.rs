@@ -6,6 +6,7 @@ mod listed;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -408,24 +409,5 @@ impl Options {
     pub fn gauge(mut self, name: impl Into<String>, rule: GaugeRule) -> Options {
         self.gauges.push((name.into(), rule));
         self
-    }
-
-    /// These options, changed by what `lookup` says of `PORT`, `HOST` and `NODES`.
-    pub(crate) fn with_variables(
-        mut self,
-        lookup: impl Fn(&'static str) -> Option<String>,
-    ) -> Result<Options, crate::Error> {
-        if let Some(text) = lookup("PORT") {
-            self.port = settings::number("PORT", &text, 0..=u16::MAX.into())? as u16;
-        }
-        if let Some(text) = lookup("HOST") {
-            self.host = text;
-        }
-        match lookup("NODES").as_deref() {
-            None => {}
-            Some("auto") => self.nodes = None,
-            Some(text) => self.nodes = Some(settings::number("NODES", text, 0..=settings::MOST_NODES)?),
-        }
-        Ok(self)
     }
 }

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use multi_node_it::{client, procfs, within};
+use multi_node_it::{client, port, procfs, within};
 use rustix::process::Signal;
 
 use crate::command::{self, Running, multi_node, output, pids};
@@ -180,9 +180,8 @@ async fn the_environment_is_that_of_systemd_if_that_is_wanted() {
             lines.sort();
             lines
         };
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-        let addr = listener.local_addr().expect("bound");
-        drop(listener);
+        let port = port::Held::new().expect("a port");
+        let addr = port.addr();
         let activated = tokio::process::Command::new("systemd-socket-activate")
             .args(["-l", &addr.to_string(), "--fdname", "web", "env"])
             .output();

@@ -31,21 +31,24 @@ async fn a_program_that_takes_its_socket_from_systemd_is_served_by_several_nodes
 }
 
 #[tokio::test]
-async fn sockets_block_and_send_small_writes_at_once() {
+async fn sockets_block_and_send_small_writes_at_once_and_wait_for_a_byte_if_that_is_wanted() {
     if !is_there("python3") {
         return;
     }
-    const SCRIPT: &str = "import os, socket; s = socket.socket(fileno=3); \
-        print(os.get_blocking(3), s.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY), flush=True); s.accept()";
-    within(30, async {
-        let mut command = command::run(&["-n", "1", "--bind", "127.0.0.1:0", "--", "python3", "-c", SCRIPT]);
-        command.stdout(Stdio::piped());
-        let mut running = Running::of(command);
-        let line = BufReader::new(running.stdout()).lines().next_line().await.expect("readable");
-        assert_eq!(line.as_deref(), Some("True 1"));
-        assert_eq!(running.stop().await, Some(0));
-    })
-    .await;
+    const SCRIPT: &str = "import os, socket; s = socket.socket(fileno=3); get = lambda o: s.getsockopt(socket.IPPROTO_TCP, o); \
+        print(os.get_blocking(3), get(socket.TCP_NODELAY), get(socket.TCP_DEFER_ACCEPT), flush=True); s.accept()";
+    for (options, expected) in [(&[][..], "True 1 0"), (&["--defer-accept"], "True 1 1")] {
+        within(30, async {
+            let program = ["-n", "1", "--bind", "127.0.0.1:0", "--", "python3", "-c", SCRIPT];
+            let mut command = command::run(&[options, &program].concat());
+            command.stdout(Stdio::piped());
+            let mut running = Running::of(command);
+            let line = BufReader::new(running.stdout()).lines().next_line().await.expect("readable");
+            assert_eq!(line.as_deref(), Some(expected));
+            assert_eq!(running.stop().await, Some(0));
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

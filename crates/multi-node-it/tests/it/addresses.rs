@@ -27,7 +27,7 @@ async fn assert_refused(plan: Plan, words: &[&str]) {
 
 #[tokio::test]
 async fn one_server_has_several_addresses() {
-    within(20, async {
+    within(30, async {
         let binds = ["127.0.0.2:0", "[::1]:0", "localhost:0"].map(str::to_owned).to_vec();
         let program = Program::serving(Plan { binds, ..Plan::nodes(2) }).await;
         let addrs = tcp(&program);
@@ -43,7 +43,7 @@ async fn one_server_has_several_addresses() {
 
 #[tokio::test]
 async fn the_host_may_be_a_name_or_ipv6() {
-    within(20, async {
+    within(30, async {
         for host in ["localhost", "::1"] {
             let program = Program::serving(Plan { host: host.to_owned(), ..Plan::nodes(2) }).await;
             assert!(program.addr.ip().is_loopback(), "{}", program.addr);
@@ -56,7 +56,7 @@ async fn the_host_may_be_a_name_or_ipv6() {
 
 #[tokio::test]
 async fn two_servers_have_an_address_each() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan { admin: true, ..Plan::nodes(2) }).await;
         let addrs = tcp(&program);
         assert_eq!(addrs.len(), 2, "{addrs:?}");
@@ -72,7 +72,7 @@ async fn two_servers_have_an_address_each() {
 
 #[tokio::test]
 async fn connections_to_both_servers_are_counted_and_drained() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan { admin: true, ..Plan::nodes(1) }).await;
         let mut clients = Vec::new();
         for addr in tcp(&program) {
@@ -97,7 +97,7 @@ async fn over_unix(path: &Path) -> anyhow::Result<String> {
 
 #[tokio::test]
 async fn a_unix_socket_has_its_mode_and_goes_with_the_program() {
-    within(20, async {
+    within(30, async {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("app.sock");
         let plan = Plan { unix: Some(path.clone()), unix_mode: 0o600, ..Plan::nodes(2) };
@@ -126,7 +126,8 @@ async fn a_program_starts_while_another_drains_and_keeps_its_addresses() {
     within(20, async {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("app.sock");
-        let plan = Plan { unix: Some(path.clone()), ..Plan::nodes(2) };
+        // An address of its own, of which no other test's program can be given the port when it is free.
+        let plan = Plan { host: "127.0.0.23".to_owned(), unix: Some(path.clone()), ..Plan::nodes(2) };
         let mut old = Program::serving(plan.clone()).await;
         let port = old.addr.port();
         let mut client = old.begin("/sleep/1500").await;
@@ -151,7 +152,7 @@ async fn a_program_starts_while_another_drains_and_keeps_its_addresses() {
 
 #[tokio::test]
 async fn a_stale_socket_file_is_replaced() {
-    within(20, async {
+    within(30, async {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("app.sock");
         let plan = Plan { unix: Some(path.clone()), ..Plan::nodes(2) };
@@ -169,7 +170,7 @@ async fn a_stale_socket_file_is_replaced() {
 
 #[tokio::test]
 async fn other_files_are_left_alone() {
-    within(20, async {
+    within(30, async {
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), "precious").expect("a file of ours");
         let plan = Plan { unix: Some(file.path().to_owned()), ..Plan::nodes(2) };
@@ -181,7 +182,7 @@ async fn other_files_are_left_alone() {
 
 #[tokio::test]
 async fn an_address_in_use_is_named_with_a_remedy() {
-    within(20, async {
+    within(30, async {
         let program = Program::serving(Plan::nodes(2)).await;
         let port = program.addr.port();
         let words = [&format!("cannot listen on 127.0.0.1:{port}"), "another program has this port", "ss -ltnp"];
@@ -194,7 +195,7 @@ async fn an_address_in_use_is_named_with_a_remedy() {
 
 #[tokio::test]
 async fn an_address_of_another_machine_is_named_with_a_remedy() {
-    within(20, async {
+    within(30, async {
         // A documentation address (RFC 5737).
         let plan = Plan { host: "192.0.2.1".to_owned(), ..Plan::nodes(2) };
         assert_refused(plan, &["cannot listen on 192.0.2.1:0", "this machine has no such address"]).await;
@@ -204,7 +205,7 @@ async fn an_address_of_another_machine_is_named_with_a_remedy() {
 
 #[tokio::test]
 async fn nothing_is_left_bound_when_one_address_fails() {
-    within(20, async {
+    within(30, async {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("missing/app.sock");
         let plan = Plan { unix: Some(path), ..Plan::nodes(2) };
@@ -219,7 +220,7 @@ async fn nothing_is_left_bound_when_one_address_fails() {
 
 #[tokio::test]
 async fn no_socket_file_is_left_by_a_service_that_could_not_begin() {
-    within(20, async {
+    within(30, async {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("app.sock");
         Fault::FailFactory.lay(folder.path());

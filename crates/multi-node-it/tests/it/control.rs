@@ -41,7 +41,7 @@ fn scale(nodes: Option<usize>, by: Option<i64>) -> Request {
 
 #[tokio::test]
 async fn a_program_is_seen_and_steered() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(plan(2)).await;
         program.get("/").await.expect("an answer");
         let instance: Instance = client(&program).await.ask(&Request::Status).await.expect("a status");
@@ -73,7 +73,7 @@ async fn a_program_is_seen_and_steered() {
 
 #[tokio::test]
 async fn what_cannot_be_done_is_refused_with_its_reason() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(plan(2)).await;
         assert_eq!(refused(&program, &scale(Some(0), None)).await, "out_of_range");
         assert_eq!(refused(&program, &scale(None, Some(-2))).await, "out_of_range");
@@ -95,7 +95,7 @@ async fn what_cannot_be_done_is_refused_with_its_reason() {
 
 #[tokio::test]
 async fn a_second_order_is_refused_while_one_is_carried_out() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(plan(1)).await;
         Fault::StuckInFactory.lay(&program.faults());
         let mut reloading = client(&program).await;
@@ -111,7 +111,7 @@ async fn a_second_order_is_refused_while_one_is_carried_out() {
 
 #[tokio::test]
 async fn a_reload_that_nobody_waits_for_goes_on() {
-    within(10, async {
+    within(30, async {
         let program = Program::serving(plan(1)).await;
         Fault::StuckInFactory.lay(&program.faults());
         let reload = Request::Reload { wait: false };
@@ -126,7 +126,7 @@ async fn a_reload_that_nobody_waits_for_goes_on() {
 
 #[tokio::test]
 async fn a_signal_reaches_the_node_that_is_meant() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(plan(2)).await;
         let pids = program.pids().await;
         let kill = Request::Signal { signal: "SIGKILL".to_owned(), slot: Some(1.into()) };
@@ -140,7 +140,7 @@ async fn a_signal_reaches_the_node_that_is_meant() {
 
 #[tokio::test]
 async fn a_watch_shows_each_change() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(plan(1)).await;
         let mut watch = client(&program).await;
         let first: Instance = watch.ask(&Request::Watch).await.expect("the present");
@@ -161,7 +161,7 @@ async fn a_watch_shows_each_change() {
 
 #[tokio::test]
 async fn the_log_is_read_and_followed() {
-    within(10, async {
+    within(30, async {
         let program = Program::serving(plan(2)).await;
         let logs = |slot: Option<u16>, follow| json!({ "order": "logs", "slot": slot, "follow": follow });
         let logs = |slot, follow| serde_json::from_value::<Request>(logs(slot, follow)).expect("a request");
@@ -183,7 +183,7 @@ async fn the_log_is_read_and_followed() {
 
 #[tokio::test]
 async fn a_name_is_taken_once_and_what_a_killed_program_left_is_replaced() {
-    within(20, async {
+    within(30, async {
         let mut first = Program::serving(plan(1)).await;
         let folder = first.faults();
         let mut second = Program::launch(&multi_node_it::program::fixture(), plan(1), |command| {
@@ -223,7 +223,7 @@ async fn answers_to(path: &Path, bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn garbage_and_half_messages_do_no_harm() {
-    within(20, async {
+    within(30, async {
         let program = Program::serving(plan(1)).await;
         let path = program.control(NAME);
         assert_eq!(answers_to(&path, b"").await, "");
@@ -280,7 +280,7 @@ async fn another_user_is_refused() {
         println!("skipped: only root can act as another user");
         return;
     }
-    within(10, async {
+    within(30, async {
         let program = Program::serving(plan(1)).await;
         let path = program.control(NAME);
         let file = path.metadata().expect("a socket");
@@ -308,7 +308,7 @@ async fn another_user_is_refused() {
 
 #[tokio::test]
 async fn a_program_that_serves_alone_has_a_control_socket_too() {
-    within(10, async {
+    within(30, async {
         let program = Program::serving(plan(0)).await;
         let instance: Instance = client(&program).await.ask(&Request::Status).await.expect("a status");
         assert_eq!((instance.ready, instance.slots[0].pid), (true, Some(program.pid)));

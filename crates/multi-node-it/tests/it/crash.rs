@@ -22,7 +22,7 @@ fn hasty(nodes: usize) -> Plan {
 
 #[tokio::test]
 async fn a_killed_node_is_replaced_and_the_others_stay() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(3)).await;
         let before = program.at_rest().await;
         let pids = program.pids().await;
@@ -45,7 +45,7 @@ async fn a_killed_node_is_replaced_and_the_others_stay() {
 
 #[tokio::test]
 async fn all_nodes_killed_at_once_come_back() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(4)).await;
         let old = program.pids().await;
         old.iter().for_each(|pid| send(*pid, Signal::KILL));
@@ -72,7 +72,7 @@ fn millis(pause: &str) -> f64 {
 
 #[tokio::test]
 async fn the_pause_grows_with_every_death() {
-    within(10, async {
+    within(30, async {
         let backoff = (Duration::from_millis(20), Duration::from_millis(100));
         let crash_loop = (50, Duration::from_secs(60));
         let mut program = Program::serving(Plan { backoff, crash_loop, ..Plan::nodes(1) }).await;
@@ -95,7 +95,7 @@ async fn the_pause_grows_with_every_death() {
 
 #[tokio::test]
 async fn any_end_that_nobody_ordered_is_a_death() {
-    within(10, async {
+    within(30, async {
         let ways = [("/exit/0", Exit::Code(0)), ("/exit/9", Exit::Code(9)), ("/abort", Exit::Signal(6))];
         let mut program = Program::serving(Plan::nodes(1)).await;
         for (deaths, (path, exit)) in (1..).zip(ways) {
@@ -110,7 +110,7 @@ async fn any_end_that_nobody_ordered_is_a_death() {
 
 #[tokio::test]
 async fn a_program_that_never_comes_up_ends_with_the_cause() {
-    within(10, async {
+    within(30, async {
         let (plan, _folder) = faulty(Fault::Die, Plan::nodes(2));
         let mut program = Program::start(plan).await;
         assert_eq!(program.exit().await, Some(1));
@@ -126,7 +126,7 @@ async fn a_program_that_never_comes_up_ends_with_the_cause() {
 
 #[tokio::test]
 async fn a_crash_loop_after_the_first_ready_ends_nothing() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let pids = program.pids().await;
         Fault::Die.lay(&program.faults());
@@ -144,7 +144,7 @@ async fn a_crash_loop_after_the_first_ready_ends_nothing() {
 
 #[tokio::test]
 async fn without_restart_the_last_death_ends_the_program() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan { restart: false, ..Plan::nodes(2) }).await;
         let pids = program.pids().await;
         send(pids[0], Signal::KILL);
@@ -162,7 +162,7 @@ async fn without_restart_the_last_death_ends_the_program() {
 
 #[tokio::test]
 async fn a_failing_factory_is_reported_with_all_its_causes() {
-    within(10, async {
+    within(30, async {
         let (plan, _folder) = faulty(Fault::FailFactory, Plan::nodes(1));
         let mut program = Program::start(plan).await;
         assert_eq!(program.exit().await, Some(1));
@@ -178,12 +178,12 @@ async fn a_failing_factory_is_reported_with_all_its_causes() {
 /// A program with one node that never becomes ready, for the given reason.
 async fn is_killed_for_its_lateness(fault: Fault, last_state: &str) {
     // Enough to reach the state in which it is stuck.
-    let start_timeout = Duration::from_secs(1);
+    let start_timeout = Duration::from_secs(3);
     let crash_loop = (2, Duration::from_secs(60));
     let (plan, _folder) = faulty(fault, Plan { start_timeout, crash_loop, ..Plan::nodes(1) });
     let mut program = Program::start(plan).await;
     assert_eq!(program.exit().await, Some(1));
-    let cause = format!("it did not become ready within 1 s (last state: {last_state})");
+    let cause = format!("it did not become ready within 3 s (last state: {last_state})");
     let log = program.log();
     let state = last_state.split(':').next().unwrap_or_default();
     assert_eq!(log.matches(&format!("killing it while {state}: {cause}")).count(), 2, "{cause}");
@@ -194,17 +194,17 @@ async fn is_killed_for_its_lateness(fault: Fault, last_state: &str) {
 
 #[tokio::test]
 async fn a_node_stuck_before_listen_is_killed_and_reported() {
-    within(10, is_killed_for_its_lateness(Fault::StuckBeforeListen, "starting: never reached `listen`")).await;
+    within(30, is_killed_for_its_lateness(Fault::StuckBeforeListen, "starting: never reached `listen`")).await;
 }
 
 #[tokio::test]
 async fn a_node_stuck_in_its_factory_is_killed_and_reported() {
-    within(10, is_killed_for_its_lateness(Fault::StuckInFactory, FACTORY)).await;
+    within(30, is_killed_for_its_lateness(Fault::StuckInFactory, FACTORY)).await;
 }
 
 #[tokio::test]
 async fn a_node_whose_factory_blocks_is_killed_and_reported() {
-    within(10, is_killed_for_its_lateness(Fault::BlockInFactory, FACTORY)).await;
+    within(30, is_killed_for_its_lateness(Fault::BlockInFactory, FACTORY)).await;
 }
 
 const FACTORY: &str = "joining: reached `listen`, but its servers did not come up";
@@ -234,12 +234,6 @@ async fn leaves_no_trace(rounds: u64) {
 }
 
 #[tokio::test]
-async fn two_hundred_kills_leave_no_trace() {
-    within(30, leaves_no_trace(50)).await;
-}
-
-#[tokio::test]
-#[ignore = "takes six seconds and more; the same with 200 kills runs always"]
 async fn a_thousand_kills_leave_no_trace() {
-    within(300, leaves_no_trace(250)).await;
+    within(110, leaves_no_trace(250)).await;
 }

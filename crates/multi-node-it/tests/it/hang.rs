@@ -8,8 +8,8 @@ use multi_node_it::{Fault, Plan, Program, procfs, send, within};
 use rustix::process::Signal;
 use tokio::process::Command;
 
-/// The shortest time that is allowed.
-const SILENCE: Duration = Duration::from_secs(1);
+/// Twice the shortest time that is allowed, so that a busy machine does not make anybody look silent.
+const SILENCE: Duration = Duration::from_secs(2);
 
 fn plan(nodes: usize) -> Plan {
     Plan { hang_timeout: SILENCE, ..Plan::nodes(nodes) }
@@ -17,7 +17,7 @@ fn plan(nodes: usize) -> Plan {
 
 #[tokio::test]
 async fn a_node_that_hangs_is_reported_aborted_and_replaced() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(plan(2)).await;
         let before = program.at_rest().await;
         let mut client = program.begin("/block/60000").await;
@@ -29,7 +29,7 @@ async fn a_node_that_hangs_is_reported_aborted_and_replaced() {
         assert_eq!(after.slots[slot].last_exit, Some(Exit::Signal(6)));
         assert_eq!(after.slots[1 - slot].id, before.slots[1 - slot].id, "the other node has nothing to do with it");
         let log = program.log();
-        let report = log.lines().find(|line| line.contains("aborting it while serving: its runtime was silent for 1"));
+        let report = log.lines().find(|line| line.contains("aborting it while serving: its runtime was silent for "));
         let report = report.unwrap_or_else(|| panic!("no report"));
         let pid = before.slots[slot].pid.expect("it served");
         assert!(
@@ -43,7 +43,7 @@ async fn a_node_that_hangs_is_reported_aborted_and_replaced() {
 
 #[tokio::test]
 async fn a_stopped_node_is_killed_and_replaced() {
-    within(15, async {
+    within(30, async {
         let mut program = Program::serving(plan(1)).await;
         let pids = program.pids().await;
         send(pids[0], Signal::STOP);
@@ -83,7 +83,7 @@ async fn blames_nobody(program: &mut Program, stopped: Duration) {
 
 #[tokio::test]
 async fn a_master_that_was_stopped_blames_nobody() {
-    within(15, async {
+    within(30, async {
         let mut program = Program::serving(plan(4)).await;
         blames_nobody(&mut program, SILENCE * 3).await;
         program.stop().await;
@@ -96,8 +96,8 @@ async fn a_master_that_was_stopped_blames_nobody() {
 async fn a_master_that_was_stopped_for_as_long_as_the_timeout_blames_nobody() {
     within(30, async {
         let mut program = Program::serving(Plan { threads: 2, ..plan(4) }).await;
-        for ms in [800, 900, 1000, 1100] {
-            blames_nobody(&mut program, Duration::from_millis(ms)).await;
+        for tenths in [8, 9, 10, 11] {
+            blames_nobody(&mut program, SILENCE * tenths / 10).await;
         }
         program.stop().await;
     })
@@ -106,10 +106,10 @@ async fn a_master_that_was_stopped_for_as_long_as_the_timeout_blames_nobody() {
 
 #[tokio::test]
 async fn a_master_that_was_stopped_kills_no_node_that_has_come_up_meanwhile() {
-    within(10, async {
+    within(30, async {
         let folder = tempfile::tempdir().expect("a temporary folder");
         Fault::StuckInFactory.lay(folder.path());
-        let (start_timeout, faults) = (Duration::from_millis(1500), folder.path().into());
+        let (start_timeout, faults) = (Duration::from_secs(3), folder.path().into());
         let mut program = Program::start(Plan { start_timeout, faults, threads: 2, ..Plan::nodes(4) }).await;
         let coming = program.status_where(|s| count(s, State::Joining) == 4).await;
         program.signal(Signal::STOP);
@@ -126,7 +126,7 @@ async fn a_master_that_was_stopped_kills_no_node_that_has_come_up_meanwhile() {
 
 #[tokio::test]
 async fn a_node_that_is_being_traced_is_spared() {
-    within(15, async {
+    within(30, async {
         let mut program = Program::serving(plan(1)).await;
         let pids = program.pids().await;
         let tracer = Command::new("strace")
@@ -146,8 +146,8 @@ async fn a_node_that_is_being_traced_is_spared() {
             }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        let mut client = program.begin("/block/2500").await;
-        assert_eq!(client.answer().await.expect("an answer, though late").body, "blocked 2500\n");
+        let mut client = program.begin("/block/4500").await;
+        assert_eq!(client.answer().await.expect("an answer, though late").body, "blocked 4500\n");
         assert_eq!(program.pids().await, pids);
         assert!(!program.log().contains("silent"));
         tracer.kill().await.expect("it is our child");
@@ -158,7 +158,7 @@ async fn a_node_that_is_being_traced_is_spared() {
 
 #[tokio::test]
 async fn without_a_timeout_nobody_is_watched() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan { hang_timeout: Duration::ZERO, ..Plan::nodes(1) }).await;
         let pids = program.pids().await;
         let mut client = program.begin("/block/1500").await;

@@ -27,7 +27,7 @@ fn with_http(http: HttpPlan) -> Plan {
 
 #[tokio::test]
 async fn a_connection_is_kept_and_its_requests_may_be_pipelined() {
-    within(20, async {
+    within(30, async {
         let program = Program::serving(Plan::nodes(2)).await;
         let mut client = Client::connect(program.addr).await.expect("a connection");
         let first = client.get("/").await.expect("an answer");
@@ -46,7 +46,7 @@ async fn a_connection_is_kept_and_its_requests_may_be_pipelined() {
 
 #[tokio::test]
 async fn a_request_knows_its_client_and_its_process() {
-    within(20, async {
+    within(30, async {
         let program = Program::serving(Plan::nodes(1)).await;
         let mut client = Client::connect(program.addr).await.expect("a connection");
         let local = client.local.expect("TCP").to_string();
@@ -74,7 +74,7 @@ async fn get_http2(mut sender: http2::SendRequest<Body>, path: &str) -> anyhow::
 
 #[tokio::test]
 async fn http2_answers_side_by_side_and_drains() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let sender = over_http2(program.addr).await.expect("a connection");
         let who = get_http2(sender.clone(), "/who").await.expect("an answer");
@@ -97,7 +97,7 @@ async fn http2_answers_side_by_side_and_drains() {
 
 #[tokio::test]
 async fn a_websocket_is_told_of_the_drain() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let url = format!("ws://{}/ws", program.addr);
         let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("an upgrade");
@@ -113,6 +113,38 @@ async fn a_websocket_is_told_of_the_drain() {
         // Closes the connection, so that the node need not wait for the deadline.
         while let Some(Ok(_)) = socket.next().await {}
         program.ends_well().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn websockets_are_told_one_after_the_other_where_others_serve_on() {
+    within(30, async {
+        let drain_timeout = Duration::from_secs(8);
+        let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(1) }).await;
+        let mut ends = Vec::new();
+        for _ in 0..200 {
+            let url = format!("ws://{}/ws", program.addr);
+            let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("an upgrade");
+            ends.push(tokio::spawn(async move {
+                let last = socket.next().await.expect("a last word").expect("a frame");
+                assert!(last.is_close(), "{last:?}");
+                let told = Instant::now();
+                while let Some(Ok(_)) = socket.next().await {}
+                told
+            }));
+        }
+        let answer = program.order("reload").await;
+        assert_eq!(answer["Ok"]["slots"][0]["cut"], 0, "{answer}");
+        let mut told = Vec::new();
+        for end in ends {
+            told.push(end.await.expect("it was told"));
+        }
+        // They are 10 ms apart.
+        let (first, last) = (told.iter().min().expect("many"), told.iter().max().expect("many"));
+        let spread = *last - *first;
+        assert!((Duration::from_secs(1)..drain_timeout / 2).contains(&spread), "all were told within {spread:?}");
+        program.stop().await;
     })
     .await;
 }
@@ -144,7 +176,7 @@ async fn large_bodies_go_both_ways() {
 
 #[tokio::test]
 async fn a_slow_head_times_out_and_an_idle_connection_does_not() {
-    within(20, async {
+    within(30, async {
         let header_timeout = Duration::from_millis(200);
         let program = Program::serving(with_http(HttpPlan { header_timeout, ..HttpPlan::default() })).await;
         let mut idle = Client::connect(program.addr).await.expect("a connection");
@@ -164,7 +196,7 @@ async fn a_slow_head_times_out_and_an_idle_connection_does_not() {
 
 #[tokio::test]
 async fn an_idle_connection_ends_at_its_own_time() {
-    within(20, async {
+    within(30, async {
         let (header_timeout, keep_alive_timeout) = (Duration::from_millis(50), Duration::from_millis(400));
         let http = HttpPlan { header_timeout, keep_alive_timeout, ..HttpPlan::default() };
         let program = Program::serving(with_http(http)).await;
@@ -183,7 +215,7 @@ async fn an_idle_connection_ends_at_its_own_time() {
 
 #[tokio::test]
 async fn connections_beyond_the_limit_wait() {
-    within(20, async {
+    within(30, async {
         let mut program =
             Program::serving(with_http(HttpPlan { max_connections: Some(2), ..HttpPlan::default() })).await;
         let mut held = join_all((0..2).map(|_| Client::connect(program.addr))).await;
@@ -206,7 +238,7 @@ async fn connections_beyond_the_limit_wait() {
 
 #[tokio::test]
 async fn a_proxy_tells_the_clients_address() {
-    within(20, async {
+    within(30, async {
         let program = Program::serving(with_http(HttpPlan { proxy_protocol: true, ..HttpPlan::default() })).await;
         let mut client = Client::connect(program.addr).await.expect("a connection");
         client.send("PROXY TCP4 192.0.2.1 192.0.2.2 56324 443\r\n").await.expect("sent");
@@ -225,7 +257,7 @@ async fn a_proxy_tells_the_clients_address() {
 
 #[tokio::test]
 async fn a_panic_costs_its_own_connection_only() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(1)).await;
         let mut other = Client::connect(program.addr).await.expect("a connection");
         let pid = other.get("/").await.expect("an answer").pid();
@@ -248,7 +280,7 @@ async fn a_panic_costs_its_own_connection_only() {
 
 #[tokio::test]
 async fn counters_become_true() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let mut clients = Vec::new();
         for _ in 0..4 {
@@ -279,7 +311,7 @@ async fn counters_become_true() {
 
 #[tokio::test]
 async fn requests_never_go_backwards_over_a_kill() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         for _ in 0..20 {
             program.get("/").await.expect("an answer");

@@ -22,7 +22,7 @@ async fn assert_asleep(program: &mut Program) {
 
 #[tokio::test]
 async fn an_idle_fleet_sleeps() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(4)).await;
         assert_asleep(&mut program).await;
         program.stop().await;
@@ -32,7 +32,7 @@ async fn an_idle_fleet_sleeps() {
 
 #[tokio::test]
 async fn an_idle_fleet_whose_connections_are_uneven_sleeps() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(4)).await;
         let mut clients = Vec::new();
         for mut client in join_all((0..40).map(|_| Client::connect(program.addr))).await.into_iter().flatten() {

@@ -18,28 +18,29 @@ async fn all_answer(program: &mut Program, others: usize) {
     }
 }
 
-/// Which of eight nodes is not among these, and so is the one that has asked them.
-fn absentee(answered: &[Value]) -> String {
-    let mut nodes = (1..=8).map(|number| format!("node-{number}"));
-    nodes.find(|id| !answered.contains(&json!(id))).expect("a node does not ask itself")
+/// Waits until each of the nodes and the master have reached all others.
+async fn all_reach_each_other(program: &mut Program) {
+    let ids: BTreeSet<String> =
+        program.at_rest().await.slots.iter().filter_map(|slot| slot.id).map(|id| id.to_string()).collect();
+    all_answer(program, ids.len()).await;
+    // A node that has not yet met all the others asks fewer; each has its turn until it has reached all.
+    let mut complete = BTreeSet::new();
+    while complete.len() < ids.len() {
+        let pinged = program.get("/ping").await.expect("an answer").json();
+        let answered: BTreeSet<String> = serde_json::from_value(pinged["answered"].clone()).expect("a list of ids");
+        assert_eq!(pinged["asked"], json!(answered.len()), "{pinged}");
+        if answered.len() == ids.len() {
+            // Who has asked is not among them, and the master is.
+            complete.extend(ids.difference(&answered).cloned());
+        }
+    }
 }
 
 #[tokio::test]
 async fn eight_nodes_and_their_master_reach_each_other() {
     within(30, async {
         let mut program = Program::serving(Plan::nodes(8)).await;
-        all_answer(&mut program, 8).await;
-        // A node that has not yet met all the others asks fewer; each has its turn until it has reached all eight.
-        let mut complete = BTreeSet::new();
-        while complete.len() < 8 {
-            let answer = program.get("/ping").await.expect("an answer");
-            let pinged: Value = serde_json::from_str(&answer.body).expect("JSON");
-            let answered = pinged["answered"].as_array().expect("a list");
-            assert_eq!(pinged["asked"], json!(answered.len()), "{pinged}");
-            if answered.len() == 8 {
-                complete.insert(absentee(answered));
-            }
-        }
+        all_reach_each_other(&mut program).await;
         program.stop().await;
     })
     .await;
@@ -169,7 +170,7 @@ async fn replaced_siblings_leave_no_descriptors_behind() {
         let backoff = (Duration::from_millis(1), Duration::from_millis(5));
         let plan = Plan { backoff, crash_loop: (1000, Duration::from_secs(60)), ..Plan::nodes(4) };
         let mut program = Program::serving(plan).await;
-        all_answer(&mut program, 4).await;
+        all_reach_each_other(&mut program).await;
         let staying = [program.pid, program.pids().await[0]];
         let fds = staying.map(procfs::fds);
         for round in 1..=10 {

@@ -36,7 +36,7 @@ async fn samples(program: &Program) -> BTreeMap<String, f64> {
 
 #[tokio::test]
 async fn metrics_tell_of_each_slot_and_of_all() {
-    within(10, async {
+    within(30, async {
         let program = Program::serving(plan(2)).await;
         for _ in 0..10 {
             program.get("/").await.expect("an answer");
@@ -56,7 +56,7 @@ async fn metrics_tell_of_each_slot_and_of_all() {
 
 #[tokio::test]
 async fn no_counter_goes_backwards_when_nodes_are_replaced() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(plan(2)).await;
         let mut last = samples(&program).await;
         for order in ["reload", "scale 1", "reload", "scale 3", "reload"] {
@@ -97,7 +97,7 @@ async fn no_counter_goes_backwards_when_nodes_are_replaced() {
 
 #[tokio::test]
 async fn what_the_program_measures_is_told_of_all_nodes_together() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(plan(2)).await;
         let (mut measured, mut highest) = (0.0, 0);
         // A node tells every second, and what is left when it has drained.
@@ -132,8 +132,8 @@ async fn what_the_program_measures_is_told_of_all_nodes_together() {
 
 #[tokio::test]
 async fn readiness_is_told_before_nodes_stop_accepting() {
-    within(10, async {
-        let shutdown_delay = std::time::Duration::from_secs(2);
+    within(30, async {
+        let shutdown_delay = std::time::Duration::from_secs(60);
         let mut program = Program::serving(Plan { shutdown_delay, ..plan(2) }).await;
         let ready = page(&program, "/readyz").await;
         assert_eq!((ready.status, ready.body.as_str()), (200, "2 of 2 serve\n"));
@@ -142,6 +142,7 @@ async fn readiness_is_told_before_nodes_stop_accepting() {
         assert_eq!(page(&program, "/readyz").await.status, 503);
         assert_eq!(page(&program, "/healthz").await.status, 200);
         program.get("/").await.expect("they still accept");
+        program.signal(Signal::TERM); // the second one, for which nobody waits any more
         program.ends_well().await;
     })
     .await;
@@ -149,7 +150,7 @@ async fn readiness_is_told_before_nodes_stop_accepting() {
 
 #[tokio::test]
 async fn the_status_is_json_and_other_requests_are_refused() {
-    within(10, async {
+    within(30, async {
         let program = Program::serving(plan(1)).await;
         let status = page(&program, "/status").await.json();
         assert_eq!((&status["ready"], &status["slots"][0]["id"]), (&json!(true), &json!("node-1")));
@@ -164,7 +165,7 @@ async fn the_status_is_json_and_other_requests_are_refused() {
 
 #[tokio::test]
 async fn an_address_that_is_taken_is_said() {
-    within(10, async {
+    within(30, async {
         let first = Program::serving(plan(1)).await;
         let taken = address(&first).await.to_string();
         let metrics = Some(taken.clone());
@@ -179,7 +180,7 @@ async fn an_address_that_is_taken_is_said() {
 
 #[tokio::test]
 async fn a_program_that_serves_alone_has_metrics_too() {
-    within(10, async {
+    within(30, async {
         let program = Program::serving(plan(0)).await;
         program.get("/").await.expect("an answer");
         let seen = samples(&program).await;

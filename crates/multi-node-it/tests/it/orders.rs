@@ -15,7 +15,7 @@ async fn in_node(program: &Program, order: &str) -> Value {
 
 #[tokio::test]
 async fn the_fleet_grows_and_shrinks() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let first = program.pids().await;
         assert_eq!(program.order("scale 5").await, json!({ "Ok": { "from": 2, "to": 5 } }));
@@ -35,7 +35,7 @@ async fn the_fleet_grows_and_shrinks() {
 
 #[tokio::test]
 async fn surplus_nodes_finish_what_they_have() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(3)).await;
         let mut clients = Vec::new();
         for _ in 0..6 {
@@ -52,7 +52,7 @@ async fn surplus_nodes_finish_what_they_have() {
 
 #[tokio::test]
 async fn numbers_that_are_not_allowed_are_refused() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan { max_nodes: 4, ..Plan::nodes(2) }).await;
         for asked in [0, 5] {
             let refusal = json!({ "Err": { "out_of_range": { "asked": asked, "max": 4 } } });
@@ -66,7 +66,7 @@ async fn numbers_that_are_not_allowed_are_refused() {
 
 #[tokio::test]
 async fn a_growth_that_fails_is_undone() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let before = program.pids().await;
         Fault::FailFactory.lay(&program.faults());
@@ -81,7 +81,7 @@ async fn a_growth_that_fails_is_undone() {
 
 #[tokio::test]
 async fn one_slot_is_restarted_and_its_connections_go_on() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let before = program.at_rest().await;
         let mut client = Client::connect(program.addr).await.expect("a connection");
@@ -106,7 +106,7 @@ async fn one_slot_is_restarted_and_its_connections_go_on() {
 
 #[tokio::test]
 async fn orders_are_carried_out_one_at_a_time() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         Fault::StuckInFactory.lay(&program.faults());
         let reload = program.send("reload").await;
@@ -125,7 +125,7 @@ async fn orders_are_carried_out_one_at_a_time() {
 
 #[tokio::test]
 async fn nodes_give_orders_only_where_they_may() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan { orders_from_nodes: false, ..Plan::nodes(2) }).await;
         let before = program.pids().await;
         for order in ["reload", "scale-3", "shutdown"] {
@@ -139,7 +139,7 @@ async fn nodes_give_orders_only_where_they_may() {
 
 #[tokio::test]
 async fn a_node_that_may_scales_and_sees_the_answer() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan { max_nodes: 4, ..Plan::nodes(2) }).await;
         assert_eq!(in_node(&program, "scale-3").await, json!({ "Ok": { "from": 2, "to": 3 } }));
         let refusal = json!({ "Err": { "out_of_range": { "asked": 5, "max": 4 } } });
@@ -153,7 +153,7 @@ async fn a_node_that_may_scales_and_sees_the_answer() {
 
 #[tokio::test]
 async fn a_node_that_may_reloads_and_shuts_down() {
-    within(10, async {
+    within(30, async {
         // A request that waits for the end of its own node is cut at the deadline.
         let drain_timeout = Duration::from_millis(300);
         let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(2) }).await;
@@ -170,7 +170,7 @@ async fn a_node_that_may_reloads_and_shuts_down() {
 
 #[tokio::test]
 async fn a_shutdown_overtakes_a_reload() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         Fault::StuckInFactory.lay(&program.faults());
         let reload = program.send("reload").await;

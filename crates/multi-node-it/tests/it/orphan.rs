@@ -19,7 +19,7 @@ async fn all_leave(program: &mut Program) {
 
 #[tokio::test]
 async fn nodes_leave_and_answer_what_is_in_flight() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(4)).await;
         let mut client = program.begin("/sleep/400").await;
         program.signal(Signal::KILL);
@@ -32,7 +32,7 @@ async fn nodes_leave_and_answer_what_is_in_flight() {
 
 #[tokio::test]
 async fn a_stopped_node_leaves() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(short(2)).await;
         let pids = program.pids().await;
         send(pids[0], Signal::STOP);
@@ -44,7 +44,7 @@ async fn a_stopped_node_leaves() {
 
 #[tokio::test]
 async fn a_node_in_a_busy_loop_leaves() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(short(2)).await;
         let _client = program.begin("/spin").await;
         all_leave(&mut program).await;
@@ -55,7 +55,7 @@ async fn a_node_in_a_busy_loop_leaves() {
 
 #[tokio::test]
 async fn a_node_whose_main_never_ends_leaves() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(Plan { endless_main: true, ..short(2) }).await;
         all_leave(&mut program).await;
         assert_eq!(program.log().matches("the master is gone and the drain is over: this node ends").count(), 2);
@@ -75,7 +75,7 @@ async fn a_node_that_starts_leaves(fault: Fault) {
 
 #[tokio::test]
 async fn a_node_stuck_in_its_factory_leaves() {
-    within(10, async {
+    within(30, async {
         a_node_that_starts_leaves(Fault::StuckInFactory).await;
         a_node_that_starts_leaves(Fault::BlockInFactory).await;
     })
@@ -86,7 +86,7 @@ async fn a_node_stuck_in_its_factory_leaves() {
 /// late finds its master gone, and takes itself for no master.
 #[tokio::test]
 async fn a_node_that_reaches_listen_too_late_leaves() {
-    within(10, async {
+    within(30, async {
         let mut program = Program::serving(short(2)).await;
         Fault::StuckBeforeListen.lay(&program.faults());
         let pids = program.pids().await;

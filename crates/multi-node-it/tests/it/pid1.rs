@@ -36,7 +36,7 @@ async fn as_pid_1() -> Option<(Program, u32)> {
 
 #[tokio::test]
 async fn orphans_are_reaped_and_the_application_s_children_are_not() {
-    within(20, async {
+    within(30, async {
         let Some((mut program, master)) = as_pid_1().await else { return };
         let nodes = procfs::children(master).len();
         assert!(program.order("start child").await["Ok"].is_number());
@@ -59,7 +59,7 @@ async fn orphans_are_reaped_and_the_application_s_children_are_not() {
 
 #[tokio::test]
 async fn nodes_are_replaced_and_the_program_ends_on_sigterm() {
-    within(10, async {
+    within(30, async {
         let Some((mut program, master)) = as_pid_1().await else { return };
         let before = program.status().await;
         let node = procfs::children(master)[0];
@@ -77,7 +77,7 @@ async fn nodes_are_replaced_and_the_program_ends_on_sigterm() {
 /// Below a PID 1 of its own session a node is in no orphaned process group, for which the kernel would continue it.
 #[tokio::test]
 async fn a_stopped_node_leaves_when_another_pid_1_inherits_it() {
-    within(20, async {
+    within(30, async {
         let script = format!("{}; exec sleep 60", fixture().display());
         let Some(program) = contained(&["sh".as_ref(), "-c".as_ref(), script.as_ref()]).await else { return };
         let shell = procfs::children(program.pid)[0];

@@ -14,7 +14,7 @@ const ANYWHERE: [(&str, &str); 3] = [("HOST", "127.0.0.1"), ("PORT", "0"), ("NOD
 #[tokio::test]
 async fn hello_goes_by_the_environment() -> anyhow::Result<()> {
     let hello = Example::start("hello", &ANYWHERE).await?;
-    within(20, async {
+    within(30, async {
         ensure!(hello.addr.ip().is_loopback() && hello.addr.port() != 0, "{}", hello.said);
         ensure!(procfs::children(hello.pid()).len() == 3, "not as many nodes as `NODES` says");
         ensure!(multi_node_it::get(hello.addr, "/").await?.body.starts_with("hello from node-"));
@@ -33,7 +33,7 @@ async fn a_wrong_variable_is_named() {
 #[tokio::test]
 async fn tcp_echo_echoes_until_it_drains() -> anyhow::Result<()> {
     let echo = Example::start("tcp_echo", &ANYWHERE).await?;
-    within(20, async {
+    within(30, async {
         let mut clients = Vec::new();
         for number in 0..6 {
             let mut client = BufReader::new(TcpStream::connect(echo.addr).await?);
@@ -64,7 +64,7 @@ async fn line(client: &mut BufReader<TcpStream>) -> anyhow::Result<String> {
 #[tokio::test]
 async fn actix_accepts_by_itself() -> anyhow::Result<()> {
     let actix = Example::start("actix", &ANYWHERE).await?;
-    within(20, async {
+    within(30, async {
         let mut seen = BTreeSet::new();
         let mut kept = Vec::new();
         while seen.len() < 2 {

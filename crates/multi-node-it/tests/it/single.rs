@@ -36,12 +36,12 @@ async fn drains(mut program: Program) {
 
 #[tokio::test]
 async fn without_nodes_the_program_serves_by_itself() {
-    within(20, async { assert_serves_alone(Program::serving(Plan::nodes(0)).await).await }).await;
+    within(30, async { assert_serves_alone(Program::serving(Plan::nodes(0)).await).await }).await;
 }
 
 #[tokio::test]
 async fn the_environment_can_turn_nodes_off() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::run(&fixture(), Plan::nodes(4), |command| {
             command.env("MULTI_NODE", "off");
         })
@@ -54,7 +54,7 @@ async fn the_environment_can_turn_nodes_off() {
 
 #[tokio::test]
 async fn a_dropped_part_ends_the_service() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(0)).await;
         program.get("/").await.expect("an answer");
         program.order("drop").await;
@@ -65,7 +65,7 @@ async fn a_dropped_part_ends_the_service() {
 
 #[tokio::test]
 async fn an_order_ends_the_service() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(0)).await;
         // The answer may be lost, since the program ends.
         let _ = program.send("shutdown").await;
@@ -76,7 +76,7 @@ async fn an_order_ends_the_service() {
 
 #[tokio::test]
 async fn an_unknown_mode_is_refused() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::launch(&fixture(), Plan::nodes(4), |command| {
             command.env("MULTI_NODE", "nonsense");
         });

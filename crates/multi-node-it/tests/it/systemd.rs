@@ -1,10 +1,11 @@
 //! What systemd gives to the program, and what it is told of it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use multi_node_it::program::fixture;
-use multi_node_it::{Client, Plan, Program, procfs, within};
+use multi_node_it::{Client, Plan, Program, port, procfs, within};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
@@ -77,7 +78,7 @@ async fn systemd_hears_of_start_reload_upgrade_and_end() {
 
 #[tokio::test]
 async fn the_loop_feeds_the_watchdog() {
-    within(20, async {
+    within(30, async {
         let mut manager = Manager::new();
         let mut program = manager.start(Plan::nodes(1), Duration::from_millis(300)).await;
         for _ in 0..3 {
@@ -95,7 +96,7 @@ async fn the_loop_feeds_the_watchdog() {
 
 #[tokio::test]
 async fn nodes_are_likelier_victims_than_the_master() {
-    within(10, async {
+    within(30, async {
         let score = |pid: u32| -> i32 {
             let text = std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).expect("our process");
             text.trim().parse().expect("a number")
@@ -106,11 +107,6 @@ async fn nodes_are_likelier_victims_than_the_master() {
         program.stop().await;
     })
     .await;
-}
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
 
 /// systemd's own tool, where it is installed.
@@ -124,12 +120,12 @@ fn socket_activate() -> Option<&'static Path> {
 }
 
 /// The tool opens the socket, and starts the program when the first client comes.
-async fn activated(tool: &Path, port: u16, plan: Plan) -> (Program, Client) {
+async fn activated(tool: &Path, addr: SocketAddr, plan: Plan) -> (Program, Client) {
     let program = Program::launch(tool, plan, |command| {
-        command.args(["-l", &format!("127.0.0.1:{port}"), "-E", "FIXTURE", "-E", "RUST_LOG"]).arg(fixture());
+        command.args(["-l", &addr.to_string(), "-E", "FIXTURE", "-E", "RUST_LOG"]).arg(fixture());
     });
     loop {
-        match Client::connect(([127, 0, 0, 1], port).into()).await {
+        match Client::connect(addr).await {
             Ok(client) => return (program, client),
             Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
         }
@@ -139,11 +135,12 @@ async fn activated(tool: &Path, port: u16, plan: Plan) -> (Program, Client) {
 #[tokio::test]
 async fn sockets_that_systemd_has_opened_are_served_and_pass_through_an_upgrade() {
     let Some(tool) = socket_activate() else { return };
-    within(20, async {
-        let port = free_port();
-        let (mut program, mut client) = activated(tool, port, Plan { port, ..Plan::nodes(2) }).await;
+    within(30, async {
+        let port = port::Held::new().expect("a port");
+        let addr = port.addr();
+        let (mut program, mut client) = activated(tool, addr, Plan { port: addr.port(), ..Plan::nodes(2) }).await;
         program.listens().await;
-        assert_eq!(program.addrs, [format!("127.0.0.1:{port}")]);
+        assert_eq!(program.addrs, [addr.to_string()]);
         assert_eq!(client.get("/").await.expect("the first client is answered").status, 200);
         drop(client);
         program.upgrade().await.expect("the new program takes over");
@@ -179,11 +176,12 @@ async fn a_socket_of_systemd_goes_on_listening_for_the_next_start() {
 #[tokio::test]
 async fn a_socket_that_the_program_does_not_serve_is_an_error() {
     let Some(tool) = socket_activate() else { return };
-    within(20, async {
-        let (port, other) = (free_port(), free_port());
-        let (mut program, _client) = activated(tool, port, Plan { port: other, ..Plan::nodes(1) }).await;
+    within(30, async {
+        let (port, other) = (port::Held::new().expect("a port"), port::Held::new().expect("another"));
+        let plan = Plan { port: other.addr().port(), ..Plan::nodes(1) };
+        let (mut program, _client) = activated(tool, port.addr(), plan).await;
         assert_eq!(program.exit().await, Some(1));
-        let why = format!("cannot listen on 127.0.0.1:{port}: LISTEN_FDS has it, and the program does not serve it");
+        let why = format!("cannot listen on {}: LISTEN_FDS has it, and the program does not serve it", port.addr());
         assert!(program.log().to_lowercase().contains(&why.to_lowercase()), "{}", program.log());
     })
     .await;

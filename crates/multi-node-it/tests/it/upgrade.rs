@@ -18,7 +18,7 @@ async fn upgrade(program: &mut Program) {
 
 #[tokio::test]
 async fn the_new_program_has_the_process_the_nodes_and_the_connections() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let old = program.pids().await;
         let (name, mut kept) = (procfs::name(program.pid), Client::connect(program.addr).await.expect("connected"));
@@ -44,7 +44,7 @@ async fn the_new_program_has_the_process_the_nodes_and_the_connections() {
 
 #[tokio::test]
 async fn the_new_master_supervises_and_is_a_peer() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         upgrade(&mut program).await;
         // The programs take their streams when they like.
@@ -76,7 +76,8 @@ async fn a_signal_upgrades_again_and_again_and_leaves_nothing_behind() {
             let status = program.at_rest().await;
             assert!(status.slots.iter().all(|slot| slot.generation.number() == round), "{status:?}");
         }
-        program.until(|| procfs::fds(program.pid) == fds).await;
+        // A few more are open while nodes are being joined, as they may have been at first.
+        program.until(|| procfs::fds(program.pid) <= fds).await;
         assert!(procfs::zombies(program.pid).is_empty());
         program.stop().await;
     })
@@ -122,24 +123,24 @@ const AMPLE: Duration = Duration::from_secs(10);
 #[tokio::test]
 async fn a_program_that_ends_before_listen_is_refused() {
     let why = "the new program, tried in a child, ended with exit code 5 before it reached `listen`";
-    within(20, is_refused(Fault::DieInTrial, AMPLE, why)).await;
+    within(30, is_refused(Fault::DieInTrial, AMPLE, why)).await;
 }
 
 #[tokio::test]
 async fn a_program_that_does_not_reach_listen_is_refused() {
-    let why = "the new program, tried in a child, did not reach `listen` within 1.5s";
-    within(20, is_refused(Fault::StuckInTrial, Duration::from_millis(1500), why)).await;
+    let why = "the new program, tried in a child, did not reach `listen` within 3s";
+    within(30, is_refused(Fault::StuckInTrial, Duration::from_secs(3), why)).await;
 }
 
 #[tokio::test]
 async fn a_program_that_serves_other_addresses_is_refused() {
     let why = "the new program wants to serve 127.0.0.1:0, 127.0.0.1:0, but the running one has bound 127.0.0.1:0";
-    within(20, is_refused(Fault::OtherAddresses, AMPLE, why)).await;
+    within(30, is_refused(Fault::OtherAddresses, AMPLE, why)).await;
 }
 
 #[tokio::test]
 async fn a_successor_that_is_slow_costs_nothing() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let load = Load::begin(program.addr, 2);
         Fault::StuckAsSuccessor.lay(&program.faults());
@@ -158,7 +159,7 @@ async fn a_successor_that_is_slow_costs_nothing() {
 
 /// A successor that never reaches `listen` leaves nodes that serve on, and leave when nobody comes for them.
 async fn nodes_outlive(fault: Fault, code: Option<i32>) {
-    let mut program = Program::serving(Plan { adopt_timeout: Duration::from_millis(1500), ..Plan::nodes(2) }).await;
+    let mut program = Program::serving(Plan { adopt_timeout: Duration::from_secs(3), ..Plan::nodes(2) }).await;
     fault.lay(&program.faults());
     let _ = program.send("upgrade").await;
     assert_eq!(program.exit().await, code);
@@ -169,17 +170,17 @@ async fn nodes_outlive(fault: Fault, code: Option<i32>) {
 
 #[tokio::test]
 async fn nodes_outlive_a_successor_that_ends() {
-    within(20, nodes_outlive(Fault::DieAsSuccessor, Some(6))).await;
+    within(30, nodes_outlive(Fault::DieAsSuccessor, Some(6))).await;
 }
 
 #[tokio::test]
 async fn nodes_outlive_a_successor_that_panics() {
-    within(20, nodes_outlive(Fault::PanicAsSuccessor, Some(101))).await;
+    within(30, nodes_outlive(Fault::PanicAsSuccessor, Some(101))).await;
 }
 
 #[tokio::test]
 async fn a_successor_that_comes_too_late_starts_other_nodes() {
-    within(20, async {
+    within(30, async {
         let adopt_timeout = Duration::from_millis(500);
         let mut program = Program::serving(Plan { adopt_timeout, ..Plan::nodes(2) }).await;
         Fault::StuckAsSuccessor.lay(&program.faults());
@@ -198,7 +199,7 @@ async fn a_successor_that_comes_too_late_starts_other_nodes() {
 
 #[tokio::test]
 async fn a_signal_in_between_is_not_lost() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         Fault::StuckAsSuccessor.lay(&program.faults());
         let order = program.send("upgrade").await;
@@ -221,7 +222,7 @@ fn held_back(pid: u32, signal: Signal) -> bool {
 /// A program that can be tried and started, and is gone when it is to take the master's place.
 #[tokio::test]
 async fn a_master_that_cannot_be_replaced_goes_on_as_it_was() {
-    within(20, async {
+    within(30, async {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let script = folder.path().join("server");
         let text = format!("#!/bin/bash\nexec -a \"$0\" {} \"$@\"\n", fixture().display());

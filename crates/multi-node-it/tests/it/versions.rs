@@ -98,7 +98,7 @@ async fn old_nodes_do_not_notice_that_their_master_is_replaced() {
 
 #[tokio::test]
 async fn a_node_whose_versions_the_master_does_not_speak_is_refused() {
-    within(20, async {
+    within(30, async {
         let mut program = Program::serving(Plan::nodes(1)).await;
         let pids = program.pids().await;
         Fault::SpeakVersionNine.lay(&program.faults());
@@ -170,7 +170,7 @@ fn welcome(node: &mut Frames) -> SocketAddr {
 
 #[tokio::test]
 async fn a_new_node_serves_under_an_old_master() {
-    within(20, async {
+    within(30, async {
         let (mut child, mut node) = start_node();
         let (lowest, highest) = versions(&mut node);
         assert!(lowest <= 1 && highest >= 2, "{lowest} to {highest}");
@@ -191,7 +191,7 @@ async fn a_new_node_serves_under_an_old_master() {
 
 #[tokio::test]
 async fn a_node_that_its_master_refuses_says_why() {
-    within(20, async {
+    within(30, async {
         let (child, mut node) = start_node();
         versions(&mut node);
         node.send(&json!({ "refused": { "why": "this master speaks control protocol 9" } }), &[]).expect("it reads");

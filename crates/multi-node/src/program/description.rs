@@ -22,6 +22,7 @@ pub struct Program {
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) sockets: Sockets,
     pub(crate) socket_names: Vec<String>,
+    pub(crate) defer_accept: bool,
     pub(crate) stop_signal: i32,
     pub(crate) readiness: Readiness,
     pub(crate) ready_after: Duration,
@@ -49,7 +50,7 @@ impl fmt::Debug for Renewal {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Sockets {
-    /// Those of systemd and of Server::Starter.
+    /// Those of systemd and of Server::Starter, and this crate's own: a program that links it is a node as any other.
     #[default]
     All,
     /// `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`, as sd_listen_fds(3) has them.
@@ -85,6 +86,7 @@ impl Program {
             env: Vec::new(),
             sockets: Sockets::default(),
             socket_names: Vec::new(),
+            defer_accept: false,
             stop_signal: 15,
             readiness: Readiness::default(),
             ready_after: Duration::from_secs(2),
@@ -126,6 +128,15 @@ impl Program {
         I::Item: Into<String>,
     {
         self.socket_names = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether the kernel keeps a connection to itself until its first byte has come, for about 1 s at most
+    /// (`TCP_DEFER_ACCEPT`, tcp(7)). So a node that drains has hardly any that it has accepted and not read from, which many
+    /// servers close. Default: no, since the clients of a server that is the first to speak would wait. A reload does not
+    /// change it.
+    pub fn defer_accept(mut self, defers: bool) -> Program {
+        self.defer_accept = defers;
         self
     }
 

@@ -93,6 +93,17 @@ impl Socket {
         }
     }
 
+    /// Has the kernel keep each connection to itself until its first byte has come.
+    #[cfg(multi_process)]
+    pub(crate) fn defer_accept(&self) -> io::Result<()> {
+        /// Seconds: the clients of a server that is the first to speak wait for so long.
+        const AT_MOST: u32 = 1;
+        match self {
+            Socket::Tcp(listener) => crate::sys::epoll::defer_accept(listener, AT_MOST),
+            Socket::Unix(_) => Ok(()),
+        }
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<Addr> {
         match self {
             Socket::Tcp(listener) => listener.local_addr().map(Addr::Tcp),

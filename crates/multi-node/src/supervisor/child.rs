@@ -171,7 +171,7 @@ impl Launcher {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         let (ours, theirs) = sys::socket::pair()?;
-        let seat = Seat { master: std::process::id(), slot, id };
+        let seat = Seat { master: std::process::id(), slot, id, left: None };
         let mut command = Command::new(image.program.path());
         command
             .arg0(&self.arg0)
@@ -246,7 +246,7 @@ impl Launcher {
             && !outputs.is_empty()
             && output.try_send(Collect::Read(outputs)).is_err()
         {
-            tracing::error!("nobody reads any more what nodes write");
+            crate::log::error!("nobody reads any more what nodes write");
         }
     }
 }

@@ -7,6 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
+use nix::libc;
+use nix::setsockopt_impl;
+use nix::sys::socket::sockopt::SetStruct;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, epoll, eventfd, poll};
 use rustix::net::{SocketFlags, accept_with, acceptfrom_with};
 use rustix::time::{ClockId, clock_gettime};
@@ -103,6 +106,16 @@ pub(crate) fn stop_listening(listener: impl AsFd) -> io::Result<()> {
 pub(crate) fn set_nodelay(listener: impl AsFd) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_tcp_nodelay(listener, true)?)
 }
+
+/// Has the kernel keep each connection to itself until a first byte has come on it, for this many seconds at most (tcp(7)).
+pub(crate) fn defer_accept(listener: impl AsFd, seconds: u32) -> io::Result<()> {
+    Ok(nix::sys::socket::setsockopt(&listener, DeferAccept, &seconds)?)
+}
+
+#[derive(Clone, Copy)]
+struct DeferAccept;
+
+setsockopt_impl!(DeferAccept, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, u32, SetStruct<'_, u32>);
 
 /// Milliseconds on the clock that all processes of the machine share and that never jumps, as of the kernel's last tick: some
 /// milliseconds late at most, and much cheaper than the exact time.

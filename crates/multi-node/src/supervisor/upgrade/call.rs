@@ -20,6 +20,7 @@ use crate::serve::Socket;
 use crate::signals::{Kind, Relay};
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
+use crate::supervisor::foreign::Legacy;
 use crate::supervisor::member::Resting;
 use crate::supervisor::watch::Heard;
 use crate::{Error, sys};
@@ -40,8 +41,8 @@ pub(crate) struct Estate {
     pub(crate) bell: OwnedFd,
     pub(crate) images: Vec<(Generation, Image)>,
     pub(crate) fleet: Saved,
-    /// What each generation runs, where that is a program that does not link this crate.
-    pub(crate) programs: Vec<(Generation, Program)>,
+    /// What was known of the nodes, where they are of another program.
+    pub(crate) foreign: Option<Legacy>,
     /// When it was left.
     pub(crate) left: Instant,
     pub(crate) heritage: Heritage,
@@ -194,7 +195,7 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
         bell: arrived.take(state.bell)?,
         images: each(state.images, |image| packing::unpack_image(image, arrived))?,
         fleet: state.fleet,
-        programs: state.foreign.map(|foreign| foreign.programs).unwrap_or_default(),
+        foreign: state.foreign.map(|foreign| Legacy::unpack(foreign, arrived)).transpose()?,
         left,
         heritage,
     })

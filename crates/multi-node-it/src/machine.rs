@@ -1,0 +1,48 @@
+//! Tests of how evenly and how soon nodes answer: what they show, and what the machine may be blamed for.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use crate::procfs;
+
+/// A node that has waited for a processor for so long in a round may not have answered an offer in time, and then others have
+/// taken its connections, as they should.
+const HELD_UP: Duration = Duration::from_millis(5);
+
+/// How long the machine keeps processes from doing their part.
+#[derive(Debug)]
+pub struct Machine<'a> {
+    pids: &'a [u32],
+    before: Vec<Duration>,
+}
+
+impl Machine<'_> {
+    /// From now on.
+    pub fn watch(pids: &[u32]) -> Machine<'_> {
+        Machine { pids, before: Machine::delays(pids) }
+    }
+
+    /// The longest time for which one of them was held up since then.
+    pub fn held_up(&self) -> Duration {
+        let delays = Machine::delays(self.pids).into_iter().zip(&self.before);
+        delays.map(|(after, before)| after.saturating_sub(*before)).max().unwrap_or_default()
+    }
+
+    /// What each has waited for a processor, and what the processors themselves were not there.
+    fn delays(pids: &[u32]) -> Vec<Duration> {
+        pids.iter().map(|pid| procfs::run_delay(*pid)).chain([procfs::stolen()]).collect()
+    }
+}
+
+/// Goes round until all is well. Where it is not, the machine must have held up a node for longer than [`HELD_UP`], which
+/// each round tells: such a round says nothing, and there is another, for as long as the test may take.
+pub async fn assert_well<T: Debug>(mut round: impl AsyncFnMut() -> (T, Duration), is_well: impl Fn(&T) -> bool) {
+    loop {
+        let (seen, held_up) = round().await;
+        if is_well(&seen) {
+            return;
+        }
+        println!("{seen:?}; a node was held up for {held_up:?}");
+        assert!(held_up > HELD_UP, "{seen:?}, and no node was held up for longer than {held_up:?}");
+    }
+}

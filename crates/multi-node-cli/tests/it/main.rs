@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod command;
+mod linked;
 mod load;
 mod misbehave;
 mod node_js;

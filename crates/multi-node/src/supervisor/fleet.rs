@@ -74,6 +74,8 @@ pub(crate) enum Event {
     Spawned { id: NodeId, result: Result<u32, String> },
     /// The node reached `listen`.
     Hello { id: NodeId },
+    /// The program that the node's stage has become links this crate, and has reached `listen`.
+    Linked { id: NodeId },
     /// The node accepts connections.
     Ready { id: NodeId },
     /// The node says why it cannot start; its exit follows, or is enforced.
@@ -251,6 +253,7 @@ impl Fleet {
             Event::Resolved { generation, result } => self.resolved(now, generation, result),
             Event::Spawned { id, result } => self.spawned(now, id, result),
             Event::Hello { id } => self.hello(now, id),
+            Event::Linked { id } => self.linked(now, id),
             Event::Ready { id } => self.ready(now, id),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),

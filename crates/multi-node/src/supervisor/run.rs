@@ -20,6 +20,7 @@ use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::serve::Drain;
 use crate::signals::MasterSignals;
+use crate::status::ReadyBy;
 use crate::systemd::{Notifier, Phase};
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
@@ -130,7 +131,7 @@ impl Supervisor {
     /// Supervises until no node is left and none will be started.
     pub(crate) async fn run(mut self) -> End {
         let mut end = match self.heritage.take() {
-            Some(heritage) => self.take_over(heritage),
+            Some(heritage) => self.take_over(heritage).await,
             None => self.handle(Event::Start),
         };
         while end.is_none() {
@@ -160,6 +161,7 @@ impl Supervisor {
             biased;
             Some((id, heard)) = self.heard.recv(), if self.heard_in_a_row < NEWS_IN_A_ROW => {
                 self.heard_in_a_row += 1;
+                self.members.prepare(id, &heard).await;
                 self.hear(id, heard)
             }
             Some(ask) = self.asks.recv() => Some(self.asked(ask.order, Reply::Caller(ask.reply))),
@@ -195,10 +197,11 @@ impl Supervisor {
     pub(super) fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
         Some(match heard {
             Heard::Said(ToMaster::Hello { versions, addresses }) => {
-                match self.members.hello(id, versions, &addresses, self.fleet.tries(id)) {
-                    Ok(()) => Event::Hello { id },
-                    Err(why) => Event::Failed { id, why },
-                }
+                let answered = self.members.hello(id, versions, &addresses, self.fleet.tries(id));
+                answered.unwrap_or_else(|why| Event::Failed { id, why })
+            }
+            Heard::Said(ToMaster::Ready) if self.members.attendance(id).is_some() => {
+                return self.noted_ready(id, ReadyBy::Itself);
             }
             Heard::Said(ToMaster::Ready) => Event::Ready { id },
             Heard::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
@@ -221,6 +224,7 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
                 return None;
             }
+            // It comes as `Became`.
             Heard::Said(ToMaster::Exec) => return None,
             Heard::Became => {
                 self.members.attend(id);

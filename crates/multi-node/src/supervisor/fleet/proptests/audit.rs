@@ -234,6 +234,7 @@ impl Audit {
 fn subject(event: &Event) -> Option<NodeId> {
     match *event {
         Event::Hello { id }
+        | Event::Linked { id }
         | Event::Ready { id }
         | Event::Beat { id }
         | Event::Leaving { id }

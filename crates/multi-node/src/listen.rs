@@ -31,8 +31,9 @@ pub fn role() -> Role {
     ROLE.get().copied().unwrap_or_else(look)
 }
 
-/// As [`role`], and in a node takes over standard input at once, which is the node's way to its master: for programs that may
-/// touch it before they reach [`listen`]. `/dev/null` is put in its place.
+/// As [`role`], and takes over standard input at once where it is the way to the master: for programs that may touch it before
+/// they reach [`listen`]. In a node `/dev/null` is put in its place; in a program that takes the place of a running one
+/// ([`upgrade`](crate::Handle::upgrade)) it is what it was for that one.
 ///
 /// # Errors
 /// [`Error::Io`] where the system refuses that.
@@ -40,8 +41,9 @@ pub fn role() -> Role {
 pub fn claim_role() -> Result<Role, Error> {
     let role = *ROLE.get_or_init(look);
     #[cfg(multi_process)]
-    if role == Role::Node {
-        crate::node::claim()?;
+    match role {
+        Role::Node => crate::node::claim()?,
+        Role::Master => crate::supervisor::Call::claim()?,
     }
     Ok(role)
 }

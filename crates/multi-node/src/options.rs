@@ -63,6 +63,7 @@ pub struct Options {
     pub(crate) program: Option<PathBuf>,
     pub(crate) args: Option<Vec<OsString>>,
     pub(crate) slot_args: Option<SlotArgs>,
+    pub(crate) started_as: Option<(PathBuf, Vec<OsString>)>,
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
@@ -110,6 +111,7 @@ impl Options {
             program: None,
             args: None,
             slot_args: None,
+            started_as: None,
             env: Vec::new(),
             heartbeat: None,
             control: None,
@@ -353,6 +355,17 @@ impl Options {
         I::Item: Into<OsString>,
     {
         self.slot_args = Some(SlotArgs::new(move |slot| args(slot).into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// The program that takes this process's place in an [`upgrade`](crate::Handle::upgrade), and its arguments, without the program's
+    /// name. Default: as this process was started. For runtimes that write over the memory of their own arguments.
+    pub fn started_as<I>(mut self, program: impl Into<PathBuf>, args: I) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        self.started_as = Some((program.into(), args.into_iter().map(Into::into).collect()));
         self
     }
 

@@ -76,6 +76,22 @@ async fn a_program_is_steered_without_its_name() {
 }
 
 #[tokio::test]
+async fn a_report_has_the_verdict_on_the_canary() {
+    within(30, async {
+        let canary = Some((std::time::Duration::from_millis(200), 10));
+        let program = Program::serving(Plan { canary, ..plan("web", 2) }).await;
+        let folder = program.faults();
+        let report = json_of(&folder, &["reload", "--wait", "--json"]).await;
+        let tried = &report["canary"];
+        assert_eq!((&tried["node"], &tried["by_answers"]), (&json!("node-3"), &json!(false)), "{report}");
+        let report = prints(&folder, &["reload", "--wait"]).await;
+        assert!(report.contains("\nnode-5 lived through its trial of "), "{report}");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn several_programs_are_told_apart_by_name() {
     within(30, async {
         let web = Program::serving(plan("web", 1)).await;

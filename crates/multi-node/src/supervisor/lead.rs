@@ -163,7 +163,7 @@ async fn supervise(
         members,
         heard,
         orders,
-        signals,
+        (signals, drain.clone()),
         (endpoints.journal(), endpoints.told(), exits, heritage),
     );
     reaper::start();

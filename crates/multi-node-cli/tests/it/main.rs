@@ -3,13 +3,16 @@
 #![allow(missing_docs)]
 
 mod command;
+mod installed;
 mod load;
 mod misbehave;
 mod node_js;
 mod output;
 mod ready;
 mod run;
+mod run_steered;
 mod servers;
+mod shells;
 mod steer;
 mod terminal;
 mod upgrade;

@@ -50,7 +50,7 @@ bench: ## the comparisons of docs/benchmarks.md; takes some minutes
 	scripts/install-peers.sh
 	$(CARGO) run --locked --release -p multi-node-bench -- loss
 
-bench-node: ## the Node.js package beside node:cluster
+bench-node: ## the Node.js package beside node:cluster; about 5 minutes after the builds
 	cd crates/multi-node-napi && node build.mjs --release
 	$(CARGO) build --locked --release -p multi-node-bench
 	cd crates/multi-node-napi && node bench/compare.mjs

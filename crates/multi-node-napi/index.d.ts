@@ -64,7 +64,7 @@ export interface Options {
   metrics?: string;
   /** How one value is made of all nodes' values of a gauge, by the gauge's name. Default for each: `sum`. */
   gauge?: Record<string, 'sum' | 'max' | 'min' | 'mean'>;
-  /** Whether SIGTERM, SIGINT, SIGQUIT and SIGHUP are handled. Default true. */
+  /** Whether SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGUSR2 are handled. Default true. */
   signals?: boolean;
   /** Whether every process gets a stream to every other. Default true. */
   peers?: boolean;
@@ -227,6 +227,10 @@ export interface Nodes extends EventEmitter {
   ready(): Promise<void>;
   /** Replaces every node, each new one ready before its old one drains. */
   reload(): Promise<ReloadReport>;
+  /**
+   * Replaces every node, and then this master by the script as it is on disk, in the same process: does not return where it succeeds.
+   */
+  upgrade(): Promise<never>;
   /** Replaces one slot's node by another of the same program. */
   restart(slot: number): Promise<Replacement>;
   scale(nodes: number): Promise<ScaleReport>;

@@ -52,15 +52,16 @@ async fn websocket(Extension(node): Extension<Handle>, upgrade: WebSocketUpgrade
     upgrade.on_upgrade(move |socket| converse(node, socket))
 }
 
-/// Echoes what a WebSocket says, until this node drains.
+/// Echoes what a WebSocket says, until this node drains and it is this one's turn to go.
 async fn converse(node: Handle, mut socket: WebSocket) {
+    let goodbye = node.goodbye();
     loop {
         tokio::select! {
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) if socket.send(Message::Text(text.clone())).await.is_ok() => {}
                 _ => return,
             },
-            () = node.draining() => return leave(socket).await,
+            () = goodbye.draining() => return leave(socket).await,
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod example;
 pub mod frames;
 pub mod held;
 pub mod hostile;
+pub mod in_flight;
 pub mod limits;
 pub mod load;
 pub mod machine;

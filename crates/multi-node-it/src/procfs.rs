@@ -25,6 +25,13 @@ pub fn state(pid: u32) -> Option<char> {
     fields(pid)?.first()?.chars().next()
 }
 
+/// How many files the process may have open, as it has set that for itself and at most.
+pub fn open_files(pid: u32) -> Option<(String, String)> {
+    let limits = fs::read_to_string(format!("/proc/{pid}/limits")).ok()?;
+    let mut limits = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?.split_whitespace();
+    Some((limits.next()?.to_owned(), limits.next()?.to_owned()))
+}
+
 /// The name that `ps` shows.
 pub fn name(pid: u32) -> Option<String> {
     Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())

@@ -57,12 +57,13 @@ function echo(send) {
   };
 }
 
-function say(answer) {
-  process.stdout.write(`${JSON.stringify(answer)}\n`);
+function say(line) {
+  process.stdout.write(`${JSON.stringify(line)}\n`);
 }
 
 function answer(questions) {
-  readline.createInterface({ input: process.stdin }).on('line', async (line) => say((await questions[line]?.()) ?? null)).on('close', () => process.exit());
+  const ask = (line) => Promise.resolve(questions[line]()).then((answer) => say({ answer }), (error) => say({ error: error.message }));
+  readline.createInterface({ input: process.stdin }).on('line', ask).on('close', () => process.exit());
 }
 
 if (variant === 'multi-node') withMultiNode();
@@ -71,13 +72,13 @@ else withCluster();
 function withMultiNode() {
   const { listen, frameStream } = require('..');
   const nodes = listen({ port, host: '127.0.0.1', nodes: workers }, server);
-  let measured = null;
   if (nodes.isMaster) {
     let result = null;
     nodes.on('node', (stream) => frameStream(stream).on('message', (message) => result?.(message)));
-    nodes.ready().then(() => say('ready'));
+    nodes.ready().then(() => say({ answer: 'ready' }));
     answer({
-      reload: () => nodes.reload().then(() => 'done'),
+      complete: () => nodes.ready(),
+      reload: () => nodes.reload(),
       messages: () => {
         const done = new Promise((resolve) => (result = resolve));
         nodes.peers.find(({ slot }) => slot === 0).write('\0"measure"\xff', 'latin1');
@@ -86,10 +87,12 @@ function withMultiNode() {
     });
     return;
   }
-  const links = new Map();
+  let master;
+  let join;
+  const sibling = new Promise((resolve) => (join = resolve));
   nodes.on('node', (stream) => {
     const frames = frameStream(stream);
-    links.set(stream.slot ?? 'master', frames);
+    if (stream.isMaster) master = frames;
     const link = { heard: null, send: (message) => frames.send(message) };
     const echoes = echo((message) => frames.send(message));
     frames.on('message', (message) => {
@@ -97,9 +100,9 @@ function withMultiNode() {
       if (message.pong) link.heard();
       else echoes(message);
     });
-    if (stream.slot === 1) measured = link;
+    if (stream.slot === 1) join(link);
   });
-  const begin = async () => links.get('master').send(await measure(measured));
+  const begin = async () => master.send(await measure(await sibling));
 }
 
 function withCluster() {
@@ -118,11 +121,14 @@ function withCluster() {
 
 function primary() {
   let result = null;
-  let reloading = false;
+  const listening = new Set();
   const fork = () =>
     new Promise((resolve) => {
       const worker = cluster.fork();
-      worker.once('listening', () => resolve(worker));
+      worker.once('listening', () => {
+        listening.add(worker);
+        resolve(worker);
+      });
       worker.on('message', (message) => {
         if (message.measured) return result(message.measured);
         const [first, second] = Object.values(cluster.workers);
@@ -130,17 +136,21 @@ function primary() {
       });
     });
   cluster.on('exit', (worker) => {
-    if (!worker.exitedAfterDisconnect && !reloading) fork();
+    listening.delete(worker);
+    if (!worker.exitedAfterDisconnect) fork();
   });
-  Promise.all(Array.from({ length: workers }, fork)).then(() => say('ready'));
+  const complete = async () => {
+    while (listening.size < workers) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  Promise.all(Array.from({ length: workers }, fork)).then(() => say({ answer: 'ready' }));
   answer({
+    complete,
     // As it is usually written: a new worker first, then the old one's `disconnect`.
     reload: async () => {
       for (const worker of Object.values(cluster.workers)) {
         await fork();
         await new Promise((resolve) => worker.once('exit', resolve).disconnect());
       }
-      return 'done';
     },
     messages: () => {
       const done = new Promise((resolve) => (result = resolve));

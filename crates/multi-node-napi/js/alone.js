@@ -5,6 +5,7 @@ const net = require('node:net');
 const { sessionsOf } = require('./door.js');
 const { Drain } = require('./drain.js');
 const { failure } = require('./errors.js');
+const { leave } = require('./leave.js');
 const { Nodes } = require('./nodes.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
@@ -80,11 +81,12 @@ class Alone {
   }
 
   #handleSignals() {
-    const end = () => this.order('shutdown').then(() => process.exit());
+    const end = () => this.order('shutdown').then(leave);
     signals.handleInMaster({
       shutDown: end,
       shutDownNow: () => process.exit(),
       reload: () => this.nodes.emit('refused', alone('reload')),
+      upgrade: () => this.nodes.emit('refused', alone('upgrade')),
     });
   }
 

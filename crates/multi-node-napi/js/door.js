@@ -149,7 +149,9 @@ class Door {
   /** Nobody took it. */
   takeBack(handle) {
     this.#connections.add(handle);
-    handle.readStart();
+    // Its client may have gone while it was offered, and then it was closed without being counted here.
+    if (handle.fd < 0) this.closes(handle);
+    else handle.readStart();
   }
 
   #keep(refed) {

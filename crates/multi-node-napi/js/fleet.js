@@ -5,6 +5,7 @@ const { binding } = require('./binary.js');
 const { Door } = require('./door.js');
 const { Drain } = require('./drain.js');
 const { failure, fromException, fromLibrary } = require('./errors.js');
+const { leave } = require('./leave.js');
 const { Nodes } = require('./nodes.js');
 const options = require('./options.js');
 const { peerStream } = require('./peers.js');
@@ -181,6 +182,7 @@ class Fleet {
       shutDown: () => this.#endBy(order, 'shutdown'),
       shutDownNow: () => this.#endBy(order, 'shutdownNow'),
       reload: () => order('reload'),
+      upgrade: () => order('upgrade'),
     });
   }
 
@@ -202,7 +204,7 @@ class Fleet {
     clearInterval(this.#beat);
     this.nodes.emit('close');
     // A node has nothing left to do; what its program still waits for, such as connections to a database, must not hold up a reload.
-    if (!this.#isMaster || (this.#ending && !error)) setImmediate(() => process.exit());
+    if (!this.#isMaster || (this.#ending && !error)) leave();
     else if (error) this.nodes.emit('error', error);
   }
 

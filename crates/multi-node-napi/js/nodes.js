@@ -49,6 +49,10 @@ class Nodes extends EventEmitter {
     return this.#part.order('reload');
   }
 
+  upgrade() {
+    return this.#part.order('upgrade');
+  }
+
   restart(slot) {
     return this.#part.order('restart', slot);
   }

@@ -127,6 +127,7 @@ function forLibrary(options) {
     gauge: Object.entries(gauge),
     env: Object.entries(env),
     execArgs: process.execArgv,
+    startedAs: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
     slotArgs: slotArgs ? argsOfSlots(slotArgs, options.maxNodes ?? MAX_NODES) : [],
     inspectPort: inspectPort(),
   };

@@ -3,8 +3,8 @@
 
 const tty = require('node:tty');
 
-/** SIGTERM and SIGINT shut the program down, a second one at once, as SIGQUIT does; SIGHUP reloads. */
-function handleInMaster({ shutDown, shutDownNow, reload }) {
+/** SIGTERM and SIGINT shut the program down, a second one at once, as SIGQUIT does; SIGHUP reloads; SIGUSR2 upgrades. */
+function handleInMaster({ shutDown, shutDownNow, reload, upgrade }) {
   let asked = false;
   const end = () => {
     if (asked) shutDownNow();
@@ -16,6 +16,8 @@ function handleInMaster({ shutDown, shutDownNow, reload }) {
   process.on('SIGQUIT', shutDownNow);
   // Where standard input is a terminal, the signal says that it was closed.
   process.on('SIGHUP', () => (tty.isatty(0) ? end() : reload()));
+  // Others use it too: for a program that has a handler of its own it is the program's.
+  process.on('SIGUSR2', () => process.listenerCount('SIGUSR2') === 1 && upgrade());
 }
 
 /** SIGTERM and SIGINT make the node leave; SIGHUP is its master's alone to act on. */
@@ -23,6 +25,7 @@ function handleInNode({ leave }) {
   process.on('SIGTERM', leave);
   process.on('SIGINT', leave);
   process.on('SIGHUP', () => undefined);
+  process.on('SIGUSR2', () => undefined);
 }
 
 module.exports = { handleInMaster, handleInNode };

@@ -45,6 +45,8 @@ pub struct NodeOptions {
     pub exec_args: Vec<String>,
     pub slot_args: Vec<Vec<String>>,
     pub args: Vec<String>,
+    /// This process's own program and arguments.
+    pub started_as: Vec<String>,
     /// The master's inspector, if it has one.
     pub inspect_port: Option<u32>,
 }
@@ -124,6 +126,9 @@ impl NodeOptions {
         }
         if let Some(CrashLoop { deaths, within }) = given.crash_loop {
             options = options.crash_loop(deaths as usize, milliseconds(within));
+        }
+        if let Some((program, args)) = given.started_as.split_first() {
+            options = options.started_as(program, args);
         }
         let (exec_args, slot_args, inspect_port) = (given.exec_args, given.slot_args, given.inspect_port);
         options.slot_args(move |slot| {

@@ -261,6 +261,8 @@ async fn carry_out(handle: &Handle, order: &str, number: Option<u32>) -> Result<
     match order {
         "ready" => handle.ready().await.map(|()| Report::default()).map_err(|error| Failure::from(&error)),
         "reload" => handle.reload().await.map(Report::from).map_err(failed),
+        // Where it succeeds this process runs another program.
+        "upgrade" => handle.upgrade().await.map(|never| match never {}).map_err(failed),
         "restart" => {
             // JavaScript gives whole numbers; one that is too large is no slot either.
             let slot = Slot::from(u16::try_from(number.unwrap_or(u32::MAX)).unwrap_or(u16::MAX));

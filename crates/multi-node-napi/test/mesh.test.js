@@ -122,3 +122,49 @@ test('nodes that come and go leave no descriptors behind', async (t) => {
   await server.says(/as many as before/);
   assert.equal(await server.stop(), 0);
 });
+
+test('a thousand streams that come and go leave no descriptors in those who stay', async (t) => {
+  const server = await program(t, `
+    const fs = require("fs");
+    const server = require("http").createServer((request, response) => response.end());
+    const NODES = 20, ROUNDS = 5;
+    const options = { port: PORT, nodes: NODES, backoff: [1, 10], crashLoop: { deaths: 1000, within: 1000 } };
+    const nodes = require("multi-node").listen(options, server);
+    const complete = new Set();
+    nodes.on("node", (stream) => {
+      stream.write("hello");
+      stream.on("data", (text) => String(text).includes("complete") && complete.add(stream.id));
+      if (nodes.isMaster || nodes.peers.length < NODES) return;
+      nodes.peers.find(({ isMaster }) => isMaster).write("complete");
+    });
+    if (!nodes.isMaster) return;
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 20));
+    const descriptors = (pid) => fs.readdirSync("/proc/" + pid + "/fd").length;
+    const joined = async () => {
+      for (;; await pause()) {
+        const { ready, slots } = await nodes.status();
+        if (ready && slots.length === NODES && slots.every(({ id }) => complete.has(id))) return slots;
+      }
+    };
+    (async () => {
+      let slots = await joined();
+      const stays = [process.pid, slots[0].pid];
+      const before = stays.map(descriptors);
+      let streams = 0;
+      for (let round = 0; round < ROUNDS; round += 1) {
+        slots.slice(1).forEach(({ id, pid }) => process.kill(pid, "SIGKILL") && complete.delete(id));
+        // Each had one to the master, one to the node that stays, and one to each other.
+        streams += (NODES - 1) * 2 + ((NODES - 1) * (NODES - 2)) / 2;
+        slots = await joined();
+      }
+      console.log(streams, "streams have come and gone");
+      if (slots[0].pid !== stays[1]) return console.log("who was to stay is gone");
+      while (stays.some((pid, index) => descriptors(pid) > before[index])) await pause();
+      console.log("as many descriptors as before");
+    })();
+  `);
+  const [, streams] = await server.says(/(\d+) streams have come and gone/, 90_000);
+  assert.ok(Number(streams) >= 1000);
+  await server.says(/as many descriptors as before/);
+  assert.equal(await server.stop(), 0);
+});

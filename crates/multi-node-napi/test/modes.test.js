@@ -3,6 +3,7 @@
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
+const fs = require('node:fs');
 const path = require('node:path');
 const { freePort, program, until } = require('./program.js');
 
@@ -158,4 +159,30 @@ test('what is wrong is thrown at once', async () => {
   refused({}, 'server', 'ERR_MULTI_NODE_SERVER', /expected a server/);
   refused({}, [http.createServer(), http.createServer()], 'ERR_MULTI_NODE_SERVER', /address of its own/);
   refused({}, http.createServer(), 'ERR_MULTI_NODE_IN_TEST', /nodes: 0/);
+});
+
+test('what a node writes at its end is written, and nothing else holds it', async (t) => {
+  const server = await program(t, `
+    const fs = require("fs");
+    const server = require("http").createServer((request, response) => response.end("hello"));
+    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    if (nodes.isMaster) nodes.on("ready", () => console.log("ready"));
+    else nodes.on("close", () => {
+      // More than a pipe holds.
+      console.log("x".repeat(1000000) + "end of the log");
+      const file = fs.createWriteStream("journal");
+      for (let line = 0; line < 100; line += 1) file.write("y".repeat(100000));
+      file.end("end of the journal");
+      setInterval(() => undefined, 1000);
+    });
+  `);
+  await server.says(/ready/);
+  const begin = Date.now();
+  server.holdOutput(500);
+  assert.equal(await server.stop(), 0);
+  assert.ok(Date.now() - begin < 5000, 'the interval does not hold it');
+  await server.says(/xxxend of the log/);
+  assert.ok(server.output.length > 1_000_000);
+  const journal = fs.readFileSync(path.join(server.folder, 'journal'), 'utf8');
+  assert.ok(journal.length === 10_000_018 && journal.endsWith('end of the journal'), `${journal.length} bytes`);
 });

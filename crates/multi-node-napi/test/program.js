@@ -79,8 +79,19 @@ class Program {
     return this.#child.stdin;
   }
 
+  /** Writes a file as `program` does. */
+  write(file, text) {
+    fs.writeFileSync(path.join(this.folder, file), text.replaceAll('PORT', String(this.port)));
+  }
+
   kill(signal) {
     this.#child.kill(signal);
+  }
+
+  /** Reads nothing of what it prints for so many milliseconds, so that its pipe fills up. */
+  holdOutput(time) {
+    this.#child.stdout.pause();
+    setTimeout(() => this.#child.stdout.resume(), time);
   }
 
   /** Waits for a line that matches. */
@@ -130,14 +141,15 @@ class Program {
   }
 }
 
-/** Starts a program; `PORT` in its source is a free port. */
-async function program(t, source, { name = 'server.js', args = [], flags = [], env = {}, files = {}, cwd = folder(t) } = {}) {
+/** Starts a program, by the command `under` if one is given; `PORT` in its source is a free port. */
+async function program(t, source, { name = 'server.js', args = [], flags = [], env = {}, files = {}, cwd = folder(t), under = [] } = {}) {
   const port = await freePort();
   const write = (file, text) => fs.writeFileSync(path.join(cwd, file), text.replaceAll('PORT', String(port)));
   write(name, source);
   for (const [file, text] of Object.entries(files)) write(file, text);
   const clean = Object.fromEntries(Object.entries(process.env).filter(([key]) => key !== 'NODE_TEST_CONTEXT'));
-  const child = spawn(process.execPath, [...flags, name, ...args.map((arg) => (arg === 'PORT' ? String(port) : arg))], { cwd, env: { ...clean, ...env } });
+  const [command, ...line] = [...under, process.execPath, ...flags, name, ...args.map((arg) => (arg === 'PORT' ? String(port) : arg))];
+  const child = spawn(command, line, { cwd, env: { ...clean, ...env } });
   const started = new Program(child, port, cwd);
   t.after(async () => {
     child.kill('SIGKILL');

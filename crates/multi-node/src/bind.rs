@@ -10,9 +10,32 @@ use crate::options::{Address, Settings};
 use crate::serve::Socket;
 use crate::{Error, environment};
 
+/// How sockets are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    backlog: u32,
+    unix_mode: u32,
+}
+
+impl From<&Settings> for Manner {
+    fn from(settings: &Settings) -> Manner {
+        Manner { backlog: settings.backlog, unix_mode: settings.unix_mode }
+    }
+}
+
 /// Binds every address of every server: `servers[i]` are the addresses of the `i`th. Nothing is left bound after an
-/// error.
+/// error. Sockets that whoever started this process has opened stand in for those of their addresses.
 pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Result<Vec<Vec<Socket>>, Error> {
+    bind_or_take(servers, Given::take()?, settings.into()).await
+}
+
+/// As [`bind`], long after the start.
+#[cfg(multi_process)]
+pub(crate) async fn open(servers: &[Vec<Address>], manner: Manner) -> Result<Vec<Vec<Socket>>, Error> {
+    bind_or_take(servers, Given(Vec::new()), manner).await
+}
+
+async fn bind_or_take(servers: &[Vec<Address>], mut given: Given, manner: Manner) -> Result<Vec<Vec<Socket>>, Error> {
     let mut resolved = Vec::new();
     for addresses in servers {
         resolved.push(resolve(addresses).await?);
@@ -23,7 +46,6 @@ pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Resul
         .filter_map(|(_, addr)| addr.filter(SocketAddr::is_ipv4))
         .map(|addr| addr.port())
         .collect();
-    let mut given = Given::take()?;
     let mut bound = Vec::new();
     let mut files = SocketFiles(Vec::new());
     for addresses in resolved {
@@ -34,8 +56,8 @@ pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Resul
                 continue;
             }
             let socket = match (address, addr) {
-                (Address::Unix(path), _) => unix(path, settings, &mut files).await,
-                (_, Some(addr)) => tcp(addr, settings.backlog, ipv4_ports.contains(&addr.port())),
+                (Address::Unix(path), _) => unix(path, manner, &mut files).await,
+                (_, Some(addr)) => tcp(addr, manner.backlog, ipv4_ports.contains(&addr.port())),
                 (_, None) => continue,
             };
             sockets.push(socket.map_err(|source| failed(address, source))?);
@@ -149,15 +171,15 @@ pub(crate) fn tcp(addr: SocketAddr, backlog: u32, ipv4_has_port: bool) -> io::Re
 }
 
 #[cfg(unix)]
-async fn unix(path: &Path, settings: &Settings, files: &mut SocketFiles) -> io::Result<Socket> {
+async fn unix(path: &Path, manner: Manner, files: &mut SocketFiles) -> io::Result<Socket> {
     use std::os::unix::fs::PermissionsExt;
     remove_stale(path).await?;
     let socket = tokio::net::UnixSocket::new_stream()?;
     socket.bind(path)?;
     files.0.push(path.to_owned());
     // Before it listens nobody can connect, so there is no moment with a wider mode.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(settings.unix_mode))?;
-    Ok(Socket::Unix(socket.listen(settings.backlog)?.into_std()?))
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(manner.unix_mode))?;
+    Ok(Socket::Unix(socket.listen(manner.backlog)?.into_std()?))
 }
 
 /// Removes a socket file that nobody listens on any more.
@@ -178,7 +200,7 @@ pub(crate) async fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-async fn unix(_: &Path, _: &Settings, _: &mut SocketFiles) -> io::Result<Socket> {
+async fn unix(_: &Path, _: Manner, _: &mut SocketFiles) -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -193,7 +215,7 @@ pub(crate) async fn unlink_unserved(servers: &[Vec<Address>]) {
     for path in own_files(servers) {
         #[cfg(unix)]
         if let Err(error) = remove_stale(path).await {
-            tracing::debug!(path = %path.display(), %error, "the socket file is left");
+            crate::log::debug!(path = %path.display(), %error, "the socket file is left");
         }
         #[cfg(not(unix))]
         remove(path);
@@ -210,7 +232,7 @@ fn own_files(servers: &[Vec<Address>]) -> impl Iterator<Item = &Path> {
 
 pub(crate) fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
-        tracing::debug!(path = %path.display(), %error, "the socket file was gone already");
+        crate::log::debug!(path = %path.display(), %error, "the socket file was gone already");
     }
 }
 

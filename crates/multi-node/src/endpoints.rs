@@ -36,7 +36,7 @@ impl Endpoints {
         match Endpoints::open(settings).await {
             Ok(endpoints) => endpoints,
             Err(error) => {
-                tracing::error!(target: "multi_node", "going on without control socket and metrics: {error}");
+                crate::log::error!(target: "multi_node", "going on without control socket and metrics: {error}");
                 Endpoints { name: String::new(), metrics: None, admin: Admin::default() }
             }
         }
@@ -56,9 +56,9 @@ impl Endpoints {
         self.metrics.as_ref().map(Bound::told).unwrap_or_default()
     }
 
-    /// Answers from now on. `counts`: whether the nodes' connections and requests are known.
-    pub(crate) async fn attend(self, counts: bool, handle: Handle) -> Result<Attended, Error> {
-        let observer = Observer::new(self.name, counts, handle);
+    /// Answers from now on.
+    pub(crate) async fn attend(self, handle: Handle) -> Result<Attended, Error> {
+        let observer = Observer::new(self.name, handle);
         let metrics = match self.metrics {
             Some(bound) => Some(bound.serve(observer.clone()).await?),
             None => None,

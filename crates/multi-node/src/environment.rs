@@ -9,7 +9,8 @@ use crate::{Error, NodeId, Options, Slot};
 /// `off` asks for the single-process mode.
 const MODE: &str = "MULTI_NODE";
 
-/// Tells a node who its master is and which slot it fills: `pid:slot:id`. Of no use without the control socket.
+/// Tells a node who its master is and which slot it fills: `pid:slot:id`, and where a stage has become the program, the number
+/// of the control socket and the program's own pid: `pid:slot:id:number:pid`. Of no use without the control socket.
 pub(crate) const SEAT: &str = "MULTI_NODE_SEAT";
 
 /// What a master wrote into the environment of its node.
@@ -18,11 +19,23 @@ pub(crate) struct Seat {
     pub(crate) master: u32,
     pub(crate) slot: Slot,
     pub(crate) id: NodeId,
+    /// Where the control socket is, if not on fd 0.
+    pub(crate) left: Option<Left>,
+}
+
+/// A control socket that a stage has left open for the program that it became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) number: u32,
+    /// The one process that it is for: what this starts has the number too, and is no node.
+    pub(crate) pid: u32,
 }
 
 impl Seat {
     pub(crate) fn write(self) -> String {
-        format!("{}:{}:{}", self.master, self.slot, self.id)
+        let Seat { master, slot, id, left } = self;
+        let left = left.map(|Left { number, pid }| format!(":{number}:{pid}"));
+        format!("{master}:{slot}:{id}{}", left.unwrap_or_default())
     }
 
     fn parse(text: &str) -> Option<Seat> {
@@ -30,7 +43,11 @@ impl Seat {
         let master = parts.next()?.parse().ok()?;
         let slot = Slot(parts.next()?.parse().ok()?);
         let id = parts.next()?.parse().ok()?;
-        parts.next().is_none().then_some(Seat { master, slot, id })
+        let left = match parts.next() {
+            Some(number) => Some(Left { number: number.parse().ok()?, pid: parts.next()?.parse().ok()? }),
+            None => None,
+        };
+        parts.next().is_none().then_some(Seat { master, slot, id, left })
     }
 }
 
@@ -160,9 +177,11 @@ mod tests {
 
     #[test]
     fn a_seat_reads_back_what_it_writes() {
-        let seat = Seat { master: 4711, slot: Slot(3), id: NodeId::node(12) };
-        assert_eq!(Seat::parse(&seat.write()), Some(seat));
-        for text in ["", "1", "1:2", "1:2:node-3:4", "x:2:node-3", "1:70000:node-3", "1:2:3"] {
+        for left in [None, Some(Left { number: 4, pid: 4712 })] {
+            let seat = Seat { master: 4711, slot: Slot(3), id: NodeId::node(12), left };
+            assert_eq!(Seat::parse(&seat.write()), Some(seat));
+        }
+        for text in ["", "1", "1:2", "1:2:node-3:4", "1:2:node-3:4:5:6", "x:2:node-3", "1:70000:node-3", "1:2:3"] {
             assert_eq!(Seat::parse(text), None, "{text:?}");
         }
     }

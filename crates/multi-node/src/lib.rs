@@ -61,6 +61,7 @@ mod exits;
 mod heartbeat;
 mod id;
 mod listen;
+mod log;
 mod mesh;
 mod metrics;
 #[cfg(multi_process)]

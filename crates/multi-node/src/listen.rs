@@ -31,8 +31,9 @@ pub fn role() -> Role {
     ROLE.get().copied().unwrap_or_else(look)
 }
 
-/// As [`role`], and in a node takes over standard input at once, which is the node's way to its master: for programs that may
-/// touch it before they reach [`listen`]. `/dev/null` is put in its place.
+/// As [`role`], and takes over standard input at once where it is the way to the master: for programs that may touch it before
+/// they reach [`listen`]. In a node `/dev/null` is put in its place; in a program that takes the place of a running one
+/// ([`upgrade`](crate::Handle::upgrade)) it is what it was for that one.
 ///
 /// # Errors
 /// [`Error::Io`] where the system refuses that.
@@ -40,8 +41,9 @@ pub fn role() -> Role {
 pub fn claim_role() -> Result<Role, Error> {
     let role = *ROLE.get_or_init(look);
     #[cfg(multi_process)]
-    if role == Role::Node {
-        crate::node::claim()?;
+    match role {
+        Role::Node => crate::node::claim()?,
+        Role::Master => crate::supervisor::Call::claim()?,
     }
     Ok(role)
 }
@@ -161,8 +163,7 @@ pub(crate) async fn lead_program(options: Options, program: Program) -> Result<N
 
 #[cfg(multi_process)]
 fn prepare_program(options: Options, program: &Program) -> Result<Settings, Error> {
-    let settings =
-        options.hang_timeout(program.watchdog.unwrap_or_default()).peers(false).master_listen(false).check(cores())?;
+    let settings = options.hang_timeout(program.watchdog.unwrap_or_default()).master_listen(false).check(cores())?;
     if settings.nodes == 0 {
         return Err(Error::Option {
             option: "nodes",
@@ -226,7 +227,7 @@ async fn begin(
 ) -> Result<Nodes, Error> {
     if alone {
         if !cfg!(multi_process) && settings.nodes > 0 {
-            tracing::warn!("this system has no nodes, so one process serves");
+            crate::log::warn!("this system has no nodes, so one process serves");
         }
         return single::listen(servers, sockets, addresses, settings, endpoints).await;
     }

@@ -1,48 +1,24 @@
 //! What the program holds: [`Handle`] to ask and to order, [`Nodes`] which owns the peers and the lifetime.
 
+mod handle;
+
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::fmt;
 use std::ops::{AddAssign, Deref};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{oneshot, watch};
 
-use crate::admin::{Journal, LogLine};
-use crate::exits::{Exits, NodeExits};
-use crate::mesh::{Arrivals, Joined};
+pub use self::handle::Handle;
+pub(crate) use self::handle::Inner;
+use crate::mesh::Arrivals;
 use crate::order::{Order, Report};
-use crate::serve::{Addr, Counts, DrainSignal, LoadTable};
-use crate::{Error, NodeId, OrderError, Peer, PeerInfo, ReloadReport, Replacement, ScaleReport, Slot, Status};
-
-/// This process's view of the program: who it is, how the others are, and orders to the fleet.
-///
-/// Cheap to clone. Every request carries one in its extensions, and [`http_with`](crate::http_with) gives one to its
-/// factory. It keeps nothing alive: when [`Nodes`] is dropped the process drains, whoever holds handles.
-#[derive(Clone)]
-pub struct Handle(Arc<Inner>);
-
-pub(crate) struct Inner {
-    pub(crate) id: NodeId,
-    pub(crate) slot: Option<Slot>,
-    pub(crate) addresses: Vec<Addr>,
-    /// How many of them each server has.
-    pub(crate) counts: Vec<usize>,
-    pub(crate) load: LoadTable,
-    pub(crate) snapshot: watch::Receiver<Snapshot>,
-    pub(crate) joined: watch::Receiver<Joined>,
-    pub(crate) drain: DrainSignal,
-    pub(crate) end: watch::Receiver<Option<End>>,
-    pub(crate) exits: Exits,
-    pub(crate) asks: mpsc::Sender<Ask>,
-    /// The log, for those who follow it from outside; kept in the master alone, and where there is a control socket.
-    pub(crate) journal: Journal,
-}
+use crate::serve::Counts;
+use crate::{OrderError, Peer, Slot, Status};
 
 /// How the fleet looks, and in which lines of the load table its counters are.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -90,280 +66,6 @@ pub(crate) struct Ask {
 
 /// How often a [`StatusWatch`] looks whether counters have changed.
 const COUNTERS_EVERY: Duration = Duration::from_secs(1);
-
-impl Handle {
-    pub(crate) fn new(inner: Inner) -> Handle {
-        Handle(Arc::new(inner))
-    }
-
-    /// A handle of a process that has no part in anything, for tests of what only passes it on.
-    #[cfg(test)]
-    pub(crate) fn detached() -> Handle {
-        Handle::new(Inner {
-            id: NodeId::MASTER,
-            slot: None,
-            addresses: Vec::new(),
-            counts: Vec::new(),
-            load: LoadTable::local(),
-            snapshot: watch::channel(Snapshot::default()).1,
-            joined: watch::channel(Joined::default()).1,
-            drain: crate::serve::Drain::new().1,
-            end: watch::channel(None).1,
-            exits: Exits::new(),
-            asks: mpsc::channel(1).0,
-            journal: Journal::default(),
-        })
-    }
-
-    /// Who this process is: `master`, `node-1`, `node-2`…
-    pub fn id(&self) -> NodeId {
-        self.0.id
-    }
-
-    /// Whether this process is the master; in single-process mode it is.
-    pub fn is_master(&self) -> bool {
-        self.0.id.is_master()
-    }
-
-    /// The slot that this process fills; `None` in the master.
-    pub fn slot(&self) -> Option<Slot> {
-        self.0.slot
-    }
-
-    /// A span named `node` with this process's id and slot, for the program's own log lines.
-    pub fn span(&self) -> tracing::Span {
-        let slot = self.slot().map(tracing::field::display);
-        tracing::info_span!(target: "multi_node", "node", id = %self.id(), slot)
-    }
-
-    /// The first address that is served, as it was bound: with the real port where port 0 was asked for.
-    ///
-    /// # Panics
-    /// Where none is served, which only [`program::run`](crate::program::run()) allows.
-    pub fn local_addr(&self) -> Addr {
-        self.0.addresses[0]
-    }
-
-    /// All addresses that are served, those of the first server first.
-    pub fn local_addrs(&self) -> &[Addr] {
-        &self.0.addresses
-    }
-
-    /// The addresses of one server, by its place among those that [`listen`](crate::listen) was given; empty where there is none.
-    pub fn server_addrs(&self, server: usize) -> &[Addr] {
-        let Inner { addresses, counts, .. } = &*self.0;
-        let Some(count) = counts.get(server) else { return &[] };
-        let first: usize = counts[..server].iter().sum();
-        addresses.get(first..first + count).unwrap_or_default()
-    }
-
-    /// Which other processes are joined to this one now, by identity.
-    pub fn peers(&self) -> BTreeMap<NodeId, PeerInfo> {
-        BTreeMap::clone(&self.0.joined.borrow())
-    }
-
-    /// How all slots are now. In a node the states are at most about 100 ms old; the counters never are.
-    pub fn status(&self) -> Status {
-        // As long as the snapshot is borrowed, no line that it names is given to another process.
-        let snapshot = self.0.snapshot.borrow();
-        let mut status = snapshot.status.clone();
-        for (slot, line) in status.slots.iter_mut().zip(&snapshot.lines) {
-            let Some(line) = *line else { continue };
-            let counts = self.0.load.counts(line);
-            slot.connections = counts.open;
-            slot.requests += counts.requests;
-            slot.in_flight = counts.in_flight;
-        }
-        status
-    }
-
-    /// What has been counted for each slot, by those that have ended too.
-    pub(crate) fn totals(&self) -> BTreeMap<Slot, Totals> {
-        let snapshot = self.0.snapshot.borrow();
-        let mut totals = snapshot.ended.clone();
-        for (slot, line) in snapshot.status.slots.iter().zip(&snapshot.lines) {
-            let total = totals.entry(slot.slot).or_default();
-            if let Some(line) = *line {
-                *total += self.0.load.counts(line);
-            }
-        }
-        totals
-    }
-
-    /// Snapshots as the fleet changes, the present one first.
-    pub fn watch(&self) -> StatusWatch {
-        let mut snapshot = self.0.snapshot.clone();
-        snapshot.mark_changed();
-        StatusWatch { handle: self.clone(), snapshot, last: None }
-    }
-
-    /// The ends of nodes from now on, each with its cause. They are told in the master; in a node there are none.
-    pub fn exits(&self) -> NodeExits {
-        self.0.exits.follow()
-    }
-
-    /// Resolves once every slot serves, at once where that is so already.
-    ///
-    /// # Errors
-    /// As [`closed`](Handle::closed), when the program ends first. Cancel-safe.
-    pub async fn ready(&self) -> Result<(), Error> {
-        let mut snapshot = self.0.snapshot.clone();
-        let ready = async { snapshot.wait_for(|snapshot| snapshot.status.is_ready()).await.is_ok() };
-        tokio::select! {
-            true = ready => Ok(()),
-            end = self.closed() => {
-                end.and(Err(Error::NoNodes { cause: "the program ended before it was ready".to_owned() }))
-            }
-        }
-    }
-
-    /// Whether this process takes no new connections any more.
-    pub fn is_draining(&self) -> bool {
-        self.0.drain.is_draining()
-    }
-
-    /// Resolves once this process takes no new connections any more and has to finish what it has. Cancel-safe.
-    pub async fn draining(&self) {
-        self.0.drain.draining().await;
-    }
-
-    /// When a long conversation, such as a WebSocket, should say goodbye: a signal of its own for each call, so that not
-    /// all clients connect again at the same moment. They come 10 ms apart, or closer so that all come in the first half
-    /// of the drain; at once where no other process serves on. Call it once for each connection, at its begin.
-    pub fn goodbye(&self) -> DrainSignal {
-        self.0.drain.staggered()
-    }
-
-    /// Resolves once this process's service is over: in a node when the last request has been answered, in the master
-    /// when the last node has ended. Cancel-safe.
-    ///
-    /// # Errors
-    /// [`Error::NoNodes`] in the master when no slot was left, [`Error::MasterGone`] in a node that outlived its
-    /// master, [`Error::Start`] where a server ended that should have served on.
-    pub async fn closed(&self) -> Result<(), Error> {
-        let mut end = self.0.end.clone();
-        let end = end.wait_for(Option::is_some).await.map(|end| end.clone());
-        match end {
-            Ok(Some(End::Done) | None) => Ok(()),
-            Ok(Some(End::NoNodes(cause))) => Err(Error::NoNodes { cause }),
-            Ok(Some(End::Failed(cause))) => Err(Error::Start { cause }),
-            // Without its loop a process cannot know of its master.
-            Ok(Some(End::MasterGone)) | Err(_) => Err(Error::MasterGone),
-        }
-    }
-
-    /// Replaces every node by a new one of the program as it is on disk now, slot by slot, each new one ready before
-    /// its old one drains; resolves when the last old one has ended.
-    ///
-    /// # Errors
-    /// [`OrderError::Failed`] where a new node did not come up, in which case those that have not been replaced go on
-    /// serving; the other variants say why nothing was begun. Dropping the future does not stop the reload.
-    ///
-    /// A request handler that waits for it waits for the end of its own node, and is cut at the drain deadline.
-    pub async fn reload(&self) -> Result<ReloadReport, OrderError> {
-        match self.order(Order::Reload).await? {
-            Report::Reload(report) => Ok(report),
-            _ => Err(OrderError::MasterGone),
-        }
-    }
-
-    /// Replaces one slot's node by another of the same program (its generation's, whatever is on disk now), which is
-    /// ready before the old one drains; resolves when the old one has ended. A slot that rests is tried at once.
-    ///
-    /// # Errors
-    /// [`OrderError::NoSuchSlot`]; [`OrderError::Failed`] where the new node did not come up, in which case the old one
-    /// goes on serving; the other variants say why nothing was begun. Dropping the future does not stop the restart.
-    pub async fn restart(&self, slot: Slot) -> Result<Replacement, OrderError> {
-        match self.order(Order::Restart { slot }).await? {
-            Report::Restart(report) => Ok(report),
-            _ => Err(OrderError::MasterGone),
-        }
-    }
-
-    /// Replaces the whole program, the master included, by the one that is on disk now, without ending the process that was
-    /// started: its id, the listening sockets and the connections stay.
-    ///
-    /// The new program is tried in a child first; then all nodes are replaced as in a [`reload`](Handle::reload); then the
-    /// master's process runs the new program (execve(2)), whose `listen` takes everything over. So this returns only where
-    /// something has failed: what comes after a success is the next program.
-    ///
-    /// # Errors
-    /// [`OrderError::Failed`] where the new program does not reach `listen`, could not go on from here, or its nodes did
-    /// not come up; [`OrderError::MasterStays`] where everything but the last step succeeded; the other variants say why
-    /// nothing was begun. Dropping the future does not stop the upgrade.
-    pub async fn upgrade(&self) -> Result<Infallible, OrderError> {
-        Err(match self.order(Order::Upgrade).await {
-            Err(refusal) => refusal,
-            Ok(_) => self.unreachable(),
-        })
-    }
-
-    /// Changes the number of nodes; resolves when the new ones serve, or the surplus ones have drained and ended.
-    ///
-    /// # Errors
-    /// [`OrderError::OutOfRange`] for 0 and for more than `max_nodes`; [`OrderError::Failed`] where a new node did not
-    /// come up, in which case the number is as before.
-    pub async fn scale(&self, nodes: usize) -> Result<ScaleReport, OrderError> {
-        match self.order(Order::Scale { nodes }).await? {
-            Report::Scale(report) => Ok(report),
-            _ => Err(OrderError::MasterGone),
-        }
-    }
-
-    /// Writes a line into the log that the control socket shows, beside what the master writes about its nodes. Where no
-    /// control socket was opened, and in nodes, it is nobody's to read and is dropped.
-    pub fn log(&self, line: LogLine) {
-        self.0.journal.write(|| line);
-    }
-
-    /// Resolves once every order that this process gave before has been begun or refused.
-    pub(crate) async fn orders_taken(&self) {
-        // Orders are taken in turn, and one that concerns no slot is refused on the spot.
-        let _refused = self.order(Order::Signal { slot: Some(Slot(u16::MAX)), signal: 0 }).await;
-    }
-
-    /// Sends a signal to the node in the slot, or to all.
-    pub(crate) async fn signal(&self, slot: Option<Slot>, signal: i32) -> Result<usize, OrderError> {
-        match self.order(Order::Signal { slot, signal }).await? {
-            Report::Signal { nodes } => Ok(nodes),
-            _ => Err(OrderError::MasterGone),
-        }
-    }
-
-    /// Ends the program: after `shutdown_delay` all nodes drain. Resolves when the last has ended; in a node that is
-    /// never seen, since that node ends with the others.
-    ///
-    /// # Errors
-    /// [`OrderError::NotFromNodes`] in a node, unless `orders_from_nodes` allows it.
-    pub async fn shutdown(&self) -> Result<(), OrderError> {
-        self.order(Order::Shutdown { now: false }).await.map(drop)
-    }
-
-    /// Ends the program at once, without `shutdown_delay` and drain: all nodes are killed.
-    ///
-    /// # Errors
-    /// As [`shutdown`](Handle::shutdown).
-    pub async fn shutdown_now(&self) -> Result<(), OrderError> {
-        self.order(Order::Shutdown { now: true }).await.map(drop)
-    }
-
-    async fn order(&self, order: Order) -> Result<Report, OrderError> {
-        let (reply, answer) = oneshot::channel();
-        let gone = |_| self.unreachable();
-        self.0.asks.send(Ask { order, reply }).await.map_err(|_| self.unreachable())?;
-        answer.await.map_err(gone)?
-    }
-
-    fn unreachable(&self) -> OrderError {
-        if self.is_master() { OrderError::ShuttingDown } else { OrderError::MasterGone }
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle").field("id", &self.id()).field("slot", &self.slot()).finish_non_exhaustive()
-    }
-}
 
 /// Snapshots of the fleet, one for each change.
 #[derive(Debug)]
@@ -447,22 +149,5 @@ impl Stream for Nodes {
 impl fmt::Debug for Nodes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Nodes").field("handle", &self.handle).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn handles_and_their_futures_go_to_any_thread() {
-        fn can_be_sent<T: Send>(_: impl Fn(&'static Handle) -> T) {}
-        fn can_be_shared<T: Clone + Send + Sync>() {}
-        can_be_shared::<Handle>();
-        can_be_sent(Handle::ready);
-        can_be_sent(Handle::closed);
-        can_be_sent(Handle::reload);
-        can_be_sent(|handle: &'static Handle| handle.restart(Slot(0)));
-        can_be_sent(Handle::draining);
     }
 }

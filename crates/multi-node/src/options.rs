@@ -6,6 +6,7 @@ mod listed;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -62,6 +63,7 @@ pub struct Options {
     pub(crate) program: Option<PathBuf>,
     pub(crate) args: Option<Vec<OsString>>,
     pub(crate) slot_args: Option<SlotArgs>,
+    pub(crate) started_as: Option<(PathBuf, Vec<OsString>)>,
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
@@ -109,6 +111,7 @@ impl Options {
             program: None,
             args: None,
             slot_args: None,
+            started_as: None,
             env: Vec::new(),
             heartbeat: None,
             control: None,
@@ -355,6 +358,17 @@ impl Options {
         self
     }
 
+    /// The program that takes this process's place in an [`upgrade`](crate::Handle::upgrade), and its arguments, without the program's
+    /// name. Default: as this process was started. For runtimes that write over the memory of their own arguments.
+    pub fn started_as<I>(mut self, program: impl Into<PathBuf>, args: I) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        self.started_as = Some((program.into(), args.into_iter().map(Into::into).collect()));
+        self
+    }
+
     /// The pulse by which a node counts as alive, in place of this runtime's: for programs whose connections are served by
     /// another event loop. Default: the runtime's.
     pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Options {
@@ -395,24 +409,5 @@ impl Options {
     pub fn gauge(mut self, name: impl Into<String>, rule: GaugeRule) -> Options {
         self.gauges.push((name.into(), rule));
         self
-    }
-
-    /// These options, changed by what `lookup` says of `PORT`, `HOST` and `NODES`.
-    pub(crate) fn with_variables(
-        mut self,
-        lookup: impl Fn(&'static str) -> Option<String>,
-    ) -> Result<Options, crate::Error> {
-        if let Some(text) = lookup("PORT") {
-            self.port = settings::number("PORT", &text, 0..=u16::MAX.into())? as u16;
-        }
-        if let Some(text) = lookup("HOST") {
-            self.host = text;
-        }
-        match lookup("NODES").as_deref() {
-            None => {}
-            Some("auto") => self.nodes = None,
-            Some(text) => self.nodes = Some(settings::number("NODES", text, 0..=settings::MOST_NODES)?),
-        }
-        Ok(self)
     }
 }

@@ -36,7 +36,7 @@ pub(crate) async fn listen(
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot.send_replace(shown(State::Serving));
     let alone = Alone { drain, peers, asked, signals, snapshot, settings, drain_at: None, shutdowns: Vec::new() };
-    let endpoints = endpoints.attend(true, nodes.handle()).await?;
+    let endpoints = endpoints.attend(nodes.handle()).await?;
     tokio::spawn(async move {
         let outcome = alone.run(serving).await;
         bind::unlink_unserved(&addresses).await;
@@ -102,7 +102,7 @@ impl Alone {
                 signal = self.signals.next() => match signal.order() {
                     Order::Shutdown { now: false } => self.shut_down(),
                     Order::Shutdown { now: true } => break End::Done,
-                    _ => tracing::warn!("nothing to reload: the program runs as a single process"),
+                    _ => crate::log::warn!("nothing to reload: the program runs as a single process"),
                 },
             }
         };

@@ -98,7 +98,7 @@ fn signal_name(number: i32) -> Option<&'static str> {
     })
 }
 
-/// By which sign it was seen that a node of a program which does not link this crate serves.
+/// By which sign it was seen that a node of a program serves which was not known to link this crate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -109,6 +109,8 @@ pub enum ReadyBy {
     Descriptor,
     /// It told its parent that its server listens, or sent it the message `ready`, as Node.js programs do.
     Message,
+    /// It links this crate.
+    Itself,
     /// It answered a request.
     Http,
     /// One of its processes waits for connections.
@@ -123,6 +125,7 @@ impl fmt::Display for ReadyBy {
             ReadyBy::Notification => "it notified READY=1",
             ReadyBy::Descriptor => "it wrote to its notification descriptor",
             ReadyBy::Message => "it told its primary that it listens, or is ready",
+            ReadyBy::Itself => "it links multi-node, and serves",
             ReadyBy::Http => "it answered over HTTP",
             ReadyBy::Observation => "it was seen waiting for connections",
             ReadyBy::Age => "it lives, and says nothing of itself",
@@ -130,7 +133,7 @@ impl fmt::Display for ReadyBy {
     }
 }
 
-/// What is known of a node whose program does not link this crate.
+/// What is known of a node instead of its connections and requests, where its program does not link this crate.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProgramStatus {
@@ -187,7 +190,7 @@ pub struct SlotStatus {
     pub requests: u64,
     /// Requests begun and not fully answered.
     pub in_flight: u64,
-    /// Of a node whose program does not link this crate: its connections and requests are not known, and stay 0.
+    /// Of a node whose program does not link this crate, as far as is known: its connections and requests are not, and stay 0.
     #[serde(default)]
     pub program: Option<ProgramStatus>,
 }

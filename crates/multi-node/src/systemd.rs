@@ -21,7 +21,13 @@ const SIGNS: u32 = 3;
 /// They are duplicates: the numbers that systemd has given them stay taken, and are closed on exec.
 pub(crate) fn sockets() -> io::Result<Vec<Socket>> {
     let numbers: Vec<_> = sd_notify::listen_fds()?.collect();
-    numbers.into_iter().map(|number| socket(sys::process::own_descriptor(number)?)).collect()
+    numbers.into_iter().map(|number| socket(sys::process::own_descriptor(number.unsigned_abs())?)).collect()
+}
+
+/// Keeps those sockets to this process, where there are any.
+pub(crate) fn keep_sockets() -> io::Result<()> {
+    // Told of them, it marks them to be closed on exec.
+    sd_notify::listen_fds().map(drop)
 }
 
 fn socket(file: OwnedFd) -> io::Result<Socket> {
@@ -118,6 +124,6 @@ fn send(news: &[NotifyState<'_>]) {
         return;
     }
     if let Err(error) = sd_notify::notify(news) {
-        tracing::debug!(%error, "cannot tell systemd");
+        crate::log::debug!(%error, "cannot tell systemd");
     }
 }

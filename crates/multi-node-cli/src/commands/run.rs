@@ -61,7 +61,8 @@ async fn serve(options: Options, mut program: Program, manner: Option<Manner>) -
 /// Where the command's own log goes.
 fn log(json: bool) {
     let log = tracing_subscriber::fmt().with_target(false).with_writer(std::io::stderr);
-    let log = log.with_ansi(std::io::stderr().is_terminal());
+    // Whoever reads the log may go before the service does.
+    let log = log.with_ansi(std::io::stderr().is_terminal()).log_internal_errors(false);
     if json { log.json().flatten_event(true).init() } else { log.init() }
 }
 

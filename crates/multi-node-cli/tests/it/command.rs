@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use multi_node_it::{Answer, client, send};
 use rustix::process::Signal;
+use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::JoinSet;
@@ -29,6 +30,14 @@ pub(crate) fn run(args: &[&str]) -> Command {
 /// Runs a command that ends by itself.
 pub(crate) async fn output(args: &[&str]) -> Output {
     multi_node(args).output().await.expect("the command starts")
+}
+
+/// What a command prints that succeeds, with `--json`.
+pub(crate) async fn json_of(args: &[&str]) -> Value {
+    let output = output(&[args, &["--json"]].concat()).await;
+    let (out, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{args:?}: {out}{error}");
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{out:?} is no JSON: {error}"))
 }
 
 /// A program of `multi-node-it`, which cargo builds beside the tests.
@@ -55,7 +64,8 @@ pub(crate) fn app(name: &str) -> String {
 
 /// `multi-node run` under way, known by its log.
 pub(crate) struct Running {
-    name: String,
+    /// By which other commands find it.
+    pub(crate) name: String,
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
     /// What was logged so far.

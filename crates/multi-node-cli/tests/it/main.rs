@@ -4,6 +4,7 @@
 
 mod command;
 mod installed;
+mod linked;
 mod load;
 mod misbehave;
 mod node_js;

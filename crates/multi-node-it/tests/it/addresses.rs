@@ -126,7 +126,8 @@ async fn a_program_starts_while_another_drains_and_keeps_its_addresses() {
     within(20, async {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("app.sock");
-        let plan = Plan { unix: Some(path.clone()), ..Plan::nodes(2) };
+        // An address of its own, of which no other test's program can be given the port when it is free.
+        let plan = Plan { host: "127.0.0.23".to_owned(), unix: Some(path.clone()), ..Plan::nodes(2) };
         let mut old = Program::serving(plan.clone()).await;
         let port = old.addr.port();
         let mut client = old.begin("/sleep/1500").await;

@@ -4,9 +4,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use multi_node::{SlotStatus, State, Status};
-use multi_node_it::program::send;
+use multi_node_it::in_flight::InFlight;
+use multi_node_it::program::{fixture, send};
 use multi_node_it::{Client, Plan, Program, limits, procfs, within};
-use rustix::process::Signal;
+use rustix::process::{Signal, geteuid};
 
 /// So many kept connections, each of which has been answered once.
 async fn kept(program: &Program, count: usize) -> Vec<Client> {
@@ -145,6 +146,80 @@ async fn what_an_only_heir_did_not_take_goes_to_its_successor() {
         assert_eq!(answered.len(), 500, "{}", program.log());
         let serving = program.answering(1).await;
         assert!(answered.iter().all(|id| serving.contains_key(id)), "{serving:?}, {answered:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+/// How many connections the nodes of the new generation have.
+fn moved(status: &Status) -> u64 {
+    let new = status.slots.iter().filter(|slot| slot.generation.number() == 1);
+    new.map(|slot| slot.connections).sum()
+}
+
+/// Lets a process that stands still run for a moment; how far it comes does not matter.
+async fn run_for_a_moment(program: &Program, pid: u32) {
+    send(pid, Signal::CONT);
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    send(pid, Signal::STOP);
+    program.until(|| procfs::is_stopped(pid)).await;
+}
+
+#[tokio::test]
+async fn an_heir_that_is_killed_half_way_costs_what_it_had_taken_and_no_more() {
+    limits::raise_open_files();
+    within(100, async {
+        let mut program = Program::serving(Plan { drain_timeout: Duration::from_secs(90), ..Plan::nodes(1) }).await;
+        let clients = kept(&program, 5000).await;
+        let (old, heir) = stopped_heir(&mut program).await;
+        // As they run in turn, no more goes over at once than may be under way.
+        let mut taken = 0;
+        while taken < 1000 {
+            run_for_a_moment(&program, old).await;
+            run_for_a_moment(&program, heir).await;
+            taken = moved(&program.status().await);
+        }
+        assert!(taken < 1100, "{taken} are more than the window allows");
+        send(old, Signal::CONT);
+        send(heir, Signal::KILL);
+        program.gone([old, heir]).await;
+        let answered = answered(clients).await.len() as u64;
+        // It may have been stopped between its word that it takes one and the count of it.
+        assert!((5000 - taken - 1..=5000 - taken).contains(&answered), "{answered} and {taken}\n{}", program.log());
+        program.stop().await;
+    })
+    .await;
+}
+
+/// Descriptors under way count against the limit of whoever sends others, if they are of the same user and that one has no
+/// privileges (unix(7), ETOOMANYREFS).
+#[tokio::test]
+async fn a_hand_over_waits_while_too_many_descriptors_are_under_way() {
+    const LIMIT: u64 = 400;
+    within(30, async {
+        // In a user namespace root has no privileges outside, and is the same user.
+        let flags = if geteuid().is_root() { vec!["--user"] } else { Vec::new() };
+        let possible = std::process::Command::new("unshare").args(&flags).arg("true").output();
+        if !possible.is_ok_and(|output| output.status.success()) {
+            println!("skipped: `unshare {}` does not work here", flags.join(" "));
+            return;
+        }
+        let mut program = Program::run("unshare".as_ref(), Plan::nodes(1), |unshare| {
+            unshare.args(&flags).arg(fixture());
+        })
+        .await;
+        let old = program.pids().await[0];
+        let clients = kept(&program, 200).await;
+        limits::limit_open_files(old, LIMIT);
+        let under_way = InFlight::new(LIMIT as usize + 100);
+        let reload = program.send("reload").await;
+        program.status_where(|s| s.slots.iter().any(|slot| slot.generation.number() == 1)).await;
+        program.logged("drains, for 5 s at most").await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(moved(&program.status().await), 0, "the kernel takes none");
+        drop(under_way);
+        program.answer(reload).await;
+        assert_eq!(answered(clients).await.len(), 200, "{}", program.log());
         program.stop().await;
     })
     .await;

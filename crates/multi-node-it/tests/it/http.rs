@@ -118,6 +118,38 @@ async fn a_websocket_is_told_of_the_drain() {
 }
 
 #[tokio::test]
+async fn websockets_are_told_one_after_the_other_where_others_serve_on() {
+    within(30, async {
+        let drain_timeout = Duration::from_secs(8);
+        let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(1) }).await;
+        let mut ends = Vec::new();
+        for _ in 0..200 {
+            let url = format!("ws://{}/ws", program.addr);
+            let (mut socket, _) = tokio_tungstenite::connect_async(url).await.expect("an upgrade");
+            ends.push(tokio::spawn(async move {
+                let last = socket.next().await.expect("a last word").expect("a frame");
+                assert!(last.is_close(), "{last:?}");
+                let told = Instant::now();
+                while let Some(Ok(_)) = socket.next().await {}
+                told
+            }));
+        }
+        let answer = program.order("reload").await;
+        assert_eq!(answer["Ok"]["slots"][0]["cut"], 0, "{answer}");
+        let mut told = Vec::new();
+        for end in ends {
+            told.push(end.await.expect("it was told"));
+        }
+        // They are 10 ms apart.
+        let (first, last) = (told.iter().min().expect("many"), told.iter().max().expect("many"));
+        let spread = *last - *first;
+        assert!((Duration::from_secs(1)..drain_timeout / 2).contains(&spread), "all were told within {spread:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn large_bodies_go_both_ways() {
     within(30, async {
         let program = Program::serving(Plan::nodes(1)).await;

@@ -2,6 +2,7 @@
 
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use multi_node::State;
@@ -12,6 +13,40 @@ use serde_json::json;
 
 const SECOND: &str = "`listen` was called before in this process; one call serves several addresses: \
                       `http(a).and(\"127.0.0.1:9090\", http(b))`";
+
+#[tokio::test]
+async fn processes_are_told_apart() {
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        assert_eq!(procfs::name(program.pid).as_deref(), Some("fixture"));
+        for (slot, pid) in program.pids().await.into_iter().enumerate() {
+            assert_eq!(procfs::name(pid), Some(format!("fixture:{slot}")));
+        }
+        program.signal(Signal::TERM);
+        program.ends_well().await;
+        for node in ["node{id=node-1 slot=0}: multi_node: ", "node{id=node-2 slot=1}: multi_node: "] {
+            assert!(program.log().contains(node), "{}", program.log());
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn all_processes_may_open_as_many_files_as_the_system_allows() {
+    within(10, async {
+        let mut program = Program::run(Path::new("sh"), Plan::nodes(2), |command| {
+            command.arg("-c").arg("ulimit -S -n 128 && exec \"$0\"").arg(fixture());
+        })
+        .await;
+        for pid in [vec![program.pid], program.pids().await].concat() {
+            let (own, most) = procfs::open_files(pid).expect("it lives");
+            assert_eq!(own, most);
+            assert_ne!(own, "128");
+        }
+        program.stop().await;
+    })
+    .await;
+}
 
 #[tokio::test]
 async fn a_second_call_of_listen_is_an_error() {

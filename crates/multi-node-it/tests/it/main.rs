@@ -27,5 +27,6 @@ mod shutdown;
 mod single;
 mod systemd;
 mod threads;
+mod unread;
 mod upgrade;
 mod versions;

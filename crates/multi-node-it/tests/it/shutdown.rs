@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use multi_node_it::program::fixture;
-use multi_node_it::{Plan, Program, procfs, send, within};
+use multi_node_it::{Client, Plan, Program, procfs, send, within};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
@@ -211,6 +211,33 @@ async fn nodes_dropped_in_a_node_drain_and_replace_it() {
         program.at_rest().await;
         assert!(program.log().contains("ended with exit code 0, drained in "));
         program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn clients_that_go_on_sending_get_their_answer_and_no_reset() {
+    // A body that nobody reads, and a request behind the last that is answered.
+    let body = format!("GET /sleep/300 HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n{}", "x".repeat(100_000));
+    let pipelined = "GET /sleep/300 HTTP/1.1\r\nhost: x\r\n\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n".to_owned();
+    within(10, async {
+        let mut program = Program::serving(Plan::nodes(1)).await;
+        let mut clients = Vec::new();
+        for request in [body, pipelined] {
+            let mut client = Client::connect(program.addr).await.expect("a connection");
+            client.send(&request).await.expect("sent");
+            clients.push(client);
+        }
+        program.status_where(|s| s.slots[0].in_flight == 2).await;
+        program.signal(Signal::TERM);
+        for mut client in clients {
+            let answer = client.answer().await.expect("an answer");
+            assert_eq!(answer.body, "slept 300\n");
+            assert!(answer.headers.contains("connection: close"), "{}", answer.headers);
+            client.send("more").await.expect("nothing says that it is too late");
+            assert_eq!(client.rest().await.expect("an end in order"), "");
+        }
+        program.ends_well().await;
     })
     .await;
 }

@@ -15,16 +15,10 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// `counts`: whether connections and requests are known, which those of a foreign program are not.
-    pub(crate) fn new(name: String, counts: bool, handle: Handle) -> Observer {
+    pub(crate) fn new(name: String, handle: Handle) -> Observer {
         let addresses = handle.local_addrs().iter().map(ToString::to_string).collect();
-        let setting = Setting { name, pid: std::process::id(), addresses, counts, started: SystemTime::now() };
+        let setting = Setting { name, pid: std::process::id(), addresses, started: SystemTime::now() };
         Observer { setting, handle }
-    }
-
-    /// Whether connections and requests are known.
-    pub(crate) fn counts(&self) -> bool {
-        self.setting.counts
     }
 
     /// How the program is now.

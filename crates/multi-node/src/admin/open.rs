@@ -83,7 +83,7 @@ async fn attend(socket: ControlSocket, desk: Arc<Desk>, mut closing: watch::Rece
             accepted = socket.listener.accept() => match accepted {
                 Ok((stream, _)) => stream,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept on the control socket");
+                    crate::log::warn!(%error, "cannot accept on the control socket");
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }

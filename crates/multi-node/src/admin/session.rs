@@ -29,7 +29,7 @@ pub(super) async fn converse(stream: UnixStream, desk: &Desk, closing: watch::Re
     let (reader, writer) = stream.into_split();
     let mut session = Session { lines: Lines::new(reader, LONGEST_REQUEST), writer, closing };
     if let Err(error) = session.run(desk).await {
-        tracing::debug!(%error, "a client of the control socket has gone");
+        crate::log::debug!(%error, "a client of the control socket has gone");
     }
 }
 

@@ -60,7 +60,7 @@ impl Drop for ControlSocket {
         if identity(&self.path).is_ok_and(|file| file == self.file)
             && let Err(error) = std::fs::remove_file(&self.path)
         {
-            tracing::debug!(path = %self.path.display(), %error, "cannot remove the control socket");
+            crate::log::debug!(path = %self.path.display(), %error, "cannot remove the control socket");
         }
     }
 }

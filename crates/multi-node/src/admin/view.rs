@@ -71,8 +71,6 @@ pub(crate) struct Setting {
     pub(crate) name: String,
     pub(crate) pid: u32,
     pub(crate) addresses: Vec<String>,
-    /// Whether connections and requests are known.
-    pub(crate) counts: bool,
     pub(crate) started: SystemTime,
 }
 
@@ -94,15 +92,15 @@ impl Instance {
             addresses: setting.addresses.clone(),
             ready: status.is_ready(),
             wanted: status.wanted,
-            slots: status.slots.iter().map(|slot| SlotInfo::of(slot, setting.counts, now, &used)).collect(),
+            slots: status.slots.iter().map(|slot| SlotInfo::of(slot, now, &used)).collect(),
         }
     }
 }
 
 impl SlotInfo {
-    fn of(slot: &SlotStatus, counts: bool, now: SystemTime, used: impl Fn(u32) -> Used) -> SlotInfo {
+    fn of(slot: &SlotStatus, now: SystemTime, used: impl Fn(u32) -> Used) -> SlotInfo {
         let Used { cpu_ms, pss_bytes } = slot.pid.map(used).unwrap_or_default();
-        let known = |count: u64| counts.then_some(count);
+        let known = |count: u64| slot.program.is_none().then_some(count);
         SlotInfo {
             slot: slot.slot,
             id: slot.id.map(|id| id.to_string()),

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::link::{Link, Links};
+use super::link::{Link, Links, PATIENCE};
 use crate::id::NodeId;
 use crate::serve::Parcel;
 
-/// How long a connection whose heirs have died waits for others: a slot's next node takes less. A request that comes on it
-/// meanwhile waits as well.
+/// How long a connection whose heirs have died or stand still waits for others, or for one of these to go on: a slot's next
+/// node takes less. A request that comes on it meanwhile waits as well.
 const HOLD: Duration = Duration::from_secs(5);
 
 /// The heirs, rank by rank.
@@ -84,7 +84,8 @@ async fn give_all(mut outlet: mpsc::Receiver<Parcel>, mut named: watch::Receiver
     }
 }
 
-/// Offers the connection to the heirs, and where one of them has died, to those that are named next.
+/// Offers the connection to the heirs, and where one of them has died or stands still, to those that are named next, or to
+/// the same once more.
 async fn give(number: u64, parcel: Parcel, mut named: watch::Receiver<Ranks>) {
     let mut limit = None;
     loop {
@@ -94,8 +95,11 @@ async fn give(number: u64, parcel: Parcel, mut named: watch::Receiver<Ranks>) {
             Outcome::Refused => return parcel.close(),
             Outcome::Unanswered => {
                 let limit = *limit.get_or_insert_with(|| Instant::now() + HOLD);
-                if !matches!(tokio::time::timeout_at(limit, named.changed()).await, Ok(Ok(()))) {
-                    return parcel.close();
+                let again = limit.min(Instant::now() + PATIENCE);
+                match tokio::time::timeout_at(again, named.changed()).await {
+                    Ok(Ok(())) => {}
+                    Err(_) if again < limit => {}
+                    Ok(Err(_)) | Err(_) => return parcel.close(),
                 }
             }
         }
@@ -116,7 +120,7 @@ async fn offer(number: u64, parcel: &Parcel, ranks: &[Vec<Link>]) -> Outcome {
         match heir.offer(number, parcel).await {
             Ok(()) => return Outcome::Taken,
             Err(error) => {
-                tracing::debug!(%error, "an heir did not take a connection");
+                crate::log::debug!(%error, "an heir did not take a connection");
                 if error.kind() != io::ErrorKind::ConnectionRefused {
                     outcome = Outcome::Unanswered;
                 }

@@ -27,7 +27,7 @@ impl Heir {
     }
 
     async fn offered(&mut self) -> Offer {
-        match self.reader.next().await {
+        match tokio::time::timeout(2 * HOLD, self.reader.next()).await.expect("nothing is waited for any longer") {
             Ok(Some(BusMessage::Offer(offer))) => offer,
             other => panic!("no offer: {other:?}"),
         }
@@ -89,6 +89,54 @@ async fn what_is_refused_is_closed() {
     heir.writer.send(BusMessage::Refused { number: offer.number }).await.expect("sent");
     drop(offer);
     closed(client).await;
+}
+
+/// The window and half as many again.
+const MANY: usize = 96;
+
+/// Connections that are offered to a node's only heir, which answers none yet.
+async fn offered(links: &Links) -> (Heirs, Vec<UnixStream>) {
+    let (outlet, parcels) = mpsc::channel(MANY);
+    let mut heirs = Heirs::of(parcels);
+    heirs.appoint(links, &[vec![id(1)]]);
+    let mut clients = Vec::new();
+    for _ in 0..MANY {
+        let (parcel, client) = connection();
+        outlet.send(parcel).await.expect("it is taken");
+        clients.push(client);
+    }
+    (heirs, clients)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_heir_is_waited_for_and_gets_all() {
+    let mut links = Links::new();
+    let mut heir = Heir::joined(&mut links, id(1));
+    let (_heirs, clients) = offered(&links).await;
+    for _ in 0..MANY {
+        // Each time one hundredth less than the others' patience: they wait for more than a minute all together.
+        tokio::time::sleep(PATIENCE * 99 / 100).await;
+        let Offer { number, .. } = heir.offered().await;
+        heir.writer.send(BusMessage::Taken { number }).await.expect("sent");
+    }
+    for client in clients {
+        closed(client).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_heir_that_stood_still_gets_the_others_when_it_goes_on() {
+    let mut links = Links::new();
+    let mut heir = Heir::joined(&mut links, id(1));
+    let (_heirs, clients) = offered(&links).await;
+    tokio::time::sleep(HOLD - PATIENCE).await;
+    for _ in 0..MANY {
+        let Offer { number, .. } = heir.offered().await;
+        heir.writer.send(BusMessage::Taken { number }).await.expect("sent");
+    }
+    for client in clients {
+        closed(client).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::pin::pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::message::{BusMessage, Offer};
@@ -23,8 +26,8 @@ const QUEUE: usize = 16;
 /// (`RLIMIT_NOFILE`, unix(7)), and few enough that answers never wait behind offers.
 const WINDOW: usize = 64;
 
-/// How long a connection waits for its turn with a peer before another one is asked.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a peer may take no connection at all before those that wait for their turn with it ask another one.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The links to all peers.
 #[derive(Debug)]
@@ -39,6 +42,8 @@ pub(crate) struct Links {
 pub(super) struct Link {
     offers: mpsc::Sender<(Offer, oneshot::Sender<bool>)>,
     window: Arc<Semaphore>,
+    /// How often the peer has answered, which tells one that is busy from one that stands still.
+    answers: Arc<AtomicU64>,
 }
 
 impl Links {
@@ -58,10 +63,11 @@ impl Links {
         let ends = Ends { reader, writer, offers, unanswered: BTreeMap::new(), intake: self.intake.clone() };
         tokio::spawn(async move {
             if let Err(error) = ends.run().await {
-                tracing::debug!(peer = %id, %error, "the bus to a peer has ended");
+                crate::log::debug!(peer = %id, %error, "the bus to a peer has ended");
             }
         });
-        self.links.insert(id, Link { offers: sender, window: Arc::new(Semaphore::new(WINDOW)) });
+        let (window, answers) = (Arc::new(Semaphore::new(WINDOW)), Arc::default());
+        self.links.insert(id, Link { offers: sender, window, answers });
         Ok(())
     }
 
@@ -87,8 +93,7 @@ impl Link {
     /// A peer that is slow is not offered more than it has room for. One that has been offered a connection is waited for
     /// as long as it lives: it may take it at any time, and a connection must not have two readers.
     pub(super) async fn offer(&self, number: u64, parcel: &Parcel) -> io::Result<()> {
-        let place = tokio::time::timeout(PATIENCE, self.window.acquire()).await;
-        let _place = place.map_err(io::Error::from)?.map_err(io::Error::other)?;
+        let _place = self.place().await?;
         let offer = Offer {
             number,
             server: parcel.server(),
@@ -99,9 +104,24 @@ impl Link {
         let (reply, answer) = oneshot::channel();
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
         self.offers.send((offer, reply)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
-        match answer.await.map_err(gone)? {
+        let taken = answer.await.map_err(gone)?;
+        self.answers.fetch_add(1, Relaxed);
+        match taken {
             true => Ok(()),
             false => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+    }
+
+    /// A place in the window, for which one waits as long as the peer goes on answering.
+    async fn place(&self) -> io::Result<SemaphorePermit<'_>> {
+        let mut place = pin!(self.window.acquire());
+        loop {
+            let before = self.answers.load(Relaxed);
+            match tokio::time::timeout(PATIENCE, place.as_mut()).await {
+                Ok(place) => return place.map_err(io::Error::other),
+                Err(_) if self.answers.load(Relaxed) != before => {}
+                Err(elapsed) => return Err(elapsed.into()),
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The node's end of the control socket, for a process without a runtime.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -57,6 +57,11 @@ impl Blocking {
             }
             self.decoder.take(&chunk, received);
         }
+    }
+
+    /// The socket itself, for whoever comes after this process's program.
+    pub(crate) fn socket(&self) -> io::Result<OwnedFd> {
+        self.socket.as_fd().try_clone_to_owned()
     }
 
     /// Gives the socket a number of at least this.

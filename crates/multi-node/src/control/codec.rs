@@ -103,7 +103,7 @@ impl Decoder {
         if !std::mem::take(&mut self.lost) {
             return Err(Malformed::FdCount { arrived: self.fds.len(), expected: count });
         }
-        tracing::warn!("file descriptors were lost on the way: too many are open in this process");
+        crate::log::warn!("file descriptors were lost on the way: too many are open in this process");
         self.fds.clear();
         Ok(None)
     }

@@ -52,7 +52,8 @@ pub(crate) enum ToMaster {
     Ask { ticket: u64, order: Order },
     /// What the program has measured since this was last said. Only to masters whose settings ask for it.
     Measured { series: Vec<Series> },
-    /// A stage executes its program now: unless `Failed` follows, nothing more is said here.
+    /// A stage executes its program now: unless `Failed` follows, nothing more is said here, or all that a program says
+    /// which links this crate, from `Hello` on.
     Exec,
 }
 
@@ -150,6 +151,9 @@ pub(crate) struct Exec {
     pub(crate) env: Vec<(OsString, Option<OsString>)>,
     /// The numbers that the descriptors are to have.
     pub(crate) numbers: Vec<u32>,
+    /// The number at which this conversation is left open for a program that links this crate, which says hello anew.
+    #[serde(default)]
+    pub(crate) seat: Option<u32>,
     #[serde(skip)]
     pub(crate) fds: Vec<OwnedFd>,
 }

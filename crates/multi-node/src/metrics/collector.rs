@@ -38,7 +38,7 @@ impl Told {
         if let Some(sender) = &self.0
             && sender.try_send((id, series)).is_err()
         {
-            tracing::warn!(target: "multi_node", %id, "what the node has measured is lost: too much waits to be taken in");
+            crate::log::warn!(target: "multi_node", %id, "what the node has measured is lost: too much waits to be taken in");
         }
     }
 }
@@ -113,9 +113,12 @@ impl Books {
         self.tidy();
         let instance = self.observer.now().await;
         self.ledger.see(&instance);
-        let totals = self.observer.counts().then(|| self.observer.handle.totals());
+        let mut totals = self.observer.handle.totals();
+        let known: BTreeSet<_> =
+            instance.slots.iter().filter(|slot| slot.requests.is_some()).map(|slot| slot.slot).collect();
+        totals.retain(|slot, _| known.contains(slot));
         let mut text = Exposition::default();
-        Page { instance: &instance, ledger: &self.ledger, totals: totals.as_ref() }.write(&mut text);
+        Page { instance: &instance, ledger: &self.ledger, totals: &totals }.write(&mut text);
         self.application.write(&mut text);
         text.into_text()
     }

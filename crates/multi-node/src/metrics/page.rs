@@ -13,8 +13,8 @@ use crate::nodes::Totals;
 pub(super) struct Page<'a> {
     pub(super) instance: &'a Instance,
     pub(super) ledger: &'a Ledger,
-    /// Connections and requests, where they are known.
-    pub(super) totals: Option<&'a BTreeMap<Slot, Totals>>,
+    /// Connections and requests of those slots of which they are known.
+    pub(super) totals: &'a BTreeMap<Slot, Totals>,
 }
 
 /// Values by slot, which are told one by one and as their sum.
@@ -43,12 +43,11 @@ impl Page<'_> {
     }
 
     fn counters(&self, text: &mut Exposition) {
-        if let Some(totals) = self.totals {
-            let of =
-                |count: fn(&Totals) -> u64| totals.iter().map(|(slot, totals)| (*slot, count(totals) as f64)).collect();
-            both(text, Kind::Counter, "requests_total", "Requests begun.", &of(|totals| totals.requests));
-            both(text, Kind::Counter, "connections_total", "Connections accepted.", &of(|totals| totals.accepted));
-        }
+        let of = |count: fn(&Totals) -> u64| {
+            self.totals.iter().map(|(slot, totals)| (*slot, count(totals) as f64)).collect()
+        };
+        both(text, Kind::Counter, "requests_total", "Requests begun.", &of(|totals| totals.requests));
+        both(text, Kind::Counter, "connections_total", "Connections accepted.", &of(|totals| totals.accepted));
         let restarts = self.ledger.slots().map(|(slot, account)| (slot, account.restarts() as f64)).collect();
         both(text, Kind::Counter, "restarts_total", "Nodes that ended unasked.", &restarts);
         let cpu = self.ledger.slots().map(|(slot, account)| (slot, seconds(account.cpu_ms()))).collect();
@@ -135,7 +134,7 @@ mod tests {
             (Slot(1), Totals { accepted: 4, requests: 2 }),
         ]);
         let mut text = Exposition::default();
-        Page { instance: &instance, ledger: &ledger, totals: Some(&totals) }.write(&mut text);
+        Page { instance: &instance, ledger: &ledger, totals: &totals }.write(&mut text);
         let text = text.into_text();
         for line in [
             "multi_node_info{name=\"web\",version=\"1.2.3\"} 1",
@@ -164,7 +163,7 @@ mod tests {
         let mut instance = instance(&[(0, "node-1", 1, 0)]);
         (instance.slots[0].connections, instance.slots[0].in_flight) = (None, None);
         let mut text = Exposition::default();
-        Page { instance: &instance, ledger: &Ledger::default(), totals: None }.write(&mut text);
+        Page { instance: &instance, ledger: &Ledger::default(), totals: &BTreeMap::new() }.write(&mut text);
         let text = text.into_text();
         assert!(!text.contains("requests") && !text.contains("connections"), "{text}");
     }

@@ -78,7 +78,7 @@ impl Registry {
         }
         if series.len() == MOST_SERIES {
             if !self.is_full.swap(true, Relaxed) {
-                tracing::warn!(target: "multi_node", "more than {MOST_SERIES} series: {} and others are not measured", key.name());
+                crate::log::warn!(target: "multi_node", "more than {MOST_SERIES} series: {} and others are not measured", key.name());
             }
             return None;
         }

@@ -66,7 +66,7 @@ impl Bound {
     pub(crate) async fn serve(self, observer: Observer) -> Result<MetricsServer, Error> {
         let Bound { address, sockets, told: (_, told), rules } = self;
         for addr in sockets.iter().filter_map(|socket| socket.local_addr().ok()) {
-            tracing::info!(target: "multi_node", "metrics are served on {addr}");
+            crate::log::info!(target: "multi_node", "metrics are served on {addr}");
         }
         let (drain, draining) = Drain::new();
         let handle = observer.handle.clone();
@@ -88,7 +88,7 @@ impl MetricsServer {
     pub(crate) async fn close(mut self) {
         self.drain.begin(GOODBYE);
         if let Err(error) = self.serving.finished().await {
-            tracing::warn!(target: "multi_node", %error, "the server of metrics ended before its time");
+            crate::log::warn!(target: "multi_node", %error, "the server of metrics ended before its time");
         }
         bind::unlink(&[vec![self.address]]);
     }

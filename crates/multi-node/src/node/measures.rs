@@ -33,7 +33,7 @@ impl Measures {
             return Measures::default();
         }
         let Some(registry) = Registry::install() else {
-            tracing::warn!(target: "multi_node", "the program has a recorder of its own, so the master is not told what it measures");
+            crate::log::warn!(target: "multi_node", "the program has a recorder of its own, so the master is not told what it measures");
             return Measures::default();
         };
         let measures = Measures { told: Some((registry, outbox.clone())) };

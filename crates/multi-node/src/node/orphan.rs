@@ -44,9 +44,7 @@ pub(super) fn guard(control: UnixStream, drain_timeout: Duration) -> io::Result<
         }
         let patience = until.load(Ordering::Relaxed).saturating_sub(sys::epoll::monotonic_ms());
         std::thread::sleep(Duration::from_millis(patience) + drain_timeout + GRACE);
-        // A subscriber may panic, as where whoever read standard error is gone too; the process ends all the same.
-        let _ =
-            std::panic::catch_unwind(|| tracing::error!("the master is gone and the drain is over: this node ends"));
+        crate::log::error!("the master is gone and the drain is over: this node ends");
         if sys::process::kill_self().is_err() {
             std::process::abort();
         }

@@ -1,7 +1,7 @@
 //! The master as a node sees it: the socket on fd 0, and the first exchange.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,29 +13,51 @@ use crate::{Error, environment, sys};
 const ANSWER: Duration = Duration::from_secs(60);
 
 /// Whether this process was started as a node: the environment names its master, and fd 0 is a Unix socket which that
-/// master made. A descendant of a node has the variable alone, and may be a master of its own. A master that has died
-/// since is still named by the socket, so that its node never takes itself for a master.
+/// master made, or that was left open for this very process. A descendant of a node has the variable alone, and may be a
+/// master of its own. A master that has died since is still named by the socket, so that its node never takes itself for a
+/// master.
 pub(crate) fn is_node() -> bool {
     let Some(seat) = environment::seat() else { return false };
-    sys::socket::maker(io::stdin().as_fd()).is_ok_and(|maker| maker == seat.master)
+    let made = |socket: BorrowedFd<'_>| sys::socket::maker(socket).is_ok_and(|maker| maker == seat.master);
+    match seat.left {
+        None => made(io::stdin().as_fd()),
+        // Who serves in the one process needs no master.
+        Some(left) if left.pid != std::process::id() || environment::off().unwrap_or(false) => false,
+        Some(left) => sys::process::own_descriptor(left.number).is_ok_and(|socket| made(socket.as_fd())),
+    }
 }
 
-/// The socket, from the moment at which it is taken from fd 0 until the node begins.
-static CLAIMED: Mutex<Option<StdUnixStream>> = Mutex::new(None);
+/// The control socket.
+enum Claim {
+    Open,
+    /// Taken from its number, for when the node begins.
+    Taken(StdUnixStream),
+    /// The node has it.
+    Over,
+}
 
-fn claimed() -> MutexGuard<'static, Option<StdUnixStream>> {
+static CLAIM: Mutex<Claim> = Mutex::new(Claim::Open);
+
+fn claimed() -> MutexGuard<'static, Claim> {
     // It cannot be left half changed.
-    CLAIMED.lock().unwrap_or_else(PoisonError::into_inner)
+    CLAIM.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Takes the control socket over, so that the program's own code cannot come in its way. A second call does nothing.
 pub(crate) fn claim() -> Result<(), Error> {
-    let mut claimed = claimed();
-    // Once it has been taken, fd 0 is no socket any more.
-    if claimed.is_none() && sys::socket::is_unix(io::stdin().as_fd()) {
-        *claimed = Some(sys::socket::take_stdin().map_err(Error::io("take over the control socket"))?);
+    let mut claim = claimed();
+    if matches!(*claim, Claim::Open) {
+        let left = environment::seat().and_then(|seat| seat.left);
+        let taken = left.map_or_else(sys::socket::take_stdin, |left| take_left(left.number));
+        *claim = Claim::Taken(taken.map_err(Error::io("take over the control socket"))?);
     }
     Ok(())
+}
+
+/// What this process starts is to inherit neither the socket nor the listening sockets, which come again with the welcome.
+fn take_left(number: u32) -> io::Result<StdUnixStream> {
+    crate::systemd::keep_sockets()?;
+    Ok(sys::place::take(number)?.into())
 }
 
 /// The way to the master.
@@ -50,7 +72,9 @@ impl Parent {
     /// Takes over fd 0, where `/dev/null` remains.
     pub(crate) fn take() -> Result<Parent, Error> {
         claim()?;
-        let socket = claimed().take().ok_or(Error::SecondListen)?;
+        let Claim::Taken(socket) = std::mem::replace(&mut *claimed(), Claim::Over) else {
+            return Err(Error::SecondListen);
+        };
         let adopt = || control::channel(socket.try_clone()?);
         let (reader, writer) = adopt().map_err(Error::io("read the control socket"))?;
         Ok(Parent { reader, writer, socket })

@@ -154,7 +154,7 @@ async fn finish(
     let _ = tokio::time::timeout(LAST_WORD, measures.tell()).await;
     let fate = match outcome {
         Ok(DrainReport { finished, handed_over, cut }) => {
-            tracing::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
+            crate::log::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
             if let Some(master) = master {
                 let drained = ToMaster::Drained(Drained { finished, handed_over, cut });
                 // A master that does not read must not keep the node from its end.
@@ -176,7 +176,7 @@ fn adopt(welcome: &mut Welcome) -> Vec<Vec<Socket>> {
 /// Where memory runs out, a node is to be killed rather than the master, whose end is everybody's.
 fn offer_memory() {
     if let Err(error) = sys::process::raise_oom_score(OOM_SCORE) {
-        tracing::debug!(%error, "cannot make this node likelier to be killed than its master");
+        crate::log::debug!(%error, "cannot make this node likelier to be killed than its master");
     }
 }
 
@@ -189,7 +189,7 @@ fn show_slot(welcome: &Welcome) {
     let room = LONGEST - suffix.len();
     let end = (0..=room.min(name.len())).rev().find(|at| name.is_char_boundary(*at)).unwrap_or(0);
     if let Err(error) = std::fs::write("/proc/self/comm", format!("{}{suffix}", &name[..end])) {
-        tracing::debug!(%error, "cannot name the process");
+        crate::log::debug!(%error, "cannot name the process");
     }
 }
 
@@ -296,7 +296,7 @@ impl Life {
                 }
             }
             Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
-                tracing::warn!("the master repeats itself");
+                crate::log::warn!("the master repeats itself");
             }
             Ok(Some(ToNode::Departing { within })) => self.await_succession(within),
             Ok(Some(ToNode::Adopted { settings })) => {
@@ -312,7 +312,7 @@ impl Life {
     }
 
     fn await_succession(&mut self, within: Duration) {
-        tracing::debug!("the master leaves for its successor");
+        crate::log::debug!("the master leaves for its successor");
         self.succession = Some(Instant::now() + within);
         self.guard.be_patient(within);
     }
@@ -328,8 +328,7 @@ impl Life {
         self.fate.send_replace(End::MasterGone);
         self.heirs.appoint(&self.links, &[]);
         self.drain.begin(self.settings.drain_timeout);
-        // Last, since a subscriber may panic where whoever read standard error is gone too.
-        tracing::warn!("draining: {error}");
+        crate::log::warn!("draining: {error}");
     }
 
     fn join(&mut self, join: Join) {
@@ -339,7 +338,7 @@ impl Life {
             self.links.join(peer.id(), bus)
         });
         if let Err(error) = joined {
-            tracing::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
+            crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
         }
     }
 
@@ -347,7 +346,7 @@ impl Life {
     fn connect(&mut self, peer: NodeId, bus: Option<OwnedFd>) {
         let Some(bus) = bus.filter(|_| !self.links.is_joined(peer)) else { return };
         if let Err(error) = self.links.join(peer, bus) {
-            tracing::error!(%peer, %error, "cannot use the bus to a peer");
+            crate::log::error!(%peer, %error, "cannot use the bus to a peer");
         }
     }
 
@@ -366,7 +365,7 @@ impl Life {
 
     /// The node drains of itself; its master fills the slot anew.
     async fn leave(&mut self, why: &str) {
-        tracing::info!("draining: {why}");
+        crate::log::info!("draining: {why}");
         self.peers.close();
         // An error means that the master is gone.
         let _ = self.outbox.send((ToMaster::Leaving, None)).await;

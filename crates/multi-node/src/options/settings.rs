@@ -59,6 +59,8 @@ pub(crate) struct Launch {
     pub(crate) program: Option<PathBuf>,
     pub(crate) args: Option<Vec<OsString>>,
     pub(crate) slot_args: Option<SlotArgs>,
+    /// Program and arguments of the master's own start, where those of this process do not tell.
+    pub(crate) started_as: Option<(PathBuf, Vec<OsString>)>,
     pub(crate) env: Vec<(OsString, OsString)>,
 }
 
@@ -126,7 +128,13 @@ impl Options {
             signals: self.signals,
             peers: self.peers,
             orders_from_nodes: self.orders_from_nodes,
-            launch: launch(self.program, self.args, self.slot_args, self.env)?,
+            launch: launch(Launch {
+                program: self.program,
+                args: self.args,
+                slot_args: self.slot_args,
+                started_as: self.started_as,
+                env: self.env,
+            })?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
             gauges: self.gauges,
@@ -211,19 +219,14 @@ fn trial((duration, limits): (Duration, CanaryLimits), surge: usize) -> Result<(
     Ok((positive("canary", duration)?, limits))
 }
 
-fn launch(
-    program: Option<PathBuf>,
-    args: Option<Vec<OsString>>,
-    slot_args: Option<SlotArgs>,
-    env: Vec<(OsString, OsString)>,
-) -> Result<Launch, Error> {
-    if program.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+fn launch(launch: Launch) -> Result<Launch, Error> {
+    if launch.program.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
         return Err(refused("program", "", "expected a path, or a name to find in PATH"));
     }
-    if let Some((name, _)) = env.iter().find(|(name, _)| !is_variable_name(name)) {
+    if let Some((name, _)) = launch.env.iter().find(|(name, _)| !is_variable_name(name)) {
         return Err(refused("env", name.to_string_lossy(), "expected a variable's name, without `=`"));
     }
-    Ok(Launch { program, args, slot_args, env })
+    Ok(launch)
 }
 
 /// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).

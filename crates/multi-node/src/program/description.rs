@@ -50,7 +50,7 @@ impl fmt::Debug for Renewal {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Sockets {
-    /// Those of systemd and of Server::Starter.
+    /// Those of systemd and of Server::Starter, and this crate's own: a program that links it is a node as any other.
     #[default]
     All,
     /// `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`, as sd_listen_fds(3) has them.

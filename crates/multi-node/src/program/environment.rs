@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{Program, Readiness, Sockets};
+use crate::environment::{SEAT, Seat};
 use crate::{NodeId, Slot};
 
 /// The number of the first listening socket (sd_listen_fds(3)).
@@ -48,6 +49,8 @@ pub(crate) struct Place {
     pub(crate) node_port: Option<u16>,
     /// The number of the channel of a Node.js program.
     pub(crate) channel: Option<u32>,
+    /// By what a program that links this crate knows that it is a node.
+    pub(crate) seat: Option<Seat>,
     /// Where it may say how it is.
     pub(crate) notify: String,
 }
@@ -58,6 +61,11 @@ impl Program {
         let values = self.env.iter().map(|(_, value)| value);
         let mut texts = self.args.iter().chain(values);
         texts.any(|text| text.as_bytes().windows(b"{node_port}".len()).any(|part| part == b"{node_port}"))
+    }
+
+    /// Whether a program that links this crate is to find its master.
+    pub(crate) fn offers_seat(&self) -> bool {
+        self.sockets == Sockets::All
     }
 
     /// A number above those of the sockets and of the notification descriptor.
@@ -88,6 +96,9 @@ impl Program {
         }
         if self.sockets == Sockets::All || self.readiness == Readiness::Notification || self.watchdog.is_some() {
             set("NOTIFY_SOCKET", place.notify.clone());
+        }
+        if let Some(seat) = place.seat.filter(|_| self.offers_seat()) {
+            set(SEAT, seat.write());
         }
         if let Some(channel) = place.channel {
             set("NODE_CHANNEL_FD", channel.to_string());
@@ -159,6 +170,7 @@ mod tests {
             sockets: vec![socket("127.0.0.1:8080", Some(8080)), socket("/run/app.sock", None)],
             node_port: Some(40_001),
             channel: None,
+            seat: Some(Seat { master: 1, slot: Slot(2), id: NodeId::node(7), left: None }),
             notify: "@notify".to_owned(),
         }
     }
@@ -197,8 +209,8 @@ mod tests {
         };
         let systemd = ["LISTEN_FDS=2", "LISTEN_PID=4711", "LISTEN_FDNAMES=http:unix"];
         let starter = ["SERVER_STARTER_PORT=127.0.0.1:8080=3;/run/app.sock=4", "SERVER_STARTER_GENERATION=3"];
-        let (notify, own) = (["NOTIFY_SOCKET=@notify"], ["OWN=2"]);
-        assert_eq!(set(Sockets::All), [&systemd[..], &starter, &notify, &own].concat());
+        let (notify, seat, own) = (["NOTIFY_SOCKET=@notify"], ["MULTI_NODE_SEAT=1:2:node-7"], ["OWN=2"]);
+        assert_eq!(set(Sockets::All), [&systemd[..], &starter, &notify, &seat, &own].concat());
         assert_eq!(set(Sockets::Systemd), [&systemd[..], &own].concat());
         assert_eq!(set(Sockets::ServerStarter), [&starter[..], &own].concat());
         assert_eq!(set(Sockets::Bare), own);

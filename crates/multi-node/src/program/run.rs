@@ -6,8 +6,8 @@ use std::path::Path;
 use super::{FIRST, Program, Readiness};
 use crate::{Error, Nodes, Options, environment, listen, supervisor};
 
-/// Serves by several processes of `program`. As [`listen`](crate::listen()) in the master, but that there are no servers and
-/// no streams between the processes.
+/// Serves by several processes of `program`. As [`listen`](crate::listen()) in the master, but that there are no servers,
+/// and no streams to this process.
 ///
 /// Each node is started as `options` say ([`program`](Options::program), [`args`](Options::args)), and has to reach
 /// [`stage`](super::stage()).

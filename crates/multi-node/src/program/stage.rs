@@ -49,7 +49,11 @@ fn end_with_master(seat: Seat) -> Result<(), Error> {
 }
 
 fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error> {
-    let Exec { program, args, env, numbers, fds } = exec;
+    let Exec { program, args, env, mut numbers, mut fds, seat } = exec;
+    if let Some(number) = seat {
+        numbers.push(number);
+        fds.push(master.socket().map_err(Error::io("keep the control socket"))?);
+    }
     // What is reported on must not lie where the program's descriptors go.
     let above = numbers.iter().max().map_or(0, |most| most + 1);
     master.move_above(above).map_err(Error::io("make room for the sockets"))?;

@@ -3,7 +3,8 @@
 //! A process waits while it has at most one connection more than the one that has fewest, or while it has had less than
 //! its share of recent connections. The first rule makes the numbers of open connections even. The second keeps a process
 //! that has just come, and so has fewest by far, from drawing all new ones: it gets a quarter to a half more than its share
-//! until the numbers are even.
+//! until the numbers are even. Where they are even nobody is owed anything: who had more of connections that are gone already had
+//! them by chance, and to make up for that would be to let kept ones pile up with whoever had less.
 
 /// A process whose heart has not beaten for so long does not count: it was stopped, or it hangs.
 pub(super) const FRESH_MS: u64 = 1500;
@@ -42,11 +43,13 @@ pub(super) struct Verdict {
     pub(super) enter: bool,
     /// Wake a process that left the queue and may come back.
     pub(super) ring: bool,
+    /// All have the same number of connections, or one more: what was recent may be forgotten, and is worth it.
+    pub(super) level: bool,
 }
 
 /// Decides for the process whose line is `own`, which counts even if it was late.
 pub(super) fn decide(lines: &[View], own: usize) -> Verdict {
-    let Some(&me) = lines.get(own) else { return Verdict { enter: true, ring: false } };
+    let Some(&me) = lines.get(own) else { return Verdict { enter: true, ring: false, level: false } };
     let fleet = Fleet::of(lines, own);
     let enter = !me.paused && fleet.admits(&me);
     // A sleeper is asked back where nobody else might come, and where it would be the better choice. One that would only
@@ -56,7 +59,7 @@ pub(super) fn decide(lines: &[View], own: usize) -> Verdict {
         .iter()
         .enumerate()
         .any(|(index, line)| index != own && line.asleep && line.counts() && fleet.admits(line) && wanted(line));
-    Verdict { enter, ring }
+    Verdict { enter, ring, level: fleet.is_level() }
 }
 
 /// Those who have let a connection wait. They do not count until they are seen to take one.
@@ -85,17 +88,23 @@ impl PassedOver {
 struct Fleet {
     lines: u64,
     least_open: u64,
+    most_open: u64,
     recent: u64,
+    /// Whether shares are counted out to the last connection for one of them.
+    trial: bool,
 }
 
 impl Fleet {
     fn of(lines: &[View], own: usize) -> Fleet {
         let counts = |index, line: &View| line.counts() || (index == own && !line.paused);
         let counting = lines.iter().enumerate().filter(|&(index, line)| counts(index, line));
-        counting.fold(Fleet { lines: 0, least_open: u64::MAX, recent: 0 }, |fleet, (_, line)| Fleet {
+        let nobody = Fleet { lines: 0, least_open: u64::MAX, most_open: 0, recent: 0, trial: false };
+        counting.fold(nobody, |fleet, (_, line)| Fleet {
             lines: fleet.lines + 1,
             least_open: if line.on_trial { fleet.least_open } else { fleet.least_open.min(line.open) },
+            most_open: fleet.most_open.max(line.open),
             recent: fleet.recent + line.recent,
+            trial: fleet.trial || line.on_trial,
         })
     }
 
@@ -106,12 +115,20 @@ impl Fleet {
         line.open <= self.least_open.saturating_add(1) || self.owes(line)
     }
 
+    fn is_level(&self) -> bool {
+        !self.trial && self.is_worth_sharing() && self.most_open <= self.least_open.saturating_add(1)
+    }
+
+    fn is_worth_sharing(&self) -> bool {
+        self.recent >= WORTH_SHARING * self.lines
+    }
+
     /// Whether the line has had less than its share: less than the mean if it is awake; if it is asleep, so much less that
     /// the one for whom the others sleep has had half more than its share, or is [`GAP`] ahead. That spares wake-ups.
     ///
     /// A few connections are not worth a share: they all go to whoever has fewest open.
     fn owes(&self, line: &View) -> bool {
-        if self.recent < WORTH_SHARING * self.lines {
+        if !self.is_worth_sharing() {
             false
         } else if line.asleep {
             // recent < mean * (lines - 3/2) / (lines - 1)

@@ -61,13 +61,30 @@ fn verdicts() {
         ("fresh among loaded ones that had theirs", &[line(1, 40), asleep(500, 30), asleep(500, 30)], true, false),
     ];
     for (what, lines, enter, ring) in table {
-        assert_eq!(decide(lines, 0), Verdict { enter: *enter, ring: *ring }, "{what}");
+        let verdict = decide(lines, 0);
+        assert_eq!((verdict.enter, verdict.ring), (*enter, *ring), "{what}");
     }
 }
 
 #[test]
 fn a_process_without_a_line_is_let_in() {
-    assert_eq!(decide(&[], 3), Verdict { enter: true, ring: false });
+    assert_eq!(decide(&[], 3), Verdict { enter: true, ring: false, level: false });
+}
+
+#[test]
+fn what_is_recent_is_forgotten_where_all_have_as_many() {
+    let table: &[(&str, &[View], bool)] = &[
+        ("even", &[line(3, 90), line(3, 20)], true),
+        ("one more", &[line(3, 90), asleep(4, 20)], true),
+        ("two more", &[line(3, 90), line(5, 20)], false),
+        ("two more, but late", &[line(3, 90), late(5)], true),
+        ("two more, but paused", &[line(3, 90), paused(5)], true),
+        ("too few to matter", &[line(3, 2), line(3, 1)], false),
+        ("one is on trial", &[line(3, 90), on_trial(3, 20)], false),
+    ];
+    for (what, lines, level) in table {
+        assert_eq!(decide(lines, 0).level, *level, "{what}");
+    }
 }
 
 #[test]
@@ -149,6 +166,27 @@ proptest! {
         let most = lines.iter().map(|l| l.open).max().unwrap_or(0);
         let all: u64 = lines.iter().map(|l| l.open).sum();
         prop_assert!(most <= least + 2 || (most - 1) * 8 < all, "{least}..{most} of {all}");
+    }
+
+    /// However unevenly connections came that are gone, those that stay are even; whoever gets a turn how often.
+    #[test]
+    fn kept_connections_are_even_after_short_ones(
+        before in prop::collection::vec(0..500_u64, 8),
+        order in prop::collection::vec(0..8_usize, 600),
+    ) {
+        let mut lines: Vec<_> = before.into_iter().map(|recent| line(0, recent)).collect();
+        for own in order {
+            let verdict = decide(&lines, own);
+            if verdict.level {
+                lines.iter_mut().for_each(|line| line.recent = 0);
+            }
+            if verdict.enter && lines.iter().map(|l| l.open).sum::<u64>() < 64 {
+                lines[own].open += 1;
+                lines[own].recent += 1;
+            }
+        }
+        let most = lines.iter().map(|l| l.open).max().unwrap_or(0);
+        prop_assert!(most <= 10, "{most} of 64");
     }
 
     /// One on trial that answers at once, among others that keep what they take, gets its share and no more.

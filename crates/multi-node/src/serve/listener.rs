@@ -1,29 +1,25 @@
 //! Accepting, in whichever way the process does it, and what happens when that fails.
 
+mod failure;
+mod source;
 mod waiting;
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
-use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, Sleep};
 
+use self::failure::{Rest, passes_at_once};
+use self::source::Source;
 use super::drain::{DrainSignal, Watch};
 use super::socket::{Addr, Socket};
 use super::stream::{Doors, Stream, Transport};
 #[cfg(unix)]
 use super::stream::{Loose, Open};
-
-/// How long to rest when connections cannot be accepted for want of files or memory, at first and at most.
-const REST: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// The addresses of one server, from which it accepts connections in turn with all other nodes.
 ///
@@ -38,17 +34,6 @@ pub struct Listener {
     rest: Rest,
     /// So many of those that wait may be taken still once the drain has begun.
     last: u32,
-}
-
-/// One listening socket.
-enum Source {
-    /// In turn with other processes.
-    #[cfg(multi_process)]
-    Gated(super::acceptor::Turn, Socket),
-    /// For a process that is alone.
-    Tcp(tokio::net::TcpListener),
-    #[cfg(unix)]
-    Unix(tokio::net::UnixListener),
 }
 
 impl Listener {
@@ -245,163 +230,6 @@ impl Accepts {
             place = places.clone().acquire_owned() => place.ok(),
             () = self.listener.drain.draining() => None,
         }
-    }
-}
-
-impl Source {
-    fn new(socket: Socket, door: usize, doors: &Doors) -> io::Result<Source> {
-        #[cfg(multi_process)]
-        if let Some(acceptor) = &doors.acceptor {
-            return Ok(Source::Gated(acceptor.turn(door), socket));
-        }
-        let _ = (door, doors);
-        Ok(match socket {
-            Socket::Tcp(listener) => Source::Tcp(tokio::net::TcpListener::from_std(listener)?),
-            #[cfg(unix)]
-            Socket::Unix(listener) => Source::Unix(tokio::net::UnixListener::from_std(listener)?),
-        })
-    }
-
-    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Transport, Addr)>> {
-        match self {
-            #[cfg(multi_process)]
-            Source::Gated(turn, socket) => turn.poll_take(cx, || accept_offered(socket)),
-            Source::Tcp(listener) => listener.poll_accept(cx).map_ok(|(io, peer)| (Transport::Tcp(io), peer.into())),
-            #[cfg(unix)]
-            Source::Unix(listener) => listener.poll_accept(cx).map_ok(|(io, _)| (Transport::Unix(io), Addr::Unix)),
-        }
-    }
-
-    /// As [`poll_accept`](Self::poll_accept), for a connection that no runtime is to watch.
-    #[cfg(unix)]
-    fn poll_accept_loose(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Loose>> {
-        match self {
-            #[cfg(multi_process)]
-            Source::Gated(turn, socket) => turn.poll_take(cx, || accept_loose(socket)),
-            Source::Tcp(listener) => {
-                ready!(listener.poll_accept(cx)).and_then(|(io, _)| io.into_std()).map(Loose::Tcp).into()
-            }
-            Source::Unix(listener) => {
-                ready!(listener.poll_accept(cx)).and_then(|(io, _)| io.into_std()).map(Loose::Unix).into()
-            }
-        }
-    }
-
-    #[cfg(multi_process)]
-    fn set_nodelay(&self) -> io::Result<()> {
-        match self {
-            Source::Gated(_, socket) => socket.set_nodelay(),
-            Source::Tcp(listener) => crate::sys::epoll::set_nodelay(listener),
-            Source::Unix(_) => Ok(()),
-        }
-    }
-
-    fn withdraw(&self) {
-        #[cfg(multi_process)]
-        if let Source::Gated(turn, _) = self {
-            turn.withdraw();
-        }
-    }
-
-    fn pass_on(&self) {
-        #[cfg(multi_process)]
-        if let Source::Gated(turn, _) = self {
-            turn.pass_on();
-        }
-    }
-
-    fn std_tcp(&self) -> io::Result<Option<std::net::TcpListener>> {
-        match self {
-            #[cfg(multi_process)]
-            Source::Gated(_, Socket::Tcp(listener)) => listener.try_clone().map(Some),
-            #[cfg(multi_process)]
-            Source::Gated(_, Socket::Unix(_)) => Ok(None),
-            Source::Tcp(listener) => std_clone(listener).map(Some),
-            #[cfg(unix)]
-            Source::Unix(_) => Ok(None),
-        }
-    }
-}
-
-#[cfg(unix)]
-fn std_clone(listener: &tokio::net::TcpListener) -> io::Result<std::net::TcpListener> {
-    use std::os::fd::AsFd;
-    Ok(listener.as_fd().try_clone_to_owned()?.into())
-}
-
-#[cfg(not(unix))]
-fn std_clone(listener: &tokio::net::TcpListener) -> io::Result<std::net::TcpListener> {
-    use std::os::windows::io::AsSocket;
-    Ok(listener.as_socket().try_clone_to_owned()?.into())
-}
-
-#[cfg(multi_process)]
-fn accept_offered(socket: &Socket) -> io::Result<(Transport, Addr)> {
-    use crate::sys::epoll::{accept_tcp, accept_unix};
-    match socket {
-        Socket::Tcp(listener) => {
-            let (stream, peer) = accept_tcp(listener)?;
-            Ok((Transport::Tcp(TcpStream::from_std(stream)?), peer.into()))
-        }
-        Socket::Unix(listener) => Ok((Transport::Unix(UnixStream::from_std(accept_unix(listener)?)?), Addr::Unix)),
-    }
-}
-
-#[cfg(multi_process)]
-fn accept_loose(socket: &Socket) -> io::Result<Loose> {
-    use crate::sys::epoll::{accept_tcp, accept_unix};
-    match socket {
-        Socket::Tcp(listener) => accept_tcp(listener).map(|(stream, _)| Loose::Tcp(stream)),
-        Socket::Unix(listener) => accept_unix(listener).map(Loose::Unix),
-    }
-}
-
-/// Whether the failure is that of one connection which is gone already, or of another process having been faster.
-fn passes_at_once(error: &io::Error) -> bool {
-    use io::ErrorKind as Kind;
-    matches!(
-        error.kind(),
-        Kind::WouldBlock
-            | Kind::Interrupted
-            | Kind::ConnectionAborted
-            | Kind::ConnectionReset
-            | Kind::ConnectionRefused
-            | Kind::NotConnected
-            | Kind::TimedOut
-            | Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-            | Kind::NetworkDown
-    )
-}
-
-/// The pause after a failure that does not pass at once: without it the process would spin.
-#[derive(Default)]
-struct Rest {
-    failures: u32,
-    until: Option<Pin<Box<Sleep>>>,
-    logged: Option<Instant>,
-}
-
-impl Rest {
-    fn begin(&mut self, error: &io::Error) {
-        let pause = REST.0.saturating_mul(1 << self.failures.min(8)).min(REST.1);
-        self.failures += 1;
-        self.until = Some(Box::pin(tokio::time::sleep(pause)));
-        // The program ends: a node that drains already has closed the socket (accept(2), EINVAL), and this one is about to.
-        let closed = error.kind() == io::ErrorKind::InvalidInput;
-        let now = Instant::now();
-        if !closed && self.logged.is_none_or(|then| now - then >= REST.1) {
-            self.logged = Some(now);
-            tracing::warn!(%error, "cannot accept connections; trying again");
-        }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if let Some(until) = &mut self.until {
-            ready!(until.as_mut().poll(cx));
-            self.until = None;
-        }
-        Poll::Ready(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The load table: what each process has to do, for the others to see.
 //!
 //! The master makes a memfd and every node maps it. A line has one writer, the process whose line it is, and once that
-//! has ended, the master. Everybody reads.
+//! has ended, the master; but for the mark up to which its recent connections are forgotten, which all may move. Everybody reads.
 #![allow(unsafe_code)]
 // Why the unsafe code here is sound. A mapping is used only as one `Header` and `count` `Cells` behind it, and every
 // field of both is an atomic: all bytes are valid for them, and other processes' writes are atomic accesses like our
@@ -60,6 +60,9 @@ struct GateCells {
     open: AtomicU64,
     accepted: AtomicU64,
     recent: AtomicU64,
+    /// What `accepted` was when all had as many connections open, and what they had had before was forgotten. Whoever sees that
+    /// writes it, for all lines.
+    forgotten: AtomicU64,
 }
 
 #[derive(Default)]
@@ -190,7 +193,7 @@ impl LoadTable {
     /// Makes a closed line as good as new.
     pub(crate) fn clear(&self, index: usize) {
         let Some(Cells { gate, work }) = self.0.lines().get(index) else { return };
-        let gate = [&gate.beat, &gate.accepted, &gate.recent];
+        let gate = [&gate.beat, &gate.accepted, &gate.recent, &gate.forgotten];
         let work = [&work.begun, &work.ended, &work.errors, &work.cut];
         gate.into_iter().chain(work).for_each(|cell| cell.store(0, Relaxed));
     }
@@ -199,6 +202,13 @@ impl LoadTable {
     pub(super) fn look(&self, now_ms: u64, views: &mut Vec<View>) {
         views.clear();
         views.extend(self.in_use().iter().map(|cells| cells.gate.view(now_ms)));
+    }
+
+    /// Nobody is owed anything for what was taken until now.
+    pub(super) fn forget_recent(&self) {
+        for Cells { gate, .. } in self.in_use() {
+            gate.forgotten.store(gate.accepted.load(Relaxed), Relaxed);
+        }
     }
 
     /// Connections taken by all processes together; changes whenever one of them takes one.
@@ -239,13 +249,15 @@ impl GateCells {
     fn view(&self, now_ms: u64) -> View {
         let flags = self.flags.load(Relaxed);
         let fresh = now_ms.saturating_sub(self.beat.load(Relaxed)) <= FRESH_MS;
+        let accepted = self.accepted.load(Relaxed);
+        let remembered = accepted.wrapping_sub(self.forgotten.load(Relaxed));
         View {
             serving: flags & SERVING != 0 && fresh,
             late: flags & LATE != 0,
             asleep: flags & ASLEEP != 0,
             open: self.open.load(Relaxed),
-            recent: Recent(self.recent.load(Relaxed)).at(now_ms),
-            accepted: self.accepted.load(Relaxed),
+            recent: Recent(self.recent.load(Relaxed)).at(now_ms).min(remembered),
+            accepted,
             paused: flags & PAUSED != 0,
             on_trial: flags & ON_TRIAL != 0,
         }

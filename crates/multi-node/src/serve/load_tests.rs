@@ -54,6 +54,32 @@ fn a_closed_line_keeps_its_counts_until_it_is_cleared() {
 }
 
 #[test]
+fn what_was_recent_is_forgotten_for_all_lines() {
+    let table = LoadTable::on_heap(3);
+    let recent = || {
+        let mut views = Vec::new();
+        table.look(5000, &mut views);
+        views.iter().map(|view| view.recent).collect::<Vec<_>>()
+    };
+    let [first, second, fresh] = [0, 1, 2].map(|index| table.line(index).expect("there are three"));
+    first.begin_serving(5000);
+    second.begin_serving(5000);
+    (0..9).for_each(|_| first.opened(5000));
+    second.opened(5000);
+    assert_eq!(recent(), [9, 1, 0]);
+    fresh.begin_serving(5000);
+    assert_eq!(recent(), [9, 1, 5], "as many as the others had");
+    table.forget_recent();
+    assert_eq!(recent(), [0, 0, 0]);
+    second.opened(5000);
+    assert_eq!(recent(), [0, 1, 0]);
+    table.close(0);
+    table.clear(0);
+    first.begin_serving(5000);
+    assert_eq!(recent(), [0, 1, 0], "half of one");
+}
+
+#[test]
 fn lines_that_are_not_there() {
     let table = LoadTable::on_heap(2);
     assert!(table.line(2).is_none());

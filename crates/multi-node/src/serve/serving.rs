@@ -180,7 +180,7 @@ impl Serving {
         let finished = async {
             while let Some(ended) = self.servers.join_next().await {
                 if let Err(error) = judge(ended) {
-                    tracing::warn!(%error, "a server failed while it drained");
+                    crate::log::warn!(%error, "a server failed while it drained");
                 }
             }
             self.doors.emptied().await;

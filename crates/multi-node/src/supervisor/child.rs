@@ -68,7 +68,8 @@ pub(crate) struct Image {
 impl Launcher {
     /// `foreign`: what nodes become, where that does not link this crate.
     pub(crate) fn new(launch: Launch, foreign: Option<&Program>) -> Result<Launcher, Error> {
-        let (typed, own_args) = environment::command_line();
+        let typed = launch.started_as.map(|(program, args)| (program.into_os_string(), args));
+        let (typed, own_args) = typed.unwrap_or_else(environment::command_line);
         let directory = environment::working_directory().map_err(Error::io("read the working directory"))?;
         let own = Own { program: locate(Path::new(&typed), &directory), arg0: typed, args: own_args };
         let arg0 = launch.program.as_ref().map(|path| path.clone().into_os_string());
@@ -133,6 +134,8 @@ impl Launcher {
             .envs([environment::call(Calling::Rehearsal)])
             .current_dir(sys::process::held(directory))
             .stdin(call)
+            .stdout(io::stdout().as_fd().try_clone_to_owned()?)
+            .stderr(io::stderr().as_fd().try_clone_to_owned()?)
             .process_group(0)
             .spawn()?;
         let pid = started.id();
@@ -168,7 +171,7 @@ impl Launcher {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         let (ours, theirs) = sys::socket::pair()?;
-        let seat = Seat { master: std::process::id(), slot, id };
+        let seat = Seat { master: std::process::id(), slot, id, left: None };
         let mut command = Command::new(image.program.path());
         command
             .arg0(&self.arg0)
@@ -243,7 +246,7 @@ impl Launcher {
             && !outputs.is_empty()
             && output.try_send(Collect::Read(outputs)).is_err()
         {
-            tracing::error!("nobody reads any more what nodes write");
+            crate::log::error!("nobody reads any more what nodes write");
         }
     }
 }

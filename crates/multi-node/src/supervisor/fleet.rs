@@ -12,6 +12,7 @@ mod life;
 mod looks;
 mod node;
 mod orders;
+mod policy;
 mod recycle;
 mod reload;
 mod replace;
@@ -42,6 +43,7 @@ use self::hang::Suspect;
 pub(crate) use self::looks::Tally;
 use self::node::Node;
 use self::orders::Running;
+pub(crate) use self::policy::{Backoff, CrashLoop, Policy};
 pub(crate) use self::recycle::Recycling;
 pub(crate) use self::saved::Saved;
 use self::shutdown::Stopping;
@@ -72,6 +74,8 @@ pub(crate) enum Event {
     Spawned { id: NodeId, result: Result<u32, String> },
     /// The node reached `listen`.
     Hello { id: NodeId },
+    /// The program that the node's stage has become links this crate, and has reached `listen`.
+    Linked { id: NodeId },
     /// The node accepts connections.
     Ready { id: NodeId },
     /// The node says why it cannot start; its exit follows, or is enforced.
@@ -166,48 +170,6 @@ pub(crate) enum Level {
     Error,
 }
 
-/// The numbers that the rules go by; all have been checked.
-#[derive(Clone, Debug)]
-pub(crate) struct Policy {
-    /// How many slots at the start.
-    pub(crate) nodes: usize,
-    /// The most slots that `scale` may ask for.
-    pub(crate) max_nodes: usize,
-    /// Whether nodes that end unasked are replaced.
-    pub(crate) restart: bool,
-    pub(crate) backoff: Backoff,
-    /// So many unasked ends within such a time are a crash loop.
-    pub(crate) crash_loop: CrashLoop,
-    /// How many new nodes a reload may start ahead of the old ones; 0 stops the old one first.
-    pub(crate) surge: usize,
-    /// From a node's start until it is ready.
-    pub(crate) start_timeout: Duration,
-    /// From the order to drain until the node is killed.
-    pub(crate) drain_timeout: Duration,
-    /// From the order to shut down until the nodes drain.
-    pub(crate) shutdown_delay: Duration,
-    /// How long a serving or draining node's runtime may be silent; `None`: for ever.
-    pub(crate) hang_timeout: Option<Duration>,
-    pub(crate) recycling: Recycling,
-    /// Whether the first new node of a reload is tried before the others follow; not with `surge` 0.
-    pub(crate) canary: Option<Canary>,
-}
-
-/// How long a slot rests before its next node is started.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Backoff {
-    pub(crate) initial: Duration,
-    pub(crate) max: Duration,
-    /// The share of the delay by which it may be shorter or longer, 0.0 to 1.0.
-    pub(crate) jitter: f64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct CrashLoop {
-    pub(crate) deaths: usize,
-    pub(crate) within: Duration,
-}
-
 /// How long a node that says it has failed may take to end, and how long a signal may take to end one.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -291,6 +253,7 @@ impl Fleet {
             Event::Resolved { generation, result } => self.resolved(now, generation, result),
             Event::Spawned { id, result } => self.spawned(now, id, result),
             Event::Hello { id } => self.hello(now, id),
+            Event::Linked { id } => self.linked(now, id),
             Event::Ready { id } => self.ready(now, id),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),

@@ -57,7 +57,7 @@ impl Supervisor {
     /// Makes it possible to hand connections over: whoever has come since a node drains was not joined with it.
     fn connect(&self, draining: NodeId, newcomer: NodeId) {
         if let Err(error) = self.members.connect(draining, newcomer) {
-            tracing::warn!(%draining, %newcomer, %error, "cannot connect a node that drains with its heir");
+            crate::log::warn!(%draining, %newcomer, %error, "cannot connect a node that drains with its heir");
         }
     }
 

@@ -72,7 +72,7 @@ pub(crate) async fn lead(
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     if let Err(error) = sys::process::raise_file_limit() {
-        tracing::warn!(%error, "cannot raise the limit of open files");
+        crate::log::warn!(%error, "cannot raise the limit of open files");
     }
     let ground = found(&settings, sockets, served)?;
     supervise(ground, settings, addresses, endpoints).await
@@ -108,18 +108,18 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
     let fleet = Fleet::new(policy(settings), seed());
-    let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings.backlog));
+    let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings));
     Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign })
 }
 
 fn inherit(settings: &Settings, estate: Estate, served: Served) -> Result<Ground, Error> {
-    let Estate { sockets, load_file, bell, images, fleet, programs, left, heritage } = estate;
+    let Estate { sockets, load_file, bell, images, fleet, foreign, left, heritage } = estate;
     let (servers, program) = served.apart();
     let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref())?;
     launcher.inherit(images);
     let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
     let fleet = Fleet::restore(policy(settings), seed(), fleet, left, Instant::now());
-    let foreign = program.map(|program| Foreign::resume(program, programs, first(&sockets), settings.backlog));
+    let foreign = program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), settings));
     Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage), servers, foreign })
 }
 
@@ -146,7 +146,6 @@ async fn supervise(
     };
 
     let (hears, heard) = mpsc::channel(QUEUE);
-    let is_foreign = foreign.is_some();
     let outfit = Outfit {
         addresses: written(&addresses),
         foreign,
@@ -168,7 +167,7 @@ async fn supervise(
         (endpoints.journal(), endpoints.told(), exits, heritage),
     );
     reaper::start();
-    let endpoints = endpoints.attend(!is_foreign, nodes.handle()).await?;
+    let endpoints = endpoints.attend(nodes.handle()).await?;
     tokio::spawn(async move {
         let mut outcome = supervisor.run().await;
         drain.begin(settings.drain_timeout);

@@ -70,6 +70,11 @@ impl Resting {
 }
 
 impl Member {
+    /// Whether its hello was answered: it knows the protocol.
+    pub(super) fn is_welcome(&self) -> bool {
+        self.version.is_some()
+    }
+
     /// Takes on a node: from now on `heard` tells what it says and how it ends.
     pub(super) fn new(node: Resting, around: Surroundings) -> io::Result<Member> {
         let Resting { info, generation, process, line, version, phase, mut attendance, talk } = node;

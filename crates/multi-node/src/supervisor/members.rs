@@ -12,15 +12,14 @@ use super::fleet::Tally;
 use super::foreign::{self, Attendance, Foreign};
 use super::member::{Member, Resting, Surroundings};
 use super::watch::Heard;
-use crate::control::{Join, NodeSettings, ToNode, VERSIONS, Versions, Welcome};
-use crate::error::describe;
+use crate::control::{Join, NodeSettings, ToNode};
 use crate::exits::NodeExit;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
-use crate::status::{Exit, Status};
-use crate::{sys, wires};
+use crate::status::{Exit, ProgramStatus, Status};
+use crate::sys;
 
 /// The most peers in one message: two descriptors each.
 const PEERS_A_MESSAGE: usize = sys::socket::MOST_FDS / 2;
@@ -47,7 +46,7 @@ pub(crate) struct Members {
     pub(super) peers: Peers,
     /// The master's ends of the library's own streams, on which nothing rides: nodes hand connections over to nodes.
     buses: BTreeMap<NodeId, Option<OwnedFd>>,
-    alive: BTreeMap<NodeId, Member>,
+    pub(super) alive: BTreeMap<NodeId, Member>,
     free_lines: BTreeSet<usize>,
     /// Lines of nodes that have ended, until no snapshot names them any more.
     left_lines: Vec<usize>,
@@ -134,7 +133,7 @@ impl Members {
         for (id, member) in std::mem::take(&mut self.alive) {
             match member.rest().await {
                 Ok(node) => resting.push(node),
-                Err(error) => tracing::error!(%id, %error, "lost the way to a node, which drains by itself"),
+                Err(error) => crate::log::error!(%id, %error, "lost the way to a node, which drains by itself"),
             }
         }
         self.rest.send_replace(false);
@@ -155,15 +154,12 @@ impl Members {
     }
 
     /// Tells the nodes of this master, which comes after another one. Those of the protocol's first version notice nothing,
-    /// and neither do other programs.
+    /// and neither do programs that do not link this crate.
     pub(super) fn succeed(&mut self) -> io::Result<()> {
-        if self.outfit.foreign.is_some() {
-            return Ok(());
-        }
         let understand = self.alive.values().filter(|member| understands_newer(member));
         for info in understand.map(|member| member.info).collect::<Vec<_>>() {
             self.tell(info.id, ToNode::Gone { id: NodeId::MASTER });
-            if self.join_peers {
+            if self.join_peers && self.outfit.foreign.is_none() {
                 let for_node = self.join_master(info)?;
                 self.tell(info.id, ToNode::Joined { peers: vec![for_node] });
             }
@@ -195,29 +191,6 @@ impl Members {
         Ok(for_node)
     }
 
-    /// Answers a node's first message; later ones are for the rules to judge.
-    pub(super) fn hello(
-        &mut self,
-        id: NodeId,
-        versions: Versions,
-        addresses: &[Vec<String>],
-        trial: bool,
-    ) -> Result<(), String> {
-        let Some(member) = self.alive.get_mut(&id).filter(|member| member.version.is_none()) else { return Ok(()) };
-        let answer = match &mut self.outfit.foreign {
-            Some(foreign) => become_program(foreign, &self.outfit.sockets, member, versions),
-            None => welcome(&self.outfit, member, versions, addresses)
-                .map(|welcome| ToNode::Welcome(Box::new(Welcome { trial, ..welcome }))),
-        };
-        let (message, result) = match answer {
-            Ok(answer) => (answer, Ok(())),
-            Err(why) => (ToNode::Refused { why: why.clone() }, Err(why)),
-        };
-        member.version = VERSIONS.common(versions).filter(|_| result.is_ok());
-        self.tell(id, message);
-        result
-    }
-
     /// The node's program runs.
     pub(super) fn attend(&mut self, id: NodeId) {
         let (heard, rest) = (self.heard.clone(), self.rest.subscribe());
@@ -232,13 +205,13 @@ impl Members {
         let Some(attendance) = &mut member.attendance else { return };
         match foreign::main(member.info.pid, pid) {
             Ok(process) => attendance.main = Some(process),
-            Err(error) => tracing::warn!(%id, pid, %error, "MAINPID names no process of the node"),
+            Err(error) => crate::log::warn!(%id, pid, %error, "MAINPID names no process of the node"),
         }
     }
 
     /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
     pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>, closing: bool) {
-        if self.outfit.foreign.is_none() {
+        if self.outfit.foreign.is_none() || self.is_welcome(id) {
             return self.tell(id, ToNode::Drain { within, heirs, closing });
         }
         let disconnects = self.attendance(id).is_some_and(Attendance::disconnect);
@@ -261,7 +234,7 @@ impl Members {
         let (Some(member), Some(foreign)) = (self.alive.get(&id), &self.outfit.foreign) else { return };
         let main = member.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
         if let Err(error) = foreign.stop(main.unwrap_or(&member.process), member.generation) {
-            tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+            crate::log::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
         }
     }
 
@@ -269,16 +242,24 @@ impl Members {
         self.alive.get_mut(&id)?.attendance.as_mut()
     }
 
-    /// Makes the streams between a node that has come and everybody else.
+    /// Whether the node has been welcomed, which programs are not that do not link this crate.
+    pub(super) fn is_welcome(&self, id: NodeId) -> bool {
+        self.get(id).is_some_and(Member::is_welcome)
+    }
+
+    /// Makes the streams between a node that has come and everybody else. The master of another program has nothing to say
+    /// to its nodes, and would not hear what they say.
     pub(super) fn join(&mut self, id: NodeId, with: &[NodeId]) -> io::Result<()> {
-        let Some(newcomer) = self.alive.get(&id).map(|member| member.info).filter(|_| self.join_peers) else {
-            return Ok(());
-        };
-        let mut joins = vec![self.join_master(newcomer)?];
-        for other in with {
-            let Some(info) = self.alive.get(other).map(|member| member.info) else { continue };
+        let welcome = |id: NodeId| self.get(id).filter(|member| member.is_welcome()).map(|member| member.info);
+        let Some(newcomer) = welcome(id).filter(|_| self.join_peers) else { return Ok(()) };
+        let others: Vec<_> = with.iter().filter_map(|other| welcome(*other)).collect();
+        let mut joins = Vec::new();
+        if self.outfit.foreign.is_none() {
+            joins.push(self.join_master(newcomer)?);
+        }
+        for info in others {
             let (for_other, for_newcomer) = streams(newcomer, info)?;
-            self.tell(*other, ToNode::Joined { peers: vec![for_other] });
+            self.tell(info.id, ToNode::Joined { peers: vec![for_other] });
             joins.push(for_newcomer);
         }
         while !joins.is_empty() {
@@ -311,7 +292,7 @@ impl Members {
         serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
         self.peers.part(id);
         self.buses.remove(&id);
-        for other in self.alive.values().filter(|member| member.version.is_some()) {
+        for other in self.alive.values().filter(|member| member.is_welcome()) {
             self.deliver(other, ToNode::Gone { id });
         }
     }
@@ -329,7 +310,7 @@ impl Members {
 
     /// What a node has done so far; `None` of one that is gone, and of programs that do not count.
     pub(super) fn tally(&self, id: NodeId) -> Option<Tally> {
-        let line = self.alive.get(&id).filter(|_| self.outfit.foreign.is_none())?.line;
+        let line = self.alive.get(&id).filter(|member| self.outfit.foreign.is_none() || member.is_welcome())?.line;
         let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
         Some(Tally {
             requests: counts.requests,
@@ -361,9 +342,9 @@ impl Members {
         }
     }
 
-    /// Tells a node what nodes understand since version 2 of the protocol. Other programs take orders by signals alone.
+    /// Tells a node what nodes understand since version 2 of the protocol.
     pub(super) fn tell_newer(&self, id: NodeId, message: ToNode) {
-        if self.outfit.foreign.is_none() && self.alive.get(&id).is_some_and(understands_newer) {
+        if self.alive.get(&id).is_some_and(understands_newer) {
             self.tell(id, message);
         }
     }
@@ -372,8 +353,19 @@ impl Members {
         let Err(why) = member.tell(message) else { return };
         // Heard as any other news of the node, since the rules may be speaking just now.
         if self.heard.try_send((member.info.id, Heard::Broke(why))).is_err() {
-            tracing::warn!(id = %member.info.id, "the node does not read its control socket");
+            crate::log::warn!(id = %member.info.id, "the node does not read its control socket");
         }
+    }
+
+    /// What is known of a node instead of its connections and requests. One that has not said yet whether it links this
+    /// crate is taken for what those before it were.
+    fn program(&self, id: Option<NodeId>, generation: Generation) -> Option<ProgramStatus> {
+        let foreign = self.outfit.foreign.as_ref()?;
+        let member = id.and_then(|id| self.get(id));
+        let attendance = member.and_then(|member| member.attendance.as_ref());
+        let seen = attendance.map(|attendance| attendance.seen.clone()).unwrap_or_default();
+        let will_link = seen.ready_by.is_none() && foreign.is_linked(generation);
+        (!will_link && !member.is_some_and(Member::is_welcome)).then_some(seen)
     }
 
     /// Lets everyone see how the fleet looks, if that has changed.
@@ -386,8 +378,7 @@ impl Members {
             }
         }
         for entry in &mut status.slots {
-            let attendance = entry.id.and_then(|id| self.alive.get(&id)?.attendance.as_ref());
-            entry.program = attendance.map(|attendance| attendance.seen.clone());
+            entry.program = self.program(entry.id, entry.generation);
         }
         let line = |id: Option<NodeId>| self.alive.get(&id?).map(|member| member.line);
         let lines = status.slots.iter().map(|entry| line(entry.id)).collect();
@@ -413,59 +404,6 @@ impl Members {
 /// Whether the node speaks version 2 of the protocol.
 fn understands_newer(member: &Member) -> bool {
     member.version.is_some_and(|version| version >= 2)
-}
-
-fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Vec<String>]) -> Result<Welcome, String> {
-    let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
-    if addresses != outfit.addresses {
-        return Err(format!(
-            "the program wants to serve {}, but its master has bound {}; other addresses need a restart of the program as a whole",
-            listed(addresses),
-            listed(&outfit.addresses),
-        ));
-    }
-    let PeerInfo { id, slot, .. } = member.info;
-    let clone = |fd: &OwnedFd| fd.try_clone().map_err(|error| error.to_string());
-    let duplicate = |socket: &Socket| socket.try_clone_file().map_err(|error| error.to_string());
-    Ok(Welcome {
-        version,
-        id,
-        slot: slot.ok_or("the master has no slot")?,
-        generation: member.generation,
-        settings: outfit.settings.clone(),
-        line: member.line,
-        trial: false,
-        servers: outfit.sockets.iter().map(|sockets| sockets.iter().map(wires::kind).collect()).collect(),
-        load: Some(clone(&outfit.load_file)?),
-        bell: Some(clone(&outfit.bell)?),
-        sockets: outfit.sockets.iter().flatten().map(duplicate).collect::<Result<_, _>>()?,
-    })
-}
-
-/// The answer to a stage.
-fn become_program(
-    foreign: &mut Foreign,
-    sockets: &[Vec<Socket>],
-    member: &mut Member,
-    versions: Versions,
-) -> Result<ToNode, String> {
-    VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
-    let sockets = sockets.first().map(Vec::as_slice).unwrap_or_default();
-    let prepared = foreign.outfit(member.info, member.generation, sockets);
-    let (exec, attendance) = prepared.map_err(|error| describe(&error))?;
-    member.attendance = Some(attendance);
-    Ok(ToNode::Exec(Box::new(exec)))
-}
-
-fn no_common_version(node: Versions) -> String {
-    format!(
-        "the program speaks control protocol {} to {}, its master {} to {}; restart the program as a whole",
-        node.lowest, node.highest, VERSIONS.lowest, VERSIONS.highest,
-    )
-}
-
-fn listed(addresses: &[Vec<String>]) -> String {
-    addresses.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
 }
 
 fn own_info() -> PeerInfo {

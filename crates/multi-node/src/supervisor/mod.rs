@@ -60,6 +60,7 @@ mod starter;
 mod telling;
 mod upgrade;
 mod watch;
+mod welcome;
 
 pub(crate) use lead::{Served, lead, succeed};
 pub(crate) use lookup::{find, is_run_by_node};

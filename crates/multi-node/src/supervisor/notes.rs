@@ -9,6 +9,10 @@ use crate::status::ReadyBy;
 impl Supervisor {
     pub(super) fn noted(&mut self, id: NodeId, note: Note) -> Option<Event> {
         Some(match note {
+            // What links this crate speaks of itself by its own means.
+            Note::Ready(_) | Note::Stopping | Note::Disconnected | Note::Finished if self.members.is_welcome(id) => {
+                return None;
+            }
             Note::Ready(by) => return self.noted_ready(id, by),
             Note::Status(text) => {
                 self.members.attendance(id)?.seen.said = Some(text);
@@ -43,13 +47,13 @@ impl Supervisor {
     }
 
     /// Several signs may come, of which the first counts.
-    fn noted_ready(&mut self, id: NodeId, by: ReadyBy) -> Option<Event> {
+    pub(super) fn noted_ready(&mut self, id: NodeId, by: ReadyBy) -> Option<Event> {
         let member = self.members.get_mut(id)?;
         let pid = member.info.pid;
         if !member.attendance.as_mut()?.becomes_ready(by) {
             return None;
         }
-        tracing::info!(target: TARGET, %id, pid, "taken for ready: {by}");
+        crate::log::info!(target: TARGET, %id, pid, "taken for ready: {by}");
         Some(Event::Ready { id })
     }
 }

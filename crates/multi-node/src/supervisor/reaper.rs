@@ -26,7 +26,7 @@ pub(super) fn start() {
     }
     match ChildSignal::install() {
         Ok(ended) => drop(tokio::spawn(run(ended))),
-        Err(error) => tracing::error!(%error, "cannot watch for orphans, which PID 1 has to reap"),
+        Err(error) => crate::log::error!(%error, "cannot watch for orphans, which PID 1 has to reap"),
     }
 }
 
@@ -38,7 +38,7 @@ async fn run(mut ended: ChildSignal) {
         let now = Instant::now();
         for pid in reaper.orphans(&process::all(), now.into_std()) {
             if let Err(error) = process::reap_orphan(pid) {
-                tracing::debug!(pid, %error, "the orphan was reaped by another");
+                crate::log::debug!(pid, %error, "the orphan was reaped by another");
             }
         }
     }

@@ -19,6 +19,7 @@ use crate::metrics::Told;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::signals::MasterSignals;
+use crate::status::ReadyBy;
 use crate::systemd::{Notifier, Phase};
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
@@ -126,7 +127,7 @@ impl Supervisor {
     /// Supervises until no node is left and none will be started.
     pub(crate) async fn run(mut self) -> End {
         let mut end = match self.heritage.take() {
-            Some(heritage) => self.take_over(heritage),
+            Some(heritage) => self.take_over(heritage).await,
             None => self.handle(Event::Start),
         };
         while end.is_none() {
@@ -156,11 +157,12 @@ impl Supervisor {
             biased;
             Some((id, heard)) = self.heard.recv(), if self.heard_in_a_row < NEWS_IN_A_ROW => {
                 self.heard_in_a_row += 1;
+                self.members.prepare(id, &heard).await;
                 self.hear(id, heard)
             }
             Some(ask) = self.asks.recv() => Some(self.asked(ask.order, Reply::Caller(ask.reply))),
             signal = self.signals.next() => {
-                tracing::info!(target: TARGET, "received {signal}");
+                crate::log::info!(target: TARGET, "received {signal}");
                 Some(self.asked(signal.order(), Reply::Log))
             }
             (generation, result) = upgrade::rehearsed(&mut self.rehearsal) => {
@@ -191,10 +193,11 @@ impl Supervisor {
     pub(super) fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
         Some(match heard {
             Heard::Said(ToMaster::Hello { versions, addresses }) => {
-                match self.members.hello(id, versions, &addresses, self.fleet.tries(id)) {
-                    Ok(()) => Event::Hello { id },
-                    Err(why) => Event::Failed { id, why },
-                }
+                let answered = self.members.hello(id, versions, &addresses, self.fleet.tries(id));
+                answered.unwrap_or_else(|why| Event::Failed { id, why })
+            }
+            Heard::Said(ToMaster::Ready) if self.members.attendance(id).is_some() => {
+                return self.noted_ready(id, ReadyBy::Itself);
             }
             Heard::Said(ToMaster::Ready) => Event::Ready { id },
             Heard::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
@@ -217,6 +220,7 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
                 return None;
             }
+            // It comes as `Became`.
             Heard::Said(ToMaster::Exec) => return None,
             Heard::Became => {
                 self.members.attend(id);
@@ -302,13 +306,13 @@ impl Supervisor {
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;
                 if let Err(error) = child::signal(&member.process, signal) {
-                    tracing::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+                    crate::log::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
                 }
             }
             Action::Forward { id, signal } => {
                 let member = self.members.get(id)?;
                 if let Err(error) = child::forward(&member.process, signal) {
-                    tracing::error!(%id, pid = member.info.pid, signal, %error, "cannot signal the node");
+                    crate::log::error!(%id, pid = member.info.pid, signal, %error, "cannot signal the node");
                 }
             }
             Action::Forget { id } => self.members.forget(id),
@@ -327,7 +331,7 @@ impl Supervisor {
             Some(Reply::Node { id, ticket }) => self.members.tell(id, ToNode::Answer { ticket, result }),
             Some(Reply::Log) => {
                 if let Err(error) = result {
-                    tracing::warn!(target: TARGET, "the order was not carried out: {error}");
+                    crate::log::warn!(target: TARGET, "the order was not carried out: {error}");
                 }
             }
             None => {}
@@ -340,9 +344,9 @@ impl Supervisor {
         self.journal.write(|| happening.line(SystemTime::now()));
         let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
         match level {
-            Level::Info => tracing::info!(target: TARGET, slot, id, pid, "{text}"),
-            Level::Warn => tracing::warn!(target: TARGET, slot, id, pid, "{text}"),
-            Level::Error => tracing::error!(target: TARGET, slot, id, pid, "{text}"),
+            Level::Info => crate::log::info!(target: TARGET, slot, id, pid, "{text}"),
+            Level::Warn => crate::log::warn!(target: TARGET, slot, id, pid, "{text}"),
+            Level::Error => crate::log::error!(target: TARGET, slot, id, pid, "{text}"),
         }
     }
 }

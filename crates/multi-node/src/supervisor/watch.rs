@@ -46,15 +46,34 @@ pub(crate) enum Heard {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Phase {
-    /// It speaks on its control socket.
+    /// It speaks on its control socket, as a stage or a node of this program.
     #[default]
     Speaks,
-    /// Its stage is about to become a program that does not link this crate.
-    Executes,
-    /// It is such a program.
+    /// Its stage is another program now, which may know nothing of the socket.
     Runs,
+    /// It is such a program, and speaks there.
+    Links,
     /// Its end has been told.
     Ended,
+}
+
+impl Phase {
+    fn after(self, message: &ToMaster) -> Phase {
+        match (self, message) {
+            (_, ToMaster::Exec) => Phase::Runs,
+            (Phase::Runs, ToMaster::Hello { .. }) => Phase::Links,
+            (phase, _) => phase,
+        }
+    }
+}
+
+impl Heard {
+    fn of(message: ToMaster) -> Heard {
+        match message {
+            ToMaster::Exec => Heard::Became,
+            other => Heard::Said(other),
+        }
+    }
 }
 
 /// Whose news is told to whom.
@@ -78,7 +97,7 @@ pub(crate) async fn watch(
     mut phase: Phase,
 ) -> (Reader<ToMaster>, Phase) {
     if let Err(error) = watch_to_the_end(&watch, &mut reader, process, &mut phase).await {
-        tracing::error!(id = %watch.id, pid = watch.pid, %error, "cannot watch the node's process");
+        crate::log::error!(id = %watch.id, pid = watch.pid, %error, "cannot watch the node's process");
     }
     (reader, phase)
 }
@@ -91,13 +110,13 @@ async fn watch_to_the_end(
 ) -> io::Result<()> {
     #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
     let process = AsyncFd::new(process)?;
-    let exit = match phase {
-        Phase::Speaks => listen_to(watch, reader, &process, phase).await?,
-        Phase::Executes | Phase::Runs => become_program(watch, reader, &process, phase).await?,
-        // Its number may be another's by now.
-        Phase::Ended => None,
-    };
-    if let Some(exit) = exit {
+    // Once its end has been told its number may be another's.
+    if *phase != Phase::Ended
+        && let Some(exit) = listen_to(watch, reader, &process, phase).await?
+    {
+        if *phase != Phase::Speaks && exit == Exit::Code(0) {
+            watch.tell(Heard::Noted(Note::Finished)).await;
+        }
         watch.tell(Heard::Exited(exit)).await;
         *phase = Phase::Ended;
     }
@@ -120,30 +139,29 @@ async fn listen_to(
                 Ok(()) => continue,
                 Err(error) => Err(error),
             },
-            exit = exited(process) => {
+            exit = watch.ended(process, *phase) => {
                 // What is malformed matters no more.
                 let _ = watch.tell_arrived(reader).await;
                 return exit.map(Some);
             }
         };
         let why = match message {
-            Ok(Some(ToMaster::Exec)) => {
-                *phase = Phase::Executes;
-                return become_program(watch, reader, process, phase).await;
-            }
             Ok(Some(message)) => {
-                watch.tell(Heard::Said(message)).await;
+                *phase = phase.after(&message);
+                watch.tell(Heard::of(message)).await;
                 continue;
             }
+            // It may do with what it does not know what it likes.
+            Ok(None) | Err(_) if *phase == Phase::Runs => return watch.end(process, *phase).await,
             Err(error) if !control::is_end(&error) => error.to_string(),
             // A process closes its sockets a moment before it can be reaped; one that lives on without them is broken.
-            Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch.end(process)).await {
+            Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch.end(process, *phase)).await {
                 Ok(exit) => return exit,
                 Err(_) => "it closed its control socket".to_owned(),
             },
         };
         watch.tell(Heard::Broke(why)).await;
-        return watch.end(process).await;
+        return watch.end(process, *phase).await;
     }
 }
 
@@ -153,59 +171,33 @@ pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
     let _ = rest.wait_for(|rest| *rest).await;
 }
 
-/// The control socket of a stage is closed by its exec, so that its end says that the program runs. What the program has
-/// started in its own process group ends with it. `None`: it is to rest before.
-async fn become_program(
-    watch: &Watch,
-    reader: &mut Reader<ToMaster>,
-    process: &AsyncFd<OwnedFd>,
-    phase: &mut Phase,
-) -> io::Result<Option<Exit>> {
-    let mut rest = watch.rest.clone();
-    if *phase == Phase::Executes {
-        tokio::select! {
-            () = told_to_rest(&mut rest) => return Ok(None),
-            message = reader.next() => match message {
-                Ok(Some(message)) => watch.tell(Heard::Said(message)).await,
-                Ok(None) | Err(_) => watch.tell(Heard::Became).await,
-            },
-            _ = process.readable() => {
-                // What is malformed matters no more.
-                let _ = watch.tell_arrived(reader).await;
-            }
-        }
-        *phase = Phase::Runs;
-    }
-    // A process that has ended leads its group until it is reaped.
-    tokio::select! {
-        () = told_to_rest(&mut rest) => return Ok(None),
-        ended = process.readable() => ended?.retain_ready(),
-    }
-    child::end_group(watch.pid)?;
-    let exit = exited(process).await?;
-    if exit == Exit::Code(0) {
-        watch.tell(Heard::Noted(Note::Finished)).await;
-    }
-    Ok(Some(exit))
-}
-
 impl Watch {
     async fn tell(&self, what: Heard) {
         // An error means that the supervisor is gone, and with it everyone who would listen.
         let _ = self.heard.send((self.id, what)).await;
     }
 
-    async fn end(&self, process: &AsyncFd<OwnedFd>) -> io::Result<Option<Exit>> {
+    async fn end(&self, process: &AsyncFd<OwnedFd>, phase: Phase) -> io::Result<Option<Exit>> {
         let mut rest = self.rest.clone();
         tokio::select! {
             () = told_to_rest(&mut rest) => Ok(None),
-            exit = exited(process) => exit.map(Some),
+            exit = self.ended(process, phase) => exit.map(Some),
         }
+    }
+
+    /// What a program has started in its own process group ends with it. Cancel-safe.
+    async fn ended(&self, process: &AsyncFd<OwnedFd>, phase: Phase) -> io::Result<Exit> {
+        if phase != Phase::Speaks {
+            // A process that has ended leads its group until it is reaped.
+            process.readable().await?.retain_ready();
+            child::end_group(self.pid)?;
+        }
+        exited(process).await
     }
 
     async fn tell_arrived(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
         while let Some(message) = reader.next_arrived()? {
-            self.tell(Heard::Said(message)).await;
+            self.tell(Heard::of(message)).await;
         }
         Ok(())
     }

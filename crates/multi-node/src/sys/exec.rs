@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SigSet, Signal};
+use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 
 /// The signals that a master acts on.
 const MASTERS: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGUSR2];
@@ -66,17 +67,26 @@ impl Successor {
         let environment = self.environment.iter().cloned().map(variable).collect::<io::Result<Vec<_>>>()?;
         rustix::process::fchdir(&self.directory)?;
         set_stdin(self.stdin.as_fd())?;
+        mark_output(FdFlags::empty(), FdFlags::empty())?;
         Ok(nix::unistd::execve(&program, &arguments, &environment)?)
     }
 
-    /// Undoes what was done to standard input and the working directory, which all threads share.
+    /// Undoes what was done to the standard streams and the working directory, which all threads share.
     fn execute_or_restore(&self) -> io::Result<Infallible> {
         let (input, directory) = (stdin()?, super::process::hold(Path::new("."))?);
+        let (output, error) = (fcntl_getfd(io::stdout())?, fcntl_getfd(io::stderr())?);
         let failed = self.execute();
+        mark_output(output, error)?;
         set_stdin(input.as_fd())?;
         rustix::process::fchdir(directory)?;
         failed
     }
+}
+
+/// Whether standard output and error are closed on exec. Node.js, for one, has marked them so.
+fn mark_output(output: FdFlags, error: FdFlags) -> io::Result<()> {
+    fcntl_setfd(io::stdout(), output)?;
+    Ok(fcntl_setfd(io::stderr(), error)?)
 }
 
 fn text(text: OsString) -> io::Result<CString> {

@@ -12,6 +12,18 @@ pub(crate) fn above(fd: BorrowedFd<'_>, number: u32) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, raw(number)?)?)
 }
 
+/// Takes what was left at this number for this process, from then on closed on exec.
+///
+/// To be called once, by a process that has not put anything there itself.
+pub(crate) fn take(number: u32) -> io::Result<OwnedFd> {
+    let number = raw(number)?;
+    // SAFETY: whoever started this process has opened the descriptor for it and said so, and nobody else here was told; an
+    // owner that this code makes once is the only one.
+    let taken = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&taken, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(taken)
+}
+
 /// Puts each descriptor at its number, from where an executed program inherits it. `above` is higher than all of them.
 ///
 /// To be called by a process that is about to be replaced and owns nothing else between 3 and `above`.

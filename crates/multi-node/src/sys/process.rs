@@ -120,7 +120,8 @@ pub(crate) fn held(file: &impl AsFd) -> PathBuf {
 }
 
 /// Another descriptor of what this process has at a number (pidfd_getfd(2)), closed on exec.
-pub(crate) fn own_descriptor(number: i32) -> io::Result<OwnedFd> {
+pub(crate) fn own_descriptor(number: u32) -> io::Result<OwnedFd> {
+    let number = i32::try_from(number).map_err(io::Error::other)?;
     let own = rustix::process::pidfd_open(rustix::process::getpid(), PidfdFlags::empty())?;
     Ok(rustix::process::pidfd_getfd(own, number, PidfdGetfdFlags::empty())?)
 }

@@ -144,7 +144,7 @@ impl Drop for Held<'_> {
         self.queue = None;
         for door in entering.drain(..) {
             if let Err(error) = self.shared.epoll.queue(self.shared.files[door].as_fd(), door as u64) {
-                tracing::error!(%error, "cannot wait for connections; trying again");
+                crate::log::error!(%error, "cannot wait for connections; trying again");
                 self.shared.try_later(door);
             }
         }
@@ -305,7 +305,11 @@ impl Shared {
     fn verdict(&self, queue: &mut Queue) -> Verdict {
         self.look(queue);
         queue.passed_over.mark(&mut queue.views, self.line.index());
-        gate::decide(&queue.views, self.line.index())
+        let verdict = gate::decide(&queue.views, self.line.index());
+        if verdict.level {
+            self.load.forget_recent();
+        }
+        verdict
     }
 
     /// Reads all lines.

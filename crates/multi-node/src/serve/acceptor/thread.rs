@@ -28,7 +28,7 @@ impl Shared {
                     Woken::Closed => break,
                 },
                 Err(error) => {
-                    tracing::error!(%error, "the acceptor cannot wait for connections");
+                    crate::log::error!(%error, "the acceptor cannot wait for connections");
                     std::thread::sleep(LOOK_AROUND);
                 }
             }

@@ -297,7 +297,7 @@ fn handed_over(arrival: Arrival) -> Option<(Stream, Origin)> {
     match arrival.open() {
         Ok((stream, before, info)) => Some((stream, Origin::HandedOver { before, info })),
         Err(error) => {
-            tracing::warn!(%error, "cannot serve a connection that was handed over");
+            crate::log::warn!(%error, "cannot serve a connection that was handed over");
             None
         }
     }

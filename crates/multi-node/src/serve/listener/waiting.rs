@@ -3,9 +3,11 @@
 use std::io;
 use std::task::{Context, Poll, Waker};
 
-use super::{Listener, Source, Transport, passes_at_once};
+use super::failure::passes_at_once;
+use super::source::Source;
 #[cfg(multi_process)]
-use super::{accept_loose, accept_offered};
+use super::source::{accept_loose, accept_offered};
+use super::{Listener, Transport};
 use crate::serve::Addr;
 use crate::serve::drain::Waiting;
 use crate::serve::stream::Stream;
@@ -85,7 +87,7 @@ impl Source {
         if let Source::Gated(_, socket) = self
             && let Err(error) = crate::sys::epoll::stop_listening(socket)
         {
-            tracing::debug!(%error, "another process has closed the listening socket");
+            crate::log::debug!(%error, "another process has closed the listening socket");
         }
     }
 }

@@ -28,7 +28,9 @@ impl Line {
         let mut others = Vec::new();
         self.table.look(now_ms, &mut others);
         let gate = &self.cells().gate;
-        gate.recent.store(Recent::share_of(&others, now_ms).0, Relaxed);
+        let share = Recent::share_of(&others, now_ms);
+        gate.recent.store(share.0, Relaxed);
+        gate.forgotten.store(gate.accepted.load(Relaxed).wrapping_sub(share.at(now_ms)), Relaxed);
         gate.beat.store(now_ms, Relaxed);
         gate.set(SERVING, true);
     }

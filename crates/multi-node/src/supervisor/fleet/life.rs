@@ -53,9 +53,22 @@ impl Fleet {
         }
     }
 
+    /// Its program links this crate, as its stage could not know. It may have been taken for ready before.
+    pub(super) fn linked(&mut self, now: Instant, id: NodeId) {
+        self.heard(now, id);
+        let (own, others): (Vec<_>, Vec<_>) = self.joinable().into_iter().partition(|other| *other == id);
+        if !own.is_empty() {
+            self.act(Action::Join { id, with: others });
+        }
+    }
+
+    fn joinable(&self) -> Vec<NodeId> {
+        self.nodes.iter().filter(|(_, node)| node.is_joinable()).map(|(&id, _)| id).collect()
+    }
+
     pub(super) fn hello(&mut self, now: Instant, id: NodeId) {
         self.heard(now, id);
-        let with = self.nodes.iter().filter(|(_, node)| node.is_joinable()).map(|(&id, _)| id).collect();
+        let with = self.joinable();
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };

@@ -34,6 +34,8 @@ pub(in crate::supervisor) struct Attendance {
     pub(super) ears: Vec<Ear>,
     /// Whether the program runs.
     pub(super) begun: bool,
+    /// Whether it links this crate.
+    pub(super) is_linked: bool,
     watchers: JoinSet<Option<Ear>>,
     /// The watcher that looks by itself whether the node serves.
     looks: Option<AbortHandle>,
@@ -44,7 +46,8 @@ pub(in crate::supervisor) struct Attendance {
 pub(super) struct Signs {
     pub(super) pid: u32,
     pub(super) readiness: Readiness,
-    pub(super) ready_after: Duration,
+    /// After which life it is taken for ready; `None`: it will say so itself.
+    pub(super) ready_after: Option<Duration>,
     pub(super) node_port: Option<u16>,
     /// The inode numbers of the listening sockets.
     pub(super) sockets: BTreeSet<u64>,
@@ -94,6 +97,7 @@ impl Attendance {
             signs,
             ears,
             begun: false,
+            is_linked: false,
             watchers: JoinSet::new(),
             looks: None,
         }
@@ -114,7 +118,7 @@ impl Attendance {
         for ear in std::mem::take(&mut self.ears) {
             self.listen(ear, &notes);
         }
-        if self.seen.ready_by.is_none() {
+        if self.seen.ready_by.is_none() && !self.is_linked {
             self.looks = self.look(notes);
         }
     }
@@ -157,9 +161,9 @@ impl Attendance {
                 None
             })),
             (Readiness::Auto, _) => Some(self.watchers.spawn(async move {
-                let by = match tokio::time::timeout(ready_after, observe::waits_on_any(pid, &sockets)).await {
-                    Ok(()) => ReadyBy::Observation,
-                    Err(_) => ReadyBy::Age,
+                let by = tokio::select! {
+                    () = observe::waits_on_any(pid, &sockets) => ReadyBy::Observation,
+                    () = lives_for(ready_after) => ReadyBy::Age,
                 };
                 notes.ready(by).await;
                 None
@@ -172,10 +176,20 @@ impl Attendance {
     pub(in crate::supervisor) fn becomes_ready(&mut self, by: ReadyBy) -> bool {
         let first = self.seen.ready_by.is_none();
         self.seen.ready_by.get_or_insert(by);
+        self.look_no_more();
+        first
+    }
+
+    /// It links this crate, and will say by itself that it serves.
+    pub(in crate::supervisor) fn links(&mut self) {
+        self.is_linked = true;
+        self.look_no_more();
+    }
+
+    fn look_no_more(&mut self) {
         if let Some(looks) = self.looks.take() {
             looks.abort();
         }
-        first
     }
 
     /// Has a Node.js program finish and disconnect; false: the program knows no such order.
@@ -190,6 +204,13 @@ impl Attendance {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
         runtime.spawn(async move { primary.send(what).await });
         true
+    }
+}
+
+async fn lives_for(time: Option<Duration>) {
+    match time {
+        Some(time) => tokio::time::sleep(time).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Nodes of programs that do not link this crate: what their stages are given, and how it is seen that they serve.
 
 mod attendance;
+mod linked;
 mod node_js;
 mod note;
 mod notify;
@@ -12,4 +13,5 @@ mod probe;
 pub(super) use attendance::Attendance;
 pub(crate) use note::Note;
 pub(super) use outfit::{Foreign, main};
+pub(crate) use packing::Legacy;
 pub(super) use packing::{AttendanceState, ForeignState};

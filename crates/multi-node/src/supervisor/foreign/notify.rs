@@ -59,10 +59,13 @@ impl NotifySocket {
             };
             let (count, sender) = match received {
                 Ok(received) => received,
-                Err(error) => return tracing::error!(%error, "cannot read a node's notifications"),
+                Err(error) => return crate::log::error!(%error, "cannot read a node's notifications"),
             };
             if !belongs(sender, node) {
-                tracing::warn!(pid = sender.pid, "a notification from a process that is none of the node's is ignored");
+                crate::log::warn!(
+                    pid = sender.pid,
+                    "a notification from a process that is none of the node's is ignored"
+                );
                 continue;
             }
             for note in note::notes(&String::from_utf8_lossy(&bytes[..count])) {

@@ -7,13 +7,17 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use super::Attendance;
 use super::attendance::{Ear, Signs};
+use super::linked::Linked;
 use super::node_js::{Primary, ToPrimary};
 use super::notify::NotifySocket;
+use super::packing::Legacy;
 use tokio::sync::mpsc;
 
 use crate::control::Exec;
+use crate::environment::{Left, Seat};
 use crate::id::Generation;
 use crate::mesh::PeerInfo;
+use crate::options::Settings;
 use crate::program::{self, FIRST, Place, Program, Renewal};
 use crate::serve::Socket;
 use crate::supervisor::child;
@@ -23,43 +27,76 @@ use crate::sys;
 #[derive(Debug)]
 pub(crate) struct Foreign {
     /// What each generation runs.
-    programs: BTreeMap<Generation, Program>,
+    pub(super) programs: BTreeMap<Generation, Known>,
     renewal: Option<Renewal>,
     sockets: Vec<program::Socket>,
     /// The primary of Node.js programs, once there was one.
     primary: Option<mpsc::Sender<ToPrimary>>,
     backlog: u32,
+    pub(super) linked: Linked,
+}
+
+/// A program, and what is known of it.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) program: Program,
+    /// Whether its nodes are known to link this crate.
+    pub(super) is_linked: bool,
 }
 
 impl Foreign {
-    pub(crate) fn new(program: Program, sockets: &[Socket], backlog: u32) -> Foreign {
+    pub(crate) fn new(program: Program, sockets: &[Socket], settings: &Settings) -> Foreign {
         let renewal = program.renewal.clone();
         Foreign {
             renewal,
-            programs: BTreeMap::from([(Generation::default(), program)]),
+            programs: BTreeMap::from([(Generation::default(), Known { program, is_linked: false })]),
             sockets: sockets.iter().map(described).collect(),
             primary: None,
-            backlog,
+            backlog: settings.backlog,
+            linked: Linked::new(settings.into()),
         }
     }
 
     /// Goes on from what another master had; `program` is what its successor was told to run.
-    pub(crate) fn resume(
+    pub(in crate::supervisor) fn resume(
         program: Program,
-        programs: Vec<(Generation, Program)>,
+        legacy: Legacy,
         sockets: &[Socket],
-        backlog: u32,
+        settings: &Settings,
     ) -> Foreign {
-        Foreign { programs: programs.into_iter().collect(), ..Foreign::new(program, sockets, backlog) }
-    }
-
-    pub(in crate::supervisor) fn programs(&self) -> Vec<(Generation, Program)> {
-        self.programs.iter().map(|(generation, program)| (*generation, program.clone())).collect()
+        let mut foreign = Foreign::new(program, sockets, settings);
+        (foreign.programs, foreign.linked.own) = (legacy.programs, legacy.own);
+        foreign
     }
 
     /// Whether nodes are served by a primary, or will be.
     pub(in crate::supervisor) fn has_channels(&self) -> bool {
-        self.primary.is_some() || self.programs.values().any(Program::is_node_js)
+        self.primary.is_some() || self.programs.values().any(|known| known.program.is_node_js())
+    }
+
+    /// Whether nodes of this generation are expected to link this crate, since others did.
+    pub(in crate::supervisor) fn is_linked(&self, generation: Generation) -> bool {
+        self.programs.get(&generation).is_some_and(|known| known.is_linked)
+    }
+
+    /// Binds what a node asks for that links this crate.
+    pub(in crate::supervisor) async fn bind(
+        &mut self,
+        generation: Generation,
+        servers: &[Vec<String>],
+        given: &[Socket],
+    ) {
+        self.programs.get_mut(&generation).into_iter().for_each(|known| known.is_linked = true);
+        self.linked.bind(generation, servers, given).await;
+    }
+
+    /// The sockets of each server of a node that links this crate.
+    pub(in crate::supervisor) fn sockets<'a>(
+        &'a self,
+        servers: &[Vec<String>],
+        given: &'a [Socket],
+    ) -> Result<Vec<Vec<&'a Socket>>, String> {
+        self.linked.sockets(servers, given)
     }
 
     /// Finds out what a generation is to run.
@@ -67,13 +104,11 @@ impl Foreign {
         if self.programs.contains_key(&generation) {
             return Ok(());
         }
-        let program = match (&self.renewal, self.programs.last_key_value()) {
-            (Some(renewal), _) => (renewal.0)()?,
-            (None, Some((_, last))) => last.clone(),
-            (None, None) => return Err("there is no program".to_owned()),
-        };
+        let last = self.programs.last_key_value().map(|(_, last)| last.clone()).ok_or("there is no program")?;
+        let program = self.renewal.as_ref().map_or(Ok(last.program.clone()), |renewal| (renewal.0)())?;
         program.find().and_then(|()| program.check(self.sockets.len())).map_err(|error| error.to_string())?;
-        self.programs.insert(generation, program);
+        let is_linked = last.is_linked && last.program.program == program.program;
+        self.programs.insert(generation, Known { program, is_linked });
         Ok(())
     }
 
@@ -81,6 +116,7 @@ impl Foreign {
     pub(in crate::supervisor) fn keep(&mut self, used: impl Fn(Generation) -> bool) {
         let newest = self.programs.last_key_value().map(|(generation, _)| *generation);
         self.programs.retain(|generation, _| Some(*generation) == newest || used(*generation));
+        self.linked.keep(used);
     }
 
     /// What the stage of this node becomes, and what attends to the node from then on.
@@ -93,15 +129,24 @@ impl Foreign {
         let primary = self.primary(generation, sockets)?;
         let program = self.program(generation)?;
         let notify = NotifySocket::new(node.id)?;
+        let slot = node.slot.ok_or_else(|| io::Error::other("the master has no slot"))?;
+        let free = program.free_number(sockets.len());
+        let seat = program.offers_seat().then_some(free + u32::from(primary.is_some()));
         let place = Place {
             notify: notify.address(),
-            slot: node.slot.ok_or_else(|| io::Error::other("the master has no slot"))?,
+            slot,
             id: node.id,
             pid: node.pid,
             generation: generation.number().into(),
             sockets: self.sockets.clone(),
             node_port: if program.wants_node_port() { Some(free_port()?) } else { None },
-            channel: primary.is_some().then(|| program.free_number(sockets.len())),
+            channel: primary.is_some().then_some(free),
+            seat: seat.map(|number| Seat {
+                master: std::process::id(),
+                slot,
+                id: node.id,
+                left: Some(Left { number, pid: node.pid }),
+            }),
         };
         let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
         let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
@@ -109,7 +154,7 @@ impl Foreign {
         let signs = Signs {
             pid: node.pid,
             readiness: program.readiness.clone(),
-            ready_after: program.ready_after,
+            ready_after: (!self.is_linked(generation)).then_some(program.ready_after),
             node_port: place.node_port,
             sockets: fds.iter().map(inode).collect::<io::Result<_>>()?,
         };
@@ -126,6 +171,7 @@ impl Foreign {
             env: program.variables(&place),
             numbers,
             fds,
+            seat,
         };
         Ok((exec, Attendance::new(node.id, signs, ears)))
     }
@@ -148,7 +194,8 @@ impl Foreign {
     }
 
     fn program(&self, generation: Generation) -> io::Result<&Program> {
-        self.programs.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))
+        let known = self.programs.get(&generation);
+        known.map(|known| &known.program).ok_or_else(|| io::Error::other("its generation is not held any more"))
     }
 }
 

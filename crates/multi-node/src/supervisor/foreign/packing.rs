@@ -1,25 +1,87 @@
 //! What is known of other programs, as it travels to the next master.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::Attendance;
 use super::attendance::{Ear, Signs};
+use super::linked::{Key, Own};
 use super::notify::NotifySocket;
+use super::outfit::Known;
+use super::{Attendance, Foreign};
+use crate::control::SocketKind;
 use crate::id::{Generation, NodeId};
 use crate::program::Program;
+use crate::serve::Socket;
 use crate::status::ProgramStatus;
 use crate::supervisor::upgrade::{Arrived, Luggage, Passed};
+use crate::wires;
 
 /// What nodes are of a program that does not link this crate.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::supervisor) struct ForeignState {
     /// What each generation runs.
-    pub(in crate::supervisor) programs: Vec<(Generation, Program)>,
+    programs: Vec<(Generation, Program)>,
+    /// Which of them are known to link this crate.
+    #[serde(default)]
+    linked: Vec<Generation>,
+    /// What was bound since those asked for it.
+    #[serde(default)]
+    own: Vec<OwnState>,
     /// Whether what nodes write is collected.
     pub(in crate::supervisor) collects: bool,
+}
+
+/// What was bound since the program has asked for it.
+#[derive(Debug, Serialize, Deserialize)]
+struct OwnState {
+    key: Key,
+    sockets: Vec<(SocketKind, Passed)>,
+    file: Option<PathBuf>,
+    generations: BTreeSet<Generation>,
+}
+
+/// What another master had.
+#[derive(Debug)]
+pub(crate) struct Legacy {
+    pub(super) programs: BTreeMap<Generation, Known>,
+    pub(super) own: BTreeMap<Key, Own>,
+}
+
+impl Foreign {
+    pub(in crate::supervisor) fn pack<'a>(&'a self, collects: bool, luggage: &mut Luggage<'a>) -> ForeignState {
+        let mut socket = |socket: &'a Socket| (wires::kind(socket), luggage.add(socket.as_fd()));
+        let own = self.linked.own.iter().map(|(key, own)| OwnState {
+            key: key.clone(),
+            sockets: own.sockets.iter().map(&mut socket).collect(),
+            file: own.file.clone(),
+            generations: own.generations.clone(),
+        });
+        let own = own.collect();
+        let programs = self.programs.iter().map(|(generation, known)| (*generation, known.program.clone()));
+        let linked = self.programs.iter().filter(|(_, known)| known.is_linked).map(|(generation, _)| *generation);
+        ForeignState { programs: programs.collect(), linked: linked.collect(), own, collects }
+    }
+}
+
+impl Legacy {
+    pub(in crate::supervisor) fn unpack(state: ForeignState, arrived: &mut Arrived) -> io::Result<Legacy> {
+        let ForeignState { programs, linked, own, .. } = state;
+        let known = |(generation, program)| {
+            let is_linked = linked.contains(&generation);
+            (generation, Known { program, is_linked })
+        };
+        let mut adopt = |OwnState { key, sockets, file, generations }| {
+            let mut socket = |(kind, fd)| Ok(wires::adopt(kind, arrived.take(fd)?));
+            let sockets = sockets.into_iter().map(&mut socket).collect::<io::Result<_>>()?;
+            Ok((key, Own { sockets, file, generations }))
+        };
+        let own = own.into_iter().map(&mut adopt).collect::<io::Result<_>>()?;
+        Ok(Legacy { programs: programs.into_iter().map(known).collect(), own })
+    }
 }
 
 /// What is watched of one node.
@@ -30,6 +92,8 @@ pub(in crate::supervisor) struct AttendanceState {
     main: Option<Passed>,
     draining: bool,
     begun: bool,
+    #[serde(default)]
+    is_linked: bool,
     signs: Signs,
     /// The name of its notification socket, and the socket.
     notify: Option<(String, Passed)>,
@@ -45,6 +109,7 @@ impl Attendance {
             main: self.main.as_ref().map(|main| luggage.add(main.as_fd())),
             draining: self.draining,
             begun: self.begun,
+            is_linked: self.is_linked,
             signs: self.signs.clone(),
             notify: None,
             pipe: None,
@@ -70,7 +135,8 @@ impl Attendance {
         }
         let mut attendance = Attendance::new(state.id, state.signs, ears);
         attendance.main = state.main.map(|main| arrived.take(main)).transpose()?;
-        (attendance.seen, attendance.draining, attendance.begun) = (state.seen, state.draining, state.begun);
+        (attendance.seen, attendance.draining) = (state.seen, state.draining);
+        (attendance.begun, attendance.is_linked) = (state.begun, state.is_linked);
         Ok(attendance)
     }
 }

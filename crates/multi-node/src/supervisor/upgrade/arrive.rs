@@ -9,26 +9,29 @@ use crate::supervisor::watch::Heard;
 
 impl Supervisor {
     /// Deals with what was heard while nobody could.
-    pub(super) fn catch_up(&mut self, news: Vec<(NodeId, Heard)>) -> Option<End> {
-        news.into_iter().find_map(|(id, heard)| {
-            let event = self.hear(id, heard)?;
-            self.handle(event)
-        })
+    pub(super) async fn catch_up(&mut self, news: Vec<(NodeId, Heard)>) -> Option<End> {
+        for (id, heard) in news {
+            self.members.prepare(id, &heard).await;
+            if let Some(end) = self.hear(id, heard).and_then(|event| self.handle(event)) {
+                return Some(end);
+            }
+        }
+        None
     }
 
     /// Goes on where another program of this process left off. `Some`: it is all over.
-    pub(in crate::supervisor) fn take_over(&mut self, heritage: Heritage) -> Option<End> {
+    pub(in crate::supervisor) async fn take_over(&mut self, heritage: Heritage) -> Option<End> {
         let Heritage { left, members, ended, news, reload, outputs, .. } = heritage;
         self.members.launcher.go_on_reading(outputs);
         let resumed = self.members.resume(members);
         self.members.inherit(ended);
         if let Err(error) = resumed.and_then(|()| self.members.succeed()) {
-            tracing::error!(%error, "cannot go on with a node, which drains by itself");
+            crate::log::error!(%error, "cannot go on with a node, which drains by itself");
         }
         let pause = left.elapsed();
-        let end = self.catch_up(news).or_else(|| self.handle(Event::Late(pause)));
+        let end = self.catch_up(news).await.or_else(|| self.handle(Event::Late(pause)));
         if let Some(reload) = reload {
-            tracing::info!(target: TARGET, "upgrade done: {reload}; the nodes had no master for {pause:.1?}");
+            crate::log::info!(target: TARGET, "upgrade done: {reload}; the nodes had no master for {pause:.1?}");
         }
         end
     }

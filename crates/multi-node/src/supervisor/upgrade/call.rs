@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::rehearsal::Verdict;
@@ -19,6 +20,7 @@ use crate::serve::Socket;
 use crate::signals::{Kind, Relay};
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
+use crate::supervisor::foreign::Legacy;
 use crate::supervisor::member::Resting;
 use crate::supervisor::watch::Heard;
 use crate::{Error, sys};
@@ -39,8 +41,8 @@ pub(crate) struct Estate {
     pub(crate) bell: OwnedFd,
     pub(crate) images: Vec<(Generation, Image)>,
     pub(crate) fleet: Saved,
-    /// What each generation runs, where that is a program that does not link this crate.
-    pub(crate) programs: Vec<(Generation, Program)>,
+    /// What was known of the nodes, where they are of another program.
+    pub(crate) foreign: Option<Legacy>,
     /// When it was left.
     pub(crate) left: Instant,
     pub(crate) heritage: Heritage,
@@ -62,13 +64,20 @@ pub(crate) struct Heritage {
     pub(crate) outputs: Vec<Output>,
 }
 
-impl Call {
+/// A call that was taken over before `listen`, for which it waits here.
+static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
+
+/// What stood on standard input.
+struct Taken {
+    socket: StdUnixStream,
+    calling: Calling,
+    read: io::Result<(State, Arrived)>,
+}
+
+impl Taken {
     /// Whether this process was called: the environment says so, and standard input is a socket that the caller made, who
     /// is this process itself in a succession. It takes over standard input, which is again what it was for the caller.
-    ///
-    /// # Errors
-    /// [`Error::Succession`] for a state that cannot be read. A rehearsal has been answered by then.
-    pub(crate) async fn heard() -> Result<Option<Call>, Error> {
+    fn find() -> Result<Option<Taken>, Error> {
         let Some((caller, calling)) = environment::called() else { return Ok(None) };
         let maker = sys::socket::maker(io::stdin().as_fd()).ok();
         let rightly = calling == Calling::Rehearsal || caller == std::process::id();
@@ -76,7 +85,29 @@ impl Call {
             return Ok(None);
         }
         let socket = sys::socket::take_stdin().map_err(Error::io("take over the master's state"))?;
-        match (Call::read(&socket, calling), calling) {
+        let read = Call::read(&socket, calling);
+        Ok(Some(Taken { socket, calling, read }))
+    }
+}
+
+impl Call {
+    /// Takes the call over before anybody else can touch standard input, if there is one. [`heard`](Call::heard) gives it.
+    pub(crate) fn claim() -> Result<(), Error> {
+        if let Some(taken) = Taken::find()? {
+            *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+        }
+        Ok(())
+    }
+
+    /// The call, if this process was called.
+    ///
+    /// # Errors
+    /// [`Error::Succession`] for a state that cannot be read. A rehearsal has been answered by then.
+    pub(crate) async fn heard() -> Result<Option<Call>, Error> {
+        let claimed = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = if claimed.is_some() { claimed } else { Taken::find()? };
+        let Some(Taken { socket, calling, read }) = taken else { return Ok(None) };
+        match (read, calling) {
             (Ok((state, arrived)), _) => Ok(Some(Call { socket, calling, state, arrived })),
             (Err(error), Calling::Rehearsal) => Err(conclude(socket, Err(unreadable(&error))).await),
             (Err(error), Calling::Succession) => Err(Error::Succession { cause: unreadable(&error) }),
@@ -164,7 +195,7 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
         bell: arrived.take(state.bell)?,
         images: each(state.images, |image| packing::unpack_image(image, arrived))?,
         fleet: state.fleet,
-        programs: state.foreign.map(|foreign| foreign.programs).unwrap_or_default(),
+        foreign: state.foreign.map(|foreign| Legacy::unpack(foreign, arrived)).transpose()?,
         left,
         heritage,
     })

@@ -30,7 +30,10 @@ impl Supervisor {
     /// Leaves the process to the next program. Where that fails, the old one goes on; `Some`: and it is all over.
     pub(in crate::supervisor) async fn try_to_depart(&mut self, reload: ReloadReport) -> Option<End> {
         let (why, news) = self.depart(reload).await;
-        self.handle(Event::Stayed { why }).or_else(|| self.catch_up(news))
+        match self.handle(Event::Stayed { why }) {
+            None => self.catch_up(news).await,
+            end => end,
+        }
     }
 
     /// Leaves the process to the next program. Returns only if that has failed: why, and what was heard meanwhile.
@@ -55,7 +58,7 @@ impl Supervisor {
         let (error, news) = self.leave((&members, &outputs), news, early, &relay, reload);
         self.members.launcher.go_on_reading(outputs);
         if let Err(error) = self.members.resume(members) {
-            tracing::error!(%error, "cannot go on with a node, which drains by itself");
+            crate::log::error!(%error, "cannot go on with a node, which drains by itself");
         }
         self.members.reassure();
         (failure(&error), news)

@@ -10,7 +10,7 @@ use crate::program::Output;
 use crate::serve::Socket;
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
-use crate::supervisor::foreign::{Attendance, ForeignState};
+use crate::supervisor::foreign::Attendance;
 use crate::supervisor::lookup::Held;
 use crate::supervisor::member::Resting;
 use crate::supervisor::members::Members;
@@ -43,10 +43,7 @@ pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, luggage: &mut Luggage
         signals: Vec::new(),
         stdin: None,
         reload: None,
-        foreign: outfit
-            .foreign
-            .as_ref()
-            .map(|foreign| ForeignState { programs: foreign.programs(), collects: members.launcher.collects() }),
+        foreign: outfit.foreign.as_ref().map(|foreign| foreign.pack(members.launcher.collects(), luggage)),
         outputs: Vec::new(),
     }
 }

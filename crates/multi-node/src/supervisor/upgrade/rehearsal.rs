@@ -101,14 +101,14 @@ struct Doomed(OwnedFd);
 impl Drop for Doomed {
     fn drop(&mut self) {
         if let Err(error) = child::signal(&self.0, Fatal::Kill) {
-            tracing::error!(%error, "cannot kill the process that rehearsed an upgrade");
+            crate::log::error!(%error, "cannot kill the process that rehearsed an upgrade");
         }
     }
 }
 
 async fn rehearse(child: Child, within: Duration) -> Result<(), String> {
     let Child { pid, process, control } = child;
-    tracing::debug!(pid, "the new program is tried in a child");
+    crate::log::debug!(pid, "the new program is tried in a child");
     let watched = process.try_clone().map_err(|error| describe(&error))?;
     let doomed = Doomed(process);
     let verdict = tokio::time::timeout(within, verdict(control.into(), &watched)).await;

@@ -1,35 +1,17 @@
 //! A world that checks after every event what must always be true.
 
+mod moves;
+mod rest;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use proptest::prelude::prop::sample::Index;
-
+pub(super) use self::moves::Word;
 use super::super::orders::Running;
-use super::super::{Action, Course, Event, Filled, Fleet, Policy, SlotRecord, Tally, Ticket};
-use crate::control::Drained;
+use super::super::{Action, Course, Event, Fleet, Policy, SlotRecord, Ticket};
 use crate::id::{Generation, NodeId};
 use crate::order::Order;
-use crate::status::{Exit, State};
-
-/// What a node says or does.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Word {
-    Hello,
-    Ready,
-    /// Hello and ready, one after the other.
-    ComesUp,
-    Failed,
-    Beat,
-    Extended,
-    Leaving,
-    Drained,
-    Broken,
-    Examined {
-        traced: bool,
-    },
-    Exits(Exit),
-}
+use crate::status::State;
 
 pub(super) struct Audit {
     fleet: Fleet,
@@ -235,205 +217,6 @@ impl Audit {
         assert!(paused <= usize::from(trial), "{:?} take no connections", self.paused);
     }
 
-    // What happens.
-
-    pub(super) fn answer_resolve(&mut self, result: Result<(), String>) {
-        if let Some(generation) = self.resolving.pop_front() {
-            self.on(Event::Resolved { generation, result });
-        }
-    }
-
-    pub(super) fn answer_rehearsal(&mut self, result: Result<(), String>) {
-        if let Some(generation) = self.rehearsing.pop_front() {
-            self.on(Event::Rehearsed { generation, result });
-        }
-    }
-
-    /// The next program has taken over, or could not. The loop does nothing else meanwhile.
-    fn end_departure(&mut self, succeeds: bool) {
-        if !std::mem::take(&mut self.departing) {
-            return;
-        }
-        if !succeeds {
-            return self.on(Event::Stayed { why: String::from("no") });
-        }
-        let before = self.fleet.snapshot(self.now, SystemTime::UNIX_EPOCH);
-        let (policy, saved) = (self.fleet.policy.clone(), self.fleet.save(self.now));
-        self.fleet = Fleet::restore(policy, 7, saved.clone(), self.now, self.now);
-        assert_eq!(self.fleet.save(self.now), saved, "what is saved again is what was restored");
-        assert_eq!(self.fleet.snapshot(self.now, SystemTime::UNIX_EPOCH), before, "nobody sees a difference");
-        // Whoever asked is gone.
-        self.answers.values_mut().for_each(|answers| *answers = 1);
-    }
-
-    pub(super) fn answer_spawn(&mut self, result: Result<(), String>) {
-        if let Some(id) = self.spawning.pop_front() {
-            if result.is_ok() {
-                self.alive.insert(id);
-            }
-            self.on(Event::Spawned { id, result: result.map(|()| 1000 + id.number() as u32) });
-        }
-    }
-
-    pub(super) fn answer_examine(&mut self, traced: bool) {
-        if let Some(id) = self.examining.pop_front() {
-            self.on(Event::Examined { id, traced, report: String::from("asleep") });
-        }
-    }
-
-    fn answer_look(&mut self) {
-        let tallies = std::mem::take(&mut self.looking).into_iter().map(|id| (id, Tally::default()));
-        let tallies: Vec<_> = tallies.collect();
-        if !tallies.is_empty() {
-            self.on(Event::Counted { tallies });
-        }
-    }
-
-    /// The last look is answered, if one is waited for: one node has done so much, and the others nothing.
-    pub(super) fn counted(&mut self, who: Index, requests: u64, errors: u64) {
-        self.node_counted(self.anyone(who), requests, errors);
-    }
-
-    pub(super) fn node_counted(&mut self, counted: NodeId, requests: u64, errors: u64) {
-        let nodes = std::mem::take(&mut self.looking);
-        let tally = Tally { requests, errors, ..Tally::default() };
-        let tally = |id| if id == counted { tally } else { Tally::default() };
-        self.on(Event::Counted { tallies: nodes.into_iter().map(|id| (id, tally(id))).collect() });
-    }
-
-    pub(super) fn weighed(&mut self, who: Index, bytes: u64) {
-        let id = self.anyone(who);
-        self.on(Event::Weighed { id, bytes });
-    }
-
-    /// A node that lives or lived, or that never was.
-    fn anyone(&self, who: Index) -> NodeId {
-        match who.index(self.fleet.started as usize + 2) as u64 {
-            0 => NodeId::MASTER,
-            number => NodeId::node(number),
-        }
-    }
-
-    pub(super) fn says(&mut self, who: Index, word: Word) {
-        let id = self.anyone(who);
-        if !self.spawning.contains(&id) {
-            self.node_says(id, word);
-        }
-    }
-
-    pub(super) fn node_says(&mut self, id: NodeId, word: Word) {
-        let why = String::from("something");
-        match word {
-            Word::Hello => self.on(Event::Hello { id }),
-            Word::Ready => self.on(Event::Ready { id }),
-            Word::ComesUp => {
-                self.on(Event::Hello { id });
-                self.on(Event::Ready { id });
-            }
-            Word::Failed => self.on(Event::Failed { id, why }),
-            Word::Beat => self.on(Event::Beat { id }),
-            Word::Extended => self.on(Event::Extended { id, by: Duration::from_secs(3) }),
-            Word::Leaving => self.on(Event::Leaving { id }),
-            Word::Drained => self.on(Event::Drained { id, drained: Drained::default() }),
-            Word::Broken => self.on(Event::Broken { id, why }),
-            Word::Examined { traced } => self.on(Event::Examined { id, traced, report: why }),
-            Word::Exits(exit) => {
-                self.alive.remove(&id);
-                self.on(Event::Exited { id, exit, tally: Some(Tally::default()) });
-            }
-        }
-    }
-
-    pub(super) fn due(&mut self) {
-        if let Some(due) = self.fleet.next_deadline() {
-            self.now = self.now.max(due);
-            self.on(Event::Tick);
-        }
-    }
-
-    pub(super) fn pass(&mut self, time: Duration) {
-        self.now += time;
-        self.on(Event::Tick);
-    }
-
-    pub(super) fn late(&mut self, by: Duration) {
-        self.now += by;
-        self.on(Event::Late(by));
-    }
-
-    pub(super) fn jump(&mut self, by: Duration, ahead: bool) {
-        let now = if ahead { self.now.checked_add(by) } else { self.now.checked_sub(by) };
-        self.now = now.unwrap_or(self.now);
-        self.on(Event::Tick);
-    }
-
-    pub(super) fn order(&mut self, order: Order) {
-        let ticket = Ticket(self.answers.len() as u64);
-        self.answers.insert(ticket, 0);
-        self.on(Event::Asked { ticket, order });
-        self.shutdown_asked |= matches!(order, Order::Shutdown { .. });
-    }
-
-    /// A world that means well brings the fleet to rest: it is over, or every slot serves that is to.
-    pub(super) fn comes_to_rest(&mut self) {
-        for _ in 0..1000 {
-            if self.rests() {
-                assert!(self.answers.values().all(|&answers| answers == 1), "{:?}", self.answers);
-                assert_eq!(self.alive.len(), self.fleet.nodes.len(), "processes that nobody knows of");
-                return;
-            }
-            self.mean_well();
-        }
-        panic!("the fleet does not come to rest: {:#?}", self.fleet);
-    }
-
-    pub(super) fn is_over(&self) {
-        assert!(matches!(self.fleet.course, Course::Over) && self.finished == 1);
-        assert_eq!(self.fleet.next_deadline(), None);
-        assert_eq!(self.forgotten.len() as u64, self.fleet.started, "each node is forgotten");
-    }
-
-    fn mean_well(&mut self) {
-        let seen = self.seen.len();
-        self.answer_look();
-        while !(self.resolving.is_empty()
-            && self.rehearsing.is_empty()
-            && self.spawning.is_empty()
-            && self.examining.is_empty())
-        {
-            self.answer_resolve(Ok(()));
-            self.answer_rehearsal(Ok(()));
-            self.answer_spawn(Ok(()));
-            self.answer_examine(true);
-        }
-        let nodes: Vec<_> = self.fleet.nodes.iter().map(|(&id, node)| (id, node.state, node.cause.is_some())).collect();
-        for (id, state, failed) in nodes {
-            match state {
-                State::Starting | State::Joining if failed => self.node_says(id, Word::Exits(Exit::Code(1))),
-                State::Starting => self.node_says(id, Word::ComesUp),
-                State::Joining => self.node_says(id, Word::Ready),
-                State::Draining => self.node_says(id, Word::Exits(Exit::Code(0))),
-                State::Killing if self.signalled.contains(&id) => self.node_says(id, Word::Exits(Exit::Signal(9))),
-                _ => self.node_says(id, Word::Beat),
-            }
-        }
-        if self.seen.len() == seen {
-            self.due();
-        }
-    }
-
-    fn rests(&self) -> bool {
-        let serves = |id| self.fleet.nodes.get(&id).is_some_and(|node| node.state == State::Serving);
-        let filled = self.fleet.slots.iter().all(|slot| match slot.filled {
-            Filled::By(id) => serves(id),
-            Filled::Vacant => !self.fleet.policy.restart,
-            Filled::Resting { .. } | Filled::GaveUp => false,
-        });
-        let holders = self.fleet.slots.iter().filter_map(SlotRecord::holder).count();
-        let running = matches!(self.fleet.course, Course::Running) && filled && self.fleet.nodes.len() == holders;
-        (running && self.fleet.order.is_none()) || matches!(self.fleet.course, Course::Over)
-    }
-
     fn scales(&self) -> bool {
         matches!(self.fleet.order, Some(Running::Scale(_)))
     }
@@ -451,6 +234,7 @@ impl Audit {
 fn subject(event: &Event) -> Option<NodeId> {
     match *event {
         Event::Hello { id }
+        | Event::Linked { id }
         | Event::Ready { id }
         | Event::Beat { id }
         | Event::Leaving { id }

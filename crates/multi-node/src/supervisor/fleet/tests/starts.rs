@@ -60,6 +60,20 @@ fn a_node_that_asks_for_more_time_gets_it_while_it_starts_or_drains() {
 }
 
 #[test]
+fn a_program_that_turns_out_to_link_the_crate_is_joined_once_more() {
+    let mut world = World::started(policy(3));
+    world.hello(1);
+    world.up(2);
+    assert_eq!(world.joins(), [(1, vec![]), (2, vec![1])]);
+    world.on(Event::Linked { id: NodeId::node(1) });
+    world.on(Event::Linked { id: NodeId::node(2) });
+    assert_eq!(world.joins(), [(1, vec![2]), (2, vec![1])], "also where it was taken for ready before");
+    world.leaving(2);
+    world.on(Event::Linked { id: NodeId::node(2) });
+    assert_eq!(world.joins(), [], "one that drains meets nobody any more");
+}
+
+#[test]
 fn each_pair_is_joined_by_the_later_hello() {
     let mut world = World::started(policy(4));
     world.hello(3);
@@ -200,6 +214,7 @@ fn news_of_unknown_nodes_are_ignored() {
     let (id, before) = (NodeId::node(1), world.status());
     for event in [
         Event::Hello { id },
+        Event::Linked { id },
         Event::Ready { id: NodeId::MASTER },
         Event::Failed { id, why: String::new() },
         Event::Beat { id },

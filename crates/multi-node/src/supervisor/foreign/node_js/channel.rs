@@ -47,7 +47,7 @@ pub(in crate::supervisor::foreign) async fn serve(
     }
     let ended = converse(channel, id, &primary, (&notes, strict), messages).await;
     if let Err(error) = ended {
-        tracing::warn!(%id, %error, "the channel to a Node.js program broke");
+        crate::log::warn!(%id, %error, "the channel to a Node.js program broke");
     }
     let _ = primary.send(ToPrimary::Left { id }).await;
     // Most end now, by themselves or by what ended them.

@@ -88,7 +88,7 @@ impl Listeners {
     fn map(&mut self, asked: &Address) -> io::Result<Socket> {
         let socket = self.given[self.mapped].try_clone()?;
         self.mapped += 1;
-        tracing::info!("what the program serves on {} is served on {}", told(asked), local(&socket));
+        crate::log::info!("what the program serves on {} is served on {}", told(asked), local(&socket));
         Ok(socket)
     }
 
@@ -105,7 +105,7 @@ impl Listeners {
                 .or_else(|_| bind::tcp((Ipv4Addr::UNSPECIFIED, port).into(), self.backlog, false))?,
             (None, None) => return Err(io::ErrorKind::InvalidInput.into()),
         };
-        tracing::info!("listening on {}", local(&socket));
+        crate::log::info!("listening on {}", local(&socket));
         Ok(socket)
     }
 

@@ -226,7 +226,7 @@ impl Primary {
         if let Some(worker) = self.workers.get(&id)
             && worker.outbox.try_send(message).is_err()
         {
-            tracing::warn!(%id, "a Node.js program does not read its channel");
+            crate::log::warn!(%id, "a Node.js program does not read its channel");
         }
     }
 }
@@ -239,7 +239,7 @@ async fn accept(accepting: Accepting, key: String, gate: Arc<Semaphore>, inbox: 
             match accepting.accept().await {
                 Ok(stream) => break stream,
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    crate::log::warn!(%error, "cannot accept a connection");
                     tokio::time::sleep(REST).await;
                 }
             }

@@ -1,0 +1,22 @@
+//! What the environment says of options, for programs that go by it.
+
+use super::{Options, settings};
+use crate::Error;
+
+impl Options {
+    /// These options, changed by what `lookup` says of `PORT`, `HOST` and `NODES`.
+    pub(crate) fn with_variables(mut self, lookup: impl Fn(&'static str) -> Option<String>) -> Result<Options, Error> {
+        if let Some(text) = lookup("PORT") {
+            self.port = settings::number("PORT", &text, 0..=u16::MAX.into())? as u16;
+        }
+        if let Some(text) = lookup("HOST") {
+            self.host = text;
+        }
+        match lookup("NODES").as_deref() {
+            None => {}
+            Some("auto") => self.nodes = None,
+            Some(text) => self.nodes = Some(settings::number("NODES", text, 0..=settings::MOST_NODES)?),
+        }
+        Ok(self)
+    }
+}

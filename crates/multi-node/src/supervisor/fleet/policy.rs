@@ -1,0 +1,47 @@
+//! What the rules go by.
+
+use std::time::Duration;
+
+use super::{Canary, Recycling};
+
+/// The numbers that the rules go by; all have been checked.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    /// How many slots at the start.
+    pub(crate) nodes: usize,
+    /// The most slots that `scale` may ask for.
+    pub(crate) max_nodes: usize,
+    /// Whether nodes that end unasked are replaced.
+    pub(crate) restart: bool,
+    pub(crate) backoff: Backoff,
+    /// So many unasked ends within such a time are a crash loop.
+    pub(crate) crash_loop: CrashLoop,
+    /// How many new nodes a reload may start ahead of the old ones; 0 stops the old one first.
+    pub(crate) surge: usize,
+    /// From a node's start until it is ready.
+    pub(crate) start_timeout: Duration,
+    /// From the order to drain until the node is killed.
+    pub(crate) drain_timeout: Duration,
+    /// From the order to shut down until the nodes drain.
+    pub(crate) shutdown_delay: Duration,
+    /// How long a serving or draining node's runtime may be silent; `None`: for ever.
+    pub(crate) hang_timeout: Option<Duration>,
+    pub(crate) recycling: Recycling,
+    /// Whether the first new node of a reload is tried before the others follow; not with `surge` 0.
+    pub(crate) canary: Option<Canary>,
+}
+
+/// How long a slot rests before its next node is started.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Backoff {
+    pub(crate) initial: Duration,
+    pub(crate) max: Duration,
+    /// The share of the delay by which it may be shorter or longer, 0.0 to 1.0.
+    pub(crate) jitter: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CrashLoop {
+    pub(crate) deaths: usize,
+    pub(crate) within: Duration,
+}

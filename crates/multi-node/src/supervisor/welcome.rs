@@ -1,0 +1,122 @@
+//! The answers to what a node says first: hello.
+
+use std::os::fd::OwnedFd;
+
+use super::fleet::Event;
+use super::foreign::Attendance;
+use super::member::Member;
+use super::members::{Members, Outfit};
+use super::watch::Heard;
+use crate::control::{ToMaster, ToNode, VERSIONS, Versions, Welcome};
+use crate::error::describe;
+use crate::id::NodeId;
+use crate::mesh::PeerInfo;
+use crate::serve::Socket;
+use crate::wires;
+
+impl Members {
+    /// Binds what a program of nodes that links this crate asks for, before it is answered.
+    pub(super) async fn prepare(&mut self, id: NodeId, heard: &Heard) {
+        let Heard::Said(ToMaster::Hello { addresses, .. }) = heard else { return };
+        let unanswered = |member: &&Member| member.attendance.is_some() && !member.is_welcome();
+        let Some(generation) = self.get(id).filter(unanswered).map(|member| member.generation) else { return };
+        let Outfit { foreign: Some(foreign), sockets, .. } = &mut self.outfit else { return };
+        foreign.bind(generation, addresses, given(sockets)).await;
+    }
+
+    /// Answers a node's first message; later ones are for the rules to judge. Where nodes are of another program there are
+    /// two: the stage's, which is told what to become, and that of a program which links this crate.
+    pub(super) fn hello(
+        &mut self,
+        id: NodeId,
+        versions: Versions,
+        addresses: &[Vec<String>],
+        trial: bool,
+    ) -> Result<Event, String> {
+        let Some(member) = self.alive.get_mut(&id).filter(|member| !member.is_welcome()) else {
+            return Ok(Event::Hello { id });
+        };
+        let is_program = member.attendance.is_some();
+        let is_stage = self.outfit.foreign.is_some() && !is_program;
+        let answer = match is_stage {
+            true => become_program(&mut self.outfit, member, versions),
+            false => welcome(&self.outfit, member, versions, addresses)
+                .map(|welcome| ToNode::Welcome(Box::new(Welcome { trial, ..welcome }))),
+        };
+        let (message, result) = match answer {
+            Ok(answer) => (answer, Ok(if is_program { Event::Linked { id } } else { Event::Hello { id } })),
+            Err(why) => (ToNode::Refused { why: why.clone() }, Err(why)),
+        };
+        if !is_stage && result.is_ok() {
+            member.version = VERSIONS.common(versions);
+            member.attendance.iter_mut().for_each(Attendance::links);
+        }
+        self.tell(id, message);
+        result
+    }
+}
+
+/// The sockets of a program that has no servers of its own here.
+fn given(sockets: &[Vec<Socket>]) -> &[Socket] {
+    sockets.first().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Vec<String>]) -> Result<Welcome, String> {
+    let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
+    let servers = servers(outfit, member, addresses)?;
+    let PeerInfo { id, slot, .. } = member.info;
+    let clone = |fd: &OwnedFd| fd.try_clone().map_err(|error| error.to_string());
+    let duplicate = |socket: &&Socket| socket.try_clone_file().map_err(|error| error.to_string());
+    Ok(Welcome {
+        version,
+        id,
+        slot: slot.ok_or("the master has no slot")?,
+        generation: member.generation,
+        settings: outfit.settings.clone(),
+        line: member.line,
+        trial: false,
+        servers: servers.iter().map(|sockets| sockets.iter().map(|socket| wires::kind(socket)).collect()).collect(),
+        load: Some(clone(&outfit.load_file)?),
+        bell: Some(clone(&outfit.bell)?),
+        sockets: servers.iter().flatten().map(duplicate).collect::<Result<_, _>>()?,
+    })
+}
+
+/// The sockets of each server.
+fn servers<'a>(outfit: &'a Outfit, member: &Member, addresses: &[Vec<String>]) -> Result<Vec<Vec<&'a Socket>>, String> {
+    match (&outfit.foreign, &member.attendance) {
+        (Some(_), Some(attendance)) if attendance.draining => Err("the node is to end already".to_owned()),
+        (Some(foreign), Some(_)) => foreign.sockets(addresses, given(&outfit.sockets)),
+        _ if addresses == outfit.addresses => {
+            Ok(outfit.sockets.iter().map(|sockets| sockets.iter().collect()).collect())
+        }
+        _ => Err(format!(
+            "the program wants to serve {}, but its master has bound {}; other addresses need a restart of the program as a whole",
+            listed(addresses),
+            listed(&outfit.addresses),
+        )),
+    }
+}
+
+/// The answer to a stage.
+fn become_program(outfit: &mut Outfit, member: &mut Member, versions: Versions) -> Result<ToNode, String> {
+    VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
+    let Outfit { foreign: Some(foreign), sockets, .. } = outfit else {
+        return Err("the master has no other program".to_owned());
+    };
+    let prepared = foreign.outfit(member.info, member.generation, given(sockets));
+    let (exec, attendance) = prepared.map_err(|error| describe(&error))?;
+    member.attendance = Some(attendance);
+    Ok(ToNode::Exec(Box::new(exec)))
+}
+
+fn no_common_version(node: Versions) -> String {
+    format!(
+        "the program speaks control protocol {} to {}, its master {} to {}; restart the program as a whole",
+        node.lowest, node.highest, VERSIONS.lowest, VERSIONS.highest,
+    )
+}
+
+fn listed(addresses: &[Vec<String>]) -> String {
+    addresses.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+}

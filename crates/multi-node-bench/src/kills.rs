@@ -28,15 +28,20 @@ struct Kill {
 
 impl Kills {
     /// Kills a process that serves on this port. It is stopped first, for as long as it takes to read which connections
-    /// it holds.
+    /// it holds; a node whose master is replaced meanwhile goes on, and is stopped again.
     ///
     /// # Errors
     /// Where the process is not there, or may not be killed or looked at.
     pub fn kill(&mut self, pid: u32, port: u16) -> io::Result<()> {
         let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-        kill_process(process, Signal::STOP)?;
-        stopped(pid)?;
-        let ports = connections(pid, port)?;
+        let ports = loop {
+            kill_process(process, Signal::STOP)?;
+            stopped(pid)?;
+            let ports = connections(pid, port)?;
+            if threads_stopped(pid)? {
+                break ports;
+            }
+        };
         self.0.push(Kill { at: Instant::now(), ports });
         Ok(kill_process(process, Signal::KILL)?)
     }

@@ -119,6 +119,21 @@ pub enum ReadyBy {
     Age,
 }
 
+impl ReadyBy {
+    /// The sign in a word, as tables show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReadyBy::Notification => "notification",
+            ReadyBy::Descriptor => "descriptor",
+            ReadyBy::Message => "message",
+            ReadyBy::Itself => "itself",
+            ReadyBy::Http => "http",
+            ReadyBy::Observation => "observation",
+            ReadyBy::Age => "age",
+        }
+    }
+}
+
 impl fmt::Display for ReadyBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -7,8 +7,11 @@ use super::{Colour, Paint, Table, count, span};
 
 /// What a reload did.
 pub(crate) fn reloaded(report: &Reloaded, paint: Paint) -> String {
-    let Reloaded { generation, took_ms, slots, .. } = report;
-    let head = format!("generation {generation} serves in {} slots after {}", slots.len(), span(*took_ms));
+    let Reloaded { generation, took_ms, slots, canary, .. } = report;
+    let mut head = format!("generation {generation} serves in {} slots after {}", slots.len(), span(*took_ms));
+    if let Some(canary) = canary {
+        head = format!("{head}\n{}", canary.verdict);
+    }
     if slots.is_empty() {
         return head;
     }
@@ -111,6 +114,18 @@ SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  CUT  REQUE
    0  node-1  node-3       103 ms       1.2 s         3           12    1              1  killed at the drain deadline
    1  –       node-4       103 ms           –         3           12    0              –";
         assert_eq!(reloaded(&report(), Paint::Plain), expected);
+    }
+
+    #[test]
+    fn the_verdict_on_the_canary_stands_above_the_slots() {
+        let canary = json!({
+            "node": "node-3", "watched_ms": 5000, "by_answers": true, "verdict": "node-3 stood its trial",
+            "new": { "requests": 40, "errors": 0 }, "old": { "requests": 120, "errors": 1 },
+        });
+        let report = json!({ "generation": 1, "took_ms": 9000, "slots": [], "canary": canary });
+        let report: Reloaded = serde_json::from_value(report).expect("a report");
+        let expected = "generation 1 serves in 0 slots after 9.0 s\nnode-3 stood its trial";
+        assert_eq!(reloaded(&report, Paint::Plain), expected);
     }
 
     #[test]

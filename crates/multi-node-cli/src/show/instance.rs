@@ -34,7 +34,19 @@ fn slots(slots: &[SlotInfo], paint: Paint) -> String {
         ("LAST EXIT", false),
     ]);
     slots.iter().for_each(|slot| table.row(slot_row(slot)));
-    table.text(paint)
+    [table.text(paint), said(slots)].join("")
+}
+
+/// What is known of programs that do not link the library, a line for each.
+fn said(slots: &[SlotInfo]) -> String {
+    let line = |slot: &SlotInfo| {
+        let ready = slot.ready_by.as_ref().map(|sign| format!("ready by {sign}"));
+        let says = slot.says.as_ref().map(|text| format!("says {text:?}"));
+        let known = ready.into_iter().chain(says).collect::<Vec<_>>().join(", ");
+        (!known.is_empty()).then(|| format!("\n{}: {known}", count(slot.id.as_ref())))
+    };
+    let lines: String = slots.iter().filter_map(line).collect();
+    if lines.is_empty() { lines } else { format!("\n{lines}") }
 }
 
 fn slot_row(slot: &SlotInfo) -> Vec<Cell> {
@@ -135,6 +147,14 @@ SLOT  NODE     PID  STATE             FOR  GEN  RESTARTS  CONNS  REQUESTS  IN FL
    0  node-1  4712  serving   12 min 34 s    1         0     12     10423          1  12 s  8.1 MiB  –
    1  node-9  4719  starting       340 ms    1         2      –         –          –     –        –  SIGKILL";
         assert_eq!(instance(&example(), Paint::Plain), expected);
+    }
+
+    #[test]
+    fn what_other_programs_say_stands_below() {
+        let mut instance = example();
+        (instance.slots[0].ready_by, instance.slots[0].says) = (Some("notification".into()), Some("warm".into()));
+        let shown = super::instance(&instance, Paint::Plain);
+        assert!(shown.ends_with("SIGKILL\n\nnode-1: ready by notification, says \"warm\""), "{shown}");
     }
 
     #[test]

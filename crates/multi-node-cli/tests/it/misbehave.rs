@@ -64,19 +64,9 @@ async fn a_program_that_closes_its_sockets_harms_nobody_else() {
 #[tokio::test]
 async fn a_program_that_ignores_its_stop_signal_is_killed_in_time_with_its_children() {
     within(30, async {
-        let script = "trap '' TERM; sleep 1000 & wait; wait";
-        let mut running = Running::start(&[
-            "-n",
-            "1",
-            "--ready-after",
-            "100ms",
-            "--drain-timeout",
-            "300ms",
-            "--",
-            "sh",
-            "-c",
-            script,
-        ]);
+        let script = "trap '' TERM; sleep 1000 & echo >&4; wait; wait";
+        let options = ["-n", "1", "--ready-fd", "4", "--ready-after", "1h", "--drain-timeout", "300ms"];
+        let mut running = Running::start(&[&options[..], &["--", "sh", "-c", script]].concat());
         running.ready(1).await;
         let node = procfs::children(running.pid())[0];
         let family = [procfs::children(node), vec![node]].concat();

@@ -7,6 +7,12 @@ use rustix::process::Signal;
 
 use crate::command::{Running, app, is_there, pids};
 
+/// Runs the server in so many nodes. None of them is taken for ready but by its word that it listens.
+fn start(nodes: &str) -> Running {
+    let server = app("server.js");
+    Running::start(&["-n", nodes, "--bind", "127.0.0.1:0", "--ready-after", "1h", "--", "node", &server])
+}
+
 #[tokio::test]
 async fn a_node_program_gets_the_port_that_it_asks_for() {
     if !is_there("node") {
@@ -29,7 +35,7 @@ async fn node_connections_are_handed_out_evenly() {
         return;
     }
     within(30, async {
-        let mut running = Running::start(&["-n", "4", "--bind", "127.0.0.1:0", "--", "node", &app("server.js")]);
+        let mut running = start("4");
         let addr = running.addr().await;
         running.ready(4).await;
         let mut counts = std::collections::BTreeMap::<String, usize>::new();
@@ -48,7 +54,7 @@ async fn a_node_program_that_a_timer_keeps_alive_ends_when_its_last_client_has()
         return;
     }
     within(30, async {
-        let mut running = Running::start(&["-n", "1", "--bind", "127.0.0.1:0", "--", "node", &app("server.js")]);
+        let mut running = start("1");
         let addr = running.addr().await;
         running.ready(1).await;
         let request = tokio::spawn(async move { client::get(addr, "/slow").await });

@@ -2,7 +2,7 @@
 
 use multi_node_it::within;
 
-use crate::command::{Running, built, is_there};
+use crate::command::{Running, built, is_there, json_of};
 
 /// Runs one node until it is ready, and returns the line that tells by which sign.
 async fn sign(args: &[&str]) -> String {
@@ -51,6 +51,21 @@ async fn each_sign_of_readiness_is_seen_and_named() {
     within(20, async {
         let sign = sign(&["--ready-after", "50ms", "--", "sleep", "1000"]).await;
         assert!(sign.contains("it lives, and says nothing of itself"), "{sign}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_sign_is_in_the_status() {
+    within(20, async {
+        let mut running = Running::start(&["-n", "1", "--ready-after", "50ms", "--", "sleep", "1000"]);
+        running.ready(1).await;
+        let status = json_of(&["status", "--name", &running.name]).await;
+        assert_eq!(status["slots"][0]["ready_by"], "age", "{status}");
+        let shown = running.command(&["status"]).await;
+        let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+        assert!(shown.contains("node-1: ready by age"), "{shown}");
+        assert_eq!(running.stop().await, Some(0));
     })
     .await;
 }

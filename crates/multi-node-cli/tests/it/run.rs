@@ -52,6 +52,43 @@ async fn sockets_block_and_send_small_writes_at_once_and_wait_for_a_byte_if_that
 }
 
 #[tokio::test]
+async fn a_crash_starts_what_was_found_and_a_reload_what_is_there_now() {
+    within(30, async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let server = folder.path().join("server");
+        let deploy = |program: &str| {
+            let next = folder.path().join("next");
+            std::fs::copy(program, &next).expect("a file of ours");
+            std::fs::rename(&next, &server).expect("a file of ours");
+        };
+        deploy(&built("listenfd_axum"));
+        let path = server.to_str().expect("UTF-8");
+        let mut running = Running::start(&["-n", "1", "--bind", "127.0.0.1:0", "--", path]);
+        let addr = running.addr().await;
+        running.ready(1).await;
+        let node = pids(addr, 1).await[0];
+        assert_eq!(procfs::name(node).as_deref(), Some("server"));
+
+        deploy("/bin/false");
+        send(node, Signal::KILL);
+        running.logged("ended by SIGKILL").await;
+        running.ready(1).await;
+        pids(addr, 1).await;
+        running.signal(Signal::HUP);
+        running.logged("ended with exit code 1").await;
+        running.logged("reload failed").await;
+        pids(addr, 1).await;
+
+        deploy(&built("listenfd_axum"));
+        running.signal(Signal::HUP);
+        running.logged("reload done").await;
+        assert_eq!(procfs::name(pids(addr, 1).await[0]).as_deref(), Some("server"));
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn no_node_outlives_a_killed_master() {
     within(30, async {
         let mut running = Running::start(&["-n", "2", "--bind", "127.0.0.1:0", "--", "sleep", "1000"]);

@@ -76,6 +76,22 @@ async fn a_program_is_steered_without_its_name() {
 }
 
 #[tokio::test]
+async fn a_report_has_the_verdict_on_the_canary() {
+    within(30, async {
+        let canary = Some((std::time::Duration::from_millis(200), 10));
+        let program = Program::serving(Plan { canary, ..plan("web", 2) }).await;
+        let folder = program.faults();
+        let report = json_of(&folder, &["reload", "--wait", "--json"]).await;
+        let tried = &report["canary"];
+        assert_eq!((&tried["node"], &tried["by_answers"]), (&json!("node-3"), &json!(false)), "{report}");
+        let report = prints(&folder, &["reload", "--wait"]).await;
+        assert!(report.contains("\nnode-5 lived through its trial of "), "{report}");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn several_programs_are_told_apart_by_name() {
     within(30, async {
         let web = Program::serving(plan("web", 1)).await;
@@ -178,6 +194,39 @@ async fn an_upgrade_returns_when_the_next_program_answers() {
         let (code, complaint) = fails(&folder, &["upgrade"]).await;
         assert_eq!((code, complaint.contains("cannot reach the database")), (Some(1), true), "{complaint}");
         assert_eq!(json_of(&folder, &["status", "--json"]).await["ready"], json!(true), "the old one goes on");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upgrade_that_cannot_be_is_refused_with_a_code() {
+    within(30, async {
+        let cases = [
+            (Plan { master_listen: true, ..plan("web", 1) }, 1, "the master serves connections itself"),
+            (plan("web", 0), 3, "the program runs as a single process"),
+        ];
+        for (plan, code, why) in cases {
+            let program = Program::serving(plan).await;
+            let (given, complaint) = fails(&program.faults(), &["upgrade"]).await;
+            assert_eq!((given, complaint.contains(why)), (Some(code), true), "{complaint}");
+            program.stop().await;
+        }
+
+        let program = Program::serving(plan("web", 1)).await;
+        Fault::StuckInFactory.lay(&program.faults());
+        prints(&program.faults(), &["reload"]).await;
+        let (code, complaint) = fails(&program.faults(), &["upgrade"]).await;
+        assert_eq!((code, complaint.contains("reload is under way")), (Some(3), true), "{complaint}");
+        Fault::StuckInFactory.lift(&program.faults());
+        program.logged("reload done").await;
+        Fault::DieInTrial.lay(&program.faults());
+        let (code, complaint) = fails(&program.faults(), &["upgrade"]).await;
+        assert_eq!(
+            (code, complaint.contains("ended with exit code 5 before it reached `listen`")),
+            (Some(1), true),
+            "{complaint}"
+        );
         program.stop().await;
     })
     .await;

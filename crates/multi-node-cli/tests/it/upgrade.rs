@@ -270,9 +270,9 @@ async fn what_the_next_master_could_not_go_on_with_is_refused_in_its_trial() {
         let (name, folder) = (name("trial"), tempfile::tempdir().expect("a folder"));
         let file = folder.path().join("settings.toml");
         let config = file.to_str().expect("UTF-8");
-        let settings = "bind = ['127.0.0.1:0']\nnodes = 1\nready-after = '0s'\n";
+        let settings = "bind = ['127.0.0.1:0']\nnodes = 1\nready-after = '0s'\nprogram = ['sleep', '1000']\n";
         fs::write(&file, settings).expect("a file of ours");
-        let mut running = run(&name, &["--config", config, "--", "sleep", "1000"]);
+        let mut running = run(&name, &["--config", config]);
         running.ready(1).await;
         let nodes = procfs::children(running.pid());
         let cases = [
@@ -291,6 +291,11 @@ async fn what_the_next_master_could_not_go_on_with_is_refused_in_its_trial() {
             "{complaint}"
         );
         assert_eq!(procfs::children(running.pid()), nodes, "nobody was replaced");
+
+        let mended = settings.replace("'sleep', '1000'", "'sh', '-c', 'echo mended >&2; exec sleep 1000'");
+        fs::write(&file, mended).expect("a file of ours");
+        running.signal(Signal::HUP);
+        running.logged("mended").await;
         assert_eq!(running.stop().await, Some(0));
     })
     .await;

@@ -31,7 +31,7 @@ enum Event {
     Reload,
     Restart,
     Scale,
-    /// With nothing else meanwhile.
+    /// With nothing else meanwhile but a kill.
     Upgrade,
     /// No further descriptors for a while.
     FewFiles,
@@ -209,11 +209,23 @@ impl Chaos {
         }
     }
 
-    /// The next program would not know of this one's orders.
+    /// The next program would not know of this one's orders. A child may be killed meanwhile, be it a node, old or new, or
+    /// the trial: then the old program may stay.
     async fn upgrade(&mut self) {
         self.come_to_rest().await;
+        let kills_after = self.rng.bool().then(|| Duration::from_millis(self.rng.u64(..250)));
         self.note("upgrade");
-        self.program.upgrade().await.expect("the new program takes over");
+        let order = self.program.send("upgrade").await;
+        if let Some(time) = kills_after {
+            tokio::time::sleep(time).await;
+            let children = procfs::children(self.program.pid);
+            children.get(self.rng.usize(..children.len().max(1))).into_iter().for_each(|pid| self.kill(*pid));
+        }
+        match self.program.succeeded(order).await {
+            Ok(()) => {}
+            Err(answer) if kills_after.is_some() => assert!(answer["Err"]["failed"].is_object(), "{answer}"),
+            Err(answer) => panic!("the new program does not take over: {answer}"),
+        }
     }
 
     /// Takes everything back, and lets all orders end.

@@ -53,7 +53,8 @@ async fn waiting(program: &mut Program, clients: usize) -> Vec<Client> {
 async fn what_waits_when_the_program_ends_is_served_and_then_nobody_can_connect() {
     within(20, async {
         // An address of its own, of which no other test's program can be given the port when it is free.
-        let mut program = Program::serving(Plan { host: "127.0.0.22".to_owned(), ..Plan::nodes(3) }).await;
+        let host = "127.0.0.22".to_owned();
+        let mut program = Program::serving(Plan { host, ..Plan::nodes(3) }).await;
         let mut slow = program.begin("/sleep/1500").await;
         let pids = program.pids().await;
         let clients = waiting(&mut program, 64).await;
@@ -71,6 +72,40 @@ async fn what_waits_when_the_program_ends_is_served_and_then_nobody_can_connect(
         program.ends_well().await;
         let log = program.log();
         assert!(!log.contains("WARN") && !log.contains("ERROR"), "an ordinary end is nothing to warn of: {log}");
+    })
+    .await;
+}
+
+/// A connection on which this process answers.
+async fn connected_to(program: &Program, id: &str) -> Client {
+    loop {
+        let mut client = Client::connect(program.addr).await.expect("a connection");
+        if client.get("/").await.expect("an answer").id() == id {
+            return client;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_master_that_serves_stops_with_its_nodes() {
+    within(20, async {
+        let plan = Plan { host: "127.0.0.24".to_owned(), master_listen: true, ..Plan::nodes(1) };
+        let mut program = Program::serving(plan).await;
+        let node = program.pids().await[0];
+        let mut clients = [connected_to(&program, "node-1").await, connected_to(&program, "master").await];
+        for client in &mut clients {
+            client.ask("/sleep/1500").await.expect("sent");
+        }
+        program.status_where(|s| s.slots[0].in_flight == 1).await;
+        program.signal(Signal::TERM);
+        while Client::connect(program.addr).await.is_ok() {}
+        assert!(procfs::is_alive(node), "the master had taken connections until its nodes had ended");
+        for mut client in clients {
+            let answer = client.answer().await.expect("an answer");
+            assert_eq!(answer.body, "slept 1500\n");
+            assert!(answer.headers.contains("connection: close"), "{}", answer.headers);
+        }
+        program.ends_well().await;
     })
     .await;
 }

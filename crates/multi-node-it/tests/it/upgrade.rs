@@ -139,6 +139,39 @@ async fn a_program_that_serves_other_addresses_is_refused() {
 }
 
 #[tokio::test]
+async fn a_master_that_serves_is_not_replaced() {
+    within(20, async {
+        let mut program = Program::serving(Plan { master_listen: true, ..Plan::nodes(1) }).await;
+        let before = program.pids().await;
+        let answer = program.upgrade().await.expect_err("the old program stays");
+        assert!(
+            failure(&answer).starts_with("the master serves connections itself (`Options::master_listen`)"),
+            "{answer}"
+        );
+        assert_eq!(program.pids().await, before, "nobody was replaced");
+        program.get("/").await.expect("an answer");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_upgrade_is_one_order_at_a_time() {
+    within(20, async {
+        let mut program = Program::serving(Plan::nodes(1)).await;
+        Fault::StuckInFactory.lay(&program.faults());
+        let reload = program.send("reload").await;
+        let answer = program.upgrade().await.expect_err("another order is under way");
+        assert_eq!(answer["Err"]["busy"]["running"], "reload", "{answer}");
+        Fault::StuckInFactory.lift(&program.faults());
+        assert!(program.answer(reload).await["Ok"].is_object());
+        upgrade(&mut program).await;
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_successor_that_is_slow_costs_nothing() {
     within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
@@ -176,6 +209,29 @@ async fn nodes_outlive_a_successor_that_ends() {
 #[tokio::test]
 async fn nodes_outlive_a_successor_that_panics() {
     within(30, nodes_outlive(Fault::PanicAsSuccessor, Some(101))).await;
+}
+
+/// It holds SIGTERM back, and the sockets in what it was left; nobody but the kernel can end it.
+#[tokio::test]
+async fn a_successor_that_hangs_is_left_by_its_nodes_and_leaves_nothing() {
+    within(20, async {
+        let adopt_timeout = Duration::from_millis(500);
+        let mut program = Program::serving(Plan { adopt_timeout, ..Plan::nodes(2) }).await;
+        Fault::StuckAsSuccessor.lay(&program.faults());
+        let _ = program.send("upgrade").await;
+        program.logged("the master follows").await;
+        program.get("/").await.expect("an answer, though there is no master");
+        program.until(|| program.log().matches("draining: the master of this node is gone").count() == 2).await;
+        program.until(|| program.processes() == [program.pid]).await;
+        program.signal(Signal::TERM);
+        program.until(|| procfs::signals(program.pid, "ShdPnd") & bit(Signal::TERM) != 0).await;
+        assert!(procfs::is_alive(program.pid), "nobody hears the signal");
+        program.signal(Signal::KILL);
+        assert_eq!(program.exit().await, None);
+        program.leaves_nobody().await;
+        program.get("/").await.expect_err("nobody has the socket any more");
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -216,7 +272,11 @@ async fn a_signal_in_between_is_not_lost() {
 
 /// Whether the process's main thread holds the signal back (proc(5), `SigBlk`).
 fn held_back(pid: u32, signal: Signal) -> bool {
-    procfs::signals(pid, "SigBlk") & 1 << (signal.as_raw() - 1) != 0
+    procfs::signals(pid, "SigBlk") & bit(signal) != 0
+}
+
+fn bit(signal: Signal) -> u64 {
+    1 << (signal.as_raw() - 1)
 }
 
 /// A program that can be tried and started, and is gone when it is to take the master's place.

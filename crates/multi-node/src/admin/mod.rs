@@ -38,4 +38,4 @@ pub(crate) use observer::Observer;
 #[cfg(multi_process)]
 pub(crate) use open::{Admin, Attendance};
 pub use protocol::{Answer, Description, LogLine, Logged, OrderHelp, Refusal, Request, Source};
-pub use view::{Instance, Reloaded, Replaced, SlotInfo};
+pub use view::{Instance, Reloaded, Replaced, SlotInfo, Tried};

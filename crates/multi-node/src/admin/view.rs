@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::id::Slot;
-use crate::order::{ReloadReport, Replacement};
+use crate::order::{Answers, CanaryReport, ReloadReport, Replacement};
 use crate::status::{SlotStatus, State, Status};
 
 /// A running program.
@@ -59,6 +59,13 @@ pub struct SlotInfo {
     pub requests: Option<u64>,
     /// Requests begun and not fully answered.
     pub in_flight: Option<u64>,
+    /// Of a program that does not link this crate: by which sign it was taken for ready, in a word
+    /// ([`ReadyBy::as_str`](crate::ReadyBy::as_str)).
+    #[serde(default)]
+    pub ready_by: Option<String>,
+    /// What such a program said last of itself (`STATUS=`, sd_notify(3)).
+    #[serde(default)]
+    pub says: Option<String>,
     /// Processor time of this process, in milliseconds.
     pub cpu_ms: Option<u64>,
     /// Memory of this process, in bytes, with what it shares counted in proportion.
@@ -101,6 +108,7 @@ impl SlotInfo {
     fn of(slot: &SlotStatus, now: SystemTime, used: impl Fn(u32) -> Used) -> SlotInfo {
         let Used { cpu_ms, pss_bytes } = slot.pid.map(used).unwrap_or_default();
         let known = |count: u64| slot.program.is_none().then_some(count);
+        let program = slot.program.as_ref();
         SlotInfo {
             slot: slot.slot,
             id: slot.id.map(|id| id.to_string()),
@@ -113,6 +121,8 @@ impl SlotInfo {
             connections: known(slot.connections),
             requests: known(slot.requests),
             in_flight: known(slot.in_flight),
+            ready_by: program.and_then(|program| Some(program.ready_by?.as_str().to_owned())),
+            says: program.and_then(|program| program.said.clone()),
             cpu_ms,
             pss_bytes,
         }
@@ -129,6 +139,27 @@ pub struct Reloaded {
     pub took_ms: u64,
     /// What happened in each slot, in the order it happened.
     pub slots: Vec<Replaced>,
+    /// How the canary stood its trial; `null` where there was none.
+    #[serde(default)]
+    pub canary: Option<Tried>,
+}
+
+/// How the first new node of a reload has stood its trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Tried {
+    /// The new node.
+    pub node: String,
+    /// How long it was watched, in milliseconds.
+    pub watched_ms: u64,
+    /// What it answered.
+    pub new: Answers,
+    /// What the old nodes answered, as far as it was compared.
+    pub old: Answers,
+    /// Whether answers were judged, and not only that it lived and was not silent.
+    pub by_answers: bool,
+    /// The same as a sentence.
+    pub verdict: String,
 }
 
 /// How one slot's node was replaced.
@@ -164,6 +195,20 @@ impl From<&ReloadReport> for Reloaded {
             generation: report.generation.number(),
             took_ms: ms(report.took),
             slots: report.slots.iter().map(Replaced::from).collect(),
+            canary: report.canary.as_ref().map(Tried::from),
+        }
+    }
+}
+
+impl From<&CanaryReport> for Tried {
+    fn from(report: &CanaryReport) -> Tried {
+        Tried {
+            node: report.node.to_string(),
+            watched_ms: ms(report.watched),
+            new: report.new,
+            old: report.old,
+            by_answers: report.by_answers,
+            verdict: report.to_string(),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::mem;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -156,6 +157,12 @@ pub(crate) struct Exec {
     pub(crate) seat: Option<u32>,
     #[serde(skip)]
     pub(crate) fds: Vec<OwnedFd>,
+    /// Where the program was found. What is there by now is executed only if it is the same file.
+    #[serde(default)]
+    pub(crate) found: Option<PathBuf>,
+    /// The file that was found.
+    #[serde(skip)]
+    pub(crate) file: Option<OwnedFd>,
 }
 
 /// What of the master's options concerns its nodes.
@@ -211,7 +218,7 @@ impl Fds for ToNode {
                 .flatten()
                 .chain(welcome.sockets.drain(..))
                 .collect(),
-            ToNode::Exec(exec) => mem::take(&mut exec.fds),
+            ToNode::Exec(exec) => mem::take(&mut exec.fds).into_iter().chain(exec.file.take()).collect(),
             ToNode::Joined { peers } => {
                 peers.iter_mut().flat_map(|p| [p.stream.take(), p.bus.take()]).flatten().collect()
             }
@@ -232,8 +239,10 @@ impl Fds for ToNode {
                 Ok(())
             }
             ToNode::Exec(exec) => {
-                expect(count, exec.numbers.len())?;
-                exec.fds = fds.collect();
+                let files = usize::from(exec.found.is_some());
+                expect(count, exec.numbers.len().saturating_add(files))?;
+                exec.fds = fds.by_ref().take(exec.numbers.len()).collect();
+                exec.file = fds.next();
                 Ok(())
             }
             ToNode::Joined { peers } => {

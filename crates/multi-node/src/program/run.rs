@@ -4,7 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use super::{FIRST, Program, Readiness};
-use crate::{Error, Nodes, Options, environment, listen, supervisor};
+use crate::supervisor::{self, Found};
+use crate::{Error, Nodes, Options, environment, listen};
 
 /// Serves by several processes of `program`. As [`listen`](crate::listen()) in the master, but that there are no servers,
 /// and no streams to this process.
@@ -54,8 +55,8 @@ impl Program {
         self.node_js.unwrap_or_else(is)
     }
 
-    /// Whoever starts a program that is not there wants to know at once, and not from nodes that fail.
-    pub(crate) fn find(&self) -> Result<(), Error> {
+    /// Where it is. Whoever starts a program that is not there wants to know at once, and not from nodes that fail.
+    pub(crate) fn find(&self) -> Result<Found, Error> {
         let failed = |source| Error::Program { program: self.program.to_string_lossy().into_owned(), source };
         let directory = environment::working_directory().map_err(failed)?;
         supervisor::find(Path::new(&self.program), &directory).map_err(failed)

@@ -1,7 +1,9 @@
 //! The process that becomes the program.
 
 use std::convert::Infallible;
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -49,7 +51,7 @@ fn end_with_master(seat: Seat) -> Result<(), Error> {
 }
 
 fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error> {
-    let Exec { program, args, env, mut numbers, mut fds, seat } = exec;
+    let Exec { program, args, env, mut numbers, mut fds, seat, found, file } = exec;
     if let Some(number) = seat {
         numbers.push(number);
         fds.push(master.socket().map_err(Error::io("keep the control socket"))?);
@@ -57,10 +59,14 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     // What is reported on must not lie where the program's descriptors go.
     let above = numbers.iter().max().map_or(0, |most| most + 1);
     master.move_above(above).map_err(Error::io("make room for the sockets"))?;
+    let file = file.map(|file| sys::place::above(file.as_fd(), above)).transpose();
+    let file = file.map_err(Error::io("make room for the sockets"))?;
     sys::place::at_numbers(fds, &numbers, above).map_err(Error::io("put the sockets in their places"))?;
     master.send(ToMaster::Exec).map_err(|error| node::broken(&error))?;
-    let mut command = Command::new(&program);
-    command.args(args).env_remove(environment::SEAT);
+    // By its path a program shows its name; by a descriptor, which has to stay open until then, only its number.
+    let file = file.filter(|file| found.is_some_and(|path| !sys::process::is_at(file, &path)));
+    let mut command = Command::new(file.as_ref().map_or(PathBuf::from(&program), sys::process::held));
+    command.arg0(&program).args(args).env_remove(environment::SEAT);
     for (name, value) in env {
         match value {
             Some(value) => command.env(name, value),

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, Sleep};
 
-/// The side that gives the signal.
-#[derive(Debug)]
+/// The side that gives the signal; clones give the same one.
+#[derive(Clone, Debug)]
 pub(crate) struct Drain(Arc<Shared>);
 
 /// Tells that this process drains: it takes no new connections, finishes what it has, and leaves.

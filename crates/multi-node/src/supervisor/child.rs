@@ -160,10 +160,9 @@ impl Launcher {
         }
     }
 
-    /// Forgets what no node will be started from any more.
+    /// Forgets all others.
     pub(crate) fn keep(&mut self, used: impl Fn(Generation) -> bool) {
-        let newest = self.images.last_key_value().map(|(generation, _)| *generation);
-        self.images.retain(|generation, _| Some(*generation) == newest || used(*generation));
+        self.images.retain(|generation, _| used(*generation));
     }
 
     /// Starts a node.

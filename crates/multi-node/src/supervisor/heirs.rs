@@ -48,10 +48,17 @@ impl Supervisor {
         }
     }
 
-    /// Whether nobody is to connect any more once what waits has been served: not while the master serves too, nor to sockets
-    /// that are systemd's, in whose queues clients wait for the next start.
-    pub(super) fn closes_sockets(&self) -> bool {
-        self.fleet.is_stopping() && !self.terms.master_listen && !environment::sockets_given()
+    /// Drains a node. What is left at the deadline it cuts by itself, in time to end before it is killed.
+    pub(super) fn drain(&mut self, id: NodeId, within: Duration) {
+        let heirs = self.heirs(id);
+        let ends = heirs.is_empty() && self.fleet.is_stopping();
+        if ends {
+            // A master that serves too does not go on alone.
+            self.own_drain.begin(within);
+        }
+        // In the queues of sockets that are systemd's clients wait for the next start.
+        let closing = ends && !environment::sockets_given();
+        self.members.drain(id, within, heirs, closing);
     }
 
     /// Makes it possible to hand connections over: whoever has come since a node drains was not joined with it.

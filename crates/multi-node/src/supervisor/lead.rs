@@ -108,7 +108,7 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
     let fleet = Fleet::new(policy(settings), seed());
-    let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings));
+    let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings)).transpose()?;
     Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign })
 }
 
@@ -163,7 +163,7 @@ async fn supervise(
         members,
         heard,
         orders,
-        signals,
+        (signals, drain.clone()),
         (endpoints.journal(), endpoints.told(), exits, heritage),
     );
     reaper::start();

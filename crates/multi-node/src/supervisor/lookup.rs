@@ -31,9 +31,22 @@ pub(super) fn locate(typed: &Path, directory: &Path) -> PathBuf {
     found.into_iter().find(|path| path.is_file()).unwrap_or_else(|| directory.join(typed))
 }
 
-/// Whether a program of this name or path could be executed.
-pub(crate) fn find(typed: &Path, directory: &Path) -> io::Result<()> {
-    hold(&locate(typed, directory)).map(drop)
+/// A program that could be executed.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) path: PathBuf,
+    /// What was there; of a script nothing, since its interpreter opens it by its path.
+    pub(crate) file: Option<OwnedFd>,
+}
+
+/// Finds a program of this name or path.
+pub(crate) fn find(typed: &Path, directory: &Path) -> io::Result<Found> {
+    let path = locate(typed, directory);
+    let file = match hold(&path)? {
+        Held::File(file) => Some(file),
+        Held::Script(_) => None,
+    };
+    Ok(Found { path, file })
 }
 
 /// Whether the program is Node.js, or a script that names it in its first line.

@@ -368,8 +368,8 @@ impl Members {
         (!will_link && !member.is_some_and(Member::is_welcome)).then_some(seen)
     }
 
-    /// Lets everyone see how the fleet looks, if that has changed.
-    pub(super) fn publish(&mut self, mut status: Status) {
+    /// Lets everyone see how the fleet looks, if that has changed. `starts`: whether nodes may be started from a generation.
+    pub(super) fn publish(&mut self, mut status: Status, starts: impl Fn(Generation) -> bool) {
         let mut seen = BTreeSet::new();
         for entry in &mut status.slots {
             // A slot that is being reloaded has two entries, and counts once.
@@ -382,7 +382,8 @@ impl Members {
         }
         let line = |id: Option<NodeId>| self.alive.get(&id?).map(|member| member.line);
         let lines = status.slots.iter().map(|entry| line(entry.id)).collect();
-        let used = |generation| status.slots.iter().any(|entry| entry.generation == generation);
+        let lives = |generation| status.slots.iter().any(|entry| entry.generation == generation);
+        let used = |generation| starts(generation) || lives(generation);
         self.launcher.keep(used);
         if let Some(foreign) = &mut self.outfit.foreign {
             foreign.keep(used);

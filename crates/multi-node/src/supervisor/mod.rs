@@ -63,5 +63,5 @@ mod watch;
 mod welcome;
 
 pub(crate) use lead::{Served, lead, succeed};
-pub(crate) use lookup::{find, is_run_by_node};
+pub(crate) use lookup::{Found, find, is_run_by_node};
 pub(crate) use upgrade::Call;

@@ -18,6 +18,7 @@ use crate::id::NodeId;
 use crate::metrics::Told;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
+use crate::serve::Drain;
 use crate::signals::MasterSignals;
 use crate::status::ReadyBy;
 use crate::systemd::{Notifier, Phase};
@@ -45,6 +46,8 @@ pub(crate) struct Supervisor {
     asks: mpsc::Receiver<Ask>,
     pub(super) terms: Terms,
     pub(super) signals: MasterSignals,
+    /// This process's own, for what it serves itself.
+    pub(super) own_drain: Drain,
     /// The trial of a new program, while there is one.
     rehearsal: Option<Rehearsal>,
     /// What another master has left, until it is taken over.
@@ -96,7 +99,7 @@ impl Supervisor {
         members: Members,
         heard: mpsc::Receiver<(NodeId, Heard)>,
         (asks, terms): (mpsc::Receiver<Ask>, Terms),
-        signals: MasterSignals,
+        (signals, own_drain): (MasterSignals, Drain),
         (journal, told, exits, heritage): (Journal, Told, Exits, Option<Heritage>),
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
@@ -109,6 +112,7 @@ impl Supervisor {
             asks,
             terms,
             signals,
+            own_drain,
             rehearsal: None,
             heritage,
             departing: None,
@@ -255,7 +259,8 @@ impl Supervisor {
         let now = Instant::now();
         let status = self.fleet.snapshot(now, self.epoch.1 + now.duration_since(self.epoch.0));
         self.notifier.tell(self.phase(), &status);
-        self.members.publish(status);
+        let fleet = &self.fleet;
+        self.members.publish(status, |generation| fleet.starts(generation));
         end
     }
 
@@ -297,12 +302,7 @@ impl Supervisor {
                 return Some(Event::Counted { tallies: self.members.count(&nodes) });
             }
             Action::Examine { id } => self.members.get(id)?.examine(),
-            // What is left at the deadline is cut by the node itself, in time to end before it is killed.
-            Action::Drain { id, within } => {
-                let heirs = self.heirs(id);
-                let closing = heirs.is_empty() && self.closes_sockets();
-                self.members.drain(id, cut_after(within), heirs, closing);
-            }
+            Action::Drain { id, within } => self.drain(id, cut_after(within)),
             Action::Signal { id, signal } => {
                 let member = self.members.get(id)?;
                 if let Err(error) = child::signal(&member.process, signal) {

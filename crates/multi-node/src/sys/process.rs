@@ -119,6 +119,14 @@ pub(crate) fn held(file: &impl AsFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 
+/// Whether the file that [`hold`] holds is the one that is at this path now.
+pub(crate) fn is_at(file: impl AsFd, path: &Path) -> bool {
+    let held = rustix::fs::fstat(file);
+    held.is_ok_and(|held| {
+        rustix::fs::stat(path).is_ok_and(|now| (now.st_dev, now.st_ino) == (held.st_dev, held.st_ino))
+    })
+}
+
 /// Another descriptor of what this process has at a number (pidfd_getfd(2)), closed on exec.
 pub(crate) fn own_descriptor(number: u32) -> io::Result<OwnedFd> {
     let number = i32::try_from(number).map_err(io::Error::other)?;

@@ -18,12 +18,18 @@ use crate::serve::stream::{Loose, Open};
 /// (`net.core.somaxconn`), and an end where others come all the time.
 pub(super) const MOST: u32 = 1 << 16;
 
+/// How many of them are taken in a row; a divisor of [`MOST`].
+const AT_ONCE: u32 = 64;
+
 impl Listener {
     /// Once the drain has begun: the next connection that waits still, where no other process takes it. `None`: none does.
     /// Cancel-safe.
     pub(super) async fn next_waiting(&mut self) -> Option<(Stream, Addr)> {
-        // Those who were taken have their turn, and tokio looks for connections that it has not seen yet.
-        tokio::task::yield_now().await;
+        // Those who were taken have their turn, and tokio looks for connections that it has not seen yet. Not each time, or else
+        // the queue would never be empty where one client after the other comes.
+        if self.last.is_multiple_of(AT_ONCE) {
+            tokio::task::yield_now().await;
+        }
         let (index, (io, peer)) = self.take_waiting(Source::accept_waiting)?;
         Some(self.accepted(index, io, peer))
     }

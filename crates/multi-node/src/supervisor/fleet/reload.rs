@@ -161,6 +161,13 @@ impl Fleet {
         }
     }
 
+    /// Whether nodes of this generation may be started, now or later.
+    pub(crate) fn starts(&self, generation: Generation) -> bool {
+        self.current == generation
+            || self.slots.iter().any(|slot| slot.generation == generation)
+            || self.reload().is_some_and(|reload| reload.generation == generation)
+    }
+
     pub(super) fn reload(&self) -> Option<&Reload> {
         match &self.order {
             Some(Running::Reload(reload)) => Some(reload),

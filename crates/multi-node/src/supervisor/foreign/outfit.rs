@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use super::Attendance;
 use super::attendance::{Ear, Signs};
@@ -21,7 +22,8 @@ use crate::options::Settings;
 use crate::program::{self, FIRST, Place, Program, Renewal};
 use crate::serve::Socket;
 use crate::supervisor::child;
-use crate::sys;
+use crate::supervisor::lookup::Found;
+use crate::{Error, sys};
 
 /// The program, and the sockets that its nodes listen on.
 #[derive(Debug)]
@@ -37,19 +39,42 @@ pub(crate) struct Foreign {
 }
 
 /// A program, and what is known of it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Known {
     pub(super) program: Program,
+    /// Where it was found, and what, held so that a half-finished deploy changes nothing about it; `None` of a script, which
+    /// its interpreter opens by its path.
+    pub(super) file: Option<(PathBuf, OwnedFd)>,
     /// Whether its nodes are known to link this crate.
     pub(super) is_linked: bool,
 }
 
+impl Known {
+    fn find(program: Program, is_linked: bool) -> Result<Known, Error> {
+        let Found { path, file } = program.find()?;
+        // With a path of its own the program is another, perhaps.
+        let looks_elsewhere = program.env.iter().any(|(name, _)| name == "PATH");
+        let file = file.filter(|_| !looks_elsewhere).map(|file| (path, file));
+        Ok(Known { program, file, is_linked })
+    }
+}
+
 impl Foreign {
-    pub(crate) fn new(program: Program, sockets: &[Socket], settings: &Settings) -> Foreign {
+    pub(crate) fn new(program: Program, sockets: &[Socket], settings: &Settings) -> Result<Foreign, Error> {
         let renewal = program.renewal.clone();
+        let programs = BTreeMap::from([(Generation::default(), Known::find(program, false)?)]);
+        Ok(Foreign::with(programs, renewal, sockets, settings))
+    }
+
+    fn with(
+        programs: BTreeMap<Generation, Known>,
+        renewal: Option<Renewal>,
+        sockets: &[Socket],
+        settings: &Settings,
+    ) -> Foreign {
         Foreign {
+            programs,
             renewal,
-            programs: BTreeMap::from([(Generation::default(), Known { program, is_linked: false })]),
             sockets: sockets.iter().map(described).collect(),
             primary: None,
             backlog: settings.backlog,
@@ -64,8 +89,8 @@ impl Foreign {
         sockets: &[Socket],
         settings: &Settings,
     ) -> Foreign {
-        let mut foreign = Foreign::new(program, sockets, settings);
-        (foreign.programs, foreign.linked.own) = (legacy.programs, legacy.own);
+        let mut foreign = Foreign::with(legacy.programs, program.renewal, sockets, settings);
+        foreign.linked.own = legacy.own;
         foreign
     }
 
@@ -101,21 +126,21 @@ impl Foreign {
 
     /// Finds out what a generation is to run.
     pub(in crate::supervisor) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
-        if self.programs.contains_key(&generation) {
+        // The first is that which was given.
+        if generation == Generation::default() {
             return Ok(());
         }
-        let last = self.programs.last_key_value().map(|(_, last)| last.clone()).ok_or("there is no program")?;
-        let program = self.renewal.as_ref().map_or(Ok(last.program.clone()), |renewal| (renewal.0)())?;
-        program.find().and_then(|()| program.check(self.sockets.len())).map_err(|error| error.to_string())?;
+        let last = self.programs.last_key_value().map(|(_, last)| last).ok_or("there is no program")?;
+        let program = self.renewal.as_ref().map_or_else(|| Ok(last.program.clone()), |renewal| (renewal.0)())?;
         let is_linked = last.is_linked && last.program.program == program.program;
-        self.programs.insert(generation, Known { program, is_linked });
+        let known = program.check(self.sockets.len()).and_then(|()| Known::find(program, is_linked));
+        self.programs.insert(generation, known.map_err(|error| error.to_string())?);
         Ok(())
     }
 
-    /// Forgets what no node will be started from any more.
+    /// Forgets all others.
     pub(in crate::supervisor) fn keep(&mut self, used: impl Fn(Generation) -> bool) {
-        let newest = self.programs.last_key_value().map(|(generation, _)| *generation);
-        self.programs.retain(|generation, _| Some(*generation) == newest || used(*generation));
+        self.programs.retain(|generation, _| used(*generation));
         self.linked.keep(used);
     }
 
@@ -127,7 +152,7 @@ impl Foreign {
         sockets: &[Socket],
     ) -> io::Result<(Exec, Attendance)> {
         let primary = self.primary(generation, sockets)?;
-        let program = self.program(generation)?;
+        let Known { program, file, .. } = self.known(generation)?;
         let notify = NotifySocket::new(node.id)?;
         let slot = node.slot.ok_or_else(|| io::Error::other("the master has no slot"))?;
         let free = program.free_number(sockets.len());
@@ -165,6 +190,10 @@ impl Foreign {
         if let Some((primary, number)) = primary.zip(place.channel) {
             ears.push(Ear::Channel(channel(number, &mut numbers, &mut fds)?, primary));
         }
+        let (found, file) = match file {
+            Some((path, file)) => (Some(path.clone()), Some(file.try_clone()?)),
+            None => (None, None),
+        };
         let exec = Exec {
             program: program.program.clone(),
             args: program.arguments(&place),
@@ -172,13 +201,15 @@ impl Foreign {
             numbers,
             fds,
             seat,
+            found,
+            file,
         };
         Ok((exec, Attendance::new(node.id, signs, ears)))
     }
 
     /// The primary, where this generation is a Node.js program.
     fn primary(&mut self, generation: Generation, sockets: &[Socket]) -> io::Result<Option<mpsc::Sender<ToPrimary>>> {
-        if !self.program(generation)?.is_node_js() {
+        if !self.known(generation)?.program.is_node_js() {
             return Ok(None);
         }
         if self.primary.is_none() {
@@ -190,12 +221,11 @@ impl Foreign {
 
     /// Tells the program to finish and end.
     pub(in crate::supervisor) fn stop(&self, process: &OwnedFd, generation: Generation) -> io::Result<()> {
-        child::forward(process, self.program(generation)?.stop_signal)
+        child::forward(process, self.known(generation)?.program.stop_signal)
     }
 
-    fn program(&self, generation: Generation) -> io::Result<&Program> {
-        let known = self.programs.get(&generation);
-        known.map(|known| &known.program).ok_or_else(|| io::Error::other("its generation is not held any more"))
+    fn known(&self, generation: Generation) -> io::Result<&Known> {
+        self.programs.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))
     }
 }
 

@@ -25,6 +25,9 @@ use crate::wires;
 pub(in crate::supervisor) struct ForeignState {
     /// What each generation runs.
     programs: Vec<(Generation, Program)>,
+    /// Where they were found, and what.
+    #[serde(default)]
+    files: BTreeMap<Generation, (PathBuf, Passed)>,
     /// Which of them are known to link this crate.
     #[serde(default)]
     linked: Vec<Generation>,
@@ -61,26 +64,32 @@ impl Foreign {
             generations: own.generations.clone(),
         });
         let own = own.collect();
+        let files = self.programs.iter().filter_map(|(generation, known)| {
+            let (path, file) = known.file.as_ref()?;
+            Some((*generation, (path.clone(), luggage.add(file.as_fd()))))
+        });
+        let files = files.collect();
         let programs = self.programs.iter().map(|(generation, known)| (*generation, known.program.clone()));
         let linked = self.programs.iter().filter(|(_, known)| known.is_linked).map(|(generation, _)| *generation);
-        ForeignState { programs: programs.collect(), linked: linked.collect(), own, collects }
+        ForeignState { programs: programs.collect(), files, linked: linked.collect(), own, collects }
     }
 }
 
 impl Legacy {
     pub(in crate::supervisor) fn unpack(state: ForeignState, arrived: &mut Arrived) -> io::Result<Legacy> {
-        let ForeignState { programs, linked, own, .. } = state;
-        let known = |(generation, program)| {
-            let is_linked = linked.contains(&generation);
-            (generation, Known { program, is_linked })
+        let ForeignState { programs, mut files, linked, own, .. } = state;
+        let mut known = |(generation, program)| {
+            let file = files.remove(&generation).map(|(path, file)| Ok::<_, io::Error>((path, arrived.take(file)?)));
+            Ok((generation, Known { program, file: file.transpose()?, is_linked: linked.contains(&generation) }))
         };
+        let programs = programs.into_iter().map(&mut known).collect::<io::Result<_>>()?;
         let mut adopt = |OwnState { key, sockets, file, generations }| {
             let mut socket = |(kind, fd)| Ok(wires::adopt(kind, arrived.take(fd)?));
             let sockets = sockets.into_iter().map(&mut socket).collect::<io::Result<_>>()?;
             Ok((key, Own { sockets, file, generations }))
         };
         let own = own.into_iter().map(&mut adopt).collect::<io::Result<_>>()?;
-        Ok(Legacy { programs: programs.into_iter().map(known).collect(), own })
+        Ok(Legacy { programs, own })
     }
 }
 

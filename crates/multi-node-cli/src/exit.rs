@@ -20,18 +20,14 @@ pub(crate) struct NoInstance(pub(crate) String);
 pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut told = Vec::new();
     for cause in error.chain() {
-        match cause.downcast_ref::<Error>() {
+        told.push(match cause.downcast_ref::<Error>() {
             Some(Error::Program { program, source }) if source.kind() == io::ErrorKind::NotFound => {
-                told.push(format!(
-                    "cannot run `{program}`: there is no such program; names without a slash are looked up in PATH"
-                ));
-                break;
+                format!("cannot run `{program}`: there is no such program; names without a slash are looked up in PATH")
             }
-            Some(error) => {
-                told.push(error.to_string());
-                break;
-            }
-            None => told.push(cause.to_string()),
+            _ => cause.to_string(),
+        });
+        if cause.is::<Error>() || cause.is::<ClientError>() {
+            break;
         }
     }
     told.join(": ")

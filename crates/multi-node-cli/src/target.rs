@@ -44,7 +44,7 @@ impl Target {
         let what =
             self.name.as_ref().map_or_else(|| "no program".to_owned(), |name| format!("no program named {name:?}"));
         let others = match running.len() {
-            0 => "; a program opens one by `Options::control`".to_owned(),
+            0 => "; `multi-node run` opens one, and a program that links the library by `Options::control`".to_owned(),
             _ => format!("; running: {}", names(&running)),
         };
         NoInstance(format!("{what} runs with a control socket of this user{others}")).into()

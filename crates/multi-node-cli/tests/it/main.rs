@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod command;
+mod installed;
 mod linked;
 mod load;
 mod misbehave;
@@ -10,7 +11,9 @@ mod node_js;
 mod output;
 mod ready;
 mod run;
+mod run_steered;
 mod servers;
+mod shells;
 mod steer;
 mod terminal;
 mod upgrade;

@@ -2,33 +2,12 @@
 //!
 //! `scripts/install-servers.sh` installs them; what could not be had is skipped, and said.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::LazyLock;
-
 use multi_node_it::{procfs, send, within};
 use rustix::process::Signal;
 
 use crate::command::{Running, app, built, is_there, pids};
+use crate::installed::installed;
 use crate::load::{Load, Wrk};
-
-/// Where they are installed, once for all tests of this process.
-static SERVERS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/install-servers.sh");
-    let output = Command::new(script).output().expect("the script starts");
-    print!("{}", String::from_utf8_lossy(&output.stderr));
-    PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
-});
-
-/// What is installed there; none where it could not be had.
-fn installed(path: &str) -> Option<String> {
-    let path = SERVERS.join(path);
-    let found = path.exists().then(|| path.to_str().expect("a path in UTF-8").to_owned());
-    if found.is_none() {
-        println!("skipped: {} is not installed", path.display());
-    }
-    found
-}
 
 /// What a server does on SIGTERM with the requests that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -99,16 +99,18 @@ impl Session {
 
     async fn follow(&mut self, mut follower: Follower) -> io::Result<()> {
         loop {
+            // Looked at first, so that the last lines are told too.
+            let is_last = *self.closing.borrow();
             while let Some(logged) = follower.read() {
                 self.event(&logged).await?;
             }
-            let changed = tokio::select! {
-                changed = follower.changed() => changed,
-                () = gone(&mut self.lines) => None,
-                () = ends(&mut self.closing) => None,
-            };
-            if changed.is_none() {
+            if is_last {
                 return Ok(());
+            }
+            tokio::select! {
+                Some(()) = follower.changed() => {}
+                () = gone(&mut self.lines) => return Ok(()),
+                () = ends(&mut self.closing) => {}
             }
         }
     }

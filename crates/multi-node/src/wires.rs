@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::admin::Journal;
+use crate::admin::{Held, Journal};
 #[cfg(multi_process)]
 use crate::control::SocketKind;
 use crate::exits::Exits;
@@ -56,6 +56,7 @@ pub(crate) fn wire(
         exits: exits.clone(),
         asks,
         journal,
+        held: Held::default(),
     });
     let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };
     (Nodes::new(handle, arrivals), wires)

@@ -10,7 +10,7 @@ use multi_node::admin::{LogLine, Source};
 use multi_node::program::{Collect, Output};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::lines::{Line, Lines};
@@ -221,10 +221,18 @@ impl Reader {
     /// Waits for room: until then the pipe is not read, and the node waits in its turn.
     async fn write(&self, bytes: Vec<u8>) {
         let needed = u32::try_from(bytes.len().min(BUFFER)).unwrap_or(u32::MAX);
-        if let Ok(room) = self.room.clone().acquire_many_owned(needed).await {
+        if let Ok(room) = self.make_room(needed).await {
             // An error means that the command ends.
             let _ = self.queue.send(Written { bytes, room });
         }
+    }
+
+    async fn make_room(&self, needed: u32) -> Result<OwnedSemaphorePermit, AcquireError> {
+        if let Ok(room) = self.room.clone().try_acquire_many_owned(needed) {
+            return Ok(room);
+        }
+        let _held = self.log.hold_output(self.origin.id);
+        self.room.clone().acquire_many_owned(needed).await
     }
 }
 

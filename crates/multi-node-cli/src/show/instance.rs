@@ -37,12 +37,13 @@ fn slots(slots: &[SlotInfo], paint: Paint) -> String {
     [table.text(paint), said(slots)].join("")
 }
 
-/// What is known of programs that do not link the library, a line for each.
+/// What is known of programs that do not link the library, and who is held up, a line for each.
 fn said(slots: &[SlotInfo]) -> String {
     let line = |slot: &SlotInfo| {
         let ready = slot.ready_by.as_ref().map(|sign| format!("ready by {sign}"));
         let says = slot.says.as_ref().map(|text| format!("says {text:?}"));
-        let known = ready.into_iter().chain(says).collect::<Vec<_>>().join(", ");
+        let held = slot.output_held.then(|| "waits until what it writes is taken".to_owned());
+        let known = ready.into_iter().chain(says).chain(held).collect::<Vec<_>>().join(", ");
         (!known.is_empty()).then(|| format!("\n{}: {known}", count(slot.id.as_ref())))
     };
     let lines: String = slots.iter().filter_map(line).collect();
@@ -155,6 +156,9 @@ SLOT  NODE     PID  STATE             FOR  GEN  RESTARTS  CONNS  REQUESTS  IN FL
         (instance.slots[0].ready_by, instance.slots[0].says) = (Some("notification".into()), Some("warm".into()));
         let shown = super::instance(&instance, Paint::Plain);
         assert!(shown.ends_with("SIGKILL\n\nnode-1: ready by notification, says \"warm\""), "{shown}");
+        instance.slots[0].output_held = true;
+        let shown = super::instance(&instance, Paint::Plain);
+        assert!(shown.ends_with("\"warm\", waits until what it writes is taken"), "{shown}");
     }
 
     #[test]

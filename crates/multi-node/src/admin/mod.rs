@@ -16,6 +16,7 @@ mod client;
 mod desk;
 #[cfg(multi_process)]
 mod directory;
+mod held;
 mod journal;
 #[cfg(multi_process)]
 mod lines;
@@ -33,6 +34,8 @@ mod view;
 pub use client::{Client, ClientError};
 #[cfg(multi_process)]
 pub use directory::{Place, instances, socket_path};
+pub(crate) use held::Held;
+pub use held::HeldOutput;
 pub(crate) use journal::Journal;
 pub(crate) use observer::Observer;
 #[cfg(multi_process)]

@@ -29,7 +29,10 @@ impl Observer {
     /// What is to be shown of a status that was just taken.
     pub(crate) async fn shown(&self, status: Status) -> Instance {
         let used = usage(status.slots.iter().filter_map(|slot| slot.pid).collect()).await;
-        Instance::of(&self.setting, &status, SystemTime::now(), |pid| used.get(&pid).copied().unwrap_or_default())
+        Instance::of(&self.setting, &status, SystemTime::now(), |slot| Used {
+            output_held: slot.id.is_some_and(|id| self.handle.holds_output(id)),
+            ..slot.pid.and_then(|pid| used.get(&pid).copied()).unwrap_or_default()
+        })
     }
 }
 
@@ -39,7 +42,7 @@ async fn usage(pids: Vec<u32>) -> BTreeMap<u32, Used> {
     let used = |pid: u32| {
         let usage = crate::sys::usage::usage(pid);
         let cpu_ms = usage.cpu.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        (pid, Used { cpu_ms, pss_bytes: usage.pss })
+        (pid, Used { cpu_ms, pss_bytes: usage.pss, ..Used::default() })
     };
     // It fails only where the runtime ends.
     tokio::task::spawn_blocking(move || pids.into_iter().map(used).collect()).await.unwrap_or_default()

@@ -66,6 +66,9 @@ pub struct SlotInfo {
     /// What such a program said last of itself (`STATUS=`, sd_notify(3)).
     #[serde(default)]
     pub says: Option<String>,
+    /// Whether it waits until what it writes is taken, where its master collects that.
+    #[serde(default)]
+    pub output_held: bool,
     /// Processor time of this process, in milliseconds.
     pub cpu_ms: Option<u64>,
     /// Memory of this process, in bytes, with what it shares counted in proportion.
@@ -81,15 +84,21 @@ pub(crate) struct Setting {
     pub(crate) started: SystemTime,
 }
 
-/// What one process uses of the machine.
+/// What one process uses of the machine, and whether it has to wait for whoever reads what it writes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Used {
     pub(crate) cpu_ms: Option<u64>,
     pub(crate) pss_bytes: Option<u64>,
+    pub(crate) output_held: bool,
 }
 
 impl Instance {
-    pub(crate) fn of(setting: &Setting, status: &Status, now: SystemTime, used: impl Fn(u32) -> Used) -> Instance {
+    pub(crate) fn of(
+        setting: &Setting,
+        status: &Status,
+        now: SystemTime,
+        used: impl Fn(&SlotStatus) -> Used,
+    ) -> Instance {
         Instance {
             name: setting.name.clone(),
             pid: setting.pid,
@@ -105,8 +114,8 @@ impl Instance {
 }
 
 impl SlotInfo {
-    fn of(slot: &SlotStatus, now: SystemTime, used: impl Fn(u32) -> Used) -> SlotInfo {
-        let Used { cpu_ms, pss_bytes } = slot.pid.map(used).unwrap_or_default();
+    fn of(slot: &SlotStatus, now: SystemTime, used: impl Fn(&SlotStatus) -> Used) -> SlotInfo {
+        let Used { cpu_ms, pss_bytes, output_held } = used(slot);
         let known = |count: u64| slot.program.is_none().then_some(count);
         let program = slot.program.as_ref();
         SlotInfo {
@@ -123,6 +132,7 @@ impl SlotInfo {
             in_flight: known(slot.in_flight),
             ready_by: program.and_then(|program| Some(program.ready_by?.as_str().to_owned())),
             says: program.and_then(|program| program.said.clone()),
+            output_held,
             cpu_ms,
             pss_bytes,
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Ask, End, Snapshot, StatusWatch, Totals};
-use crate::admin::{Journal, LogLine};
+use crate::admin::{Held, HeldOutput, Journal, LogLine};
 use crate::exits::{Exits, NodeExits};
 use crate::mesh::Joined;
 use crate::order::{Order, Report};
@@ -18,7 +18,7 @@ use crate::{Error, NodeId, OrderError, PeerInfo, ReloadReport, Replacement, Scal
 /// This process's view of the program: who it is, how the others are, and orders to the fleet.
 ///
 /// Cheap to clone. Every request carries one in its extensions, and [`http_with`](crate::http_with) gives one to its
-/// factory. It keeps nothing alive: when [`Nodes`] is dropped the process drains, whoever holds handles.
+/// factory. It keeps nothing alive: when [`Nodes`](crate::Nodes) is dropped the process drains, whoever holds handles.
 #[derive(Clone)]
 pub struct Handle(Arc<Inner>);
 
@@ -37,6 +37,7 @@ pub(crate) struct Inner {
     pub(crate) asks: mpsc::Sender<Ask>,
     /// The log, for those who follow it from outside; kept in the master alone, and where there is a control socket.
     pub(crate) journal: Journal,
+    pub(crate) held: Held,
 }
 
 impl Handle {
@@ -60,6 +61,7 @@ impl Handle {
             exits: Exits::new(),
             asks: mpsc::channel(1).0,
             journal: Journal::default(),
+            held: Held::default(),
         })
     }
 
@@ -262,6 +264,17 @@ impl Handle {
     /// control socket was opened, and in nodes, it is nobody's to read and is dropped.
     pub fn log(&self, line: LogLine) {
         self.0.journal.write(|| line);
+    }
+
+    /// Has the control socket's `status` say of this node that its output is held up, for as long as the value lives: for
+    /// whoever collects what nodes write and does not read on at present, so that the node waits.
+    pub fn hold_output(&self, id: NodeId) -> HeldOutput {
+        self.0.held.hold(id)
+    }
+
+    /// Whether somebody holds this node's output up.
+    pub(crate) fn holds_output(&self, id: NodeId) -> bool {
+        self.0.held.holds(id)
     }
 
     /// Resolves once every order that this process gave before has been begun or refused.

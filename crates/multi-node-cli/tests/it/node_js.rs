@@ -1,8 +1,10 @@
 //! Node.js programs that are not changed: what they see of the master, their primary.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use multi_node_it::{client, procfs, within};
+use multi_node_it::{client, procfs, send, within};
 use rustix::process::Signal;
 
 use crate::command::{Running, app, is_there, pids};
@@ -38,7 +40,7 @@ async fn node_connections_are_handed_out_evenly() {
         let mut running = start("4");
         let addr = running.addr().await;
         running.ready(4).await;
-        let mut counts = std::collections::BTreeMap::<String, usize>::new();
+        let mut counts = BTreeMap::<String, usize>::new();
         for _ in 0..40 {
             *counts.entry(client::get(addr, "/").await.expect("an answer").body).or_default() += 1;
         }
@@ -71,6 +73,46 @@ async fn a_node_program_that_a_timer_keeps_alive_ends_when_its_last_client_has()
             running.seen.iter().any(|line| line.contains("ended by SIGTERM, drained in")),
             "neither killed nor left to the deadline"
         );
+    })
+    .await;
+}
+
+/// Asks until each of three nodes has heard of exactly the two others.
+async fn all_have_met(addr: SocketAddr) {
+    let mut complete = BTreeSet::new();
+    while complete.len() < 3 {
+        let body = client::get(addr, "/").await.expect("an answer").body;
+        let (_, pids) = body.split_once("siblings").expect("a list");
+        let (siblings, own) = pids.split_once("own ").expect("a pid");
+        let alive = |pid: &str| procfs::is_alive(pid.parse().expect("a pid"));
+        let siblings: BTreeSet<_> = siblings.split_whitespace().filter(|pid| alive(pid)).collect();
+        if siblings.len() == 2 {
+            complete.insert(own.to_owned());
+        }
+        complete.retain(|pid| alive(pid));
+    }
+}
+
+#[tokio::test]
+async fn a_node_program_that_asks_for_its_siblings_has_a_stream_to_each() {
+    if !is_there("node") {
+        return;
+    }
+    within(30, async {
+        let peers = app("peers.js");
+        let args = ["-n", "3", "--bind", "127.0.0.1:0", "--ready-after", "1h", "--", "node", &peers];
+        let mut running = Running::start(&args);
+        let addr = running.addr().await;
+        running.ready(3).await;
+        all_have_met(addr).await;
+        let answer = client::get(addr, "/").await.expect("an answer");
+        assert!(answer.body.starts_with("datagrams ENOTSUP "), "{}", answer.body);
+
+        send(procfs::children(running.pid())[0], Signal::KILL);
+        running.logged("ended by SIGKILL").await;
+        running.ready(1).await;
+        all_have_met(addr).await;
+        assert_eq!(running.stop().await, Some(0));
     })
     .await;
 }

@@ -70,6 +70,9 @@ impl Listeners {
     /// The socket for a server that asks for this address, or the number of the error.
     pub(super) async fn find(&mut self, asked: &Address) -> Result<Accepting, i32> {
         if asked.udp {
+            crate::log::warn!(
+                "a Node.js program asked for a datagram socket, which nodes cannot share; it gets ENOTSUP"
+            );
             return Err(EOPNOTSUPP);
         }
         let found = match (asked.fd.filter(|fd| *fd >= 0), self.mapped < self.given.len()) {

@@ -4,6 +4,8 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::id::NodeId;
+
 /// What a worker says, as far as it matters here.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::supervisor::foreign) enum FromWorker {
@@ -19,6 +21,8 @@ pub(in crate::supervisor::foreign) enum FromWorker {
     Leaves { seq: u64 },
     /// `process.send("ready")`
     Ready,
+    /// `process.send("multi-node:peers")`: it wants a stream to each other worker that wants one.
+    Peers,
     /// Anything else is not for us.
     Other,
 }
@@ -64,8 +68,10 @@ struct Frame {
 
 /// Reads one line.
 pub(super) fn read(line: &[u8]) -> FromWorker {
-    if line == b"\"ready\"" {
-        return FromWorker::Ready;
+    match line {
+        b"\"ready\"" => return FromWorker::Ready,
+        b"\"multi-node:peers\"" => return FromWorker::Peers,
+        _ => {}
     }
     let frame = serde_json::from_slice::<Frame>(line).ok().filter(|frame| frame.cmd == "NODE_CLUSTER");
     frame.and_then(understand).unwrap_or(FromWorker::Other)
@@ -108,6 +114,12 @@ pub(super) fn connection(seq: u64, key: &str) -> Value {
     json!({ "cmd": "NODE_HANDLE", "type": "net.Native", "msg": inner })
 }
 
+/// A stream to another worker, whose descriptor comes along: the program hears it by `process.on("message")`.
+pub(super) fn peer(id: NodeId) -> Value {
+    let inner = json!({ "multiNode": "peer", "id": id.to_string() });
+    json!({ "cmd": "NODE_HANDLE", "type": "net.Socket", "msg": inner })
+}
+
 /// Finish and disconnect.
 pub(super) fn disconnect(seq: u64) -> Value {
     json!({ "cmd": "NODE_CLUSTER", "act": "disconnect", "seq": seq })
@@ -126,7 +138,7 @@ mod tests {
     fn what_node_says_is_understood() {
         let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":3000,"addressType":4,"flags":0,"backlog":0,"seq":1}"#;
         let address = Address { host: None, port: Some(3000), fd: None, index: 0, udp: false };
-        let cases: [(&str, FromWorker); 10] = [
+        let cases: [(&str, FromWorker); 11] = [
             (query, FromWorker::Query { seq: 1, address }),
             (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, FromWorker::Other),
             (r#"{"cmd":"NODE_CLUSTER","act":"listening","port":3000,"seq":2}"#, FromWorker::Listening),
@@ -135,6 +147,7 @@ mod tests {
             (r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":4}"#, FromWorker::Leaves { seq: 4 }),
             (r#"{"cmd":"NODE_HANDLE_ACK"}"#, FromWorker::Other),
             (r#""ready""#, FromWorker::Ready),
+            (r#""multi-node:peers""#, FromWorker::Peers),
             (r#"{"hello":[1,2]}"#, FromWorker::Other),
             ("{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\"", FromWorker::Other),
         ];

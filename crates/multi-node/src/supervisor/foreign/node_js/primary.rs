@@ -14,6 +14,7 @@ use super::message::{self, Address, FromWorker};
 use super::turns::Turns;
 use crate::id::NodeId;
 use crate::serve::Socket;
+use crate::sys;
 
 /// How much may wait for the primary.
 const QUEUE: usize = 256;
@@ -77,6 +78,8 @@ struct Worker {
     outbox: mpsc::Sender<Outgoing>,
     /// Connections that it has not answered for, by their numbers.
     under_way: BTreeMap<u64, (String, Arc<OwnedFd>)>,
+    /// Whether it has asked for streams to the others.
+    meets: bool,
 }
 
 impl Primary {
@@ -103,7 +106,7 @@ impl Primary {
     async fn hear(&mut self, told: ToPrimary) {
         match told {
             ToPrimary::Joined { id, outbox } => {
-                self.workers.insert(id, Worker { outbox, under_way: BTreeMap::new() });
+                self.workers.insert(id, Worker { outbox, under_way: BTreeMap::new(), meets: false });
             }
             ToPrimary::Said { id, said } => self.said(id, said).await,
             ToPrimary::Drain { id } => self.drain(id),
@@ -126,6 +129,7 @@ impl Primary {
                 self.leave_all(id);
                 self.tell(id, (message::farewell(seq), None));
             }
+            FromWorker::Peers => self.introduce(id),
             FromWorker::Listening | FromWorker::Ready | FromWorker::Other => {}
         }
     }
@@ -191,8 +195,28 @@ impl Primary {
         self.hand_out(&key);
     }
 
+    /// Joins a worker to all that have asked for it before.
+    fn introduce(&mut self, id: NodeId) {
+        let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.meets) else { return };
+        worker.meets = true;
+        let meets = |(&other, worker): (&NodeId, &Worker)| (worker.meets && other != id).then_some(other);
+        let others: Vec<NodeId> = self.workers.iter().filter_map(meets).collect();
+        for other in others {
+            match sys::socket::pair() {
+                Ok((mine, theirs)) => {
+                    self.tell(id, (message::peer(other), Some(Arc::new(mine))));
+                    self.tell(other, (message::peer(id), Some(Arc::new(theirs))));
+                }
+                Err(error) => crate::log::warn!(%id, %other, %error, "cannot join two Node.js programs"),
+            }
+        }
+    }
+
     fn drain(&mut self, id: NodeId) {
         self.leave_all(id);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.meets = false;
+        }
         self.sequence += 1;
         self.tell(id, (message::disconnect(self.sequence), None));
     }

@@ -59,9 +59,7 @@ async fn no_counter_goes_backwards_when_nodes_are_replaced() {
     within(30, async {
         let mut program = Program::serving(plan(2)).await;
         let mut last = samples(&program).await;
-        let mut was_scaled = false;
         for order in ["reload", "scale 1", "reload", "scale 3", "reload"] {
-            was_scaled |= order == "scale 1";
             for _ in 0..5 {
                 program.get("/").await.expect("an answer");
             }
@@ -71,12 +69,11 @@ async fn no_counter_goes_backwards_when_nodes_are_replaced() {
             let answer = loop {
                 let now = samples(&program).await;
                 for (name, before) in last.iter().filter(|(name, _)| name.contains("_total")) {
-                    let Some(value) = now.get(name) else {
-                        // That slot is the one that was taken away, at some time after the order.
-                        assert!(name.contains("slot=\"1\"") && was_scaled, "{name} is missing after {order}");
-                        continue;
-                    };
-                    assert!(value >= before, "{name} was {before} and is {value} after {order}");
+                    assert!(
+                        now.get(name) >= Some(before),
+                        "{name} was {before} and is {:?} after {order}",
+                        now.get(name)
+                    );
                 }
                 last = now;
                 program.status().await;

@@ -1,6 +1,6 @@
 //! The task that looks at the program when somebody asks, and remembers what it has seen and was told.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -11,8 +11,9 @@ use super::exposition::Exposition;
 use super::ledger::Ledger;
 use super::page::Page;
 use super::series::{GaugeRule, Series};
-use crate::admin::Observer;
-use crate::id::NodeId;
+use crate::admin::{Instance, Observer};
+use crate::id::{NodeId, Slot};
+use crate::nodes::Totals;
 
 /// How many may wait for a look.
 const WAITING: usize = 16;
@@ -113,13 +114,19 @@ impl Books {
         self.tidy();
         let instance = self.observer.now().await;
         self.ledger.see(&instance);
-        let mut totals = self.observer.handle.totals();
-        let known: BTreeSet<_> =
-            instance.slots.iter().filter(|slot| slot.requests.is_some()).map(|slot| slot.slot).collect();
-        totals.retain(|slot, _| known.contains(slot));
+        let totals = known(self.observer.handle.totals(), &instance);
         let mut text = Exposition::default();
         Page { instance: &instance, ledger: &self.ledger, totals: &totals }.write(&mut text);
         self.application.write(&mut text);
         text.into_text()
     }
+}
+
+/// The counts of those slots that do count. One that is there no more has counted if there is anything.
+fn known(mut totals: BTreeMap<Slot, Totals>, instance: &Instance) -> BTreeMap<Slot, Totals> {
+    totals.retain(|slot, totals| match instance.slots.iter().find(|info| info.slot == *slot) {
+        Some(info) => info.requests.is_some(),
+        None => *totals != Totals::default(),
+    });
+    totals
 }

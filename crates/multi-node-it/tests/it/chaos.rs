@@ -238,12 +238,14 @@ impl Chaos {
         self.program.at_rest().await;
     }
 
-    /// Comes to rest with the first number of slots.
+    /// Comes to rest with the first number of slots, all of one generation: the master keeps the image of each that has nodes.
     async fn settle(&mut self) {
         self.come_to_rest().await;
-        let answer = self.program.order(&format!("scale {NODES}")).await;
-        assert!(answer["Ok"].is_object(), "{answer}");
-        self.program.at_rest().await;
+        for order in [&format!("scale {NODES}"), "reload"] {
+            let answer = self.program.order(order).await;
+            assert!(answer["Ok"].is_object(), "{order}: {answer}");
+            self.program.at_rest().await;
+        }
     }
 
     async fn belongings(&mut self) -> Belongings {

@@ -247,6 +247,16 @@ impl Program {
         client::get(self.addr, path).await
     }
 
+    /// A connection that the process of this id serves.
+    pub async fn connected_to(&self, id: &str) -> Client {
+        loop {
+            let mut client = Client::connect(self.addr).await.expect("a connection");
+            if client.get("/").await.expect("an answer").id() == id {
+                return client;
+            }
+        }
+    }
+
     /// Sends a request on a connection of its own, and returns once a node works on it.
     pub async fn begin(&mut self, path: &str) -> Client {
         // Those in flight may become fewer meanwhile; those begun never do.

@@ -32,16 +32,6 @@ async fn try_one(program: &mut Program) -> Ticket {
     order
 }
 
-/// A connection to the node, by which it has answered.
-async fn connected_to(program: &Program, id: &str) -> Client {
-    loop {
-        let mut client = Client::connect(program.addr).await.expect("a connection");
-        if client.get("/").await.expect("an answer").id() == id {
-            return client;
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_node_that_stands_its_trial_is_followed_by_the_others() {
     within(30, async {
@@ -90,7 +80,7 @@ async fn shared_with_a_node_that_fails_fast() -> (BTreeMap<String, u32>, Duratio
     // The old nodes have connections, so that by these alone the new one would get all.
     let mut kept = Vec::new();
     for id in ["node-2", "node-3", "node-4", "node-2", "node-3", "node-4"] {
-        kept.push(connected_to(&program, id).await);
+        kept.push(program.connected_to(id).await);
     }
     let pids: Vec<u32> = program.status().await.slots.iter().filter_map(|slot| slot.pid).collect();
     let machine = Machine::watch(&pids);
@@ -123,7 +113,7 @@ async fn the_old_node_of_the_slot_serves_what_it_has_and_takes_nothing_new() {
         let mut kept = Client::connect(program.addr).await.expect("a connection");
         assert_eq!(kept.get("/").await.expect("an answer").id(), "node-1");
         let order = try_one(&mut program).await;
-        drop(connected_to(&program, "node-2").await); // until then the old one may be about to hear of it
+        drop(program.connected_to("node-2").await); // until then the old one may be about to hear of it
         for _ in 0..50 {
             assert_eq!(program.get("/").await.expect("an answer").id(), "node-2");
             assert_eq!(kept.get("/").await.expect("an answer").id(), "node-1");
@@ -143,7 +133,7 @@ async fn undone_by(request: &str, why: &str) {
     let load = Load::begin(program.addr, 1);
     let order = try_one(&mut program).await;
     load.end().await;
-    let mut client = connected_to(&program, "node-3").await;
+    let mut client = program.connected_to("node-3").await;
     client.ask(request).await.expect("sent");
     let answer = program.answer(order).await;
     assert!(rolled_back(&answer).contains(why), "{answer}");

@@ -76,23 +76,13 @@ async fn what_waits_when_the_program_ends_is_served_and_then_nobody_can_connect(
     .await;
 }
 
-/// A connection on which this process answers.
-async fn connected_to(program: &Program, id: &str) -> Client {
-    loop {
-        let mut client = Client::connect(program.addr).await.expect("a connection");
-        if client.get("/").await.expect("an answer").id() == id {
-            return client;
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_master_that_serves_stops_with_its_nodes() {
     within(20, async {
         let plan = Plan { host: "127.0.0.24".to_owned(), master_listen: true, ..Plan::nodes(1) };
         let mut program = Program::serving(plan).await;
         let node = program.pids().await[0];
-        let mut clients = [connected_to(&program, "node-1").await, connected_to(&program, "master").await];
+        let mut clients = [program.connected_to("node-1").await, program.connected_to("master").await];
         for client in &mut clients {
             client.ask("/sleep/1500").await.expect("sent");
         }

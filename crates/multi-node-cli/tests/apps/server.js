@@ -1,6 +1,13 @@
-// A server that knows nothing of multi-node: `server.js [PORT]`. `/slow` takes a while. A timer keeps the process alive.
+// A server that knows nothing of multi-node: `server.js [PORT]`. `/slow` takes a while. A timer keeps the process alive. Where AFTER
+// names a file it listens once that is there.
 const answer = (request, response) => {
   setTimeout(() => response.end('node ' + process.pid), request.url === '/slow' ? 300 : 0)
 }
-require('http').createServer(answer).listen(process.argv[2] ?? 3000)
+const server = require('http').createServer(answer)
+const { AFTER: gate } = process.env
+const listen = () => {
+  if (gate && !require('fs').existsSync(gate)) return setTimeout(listen, 5)
+  server.listen(process.argv[2] ?? 3000)
+}
+listen()
 setInterval(() => {}, 1000)

@@ -8,6 +8,7 @@ mod linked;
 mod load;
 mod misbehave;
 mod node_js;
+mod node_js_upgrade;
 mod output;
 mod ready;
 mod run;

@@ -136,6 +136,9 @@ impl Members {
                 Err(error) => crate::log::error!(%id, %error, "lost the way to a node, which drains by itself"),
             }
         }
+        if let Some(foreign) = &mut self.outfit.foreign {
+            foreign.rest(resting.iter_mut().filter_map(|node| node.attendance.as_mut())).await;
+        }
         self.rest.send_replace(false);
         resting
     }
@@ -149,7 +152,10 @@ impl Members {
     }
 
     /// Goes on with conversations where they were left.
-    pub(super) fn resume(&mut self, resting: Vec<Resting>) -> io::Result<()> {
+    pub(super) fn resume(&mut self, mut resting: Vec<Resting>) -> io::Result<()> {
+        if let Some(foreign) = &mut self.outfit.foreign {
+            foreign.go_on(resting.iter_mut().filter_map(|node| node.attendance.as_mut()));
+        }
         resting.into_iter().try_for_each(|node| self.take_on(node))
     }
 

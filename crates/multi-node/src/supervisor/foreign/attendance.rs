@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Note;
-use super::node_js::{self, ToPrimary};
+use super::node_js::{Channel, ToPrimary};
 use super::notify::{self, NotifySocket};
 use super::{observe, probe};
 use crate::id::NodeId;
@@ -59,8 +59,8 @@ pub(super) enum Ear {
     Socket(NotifySocket),
     /// The reading end of the notification descriptor.
     Pipe(OwnedFd),
-    /// The master's end of the channel of a Node.js program, and its primary.
-    Channel(OwnedFd, mpsc::Sender<ToPrimary>),
+    /// The channel of a Node.js program.
+    Channel(Channel),
 }
 
 /// Whom the watchers tell, until they are to rest.
@@ -72,6 +72,10 @@ pub(super) struct Notes {
 }
 
 impl Notes {
+    pub(super) fn new(id: NodeId, heard: mpsc::Sender<(NodeId, Heard)>, rest: watch::Receiver<bool>) -> Notes {
+        Notes { id, heard, rest }
+    }
+
     pub(super) async fn tell(&self, note: Note) {
         // An error means that the supervisor is gone.
         let _ = self.heard.send((self.id, Heard::Noted(note))).await;
@@ -85,7 +89,7 @@ impl Notes {
 impl Attendance {
     pub(super) fn new(id: NodeId, signs: Signs, ears: Vec<Ear>) -> Attendance {
         let primary = ears.iter().find_map(|ear| match ear {
-            Ear::Channel(_, primary) => Some(primary.clone()),
+            Ear::Channel(channel) => Some(channel.primary()),
             Ear::Socket(_) | Ear::Pipe(_) => None,
         });
         Attendance {
@@ -114,7 +118,7 @@ impl Attendance {
         if !self.begun {
             return;
         }
-        let notes = Notes { id: self.id, heard, rest };
+        let notes = Notes::new(self.id, heard, rest);
         for ear in std::mem::take(&mut self.ears) {
             self.listen(ear, &notes);
         }
@@ -143,10 +147,7 @@ impl Attendance {
                     Some(Ear::Socket(socket))
                 }
                 Ear::Pipe(pipe) => notify::newline(pipe, &notes).await.map(Ear::Pipe),
-                Ear::Channel(channel, primary) => {
-                    node_js::serve(channel, id, primary, notes, strict).await;
-                    None
-                }
+                Ear::Channel(channel) => channel.serve(id, notes, strict).await.map(Ear::Channel),
             }
         });
     }
@@ -195,16 +196,23 @@ impl Attendance {
     /// Has a Node.js program finish and disconnect; false: the program knows no such order.
     pub(in crate::supervisor) fn disconnect(&mut self) -> bool {
         self.draining = true;
-        self.tell_primary(ToPrimary::Drain { id: self.id })
-    }
-
-    /// The order of what is told matters only for each node, and nothing else is told of a node that drains.
-    fn tell_primary(&self, what: ToPrimary) -> bool {
-        let Some(primary) = self.primary.clone().filter(|_| self.begun) else { return false };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
-        runtime.spawn(async move { primary.send(what).await });
+        let (Some(primary), id) = (self.primary.clone().filter(|_| self.begun), self.id) else { return false };
+        self.watchers.spawn(async move {
+            // An error means that the master ends.
+            let _ = primary.send(ToPrimary::Drain { id }).await;
+            None
+        });
         true
     }
+
+    /// The channel of a Node.js program, while it rests.
+    pub(super) fn channel(&mut self) -> Option<&mut Channel> {
+        self.ears.iter_mut().find_map(|ear| match ear {
+            Ear::Channel(channel) => Some(channel),
+            Ear::Socket(_) | Ear::Pipe(_) => None,
+        })
+    }
+
 }
 
 async fn lives_for(time: Option<Duration>) {
@@ -217,6 +225,9 @@ async fn lives_for(time: Option<Duration>) {
 impl Drop for Attendance {
     /// The watcher that would tell it is dropped too.
     fn drop(&mut self) {
-        self.tell_primary(ToPrimary::Left { id: self.id });
+        let (Some(primary), id) = (self.primary.clone().filter(|_| self.begun), self.id) else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { primary.send(ToPrimary::Left { id }).await });
+        }
     }
 }

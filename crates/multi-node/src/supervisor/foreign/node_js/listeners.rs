@@ -2,12 +2,9 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, UnixListener};
-
 use super::message::Address;
 use crate::bind;
 use crate::program::FIRST;
@@ -24,10 +21,10 @@ pub(super) const EADDRINUSE: i32 = 98;
 pub(super) struct Listeners {
     given: Vec<Socket>,
     /// How many of them have been mapped to a server.
-    mapped: usize,
-    backlog: u32,
+    pub(super) mapped: usize,
+    pub(super) backlog: u32,
     /// Files of Unix sockets that were made here.
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl Drop for Listeners {
@@ -36,30 +33,12 @@ impl Drop for Listeners {
     }
 }
 
-/// A socket from which connections are taken.
-#[derive(Debug)]
-pub(super) enum Accepting {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Accepting {
-    /// The next connection. Cancel-safe.
-    pub(super) async fn accept(&self) -> io::Result<OwnedFd> {
-        match self {
-            Accepting::Tcp(listener) => Ok(listener.accept().await?.0.into_std()?.into()),
-            Accepting::Unix(listener) => Ok(listener.accept().await?.0.into_std()?.into()),
-        }
-    }
-
-    /// What `server.address()` is to tell: the port that the program asked for, though another is served.
-    pub(super) fn name(&self, asked: &Address) -> Option<Value> {
-        let Accepting::Tcp(listener) = self else { return None };
-        let addr = listener.local_addr().ok()?;
-        let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
-        let port = asked.port.filter(|port| *port > 0).unwrap_or_else(|| addr.port().into());
-        Some(json!({ "address": addr.ip().to_string(), "family": family, "port": port }))
-    }
+/// What `server.address()` is to tell: the port that the program asked for, though another is served.
+pub(super) fn name(socket: &Socket, asked: &Address) -> Option<Value> {
+    let addr = socket.local_addr().ok()?.tcp()?;
+    let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
+    let port = asked.port.filter(|port| *port > 0).unwrap_or_else(|| addr.port().into());
+    Some(json!({ "address": addr.ip().to_string(), "family": family, "port": port }))
 }
 
 impl Listeners {
@@ -68,7 +47,7 @@ impl Listeners {
     }
 
     /// The socket for a server that asks for this address, or the number of the error.
-    pub(super) async fn find(&mut self, asked: &Address) -> Result<Accepting, i32> {
+    pub(super) async fn find(&mut self, asked: &Address) -> Result<Socket, i32> {
         if asked.udp {
             crate::log::warn!(
                 "a Node.js program asked for a datagram socket, which nodes cannot share; it gets ENOTSUP"
@@ -80,7 +59,7 @@ impl Listeners {
             (None, true) => self.map(asked),
             (None, false) => self.bind(asked).await,
         };
-        found.and_then(accepting).map_err(|error| number(&error))
+        found.map_err(|error| number(&error))
     }
 
     /// The program's descriptors from 3 on are the sockets that the master was given.
@@ -117,14 +96,6 @@ impl Listeners {
         let listener = std::os::unix::net::UnixListener::bind(path)?;
         self.files.push(path.to_owned());
         Ok(Socket::Unix(listener))
-    }
-}
-
-fn accepting(socket: Socket) -> io::Result<Accepting> {
-    socket.set_nonblocking(true)?;
-    match socket {
-        Socket::Tcp(listener) => TcpListener::from_std(listener).map(Accepting::Tcp),
-        Socket::Unix(listener) => UnixListener::from_std(listener).map(Accepting::Unix),
     }
 }
 

@@ -1,0 +1,104 @@
+//! The command replaced in place while it is the primary of Node.js programs.
+
+use multi_node_it::{client, procfs, send, within};
+use rustix::process::Signal;
+
+use crate::command::{Running, app, is_there, json_of, pids};
+use crate::load::Load;
+
+/// Upgrades it; where it is not refused.
+async fn upgrade(running: &Running) {
+    let output = running.command(&["upgrade"]).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[tokio::test]
+async fn no_request_is_lost() {
+    if !is_there("node") {
+        return;
+    }
+    within(90, async {
+        let server = app("server.js");
+        let args = ["-n", "2", "--bind", "127.0.0.1:0", "--drain-timeout", "5s", "--", "node", &server];
+        let mut running = Running::start(&args);
+        let addr = running.addr().await;
+        running.ready(2).await;
+        let old = pids(addr, 2).await;
+        let loads = (Load::under_way(addr).await, Load::kept(addr).await);
+        for _ in 0..2 {
+            upgrade(&running).await;
+        }
+        running.logged("upgrade done: generation 2 ").await;
+        let report = running.command(&["reload", "--wait"]).await;
+        assert_eq!(report.status.code(), Some(0), "{report:?}");
+        for (kind, load) in [("one request a connection", loads.0), ("kept", loads.1)] {
+            let (answered, errors) = load.stop().await;
+            println!("{kind}: {} errors in {answered} requests", errors.len());
+            assert!(errors.is_empty(), "{kind}: {errors:?} beside {answered} answers");
+        }
+        let new = pids(addr, 2).await;
+        assert!(old.iter().all(|pid| !new.contains(pid)), "{old:?} became {new:?}");
+        let mut children = procfs::children(running.pid());
+        children.sort_unstable();
+        assert_eq!(children, new, "the nodes are its children, and nobody else");
+        assert!(procfs::zombies(running.pid()).is_empty());
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn connections_that_no_node_has_taken_yet_are_carried_over() {
+    if !is_there("node") {
+        return;
+    }
+    within(90, async {
+        let server = app("busy.js");
+        let args = ["-n", "2", "--bind", "127.0.0.1:0", "--drain-timeout", "10s", "--", "node", &server];
+        let mut running = Running::start(&args);
+        let addr = running.addr().await;
+        running.ready(2).await;
+        let load = Load::under_way(addr).await;
+        for _ in 0..3 {
+            upgrade(&running).await;
+        }
+        let (answered, errors) = load.stop().await;
+        assert!(errors.is_empty(), "{errors:?} beside {answered} answers");
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_next_master_is_their_primary() {
+    if !is_there("node") {
+        return;
+    }
+    within(60, async {
+        // The program's own port, which the first master has bound.
+        let mut running = Running::start(&["-n", "2", "--", "node", &app("server.js"), "0"]);
+        let addr = running.addr().await;
+        running.ready(2).await;
+        upgrade(&running).await;
+        running.logged("upgrade done").await;
+        let nodes = pids(addr, 2).await;
+        let status = json_of(&["status", "--name", &running.name]).await;
+        assert_eq!(status["slots"][0]["ready_by"], "message", "{status}");
+
+        send(nodes[0], Signal::KILL);
+        running.logged("ended by SIGKILL").await;
+        running.ready(1).await;
+        assert!(pids(addr, 2).await.contains(&nodes[1]), "one node's end is its own");
+
+        // What a node has it finishes: it was told to disconnect, and not by a signal.
+        let before: Vec<_> = procfs::children(running.pid()).into_iter().map(|pid| (pid, procfs::fds(pid))).collect();
+        let request = tokio::spawn(async move { client::get(addr, "/slow").await });
+        while before.iter().all(|(pid, fds)| procfs::fds(*pid) <= *fds) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        running.signal(Signal::TERM);
+        assert!(request.await.expect("no panic").expect("an answer").body.starts_with("node "));
+        assert_eq!(running.exit().await, Some(0));
+    })
+    .await;
+}

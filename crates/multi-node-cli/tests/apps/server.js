@@ -1,13 +1,15 @@
 // A server that knows nothing of multi-node: `server.js [PORT]`. `/slow` takes a while. A timer keeps the process alive. Where AFTER
-// names a file it listens once that is there.
+// names a file it listens once that is there; where STUCK does, it stands still from then on.
 const answer = (request, response) => {
   setTimeout(() => response.end('node ' + process.pid), request.url === '/slow' ? 300 : 0)
 }
 const server = require('http').createServer(answer)
-const { AFTER: gate } = process.env
+const { AFTER: gate, STUCK: stuck } = process.env
 const listen = () => {
   if (gate && !require('fs').existsSync(gate)) return setTimeout(listen, 5)
-  server.listen(process.argv[2] ?? 3000)
+  server.listen(process.argv[2] ?? 3000, () => {
+    if (stuck && require('fs').existsSync(stuck)) setTimeout(() => { for (;;); }, 20)
+  })
 }
 listen()
 setInterval(() => {}, 1000)

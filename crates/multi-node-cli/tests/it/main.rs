@@ -6,6 +6,7 @@ mod command;
 mod installed;
 mod linked;
 mod load;
+mod main_process;
 mod misbehave;
 mod node_js;
 mod node_js_upgrade;

@@ -1,9 +1,11 @@
 //! The command replaced in place while it is the primary of Node.js programs.
 
+use std::fs;
+
 use multi_node_it::{client, procfs, send, within};
 use rustix::process::Signal;
 
-use crate::command::{Running, app, is_there, json_of, pids};
+use crate::command::{Running, app, is_there, json_of, output, pids};
 use crate::load::Load;
 
 /// Upgrades it; where it is not refused.
@@ -47,8 +49,47 @@ async fn no_request_is_lost() {
     .await;
 }
 
+/// Upgrades it once node-3 has what it does not take, and kills that.
 #[tokio::test]
 async fn connections_that_no_node_has_taken_yet_are_carried_over() {
+    if !is_there("node") {
+        return;
+    }
+    within(60, async {
+        let (server, folder) = (app("server.js"), tempfile::tempdir().expect("a folder"));
+        let file = |name: &str| folder.path().join(name);
+        let go = |id: &str| fs::write(file(id), "").expect("a file of ours");
+        let after = format!("AFTER={}", file("{id}").display());
+        let stuck = format!("STUCK={}", file("{id}-stuck").display());
+        let args = ["-n", "2", "--bind", "127.0.0.1:0", "-e", &after, "-e", &stuck, "--", "node", &server];
+        let mut running = Running::start(&args);
+        let addr = running.addr().await;
+        ["node-1", "node-2", "node-3", "node-3-stuck"].iter().for_each(|id| go(id));
+        running.ready(2).await;
+        let load = Load::under_way(addr).await;
+        let name = running.name.clone();
+        let upgraded = tokio::spawn(async move { output(&["upgrade", "--name", &name]).await });
+        let line = running.logged("taken for ready").await;
+        let pid = line.rsplit("pid=").next().and_then(|pid| pid.trim().parse().ok()).expect("a pid");
+        // Whoever has nothing is the first to be given something.
+        load.goes_on(200).await;
+        go("node-4");
+        let upgraded = upgraded.await.expect("no panic");
+        assert_eq!(upgraded.status.code(), Some(0), "{upgraded:?}");
+        send(pid, Signal::KILL);
+        running.logged("ended by SIGKILL").await;
+        go("node-5");
+        running.ready(1).await;
+        let (answered, errors) = load.stop().await;
+        assert!(errors.is_empty(), "{errors:?} beside {answered} answers");
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+/// Nodes whose channels are full of what they say, and which hardly ever read.
+#[tokio::test]
+async fn busy_channels_are_carried_over() {
     if !is_there("node") {
         return;
     }
@@ -79,11 +120,14 @@ async fn the_next_master_is_their_primary() {
         let mut running = Running::start(&["-n", "2", "--", "node", &app("server.js"), "0"]);
         let addr = running.addr().await;
         running.ready(2).await;
+        let bound = json_of(&["status", "--name", &running.name]).await["addresses"].clone();
+        assert!(bound[0].as_str().is_some_and(|bound| bound.ends_with(&format!(":{}", addr.port()))), "{bound}");
         upgrade(&running).await;
         running.logged("upgrade done").await;
         let nodes = pids(addr, 2).await;
         let status = json_of(&["status", "--name", &running.name]).await;
         assert_eq!(status["slots"][0]["ready_by"], "message", "{status}");
+        assert_eq!(status["addresses"], bound, "{status}");
 
         send(nodes[0], Signal::KILL);
         running.logged("ended by SIGKILL").await;

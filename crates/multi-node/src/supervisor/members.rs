@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::child::Launcher;
 use super::fleet::Tally;
-use super::foreign::{self, Attendance, Foreign};
+use super::foreign::Foreign;
 use super::member::{Member, Resting, Surroundings};
 use super::watch::Heard;
 use crate::control::{Join, NodeSettings, ToNode};
@@ -54,10 +54,10 @@ pub(crate) struct Members {
     pub(super) ended: BTreeMap<Slot, Totals>,
     /// How many messages may wait for one node.
     outbox: usize,
-    heard: mpsc::Sender<(NodeId, Heard)>,
+    pub(super) heard: mpsc::Sender<(NodeId, Heard)>,
     snapshot: watch::Sender<Snapshot>,
     /// Whether all conversations are to rest.
-    rest: watch::Sender<bool>,
+    pub(super) rest: watch::Sender<bool>,
 }
 
 impl Members {
@@ -197,62 +197,6 @@ impl Members {
         Ok(for_node)
     }
 
-    /// The node's program runs.
-    pub(super) fn attend(&mut self, id: NodeId) {
-        let (heard, rest) = (self.heard.clone(), self.rest.subscribe());
-        if let Some(attendance) = self.attendance(id) {
-            attendance.begin(heard, rest);
-        }
-    }
-
-    /// Takes another process of the node for the one to signal.
-    pub(super) fn name_main(&mut self, id: NodeId, pid: u32) {
-        let Some(member) = self.alive.get_mut(&id) else { return };
-        let Some(attendance) = &mut member.attendance else { return };
-        match foreign::main(member.info.pid, pid) {
-            Ok(process) => attendance.main = Some(process),
-            Err(error) => crate::log::warn!(%id, pid, %error, "MAINPID names no process of the node"),
-        }
-    }
-
-    /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
-    pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>, closing: bool) {
-        if self.outfit.foreign.is_none() || self.is_welcome(id) {
-            return self.tell(id, ToNode::Drain { within, heirs, closing });
-        }
-        let disconnects = self.attendance(id).is_some_and(Attendance::disconnect);
-        if !disconnects {
-            self.stop(id);
-        }
-    }
-
-    /// A Node.js program has closed its channel: it serves nobody any more. Whether that was expected.
-    pub(super) fn disconnected(&mut self, id: NodeId) -> bool {
-        let expected = self.attendance(id).is_some_and(|attendance| attendance.draining);
-        if expected {
-            // What keeps it running, a timer or a connection to a database, is not for its clients.
-            self.stop(id);
-        }
-        expected
-    }
-
-    fn stop(&self, id: NodeId) {
-        let (Some(member), Some(foreign)) = (self.alive.get(&id), &self.outfit.foreign) else { return };
-        let main = member.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
-        if let Err(error) = foreign.stop(main.unwrap_or(&member.process), member.generation) {
-            crate::log::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
-        }
-    }
-
-    pub(super) fn attendance(&mut self, id: NodeId) -> Option<&mut Attendance> {
-        self.alive.get_mut(&id)?.attendance.as_mut()
-    }
-
-    /// Whether the node has been welcomed, which programs are not that do not link this crate.
-    pub(super) fn is_welcome(&self, id: NodeId) -> bool {
-        self.get(id).is_some_and(Member::is_welcome)
-    }
-
     /// Makes the streams between a node that has come and everybody else. The master of another program has nothing to say
     /// to its nodes, and would not hear what they say.
     pub(super) fn join(&mut self, id: NodeId, with: &[NodeId]) -> io::Result<()> {
@@ -328,7 +272,7 @@ impl Members {
 
     /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].
     pub(super) fn weigh(&self, nodes: &[NodeId]) {
-        let nodes: Vec<_> = nodes.iter().filter_map(|id| Some((*id, self.alive.get(id)?.info.pid))).collect();
+        let nodes: Vec<_> = nodes.iter().filter_map(|id| Some((*id, self.alive.get(id)?.main().0))).collect();
         let heard = self.heard.clone();
         // Reading /proc is no work for the loop.
         tokio::task::spawn_blocking(move || {
@@ -385,6 +329,8 @@ impl Members {
         }
         for entry in &mut status.slots {
             entry.program = self.program(entry.id, entry.generation);
+            let member = entry.id.and_then(|id| self.alive.get(&id));
+            entry.pid = entry.pid.map(|pid| member.map_or(pid, |member| member.main().0));
         }
         let line = |id: Option<NodeId>| self.alive.get(&id?).map(|member| member.line);
         let lines = status.slots.iter().map(|entry| line(entry.id)).collect();
@@ -394,7 +340,8 @@ impl Members {
         if let Some(foreign) = &mut self.outfit.foreign {
             foreign.keep(used);
         }
-        let snapshot = Snapshot { status, lines, ended: self.ended.clone() };
+        let bound = self.outfit.foreign.as_ref().map(Foreign::bound).unwrap_or_default();
+        let snapshot = Snapshot { status, lines, ended: self.ended.clone(), bound };
         self.snapshot.send_if_modified(|last| {
             let changed = *last != snapshot;
             *last = snapshot;

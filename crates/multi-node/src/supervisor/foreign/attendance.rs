@@ -1,7 +1,9 @@
 //! Attending to one node whose program says little or nothing about itself.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +18,11 @@ use crate::id::NodeId;
 use crate::program::Readiness;
 use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::watch::Heard;
+use crate::sys;
+
+/// What is told of a Node.js program that has an address and does not serve.
+const LISTENS_NOT: &str = "none of its servers listens, and it has not called `process.send(\"ready\")`; if it is to serve \
+    nothing, run it without an address (`--port`, `--bind`), where its age counts";
 
 /// What is watched of one node from the moment that its program runs. Dropped, it watches no more.
 #[derive(Debug)]
@@ -23,8 +30,8 @@ pub(in crate::supervisor) struct Attendance {
     pub(super) id: NodeId,
     /// What has been seen.
     pub(in crate::supervisor) seen: ProgramStatus,
-    /// The process that signals are sent to, where the program has named another than the one that was started.
-    pub(in crate::supervisor) main: Option<OwnedFd>,
+    /// The process that counts, where the program has named another than the one that was started.
+    pub(in crate::supervisor) main: Option<Main>,
     /// The primary of a Node.js program.
     primary: Option<mpsc::Sender<ToPrimary>>,
     /// Whether it has been told to end.
@@ -39,6 +46,27 @@ pub(in crate::supervisor) struct Attendance {
     watchers: JoinSet<Option<Ear>>,
     /// The watcher that looks by itself whether the node serves.
     looks: Option<AbortHandle>,
+}
+
+/// A process that a program has named as the one that counts (`MAINPID=`, sd_notify(3)).
+#[derive(Debug)]
+pub(in crate::supervisor) struct Main {
+    pub(in crate::supervisor) pid: u32,
+    pub(in crate::supervisor) process: Arc<OwnedFd>,
+}
+
+impl Main {
+    /// Only a process of the node can be named.
+    pub(in crate::supervisor) fn of(node: u32, pid: u32) -> io::Result<Main> {
+        // Held first, so that it is this process that is looked at.
+        let process = Arc::new(sys::process::open(pid)?);
+        match sys::process::is_of_family(pid, node) {
+            Some(true) => Ok(Main { pid, process }),
+            Some(false) | None => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, "it does not descend from the node"))
+            }
+        }
+    }
 }
 
 /// By what it is seen that it serves.
@@ -111,6 +139,19 @@ impl Attendance {
     pub(in crate::supervisor) fn begin(&mut self, heard: mpsc::Sender<(NodeId, Heard)>, rest: watch::Receiver<bool>) {
         self.begun = true;
         self.resume(heard, rest);
+    }
+
+    /// What has not been seen of it, as long as it is not ready.
+    pub(in crate::supervisor) fn lacks(&self) -> String {
+        match (&self.signs.readiness, self.signs.ready_after) {
+            (Readiness::Notification, _) => "it has not said that it is ready".to_owned(),
+            (Readiness::Http(path), _) => {
+                format!("GET {path} on its own port was not answered with a status below 400")
+            }
+            (Readiness::Auto, Some(_)) => "nothing was seen of it".to_owned(),
+            (Readiness::Auto, None) if self.primary.is_some() => LISTENS_NOT.to_owned(),
+            (Readiness::Auto, None) => "it has not reached `listen`".to_owned(),
+        }
     }
 
     /// Goes on after a rest.
@@ -212,7 +253,6 @@ impl Attendance {
             Ear::Socket(_) | Ear::Pipe(_) => None,
         })
     }
-
 }
 
 async fn lives_for(time: Option<Duration>) {

@@ -95,6 +95,12 @@ impl Foreign {
         foreign
     }
 
+    /// What was bound since nodes have asked for it.
+    pub(in crate::supervisor) fn bound(&self) -> Vec<String> {
+        let own = self.linked.own.values().flat_map(|own| &own.sockets).map(Socket::name);
+        own.chain(self.primary.iter().flat_map(Office::bound)).collect()
+    }
+
     /// Lets the primary of Node.js programs rest, after all nodes.
     pub(in crate::supervisor) async fn rest<'a>(&mut self, nodes: impl Iterator<Item = &'a mut Attendance>) {
         if let Some(primary) = &mut self.primary {
@@ -188,10 +194,12 @@ impl Foreign {
         let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
         let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
         let inode = |fd: &OwnedFd| sys::observe::inode(fd.as_fd());
+        // Whether a server of it is known to listen is heard, so that its age says nothing.
+        let listens = primary.is_some() && !sockets.is_empty();
         let signs = Signs {
             pid: node.pid,
             readiness: program.readiness.clone(),
-            ready_after: (!self.is_linked(generation)).then_some(program.ready_after),
+            ready_after: (!(self.is_linked(generation) || listens)).then_some(program.ready_after),
             node_port: place.node_port,
             sockets: fds.iter().map(inode).collect::<io::Result<_>>()?,
         };
@@ -268,16 +276,6 @@ fn described(socket: &Socket) -> program::Socket {
     }
     .unwrap_or_default();
     program::Socket { address, port }
-}
-
-/// The process of a node that its program names by `MAINPID=`.
-pub(in crate::supervisor) fn main(node: u32, pid: u32) -> io::Result<OwnedFd> {
-    // Held first, so that it is this process that is looked at.
-    let process = sys::process::open(pid)?;
-    match sys::process::is_of_family(pid, node) {
-        Some(true) => Ok(process),
-        Some(false) | None => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it does not descend from the node")),
-    }
 }
 
 /// A port of 127.0.0.1 that nobody listens on now.

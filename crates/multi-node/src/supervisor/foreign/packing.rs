@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::attendance::{Ear, Signs};
+use super::attendance::{Ear, Main, Signs};
 use super::linked::{Key, Own};
 use super::node_js::{Channel, ChannelState, Office, PrimaryState};
 use super::notify::NotifySocket;
@@ -111,7 +112,7 @@ impl Legacy {
 pub(in crate::supervisor) struct AttendanceState {
     id: NodeId,
     seen: ProgramStatus,
-    main: Option<Passed>,
+    main: Option<(u32, Passed)>,
     draining: bool,
     begun: bool,
     #[serde(default)]
@@ -131,7 +132,7 @@ impl Attendance {
         let mut state = AttendanceState {
             id: self.id,
             seen: self.seen.clone(),
-            main: self.main.as_ref().map(|main| luggage.add(main.as_fd())),
+            main: self.main.as_ref().map(|main| (main.pid, luggage.add(main.process.as_fd()))),
             draining: self.draining,
             begun: self.begun,
             is_linked: self.is_linked,
@@ -167,7 +168,8 @@ impl Attendance {
             ears.push(Ear::Channel(Channel::unpack(channel, primary.inbox(), arrived)?));
         }
         let mut attendance = Attendance::new(state.id, state.signs, ears);
-        attendance.main = state.main.map(|main| arrived.take(main)).transpose()?;
+        let mut main = |(pid, process)| Ok::<_, io::Error>(Main { pid, process: Arc::new(arrived.take(process)?) });
+        attendance.main = state.main.map(&mut main).transpose()?;
         (attendance.seen, attendance.draining) = (state.seen, state.draining);
         (attendance.begun, attendance.is_linked) = (state.begun, state.is_linked);
         Ok(attendance)

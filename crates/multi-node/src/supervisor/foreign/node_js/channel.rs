@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::message::{self, FromWorker};
 use super::primary::ToPrimary;
+use crate::control;
 use crate::id::NodeId;
 use crate::status::ReadyBy;
 use crate::supervisor::foreign::Note;
@@ -90,18 +91,15 @@ impl Channel {
 
     /// Is the primary's ear and mouth for one worker, until the worker disconnects; `Some`: until it is told to rest. `strict`:
     /// that its server listens does not make it ready.
-    pub(in crate::supervisor::foreign) async fn serve(
-        self,
-        id: NodeId,
-        notes: Notes,
-        strict: bool,
-    ) -> Option<Channel> {
+    pub(in crate::supervisor::foreign) async fn serve(self, id: NodeId, notes: Notes, strict: bool) -> Option<Channel> {
         let Channel { socket, primary, outbox, mut messages, mut talk } = self;
         primary.send(ToPrimary::Joined { id, outbox: outbox.clone() }).await.ok()?;
         let worker = Worker { id, primary: &primary, notes: &notes, strict };
         match worker.converse(socket, &mut talk, &mut messages).await {
             Ok(Some(socket)) => return Some(Channel { socket, primary, outbox, messages, talk }),
             Ok(None) => {}
+            // Its process was killed.
+            Err(error) if control::is_end(&error) => {}
             Err(error) => crate::log::warn!(%id, %error, "the channel to a Node.js program broke"),
         }
         let _ = primary.send(ToPrimary::Left { id }).await;
@@ -172,6 +170,9 @@ impl Worker<'_> {
     }
 
     async fn said(&self, said: FromWorker) {
+        if said == FromWorker::Listening {
+            self.notes.tell(Note::Listens).await;
+        }
         if said == FromWorker::Ready || (said == FromWorker::Listening && !self.strict) {
             self.notes.tell(Note::Ready(ReadyBy::Message)).await;
         }
@@ -249,7 +250,10 @@ mod tests {
     async fn half_a_message_is_read_to_its_end_after_a_rest() {
         let (channel, told, mut worker) = worker();
         let mut served = Served::start(channel, told);
-        worker.write_all(b"{\"cmd\":\"NODE_CLUSTER\",\"ack\":7,\"accepted\":true}\n{\"cmd\":\"NODE_CL").await.expect("written");
+        worker
+            .write_all(b"{\"cmd\":\"NODE_CLUSTER\",\"ack\":7,\"accepted\":true}\n{\"cmd\":\"NODE_CL")
+            .await
+            .expect("written");
         assert!(matches!(served.told.recv().await, Some(ToPrimary::Joined { .. })));
         assert!(matches!(served.told.recv().await, Some(ToPrimary::Said { .. })), "all of it was read");
         let (channel, told) = served.rest().await;
@@ -278,7 +282,7 @@ mod tests {
         while all.iter().filter(|byte| **byte == b'\n').count() < 20 {
             assert_ne!(worker.read_buf(&mut all).await.expect("readable"), 0);
         }
-        let numbers: Vec<_> = String::from_utf8(all).expect("UTF-8").lines().map(|line| line.len()).collect();
+        let numbers: Vec<_> = String::from_utf8(all).expect("UTF-8").lines().map(str::len).collect();
         assert_eq!(numbers.len(), 20);
         assert!(numbers.iter().all(|length| (100_006..=100_007).contains(length)), "{numbers:?}");
     }

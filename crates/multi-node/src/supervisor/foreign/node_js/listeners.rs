@@ -4,11 +4,12 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use serde_json::{Value, json};
 use super::message::Address;
 use crate::bind;
 use crate::program::FIRST;
 use crate::serve::Socket;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
 /// The numbers of errors that have none of their own here (errno(3)).
 const EBADF: i32 = 9;
@@ -23,6 +24,8 @@ pub(super) struct Listeners {
     /// How many of them have been mapped to a server.
     pub(super) mapped: usize,
     pub(super) backlog: u32,
+    /// What was bound here, as people write it.
+    pub(super) bound: watch::Sender<Vec<String>>,
     /// Files of Unix sockets that were made here.
     pub(super) files: Vec<PathBuf>,
 }
@@ -43,7 +46,7 @@ pub(super) fn name(socket: &Socket, asked: &Address) -> Option<Value> {
 
 impl Listeners {
     pub(super) fn new(given: Vec<Socket>, backlog: u32) -> Listeners {
-        Listeners { given, mapped: 0, backlog, files: Vec::new() }
+        Listeners { given, mapped: 0, backlog, bound: watch::Sender::default(), files: Vec::new() }
     }
 
     /// The socket for a server that asks for this address, or the number of the error.
@@ -70,7 +73,7 @@ impl Listeners {
     fn map(&mut self, asked: &Address) -> io::Result<Socket> {
         let socket = self.given[self.mapped].try_clone()?;
         self.mapped += 1;
-        crate::log::info!("what the program serves on {} is served on {}", told(asked), local(&socket));
+        crate::log::info!("what the program serves on {} is served on {}", told(asked), socket.name());
         Ok(socket)
     }
 
@@ -87,7 +90,9 @@ impl Listeners {
                 .or_else(|_| bind::tcp((Ipv4Addr::UNSPECIFIED, port).into(), self.backlog, false))?,
             (None, None) => return Err(io::ErrorKind::InvalidInput.into()),
         };
-        crate::log::info!("listening on {}", local(&socket));
+        let name = socket.name();
+        crate::log::info!("listening on {name}");
+        self.bound.send_modify(|bound| bound.push(name));
         Ok(socket)
     }
 
@@ -111,16 +116,5 @@ fn told(asked: &Address) -> String {
         (Some(host), Some(port)) if port >= 0 => format!("{host}:{port}"),
         (Some(host), _) => host.clone(),
         (None, port) => format!("port {}", port.unwrap_or_default()),
-    }
-}
-
-fn local(socket: &Socket) -> String {
-    match socket {
-        Socket::Tcp(listener) => listener.local_addr().map(|addr| addr.to_string()).unwrap_or_default(),
-        Socket::Unix(listener) => {
-            let addr = listener.local_addr().ok();
-            let path = addr.as_ref().and_then(|addr| addr.as_pathname());
-            path.map(|path| format!("unix:{}", path.display())).unwrap_or_default()
-        }
     }
 }

@@ -26,7 +26,9 @@ use crate::wires;
 pub(in crate::supervisor::foreign) struct PrimaryState {
     /// How many of the sockets that the master was given are mapped to a server.
     mapped: usize,
-    /// Files of Unix sockets that were made for programs.
+    /// What was bound for programs.
+    bound: Vec<String>,
+    /// Files of Unix sockets among it.
     files: Vec<PathBuf>,
     servers: Vec<ServerState>,
     workers: Vec<WorkerState>,
@@ -73,9 +75,9 @@ impl Office {
             meets: worker.meets,
         });
         let workers = workers.collect();
-        let Listeners { mapped, files, backlog, .. } = listeners;
-        let (mapped, files, backlog) = (*mapped, files.clone(), *backlog);
-        Some(PrimaryState { mapped, files, servers, workers, sequence: *sequence, backlog })
+        let Listeners { mapped, files, backlog, bound, .. } = listeners;
+        let (mapped, files, backlog, bound) = (*mapped, files.clone(), *backlog, bound.borrow().clone());
+        Some(PrimaryState { mapped, bound, files, servers, workers, sequence: *sequence, backlog })
     }
 
     pub(in crate::supervisor::foreign) fn unpack(
@@ -85,11 +87,13 @@ impl Office {
     ) -> io::Result<Office> {
         let mut listeners = Listeners::new(given, state.backlog);
         (listeners.mapped, listeners.files) = (state.mapped, state.files);
+        listeners.bound.send_replace(state.bound);
         let servers = state.servers.into_iter().map(|server| {
             let (kind, socket) = server.socket;
             let mut unpacked = Server::new(wires::adopt(kind, arrived.take(socket)?), server.name);
             unpacked.workers = server.workers;
-            unpacked.waiting = server.waiting.into_iter().map(|stream| shared(stream, arrived)).collect::<io::Result<_>>()?;
+            unpacked.waiting =
+                server.waiting.into_iter().map(|stream| shared(stream, arrived)).collect::<io::Result<_>>()?;
             Ok::<_, io::Error>((server.key, unpacked))
         });
         let servers = servers.collect::<io::Result<_>>()?;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 use super::accepting::Accepters;
@@ -55,6 +55,7 @@ pub(in crate::supervisor::foreign) struct Office {
     inbox: mpsc::Sender<ToPrimary>,
     task: Option<JoinHandle<Resting>>,
     resting: Option<Resting>,
+    bound: watch::Receiver<Vec<String>>,
 }
 
 /// A primary that nobody tells anything, and what it will be told next.
@@ -112,12 +113,18 @@ impl Office {
     /// A primary at rest.
     pub(super) fn resume(primary: Primary) -> Office {
         let (sender, inbox) = mpsc::channel(QUEUE);
-        Office { inbox: sender, task: None, resting: Some(Resting { primary, inbox }) }
+        let bound = primary.listeners.bound.subscribe();
+        Office { inbox: sender, task: None, resting: Some(Resting { primary, inbox }), bound }
     }
 
     /// The way to it.
     pub(in crate::supervisor::foreign) fn inbox(&self) -> mpsc::Sender<ToPrimary> {
         self.inbox.clone()
+    }
+
+    /// What was bound since nodes have asked for it.
+    pub(in crate::supervisor::foreign) fn bound(&self) -> Vec<String> {
+        self.bound.borrow().clone()
     }
 
     /// Has it rest, after all workers' channels.

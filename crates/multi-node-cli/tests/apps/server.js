@@ -1,5 +1,5 @@
 // A server that knows nothing of multi-node: `server.js [PORT]`. `/slow` takes a while. A timer keeps the process alive. Where AFTER
-// names a file it listens once that is there; where STUCK does, it stands still from then on.
+// names a file it listens once that is there; where STUCK does, it takes nothing from then on.
 const answer = (request, response) => {
   setTimeout(() => response.end('node ' + process.pid), request.url === '/slow' ? 300 : 0)
 }
@@ -8,7 +8,7 @@ const { AFTER: gate, STUCK: stuck } = process.env
 const listen = () => {
   if (gate && !require('fs').existsSync(gate)) return setTimeout(listen, 5)
   server.listen(process.argv[2] ?? 3000, () => {
-    if (stuck && require('fs').existsSync(stuck)) setTimeout(() => { for (;;); }, 20)
+    if (stuck && require('fs').existsSync(stuck)) process.nextTick(() => { for (;;); })
   })
 }
 listen()

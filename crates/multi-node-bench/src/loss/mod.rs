@@ -95,6 +95,7 @@ impl Options {
         match self.quick {
             true => Options {
                 deploys: 6,
+                upgrades: 6,
                 recycles: 4,
                 kills: 6,
                 peer_deploys: 2,

@@ -46,14 +46,6 @@ impl Load {
         Load { stop, answered, clients }
     }
 
-    /// Waits for so many more answers.
-    pub(crate) async fn goes_on(&self, more: u64) {
-        let wanted = self.answered.load(Ordering::Relaxed) + more;
-        while self.answered.load(Ordering::Relaxed) < wanted {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    }
-
     /// How many requests were answered, and why others were not.
     pub(crate) async fn stop(self) -> (u64, Vec<String>) {
         self.stop.send_replace(true);

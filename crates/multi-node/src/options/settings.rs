@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Address, CanaryLimits, Options};
-use crate::{Error, GaugeRule, Heartbeat, Slot};
+use super::{Address, CanaryLimits, Metering, Options};
+use crate::{Error, Heartbeat, Slot};
 
 /// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
 pub(super) const MOST_NODES: usize = 4096;
@@ -50,7 +50,7 @@ pub(crate) struct Settings {
     pub(crate) control: Option<String>,
     /// Where the master serves metrics.
     pub(crate) metrics: Option<Address>,
-    pub(crate) gauges: Vec<(String, GaugeRule)>,
+    pub(crate) metering: Metering,
 }
 
 /// How nodes are started.
@@ -137,7 +137,7 @@ impl Options {
             })?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
-            gauges: self.gauges,
+            metering: self.metering.check()?,
             metrics: self.metrics.as_deref().map(Address::parse).transpose()?,
         })
     }
@@ -253,6 +253,6 @@ fn is_variable_name(name: &OsString) -> bool {
     !name.is_empty() && !name.contains(&b'=') && !name.contains(&0)
 }
 
-fn refused(option: &'static str, value: impl Display, allowed: impl Into<String>) -> Error {
+pub(super) fn refused(option: &'static str, value: impl Display, allowed: impl Into<String>) -> Error {
     Error::Option { option, value: value.to_string(), allowed: allowed.into() }
 }

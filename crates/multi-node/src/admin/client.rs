@@ -43,9 +43,11 @@ impl Client {
     /// Connects to this user's program of that name.
     ///
     /// # Errors
-    /// [`ClientError::NotRunning`] where there is none; [`ClientError::Io`].
+    /// [`ClientError::NotRunning`] where there is none; [`ClientError::Io`], also where the runtime directory is somebody
+    /// else's, who could pose as the program.
     pub async fn connect(name: &str) -> Result<Client, ClientError> {
-        Client::connect_to(&directory::socket_path(name)).await
+        let path = directory::checked_socket_path(name).map_err(|(path, source)| ClientError::Io { path, source })?;
+        Client::connect_to(&path).await
     }
 
     /// Connects to the control socket at this path.

@@ -138,7 +138,7 @@ impl Options {
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
             gauges: self.gauges,
-            metrics: self.metrics.as_deref().map(Address::parse).transpose()?,
+            metrics: self.metrics.as_deref().map(metrics).transpose()?,
         })
     }
 }
@@ -227,6 +227,13 @@ fn launch(launch: Launch) -> Result<Launch, Error> {
         return Err(refused("env", name.to_string_lossy(), "expected a variable's name, without `=`"));
     }
     Ok(launch)
+}
+
+fn metrics(address: &str) -> Result<Address, Error> {
+    Address::parse(address).map_err(|error| match error {
+        Error::Option { value, allowed, .. } => Error::Option { option: "metrics", value, allowed },
+        other => other,
+    })
 }
 
 /// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).

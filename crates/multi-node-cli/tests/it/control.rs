@@ -186,7 +186,7 @@ async fn ten_thousand_connections_to_the_control_socket_harm_nobody() {
     within(60, async {
         limits::raise_open_files();
         let place = Place::new();
-        let (running, addr) = serving(&place).await;
+        let (mut running, addr) = serving(&place).await;
         let fds = procfs::fds(running.pid()).expect("it runs");
         let path = place.path().join("multi-node/web.sock");
         let mut held = Vec::new();
@@ -203,7 +203,20 @@ async fn ten_thousand_connections_to_the_control_socket_harm_nobody() {
         drop(held);
         comes_down_to(running.pid(), fds).await;
         assert_eq!(place.json(&["status"]).await["ready"], json!(true));
-        assert_eq!(running.stop().await, Some(0));
+
+        let usual = limits::limit_open_files(running.pid(), 3);
+        let waiting = UnixStream::connect(&path).await.expect("the queue has room");
+        running.logged(LACK).await;
+        tokio::time::sleep(EVERY * 30).await;
+        limits::limit_open_files(running.pid(), usual);
+        assert_eq!(place.json(&["status"]).await["ready"], json!(true));
+        drop(waiting);
+        running.signal(rustix::process::Signal::TERM);
+        assert_eq!(running.exit().await, Some(0));
+        assert_eq!(running.seen.iter().filter(|line| line.contains(LACK)).count(), 1, "it is told once");
     })
     .await;
 }
+
+/// What is logged where there is no descriptor for a client.
+const LACK: &str = "cannot accept on the control socket";

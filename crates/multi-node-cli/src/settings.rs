@@ -8,14 +8,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use multi_node::program::{self, Program, Readiness};
 use multi_node::{Options, admin};
 use serde::Deserialize;
 
-use self::value::{
-    Count, Log, LogFormat, LogFull, Mode, Ready, Sockets, StopSignal, Time, one_or_more, table, variable,
-};
+use value::{Count, Mode, StopSignal, Time, one_or_more, table, variable};
+
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
 use crate::{npm, output, stage};
@@ -115,6 +114,58 @@ pub(crate) struct Settings {
     /// The program and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<PathBuf>,
+}
+
+/// By which conventions the program is told of its sockets.
+#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Sockets {
+    /// By all of these
+    All,
+    /// LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES, and nothing else
+    Systemd,
+    /// SERVER_STARTER_PORT
+    ServerStarter,
+    /// By words in its arguments and variables alone
+    Bare,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ready {
+    /// By its message, by its waiting for connections, or by its age, whichever comes first
+    Auto,
+    /// By READY=1 or a newline on the descriptor alone
+    Notify,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Log {
+    /// It is read line by line and written to this command's standard output and error
+    Collect,
+    /// Nodes write there themselves
+    Inherit,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// As it is
+    Plain,
+    /// With slot and node in front
+    Prefixed,
+    /// An object for each line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFull {
+    /// The node waits
+    Block,
+    /// Lines are left out, and the gap is shown
+    Drop,
 }
 
 impl Settings {

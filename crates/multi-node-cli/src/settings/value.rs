@@ -1,66 +1,13 @@
-//! The forms of values.
+//! Values of settings, read as they are typed.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde::{Deserialize, Deserializer};
 
 use crate::signal_name;
-
-/// By which conventions the program is told of its sockets.
-#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Sockets {
-    /// By all of these
-    All,
-    /// LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES, and nothing else
-    Systemd,
-    /// SERVER_STARTER_PORT
-    ServerStarter,
-    /// By words in its arguments and variables alone
-    Bare,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Ready {
-    /// By its message, by its waiting for connections, or by its age, whichever comes first
-    Auto,
-    /// By READY=1 or a newline on the descriptor alone
-    Notify,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Log {
-    /// It is read line by line and written to this command's standard output and error
-    Collect,
-    /// Nodes write there themselves
-    Inherit,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum LogFormat {
-    /// As it is
-    Plain,
-    /// With slot and node in front
-    Prefixed,
-    /// An object for each line
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum LogFull {
-    /// The node waits
-    Block,
-    /// Lines are left out, and the gap is shown
-    Drop,
-}
 
 /// `None`: one for each core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +29,7 @@ impl FromStr for Count {
 
 /// A span of time with its unit: `500ms`, `2s`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Time(pub(crate) Duration);
+pub(crate) struct Time(pub(super) Duration);
 
 impl FromStr for Time {
     type Err = String;

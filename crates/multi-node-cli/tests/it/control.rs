@@ -45,7 +45,7 @@ impl Dice {
     fn value(&mut self, depth: usize) -> Value {
         match self.below(if depth == 0 { 6 } else { 8 }) {
             0 => Value::Null,
-            1 => json!(self.throw() % 2 == 0),
+            1 => json!(self.throw().is_multiple_of(2)),
             2 => json!(self.throw()),
             3 => json!(-1.5e300),
             4 => json!(["status", "order", "slot", "nodes", "wait", "follow", "lines"][self.below(7)]),

@@ -84,7 +84,7 @@ async fn a_file_of_settings_that_is_none_is_refused() {
         fs::write(&file, content).expect("ours");
         refused(&[], complaint).await;
     }
-    fs::set_permissions(&file, fs::Permissions::from_mode(0)).expect("ours");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("ours");
     if rustix::process::geteuid().is_root() {
         println!("skipped: root may read any file");
     } else {

@@ -40,7 +40,8 @@ test-single: ## the library without nodes, as on systems other than Linux
 	$(SINGLE) test --locked -p multi-node --lib
 	$(SINGLE) build --locked -p multi-node --examples
 
-test-node: ## the Node.js package; needs Node.js 20 and npm
+# `make test-node NODE=/path/to/bin/node` tests with another Node.js than that of PATH.
+test-node: ## the Node.js package; needs Node.js 20 or later and npm
 	CARGO="$(CARGO)" scripts/test-node.sh
 
 law: ## what must not stand where, by the test that reads the sources

@@ -2,4 +2,8 @@
 
 fn main() {
     napi_build::setup();
+    // Of what is published nine tenths would be for debuggers.
+    if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
+        println!("cargo::rustc-cdylib-link-arg=-Wl,--strip-debug");
+    }
 }

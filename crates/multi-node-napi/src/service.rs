@@ -132,11 +132,11 @@ impl Service {
         }
     }
 
-    /// Leaves a server's queues until the next `take`.
+    /// Takes no more connections of a server.
     #[napi]
-    pub fn withdraw(&self, server: u32) {
-        if let Some(taker) = self.servers.get(server as usize).and_then(|server| server.taker.as_ref()) {
-            taker.withdraw();
+    pub fn close(&mut self, server: u32) {
+        if let Some(taker) = self.servers.get_mut(server as usize).and_then(|server| server.taker.as_mut()) {
+            taker.close();
         }
     }
 

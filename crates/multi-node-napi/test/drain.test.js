@@ -112,6 +112,26 @@ test('no request fails in reloads under load', async (t) => {
   assert.equal(await server.stop(), 0);
 });
 
+test('a node whose server is closed gets no connections from others either', async (t) => {
+  const server = await program(t, `${SERVER.replace('if (', 'if (request.url === "/close") server.close();\n    if (')}
+    if (!nodes.isMaster) setInterval(() => undefined, 1000);
+    process.on("SIGWINCH", async () => {
+      const { slots } = await nodes.status();
+      console.log("restarted", JSON.stringify(await nodes.restart(slots.find(({ connections }) => connections > 0).slot)));
+    });
+  `);
+  await server.says(/ready/);
+  const closed = Number(/\d+$/.exec(await server.get('/close'))[0]);
+  const clients = await Promise.all(Array.from({ length: 8 }, () => kept(t, server)));
+  const before = await clients[0].ask();
+  server.kill('SIGWINCH');
+  const { handedOver, cut } = report(await server.says(/restarted (.*)/));
+  assert.deepEqual([handedOver, cut], [8, 0]);
+  const pids = new Set(await Promise.all(clients.map((client) => client.ask())));
+  assert.ok(pids.size === 1 && !pids.has(closed) && !pids.has(before), `${[...pids]} answer`);
+  assert.equal(await server.stop(), 0);
+});
+
 test('a handler that exits on SIGTERM does not cut an ordered drain short', async (t) => {
   const server = await program(t, `${SERVER} if (!nodes.isMaster) process.on("SIGTERM", () => process.exit(7));`);
   await server.says(/ready/);

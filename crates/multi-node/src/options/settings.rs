@@ -98,7 +98,7 @@ impl Options {
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
             gauges: self.gauges,
-            metrics: self.metrics.as_deref().map(Address::parse).transpose()?,
+            metrics: self.metrics.as_deref().map(metrics).transpose()?,
         })
     }
 }
@@ -177,6 +177,13 @@ fn trial((duration, limits): (Duration, CanaryLimits), surge: usize) -> Result<(
     counted("canary", limits.min_requests)?;
     within("canary", limits.margin, 0.0..=1.0)?;
     Ok((positive("canary", duration)?, limits))
+}
+
+fn metrics(address: &str) -> Result<Address, Error> {
+    Address::parse(address).map_err(|error| match error {
+        Error::Option { value, allowed, .. } => Error::Option { option: "metrics", value, allowed },
+        other => other,
+    })
 }
 
 /// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).

@@ -13,11 +13,11 @@ use multi_node::program::{self, Program, Readiness};
 use multi_node::{Options, admin};
 use serde::Deserialize;
 
-use value::{Count, Mode, StopSignal, Time, table, variable};
+use value::{Count, Mode, StopSignal, Time, one_or_more, table, variable};
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
-use crate::{npm, stage};
+use crate::{npm, output, stage};
 
 /// Everything is optional here; what is said nowhere has the library's default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) port: Option<u16>,
     /// An address: 127.0.0.1:8080, [::1]:8080, :8080, or unix:/run/app.sock. May be given several times
     #[arg(short, long, value_name = "ADDR")]
+    #[serde(deserialize_with = "one_or_more")]
     pub(crate) bind: Vec<String>,
     /// How the program is told of its sockets [default: all]
     #[arg(long, value_enum)]
@@ -306,7 +307,7 @@ impl Settings {
         let terminal = std::io::stdout().is_terminal();
         let format = match (self.log_format, terminal) {
             (Some(LogFormat::Json), _) => Format::Json,
-            (Some(LogFormat::Prefixed), _) | (None, true) => Format::Prefixed,
+            (Some(LogFormat::Prefixed), _) | (None, true) => Format::Prefixed(output::paint()),
             (Some(LogFormat::Plain), _) | (None, false) => Format::Plain,
         };
         let drop = self.log_full.map_or(terminal, |full| full == LogFull::Drop);

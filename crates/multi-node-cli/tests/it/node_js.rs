@@ -22,7 +22,8 @@ async fn a_node_program_gets_the_port_that_it_asks_for() {
     }
     within(30, async {
         // Port 0 is a free one, and the same for all nodes.
-        let mut running = Running::start(&["-n", "2", "--", "node", &app("server.js"), "0"]);
+        let args = ["-n", "2", "--ready-after", "1h", "--", "node", &app("server.js"), "0"];
+        let mut running = Running::start(&args);
         let addr = running.addr().await;
         running.ready(2).await;
         pids(addr, 2).await;

@@ -118,7 +118,8 @@ async fn the_next_master_is_their_primary() {
     }
     within(60, async {
         // The program's own port, which the first master has bound.
-        let mut running = Running::start(&["-n", "2", "--", "node", &app("server.js"), "0"]);
+        let args = ["-n", "2", "--ready-after", "1h", "--", "node", &app("server.js"), "0"];
+        let mut running = Running::start(&args);
         let addr = running.addr().await;
         running.ready(2).await;
         let bound = json_of(&["status", "--name", &running.name]).await["addresses"].clone();

@@ -104,13 +104,31 @@ class Door {
     this.#serves = true;
   }
 
-  /** Takes what there is. */
-  turn() {
-    let count = AT_ONCE;
-    while (this.#serves && count === AT_ONCE) {
-      count = this.#service.take(this.index, this.#fds);
-      for (let index = 0; index < count; index += 1) this.#connect(this.#fds[index]);
+  /** Takes what there is. `woken`: the event loop has found that a connection waits. */
+  turn(woken = false) {
+    for (let count = AT_ONCE; this.#serves && count === AT_ONCE; woken = false) {
+      count = this.#service.take(this.index, this.#fds, woken);
+      this.#connectAll(this.#fds, count);
     }
+  }
+
+  #connectAll(fds, count) {
+    let index = 0;
+    let thrown = true;
+    try {
+      while (index < count) this.#connect(fds[index++]);
+      thrown = false;
+    } finally {
+      // By a listener of the program. The others are served all the same.
+      if (thrown) this.#goOn(fds.slice(index, count));
+    }
+  }
+
+  #goOn(fds) {
+    setImmediate(() => {
+      this.#connectAll(fds, fds.length);
+      this.turn();
+    });
   }
 
   #connect(fd) {

@@ -14,6 +14,7 @@
 
 mod descriptor;
 mod event;
+mod event_loop;
 mod failure;
 mod options;
 mod service;

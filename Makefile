@@ -3,8 +3,9 @@
 CARGO ?= cargo
 SHELL := /bin/bash
 
-# The build that systems without several processes get, in a target folder of its own.
-SINGLE := RUSTFLAGS="$(RUSTFLAGS) --cfg multi_node_single" CARGO_TARGET_DIR=target/single $(CARGO)
+# The build that systems without several processes get. A wrapper is for what is in this workspace alone, so what it
+# depends on is not built again, as it would be with RUSTFLAGS; clippy is such a wrapper itself.
+SINGLE := RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/scripts/rustc-single.sh" $(CARGO)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
 .PHONY: help ci test test-single test-node law smoke bench bench-node fmt fmt-check lint doc msrv deny chromium servers static
@@ -16,17 +17,22 @@ help:
 ci: export CI = true
 ci: export NEXTEST_PROFILE = ci
 ci: export CHAOS_SECONDS ?= 40
-ci: fmt-check lint doc test smoke ## all of the below but bench, msrv and deny
+ci: export CARGO_INCREMENTAL = 0
+ci: fmt-check ## all of the below but bench, msrv and deny
+	@# What the tests need of others comes while cargo compiles.
+	@scripts/install-servers.sh >/dev/null & servers=$$!; $(MAKE) --no-print-directory lint doc && wait $$servers
+	$(MAKE) --no-print-directory test smoke
 
-# Tests start examples, which cargo does not build for the tests of another package.
+# The whole workspace each time, so that what it depends on is built with one set of features. Tests start examples,
+# which are built with the tests of all packages only.
 test: chromium servers ## unit and real-process tests, doctests, the single-process build, and the Node.js package
-	$(CARGO) build --locked -p multi-node --examples
 ifneq ($(NEXTEST),)
 	$(CARGO) nextest run --locked --workspace
 else
+	$(CARGO) build --locked --workspace --examples
 	$(CARGO) test --locked --workspace --lib --bins --tests
 endif
-	$(CARGO) test --locked -p multi-node --features axum --doc
+	$(CARGO) test --locked --workspace --doc
 	$(MAKE) --no-print-directory test-single
 	$(MAKE) --no-print-directory test-node
 
@@ -34,7 +40,8 @@ test-single: ## the library without nodes, as on systems other than Linux
 	$(SINGLE) test --locked -p multi-node --lib
 	$(SINGLE) build --locked -p multi-node --examples
 
-test-node: ## the Node.js package; needs Node.js 20 and npm
+# `make test-node NODE=/path/to/bin/node` tests with another Node.js than that of PATH.
+test-node: ## the Node.js package; needs Node.js 20 or later and npm
 	CARGO="$(CARGO)" scripts/test-node.sh
 
 law: ## what must not stand where, by the test that reads the sources
@@ -63,7 +70,7 @@ fmt-check:
 
 lint: ## clippy, warnings being errors, for both builds
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(SINGLE) clippy --locked -p multi-node --all-targets -- -D warnings
+	$(CARGO) clippy --locked -p multi-node --all-targets -- -D warnings --cfg multi_node_single
 
 doc: ## the library's documentation, warnings being errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node --no-deps --features axum

@@ -1,22 +1,23 @@
 //! What `multi-node run` may be told, on the command line and in `multi-node.toml`: the same names, the same values.
 
-use std::collections::BTreeMap;
+mod value;
+
 use std::ffi::OsString;
-use std::fmt;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use multi_node::program::{self, Program, Readiness};
 use multi_node::{Options, admin};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
+
+use value::{Count, Mode, StopSignal, Time, one_or_more, table, variable};
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
-use crate::{npm, signal_name, stage};
+use crate::{npm, output, stage};
 
 /// Everything is optional here; what is said nowhere has the library's default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -36,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) port: Option<u16>,
     /// An address: 127.0.0.1:8080, [::1]:8080, :8080, or unix:/run/app.sock. May be given several times
     #[arg(short, long, value_name = "ADDR")]
+    #[serde(deserialize_with = "one_or_more")]
     pub(crate) bind: Vec<String>,
     /// How the program is told of its sockets [default: all]
     #[arg(long, value_enum)]
@@ -164,101 +166,6 @@ pub(crate) enum LogFull {
     Block,
     /// Lines are left out, and the gap is shown
     Drop,
-}
-
-/// `None`: one for each core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Count(Option<usize>);
-
-impl FromStr for Count {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Count, String> {
-        match text {
-            "auto" => Ok(Count(None)),
-            number => number
-                .parse()
-                .map(|count| Count(Some(count)))
-                .map_err(|_| "expected a number of nodes, or `auto`".to_owned()),
-        }
-    }
-}
-
-/// A span of time with its unit: `500ms`, `2s`, `1m 30s`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Time(pub(crate) Duration);
-
-impl FromStr for Time {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Time, String> {
-        let refused = |_| "expected a time with its unit, such as 500ms, 2s or 1m".to_owned();
-        humantime::parse_duration(text).map(Time).map_err(refused)
-    }
-}
-
-/// The number of a signal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StopSignal(i32);
-
-impl FromStr for StopSignal {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<StopSignal, String> {
-        signal_name::parse(text).map(StopSignal)
-    }
-}
-
-/// A file's mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Mode(u32);
-
-impl FromStr for Mode {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Mode, String> {
-        u32::from_str_radix(text, 8).map(Mode).map_err(|_| "expected a mode in octal, such as 660".to_owned())
-    }
-}
-
-/// In a file a value is written as on the command line, and a number may be a number.
-macro_rules! read_as_typed {
-    ($($name:ty),*) => {$(
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
-                deserializer.deserialize_any(Typed)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-    )*};
-}
-
-read_as_typed!(Count, Time, StopSignal, Mode);
-
-struct Typed;
-
-impl serde::de::Visitor<'_> for Typed {
-    type Value = String;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a text or a number")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<String, E> {
-        Ok(text.to_owned())
-    }
-
-    fn visit_i64<E>(self, number: i64) -> Result<String, E> {
-        Ok(number.to_string())
-    }
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("expected NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
-    BTreeMap::deserialize(deserializer).map(|table| table.into_iter().collect())
 }
 
 impl Settings {
@@ -394,7 +301,7 @@ impl Settings {
         let terminal = std::io::stdout().is_terminal();
         let format = match (self.log_format, terminal) {
             (Some(LogFormat::Json), _) => Format::Json,
-            (Some(LogFormat::Prefixed), _) | (None, true) => Format::Prefixed,
+            (Some(LogFormat::Prefixed), _) | (None, true) => Format::Prefixed(output::paint()),
             (Some(LogFormat::Plain), _) | (None, false) => Format::Plain,
         };
         let drop = self.log_full.map_or(terminal, |full| full == LogFull::Drop);

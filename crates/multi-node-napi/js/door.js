@@ -108,37 +108,35 @@ class Door {
   turn(woken = false) {
     for (let count = AT_ONCE; this.#serves && count === AT_ONCE; woken = false) {
       count = this.#service.take(this.index, this.#fds, woken);
-      this.#connectAll(this.#fds, count);
+      // Whoever closes the server still gets what was taken with the connection that made it do so.
+      this.#connectAll(this.#handle, this.#fds, count);
     }
   }
 
-  #connectAll(fds, count) {
+  #connectAll(handle, fds, count) {
     let index = 0;
     let thrown = true;
     try {
-      while (index < count) this.#connect(fds[index++]);
+      while (index < count) this.#connect(handle, fds[index++]);
       thrown = false;
     } finally {
       // By a listener of the program. The others are served all the same.
-      if (thrown) this.#goOn(fds.slice(index, count));
+      if (thrown) this.#goOn(handle, fds.slice(index, count));
     }
   }
 
-  #goOn(fds) {
+  #goOn(handle, fds) {
     setImmediate(() => {
-      this.#connectAll(fds, fds.length);
+      this.#connectAll(handle, fds, fds.length);
       this.turn();
     });
   }
 
-  #connect(fd) {
+  #connect(handle, fd) {
     const connection = new this.#Connection(0);
     this.#connections.add(connection);
-    if (connection.open(fd) !== 0 || this.#handle === null) {
-      connection.close();
-      return;
-    }
-    this.#handle.onconnection(0, connection);
+    if (connection.open(fd) === 0) handle.onconnection(0, connection);
+    else connection.close();
   }
 
   /** A connection's descriptor is closed, here or, where it was given, for this process alone. */
@@ -181,7 +179,7 @@ class Door {
   #close(callback) {
     this.#serves = false;
     this.#handle = null;
-    this.#service.withdraw(this.index);
+    this.#service.close(this.index);
     this.#onChange();
     this.#closing();
     if (typeof callback === 'function') process.nextTick(callback);

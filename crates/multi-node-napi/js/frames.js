@@ -4,11 +4,11 @@
 
 const { EventEmitter } = require('node:events');
 
-const BEGIN = 0x00;
-const END = 0xff;
-const BEGIN_BYTE = Buffer.of(BEGIN);
-const BETWEEN = Buffer.of(END, BEGIN);
-const END_BYTE = Buffer.of(END);
+const BEGIN = '\0';
+const END = '\xff';
+const BETWEEN = END + BEGIN;
+const BEGIN_BYTE = Buffer.from(BEGIN, 'latin1');
+const END_BYTE = Buffer.from(END, 'latin1');
 
 /** Bytes of one message, at most. */
 const LIMIT = 16 * 1024 * 1024;
@@ -42,34 +42,41 @@ class FrameStream extends EventEmitter {
   #write() {
     const messages = this.#outgoing;
     this.#outgoing = [];
-    const parts = [BEGIN_BYTE];
-    for (const text of messages) parts.push(Buffer.from(text), BETWEEN);
-    parts[parts.length - 1] = END_BYTE;
-    this.#stream.write(Buffer.concat(parts));
+    const text = `${BEGIN}${messages.join(BETWEEN)}${END}`;
+    // Where all of it is ASCII, a character is a byte, and one native call writes them. UTF-8 would have two for each END, and no other.
+    if (Buffer.byteLength(text) === text.length + messages.length) this.#stream.write(text, 'latin1');
+    else this.#stream.write(Buffer.concat(messages.flatMap((text) => [BEGIN_BYTE, Buffer.from(text), END_BYTE])));
   }
 
   #read(bytes) {
-    let from = 0;
-    for (let end = bytes.indexOf(END); end !== -1; end = bytes.indexOf(END, from)) {
-      const last = bytes.subarray(from, end);
-      const frame = this.#parts.length === 0 ? last : Buffer.concat([...this.#parts, last]);
-      this.#parts = [];
-      this.#length = 0;
-      from = end + 1;
-      if (!this.#message(frame)) return;
+    const end = bytes.lastIndexOf(END_BYTE[0]);
+    if (end === -1) return this.#keep(bytes);
+    const whole = this.#parts.length === 0 ? bytes : Buffer.concat([...this.#parts, bytes]);
+    const text = whole.latin1Slice(0, whole.length - bytes.length + end);
+    this.#parts = [];
+    this.#length = 0;
+    const isAscii = !/[\x80-\xfe]/.test(text);
+    for (const frame of text.split(END)) {
+      if (!this.#message(frame, isAscii)) return;
     }
-    const rest = from === 0 ? bytes : bytes.subarray(from);
-    this.#length += rest.length;
-    if (rest.length > 0) this.#parts.push(rest);
+    this.#keep(bytes.subarray(end + 1));
+  }
+
+  /** Bytes of a message whose end has not come. */
+  #keep(bytes) {
+    this.#length += bytes.length;
+    if (bytes.length > 0) this.#parts.push(bytes);
     if (this.#length > this.#limit) this.#refuse(`a message has more than ${this.#limit} bytes`);
   }
 
-  #message(frame) {
+  /** A message, each byte of which is a character. */
+  #message(frame, isAscii) {
     if (frame.length > this.#limit) return this.#refuse(`a message has more than ${this.#limit} bytes`);
     if (frame[0] !== BEGIN) return this.#refuse('the stream carries something else than frames');
+    const text = frame.slice(1);
     let value;
     try {
-      value = JSON.parse(frame.toString('utf8', 1));
+      value = JSON.parse(isAscii ? text : Buffer.from(text, 'latin1').toString());
     } catch (error) {
       return this.#refuse(`a frame holds no JSON: ${error.message}`);
     }

@@ -17,21 +17,24 @@ async function pair(t) {
   return [left, right];
 }
 
-test('the bytes are those of the original', async (t) => {
-  const [left, right] = await pair(t);
-  const frames = frameStream(left);
-  frames.send({ a: 'ä' });
-  frames.send([1]);
-  const [bytes] = await once(right, 'data');
-  assert.deepEqual(bytes, Buffer.concat([Buffer.of(0), Buffer.from('{"a":"ä"}'), Buffer.of(0xff, 0), Buffer.from('[1]'), Buffer.of(0xff)]));
-});
+for (const text of ['a', 'ä', 'ÿ', '€', '\0\n']) {
+  test(`the bytes are those of the original, with ${JSON.stringify(text)}`, async (t) => {
+    const [left, right] = await pair(t);
+    const frames = frameStream(left);
+    frames.send({ text });
+    frames.send([1]);
+    const [bytes] = await once(right, 'data');
+    const messages = [JSON.stringify({ text }), '[1]'].map((json) => [Buffer.of(0), Buffer.from(json), Buffer.of(0xff)]);
+    assert.deepEqual(bytes, Buffer.concat(messages.flat()));
+  });
+}
 
 test('messages come whole, however their bytes come', async (t) => {
   const [left, right] = await pair(t);
   const heard = [];
   frameStream(right).on('message', (value) => heard.push(value));
   left.setNoDelay(true);
-  const values = [{ text: 'x'.repeat(70_000) }, null, 0, 'two', [{ deep: true }]];
+  const values = [{ text: 'x'.repeat(70_000) }, null, 0, 'two', [{ deep: true }], 'ÿ€'.repeat(20_000), 'ä'];
   const bytes = Buffer.concat(values.flatMap((value) => [Buffer.of(0), Buffer.from(JSON.stringify(value)), Buffer.of(0xff)]));
   for (let from = 0; from < bytes.length; from += 9_999) {
     left.write(bytes.subarray(from, from + 9_999));
@@ -45,6 +48,8 @@ test('messages come whole, however their bytes come', async (t) => {
 for (const [what, bytes] of [
   ['something else than frames', Buffer.from('{"a":1}\xff', 'latin1')],
   ['no JSON', Buffer.from('\0{\xff', 'latin1')],
+  ['the end of a frame in the middle of one', Buffer.from('\0"a\xffb"\xff', 'latin1')],
+  ['too much in a frame', Buffer.from(`\0"${'a'.repeat(200)}"\xff`, 'latin1')],
   ['too much', Buffer.concat([Buffer.of(0), Buffer.alloc(200, 0x20)])],
 ]) {
   test(`a stream that carries ${what} is ended`, async (t) => {

@@ -102,7 +102,7 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     let (settings, addresses) = prepare(options, &servers)?;
     match role {
         #[cfg(multi_process)]
-        Role::Node => crate::node::join(servers, written(&addresses), settings.heartbeat).await,
+        Role::Node => crate::node::join(servers, written(&addresses), settings.heartbeat, settings.metering).await,
         _ => lead(settings, servers, addresses).await,
     }
 }

@@ -2,21 +2,23 @@
 
 mod address;
 mod canary;
+mod launch;
 mod listed;
+mod metering;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod variables;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use address::Address;
 pub use canary::CanaryLimits;
-pub(crate) use settings::{Launch, Settings, SlotArgs, is_instance_name};
+pub(crate) use launch::{Launch, SlotArgs};
+pub(crate) use metering::Metering;
+pub(crate) use settings::{Settings, is_instance_name};
 
-use crate::{GaugeRule, Heartbeat, Slot};
+use crate::Heartbeat;
 
 /// What [`listen`](crate::listen) goes by. Every option has a default that suits production.
 ///
@@ -60,15 +62,11 @@ pub struct Options {
     pub(crate) signals: bool,
     pub(crate) peers: bool,
     pub(crate) orders_from_nodes: bool,
-    pub(crate) program: Option<PathBuf>,
-    pub(crate) args: Option<Vec<OsString>>,
-    pub(crate) slot_args: Option<SlotArgs>,
-    pub(crate) started_as: Option<(PathBuf, Vec<OsString>)>,
-    pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) launch: Launch,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
     pub(crate) metrics: Option<String>,
-    pub(crate) gauges: Vec<(String, GaugeRule)>,
+    pub(crate) metering: Metering,
 }
 
 impl Default for Options {
@@ -108,15 +106,11 @@ impl Options {
             signals: true,
             peers: true,
             orders_from_nodes: false,
-            program: None,
-            args: None,
-            slot_args: None,
-            started_as: None,
-            env: Vec::new(),
+            launch: Launch::default(),
             heartbeat: None,
             control: None,
             metrics: None,
-            gauges: Vec::new(),
+            metering: Metering::default(),
         }
     }
 
@@ -330,55 +324,10 @@ impl Options {
         self
     }
 
-    /// The program to start for the nodes. Default: this program, as it was typed (found in `PATH`, made absolute,
-    /// symbolic links not resolved), so that a reload runs what that path names by then.
-    pub fn program(mut self, path: impl Into<PathBuf>) -> Options {
-        self.program = Some(path.into());
-        self
-    }
-
-    /// The arguments of the nodes' start, without the program's name. Default: those of this process.
-    pub fn args<I>(mut self, args: I) -> Options
-    where
-        I: IntoIterator,
-        I::Item: Into<OsString>,
-    {
-        self.args = Some(args.into_iter().map(Into::into).collect());
-        self
-    }
-
-    /// The first arguments of a node's start, by the slot that it fills: they go before [`args`](Options::args). Default: none.
-    /// For what no two nodes may share, such as the port of a debugger.
-    pub fn slot_args<I>(mut self, args: impl Fn(Slot) -> I + Send + Sync + 'static) -> Options
-    where
-        I: IntoIterator,
-        I::Item: Into<OsString>,
-    {
-        self.slot_args = Some(SlotArgs::new(move |slot| args(slot).into_iter().map(Into::into).collect()));
-        self
-    }
-
-    /// The program that takes this process's place in an [`upgrade`](crate::Handle::upgrade), and its arguments, without the program's
-    /// name. Default: as this process was started. For runtimes that write over the memory of their own arguments.
-    pub fn started_as<I>(mut self, program: impl Into<PathBuf>, args: I) -> Options
-    where
-        I: IntoIterator,
-        I::Item: Into<OsString>,
-    {
-        self.started_as = Some((program.into(), args.into_iter().map(Into::into).collect()));
-        self
-    }
-
     /// The pulse by which a node counts as alive, in place of this runtime's: for programs whose connections are served by
     /// another event loop. Default: the runtime's.
     pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Options {
         self.heartbeat = Some(heartbeat);
-        self
-    }
-
-    /// A variable for the nodes' environment, beside those of this process. May be called several times.
-    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Options {
-        self.env.push((name.into(), value.into()));
         self
     }
 
@@ -391,23 +340,6 @@ impl Options {
     /// another program runs under it. Linux only.
     pub fn control(mut self, name: impl Into<String>) -> Options {
         self.control = Some(name.into());
-        self
-    }
-
-    /// Has the master serve an address for monitoring: `/metrics` in Prometheus' text format, `/healthz`, `/readyz` and
-    /// `/status`. As in [`bind`](Options::bind): `127.0.0.1:9100`, `[::1]:9100`, `unix:/run/metrics.sock`. Default: none.
-    ///
-    /// Whoever reaches the address may read: bind it where only monitoring does. It is served until the last node has
-    /// ended, so `/readyz` tells load balancers of a shutdown before the nodes stop accepting.
-    pub fn metrics(mut self, address: impl Into<String>) -> Options {
-        self.metrics = Some(address.into());
-        self
-    }
-
-    /// How one value is made of all nodes' values of a gauge that the program measures, for [`metrics`](Options::metrics).
-    /// May be called several times. Default for each gauge: [`GaugeRule::Sum`].
-    pub fn gauge(mut self, name: impl Into<String>, rule: GaugeRule) -> Options {
-        self.gauges.push((name.into(), rule));
         self
     }
 }

@@ -3,12 +3,15 @@
 #![allow(missing_docs)]
 
 mod command;
+mod control;
 mod installed;
 mod linked;
 mod load;
 mod misbehave;
+mod mistakes;
 mod node_js;
 mod output;
+mod paused;
 mod ready;
 mod run;
 mod run_steered;

@@ -1,14 +1,11 @@
 //! Options that have been checked, as the rest of the library uses them.
 
-use std::ffi::OsString;
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Address, CanaryLimits, Options};
-use crate::{Error, GaugeRule, Heartbeat, Slot};
+use super::{Address, CanaryLimits, Launch, Metering, Options};
+use crate::{Error, Heartbeat};
 
 /// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
 pub(super) const MOST_NODES: usize = 4096;
@@ -50,38 +47,7 @@ pub(crate) struct Settings {
     pub(crate) control: Option<String>,
     /// Where the master serves metrics.
     pub(crate) metrics: Option<Address>,
-    pub(crate) gauges: Vec<(String, GaugeRule)>,
-}
-
-/// How nodes are started.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Launch {
-    pub(crate) program: Option<PathBuf>,
-    pub(crate) args: Option<Vec<OsString>>,
-    pub(crate) slot_args: Option<SlotArgs>,
-    /// Program and arguments of the master's own start, where those of this process do not tell.
-    pub(crate) started_as: Option<(PathBuf, Vec<OsString>)>,
-    pub(crate) env: Vec<(OsString, OsString)>,
-}
-
-/// Arguments that depend on the slot.
-#[derive(Clone)]
-pub(crate) struct SlotArgs(Arc<dyn Fn(Slot) -> Vec<OsString> + Send + Sync>);
-
-impl SlotArgs {
-    pub(super) fn new(args: impl Fn(Slot) -> Vec<OsString> + Send + Sync + 'static) -> SlotArgs {
-        SlotArgs(Arc::new(args))
-    }
-
-    pub(crate) fn of(&self, slot: Slot) -> Vec<OsString> {
-        (self.0)(slot)
-    }
-}
-
-impl fmt::Debug for SlotArgs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SlotArgs").finish_non_exhaustive()
-    }
+    pub(crate) metering: Metering,
 }
 
 impl Options {
@@ -128,17 +94,11 @@ impl Options {
             signals: self.signals,
             peers: self.peers,
             orders_from_nodes: self.orders_from_nodes,
-            launch: launch(Launch {
-                program: self.program,
-                args: self.args,
-                slot_args: self.slot_args,
-                started_as: self.started_as,
-                env: self.env,
-            })?,
+            launch: self.launch.check()?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
-            gauges: self.gauges,
-            metrics: self.metrics.as_deref().map(Address::parse).transpose()?,
+            metering: self.metering.check()?,
+            metrics: self.metrics.as_deref().map(metrics).transpose()?,
         })
     }
 }
@@ -219,14 +179,11 @@ fn trial((duration, limits): (Duration, CanaryLimits), surge: usize) -> Result<(
     Ok((positive("canary", duration)?, limits))
 }
 
-fn launch(launch: Launch) -> Result<Launch, Error> {
-    if launch.program.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-        return Err(refused("program", "", "expected a path, or a name to find in PATH"));
-    }
-    if let Some((name, _)) = launch.env.iter().find(|(name, _)| !is_variable_name(name)) {
-        return Err(refused("env", name.to_string_lossy(), "expected a variable's name, without `=`"));
-    }
-    Ok(launch)
+fn metrics(address: &str) -> Result<Address, Error> {
+    Address::parse(address).map_err(|error| match error {
+        Error::Option { value, allowed, .. } => Error::Option { option: "metrics", value, allowed },
+        other => other,
+    })
 }
 
 /// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).
@@ -248,11 +205,6 @@ pub(crate) fn is_instance_name(name: &str) -> bool {
     (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed) && !name.starts_with('.')
 }
 
-fn is_variable_name(name: &OsString) -> bool {
-    let name = name.as_encoded_bytes();
-    !name.is_empty() && !name.contains(&b'=') && !name.contains(&0)
-}
-
-fn refused(option: &'static str, value: impl Display, allowed: impl Into<String>) -> Error {
+pub(super) fn refused(option: &'static str, value: impl Display, allowed: impl Into<String>) -> Error {
     Error::Option { option, value: value.to_string(), allowed: allowed.into() }
 }

@@ -264,6 +264,7 @@ fn node_settings(settings: &Settings) -> NodeSettings {
         heartbeat: settings.hang_timeout.map(|silence| silence / BEATS),
         signals: settings.signals,
         measures: settings.metrics.is_some(),
+        measures_all: true,
     }
 }
 

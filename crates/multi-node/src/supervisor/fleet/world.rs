@@ -4,8 +4,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Recycling, Tally, Ticket};
 use crate::control::Drained;
-use crate::id::{Generation, NodeId};
-use crate::order::{Order, OrderError, Report};
+use crate::id::{Generation, NodeId, Slot};
+use crate::order::{Order, OrderError, Replacement, Report};
 use crate::status::{Exit, State};
 
 pub(super) const KILLED: Exit = Exit::Signal(9);
@@ -32,6 +32,22 @@ pub(super) fn policy(nodes: usize) -> Policy {
         hang_timeout: None,
         recycling: Recycling::default(),
         canary: None,
+    }
+}
+
+/// How it is reported that a node took another's place, of which nothing but that it cut nothing is known.
+pub(super) fn replacement(slot: u16, (old, new): (u64, u64), to_ready: Duration, drain: Duration) -> Replacement {
+    Replacement {
+        slot: Slot(slot),
+        old: Some(NodeId::node(old)),
+        new: NodeId::node(new),
+        to_ready,
+        drain,
+        killed: false,
+        finished: None,
+        handed_over: None,
+        cut: Some(0),
+        requests_failed: Some(0),
     }
 }
 

@@ -1,10 +1,10 @@
 use std::time::Duration;
 
-use super::super::world::{KILLED, World, millis, policy, secs};
+use super::super::world::{KILLED, World, millis, policy, replacement, secs};
 use super::super::{Event, Fatal, Level, Policy, Tally, Ticket};
 use crate::control::Drained;
-use crate::id::{Generation, NodeId, Slot};
-use crate::order::{OrderError, ReloadReport, Replacement, Report};
+use crate::id::{Generation, NodeId};
+use crate::order::{OrderError, ReloadReport, Report};
 use crate::status::Exit;
 use crate::status::State::{Draining, Killing, Serving, Starting, Vacant};
 
@@ -31,19 +31,7 @@ fn the_old_node_drains_once_the_new_one_is_ready() {
     world.pass(secs(4));
     assert_eq!(world.answers(), []);
     world.exit(1, Exit::Code(0));
-    let (slot, old, new) = (Slot(0), Some(NodeId::node(1)), NodeId::node(2));
-    let slot = Replacement {
-        slot,
-        old,
-        new,
-        to_ready: secs(3),
-        drain: secs(4),
-        killed: false,
-        finished: None,
-        handed_over: None,
-        cut: Some(0),
-        requests_failed: Some(0),
-    };
+    let slot = replacement(0, (1, 2), secs(3), secs(4));
     let expected = ReloadReport { generation: Generation(1), slots: vec![slot], took: secs(7), canary: None };
     assert_eq!(report_of(&mut world, ticket), expected);
     assert_eq!(world.restarts(), [0]);

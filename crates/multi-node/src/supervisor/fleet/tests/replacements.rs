@@ -1,7 +1,7 @@
-use super::super::world::{KILLED, World, policy, secs};
+use super::super::world::{KILLED, World, policy, replacement, secs};
 use super::super::{Level, Policy};
-use crate::id::{NodeId, Slot};
-use crate::order::{OrderError, Replacement, Report};
+use crate::id::Slot;
+use crate::order::{OrderError, Report};
 use crate::status::Exit;
 use crate::status::State::{Draining, Serving, Starting};
 
@@ -15,19 +15,7 @@ fn a_restart_replaces_one_slot_by_its_own_generation() {
     assert_eq!((world.drained(), world.answers()), (vec![2], vec![]));
     world.pass(secs(4));
     world.exit(2, Exit::Code(0));
-    let (slot, old, new) = (Slot(1), Some(NodeId::node(2)), NodeId::node(3));
-    let expected = Replacement {
-        slot,
-        old,
-        new,
-        to_ready: secs(3),
-        drain: secs(4),
-        killed: false,
-        finished: None,
-        handed_over: None,
-        cut: Some(0),
-        requests_failed: Some(0),
-    };
+    let expected = replacement(1, (2, 3), secs(3), secs(4));
     assert_eq!(world.answer_to(ticket), Ok(Report::Restart(expected)));
     assert_eq!(world.status(), [(0, Serving, 1, 0), (1, Serving, 3, 0)]);
     assert_eq!(world.restarts(), [0, 0]);

@@ -1,0 +1,119 @@
+//! Values of settings, read as they are typed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::signal_name;
+
+/// `None`: one for each core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Count(pub(super) Option<usize>);
+
+impl FromStr for Count {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Count, String> {
+        match text {
+            "auto" => Ok(Count(None)),
+            number => number
+                .parse()
+                .map(|count| Count(Some(count)))
+                .map_err(|_| "expected a number of nodes, or `auto`".to_owned()),
+        }
+    }
+}
+
+/// A span of time with its unit: `500ms`, `2s`, `1m 30s`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Time(pub(super) Duration);
+
+impl FromStr for Time {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Time, String> {
+        let refused = |_| "expected a time with its unit, such as 500ms, 2s or 1m".to_owned();
+        humantime::parse_duration(text).map(Time).map_err(refused)
+    }
+}
+
+/// The number of a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StopSignal(pub(super) i32);
+
+impl FromStr for StopSignal {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<StopSignal, String> {
+        signal_name::parse(text).map(StopSignal)
+    }
+}
+
+/// A file's mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mode(pub(super) u32);
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Mode, String> {
+        u32::from_str_radix(text, 8).map(Mode).map_err(|_| "expected a mode in octal, such as 660".to_owned())
+    }
+}
+
+/// In a file a value is written as on the command line, and a number may be a number.
+macro_rules! read_as_typed {
+    ($($name:ty),*) => {$(
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                deserializer.deserialize_any(Typed)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
+read_as_typed!(Count, Time, StopSignal, Mode);
+
+struct Typed;
+
+impl serde::de::Visitor<'_> for Typed {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text or a number")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<String, E> {
+        Ok(number.to_string())
+    }
+}
+
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').filter(|(name, _)| !name.is_empty()).ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+pub(super) fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
+    BTreeMap::deserialize(deserializer).map(|table| table.into_iter().collect())
+}
+
+/// In a file one address may stand without brackets.
+pub(super) fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected an address, or a list of addresses")]
+    enum Addresses {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Addresses::deserialize(deserializer)? {
+        Addresses::One(address) => vec![address],
+        Addresses::More(addresses) => addresses,
+    })
+}

@@ -1,0 +1,105 @@
+//! How nodes are started: the program, its arguments, its environment.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::Options;
+use super::settings::refused;
+use crate::{Error, Slot};
+
+/// How nodes are started.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Launch {
+    pub(crate) program: Option<PathBuf>,
+    pub(crate) args: Option<Vec<OsString>>,
+    pub(crate) slot_args: Option<SlotArgs>,
+    /// Program and arguments of the master's own start, where those of this process do not tell.
+    pub(crate) started_as: Option<(PathBuf, Vec<OsString>)>,
+    pub(crate) env: Vec<(OsString, OsString)>,
+}
+
+impl Options {
+    /// The program to start for the nodes. Default: this program, as it was typed (found in `PATH`, made absolute,
+    /// symbolic links not resolved), so that a reload runs what that path names by then.
+    pub fn program(mut self, path: impl Into<PathBuf>) -> Options {
+        self.launch.program = Some(path.into());
+        self
+    }
+
+    /// The arguments of the nodes' start, without the program's name. Default: those of this process.
+    pub fn args<I>(mut self, args: I) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        self.launch.args = Some(args.into_iter().map(Into::into).collect());
+        self
+    }
+
+    /// The first arguments of a node's start, by the slot that it fills: they go before [`args`](Options::args). Default: none.
+    /// For what no two nodes may share, such as the port of a debugger.
+    pub fn slot_args<I>(mut self, args: impl Fn(Slot) -> I + Send + Sync + 'static) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        self.launch.slot_args = Some(SlotArgs::new(move |slot| args(slot).into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// The program that takes this process's place in an [`upgrade`](crate::Handle::upgrade), and its arguments, without the program's
+    /// name. Default: as this process was started. For runtimes that write over the memory of their own arguments.
+    pub fn started_as<I>(mut self, program: impl Into<PathBuf>, args: I) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<OsString>,
+    {
+        self.launch.started_as = Some((program.into(), args.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// A variable for the nodes' environment, beside those of this process. May be called several times.
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Options {
+        self.launch.env.push((name.into(), value.into()));
+        self
+    }
+}
+
+impl Launch {
+    pub(super) fn check(self) -> Result<Launch, Error> {
+        if self.program.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+            return Err(refused("program", "", "expected a path, or a name to find in PATH"));
+        }
+        if let Some((name, _)) = self.env.iter().find(|(name, _)| !is_variable_name(name)) {
+            return Err(refused("env", name.to_string_lossy(), "expected a variable's name, without `=`"));
+        }
+        Ok(self)
+    }
+}
+
+fn is_variable_name(name: &OsString) -> bool {
+    let name = name.as_encoded_bytes();
+    !name.is_empty() && !name.contains(&b'=') && !name.contains(&0)
+}
+
+/// Arguments that depend on the slot.
+#[derive(Clone)]
+pub(crate) struct SlotArgs(Arc<dyn Fn(Slot) -> Vec<OsString> + Send + Sync>);
+
+impl SlotArgs {
+    fn new(args: impl Fn(Slot) -> Vec<OsString> + Send + Sync + 'static) -> SlotArgs {
+        SlotArgs(Arc::new(args))
+    }
+
+    pub(crate) fn of(&self, slot: Slot) -> Vec<OsString> {
+        (self.0)(slot)
+    }
+}
+
+impl fmt::Debug for SlotArgs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SlotArgs").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,98 @@
+//! What is known of the nodes: what they have done, what they weigh, and how the fleet looks to everybody.
+
+use std::collections::BTreeSet;
+
+use super::Members;
+use crate::exits::NodeExit;
+use crate::id::{Generation, NodeId};
+use crate::nodes::Snapshot;
+use crate::status::{Exit, ProgramStatus, Status};
+use crate::supervisor::fleet::Tally;
+use crate::supervisor::member::Member;
+use crate::supervisor::watch::Heard;
+use crate::sys;
+
+impl Members {
+    /// What these nodes have done so far.
+    pub(in crate::supervisor) fn count(&self, nodes: &[NodeId]) -> Vec<(NodeId, Tally)> {
+        nodes.iter().filter_map(|&id| Some((id, self.tally(id)?))).collect()
+    }
+
+    /// A node's end, as it is told to whoever follows.
+    pub(in crate::supervisor) fn ended(&self, id: NodeId, exit: Exit) -> Option<NodeExit> {
+        let info = self.alive.get(&id)?.info;
+        Some(NodeExit { id, slot: info.slot?, pid: info.pid, exit })
+    }
+
+    /// What a node has done so far; `None` of one that is gone, and of programs that do not count.
+    pub(in crate::supervisor) fn tally(&self, id: NodeId) -> Option<Tally> {
+        let line = self.alive.get(&id).filter(|member| self.outfit.foreign.is_none() || member.is_welcome())?.line;
+        let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
+        Some(Tally {
+            requests: counts.requests,
+            unanswered: counts.in_flight + faults.cut,
+            open: counts.open,
+            errors: faults.errors,
+        })
+    }
+
+    /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].
+    pub(in crate::supervisor) fn weigh(&self, nodes: &[NodeId]) {
+        let nodes: Vec<_> = nodes.iter().filter_map(|id| Some((*id, self.alive.get(id)?.info.pid))).collect();
+        let heard = self.heard.clone();
+        // Reading /proc is no work for the loop.
+        tokio::task::spawn_blocking(move || {
+            for (id, pid) in nodes {
+                // One that cannot be read has just ended.
+                let Ok(bytes) = sys::process::resident_memory(pid) else { continue };
+                if heard.blocking_send((id, Heard::Weighs(bytes))).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// What is known of a node instead of its connections and requests. One that has not said yet whether it links this
+    /// crate is taken for what those before it were.
+    fn program(&self, id: Option<NodeId>, generation: Generation) -> Option<ProgramStatus> {
+        let foreign = self.outfit.foreign.as_ref()?;
+        let member = id.and_then(|id| self.get(id));
+        let attendance = member.and_then(|member| member.attendance.as_ref());
+        let seen = attendance.map(|attendance| attendance.seen.clone()).unwrap_or_default();
+        let will_link = seen.ready_by.is_none() && foreign.is_linked(generation);
+        (!will_link && !member.is_some_and(Member::is_welcome)).then_some(seen)
+    }
+
+    /// Lets everyone see how the fleet looks, if that has changed. `starts`: whether nodes may be started from a generation.
+    pub(in crate::supervisor) fn publish(&mut self, mut status: Status, starts: impl Fn(Generation) -> bool) {
+        let mut seen = BTreeSet::new();
+        for entry in &mut status.slots {
+            // A slot that is being reloaded has two entries, and counts once.
+            if seen.insert(entry.slot) {
+                entry.requests = self.ended.get(&entry.slot).map_or(0, |ended| ended.requests);
+            }
+        }
+        for entry in &mut status.slots {
+            entry.program = self.program(entry.id, entry.generation);
+        }
+        let line = |id: Option<NodeId>| self.alive.get(&id?).map(|member| member.line);
+        let lines = status.slots.iter().map(|entry| line(entry.id)).collect();
+        let lives = |generation| status.slots.iter().any(|entry| entry.generation == generation);
+        let used = |generation| starts(generation) || lives(generation);
+        self.launcher.keep(used);
+        if let Some(foreign) = &mut self.outfit.foreign {
+            foreign.keep(used);
+        }
+        let snapshot = Snapshot { status, lines, ended: self.ended.clone() };
+        self.snapshot.send_if_modified(|last| {
+            let changed = *last != snapshot;
+            *last = snapshot;
+            changed
+        });
+        // Only now does nobody look at them any more, and a count that has been seen is never seen smaller.
+        for line in self.left_lines.drain(..) {
+            self.outfit.load.clear(line);
+            self.free_lines.insert(line);
+        }
+    }
+}

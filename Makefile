@@ -74,8 +74,8 @@ lint: fuzz-check ## clippy, warnings being errors, for both builds; the fuzz tar
 
 # They run by cargo-fuzz, with its toolchain and libfuzzer; to check them neither is needed, nor is libfuzzer built.
 fuzz-check:
-	cd fuzz && RUSTFLAGS="$(RUSTFLAGS) --cfg fuzzing" CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a \
-		$(CARGO) check --bins --target-dir $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)/fuzz
+	RUSTFLAGS="$(RUSTFLAGS) --cfg fuzzing" CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a \
+		$(CARGO) check --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
 
 doc: ## the library's documentation, warnings being errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node --no-deps --features axum

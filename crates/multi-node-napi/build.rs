@@ -2,7 +2,7 @@
 
 fn main() {
     napi_build::setup();
-    // Of what is published nine tenths would be for debuggers.
+    // Three quarters of what is published would be for debuggers.
     if std::env::var("PROFILE").is_ok_and(|profile| profile == "release") {
         println!("cargo::rustc-cdylib-link-arg=-Wl,--strip-debug");
     }

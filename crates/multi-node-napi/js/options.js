@@ -32,7 +32,7 @@ const canary = {
     time.is(duration) && whole.is(minRequests) && number.is(margin) && Object.keys(rest).length === 0,
   what: '{ duration, minRequests, margin }, duration being milliseconds',
 };
-const RULES = ['sum', 'max', 'min', 'mean'];
+const RULES = ['sum', 'max', 'min', 'mean', 'first', 'omit'];
 const rules = {
   is: (value) => typeof value === 'object' && value !== null && Object.values(value).every((rule) => RULES.includes(rule)),
   what: `an object of ${RULES.map((rule) => JSON.stringify(rule)).join(', ')} by the names of gauges`,
@@ -160,12 +160,13 @@ function argsOfSlots(slotArgs, count) {
   });
 }
 
-const INSPECTS = /--inspect(?:-brk|-port|-wait)?\b|--debug-port\b/;
+const INSPECTS = /^--(?:inspect(?:-brk|-port|-wait)?|debug-port)(?:=|$)/;
 
-/** The port of this process's inspector, where it was asked for one. */
+/** The port of this process's inspector, where it was asked for one; 0 where the system was to choose it. */
 function inspectPort() {
-  const asked = process.execArgv.some((arg) => INSPECTS.test(arg)) || INSPECTS.test(process.env.NODE_OPTIONS ?? '');
-  return asked ? process.debugPort : undefined;
+  const flags = [...(process.env.NODE_OPTIONS ?? '').split(/\s+/), ...process.execArgv].filter((flag) => INSPECTS.test(flag));
+  if (flags.length === 0) return undefined;
+  return flags.some((flag) => /[=:]0$/.test(flag)) ? 0 : process.debugPort;
 }
 
 module.exports = { check, forLibrary, obey };

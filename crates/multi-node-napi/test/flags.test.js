@@ -78,12 +78,14 @@ test('a program under npm runs, and npm ends with it', async (t) => {
 
 const INSPECTED = `${TELL} console.log((nodes.slot ?? "master") + " inspects " + process.debugPort);`;
 
-/** Three ports in a row that nobody has. */
-async function threePorts() {
+let next = 20_000 + ((process.pid * 3) % 12_000);
+
+/** Three ports in a row that nobody has, below those that the system gives to clients. */
+function threePorts() {
   return until('three free ports in a row', async () => {
-    const port = await freePort();
-    const next = await Promise.all([port + 1, port + 2].map((each) => freePort(each).catch(() => null)));
-    return next.every(Boolean) && port;
+    const port = (next += 3);
+    const free = await Promise.all([port, port + 1, port + 2].map((each) => freePort(each).catch(() => null)));
+    return free.every(Boolean) && port;
   });
 }
 
@@ -103,14 +105,19 @@ for (const [how, flag] of [
   });
 }
 
-test('where the system chooses the port of the inspector, it does so for each process', async (t) => {
-  const server = await program(t, INSPECTED, { flags: ['--inspect=0'] });
+for (const flag of ['--inspect=0', '--inspect=127.0.0.1:0']) {
+  test(`where the system chooses the port of the inspector, it does so for each process: ${flag}`, (t) => inspectedAnywhere(t, flag));
+}
+
+async function inspectedAnywhere(t, flag) {
+  const server = await program(t, INSPECTED, { flags: [flag] });
   await server.says(/^ready/m);
+  for (const slot of [0, 1]) await server.says(new RegExp(`^${slot} has .* ${flag} --inspect-port=0$`, 'm'));
   const ports = ['master', 0, 1].map((who) => new RegExp(`^${who} inspects (\\d+)`, 'm').exec(server.output)[1]);
   assert.equal(new Set(ports).size, 3);
   for (const port of ports) assert.match(await server.get('/json/list', { port }), /webSocketDebuggerUrl/);
   assert.equal(await server.stop(), 0);
-});
+}
 
 test('with --inspect-brk each process waits for its debugger', async (t) => {
   const port = await threePorts();

@@ -105,8 +105,12 @@ test('a new node that fails is taken back after its trial, and one that does not
   await server.says(/failed ERR_MULTI_NODE_ROLLED_BACK .*server errors/);
   await until('the old nodes alone', () => String(server.children().sort()) === String(before));
   fs.writeFileSync(path.join(server.folder, 'status'), '201');
-  server.kill('SIGUSR2');
-  await server.says(/reloaded true 0/);
+  // On a busy machine a trial may end with too few answers.
+  const trials = () => server.output.match(/reloaded/g)?.length ?? 0;
+  for (let trial = 1; !/reloaded true 0/.test(server.output); trial += 1) {
+    server.kill('SIGUSR2');
+    await until('a reload', () => trials() === trial);
+  }
   asks = false;
   await load;
   assert.equal(await server.stop(), 0);

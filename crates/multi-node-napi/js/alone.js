@@ -103,6 +103,9 @@ class Alone {
     return this.#closed.promise;
   }
 
+  /** There is nobody to tell. */
+  measure() {}
+
   async #shutDown() {
     const { shutdownDelay, drainTimeout } = this.#checked;
     this.#become('draining');

@@ -87,7 +87,8 @@ function endQuietly({ message }) {
 function refused(declared, error) {
   const { Nodes } = require('./nodes.js');
   const failed = () => Promise.reject(error);
-  const nodes = new Nodes({ id: 'master', slot: null, peers: new Set(), order: failed, status: () => ({ ready: false, wanted: 0, slots: [] }) });
+  const status = () => ({ ready: false, wanted: 0, slots: [] });
+  const nodes = new Nodes({ id: 'master', slot: null, peers: new Set(), order: failed, measure: () => undefined, status });
   const server = declared.map((entry) => entry.server).find((each) => each.listenerCount('error') > 0);
   process.nextTick(() => (server ?? nodes).emit('error', error));
   return nodes;

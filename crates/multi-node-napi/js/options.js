@@ -32,7 +32,7 @@ const canary = {
     time.is(duration) && whole.is(minRequests) && number.is(margin) && Object.keys(rest).length === 0,
   what: '{ duration, minRequests, margin }, duration being milliseconds',
 };
-const RULES = ['sum', 'max', 'min', 'mean'];
+const RULES = ['sum', 'max', 'min', 'mean', 'first', 'omit'];
 const rules = {
   is: (value) => typeof value === 'object' && value !== null && Object.values(value).every((rule) => RULES.includes(rule)),
   what: `an object of ${RULES.map((rule) => JSON.stringify(rule)).join(', ')} by the names of gauges`,

@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Address, CanaryLimits, Launch, Options};
-use crate::{Error, GaugeRule, Heartbeat};
+use super::{Address, CanaryLimits, Launch, Metering, Options};
+use crate::{Error, Heartbeat};
 
 /// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
 pub(super) const MOST_NODES: usize = 4096;
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
     pub(crate) control: Option<String>,
     /// Where the master serves metrics.
     pub(crate) metrics: Option<Address>,
-    pub(crate) gauges: Vec<(String, GaugeRule)>,
+    pub(crate) metering: Metering,
 }
 
 impl Options {
@@ -97,7 +97,7 @@ impl Options {
             launch: self.launch.check()?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
-            gauges: self.gauges,
+            metering: self.metering.check()?,
             metrics: self.metrics.as_deref().map(metrics).transpose()?,
         })
     }

@@ -1,6 +1,5 @@
 //! Single-process mode: the same API, served by the one process that called `listen`.
 
-use std::collections::BTreeMap;
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
@@ -62,7 +61,7 @@ fn shown(state: State) -> Snapshot {
         in_flight: 0,
         program: None,
     };
-    Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)], ended: BTreeMap::new() }
+    Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)], ..Snapshot::default() }
 }
 
 async fn due(at: Option<Instant>) {

@@ -324,7 +324,7 @@ impl Life {
     }
 
     fn see(&self, status: Status, lines: Vec<Option<usize>>) {
-        self.snapshot.send_replace(Snapshot { status, lines, ended: BTreeMap::new() });
+        self.snapshot.send_replace(Snapshot { status, lines, ..Snapshot::default() });
     }
 
     /// Without a master a node finishes what it has, and leaves.

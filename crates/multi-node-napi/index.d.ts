@@ -63,7 +63,7 @@ export interface Options {
   /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
   metrics?: string;
   /** How one value is made of all nodes' values of a gauge, by the gauge's name. Default for each: `sum`. */
-  gauge?: Record<string, 'sum' | 'max' | 'min' | 'mean'>;
+  gauge?: Record<string, 'sum' | 'max' | 'min' | 'mean' | 'first' | 'omit'>;
   /** Whether SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGUSR2 are handled. Default true. */
   signals?: boolean;
   /** Whether every process gets a stream to every other. Default true. */
@@ -213,6 +213,11 @@ interface Events {
   error: [error: Error];
 }
 
+/** A register of prom-client 15 or later. */
+export interface MetricsRegister {
+  getMetricsAsJSON(): Promise<unknown[]>;
+}
+
 /** This process's part in the program. */
 export interface Nodes extends EventEmitter {
   readonly isMaster: boolean;
@@ -236,6 +241,11 @@ export interface Nodes extends EventEmitter {
   scale(nodes: number): Promise<ScaleReport>;
   shutdown(): Promise<void>;
   status(): Promise<Status>;
+  /**
+   * Has the master tell what these registers tell in its nodes, of all nodes together, on the address of the option `metrics`. They are read
+   * once a second while it does. Throws a TypeError with the code `ERR_MULTI_NODE_REGISTER` for what is no register.
+   */
+  metrics(register: MetricsRegister, ...more: MetricsRegister[]): void;
 
   on<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
   once<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;

@@ -1,24 +1,47 @@
 //! `multi-node.toml`
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
 
-use crate::exit::Usage;
+use crate::exit::{self, Usage};
 use crate::settings::Settings;
 
 /// Where settings are looked for when no file is named.
 const NAME: &str = "multi-node.toml";
 
+/// No file is read that is longer, in bytes.
+const LONGEST: u64 = 1 << 20;
+
 /// The settings in this file, or in `multi-node.toml` where there is one.
 pub(crate) fn read(named: Option<&PathBuf>) -> Result<Settings, Usage> {
     let path = named.map_or(Path::new(NAME), PathBuf::as_path);
-    match std::fs::read_to_string(path) {
+    match text(path) {
         Ok(text) => parse(&text).map_err(|why| Usage(format!("{}: {why}", path.display()))),
         Err(error) if error.kind() == io::ErrorKind::NotFound && named.is_none() => Ok(Settings::default()),
-        Err(error) => Err(Usage(format!("cannot read {}: {error}", path.display()))),
+        Err(error) => Err(Usage(format!("cannot read {}: {}", path.display(), exit::system(&error)))),
     }
+}
+
+/// What is in the file, which is read by the master, too: nothing in it may hold that up.
+fn text(path: &Path) -> io::Result<String> {
+    let refused = |why: String| io::Error::new(io::ErrorKind::InvalidData, why);
+    // A pipe would be waited for, and could not be read a second time.
+    let meta = path.metadata()?;
+    if !meta.is_file() {
+        return Err(refused("it is no regular file, which a reload could read again".to_owned()));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LONGEST {
+        return Err(refused(format!("it is longer than {LONGEST} bytes")));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()].split(|&byte| byte == b'\n').count();
+        refused(format!("line {line} is no UTF-8"))
+    })
 }
 
 fn parse(text: &str) -> Result<Settings, String> {
@@ -26,8 +49,21 @@ fn parse(text: &str) -> Result<Settings, String> {
     let known = names();
     match table.keys().find(|key| !known.contains(key)) {
         Some(key) => Err(format!("there is no setting `{key}`{}", suggestion(key, &known))),
-        None => toml::from_str(text).map_err(|error| error.to_string()),
+        None => toml::from_str(text).map_err(|error: toml::de::Error| for_people(&error.to_string())),
     }
+}
+
+/// An error of the parser without Rust's names of types.
+fn for_people(error: &str) -> String {
+    const WORDS: [(&str, &str); 5] = [
+        ("expected u16", "expected a whole number from 0 to 65535"),
+        ("expected u32", "expected a whole number, 0 or more"),
+        ("expected usize", "expected a whole number, 0 or more"),
+        ("expected a boolean", "expected true or false"),
+        ("expected a sequence", "expected a list, such as [\"gunicorn\", \"app:app\"]"),
+    ];
+    let told = WORDS.iter().find_map(|(rust, told)| Some(format!("{}{told}", error.trim_end().strip_suffix(rust)?)));
+    told.unwrap_or_else(|| error.trim_end().to_owned())
 }
 
 /// The names that the command line has too.
@@ -59,6 +95,7 @@ mod tests {
             drain-timeout = "1m 30s"
             stop-signal = "QUIT"
             unix-mode = "660"
+            bind = ":8081"
             ready = "notify"
             program = ["gunicorn", "app:app"]
             [env]
@@ -66,7 +103,7 @@ mod tests {
         "#;
         let settings = parse(text).expect("valid");
         assert_eq!(settings.nodes, "3".parse().ok());
-        assert_eq!(settings.port, Some(8080));
+        assert_eq!((settings.port, settings.bind), (Some(8080), vec![":8081".to_owned()]));
         assert_eq!(settings.drain_timeout, "90s".parse().ok());
         assert_eq!(settings.stop_signal, "3".parse().ok());
         assert_eq!(settings.env, [("MODE".to_owned(), "production".to_owned())]);
@@ -79,8 +116,12 @@ mod tests {
             ("prot = 8080", "there is no setting `prot`; did you mean `port`?"),
             ("drain_timeout = '1s'", "did you mean `drain-timeout`?"),
             ("zzzzzz = 1", "there are: name, metrics, nodes, port"),
-            ("port = 'eighty'", "invalid type: string"),
-            ("port = -1", "invalid value: integer `-1`"),
+            ("port = 'eighty'", "invalid type: string \"eighty\", expected a whole number from 0 to 65535"),
+            ("port = -1", "invalid value: integer `-1`, expected a whole number from 0 to 65535"),
+            ("surge = -1", "invalid value: integer `-1`, expected a whole number, 0 or more"),
+            ("restart = 1", "expected true or false"),
+            ("program = 'sleep 1'", "expected a list, such as [\"gunicorn\", \"app:app\"]"),
+            ("bind = 1", "expected an address, or a list of addresses"),
             ("port = 99999", "invalid value: integer `99999`"),
             ("nodes = -2", "expected a number of nodes, or `auto`"),
             ("nodes = 'many'", "expected a number of nodes, or `auto`"),

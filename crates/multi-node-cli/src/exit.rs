@@ -24,13 +24,34 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
             Some(Error::Program { program, source }) if source.kind() == io::ErrorKind::NotFound => {
                 format!("cannot run `{program}`: there is no such program; names without a slash are looked up in PATH")
             }
-            _ => cause.to_string(),
+            Some(Error::Option { option, value, allowed }) => {
+                format!("`--{}` {value:?} is not allowed; {allowed}", typed(option))
+            }
+            Some(error @ Error::NoNodes { .. }) => format!("{error}; what it wrote stands above"),
+            _ => cause.downcast_ref::<io::Error>().map_or_else(|| cause.to_string(), system),
         });
         if cause.is::<Error>() || cause.is::<ClientError>() {
             break;
         }
     }
     told.join(": ")
+}
+
+/// What an option of the library is called on the command line.
+fn typed(option: &str) -> String {
+    match option {
+        "control" => "name".to_owned(),
+        "readiness" => "ready-http".to_owned(),
+        "socket_names" => "fdname".to_owned(),
+        other => other.replace('_', "-"),
+    }
+}
+
+/// The system's words without Rust's "(os error N)".
+pub(crate) fn system(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    text.chars().take(1).flat_map(char::to_lowercase).chain(text.chars().skip(1)).collect()
 }
 
 /// What an error is to a script.

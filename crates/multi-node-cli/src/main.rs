@@ -43,6 +43,12 @@ Examples:
   One that takes it as systemd hands it:
     multi-node run -n 4 --port 8080 -- gunicorn app:app
 
+  One of Node.js, unmodified, on the port that it listens on:
+    multi-node run -n 4 -- node server.js
+
+  To see and steer what is run, from another terminal:
+    multi-node status; multi-node reload --wait; multi-node logs -f
+
 Exit codes:
   0    done
   1    it failed

@@ -2,7 +2,8 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use ratatui::crossterm::terminal;
 use serde::Serialize;
 
 use crate::show::Paint;
@@ -14,13 +15,18 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
 
 /// Prints a text with a newline at its end. A reader who has seen enough, such as `head`, ends the command quietly.
 pub(crate) fn text(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
     if text.is_empty() {
         return Ok(());
     }
-    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// As [`text`], without a newline.
+pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Enough.into()),
-        written => Ok(written?),
+        written => written.context("cannot write to standard output"),
     }
 }
 
@@ -31,6 +37,16 @@ pub(crate) struct Enough;
 
 /// Colours for a terminal, unless `NO_COLOR` says otherwise.
 pub(crate) fn paint() -> Paint {
-    let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    if wanted && io::stdout().is_terminal() { Paint::Colours } else { Paint::Plain }
+    if colours_wanted() && io::stdout().is_terminal() { Paint::Colours } else { Paint::Plain }
+}
+
+/// Whether a terminal may be given colours (<https://no-color.org>).
+pub(crate) fn colours_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// How many characters a line of the terminal has; where there is none, whatever is needed.
+pub(crate) fn width() -> usize {
+    let columns = io::stdout().is_terminal().then(terminal::size).and_then(Result::ok);
+    columns.map(|(columns, _)| columns.into()).filter(|&columns| columns > 0).unwrap_or(usize::MAX)
 }

@@ -13,11 +13,11 @@ use multi_node::program::{self, Program, Readiness};
 use multi_node::{Options, admin};
 use serde::Deserialize;
 
-use value::{Count, Mode, StopSignal, Time, table, variable};
+use value::{Count, Mode, StopSignal, Time, one_or_more, table, variable};
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
-use crate::{npm, stage};
+use crate::{npm, output, stage};
 
 /// Everything is optional here; what is said nowhere has the library's default.
 #[derive(Args, Clone, Debug, Default, Deserialize)]
@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) port: Option<u16>,
     /// An address: 127.0.0.1:8080, [::1]:8080, :8080, or unix:/run/app.sock. May be given several times
     #[arg(short, long, value_name = "ADDR")]
+    #[serde(deserialize_with = "one_or_more")]
     pub(crate) bind: Vec<String>,
     /// How the program is told of its sockets [default: all]
     #[arg(long, value_enum)]
@@ -58,7 +59,8 @@ pub(crate) struct Settings {
     /// A node serves once it answers this path on {node_port} with a status below 400
     #[arg(long, value_name = "PATH", conflicts_with = "ready")]
     pub(crate) ready_http: Option<String>,
-    /// A node that says nothing of itself serves once it has lived for so long [default: 2s]
+    /// A node that says nothing of itself serves once it has lived for so long; a Node.js program that has an address has to
+    /// listen [default: 2s]
     #[arg(long, value_name = "TIME")]
     pub(crate) ready_after: Option<Time>,
     /// A node serves once it has written a newline to this descriptor
@@ -67,6 +69,9 @@ pub(crate) struct Settings {
     /// A node has to say WATCHDOG=1 at least so often, or is replaced
     #[arg(long, value_name = "TIME")]
     pub(crate) watchdog: Option<Time>,
+    /// How long a node that links the library may be silent before it is replaced; 0s: for ever [default: 30s]
+    #[arg(long, value_name = "TIME", conflicts_with = "watchdog")]
+    pub(crate) hang_timeout: Option<Time>,
     /// The signal that tells a node to finish and end [default: SIGTERM]
     #[arg(long, value_name = "SIGNAL")]
     pub(crate) stop_signal: Option<StopSignal>,
@@ -192,6 +197,7 @@ impl Settings {
             ready_after: self.ready_after.or(other.ready_after),
             ready_fd: self.ready_fd.or(other.ready_fd),
             watchdog: self.watchdog.or(other.watchdog),
+            hang_timeout: self.hang_timeout.or(other.hang_timeout),
             stop_signal: self.stop_signal.or(other.stop_signal),
             start_timeout: self.start_timeout.or(other.start_timeout),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
@@ -226,6 +232,7 @@ impl Settings {
             control: self.name.clone().or_else(|| self.free_name()),
             nodes: self.nodes.and_then(|nodes| nodes.0),
             start_timeout: self.start_timeout.map(|time| time.0),
+            hang_timeout: self.hang_timeout.map(|time| time.0),
             drain_timeout: self.drain_timeout.map(|time| time.0),
             shutdown_delay: self.shutdown_delay.map(|time| time.0),
             surge: self.surge,
@@ -300,7 +307,7 @@ impl Settings {
         let terminal = std::io::stdout().is_terminal();
         let format = match (self.log_format, terminal) {
             (Some(LogFormat::Json), _) => Format::Json,
-            (Some(LogFormat::Prefixed), _) | (None, true) => Format::Prefixed,
+            (Some(LogFormat::Prefixed), _) | (None, true) => Format::Prefixed(output::paint()),
             (Some(LogFormat::Plain), _) | (None, false) => Format::Plain,
         };
         let drop = self.log_full.map_or(terminal, |full| full == LogFull::Drop);

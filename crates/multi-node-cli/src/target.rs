@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use multi_node::admin::{Client, ClientError, Place, instances, socket_path};
+use multi_node::admin::{Client, ClientError, Place, instances};
 
 use crate::exit::{NoInstance, Usage};
 
@@ -26,7 +26,7 @@ impl Target {
             return Ok(Client::connect_to(path).await?);
         }
         if let Some(name) = &self.name {
-            return match Client::connect_to(&socket_path(name)).await {
+            return match Client::connect(name).await {
                 Err(ClientError::NotRunning { .. }) => Err(self.nobody().await),
                 connected => Ok(connected?),
             };

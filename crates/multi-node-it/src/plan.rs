@@ -127,7 +127,7 @@ impl Plan {
         let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
         let options = self.control.iter().fold(options, Options::control);
         let options = self.metrics.iter().fold(options, Options::metrics);
-        let options = options.gauge("oldest_job_seconds", GaugeRule::Max);
+        let options = options.gauge("oldest_job_seconds", GaugeRule::Max).buckets("job.bytes", [256.0, 512.0]);
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)
     }

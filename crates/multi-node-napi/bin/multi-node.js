@@ -5,11 +5,13 @@
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');
 const { parseArgs } = require('node:util');
-const { listen } = require('../js/index.js');
+const { listen, hasListened } = require('../js/listen.js');
+const { obey } = require('../js/options.js');
 
 const USAGE = `multi-node [options] <module> [arguments]
 
-Serves what the module exports (as module.exports, or as default) by several processes.
+Serves what the module exports (as module.exports, or as default) by several processes: a server, an application or a request
+handler. A module that calls \`listen\` itself is served by these options in place of its own.
 
   -n, --nodes <number>         processes that serve; default: one for each core; 0: this one
   -p, --port <port>            default 80, or PORT
@@ -45,27 +47,45 @@ function number(name, text) {
   return Number(text);
 }
 
+/** The module's file, as `require` would find it. */
+function find(name) {
+  try {
+    return require.resolve(path.resolve(name));
+  } catch (error) {
+    if (error.code !== 'MODULE_NOT_FOUND') throw error;
+    return fail(`there is no module ${path.resolve(name)}`);
+  }
+}
+
 async function main() {
   const { values, positionals } = read();
   if (values.help) return process.stdout.write(`${USAGE}\n`);
   const [name, ...rest] = positionals;
   if (name === undefined) return fail(`no module was given\n\n${USAGE}`);
-  const file = path.resolve(name);
-  // The module sees its own command line; nodes are started with this one.
-  const [own, typed] = [[process.argv[0], file, ...rest], process.argv];
-  process.argv = own;
-  const module = await import(pathToFileURL(require.resolve(file)).href);
-  process.argv = typed;
+  const file = find(name);
   const options = {
     nodes: number('--nodes', values.nodes),
     port: number('--port', values.port ?? process.env.PORT),
     host: values.host ?? process.env.HOST,
     drainTimeout: number('--drain-timeout', values['drain-timeout']),
   };
-  const nodes = listen(options, module.default ?? module);
-  process.argv = own;
+  // The module sees its own command line; nodes are started with this one.
+  obey(options, process.argv);
+  process.argv = [process.argv[0], file, ...rest];
+  const module = await import(pathToFileURL(file).href);
+  if (hasListened()) return;
+  const nodes = serve(name, module.default ?? module);
   if (nodes.isMaster) nodes.once('ready', () => process.stderr.write(`multi-node: serving ${name}\n`));
   nodes.on('error', (error) => fail(error.message));
+}
+
+function serve(name, exported) {
+  try {
+    return listen({}, exported);
+  } catch (error) {
+    if (error.code !== 'ERR_MULTI_NODE_SERVER') throw error;
+    return fail(`${name} has not called \`listen\`, and what it exports cannot be served: ${error.message}`);
+  }
 }
 
 main().catch((error) => {

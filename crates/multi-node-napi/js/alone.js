@@ -1,6 +1,7 @@
 'use strict';
 // Single-process mode: the same API, served by the process that called `listen`, without the binding.
 
+const fs = require('node:fs');
 const net = require('node:net');
 const { sessionsOf } = require('./door.js');
 const { Drain } = require('./drain.js');
@@ -13,7 +14,7 @@ const signals = require('./signals.js');
 /** Nobody takes connections over, and what has come is read by whoever looks. */
 const NOBODY = { gives: () => false, give: () => false, isReadable: () => false };
 
-const DEFAULTS = { port: 80, host: '0.0.0.0', backlog: 4096, drainTimeout: 30_000, shutdownDelay: 0 };
+const DEFAULTS = { port: 80, host: '0.0.0.0', unixMode: 0o666, backlog: 4096, drainTimeout: 30_000, shutdownDelay: 0 };
 
 class Alone {
   id = 'master';
@@ -45,6 +46,7 @@ class Alone {
       await Promise.all(doors);
     } catch (error) {
       this.#ready.reject(error);
+      for (const server of this.#servers()) if (server.listening) server.close();
       const heard = this.#declared.some(({ server }) => server.listenerCount('error') > 0);
       if (!heard) this.nodes.emit('error', error);
       return;
@@ -57,7 +59,7 @@ class Alone {
 
   async #open({ server, ready, bind }, index) {
     await ready();
-    const { port, host, backlog, addresses: only, bind: more = [] } = this.#checked;
+    const { port, host, unixMode, backlog, addresses: only, bind: more = [] } = this.#checked;
     const sockets = new Set();
     server.prependListener('connection', (socket) => {
       sockets.add(socket);
@@ -67,12 +69,16 @@ class Alone {
     const own = only ? [only].flat().map(parse) : [{ port, host }];
     const addresses = bind ? [parse(bind)] : [...own, ...[more].flat().map(parse)];
     const [first, ...rest] = addresses;
-    await listening(server, { ...first, backlog });
+    await listening(server, { ...first, backlog }, unixMode);
     for (const address of rest) {
       const further = net.createServer({ pauseOnConnect: server.pauseOnConnect }, (socket) => server.emit('connection', socket));
       this.#listeners.push(further);
-      await listening(further, { ...address, backlog });
+      await listening(further, { ...address, backlog }, unixMode);
     }
+  }
+
+  #servers() {
+    return [...this.#declared.map(({ server }) => server), ...this.#listeners];
   }
 
   #become(state) {
@@ -91,18 +97,20 @@ class Alone {
   }
 
   order(name) {
-    if (name === 'ready') return this.#ready.promise;
+    if (name === 'ready') return this.#state === 'draining' ? Promise.reject(shuttingDown()) : this.#ready.promise;
     if (!name.startsWith('shutdown')) return Promise.reject(alone(name));
     if (this.#state !== 'draining') this.#shutDown();
     return this.#closed.promise;
   }
 
+  /** There is nobody to tell. */
+  measure() {}
+
   async #shutDown() {
     const { shutdownDelay, drainTimeout } = this.#checked;
     this.#become('draining');
     if (shutdownDelay > 0) await new Promise((resolve) => setTimeout(resolve, shutdownDelay));
-    const servers = [...this.#declared.map(({ server }) => server), ...this.#listeners];
-    const ends = servers.map((server) => new Promise((resolve) => server.close(resolve)));
+    const ends = this.#servers().map((server) => new Promise((resolve) => server.close(resolve)));
     for (const drain of this.#drains) drain.begin();
     this.nodes.emit('drain');
     const end = () => this.#drains.forEach((drain) => drain.end());
@@ -131,15 +139,20 @@ class Alone {
   }
 }
 
+function shuttingDown() {
+  return failure('SHUTTING_DOWN', 'the program shuts down');
+}
+
 function alone(order) {
   return failure('SINGLE_PROCESS', `cannot ${order}: the program runs as a single process, which has no nodes to order about`);
 }
 
-function listening(server, address) {
+function listening(server, address, unixMode) {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
     server.listen(address, () => {
       server.off('error', reject);
+      if (address.path) fs.chmodSync(address.path, unixMode);
       resolve();
     });
   });

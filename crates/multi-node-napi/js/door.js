@@ -109,18 +109,17 @@ class Door {
     let count = AT_ONCE;
     while (this.#serves && count === AT_ONCE) {
       count = this.#service.take(this.index, this.#fds);
-      for (let index = 0; index < count; index += 1) this.#connect(this.#fds[index]);
+      // Whoever closes the server still gets what was taken with the connection that made it do so.
+      const handle = this.#handle;
+      for (let index = 0; index < count; index += 1) this.#connect(handle, this.#fds[index]);
     }
   }
 
-  #connect(fd) {
+  #connect(handle, fd) {
     const connection = new this.#Connection(0);
     this.#connections.add(connection);
-    if (connection.open(fd) !== 0 || this.#handle === null) {
-      connection.close();
-      return;
-    }
-    this.#handle.onconnection(0, connection);
+    if (connection.open(fd) === 0) handle.onconnection(0, connection);
+    else connection.close();
   }
 
   /** A connection's descriptor is closed, here or, where it was given, for this process alone. */
@@ -163,7 +162,7 @@ class Door {
   #close(callback) {
     this.#serves = false;
     this.#handle = null;
-    this.#service.withdraw(this.index);
+    this.#service.close(this.index);
     this.#onChange();
     this.#closing();
     if (typeof callback === 'function') process.nextTick(callback);

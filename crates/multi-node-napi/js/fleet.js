@@ -6,6 +6,7 @@ const { Door } = require('./door.js');
 const { Drain } = require('./drain.js');
 const { failure, fromException, fromLibrary } = require('./errors.js');
 const { leave } = require('./leave.js');
+const { Meter } = require('./metrics.js');
 const { Nodes } = require('./nodes.js');
 const options = require('./options.js');
 const { peerStream } = require('./peers.js');
@@ -28,6 +29,8 @@ class Fleet {
   #story = new Story();
   #closed = false;
   #ending = false;
+  #draining = false;
+  #meter = new Meter();
   #beat;
 
   constructor(declared, checked) {
@@ -93,9 +96,13 @@ class Fleet {
     }
   }
 
-  /** A process of ours lives as long as a listening server would; a master, as long as the program. */
+  /**
+   * A process of ours lives as long as a listening server would; a master, as long as the program; a node that measures, until it has
+   * told what it measured last.
+   */
   #live() {
-    const lives = !this.#closed && (this.#isMaster || this.#doors.some((door) => door.keepsAlive));
+    const tells = this.#draining && !this.#meter.isEmpty;
+    const lives = !this.#closed && (this.#isMaster || tells || this.#doors.some((door) => door.keepsAlive));
     if (lives) this.#beat.ref();
     else this.#beat.unref();
   }
@@ -124,6 +131,8 @@ class Fleet {
         return this.#answered(event);
       case 'given':
         return this.#given(event);
+      case 'measure':
+        return this.#measured();
       case 'closed':
         return this.#close(event.failure && fromLibrary(event.failure));
     }
@@ -142,6 +151,8 @@ class Fleet {
       this.#drains.set(door, drain);
       drain.begin();
     }
+    this.#draining = true;
+    this.#live();
     this.nodes.emit('drain');
   }
 
@@ -149,6 +160,16 @@ class Fleet {
     for (const drain of this.#drains.values()) {
       if (drain.given(ticket, taken)) return;
     }
+  }
+
+  measure(registers) {
+    this.#meter.add(registers);
+    this.#live();
+  }
+
+  async #measured() {
+    const refused = this.#service.measured(await this.#meter.read());
+    for (const [name, why] of refused) this.#meter.warn(name, `the metric \`${name}\` is not told: ${why}`);
   }
 
   status() {

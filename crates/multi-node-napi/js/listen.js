@@ -20,7 +20,15 @@ function listen(given, server) {
   const alone = !isNode && servesAlone(checked);
   if (!alone && !isNode) refuseWhatCannotStart();
   listens = true;
-  return alone ? serveAlone(declared, checked) : serveTogether(declared, checked);
+  return alone && !needsCore(checked) ? serveAlone(declared, checked) : serveByCore(declared, checked);
+}
+
+/** Whether there is something to serve that only the core can, which can do so for one process too. */
+function needsCore(checked) {
+  const asked = ['metrics', 'control'].filter((name) => checked[name] !== undefined);
+  if (asked.length === 0 || binding !== null) return asked.length > 0;
+  process.emitWarning(`option \`${asked.join('`, `')}\` has no effect: ${why}`, { code: 'MULTI_NODE_SINGLE_PROCESS' });
+  return false;
 }
 
 function servesAlone({ nodes }) {
@@ -55,12 +63,13 @@ function serveAlone(declared, checked) {
   return alone.nodes;
 }
 
-function serveTogether(declared, checked) {
+function serveByCore(declared, checked) {
   const { Fleet } = require('./fleet.js');
   let fleet;
   try {
     fleet = new Fleet(declared, checked);
   } catch (error) {
+    if (isNode && error.code === 'ERR_MULTI_NODE_MASTER_GONE') return endQuietly(error);
     // The system's refusals are events, as those of `server.listen` are; all else is the caller's mistake.
     if (error.syscall === undefined) throw error;
     return refused(declared, error);
@@ -69,13 +78,20 @@ function serveTogether(declared, checked) {
   return fleet.nodes;
 }
 
+/** The master has told why it has ended, and a node has nothing to add. */
+function endQuietly({ message }) {
+  process.stderr.write(`multi-node: ${message}\n`);
+  process.exit(1);
+}
+
 function refused(declared, error) {
   const { Nodes } = require('./nodes.js');
   const failed = () => Promise.reject(error);
-  const nodes = new Nodes({ id: 'master', slot: null, peers: new Set(), order: failed, status: () => ({ ready: false, wanted: 0, slots: [] }) });
+  const status = () => ({ ready: false, wanted: 0, slots: [] });
+  const nodes = new Nodes({ id: 'master', slot: null, peers: new Set(), order: failed, measure: () => undefined, status });
   const server = declared.map((entry) => entry.server).find((each) => each.listenerCount('error') > 0);
   process.nextTick(() => (server ?? nodes).emit('error', error));
   return nodes;
 }
 
-module.exports = { listen };
+module.exports = { listen, hasListened: () => listens };

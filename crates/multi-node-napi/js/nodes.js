@@ -2,6 +2,7 @@
 // What `listen` returns.
 
 const { EventEmitter } = require('node:events');
+const { checkRegisters } = require('./metrics.js');
 
 /** This process's part in the program. */
 class Nodes extends EventEmitter {
@@ -63,6 +64,12 @@ class Nodes extends EventEmitter {
 
   shutdown() {
     return this.#part.order('shutdown');
+  }
+
+  /** What these registers of prom-client tell is told by the master, of all nodes together. */
+  metrics(...registers) {
+    checkRegisters(registers);
+    this.#part.measure(registers);
   }
 
   async status() {

@@ -32,7 +32,7 @@ const canary = {
     time.is(duration) && whole.is(minRequests) && number.is(margin) && Object.keys(rest).length === 0,
   what: '{ duration, minRequests, margin }, duration being milliseconds',
 };
-const RULES = ['sum', 'max', 'min', 'mean'];
+const RULES = ['sum', 'max', 'min', 'mean', 'first', 'omit'];
 const rules = {
   is: (value) => typeof value === 'object' && value !== null && Object.values(value).every((rule) => RULES.includes(rule)),
   what: `an object of ${RULES.map((rule) => JSON.stringify(rule)).join(', ')} by the names of gauges`,
@@ -83,12 +83,21 @@ const OPTIONS = {
 const MAX_NODES = 256;
 const MAX_BUFFERED = 16 * 1024 * 1024;
 
+/** What a command line says of a program, whose modules see another: the options that it names, and the line that starts nodes. */
+const command = { options: {}, argv: null };
+
+/** Lets a command line's options take the place of the program's own, and nodes be started by that line. */
+function obey(options, argv) {
+  command.options = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  command.argv = argv;
+}
+
 /** Checked options, with the defaults of what JavaScript itself goes by. */
 function check(options) {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw failure('OPTION', 'the options have to be an object, such as { port: 8080, nodes: 4 }', TypeError);
   }
-  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  const given = Object.entries({ ...options, ...command.options }).filter(([, value]) => value !== undefined);
   for (const [name, value] of given) checkOne(name, value);
   const checked = { maxBuffered: MAX_BUFFERED, signals: true, ...Object.fromEntries(given) };
   // The original's name.
@@ -115,21 +124,30 @@ function show(value) {
   return typeof value === 'bigint' ? `${value}n` : (JSON.stringify(value) ?? String(value));
 }
 
+/** Milliseconds; the library allows no more. */
+const LONGEST = 366 * 24 * 3600 * 1000;
+
+/** A node at a break point is not hung, and one that waits for its debugger not late. */
+const UNHURRIED = { hangTimeout: 0, startTimeout: LONGEST };
+
 /** What the binding takes, and what it adds to start nodes as this process was started. */
 function forLibrary(options) {
   const { restartChildren, signals, maxBuffered, bind = [], addresses, gauge = {}, env = {}, slotArgs, ...rest } = options;
+  const inspected = inspectPort();
+  const args = (command.argv ?? process.argv).slice(1);
   return {
+    ...(inspected === undefined ? {} : UNHURRIED),
     program: process.execPath,
-    args: process.argv.slice(1),
+    args,
     ...rest,
     bind: [bind].flat(),
     addresses: addresses && [addresses].flat(),
     gauge: Object.entries(gauge),
     env: Object.entries(env),
     execArgs: process.execArgv,
-    startedAs: [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+    startedAs: [process.execPath, ...process.execArgv, ...args],
     slotArgs: slotArgs ? argsOfSlots(slotArgs, options.maxNodes ?? MAX_NODES) : [],
-    inspectPort: inspectPort(),
+    inspectPort: inspected,
   };
 }
 
@@ -142,12 +160,13 @@ function argsOfSlots(slotArgs, count) {
   });
 }
 
-const INSPECTS = /--inspect(?:-brk|-port|-wait)?\b|--debug-port\b/;
+const INSPECTS = /^--(?:inspect(?:-brk|-port|-wait)?|debug-port)(?:=|$)/;
 
-/** The port of this process's inspector, where it was asked for one. */
+/** The port of this process's inspector, where it was asked for one; 0 where the system was to choose it. */
 function inspectPort() {
-  const asked = process.execArgv.some((arg) => INSPECTS.test(arg)) || INSPECTS.test(process.env.NODE_OPTIONS ?? '');
-  return asked ? process.debugPort : undefined;
+  const flags = [...(process.env.NODE_OPTIONS ?? '').split(/\s+/), ...process.execArgv].filter((flag) => INSPECTS.test(flag));
+  if (flags.length === 0) return undefined;
+  return flags.some((flag) => /[=:]0$/.test(flag)) ? 0 : process.debugPort;
 }
 
-module.exports = { check, forLibrary };
+module.exports = { check, forLibrary, obey };

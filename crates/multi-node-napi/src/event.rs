@@ -2,8 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use multi_node::{Answers, CanaryReport, Counted, NodeExit, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker};
+use multi_node::{
+    Answers, CanaryReport, Counted, Metric, NodeExit, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker,
+};
 use napi_derive::napi;
+use tokio::sync::oneshot;
 
 use crate::failure::Failure;
 use crate::status::{LastExit, number};
@@ -24,6 +27,8 @@ pub(crate) enum Event {
     Answered { ticket: u32, outcome: Result<Report, Failure> },
     /// A connection was passed on; or nobody took it, and its place in the counts comes back.
     Given { ticket: u32, outcome: Result<(), Counted> },
+    /// The library wants to know what has been measured.
+    Measure(oneshot::Sender<Vec<Metric>>),
     /// This process's service is over.
     Closed(Option<Failure>),
 }

@@ -76,6 +76,7 @@ impl From<&OrderError> for Failure {
             OrderError::MasterStays { .. } => "MASTER_STAYS",
             OrderError::OutOfRange { .. } => "OUT_OF_RANGE",
             OrderError::ShuttingDown => "SHUTTING_DOWN",
+            OrderError::SingleProcess => "SINGLE_PROCESS",
             OrderError::MasterGone => "MASTER_GONE",
             _ => "ORDER_FAILED",
         };

@@ -15,6 +15,7 @@
 mod descriptor;
 mod event;
 mod failure;
+mod measure;
 mod options;
 mod service;
 mod status;

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use multi_node::{CanaryLimits, GaugeRule, Heartbeat, Options};
+use multi_node::{CanaryLimits, Heartbeat, Options};
 use napi_derive::napi;
+
+use crate::measure::rule_of;
 
 /// Every option that was given. Times are in milliseconds.
 #[napi(object)]
@@ -149,16 +151,6 @@ impl Canary {
             limits = limits.margin(margin);
         }
         limits
-    }
-}
-
-/// JavaScript knows no other names.
-fn rule_of(name: &str) -> GaugeRule {
-    match name {
-        "max" => GaugeRule::Max,
-        "min" => GaugeRule::Min,
-        "mean" => GaugeRule::Mean,
-        _ => GaugeRule::Sum,
     }
 }
 

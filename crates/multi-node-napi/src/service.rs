@@ -2,13 +2,14 @@
 
 use std::task::{Context, Poll, Waker};
 
-use multi_node::{Counted, Handle, Heartbeat, OrderError, Slot, Taken, Taker};
+use multi_node::{Counted, Handle, Heartbeat, Metric, OrderError, Slot, Taken, Taker};
 use napi::bindgen_prelude::{Function, Int32ArraySlice};
 use napi_derive::napi;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::{Event, Report, Told};
 use crate::failure::Failure;
+use crate::measure::Sample;
 use crate::options::{NodeOptions, milliseconds};
 use crate::status::{FleetStatus, number};
 use crate::thread::{self, Further, Thread};
@@ -27,6 +28,8 @@ pub struct Service {
     servers: Vec<Server>,
     /// One for each connection that JavaScript has.
     counts: Vec<Counted>,
+    /// Whom to tell what has been measured.
+    asked: Option<oneshot::Sender<Vec<Metric>>>,
 }
 
 /// One server, as far as it has come.
@@ -58,7 +61,7 @@ impl Service {
         let started = thread::start(options, first_opened, more).map_err(|error| Failure::from(&error).into_error())?;
         let Thread { runtime, handle, events, tell, leave } = started;
         let leave = Some(leave);
-        Ok(Service { runtime, handle, heartbeat, waker, events, tell, leave, servers, counts: Vec::new() })
+        Ok(Service { runtime, handle, heartbeat, waker, events, tell, leave, servers, counts: Vec::new(), asked: None })
     }
 
     /// Who this process is: `master`, `node-1`…
@@ -132,11 +135,11 @@ impl Service {
         }
     }
 
-    /// Leaves a server's queues until the next `take`.
+    /// Takes no more connections of a server.
     #[napi]
-    pub fn withdraw(&self, server: u32) {
-        if let Some(taker) = self.servers.get(server as usize).and_then(|server| server.taker.as_ref()) {
-            taker.withdraw();
+    pub fn close(&mut self, server: u32) {
+        if let Some(taker) = self.servers.get_mut(server as usize).and_then(|server| server.taker.as_mut()) {
+            taker.close();
         }
     }
 
@@ -201,6 +204,25 @@ impl Service {
         });
     }
 
+    /// Answers the event `measure`. Returns pairs of a metric's name and of why it is not told.
+    #[napi]
+    pub fn measured(&mut self, samples: Vec<Sample>) -> Vec<Vec<String>> {
+        let mut refused = Vec::new();
+        let metrics = samples.into_iter().map(Metric::from).filter(|metric| match metric.check() {
+            Ok(()) => true,
+            Err(why) => {
+                refused.push(vec![metric.name().to_owned(), why.to_string()]);
+                false
+            }
+        });
+        let metrics = metrics.collect();
+        if let Some(asked) = self.asked.take() {
+            // An error means that it took too long.
+            let _ = asked.send(metrics);
+        }
+        refused
+    }
+
     /// The next thing that has happened, if there is one; if not, `turn` is called when there is.
     #[napi]
     pub fn next_event(&mut self) -> Option<Told> {
@@ -243,6 +265,10 @@ impl Service {
             Event::Given { ticket, outcome } => {
                 let taken = outcome.map_err(|count| self.counts.push(count)).is_ok();
                 Told { ticket: Some(ticket), taken: Some(taken), ..Told::of("given") }
+            }
+            Event::Measure(reply) => {
+                self.asked = Some(reply);
+                Told::of("measure")
             }
             Event::Closed(failure) => Told { failure, ..Told::of("closed") },
         }

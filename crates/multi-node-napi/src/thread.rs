@@ -40,6 +40,7 @@ pub(crate) fn start(options: Options, first: Opened, more: Vec<Further>) -> Resu
     let runtime_handle = runtime.handle().clone();
     let servers = servers(first, more, &begun, &tell);
     let events_of_thread = tell.clone();
+    let options = measured(options, tell.clone());
     let life = async move {
         match listen(options, servers).await {
             Ok(nodes) => {
@@ -61,6 +62,19 @@ pub(crate) fn start(options: Options, first: Opened, more: Vec<Further>) -> Resu
     std::thread::Builder::new().name("multi-node".to_owned()).spawn(run).map_err(no_thread)?;
     let handle = begins.recv().map_err(|_| Error::NoRuntime)??;
     Ok(Thread { runtime: runtime_handle, handle, events, tell, leave })
+}
+
+/// Has JavaScript asked what it measures.
+fn measured(options: Options, tell: mpsc::Sender<Event>) -> Options {
+    options.measure(move || {
+        let tell = tell.clone();
+        async move {
+            let (reply, measured) = oneshot::channel();
+            // Errors mean that JavaScript has ended, or has left the question for a later one.
+            let _ = tell.send(Event::Measure(reply)).await;
+            measured.await.unwrap_or_default()
+        }
+    })
 }
 
 fn no_thread(source: io::Error) -> Error {

@@ -12,9 +12,12 @@ const { program, until } = require('./program.js');
 
 const CERTIFICATE = `require(${JSON.stringify(path.join(__dirname, 'certificate.js'))})`;
 
+/** Idle connections stay on a busy machine too. */
+const SETTINGS = '{ keepAliveTimeout: 60000 }';
+
 /** Answers with its pid, at once or after a while; reloads on SIGUSR2. */
 const SERVER = `
-  const server = require("http").createServer((request, response) => {
+  const server = require("http").createServer(${SETTINGS}, (request, response) => {
     if (request.url !== "/slow") return response.end("hello from " + process.pid);
     console.log("slow begins");
     setTimeout(() => response.end("slow"), 400);
@@ -68,18 +71,23 @@ async function kept(t, server) {
 }
 
 test('an idle connection that was handed over is no silent new one: keepAliveTimeout ends it, and nothing else', async (t) => {
-  const settings = '{ headersTimeout: 500, connectionsCheckingInterval: 100, keepAliveTimeout: 4000 }, ';
-  const server = await program(t, SERVER.replace('createServer(', `createServer(${settings}`));
+  const settings = '{ headersTimeout: 500, connectionsCheckingInterval: 100, keepAliveTimeout: 4000 }';
+  const server = await program(t, SERVER.replace(SETTINGS, settings));
   await server.says(/ready/);
-  const clients = await Promise.all(Array.from({ length: 3 }, () => kept(t, server)));
+  let reloads = 0;
   let ordered;
-  for (let reload = 1; reload <= 2; reload += 1) {
-    // The second time they have said nothing since the first.
-    ordered = Date.now();
-    server.kill('SIGUSR2');
-    await until('the reload', () => server.output.match(/reloaded/g)?.length === reload);
-  }
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  const clients = await until('two reloads that take less than keepAliveTimeout', async () => {
+    const clients = await Promise.all(Array.from({ length: 3 }, () => kept(t, server)));
+    for (let reload = 1; reload <= 2; reload += 1) {
+      // The second time they have said nothing since the first.
+      ordered = Date.now();
+      server.kill('SIGUSR2');
+      reloads += 1;
+      await until('the reload', () => server.output.match(/reloaded/g)?.length === reloads);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    return Date.now() - ordered < 3000 && clients.every(({ closed }) => !closed) && clients;
+  });
   const [silent, asking] = clients;
   assert.ok(server.children().includes(await asking.ask()), 'a new node answers after more than headersTimeout');
   for (const client of [silent, asking]) {
@@ -112,6 +120,27 @@ test('no request fails in reloads under load', async (t) => {
   assert.equal(await server.stop(), 0);
 });
 
+test('a node whose server is closed gets no connections from others either', async (t) => {
+  const server = await program(t, `${SERVER.replace('if (', 'if (request.url === "/close") server.close();\n    if (')}
+    if (!nodes.isMaster) setInterval(() => undefined, 1000);
+    process.on("SIGWINCH", async () => {
+      const { slots } = await nodes.status();
+      const { slot } = slots.reduce((one, other) => (one.connections > other.connections ? one : other));
+      console.log("restarted", JSON.stringify(await nodes.restart(slot)));
+    });
+  `);
+  await server.says(/ready/);
+  const closed = Number(/\d+$/.exec(await server.get('/close'))[0]);
+  const clients = await Promise.all(Array.from({ length: 8 }, () => kept(t, server)));
+  const before = await clients[0].ask();
+  server.kill('SIGWINCH');
+  const { handedOver, cut } = report(await server.says(/restarted (.*)/));
+  assert.deepEqual([handedOver, cut], [8, 0]);
+  const pids = new Set(await Promise.all(clients.map((client) => client.ask())));
+  assert.ok(pids.size === 1 && !pids.has(closed) && !pids.has(before), `${[...pids]} answer`);
+  assert.equal(await server.stop(), 0);
+});
+
 test('a handler that exits on SIGTERM does not cut an ordered drain short', async (t) => {
   const server = await program(t, `${SERVER} if (!nodes.isMaster) process.on("SIGTERM", () => process.exit(7));`);
   await server.says(/ready/);
@@ -135,7 +164,7 @@ test('in a shutdown the last response says that it is the last', async (t) => {
 });
 
 test('kept TLS connections are answered once more in a reload, and told to end', async (t) => {
-  const server = await program(t, SERVER.replace('require("http").createServer(', `require("https").createServer(${CERTIFICATE}, `));
+  const server = await program(t, SERVER.replace(`require("http").createServer(${SETTINGS}`, `require("https").createServer({ ...${CERTIFICATE}, ...${SETTINGS} }`));
   await server.says(/ready/);
   const agent = new https.Agent({ keepAlive: true, rejectUnauthorized: false });
   const ask = async () => {

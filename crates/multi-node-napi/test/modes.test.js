@@ -13,42 +13,6 @@ const HELLO = `
   nodes.on("ready", function(){ if (nodes.isMaster) console.log("ready"); });
 `;
 
-for (const [how, source, env] of [
-  ['nodes: 0', HELLO.replace('nodes: 2', 'nodes: 0'), {}],
-  ['MULTI_NODE=off', HELLO, { MULTI_NODE: 'off' }],
-]) {
-  test(`one process serves with ${how}`, async (t) => {
-    const server = await program(t, source, { env });
-    await server.says(/ready/);
-    assert.equal(await server.get('/'), `hello from ${server.pid}`);
-    assert.equal(await server.stop(), 0);
-  });
-}
-
-test('one process serves where there is no binary', async (t) => {
-  const preload = 'Object.defineProperty(process, "platform", { value: "plan9" });';
-  const server = await program(t, HELLO, { flags: ['--require', './preload.js'], files: { 'preload.js': preload } });
-  await server.says(/MULTI_NODE_SINGLE_PROCESS.*one process serves: nodes need Linux/);
-  await server.says(/ready/);
-  assert.equal(await server.get('/'), `hello from ${server.pid}`);
-  assert.equal(await server.stop(), 0);
-});
-
-test('ES modules serve, and flags go to the nodes', async (t) => {
-  const source = `
-    import http from 'node:http';
-    import { listen } from 'multi-node';
-    const server = http.createServer((request, response) => response.end('hello from ' + process.pid));
-    listen({ port: PORT, nodes: 2 }, server);
-    console.log('flag', globalThis.loaded, process.execArgv.includes('--import'));
-  `;
-  const options = { name: 'server.mjs', flags: ['--import', './first.mjs'], files: { 'first.mjs': 'globalThis.loaded = true;' } };
-  const server = await program(t, source, options);
-  assert.equal((await server.pidsOf(2)).size, 2);
-  assert.equal(server.output.match(/flag true true/g).length, 3);
-  assert.equal(await server.stop(), 0);
-});
-
 test('nodes get the arguments that the options name, and all addresses are those of the options', async (t) => {
   const other = await freePort();
   const server = await program(t, `
@@ -66,41 +30,6 @@ test('nodes get the arguments that the options name, and all addresses are those
   assert.equal((await server.pidsOf(2)).size, 2);
   assert.match(await server.get('/', { port: other }), /hello/);
   for (const slot of [0, 1]) await server.says(new RegExp(`false slot-${slot} of a node green`));
-  assert.equal(await server.stop(), 0);
-});
-
-test('each node has an inspector of its own', async (t) => {
-  const source = `${HELLO} console.log((nodes.slot ?? "master") + " inspects " + process.debugPort);`;
-  // Three ports in a row that nobody is likely to have.
-  const port = 20_000 + (process.pid % 20_000);
-  const server = await program(t, source, { flags: [`--inspect=127.0.0.1:${port}`] });
-  await server.says(/ready/);
-  for (const [who, offset] of [['master', 0], [0, 1], [1, 2]]) await server.says(new RegExp(`${who} inspects ${port + offset}`));
-  assert.equal(await server.stop(), 0);
-});
-
-test('the second program starts a REPL in the master alone', async (t) => {
-  const server = await program(t, `
-    var server = require("http").createServer(function(request, response){ response.end("hello from " + process.pid); });
-    var options = { port: PORT, nodes: 2 };
-    var nodes = require("multi-node").listen(options, server);
-    if(nodes.isMaster){
-        // start a repl on just one process
-        require("repl").start();
-    }
-  `);
-  await server.pidsOf(2);
-  server.stdin.write('"sum " + (40 + 2)\n');
-  await server.says(/sum 42/);
-  assert.equal(await server.stop(), 0);
-});
-
-test('a module that exports a handler is served by the command', async (t) => {
-  const bin = path.join(__dirname, '../bin/multi-node.js');
-  const module = 'module.exports = (request, response) => response.end(process.argv[2] + " from " + process.pid);';
-  const server = await program(t, `require(${JSON.stringify(bin)});`, { args: ['app.js', '-n', '2', '--port', 'PORT'], files: { 'app.js': module } });
-  await server.says(/serving app.js|ended/);
-  assert.equal((await server.pidsOf(2)).size, 2);
   assert.equal(await server.stop(), 0);
 });
 

@@ -51,7 +51,7 @@ test("mqemitter's own tests hold over the streams", async (t) => {
   const suite = fs.readFileSync(require.resolve('mqemitter/abstractTest.js'), 'utf8');
   const count = suite.match(/^ {2}test\(/gm).length;
   assert.ok(count > 20);
-  const server = await program(t, EMITTER);
+  const server = await program(t, EMITTER, { flags: ['--test-reporter=tap'] });
   await server.says(new RegExp(`^ok ${count} `, 'm'));
   assert.doesNotMatch(server.output, /^not ok/m);
 });

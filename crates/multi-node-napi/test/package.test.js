@@ -7,6 +7,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 const { folder, program } = require('./program.js');
+const { fromReadme } = require('./readme.js');
 
 const ROOT = path.join(__dirname, '..');
 const npm = (args, cwd) => execFileSync('npm', [...args, '--silent', '--no-audit', '--no-fund'], { cwd, encoding: 'utf8' });
@@ -21,11 +22,7 @@ test('the tarball of a local build is installed and serves', async (t) => {
   fs.rmSync(path.join(cwd, 'node_modules'), { recursive: true });
   fs.writeFileSync(path.join(cwd, 'package.json'), '{ "private": true }');
   npm(['install', '--offline', `./${filename}`], cwd);
-  const source = `
-    var server = require("http").createServer(function(request, response){ response.end("hello from " + process.pid); });
-    var nodes = require("multi-node").listen({ port: PORT, nodes: 4 }, server);
-  `;
-  const server = await program(t, source, { cwd });
+  const server = await program(t, fromReadme('createServer(function'), { cwd });
   assert.equal((await server.pidsOf(4)).size, 4);
   assert.equal(await server.stop(), 0);
 });
@@ -40,4 +37,25 @@ test('what is published has a binary of its own for each platform', (t) => {
   assert.deepEqual([binary.name, binary.version, binary.os, binary.cpu], [name, version, [process.platform], [process.arch]]);
   assert.ok(fs.existsSync(path.join(out, path.basename(name), binary.main)));
   assert.ok(!fs.readdirSync(path.join(out, 'multi-node')).some((file) => file.endsWith('.node')));
+});
+
+test('the README names every code of an error, and no other', () => {
+  const read = (folder) => fs.readdirSync(path.join(ROOT, folder)).map((name) => fs.readFileSync(path.join(ROOT, folder, name), 'utf8'));
+  const sources = [...read('js'), ...read('src')].join('\n');
+  const made = /(?:failure|wrong)\(\s*'([A-Z_]+)'|Failure::new\("([A-Z_]+)"|=> "([A-Z_]+)",|'ERR_MULTI_NODE_([A-Z_]+)'/g;
+  const codes = [...sources.matchAll(made)].map((match) => match.slice(1).find(Boolean));
+  const [, table] = /Errors have a `code`.*?\n\n(.*?)\n\n/s.exec(fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8'));
+  const named = [...table.matchAll(/`([A-Z_]+)`/g)].map(([, code]) => code);
+  assert.deepEqual([...new Set(named)].sort(), [...new Set(codes)].sort());
+});
+
+test('one process serves where the binary is missing, and it is said how it is made', async (t) => {
+  const cwd = folder(t);
+  const installed = path.join(cwd, 'node_modules/multi-node');
+  fs.unlinkSync(installed);
+  for (const name of ['package.json', 'js']) fs.cpSync(path.join(ROOT, name), path.join(installed, name), { recursive: true });
+  const server = await program(t, fromReadme('createServer(function'), { cwd });
+  await server.says(/MULTI_NODE_SINGLE_PROCESS.*no binary for linux-.*`npm run build`/);
+  assert.deepEqual([...(await server.pidsOf(1))], [server.pid]);
+  assert.equal(await server.stop(), 0);
 });

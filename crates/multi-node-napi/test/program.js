@@ -11,7 +11,7 @@ const path = require('node:path');
 const { setTimeout: sleep } = require('node:timers/promises');
 
 /** No test waits longer for anything; it is the limit of waiting, not of passing. */
-const LIMIT = 20_000;
+const LIMIT = 60_000;
 
 /** A folder in which the package is installed. */
 function folder(t) {
@@ -26,9 +26,9 @@ function folder(t) {
   return made;
 }
 
-/** A port that nobody has. */
-async function freePort() {
-  const probe = net.createServer().listen(0, '127.0.0.1');
+/** A port that nobody has; this one, if it is asked for. */
+async function freePort(asked = 0) {
+  const probe = net.createServer().listen(asked, '127.0.0.1');
   await once(probe, 'listening');
   const { port } = probe.address();
   probe.close();
@@ -59,6 +59,8 @@ class Program {
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (text) => (this.#out += text));
     }
+    /** When nobody, nodes included, can print any more. */
+    this.closed = once(child, 'close');
     this.#ended = once(child, 'exit').then(([code, signal]) => signal ?? code);
   }
 
@@ -149,7 +151,8 @@ async function program(t, source, { name = 'server.js', args = [], flags = [], e
   for (const [file, text] of Object.entries(files)) write(file, text);
   const clean = Object.fromEntries(Object.entries(process.env).filter(([key]) => key !== 'NODE_TEST_CONTEXT'));
   const [command, ...line] = [...under, process.execPath, ...flags, name, ...args.map((arg) => (arg === 'PORT' ? String(port) : arg))];
-  const child = spawn(command, line, { cwd, env: { ...clean, ...env } });
+  const variables = typeof env === 'function' ? env(port) : env;
+  const child = spawn(command, line, { cwd, env: { ...clean, ...variables } });
   const started = new Program(child, port, cwd);
   t.after(async () => {
     child.kill('SIGKILL');

@@ -14,7 +14,8 @@ const there = fs.existsSync(COMMAND) || process.env.CI === 'true';
 const skip = there ? false : 'first run `cargo build -p multi-node-cli`';
 
 const SOURCE = `
-  const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
+  const settings = { keepAliveTimeout: 60000 };
+  const server = require("http").createServer(settings, (request, response) => response.end("hello from " + process.pid));
   const nodes = require("multi-node").listen({ port: PORT, nodes: 7 }, server);
   nodes.on("node", (stream) => stream.write(nodes.id));
   nodes.on("node", (stream) => stream.on("data", (data) => console.log(nodes.id, "hears", String(data))));

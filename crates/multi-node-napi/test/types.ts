@@ -1,5 +1,6 @@
 // Compiled by `types.test.js`, and never run.
 import http from 'node:http';
+import { Registry, register } from 'prom-client';
 import multiNode, { frameStream, listen, type NodeStream, type Nodes } from 'multi-node';
 
 const server = http.createServer((_request, response) => response.end('hello'));
@@ -16,6 +17,9 @@ nodes.on('node', (stream: NodeStream) => {
 });
 nodes.on('exit', ({ slot, signal }) => [slot.toFixed(), signal === 'SIGKILL']);
 
+nodes.metrics(register);
+nodes.metrics(register, new Registry());
+
 async function orders(): Promise<number> {
   await nodes.ready();
   const { slots } = await nodes.reload();
@@ -31,5 +35,7 @@ void multiNode.listen;
 listen({ prot: 8080 }, server);
 // @ts-expect-error a further server needs a port
 listen({}, [server, { server }]);
+// @ts-expect-error no register
+nodes.metrics();
 // @ts-expect-error a name is no server
 listen({}, 'server.js');

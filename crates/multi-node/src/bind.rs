@@ -261,6 +261,7 @@ fn remedy(address: &Address, kind: io::ErrorKind) -> String {
             "this machine has no such address (`ip addr` lists those it has)".to_owned()
         }
         (io::ErrorKind::NotFound, Address::Unix(_)) => "make the socket's directory first".to_owned(),
+        (io::ErrorKind::InvalidInput, Address::Unix(_)) => "107 bytes are the most; choose a shorter path".to_owned(),
         (io::ErrorKind::AlreadyExists, Address::Unix(_)) => "remove it or choose another path".to_owned(),
         _ => "check the address".to_owned(),
     }

@@ -83,7 +83,7 @@ mod sys;
 mod systemd;
 mod wires;
 
-pub use crate::metrics::GaugeRule;
+pub use crate::metrics::{GaugeRule, Metric, MetricError};
 pub use error::Error;
 pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;

@@ -102,7 +102,7 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     let (settings, addresses) = prepare(options, &servers)?;
     match role {
         #[cfg(multi_process)]
-        Role::Node => crate::node::join(servers, written(&addresses), settings.heartbeat).await,
+        Role::Node => crate::node::join(servers, written(&addresses), settings.heartbeat, settings.metering).await,
         _ => lead(settings, servers, addresses).await,
     }
 }
@@ -163,7 +163,8 @@ pub(crate) async fn lead_program(options: Options, program: Program) -> Result<N
 
 #[cfg(multi_process)]
 fn prepare_program(options: Options, program: &Program) -> Result<Settings, Error> {
-    let settings = options.hang_timeout(program.watchdog.unwrap_or_default()).master_listen(false).check(cores())?;
+    let hang_timeout = program.watchdog.unwrap_or(options.hang_timeout);
+    let settings = options.hang_timeout(hang_timeout).master_listen(false).check(cores())?;
     if settings.nodes == 0 {
         return Err(Error::Option {
             option: "nodes",

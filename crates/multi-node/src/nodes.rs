@@ -29,6 +29,8 @@ pub(crate) struct Snapshot {
     pub(crate) lines: Vec<Option<usize>>,
     /// What processes have counted that have ended, also in slots that are there no more; known to the master alone.
     pub(crate) ended: BTreeMap<Slot, Totals>,
+    /// What was bound since nodes of another program have asked for it; known to the master alone.
+    pub(crate) bound: Vec<String>,
 }
 
 /// What all processes that ever filled a slot have counted together. It only grows.

@@ -4,6 +4,7 @@ mod address;
 mod canary;
 mod launch;
 mod listed;
+mod metering;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -14,9 +15,10 @@ use std::time::Duration;
 pub(crate) use address::Address;
 pub use canary::CanaryLimits;
 pub(crate) use launch::{Launch, SlotArgs};
+pub(crate) use metering::Metering;
 pub(crate) use settings::{Settings, is_instance_name};
 
-use crate::{GaugeRule, Heartbeat};
+use crate::Heartbeat;
 
 /// What [`listen`](crate::listen) goes by. Every option has a default that suits production.
 ///
@@ -64,7 +66,7 @@ pub struct Options {
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
     pub(crate) metrics: Option<String>,
-    pub(crate) gauges: Vec<(String, GaugeRule)>,
+    pub(crate) metering: Metering,
 }
 
 impl Default for Options {
@@ -108,7 +110,7 @@ impl Options {
             heartbeat: None,
             control: None,
             metrics: None,
-            gauges: Vec::new(),
+            metering: Metering::default(),
         }
     }
 
@@ -338,23 +340,6 @@ impl Options {
     /// another program runs under it. Linux only.
     pub fn control(mut self, name: impl Into<String>) -> Options {
         self.control = Some(name.into());
-        self
-    }
-
-    /// Has the master serve an address for monitoring: `/metrics` in Prometheus' text format, `/healthz`, `/readyz` and
-    /// `/status`. As in [`bind`](Options::bind): `127.0.0.1:9100`, `[::1]:9100`, `unix:/run/metrics.sock`. Default: none.
-    ///
-    /// Whoever reaches the address may read: bind it where only monitoring does. It is served until the last node has
-    /// ended, so `/readyz` tells load balancers of a shutdown before the nodes stop accepting.
-    pub fn metrics(mut self, address: impl Into<String>) -> Options {
-        self.metrics = Some(address.into());
-        self
-    }
-
-    /// How one value is made of all nodes' values of a gauge that the program measures, for [`metrics`](Options::metrics).
-    /// May be called several times. Default for each gauge: [`GaugeRule::Sum`].
-    pub fn gauge(mut self, name: impl Into<String>, rule: GaugeRule) -> Options {
-        self.gauges.push((name.into(), rule));
         self
     }
 }

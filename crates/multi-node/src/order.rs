@@ -190,7 +190,8 @@ pub enum OrderError {
     NotFromNodes,
     /// The number of nodes asked for is not allowed.
     #[error(
-        "cannot scale to {asked} nodes: allowed are 1 to {max} (`Options::max_nodes`); to end the program, order a shutdown"
+        "cannot scale to {asked} nodes: allowed are 1 to {max}; {}",
+        if *asked == 0 { "to end the program, order a shutdown" } else { "the option `max_nodes` allows more" }
     )]
     OutOfRange {
         /// What was asked for.

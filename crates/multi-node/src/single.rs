@@ -1,6 +1,6 @@
 //! Single-process mode: the same API, served by the one process that called `listen`.
 
-use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
@@ -61,7 +61,7 @@ fn shown(state: State) -> Snapshot {
         in_flight: 0,
         program: None,
     };
-    Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)], ended: BTreeMap::new() }
+    Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)], ..Snapshot::default() }
 }
 
 async fn due(at: Option<Instant>) {
@@ -87,9 +87,11 @@ struct Alone {
 
 impl Alone {
     async fn run(mut self, mut serving: Serving) -> End {
+        // Asked once, and not again when something else has come meanwhile.
+        let mut finished = pin!(serving.finished());
         let end = loop {
             tokio::select! {
-                outcome = serving.finished() => break match outcome {
+                outcome = &mut finished => break match outcome {
                     Ok(_) => End::Done,
                     Err(error) => End::Failed(error.to_string()),
                 },

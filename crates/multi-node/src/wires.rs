@@ -47,6 +47,7 @@ pub(crate) fn wire(
         id,
         slot,
         addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
+        names: sockets.iter().flatten().map(Socket::name).collect(),
         counts: sockets.iter().map(Vec::len).collect(),
         load: load.clone(),
         snapshot,

@@ -32,12 +32,12 @@ const REST: Duration = Duration::from_millis(200);
 /// The longest such time, however few requests there were.
 const LONGEST_REST: Duration = Duration::from_secs(10);
 
-/// The pace of a campaign: requests are spread evenly over its events.
+/// The pace of a campaign: so many requests are spread evenly over so many events, and what comes after goes on at that pace.
 struct Pace<'a> {
     tally: &'a Tally,
+    requests: u64,
     events: usize,
     done: usize,
-    requests: u64,
 }
 
 /// Does everything, to two programs: one whose nodes are recycled, and one that is deployed,
@@ -72,8 +72,9 @@ fn deploys_upgrades_and_kills(options: &Options, outcome: &mut Outcome) -> Resul
     let mut program = Program::start(&args, &options.results.join("multi-node.log"))?;
     let load = Load::start(program.address, &options.plan());
     let mut kills = Kills::default();
-    let events = options.deploys + options.upgrades + options.kills;
-    let mut pace = Pace { tally: load.tally(), events, done: 0, requests: options.requests };
+    // What is answered while nodes are killed is not counted among the requests of which none may be lost.
+    let events = options.deploys + options.upgrades;
+    let mut pace = Pace { tally: load.tally(), requests: options.requests, events, done: 0 };
     outcome.broken_deploy = deploys(options, &mut program, &mut pace)?;
     upgrades(options, &mut program, &mut pace)?;
     kill(options, &program, &mut pace, &mut kills)?;

@@ -39,7 +39,8 @@ pub(crate) struct Options {
     /// Deploys of each other server.
     #[arg(long, default_value_t = 10)]
     peer_deploys: usize,
-    /// Requests that are answered at least; the time between two events is stretched for it.
+    /// Requests that are answered at least in deploys and upgrades and between them; the time between two events is stretched
+    /// for it.
     #[arg(long, default_value_t = 1_000_000)]
     requests: u64,
     /// The longest pause of pooled clients, in seconds.
@@ -94,6 +95,7 @@ impl Options {
         match self.quick {
             true => Options {
                 deploys: 6,
+                upgrades: 6,
                 recycles: 4,
                 kills: 6,
                 peer_deploys: 2,
@@ -127,6 +129,7 @@ impl Options {
 /// Runs everything and prints what was lost.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let options = options.sized();
+    ensure!(options.deploys > 0, "--deploys: at least 1, which is of a program that does not come up");
     std::fs::create_dir_all(&options.results)?;
     let subjects = if options.only.is_empty() { Subject::value_variants() } else { &options.only };
     for subject in subjects {

@@ -1,10 +1,10 @@
 //! `multi-node completions`
 
-use std::io;
-
 use anyhow::Result;
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+
+use crate::output;
 
 /// Prints a completion script for a shell.
 #[derive(Args, Debug)]
@@ -23,7 +23,6 @@ impl Completions {
         let mut cli = crate::Cli::command();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut cli, "multi-node", &mut script);
-        io::Write::write_all(&mut io::stdout(), &script)?;
-        Ok(())
+        output::bytes(&script)
     }
 }

@@ -94,7 +94,7 @@ impl Status {
     pub(super) async fn run(self) -> Result<()> {
         let (json, paint) = (self.asking.json, output::paint());
         if !self.watch {
-            let text = |instance: &Instance| show::instance(instance, paint);
+            let text = |instance: &Instance| show::instance(instance, paint, output::width());
             return asking::ask(&self.asking.target, &Request::Status, json, text).await;
         }
         let mut client = self.asking.target.connect().await?;
@@ -102,7 +102,7 @@ impl Status {
         while let Some(instance) = next {
             match json {
                 true => output::json(&instance)?,
-                false => output::text(&format!("{}\n", show::instance(&instance, paint)))?,
+                false => output::text(&format!("{}\n", show::instance(&instance, paint, output::width())))?,
             }
             next = client.next().await?;
         }

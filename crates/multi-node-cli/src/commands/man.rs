@@ -1,9 +1,10 @@
 //! `multi-node man`
 
-use std::io::{self, Write};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, CommandFactory};
+
+use crate::exit::Usage;
+use crate::output;
 
 /// Prints the manual page, or that of one command.
 #[derive(Args, Debug)]
@@ -22,11 +23,13 @@ impl Man {
         cli.build();
         let page = match self.command {
             None => cli,
-            Some(name) => cli.find_subcommand(&name).cloned().with_context(|| format!("there is no command {name}"))?,
+            Some(name) => cli
+                .find_subcommand(&name)
+                .cloned()
+                .ok_or_else(|| Usage(format!("there is no command `{name}`; `multi-node --help` lists them")))?,
         };
         let mut text = Vec::new();
         clap_mangen::Man::new(page).render(&mut text)?;
-        io::stdout().write_all(&text)?;
-        Ok(())
+        output::bytes(&text)
     }
 }

@@ -8,10 +8,10 @@ use clap::Args;
 use multi_node::Options;
 use multi_node::program::{self, Program};
 
-use crate::config;
 use crate::exit::Usage;
 use crate::node_log::{self, Collector, Manner};
 use crate::settings::Settings;
+use crate::{config, output};
 
 /// Runs a program as several nodes on one address.
 ///
@@ -19,19 +19,23 @@ use crate::settings::Settings;
 /// LISTEN_PID), by SERVER_STARTER_PORT, and by these words in its arguments and variables: {fd}, {port}, {slot}, {id}, and
 /// {node_port}, a free port of 127.0.0.1 for each node.
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(
+    allow_negative_numbers = true,
+    after_help = "\
 Examples:
   multi-node run -n 4 --port 8080 -- uvicorn --fd {fd} app:app
   multi-node run -n 4 --port 8080 -- gunicorn app:app
+  multi-node run -n 4 -- node server.js
   multi-node run --bind unix:/run/app.sock --ready notify -- puma
   multi-node run --port 8080 --ready-http /healthz -- ./server --admin 127.0.0.1:{node_port}
 
-Every option may stand in multi-node.toml by its long name (drain-timeout = \"10s\"), the program too
-(program = [\"gunicorn\", \"app:app\"]). The command line wins. A reload reads the file again: what concerns the program is
+Every option may stand in multi-node.toml by its long name (drain-timeout = \"10s\"), the program too \
+(program = [\"gunicorn\", \"app:app\"]). The command line wins. A reload reads the file again: what concerns the program is \
 changed by it, what concerns addresses and nodes is not.
 
-Signals: SIGHUP reloads (each new node is ready before its old one is told to end), SIGTERM and Ctrl-C end the program
-after its nodes, a second one at once.")]
+Signals: SIGHUP reloads (each new node is ready before its old one is told to end), SIGUSR2 upgrades this command \
+too, SIGTERM and Ctrl-C end the program after its nodes, a second one at once."
+)]
 pub(crate) struct Run {
     /// The file of settings [default: multi-node.toml, where there is one]
     #[arg(short, long, value_name = "FILE")]
@@ -62,7 +66,8 @@ async fn serve(options: Options, mut program: Program, manner: Option<Manner>) -
 fn log(json: bool) {
     let log = tracing_subscriber::fmt().with_target(false).with_writer(std::io::stderr);
     // Whoever reads the log may go before the service does.
-    let log = log.with_ansi(std::io::stderr().is_terminal()).log_internal_errors(false);
+    let colours = output::colours_wanted() && std::io::stderr().is_terminal();
+    let log = log.with_ansi(colours).log_internal_errors(false);
     if json { log.json().flatten_event(true).init() } else { log.init() }
 }
 

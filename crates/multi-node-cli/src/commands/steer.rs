@@ -26,6 +26,7 @@ pub(crate) struct Reload {
 #[derive(Args, Debug)]
 pub(crate) struct Restart {
     /// The slot, counted from 0.
+    #[arg(allow_negative_numbers = true)]
     slot: u16,
     #[command(flatten)]
     asking: Asking,

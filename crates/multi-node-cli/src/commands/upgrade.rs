@@ -39,7 +39,7 @@ impl Upgrade {
         }
         match upgraded? {
             instance if json => output::json(&instance),
-            instance => output::text(&show::instance(&instance, output::paint())),
+            instance => output::text(&show::instance(&instance, output::paint(), output::width())),
         }
     }
 }

@@ -5,6 +5,7 @@ use multi_node::{NodeId, Slot};
 use serde_json::json;
 
 use super::lines::{GOES_ON, Line};
+use crate::show::Paint;
 
 /// Whose line it is.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,7 @@ pub(crate) enum Format {
     /// As it is.
     Plain,
     /// With slot and node in front, in the slot's colour.
-    Prefixed,
+    Prefixed(Paint),
     /// As an object.
     Json,
 }
@@ -31,7 +32,8 @@ impl Format {
         let Origin { id, slot, pid, stream } = origin;
         let mut shown = match self {
             Format::Plain => Vec::new(),
-            Format::Prefixed => format!("\x1b[{}m{slot} {id} │\x1b[0m ", colour(slot)).into_bytes(),
+            Format::Prefixed(Paint::Plain) => format!("{slot} {id} │ ").into_bytes(),
+            Format::Prefixed(Paint::Colours) => format!("\x1b[{}m{slot} {id} │\x1b[0m ", colour(slot)).into_bytes(),
             Format::Json => {
                 let text = String::from_utf8_lossy(&line.text);
                 let mut object =

@@ -103,3 +103,17 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
 pub(super) fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
     BTreeMap::deserialize(deserializer).map(|table| table.into_iter().collect())
 }
+
+/// In a file one address may stand without brackets.
+pub(super) fn one_or_more<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected an address, or a list of addresses")]
+    enum Addresses {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match Addresses::deserialize(deserializer)? {
+        Addresses::One(address) => vec![address],
+        Addresses::More(addresses) => addresses,
+    })
+}

@@ -6,18 +6,23 @@ use multi_node::admin::{Instance, SlotInfo};
 use super::table::Cell;
 use super::{Colour, Paint, Table, bytes, count, span, sum};
 
-/// One program with its slots.
-pub(crate) fn instance(instance: &Instance, paint: Paint) -> String {
+/// One program with its slots, in lines of this width where that can be.
+pub(crate) fn instance(instance: &Instance, paint: Paint, width: usize) -> String {
     let Instance { name, pid, addresses, started_ms, now_ms, .. } = instance;
     let up = span(now_ms.saturating_sub(*started_ms));
     let serving = serving(instance);
     let ready = format!("{serving} of {} serve", instance.wanted);
     let ready = paint.text(if instance.ready { Colour::Good } else { Colour::Passing }, &ready);
     let head = format!("{}  pid {pid}  up {up}  {ready}", paint.text(Colour::Head, name));
-    format!("{head}\n{}\n\n{}", addresses.join("  "), slots(&instance.slots, paint))
+    let addresses = if addresses.is_empty() { String::new() } else { format!("\n{}", addresses.join("  ")) };
+    format!("{head}{addresses}\n\n{}", slots(&instance.slots, paint, width))
 }
 
-fn slots(slots: &[SlotInfo], paint: Paint) -> String {
+/// What a narrow terminal does without, the least needed first.
+const LEAST_NEEDED: [&str; 9] =
+    ["GEN", "CPU", "IN FLIGHT", "CONNS", "MEMORY", "PID", "REQUESTS", "LAST EXIT", "RESTARTS"];
+
+fn slots(slots: &[SlotInfo], paint: Paint, width: usize) -> String {
     let mut table = Table::new(&[
         ("SLOT", true),
         ("NODE", false),
@@ -34,20 +39,39 @@ fn slots(slots: &[SlotInfo], paint: Paint) -> String {
         ("LAST EXIT", false),
     ]);
     slots.iter().for_each(|slot| table.row(slot_row(slot)));
-    [table.text(paint), said(slots)].join("")
+    [table.within(width, &LEAST_NEEDED).text(paint), said(slots)].join("")
 }
 
-/// What is known of programs that do not link the library, and who is held up, a line for each.
+/// What is known of programs that do not link the library, and who is held up, a line for each thing that is known.
 fn said(slots: &[SlotInfo]) -> String {
-    let line = |slot: &SlotInfo| {
-        let ready = slot.ready_by.as_ref().map(|sign| format!("ready by {sign}"));
-        let says = slot.says.as_ref().map(|text| format!("says {text:?}"));
-        let held = slot.output_held.then(|| "waits until what it writes is taken".to_owned());
-        let known = ready.into_iter().chain(says).chain(held).collect::<Vec<_>>().join(", ");
-        (!known.is_empty()).then(|| format!("\n{}: {known}", count(slot.id.as_ref())))
-    };
-    let lines: String = slots.iter().filter_map(line).collect();
+    let mut known: Vec<(String, Vec<String>)> = Vec::new();
+    for slot in slots {
+        let (what, who) = (known_of(slot), count(slot.id.as_ref()));
+        match known.iter_mut().find(|(same, _)| *same == what) {
+            Some((_, nodes)) => nodes.push(who),
+            None => known.push((what, vec![who])),
+        }
+    }
+    let lines = known.iter().filter(|(what, _)| !what.is_empty());
+    let lines: String = lines.map(|(what, who)| format!("\n{}: {what}", named(who, slots.len()))).collect();
     if lines.is_empty() { lines } else { format!("\n{lines}") }
+}
+
+fn known_of(slot: &SlotInfo) -> String {
+    let ready = slot.ready_by.as_ref().map(|sign| format!("ready by {sign}"));
+    let says = slot.says.as_ref().map(|text| format!("says {text:?}"));
+    let held = slot.output_held.then(|| "waits until what it writes is taken".to_owned());
+    ready.into_iter().chain(says).chain(held).collect::<Vec<_>>().join(", ")
+}
+
+/// These nodes of so many.
+fn named(nodes: &[String], of: usize) -> String {
+    const MOST: usize = 4;
+    match nodes.len() {
+        all if all == of && all > 1 => "all nodes".to_owned(),
+        few if few <= MOST => nodes.join(", "),
+        many => format!("{many} nodes"),
+    }
 }
 
 fn slot_row(slot: &SlotInfo) -> Vec<Cell> {
@@ -79,7 +103,8 @@ pub(crate) fn state_colour(state: State) -> Colour {
     }
 }
 
-fn serving(instance: &Instance) -> usize {
+/// How many nodes serve.
+pub(crate) fn serving(instance: &Instance) -> usize {
     instance.slots.iter().filter(|slot| slot.state == State::Serving).count()
 }
 
@@ -147,29 +172,53 @@ web  pid 4711  up 3 h 12 min  1 of 2 serve
 SLOT  NODE     PID  STATE             FOR  GEN  RESTARTS  CONNS  REQUESTS  IN FLIGHT   CPU   MEMORY  LAST EXIT
    0  node-1  4712  serving   12 min 34 s    1         0     12     10423          1  12 s  8.1 MiB  –
    1  node-9  4719  starting       340 ms    1         2      –         –          –     –        –  SIGKILL";
-        assert_eq!(instance(&example(), Paint::Plain), expected);
+        assert_eq!(instance(&example(), Paint::Plain, usize::MAX), expected);
     }
 
     #[test]
     fn what_other_programs_say_stands_below() {
         let mut instance = example();
         (instance.slots[0].ready_by, instance.slots[0].says) = (Some("notification".into()), Some("warm".into()));
-        let shown = super::instance(&instance, Paint::Plain);
+        let shown = super::instance(&instance, Paint::Plain, usize::MAX);
         assert!(shown.ends_with("SIGKILL\n\nnode-1: ready by notification, says \"warm\""), "{shown}");
         instance.slots[0].output_held = true;
-        let shown = super::instance(&instance, Paint::Plain);
+        let shown = super::instance(&instance, Paint::Plain, usize::MAX);
         assert!(shown.ends_with("\"warm\", waits until what it writes is taken"), "{shown}");
     }
 
     #[test]
+    fn what_many_nodes_have_in_common_is_said_once() {
+        let mut instance = example();
+        instance.addresses.clear();
+        instance.slots.iter_mut().for_each(|slot| slot.ready_by = Some("age".into()));
+        let shown = super::instance(&instance, Paint::Plain, usize::MAX);
+        assert!(shown.contains(" serve\n\nSLOT ") && shown.ends_with("\n\nall nodes: ready by age"), "{shown}");
+        instance.slots = (0..6).map(|_| instance.slots[0].clone()).collect();
+        instance.slots[0].ready_by = None;
+        let shown = super::instance(&instance, Paint::Plain, usize::MAX);
+        assert!(shown.ends_with("\n\n5 nodes: ready by age"), "{shown}");
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_what_is_needed_most() {
+        let expected = "\
+SLOT  NODE    STATE             FOR  RESTARTS  LAST EXIT
+   0  node-1  serving   12 min 34 s         0  –
+   1  node-9  starting       340 ms         2  SIGKILL";
+        let shown = instance(&example(), Paint::Plain, 60);
+        assert!(shown.ends_with(expected), "{shown}");
+        assert!(instance(&example(), Paint::Plain, 100).contains("REQUESTS"));
+    }
+
+    #[test]
     fn colours_do_not_move_columns() {
-        let coloured = instance(&example(), Paint::Colours);
+        let coloured = instance(&example(), Paint::Colours, usize::MAX);
         assert!(coloured.contains("\x1b[32mserving\x1b[0m "), "{coloured:?}");
         let mut plain = coloured;
         for code in ["\x1b[32m", "\x1b[33m", "\x1b[2m", "\x1b[1m", "\x1b[0m"] {
             plain = plain.replace(code, "");
         }
-        assert_eq!(plain, instance(&example(), Paint::Plain));
+        assert_eq!(plain, instance(&example(), Paint::Plain, usize::MAX));
     }
 
     #[test]

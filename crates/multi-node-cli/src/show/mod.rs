@@ -1,6 +1,7 @@
 //! What people read: texts made of values, without printing.
 
 mod answer;
+mod fit;
 mod instance;
 mod log;
 mod paint;
@@ -8,10 +9,11 @@ mod table;
 mod units;
 
 pub(crate) use answer::{description, reloaded, replaced, scaled, signalled};
+pub(crate) use fit::{Column, fit};
 #[cfg(test)]
 pub(crate) use instance::tests::example;
-pub(crate) use instance::{instance, list, state_colour};
+pub(crate) use instance::{instance, list, serving, state_colour};
 pub(crate) use log::lines;
 pub(crate) use paint::{Colour, Paint};
 pub(crate) use table::Table;
-pub(crate) use units::{bytes, count, span, sum};
+pub(crate) use units::{UNKNOWN, bytes, count, span, sum};

@@ -1,6 +1,9 @@
 //! Columns that fit what is in them.
 
-use super::{Colour, Paint};
+use super::{Colour, Column, Paint, UNKNOWN, fit};
+
+/// What stands between two columns.
+const SPACE: &str = "  ";
 
 /// A table whose first row is its head. Numbers stand at the right of their column.
 #[derive(Debug)]
@@ -22,6 +25,20 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
+    /// Leaves out columns until the table is no wider, the least needed first.
+    pub(crate) fn within(mut self, width: usize, least: &[&str]) -> Table {
+        let column = |(index, (name, _)): (usize, &(&'static str, bool))| Column {
+            name,
+            width: self.width(index),
+            known: self.rows.iter().any(|row| row[index].0 != UNKNOWN),
+        };
+        let columns: Vec<_> = self.columns.iter().enumerate().map(column).collect();
+        let kept = fit(&columns, SPACE.len(), width, least);
+        retain(&mut self.columns, &kept);
+        self.rows.iter_mut().for_each(|row| retain(row, &kept));
+        self
+    }
+
     /// The table as lines, without a newline at the end.
     pub(crate) fn text(&self, paint: Paint) -> String {
         let head: Vec<Cell> = self.columns.iter().map(|(name, _)| ((*name).to_owned(), Some(Colour::Dim))).collect();
@@ -38,11 +55,16 @@ impl Table {
                 false => painted + &padding,
             }
         });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+        cells.collect::<Vec<_>>().join(SPACE).trim_end().to_owned()
     }
 
     fn width(&self, column: usize) -> usize {
         let head = self.columns[column].0.chars().count();
         self.rows.iter().map(|row| row[column].0.chars().count()).chain([head]).max().unwrap_or(head)
     }
+}
+
+fn retain<T>(of_columns: &mut Vec<T>, kept: &[bool]) {
+    let mut kept = kept.iter();
+    of_columns.retain(|_| kept.next() == Some(&true));
 }

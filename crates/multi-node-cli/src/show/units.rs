@@ -26,9 +26,12 @@ pub(crate) fn bytes(bytes: u64) -> String {
     format!("{scaled:.1} {}", UNITS[unit])
 }
 
+/// What stands for what is not known.
+pub(crate) const UNKNOWN: &str = "–";
+
 /// What may not be known.
 pub(crate) fn count<T: ToString>(count: Option<T>) -> String {
-    count.map_or_else(|| "–".to_owned(), |count| count.to_string())
+    count.map_or_else(|| UNKNOWN.to_owned(), |count| count.to_string())
 }
 
 /// The sum of what is known; `None` where nothing is.

@@ -8,7 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
 
 use super::board::Board;
-use crate::show::{Colour, bytes, count, span, state_colour, sum};
+use crate::show::{Colour, Column, UNKNOWN, bytes, count, fit, serving, span, state_colour, sum};
 
 /// What each column is called, how wide it is, and whether it holds numbers.
 const COLUMNS: [(&str, u16, bool); 12] = [
@@ -26,7 +26,10 @@ const COLUMNS: [(&str, u16, bool); 12] = [
     ("LAST EXIT", 16, false),
 ];
 
-const KEYS: &str = "↑↓ choose  r reload  + − scale  s restart slot  K kill  q quit";
+/// What a narrow terminal does without, the least needed first.
+const LEAST_NEEDED: [&str; 9] = ["IN FLIGHT", "CONNS", "PID", "LAST EXIT", "CPU", "MEMORY", "REQ/S", "FOR", "RESTARTS"];
+
+const KEYS: &str = "↑↓ choose  r reload  + − scale  s restart  K kill  q quit";
 
 /// How high the picture is beside its slots: the head of three lines, that of the table, and the keys.
 pub(super) const AROUND: u16 = 6;
@@ -35,9 +38,12 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board) {
     let [head, slots, foot] =
         Layout::vertical([Constraint::Length(3), Constraint::Min(2), Constraint::Length(2)]).areas(frame.area());
     frame.render_widget(Paragraph::new(summary(board)), head);
-    let widths = COLUMNS.map(|(_, width, _)| Constraint::Length(width));
-    let names = COLUMNS.map(|(name, width, number)| aligned(name.to_owned(), width, number));
-    let table = Table::new(board.instance.slots.iter().map(|slot| row(board, slot)), widths)
+    let rows: Vec<_> = board.instance.slots.iter().map(|slot| texts(board, slot)).collect();
+    let kept = columns(&rows, slots.width.into());
+    let widths = kept.iter().map(|&column| Constraint::Length(COLUMNS[column].1));
+    let names = kept.iter().map(|&column| aligned(COLUMNS[column].0, COLUMNS[column]));
+    let rows = board.instance.slots.iter().zip(&rows).map(|(slot, texts)| row(slot, texts, &kept));
+    let table = Table::new(rows, widths)
         .header(Row::new(names).style(Style::new().add_modifier(Modifier::DIM)))
         .column_spacing(1)
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
@@ -49,27 +55,39 @@ fn summary(board: &Board) -> Vec<Line<'static>> {
     let instance = &board.instance;
     let up = span(instance.now_ms.saturating_sub(instance.started_ms));
     let total = |of: fn(&SlotInfo) -> Option<u64>| count(sum(instance.slots.iter().map(of)));
-    let ready = match instance.ready {
-        true => Span::styled("ready", style(Colour::Good)),
-        false => Span::styled("not ready", style(Colour::Passing)),
-    };
+    let ready = if instance.ready { Colour::Good } else { Colour::Passing };
+    let ready = Span::styled(format!("{} of {} serve", serving(instance), instance.wanted), style(ready));
     let name = Span::styled(instance.name.clone(), style(Colour::Head));
-    let rest = format!("  pid {}  up {up}  {}  ", instance.pid, instance.addresses.join("  "));
+    let since = Span::raw(format!("  pid {}  up {up}  ", instance.pid));
+    let addresses = Span::raw(format!("  {}", instance.addresses.join("  ")));
     let numbers = format!(
         "{} requests/s  {} connections  {} in flight",
         rate(board.rates.all_requests()),
         total(|slot| slot.connections),
         total(|slot| slot.in_flight),
     );
-    vec![Line::from(vec![name, Span::raw(rest), ready]), Line::raw(numbers)]
+    vec![Line::from(vec![name, since, ready, addresses]), Line::raw(numbers)]
 }
 
-fn row(board: &Board, slot: &SlotInfo) -> Row<'static> {
+/// Which columns there is room for.
+fn columns(rows: &[[String; COLUMNS.len()]], room: usize) -> Vec<usize> {
+    let known = |column: usize| rows.iter().any(|row| row[column] != UNKNOWN);
+    let column = |(index, (name, width, _)): (usize, (&'static str, u16, bool))| Column {
+        name,
+        width: width.into(),
+        known: known(index),
+    };
+    let all: Vec<_> = COLUMNS.into_iter().enumerate().map(column).collect();
+    let kept = fit(&all, 1, room, &LEAST_NEEDED);
+    (0..all.len()).filter(|&index| kept[index]).collect()
+}
+
+fn texts(board: &Board, slot: &SlotInfo) -> [String; COLUMNS.len()] {
     // A slot that is being reloaded has two rows, and its requests stand in the first.
     let first =
         board.instance.slots.iter().find(|other| other.slot == slot.slot).is_some_and(|first| first.id == slot.id);
     let requests = if first { rate(board.rates.requests(slot.slot)) } else { String::new() };
-    let cells = [
+    [
         slot.slot.to_string(),
         count(slot.id.as_ref()),
         count(slot.pid),
@@ -82,10 +100,13 @@ fn row(board: &Board, slot: &SlotInfo) -> Row<'static> {
         count(board.rates.cpu(slot).map(|percent| format!("{percent:.0} %"))),
         count(slot.pss_bytes.map(bytes)),
         count(slot.last_exit.as_ref()),
-    ];
-    let cells = cells.into_iter().zip(COLUMNS).map(|(text, (name, width, number))| {
-        let cell = Cell::new(aligned(text, width, number));
-        if name == "STATE" { cell.style(style(state_colour(slot.state))) } else { cell }
+    ]
+}
+
+fn row(slot: &SlotInfo, texts: &[String; COLUMNS.len()], kept: &[usize]) -> Row<'static> {
+    let cells = kept.iter().map(|&column| {
+        let cell = Cell::new(aligned(&texts[column], COLUMNS[column]));
+        if COLUMNS[column].0 == "STATE" { cell.style(style(state_colour(slot.state))) } else { cell }
     });
     Row::new(cells)
 }
@@ -99,8 +120,8 @@ fn rate(per_second: Option<f64>) -> String {
     count(per_second.map(|rate| format!("{rate:.0}")))
 }
 
-fn aligned(text: String, width: u16, number: bool) -> String {
-    if number { format!("{text:>width$}", width = usize::from(width)) } else { text }
+fn aligned(text: &str, (_, width, number): (&str, u16, bool)) -> String {
+    if number { format!("{text:>width$}", width = usize::from(width)) } else { text.to_owned() }
 }
 
 fn style(colour: Colour) -> Style {
@@ -129,15 +150,24 @@ mod tests {
         board.see(next);
         board.message = "scaled from 1 to 2 nodes".to_owned();
         let expected = "\
-web  pid 4711  up 3 h 12 min  0.0.0.0:8080  unix:/run/web.sock  not ready
+web  pid 4711  up 3 h 12 min  1 of 2 serve  0.0.0.0:8080  unix:/run/web.sock
 2000 requests/s  12 connections  1 in flight
 
 SLOT NODE           PID STATE              FOR RESTARTS  CONNS    REQ/S IN FLIGHT    CPU     MEMORY LAST EXIT
    0 node-1        4712 serving    12 min 34 s        0     12     2000         1   37 %    8.1 MiB –
    1 node-9        4719 starting        340 ms        2      –        –         –      –          – SIGKILL
 scaled from 1 to 2 nodes
-↑↓ choose  r reload  + − scale  s restart slot  K kill  q quit";
+↑↓ choose  r reload  + − scale  s restart  K kill  q quit";
         assert_eq!(text(&board).expect("drawn"), expected);
+    }
+
+    #[test]
+    fn a_narrow_board_has_fewer_columns() {
+        let rows = example().slots.iter().map(|slot| texts(&Board::new(example()), slot)).collect::<Vec<_>>();
+        let names = |room| columns(&rows, room).into_iter().map(|column| COLUMNS[column].0).collect::<Vec<_>>();
+        assert_eq!(names(124).len(), COLUMNS.len());
+        assert_eq!(names(80), ["SLOT", "NODE", "STATE", "FOR", "RESTARTS", "MEMORY", "LAST EXIT"]);
+        assert_eq!(names(60), ["SLOT", "NODE", "STATE", "FOR", "RESTARTS", "MEMORY"]);
     }
 
     #[test]

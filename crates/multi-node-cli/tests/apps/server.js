@@ -1,6 +1,21 @@
-// A server that knows nothing of multi-node: `server.js [PORT]`. `/slow` takes a while. A timer keeps the process alive.
+// A server that knows nothing of multi-node: `server.js [PORT]`. `/slow` takes a while. A timer keeps the process alive. Where AFTER
+// names a file it listens once that is there; where STUCK does, it stands still
+// until that is gone, and takes nothing more.
 const answer = (request, response) => {
   setTimeout(() => response.end('node ' + process.pid), request.url === '/slow' ? 300 : 0)
 }
-require('http').createServer(answer).listen(process.argv[2] ?? 3000)
+const server = require('http').createServer(answer)
+const { AFTER: gate, STUCK: stuck } = process.env
+const listen = () => {
+  if (gate && !require('fs').existsSync(gate)) return setTimeout(listen, 5)
+  server.listen(process.argv[2] ?? 3000, () => {
+    if (stuck && require('fs').existsSync(stuck)) {
+      process.nextTick(() => {
+        while (require('fs').existsSync(stuck));
+        server.close()
+      })
+    }
+  })
+}
+listen()
 setInterval(() => {}, 1000)

@@ -178,6 +178,21 @@ async fn a_program_that_is_to_serve_alone_does() {
 }
 
 #[tokio::test]
+async fn a_node_that_hangs_is_replaced() {
+    within(60, async {
+        let (mut running, addr) = serving(&["--hang-timeout", "1s"]).await;
+        let mut client = Client::connect(addr).await.expect("a connection");
+        client.ask("/block/600000").await.expect("sent");
+        running.logged("its runtime was silent for").await;
+        running.logged("ended by SIGABRT").await;
+        running.ready(1).await;
+        assert_eq!(pids(addr, 2).await.len(), 2);
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn its_nodes_finish_what_they_have_when_the_command_is_killed() {
     within(30, async {
         let (mut running, addr) = serving(&[]).await;

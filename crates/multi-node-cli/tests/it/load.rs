@@ -25,9 +25,21 @@ pub(crate) struct Load {
 impl Load {
     /// Returns when requests are answered.
     pub(crate) async fn under_way(addr: SocketAddr) -> Load {
+        Load::by(|stopped, answered| ask(addr, stopped, answered)).await
+    }
+
+    /// The same by clients that keep their connections for some requests.
+    pub(crate) async fn kept(addr: SocketAddr) -> Load {
+        Load::by(|stopped, answered| ask_on_kept(addr, stopped, answered)).await
+    }
+
+    async fn by<F>(client: impl Fn(watch::Receiver<bool>, Arc<AtomicU64>) -> F) -> Load
+    where
+        F: Future<Output = Vec<String>> + Send + 'static,
+    {
         let (stop, stopped) = watch::channel(false);
         let answered = Arc::new(AtomicU64::new(0));
-        let clients = (0..CLIENTS).map(|_| ask(addr, stopped.clone(), answered.clone())).collect();
+        let clients = (0..CLIENTS).map(|_| client(stopped.clone(), answered.clone())).collect();
         while answered.load(Ordering::Relaxed) < 20 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
@@ -53,6 +65,43 @@ async fn ask(addr: SocketAddr, stopped: watch::Receiver<bool>, answered: Arc<Ato
         }
     }
     errors
+}
+
+/// As browsers and proxies do: a request on a connection that has served others, and is closed before the first byte of the
+/// answer, is sent once more on a new one (RFC 9110, 9.2.2).
+async fn ask_on_kept(addr: SocketAddr, stopped: watch::Receiver<bool>, answered: Arc<AtomicU64>) -> Vec<String> {
+    /// Requests on one connection; Node.js goes on answering on those that are never closed.
+    const MOST: u32 = 50;
+    let mut errors = Vec::new();
+    while !*stopped.borrow() {
+        let mut client = match client::Client::connect(addr).await {
+            Ok(client) => client,
+            Err(error) => {
+                errors.push(error.to_string());
+                continue;
+            }
+        };
+        for number in 0..MOST {
+            let error = match tokio::time::timeout(Duration::from_secs(20), client.get("/")).await {
+                Ok(Ok(_)) => {
+                    answered.fetch_add(1, Ordering::Relaxed);
+                    continue;
+                }
+                Ok(Err(error)) if number > 0 && has_not_begun(&error) => break,
+                Ok(Err(error)) => format!("{error:#}"),
+                Err(late) => late.to_string(),
+            };
+            errors.push(format!("{error} at request {number}"));
+            break;
+        }
+    }
+    errors
+}
+
+/// Whether nothing of an answer has come.
+fn has_not_begun(error: &anyhow::Error) -> bool {
+    let text = format!("{error:#}");
+    text.contains("after 0 bytes of the head") || text.starts_with("send") || text.starts_with("read the head")
 }
 
 /// The load generator wrk, on connections that are kept.

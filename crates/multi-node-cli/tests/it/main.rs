@@ -3,12 +3,17 @@
 #![allow(missing_docs)]
 
 mod command;
+mod control;
 mod installed;
 mod linked;
 mod load;
+mod main_process;
 mod misbehave;
+mod mistakes;
 mod node_js;
+mod node_js_upgrade;
 mod output;
+mod paused;
 mod ready;
 mod run;
 mod run_steered;

@@ -96,7 +96,7 @@ async fn an_address_or_a_name_in_use_is_said() {
         let third = output(&["run", "--name", &name, "--", "sleep", "1000"]).await;
         let error = String::from_utf8_lossy(&third.stderr).into_owned();
         assert!(error.contains(&format!("another program runs under the name {name:?}")), "{error}");
-        assert!(!third.status.success());
+        assert_eq!(third.status.code(), Some(1), "{error}");
         assert_eq!(running.stop().await, Some(0));
     })
     .await;
@@ -140,6 +140,10 @@ async fn a_reload_reads_the_file_again_and_a_mistake_in_it_changes_nothing() {
         write("program = 'sleep'");
         running.signal(Signal::HUP);
         running.logged("the order was not carried out").await;
+        let refused = running.command(&["reload", "--wait"]).await;
+        let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(error.contains("expected a list, such as [\"gunicorn\""), "{error}");
+        assert_eq!(refused.status.code(), Some(1), "{error}");
         assert_eq!(arguments(&running), "sleep\x001001\x00");
 
         write("program = ['sleep', '1002']");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use multi_node_it::{client, procfs, send, within};
 use rustix::process::Signal;
 
-use crate::command::{Running, app, is_there, pids};
+use crate::command::{Running, app, is_there, json_of, pids};
 
 /// Runs the server in so many nodes. None of them is taken for ready but by its word that it listens.
 fn start(nodes: &str) -> Running {
@@ -26,6 +26,13 @@ async fn a_node_program_gets_the_port_that_it_asks_for() {
         let addr = running.addr().await;
         running.ready(2).await;
         pids(addr, 2).await;
+        let bound = format!(":{}", addr.port());
+        for order in [["status"], ["describe"]] {
+            let shown = json_of(&[&order[..], &["--name", &running.name]].concat()).await;
+            assert!(shown["addresses"][0].as_str().is_some_and(|served| served.ends_with(&bound)), "{shown}");
+        }
+        let listed = running.command(&["status"]).await;
+        assert!(String::from_utf8_lossy(&listed.stdout).contains(&bound), "{listed:?}");
         assert_eq!(running.stop().await, Some(0));
     })
     .await;

@@ -61,6 +61,15 @@ async fn a_long_line_is_split_and_each_line_is_an_object_if_that_is_wanted() {
     .await;
 }
 
+#[tokio::test]
+async fn a_prefix_has_colours_on_a_terminal_alone() {
+    within(30, async {
+        let lines = written(&["-n", "1", "--log-format", "prefixed", "--", "sh", "-c", "echo end; exec sleep 1000"], 1);
+        assert_eq!(lines.await, ["0 node-1 │ end"]);
+    })
+    .await;
+}
+
 /// Writes 10 MB in lines of 100 bytes, and then `end`.
 const FLOOD: &str = "yes $(printf %099d 0) | head -n 100000; echo end; exec sleep 1000";
 

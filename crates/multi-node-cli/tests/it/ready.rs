@@ -2,7 +2,7 @@
 
 use multi_node_it::within;
 
-use crate::command::{Running, built, is_there, json_of};
+use crate::command::{Running, app, built, is_there, json_of};
 
 /// Runs one node until it is ready, and returns the line that tells by which sign.
 async fn sign(args: &[&str]) -> String {
@@ -51,6 +51,42 @@ async fn each_sign_of_readiness_is_seen_and_named() {
     within(20, async {
         let sign = sign(&["--ready-after", "50ms", "--", "sleep", "1000"]).await;
         assert!(sign.contains("it lives, and says nothing of itself"), "{sign}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_js_program_that_has_an_address_is_ready_when_it_listens() {
+    if !is_there("node") {
+        return;
+    }
+    within(30, async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let gate = folder.path().join("listen");
+        let env = format!("AFTER={}", gate.display());
+        let server = app("server.js");
+        let young = ["-n", "1", "--ready-after", "10ms", "-e", &env];
+        let mut running = Running::start(&[&young[..], &["--bind", "127.0.0.1:0", "--", "node", &server]].concat());
+        running.logged("started").await;
+        // As long as it does not listen, no time makes it ready.
+        let old = |slot: &serde_json::Value| slot["state"] == "joining" && slot["for_ms"].as_u64() > Some(100);
+        while !old(&json_of(&["status", "--name", &running.name]).await["slots"][0]) {}
+        std::fs::write(&gate, "").expect("a file of ours");
+        let sign = running.logged("taken for ready").await;
+        assert!(sign.contains("it told its primary that it listens"), "{sign}");
+        assert_eq!(running.stop().await, Some(0));
+
+        let never = ["-e", "AFTER=/nowhere", "--start-timeout", "500ms", "--", "node", &server];
+        let mut running = Running::start(&[&young[..4], &["--bind", "127.0.0.1:0"], &never[..]].concat());
+        let cause = running.logged("it did not become ready within 500 ms").await;
+        assert!(cause.contains("none of its servers listens"), "{cause}");
+        assert_eq!(running.exit().await, Some(1));
+
+        // Without an address it need not serve.
+        let mut running = Running::start(&[&young[..4], &never[..2], &never[4..]].concat());
+        let sign = running.logged("taken for ready").await;
+        assert!(sign.contains("it lives, and says nothing of itself"), "{sign}");
+        assert_eq!(running.stop().await, Some(0));
     })
     .await;
 }

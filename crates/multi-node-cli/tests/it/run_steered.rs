@@ -12,21 +12,25 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use crate::command::{Running, built, multi_node};
 
 /// The runtime directory of one test, in which no other program runs.
-struct Place(TempDir);
+pub(crate) struct Place(TempDir);
 
 impl Place {
-    fn new() -> Place {
+    pub(crate) fn new() -> Place {
         Place(tempfile::tempdir().expect("a folder"))
     }
 
-    fn command(&self, args: &[&str]) -> tokio::process::Command {
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> tokio::process::Command {
         let mut command = multi_node(args);
         command.env("XDG_RUNTIME_DIR", self.0.path());
         command
     }
 
     /// Two nodes that serve under this name.
-    async fn serves(&self, name: &str, program: &str) -> Running {
+    pub(crate) async fn serves(&self, name: &str, program: &str) -> Running {
         let args = ["run", "--name", name, "-n", "2", "--bind", "127.0.0.1:0", "--", program];
         let mut command = self.command(&args);
         command.stdout(Stdio::null());
@@ -36,25 +40,25 @@ impl Place {
     }
 
     /// The exit code, and what is printed and complained.
-    async fn says(&self, args: &[&str]) -> (Option<i32>, String) {
+    pub(crate) async fn says(&self, args: &[&str]) -> (Option<i32>, String) {
         let output = self.command(args).output().await.expect("the command starts");
         let text = [output.stdout, output.stderr].concat();
         (output.status.code(), String::from_utf8_lossy(&text).into_owned())
     }
 
     /// What is printed, without a complaint.
-    async fn prints(&self, args: &[&str]) -> String {
+    pub(crate) async fn prints(&self, args: &[&str]) -> String {
         let (code, text) = self.says(args).await;
         assert_eq!(code, Some(0), "{args:?}: {text}");
         text
     }
 
-    async fn json(&self, args: &[&str]) -> Value {
+    pub(crate) async fn json(&self, args: &[&str]) -> Value {
         let printed = self.prints(&[args, &["--json"]].concat()).await;
         serde_json::from_str(&printed).unwrap_or_else(|error| panic!("{args:?}: {printed:?} is no JSON: {error}"))
     }
 
-    async fn fails(&self, args: &[&str], code: i32, complaint: &str) {
+    pub(crate) async fn fails(&self, args: &[&str], code: i32, complaint: &str) {
         let (seen, text) = self.says(args).await;
         assert_eq!((seen, text.contains(complaint)), (Some(code), true), "{args:?}: {text}");
     }

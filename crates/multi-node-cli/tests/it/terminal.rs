@@ -9,7 +9,7 @@ use multi_node_it::{Plan, Program, send, within};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 
 use crate::command::multi_node;
@@ -26,14 +26,17 @@ struct OnTerminal {
 
 impl OnTerminal {
     fn start(program: &Program, args: &[&str]) -> OnTerminal {
+        OnTerminal::of_width(130, program, multi_node(args))
+    }
+
+    fn of_width(columns: u16, program: &Program, mut command: Command) -> OnTerminal {
         let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&ours).and_then(|()| unlockpt(&ours)).expect("ours");
-        let size = Winsize { ws_row: 24, ws_col: 130, ws_xpixel: 0, ws_ypixel: 0 };
+        let size = Winsize { ws_row: 24, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         tcsetwinsize(&ours, size).expect("a size");
         let path = ptsname(&ours, Vec::new()).expect("a name").into_string().expect("text");
         let theirs = File::options().read(true).write(true).open(path).expect("the other side");
         let end = || Stdio::from(OwnedFd::from(theirs.try_clone().expect("a duplicate")));
-        let mut command = multi_node(args);
         command.env("XDG_RUNTIME_DIR", program.faults()).stdin(end()).stdout(end()).stderr(end());
         let child = command.spawn().expect("the command starts");
         let ours = File::from(ours);
@@ -112,6 +115,32 @@ async fn a_signal_leaves_the_terminal_as_it_was() {
         top.shows("node-2").await;
         send(top.child.id().expect("running"), Signal::TERM);
         top.ends_well().await;
+        program.stop().await;
+    })
+    .await;
+}
+
+/// What `status` writes to a terminal of this width, up to its last line.
+async fn written(columns: u16, program: &Program, command: Command) -> String {
+    let mut command = OnTerminal::of_width(columns, program, command);
+    assert!(command.child.wait().await.expect("our child").success());
+    command.shows("node-2").await;
+    command.seen
+}
+
+#[tokio::test]
+async fn a_narrow_terminal_has_no_broken_lines_and_colours_can_be_done_without() {
+    within(30, async {
+        let program = program().await;
+        let status = written(60, &program, multi_node(&["status"])).await;
+        assert!(status.contains("\x1b[32mserving"), "{status:?}");
+        let mut plain = multi_node(&["status"]);
+        plain.env("NO_COLOR", "1");
+        let status = written(60, &program, plain).await;
+        assert!(!status.contains('\x1b') && status.contains("RESTARTS") && !status.contains("GEN"), "{status:?}");
+        assert!(status.lines().all(|line| line.chars().count() <= 60), "{status}");
+        let status = written(130, &program, multi_node(&["status"])).await;
+        assert!(status.contains("GEN") && status.contains("IN FLIGHT"), "{status:?}");
         program.stop().await;
     })
     .await;

@@ -302,19 +302,37 @@ async fn what_the_next_master_could_not_go_on_with_is_refused_in_its_trial() {
 }
 
 #[tokio::test]
-async fn node_js_programs_keep_their_primary() {
+async fn a_master_that_cannot_be_replaced_stays_the_primary_of_node_js_programs() {
     if !is_there("node") {
         return;
     }
     within(30, async {
-        let name = name("node");
-        let mut running = run(&name, &["-n", "2", "--bind", "127.0.0.1:0", "--", "node", &app("server.js")]);
+        let (name, disguised) = (name("node"), Disguised::new(""));
+        let go = |id: &str| fs::write(disguised.folder.path().join(id), "").expect("a file of ours");
+        let env = format!("AFTER={}/{{id}}", disguised.folder.path().display());
+        let server = app("server.js");
+        let args = ["-n", "1", "--bind", "127.0.0.1:0", "-e", &env, "--", "node", &server];
+        let mut running = disguised.run(&name, &args);
         let addr = running.addr().await;
-        running.ready(2).await;
-        let nodes = pids(addr, 2).await;
-        let complaint = is_refused(&name).await;
-        assert!(complaint.contains("the nodes are Node.js programs"), "{complaint}");
-        assert_eq!(pids(addr, 2).await, nodes, "nobody was replaced");
+        go("node-1");
+        running.ready(1).await;
+        let load = Load::under_way(addr).await;
+        let order = tokio::spawn({
+            let name = name.clone();
+            async move { is_refused(&name).await }
+        });
+        let line = running.logged("started, generation 1").await;
+        let pid: u32 = line.rsplit("pid=").next().and_then(|pid| pid.trim().parse().ok()).expect("a pid");
+        while !procfs::program(pid).is_some_and(|exe| exe.ends_with("node")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        fs::remove_file(disguised.path()).expect("a file of ours");
+        go("node-2");
+        let complaint = order.await.expect("no panic");
+        assert!(complaint.contains("the new program could not be started in the master's place"), "{complaint}");
+        assert_eq!(pids(addr, 1).await, [pid]);
+        let (_, errors) = load.stop().await;
+        assert!(errors.is_empty(), "{errors:?}");
         assert_eq!(running.stop().await, Some(0));
     })
     .await;

@@ -11,7 +11,7 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
-use multi_node::{Handle, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
+use multi_node::{Handle, Metric, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams};
 use multi_node_it::{held, hostile, old_node, routes};
@@ -73,8 +73,8 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
         http.set(http_with(move |node: Handle| make_app(plan, node, mesh, dropping)))
     };
     let options = match Fault::OtherAddresses.is_laid(&plan.faults) {
-        true => plan.options().bind("127.0.0.1:0"),
-        false => plan.options(),
+        true => plan.options().measure(measured).bind("127.0.0.1:0"),
+        false => plan.options().measure(measured),
     };
     let nodes = if plan.admin {
         listen(options, app.and("127.0.0.1:0", http(admin()))).await?
@@ -170,11 +170,25 @@ async fn grow(Extension(node): Extension<Handle>, Path(mib): Path<usize>) -> Str
     format!("{} {}\n", node.id(), std::process::id())
 }
 
+/// What is measured by other means than the facade.
+static BYTES: Mutex<f64> = Mutex::new(0.0);
+
+async fn measured() -> Vec<Metric> {
+    let bytes = *BYTES.lock().expect("nobody panics");
+    vec![
+        Metric::counter("sent_bytes_total", bytes).help("Bytes that were sent."),
+        Metric::counter("multi_node_requests_total", bytes),
+        Metric::summary("answers", bytes as u64, bytes).label("kind", "a \"b\"\n"),
+    ]
+}
+
 /// Counts itself by the `metrics` facade.
 async fn measure() -> String {
     metrics::counter!("jobs_done_total", "queue" => "mail").increment(1);
     metrics::gauge!("oldest_job_seconds").set(f64::from(std::process::id()));
     metrics::histogram!("job_seconds").record(0.3);
+    metrics::histogram!("job.bytes").record(300.0);
+    *BYTES.lock().expect("nobody panics") += 0.25;
     format!("measured {}\n", std::process::id())
 }
 

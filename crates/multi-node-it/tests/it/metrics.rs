@@ -114,17 +114,23 @@ async fn what_the_program_measures_is_told_of_all_nodes_together() {
                 let seen = samples(&program).await;
                 let done = seen.get("jobs_done_total{queue=\"mail\"}").copied().unwrap_or_default();
                 assert!(before <= done && done <= measured, "{done} of {measured}, after {before}");
-                if done == measured && seen.get("job_seconds_count") == Some(&measured) {
+                let all = ["job_seconds_count", "job_bytes_count"].map(|name| seen.get(name).copied());
+                let sent = seen.get("sent_bytes_total").copied();
+                if done == measured && all == [Some(measured); 2] && sent == Some(measured / 4.0) {
                     break seen;
                 }
                 before = done;
             };
             assert_eq!(seen["job_seconds_bucket{le=\"0.25\"}"], 0.0);
             assert_eq!(seen["job_seconds_bucket{le=\"0.5\"}"], measured);
+            assert_eq!(seen["job_bytes_bucket{le=\"256\"}"], 0.0);
+            assert_eq!(seen["job_bytes_bucket{le=\"512\"}"], measured);
+            assert!(seen.contains_key("answers_count{kind=\"a \\\"b\\\"\\n\"}"), "{seen:?}");
             if order.is_none() {
                 assert_eq!(seen["oldest_job_seconds"], f64::from(highest), "the highest of all nodes");
             }
         }
+        program.logged("the metric `multi_node_requests_total` is not told: names that begin with").await;
         program.stop().await;
     })
     .await;

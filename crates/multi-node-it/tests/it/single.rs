@@ -23,14 +23,16 @@ async fn assert_serves_alone(mut program: Program) {
     drains(program).await;
 }
 
-/// SIGTERM lets it finish the request that is in flight, and ends it well.
+/// SIGTERM lets it finish the request that is in flight, whatever is asked for meanwhile, and ends it well.
 async fn drains(mut program: Program) {
     let mut client = Client::connect(program.addr).await.expect("a connection");
-    client.ask("/sleep/300").await.expect("sent");
+    client.ask("/sleep/1500").await.expect("sent");
     program.status_where(|s| s.slots[0].in_flight == 1).await;
     program.signal(Signal::TERM);
+    program.status_where(|s| s.slots[0].state == State::Draining).await;
+    assert_eq!(program.order("reload").await, json!({ "Err": "single_process" }));
     let answer = client.answer().await.expect("an answer");
-    assert_eq!(answer.body, "slept 300\n");
+    assert_eq!(answer.body, "slept 1500\n");
     program.ends_well().await;
 }
 

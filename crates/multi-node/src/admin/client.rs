@@ -20,6 +20,9 @@ const LONGEST_ANSWER: usize = 16 << 20;
 /// How long a master may take to accept a connection and to read a request.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often a place in a full queue is asked for.
+const AGAIN: Duration = Duration::from_millis(10);
+
 /// A connection to the control socket of a running program.
 ///
 /// ```no_run
@@ -43,9 +46,11 @@ impl Client {
     /// Connects to this user's program of that name.
     ///
     /// # Errors
-    /// [`ClientError::NotRunning`] where there is none; [`ClientError::Io`].
+    /// [`ClientError::NotRunning`] where there is none; [`ClientError::Io`], also where the runtime directory is somebody
+    /// else's, who could pose as the program.
     pub async fn connect(name: &str) -> Result<Client, ClientError> {
-        Client::connect_to(&directory::socket_path(name)).await
+        let path = directory::checked_socket_path(name).map_err(|(path, source)| ClientError::Io { path, source })?;
+        Client::connect_to(&path).await
     }
 
     /// Connects to the control socket at this path.
@@ -53,7 +58,7 @@ impl Client {
     /// # Errors
     /// As [`connect`](Client::connect).
     pub async fn connect_to(path: &Path) -> Result<Client, ClientError> {
-        let connected = tokio::time::timeout(PATIENCE, UnixStream::connect(path)).await;
+        let connected = tokio::time::timeout(PATIENCE, connect(path)).await;
         let stream = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(|source| {
             let path = path.to_owned();
             match source.kind() {
@@ -107,6 +112,16 @@ impl Client {
 
     fn read<T: DeserializeOwned>(&self, value: Value) -> Result<T, ClientError> {
         serde_json::from_value(value).map_err(|cause| ClientError::Foreign { path: self.path.clone(), cause })
+    }
+}
+
+/// Where the socket's queue is full, a place in it is waited for, which connect(2) does not do for a runtime.
+async fn connect(path: &Path) -> io::Result<UnixStream> {
+    loop {
+        match UnixStream::connect(path).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(AGAIN).await,
+            connected => return connected,
+        }
     }
 }
 

@@ -81,14 +81,14 @@ impl Desk {
     }
 
     fn describe(&self) -> Description {
-        let Setting { name, pid, addresses, .. } = self.observer.setting.clone();
+        let Setting { name, pid, .. } = self.observer.setting.clone();
         Description {
             protocol: PROTOCOL,
             how: HOW.to_owned(),
             name,
             pid,
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            addresses,
+            addresses: self.handle.served(),
             options: self.options.clone(),
             orders: ORDERS.map(|(request, does)| OrderHelp { request: request.into(), does: does.into() }).to_vec(),
         }

@@ -26,9 +26,13 @@ pub struct Place {
 /// Where the runtime directory cannot be read, or belongs to somebody else, who must not pose as our programs.
 pub fn instances() -> io::Result<Vec<Place>> {
     let directory = runtime_directory();
+    let named = |error: io::Error| {
+        let why = format!("{}: {}", directory.display(), crate::error::describe(&error));
+        io::Error::new(error.kind(), why)
+    };
     let entries = match check(&directory).and_then(|()| std::fs::read_dir(&directory)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries?,
+        entries => entries.map_err(named)?,
     };
     let place = |entry: std::fs::DirEntry| {
         let name = entry.file_name().to_str()?.strip_suffix(SUFFIX).filter(|name| is_instance_name(name))?.to_owned();
@@ -42,6 +46,15 @@ pub fn instances() -> io::Result<Vec<Place>> {
 /// Where the control socket of this user's program of that name is, whether it runs or not.
 pub fn socket_path(name: &str) -> PathBuf {
     runtime_directory().join(format!("{name}{SUFFIX}"))
+}
+
+/// As [`socket_path`], where nobody else can have made it.
+pub(super) fn checked_socket_path(name: &str) -> Result<PathBuf, (PathBuf, io::Error)> {
+    let directory = runtime_directory();
+    match check(&directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err((directory, error)),
+        _ => Ok(socket_path(name)),
+    }
 }
 
 /// The session's, if it is this user's: what `sudo` leaves of another's environment is not to be used.

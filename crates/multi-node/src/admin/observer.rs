@@ -16,8 +16,7 @@ pub(crate) struct Observer {
 
 impl Observer {
     pub(crate) fn new(name: String, handle: Handle) -> Observer {
-        let addresses = handle.local_addrs().iter().map(ToString::to_string).collect();
-        let setting = Setting { name, pid: std::process::id(), addresses, started: SystemTime::now() };
+        let setting = Setting { name, pid: std::process::id(), started: SystemTime::now() };
         Observer { setting, handle }
     }
 
@@ -29,7 +28,7 @@ impl Observer {
     /// What is to be shown of a status that was just taken.
     pub(crate) async fn shown(&self, status: Status) -> Instance {
         let used = usage(status.slots.iter().filter_map(|slot| slot.pid).collect()).await;
-        Instance::of(&self.setting, &status, SystemTime::now(), |slot| Used {
+        Instance::of(&self.setting, self.handle.served(), &status, SystemTime::now(), |slot| Used {
             output_held: slot.id.is_some_and(|id| self.handle.holds_output(id)),
             ..slot.pid.and_then(|pid| used.get(&pid).copied()).unwrap_or_default()
         })

@@ -78,12 +78,19 @@ impl Attendance {
 
 async fn attend(socket: ControlSocket, desk: Arc<Desk>, mut closing: watch::Receiver<bool>) {
     let (places, mut sessions) = (Arc::new(Semaphore::new(MOST_CLIENTS)), JoinSet::new());
+    // A lack lasts, and is told once.
+    let mut lacks = false;
     loop {
         let stream = tokio::select! {
             accepted = socket.listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok((stream, _)) => {
+                    lacks = false;
+                    stream
+                }
                 Err(error) => {
-                    crate::log::warn!(%error, "cannot accept on the control socket");
+                    if !std::mem::replace(&mut lacks, true) {
+                        crate::log::warn!(%error, "cannot accept on the control socket; trying again");
+                    }
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }

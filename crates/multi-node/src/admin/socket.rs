@@ -91,7 +91,7 @@ fn taken(name: &str, pid: Option<i32>) -> Error {
 fn failed(path: &Path, source: io::Error) -> Error {
     let remedy = match source.kind() {
         io::ErrorKind::PermissionDenied => "remove the directory, or set XDG_RUNTIME_DIR to one that is yours alone",
-        io::ErrorKind::InvalidInput => "the path is too long for a socket; choose a shorter name",
+        io::ErrorKind::InvalidInput => "107 bytes are the most; choose a shorter name, or a shorter XDG_RUNTIME_DIR",
         io::ErrorKind::TimedOut => "another process holds a lock on the directory",
         _ => "check the directory, or set XDG_RUNTIME_DIR to another",
     };

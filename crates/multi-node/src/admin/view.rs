@@ -22,7 +22,7 @@ pub struct Instance {
     pub started_ms: u64,
     /// When this was true: milliseconds of Unix time.
     pub now_ms: u64,
-    /// What is served, as it was bound.
+    /// What is served, as it was bound; what was bound since nodes have asked for it comes last.
     pub addresses: Vec<String>,
     /// Whether every slot has a node that serves.
     pub ready: bool,
@@ -80,7 +80,6 @@ pub struct SlotInfo {
 pub(crate) struct Setting {
     pub(crate) name: String,
     pub(crate) pid: u32,
-    pub(crate) addresses: Vec<String>,
     pub(crate) started: SystemTime,
 }
 
@@ -95,6 +94,7 @@ pub(crate) struct Used {
 impl Instance {
     pub(crate) fn of(
         setting: &Setting,
+        addresses: Vec<String>,
         status: &Status,
         now: SystemTime,
         used: impl Fn(&SlotStatus) -> Used,
@@ -105,7 +105,7 @@ impl Instance {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_ms: unix_ms(setting.started),
             now_ms: unix_ms(now),
-            addresses: setting.addresses.clone(),
+            addresses,
             ready: status.is_ready(),
             wanted: status.wanted,
             slots: status.slots.iter().map(|slot| SlotInfo::of(slot, now, &used)).collect(),

@@ -175,6 +175,9 @@ pub(crate) struct NodeSettings {
     /// Whether the master wants to hear what the program measures.
     #[serde(default)]
     pub(crate) measures: bool,
+    /// Whether it understands more of that than whole counters, gauges, and histograms with the usual buckets.
+    #[serde(default)]
+    pub(crate) measures_all: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ use tokio::time::MissedTickBehavior;
 use super::application::Application;
 use super::exposition::Exposition;
 use super::ledger::Ledger;
+use super::metric::Refused;
 use super::page::Page;
 use super::series::{GaugeRule, Series};
 use crate::admin::{Instance, Observer};
@@ -55,7 +56,12 @@ impl Collector {
         rules: Vec<(String, GaugeRule)>,
     ) -> Collector {
         let (asks, asked) = mpsc::channel(WAITING);
-        let books = Books { observer, ledger: Ledger::default(), application: Application::new(rules) };
+        let books = Books {
+            observer,
+            ledger: Ledger::default(),
+            application: Application::new(rules),
+            refused: Refused::default(),
+        };
         tokio::spawn(books.keep(asked, told));
         Collector(asks)
     }
@@ -73,6 +79,7 @@ struct Books {
     observer: Observer,
     ledger: Ledger,
     application: Application,
+    refused: Refused,
 }
 
 impl Books {
@@ -86,7 +93,7 @@ impl Books {
         loop {
             tokio::select! {
                 biased;
-                Some((id, series)) = told.recv() => self.application.absorb(id, series),
+                Some((id, series)) = told.recv() => self.absorb(id, series),
                 reply = asked.recv() => match reply {
                     // Whoever asked may have stopped waiting.
                     Some(reply) => drop(reply.send(self.page().await)),
@@ -94,6 +101,12 @@ impl Books {
                 },
                 _ = tidy.tick() => self.tidy(),
             }
+        }
+    }
+
+    fn absorb(&mut self, id: NodeId, series: Vec<Series>) {
+        for (name, why) in self.application.absorb(id, series) {
+            self.refused.tell(&name, &why);
         }
     }
 

@@ -1,27 +1,11 @@
 //! The Prometheus text format, version 0.0.4: for each metric a help line, a type line, and its samples.
 
-use std::fmt::{Display, Write};
+use std::fmt::{self, Display, Formatter, Write};
+
+use super::series::Kind;
 
 /// The content type of the format.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
-
-/// What a metric's values mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Counter => "counter",
-            Kind::Gauge => "gauge",
-            Kind::Histogram => "histogram",
-        }
-    }
-}
 
 /// Metrics as text.
 #[derive(Debug, Default)]
@@ -58,6 +42,19 @@ impl Exposition {
     }
 }
 
+/// A value as Prometheus writes those that are no numbers or have no end.
+pub(super) struct Number(pub(super) f64);
+
+impl Display for Number {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            f64::INFINITY => f.write_str("+Inf"),
+            f64::NEG_INFINITY => f.write_str("-Inf"),
+            value => value.fmt(f),
+        }
+    }
+}
+
 fn escaped(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
@@ -79,5 +76,11 @@ requests_total 7
 requests_total{slot=\"0\",path=\"a\\\"b\\\\c\\nd\"} 1.5
 ";
         assert_eq!(text.into_text(), expected);
+    }
+
+    #[test]
+    fn values_without_end_are_spelt_as_prometheus_does() {
+        let spelt = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.5, 3.0].map(|value| Number(value).to_string());
+        assert_eq!(spelt, ["NaN", "+Inf", "-Inf", "0.5", "3"]);
     }
 }

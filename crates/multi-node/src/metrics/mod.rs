@@ -4,18 +4,26 @@
 //! is replaced.
 
 mod application;
+#[cfg(multi_process)]
+mod book;
 mod collector;
 mod exposition;
+mod histogram;
 mod ledger;
+mod metric;
 mod page;
 #[cfg(all(feature = "metrics", multi_process))]
 mod recorder;
 mod series;
 mod server;
 
+#[cfg(multi_process)]
+pub(crate) use book::Book;
 pub(crate) use collector::Told;
+pub(crate) use metric::Meter;
+pub use metric::{Metric, MetricError};
 #[cfg(all(feature = "metrics", multi_process))]
 pub(crate) use recorder::Registry;
 pub use series::GaugeRule;
-pub(crate) use series::Series;
+pub(crate) use series::{MOST_BOUNDS, Series, are_bounds};
 pub(crate) use server::{Bound, MetricsServer};

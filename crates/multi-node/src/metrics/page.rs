@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::exposition::{Exposition, Kind};
+use super::exposition::Exposition;
 use super::ledger::Ledger;
+use super::series::Kind;
 use crate::State;
 use crate::admin::{Instance, SlotInfo};
 use crate::id::Slot;

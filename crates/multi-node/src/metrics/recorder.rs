@@ -1,4 +1,4 @@
-//! What the program measures through the `metrics` facade, kept until it is told to the master.
+//! What the program measures through the `metrics` facade.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering::Relaxed;
@@ -9,32 +9,26 @@ use ::metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 
-use super::series::{BOUNDS, LONGEST, Measured, Series};
+use super::metric::{Metric, Reading};
+use super::series::{BOUNDS, Kind, MOST_OF_NODE, as_name};
 
-/// The most series of one process; those that come beyond are not measured.
-const MOST_SERIES: usize = 1000;
-
-/// Everything that this process measures. The facade is called from any thread and waits for nothing, hence the lock,
-/// which is held for a look at the map and no longer.
+/// Everything that this process measures. The facade is called from any thread and waits for nothing, hence the locks,
+/// which are held for a look at the maps and no longer.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     series: Mutex<HashMap<(Kind, Key), Cell>>,
+    helps: Mutex<HashMap<String, SharedString>>,
+    /// Of histograms that do not have the usual ones, by the name that Prometheus reads.
+    bounds: HashMap<String, Arc<[f64]>>,
     is_full: AtomicBool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-/// What is measured, beside what was told of it.
+/// What is measured.
 #[derive(Clone, Debug)]
 enum Cell {
-    Counter { count: Arc<Count>, told: u64 },
-    Gauge { value: Arc<Value>, told: Option<u64> },
-    Histogram { values: Arc<Values>, told: [u64; BOUNDS.len() + 1], told_sum: f64 },
+    Counter(Arc<Count>),
+    Gauge(Arc<Value>),
+    Histogram(Arc<Values>),
 }
 
 #[derive(Debug, Default)]
@@ -44,116 +38,127 @@ struct Count(AtomicU64);
 #[derive(Debug, Default)]
 struct Value(AtomicU64);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Values {
-    buckets: [AtomicU64; BOUNDS.len() + 1],
+    bounds: Arc<[f64]>,
+    counts: Vec<AtomicU64>,
     sum: Value,
 }
 
 impl Registry {
+    fn new(bounds: &[(String, Vec<f64>)]) -> Registry {
+        let bounds = bounds.iter().map(|(name, bounds)| (as_name(name), bounds[..].into())).collect();
+        Registry { bounds, ..Registry::default() }
+    }
+
     /// Has the facade's macros measure here from now on; `None` where the program has a recorder of its own.
-    pub(crate) fn install() -> Option<Arc<Registry>> {
-        let registry = Arc::new(Registry::default());
+    pub(crate) fn install(bounds: &[(String, Vec<f64>)]) -> Option<Arc<Registry>> {
+        let registry = Arc::new(Registry::new(bounds));
         ::metrics::set_global_recorder(registry.clone()).ok().map(|()| registry)
     }
 
-    /// What was measured since the last call.
-    pub(crate) fn take(&self) -> Vec<Series> {
-        self.series().iter_mut().filter_map(|((_, key), cell)| Some(series(key, cell.take()?))).collect()
-    }
-
-    fn series(&self) -> MutexGuard<'_, HashMap<(Kind, Key), Cell>> {
-        // Nothing in here panics half-way.
-        self.series.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Everything as it is now.
+    pub(crate) fn read(&self) -> Vec<Metric> {
+        let metrics: Vec<_> = locked(&self.series).iter().map(|((_, key), cell)| metric(key, cell.read())).collect();
+        let helps = locked(&self.helps);
+        let described = |metric: Metric| match helps.get(&metric.name) {
+            Some(help) => metric.help(help),
+            None => metric,
+        };
+        metrics.into_iter().map(described).collect()
     }
 
     /// The cell of this key, made if there is room for it.
     fn cell(&self, kind: Kind, key: &Key) -> Option<Cell> {
-        if length(key) > LONGEST {
-            return None;
-        }
-        let mut series = self.series();
+        let mut series = locked(&self.series);
         if let Some(cell) = series.get(&(kind, key.clone())) {
             return Some(cell.clone());
         }
-        if series.len() == MOST_SERIES {
+        if series.len() == MOST_OF_NODE {
             if !self.is_full.swap(true, Relaxed) {
-                crate::log::warn!(target: "multi_node", "more than {MOST_SERIES} series: {} and others are not measured", key.name());
+                crate::log::warn!(target: "multi_node", "more than {MOST_OF_NODE} series: {} and others are not measured", key.name());
             }
             return None;
         }
-        let cell = Cell::new(kind);
+        let cell = self.make(kind, key.name());
         series.insert((kind, key.clone()), cell.clone());
         Some(cell)
     }
-}
 
-fn length(key: &Key) -> usize {
-    key.name().len() + key.labels().map(|label| label.key().len() + label.value().len()).sum::<usize>()
-}
-
-fn series(key: &Key, measured: Measured) -> Series {
-    let labels = key.labels().map(|label| (label.key().to_owned(), label.value().to_owned())).collect();
-    Series { name: key.name().to_owned(), labels, measured }
-}
-
-impl Cell {
-    fn new(kind: Kind) -> Cell {
+    fn make(&self, kind: Kind, name: &str) -> Cell {
         match kind {
-            Kind::Counter => Cell::Counter { count: Arc::default(), told: 0 },
-            Kind::Gauge => Cell::Gauge { value: Arc::default(), told: None },
-            Kind::Histogram => Cell::Histogram { values: Arc::default(), told: Default::default(), told_sum: 0.0 },
+            Kind::Counter => Cell::Counter(Arc::default()),
+            Kind::Gauge => Cell::Gauge(Arc::default()),
+            Kind::Histogram | Kind::Summary => {
+                let bounds = self.bounds.get(&as_name(name)).cloned().unwrap_or_else(|| Arc::new(BOUNDS));
+                let counts = std::iter::repeat_with(AtomicU64::default).take(bounds.len() + 1).collect();
+                Cell::Histogram(Arc::new(Values { bounds, counts, sum: Value::default() }))
+            }
         }
     }
 
-    /// What is new, if anything is.
-    fn take(&mut self) -> Option<Measured> {
+    fn describe(&self, name: &KeyName, help: SharedString) {
+        let mut helps = locked(&self.helps);
+        if helps.len() < MOST_OF_NODE {
+            helps.insert(name.as_str().to_owned(), help);
+        }
+    }
+}
+
+fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in here panics half-way.
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn metric(key: &Key, reading: Reading) -> Metric {
+    let metric = Metric::new(key.name(), reading);
+    key.labels().fold(metric, |metric, label| metric.label(label.key(), label.value()))
+}
+
+impl Cell {
+    fn read(&self) -> Reading {
         match self {
-            Cell::Counter { count, told } => {
-                let now = count.0.load(Relaxed);
-                let more = now.saturating_sub(std::mem::replace(told, now));
-                (more > 0).then_some(Measured::Counter { more })
-            }
-            Cell::Gauge { value, told } => {
-                let now = value.0.load(Relaxed);
-                (told.replace(now) != Some(now)).then_some(Measured::Gauge { value: f64::from_bits(now) })
-            }
-            Cell::Histogram { values, told, told_sum } => {
-                let now: Vec<u64> = values.buckets.iter().map(|bucket| bucket.load(Relaxed)).collect();
-                let buckets: Vec<u64> =
-                    now.iter().zip(told.iter()).map(|(now, told)| now.saturating_sub(*told)).collect();
-                told.copy_from_slice(&now);
-                let sum = values.sum.get();
-                let more = sum - std::mem::replace(told_sum, sum);
-                buckets.iter().any(|count| *count > 0).then_some(Measured::Histogram { buckets, sum: more })
-            }
+            Cell::Counter(count) => Reading::Counter(count.0.load(Relaxed) as f64),
+            Cell::Gauge(value) => Reading::Gauge(value.get(), None),
+            Cell::Histogram(values) => Reading::Histogram {
+                bounds: values.bounds.clone(),
+                counts: values.counts.iter().map(|count| count.load(Relaxed)).collect(),
+                sum: values.sum.get(),
+            },
         }
     }
 }
 
 impl Recorder for Registry {
-    // The page tells what stands in the code, and no more.
-    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
-    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_counter(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe(&name, help);
+    }
+
+    fn describe_gauge(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe(&name, help);
+    }
+
+    fn describe_histogram(&self, name: KeyName, _: Option<Unit>, help: SharedString) {
+        self.describe(&name, help);
+    }
 
     fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
         match self.cell(Kind::Counter, key) {
-            Some(Cell::Counter { count, .. }) => Counter::from_arc(count),
+            Some(Cell::Counter(count)) => Counter::from_arc(count),
             _ => Counter::noop(),
         }
     }
 
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
         match self.cell(Kind::Gauge, key) {
-            Some(Cell::Gauge { value, .. }) => Gauge::from_arc(value),
+            Some(Cell::Gauge(value)) => Gauge::from_arc(value),
             _ => Gauge::noop(),
         }
     }
 
     fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
         match self.cell(Kind::Histogram, key) {
-            Some(Cell::Histogram { values, .. }) => Histogram::from_arc(values),
+            Some(Cell::Histogram(values)) => Histogram::from_arc(values),
             _ => Histogram::noop(),
         }
     }
@@ -196,9 +201,9 @@ impl GaugeFn for Value {
 
 impl HistogramFn for Values {
     fn record(&self, value: f64) {
-        let bucket = BOUNDS.iter().position(|bound| value <= *bound).unwrap_or(BOUNDS.len());
+        let bucket = self.bounds.iter().position(|bound| value <= *bound).unwrap_or(self.bounds.len());
         self.sum.add(value);
-        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.counts[bucket].fetch_add(1, Relaxed);
     }
 }
 
@@ -206,51 +211,52 @@ impl HistogramFn for Values {
 mod tests {
     use super::*;
 
-    fn measured(registry: &Registry, name: &str) -> Option<Measured> {
-        registry.take().into_iter().find(|series| series.name == name).map(|series| series.measured)
+    fn read(registry: &Registry, name: &str) -> Metric {
+        registry.read().into_iter().find(|metric| metric.name == name).expect("measured")
     }
 
     #[test]
-    fn what_is_new_is_told_once() {
+    fn what_is_measured_is_read_with_labels_and_help() {
         let registry = Registry::default();
         ::metrics::with_local_recorder(&registry, || {
+            ::metrics::describe_counter!("jobs", "Jobs that are done.");
             let jobs = ::metrics::counter!("jobs", "queue" => "mail");
             jobs.increment(2);
-            let told = registry.take();
-            assert_eq!(told[0].labels, [("queue".to_owned(), "mail".to_owned())]);
-            assert_eq!(told[0].measured, Measured::Counter { more: 2 });
-            assert!(registry.take().is_empty(), "nothing is new");
             ::metrics::counter!("jobs", "queue" => "mail").increment(3);
-            assert_eq!(measured(&registry, "jobs"), Some(Measured::Counter { more: 3 }));
+            let expected = Metric::counter("jobs", 5.0).label("queue", "mail").help("Jobs that are done.");
+            assert_eq!(registry.read(), [expected]);
+            ::metrics::gauge!("depth").set(4.0);
+            ::metrics::gauge!("depth").decrement(1.5);
+            assert_eq!(read(&registry, "depth"), Metric::gauge("depth", 2.5));
         });
     }
 
     #[test]
-    fn gauges_are_values_and_histograms_are_counts() {
-        let registry = Registry::default();
+    fn histograms_have_the_usual_buckets_or_their_own() {
+        let registry = Registry::new(&[("answer.bytes".to_owned(), vec![100.0, 1000.0])]);
         ::metrics::with_local_recorder(&registry, || {
-            ::metrics::gauge!("depth").set(4.0);
-            ::metrics::gauge!("depth").decrement(1.5);
-            assert_eq!(measured(&registry, "depth"), Some(Measured::Gauge { value: 2.5 }));
             for value in [0.001, 0.005, 0.3, 99.0] {
                 ::metrics::histogram!("seconds").record(value);
+                ::metrics::histogram!("answer.bytes").record(value * 10.0);
             }
-            let Some(Measured::Histogram { buckets, sum }) = measured(&registry, "seconds") else {
-                panic!("a histogram")
-            };
-            assert_eq!((buckets[0], buckets[6], buckets[BOUNDS.len()]), (2, 1, 1));
-            assert!((sum - 99.306).abs() < 1e-9);
         });
+        let Reading::Histogram { bounds, counts, sum } = read(&registry, "seconds").reading else {
+            panic!("a histogram")
+        };
+        assert_eq!((&bounds[..], counts[0], counts[6], counts[BOUNDS.len()]), (&BOUNDS[..], 2, 1, 1));
+        assert!((sum - 99.306).abs() < 1e-9);
+        let own = Metric::histogram("answer.bytes", [(100.0, 3), (1000.0, 4)], 4, 993.06);
+        assert_eq!(read(&registry, "answer.bytes"), own);
     }
 
     #[test]
     fn series_without_end_are_cut_off() {
         let registry = Registry::default();
         ::metrics::with_local_recorder(&registry, || {
-            for number in 0..2 * MOST_SERIES {
+            for number in 0..2 * MOST_OF_NODE {
                 ::metrics::counter!("visits", "visitor" => number.to_string()).increment(1);
             }
-            assert_eq!(registry.take().len(), MOST_SERIES);
+            assert_eq!(registry.read().len(), MOST_OF_NODE);
         });
     }
 }

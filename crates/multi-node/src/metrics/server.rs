@@ -52,7 +52,7 @@ impl MetricsServer {
         let Some(address) = settings.metrics.clone() else { return Ok(None) };
         let bound = bind::bind(&[vec![address.clone()]], settings).await?;
         let sockets = bound.into_iter().flatten().collect();
-        Ok(Some(Bound { address, sockets, told: Told::channel(), rules: settings.gauges.clone() }))
+        Ok(Some(Bound { address, sockets, told: Told::channel(), rules: settings.metering.gauges.clone() }))
     }
 }
 

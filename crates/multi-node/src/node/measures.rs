@@ -1,69 +1,232 @@
-//! What the program measures through the `metrics` facade, told to the master every second and at the end.
+//! What the program measures, told to the master every second and at the end.
 
-use tokio::sync::mpsc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
-use super::run::Outgoing;
+use tokio::sync::{Mutex, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, timeout};
 
+use super::run::{Outgoing, say};
+use crate::control::{NodeSettings, ToMaster};
 #[cfg(feature = "metrics")]
-use {
-    super::run::say, crate::control::ToMaster, crate::metrics::Registry, std::sync::Arc, std::time::Duration,
-    tokio::time::MissedTickBehavior,
-};
+use crate::metrics::Registry;
+use crate::metrics::{Book, Meter, Metric};
+use crate::options::Metering;
 
-/// How often the master is told.
-#[cfg(feature = "metrics")]
+/// How often the master is told, and how long the program may take to say what it has measured.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How long it may take at the end, which it delays.
+const AT_THE_END: Duration = Duration::from_secs(1);
+
 /// The most series in one message, whose length is limited.
-#[cfg(feature = "metrics")]
 const AT_ONCE: usize = 250;
 
-/// Nothing, where the master does not ask for it or the program has a recorder of its own.
-#[derive(Clone, Default)]
-pub(super) struct Measures {
+/// Clones are the same.
+#[derive(Clone)]
+pub(super) struct Measures(Arc<Inner>);
+
+struct Inner {
+    metering: Metering,
+    outbox: mpsc::Sender<Outgoing>,
+    terms: StdMutex<Terms>,
+    /// Once a master has wanted to be told; locked while one is.
+    books: OnceLock<Mutex<Vec<(Source, Book)>>>,
+    is_slow: AtomicBool,
+}
+
+/// What the present master wants.
+#[derive(Clone, Copy, Default)]
+struct Terms {
+    wanted: bool,
+    all: bool,
+    /// It does not know yet what its predecessor was told.
+    is_new: bool,
+}
+
+enum Source {
     #[cfg(feature = "metrics")]
-    told: Option<(Arc<Registry>, mpsc::Sender<Outgoing>)>,
+    Facade(Arc<Registry>),
+    Program(Meter),
 }
 
 impl Measures {
-    /// Has the program's measurements recorded and told from now on, if the master wants them.
-    #[cfg(feature = "metrics")]
-    pub(super) fn begin(wanted: bool, outbox: &mpsc::Sender<Outgoing>) -> Measures {
-        if !wanted {
-            return Measures::default();
+    pub(super) fn new(metering: Metering, outbox: mpsc::Sender<Outgoing>) -> Measures {
+        let (terms, books) = (StdMutex::default(), OnceLock::new());
+        Measures(Arc::new(Inner { metering, outbox, terms, books, is_slow: AtomicBool::new(false) }))
+    }
+
+    /// Goes by what this master wants from now on.
+    pub(super) fn heed(&self, settings: &NodeSettings) {
+        *self.terms() = Terms { wanted: settings.measures, all: settings.measures_all, is_new: true };
+        if settings.measures && self.0.books.get().is_none() {
+            // Nobody else sets them.
+            let _ = self.0.books.set(Mutex::new(books(&self.0.metering)));
+            tokio::spawn(self.clone().go_on());
         }
-        let Some(registry) = Registry::install() else {
-            crate::log::warn!(target: "multi_node", "the program has a recorder of its own, so the master is not told what it measures");
-            return Measures::default();
-        };
-        let measures = Measures { told: Some((registry, outbox.clone())) };
-        tokio::spawn(measures.clone().go_on());
-        measures
     }
 
-    #[cfg(not(feature = "metrics"))]
-    pub(super) fn begin(_: bool, _: &mpsc::Sender<Outgoing>) -> Measures {
-        Measures::default()
-    }
-
-    #[cfg(feature = "metrics")]
     async fn go_on(self) {
         let mut every = tokio::time::interval(EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.told.as_ref().is_some_and(|(_, outbox)| !outbox.is_closed()) {
+        while !self.0.outbox.is_closed() {
             every.tick().await;
             self.tell().await;
         }
     }
 
+    /// Tells the last, unless that takes too long.
+    pub(super) async fn tell_last(&self) {
+        let _ = timeout(AT_THE_END, self.tell()).await;
+    }
+
     /// Tells what is new, and returns when it is written or cannot be.
-    #[cfg_attr(not(feature = "metrics"), expect(clippy::unused_async, reason = "there is nothing to tell"))]
-    pub(super) async fn tell(&self) {
-        #[cfg(feature = "metrics")]
-        if let Some((registry, outbox)) = &self.told {
-            for series in registry.take().chunks(AT_ONCE) {
-                say(outbox, ToMaster::Measured { series: series.to_vec() }).await;
+    async fn tell(&self) {
+        let Some(books) = self.0.books.get() else { return };
+        let mut books = books.lock().await;
+        let terms = self.take_terms();
+        if !terms.wanted {
+            return;
+        }
+        for (source, book) in books.iter_mut() {
+            if terms.is_new {
+                book.begin_anew();
+            }
+            let Some(metrics) = self.read(source).await else { continue };
+            for series in book.news(metrics, terms.all).chunks(AT_ONCE) {
+                say(&self.0.outbox, ToMaster::Measured { series: series.to_vec() }).await;
             }
         }
+    }
+
+    async fn read(&self, source: &Source) -> Option<Vec<Metric>> {
+        match source {
+            #[cfg(feature = "metrics")]
+            Source::Facade(registry) => Some(registry.read()),
+            Source::Program(meter) => {
+                let read = timeout(EVERY, asked(meter)).await.ok().flatten();
+                if read.is_none() && !self.0.is_slow.swap(true, Relaxed) {
+                    crate::log::warn!(target: "multi_node", "the program did not say within {EVERY:?} what it has measured, or panicked; it is asked again");
+                }
+                read
+            }
+        }
+    }
+
+    fn terms(&self) -> MutexGuard<'_, Terms> {
+        // Nothing in here panics half-way.
+        self.0.terms.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_terms(&self) -> Terms {
+        let mut terms = self.terms();
+        let taken = *terms;
+        terms.is_new = false;
+        taken
+    }
+}
+
+/// In a task of its own, whose panic is nobody else's; `None` after one. Dropped, the program is not asked any more.
+async fn asked(meter: &Meter) -> Option<Vec<Metric>> {
+    let (mut task, meter) = (JoinSet::new(), meter.clone());
+    task.spawn(async move { meter.read().await });
+    task.join_next().await?.ok()
+}
+
+fn books(metering: &Metering) -> Vec<(Source, Book)> {
+    let sources = metering.meter.clone().map(Source::Program).into_iter();
+    #[cfg(feature = "metrics")]
+    let sources = sources.chain(facade(metering).map(Source::Facade));
+    sources.map(|source| (source, Book::new(metering.gauges.clone()))).collect()
+}
+
+/// Nothing, where the program has a recorder of its own.
+#[cfg(feature = "metrics")]
+fn facade(metering: &Metering) -> Option<Arc<Registry>> {
+    let registry = Registry::install(&metering.buckets);
+    if registry.is_none() {
+        crate::log::warn!(target: "multi_node", "the program has a recorder of its own, so the master is not told what it measures");
+    }
+    registry
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    const SETTINGS: NodeSettings = NodeSettings {
+        drain_timeout: Duration::ZERO,
+        heartbeat: None,
+        signals: false,
+        measures: true,
+        measures_all: true,
+    };
+
+    fn jobs() -> Vec<Metric> {
+        vec![Metric::counter("jobs", 0.5), Metric::gauge("depth", 1.0)]
+    }
+
+    /// What of the program is asked, and the master's end.
+    fn measures(meter: Meter) -> (Measures, mpsc::Receiver<Outgoing>) {
+        let (outbox, messages) = mpsc::channel(8);
+        let metering = Metering { meter: Some(meter), ..Metering::default() };
+        (Measures::new(metering, outbox), messages)
+    }
+
+    /// The names of what the master is told next.
+    async fn heard(messages: &mut mpsc::Receiver<Outgoing>) -> Vec<String> {
+        match messages.recv().await {
+            Some((ToMaster::Measured { series }, _)) => series.into_iter().map(|series| series.name).collect(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_asked_before_a_master_wants_to_know_and_its_successor_is_told_too() {
+        let (measures, mut messages) = measures(Meter::new(|| async { jobs() }));
+        measures.heed(&NodeSettings { measures: false, ..SETTINGS });
+        measures.tell_last().await;
+        assert!(messages.try_recv().is_err());
+        measures.heed(&NodeSettings { measures_all: false, ..SETTINGS });
+        assert_eq!(heard(&mut messages).await, ["jobs", "depth"]);
+        measures.heed(&SETTINGS);
+        assert_eq!(heard(&mut messages).await, ["jobs", "depth"], "the rest of the counter, and the gauge again");
+        measures.heed(&NodeSettings { measures: false, ..SETTINGS });
+        measures.tell_last().await;
+        assert!(messages.try_recv().is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_program_that_does_not_answer_or_panics_is_asked_again() {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let meter = Meter::new(move || {
+            let before = asked.fetch_add(1, Relaxed);
+            async move {
+                match before {
+                    0 => pending().await,
+                    1 => panic!("as ordered"),
+                    _ => jobs(),
+                }
+            }
+        });
+        let (measures, mut messages) = measures(meter);
+        measures.heed(&SETTINGS);
+        assert_eq!(heard(&mut messages).await, ["jobs", "depth"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_waits_for_nobody_for_long() {
+        let (measures, messages) = measures(Meter::new(pending));
+        measures.heed(&SETTINGS);
+        let began = tokio::time::Instant::now();
+        measures.tell_last().await;
+        assert!(began.elapsed() <= AT_THE_END);
+        drop(messages);
     }
 }

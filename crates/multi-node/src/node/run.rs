@@ -19,6 +19,7 @@ use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, T
 use crate::id::NodeId;
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Snapshot};
+use crate::options::Metering;
 use crate::order::{OrderError, Report};
 use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
@@ -43,6 +44,7 @@ pub(crate) async fn join(
     servers: Servers,
     addresses: Vec<Vec<String>>,
     heartbeat: Option<Heartbeat>,
+    metering: Metering,
 ) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
     let mut welcome = parent.hello(addresses).await?;
@@ -71,7 +73,8 @@ pub(crate) async fn join(
     let (outbox, messages) = mpsc::channel(QUEUE);
     tokio::spawn(write(writer, messages));
     let signals = NodeSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
-    let measures = Measures::begin(settings.measures, &outbox);
+    let measures = Measures::new(metering, outbox.clone());
+    measures.heed(&settings);
     let (fate_sender, fate) = watch::channel(End::Done);
     let life = Life {
         reader: Some(reader),
@@ -90,6 +93,7 @@ pub(crate) async fn join(
         signals,
         heartbeat,
         fate: fate_sender,
+        measures: measures.clone(),
         settings,
     };
     tokio::spawn(life.run(draining.clone()).instrument(handle.span()));
@@ -151,7 +155,7 @@ async fn finish(
     end: watch::Sender<Option<End>>,
 ) {
     let outcome = serving.finished().await;
-    let _ = tokio::time::timeout(LAST_WORD, measures.tell()).await;
+    measures.tell_last().await;
     let fate = match outcome {
         Ok(DrainReport { finished, handed_over, cut }) => {
             crate::log::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
@@ -240,6 +244,7 @@ struct Life {
     heartbeat: Option<Heartbeat>,
     /// How the service will have ended once it has drained.
     fate: watch::Sender<End>,
+    measures: Measures,
     settings: NodeSettings,
 }
 
@@ -302,6 +307,7 @@ impl Life {
             Ok(Some(ToNode::Adopted { settings })) => {
                 self.succession = None;
                 self.guard.end_patience();
+                self.measures.heed(&settings);
                 self.settings = settings;
             }
             // Somebody may still come, but not by this way.
@@ -318,7 +324,7 @@ impl Life {
     }
 
     fn see(&self, status: Status, lines: Vec<Option<usize>>) {
-        self.snapshot.send_replace(Snapshot { status, lines, ended: BTreeMap::new() });
+        self.snapshot.send_replace(Snapshot { status, lines, ..Snapshot::default() });
     }
 
     /// Without a master a node finishes what it has, and leaves.

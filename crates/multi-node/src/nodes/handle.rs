@@ -26,6 +26,8 @@ pub(crate) struct Inner {
     pub(crate) id: NodeId,
     pub(crate) slot: Option<Slot>,
     pub(crate) addresses: Vec<Addr>,
+    /// The same as people write it.
+    pub(crate) names: Vec<String>,
     /// How many of them each server has.
     pub(crate) counts: Vec<usize>,
     pub(crate) load: LoadTable,
@@ -52,6 +54,7 @@ impl Handle {
             id: NodeId::MASTER,
             slot: None,
             addresses: Vec::new(),
+            names: Vec::new(),
             counts: Vec::new(),
             load: LoadTable::local(),
             snapshot: watch::channel(Snapshot::default()).1,
@@ -105,6 +108,11 @@ impl Handle {
         let Some(count) = counts.get(server) else { return &[] };
         let first: usize = counts[..server].iter().sum();
         addresses.get(first..first + count).unwrap_or_default()
+    }
+
+    /// What is served, for people: also what was bound since nodes of another program have asked for it.
+    pub(crate) fn served(&self) -> Vec<String> {
+        self.0.names.iter().chain(&self.0.snapshot.borrow().bound).cloned().collect()
     }
 
     /// Which other processes are joined to this one now, by identity.

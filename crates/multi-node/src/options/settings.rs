@@ -4,8 +4,8 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Address, CanaryLimits, Launch, Options};
-use crate::{Error, GaugeRule, Heartbeat};
+use super::{Address, CanaryLimits, Launch, Metering, Options};
+use crate::{Error, Heartbeat};
 
 /// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
 pub(super) const MOST_NODES: usize = 4096;
@@ -47,7 +47,7 @@ pub(crate) struct Settings {
     pub(crate) control: Option<String>,
     /// Where the master serves metrics.
     pub(crate) metrics: Option<Address>,
-    pub(crate) gauges: Vec<(String, GaugeRule)>,
+    pub(crate) metering: Metering,
 }
 
 impl Options {
@@ -97,8 +97,8 @@ impl Options {
             launch: self.launch.check()?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
-            gauges: self.gauges,
-            metrics: self.metrics.as_deref().map(Address::parse).transpose()?,
+            metering: self.metering.check()?,
+            metrics: self.metrics.as_deref().map(metrics).transpose()?,
         })
     }
 }
@@ -177,6 +177,13 @@ fn trial((duration, limits): (Duration, CanaryLimits), surge: usize) -> Result<(
     counted("canary", limits.min_requests)?;
     within("canary", limits.margin, 0.0..=1.0)?;
     Ok((positive("canary", duration)?, limits))
+}
+
+fn metrics(address: &str) -> Result<Address, Error> {
+    Address::parse(address).map_err(|error| match error {
+        Error::Option { value, allowed, .. } => Error::Option { option: "metrics", value, allowed },
+        other => other,
+    })
 }
 
 /// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).

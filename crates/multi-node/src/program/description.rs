@@ -159,8 +159,9 @@ impl Program {
         self
     }
 
-    /// A node has to say `WATCHDOG=1` at least so often (sd_watchdog_enabled(3)) or is replaced. Default: no such rule. At
-    /// least 1 s.
+    /// A node has to say `WATCHDOG=1` at least so often (sd_watchdog_enabled(3)) or is replaced. At least 1 s. Default: no such rule,
+    /// and those that link this crate are replaced where they hang
+    /// ([`Options::hang_timeout`](crate::Options::hang_timeout)).
     pub fn watchdog(mut self, time: Duration) -> Program {
         self.watchdog = Some(time);
         self
@@ -174,7 +175,8 @@ impl Program {
         self
     }
 
-    /// A node that says nothing about itself counts as ready once it has lived for so long. Default 2 s.
+    /// A node that says nothing about itself counts as ready once it has lived for so long. Default 2 s. Not of a Node.js
+    /// program ([`node_js`](Program::node_js)) that is given an address: that has to listen.
     pub fn ready_after(mut self, time: Duration) -> Program {
         self.ready_after = time;
         self

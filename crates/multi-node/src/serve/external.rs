@@ -18,7 +18,7 @@ use super::http::ConnInfo;
 use super::listener::Listener;
 use super::load::Line;
 #[cfg(multi_process)]
-use super::lobby::Lobby;
+use super::lobby::{Lobby, Patience};
 use super::parcel::Outlet;
 use super::places::Places;
 use super::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
@@ -55,7 +55,8 @@ pub struct Taker {
     arrivals: mpsc::Receiver<Taken>,
     giver: Giver,
     #[cfg(multi_process)]
-    patience: watch::Sender<Duration>,
+    patience: watch::Sender<Patience>,
+    closed: bool,
     /// Resolves when the drain begins; gone once it has.
     begun: Option<BoxFuture<()>>,
     /// Whose timers and I/O the listener uses, on whatever thread it is asked.
@@ -96,6 +97,9 @@ impl Taker {
     /// means also that nobody waits in the sockets' queues any more. While it is pending this process stands in
     /// the sockets' queues, and the waker is woken, from any thread, when one is offered.
     pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
+        if self.closed {
+            return Poll::Ready(None);
+        }
         let _runtime = self.runtime.enter();
         if let Poll::Ready(Some(taken)) = self.arrivals.poll_recv(cx) {
             return Poll::Ready(Some(taken));
@@ -112,9 +116,16 @@ impl Taker {
         self.arrivals.poll_recv(cx)
     }
 
-    /// Leaves the sockets' queues until the next [`poll_take`](Self::poll_take).
-    pub fn withdraw(&self) {
+    /// Takes no more connections, for good: leaves the sockets' queues, and other nodes hand none over. Of those that were handed over,
+    /// what was not taken yet is closed. What was taken goes on.
+    pub fn close(&mut self) {
+        self.closed = true;
         self.listener.withdraw();
+        #[cfg(multi_process)]
+        self.patience.send_replace(Patience::Over);
+        // What has come before this and is not taken is closed by being dropped.
+        self.arrivals.close();
+        while self.arrivals.try_recv().is_ok() {}
     }
 
     /// All addresses that this listens on.
@@ -131,7 +142,9 @@ impl Taker {
     /// connection is taken when its client has said something, and no sooner.
     pub fn set_idle_timeout(&self, time: Duration) {
         #[cfg(multi_process)]
-        self.patience.send_replace(time);
+        if !self.closed {
+            self.patience.send_replace(Patience::of(time));
+        }
         #[cfg(not(multi_process))]
         let _ = time;
     }
@@ -179,6 +192,10 @@ impl Requests {
 }
 
 impl Giver {
+    pub(super) fn new(outlet: Option<Outlet>, drain: DrainSignal) -> Giver {
+        Giver { outlet, drain }
+    }
+
     /// Whether there may be nodes that take connections. Before the drain has begun this is so wherever hand-over is possible.
     pub fn is_open(&self) -> bool {
         self.outlet.as_ref().is_some_and(Outlet::is_open)
@@ -244,9 +261,9 @@ impl<F: FnOnce(Taker) + Send + 'static> Ready for ReadyExternal<F> {
             let runtime = tokio::runtime::Handle::current();
             let signal = drain.clone();
             let begun: BoxFuture<()> = Box::pin(async move { signal.draining().await });
-            let giver = Giver { outlet, drain: drain.clone() };
+            let giver = Giver::new(outlet, drain.clone());
             #[cfg(multi_process)]
-            let (patience, patience_told) = watch::channel(Duration::ZERO);
+            let (patience, patience_told) = watch::channel(Patience::Endless);
             #[cfg(multi_process)]
             let arrivals = Lobby::open(arrivals, giver.clone(), drain.clone(), patience_told);
             #[cfg(not(multi_process))]
@@ -257,6 +274,7 @@ impl<F: FnOnce(Taker) + Send + 'static> Ready for ReadyExternal<F> {
                 giver,
                 #[cfg(multi_process)]
                 patience,
+                closed: false,
                 begun: Some(begun),
                 runtime,
             });

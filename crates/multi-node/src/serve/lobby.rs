@@ -18,12 +18,36 @@ use super::stream::{Loose, Open, Stream};
 /// How many connections may wait to be taken by the event loop; those beyond stay here.
 const READY: usize = 64;
 
-/// Waits until a connection has been idle for as long as it may be by then; zero: for ever.
-async fn end_of(mut patience: watch::Receiver<Duration>) {
+/// How long a connection may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    Endless,
+    For(Duration),
+    /// The event loop takes none any more.
+    Over,
+}
+
+impl Patience {
+    /// Zero: for ever.
+    pub(super) fn of(time: Duration) -> Patience {
+        if time.is_zero() { Patience::Endless } else { Patience::For(time) }
+    }
+
+    /// When the time of a connection is over that waits since then; `None`: never.
+    fn end(self, since: Instant) -> Option<Instant> {
+        match self {
+            Patience::Endless => None,
+            Patience::For(time) => since.checked_add(time),
+            Patience::Over => Some(since),
+        }
+    }
+}
+
+/// Waits until a connection has been idle for as long as it may be by then.
+async fn end_of(mut patience: watch::Receiver<Patience>) {
     let since = Instant::now();
     loop {
-        let time = *patience.borrow_and_update();
-        let end = since.checked_add(time).filter(|_| !time.is_zero());
+        let end = patience.borrow_and_update().end(since);
         let due = async {
             match end {
                 Some(end) => tokio::time::sleep_until(end).await,
@@ -43,7 +67,7 @@ pub(super) struct Lobby {
     ready: mpsc::Sender<Taken>,
     giver: Giver,
     drain: DrainSignal,
-    patience: watch::Receiver<Duration>,
+    patience: watch::Receiver<Patience>,
 }
 
 impl Lobby {
@@ -52,7 +76,7 @@ impl Lobby {
         arrivals: mpsc::Receiver<Arrival>,
         giver: Giver,
         drain: DrainSignal,
-        patience: watch::Receiver<Duration>,
+        patience: watch::Receiver<Patience>,
     ) -> mpsc::Receiver<Taken> {
         let (ready, taken) = mpsc::channel(READY);
         tokio::spawn(Arc::new(Lobby { ready, giver, drain, patience }).receive(arrivals));
@@ -61,10 +85,15 @@ impl Lobby {
 
     async fn receive(self: Arc<Self>, mut arrivals: mpsc::Receiver<Arrival>) {
         let drain = self.drain.clone();
+        let mut patience = self.patience.clone();
+        // An error means the same: the taker is gone.
+        let closed = async { drop(patience.wait_for(|patience| *patience == Patience::Over).await) };
+        tokio::pin!(closed);
         loop {
             tokio::select! {
                 biased;
                 () = drain.draining() => break,
+                () = &mut closed => break,
                 arrival = arrivals.recv() => match arrival {
                     Some(arrival) => self.enter(arrival),
                     None => return,
@@ -100,7 +129,7 @@ impl Lobby {
 
     /// To the event loop, which answers.
     async fn give_in(&self, socket: Loose, open: Open) {
-        // Fails only where the process ends.
+        // Fails only where the event loop takes none any more.
         let _ = self.ready.send(Taken::from((socket, open))).await;
     }
 
@@ -122,3 +151,7 @@ impl Lobby {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "lobby_tests.rs"]
+mod tests;

@@ -104,6 +104,19 @@ impl Socket {
         }
     }
 
+    /// The address as people write it: `127.0.0.1:8080`, `unix:/run/app.sock`.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Socket::Tcp(listener) => listener.local_addr().map(|addr| addr.to_string()).unwrap_or_default(),
+            #[cfg(unix)]
+            Socket::Unix(listener) => {
+                let addr = listener.local_addr().ok();
+                let path = addr.as_ref().and_then(|addr| addr.as_pathname());
+                path.map_or_else(|| "unix".to_owned(), |path| format!("unix:{}", path.display()))
+            }
+        }
+    }
+
     pub(crate) fn local_addr(&self) -> io::Result<Addr> {
         match self {
             Socket::Tcp(listener) => listener.local_addr().map(Addr::Tcp),

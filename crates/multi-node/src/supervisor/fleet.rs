@@ -76,6 +76,8 @@ pub(crate) enum Event {
     Hello { id: NodeId },
     /// The program that the node's stage has become links this crate, and has reached `listen`.
     Linked { id: NodeId },
+    /// It runs a program that may not link this crate; what that has not shown yet.
+    Runs { id: NodeId, lacks: String },
     /// The node accepts connections.
     Ready { id: NodeId },
     /// The node says why it cannot start; its exit follows, or is enforced.
@@ -254,6 +256,7 @@ impl Fleet {
             Event::Spawned { id, result } => self.spawned(now, id, result),
             Event::Hello { id } => self.hello(now, id),
             Event::Linked { id } => self.linked(now, id),
+            Event::Runs { id, lacks } => self.runs(id, lacks),
             Event::Ready { id } => self.ready(now, id),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),

@@ -107,7 +107,7 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
     let lines = 1 + 2 * settings.max_nodes + settings.surge + 1;
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
-    let fleet = Fleet::new(policy(settings), seed());
+    let fleet = Fleet::new(policy(settings, program.as_ref()), seed());
     let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings)).transpose()?;
     Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign })
 }
@@ -118,7 +118,7 @@ fn inherit(settings: &Settings, estate: Estate, served: Served) -> Result<Ground
     let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref())?;
     launcher.inherit(images);
     let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
-    let fleet = Fleet::restore(policy(settings), seed(), fleet, left, Instant::now());
+    let fleet = Fleet::restore(policy(settings, program.as_ref()), seed(), fleet, left, Instant::now());
     let foreign = program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), settings));
     Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage), servers, foreign })
 }
@@ -264,10 +264,11 @@ fn node_settings(settings: &Settings) -> NodeSettings {
         heartbeat: settings.hang_timeout.map(|silence| silence / BEATS),
         signals: settings.signals,
         measures: settings.metrics.is_some(),
+        measures_all: true,
     }
 }
 
-fn policy(settings: &Settings) -> Policy {
+fn policy(settings: &Settings, foreign: Option<&Program>) -> Policy {
     let (initial, max) = settings.backoff;
     let (deaths, within) = settings.crash_loop;
     Policy {
@@ -281,6 +282,7 @@ fn policy(settings: &Settings) -> Policy {
         drain_timeout: settings.drain_timeout,
         shutdown_delay: settings.shutdown_delay,
         hang_timeout: settings.hang_timeout,
+        all_beat: foreign.is_none_or(|program| program.watchdog.is_some()),
         canary: settings.canary.map(|(duration, limits)| Canary {
             duration,
             limits: Limits { min_requests: limits.min_requests, margin: limits.margin },

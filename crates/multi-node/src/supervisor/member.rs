@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::child::Child;
-use super::foreign::Attendance;
+use super::foreign::{Attendance, Main};
 use super::watch::{self as watching, Heard, Phase, Watch};
 use crate::control::{self, Parts, Reader, ToMaster, ToNode, Writer};
 use crate::id::{Generation, NodeId};
@@ -33,6 +33,8 @@ pub(super) struct Member {
     pub(super) attendance: Option<Attendance>,
     outbox: mpsc::Sender<ToNode>,
     examine: Arc<Notify>,
+    /// Where the watch is told of the process that counts.
+    main: watch::Sender<Option<Arc<OwnedFd>>>,
     watching: JoinHandle<(Reader<ToMaster>, Phase)>,
     writing: JoinHandle<Writer<ToNode>>,
 }
@@ -86,10 +88,28 @@ impl Member {
             attendance.resume(around.heard.clone(), around.rest.clone());
         }
         let (id, pid) = (info.id, info.pid);
-        let watch = Watch { id, pid, heard: around.heard, examine: examine.clone(), rest: around.rest.clone() };
+        let named = attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
+        let main = watch::Sender::new(named.map(|main| main.process.clone()));
+        let (heard, examine_now, rest) = (around.heard, examine.clone(), around.rest.clone());
+        let (main_named, outlived) = (main.subscribe(), false.into());
+        let watch = Watch { id, pid, heard, main: main_named, outlived, examine: examine_now, rest };
         let watching = tokio::spawn(watching::watch(watch, reader, watched, phase));
         let writing = tokio::spawn(write(writer, version.is_some(), messages, around.snapshot, around.rest));
-        Ok(Member { info, generation, process, line, version, attendance, outbox, examine, watching, writing })
+        Ok(Member { info, generation, process, line, version, attendance, outbox, examine, main, watching, writing })
+    }
+
+    /// The process that counts: its program may have named another than the one that was started.
+    pub(super) fn main(&self) -> (u32, &OwnedFd) {
+        let named = self.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
+        named.map_or((self.info.pid, &self.process), |main| (main.pid, &main.process))
+    }
+
+    /// Takes another process of it for the one that counts.
+    pub(super) fn name_main(&mut self, main: Main) {
+        if let Some(attendance) = &mut self.attendance {
+            self.main.send_replace(Some(main.process.clone()));
+            attendance.main = Some(main);
+        }
     }
 
     /// Waits for the conversation to rest, which the member has been told to do.

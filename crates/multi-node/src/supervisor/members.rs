@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::child::Launcher;
-use super::foreign::{self, Attendance, Foreign};
+use super::foreign::Foreign;
 use super::member::{Member, Resting, Surroundings};
 use super::watch::Heard;
 use crate::control::{Join, NodeSettings, ToNode};
@@ -53,10 +53,10 @@ pub(crate) struct Members {
     pub(super) ended: BTreeMap<Slot, Totals>,
     /// How many messages may wait for one node.
     outbox: usize,
-    heard: mpsc::Sender<(NodeId, Heard)>,
+    pub(super) heard: mpsc::Sender<(NodeId, Heard)>,
     snapshot: watch::Sender<Snapshot>,
     /// Whether all conversations are to rest.
-    rest: watch::Sender<bool>,
+    pub(super) rest: watch::Sender<bool>,
 }
 
 impl Members {
@@ -135,6 +135,9 @@ impl Members {
                 Err(error) => crate::log::error!(%id, %error, "lost the way to a node, which drains by itself"),
             }
         }
+        if let Some(foreign) = &mut self.outfit.foreign {
+            foreign.rest(resting.iter_mut().filter_map(|node| node.attendance.as_mut())).await;
+        }
         self.rest.send_replace(false);
         resting
     }
@@ -148,7 +151,10 @@ impl Members {
     }
 
     /// Goes on with conversations where they were left.
-    pub(super) fn resume(&mut self, resting: Vec<Resting>) -> io::Result<()> {
+    pub(super) fn resume(&mut self, mut resting: Vec<Resting>) -> io::Result<()> {
+        if let Some(foreign) = &mut self.outfit.foreign {
+            foreign.go_on(resting.iter_mut().filter_map(|node| node.attendance.as_mut()));
+        }
         resting.into_iter().try_for_each(|node| self.take_on(node))
     }
 
@@ -188,62 +194,6 @@ impl Members {
         self.peers.join(node, mesh::transport(stream.ok_or(io::ErrorKind::NotFound)?)?);
         self.buses.insert(node.id, bus);
         Ok(for_node)
-    }
-
-    /// The node's program runs.
-    pub(super) fn attend(&mut self, id: NodeId) {
-        let (heard, rest) = (self.heard.clone(), self.rest.subscribe());
-        if let Some(attendance) = self.attendance(id) {
-            attendance.begin(heard, rest);
-        }
-    }
-
-    /// Takes another process of the node for the one to signal.
-    pub(super) fn name_main(&mut self, id: NodeId, pid: u32) {
-        let Some(member) = self.alive.get_mut(&id) else { return };
-        let Some(attendance) = &mut member.attendance else { return };
-        match foreign::main(member.info.pid, pid) {
-            Ok(process) => attendance.main = Some(process),
-            Err(error) => crate::log::warn!(%id, pid, %error, "MAINPID names no process of the node"),
-        }
-    }
-
-    /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
-    pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>, closing: bool) {
-        if self.outfit.foreign.is_none() || self.is_welcome(id) {
-            return self.tell(id, ToNode::Drain { within, heirs, closing });
-        }
-        let disconnects = self.attendance(id).is_some_and(Attendance::disconnect);
-        if !disconnects {
-            self.stop(id);
-        }
-    }
-
-    /// A Node.js program has closed its channel: it serves nobody any more. Whether that was expected.
-    pub(super) fn disconnected(&mut self, id: NodeId) -> bool {
-        let expected = self.attendance(id).is_some_and(|attendance| attendance.draining);
-        if expected {
-            // What keeps it running, a timer or a connection to a database, is not for its clients.
-            self.stop(id);
-        }
-        expected
-    }
-
-    fn stop(&self, id: NodeId) {
-        let (Some(member), Some(foreign)) = (self.alive.get(&id), &self.outfit.foreign) else { return };
-        let main = member.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
-        if let Err(error) = foreign.stop(main.unwrap_or(&member.process), member.generation) {
-            crate::log::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
-        }
-    }
-
-    pub(super) fn attendance(&mut self, id: NodeId) -> Option<&mut Attendance> {
-        self.alive.get_mut(&id)?.attendance.as_mut()
-    }
-
-    /// Whether the node has been welcomed, which programs are not that do not link this crate.
-    pub(super) fn is_welcome(&self, id: NodeId) -> bool {
-        self.get(id).is_some_and(Member::is_welcome)
     }
 
     /// Makes the streams between a node that has come and everybody else. The master of another program has nothing to say

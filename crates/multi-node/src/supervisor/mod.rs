@@ -44,6 +44,7 @@
 //! A node that breaks the protocol (it says hello twice, or is ready before its hello) or whose control channel breaks is
 //! killed, and counts as dead.
 
+mod attended;
 mod child;
 mod fleet;
 mod foreign;

@@ -18,7 +18,7 @@ impl Supervisor {
                 self.members.attendance(id)?.seen.said = Some(text);
                 Event::Beat { id }
             }
-            Note::Beat => Event::Beat { id },
+            Note::Beat | Note::Listens => Event::Beat { id },
             Note::Hangs => Event::Broken { id, why: "it says that it hangs (WATCHDOG=trigger)".to_owned() },
             Note::Stopping => {
                 self.members.attendance(id)?.draining = true;
@@ -34,7 +34,7 @@ impl Supervisor {
             Note::Extend(by) => Event::Extended { id, by },
             Note::MainPid(pid) => {
                 self.members.name_main(id, pid);
-                return None;
+                Event::Beat { id }
             }
         })
     }

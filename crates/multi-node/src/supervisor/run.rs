@@ -227,8 +227,8 @@ impl Supervisor {
             // It comes as `Became`.
             Heard::Said(ToMaster::Exec) => return None,
             Heard::Became => {
-                self.members.attend(id);
-                return None;
+                let lacks = self.members.attend(id)?;
+                Event::Runs { id, lacks }
             }
             Heard::Noted(note) => return self.noted(id, note),
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
@@ -304,15 +304,15 @@ impl Supervisor {
             Action::Examine { id } => self.members.get(id)?.examine(),
             Action::Drain { id, within } => self.drain(id, cut_after(within)),
             Action::Signal { id, signal } => {
-                let member = self.members.get(id)?;
-                if let Err(error) = child::signal(&member.process, signal) {
-                    crate::log::error!(%id, pid = member.info.pid, %error, "cannot signal the node");
+                let (pid, process) = self.members.get(id)?.main();
+                if let Err(error) = child::signal(process, signal) {
+                    crate::log::error!(%id, pid, %error, "cannot signal the node");
                 }
             }
             Action::Forward { id, signal } => {
-                let member = self.members.get(id)?;
-                if let Err(error) = child::forward(&member.process, signal) {
-                    crate::log::error!(%id, pid = member.info.pid, signal, %error, "cannot signal the node");
+                let (pid, process) = self.members.get(id)?.main();
+                if let Err(error) = child::forward(process, signal) {
+                    crate::log::error!(%id, pid, signal, %error, "cannot signal the node");
                 }
             }
             Action::Forget { id } => self.members.forget(id),

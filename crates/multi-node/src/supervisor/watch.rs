@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,10 @@ pub(crate) struct Watch {
     pub(crate) id: NodeId,
     pub(crate) pid: u32,
     pub(crate) heard: mpsc::Sender<(NodeId, Heard)>,
+    /// The process of it that its program names as the one that counts (`MAINPID=`).
+    pub(crate) main: watch::Receiver<Option<Arc<OwnedFd>>>,
+    /// Whether that was seen to live on after the one that was started.
+    pub(crate) outlived: AtomicBool,
     /// Notified when the node is to be examined.
     pub(crate) examine: Arc<Notify>,
     /// Turns true when nothing more is to be heard for now.
@@ -105,11 +110,10 @@ pub(crate) async fn watch(
 async fn watch_to_the_end(
     watch: &Watch,
     reader: &mut Reader<ToMaster>,
-    process: OwnedFd,
+    child: OwnedFd,
     phase: &mut Phase,
 ) -> io::Result<()> {
-    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
-    let process = AsyncFd::new(process)?;
+    let process = process(child)?;
     // Once its end has been told its number may be another's.
     if *phase != Phase::Ended
         && let Some(exit) = listen_to(watch, reader, &process, phase).await?
@@ -189,10 +193,48 @@ impl Watch {
     async fn ended(&self, process: &AsyncFd<OwnedFd>, phase: Phase) -> io::Result<Exit> {
         if phase != Phase::Speaks {
             // A process that has ended leads its group until it is reaped.
-            process.readable().await?.retain_ready();
+            let tells = self.main_ends(process).await?;
             child::end_group(self.pid)?;
+            let exit = exited(process).await?;
+            return Ok(if tells { exit } else { Exit::Unknown });
         }
         exited(process).await
+    }
+
+    /// Waits for the end of the process that counts; whether the status of the one that was started tells how. Cancel-safe.
+    async fn main_ends(&self, started: &AsyncFd<OwnedFd>) -> io::Result<bool> {
+        let mut named = self.main.clone();
+        loop {
+            let main = named.borrow_and_update().clone();
+            let ends = async {
+                match &main {
+                    None => ends(started).await.map(|()| true),
+                    Some(main) => self.named_ends(main, started).await,
+                }
+            };
+            tokio::select! {
+                ended = ends => return ended,
+                Ok(()) = named.changed() => {}
+            }
+        }
+    }
+
+    async fn named_ends(&self, main: &OwnedFd, started: &AsyncFd<OwnedFd>) -> io::Result<bool> {
+        let named = process(main.try_clone()?)?;
+        tokio::select! {
+            biased;
+            ended = ends(&named) => ended?,
+            ended = ends(started) => {
+                ended?;
+                if !sys::process::has_ended(main.as_fd())? {
+                    self.outlived.store(true, Ordering::Relaxed);
+                }
+                ends(&named).await?;
+            }
+        }
+        // Whoever started it mostly waits for it, and ends with its status, which nobody else is told.
+        let follows = !self.outlived.load(Ordering::Relaxed);
+        Ok(follows && tokio::time::timeout(LAST_BREATH, ends(started)).await.is_ok())
     }
 
     async fn tell_arrived(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
@@ -213,11 +255,20 @@ impl Watch {
     }
 }
 
+/// Waits for the end of a process, which is not reaped. Cancel-safe.
+async fn ends(process: &AsyncFd<OwnedFd>) -> io::Result<()> {
+    process.readable().await?.retain_ready();
+    Ok(())
+}
+
+#[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
+fn process(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(process)
+}
+
 /// Waits for the end of a process that nobody watches, and reaps it.
-pub(crate) async fn end(process: &OwnedFd) -> io::Result<Exit> {
-    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
-    let process = AsyncFd::new(process.try_clone()?)?;
-    exited(&process).await
+pub(crate) async fn end(child: &OwnedFd) -> io::Result<Exit> {
+    exited(&process(child.try_clone()?)?).await
 }
 
 async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {

@@ -65,6 +65,13 @@ pub(crate) fn continue_without_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?)
 }
 
+/// Whether the process has ended, reaped or not. It need not be a child.
+pub(crate) fn has_ended(process: BorrowedFd<'_>) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec};
+    let mut looked = [PollFd::new(&process, PollFlags::IN)];
+    Ok(rustix::event::poll(&mut looked, Some(&Timespec::default()))? > 0)
+}
+
 /// Reaps the child if it has ended.
 pub(crate) fn reap(process: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
     match rustix::process::waitid(WaitId::PidFd(process), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {

@@ -10,7 +10,7 @@ use axum::routing::get;
 use hyper::body::Incoming;
 use tower_service::Service;
 
-use super::tests::Server;
+use super::loopback::Server;
 use crate::serve::http;
 use crate::serve::load::Faults;
 

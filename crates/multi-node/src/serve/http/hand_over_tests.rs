@@ -14,7 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::tests::{Client, LIMIT, Server};
+use super::loopback::{Client, LIMIT, Server};
 use crate::serve::load::Counts;
 use crate::serve::serving::DrainReport;
 use crate::serve::{Http, Intake, Parcel, http};

@@ -16,8 +16,12 @@ pub use builder::{Http, HttpBuilder, http, http_with};
 pub use exchange::ConnInfo;
 
 #[cfg(test)]
+mod drain_tests;
+#[cfg(test)]
 mod fault_tests;
 #[cfg(all(test, multi_process))]
 mod hand_over_tests;
+#[cfg(test)]
+mod loopback;
 #[cfg(test)]
 mod tests;

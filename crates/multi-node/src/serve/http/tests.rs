@@ -11,120 +11,16 @@ use axum::extract::ConnectInfo;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, timeout};
+use http_body_util::BodyExt;
+use tokio::io::AsyncReadExt;
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use super::loopback::{LIMIT, Server, hello, http2_client, request, slow};
 use crate::nodes::Handle;
-use crate::serve::load::{Counts, Faults};
-use crate::serve::parcel::Parcel;
+use crate::serve::load::Counts;
 use crate::serve::serving::DrainReport;
-use crate::serve::{Addr, ConnInfo, Drain, Http, LoadTable, Place, Servers, Serving, Socket, http, http_with, start};
-
-/// No test takes longer; it is the limit of waiting, not of passing.
-pub(super) const LIMIT: Duration = Duration::from_secs(20);
-
-pub(super) struct Server {
-    pub(super) serving: Serving,
-    pub(super) drain: Drain,
-    load: LoadTable,
-    pub(super) address: SocketAddr,
-}
-
-impl Server {
-    async fn start(servers: impl Into<Servers>) -> Server {
-        Server::start_with(servers, None).await
-    }
-
-    pub(super) async fn start_with(servers: impl Into<Servers>, outlet: Option<mpsc::Sender<Parcel>>) -> Server {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
-        listener.set_nonblocking(true).expect("a socket can be");
-        let address = listener.local_addr().expect("it is bound");
-        let load = LoadTable::local();
-        let (drain, signal) = Drain::new();
-        let place = Place { load: load.clone(), line: 0, bell: None, outlet };
-        let sockets = vec![vec![Socket::Tcp(listener)]];
-        let serving = start(servers.into(), sockets, place, Handle::detached(), signal).await.expect("it starts");
-        Server { serving, drain, load, address }
-    }
-
-    pub(super) async fn connect(&self) -> Client {
-        Client(TcpStream::connect(self.address).await.expect("it listens"))
-    }
-
-    pub(super) fn counts(&self) -> Counts {
-        self.load.counts(0)
-    }
-
-    pub(super) fn faults(&self) -> Faults {
-        self.load.faults(0)
-    }
-
-    pub(super) async fn until(&self, what: impl Fn(Counts) -> bool) {
-        let reached = async {
-            while !what(self.counts()) {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-        };
-        assert!(timeout(LIMIT, reached).await.is_ok(), "it stays at {:?}", self.counts());
-    }
-
-    pub(super) async fn drained(&mut self) -> DrainReport {
-        timeout(LIMIT, self.serving.drained()).await.expect("the drain ends")
-    }
-}
-
-pub(super) struct Client(pub(super) TcpStream);
-
-impl Client {
-    pub(super) async fn send(&mut self, text: impl AsRef<[u8]>) {
-        self.0.write_all(text.as_ref()).await.expect("it is open");
-    }
-
-    /// Reads until what came ends with `end`.
-    pub(super) async fn read_to(&mut self, end: &str) -> String {
-        let mut read = Vec::new();
-        while !read.ends_with(end.as_bytes()) {
-            let byte = timeout(LIMIT, self.0.read_u8()).await;
-            let so_far = || String::from_utf8_lossy(&read).into_owned();
-            read.push(
-                byte.unwrap_or_else(|_| panic!("stuck after {:?}", so_far()))
-                    .unwrap_or_else(|e| panic!("{e} after {:?}", so_far())),
-            );
-        }
-        String::from_utf8(read).expect("answers are text")
-    }
-
-    pub(super) async fn get(&mut self, path: &str) {
-        self.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
-    }
-
-    /// The rest until the other side's orderly end.
-    pub(super) async fn rest(&mut self) -> String {
-        let mut rest = String::new();
-        timeout(LIMIT, self.0.read_to_string(&mut rest)).await.expect("the end comes").expect("in order");
-        rest
-    }
-}
-
-fn hello() -> Http<Router> {
-    http(Router::new().route("/", get(|| async { "hello" })).route("/echo", post(|body: Bytes| async { body })))
-}
-
-/// A server whose `/slow` answers when it is told to.
-fn slow(go: &Arc<Notify>) -> Http<Router> {
-    let go = go.clone();
-    http(Router::new().route("/", get(|| async { "hello" })).route(
-        "/slow",
-        get(move || async move {
-            go.notified().await;
-            "done"
-        }),
-    ))
-}
+use crate::serve::{Addr, ConnInfo, Drain, Http, LoadTable, Place, http, http_with, start};
 
 #[tokio::test]
 async fn requests_on_one_connection() {
@@ -215,22 +111,6 @@ async fn a_slow_answer_is_not_an_idle_connection() {
     assert_eq!(client.rest().await, "");
 }
 
-async fn http2_client(server: &Server) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {
-    http2_on(server.connect().await).await
-}
-
-async fn http2_on(client: Client) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {
-    let (sender, conn) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(client.0))
-        .await
-        .expect("it speaks HTTP/2");
-    tokio::spawn(conn);
-    sender
-}
-
-fn request(path: &str) -> ::http::Request<Empty<Bytes>> {
-    ::http::Request::get(format!("http://x{path}")).body(Empty::new()).expect("a request")
-}
-
 #[tokio::test]
 async fn http2_with_prior_knowledge() {
     let go = Arc::new(Notify::new());
@@ -288,98 +168,6 @@ async fn a_web_socket_counts_until_it_ends() {
     client.0.read_exact(&mut echo).await.expect("it lives on while others drain");
     drop(client);
     assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
-}
-
-#[tokio::test]
-async fn a_drain_closes_what_is_idle() {
-    let mut server = Server::start(hello()).await;
-    let mut fresh = server.connect().await;
-    let mut idle = server.connect().await;
-    idle.get("/").await;
-    idle.read_to("hello").await;
-    server.until(|counts| counts.open == 2 && counts.in_flight == 0).await;
-    server.drain.begin(LIMIT);
-    assert_eq!(idle.rest().await, "");
-    assert_eq!(fresh.rest().await, "");
-    drop((fresh, idle));
-    assert_eq!(server.drained().await, DrainReport { finished: 2, cut: 0, handed_over: 0 });
-}
-
-#[tokio::test]
-async fn a_drain_answers_those_who_have_just_connected() {
-    let mut server = Server::start(hello()).await;
-    let mut client = server.connect().await;
-    let http2 = server.connect().await;
-    server.until(|counts| counts.open == 2).await;
-    server.drain.begin(LIMIT);
-    // The drain has been seen when the listener is left.
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    client.get("/").await;
-    let answer = client.rest().await;
-    assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer:?}");
-    let mut http2 = http2_on(http2).await;
-    let answer = http2.send_request(request("/")).await.expect("an answer");
-    assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "hello");
-    drop(client);
-    // The HTTP/2 client has been told to go.
-    assert_eq!(server.drained().await, DrainReport { finished: 2, handed_over: 0, cut: 0 });
-}
-
-#[tokio::test]
-async fn a_drain_lets_busy_connections_finish() {
-    let go = Arc::new(Notify::new());
-    let mut server = Server::start(slow(&go)).await;
-    let mut client = server.connect().await;
-    client.get("/slow").await;
-    server.until(|counts| counts.in_flight == 1).await;
-    server.drain.begin(LIMIT);
-    go.notify_one();
-    let answer = client.rest().await;
-    assert!(answer.contains("connection: close") && answer.ends_with("done"), "{answer:?}");
-    drop(client);
-    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
-}
-
-#[tokio::test]
-async fn a_drain_answers_requests_that_have_begun() {
-    let mut server = Server::start(hello()).await;
-    let mut first = server.connect().await;
-    first.send("GET / HT").await;
-    let mut later = server.connect().await;
-    later.get("/").await;
-    later.read_to("hello").await;
-    later.send("GET / HT").await;
-    // The half head came with the request before it, so that only hyper knows of it.
-    let mut pipelined = server.connect().await;
-    pipelined.send("GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HT").await;
-    pipelined.read_to("hello").await;
-    server.until(|counts| counts.requests == 2 && counts.in_flight == 0 && counts.open == 3).await;
-    // What the clients have sent must have been read; on loopback it is there when `send` returns.
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    server.drain.begin(LIMIT);
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    for mut client in [first, later, pipelined] {
-        client.send("TP/1.1\r\nhost: x\r\n\r\n").await;
-        let answer = client.rest().await;
-        assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer:?}");
-    }
-    assert_eq!(server.drained().await, DrainReport { finished: 3, cut: 0, handed_over: 0 });
-}
-
-#[tokio::test]
-async fn the_deadline_cuts() {
-    let go = Arc::new(Notify::new());
-    let mut server = Server::start(slow(&go)).await;
-    let mut client = server.connect().await;
-    client.get("/slow").await;
-    let mut half = server.connect().await;
-    half.send("GET").await;
-    server.until(|counts| counts.in_flight == 1 && counts.open == 2).await;
-    let begun = Instant::now();
-    server.drain.begin(Duration::from_millis(200));
-    assert_eq!(server.drained().await.cut, 2);
-    assert!(begun.elapsed() >= Duration::from_millis(190));
-    server.until(|counts| counts.open == 0 && counts.in_flight == 0).await;
 }
 
 #[tokio::test]

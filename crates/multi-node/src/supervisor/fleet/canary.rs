@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::reload::Reload;
 use super::verdict::{self, Limits};
 use super::words::Span;
-use super::{Action, Fleet, Level, Tally, after};
+use super::{Action, Fleet, Level, Node, Tally, after};
 use crate::id::NodeId;
 use crate::order::{Answers, CanaryReport};
 use crate::status::State;
@@ -145,7 +145,7 @@ impl Fleet {
         if let Some(why) = verdict::against(watched.new, new, old, limits) {
             return Finding::Fails(why);
         }
-        if looked < watched.until || self.may_hang(looked, node.heard) {
+        if looked < watched.until || self.may_hang(looked, node) {
             return Finding::Undecided;
         }
         let by_answers = new.requests >= limits.min_requests;
@@ -180,8 +180,9 @@ impl Fleet {
     }
 
     /// Whether the node should have given a sign of life by now. It is no verdict, but a reason to wait for one.
-    fn may_hang(&self, now: Instant, heard: Instant) -> bool {
-        self.policy.hang_timeout.is_some_and(|timeout| now.saturating_duration_since(heard) > timeout / 2 + SLACK)
+    fn may_hang(&self, now: Instant, node: &Node) -> bool {
+        let silent = now.saturating_duration_since(node.heard);
+        node.beats && self.policy.hang_timeout.is_some_and(|timeout| silent > timeout / 2 + SLACK)
     }
 }
 

@@ -84,8 +84,10 @@ impl Fleet {
                 self.condemn(now, id, &format!("it failed, and did not end within {}", Span(GRACE)));
             }
             State::Starting | State::Joining => {
-                let (within, progress) = (Span(self.policy.start_timeout), progress(node.state));
-                self.condemn(now, id, &format!("it did not become ready within {within} (last state: {progress})"));
+                let within = Span(self.policy.start_timeout);
+                let progress = format!(" (last state: {})", progress(node.state));
+                let progress = node.lacks.as_ref().map_or(progress, |lacks| format!(": {lacks}"));
+                self.condemn(now, id, &format!("it did not become ready within {within}{progress}"));
             }
             State::Draining => self.kill_draining(now, id),
             State::Killing => self.kill_again(now, id),

@@ -24,7 +24,8 @@ impl Fleet {
         self.started += 1;
         let id = NodeId::node(self.started);
         let wear = self.new_wear();
-        self.nodes.insert(id, Node::starting(slot, generation, now, self.policy.start_timeout, wear));
+        let node = Node::starting(slot, generation, now, self.policy.start_timeout, wear);
+        self.nodes.insert(id, Node { beats: self.policy.all_beat, ..node });
         if let Some(record) = self.slot_mut(slot) {
             record.last = Some(id);
         }
@@ -53,9 +54,19 @@ impl Fleet {
         }
     }
 
+    /// Its stage has become the program.
+    pub(super) fn runs(&mut self, id: NodeId, lacks: String) {
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.lacks = Some(lacks);
+        }
+    }
+
     /// Its program links this crate, as its stage could not know. It may have been taken for ready before.
     pub(super) fn linked(&mut self, now: Instant, id: NodeId) {
         self.heard(now, id);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            (node.beats, node.lacks) = (true, None);
+        }
         let (own, others): (Vec<_>, Vec<_>) = self.joinable().into_iter().partition(|other| *other == id);
         if !own.is_empty() {
             self.act(Action::Join { id, with: others });

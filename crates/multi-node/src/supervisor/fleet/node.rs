@@ -26,6 +26,10 @@ pub(super) struct Node {
     pub(super) last_state: State,
     /// Why it ends, where that is known before its exit.
     pub(super) cause: Option<String>,
+    /// What another program has not shown yet, as long as it is not ready.
+    pub(super) lacks: Option<String>,
+    /// Whether it is known to give signs of life, where not all nodes are.
+    pub(super) beats: bool,
     /// Whether its end was asked for, so that it is no death.
     pub(super) ordered: bool,
     /// Whether it said by itself that it leaves.
@@ -60,6 +64,8 @@ impl Node {
             heard: now,
             last_state: State::Starting,
             cause: None,
+            lacks: None,
+            beats: false,
             ordered: false,
             left: false,
             aborted: false,
@@ -88,7 +94,7 @@ impl Node {
 
     /// Whether its runtime is expected to give signs of life.
     pub(super) fn is_watched(&self) -> bool {
-        matches!(self.state, State::Serving | State::Draining)
+        self.beats && matches!(self.state, State::Serving | State::Draining)
     }
 
     pub(super) fn served(&self, now: Instant) -> Duration {

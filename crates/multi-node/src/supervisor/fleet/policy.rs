@@ -26,6 +26,8 @@ pub(crate) struct Policy {
     pub(crate) shutdown_delay: Duration,
     /// How long a serving or draining node's runtime may be silent; `None`: for ever.
     pub(crate) hang_timeout: Option<Duration>,
+    /// Whether all nodes give signs of life, and not only those that turn out to link this crate.
+    pub(crate) all_beat: bool,
     pub(crate) recycling: Recycling,
     /// Whether the first new node of a reload is tried before the others follow; not with `surge` 0.
     pub(crate) canary: Option<Canary>,

@@ -62,6 +62,10 @@ struct SavedNode {
     drains_since: Option<Moment>,
     last_state: State,
     cause: Option<String>,
+    #[serde(default)]
+    lacks: Option<String>,
+    #[serde(default)]
+    beats: bool,
     ordered: bool,
     left: bool,
     aborted: bool,
@@ -109,8 +113,10 @@ impl Fleet {
         let Saved { slots, nodes, started, current, newest, seen_ready, last_death } = saved;
         fleet.course = Course::Running;
         fleet.slots = slots.iter().map(|slot| restore_slot(slot, then)).collect();
+        let all_beat = fleet.policy.all_beat;
+        let nodes = nodes.into_iter();
         fleet.nodes =
-            nodes.into_iter().map(|(id, node)| (id, restore_node(node, then, now, fleet.new_wear()))).collect();
+            nodes.map(|(id, node)| (id, restore_node(node, (then, now), fleet.new_wear(), all_beat))).collect();
         (fleet.started, fleet.current, fleet.newest) = (started, current, newest);
         (fleet.seen_ready, fleet.last_death) = (seen_ready, last_death);
         fleet
@@ -170,13 +176,15 @@ fn save_node(node: &Node, now: Instant) -> SavedNode {
         drains_since: moment(node.drains_since),
         last_state: node.last_state,
         cause: node.cause.clone(),
+        lacks: node.lacks.clone(),
+        beats: node.beats,
         ordered: node.ordered,
         left: node.left,
         aborted: node.aborted,
     }
 }
 
-fn restore_node(saved: SavedNode, then: Instant, now: Instant, wear: Wear) -> Node {
+fn restore_node(saved: SavedNode, (then, now): (Instant, Instant), wear: Wear, all_beat: bool) -> Node {
     let at = |moment: Option<Moment>| moment.map(|moment| moment.at(then));
     Node {
         slot: saved.slot,
@@ -191,6 +199,8 @@ fn restore_node(saved: SavedNode, then: Instant, now: Instant, wear: Wear) -> No
         heard: now,
         last_state: saved.last_state,
         cause: saved.cause,
+        lacks: saved.lacks,
+        beats: saved.beats || all_beat,
         ordered: saved.ordered,
         left: saved.left,
         aborted: saved.aborted,

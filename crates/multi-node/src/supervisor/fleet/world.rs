@@ -30,6 +30,7 @@ pub(super) fn policy(nodes: usize) -> Policy {
         drain_timeout: secs(30),
         shutdown_delay: Duration::ZERO,
         hang_timeout: None,
+        all_beat: true,
         recycling: Recycling::default(),
         canary: None,
     }

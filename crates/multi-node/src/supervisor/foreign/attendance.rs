@@ -1,7 +1,9 @@
 //! Attending to one node whose program says little or nothing about itself.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -9,13 +11,18 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Note;
-use super::node_js::{self, ToPrimary};
+use super::node_js::{Channel, ToPrimary};
 use super::notify::{self, NotifySocket};
 use super::{observe, probe};
 use crate::id::NodeId;
 use crate::program::Readiness;
 use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::watch::Heard;
+use crate::sys;
+
+/// What is told of a Node.js program that has an address and does not serve.
+const LISTENS_NOT: &str = "none of its servers listens, and it has not called `process.send(\"ready\")`; if it is to serve \
+    nothing, run it without an address (`--port`, `--bind`), where its age counts";
 
 /// What is watched of one node from the moment that its program runs. Dropped, it watches no more.
 #[derive(Debug)]
@@ -23,8 +30,8 @@ pub(in crate::supervisor) struct Attendance {
     pub(super) id: NodeId,
     /// What has been seen.
     pub(in crate::supervisor) seen: ProgramStatus,
-    /// The process that signals are sent to, where the program has named another than the one that was started.
-    pub(in crate::supervisor) main: Option<OwnedFd>,
+    /// The process that counts, where the program has named another than the one that was started.
+    pub(in crate::supervisor) main: Option<Main>,
     /// The primary of a Node.js program.
     primary: Option<mpsc::Sender<ToPrimary>>,
     /// Whether it has been told to end.
@@ -39,6 +46,27 @@ pub(in crate::supervisor) struct Attendance {
     watchers: JoinSet<Option<Ear>>,
     /// The watcher that looks by itself whether the node serves.
     looks: Option<AbortHandle>,
+}
+
+/// A process that a program has named as the one that counts (`MAINPID=`, sd_notify(3)).
+#[derive(Debug)]
+pub(in crate::supervisor) struct Main {
+    pub(in crate::supervisor) pid: u32,
+    pub(in crate::supervisor) process: Arc<OwnedFd>,
+}
+
+impl Main {
+    /// Only a process of the node can be named.
+    pub(in crate::supervisor) fn of(node: u32, pid: u32) -> io::Result<Main> {
+        // Held first, so that it is this process that is looked at.
+        let process = Arc::new(sys::process::open(pid)?);
+        match sys::process::is_of_family(pid, node) {
+            Some(true) => Ok(Main { pid, process }),
+            Some(false) | None => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, "it does not descend from the node"))
+            }
+        }
+    }
 }
 
 /// By what it is seen that it serves.
@@ -59,8 +87,8 @@ pub(super) enum Ear {
     Socket(NotifySocket),
     /// The reading end of the notification descriptor.
     Pipe(OwnedFd),
-    /// The master's end of the channel of a Node.js program, and its primary.
-    Channel(OwnedFd, mpsc::Sender<ToPrimary>),
+    /// The channel of a Node.js program.
+    Channel(Channel),
 }
 
 /// Whom the watchers tell, until they are to rest.
@@ -72,6 +100,10 @@ pub(super) struct Notes {
 }
 
 impl Notes {
+    pub(super) fn new(id: NodeId, heard: mpsc::Sender<(NodeId, Heard)>, rest: watch::Receiver<bool>) -> Notes {
+        Notes { id, heard, rest }
+    }
+
     pub(super) async fn tell(&self, note: Note) {
         // An error means that the supervisor is gone.
         let _ = self.heard.send((self.id, Heard::Noted(note))).await;
@@ -85,7 +117,7 @@ impl Notes {
 impl Attendance {
     pub(super) fn new(id: NodeId, signs: Signs, ears: Vec<Ear>) -> Attendance {
         let primary = ears.iter().find_map(|ear| match ear {
-            Ear::Channel(_, primary) => Some(primary.clone()),
+            Ear::Channel(channel) => Some(channel.primary()),
             Ear::Socket(_) | Ear::Pipe(_) => None,
         });
         Attendance {
@@ -109,12 +141,25 @@ impl Attendance {
         self.resume(heard, rest);
     }
 
+    /// What has not been seen of it, as long as it is not ready.
+    pub(in crate::supervisor) fn lacks(&self) -> String {
+        match (&self.signs.readiness, self.signs.ready_after) {
+            (Readiness::Notification, _) => "it has not said that it is ready".to_owned(),
+            (Readiness::Http(path), _) => {
+                format!("GET {path} on its own port was not answered with a status below 400")
+            }
+            (Readiness::Auto, Some(_)) => "nothing was seen of it".to_owned(),
+            (Readiness::Auto, None) if self.primary.is_some() => LISTENS_NOT.to_owned(),
+            (Readiness::Auto, None) => "it has not reached `listen`".to_owned(),
+        }
+    }
+
     /// Goes on after a rest.
     pub(in crate::supervisor) fn resume(&mut self, heard: mpsc::Sender<(NodeId, Heard)>, rest: watch::Receiver<bool>) {
         if !self.begun {
             return;
         }
-        let notes = Notes { id: self.id, heard, rest };
+        let notes = Notes::new(self.id, heard, rest);
         for ear in std::mem::take(&mut self.ears) {
             self.listen(ear, &notes);
         }
@@ -143,10 +188,7 @@ impl Attendance {
                     Some(Ear::Socket(socket))
                 }
                 Ear::Pipe(pipe) => notify::newline(pipe, &notes).await.map(Ear::Pipe),
-                Ear::Channel(channel, primary) => {
-                    node_js::serve(channel, id, primary, notes, strict).await;
-                    None
-                }
+                Ear::Channel(channel) => channel.serve(id, notes, strict).await.map(Ear::Channel),
             }
         });
     }
@@ -195,15 +237,21 @@ impl Attendance {
     /// Has a Node.js program finish and disconnect; false: the program knows no such order.
     pub(in crate::supervisor) fn disconnect(&mut self) -> bool {
         self.draining = true;
-        self.tell_primary(ToPrimary::Drain { id: self.id })
+        let (Some(primary), id) = (self.primary.clone().filter(|_| self.begun), self.id) else { return false };
+        self.watchers.spawn(async move {
+            // An error means that the master ends.
+            let _ = primary.send(ToPrimary::Drain { id }).await;
+            None
+        });
+        true
     }
 
-    /// The order of what is told matters only for each node, and nothing else is told of a node that drains.
-    fn tell_primary(&self, what: ToPrimary) -> bool {
-        let Some(primary) = self.primary.clone().filter(|_| self.begun) else { return false };
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return false };
-        runtime.spawn(async move { primary.send(what).await });
-        true
+    /// The channel of a Node.js program, while it rests.
+    pub(super) fn channel(&mut self) -> Option<&mut Channel> {
+        self.ears.iter_mut().find_map(|ear| match ear {
+            Ear::Channel(channel) => Some(channel),
+            Ear::Socket(_) | Ear::Pipe(_) => None,
+        })
     }
 }
 
@@ -217,6 +265,9 @@ async fn lives_for(time: Option<Duration>) {
 impl Drop for Attendance {
     /// The watcher that would tell it is dropped too.
     fn drop(&mut self) {
-        self.tell_primary(ToPrimary::Left { id: self.id });
+        let (Some(primary), id) = (self.primary.clone().filter(|_| self.begun), self.id) else { return };
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { primary.send(ToPrimary::Left { id }).await });
+        }
     }
 }

@@ -108,7 +108,7 @@ impl Linked {
         let opened = bind::open(&[vec![address.clone()]], self.manner).await.map_err(|error| error.to_string())?;
         let sockets: Vec<_> = opened.into_iter().flatten().collect();
         for socket in &sockets {
-            crate::log::info!("listening on {}", socket.local_addr().map(|addr| addr.to_string()).unwrap_or_default());
+            crate::log::info!("listening on {}", socket.name());
         }
         let file = if let Address::Unix(path) = address { Some(path) } else { None };
         Ok(Own { sockets, file, generations: BTreeSet::from([generation]) })
@@ -162,7 +162,7 @@ impl Place<'_> {
 /// What a person wants to know of servers that are served elsewhere than they ask.
 fn told(servers: &[Vec<String>], places: &[Vec<Place<'_>>], given: &[Socket]) -> Vec<String> {
     let served = |place: &Place<'_>| match place {
-        Place::Given(index) => given.get(*index).and_then(|socket| Some(socket.local_addr().ok()?.to_string())),
+        Place::Given(index) => given.get(*index).map(Socket::name),
         Place::Own(..) => None,
     };
     let line = |(asked, places): (&Vec<String>, &Vec<Place<'_>>)| {

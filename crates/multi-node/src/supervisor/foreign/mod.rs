@@ -10,8 +10,8 @@ mod outfit;
 mod packing;
 mod probe;
 
-pub(super) use attendance::Attendance;
+pub(super) use attendance::{Attendance, Main};
 pub(crate) use note::Note;
-pub(super) use outfit::{Foreign, main};
+pub(super) use outfit::Foreign;
 pub(crate) use packing::Legacy;
 pub(super) use packing::{AttendanceState, ForeignState};

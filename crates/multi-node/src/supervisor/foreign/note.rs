@@ -13,6 +13,8 @@ pub(crate) enum Note {
     Ready(ReadyBy),
     /// What it says of itself, for people.
     Status(String),
+    /// One more of its servers listens.
+    Listens,
     /// It is alive.
     Beat,
     /// It has found itself broken (`WATCHDOG=trigger`).

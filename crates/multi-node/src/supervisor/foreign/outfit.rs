@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::Attendance;
 use super::attendance::{Ear, Signs};
 use super::linked::Linked;
-use super::node_js::{Primary, ToPrimary};
+use super::node_js::{Channel, Office, ToPrimary};
 use super::notify::NotifySocket;
 use super::packing::Legacy;
 use tokio::sync::mpsc;
@@ -33,7 +33,7 @@ pub(crate) struct Foreign {
     renewal: Option<Renewal>,
     sockets: Vec<program::Socket>,
     /// The primary of Node.js programs, once there was one.
-    primary: Option<mpsc::Sender<ToPrimary>>,
+    pub(super) primary: Option<Office>,
     backlog: u32,
     pub(super) linked: Linked,
 }
@@ -91,12 +91,30 @@ impl Foreign {
     ) -> Foreign {
         let mut foreign = Foreign::with(legacy.programs, program.renewal, sockets, settings);
         foreign.linked.own = legacy.own;
+        foreign.primary = legacy.primary;
         foreign
     }
 
-    /// Whether nodes are served by a primary, or will be.
-    pub(in crate::supervisor) fn has_channels(&self) -> bool {
-        self.primary.is_some() || self.programs.values().any(|known| known.program.is_node_js())
+    /// What was bound since nodes have asked for it.
+    pub(in crate::supervisor) fn bound(&self) -> Vec<String> {
+        let own = self.linked.own.values().flat_map(|own| &own.sockets).map(Socket::name);
+        own.chain(self.primary.iter().flat_map(Office::bound)).collect()
+    }
+
+    /// Lets the primary of Node.js programs rest, after all nodes.
+    pub(in crate::supervisor) async fn rest<'a>(&mut self, nodes: impl Iterator<Item = &'a mut Attendance>) {
+        if let Some(primary) = &mut self.primary {
+            primary.rest().await;
+            nodes.filter_map(Attendance::channel).for_each(Channel::gather);
+        }
+    }
+
+    /// Has it go on, before the nodes do.
+    pub(in crate::supervisor) fn go_on<'a>(&mut self, nodes: impl Iterator<Item = &'a mut Attendance>) {
+        if let Some(primary) = &mut self.primary {
+            let outbox = |node: &'a mut Attendance| Some((node.id, node.channel()?.outbox()));
+            primary.go_on(nodes.filter_map(outbox).collect());
+        }
     }
 
     /// Whether nodes of this generation are expected to link this crate, since others did.
@@ -176,10 +194,12 @@ impl Foreign {
         let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
         let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
         let inode = |fd: &OwnedFd| sys::observe::inode(fd.as_fd());
+        // Whether a server of it is known to listen is heard, so that its age says nothing.
+        let listens = primary.is_some() && !sockets.is_empty();
         let signs = Signs {
             pid: node.pid,
             readiness: program.readiness.clone(),
-            ready_after: (!self.is_linked(generation)).then_some(program.ready_after),
+            ready_after: (!(self.is_linked(generation) || listens)).then_some(program.ready_after),
             node_port: place.node_port,
             sockets: fds.iter().map(inode).collect::<io::Result<_>>()?,
         };
@@ -188,7 +208,7 @@ impl Foreign {
             ears.push(Ear::Pipe(pipe(number, &mut numbers, &mut fds)?));
         }
         if let Some((primary, number)) = primary.zip(place.channel) {
-            ears.push(Ear::Channel(channel(number, &mut numbers, &mut fds)?, primary));
+            ears.push(Ear::Channel(Channel::new(channel(number, &mut numbers, &mut fds)?, primary)));
         }
         let (found, file) = match file {
             Some((path, file)) => (Some(path.clone()), Some(file.try_clone()?)),
@@ -212,11 +232,12 @@ impl Foreign {
         if !self.known(generation)?.program.is_node_js() {
             return Ok(None);
         }
-        if self.primary.is_none() {
-            let sockets = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
-            self.primary = Some(Primary::start(sockets, self.backlog));
+        if let Some(office) = &self.primary {
+            return Ok(Some(office.inbox()));
         }
-        Ok(self.primary.clone())
+        let sockets = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
+        let office = self.primary.insert(Office::open(sockets, self.backlog));
+        Ok(Some(office.inbox()))
     }
 
     /// Tells the program to finish and end.
@@ -255,16 +276,6 @@ fn described(socket: &Socket) -> program::Socket {
     }
     .unwrap_or_default();
     program::Socket { address, port }
-}
-
-/// The process of a node that its program names by `MAINPID=`.
-pub(in crate::supervisor) fn main(node: u32, pid: u32) -> io::Result<OwnedFd> {
-    // Held first, so that it is this process that is looked at.
-    let process = sys::process::open(pid)?;
-    match sys::process::is_of_family(pid, node) {
-        Some(true) => Ok(process),
-        Some(false) | None => Err(io::Error::new(io::ErrorKind::PermissionDenied, "it does not descend from the node")),
-    }
 }
 
 /// A port of 127.0.0.1 that nobody listens on now.

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::attendance::{Ear, Signs};
+use super::attendance::{Ear, Main, Signs};
 use super::linked::{Key, Own};
+use super::node_js::{Channel, ChannelState, Office, PrimaryState};
 use super::notify::NotifySocket;
 use super::outfit::Known;
 use super::{Attendance, Foreign};
@@ -34,6 +36,9 @@ pub(in crate::supervisor) struct ForeignState {
     /// What was bound since those asked for it.
     #[serde(default)]
     own: Vec<OwnState>,
+    /// The primary of Node.js programs, where there is one and it rests.
+    #[serde(default)]
+    primary: Option<PrimaryState>,
     /// Whether what nodes write is collected.
     pub(in crate::supervisor) collects: bool,
 }
@@ -52,6 +57,7 @@ struct OwnState {
 pub(crate) struct Legacy {
     pub(super) programs: BTreeMap<Generation, Known>,
     pub(super) own: BTreeMap<Key, Own>,
+    pub(super) primary: Option<Office>,
 }
 
 impl Foreign {
@@ -71,13 +77,19 @@ impl Foreign {
         let files = files.collect();
         let programs = self.programs.iter().map(|(generation, known)| (*generation, known.program.clone()));
         let linked = self.programs.iter().filter(|(_, known)| known.is_linked).map(|(generation, _)| *generation);
-        ForeignState { programs: programs.collect(), files, linked: linked.collect(), own, collects }
+        let primary = self.primary.as_ref().and_then(|primary| primary.pack(luggage));
+        ForeignState { programs: programs.collect(), files, linked: linked.collect(), own, primary, collects }
     }
 }
 
 impl Legacy {
-    pub(in crate::supervisor) fn unpack(state: ForeignState, arrived: &mut Arrived) -> io::Result<Legacy> {
-        let ForeignState { programs, mut files, linked, own, .. } = state;
+    /// `sockets` are those that the master was given.
+    pub(in crate::supervisor) fn unpack(
+        state: ForeignState,
+        sockets: &[Socket],
+        arrived: &mut Arrived,
+    ) -> io::Result<Legacy> {
+        let ForeignState { programs, mut files, linked, own, primary, .. } = state;
         let mut known = |(generation, program)| {
             let file = files.remove(&generation).map(|(path, file)| Ok::<_, io::Error>((path, arrived.take(file)?)));
             Ok((generation, Known { program, file: file.transpose()?, is_linked: linked.contains(&generation) }))
@@ -89,7 +101,9 @@ impl Legacy {
             Ok((key, Own { sockets, file, generations }))
         };
         let own = own.into_iter().map(&mut adopt).collect::<io::Result<_>>()?;
-        Ok(Legacy { programs, own })
+        let given = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
+        let primary = primary.map(|primary| Office::unpack(primary, given, arrived)).transpose()?;
+        Ok(Legacy { programs, own, primary })
     }
 }
 
@@ -98,7 +112,7 @@ impl Legacy {
 pub(in crate::supervisor) struct AttendanceState {
     id: NodeId,
     seen: ProgramStatus,
-    main: Option<Passed>,
+    main: Option<(u32, Passed)>,
     draining: bool,
     begun: bool,
     #[serde(default)]
@@ -107,6 +121,9 @@ pub(in crate::supervisor) struct AttendanceState {
     /// The name of its notification socket, and the socket.
     notify: Option<(String, Passed)>,
     pipe: Option<Passed>,
+    /// The channel of a Node.js program.
+    #[serde(default)]
+    channel: Option<ChannelState>,
 }
 
 impl Attendance {
@@ -115,26 +132,31 @@ impl Attendance {
         let mut state = AttendanceState {
             id: self.id,
             seen: self.seen.clone(),
-            main: self.main.as_ref().map(|main| luggage.add(main.as_fd())),
+            main: self.main.as_ref().map(|main| (main.pid, luggage.add(main.process.as_fd()))),
             draining: self.draining,
             begun: self.begun,
             is_linked: self.is_linked,
             signs: self.signs.clone(),
             notify: None,
             pipe: None,
+            channel: None,
         };
         for ear in &self.ears {
             match ear {
                 Ear::Socket(socket) => state.notify = Some((socket.name().to_owned(), luggage.add(socket.as_fd()))),
                 Ear::Pipe(pipe) => state.pipe = Some(luggage.add(pipe.as_fd())),
-                // Nodes with a channel keep their master.
-                Ear::Channel(..) => {}
+                Ear::Channel(channel) => state.channel = Some(channel.pack(luggage)),
             }
         }
         state
     }
 
-    pub(in crate::supervisor) fn unpack(state: AttendanceState, arrived: &mut Arrived) -> io::Result<Attendance> {
+    /// `legacy`: what else there was.
+    pub(in crate::supervisor) fn unpack(
+        state: AttendanceState,
+        legacy: Option<&Legacy>,
+        arrived: &mut Arrived,
+    ) -> io::Result<Attendance> {
         let mut ears = Vec::new();
         if let Some((name, socket)) = state.notify {
             ears.push(Ear::Socket(NotifySocket::adopt(name, arrived.take(socket)?)?));
@@ -142,8 +164,12 @@ impl Attendance {
         if let Some(pipe) = state.pipe {
             ears.push(Ear::Pipe(arrived.take(pipe)?));
         }
+        if let Some((channel, primary)) = state.channel.zip(legacy.and_then(|legacy| legacy.primary.as_ref())) {
+            ears.push(Ear::Channel(Channel::unpack(channel, primary.inbox(), arrived)?));
+        }
         let mut attendance = Attendance::new(state.id, state.signs, ears);
-        attendance.main = state.main.map(|main| arrived.take(main)).transpose()?;
+        let mut main = |(pid, process)| Ok::<_, io::Error>(Main { pid, process: Arc::new(arrived.take(process)?) });
+        attendance.main = state.main.map(&mut main).transpose()?;
         (attendance.seen, attendance.draining) = (state.seen, state.draining);
         (attendance.begun, attendance.is_linked) = (state.begun, state.is_linked);
         Ok(attendance)

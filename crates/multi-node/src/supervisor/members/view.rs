@@ -8,6 +8,7 @@ use crate::id::{Generation, NodeId};
 use crate::nodes::Snapshot;
 use crate::status::{Exit, ProgramStatus, Status};
 use crate::supervisor::fleet::Tally;
+use crate::supervisor::foreign::Foreign;
 use crate::supervisor::member::Member;
 use crate::supervisor::watch::Heard;
 use crate::sys;
@@ -38,7 +39,7 @@ impl Members {
 
     /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`].
     pub(in crate::supervisor) fn weigh(&self, nodes: &[NodeId]) {
-        let nodes: Vec<_> = nodes.iter().filter_map(|id| Some((*id, self.alive.get(id)?.info.pid))).collect();
+        let nodes: Vec<_> = nodes.iter().filter_map(|id| Some((*id, self.alive.get(id)?.main().0))).collect();
         let heard = self.heard.clone();
         // Reading /proc is no work for the loop.
         tokio::task::spawn_blocking(move || {
@@ -74,6 +75,8 @@ impl Members {
         }
         for entry in &mut status.slots {
             entry.program = self.program(entry.id, entry.generation);
+            let member = entry.id.and_then(|id| self.alive.get(&id));
+            entry.pid = entry.pid.map(|pid| member.map_or(pid, |member| member.main().0));
         }
         let line = |id: Option<NodeId>| self.alive.get(&id?).map(|member| member.line);
         let lines = status.slots.iter().map(|entry| line(entry.id)).collect();
@@ -83,7 +86,8 @@ impl Members {
         if let Some(foreign) = &mut self.outfit.foreign {
             foreign.keep(used);
         }
-        let snapshot = Snapshot { status, lines, ended: self.ended.clone() };
+        let bound = self.outfit.foreign.as_ref().map(Foreign::bound).unwrap_or_default();
+        let snapshot = Snapshot { status, lines, ended: self.ended.clone(), bound };
         self.snapshot.send_if_modified(|last| {
             let changed = *last != snapshot;
             *last = snapshot;

@@ -180,9 +180,12 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
     for (kind, end) in state.signals {
         signals.extend(Relay::has_come(arrived.take(end)?).then_some(kind));
     }
+    let sockets = packing::unpack_sockets(&state.sockets, arrived)?;
+    let given = sockets.first().map(Vec::as_slice).unwrap_or_default();
+    let foreign = state.foreign.map(|foreign| Legacy::unpack(foreign, given, arrived)).transpose()?;
     let heritage = Heritage {
         left,
-        members: each(state.members, |member| packing::unpack_member(member, arrived))?,
+        members: each(state.members, |member| packing::unpack_member(member, foreign.as_ref(), arrived))?,
         ended: state.ended,
         news: state.news,
         signals,
@@ -190,12 +193,12 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
         outputs: each(state.outputs, |output| packing::unpack_output(output, arrived))?,
     };
     Ok(Estate {
-        sockets: packing::unpack_sockets(&state.sockets, arrived)?,
+        sockets,
         load_file: arrived.take(state.load)?,
         bell: arrived.take(state.bell)?,
         images: each(state.images, |image| packing::unpack_image(image, arrived))?,
         fleet: state.fleet,
-        foreign: state.foreign.map(|foreign| Legacy::unpack(foreign, arrived)).transpose()?,
+        foreign,
         left,
         heritage,
     })

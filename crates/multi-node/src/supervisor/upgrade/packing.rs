@@ -10,7 +10,7 @@ use crate::program::Output;
 use crate::serve::Socket;
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
-use crate::supervisor::foreign::Attendance;
+use crate::supervisor::foreign::{Attendance, Legacy};
 use crate::supervisor::lookup::Held;
 use crate::supervisor::member::Resting;
 use crate::supervisor::members::Members;
@@ -94,13 +94,18 @@ pub(super) fn pack_member<'a>(node: &'a Resting, luggage: &mut Luggage<'a>) -> M
     }
 }
 
-pub(super) fn unpack_member(member: MemberState, arrived: &mut Arrived) -> io::Result<Resting> {
+/// `foreign`: what was known of all nodes, where they are of another program.
+pub(super) fn unpack_member(
+    member: MemberState,
+    foreign: Option<&Legacy>,
+    arrived: &mut Arrived,
+) -> io::Result<Resting> {
     let process = arrived.take(member.process)?;
     let socket = arrived.take(member.control)?.into();
     let read_fds = unpack_fds(member.read_fds, arrived)?;
     let frame = |frame: FrameState| Ok(Frame { bytes: frame.bytes, fds: unpack_fds(frame.fds, arrived)? });
     let unwritten = member.unwritten.into_iter().map(frame).collect::<io::Result<_>>()?;
-    let attendance = member.attendance.map(|state| Attendance::unpack(state, arrived)).transpose()?;
+    let attendance = member.attendance.map(|state| Attendance::unpack(state, foreign, arrived)).transpose()?;
     Ok(Resting {
         info: member.info,
         generation: member.generation,

@@ -15,7 +15,6 @@ use crate::error::describe;
 use crate::id::Generation;
 use crate::supervisor::child::{self, Child};
 use crate::supervisor::fleet::{Fatal, Saved};
-use crate::supervisor::foreign::Foreign;
 use crate::supervisor::members::Members;
 use crate::supervisor::run::Supervisor;
 use crate::supervisor::watch;
@@ -73,9 +72,6 @@ impl Drop for Rehearsal {
 impl Supervisor {
     /// Tries the program of this generation, which is the newest.
     pub(in crate::supervisor) fn rehearse(&self, generation: Generation) -> Result<Rehearsal, String> {
-        if self.members.outfit.foreign.as_ref().is_some_and(Foreign::has_channels) {
-            return Err("the nodes are Node.js programs, whose primary the master is, and cannot pass on".to_owned());
-        }
         if self.terms.master_listen {
             return Err(
                 "the master serves connections itself (`Options::master_listen`), which would be lost".to_owned()

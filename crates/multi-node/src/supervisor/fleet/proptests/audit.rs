@@ -235,6 +235,7 @@ fn subject(event: &Event) -> Option<NodeId> {
     match *event {
         Event::Hello { id }
         | Event::Linked { id }
+        | Event::Runs { id, .. }
         | Event::Ready { id }
         | Event::Beat { id }
         | Event::Leaving { id }

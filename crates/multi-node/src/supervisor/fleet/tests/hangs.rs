@@ -1,5 +1,5 @@
 use super::super::world::{KILLED, World, policy, secs};
-use super::super::{Event, Fatal, Level, Policy};
+use super::super::{Event, Fatal, Fleet, Level, Policy};
 use crate::id::NodeId;
 use crate::status::State::{Draining, Killing, Serving};
 
@@ -35,6 +35,25 @@ fn a_beating_node_is_left_alone() {
         world.pass(secs(10));
     }
     assert!(world.examinations().is_empty());
+}
+
+#[test]
+fn of_other_programs_only_those_are_watched_that_link_the_crate() {
+    let policy = Policy { hang_timeout: Some(secs(30)), all_beat: false, ..policy(2) };
+    let mut world = World::serving(policy.clone());
+    world.beats = false;
+    world.on(Event::Linked { id: NodeId::node(2) });
+    world.pass(secs(30));
+    assert_eq!(world.examinations(), [2]);
+    world.examined(2, false);
+    world.exit(2, KILLED);
+
+    world.up(3);
+    world.on(Event::Linked { id: NodeId::node(3) });
+    let saved = world.fleet.save(world.now);
+    world.fleet = Fleet::restore(policy, 1, saved, world.now, world.now);
+    world.pass(secs(30));
+    assert_eq!(world.examinations(), [3], "also by the next master");
 }
 
 #[test]

@@ -102,6 +102,19 @@ fn a_node_that_does_not_become_ready_in_time_is_killed() {
 }
 
 #[test]
+fn what_another_program_lacks_is_the_cause_of_its_end() {
+    let mut world = World::started(policy(2));
+    for id in [1, 2] {
+        world.hello(id);
+        world.on(Event::Runs { id: NodeId::node(id), lacks: String::from("nobody listens") });
+    }
+    world.on(Event::Linked { id: NodeId::node(2) });
+    world.pass(secs(60));
+    world.said(Level::Warn, "killing it while joining: it did not become ready within 60 s: nobody listens");
+    world.said(Level::Warn, "did not become ready within 60 s (last state: joining: reached `listen`");
+}
+
+#[test]
 fn the_time_to_start_counts_from_the_spawn() {
     let mut world = World::unborn(policy(1));
     world.fleet.on(world.now, Event::Start);

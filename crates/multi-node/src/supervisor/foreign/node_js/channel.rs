@@ -1,12 +1,13 @@
 //! One worker's channel.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Buf, Bytes, BytesMut};
 use serde_json::Value;
 use tokio::io::Interest;
 use tokio::net::UnixStream;
@@ -14,10 +15,12 @@ use tokio::sync::mpsc;
 
 use super::message::{self, FromWorker};
 use super::primary::ToPrimary;
+use crate::control;
 use crate::id::NodeId;
 use crate::status::ReadyBy;
 use crate::supervisor::foreign::Note;
 use crate::supervisor::foreign::attendance::Notes;
+use crate::supervisor::watch::told_to_rest;
 use crate::sys;
 
 /// No message of a worker is longer, in bytes; its own are short, and those of the program are nobody's here.
@@ -30,91 +33,257 @@ const LAST_BREATH: Duration = Duration::from_millis(200);
 const QUEUE: usize = 256;
 
 /// A message to a worker, and the descriptor that it carries.
-pub(super) type Outgoing = (Value, Option<Arc<OwnedFd>>);
+pub(in crate::supervisor::foreign) type Outgoing = (Value, Option<Arc<OwnedFd>>);
 
-/// Is the primary's ear and mouth for one worker, until the worker disconnects. `strict`: that its
-/// server listens does not make it ready.
-pub(in crate::supervisor::foreign) async fn serve(
-    channel: OwnedFd,
-    id: NodeId,
+/// The master's end of a worker's channel, while nobody listens there.
+#[derive(Debug)]
+pub(in crate::supervisor::foreign) struct Channel {
+    pub(super) socket: OwnedFd,
     primary: mpsc::Sender<ToPrimary>,
-    notes: Notes,
-    strict: bool,
-) {
-    let (outbox, messages) = mpsc::channel(QUEUE);
-    if primary.send(ToPrimary::Joined { id, outbox }).await.is_err() {
-        return;
-    }
-    let ended = converse(channel, id, &primary, (&notes, strict), messages).await;
-    if let Err(error) = ended {
-        crate::log::warn!(%id, %error, "the channel to a Node.js program broke");
-    }
-    let _ = primary.send(ToPrimary::Left { id }).await;
-    // Most end now, by themselves or by what ended them.
-    tokio::time::sleep(LAST_BREATH).await;
-    notes.tell(Note::Disconnected).await;
-}
-
-async fn converse(
-    channel: OwnedFd,
-    id: NodeId,
-    primary: &mpsc::Sender<ToPrimary>,
-    notes: (&Notes, bool),
+    /// The primary's way to the worker.
+    outbox: mpsc::Sender<Outgoing>,
     messages: mpsc::Receiver<Outgoing>,
-) -> io::Result<()> {
-    let socket = UnixStream::from_std(StdUnixStream::from(channel))?;
-    tokio::select! {
-        heard = hear(&socket, id, primary, notes) => heard,
-        said = say(&socket, messages) => said,
+    pub(super) talk: Talk,
+}
+
+/// What is under way on a channel.
+#[derive(Debug, Default)]
+pub(super) struct Talk {
+    /// The beginning of a message, of which the rest has not come.
+    pub(super) read: BytesMut,
+    /// Messages for the worker; of the first a part may have been written.
+    pub(super) unwritten: VecDeque<Line>,
+}
+
+/// A message in writing. The descriptor goes with its first byte.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) bytes: Bytes,
+    pub(super) fd: Option<Arc<OwnedFd>>,
+}
+
+impl From<Outgoing> for Line {
+    fn from((message, fd): Outgoing) -> Line {
+        Line { bytes: format!("{message}\n").into(), fd }
     }
 }
 
-async fn hear(
-    socket: &UnixStream,
+impl Channel {
+    pub(in crate::supervisor::foreign) fn new(socket: OwnedFd, primary: mpsc::Sender<ToPrimary>) -> Channel {
+        Channel::resume(socket, primary, Talk::default())
+    }
+
+    /// Goes on where another left off.
+    pub(super) fn resume(socket: OwnedFd, primary: mpsc::Sender<ToPrimary>, talk: Talk) -> Channel {
+        let (outbox, messages) = mpsc::channel(QUEUE);
+        Channel { socket, primary, outbox, messages, talk }
+    }
+
+    /// The way to the primary.
+    pub(in crate::supervisor::foreign) fn primary(&self) -> mpsc::Sender<ToPrimary> {
+        self.primary.clone()
+    }
+
+    /// The primary's way to the worker.
+    pub(in crate::supervisor::foreign) fn outbox(&self) -> mpsc::Sender<Outgoing> {
+        self.outbox.clone()
+    }
+
+    /// Is the primary's ear and mouth for one worker, until the worker disconnects; `Some`: until it is told to rest. `strict`:
+    /// that its server listens does not make it ready.
+    pub(in crate::supervisor::foreign) async fn serve(self, id: NodeId, notes: Notes, strict: bool) -> Option<Channel> {
+        let Channel { socket, primary, outbox, mut messages, mut talk } = self;
+        primary.send(ToPrimary::Joined { id, outbox: outbox.clone() }).await.ok()?;
+        let worker = Worker { id, primary: &primary, notes: &notes, strict };
+        match worker.converse(socket, &mut talk, &mut messages).await {
+            Ok(Some(socket)) => return Some(Channel { socket, primary, outbox, messages, talk }),
+            Ok(None) => {}
+            // Its process was killed.
+            Err(error) if control::is_end(&error) => {}
+            Err(error) => crate::log::warn!(%id, %error, "the channel to a Node.js program broke"),
+        }
+        let _ = primary.send(ToPrimary::Left { id }).await;
+        // Most end now, by themselves or by what ended them.
+        let mut rest = notes.rest.clone();
+        let _ = tokio::time::timeout(LAST_BREATH, told_to_rest(&mut rest)).await;
+        notes.tell(Note::Disconnected).await;
+        None
+    }
+
+    /// Takes what the primary has said last, which rests too by now.
+    pub(in crate::supervisor::foreign) fn gather(&mut self) {
+        while let Ok(message) = self.messages.try_recv() {
+            self.talk.unwritten.push_back(message.into());
+        }
+    }
+}
+
+/// Who is spoken with, and who is told of it.
+struct Worker<'a> {
     id: NodeId,
-    primary: &mpsc::Sender<ToPrimary>,
-    (notes, strict): (&Notes, bool),
-) -> io::Result<()> {
-    let mut buffer = BytesMut::new();
-    let mut searched = 0;
+    primary: &'a mpsc::Sender<ToPrimary>,
+    notes: &'a Notes,
+    strict: bool,
+}
+
+impl Worker<'_> {
+    /// `Some`: it was told to rest.
+    async fn converse(
+        &self,
+        socket: OwnedFd,
+        talk: &mut Talk,
+        messages: &mut mpsc::Receiver<Outgoing>,
+    ) -> io::Result<Option<OwnedFd>> {
+        let socket = UnixStream::from_std(StdUnixStream::from(socket))?;
+        let rests = tokio::select! {
+            rests = self.hear(&socket, &mut talk.read) => rests?,
+            said = say(&socket, &mut talk.unwritten, messages) => said?,
+        };
+        if rests { Ok(Some(socket.into_std()?.into())) } else { Ok(None) }
+    }
+
+    /// True: it was told to rest.
+    async fn hear(&self, socket: &UnixStream, buffer: &mut BytesMut) -> io::Result<bool> {
+        let (mut searched, mut rest) = (0, self.notes.rest.clone());
+        loop {
+            while let Some(end) = buffer[searched..].iter().position(|&byte| byte == b'\n') {
+                let line = buffer.split_to(searched + end + 1);
+                searched = 0;
+                self.said(message::read(&line[..line.len() - 1])).await;
+            }
+            searched = buffer.len();
+            if buffer.len() > LONGEST {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "a message without an end"));
+            }
+            let mut chunk = [0; 16 * 1024];
+            // What the program sends along is nobody's here, and closed.
+            let read = || sys::socket::receive(socket.as_fd(), &mut chunk);
+            let received = tokio::select! {
+                received = socket.async_io(Interest::READABLE, read) => received?,
+                () = told_to_rest(&mut rest) => return Ok(true),
+            };
+            match received.bytes {
+                0 => return Ok(false),
+                count => buffer.extend_from_slice(&chunk[..count]),
+            }
+        }
+    }
+
+    async fn said(&self, said: FromWorker) {
+        if said == FromWorker::Listening {
+            self.notes.tell(Note::Listens).await;
+        }
+        if said == FromWorker::Ready || (said == FromWorker::Listening && !self.strict) {
+            self.notes.tell(Note::Ready(ReadyBy::Message)).await;
+        }
+        if matches!(said, FromWorker::Leaves { .. }) {
+            self.notes.tell(Note::Stopping).await;
+        }
+        // An error means that the master ends.
+        let _ = self.primary.send(ToPrimary::Said { id: self.id, said }).await;
+    }
+}
+
+/// Returns for an error alone. Cancel-safe: what was not written stays in its place.
+async fn say(
+    socket: &UnixStream,
+    unwritten: &mut VecDeque<Line>,
+    messages: &mut mpsc::Receiver<Outgoing>,
+) -> io::Result<bool> {
     loop {
-        while let Some(end) = buffer[searched..].iter().position(|&byte| byte == b'\n') {
-            let line = buffer.split_to(searched + end + 1);
-            searched = 0;
-            let said = message::read(&line[..line.len() - 1]);
-            if said == FromWorker::Ready || (said == FromWorker::Listening && !strict) {
-                notes.tell(Note::Ready(ReadyBy::Message)).await;
+        while let Some(line) = unwritten.front_mut() {
+            let fds: Vec<_> = line.fd.iter().map(|fd| fd.as_fd()).collect();
+            let send = || sys::socket::send(socket.as_fd(), &line.bytes, &fds);
+            let written = socket.async_io(Interest::WRITABLE, send).await?;
+            line.bytes.advance(written);
+            line.fd = None;
+            if line.bytes.is_empty() {
+                unwritten.pop_front();
             }
-            if matches!(said, FromWorker::Leaves { .. }) {
-                notes.tell(Note::Stopping).await;
-            }
-            // An error means that the master ends.
-            let _ = primary.send(ToPrimary::Said { id, said }).await;
         }
-        searched = buffer.len();
-        if buffer.len() > LONGEST {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a message without an end"));
-        }
-        let mut chunk = [0; 16 * 1024];
-        // What the program sends along is nobody's here, and closed.
-        let read = || sys::socket::receive(socket.as_fd(), &mut chunk);
-        match socket.async_io(Interest::READABLE, read).await?.bytes {
-            0 => return Ok(()),
-            count => buffer.extend_from_slice(&chunk[..count]),
+        match messages.recv().await {
+            Some(message) => unwritten.push_back(message.into()),
+            // The primary is gone, and with it the master.
+            None => std::future::pending().await,
         }
     }
 }
 
-async fn say(socket: &UnixStream, mut messages: mpsc::Receiver<Outgoing>) -> io::Result<()> {
-    while let Some((message, fd)) = messages.recv().await {
-        let line = format!("{message}\n").into_bytes();
-        let mut written = 0;
-        while written < line.len() {
-            let fds: Vec<_> = fd.iter().filter(|_| written == 0).map(|fd| fd.as_fd()).collect();
-            let send = || sys::socket::send(socket.as_fd(), &line[written..], &fds);
-            written += socket.async_io(Interest::WRITABLE, send).await?;
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::watch;
+
+    use super::*;
+
+    /// A channel that is served, what is told by it, and the worker's end.
+    struct Served {
+        serving: tokio::task::JoinHandle<Option<Channel>>,
+        told: mpsc::Receiver<ToPrimary>,
+        rest: watch::Sender<bool>,
+    }
+
+    impl Served {
+        fn start(channel: Channel, told: mpsc::Receiver<ToPrimary>) -> Served {
+            let (rest, rests) = watch::channel(false);
+            let id = NodeId::node(1);
+            let serving = tokio::spawn(channel.serve(id, Notes::new(id, mpsc::channel(16).0, rests), false));
+            Served { serving, told, rest }
+        }
+
+        async fn rest(self) -> (Channel, mpsc::Receiver<ToPrimary>) {
+            self.rest.send_replace(true);
+            let mut channel = self.serving.await.expect("no panic").expect("it rests");
+            channel.gather();
+            (channel, self.told)
         }
     }
-    // The primary is gone, and with it the master.
-    std::future::pending().await
+
+    fn worker() -> (Channel, mpsc::Receiver<ToPrimary>, UnixStream) {
+        let (ours, theirs) = sys::socket::pair().expect("a pair");
+        let (primary, told) = mpsc::channel(16);
+        let theirs = UnixStream::from_std(StdUnixStream::from(theirs)).expect("a stream");
+        (Channel::new(ours, primary), told, theirs)
+    }
+
+    #[tokio::test]
+    async fn half_a_message_is_read_to_its_end_after_a_rest() {
+        let (channel, told, mut worker) = worker();
+        let mut served = Served::start(channel, told);
+        worker
+            .write_all(b"{\"cmd\":\"NODE_CLUSTER\",\"ack\":7,\"accepted\":true}\n{\"cmd\":\"NODE_CL")
+            .await
+            .expect("written");
+        assert!(matches!(served.told.recv().await, Some(ToPrimary::Joined { .. })));
+        assert!(matches!(served.told.recv().await, Some(ToPrimary::Said { .. })), "all of it was read");
+        let (channel, told) = served.rest().await;
+        worker.write_all(b"USTER\",\"ack\":8,\"accepted\":true}\n").await.expect("written");
+        let mut served = Served::start(channel, told);
+        assert!(matches!(served.told.recv().await, Some(ToPrimary::Joined { .. })));
+        let told = served.told.recv().await;
+        let expected = FromWorker::Answer { ack: 8, accepted: true };
+        assert!(matches!(&told, Some(ToPrimary::Said { said, .. }) if *said == expected), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn what_a_worker_does_not_read_is_written_to_its_end_after_a_rest() {
+        let (channel, told, mut worker) = worker();
+        let outbox = channel.outbox();
+        // More than a socket holds, so that one message is written in part.
+        let text = "x".repeat(100_000);
+        for number in 0..20 {
+            outbox.try_send((serde_json::json!([number, text]), None)).expect("room");
+        }
+        let served = Served::start(channel, told);
+        worker.readable().await.expect("something was written");
+        let (channel, told) = served.rest().await;
+        let _served = Served::start(channel, told);
+        let mut all = Vec::new();
+        while all.iter().filter(|byte| **byte == b'\n').count() < 20 {
+            assert_ne!(worker.read_buf(&mut all).await.expect("readable"), 0);
+        }
+        let numbers: Vec<_> = String::from_utf8(all).expect("UTF-8").lines().map(str::len).collect();
+        assert_eq!(numbers.len(), 20);
+        assert!(numbers.iter().all(|length| (100_006..=100_007).contains(length)), "{numbers:?}");
+    }
 }

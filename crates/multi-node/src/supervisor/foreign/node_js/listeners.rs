@@ -2,16 +2,14 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-
-use serde_json::{Value, json};
-use tokio::net::{TcpListener, UnixListener};
 
 use super::message::Address;
 use crate::bind;
 use crate::program::FIRST;
 use crate::serve::Socket;
+use serde_json::{Value, json};
+use tokio::sync::watch;
 
 /// The numbers of errors that have none of their own here (errno(3)).
 const EBADF: i32 = 9;
@@ -24,10 +22,12 @@ pub(super) const EADDRINUSE: i32 = 98;
 pub(super) struct Listeners {
     given: Vec<Socket>,
     /// How many of them have been mapped to a server.
-    mapped: usize,
-    backlog: u32,
+    pub(super) mapped: usize,
+    pub(super) backlog: u32,
+    /// What was bound here, as people write it.
+    pub(super) bound: watch::Sender<Vec<String>>,
     /// Files of Unix sockets that were made here.
-    files: Vec<PathBuf>,
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl Drop for Listeners {
@@ -36,39 +36,21 @@ impl Drop for Listeners {
     }
 }
 
-/// A socket from which connections are taken.
-#[derive(Debug)]
-pub(super) enum Accepting {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
-impl Accepting {
-    /// The next connection. Cancel-safe.
-    pub(super) async fn accept(&self) -> io::Result<OwnedFd> {
-        match self {
-            Accepting::Tcp(listener) => Ok(listener.accept().await?.0.into_std()?.into()),
-            Accepting::Unix(listener) => Ok(listener.accept().await?.0.into_std()?.into()),
-        }
-    }
-
-    /// What `server.address()` is to tell: the port that the program asked for, though another is served.
-    pub(super) fn name(&self, asked: &Address) -> Option<Value> {
-        let Accepting::Tcp(listener) = self else { return None };
-        let addr = listener.local_addr().ok()?;
-        let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
-        let port = asked.port.filter(|port| *port > 0).unwrap_or_else(|| addr.port().into());
-        Some(json!({ "address": addr.ip().to_string(), "family": family, "port": port }))
-    }
+/// What `server.address()` is to tell: the port that the program asked for, though another is served.
+pub(super) fn name(socket: &Socket, asked: &Address) -> Option<Value> {
+    let addr = socket.local_addr().ok()?.tcp()?;
+    let family = if addr.is_ipv4() { "IPv4" } else { "IPv6" };
+    let port = asked.port.filter(|port| *port > 0).unwrap_or_else(|| addr.port().into());
+    Some(json!({ "address": addr.ip().to_string(), "family": family, "port": port }))
 }
 
 impl Listeners {
     pub(super) fn new(given: Vec<Socket>, backlog: u32) -> Listeners {
-        Listeners { given, mapped: 0, backlog, files: Vec::new() }
+        Listeners { given, mapped: 0, backlog, bound: watch::Sender::default(), files: Vec::new() }
     }
 
     /// The socket for a server that asks for this address, or the number of the error.
-    pub(super) async fn find(&mut self, asked: &Address) -> Result<Accepting, i32> {
+    pub(super) async fn find(&mut self, asked: &Address) -> Result<Socket, i32> {
         if asked.udp {
             crate::log::warn!(
                 "a Node.js program asked for a datagram socket, which nodes cannot share; it gets ENOTSUP"
@@ -80,7 +62,7 @@ impl Listeners {
             (None, true) => self.map(asked),
             (None, false) => self.bind(asked).await,
         };
-        found.and_then(accepting).map_err(|error| number(&error))
+        found.map_err(|error| number(&error))
     }
 
     /// The program's descriptors from 3 on are the sockets that the master was given.
@@ -91,7 +73,7 @@ impl Listeners {
     fn map(&mut self, asked: &Address) -> io::Result<Socket> {
         let socket = self.given[self.mapped].try_clone()?;
         self.mapped += 1;
-        crate::log::info!("what the program serves on {} is served on {}", told(asked), local(&socket));
+        crate::log::info!("what the program serves on {} is served on {}", told(asked), socket.name());
         Ok(socket)
     }
 
@@ -108,7 +90,9 @@ impl Listeners {
                 .or_else(|_| bind::tcp((Ipv4Addr::UNSPECIFIED, port).into(), self.backlog, false))?,
             (None, None) => return Err(io::ErrorKind::InvalidInput.into()),
         };
-        crate::log::info!("listening on {}", local(&socket));
+        let name = socket.name();
+        crate::log::info!("listening on {name}");
+        self.bound.send_modify(|bound| bound.push(name));
         Ok(socket)
     }
 
@@ -117,14 +101,6 @@ impl Listeners {
         let listener = std::os::unix::net::UnixListener::bind(path)?;
         self.files.push(path.to_owned());
         Ok(Socket::Unix(listener))
-    }
-}
-
-fn accepting(socket: Socket) -> io::Result<Accepting> {
-    socket.set_nonblocking(true)?;
-    match socket {
-        Socket::Tcp(listener) => TcpListener::from_std(listener).map(Accepting::Tcp),
-        Socket::Unix(listener) => UnixListener::from_std(listener).map(Accepting::Unix),
     }
 }
 
@@ -140,16 +116,5 @@ fn told(asked: &Address) -> String {
         (Some(host), Some(port)) if port >= 0 => format!("{host}:{port}"),
         (Some(host), _) => host.clone(),
         (None, port) => format!("port {}", port.unwrap_or_default()),
-    }
-}
-
-fn local(socket: &Socket) -> String {
-    match socket {
-        Socket::Tcp(listener) => listener.local_addr().map(|addr| addr.to_string()).unwrap_or_default(),
-        Socket::Unix(listener) => {
-            let addr = listener.local_addr().ok();
-            let path = addr.as_ref().and_then(|addr| addr.as_pathname());
-            path.map(|path| format!("unix:{}", path.display())).unwrap_or_default()
-        }
     }
 }

@@ -6,11 +6,14 @@
 //! for, accepts, and hands every connection to one node, which says whether it has taken it. A connection that was not
 //! taken, or whose node died before, goes to the next: nobody has read from it.
 
+mod accepting;
 mod channel;
 mod listeners;
 mod message;
+mod packing;
 mod primary;
 mod turns;
 
-pub(super) use channel::serve;
-pub(super) use primary::{Primary, ToPrimary};
+pub(super) use channel::Channel;
+pub(super) use packing::{ChannelState, PrimaryState};
+pub(super) use primary::{Office, ToPrimary};

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
 
+use super::accepting::Accepters;
 use super::channel::Outgoing;
-use super::listeners::{Accepting, EADDRINUSE, Listeners};
+use super::listeners::{self, EADDRINUSE, Listeners};
 use super::message::{self, Address, FromWorker};
 use super::turns::Turns;
 use crate::id::NodeId;
@@ -21,9 +21,6 @@ const QUEUE: usize = 256;
 
 /// How many connections of one server may have been accepted and not be on their way.
 const AHEAD: usize = 1;
-
-/// How long a server rests that cannot accept, since descriptors or memory have run out.
-const REST: Duration = Duration::from_millis(50);
 
 /// What the primary is told.
 #[derive(Debug)]
@@ -48,67 +45,153 @@ pub(in crate::supervisor) enum ToPrimary {
         key: String,
         stream: OwnedFd,
     },
+    /// Stop, and keep what there is. No worker says anything from here on.
+    Rest,
 }
 
-/// Runs as a task of its own, until all senders are gone.
+/// The primary as the master holds it: at work as a task of its own, until all senders are gone, or at rest.
 #[derive(Debug)]
-pub(in crate::supervisor) struct Primary {
-    listeners: Listeners,
-    servers: BTreeMap<String, Server>,
-    workers: BTreeMap<NodeId, Worker>,
-    turns: Turns,
-    sequence: u64,
-    accepters: JoinSet<()>,
-    inbox: mpsc::WeakSender<ToPrimary>,
+pub(in crate::supervisor::foreign) struct Office {
+    inbox: mpsc::Sender<ToPrimary>,
+    task: Option<JoinHandle<Resting>>,
+    resting: Option<Resting>,
+    bound: watch::Receiver<Vec<String>>,
+}
+
+/// A primary that nobody tells anything, and what it will be told next.
+#[derive(Debug)]
+struct Resting {
+    primary: Primary,
+    inbox: mpsc::Receiver<ToPrimary>,
+}
+
+/// Servers, workers, and what is on its way between them.
+#[derive(Debug)]
+pub(super) struct Primary {
+    pub(super) listeners: Listeners,
+    pub(super) servers: BTreeMap<String, Server>,
+    pub(super) workers: BTreeMap<NodeId, Worker>,
+    pub(super) turns: Turns,
+    pub(super) sequence: u64,
 }
 
 #[derive(Debug)]
-struct Server {
+pub(super) struct Server {
+    pub(super) socket: Socket,
     /// What `server.address()` tells.
-    name: Option<serde_json::Value>,
-    workers: BTreeSet<NodeId>,
+    pub(super) name: Option<serde_json::Value>,
+    pub(super) workers: BTreeSet<NodeId>,
     /// A permit for each connection that may be accepted.
-    gate: Arc<Semaphore>,
+    pub(super) gate: Arc<Semaphore>,
     /// Connections that no worker could be given yet.
-    waiting: Vec<Arc<OwnedFd>>,
+    pub(super) waiting: Vec<Arc<OwnedFd>>,
 }
 
 #[derive(Debug)]
-struct Worker {
-    outbox: mpsc::Sender<Outgoing>,
+pub(super) struct Worker {
+    pub(super) outbox: mpsc::Sender<Outgoing>,
     /// Connections that it has not answered for, by their numbers.
-    under_way: BTreeMap<u64, (String, Arc<OwnedFd>)>,
+    pub(super) under_way: BTreeMap<u64, (String, Arc<OwnedFd>)>,
     /// Whether it has asked for streams to the others.
-    meets: bool,
+    pub(super) meets: bool,
 }
 
-impl Primary {
-    /// Starts it with the sockets that the master was given.
-    pub(in crate::supervisor) fn start(given: Vec<Socket>, backlog: u32) -> mpsc::Sender<ToPrimary> {
-        let (sender, mut inbox) = mpsc::channel(QUEUE);
-        let mut primary = Primary {
+impl Office {
+    /// Starts a primary with the sockets that the master was given.
+    pub(in crate::supervisor::foreign) fn open(given: Vec<Socket>, backlog: u32) -> Office {
+        let mut office = Office::resume(Primary {
             listeners: Listeners::new(given, backlog),
             servers: BTreeMap::new(),
             workers: BTreeMap::new(),
             turns: Turns::default(),
             sequence: 0,
-            accepters: JoinSet::new(),
-            inbox: sender.downgrade(),
-        };
-        tokio::spawn(async move {
-            while let Some(told) = inbox.recv().await {
-                primary.hear(told).await;
-            }
         });
-        sender
+        office.go_on(BTreeMap::new());
+        office
     }
 
-    async fn hear(&mut self, told: ToPrimary) {
+    /// A primary at rest.
+    pub(super) fn resume(primary: Primary) -> Office {
+        let (sender, inbox) = mpsc::channel(QUEUE);
+        let bound = primary.listeners.bound.subscribe();
+        Office { inbox: sender, task: None, resting: Some(Resting { primary, inbox }), bound }
+    }
+
+    /// The way to it.
+    pub(in crate::supervisor::foreign) fn inbox(&self) -> mpsc::Sender<ToPrimary> {
+        self.inbox.clone()
+    }
+
+    /// What was bound since nodes have asked for it.
+    pub(in crate::supervisor::foreign) fn bound(&self) -> Vec<String> {
+        self.bound.borrow().clone()
+    }
+
+    /// Has it rest, after all workers' channels.
+    pub(in crate::supervisor::foreign) async fn rest(&mut self) {
+        let Some(task) = self.task.take() else { return };
+        // An error means that it has ended by a panic, which the next line tells.
+        let _ = self.inbox.send(ToPrimary::Rest).await;
+        match task.await {
+            Ok(resting) => self.resting = Some(resting),
+            Err(error) => crate::log::error!(%error, "the primary of Node.js programs has failed"),
+        }
+    }
+
+    /// Goes on after a rest, with the ways to the workers that are left.
+    pub(in crate::supervisor::foreign) fn go_on(&mut self, outboxes: BTreeMap<NodeId, mpsc::Sender<Outgoing>>) {
+        let Some(Resting { mut primary, inbox }) = self.resting.take() else { return };
+        primary.reconnect(outboxes);
+        self.task = Some(tokio::spawn(primary.work(inbox, self.inbox.downgrade())));
+    }
+
+    /// What it has, while it rests.
+    pub(super) fn resting(&self) -> Option<&Primary> {
+        self.resting.as_ref().map(|resting| &resting.primary)
+    }
+}
+
+impl Primary {
+    /// Returns when it was told to rest, or all senders are gone.
+    async fn work(mut self, mut inbox: mpsc::Receiver<ToPrimary>, own: mpsc::WeakSender<ToPrimary>) -> Resting {
+        let mut accepters = Accepters::new(own);
+        self.servers.iter().for_each(|(key, server)| server.accept(key, &mut accepters));
+        self.servers.keys().cloned().collect::<Vec<_>>().iter().for_each(|key| self.hand_out(key));
+        while let Some(told) = inbox.recv().await {
+            if matches!(told, ToPrimary::Rest) {
+                break;
+            }
+            self.hear(told, &mut accepters).await;
+        }
+        accepters.rest();
+        // Whatever is on its way here is heard still.
+        loop {
+            let told = tokio::select! {
+                biased;
+                Some(told) = inbox.recv() => told,
+                () = accepters.rested() => break,
+            };
+            self.hear(told, &mut accepters).await;
+        }
+        Resting { primary: self, inbox }
+    }
+
+    fn reconnect(&mut self, mut outboxes: BTreeMap<NodeId, mpsc::Sender<Outgoing>>) {
+        for id in self.workers.keys().copied().collect::<Vec<_>>() {
+            match (self.workers.get_mut(&id), outboxes.remove(&id)) {
+                (Some(worker), Some(outbox)) => worker.outbox = outbox,
+                _ => self.left(id),
+            }
+        }
+    }
+
+    async fn hear(&mut self, told: ToPrimary, accepters: &mut Accepters) {
         match told {
             ToPrimary::Joined { id, outbox } => {
-                self.workers.insert(id, Worker { outbox, under_way: BTreeMap::new(), meets: false });
+                // One that was here before a rest is still.
+                self.workers.entry(id).or_insert(Worker { outbox, under_way: BTreeMap::new(), meets: false });
             }
-            ToPrimary::Said { id, said } => self.said(id, said).await,
+            ToPrimary::Said { id, said } => self.said(id, said, accepters).await,
             ToPrimary::Drain { id } => self.drain(id),
             ToPrimary::Left { id } => self.left(id),
             ToPrimary::Accepted { key, stream } => {
@@ -117,12 +200,13 @@ impl Primary {
                     self.hand_out(&key);
                 }
             }
+            ToPrimary::Rest => {}
         }
     }
 
-    async fn said(&mut self, id: NodeId, said: FromWorker) {
+    async fn said(&mut self, id: NodeId, said: FromWorker, accepters: &mut Accepters) {
         match said {
-            FromWorker::Query { seq, address } => self.query(id, seq, &address).await,
+            FromWorker::Query { seq, address } => self.query(id, seq, &address, accepters).await,
             FromWorker::Close { key } => self.leave(id, &key),
             FromWorker::Answer { ack, accepted } => self.answered(id, ack, accepted),
             FromWorker::Leaves { seq } => {
@@ -134,9 +218,9 @@ impl Primary {
         }
     }
 
-    async fn query(&mut self, id: NodeId, seq: u64, address: &Address) {
+    async fn query(&mut self, id: NodeId, seq: u64, address: &Address, accepters: &mut Accepters) {
         let key = address.key();
-        let found = self.server(&key, address).await;
+        let found = self.server(&key, address, accepters).await;
         // A second server of one process for one address finds it in use.
         let joined = found.and_then(|server| server.workers.insert(id).then(|| server.name.clone()).ok_or(EADDRINUSE));
         let answer = match joined {
@@ -147,14 +231,12 @@ impl Primary {
         self.hand_out(&key);
     }
 
-    async fn server(&mut self, key: &str, address: &Address) -> Result<&mut Server, i32> {
+    async fn server(&mut self, key: &str, address: &Address, accepters: &mut Accepters) -> Result<&mut Server, i32> {
         if !self.servers.contains_key(key) {
-            let accepting = self.listeners.find(address).await?;
-            let (name, gate) = (accepting.name(address), Arc::new(Semaphore::new(0)));
-            if let Some(inbox) = self.inbox.upgrade() {
-                self.accepters.spawn(accept(accepting, key.to_owned(), gate.clone(), inbox.downgrade()));
-            }
-            let server = Server { name, workers: BTreeSet::new(), gate, waiting: Vec::new() };
+            let socket = self.listeners.find(address).await?;
+            let name = listeners::name(&socket, address);
+            let server = Server::new(socket, name);
+            server.accept(key, accepters);
             self.servers.insert(key.to_owned(), server);
         }
         self.servers.get_mut(key).ok_or(EADDRINUSE)
@@ -255,22 +337,14 @@ impl Primary {
     }
 }
 
-/// Accepts whenever the gate allows it.
-async fn accept(accepting: Accepting, key: String, gate: Arc<Semaphore>, inbox: mpsc::WeakSender<ToPrimary>) {
-    while let Ok(permit) = gate.acquire().await {
-        permit.forget();
-        let stream = loop {
-            match accepting.accept().await {
-                Ok(stream) => break stream,
-                Err(error) => {
-                    crate::log::warn!(%error, "cannot accept a connection");
-                    tokio::time::sleep(REST).await;
-                }
-            }
-        };
-        let Some(inbox) = inbox.upgrade() else { return };
-        if inbox.send(ToPrimary::Accepted { key: key.clone(), stream }).await.is_err() {
-            return;
+impl Server {
+    pub(super) fn new(socket: Socket, name: Option<serde_json::Value>) -> Server {
+        Server { socket, name, workers: BTreeSet::new(), gate: Arc::new(Semaphore::new(0)), waiting: Vec::new() }
+    }
+
+    fn accept(&self, key: &str, accepters: &mut Accepters) {
+        if let Err(error) = accepters.add(key, &self.socket, self.gate.clone()) {
+            crate::log::error!(server = key, %error, "cannot accept connections");
         }
     }
 }

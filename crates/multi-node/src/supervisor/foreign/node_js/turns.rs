@@ -36,6 +36,11 @@ impl Turns {
         Some(id)
     }
 
+    /// So many are on their way to the node already.
+    pub(super) fn resume(&mut self, id: NodeId, under_way: usize) {
+        self.nodes.entry(id).or_default().under_way = under_way;
+    }
+
     /// The node has answered for one.
     pub(super) fn answered(&mut self, id: NodeId) {
         if let Some(record) = self.nodes.get_mut(&id) {

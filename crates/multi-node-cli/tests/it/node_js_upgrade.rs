@@ -1,0 +1,149 @@
+//! The command replaced in place while it is the primary of Node.js programs.
+
+use std::fs;
+use std::time::Duration;
+
+use multi_node_it::{client, procfs, send, within};
+use rustix::process::Signal;
+
+use crate::command::{Running, app, is_there, json_of, output, pids};
+use crate::load::Load;
+
+/// Upgrades it; where it is not refused.
+async fn upgrade(running: &Running) {
+    let output = running.command(&["upgrade"]).await;
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}
+
+#[tokio::test]
+async fn no_request_is_lost() {
+    if !is_there("node") {
+        return;
+    }
+    within(90, async {
+        let server = app("server.js");
+        let args = ["-n", "2", "--bind", "127.0.0.1:0", "--drain-timeout", "5s", "--", "node", &server];
+        let mut running = Running::start(&args);
+        let addr = running.addr().await;
+        running.ready(2).await;
+        let old = pids(addr, 2).await;
+        let loads = (Load::under_way(addr).await, Load::kept(addr).await);
+        for _ in 0..2 {
+            upgrade(&running).await;
+        }
+        running.logged("upgrade done: generation 2 ").await;
+        let report = running.command(&["reload", "--wait"]).await;
+        assert_eq!(report.status.code(), Some(0), "{report:?}");
+        for (kind, load) in [("one request a connection", loads.0), ("kept", loads.1)] {
+            let (answered, errors) = load.stop().await;
+            println!("{kind}: {} errors in {answered} requests", errors.len());
+            assert!(errors.is_empty(), "{kind}: {errors:?} beside {answered} answers");
+        }
+        let new = pids(addr, 2).await;
+        assert!(old.iter().all(|pid| !new.contains(pid)), "{old:?} became {new:?}");
+        let mut children = procfs::children(running.pid());
+        children.sort_unstable();
+        assert_eq!(children, new, "the nodes are its children, and nobody else");
+        assert!(procfs::zombies(running.pid()).is_empty());
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+/// Upgrades it once node-3 has what it has not looked at, and will refuse.
+#[tokio::test]
+async fn connections_that_no_node_has_taken_yet_are_carried_over() {
+    if !is_there("node") {
+        return;
+    }
+    within(60, async {
+        let (server, folder) = (app("server.js"), tempfile::tempdir().expect("a folder"));
+        let file = |name: &str| folder.path().join(name);
+        let go = |id: &str| fs::write(file(id), "").expect("a file of ours");
+        let after = format!("AFTER={}", file("{id}").display());
+        let stuck = format!("STUCK={}", file("{id}-stuck").display());
+        let args = ["-n", "2", "--bind", "127.0.0.1:0", "-e", &after, "-e", &stuck, "--", "node", &server];
+        let mut running = Running::start(&args);
+        let addr = running.addr().await;
+        ["node-1", "node-2", "node-3", "node-3-stuck"].iter().for_each(|id| go(id));
+        running.ready(2).await;
+        let name = running.name.clone();
+        let upgraded = tokio::spawn(async move { output(&["upgrade", "--name", &name]).await });
+        let line = running.logged("started, generation 1").await;
+        let pid = line.rsplit("pid=").next().expect("a pid").trim();
+        running.ready(1).await;
+        // Sooner or later it is given one.
+        let mut request = tokio::spawn(client::get(addr, "/"));
+        while tokio::time::timeout(Duration::from_secs(1), &mut request).await.is_ok() {
+            request = tokio::spawn(client::get(addr, "/"));
+        }
+        go("node-4");
+        let upgraded = upgraded.await.expect("no panic");
+        assert_eq!(upgraded.status.code(), Some(0), "{upgraded:?}");
+        fs::remove_file(file("node-3-stuck")).expect("a file of ours");
+        let answer = request.await.expect("no panic").expect("an answer");
+        assert_ne!(answer.body, format!("node {pid}"));
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+/// Nodes whose channels are full of what they say, and which hardly ever read.
+#[tokio::test]
+async fn busy_channels_are_carried_over() {
+    if !is_there("node") {
+        return;
+    }
+    within(90, async {
+        let server = app("busy.js");
+        let args = ["-n", "2", "--bind", "127.0.0.1:0", "--drain-timeout", "10s", "--", "node", &server];
+        let mut running = Running::start(&args);
+        let addr = running.addr().await;
+        running.ready(2).await;
+        let load = Load::under_way(addr).await;
+        for _ in 0..3 {
+            upgrade(&running).await;
+        }
+        let (answered, errors) = load.stop().await;
+        assert!(errors.is_empty(), "{errors:?} beside {answered} answers");
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_next_master_is_their_primary() {
+    if !is_there("node") {
+        return;
+    }
+    within(60, async {
+        // The program's own port, which the first master has bound.
+        let mut running = Running::start(&["-n", "2", "--", "node", &app("server.js"), "0"]);
+        let addr = running.addr().await;
+        running.ready(2).await;
+        let bound = json_of(&["status", "--name", &running.name]).await["addresses"].clone();
+        assert!(bound[0].as_str().is_some_and(|bound| bound.ends_with(&format!(":{}", addr.port()))), "{bound}");
+        upgrade(&running).await;
+        running.logged("upgrade done").await;
+        let nodes = pids(addr, 2).await;
+        let status = json_of(&["status", "--name", &running.name]).await;
+        assert_eq!(status["slots"][0]["ready_by"], "message", "{status}");
+        assert_eq!(status["addresses"], bound, "{status}");
+
+        send(nodes[0], Signal::KILL);
+        running.logged("ended by SIGKILL").await;
+        running.ready(1).await;
+        assert!(pids(addr, 2).await.contains(&nodes[1]), "one node's end is its own");
+
+        // What a node has it finishes: it was told to disconnect, and not by a signal.
+        let before: Vec<_> = procfs::children(running.pid()).into_iter().map(|pid| (pid, procfs::fds(pid))).collect();
+        let request = tokio::spawn(async move { client::get(addr, "/slow").await });
+        while before.iter().all(|(pid, fds)| procfs::fds(*pid) <= *fds) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        running.signal(Signal::TERM);
+        assert!(request.await.expect("no panic").expect("an answer").body.starts_with("node "));
+        assert_eq!(running.exit().await, Some(0));
+    })
+    .await;
+}

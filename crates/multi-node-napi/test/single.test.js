@@ -1,0 +1,99 @@
+'use strict';
+// One process serves, by the same API.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const path = require('node:path');
+const { test } = require('node:test');
+const { freePort, program, until } = require('./program.js');
+
+const ELSEWHERE = { flags: ['--require', './elsewhere.js'], files: { 'elsewhere.js': 'Object.defineProperty(process, "platform", { value: "plan9" });' } };
+
+const SOURCE = (options) => `
+  const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
+  const nodes = require("multi-node").listen({ port: PORT, drainTimeout: 5000, ${options} }, server);
+  for (const event of ["listening", "ready", "drain", "close"]) nodes.on(event, () => console.log("event", event));
+  const tell = async (name, ...args) => console.log(name, await nodes[name](...args).then(() => "done", ({ code }) => code));
+  console.log("is", nodes.id, nodes.isMaster, nodes.slot, nodes.peers.length);
+  (async () => {
+    await tell("ready");
+    for (const [name, ...args] of [["reload"], ["upgrade"], ["restart", 0], ["scale", 2]]) await tell(name, ...args);
+  })();
+  process.on("SIGUSR2", async () => {
+    const { ready, wanted, slots } = await nodes.status();
+    console.log("status", ready, wanted, slots.length, slots[0].id, slots[0].pid === process.pid, slots[0].state, slots[0].requests);
+    await tell("shutdown");
+    await tell("ready");
+    await tell("reload");
+  });
+`;
+
+for (const [how, options, given] of [
+  ['nodes: 0', 'nodes: 0', {}],
+  ['nodes: 0 and a page of metrics', 'nodes: 0, metrics: "127.0.0.1:METRICS"', {}],
+  ['MULTI_NODE=off', 'nodes: 2', { env: { MULTI_NODE: 'off' } }],
+  ['MULTI_NODE=off and a page of metrics', 'nodes: 2, metrics: "127.0.0.1:METRICS"', { env: { MULTI_NODE: 'off' } }],
+  ['no binary', 'nodes: 2', ELSEWHERE],
+]) {
+  test(`one process serves with ${how}`, async (t) => {
+    const metrics = await freePort();
+    const server = await program(t, SOURCE(options.replace('METRICS', metrics)), given);
+    await server.says(/^is master true null 0$/m);
+    await server.says(/^event ready$/m);
+    await server.says(/^ready done$/m);
+    for (const order of ['reload', 'upgrade', 'restart', 'scale']) await server.says(new RegExp(`^${order} ERR_MULTI_NODE_SINGLE_PROCESS$`, 'm'));
+    assert.equal(await server.get('/'), `hello from ${server.pid}`);
+    if (options.includes('metrics')) {
+      await until('a counted request', async () => /^multi_node_requests_total 1$/m.test(await server.get('/metrics', { port: metrics })));
+      assert.match(await server.get('/healthz', { port: metrics }), /answers/);
+    }
+    server.kill('SIGUSR2');
+    await server.says(/^status true 1 1 master true serving 1$/m);
+    await server.says(/^shutdown done$/m);
+    await server.says(/^ready ERR_MULTI_NODE_\w+$/m);
+    await server.says(/^reload ERR_MULTI_NODE_S\w+$/m);
+    assert.equal(server.output.match(/^event \w+$/gm).join(), 'event listening,event ready,event drain,event close');
+    assert.equal(await server.ended, 0, 'nothing else keeps it');
+  });
+
+  test(`a request is answered to its end in a shutdown with ${how}`, async (t) => {
+    const source = SOURCE(options.replace('METRICS', await freePort()));
+    const handler = '{ console.log("begins"); setTimeout(() => response.end("slow"), 300); }';
+    // Whoever asks for something meanwhile changes nothing.
+    const slow = `${source.replace('response.end("hello from " + process.pid)', handler)} nodes.on("drain", () => tell("reload"));`;
+    const server = await program(t, slow, given);
+    await server.says(/^ready done$/m);
+    const answer = server.get('/').catch((error) => `${error.code}; it says:\n${server.output}`);
+    await server.says(/^begins$/m);
+    assert.equal(await server.stop(), 0);
+    assert.equal(await answer, 'slow');
+  });
+}
+
+test('without a binary it is said that nodes and the page of metrics are missing', async (t) => {
+  const server = await program(t, SOURCE('metrics: "127.0.0.1:1", control: "name"'), ELSEWHERE);
+  await server.says(/MULTI_NODE_SINGLE_PROCESS.*one process serves: nodes need Linux/);
+  await server.says(/MULTI_NODE_SINGLE_PROCESS.*`metrics`, `control` has no effect: nodes need Linux/);
+  await server.says(/^ready done$/m);
+  assert.equal(await server.stop(), 0);
+});
+
+test('an address in use ends a single process too', async (t) => {
+  const taken = await program(t, SOURCE('nodes: 0'));
+  await taken.says(/^ready done$/m);
+  const source = SOURCE('nodes: 0').replaceAll('PORT', String(taken.port)) + 'server.on("error", ({ code }) => console.log("heard", code));';
+  const server = await program(t, source);
+  await server.says(/^heard EADDRINUSE$/m);
+  await server.says(/^ready EADDRINUSE$/m);
+  assert.equal(await server.ended, 0);
+  assert.equal(await taken.stop(), 0);
+});
+
+test('a single process gives its Unix socket the mode that was asked for', async (t) => {
+  const server = await program(t, SOURCE('nodes: 0, addresses: "unix:" + __dirname + "/socket", unixMode: 0o600'));
+  await server.says(/^ready done$/m);
+  const socketPath = path.join(server.folder, 'socket');
+  assert.equal(fs.statSync(socketPath).mode & 0o777, 0o600);
+  assert.equal(await server.get('/', { socketPath }), `hello from ${server.pid}`);
+  assert.equal(await server.stop(), 0);
+});

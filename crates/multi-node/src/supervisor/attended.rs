@@ -1,0 +1,70 @@
+//! Nodes of other programs: how they are told to end, and which of their processes counts.
+
+use std::time::Duration;
+
+use super::foreign::{Attendance, Main};
+use super::member::Member;
+use super::members::Members;
+use super::run::TARGET;
+use crate::control::ToNode;
+use crate::id::NodeId;
+
+impl Members {
+    /// The node's program runs. What is lacking until it is ready.
+    pub(super) fn attend(&mut self, id: NodeId) -> Option<String> {
+        let (heard, rest) = (self.heard.clone(), self.rest.subscribe());
+        let attendance = self.attendance(id)?;
+        attendance.begin(heard, rest);
+        Some(attendance.lacks())
+    }
+
+    /// Takes another process of the node for the one to signal.
+    pub(super) fn name_main(&mut self, id: NodeId, pid: u32) {
+        let Some(member) = self.alive.get_mut(&id) else { return };
+        match Main::of(member.info.pid, pid) {
+            Ok(main) => {
+                crate::log::info!(target: TARGET, %id, started = member.info.pid, pid, "the node is another process now (MAINPID)");
+                member.name_main(main);
+            }
+            Err(error) => crate::log::warn!(%id, pid, %error, "MAINPID names no process of the node"),
+        }
+    }
+
+    /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
+    pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>, closing: bool) {
+        if self.outfit.foreign.is_none() || self.is_welcome(id) {
+            return self.tell(id, ToNode::Drain { within, heirs, closing });
+        }
+        let disconnects = self.attendance(id).is_some_and(Attendance::disconnect);
+        if !disconnects {
+            self.stop(id);
+        }
+    }
+
+    /// A Node.js program has closed its channel: it serves nobody any more. Whether that was expected.
+    pub(super) fn disconnected(&mut self, id: NodeId) -> bool {
+        let expected = self.attendance(id).is_some_and(|attendance| attendance.draining);
+        if expected {
+            // What keeps it running, a timer or a connection to a database, is not for its clients.
+            self.stop(id);
+        }
+        expected
+    }
+
+    fn stop(&self, id: NodeId) {
+        let (Some(member), Some(foreign)) = (self.alive.get(&id), &self.outfit.foreign) else { return };
+        let (pid, process) = member.main();
+        if let Err(error) = foreign.stop(process, member.generation) {
+            crate::log::error!(%id, pid, %error, "cannot signal the node");
+        }
+    }
+
+    pub(super) fn attendance(&mut self, id: NodeId) -> Option<&mut Attendance> {
+        self.alive.get_mut(&id)?.attendance.as_mut()
+    }
+
+    /// Whether the node has been welcomed, which programs are not that do not link this crate.
+    pub(super) fn is_welcome(&self, id: NodeId) -> bool {
+        self.get(id).is_some_and(Member::is_welcome)
+    }
+}

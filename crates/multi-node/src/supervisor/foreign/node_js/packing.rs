@@ -1,0 +1,151 @@
+//! The primary and the channels, as they travel to the next master.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::channel::{Channel, Line, Talk};
+use super::listeners::Listeners;
+use super::primary::{Office, Primary, Server, ToPrimary, Worker};
+use super::turns::Turns;
+use crate::control::SocketKind;
+use crate::id::NodeId;
+use crate::serve::Socket;
+use crate::supervisor::upgrade::{Arrived, Luggage, Passed};
+use crate::wires;
+
+/// What a primary has.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::supervisor::foreign) struct PrimaryState {
+    /// How many of the sockets that the master was given are mapped to a server.
+    mapped: usize,
+    /// What was bound for programs.
+    bound: Vec<String>,
+    /// Files of Unix sockets among it.
+    files: Vec<PathBuf>,
+    servers: Vec<ServerState>,
+    workers: Vec<WorkerState>,
+    sequence: u64,
+    backlog: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ServerState {
+    key: String,
+    socket: (SocketKind, Passed),
+    name: Option<Value>,
+    workers: BTreeSet<NodeId>,
+    waiting: Vec<Passed>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WorkerState {
+    id: NodeId,
+    /// By their numbers, each with the key of its server.
+    under_way: Vec<(u64, String, Passed)>,
+    meets: bool,
+}
+
+impl Office {
+    /// `None` of a primary that does not rest.
+    pub(in crate::supervisor::foreign) fn pack<'a>(&'a self, luggage: &mut Luggage<'a>) -> Option<PrimaryState> {
+        let Primary { listeners, servers, workers, sequence, .. } = self.resting()?;
+        let servers = servers.iter().map(|(key, server)| ServerState {
+            key: key.clone(),
+            socket: (wires::kind(&server.socket), luggage.add(server.socket.as_fd())),
+            name: server.name.clone(),
+            workers: server.workers.clone(),
+            waiting: server.waiting.iter().map(|stream| luggage.add(stream.as_fd())).collect(),
+        });
+        let servers = servers.collect();
+        let workers = workers.iter().map(|(id, worker)| WorkerState {
+            id: *id,
+            under_way: worker
+                .under_way
+                .iter()
+                .map(|(number, (key, stream))| (*number, key.clone(), luggage.add(stream.as_fd())))
+                .collect(),
+            meets: worker.meets,
+        });
+        let workers = workers.collect();
+        let Listeners { mapped, files, backlog, bound, .. } = listeners;
+        let (mapped, files, backlog, bound) = (*mapped, files.clone(), *backlog, bound.borrow().clone());
+        Some(PrimaryState { mapped, bound, files, servers, workers, sequence: *sequence, backlog })
+    }
+
+    pub(in crate::supervisor::foreign) fn unpack(
+        state: PrimaryState,
+        given: Vec<Socket>,
+        arrived: &mut Arrived,
+    ) -> io::Result<Office> {
+        let mut listeners = Listeners::new(given, state.backlog);
+        (listeners.mapped, listeners.files) = (state.mapped, state.files);
+        listeners.bound.send_replace(state.bound);
+        let servers = state.servers.into_iter().map(|server| {
+            let (kind, socket) = server.socket;
+            let mut unpacked = Server::new(wires::adopt(kind, arrived.take(socket)?), server.name);
+            unpacked.workers = server.workers;
+            unpacked.waiting =
+                server.waiting.into_iter().map(|stream| shared(stream, arrived)).collect::<io::Result<_>>()?;
+            Ok::<_, io::Error>((server.key, unpacked))
+        });
+        let servers = servers.collect::<io::Result<_>>()?;
+        let mut turns = Turns::default();
+        let workers = state.workers.into_iter().map(|worker| {
+            turns.resume(worker.id, worker.under_way.len());
+            Ok::<_, io::Error>((worker.id, worker.unpack(arrived)?))
+        });
+        let workers = workers.collect::<io::Result<_>>()?;
+        Ok(Office::resume(Primary { listeners, servers, workers, turns, sequence: state.sequence }))
+    }
+}
+
+impl WorkerState {
+    fn unpack(self, arrived: &mut Arrived) -> io::Result<Worker> {
+        let mut stream = |(number, key, stream)| Ok((number, (key, shared(stream, arrived)?)));
+        let under_way = self.under_way.into_iter().map(&mut stream).collect::<io::Result<_>>()?;
+        // The way to it comes with its channel.
+        Ok(Worker { outbox: mpsc::channel(1).0, under_way, meets: self.meets })
+    }
+}
+
+fn shared(fd: Passed, arrived: &mut Arrived) -> io::Result<Arc<OwnedFd>> {
+    arrived.take(fd).map(Arc::new)
+}
+
+/// One worker's channel.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::supervisor::foreign) struct ChannelState {
+    socket: Passed,
+    read: Bytes,
+    unwritten: Vec<(Bytes, Option<Passed>)>,
+}
+
+impl Channel {
+    pub(in crate::supervisor::foreign) fn pack<'a>(&'a self, luggage: &mut Luggage<'a>) -> ChannelState {
+        let socket = luggage.add(self.socket.as_fd());
+        let mut line = |line: &'a Line| (line.bytes.clone(), line.fd.as_ref().map(|fd| luggage.add(fd.as_fd())));
+        let unwritten = self.talk.unwritten.iter().map(&mut line).collect();
+        ChannelState { socket, read: self.talk.read.clone().freeze(), unwritten }
+    }
+
+    pub(in crate::supervisor::foreign) fn unpack(
+        state: ChannelState,
+        primary: mpsc::Sender<ToPrimary>,
+        arrived: &mut Arrived,
+    ) -> io::Result<Channel> {
+        let socket = arrived.take(state.socket)?;
+        let mut line = |(bytes, fd): (Bytes, Option<Passed>)| {
+            Ok(Line { bytes, fd: fd.map(|fd| shared(fd, arrived)).transpose()? })
+        };
+        let unwritten = state.unwritten.into_iter().map(&mut line).collect::<io::Result<_>>()?;
+        Ok(Channel::resume(socket, primary, Talk { read: state.read.into(), unwritten }))
+    }
+}

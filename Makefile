@@ -8,7 +8,7 @@ SHELL := /bin/bash
 SINGLE := RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/scripts/rustc-single.sh" $(CARGO)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help ci test test-single test-node law smoke bench bench-node fmt fmt-check lint doc msrv deny chromium servers static
+.PHONY: help ci test test-single test-node law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny chromium servers static
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -47,7 +47,7 @@ test-node: ## the Node.js package; needs Node.js 20 or later and npm
 law: ## what must not stand where, by the test that reads the sources
 	$(CARGO) test --locked -p multi-node-it --test laws
 
-smoke: ## an example and the benchmarks from release builds, as a new user starts them
+smoke: ## an example and the benchmarks from optimised builds, started as a new user starts them
 	CARGO="$(CARGO)" scripts/smoke.sh
 
 bench: ## the comparisons of docs/benchmarks.md; takes some minutes
@@ -68,9 +68,14 @@ fmt: ## format the sources
 fmt-check:
 	$(CARGO) fmt --all --check
 
-lint: ## clippy, warnings being errors, for both builds
+lint: fuzz-check ## clippy, warnings being errors, for both builds; the fuzz targets
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p multi-node --all-targets -- -D warnings --cfg multi_node_single
+
+# They run by cargo-fuzz, with its toolchain and libfuzzer; to check them neither is needed, nor is libfuzzer built.
+fuzz-check:
+	RUSTFLAGS="$(RUSTFLAGS) --cfg fuzzing" CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a \
+		$(CARGO) check --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
 
 doc: ## the library's documentation, warnings being errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node --no-deps --features axum

@@ -104,15 +104,32 @@ class Door {
     this.#serves = true;
   }
 
-  /** Takes what there is. */
-  turn() {
-    let count = AT_ONCE;
-    while (this.#serves && count === AT_ONCE) {
-      count = this.#service.take(this.index, this.#fds);
+  /** Takes what there is. `woken`: the event loop has found that a connection waits. */
+  turn(woken = false) {
+    for (let count = AT_ONCE; this.#serves && count === AT_ONCE; woken = false) {
+      count = this.#service.take(this.index, this.#fds, woken);
       // Whoever closes the server still gets what was taken with the connection that made it do so.
-      const handle = this.#handle;
-      for (let index = 0; index < count; index += 1) this.#connect(handle, this.#fds[index]);
+      this.#connectAll(this.#handle, this.#fds, count);
     }
+  }
+
+  #connectAll(handle, fds, count) {
+    let index = 0;
+    let thrown = true;
+    try {
+      while (index < count) this.#connect(handle, fds[index++]);
+      thrown = false;
+    } finally {
+      // By a listener of the program. The others are served all the same.
+      if (thrown) this.#goOn(handle, fds.slice(index, count));
+    }
+  }
+
+  #goOn(handle, fds) {
+    setImmediate(() => {
+      this.#connectAll(handle, fds, fds.length);
+      this.turn();
+    });
   }
 
   #connect(handle, fd) {

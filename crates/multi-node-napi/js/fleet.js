@@ -39,7 +39,7 @@ class Fleet {
     this.peers = new Set();
     const further = declared.slice(1).map(({ bind }) => bind);
     try {
-      this.#service = new binding.Service(options.forLibrary(checked), further, () => this.#turn());
+      this.#service = new binding.Service(options.forLibrary(checked), further, (woken) => this.#turn(woken === true));
     } catch (exception) {
       throw fromException(exception);
     }
@@ -50,7 +50,11 @@ class Fleet {
     const servers = declared.map(({ server }) => server);
     this.#doors = servers.map((server, index) => new Door(this.#service, index, server, () => this.#live()));
     this.#requests = new Requests(servers, (began, ended, failed) => this.#service.count(began, ended, failed));
-    process.once('exit', () => this.#requests.flush());
+    process.once('exit', () => {
+      this.#requests.flush();
+      // Nobody comes for connections any more.
+      for (const { index } of this.#doors) this.#service.close(index);
+    });
   }
 
   get #isMaster() {
@@ -107,9 +111,10 @@ class Fleet {
     else this.#beat.unref();
   }
 
-  /** The library has something: connections first, since they wait. */
-  #turn() {
-    for (const door of this.#doors) door.turn();
+  /** The library has something: connections first, since they wait. `woken`: it can be nothing else. */
+  #turn(woken = false) {
+    for (const door of this.#doors) door.turn(woken);
+    if (woken) return;
     for (let event = this.#service.nextEvent(); event; event = this.#service.nextEvent()) this.#hear(event);
   }
 

@@ -2,18 +2,19 @@
 //!
 //! No logic of serving or supervising is here. The library runs in a thread of its own, with its own runtime ([`thread`]);
 //! JavaScript asks, on its own thread, for what there is: connections of a [`multi_node::Taker`] and [`event`]s. Both are polled
-//! as futures are, and their waker calls JavaScript ([`wake`]). So nothing queues up beyond the library's own bounded queues,
+//! as futures are, and their waker calls JavaScript ([`wake`]); for connections the event loop waits itself ([`event_loop`]). So nothing queues up beyond the library's own bounded queues,
 //! a blocked event loop gets no connections, and no byte of a stream passes through here.
 //!
 //! A descriptor has one owner at any time: an `OwnedFd` here, until [`descriptor`] gives it to JavaScript, which closes it.
 
-// Node-API is C. The macros make unsafe code, and so does `descriptor`, which says why that is sound.
+// Node-API is C. The macros make unsafe code, and so do `descriptor` and `event_loop`, which say why that is sound.
 #![allow(unsafe_code)]
 // The macros use these types in ways that the lints do not see; fields have the names that `index.d.ts` explains.
 #![allow(missing_docs, missing_debug_implementations)]
 
 mod descriptor;
 mod event;
+mod event_loop;
 mod failure;
 mod measure;
 mod options;

@@ -8,6 +8,7 @@ use napi_derive::napi;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::{Event, Report, Told};
+use crate::event_loop::EventLoop;
 use crate::failure::Failure;
 use crate::measure::Sample;
 use crate::options::{NodeOptions, milliseconds};
@@ -26,6 +27,7 @@ pub struct Service {
     tell: mpsc::Sender<Event>,
     leave: Option<oneshot::Sender<()>>,
     servers: Vec<Server>,
+    event_loop: Option<EventLoop>,
     /// One for each connection that JavaScript has.
     counts: Vec<Counted>,
     /// Whom to tell what has been measured.
@@ -42,13 +44,21 @@ struct Server {
 impl Service {
     /// Calls `listen` in the library's thread; returns when the addresses are bound, or this process has found its place as a node.
     ///
-    /// `further` are the addresses of the servers after the first. `turn` is called, on this thread, whenever there may be something to take.
+    /// `further` are the addresses of the servers after the first. `turn` is called, on this thread, whenever there may be something to take;
+    /// with `true`, where it may be a connection of a listening socket and nothing else.
     ///
     /// # Errors
     /// A failure as JSON, in the error's message.
     #[napi(constructor)]
-    pub fn new(options: NodeOptions, further: Vec<String>, turn: Function<'_, (), ()>) -> napi::Result<Service> {
+    pub fn new(
+        env: napi::Env,
+        options: NodeOptions,
+        further: Vec<String>,
+        turn: Function<'_, (), ()>,
+    ) -> napi::Result<Service> {
         let waker = wake::waker(&turn)?;
+        // Without it a thread waits for connections and calls `turn`.
+        let event_loop = EventLoop::new(&env, &turn).ok();
         let heartbeat = Heartbeat::new();
         let (first, first_opened) = Server::new();
         let (mut servers, mut more) = (vec![first], Vec::new());
@@ -61,7 +71,8 @@ impl Service {
         let started = thread::start(options, first_opened, more).map_err(|error| Failure::from(&error).into_error())?;
         let Thread { runtime, handle, events, tell, leave } = started;
         let leave = Some(leave);
-        Ok(Service { runtime, handle, heartbeat, waker, events, tell, leave, servers, counts: Vec::new(), asked: None })
+        let counts = Vec::new();
+        Ok(Service { runtime, handle, heartbeat, waker, events, tell, leave, servers, event_loop, counts, asked: None })
     }
 
     /// Who this process is: `master`, `node-1`…
@@ -92,11 +103,14 @@ impl Service {
     }
 
     /// Writes the descriptors of a server's next connections into `into`, and says how many there are: each counts as open until
-    /// `release`. If there are fewer than there is room for, `turn` is called when there are more.
+    /// `release`. If there are fewer than there is room for, `turn` is called when there are more. `woken`: it was, with `true`.
     #[napi]
-    pub fn take(&mut self, server: u32, mut into: Int32ArraySlice<'_>) -> u32 {
+    pub fn take(&mut self, server: u32, mut into: Int32ArraySlice<'_>, woken: bool) -> u32 {
         let taker = self.servers.get_mut(server as usize).and_then(|server| server.taker.as_mut());
         let Some(taker) = taker else { return 0 };
+        if woken {
+            taker.woken();
+        }
         // SAFETY: this is JavaScript's thread, and nothing of JavaScript runs before this returns.
         let into = unsafe { into.as_mut() };
         let mut cx = Context::from_waker(&self.waker);
@@ -235,6 +249,9 @@ impl Service {
     fn tell_of(&mut self, event: Event) -> Told {
         match event {
             Event::Serving { server, taker } => {
+                if let Some(EventLoop { epoll, token }) = &self.event_loop {
+                    let _ = taker.wait_in(*epoll, *token);
+                }
                 self.servers[server].taker = Some(taker);
                 Told { server: u32::try_from(server).ok(), ..Told::of("serving") }
             }

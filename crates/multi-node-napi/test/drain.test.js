@@ -87,7 +87,7 @@ test('an idle connection that was handed over is no silent new one: keepAliveTim
     }
     await new Promise((resolve) => setTimeout(resolve, 1000));
     return Date.now() - ordered < 3000 && clients.every(({ closed }) => !closed) && clients;
-  }, 60_000);
+  });
   const [silent, asking] = clients;
   assert.ok(server.children().includes(await asking.ask()), 'a new node answers after more than headersTimeout');
   for (const client of [silent, asking]) {

@@ -8,7 +8,7 @@ const https = require('node:https');
 const net = require('node:net');
 const path = require('node:path');
 const { test } = require('node:test');
-const { program } = require('./program.js');
+const { program, until } = require('./program.js');
 
 const KINDS = {
   'a request handler': '(request, response) => response.end("hello from " + process.pid)',
@@ -104,6 +104,21 @@ test('a node whose server closes leaves the queue, and tells when its last conne
   const closed = await server.get('/close');
   await server.says(new RegExp(`closed ${closed}`));
   for (let request = 0; request < 8; request += 1) assert.notEqual(await server.get('/'), closed);
+  assert.equal(await server.stop(), 0);
+});
+
+test('what a listener throws is an uncaught exception, and all connections are served', async (t) => {
+  const server = await program(t, `
+    const server = require("http").createServer((request, response) => response.end("hello"));
+    server.on("connection", () => { throw new Error("by a listener"); });
+    process.on("uncaughtException", ({ message }) => console.log("thrown", message));
+    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    nodes.on("ready", () => nodes.isMaster && console.log("ready"));
+  `);
+  await server.says(/ready/);
+  const answers = await Promise.all(Array.from({ length: 40 }, () => server.get('/')));
+  assert.deepEqual(new Set(answers), new Set(['hello']));
+  await until('all to be told', () => server.output.split('thrown by a listener').length === 41);
   assert.equal(await server.stop(), 0);
 });
 

@@ -188,7 +188,7 @@ test('default metrics are told, and registers that fail or hang keep nothing els
   assert.ok(Date.now() - began < 5000, 'the end waits for no register');
 });
 
-test('what is no register is refused, and a single process takes one in vain', (t, done) => {
+test('what is no register is refused, and a single process takes one and tells nothing', (t, done) => {
   const server = require('node:http').createServer();
   const nodes = listen({ port: 0, nodes: 0, signals: false }, server);
   for (const wrong of [[], [undefined], [{}], ['register'], [require('prom-client').register, null]]) {

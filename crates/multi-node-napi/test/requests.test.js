@@ -95,22 +95,26 @@ test('a new node that fails is taken back after its trial, and one that does not
     }
   `, { files: { status: '200' } });
   await server.says(/ready/);
-  const before = server.children().sort();
   let asks = true;
   const load = (async () => {
     while (asks) await server.get('/');
   })();
-  fs.writeFileSync(path.join(server.folder, 'status'), '500');
-  server.kill('SIGUSR2');
-  await server.says(/failed ERR_MULTI_NODE_ROLLED_BACK .*server errors/);
-  await until('the old nodes alone', () => String(server.children().sort()) === String(before));
-  fs.writeFileSync(path.join(server.folder, 'status'), '201');
-  // On a busy machine a trial may end with too few answers.
-  const trials = () => server.output.match(/reloaded/g)?.length ?? 0;
-  for (let trial = 1; !/reloaded true 0/.test(server.output); trial += 1) {
+  /** Reloads nodes that answer with this status, and gives what is said of it. */
+  const reload = async (status) => {
+    fs.writeFileSync(path.join(server.folder, 'status'), status);
+    const told = server.output.length;
     server.kill('SIGUSR2');
-    await until('a reload', () => trials() === trial);
-  }
+    const [text] = await until('a report', () => /^(reloaded|failed) .*\n/m.exec(server.output.slice(told)));
+    return text;
+  };
+  // On a busy machine a trial may end with too few answers to be judged by.
+  const before = await until('a node that fails to be taken back', async () => {
+    const before = server.children().sort();
+    if (/^failed ERR_MULTI_NODE_ROLLED_BACK .*server errors/.test(await reload('500'))) return before;
+    return void (await reload('200'));
+  });
+  await until('the old nodes alone', () => String(server.children().sort()) === String(before));
+  await until('a node that does not to be judged', async () => (await reload('201')) === 'reloaded true 0\n');
   asks = false;
   await load;
   assert.equal(await server.stop(), 0);

@@ -34,7 +34,7 @@ pub struct External<F>(Factory<F>);
 /// `make` is called in processes that serve only, and resolves when that loop can take connections: the node is ready then.
 /// What it makes is called once, with the [`Taker`] of this server's connections. An error is a failed start of the node.
 ///
-/// To take connections is that loop's part: a process whose loop is busy for more than 2 ms while one is offered leaves it to
+/// To take connections is that loop's part: a process whose loop is busy for more than 5 ms while one is offered leaves it to
 /// another.
 pub fn external<M, R, E, F>(make: M) -> External<F>
 where
@@ -114,6 +114,27 @@ impl Taker {
             return Poll::Ready(Some(Taken::from(accepted)));
         }
         self.arrivals.poll_recv(cx)
+    }
+
+    /// Lets the event loop itself wait in the sockets' queues, by its own epoll instance: so that it is woken for a connection like for
+    /// all else, with no detour by a thread, and is passed over while it is busy. To be called once, before the first
+    /// [`poll_take`](Self::poll_take).
+    ///
+    /// The loop then finds events with this token in it, and calls [`woken`](Self::woken) for each before it takes what there is. What comes
+    /// from elsewhere wakes the waker still.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when no descriptors are left.
+    #[cfg(multi_process)]
+    pub fn wait_in(&self, epoll: std::os::fd::BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        self.listener.wait_in(epoll, token)
+    }
+
+    /// The event loop that [waits itself](Self::wait_in) has found that a connection waits.
+    #[cfg(multi_process)]
+    pub fn woken(&self) {
+        self.listener.woken();
     }
 
     /// Takes no more connections, for good: leaves the sockets' queues, and other nodes hand none over. Of those that were handed over,

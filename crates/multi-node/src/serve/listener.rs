@@ -163,6 +163,21 @@ impl Listener {
         (Stream::new(io, self.doors.enter(), local), peer)
     }
 
+    /// Lets an event loop wait for connections itself; it finds events with this token in its epoll instance.
+    #[cfg(multi_process)]
+    pub(super) fn wait_in(&self, epoll: std::os::fd::BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        for source in &self.sources {
+            source.wait_in(epoll.try_clone_to_owned()?, token);
+        }
+        Ok(())
+    }
+
+    /// That event loop has found such an event.
+    #[cfg(multi_process)]
+    pub(super) fn woken(&self) {
+        self.sources.iter().for_each(Source::woken);
+    }
+
     /// Gives up the places in all queues.
     pub(super) fn withdraw(&self) {
         self.sources.iter().for_each(Source::withdraw);

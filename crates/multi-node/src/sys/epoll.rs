@@ -42,6 +42,16 @@ impl Epoll {
         Ok(epoll::add(&self.0, file, epoll::EventData::new_u64(token), flags)?)
     }
 
+    /// Hears once, besides whoever is woken for it, that something is there or comes; to be asked for each time anew.
+    pub(crate) fn watch_once(&self, file: BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
+        let token = epoll::EventData::new_u64(token);
+        match epoll::modify(&self.0, file, token, flags) {
+            Err(rustix::io::Errno::NOENT) => Ok(epoll::add(&self.0, file, token, flags)?),
+            changed => Ok(changed?),
+        }
+    }
+
     /// Leaves the file's wait queue.
     pub(crate) fn delete(&self, file: BorrowedFd<'_>) -> io::Result<()> {
         Ok(epoll::delete(&self.0, file)?)
@@ -65,6 +75,19 @@ impl Epoll {
             Err(error) => return Err(error.into()),
         }
         Ok(tokens.into_iter().take(count))
+    }
+}
+
+impl From<OwnedFd> for Epoll {
+    fn from(epoll: OwnedFd) -> Epoll {
+        Epoll(epoll)
+    }
+}
+
+#[cfg(test)]
+impl From<Epoll> for OwnedFd {
+    fn from(epoll: Epoll) -> OwnedFd {
+        epoll.0
     }
 }
 

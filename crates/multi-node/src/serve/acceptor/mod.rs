@@ -19,4 +19,6 @@ pub(crate) use queue::{bell, ring};
 pub(super) use turn::{Acceptor, Turn};
 
 #[cfg(test)]
+mod loop_tests;
+#[cfg(test)]
 mod tests;

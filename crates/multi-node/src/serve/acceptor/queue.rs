@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, fence};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -45,9 +45,18 @@ pub(super) struct Shared {
     pub(super) line: Line,
     /// The listening sockets, by the numbers of their doors.
     pub(super) files: Vec<OwnedFd>,
+    /// The event loops that wait at their doors themselves, by the numbers of these.
+    pub(super) loops: Vec<OnceLock<Loop>>,
     /// Some door is asleep. A copy for those who would otherwise take the lock to find that none is.
     pub(super) asleep: AtomicBool,
     queue: Mutex<Queue>,
+}
+
+/// An event loop that waits for connections with the epoll instance with which it waits for all else.
+pub(super) struct Loop {
+    pub(super) epoll: Epoll,
+    /// By which it knows the socket.
+    pub(super) token: u64,
 }
 
 /// What the thread and the runtime share, for a moment at a time.
@@ -61,6 +70,9 @@ pub(super) struct Queue {
     endless: bool,
     /// What the whole fleet had accepted when a connection was first seen waiting.
     pub(super) stuck: Option<u64>,
+    /// The thread hears of the next connection at the doors of event loops, or has heard of one and looks after it when its time has
+    /// run out.
+    pub(super) watching: bool,
     pub(super) passed_over: PassedOver,
     /// The last alarm that this process knows of.
     pub(super) alarms: u64,
@@ -97,6 +109,7 @@ impl Shared {
             late: false,
             endless: true,
             stuck: None,
+            watching: false,
             passed_over: PassedOver::default(),
             alarms: load.alarms(),
             views: Vec::with_capacity(load.lines()),
@@ -106,7 +119,8 @@ impl Shared {
         let (epoll, command, asleep) = (Epoll::new()?, event()?, AtomicBool::new(false));
         epoll.watch(command.as_fd(), COMMAND)?;
         epoll.watch(bell.as_fd(), BELL)?;
-        Ok(Shared { epoll, bell, command, load, line, files, asleep, queue: Mutex::new(queue) })
+        let loops = files.iter().map(|_| OnceLock::new()).collect();
+        Ok(Shared { epoll, bell, command, load, line, files, loops, asleep, queue: Mutex::new(queue) })
     }
 
     pub(super) fn lock(&self) -> Held<'_> {
@@ -143,7 +157,7 @@ impl Drop for Held<'_> {
         let mut entering = std::mem::take(&mut self.entering);
         self.queue = None;
         for door in entering.drain(..) {
-            if let Err(error) = self.shared.epoll.queue(self.shared.files[door].as_fd(), door as u64) {
+            if let Err(error) = self.shared.come(door) {
                 crate::log::error!(%error, "cannot wait for connections; trying again");
                 self.shared.try_later(door);
             }
@@ -199,12 +213,28 @@ impl Shared {
         if verdict.enter {
             queue.enter(door);
             self.update_asleep(queue);
-        } else if queue.endless {
-            queue.endless = false;
-            event_tell(self.command.as_fd());
+        } else {
+            self.watch(queue);
+            if queue.endless {
+                queue.endless = false;
+                event_tell(self.command.as_fd());
+            }
         }
         if verdict.ring {
             self.ring();
+        }
+    }
+
+    /// An event loop that is too busy to take what comes has no thread that would say so: those who sleep look after it.
+    pub(super) fn watch(&self, queue: &mut Queue) {
+        if queue.watching {
+            return;
+        }
+        for (door, file) in self.files.iter().enumerate() {
+            if self.has_loop(door) && queue.doors[door].state == DoorState::Asleep {
+                // Without it the timer comes later.
+                queue.watching |= self.epoll.watch_once(file.as_fd(), door as u64).is_ok();
+            }
         }
     }
 
@@ -280,15 +310,30 @@ impl Shared {
         }
     }
 
+    /// Whether an event loop waits at this door itself.
+    pub(super) fn has_loop(&self, door: usize) -> bool {
+        self.loops.get(door).is_some_and(|waiting| waiting.get().is_some())
+    }
+
     /// Whether a connection waits at this door.
     pub(super) fn waits(&self, door: usize) -> bool {
         self.files.get(door).is_some_and(|file| is_readable(file.as_fd()))
     }
 
+    /// Into the socket's queue, at its end.
+    fn come(&self, door: usize) -> io::Result<()> {
+        let file = self.files[door].as_fd();
+        match self.loops[door].get() {
+            Some(Loop { epoll, token }) => epoll.queue(file, *token),
+            None => self.epoll.queue(file, door as u64),
+        }
+    }
+
     /// Out of the socket's queue.
     pub(super) fn leave(&self, door: usize) {
         if let Some(file) = self.files.get(door) {
-            let _ = self.epoll.delete(file.as_fd());
+            let epoll = self.loops[door].get().map_or(&self.epoll, |waiting| &waiting.epoll);
+            let _ = epoll.delete(file.as_fd());
         }
     }
 

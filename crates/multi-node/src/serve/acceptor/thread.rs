@@ -48,6 +48,7 @@ impl Shared {
             match token {
                 BELL => self.rung(&mut queue),
                 COMMAND => {}
+                door if self.has_loop(usize::try_from(door).unwrap_or(usize::MAX)) => self.seen(&mut queue),
                 door => offered.extend(self.offer(&mut queue, door)),
             }
         }
@@ -60,8 +61,8 @@ impl Shared {
         }
     }
 
-    /// A connection waits at this door: leaves the queue and lets the runtime know.
-    fn offer(&self, queue: &mut Queue, door: u64) -> Option<Waker> {
+    /// A connection waits at this door: leaves the queue and lets the runtime know, by what is returned.
+    pub(super) fn offer(&self, queue: &mut Queue, door: u64) -> Option<Waker> {
         let door = usize::try_from(door).ok()?;
         self.leave(door);
         let entry = queue.doors.get_mut(door)?;
@@ -76,11 +77,21 @@ impl Shared {
         entry.waker.take()
     }
 
+    /// A connection waits for an event loop, which has it soon if it is not busy. Each gets the same time, so that where many come
+    /// the thread has little to do.
+    fn seen(&self, queue: &mut Queue) {
+        if self.asleep.load(Relaxed) && queue.stuck.is_none() {
+            queue.stuck = Some(self.load.accepted());
+        }
+    }
+
     fn timer(&self, queue: &mut Queue) {
         self.give_up_on_runtime(queue);
+        queue.watching = false;
         if self.asleep.load(Relaxed) {
             self.reconsider(queue);
             self.look_around(queue);
+            self.watch(queue);
         }
     }
 

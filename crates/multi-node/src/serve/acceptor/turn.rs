@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use tokio::sync::oneshot;
 
-use super::queue::{DoorState, Shared};
+use super::queue::{DoorState, Loop, Shared};
 use crate::serve::load::{Line, LoadTable};
 use crate::sys::epoll::event_tell;
 
@@ -166,13 +166,41 @@ impl Turn {
         Poll::Pending
     }
 
+    /// Lets an event loop wait at this door in place of the thread: it is woken itself, and its epoll instance knows the socket
+    /// by this token. Not to be changed later.
+    pub(in crate::serve) fn wait_in(&self, epoll: OwnedFd, token: u64) {
+        let shared = &self.acceptor.0;
+        let mut queue = shared.lock();
+        let queued = queue.doors.get(self.door).is_some_and(|door| door.state == DoorState::Queued);
+        if queued {
+            shared.unask(&mut queue, self.door);
+        }
+        if let Some(waiting) = shared.loops.get(self.door) {
+            let _ = waiting.set(Loop { epoll: epoll.into(), token });
+        }
+        if queued {
+            shared.ask(&mut queue, self.door);
+        }
+    }
+
+    /// That event loop was woken: a connection is offered, unless another process was faster.
+    pub(in crate::serve) fn woken(&self) {
+        let shared = &self.acceptor.0;
+        // Where there are several sockets, it may have been for another.
+        if shared.files.len() == 1 || shared.waits(self.door) {
+            let mut queue = shared.lock();
+            let _ = shared.offer(&mut queue, self.door as u64);
+        }
+    }
+
     /// Leaves the queue. Whoever was offered a connection and goes without it passes it on.
     pub(in crate::serve) fn withdraw(&self) {
         let shared = &self.acceptor.0;
         let mut queue = shared.lock();
         let offered = shared.unask(&mut queue, self.door);
         shared.answered(&mut queue);
-        if offered {
+        // An event loop may have been woken and not have come to this yet.
+        if offered || shared.has_loop(self.door) && shared.waits(self.door) {
             self.pass_on();
         }
     }

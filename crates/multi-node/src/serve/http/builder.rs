@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Extensions, Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -193,7 +193,8 @@ struct ReadyHttp<S> {
 pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) builder: HttpBuilder,
-    pub(super) handle: Handle,
+    /// What the requests of all connections carry.
+    pub(super) extensions: Extensions,
     pub(super) drain: crate::serve::DrainSignal,
     pub(super) line: crate::serve::Line,
     outlet: Option<Outlet>,
@@ -240,7 +241,9 @@ where
             #[cfg(multi_process)]
             listener.set_nodelay()?;
             let outlet = outlet.filter(|_| settings.hand_over);
-            let shared = Arc::new(Shared { settings, builder, handle, drain, line, outlet });
+            let mut extensions = Extensions::new();
+            extensions.insert(handle);
+            let shared = Arc::new(Shared { settings, builder, extensions, drain, line, outlet });
             let mut accepts = Accepts::new(listener);
             loop {
                 let (stream, origin) = tokio::select! {

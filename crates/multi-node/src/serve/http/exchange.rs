@@ -46,13 +46,15 @@ impl<S> Exchange<S> {
         self.service.into_inner()
     }
 
-    fn extend(&self, extensions: &mut Extensions) {
+    /// Copies what all requests carry, since to make a map of one's own and let it grow costs more.
+    fn extend(&self, request: &mut Extensions) {
+        let mut extensions = self.progress.shared().extensions.clone();
         #[cfg(feature = "axum")]
         if let Addr::Tcp(peer) = self.info.peer {
             extensions.insert(axum::extract::ConnectInfo(peer));
         }
         extensions.insert(self.info);
-        extensions.insert(self.progress.shared().handle.clone());
+        request.extend(extensions);
     }
 }
 
@@ -78,7 +80,7 @@ where
             Poll::Ready(Err(error)) => State::Failed { error: Some(error.into()) },
             Poll::Pending => {
                 let fresh = service.clone();
-                State::Waiting { service: mem::replace(&mut *service, fresh), request: Some(request) }
+                State::Waiting { call: Box::new((mem::replace(&mut *service, fresh), Some(request))) }
             }
         };
         Answer { state, answering, offer, says_close: self.says_close }
@@ -117,7 +119,8 @@ impl Offer {
 pin_project_lite::pin_project! {
     #[project = StateProjection]
     enum State<S, F> {
-        Waiting { service: S, request: Option<Request<Incoming>> },
+        // In a box, since every answer would be moved with room for it, and few services wait.
+        Waiting { call: Box<(S, Option<Request<Incoming>>)> },
         Called { #[pin] future: F },
         Failed { error: Option<BoxError> },
     }
@@ -135,15 +138,18 @@ where
         loop {
             let answer = match this.state.as_mut().project() {
                 StateProjection::Called { future } => ready!(future.poll(cx)).map_err(Into::into),
-                StateProjection::Waiting { service, request } => match ready!(service.poll_ready(cx)) {
-                    Ok(()) => {
-                        let request = request.take().expect("a request is taken out once, when the state changes");
-                        let future = service.call(request);
-                        this.state.set(State::Called { future });
-                        continue;
+                StateProjection::Waiting { call } => {
+                    let (service, request) = &mut **call;
+                    match ready!(service.poll_ready(cx)) {
+                        Ok(()) => {
+                            let request = request.take().expect("a request is taken out once, when the state changes");
+                            let future = service.call(request);
+                            this.state.set(State::Called { future });
+                            continue;
+                        }
+                        Err(error) => Err(error.into()),
                     }
-                    Err(error) => Err(error.into()),
-                },
+                }
                 StateProjection::Failed { error } => {
                     Err(error.take().expect("a future that has ended is not polled again"))
                 }

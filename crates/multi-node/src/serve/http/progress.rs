@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -22,10 +22,10 @@ pub(super) struct Progress {
     shared: Arc<Shared>,
     /// No other process will have it.
     stays: bool,
-    /// Requests begun and not fully answered.
-    busy: AtomicU32,
-    /// Requests begun.
+    /// Requests begun; written by the connection's task alone.
     calls: AtomicU64,
+    /// Requests fully answered.
+    answered: AtomicU64,
     /// Bytes have come that belong to no request whose head is complete.
     heard: AtomicBool,
     /// The last request has a body, so that what comes is not the next head.
@@ -50,8 +50,8 @@ impl Progress {
         Arc::new(Progress {
             shared,
             stays,
-            busy: AtomicU32::new(0),
             calls: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             heard: AtomicBool::new(false),
             bodied: AtomicBool::new(false),
             ended: AtomicBool::new(false),
@@ -102,8 +102,7 @@ impl Progress {
 /// As the service sees it.
 impl Progress {
     pub(super) fn begin(self: &Arc<Self>, bodied: bool) -> Answering {
-        self.busy.fetch_add(1, Relaxed);
-        self.calls.fetch_add(1, Relaxed);
+        self.calls.store(self.calls() + 1, Relaxed);
         self.heard.store(false, Relaxed);
         self.bodied.store(bodied, Relaxed);
         self.shared.line.request_began();
@@ -124,7 +123,7 @@ impl Progress {
 impl Progress {
     /// Whether a request is being answered.
     pub(super) fn is_busy(&self) -> bool {
-        self.busy.load(Relaxed) > 0
+        self.calls() != self.answered.load(Relaxed)
     }
 
     /// Whether a part of a request's head has come.
@@ -224,7 +223,7 @@ impl Drop for Answering {
             self.0.shared.line.request_cut();
         }
         self.0.writes();
-        self.0.busy.fetch_sub(1, Relaxed);
+        self.0.answered.fetch_add(1, Relaxed);
         self.0.shared.line.request_ended();
     }
 }

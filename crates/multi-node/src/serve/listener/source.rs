@@ -79,6 +79,20 @@ impl Source {
         }
     }
 
+    #[cfg(multi_process)]
+    pub(super) fn wait_in(&self, epoll: std::os::fd::OwnedFd, token: u64) {
+        if let Source::Gated(turn, _) = self {
+            turn.wait_in(epoll, token);
+        }
+    }
+
+    #[cfg(multi_process)]
+    pub(super) fn woken(&self) {
+        if let Source::Gated(turn, _) = self {
+            turn.woken();
+        }
+    }
+
     pub(super) fn pass_on(&self) {
         #[cfg(multi_process)]
         if let Source::Gated(turn, _) = self {

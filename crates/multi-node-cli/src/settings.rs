@@ -10,10 +10,10 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use multi_node::program::{self, Program, Readiness};
-use multi_node::{Options, admin};
+use multi_node::{CanaryLimits, Options, admin};
 use serde::Deserialize;
 
-use value::{Count, Mode, StopSignal, Time, one_or_more, table, variable};
+use value::{Count, Mode, Size, StopSignal, Time, one_or_more, table, variable};
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
@@ -99,6 +99,45 @@ pub(crate) struct Settings {
     /// The longest such pause [default: 30s]
     #[arg(long, value_name = "TIME")]
     pub(crate) backoff_max: Option<Time>,
+    /// The share by which a pause is shorter or longer at random, 0 to 1 [default: 0.2]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) backoff_jitter: Option<f64>,
+    /// So many ends of one slot's nodes within --crash-loop-within are a crash loop [default: 5]
+    #[arg(long, value_name = "ENDS")]
+    pub(crate) crash_loop: Option<usize>,
+    /// The time within which they are [default: 1m]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) crash_loop_within: Option<Time>,
+    /// How long the first new node of a reload is tried before the others follow [default: it is not]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) canary: Option<Time>,
+    /// How many requests it must have answered for its answers to be judged, with --canary [default: 100]
+    #[arg(long, value_name = "REQUESTS")]
+    pub(crate) canary_requests: Option<u64>,
+    /// By how much its share of server errors may exceed that of the old nodes, 0 to 1, with --canary [default: 0.01]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) canary_margin: Option<f64>,
+    /// Replaces a node that has begun so many requests, where it tells of them [default: never]
+    #[arg(long, value_name = "REQUESTS")]
+    pub(crate) max_requests: Option<u64>,
+    /// Replaces a node that has served for so long [default: never]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) max_age: Option<Time>,
+    /// Replaces a node that has so much memory in RAM, such as 512MiB [default: never]
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) max_memory: Option<Size>,
+    /// The share by which each node's limits of requests and age are lower at random, 0 to 1 [default: 0.1]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) recycle_jitter: Option<f64>,
+    /// How long nodes that link the library serve on after an upgrade without a word of the new master [default: 1m]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) adopt_timeout: Option<Time>,
+    /// Whether nodes that link the library are joined by streams [default: true]
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) peers: Option<bool>,
+    /// Whether such nodes may give orders, such as reload [default: false]
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) orders_from_nodes: Option<bool>,
     /// How many connections may wait in a socket's queue [default: 4096]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) backlog: Option<u32>,
@@ -207,6 +246,19 @@ impl Settings {
             restart: self.restart.or(other.restart),
             backoff: self.backoff.or(other.backoff),
             backoff_max: self.backoff_max.or(other.backoff_max),
+            backoff_jitter: self.backoff_jitter.or(other.backoff_jitter),
+            crash_loop: self.crash_loop.or(other.crash_loop),
+            crash_loop_within: self.crash_loop_within.or(other.crash_loop_within),
+            canary: self.canary.or(other.canary),
+            canary_requests: self.canary_requests.or(other.canary_requests),
+            canary_margin: self.canary_margin.or(other.canary_margin),
+            max_requests: self.max_requests.or(other.max_requests),
+            max_age: self.max_age.or(other.max_age),
+            max_memory: self.max_memory.or(other.max_memory),
+            recycle_jitter: self.recycle_jitter.or(other.recycle_jitter),
+            adopt_timeout: self.adopt_timeout.or(other.adopt_timeout),
+            peers: self.peers.or(other.peers),
+            orders_from_nodes: self.orders_from_nodes.or(other.orders_from_nodes),
             backlog: self.backlog.or(other.backlog),
             unix_mode: self.unix_mode.or(other.unix_mode),
             log: self.log.or(other.log),
@@ -240,10 +292,29 @@ impl Settings {
             restart: self.restart,
             backlog: self.backlog,
             unix_mode: self.unix_mode.map(|mode| mode.0),
+            backoff_jitter: self.backoff_jitter,
+            max_requests: self.max_requests,
+            max_age: self.max_age.map(|time| time.0),
+            max_memory: self.max_memory.map(|size| size.0),
+            recycle_jitter: self.recycle_jitter,
+            adopt_timeout: self.adopt_timeout.map(|time| time.0),
+            peers: self.peers,
+            orders_from_nodes: self.orders_from_nodes,
         }
-        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(30));
+        if let Some(Time(time)) = self.canary {
+            options = options.canary(time, self.canary_limits());
+        }
         let time = |time: Option<Time>, default| time.map_or(default, |time: Time| time.0);
-        options.backoff(time(self.backoff, first), time(self.backoff_max, longest))
+        let (first, longest) = (Duration::from_millis(100), Duration::from_secs(30));
+        options
+            .backoff(time(self.backoff, first), time(self.backoff_max, longest))
+            .crash_loop(self.crash_loop.unwrap_or(5), time(self.crash_loop_within, Duration::from_secs(60)))
+    }
+
+    fn canary_limits(&self) -> CanaryLimits {
+        let limits = CanaryLimits::new();
+        let limits = self.canary_requests.into_iter().fold(limits, CanaryLimits::min_requests);
+        self.canary_margin.into_iter().fold(limits, CanaryLimits::margin)
     }
 
     /// The program's name, and the process id behind it where it is taken already.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer};
 
 use crate::signal_name;
@@ -37,6 +38,19 @@ impl FromStr for Time {
     fn from_str(text: &str) -> Result<Time, String> {
         let refused = |_| "expected a time with its unit, such as 500ms, 2s or 1m".to_owned();
         humantime::parse_duration(text).map(Time).map_err(refused)
+    }
+}
+
+/// Bytes, with their unit: `512MiB`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(super) u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Size, String> {
+        let refused = |_| "expected a size with its unit, such as 512MiB or 2GB".to_owned();
+        text.parse::<ByteSize>().map(|size| Size(size.as_u64())).map_err(refused)
     }
 }
 
@@ -75,7 +89,7 @@ macro_rules! read_as_typed {
     )*};
 }
 
-read_as_typed!(Count, Time, StopSignal, Mode);
+read_as_typed!(Count, Time, Size, StopSignal, Mode);
 
 struct Typed;
 

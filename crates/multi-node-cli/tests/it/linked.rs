@@ -178,6 +178,44 @@ async fn a_program_that_is_to_serve_alone_does() {
 }
 
 #[tokio::test]
+async fn a_file_says_when_nodes_are_recycled_and_how_a_reload_is_tried() {
+    within(60, async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("multi-node.toml");
+        let settings = "
+            max-requests = 20\nmax-age = '1h'\nmax-memory = '4GiB'\nrecycle-jitter = 0.0
+            canary = '200ms'\ncanary-requests = 10\ncanary-margin = 0.5
+            crash-loop = 3\ncrash-loop-within = '10s'\nbackoff-jitter = 0.1
+            adopt-timeout = '30s'\npeers = true\norders-from-nodes = false
+        ";
+        std::fs::write(&file, settings).expect("written");
+        let (mut running, addr) = serving(&["--config", file.to_str().expect("UTF-8")]).await;
+        let report = json_of(&["reload", "--wait", "--name", &running.name]).await;
+        assert_eq!(report["canary"]["by_answers"], json!(false), "{report}");
+        // One of two nodes has half of them.
+        for _ in 0..40 {
+            client::get(addr, "/").await.expect("an answer");
+        }
+        running.logged("recycled: ").await;
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_program_is_recycled_by_its_memory_and_age() {
+    for (limit, why) in [(["--max-memory", "1MiB"], "memory"), (["--max-age", "1s"], "served")] {
+        within(30, async {
+            let mut running =
+                Running::of(run(&[&limit, &["-n", "1", "--ready-after", "50ms", "--", "sleep", "60"][..]].concat()));
+            assert!(running.logged("recycled: ").await.contains(why));
+            assert_eq!(running.stop().await, Some(0));
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_node_that_hangs_is_replaced() {
     within(60, async {
         let (mut running, addr) = serving(&["--hang-timeout", "1s"]).await;

@@ -22,7 +22,7 @@ fn complains(output: &Output, code: i32, complaint: &str, of: &str) {
 async fn what_cannot_be_run_is_said_with_an_exit_code() {
     let place = Place::new();
     let long = format!("unix:/tmp/{}", "x".repeat(120));
-    let cases: [(&[&str], i32, &str); 24] = [
+    let cases: [(&[&str], i32, &str); 27] = [
         (&["run", "--", "no-such-program"], 127, "there is no such program"),
         (&["run", "--", "/etc/passwd"], 126, "not an executable file"),
         (&["run"], 2, "no program is named"),
@@ -34,6 +34,13 @@ async fn what_cannot_be_run_is_said_with_an_exit_code() {
         (&["run", "--port", "-1", "--", "true"], 2, "invalid value '-1' for '--port"),
         (&["run", "--surge", "-1", "--", "true"], 2, "invalid value '-1' for '--surge"),
         (&["run", "--max-nodes", "0", "--", "true"], 2, "`--max-nodes` \"0\" is not allowed; allowed are 1 to 4096"),
+        (&["run", "--max-memory", "much", "--", "true"], 2, "expected a size with its unit, such as 512MiB"),
+        (
+            &["run", "--canary", "1s", "--canary-margin", "2", "--", "true"],
+            2,
+            "`--canary` \"2\" is not allowed; allowed are 0 to 1",
+        ),
+        (&["run", "--crash-loop", "0", "--", "true"], 2, "`--crash-loop` \"0\" is not allowed"),
         (&["run", "--drain-timeout", "5", "--", "true"], 2, "expected a time with its unit"),
         (&["run", "--bind", "nonsense", "--", "true"], 2, "`--bind` \"nonsense\" is not allowed; expected `127.0.0.1"),
         (&["run", "--bind", &long, "--", "true"], 1, "107 bytes are the most; choose a shorter path"),

@@ -35,8 +35,7 @@ impl Kills {
     pub fn kill(&mut self, pid: u32, port: u16) -> io::Result<()> {
         let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
         let ports = loop {
-            kill_process(process, Signal::STOP)?;
-            stopped(pid)?;
+            stop(process, pid)?;
             let ports = connections(pid, port)?;
             if threads_stopped(pid)? {
                 break ports;
@@ -62,16 +61,19 @@ impl Kills {
     }
 }
 
-/// Waits until every thread of the process has stopped.
-fn stopped(pid: u32) -> io::Result<()> {
+/// Stops every thread of the process, again and again, since it may be told to go on before the last of them has stopped.
+fn stop(process: Pid, pid: u32) -> io::Result<()> {
     let limit = Instant::now() + STOPS_WITHIN;
-    while !threads_stopped(pid)? {
+    loop {
+        kill_process(process, Signal::STOP)?;
+        if threads_stopped(pid)? {
+            return Ok(());
+        }
         if Instant::now() > limit {
             return Err(io::Error::other(format!("process {pid} does not stop")));
         }
         thread::sleep(Duration::from_micros(100));
     }
-    Ok(())
 }
 
 fn threads_stopped(pid: u32) -> io::Result<bool> {

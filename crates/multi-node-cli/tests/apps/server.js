@@ -1,8 +1,10 @@
-// A server that knows nothing of multi-node: `server.js [PORT]`. `/slow` takes a while. A timer keeps the process alive. Where AFTER
+// A server that knows nothing of multi-node: `server.js [PORT]`. The body of `/slow` takes a while. A timer keeps the process alive. Where AFTER
 // names a file it listens once that is there; where STUCK does, it stands still
 // until that is gone, and takes nothing more.
 const answer = (request, response) => {
-  setTimeout(() => response.end('node ' + process.pid), request.url === '/slow' ? 300 : 0)
+  const body = 'node ' + process.pid
+  response.writeHead(200, { 'content-length': body.length }).flushHeaders()
+  setTimeout(() => response.end(body), request.url === '/slow' ? 300 : 0)
 }
 const server = require('http').createServer(answer)
 const { AFTER: gate, STUCK: stuck } = process.env

@@ -8,9 +8,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use multi_node_probe::Lost;
 use rustix::process::{Pid, Signal, kill_process};
-
-use crate::clients::Lost;
 
 /// How long a process may take to stop: as long as a system call that cannot be interrupted.
 const STOPS_WITHIN: Duration = Duration::from_secs(2);

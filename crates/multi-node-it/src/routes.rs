@@ -9,7 +9,7 @@ use multi_node::{ConnInfo, Handle};
 pub use multi_node_bench::routes::piece;
 use serde_json::{Value, json};
 
-/// All of them, those that `multi_node_bench::clients` ask for among them.
+/// All of them, those that `multi_node_probe` ask for among them.
 pub fn serving() -> Router {
     multi_node_bench::routes::serving().route("/who", get(who)).route("/panic", get(panics))
 }

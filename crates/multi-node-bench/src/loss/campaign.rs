@@ -8,10 +8,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use multi_node::State;
-use multi_node_bench::{
-    clients::{Load, Tally},
-    kills::Kills,
-};
+use multi_node_bench::kills::Kills;
+use multi_node_probe::{Load, Tally};
 
 use super::{
     Options,

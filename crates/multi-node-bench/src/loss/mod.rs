@@ -14,7 +14,7 @@ use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
-use multi_node_bench::clients::{Kind, Plan};
+use multi_node_probe::{Kind, Plan};
 
 use outcome::Outcome;
 

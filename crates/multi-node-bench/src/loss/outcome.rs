@@ -4,10 +4,8 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::Result;
 
-use multi_node_bench::{
-    clients::{Counts, How, Kind, Lost, Tally},
-    kills::Kills,
-};
+use multi_node_bench::kills::Kills;
+use multi_node_probe::{Counts, How, Kind, Lost, Tally};
 use serde::{Deserialize, Serialize};
 
 use super::generators::Count;

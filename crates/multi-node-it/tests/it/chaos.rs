@@ -11,10 +11,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use fastrand::Rng;
 use multi_node::Status;
-use multi_node_bench::clients::{Kind, Load, Lost, Plan as LoadPlan};
 use multi_node_bench::kills::Kills;
 use multi_node_it::program::Ticket;
 use multi_node_it::{Plan, Program, limits, procfs, send, within};
+use multi_node_probe::{Kind, Load, Lost, Plan as LoadPlan};
 use rustix::process::Signal;
 
 /// Slots at the beginning and in the end.

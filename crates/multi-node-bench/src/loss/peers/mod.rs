@@ -14,10 +14,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use multi_node_bench::{
-    clients::{Kind, Load, Tally},
-    kills::Kills,
-};
+use multi_node_bench::kills::Kills;
+use multi_node_probe::{Kind, Load, Tally};
 use tempfile::TempDir;
 
 use super::{

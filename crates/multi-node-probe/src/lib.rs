@@ -1,3 +1,5 @@
+//! Internal to multi-node: its API follows no semantic versioning.
+//!
 //! Clients that own their sockets, so that they can tell every way in which an answer may fail to come.
 //!
 //! ```text
@@ -7,6 +9,8 @@
 //!       answer                   what bytes are an answer; pure
 //!   tally                        what all clients met, by kind of load and by phase
 //! ```
+
+#![allow(missing_docs)]
 
 mod answer;
 mod client;

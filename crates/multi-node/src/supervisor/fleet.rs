@@ -80,6 +80,8 @@ pub(crate) enum Event {
     Runs { id: NodeId, lacks: String },
     /// The node accepts connections.
     Ready { id: NodeId },
+    /// A node of another program was ready, and does not serve any more, though its process lives.
+    Unready { id: NodeId, why: String },
     /// The node says why it cannot start; its exit follows, or is enforced.
     Failed { id: NodeId, why: String },
     /// The node's runtime is alive.
@@ -258,6 +260,7 @@ impl Fleet {
             Event::Linked { id } => self.linked(now, id),
             Event::Runs { id, lacks } => self.runs(id, lacks),
             Event::Ready { id } => self.ready(now, id),
+            Event::Unready { id, why } => self.unready(id, &why),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),
             Event::Extended { id, by } => self.extended(now, id, by),

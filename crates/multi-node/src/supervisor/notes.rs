@@ -10,10 +10,13 @@ impl Supervisor {
     pub(super) fn noted(&mut self, id: NodeId, note: Note) -> Option<Event> {
         Some(match note {
             // What links this crate speaks of itself by its own means.
-            Note::Ready(_) | Note::Stopping | Note::Disconnected | Note::Finished if self.members.is_welcome(id) => {
+            Note::Ready(_) | Note::Unready(_) | Note::Stopping | Note::Disconnected | Note::Finished
+                if self.members.is_welcome(id) =>
+            {
                 return None;
             }
             Note::Ready(by) => return self.noted_ready(id, by),
+            Note::Unready(why) => Event::Unready { id, why },
             Note::Status(text) => {
                 self.members.attendance(id)?.seen.said = Some(text);
                 Event::Beat { id }
@@ -50,8 +53,13 @@ impl Supervisor {
     pub(super) fn noted_ready(&mut self, id: NodeId, by: ReadyBy) -> Option<Event> {
         let member = self.members.get_mut(id)?;
         let pid = member.info.pid;
-        if !member.attendance.as_mut()?.becomes_ready(by) {
+        let attendance = member.attendance.as_mut()?;
+        if !attendance.becomes_ready(by) {
             return None;
+        }
+        // Only a reload asks whether it stays so.
+        if !self.fleet.is_reloading() {
+            attendance.settled();
         }
         crate::log::info!(target: TARGET, %id, pid, "taken for ready: {by}");
         Some(Event::Ready { id })

@@ -113,6 +113,13 @@ impl Fleet {
         }
     }
 
+    /// No rule asks for it yet.
+    pub(super) fn unready(&mut self, id: NodeId, why: &str) {
+        if let Some(slot) = self.nodes.get(&id).filter(|node| node.state == State::Serving).map(|node| node.slot) {
+            self.tell(Level::Warn, slot, id, format!("not ready any more: {why}"));
+        }
+    }
+
     /// The exit that follows is reported with the cause; it is enforced if it does not follow soon.
     pub(super) fn failed(&mut self, now: Instant, id: NodeId, why: String) {
         let Some(node) = self.nodes.get_mut(&id) else {

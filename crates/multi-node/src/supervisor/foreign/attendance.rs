@@ -200,26 +200,38 @@ impl Attendance {
             (Readiness::Http(path), Some(port)) => Some(self.watchers.spawn(async move {
                 probe::answers(port, &path).await;
                 notes.ready(ReadyBy::Http).await;
+                notes.tell(Note::Unready(probe::fails(port, &path).await)).await;
                 None
             })),
             (Readiness::Auto, _) => Some(self.watchers.spawn(async move {
-                let by = tokio::select! {
-                    () = observe::waits_on_any(pid, &sockets) => ReadyBy::Observation,
-                    () = lives_for(ready_after) => ReadyBy::Age,
-                };
-                notes.ready(by).await;
+                tokio::select! {
+                    () = observe::waits_on_any(pid, &sockets) => notes.ready(ReadyBy::Observation).await,
+                    () = lives_for(ready_after) => {
+                        notes.ready(ReadyBy::Age).await;
+                        return None;
+                    }
+                }
+                notes.tell(Note::Unready(observe::lost(pid, &sockets).await)).await;
                 None
             })),
             (Readiness::Http(_) | Readiness::Notification, _) => None,
         }
     }
 
-    /// Takes the first sign that the node serves; false for a later one.
+    /// Takes the first sign that the node serves; false for a later one. What has seen it goes on looking, and tells if that
+    /// is over, until the node has [`settled`](Self::settled).
     pub(in crate::supervisor) fn becomes_ready(&mut self, by: ReadyBy) -> bool {
         let first = self.seen.ready_by.is_none();
         self.seen.ready_by.get_or_insert(by);
-        self.look_no_more();
+        if first && !matches!(by, ReadyBy::Observation | ReadyBy::Http) {
+            self.look_no_more();
+        }
         first
+    }
+
+    /// Nobody needs to know any more whether the node stays ready.
+    pub(in crate::supervisor) fn settled(&mut self) {
+        self.look_no_more();
     }
 
     /// It links this crate, and will say by itself that it serves.

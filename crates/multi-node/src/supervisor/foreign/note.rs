@@ -11,6 +11,8 @@ use crate::status::ReadyBy;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Note {
     Ready(ReadyBy),
+    /// It was ready, and does not serve any more; why.
+    Unready(String),
     /// What it says of itself, for people.
     Status(String),
     /// One more of its servers listens.

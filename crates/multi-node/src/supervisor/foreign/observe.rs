@@ -9,14 +9,32 @@ use crate::sys;
 const FIRST: Duration = Duration::from_millis(10);
 const LAST: Duration = Duration::from_millis(200);
 
+/// How often a node is looked at that was seen waiting, and so many looks in a row must miss it: it may be at work.
+const AGAIN: Duration = Duration::from_millis(250);
+const MISSES: u32 = 4;
+
 /// Resolves once a process of the node waits for connections on one of these sockets.
 pub(super) async fn waits_on_any(node: u32, sockets: &BTreeSet<u64>) {
     if sockets.is_empty() {
         return std::future::pending().await;
     }
     let mut pause = FIRST;
-    while !sys::process::family(node).into_iter().any(|pid| sys::observe::waits_on(pid, sockets)) {
+    while !waits(node, sockets) {
         tokio::time::sleep(pause).await;
         pause = LAST.min(pause * 3 / 2);
     }
+}
+
+/// Resolves once no process of the node waits any more, and says so.
+pub(super) async fn lost(node: u32, sockets: &BTreeSet<u64>) -> String {
+    let mut misses = 0;
+    while misses < MISSES {
+        tokio::time::sleep(AGAIN).await;
+        misses = if waits(node, sockets) { 0 } else { misses + 1 };
+    }
+    "none of its processes waits for connections any more".to_owned()
+}
+
+fn waits(node: u32, sockets: &BTreeSet<u64>) -> bool {
+    sys::process::family(node).into_iter().any(|pid| sys::observe::waits_on(pid, sockets))
 }

@@ -237,6 +237,7 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Linked { id }
         | Event::Runs { id, .. }
         | Event::Ready { id }
+        | Event::Unready { id, .. }
         | Event::Beat { id }
         | Event::Leaving { id }
         | Event::Spawned { id, .. }

@@ -25,4 +25,4 @@ pub use client::{Answer, Client, get};
 pub use example::Example;
 pub use load::Load;
 pub use plan::{Fault, HttpPlan, Plan, Streams};
-pub use program::{Program, send, within};
+pub use program::{Program, send, send_with_group, within};

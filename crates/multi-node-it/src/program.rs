@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use multi_node::{State, Status};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -339,4 +339,11 @@ pub fn fixture() -> PathBuf {
 pub fn send(pid: u32, signal: Signal) {
     let pid = Pid::from_raw(pid.try_into().expect("a pid")).expect("a pid");
     kill_process(pid, signal).expect("the process is ours and alive");
+}
+
+/// Sends a process a signal, and then the group that it leads, as `timeout` does and npm on a Ctrl-C.
+pub fn send_with_group(pid: u32, signal: Signal) {
+    send(pid, signal);
+    let group = Pid::from_raw(pid.try_into().expect("a pid")).expect("a pid");
+    kill_process_group(group, signal).expect("it leads a group");
 }

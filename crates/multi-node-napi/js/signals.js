@@ -3,14 +3,26 @@
 
 const tty = require('node:tty');
 
-/** SIGTERM and SIGINT shut the program down, a second one at once, as SIGQUIT does; SIGHUP reloads; SIGUSR2 upgrades. */
-function handleInMaster({ shutDown, shutDownNow, reload, upgrade }) {
-  let asked = false;
-  const end = () => {
-    if (asked) shutDownNow();
-    else shutDown();
-    asked = true;
+/** A second signal sooner after the first, in milliseconds, is the same request: npm and `timeout` signal a process and its group. */
+const SAME_REQUEST = 1000;
+
+/** What SIGTERM or SIGINT asks for, by the time in milliseconds: 'shutDown', 'shutDownNow', or nothing new. Pure. */
+function escalation() {
+  let first;
+  return (now) => {
+    if (first === undefined) {
+      first = now;
+      return 'shutDown';
+    }
+    return now - first < SAME_REQUEST ? undefined : 'shutDownNow';
   };
+}
+
+/** SIGTERM and SIGINT shut the program down, another one a second later at once, as SIGQUIT does; SIGHUP reloads; SIGUSR2 upgrades. */
+function handleInMaster({ shutDown, shutDownNow, reload, upgrade }) {
+  const asksFor = escalation();
+  const orders = { shutDown, shutDownNow };
+  const end = () => orders[asksFor(performance.now())]?.();
   process.on('SIGTERM', end);
   process.on('SIGINT', end);
   process.on('SIGQUIT', shutDownNow);
@@ -28,4 +40,4 @@ function handleInNode({ leave }) {
   process.on('SIGUSR2', () => undefined);
 }
 
-module.exports = { handleInMaster, handleInNode };
+module.exports = { escalation, handleInMaster, handleInNode };

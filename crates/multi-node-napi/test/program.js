@@ -143,8 +143,8 @@ class Program {
   }
 }
 
-/** Starts a program, by the command `under` if one is given; `PORT` in its source is a free port. */
-async function program(t, source, { name = 'server.js', args = [], flags = [], env = {}, files = {}, cwd = folder(t), under = [] } = {}) {
+/** Starts a program, by the command `under` if one is given, and `detached` as the leader of a group; `PORT` in its source is a free port. */
+async function program(t, source, { name = 'server.js', args = [], flags = [], env = {}, files = {}, cwd = folder(t), under = [], detached = false } = {}) {
   const port = await freePort();
   const write = (file, text) => fs.writeFileSync(path.join(cwd, file), text.replaceAll('PORT', String(port)));
   write(name, source);
@@ -152,7 +152,7 @@ async function program(t, source, { name = 'server.js', args = [], flags = [], e
   const clean = Object.fromEntries(Object.entries(process.env).filter(([key]) => key !== 'NODE_TEST_CONTEXT'));
   const [command, ...line] = [...under, process.execPath, ...flags, name, ...args.map((arg) => (arg === 'PORT' ? String(port) : arg))];
   const variables = typeof env === 'function' ? env(port) : env;
-  const child = spawn(command, line, { cwd, env: { ...clean, ...variables } });
+  const child = spawn(command, line, { cwd, env: { ...clean, ...variables }, detached });
   const started = new Program(child, port, cwd);
   t.after(async () => {
     child.kill('SIGKILL');

@@ -2,15 +2,20 @@
 
 use std::fmt;
 use std::io;
+use std::time::{Duration, Instant};
 
 use crate::order::Order;
+
+/// A second SIGTERM or SIGINT that comes sooner after the first is the same request: `timeout` and npm signal a process and then its
+/// group, and Ctrl-C reaches both a wrapper, which passes it on, and the process itself.
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 
 /// What a signal to the master asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MasterSignal {
     /// The first SIGTERM or SIGINT.
     Shutdown,
-    /// A second one, or SIGQUIT.
+    /// Another one later, or SIGQUIT.
     ShutdownNow,
     /// SIGHUP.
     Reload,
@@ -43,15 +48,23 @@ impl fmt::Display for MasterSignal {
     }
 }
 
-/// Turns the repetition of a request to end into urgency.
+/// Turns the repetition of a request to end into urgency. Pure.
 #[derive(Debug, Default)]
 struct Escalation {
-    asked: bool,
+    first: Option<Instant>,
 }
 
 impl Escalation {
-    fn shutdown(&mut self) -> MasterSignal {
-        if std::mem::replace(&mut self.asked, true) { MasterSignal::ShutdownNow } else { MasterSignal::Shutdown }
+    /// What a SIGTERM or SIGINT asks for; `None`: it is the first one once more.
+    fn shutdown(&mut self, now: Instant) -> Option<MasterSignal> {
+        match self.first {
+            None => {
+                self.first = Some(now);
+                Some(MasterSignal::Shutdown)
+            }
+            Some(first) if now.saturating_duration_since(first) < SAME_REQUEST => None,
+            Some(_) => Some(MasterSignal::ShutdownNow),
+        }
     }
 }
 
@@ -59,6 +72,7 @@ impl Escalation {
 mod unix {
     use std::collections::VecDeque;
     use std::io::IsTerminal;
+    use std::time::Instant;
 
     use serde::{Deserialize, Serialize};
     use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -112,17 +126,25 @@ mod unix {
 
         /// The next signal. Cancel-safe.
         pub(crate) async fn next(&mut self) -> MasterSignal {
-            let kind = match self.early.pop_front() {
-                Some(kind) => kind,
-                None => self.arrival().await,
-            };
-            match kind {
-                Kind::Terminate | Kind::Interrupt => self.escalation.shutdown(),
+            loop {
+                let kind = match self.early.pop_front() {
+                    Some(kind) => kind,
+                    None => self.arrival().await,
+                };
+                if let Some(signal) = self.meaning(kind, Instant::now()) {
+                    return signal;
+                }
+            }
+        }
+
+        fn meaning(&mut self, kind: Kind, now: Instant) -> Option<MasterSignal> {
+            Some(match kind {
+                Kind::Terminate | Kind::Interrupt => return self.escalation.shutdown(now),
                 Kind::Quit => MasterSignal::ShutdownNow,
                 Kind::HangUp if io::stdin().is_terminal() => MasterSignal::TerminalClosed,
                 Kind::HangUp => MasterSignal::Reload,
                 Kind::User2 => MasterSignal::Upgrade,
-            }
+            })
         }
 
         async fn arrival(&mut self) -> Kind {
@@ -268,6 +290,8 @@ mod unix {
 
 #[cfg(not(unix))]
 mod other {
+    use std::time::Instant;
+
     use super::{Escalation, MasterSignal, io};
 
     /// Ctrl-C, where there are no Unix signals.
@@ -280,9 +304,15 @@ mod other {
         }
 
         pub(crate) async fn next(&mut self) -> MasterSignal {
-            match &mut self.0 {
-                Some(escalation) if tokio::signal::ctrl_c().await.is_ok() => escalation.shutdown(),
-                _ => std::future::pending().await,
+            loop {
+                match &mut self.0 {
+                    Some(escalation) if tokio::signal::ctrl_c().await.is_ok() => {
+                        if let Some(signal) = escalation.shutdown(Instant::now()) {
+                            return signal;
+                        }
+                    }
+                    _ => std::future::pending().await,
+                }
             }
         }
     }
@@ -300,10 +330,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_second_request_to_end_is_urgent() {
+    fn a_later_request_to_end_is_urgent_and_one_at_the_same_time_is_the_same() {
+        let start = Instant::now();
         let mut escalation = Escalation::default();
-        assert_eq!(escalation.shutdown(), MasterSignal::Shutdown);
-        assert_eq!(escalation.shutdown(), MasterSignal::ShutdownNow);
-        assert_eq!(escalation.shutdown(), MasterSignal::ShutdownNow);
+        let mut after = |millis| escalation.shutdown(start + Duration::from_millis(millis));
+        assert_eq!(after(0), Some(MasterSignal::Shutdown));
+        assert_eq!([0, 1, 500, 999].map(&mut after), [None; 4], "counted from the first, whatever came since");
+        assert_eq!([1000, 1001, 60_000].map(&mut after), [Some(MasterSignal::ShutdownNow); 3]);
     }
 }

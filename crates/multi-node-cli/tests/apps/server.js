@@ -1,10 +1,12 @@
-// A server that knows nothing of multi-node: `server.js [PORT]`. The body of `/slow` takes a while. A timer keeps the process alive. Where AFTER
+// A server that knows nothing of multi-node: `server.js [PORT]`. The body of `/slow` takes a while, that of
+// `/sleep/MS` so long. A timer keeps the process alive. Where AFTER
 // names a file it listens once that is there; where STUCK does, it stands still
 // until that is gone, and takes nothing more.
 const answer = (request, response) => {
   const body = 'node ' + process.pid
   response.writeHead(200, { 'content-length': body.length }).flushHeaders()
-  setTimeout(() => response.end(body), request.url === '/slow' ? 300 : 0)
+  const asked = Number(/^\/sleep\/(\d+)$/.exec(request.url)?.[1] ?? 0)
+  setTimeout(() => response.end(body), request.url === '/slow' ? 300 : asked)
 }
 const server = require('http').createServer(answer)
 const { AFTER: gate, STUCK: stuck } = process.env

@@ -4,6 +4,7 @@
 
 mod command;
 mod control;
+mod ending;
 mod installed;
 mod linked;
 mod load;

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use multi_node_it::program::fixture;
-use multi_node_it::{Client, Plan, Program, procfs, send, within};
+use multi_node_it::{Client, Plan, Program, procfs, send, send_with_group, within};
 use rustix::process::Signal;
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
@@ -57,18 +57,45 @@ async fn during_the_delay_connections_are_accepted() {
     .await;
 }
 
+/// Sends the signal time and again until all is killed; how long that took.
+async fn signals_until_all_are_killed(program: &Program, signal: Signal) -> Duration {
+    let begun = Instant::now();
+    while !program.log().contains("shuts down at once") {
+        program.signal(signal);
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    begun.elapsed()
+}
+
 #[tokio::test]
-async fn a_second_sigterm_ends_all_at_once() {
+async fn a_second_sigterm_a_second_later_ends_all_at_once() {
     within(30, async {
-        for second in [Signal::TERM, Signal::INT, Signal::QUIT] {
+        for (second, earliest) in [(Signal::TERM, 900), (Signal::INT, 900), (Signal::QUIT, 0)] {
             let mut program = Program::serving(Plan { drain_timeout: Duration::from_secs(60), ..Plan::nodes(2) }).await;
             let mut client = program.begin("/sleep/60000").await;
             program.signal(Signal::TERM);
             program.logged("received the signal to shut down").await;
-            program.signal(second);
+            let took = signals_until_all_are_killed(&program, second).await;
             program.ends_well().await;
             client.answer().await.expect_err("its node was killed");
-            assert!(program.log().contains("shuts down at once"));
+            assert!(took >= Duration::from_millis(earliest), "{second:?} within {took:?} of the first is the same");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_signal_to_the_process_and_its_group_is_one_graceful_shutdown() {
+    within(60, async {
+        for signal in [Signal::TERM, Signal::INT].repeat(5) {
+            let lead = |command: &mut tokio::process::Command| drop(command.process_group(0));
+            let mut program = Program::run(&fixture(), Plan::nodes(2), lead).await;
+            program.order("ready").await;
+            let mut client = program.begin("/sleep/300").await;
+            send_with_group(program.pid, signal);
+            assert_eq!(client.answer().await.expect("an answer").body, "slept 300\n");
+            program.ends_well().await;
+            assert_eq!(program.log().matches("received the signal to shut down").count(), 1);
         }
     })
     .await;

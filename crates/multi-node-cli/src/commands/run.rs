@@ -34,7 +34,7 @@ Every option may stand in multi-node.toml by its long name (drain-timeout = \"10
 changed by it, what concerns addresses and nodes is not.
 
 Signals: SIGHUP reloads (each new node is ready before its old one is told to end), SIGUSR2 upgrades this command \
-too, SIGTERM and Ctrl-C end the program after its nodes, a second one at once."
+too, SIGTERM and Ctrl-C end the program after its nodes, another one a second later or more at once."
 )]
 pub(crate) struct Run {
     /// The file of settings [default: multi-node.toml, where there is one]

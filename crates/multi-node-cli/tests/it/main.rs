@@ -16,6 +16,7 @@ mod node_js_upgrade;
 mod output;
 mod paused;
 mod ready;
+mod recycled;
 mod run;
 mod run_steered;
 mod servers;

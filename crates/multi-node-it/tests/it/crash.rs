@@ -71,11 +71,11 @@ fn millis(pause: &str) -> f64 {
 }
 
 #[tokio::test]
-async fn the_pause_grows_with_every_death() {
+async fn the_pause_grows_with_every_death_while_another_node_serves() {
     within(30, async {
         let backoff = (Duration::from_millis(20), Duration::from_millis(100));
         let crash_loop = (50, Duration::from_secs(60));
-        let mut program = Program::serving(Plan { backoff, crash_loop, ..Plan::nodes(1) }).await;
+        let mut program = Program::serving(Plan { backoff, crash_loop, ..Plan::nodes(2) }).await;
         for deaths in 1..=5 {
             let pids = program.pids().await;
             send(pids[0], Signal::KILL);
@@ -94,10 +94,17 @@ async fn the_pause_grows_with_every_death() {
 }
 
 #[tokio::test]
-async fn any_end_that_nobody_ordered_is_a_death() {
+async fn any_end_that_nobody_ordered_is_a_death_but_success_after_serving() {
     within(30, async {
-        let ways = [("/exit/0", Exit::Code(0)), ("/exit/9", Exit::Code(9)), ("/abort", Exit::Signal(6))];
+        let ways = [("/exit/9", Exit::Code(9)), ("/abort", Exit::Signal(6))];
         let mut program = Program::serving(Plan::nodes(1)).await;
+        for _ in 0..3 {
+            let before = program.at_rest().await;
+            program.get("/exit/0").await.expect_err("it ends before it answers");
+            let after = program.status_where(|s| s.slots[0].id != before.slots[0].id && s.is_ready()).await;
+            assert_eq!((after.slots[0].restarts, after.slots[0].last_exit), (0, Some(Exit::Code(0))));
+        }
+        program.logged("its program recycles it; starting again").await;
         for (deaths, (path, exit)) in (1..).zip(ways) {
             program.get(path).await.expect_err("it ends before it answers");
             let status = program.status_where(|s| s.slots[0].restarts == deaths && s.is_ready()).await;

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 
 use super::fleet::{Backoff, CrashLoop};
 
+/// The longest pause after a node has left while no other one serves.
+const LONGEST_WITHOUT_SERVICE: Duration = Duration::from_secs(1);
+
 /// The numbers that decide over restarts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
@@ -29,6 +32,21 @@ impl Rules {
         let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
         self.backoff.initial.saturating_mul(factor).min(self.backoff.max)
     }
+
+    /// What is left of the shortest time between two starts in one slot.
+    fn spacing(&self, node: Parted) -> Duration {
+        self.backoff.initial.saturating_sub(node.lived)
+    }
+
+    /// The longest pause after this node: without it nobody serves, if no other node does.
+    fn longest(&self, node: Parted) -> Duration {
+        match node.parting {
+            _ if node.others_serve || node.served.is_none() => Duration::MAX,
+            // Nodes that drain still must not pile up.
+            Parting::Left => LONGEST_WITHOUT_SERVICE.max(self.backoff.initial),
+            Parting::Died | Parting::Finished => self.spacing(node),
+        }
+    }
 }
 
 /// How a node parted from its slot.
@@ -38,6 +56,20 @@ pub(super) enum Parting {
     Died,
     /// It drains of itself, which lengthens the pauses but is no crash.
     Left,
+    /// It served and then ended with success, as programs do that limit the requests of a process: the program recycles it.
+    Finished,
+}
+
+/// A node that has parted from its slot unasked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parted {
+    pub(super) parting: Parting,
+    /// Since its process was started.
+    pub(super) lived: Duration,
+    /// Since it was ready; `None`: it never was.
+    pub(super) served: Option<Duration>,
+    /// Whether another node serves.
+    pub(super) others_serve: bool,
 }
 
 /// What follows a node's end.
@@ -60,23 +92,19 @@ pub(super) struct Restarts {
 }
 
 impl Restarts {
-    /// Takes in that the slot's node parted after it had served for so long.
-    pub(super) fn parted(
-        &mut self,
-        now: Instant,
-        parting: Parting,
-        served: Duration,
-        rules: &Rules,
-        jitter: &mut Jitter,
-    ) -> Pause {
-        if served >= rules.stable() {
+    /// Takes in that the slot's node parted.
+    pub(super) fn parted(&mut self, now: Instant, node: Parted, rules: &Rules, jitter: &mut Jitter) -> Pause {
+        if node.served.is_some_and(|served| served >= rules.stable()) {
             *self = Restarts::default();
         }
-        let loops = parting == Parting::Died && !self.looping && self.death_makes_loop(now, rules.crash_loop);
+        if node.parting == Parting::Finished {
+            return Pause { after: rules.spacing(node), loops: false };
+        }
+        let loops = node.parting == Parting::Died && !self.looping && self.death_makes_loop(now, rules.crash_loop);
         self.looping |= loops;
         let pause = if self.looping { rules.backoff.max } else { rules.pause(self.ends) };
         self.ends = self.ends.saturating_add(1);
-        Pause { after: jitter.vary(pause, rules.backoff.jitter), loops }
+        Pause { after: jitter.vary(pause, rules.backoff.jitter).min(rules.longest(node)), loops }
     }
 
     fn death_makes_loop(&mut self, now: Instant, limit: CrashLoop) -> bool {

@@ -7,8 +7,8 @@ use super::slot::Filled;
 use super::words::{Ending, Sequel, Span};
 use super::{Action, Course, Fleet, Level, Node, Tally, after};
 use crate::id::{NodeId, Slot};
-use crate::status::Exit;
-use crate::supervisor::restart::Parting;
+use crate::status::{Exit, State};
+use crate::supervisor::restart::{Parted, Parting};
 
 /// How long a respawn waits after a signal which may be on its way to the master as well.
 const HOLD: Duration = Duration::from_millis(50);
@@ -53,12 +53,20 @@ impl Fleet {
     fn died(&mut self, now: Instant, id: NodeId, node: &Node, ending: &Ending) {
         let how = describe(node, ending);
         let hold = if ending.may_concern_master() || node.left { HOLD } else { Duration::ZERO };
-        let sequel = self.sequel(now, id, node, Parting::Died, hold);
-        self.tell(Level::Warn, node.slot, id, format!("{how}; {sequel}"));
+        let parting = parting(node, ending);
+        let sequel = self.sequel(now, id, node, parting, hold);
+        match (parting, sequel) {
+            (Parting::Finished, Sequel::Again { .. } | Sequel::SucceededBy(_)) => {
+                let served = Span(node.served(now));
+                let text = format!("{ending} after it had served for {served}: its program recycles it; {sequel}");
+                self.tell(Level::Info, node.slot, id, text);
+            }
+            _ => self.tell(Level::Warn, node.slot, id, format!("{how}; {sequel}")),
+        }
         self.last_death = format!("{id} in slot {} {how}", node.slot);
         self.release(now, node.slot, id);
         self.fail_order_of(now, id);
-        self.follow(now, node.slot, id, sequel, true);
+        self.follow(now, node.slot, id, sequel, parting);
     }
 
     /// A serving node drains by itself; its exit will be no death, but its slot needs another.
@@ -73,7 +81,7 @@ impl Fleet {
         self.last_death = format!("{id} in slot {slot} left by itself");
         self.drains(now, id);
         self.release(now, slot, id);
-        self.follow(now, slot, id, sequel, false);
+        self.follow(now, slot, id, sequel, Parting::Left);
     }
 
     /// Decides what comes after a node that nobody ordered away.
@@ -83,6 +91,12 @@ impl Fleet {
         }
         let (rules, restart, first) = (self.rules(), self.policy.restart, !self.seen_ready);
         let dependent = self.dependent_on(id);
+        let parted = Parted {
+            parting,
+            lived: now.saturating_duration_since(node.started),
+            served: node.ready.map(|_| node.served(now)),
+            others_serve: self.nodes.values().any(|other| other.state == State::Serving),
+        };
         let Some(record) = self.slots.get_mut(node.slot.index()) else {
             return Sequel::NotReplaced("its slot is gone");
         };
@@ -91,7 +105,7 @@ impl Fleet {
             (Dependent::Replace, Some(next)) if next == id => {
                 return Sequel::NotReplaced("it was to replace another, which stays");
             }
-            (Dependent::Scale, _) if parting == Parting::Died => {
+            (Dependent::Scale, _) if parting != Parting::Left => {
                 return Sequel::NotReplaced("the scaling has failed");
             }
             _ if record.holder() != Some(id) => return Sequel::NotReplaced("its slot is no longer its own"),
@@ -99,15 +113,15 @@ impl Fleet {
             _ if !restart => return Sequel::NotReplaced("`restart` is off"),
             _ => {}
         }
-        let pause = record.history.parted(now, parting, node.served(now), &rules, &mut self.jitter);
+        let pause = record.history.parted(now, parted, &rules, &mut self.jitter);
         match pause.loops && first {
             true => Sequel::GivesUp { deaths: rules.crash_loop.deaths, within: rules.crash_loop.within },
             false => Sequel::Again { after: pause.after.max(hold), loops: pause.loops },
         }
     }
 
-    fn follow(&mut self, now: Instant, slot: Slot, id: NodeId, sequel: Sequel, death: bool) {
-        let restarts = u64::from(death);
+    fn follow(&mut self, now: Instant, slot: Slot, id: NodeId, sequel: Sequel, parting: Parting) {
+        let restarts = u64::from(parting == Parting::Died);
         let Some(record) = self.slot_mut(slot) else {
             return;
         };
@@ -140,7 +154,8 @@ impl Fleet {
     fn tell_crash_loop(&mut self, slot: Slot, id: NodeId) {
         let (limit, longest) = (self.policy.crash_loop, Span(self.policy.backoff.max));
         let text = format!(
-            "crash loop: {} deaths within {}; it is tried again about every {longest} until a node runs stably",
+            "crash loop: {} deaths within {}; it is tried again about every {longest} until a node runs stably, \
+             without a pause where it served and no other node does",
             limit.deaths,
             Span(limit.within)
         );
@@ -152,6 +167,12 @@ impl Fleet {
             record.release(id, now);
         }
     }
+}
+
+/// Success is a recycling where the node has served and nothing else was wrong with it.
+fn parting(node: &Node, ending: &Ending) -> Parting {
+    let succeeded = matches!(ending, Ending::Exit(Exit::Code(0)));
+    if succeeded && node.state == State::Serving && node.cause.is_none() { Parting::Finished } else { Parting::Died }
 }
 
 /// `ended by SIGKILL while starting: it did not become ready within 60 s`

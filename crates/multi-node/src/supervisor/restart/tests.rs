@@ -10,15 +10,24 @@ fn rules(deaths: usize, jitter: f64) -> Rules {
     }
 }
 
-/// The pauses after one node after another has parted, a second apart.
-fn pauses(rules: &Rules, parting: Parting, count: usize) -> Vec<u128> {
+/// A node that has served for so long, one of several that serve.
+fn parted(parting: Parting, served: Duration) -> Parted {
+    Parted { parting, lived: served, served: Some(served), others_serve: true }
+}
+
+/// The pauses after one such node after another has parted, a second apart.
+fn pauses_after(rules: &Rules, node: Parted, count: usize) -> Vec<u128> {
     let (mut restarts, mut jitter, start) = (Restarts::default(), Jitter::new(7), Instant::now());
     (0..count)
         .map(|n| {
             let now = start + Duration::from_secs(n as u64);
-            restarts.parted(now, parting, BRIEF, rules, &mut jitter).after.as_millis()
+            restarts.parted(now, node, rules, &mut jitter).after.as_millis()
         })
         .collect()
+}
+
+fn pauses(rules: &Rules, parting: Parting, count: usize) -> Vec<u128> {
+    pauses_after(rules, parted(parting, BRIEF), count)
 }
 
 #[test]
@@ -32,7 +41,7 @@ fn the_first_end_costs_nothing_and_then_pauses_double_up_to_the_longest() {
 fn a_crash_loop_goes_to_the_longest_pause_and_is_said_once() {
     let (rules, mut restarts, mut jitter) = (rules(3, 0.0), Restarts::default(), Jitter::new(7));
     let now = Instant::now();
-    let mut part = |served| restarts.parted(now, Parting::Died, served, &rules, &mut jitter);
+    let mut part = |served| restarts.parted(now, parted(Parting::Died, served), &rules, &mut jitter);
     let said: Vec<_> = (0..5).map(|_| part(BRIEF)).map(|p| (p.after.as_millis(), p.loops)).collect();
     assert_eq!(said, [(0, false), (100, false), (30_000, true), (30_000, false), (30_000, false)]);
     assert_eq!(part(STABLE), Pause { after: Duration::ZERO, loops: false }, "a stable run is a new beginning");
@@ -44,7 +53,7 @@ fn deaths_further_apart_than_the_window_are_no_crash_loop() {
     let start = Instant::now();
     for n in 0..10 {
         let now = start + Duration::from_secs(31) * n;
-        assert!(!restarts.parted(now, Parting::Died, BRIEF, &rules, &mut jitter).loops, "death {n}");
+        assert!(!restarts.parted(now, parted(Parting::Died, BRIEF), &rules, &mut jitter).loops, "death {n}");
     }
 }
 
@@ -64,4 +73,44 @@ fn the_longest_durations_there_are_do_not_overflow() {
     let mut rules = rules(1, 1.0);
     rules.backoff = Backoff { initial: Duration::MAX, max: Duration::MAX, jitter: 1.0 };
     assert_eq!(pauses(&rules, Parting::Left, 100).len(), 100);
+}
+
+#[test]
+fn a_node_that_served_and_ended_with_success_costs_no_pause_and_counts_for_nothing() {
+    let rules = rules(3, 0.2);
+    let finished = |served| parted(Parting::Finished, Duration::from_millis(served));
+    assert_eq!(pauses_after(&rules, finished(800), 50), [0; 50]);
+    assert_eq!(pauses_after(&rules, finished(10), 50), [90; 50], "starts in one slot are 100 ms apart at least");
+
+    let (mut restarts, mut jitter, now) = (Restarts::default(), Jitter::new(7), Instant::now());
+    for _ in 0..50 {
+        restarts.parted(now, finished(10), &rules, &mut jitter);
+    }
+    let death = restarts.parted(now, parted(Parting::Died, BRIEF), &rules, &mut jitter);
+    assert_eq!(death, Pause { after: Duration::ZERO, loops: false }, "the first death is the first");
+}
+
+#[test]
+fn the_last_that_served_is_replaced_at_once_however_often_it_ends() {
+    let rules = rules(5, 0.2);
+    let last = |parting, served| Parted { others_serve: false, ..parted(parting, Duration::from_millis(served)) };
+    assert_eq!(pauses_after(&rules, last(Parting::Died, 500), 20), [0; 20]);
+    let quick = pauses_after(&rules, last(Parting::Died, 30), 20);
+    assert!(quick.iter().all(|&pause| pause <= 70), "starts are 100 ms apart at most: {quick:?}");
+    let left = pauses_after(&rules, last(Parting::Left, 500), 20);
+    assert!(left.iter().all(|&pause| pause <= 1000) && left.ends_with(&[1000; 10]), "{left:?}");
+
+    let mut never_served = last(Parting::Died, 500);
+    never_served.served = None;
+    assert_eq!(pauses_after(&rules, never_served, 20).iter().filter(|&&pause| pause > 20_000).count(), 16);
+}
+
+#[test]
+fn the_last_that_served_makes_a_crash_loop_as_any_other() {
+    let (rules, mut restarts, mut jitter) = (rules(3, 0.0), Restarts::default(), Jitter::new(7));
+    let last = Parted { others_serve: false, ..parted(Parting::Died, BRIEF) };
+    let mut part = |node| restarts.parted(Instant::now(), node, &rules, &mut jitter);
+    let said: Vec<_> = (0..4).map(|_| part(last)).map(|pause| (pause.after.as_millis(), pause.loops)).collect();
+    assert_eq!(said, [(0, false), (90, false), (90, true), (90, false)]);
+    assert_eq!(part(Parted { others_serve: true, ..last }).after, Duration::from_secs(30), "once another one serves");
 }

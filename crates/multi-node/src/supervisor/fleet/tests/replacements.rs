@@ -45,14 +45,14 @@ fn an_old_node_that_dies_leaves_its_slot_to_the_new_one_or_to_another() {
 
 #[test]
 fn a_slot_that_rests_is_tried_at_once_and_keeps_its_record() {
-    let mut world = World::serving(policy(1));
+    let mut world = World::serving(policy(2));
     world.exit(1, KILLED);
-    world.exit(2, KILLED);
-    let ticket = world.restart(0);
-    assert_eq!(world.status(), [(0, Starting, 3, 0)]);
-    world.up(3);
-    world.answer_to(ticket).expect("there is no old node to wait for");
     world.exit(3, KILLED);
+    let ticket = world.restart(0);
+    assert_eq!(world.status(), [(0, Starting, 4, 0), (1, Serving, 2, 0)]);
+    world.up(4);
+    world.answer_to(ticket).expect("there is no old node to wait for");
+    world.exit(4, KILLED);
     world.said(Level::Warn, "starting again in 200 ms");
 }
 

@@ -1,28 +1,14 @@
 use std::time::Duration;
 
 use super::super::world::{KILLED, World, millis, policy, secs};
-use super::super::{Fatal, Level, Policy};
+use super::super::{Event, Fatal, Level, Policy};
+use crate::id::NodeId;
 use crate::status::Exit;
 use crate::status::State::{Draining, GaveUp, Resting, Serving, Starting, Vacant};
 
 /// How long the slot rests until its next node is started.
 fn rest(world: &World) -> Duration {
     world.fleet.slots[0].rests_until().map_or(Duration::ZERO, |until| until - world.now)
-}
-
-/// Kills the newest node as soon as it is there, and says how long each rest was.
-fn rests_of_a_crash_loop(world: &mut World, deaths: u64, up: bool) -> Vec<u128> {
-    (1..=deaths)
-        .map(|n| {
-            if up {
-                world.up(n);
-            }
-            world.exit(n, Exit::Code(1));
-            let rest = rest(world);
-            world.pass(rest);
-            rest.as_millis()
-        })
-        .collect()
 }
 
 #[test]
@@ -36,23 +22,91 @@ fn a_killed_node_is_replaced_at_once() {
 }
 
 #[test]
-fn an_exit_with_code_0_is_a_death_too() {
+fn an_exit_with_code_0_of_a_node_that_served_is_a_recycling() {
+    let mut world = World::serving(policy(2));
+    for n in 1..=20 {
+        world.pass(millis(800));
+        world.exit(n, Exit::Code(0));
+        assert_eq!(world.spawned(), [n + 2], "no pause, however often");
+        world.up(n + 2);
+    }
+    world.said(
+        Level::Info,
+        "ended with exit code 0 after it had served for 800 ms: its program recycles it; starting again at once",
+    );
+    assert_eq!(world.restarts(), [0, 0]);
+    world.exit(21, KILLED);
+    world.said(Level::Warn, "ended by SIGKILL while serving; starting again at once");
+}
+
+#[test]
+fn an_exit_with_code_0_right_after_the_start_does_not_make_the_fleet_spin() {
     let mut world = World::serving(policy(1));
+    for n in 1..=20 {
+        world.exit(n, Exit::Code(0));
+        assert_eq!(rest(&world), millis(100));
+        world.pass(millis(100));
+        world.up(n + 1);
+    }
+    assert_eq!(world.restarts(), [0]);
+}
+
+#[test]
+fn an_exit_with_code_0_is_a_death_of_a_node_that_never_served_or_was_at_fault() {
+    let mut world = World::serving(policy(1));
+    world.on(Event::Broken { id: NodeId::node(1), why: String::from("nonsense") });
     world.exit(1, Exit::Code(0));
-    world.said(Level::Warn, "ended with exit code 0 while serving; starting again at once");
-    assert_eq!(world.restarts(), [1]);
+    world.said(Level::Warn, "ended with exit code 0 while serving: its control channel broke: nonsense");
+    world.hello(2);
+    world.exit(2, Exit::Code(0));
+    world.said(Level::Warn, "ended with exit code 0 while joining; starting again in 100 ms");
+    assert_eq!(world.restarts(), [2]);
 }
 
 #[test]
 fn a_crash_loop_goes_on_at_the_longest_backoff_once_there_was_a_ready_node() {
-    let mut world = World::started(policy(1));
-    assert_eq!(rests_of_a_crash_loop(&mut world, 7, true), [0, 100, 200, 400, 30_000, 30_000, 30_000]);
+    let mut world = World::started(policy(2));
+    world.up(2);
+    let mut node = 1;
+    let mut rests = Vec::new();
+    for _ in 0..7 {
+        world.up(node);
+        world.exit(node, Exit::Code(1));
+        rests.push(rest(&world).as_millis());
+        world.pass(rest(&world));
+        node = *world.spawned().last().expect("another one");
+    }
+    assert_eq!(rests, [0, 100, 200, 400, 30_000, 30_000, 30_000]);
     world.said(Level::Error, "crash loop: 5 deaths within 60 s");
-    assert_eq!(world.restarts(), [7]);
-    world.up(8);
+    assert_eq!(world.restarts(), [7, 0]);
+    world.up(node);
     world.pass(secs(60));
-    world.exit(8, KILLED);
+    world.exit(node, KILLED);
     assert_eq!(rest(&world), Duration::ZERO, "a stable run is a new beginning");
+}
+
+#[test]
+fn the_last_slot_that_served_never_rests_while_no_other_serves() {
+    let mut world = World::serving(policy(2));
+    let mut node = 1;
+    for _ in 0..10 {
+        world.exit(node, Exit::Code(1));
+        world.pass(rest(&world));
+        node = *world.spawned().last().expect("another one");
+        world.up(node);
+    }
+    world.exit(node, Exit::Code(1));
+    assert_eq!(world.status()[0].1, Resting, "the other one serves");
+    let mut last = 2;
+    for _ in 0..5 {
+        world.pass(millis(100));
+        world.exit(last, KILLED);
+        let started = world.spawned();
+        assert_eq!(started.len(), 1, "at once");
+        last = started[0];
+        world.up(last);
+    }
+    assert_eq!(world.status()[0].1, Resting);
 }
 
 #[test]
@@ -104,7 +158,7 @@ fn a_process_that_cannot_be_started_is_a_death_with_that_cause() {
 fn a_program_that_cannot_be_started_at_all_ends_the_fleet() {
     let mut world = World::unborn(policy(1));
     world.spawns = Err(String::from("permission denied"));
-    world.on(super::super::Event::Start);
+    world.on(Event::Start);
     world.pass(secs(10));
     assert_eq!(world.finished(), [Err(String::from("node-5 in slot 0 could not be started: permission denied"))]);
     assert_eq!(world.fleet.next_deadline(), None);
@@ -158,7 +212,7 @@ fn nodes_that_leave_at_once_do_not_make_the_fleet_spin() {
         rests.push(rest(&world).as_millis());
         world.pass(rest(&world));
     }
-    assert_eq!(rests, [50, 100, 200, 400, 800, 1600, 3200, 6400, 12_800, 25_600, 30_000, 30_000]);
+    assert_eq!(rests, [50, 100, 200, 400, 800, 1000, 1000, 1000, 1000, 1000, 1000, 1000], "no other one serves");
     assert_eq!(world.restarts(), [0]);
 }
 

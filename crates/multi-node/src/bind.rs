@@ -230,6 +230,29 @@ fn own_files(servers: &[Vec<Address>]) -> impl Iterator<Item = &Path> {
     })
 }
 
+/// Lets nobody connect to the socket any more, whichever processes have it. What waits in its queue can be accepted still.
+#[cfg(multi_process)]
+pub(crate) async fn refuse(socket: &Socket) -> io::Result<()> {
+    match socket {
+        Socket::Tcp(listener) => crate::sys::epoll::make_unreachable(listener),
+        Socket::Unix(listener) => match listener.local_addr()?.as_pathname() {
+            Some(path) if is_own(path).await? => std::fs::remove_file(path),
+            _ => Ok(()),
+        },
+    }
+}
+
+/// Whether who connects to this path comes to a socket that this process has made: another program may have put its own there.
+#[cfg(multi_process)]
+async fn is_own(path: &Path) -> io::Result<bool> {
+    use std::os::fd::AsFd;
+    let stream = match tokio::net::UnixStream::connect(path).await {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        stream => stream?,
+    };
+    Ok(crate::sys::socket::maker(stream.as_fd())? == std::process::id())
+}
+
 pub(crate) fn remove(path: &Path) {
     if let Err(error) = std::fs::remove_file(path) {
         crate::log::debug!(path = %path.display(), %error, "the socket file was gone already");

@@ -1,13 +1,17 @@
 //! The end that somebody asks for while clients are there.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use multi_node_it::{send_with_group, within};
+use multi_node_it::{client, send_with_group, within};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::command::{Running, app, is_there, multi_node};
+use crate::installed::installed;
 
 /// A request that a node works on.
 struct InFlight(TcpStream);
@@ -38,9 +42,11 @@ async fn ends_once(command: &[&str], end: impl Fn(u32)) {
     static NUMBER: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let name = format!("test-ending-{}-{number}", std::process::id());
-    let own = multi_node(&["run", "--name", &name, "-n", "2", "--bind", "127.0.0.1:0", "--", "node", &app("server.js")]);
+    let own =
+        multi_node(&["run", "--name", &name, "-n", "2", "--bind", "127.0.0.1:0", "--", "node", &app("server.js")]);
     let own = own.as_std();
-    let words: Vec<_> = command.iter().map(std::ffi::OsStr::new).chain([own.get_program()]).chain(own.get_args()).collect();
+    let words: Vec<_> =
+        command.iter().map(std::ffi::OsStr::new).chain([own.get_program()]).chain(own.get_args()).collect();
     let mut started = tokio::process::Command::new(words[0]);
     started.args(&words[1..]).stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null()).kill_on_drop(true);
     // As a shell starts a job.
@@ -80,6 +86,152 @@ async fn a_ctrl_c_that_comes_to_the_process_and_its_group_is_one_graceful_shutdo
         for signal in [Signal::INT, Signal::TERM].repeat(2) {
             ends_once(&[], |pid| send_with_group(pid, signal)).await;
         }
+    })
+    .await;
+}
+
+/// A balancer that has not heard of the end: it asks on a connection for each request until it is refused. How many requests were
+/// answered, and what became of the others.
+async fn asks_until_refused(addr: SocketAddr) -> (usize, Vec<String>) {
+    let (mut answered, mut lost) = (0, Vec::new());
+    loop {
+        match client::get(addr, "/").await {
+            Ok(answer) if answer.status == 200 => answered += 1,
+            Ok(answer) => lost.push(format!("status {}", answer.status)),
+            Err(error) if is_refusal(&error) => return (answered, lost),
+            Err(error) => lost.push(format!("{error:#}")),
+        }
+    }
+}
+
+fn is_refusal(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+}
+
+/// Two nodes that are told to end in four seconds: nobody loses anything until then, and nobody waits in vain afterwards.
+async fn serves_until_the_delay_is_over(name: &str, args: &[&str]) {
+    const DELAY: Duration = Duration::from_secs(4);
+    within(60, async {
+        let options = ["-n", "2", "--bind", "127.0.0.1:0", "--shutdown-delay", "4s"];
+        let mut running = Running::start(&[&options, args].concat());
+        let addr = running.addr().await;
+        running.ready(2).await;
+        let slow = InFlight::begun(addr, "/sleep/7000").await;
+        running.signal(Signal::TERM);
+        let begun = Instant::now();
+        let clients: JoinSet<_> = (0..4).map(|_| asks_until_refused(addr)).collect();
+        let (answered, lost): (Vec<usize>, Vec<Vec<String>>) = clients.join_all().await.into_iter().unzip();
+        let (refused, answered, lost) = (begun.elapsed(), answered.iter().sum::<usize>(), lost.concat());
+        println!("{name}: {answered} answered, {} lost {lost:?}, refused after {refused:?}", lost.len());
+        assert!(lost.is_empty() && answered > 20, "{name}: {answered} answered, lost {lost:?}");
+        assert!(refused >= DELAY, "{name}: refused after {refused:?}");
+        assert!(!slow.body().await.is_empty(), "{name}: what was in flight is answered");
+        assert_eq!(running.exit().await, Some(0), "{name}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_balancer_loses_nothing_with_gunicorn() {
+    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
+    let path = format!("PYTHONPATH={path}:{}", app(""));
+    serves_until_the_delay_is_over("gunicorn", &["-e", &path, "--", "python3", "-m", "gunicorn", "server:wsgi"]).await;
+}
+
+#[tokio::test]
+async fn a_balancer_loses_nothing_with_uvicorn() {
+    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
+    let path = format!("PYTHONPATH={path}:{}", app(""));
+    let program = ["-e", &path, "--", "python3", "-m", "uvicorn", "--no-access-log", "--fd", "{fd}", "server:asgi"];
+    serves_until_the_delay_is_over("uvicorn", &program).await;
+}
+
+#[tokio::test]
+async fn a_balancer_loses_nothing_with_express() {
+    let Some(modules) = installed("node/node_modules").filter(|_| is_there("node")) else { return };
+    let modules = format!("NODE_PATH={modules}");
+    serves_until_the_delay_is_over("express", &["-e", &modules, "--", "node", &app("express.js")]).await;
+}
+
+#[tokio::test]
+async fn what_waits_in_the_queue_is_answered_and_who_comes_later_is_refused_at_once() {
+    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
+    let path = format!("PYTHONPATH={path}:{}", app(""));
+    within(60, async {
+        // A worker that does one thing at a time.
+        let program = ["-e", &path, "--", "python3", "-m", "gunicorn", "server:wsgi"];
+        let mut running = Running::start(&[&["-n", "1", "--bind", "127.0.0.1:0"][..], &program].concat());
+        let addr = running.addr().await;
+        running.ready(1).await;
+        let slow = InFlight::begun(addr, "/sleep/2000").await;
+        let mut waiting = Vec::new();
+        for _ in 0..8 {
+            let mut client = client::Client::connect(addr).await.expect("a connection");
+            client.ask("/").await.expect("sent");
+            waiting.push(client);
+        }
+        running.signal(Signal::TERM);
+        running.logged("drains, for").await;
+        let refused = loop {
+            if let Err(error) = TcpStream::connect(addr).await {
+                break error;
+            }
+        };
+        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
+        let still_waiting = tokio::time::timeout(Duration::ZERO, waiting[0].answer()).await;
+        assert!(still_waiting.is_err(), "the worker is busy, so that nobody was refused for want of clients");
+        assert!(slow.body().await.starts_with("wsgi "));
+        for mut client in waiting {
+            assert_eq!(client.answer().await.expect("an answer").status, 200);
+        }
+        assert_eq!(running.exit().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_queue_that_no_node_takes_from_delays_the_end_for_half_of_the_drain_at_most() {
+    within(60, async {
+        let options = ["-n", "1", "--bind", "127.0.0.1:0", "--ready-after", "100ms", "--drain-timeout", "2s"];
+        let mut running = Running::start(&[&options[..], &["--", "sleep", "1000"]].concat());
+        let addr = running.addr().await;
+        running.ready(1).await;
+        let _waits = TcpStream::connect(addr).await.expect("it waits in the queue");
+        let begun = Instant::now();
+        running.signal(Signal::TERM);
+        running.logged("connections wait that no node takes").await;
+        running.logged("ended by SIGTERM, drained in").await;
+        // The node would cut what is left half a second before the deadline, and this is half of that.
+        assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
+        assert_eq!(running.exit().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_unix_socket_has_no_new_clients_either() {
+    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
+    let path = format!("PYTHONPATH={path}:{}", app(""));
+    let folder = tempfile::tempdir().expect("a folder");
+    let socket = folder.path().join("app.sock");
+    let bind = format!("unix:{}", socket.display());
+    within(60, async {
+        let program = ["-e", &path, "--", "python3", "-m", "gunicorn", "server:wsgi"];
+        let mut running = Running::start(&[&["-n", "1", "--bind", &bind][..], &program].concat());
+        running.ready(1).await;
+        let mut clients = Vec::new();
+        for at in ["/sleep/1500", "/", "/"] {
+            let mut client = client::Client::connect_unix(&socket).await.expect("a connection");
+            client.ask(at).await.expect("sent");
+            clients.push(client);
+        }
+        running.signal(Signal::TERM);
+        while client::Client::connect_unix(&socket).await.is_ok() {}
+        for client in &mut clients {
+            assert_eq!(client.answer().await.expect("an answer").status, 200);
+        }
+        assert_eq!(running.exit().await, Some(0));
+        assert!(!socket.exists());
     })
     .await;
 }

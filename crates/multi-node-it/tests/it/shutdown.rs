@@ -88,8 +88,10 @@ async fn a_second_sigterm_a_second_later_ends_all_at_once() {
 async fn a_signal_to_the_process_and_its_group_is_one_graceful_shutdown() {
     within(60, async {
         for signal in [Signal::TERM, Signal::INT].repeat(5) {
-            let lead = |command: &mut tokio::process::Command| drop(command.process_group(0));
-            let mut program = Program::run(&fixture(), Plan::nodes(2), lead).await;
+            let mut program = Program::run(&fixture(), Plan::nodes(2), |command| {
+                command.process_group(0);
+            })
+            .await;
             program.order("ready").await;
             let mut client = program.begin("/sleep/300").await;
             send_with_group(program.pid, signal);

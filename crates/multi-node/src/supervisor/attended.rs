@@ -30,11 +30,20 @@ impl Members {
         }
     }
 
-    /// Has the node finish what it has: told by a message, or a program that knows none by a signal.
+    /// Has the node finish what it has: told by a message, or a program that knows none by a signal, which comes when nobody waits
+    /// in the sockets' queues where these are closed.
     pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>, closing: bool) {
         if self.outfit.foreign.is_none() || self.is_welcome(id) {
             return self.tell(id, ToNode::Drain { within, heirs, closing });
         }
+        if closing {
+            return self.closing.wait(id, within);
+        }
+        self.end(id);
+    }
+
+    /// Has a program that knows no messages finish what it has, and end.
+    pub(super) fn end(&mut self, id: NodeId) {
         let disconnects = self.attendance(id).is_some_and(Attendance::disconnect);
         if !disconnects {
             self.stop(id);

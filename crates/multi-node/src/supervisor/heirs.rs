@@ -28,12 +28,16 @@ impl Supervisor {
     }
 
     /// Tells nodes that drain of those that have come to serve meanwhile, which may be all that is left, and in a shutdown that
-    /// nobody will come any more.
+    /// nobody will come any more; then who would still connect is refused.
     pub(super) fn name_heirs_anew(&mut self) {
         let serving = self.in_state(State::Serving);
         let candidates = (!serving.is_empty() || !self.fleet.is_stopping()).then_some(serving);
         if candidates == self.candidates {
             return;
+        }
+        // In the queues of sockets that are systemd's clients wait for the next start.
+        if candidates.is_none() && !environment::sockets_given() {
+            self.members.refuse_newcomers();
         }
         let before = std::mem::replace(&mut self.candidates, candidates).unwrap_or_default();
         let newcomers: Vec<NodeId> =
@@ -56,7 +60,6 @@ impl Supervisor {
             // A master that serves too does not go on alone.
             self.own_drain.begin(within);
         }
-        // In the queues of sockets that are systemd's clients wait for the next start.
         let closing = ends && !environment::sockets_given();
         self.members.drain(id, within, heirs, closing);
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::child::Launcher;
+use super::closing::Closing;
 use super::foreign::Foreign;
 use super::member::{Member, Resting, Surroundings};
 use super::watch::Heard;
@@ -57,6 +58,8 @@ pub(crate) struct Members {
     snapshot: watch::Sender<Snapshot>,
     /// Whether all conversations are to rest.
     pub(super) rest: watch::Sender<bool>,
+    /// The end of the listening sockets.
+    pub(super) closing: Closing,
 }
 
 impl Members {
@@ -84,6 +87,7 @@ impl Members {
             heard,
             snapshot,
             rest: watch::Sender::new(false),
+            closing: Closing::default(),
         }
     }
 

@@ -46,6 +46,7 @@
 
 mod attended;
 mod child;
+mod closing;
 mod fleet;
 mod foreign;
 mod heirs;

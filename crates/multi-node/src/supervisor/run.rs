@@ -231,6 +231,10 @@ impl Supervisor {
                 Event::Runs { id, lacks }
             }
             Heard::Noted(note) => return self.noted(id, note),
+            Heard::QueuesEmpty => {
+                self.members.queues_are_empty();
+                return None;
+            }
             Heard::Examined { traced, report } => Event::Examined { id, traced, report },
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },

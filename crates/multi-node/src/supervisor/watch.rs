@@ -40,6 +40,8 @@ pub(crate) enum Heard {
     Became,
     /// What is noticed of the program.
     Noted(Note),
+    /// Of all nodes, in a shutdown: nobody waits any more in the queues of the listening sockets.
+    QueuesEmpty,
     Exited(Exit),
 }
 

@@ -125,6 +125,21 @@ pub(crate) fn stop_listening(listener: impl AsFd) -> io::Result<()> {
     Ok(rustix::net::shutdown(listener, rustix::net::Shutdown::Read)?)
 }
 
+/// Lets nobody connect to a listening TCP socket any more, whichever processes have it, for good. Who tries is refused at once.
+///
+/// The socket is bound to a network interface that does not exist, so no packet finds it. It goes on listening: connections in its
+/// queue can be accepted, and handshakes under way are completed. Processes that wait for it see nothing of this, unlike
+/// [`stop_listening`]. The kernel checks no interface's number (`sock_bindtoindex`), and asks for no privileges since Linux 5.7.
+pub(crate) fn make_unreachable(listener: impl AsFd) -> io::Result<()> {
+    const NO_INTERFACE: i32 = i32::MAX;
+    Ok(nix::sys::socket::setsockopt(&listener, BoundInterface, &NO_INTERFACE)?)
+}
+
+#[derive(Clone, Copy)]
+struct BoundInterface;
+
+setsockopt_impl!(BoundInterface, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, i32, SetStruct<'_, i32>);
+
 /// Lets every connection that is accepted from now on send small writes at once: on Linux they inherit this.
 pub(crate) fn set_nodelay(listener: impl AsFd) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_tcp_nodelay(listener, true)?)
@@ -145,4 +160,48 @@ setsockopt_impl!(DeferAccept, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, u32, Se
 pub(crate) fn monotonic_ms() -> u64 {
     let now = clock_gettime(ClockId::MonotonicCoarse);
     now.tv_sec.cast_unsigned() * 1000 + now.tv_nsec.cast_unsigned() / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read, Write};
+    use std::net::{SocketAddr, TcpStream};
+
+    use super::*;
+
+    fn listeners() -> impl Iterator<Item = TcpListener> {
+        ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0", "[::]:0"].into_iter().filter_map(|addr| TcpListener::bind(addr).ok())
+    }
+
+    /// By the loopback address of the listener's family.
+    fn addr(listener: &TcpListener) -> SocketAddr {
+        let addr = listener.local_addr().expect("bound");
+        let host = if addr.is_ipv4() { "127.0.0.1" } else { "::1" };
+        SocketAddr::new(host.parse().expect("an address"), addr.port())
+    }
+
+    #[test]
+    fn an_unreachable_listener_refuses_who_comes_and_keeps_who_waits() {
+        let mut tried = 0;
+        for listener in listeners() {
+            let addr = addr(&listener);
+            let connect = || TcpStream::connect(addr);
+            let mut clients: Vec<_> = (0..8).map(|_| connect().expect("it listens")).collect();
+            // As a node has it that knows nothing of this.
+            let inherited = listener.try_clone().expect("a duplicate");
+            make_unreachable(&listener).expect("allowed since Linux 5.7");
+            drop(listener);
+            for _ in 0..3 {
+                assert_eq!(connect().expect_err("refused").kind(), ErrorKind::ConnectionRefused);
+            }
+            for client in &mut clients {
+                assert!(is_readable(inherited.as_fd()), "connections wait");
+                inherited.accept().expect("one that waits").0.write_all(b"x").expect("it is connected");
+                client.read_exact(&mut [0]).expect("it is served");
+            }
+            assert!(!is_readable(inherited.as_fd()), "none waits, and nothing tells of an end");
+            tried += 1;
+        }
+        assert!(tried >= 2, "there is IPv4");
+    }
 }

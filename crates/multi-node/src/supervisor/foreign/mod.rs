@@ -11,6 +11,7 @@ mod packing;
 mod probe;
 
 pub(super) use attendance::{Attendance, Main};
+pub(super) use node_js::Ending as PrimaryEnding;
 pub(crate) use note::Note;
 pub(super) use outfit::Foreign;
 pub(crate) use packing::Legacy;

@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::Attendance;
 use super::attendance::{Ear, Signs};
 use super::linked::Linked;
 use super::node_js::{Channel, Office, ToPrimary};
 use super::notify::NotifySocket;
 use super::packing::Legacy;
+use super::{Attendance, PrimaryEnding};
 use tokio::sync::mpsc;
 
 use crate::control::Exec;
@@ -97,8 +97,18 @@ impl Foreign {
 
     /// What was bound since nodes have asked for it.
     pub(in crate::supervisor) fn bound(&self) -> Vec<String> {
-        let own = self.linked.own.values().flat_map(|own| &own.sockets).map(Socket::name);
+        let own = self.bound_for_linked().map(Socket::name);
         own.chain(self.primary.iter().flat_map(Office::bound)).collect()
+    }
+
+    /// The sockets that were bound since nodes that link this crate have asked for them.
+    pub(in crate::supervisor) fn bound_for_linked(&self) -> impl Iterator<Item = &Socket> {
+        self.linked.own.values().flat_map(|own| &own.sockets)
+    }
+
+    /// The primary of Node.js programs, where there is one.
+    pub(in crate::supervisor) fn primary_ending(&self) -> Option<PrimaryEnding> {
+        self.primary.as_ref().map(|office| PrimaryEnding::of(office.inbox()))
     }
 
     /// Lets the primary of Node.js programs rest, after all nodes.

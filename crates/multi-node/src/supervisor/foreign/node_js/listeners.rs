@@ -49,6 +49,12 @@ impl Listeners {
         Listeners { given, mapped: 0, backlog, bound: watch::Sender::default(), files: Vec::new() }
     }
 
+    /// Lets go of the sockets that the master was given.
+    pub(super) fn close(&mut self) {
+        self.given.clear();
+        self.mapped = 0;
+    }
+
     /// The socket for a server that asks for this address, or the number of the error.
     pub(super) async fn find(&mut self, asked: &Address) -> Result<Socket, i32> {
         if asked.udp {

@@ -8,6 +8,7 @@
 
 mod accepting;
 mod channel;
+mod ending;
 mod listeners;
 mod message;
 mod packing;
@@ -15,5 +16,6 @@ mod primary;
 mod turns;
 
 pub(super) use channel::Channel;
+pub(in crate::supervisor) use ending::Ending;
 pub(super) use packing::{ChannelState, PrimaryState};
 pub(super) use primary::{Office, ToPrimary};

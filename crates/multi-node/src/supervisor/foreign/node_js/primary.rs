@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::accepting::Accepters;
@@ -45,6 +45,16 @@ pub(in crate::supervisor) enum ToPrimary {
         key: String,
         stream: OwnedFd,
     },
+    /// Which sockets are there?
+    Sockets {
+        reply: oneshot::Sender<Vec<Socket>>,
+    },
+    /// Does any connection wait that no worker could be given yet?
+    Waits {
+        reply: oneshot::Sender<bool>,
+    },
+    /// Accept no more, and close the sockets.
+    Close,
     /// Stop, and keep what there is. No worker says anything from here on.
     Rest,
 }
@@ -200,8 +210,22 @@ impl Primary {
                     self.hand_out(&key);
                 }
             }
+            // Who has asked may have ended.
+            ToPrimary::Sockets { reply } => drop(reply.send(self.sockets())),
+            ToPrimary::Waits { reply } => {
+                let _ = reply.send(self.servers.values().any(|server| !server.waiting.is_empty()));
+            }
+            ToPrimary::Close => {
+                accepters.rest();
+                self.servers.clear();
+                self.listeners.close();
+            }
             ToPrimary::Rest => {}
         }
+    }
+
+    fn sockets(&self) -> Vec<Socket> {
+        self.servers.values().filter_map(|server| server.socket.try_clone().ok()).collect()
     }
 
     async fn said(&mut self, id: NodeId, said: FromWorker, accepters: &mut Accepters) {

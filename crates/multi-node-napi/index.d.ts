@@ -58,7 +58,7 @@ export interface Options {
   maxMemory?: number;
   /** Share by which a node's `maxRequests` and `maxAge` are lower at random, 0 to 1. Default 0.1. */
   recycleJitter?: number;
-  /** Name of a control socket, for `multi-node status` and the like of the Rust command. */
+  /** Name of a control socket, for `multi-node status` and the like of the Rust command. Where it cannot be made, the program warns and serves. */
   control?: string;
   /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
   metrics?: string;

@@ -41,6 +41,7 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
 fn typed(option: &str) -> String {
     match option {
         "control" => "name".to_owned(),
+        "control_path" => "control".to_owned(),
         "readiness" => "ready-http".to_owned(),
         "socket_names" => "fdname".to_owned(),
         other => other.replace('_', "-"),

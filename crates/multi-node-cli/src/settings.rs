@@ -13,7 +13,7 @@ use multi_node::program::{self, Program, Readiness};
 use multi_node::{CanaryLimits, Options, admin};
 use serde::Deserialize;
 
-use value::{Count, Mode, Size, StopSignal, Time, one_or_more, table, variable};
+use value::{Control, Count, Mode, Size, StopSignal, Time, one_or_more, table, variable};
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
@@ -26,6 +26,10 @@ pub(crate) struct Settings {
     /// The name by which `multi-node status`, `reload` and the others find it [default: the program's]
     #[arg(long)]
     pub(crate) name: Option<String>,
+    /// The path of the control socket, by which the others find it with --socket; or `off`: there is none [default: the name's in
+    /// the runtime directory, where that can be written to]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) control: Option<Control>,
     /// Where /metrics, /healthz, /readyz and /status are served: 127.0.0.1:9090, :9090 or unix:/run/metrics.sock
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<String>,
@@ -222,6 +226,7 @@ impl Settings {
         let typed_readiness = self.ready.is_some() || self.ready_http.is_some();
         Settings {
             name: self.name.or(other.name),
+            control: self.control.or(other.control),
             metrics: self.metrics.or(other.metrics),
             nodes: self.nodes.or(other.nodes),
             port: self.port.or(other.port.filter(|_| !typed_address)),
@@ -281,7 +286,8 @@ impl Settings {
         }
         set! {
             metrics: self.metrics.clone(),
-            control: self.name.clone().or_else(|| self.free_name()),
+            control: self.control_name(),
+            control_path: self.control_path(),
             nodes: self.nodes.and_then(|nodes| nodes.0),
             start_timeout: self.start_timeout.map(|time| time.0),
             hang_timeout: self.hang_timeout.map(|time| time.0),
@@ -317,15 +323,36 @@ impl Settings {
         self.canary_margin.into_iter().fold(limits, CanaryLimits::margin)
     }
 
+    /// What the program is called by those who ask for it; `None`: nobody can.
+    fn control_name(&self) -> Option<String> {
+        match self.control {
+            Some(Control::Off) => None,
+            Some(Control::At(_)) => self.name.clone().or_else(|| self.program_name()),
+            None => self.name.clone().or_else(|| self.free_name()),
+        }
+    }
+
+    fn control_path(&self) -> Option<PathBuf> {
+        match &self.control {
+            Some(Control::At(path)) => Some(path.clone()),
+            Some(Control::Off) | None => None,
+        }
+    }
+
     /// The program's name, and the process id behind it where it is taken already.
     fn free_name(&self) -> Option<String> {
+        let name = self.program_name()?;
+        let taken = admin::instances().is_ok_and(|places| places.iter().any(|place| place.name == name));
+        Some(if taken { format!("{name}-{}", std::process::id()) } else { name })
+    }
+
+    /// The name of the program's file, as far as programs can be called by it.
+    fn program_name(&self) -> Option<String> {
         const LONGEST: usize = 40;
         let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
         let file = self.program.first()?.file_name()?.to_string_lossy().into_owned();
         let name: String = file.trim_start_matches('.').chars().filter(allowed).take(LONGEST).collect();
-        let name = if name.is_empty() { "program".to_owned() } else { name };
-        let taken = admin::instances().is_ok_and(|places| places.iter().any(|place| place.name == name));
-        Some(if taken { format!("{name}-{}", std::process::id()) } else { name })
+        Some(if name.is_empty() { "program".to_owned() } else { name })
     }
 
     /// What concerns the program, and is looked up again at each reload.

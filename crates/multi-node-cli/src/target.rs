@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use multi_node::admin::{Client, ClientError, Place, instances};
+use multi_node::admin::{self, Client, ClientError, Place, instances};
 
-use crate::exit::{NoInstance, Usage};
+use crate::exit::{NoInstance, Usage, system};
 
 /// What says which program is meant. With one running nothing has to be said.
 #[derive(Args, Clone, Debug)]
@@ -44,7 +44,7 @@ impl Target {
         let what =
             self.name.as_ref().map_or_else(|| "no program".to_owned(), |name| format!("no program named {name:?}"));
         let others = match running.len() {
-            0 => "; `multi-node run` opens one, and a program that links the library by `Options::control`".to_owned(),
+            0 => why_nobody(),
             _ => format!("; running: {}", names(&running)),
         };
         NoInstance(format!("{what} runs with a control socket of this user{others}")).into()
@@ -63,6 +63,20 @@ pub(crate) async fn running() -> Result<Vec<(Place, Client)>> {
         }
     }
     Ok(running)
+}
+
+/// What keeps programs from being found, or how one can be.
+pub(crate) fn why_nobody() -> String {
+    match admin::check_runtime_directory() {
+        Err(error) => format!(
+            ", since there can be none in the runtime directory, {}; a program is reached with `multi-node run --control PATH` by \
+             `--socket PATH`, or by signals",
+            system(&error)
+        ),
+        Ok(()) => "; `multi-node run` opens one, unless by `--control off` or at a path of its own (then say --socket), and a program \
+                   that links the library by `Options::control`"
+            .to_owned(),
+    }
 }
 
 fn names(running: &[(Place, Client)]) -> String {

@@ -22,7 +22,7 @@ impl Endpoints {
     /// Opens what the settings ask for; nothing is left open after an error.
     pub(crate) async fn open(settings: &Settings) -> Result<Endpoints, Error> {
         Ok(Endpoints {
-            name: settings.control.clone().unwrap_or_default(),
+            name: name(settings),
             #[cfg(multi_process)]
             admin: Admin::open(settings).await?,
             metrics: MetricsServer::bind(settings).await?,
@@ -69,6 +69,12 @@ impl Endpoints {
             admin: self.admin.attend(observer),
         })
     }
+}
+
+/// What the program is called: as the options say, or else as the file of its control socket.
+fn name(settings: &Settings) -> String {
+    let file = || settings.control_path.as_ref()?.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    settings.control.clone().or_else(file).unwrap_or_default()
 }
 
 /// Endpoints that answer. They have to be closed before the program ends, so that nobody waits in vain.

@@ -10,6 +10,7 @@ mod settings;
 mod tests;
 mod variables;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) use address::Address;
@@ -65,6 +66,7 @@ pub struct Options {
     pub(crate) launch: Launch,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
+    pub(crate) control_path: Option<PathBuf>,
     pub(crate) metrics: Option<String>,
     pub(crate) metering: Metering,
 }
@@ -109,6 +111,7 @@ impl Options {
             launch: Launch::default(),
             heartbeat: None,
             control: None,
+            control_path: None,
             metrics: None,
             metering: Metering::default(),
         }
@@ -338,8 +341,18 @@ impl Options {
     /// for root, else `/tmp/multi-node-UID`. Whoever runs the program may use it, and root. A name has 1 to 64 letters,
     /// digits, `.`, `_` and `-`, the first of which is no dot; [`Error::NameTaken`](crate::Error::NameTaken) where
     /// another program runs under it. Linux only.
+    ///
+    /// Where the socket cannot be made, as on a read-only file system, the program logs a warning and serves without it.
     pub fn control(mut self, name: impl Into<String>) -> Options {
         self.control = Some(name.into());
+        self
+    }
+
+    /// Opens the control socket at this path, and not in the runtime directory: then `listen` fails with
+    /// [`Error::ControlSocket`](crate::Error::ControlSocket) where it cannot be made. Commands reach it by `--socket PATH`. Without
+    /// [`control`](Options::control) the program is called by the file's name. Linux only.
+    pub fn control_path(mut self, path: impl Into<PathBuf>) -> Options {
+        self.control_path = Some(path.into());
         self
     }
 }

@@ -8,7 +8,7 @@ use multi_node::admin::{Instance, Logged, Request};
 
 use super::steer::Asking;
 use crate::exit::Usage;
-use crate::target::running;
+use crate::target::{running, why_nobody};
 use crate::{asking, output, show, top};
 
 /// Lists the running programs of this user.
@@ -83,7 +83,7 @@ impl List {
         }
         match instances.len() {
             _ if self.json => output::json(&instances),
-            0 => output::text("no program of this user runs with a control socket"),
+            0 => output::text(&format!("no program of this user runs with a control socket{}", why_nobody())),
             _ => output::text(&show::list(&instances, output::paint())),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -25,6 +26,21 @@ impl FromStr for Count {
                 .map(|count| Count(Some(count)))
                 .map_err(|_| "expected a number of nodes, or `auto`".to_owned()),
         }
+    }
+}
+
+/// Where the control socket is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Control {
+    Off,
+    At(PathBuf),
+}
+
+impl FromStr for Control {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Control, Self::Err> {
+        Ok(if text == "off" { Control::Off } else { Control::At(text.into()) })
     }
 }
 
@@ -89,7 +105,7 @@ macro_rules! read_as_typed {
     )*};
 }
 
-read_as_typed!(Count, Time, Size, StopSignal, Mode);
+read_as_typed!(Control, Count, Time, Size, StopSignal, Mode);
 
 struct Typed;
 

@@ -23,4 +23,5 @@ mod servers;
 mod shells;
 mod steer;
 mod terminal;
+mod unwritable;
 mod upgrade;

@@ -26,13 +26,9 @@ pub struct Place {
 /// Where the runtime directory cannot be read, or belongs to somebody else, who must not pose as our programs.
 pub fn instances() -> io::Result<Vec<Place>> {
     let directory = runtime_directory();
-    let named = |error: io::Error| {
-        let why = format!("{}: {}", directory.display(), crate::error::describe(&error));
-        io::Error::new(error.kind(), why)
-    };
     let entries = match check(&directory).and_then(|()| std::fs::read_dir(&directory)) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(named)?,
+        entries => entries.map_err(|error| named(&directory, &error))?,
     };
     let place = |entry: std::fs::DirEntry| {
         let name = entry.file_name().to_str()?.strip_suffix(SUFFIX).filter(|name| is_instance_name(name))?.to_owned();
@@ -41,6 +37,20 @@ pub fn instances() -> io::Result<Vec<Place>> {
     let mut places: Vec<Place> = entries.flatten().filter_map(place).collect();
     places.sort();
     Ok(places)
+}
+
+/// Why programs of this user that are started as this one could have no control socket in the runtime directory, and so are not
+/// among [`instances`]; `Ok` where they could.
+///
+/// # Errors
+/// Where the directory cannot be made, cannot be written to, or is not this user's alone. The error names it.
+pub fn check_runtime_directory() -> io::Result<()> {
+    let directory = runtime_directory();
+    let checked = match check(&directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(directory.parent().unwrap_or(&directory)),
+        checked => checked.map(|()| directory.as_path()),
+    };
+    checked.and_then(sys::process::may_write).map_err(|error| named(&directory, &error))
 }
 
 /// Where the control socket of this user's program of that name is, whether it runs or not.
@@ -55,6 +65,10 @@ pub(super) fn checked_socket_path(name: &str) -> Result<PathBuf, (PathBuf, io::E
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err((directory, error)),
         _ => Ok(socket_path(name)),
     }
+}
+
+fn named(directory: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {}", directory.display(), crate::error::describe(error)))
 }
 
 /// The session's, if it is this user's: what `sudo` leaves of another's environment is not to be used.

@@ -33,7 +33,7 @@ mod view;
 #[cfg(multi_process)]
 pub use client::{Client, ClientError};
 #[cfg(multi_process)]
-pub use directory::{Place, instances, socket_path};
+pub use directory::{Place, check_runtime_directory, instances, socket_path};
 pub(crate) use held::Held;
 pub use held::HeldOutput;
 pub(crate) use journal::Journal;

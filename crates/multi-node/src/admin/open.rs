@@ -36,9 +36,13 @@ pub(crate) struct Admin {
 impl Admin {
     /// Opens what the settings ask for.
     pub(crate) async fn open(settings: &Settings) -> Result<Admin, Error> {
-        let Some(name) = &settings.control else { return Ok(Admin::default()) };
-        let socket = Some(ControlSocket::open(name).await?);
-        Ok(Admin { socket, options: settings.listed(), journal: Journal::kept() })
+        let socket = match (&settings.control_path, &settings.control) {
+            (Some(path), _) => Some(ControlSocket::open_at(path).await?),
+            (None, Some(name)) => without(ControlSocket::open(name).await)?,
+            (None, None) => None,
+        };
+        let journal = if socket.is_some() { Journal::kept() } else { Journal::default() };
+        Ok(Admin { socket, options: settings.listed(), journal })
     }
 
     /// Where the log is written for those who follow it.
@@ -55,6 +59,20 @@ impl Admin {
             tokio::spawn(attend(socket, desk, is_closing))
         });
         Attendance { closing, task }
+    }
+}
+
+/// A program that nobody can steer from outside serves all the same, where its socket has not to be at a certain place.
+fn without(opened: Result<ControlSocket, Error>) -> Result<Option<ControlSocket>, Error> {
+    match opened {
+        Err(error @ Error::ControlSocket { .. }) => {
+            crate::log::warn!(
+                target: "multi_node",
+                "{error}; the program serves without: `multi-node status`, `reload` and the others cannot reach it, signals can"
+            );
+            Ok(None)
+        }
+        opened => opened.map(Some),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,17 +32,42 @@ impl ControlSocket {
     pub(super) async fn open(name: &str) -> Result<ControlSocket, Error> {
         let directory = directory::prepare().map_err(|(path, source)| failed(&path, source))?;
         let path = directory::socket_path(name);
+        ControlSocket::open_in(&directory, &path).await.map_err(|failure| match failure {
+            Failure::Taken(pid) => taken(name, pid),
+            Failure::Io(path, source) => failed(&path, source),
+        })
+    }
+
+    /// Opens the socket at this path, whichever directory that is in.
+    pub(super) async fn open_at(path: &Path) -> Result<ControlSocket, Error> {
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let opened = ControlSocket::open_in(directory, path).await;
+        opened.map_err(|failure| {
+            let (source, remedy) = match failure {
+                Failure::Taken(_) => {
+                    (io::ErrorKind::AddrInUse.into(), "another program listens there; choose another path")
+                }
+                Failure::Io(_, source) => (source, "choose a path whose directory exists and can be written to"),
+            };
+            Error::ControlSocket { path: path.display().to_string(), source, remedy: remedy.to_owned() }
+        })
+    }
+
+    async fn open_in(directory: &Path, path: &Path) -> Result<ControlSocket, Failure> {
         // Whether a socket is stale must not change between the look at it and its removal.
-        let _turn = turn(&directory).await.map_err(|source| failed(&directory, source))?;
-        match UnixStream::connect(&path).await {
-            Ok(other) => return Err(taken(name, other.peer_cred().ok().and_then(|peer| peer.pid()))),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(taken(name, None)),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(&path),
+        let _turn = turn(directory).await.map_err(|source| Failure::Io(directory.to_owned(), source))?;
+        match UnixStream::connect(path).await {
+            Ok(other) => return Err(Failure::Taken(other.peer_cred().ok().and_then(|peer| peer.pid()))),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Failure::Taken(None)),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => remove_socket(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(error),
         }
-        .and_then(|()| ControlSocket::bind(&path))
-        .map_err(|source| failed(&path, source))
+        .and_then(|()| ControlSocket::bind(path))
+        .map_err(|source| Failure::Io(path.to_owned(), source))
     }
 
     fn bind(path: &Path) -> io::Result<ControlSocket> {
@@ -62,6 +87,21 @@ impl Drop for ControlSocket {
         {
             crate::log::debug!(path = %self.path.display(), %error, "cannot remove the control socket");
         }
+    }
+}
+
+/// Why a socket is not open.
+enum Failure {
+    /// Another program listens there, with this pid as far as the system tells.
+    Taken(Option<i32>),
+    Io(PathBuf, io::Error),
+}
+
+/// Who connects to a file that is no socket is refused too.
+fn remove_socket(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path)?.file_type().is_socket() {
+        true => std::fs::remove_file(path),
+        false => Err(io::Error::new(io::ErrorKind::AlreadyExists, "a file that is no socket is in the way")),
     }
 }
 

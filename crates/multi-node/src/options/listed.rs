@@ -30,6 +30,8 @@ impl Settings {
             text("signals", &self.signals),
             text("peers", &self.peers),
             text("orders_from_nodes", &self.orders_from_nodes),
+            ("control".to_owned(), self.control.clone().unwrap_or_default()),
+            ("control_path".to_owned(), self.control_path.iter().map(|path| path.display().to_string()).collect()),
             ("metrics".to_owned(), self.metrics.as_ref().map(ToString::to_string).unwrap_or_default()),
             ("env".to_owned(), variables.join(", ")),
         ]

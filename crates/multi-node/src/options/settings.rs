@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Address, CanaryLimits, Launch, Metering, Options};
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Option<Heartbeat>,
     /// The name of the control socket.
     pub(crate) control: Option<String>,
+    /// Where it has to be; `None`: in the runtime directory, where that is possible.
+    pub(crate) control_path: Option<PathBuf>,
     /// Where the master serves metrics.
     pub(crate) metrics: Option<Address>,
     pub(crate) metering: Metering,
@@ -97,6 +100,7 @@ impl Options {
             launch: self.launch.check()?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
+            control_path: self.control_path.map(control_path).transpose()?,
             metering: self.metering.check()?,
             metrics: self.metrics.as_deref().map(metrics).transpose()?,
         })
@@ -197,6 +201,16 @@ fn control(name: String) -> Result<String, Error> {
         return Ok(name);
     }
     Err(refused("control", name, "expected 1 to 64 letters, digits, `.`, `_` and `-`, the first of which is no dot"))
+}
+
+fn control_path(path: PathBuf) -> Result<PathBuf, Error> {
+    if cfg!(not(multi_process)) {
+        return Err(refused("control_path", path.display(), "control sockets need Linux"));
+    }
+    match path.file_name() {
+        Some(_) => Ok(path),
+        None => Err(refused("control_path", path.display(), "expected the path of a file")),
+    }
 }
 
 /// Whether a program can run under this name: it becomes a file's name.

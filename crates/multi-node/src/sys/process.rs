@@ -105,6 +105,11 @@ pub(crate) fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// Whether this process may make files in the directory.
+pub(crate) fn may_write(directory: &Path) -> io::Result<()> {
+    Ok(rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?)
+}
+
 /// Raises the soft limit of open files to the hard one.
 pub(crate) fn raise_file_limit() -> io::Result<()> {
     let mut limit = rustix::process::getrlimit(Resource::Nofile);

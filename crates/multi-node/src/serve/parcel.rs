@@ -157,12 +157,13 @@ impl Outlet {
 }
 
 impl Returned {
-    /// To be served here again, with what has come while it was under way; `None` where it has ended. Without this look a
-    /// request that has come would go unseen until the runtime's next turn, and the connection would be closed as an idle one.
+    /// To be served here again, with what has come while it was under way; `None` where it has ended and nothing is unanswered.
+    /// Without this look a request that has come would go unseen until the runtime's next turn, and the connection would be closed
+    /// as an idle one.
     fn reopen(self) -> Option<(Stream, Bytes)> {
         let mut buffer = [0; LOOK];
         let before = match self.socket.read(&mut buffer) {
-            Ok(0) => return None,
+            Ok(0) if self.before.is_empty() => return None,
             Ok(count) => {
                 let mut before = BytesMut::from(self.before);
                 before.extend_from_slice(&buffer[..count]);

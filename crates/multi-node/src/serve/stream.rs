@@ -1,15 +1,16 @@
 //! A connection as the application gets it, and the count of those that are open.
 
+use std::future::Future;
 use std::io::{self, Read};
 #[cfg(multi_process)]
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -75,6 +76,38 @@ impl Stream {
             #[cfg(unix)]
             Transport::Unix(stream) => stream.try_read(buffer),
         }
+    }
+}
+
+/// How a client has ended its side of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It sends no more, and may read still.
+    HalfClosed,
+    /// It is gone.
+    Reset,
+}
+
+impl Stream {
+    /// Looks for the client's end without reading. Ready without one where bytes wait; then it is not looked for further.
+    pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Option<End>> {
+        const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
+        match &self.io {
+            Transport::Tcp(stream) => stream.poll_read_ready(cx).map(|ready| end(&ready, stream.ready(BOTH))),
+            #[cfg(unix)]
+            Transport::Unix(stream) => stream.poll_read_ready(cx).map(|ready| end(&ready, stream.ready(BOTH))),
+        }
+    }
+}
+
+/// What it means that a connection can be read from. A write to it fails at once only where the client has reset it.
+fn end(readable: &io::Result<()>, state: impl Future<Output = io::Result<Ready>>) -> Option<End> {
+    let now = pin!(state).poll(&mut Context::from_waker(Waker::noop()));
+    match (readable, now) {
+        (Err(_), _) | (_, Poll::Ready(Err(_))) => Some(End::Reset),
+        (Ok(()), Poll::Ready(Ok(ready))) if ready.is_write_closed() => Some(End::Reset),
+        (Ok(()), Poll::Ready(Ok(ready))) if ready.is_read_closed() => Some(End::HalfClosed),
+        (Ok(()), _) => None,
     }
 }
 

@@ -48,6 +48,8 @@ pub(super) struct Settings {
     pub(super) max_connections: Option<usize>,
     pub(super) header_timeout: Duration,
     pub(super) keep_alive_timeout: Duration,
+    pub(super) half_close_timeout: Duration,
+    pub(super) write_timeout: Duration,
     pub(super) proxy_protocol: bool,
     hand_over: bool,
 }
@@ -79,11 +81,13 @@ impl<S> Http<S> {
             max_connections: None,
             header_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
+            half_close_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(60),
             proxy_protocol: false,
             hand_over: true,
         };
         let mut http1 = http1::Builder::new();
-        http1.timer(TokioTimer::new()).header_read_timeout(None);
+        http1.timer(TokioTimer::new()).header_read_timeout(None).half_close(true);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2.timer(TokioTimer::new());
         Http { make, settings, builder: HttpBuilder { http1, http2 } }
@@ -106,6 +110,23 @@ impl<S> Http<S> {
     /// load balancers keep theirs, so that they do not send into a connection that is being closed.
     pub fn keep_alive_timeout(mut self, timeout: Duration) -> Self {
         self.settings.keep_alive_timeout = timeout;
+        self
+    }
+
+    /// How long a client that has shut down its writing side waits for its answer; 60 s by default. Such a client may have closed
+    /// the connection: that looks the same until something is written to it. Each byte of an answer begins the time anew. When it
+    /// is over, the connection is closed and the service's future is dropped. With `Duration::ZERO` the service is given up at once,
+    /// and such a client gets no answer. HTTP/1 only.
+    pub fn half_close_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.half_close_timeout = timeout;
+        self
+    }
+
+    /// How long bytes of an answer may wait while the client takes none; 60 s by default. The connection is closed then; with HTTP/2,
+    /// where one request's answer waits for the client's flow control, that request alone is reset. An answer of which nothing
+    /// is to be written does not wait, such as a silent event stream, and neither does a connection after an upgrade.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.write_timeout = timeout;
         self
     }
 

@@ -59,7 +59,7 @@ enum End {
     Taken,
     /// It was too slow.
     TimedOut,
-    /// The drain's deadline came.
+    /// The drain's deadline came, or the client is gone.
     Cut,
 }
 
@@ -128,14 +128,17 @@ async fn http1<S, B>(
     loop {
         let progress = Progress::new(shared.clone(), stays);
         let exchange = Exchange::new(service, progress.clone(), info, true);
-        let io = TokioIo::new(Rewound::new(stream, before, progress.clone()));
+        let io = TokioIo::new(Rewound::new(stream, before, progress.clone(), true));
         let mut hyper = shared.builder.http1.serve_connection(io, exchange).with_upgrades();
-        let mut clock = Clock::new(shared, &progress);
+        let mut clock = Clock::new(&progress);
         let mut asked = false;
         let end = poll_fn(|cx| {
             loop {
                 if let Poll::Ready(ended) = Pin::new(&mut hyper).poll(cx) {
                     return Poll::Ready(finished(&progress, ended.is_ok()));
+                }
+                if progress.is_reset() {
+                    return Poll::Ready(End::Cut);
                 }
                 if progress.is_taken() {
                     // It was not at rest: a task of the service's own still reads the request. hyper closes it after that.
@@ -150,6 +153,7 @@ async fn http1<S, B>(
                 } else {
                     match ready!(watch.as_mut().poll(cx, clock.deadline())) {
                         Seen::Drain => {}
+                        Seen::Due if clock.client_is_gone() => return Poll::Ready(End::Cut),
                         Seen::Due => return Poll::Ready(End::TimedOut),
                         Seen::Cut => return Poll::Ready(End::Cut),
                     }
@@ -286,9 +290,9 @@ async fn http2<S, B>(
 {
     let progress = Progress::new(shared.clone(), true);
     let exchange = Exchange::new(service, progress.clone(), info, false);
-    let io = TokioIo::new(Rewound::new(stream, before, progress.clone()));
+    let io = TokioIo::new(Rewound::new(stream, before, progress.clone(), false));
     let mut hyper = pin!(shared.builder.http2.serve_connection(io, exchange));
-    let mut clock = Clock::new(shared, &progress);
+    let mut clock = Clock::new(&progress);
     let mut leaving = None;
     poll_fn(|cx| {
         loop {
@@ -296,6 +300,7 @@ async fn http2<S, B>(
                 return Poll::Ready(());
             }
             match ready!(watch.as_mut().poll(cx, clock.idle_deadline(leaving))) {
+                Seen::Due if clock.client_is_gone() => return Poll::Ready(()),
                 Seen::Due if leaving.is_none() => leaving = Some(Instant::now() + LEAVE),
                 Seen::Drain => {}
                 Seen::Due | Seen::Cut => return Poll::Ready(()),
@@ -308,10 +313,9 @@ async fn http2<S, B>(
 
 /// When a connection has to be looked at again, from what it was seen to do.
 struct Clock<'a> {
-    shared: &'a Shared,
     progress: &'a Progress,
     phase: Phase,
-    /// When it was first seen in its phase; not known of the first, nor needed of any busy one.
+    /// When it was first seen in its phase; not known of the first, nor needed of `Busy`.
     since: Option<Instant>,
 }
 
@@ -322,39 +326,56 @@ enum Phase {
     Idle(u64),
     /// Reading a request's head, after so many requests.
     Head(u64),
+    /// Bytes wait that the client does not take, after so many that moved.
+    Blocked(u64),
+    /// A client that has shut down its writing side waits for an answer, or for more of it, after so many bytes that moved.
+    HalfClosed(u64),
 }
 
 impl<'a> Clock<'a> {
-    fn new(shared: &'a Shared, progress: &'a Progress) -> Clock<'a> {
-        Clock { shared, progress, phase: Phase::Busy, since: None }
+    fn new(progress: &'a Progress) -> Clock<'a> {
+        Clock { progress, phase: Phase::Busy, since: None }
     }
 
     /// The deadline of an HTTP/1 connection's phase; to be asked whenever hyper has done what it could.
     fn deadline(&mut self) -> Option<Instant> {
-        let phase = match (self.progress.is_busy(), self.progress.has_begun()) {
+        let progress = self.progress;
+        self.enter(match (progress.is_busy(), progress.has_begun()) {
+            _ if progress.is_blocked() => Phase::Blocked(progress.moves()),
+            (true, _) if progress.is_half_closed() => Phase::HalfClosed(progress.moves()),
             (true, _) => Phase::Busy,
-            (false, false) => Phase::Idle(self.progress.calls()),
-            (false, true) => Phase::Head(self.progress.calls()),
-        };
-        self.enter(phase);
-        match phase {
-            Phase::Busy => None,
-            Phase::Idle(_) => Some(self.since? + self.shared.settings.keep_alive_timeout),
-            Phase::Head(_) => Some(self.since? + self.shared.settings.header_timeout),
-        }
+            (false, false) => Phase::Idle(progress.calls()),
+            (false, true) => Phase::Head(progress.calls()),
+        });
+        self.due()
     }
 
     /// The deadline of an HTTP/2 connection, which is `leaving` once it was told to leave for being idle.
     fn idle_deadline(&mut self, leaving: Option<Instant>) -> Option<Instant> {
-        let phase = match self.progress.is_busy() {
+        let progress = self.progress;
+        self.enter(match progress.is_busy() {
+            _ if progress.is_blocked() => Phase::Blocked(progress.moves()),
             true => Phase::Busy,
-            false => Phase::Idle(self.progress.calls()),
+            false => Phase::Idle(progress.calls()),
+        });
+        leaving.filter(|_| matches!(self.phase, Phase::Idle(_))).or_else(|| self.due())
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let settings = &self.progress.shared().settings;
+        let patience = match self.phase {
+            Phase::Busy => return None,
+            Phase::Idle(_) => settings.keep_alive_timeout,
+            Phase::Head(_) => settings.header_timeout,
+            Phase::Blocked(_) => settings.write_timeout,
+            Phase::HalfClosed(_) => settings.half_close_timeout,
         };
-        self.enter(phase);
-        match phase {
-            Phase::Busy | Phase::Head(_) => None,
-            Phase::Idle(_) => leaving.or(Some(self.since? + self.shared.settings.keep_alive_timeout)),
-        }
+        self.since?.checked_add(patience)
+    }
+
+    /// Whether a deadline that has passed means that the client is gone, as far as can be told.
+    fn client_is_gone(&self) -> bool {
+        matches!(self.phase, Phase::Blocked(_) | Phase::HalfClosed(_))
     }
 
     /// Reads the clock only when the phase changes: once a request.

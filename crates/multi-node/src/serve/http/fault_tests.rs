@@ -45,7 +45,7 @@ async fn statuses_that_blame_the_server_count_and_others_do_not() {
 
 #[tokio::test]
 async fn a_panic_counts_and_a_client_that_goes_away_does_not() {
-    let server = Server::start_with(http(routes()), None).await;
+    let server = Server::start_with(http(routes()).half_close_timeout(Duration::from_millis(50)), None).await;
     let mut client = server.connect().await;
     client.get("/panic").await;
     assert_eq!(client.rest().await, "");

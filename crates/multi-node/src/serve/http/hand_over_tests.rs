@@ -1,6 +1,7 @@
 //! Connections that go from one server to another, both in this process, over a bus that is a task of the test.
 
 mod ends;
+mod half_close;
 mod races;
 mod requests;
 

@@ -98,6 +98,11 @@ impl Client {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     }
 
+    /// Shuts down the writing side: the client sends no more, and reads on.
+    pub(super) async fn end(&mut self) {
+        self.0.shutdown().await.expect("it is open");
+    }
+
     /// The rest until the other side's orderly end.
     pub(super) async fn rest(&mut self) -> String {
         let mut rest = String::new();

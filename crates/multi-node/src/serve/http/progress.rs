@@ -30,8 +30,16 @@ pub(super) struct Progress {
     heard: AtomicBool,
     /// The last request has a body, so that what comes is not the next head.
     bodied: AtomicBool,
-    /// The client has sent all that it will.
+    /// The client has sent all that it will, and hyper has read all of it.
     ended: AtomicBool,
+    /// The client has shut down its writing side; some of what it sent before may be unread.
+    half_closed: AtomicBool,
+    /// The client has reset the connection.
+    reset: AtomicBool,
+    /// Bytes wait to be written, and the client takes none.
+    blocked: AtomicBool,
+    /// How often bytes were read or written.
+    moves: AtomicU64,
     /// hyper has asked for bytes when there were none, and has got none since.
     starved: AtomicBool,
     /// All that hyper had to write by the time of its last flush has been written, the last response included.
@@ -55,6 +63,10 @@ impl Progress {
             heard: AtomicBool::new(false),
             bodied: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            half_closed: AtomicBool::new(false),
+            reset: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            moves: AtomicU64::new(0),
             starved: AtomicBool::new(false),
             flushed: AtomicBool::new(false),
             taken: AtomicBool::new(false),
@@ -66,6 +78,7 @@ impl Progress {
     /// Bytes have come.
     pub(super) fn heard(&self) {
         self.starved.store(false, Relaxed);
+        self.moved();
         if !self.is_busy() || !self.had_body() {
             self.heard.store(true, Relaxed);
         }
@@ -79,11 +92,38 @@ impl Progress {
     /// The client has sent all that it will.
     pub(super) fn ended(&self) {
         self.ended.store(true, Relaxed);
+        self.half_closed();
     }
 
-    /// Bytes are written, or wait for it.
+    /// The client has shut down its writing side.
+    pub(super) fn half_closed(&self) {
+        self.half_closed.store(true, Relaxed);
+    }
+
+    /// The client has reset the connection.
+    pub(super) fn reset(&self) {
+        self.reset.store(true, Relaxed);
+    }
+
+    /// hyper has bytes to write.
     pub(super) fn writes(&self) {
         self.flushed.store(false, Relaxed);
+    }
+
+    /// The client takes bytes that hyper writes.
+    pub(super) fn written(&self) {
+        self.blocked.store(false, Relaxed);
+        self.moved();
+    }
+
+    /// The client takes no bytes at present.
+    pub(super) fn blocked(&self) {
+        self.blocked.store(true, Relaxed);
+    }
+
+    /// One task reads and writes.
+    fn moved(&self) {
+        self.moves.store(self.moves() + 1, Relaxed);
     }
 
     /// There is nothing to be written any more.
@@ -133,6 +173,26 @@ impl Progress {
 
     pub(super) fn has_ended(&self) -> bool {
         self.ended.load(Relaxed)
+    }
+
+    /// Whether the client has shut down its writing side, as far as it is known.
+    pub(super) fn is_half_closed(&self) -> bool {
+        self.half_closed.load(Relaxed)
+    }
+
+    /// Whether nobody is left to be answered.
+    pub(super) fn is_reset(&self) -> bool {
+        self.reset.load(Relaxed)
+    }
+
+    /// Whether bytes wait that the client does not take.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Relaxed)
+    }
+
+    /// How often bytes were read or written: it changes with each progress.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves.load(Relaxed)
     }
 
     /// Whether the last request had a body, of which something may not have been read.

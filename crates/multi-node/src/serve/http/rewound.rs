@@ -10,22 +10,43 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::progress::Progress;
 use crate::serve::Stream;
+use crate::serve::stream::End;
 
 /// Gives out what was read before, then what comes.
 pub(super) struct Rewound {
     stream: Stream,
     before: Bytes,
     progress: Arc<Progress>,
+    /// HTTP/1, where hyper reads nothing while a request is answered.
+    watches_end: bool,
 }
 
 impl Rewound {
-    pub(super) fn new(stream: Stream, before: Bytes, progress: Arc<Progress>) -> Rewound {
-        Rewound { stream, before, progress }
+    pub(super) fn new(stream: Stream, before: Bytes, progress: Arc<Progress>, watches_end: bool) -> Rewound {
+        Rewound { stream, before, progress, watches_end }
     }
 
     /// The connection, and what nobody has read of the first bytes.
     pub(super) fn into_parts(self) -> (Stream, Bytes) {
         (self.stream, self.before)
+    }
+
+    /// Looks for the client's end, which hyper does not see while it reads nothing.
+    fn watch_end(&self, cx: &mut Context<'_>) {
+        match self.stream.poll_end(cx) {
+            Poll::Ready(Some(End::HalfClosed)) => self.progress.half_closed(),
+            Poll::Ready(Some(End::Reset)) => self.progress.reset(),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+    }
+
+    /// Notes whether the client takes what is written.
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Pending => self.progress.blocked(),
+            Poll::Ready(_) => self.progress.written(),
+        }
+        written
     }
 }
 
@@ -69,7 +90,8 @@ impl AsyncRead for Rewound {
 impl AsyncWrite for Rewound {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.progress.writes();
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -77,6 +99,9 @@ impl AsyncWrite for Rewound {
         // hyper flushes only when it has nothing left to write.
         if let Poll::Ready(Ok(())) = polled {
             self.progress.flushed();
+            if self.watches_end && self.progress.is_busy() {
+                self.watch_end(cx);
+            }
         }
         polled
     }
@@ -96,10 +121,11 @@ impl AsyncWrite for Rewound {
     ) -> Poll<io::Result<usize>> {
         self.progress.writes();
         let mut together = [0; TOGETHER];
-        match gather(slices, &mut together) {
+        let written = match gather(slices, &mut together) {
             Some(bytes) => Pin::new(&mut self.stream).poll_write(cx, bytes),
             None => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
-        }
+        };
+        self.note(written)
     }
 
     fn is_write_vectored(&self) -> bool {

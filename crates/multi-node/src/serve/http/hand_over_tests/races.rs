@@ -2,13 +2,13 @@
 
 use super::*;
 
-const GET: &str = "GET /say/7 HTTP/1.1\r\nhost: x\r\n\r\n";
-const POST: &str = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n7";
-const CHUNKED: &str = "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\n7\r\n0\r\n\r\n";
+pub(super) const GET: &str = "GET /say/7 HTTP/1.1\r\nhost: x\r\n\r\n";
+pub(super) const POST: &str = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n7";
+pub(super) const CHUNKED: &str = "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\n7\r\n0\r\n\r\n";
 
 /// How the first part of a request gets to the server before the drain begins.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Start {
+pub(super) enum Start {
     /// On a new connection, where the server has read it.
     New,
     /// Behind a request that was answered, where the server has read it.
@@ -19,12 +19,12 @@ enum Start {
     AtOnce,
 }
 
-/// The drain begins when `position` bytes of the request have been sent; the others follow one by one.
-async fn split(request: &str, position: usize, start: Start) {
+/// A connection of which `position` bytes of the request have been sent when the drain begins.
+pub(super) async fn begun(request: &str, position: usize, start: Start) -> (Pair, Client) {
     let pair = Pair::named().await;
     let mut client = pair.from.connect().await;
     client.0.set_nodelay(true).expect("it can be");
-    let (first, rest) = request.split_at(position);
+    let first = &request[..position];
     if start == Start::Together {
         client.send(format!("GET /who HTTP/1.1\r\nhost: x\r\n\r\n{first}")).await;
         assert_eq!(answer(&mut client).await, "A");
@@ -34,16 +34,27 @@ async fn split(request: &str, position: usize, start: Start) {
         }
         client.send(first).await;
     }
-    let head = request.find("\r\n\r\n").expect("it has a head") + 4;
     pair.from.until(|counts| counts.open == 1).await;
     if start != Start::AtOnce {
-        let begun = u64::from(start != Start::New) + u64::from(position >= head);
+        let begun = u64::from(start != Start::New) + u64::from(position >= head(request));
         pair.from.until(|counts| counts.requests == begun).await;
         // Half a head shows nowhere. Mostly it has been read now, but that makes no difference to what must come.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     pair.drain();
-    for byte in rest.bytes() {
+    (pair, client)
+}
+
+/// How long the head of a request is.
+fn head(request: &str) -> usize {
+    request.find("\r\n\r\n").expect("it has a head") + 4
+}
+
+/// The drain begins when `position` bytes of the request have been sent; the others follow one by one.
+async fn split(request: &str, position: usize, start: Start) {
+    let (pair, mut client) = begun(request, position, start).await;
+    let head = head(request);
+    for byte in request[position..].bytes() {
         client.send([byte]).await;
         tokio::task::yield_now().await;
     }

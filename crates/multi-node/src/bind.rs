@@ -14,12 +14,13 @@ use crate::{Error, environment};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Manner {
     backlog: u32,
-    unix_mode: u32,
+    /// The mode of the files of Unix sockets; `None`: what the umask leaves.
+    unix_mode: Option<u32>,
 }
 
 impl From<&Settings> for Manner {
     fn from(settings: &Settings) -> Manner {
-        Manner { backlog: settings.backlog, unix_mode: settings.unix_mode }
+        Manner { backlog: settings.backlog, unix_mode: Some(settings.unix_mode) }
     }
 }
 
@@ -27,6 +28,11 @@ impl From<&Settings> for Manner {
 /// error. Sockets that whoever started this process has opened stand in for those of their addresses.
 pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Result<Vec<Vec<Socket>>, Error> {
     bind_or_take(servers, Given::take()?, settings.into()).await
+}
+
+/// As [`bind`], for addresses that are not the program's clients': the files of Unix sockets get the mode that the umask leaves.
+pub(crate) async fn bind_private(servers: &[Vec<Address>], settings: &Settings) -> Result<Vec<Vec<Socket>>, Error> {
+    bind_or_take(servers, Given::take()?, Manner { unix_mode: None, ..settings.into() }).await
 }
 
 /// As [`bind`], long after the start.
@@ -178,7 +184,9 @@ async fn unix(path: &Path, manner: Manner, files: &mut SocketFiles) -> io::Resul
     socket.bind(path)?;
     files.0.push(path.to_owned());
     // Before it listens nobody can connect, so there is no moment with a wider mode.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(manner.unix_mode))?;
+    if let Some(mode) = manner.unix_mode {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
     Ok(Socket::Unix(socket.listen(manner.backlog)?.into_std()?))
 }
 

@@ -192,7 +192,7 @@ fn cores() -> usize {
 /// The addresses of each server: its own, or those of the options.
 fn addresses(servers: &Servers, settings: &Settings) -> Result<Vec<Vec<Address>>, Error> {
     let own = |bind: Option<String>| match bind {
-        Some(bind) => Ok(vec![Address::parse(&bind)?]),
+        Some(bind) => Ok(vec![Address::parse("bind", &bind)?]),
         None => Ok(settings.addresses.clone()),
     };
     servers.binds().into_iter().map(own).collect()

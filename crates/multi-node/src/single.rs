@@ -31,7 +31,8 @@ pub(crate) async fn listen(
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
     let Wires { peers, asked, snapshot, end, drain, draining, .. } = wires;
     snapshot.send_replace(shown(State::Joining));
-    let place = Place { load, line: 0, bell: None, outlet: None };
+    let most_connections = connections();
+    let place = Place { load, line: 0, bell: None, outlet: None, most_connections };
     let serving = serve::start(servers, sockets, place, nodes.handle(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot.send_replace(shown(State::Serving));
@@ -44,6 +45,14 @@ pub(crate) async fn listen(
         end.send_replace(Some(outcome));
     });
     Ok(nodes)
+}
+
+/// How many connections the limit of open files allows; it is not known elsewhere.
+fn connections() -> Option<usize> {
+    #[cfg(multi_process)]
+    return crate::sys::process::connections_for(0);
+    #[cfg(not(multi_process))]
+    None
 }
 
 fn shown(state: State) -> Snapshot {

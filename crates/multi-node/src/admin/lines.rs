@@ -25,7 +25,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// `InvalidData` for a line that is too long, after which none can be read.
     pub(super) async fn next(&mut self) -> io::Result<Option<BytesMut>> {
         loop {
-            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+            let end = self.buffer.iter().position(|byte| *byte == b'\n');
+            if let Some(end) = end.filter(|end| *end <= self.longest) {
                 let line = self.buffer.split_to(end);
                 self.buffer.advance(1);
                 return Ok(Some(line));
@@ -62,6 +63,15 @@ mod tests {
         }
         assert_eq!(lines.next().await.expect("readable"), None);
         writing.await.expect("no panic").expect("written");
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_too_long_is_refused_although_its_end_came_with_it() {
+        for (length, refused) in [(15, false), (16, false), (17, true)] {
+            let text = format!("{}\nnext\n", "x".repeat(length));
+            let mut lines = Lines::new(text.as_bytes(), 16);
+            assert_eq!(lines.next().await.is_err(), refused, "{length}");
+        }
     }
 
     #[tokio::test]

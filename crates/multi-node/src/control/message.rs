@@ -178,6 +178,9 @@ pub(crate) struct NodeSettings {
     /// Whether it understands more of that than whole counters, gauges, and histograms with the usual buckets.
     #[serde(default)]
     pub(crate) measures_all: bool,
+    /// How many open files the streams to other processes take.
+    #[serde(default)]
+    pub(crate) mesh_files: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

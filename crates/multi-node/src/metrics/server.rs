@@ -2,10 +2,13 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::sync::mpsc;
@@ -17,15 +20,15 @@ use super::series::{GaugeRule, Series};
 use crate::admin::{Instance, Observer};
 use crate::id::NodeId;
 use crate::options::{Address, Settings};
-use crate::serve::{self, Drain, LoadTable, Place, Serving, Socket};
+use crate::serve::{self, Addr, ConnInfo, Drain, LoadTable, Place, Serving, Socket};
 use crate::{Error, State, bind};
 
-/// How many connections are open at once; more wait.
+/// How many connections are open at once. For one more, the one that has been idle for the longest is closed: who holds all of them
+/// must not keep an orchestrator from asking for health.
 const MOST_CONNECTIONS: usize = 64;
 
-/// How long the head of a request may take, and how long a connection may be idle.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long the head of a request may take, how long a connection may be idle, and how long a client may take no byte of an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long answers may take at the end.
 const GOODBYE: Duration = Duration::from_millis(500);
@@ -50,7 +53,7 @@ impl MetricsServer {
     /// Binds the address that the settings name.
     pub(crate) async fn bind(settings: &Settings) -> Result<Option<Bound>, Error> {
         let Some(address) = settings.metrics.clone() else { return Ok(None) };
-        let bound = bind::bind(&[vec![address.clone()]], settings).await?;
+        let bound = bind::bind_private(&[vec![address.clone()]], settings).await?;
         let sockets = bound.into_iter().flatten().collect();
         Ok(Some(Bound { address, sockets, told: Told::channel(), rules: settings.metering.gauges.clone() }))
     }
@@ -70,13 +73,17 @@ impl Bound {
         }
         let (drain, draining) = Drain::new();
         let handle = observer.handle.clone();
-        let pages = Pages { collector: Collector::start(observer.clone(), told, rules), observer };
+        let collector = Collector::start(observer.clone(), told, rules);
+        let pages = Pages { collector, observer, name: name(&address).into() };
         let server = serve::http(pages)
             .max_connections(MOST_CONNECTIONS)
-            .header_timeout(HEADER_TIMEOUT)
-            .keep_alive_timeout(KEEP_ALIVE);
+            .idlest_leaves()
+            .header_timeout(PATIENCE)
+            .keep_alive_timeout(PATIENCE)
+            .half_close_timeout(PATIENCE)
+            .write_timeout(PATIENCE);
         // It counts for itself: what asks for metrics is no request to the program.
-        let place = Place { load: LoadTable::local(), line: 0, bell: None, outlet: None };
+        let place = Place { load: LoadTable::local(), line: 0, bell: None, outlet: None, most_connections: None };
         let serving = serve::start(server.into(), vec![sockets], place, handle, draining).await;
         let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
         Ok(MetricsServer { address, drain, serving })
@@ -99,6 +106,8 @@ impl MetricsServer {
 struct Pages {
     collector: Collector,
     observer: Observer,
+    /// The host that the address names.
+    name: Arc<str>,
 }
 
 impl Service<Request<Incoming>> for Pages {
@@ -114,7 +123,11 @@ impl Service<Request<Incoming>> for Pages {
         let pages = self.clone();
         Box::pin(async move {
             let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-            Ok(if reads { pages.page(request.uri().path()).await } else { not_allowed() })
+            Ok(match request.uri().path() {
+                _ if !reads => not_allowed(),
+                "/status" if !is_asked_directly(&request, &pages.name) => misdirected(),
+                path => pages.page(path).await,
+            })
         })
     }
 }
@@ -135,6 +148,33 @@ impl Pages {
             _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz and /status"),
         }
     }
+}
+
+fn name(address: &Address) -> &str {
+    match address {
+        Address::Tcp { host, .. } => host,
+        Address::Unix(_) => "",
+    }
+}
+
+/// Whether no browser can have been led here by a name of somebody else's, which resolves to this address (DNS rebinding): such a
+/// name has a dot. `own` is the host that the address names.
+fn is_asked_directly<B>(request: &Request<B>, own: &str) -> bool {
+    if request.extensions().get::<ConnInfo>().is_some_and(|info| info.local == Addr::Unix) {
+        return true;
+    }
+    let header = || request.headers().get(header::HOST).map(|host| host.to_str().unwrap_or("."));
+    let Some(host) = request.uri().authority().map(Authority::as_str).or_else(header) else { return true };
+    let Ok(host) = host.parse::<Authority>() else { return host.is_empty() };
+    let host = host.host().trim_end_matches('.');
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_ok() || !host.contains('.') || host.eq_ignore_ascii_case(own)
+}
+
+fn misdirected() -> Response<String> {
+    let why = "/status is told to those who ask for it by an IP address, by a name without a dot such as localhost, or by the name \
+               in the option `metrics`";
+    text(StatusCode::MISDIRECTED_REQUEST, why)
 }
 
 fn ready(instance: &Instance) -> Response<String> {
@@ -158,4 +198,47 @@ fn answer(status: StatusCode, content_type: &'static str, body: String) -> Respo
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked_directly(host: Option<&'static str>, local: Addr) -> bool {
+        let mut request = Request::get("/status").body(()).expect("a request");
+        if let Some(host) = host {
+            request.headers_mut().insert(header::HOST, header::HeaderValue::from_static(host));
+        }
+        request.extensions_mut().insert(ConnInfo { peer: local, local });
+        is_asked_directly(&request, "metrics.example.org")
+    }
+
+    #[test]
+    fn a_name_of_somebody_elses_is_told_from_ones_own() {
+        let tcp = Addr::Tcp(([127, 0, 0, 1], 9100).into());
+        for host in [
+            "127.0.0.1",
+            "127.0.0.1:9100",
+            "[::1]:9100",
+            "localhost",
+            "LOCALHOST.:1",
+            "app:9100",
+            "",
+            "Metrics.Example.org:1",
+        ] {
+            assert!(asked_directly(Some(host), tcp), "{host}");
+        }
+        for host in [
+            "evil.example",
+            "evil.example:9100",
+            "127.0.0.1.evil.example",
+            "metrics.example.org.evil",
+            "a b",
+            "localhost.evil.example",
+        ] {
+            assert!(!asked_directly(Some(host), tcp), "{host}");
+        }
+        assert!(asked_directly(None, tcp), "HTTP/1.0, which no browser speaks");
+        assert!(asked_directly(Some("evil.example"), Addr::Unix));
+    }
 }

@@ -166,6 +166,7 @@ mod tests {
         signals: false,
         measures: true,
         measures_all: true,
+        mesh_files: 0,
     };
 
     fn jobs() -> Vec<Metric> {

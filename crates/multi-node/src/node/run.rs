@@ -62,7 +62,9 @@ pub(crate) async fn join(
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
     let (outlet, parcels) = mpsc::channel(QUEUE);
     line.set_on_trial(welcome.trial);
-    let place = Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet) };
+    let most_connections = sys::process::connections_for(settings.mesh_files);
+    let place =
+        Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet), most_connections };
 
     let links = Links::new();
     let intake = links.intake();

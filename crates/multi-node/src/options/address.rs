@@ -15,40 +15,45 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    pub(crate) fn parse(text: &str) -> Result<Address, Error> {
+    /// An address as the option of this name takes it.
+    pub(crate) fn parse(option: &'static str, text: &str) -> Result<Address, Error> {
+        let refused = || refused(option, text, ADDRESS);
         if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() { Err(refused(text)) } else { Ok(Address::Unix(path.into())) };
+            return if path.is_empty() { Err(refused()) } else { Ok(Address::Unix(path.into())) };
         }
-        let (host, port) = text.rsplit_once(':').ok_or_else(|| refused(text))?;
-        let port = port.parse().map_err(|_| refused(text))?;
+        let (host, port) = text.rsplit_once(':').ok_or_else(refused)?;
+        let port = port.parse().map_err(|_| refused())?;
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
         // A bare IPv6 address has colons of its own, so where it ends must be said.
         if bare.is_none() && host.contains(':') {
-            return Err(refused(text));
+            return Err(refused());
         }
-        Address::tcp(bare.unwrap_or(host), port)
+        let host = match bare.unwrap_or(host) {
+            "" => "0.0.0.0",
+            host if is_host(host) => host,
+            _ => return Err(refused()),
+        };
+        Ok(Address::Tcp { host: host.to_owned(), port })
     }
 
+    /// The address that the options `host` and `port` make.
     pub(crate) fn tcp(host: &str, port: u16) -> Result<Address, Error> {
-        if host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/') {
-            return Err(Error::Option {
-                option: "host",
-                value: host.to_owned(),
-                allowed: "expected an IPv4 address, an IPv6 address, or a host name".to_owned(),
-            });
+        match is_host(host) {
+            true => Ok(Address::Tcp { host: host.to_owned(), port }),
+            false => Err(refused("host", host, HOST)),
         }
-        let host = if host.is_empty() { "0.0.0.0" } else { host };
-        Ok(Address::Tcp { host: host.to_owned(), port })
     }
 }
 
-fn refused(text: &str) -> Error {
-    Error::Option {
-        option: "bind",
-        value: text.to_owned(),
-        allowed: "expected `127.0.0.1:9090`, `[::1]:9090`, `localhost:9090`, `:9090` or `unix:/run/app.sock`"
-            .to_owned(),
-    }
+fn is_host(host: &str) -> bool {
+    !host.is_empty() && !host.chars().any(|c| c.is_whitespace() || c.is_control() || c == '/')
+}
+
+const HOST: &str = "expected an IPv4 address, an IPv6 address, or a host name; `0.0.0.0` and `::` mean all addresses";
+const ADDRESS: &str = "expected `127.0.0.1:9090`, `[::1]:9090`, `localhost:9090`, `:9090` or `unix:/run/app.sock`";
+
+fn refused(option: &'static str, text: &str, allowed: &str) -> Error {
+    Error::Option { option, value: text.to_owned(), allowed: allowed.to_owned() }
 }
 
 impl fmt::Display for Address {

@@ -61,7 +61,7 @@ impl Options {
             addresses.push(Address::tcp(&self.host, self.port)?);
         }
         for bind in &self.binds {
-            addresses.push(Address::parse(bind)?);
+            addresses.push(Address::parse("bind", bind)?);
         }
         let max_nodes = within("max_nodes", self.max_nodes, 1..=MOST_NODES)?;
         // An explicit number above `max_nodes` is a contradiction; the default just has to fit.
@@ -184,10 +184,7 @@ fn trial((duration, limits): (Duration, CanaryLimits), surge: usize) -> Result<(
 }
 
 fn metrics(address: &str) -> Result<Address, Error> {
-    Address::parse(address).map_err(|error| match error {
-        Error::Option { value, allowed, .. } => Error::Option { option: "metrics", value, allowed },
-        other => other,
-    })
+    Address::parse("metrics", address)
 }
 
 /// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).

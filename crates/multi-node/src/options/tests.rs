@@ -21,7 +21,11 @@ fn every_wrong_value_names_its_option() {
     let second = Duration::from_secs(1);
     let wrong = [
         ("host", Options::new().host("not a host")),
+        ("host", Options::new().host("")),
         ("bind", Options::new().bind("9090")),
+        ("bind", Options::new().bind("not a host:80")),
+        ("metrics", Options::new().metrics("9090")),
+        ("metrics", Options::new().metrics("not a host:80")),
         ("bind", Options::new().bind("::1:80")),
         ("bind", Options::new().bind("unix:")),
         ("unix_mode", Options::new().unix_mode(0o1777)),
@@ -58,9 +62,9 @@ fn every_wrong_value_names_its_option() {
 #[test]
 fn addresses_read_back_what_they_show() {
     for text in ["127.0.0.1:9090", "[::1]:9090", "localhost:0", "unix:/run/app.sock", "unix:relative.sock"] {
-        assert_eq!(Address::parse(text).expect(text).to_string(), text);
+        assert_eq!(Address::parse("bind", text).expect(text).to_string(), text);
     }
-    assert_eq!(Address::parse(":80").expect("port alone").to_string(), "0.0.0.0:80");
+    assert_eq!(Address::parse("bind", ":80").expect("port alone").to_string(), "0.0.0.0:80");
 }
 
 #[test]

@@ -20,7 +20,6 @@ use super::load::Line;
 #[cfg(multi_process)]
 use super::lobby::{Lobby, Patience};
 use super::parcel::Outlet;
-use super::places::Places;
 use super::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
 use super::socket::Addr;
 use super::stream::{Loose, Open};
@@ -265,14 +264,13 @@ impl<F: FnOnce(Taker) + Send + 'static> Server for External<F> {
     fn start(self: Box<Self>, handle: Handle) -> BoxFuture<Result<Box<dyn Ready>, BoxError>> {
         Box::pin(async {
             let take = (self.0)(handle).await?;
-            Ok(Box::new(ReadyExternal { take, places: Places::new(None) }) as Box<dyn Ready>)
+            Ok(Box::new(ReadyExternal { take }) as Box<dyn Ready>)
         })
     }
 }
 
 struct ReadyExternal<F> {
     take: F,
-    places: std::sync::Arc<Places>,
 }
 
 impl<F: FnOnce(Taker) + Send + 'static> Ready for ReadyExternal<F> {
@@ -304,8 +302,8 @@ impl<F: FnOnce(Taker) + Send + 'static> Ready for ReadyExternal<F> {
         })
     }
 
-    fn places(&self) -> Option<std::sync::Arc<Places>> {
-        Some(self.places.clone())
+    fn takes_over(&self) -> bool {
+        true
     }
 }
 

@@ -24,13 +24,13 @@ fn socket() -> (Socket, SocketAddr) {
 }
 
 fn alone() -> Place {
-    Place { load: LoadTable::local(), line: 0, bell: None, outlet: None }
+    Place { load: LoadTable::local(), line: 0, bell: None, outlet: None, most_connections: None }
 }
 
 #[cfg(multi_process)]
 fn gated() -> Place {
     let bell = Some(crate::serve::bell().expect("an eventfd"));
-    Place { load: LoadTable::on_heap(2), line: 1, bell, outlet: None }
+    Place { load: LoadTable::on_heap(2), line: 1, bell, outlet: None, most_connections: None }
 }
 
 #[cfg(not(multi_process))]

@@ -35,7 +35,7 @@ impl House {
         let line = LoadTable::local().line(0).expect("it has one");
         let (drain, signal) = Drain::new();
         let doors = Doors::new(line.clone(), signal.clone(), None);
-        let (intake, mut ends) = Intake::new(doors, signal.clone(), vec![Some(Places::new(None))]);
+        let (intake, mut ends) = Intake::new(doors, signal.clone(), vec![Some(Places::new(None, None))]);
         let (parcels, outlet) = mpsc::channel(1);
         let giver = Giver::new(Some(Outlet { server: 0, parcels }), signal.clone());
         let (patience, told) = watch::channel(patience);

@@ -10,12 +10,19 @@ use super::listener::Accepts;
 use super::socket::Addr;
 use super::stream::Stream;
 
-/// The places of one server; there is no end of them where it has no limit.
+/// The places of one server.
 #[derive(Debug)]
-pub(super) struct Places(Option<Limited>);
+pub(super) enum Places {
+    /// There is no end of them.
+    Endless,
+    /// The server has a limit of its own.
+    Own(Limited),
+    /// All servers without a limit of their own share these.
+    Common(Arc<Semaphore>),
+}
 
 #[derive(Debug)]
-struct Limited {
+pub(super) struct Limited {
     free: Arc<Semaphore>,
     /// The place of the connection that is accepted next. A connection from another process may take it away.
     spare: Mutex<Option<OwnedSemaphorePermit>>,
@@ -26,22 +33,41 @@ struct Limited {
 pub(super) struct Full;
 
 impl Places {
-    pub(super) fn new(limit: Option<usize>) -> Arc<Places> {
-        let limited = |count| Limited { free: Arc::new(Semaphore::new(count)), spare: Mutex::default() };
-        Arc::new(Places(limit.map(limited)))
+    /// `limit` is the server's own; without one it shares `common`, where there are such.
+    pub(super) fn new(limit: Option<usize>, common: Option<&Arc<Semaphore>>) -> Arc<Places> {
+        let own = |count| Places::Own(Limited { free: Arc::new(Semaphore::new(count)), spare: Mutex::default() });
+        let shared = || common.cloned().map_or(Places::Endless, Places::Common);
+        Arc::new(limit.map_or_else(shared, own))
     }
 
     /// A place for a connection that is not accepted; `None` where none is needed.
     pub(super) fn take(&self) -> Result<Option<OwnedSemaphorePermit>, Full> {
-        let Some(Limited { free, spare }) = &self.0 else { return Ok(None) };
-        let place = free.clone().try_acquire_owned().ok().or_else(|| lock(spare).take());
+        let place = match self {
+            Places::Endless => return Ok(None),
+            Places::Own(Limited { free, spare }) => {
+                free.clone().try_acquire_owned().ok().or_else(|| lock(spare).take())
+            }
+            Places::Common(free) => free.clone().try_acquire_owned().ok(),
+        };
         place.map(Some).ok_or(Full)
     }
 
     /// The next accepted connection, once there is a place for it; `None` once the drain has begun and none waits that this
     /// process has a place for and has to take. Cancel-safe.
     pub(super) async fn accept(&self, accepts: &mut Accepts) -> Option<(Stream, Addr)> {
-        let Some(Limited { free, spare }) = &self.0 else { return accepts.next().await };
+        match self {
+            Places::Endless => accepts.next().await,
+            Places::Own(limited) => self.accept_own(limited, accepts).await,
+            Places::Common(free) => {
+                let Some(place) = accepts.place(free).await else { return self.accept_waiting(accepts).await };
+                let (mut stream, peer) = accepts.next().await?;
+                stream.hold(place);
+                Some((stream, peer))
+            }
+        }
+    }
+
+    async fn accept_own(&self, Limited { free, spare }: &Limited, accepts: &mut Accepts) -> Option<(Stream, Addr)> {
         let drain = accepts.drain();
         loop {
             if lock(spare).is_none() {

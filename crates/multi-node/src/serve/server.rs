@@ -43,9 +43,14 @@ pub(super) trait Ready: Send {
     /// Serves until the drain begins; one that returns before has failed.
     fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>>;
 
-    /// The places for connections that other processes hand over; `None` where they cannot.
-    fn places(&self) -> Option<Arc<Places>> {
+    /// How many connections it allows; `None`: it shares what the process allows.
+    fn limit(&self) -> Option<usize> {
         None
+    }
+
+    /// Whether other processes may hand connections over.
+    fn takes_over(&self) -> bool {
+        false
     }
 }
 
@@ -54,6 +59,7 @@ pub(super) struct Site {
     pub(super) listener: Listener,
     pub(super) handle: Handle,
     pub(super) drain: DrainSignal,
+    pub(super) places: Arc<Places>,
     pub(super) line: super::load::Line,
     /// Where its idle connections go to in a drain.
     pub(super) outlet: Option<Outlet>,

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
 use super::drain::{DrainSignal, cut};
@@ -11,6 +11,7 @@ use super::intake::Intake;
 use super::listener::Listener;
 use super::load::{Line, LoadTable};
 use super::parcel::{Outlet, Parcel};
+use super::places::Places;
 use super::server::{BoxError, Ready, Servers, Site};
 use super::socket::Socket;
 use super::stream::Doors;
@@ -26,6 +27,8 @@ pub(crate) struct Place {
     pub(crate) bell: Option<BellFile>,
     /// Where connections go to that are idle in a drain; `None`: they are closed. So are they once nobody receives any more.
     pub(crate) outlet: Option<mpsc::Sender<Parcel>>,
+    /// How many connections servers that speak HTTP and have no limit of their own allow together.
+    pub(crate) most_connections: Option<usize>,
 }
 
 #[cfg(unix)]
@@ -105,19 +108,22 @@ pub(crate) async fn start(
     if ready.len() != sockets.len() {
         return Err(StartError::Sockets { servers: ready.len(), sockets: sockets.len() });
     }
-    let outlet = place.outlet.take();
+    let (outlet, most_connections) = (place.outlet.take(), place.most_connections);
     let (doors, ended) = open_doors(place, &sockets, drain.clone())?;
-    let places = ready.iter().map(|server| server.places()).collect();
-    let (intake, arrivals) = Intake::new(doors.clone(), drain.clone(), places);
+    let common = most_connections.map(|count| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))));
+    let places: Vec<_> = ready.iter().map(|server| Places::new(server.limit(), common.as_ref())).collect();
+    let takes_over = ready.iter().zip(&places).map(|(server, places)| server.takes_over().then(|| places.clone()));
+    let (intake, arrivals) = Intake::new(doors.clone(), drain.clone(), takes_over.collect());
     let mut tasks = JoinSet::new();
     let mut door = 0;
-    for (index, ((server, sockets), arrivals)) in ready.into_iter().zip(sockets).zip(arrivals).enumerate() {
+    let entries = ready.into_iter().zip(sockets).zip(arrivals).zip(places);
+    for (index, (((server, sockets), arrivals), places)) in entries.enumerate() {
         let count = sockets.len();
         let listener = Listener::new(sockets, door, &doors, &drain)
             .map_err(|source| StartError::Io { action: "accept connections", source })?;
         let outlet = outlet.clone().map(|parcels| Outlet { server: index, parcels });
         let (handle, drain, line) = (handle.clone(), drain.clone(), doors.line.clone());
-        let site = Site { listener, handle, drain, line, outlet, arrivals };
+        let site = Site { listener, handle, drain, places, line, outlet, arrivals };
         door += count;
         tasks.spawn(server.run(site));
     }

@@ -138,7 +138,8 @@ async fn supervise(
     let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
     let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
-    let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None };
+    let most_connections = sys::process::connections_for(mesh_files(&settings));
+    let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None, most_connections };
     let own = Own { place, draining, heartbeat: settings.heartbeat.clone() };
     let serving = match servers {
         Some(servers) if settings.master_listen => Some(own.serve(servers, &sockets, nodes.handle()).await?),
@@ -258,6 +259,11 @@ fn clone(fd: &OwnedFd) -> Result<OwnedFd, Error> {
     fd.try_clone().map_err(Error::io("duplicate the doorbell"))
 }
 
+/// How many files the streams to other processes take: two for each of those that a reload starts and replaces.
+fn mesh_files(settings: &Settings) -> usize {
+    2 * (2 * settings.nodes + settings.surge)
+}
+
 fn node_settings(settings: &Settings) -> NodeSettings {
     NodeSettings {
         drain_timeout: run::cut_after(settings.drain_timeout),
@@ -265,6 +271,7 @@ fn node_settings(settings: &Settings) -> NodeSettings {
         signals: settings.signals,
         measures: settings.metrics.is_some(),
         measures_all: true,
+        mesh_files: mesh_files(settings),
     }
 }
 

@@ -120,6 +120,20 @@ pub(crate) fn raise_file_limit() -> io::Result<()> {
     Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
 }
 
+/// Open files that every process has: standard streams, libraries, listening sockets, epoll instances, the control socket and its reserve.
+const OWN_FILES: usize = 64;
+
+/// No process allows fewer connections.
+const LEAST_CONNECTIONS: usize = 16;
+
+/// How many connections the soft limit of open files has room for beside `others`, less a tenth for the program's own files; `None`
+/// where there is no limit.
+pub(crate) fn connections_for(others: usize) -> Option<usize> {
+    let limit = rustix::process::getrlimit(Resource::Nofile).current?;
+    let left = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OWN_FILES + others);
+    Some((left - left / 10).max(LEAST_CONNECTIONS))
+}
+
 /// Holds a file or directory so that it can be named later, by [`held`], whatever becomes of its path.
 pub(crate) fn hold(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)

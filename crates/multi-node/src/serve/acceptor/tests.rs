@@ -63,7 +63,7 @@ impl Fleet {
     fn add(&mut self) {
         let line = self.nodes.len();
         let bell = Some(self.bell.try_clone().expect("files are left"));
-        let place = Place { load: self.load.clone(), line, bell, outlet: None };
+        let place = Place { load: self.load.clone(), line, bell, outlet: None, most_connections: None };
         let socket = Socket::Tcp(self.listener.try_clone().expect("files are left"));
         let (orders, mut receive) = unbounded_channel();
         let (ready, started) = mpsc::channel();

@@ -14,13 +14,13 @@ use tokio::sync::Semaphore;
 use tower_service::Service;
 
 use super::conn::{Connection, Origin};
+use super::crowd::Crowd;
 use super::exchange::ConnInfo;
 use crate::nodes::Handle;
 use crate::serve::Stream;
 use crate::serve::intake::Arrival;
 use crate::serve::listener::Accepts;
 use crate::serve::parcel::Outlet;
-use crate::serve::places::Places;
 use crate::serve::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
 
 /// Serves HTTP by a tower service. Made by [`http()`] and [`http_with`].
@@ -42,6 +42,12 @@ pub struct HttpBuilder {
     pub http2: http2::Builder<TokioExecutor>,
 }
 
+/// How many bytes a head may have where nothing else is set.
+const HEADER_LIMIT: usize = 64 * 1024;
+
+/// hyper's own least buffer.
+const LEAST_BUFFER: usize = 8 * 1024;
+
 /// What this library looks after itself.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Settings {
@@ -52,6 +58,8 @@ pub(super) struct Settings {
     pub(super) write_timeout: Duration,
     pub(super) proxy_protocol: bool,
     hand_over: bool,
+    /// New connections beyond the limit are accepted, and the one that has been idle for the longest makes room.
+    idlest_leaves: bool,
 }
 
 /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) by a tower service, such as an axum `Router`.
@@ -85,18 +93,29 @@ impl<S> Http<S> {
             write_timeout: Duration::from_secs(60),
             proxy_protocol: false,
             hand_over: true,
+            idlest_leaves: false,
         };
         let mut http1 = http1::Builder::new();
         http1.timer(TokioTimer::new()).header_read_timeout(None).half_close(true);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2.timer(TokioTimer::new());
-        Http { make, settings, builder: HttpBuilder { http1, http2 } }
+        Http { make, settings, builder: HttpBuilder { http1, http2 } }.header_limit(HEADER_LIMIT)
     }
 
     /// At most so many open connections in each process; more wait in the listening socket's queue, where other processes
-    /// may take them. No limit by default; 0 counts as 1.
+    /// may take them. 0 counts as 1. By default as many as the soft limit of open files (`RLIMIT_NOFILE`) has room for beside the
+    /// streams to other processes, less a tenth; servers without a limit of their own share them.
     pub fn max_connections(mut self, count: usize) -> Self {
         self.settings.max_connections = Some(count.clamp(1, Semaphore::MAX_PERMITS));
+        self
+    }
+
+    /// How many bytes the head of a request may have; 64 KiB by default. A longer one is answered with 431, and with HTTP/1 the
+    /// connection is closed then. So much of an upload is read at once, too.
+    pub fn header_limit(mut self, bytes: usize) -> Self {
+        let HttpBuilder { http1, http2 } = &mut self.builder;
+        http1.max_header_size(bytes).max_buf_size(bytes.max(LEAST_BUFFER));
+        http2.max_header_list_size(u32::try_from(bytes).unwrap_or(u32::MAX));
         self
     }
 
@@ -122,9 +141,8 @@ impl<S> Http<S> {
         self
     }
 
-    /// How long bytes of an answer may wait while the client takes none; 60 s by default. The connection is closed then; with HTTP/2,
-    /// where one request's answer waits for the client's flow control, that request alone is reset. An answer of which nothing
-    /// is to be written does not wait, such as a silent event stream, and neither does a connection after an upgrade.
+    /// How long bytes of an answer may wait while the client takes none; 60 s by default. The connection is closed then. An answer
+    /// of which nothing is to be written does not wait, such as a silent event stream, and neither does a connection after an upgrade.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.settings.write_timeout = timeout;
         self
@@ -145,6 +163,12 @@ impl<S> Http<S> {
     /// To be turned off where a connection carries state between requests that the service keeps, such as an NTLM login.
     pub fn hand_over(mut self, on: bool) -> Self {
         self.settings.hand_over = on;
+        self
+    }
+
+    /// Lets new connections in beyond `max_connections`: the one that has been idle for the longest makes room.
+    pub(crate) fn idlest_leaves(mut self) -> Self {
+        self.settings.idlest_leaves = true;
         self
     }
 
@@ -197,8 +221,7 @@ where
         Box::pin(async {
             let service = (self.make)(handle).await?;
             let Http { settings, builder, .. } = *self;
-            let places = Places::new(settings.max_connections);
-            Ok(Box::new(ReadyHttp { service, settings, builder, places }) as Box<dyn Ready>)
+            Ok(Box::new(ReadyHttp { service, settings, builder }) as Box<dyn Ready>)
         })
     }
 }
@@ -207,7 +230,6 @@ struct ReadyHttp<S> {
     service: S,
     settings: Settings,
     builder: HttpBuilder,
-    places: Arc<Places>,
 }
 
 /// What all connections of one HTTP server have in common.
@@ -219,6 +241,8 @@ pub(super) struct Shared {
     pub(super) drain: crate::serve::DrainSignal,
     pub(super) line: crate::serve::Line,
     outlet: Option<Outlet>,
+    /// Where idle connections make room for new ones.
+    pub(super) crowd: Option<Arc<Crowd>>,
 }
 
 impl Shared {
@@ -257,14 +281,15 @@ where
 {
     fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
-            let Site { listener, handle, drain, line, outlet, mut arrivals } = site;
-            let ReadyHttp { service, settings, builder, places } = *self;
+            let Site { listener, handle, drain, places, line, outlet, mut arrivals } = site;
+            let ReadyHttp { service, settings, builder } = *self;
             #[cfg(multi_process)]
             listener.set_nodelay()?;
             let outlet = outlet.filter(|_| settings.hand_over);
             let mut extensions = Extensions::new();
             extensions.insert(handle);
-            let shared = Arc::new(Shared { settings, builder, extensions, drain, line, outlet });
+            let crowd = settings.max_connections.filter(|_| settings.idlest_leaves).map(Crowd::new);
+            let shared = Arc::new(Shared { settings, builder, extensions, drain, line, outlet, crowd });
             let mut accepts = Accepts::new(listener);
             loop {
                 let (stream, origin) = tokio::select! {
@@ -296,8 +321,14 @@ where
         })
     }
 
-    fn places(&self) -> Option<Arc<Places>> {
-        self.settings.hand_over.then(|| self.places.clone())
+    fn limit(&self) -> Option<usize> {
+        // The crowd has a limit that does not make connections wait.
+        let waits = |most: usize| if self.settings.idlest_leaves { Semaphore::MAX_PERMITS } else { most };
+        self.settings.max_connections.map(waits)
+    }
+
+    fn takes_over(&self) -> bool {
+        self.settings.hand_over
     }
 }
 
@@ -311,8 +342,10 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    if let Some(connection) = connection {
-        tokio::spawn(connection.serve());
+    let Some(connection) = connection else { return };
+    match connection.join() {
+        None => drop(tokio::spawn(connection.serve())),
+        Some(membership) => drop(tokio::spawn(connection.serve_as(membership))),
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::builder::Shared;
+use super::crowd::{Crowd, Member, Membership};
 use super::exchange::{ConnInfo, Exchange};
 use super::progress::Progress;
 use super::rewound::Rewound;
@@ -36,6 +37,8 @@ pub(super) struct Connection<S> {
     /// A proxy's header is due.
     proxied: bool,
     shared: Arc<Shared>,
+    /// Where idle connections make room for new ones.
+    member: Option<Arc<Member>>,
     service: S,
 }
 
@@ -81,7 +84,21 @@ where
                 (Bytes::new(), ConnInfo { peer, local }, shared.settings.proxy_protocol)
             }
         };
-        Some(Connection { stream, before, info, proxied, shared, service })
+        Some(Connection { stream, before, info, proxied, shared, member: None, service })
+    }
+
+    /// Where idle connections make room for new ones, it becomes one of them.
+    pub(super) fn join(&self) -> Option<Membership> {
+        self.shared.crowd.as_ref().map(Crowd::join)
+    }
+
+    /// As [`serve`](Self::serve), until the connection has to make room.
+    pub(super) async fn serve_as(mut self, membership: Membership) {
+        self.member = Some(membership.member.clone());
+        tokio::select! {
+            () = self.serve() => {}
+            () = membership.over() => {}
+        }
     }
 
     /// Serves the connection until it has ended. The future is the task of this connection, and is moved several times when that
@@ -93,10 +110,12 @@ where
             let opening = Opening { shared: &self.shared, before: self.before, proxied: self.proxied && !stays, stays };
             match sniff(&mut self.stream, watch.as_mut(), opening, &mut self.info).await {
                 Sniffed::Speaks(Protocol::Http1, first) => {
-                    return http1(self.stream, first, stays, watch, &self.shared, self.service, &self.info).await;
+                    let origin = (first, stays, self.member);
+                    return http1(self.stream, origin, watch, &self.shared, self.service, &self.info).await;
                 }
                 Sniffed::Speaks(Protocol::Http2, first) => {
-                    return Box::pin(http2(self.stream, first, watch, &self.shared, self.service, &self.info)).await;
+                    let origin = (first, self.member);
+                    return Box::pin(http2(self.stream, origin, watch, &self.shared, self.service, &self.info)).await;
                 }
                 Sniffed::Nothing => return linger(self.stream, &self.shared.drain).await,
                 Sniffed::Leaves(read) => match self.shared.give(self.stream, read, self.info).await {
@@ -111,8 +130,7 @@ where
 
 async fn http1<S, B>(
     mut stream: Stream,
-    mut before: Bytes,
-    mut stays: bool,
+    (mut before, mut stays, member): (Bytes, bool, Option<Arc<Member>>),
     mut watch: Pin<&mut Watch>,
     shared: &Arc<Shared>,
     mut service: S,
@@ -126,7 +144,7 @@ async fn http1<S, B>(
     B::Error: Into<BoxError>,
 {
     loop {
-        let progress = Progress::new(shared.clone(), stays);
+        let progress = Progress::new(shared.clone(), member.clone(), stays);
         let exchange = Exchange::new(service, progress.clone(), info, true);
         let io = TokioIo::new(Rewound::new(stream, before, progress.clone(), true));
         let mut hyper = shared.builder.http1.serve_connection(io, exchange).with_upgrades();
@@ -275,7 +293,7 @@ fn settle(end: &End, stream: Stream, read: Bytes, progress: &Progress) -> Rest {
 
 async fn http2<S, B>(
     stream: Stream,
-    before: Bytes,
+    (before, member): (Bytes, Option<Arc<Member>>),
     mut watch: Pin<&mut Watch>,
     shared: &Arc<Shared>,
     service: S,
@@ -288,7 +306,7 @@ async fn http2<S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let progress = Progress::new(shared.clone(), true);
+    let progress = Progress::new(shared.clone(), member, true);
     let exchange = Exchange::new(service, progress.clone(), info, false);
     let io = TokioIo::new(Rewound::new(stream, before, progress.clone(), false));
     let mut hyper = pin!(shared.builder.http2.serve_connection(io, exchange));

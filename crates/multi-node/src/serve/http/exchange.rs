@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
-use http::header::{CONNECTION, HeaderValue};
-use http::{Extensions, Method, Request, Response, StatusCode};
+use http::header::{CONNECTION, HOST, HeaderValue};
+use http::{Extensions, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::upgrade::OnUpgrade;
 use serde::{Deserialize, Serialize};
@@ -70,6 +70,9 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Answer<S> {
         let answering = Some(self.progress.begin(!request.body().is_end_stream()));
+        if self.says_close && !names_host(&request) {
+            return Answer { state: State::Refused, answering, offer: None, says_close: true };
+        }
         let offer = Offer::of(&request);
         self.extend(request.extensions_mut());
         let mut service = self.service.borrow_mut();
@@ -84,6 +87,16 @@ where
             }
         };
         Answer { state, answering, offer, says_close: self.says_close }
+    }
+}
+
+/// Whether a request has exactly one `Host`, without which it must be refused (RFC 9112, section 3.2). HTTP/1.0 may lack it.
+fn names_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), None) => true,
+        (Some(_), Some(_)) => false,
+        (None, _) => request.version() < Version::HTTP_11,
     }
 }
 
@@ -123,6 +136,8 @@ pin_project_lite::pin_project! {
         Waiting { call: Box<(S, Option<Request<Incoming>>)> },
         Called { #[pin] future: F },
         Failed { error: Option<BoxError> },
+        // The service does not see the request.
+        Refused,
     }
 }
 
@@ -153,6 +168,7 @@ where
                 StateProjection::Failed { error } => {
                     Err(error.take().expect("a future that has ended is not polled again"))
                 }
+                StateProjection::Refused => return Poll::Ready(Ok(refusal(this.answering.take()))),
             };
             return Poll::Ready(finish(answer, this.answering.take(), this.offer.take(), *this.says_close));
         }
@@ -178,7 +194,15 @@ fn finish<B>(
     {
         answering.keep_unused(offer.upgrade);
     }
-    Ok(response.map(|body| Counted { body, _answering: answering }))
+    Ok(response.map(|body| Counted { body: Some(body), _answering: answering }))
+}
+
+/// The answer to a request that is none.
+fn refusal<B>(answering: Option<Answering>) -> Response<Counted<B>> {
+    let mut response = Response::new(Counted { body: None, _answering: answering });
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn blames_server<B, E>(answer: &Result<Response<B>, E>) -> bool {
@@ -188,8 +212,9 @@ fn blames_server<B, E>(answer: &Result<Response<B>, E>) -> bool {
 pin_project_lite::pin_project! {
     /// A response's body; the request counts as being answered until this has been dropped.
     pub(super) struct Counted<B> {
+        // `None`: it is empty.
         #[pin]
-        body: B,
+        body: Option<B>,
         _answering: Option<Answering>,
     }
 }
@@ -199,14 +224,17 @@ impl<B: Body> Body for Counted<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.poll_frame(cx)
+        match self.project().body.as_pin_mut() {
+            Some(body) => body.poll_frame(cx),
+            None => Poll::Ready(None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.body.as_ref().is_none_or(B::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), B::size_hint)
     }
 }

@@ -36,12 +36,21 @@ impl Server {
     }
 
     pub(super) async fn start_with(servers: impl Into<Servers>, outlet: Option<mpsc::Sender<Parcel>>) -> Server {
+        Server::start_in(servers, outlet, None).await
+    }
+
+    /// In a process that allows so many connections.
+    pub(super) async fn start_in(
+        servers: impl Into<Servers>,
+        outlet: Option<mpsc::Sender<Parcel>>,
+        most_connections: Option<usize>,
+    ) -> Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
         listener.set_nonblocking(true).expect("a socket can be");
         let address = listener.local_addr().expect("it is bound");
         let load = LoadTable::local();
         let (drain, signal) = Drain::new();
-        let place = Place { load: load.clone(), line: 0, bell: None, outlet };
+        let place = Place { load: load.clone(), line: 0, bell: None, outlet, most_connections };
         let sockets = vec![vec![Socket::Tcp(listener)]];
         let serving = start(servers.into(), sockets, place, Handle::detached(), signal).await.expect("it starts");
         Server { serving, drain, load, address }

@@ -6,6 +6,7 @@
 
 mod builder;
 mod conn;
+mod crowd;
 mod exchange;
 mod progress;
 mod proxy;
@@ -21,6 +22,8 @@ mod drain_tests;
 mod fault_tests;
 #[cfg(all(test, multi_process))]
 mod hand_over_tests;
+#[cfg(test)]
+mod limit_tests;
 #[cfg(test)]
 mod loopback;
 #[cfg(test)]

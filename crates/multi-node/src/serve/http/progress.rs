@@ -12,6 +12,7 @@ use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
 use super::builder::Shared;
+use super::crowd::Member;
 use super::rewound::Rewound;
 
 /// How far a connection is, for the task that drives it.
@@ -20,6 +21,8 @@ use super::rewound::Rewound;
 /// between these cells matters but that of one task.
 pub(super) struct Progress {
     shared: Arc<Shared>,
+    /// Where idle connections make room for new ones.
+    member: Option<Arc<Member>>,
     /// No other process will have it.
     stays: bool,
     /// Requests begun; written by the connection's task alone.
@@ -54,9 +57,10 @@ pub(super) struct Progress {
 
 /// As the bytes see it.
 impl Progress {
-    pub(super) fn new(shared: Arc<Shared>, stays: bool) -> Arc<Progress> {
+    pub(super) fn new(shared: Arc<Shared>, member: Option<Arc<Member>>, stays: bool) -> Arc<Progress> {
         Arc::new(Progress {
             shared,
+            member,
             stays,
             calls: AtomicU64::new(0),
             answered: AtomicU64::new(0),
@@ -124,6 +128,9 @@ impl Progress {
     /// One task reads and writes.
     fn moved(&self) {
         self.moves.store(self.moves() + 1, Relaxed);
+        if let Some(member) = &self.member {
+            member.moved();
+        }
     }
 
     /// There is nothing to be written any more.

@@ -104,7 +104,7 @@ impl Linked {
     }
 
     async fn open(&self, address: &str, generation: Generation) -> Result<Own, String> {
-        let address = Address::parse(address).map_err(|error| error.to_string())?;
+        let address = Address::parse("bind", address).map_err(|error| error.to_string())?;
         let opened = bind::open(&[vec![address.clone()]], self.manner).await.map_err(|error| error.to_string())?;
         let sockets: Vec<_> = opened.into_iter().flatten().collect();
         for socket in &sockets {

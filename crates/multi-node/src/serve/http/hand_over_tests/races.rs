@@ -4,7 +4,8 @@ use super::*;
 
 pub(super) const GET: &str = "GET /say/7 HTTP/1.1\r\nhost: x\r\n\r\n";
 pub(super) const POST: &str = "POST /echo HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\n7";
-pub(super) const CHUNKED: &str = "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\n7\r\n0\r\n\r\n";
+pub(super) const CHUNKED: &str =
+    "POST /echo HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1\r\n7\r\n0\r\n\r\n";
 
 /// How the first part of a request gets to the server before the drain begins.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
+use multi_node::admin;
 
 use crate::exit::{self, Usage};
 use crate::settings::Settings;
@@ -45,25 +46,17 @@ fn text(path: &Path) -> io::Result<String> {
 }
 
 fn parse(text: &str) -> Result<Settings, String> {
-    let table: toml::Table = text.parse().map_err(|error: toml::de::Error| error.to_string())?;
+    let table: toml::Table = text.parse().map_err(|error| for_people(&error))?;
     let known = names();
     match table.keys().find(|key| !known.contains(key)) {
         Some(key) => Err(format!("there is no setting `{key}`{}", suggestion(key, &known))),
-        None => toml::from_str(text).map_err(|error: toml::de::Error| for_people(&error.to_string())),
+        None => toml::from_str(text).map_err(|error| for_people(&error)),
     }
 }
 
-/// An error of the parser without Rust's names of types.
-fn for_people(error: &str) -> String {
-    const WORDS: [(&str, &str); 5] = [
-        ("expected u16", "expected a whole number from 0 to 65535"),
-        ("expected u32", "expected a whole number, 0 or more"),
-        ("expected usize", "expected a whole number, 0 or more"),
-        ("expected a boolean", "expected true or false"),
-        ("expected a sequence", "expected a list, such as [\"gunicorn\", \"app:app\"]"),
-    ];
-    let told = WORDS.iter().find_map(|(rust, told)| Some(format!("{}{told}", error.trim_end().strip_suffix(rust)?)));
-    told.unwrap_or_else(|| error.trim_end().to_owned())
+/// An error of the parser, without Rust's names of types.
+fn for_people(error: &toml::de::Error) -> String {
+    error.to_string().trim_end().replace(error.message(), &admin::in_words(error.message()))
 }
 
 /// The names that the command line has too.
@@ -116,13 +109,23 @@ mod tests {
             ("prot = 8080", "there is no setting `prot`; did you mean `port`?"),
             ("drain_timeout = '1s'", "did you mean `drain-timeout`?"),
             ("zzzzzz = 1", "there are: name, metrics, nodes, port"),
-            ("port = 'eighty'", "invalid type: string \"eighty\", expected a whole number from 0 to 65535"),
-            ("port = -1", "invalid value: integer `-1`, expected a whole number from 0 to 65535"),
-            ("surge = -1", "invalid value: integer `-1`, expected a whole number, 0 or more"),
+            ("port = 'eighty'", "\"eighty\" is not allowed; expected a whole number from 0 to 65535"),
+            ("port = -1", "`-1` is not allowed; expected a whole number from 0 to 65535"),
+            ("surge = -1", "`-1` is not allowed; expected a whole number, 0 or more"),
             ("restart = 1", "expected true or false"),
             ("program = 'sleep 1'", "expected a list, such as [\"gunicorn\", \"app:app\"]"),
             ("bind = 1", "expected an address, or a list of addresses"),
-            ("port = 99999", "invalid value: integer `99999`"),
+            ("port = 99999", "`99999` is not allowed; expected a whole number from 0 to 65535"),
+            ("port = 80.5", "`80.5` is not allowed; expected a whole number from 0 to 65535"),
+            ("nodes = 1.5", "expected a number of nodes, or `auto`"),
+            ("nodes = true", "expected a number of nodes, or `auto`"),
+            ("nodes = [1]", "a list is not allowed; expected a text or a number"),
+            ("crash-loop = 1.5", "`1.5` is not allowed; expected a whole number, 0 or more"),
+            ("canary-requests = 1.5", "`1.5` is not allowed; expected a whole number, 0 or more"),
+            ("canary-margin = 'a'", "\"a\" is not allowed; expected a number"),
+            ("name = 1", "`1` is not allowed; expected a string"),
+            ("ready = 'soon'", "`soon` is not known; expected one of"),
+            ("max-memory = 1.5", "expected a size with its unit"),
             ("nodes = -2", "expected a number of nodes, or `auto`"),
             ("nodes = 'many'", "expected a number of nodes, or `auto`"),
             ("drain-timeout = 30", "expected a time with its unit"),

@@ -44,7 +44,9 @@ fn typed(option: &str) -> String {
         "control_path" => "control".to_owned(),
         "readiness" => "ready-http".to_owned(),
         "socket_names" => "fdname".to_owned(),
-        other => other.replace('_', "-"),
+        "backoff.longest" => "backoff-max".to_owned(),
+        "canary.min_requests" => "canary-requests".to_owned(),
+        other => other.replace(['_', '.'], "-"),
     }
 }
 

@@ -15,6 +15,7 @@ pub fn limit_open_files(pid: u32, count: u64) -> u64 {
     maximum.expect("a process of ours").current.expect("a limit")
 }
 
-fn open_files_at_most() -> Option<u64> {
+/// How many files a process may open at most; `None`: there is no limit.
+pub fn open_files_at_most() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }

@@ -8,33 +8,33 @@ const whole = { is: (value) => Number.isInteger(value) && value >= 0 && value <=
 const port = { is: (value) => Number.isInteger(value) && value >= 0 && value <= 65535, what: 'a whole number from 0 to 65535' };
 const time = { is: number.is, what: 'milliseconds, 0 or more' };
 const flag = { is: (value) => typeof value === 'boolean', what: 'true or false' };
+const count = { is: (value) => Number.isSafeInteger(value) && value >= 0, what: 'a whole number, 0 or more' };
 const text = { is: (value) => typeof value === 'string', what: 'a string' };
+const host = { is: (value) => text.is(value) && value !== '', what: 'an address or a name; "0.0.0.0" and "::" mean all addresses' };
+const isRecord = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const texts = {
   is: (value) => text.is(value) || (Array.isArray(value) && value.every(text.is)),
   what: 'a string, or an array of strings',
 };
 const list = { is: (value) => Array.isArray(value) && value.every(text.is), what: 'an array of strings' };
 const variables = {
-  is: (value) => typeof value === 'object' && value !== null && Object.values(value).every(text.is),
+  is: (value) => isRecord(value) && Object.values(value).every(text.is),
   what: 'an object of strings',
 };
 const pauses = {
   is: (value) => Array.isArray(value) && value.length === 2 && value.every(time.is),
   what: 'two times in milliseconds: [first, longest]',
 };
-const crashLoop = {
-  is: (value) => typeof value === 'object' && value !== null && whole.is(value.deaths) && time.is(value.within),
-  what: '{ deaths, within }, within being milliseconds',
-};
-
+const crashLoop = { is: isRecord, what: '{ deaths, within }, within being milliseconds', needs: { deaths: whole, within: time }, takes: {} };
 const canary = {
-  is: ({ duration, minRequests = 1, margin = 0, ...rest } = {}) =>
-    time.is(duration) && whole.is(minRequests) && number.is(margin) && Object.keys(rest).length === 0,
+  is: isRecord,
   what: '{ duration, minRequests, margin }, duration being milliseconds',
+  needs: { duration: time },
+  takes: { minRequests: whole, margin: number },
 };
 const RULES = ['sum', 'max', 'min', 'mean', 'first', 'omit'];
 const rules = {
-  is: (value) => typeof value === 'object' && value !== null && Object.values(value).every((rule) => RULES.includes(rule)),
+  is: (value) => isRecord(value) && Object.values(value).every((rule) => RULES.includes(rule)),
   what: `an object of ${RULES.map((rule) => JSON.stringify(rule)).join(', ')} by the names of gauges`,
 };
 const perSlot = { is: (value) => typeof value === 'function', what: 'a function from a slot to an array of strings' };
@@ -42,7 +42,7 @@ const perSlot = { is: (value) => typeof value === 'function', what: 'a function 
 /** Every option, and what it may be. */
 const OPTIONS = {
   port,
-  host: text,
+  host,
   bind: texts,
   addresses: texts,
   unixMode: whole,
@@ -62,9 +62,9 @@ const OPTIONS = {
   hangTimeout: time,
   adoptTimeout: time,
   canary,
-  maxRequests: number,
+  maxRequests: count,
   maxAge: time,
-  maxMemory: number,
+  maxMemory: count,
   recycleJitter: number,
   control: text,
   metrics: text,
@@ -113,6 +113,21 @@ function checkOne(name, value) {
   if (value === null || !known.is(value)) {
     throw wrong(name, value, known.what);
   }
+  if (known.needs !== undefined) checkParts(name, value, known);
+}
+
+/** Checks an option that has parts with names of their own. */
+function checkParts(option, value, { needs, takes, what }) {
+  const parts = { ...takes, ...needs };
+  for (const [name, part] of Object.entries(value)) {
+    if (part === undefined) continue;
+    if (!Object.hasOwn(parts, name)) {
+      throw failure('OPTION', `option \`${option}\`: there is no \`${name}\`; expected ${what}`, TypeError);
+    }
+    if (!parts[name].is(part)) throw wrong(`${option}.${name}`, part, parts[name].what);
+  }
+  const missing = Object.keys(needs).find((name) => value[name] === undefined);
+  if (missing !== undefined) throw wrong(option, value, `${what}; \`${missing}\` is missing`);
 }
 
 function wrong(option, value, what) {

@@ -30,9 +30,16 @@ function declare(given, options) {
 function declareOne(given) {
   const own = given !== null && typeof given === 'object' && given.server !== undefined && !isApp(given);
   if (!own) return { ...serverOf(given), address: null };
-  const { server, host, port } = given;
+  const { server, host, port, ...rest } = given;
+  const [unknown] = Object.keys(rest);
+  if (unknown !== undefined) {
+    throw failure('OPTION', `there is no option \`${unknown}\` of a server; there are server, host, port`, TypeError);
+  }
+  if (host !== undefined && (typeof host !== 'string' || host === '')) {
+    throw failure('OPTION', `option \`host\` of a server: ${JSON.stringify(host)} is not allowed; expected an address or a name`, TypeError);
+  }
   if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    throw failure('OPTION', `option \`port\` of a server: ${port} is not allowed; expected 0 to 65535`, TypeError);
+    throw failure('OPTION', `option \`port\` of a server: ${port} is not allowed; expected a whole number from 0 to 65535`, TypeError);
   }
   return { ...serverOf(server), address: host === undefined ? { port } : { host, port } };
 }

@@ -81,7 +81,17 @@ test('what is wrong is thrown at once', async () => {
   const refused = (options, server, code, pattern) => assert.throws(() => listen(options, server), (error) => error.code === code && pattern.test(error.message));
   refused({ prot: 1 }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /no option `prot`/);
   refused({ port: '80' }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`port`: "80" is not allowed; expected/);
-  refused({ canary: { duration: 1000, margn: 1 } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`canary`.*expected \{ duration/);
+  refused({ canary: { duration: 1000, margn: 1 } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`canary`: there is no `margn`; expected \{ duration/);
+  refused({ canary: { duration: 1000, minRequests: 1.5 } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`canary.minRequests`: 1.5 is not allowed; expected a whole/);
+  refused({ canary: {} }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`canary`.*`duration` is missing/);
+  refused({ crashLoop: { deaths: 1, whithin: 1 } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`crashLoop`: there is no `whithin`/);
+  refused({ crashLoop: { deaths: 0.5, within: 1 } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`crashLoop.deaths`: 0.5 is not allowed/);
+  refused({ maxRequests: 1.5 }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`maxRequests`: 1.5 is not allowed; expected a whole/);
+  refused({ maxMemory: 1e9 + 0.5 }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`maxMemory`/);
+  refused({ host: '' }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`host`: "" is not allowed; expected an address/);
+  refused({ env: ['A=1'] }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`env`.*an object of strings/);
+  refused({}, [http.createServer(), { port: 1, hots: 'x', server: http.createServer() }], 'ERR_MULTI_NODE_OPTION', /no option `hots` of a server/);
+  refused({}, [http.createServer(), { port: 1, host: '', server: http.createServer() }], 'ERR_MULTI_NODE_OPTION', /`host` of a server: "" is not/);
   refused({ canary: null }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`canary`: null is not allowed/);
   refused({ gauge: { jobs: 'most' } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`gauge`.*"sum", "max"/);
   refused(null, http.createServer(), 'ERR_MULTI_NODE_OPTION', /object/);

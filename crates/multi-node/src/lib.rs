@@ -99,8 +99,8 @@ pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::{CanaryLimits, Options};
 pub use order::{Answers, CanaryReport, OrderError, ReloadReport, Replacement, ScaleReport};
 pub use serve::{
-    Addr, Conn, ConnInfo, DrainSignal, Http, HttpBuilder, Listener, Raw, Servers, Stream, Tcp, http, http_with, raw,
-    tcp, tcp_with,
+    Addr, Conn, ConnInfo, DrainSignal, Http, Http2Executor, HttpBuilder, Listener, Raw, RequestBody, RequestBodyError,
+    Servers, Stream, Tcp, http, http_with, raw, tcp, tcp_with,
 };
 #[cfg(unix)]
 pub use serve::{Counted, External, Giver, Requests, Taken, Taker, external};

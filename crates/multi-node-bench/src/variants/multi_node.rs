@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, Response, body::Incoming};
+use hyper::{Request, Response};
 use multi_node::{Error, Nodes, Options, http, listen};
 use tokio::runtime::Builder;
 
@@ -45,7 +45,7 @@ pub(crate) async fn listen_with(nodes: usize, port: u16) -> Result<Nodes> {
 #[derive(Debug, Clone)]
 struct Hello;
 
-impl tower_service::Service<Request<Incoming>> for Hello {
+impl tower_service::Service<Request<multi_node::RequestBody>> for Hello {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -54,7 +54,7 @@ impl tower_service::Service<Request<Incoming>> for Hello {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, _: Request<multi_node::RequestBody>) -> Self::Future {
         ready(Ok(Response::new(Full::new(Bytes::from_static(HELLO.as_bytes())))))
     }
 }

@@ -120,6 +120,15 @@ impl serde::de::Visitor<'_> for Typed {
         Ok(text.to_owned())
     }
 
+    fn visit_bool<E>(self, flag: bool) -> Result<String, E> {
+        Ok(flag.to_string())
+    }
+
+    // With its point, so that no whole number comes of it.
+    fn visit_f64<E>(self, number: f64) -> Result<String, E> {
+        Ok(format!("{number:?}"))
+    }
+
     fn visit_i64<E>(self, number: i64) -> Result<String, E> {
         Ok(number.to_string())
     }

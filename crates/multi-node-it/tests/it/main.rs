@@ -14,6 +14,7 @@ mod hang;
 mod http;
 mod idle;
 mod lifetimes;
+mod memory;
 mod mesh;
 mod metrics;
 mod orders;

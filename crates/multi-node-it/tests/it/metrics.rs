@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use multi_node_it::{Answer, Client, Plan, Program, get, send, within};
 use rustix::process::Signal;
 use serde_json::json;
+use tokio::net::TcpStream;
 
 fn plan(nodes: usize) -> Plan {
     Plan { metrics: Some("127.0.0.1:0".to_owned()), ..Plan::nodes(nodes) }
@@ -191,6 +192,70 @@ async fn a_program_that_serves_alone_has_metrics_too() {
         program.get("/").await.expect("an answer");
         let seen = samples(&program).await;
         assert_eq!((seen["multi_node_requests_total"], seen["multi_node_slot_serving{slot=\"0\"}"]), (1.0, 1.0));
+        program.stop().await;
+    })
+    .await;
+}
+
+/// Whether the master answers, several times in a row.
+async fn is_healthy(address: SocketAddr) {
+    for _ in 0..5 {
+        assert_eq!(get(address, "/healthz").await.expect("an answer").status, 200);
+    }
+}
+
+#[tokio::test]
+async fn health_is_told_although_somebody_holds_all_connections() {
+    within(60, async {
+        let program = Program::serving(plan(1)).await;
+        let address = address(&program).await;
+        let mut idle = Vec::new();
+        for _ in 0..64 {
+            idle.push(TcpStream::connect(address).await.expect("a connection"));
+        }
+        is_healthy(address).await;
+        let mut deaf = Vec::new();
+        for _ in 0..64 {
+            let stream = TcpStream::connect(address).await.expect("a connection");
+            // So many answers fill all buffers on their way; none of them is read.
+            let requests = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(2000);
+            stream.writable().await.expect("open");
+            let _ = stream.try_write(requests.as_bytes());
+            deaf.push(stream);
+        }
+        is_healthy(address).await;
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_status_is_not_told_to_foreign_names() {
+    within(30, async {
+        let program = Program::serving(plan(1)).await;
+        let address = address(&program).await;
+        for (host, status) in [("localhost", 200), ("127.0.0.1:1", 200), ("evil.example", 421), ("", 200)] {
+            let mut client = Client::connect(address).await.expect("a connection");
+            client.send(&format!("GET /status HTTP/1.1\r\nhost: {host}\r\n\r\n")).await.expect("sent");
+            assert_eq!(client.answer().await.expect("an answer").status, status, "{host:?}");
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_unix_socket_has_the_mode_that_the_umask_leaves() {
+    use std::os::unix::fs::PermissionsExt;
+    within(30, async {
+        let path = std::env::temp_dir().join(format!("multi-node-metrics-{}.sock", std::process::id()));
+        let metrics = Some(format!("unix:{}", path.display()));
+        let program = Program::serving(Plan { metrics, ..Plan::nodes(1) }).await;
+        let status = std::fs::read_to_string("/proc/self/status").expect("there is a /proc");
+        let umask = status.lines().find_map(|line| line.strip_prefix("Umask:")).expect("a umask").trim().to_owned();
+        let umask = u32::from_str_radix(&umask, 8).expect("octal");
+        let mode = std::fs::metadata(&path).expect("it is bound").permissions().mode();
+        assert_eq!(mode & 0o777, 0o777 & !umask);
         program.stop().await;
     })
     .await;

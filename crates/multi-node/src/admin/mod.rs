@@ -29,6 +29,7 @@ mod session;
 #[cfg(multi_process)]
 mod socket;
 mod view;
+mod wording;
 
 #[cfg(multi_process)]
 pub use client::{Client, ClientError};
@@ -42,3 +43,5 @@ pub(crate) use observer::Observer;
 pub(crate) use open::{Admin, Attendance};
 pub use protocol::{Answer, Description, LogLine, Logged, OrderHelp, Refusal, Request, Source};
 pub use view::{Instance, Reloaded, Replaced, SlotInfo, Tried};
+#[doc(hidden)]
+pub use wording::in_words;

@@ -1,5 +1,6 @@
 //! What is said over the control socket: one JSON value a line, each request answered before the next is read.
 
+use super::wording::in_words;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
@@ -96,7 +97,9 @@ impl Request {
             false => serde_json::from_slice(line),
         };
         request.map_err(|error| {
-            let why = format!("this is no request: {error}; send `describe` to see what is");
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or(&message);
+            let why = format!("this is no request: {}; send `describe` to see what is", in_words(message));
             Refusal { code: "bad_request".to_owned(), why }
         })
     }
@@ -232,7 +235,27 @@ mod tests {
             assert_eq!(refusal.code, "bad_request", "{text:?}");
         }
         let why = Request::parse(b"relaod").expect_err("a typo").why;
-        assert!(why.contains("unknown variant `relaod`, expected one of `describe`, `status`"), "{why}");
+        assert!(why.contains("`relaod` is not known; expected one of `describe`, `status`"), "{why}");
+    }
+
+    #[test]
+    fn no_reason_names_a_type() {
+        let requests = [
+            "7",
+            "[]",
+            "{}",
+            "{\"order\":\"scale\",\"nodes\":1.5}",
+            "{\"order\":\"scale\",\"nodes\":-1}",
+            "{\"order\":\"signal\"}",
+            "{\"order\":\"stop\",\"now\":1}",
+            "{\"order\":\"restart\",\"slot\":\"a\"}",
+        ];
+        for text in requests {
+            let why = Request::parse(text.as_bytes()).expect_err(text).why;
+            for word in ["usize", "u16", "u32", "i64", "enum ", "struct ", "variant", "invalid type", "at line"] {
+                assert!(!why.contains(word), "{text}: {why}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use http::uri::Authority;
 use http::{Method, Request, Response, StatusCode, header};
-use hyper::body::Incoming;
 use tokio::sync::mpsc;
 use tower_service::Service;
 
@@ -20,7 +19,7 @@ use super::series::{GaugeRule, Series};
 use crate::admin::{Instance, Observer};
 use crate::id::NodeId;
 use crate::options::{Address, Settings};
-use crate::serve::{self, Addr, ConnInfo, Drain, LoadTable, Place, Serving, Socket};
+use crate::serve::{self, Addr, ConnInfo, Drain, LoadTable, Place, RequestBody, Serving, Socket};
 use crate::{Error, State, bind};
 
 /// How many connections are open at once. For one more, the one that has been idle for the longest is closed: who holds all of them
@@ -81,6 +80,7 @@ impl Bound {
             .header_timeout(PATIENCE)
             .keep_alive_timeout(PATIENCE)
             .half_close_timeout(PATIENCE)
+            .body_timeout(PATIENCE)
             .write_timeout(PATIENCE);
         // It counts for itself: what asks for metrics is no request to the program.
         let place = Place { load: LoadTable::local(), line: 0, bell: None, outlet: None, most_connections: None };
@@ -110,7 +110,7 @@ struct Pages {
     name: Arc<str>,
 }
 
-impl Service<Request<Incoming>> for Pages {
+impl Service<Request<RequestBody>> for Pages {
     type Response = Response<String>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Response<String>, Infallible>> + Send>>;
@@ -119,7 +119,7 @@ impl Service<Request<Incoming>> for Pages {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<RequestBody>) -> Self::Future {
         let pages = self.clone();
         Box::pin(async move {
             let reads = matches!(*request.method(), Method::GET | Method::HEAD);

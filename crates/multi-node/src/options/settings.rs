@@ -81,7 +81,7 @@ impl Options {
             backoff_jitter: share("backoff_jitter", self.backoff_jitter)?,
             crash_loop: (
                 within("crash_loop", self.crash_loop.0, 1..=1000)?,
-                positive("crash_loop", self.crash_loop.1)?,
+                positive("crash_loop.within", self.crash_loop.1)?,
             ),
             surge: within("surge", self.surge, 0..=max_nodes)?,
             start_timeout: positive("start_timeout", self.start_timeout)?,
@@ -148,11 +148,11 @@ fn positive(option: &'static str, time: Duration) -> Result<Duration, Error> {
 }
 
 fn backoff((initial, max): (Duration, Duration)) -> Result<(Duration, Duration), Error> {
-    let (initial, max) = (positive("backoff", initial)?, positive("backoff", max)?);
+    let (initial, max) = (positive("backoff", initial)?, positive("backoff.longest", max)?);
     if initial > max {
         return Err(refused(
-            "backoff",
-            format!("{initial:?} to {max:?}"),
+            "backoff.longest",
+            format!("{max:?}, with {initial:?} for the first delay"),
             "the first delay must not be above the longest",
         ));
     }
@@ -178,8 +178,8 @@ fn trial((duration, limits): (Duration, CanaryLimits), surge: usize) -> Result<(
             "the old node must be there still when the new one fails: set `surge`",
         ));
     }
-    counted("canary", limits.min_requests)?;
-    within("canary", limits.margin, 0.0..=1.0)?;
+    counted("canary.min_requests", limits.min_requests)?;
+    within("canary.margin", limits.margin, 0.0..=1.0)?;
     Ok((positive("canary", duration)?, limits))
 }
 

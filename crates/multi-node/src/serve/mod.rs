@@ -33,7 +33,7 @@ pub use drain::DrainSignal;
 pub(crate) use entrance::{Entrance, pulse};
 #[cfg(unix)]
 pub use external::{Counted, External, Giver, Requests, Taken, Taker, external};
-pub use http::{ConnInfo, Http, HttpBuilder, http, http_with};
+pub use http::{ConnInfo, Http, Http2Executor, HttpBuilder, RequestBody, RequestBodyError, http, http_with};
 #[cfg(multi_process)]
 pub(crate) use intake::Intake;
 pub use listener::Listener;

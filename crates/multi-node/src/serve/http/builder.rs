@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Extensions, Request, Response};
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use tokio::sync::Semaphore;
 use tower_service::Service;
 
+use super::body::RequestBody;
 use super::conn::{Connection, Origin};
 use super::crowd::Crowd;
 use super::exchange::ConnInfo;
+use super::streams::Http2Executor;
 use crate::nodes::Handle;
 use crate::serve::Stream;
 use crate::serve::intake::Arrival;
@@ -39,7 +41,7 @@ pub struct HttpBuilder {
     /// For HTTP/1.1 connections.
     pub http1: http1::Builder,
     /// For HTTP/2 connections.
-    pub http2: http2::Builder<TokioExecutor>,
+    pub http2: http2::Builder<Http2Executor>,
 }
 
 /// How many bytes a head may have where nothing else is set.
@@ -55,6 +57,7 @@ pub(super) struct Settings {
     pub(super) header_timeout: Duration,
     pub(super) keep_alive_timeout: Duration,
     pub(super) half_close_timeout: Duration,
+    pub(super) body_timeout: Duration,
     pub(super) write_timeout: Duration,
     pub(super) proxy_protocol: bool,
     hand_over: bool,
@@ -90,6 +93,7 @@ impl<S> Http<S> {
             header_timeout: Duration::from_secs(30),
             keep_alive_timeout: Duration::from_secs(75),
             half_close_timeout: Duration::from_secs(60),
+            body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             proxy_protocol: false,
             hand_over: true,
@@ -97,7 +101,7 @@ impl<S> Http<S> {
         };
         let mut http1 = http1::Builder::new();
         http1.timer(TokioTimer::new()).header_read_timeout(None).half_close(true);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let mut http2 = http2::Builder::new(Http2Executor);
         http2.timer(TokioTimer::new());
         Http { make, settings, builder: HttpBuilder { http1, http2 } }.header_limit(HEADER_LIMIT)
     }
@@ -141,8 +145,17 @@ impl<S> Http<S> {
         self
     }
 
-    /// How long bytes of an answer may wait while the client takes none; 60 s by default. The connection is closed then. An answer
-    /// of which nothing is to be written does not wait, such as a silent event stream, and neither does a connection after an upgrade.
+    /// How long a service that reads the body of a request waits for its next bytes; 60 s by default. Then reading it fails with
+    /// [`RequestBodyError::TimedOut`], which axum's extractors answer with 400. Once the service has answered, its time is not limited:
+    /// the two sides may talk to each other as slowly as they like.
+    pub fn body_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.body_timeout = timeout;
+        self
+    }
+
+    /// How long bytes of an answer may wait while the client takes none; 60 s by default. The connection is closed then; with HTTP/2,
+    /// where one request's answer waits for the client's flow control, that request alone is reset. An answer of which nothing
+    /// is to be written does not wait, such as a silent event stream, and neither does a connection after an upgrade.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.settings.write_timeout = timeout;
         self
@@ -181,7 +194,7 @@ impl<S> Http<S> {
 
 impl<S, B> Http<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
@@ -196,7 +209,7 @@ where
 
 impl<S, B> From<Http<S>> for Servers
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
@@ -210,7 +223,7 @@ where
 
 impl<S, B> Server for Http<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
@@ -272,7 +285,7 @@ impl Shared {
 
 impl<S, B> Ready for ReadyHttp<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
@@ -335,7 +348,7 @@ where
 /// Serves a connection in a task of its own.
 fn serve<S, B>(connection: Option<Connection<S>>)
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,

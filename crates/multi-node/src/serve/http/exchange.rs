@@ -6,7 +6,9 @@ use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
+use bytes::Buf;
 use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Extensions, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
@@ -14,7 +16,9 @@ use hyper::upgrade::OnUpgrade;
 use serde::{Deserialize, Serialize};
 use tower_service::Service;
 
+use super::body::RequestBody;
 use super::progress::{Answering, Progress};
+use super::streams;
 use crate::serve::Addr;
 use crate::serve::server::BoxError;
 
@@ -60,7 +64,7 @@ impl<S> Exchange<S> {
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for Exchange<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
     S::Error: Into<BoxError>,
     B: Body,
 {
@@ -69,12 +73,14 @@ where
     type Future = Answer<S>;
 
     fn call(&self, mut request: Request<Incoming>) -> Answer<S> {
-        let answering = Some(self.progress.begin(!request.body().is_end_stream()));
+        let has_body = !request.body().is_end_stream();
+        let answering = self.progress.begin(has_body);
         if self.says_close && !names_host(&request) {
-            return Answer { state: State::Refused, answering, offer: None, says_close: true };
+            return Answer { state: State::Refused, answering: Some(answering), offer: None, says_close: true };
         }
         let offer = Offer::of(&request);
         self.extend(request.extensions_mut());
+        let request = request.map(|body| RequestBody::new(body, has_body.then_some(&answering)));
         let mut service = self.service.borrow_mut();
         // Nearly all services are always ready. One that is not is taken along into the future, as tower wants it: the clone
         // that was asked is the one to be called.
@@ -86,7 +92,7 @@ where
                 State::Waiting { call: Box::new((mem::replace(&mut *service, fresh), Some(request))) }
             }
         };
-        Answer { state, answering, offer, says_close: self.says_close }
+        Answer { state, answering: Some(answering), offer, says_close: self.says_close }
     }
 }
 
@@ -102,7 +108,7 @@ fn names_host(request: &Request<Incoming>) -> bool {
 
 pin_project_lite::pin_project! {
     /// A response that is being made.
-    pub(super) struct Answer<S: Service<Request<Incoming>>> {
+    pub(super) struct Answer<S: Service<Request<RequestBody>>> {
         #[pin]
         state: State<S, S::Future>,
         answering: Option<Answering>,
@@ -133,7 +139,7 @@ pin_project_lite::pin_project! {
     #[project = StateProjection]
     enum State<S, F> {
         // In a box, since every answer would be moved with room for it, and few services wait.
-        Waiting { call: Box<(S, Option<Request<Incoming>>)> },
+        Waiting { call: Box<(S, Option<Request<RequestBody>>)> },
         Called { #[pin] future: F },
         Failed { error: Option<BoxError> },
         // The service does not see the request.
@@ -143,7 +149,7 @@ pin_project_lite::pin_project! {
 
 impl<S, B> Future for Answer<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>>,
+    S: Service<Request<RequestBody>, Response = Response<B>>,
     S::Error: Into<BoxError>,
 {
     type Output = Result<Response<Counted<B>>, BoxError>;
@@ -194,12 +200,15 @@ fn finish<B>(
     {
         answering.keep_unused(offer.upgrade);
     }
-    Ok(response.map(|body| Counted { body: Some(body), _answering: answering }))
+    if let Some(answering) = &answering {
+        answering.head_is_out();
+    }
+    Ok(response.map(|body| Counted { body: Some(body), given: 0, is_stream: !says_close, answering }))
 }
 
 /// The answer to a request that is none.
 fn refusal<B>(answering: Option<Answering>) -> Response<Counted<B>> {
-    let mut response = Response::new(Counted { body: None, _answering: answering });
+    let mut response = Response::new(Counted { body: None, given: 0, is_stream: false, answering });
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
@@ -215,8 +224,24 @@ pin_project_lite::pin_project! {
         // `None`: it is empty.
         #[pin]
         body: Option<B>,
-        _answering: Option<Answering>,
+        // How many bytes it has given last.
+        given: usize,
+        // HTTP/2, where each answer waits for itself.
+        is_stream: bool,
+        answering: Option<Answering>,
     }
+}
+
+/// A client takes so much within each [`write_timeout`](super::Http::write_timeout) at least.
+const TAKEN_WITHIN: usize = 64 * 1024;
+
+/// Notes how many bytes a body has given, for the task of an HTTP/2 request. What it gave before is sent first.
+fn note(given: usize, before: usize, timeout: Duration) {
+    if given == 0 {
+        return streams::nothing_waits();
+    }
+    let times = 1 + (given + before) / TAKEN_WITHIN;
+    streams::bytes_wait(timeout.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX)));
 }
 
 impl<B: Body> Body for Counted<B> {
@@ -224,10 +249,19 @@ impl<B: Body> Body for Counted<B> {
     type Error = B::Error;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        match self.project().body.as_pin_mut() {
-            Some(body) => body.poll_frame(cx),
-            None => Poll::Ready(None),
+        let this = self.project();
+        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
+        let polled = body.poll_frame(cx);
+        if *this.is_stream
+            && let Some(answering) = this.answering
+        {
+            let given = match &polled {
+                Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, Buf::remaining),
+                _ => 0,
+            };
+            note(given, mem::replace(this.given, given), answering.write_timeout());
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

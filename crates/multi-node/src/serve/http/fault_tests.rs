@@ -7,12 +7,11 @@ use ::http::{Request, Response};
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
-use hyper::body::Incoming;
 use tower_service::Service;
 
 use super::loopback::Server;
-use crate::serve::http;
 use crate::serve::load::Faults;
+use crate::serve::{RequestBody, http};
 
 fn routes() -> Router {
     Router::new()
@@ -63,7 +62,7 @@ struct Failing {
     ready: bool,
 }
 
-impl Service<Request<Incoming>> for Failing {
+impl Service<Request<RequestBody>> for Failing {
     type Response = Response<String>;
     type Error = std::io::Error;
     type Future = std::future::Ready<Result<Response<String>, std::io::Error>>;
@@ -72,7 +71,7 @@ impl Service<Request<Incoming>> for Failing {
         Poll::Ready(if self.ready { Ok(()) } else { Err(std::io::Error::other("not ready")) })
     }
 
-    fn call(&mut self, _: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, _: Request<RequestBody>) -> Self::Future {
         std::future::ready(Err(std::io::Error::other("no answer")))
     }
 }

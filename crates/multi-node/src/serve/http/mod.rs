@@ -4,18 +4,25 @@
 //! timeouts and the drain, [`exchange`] stands around the application's service, and [`rewound`] around the bytes. What these
 //! two see comes together in [`progress`], which says when the connection can be taken from hyper; another process may have it then.
 
+mod body;
 mod builder;
 mod conn;
 mod crowd;
 mod exchange;
+mod patience;
 mod progress;
 mod proxy;
 mod rewound;
 mod sniff;
+mod streams;
 
+pub use body::{RequestBody, RequestBodyError};
 pub use builder::{Http, HttpBuilder, http, http_with};
 pub use exchange::ConnInfo;
+pub use streams::Http2Executor;
 
+#[cfg(test)]
+mod deadline_tests;
 #[cfg(test)]
 mod drain_tests;
 #[cfg(test)]

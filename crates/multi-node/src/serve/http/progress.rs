@@ -4,8 +4,9 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
@@ -51,6 +52,8 @@ pub(super) struct Progress {
     taken: AtomicBool,
     /// hyper has asked for bytes while it was being taken.
     wanted: AtomicBool,
+    /// Requests with a body whose services have not answered yet.
+    unanswered: Mutex<Vec<u64>>,
     /// What the last request that offered an upgrade, and was answered without one, has left behind.
     unused: Mutex<Option<OnUpgrade>>,
 }
@@ -75,6 +78,7 @@ impl Progress {
             flushed: AtomicBool::new(false),
             taken: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
+            unanswered: Mutex::default(),
             unused: Mutex::default(),
         })
     }
@@ -153,7 +157,11 @@ impl Progress {
         self.heard.store(false, Relaxed);
         self.bodied.store(bodied, Relaxed);
         self.shared.line.request_began();
-        Answering(self.clone())
+        let request = self.calls();
+        if bodied {
+            lock(&self.unanswered).push(request);
+        }
+        Answering { progress: self.clone(), request, bodied }
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -162,7 +170,12 @@ impl Progress {
 
     /// A request that offered an upgrade has been answered without one.
     fn keep_unused(&self, upgrade: OnUpgrade) {
-        *self.unused.lock().unwrap_or_else(PoisonError::into_inner) = Some(upgrade);
+        *lock(&self.unused) = Some(upgrade);
+    }
+
+    /// Whether a request with a body has not been answered yet.
+    pub(super) fn awaits_head(&self, request: u64) -> bool {
+        lock(&self.unanswered).contains(&request)
     }
 }
 
@@ -252,7 +265,7 @@ impl Progress {
     /// hyper remembers an upgrade that was offered until the connection ends, and hands the connection over to whoever holds the other
     /// end, also when all requests were answered without one. Java's client offers h2c with the first request of each connection.
     pub(super) fn reclaim(&self) -> Option<(Rewound, Bytes)> {
-        let mut upgrade = self.unused.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let mut upgrade = lock(&self.unused).take()?;
         let Poll::Ready(Ok(upgraded)) = Pin::new(&mut upgrade).poll(&mut Context::from_waker(Waker::noop())) else {
             return None;
         };
@@ -262,22 +275,43 @@ impl Progress {
 }
 
 /// A request that is being answered: from its head until its response's last byte has been given to hyper.
-pub(super) struct Answering(Arc<Progress>);
+pub(super) struct Answering {
+    progress: Arc<Progress>,
+    /// Its number on the connection.
+    request: u64,
+    bodied: bool,
+}
 
 impl Answering {
     /// Whether the response has to say that it is the connection's last.
     pub(super) fn is_last(&self) -> bool {
-        self.0.drains() && !self.0.leaves()
+        self.progress.drains() && !self.progress.leaves()
+    }
+
+    /// The connection, and the request's number on it.
+    pub(super) fn request(&self) -> (Arc<Progress>, u64) {
+        (self.progress.clone(), self.request)
+    }
+
+    /// The service has answered: the head of the response is known.
+    pub(super) fn head_is_out(&self) {
+        if self.bodied {
+            lock(&self.progress.unanswered).retain(|request| *request != self.request);
+        }
+    }
+
+    pub(super) fn write_timeout(&self) -> Duration {
+        self.progress.shared.settings.write_timeout
     }
 
     /// The service has failed, or says that the server has.
     pub(super) fn failed(&self) {
-        self.0.shared.line.request_failed();
+        self.progress.shared.line.request_failed();
     }
 
     /// The response is no upgrade, although one was offered.
     pub(super) fn keep_unused(&self, upgrade: OnUpgrade) {
-        self.0.keep_unused(upgrade);
+        self.progress.keep_unused(upgrade);
     }
 }
 
@@ -286,11 +320,17 @@ impl Drop for Answering {
         if std::thread::panicking() {
             self.failed();
         }
-        if self.0.shared.drain.is_over() {
-            self.0.shared.line.request_cut();
+        if self.progress.shared.drain.is_over() {
+            self.progress.shared.line.request_cut();
         }
-        self.0.writes();
-        self.0.answered.fetch_add(1, Relaxed);
-        self.0.shared.line.request_ended();
+        self.head_is_out();
+        self.progress.writes();
+        self.progress.answered.fetch_add(1, Relaxed);
+        self.progress.shared.line.request_ended();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing is left half changed.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -20,7 +20,7 @@ use super::loopback::{LIMIT, Server, hello, http2_client, request, slow};
 use crate::nodes::Handle;
 use crate::serve::load::Counts;
 use crate::serve::serving::DrainReport;
-use crate::serve::{Addr, ConnInfo, Drain, Http, LoadTable, Place, http, http_with, start};
+use crate::serve::{Addr, ConnInfo, Drain, Http, LoadTable, Place, RequestBody, http, http_with, start};
 
 #[tokio::test]
 async fn requests_on_one_connection() {
@@ -287,7 +287,7 @@ impl Clone for Hesitant {
     }
 }
 
-impl tower_service::Service<::http::Request<hyper::body::Incoming>> for Hesitant {
+impl tower_service::Service<::http::Request<RequestBody>> for Hesitant {
     type Response = ::http::Response<String>;
     type Error = Infallible;
     type Future = std::future::Ready<Result<Self::Response, Infallible>>;
@@ -303,7 +303,7 @@ impl tower_service::Service<::http::Request<hyper::body::Incoming>> for Hesitant
         }
     }
 
-    fn call(&mut self, _: ::http::Request<hyper::body::Incoming>) -> Self::Future {
+    fn call(&mut self, _: ::http::Request<RequestBody>) -> Self::Future {
         assert!(self.asked > 1, "called before it was ready");
         self.asked = 0;
         std::future::ready(Ok(::http::Response::new("at last".to_owned())))

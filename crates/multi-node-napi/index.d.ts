@@ -78,8 +78,10 @@ export interface Options {
   slotArgs?(slot: number): string[];
   /** Variables for the nodes' environment. */
   env?: Record<string, string>;
-  /** Bytes that may wait for a peer that does not read, before its stream is reset. Default 16 MiB. */
+  /** Bytes that may wait for a peer before its stream is reset and offered anew. Default 256 MiB. */
   maxBuffered?: number;
+  /** Milliseconds in which a peer takes none of the bytes that wait for it, before its stream is reset and offered anew. Default 10 s. */
+  slowPeerTimeout?: number;
 }
 
 /** Applications that bring their own server, such as Fastify's. */
@@ -112,6 +114,13 @@ export interface NodeStream extends Socket {
   readonly isMaster: boolean;
   /** Writes that came after its end. */
   readonly dropped: number;
+  /**
+   * Whether that process drains: it finishes what it has, and takes no new clients. "draining" is emitted when it begins. Its stream
+   * stays open until it ends.
+   */
+  readonly draining: boolean;
+  /** How many streams to this process there were before: a stream that was reset is offered anew, with the next epoch. */
+  readonly epoch: number;
 }
 
 export type State =

@@ -20,7 +20,7 @@ pub struct Held(Arc<Mutex<BTreeMap<String, Peer>>>);
 
 /// Whether an order is one for [`Held::obey`].
 pub fn knows(order: &str) -> bool {
-    ["held", "fill", "read", "finish", "write"].contains(&order.split(' ').next().unwrap_or_default())
+    ["held", "epochs", "fill", "read", "finish", "write"].contains(&order.split(' ').next().unwrap_or_default())
 }
 
 impl Held {
@@ -29,11 +29,16 @@ impl Held {
         self.0.lock().expect("no panic").insert(peer.id().to_string(), peer);
     }
 
-    /// Carries out `held`, or `fill ID`, `read ID BYTES`, `finish ID`, `write ID`.
+    /// Carries out `held`, `epochs`, or `fill ID`, `read ID BYTES`, `finish ID`, `write ID`.
     pub async fn obey(&self, order: &str) -> Value {
         let words: Vec<&str> = order.split(' ').collect();
         if words == ["held"] {
             return json!(self.0.lock().expect("no panic").keys().collect::<Vec<_>>());
+        }
+        if words == ["epochs"] {
+            return json!(
+                self.0.lock().expect("no panic").values().map(|peer| peer.info().epoch()).collect::<Vec<_>>()
+            );
         }
         let peer = words.get(1).and_then(|id| self.0.lock().expect("no panic").remove(*id));
         let Some(mut peer) = peer else { return json!({ "unknown": order }) };

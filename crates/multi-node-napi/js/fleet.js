@@ -126,6 +126,8 @@ class Fleet {
         return;
       case 'peer':
         return this.#joined(event);
+      case 'peerDrains':
+        return this.#peerDrains(event.id);
       case 'changed':
         return this.#story.tell(this.status(), this.nodes);
       case 'exited':
@@ -144,10 +146,21 @@ class Fleet {
   }
 
   #joined(event) {
-    const stream = peerStream(event, { maxBuffered: this.#checked.maxBuffered, dropped: () => (this.nodes.dropped += 1) });
+    const { maxBuffered, slowPeerTimeout } = this.#checked;
+    const dropped = () => (this.nodes.dropped += 1);
+    const rejoin = () => this.#service.rejoin(event.id);
+    const stream = peerStream(event, { maxBuffered, slowPeerTimeout, dropped, rejoin });
     this.peers.add(stream);
     stream.once('close', () => this.peers.delete(stream));
     this.nodes.emit('node', stream);
+  }
+
+  #peerDrains(id) {
+    for (const stream of this.peers) {
+      if (stream.id !== id || stream.draining) continue;
+      stream.draining = true;
+      stream.emit('draining');
+    }
   }
 
   #drain() {

@@ -13,14 +13,20 @@ const END_BYTE = Buffer.from(END, 'latin1');
 /** Bytes of one message, at most. */
 const LIMIT = 16 * 1024 * 1024;
 
+/** Characters of messages that are written at once. */
+const WRITE = 1024 * 1024;
+
 class FrameStream extends EventEmitter {
   #stream;
   #limit;
   /** The beginning of a message whose end has not come. */
   #parts = [];
   #length = 0;
-  /** Messages of this turn of the event loop, which are written together. */
+  /** Messages of this turn of the event loop, which are written together, and how long they are. */
   #outgoing = [];
+  #waiting = 0;
+  /** Whether `send` said that the stream is full, so that "drain" has to follow. */
+  #full = false;
 
   constructor(stream, { limit = LIMIT } = {}) {
     super();
@@ -28,24 +34,50 @@ class FrameStream extends EventEmitter {
     this.#limit = limit;
     this.stream = stream;
     stream.on('data', (bytes) => this.#read(bytes));
-    for (const event of ['end', 'close', 'drain']) stream.on(event, (...args) => this.emit(event, ...args));
+    for (const event of ['end', 'close']) stream.on(event, (...args) => this.emit(event, ...args));
+    stream.on('drain', () => this.#drained());
   }
 
   /** Sends a value as JSON. `false`: the stream is full, and says "drain" when it is not any more. */
   send(value) {
     const text = JSON.stringify(value);
     if (text === undefined) throw new TypeError('a message has to be a value that JSON can express');
+    if (text.length * 3 > this.#limit) this.#refuseLong(Buffer.byteLength(text));
     if (this.#outgoing.push(text) === 1) process.nextTick(() => this.#write());
-    return !this.#stream.writableNeedDrain;
+    this.#waiting += text.length;
+    // More at once would be one string that V8 may not make.
+    if (this.#waiting > WRITE) this.#write();
+    const { writableNeedDrain, writableLength, writableHighWaterMark } = this.#stream;
+    const full = writableNeedDrain || writableLength + this.#waiting >= writableHighWaterMark;
+    this.#full ||= full;
+    return !full;
+  }
+
+  #refuseLong(length) {
+    if (length <= this.#limit) return;
+    const why = `a message of ${length} bytes is longer than ${this.#limit}; send it in parts, or raise \`limit\` at both ends`;
+    throw Object.assign(new RangeError(why), { code: 'ERR_MULTI_NODE_FRAME' });
+  }
+
+  #drained() {
+    if (!this.#full) return;
+    this.#full = false;
+    this.emit('drain');
   }
 
   #write() {
     const messages = this.#outgoing;
+    if (messages.length === 0) return;
     this.#outgoing = [];
+    this.#waiting = 0;
     const text = `${BEGIN}${messages.join(BETWEEN)}${END}`;
     // Where all of it is ASCII, a character is a byte, and one native call writes them. UTF-8 would have two for each END, and no other.
-    if (Buffer.byteLength(text) === text.length + messages.length) this.#stream.write(text, 'latin1');
-    else this.#stream.write(Buffer.concat(messages.flatMap((text) => [BEGIN_BYTE, Buffer.from(text), END_BYTE])));
+    const isAscii = Buffer.byteLength(text) === text.length + messages.length;
+    const more = isAscii
+      ? this.#stream.write(text, 'latin1')
+      : this.#stream.write(Buffer.concat(messages.flatMap((text) => [BEGIN_BYTE, Buffer.from(text), END_BYTE])));
+    // What seemed to fill the stream did not: nothing else says so.
+    if (more) process.nextTick(() => this.#drained());
   }
 
   #read(bytes) {

@@ -77,11 +77,14 @@ const OPTIONS = {
   slotArgs: perSlot,
   env: variables,
   maxBuffered: whole,
+  slowPeerTimeout: time,
 };
 
 /** As in the library. */
 const MAX_NODES = 256;
-const MAX_BUFFERED = 16 * 1024 * 1024;
+const MAX_BUFFERED = 256 * 1024 * 1024;
+/** Milliseconds. */
+const SLOW_PEER_TIMEOUT = 10_000;
 
 /** What a command line says of a program, whose modules see another: the options that it names, and the line that starts nodes. */
 const command = { options: {}, argv: null };
@@ -99,7 +102,7 @@ function check(options) {
   }
   const given = Object.entries({ ...options, ...command.options }).filter(([, value]) => value !== undefined);
   for (const [name, value] of given) checkOne(name, value);
-  const checked = { maxBuffered: MAX_BUFFERED, signals: true, ...Object.fromEntries(given) };
+  const checked = { maxBuffered: MAX_BUFFERED, slowPeerTimeout: SLOW_PEER_TIMEOUT, signals: true, ...Object.fromEntries(given) };
   // The original's name.
   if (checked.restart === undefined && checked.restartChildren !== undefined) checked.restart = checked.restartChildren;
   return checked;
@@ -147,7 +150,7 @@ const UNHURRIED = { hangTimeout: 0, startTimeout: LONGEST };
 
 /** What the binding takes, and what it adds to start nodes as this process was started. */
 function forLibrary(options) {
-  const { restartChildren, signals, maxBuffered, bind = [], addresses, gauge = {}, env = {}, slotArgs, ...rest } = options;
+  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, gauge = {}, env = {}, slotArgs, ...rest } = options;
   const inspected = inspectPort();
   const args = (command.argv ?? process.argv).slice(1);
   return {

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use multi_node::{
-    Answers, CanaryReport, Counted, Metric, NodeExit, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker,
+    Answers, CanaryReport, Counted, Metric, NodeExit, NodeId, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker,
 };
 use napi_derive::napi;
 use tokio::sync::oneshot;
@@ -15,6 +15,8 @@ use crate::status::{LastExit, number};
 pub(crate) enum Event {
     /// A server's connections can be taken.
     Serving { server: usize, taker: Taker },
+    /// A process that is joined drains.
+    PeerDrains(NodeId),
     /// Another process is joined.
     Peer { info: PeerInfo, socket: OwnedFd },
     /// The fleet's status has changed.
@@ -44,6 +46,8 @@ pub struct Told {
     pub slot: Option<u32>,
     pub pid: Option<u32>,
     pub is_master: Option<bool>,
+    pub draining: Option<bool>,
+    pub epoch: Option<f64>,
     pub ticket: Option<u32>,
     pub report: Option<Report>,
     pub taken: Option<bool>,

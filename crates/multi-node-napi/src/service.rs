@@ -202,6 +202,13 @@ impl Service {
         }
     }
 
+    /// Asks for a new stream to a process, whose old one was destroyed; it comes as the event `peer`.
+    #[napi]
+    #[expect(clippy::needless_pass_by_value, reason = "JavaScript's strings come as values")]
+    pub fn rejoin(&self, id: String) -> bool {
+        id.parse().is_ok_and(|id| self.handle.rejoin(id))
+    }
+
     /// How the fleet is now.
     #[napi]
     pub fn status(&self) -> FleetStatus {
@@ -261,8 +268,11 @@ impl Service {
                 slot: info.slot().map(number),
                 pid: Some(info.pid()),
                 is_master: Some(info.is_master()),
+                draining: Some(info.is_draining()),
+                epoch: Some(info.epoch() as f64),
                 ..Told::of("peer")
             },
+            Event::PeerDrains(id) => Told { id: Some(id.to_string()), ..Told::of("peerDrains") },
             Event::Changed => Told::of("changed"),
             Event::Exited(exit) => Told {
                 id: Some(exit.id.to_string()),

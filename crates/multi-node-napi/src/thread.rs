@@ -129,10 +129,16 @@ async fn live(mut nodes: Nodes, tell: mpsc::Sender<Event>, mut left: oneshot::Re
 }
 
 async fn tell_peer(peer: Peer, tell: &mpsc::Sender<Event>) {
-    let info = peer.info();
+    let (info, draining) = (peer.info(), peer.draining());
     if let Ok(socket) = peer.into_fd() {
-        // An error means that JavaScript has ended.
+        // Errors mean that JavaScript has ended.
         let _ = tell.send(Event::Peer { info, socket }).await;
+        let tell = tell.clone();
+        tokio::spawn(async move {
+            if draining.await {
+                let _ = tell.send(Event::PeerDrains(info.id())).await;
+            }
+        });
     }
 }
 

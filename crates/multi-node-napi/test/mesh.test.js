@@ -168,3 +168,101 @@ test('a thousand streams that come and go leave no descriptors in those who stay
   await server.says(/as many descriptors as before/);
   assert.equal(await server.stop(), 0);
 });
+
+/** A master that sends to its one node, which counts. `send` runs in the master with `peer`, `count` in the node with `value`. */
+const sending = (options, send, count) => `
+  const { listen, frameStream } = require("multi-node");
+  let got = 0;
+  const server = require("http").createServer((request, response) => response.end(String(got)));
+  const nodes = listen({ port: PORT, nodes: 1, ${options} }, server);
+  nodes.on("node", (stream) => {
+    const peer = frameStream(stream);
+    if (nodes.isMaster) nodes.ready().then(() => { ${send} });
+    else peer.on("message", (value) => { ${count} });
+  });
+`;
+
+test('a burst in one turn arrives whole, and the sender learns that the stream is full', async (t) => {
+  const server = await program(t, sending('', `
+    let full = 0;
+    for (let i = 0; i < 20000; i += 1) full += peer.send({ i, pad: "x".repeat(1000) }) ? 0 : 1;
+    peer.once("drain", () => console.log("drained after", full > 19000));
+  `, 'if (value.i === got) got += 1;'));
+  await server.says(/drained after true/);
+  await until('all messages, in order', async () => (await server.get('/')) === '20000');
+  assert.equal(await server.stop(), 0);
+});
+
+test('a send that seemed to fill the stream is followed by "drain" also where it did not', async (t) => {
+  const server = await program(t, sending('', `
+    const text = "x".repeat(20000);
+    console.log("full", peer.send(text));
+    peer.once("drain", () => console.log("drained"));
+  `, 'got += 1;'));
+  await server.says(/full false/);
+  await server.says(/drained/);
+  assert.equal(await server.stop(), 0);
+});
+
+test('large messages arrive, and one above the limit is the sender\'s error', async (t) => {
+  const server = await program(t, sending('', `
+    try { peer.send("x".repeat(17 << 20)); } catch (error) { console.log(error.name, error.code); }
+    for (let i = 0; i < 40; i += 1) peer.send({ pad: "x".repeat(1 << 20) });
+  `, 'got += value.pad.length;'));
+  await server.says(/RangeError ERR_MULTI_NODE_FRAME/);
+  await until('all messages', async () => (await server.get('/')) === String(40 << 20));
+  assert.equal(await server.stop(), 0);
+});
+
+/** Sends 40 MB to a node that is blocked for a while when the first message has come. */
+const blocked = (slowPeerTimeout, blockedFor) => sending(`slowPeerTimeout: ${slowPeerTimeout}`, `
+  console.log("stream", stream.epoch);
+  stream.on("close", () => console.log("closed", stream.epoch));
+  if (stream.epoch > 0) return peer.send("again");
+  for (let i = 0; i < 40; i += 1) peer.send("x".repeat(1e6));
+`, `
+  if (got === 0) { const end = Date.now() + ${blockedFor}; while (Date.now() < end); }
+  got += 1;
+  console.log("node has", got, "on", stream.epoch);
+`);
+
+test('a peer that is behind and goes on in time misses nothing', async (t) => {
+  const server = await program(t, blocked(10_000, 2000));
+  await server.says(/node has 40 on 0/);
+  assert.equal(await server.stop(), 0);
+});
+
+test('a peer that takes nothing for too long is reset, and both sides get a new stream', async (t) => {
+  const server = await program(t, blocked(300, 3000));
+  await server.says(/closed 0/);
+  await server.says(/stream 1/);
+  await server.says(/node has \d+ on 1/);
+  assert.equal(await server.stop(), 0);
+});
+
+test('a draining node stays joined, also with nodes that come later', async (t) => {
+  const server = await program(t, `
+    const { listen, frameStream } = require("multi-node");
+    const server = require("http").createServer((request, response) => setTimeout(() => response.end(nodes.id), 1500));
+    const nodes = listen({ port: PORT, nodes: 1 }, server);
+    nodes.on("node", (stream) => {
+      const peer = frameStream(stream).on("message", (said) => console.log(nodes.id, "hears", said, "of", stream.id));
+      stream.on("draining", () => console.log(nodes.id, "sees that", stream.id, "drains"));
+      if (stream.draining) console.log(nodes.id, "meets", stream.id, "which drains");
+      peer.send("hello");
+    });
+    server.on("request", () => console.log("request"));
+    nodes.on("ready", () => console.log("all serve"));
+    process.on("SIGUSR2", () => nodes.isMaster && nodes.reload().then(() => console.log("reloaded")));
+  `);
+  await server.says(/all serve/);
+  const answer = server.get('/');
+  await server.says(/request/);
+  server.kill('SIGUSR2');
+  await server.says(/master sees that node-1 drains/);
+  await server.says(/node-2 hears hello of node-1/);
+  await server.says(/node-1 hears hello of node-2/);
+  assert.equal(await answer, 'node-1');
+  await server.says(/reloaded/);
+  assert.equal(await server.stop(), 0);
+});

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::endpoints::Endpoints;
 use crate::id::{Generation, NodeId, Slot};
-use crate::mesh::Peers;
+use crate::mesh::{Peers, Wish};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::options::{Address, Settings};
 use crate::order::{Order, OrderError, Report};
@@ -105,7 +105,11 @@ impl Alone {
                     Err(error) => End::Failed(error.to_string()),
                 },
                 Some(ask) = self.asked.recv() => self.ask(ask),
-                () = self.peers.deliver() => self.shut_down(),
+                wish = self.peers.wish() => match wish {
+                    Wish::Leave => self.shut_down(),
+                    // There is no other process.
+                    Wish::Rejoin(_) => {}
+                },
                 () = due(self.drain_at) => {
                     self.drain_at = None;
                     self.begin_drain();
@@ -140,7 +144,6 @@ impl Alone {
     }
 
     fn shut_down(&mut self) {
-        self.peers.close();
         self.drain_at.get_or_insert(Instant::now() + self.settings.shutdown_delay);
     }
 

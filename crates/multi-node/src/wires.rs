@@ -38,7 +38,7 @@ pub(crate) fn wire(
     journal: Journal,
 ) -> (Nodes, Wires) {
     let (drain, draining) = Drain::new();
-    let (peers, arrivals) = mesh::arrivals();
+    let (peers, arrivals, rejoin) = mesh::arrivals();
     let (asks, asked) = mpsc::channel(ORDERS);
     let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
     let (end_sender, end) = watch::channel(None);
@@ -52,6 +52,7 @@ pub(crate) fn wire(
         load: load.clone(),
         snapshot,
         joined: peers.watch(),
+        rejoin,
         drain: draining.clone(),
         end,
         exits: exits.clone(),

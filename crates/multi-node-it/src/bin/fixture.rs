@@ -287,7 +287,7 @@ async fn write(writer: PeerWriter, mut messages: mpsc::Receiver<Message>) {
     }
 }
 
-/// Joins peers until this process drains, and does what the master's standard input or a fault says.
+/// Joins peers until this process's service is over, and does what the master's standard input or a fault says.
 async fn live(plan: Plan, mut nodes: Nodes, mesh: Mesh, dropping: Arc<Notify>) -> anyhow::Result<()> {
     let is_master = nodes.is_master();
     if is_master {
@@ -377,6 +377,16 @@ async fn obey(node: &Handle, order: &str) -> Value {
         ["status"] => json!(node.status()),
         ["ready"] => json!(node.ready().await.map_err(|error| error.to_string())),
         ["peers"] => json!(node.peers().keys().map(ToString::to_string).collect::<Vec<_>>()),
+        ["rejoin", "node", number] => json!(node.rejoin(format!("node-{number}").parse().expect("an id"))),
+        ["draining", "peers"] => {
+            json!(
+                node.peers()
+                    .values()
+                    .filter(|peer| peer.is_draining())
+                    .map(|peer| peer.id().to_string())
+                    .collect::<Vec<_>>()
+            )
+        }
         ["reload"] => json!(node.reload().await),
         ["upgrade"] => json!({ "Err": node.upgrade().await.expect_err("another program would be here") }),
         ["closed"] => json!(node.closed().await.map_err(|error| error.to_string())),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use multi_node::{State, Status};
 use multi_node_it::program::send;
 use multi_node_it::{Plan, Program, Streams, procfs, within};
 use rustix::process::Signal;
@@ -56,6 +57,38 @@ async fn a_replaced_node_is_joined_anew() {
         program.status_where(|s| s.slots[1].restarts == 1 && s.is_ready()).await;
         all_answer(&mut program, 4).await;
         assert!(!procfs::is_alive(pids[1]));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_draining_node_and_those_that_come_later_reach_each_other() {
+    within(60, async {
+        let mut program = Program::serving(Plan { drain_timeout: Duration::from_secs(60), ..Plan::nodes(2) }).await;
+        all_reach_each_other(&mut program).await;
+        let mut open = [program.connected_to("node-1").await, program.connected_to("node-2").await];
+        for client in &mut open {
+            client.send("POST /echo HTTP/1.1\r\nhost: test\r\ncontent-length: 5\r\n\r\n").await.expect("sent");
+        }
+        program.status_where(|s| s.slots.iter().map(|slot| slot.in_flight).sum::<u64>() == 2).await;
+        let reload = program.send("reload").await;
+        let serving = |status: &Status| status.slots.iter().filter(|slot| slot.state == State::Serving).count();
+        program.status_where(|s| serving(s) == 2 && s.slots.len() == 4).await;
+        // A new node reaches the other new one, both that drain, and the master.
+        let wanted = ["master", "node-1", "node-2"].map(str::to_owned);
+        loop {
+            let pinged = program.get("/ping").await.expect("an answer").json();
+            let answered: BTreeSet<String> = serde_json::from_value(pinged["answered"].clone()).expect("a list of ids");
+            if answered.len() == 4 && wanted.iter().all(|id| answered.contains(id)) {
+                break;
+            }
+        }
+        let draining = program.order("draining peers").await;
+        assert_eq!(draining, json!(["node-1", "node-2"]), "the master sees who drains");
+        drop(open);
+        program.answer(reload).await;
+        assert_eq!(program.order("draining peers").await, json!([]));
         program.stop().await;
     })
     .await;
@@ -121,6 +154,25 @@ async fn a_peer_that_dies_with_unread_bytes_ends_like_any_other() {
         program.status_where(|s| s.is_ready() && s.slots.iter().all(|slot| slot.restarts == 1)).await;
         assert_eq!(program.order("finish node-1").await, json!({ "Ok": 0 }));
         assert_eq!(program.order("write node-2").await, json!({ "Err": "BrokenPipe" }));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_stream_is_made_anew_on_request() {
+    within(30, async {
+        let mut program = Program::serving(Plan { streams: Streams::Hold, ..Plan::nodes(1) }).await;
+        holds(&mut program, &["node-1"]).await;
+        assert_eq!(program.order("rejoin node-2").await, json!(false), "nobody of this name is joined");
+        assert_eq!(program.order("rejoin node-1").await, json!(true));
+        while program.order("epochs").await != json!([1]) {}
+        while program.get("/held/epochs").await.expect("an answer").json() != json!([1]) {}
+        assert_eq!(ok(&program.order("write node-1").await), 1);
+        let read = program.get("/held/read%20master%201").await.expect("an answer").json();
+        assert_eq!(ok(&read), 1);
+        assert_eq!(program.order("rejoin node-1").await, json!(true));
+        program.logged("got a new stream less than 500ms ago").await;
         program.stop().await;
     })
     .await;

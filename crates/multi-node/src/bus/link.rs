@@ -71,11 +71,6 @@ impl Links {
         Ok(())
     }
 
-    /// Whether there is a stream to this peer.
-    pub(crate) fn is_joined(&self, id: NodeId) -> bool {
-        self.links.get(&id).is_some_and(|link| !link.offers.is_closed())
-    }
-
     /// A peer has ended.
     pub(crate) fn part(&mut self, id: NodeId) {
         self.links.remove(&id);

@@ -49,6 +49,8 @@ pub(crate) enum ToMaster {
     Leaving,
     /// The drain is done. Since version 2.
     Drained(Drained),
+    /// The program wants a new stream to another process, since it has dropped the one it had. Since version 2.
+    Rejoin { peer: NodeId },
     /// Somebody in the node gives an order; `ticket` is the node's own number for it.
     Ask { ticket: u64, order: Order },
     /// What the program has measured since this was last said. Only to masters whose settings ask for it.
@@ -81,12 +83,14 @@ pub(crate) enum ToNode {
     Refused { why: String },
     /// Streams to other processes.
     Joined { peers: Vec<Join> },
-    /// The library's own stream to another node, without one of the program: one of the two drains. Since version 2.
-    Bus {
-        peer: NodeId,
+    /// Another stream of the program to a process that is joined already. Since version 2.
+    Rejoined {
+        peer: PeerInfo,
         #[serde(skip)]
-        bus: Option<OwnedFd>,
+        stream: Option<OwnedFd>,
     },
+    /// Another process drains. Its streams stay open until it ends. Since version 2.
+    PeerDrains { id: NodeId },
     /// Another process has ended.
     Gone { id: NodeId },
     /// Take no new connections, finish what is in flight within this time, and end. Idle connections go to the heirs:
@@ -228,7 +232,7 @@ impl Fds for ToNode {
             ToNode::Joined { peers } => {
                 peers.iter_mut().flat_map(|p| [p.stream.take(), p.bus.take()]).flatten().collect()
             }
-            ToNode::Bus { bus, .. } => bus.take().into_iter().collect(),
+            ToNode::Rejoined { stream, .. } => stream.take().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -258,9 +262,9 @@ impl Fds for ToNode {
                 }
                 Ok(())
             }
-            ToNode::Bus { bus, .. } => {
+            ToNode::Rejoined { stream, .. } => {
                 expect(count, 1)?;
-                *bus = fds.next();
+                *stream = fds.next();
                 Ok(())
             }
             _ => expect(count, 0),

@@ -12,4 +12,4 @@ pub use framed::{
 #[cfg(multi_process)]
 pub(crate) use peer::transport;
 pub use peer::{Peer, PeerInfo, PeerReader, PeerWriter};
-pub(crate) use peers::{Arrivals, Joined, Peers, arrivals};
+pub(crate) use peers::{Arrivals, Joined, Peers, Rejoin, Wish, arrivals};

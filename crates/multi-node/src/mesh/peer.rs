@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::watch;
 
 use super::framed::{Framed, FramedRead, FramedWrite, JsonFramed};
 use crate::id::{NodeId, Slot};
@@ -28,6 +29,11 @@ pub struct PeerInfo {
     pub(crate) id: NodeId,
     pub(crate) slot: Option<Slot>,
     pub(crate) pid: u32,
+    #[serde(default)]
+    pub(crate) draining: bool,
+    /// How many streams the two processes had before.
+    #[serde(default)]
+    pub(crate) epoch: u64,
 }
 
 impl PeerInfo {
@@ -50,6 +56,16 @@ impl PeerInfo {
     pub fn is_master(&self) -> bool {
         self.id.is_master()
     }
+
+    /// How many streams this process has had to it before: 0, but after [`Handle::rejoin`](crate::Handle::rejoin).
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether it was draining when this was asked: it finishes what it has, and takes no new clients.
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
 }
 
 /// A two-way byte stream to another process of the program.
@@ -64,11 +80,12 @@ impl PeerInfo {
 pub struct Peer {
     info: PeerInfo,
     stream: Transport,
+    draining: watch::Receiver<bool>,
 }
 
 impl Peer {
-    pub(crate) fn new(info: PeerInfo, stream: Transport) -> Peer {
-        Peer { info, stream }
+    pub(crate) fn new(info: PeerInfo, stream: Transport, draining: watch::Receiver<bool>) -> Peer {
+        Peer { info, stream, draining }
     }
 
     /// Who is at the other end.
@@ -94,6 +111,19 @@ impl Peer {
     /// Whether the other process is the master.
     pub fn is_master(&self) -> bool {
         self.info.is_master()
+    }
+
+    /// Whether the other process drains now. Its stream stays open until it ends.
+    pub fn is_draining(&self) -> bool {
+        *self.draining.borrow()
+    }
+
+    /// Resolves to `true` when the other process begins to drain, and to `false` when it ends without. The future does
+    /// not borrow the peer, so it may be taken before [`framed`](Peer::framed) or [`into_split`](Peer::into_split).
+    /// Cancel-safe.
+    pub fn draining(&self) -> impl Future<Output = bool> + Send + 'static + use<> {
+        let mut draining = self.draining.clone();
+        async move { draining.wait_for(|drains| *drains).await.is_ok() }
     }
 
     /// Whole messages in both directions, as MessagePack with named fields.

@@ -16,7 +16,11 @@ pub(crate) type Joined = Arc<BTreeMap<NodeId, PeerInfo>>;
 #[derive(Debug)]
 pub(crate) struct Peers {
     joined: watch::Sender<Joined>,
+    /// Whether each drains, for the program's `Peer`s.
+    draining: BTreeMap<NodeId, watch::Sender<bool>>,
     waiting: VecDeque<Peer>,
+    /// To whom the program wants a new stream.
+    rejoins: mpsc::Receiver<NodeId>,
     arrivals: Option<mpsc::Sender<Peer>>,
 }
 
@@ -27,12 +31,34 @@ pub(crate) struct Arrivals {
     arrivals: mpsc::Receiver<Peer>,
 }
 
+/// What the program wants of its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// It has dropped its side: this process is to leave. Wished once.
+    Leave,
+    /// A new stream to this process.
+    Rejoin(NodeId),
+}
+
+/// Asks for a new stream to a process.
+pub(crate) type Rejoin = mpsc::Sender<NodeId>;
+
+/// How many requests for new streams may wait.
+const REJOINS: usize = 64;
+
 /// Both sides. One peer at a time passes between them, so that whoever dies before it is asked for can be dropped.
-pub(crate) fn arrivals() -> (Peers, Arrivals) {
+pub(crate) fn arrivals() -> (Peers, Arrivals, Rejoin) {
     let (joined_sender, joined) = watch::channel(Joined::default());
     let (sender, receiver) = mpsc::channel(1);
-    let peers = Peers { joined: joined_sender, waiting: VecDeque::new(), arrivals: Some(sender) };
-    (peers, Arrivals { joined, arrivals: receiver })
+    let (rejoin, rejoins) = mpsc::channel(REJOINS);
+    let peers = Peers {
+        joined: joined_sender,
+        draining: BTreeMap::new(),
+        waiting: VecDeque::new(),
+        rejoins,
+        arrivals: Some(sender),
+    };
+    (peers, Arrivals { joined, arrivals: receiver }, rejoin)
 }
 
 impl Peers {
@@ -46,7 +72,21 @@ impl Peers {
             Arc::make_mut(joined).insert(info.id, info);
         });
         if self.arrivals.is_some() {
-            self.waiting.push_back(Peer::new(info, stream));
+            let draining =
+                self.draining.entry(info.id).or_insert_with(|| watch::Sender::new(info.draining)).subscribe();
+            self.waiting.push_back(Peer::new(info, stream, draining));
+        }
+    }
+
+    /// A process drains.
+    pub(crate) fn drains(&mut self, id: NodeId) {
+        self.joined.send_modify(|joined| {
+            if let Some(info) = Arc::make_mut(joined).get_mut(&id) {
+                info.draining = true;
+            }
+        });
+        if let Some(draining) = self.draining.get(&id) {
+            draining.send_replace(true);
         }
     }
 
@@ -55,6 +95,7 @@ impl Peers {
         self.joined.send_modify(|joined| {
             Arc::make_mut(joined).remove(&id);
         });
+        self.draining.remove(&id);
         self.waiting.retain(|peer| peer.id() != id);
     }
 
@@ -62,33 +103,41 @@ impl Peers {
         self.arrivals.is_some()
     }
 
-    /// The program gets no more peers: this process drains.
+    /// The program gets no more peers: this process's service is over.
     pub(crate) fn close(&mut self) {
         self.waiting.clear();
         self.arrivals = None;
     }
 
-    /// Passes peers to the program as it asks for them. Returns, once, when the program has dropped its side.
-    /// Cancel-safe.
-    pub(crate) async fn deliver(&mut self) {
-        loop {
-            let Some(arrivals) = &self.arrivals else { return std::future::pending().await };
-            if self.waiting.is_empty() {
-                arrivals.closed().await;
-            } else if let Ok(permit) = arrivals.reserve().await
-                && let Some(peer) = self.waiting.pop_front()
-            {
-                permit.send(peer);
-                continue;
+    /// Passes peers to the program as it asks for them, until the program wants something. Cancel-safe.
+    pub(crate) async fn wish(&mut self) -> Wish {
+        let Peers { rejoins, waiting, arrivals, .. } = self;
+        tokio::select! {
+            Some(id) = rejoins.recv() => Wish::Rejoin(id),
+            () = deliver(waiting, arrivals.as_ref()) => {
+                self.close();
+                Wish::Leave
             }
-            self.close();
-            return;
+        }
+    }
+}
+
+/// Returns when the program has dropped its side.
+async fn deliver(waiting: &mut VecDeque<Peer>, arrivals: Option<&mpsc::Sender<Peer>>) {
+    let Some(arrivals) = arrivals else { return std::future::pending().await };
+    loop {
+        if waiting.is_empty() {
+            return arrivals.closed().await;
+        }
+        let Ok(permit) = arrivals.reserve().await else { return };
+        if let Some(peer) = waiting.pop_front() {
+            permit.send(peer);
         }
     }
 }
 
 impl Arrivals {
-    /// The next peer that is alive; `None` once this process drains.
+    /// The next peer that is alive; `None` once this process's service is over.
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Peer>> {
         loop {
             match std::task::ready!(self.arrivals.poll_recv(cx)) {
@@ -107,7 +156,7 @@ mod tests {
 
     fn peer(number: u64) -> (PeerInfo, Transport) {
         let (stream, _) = Transport::pair().expect("socketpair");
-        (PeerInfo { id: NodeId::node(number), slot: None, pid: 1 }, stream)
+        (PeerInfo { id: NodeId::node(number), slot: None, pid: 1, draining: false, epoch: 0 }, stream)
     }
 
     async fn next(arrivals: &mut Arrivals) -> Option<NodeId> {
@@ -116,14 +165,14 @@ mod tests {
 
     #[tokio::test]
     async fn late_callers_get_the_living() {
-        let (mut peers, mut arrivals) = arrivals();
+        let (mut peers, mut arrivals, _rejoin) = arrivals();
         for number in 1..=3 {
             let (info, stream) = peer(number);
             peers.join(info, stream);
         }
         tokio::select! {
             biased;
-            () = peers.deliver() => unreachable!("the program holds its side"),
+            _ = peers.wish() => unreachable!("the program holds its side"),
             () = std::future::ready(()) => {}
         }
         // The first is on its way already, the second still waits here.
@@ -131,7 +180,7 @@ mod tests {
         peers.part(NodeId::node(2));
         let got = tokio::select! {
             id = next(&mut arrivals) => id,
-            () = peers.deliver() => unreachable!("the program holds its side"),
+            _ = peers.wish() => unreachable!("the program holds its side"),
         };
         assert_eq!(got, Some(NodeId::node(3)));
         peers.close();
@@ -140,8 +189,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_dropped_side_is_noticed() {
-        let (mut peers, arrivals) = arrivals();
+        let (mut peers, arrivals, _rejoin) = arrivals();
         drop(arrivals);
-        peers.deliver().await;
+        assert_eq!(peers.wish().await, Wish::Leave);
     }
 }

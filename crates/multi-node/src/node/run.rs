@@ -16,8 +16,7 @@ use super::parent::{self, Parent};
 use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
 use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, ToMaster, ToNode, Welcome, Writer};
-use crate::id::NodeId;
-use crate::mesh::{self, Peers};
+use crate::mesh::{self, PeerInfo, Peers, Wish};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::options::Metering;
 use crate::order::{OrderError, Report};
@@ -89,6 +88,8 @@ pub(crate) async fn join(
         tickets: 0,
         snapshot,
         drain,
+        draining: draining.clone(),
+        end: end.subscribe(),
         links,
         heirs: Heirs::of(parcels),
         entrance: entrance.clone(),
@@ -98,7 +99,7 @@ pub(crate) async fn join(
         measures: measures.clone(),
         settings,
     };
-    tokio::spawn(life.run(draining.clone()).instrument(handle.span()));
+    tokio::spawn(life.run().instrument(handle.span()));
 
     let started = start(servers, sockets, place, &handle, &draining, &fate).instrument(handle.span());
     let serving = match started.await {
@@ -237,6 +238,9 @@ struct Life {
     tickets: u64,
     snapshot: watch::Sender<Snapshot>,
     drain: Drain,
+    draining: DrainSignal,
+    /// Set once the last answer is out.
+    end: watch::Receiver<Option<End>>,
     links: Links,
     heirs: Heirs,
     /// Empty before the node serves.
@@ -251,7 +255,7 @@ struct Life {
 }
 
 impl Life {
-    async fn run(mut self, draining: DrainSignal) {
+    async fn run(mut self) {
         let mut pulse = serve::pulse();
         let mut last_beat = Instant::now();
         loop {
@@ -259,9 +263,13 @@ impl Life {
                 message = next(&mut self.reader) => self.hear(message),
                 Some(ask) = self.asked.recv() => self.ask(ask).await,
                 () = due(self.succession) => self.orphaned(&Error::MasterGone),
-                () = self.peers.deliver() => self.leave("the program dropped its `Nodes`").await,
+                wish = self.peers.wish() => match wish {
+                    Wish::Leave => self.leave("the program dropped its `Nodes`").await,
+                    // A full outbox means that the master does not read, and will not join anybody.
+                    Wish::Rejoin(peer) => drop(self.outbox.try_send((ToMaster::Rejoin { peer }, None))),
+                },
                 () = self.signals.leave() => self.leave("a signal").await,
-                () = draining.draining(), if self.peers.is_open() => self.peers.close(),
+                () = over(&mut self.end), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
                     self.entrance.get().inspect(|entrance| entrance.beat());
                     self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
@@ -278,7 +286,9 @@ impl Life {
     fn hear(&mut self, message: io::Result<Option<ToNode>>) {
         match message {
             Ok(Some(ToNode::Joined { peers })) => peers.into_iter().for_each(|join| self.join(join)),
-            Ok(Some(ToNode::Bus { peer, bus })) => self.connect(peer, bus),
+            Ok(Some(ToNode::Rejoined { peer, stream: Some(stream) })) => self.rejoined(peer, stream),
+            Ok(Some(ToNode::Rejoined { .. })) => {}
+            Ok(Some(ToNode::PeerDrains { id })) => self.peers.drains(id),
             Ok(Some(ToNode::Gone { id })) => {
                 self.peers.part(id);
                 self.links.part(id);
@@ -350,11 +360,10 @@ impl Life {
         }
     }
 
-    /// A way to hand connections over. Those who were joined have one already.
-    fn connect(&mut self, peer: NodeId, bus: Option<OwnedFd>) {
-        let Some(bus) = bus.filter(|_| !self.links.is_joined(peer)) else { return };
-        if let Err(error) = self.links.join(peer, bus) {
-            crate::log::error!(%peer, %error, "cannot use the bus to a peer");
+    fn rejoined(&mut self, peer: PeerInfo, stream: OwnedFd) {
+        match mesh::transport(stream) {
+            Ok(stream) => self.peers.join(peer, stream),
+            Err(error) => crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer"),
         }
     }
 
@@ -373,8 +382,10 @@ impl Life {
 
     /// The node drains of itself; its master fills the slot anew.
     async fn leave(&mut self, why: &str) {
+        if self.draining.is_draining() {
+            return;
+        }
         crate::log::info!("draining: {why}");
-        self.peers.close();
         // An error means that the master is gone.
         let _ = self.outbox.send((ToMaster::Leaving, None)).await;
         self.drain.begin_staggered(self.settings.drain_timeout);
@@ -386,6 +397,12 @@ async fn due(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
+}
+
+/// Resolves once this process's service is over.
+async fn over(end: &mut watch::Receiver<Option<End>>) {
+    // An error means that nobody will set it: a failed start, after which the process ends.
+    let _ = end.wait_for(Option::is_some).await;
 }
 
 async fn next(reader: &mut Option<Reader<ToNode>>) -> io::Result<Option<ToNode>> {

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::{Ask, End, Snapshot, StatusWatch, Totals};
 use crate::admin::{Held, HeldOutput, Journal, LogLine};
 use crate::exits::{Exits, NodeExits};
-use crate::mesh::Joined;
+use crate::mesh::{Joined, Rejoin};
 use crate::order::{Order, Report};
 use crate::serve::{Addr, DrainSignal, LoadTable};
 use crate::{Error, NodeId, OrderError, PeerInfo, ReloadReport, Replacement, ScaleReport, Slot, Status};
@@ -33,6 +33,7 @@ pub(crate) struct Inner {
     pub(crate) load: LoadTable,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) joined: watch::Receiver<Joined>,
+    pub(crate) rejoin: Rejoin,
     pub(crate) drain: DrainSignal,
     pub(crate) end: watch::Receiver<Option<End>>,
     pub(crate) exits: Exits,
@@ -59,6 +60,7 @@ impl Handle {
             load: LoadTable::local(),
             snapshot: watch::channel(Snapshot::default()).1,
             joined: watch::channel(Joined::default()).1,
+            rejoin: mpsc::channel(1).0,
             drain: crate::serve::Drain::new().1,
             end: watch::channel(None).1,
             exits: Exits::new(),
@@ -118,6 +120,15 @@ impl Handle {
     /// Which other processes are joined to this one now, by identity.
     pub fn peers(&self) -> BTreeMap<NodeId, PeerInfo> {
         BTreeMap::clone(&self.0.joined.borrow())
+    }
+
+    /// Asks the master for a new stream to a process, in place of one that this program has dropped. Both sides get it as a
+    /// new [`Peer`](crate::Peer), with the next [`epoch`](PeerInfo::epoch); the old stream stays as it is. Nothing comes
+    /// where that process has ended, and no second one within half a second.
+    ///
+    /// `false`: that process is not joined to this one, or 64 such requests wait already.
+    pub fn rejoin(&self, id: NodeId) -> bool {
+        self.0.joined.borrow().contains_key(&id) && self.0.rejoin.try_send(id).is_ok()
     }
 
     /// How all slots are now. In a node the states are at most about 100 ms old; the counters never are.

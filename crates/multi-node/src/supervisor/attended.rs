@@ -33,6 +33,7 @@ impl Members {
     /// Has the node finish what it has: told by a message, or a program that knows none by a signal, which comes when nobody waits
     /// in the sockets' queues where these are closed.
     pub(super) fn drain(&mut self, id: NodeId, within: Duration, heirs: Vec<Vec<NodeId>>, closing: bool) {
+        self.mark_draining(id);
         if self.outfit.foreign.is_none() || self.is_welcome(id) {
             return self.tell(id, ToNode::Drain { within, heirs, closing });
         }

@@ -46,7 +46,6 @@ impl Supervisor {
             return;
         }
         for id in self.in_state(State::Draining) {
-            newcomers.iter().for_each(|newcomer| self.connect(id, *newcomer));
             let heirs = self.heirs(id);
             self.members.tell_newer(id, ToNode::Drain { within: Duration::ZERO, heirs, closing: false });
         }
@@ -62,13 +61,6 @@ impl Supervisor {
         }
         let closing = ends && !environment::sockets_given();
         self.members.drain(id, within, heirs, closing);
-    }
-
-    /// Makes it possible to hand connections over: whoever has come since a node drains was not joined with it.
-    fn connect(&self, draining: NodeId, newcomer: NodeId) {
-        if let Err(error) = self.members.connect(draining, newcomer) {
-            crate::log::warn!(%draining, %newcomer, %error, "cannot connect a node that drains with its heir");
-        }
     }
 
     /// In ascending order.

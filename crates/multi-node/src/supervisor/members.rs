@@ -5,7 +5,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 
@@ -13,6 +13,7 @@ use super::child::Launcher;
 use super::closing::Closing;
 use super::foreign::Foreign;
 use super::member::{Member, Resting, Surroundings};
+use super::rejoins::Rejoins;
 use super::watch::Heard;
 use crate::control::{Join, NodeSettings, ToNode};
 use crate::id::{Generation, NodeId, Slot};
@@ -46,6 +47,8 @@ pub(crate) struct Members {
     pub(super) peers: Peers,
     /// The master's ends of the library's own streams, on which nothing rides: nodes hand connections over to nodes.
     buses: BTreeMap<NodeId, Option<OwnedFd>>,
+    /// Streams that were made anew.
+    rejoins: Rejoins,
     pub(super) alive: BTreeMap<NodeId, Member>,
     free_lines: BTreeSet<usize>,
     /// Lines of nodes that have ended, until no snapshot names them any more.
@@ -79,6 +82,7 @@ impl Members {
             join_peers,
             peers,
             buses: BTreeMap::new(),
+            rejoins: Rejoins::default(),
             alive: BTreeMap::new(),
             left_lines: Vec::new(),
             ended: BTreeMap::new(),
@@ -111,7 +115,7 @@ impl Members {
         let line = self.free_lines.first().copied();
         let line = line.ok_or_else(|| io::Error::other("too many old nodes are still draining"))?;
         let child = self.launcher.spawn(id, slot, generation)?;
-        let info = PeerInfo { id, slot: Some(slot), pid: child.pid };
+        let info = PeerInfo { id, slot: Some(slot), pid: child.pid, draining: false, epoch: 0 };
         self.take_on(Resting::new(child, info, generation, line))?;
         Ok(info.pid)
     }
@@ -223,14 +227,42 @@ impl Members {
         Ok(())
     }
 
-    /// Gives two nodes, of which one drains, the library's own stream to each other: no program has a use for a peer that leaves.
-    pub(super) fn connect(&self, first: NodeId, second: NodeId) -> io::Result<()> {
-        if self.join_peers {
-            let (to_second, to_first) = sys::socket::pair()?;
-            self.tell_newer(first, ToNode::Bus { peer: second, bus: Some(to_second) });
-            self.tell_newer(second, ToNode::Bus { peer: first, bus: Some(to_first) });
+    /// Makes another stream between two processes, of which the first wants one: each gets it with the next epoch.
+    pub(super) fn rejoin(&mut self, wants: NodeId, other: NodeId) -> Result<(), String> {
+        let pair = (wants.min(other), wants.max(other));
+        let (first, second) = (self.joined_info(pair.0)?, self.joined_info(pair.1)?);
+        if !self.join_peers || pair.0 == pair.1 || (pair.0.is_master() && self.outfit.foreign.is_some()) {
+            return Err("these two are not joined".to_owned());
+        }
+        let epoch = self.rejoins.next(pair, Instant::now())?;
+        let (to_first, to_second) = sys::socket::pair().map_err(|error| error.to_string())?;
+        self.pass_rejoined(pair.0, PeerInfo { epoch, ..second }, to_first).map_err(|error| error.to_string())?;
+        self.pass_rejoined(pair.1, PeerInfo { epoch, ..first }, to_second).map_err(|error| error.to_string())
+    }
+
+    fn joined_info(&self, id: NodeId) -> Result<PeerInfo, String> {
+        if id.is_master() {
+            return Ok(own_info());
+        }
+        let member = self.get(id).filter(|member| understands_newer(member));
+        member.map(|member| member.info).ok_or_else(|| format!("{id} is not joined"))
+    }
+
+    fn pass_rejoined(&mut self, to: NodeId, peer: PeerInfo, stream: OwnedFd) -> io::Result<()> {
+        match to.is_master() {
+            true => self.peers.join(peer, mesh::transport(stream)?),
+            false => self.tell_newer(to, ToNode::Rejoined { peer, stream: Some(stream) }),
         }
         Ok(())
+    }
+
+    /// The node drains: every process that is joined with it learns of it, and so does each that joins it later.
+    pub(super) fn mark_draining(&mut self, id: NodeId) {
+        let Some(member) = self.alive.get_mut(&id).filter(|member| !member.info.draining) else { return };
+        member.info.draining = true;
+        self.peers.drains(id);
+        let others = self.alive.keys().filter(|other| **other != id);
+        others.for_each(|other| self.tell_newer(*other, ToNode::PeerDrains { id }));
     }
 
     /// Nothing of a node is kept but what it has counted, which counts on for its slot.
@@ -245,6 +277,7 @@ impl Members {
         serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
         self.peers.part(id);
         self.buses.remove(&id);
+        self.rejoins.forget(id);
         for other in self.alive.values().filter(|member| member.is_welcome()) {
             self.deliver(other, ToNode::Gone { id });
         }
@@ -278,7 +311,7 @@ fn understands_newer(member: &Member) -> bool {
 }
 
 fn own_info() -> PeerInfo {
-    PeerInfo { id: NodeId::MASTER, slot: None, pid: std::process::id() }
+    PeerInfo { id: NodeId::MASTER, slot: None, pid: std::process::id(), draining: false, epoch: 0 }
 }
 
 /// Two streams between two processes: what the second gets, who is joined to the first, and what the first gets.

@@ -56,6 +56,7 @@ mod member;
 mod members;
 mod notes;
 mod reaper;
+mod rejoins;
 mod restart;
 mod run;
 mod starter;

@@ -15,6 +15,7 @@ use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
 use crate::exits::Exits;
 use crate::id::NodeId;
+use crate::mesh::Wish;
 use crate::metrics::Told;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
@@ -173,8 +174,13 @@ impl Supervisor {
                 self.rehearsal = None;
                 Some(Event::Rehearsed { generation, result })
             }
-            // The program has dropped its `Nodes`.
-            () = self.members.peers.deliver() => Some(self.asked(Order::Shutdown { now: false }, Reply::Log)),
+            wish = self.members.peers.wish() => match wish {
+                Wish::Leave => Some(self.asked(Order::Shutdown { now: false }, Reply::Log)),
+                Wish::Rejoin(peer) => {
+                    self.rejoin(NodeId::MASTER, peer);
+                    None
+                }
+            },
             () = self.notifier.due() => {
                 self.notifier.is_alive();
                 None
@@ -184,6 +190,12 @@ impl Supervisor {
                 self.heard_in_a_row = 0;
                 None
             }
+        }
+    }
+
+    fn rejoin(&mut self, wants: NodeId, peer: NodeId) {
+        if let Err(why) = self.members.rejoin(wants, peer) {
+            crate::log::warn!(id = %wants, %peer, "no new stream: {why}");
         }
     }
 
@@ -213,8 +225,13 @@ impl Supervisor {
             Heard::Said(ToMaster::Leaving) => {
                 // It drains already; what it lacks is who takes its connections.
                 let heirs = self.heirs(id);
+                self.members.mark_draining(id);
                 self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs, closing: false });
                 Event::Leaving { id }
+            }
+            Heard::Said(ToMaster::Rejoin { peer }) => {
+                self.rejoin(id, peer);
+                return None;
             }
             Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
             Heard::Said(ToMaster::Ask { ticket, order }) if self.terms.orders_from_nodes => {

@@ -20,7 +20,7 @@ fn null() -> OwnedFd {
 }
 
 fn joined() -> ToNode {
-    let peer = PeerInfo { id: NodeId::node(7), slot: None, pid: 4711 };
+    let peer = PeerInfo { id: NodeId::node(7), slot: None, pid: 4711, draining: false, epoch: 0 };
     ToNode::Joined { peers: vec![Join { peer, stream: Some(null()), bus: Some(null()) }] }
 }
 

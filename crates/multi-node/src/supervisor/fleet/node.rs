@@ -87,9 +87,13 @@ impl Node {
         matches!(self.state, State::Starting | State::Joining) && self.cause.is_none()
     }
 
-    /// Whether other nodes are to be joined with it.
+    /// Whether other nodes are to be joined with it: from its hello to its end, also while it drains.
     pub(super) fn is_joinable(&self) -> bool {
-        self.state == State::Serving || (self.state == State::Joining && self.cause.is_none())
+        match self.state {
+            State::Serving | State::Draining => true,
+            State::Joining => self.cause.is_none(),
+            _ => false,
+        }
     }
 
     /// Whether its runtime is expected to give signs of life.

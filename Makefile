@@ -8,41 +8,83 @@ SHELL := /bin/bash
 SINGLE := RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/scripts/rustc-single.sh" $(CARGO)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help ci test test-single test-node law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny chromium servers static
+.PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-loss \
+	soak-node soak-fuzz mutants law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
 
-# Everything that has to hold before a change is merged. A test that cannot run is a failure here.
+# Everything that has to hold before a change is merged. A test that is skipped has failed here. The long lanes run for a short time,
+# and make the same decisions each time.
 ci: export CI = true
-ci: export NEXTEST_PROFILE = ci
-ci: export CHAOS_SECONDS ?= 40
+ci: export CHAOS_SECONDS ?= 30
+ci: export CHAOS_SEED ?= 1
 ci: export CARGO_INCREMENTAL = 0
-ci: fmt-check ## all of the below but bench, msrv and deny
+ci: fmt-check tools ## all that CI runs: formatting, lints, documentation, test, test-foreign, smoke
 	@# What the tests need of others comes while cargo compiles.
-	@scripts/install-servers.sh >/dev/null & servers=$$!; $(MAKE) --no-print-directory lint doc && wait $$servers
-	$(MAKE) --no-print-directory test smoke
+	@scripts/install-servers.sh >/dev/null 2>&1 & \
+		scripts/each.sh lint doc test test-foreign smoke; code=$$?; wait; exit $$code
 
-# The whole workspace each time, so that what it depends on is built with one set of features. Tests start examples,
-# which are built with the tests of all packages only.
-test: chromium servers ## unit and real-process tests, doctests, the single-process build, and the Node.js package
+test: ## all tests that need no programs of others; ends with what was skipped, and why
+	+@scripts/each.sh test-rust test-doc test-single test-node
+
+# A test's module says what it needs: `foreign_programs`, that they have been fetched; `alone`, that no other test runs beside it, since it
+# measures how load falls or how long clients wait. cargo-nextest knows the latter from .config/nextest.toml.
+# The whole workspace each time, so that what it depends on is built with one set of features. Tests start examples and other packages'
+# programs: those are built before any test starts.
+test-rust: ## unit tests, and real processes
 ifneq ($(NEXTEST),)
-	$(CARGO) nextest run --locked --workspace
+	$(CARGO) nextest run --locked --workspace -E 'not test(/(^|::)foreign_programs::/)'
 else
-	$(CARGO) build --locked --workspace --examples
-	$(CARGO) test --locked --workspace --lib --bins --tests
+	$(CARGO) build --locked --workspace --bins --examples
+	$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast -- --skip foreign_programs:: --skip alone::
+	$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast -- --skip foreign_programs:: alone:: --test-threads=1
 endif
-	$(CARGO) test --locked --workspace --doc
-	$(MAKE) --no-print-directory test-single
-	$(MAKE) --no-print-directory test-node
+
+test-doc: ## the examples in the documentation
+	$(CARGO) test --locked --workspace --doc --no-fail-fast
 
 test-single: ## the library without nodes, as on systems other than Linux
-	$(SINGLE) test --locked -p multi-node --lib
+	$(SINGLE) test --locked -p multi-node --lib --no-fail-fast
 	$(SINGLE) build --locked -p multi-node --examples
 
 # `make test-node NODE=/path/to/bin/node` tests with another Node.js than that of PATH.
 test-node: ## the Node.js package; needs Node.js 20 or later and npm
 	CARGO="$(CARGO)" scripts/test-node.sh
+
+test-foreign: servers tools ## tests with programs of others, which are fetched into target/servers
+	+@scripts/each.sh test-foreign-rust test-foreign-node
+
+test-foreign-rust:
+ifneq ($(NEXTEST),)
+	$(CARGO) nextest run --locked --workspace -E 'test(/(^|::)foreign_programs::/)'
+else
+	$(CARGO) build --locked --workspace --bins --examples
+	$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast -- foreign_programs::
+endif
+
+test-foreign-node:
+	CARGO="$(CARGO)" scripts/test-node.sh foreign
+
+# `SOAK_SECONDS` is the time of each lane that has no end of its own; CI runs the same decisions for 30 s.
+SOAK_SECONDS ?= 600
+soak: servers ## the long lanes: chaos, full `loss`, all Node.js versions, fuzzing where cargo-fuzz is installed; an hour
+	+@scripts/each.sh soak-chaos soak-loss soak-node soak-fuzz
+
+soak-chaos:
+	CHAOS_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture chaos::
+
+soak-loss:
+	$(CARGO) run --locked --release -p multi-node-bench -- loss --only multi-node
+
+soak-node:
+	CARGO="$(CARGO)" scripts/test-node.sh all
+
+soak-fuzz:
+	scripts/fuzz.sh $(SOAK_SECONDS)
+
+mutants: ## whether the tests of the rules notice changed rules; needs cargo-mutants, and hours
+	$(CARGO) mutants --package multi-node --file 'crates/multi-node/src/supervisor/fleet/**' -- --lib fleet
 
 law: ## what must not stand where, by the test that reads the sources
 	$(CARGO) test --locked -p multi-node-it --test laws
@@ -87,10 +129,6 @@ msrv: ## check with the oldest compiler that is supported; rustup fetches it
 deny: ## advisories, licences and banned crates; needs cargo-deny
 	$(CARGO) deny --locked check
 
-# The browser tests of the chat page drive a Chromium. Where none can be installed they are skipped, and say so.
-chromium:
-	@if [ -x scripts/install-chromium.sh ]; then scripts/install-chromium.sh || [ "$${CI:-}" != true ]; fi
-
 # It needs no C compiler. rustup fetches the target.
 static: ## the command as one file without shared libraries, and a node of it started
 	rustup target add x86_64-unknown-linux-musl
@@ -98,6 +136,8 @@ static: ## the command as one file without shared libraries, and a node of it st
 	$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-musl/release/multi-node run -n 1 --ready-after 100ms -- \
 		sh -c 'echo a node is started; sleep 1; kill $$PPID; sleep 60'
 
-# The tests of `multi-node run` start servers of others. Those that cannot be had are skipped, and the tests say so.
 servers:
 	@scripts/install-servers.sh >/dev/null
+
+tools:
+	@scripts/install-tools.sh

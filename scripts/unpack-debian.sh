@@ -28,7 +28,7 @@ cat >"$folder/with" <<'END'
 root=$(dirname "$(realpath "$0")")
 shopt -s nullglob
 joined() { local IFS=:; echo "$*"; }
-libraries=$(joined "$root"/usr/lib/*-linux-gnu* "$root"/lib/*-linux-gnu*)
+libraries=$(joined "$root"/usr/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu*/pulseaudio "$root"/lib/*-linux-gnu*)
 export PATH="$root/usr/sbin:$root/usr/bin:$root/bin:$PATH"
 export LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 ruby=("$root"/usr/lib/ruby/vendor_ruby "$root"/usr/lib/*/ruby/vendor_ruby/* "$root"/usr/lib/ruby/[0-9]* "$root"/usr/lib/*/ruby/[0-9]*)

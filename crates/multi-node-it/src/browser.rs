@@ -5,7 +5,7 @@
 //! use multi_node_it::browser::Browser;
 //! use std::time::Duration;
 //!
-//! let Some(browser) = Browser::launch_or_skip("chat").await? else { return Ok(()) };
+//! let Some(browser) = Browser::launch().await? else { return Ok(()) };
 //! let page = browser.open("http://127.0.0.1:8080/").await?;
 //! page.wait_until("document.title !== ''", Duration::from_secs(5)).await?;
 //! let title: String = page.evaluate("document.title").await?;
@@ -13,7 +13,6 @@
 //! # }
 //! ```
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -21,37 +20,28 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::ChildStderr;
 
+use crate::needs;
 use wire::Wire;
 
 mod wire;
 
 #[cfg(test)]
+mod foreign_programs;
+#[cfg(test)]
 mod tests;
 
-/// Names under which distributions install it, the one that `scripts/install-chromium.sh` installs first.
+/// Names under which distributions install it.
 const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 const START_LIMIT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(20);
 
-/// No Chromium is installed here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Missing;
-
-impl fmt::Display for Missing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "none of {} is in PATH; scripts/install-chromium.sh installs it", PROGRAMS.join(", "))
-    }
-}
-
-impl std::error::Error for Missing {}
-
 /// A running Chromium.
 ///
-/// Dropping it kills the browser with all its processes, waits for its end and removes what it wrote.
+/// Dropping it kills the browser with all its processes, waits for its end and removes what it wrote. The same is done when the
+/// test's process ends without a drop, as when it is killed.
 #[derive(Debug)]
 pub struct Browser {
     wire: Wire,
@@ -59,34 +49,18 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts the Chromium found in PATH.
+    /// Starts the Chromium found in PATH, or the one that was fetched. `None` where there is neither: the test is skipped.
     ///
     /// # Errors
     ///
-    /// [`Missing`] (to be had by `downcast_ref`) where there is none; else what Chromium said when it failed to start
-    /// within 30 s.
-    pub async fn launch() -> anyhow::Result<Browser> {
-        let program = PROGRAMS.iter().find_map(|name| find_in_path(name)).ok_or(Missing)?;
+    /// What Chromium said when it failed to start within 30 s.
+    pub async fn launch() -> anyhow::Result<Option<Browser>> {
+        let Some(program) = program() else { return Ok(None) };
         let (process, stderr) = Process::spawn(&program)?;
         let address = tokio::time::timeout(START_LIMIT, debugger_address(stderr))
             .await
-            .with_context(|| format!("{} named no debugger address within {START_LIMIT:?}", program.display()))??;
-        Ok(Browser { wire: Wire::connect(&address).await?, process })
-    }
-
-    /// As [`Browser::launch`], but `None` with a printed line where no Chromium is installed, so that a test can leave.
-    ///
-    /// # Errors
-    ///
-    /// Those of `launch`; with `CI=true` in the environment [`Missing`] too, since there a skipped test proves nothing.
-    pub async fn launch_or_skip(test: &str) -> anyhow::Result<Option<Browser>> {
-        match Browser::launch().await {
-            Err(error) if error.is::<Missing>() && std::env::var_os("CI").is_none_or(|ci| ci != "true") => {
-                eprintln!("SKIPPED {test}: {error}");
-                Ok(None)
-            }
-            launched => launched.map(Some),
-        }
+            .with_context(|| format!("{program:?} named no debugger address within {START_LIMIT:?}"))??;
+        Ok(Some(Browser { wire: Wire::connect(&address).await?, process }))
     }
 
     /// Opens a page as a visitor of its own, who shares no cookies or storage with the other pages.
@@ -231,58 +205,67 @@ impl Page {
     }
 }
 
-/// Chromium's processes, and the directory in which they keep everything.
+/// The program and its first arguments.
+fn program() -> Option<Vec<PathBuf>> {
+    if let Some(installed) = PROGRAMS.iter().find_map(|name| needs::find_in_path(name)) {
+        return Some(vec![installed]);
+    }
+    let fetched = ["chromium/with", "chromium/usr/lib/chromium/chromium"];
+    fetched.iter().map(|path| needs::server(path).map(PathBuf::from)).collect()
+}
+
+/// Starts the command, and ends all its processes when standard input is closed; then removes the profile, again while
+/// processes that were killed but have not ended yet still write to it.
+const GUARD: &str = r#"
+profile=$1; shift
+setsid "$@" </dev/null &
+exec 2>/dev/null
+read -r _
+kill -s KILL -- "-$!" "$!"
+wait
+for try in $(seq 50); do rm -rf "$profile" && break; sleep 0.1; done
+"#;
+
+/// Chromium's processes and the directory in which they keep everything. A shell, in a process group of its own, ends the ones
+/// and removes the other when its standard input is closed: by the drop, or by the end of the test's process.
 #[derive(Debug)]
 struct Process {
     // std's child, since a drop can wait for that one.
-    leader: std::process::Child,
-    home: Option<TempDir>,
+    guard: std::process::Child,
+    profile: PathBuf,
 }
 
 impl Process {
-    fn spawn(program: &Path) -> anyhow::Result<(Process, ChildStderr)> {
-        let home = tempfile::Builder::new().prefix("multi-node-chromium-").tempdir()?;
-        let mut command = std::process::Command::new(program);
+    fn spawn(program: &[PathBuf]) -> anyhow::Result<(Process, ChildStderr)> {
+        let profile = tempfile::Builder::new().prefix("multi-node-chromium-").tempdir()?;
+        let mut command = std::process::Command::new("sh");
         command
+            .args(["-c", GUARD, "sh"])
+            .arg(profile.path())
+            .args(program)
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
             .args(["--disable-dev-shm-usage", "--disable-breakpad", "--remote-debugging-port=0"])
-            .arg(format!("--user-data-dir={}", home.path().display()))
+            .arg(format!("--user-data-dir={}", profile.path().display()))
             .arg("about:blank")
-            .envs(["HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"].map(|name| (name, home.path())))
-            .stdin(Stdio::null())
+            .envs(["HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"].map(|name| (name, profile.path())))
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        let mut leader = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
-        let stderr = leader.stderr.take().context("the browser has no standard error")?;
-        Ok((Process { leader, home: Some(home) }, ChildStderr::from_std(stderr)?))
+        let mut guard = command.spawn().context("cannot start a shell")?;
+        let stderr = guard.stderr.take().context("the browser has no standard error")?;
+        Ok((Process { guard, profile: profile.keep() }, ChildStderr::from_std(stderr)?))
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Some(group) = rustix::process::Pid::from_raw(self.leader.id().cast_signed()) {
-            // ESRCH means that all have ended, which is what is wanted.
-            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        drop(self.guard.stdin.take());
+        let _ = self.guard.wait();
+        if self.profile.exists() {
+            eprintln!("{} could not be removed", self.profile.display());
         }
-        let _ = self.leader.wait();
-        if let Some(home) = self.home.take() {
-            remove(home);
-        }
-    }
-}
-
-/// Removes the directory, again while processes that were killed but have not ended yet still write to it.
-fn remove(home: TempDir) {
-    let path = home.keep();
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while let Err(error) = std::fs::remove_dir_all(&path) {
-        if Instant::now() >= deadline {
-            eprintln!("cannot remove {}: {error}", path.display());
-            return;
-        }
-        std::thread::sleep(POLL);
     }
 }
 
@@ -300,9 +283,4 @@ async fn debugger_address(stderr: ChildStderr) -> anyhow::Result<String> {
         said.push('\n');
     }
     bail!("the browser ended at its start:\n{said}")
-}
-
-fn find_in_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|program| program.is_file())
 }

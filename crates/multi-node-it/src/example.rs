@@ -6,11 +6,11 @@ use std::process::Stdio;
 
 use anyhow::{Context, ensure};
 use rustix::process::Signal;
-use serde_json::Value;
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::program::fixture;
 use crate::{send, within};
 
 /// A running example. Dropped, its master is killed, and its nodes end by themselves.
@@ -24,14 +24,14 @@ pub struct Example {
 }
 
 impl Example {
-    /// Builds the example, starts it with these variables, and waits until it says where it serves.
+    /// Starts the example with these variables, and waits until it says where it serves.
     ///
     /// # Errors
     ///
-    /// When it does not build, or ends before it serves.
+    /// When it is not built, or ends before it serves.
     pub async fn start(name: &str, variables: &[(&str, &str)]) -> anyhow::Result<Example> {
         let log = NamedTempFile::new()?;
-        let mut command = Command::new(build(name).await?);
+        let mut command = Command::new(built(name)?);
         command.envs(variables.iter().copied()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.reopen()?);
         let mut process = command.kill_on_drop(true).spawn()?;
         let mut lines = BufReader::new(process.stdout.take().context("piped")?).lines();
@@ -76,14 +76,9 @@ impl Example {
     }
 }
 
-/// Builds the example and tells where it is: cargo builds no examples of another package for a test.
-async fn build(name: &str) -> anyhow::Result<PathBuf> {
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "multi-node", "--example", name, "--message-format", "json"]);
-    let output = build.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output().await?;
-    ensure!(output.status.success(), "the example {name} does not build");
-    let messages = String::from_utf8(output.stdout)?;
-    let built = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let program = built.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).next_back();
-    program.context("cargo named no program")
+/// Where it is: cargo builds the examples beside the tests of the whole workspace.
+fn built(name: &str) -> anyhow::Result<PathBuf> {
+    let path = fixture().with_file_name("examples").join(name);
+    ensure!(path.exists(), "{} is not built: cargo build --workspace --examples", path.display());
+    Ok(path)
 }

@@ -14,6 +14,7 @@ pub mod in_flight;
 pub mod limits;
 pub mod load;
 pub mod machine;
+pub mod needs;
 pub mod old_node;
 pub mod plan;
 pub mod port;

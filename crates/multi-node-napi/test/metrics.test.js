@@ -2,11 +2,9 @@
 // What programs measure by prom-client, as the master's page tells of all nodes together.
 
 const assert = require('node:assert/strict');
-const fs = require('node:fs');
-const path = require('node:path');
 const { test } = require('node:test');
 const { listen } = require('..');
-const { folder, freePort, program, until } = require('./program.js');
+const { COMMAND, folder, freePort, program, until } = require('./program.js');
 
 /** Each request counts itself; of the gauges the slots tell 1 and 2. */
 const SOURCE = `
@@ -198,10 +196,7 @@ test('what is no register is refused, and a single process takes one and tells n
   nodes.ready().then(() => nodes.shutdown()).then(done, done);
 });
 
-const COMMAND = path.resolve(process.env.CARGO_TARGET_DIR ?? path.join(__dirname, '../../../target'), 'debug/multi-node');
-const skip = fs.existsSync(COMMAND) || process.env.CI === 'true' ? false : 'first run `cargo build -p multi-node-cli`';
-
-test('under `multi-node run` the command tells of it', { skip }, async (t) => {
+test('under `multi-node run` the command tells of it', async (t) => {
   const cwd = folder(t);
   const metrics = await freePort();
   const env = { XDG_RUNTIME_DIR: cwd, METRICS: '0' };

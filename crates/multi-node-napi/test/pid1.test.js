@@ -4,12 +4,14 @@
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');
 const { test } = require('node:test');
+const { needs } = require('./needs.js');
 const { program, until } = require('./program.js');
 
 const UNDER = ['unshare', '--pid', '--fork', '--mount-proc', '--kill-child'];
 const possible = spawnSync(UNDER[0], [...UNDER.slice(1), 'true']).status === 0;
+const skip = needs(possible, `\`${UNDER.join(' ')}\` does not work here; root may make a PID namespace`);
 
-test('PID 1 reaps the orphans of nodes, and the exit of its own child is heard', { skip: !possible && 'only root makes a PID namespace' }, async (t) => {
+test('PID 1 reaps the orphans of nodes, and the exit of its own child is heard', { skip }, async (t) => {
   const server = await program(t, `
     const fs = require("fs");
     const { spawn } = require("child_process");

@@ -13,6 +13,9 @@ const { setTimeout: sleep } = require('node:timers/promises');
 /** No test waits longer for anything; it is the limit of waiting, not of passing. */
 const LIMIT = 60_000;
 
+/** The command, which `make test-node` builds before its tests. */
+const COMMAND = path.resolve(process.env.CARGO_TARGET_DIR ?? path.join(__dirname, '../../../target'), 'debug/multi-node');
+
 /** A folder in which the package is installed. */
 function folder(t) {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'multi-node-'));
@@ -161,4 +164,4 @@ async function program(t, source, { name = 'server.js', args = [], flags = [], e
   return started;
 }
 
-module.exports = { LIMIT, program, until, freePort, folder };
+module.exports = { COMMAND, LIMIT, program, until, freePort, folder };

@@ -3,15 +3,9 @@
 
 const assert = require('node:assert/strict');
 const { execFileSync } = require('node:child_process');
-const fs = require('node:fs');
 const http = require('node:http');
-const path = require('node:path');
 const { test } = require('node:test');
-const { folder, program, until } = require('./program.js');
-
-const COMMAND = path.resolve(process.env.CARGO_TARGET_DIR ?? path.join(__dirname, '../../../target'), 'debug/multi-node');
-const there = fs.existsSync(COMMAND) || process.env.CI === 'true';
-const skip = there ? false : 'first run `cargo build -p multi-node-cli`';
+const { COMMAND, folder, program, until } = require('./program.js');
 
 const SOURCE = `
   const settings = { keepAliveTimeout: 60000 };
@@ -21,7 +15,7 @@ const SOURCE = `
   nodes.on("node", (stream) => stream.on("data", (data) => console.log(nodes.id, "hears", String(data))));
 `;
 
-test('under `multi-node run` its processes are nodes of the command, and a reload moves idle connections', { skip }, async (t) => {
+test('under `multi-node run` its processes are nodes of the command, and a reload moves idle connections', async (t) => {
   const cwd = folder(t);
   const ask = (...args) => JSON.parse(execFileSync(COMMAND, [...args, '--name', 'run-test', '--json'], { env, encoding: 'utf8' }));
   const env = { ...process.env, XDG_RUNTIME_DIR: cwd };

@@ -9,6 +9,7 @@ const { test } = require('node:test');
 const WebSocket = require('ws');
 const { folder, program, until } = require('./program.js');
 const { fromReadme } = require('./readme.js');
+const { EXPRESS, servesExpress } = require('./typescript.js');
 
 /** What programs that begin with `listen(options, server)` leave to the reader. */
 const GIVEN = `
@@ -64,25 +65,7 @@ async function join({ port }) {
   return client;
 }
 
-const EXPRESS = 'import express';
-const [major] = process.versions.node.split('.').map(Number);
-/** Ways to run TypeScript, and which Node.js has them. */
-const RUNNERS = [
-  ['tsx', ['--import', 'tsx'], 20],
-  ["Node.js's own", ['--experimental-strip-types'], 22],
-];
-
-for (const [runner, flags, since] of RUNNERS) {
-  const skip = major < since && `it needs Node.js ${since}`;
-  test(`Express in TypeScript is served, by the runner ${runner}`, { skip }, async (t) => {
-    const files = { 'package.json': '{ "type": "module" }' };
-    const server = await program(t, fromReadme(EXPRESS), { name: 'server.ts', flags, files });
-    const [first] = await server.pidsOf(2);
-    process.kill(first, 'SIGKILL');
-    await server.says(/slot \d: SIGKILL/);
-    assert.equal(await server.stop(), 0);
-  });
-}
+test('Express in TypeScript is served, by the runner tsx', (t) => servesExpress(t, ['--import', 'tsx']));
 
 test('Express in TypeScript compiles', (t) => {
   const cwd = folder(t);

@@ -47,16 +47,6 @@ pub(crate) fn built(name: &str) -> String {
     path.to_str().expect("a path in UTF-8").to_owned()
 }
 
-/// Whether there is such a program; where there is none, whoever reads the test's output is told.
-pub(crate) fn is_there(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    if !found {
-        println!("skipped: there is no {program}");
-    }
-    found
-}
-
 /// A program's file beside the tests.
 pub(crate) fn app(name: &str) -> String {
     format!("{}/tests/apps/{name}", env!("CARGO_MANIFEST_DIR"))

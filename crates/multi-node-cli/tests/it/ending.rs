@@ -4,21 +4,20 @@ use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use multi_node_it::{client, send_with_group, within};
+use multi_node_it::{client, needs, send_with_group, within};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
-use crate::command::{Running, app, is_there, multi_node};
-use crate::installed::installed;
+use crate::command::{Running, app, multi_node};
 
 /// A request that a node works on.
-struct InFlight(TcpStream);
+pub(crate) struct InFlight(TcpStream);
 
 impl InFlight {
     /// Returns when the head of the answer is there, the body of which takes a while.
-    async fn begun(addr: SocketAddr, path: &str) -> InFlight {
+    pub(crate) async fn begun(addr: SocketAddr, path: &str) -> InFlight {
         let mut stream = TcpStream::connect(addr).await.expect("a connection");
         let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.expect("sent");
@@ -30,7 +29,7 @@ impl InFlight {
     }
 
     /// The body, as far as it comes.
-    async fn body(mut self) -> String {
+    pub(crate) async fn body(mut self) -> String {
         let mut body = String::new();
         self.0.read_to_string(&mut body).await.expect("no reset");
         body
@@ -65,7 +64,7 @@ async fn ends_once(command: &[&str], end: impl Fn(u32)) {
 
 #[tokio::test]
 async fn timeout_signals_the_process_and_its_group_and_that_is_one_graceful_shutdown() {
-    if !is_there("node") || !is_there("timeout") {
+    if !needs::program("node") || !needs::program("timeout") {
         return;
     }
     within(60, async {
@@ -79,7 +78,7 @@ async fn timeout_signals_the_process_and_its_group_and_that_is_one_graceful_shut
 
 #[tokio::test]
 async fn a_ctrl_c_that_comes_to_the_process_and_its_group_is_one_graceful_shutdown() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(60, async {
@@ -109,7 +108,7 @@ fn is_refusal(error: &anyhow::Error) -> bool {
 }
 
 /// Two nodes that are told to end in four seconds: nobody loses anything until then, and nobody waits in vain afterwards.
-async fn serves_until_the_delay_is_over(name: &str, args: &[&str]) {
+pub(crate) async fn serves_until_the_delay_is_over(name: &str, args: &[&str]) {
     const DELAY: Duration = Duration::from_secs(4);
     within(60, async {
         let options = ["-n", "2", "--bind", "127.0.0.1:0", "--shutdown-delay", "4s"];
@@ -132,64 +131,6 @@ async fn serves_until_the_delay_is_over(name: &str, args: &[&str]) {
 }
 
 #[tokio::test]
-async fn a_balancer_loses_nothing_with_gunicorn() {
-    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
-    let path = format!("PYTHONPATH={path}:{}", app(""));
-    serves_until_the_delay_is_over("gunicorn", &["-e", &path, "--", "python3", "-m", "gunicorn", "server:wsgi"]).await;
-}
-
-#[tokio::test]
-async fn a_balancer_loses_nothing_with_uvicorn() {
-    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
-    let path = format!("PYTHONPATH={path}:{}", app(""));
-    let program = ["-e", &path, "--", "python3", "-m", "uvicorn", "--no-access-log", "--fd", "{fd}", "server:asgi"];
-    serves_until_the_delay_is_over("uvicorn", &program).await;
-}
-
-#[tokio::test]
-async fn a_balancer_loses_nothing_with_express() {
-    let Some(modules) = installed("node/node_modules").filter(|_| is_there("node")) else { return };
-    let modules = format!("NODE_PATH={modules}");
-    serves_until_the_delay_is_over("express", &["-e", &modules, "--", "node", &app("express.js")]).await;
-}
-
-#[tokio::test]
-async fn what_waits_in_the_queue_is_answered_and_who_comes_later_is_refused_at_once() {
-    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
-    let path = format!("PYTHONPATH={path}:{}", app(""));
-    within(60, async {
-        // A worker that does one thing at a time.
-        let program = ["-e", &path, "--", "python3", "-m", "gunicorn", "server:wsgi"];
-        let mut running = Running::start(&[&["-n", "1", "--bind", "127.0.0.1:0"][..], &program].concat());
-        let addr = running.addr().await;
-        running.ready(1).await;
-        let slow = InFlight::begun(addr, "/sleep/2000").await;
-        let mut waiting = Vec::new();
-        for _ in 0..8 {
-            let mut client = client::Client::connect(addr).await.expect("a connection");
-            client.ask("/").await.expect("sent");
-            waiting.push(client);
-        }
-        running.signal(Signal::TERM);
-        running.logged("drains, for").await;
-        let refused = loop {
-            if let Err(error) = TcpStream::connect(addr).await {
-                break error;
-            }
-        };
-        assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
-        let still_waiting = tokio::time::timeout(Duration::ZERO, waiting[0].answer()).await;
-        assert!(still_waiting.is_err(), "the worker is busy, so that nobody was refused for want of clients");
-        assert!(slow.body().await.starts_with("wsgi "));
-        for mut client in waiting {
-            assert_eq!(client.answer().await.expect("an answer").status, 200);
-        }
-        assert_eq!(running.exit().await, Some(0));
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_queue_that_no_node_takes_from_delays_the_end_for_half_of_the_drain_at_most() {
     within(60, async {
         let options = ["-n", "1", "--bind", "127.0.0.1:0", "--ready-after", "100ms", "--drain-timeout", "2s"];
@@ -204,34 +145,6 @@ async fn a_queue_that_no_node_takes_from_delays_the_end_for_half_of_the_drain_at
         // The node would cut what is left half a second before the deadline, and this is half of that.
         assert!(begun.elapsed() >= Duration::from_millis(700), "{:?}", begun.elapsed());
         assert_eq!(running.exit().await, Some(0));
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_unix_socket_has_no_new_clients_either() {
-    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
-    let path = format!("PYTHONPATH={path}:{}", app(""));
-    let folder = tempfile::tempdir().expect("a folder");
-    let socket = folder.path().join("app.sock");
-    let bind = format!("unix:{}", socket.display());
-    within(60, async {
-        let program = ["-e", &path, "--", "python3", "-m", "gunicorn", "server:wsgi"];
-        let mut running = Running::start(&[&["-n", "1", "--bind", &bind][..], &program].concat());
-        running.ready(1).await;
-        let mut clients = Vec::new();
-        for at in ["/sleep/1500", "/", "/"] {
-            let mut client = client::Client::connect_unix(&socket).await.expect("a connection");
-            client.ask(at).await.expect("sent");
-            clients.push(client);
-        }
-        running.signal(Signal::TERM);
-        while client::Client::connect_unix(&socket).await.is_ok() {}
-        for client in &mut clients {
-            assert_eq!(client.answer().await.expect("an answer").status, 200);
-        }
-        assert_eq!(running.exit().await, Some(0));
-        assert!(!socket.exists());
     })
     .await;
 }

@@ -5,7 +5,7 @@
 mod command;
 mod control;
 mod ending;
-mod installed;
+mod foreign_programs;
 mod linked;
 mod load;
 mod main_process;
@@ -16,7 +16,6 @@ mod node_js_upgrade;
 mod output;
 mod paused;
 mod ready;
-mod recycled;
 mod run;
 mod run_steered;
 mod servers;

@@ -1,9 +1,9 @@
 //! Programs of which another process counts than the one that was started: `MAINPID=` (sd_notify(3)).
 
-use multi_node_it::{procfs, send, within};
+use multi_node_it::{needs, procfs, send, within};
 use rustix::process::Signal;
 
-use crate::command::{Running, is_there, json_of};
+use crate::command::{Running, json_of};
 
 /// Runs one node by this script of a shell.
 fn start(script: &str) -> Running {
@@ -28,7 +28,7 @@ const WAITS: &str = "sleep 1000 & systemd-notify --ready MAINPID=$!; wait $!";
 
 #[tokio::test]
 async fn the_end_of_the_process_that_counts_is_the_nodes_end() {
-    if !is_there("systemd-notify") {
+    if !needs::program("systemd-notify") {
         return;
     }
     within(30, async {
@@ -50,7 +50,7 @@ const FORKS_AWAY: &str = "sleep 1000 & systemd-notify --ready MAINPID=$!; exit 0
 
 #[tokio::test]
 async fn a_node_lives_on_with_the_process_that_counts() {
-    if !is_there("systemd-notify") {
+    if !needs::program("systemd-notify") {
         return;
     }
     within(30, async {
@@ -75,7 +75,7 @@ async fn a_node_lives_on_with_the_process_that_counts() {
 
 #[tokio::test]
 async fn no_process_of_others_can_be_named() {
-    if !is_there("systemd-notify") {
+    if !needs::program("systemd-notify") {
         return;
     }
     within(30, async {

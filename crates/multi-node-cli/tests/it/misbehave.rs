@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use multi_node_it::{client, port, procfs, within};
+use multi_node_it::{client, needs, port, procfs, within};
 use rustix::process::Signal;
 
 use crate::command::{self, Running, multi_node, output, pids};
@@ -48,6 +48,9 @@ async fn a_program_that_loses_its_interpreter_is_told_with_the_cause() {
 
 #[tokio::test]
 async fn a_program_that_closes_its_sockets_harms_nobody_else() {
+    if !needs::program("python3") {
+        return;
+    }
     within(30, async {
         let app = format!("{}/tests/apps/closes.py", env!("CARGO_MANIFEST_DIR"));
         let args =
@@ -157,7 +160,7 @@ async fn a_reload_reads_the_file_again_and_a_mistake_in_it_changes_nothing() {
 
 #[tokio::test]
 async fn the_environment_is_that_of_systemd_if_that_is_wanted() {
-    if !command::is_there("systemd-socket-activate") {
+    if !needs::program("systemd-socket-activate") {
         return;
     }
     within(30, async {

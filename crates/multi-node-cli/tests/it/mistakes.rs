@@ -5,11 +5,11 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Output, Stdio};
 
-use multi_node_it::within;
+use multi_node_it::{needs, within};
 use rustix::fs::{Mode, mkfifoat};
 use tokio::process::Command;
 
-use crate::command::{Running, is_there, multi_node};
+use crate::command::{Running, multi_node};
 use crate::run_steered::Place;
 
 fn complains(output: &Output, code: i32, complaint: &str, of: &str) {
@@ -91,12 +91,22 @@ async fn a_file_of_settings_that_is_none_is_refused() {
         fs::write(&file, content).expect("ours");
         refused(&[], complaint).await;
     }
+}
+
+#[tokio::test]
+async fn a_file_of_settings_that_may_not_be_read_is_refused() {
+    let place = Place::new();
+    let file = place.path().join("multi-node.toml");
+    fs::write(&file, "port = 1").expect("ours");
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("ours");
+    let mut command = Command::new(place.copy());
     if rustix::process::geteuid().is_root() {
-        println!("skipped: root may read any file");
-    } else {
-        refused(&[], "cannot read multi-node.toml: permission denied").await;
+        const NOBODY: u32 = 65_534;
+        command.uid(NOBODY).gid(NOBODY); // root may read any file
     }
+    let output = command.args(["run", "--", "true"]).current_dir(place.path()).output().await;
+    let complaint = "cannot read multi-node.toml: permission denied";
+    complains(&output.expect("the command starts"), 2, complaint, complaint);
 }
 
 /// The complaint of one who runs something with this as the session's directory, and of one who looks for it.
@@ -122,19 +132,23 @@ async fn a_runtime_directory_that_is_not_ours_alone_is_refused() {
     fs::set_permissions(&directory, fs::Permissions::from_mode(0o777)).expect("ours");
     with_directory(place.path(), "the runtime directory can be written to by others").await;
     place.fails(&["status", "--name", "web"], 1, "can be written to by others").await;
-    if rustix::process::geteuid().is_root() {
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)).expect("ours");
-        std::os::unix::fs::chown(&directory, Some(65_534), None).expect("root may");
-        with_directory(place.path(), "the runtime directory belongs to another user").await;
-    } else {
-        println!("skipped: only root can give a directory away");
-    }
 
     let long = place.path().join("d".repeat(90));
     fs::DirBuilder::new().mode(0o700).create(&long).expect("ours");
     let mut run = multi_node(&["run", "--name", "web", "--", "true"]);
     let output = run.env("XDG_RUNTIME_DIR", long).output().await.expect("the command starts");
     complains(&output, 1, "107 bytes are the most; choose a shorter name, or a shorter XDG_RUNTIME_DIR", "a long path");
+}
+
+#[tokio::test]
+async fn a_runtime_directory_of_another_user_is_refused() {
+    if needs::root("give a directory away") {
+        let place = Place::new();
+        let directory = place.path().join("multi-node");
+        fs::DirBuilder::new().mode(0o700).create(&directory).expect("ours");
+        std::os::unix::fs::chown(&directory, Some(65_534), None).expect("root may");
+        with_directory(place.path(), "the runtime directory belongs to another user").await;
+    }
 }
 
 /// Runs a command whose standard output goes there.
@@ -182,7 +196,7 @@ async fn a_full_disk_is_an_error_and_a_reader_who_leaves_is_none() {
 
 #[tokio::test]
 async fn as_many_nodes_are_started_as_there_are_cores_for_it_and_no_more_than_is_allowed() {
-    if !is_there("taskset") {
+    if !needs::program("taskset") {
         return;
     }
     within(30, async {

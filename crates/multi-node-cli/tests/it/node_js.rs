@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use multi_node_it::{client, procfs, send, within};
+use multi_node_it::{client, needs, procfs, send, within};
 use rustix::process::Signal;
 
-use crate::command::{Running, app, is_there, json_of, pids};
+use crate::command::{Running, app, json_of, pids};
 
 /// Runs the server in so many nodes. None of them is taken for ready but by its word that it listens.
 fn start(nodes: &str) -> Running {
@@ -17,7 +17,7 @@ fn start(nodes: &str) -> Running {
 
 #[tokio::test]
 async fn a_node_program_gets_the_port_that_it_asks_for() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(30, async {
@@ -41,7 +41,7 @@ async fn a_node_program_gets_the_port_that_it_asks_for() {
 
 #[tokio::test]
 async fn node_connections_are_handed_out_evenly() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(30, async {
@@ -60,7 +60,7 @@ async fn node_connections_are_handed_out_evenly() {
 
 #[tokio::test]
 async fn a_node_program_that_a_timer_keeps_alive_ends_when_its_last_client_has() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(30, async {
@@ -103,7 +103,7 @@ async fn all_have_met(addr: SocketAddr) {
 
 #[tokio::test]
 async fn a_node_program_that_asks_for_its_siblings_has_a_stream_to_each() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(30, async {

@@ -3,12 +3,12 @@
 use std::fs;
 use std::time::Duration;
 
-use multi_node_it::{client, procfs, send, within};
+use multi_node_it::{client, needs, procfs, send, within};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::command::{Running, app, is_there, json_of, output, pids};
+use crate::command::{Running, app, json_of, output, pids};
 use crate::load::Load;
 
 /// Upgrades it; where it is not refused.
@@ -19,7 +19,7 @@ async fn upgrade(running: &Running) {
 
 #[tokio::test]
 async fn no_request_is_lost() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(90, async {
@@ -55,7 +55,7 @@ async fn no_request_is_lost() {
 /// Upgrades it once node-3 has what it has not looked at, and will refuse.
 #[tokio::test]
 async fn connections_that_no_node_has_taken_yet_are_carried_over() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(60, async {
@@ -93,7 +93,7 @@ async fn connections_that_no_node_has_taken_yet_are_carried_over() {
 /// Nodes whose channels are full of what they say, and which hardly ever read.
 #[tokio::test]
 async fn busy_channels_are_carried_over() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(90, async {
@@ -115,7 +115,7 @@ async fn busy_channels_are_carried_over() {
 
 #[tokio::test]
 async fn the_next_master_is_their_primary() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(60, async {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use multi_node_it::{procfs, within};
+use multi_node_it::{needs, procfs, within};
 use rustix::process::Signal;
 
 use crate::command::Running;
@@ -21,6 +21,9 @@ while True:
 
 #[tokio::test]
 async fn a_master_that_was_stopped_takes_no_node_for_hung_and_a_second_signal_ends_all_at_once() {
+    if !needs::program("python3") {
+        return;
+    }
     within(30, async {
         let options = ["-n", "2", "--watchdog", "1s", "--ready", "notify", "--drain-timeout", "1h", "--"];
         let mut running = Running::start(&[&options[..], &["python3", "-c", SCRIPT]].concat());

@@ -1,8 +1,8 @@
 //! How it is seen that a program serves.
 
-use multi_node_it::within;
+use multi_node_it::{needs, within};
 
-use crate::command::{Running, app, built, is_there, json_of};
+use crate::command::{Running, app, built, json_of};
 
 /// Runs one node until it is ready, and returns the line that tells by which sign.
 async fn sign(args: &[&str]) -> String {
@@ -39,7 +39,8 @@ async fn each_sign_of_readiness_is_seen_and_named() {
         ),
     ];
     for (options, program, expected) in cases {
-        if program.iter().any(|word| word.contains("systemd-notify")) && !is_there("systemd-notify") {
+        let needed = [("python3", "python3"), ("systemd-notify --ready; exec sleep 1000", "systemd-notify")];
+        if !needed.iter().all(|(word, tool)| !program.contains(word) || needs::program(tool)) {
             continue;
         }
         within(20, async {
@@ -57,7 +58,7 @@ async fn each_sign_of_readiness_is_seen_and_named() {
 
 #[tokio::test]
 async fn a_node_js_program_that_has_an_address_is_ready_when_it_listens() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(30, async {

@@ -2,11 +2,11 @@
 
 use std::process::Stdio;
 
-use multi_node_it::{procfs, send, within};
+use multi_node_it::{needs, procfs, send, within};
 use rustix::process::Signal;
 use tokio::io::{AsyncBufReadExt, BufReader};
 
-use crate::command::{self, Running, built, is_there, output, pids};
+use crate::command::{self, Running, built, output, pids};
 
 #[tokio::test]
 async fn a_program_that_takes_its_socket_from_systemd_is_served_by_several_nodes() {
@@ -32,7 +32,7 @@ async fn a_program_that_takes_its_socket_from_systemd_is_served_by_several_nodes
 
 #[tokio::test]
 async fn sockets_block_and_send_small_writes_at_once_and_wait_for_a_byte_if_that_is_wanted() {
-    if !is_there("python3") {
+    if !needs::program("python3") {
         return;
     }
     const SCRIPT: &str = "import os, socket; s = socket.socket(fileno=3); get = lambda o: s.getsockopt(socket.IPPROTO_TCP, o); \

@@ -1,10 +1,10 @@
 //! Programs under `multi-node run`, seen and steered by the other commands.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use multi_node_it::within;
+use multi_node_it::{needs, within};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -27,6 +27,14 @@ impl Place {
         let mut command = multi_node(args);
         command.env("XDG_RUNTIME_DIR", self.0.path());
         command
+    }
+
+    /// A command that other users may execute.
+    pub(crate) fn copy(&self) -> PathBuf {
+        let copy = self.path().join("command");
+        std::fs::copy(env!("CARGO_BIN_EXE_multi-node"), &copy).expect("copied");
+        std::fs::set_permissions(self.path(), PermissionsExt::from_mode(0o755)).expect("ours");
+        copy
     }
 
     /// Two nodes that serve under this name.
@@ -206,20 +214,16 @@ async fn a_name_that_a_killed_program_left_is_free() {
 
 #[tokio::test]
 async fn another_user_is_refused() {
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can act as another user");
+    if !needs::root("act as another user") {
         return;
     }
     within(30, async {
         let place = Place::new();
         let running = place.serves("web", &built("listenfd_axum")).await;
-        // They need a command that they may execute.
-        let command = place.0.path().join("command");
-        std::fs::copy(env!("CARGO_BIN_EXE_multi-node"), &command).expect("copied");
+        let command = place.copy();
         let folder = place.0.path().join("multi-node");
         let socket = folder.join("web.sock");
         let allow = |path: &Path, mode| std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).expect("ours");
-        allow(place.0.path(), 0o755);
         let status = async || {
             let mut status = tokio::process::Command::new(&command);
             let output = status.args(["status", "--socket"]).arg(&socket).uid(65_534).gid(65_534).output().await;

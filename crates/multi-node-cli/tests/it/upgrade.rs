@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use multi_node_it::{procfs, send, within};
+use multi_node_it::{needs, procfs, send, within};
 use rustix::process::Signal;
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
 
-use crate::command::{self, Running, app, built, is_there, multi_node, pids};
+use crate::command::{self, Running, app, built, multi_node, pids};
 use crate::load::Load;
 
 /// A name that no other test has.
@@ -118,7 +118,7 @@ async fn no_line_is_lost_or_cut() {
 
 #[tokio::test]
 async fn a_node_is_heard_by_the_next_master() {
-    if !is_there("systemd-notify") {
+    if !needs::program("systemd-notify") {
         return;
     }
     const SCRIPT: &str = "systemd-notify --ready; until [ -e $GO ]; do sleep 0.02; done; systemd-notify WATCHDOG=trigger; exec sleep 1000";
@@ -303,7 +303,7 @@ async fn what_the_next_master_could_not_go_on_with_is_refused_in_its_trial() {
 
 #[tokio::test]
 async fn a_master_that_cannot_be_replaced_stays_the_primary_of_node_js_programs() {
-    if !is_there("node") {
+    if !needs::program("node") {
         return;
     }
     within(30, async {

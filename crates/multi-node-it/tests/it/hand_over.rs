@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use multi_node::{SlotStatus, State, Status};
 use multi_node_it::in_flight::InFlight;
 use multi_node_it::program::{fixture, send};
-use multi_node_it::{Client, Plan, Program, limits, procfs, within};
+use multi_node_it::{Client, Plan, Program, limits, needs, procfs, within};
 use rustix::process::{Signal, geteuid};
 
 /// So many kept connections, each of which has been answered once.
@@ -199,9 +199,7 @@ async fn a_hand_over_waits_while_too_many_descriptors_are_under_way() {
     within(30, async {
         // In a user namespace root has no privileges outside, and is the same user.
         let flags = if geteuid().is_root() { vec!["--user"] } else { Vec::new() };
-        let possible = std::process::Command::new("unshare").args(&flags).arg("true").output();
-        if !possible.is_ok_and(|output| output.status.success()) {
-            println!("skipped: `unshare {}` does not work here", flags.join(" "));
+        if !needs::unshare(&flags) {
             return;
         }
         let mut program = Program::run("unshare".as_ref(), Plan::nodes(1), |unshare| {

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use multi_node::{Exit, NodeId, State, Status};
-use multi_node_it::{Fault, Plan, Program, procfs, send, within};
+use multi_node_it::{Fault, Plan, Program, needs, procfs, send, within};
 use rustix::process::Signal;
 use tokio::process::Command;
 
@@ -126,22 +126,22 @@ async fn a_master_that_was_stopped_kills_no_node_that_has_come_up_meanwhile() {
 
 #[tokio::test]
 async fn a_node_that_is_being_traced_is_spared() {
+    if !needs::program("strace") {
+        return;
+    }
     within(30, async {
         let mut program = Program::serving(plan(1)).await;
         let pids = program.pids().await;
-        let tracer = Command::new("strace")
+        let mut tracer = Command::new("strace")
             .args(["-qq", "-e", "trace=none", "-p", &pids[0].to_string()])
             .stdin(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true)
-            .spawn();
-        let Ok(mut tracer) = tracer else {
-            println!("skipped: strace is not installed");
-            return program.stop().await;
-        };
+            .spawn()
+            .expect("it starts");
         while procfs::tracer(pids[0]).is_none() {
             if let Some(status) = tracer.try_wait().expect("it is our child") {
-                println!("skipped: strace may not trace here ({status})");
+                needs::skip(format_args!("strace may not trace here ({status})"));
                 return program.stop().await;
             }
             tokio::time::sleep(Duration::from_millis(5)).await;

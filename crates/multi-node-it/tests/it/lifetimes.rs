@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use multi_node::State;
 use multi_node_it::program::fixture;
-use multi_node_it::{Fault, Plan, Program, client, procfs, send, within};
+use multi_node_it::{Fault, Plan, Program, client, needs, procfs, send, within};
 use rustix::process::{Signal, geteuid};
 use serde_json::json;
 
@@ -88,7 +88,7 @@ async fn a_forbidden_port_is_told_with_the_remedy() {
     within(30, async {
         let unprivileged = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
         if unprivileged.is_ok_and(|first| first.trim().parse().is_ok_and(|first: u16| first <= 80)) {
-            return println!("skipped: everyone may bind port 80 here (net.ipv4.ip_unprivileged_port_start)");
+            return needs::skip("everyone may bind port 80 here (net.ipv4.ip_unprivileged_port_start)");
         }
         let folder = tempfile::tempdir().expect("a temporary folder");
         let copy = folder.path().join("fixture");

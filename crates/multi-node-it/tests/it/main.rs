@@ -2,17 +2,15 @@
 
 #![allow(missing_docs)]
 
-mod accept;
 mod addresses;
+mod alone;
 mod canary;
-mod chaos;
-mod chat;
 mod control;
 mod crash;
+mod foreign_programs;
 mod hand_over;
 mod hang;
 mod http;
-mod idle;
 mod lifetimes;
 mod memory;
 mod mesh;

@@ -3,20 +3,14 @@
 use std::ffi::OsStr;
 
 use multi_node_it::program::fixture;
-use multi_node_it::{Plan, Program, procfs, send, within};
-use rustix::process::{Signal, geteuid};
+use multi_node_it::{Plan, Program, needs, procfs, send, within};
+use rustix::process::Signal;
 use serde_json::json;
 
 /// The program in a PID namespace of its own, started there by this command; `None` where that is not allowed.
 async fn contained(command: &[&OsStr]) -> Option<Program> {
-    if !geteuid().is_root() {
-        println!("skipped: only root makes a PID namespace");
-        return None;
-    }
     let flags = ["--pid", "--fork", "--mount-proc", "--kill-child"];
-    let possible = std::process::Command::new("unshare").args(flags).arg("true").output();
-    if !possible.is_ok_and(|output| output.status.success()) {
-        println!("skipped: `unshare {}` does not work here", flags.join(" "));
+    if !needs::root("make a PID namespace") || !needs::unshare(&flags) {
         return None;
     }
     let mut program = Program::run("unshare".as_ref(), Plan::nodes(2), |unshare| {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use multi_node_it::program::fixture;
-use multi_node_it::{Client, Plan, Program, port, procfs, within};
+use multi_node_it::{Client, Plan, Program, needs, port, procfs, within};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
@@ -109,19 +109,12 @@ async fn nodes_are_likelier_victims_than_the_master() {
     .await;
 }
 
-/// systemd's own tool, where it is installed.
-fn socket_activate() -> Option<&'static Path> {
-    let tool = Path::new("/usr/bin/systemd-socket-activate");
-    if !tool.exists() {
-        eprintln!("skipped: systemd-socket-activate is not installed");
-        return None;
-    }
-    Some(tool)
-}
+/// systemd's own tool, which opens sockets.
+const TOOL: &str = "systemd-socket-activate";
 
-/// The tool opens the socket, and starts the program when the first client comes.
-async fn activated(tool: &Path, addr: SocketAddr, plan: Plan) -> (Program, Client) {
-    let program = Program::launch(tool, plan, |command| {
+/// It opens the socket, and starts the program when the first client comes.
+async fn activated(addr: SocketAddr, plan: Plan) -> (Program, Client) {
+    let program = Program::launch(Path::new(TOOL), plan, |command| {
         command.args(["-l", &addr.to_string(), "-E", "FIXTURE", "-E", "RUST_LOG"]).arg(fixture());
     });
     loop {
@@ -134,11 +127,13 @@ async fn activated(tool: &Path, addr: SocketAddr, plan: Plan) -> (Program, Clien
 
 #[tokio::test]
 async fn sockets_that_systemd_has_opened_are_served_and_pass_through_an_upgrade() {
-    let Some(tool) = socket_activate() else { return };
+    if !needs::program(TOOL) {
+        return;
+    }
     within(30, async {
         let port = port::Held::new().expect("a port");
         let addr = port.addr();
-        let (mut program, mut client) = activated(tool, addr, Plan { port: addr.port(), ..Plan::nodes(2) }).await;
+        let (mut program, mut client) = activated(addr, Plan { port: addr.port(), ..Plan::nodes(2) }).await;
         program.listens().await;
         assert_eq!(program.addrs, [addr.to_string()]);
         assert_eq!(client.get("/").await.expect("the first client is answered").status, 200);
@@ -175,11 +170,13 @@ async fn a_socket_of_systemd_goes_on_listening_for_the_next_start() {
 
 #[tokio::test]
 async fn a_socket_that_the_program_does_not_serve_is_an_error() {
-    let Some(tool) = socket_activate() else { return };
+    if !needs::program(TOOL) {
+        return;
+    }
     within(30, async {
         let (port, other) = (port::Held::new().expect("a port"), port::Held::new().expect("another"));
         let plan = Plan { port: other.addr().port(), ..Plan::nodes(1) };
-        let (mut program, _client) = activated(tool, port.addr(), plan).await;
+        let (mut program, _client) = activated(port.addr(), plan).await;
         assert_eq!(program.exit().await, Some(1));
         let why = format!("cannot listen on {}: LISTEN_FDS has it, and the program does not serve it", port.addr());
         assert!(program.log().to_lowercase().contains(&why.to_lowercase()), "{}", program.log());

@@ -19,6 +19,7 @@ pub(crate) use queue::{bell, ring};
 pub(super) use turn::{Acceptor, Turn};
 
 #[cfg(test)]
-mod loop_tests;
+#[path = "tests.rs"]
+mod alone;
 #[cfg(test)]
-mod tests;
+mod loop_tests;

@@ -1,4 +1,5 @@
-//! Several acceptors in one process, each with its runtime on a thread of its own, as if they were processes.
+//! Several acceptors in one process, each with its runtime on a thread of its own, as if they were processes. They measure how load
+//! falls, so no other test runs meanwhile.
 
 use std::io::Read;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

@@ -7,8 +7,8 @@ use multi_node_it::{client, within};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::command::{Running, app, is_there};
-use crate::installed::installed;
+use super::python;
+use crate::command::Running;
 
 /// Asks so many times a second, whether or not answers come, until it is told to stop: how long each answer took, and what was lost.
 async fn ask_steadily(
@@ -32,8 +32,7 @@ async fn ask_steadily(
 
 /// Nodes that end with success after 20 requests each, at 50 requests a second, until more have ended than make a crash loop.
 async fn serves_throughout(nodes: usize) {
-    let Some(path) = installed("python").filter(|_| is_there("python3")) else { return };
-    let path = format!("PYTHONPATH={path}:{}", app(""));
+    let Some(path) = python("uvicorn") else { return };
     within(100, async {
         let uvicorn = ["python3", "-m", "uvicorn", "--limit-max-requests", "20", "--fd", "{fd}", "server:asgi"];
         let count = nodes.to_string();

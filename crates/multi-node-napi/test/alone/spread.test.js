@@ -6,7 +6,7 @@ const fs = require('node:fs');
 const http = require('node:http');
 const { test } = require('node:test');
 
-const { program, until } = require('./program.js');
+const { program, until } = require('../program.js');
 
 const CONNECTIONS = 64;
 /** A node that has waited for a processor for so many milliseconds may not have come for a connection in time, and then others have taken it. */

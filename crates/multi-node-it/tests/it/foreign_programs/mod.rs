@@ -1,0 +1,3 @@
+//! Tests with programs that have to be fetched: `make test-foreign` runs what has `foreign_programs::` in its name, `make test` the rest.
+
+mod chat;

@@ -16,6 +16,7 @@ use tower_service::Service;
 
 use super::body::RequestBody;
 use super::builder::Shared;
+use super::clock::Clock;
 use super::crowd::{Crowd, Member, Membership};
 use super::exchange::{ConnInfo, Exchange};
 use super::progress::Progress;
@@ -328,82 +329,4 @@ async fn http2<S, B>(
         }
     })
     .await;
-}
-
-/// When a connection has to be looked at again, from what it was seen to do.
-struct Clock<'a> {
-    progress: &'a Progress,
-    phase: Phase,
-    /// When it was first seen in its phase; not known of the first, nor needed of `Busy`.
-    since: Option<Instant>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Busy,
-    /// Waiting for a request, after so many.
-    Idle(u64),
-    /// Reading a request's head, after so many requests.
-    Head(u64),
-    /// Bytes wait that the client does not take, after so many that moved.
-    Blocked(u64),
-    /// A client that has shut down its writing side waits for an answer, or for more of it, after so many bytes that moved.
-    HalfClosed(u64),
-}
-
-impl<'a> Clock<'a> {
-    fn new(progress: &'a Progress) -> Clock<'a> {
-        Clock { progress, phase: Phase::Busy, since: None }
-    }
-
-    /// The deadline of an HTTP/1 connection's phase; to be asked whenever hyper has done what it could.
-    fn deadline(&mut self) -> Option<Instant> {
-        let progress = self.progress;
-        self.enter(match (progress.is_busy(), progress.has_begun()) {
-            _ if progress.is_blocked() => Phase::Blocked(progress.moves()),
-            (true, _) if progress.is_half_closed() => Phase::HalfClosed(progress.moves()),
-            (true, _) => Phase::Busy,
-            (false, false) => Phase::Idle(progress.calls()),
-            (false, true) => Phase::Head(progress.calls()),
-        });
-        self.due()
-    }
-
-    /// The deadline of an HTTP/2 connection, which is `leaving` once it was told to leave for being idle.
-    fn idle_deadline(&mut self, leaving: Option<Instant>) -> Option<Instant> {
-        let progress = self.progress;
-        self.enter(match progress.is_busy() {
-            _ if progress.is_blocked() => Phase::Blocked(progress.moves()),
-            true => Phase::Busy,
-            false => Phase::Idle(progress.calls()),
-        });
-        leaving.filter(|_| matches!(self.phase, Phase::Idle(_))).or_else(|| self.due())
-    }
-
-    fn due(&self) -> Option<Instant> {
-        let settings = &self.progress.shared().settings;
-        let patience = match self.phase {
-            Phase::Busy => return None,
-            Phase::Idle(_) => settings.keep_alive_timeout,
-            Phase::Head(_) => settings.header_timeout,
-            Phase::Blocked(_) => settings.write_timeout,
-            Phase::HalfClosed(_) => settings.half_close_timeout,
-        };
-        self.since?.checked_add(patience)
-    }
-
-    /// Whether a deadline that has passed means that the client is gone, as far as can be told.
-    fn client_is_gone(&self) -> bool {
-        matches!(self.phase, Phase::Blocked(_) | Phase::HalfClosed(_))
-    }
-
-    /// Reads the clock only when the phase changes: once a request.
-    fn enter(&mut self, phase: Phase) {
-        if self.phase != phase {
-            self.phase = phase;
-            if phase != Phase::Busy {
-                self.since = Some(Instant::now());
-            }
-        }
-    }
 }

@@ -6,6 +6,7 @@
 
 mod body;
 mod builder;
+mod clock;
 mod conn;
 mod crowd;
 mod exchange;

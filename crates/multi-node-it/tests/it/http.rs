@@ -160,8 +160,8 @@ async fn large_bodies_go_both_ways() {
         let body = piece(0..LARGE);
         for path in ["/echo", "/bytes"] {
             let request = match path {
-                "/echo" => Request::post("/echo").body(Body::from(body.clone())),
-                _ => Request::get(format!("/bytes/{LARGE}")).body(Body::empty()),
+                "/echo" => Request::post("/echo").header("host", "test").body(Body::from(body.clone())),
+                _ => Request::get(format!("/bytes/{LARGE}")).header("host", "test").body(Body::empty()),
             };
             let request = request.expect("a request");
             let answer = sender.send_request(request).await.expect("an answer");

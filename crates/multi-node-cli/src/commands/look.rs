@@ -56,7 +56,8 @@ pub(crate) struct Top {
 #[command(after_help = "\
 Examples:
   multi-node logs -n 20
-  multi-node logs -f --slot 2")]
+  multi-node logs -f --slot 2
+  multi-node logs --raw | less -R")]
 pub(crate) struct Logs {
     /// Goes on with the lines that come, until Ctrl-C or the program's end.
     #[arg(short, long)]
@@ -67,6 +68,10 @@ pub(crate) struct Logs {
     /// How many of the lines that the program has kept.
     #[arg(short = 'n', long, default_value_t = 100)]
     lines: usize,
+    /// Shows control characters as they are, colours included. On a terminal they are escaped otherwise, since they could
+    /// change what it shows, or what it does.
+    #[arg(long, conflicts_with = "json")]
+    raw: bool,
     #[command(flatten)]
     asking: Asking,
 }
@@ -149,7 +154,7 @@ impl Logs {
     fn print(&self, logged: &Logged) -> Result<()> {
         match self.asking.json {
             true => logged.lines.iter().try_for_each(output::json),
-            false => output::text(&show::lines(logged, output::paint())),
+            false => output::text(&show::lines(logged, output::paint(), !self.raw && io::stdout().is_terminal())),
         }
     }
 }

@@ -75,6 +75,20 @@ test('a program whose nodes all fail ends with their cause', async (t) => {
   assert.match(server.output, /ERR_MULTI_NODE_NO_NODES/);
 });
 
+test('a port that is taken before `listen` ends the program with one error that says why', async (t) => {
+  const taken = await freePort();
+  const server = await program(t, `
+    require("net").createServer().listen(${taken}, "127.0.0.1", () => {
+      require("multi-node").listen({ port: PORT, nodes: 2 }, require("http").createServer());
+    });
+  `);
+  assert.equal(await server.ended, 1);
+  assert.match(server.output, /ERR_MULTI_NODE_NO_NODES/);
+  assert.match(server.output, /it did not reach `listen`; code before `listen` runs in every process/);
+  const told = server.output.match(/errno: -98/g).length;
+  assert.ok(told >= 2 && told <= 3, `${told} nodes have told of it`);
+});
+
 test('what is wrong is thrown at once', async () => {
   const http = require('node:http');
   const { listen } = require('..');

@@ -124,8 +124,25 @@ async fn a_program_that_never_comes_up_ends_with_the_cause() {
         let log = program.log();
         let said = log.lines().find(|line| line.starts_with("Error: ")).unwrap_or_else(|| panic!("no error"));
         assert!(said.starts_with("Error: no node is left: node-"), "{said}");
-        assert!(said.ends_with("ended with exit code 3 while starting"), "{said}");
-        assert!(log.contains("giving up, since no node was ever ready and this is death 5 within 60 s"));
+        let hint = "ended with exit code 3 while starting: it did not reach `listen`; code before `listen` runs in every process, \
+            so what only one may do, such as taking a port or a lock, belongs after it";
+        assert!(said.ends_with(hint), "{said}");
+        assert!(log.contains("giving up, since no slot's node has reached `listen`"), "{log}");
+        assert!(log.matches("ended with exit code 3").count() <= 5, "it is told once or twice for each slot: {log}");
+        assert_eq!(program.processes(), [0; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_program_whose_servers_never_come_up_ends_after_some_tries() {
+    within(30, async {
+        let (plan, _folder) = faulty(Fault::FailFactory, Plan::nodes(2));
+        let mut program = Program::start(plan).await;
+        assert_eq!(program.exit().await, Some(1));
+        let log = program.log();
+        assert!(log.contains("giving up, since no node was ever ready and this is death 5 within 60 s"), "{log}");
+        assert!(!log.contains("before `listen`"), "{log}");
         assert_eq!(program.processes(), [0; 0]);
     })
     .await;

@@ -205,6 +205,8 @@ pub(crate) struct Fleet {
     recycle_again_at: Option<Instant>,
     /// Whether any node was ever ready. Until then a crash loop is taken for a broken program, later for a bad spell.
     seen_ready: bool,
+    /// Whether any node has ever reached `listen`.
+    seen_hello: bool,
     /// The last death, for the case that it ends the program.
     last_death: String,
     out: Vec<Action>,
@@ -241,6 +243,7 @@ impl Fleet {
             looked_at: None,
             recycle_again_at: None,
             seen_ready: false,
+            seen_hello: false,
             last_death: String::from("none was ever started"),
             out: Vec::new(),
         }

@@ -289,6 +289,7 @@ fn policy(settings: &Settings, foreign: Option<&Program>) -> Policy {
         drain_timeout: settings.drain_timeout,
         shutdown_delay: settings.shutdown_delay,
         hang_timeout: settings.hang_timeout,
+        same_program: foreign.is_none(),
         all_beat: foreign.is_none_or(|program| program.watchdog.is_some()),
         canary: settings.canary.map(|(duration, limits)| Canary {
             duration,

@@ -41,6 +41,7 @@ impl Fleet {
     fn ended_as_ordered(&mut self, now: Instant, id: NodeId, node: &Node, ending: &Ending) {
         let (level, text) = match node.drains_since {
             Some(_) if node.was_killed_draining() => (Level::Warn, format!("{ending} before it had drained")),
+            Some(_) if ending.is_violent() => (Level::Warn, format!("{ending} while draining, and not by its master")),
             Some(since) => {
                 (Level::Info, format!("{ending}, drained in {}", Span(now.saturating_duration_since(since))))
             }
@@ -54,7 +55,10 @@ impl Fleet {
         let how = describe(node, ending);
         let hold = if ending.may_concern_master() || node.left { HOLD } else { Duration::ZERO };
         let parting = parting(node, ending);
+        let begins = self.policy.same_program && !self.seen_hello && !self.seen_ready;
+        let before_listen = begins && is_before_listen(node, ending);
         let sequel = self.sequel(now, id, node, parting, hold);
+        let sequel = if before_listen { self.hopeless().unwrap_or(sequel) } else { sequel };
         match (parting, sequel) {
             (Parting::Finished, Sequel::Again { .. } | Sequel::SucceededBy(_)) => {
                 let served = Span(node.served(now));
@@ -64,6 +68,9 @@ impl Fleet {
             _ => self.tell(Level::Warn, node.slot, id, format!("{how}; {sequel}")),
         }
         self.last_death = format!("{id} in slot {} {how}", node.slot);
+        if before_listen {
+            self.last_death = format!("{}: {BEFORE_LISTEN}", self.last_death);
+        }
         self.release(now, node.slot, id);
         self.fail_order_of(now, id);
         self.follow(now, node.slot, id, sequel, parting);
@@ -120,6 +127,13 @@ impl Fleet {
         }
     }
 
+    /// The master has run the same code, and with it in none of the slots a node reaches `listen`: no further try will.
+    fn hopeless(&self) -> Option<Sequel> {
+        let all_failed = self.slots.iter().all(|slot| slot.history.ends > 0);
+        let begins = matches!(self.course, Course::Running) && self.order.is_none();
+        (begins && self.policy.restart && all_failed).then_some(Sequel::Hopeless)
+    }
+
     fn follow(&mut self, now: Instant, slot: Slot, id: NodeId, sequel: Sequel, parting: Parting) {
         let restarts = u64::from(parting == Parting::Died);
         let Some(record) = self.slot_mut(slot) else {
@@ -134,7 +148,7 @@ impl Fleet {
                 }
             }
             Sequel::SucceededBy(_) => record.restarts += restarts,
-            Sequel::GivesUp { .. } => {
+            Sequel::GivesUp { .. } | Sequel::Hopeless => {
                 record.set(Filled::GaveUp, now);
                 self.tell(Level::Error, slot, id, String::from("the slot gave up, so the program ends"));
                 self.stop(now, Err(self.last_death.clone()));
@@ -173,6 +187,16 @@ impl Fleet {
 fn parting(node: &Node, ending: &Ending) -> Parting {
     let succeeded = matches!(ending, Ending::Exit(Exit::Code(0)));
     if succeeded && node.state == State::Serving && node.cause.is_none() { Parting::Finished } else { Parting::Died }
+}
+
+/// What people need to know where nodes end by themselves before any of them has reached `listen`.
+const BEFORE_LISTEN: &str = "it did not reach `listen`; code before `listen` runs in every process, so what only one may do, such \
+    as taking a port or a lock, belongs after it";
+
+/// A signal is the machine's doing, or somebody's; an exit code is the program's own.
+fn is_before_listen(node: &Node, ending: &Ending) -> bool {
+    let exited = matches!(ending, Ending::Exit(Exit::Code(_)));
+    exited && node.last_state == State::Starting && node.state == State::Starting && node.cause.is_none()
 }
 
 /// `ended by SIGKILL while starting: it did not become ready within 60 s`

@@ -79,6 +79,7 @@ impl Fleet {
 
     pub(super) fn hello(&mut self, now: Instant, id: NodeId) {
         self.heard(now, id);
+        self.seen_hello = true;
         let with = self.joinable();
         let Some(node) = self.nodes.get_mut(&id) else {
             return;

@@ -28,6 +28,8 @@ pub(crate) struct Policy {
     pub(crate) hang_timeout: Option<Duration>,
     /// Whether all nodes give signs of life, and not only those that turn out to link this crate.
     pub(crate) all_beat: bool,
+    /// Whether nodes run the master's own program, which has to reach `listen` in each of them.
+    pub(crate) same_program: bool,
     pub(crate) recycling: Recycling,
     /// Whether the first new node of a reload is tried before the others follow; not with `surge` 0.
     pub(crate) canary: Option<Canary>,

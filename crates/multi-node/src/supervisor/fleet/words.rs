@@ -34,6 +34,13 @@ impl Ending {
         }
     }
 
+    /// Whether it ended by a signal that does not ask a program to end, but ends it.
+    pub(super) fn is_violent(&self) -> bool {
+        // Those that `stop_signal` of a program may name: HUP, INT, QUIT, USR1, USR2, TERM, WINCH.
+        const ASKS: [i32; 7] = [1, 2, 3, 10, 12, 15, 28];
+        matches!(self, Ending::Exit(Exit::Signal(signal)) if !ASKS.contains(signal))
+    }
+
     /// SIGHUP, SIGINT and SIGTERM often go to a whole group or container, with the master next in line.
     pub(super) fn may_concern_master(&self) -> bool {
         matches!(self, Ending::Exit(Exit::Signal(1 | 2 | 15)))
@@ -62,8 +69,16 @@ pub(super) fn progress(state: State) -> &'static str {
 /// What follows when a slot's node has parted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sequel {
-    Again { after: Duration, loops: bool },
-    GivesUp { deaths: usize, within: Duration },
+    Again {
+        after: Duration,
+        loops: bool,
+    },
+    GivesUp {
+        deaths: usize,
+        within: Duration,
+    },
+    /// No slot's node ever reached `listen`.
+    Hopeless,
     SucceededBy(NodeId),
     NotReplaced(&'static str),
 }
@@ -76,6 +91,7 @@ impl fmt::Display for Sequel {
             Sequel::GivesUp { deaths, within } => {
                 write!(f, "giving up, since no node was ever ready and this is death {deaths} within {}", Span(within))
             }
+            Sequel::Hopeless => f.write_str("giving up, since no slot's node has reached `listen`"),
             Sequel::SucceededBy(id) => write!(f, "{id}, which is starting, takes its slot"),
             Sequel::NotReplaced(why) => write!(f, "not replaced, since {why}"),
         }

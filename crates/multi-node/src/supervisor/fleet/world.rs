@@ -31,6 +31,7 @@ pub(super) fn policy(nodes: usize) -> Policy {
         shutdown_delay: Duration::ZERO,
         hang_timeout: None,
         all_beat: true,
+        same_program: true,
         recycling: Recycling::default(),
         canary: None,
     }

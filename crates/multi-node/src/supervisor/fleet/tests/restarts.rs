@@ -130,6 +130,37 @@ fn a_crash_loop_before_the_first_ready_ends_the_program() {
 }
 
 #[test]
+fn a_program_that_reaches_listen_in_no_slot_ends_at_once() {
+    let mut world = World::started(policy(2));
+    world.exit(1, Exit::Code(1));
+    world.said(Level::Warn, "ended with exit code 1 while starting; starting again at once");
+    world.exit(2, Exit::Code(1));
+    world.said(
+        Level::Warn,
+        "ended with exit code 1 while starting; giving up, since no slot's node has reached `listen`",
+    );
+    world.exit(3, KILLED);
+    let why = "node-2 in slot 1 ended with exit code 1 while starting: it did not reach `listen`; code before `listen` runs in \
+        every process, so what only one may do, such as taking a port or a lock, belongs after it";
+    assert_eq!(world.finished(), [Err(String::from(why))]);
+}
+
+#[test]
+fn a_signal_before_listen_is_another_matter_and_so_is_another_program() {
+    let mut world = World::started(policy(1));
+    world.exit(1, KILLED);
+    assert_eq!(world.spawned(), [1, 2], "somebody has killed it");
+    let mut world = World::started(Policy { same_program: false, ..policy(1) });
+    world.exit(1, Exit::Code(1));
+    assert_eq!(world.spawned(), [1, 2], "it has no `listen`");
+    let mut world = World::started(policy(2));
+    world.hello(1);
+    world.exit(2, Exit::Code(1));
+    world.exit(1, Exit::Code(1));
+    assert_eq!(world.finished(), [], "`listen` is reached");
+}
+
+#[test]
 fn a_ready_node_anywhere_keeps_the_program_trying() {
     let mut world = World::started(policy(2));
     world.up(2);
@@ -184,6 +215,21 @@ fn a_node_that_leaves_is_replaced_and_its_exit_is_no_death() {
     world.exit(1, Exit::Code(3));
     assert_eq!(world.restarts(), [0]);
     world.said(Level::Info, "ended with exit code 3, drained in 50 ms");
+}
+
+#[test]
+fn a_node_that_somebody_else_kills_while_it_drains_has_not_drained() {
+    for (signal, level, text) in [
+        (9, Level::Warn, "ended by SIGKILL while draining, and not by its master"),
+        (11, Level::Warn, "ended by SIGSEGV while draining, and not by its master"),
+        (15, Level::Info, "ended by SIGTERM, drained in 50 ms"),
+    ] {
+        let mut world = World::serving(policy(1));
+        world.leaving(1);
+        world.pass(millis(50));
+        world.exit(1, Exit::Signal(signal));
+        world.said(level, text);
+    }
 }
 
 #[test]

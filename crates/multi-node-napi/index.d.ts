@@ -54,7 +54,7 @@ export interface Options {
   maxRequests?: number;
   /** Replaces a node after this time. Default: no limit. */
   maxAge?: number;
-  /** Replaces a node that has more bytes resident. Default: no limit. */
+  /** Replaces a node that has more bytes in RAM, child processes included. Default: no limit. */
   maxMemory?: number;
   /** Share by which a node's `maxRequests` and `maxAge` are lower at random, 0 to 1. Default 0.1. */
   recycleJitter?: number;
@@ -78,6 +78,15 @@ export interface Options {
   slotArgs?(slot: number): string[];
   /** Variables for the nodes' environment. */
   env?: Record<string, string>;
+  /**
+   * User as whom nodes run, by name or number: with its groups, and without privileges. The master stays as it was started, so as root
+   * it can bind port 80. `HOME`, `USER` and `LOGNAME` become the user's. Default: this process's.
+   */
+  user?: string | number;
+  /** Group as which nodes run. Default: the user's. */
+  group?: string | number;
+  /** Permission bits that files made by nodes do not get. Default: this process's. */
+  umask?: number;
   /** Bytes that may wait for a peer before its stream is reset and offered anew. Default 256 MiB. */
   maxBuffered?: number;
   /** Milliseconds in which a peer takes none of the bytes that wait for it, before its stream is reset and offered anew. Default 10 s. */

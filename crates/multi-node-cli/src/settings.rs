@@ -1,5 +1,6 @@
 //! What `multi-node run` may be told, on the command line and in `multi-node.toml`: the same names, the same values.
 
+mod in_force;
 mod value;
 
 use std::ffi::OsString;
@@ -11,16 +12,16 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use multi_node::program::{self, Program, Readiness};
 use multi_node::{CanaryLimits, Options, admin};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use value::{Control, Count, Mode, Size, StopSignal, Time, one_or_more, table, variable};
+use value::{Account, Control, Count, Mode, Size, StopSignal, Time, names, one_or_more, table, variable};
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
 use crate::{npm, output, stage};
 
 /// Everything is optional here; what is said nowhere has the library's default.
-#[derive(Args, Clone, Debug, Default, Deserialize)]
+#[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub(crate) struct Settings {
     /// The name by which `multi-node status`, `reload` and the others find it [default: the program's]
@@ -55,7 +56,7 @@ pub(crate) struct Settings {
     pub(crate) defer_accept: Option<bool>,
     /// A variable for the program's environment, NAME=VALUE. May be given several times
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
-    #[serde(deserialize_with = "table")]
+    #[serde(deserialize_with = "table", serialize_with = "names")]
     pub(crate) env: Vec<(String, String)>,
     /// How it is known that a node serves [default: auto]
     #[arg(long, value_enum)]
@@ -127,7 +128,7 @@ pub(crate) struct Settings {
     /// Replaces a node that has served for so long [default: never]
     #[arg(long, value_name = "TIME")]
     pub(crate) max_age: Option<Time>,
-    /// Replaces a node that has so much memory in RAM, such as 512MiB [default: never]
+    /// Replaces a node that has so much memory in RAM, with all that descend from it, such as 512MiB [default: never]
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_memory: Option<Size>,
     /// The share by which each node's limits of requests and age are lower at random, 0 to 1 [default: 0.1]
@@ -148,6 +149,16 @@ pub(crate) struct Settings {
     /// The mode of Unix-socket files, in octal [default: 666]
     #[arg(long, value_name = "MODE")]
     pub(crate) unix_mode: Option<Mode>,
+    /// The user as whom nodes run, by name or number: with its groups, and without privileges. The command itself stays
+    /// what it is, so as root it can bind port 80 [default: this command's]
+    #[arg(long, value_name = "USER")]
+    pub(crate) user: Option<Account>,
+    /// The group as which nodes run [default: the user's]
+    #[arg(long, value_name = "GROUP")]
+    pub(crate) group: Option<Account>,
+    /// Permission bits that files made by nodes do not get, in octal, such as 027 [default: this command's]
+    #[arg(long, value_name = "MODE")]
+    pub(crate) umask: Option<Mode>,
     /// What becomes of what nodes write [default: collect]
     #[arg(long, value_enum)]
     pub(crate) log: Option<Log>,
@@ -164,7 +175,7 @@ pub(crate) struct Settings {
 }
 
 /// By which conventions the program is told of its sockets.
-#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Sockets {
     /// By all of these
@@ -177,7 +188,7 @@ pub(crate) enum Sockets {
     Bare,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Ready {
     /// By its message, by its waiting for connections, or by its age, whichever comes first
@@ -186,7 +197,7 @@ pub(crate) enum Ready {
     Notify,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Log {
     /// It is read line by line and written to this command's standard output and error
@@ -195,7 +206,7 @@ pub(crate) enum Log {
     Inherit,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LogFormat {
     /// As it is
@@ -206,7 +217,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum LogFull {
     /// The node waits
@@ -266,6 +277,9 @@ impl Settings {
             orders_from_nodes: self.orders_from_nodes.or(other.orders_from_nodes),
             backlog: self.backlog.or(other.backlog),
             unix_mode: self.unix_mode.or(other.unix_mode),
+            user: self.user.or(other.user),
+            group: self.group.or(other.group),
+            umask: self.umask.or(other.umask),
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
             log_full: self.log_full.or(other.log_full),
@@ -298,6 +312,9 @@ impl Settings {
             restart: self.restart,
             backlog: self.backlog,
             unix_mode: self.unix_mode.map(|mode| mode.0),
+            user: self.user.as_ref().map(|user| user.0.as_str()),
+            group: self.group.as_ref().map(|group| group.0.as_str()),
+            umask: self.umask.map(|mode| mode.0),
             backoff_jitter: self.backoff_jitter,
             max_requests: self.max_requests,
             max_age: self.max_age.map(|time| time.0),

@@ -11,6 +11,12 @@ pub(crate) fn parse(text: &str) -> Result<i32, String> {
     })
 }
 
+/// `SIGTERM`, or the number where it has no name here.
+pub(crate) fn of(signal: i32) -> String {
+    let name = NAMES.iter().find(|(_, number)| *number == signal);
+    name.map_or_else(|| signal.to_string(), |(name, _)| format!("SIG{name}"))
+}
+
 /// Those whose numbers are the same on every Linux architecture.
 const NAMES: [(&str, i32); 9] = [
     ("HUP", 1),

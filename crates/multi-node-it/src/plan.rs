@@ -50,6 +50,10 @@ pub struct Plan {
     pub recycling: RecyclePlan,
     /// How long a reload's first new node is tried, and by how many answers it is judged.
     pub canary: Option<(Duration, u64)>,
+    /// As whom nodes run.
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub umask: Option<u32>,
     /// The folder in which [`Fault`]s are laid.
     pub faults: PathBuf,
 }
@@ -85,6 +89,9 @@ impl Default for Plan {
             metrics: None,
             recycling: RecyclePlan::default(),
             canary: None,
+            user: None,
+            group: None,
+            umask: None,
             faults: PathBuf::new(),
         }
     }
@@ -127,6 +134,9 @@ impl Plan {
         let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
         let options = self.control.iter().fold(options, Options::control);
         let options = self.metrics.iter().fold(options, Options::metrics);
+        let options = self.user.iter().fold(options, Options::user);
+        let options = self.group.iter().fold(options, Options::group);
+        let options = self.umask.into_iter().fold(options, Options::umask);
         let options = options.gauge("oldest_job_seconds", GaugeRule::Max).buckets("job.bytes", [256.0, 512.0]);
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)

@@ -32,6 +32,7 @@ const canary = {
   needs: { duration: time },
   takes: { minRequests: whole, margin: number },
 };
+const account = { is: (value) => whole.is(value) || (text.is(value) && value !== ''), what: 'a name or a number' };
 const RULES = ['sum', 'max', 'min', 'mean', 'first', 'omit'];
 const rules = {
   is: (value) => isRecord(value) && Object.values(value).every((rule) => RULES.includes(rule)),
@@ -76,6 +77,9 @@ const OPTIONS = {
   args: list,
   slotArgs: perSlot,
   env: variables,
+  user: account,
+  group: account,
+  umask: whole,
   maxBuffered: whole,
   slowPeerTimeout: time,
 };
@@ -150,7 +154,7 @@ const UNHURRIED = { hangTimeout: 0, startTimeout: LONGEST };
 
 /** What the binding takes, and what it adds to start nodes as this process was started. */
 function forLibrary(options) {
-  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, gauge = {}, env = {}, slotArgs, ...rest } = options;
+  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, gauge = {}, env = {}, slotArgs, user, group, ...rest } = options;
   const inspected = inspectPort();
   const args = (command.argv ?? process.argv).slice(1);
   return {
@@ -158,6 +162,8 @@ function forLibrary(options) {
     program: process.execPath,
     args,
     ...rest,
+    user: user === undefined ? undefined : String(user),
+    group: group === undefined ? undefined : String(group),
     bind: [bind].flat(),
     addresses: addresses && [addresses].flat(),
     gauge: Object.entries(gauge),
@@ -167,6 +173,12 @@ function forLibrary(options) {
     slotArgs: slotArgs ? argsOfSlots(slotArgs, options.maxNodes ?? MAX_NODES) : [],
     inspectPort: inspected,
   };
+}
+
+/** A process that serves alone has no nodes to run as another user, and keeps its own privileges. */
+function refuseUser(options) {
+  const name = ['user', 'group'].find((one) => options[one] !== undefined);
+  if (name) throw wrong(name, options[name], 'nodes: this process serves alone, with its own privileges');
 }
 
 /** The library asks from a thread that cannot call JavaScript. */
@@ -187,4 +199,4 @@ function inspectPort() {
   return flags.some((flag) => /[=:]0$/.test(flag)) ? 0 : process.debugPort;
 }
 
-module.exports = { check, forLibrary, obey };
+module.exports = { check, forLibrary, obey, refuseUser };

@@ -42,6 +42,9 @@ pub struct NodeOptions {
     pub peers: Option<bool>,
     pub orders_from_nodes: Option<bool>,
     pub env: Vec<Vec<String>>,
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub umask: Option<u32>,
     pub program: String,
     /// The runtime's own arguments, which go first; then what a slot has for itself, if anything; then the script and its arguments.
     pub exec_args: Vec<String>,
@@ -92,7 +95,7 @@ impl NodeOptions {
     pub(crate) fn into_options(self, heartbeat: Heartbeat) -> Options {
         let given = self;
         let mut options = Options::new().signals(false).heartbeat(heartbeat).program(given.program).args(given.args);
-        set!(options, given: port, host, unix_mode, backlog, master_listen, restart, backoff_jitter, recycle_jitter, control, metrics, peers, orders_from_nodes);
+        set!(options, given: port, host, unix_mode, backlog, master_listen, restart, backoff_jitter, recycle_jitter, control, metrics, peers, orders_from_nodes, user, group, umask);
         set_number!(options, given: nodes, max_nodes, surge);
         set_time!(options, given: start_timeout, drain_timeout, shutdown_delay, hang_timeout, adopt_timeout);
         if let Some(age) = given.max_age {

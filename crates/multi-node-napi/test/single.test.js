@@ -28,6 +28,14 @@ const SOURCE = (options) => `
   });
 `;
 
+test('who serves alone cannot serve as another user', async (t) => {
+  for (const options of ['nodes: 0, user: "nobody"', 'nodes: 0, group: 1']) {
+    const server = await program(t, SOURCE(options));
+    assert.equal(await server.ended, 1);
+    assert.match(server.output, /option `(user|group)`: .* expected nodes: this process serves alone, with its own privileges/);
+  }
+});
+
 for (const [how, options, given] of [
   ['nodes: 0', 'nodes: 0', {}],
   ['nodes: 0 and a page of metrics', 'nodes: 0, metrics: "127.0.0.1:METRICS"', {}],

@@ -16,11 +16,19 @@ pub(crate) struct Manner {
     backlog: u32,
     /// The mode of the files of Unix sockets; `None`: what the umask leaves.
     unix_mode: Option<u32>,
+    /// Whether nodes have no privileges that the master has.
+    #[cfg(multi_process)]
+    pub(crate) nodes_are_others: bool,
 }
 
 impl From<&Settings> for Manner {
     fn from(settings: &Settings) -> Manner {
-        Manner { backlog: settings.backlog, unix_mode: Some(settings.unix_mode) }
+        Manner {
+            backlog: settings.backlog,
+            unix_mode: Some(settings.unix_mode),
+            #[cfg(multi_process)]
+            nodes_are_others: settings.launch.identity.is_some(),
+        }
     }
 }
 

@@ -97,6 +97,21 @@ pub(crate) fn called() -> Option<(u32, Calling)> {
     Some((pid.parse().ok()?, calling))
 }
 
+/// Variables that speak of this process's own start, and would deceive another.
+pub(crate) const OF_THIS_START: [&str; 11] = [
+    "NODE_CHANNEL_FD",
+    "NODE_CHANNEL_SERIALIZATION_MODE",
+    "NODE_UNIQUE_ID",
+    "LISTEN_FDS",
+    "LISTEN_PID",
+    "LISTEN_FDNAMES",
+    "SERVER_STARTER_PORT",
+    "SERVER_STARTER_GENERATION",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+];
+
 /// Whether systemd has opened sockets for this process (sd_listen_fds(3)).
 pub(crate) fn sockets_given() -> bool {
     env::var("LISTEN_PID").is_ok_and(|pid| pid.parse() == Ok(std::process::id())) && env::var_os("LISTEN_FDS").is_some()

@@ -96,8 +96,8 @@ pub use mesh::{
     PeerInfo, PeerReader, PeerWriter,
 };
 pub use nodes::{Handle, Nodes, StatusWatch};
-pub use options::{CanaryLimits, Options};
-pub use order::{Answers, CanaryReport, OrderError, ReloadReport, Replacement, ScaleReport};
+pub use options::{CanaryLimits, OptionInForce, Options, Origin};
+pub use order::{Answers, AppliedBy, CanaryReport, NotApplied, OrderError, ReloadReport, Replacement, ScaleReport};
 pub use serve::{
     Addr, Conn, ConnInfo, DrainSignal, Http, Http2Executor, HttpBuilder, Listener, Raw, RequestBody, RequestBodyError,
     Servers, Stream, Tcp, http, http_with, raw, tcp, tcp_with,

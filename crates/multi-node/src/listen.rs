@@ -124,9 +124,9 @@ fn prepare(options: Options, servers: &Servers) -> Result<(Settings, Vec<Vec<Add
 #[cfg(multi_process)]
 async fn succeed(call: crate::supervisor::Call, options: Options, servers: Servers) -> Result<Nodes, Error> {
     let alone = |settings: &Settings| Ok::<_, Error>(settings.nodes == 0 || environment::off()?);
-    let prepared = prepare(options, &servers).and_then(|prepared| match alone(&prepared.0)? {
+    let prepared = prepare(options, &servers).and_then(|mut prepared| match alone(&prepared.0)? {
         true => Err(Error::Succession { cause: "it is to serve as a single process".to_owned() }),
-        false => Ok(prepared),
+        false => prepared.0.identify().map(|()| prepared),
     });
     match prepared {
         Ok((settings, addresses)) => {
@@ -164,7 +164,7 @@ pub(crate) async fn lead_program(options: Options, program: Program) -> Result<N
 #[cfg(multi_process)]
 fn prepare_program(options: Options, program: &Program) -> Result<Settings, Error> {
     let hang_timeout = program.watchdog.unwrap_or(options.hang_timeout);
-    let settings = options.hang_timeout(hang_timeout).master_listen(false).check(cores())?;
+    let mut settings = options.hang_timeout(hang_timeout).master_listen(false).check(cores())?;
     if settings.nodes == 0 {
         return Err(Error::Option {
             option: "nodes",
@@ -173,6 +173,7 @@ fn prepare_program(options: Options, program: &Program) -> Result<Settings, Erro
         });
     }
     program.find()?;
+    settings.identify()?;
     Ok(settings)
 }
 
@@ -204,11 +205,12 @@ fn written(addresses: &[Vec<Address>]) -> Vec<Vec<String>> {
     addresses.iter().map(|addresses| addresses.iter().map(ToString::to_string).collect()).collect()
 }
 
-async fn lead(settings: Settings, servers: Servers, addresses: Vec<Vec<Address>>) -> Result<Nodes, Error> {
+async fn lead(mut settings: Settings, servers: Servers, addresses: Vec<Vec<Address>>) -> Result<Nodes, Error> {
     let alone = settings.nodes == 0 || environment::off()? || !cfg!(multi_process);
     if !alone && environment::in_test() && settings.launch.program.is_none() {
         return Err(Error::InTest);
     }
+    identify(&mut settings, alone)?;
     let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
     let begun = begin(alone, settings, servers, sockets, addresses.clone(), endpoints).await;
@@ -216,6 +218,20 @@ async fn lead(settings: Settings, servers: Servers, addresses: Vec<Vec<Address>>
         bind::unlink(&addresses);
     }
     begun
+}
+
+/// Finds out as whom nodes run; a process that serves alone has no nodes to run as somebody else.
+fn identify(settings: &mut Settings, alone: bool) -> Result<(), Error> {
+    if let (true, Some((option, name))) = (alone, settings.launch.runs_as()) {
+        return Err(Error::Option {
+            option,
+            value: name.to_owned(),
+            allowed: "this process serves alone, with its own privileges; it needs nodes".to_owned(),
+        });
+    }
+    #[cfg(multi_process)]
+    settings.identify()?;
+    Ok(())
 }
 
 async fn begin(

@@ -2,9 +2,11 @@
 
 mod address;
 mod canary;
+mod identity;
 mod launch;
 mod listed;
 mod metering;
+mod origin;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -15,8 +17,11 @@ use std::time::Duration;
 
 pub(crate) use address::Address;
 pub use canary::CanaryLimits;
+pub(crate) use identity::{Account, Identity};
 pub(crate) use launch::{Launch, SlotArgs};
 pub(crate) use metering::Metering;
+pub(crate) use origin::Origins;
+pub use origin::{OptionInForce, Origin};
 pub(crate) use settings::{Settings, is_instance_name};
 
 use crate::Heartbeat;
@@ -69,6 +74,7 @@ pub struct Options {
     pub(crate) control_path: Option<PathBuf>,
     pub(crate) metrics: Option<String>,
     pub(crate) metering: Metering,
+    pub(crate) origins: Origins,
 }
 
 impl Default for Options {
@@ -114,6 +120,7 @@ impl Options {
             control_path: None,
             metrics: None,
             metering: Metering::default(),
+            origins: Origins::default(),
         }
     }
 
@@ -289,11 +296,13 @@ impl Options {
     }
 
     /// Recycles a node that has so many bytes of memory in RAM, as [`max_requests`](Options::max_requests) does. Default:
-    /// no limit. Nodes are looked at once a second.
+    /// no limit. Nodes are looked at once a second, or less often where a look takes more than 10 ms: looking takes about
+    /// 1 % of a core.
     ///
-    /// What counts is the resident set, RSS, as `ps` and `top` show it. It includes the pages of the program's file and
-    /// whatever else processes share. PSS would divide those by the number of sharers, but it changes whenever a sibling
-    /// comes or goes, which recycling itself brings about, and the kernel walks the process's page tables for it.
+    /// What counts is the sum of the node's process and all that descend from it, as `status` shows it: PSS
+    /// (proc_pid_smaps(5)), in which a page that several processes share counts for each in proportion. So a page that a
+    /// forked worker has of its parent counts once. Where PSS cannot be had, or after 100 ms of one look, it is RSS without
+    /// what may be shared. A process that has left its parent behind, as daemons do, is not found.
     pub fn max_memory(mut self, bytes: u64) -> Options {
         self.max_memory = Some(bytes);
         self

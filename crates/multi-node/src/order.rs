@@ -1,6 +1,7 @@
 //! Orders to the fleet, and what came of them.
 
 mod canary;
+mod not_applied;
 
 use std::fmt;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::canary::{Answers, CanaryReport};
+pub use self::not_applied::{AppliedBy, NotApplied};
 use crate::id::{Generation, NodeId, Slot};
 
 /// What the fleet can be asked to do.
@@ -62,6 +64,9 @@ pub struct ReloadReport {
     /// How the first new node has stood its trial; `None` without [`Options::canary`](crate::Options::canary).
     #[serde(default)]
     pub canary: Option<CanaryReport>,
+    /// Settings that have changed since the master has read them, and that a reload does not apply.
+    #[serde(default)]
+    pub not_applied: Vec<NotApplied>,
 }
 
 /// How one slot's node was replaced.
@@ -137,7 +142,8 @@ impl fmt::Display for ReloadReport {
             killed => write!(f, ", {killed} killed at the drain deadline")?,
         }
         write_fates(f, &self.slots)?;
-        self.canary.as_ref().map_or(Ok(()), |canary| write!(f, "; {canary}"))
+        self.canary.as_ref().map_or(Ok(()), |canary| write!(f, "; {canary}"))?;
+        self.not_applied.iter().try_for_each(|setting| write!(f, "; not applied: {setting}"))
     }
 }
 

@@ -76,8 +76,10 @@ impl Run {
     pub(super) async fn run(self) -> Result<()> {
         let settings = self.settings()?;
         log(settings.logs_json());
-        let program = settings.program()?.renew(move || self.program().map_err(|error| error.to_string()));
-        Ok(serve(settings.options(), program, settings.output()).await?)
+        let options = settings.options().described_as(settings.in_force(&self.typed));
+        let (program, output, in_force) = (settings.program()?, settings.output(), settings);
+        let program = program.renew(move || self.program(&in_force).map_err(|error| error.to_string()));
+        Ok(serve(options, program, output).await?)
     }
 
     /// What was typed, and for the rest what the file says now.
@@ -85,7 +87,9 @@ impl Run {
         Ok(self.typed.clone().or(config::read(self.config.as_ref())?))
     }
 
-    fn program(&self) -> Result<Program, Usage> {
-        self.settings()?.program()
+    /// What is to be run from now on, and which other settings have changed since those came into force.
+    fn program(&self, in_force: &Settings) -> Result<Program, Usage> {
+        let settings = self.settings()?;
+        Ok(settings.program()?.not_applied(settings.not_applied(in_force)))
     }
 }

@@ -7,7 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::signal_name;
 
@@ -82,6 +82,18 @@ impl FromStr for StopSignal {
     }
 }
 
+/// A user or a group, by name or number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account(pub(super) String);
+
+impl FromStr for Account {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Account, String> {
+        Ok(Account(text.to_owned()))
+    }
+}
+
 /// A file's mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mode(pub(super) u32);
@@ -105,7 +117,68 @@ macro_rules! read_as_typed {
     )*};
 }
 
-read_as_typed!(Control, Count, Time, Size, StopSignal, Mode);
+read_as_typed!(Control, Count, Time, Size, StopSignal, Account, Mode);
+
+/// A value is written as it may be typed.
+macro_rules! write_as_typed {
+    ($($name:ty),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+    )*};
+}
+
+write_as_typed!(Control, Count, Time, Size, StopSignal, Account, Mode);
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Control::Off => f.write_str("off"),
+            Control::At(path) => path.display().fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(count) => count.fmt(f),
+            None => f.write_str("auto"),
+        }
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        humantime::format_duration(self.0).fmt(f)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        ByteSize(self.0).display().iec().fmt(f)
+    }
+}
+
+impl fmt::Display for StopSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&signal_name::of(self.0))
+    }
+}
+
+impl fmt::Display for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:03o}", self.0)
+    }
+}
 
 struct Typed;
 
@@ -141,6 +214,11 @@ pub(super) fn variable(text: &str) -> Result<(String, String), String> {
 
 pub(super) fn table<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<(String, String)>, D::Error> {
     BTreeMap::deserialize(deserializer).map(|table| table.into_iter().collect())
+}
+
+/// Of variables the names alone.
+pub(super) fn names<S: Serializer>(variables: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(variables.iter().map(|(name, _)| name))
 }
 
 /// In a file one address may stand without brackets.

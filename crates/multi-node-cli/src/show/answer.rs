@@ -1,5 +1,6 @@
 //! What orders are answered with.
 
+use multi_node::Origin;
 use multi_node::admin::{Description, Reloaded, Replaced};
 use serde_json::Value;
 
@@ -7,10 +8,13 @@ use super::{Colour, Paint, Table, count, span};
 
 /// What a reload did.
 pub(crate) fn reloaded(report: &Reloaded, paint: Paint) -> String {
-    let Reloaded { generation, took_ms, slots, canary, .. } = report;
+    let Reloaded { generation, took_ms, slots, canary, not_applied, .. } = report;
     let mut head = format!("generation {generation} serves in {} slots after {}", slots.len(), span(*took_ms));
     if let Some(canary) = canary {
         head = format!("{head}\n{}", canary.verdict);
+    }
+    for setting in not_applied {
+        head = format!("{head}\n{}", paint.text(Colour::Passing, &format!("not applied: {setting}")));
     }
     if slots.is_empty() {
         return head;
@@ -71,9 +75,9 @@ pub(crate) fn signalled(report: &Value) -> String {
 /// What a program says of itself.
 pub(crate) fn description(description: &Description, paint: Paint) -> String {
     let Description { protocol, how, name, pid, version, addresses, options, orders, .. } = description;
-    let mut listed = Table::new(&[("OPTION", false), ("VALUE", false)]);
-    for (option, value) in options {
-        listed.row([(option.clone(), None), (value.clone(), None)]);
+    let mut listed = Table::new(&[("OPTION", false), ("VALUE", false), ("FROM", false)]);
+    for option in options {
+        listed.row([(option.name.clone(), None), (option.value.clone(), None), (origin(option.from).to_owned(), None)]);
     }
     let mut known = Table::new(&[("REQUEST", false), ("DOES", false)]);
     for order in orders {
@@ -86,6 +90,17 @@ pub(crate) fn description(description: &Description, paint: Paint) -> String {
         listed.text(paint),
         known.text(paint),
     )
+}
+
+fn origin(from: Origin) -> &'static str {
+    match from {
+        Origin::Default => "default",
+        Origin::Code => "code",
+        Origin::Environment => "environment",
+        Origin::File => "file",
+        Origin::CommandLine => "command line",
+        _ => "?",
+    }
 }
 
 #[cfg(test)]
@@ -125,6 +140,16 @@ SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  CUT  REQUE
         let report = json!({ "generation": 1, "took_ms": 9000, "slots": [], "canary": canary });
         let report: Reloaded = serde_json::from_value(report).expect("a report");
         let expected = "generation 1 serves in 0 slots after 9.0 s\nnode-3 stood its trial";
+        assert_eq!(reloaded(&report, Paint::Plain), expected);
+    }
+
+    #[test]
+    fn what_a_reload_does_not_apply_stands_above_the_slots() {
+        let setting = json!({ "setting": "nodes", "in_force": "2", "wanted": "4", "applied_by": "scale" });
+        let report = json!({ "generation": 1, "took_ms": 9000, "slots": [], "not_applied": [setting] });
+        let report: Reloaded = serde_json::from_value(report).expect("a report");
+        let expected = "generation 1 serves in 0 slots after 9.0 s\n\
+            not applied: nodes: 2 is in force, 4 is wanted; `scale` applies it";
         assert_eq!(reloaded(&report, Paint::Plain), expected);
     }
 

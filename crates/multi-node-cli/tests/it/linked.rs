@@ -204,7 +204,7 @@ async fn a_file_says_when_nodes_are_recycled_and_how_a_reload_is_tried() {
 
 #[tokio::test]
 async fn a_program_is_recycled_by_its_memory_and_age() {
-    for (limit, why) in [(["--max-memory", "1MiB"], "memory"), (["--max-age", "1s"], "served")] {
+    for (limit, why) in [(["--max-memory", "32KiB"], "memory"), (["--max-age", "1s"], "served")] {
         within(30, async {
             let mut running =
                 Running::of(run(&[&limit, &["-n", "1", "--ready-after", "50ms", "--", "sleep", "60"][..]].concat()));

@@ -52,6 +52,27 @@ async fn sockets_block_and_send_small_writes_at_once_and_wait_for_a_byte_if_that
 }
 
 #[tokio::test]
+async fn a_program_that_never_links_the_library_has_its_sockets_and_nothing_of_the_master_s() {
+    if !needs::program("python3") {
+        return;
+    }
+    const SCRIPT: &str = "import os, socket; s = socket.socket(fileno=3)\n\
+        link = lambda fd: os.path.exists('/proc/self/fd/' + fd) and os.readlink('/proc/self/fd/' + fd); fds = [int(fd) \
+        for fd in os.listdir('/proc/self/fd') if str(link(fd)).startswith('socket:')]\n\
+        own = os.environ.get; print(fds, own('MULTI_NODE_SEAT'), own('LISTEN_PID') == str(os.getpid()), own('WATCHDOG_USEC'), \
+        own('NOTIFY_SOCKET').startswith('@multi-node/'), flush=True); s.accept()";
+    within(30, async {
+        let mut command = command::run(&["-n", "1", "--bind", "127.0.0.1:0", "--", "python3", "-c", SCRIPT]);
+        command.stdout(Stdio::piped()).env("NOTIFY_SOCKET", "/run/nobody").env("WATCHDOG_USEC", "60000000");
+        let mut running = Running::of(command);
+        let line = BufReader::new(running.stdout()).lines().next_line().await.expect("readable");
+        assert_eq!(line.as_deref(), Some("[3] None True None True"));
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_crash_starts_what_was_found_and_a_reload_what_is_there_now() {
     within(30, async {
         let folder = tempfile::tempdir().expect("a folder");

@@ -92,7 +92,7 @@ async fn a_program_is_seen() {
         assert_eq!(place.prints(&["top", "--once"]).await.matches(" serving ").count(), 2);
         assert_eq!(place.json(&["top", "--once"]).await["instance"]["pid"], json!(running.pid()));
         assert!(place.prints(&["logs", "--slot", "1"]).await.contains("node-2 master │ ready after"));
-        assert!(place.prints(&["describe"]).await.contains("drain_timeout"));
+        assert!(place.prints(&["describe"]).await.contains("drain-timeout"));
         assert_eq!(place.json(&["describe"]).await["pid"], json!(running.pid()));
         assert_eq!(running.stop().await, Some(0));
     })

@@ -61,7 +61,7 @@ async fn a_second_call_of_listen_is_an_error() {
 }
 
 /// What a program says that cannot listen.
-async fn refusal(mut program: Program) -> String {
+pub(crate) async fn refusal(mut program: Program) -> String {
     assert_eq!(program.exit().await, Some(1));
     let log = program.log();
     assert!(!log.contains("started"), "no node is started before all addresses are bound: {log}");

@@ -11,6 +11,7 @@ mod foreign_programs;
 mod hand_over;
 mod hang;
 mod http;
+mod identity;
 mod lifetimes;
 mod memory;
 mod mesh;

@@ -95,6 +95,22 @@ async fn the_loop_feeds_the_watchdog() {
 }
 
 #[tokio::test]
+async fn the_service_manager_is_the_master_s_alone() {
+    within(30, async {
+        let manager = Manager::new();
+        let mut program = manager.start(Plan::nodes(2), Duration::from_secs(60)).await;
+        for pid in program.pids().await {
+            let environ = std::fs::read(format!("/proc/{pid}/environ")).expect("our process");
+            let told = environ.split(|byte| *byte == 0).map(String::from_utf8_lossy);
+            let told: Vec<_> = told.filter(|is| is.starts_with("NOTIFY_") || is.starts_with("WATCHDOG_")).collect();
+            assert!(told.is_empty(), "{told:?}");
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn nodes_are_likelier_victims_than_the_master() {
     within(30, async {
         let score = |pid: u32| -> i32 {

@@ -9,18 +9,19 @@ use super::protocol::{Answer, Description, OrderHelp, PROTOCOL, Refusal, Request
 use super::view::{Reloaded, Replaced, Setting};
 use crate::id::Slot;
 use crate::nodes::StatusWatch;
+use crate::options::OptionInForce;
 use crate::order::OrderError;
 use crate::{Handle, sys};
 
 pub(super) struct Desk {
     pub(super) observer: Observer,
     handle: Handle,
-    options: Vec<(String, String)>,
+    options: Vec<OptionInForce>,
     journal: Journal,
 }
 
 impl Desk {
-    pub(super) fn new(observer: Observer, options: Vec<(String, String)>, journal: Journal) -> Desk {
+    pub(super) fn new(observer: Observer, options: Vec<OptionInForce>, journal: Journal) -> Desk {
         Desk { handle: observer.handle.clone(), observer, options, journal }
     }
 

@@ -41,7 +41,7 @@ async fn usage(pids: Vec<u32>) -> BTreeMap<u32, Used> {
     let used = |pid: u32| {
         let usage = crate::sys::usage::usage(pid);
         let cpu_ms = usage.cpu.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
-        (pid, Used { cpu_ms, pss_bytes: usage.pss, ..Used::default() })
+        (pid, Used { cpu_ms, pss_bytes: usage.memory, ..Used::default() })
     };
     // It fails only where the runtime ends.
     tokio::task::spawn_blocking(move || pids.into_iter().map(used).collect()).await.unwrap_or_default()

@@ -13,7 +13,7 @@ use super::observer::Observer;
 use super::protocol::{Answer, Refusal};
 use super::session;
 use super::socket::ControlSocket;
-use crate::options::Settings;
+use crate::options::{OptionInForce, Settings};
 use crate::{Error, sys};
 
 /// How many clients are spoken with at once; more are refused.
@@ -29,7 +29,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug, Default)]
 pub(crate) struct Admin {
     socket: Option<ControlSocket>,
-    options: Vec<(String, String)>,
+    options: Vec<OptionInForce>,
     journal: Journal,
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::view::unix_ms;
 use crate::id::{NodeId, Slot};
+use crate::options::OptionInForce;
 
 /// The version of this protocol. Within one version only orders and fields are added.
 pub(super) const PROTOCOL: u32 = 1;
@@ -146,8 +147,8 @@ pub struct Description {
     pub version: String,
     /// What is served, as it was bound.
     pub addresses: Vec<String>,
-    /// The options in force, by the names of their methods.
-    pub options: Vec<(String, String)>,
+    /// The options in force.
+    pub options: Vec<OptionInForce>,
     /// The orders that are understood.
     pub orders: Vec<OrderHelp>,
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::id::Slot;
-use crate::order::{Answers, CanaryReport, ReloadReport, Replacement};
+use crate::order::{Answers, CanaryReport, NotApplied, ReloadReport, Replacement};
 use crate::status::{SlotStatus, State, Status};
 
 /// A running program.
@@ -69,9 +69,9 @@ pub struct SlotInfo {
     /// Whether it waits until what it writes is taken, where its master collects that.
     #[serde(default)]
     pub output_held: bool,
-    /// Processor time of this process, in milliseconds.
+    /// Processor time of this process and its descendants, in milliseconds.
     pub cpu_ms: Option<u64>,
-    /// Memory of this process, in bytes, with what it shares counted in proportion.
+    /// Memory of this process and its descendants, in bytes, with what they share counted in proportion.
     pub pss_bytes: Option<u64>,
 }
 
@@ -152,6 +152,9 @@ pub struct Reloaded {
     /// How the canary stood its trial; `null` where there was none.
     #[serde(default)]
     pub canary: Option<Tried>,
+    /// Settings that have changed, and that a reload does not apply.
+    #[serde(default)]
+    pub not_applied: Vec<NotApplied>,
 }
 
 /// How the first new node of a reload has stood its trial.
@@ -206,6 +209,7 @@ impl From<&ReloadReport> for Reloaded {
             took_ms: ms(report.took),
             slots: report.slots.iter().map(Replaced::from).collect(),
             canary: report.canary.as_ref().map(Tried::from),
+            not_applied: report.not_applied.clone(),
         }
     }
 }

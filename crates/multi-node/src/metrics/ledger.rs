@@ -60,7 +60,9 @@ impl Ledger {
             let account = self.0.entry(slot.slot).or_default();
             account.see_restarts(slot.restarts);
             if let (Some(id), Some(cpu_ms)) = (&slot.id, slot.cpu_ms) {
-                account.cpu_alive_ms.insert(id.clone(), cpu_ms);
+                // A worker's time is missing for a moment while its parent takes it over.
+                let seen = account.cpu_alive_ms.entry(id.clone()).or_default();
+                *seen = cpu_ms.max(*seen);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Options;
+use super::identity::Identity;
 use super::settings::refused;
 use crate::{Error, Slot};
 
@@ -18,6 +19,12 @@ pub(crate) struct Launch {
     /// Program and arguments of the master's own start, where those of this process do not tell.
     pub(crate) started_as: Option<(PathBuf, Vec<OsString>)>,
     pub(crate) env: Vec<(OsString, OsString)>,
+    /// Names or numbers, as they were given.
+    pub(crate) user: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) umask: Option<u32>,
+    /// What the names stand for, once the master has looked them up.
+    pub(crate) identity: Option<Identity>,
 }
 
 impl Options {
@@ -65,15 +72,63 @@ impl Options {
         self.launch.env.push((name.into(), value.into()));
         self
     }
+
+    /// The user as whom nodes run, by name or number. Default: this process's. The master stays as it was started, so it
+    /// can bind port 80 as root while no node has any privilege.
+    ///
+    /// A node has this user's groups and no others, and no capabilities. The master changes them before the node's
+    /// program begins, and starts no node for which any of it fails. It needs root, or `CAP_SETUID` and `CAP_SETGID`.
+    /// `HOME`, `USER` and `LOGNAME` become the user's, unless [`env`](Options::env) says otherwise. A number without an
+    /// account needs a [`group`](Options::group) too; its `HOME` is `/`. Setuid programs still work in nodes: start the
+    /// master with `no_new_privs` (systemd: `NoNewPrivileges=yes`) where they should not.
+    ///
+    /// The program's file must be executable for the user. Code before [`listen`](crate::listen()) runs in the master
+    /// too, with the master's privileges. Not together with [`master_listen`](Options::master_listen) or without nodes,
+    /// since the master would serve with its privileges. Linux only.
+    pub fn user(mut self, user: impl Into<String>) -> Options {
+        self.launch.user = Some(user.into());
+        self
+    }
+
+    /// The group as which nodes run, by name or number. Default: that of [`user`](Options::user). Without a user it is the
+    /// node's only group.
+    pub fn group(mut self, group: impl Into<String>) -> Options {
+        self.launch.group = Some(group.into());
+        self
+    }
+
+    /// Permission bits that files made by nodes do not get (umask(2)), such as `0o027`. Default: those of this process.
+    pub fn umask(mut self, mask: u32) -> Options {
+        self.launch.umask = Some(mask);
+        self
+    }
 }
 
 impl Launch {
-    pub(super) fn check(self) -> Result<Launch, Error> {
+    /// The option by which nodes run as somebody else, and its value.
+    pub(crate) fn runs_as(&self) -> Option<(&'static str, &str)> {
+        let user = self.user.as_deref().map(|user| ("user", user));
+        user.or_else(|| self.group.as_deref().map(|group| ("group", group)))
+    }
+
+    pub(super) fn check(self, master_serves: bool) -> Result<Launch, Error> {
         if self.program.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
             return Err(refused("program", "", "expected a path, or a name to find in PATH"));
         }
         if let Some((name, _)) = self.env.iter().find(|(name, _)| !is_variable_name(name)) {
             return Err(refused("env", name.to_string_lossy(), "expected a variable's name, without `=`"));
+        }
+        if let Some((option, name)) = self.runs_as() {
+            let allowed = match (master_serves, cfg!(multi_process)) {
+                _ if name.is_empty() => Err("expected a name or a number"),
+                (true, _) => Err("the master would serve with its own privileges: leave out `master_listen`"),
+                (_, false) => Err("it needs Linux"),
+                _ => Ok(()),
+            };
+            allowed.map_err(|why| refused(option, name, why))?;
+        }
+        if let Some(mask) = self.umask.filter(|mask| *mask > 0o777) {
+            return Err(refused("umask", format!("{mask:#o}"), "allowed are 0 to 0o777"));
         }
         Ok(self)
     }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Address, CanaryLimits, Launch, Metering, Options};
+use super::{Address, CanaryLimits, Launch, Metering, Options, Origins};
 use crate::{Error, Heartbeat};
 
 /// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
@@ -51,6 +51,9 @@ pub(crate) struct Settings {
     /// Where the master serves metrics.
     pub(crate) metrics: Option<Address>,
     pub(crate) metering: Metering,
+    /// What `nodes` defaults to.
+    pub(crate) cores: usize,
+    pub(crate) origins: Origins,
 }
 
 impl Options {
@@ -97,12 +100,14 @@ impl Options {
             signals: self.signals,
             peers: self.peers,
             orders_from_nodes: self.orders_from_nodes,
-            launch: self.launch.check()?,
+            launch: self.launch.check(self.master_listen)?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,
             control_path: self.control_path.map(control_path).transpose()?,
             metering: self.metering.check()?,
             metrics: self.metrics.as_deref().map(metrics).transpose()?,
+            cores,
+            origins: self.origins,
         })
     }
 }

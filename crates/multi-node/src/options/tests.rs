@@ -52,6 +52,10 @@ fn every_wrong_value_names_its_option() {
         ("recycle_jitter", Options::new().recycle_jitter(1.5)),
         ("program", Options::new().program("")),
         ("env", Options::new().env("A=B", "c")),
+        ("user", Options::new().user("")),
+        ("user", Options::new().user("nobody").master_listen(true)),
+        ("group", Options::new().group("nogroup").master_listen(true)),
+        ("umask", Options::new().umask(0o1000)),
     ];
     for (name, options) in wrong {
         let (option, message) = refused(options);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use super::Collect;
+use crate::NotApplied;
 
 /// A server program, how its listening sockets reach it, and how it is told to end.
 ///
@@ -29,6 +30,9 @@ pub struct Program {
     pub(crate) ready_fd: Option<u32>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) node_js: Option<bool>,
+    /// What has changed beside it, and a reload does not apply.
+    #[serde(default)]
+    pub(crate) not_applied: Vec<NotApplied>,
     #[serde(skip)]
     pub(crate) output: Option<mpsc::Sender<Collect>>,
     #[serde(skip)]
@@ -93,6 +97,7 @@ impl Program {
             ready_fd: None,
             watchdog: None,
             node_js: None,
+            not_applied: Vec::new(),
             output: None,
             renewal: None,
         }
@@ -186,6 +191,13 @@ impl Program {
     /// inherit those of this process. Whoever receives must read: a node that finds a pipe full waits.
     pub fn output(mut self, to: mpsc::Sender<Collect>) -> Program {
         self.output = Some(to);
+        self
+    }
+
+    /// Settings that were found changed when the program was described anew ([`renew`](Program::renew)), and that concern
+    /// more than the program. A reload warns of them, and names them in its [report](crate::ReloadReport::not_applied).
+    pub fn not_applied(mut self, settings: impl IntoIterator<Item = NotApplied>) -> Program {
+        self.not_applied = settings.into_iter().collect();
         self
     }
 

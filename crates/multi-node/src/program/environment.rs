@@ -5,26 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{Program, Readiness, Sockets};
-use crate::environment::{SEAT, Seat};
+use crate::environment::{OF_THIS_START, SEAT, Seat};
 use crate::{NodeId, Slot};
 
 /// The number of the first listening socket (sd_listen_fds(3)).
 pub(crate) const FIRST: u32 = 3;
-
-/// Variables that speak of this process's own start, and would deceive the program.
-const FOREIGN: [&str; 11] = [
-    "NODE_CHANNEL_FD",
-    "NODE_CHANNEL_SERIALIZATION_MODE",
-    "NODE_UNIQUE_ID",
-    "LISTEN_FDS",
-    "LISTEN_PID",
-    "LISTEN_FDNAMES",
-    "SERVER_STARTER_PORT",
-    "SERVER_STARTER_GENERATION",
-    "NOTIFY_SOCKET",
-    "WATCHDOG_USEC",
-    "WATCHDOG_PID",
-];
 
 /// A variable, and its value; `None` removes it.
 pub(crate) type Variable = (OsString, Option<OsString>);
@@ -63,11 +48,6 @@ impl Program {
         texts.any(|text| text.as_bytes().windows(b"{node_port}".len()).any(|part| part == b"{node_port}"))
     }
 
-    /// Whether a program that links this crate is to find its master.
-    pub(crate) fn offers_seat(&self) -> bool {
-        self.sockets == Sockets::All
-    }
-
     /// A number above those of the sockets and of the notification descriptor.
     pub(crate) fn free_number(&self, sockets: usize) -> u32 {
         let sockets = FIRST + u32::try_from(sockets).unwrap_or_default();
@@ -81,7 +61,7 @@ impl Program {
 
     /// What is changed in the environment, in this order.
     pub(crate) fn variables(&self, place: &Place) -> Vec<Variable> {
-        let mut variables: Vec<Variable> = FOREIGN.iter().map(|name| ((*name).into(), None)).collect();
+        let mut variables: Vec<Variable> = OF_THIS_START.iter().map(|name| ((*name).into(), None)).collect();
         let mut set = |name: &str, value: String| variables.push((name.into(), Some(value.into())));
         if matches!(self.sockets, Sockets::All | Sockets::Systemd) {
             set("LISTEN_FDS", place.sockets.len().to_string());
@@ -97,7 +77,7 @@ impl Program {
         if self.sockets == Sockets::All || self.readiness == Readiness::Notification || self.watchdog.is_some() {
             set("NOTIFY_SOCKET", place.notify.clone());
         }
-        if let Some(seat) = place.seat.filter(|_| self.offers_seat()) {
+        if let Some(seat) = place.seat.filter(|_| self.sockets == Sockets::All) {
             set(SEAT, seat.write());
         }
         if let Some(channel) = place.channel {

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::{FIRST, Program, Readiness};
+use super::{FIRST, Program, Readiness, Sockets};
 use crate::supervisor::{self, Found};
 use crate::{Error, Nodes, Options, environment, listen};
 
@@ -53,6 +53,13 @@ impl Program {
         let is =
             || !self.args.iter().any(evaluates) && supervisor::is_run_by_node(Path::new(&self.program), &directory);
         self.node_js.unwrap_or_else(is)
+    }
+
+    /// Whether a program that links this crate is to find its master. One that does not would leave the descriptor to all that
+    /// it starts.
+    pub(crate) fn offers_seat(&self) -> bool {
+        let directory = environment::working_directory().unwrap_or_default();
+        self.sockets == Sockets::All && !supervisor::never_links(Path::new(&self.program), &directory)
     }
 
     /// Where it is. Whoever starts a program that is not there wants to know at once, and not from nodes that fail.

@@ -19,9 +19,11 @@ use super::lookup::{Held, hold, locate};
 use super::starter::Starter;
 use crate::admin::Source;
 use crate::environment::{self, Calling, Seat};
+use crate::error::describe;
 use crate::id::{Generation, NodeId, Slot};
-use crate::options::{Launch, SlotArgs};
+use crate::options::{Identity, Launch, SlotArgs};
 use crate::program::{Collect, Output, Program};
+use crate::sys::credentials::Credentials;
 use crate::{Error, sys};
 
 /// How long whoever collects what nodes write may take to write what was read.
@@ -37,6 +39,9 @@ pub(crate) struct Launcher {
     args: Vec<OsString>,
     slot_args: Option<SlotArgs>,
     env: Vec<(OsString, OsString)>,
+    /// As whom nodes run, where that is not this process's user.
+    identity: Option<Identity>,
+    umask: Option<u32>,
     directory: PathBuf,
     /// Who reads what its nodes write.
     output: Option<mpsc::Sender<Collect>>,
@@ -79,6 +84,8 @@ impl Launcher {
             args: launch.args.unwrap_or_else(|| own.args.clone()),
             slot_args: launch.slot_args,
             env: launch.env,
+            identity: launch.identity,
+            umask: launch.umask,
             own,
             directory,
             output: foreign.and_then(|program| program.output.clone()),
@@ -176,7 +183,6 @@ impl Launcher {
             .arg0(&self.arg0)
             .args(self.slot_args.as_ref().map(|args| args.of(slot)).unwrap_or_default())
             .args(&self.args)
-            .envs(self.env.iter().map(|(name, value)| (name, value)))
             .env(environment::SEAT, seat.write())
             .env_remove(environment::CALL)
             .current_dir(sys::process::held(&image.directory))
@@ -186,18 +192,51 @@ impl Launcher {
             .stderr(io::stderr().as_fd().try_clone_to_owned()?)
             // A Ctrl-C reaches the master alone, which decides.
             .process_group(0);
+        self.dress(&mut command);
         // Nobody else reaps it, so its pid is its own until we do.
-        let pid = self.start(command, id, slot)?;
+        let pid = self.start(command, id, slot).map_err(|error| self.as_whom(error))?;
         Ok(Child { pid, process: sys::process::open(pid)?, control: ours.into() })
     }
 }
 
 impl Launcher {
+    /// Gives the node its user, groups and umask, and the variables that it is to have.
+    fn dress(&self, command: &mut Command) {
+        for name in environment::OF_THIS_START {
+            command.env_remove(name);
+        }
+        for (name, value) in self.identity.iter().flat_map(Identity::variables) {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        sys::credentials::begin_with(command, self.credentials(), self.umask);
+    }
+
+    fn credentials(&self) -> Option<Credentials> {
+        self.identity.as_ref().map(|identity| Credentials::new(identity.uid, identity.gid, &identity.groups))
+    }
+
+    /// Names the user that a node could not be started as, who perhaps may not execute its program.
+    fn as_whom(&self, error: io::Error) -> io::Error {
+        match &self.identity {
+            Some(Identity { named: (option, name), .. }) => {
+                io::Error::new(error.kind(), format!("as {option} {name}: {}", describe(&error)))
+            }
+            None => error,
+        }
+    }
+
     fn start(&self, mut command: Command, id: NodeId, slot: Slot) -> io::Result<u32> {
         let Some(output) = &self.output else { return self.run(command) };
         let taken = |_| io::Error::other("nobody takes the output of nodes");
         let place = output.try_reserve().map_err(taken)?;
         let ((stdout, out), (stderr, err)) = (io::pipe()?, io::pipe()?);
+        if let Some(credentials) = self.credentials() {
+            credentials.own(&out).and_then(|()| credentials.own(&err))?;
+        }
         command.stdout(out).stderr(err);
         let pid = self.run(command)?;
         let stream = |stream, pipe| Output { id, slot, pid, stream, pipe, begun: Vec::new() };

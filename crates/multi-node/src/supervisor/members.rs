@@ -5,9 +5,10 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::child::Launcher;
 use super::closing::Closing;
@@ -20,7 +21,7 @@ use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
-use crate::sys;
+use crate::{NotApplied, sys};
 
 /// The most peers in one message: two descriptors each.
 const PEERS_A_MESSAGE: usize = sys::socket::MOST_FDS / 2;
@@ -58,6 +59,8 @@ pub(crate) struct Members {
     /// How many messages may wait for one node.
     outbox: usize,
     pub(super) heard: mpsc::Sender<(NodeId, Heard)>,
+    /// One look at the nodes' memory at a time.
+    weighing: Arc<Semaphore>,
     snapshot: watch::Sender<Snapshot>,
     /// Whether all conversations are to rest.
     pub(super) rest: watch::Sender<bool>,
@@ -89,6 +92,7 @@ impl Members {
             // Every other process may come and go before a node reads its first message.
             outbox: 4 * max_nodes + 64,
             heard,
+            weighing: Arc::new(Semaphore::new(1)),
             snapshot,
             rest: watch::Sender::new(false),
             closing: Closing::default(),
@@ -108,6 +112,11 @@ impl Members {
             foreign.resolve(generation)?;
         }
         self.launcher.resolve(generation).map_err(|error| error.to_string())
+    }
+
+    /// What has changed with this generation, and a reload does not apply.
+    pub(super) fn not_applied(&self, generation: Generation) -> Vec<NotApplied> {
+        self.outfit.foreign.as_ref().map_or(Vec::new(), |foreign| foreign.not_applied(generation).to_vec())
     }
 
     /// Starts a node, and tells its process id.

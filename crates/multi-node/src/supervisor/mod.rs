@@ -50,6 +50,7 @@ mod closing;
 mod fleet;
 mod foreign;
 mod heirs;
+mod identity;
 mod lead;
 mod lookup;
 mod member;
@@ -66,5 +67,5 @@ mod watch;
 mod welcome;
 
 pub(crate) use lead::{Served, lead, succeed};
-pub(crate) use lookup::{Found, find, is_run_by_node};
+pub(crate) use lookup::{Found, find, is_run_by_node, never_links};
 pub(crate) use upgrade::Call;

@@ -14,7 +14,7 @@ use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
 use crate::exits::Exits;
-use crate::id::NodeId;
+use crate::id::{Generation, NodeId};
 use crate::mesh::Wish;
 use crate::metrics::Told;
 use crate::nodes::{Ask, End};
@@ -297,6 +297,7 @@ impl Supervisor {
         match action {
             Action::Resolve { generation } => {
                 let result = self.members.resolve(generation);
+                self.warn_of_not_applied(generation);
                 return Some(Event::Resolved { generation, result });
             }
             Action::Rehearse { generation } => match self.rehearse(generation) {
@@ -345,7 +346,18 @@ impl Supervisor {
         None
     }
 
-    fn answer(&mut self, ticket: Ticket, result: Result<Report, OrderError>) {
+    /// Names the settings that have changed, and stay as they are.
+    fn warn_of_not_applied(&self, generation: Generation) {
+        for setting in self.members.not_applied(generation) {
+            let text = format!("a reload does not apply {setting}");
+            self.log(&Happening { level: Level::Warn, slot: None, id: None, text });
+        }
+    }
+
+    fn answer(&mut self, ticket: Ticket, mut result: Result<Report, OrderError>) {
+        if let Ok(Report::Reload(report)) = &mut result {
+            report.not_applied = self.members.not_applied(report.generation);
+        }
         match self.replies.remove(&ticket) {
             // Whoever asked may have stopped waiting.
             Some(Reply::Caller(caller)) => drop(caller.send(result)),

@@ -18,7 +18,7 @@ pub(crate) struct Datagrams(UnixDatagram);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sender {
     pub(crate) pid: u32,
-    uid: u32,
+    pub(crate) uid: u32,
 }
 
 impl Sender {

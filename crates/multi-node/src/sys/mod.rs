@@ -1,5 +1,7 @@
 //! Safe calls into the kernel beyond std and tokio, without policy: what they are used for is decided elsewhere.
 
+pub(crate) mod accounts;
+pub(crate) mod credentials;
 pub(crate) mod datagram;
 pub(crate) mod epoll;
 pub(crate) mod exec;

@@ -5,6 +5,7 @@ use multi_node_it::needs;
 use crate::command::app;
 
 mod ending;
+mod family;
 mod recycled;
 mod servers;
 mod shells;

@@ -74,6 +74,7 @@ impl Reload {
             slots: self.turns.iter().filter_map(Turn::report).collect(),
             took: now.saturating_duration_since(self.since),
             canary: self.trial.report(),
+            not_applied: Vec::new(),
         }
     }
 }

@@ -15,6 +15,11 @@ const BINDING: Duration = Duration::from_secs(10);
 /// How many addresses a program may ask for.
 const MOST: usize = 64;
 
+/// In a directory that the node's user may write to, a path can change its meaning while the master acts on it. So a node
+/// could have the master remove files and change modes that the node itself may not.
+pub(super) const NO_FILES: &str = "nodes run as another user (`user`), so the master opens no Unix socket that they ask for; \
+    bind it by an option of the master (`--bind`)";
+
 /// The sockets of such a program that its master was not given.
 #[derive(Debug)]
 pub(super) struct Linked {
@@ -105,6 +110,9 @@ impl Linked {
 
     async fn open(&self, address: &str, generation: Generation) -> Result<Own, String> {
         let address = Address::parse("bind", address).map_err(|error| error.to_string())?;
+        if self.manner.nodes_are_others && matches!(address, Address::Unix(_)) {
+            return Err(format!("{address}: {NO_FILES}"));
+        }
         let opened = bind::open(&[vec![address.clone()]], self.manner).await.map_err(|error| error.to_string())?;
         let sockets: Vec<_> = opened.into_iter().flatten().collect();
         for socket in &sockets {

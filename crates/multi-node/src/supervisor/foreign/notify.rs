@@ -75,12 +75,12 @@ impl NotifySocket {
     }
 }
 
-/// Whether the sender is a process of the node. One that has ended already must have been of this user, who could do
-/// anything to the node anyway.
+/// Whether the sender is a process of the node. One that has ended already must have been of this user or of the node's, who
+/// could do anything to the node anyway.
 fn belongs(sender: Sender, node: u32) -> bool {
     match sys::process::is_of_family(sender.pid, node) {
         Some(belongs) => belongs,
-        None => sender.is_of_our_user(),
+        None => sender.is_of_our_user() || sys::process::user_of(node) == Some(sender.uid),
     }
 }
 

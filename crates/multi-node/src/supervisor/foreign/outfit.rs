@@ -23,7 +23,7 @@ use crate::program::{self, FIRST, Place, Program, Renewal};
 use crate::serve::Socket;
 use crate::supervisor::child;
 use crate::supervisor::lookup::Found;
-use crate::{Error, sys};
+use crate::{Error, NotApplied, sys};
 
 /// The program, and the sockets that its nodes listen on.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub(crate) struct Foreign {
     /// The primary of Node.js programs, once there was one.
     pub(super) primary: Option<Office>,
     backlog: u32,
+    /// Whether nodes run as another user than the master.
+    nodes_are_others: bool,
     pub(super) linked: Linked,
 }
 
@@ -78,6 +80,7 @@ impl Foreign {
             sockets: sockets.iter().map(described).collect(),
             primary: None,
             backlog: settings.backlog,
+            nodes_are_others: settings.launch.identity.is_some(),
             linked: Linked::new(settings.into()),
         }
     }
@@ -92,6 +95,8 @@ impl Foreign {
         let mut foreign = Foreign::with(legacy.programs, program.renewal, sockets, settings);
         foreign.linked.own = legacy.own;
         foreign.primary = legacy.primary;
+        let refuses_files = foreign.nodes_are_others;
+        foreign.primary.iter_mut().for_each(|primary| primary.refuse_files(refuses_files));
         foreign
     }
 
@@ -164,6 +169,11 @@ impl Foreign {
         let known = program.check(self.sockets.len()).and_then(|()| Known::find(program, is_linked));
         self.programs.insert(generation, known.map_err(|error| error.to_string())?);
         Ok(())
+    }
+
+    /// What has changed with this generation, and a reload does not apply.
+    pub(in crate::supervisor) fn not_applied(&self, generation: Generation) -> &[NotApplied] {
+        self.programs.get(&generation).map(|known| known.program.not_applied.as_slice()).unwrap_or_default()
     }
 
     /// Forgets all others.
@@ -246,7 +256,7 @@ impl Foreign {
             return Ok(Some(office.inbox()));
         }
         let sockets = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
-        let office = self.primary.insert(Office::open(sockets, self.backlog));
+        let office = self.primary.insert(Office::open(sockets, self.backlog, self.nodes_are_others));
         Ok(Some(office.inbox()))
     }
 

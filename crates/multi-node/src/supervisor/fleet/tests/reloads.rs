@@ -32,7 +32,8 @@ fn the_old_node_drains_once_the_new_one_is_ready() {
     assert_eq!(world.answers(), []);
     world.exit(1, Exit::Code(0));
     let slot = replacement(0, (1, 2), secs(3), secs(4));
-    let expected = ReloadReport { generation: Generation(1), slots: vec![slot], took: secs(7), canary: None };
+    let (slots, not_applied) = (vec![slot], Vec::new());
+    let expected = ReloadReport { generation: Generation(1), slots, took: secs(7), canary: None, not_applied };
     assert_eq!(report_of(&mut world, ticket), expected);
     assert_eq!(world.restarts(), [0]);
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use super::super::linked::NO_FILES;
 use super::message::Address;
 use crate::bind;
 use crate::program::FIRST;
@@ -13,6 +14,7 @@ use tokio::sync::watch;
 
 /// The numbers of errors that have none of their own here (errno(3)).
 const EBADF: i32 = 9;
+const EACCES: i32 = 13;
 const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
 pub(super) const EADDRINUSE: i32 = 98;
@@ -28,6 +30,8 @@ pub(super) struct Listeners {
     pub(super) bound: watch::Sender<Vec<String>>,
     /// Files of Unix sockets that were made here.
     pub(super) files: Vec<PathBuf>,
+    /// Whether no more are made, since nodes run as another user.
+    pub(super) refuses_files: bool,
 }
 
 impl Drop for Listeners {
@@ -46,7 +50,14 @@ pub(super) fn name(socket: &Socket, asked: &Address) -> Option<Value> {
 
 impl Listeners {
     pub(super) fn new(given: Vec<Socket>, backlog: u32) -> Listeners {
-        Listeners { given, mapped: 0, backlog, bound: watch::Sender::default(), files: Vec::new() }
+        Listeners {
+            given,
+            mapped: 0,
+            backlog,
+            bound: watch::Sender::default(),
+            files: Vec::new(),
+            refuses_files: false,
+        }
     }
 
     /// Lets go of the sockets that the master was given.
@@ -103,6 +114,10 @@ impl Listeners {
     }
 
     async fn bind_unix(&mut self, path: &Path) -> io::Result<Socket> {
+        if self.refuses_files {
+            crate::log::warn!("a Node.js program asked for {}, and gets EACCES: {NO_FILES}", path.display());
+            return Err(io::Error::from_raw_os_error(EACCES));
+        }
         bind::remove_stale(path).await?;
         let listener = std::os::unix::net::UnixListener::bind(path)?;
         self.files.push(path.to_owned());

@@ -108,7 +108,7 @@ pub(super) struct Worker {
 
 impl Office {
     /// Starts a primary with the sockets that the master was given.
-    pub(in crate::supervisor::foreign) fn open(given: Vec<Socket>, backlog: u32) -> Office {
+    pub(in crate::supervisor::foreign) fn open(given: Vec<Socket>, backlog: u32, refuses_files: bool) -> Office {
         let mut office = Office::resume(Primary {
             listeners: Listeners::new(given, backlog),
             servers: BTreeMap::new(),
@@ -116,8 +116,14 @@ impl Office {
             turns: Turns::default(),
             sequence: 0,
         });
+        office.refuse_files(refuses_files);
         office.go_on(BTreeMap::new());
         office
+    }
+
+    /// Whether workers may have no Unix sockets opened. Of no effect while the primary works.
+    pub(in crate::supervisor::foreign) fn refuse_files(&mut self, refuses: bool) {
+        self.resting.iter_mut().for_each(|resting| resting.primary.listeners.refuses_files = refuses);
     }
 
     /// A primary at rest.

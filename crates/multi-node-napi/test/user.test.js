@@ -1,0 +1,25 @@
+'use strict';
+// Nodes run as another user.
+
+const assert = require('node:assert/strict');
+const fs = require('node:fs');
+const { test } = require('node:test');
+const { needs } = require('./needs.js');
+const { folder, program } = require('./program.js');
+
+const skip = needs(process.getuid?.() === 0, 'only root starts nodes as another user');
+
+test('nodes run as another user, and the master does not', { skip }, async (t) => {
+  const cwd = folder(t);
+  fs.chmodSync(cwd, 0o755);
+  const server = await program(t, `
+    const tell = () => JSON.stringify([process.getuid(), process.getgid(), process.getgroups(), process.umask(), process.env.HOME]);
+    const server = require("http").createServer((request, response) => response.end(tell()));
+    const nodes = require("multi-node").listen({ port: PORT, nodes: 2, user: 65534, group: 65534, umask: 0o077 }, server);
+    nodes.on("ready", () => nodes.isMaster && console.log("ready", process.getuid()));
+  `, { cwd });
+  await server.says(/ready 0/);
+  const [uid, gid, groups, umask] = JSON.parse(await server.get('/'));
+  assert.deepEqual([uid, gid, groups, umask], [65534, 65534, [65534], 0o077]);
+  assert.equal(await server.stop(), 0);
+});

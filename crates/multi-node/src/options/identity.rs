@@ -1,0 +1,41 @@
+//! As whom nodes run: what the options `user` and `group` stand for.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// A user of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) home: PathBuf,
+}
+
+/// The user and the groups as which nodes run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// The option that names it, and its value, for messages.
+    pub(crate) named: (&'static str, String),
+    /// `None`: the master's user.
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: u32,
+    /// All groups but that one.
+    pub(crate) groups: Vec<u32>,
+    /// `None`: a number without an account.
+    pub(crate) account: Option<Account>,
+}
+
+impl Identity {
+    /// What is changed in the environment; `None` removes a variable.
+    pub(crate) fn variables(&self) -> Vec<(&'static str, Option<OsString>)> {
+        match (&self.account, self.uid) {
+            (_, None) => Vec::new(),
+            (Some(account), _) => {
+                let name = || Some(OsString::from(&account.name));
+                vec![("HOME", Some(account.home.clone().into())), ("USER", name()), ("LOGNAME", name())]
+            }
+            (None, _) => vec![("HOME", Some("/".into())), ("USER", None), ("LOGNAME", None)],
+        }
+    }
+}

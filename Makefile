@@ -129,10 +129,10 @@ msrv: ## check with the oldest compiler that is supported; rustup fetches it
 deny: ## advisories, licences and banned crates; needs cargo-deny
 	$(CARGO) deny --locked check
 
-# It needs no C compiler. rustup fetches the target.
+# It needs no C compiler, and its `probe` speaks no TLS. rustup fetches the target.
 static: ## the command as one file without shared libraries, and a node of it started
 	rustup target add x86_64-unknown-linux-musl
-	$(CARGO) build --locked --release --target x86_64-unknown-linux-musl -p multi-node-cli
+	$(CARGO) build --locked --release --target x86_64-unknown-linux-musl -p multi-node-cli --no-default-features
 	$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-musl/release/multi-node run -n 1 --ready-after 100ms -- \
 		sh -c 'echo a node is started; sleep 1; kill $$PPID; sleep 60'
 

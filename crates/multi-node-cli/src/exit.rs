@@ -16,6 +16,21 @@ pub(crate) struct Usage(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct NoInstance(pub(crate) String);
 
+/// What `probe` has found is not what was allowed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Probed {
+    #[error("{lost} requests were lost, and {allowed} are allowed{}", also(command.as_deref()))]
+    Lost { lost: u64, allowed: u64, command: Option<String> },
+    #[error("no more requests were lost than allowed, but the command {0}")]
+    Command(String),
+    #[error("interrupted")]
+    Interrupted,
+}
+
+fn also(command: Option<&str>) -> String {
+    command.map(|told| format!("; the command {told}")).unwrap_or_default()
+}
+
 /// What an error is to a person: the causes down to the first that tells its own.
 pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut told = Vec::new();
@@ -63,14 +78,23 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
     const USAGE: u8 = 2;
     const REFUSED: u8 = 3;
     const NOBODY: u8 = 4;
+    const COMMAND_FAILED: u8 = 5;
     const CANNOT_EXECUTE: u8 = 126;
     const NOT_FOUND: u8 = 127;
+    const INTERRUPTED: u8 = 130;
     let of_cause = |cause: &(dyn std::error::Error + 'static)| {
         if cause.is::<Usage>() {
             return Some(USAGE);
         }
         if cause.is::<NoInstance>() {
             return Some(NOBODY);
+        }
+        if let Some(probed) = cause.downcast_ref::<Probed>() {
+            return Some(match probed {
+                Probed::Lost { .. } => FAILED,
+                Probed::Command(_) => COMMAND_FAILED,
+                Probed::Interrupted => INTERRUPTED,
+            });
         }
         if let Some(error) = cause.downcast_ref::<ClientError>() {
             return Some(match error {

@@ -7,6 +7,7 @@ mod exit;
 mod node_log;
 mod npm;
 mod output;
+mod probe;
 mod settings;
 mod show;
 mod signal_name;
@@ -55,6 +56,7 @@ Exit codes:
   2    wrong arguments or configuration
   3    refused: another order is under way, or what was asked is not allowed
   4    there is no such instance, or no such slot
+  5    the command of `probe` failed
   126  the program cannot be executed
   127  the program is not found";
 

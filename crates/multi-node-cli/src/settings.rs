@@ -14,7 +14,8 @@ use multi_node::program::{self, Program, Readiness};
 use multi_node::{CanaryLimits, Options, admin};
 use serde::{Deserialize, Serialize};
 
-use value::{Account, Control, Count, Mode, Size, StopSignal, Time, names, one_or_more, table, variable};
+pub(crate) use value::Time;
+use value::{Account, Control, Count, Mode, Size, StopSignal, names, one_or_more, table, variable};
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};

@@ -1,98 +1,224 @@
-//! What bytes are an answer.
+//! What bytes are an answer (RFC 9112). Pure.
 
-use httparse::{EMPTY_HEADER, Header, Status, parse_chunk_size};
+use httparse::{EMPTY_HEADER, Header, Status, parse_chunk_size, parse_headers};
 
-/// More headers than any server here sends.
-const MOST_HEADERS: usize = 32;
+use crate::failure::{Failure, How};
+
+/// The most headers, and trailers, that an answer may have.
+const MOST_HEADERS: usize = 128;
+/// The most bytes of a head, and of trailers.
+const LONGEST_HEAD: usize = 64 << 10;
+/// The most bytes of the line in front of a chunk.
+const LONGEST_LINE: usize = 4 << 10;
 
 /// A whole answer.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Answer {
-    pub(super) status: u16,
-    pub(super) body: Vec<u8>,
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// The beginning of the body, as far as it was to be kept.
+    pub(crate) body: Vec<u8>,
+    /// Bytes of the whole body.
+    pub(crate) length: u64,
     /// Whether the server leaves the connection open.
-    pub(super) kept: bool,
+    pub(crate) kept: bool,
 }
 
-/// The answer that these bytes begin with, and its length; `None` while it is not whole.
-pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Answer, usize)>, String> {
-    let mut headers = [EMPTY_HEADER; MOST_HEADERS];
-    let mut head = httparse::Response::new(&mut headers);
-    let Status::Complete(length) = head.parse(bytes).map_err(|error| format!("no HTTP/1.1 answer: {error}"))? else {
-        return Ok(None);
-    };
-    let Some((body, body_length)) = body(&bytes[length..], head.headers)? else { return Ok(None) };
-    let status = head.code.unwrap_or_default();
-    let kept = match value(head.headers, "connection") {
-        Some(option) => !option.eq_ignore_ascii_case(b"close"),
-        None => head.version == Some(1),
-    };
-    Ok(Some((Answer { status, body, kept }, length + body_length)))
+/// An answer while it comes, piece by piece.
+#[derive(Debug)]
+pub(crate) struct Reading {
+    /// Whether the request was a HEAD, whose answer has no body.
+    to_head: bool,
+    /// The most bytes of the body that are kept.
+    keep: usize,
+    state: State,
+    /// What has come and is not used up yet.
+    pending: Vec<u8>,
+    /// Bytes of the answer so far, without interim answers.
+    received: usize,
+    answer: Answer,
 }
 
-fn value<'a>(headers: &[Header<'a>], name: &str) -> Option<&'a [u8]> {
-    headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
+/// Named by what comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Head,
+    /// So many bytes of a body with a `content-length`.
+    Body(u64),
+    ChunkSize,
+    Chunk(u64),
+    ChunkEnd,
+    Trailers,
+    /// A body that lasts until the connection ends.
+    UntilEnd,
+    Nothing,
 }
 
-fn body(bytes: &[u8], headers: &[Header<'_>]) -> Result<Option<(Vec<u8>, usize)>, String> {
-    if value(headers, "transfer-encoding").is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked")) {
-        return chunks(bytes);
+impl Reading {
+    pub(crate) fn new(to_head: bool, keep: usize) -> Reading {
+        let (pending, answer) = (Vec::new(), Answer::default());
+        Reading { to_head, keep, state: State::Head, pending, received: 0, answer }
     }
-    let length = value(headers, "content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
-    let length: usize = length.ok_or("an answer without a length")?;
-    Ok(bytes.get(..length).map(|body| (body.to_vec(), length)))
-}
 
-/// A body in chunks (RFC 9112, section 7.1), without trailers, which no server here sends.
-fn chunks(bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, String> {
-    let (mut body, mut at) = (Vec::new(), 0);
-    loop {
-        let parsed = parse_chunk_size(&bytes[at..]).map_err(|_| "a chunk without a size")?;
-        let Status::Complete((line, size)) = parsed else { return Ok(None) };
-        let size = usize::try_from(size).map_err(|_| "a chunk that is too long")?;
-        let start = at + line;
-        let Some(end) = bytes.get(start + size..start + size + 2) else { return Ok(None) };
-        if end != b"\r\n" {
-            return Err("a chunk that does not end where it says".to_owned());
-        }
-        body.extend_from_slice(&bytes[start..start + size]);
-        at = start + size + 2;
-        if size == 0 {
-            return Ok(Some((body, at)));
+    /// Takes the next bytes; gives the answer once it is whole.
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Option<Answer>, Failure> {
+        self.received += bytes.len();
+        self.pending.extend_from_slice(bytes);
+        while self.step().map_err(|what| Failure::new(How::Wrong, what))? {}
+        match (self.state, self.pending.len()) {
+            (State::Nothing, 0) => Ok(Some(std::mem::take(&mut self.answer))),
+            (State::Nothing, more) => Err(Failure::new(How::Wrong, format_args!("{more} bytes after the answer"))),
+            _ => Ok(None),
         }
     }
+
+    /// The connection has ended in good order.
+    pub(crate) fn end(self) -> Result<Answer, Failure> {
+        match self.state {
+            State::UntilEnd => Ok(self.answer),
+            _ => Err(Failure::ended(self.received)),
+        }
+    }
+
+    /// Bytes of the answer so far.
+    pub(crate) fn received(&self) -> usize {
+        self.received
+    }
+
+    /// Uses up what it can of what is pending; tells whether something else comes next.
+    fn step(&mut self) -> Result<bool, String> {
+        match self.state {
+            State::Head => self.head(),
+            State::Body(left) => Ok(self.body(left, State::Body, State::Nothing)),
+            State::Chunk(left) => Ok(self.body(left, State::Chunk, State::ChunkEnd)),
+            State::ChunkSize => self.chunk_size(),
+            State::ChunkEnd => self.chunk_end(),
+            State::Trailers => self.trailers(),
+            State::UntilEnd => Ok(self.body(u64::MAX, |_| State::UntilEnd, State::UntilEnd)),
+            State::Nothing => Ok(false),
+        }
+    }
+
+    fn head(&mut self) -> Result<bool, String> {
+        let mut headers = [EMPTY_HEADER; MOST_HEADERS];
+        let mut head = httparse::Response::new(&mut headers);
+        let parsed = head.parse(&self.pending).map_err(|error| format!("not an HTTP/1.1 answer: {error}"))?;
+        let Status::Complete(length) = parsed else { return self.wait(LONGEST_HEAD, "a head") };
+        if length > LONGEST_HEAD {
+            return Err(too_long(LONGEST_HEAD, "a head"));
+        }
+        let status = head.code.unwrap_or_default();
+        if is_interim(status) {
+            self.received = self.pending.len() - length;
+        } else {
+            self.answer.status = status;
+            self.answer.kept = is_kept(head.version, head.headers);
+            self.state = self.what_follows(status, head.headers)?;
+            self.answer.kept &= self.state != State::UntilEnd;
+        }
+        self.pending.drain(..length);
+        Ok(true)
+    }
+
+    /// What follows the head (RFC 9112, section 6.3).
+    fn what_follows(&self, status: u16, headers: &[Header<'_>]) -> Result<State, String> {
+        if self.to_head || status < 200 || matches!(status, 204 | 304) {
+            return Ok(State::Nothing);
+        }
+        if let Some(coding) = tokens(headers, "transfer-encoding").last() {
+            return Ok(if coding.eq_ignore_ascii_case("chunked") { State::ChunkSize } else { State::UntilEnd });
+        }
+        match content_length(headers)? {
+            Some(0) => Ok(State::Nothing),
+            Some(length) => Ok(State::Body(length)),
+            None => Ok(State::UntilEnd),
+        }
+    }
+
+    fn body(&mut self, left: u64, more: fn(u64) -> State, then: State) -> bool {
+        let count = left.min(self.pending.len() as u64);
+        // No more than is pending, so it is within `usize`.
+        let piece = self.pending.drain(..count as usize);
+        let room = self.keep.saturating_sub(self.answer.body.len());
+        self.answer.body.extend(piece.take(room));
+        self.answer.length += count;
+        self.state = if count == left { then } else { more(left - count) };
+        count == left
+    }
+
+    fn chunk_size(&mut self) -> Result<bool, String> {
+        let parsed = parse_chunk_size(&self.pending).map_err(|_| "a chunk without a size")?;
+        let Status::Complete((line, size)) = parsed else { return self.wait(LONGEST_LINE, "the size of a chunk") };
+        self.pending.drain(..line);
+        self.state = if size == 0 { State::Trailers } else { State::Chunk(size) };
+        Ok(true)
+    }
+
+    fn chunk_end(&mut self) -> Result<bool, String> {
+        let seen = &self.pending[..self.pending.len().min(2)];
+        if !b"\r\n".starts_with(seen) {
+            return Err("a chunk that does not end where its size says".to_owned());
+        }
+        if seen.len() < 2 {
+            return Ok(false);
+        }
+        self.pending.drain(..2);
+        self.state = State::ChunkSize;
+        Ok(true)
+    }
+
+    fn trailers(&mut self) -> Result<bool, String> {
+        let mut headers = [EMPTY_HEADER; MOST_HEADERS];
+        let parsed = parse_headers(&self.pending, &mut headers).map_err(|error| format!("trailers: {error}"))?;
+        let Status::Complete((length, _)) = parsed else { return self.wait(LONGEST_HEAD, "trailers") };
+        self.pending.drain(..length);
+        self.state = State::Nothing;
+        Ok(true)
+    }
+
+    /// More bytes are needed, unless there are too many already.
+    fn wait(&self, longest: usize, what: &str) -> Result<bool, String> {
+        if self.pending.len() > longest { Err(too_long(longest, what)) } else { Ok(false) }
+    }
+}
+
+fn too_long(longest: usize, what: &str) -> String {
+    format!("{what} of more than {longest} bytes")
+}
+
+/// Whether the answer itself is yet to come. After 101 comes another protocol, which nobody has asked for.
+fn is_interim(status: u16) -> bool {
+    (100..200).contains(&status) && status != 101
+}
+
+fn is_kept(version: Option<u8>, headers: &[Header<'_>]) -> bool {
+    let says = |option: &str| tokens(headers, "connection").any(|token| token.eq_ignore_ascii_case(option));
+    if version == Some(1) { !says("close") } else { says("keep-alive") }
+}
+
+fn values<'a>(headers: &'a [Header<'a>], name: &'a str) -> impl Iterator<Item = &'a str> {
+    let named = headers.iter().filter(move |header| header.name.eq_ignore_ascii_case(name));
+    named.map(|header| std::str::from_utf8(header.value).unwrap_or_default())
+}
+
+/// The elements of a header that is a list.
+fn tokens<'a>(headers: &'a [Header<'a>], name: &'a str) -> impl Iterator<Item = &'a str> {
+    values(headers, name).flat_map(|value| value.split(',')).map(str::trim).filter(|token| !token.is_empty())
+}
+
+/// The one length that is stated, be it several times.
+fn content_length(headers: &[Header<'_>]) -> Result<Option<u64>, String> {
+    let mut stated = None;
+    for value in values(headers, "content-length").flat_map(|value| value.split(',')).map(str::trim) {
+        let digits = !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit());
+        let length = value.parse().ok().filter(|_| digits).ok_or_else(|| format!("content-length {value:?}"))?;
+        if stated.is_some_and(|other| other != length) {
+            return Err("two different values of content-length".to_owned());
+        }
+        stated = Some(length);
+    }
+    Ok(stated)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every proper beginning is no answer yet; the whole is this one, whatever follows.
-    fn is(bytes: &[u8], body: &[u8], kept: bool) {
-        for seen in 0..bytes.len() {
-            assert_eq!(parse(&bytes[..seen]), Ok(None), "{seen} bytes");
-        }
-        let answer = Answer { status: 200, body: body.to_vec(), kept };
-        assert_eq!(parse(&[bytes, b"more"].concat()), Ok(Some((answer, bytes.len()))));
-    }
-
-    #[test]
-    fn an_answer_is_as_long_as_it_says() {
-        is(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\nDate: today\r\n\r\nhello\n", b"hello\n", true);
-        is(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n", b"", false);
-        is(b"HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\na", b"a", false);
-    }
-
-    #[test]
-    fn chunks_are_put_together() {
-        let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".as_slice();
-        is(&[head, b"3\r\nabc\r\n1;x\r\nd\r\n0\r\n\r\n"].concat(), b"abcd", true);
-        assert!(parse(&[head, b"3\r\nabcd\r\n"].concat()).is_err());
-    }
-
-    #[test]
-    fn other_things_are_none() {
-        assert!(parse(b"HTTP/1.1 200 OK\r\n\r\n").is_err());
-        assert!(parse(b"SSH-2.0-x\r\n").is_err());
-    }
-}
+#[path = "answer_tests.rs"]
+mod tests;

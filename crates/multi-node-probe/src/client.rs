@@ -1,31 +1,41 @@
 //! One client of an HTTP server: request, answer, pause, and again.
 
 use std::{
-    net::SocketAddr,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use fastrand::Rng;
 use tokio::time::sleep;
 
-use super::{connection::Connection, failure::Failure, kind::Kind, load::Stop, tally::Tally};
+use crate::{
+    connection::Connection,
+    failure::Failure,
+    kind::{Kind, Pace},
+    load::Stop,
+    request::Requests,
+    tally::Tally,
+    target::Target,
+    websocket,
+};
 
-/// What a client is told.
+/// What a client does.
 #[derive(Debug, Clone)]
-pub(super) struct Task {
-    pub(super) address: SocketAddr,
-    pub(super) kind: Kind,
-    pub(super) longest_pause: Duration,
+pub(crate) struct Task {
+    pub(crate) target: Target,
+    pub(crate) requests: Arc<dyn Requests>,
+    pub(crate) kind: Kind,
+    pub(crate) pace: Pace,
     /// How long a client waits for a whole answer.
-    pub(super) patience: Duration,
-    pub(super) tally: Tally,
-    pub(super) stop: Stop,
+    pub(crate) patience: Duration,
+    pub(crate) tally: Tally,
+    pub(crate) stop: Stop,
 }
 
 impl Task {
     /// Waits until the next request is due; tells whether it is the client's last.
-    pub(super) async fn pause(&mut self, rng: &mut Rng) -> bool {
-        let pause = self.kind.pause(rng, self.longest_pause);
+    pub(crate) async fn pause(&mut self, rng: &mut Rng) -> bool {
+        let pause = self.pace.pause(self.kind, rng);
         tokio::select! {
             () = sleep(pause) => false,
             () = self.stop.stopped() => true,
@@ -33,8 +43,20 @@ impl Task {
     }
 }
 
-/// Sends requests until it is told to stop, and one more, so that a connection is tried also after a long pause.
-pub(super) async fn run(mut task: Task, mut rng: Rng) {
+/// Makes one request as a client of this kind does, on a connection of its own.
+///
+/// # Errors
+/// How it was lost.
+pub async fn ask_once(target: &Target, requests: &dyn Requests, kind: Kind, patience: Duration) -> Result<(), Failure> {
+    if kind == Kind::WebSocket {
+        return websocket::ask_once(target, &requests.websocket(), patience).await;
+    }
+    let request = requests.next(kind, &mut Rng::new());
+    Connection::open(target).await?.exchange(&request, kind.sending(), patience).await.map(drop)
+}
+
+/// Sends requests until it is to stop, and one more, so that a connection is tried also after a long pause.
+pub(crate) async fn run(mut task: Task, mut rng: Rng) {
     let mut kept = None;
     let mut last = task.pause(&mut rng).await;
     loop {
@@ -48,38 +70,40 @@ pub(super) async fn run(mut task: Task, mut rng: Rng) {
 
 /// Makes one request on the kept connection, or on a new one; gives the connection back if it stays open.
 async fn request(task: &Task, kept: Option<Connection>, rng: &mut Rng) -> Option<Connection> {
-    let (Task { kind, tally, .. }, begun) = (task, task.tally.phase());
+    let Task { kind, tally, .. } = task;
+    let attempt = tally.begin(*kind);
+    let start = Instant::now();
     let mut connection = match open(task, kept).await {
         Ok(connection) => connection,
         Err(failure) => {
-            tally.lose(*kind, begun, failure, None);
+            tally.lose(attempt, failure, start.elapsed(), None);
             return None;
         }
     };
-    let start = Instant::now();
-    match connection.exchange(&kind.request(rng), task.patience).await {
+    let sending = kind.sending();
+    let answer = connection.exchange(&task.requests.next(*kind, rng), sending, task.patience).await;
+    let waited = start.elapsed().saturating_sub(sending.own_time());
+    match answer {
         Ok(stays) => {
-            tally.answered_after(*kind, begun, start.elapsed());
+            tally.answered_after(attempt, waited);
             if !stays && kind.keeps_connections() {
                 tally.announced(*kind);
             }
             (stays && kind.keeps_connections()).then_some(connection)
         }
         Err(failure) => {
-            tally.lose(*kind, begun, failure, Some((connection.port, connection.opened)));
+            tally.lose(attempt, failure, waited, Some((connection.port, connection.opened)));
             None
         }
     }
 }
 
 async fn open(task: &Task, kept: Option<Connection>) -> Result<Connection, Failure> {
-    match kept {
-        Some(connection) if !connection.has_ended() => Ok(connection),
-        ended => {
-            if ended.is_some() {
-                task.tally.closed_idle(task.kind);
-            }
-            Connection::open(task.address).await
+    if let Some(mut connection) = kept {
+        if !connection.has_ended() {
+            return Ok(connection);
         }
+        task.tally.closed_idle(task.kind);
     }
+    Connection::open(&task.target).await
 }

@@ -1,33 +1,29 @@
 //! One connection: a request goes out, its answer comes in, and whatever else happens is told apart.
 
-use std::{
-    io::ErrorKind,
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
+use futures_util::FutureExt;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    io::{AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
     time::{sleep, timeout},
 };
 
-use super::{
-    answer::{self, Answer},
+use crate::{
+    answer::{Answer, Reading},
     failure::{Failure, How},
-    kind::Request,
+    kind::Sending,
+    request::Request,
+    target::{Stream, Target},
 };
 
 /// What is read at once.
 const PIECE: usize = 64 << 10;
-/// How long a client waits for a connection. A SYN that was dropped is sent again after 1 s, so that is seen as time.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// An open connection with no request on its way.
 #[derive(Debug)]
 pub struct Connection {
-    stream: TcpStream,
-    /// This side's, by which it is told which process holds the other.
+    stream: Stream,
+    /// This side's, which tells which process holds the other.
     pub port: u16,
     pub opened: Instant,
 }
@@ -37,43 +33,44 @@ impl Connection {
     ///
     /// # Errors
     /// [`How::Refused`], whatever the reason.
-    pub async fn open(address: SocketAddr) -> Result<Connection, Failure> {
+    pub async fn open(target: &Target) -> Result<Connection, Failure> {
         let opened = Instant::now();
-        let connected = timeout(CONNECT_WITHIN, TcpStream::connect(address)).await;
-        let refused = |error: &dyn std::fmt::Display| Failure::new(How::Refused, error);
-        let stream = connected.map_err(|late| refused(&late))?.map_err(|error| refused(&error))?;
-        stream.set_nodelay(true).map_err(|error| refused(&error))?;
-        let port = stream.local_addr().map_err(|error| refused(&error))?.port();
+        let (stream, port) = target.connect().await?;
         Ok(Connection { stream, port, opened })
     }
 
-    /// The socket, for another protocol.
-    pub(super) fn into_stream(self) -> TcpStream {
+    /// The bytes, for another protocol.
+    pub(crate) fn into_stream(self) -> Stream {
         self.stream
     }
 
     /// Whether the server has closed the connection, or sent what nobody asked for. A client that keeps connections
     /// looks before it sends.
-    pub(super) fn has_ended(&self) -> bool {
-        !matches!(self.stream.try_read(&mut [0]), Err(error) if error.kind() == ErrorKind::WouldBlock)
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.stream.read(&mut [0]).now_or_never().is_some()
     }
 
     /// Sends a request and reads its answer; tells whether the connection stays open.
     ///
     /// # Errors
     /// How the request was lost. The connection is of no use then.
-    pub(super) async fn exchange(&mut self, request: &Request, within: Duration) -> Result<bool, Failure> {
+    pub(crate) async fn exchange(
+        &mut self,
+        request: &Request,
+        sending: Sending,
+        within: Duration,
+    ) -> Result<bool, Failure> {
         let late = |_| Failure::new(How::TimedOut, format_args!("no whole answer within {within:?}"));
-        let answer = timeout(within, self.send_and_receive(request)).await.map_err(late)??;
-        request.check(answer.status, &answer.body)?;
+        let answer = timeout(within, self.send_and_receive(request, sending)).await.map_err(late)??;
+        request.check(&answer)?;
         Ok(answer.kept)
     }
 
     /// Writes and reads at the same time, since a server may answer while it still reads.
-    async fn send_and_receive(&mut self, request: &Request) -> Result<Answer, Failure> {
-        let (mut reader, mut writer) = self.stream.split();
-        let mut sending = std::pin::pin!(writer.write_all(request.bytes()));
-        let mut receiving = std::pin::pin!(receive(&mut reader, request.pause()));
+    async fn send_and_receive(&mut self, request: &Request, sending: Sending) -> Result<Answer, Failure> {
+        let (mut reader, mut writer) = split(&mut self.stream);
+        let mut sending = std::pin::pin!(send(&mut writer, &request.bytes, sending));
+        let mut receiving = std::pin::pin!(receive(&mut reader, request.reading(), request.pause));
         tokio::select! {
             answer = &mut receiving => return answer,
             // That it cannot be sent tells less than what can still be read.
@@ -83,22 +80,39 @@ impl Connection {
     }
 }
 
-/// Reads one answer, in pieces with pauses between where the client is a slow one.
-async fn receive(reader: &mut (impl AsyncReadExt + Unpin), pause: Duration) -> Result<Answer, Failure> {
-    let mut bytes = Vec::new();
+async fn send(writer: &mut (impl AsyncWrite + Unpin), bytes: &[u8], sending: Sending) -> std::io::Result<()> {
+    match sending {
+        Sending::InPieces { count, pause } => {
+            let mut pieces = bytes.chunks(bytes.len().div_ceil(count as usize).max(1));
+            writer.write_all(pieces.next().unwrap_or_default()).await?;
+            for piece in pieces {
+                writer.flush().await?;
+                sleep(pause).await;
+                writer.write_all(piece).await?;
+            }
+        }
+        Sending::AtOnce | Sending::AndShutDown => writer.write_all(bytes).await?,
+    }
+    writer.flush().await?;
+    if sending == Sending::AndShutDown { writer.shutdown().await } else { Ok(()) }
+}
+
+/// Reads one answer, in pieces with pauses between where the client is a slow reader.
+async fn receive(
+    reader: &mut (impl AsyncReadExt + Unpin),
+    mut reading: Reading,
+    pause: Duration,
+) -> Result<Answer, Failure> {
     let mut piece = vec![0; PIECE];
     loop {
         match reader.read(&mut piece).await {
-            Ok(0) => return Err(Failure::ended(bytes.len())),
-            Ok(count) => bytes.extend_from_slice(&piece[..count]),
-            Err(error) => return Err(Failure::ended_by(&error, bytes.len())),
-        }
-        match answer::parse(&bytes).map_err(|what| Failure::new(How::Wrong, what))? {
-            Some((answer, length)) if length == bytes.len() => return Ok(answer),
-            Some((_, length)) => {
-                return Err(Failure::new(How::Wrong, format_args!("{} bytes too many", bytes.len() - length)));
+            Ok(0) => return reading.end(),
+            Ok(count) => {
+                if let Some(answer) = reading.take(&piece[..count])? {
+                    return Ok(answer);
+                }
             }
-            None => {}
+            Err(error) => return Err(Failure::ended_by(&error, reading.received())),
         }
         if !pause.is_zero() {
             sleep(pause).await;

@@ -18,13 +18,16 @@ pub enum How {
     Truncated,
     /// No whole answer came in time.
     TimedOut,
-    /// What came is not the answer to the request.
+    /// A whole answer came, with a status that was not wanted.
+    WrongStatus,
+    /// What came is not the answer to the request, or no answer at all.
     Wrong,
 }
 
 impl How {
     /// All of them, in the order of tables.
-    pub const ALL: [How; 6] = [How::Refused, How::Reset, How::Closed, How::Truncated, How::TimedOut, How::Wrong];
+    pub const ALL: [How; 7] =
+        [How::Refused, How::Reset, How::Closed, How::Truncated, How::TimedOut, How::WrongStatus, How::Wrong];
 
     /// As tables show it.
     pub fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl How {
             How::Closed => "closed",
             How::Truncated => "truncated",
             How::TimedOut => "timed out",
+            How::WrongStatus => "wrong status",
             How::Wrong => "wrong",
         }
     }
@@ -53,16 +57,27 @@ impl Failure {
     }
 
     /// The connection has ended by this error, after so many bytes of the answer.
-    pub(super) fn ended_by(error: &io::Error, answered: usize) -> Failure {
-        let how = if answered > 0 { How::Truncated } else { How::Reset };
-        Failure::new(how, format_args!("{error}, after {answered} bytes of the answer"))
+    pub(crate) fn ended_by(error: &io::Error, answered: usize) -> Failure {
+        let how = match (answered, error.kind()) {
+            // A TLS connection that ends without a farewell (RFC 8446, section 6.1).
+            (0, io::ErrorKind::UnexpectedEof) => How::Closed,
+            (0, _) => How::Reset,
+            _ => How::Truncated,
+        };
+        Failure::new(how, format_args!("{}, after {answered} bytes of the answer", words(error)))
     }
 
     /// The connection has ended in good order, after so many bytes of the answer.
-    pub(super) fn ended(answered: usize) -> Failure {
+    pub(crate) fn ended(answered: usize) -> Failure {
         let how = if answered > 0 { How::Truncated } else { How::Closed };
         Failure::new(how, format_args!("the connection ended after {answered} bytes of the answer"))
     }
+}
+
+/// The system's words, without the number that Rust adds.
+pub(crate) fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
 impl fmt::Display for Failure {

@@ -1,155 +1,161 @@
-//! The kinds of load: what each asks for, and how it uses connections.
+//! The kinds of clients: how each uses connections, and how it paces its requests. Pure.
 
 use std::{ops::Range, time::Duration};
 
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-use super::failure::{Failure, How};
+/// Into so many pieces a slow client cuts its request.
+const PIECES: u32 = 4;
+/// Between two of them.
+const PIECE_PAUSE: Duration = Duration::from_millis(50);
 
-/// Bytes of a large body.
-const LARGE: usize = 1 << 20;
-/// Between the pieces that a client of large bodies reads, so that such a transfer lasts.
-const LARGE_PAUSE: Duration = Duration::from_millis(4);
-
-/// A kind of load.
+/// A kind of client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// Requests one after the other on a kept connection.
-    KeepAlive,
     /// A connection for each request.
-    PerRequest,
-    /// A kept connection that pauses for long.
+    New,
+    /// Requests one after the other on a kept connection.
+    Kept,
+    /// A kept connection whose pauses vary, as those of a pool do.
     Pooled,
-    /// Requests that take 50 to 500 ms.
+    /// Sends its request in pieces, on a kept connection.
     Slow,
-    /// Bodies of 1 MiB, up and down at once.
-    Large,
+    /// A connection for each request, of which it shuts down its writing side before it reads.
+    HalfClosing,
     /// Messages on an open WebSocket.
+    #[serde(rename = "websocket")]
     WebSocket,
+    /// Asks for what takes its time, on a kept connection.
+    SlowAnswer,
+    /// Large bodies, up and down at once, on a kept connection.
+    Large,
+}
+
+/// The time between an answer and the next request of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As busy clients are, each kind in its own way; pooled ones pause for no longer than this.
+    Busy { longest_pause: Duration },
+    /// About so long.
+    About(Duration),
+}
+
+/// How a request is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sending {
+    AtOnce,
+    InPieces {
+        count: u32,
+        pause: Duration,
+    },
+    /// At once, and then nothing any more.
+    AndShutDown,
 }
 
 impl Kind {
     /// All of them, in the order of tables.
-    pub const ALL: [Kind; 6] =
-        [Kind::KeepAlive, Kind::PerRequest, Kind::Pooled, Kind::Slow, Kind::Large, Kind::WebSocket];
+    pub const ALL: [Kind; 8] = [
+        Kind::New,
+        Kind::Kept,
+        Kind::Pooled,
+        Kind::Slow,
+        Kind::HalfClosing,
+        Kind::WebSocket,
+        Kind::SlowAnswer,
+        Kind::Large,
+    ];
 
     /// As tables show it.
     pub fn name(self) -> &'static str {
         match self {
-            Kind::KeepAlive => "keep-alive",
-            Kind::PerRequest => "per-request",
+            Kind::New => "new",
+            Kind::Kept => "kept",
             Kind::Pooled => "pooled",
             Kind::Slow => "slow",
-            Kind::Large => "large",
+            Kind::HalfClosing => "half-closing",
             Kind::WebSocket => "websocket",
+            Kind::SlowAnswer => "slow-answer",
+            Kind::Large => "large",
         }
     }
 
-    pub(super) fn keeps_connections(self) -> bool {
-        self != Kind::PerRequest
+    /// Whether a connection serves more than one request.
+    pub fn keeps_connections(self) -> bool {
+        !matches!(self, Kind::New | Kind::HalfClosing)
     }
 
-    /// The next request of such a client.
-    pub(super) fn request(self, rng: &mut Rng) -> Request {
+    pub(crate) fn sending(self) -> Sending {
         match self {
-            Kind::Slow => {
-                let ms = rng.u64(50..=500);
-                Request::get(&format!("/sleep/{ms}"), format!("slept {ms}\n").into_bytes())
-            }
-            Kind::Large if rng.bool() => Request::echo(rng),
-            Kind::Large => Request { pause: LARGE_PAUSE, ..Request::pattern(LARGE + rng.usize(..1000), true) },
-            _ => Request::pattern(rng.usize(1..64), self.keeps_connections()),
+            Kind::Slow => Sending::InPieces { count: PIECES, pause: PIECE_PAUSE },
+            Kind::HalfClosing => Sending::AndShutDown,
+            _ => Sending::AtOnce,
         }
     }
+}
 
-    /// The time between an answer and the next request. Pools pause for anything between a moment and the longest, each
-    /// order of magnitude as often as the next.
-    pub(super) fn pause(self, rng: &mut Rng, longest: Duration) -> Duration {
+impl Sending {
+    /// What such a request takes by the client's own doing.
+    pub(crate) fn own_time(self) -> Duration {
+        match self {
+            Sending::InPieces { count, pause } => pause * (count - 1),
+            Sending::AtOnce | Sending::AndShutDown => Duration::ZERO,
+        }
+    }
+}
+
+impl Pace {
+    /// The next pause of such a client.
+    pub(crate) fn pause(self, kind: Kind, rng: &mut Rng) -> Duration {
         const SHORTEST: Duration = Duration::from_millis(20);
-        match self {
-            Kind::Pooled => {
-                let times = longest.as_secs_f64() / SHORTEST.as_secs_f64();
-                SHORTEST.mul_f64(times.max(1.0).powf(rng.f64()))
-            }
-            Kind::KeepAlive => between(rng, 0..12),
-            Kind::PerRequest => between(rng, 0..10),
-            Kind::Slow => between(rng, 0..20),
-            Kind::Large | Kind::WebSocket => between(rng, 0..200),
+        match (self, kind) {
+            (Pace::Busy { longest_pause }, Kind::Pooled) => by_magnitude(SHORTEST, longest_pause, rng),
+            (Pace::Busy { .. }, Kind::Kept) => between(rng, 0..12),
+            (Pace::Busy { .. }, Kind::New | Kind::HalfClosing) => between(rng, 0..10),
+            (Pace::Busy { .. }, Kind::Slow | Kind::SlowAnswer) => between(rng, 0..20),
+            (Pace::Busy { .. }, Kind::Large | Kind::WebSocket) => between(rng, 0..200),
+            // The mean of these is 0.85 of it.
+            (Pace::About(pause), Kind::Pooled) => by_magnitude(pause / 10, pause * 3, rng),
+            (Pace::About(pause), _) => pause.mul_f64(0.5 + rng.f64()),
         }
     }
+}
+
+/// Anything between the two, each order of magnitude as often as the next.
+fn by_magnitude(shortest: Duration, longest: Duration, rng: &mut Rng) -> Duration {
+    let times = longest.as_secs_f64() / shortest.as_secs_f64().max(1e-6);
+    shortest.mul_f64(times.max(1.0).powf(rng.f64()))
 }
 
 fn between(rng: &mut Rng, millis: Range<u64>) -> Duration {
     Duration::from_millis(rng.u64(millis))
 }
 
-/// A request and the answer that it must have.
-#[derive(Debug)]
-pub(super) struct Request {
-    bytes: Vec<u8>,
-    expected: Vec<u8>,
-    pause: Duration,
-}
-
-impl Request {
-    fn get(path: &str, expected: Vec<u8>) -> Request {
-        let bytes = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes();
-        Request { bytes, expected, pause: Duration::ZERO }
-    }
-
-    /// So many bytes that every server here answers with: what stands there tells whose answer it is.
-    fn pattern(count: usize, kept: bool) -> Request {
-        let close = if kept { "" } else { "connection: close\r\n" };
-        let bytes = format!("GET /bytes/{count} HTTP/1.1\r\nhost: localhost\r\n{close}\r\n").into_bytes();
-        Request { bytes, expected: (0..count).map(|at| (at % 251) as u8).collect(), pause: Duration::ZERO }
-    }
-
-    /// A body that comes back as it was sent.
-    fn echo(rng: &mut Rng) -> Request {
-        let body: Vec<u8> = std::iter::repeat_with(|| rng.u64(..).to_le_bytes()).take(LARGE / 8).flatten().collect();
-        let head = format!("POST /echo HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n", body.len());
-        Request { bytes: [head.as_bytes(), &body].concat(), expected: body, pause: LARGE_PAUSE }
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.bytes
-    }
-
-    /// Between two pieces of the answer.
-    pub(super) fn pause(&self) -> Duration {
-        self.pause
-    }
-
-    pub(super) fn check(&self, status: u16, body: &[u8]) -> Result<(), Failure> {
-        match status {
-            200 if body == self.expected => Ok(()),
-            200 => Err(Failure::new(How::Wrong, "the body of another answer")),
-            status => Err(Failure::new(How::Wrong, format_args!("status {status}"))),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn pauses(pace: Pace, kind: Kind) -> Vec<Duration> {
+        let mut rng = Rng::with_seed(1);
+        (0..1000).map(|_| pace.pause(kind, &mut rng)).collect()
+    }
+
     #[test]
     fn pools_pause_up_to_the_longest() {
-        let mut rng = Rng::with_seed(1);
         let longest = Duration::from_secs(60);
-        let pauses: Vec<Duration> = (0..1000).map(|_| Kind::Pooled.pause(&mut rng, longest)).collect();
+        let pauses = pauses(Pace::Busy { longest_pause: longest }, Kind::Pooled);
         assert!(pauses.iter().all(|pause| *pause <= longest));
         assert!(pauses.iter().any(|pause| *pause > longest / 2), "none is long");
         assert!(pauses.iter().any(|pause| *pause < longest / 1000), "none is short");
     }
 
     #[test]
-    fn the_answer_to_another_request_is_wrong() {
-        let request = Request::pattern(7, true);
-        assert_eq!(request.check(200, &[0, 1, 2, 3, 4, 5, 6]), Ok(()));
-        assert_eq!(request.check(200, &[0, 1, 2, 3, 4, 5]).map_err(|lost| lost.how), Err(How::Wrong));
-        assert_eq!(request.check(503, b"").map_err(|lost| lost.how), Err(How::Wrong));
+    fn a_pace_is_met_on_average() {
+        let pause = Duration::from_millis(100);
+        for kind in Kind::ALL {
+            let mean = pauses(Pace::About(pause), kind).iter().sum::<Duration>() / 1000;
+            assert!(mean > pause.mul_f64(0.8) && mean < pause.mul_f64(1.05), "{kind:?}: {mean:?}");
+        }
     }
 }

@@ -1,35 +1,53 @@
 //! All clients of a run, in a thread of their own.
 
-use std::{net::SocketAddr, thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use fastrand::Rng;
 use tokio::{runtime::Builder, sync::watch, task::JoinSet};
 
-use super::{
+use crate::{
     client::{self, Task},
-    kind::Kind,
+    kind::{Kind, Pace},
+    request::Requests,
     tally::Tally,
+    target::Target,
     websocket,
 };
 
-/// How many clients of each kind there are, and what they do.
+/// What clients there are, and what they do.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    pub clients: Vec<(Kind, usize)>,
-    /// The longest pause of pooled clients.
-    pub longest_pause: Duration,
+    pub target: Target,
+    pub requests: Arc<dyn Requests>,
+    pub clients: Vec<Clients>,
     /// How long a client waits for a whole answer.
     pub patience: Duration,
     /// What the clients' randomness begins with.
     pub seed: u64,
 }
 
+/// Clients of one kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clients {
+    pub kind: Kind,
+    pub count: usize,
+    pub pace: Pace,
+}
+
 /// A load that runs.
 #[derive(Debug)]
 pub struct Load {
     tally: Tally,
-    stop: watch::Sender<bool>,
+    stop: watch::Sender<Ending>,
     thread: thread::JoinHandle<()>,
+}
+
+/// Whether clients are to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    NotYet,
+    AfterOneMore,
+    AtOnce,
 }
 
 impl Load {
@@ -37,13 +55,14 @@ impl Load {
     ///
     /// # Panics
     /// Where the system allows no further thread or runtime.
-    pub fn start(address: SocketAddr, plan: &Plan) -> Load {
+    pub fn start(plan: &Plan) -> Load {
         let tally = Tally::new();
-        let (stop, stopped) = watch::channel(false);
+        let (stop, stopped) = watch::channel(Ending::NotYet);
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
-        let clients = all(plan, address, &tally, &Stop(stopped));
+        let stopped = Stop(stopped);
+        let clients = all(plan, &tally, &stopped);
         let thread = thread::Builder::new().name("clients".to_owned());
-        let thread = thread.spawn(move || runtime.block_on(run(clients))).expect("a thread");
+        let thread = thread.spawn(move || runtime.block_on(run(clients, stopped))).expect("a thread");
         Load { tally, stop, thread }
     }
 
@@ -57,20 +76,43 @@ impl Load {
     /// # Panics
     /// Where a client has panicked.
     pub fn end(self) -> Tally {
-        self.stop.send_replace(true);
+        self.stop_by(Ending::AfterOneMore)
+    }
+
+    /// Lets each client make its last request, without waiting.
+    pub fn ask_to_end(&self) {
+        self.stop.send_replace(Ending::AfterOneMore);
+    }
+
+    /// Resolves when all clients have ended. Cancel-safe.
+    pub async fn ended(&self) {
+        self.stop.closed().await;
+    }
+
+    /// Ends all clients at once. What they wait for is not counted.
+    ///
+    /// # Panics
+    /// Where a client has panicked.
+    pub fn end_at_once(self) -> Tally {
+        self.stop_by(Ending::AtOnce)
+    }
+
+    fn stop_by(self, ending: Ending) -> Tally {
+        self.stop.send_replace(ending);
         self.thread.join().expect("no client panics");
         self.tally
     }
 }
 
-fn all(plan: &Plan, address: SocketAddr, tally: &Tally, stop: &Stop) -> Vec<(Task, Rng)> {
+fn all(plan: &Plan, tally: &Tally, stop: &Stop) -> Vec<(Task, Rng)> {
     let mut rng = Rng::with_seed(plan.seed);
     let mut clients = Vec::new();
-    for &(kind, count) in &plan.clients {
+    for &Clients { kind, count, pace } in &plan.clients {
         let task = || Task {
-            address,
+            target: plan.target.clone(),
+            requests: plan.requests.clone(),
             kind,
-            longest_pause: plan.longest_pause,
+            pace,
             patience: plan.patience,
             tally: tally.clone(),
             stop: stop.clone(),
@@ -80,7 +122,7 @@ fn all(plan: &Plan, address: SocketAddr, tally: &Tally, stop: &Stop) -> Vec<(Tas
     clients
 }
 
-async fn run(clients: Vec<(Task, Rng)>) {
+async fn run(clients: Vec<(Task, Rng)>, mut stop: Stop) {
     let mut running = JoinSet::new();
     for (task, rng) in clients {
         match task.kind {
@@ -88,19 +130,31 @@ async fn run(clients: Vec<(Task, Rng)>) {
             _ => running.spawn(client::run(task, rng)),
         };
     }
-    while let Some(ended) = running.join_next().await {
-        ended.expect("no client panics");
+    let all_end = async {
+        while let Some(ended) = running.join_next().await {
+            ended.expect("no client panics");
+        }
+    };
+    tokio::select! {
+        () = all_end => {}
+        () = stop.stopped_at_once() => {}
     }
 }
 
 /// Tells the clients that it is time.
 #[derive(Debug, Clone)]
-pub(super) struct Stop(watch::Receiver<bool>);
+pub(crate) struct Stop(watch::Receiver<Ending>);
 
 impl Stop {
-    /// Resolves once it is. Cancel-safe.
-    pub(super) async fn stopped(&mut self) {
-        // Without a sender nobody could tell any more.
-        let _ = self.0.wait_for(|stop| *stop).await;
+    /// Resolves once they are to make their last request. Cancel-safe.
+    pub(crate) async fn stopped(&mut self) {
+        // Without a sender nobody could say so any more.
+        let _ = self.0.wait_for(|ending| *ending != Ending::NotYet).await;
+    }
+
+    async fn stopped_at_once(&mut self) {
+        if self.0.wait_for(|ending| *ending == Ending::AtOnce).await.is_err() {
+            std::future::pending().await
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use hdrhistogram::Histogram;
 
-use super::{
+use crate::{
     failure::{Failure, How},
     kind::Kind,
 };
@@ -40,8 +40,17 @@ pub struct Counts {
     pub closed_idle: u64,
     /// Connections whose end the server announced: `connection: close`, or a WebSocket's close frame.
     pub announced: u64,
-    /// From a request to its whole answer, in microseconds.
+    /// From a request to its whole answer, in microseconds, connecting included.
     pub latency: Histogram<u32>,
+    /// The longest that a client has waited, with or without an answer in the end.
+    pub worst: Duration,
+}
+
+/// A request under way.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    kind: Kind,
+    begun: &'static str,
 }
 
 /// A lost request.
@@ -59,7 +68,7 @@ impl Tally {
     /// The phase of a load while nothing is done to the server.
     pub const CALM: &'static str = "calm";
 
-    pub(super) fn new() -> Tally {
+    pub(crate) fn new() -> Tally {
         Tally(Arc::new(Mutex::new(Ledger { phase: Tally::CALM, counts: BTreeMap::new(), lost: Vec::new() })))
     }
 
@@ -89,27 +98,41 @@ impl Tally {
         counts.fold(Counts::default(), Counts::plus)
     }
 
-    /// A request that was sent in the phase `begun` is answered. It counts as calm only if it began and ended so.
-    pub(super) fn answered_after(&self, kind: Kind, begun: &'static str, latency: Duration) {
+    /// A client begins with a request. It counts as calm only if it began and ended so.
+    pub(crate) fn begin(&self, kind: Kind) -> Attempt {
+        Attempt { kind, begun: self.phase() }
+    }
+
+    pub(crate) fn answered_after(&self, Attempt { kind, begun }: Attempt, waited: Duration) {
         self.count(kind, begun, |counts| {
             counts.answered += 1;
-            counts.latency.saturating_record(latency.as_micros().try_into().unwrap_or(u64::MAX));
+            counts.latency.saturating_record(waited.as_micros().try_into().unwrap_or(u64::MAX));
+            counts.worst = counts.worst.max(waited);
         });
     }
 
-    pub(super) fn lose(&self, kind: Kind, begun: &'static str, failure: Failure, connection: Option<(u16, Instant)>) {
-        let phase = self.count(kind, begun, |counts| *counts.lost.entry(failure.how).or_default() += 1);
+    pub(crate) fn lose(
+        &self,
+        Attempt { kind, begun }: Attempt,
+        failure: Failure,
+        waited: Duration,
+        connection: Option<(u16, Instant)>,
+    ) {
+        let phase = self.count(kind, begun, |counts| {
+            *counts.lost.entry(failure.how).or_default() += 1;
+            counts.worst = counts.worst.max(waited);
+        });
         let mut ledger = self.ledger();
         if ledger.lost.len() < MOST_PARTICULARS {
             ledger.lost.push(Lost { kind, failure, phase, at: Instant::now(), connection });
         }
     }
 
-    pub(super) fn closed_idle(&self, kind: Kind) {
+    pub(crate) fn closed_idle(&self, kind: Kind) {
         self.count(kind, Tally::CALM, |counts| counts.closed_idle += 1);
     }
 
-    pub(super) fn announced(&self, kind: Kind) {
+    pub(crate) fn announced(&self, kind: Kind) {
         self.count(kind, Tally::CALM, |counts| counts.announced += 1);
     }
 
@@ -128,7 +151,7 @@ impl Tally {
 impl Default for Counts {
     fn default() -> Counts {
         let latency = Histogram::new_with_bounds(1, LONGEST, 2).expect("bounds and digits are allowed");
-        Counts { answered: 0, lost: BTreeMap::new(), closed_idle: 0, announced: 0, latency }
+        Counts { answered: 0, lost: BTreeMap::new(), closed_idle: 0, announced: 0, latency, worst: Duration::ZERO }
     }
 }
 
@@ -147,6 +170,7 @@ impl Counts {
         self.answered += other.answered;
         self.closed_idle += other.closed_idle;
         self.announced += other.announced;
+        self.worst = self.worst.max(other.worst);
         for (how, count) in &other.lost {
             *self.lost.entry(*how).or_default() += count;
         }
@@ -162,14 +186,15 @@ mod tests {
     #[test]
     fn a_request_that_ends_in_a_phase_is_of_it() {
         let tally = Tally::new();
-        let begun = tally.phase();
+        let attempt = tally.begin(Kind::Slow);
         tally.enter("deploy");
-        tally.answered_after(Kind::Slow, begun, Duration::from_millis(300));
-        let begun = tally.phase();
+        tally.answered_after(attempt, Duration::from_millis(300));
+        let attempt = tally.begin(Kind::Slow);
         tally.enter(Tally::CALM);
-        tally.lose(Kind::Slow, begun, Failure::new(How::Reset, "no"), None);
+        tally.lose(attempt, Failure::new(How::Reset, "no"), Duration::from_millis(400), None);
         let deploy = tally.sum(|phase, _| phase == "deploy");
         assert_eq!((deploy.answered, deploy.all_lost()), (1, 1));
+        assert_eq!(deploy.worst, Duration::from_millis(400));
         assert_eq!(tally.sum(|phase, _| phase == Tally::CALM).answered, 0);
         assert_eq!(tally.lost()[0].phase, "deploy");
     }
@@ -178,7 +203,7 @@ mod tests {
     fn percentiles_are_milliseconds() {
         let tally = Tally::new();
         for ms in 1..=100 {
-            tally.answered_after(Kind::Slow, Tally::CALM, Duration::from_millis(ms));
+            tally.answered_after(tally.begin(Kind::Slow), Duration::from_millis(ms));
         }
         let p99 = tally.sum(|_, _| true).percentile(99.0);
         assert!((98.0..=101.0).contains(&p99), "{p99}");

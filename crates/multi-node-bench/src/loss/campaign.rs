@@ -51,7 +51,7 @@ fn recycles(options: &Options, outcome: &mut Outcome) -> Result<()> {
     let requests = MAX_REQUESTS.min(options.requests / 20);
     let args = [format!("--nodes={}", options.nodes), format!("--max-requests={requests}")];
     let program = Program::start(&args, &options.results.join("recycles.log"))?;
-    let load = Load::start(program.address, &options.plan());
+    let load = Load::start(&options.plan(program.address));
     load.tally().enter(RECYCLES);
     let mut recycled = BTreeSet::new();
     until(|| {
@@ -68,7 +68,7 @@ fn recycles(options: &Options, outcome: &mut Outcome) -> Result<()> {
 fn deploys_upgrades_and_kills(options: &Options, outcome: &mut Outcome) -> Result<()> {
     let args = [format!("--nodes={}", options.nodes)];
     let mut program = Program::start(&args, &options.results.join("multi-node.log"))?;
-    let load = Load::start(program.address, &options.plan());
+    let load = Load::start(&options.plan(program.address));
     let mut kills = Kills::default();
     // What is answered while nodes are killed is not counted among the requests of which none may be lost.
     let events = options.deploys + options.upgrades;

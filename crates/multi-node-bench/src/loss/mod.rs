@@ -10,10 +10,11 @@ mod releases;
 mod server;
 mod web;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::{Result, ensure};
 use clap::ValueEnum;
+use multi_node_bench::requests;
 use multi_node_probe::{Kind, Plan};
 
 use outcome::Outcome;
@@ -108,21 +109,18 @@ impl Options {
         }
     }
 
-    /// The clients.
-    fn plan(&self) -> Plan {
-        Plan {
-            clients: vec![
-                (Kind::KeepAlive, 48),
-                (Kind::PerRequest, 8),
-                (Kind::Pooled, 256),
-                (Kind::Slow, 16),
-                (Kind::Large, 4),
-                (Kind::WebSocket, 16),
-            ],
-            longest_pause: Duration::from_secs_f64(self.longest_pause),
-            patience: Duration::from_secs(10),
-            seed: self.seed,
-        }
+    /// The clients of a server.
+    fn plan(&self, address: SocketAddr) -> Plan {
+        let clients = [
+            (Kind::Kept, 48),
+            (Kind::New, 8),
+            (Kind::Pooled, 256),
+            (Kind::SlowAnswer, 16),
+            (Kind::Large, 4),
+            (Kind::WebSocket, 16),
+        ];
+        let longest_pause = Duration::from_secs_f64(self.longest_pause);
+        requests::plan(address, &clients, longest_pause, Duration::from_secs(10), self.seed)
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) struct Row {
 }
 
 /// The kinds of load whose latency is the server's and not of the request's own making.
-const SHORT: [Kind; 2] = [Kind::KeepAlive, Kind::PerRequest];
+const SHORT: [Kind; 2] = [Kind::Kept, Kind::New];
 /// Lost requests that are shown one by one.
 const MOST_EXAMPLES: usize = 20;
 

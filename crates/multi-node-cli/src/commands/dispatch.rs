@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{completions, look, man, run, steer, upgrade};
+use super::{completions, look, man, probe, run, steer, upgrade};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -19,6 +19,7 @@ pub(crate) enum Command {
     Stop(steer::Stop),
     Signal(steer::Signal),
     Describe(steer::Describe),
+    Probe(Box<probe::Probe>),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -38,6 +39,7 @@ impl Command {
             Command::Stop(command) => command.run(),
             Command::Signal(command) => command.run(),
             Command::Describe(command) => command.run(),
+            Command::Probe(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),
         }

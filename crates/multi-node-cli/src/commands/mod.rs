@@ -4,6 +4,7 @@ mod completions;
 mod dispatch;
 mod look;
 mod man;
+mod probe;
 mod run;
 mod steer;
 mod upgrade;

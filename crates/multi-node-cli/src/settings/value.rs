@@ -46,7 +46,7 @@ impl FromStr for Control {
 
 /// A span of time with its unit: `500ms`, `2s`, `1m 30s`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Time(pub(super) Duration);
+pub(crate) struct Time(pub(crate) Duration);
 
 impl FromStr for Time {
     type Err = String;

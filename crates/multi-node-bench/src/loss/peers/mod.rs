@@ -75,10 +75,10 @@ pub(super) fn run(subject: Subject, options: &Options) -> Result<Option<Outcome>
 fn campaign(peer: &dyn Peer, subject: Subject, options: &Options) -> Result<Outcome> {
     let address = peer.site().address();
     until(|| Ok(web::get(address, "/release").is_ok_and(|release| release == "1")))?;
-    let mut plan = options.plan();
-    plan.clients.retain(|(kind, _)| *kind != Kind::WebSocket);
-    plan.longest_pause = plan.longest_pause.min(Duration::from_secs(5));
-    let load = Load::start(address, &plan);
+    let options = Options { longest_pause: options.longest_pause.min(5.0), ..options.clone() };
+    let mut plan = options.plan(address);
+    plan.clients.retain(|clients| clients.kind != Kind::WebSocket);
+    let load = Load::start(&plan);
     thread::sleep(REST);
     for number in 1..=options.peer_deploys {
         load.tally().enter(DEPLOYS);

@@ -6,12 +6,14 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::fmt::Display;
+use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime};
 
 use fastrand::Rng;
 use multi_node::Status;
 use multi_node_bench::kills::Kills;
+use multi_node_bench::requests;
 use multi_node_it::program::Ticket;
 use multi_node_it::{Plan, Program, limits, procfs, send, within};
 use multi_node_probe::{Kind, Load, Lost, Plan as LoadPlan};
@@ -76,7 +78,7 @@ async fn nothing_is_lost_but_by_kills_and_nothing_is_left() {
 async fn run(seed: u64, time: Duration) {
     let mut chaos = Chaos::new(seed).await;
     let before = chaos.belongings_when_joined().await;
-    let load = Load::start(chaos.program.addr, &clients(seed));
+    let load = Load::start(&clients(chaos.program.addr, seed));
     while chaos.start.elapsed() < time {
         chaos.act().await;
         let pause = chaos.rng.u64(5..250);
@@ -105,20 +107,16 @@ fn random_seed() -> u64 {
     now.as_secs()
 }
 
-fn clients(seed: u64) -> LoadPlan {
-    LoadPlan {
-        clients: vec![
-            (Kind::KeepAlive, 16),
-            (Kind::PerRequest, 4),
-            (Kind::Pooled, 64),
-            (Kind::Slow, 8),
-            (Kind::Large, 2),
-            (Kind::WebSocket, 8),
-        ],
-        longest_pause: Duration::from_secs(5),
-        patience: Duration::from_secs(20),
-        seed,
-    }
+fn clients(addr: SocketAddr, seed: u64) -> LoadPlan {
+    let clients = [
+        (Kind::Kept, 16),
+        (Kind::New, 4),
+        (Kind::Pooled, 64),
+        (Kind::SlowAnswer, 8),
+        (Kind::Large, 2),
+        (Kind::WebSocket, 8),
+    ];
+    requests::plan(addr, &clients, Duration::from_secs(5), Duration::from_secs(20), seed)
 }
 
 impl Chaos {

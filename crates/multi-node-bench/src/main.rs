@@ -1,6 +1,7 @@
 //! multi-node and its peers, side by side in one run.
 
 mod cpu;
+mod deploys;
 mod http;
 mod load;
 mod loss;
@@ -29,6 +30,8 @@ enum Command {
     Start(start::Options),
     /// Lost requests over many deploys, upgrades, recycles and kills; beside other servers.
     Loss(loss::Options),
+    /// Lost requests over deploys of each program that `multi-node run` may start, and of those that link the library.
+    Deploys(deploys::Options),
     /// Clients for any HTTP server; prints a report as JSON.
     Load(load::Options),
     /// One of the servers that `http` compares.
@@ -41,6 +44,9 @@ enum Command {
     /// The program under test of `loss`.
     #[command(hide = true)]
     LossServer(loss::Start),
+    /// The server of `deploys` that links the library.
+    #[command(hide = true)]
+    Deployed(deploys::Start),
     /// An order to that program, as its deploy script gives it.
     #[command(hide = true)]
     LossOrder(loss::Order),
@@ -61,6 +67,8 @@ fn main() -> anyhow::Result<()> {
         Command::Mesh(options) => mesh::run(&options),
         Command::Start(options) => start::run(&options),
         Command::Loss(options) => loss::run(&options),
+        Command::Deploys(options) => deploys::run(&options),
+        Command::Deployed(start) => deploys::serve(&start),
         Command::LossServer(start) => loss::serve(&start),
         Command::LossOrder(order) => loss::order(&order),
         Command::KilledNodes { kills } => start::killed_nodes(kills),

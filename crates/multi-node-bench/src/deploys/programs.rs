@@ -62,10 +62,27 @@ const server = createServer((request, response) => response.end('hello\\n'))
 listen({ host: '127.0.0.1', port: @PORT@, nodes: @NODES@, control: '@NAME@' }, server)
 ";
 
+/// Every instance writes its pid to the same file, which nobody reads.
+const NGINX: &str = "\
+daemon off;
+pid @FOLDER@/nginx.pid;
+worker_processes 1;
+events { worker_connections 512; }
+http {
+    access_log off;
+    client_body_temp_path @FOLDER@/body;
+    proxy_temp_path @FOLDER@/proxy;
+    fastcgi_temp_path @FOLDER@/fastcgi;
+    uwsgi_temp_path @FOLDER@/uwsgi;
+    scgi_temp_path @FOLDER@/scgi;
+    server { listen 127.0.0.1:@PORT@; location / { return 200 hello; } }
+}
+";
+
 const PYTHON_FAILS: &str = "raise RuntimeError('no database')\n";
 const NODE_FAILS: &str = "throw new Error('no database')\n";
 
-pub(super) const ALL: [Program; 9] = [
+pub(super) const ALL: [Program; 10] = [
     Program {
         name: "Rust, linked",
         file: "release",
@@ -137,6 +154,14 @@ pub(super) const ALL: [Program; 9] = [
         broken: NODE_FAILS,
         needs: |parts| missing(&parts.servers, "node/node_modules/express"),
         line: "-e NODE_PATH=@SERVERS@/node/node_modules -- node @FOLDER@/server.js",
+    },
+    Program {
+        name: "nginx",
+        file: "nginx.conf",
+        sound: NGINX,
+        broken: "no_such_directive;\n",
+        needs: |parts| missing(&parts.servers, "nginx/with"),
+        line: "--stop-signal QUIT -e NGINX={fd}; -- @SERVERS@/nginx/with nginx -e @FOLDER@/error.log -c @FOLDER@/nginx.conf",
     },
 ];
 

@@ -154,7 +154,7 @@ impl Stop {
 
     async fn stopped_at_once(&mut self) {
         if self.0.wait_for(|ending| *ending == Ending::AtOnce).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

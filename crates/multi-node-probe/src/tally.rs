@@ -28,6 +28,9 @@ struct Ledger {
     phase: &'static str,
     counts: BTreeMap<(&'static str, Kind), Counts>,
     lost: Vec<Lost>,
+    /// Since when a request was lost and none was answered.
+    unanswered_since: Option<Instant>,
+    longest_outage: Duration,
 }
 
 /// What clients met.
@@ -69,7 +72,13 @@ impl Tally {
     pub const CALM: &'static str = "calm";
 
     pub(crate) fn new() -> Tally {
-        Tally(Arc::new(Mutex::new(Ledger { phase: Tally::CALM, counts: BTreeMap::new(), lost: Vec::new() })))
+        Tally(Arc::new(Mutex::new(Ledger {
+            phase: Tally::CALM,
+            counts: BTreeMap::new(),
+            lost: Vec::new(),
+            unanswered_since: None,
+            longest_outage: Duration::ZERO,
+        })))
     }
 
     /// From now on, what is met is met in this phase.
@@ -91,6 +100,14 @@ impl Tally {
         self.ledger().lost.clone()
     }
 
+    /// The longest time from when a request was sent that was lost to the next answer of any client; `now`: to when, where
+    /// there was none yet.
+    pub fn longest_outage(&self, now: Instant) -> Duration {
+        let ledger = self.ledger();
+        let going_on = ledger.unanswered_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        ledger.longest_outage.max(going_on)
+    }
+
     /// The sum of what was met in some phases by some kinds of clients.
     pub fn sum(&self, wanted: impl Fn(&'static str, Kind) -> bool) -> Counts {
         let ledger = self.ledger();
@@ -109,6 +126,7 @@ impl Tally {
             counts.latency.saturating_record(waited.as_micros().try_into().unwrap_or(u64::MAX));
             counts.worst = counts.worst.max(waited);
         });
+        self.ledger().end_outage(Instant::now());
     }
 
     pub(crate) fn lose(
@@ -122,9 +140,10 @@ impl Tally {
             *counts.lost.entry(failure.how).or_default() += 1;
             counts.worst = counts.worst.max(waited);
         });
-        let mut ledger = self.ledger();
+        let (mut ledger, now) = (self.ledger(), Instant::now());
+        ledger.unanswered_since.get_or_insert(now.checked_sub(waited).unwrap_or(now));
         if ledger.lost.len() < MOST_PARTICULARS {
-            ledger.lost.push(Lost { kind, failure, phase, at: Instant::now(), connection });
+            ledger.lost.push(Lost { kind, failure, phase, at: now, connection });
         }
     }
 
@@ -145,6 +164,14 @@ impl Tally {
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger {
+    fn end_outage(&mut self, now: Instant) {
+        if let Some(since) = self.unanswered_since.take() {
+            self.longest_outage = self.longest_outage.max(now.saturating_duration_since(since));
+        }
     }
 }
 
@@ -197,6 +224,19 @@ mod tests {
         assert_eq!(deploy.worst, Duration::from_millis(400));
         assert_eq!(tally.sum(|phase, _| phase == Tally::CALM).answered, 0);
         assert_eq!(tally.lost()[0].phase, "deploy");
+    }
+
+    #[test]
+    fn an_outage_lasts_from_a_lost_request_to_an_answer() {
+        let tally = Tally::new();
+        let (begin, second) = (Instant::now(), Duration::from_secs(1));
+        assert_eq!(tally.longest_outage(begin + second), Duration::ZERO);
+        tally.lose(tally.begin(Kind::New), Failure::new(How::TimedOut, "no"), second / 2, None);
+        let so_far = tally.longest_outage(begin + second);
+        assert!(so_far >= second && so_far <= 2 * second, "{so_far:?}");
+        tally.answered_after(tally.begin(Kind::New), second);
+        let whole = tally.longest_outage(begin + 10 * second);
+        assert!(whole >= second / 2 && whole < 9 * second, "{whole:?}");
     }
 
     #[test]

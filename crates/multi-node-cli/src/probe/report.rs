@@ -25,6 +25,8 @@ pub(crate) struct Report {
     pub(crate) interrupted: bool,
     pub(crate) command: Option<Ended>,
     pub(crate) total: Counted,
+    /// The longest time from a request that was lost to the next answer of any client.
+    pub(crate) outage_ms: u64,
     pub(crate) phases: Vec<Phase>,
     pub(crate) clients: Vec<OfKind>,
     pub(crate) left_out: Vec<LeftOut>,
@@ -115,6 +117,7 @@ impl Report {
             interrupted: !is_whole,
             command: command.clone(),
             total: Counted::of(tally, |_, _| true),
+            outage_ms: millis(tally.longest_outage(*ended)),
             phases: phases(measured),
             clients: plan.clients.iter().map(of_kind).collect(),
             left_out,
@@ -217,6 +220,7 @@ pub(crate) mod tests {
             interrupted: false,
             command: Some(Ended { line, how: End::Exited { exit_code: 1 }, took_ms: 1500 }),
             total: counted(175, &both, 4, [0.5, 20.0, 1002.0]),
+            outage_ms: 120,
             phases: vec![
                 phase("before", 2000, counted(100, &[], 0, [0.5, 1.5, 3.0])),
                 phase("during", 1500, counted(75, &both, 4, [0.6, 22.0, 1002.0])),

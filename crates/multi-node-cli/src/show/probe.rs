@@ -2,7 +2,7 @@
 
 use multi_node_probe::How;
 
-use super::{Colour, Paint, Table, span};
+use super::{Colour, Paint, Table, UNKNOWN, span};
 use crate::probe::{Counted, Report};
 
 /// A cell and its colour.
@@ -24,7 +24,7 @@ pub(crate) fn probed(report: &Report, paint: Paint) -> String {
     if report.interrupted {
         last.push(paint.text(Colour::Bad, "interrupted: this is what was measured until then"));
     }
-    last.push(verdict(&report.total, report.max_lost, paint));
+    last.push(verdict(report, paint));
     parts.push(last.join("\n"));
     parts.join("\n\n")
 }
@@ -43,7 +43,8 @@ fn phases(report: &Report, paint: Paint) -> String {
     let mut row = |name: &str, took_ms: u64, counted: &Counted| {
         let mut cells = vec![(name.to_owned(), None), (span(took_ms), None), (counted.answered.to_string(), None)];
         cells.extend([bad_if_any(counted.lost), (kept_closed(counted).to_string(), None)]);
-        cells.extend([counted.p50_ms, counted.p99_ms, counted.worst_ms].map(|time| (ms(time), None)));
+        let known = |time: f64| if counted.answered > 0 { ms(time) } else { UNKNOWN.to_owned() };
+        cells.extend([known(counted.p50_ms), known(counted.p99_ms), ms(counted.worst_ms)].map(|cell| (cell, None)));
         table.row(cells);
     };
     report.phases.iter().for_each(|of| row(&of.phase, of.took_ms, &of.counted));
@@ -83,8 +84,8 @@ fn losses(report: &Report) -> Option<String> {
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-fn verdict(total: &Counted, max_lost: u64, paint: Paint) -> String {
-    let colour = if total.lost > max_lost { Colour::Bad } else { Colour::Good };
+fn verdict(Report { total, max_lost, outage_ms, .. }: &Report, paint: Paint) -> String {
+    let colour = if total.lost > *max_lost { Colour::Bad } else { Colour::Good };
     let ways: Vec<String> = How::ALL
         .into_iter()
         .filter_map(|how| {
@@ -94,7 +95,9 @@ fn verdict(total: &Counted, max_lost: u64, paint: Paint) -> String {
     let ways = if ways.is_empty() { String::new() } else { format!(" ({})", ways.join(", ")) };
     let all = total.answered + total.lost;
     let lost = paint.text(colour, &format!("{} of {all} requests lost{ways}", total.lost));
-    format!("{lost}; the longest wait for an answer was {}", ms(total.worst_ms))
+    let outage =
+        if total.lost > 0 { format!("; no client was answered for {}", span(*outage_ms)) } else { String::new() };
+    format!("{lost}; the longest wait for an answer was {}{outage}", ms(total.worst_ms))
 }
 
 fn heading(how: How) -> &'static str {
@@ -143,7 +146,7 @@ kept               7       100        0      1            4    22 ms
 
 half-closing clients are left out, which this server does not answer anyway: closed: the connection ended after 0 bytes of the answer
 pm2 reload web exited with code 1 after 1.5 s
-2 of 177 requests lost (1 refused, 1 reset); the longest wait for an answer was 1002 ms";
+2 of 177 requests lost (1 refused, 1 reset); the longest wait for an answer was 1002 ms; no client was answered for 120 ms";
         assert_eq!(probed(&example_report(), Paint::Plain), expected);
     }
 

@@ -55,7 +55,7 @@ async fn a_server_that_loses_nothing() {
             ended(probe(&server.url(), &[&BUSY[..], &["--during", "echo done"]].concat())).await;
         assert_eq!((code, error.as_str()), (Some(0), "done\n"), "{report}");
         assert_eq!(report["total"]["lost"], 0, "{report}");
-        assert!(number(&report["total"]["answered"]) > 100, "{report}");
+        assert!(number(&report["total"]["answered"]) > 0, "{report}");
         assert_eq!(report["command"]["exit_code"], 0);
         let names = |list: &str, name: &str| -> Vec<String> {
             let list = report[list].as_array().expect("a list");
@@ -113,6 +113,7 @@ async fn a_server_that_is_away_refuses() {
         let (code, report, error) = ended(probe).await;
         assert_eq!(code, Some(0), "{report}{error}");
         assert!(number(&report["total"]["lost_by"]["refused"]) > 5, "{report}");
+        assert!((150..10_000).contains(&number(&report["outage_ms"])), "{report}");
     })
     .await;
 }
@@ -170,7 +171,7 @@ async fn https_by_a_certificate_that_is_trusted_or_need_not_be() {
         let (code, report, error) = ended(probe).await;
         assert_eq!(code, Some(1), "{report}{error}");
         let total = &report["total"];
-        assert!(number(&total["answered"]) > 100 && total["lost_by"]["truncated"] == total["lost"], "{report}");
+        assert!(number(&total["answered"]) > 0 && total["lost_by"]["truncated"] == total["lost"], "{report}");
     })
     .await;
 }

@@ -204,7 +204,6 @@ impl Service {
 
     /// Asks for a new stream to a process, whose old one was destroyed; it comes as the event `peer`.
     #[napi]
-    #[expect(clippy::needless_pass_by_value, reason = "JavaScript's strings come as values")]
     pub fn rejoin(&self, id: String) -> bool {
         id.parse().is_ok_and(|id| self.handle.rejoin(id))
     }

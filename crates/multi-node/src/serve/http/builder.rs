@@ -146,7 +146,7 @@ impl<S> Http<S> {
     }
 
     /// How long a service that reads the body of a request waits for its next bytes; 60 s by default. Then reading it fails with
-    /// [`RequestBodyError::TimedOut`], which axum's extractors answer with 400. Once the service has answered, its time is not limited:
+    /// [`RequestBodyError::TimedOut`](super::RequestBodyError::TimedOut), which axum's extractors answer with 400. Once the service has answered, its time is not limited:
     /// the two sides may talk to each other as slowly as they like.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.settings.body_timeout = timeout;

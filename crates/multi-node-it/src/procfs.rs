@@ -74,9 +74,29 @@ pub fn signals(pid: u32, field: &str) -> u64 {
     set.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).unwrap_or_default()
 }
 
-/// Children of the process, zombies included.
+/// Children of the process, zombies included. The guard of a master is none of its nodes, and not among them.
 pub fn children(pid: u32) -> Vec<u32> {
-    all().filter(|child| parent(*child) == Some(pid)).collect()
+    all().filter(|child| parent(*child) == Some(pid) && !is_guard(*child)).collect()
+}
+
+/// The guard of a master of programs that do not link the library.
+pub fn guard(master: u32) -> Option<u32> {
+    all().find(|child| parent(*child) == Some(master) && is_guard(*child) && is_alive(*child))
+}
+
+fn is_guard(pid: u32) -> bool {
+    variables(pid).any(|variable| variable.starts_with(b"MULTI_NODE_GUARD="))
+}
+
+/// Living processes of the nodes of this instance, as far as they are marked.
+pub fn of_instance(name: &str) -> Vec<u32> {
+    let mark = format!("MULTI_NODE_INSTANCE={name}:").into_bytes();
+    all().filter(|pid| is_alive(*pid) && variables(*pid).any(|variable| variable.starts_with(&mark))).collect()
+}
+
+fn variables(pid: u32) -> impl Iterator<Item = Vec<u8>> {
+    let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+    environment.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect::<Vec<_>>().into_iter()
 }
 
 /// Children of the process that have ended and not been reaped.
@@ -87,11 +107,7 @@ pub fn zombies(pid: u32) -> Vec<u32> {
 /// Living processes that were started with this variable.
 pub fn with_variable(name: &str, value: &str) -> Vec<u32> {
     let wanted = format!("{name}={value}").into_bytes();
-    let has = |pid: &u32| {
-        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|byte| *byte == 0).any(|variable| variable == wanted)
-    };
-    all().filter(has).collect()
+    all().filter(|pid| variables(*pid).any(|variable| variable == wanted)).collect()
 }
 
 /// Whether every thread of the process has been stopped.

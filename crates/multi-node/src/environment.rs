@@ -13,6 +13,19 @@ const MODE: &str = "MULTI_NODE";
 /// of the control socket and the program's own pid: `pid:slot:id:number:pid`. Of no use without the control socket.
 pub(crate) const SEAT: &str = "MULTI_NODE_SEAT";
 
+/// Marks all processes of a node: `instance:user:pid:start:id`, of the master the number and the start. They and what they
+/// start are ended when the node has.
+pub(crate) const INSTANCE: &str = "MULTI_NODE_INSTANCE";
+
+/// Tells a guard which run it guards: `instance:user:pid:start`. Of no use without the pipe.
+pub(crate) const GUARD: &str = "MULTI_NODE_GUARD";
+
+/// What a guard is called by.
+#[cfg(multi_process)]
+pub(crate) fn guarded() -> Option<crate::family::Run> {
+    crate::family::Run::parse(&env::var(GUARD).ok()?)
+}
+
 /// What a master wrote into the environment of its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seat {

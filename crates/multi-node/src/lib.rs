@@ -58,6 +58,8 @@ mod endpoints;
 mod environment;
 mod error;
 mod exits;
+#[cfg(multi_process)]
+mod family;
 mod heartbeat;
 mod id;
 mod listen;

@@ -9,7 +9,7 @@ use crate::options::{Address, Settings};
 use crate::serve::{Servers, Socket};
 use crate::{Error, Nodes, Options, bind, environment, single};
 #[cfg(multi_process)]
-use crate::{program::Program, supervisor::Served};
+use crate::{family, program::Program, supervisor::Served};
 
 /// What this process is in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ pub(crate) async fn lead_program(options: Options, program: Program) -> Result<N
     };
     let addresses = vec![settings.addresses.clone()];
     let endpoints = Endpoints::open(&settings).await?;
-    let sockets = bind::bind(&addresses, &settings).await?;
+    let sockets = bind_program(&addresses, &settings).await?;
     program.check(sockets.iter().map(Vec::len).sum()).inspect_err(|_| bind::unlink(&addresses))?;
     let begun =
         crate::supervisor::lead(settings, Served::Foreign(program), sockets, addresses.clone(), endpoints).await;
@@ -159,6 +159,21 @@ pub(crate) async fn lead_program(options: Options, program: Program) -> Result<N
         bind::unlink(&addresses);
     }
     begun
+}
+
+/// Programs that do not link this crate may outlive their master for as long as they drain. Sockets that were given stay open
+/// meanwhile.
+#[cfg(multi_process)]
+async fn bind_program(addresses: &[Vec<Address>], settings: &Settings) -> Result<Vec<Vec<Socket>>, Error> {
+    if environment::sockets_given() {
+        return bind::bind(addresses, settings).await;
+    }
+    let has_addresses = addresses.iter().any(|addresses| !addresses.is_empty());
+    let run = family::own_run(settings);
+    family::bind_after_orphans(&run, has_addresses, settings.drain_timeout, async || {
+        bind::bind(addresses, settings).await
+    })
+    .await
 }
 
 #[cfg(multi_process)]

@@ -6,6 +6,7 @@ mod command;
 mod control;
 mod ending;
 mod foreign_programs;
+mod guard;
 mod hostile_server;
 mod identity;
 mod linked;

@@ -12,6 +12,7 @@ mod hand_over;
 mod hang;
 mod http;
 mod identity;
+mod leftovers;
 mod lifetimes;
 mod memory;
 mod mesh;

@@ -167,6 +167,9 @@ pub(crate) struct Exec {
     /// The file that was found.
     #[serde(skip)]
     pub(crate) file: Option<OwnedFd>,
+    /// By which signal the kernel tells the program that its master has gone; `None`: SIGKILL.
+    #[serde(default)]
+    pub(crate) stop_signal: Option<i32>,
 }
 
 /// What of the master's options concerns its nodes.

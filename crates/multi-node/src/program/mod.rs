@@ -3,7 +3,8 @@
 //! A node of such a program begins as a *stage*: a process of the caller's own program that calls [`stage`]. It joins its
 //! master as any node does, is given the sockets, puts them where the program looks for them, and executes it, so that
 //! the program has the process id that `LISTEN_PID` names. From then on the master watches the process alone: what the
-//! program counts is not known, and a drain is a signal. A program that does link this crate finds its master when it reaches
+//! program counts is not known, and a drain is a signal. One more process that is started so is the guard of all: it waits for the
+//! master's end, and then ends what the nodes have started. A program that does link this crate finds its master when it reaches
 //! [`listen`](crate::listen()), and is a node as any other. The command `multi-node run` is this module with arguments.
 //!
 //! ```no_run

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::control::{Blocking, Exec, ToMaster, ToNode, VERSIONS};
 use crate::environment::{self, Seat};
 use crate::error::describe;
-use crate::{Error, node, sys};
+use crate::{Error, family, node, sys};
 
 /// A master that lives answers at once.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -19,6 +19,9 @@ const ANSWER: Duration = Duration::from_secs(60);
 ///
 /// Returns only when that fails, with the reason, which the master has been told too: [`Error::MasterGone`];
 /// [`Error::Program`] where the program cannot be executed; [`Error::Control`] for a process that is no node.
+///
+/// One process that is started so is no node but the guard of all: it returns when its master has ended, and what that has
+/// left.
 ///
 /// To be called first in `main`, before anything opens descriptors or starts threads.
 pub fn stage() -> Error {
@@ -29,6 +32,9 @@ pub fn stage() -> Error {
 }
 
 fn join() -> Result<Infallible, Error> {
+    if let Some(run) = environment::guarded().filter(|_| sys::family::stdin_is_pipe()) {
+        return Err(family::guard(&run));
+    }
     let seat = environment::seat().filter(|_| node::is_node());
     let seat = seat.ok_or_else(|| broken("a stage is started by `multi-node run`, and does nothing by itself"))?;
     end_with_master(seat)?;
@@ -51,7 +57,7 @@ fn end_with_master(seat: Seat) -> Result<(), Error> {
 }
 
 fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error> {
-    let Exec { program, args, env, mut numbers, mut fds, seat, found, file } = exec;
+    let Exec { program, args, env, mut numbers, mut fds, seat, found, file, stop_signal } = exec;
     if let Some(number) = seat {
         numbers.push(number);
         fds.push(master.socket().map_err(Error::io("keep the control socket"))?);
@@ -62,6 +68,10 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     let file = file.map(|file| sys::place::above(file.as_fd(), above)).transpose();
     let file = file.map_err(Error::io("make room for the sockets"))?;
     sys::place::at_numbers(fds, &numbers, above).map_err(Error::io("put the sockets in their places"))?;
+    // From here on it is the program that is told when the master has gone, and may finish; the guard looks after it.
+    if let Some(signal) = stop_signal {
+        sys::process::stop_with_parent(signal).map_err(Error::io("ask to end with the master"))?;
+    }
     master.send(ToMaster::Exec).map_err(|error| node::broken(&error))?;
     // By its path a program shows its name; by a descriptor, which has to stay open until then, only its number.
     let file = file.filter(|file| found.is_some_and(|path| !sys::process::is_at(file, &path)));

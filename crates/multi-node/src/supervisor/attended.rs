@@ -7,6 +7,7 @@ use super::member::Member;
 use super::members::Members;
 use super::run::TARGET;
 use crate::control::ToNode;
+use crate::family::Stop;
 use crate::id::NodeId;
 
 impl Members {
@@ -25,6 +26,7 @@ impl Members {
             Ok(main) => {
                 crate::log::info!(target: TARGET, %id, started = member.info.pid, pid, "the node is another process now (MAINPID)");
                 member.name_main(main);
+                self.tell_guard(id);
             }
             Err(error) => crate::log::warn!(%id, pid, %error, "MAINPID names no process of the node"),
         }
@@ -63,6 +65,7 @@ impl Members {
 
     fn stop(&self, id: NodeId) {
         let (Some(member), Some(foreign)) = (self.alive.get(&id), &self.outfit.foreign) else { return };
+        member.stop(Stop::Asked);
         let (pid, process) = member.main();
         if let Err(error) = foreign.stop(process, member.generation) {
             crate::log::error!(%id, pid, %error, "cannot signal the node");

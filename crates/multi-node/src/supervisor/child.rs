@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +20,7 @@ use super::starter::Starter;
 use crate::admin::Source;
 use crate::environment::{self, Calling, Seat};
 use crate::error::describe;
+use crate::family::{Run, Token};
 use crate::id::{Generation, NodeId, Slot};
 use crate::options::{Identity, Launch, SlotArgs};
 use crate::program::{Collect, Output, Program};
@@ -33,6 +34,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Launcher {
     own: Own,
+    /// What marks all that is started.
+    run: Run,
     /// What nodes run, where that is not the program of this process.
     program: Option<PathBuf>,
     arg0: OsString,
@@ -72,7 +75,7 @@ pub(crate) struct Image {
 
 impl Launcher {
     /// `foreign`: what nodes become, where that does not link this crate.
-    pub(crate) fn new(launch: Launch, foreign: Option<&Program>) -> Result<Launcher, Error> {
+    pub(crate) fn new(launch: Launch, foreign: Option<&Program>, run: Run) -> Result<Launcher, Error> {
         let typed = launch.started_as.map(|(program, args)| (program.into_os_string(), args));
         let (typed, own_args) = typed.unwrap_or_else(environment::command_line);
         let directory = environment::working_directory().map_err(Error::io("read the working directory"))?;
@@ -87,6 +90,7 @@ impl Launcher {
             identity: launch.identity,
             umask: launch.umask,
             own,
+            run,
             directory,
             output: foreign.and_then(|program| program.output.clone()),
             starter: foreign.map(|_| Starter::start()).transpose().map_err(Error::io("start a thread"))?,
@@ -139,6 +143,7 @@ impl Launcher {
             .arg0(&self.own.arg0)
             .args(&self.own.args)
             .envs([environment::call(Calling::Rehearsal)])
+            .env(environment::INSTANCE, self.token(NodeId::MASTER))
             .current_dir(sys::process::held(directory))
             .stdin(call)
             .stdout(io::stdout().as_fd().try_clone_to_owned()?)
@@ -167,6 +172,21 @@ impl Launcher {
         }
     }
 
+    /// What marks the processes of this node.
+    fn token(&self, node: NodeId) -> String {
+        Token { run: self.run.clone(), node }.to_string()
+    }
+
+    pub(crate) fn instance(&self) -> &Run {
+        &self.run
+    }
+
+    /// The program that guards the nodes, which is that of their stages.
+    pub(crate) fn guard(&self) -> GuardProgram {
+        let program = self.program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
+        GuardProgram { program, args: self.args.clone(), run: self.run.to_string() }
+    }
+
     /// Forgets all others.
     pub(crate) fn keep(&mut self, used: impl Fn(Generation) -> bool) {
         self.images.retain(|generation, _| used(*generation));
@@ -184,6 +204,7 @@ impl Launcher {
             .args(self.slot_args.as_ref().map(|args| args.of(slot)).unwrap_or_default())
             .args(&self.args)
             .env(environment::SEAT, seat.write())
+            .env(environment::INSTANCE, self.token(id))
             .env_remove(environment::CALL)
             .current_dir(sys::process::held(&image.directory))
             .stdin(theirs)
@@ -286,6 +307,34 @@ impl Launcher {
         {
             crate::log::error!("nobody reads any more what nodes write");
         }
+    }
+}
+
+/// How a guard is started.
+#[derive(Clone, Debug)]
+pub(crate) struct GuardProgram {
+    program: PathBuf,
+    args: Vec<OsString>,
+    run: String,
+}
+
+impl GuardProgram {
+    /// Its process, and the pipe by which it is told of nodes, which ends with this process.
+    pub(crate) fn start(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        let (theirs, ours) = io::pipe()?;
+        let guard = Command::new(&self.program)
+            .arg0("multi-node-guard")
+            .args(&self.args)
+            .env(environment::GUARD, &self.run)
+            .env_remove(environment::SEAT)
+            .env_remove(environment::CALL)
+            .current_dir("/")
+            .stdin(theirs)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()?;
+        Ok((sys::process::open(guard.id())?, ours.into()))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::program::Program;
 use crate::serve::{self, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::MasterSignals;
 use crate::wires::{self, Wires};
-use crate::{Error, Handle, Heartbeat, Nodes, bind, sys};
+use crate::{Error, Handle, Heartbeat, Nodes, bind, family, sys};
 
 /// How much news of nodes may wait for the loop.
 const QUEUE: usize = 256;
@@ -100,7 +100,7 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
     if let Some(program) = &program {
         prepare(&sockets, program).map_err(Error::io("prepare the listening sockets"))?;
     }
-    let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref())?;
+    let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref(), family::own_run(settings))?;
     // What cannot be found is told to the caller; the rules look it up once more.
     launcher.resolve(Generation::default())?;
     // Old nodes may drain while as many new ones serve, and the line of one that has just ended is not free yet.
@@ -115,7 +115,7 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
 fn inherit(settings: &Settings, estate: Estate, served: Served) -> Result<Ground, Error> {
     let Estate { sockets, load_file, bell, images, fleet, foreign, left, heritage } = estate;
     let (servers, program) = served.apart();
-    let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref())?;
+    let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref(), family::own_run(settings))?;
     launcher.inherit(images);
     let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
     let fleet = Fleet::restore(policy(settings, program.as_ref()), seed(), fleet, left, Instant::now());
@@ -134,7 +134,7 @@ async fn supervise(
     addresses: Vec<Vec<Address>>,
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
-    let Ground { launcher, sockets, load, load_file, bell, fleet, heritage, servers, foreign } = ground;
+    let Ground { launcher, sockets, load, load_file, bell, fleet, mut heritage, servers, foreign } = ground;
     let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
     let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
@@ -157,7 +157,9 @@ async fn supervise(
         settings: node_settings(&settings),
     };
     let joining = (settings.peers, peers);
-    let members = Members::new(outfit, launcher, joining, settings.max_nodes, hears, snapshot);
+    let times = (settings.max_nodes, settings.drain_timeout);
+    let mut members = Members::new(outfit, launcher, joining, times, hears, snapshot);
+    members.start_guard(heritage.as_mut().and_then(|heritage| heritage.guard.take()));
     let orders = (asked, terms(&settings));
     let supervisor = Supervisor::new(
         fleet,

@@ -13,6 +13,7 @@ use super::child::Child;
 use super::foreign::{Attendance, Main};
 use super::watch::{self as watching, Heard, Phase, Watch};
 use crate::control::{self, Parts, Reader, ToMaster, ToNode, Writer};
+use crate::family::{self, Left, Looks, ProcessId, Run, Stop, StopRule};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
 use crate::nodes::Snapshot;
@@ -35,6 +36,8 @@ pub(super) struct Member {
     examine: Arc<Notify>,
     /// Where the watch is told of the process that counts.
     main: watch::Sender<Option<Arc<OwnedFd>>>,
+    /// Where the watch is told how long what the node has started has to end.
+    stop: watch::Sender<Stop>,
     watching: JoinHandle<(Reader<ToMaster>, Phase)>,
     writing: JoinHandle<Writer<ToNode>>,
 }
@@ -60,6 +63,10 @@ pub(super) struct Surroundings {
     pub(super) rest: watch::Receiver<bool>,
     /// How many messages may wait.
     pub(super) outbox: usize,
+    /// By what the node's processes are found, and how they end.
+    pub(super) run: Run,
+    pub(super) looks: Looks,
+    pub(super) rule: StopRule,
 }
 
 impl Resting {
@@ -91,11 +98,36 @@ impl Member {
         let named = attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
         let main = watch::Sender::new(named.map(|main| main.process.clone()));
         let (heard, examine_now, rest) = (around.heard, examine.clone(), around.rest.clone());
-        let (main_named, outlived) = (main.subscribe(), false.into());
-        let watch = Watch { id, pid, heard, main: main_named, outlived, examine: examine_now, rest };
+        let (main_named, outlived, spoke) = (main.subscribe(), false.into(), version.is_some().into());
+        let stop = watch::Sender::new(Stop::No);
+        let left = Left::new((id, leader(pid)), (around.run, around.looks), around.rule, stop.subscribe());
+        let watch = Watch { id, pid, heard, main: main_named, outlived, spoke, left, examine: examine_now, rest };
         let watching = tokio::spawn(watching::watch(watch, reader, watched, phase));
         let writing = tokio::spawn(write(writer, version.is_some(), messages, around.snapshot, around.rest));
-        Ok(Member { info, generation, process, line, version, attendance, outbox, examine, main, watching, writing })
+        Ok(Member {
+            info,
+            generation,
+            process,
+            line,
+            version,
+            attendance,
+            outbox,
+            examine,
+            main,
+            stop,
+            watching,
+            writing,
+        })
+    }
+
+    /// Its processes, for the guard: the one that was started, and the one that counts.
+    pub(super) fn processes(&self) -> (ProcessId, ProcessId) {
+        (leader(self.info.pid), leader(self.main().0))
+    }
+
+    /// It was told to finish, or its time is over. That can only become more urgent.
+    pub(super) fn stop(&self, stop: Stop) {
+        self.stop.send_if_modified(|known| *known != Stop::Now && std::mem::replace(known, stop) != stop);
     }
 
     /// The process that counts: its program may have named another than the one that was started.
@@ -136,6 +168,11 @@ impl Member {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
         }
     }
+}
+
+/// A child that was not reaped; of one that was nothing is found any more.
+fn leader(pid: u32) -> ProcessId {
+    family::identity(pid).unwrap_or(ProcessId { pid, start: 0 })
 }
 
 /// Sends what is in the outbox, and how the fleet looks when there is nothing else to say. Returns when the conversation is

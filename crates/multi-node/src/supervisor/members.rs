@@ -13,10 +13,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::child::Launcher;
 use super::closing::Closing;
 use super::foreign::Foreign;
+use super::guard::{self, Guard};
 use super::member::{Member, Resting, Surroundings};
 use super::rejoins::Rejoins;
 use super::watch::Heard;
 use crate::control::{Join, NodeSettings, ToNode};
+use crate::family::{Looks, Run, StopRule};
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::{Snapshot, Totals};
@@ -25,6 +27,9 @@ use crate::{NotApplied, sys};
 
 /// The most peers in one message: two descriptors each.
 const PEERS_A_MESSAGE: usize = sys::socket::MOST_FDS / 2;
+
+/// SIGTERM (signal(7)).
+const TERM: i32 = 15;
 
 /// What every node is given.
 pub(crate) struct Outfit {
@@ -66,6 +71,10 @@ pub(crate) struct Members {
     pub(super) rest: watch::Sender<bool>,
     /// The end of the listening sockets.
     pub(super) closing: Closing,
+    looks: Looks,
+    drain_timeout: Duration,
+    /// What ends the nodes of another program, should this process be killed.
+    pub(super) guard: Option<Guard>,
 }
 
 impl Members {
@@ -73,7 +82,7 @@ impl Members {
         outfit: Outfit,
         launcher: Launcher,
         (join_peers, peers): (bool, Peers),
-        max_nodes: usize,
+        (max_nodes, drain_timeout): (usize, Duration),
         heard: mpsc::Sender<(NodeId, Heard)>,
         snapshot: watch::Sender<Snapshot>,
     ) -> Members {
@@ -96,7 +105,37 @@ impl Members {
             snapshot,
             rest: watch::Sender::new(false),
             closing: Closing::default(),
+            looks: Looks::start(),
+            drain_timeout,
+            guard: None,
         }
+    }
+
+    /// Has the nodes guarded, where they are of another program; PID 1 needs no guard, since all processes end with it
+    /// (pid_namespaces(7)).
+    pub(super) fn start_guard(&mut self, held: Option<guard::GuardProcess>) {
+        if self.outfit.foreign.is_some() && std::process::id() != 1 {
+            self.guard = Some(Guard::start(self.launcher.guard(), self.drain_timeout, held));
+        }
+    }
+
+    /// Tells the guard of a node, or that another process of it counts now.
+    pub(super) fn tell_guard(&self, id: NodeId) {
+        if let (Some(guard), Some(member)) = (&self.guard, self.get(id)) {
+            guard.add(id, member.processes(), self.rule(member.generation).signal);
+        }
+    }
+
+    /// How nodes of this generation are told to finish.
+    fn rule(&self, generation: Generation) -> StopRule {
+        let foreign = self.outfit.foreign.as_ref().and_then(|foreign| foreign.stop_signal(generation).ok());
+        StopRule { signal: foreign.unwrap_or(TERM), within: self.drain_timeout }
+    }
+
+    /// By what the processes of a trial are found, and how they end.
+    pub(super) fn of_trial(&self) -> (Run, Looks, StopRule) {
+        let rule = StopRule { signal: TERM, within: self.drain_timeout };
+        (self.launcher.instance().clone(), self.looks.clone(), rule)
     }
 
     pub(super) fn get(&self, id: NodeId) -> Option<&Member> {
@@ -135,10 +174,15 @@ impl Members {
             snapshot: self.snapshot.subscribe(),
             rest: self.rest.subscribe(),
             outbox: self.outbox,
+            run: self.launcher.instance().clone(),
+            looks: self.looks.clone(),
+            rule: self.rule(node.generation),
         };
         let member = Member::new(node, around)?;
+        let id = member.info.id;
         self.free_lines.remove(&member.line);
-        self.alive.insert(member.info.id, member);
+        self.alive.insert(id, member);
+        self.tell_guard(id);
         Ok(())
     }
 
@@ -154,6 +198,9 @@ impl Members {
         }
         if let Some(foreign) = &mut self.outfit.foreign {
             foreign.rest(resting.iter_mut().filter_map(|node| node.attendance.as_mut())).await;
+        }
+        if let Some(guard) = &mut self.guard {
+            guard.rest().await;
         }
         self.rest.send_replace(false);
         resting
@@ -172,7 +219,11 @@ impl Members {
         if let Some(foreign) = &mut self.outfit.foreign {
             foreign.go_on(resting.iter_mut().filter_map(|node| node.attendance.as_mut()));
         }
-        resting.into_iter().try_for_each(|node| self.take_on(node))
+        let taken_on = resting.into_iter().try_for_each(|node| self.take_on(node));
+        if let Some(guard) = &mut self.guard {
+            guard.go_on();
+        }
+        taken_on
     }
 
     /// Tells the nodes of this master, which comes after another one. Those of the protocol's first version notice nothing,
@@ -277,6 +328,9 @@ impl Members {
     /// Nothing of a node is kept but what it has counted, which counts on for its slot.
     pub(super) fn forget(&mut self, id: NodeId) {
         let Some(member) = self.alive.remove(&id) else { return };
+        if let Some(guard) = &self.guard {
+            guard.remove(id);
+        }
         let counts = self.outfit.load.close(member.line);
         self.left_lines.push(member.line);
         if let Some(slot) = member.info.slot {

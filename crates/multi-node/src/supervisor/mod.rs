@@ -49,6 +49,7 @@ mod child;
 mod closing;
 mod fleet;
 mod foreign;
+mod guard;
 mod heirs;
 mod identity;
 mod lead;

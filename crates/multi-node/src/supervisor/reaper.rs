@@ -78,14 +78,15 @@ mod tests {
     use super::*;
 
     fn zombie(pid: u32, group: u32) -> Entry {
-        Entry { pid, parent: 1, group, zombie: true }
+        Entry { pid, parent: 1, group, session: group, start: 1, zombie: true }
     }
 
     #[test]
     fn orphans_are_told_from_own_children() {
         let start = std::time::Instant::now();
         let mut reaper = Reaper::default();
-        assert_eq!(reaper.orphans(&[Entry { pid: 20, parent: 10, group: 20, zombie: false }], start), [0; 0]);
+        let child = Entry { parent: 10, zombie: false, ..zombie(20, 20) };
+        assert_eq!(reaper.orphans(&[child], start), [0; 0]);
         let seen = [zombie(10, 10), zombie(20, 20), zombie(21, 10), zombie(30, 1)];
         // 10 is a node or another child of ours, 30 in our own group: both are somebody's.
         assert_eq!(reaper.orphans(&seen, start), [20, 21]);

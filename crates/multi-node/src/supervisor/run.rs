@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 use super::child;
-use super::fleet::{Action, Event, Fleet, Happening, Level, Ticket};
+use super::fleet::{Action, Event, Fatal, Fleet, Happening, Level, Ticket};
 use super::members::Members;
 use super::upgrade::{self, Heritage, Rehearsal};
 use super::watch::Heard;
@@ -14,6 +14,7 @@ use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
 use crate::exits::Exits;
+use crate::family::Stop;
 use crate::id::{Generation, NodeId};
 use crate::mesh::Wish;
 use crate::metrics::Told;
@@ -144,6 +145,9 @@ impl Supervisor {
             }
         }
         self.members.peers.close();
+        if let Some(guard) = self.members.guard.take() {
+            guard.leave().await;
+        }
         end.unwrap_or(End::Done)
     }
 
@@ -326,7 +330,11 @@ impl Supervisor {
             Action::Examine { id } => self.members.get(id)?.examine(),
             Action::Drain { id, within } => self.drain(id, cut_after(within)),
             Action::Signal { id, signal } => {
-                let (pid, process) = self.members.get(id)?.main();
+                let member = self.members.get(id)?;
+                if signal == Fatal::Kill {
+                    member.stop(Stop::Now);
+                }
+                let (pid, process) = member.main();
                 if let Err(error) = child::signal(process, signal) {
                     crate::log::error!(%id, pid, %error, "cannot signal the node");
                 }

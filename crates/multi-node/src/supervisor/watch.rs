@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::child;
 use super::foreign::Note;
 use crate::control::{self, Reader, ToMaster};
+use crate::family::Left;
 use crate::id::NodeId;
 use crate::status::Exit;
 use crate::sys;
@@ -22,6 +22,12 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// How long a node that seems silent may still be heard before it is judged.
 const LAST_CHANCE: Duration = Duration::from_millis(250);
+
+/// How long what a node has started may take to end after the node, if that was not told to finish.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
+
+/// The same of one that has never said anything: it is not to be waited for.
+const LEFT_UNSAID: Duration = Duration::from_millis(500);
 
 /// What is heard of a node.
 #[derive(Debug, Serialize, Deserialize)]
@@ -89,6 +95,10 @@ pub(crate) struct Watch {
     pub(crate) main: watch::Receiver<Option<Arc<OwnedFd>>>,
     /// Whether that was seen to live on after the one that was started.
     pub(crate) outlived: AtomicBool,
+    /// Whether it has ever spoken: what a program does that links this crate, with processes that it has started, is its own.
+    pub(crate) spoke: AtomicBool,
+    /// What it has started.
+    pub(crate) left: Left,
     /// Notified when the node is to be examined.
     pub(crate) examine: Arc<Notify>,
     /// Turns true when nothing more is to be heard for now.
@@ -153,6 +163,7 @@ async fn listen_to(
         };
         let why = match message {
             Ok(Some(message)) => {
+                watch.spoke.store(true, Ordering::Relaxed);
                 *phase = phase.after(&message);
                 watch.tell(Heard::of(message)).await;
                 continue;
@@ -191,16 +202,19 @@ impl Watch {
         }
     }
 
-    /// What a program has started in its own process group ends with it. Cancel-safe.
+    /// What a program has started that does not link this crate, or has not come so far, ends with it. Cancel-safe.
     async fn ended(&self, process: &AsyncFd<OwnedFd>, phase: Phase) -> io::Result<Exit> {
-        if phase != Phase::Speaks {
-            // A process that has ended leads its group until it is reaped.
-            let tells = self.main_ends(process).await?;
-            child::end_group(self.pid)?;
-            let exit = exited(process).await?;
-            return Ok(if tells { exit } else { Exit::Unknown });
+        if phase == Phase::Speaks && self.spoke.load(Ordering::Relaxed) {
+            return exited(process).await;
         }
-        exited(process).await
+        let (tells, patience) = match phase {
+            Phase::Speaks => (ends(process).await.map(|()| true)?, LEFT_UNSAID),
+            _ => (self.main_ends(process).await?, LEFT_BEHIND),
+        };
+        // A process that has ended leads its group until it is reaped.
+        self.left.end(patience).await?;
+        let exit = exited(process).await?;
+        Ok(if tells { exit } else { Exit::Unknown })
     }
 
     /// Waits for the end of the process that counts; whether the status of the one that was started tells how. Cancel-safe.
@@ -266,6 +280,11 @@ async fn ends(process: &AsyncFd<OwnedFd>) -> io::Result<()> {
 #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
 fn process(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(process)
+}
+
+/// Waits for the end of a process that nobody watches.
+pub(crate) async fn until_end(child: &OwnedFd) -> io::Result<()> {
+    ends(&process(child.try_clone()?)?).await
 }
 
 /// Waits for the end of a process that nobody watches, and reaps it.

@@ -102,7 +102,7 @@ fn variable((name, value): (OsString, OsString)) -> io::Result<CString> {
 
 /// Holds back the signals that a master acts on, in the calling thread. A program that is put in the place of this one by
 /// this thread starts with them held back.
-fn hold_signals() -> io::Result<()> {
+pub(crate) fn hold_signals() -> io::Result<()> {
     Ok(SigSet::from_iter(MASTERS).thread_block()?)
 }
 

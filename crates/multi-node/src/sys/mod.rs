@@ -5,6 +5,7 @@ pub(crate) mod credentials;
 pub(crate) mod datagram;
 pub(crate) mod epoll;
 pub(crate) mod exec;
+pub(crate) mod family;
 pub(crate) mod memory;
 pub(crate) mod observe;
 pub(crate) mod place;

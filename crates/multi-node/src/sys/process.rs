@@ -59,6 +59,12 @@ pub(crate) fn end_with_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
+/// As [`end_with_parent`], by another signal that has a name.
+pub(crate) fn stop_with_parent(signal: i32) -> io::Result<()> {
+    let signal = Signal::from_named_raw(signal).ok_or(io::ErrorKind::InvalidInput)?;
+    Ok(rustix::process::set_parent_process_death_signal(Some(signal))?)
+}
+
 /// Has this process go on, should it be stopped, when its parent ends (PR_SET_PDEATHSIG(2const)). The signal also comes when
 /// no more than the parent's thread ends that started this process; it does nothing to a process that runs.
 pub(crate) fn continue_without_parent() -> io::Result<()> {
@@ -191,6 +197,9 @@ pub(crate) struct Entry {
     pub(crate) pid: u32,
     pub(crate) parent: u32,
     pub(crate) group: u32,
+    pub(crate) session: u32,
+    /// When it started, in clock ticks since the machine did: a later process of the same number has another.
+    pub(crate) start: u64,
     pub(crate) zombie: bool,
 }
 
@@ -205,8 +214,17 @@ pub(crate) fn all() -> Vec<Entry> {
 fn entry(stat: &str) -> Option<Entry> {
     let pid = stat.split(' ').next()?.parse().ok()?;
     let mut rest = stat[stat.rfind(')')? + 1..].split_whitespace();
-    let zombie = rest.next()? == "Z";
-    Some(Entry { pid, parent: rest.next()?.parse().ok()?, group: rest.next()?.parse().ok()?, zombie })
+    let zombie = matches!(rest.next()?, "Z" | "X");
+    let mut number = || rest.next()?.parse().ok();
+    let (parent, group, session) = (number()?, number()?, number()?);
+    // Fields 7 to 21 lie between the session and the start.
+    let start = rest.nth(15)?.parse().ok()?;
+    Some(Entry { pid, parent, group, session, start, zombie })
+}
+
+/// One process, if there is one of this number.
+pub(crate) fn entry_of(pid: u32) -> Option<Entry> {
+    entry(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// No more processes of one family are looked at.
@@ -229,13 +247,12 @@ pub(crate) fn family(pid: u32) -> Vec<u32> {
 pub(crate) fn is_of_family(pid: u32, ancestor: u32) -> Option<bool> {
     /// No family is deeper.
     const DEEPEST: usize = 64;
-    let read = |pid: u32| entry(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?);
-    let mut of = read(pid)?;
+    let mut of = entry_of(pid)?;
     for _ in 0..DEEPEST {
         if of.pid == ancestor || of.group == ancestor {
             return Some(true);
         }
-        match read(of.parent) {
+        match entry_of(of.parent) {
             Some(parent) => of = parent,
             None => break,
         }
@@ -263,7 +280,7 @@ fn thread_report(thread: &Path) -> String {
     format!("thread {} {}: {}{waits_in}", read("Pid"), read("Name"), read("State"))
 }
 
-fn field(file: &Path, name: &str) -> Option<String> {
+pub(super) fn field(file: &Path, name: &str) -> Option<String> {
     let text = std::fs::read_to_string(file).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
     Some(line.trim().to_owned())

@@ -6,6 +6,7 @@ use crate::command::app;
 
 mod ending;
 mod family;
+mod guard;
 mod recycled;
 mod servers;
 mod shells;

@@ -243,6 +243,7 @@ impl Foreign {
             seat,
             found,
             file,
+            stop_signal: Some(program.stop_signal),
         };
         Ok((exec, Attendance::new(node.id, signs, ears)))
     }
@@ -262,7 +263,12 @@ impl Foreign {
 
     /// Tells the program to finish and end.
     pub(in crate::supervisor) fn stop(&self, process: &OwnedFd, generation: Generation) -> io::Result<()> {
-        child::forward(process, self.known(generation)?.program.stop_signal)
+        child::forward(process, self.stop_signal(generation)?)
+    }
+
+    /// By which signal nodes of this generation are told to finish.
+    pub(in crate::supervisor) fn stop_signal(&self, generation: Generation) -> io::Result<i32> {
+        Ok(self.known(generation)?.program.stop_signal)
     }
 
     fn known(&self, generation: Generation) -> io::Result<&Known> {

@@ -21,6 +21,7 @@ use crate::signals::{Kind, Relay};
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
 use crate::supervisor::foreign::Legacy;
+use crate::supervisor::guard::GuardProcess;
 use crate::supervisor::member::Resting;
 use crate::supervisor::watch::Heard;
 use crate::{Error, sys};
@@ -62,6 +63,8 @@ pub(crate) struct Heritage {
     pub(crate) reload: Option<ReloadReport>,
     /// What other programs write.
     pub(crate) outputs: Vec<Output>,
+    /// Who guards the nodes.
+    pub(crate) guard: Option<GuardProcess>,
 }
 
 /// A call that was taken over before `listen`, for which it waits here.
@@ -191,6 +194,7 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
         signals,
         reload: state.reload,
         outputs: each(state.outputs, |output| packing::unpack_output(output, arrived))?,
+        guard: state.guard.map(|guard| packing::unpack_guard(guard, arrived)).transpose()?,
     };
     Ok(Estate {
         sockets,

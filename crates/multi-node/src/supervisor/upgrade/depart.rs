@@ -99,6 +99,8 @@ impl Supervisor {
         state.members = members.iter().map(|node| packing::pack_member(node, &mut luggage)).collect();
         state.outputs = outputs.iter().map(|output| packing::pack_output(output, &mut luggage)).collect();
         state.signals = relay.ends().map(|(kind, end)| (kind, luggage.add(end))).collect();
+        state.guard =
+            self.members.guard.as_ref().and_then(|guard| Some(packing::pack_guard(guard.held.as_ref()?, &mut luggage)));
         state.stdin = Some(luggage.add(stdin.as_fd()));
         (state.news, state.early, state.reload) = (news, early, Some(reload));
         match self.exec(&mut state, &luggage, !relay.is_empty()) {

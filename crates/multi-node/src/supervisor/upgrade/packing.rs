@@ -3,7 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::state::{Arrived, FrameState, ImageState, Luggage, MemberState, OutputState, Passed, ProgramState, State};
+use super::state::{
+    Arrived, FrameState, GuardState, ImageState, Luggage, MemberState, OutputState, Passed, ProgramState, State,
+};
 use crate::control::{Frame, Parts, SocketKind};
 use crate::id::Generation;
 use crate::program::Output;
@@ -11,6 +13,7 @@ use crate::serve::Socket;
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
 use crate::supervisor::foreign::{Attendance, Legacy};
+use crate::supervisor::guard::GuardProcess;
 use crate::supervisor::lookup::Held;
 use crate::supervisor::member::Resting;
 use crate::supervisor::members::Members;
@@ -45,6 +48,7 @@ pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, luggage: &mut Luggage
         reload: None,
         foreign: outfit.foreign.as_ref().map(|foreign| foreign.pack(members.launcher.collects(), luggage)),
         outputs: Vec::new(),
+        guard: None,
     }
 }
 
@@ -127,6 +131,16 @@ pub(super) fn pack_output<'a>(output: &'a Output, luggage: &mut Luggage<'a>) -> 
 pub(super) fn unpack_output(output: OutputState, arrived: &mut Arrived) -> io::Result<Output> {
     let OutputState { id, slot, pid, stream, pipe, begun } = output;
     Ok(Output { id, slot, pid, stream, pipe: arrived.take(pipe)?.into(), begun: begun.into() })
+}
+
+pub(super) fn pack_guard<'a>(guard: &'a GuardProcess, luggage: &mut Luggage<'a>) -> GuardState {
+    let GuardProcess { process, pipe, told } = guard;
+    GuardState { process: luggage.add(process.as_fd()), pipe: luggage.add(pipe.as_fd()), told: told.clone() }
+}
+
+pub(super) fn unpack_guard(guard: GuardState, arrived: &mut Arrived) -> io::Result<GuardProcess> {
+    let GuardState { process, pipe, told } = guard;
+    Ok(GuardProcess { process: arrived.take(process)?, pipe: arrived.take(pipe)?, told })
 }
 
 fn pack_fds<'a>(fds: impl IntoIterator<Item = &'a OwnedFd>, luggage: &mut Luggage<'a>) -> Vec<Passed> {

@@ -6,13 +6,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch::channel;
 use tokio::task::JoinHandle;
 
 use super::state::Luggage;
 use super::{courier, packing};
 use crate::control::{self, Fds, Reader};
 use crate::error::describe;
-use crate::id::Generation;
+use crate::family::{self, Left, Stop};
+use crate::id::{Generation, NodeId};
+use crate::status::Exit;
 use crate::supervisor::child::{self, Child};
 use crate::supervisor::fleet::{Fatal, Saved};
 use crate::supervisor::members::Members;
@@ -52,7 +55,9 @@ impl Rehearsal {
         courier::send(ours.as_fd(), &mut state, &luggage)?;
         let (pid, process) = members.launcher.rehearse(theirs)?;
         let child = Child { pid, process, control: ours.into() };
-        let outcome = tokio::spawn(rehearse(child, within));
+        let (run, looks, rule) = members.of_trial();
+        let left = Left::new((NodeId::MASTER, family::identity(pid)?), (run, looks), rule, channel(Stop::No).1);
+        let outcome = tokio::spawn(rehearse(child, left, within));
         Ok(Rehearsal { generation, outcome })
     }
 
@@ -91,43 +96,69 @@ pub(crate) async fn rehearsed(rehearsal: &mut Option<Rehearsal>) -> (Generation,
     }
 }
 
-/// Kills the child when it is over, in whatever way.
-struct Doomed(OwnedFd);
+/// Kills the child when it is over, in whatever way. Only then it is reaped, so that the number is its own until then.
+struct Doomed {
+    process: OwnedFd,
+    /// The group that it leads, until what is left of that was ended with more patience.
+    group: Option<u32>,
+}
 
 impl Drop for Doomed {
     fn drop(&mut self) {
-        if let Err(error) = child::signal(&self.0, Fatal::Kill) {
+        let group = self.group.map_or(Ok(()), child::end_group);
+        if let Err(error) = child::signal(&self.process, Fatal::Kill).and(group) {
             crate::log::error!(%error, "cannot kill the process that rehearsed an upgrade");
         }
     }
 }
 
-async fn rehearse(child: Child, within: Duration) -> Result<(), String> {
+async fn rehearse(child: Child, left: Left, within: Duration) -> Result<(), String> {
     let Child { pid, process, control } = child;
     crate::log::debug!(pid, "the new program is tried in a child");
     let watched = process.try_clone().map_err(|error| describe(&error))?;
-    let doomed = Doomed(process);
+    let mut doomed = Doomed { process, group: Some(pid) };
     let verdict = tokio::time::timeout(within, verdict(control.into(), &watched)).await;
-    drop(doomed);
-    // Killed, it ends at once; its status says nothing any more.
-    let _ = watch::end(&watched).await;
+    let exit = end(&doomed.process, &watched, left).await;
+    doomed.group = None;
     match verdict {
         Ok(Ok(Verdict::Ready)) => Ok(()),
         Ok(Ok(Verdict::Refused { why })) => Err(why),
-        Ok(Err(why)) => Err(format!("the new program, tried in a child, {why}")),
+        Ok(Err(Silence::Ended)) => Err(format!(
+            "the new program, tried in a child, ended with {} before it reached `listen`; its own output says why",
+            exit.unwrap_or(Exit::Unknown),
+        )),
+        Ok(Err(Silence::Closed)) => {
+            Err("the new program, tried in a child, closed its standard input and did not reach `listen`".to_owned())
+        }
+        Ok(Err(Silence::Failed(error))) => Err(describe(&error)),
         Err(_) => Err(format!("the new program, tried in a child, did not reach `listen` within {within:?}")),
     }
 }
 
-async fn verdict(control: OwnedFd, process: &OwnedFd) -> Result<Verdict, String> {
+/// Ends the child, and what it has started, and reaps it.
+async fn end(process: &OwnedFd, watched: &OwnedFd, left: Left) -> io::Result<Exit> {
+    child::signal(process, Fatal::Kill)?;
+    watch::until_end(watched).await?;
+    left.end(LAST_BREATH).await?;
+    watch::end(watched).await
+}
+
+/// Why there is no verdict.
+enum Silence {
+    Ended,
+    Closed,
+    Failed(io::Error),
+}
+
+async fn verdict(control: OwnedFd, process: &OwnedFd) -> Result<Verdict, Silence> {
     let (mut reader, _): (Reader<Verdict>, _) =
-        control::channel::<_, Verdict>(control.into()).map_err(|error| describe(&error))?;
+        control::channel::<_, Verdict>(control.into()).map_err(Silence::Failed)?;
     match reader.next().await {
         Ok(Some(verdict)) => Ok(verdict),
         // It has ended, or is about to.
-        Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch::end(process)).await {
-            Ok(Ok(exit)) => Err(format!("ended with {exit} before it reached `listen`; its own output says why")),
-            _ => Err("closed its standard input and did not reach `listen`".to_owned()),
+        Ok(None) | Err(_) => match tokio::time::timeout(LAST_BREATH, watch::until_end(process)).await {
+            Ok(Ok(())) => Err(Silence::Ended),
+            _ => Err(Silence::Closed),
         },
     }
 }

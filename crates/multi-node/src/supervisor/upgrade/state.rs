@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::admin::Source;
 use crate::control::SocketKind;
+use crate::family::Family;
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::PeerInfo;
 use crate::nodes::Totals;
@@ -57,6 +58,9 @@ pub(crate) struct State {
     /// What such nodes write.
     #[serde(default)]
     pub(super) outputs: Vec<OutputState>,
+    /// Who guards them.
+    #[serde(default)]
+    pub(super) guard: Option<GuardState>,
 }
 
 /// What a generation runs.
@@ -103,6 +107,14 @@ pub(crate) struct OutputState {
     pub(super) stream: Source,
     pub(super) pipe: Passed,
     pub(super) begun: Bytes,
+}
+
+/// A guard, and what it was told.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct GuardState {
+    pub(super) process: Passed,
+    pub(super) pipe: Passed,
+    pub(super) told: BTreeMap<NodeId, Family>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,0 +1,225 @@
+//! The master's side of its guard (`family/guard.rs`): started, told of the nodes, started anew should it end, and let go.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::unix::pipe::Sender;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::child::{self, GuardProgram};
+use super::fleet::Fatal;
+use super::watch as watching;
+use crate::family::{Family, ProcessId, ToGuard};
+use crate::id::NodeId;
+use crate::status::Exit;
+
+/// A guard that takes nothing for so long hangs.
+const TAKES_WITHIN: Duration = Duration::from_secs(5);
+
+/// A guard that is let go ends at once.
+const LEAVES_WITHIN: Duration = Duration::from_secs(1);
+
+/// One that has ended sooner than this is started anew only then.
+const SHORTEST_LIFE: Duration = Duration::from_secs(1);
+
+type Families = BTreeMap<NodeId, Family>;
+
+/// The way to the guard, while there is one.
+#[derive(Debug)]
+pub(super) struct Guard {
+    program: GuardProgram,
+    /// How long nodes have to finish.
+    drain_timeout: Duration,
+    families: watch::Sender<Families>,
+    order: watch::Sender<Order>,
+    task: Option<JoinHandle<Option<GuardProcess>>>,
+    /// The guard, while nobody attends to it.
+    pub(super) held: Option<GuardProcess>,
+}
+
+/// A guard's process, and what it knows.
+#[derive(Debug)]
+pub(crate) struct GuardProcess {
+    pub(super) process: OwnedFd,
+    pub(super) pipe: OwnedFd,
+    pub(super) told: Families,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Attend,
+    Rest,
+    Leave,
+}
+
+/// Why a guard is not attended to any more.
+enum Until {
+    Ordered(Order),
+    Ended(Exit),
+}
+
+impl Guard {
+    /// Starts one, or goes on with that of another master.
+    pub(super) fn start(program: GuardProgram, drain_timeout: Duration, held: Option<GuardProcess>) -> Guard {
+        let told = held.as_ref().map(|held| held.told.clone()).unwrap_or_default();
+        let (families, order) = (watch::Sender::new(told), watch::Sender::new(Order::Attend));
+        let mut guard = Guard { program, drain_timeout, families, order, task: None, held };
+        guard.go_on();
+        guard
+    }
+
+    /// A node lives, or another of its processes counts now.
+    pub(super) fn add(&self, id: NodeId, (leader, main): (ProcessId, ProcessId), stop_signal: i32) {
+        let within_ms = u64::try_from(self.drain_timeout.as_millis()).unwrap_or(u64::MAX);
+        self.families.send_modify(|all| all.extend([(id, Family { leader, main, stop_signal, within_ms })]));
+    }
+
+    pub(super) fn remove(&self, id: NodeId) {
+        self.families.send_modify(|all| all.retain(|known, _| *known != id));
+    }
+
+    /// Attends to it, after a rest too.
+    pub(super) fn go_on(&mut self) {
+        if self.task.is_some() {
+            return;
+        }
+        self.order.send_replace(Order::Attend);
+        let (families, order) = (self.families.subscribe(), self.order.subscribe());
+        self.task = Some(tokio::spawn(attend(self.program.clone(), families, order, self.held.take())));
+    }
+
+    /// Holds it still, so that the next master can go on with it.
+    pub(super) async fn rest(&mut self) {
+        self.held = self.end(Order::Rest).await;
+    }
+
+    /// Lets it go: no node is left.
+    pub(super) async fn leave(mut self) {
+        let attended = self.end(Order::Leave).await;
+        if let Some(guard) = attended.or(self.held) {
+            guard.leave().await;
+        }
+    }
+
+    async fn end(&mut self, order: Order) -> Option<GuardProcess> {
+        self.order.send_replace(order);
+        self.task.take()?.await.ok().flatten()
+    }
+}
+
+async fn attend(
+    program: GuardProgram,
+    mut families: watch::Receiver<Families>,
+    mut order: watch::Receiver<Order>,
+    mut held: Option<GuardProcess>,
+) -> Option<GuardProcess> {
+    loop {
+        let begun = Instant::now();
+        let guard = held.take().map_or_else(|| start(&program), Ok);
+        match guard {
+            Ok(mut guard) => match guard.attend(&mut families, &mut order).await {
+                Ok(Until::Ordered(Order::Leave)) => {
+                    guard.leave().await;
+                    return None;
+                }
+                Ok(Until::Ordered(_)) => return Some(guard),
+                Ok(Until::Ended(exit)) => {
+                    crate::log::warn!("the guard of the nodes ended with {exit}; starting another");
+                }
+                Err(error) => {
+                    crate::log::error!(%error, "cannot speak to the guard of the nodes; starting another");
+                    guard.kill().await;
+                }
+            },
+            Err(error) => {
+                crate::log::error!(%error, "cannot start a guard: should this process be killed, what nodes have started lives on");
+            }
+        }
+        if tokio::time::timeout_at(begun + SHORTEST_LIFE, ordered(&mut order)).await.is_ok() {
+            return None;
+        }
+    }
+}
+
+/// Waits until something else is to be done than to attend. Cancel-safe.
+async fn ordered(order: &mut watch::Receiver<Order>) -> Order {
+    let ordered = order.wait_for(|order| *order != Order::Attend).await;
+    // An error means that nobody is left to guard for.
+    ordered.map_or(Order::Leave, |order| *order)
+}
+
+fn start(program: &GuardProgram) -> io::Result<GuardProcess> {
+    let (process, pipe) = program.start()?;
+    Ok(GuardProcess { process, pipe, told: Families::new() })
+}
+
+impl GuardProcess {
+    /// Tells it of all nodes and of what becomes of them, for as long as it lives and nothing else is ordered.
+    async fn attend(
+        &mut self,
+        families: &mut watch::Receiver<Families>,
+        order: &mut watch::Receiver<Order>,
+    ) -> io::Result<Until> {
+        let process = self.process.try_clone()?;
+        let mut pipe = Sender::from_owned_fd(self.pipe.try_clone()?)?;
+        let mut ended = std::pin::pin!(watching::end(&process));
+        loop {
+            let news = ToGuard::next(&self.told, &families.borrow_and_update());
+            let told = async {
+                match news {
+                    // It is written whole or not at all.
+                    Some(news) => {
+                        let line = news.line();
+                        let written = tokio::time::timeout(TAKES_WITHIN, pipe.write_all(&line)).await;
+                        written.map_err(io::Error::from).and_then(|written| written).map(|()| Some(news))
+                    }
+                    None => {
+                        // An error means that nobody has news any more, and then an order comes.
+                        if families.changed().await.is_err() {
+                            std::future::pending::<()>().await;
+                        }
+                        Ok(None)
+                    }
+                }
+            };
+            tokio::select! {
+                biased;
+                exit = &mut ended => return exit.map(Until::Ended),
+                order = ordered(order) => return Ok(Until::Ordered(order)),
+                told = told => match told {
+                    Ok(news) => news.into_iter().for_each(|news| news.apply(&mut self.told)),
+                    Err(error) => {
+                        crate::log::warn!(%error, "the guard of the nodes does not listen; ending it");
+                        child::signal(&self.process, Fatal::Kill)?;
+                        return ended.await.map(Until::Ended);
+                    }
+                },
+            }
+        }
+    }
+
+    /// Has it end. It must not lose its pipe before: that is to it as if this process had been killed.
+    async fn leave(self) {
+        let gone = async {
+            let mut pipe = Sender::from_owned_fd(self.pipe.try_clone()?)?;
+            pipe.write_all(&ToGuard::Leave.line()).await?;
+            watching::end(&self.process).await
+        };
+        if !matches!(tokio::time::timeout(LEAVES_WITHIN, gone).await, Ok(Ok(_))) {
+            self.kill().await;
+        }
+    }
+
+    async fn kill(self) {
+        let killed = child::signal(&self.process, Fatal::Kill);
+        if let Err(error) = killed.and(watching::end(&self.process).await) {
+            crate::log::error!(%error, "cannot end the guard of the nodes");
+        }
+    }
+}

@@ -84,7 +84,7 @@ const NODE_FAILS: &str = "throw new Error('no database')\n";
 
 pub(super) const ALL: [Program; 10] = [
     Program {
-        name: "Rust, linked",
+        name: "Rust",
         file: "release",
         sound: "sound",
         broken: "broken ",
@@ -100,7 +100,7 @@ pub(super) const ALL: [Program; 10] = [
         line: "node @FOLDER@/server.js",
     },
     Program {
-        name: "gunicorn, sync",
+        name: "gunicorn sync",
         file: "app.py",
         sound: WSGI,
         broken: PYTHON_FAILS,
@@ -108,7 +108,7 @@ pub(super) const ALL: [Program; 10] = [
         line: "-e PYTHONPATH=@SERVERS@/python:@FOLDER@ -- python3 -m gunicorn app:app",
     },
     Program {
-        name: "gunicorn, gthread",
+        name: "gunicorn gthread",
         file: "app.py",
         sound: WSGI,
         broken: PYTHON_FAILS,
@@ -140,7 +140,7 @@ pub(super) const ALL: [Program; 10] = [
         line: "-- @SERVERS@/puma/with ruby -S puma --bind-to-activated-sockets only @FOLDER@/app.ru",
     },
     Program {
-        name: "Node.js, http",
+        name: "Node.js http",
         file: "server.js",
         sound: HTTP,
         broken: NODE_FAILS,
@@ -148,7 +148,7 @@ pub(super) const ALL: [Program; 10] = [
         line: "-- node @FOLDER@/server.js",
     },
     Program {
-        name: "Node.js, Express",
+        name: "Express",
         file: "server.js",
         sound: EXPRESS,
         broken: NODE_FAILS,

@@ -205,7 +205,7 @@ impl Service {
     /// Asks for a new stream to a process, whose old one was destroyed; it comes as the event `peer`.
     #[napi]
     pub fn rejoin(&self, id: String) -> bool {
-        id.parse().is_ok_and(|id| self.handle.rejoin(id))
+        Some(id).and_then(|id| id.parse().ok()).is_some_and(|id| self.handle.rejoin(id))
     }
 
     /// How the fleet is now.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::ending::Ending;
 use super::kinship;
-use super::look;
+use super::look::{self, EMPTY_LOOKS};
 use super::message::{Family, LONGEST, Lines, ToGuard};
 use super::token::{ProcessId, Run};
 use crate::id::NodeId;
@@ -25,9 +25,6 @@ const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether they have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// A process that is just starting another may be gone at one look, and the other not be there yet.
-const EMPTY_LOOKS: u32 = 2;
 
 /// SIGTERM (signal(7)).
 const TERM: i32 = 15;

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use super::ending::{Ending, Order};
 use super::kinship;
-use super::look::{self, Looks};
+use super::look::{self, EMPTY_LOOKS, Looks};
 use super::token::{ProcessId, Run};
 use crate::id::NodeId;
 
@@ -63,12 +63,19 @@ impl Left {
     /// Ends them, now that the main process has: by the signal by which the program is told to finish, and when the node's time
     /// is over by SIGKILL. One that was not told to finish has `patience`. Its leader must not have been reaped. Cancel-safe.
     pub(crate) async fn end(&self, patience: Duration) -> io::Result<()> {
-        let mut stop = self.stop.clone();
+        let (mut stop, mut empty) = (self.stop.clone(), 0);
         loop {
             let all = self.looks.look().await?;
             let leaders = [(self.node, self.leader)].into();
             let left = kinship::families(&all, &self.run, &leaders, std::process::id()).remove(&self.node);
-            let Some(left) = left else { return Ok(()) };
+            let Some(left) = left else {
+                empty += 1;
+                if empty == EMPTY_LOOKS {
+                    return Ok(());
+                }
+                continue;
+            };
+            empty = 0;
             let now = Instant::now();
             let kill_at = self.signal(&left, now, patience, *stop.borrow_and_update());
             if now > kill_at + GIVE_UP {

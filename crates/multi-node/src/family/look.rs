@@ -23,6 +23,10 @@ const PAUSES: u32 = 4;
 /// Between two looks lies at least so much.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
+/// How many looks in a row have to find nobody. One is not enough: a process that executes a program has no variables for a
+/// moment, and one that starts another may be gone before the other is there.
+pub(super) const EMPTY_LOOKS: u32 = 2;
+
 /// All processes, as /proc shows them now.
 pub(super) fn processes() -> Vec<Process> {
     sys::process::all().into_iter().map(|entry| process(&entry)).collect()

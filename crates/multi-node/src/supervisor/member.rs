@@ -63,6 +63,8 @@ pub(super) struct Surroundings {
     pub(super) rest: watch::Receiver<bool>,
     /// How many messages may wait.
     pub(super) outbox: usize,
+    /// Whether nodes are of another program.
+    pub(super) foreign: bool,
     /// By what the node's processes are found, and how they end.
     pub(super) run: Run,
     pub(super) looks: Looks,
@@ -101,7 +103,9 @@ impl Member {
         let (main_named, outlived, spoke) = (main.subscribe(), false.into(), version.is_some().into());
         let stop = watch::Sender::new(Stop::No);
         let left = Left::new((id, leader(pid)), (around.run, around.looks), around.rule, stop.subscribe());
-        let watch = Watch { id, pid, heard, main: main_named, outlived, spoke, left, examine: examine_now, rest };
+        let foreign = around.foreign;
+        let watch =
+            Watch { id, pid, heard, main: main_named, outlived, foreign, spoke, left, examine: examine_now, rest };
         let watching = tokio::spawn(watching::watch(watch, reader, watched, phase));
         let writing = tokio::spawn(write(writer, version.is_some(), messages, around.snapshot, around.rest));
         Ok(Member {

@@ -174,6 +174,7 @@ impl Members {
             snapshot: self.snapshot.subscribe(),
             rest: self.rest.subscribe(),
             outbox: self.outbox,
+            foreign: self.outfit.foreign.is_some(),
             run: self.launcher.instance().clone(),
             looks: self.looks.clone(),
             rule: self.rule(node.generation),

@@ -95,6 +95,8 @@ pub(crate) struct Watch {
     pub(crate) main: watch::Receiver<Option<Arc<OwnedFd>>>,
     /// Whether that was seen to live on after the one that was started.
     pub(crate) outlived: AtomicBool,
+    /// Whether it is of another program, or a stage that is to become that.
+    pub(crate) foreign: bool,
     /// Whether it has ever spoken: what a program does that links this crate, with processes that it has started, is its own.
     pub(crate) spoke: AtomicBool,
     /// What it has started.
@@ -204,7 +206,8 @@ impl Watch {
 
     /// What a program has started that does not link this crate, or has not come so far, ends with it. Cancel-safe.
     async fn ended(&self, process: &AsyncFd<OwnedFd>, phase: Phase) -> io::Result<Exit> {
-        if phase == Phase::Speaks && self.spoke.load(Ordering::Relaxed) {
+        // A stage may have become its program, and that have ended, before this was heard.
+        if phase == Phase::Speaks && !self.foreign && self.spoke.load(Ordering::Relaxed) {
             return exited(process).await;
         }
         let (tells, patience) = match phase {

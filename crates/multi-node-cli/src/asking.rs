@@ -53,6 +53,6 @@ fn is_quick(request: &Request) -> bool {
             | Request::Status
             | Request::Signal { .. }
             | Request::Logs { .. }
-            | Request::Reload { wait: false }
+            | Request::Reload { wait: false, .. }
     )
 }

@@ -1,5 +1,6 @@
 //! What `multi-node run` may be told, on the command line and in `multi-node.toml`: the same names, the same values.
 
+mod choice;
 mod in_force;
 mod value;
 
@@ -9,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use multi_node::program::{self, Program, Readiness};
 use multi_node::{CanaryLimits, Options, admin};
 use serde::{Deserialize, Serialize};
 
+use choice::{Log, LogFormat, LogFull, Ready, Sockets};
 pub(crate) use value::Time;
 use value::{Account, Control, Count, Mode, Size, StopSignal, names, one_or_more, table, variable};
 
@@ -90,7 +92,16 @@ pub(crate) struct Settings {
     /// How long nodes go on before they are told to end when all ends [default: 0s]
     #[arg(long, value_name = "TIME")]
     pub(crate) shutdown_delay: Option<Time>,
-    /// How many new nodes a reload starts ahead of the old ones; 0 ends the old one first [default: 1]
+    /// How long new nodes must serve before old ones are told to end, counted once, from the last that became ready. All old
+    /// nodes serve until then, and whatever goes wrong before ends the new nodes alone. It costs twice the memory and twice the
+    /// database connections for that time [default: 3s]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) settle: Option<Time>,
+    /// Replaces slot by slot, for programs that do not fit twice: each new node must serve for --settle before its old one
+    /// ends. Slots that were replaced cannot be taken back when a later one fails [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) rolling: Option<bool>,
+    /// How many new nodes a reload starts ahead of the old ones, with --rolling; 0 ends the old one first [default: 1]
     #[arg(long, value_name = "NODES")]
     pub(crate) surge: Option<usize>,
     /// The most nodes that `scale` may ask for [default: 256]
@@ -175,58 +186,6 @@ pub(crate) struct Settings {
     pub(crate) program: Vec<PathBuf>,
 }
 
-/// By which conventions the program is told of its sockets.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Sockets {
-    /// By all of these
-    All,
-    /// LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES, and nothing else
-    Systemd,
-    /// SERVER_STARTER_PORT
-    ServerStarter,
-    /// By words in its arguments and variables alone
-    Bare,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Ready {
-    /// By its message, by its waiting for connections, or by its age, whichever comes first
-    Auto,
-    /// By READY=1 or a newline on the descriptor alone
-    Notify,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Log {
-    /// It is read line by line and written to this command's standard output and error
-    Collect,
-    /// Nodes write there themselves
-    Inherit,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum LogFormat {
-    /// As it is
-    Plain,
-    /// With slot and node in front
-    Prefixed,
-    /// An object for each line
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum LogFull {
-    /// The node waits
-    Block,
-    /// Lines are left out, and the gap is shown
-    Drop,
-}
-
 impl Settings {
     /// These settings, and where they say nothing, those.
     pub(crate) fn or(self, other: Settings) -> Settings {
@@ -258,6 +217,8 @@ impl Settings {
             start_timeout: self.start_timeout.or(other.start_timeout),
             drain_timeout: self.drain_timeout.or(other.drain_timeout),
             shutdown_delay: self.shutdown_delay.or(other.shutdown_delay),
+            settle: self.settle.or(other.settle),
+            rolling: self.rolling.or(other.rolling),
             surge: self.surge.or(other.surge),
             max_nodes: self.max_nodes.or(other.max_nodes),
             restart: self.restart.or(other.restart),
@@ -308,6 +269,8 @@ impl Settings {
             hang_timeout: self.hang_timeout.map(|time| time.0),
             drain_timeout: self.drain_timeout.map(|time| time.0),
             shutdown_delay: self.shutdown_delay.map(|time| time.0),
+            settle: self.settle.map(|time| time.0),
+            rolling: self.rolling,
             surge: self.surge,
             max_nodes: self.max_nodes,
             restart: self.restart,

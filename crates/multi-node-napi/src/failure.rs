@@ -72,6 +72,7 @@ impl From<&OrderError> for Failure {
             OrderError::Busy { .. } => "BUSY",
             OrderError::NotFromNodes => "NOT_FROM_NODES",
             OrderError::NoSuchSlot { .. } => "NO_SUCH_SLOT",
+            OrderError::Superseded { .. } => "SUPERSEDED",
             OrderError::RolledBack { .. } => "ROLLED_BACK",
             OrderError::MasterStays { .. } => "MASTER_STAYS",
             OrderError::OutOfRange { .. } => "OUT_OF_RANGE",

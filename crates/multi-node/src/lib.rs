@@ -99,14 +99,16 @@ pub use mesh::{
 };
 pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::{CanaryLimits, OptionInForce, Options, Origin};
-pub use order::{Answers, AppliedBy, CanaryReport, NotApplied, OrderError, ReloadReport, Replacement, ScaleReport};
+pub use order::{
+    Answers, AppliedBy, CanaryReport, NotApplied, OrderError, ReloadReport, Replacement, ScaleReport, Serving,
+};
 pub use serve::{
     Addr, Conn, ConnInfo, DrainSignal, Http, Http2Executor, HttpBuilder, Listener, Raw, RequestBody, RequestBodyError,
     Servers, Stream, Tcp, http, http_with, raw, tcp, tcp_with,
 };
 #[cfg(unix)]
 pub use serve::{Counted, External, Giver, Requests, Taken, Taker, external};
-pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status};
+pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting};
 
 // The entries of the fuzz targets.
 #[cfg(all(fuzzing, multi_process))]

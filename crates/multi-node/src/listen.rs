@@ -176,10 +176,16 @@ async fn bind_program(addresses: &[Vec<Address>], settings: &Settings) -> Result
     .await
 }
 
+/// How long new nodes of a program serve by default before old ones are told to end.
+#[cfg(multi_process)]
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(3);
+
 #[cfg(multi_process)]
 fn prepare_program(options: Options, program: &Program) -> Result<Settings, Error> {
     let hang_timeout = program.watchdog.unwrap_or(options.hang_timeout);
-    let mut settings = options.hang_timeout(hang_timeout).master_listen(false).check(cores())?;
+    let (rolling, settle) = (options.rolling.unwrap_or(false), options.settle.unwrap_or(SETTLE));
+    let options = options.rolling(rolling).settle(settle).hang_timeout(hang_timeout).master_listen(false);
+    let mut settings = options.check(cores())?;
     if settings.nodes == 0 {
         return Err(Error::Option {
             option: "nodes",

@@ -54,6 +54,8 @@ pub struct Options {
     pub(crate) backoff: (Duration, Duration),
     pub(crate) backoff_jitter: f64,
     pub(crate) crash_loop: (usize, Duration),
+    pub(crate) rolling: Option<bool>,
+    pub(crate) settle: Option<Duration>,
     pub(crate) surge: usize,
     pub(crate) start_timeout: Duration,
     pub(crate) drain_timeout: Duration,
@@ -100,6 +102,8 @@ impl Options {
             backoff: (Duration::from_millis(100), Duration::from_secs(30)),
             backoff_jitter: 0.2,
             crash_loop: (5, Duration::from_secs(60)),
+            rolling: None,
+            settle: None,
             surge: 1,
             start_timeout: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(30),
@@ -218,8 +222,29 @@ impl Options {
         self
     }
 
-    /// How many new nodes a reload starts ahead of the old ones. Default 1. 0 stops a slot's old node first, for
-    /// programs whose memory does not fit twice.
+    /// Whether a reload replaces slot by slot. Otherwise all new nodes start beside the old ones, and all old nodes serve
+    /// until every new one has proved itself ([`settle`](Options::settle)): a release that does not is ended, and no old node
+    /// has been touched. That takes twice the memory and twice the database connections for that time.
+    ///
+    /// Default: slot by slot in programs that link this crate, all together for a [`program`](crate::program) that does not,
+    /// since the code of an interpreted program is gone from disk, and a slot whose old node has left cannot be taken back.
+    pub fn rolling(mut self, rolling: bool) -> Options {
+        self.rolling = Some(rolling);
+        self
+    }
+
+    /// How long a new node has to serve before the old one of its slot is told to end. Where a reload is not
+    /// [`rolling`](Options::rolling), it counts once, from the last that became ready. A new node that ends, leaves, is seen
+    /// serving no more, or answers the [readiness](crate::program::Readiness::Http) question badly before that has failed,
+    /// and so has the order. Holds for restarts of one slot and for recycling too. Default: 0 in programs that link this crate,
+    /// 3 s for a [`program`](crate::program) that does not.
+    pub fn settle(mut self, time: Duration) -> Options {
+        self.settle = Some(time);
+        self
+    }
+
+    /// How many new nodes a [`rolling`](Options::rolling) reload starts ahead of the old ones. Default 1. 0 stops a slot's old
+    /// node first, for programs whose memory does not fit twice.
     pub fn surge(mut self, nodes: usize) -> Options {
         self.surge = nodes;
         self

@@ -2,6 +2,7 @@
 
 mod canary;
 mod not_applied;
+mod serving;
 
 use std::fmt;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::canary::{Answers, CanaryReport};
 pub use self::not_applied::{AppliedBy, NotApplied};
+pub use self::serving::Serving;
 use crate::id::{Generation, NodeId, Slot};
 
 /// What the fleet can be asked to do.
@@ -17,6 +19,8 @@ use crate::id::{Generation, NodeId, Slot};
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Order {
     Reload,
+    /// A reload that does not wait for older generations to drain: it kills what is left of them.
+    ReloadNow,
     /// A reload, after which the new program takes the master's place.
     Upgrade,
     /// Another node of the same program in this slot.
@@ -83,7 +87,7 @@ pub struct Replacement {
     pub to_ready: Duration,
     /// From the order to drain until the old node's end; zero where there was none.
     pub drain: Duration,
-    /// Whether the old node was killed at the drain deadline.
+    /// Whether the old node was killed before it had drained: at the drain deadline, or by a reload that did not wait.
     pub killed: bool,
     /// Connections that were open when the drain began and ended by themselves; `None` where the old node could not say,
     /// since it died or speaks an older protocol.
@@ -139,7 +143,7 @@ impl fmt::Display for ReloadReport {
         )?;
         match self.slots.iter().filter(|s| s.killed).count() {
             0 => {}
-            killed => write!(f, ", {killed} killed at the drain deadline")?,
+            killed => write!(f, ", {killed} killed while draining")?,
         }
         write_fates(f, &self.slots)?;
         self.canary.as_ref().map_or(Ok(()), |canary| write!(f, "; {canary}"))?;
@@ -154,7 +158,7 @@ impl fmt::Display for Replacement {
             write!(f, "; {old} ended within {:.1?}", self.drain)?;
         }
         if self.killed {
-            f.write_str(", killed at the drain deadline")?;
+            f.write_str(", killed while draining")?;
         }
         write_fates(f, std::slice::from_ref(self))
     }
@@ -213,11 +217,20 @@ pub enum OrderError {
         /// How many there are.
         slots: usize,
     },
-    /// New nodes did not come up; those that served before still do.
-    #[error("{why}; the nodes that served before go on serving")]
+    /// New nodes did not come up, or did not prove themselves.
+    #[error("{why}; {serving}")]
     Failed {
         /// What went wrong, in which slot.
         why: String,
+        /// Who serves now.
+        #[serde(default)]
+        serving: Serving,
+    },
+    /// It was to begin when another reload had ended, and meanwhile a later one was ordered, which runs what is on disk then.
+    #[error("superseded before it began by a later {by}, whose answer tells what became of the nodes")]
+    Superseded {
+        /// The later order: `reload` or `upgrade`.
+        by: String,
     },
     /// The nodes run the new program, but their master could not be replaced by it.
     #[error("{why}; the nodes run the new program, and the master is the old one still")]
@@ -226,10 +239,13 @@ pub enum OrderError {
         why: String,
     },
     /// The first new node did not stand its trial ([`Options::canary`](crate::Options::canary)).
-    #[error("{why}; it was taken back, and the nodes that served before go on serving")]
+    #[error("{why}; it was taken back, {serving}")]
     RolledBack {
         /// What it was judged by.
         why: String,
+        /// Who serves now.
+        #[serde(default)]
+        serving: Serving,
     },
     /// A shutdown came first.
     #[error("the program is shutting down")]

@@ -70,7 +70,11 @@ fn shown(state: State) -> Snapshot {
         in_flight: 0,
         program: None,
     };
-    Snapshot { status: Status { slots: vec![slot], wanted: 1 }, lines: vec![Some(0)], ..Snapshot::default() }
+    Snapshot {
+        status: Status { slots: vec![slot], wanted: 1, waiting: None },
+        lines: vec![Some(0)],
+        ..Snapshot::default()
+    }
 }
 
 async fn due(at: Option<Instant>) {
@@ -137,7 +141,12 @@ impl Alone {
                     self.drain.begin(Duration::ZERO);
                 }
             }
-            Order::Reload | Order::Upgrade | Order::Restart { .. } | Order::Scale { .. } | Order::Signal { .. } => {
+            Order::Reload
+            | Order::ReloadNow
+            | Order::Upgrade
+            | Order::Restart { .. }
+            | Order::Scale { .. }
+            | Order::Signal { .. } => {
                 drop(ask.reply.send(Err(OrderError::SingleProcess)));
             }
         }

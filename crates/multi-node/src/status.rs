@@ -167,6 +167,21 @@ pub struct Status {
     pub slots: Vec<SlotStatus>,
     /// How many slots are meant to serve.
     pub wanted: usize,
+    /// The reload or upgrade that was ordered and has not begun; `None` where there is none.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
+}
+
+/// An order that waits for its turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// The order: `reload` or `upgrade`.
+    pub order: String,
+    /// The draining nodes that it waits for; empty while it waits for another order.
+    pub nodes: Vec<NodeId>,
+    /// When those have ended at the latest.
+    pub until: Option<SystemTime>,
 }
 
 impl Status {

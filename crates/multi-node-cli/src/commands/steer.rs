@@ -9,15 +9,23 @@ use crate::target::Target;
 use crate::{asking, output, show, signal_name};
 
 /// Replaces every node by one of the program as it is on disk now, each new one ready before its old one drains.
+///
+/// Only the switch from old to new nodes is exclusive: a reload that is ordered meanwhile runs right after it, and takes the
+/// place of one that waits. It begins while older nodes drain. Where those of two older generations do, it waits for the
+/// first of them to end; `status` shows for whom and until when.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:
   multi-node reload --wait
+  multi-node reload --now --wait
   multi-node reload --name web --wait --json | jq .took_ms")]
 pub(crate) struct Reload {
     /// Returns when the last old node has ended, and prints what became of its connections.
     #[arg(long)]
     wait: bool,
+    /// Does not wait for older nodes to drain: kills those of the oldest generation where two of them drain.
+    #[arg(long)]
+    now: bool,
     #[command(flatten)]
     asking: Asking,
 }
@@ -123,12 +131,11 @@ impl Asking {
 
 impl Reload {
     pub(super) fn run(self) -> Result<()> {
-        let request = Request::Reload { wait: self.wait };
+        let request = Request::Reload { wait: self.wait, now: self.now };
         if self.wait {
             return self.asking.ask(&request, |report: &Reloaded| show::reloaded(report, output::paint()));
         }
-        let begun = "the reload has begun; `multi-node logs -f` shows how it goes on";
-        self.asking.ask(&request, |_: &Value| begun.to_owned())
+        self.asking.ask(&request, show::reload_begun)
     }
 }
 

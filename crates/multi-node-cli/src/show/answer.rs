@@ -22,6 +22,16 @@ pub(crate) fn reloaded(report: &Reloaded, paint: Paint) -> String {
     format!("{head}\n\n{}", replacements(slots, paint))
 }
 
+/// That a reload has begun, or for what it waits: `{"waiting": {"nodes": ["node-1"]}}`
+pub(crate) fn reload_begun(answer: &Value) -> String {
+    let begins = match answer["waiting"]["nodes"].as_array() {
+        Some(nodes) if nodes.is_empty() => "the reload begins when the one that is under way has its slots",
+        Some(_) => "the reload begins when older nodes have drained: `multi-node status` shows which",
+        None => "the reload has begun",
+    };
+    format!("{begins}; `multi-node logs -f` shows how it goes on")
+}
+
 /// How one slot's node was replaced.
 pub(crate) fn replaced(report: &Replaced, paint: Paint) -> String {
     replacements(std::slice::from_ref(report), paint)
@@ -42,7 +52,7 @@ fn replacements(slots: &[Replaced], paint: Paint) -> String {
     ]);
     for slot in slots {
         let bad = |number: Option<u64>| (count(number), number.filter(|&number| number > 0).map(|_| Colour::Bad));
-        let killed = if slot.killed { "killed at the drain deadline" } else { "" };
+        let killed = if slot.killed { "killed while draining" } else { "" };
         table.row([
             (slot.slot.to_string(), None),
             (count(slot.old.as_ref()), None),
@@ -126,7 +136,7 @@ mod tests {
 generation 1 serves in 2 slots after 2.7 s
 
 SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  CUT  REQUESTS LOST
-   0  node-1  node-3       103 ms       1.2 s         3           12    1              1  killed at the drain deadline
+   0  node-1  node-3       103 ms       1.2 s         3           12    1              1  killed while draining
    1  –       node-4       103 ms           –         3           12    0              –";
         assert_eq!(reloaded(&report(), Paint::Plain), expected);
     }
@@ -158,5 +168,9 @@ SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  CUT  REQUE
         assert_eq!(scaled(&json!({ "from": 2, "to": 4 })), "scaled from 2 to 4 nodes");
         assert_eq!(signalled(&json!({ "nodes": 1 })), "sent to 1 node");
         assert_eq!(signalled(&json!({ "nodes": 3 })), "sent to 3 nodes");
+        let begun = "the reload has begun; `multi-node logs -f` shows how it goes on";
+        assert_eq!(reload_begun(&Value::Null), begun);
+        let waits = reload_begun(&json!({ "waiting": { "order": "reload", "nodes": ["node-1"], "until_ms": 5 } }));
+        assert!(waits.starts_with("the reload begins when older nodes have drained"), "{waits}");
     }
 }

@@ -1,7 +1,7 @@
 //! Running programs.
 
 use multi_node::State;
-use multi_node::admin::{Instance, SlotInfo};
+use multi_node::admin::{Instance, SlotInfo, WaitingInfo};
 
 use super::table::Cell;
 use super::{Colour, Paint, Table, bytes, count, span, sum};
@@ -15,7 +15,20 @@ pub(crate) fn instance(instance: &Instance, paint: Paint, width: usize) -> Strin
     let ready = paint.text(if instance.ready { Colour::Good } else { Colour::Passing }, &ready);
     let head = format!("{}  pid {pid}  up {up}  {ready}", paint.text(Colour::Head, name));
     let addresses = if addresses.is_empty() { String::new() } else { format!("\n{}", addresses.join("  ")) };
-    format!("{head}{addresses}\n\n{}", slots(&instance.slots, paint, width))
+    let waits = waits(instance).map(|text| format!("\n{}", paint.text(Colour::Passing, &text))).unwrap_or_default();
+    format!("{head}{addresses}{waits}\n\n{}", slots(&instance.slots, paint, width))
+}
+
+/// Which order waits for whom, and until when.
+fn waits(instance: &Instance) -> Option<String> {
+    let WaitingInfo { order, nodes, until_ms, .. } = instance.waiting.as_ref()?;
+    Some(match until_ms {
+        Some(until) => {
+            let (nodes, left) = (nodes.join(", "), span(until.saturating_sub(instance.now_ms)));
+            format!("{order} waits for {nodes} to drain, {left} at most; `multi-node reload --now` does not")
+        }
+        None => format!("{order} waits for the one that is under way"),
+    })
 }
 
 /// What a narrow terminal does without, the least needed first.

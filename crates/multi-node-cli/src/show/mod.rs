@@ -9,7 +9,7 @@ mod probe;
 mod table;
 mod units;
 
-pub(crate) use answer::{description, reloaded, replaced, scaled, signalled};
+pub(crate) use answer::{description, reload_begun, reloaded, replaced, scaled, signalled};
 pub(crate) use fit::{Column, fit};
 #[cfg(test)]
 pub(crate) use instance::tests::example;

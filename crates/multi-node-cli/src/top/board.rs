@@ -57,7 +57,7 @@ impl Board {
             Key::Down | Key::Char('j') if self.selected + 1 < self.instance.slots.len() => self.selected += 1,
             Key::Char('+') => return Some(Wish::Order(Request::Scale { nodes: None, by: Some(1) })),
             Key::Char('-') => self.ask(Request::Scale { nodes: None, by: Some(-1) }, "one node fewer"),
-            Key::Char('r') => self.ask(Request::Reload { wait: true }, "reload every node"),
+            Key::Char('r') => self.ask(Request::Reload { wait: true, now: false }, "reload every node"),
             Key::Char('s') => self.restart(),
             Key::Char('K') => self.kill(),
             _ => {}

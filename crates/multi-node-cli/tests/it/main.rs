@@ -2,6 +2,7 @@
 
 #![allow(missing_docs)]
 
+mod broken;
 mod command;
 mod control;
 mod ending;

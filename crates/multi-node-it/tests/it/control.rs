@@ -53,7 +53,7 @@ async fn a_program_is_seen_and_steered() {
         assert!(instance.slots.iter().all(|slot| slot.cpu_ms.is_some() && slot.pss_bytes > Some(100_000)));
 
         let mut client = client(&program).await;
-        let reloaded: Reloaded = client.ask(&Request::Reload { wait: true }).await.expect("a report");
+        let reloaded: Reloaded = client.ask(&Request::Reload { wait: true, now: false }).await.expect("a report");
         assert_eq!((reloaded.generation, reloaded.slots.len()), (1, 2));
         let restart = Request::Restart { slot: 1.into() };
         let replaced: Replaced = client.ask(&restart).await.expect("a report");
@@ -84,7 +84,11 @@ async fn what_cannot_be_done_is_refused_with_its_reason() {
         assert_eq!(refused(&program, &signal("SIGNAL")).await, "bad_request");
 
         Fault::FailFactory.lay(&program.faults());
-        let failed = client(&program).await.ask::<Value>(&Request::Reload { wait: true }).await.expect_err("a failure");
+        let failed = client(&program)
+            .await
+            .ask::<Value>(&Request::Reload { wait: true, now: false })
+            .await
+            .expect_err("a failure");
         assert!(matches!(&failed, ClientError::Failed(why) if why.code == "failed"), "{failed:?}");
         assert!(failed.to_string().contains("cannot reach the database"), "{failed}");
         assert_eq!(program.at_rest().await.slots.len(), 2);
@@ -99,9 +103,10 @@ async fn a_second_order_is_refused_while_one_is_carried_out() {
         let mut program = Program::serving(plan(1)).await;
         Fault::StuckInFactory.lay(&program.faults());
         let mut reloading = client(&program).await;
-        let reload = tokio::spawn(async move { reloading.ask::<Reloaded>(&Request::Reload { wait: true }).await });
+        let reload =
+            tokio::spawn(async move { reloading.ask::<Reloaded>(&Request::Reload { wait: true, now: false }).await });
         program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
-        assert_eq!(refused(&program, &Request::Reload { wait: true }).await, "busy");
+        assert_eq!(refused(&program, &Request::Scale { nodes: Some(2), by: None }).await, "busy");
         Fault::StuckInFactory.lift(&program.faults());
         assert_eq!(reload.await.expect("no panic").expect("a report").generation, 1);
         program.stop().await;
@@ -114,9 +119,9 @@ async fn a_reload_that_nobody_waits_for_goes_on() {
     within(30, async {
         let program = Program::serving(plan(1)).await;
         Fault::StuckInFactory.lay(&program.faults());
-        let reload = Request::Reload { wait: false };
+        let reload = Request::Reload { wait: false, now: false };
         assert_eq!(ask(&program, &reload).await, Value::Null);
-        assert_eq!(refused(&program, &reload).await, "busy");
+        assert_eq!(refused(&program, &Request::Scale { nodes: Some(2), by: None }).await, "busy");
         Fault::StuckInFactory.lift(&program.faults());
         program.logged("reload done: generation 1").await;
         program.stop().await;
@@ -308,7 +313,7 @@ async fn a_program_that_serves_alone_has_a_control_socket_too() {
         let program = Program::serving(plan(0)).await;
         let instance: Instance = client(&program).await.ask(&Request::Status).await.expect("a status");
         assert_eq!((instance.ready, instance.slots[0].pid), (true, Some(program.pid)));
-        assert_eq!(refused(&program, &Request::Reload { wait: true }).await, "single_process");
+        assert_eq!(refused(&program, &Request::Reload { wait: true, now: false }).await, "single_process");
         let described = ask(&program, &Request::Describe).await;
         assert_eq!((&described["protocol"], &described["pid"]), (&json!(1), &json!(program.pid)));
         program.stop().await;

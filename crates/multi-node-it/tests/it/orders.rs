@@ -112,12 +112,31 @@ async fn orders_are_carried_out_one_at_a_time() {
         let reload = program.send("reload").await;
         program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
         let busy = json!({ "Err": { "busy": { "running": "reload" } } });
-        assert_eq!(program.order("reload").await, busy);
+        assert_eq!(program.order("restart 0").await, busy);
         assert_eq!(program.order("scale 3").await, busy);
-        program.signal(Signal::HUP);
-        program.logged("the order was not carried out: reload is under way").await;
         Fault::StuckInFactory.lift(&program.faults());
         assert_eq!(program.answer(reload).await["Ok"]["generation"], json!(1), "the reload is none the worse for it");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_reloads_that_come_during_a_reload_the_last_runs_next() {
+    within(30, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        Fault::StuckInFactory.lay(&program.faults());
+        let first = program.send("reload").await;
+        program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
+        let second = program.send("reload").await;
+        let third = program.send("reload").await;
+        let superseded = json!({ "Err": { "superseded": { "by": "reload" } } });
+        assert_eq!(program.answer(second).await, superseded);
+        program.signal(Signal::HUP);
+        assert_eq!(program.answer(third).await, superseded);
+        Fault::StuckInFactory.lift(&program.faults());
+        assert_eq!(program.answer(first).await["Ok"]["generation"], json!(1));
+        program.logged("reload done: generation 2").await;
         program.stop().await;
     })
     .await;

@@ -30,8 +30,8 @@ impl Desk {
         match request {
             Request::Describe => ok(&self.describe()),
             Request::Status => ok(&self.observer.now().await),
-            Request::Reload { wait: true } => answer(self.handle.reload().await.map(|report| Reloaded::from(&report))),
-            Request::Reload { wait: false } => self.begin_reload().await,
+            Request::Reload { wait: true, now } => answer(self.reload(now).await),
+            Request::Reload { wait: false, now } => self.begin_reload(now).await,
             Request::Upgrade => answer(self.handle.upgrade().await.map(|never| -> Value { match never {} })),
             Request::Restart { slot } => answer(self.handle.restart(slot).await.map(|report| Replaced::from(&report))),
             Request::Scale { nodes, by } => self.scale(nodes, by).await,
@@ -50,12 +50,20 @@ impl Desk {
         self.journal.follow(slot, lines)
     }
 
-    /// Answers when the reload has been begun or refused; what comes of it stands in the log.
-    async fn begin_reload(&self) -> Answer {
+    async fn reload(&self, now: bool) -> Result<Reloaded, OrderError> {
+        let report = if now { self.handle.reload_now().await } else { self.handle.reload().await };
+        report.map(|report| Reloaded::from(&report))
+    }
+
+    /// Answers when the reload has been begun or refused, or has to wait; what comes of it stands in the log.
+    async fn begin_reload(&self, now: bool) -> Answer {
         tokio::select! {
             biased;
-            result = self.handle.reload() => answer(result.map(|report| Reloaded::from(&report))),
-            () = self.handle.orders_taken() => ok(&Value::Null),
+            result = self.reload(now) => answer(result),
+            () = self.handle.orders_taken() => match self.observer.now().await.waiting {
+                Some(waiting) => ok(&json!({ "waiting": waiting })),
+                None => ok(&Value::Null),
+            },
         }
     }
 
@@ -104,7 +112,10 @@ const ORDERS: [(&str, &str); 10] = [
     (r#"{"order":"describe"}"#, "this"),
     (r#"{"order":"status"}"#, "how the program is, slot by slot"),
     (r#"{"order":"watch"}"#, "a stream: the status, again whenever it changes"),
-    (r#"{"order":"reload","wait":true}"#, "replaces every node by one of the program as it is on disk now"),
+    (
+        r#"{"order":"reload","wait":true,"now":false}"#,
+        "replaces every node by one of the program as it is on disk now; with `now` without waiting for older ones to drain",
+    ),
     (
         r#"{"order":"upgrade"}"#,
         "replaces the master too, in its process; after a success the connection ends, and the next program answers",
@@ -139,6 +150,7 @@ fn answer(result: Result<impl Serialize, OrderError>) -> Answer {
         OrderError::NoSuchSlot { .. } => (false, "no_such_slot"),
         OrderError::ShuttingDown => (false, "shutting_down"),
         OrderError::SingleProcess => (false, "single_process"),
+        OrderError::Superseded { .. } => (false, "superseded"),
         OrderError::Failed { .. } => (true, "failed"),
         OrderError::MasterStays { .. } => (true, "master_stays"),
         OrderError::RolledBack { .. } => (true, "rolled_back"),

@@ -42,6 +42,6 @@ pub(crate) use observer::Observer;
 #[cfg(multi_process)]
 pub(crate) use open::{Admin, Attendance};
 pub use protocol::{Answer, Description, LogLine, Logged, OrderHelp, Refusal, Request, Source};
-pub use view::{Instance, Reloaded, Replaced, SlotInfo, Tried};
+pub use view::{Instance, Reloaded, Replaced, SlotInfo, Tried, WaitingInfo};
 #[doc(hidden)]
 pub use wording::in_words;

@@ -32,6 +32,9 @@ pub enum Request {
         /// Without it, the answer comes when the reload has begun, and is `null`.
         #[serde(default = "yes")]
         wait: bool,
+        /// Kills what drains of older generations, where it would have to wait for them.
+        #[serde(default)]
+        now: bool,
     },
     /// Replaces the whole program, the master included, by the one that is on disk now. An answer means that it has failed:
     /// after a success the connection ends, and who answers under the name has begun later.
@@ -220,7 +223,7 @@ mod tests {
     fn requests_are_json_or_a_word() {
         let parse = |text: &str| Request::parse(text.as_bytes());
         assert_eq!(parse("status"), Ok(Request::Status));
-        assert_eq!(parse("  reload \r\n"), Ok(Request::Reload { wait: true }));
+        assert_eq!(parse("  reload \r\n"), Ok(Request::Reload { wait: true, now: false }));
         assert_eq!(parse(r#"{"order":"scale","by":-1}"#), Ok(Request::Scale { nodes: None, by: Some(-1) }));
         assert_eq!(parse("stop"), Ok(Request::Stop { now: false }));
         let logs = Request::Logs { slot: Some(Slot(2)), lines: 100, follow: true };

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::Slot;
 use crate::order::{Answers, CanaryReport, NotApplied, ReloadReport, Replacement};
-use crate::status::{SlotStatus, State, Status};
+use crate::status::{SlotStatus, State, Status, Waiting};
 
 /// A running program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,21 @@ pub struct Instance {
     /// One entry for each process that fills or filled a slot, by slot; a slot that is being reloaded has two, the newer
     /// one first.
     pub slots: Vec<SlotInfo>,
+    /// The reload or upgrade that was ordered and has not begun.
+    #[serde(default)]
+    pub waiting: Option<WaitingInfo>,
+}
+
+/// An order that waits for its turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct WaitingInfo {
+    /// The order: `reload` or `upgrade`.
+    pub order: String,
+    /// The draining nodes that it waits for; empty while it waits for another order.
+    pub nodes: Vec<String>,
+    /// When those have ended at the latest: milliseconds of Unix time.
+    pub until_ms: Option<u64>,
 }
 
 /// One slot of an [`Instance`]. What is not known is `null`.
@@ -109,6 +124,17 @@ impl Instance {
             ready: status.is_ready(),
             wanted: status.wanted,
             slots: status.slots.iter().map(|slot| SlotInfo::of(slot, now, &used)).collect(),
+            waiting: status.waiting.as_ref().map(WaitingInfo::from),
+        }
+    }
+}
+
+impl From<&Waiting> for WaitingInfo {
+    fn from(waiting: &Waiting) -> WaitingInfo {
+        WaitingInfo {
+            order: waiting.order.clone(),
+            nodes: waiting.nodes.iter().map(ToString::to_string).collect(),
+            until_ms: waiting.until.map(unix_ms),
         }
     }
 }
@@ -189,7 +215,7 @@ pub struct Replaced {
     pub to_ready_ms: u64,
     /// From the order to drain until the old node's end, in milliseconds.
     pub drain_ms: u64,
-    /// Whether the old node was killed at the drain deadline.
+    /// Whether the old node was killed before it had drained.
     pub killed: bool,
     /// Connections that were open when the drain began and ended by themselves; `null` where the old node could not say.
     pub finished: Option<u64>,

@@ -134,6 +134,9 @@ pub(crate) struct Welcome {
     /// Whether the node is to take its share of new connections and no more, until `Resume`.
     #[serde(default)]
     pub(crate) trial: bool,
+    /// How many slots there are, until the first `Status` says so.
+    #[serde(default)]
+    pub(crate) slots: usize,
     /// For each server the kinds of its listening sockets.
     pub(crate) servers: Vec<Vec<SocketKind>>,
     /// The load table.

@@ -85,6 +85,17 @@ impl Handle {
         self.0.slot
     }
 
+    /// This node's share of something of which all nodes together may have `total`, such as connections to a database: the
+    /// slots share it evenly, and the first ones have one more where it does not divide. At least 1, so that every node can work;
+    /// with more slots than `total` the sum is above it. In the master, and where there are no nodes, it is the share of slot 0.
+    ///
+    /// What counts are slots, as many as there are now: after [`scale`](Handle::scale) the share is another. A reload is not
+    /// counted: while old and new nodes live beside each other, and while old ones drain, they may have up to twice `total`
+    /// together. So let `total` be half of what the database allows, or reload [slot by slot](crate::Options::rolling).
+    pub fn share_of(&self, total: usize) -> usize {
+        share(total, self.slot().map_or(0, Slot::index), self.0.snapshot.borrow().status.wanted)
+    }
+
     /// A span named `node` with this process's id and slot, for the program's own log lines.
     pub fn span(&self) -> tracing::Span {
         let slot = self.slot().map(tracing::field::display);
@@ -221,16 +232,33 @@ impl Handle {
         }
     }
 
-    /// Replaces every node by a new one of the program as it is on disk now, slot by slot, each new one ready before
-    /// its old one drains; resolves when the last old one has ended.
+    /// Replaces every node by a new one of the program as it is on disk now, slot by slot, or all together
+    /// ([`Options::rolling`](crate::Options::rolling)), each new one ready before its old one drains; resolves when the last old
+    /// one has ended.
+    ///
+    /// Only the switch from old to new nodes is exclusive. A reload that is ordered meanwhile begins right after it, on what is
+    /// on disk then; of several the last does. It begins while old nodes drain, unless those of two older generations do.
     ///
     /// # Errors
-    /// [`OrderError::Failed`] where a new node did not come up, in which case those that have not been replaced go on
-    /// serving; the other variants say why nothing was begun. Dropping the future does not stop the reload.
+    /// [`OrderError::Failed`] where a new node did not come up, or did not prove itself, in which case those that have not been
+    /// replaced go on serving; [`OrderError::Superseded`] where a later reload came before this one had begun; the other
+    /// variants say why nothing was begun. Dropping the future does not stop the reload.
     ///
     /// A request handler that waits for it waits for the end of its own node, and is cut at the drain deadline.
     pub async fn reload(&self) -> Result<ReloadReport, OrderError> {
         match self.order(Order::Reload).await? {
+            Report::Reload(report) => Ok(report),
+            _ => Err(OrderError::MasterGone),
+        }
+    }
+
+    /// As [`reload`](Handle::reload), and does not wait for older generations to drain: while the nodes of two of them do, a
+    /// reload has to wait, and this one kills those of the oldest.
+    ///
+    /// # Errors
+    /// As `reload`.
+    pub async fn reload_now(&self) -> Result<ReloadReport, OrderError> {
+        match self.order(Order::ReloadNow).await? {
             Report::Reload(report) => Ok(report),
             _ => Err(OrderError::MasterGone),
         }
@@ -345,9 +373,24 @@ impl fmt::Debug for Handle {
     }
 }
 
+/// What this slot has of the total.
+fn share(total: usize, slot: usize, slots: usize) -> usize {
+    let slots = slots.max(1);
+    (total / slots + usize::from(slot < total % slots)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_total_is_shared_evenly_and_nobody_goes_without() {
+        let shares = |total, slots| (0..slots).map(|slot| share(total, slot, slots)).collect::<Vec<_>>();
+        assert_eq!(shares(100, 4), [25, 25, 25, 25]);
+        assert_eq!(shares(10, 4), [3, 3, 2, 2]);
+        assert_eq!(shares(2, 4), [1, 1, 1, 1]);
+        assert_eq!((share(10, 7, 4), share(10, 0, 0)), (2, 10), "a slot that is given up drains still");
+    }
 
     #[test]
     fn handles_and_their_futures_go_to_any_thread() {

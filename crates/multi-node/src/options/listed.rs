@@ -54,6 +54,8 @@ impl Settings {
             ("backoff", format!("{:?} to {:?}", self.backoff.0, self.backoff.1)),
             text("backoff_jitter", &self.backoff_jitter),
             ("crash_loop", format!("{} within {:?}", self.crash_loop.0, self.crash_loop.1)),
+            text("rolling", &self.rolling),
+            text("settle", &self.settle),
             text("surge", &self.surge),
             text("start_timeout", &self.start_timeout),
             text("drain_timeout", &self.drain_timeout),

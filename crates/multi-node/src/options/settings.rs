@@ -28,6 +28,8 @@ pub(crate) struct Settings {
     pub(crate) backoff: (Duration, Duration),
     pub(crate) backoff_jitter: f64,
     pub(crate) crash_loop: (usize, Duration),
+    pub(crate) rolling: bool,
+    pub(crate) settle: Duration,
     pub(crate) surge: usize,
     pub(crate) start_timeout: Duration,
     pub(crate) drain_timeout: Duration,
@@ -86,7 +88,9 @@ impl Options {
                 within("crash_loop", self.crash_loop.0, 1..=1000)?,
                 positive("crash_loop.within", self.crash_loop.1)?,
             ),
-            surge: within("surge", self.surge, 0..=max_nodes)?,
+            rolling: self.rolling.unwrap_or(true),
+            settle: finite("settle", self.settle.unwrap_or_default())?,
+            surge: surge(self.surge, self.rolling, max_nodes)?,
             start_timeout: positive("start_timeout", self.start_timeout)?,
             drain_timeout: finite("drain_timeout", self.drain_timeout)?,
             shutdown_delay: finite("shutdown_delay", self.shutdown_delay)?,
@@ -173,6 +177,17 @@ fn hang_timeout(time: Duration) -> Result<Option<Duration>, Error> {
         return Err(refused("hang_timeout", format!("{time:?}"), "expected at least 1 s, or 0 for no detection"));
     }
     finite("hang_timeout", time).map(Some)
+}
+
+fn surge(nodes: usize, rolling: Option<bool>, max_nodes: usize) -> Result<usize, Error> {
+    if nodes != 1 && rolling == Some(false) {
+        return Err(refused(
+            "surge",
+            nodes,
+            "only a rolling reload starts its nodes one after the other; set `rolling` too",
+        ));
+    }
+    within("surge", nodes, 0..=max_nodes)
 }
 
 fn trial((duration, limits): (Duration, CanaryLimits), surge: usize) -> Result<(Duration, CanaryLimits), Error> {

@@ -38,6 +38,8 @@ fn every_wrong_value_names_its_option() {
         ("crash_loop", Options::new().crash_loop(0, second)),
         ("crash_loop.within", Options::new().crash_loop(1, Duration::ZERO)),
         ("surge", Options::new().surge(1000)),
+        ("surge", Options::new().surge(2).rolling(false)),
+        ("settle", Options::new().settle(Duration::MAX)),
         ("start_timeout", Options::new().start_timeout(Duration::ZERO)),
         ("drain_timeout", Options::new().drain_timeout(Duration::MAX)),
         ("shutdown_delay", Options::new().shutdown_delay(Duration::MAX)),

@@ -73,7 +73,6 @@ impl Members {
     }
 
     /// Stops watching whether the node stays ready: the verdict on its reload is reached.
-    #[expect(dead_code, reason = "reloads do not wait for a verdict yet")]
     pub(super) fn settled(&mut self, id: NodeId) {
         if let Some(attendance) = self.attendance(id) {
             attendance.settled();

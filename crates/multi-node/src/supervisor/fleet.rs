@@ -8,6 +8,7 @@ mod canary;
 mod deadlines;
 mod end;
 mod hang;
+mod ledger;
 mod life;
 mod looks;
 mod node;
@@ -40,6 +41,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use self::canary::Canary;
 use self::hang::Suspect;
+use self::ledger::{Draining, Next};
 pub(crate) use self::looks::Tally;
 use self::node::Node;
 use self::orders::Running;
@@ -129,6 +131,8 @@ pub(crate) enum Action {
     Drain { id: NodeId, within: Duration },
     /// Look at the node's process; answered by [`Event::Examined`].
     Examine { id: NodeId },
+    /// Nobody needs to know any longer whether the node, which was new, stays ready.
+    Settled { id: NodeId },
     /// Let a node that serves take no new connections for now.
     Pause { id: NodeId },
     /// Let a node that was paused, or serves on trial, take connections as any other.
@@ -196,6 +200,10 @@ pub(crate) struct Fleet {
     /// The last generation whose program was found. It is ahead of `current` after a reload that failed half-way.
     newest: Generation,
     order: Option<Running>,
+    /// Reloads and restarts whose old nodes drain, the oldest first.
+    draining: Vec<Draining>,
+    /// The reload that is to begin as soon as it may.
+    next: Option<Next>,
     suspect: Option<Suspect>,
     /// When nodes are looked at next.
     look_at: Option<Instant>,
@@ -238,6 +246,8 @@ impl Fleet {
             current: first,
             newest: first,
             order: None,
+            draining: Vec::new(),
+            next: None,
             suspect: None,
             look_at: None,
             looked_at: None,
@@ -263,7 +273,7 @@ impl Fleet {
             Event::Linked { id } => self.linked(now, id),
             Event::Runs { id, lacks } => self.runs(id, lacks),
             Event::Ready { id } => self.ready(now, id),
-            Event::Unready { id, why } => self.unready(id, &why),
+            Event::Unready { id, why } => self.unready(now, id, &why),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),
             Event::Extended { id, by } => self.extended(now, id, by),

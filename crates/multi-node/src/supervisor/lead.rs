@@ -103,8 +103,9 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
     let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref(), family::own_run(settings))?;
     // What cannot be found is told to the caller; the rules look it up once more.
     launcher.resolve(Generation::default())?;
-    // Old nodes may drain while as many new ones serve, and the line of one that has just ended is not free yet.
-    let lines = 1 + 2 * settings.max_nodes + settings.surge + 1;
+    // In each slot one node may serve, one come up, and those of two older generations drain. The line of one that has just
+    // ended is not free yet.
+    let lines = 1 + 4 * settings.max_nodes + settings.surge + 1;
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
     let fleet = Fleet::new(policy(settings, program.as_ref()), seed());
@@ -286,7 +287,9 @@ fn policy(settings: &Settings, foreign: Option<&Program>) -> Policy {
         restart: settings.restart,
         backoff: Backoff { initial, max, jitter: settings.backoff_jitter },
         crash_loop: CrashLoop { deaths, within },
+        rolling: settings.rolling,
         surge: settings.surge,
+        settle: settings.settle,
         start_timeout: settings.start_timeout,
         drain_timeout: settings.drain_timeout,
         shutdown_delay: settings.shutdown_delay,

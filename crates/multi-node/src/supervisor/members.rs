@@ -66,7 +66,7 @@ pub(crate) struct Members {
     pub(super) heard: mpsc::Sender<(NodeId, Heard)>,
     /// One look at the nodes' memory at a time.
     weighing: Arc<Semaphore>,
-    snapshot: watch::Sender<Snapshot>,
+    pub(super) snapshot: watch::Sender<Snapshot>,
     /// Whether all conversations are to rest.
     pub(super) rest: watch::Sender<bool>,
     /// The end of the listening sockets.

@@ -57,8 +57,8 @@ impl Supervisor {
         if !attendance.becomes_ready(by) {
             return None;
         }
-        // Only a reload asks whether it stays so.
-        if !self.fleet.is_reloading() {
+        // Of others nobody asks whether they stay so.
+        if !self.fleet.has_to_prove_itself(id) {
             attendance.settled();
         }
         crate::log::info!(target: TARGET, %id, pid, "taken for ready: {by}");

@@ -321,6 +321,7 @@ impl Supervisor {
             }
             Action::Pause { id } => self.members.tell_newer(id, ToNode::Pause),
             Action::Resume { id } => self.members.tell_newer(id, ToNode::Resume),
+            Action::Settled { id } => self.members.settled(id),
             Action::Look { nodes, weigh } => {
                 if weigh {
                     self.members.weigh(&nodes);

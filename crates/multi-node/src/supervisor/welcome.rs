@@ -37,11 +37,12 @@ impl Members {
             return Ok(Event::Hello { id });
         };
         let is_program = member.attendance.is_some();
+        let slots = self.snapshot.borrow().status.wanted;
         let is_stage = self.outfit.foreign.is_some() && !is_program;
         let answer = match is_stage {
             true => become_program(&mut self.outfit, member, versions),
             false => welcome(&self.outfit, member, versions, addresses)
-                .map(|welcome| ToNode::Welcome(Box::new(Welcome { trial, ..welcome }))),
+                .map(|welcome| ToNode::Welcome(Box::new(Welcome { trial, slots, ..welcome }))),
         };
         let (message, result) = match answer {
             Ok(answer) => (answer, Ok(if is_program { Event::Linked { id } } else { Event::Hello { id } })),
@@ -75,6 +76,7 @@ fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Ve
         settings: outfit.settings.clone(),
         line: member.line,
         trial: false,
+        slots: 0,
         servers: servers.iter().map(|sockets| sockets.iter().map(|socket| wires::kind(socket)).collect()).collect(),
         load: Some(clone(&outfit.load_file)?),
         bell: Some(clone(&outfit.bell)?),

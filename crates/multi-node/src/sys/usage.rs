@@ -53,6 +53,11 @@ fn sum<T: std::ops::Add<Output = T>>(family: &[u32], of: impl Fn(&Path) -> Optio
     Some(values.flatten().fold(first, T::add))
 }
 
+/// The processor time that the process has used.
+pub(crate) fn cpu_of(pid: u32) -> Option<Duration> {
+    cpu(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
 /// utime, stime, cutime and cstime, from the twelfth field after the name on, which may hold anything.
 fn cpu(stat: &str) -> Option<Duration> {
     let times = stat[stat.rfind(')')? + 1..].split_whitespace().skip(11).take(4);

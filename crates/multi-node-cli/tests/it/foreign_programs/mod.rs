@@ -4,6 +4,7 @@ use multi_node_it::needs;
 
 use crate::command::app;
 
+mod broken;
 mod ending;
 mod family;
 mod guard;

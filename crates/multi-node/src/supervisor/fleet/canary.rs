@@ -99,6 +99,10 @@ impl Fleet {
                 Finding::Passes(report) => {
                     self.tell_all(Level::Info, format!("the reload goes on: {report}"));
                     self.act(Action::Resume { id: report.node });
+                    if !self.policy.rolling {
+                        // Its slot's old node serves until all have proved themselves.
+                        self.end_trial(reload);
+                    }
                     reload.trial = Trial::Passed(report);
                 }
             },
@@ -180,7 +184,7 @@ impl Fleet {
     }
 
     /// Whether the node should have given a sign of life by now. It is no verdict, but a reason to wait for one.
-    fn may_hang(&self, now: Instant, node: &Node) -> bool {
+    pub(super) fn may_hang(&self, now: Instant, node: &Node) -> bool {
         let silent = now.saturating_duration_since(node.heard);
         node.beats && self.policy.hang_timeout.is_some_and(|timeout| silent > timeout / 2 + SLACK)
     }

@@ -15,7 +15,7 @@ impl Fleet {
         let nodes = self.nodes.values().filter_map(|node| node.deadline);
         let rests = self.slots.iter().filter_map(super::SlotRecord::rests_until);
         let looks = self.look_at.into_iter().chain(self.recycling_due());
-        nodes.chain(rests).chain(self.drain_due()).chain(self.hang_due()).chain(looks).min()
+        nodes.chain(rests).chain(self.drain_due()).chain(self.hang_due()).chain(looks).chain(self.proving_due()).min()
     }
 
     pub(super) fn tick(&mut self, now: Instant) {

@@ -72,7 +72,7 @@ impl Fleet {
             self.last_death = format!("{}: {BEFORE_LISTEN}", self.last_death);
         }
         self.release(now, node.slot, id);
-        self.fail_order_of(now, id);
+        self.fail_order_of(now, id, self.last_death.clone());
         self.follow(now, node.slot, id, sequel, parting);
     }
 

@@ -96,13 +96,14 @@ impl Fleet {
 
     pub(super) fn ready(&mut self, now: Instant, id: NodeId) {
         self.heard(now, id);
+        let settle = self.policy.settle;
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
         match node.state {
             State::Joining if node.cause.is_none() => {
                 node.enter(State::Serving, now, None);
-                node.ready = Some(now);
+                (node.ready, node.proved_at) = (Some(now), Some(after(now, settle)));
                 let (slot, took) = (node.slot, Span(now.saturating_duration_since(node.started)));
                 self.seen_ready = true;
                 self.tell(Level::Info, slot, id, format!("ready after {took}"));
@@ -114,10 +115,15 @@ impl Fleet {
         }
     }
 
-    /// No rule asks for it yet.
-    pub(super) fn unready(&mut self, id: NodeId, why: &str) {
-        if let Some(slot) = self.nodes.get(&id).filter(|node| node.state == State::Serving).map(|node| node.slot) {
-            self.tell(Level::Warn, slot, id, format!("not ready any more: {why}"));
+    /// A node of another program was ready and is not any more, though it lives. Of one that has to prove itself that is a
+    /// failure; others are left alone, since they may only be at work.
+    pub(super) fn unready(&mut self, now: Instant, id: NodeId, why: &str) {
+        let Some(slot) = self.nodes.get(&id).filter(|node| node.state == State::Serving).map(|node| node.slot) else {
+            return;
+        };
+        match self.has_to_prove_itself(id) {
+            true => self.fail_order_of(now, id, format!("{id} in slot {slot} was ready, and is no more: {why}")),
+            false => self.tell(Level::Warn, slot, id, format!("not ready any more: {why}")),
         }
     }
 

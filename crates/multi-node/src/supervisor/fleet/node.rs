@@ -19,6 +19,8 @@ pub(super) struct Node {
     pub(super) deadline: Option<Instant>,
     pub(super) started: Instant,
     pub(super) ready: Option<Instant>,
+    /// From when on it has proved itself, if it still serves then.
+    pub(super) proved_at: Option<Instant>,
     pub(super) drains_since: Option<Instant>,
     /// When its runtime last gave a sign of life.
     pub(super) heard: Instant,
@@ -60,6 +62,7 @@ impl Node {
             deadline: Some(after(now, ready_within)),
             started: now,
             ready: None,
+            proved_at: None,
             drains_since: None,
             heard: now,
             last_state: State::Starting,
@@ -113,6 +116,7 @@ impl Node {
     /// The master did not run for so long, and could neither hear nor act.
     pub(super) fn shift(&mut self, by: Duration) {
         self.heard = after(self.heard, by);
+        self.proved_at = self.proved_at.map(|due| after(due, by));
         self.deadline = self.deadline.map(|deadline| after(deadline, by));
     }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
+use super::ledger::{Draining, Next};
 use super::reload::Reload;
 use super::replace::{Cause, Replace};
 use super::scale::Scale;
+use super::turn::Turn;
 use super::upgrade::Departure;
-use super::{Course, Fleet, Level, MAX_SLOTS, Node, Ticket};
+use super::{Course, Fleet, Level, MAX_SLOTS, Ticket};
 use crate::id::NodeId;
 use crate::order::{Order, OrderError};
 
@@ -62,8 +64,9 @@ impl Fleet {
         }
         self.put_off_recycling(now);
         match order {
-            Order::Reload => self.begin_reload(now, ticket, false),
-            Order::Upgrade => self.begin_reload(now, ticket, true),
+            Order::Reload => self.asked_reload(now, Next { ticket, upgrade: false, now: false }),
+            Order::ReloadNow => self.asked_reload(now, Next { ticket, upgrade: false, now: true }),
+            Order::Upgrade => self.asked_reload(now, Next { ticket, upgrade: true, now: false }),
             Order::Restart { slot } => {
                 self.tell_all(Level::Info, format!("slot {slot} is restarted"));
                 self.begin_replace(now, slot, Cause::Asked(ticket));
@@ -75,30 +78,55 @@ impl Fleet {
 
     fn admit(&self, order: Order) -> Result<(), OrderError> {
         let max = self.policy.max_nodes.min(MAX_SLOTS);
-        match (&self.course, order, &self.order) {
-            (Course::Stopping(_) | Course::Over, ..) => Err(OrderError::ShuttingDown),
-            (_, Order::Scale { nodes }, _) if nodes == 0 || nodes > max => {
+        match (&self.course, order) {
+            (Course::Stopping(_) | Course::Over, _) => Err(OrderError::ShuttingDown),
+            (_, Order::Scale { nodes }) if nodes == 0 || nodes > max => {
                 Err(OrderError::OutOfRange { asked: nodes, max })
             }
-            (_, Order::Restart { slot }, _) if slot.index() >= self.slots.len() => {
+            (_, Order::Restart { slot }) if slot.index() >= self.slots.len() => {
                 Err(OrderError::NoSuchSlot { slot, slots: self.slots.len() })
             }
-            (Course::Unstarted | Course::Resolving, ..) => Err(OrderError::Busy { running: String::from("start") }),
-            (.., Some(running)) if running.ticket().is_some() => {
-                Err(OrderError::Busy { running: running.name().to_owned() })
-            }
-            (Course::Running, ..) => Ok(()),
+            (Course::Unstarted | Course::Resolving, _) => Err(OrderError::Busy { running: String::from("start") }),
+            (Course::Running, _) => match self.hinders(order) {
+                Some(running) => Err(OrderError::Busy { running: running.to_owned() }),
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// What has to end before this order may be given. A reload that comes during another one waits.
+    fn hinders(&self, order: Order) -> Option<&'static str> {
+        let reloads = matches!(order, Order::Reload | Order::ReloadNow | Order::Upgrade);
+        match (&self.order, order) {
+            _ if reloads && self.next.is_some_and(|next| next.upgrade) => Some("upgrade"),
+            (Some(Running::Reload(reload)), _) if reloads && !reload.upgrade => None,
+            (Some(running), _) if running.ticket().is_some() => Some(running.name()),
+            (_, Order::Restart { slot }) if self.drains_restarted(slot) => Some("restart"),
+            _ => None,
         }
     }
 
     /// Takes the running order as far as the nodes' states allow.
     pub(super) fn advance_order(&mut self, now: Instant) {
+        self.answer_drained(now);
         match self.order.take() {
             Some(Running::Reload(reload)) => self.advance_reload(now, reload),
             Some(Running::Replace(replace)) => self.advance_replace(now, replace),
             Some(Running::Scale(scale)) => self.advance_scale(scale),
             // What follows comes from the loop.
             other @ (Some(Running::Departure(_)) | None) => self.order = other,
+        }
+        self.answer_drained(now);
+        self.begin_next(now);
+    }
+
+    /// Whether the node is a new one that has to prove itself before it gets its slot.
+    pub(crate) fn has_to_prove_itself(&self, id: NodeId) -> bool {
+        let unproved = |turn: &Turn| turn.unproved() == Some(id);
+        match &self.order {
+            Some(Running::Reload(reload)) => reload.turns.iter().any(unproved),
+            Some(Running::Replace(replace)) => unproved(&replace.turn),
+            Some(Running::Scale(_) | Running::Departure(_)) | None => false,
         }
     }
 
@@ -111,12 +139,11 @@ impl Fleet {
         }
     }
 
-    /// The node is dead: the order that stands on it has failed.
-    pub(super) fn fail_order_of(&mut self, now: Instant, id: NodeId) {
+    /// The node is dead, or as good as dead: the order that stands on it has failed.
+    pub(super) fn fail_order_of(&mut self, now: Instant, id: NodeId, why: String) {
         if self.dependent_on(id) == Dependent::Nothing {
             return;
         }
-        let why = self.last_death.clone();
         match self.order.take() {
             Some(Running::Reload(reload)) => self.stop_reload(now, &reload, why),
             Some(Running::Replace(replace)) => self.stop_replace(now, &replace, why),
@@ -127,22 +154,20 @@ impl Fleet {
 
     /// A shutdown, or the end of all nodes, came first.
     pub(super) fn overtake_order(&mut self) {
-        let Some(running) = self.order.take() else {
-            return;
-        };
-        if let Running::Reload(reload) = &running {
+        let running = self.order.take();
+        if let Some(Running::Reload(reload)) = &running {
             self.end_trial(reload);
         }
-        if let Some(ticket) = running.ticket() {
+        let draining = std::mem::take(&mut self.draining);
+        let waits = self.next.take().map(|next| next.ticket);
+        let tickets = running.as_ref().and_then(Running::ticket).into_iter();
+        for ticket in tickets.chain(draining.iter().filter_map(Draining::ticket)).chain(waits) {
             self.answer(ticket, Err(OrderError::ShuttingDown));
         }
     }
 
-    pub(super) fn note_drained(&mut self, now: Instant, id: NodeId, node: &Node) {
-        match &mut self.order {
-            Some(Running::Reload(reload)) => reload.note_drained(now, id, node),
-            Some(Running::Replace(replace)) => replace.note_drained(now, id, node),
-            Some(Running::Scale(_) | Running::Departure(_)) | None => {}
-        }
+    /// How a failed order is answered: with who serves now.
+    pub(super) fn failed_order(&self, why: String) -> OrderError {
+        OrderError::Failed { why, serving: self.who_serves() }
     }
 }

@@ -16,8 +16,13 @@ pub(crate) struct Policy {
     pub(crate) backoff: Backoff,
     /// So many unasked ends within such a time are a crash loop.
     pub(crate) crash_loop: CrashLoop,
-    /// How many new nodes a reload may start ahead of the old ones; 0 stops the old one first.
+    /// Whether a reload replaces slot by slot. Otherwise all new nodes start beside the old ones, which serve until every
+    /// new one has proved itself.
+    pub(crate) rolling: bool,
+    /// How many new nodes a rolling reload may start ahead of the old ones; 0 stops the old one first.
     pub(crate) surge: usize,
+    /// How long a new node has to serve before the old one of its slot is told to end.
+    pub(crate) settle: Duration,
     /// From a node's start until it is ready.
     pub(crate) start_timeout: Duration,
     /// From the order to drain until the node is killed.

@@ -41,6 +41,7 @@ fn word() -> impl Strategy<Value = Word> {
     prop_oneof![
         6 => Just(Word::Hello),
         6 => Just(Word::Ready),
+        1 => Just(Word::Unready),
         8 => Just(Word::ComesUp),
         2 => Just(Word::Failed),
         2 => Just(Word::Beat),
@@ -61,6 +62,7 @@ fn result() -> impl Strategy<Value = Result<(), String>> {
 fn order() -> impl Strategy<Value = Order> {
     prop_oneof![
         8 => Just(Order::Reload),
+        2 => Just(Order::ReloadNow),
         4 => Just(Order::Upgrade),
         6 => (0_u16..7).prop_map(|slot| Order::Restart { slot: slot.into() }),
         6 => (0_usize..7).prop_map(|nodes| Order::Scale { nodes }),
@@ -98,8 +100,11 @@ fn recycling() -> impl Strategy<Value = Recycling> {
 
 fn any_policy() -> impl Strategy<Value = Policy> {
     let sizes = (1_usize..5, 0_usize..4, 1_usize..6);
-    (sizes, prop::bool::weighted(0.8), any::<bool>(), any::<bool>(), recycling(), any::<bool>()).prop_map(
-        |((nodes, surge, deaths), restart, watched, delayed, recycling, tried)| Policy {
+    let proof = (any::<bool>(), prop_oneof![Just(Duration::ZERO), Just(secs(3))]);
+    (sizes, proof, prop::bool::weighted(0.8), any::<bool>(), any::<bool>(), recycling(), any::<bool>()).prop_map(
+        |((nodes, surge, deaths), (rolling, settle), restart, watched, delayed, recycling, tried)| Policy {
+            rolling,
+            settle,
             recycling,
             canary: (tried && surge > 0).then_some(CANARY),
             surge,

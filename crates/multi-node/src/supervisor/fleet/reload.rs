@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::canary::Trial;
+use super::ledger::Draining;
 use super::orders::Running;
 use super::turn::Turn;
 use super::words::Span;
@@ -17,12 +18,12 @@ pub(super) struct Reload {
     generation: Generation,
     since: Instant,
     /// Whether the master is to be replaced as well.
-    upgrade: bool,
+    pub(super) upgrade: bool,
     /// Whether the program of the generation has been found, and tried where that is asked for.
     resolved: bool,
     /// Slots whose turn has not come.
     waiting: VecDeque<Slot>,
-    turns: Vec<Turn>,
+    pub(super) turns: Vec<Turn>,
     pub(super) trial: Trial,
 }
 
@@ -60,7 +61,7 @@ impl Reload {
         self.first().is_some_and(|(new, _)| new == id)
     }
 
-    fn all_switched(&self) -> bool {
+    pub(super) fn all_switched(&self) -> bool {
         self.resolved && self.waiting.is_empty() && self.turns.iter().all(Turn::is_switched)
     }
 
@@ -108,7 +109,10 @@ impl Fleet {
                 self.newest = reload.generation;
                 self.order = Some(Running::Reload(reload));
             }
-            (Some(Running::Reload(reload)), Err(why)) => self.reload_failed(&reload, OrderError::Failed { why }),
+            (Some(Running::Reload(reload)), Err(why)) => {
+                let refusal = self.failed_order(why);
+                self.reload_failed(&reload, refusal);
+            }
             (other, _) => self.order = other,
         }
     }
@@ -117,13 +121,18 @@ impl Fleet {
         if let Err(why) = self.advance_trial(now, &mut reload) {
             return self.stop_reload(now, &reload, why);
         }
-        let on_trial = self.policy.canary.is_some() && !reload.trial.is_over();
+        let on_trial = self.is_on_trial(&reload);
         if !on_trial {
-            for turn in &mut reload.turns {
-                self.advance_turn(now, turn);
+            if let Some(why) = reload.turns.iter().find_map(|turn| self.forsakes(turn)) {
+                return self.stop_reload(now, &reload, why);
             }
+            self.advance_turns(now, &mut reload);
         }
-        let at_once = if on_trial { 1 } else { self.policy.surge.max(1) };
+        let at_once = match (on_trial, self.policy.rolling) {
+            (true, _) => 1,
+            (false, true) => self.policy.surge.max(1),
+            (false, false) => usize::MAX,
+        };
         while reload.under_way() < at_once {
             let Some(slot) = reload.waiting.pop_front() else {
                 break;
@@ -131,18 +140,61 @@ impl Fleet {
             let turn = self.begin_turn(now, slot, reload.generation);
             reload.turns.push(turn);
         }
-        match reload.all_switched() && reload.turns.iter().all(|turn| self.is_over(turn)) {
-            true => self.reload_done(now, &reload),
+        match reload.all_switched() {
+            true => self.reload_switched(now, reload),
             false => self.order = Some(Running::Reload(reload)),
         }
     }
 
-    fn reload_done(&mut self, now: Instant, reload: &Reload) {
-        self.current = reload.generation;
-        let report = reload.report(now);
-        if reload.upgrade {
-            return self.depart(reload.ticket, report);
+    fn is_on_trial(&self, reload: &Reload) -> bool {
+        self.policy.canary.is_some() && !reload.trial.is_over()
+    }
+
+    /// Slots switch one by one as their new nodes prove themselves, or all together once all have.
+    fn advance_turns(&mut self, now: Instant, reload: &mut Reload) {
+        let together = !self.policy.rolling;
+        if together && !(reload.waiting.is_empty() && self.all_have_proved(now, &reload.turns)) {
+            return;
         }
+        if together {
+            let (generation, nodes) = (reload.generation, reload.turns.len());
+            self.tell_all(Level::Info, format!("generation {generation} has proved itself: {nodes} new nodes serve"));
+        }
+        for turn in &mut reload.turns {
+            self.advance_turn(now, turn);
+        }
+    }
+
+    fn all_have_proved(&mut self, now: Instant, turns: &[Turn]) -> bool {
+        !turns.is_empty() && turns.iter().all(|turn| turn.unproved().is_some_and(|new| self.has_proved(now, new)))
+    }
+
+    /// When new nodes will have proved themselves that have not yet.
+    pub(super) fn proving_due(&self) -> Option<Instant> {
+        match &self.order {
+            Some(Running::Reload(reload)) if self.is_on_trial(reload) || !reload.resolved => None,
+            Some(Running::Reload(reload)) => self.proved_at(&reload.turns, !self.policy.rolling),
+            Some(Running::Replace(replace)) => self.proved_at(std::slice::from_ref(&replace.turn), false),
+            Some(Running::Scale(_) | Running::Departure(_)) | None => None,
+        }
+    }
+
+    /// Every slot has its new node; what is left are drains, and for an upgrade the master.
+    fn reload_switched(&mut self, now: Instant, reload: Reload) {
+        self.current = reload.generation;
+        if !reload.upgrade {
+            return self.draining.push(Draining::Reload(reload));
+        }
+        // Who waits for an older drain has to be answered by this program. And where no node is left, nothing goes on.
+        let drained = self.draining.is_empty() && reload.turns.iter().all(|turn| self.is_over(turn));
+        if drained && !self.nodes.is_empty() {
+            return self.depart(reload.ticket, reload.report(now));
+        }
+        self.order = Some(Running::Reload(reload));
+    }
+
+    pub(super) fn reload_done(&mut self, now: Instant, reload: &Reload) {
+        let report = reload.report(now);
         self.tell_all(Level::Info, format!("reload done: {report}"));
         self.answer(reload.ticket, Ok(Report::Reload(report)));
     }
@@ -156,10 +208,11 @@ impl Fleet {
         let switched = reload.turns.iter().filter(|turn| turn.is_switched()).count();
         let after = Span(now.saturating_duration_since(reload.since));
         self.tell_all(Level::Error, format!("{} stopped after {after}, with {switched} slots done", reload.name()));
-        match reload.trial.watched() {
-            Some(_) => self.reload_failed(reload, OrderError::RolledBack { why }),
-            None => self.reload_failed(reload, OrderError::Failed { why }),
-        }
+        let refusal = match reload.trial.watched() {
+            Some(_) => OrderError::RolledBack { why, serving: self.who_serves() },
+            None => self.failed_order(why),
+        };
+        self.reload_failed(reload, refusal);
     }
 
     /// Whether nodes of this generation may be started, now or later.

@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
+use super::ledger::Draining;
 use super::orders::Running;
 use super::turn::Turn;
 use super::{Fleet, Level, Node, Ticket};
 use crate::id::{NodeId, Slot};
-use crate::order::{OrderError, Report};
+use crate::order::Report;
 
 #[derive(Debug)]
 pub(super) struct Replace {
     cause: Cause,
-    turn: Turn,
+    pub(super) turn: Turn,
 }
 
 /// Why a slot's node is replaced.
@@ -64,9 +65,20 @@ impl Fleet {
     }
 
     pub(super) fn advance_replace(&mut self, now: Instant, mut replace: Replace) {
+        if let Some(why) = self.forsakes(&replace.turn) {
+            return self.stop_replace(now, &replace, why);
+        }
         self.advance_turn(now, &mut replace.turn);
-        let Some(report) = replace.turn.report().filter(|_| self.is_over(&replace.turn)) else {
-            self.order = Some(Running::Replace(replace));
+        match replace.ticket() {
+            Some(_) if replace.turn.is_switched() => self.draining.push(Draining::Restart(replace)),
+            None if self.is_over(&replace.turn) => self.replace_done(&replace),
+            Some(_) | None => self.order = Some(Running::Replace(replace)),
+        }
+    }
+
+    /// The new node has the slot, and the old one has ended.
+    pub(super) fn replace_done(&mut self, replace: &Replace) {
+        let Some(report) = replace.turn.report() else {
             return;
         };
         self.tell_all(Level::Info, format!("{} done: {report}", replace.name()));
@@ -78,7 +90,7 @@ impl Fleet {
     /// The slot stays with the node that it had.
     pub(super) fn stop_replace(&mut self, now: Instant, replace: &Replace, why: String) {
         self.abandon_turn(now, &replace.turn);
-        let refusal = OrderError::Failed { why };
+        let refusal = self.failed_order(why);
         self.tell_all(Level::Error, format!("{} failed: {refusal}", replace.name()));
         match replace.ticket() {
             Some(ticket) => self.answer(ticket, Err(refusal)),

@@ -195,6 +195,7 @@ fn restore_node(saved: SavedNode, (then, now): (Instant, Instant), wear: Wear, a
         deadline: at(saved.deadline),
         started: saved.started.at(then),
         ready: at(saved.ready),
+        proved_at: None,
         drains_since: at(saved.drains_since),
         heard: now,
         last_state: saved.last_state,

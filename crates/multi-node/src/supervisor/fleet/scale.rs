@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::orders::Running;
 use super::{Fleet, Level, SlotRecord, Ticket, slot_at};
 use crate::id::NodeId;
-use crate::order::{OrderError, Report, ScaleReport};
+use crate::order::{Report, ScaleReport};
 
 #[derive(Debug)]
 pub(super) struct Scale {
@@ -45,7 +45,7 @@ impl Fleet {
 
     pub(super) fn undo_scale(&mut self, now: Instant, scale: &Scale, why: String) {
         self.retire_slots(now, scale.from);
-        let refusal = OrderError::Failed { why };
+        let refusal = self.failed_order(why);
         self.tell_all(Level::Error, format!("scaling to {} nodes failed: {refusal}", scale.to));
         self.answer(scale.ticket, Err(refusal));
     }

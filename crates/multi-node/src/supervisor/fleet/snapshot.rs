@@ -5,7 +5,8 @@ use std::time::{Instant, SystemTime};
 use super::orders::Running;
 use super::{Course, Fleet, Node, SlotRecord, slot_at};
 use crate::id::{Generation, NodeId, Slot};
-use crate::status::{SlotStatus, State, Status};
+use crate::order::Serving;
+use crate::status::{SlotStatus, State, Status, Waiting};
 
 /// Where a node stands.
 #[derive(Clone, Copy, Debug)]
@@ -23,13 +24,27 @@ impl Fleet {
             let ago = now.saturating_duration_since(then);
             wall.checked_sub(ago).unwrap_or(wall)
         };
+        let ahead = |then: Instant| wall.checked_add(then.saturating_duration_since(now)).unwrap_or(wall);
         let mut slots: Vec<_> = self.nodes.iter().rev().map(|(&id, node)| self.with_node(id, node, &clock)).collect();
         let vacant =
             (0..self.slots.len()).map(slot_at).filter(|&slot| self.nodes.values().all(|node| node.slot != slot));
         slots.extend(vacant.map(|slot| without_node(slot, &self.slots[slot.index()], wall, &clock)));
         // The sort is stable, which keeps newer nodes of a slot before older ones.
         slots.sort_by_key(|entry| entry.slot);
-        Status { slots, wanted: self.wanted() }
+        let waiting = self.next.map(|next| {
+            let (nodes, until) = self.waited_for().unzip();
+            Waiting { order: next.name().to_owned(), nodes: nodes.unwrap_or_default(), until: until.map(ahead) }
+        });
+        Status { slots, wanted: self.wanted(), waiting }
+    }
+
+    /// Who serves, slot by slot, for the answer to an order that has failed.
+    pub(super) fn who_serves(&self) -> Serving {
+        let serves = |id| self.nodes.get(&id).is_some_and(|node| node.state == State::Serving);
+        Serving {
+            nodes: self.slots.iter().filter(|record| record.holder().is_some_and(serves)).count(),
+            generations: self.slots.iter().map(|record| record.generation).collect(),
+        }
     }
 
     /// The nodes in ascending order: what of a snapshot decides who comes after whom, at less cost.

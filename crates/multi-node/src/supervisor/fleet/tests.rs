@@ -1,8 +1,10 @@
 //! Each rule as a story.
 
 mod canaries;
+mod drains;
 mod hangs;
 mod meetings;
+mod proofs;
 mod recycling;
 mod reloads;
 mod replacements;

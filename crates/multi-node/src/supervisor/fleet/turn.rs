@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::slot::Filled;
-use super::{Fleet, Node};
+use super::{Action, Fleet, Node, after};
 use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
 use crate::order::Replacement;
 use crate::status::State;
+
+/// How long a node may take to show that it does not hang, before that is asked again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What happens to one slot.
 #[derive(Debug)]
@@ -64,6 +67,11 @@ impl Turn {
         }
     }
 
+    /// The new node, as long as it has not taken the slot.
+    pub(super) fn unproved(&self) -> Option<NodeId> {
+        self.new_node().filter(|_| !self.is_switched())
+    }
+
     pub(super) fn old_node(&self) -> Option<NodeId> {
         self.old
     }
@@ -102,7 +110,7 @@ impl Fleet {
         let (stage, to_ready, drain) = (Stage::Emptying, Duration::ZERO, Drain::default());
         let mut turn = Turn { slot, generation, stage, old, to_ready, drain, emptied: false };
         match old {
-            Some(old) if self.policy.surge == 0 => {
+            Some(old) if self.policy.surge == 0 && self.policy.rolling => {
                 turn.emptied = true;
                 self.dismiss(now, old);
                 self.release(now, slot, old);
@@ -115,8 +123,8 @@ impl Fleet {
     pub(super) fn advance_turn(&mut self, now: Instant, turn: &mut Turn) {
         match turn.stage {
             Stage::Emptying if !self.lives(turn.old) => self.start_new(now, turn),
-            Stage::Starting { new } => self.switch_when_ready(now, turn, new),
-            Stage::Emptying | Stage::Switched { .. } => {}
+            Stage::Starting { new } if self.has_proved(now, new) => self.switch(now, turn, new),
+            Stage::Emptying | Stage::Starting { .. } | Stage::Switched { .. } => {}
         }
     }
 
@@ -149,8 +157,40 @@ impl Fleet {
         }
     }
 
-    fn switch_when_ready(&mut self, now: Instant, turn: &mut Turn, new: NodeId) {
-        let Some(node) = self.nodes.get(&new).filter(|node| node.state == State::Serving) else {
+    /// Whether the node has served for `settle`. One that may hang is given the time to show that it does not.
+    pub(super) fn has_proved(&mut self, now: Instant, id: NodeId) -> bool {
+        let serving = self.nodes.get(&id).filter(|node| node.state == State::Serving);
+        let Some(node) = serving.filter(|node| node.proved_at.is_some_and(|due| due <= now)) else {
+            return false;
+        };
+        let hangs = self.may_hang(now, node);
+        if let Some(node) = self.nodes.get_mut(&id).filter(|_| hangs) {
+            node.proved_at = Some(after(now, AGAIN));
+        }
+        !hangs
+    }
+
+    /// Why a new node will not take its slot, though it has not ended.
+    pub(super) fn forsakes(&self, turn: &Turn) -> Option<String> {
+        let id = turn.unproved()?;
+        let node = self.nodes.get(&id).filter(|node| node.state == State::Draining)?;
+        Some(format!("{id} in slot {} left by itself before it had proved itself", node.slot))
+    }
+
+    /// When the new nodes of these turns will have proved themselves: the next of them, or where `all` is asked for, the last.
+    pub(super) fn proved_at(&self, turns: &[Turn], all: bool) -> Option<Instant> {
+        let proved_at = |turn: &Turn| {
+            let node = self.nodes.get(&turn.unproved()?)?;
+            node.proved_at.filter(|_| node.state == State::Serving)
+        };
+        match all {
+            true => turns.iter().map(proved_at).collect::<Option<Vec<_>>>()?.into_iter().max(),
+            false => turns.iter().filter_map(proved_at).min(),
+        }
+    }
+
+    fn switch(&mut self, now: Instant, turn: &mut Turn, new: NodeId) {
+        let Some(node) = self.nodes.get(&new) else {
             return;
         };
         turn.to_ready = node.ready.map_or(Duration::ZERO, |ready| ready.saturating_duration_since(node.started));
@@ -163,6 +203,7 @@ impl Fleet {
             record.next = None;
             record.set(Filled::By(new), now);
         }
+        self.act(Action::Settled { id: new });
         if let Some(old) = turn.old {
             self.dismiss(now, old);
         }

@@ -19,6 +19,17 @@ impl fmt::Display for Span {
     }
 }
 
+/// `node-1, node-2 and node-7`; no more than four are named.
+pub(super) fn listed<T: fmt::Display>(all: &[T]) -> String {
+    const NAMED: usize = 4;
+    let names: Vec<String> = all.iter().take(NAMED).map(ToString::to_string).collect();
+    match (all.len().saturating_sub(NAMED), names.split_last()) {
+        (0, Some((last, []))) => last.clone(),
+        (0, Some((last, rest))) => format!("{} and {last}", rest.join(", ")),
+        (more, _) => format!("{} and {more} more", names.join(", ")),
+    }
+}
+
 /// How a node came to its end.
 #[derive(Clone, Debug)]
 pub(super) enum Ending {

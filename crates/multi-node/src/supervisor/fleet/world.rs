@@ -6,7 +6,7 @@ use super::{Action, Backoff, CrashLoop, Event, Fatal, Fleet, Level, Policy, Recy
 use crate::control::Drained;
 use crate::id::{Generation, NodeId, Slot};
 use crate::order::{Order, OrderError, Replacement, Report};
-use crate::status::{Exit, State};
+use crate::status::{Exit, State, Waiting};
 
 pub(super) const KILLED: Exit = Exit::Signal(9);
 
@@ -25,7 +25,9 @@ pub(super) fn policy(nodes: usize) -> Policy {
         restart: true,
         backoff: Backoff { initial: millis(100), max: secs(30), jitter: 0.0 },
         crash_loop: CrashLoop { deaths: 5, within: secs(60) },
+        rolling: true,
         surge: 1,
+        settle: Duration::ZERO,
         start_timeout: secs(60),
         drain_timeout: secs(30),
         shutdown_delay: Duration::ZERO,
@@ -191,6 +193,10 @@ impl World {
         self.ask(Order::Reload)
     }
 
+    pub(super) fn reload_now(&mut self) -> Ticket {
+        self.ask(Order::ReloadNow)
+    }
+
     pub(super) fn upgrade(&mut self) -> Ticket {
         self.ask(Order::Upgrade)
     }
@@ -227,6 +233,10 @@ impl World {
         let status = self.fleet.snapshot(self.now, SystemTime::UNIX_EPOCH + secs(1_000_000));
         let number = |id: Option<NodeId>| id.map_or(0, NodeId::number);
         status.slots.iter().map(|s| (s.slot.index(), s.state, number(s.id), s.generation.number())).collect()
+    }
+
+    pub(super) fn waiting(&self) -> Option<Waiting> {
+        self.fleet.snapshot(self.now, SystemTime::UNIX_EPOCH).waiting
     }
 
     pub(super) fn restarts(&self) -> Vec<u64> {
@@ -307,7 +317,7 @@ impl World {
 
     pub(super) fn failure_of(&mut self, ticket: Ticket) -> String {
         match self.answer_to(ticket) {
-            Err(OrderError::Failed { why }) => why,
+            Err(OrderError::Failed { why, .. }) => why,
             other => panic!("{ticket:?} was to fail, but {other:?}"),
         }
     }

@@ -25,14 +25,20 @@ pub(super) async fn waits_on_any(node: u32, sockets: &BTreeSet<u64>) {
     }
 }
 
-/// Resolves once no process of the node waits any more, and says so.
+/// Resolves once no process of the node waits any more, nor is at work, and says so.
 pub(super) async fn lost(node: u32, sockets: &BTreeSet<u64>) -> String {
-    let mut misses = 0;
+    let (mut misses, mut used) = (0, cpu(node));
     while misses < MISSES {
         tokio::time::sleep(AGAIN).await;
-        misses = if waits(node, sockets) { 0 } else { misses + 1 };
+        let before = std::mem::replace(&mut used, cpu(node));
+        misses = if waits(node, sockets) || used != before { 0 } else { misses + 1 };
     }
     "none of its processes waits for connections any more".to_owned()
+}
+
+/// The processor time that the node's processes have used.
+fn cpu(node: u32) -> Duration {
+    sys::process::family(node).into_iter().filter_map(sys::usage::cpu_of).sum()
 }
 
 fn waits(node: u32, sockets: &BTreeSet<u64>) -> bool {

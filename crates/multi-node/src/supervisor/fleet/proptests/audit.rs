@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 pub(super) use self::moves::Word;
+use super::super::ledger::Draining;
 use super::super::orders::Running;
 use super::super::{Action, Course, Event, Fleet, Policy, SlotRecord, Ticket};
 use crate::id::{Generation, NodeId};
@@ -72,6 +73,7 @@ impl Audit {
         let before = self.serving();
         let subject = subject(&event);
         let replaced = self.replaces();
+        let unproved = self.holders_before_the_verdict();
         let (scaling, to_scale) = (self.scales(), matches!(event, Event::Asked { order: Order::Scale { .. }, .. }));
         let actions = self.fleet.on(self.now, event);
         let refused = actions.iter().any(|action| matches!(action, Action::Answer { result: Err(_), .. }));
@@ -79,6 +81,7 @@ impl Audit {
         for action in &actions {
             self.take(action);
         }
+        self.no_old_node_drains_before_the_verdict(&unproved, &actions);
         self.seen.extend(actions);
         self.never_more_than_slots_and_surge();
         match scaled {
@@ -108,6 +111,7 @@ impl Audit {
                 assert!(nodes.iter().all(|id| self.alive.contains(id)), "{nodes:?} are looked at without a process");
                 self.looking.clone_from(nodes);
             }
+            Action::Settled { .. } => {}
             Action::Examine { id } => self.examining.push_back(*id),
             Action::Signal { id, .. } => {
                 assert!(self.alive.contains(id), "{id} is signalled without a process");
@@ -156,15 +160,16 @@ impl Audit {
     fn never_more_than_slots_and_surge(&self) {
         let live = |state| matches!(state, State::Starting | State::Joining | State::Serving);
         let count = self.fleet.nodes.values().filter(|node| live(node.state)).count();
-        let (slots, surge) = (self.fleet.slots.len(), self.fleet.policy.surge);
+        let (slots, policy) = (self.fleet.slots.len(), &self.fleet.policy);
+        let in_reload = if policy.rolling { policy.surge } else { slots };
         // Nodes that a shutdown lets serve on keep whatever places they had.
         let ahead = match self.fleet.order {
-            _ if self.shutdown_asked => surge,
-            Some(Running::Reload(_)) => surge,
-            Some(Running::Replace(_)) => surge.min(1), // one slot at a time
+            _ if self.shutdown_asked => in_reload,
+            Some(Running::Reload(_)) => in_reload,
+            Some(Running::Replace(_)) => in_reload.min(1), // one slot at a time
             Some(Running::Scale(_) | Running::Departure(_)) | None => 0,
         };
-        assert!(count <= slots + ahead, "{count} nodes in {slots} slots with surge {surge}");
+        assert!(count <= slots + ahead, "{count} nodes in {slots} slots, and {ahead} ahead");
     }
 
     /// While nodes are replaced, and by the end, no fewer serve than at the start, less those that went by themselves.
@@ -181,6 +186,26 @@ impl Audit {
         }
         if !self.replaces() {
             self.floor = None;
+        }
+    }
+
+    /// The nodes of all slots, where a reload is under way whose new nodes have to prove themselves all together.
+    fn holders_before_the_verdict(&self) -> BTreeSet<NodeId> {
+        let together = matches!(&self.fleet.order, Some(Running::Reload(reload)) if !reload.all_switched());
+        let holders = self.fleet.slots.iter().filter_map(SlotRecord::holder);
+        holders.filter(|_| together && !self.fleet.policy.rolling).collect()
+    }
+
+    /// Where one of them is told to drain, the program ends, or a new node in each slot has proved itself.
+    fn no_old_node_drains_before_the_verdict(&self, holders: &BTreeSet<NodeId>, actions: &[Action]) {
+        let drained = |action: &&Action| matches!(action, Action::Drain { id, .. } if holders.contains(id));
+        if !matches!(self.fleet.course, Course::Running) || !actions.iter().any(|action| drained(&action)) {
+            return;
+        }
+        for slot in &self.fleet.slots {
+            let node = slot.holder().and_then(|id| self.fleet.nodes.get(&id)).expect("each slot has a node");
+            assert!(node.state == State::Serving && node.generation == self.fleet.newest, "{node:?}");
+            assert!(node.proved_at.is_some_and(|at| at <= self.now), "{node:?} at {:?}", self.now);
         }
     }
 
@@ -201,8 +226,10 @@ impl Audit {
         let open = self.answers.values().filter(|&&answers| answers == 0).count();
         match self.fleet.course {
             Course::Running => {
-                let asked = self.fleet.order.as_ref().and_then(Running::ticket);
-                assert_eq!(open, usize::from(asked.is_some()), "orders without an answer");
+                let asked = self.fleet.order.as_ref().and_then(Running::ticket).into_iter();
+                let drain = self.fleet.draining.iter().filter_map(Draining::ticket);
+                let waits = self.fleet.next.map(|next| next.ticket);
+                assert_eq!(open, asked.chain(drain).chain(waits).count(), "orders without an answer");
             }
             Course::Over => assert_eq!(open, 0, "orders are left without an answer"),
             Course::Unstarted | Course::Resolving | Course::Stopping(_) => {}

@@ -26,7 +26,7 @@ fn on_trial(policy: Policy) -> (World, Ticket) {
 
 fn rolled_back(world: &mut World, ticket: Ticket) -> String {
     match world.answer_to(ticket) {
-        Err(OrderError::RolledBack { why }) => why,
+        Err(OrderError::RolledBack { why, .. }) => why,
         other => panic!("not rolled back: {other:?}"),
     }
 }

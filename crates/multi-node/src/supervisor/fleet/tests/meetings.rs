@@ -41,7 +41,8 @@ fn of_two_orders_at_once_one_is_carried_out() {
     let orders = [(Order::Reload, "reload"), (restart, "restart"), (scale, "scale")];
     for (first, name) in orders {
         for (second, _) in orders {
-            assert_eq!(both(first, second), (Said::Nothing, Said::Busy(name)), "{first:?}, {second:?}");
+            let said = if (first, second) == (Order::Reload, Order::Reload) { Said::Nothing } else { Said::Busy(name) };
+            assert_eq!(both(first, second), (Said::Nothing, said), "{first:?}, {second:?}");
         }
         for stop in [STOP, STOP_NOW] {
             assert_eq!(both(first, stop), (Said::ShuttingDown, Said::Nothing), "{first:?}, {stop:?}");

@@ -1,7 +1,7 @@
 //! Upgrade: trial, reload, departure.
 
 use super::super::world::{World, policy, secs};
-use super::super::{Action, Event, Fleet, Level};
+use super::super::{Action, Event, Fleet, Level, Policy};
 use crate::id::Generation;
 use crate::order::OrderError;
 use crate::status::Exit;
@@ -87,6 +87,19 @@ fn a_master_that_could_not_be_replaced_goes_on() {
     assert_eq!(world.answer_to(ticket), Err(OrderError::MasterStays { why: String::from("no such file") }));
     world.reload();
     assert_eq!(world.spawned().last(), Some(&3));
+}
+
+#[test]
+fn a_program_whose_last_node_has_ended_ends_and_is_not_upgraded() {
+    let mut world = World::serving(Policy { restart: false, ..policy(1) });
+    let ticket = world.upgrade();
+    world.rehearsed(1, Ok(()));
+    world.up(2);
+    world.exit(2, Exit::Code(1));
+    world.exit(1, Exit::Code(0));
+    assert!(!departs(&world));
+    assert_eq!(world.answer_to(ticket), Err(OrderError::ShuttingDown));
+    assert_eq!(world.finished().len(), 1);
 }
 
 #[test]

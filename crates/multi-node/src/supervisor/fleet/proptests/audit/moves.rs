@@ -16,6 +16,7 @@ use crate::status::Exit;
 pub(in crate::supervisor::fleet::proptests) enum Word {
     Hello,
     Ready,
+    Unready,
     /// Hello and ready, one after the other.
     ComesUp,
     Failed,
@@ -56,6 +57,8 @@ impl Audit {
         self.fleet = Fleet::restore(policy, 7, saved.clone(), self.now, self.now);
         assert_eq!(self.fleet.save(self.now), saved, "what is saved again is what was restored");
         assert_eq!(self.fleet.snapshot(self.now, SystemTime::UNIX_EPOCH), before, "nobody sees a difference");
+        let open = self.answers.values().filter(|&&answers| answers == 0).count();
+        assert_eq!(open, 1, "all others were answered before");
         // Whoever asked is gone.
         self.answers.values_mut().for_each(|answers| *answers = 1);
     }
@@ -125,6 +128,7 @@ impl Audit {
         match word {
             Word::Hello => self.on(Event::Hello { id }),
             Word::Ready => self.on(Event::Ready { id }),
+            Word::Unready => self.on(Event::Unready { id, why }),
             Word::ComesUp => {
                 self.on(Event::Hello { id });
                 self.on(Event::Ready { id });

@@ -62,6 +62,7 @@ impl Audit {
         });
         let holders = self.fleet.slots.iter().filter_map(SlotRecord::holder).count();
         let running = matches!(self.fleet.course, Course::Running) && filled && self.fleet.nodes.len() == holders;
-        (running && self.fleet.order.is_none()) || matches!(self.fleet.course, Course::Over)
+        let idle = self.fleet.order.is_none() && self.fleet.draining.is_empty() && self.fleet.next.is_none();
+        (running && idle) || matches!(self.fleet.course, Course::Over)
     }
 }

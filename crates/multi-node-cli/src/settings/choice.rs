@@ -1,0 +1,56 @@
+//! Options that are one of some words.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+/// By which conventions the program is told of its sockets.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Sockets {
+    /// By all of these
+    All,
+    /// LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES, and nothing else
+    Systemd,
+    /// SERVER_STARTER_PORT
+    ServerStarter,
+    /// By words in its arguments and variables alone
+    Bare,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Ready {
+    /// By its message, by its waiting for connections, or by its age, whichever comes first
+    Auto,
+    /// By READY=1 or a newline on the descriptor alone
+    Notify,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Log {
+    /// It is read line by line and written to this command's standard output and error
+    Collect,
+    /// Nodes write there themselves
+    Inherit,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFormat {
+    /// As it is
+    Plain,
+    /// With slot and node in front
+    Prefixed,
+    /// An object for each line
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum LogFull {
+    /// The node waits
+    Block,
+    /// Lines are left out, and the gap is shown
+    Drop,
+}

@@ -222,8 +222,10 @@ fn modules_tell_their_contents() {
     for source in sources.iter().filter(|source| source.path.ends_with("mod.rs")) {
         let mut within_use = false;
         for line in source.code.lines().map(str::trim).filter(|line| !line.is_empty()) {
-            let known =
-                allowed.iter().any(|start| line.starts_with(start)) || line.starts_with("pub(super) ") || within_use;
+            let known = allowed.iter().any(|start| line.starts_with(start))
+                || line.starts_with("pub(super) ")
+                || line.starts_with("pub(in crate::")
+                || within_use;
             let constant = line.starts_with("pub const ") || line.starts_with("pub(crate) const ");
             assert!(known || constant, "law 9: `mod.rs` holds docs, modules and exports: {}: {line}", source.path);
             within_use = (within_use || line.contains("use ")) && !line.ends_with(';');

@@ -277,7 +277,7 @@ async fn what_the_next_master_could_not_go_on_with_is_refused_in_its_trial() {
         let nodes = procfs::children(running.pid());
         let cases = [
             ("log = 'inherit'\n", "the new program would not read what nodes write, as the running one does"),
-            ("backoff = '1h'\n", "option `backoff`"),
+            ("backoff = '1h'\n", "option `backoff.longest`"),
         ];
         for (more, why) in cases {
             fs::write(&file, format!("{settings}{more}")).expect("a file of ours");

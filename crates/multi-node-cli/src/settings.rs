@@ -61,17 +61,17 @@ pub(crate) struct Settings {
     #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
     #[serde(deserialize_with = "table", serialize_with = "names")]
     pub(crate) env: Vec<(String, String)>,
-    /// How it is known that a node serves [default: auto]
+    /// How it is known that a node is ready [default: auto]
     #[arg(long, value_enum)]
     pub(crate) ready: Option<Ready>,
-    /// A node serves once it answers this path on {node_port} with a status below 400
+    /// A node is ready once it answers this path on {node_port} with a status below 400
     #[arg(long, value_name = "PATH", conflicts_with = "ready")]
     pub(crate) ready_http: Option<String>,
-    /// A node that says nothing of itself serves once it has lived for so long; a Node.js program that has an address has to
-    /// listen [default: 2s]
+    /// The age at which a node is ready with --ready=age, and where the program is given no address and is no Node.js program
+    /// [default: 2s]
     #[arg(long, value_name = "TIME")]
     pub(crate) ready_after: Option<Time>,
-    /// A node serves once it has written a newline to this descriptor
+    /// The descriptor to which a node writes a newline when it is ready; that alone counts with --ready=notify
     #[arg(long, value_name = "NUMBER")]
     pub(crate) ready_fd: Option<u32>,
     /// A node has to say WATCHDOG=1 at least so often, or is replaced
@@ -402,6 +402,7 @@ impl Settings {
         match (&self.ready_http, self.ready) {
             (Some(path), _) => Readiness::Http(path.clone()),
             (None, Some(Ready::Notify)) => Readiness::Notification,
+            (None, Some(Ready::Age)) => Readiness::Age,
             (None, Some(Ready::Auto) | None) => Readiness::Auto,
         }
     }

@@ -20,10 +20,13 @@ pub(crate) enum Sockets {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Ready {
-    /// By its message, by its waiting for connections, or by its age, whichever comes first
+    /// One of its processes waits for connections; a Node.js program listens or sends "ready". A program without an address
+    /// says READY=1, or reaches the age of --ready-after
     Auto,
-    /// By READY=1 or a newline on the descriptor alone
+    /// By READY=1, a newline on the descriptor of --ready-fd, or a Node.js program's message "ready" alone
     Notify,
+    /// By the age of --ready-after alone
+    Age,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, ValueEnum)]

@@ -133,7 +133,8 @@ pub(crate) async fn serves_until_the_delay_is_over(name: &str, args: &[&str]) {
 #[tokio::test]
 async fn a_queue_that_no_node_takes_from_delays_the_end_for_half_of_the_drain_at_most() {
     within(60, async {
-        let options = ["-n", "1", "--bind", "127.0.0.1:0", "--ready-after", "100ms", "--drain-timeout", "2s"];
+        let options =
+            ["-n", "1", "--bind", "127.0.0.1:0", "--ready=age", "--ready-after=100ms", "--drain-timeout", "2s"];
         let mut running = Running::start(&[&options[..], &["--", "sleep", "1000"]].concat());
         let addr = running.addr().await;
         running.ready(1).await;

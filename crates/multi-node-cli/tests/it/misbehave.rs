@@ -53,8 +53,19 @@ async fn a_program_that_closes_its_sockets_harms_nobody_else() {
     }
     within(30, async {
         let app = format!("{}/tests/apps/closes.py", env!("CARGO_MANIFEST_DIR"));
-        let args =
-            ["-n", "2", "--ready-after", "100ms", "-e", "SLOT={slot}", "--bind", "127.0.0.1:0", "--", "python3", &app];
+        let args = [
+            "-n",
+            "2",
+            "--ready=age",
+            "--ready-after=100ms",
+            "-e",
+            "SLOT={slot}",
+            "--bind",
+            "127.0.0.1:0",
+            "--",
+            "python3",
+            &app,
+        ];
         let mut running = Running::start(&args);
         let addr = running.addr().await;
         running.ready(2).await;

@@ -19,9 +19,11 @@ async fn each_sign_of_readiness_is_seen_and_named() {
     // No age is ever reached, so that the sign is the one that is meant.
     let old = ["--ready-after", "1h"];
     let bound = [&old[..], &["--bind", "127.0.0.1:0"]].concat();
-    let cases: [(&[&str], &[&str], &str); 5] = [
+    let cases: [(&[&str], &[&str], &str); 6] = [
         (&bound, &["--", &server], "it was seen waiting for connections"),
         (&bound, &["--", "python3", "-c", ACCEPTS], "it was seen waiting for connections"),
+        // Said before anybody waits, it is still the sign.
+        (&bound, &["--ready-fd", "4", "--", "python3", "-c", TELLS], "it wrote to its notification descriptor"),
         (
             &old,
             &["--ready-fd", "4", "--", "sh", "-c", "echo >&4; exec sleep 1000"],
@@ -83,8 +85,12 @@ async fn a_node_js_program_that_has_an_address_is_ready_when_it_listens() {
         assert!(cause.contains("none of its servers listens"), "{cause}");
         assert_eq!(running.exit().await, Some(1));
 
-        // Without an address it need not serve.
-        let mut running = Running::start(&[&young[..4], &never[..2], &never[4..]].concat());
+        // So it is without an address, which it may bring along.
+        let mut running = Running::start(&[&young[..4], &never[..]].concat());
+        let cause = running.logged("it did not become ready within 500 ms").await;
+        assert!(cause.contains("if it is to serve nothing, run it with --ready=age"), "{cause}");
+        assert_eq!(running.exit().await, Some(1));
+        let mut running = Running::start(&[&["--ready=age"], &young[..4], &never[..2], &never[4..]].concat());
         let sign = running.logged("taken for ready").await;
         assert!(sign.contains("it lives, and says nothing of itself"), "{sign}");
         assert_eq!(running.stop().await, Some(0));
@@ -106,6 +112,9 @@ async fn the_sign_is_in_the_status() {
     })
     .await;
 }
+
+/// It says that it is ready, and listens later.
+const TELLS: &str = "import os, socket, time; os.write(4, b'\\n'); time.sleep(0.3); socket.socket(fileno=3).accept()";
 
 /// A thread that sleeps in accept.
 const ACCEPTS: &str = "import socket; socket.socket(fileno=3).accept()";

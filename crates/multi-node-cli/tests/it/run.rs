@@ -112,7 +112,7 @@ async fn a_crash_starts_what_was_found_and_a_reload_what_is_there_now() {
 #[tokio::test]
 async fn no_node_outlives_a_killed_master() {
     within(30, async {
-        let mut running = Running::start(&["-n", "2", "--bind", "127.0.0.1:0", "--", "sleep", "1000"]);
+        let mut running = Running::start(&["-n", "2", "--", "sleep", "1000"]);
         running.ready(2).await;
         let nodes = procfs::children(running.pid());
         assert_eq!(nodes.len(), 2);

@@ -270,7 +270,8 @@ async fn what_the_next_master_could_not_go_on_with_is_refused_in_its_trial() {
         let (name, folder) = (name("trial"), tempfile::tempdir().expect("a folder"));
         let file = folder.path().join("settings.toml");
         let config = file.to_str().expect("UTF-8");
-        let settings = "bind = ['127.0.0.1:0']\nnodes = 1\nready-after = '0s'\nprogram = ['sleep', '1000']\n";
+        let settings =
+            "bind = ['127.0.0.1:0']\nnodes = 1\nready = 'age'\nready-after = '0s'\nprogram = ['sleep', '1000']\n";
         fs::write(&file, settings).expect("a file of ours");
         let mut running = run(&name, &["--config", config]);
         running.ready(1).await;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::protocol::{LogLine, Logged};
-use crate::id::Slot;
+use super::protocol::{LogLine, Logged, Source};
+use crate::id::{NodeId, Slot};
 
 /// How many lines are kept, and how many bytes of text.
 const MOST_LINES: usize = 4096;
@@ -49,11 +49,27 @@ impl Journal {
         Journal(Some(watch::Sender::default()))
     }
 
+    /// This one, or one whose lines are kept.
+    pub(crate) fn keep(self) -> Journal {
+        if self.0.is_some() { self } else { Journal::kept() }
+    }
+
     /// Writes a line, which is made only if it is kept.
     pub(crate) fn write(&self, line: impl FnOnce() -> LogLine) {
         if let Some(pages) = &self.0 {
             pages.send_modify(|pages| pages.push(line()));
         }
+    }
+
+    /// The last lines that a node has written there.
+    pub(crate) fn last_of(&self, id: NodeId, source: Source, most: usize) -> Vec<String> {
+        let Some(pages) = &self.0 else { return Vec::new() };
+        let (pages, id) = (pages.borrow(), id.to_string());
+        let is_wanted = |line: &&Arc<LogLine>| line.source == source && line.id.as_ref() == Some(&id);
+        let written = pages.lines.iter().rev().filter(is_wanted).take(most).map(|line| line.text.clone());
+        let mut written: Vec<String> = written.collect();
+        written.reverse();
+        written
     }
 
     /// Follows the lines of a slot, or all, from the last `lines` of them on.
@@ -108,8 +124,9 @@ impl Follower {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
-    use crate::admin::protocol::Source;
 
     fn line(slot: u16, text: &str) -> LogLine {
         LogLine { at_ms: 0, source: Source::Master, slot: Some(Slot(slot)), id: None, level: None, text: text.into() }
@@ -130,6 +147,21 @@ mod tests {
         journal.write(|| line(0, "d"));
         assert_eq!(texts(follower.read()), (0, vec!["d".to_owned()]));
         assert_eq!(journal.follow(None, 0).read(), None);
+    }
+
+    #[test]
+    fn a_node_has_the_last_lines_that_it_wrote_there() {
+        let journal = Journal::default().keep();
+        let write = |id, source, text: &str| {
+            journal.write(|| LogLine::of_node(SystemTime::UNIX_EPOCH, source, Slot(0), NodeId::node(id), text));
+        };
+        for (id, text) in [(1, "a"), (2, "b"), (1, "c"), (1, "d")] {
+            write(id, Source::Stderr, text);
+            write(id, Source::Stdout, "out");
+        }
+        journal.write(|| line(0, "of the master"));
+        assert_eq!(journal.last_of(NodeId::node(1), Source::Stderr, 2), ["c", "d"]);
+        assert_eq!(Journal::default().last_of(NodeId::node(1), Source::Stderr, 2), [""; 0]);
     }
 
     #[test]

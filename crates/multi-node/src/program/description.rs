@@ -65,20 +65,26 @@ pub enum Sockets {
     Bare,
 }
 
-/// How it is known that a node serves. In any case a message of its own counts: `READY=1` on the socket that
-/// `NOTIFY_SOCKET` names (sd_notify(3)), or a newline on the descriptor of [`Program::ready_fd`].
+/// How it is known that a node serves. In any case a program that links this crate says so by itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Readiness {
-    /// By whatever comes first: its message; that one of its processes is seen waiting for connections; that it has lived
-    /// for [`Program::ready_after`].
+    /// A program that is given a socket is ready once one of its processes is seen waiting for connections on it; a message
+    /// of its own says nothing before. A Node.js program ([`Program::node_js`]) is once one of its servers listens, or it has sent `ready`.
+    /// Any other is once it has said so, as in [`Notification`](Readiness::Notification), or has lived for
+    /// [`Program::ready_after`].
+    ///
+    /// A node that was told to listen elsewhere, or that we may not look at, is ended before its start has timed out.
     #[default]
     Auto,
-    /// By its message alone.
+    /// By its message alone: `READY=1` on the socket that `NOTIFY_SOCKET` names (sd_notify(3)), a newline on the descriptor
+    /// of [`Program::ready_fd`], or `process.send("ready")` of a Node.js program.
     Notification,
     /// By a GET of this path on the node's own port, `{node_port}`, that is answered with a status below 400.
     Http(String),
+    /// By its age alone: once it has lived for [`Program::ready_after`].
+    Age,
 }
 
 impl Program {
@@ -152,7 +158,7 @@ impl Program {
         self
     }
 
-    /// How it is known that a node serves. Default: by whatever comes first.
+    /// How it is known that a node serves. Default: by its waiting for connections, where it has a socket.
     pub fn readiness(mut self, readiness: Readiness) -> Program {
         self.readiness = readiness;
         self
@@ -180,8 +186,8 @@ impl Program {
         self
     }
 
-    /// A node that says nothing about itself counts as ready once it has lived for so long. Default 2 s. Not of a Node.js
-    /// program ([`node_js`](Program::node_js)) that is given an address: that has to listen.
+    /// After which life a node is ready with [`Readiness::Age`], and where its program is given no address and is no Node.js
+    /// program ([`node_js`](Program::node_js)). Default 2 s.
     pub fn ready_after(mut self, time: Duration) -> Program {
         self.ready_after = time;
         self

@@ -1,8 +1,9 @@
 //! What nodes write.
 
+use std::convert::Infallible;
 use std::io::PipeReader;
 
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::Source;
 use crate::{NodeId, Slot};
@@ -24,6 +25,9 @@ pub struct Output {
     /// What was read already and not dealt with, such as the beginning of a line: by a collector that was told to
     /// [`Rest`](Collect::Rest), perhaps that of the program which this one has replaced.
     pub begun: Vec<u8>,
+    /// Dropped with this: all was read and dealt with.
+    #[expect(dead_code, reason = "that it is dropped says it all")]
+    pub(crate) reading: Option<mpsc::Sender<Infallible>>,
 }
 
 /// What a collector of output is asked for.

@@ -30,6 +30,9 @@ use crate::{Error, sys};
 /// How long whoever collects what nodes write may take to write what was read.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
+/// How long reading what a node wrote last may take, where that may tell why it has ended.
+const LAST_LINES: Duration = Duration::from_millis(100);
+
 /// Starts nodes: the same program, from where it was typed.
 #[derive(Debug)]
 pub(crate) struct Launcher {
@@ -48,6 +51,8 @@ pub(crate) struct Launcher {
     directory: PathBuf,
     /// Who reads what its nodes write.
     output: Option<mpsc::Sender<Collect>>,
+    /// What nodes write that were started here: each channel ends when all was read.
+    reading: BTreeMap<NodeId, mpsc::Receiver<Infallible>>,
     /// The thread that starts nodes which the kernel ends with it.
     starter: Option<Starter>,
     pub(super) images: BTreeMap<Generation, Image>,
@@ -93,6 +98,7 @@ impl Launcher {
             run,
             directory,
             output: foreign.and_then(|program| program.output.clone()),
+            reading: BTreeMap::new(),
             starter: foreign.map(|_| Starter::start()).transpose().map_err(Error::io("start a thread"))?,
             images: BTreeMap::new(),
             holds_signals: false,
@@ -193,7 +199,7 @@ impl Launcher {
     }
 
     /// Starts a node.
-    pub(crate) fn spawn(&self, id: NodeId, slot: Slot, generation: Generation) -> io::Result<Child> {
+    pub(crate) fn spawn(&mut self, id: NodeId, slot: Slot, generation: Generation) -> io::Result<Child> {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         let (ours, theirs) = sys::socket::pair()?;
@@ -250,7 +256,7 @@ impl Launcher {
         }
     }
 
-    fn start(&self, mut command: Command, id: NodeId, slot: Slot) -> io::Result<u32> {
+    fn start(&mut self, mut command: Command, id: NodeId, slot: Slot) -> io::Result<u32> {
         let Some(output) = &self.output else { return self.run(command) };
         let taken = |_| io::Error::other("nobody takes the output of nodes");
         let place = output.try_reserve().map_err(taken)?;
@@ -260,9 +266,25 @@ impl Launcher {
         }
         command.stdout(out).stderr(err);
         let pid = self.run(command)?;
-        let stream = |stream, pipe| Output { id, slot, pid, stream, pipe, begun: Vec::new() };
+        let (reading, read) = mpsc::channel(1);
+        let reading = Some(reading);
+        let stream = |stream, pipe| Output { id, slot, pid, stream, pipe, begun: Vec::new(), reading: reading.clone() };
         place.send(Collect::Read(vec![stream(Source::Stdout, stdout), stream(Source::Stderr, stderr)]));
+        self.reading.insert(id, read);
         Ok(pid)
+    }
+
+    /// Waits a moment until all was read that a node has written which has ended.
+    pub(crate) async fn all_read(&mut self, id: NodeId) {
+        if let Some(mut read) = self.reading.remove(&id) {
+            // A process that the node has left behind may have its pipes.
+            let _ = tokio::time::timeout(LAST_LINES, read.recv()).await;
+        }
+    }
+
+    /// Nothing more is known of this node.
+    pub(crate) fn forget(&mut self, id: NodeId) {
+        self.reading.remove(&id);
     }
 
     fn run(&self, mut command: Command) -> io::Result<u32> {

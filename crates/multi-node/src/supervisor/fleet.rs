@@ -84,6 +84,8 @@ pub(crate) enum Event {
     Ready { id: NodeId },
     /// A node of another program was ready, and does not serve any more, though its process lives.
     Unready { id: NodeId, why: String },
+    /// A node of another program will never be ready, started as it is; no other start would change that.
+    Hopeless { id: NodeId, why: String },
     /// The node says why it cannot start; its exit follows, or is enforced.
     Failed { id: NodeId, why: String },
     /// The node's runtime is alive.
@@ -273,6 +275,7 @@ impl Fleet {
             Event::Linked { id } => self.linked(now, id),
             Event::Runs { id, lacks } => self.runs(id, lacks),
             Event::Ready { id } => self.ready(now, id),
+            Event::Hopeless { id, why } => self.give_up_on(now, id, &why),
             Event::Unready { id, why } => self.unready(now, id, &why),
             Event::Failed { id, why } => self.failed(now, id, why),
             Event::Beat { id } => self.heard(now, id),

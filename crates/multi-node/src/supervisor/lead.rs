@@ -137,7 +137,10 @@ async fn supervise(
 ) -> Result<Nodes, Error> {
     let Ground { launcher, sockets, load, load_file, bell, fleet, mut heritage, servers, foreign } = ground;
     let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
-    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
+    let journal = endpoints.journal();
+    // What a node of another program wrote last may tell why it has ended.
+    let journal = if foreign.is_some() { journal.keep() } else { journal };
+    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, journal.clone());
     let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
     let most_connections = sys::process::connections_for(mesh_files(&settings));
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None, most_connections };
@@ -168,7 +171,7 @@ async fn supervise(
         heard,
         orders,
         (signals, drain.clone()),
-        (endpoints.journal(), endpoints.told(), exits, heritage),
+        (journal, endpoints.told(), exits, heritage),
     );
     reaper::start();
     let endpoints = endpoints.attend(nodes.handle()).await?;

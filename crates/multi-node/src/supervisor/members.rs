@@ -328,6 +328,7 @@ impl Members {
 
     /// Nothing of a node is kept but what it has counted, which counts on for its slot.
     pub(super) fn forget(&mut self, id: NodeId) {
+        self.launcher.forget(id);
         let Some(member) = self.alive.remove(&id) else { return };
         if let Some(guard) = &self.guard {
             guard.remove(id);

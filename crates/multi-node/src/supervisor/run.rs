@@ -58,7 +58,7 @@ pub(crate) struct Supervisor {
     departing: Option<ReloadReport>,
     notifier: Notifier,
     /// The log, for those who follow it from outside.
-    journal: Journal,
+    pub(super) journal: Journal,
     /// What nodes measure.
     told: Told,
     /// Where the ends of nodes are told.

@@ -132,8 +132,8 @@ async fn watch_to_the_end(
     if *phase != Phase::Ended
         && let Some(exit) = listen_to(watch, reader, &process, phase).await?
     {
-        if *phase != Phase::Speaks && exit == Exit::Code(0) {
-            watch.tell(Heard::Noted(Note::Finished)).await;
+        if *phase != Phase::Speaks {
+            watch.tell(Heard::Noted(Note::Ended { well: exit == Exit::Code(0) })).await;
         }
         watch.tell(Heard::Exited(exit)).await;
         *phase = Phase::Ended;

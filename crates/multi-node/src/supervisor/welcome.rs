@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 
 use super::fleet::Event;
-use super::foreign::Attendance;
+use super::foreign::{Attendance, Note};
 use super::member::Member;
 use super::members::{Members, Outfit};
 use super::watch::Heard;
@@ -15,9 +15,22 @@ use crate::serve::Socket;
 use crate::wires;
 
 impl Members {
-    /// Binds what a program of nodes that links this crate asks for, before it is answered.
+    /// What has to be waited for before the rules hear this.
     pub(super) async fn prepare(&mut self, id: NodeId, heard: &Heard) {
-        let Heard::Said(ToMaster::Hello { addresses, .. }) = heard else { return };
+        match heard {
+            Heard::Said(ToMaster::Hello { addresses, .. }) => self.bind(id, addresses).await,
+            Heard::Noted(Note::Ended { .. }) => {
+                let starts = |attendance: &mut Attendance| attendance.seen.ready_by.is_none();
+                if self.attendance(id).is_some_and(starts) {
+                    self.launcher.all_read(id).await;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Binds what a program of nodes that links this crate asks for, before it is answered.
+    async fn bind(&mut self, id: NodeId, addresses: &[Vec<String>]) {
         let unanswered = |member: &&Member| member.attendance.is_some() && !member.is_welcome();
         let Some(generation) = self.get(id).filter(unanswered).map(|member| member.generation) else { return };
         let Outfit { foreign: Some(foreign), sockets, .. } = &mut self.outfit else { return };

@@ -1,85 +1,143 @@
 //! What a process waits for, as /proc tells (proc(5)).
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::os::fd::BorrowedFd;
-use std::path::Path;
-use std::{io, str};
+mod accepted;
+mod call;
+mod hidden;
+mod open;
+mod sockets;
 
-/// The numbers of accept and accept4 (syscalls(2)).
-#[cfg(target_arch = "x86_64")]
-const ACCEPT: [&str; 2] = ["43", "288"];
-#[cfg(not(target_arch = "x86_64"))]
-const ACCEPT: [&str; 2] = ["202", "242"];
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+pub(crate) use self::hidden::Hidden;
+use self::open::Open;
+pub(crate) use self::sockets::{Listener, listeners};
 
 /// What /proc calls an open file by.
 pub(crate) fn inode(fd: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(rustix::fs::fstat(fd)?.st_ino)
 }
 
-/// Whether the process waits for one of these files: by an epoll that has it, or in accept. A process that we may not look
-/// at does not.
-pub(crate) fn waits_on(pid: u32, inodes: &BTreeSet<u64>) -> bool {
-    let folder = Path::new("/proc").join(pid.to_string());
-    let polls = entries(&folder.join("fdinfo")).any(|info| polled(&info).any(|inode| inodes.contains(&inode)));
-    polls || entries_of(&folder.join("task"), "syscall").any(|call| accepts(&folder, &call, inodes))
-}
-
-/// The inodes that an epoll waits for: `tfd: 3 events: 1 data: … pos:0 ino:1f sdev:9`.
-fn polled(info: &str) -> impl Iterator<Item = u64> {
-    let lines = info.lines().filter(|line| line.starts_with("tfd:"));
-    lines.filter_map(|line| {
-        let inode = line.split_whitespace().find_map(|word| word.strip_prefix("ino:"))?;
-        u64::from_str_radix(inode, 16).ok()
-    })
-}
-
-/// `288 0x3 0x7ff… …`: a thread that sleeps in a system call, with its arguments.
-fn accepts(folder: &Path, call: &str, inodes: &BTreeSet<u64>) -> bool {
-    let mut words = call.split(' ');
-    if !words.next().is_some_and(|number| ACCEPT.contains(&number)) {
-        return false;
+/// Whether the process waits for connections on one of these sockets: by an epoll that has it, in a system call, or by an
+/// io_uring. A process that has ended does not.
+///
+/// # Errors
+/// The kernel does not let us look, so that it may or may not wait.
+pub(crate) fn waits_on(pid: u32, sockets: &BTreeSet<u64>) -> Result<bool, Hidden> {
+    let open = Open::of(pid)?;
+    if open.epolls().any(|epoll| epoll.waits_for(sockets)) {
+        return Ok(true);
     }
-    let number = words.next().and_then(|fd| u32::from_str_radix(fd.strip_prefix("0x")?, 16).ok());
-    let link = number.and_then(|number| fs::read_link(folder.join("fd").join(number.to_string())).ok());
-    let inode = link.and_then(|link| link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
-    inode.is_some_and(|inode| inodes.contains(&inode))
+    // A thread or a ring can only wait for what its process has.
+    if !open.has_any(sockets) {
+        return Ok(false);
+    }
+    if open.accepts_by_ring() && !sockets::is_listening_elsewhere(pid, &open, sockets) {
+        return Ok(true);
+    }
+    call::waits_on(pid, &open, sockets)
 }
 
-fn entries(folder: &Path) -> impl Iterator<Item = String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| fs::read_to_string(entry.path()).ok())
+/// Whether the process has a connection that came by one of these sockets: one that is busy need not wait for the next.
+pub(crate) fn serves(pid: u32, sockets: &BTreeSet<u64>) -> bool {
+    Open::of(pid).is_ok_and(|open| open.has_any(sockets) && accepted::has_any(pid, &open, sockets))
 }
 
-fn entries_of(folder: &Path, file: &'static str) -> impl Iterator<Item = String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(move |entry| fs::read_to_string(entry.path().join(file)).ok())
+/// What the process was started with: its name and arguments; none of one that has ended.
+pub(crate) fn command_line(pid: u32) -> Vec<String> {
+    let bytes = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let words = bytes.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned());
+    let mut words: Vec<String> = words.collect();
+    // Each word ends with a zero.
+    words.pop();
+    words
 }
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsFd;
+
+    use rustix::event::{PollFd, PollFlags, epoll};
 
     use super::*;
 
-    #[test]
-    fn an_epoll_shows_what_it_waits_for() {
-        let info = "pos:\t0\nflags:\t02\ntfd:        5 events:       19 data:        5  pos:0 ino:3a9c sdev:8\ntfd: x";
-        assert_eq!(polled(info).collect::<Vec<_>>(), [0x3a9c]);
+    fn listener() -> (TcpListener, BTreeSet<u64>) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
+        let inodes = BTreeSet::from([inode(listener.as_fd()).expect("fstat")]);
+        (listener, inodes)
+    }
+
+    /// Nobody is seen waiting, then a thread that does this is.
+    fn is_seen(wait: impl FnOnce(&TcpListener) + Send) {
+        let (listener, inodes) = listener();
+        let waits = || waits_on(std::process::id(), &inodes).expect("our own process");
+        assert!(!waits(), "nobody waits yet");
+        let addr = listener.local_addr().expect("bound");
+        std::thread::scope(|scope| {
+            scope.spawn(|| wait(&listener));
+            while !waits() {
+                std::thread::yield_now();
+            }
+            drop(TcpStream::connect(addr).expect("connect"));
+        });
     }
 
     #[test]
     fn a_thread_in_accept_is_seen() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("bind");
-        let inodes = BTreeSet::from([inode(listener.as_fd()).expect("fstat")]);
-        assert!(!waits_on(std::process::id(), &inodes), "nobody waits yet");
-        let addr = listener.local_addr().expect("bound");
-        let waits = std::thread::spawn(move || listener.accept().map(drop));
-        while !waits_on(std::process::id(), &inodes) {
-            std::thread::yield_now();
-        }
-        drop(std::net::TcpStream::connect(addr).expect("connect"));
-        waits.join().expect("no panic").expect("accepted");
+        is_seen(|listener| drop(listener.accept().expect("accepted")));
+    }
+
+    #[test]
+    fn a_thread_in_poll_is_seen() {
+        is_seen(|listener| {
+            let other = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");
+            let mut both = [PollFd::new(&other, PollFlags::IN), PollFd::new(listener, PollFlags::IN)];
+            assert_eq!(rustix::event::poll(&mut both, None).expect("poll"), 1);
+        });
+    }
+
+    #[test]
+    fn a_thread_that_polls_for_something_else_is_not() {
+        let (listener, inodes) = listener();
+        let (reader, writer) = io::pipe().expect("a pipe");
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // Neither its errors nor another file are its connections.
+                let mut both = [PollFd::new(&reader, PollFlags::IN), PollFd::new(&listener, PollFlags::empty())];
+                rustix::event::poll(&mut both, None).expect("poll");
+            });
+            for _ in 0..100 {
+                assert!(!waits_on(std::process::id(), &inodes).expect("our own process"));
+                std::thread::yield_now();
+            }
+            drop(writer);
+        });
+    }
+
+    #[test]
+    fn an_epoll_is_seen_while_it_has_the_socket() {
+        let (listener, inodes) = listener();
+        let waits = || waits_on(std::process::id(), &inodes).expect("our own process");
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC).expect("an epoll");
+        epoll::add(&poll, &listener, epoll::EventData::new_u64(0), epoll::EventFlags::IN).expect("added");
+        assert!(waits());
+        epoll::modify(&poll, &listener, epoll::EventData::new_u64(0), epoll::EventFlags::empty()).expect("changed");
+        assert!(!waits(), "it has the socket, and is not to be told of connections");
+        epoll::delete(&poll, &listener).expect("removed");
+        assert!(!waits());
+    }
+
+    #[test]
+    fn a_process_that_has_ended_waits_for_nothing() {
+        assert_eq!(waits_on(u32::MAX, &BTreeSet::from([1])), Ok(false));
+        assert!(command_line(u32::MAX).is_empty());
+    }
+
+    #[test]
+    fn a_command_line_is_its_words() {
+        let words = command_line(std::process::id());
+        assert_eq!(words, std::env::args().collect::<Vec<_>>());
     }
 }

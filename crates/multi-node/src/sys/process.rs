@@ -227,6 +227,18 @@ pub(crate) fn entry_of(pid: u32) -> Option<Entry> {
     entry(&std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
+/// Whether there is such a process that has not ended, though /proc may not show it.
+pub(crate) fn exists(pid: u32) -> bool {
+    let is_zombie = entry_of(pid).is_some_and(|entry| entry.zombie);
+    let answers = |pid| !matches!(rustix::process::test_kill_process(pid), Err(Errno::SRCH));
+    !is_zombie && known(pid).is_ok_and(answers)
+}
+
+/// What `ps` shows of a process.
+pub(crate) fn name_of(pid: u32) -> String {
+    std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim_end().to_owned()
+}
+
 /// No more processes of one family are looked at.
 const LARGEST_FAMILY: usize = 1024;
 

@@ -53,7 +53,7 @@ fn sum<T: std::ops::Add<Output = T>>(family: &[u32], of: impl Fn(&Path) -> Optio
     Some(values.flatten().fold(first, T::add))
 }
 
-/// The processor time that the process has used.
+/// The processor time of one process and of its children that have ended.
 pub(crate) fn cpu_of(pid: u32) -> Option<Duration> {
     cpu(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }

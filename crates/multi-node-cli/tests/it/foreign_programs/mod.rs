@@ -8,6 +8,7 @@ mod broken;
 mod ending;
 mod family;
 mod guard;
+mod not_the_socket;
 mod recycled;
 mod servers;
 mod shells;
@@ -16,6 +17,12 @@ mod shells;
 fn python(module: &str) -> Option<String> {
     let found = needs::server(&format!("python/{module}")).filter(|_| needs::program("python3"))?;
     Some(format!("PYTHONPATH={}:{}", found.strip_suffix(module)?, app("")))
+}
+
+/// The variable by which Python finds hypercorn, and the programs beside these tests.
+fn hypercorn() -> Option<String> {
+    let found = needs::server("hypercorn").filter(|_| needs::program("python3"))?;
+    Some(format!("PYTHONPATH={found}:{}", app("")))
 }
 
 /// The variable by which Node.js finds Express.

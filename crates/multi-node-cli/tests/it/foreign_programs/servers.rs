@@ -13,6 +13,20 @@ async fn gunicorn() {
 }
 
 #[tokio::test]
+async fn gunicorn_with_threads() {
+    let Some(path) = python("gunicorn") else { return };
+    let program = ["-e", &path, "--", "python3", "-m", "gunicorn", "-k", "gthread", "--threads", "4", "server:wsgi"];
+    serves("gunicorn gthread", OnTerm::ClosesUnread, &program).await;
+}
+
+#[tokio::test]
+async fn hypercorn() {
+    let Some(path) = super::hypercorn() else { return };
+    let program = ["-e", &path, "--", "python3", "-m", "hypercorn", "-b", "fd://{fd}", "server:asgi"];
+    serves("hypercorn", OnTerm::ClosesUnread, &program).await;
+}
+
+#[tokio::test]
 async fn uvicorn() {
     let Some(path) = python("uvicorn") else { return };
     let program = ["-e", &path, "--", "python3", "-m", "uvicorn", "--no-access-log", "--fd", "{fd}", "server:asgi"];

@@ -86,8 +86,11 @@ impl Fleet {
             State::Starting | State::Joining => {
                 let within = Span(self.policy.start_timeout);
                 let progress = format!(" (last state: {})", progress(node.state));
+                let is_foreign = node.lacks.is_some();
                 let progress = node.lacks.as_ref().map_or(progress, |lacks| format!(": {lacks}"));
-                self.condemn(now, id, &format!("it did not become ready within {within}{progress}"));
+                let why = format!("it did not become ready within {within}{progress}");
+                // A program that nobody here wrote was given the time that somebody has set for it.
+                if is_foreign { self.give_up_on(now, id, &why) } else { self.condemn(now, id, &why) }
             }
             State::Draining => self.kill_draining(now, id),
             State::Killing => self.kill_again(now, id),

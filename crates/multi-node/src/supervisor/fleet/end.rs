@@ -96,7 +96,11 @@ impl Fleet {
         if matches!(self.course, Course::Stopping(_)) {
             return Sequel::NotReplaced("the program shuts down");
         }
-        let (rules, restart, first) = (self.rules(), self.policy.restart, !self.seen_ready);
+        let (mut rules, restart, first) = (self.rules(), self.policy.restart, !self.seen_ready);
+        if first {
+            // A program that has never served gives up, however long each of its starts takes.
+            rules.crash_loop.within = Duration::MAX;
+        }
         let dependent = self.dependent_on(id);
         let parted = Parted {
             parting,
@@ -121,8 +125,8 @@ impl Fleet {
             _ => {}
         }
         let pause = record.history.parted(now, parted, &rules, &mut self.jitter);
-        match pause.loops && first {
-            true => Sequel::GivesUp { deaths: rules.crash_loop.deaths, within: rules.crash_loop.within },
+        match first && (pause.loops || node.hopeless) {
+            true => Sequel::GivesUp { deaths: rules.crash_loop.deaths, hopeless: node.hopeless },
             false => Sequel::Again { after: pause.after.max(hold), loops: pause.loops },
         }
     }

@@ -115,6 +115,14 @@ impl Fleet {
         }
     }
 
+    /// Started as it is, it will never be ready.
+    pub(super) fn give_up_on(&mut self, now: Instant, id: NodeId, why: &str) {
+        if let Some(node) = self.nodes.get_mut(&id).filter(|node| node.is_coming_up()) {
+            node.hopeless = true;
+            self.condemn(now, id, why);
+        }
+    }
+
     /// A node of another program was ready and is not any more, though it lives. Of one that has to prove itself that is a
     /// failure; others are left alone, since they may only be at work.
     pub(super) fn unready(&mut self, now: Instant, id: NodeId, why: &str) {

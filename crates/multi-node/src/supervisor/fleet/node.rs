@@ -30,6 +30,8 @@ pub(super) struct Node {
     pub(super) cause: Option<String>,
     /// What another program has not shown yet, as long as it is not ready.
     pub(super) lacks: Option<String>,
+    /// Whether another start of it would end as this one does.
+    pub(super) hopeless: bool,
     /// Whether it is known to give signs of life, where not all nodes are.
     pub(super) beats: bool,
     /// Whether its end was asked for, so that it is no death.
@@ -68,6 +70,7 @@ impl Node {
             last_state: State::Starting,
             cause: None,
             lacks: None,
+            hopeless: false,
             beats: false,
             ordered: false,
             left: false,

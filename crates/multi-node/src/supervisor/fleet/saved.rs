@@ -201,6 +201,8 @@ fn restore_node(saved: SavedNode, (then, now): (Instant, Instant), wear: Wear, a
         last_state: saved.last_state,
         cause: saved.cause,
         lacks: saved.lacks,
+        // There were ready nodes before, or there were no upgrade.
+        hopeless: false,
         beats: saved.beats || all_beat,
         ordered: saved.ordered,
         left: saved.left,

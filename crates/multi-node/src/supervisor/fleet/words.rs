@@ -86,7 +86,7 @@ pub(super) enum Sequel {
     },
     GivesUp {
         deaths: usize,
-        within: Duration,
+        hopeless: bool,
     },
     /// No slot's node ever reached `listen`.
     Hopeless,
@@ -99,8 +99,11 @@ impl fmt::Display for Sequel {
         match *self {
             Sequel::Again { after: Duration::ZERO, .. } => f.write_str("starting again at once"),
             Sequel::Again { after, .. } => write!(f, "starting again in {}", Span(after)),
-            Sequel::GivesUp { deaths, within } => {
-                write!(f, "giving up, since no node was ever ready and this is death {deaths} within {}", Span(within))
+            Sequel::GivesUp { hopeless: true, .. } => {
+                f.write_str("giving up, since no node was ever ready and another start would end in the same way")
+            }
+            Sequel::GivesUp { deaths, hopeless: false } => {
+                write!(f, "giving up, since no node was ever ready and this is death {deaths} in its slot")
             }
             Sequel::Hopeless => f.write_str("giving up, since no slot's node has reached `listen`"),
             Sequel::SucceededBy(id) => write!(f, "{id}, which is starting, takes its slot"),

@@ -155,6 +155,10 @@ impl World {
         self.on(Event::Failed { id: NodeId::node(n), why: why.to_owned() });
     }
 
+    pub(super) fn hopeless(&mut self, n: u64, why: &str) {
+        self.on(Event::Hopeless { id: NodeId::node(n), why: why.to_owned() });
+    }
+
     pub(super) fn leaving(&mut self, n: u64) {
         self.on(Event::Leaving { id: NodeId::node(n) });
     }

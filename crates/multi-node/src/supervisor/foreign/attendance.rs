@@ -20,9 +20,9 @@ use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::watch::Heard;
 use crate::sys;
 
-/// What is told of a Node.js program that has an address and does not serve.
+/// What is told of a Node.js program that does not serve.
 const LISTENS_NOT: &str = "none of its servers listens, and it has not called `process.send(\"ready\")`; if it is to serve \
-    nothing, run it without an address (`--port`, `--bind`), where its age counts";
+    nothing, run it with --ready=age";
 
 /// What is watched of one node from the moment that its program runs. Dropped, it watches no more.
 #[derive(Debug)]
@@ -37,6 +37,10 @@ pub(in crate::supervisor) struct Attendance {
     /// Whether it has been told to end.
     pub(in crate::supervisor) draining: bool,
     pub(super) signs: Signs,
+    /// By what message it has said that it is ready, where that alone is not enough.
+    pub(super) notified: Option<ReadyBy>,
+    /// Whether nobody needs to know any more if it stays ready.
+    is_settled: bool,
     /// By what it speaks, while nobody listens there.
     pub(super) ears: Vec<Ear>,
     /// Whether the program runs.
@@ -79,6 +83,27 @@ pub(super) struct Signs {
     pub(super) node_port: Option<u16>,
     /// The inode numbers of the listening sockets.
     pub(super) sockets: BTreeSet<u64>,
+    /// The addresses of these.
+    #[serde(default)]
+    pub(super) addresses: Vec<String>,
+    /// The program and its arguments.
+    #[serde(default)]
+    pub(in crate::supervisor) words: Vec<String>,
+}
+
+impl Signs {
+    /// Whether this sign alone says that the node serves. A message of a program that has a socket does not: some send it
+    /// before anybody waits for connections.
+    fn suffices(&self, by: ReadyBy) -> bool {
+        let is_notice = matches!(by, ReadyBy::Notification | ReadyBy::Descriptor);
+        match self.readiness {
+            _ if by == ReadyBy::Itself => true,
+            Readiness::Auto => !is_notice || self.sockets.is_empty(),
+            Readiness::Notification => is_notice || by == ReadyBy::Message,
+            Readiness::Http(_) => by == ReadyBy::Http,
+            Readiness::Age => by == ReadyBy::Age,
+        }
+    }
 }
 
 /// By what it speaks for itself.
@@ -127,6 +152,8 @@ impl Attendance {
             primary,
             draining: false,
             signs,
+            notified: None,
+            is_settled: false,
             ears,
             begun: false,
             is_linked: false,
@@ -148,8 +175,10 @@ impl Attendance {
             (Readiness::Http(path), _) => {
                 format!("GET {path} on its own port was not answered with a status below 400")
             }
+            (Readiness::Age, _) => "it has not lived for as long as --ready-after says".to_owned(),
+            (Readiness::Auto, _) if self.primary.is_some() => LISTENS_NOT.to_owned(),
+            (Readiness::Auto, _) if !self.signs.sockets.is_empty() => observe::nobody_waits(&self.signs),
             (Readiness::Auto, Some(_)) => "nothing was seen of it".to_owned(),
-            (Readiness::Auto, None) if self.primary.is_some() => LISTENS_NOT.to_owned(),
             (Readiness::Auto, None) => "it has not reached `listen`".to_owned(),
         }
     }
@@ -193,10 +222,11 @@ impl Attendance {
         });
     }
 
-    /// Looks by itself whether the node serves.
+    /// Looks by itself whether the node serves, and then whether it goes on.
     fn look(&mut self, notes: Notes) -> Option<AbortHandle> {
-        let Signs { pid, readiness, ready_after, node_port, sockets } = self.signs.clone();
-        match (readiness, node_port) {
+        let signs = self.signs.clone();
+        let explains = self.primary.is_none();
+        match (signs.readiness.clone(), signs.node_port) {
             (Readiness::Http(path), Some(port)) => Some(self.watchers.spawn(async move {
                 probe::answers(port, &path).await;
                 notes.ready(ReadyBy::Http).await;
@@ -205,33 +235,55 @@ impl Attendance {
             })),
             (Readiness::Auto, _) => Some(self.watchers.spawn(async move {
                 tokio::select! {
-                    () = observe::waits_on_any(pid, &sockets) => notes.ready(ReadyBy::Observation).await,
-                    () = lives_for(ready_after) => {
+                    () = observe::serves(&signs, explains, &notes) => notes.ready(ReadyBy::Observation).await,
+                    () = lives_for(signs.ready_after) => {
                         notes.ready(ReadyBy::Age).await;
                         return None;
                     }
                 }
-                notes.tell(Note::Unready(observe::lost(pid, &sockets).await)).await;
+                notes.tell(Note::Unready(observe::lost(&signs).await)).await;
+                None
+            })),
+            (Readiness::Age, _) => Some(self.watchers.spawn(async move {
+                lives_for(signs.ready_after).await;
+                notes.ready(ReadyBy::Age).await;
                 None
             })),
             (Readiness::Http(_) | Readiness::Notification, _) => None,
         }
     }
 
-    /// Takes the first sign that the node serves; false for a later one. What has seen it goes on looking, and tells if that
-    /// is over, until the node has [`settled`](Self::settled).
-    pub(in crate::supervisor) fn becomes_ready(&mut self, by: ReadyBy) -> bool {
-        let first = self.seen.ready_by.is_none();
-        self.seen.ready_by.get_or_insert(by);
-        if first && !matches!(by, ReadyBy::Observation | ReadyBy::Http) {
+    /// Takes in a sign that the node serves, and returns by which it is ready now; `None`: it is not, or was before. What has
+    /// seen it goes on looking, and tells if that is over, until the node has [`settled`](Self::settled).
+    pub(in crate::supervisor) fn becomes_ready(&mut self, by: ReadyBy) -> Option<ReadyBy> {
+        if self.seen.ready_by.is_some() {
+            return None;
+        }
+        if !self.signs.suffices(by) {
+            self.notified.get_or_insert(by);
+            return None;
+        }
+        if !matches!(by, ReadyBy::Observation | ReadyBy::Http) {
             self.look_no_more();
         }
-        first
+        self.seen.ready_by = Some(self.notified.filter(|_| by == ReadyBy::Observation).unwrap_or(by));
+        self.seen.ready_by
     }
 
     /// Nobody needs to know any more whether the node stays ready.
     pub(in crate::supervisor) fn settled(&mut self) {
+        self.is_settled = true;
         self.look_no_more();
+    }
+
+    /// Whether it is to be told that the node serves no more.
+    pub(in crate::supervisor) fn is_watched(&self) -> bool {
+        self.seen.ready_by.is_some() && !self.is_settled && !self.draining
+    }
+
+    /// What its program was started with.
+    pub(in crate::supervisor) fn words(&self) -> &[String] {
+        &self.signs.words
     }
 
     /// It links this crate, and will say by itself that it serves.
@@ -281,5 +333,46 @@ impl Drop for Attendance {
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move { primary.send(ToPrimary::Left { id }).await });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_has_signs_that_suffice() {
+        use ReadyBy::{Age, Descriptor, Http, Itself, Message, Notification, Observation};
+        let all = [Notification, Descriptor, Message, Itself, Http, Observation, Age];
+        let cases: [(Readiness, bool, &[ReadyBy]); 6] = [
+            (Readiness::Auto, true, &[Message, Itself, Http, Observation, Age]),
+            (Readiness::Auto, false, &all),
+            (Readiness::Notification, true, &[Notification, Descriptor, Message, Itself]),
+            (Readiness::Notification, false, &[Notification, Descriptor, Message, Itself]),
+            (Readiness::Http("/".to_owned()), true, &[Itself, Http]),
+            (Readiness::Age, true, &[Itself, Age]),
+        ];
+        for (readiness, has_socket, expected) in cases {
+            let signs = signs(readiness, has_socket);
+            let suffice: Vec<_> = all.into_iter().filter(|by| signs.suffices(*by)).collect();
+            assert_eq!(suffice, expected, "{:?} with a socket: {has_socket}", signs.readiness);
+        }
+    }
+
+    #[test]
+    fn what_has_notified_is_ready_once_somebody_waits() {
+        let mut attendance = Attendance::new(NodeId::node(1), signs(Readiness::Auto, true), Vec::new());
+        assert_eq!(attendance.becomes_ready(ReadyBy::Notification), None);
+        assert_eq!(attendance.becomes_ready(ReadyBy::Observation), Some(ReadyBy::Notification));
+        assert_eq!(attendance.becomes_ready(ReadyBy::Observation), None, "it was before");
+        assert!(attendance.is_watched());
+        attendance.settled();
+        assert!(!attendance.is_watched());
+    }
+
+    fn signs(readiness: Readiness, has_socket: bool) -> Signs {
+        let sockets = has_socket.then_some(4711).into_iter().collect();
+        let (addresses, words) = (Vec::new(), Vec::new());
+        Signs { pid: 1, readiness, ready_after: None, node_port: None, sockets, addresses, words }
     }
 }

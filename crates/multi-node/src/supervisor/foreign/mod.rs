@@ -1,5 +1,6 @@
 //! Nodes of programs that do not link this crate: what their stages are given, and how it is seen that they serve.
 
+mod advice;
 mod attendance;
 mod linked;
 mod node_js;
@@ -9,7 +10,9 @@ mod observe;
 mod outfit;
 mod packing;
 mod probe;
+mod suspicion;
 
+pub(super) use advice::{advice, in_use, last_line};
 pub(super) use attendance::{Attendance, Main};
 pub(super) use node_js::Ending as PrimaryEnding;
 pub(crate) use note::Note;

@@ -13,6 +13,10 @@ pub(crate) enum Note {
     Ready(ReadyBy),
     /// It was ready, and does not serve any more; why.
     Unready(String),
+    /// What has not been seen of it, as long as it is not ready.
+    Lacks(String),
+    /// It will never be ready, started as it is; why.
+    Hopeless(String),
     /// What it says of itself, for people.
     Status(String),
     /// One more of its servers listens.
@@ -25,8 +29,10 @@ pub(crate) enum Note {
     Stopping,
     /// A Node.js program has closed its channel: it serves nobody any more.
     Disconnected,
-    /// Its process has ended with success.
-    Finished,
+    /// Its process has ended; whether with success.
+    Ended {
+        well: bool,
+    },
     /// It needs so long from now on for what it is doing.
     Extend(Duration),
     /// Another process of it is the one to signal.

@@ -1,46 +1,165 @@
-//! Seeing from outside that a program serves.
+//! Seeing from outside whether a node serves, and if not, what it does instead.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::Note;
+use super::advice::{self, Advice};
+use super::attendance::{Notes, Signs};
+use super::suspicion::{Seen, Suspicion};
 use crate::sys;
+use crate::sys::observe::Hidden;
 
 /// How often it is looked at first, and how much less often each time.
 const FIRST: Duration = Duration::from_millis(10);
-const LAST: Duration = Duration::from_millis(200);
+const LAST: Duration = Duration::from_millis(100);
 
-/// How often a node is looked at that was seen waiting, and so many looks in a row must miss it: it may be at work.
+/// How often it is looked for what it does instead.
+const INSTEAD: Duration = Duration::from_millis(500);
+
+/// How often a node is looked at that was seen waiting, and how many looks in a row must miss it.
 const AGAIN: Duration = Duration::from_millis(250);
 const MISSES: u32 = 4;
 
-/// Resolves once a process of the node waits for connections on one of these sockets.
-pub(super) async fn waits_on_any(node: u32, sockets: &BTreeSet<u64>) {
-    if sockets.is_empty() {
+/// What to do where it cannot be seen whether a node serves.
+const RULES: &str = "so it cannot be seen whether it waits for connections; say how it is known that a node is ready: \
+    --ready=notify (by READY=1, or the newline of --ready-fd), --ready-http PATH (by an answer on {node_port}), or --ready=age \
+    (by its age)";
+
+/// One look at a node's processes.
+enum Look {
+    /// One waits for connections, or has one that it has accepted.
+    Waits,
+    Misses {
+        family: Vec<u32>,
+        /// Those that we may not look at.
+        hidden: Vec<Hidden>,
+    },
+}
+
+impl Look {
+    fn at(node: u32, sockets: &BTreeSet<u64>) -> Look {
+        let (family, mut hidden) = (sys::process::family(node), Vec::new());
+        for &pid in &family {
+            match sys::observe::waits_on(pid, sockets) {
+                Ok(true) => return Look::Waits,
+                // One that is busy without a pause for clients that wait already is never seen waiting.
+                Ok(false) if sys::observe::serves(pid, sockets) => return Look::Waits,
+                Ok(false) => {}
+                Err(reason) => hidden.push(reason),
+            }
+        }
+        Look::Misses { family, hidden }
+    }
+}
+
+/// Resolves once a process of the node waits for connections, or has one. Tells meanwhile what is lacking, and when it is plain that
+/// this node never will; `explains`: that is for us to say.
+pub(super) async fn serves(signs: &Signs, explains: bool, notes: &Notes) {
+    if signs.sockets.is_empty() {
         return std::future::pending().await;
     }
-    let mut pause = FIRST;
-    while !waits(node, sockets) {
+    let (mut pause, mut looked) = (FIRST, Instant::now());
+    let (mut suspicion, mut told) = (Suspicion::default(), String::new());
+    while let Look::Misses { family, hidden } = Look::at(signs.pid, &signs.sockets) {
+        if explains && looked.elapsed() >= INSTEAD {
+            looked = Instant::now();
+            let instead = Instead::of(signs, &family);
+            let lacks = lacks(signs, instead.as_ref(), &hidden);
+            if suspicion.is_certain(looked, &seen(instead.as_ref(), &family, &hidden)) {
+                notes.tell(Note::Hopeless(lacks)).await;
+                return std::future::pending().await;
+            }
+            if told != lacks {
+                told.clone_from(&lacks);
+                notes.tell(Note::Lacks(lacks)).await;
+            }
+        }
         tokio::time::sleep(pause).await;
         pause = LAST.min(pause * 3 / 2);
     }
 }
 
-/// Resolves once no process of the node waits any more, nor is at work, and says so.
-pub(super) async fn lost(node: u32, sockets: &BTreeSet<u64>) -> String {
-    let (mut misses, mut used) = (0, cpu(node));
+/// Resolves once no process of the node waits for connections, has any, or is at work, and says so.
+pub(super) async fn lost(signs: &Signs) -> String {
+    let (mut misses, mut used) = (0, cpu(&sys::process::family(signs.pid)));
     while misses < MISSES {
         tokio::time::sleep(AGAIN).await;
-        let before = std::mem::replace(&mut used, cpu(node));
-        misses = if waits(node, sockets) || used != before { 0 } else { misses + 1 };
+        misses = match Look::at(signs.pid, &signs.sockets) {
+            Look::Misses { family, hidden } if hidden.is_empty() => {
+                let before = std::mem::replace(&mut used, cpu(&family));
+                if used == before { misses + 1 } else { 0 }
+            }
+            Look::Misses { .. } | Look::Waits => 0,
+        };
     }
-    "none of its processes waits for connections any more".to_owned()
+    format!("none of its processes waits for connections on {} any more", signs.addresses.join(", "))
 }
 
-/// The processor time that the node's processes have used.
-fn cpu(node: u32) -> Duration {
-    sys::process::family(node).into_iter().filter_map(sys::usage::cpu_of).sum()
+/// The processor time that these processes have used.
+fn cpu(family: &[u32]) -> Duration {
+    family.iter().filter_map(|pid| sys::usage::cpu_of(*pid)).sum()
 }
 
-fn waits(node: u32, sockets: &BTreeSet<u64>) -> bool {
-    sys::process::family(node).into_iter().any(|pid| sys::observe::waits_on(pid, sockets))
+/// What is lacking until the node is ready, before it has been looked at.
+pub(super) fn nobody_waits(signs: &Signs) -> String {
+    format!("nobody waits for connections on {}", signs.addresses.join(", "))
+}
+
+/// Somebody of a node listens on another address.
+struct Instead {
+    pid: u32,
+    name: String,
+    address: String,
+    /// Whether that process waits for connections there.
+    waits: bool,
+    advice: Advice,
+}
+
+impl Instead {
+    fn of(signs: &Signs, family: &[u32]) -> Option<Instead> {
+        let listens = |&pid: &u32| {
+            let is_other = |listener: &sys::observe::Listener| {
+                !signs.sockets.contains(&listener.inode) && !is_node_port(&listener.address, signs.node_port)
+            };
+            sys::observe::listeners(pid).into_iter().find(is_other).map(|listener| (pid, listener))
+        };
+        // The last is the youngest: what was started to serve, and not what has started it.
+        let (pid, listener) = family.iter().rev().find_map(listens)?;
+        let mut commands: Vec<_> = family.iter().map(|pid| sys::observe::command_line(*pid)).collect();
+        commands.insert(0, signs.words.clone());
+        let advice = advice::advice(&commands);
+        Some(Instead {
+            pid,
+            name: advice.server.map_or_else(|| sys::process::name_of(pid), str::to_owned),
+            waits: sys::observe::waits_on(pid, &BTreeSet::from([listener.inode])).unwrap_or(false),
+            address: listener.address,
+            advice,
+        })
+    }
+}
+
+/// A port that the node was given for itself, and may serve what it likes on.
+fn is_node_port(address: &str, port: Option<u16>) -> bool {
+    port.is_some_and(|port| address.rsplit(':').next() == Some(&port.to_string()))
+}
+
+fn lacks(signs: &Signs, instead: Option<&Instead>, hidden: &[Hidden]) -> String {
+    let nobody = nobody_waits(signs);
+    match (instead, hidden.first()) {
+        (Some(Instead { pid, name, address, advice, .. }), _) => {
+            format!("{nobody}; {name} ({pid}) listens on {address} instead: {advice}")
+        }
+        (None, Some(hidden)) => format!("{hidden}, {RULES}"),
+        (None, None) => nobody,
+    }
+}
+
+fn seen(instead: Option<&Instead>, family: &[u32], hidden: &[Hidden]) -> Seen {
+    Seen {
+        is_hidden: hidden.len() == family.len(),
+        is_mistaken: instead.is_some_and(|instead| instead.advice.is_certain),
+        waits_elsewhere: instead.is_some_and(|instead| instead.waits),
+        cpu: cpu(family),
+    }
 }

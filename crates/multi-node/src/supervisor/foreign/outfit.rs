@@ -19,7 +19,7 @@ use crate::environment::{Left, Seat};
 use crate::id::Generation;
 use crate::mesh::PeerInfo;
 use crate::options::Settings;
-use crate::program::{self, FIRST, Place, Program, Renewal};
+use crate::program::{self, FIRST, Place, Program, Readiness, Renewal};
 use crate::serve::Socket;
 use crate::supervisor::child;
 use crate::supervisor::lookup::Found;
@@ -214,14 +214,18 @@ impl Foreign {
         let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
         let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
         let inode = |fd: &OwnedFd| sys::observe::inode(fd.as_fd());
-        // Whether a server of it is known to listen is heard, so that its age says nothing.
-        let listens = primary.is_some() && !sockets.is_empty();
+        let args = program.arguments(&place);
+        // A program that is to serve has to be seen serving: its age says nothing, unless somebody says that it does.
+        let serves = self.is_linked(generation) || primary.is_some() || !sockets.is_empty();
+        let by_age = program.readiness == Readiness::Age || !serves;
         let signs = Signs {
             pid: node.pid,
             readiness: program.readiness.clone(),
-            ready_after: (!(self.is_linked(generation) || listens)).then_some(program.ready_after),
+            ready_after: by_age.then_some(program.ready_after),
             node_port: place.node_port,
             sockets: fds.iter().map(inode).collect::<io::Result<_>>()?,
+            addresses: self.sockets.iter().map(|socket| socket.address.clone()).collect(),
+            words: std::iter::once(&program.program).chain(&args).map(|word| word.to_string_lossy().into()).collect(),
         };
         let mut ears = vec![Ear::Socket(notify)];
         if let Some(number) = program.ready_fd {
@@ -236,7 +240,7 @@ impl Foreign {
         };
         let exec = Exec {
             program: program.program.clone(),
-            args: program.arguments(&place),
+            args,
             env: program.variables(&place),
             numbers,
             fds,

@@ -18,7 +18,7 @@ use crate::control::SocketKind;
 use crate::id::{Generation, NodeId};
 use crate::program::Program;
 use crate::serve::Socket;
-use crate::status::ProgramStatus;
+use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::upgrade::{Arrived, Luggage, Passed};
 use crate::wires;
 
@@ -117,6 +117,8 @@ pub(in crate::supervisor) struct AttendanceState {
     begun: bool,
     #[serde(default)]
     is_linked: bool,
+    #[serde(default)]
+    notified: Option<ReadyBy>,
     signs: Signs,
     /// The name of its notification socket, and the socket.
     notify: Option<(String, Passed)>,
@@ -136,6 +138,7 @@ impl Attendance {
             draining: self.draining,
             begun: self.begun,
             is_linked: self.is_linked,
+            notified: self.notified,
             signs: self.signs.clone(),
             notify: None,
             pipe: None,
@@ -171,7 +174,7 @@ impl Attendance {
         let mut main = |(pid, process)| Ok::<_, io::Error>(Main { pid, process: Arc::new(arrived.take(process)?) });
         attendance.main = state.main.map(&mut main).transpose()?;
         (attendance.seen, attendance.draining) = (state.seen, state.draining);
-        (attendance.begun, attendance.is_linked) = (state.begun, state.is_linked);
+        (attendance.begun, attendance.is_linked, attendance.notified) = (state.begun, state.is_linked, state.notified);
         Ok(attendance)
     }
 }

@@ -123,14 +123,14 @@ pub(super) fn unpack_member(
 }
 
 pub(super) fn pack_output<'a>(output: &'a Output, luggage: &mut Luggage<'a>) -> OutputState {
-    let Output { id, slot, pid, stream, pipe, begun } = output;
+    let Output { id, slot, pid, stream, pipe, begun, .. } = output;
     let (pipe, begun) = (luggage.add(pipe.as_fd()), begun.clone().into());
     OutputState { id: *id, slot: *slot, pid: *pid, stream: *stream, pipe, begun }
 }
 
 pub(super) fn unpack_output(output: OutputState, arrived: &mut Arrived) -> io::Result<Output> {
     let OutputState { id, slot, pid, stream, pipe, begun } = output;
-    Ok(Output { id, slot, pid, stream, pipe: arrived.take(pipe)?.into(), begun: begun.into() })
+    Ok(Output { id, slot, pid, stream, pipe: arrived.take(pipe)?.into(), begun: begun.into(), reading: None })
 }
 
 pub(super) fn pack_guard<'a>(guard: &'a GuardProcess, luggage: &mut Luggage<'a>) -> GuardState {

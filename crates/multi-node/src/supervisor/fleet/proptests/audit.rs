@@ -265,6 +265,7 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Runs { id, .. }
         | Event::Ready { id }
         | Event::Unready { id, .. }
+        | Event::Hopeless { id, .. }
         | Event::Beat { id }
         | Event::Leaving { id }
         | Event::Spawned { id, .. }

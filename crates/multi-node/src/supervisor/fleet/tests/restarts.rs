@@ -121,7 +121,7 @@ fn a_crash_loop_before_the_first_ready_ends_the_program() {
     let rests = world.fleet.slots[0].rests_until();
     assert_eq!(rests, None);
     world.exit(6, Exit::Code(101));
-    world.said(Level::Warn, "giving up, since no node was ever ready and this is death 5 within 60 s");
+    world.said(Level::Warn, "giving up, since no node was ever ready and this is death 5 in its slot");
     assert_eq!(world.signals(), [(2, Fatal::Kill)]);
     assert_eq!(world.status()[0], (0, GaveUp, 6, 0));
     assert_eq!(world.finished(), []);
@@ -158,6 +158,41 @@ fn a_signal_before_listen_is_another_matter_and_so_is_another_program() {
     world.exit(2, Exit::Code(1));
     world.exit(1, Exit::Code(1));
     assert_eq!(world.finished(), [], "`listen` is reached");
+}
+
+#[test]
+fn a_program_that_was_never_ready_gives_up_however_far_apart_its_deaths_are() {
+    let mut world = World::started(Policy { same_program: false, ..policy(1) });
+    for n in 1..=5 {
+        world.pass(secs(50));
+        world.exit(n, Exit::Code(101));
+        world.pass(rest(&world));
+    }
+    assert_eq!(world.finished(), [Err(String::from("node-5 in slot 0 ended with exit code 101 while starting"))]);
+}
+
+#[test]
+fn a_hopeless_start_ends_a_program_that_was_never_ready() {
+    let mut world = World::started(policy(1));
+    world.hello(1);
+    world.hopeless(1, "nobody waits");
+    assert_eq!(world.signals(), [(1, Fatal::Kill)]);
+    world.exit(1, KILLED);
+    world.said(Level::Warn, "giving up, since no node was ever ready and another start would end in the same way");
+    assert_eq!(world.finished(), [Err(String::from("node-1 in slot 0 ended by SIGKILL while joining: nobody waits"))]);
+}
+
+#[test]
+fn later_it_is_a_death_as_any_other() {
+    let mut world = World::serving(policy(1));
+    world.hopeless(1, "it is ready");
+    assert_eq!(world.states([1]), [Serving]);
+    world.exit(1, KILLED);
+    world.hello(2);
+    world.hopeless(2, "nobody waits");
+    world.exit(2, KILLED);
+    world.said(Level::Warn, "while joining: nobody waits; starting again in 100 ms");
+    assert_eq!(world.finished(), []);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -94,7 +95,7 @@ impl Channel {
     pub(in crate::supervisor::foreign) async fn serve(self, id: NodeId, notes: Notes, strict: bool) -> Option<Channel> {
         let Channel { socket, primary, outbox, mut messages, mut talk } = self;
         primary.send(ToPrimary::Joined { id, outbox: outbox.clone() }).await.ok()?;
-        let worker = Worker { id, primary: &primary, notes: &notes, strict };
+        let worker = Worker { id, primary: &primary, notes: &notes, strict, servers: AtomicUsize::new(0) };
         match worker.converse(socket, &mut talk, &mut messages).await {
             Ok(Some(socket)) => return Some(Channel { socket, primary, outbox, messages, talk }),
             Ok(None) => {}
@@ -124,6 +125,8 @@ struct Worker<'a> {
     primary: &'a mpsc::Sender<ToPrimary>,
     notes: &'a Notes,
     strict: bool,
+    /// How many of its servers listen.
+    servers: AtomicUsize,
 }
 
 impl Worker<'_> {
@@ -171,7 +174,11 @@ impl Worker<'_> {
 
     async fn said(&self, said: FromWorker) {
         if said == FromWorker::Listening {
+            self.servers.fetch_add(1, Ordering::Relaxed);
             self.notes.tell(Note::Listens).await;
+        }
+        if matches!(said, FromWorker::Close { .. }) && self.closes_last() {
+            self.notes.tell(Note::Unready("none of its servers listens any more".to_owned())).await;
         }
         if said == FromWorker::Ready || (said == FromWorker::Listening && !self.strict) {
             self.notes.tell(Note::Ready(ReadyBy::Message)).await;
@@ -181,6 +188,12 @@ impl Worker<'_> {
         }
         // An error means that the master ends.
         let _ = self.primary.send(ToPrimary::Said { id: self.id, said }).await;
+    }
+
+    /// One of its servers closes. Those that listened before a rest are not counted.
+    fn closes_last(&self) -> bool {
+        let one_less = |servers: usize| servers.checked_sub(1);
+        self.servers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) == Ok(1)
     }
 }
 

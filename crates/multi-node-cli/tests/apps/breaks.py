@@ -1,6 +1,7 @@
 """A server whose release, the file that RELEASE names, says how it breaks: "good"; "import"; "dies SECONDS SLOT"."""
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -26,15 +27,24 @@ def die(seconds):
     os._exit(3)
 
 
-# Told to end it accepts no more, and finishes what it has.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 if release[0] == "dies" and release[2] in (os.environ["SLOT"], "all"):
     threading.Thread(target=die, args=(float(release[1]),), daemon=True).start()
 
+# Told to end it accepts no more, and finishes what it has. The signal wakes the loop by a pipe, so that none is accepted and left.
+told, tell = os.pipe()
+os.set_blocking(tell, False)
+signal.set_wakeup_fd(tell)
+signal.signal(signal.SIGTERM, lambda *_: None)
+
 listener = socket.socket(fileno=3)
-while True:
-    # The signal comes between two connections, so that none is accepted and left.
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
-    readable = listener.accept()[0]
-    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
-    threading.Thread(target=answer, args=(readable,)).start()
+listener.setblocking(False)
+poll = select.epoll()
+poll.register(listener, select.EPOLLIN)
+poll.register(told, select.EPOLLIN)
+while told not in [ready for ready, _ in poll.poll()]:
+    try:
+        connection = listener.accept()[0]
+    except BlockingIOError:
+        continue
+    connection.setblocking(True)
+    threading.Thread(target=answer, args=(connection,)).start()

@@ -139,9 +139,11 @@ async fn success_refusal_and_failure_have_codes_of_their_own() {
 
         Fault::StuckInFactory.lay(&program.faults());
         assert!(prints(&folder, &["reload"]).await.contains("has begun"));
-        assert_eq!(fails(&folder, &["reload"]).await.0, Some(3), "one order at a time");
+        assert_eq!(fails(&folder, &["scale", "2"]).await.0, Some(3), "one order at a time");
+        let waits = prints(&folder, &["reload"]).await;
+        assert!(waits.contains("begins when the one that is under way has its slots"), "{waits}");
         Fault::StuckInFactory.lift(&program.faults());
-        program.logged("reload done").await;
+        program.logged("reload done: generation 3").await;
         program.stop().await;
     })
     .await;
@@ -216,7 +218,7 @@ async fn an_upgrade_that_cannot_be_is_refused_with_a_code() {
         let program = Program::serving(plan("web", 1)).await;
         Fault::StuckInFactory.lay(&program.faults());
         prints(&program.faults(), &["reload"]).await;
-        let (code, complaint) = fails(&program.faults(), &["upgrade"]).await;
+        let (code, complaint) = fails(&program.faults(), &["restart", "0"]).await;
         assert_eq!((code, complaint.contains("reload is under way")), (Some(3), true), "{complaint}");
         Fault::StuckInFactory.lift(&program.faults());
         program.logged("reload done").await;

@@ -72,7 +72,8 @@ async fn a_growth_that_fails_is_undone() {
         Fault::FailFactory.lay(&program.faults());
         let answer = program.order("scale 3").await;
         let why = "node-3 in slot 2 ended with exit code 1 while joining: cannot reach the database: no route to host";
-        assert_eq!(answer, json!({ "Err": { "failed": { "why": why } } }));
+        let serving = json!({ "nodes": 2, "generations": [0, 0] });
+        assert_eq!(answer, json!({ "Err": { "failed": { "why": why, "serving": serving } } }));
         assert_eq!(program.pids().await, before);
         program.stop().await;
     })

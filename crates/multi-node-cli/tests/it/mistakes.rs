@@ -38,7 +38,7 @@ async fn what_cannot_be_run_is_said_with_an_exit_code() {
         (
             &["run", "--canary", "1s", "--canary-margin", "2", "--", "true"],
             2,
-            "`--canary` \"2\" is not allowed; allowed are 0 to 1",
+            "`--canary-margin` \"2\" is not allowed; allowed are 0 to 1",
         ),
         (&["run", "--crash-loop", "0", "--", "true"], 2, "`--crash-loop` \"0\" is not allowed"),
         (&["run", "--drain-timeout", "5", "--", "true"], 2, "expected a time with its unit"),

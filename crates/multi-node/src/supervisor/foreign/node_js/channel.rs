@@ -28,7 +28,7 @@ use crate::sys;
 const LONGEST: usize = 16 * 1024 * 1024;
 
 /// How long a program may take to end after it has disconnected.
-const LAST_BREATH: Duration = Duration::from_millis(200);
+const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// How many messages to the worker may wait.
 const QUEUE: usize = 256;

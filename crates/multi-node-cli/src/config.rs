@@ -108,7 +108,7 @@ mod tests {
         let cases = [
             ("prot = 8080", "there is no setting `prot`; did you mean `port`?"),
             ("drain_timeout = '1s'", "did you mean `drain-timeout`?"),
-            ("zzzzzz = 1", "there are: name, metrics, nodes, port"),
+            ("zzzzzz = 1", "there are: name, control, metrics, nodes, port"),
             ("port = 'eighty'", "\"eighty\" is not allowed; expected a whole number from 0 to 65535"),
             ("port = -1", "`-1` is not allowed; expected a whole number from 0 to 65535"),
             ("surge = -1", "`-1` is not allowed; expected a whole number, 0 or more"),

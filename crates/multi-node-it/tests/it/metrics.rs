@@ -149,7 +149,7 @@ async fn readiness_is_told_before_nodes_stop_accepting() {
         assert_eq!(page(&program, "/readyz").await.status, 503);
         assert_eq!(page(&program, "/healthz").await.status, 200);
         program.get("/").await.expect("they still accept");
-        program.signal(Signal::TERM); // the second one, for which nobody waits any more
+        program.signal(Signal::QUIT); // at once, since nobody waits any more
         program.ends_well().await;
     })
     .await;

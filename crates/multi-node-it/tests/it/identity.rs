@@ -41,6 +41,7 @@ async fn nodes_run_as_another_user_and_without_capabilities() {
         send(pids[0], Signal::KILL);
         program.status_where(|status| status.slots[0].restarts == 1 && status.is_ready()).await;
         program.signal(Signal::USR2);
+        program.listens_again().await;
         program.gone(pids).await;
         for pid in program.pids().await {
             assert_eq!(status(pid, "Uid"), "1 1 1 1");

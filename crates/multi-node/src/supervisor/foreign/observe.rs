@@ -10,9 +10,10 @@ use super::suspicion::{Seen, Suspicion};
 use crate::sys;
 use crate::sys::observe::Hidden;
 
-/// How often it is looked at first, and how much less often each time.
+/// How often it is looked at first, and how much less often each time. A node that served and ended between two looks was never
+/// seen ready.
 const FIRST: Duration = Duration::from_millis(10);
-const LAST: Duration = Duration::from_millis(100);
+const LAST: Duration = Duration::from_millis(50);
 
 /// How often it is looked for what it does instead.
 const INSTEAD: Duration = Duration::from_millis(500);

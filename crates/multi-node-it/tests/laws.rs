@@ -158,8 +158,8 @@ fn the_kernel_is_spoken_to_in_one_place() {
         &["rustix", " nix::", "(nix::"],
     );
     absent(
-        "law 4: only `supervisor/child.rs` starts, replaces or kills processes; a stage becomes its program",
-        others(&["sys/", "supervisor/child.rs", "node/orphan.rs", "program/stage.rs"]),
+        "law 4: only `supervisor/launch.rs` starts, replaces or kills processes, which `child.rs` describes; a stage becomes its program",
+        others(&["sys/", "supervisor/child.rs", "supervisor/launch", "node/orphan.rs", "program/stage.rs"]),
         &["Command::new", "process::kill", "process::abort", "pidfd_send", "exec::Successor", ".exec()"],
     );
     absent(

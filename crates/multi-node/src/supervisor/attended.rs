@@ -67,7 +67,8 @@ impl Members {
         let (Some(member), Some(foreign)) = (self.alive.get(&id), &self.outfit.foreign) else { return };
         member.stop(Stop::Asked);
         let (pid, process) = member.main();
-        if let Err(error) = foreign.stop(process, member.generation) {
+        let signal = foreign.stop_signal(member.generation);
+        if let Err(error) = signal.and_then(|signal| self.launcher.launch.forward(process, signal)) {
             crate::log::error!(%id, pid, %error, "cannot signal the node");
         }
     }

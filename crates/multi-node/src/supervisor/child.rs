@@ -1,5 +1,4 @@
-//! Starting processes, signalling them, and putting another program in the master's place. Nothing else starts or ends
-//! processes.
+//! What the master starts: its nodes, and the program that takes its own place. [`Launch`] does it.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -10,19 +9,19 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::fleet::Fatal;
+use super::launch::{Launch, Process};
 use super::lookup::{Held, hold, locate};
-use super::starter::Starter;
 use crate::admin::Source;
 use crate::environment::{self, Calling, Seat};
 use crate::error::describe;
 use crate::family::{Run, Token};
 use crate::id::{Generation, NodeId, Slot};
-use crate::options::{Identity, Launch, SlotArgs};
+use crate::options::{self, Identity, SlotArgs};
 use crate::program::{Collect, Output, Program};
 use crate::sys::credentials::Credentials;
 use crate::{Error, sys};
@@ -53,11 +52,8 @@ pub(crate) struct Launcher {
     output: Option<mpsc::Sender<Collect>>,
     /// What nodes write that were started here: each channel ends when all was read.
     reading: BTreeMap<NodeId, mpsc::Receiver<Infallible>>,
-    /// The thread that starts nodes which the kernel ends with it.
-    starter: Option<Starter>,
     pub(super) images: BTreeMap<Generation, Image>,
-    /// Whether threads of this process may hold signals back, as they were when its program began.
-    holds_signals: bool,
+    pub(super) launch: Arc<dyn Launch>,
 }
 
 /// How this process was started.
@@ -80,35 +76,38 @@ pub(crate) struct Image {
 
 impl Launcher {
     /// `foreign`: what nodes become, where that does not link this crate.
-    pub(crate) fn new(launch: Launch, foreign: Option<&Program>, run: Run) -> Result<Launcher, Error> {
-        let typed = launch.started_as.map(|(program, args)| (program.into_os_string(), args));
+    pub(crate) fn new(
+        settings: options::Launch,
+        foreign: Option<&Program>,
+        run: Run,
+        launch: Arc<dyn Launch>,
+    ) -> Result<Launcher, Error> {
+        let typed = settings.started_as.map(|(program, args)| (program.into_os_string(), args));
         let (typed, own_args) = typed.unwrap_or_else(environment::command_line);
         let directory = environment::working_directory().map_err(Error::io("read the working directory"))?;
         let own = Own { program: locate(Path::new(&typed), &directory), arg0: typed, args: own_args };
-        let arg0 = launch.program.as_ref().map(|path| path.clone().into_os_string());
+        let arg0 = settings.program.as_ref().map(|path| path.clone().into_os_string());
         Ok(Launcher {
             program: arg0.as_ref().map(|program| locate(Path::new(program), &directory)),
             arg0: arg0.unwrap_or_else(|| own.arg0.clone()),
-            args: launch.args.unwrap_or_else(|| own.args.clone()),
-            slot_args: launch.slot_args,
-            env: launch.env,
-            identity: launch.identity,
-            umask: launch.umask,
+            args: settings.args.unwrap_or_else(|| own.args.clone()),
+            slot_args: settings.slot_args,
+            env: settings.env,
+            identity: settings.identity,
+            umask: settings.umask,
             own,
             run,
             directory,
             output: foreign.and_then(|program| program.output.clone()),
             reading: BTreeMap::new(),
-            starter: foreign.map(|_| Starter::start()).transpose().map_err(Error::io("start a thread"))?,
             images: BTreeMap::new(),
-            holds_signals: false,
+            launch,
         })
     }
 
     /// Goes on from what another program of this process held.
     pub(crate) fn inherit(&mut self, images: Vec<(Generation, Image)>) {
         self.images.extend(images);
-        self.holds_signals = true;
     }
 
     /// Looks up program and working directory for a generation, as they are on disk now.
@@ -143,39 +142,33 @@ impl Launcher {
     }
 
     /// Tries the newest generation's program as one that is to take this process's place.
-    pub(crate) fn rehearse(&self, call: OwnedFd) -> io::Result<(u32, OwnedFd)> {
+    pub(crate) fn rehearse(&self, call: OwnedFd) -> io::Result<Process> {
         let (program, directory) = self.successor()?;
-        let started = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg0(&self.own.arg0)
             .args(&self.own.args)
             .envs([environment::call(Calling::Rehearsal)])
             .env(environment::INSTANCE, self.token(NodeId::MASTER))
             .current_dir(sys::process::held(directory))
-            .stdin(call)
             .stdout(io::stdout().as_fd().try_clone_to_owned()?)
             .stderr(io::stderr().as_fd().try_clone_to_owned()?)
-            .process_group(0)
-            .spawn()?;
-        let pid = started.id();
-        Ok((pid, sys::process::open(pid)?))
+            .process_group(0);
+        self.launch.start(command, call)
     }
 
     /// Puts the newest generation's program in this process's place, with the master's signals held back if it acts on
     /// them. Returns only if that has failed, and then nothing has changed.
     pub(crate) fn replace_master(&self, call: OwnedFd, hold_signals: bool) -> io::Result<Infallible> {
         let (program, directory) = self.successor()?;
-        let successor = sys::exec::Successor {
+        self.launch.replace_master(sys::exec::Successor {
             program,
             arguments: std::iter::once(&self.own.arg0).chain(&self.own.args).cloned().collect(),
             environment: environment::with_call(Calling::Succession).collect(),
             directory: directory.try_clone()?,
             stdin: call,
             hold_signals,
-        };
-        match &self.starter {
-            Some(starter) => starter.run(move || successor.replace_here())?,
-            None => successor.replace(),
-        }
+        })
     }
 
     /// What marks the processes of this node.
@@ -190,7 +183,7 @@ impl Launcher {
     /// The program that guards the nodes, which is that of their stages.
     pub(crate) fn guard(&self) -> GuardProgram {
         let program = self.program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
-        GuardProgram { program, args: self.args.clone(), run: self.run.to_string() }
+        GuardProgram { program, args: self.args.clone(), run: self.run.to_string(), launch: self.launch.clone() }
     }
 
     /// Forgets all others.
@@ -213,16 +206,14 @@ impl Launcher {
             .env(environment::INSTANCE, self.token(id))
             .env_remove(environment::CALL)
             .current_dir(sys::process::held(&image.directory))
-            .stdin(theirs)
             // A program may have marked its own to be closed on exec, as Node.js does.
             .stdout(io::stdout().as_fd().try_clone_to_owned()?)
             .stderr(io::stderr().as_fd().try_clone_to_owned()?)
             // A Ctrl-C reaches the master alone, which decides.
             .process_group(0);
         self.dress(&mut command);
-        // Nobody else reaps it, so its pid is its own until we do.
-        let pid = self.start(command, id, slot).map_err(|error| self.as_whom(error))?;
-        Ok(Child { pid, process: sys::process::open(pid)?, control: ours.into() })
+        let started = self.start(command, theirs, (id, slot)).map_err(|error| self.as_whom(error))?;
+        Ok(Child { pid: started.pid, process: started.process, control: ours.into() })
     }
 }
 
@@ -256,8 +247,8 @@ impl Launcher {
         }
     }
 
-    fn start(&mut self, mut command: Command, id: NodeId, slot: Slot) -> io::Result<u32> {
-        let Some(output) = &self.output else { return self.run(command) };
+    fn start(&mut self, mut command: Command, stdin: OwnedFd, (id, slot): (NodeId, Slot)) -> io::Result<Process> {
+        let Some(output) = &self.output else { return self.launch.start(command, stdin) };
         let taken = |_| io::Error::other("nobody takes the output of nodes");
         let place = output.try_reserve().map_err(taken)?;
         let ((stdout, out), (stderr, err)) = (io::pipe()?, io::pipe()?);
@@ -265,13 +256,14 @@ impl Launcher {
             credentials.own(&out).and_then(|()| credentials.own(&err))?;
         }
         command.stdout(out).stderr(err);
-        let pid = self.run(command)?;
+        let process = self.launch.start(command, stdin)?;
         let (reading, read) = mpsc::channel(1);
         let reading = Some(reading);
+        let pid = process.pid;
         let stream = |stream, pipe| Output { id, slot, pid, stream, pipe, begun: Vec::new(), reading: reading.clone() };
         place.send(Collect::Read(vec![stream(Source::Stdout, stdout), stream(Source::Stderr, stderr)]));
         self.reading.insert(id, read);
-        Ok(pid)
+        Ok(process)
     }
 
     /// Waits a moment until all was read that a node has written which has ended.
@@ -285,20 +277,6 @@ impl Launcher {
     /// Nothing more is known of this node.
     pub(crate) fn forget(&mut self, id: NodeId) {
         self.reading.remove(&id);
-    }
-
-    fn run(&self, mut command: Command) -> io::Result<u32> {
-        let release = self.holds_signals;
-        let mut start = move || {
-            if release {
-                sys::exec::release_signals()?;
-            }
-            Ok(command.spawn()?.id())
-        };
-        match &self.starter {
-            Some(starter) => starter.run(start)?,
-            None => start(),
-        }
     }
 
     /// Whether somebody reads what nodes write.
@@ -338,25 +316,25 @@ pub(crate) struct GuardProgram {
     program: PathBuf,
     args: Vec<OsString>,
     run: String,
+    pub(super) launch: Arc<dyn Launch>,
 }
 
 impl GuardProgram {
     /// Its process, and the pipe by which it is told of nodes, which ends with this process.
     pub(crate) fn start(&self) -> io::Result<(OwnedFd, OwnedFd)> {
         let (theirs, ours) = io::pipe()?;
-        let guard = Command::new(&self.program)
+        let mut guard = Command::new(&self.program);
+        guard
             .arg0("multi-node-guard")
             .args(&self.args)
             .env(environment::GUARD, &self.run)
             .env_remove(environment::SEAT)
             .env_remove(environment::CALL)
             .current_dir("/")
-            .stdin(theirs)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()?;
-        Ok((sys::process::open(guard.id())?, ours.into()))
+            .process_group(0);
+        Ok((self.launch.start(guard, theirs.into())?.process, ours.into()))
     }
 }
 
@@ -366,22 +344,4 @@ pub(crate) struct Child {
     pub(crate) pid: u32,
     pub(crate) process: OwnedFd,
     pub(crate) control: StdUnixStream,
-}
-
-/// Sends a signal that ends the process.
-pub(crate) fn signal(process: &OwnedFd, signal: Fatal) -> io::Result<()> {
-    match signal {
-        Fatal::Abort => sys::process::abort(process.as_fd()),
-        Fatal::Kill => sys::process::kill(process.as_fd()),
-    }
-}
-
-/// Passes on a signal that somebody has ordered.
-pub(crate) fn forward(process: &OwnedFd, signal: i32) -> io::Result<()> {
-    sys::process::send_numbered(process.as_fd(), signal)
-}
-
-/// Ends what is left of the process group that a node leads. It must not have been reaped.
-pub(crate) fn end_group(leader: u32) -> io::Result<()> {
-    sys::process::kill_group(leader)
 }

@@ -33,7 +33,7 @@ mod proptests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
-mod world;
+pub(super) mod world;
 
 use std::collections::BTreeMap;
 use std::mem;

@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use super::child::{self, GuardProgram};
+use super::child::GuardProgram;
 use super::fleet::Fatal;
+use super::launch::Launch;
 use super::watch as watching;
 use crate::family::{Family, ProcessId, ToGuard};
 use crate::id::NodeId;
@@ -103,7 +104,7 @@ impl Guard {
     pub(super) async fn leave(mut self) {
         let attended = self.end(Order::Leave).await;
         if let Some(guard) = attended.or(self.held) {
-            guard.leave().await;
+            guard.leave(&*self.program.launch).await;
         }
     }
 
@@ -123,9 +124,9 @@ async fn attend(
         let begun = Instant::now();
         let guard = held.take().map_or_else(|| start(&program), Ok);
         match guard {
-            Ok(mut guard) => match guard.attend(&mut families, &mut order).await {
+            Ok(mut guard) => match guard.attend(&mut families, &mut order, &*program.launch).await {
                 Ok(Until::Ordered(Order::Leave)) => {
-                    guard.leave().await;
+                    guard.leave(&*program.launch).await;
                     return None;
                 }
                 Ok(Until::Ordered(_)) => return Some(guard),
@@ -134,7 +135,7 @@ async fn attend(
                 }
                 Err(error) => {
                     crate::log::error!(%error, "cannot speak to the guard of the nodes; starting another");
-                    guard.kill().await;
+                    guard.kill(&*program.launch).await;
                 }
             },
             Err(error) => {
@@ -165,10 +166,11 @@ impl GuardProcess {
         &mut self,
         families: &mut watch::Receiver<Families>,
         order: &mut watch::Receiver<Order>,
+        launch: &dyn Launch,
     ) -> io::Result<Until> {
         let process = self.process.try_clone()?;
         let mut pipe = Sender::from_owned_fd(self.pipe.try_clone()?)?;
-        let mut ended = std::pin::pin!(watching::end(&process));
+        let mut ended = std::pin::pin!(watching::end(&process, launch));
         loop {
             let news = ToGuard::next(&self.told, &families.borrow_and_update());
             let told = async {
@@ -196,7 +198,7 @@ impl GuardProcess {
                     Ok(news) => news.into_iter().for_each(|news| news.apply(&mut self.told)),
                     Err(error) => {
                         crate::log::warn!(%error, "the guard of the nodes does not listen; ending it");
-                        child::signal(&self.process, Fatal::Kill)?;
+                        launch.end(&self.process, Fatal::Kill)?;
                         return ended.await.map(Until::Ended);
                     }
                 },
@@ -205,20 +207,20 @@ impl GuardProcess {
     }
 
     /// Has it end. It must not lose its pipe before: that is to it as if this process had been killed.
-    async fn leave(self) {
+    async fn leave(self, launch: &dyn Launch) {
         let gone = async {
             let mut pipe = Sender::from_owned_fd(self.pipe.try_clone()?)?;
             pipe.write_all(&ToGuard::Leave.line()).await?;
-            watching::end(&self.process).await
+            watching::end(&self.process, launch).await
         };
         if !matches!(tokio::time::timeout(LEAVES_WITHIN, gone).await, Ok(Ok(_))) {
-            self.kill().await;
+            self.kill(launch).await;
         }
     }
 
-    async fn kill(self) {
-        let killed = child::signal(&self.process, Fatal::Kill);
-        if let Err(error) = killed.and(watching::end(&self.process).await) {
+    async fn kill(self, launch: &dyn Launch) {
+        let killed = launch.end(&self.process, Fatal::Kill);
+        if let Err(error) = killed.and(watching::end(&self.process, launch).await) {
             crate::log::error!(%error, "cannot end the guard of the nodes");
         }
     }

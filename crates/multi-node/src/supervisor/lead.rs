@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
@@ -9,6 +10,7 @@ use tokio::sync::mpsc;
 use super::child::Launcher;
 use super::fleet::{Backoff, Canary, CrashLoop, Fleet, Limits, Policy, Recycling};
 use super::foreign::Foreign;
+use super::launch::System;
 use super::members::{Members, Outfit};
 use super::reaper;
 use super::run::{self, Supervisor, Terms};
@@ -100,7 +102,7 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
     if let Some(program) = &program {
         prepare(&sockets, program).map_err(Error::io("prepare the listening sockets"))?;
     }
-    let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref(), family::own_run(settings))?;
+    let mut launcher = launcher(settings, program.as_ref(), false)?;
     // What cannot be found is told to the caller; the rules look it up once more.
     launcher.resolve(Generation::default())?;
     // In each slot one node may serve, one come up, and those of two older generations drain. The line of one that has just
@@ -116,12 +118,18 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
 fn inherit(settings: &Settings, estate: Estate, served: Served) -> Result<Ground, Error> {
     let Estate { sockets, load_file, bell, images, fleet, foreign, left, heritage } = estate;
     let (servers, program) = served.apart();
-    let mut launcher = Launcher::new(settings.launch.clone(), program.as_ref(), family::own_run(settings))?;
+    let mut launcher = launcher(settings, program.as_ref(), true)?;
     launcher.inherit(images);
     let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
     let fleet = Fleet::restore(policy(settings, program.as_ref()), seed(), fleet, left, Instant::now());
     let foreign = program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), settings));
     Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage), servers, foreign })
+}
+
+/// `inherits`: another program of this process was the master before, and has held signals back.
+fn launcher(settings: &Settings, program: Option<&Program>, inherits: bool) -> Result<Launcher, Error> {
+    let system = System::new(program.is_some(), inherits).map_err(Error::io("start a thread"))?;
+    Launcher::new(settings.launch.clone(), program, family::own_run(settings), Arc::new(system))
 }
 
 /// The sockets of the only server, where it is another program.
@@ -270,7 +278,7 @@ fn mesh_files(settings: &Settings) -> usize {
     2 * (2 * settings.nodes + settings.surge)
 }
 
-fn node_settings(settings: &Settings) -> NodeSettings {
+pub(super) fn node_settings(settings: &Settings) -> NodeSettings {
     NodeSettings {
         drain_timeout: run::cut_after(settings.drain_timeout),
         heartbeat: settings.hang_timeout.map(|silence| silence / BEATS),

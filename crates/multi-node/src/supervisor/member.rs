@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::child::Child;
 use super::foreign::{Attendance, Main};
+use super::launch::Launch;
 use super::watch::{self as watching, Heard, Phase, Watch};
 use crate::control::{self, Parts, Reader, ToMaster, ToNode, Writer};
 use crate::family::{self, Left, Looks, ProcessId, Run, Stop, StopRule};
@@ -69,6 +70,7 @@ pub(super) struct Surroundings {
     pub(super) run: Run,
     pub(super) looks: Looks,
     pub(super) rule: StopRule,
+    pub(super) launch: Arc<dyn Launch>,
 }
 
 impl Resting {
@@ -103,9 +105,20 @@ impl Member {
         let (main_named, outlived, spoke) = (main.subscribe(), false.into(), version.is_some().into());
         let stop = watch::Sender::new(Stop::No);
         let left = Left::new((id, leader(pid)), (around.run, around.looks), around.rule, stop.subscribe());
-        let foreign = around.foreign;
-        let watch =
-            Watch { id, pid, heard, main: main_named, outlived, foreign, spoke, left, examine: examine_now, rest };
+        let (foreign, launch) = (around.foreign, around.launch);
+        let watch = Watch {
+            id,
+            pid,
+            heard,
+            main: main_named,
+            outlived,
+            foreign,
+            spoke,
+            left,
+            examine: examine_now,
+            rest,
+            launch,
+        };
         let watching = tokio::spawn(watching::watch(watch, reader, watched, phase));
         let writing = tokio::spawn(write(writer, version.is_some(), messages, around.snapshot, around.rest));
         Ok(Member {

@@ -178,6 +178,7 @@ impl Members {
             run: self.launcher.instance().clone(),
             looks: self.looks.clone(),
             rule: self.rule(node.generation),
+            launch: self.launcher.launch.clone(),
         };
         let member = Member::new(node, around)?;
         let id = member.info.id;

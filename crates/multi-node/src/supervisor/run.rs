@@ -1,11 +1,13 @@
 //! The only loop: wait for something → tell the rules → do what they say → let everyone see.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::child;
 use super::fleet::{Action, Event, Fatal, Fleet, Happening, Level, Ticket};
 use super::members::Members;
 use super::upgrade::{self, Heritage, Rehearsal};
@@ -336,13 +338,13 @@ impl Supervisor {
                     member.stop(Stop::Now);
                 }
                 let (pid, process) = member.main();
-                if let Err(error) = child::signal(process, signal) {
+                if let Err(error) = self.members.launcher.launch.end(process, signal) {
                     crate::log::error!(%id, pid, %error, "cannot signal the node");
                 }
             }
             Action::Forward { id, signal } => {
                 let (pid, process) = self.members.get(id)?.main();
-                if let Err(error) = child::forward(process, signal) {
+                if let Err(error) = self.members.launcher.launch.forward(process, signal) {
                     crate::log::error!(%id, pid, signal, %error, "cannot signal the node");
                 }
             }

@@ -11,6 +11,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::foreign::Note;
+use super::launch::Launch;
 use crate::control::{self, Reader, ToMaster};
 use crate::family::Left;
 use crate::id::NodeId;
@@ -105,6 +106,7 @@ pub(crate) struct Watch {
     pub(crate) examine: Arc<Notify>,
     /// Turns true when nothing more is to be heard for now.
     pub(crate) rest: watch::Receiver<bool>,
+    pub(crate) launch: Arc<dyn Launch>,
 }
 
 /// Tells all that is heard of a node, its exit last: everything it said before is told before. Returns when that is done, or
@@ -208,7 +210,7 @@ impl Watch {
     async fn ended(&self, process: &AsyncFd<OwnedFd>, phase: Phase) -> io::Result<Exit> {
         // A stage may have become its program, and that have ended, before this was heard.
         if phase == Phase::Speaks && !self.foreign && self.spoke.load(Ordering::Relaxed) {
-            return exited(process).await;
+            return exited(process, &*self.launch).await;
         }
         let (tells, patience) = match phase {
             Phase::Speaks => (ends(process).await.map(|()| true)?, LEFT_UNSAID),
@@ -216,7 +218,7 @@ impl Watch {
         };
         // A process that has ended leads its group until it is reaped.
         self.left.end(patience).await?;
-        let exit = exited(process).await?;
+        let exit = exited(process, &*self.launch).await?;
         Ok(if tells { exit } else { Exit::Unknown })
     }
 
@@ -291,14 +293,14 @@ pub(crate) async fn until_end(child: &OwnedFd) -> io::Result<()> {
 }
 
 /// Waits for the end of a process that nobody watches, and reaps it.
-pub(crate) async fn end(child: &OwnedFd) -> io::Result<Exit> {
-    exited(&process(child.try_clone()?)?).await
+pub(crate) async fn end(child: &OwnedFd, launch: &dyn Launch) -> io::Result<Exit> {
+    exited(&process(child.try_clone()?)?, launch).await
 }
 
-async fn exited(process: &AsyncFd<OwnedFd>) -> io::Result<Exit> {
+async fn exited(process: &AsyncFd<OwnedFd>, launch: &dyn Launch) -> io::Result<Exit> {
     loop {
         let mut ready = process.readable().await?;
-        match sys::process::reap(process.as_fd()) {
+        match launch.reap(process.as_fd()) {
             Ok(Some(exit)) => return Ok(exit),
             Ok(None) => ready.clear_ready(),
             // Somebody in this process waits for all children, and took this one's status.

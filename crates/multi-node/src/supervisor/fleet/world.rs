@@ -18,7 +18,7 @@ pub(super) const fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-pub(super) fn policy(nodes: usize) -> Policy {
+pub(in crate::supervisor) fn policy(nodes: usize) -> Policy {
     Policy {
         nodes,
         max_nodes: 8,

@@ -21,7 +21,6 @@ use crate::mesh::PeerInfo;
 use crate::options::Settings;
 use crate::program::{self, FIRST, Place, Program, Readiness, Renewal};
 use crate::serve::Socket;
-use crate::supervisor::child;
 use crate::supervisor::lookup::Found;
 use crate::{Error, NotApplied, sys};
 
@@ -263,11 +262,6 @@ impl Foreign {
         let sockets = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
         let office = self.primary.insert(Office::open(sockets, self.backlog, self.nodes_are_others));
         Ok(Some(office.inbox()))
-    }
-
-    /// Tells the program to finish and end.
-    pub(in crate::supervisor) fn stop(&self, process: &OwnedFd, generation: Generation) -> io::Result<()> {
-        child::forward(process, self.stop_signal(generation)?)
     }
 
     /// By which signal nodes of this generation are told to finish.

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -16,8 +17,9 @@ use crate::error::describe;
 use crate::family::{self, Left, Stop};
 use crate::id::{Generation, NodeId};
 use crate::status::Exit;
-use crate::supervisor::child::{self, Child};
+use crate::supervisor::child::Child;
 use crate::supervisor::fleet::{Fatal, Saved};
+use crate::supervisor::launch::{Launch, Process};
 use crate::supervisor::members::Members;
 use crate::supervisor::run::Supervisor;
 use crate::supervisor::watch;
@@ -53,11 +55,11 @@ impl Rehearsal {
         let mut luggage = Luggage::default();
         let mut state = packing::pack(members, fleet, &mut luggage);
         courier::send(ours.as_fd(), &mut state, &luggage)?;
-        let (pid, process) = members.launcher.rehearse(theirs)?;
+        let Process { pid, process } = members.launcher.rehearse(theirs)?;
         let child = Child { pid, process, control: ours.into() };
         let (run, looks, rule) = members.of_trial();
         let left = Left::new((NodeId::MASTER, family::identity(pid)?), (run, looks), rule, channel(Stop::No).1);
-        let outcome = tokio::spawn(rehearse(child, left, within));
+        let outcome = tokio::spawn(rehearse(child, left, within, members.launcher.launch.clone()));
         Ok(Rehearsal { generation, outcome })
     }
 
@@ -101,24 +103,25 @@ struct Doomed {
     process: OwnedFd,
     /// The group that it leads, until what is left of that was ended with more patience.
     group: Option<u32>,
+    launch: Arc<dyn Launch>,
 }
 
 impl Drop for Doomed {
     fn drop(&mut self) {
-        let group = self.group.map_or(Ok(()), child::end_group);
-        if let Err(error) = child::signal(&self.process, Fatal::Kill).and(group) {
+        let group = self.group.map_or(Ok(()), |leader| self.launch.end_group(leader));
+        if let Err(error) = self.launch.end(&self.process, Fatal::Kill).and(group) {
             crate::log::error!(%error, "cannot kill the process that rehearsed an upgrade");
         }
     }
 }
 
-async fn rehearse(child: Child, left: Left, within: Duration) -> Result<(), String> {
+async fn rehearse(child: Child, left: Left, within: Duration, launch: Arc<dyn Launch>) -> Result<(), String> {
     let Child { pid, process, control } = child;
     crate::log::debug!(pid, "the new program is tried in a child");
     let watched = process.try_clone().map_err(|error| describe(&error))?;
-    let mut doomed = Doomed { process, group: Some(pid) };
+    let mut doomed = Doomed { process, group: Some(pid), launch: launch.clone() };
     let verdict = tokio::time::timeout(within, verdict(control.into(), &watched)).await;
-    let exit = end(&doomed.process, &watched, left).await;
+    let exit = end(&doomed.process, &watched, left, &*launch).await;
     doomed.group = None;
     match verdict {
         Ok(Ok(Verdict::Ready)) => Ok(()),
@@ -136,11 +139,11 @@ async fn rehearse(child: Child, left: Left, within: Duration) -> Result<(), Stri
 }
 
 /// Ends the child, and what it has started, and reaps it.
-async fn end(process: &OwnedFd, watched: &OwnedFd, left: Left) -> io::Result<Exit> {
-    child::signal(process, Fatal::Kill)?;
+async fn end(process: &OwnedFd, watched: &OwnedFd, left: Left, launch: &dyn Launch) -> io::Result<Exit> {
+    launch.end(process, Fatal::Kill)?;
     watch::until_end(watched).await?;
     left.end(LAST_BREATH).await?;
-    watch::end(watched).await
+    watch::end(watched, launch).await
 }
 
 /// Why there is no verdict.

@@ -1,0 +1,109 @@
+//! Starting, signalling and ending processes. Nothing else of the master does that, so a test can play all of it.
+
+#[cfg(test)]
+pub(super) mod fake;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::process::Command;
+
+use super::fleet::Fatal;
+use super::starter::Starter;
+use crate::status::Exit;
+use crate::sys;
+use crate::sys::exec::Successor;
+
+/// How the master has processes started and ended.
+pub(crate) trait Launch: fmt::Debug + Send + Sync {
+    /// Starts a process with this as its standard input.
+    fn start(&self, command: Command, stdin: OwnedFd) -> io::Result<Process>;
+
+    /// Sends a signal that ends the process.
+    fn end(&self, process: &OwnedFd, signal: Fatal) -> io::Result<()>;
+
+    /// Passes on a signal that somebody has ordered.
+    fn forward(&self, process: &OwnedFd, signal: i32) -> io::Result<()>;
+
+    /// Ends what is left of the process group that a node leads. It must not have been reaped.
+    fn end_group(&self, leader: u32) -> io::Result<()>;
+
+    /// Reaps the process if it has ended.
+    fn reap(&self, process: BorrowedFd<'_>) -> io::Result<Option<Exit>>;
+
+    /// Puts another program in the master's place. Returns only if that has failed, and then nothing has changed.
+    fn replace_master(&self, successor: Successor) -> io::Result<Infallible>;
+}
+
+/// A process that was started, and a descriptor that becomes readable when it has ended.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) pid: u32,
+    pub(crate) process: OwnedFd,
+}
+
+/// The operating system's processes.
+#[derive(Debug)]
+pub(crate) struct System {
+    /// The thread that starts nodes which the kernel ends with it.
+    starter: Option<Starter>,
+    /// Whether threads of this process may hold signals back, as they were when its program began.
+    holds_signals: bool,
+}
+
+impl System {
+    /// `end_with_master`: the kernel ends the processes with this one, where they ask for it.
+    pub(super) fn new(end_with_master: bool, holds_signals: bool) -> io::Result<System> {
+        Ok(System { starter: end_with_master.then(Starter::start).transpose()?, holds_signals })
+    }
+
+    fn spawn(&self, mut command: Command) -> io::Result<u32> {
+        let release = self.holds_signals;
+        let mut start = move || {
+            if release {
+                sys::exec::release_signals()?;
+            }
+            Ok(command.spawn()?.id())
+        };
+        match &self.starter {
+            Some(starter) => starter.run(start)?,
+            None => start(),
+        }
+    }
+}
+
+impl Launch for System {
+    fn start(&self, mut command: Command, stdin: OwnedFd) -> io::Result<Process> {
+        command.stdin(stdin);
+        // Nobody else reaps it, so its pid is its own until we do.
+        let pid = self.spawn(command)?;
+        Ok(Process { pid, process: sys::process::open(pid)? })
+    }
+
+    fn end(&self, process: &OwnedFd, signal: Fatal) -> io::Result<()> {
+        match signal {
+            Fatal::Abort => sys::process::abort(process.as_fd()),
+            Fatal::Kill => sys::process::kill(process.as_fd()),
+        }
+    }
+
+    fn forward(&self, process: &OwnedFd, signal: i32) -> io::Result<()> {
+        sys::process::send_numbered(process.as_fd(), signal)
+    }
+
+    fn end_group(&self, leader: u32) -> io::Result<()> {
+        sys::process::kill_group(leader)
+    }
+
+    fn reap(&self, process: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
+        sys::process::reap(process)
+    }
+
+    fn replace_master(&self, successor: Successor) -> io::Result<Infallible> {
+        match &self.starter {
+            Some(starter) => starter.run(move || successor.replace_here())?,
+            None => successor.replace(),
+        }
+    }
+}

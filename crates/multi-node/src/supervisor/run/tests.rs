@@ -1,0 +1,249 @@
+//! The loop, with processes that the tests play.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+
+use super::{Supervisor, Terms};
+use crate::admin::Journal;
+use crate::control::{ToMaster, ToNode, VERSIONS};
+use crate::family::own_run;
+use crate::id::NodeId;
+use crate::nodes::End;
+use crate::order::OrderError;
+use crate::serve::{self, LoadTable};
+use crate::signals::MasterSignals;
+use crate::status::{Exit, State};
+use crate::supervisor::child::Launcher;
+use crate::supervisor::fleet::world as fleet;
+use crate::supervisor::fleet::{Fleet, Policy};
+use crate::supervisor::launch::fake::{Fake, Played};
+use crate::supervisor::lead::node_settings;
+use crate::supervisor::members::{Members, Outfit};
+use crate::wires::{self, Wires};
+use crate::{Nodes, Options};
+
+/// No test takes longer.
+const OUTER: Duration = Duration::from_secs(20);
+
+/// A master whose nodes are played.
+struct Master {
+    nodes: Nodes,
+    fake: Arc<Fake>,
+    started: mpsc::Receiver<Played>,
+    over: tokio::task::JoinHandle<End>,
+    /// The service is over once this is dropped.
+    _end: watch::Sender<Option<End>>,
+}
+
+impl Master {
+    fn with(policy: Policy) -> Master {
+        let (fake, started) = Fake::new();
+        let fake = Arc::new(fake);
+        let settings = Options::new().nodes(policy.nodes).check(1).expect("good options");
+        let launcher = Launcher::new(settings.launch.clone(), None, own_run(&settings), fake.clone())
+            .expect("this program is found");
+        let (load, load_file) = LoadTable::create(16).expect("a load table");
+        let (nodes, wires) = wires::wire(NodeId::MASTER, None, &[], &load, Journal::default());
+        let Wires { peers, asked, snapshot, end, exits, drain, .. } = wires;
+        let (hears, heard) = mpsc::channel(64);
+        let outfit = Outfit {
+            addresses: vec![Vec::new()],
+            sockets: vec![Vec::new()],
+            load,
+            load_file,
+            bell: serve::bell().expect("a doorbell"),
+            settings: node_settings(&settings),
+            foreign: None,
+        };
+        let members = Members::new(outfit, launcher, (false, peers), (8, Duration::from_secs(30)), hears, snapshot);
+        let terms = Terms {
+            orders_from_nodes: false,
+            start_timeout: policy.start_timeout,
+            adopt_timeout: Duration::from_secs(60),
+            master_listen: false,
+        };
+        let signals = MasterSignals::install(false).expect("no signals");
+        let supervisor = Supervisor::new(
+            Fleet::new(policy, 1),
+            members,
+            heard,
+            (asked, terms),
+            (signals, drain),
+            (Journal::default(), Default::default(), exits, None),
+        );
+        Master { nodes, fake, started, _end: end, over: tokio::spawn(supervisor.run()) }
+    }
+
+    /// The next process that is started.
+    async fn starts(&mut self) -> Played {
+        self.started.recv().await.expect("the master starts a node")
+    }
+
+    /// The next process that is started, once it serves.
+    async fn brings_up(&mut self) -> Played {
+        let mut node = self.starts().await;
+        hello(&mut node).await;
+        node.says(ToMaster::Ready).await;
+        node
+    }
+
+    /// Waits until so many nodes are in this state.
+    async fn has(&self, count: usize, state: State) {
+        let mut changes = self.nodes.watch();
+        while let Some(status) = changes.next().await {
+            if status.slots.iter().filter(|slot| slot.state == state).count() == count {
+                return;
+            }
+        }
+    }
+}
+
+fn policy(nodes: usize) -> Policy {
+    fleet::policy(nodes)
+}
+
+async fn hello(node: &mut Played) {
+    node.says(ToMaster::Hello { versions: VERSIONS, addresses: vec![Vec::new()] }).await;
+    node.is_told(|message| matches!(message, ToNode::Welcome(_)).then_some(())).await;
+}
+
+async fn drains(node: &mut Played) {
+    node.is_told(|message| matches!(message, ToNode::Drain { .. }).then_some(())).await;
+}
+
+fn play<F: Future<Output = ()>>(story: F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async { tokio::time::timeout(OUTER, story).await.expect("the story ends in time") });
+}
+
+#[test]
+fn a_node_that_dies_is_replaced_and_a_shutdown_drains_all() {
+    play(async {
+        let mut master = Master::with(policy(1));
+        master.brings_up().await.ends(Exit::Code(3));
+        let mut second = master.brings_up().await;
+        master.has(1, State::Serving).await;
+        let slot = master.nodes.status().slots[0].clone();
+        assert_eq!((slot.restarts, slot.last_exit), (1, Some(Exit::Code(3))));
+        let handle = master.nodes.handle();
+        let shutdown = tokio::spawn(async move { handle.shutdown().await });
+        drains(&mut second).await;
+        second.ends(Exit::Code(0));
+        assert_eq!(shutdown.await.expect("no panic"), Ok(()));
+        assert!(matches!(master.over.await.expect("no panic"), End::Done));
+    });
+}
+
+#[test]
+fn a_reload_drains_the_old_node_when_the_new_one_is_ready() {
+    play(async {
+        let mut master = Master::with(policy(1));
+        let mut old = master.brings_up().await;
+        master.has(1, State::Serving).await;
+        let handle = master.nodes.handle();
+        let reload = tokio::spawn(async move { handle.reload().await });
+        let _new = master.brings_up().await;
+        drains(&mut old).await;
+        old.ends(Exit::Code(0));
+        let report = reload.await.expect("no panic").expect("reloaded");
+        assert_eq!((report.generation.number(), report.slots.len()), (1, 1));
+    });
+}
+
+#[test]
+fn a_new_node_that_dies_before_it_has_proved_itself_costs_no_old_one() {
+    play(async {
+        let mut master = Master::with(Policy { rolling: false, settle: Duration::from_secs(60), ..policy(2) });
+        let _old = [master.brings_up().await, master.brings_up().await];
+        master.has(2, State::Serving).await;
+        let handle = master.nodes.handle();
+        let reload = tokio::spawn(async move { handle.reload().await });
+        let (mut third, fourth) = (master.brings_up().await, master.brings_up().await);
+        master.has(4, State::Serving).await;
+        fourth.ends(Exit::Code(1));
+        let failed = reload.await.expect("no panic").expect_err("the release is broken");
+        let text = "node-4 in slot 1 ended with exit code 1 while serving; 2 of 2 old nodes serve";
+        assert_eq!(failed.to_string(), text);
+        drains(&mut third).await;
+        third.ends(Exit::Code(0));
+        master.has(0, State::Draining).await;
+        assert!(master.nodes.status().slots.iter().all(|slot| slot.generation.number() == 0));
+    });
+}
+
+#[test]
+fn new_nodes_that_have_proved_themselves_take_all_slots() {
+    play(async {
+        let mut master = Master::with(Policy { rolling: false, settle: Duration::from_millis(50), ..policy(2) });
+        let mut old = [master.brings_up().await, master.brings_up().await];
+        master.has(2, State::Serving).await;
+        let handle = master.nodes.handle();
+        let reload = tokio::spawn(async move { handle.reload().await });
+        let _new = [master.brings_up().await, master.brings_up().await];
+        for node in &mut old {
+            drains(node).await;
+        }
+        old.into_iter().for_each(|node| node.ends(Exit::Code(0)));
+        assert_eq!(reload.await.expect("no panic").expect("reloaded").slots.len(), 2);
+    });
+}
+
+#[test]
+fn a_node_that_misses_the_drain_deadline_is_killed() {
+    play(async {
+        let mut master = Master::with(Policy { drain_timeout: Duration::from_millis(50), ..policy(1) });
+        let mut node = master.brings_up().await;
+        master.has(1, State::Serving).await;
+        let handle = master.nodes.handle();
+        let shutdown = tokio::spawn(async move { handle.shutdown().await });
+        drains(&mut node).await;
+        assert_eq!(node.signal().await, 9);
+        node.ends(Exit::Signal(9));
+        assert_eq!(shutdown.await.expect("no panic"), Ok(()));
+    });
+}
+
+#[test]
+fn a_shutdown_ends_a_node_that_has_not_come_up() {
+    play(async {
+        let mut master = Master::with(policy(1));
+        let mut node = master.starts().await;
+        hello(&mut node).await;
+        let handle = master.nodes.handle();
+        let shutdown = tokio::spawn(async move { handle.shutdown().await });
+        assert_eq!(node.signal().await, 9, "it has no client yet");
+        node.ends(Exit::Signal(9));
+        assert_eq!(shutdown.await.expect("no panic"), Ok(()));
+        assert!(master.started.try_recv().is_err(), "nothing takes its place");
+    });
+}
+
+#[test]
+fn a_process_that_cannot_be_started_fails_the_reload() {
+    play(async {
+        let mut master = Master::with(policy(1));
+        let _old = master.brings_up().await;
+        master.has(1, State::Serving).await;
+        master.fake.works.store(false, Ordering::Relaxed);
+        let failed = master.nodes.reload().await.expect_err("nothing starts");
+        assert!(matches!(&failed, OrderError::Failed { why, .. } if why.contains("out of memory")), "{failed}");
+        assert_eq!(master.nodes.status().slots[0].state, State::Serving);
+    });
+}
+
+#[test]
+fn a_node_that_misses_its_deadline_is_killed_and_reaped() {
+    play(async {
+        let mut master = Master::with(Policy { start_timeout: Duration::from_millis(50), ..policy(1) });
+        let mut slow = master.starts().await;
+        assert_eq!(slow.signal().await, 9);
+        slow.ends(Exit::Signal(9));
+        let next = master.brings_up().await;
+        master.has(1, State::Serving).await;
+        let seat = next.env.iter().find(|(name, _)| name == crate::environment::SEAT).expect("it has a seat");
+        assert!(seat.1.as_ref().is_some_and(|value| value.to_string_lossy().contains("node-2")), "{seat:?}");
+    });
+}

@@ -116,12 +116,30 @@ impl Session {
     }
 
     async fn event(&mut self, event: &impl Serialize) -> io::Result<()> {
-        self.say(&Answer::Event(to_value(event)?)).await
+        write_event(&mut self.writer, &Answer::Event(to_value(event)?), &mut self.closing).await
     }
 
     async fn say(&mut self, answer: &Answer) -> io::Result<()> {
         let written = tokio::time::timeout(PATIENCE, lines::write(&mut self.writer, answer)).await;
         written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// A client that follows may stop reading for as long as it likes, as a terminal does that is paused: only this one event waits, and what
+/// comes meanwhile is dropped and counted. The program's end waits for it no longer than for others.
+async fn write_event(
+    writer: &mut OwnedWriteHalf,
+    event: &Answer,
+    closing: &mut watch::Receiver<bool>,
+) -> io::Result<()> {
+    let too_late = async {
+        ends(closing).await;
+        tokio::time::sleep(PATIENCE).await;
+    };
+    tokio::select! {
+        biased;
+        written = lines::write(writer, event) => written,
+        () = too_late => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 
@@ -138,4 +156,36 @@ async fn gone(lines: &mut Lines<OwnedReadHalf>) {
 pub(super) async fn ends(closing: &mut watch::Receiver<bool>) {
     // An error means that nobody is left who would say so.
     let _ = closing.wait_for(|closing| *closing).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    /// More than a socket takes.
+    const LONG: usize = 4 << 20;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_follows_is_waited_for_until_the_program_ends() {
+        let (client, server) = UnixStream::pair().expect("a pair");
+        let (_reader, mut writer) = server.into_split();
+        let (close, mut closing) = watch::channel(false);
+        let event = Answer::Event(Value::from("x".repeat(LONG)));
+        {
+            let mut writing = std::pin::pin!(write_event(&mut writer, &event, &mut closing));
+            assert!(tokio::time::timeout(PATIENCE * 100, writing.as_mut()).await.is_err(), "nobody reads");
+            let (mut reader, _writer) = client.into_split();
+            let mut read = vec![0; LONG];
+            let (written, _) = tokio::join!(writing, reader.read_exact(&mut read));
+            written.expect("it goes on");
+        }
+        let (_client, server) = UnixStream::pair().expect("a pair");
+        let (_reader, mut writer) = server.into_split();
+        let begun = tokio::time::Instant::now();
+        close.send_replace(true);
+        let error = write_event(&mut writer, &event, &mut closing).await.expect_err("nobody reads");
+        assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, PATIENCE.as_secs()));
+    }
 }

@@ -146,6 +146,24 @@ struct Ends {
 
 impl Ends {
     async fn run(mut self) -> io::Result<()> {
+        let end = self.converse().await;
+        self.read_last_answers();
+        end
+    }
+
+    /// Answers that arrived before the end count, also where the end was seen by a failed write. A connection that the peer has taken
+    /// must not be offered to another.
+    fn read_last_answers(&mut self) {
+        while let Ok(Some(message)) = self.reader.next_arrived() {
+            match message {
+                BusMessage::Taken { number } => self.answered(number, true),
+                BusMessage::Refused { number } => self.answered(number, false),
+                BusMessage::Offer(_) => {}
+            }
+        }
+    }
+
+    async fn converse(&mut self) -> io::Result<()> {
         loop {
             tokio::select! {
                 message = self.reader.next() => match message? {
@@ -188,3 +206,7 @@ impl Ends {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

@@ -1,0 +1,125 @@
+//! A link that dies between an offer and what is made of its answer: the connection has one reader, before and after.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+
+use axum::Router;
+use bytes::Bytes;
+use tokio::time::timeout;
+
+use super::*;
+use crate::Addr;
+use crate::nodes::Handle;
+use crate::serve::{ConnInfo, Drain, LoadTable, Place, Serving, Socket, http, start};
+
+const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi";
+
+type Channel = (Reader<BusMessage>, Writer<BusMessage>);
+
+fn id() -> NodeId {
+    NodeId::node(1)
+}
+
+fn pair() -> (OwnedFd, Channel) {
+    let (ours, theirs) = sys::socket::pair().expect("a pair");
+    (ours, control::channel(theirs.into()).expect("a channel"))
+}
+
+/// An accepted connection, and its client.
+fn connection() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let client = TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+    let accepted = listener.accept().expect("a client").0;
+    accepted.set_nonblocking(true).expect("a socket can be");
+    (accepted, client)
+}
+
+fn parcel() -> Parcel {
+    let info = ConnInfo { peer: Addr::Unix, local: Addr::Unix };
+    Parcel::arrived(0, OwnedFd::from(connection().0), Bytes::new(), info)
+}
+
+fn offer(number: u64, socket: &TcpStream) -> Offer {
+    let socket = socket.try_clone().expect("files are left");
+    let info = ConnInfo { peer: Addr::Unix, local: Addr::Unix };
+    Offer { number, server: 0, before: Bytes::new(), info, socket: Some(socket.into()) }
+}
+
+/// A process that serves, and its side of the drain.
+async fn serving() -> (Serving, LoadTable, Drain) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    listener.set_nonblocking(true).expect("a socket can be");
+    let (load, (drain, signal)) = (LoadTable::local(), Drain::new());
+    let place = Place { load: load.clone(), line: 0, bell: None, outlet: None, most_connections: None };
+    let sockets = vec![vec![Socket::Tcp(listener)]];
+    let serving = start(http(Router::new()).into(), sockets, place, Handle::detached(), signal).await;
+    (serving.expect("it starts"), load, drain)
+}
+
+#[tokio::test]
+async fn what_cannot_be_acknowledged_is_not_served() {
+    let (serving, load, _drain) = serving().await;
+    let (mut socket, mut client) = connection();
+    client.write_all(REQUEST).expect("it is open");
+    let mut links = Links::new();
+    links.intake().set(serving.intake()).expect("it is not set yet");
+    let (ours, (reader, mut writer)) = pair();
+    writer.send(BusMessage::Offer(offer(1, &socket))).await.expect("sent");
+    drop((reader, writer));
+    links.join(id(), ours).expect("joined");
+    links.to(&[id()])[0].offers.closed().await;
+    assert_eq!(load.counts(0).open, 0, "it is served beside its sender, who was told nothing");
+    let mut request = vec![0; 2 * REQUEST.len()];
+    let count = socket.read(&mut request).expect("nobody else has read it");
+    assert_eq!(&request[..count], REQUEST);
+}
+
+/// The writing side finds out about the end first, or the reading side: half of the rounds each.
+#[tokio::test]
+async fn what_was_taken_before_the_link_died_was_taken() {
+    for _ in 0..40 {
+        let (ours, (reader, mut writer)) = pair();
+        writer.send(BusMessage::Taken { number: 1 }).await.expect("sent");
+        writer.send(BusMessage::Refused { number: 2 }).await.expect("sent");
+        drop((reader, writer));
+        let (reader, writer) = control::channel(ours.into()).expect("a channel");
+        let (sender, offers) = mpsc::channel(QUEUE);
+        let (replies, mut answers): (Vec<_>, Vec<_>) = (0..2).map(|_| oneshot::channel()).unzip();
+        let (last, unheard) = oneshot::channel();
+        sender.try_send((offer(3, &connection().0), last)).expect("there is room");
+        let unanswered = (1..).zip(replies).collect();
+        let ends = Ends { reader, writer, offers, unanswered, intake: Arc::default() };
+        // How it ends depends on the side that was first.
+        let _ = ends.run().await;
+        assert_eq!((answers[0].try_recv(), answers[1].try_recv()), (Ok(true), Ok(false)));
+        assert!(unheard.await.is_err(), "nobody has answered this one");
+    }
+}
+
+#[tokio::test]
+async fn an_offer_is_kept_until_its_answer_comes() {
+    for answer in [Some(true), Some(false), None] {
+        let mut links = Links::new();
+        let (ours, (mut reader, mut writer)) = pair();
+        links.join(id(), ours).expect("joined");
+        let (link, parcel) = (links.to(&[id()]).remove(0), parcel());
+        let mut offering = pin!(link.offer(7, &parcel));
+        assert!(timeout(Duration::ZERO, offering.as_mut()).await.is_err());
+        let Ok(Some(BusMessage::Offer(Offer { number, .. }))) = reader.next().await else { panic!("it is offered") };
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+            assert!(timeout(Duration::ZERO, offering.as_mut()).await.is_err(), "nobody has answered");
+        }
+        match answer {
+            Some(true) => writer.send(BusMessage::Taken { number }).await.expect("sent"),
+            Some(false) => writer.send(BusMessage::Refused { number }).await.expect("sent"),
+            None => drop((reader, writer)),
+        }
+        let expected = match answer {
+            Some(true) => Ok(()),
+            Some(false) => Err(io::ErrorKind::ConnectionRefused),
+            None => Err(io::ErrorKind::BrokenPipe),
+        };
+        assert_eq!(offering.await.map_err(|error| error.kind()), expected);
+    }
+}

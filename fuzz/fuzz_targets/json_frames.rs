@@ -1,7 +1,5 @@
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-use multi_node::Json;
-use multi_node_fuzz::decode_all;
-
-fuzz_target!(|data: &[u8]| decode_all::<Json, serde_json::Value>(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    multi_node_fuzz::targets::json_frames(data);
+});

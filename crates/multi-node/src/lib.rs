@@ -60,6 +60,8 @@ mod error;
 mod exits;
 #[cfg(multi_process)]
 mod family;
+#[cfg(all(test, multi_process))]
+mod fuzz_tests;
 mod heartbeat;
 mod id;
 mod listen;

@@ -124,14 +124,23 @@ impl Decoder {
     }
 }
 
-/// The entry of the fuzz target: whatever comes, in whatever pieces, is read or refused.
-#[cfg(fuzzing)]
-pub fn decode_control(pieces: &[&[u8]]) {
-    let mut decoder = Decoder::default();
+/// The entry of the fuzz target: whatever comes, in whatever pieces, is read or refused. Gives the number of messages until the first
+/// that is refused.
+#[cfg(any(fuzzing, test))]
+#[allow(unreachable_pub)] // the fuzz targets reach it
+pub fn decode_control(pieces: &[&[u8]]) -> usize {
+    let (mut decoder, mut whole) = (Decoder::default(), 0);
     for piece in pieces {
         decoder.bytes.extend_from_slice(piece);
-        while let Ok(Some(_)) = decoder.next::<super::message::ToMaster>() {}
+        loop {
+            match decoder.next::<super::message::ToMaster>() {
+                Ok(Some(_)) => whole += 1,
+                Ok(None) => break,
+                Err(_) => return whole,
+            }
+        }
     }
+    whole
 }
 
 #[cfg(test)]

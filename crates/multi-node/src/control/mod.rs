@@ -10,7 +10,8 @@ mod reserve;
 pub(crate) use blocking::Blocking;
 pub(crate) use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_apart};
 pub(crate) use codec::Malformed;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
+#[allow(unreachable_pub)] // the fuzz targets reach it
 pub use codec::decode_control;
 pub(crate) use message::{
     Drained, Exec, Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,

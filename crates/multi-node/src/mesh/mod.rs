@@ -6,6 +6,8 @@ mod peers;
 
 #[cfg(fuzzing)]
 pub use framed::decode_step;
+#[cfg(all(test, multi_process, not(fuzzing)))]
+pub(crate) use framed::decode_step;
 pub use framed::{
     DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack,
 };

@@ -1,7 +1,8 @@
 'use strict';
-// The binding: the `.node` file of this package, or of the optional package for this platform. Where there is none the package
-// serves in one process.
+// The binding: the `.node` file of this package, or of the optional package for this platform. Where there is none, `why` says the
+// reason, and `elsewhere` whether nodes are not supported there at all.
 
+const fs = require('node:fs');
 const { join } = require('node:path');
 
 /** `linux-x64-gnu` and the like, as the platform's package is called. */
@@ -11,24 +12,52 @@ function platform() {
   return `${system}-${arch}-${process.report?.getReport?.().header.glibcVersionRuntime ? 'gnu' : 'musl'}`;
 }
 
-/** Finds the binary; without one, `why` says what was tried. */
-function load() {
-  if (process.env.MULTI_NODE_BINARY) return { binding: require(process.env.MULTI_NODE_BINARY), why: null };
-  if (process.platform !== 'linux') return { binding: null, why: `nodes need Linux, and this is ${process.platform}` };
-  const name = platform();
-  for (const candidate of [join(__dirname, '..', `multi-node.${name}.node`), `@multi-node/${name}`]) {
-    try {
-      return { binding: require(candidate), why: null };
-    } catch (error) {
-      if (error.code !== 'MODULE_NOT_FOUND') throw error;
-    }
-  }
-  return { binding: null, why: `this package has no binary for ${name}; \`npm run build\` makes it from the sources` };
+/** Why nodes are not supported here at all; null where they are. */
+function unsupported() {
+  const { bun, deno } = process.versions;
+  if (bun !== undefined) return `nodes need Node.js, and this is Bun ${bun}`;
+  if (deno !== undefined) return `nodes need Node.js, and this is Deno ${deno}`;
+  return process.platform === 'linux' ? null : `nodes need Linux, and this is ${process.platform}`;
 }
 
-const { binding, why } = load();
+function load() {
+  const why = unsupported();
+  if (why !== null) return { binding: null, why, elsewhere: true };
+  const name = platform();
+  const own = join(__dirname, '..', `multi-node.${name}.node`);
+  const given = process.env.MULTI_NODE_BINARY;
+  for (const candidate of given ? [given] : [own, `@multi-node/${name}`]) {
+    try {
+      return { binding: require(candidate), why: null, elsewhere: false };
+    } catch (error) {
+      if (given || error.code !== 'MODULE_NOT_FOUND') return { binding: null, why: broken(candidate, error), elsewhere: false };
+    }
+  }
+  return { binding: null, why: missing(name), elsewhere: false };
+}
+
+function broken(file, { code, message }) {
+  if (code === 'ERR_DLOPEN_DISABLED') return 'this process may load no addons; start it with `--allow-addons` beside `--permission`, and without `--no-addons`';
+  return `its binary ${file} cannot be loaded: ${message}`;
+}
+
+function missing(name) {
+  if (isBundled()) return 'the package `multi-node` was bundled, and its binary was not; leave it out of the bundle, as by esbuild\'s `--external:multi-node`';
+  return `this package has no binary for ${name}; \`npm run build\` makes it from the sources`;
+}
+
+/** Whether this code stands in another file than the package's own. */
+function isBundled() {
+  try {
+    return JSON.parse(fs.readFileSync(join(__dirname, '../package.json'), 'utf8')).name !== 'multi-node';
+  } catch {
+    return true;
+  }
+}
+
+const { binding, why, elsewhere } = load();
 
 // In a node, standard input is the way to the master: it is taken over before any other code can read it.
 const isNode = binding !== null && binding.claimRole();
 
-module.exports = { binding, why, isNode };
+module.exports = { binding, why, elsewhere, isNode };

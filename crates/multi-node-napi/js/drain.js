@@ -5,10 +5,10 @@
 /** How often connections are looked at beside the moments at which one has been answered. */
 const EVERY = 50;
 
-/** Node's own record of an HTTP server's connections, which knows what its parser has begun to read. */
+/** Node's own record of an HTTP server's connections, which knows what its parser has begun to read. Deno has none. */
 function parsersOf(server) {
   const symbol = Object.getOwnPropertySymbols(server).find(({ description }) => description === 'http.server.connections');
-  return symbol ? server[symbol] : null;
+  return typeof server[symbol]?.idle === 'function' ? server[symbol] : null;
 }
 
 class Drain {

@@ -14,9 +14,15 @@ function fromLibrary({ code, message, errno, address, option }) {
   if (errno && code !== 'ERR_MULTI_NODE_PROGRAM') {
     Object.assign(error, { code: getSystemErrorName(-errno), errno: -errno, syscall: 'listen' });
   }
-  if (address) error.address = address;
+  if (address) Object.assign(error, placeOf(address));
   if (option) error.option = camelCase(option);
   return error;
+}
+
+/** Where an error says that it was to listen, by the fields that Node.js has for it. */
+function placeOf(address) {
+  const [, host, port] = /^(.*):(\d+)$/.exec(address) ?? [];
+  return host === undefined ? { address: address.replace(/^unix:/, '') } : { address: host.replace(/^\[|\]$/g, ''), port: Number(port) };
 }
 
 /** An exception of the binding's constructor, whose message holds the fields, one a line. */

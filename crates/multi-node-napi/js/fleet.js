@@ -197,12 +197,14 @@ class Fleet {
 
   /** Gives an order, and promises what comes of it. */
   order(name, number) {
-    if (this.#closed) return Promise.reject(failure('SHUTTING_DOWN', 'the program has ended'));
+    // A node whose program shuts down before all nodes are ready ends with it, and needs no error in its log.
+    const quiet = name === 'ready' && !this.#isMaster;
+    if (this.#closed) return quiet ? new Promise(() => undefined) : Promise.reject(failure('SHUTTING_DOWN', 'the program has ended'));
     const wrong = refusalOf(name, number);
     if (wrong !== null) return Promise.reject(wrong);
     const ticket = this.#tickets.next().value;
     return new Promise((resolve, reject) => {
-      this.#answers.set(ticket, { resolve, reject });
+      this.#answers.set(ticket, { resolve, reject: quiet ? () => undefined : reject });
       this.#service.order(ticket, name, number);
     });
   }

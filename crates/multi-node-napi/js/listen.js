@@ -2,10 +2,11 @@
 // The front door: which process is this, and in which mode does it serve?
 
 const { isMainThread } = require('node:worker_threads');
-const { binding, why, isNode } = require('./binary.js');
+const { binding, why, elsewhere, isNode } = require('./binary.js');
 const { failure } = require('./errors.js');
 const options = require('./options.js');
 const { declare } = require('./servers.js');
+const { testRunner } = require('./test_runners.js');
 
 let listens = false;
 
@@ -39,6 +40,7 @@ function servesAlone({ nodes }) {
   }
   if (nodes === 0 || mode === 'off') return true;
   if (binding !== null) return false;
+  if (!elsewhere) throw failure('NO_BINARY', `no nodes can be started: ${why}. { nodes: 0 } or MULTI_NODE=off serves in this process`);
   process.emitWarning(`one process serves: ${why}`, { code: 'MULTI_NODE_SINGLE_PROCESS' });
   return true;
 }
@@ -49,10 +51,11 @@ function refuseWhatCannotStart() {
   if (process.argv[1] === undefined && !evaluates) {
     throw failure('NO_SCRIPT', 'the nodes need a script to run, such as `node server.js`; { nodes: 0 } serves in this process');
   }
-  if (process.env.NODE_TEST_CONTEXT && process.moduleLoadList.some((name) => name.includes('test_runner/harness'))) {
+  const runner = testRunner();
+  if (runner !== null) {
     throw failure(
       'IN_TEST',
-      '`listen` was called in a test, which every node would start again; use { nodes: 0 } or MULTI_NODE=off to serve in this process',
+      `\`listen\` was called in a test (${runner}), which every node would start again; use { nodes: 0 } or MULTI_NODE=off to serve in this process`,
     );
   }
 }

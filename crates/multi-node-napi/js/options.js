@@ -2,6 +2,7 @@
 // Options: their names and types are checked here, their values by the library.
 
 const { failure } = require('./errors.js');
+const { nearest } = require('./nearest.js');
 
 const number = { is: (value) => typeof value === 'number' && Number.isFinite(value) && value >= 0, what: 'a number, 0 or more' };
 const whole = { is: (value) => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff, what: 'a whole number, 0 or more' };
@@ -115,7 +116,9 @@ function check(options) {
 function checkOne(name, value) {
   const known = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : null;
   if (known === null) {
-    throw failure('OPTION', `there is no option \`${name}\`; there are ${Object.keys(OPTIONS).join(', ')}`, TypeError);
+    const meant = nearest(name, Object.keys(OPTIONS));
+    const there = meant === null ? `there are ${Object.keys(OPTIONS).join(', ')}` : `did you mean \`${meant}\`?`;
+    throw failure('OPTION', `there is no option \`${name}\`; ${there}`, TypeError);
   }
   if (value === null || !known.is(value)) {
     throw wrong(name, value, known.what);

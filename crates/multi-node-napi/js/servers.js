@@ -2,6 +2,7 @@
 // What can be served: servers of Node.js, and what makes one.
 
 const http = require('node:http');
+const https = require('node:https');
 const net = require('node:net');
 const { failure } = require('./errors.js');
 
@@ -48,15 +49,18 @@ function bindOf({ host = '0.0.0.0', port }) {
   return net.isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** In Bun servers of HTTP are none of `net`. */
+const isServer = (given) => [net.Server, http.Server, https.Server].some((Class) => given instanceof Class);
+
 /** Applications that bring their server: Fastify. */
 function isApp(given) {
-  return given.server instanceof net.Server && typeof given.ready === 'function';
+  return isServer(given.server) && typeof given.ready === 'function';
 }
 
 /** The server of what was given, and a promise of its readiness where it has one. */
 function serverOf(given) {
   const ready = () => undefined;
-  if (given instanceof net.Server) return { server: given, ready };
+  if (isServer(given)) return { server: given, ready };
   if (given !== null && typeof given === 'object') {
     if (isApp(given)) return { server: given.server, ready: () => given.ready() };
     // Koa, whose applications are no functions.

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 const { test } = require('node:test');
 const fs = require('node:fs');
 const path = require('node:path');
-const { freePort, program, until } = require('./program.js');
+const { folder, freePort, program, until } = require('./program.js');
 
 const HELLO = `
   var server = require("http").createServer(function(request, response){ response.end("hello from " + process.pid); });
@@ -60,11 +60,11 @@ test('an address in use is an error event, with the code of Node.js', async (t) 
   await first.says(/ready/);
   for (const [target, listener] of [['server', 'server.on("error", tell);'], ['nodes', ''], ['nobody', null]]) {
     const heard = listener === null ? '' : `${listener} nodes.on("error", tell);`;
-    const source = HELLO.replaceAll('PORT', String(first.port)) + `function tell(error){ console.log("heard", error.code, error.syscall); } ${heard}`;
+    const source = HELLO.replaceAll('PORT', String(first.port)) + `function tell(error){ console.log("heard", error.code, error.syscall, error.address, error.port === ${first.port}); } ${heard}`;
     const second = await program(t, source);
     const ended = await second.ended;
     if (listener === null) assert.equal(ended, 1, target);
-    await second.says(listener === null ? /EADDRINUSE/ : /heard EADDRINUSE listen/);
+    await second.says(listener === null ? /EADDRINUSE/ : /heard EADDRINUSE listen 0\.0\.0\.0 true/);
   }
   assert.equal(await first.stop(), 0);
 });
@@ -89,11 +89,50 @@ test('a port that is taken before `listen` ends the program with one error that 
   assert.ok(told >= 2 && told <= 3, `${told} nodes have told of it`);
 });
 
+for (const [runner, main, env] of [
+  ['mocha', 'node_modules/mocha/bin/mocha.js', {}],
+  ['jest-worker', 'node_modules/jest-worker/build/processChild.js', {}],
+  ['vitest', 'node_modules/.pnpm/vitest@4/node_modules/vitest/vitest.mjs', {}],
+  ['tinypool', 'node_modules/tinypool/process.js', { VITEST: 'true' }],
+]) {
+  test(`\`listen\` is refused in a process that ${runner} has started`, async (t) => {
+    const cwd = folder(t);
+    fs.mkdirSync(path.join(cwd, path.dirname(main)), { recursive: true });
+    const source = main.endsWith('.mjs') ? `import { createRequire } from "node:module"; const require = createRequire("${cwd}/");${HELLO}` : HELLO;
+    const server = await program(t, source, { cwd, name: main, env });
+    assert.equal(await server.ended, 1);
+    assert.match(server.output, new RegExp(`ERR_MULTI_NODE_IN_TEST|in a test \\(${runner}\\)`));
+  });
+}
+
+test('`listen` is refused in a file of tests that node runs, and not in a server that only loads its test module', async (t) => {
+  const source = `require("node:test"); ${HELLO}`;
+  const refused = await program(t, source, { name: 'server.test.js' });
+  assert.equal(await refused.ended, 1);
+  assert.match(refused.output, /in a test \(node:test\), which every node would start again; use \{ nodes: 0 \}/);
+  const serves = await program(t, source);
+  await serves.says(/ready/);
+  assert.equal(await serves.stop(), 0);
+});
+
+test('a node that waits for `ready` while the program shuts down ends without a trace', async (t) => {
+  const server = await program(t, `
+    const nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, require("http").createServer());
+    if (nodes.isMaster) nodes.on("listening", () => setTimeout(() => nodes.shutdown(), 300));
+    else nodes.ready().then(() => undefined);
+  `.replace('nodes: 2', 'nodes: 2, slotArgs: (slot) => ["--title=slot-" + slot]').replace('require("http").createServer()', '{ server: require("http").createServer(), ready: () => process.title === "slot-1" ? new Promise(() => undefined) : undefined }'));
+  assert.equal(await server.ended, 0);
+  await server.closed;
+  assert.doesNotMatch(server.output, /\n {4}at |NO_NODES|SHUTTING_DOWN/);
+});
+
 test('what is wrong is thrown at once', async () => {
   const http = require('node:http');
   const { listen } = require('..');
   const refused = (options, server, code, pattern) => assert.throws(() => listen(options, server), (error) => error.code === code && pattern.test(error.message));
-  refused({ prot: 1 }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /no option `prot`/);
+  refused({ prot: 1 }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /no option `prot`; did you mean `port`\?/);
+  refused({ max_nodes: 1 }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /did you mean `maxNodes`\?/);
+  refused({ workers: 1 }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /no option `workers`; there are port, host/);
   refused({ port: '80' }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`port`: "80" is not allowed; expected/);
   refused({ canary: { duration: 1000, margn: 1 } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`canary`: there is no `margn`; expected \{ duration/);
   refused({ canary: { duration: 1000, minRequests: 1.5 } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`canary.minRequests`: 1.5 is not allowed; expected a whole/);

@@ -49,13 +49,15 @@ test('the README names every code of an error, and no other', () => {
   assert.deepEqual([...new Set(named)].sort(), [...new Set(codes)].sort());
 });
 
-test('one process serves where the binary is missing, and it is said how it is made', async (t) => {
+test('a missing binary is an error that says how it is made, and one process serves where that is asked for', async (t) => {
   const cwd = folder(t);
   const installed = path.join(cwd, 'node_modules/multi-node');
   fs.unlinkSync(installed);
   for (const name of ['package.json', 'js']) fs.cpSync(path.join(ROOT, name), path.join(installed, name), { recursive: true });
-  const server = await program(t, fromReadme('createServer(function'), { cwd });
-  await server.says(/MULTI_NODE_SINGLE_PROCESS.*no binary for linux-.*`npm run build`/);
+  const refused = await program(t, fromReadme('createServer(function'), { cwd });
+  assert.equal(await refused.ended, 1);
+  assert.match(refused.output, /no binary for linux-.*`npm run build`/);
+  const server = await program(t, fromReadme('createServer(function'), { cwd, env: { MULTI_NODE: 'off' } });
   assert.deepEqual([...(await server.pidsOf(1))], [server.pid]);
   assert.equal(await server.stop(), 0);
 });

@@ -5,9 +5,15 @@ const assert = require('node:assert/strict');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
-const { freePort, program, until } = require('./program.js');
+const { folder, freePort, program, until } = require('./program.js');
 
 const ELSEWHERE = { flags: ['--require', './elsewhere.js'], files: { 'elsewhere.js': 'Object.defineProperty(process, "platform", { value: "plan9" });' } };
+
+/** A process that says that it is another runtime. */
+function versionOf(name) {
+  const file = `Object.defineProperty(process.versions, "${name}", { value: "1.0.0", enumerable: true });`;
+  return { flags: ['--require', './runtime.js'], files: { 'runtime.js': file } };
+}
 
 const SOURCE = (options) => `
   const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
@@ -41,7 +47,10 @@ for (const [how, options, given] of [
   ['nodes: 0 and a page of metrics', 'nodes: 0, metrics: "127.0.0.1:METRICS"', {}],
   ['MULTI_NODE=off', 'nodes: 2', { env: { MULTI_NODE: 'off' } }],
   ['MULTI_NODE=off and a page of metrics', 'nodes: 2, metrics: "127.0.0.1:METRICS"', { env: { MULTI_NODE: 'off' } }],
-  ['no binary', 'nodes: 2', ELSEWHERE],
+  ['another system', 'nodes: 2', ELSEWHERE],
+  ['Bun', 'nodes: 2', versionOf('bun')],
+  ['MULTI_NODE=off in Deno', 'nodes: 2', { ...versionOf('deno'), env: { MULTI_NODE: 'off' } }],
+  ['MULTI_NODE=off and a broken binary', 'nodes: 2', { env: { MULTI_NODE: 'off', MULTI_NODE_BINARY: '/nowhere.node' } }],
 ]) {
   test(`one process serves with ${how}`, async (t) => {
     const metrics = await freePort();
@@ -77,6 +86,27 @@ for (const [how, options, given] of [
     assert.equal(await answer, 'slow');
   });
 }
+
+for (const [what, given, says] of [
+  ['cannot be loaded', { env: { MULTI_NODE_BINARY: '/nowhere.node' } }, /its binary \/nowhere\.node cannot be loaded: /],
+  ['is forbidden', { flags: ['--no-addons'] }, /this process may load no addons; start it with `--allow-addons`/],
+]) {
+  test(`a binary that ${what} is an error that says how to serve in one process`, async (t) => {
+    const server = await program(t, SOURCE('nodes: 2'), given);
+    assert.equal(await server.ended, 1);
+    assert.match(server.output, says);
+    assert.match(server.output, /ERR_MULTI_NODE_NO_BINARY/);
+    assert.match(server.output, /\{ nodes: 0 \} or MULTI_NODE=off serves in this process/);
+  });
+}
+
+test('a bundle says that the package has to be left out of it', async (t) => {
+  const cwd = folder(t);
+  fs.cpSync(path.join(__dirname, '../js'), path.join(cwd, 'bundled/js'), { recursive: true });
+  const server = await program(t, SOURCE('nodes: 2').replace('require("multi-node")', 'require("./bundled/js")'), { cwd });
+  assert.equal(await server.ended, 1);
+  assert.match(server.output, /was bundled, and its binary was not; leave it out of the bundle/);
+});
 
 test('without a binary it is said that nodes and the page of metrics are missing', async (t) => {
   const server = await program(t, SOURCE('metrics: "127.0.0.1:1", control: "name"'), ELSEWHERE);

@@ -8,8 +8,8 @@ SHELL := /bin/bash
 SINGLE := RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/scripts/rustc-single.sh" $(CARGO)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
-.PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-loss \
-	soak-node soak-fuzz mutants law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
+.PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-bytes \
+	soak-loss soak-node soak-fuzz mutants law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -19,6 +19,8 @@ help:
 ci: export CI = true
 ci: export CHAOS_SECONDS ?= 30
 ci: export CHAOS_SEED ?= 1
+ci: export BYTES_SECONDS ?= 30
+ci: export BYTES_SEED ?= 1
 ci: export CARGO_INCREMENTAL = 0
 ci: fmt-check tools ## all that CI runs: formatting, lints, documentation, test, test-foreign, smoke
 	@# What the tests need of others comes while cargo compiles.
@@ -68,11 +70,14 @@ test-foreign-node:
 
 # `SOAK_SECONDS` is the time of each lane that has no end of its own; CI runs the same decisions for 30 s.
 SOAK_SECONDS ?= 600
-soak: servers ## the long lanes: chaos, full `loss`, all Node.js versions, fuzzing where cargo-fuzz is installed; an hour
-	+@scripts/each.sh soak-chaos soak-loss soak-node soak-fuzz
+soak: servers ## the long lanes: chaos, random bytes, full `loss`, all Node.js versions, fuzzing of the decoders; an hour
+	+@scripts/each.sh soak-chaos soak-bytes soak-loss soak-node soak-fuzz
 
 soak-chaos:
 	CHAOS_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture chaos::
+
+soak-bytes:
+	BYTES_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture bytes::
 
 soak-loss:
 	$(CARGO) run --locked --release -p multi-node-bench -- loss --only multi-node

@@ -55,8 +55,12 @@ impl Kills {
 
     /// Whether the request was lost because the process that held its connection was killed.
     pub fn explain(&self, lost: &Lost) -> bool {
-        let Some((port, opened)) = lost.connection else { return false };
-        self.0.iter().any(|kill| opened < kill.at && kill.at < lost.at && kill.ports.contains(&port))
+        lost.connection.is_some_and(|(port, opened)| self.broke(port, opened, lost.at))
+    }
+
+    /// Whether a killed process held the connection from this port, which was opened at the one time and lost at the other.
+    pub fn broke(&self, port: u16, opened: Instant, lost: Instant) -> bool {
+        self.0.iter().any(|kill| opened < kill.at && kill.at < lost && kill.ports.contains(&port))
     }
 }
 

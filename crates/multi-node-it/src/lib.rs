@@ -7,6 +7,7 @@
 pub mod browser;
 pub mod client;
 pub mod example;
+pub mod execution_log;
 pub mod frames;
 pub mod held;
 pub mod hostile;

@@ -13,19 +13,19 @@ const LONGEST_LINE: usize = 4 << 10;
 
 /// A whole answer.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+pub struct Answer {
+    pub status: u16,
     /// The beginning of the body, as far as it was to be kept.
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
     /// Bytes of the whole body.
-    pub(crate) length: u64,
+    pub length: u64,
     /// Whether the server leaves the connection open.
-    pub(crate) kept: bool,
+    pub kept: bool,
 }
 
 /// An answer while it comes, piece by piece.
 #[derive(Debug)]
-pub(crate) struct Reading {
+pub struct Reading {
     /// Whether the request was a HEAD, whose answer has no body.
     to_head: bool,
     /// The most bytes of the body that are kept.
@@ -54,25 +54,42 @@ enum State {
 }
 
 impl Reading {
-    pub(crate) fn new(to_head: bool, keep: usize) -> Reading {
+    pub fn new(to_head: bool, keep: usize) -> Reading {
         let (pending, answer) = (Vec::new(), Answer::default());
         Reading { to_head, keep, state: State::Head, pending, received: 0, answer }
     }
 
-    /// Takes the next bytes; gives the answer once it is whole.
+    /// Takes the next bytes; gives the answer once it is whole. Bytes behind it are an error: only one was asked for.
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Option<Answer>, Failure> {
-        self.received += bytes.len();
-        self.pending.extend_from_slice(bytes);
-        while self.step().map_err(|what| Failure::new(How::Wrong, what))? {}
-        match (self.state, self.pending.len()) {
-            (State::Nothing, 0) => Ok(Some(std::mem::take(&mut self.answer))),
-            (State::Nothing, more) => Err(Failure::new(How::Wrong, format_args!("{more} bytes after the answer"))),
-            _ => Ok(None),
+        let answer = self.take_one(bytes)?;
+        match (&answer, self.pending.len()) {
+            (None, _) | (Some(_), 0) => Ok(answer),
+            (Some(_), more) => Err(Failure::new(How::Wrong, format_args!("{more} bytes after the answer"))),
         }
     }
 
+    /// Takes the next bytes; gives the answer once it is whole, whatever follows it.
+    ///
+    /// # Errors
+    /// [`How::Wrong`] where they are no answer.
+    pub fn take_one(&mut self, bytes: &[u8]) -> Result<Option<Answer>, Failure> {
+        self.received += bytes.len();
+        self.pending.extend_from_slice(bytes);
+        while self.step().map_err(|what| Failure::new(How::Wrong, what))? {}
+        Ok((self.state == State::Nothing).then(|| std::mem::take(&mut self.answer)))
+    }
+
+    /// For the next answer on the connection, with what came behind this one.
+    #[must_use]
+    pub fn next(self, to_head: bool, keep: usize) -> Reading {
+        Reading { received: self.pending.len(), pending: self.pending, ..Reading::new(to_head, keep) }
+    }
+
     /// The connection has ended in good order.
-    pub(crate) fn end(self) -> Result<Answer, Failure> {
+    ///
+    /// # Errors
+    /// [`How::Closed`] before the first byte of the answer, [`How::Truncated`] within it.
+    pub fn end(self) -> Result<Answer, Failure> {
         match self.state {
             State::UntilEnd => Ok(self.answer),
             _ => Err(Failure::ended(self.received)),
@@ -80,7 +97,7 @@ impl Reading {
     }
 
     /// Bytes of the answer so far.
-    pub(crate) fn received(&self) -> usize {
+    pub fn received(&self) -> usize {
         self.received
     }
 

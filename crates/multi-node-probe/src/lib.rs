@@ -29,6 +29,7 @@ mod tls;
 mod url;
 mod websocket;
 
+pub use answer::{Answer, Reading};
 pub use client::ask_once;
 pub use connection::Connection;
 pub use failure::{Failure, How};

@@ -14,7 +14,7 @@ use axum::{Extension, Json, Router};
 use multi_node::{Handle, Metric, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams};
-use multi_node_it::{held, hostile, old_node, routes};
+use multi_node_it::{execution_log, held, hostile, old_node, routes};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -131,7 +131,7 @@ async fn make_app(plan: Plan, node: Handle, mesh: Mesh, dropping: Arc<Notify>) -
         true => StatusCode::INTERNAL_SERVER_ERROR,
         false => StatusCode::OK,
     };
-    Ok(app(node, mesh, dropping, status))
+    Ok(app(node, mesh, dropping, status).merge(execution_log::routes(&plan.faults)))
 }
 
 fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>, status: StatusCode) -> Router {

@@ -5,11 +5,30 @@
 const fs = require('node:fs');
 const { join } = require('node:path');
 
-/** `linux-x64-gnu` and the like, as the platform's package is called. */
-function platform() {
-  const { platform: system, arch } = process;
-  if (system !== 'linux') return `${system}-${arch}`;
-  return `${system}-${arch}-${process.report?.getReport?.().header.glibcVersionRuntime ? 'gnu' : 'musl'}`;
+/** What this platform's package is called, by its C library. */
+const platform = (libc) => `linux-${process.arch}-${libc}`;
+
+/** Where the binary for a C library may be. */
+const placesOf = (libc) => [join(__dirname, '..', `multi-node.${platform(libc)}.node`), `@multi-node/${platform(libc)}`];
+
+/** This process's C library. The report takes 10 ms, which a node that starts does not have to spare. */
+const libc = () => (process.report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl');
+
+/** The installed binary for this process, if there is one. */
+function installed() {
+  const found = ['gnu', 'musl'].map((libc) => ({ libc, file: placesOf(libc).find(isThere) })).filter(({ file }) => file !== undefined);
+  if (found.length === 0) return undefined;
+  const fits = found.length === 1 ? found[0] : found.find((one) => one.libc === libc());
+  return fits.file;
+}
+
+function isThere(name) {
+  try {
+    require.resolve(name);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Why nodes are not supported here at all; null where they are. */
@@ -23,17 +42,13 @@ function unsupported() {
 function load() {
   const why = unsupported();
   if (why !== null) return { binding: null, why, elsewhere: true };
-  const name = platform();
-  const own = join(__dirname, '..', `multi-node.${name}.node`);
-  const given = process.env.MULTI_NODE_BINARY;
-  for (const candidate of given ? [given] : [own, `@multi-node/${name}`]) {
-    try {
-      return { binding: require(candidate), why: null, elsewhere: false };
-    } catch (error) {
-      if (given || error.code !== 'MODULE_NOT_FOUND') return { binding: null, why: broken(candidate, error), elsewhere: false };
-    }
+  const file = process.env.MULTI_NODE_BINARY || installed();
+  if (file === undefined) return { binding: null, why: missing(platform(libc())), elsewhere: false };
+  try {
+    return { binding: require(file), why: null, elsewhere: false };
+  } catch (error) {
+    return { binding: null, why: broken(file, error), elsewhere: false };
   }
-  return { binding: null, why: missing(name), elsewhere: false };
 }
 
 function broken(file, { code, message }) {

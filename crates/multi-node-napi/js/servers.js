@@ -2,7 +2,6 @@
 // What can be served: servers of Node.js, and what makes one.
 
 const http = require('node:http');
-const https = require('node:https');
 const net = require('node:net');
 const { failure } = require('./errors.js');
 
@@ -49,8 +48,8 @@ function bindOf({ host = '0.0.0.0', port }) {
   return net.isIPv6(host) ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
-/** In Bun servers of HTTP are none of `net`. */
-const isServer = (given) => [net.Server, http.Server, https.Server].some((Class) => given instanceof Class);
+/** In Bun servers of HTTP and HTTPS are none of `net`. */
+const isServer = (given) => given instanceof net.Server || given instanceof http.Server;
 
 /** Applications that bring their server: Fastify. */
 function isApp(given) {

@@ -84,10 +84,12 @@ test('two servers that listen by themselves are served, also where the module wa
 test('a module that calls `listen` of this package keeps what else it serves', async (t) => {
   const app = `
     const nodes = require("multi-node").listen({ port: PORT, nodes: 0 }, ${HANDLER});
+    nodes.on("ready", () => console.log("ready"));
     require("http").createServer(${HANDLER}).listen(0, () => console.log("also"));
   `;
   const server = await run(t, app, ['app.js', '-n', '0']);
-  await server.says(/also/);
+  await server.says(/^also/m);
+  await server.says(/^ready/m);
   assert.equal(await server.get('/'), `hello from ${server.pid}`);
   assert.equal(await server.stop(), 0);
 });

@@ -3,6 +3,7 @@
 //! `FUZZ_SECONDS` is the time of each target, `FUZZ_SEED` makes other mutations. A failure shows its input; as a file in the target's
 //! folder of seeds it is replayed from then on. cargo-fuzz, which sees what code an input reaches, runs the same functions.
 
+#[expect(unreachable_pub, reason = "cargo-fuzz builds the same file into a crate of its own")]
 #[path = "../../../fuzz/targets.rs"]
 mod targets;
 

@@ -112,7 +112,10 @@ mod tests {
 
     use super::*;
 
-    fn executed(times: &[(u64, u32, u32)]) -> BTreeMap<u64, Executed> {
+    /// A POST, and how often it was begun and ended.
+    type Times = (u64, u32, u32);
+
+    fn executed(times: &[Times]) -> BTreeMap<u64, Executed> {
         times.iter().map(|&(id, begun, ended)| (id, Executed { begun, ended })).collect()
     }
 
@@ -126,7 +129,7 @@ mod tests {
         Account { broken: vec![broken], ..Account::default() }
     }
 
-    fn failures(accounts: [Account; 1], times: &[(u64, u32, u32)], excused: bool) -> usize {
+    fn failures(accounts: [Account; 1], times: &[Times], excused: bool) -> usize {
         let mut verdict = Verdict::of(accounts.into_iter(), &executed(times));
         verdict.excuse(|_| excused);
         verdict.failures(Instant::now()).len()
@@ -134,7 +137,7 @@ mod tests {
 
     #[test]
     fn posts_are_counted() {
-        let table: [(&[u64], &[(u64, u32, u32)], usize); 6] = [
+        let table: [(&[u64], &[Times], usize); 6] = [
             (&[1, 2], &[(1, 1, 1), (2, 1, 1)], 0),
             (&[], &[(1, 1, 0), (2, 1, 1)], 0),
             (&[1], &[(1, 2, 1)], 1),

@@ -41,6 +41,10 @@ fn verdicts() {
         ("many more, and nothing recent", &[line(500, 0), line(2, 0)], false, false),
         ("many more, and too few recent to matter", &[line(500, 0), line(2, 3)], false, false),
         ("asleep, with less than its share", &[asleep(500, 8), line(2, 12)], false, false),
+        ("asleep, and the other has had half more than its share", &[asleep(500, 4), line(2, 12)], false, false),
+        ("asleep, and the other has had more than that", &[asleep(500, 3), line(2, 12)], true, false),
+        ("asleep, and the two others have had as much again", &[asleep(500, 4), line(2, 6), line(2, 6)], false, false),
+        ("asleep, and the two others have had more than that", &[asleep(500, 3), line(2, 7), line(2, 6)], true, false),
         ("asleep, and the other is far ahead", &[asleep(500, 40), line(2, 60)], true, false),
         ("asleep, with much less than its share", &[asleep(500, 20), line(2, 80)], true, false),
         ("leaves, and a sleeper may come", &[line(5, 0), asleep(3, 0)], false, true),
@@ -80,6 +84,7 @@ fn what_is_recent_is_forgotten_where_all_have_as_many() {
         ("two more, but late", &[line(3, 90), late(5)], true),
         ("two more, but paused", &[line(3, 90), paused(5)], true),
         ("too few to matter", &[line(3, 2), line(3, 1)], false),
+        ("too few to matter for three", &[line(3, 2), line(3, 2), line(3, 1)], false),
         ("one is on trial", &[line(3, 90), on_trial(3, 20)], false),
     ];
     for (what, lines, level) in table {

@@ -46,7 +46,7 @@ async fn every_post_is_executed_once_and_every_request_is_answered_in_order() {
 }
 
 async fn run(seed: u64, time: Duration) {
-    let recycling = RecyclePlan { max_requests: Some(400), ..RecyclePlan::default() };
+    let recycling = RecyclePlan { max_requests: Some(150), ..RecyclePlan::default() };
     // A request whose pieces come slowly is waited for.
     let plan = Plan { recycling, drain_timeout: Duration::from_secs(20), ..trouble::plan() };
     let mut trouble = Trouble::new(plan, &EVENTS, seed).await;
@@ -54,6 +54,7 @@ async fn run(seed: u64, time: Duration) {
     let client = |number| tokio::spawn(Client::new(trouble.program.addr, seed, number).converse(stop.clone()));
     let clients: Vec<_> = (0..CLIENTS).map(client).collect();
     trouble.go_on(time).await;
+    trouble.end_orders().await;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let accounts = join_all(clients).await.into_iter().map(|account| account.expect("no client panics"));
     let mut verdict = Verdict::of(accounts, &execution_log::executed(&trouble.program.faults()));

@@ -37,6 +37,7 @@ async fn run(seed: u64, time: Duration) {
     let before = belongings_when_joined(&mut chaos.program).await;
     let load = Load::start(&clients(chaos.program.addr, seed));
     chaos.go_on(time).await;
+    chaos.settle().await;
     let tally = tokio::task::spawn_blocking(|| load.end()).await.expect("no client panics");
     let (lost, killed) = (tally.lost().len(), chaos.kills.count());
     println!("{} events; {} answered, {lost} lost in {killed} kills", chaos.history.len(), tally.answered());

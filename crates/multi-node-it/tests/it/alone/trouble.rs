@@ -38,6 +38,7 @@ pub(super) struct Trouble {
     pub(super) history: Vec<String>,
     pub(super) start: Instant,
     rng: Rng,
+    recycles: bool,
     /// Each is as likely as the others.
     events: &'static [Event],
     orders: Vec<Ticket>,
@@ -74,6 +75,7 @@ pub(super) fn plan() -> Plan {
 impl Trouble {
     pub(super) async fn new(plan: Plan, events: &'static [Event], seed: u64) -> Trouble {
         Trouble {
+            recycles: plan.recycling.max_requests.is_some(),
             program: Program::serving(plan).await,
             kills: Kills::default(),
             history: Vec::new(),
@@ -85,7 +87,7 @@ impl Trouble {
         }
     }
 
-    /// Acts for so long, and then lets the program come to rest.
+    /// Acts for so long.
     pub(super) async fn go_on(&mut self, time: Duration) {
         while self.start.elapsed() < time {
             self.act().await;
@@ -93,7 +95,6 @@ impl Trouble {
             tokio::time::sleep(Duration::from_millis(pause)).await;
             self.relieve(Instant::now());
         }
-        self.settle().await;
     }
 
     async fn act(&mut self) {
@@ -168,7 +169,7 @@ impl Trouble {
     /// The next program would not know of this one's orders. A child may be killed meanwhile, be it a node, old or new, or
     /// the trial: then the old program may stay.
     async fn upgrade(&mut self) {
-        self.come_to_rest().await;
+        self.end_orders().await;
         let kills_after = self.rng.bool().then(|| Duration::from_millis(self.rng.u64(..250)));
         self.note("upgrade");
         let order = self.program.send("upgrade").await;
@@ -184,19 +185,21 @@ impl Trouble {
         }
     }
 
-    /// Takes everything back, and lets all orders end.
-    async fn come_to_rest(&mut self) {
+    /// Takes everything back, and lets all orders end. A program that recycles its nodes is not waited for: there is always one that leaves.
+    pub(super) async fn end_orders(&mut self) {
         self.relieve(Instant::now() + Duration::from_secs(3600));
         for ticket in std::mem::take(&mut self.orders) {
             let answer = self.program.answer(ticket).await;
             assert!(answer["Ok"].is_object() || answer["Err"].is_object() || answer["Err"].is_string(), "{answer}");
         }
-        self.program.at_rest().await;
+        if !self.recycles {
+            self.program.at_rest().await;
+        }
     }
 
     /// Comes to rest with the first number of slots, all of one generation: the master keeps the image of each that has nodes.
-    async fn settle(&mut self) {
-        self.come_to_rest().await;
+    pub(super) async fn settle(&mut self) {
+        self.end_orders().await;
         for order in [&format!("scale {NODES}"), "reload"] {
             let answer = self.program.order(order).await;
             assert!(answer["Ok"].is_object(), "{order}: {answer}");

@@ -1,3 +1,4 @@
 //! Tests with programs that have to be fetched: `make test-foreign` runs what has `foreign_programs::` in its name, `make test` the rest.
 
 mod chat;
+mod conformance;

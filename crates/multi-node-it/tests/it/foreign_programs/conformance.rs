@@ -159,15 +159,15 @@ fn answers(bytes: &[u8]) -> Vec<(u16, String)> {
     let (mut answers, mut reading) = (Vec::new(), Reading::new(false, usize::MAX));
     let mut bytes = bytes;
     while let Ok(Some(answer)) = reading.take_one(std::mem::take(&mut bytes)) {
-        answers.push(described(answer));
+        answers.push(described(&answer));
         reading = reading.next(false, usize::MAX);
     }
     // The last may last until the end.
-    answers.extend(reading.end().ok().map(described));
+    answers.extend(reading.end().ok().as_ref().map(described));
     answers
 }
 
-fn described(answer: Answer) -> (u16, String) {
+fn described(answer: &Answer) -> (u16, String) {
     (answer.status, String::from_utf8_lossy(&answer.body).into_owned())
 }
 

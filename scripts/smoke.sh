@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 
 cargo=${CARGO:-cargo}
 built=${CARGO_TARGET_DIR:-target}/smoke
+servers=${CARGO_TARGET_DIR:-target}/servers
 work=$(mktemp -d)
 master=
 nodes=()
@@ -60,7 +61,7 @@ both_answer() {
 }
 
 echo "smoke: building"
-"$cargo" build --locked --profile smoke -p multi-node -p multi-node-bench --example hello --bin multi-node-bench
+"$cargo" build --locked --profile smoke -p multi-node -p multi-node-bench -p multi-node-cli --example hello --bin multi-node-bench --bin multi-node
 
 echo "smoke: hello with two nodes"
 HOST=127.0.0.1 PORT=0 NODES=2 "$built/examples/hello" >"$work/out" 2>"$work/log" </dev/null &
@@ -85,4 +86,5 @@ nodes=()
 echo "smoke: benchmarks"
 "$built/multi-node-bench" http --smoke
 "$built/multi-node-bench" mesh --smoke
+"$built/multi-node-bench" loss --quick --only "multi-node, Rust" --only gunicorn --only node:cluster --servers "$servers" --results "$work"
 echo "smoke: all is well"

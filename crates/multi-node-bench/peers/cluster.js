@@ -1,10 +1,10 @@
-// A primary of node:cluster that replaces its workers one by one on SIGHUP, by what node's documentation shows for
-// `worker.disconnect()`: the old one is disconnected once the new one listens, and killed 2 s later if it is still there.
+// A primary of node:cluster that replaces its workers one by one on SIGHUP, by what Node.js's documentation shows for
+// `worker.disconnect()`: the old one shuts down once the new one listens, and is killed after a time.
 const cluster = require("node:cluster");
 
-cluster.setupPrimary({ exec: process.argv[2] });
-const forks = Number(process.argv[3]);
-for (let n = 0; n < forks; n++) cluster.fork();
+const [exec, forks, time] = process.argv.slice(2);
+cluster.setupPrimary({ exec });
+for (let n = 0; n < Number(forks); n++) cluster.fork();
 
 function replace(old) {
   return new Promise((resolve, reject) => {
@@ -12,10 +12,10 @@ function replace(old) {
     worker.once("exit", (code) => reject(new Error(`the new worker ended with code ${code}`)));
     worker.once("listening", () => {
       worker.removeAllListeners("exit");
-      const timeout = setTimeout(() => old.kill(), 2000);
+      const timeout = setTimeout(() => old.kill(), Number(time));
       old.once("disconnect", () => clearTimeout(timeout));
       old.once("exit", resolve);
-      old.disconnect();
+      old.send("shutdown");
     });
   });
 }

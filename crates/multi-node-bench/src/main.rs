@@ -1,7 +1,6 @@
 //! multi-node and its peers, side by side in one run.
 
 mod cpu;
-mod deploys;
 mod http;
 mod load;
 mod loss;
@@ -28,10 +27,8 @@ enum Command {
     Mesh(mesh::Options),
     /// Starting: until all nodes serve, until a killed one is replaced, and what a node weighs.
     Start(start::Options),
-    /// Lost requests over many deploys, upgrades, recycles and kills; beside other servers.
+    /// Lost requests over deploys of our servers and others, and over our upgrades: one table.
     Loss(loss::Options),
-    /// Lost requests over deploys of each program that `multi-node run` may start, and of those that link the library.
-    Deploys(deploys::Options),
     /// Clients for any HTTP server; prints a report as JSON.
     Load(load::Options),
     /// One of the servers that `http` compares.
@@ -41,15 +38,9 @@ enum Command {
         #[command(flatten)]
         start: variants::Start,
     },
-    /// The program under test of `loss`.
+    /// The server of `loss` that links the library.
     #[command(hide = true)]
     LossServer(loss::Start),
-    /// The server of `deploys` that links the library.
-    #[command(hide = true)]
-    Deployed(deploys::Start),
-    /// An order to that program, as its deploy script gives it.
-    #[command(hide = true)]
-    LossOrder(loss::Order),
     /// The program whose nodes `start` kills.
     #[command(hide = true)]
     KilledNodes { kills: usize },
@@ -67,10 +58,7 @@ fn main() -> anyhow::Result<()> {
         Command::Mesh(options) => mesh::run(&options),
         Command::Start(options) => start::run(&options),
         Command::Loss(options) => loss::run(&options),
-        Command::Deploys(options) => deploys::run(&options),
-        Command::Deployed(start) => deploys::serve(&start),
         Command::LossServer(start) => loss::serve(&start),
-        Command::LossOrder(order) => loss::order(&order),
         Command::KilledNodes { kills } => start::killed_nodes(kills),
         Command::Load(options) => load::run(&options),
         Command::Serve { variant, start } => variant.serve(&start),

@@ -1,7 +1,7 @@
 //! Processes of this program, none of which outlives the one that started it.
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -38,15 +38,6 @@ impl Process {
 
     pub(crate) fn is_running(&mut self) -> Result<bool> {
         Ok(self.0.try_wait()?.is_none())
-    }
-
-    /// All that it still prints, to its end.
-    pub(crate) fn output(&mut self) -> Result<String> {
-        let mut text = String::new();
-        if let Some(output) = &mut self.0.stdout {
-            output.read_to_string(&mut text)?;
-        }
-        Ok(text)
     }
 
     /// Sends it a signal.

@@ -59,6 +59,8 @@ async fn converse(node: Handle, mut socket: WebSocket) {
         tokio::select! {
             message = socket.recv() => match message {
                 Some(Ok(Message::Text(text))) if socket.send(Message::Text(text.clone())).await.is_ok() => {}
+                // Its pong is sent with the next read.
+                Some(Ok(Message::Ping(_))) => {}
                 _ => return,
             },
             () = goodbye.draining() => return leave(socket).await,

@@ -70,6 +70,13 @@ pub(crate) fn print(head: &[&str], rows: &[Vec<String>]) {
     }
 }
 
+/// Prints rows under a head, as Markdown.
+pub(crate) fn markdown(head: &[&str], rows: &[Vec<String>]) {
+    println!("| {} |", head.join(" | "));
+    println!("|{}", "---|".repeat(head.len()));
+    rows.iter().for_each(|row| println!("| {} |", row.join(" | ")));
+}
+
 fn line(row: &[String], widths: &[usize]) -> String {
     let pad = |(column, (cell, &width)): (usize, (&String, &usize))| match column {
         0 => format!("{cell:<width$}"),

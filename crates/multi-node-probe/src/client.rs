@@ -6,7 +6,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use tokio::time::sleep;
+use tokio::time::sleep_until;
 
 use crate::{
     connection::Connection,
@@ -26,6 +26,8 @@ pub(crate) struct Task {
     pub(crate) requests: Arc<dyn Requests>,
     pub(crate) kind: Kind,
     pub(crate) pace: Pace,
+    /// When its last request was due.
+    pub(crate) due: Instant,
     /// How long a client waits for a whole answer.
     pub(crate) patience: Duration,
     pub(crate) tally: Tally,
@@ -35,9 +37,12 @@ pub(crate) struct Task {
 impl Task {
     /// Waits until the next request is due; tells whether it is the client's last.
     pub(crate) async fn pause(&mut self, rng: &mut Rng) -> bool {
-        let pause = self.pace.pause(self.kind, rng);
+        let (pause, now) = (self.pace.pause(self.kind, rng), Instant::now());
+        // A pace is kept however long an answer took, unless that was more than a pause.
+        let begun = if let Pace::About(_) = self.pace { self.due } else { now };
+        self.due = now.max(begun + pause);
         tokio::select! {
-            () = sleep(pause) => false,
+            () = sleep_until(self.due.into()) => false,
             () = self.stop.stopped() => true,
         }
     }

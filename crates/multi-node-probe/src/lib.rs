@@ -11,6 +11,7 @@
 //!       answer                   what bytes are an answer; pure
 //!     request                    what is sent, and which answer it must have; pure
 //!     kind                       how a kind of client uses connections and paces its requests; pure
+//!     mix                        how connections and requests are shared out among the kinds; pure
 //!   tally                        what all clients met, by kind of client and by phase
 //! ```
 
@@ -22,6 +23,7 @@ mod connection;
 mod failure;
 mod kind;
 mod load;
+mod mix;
 mod request;
 mod tally;
 mod target;
@@ -35,6 +37,7 @@ pub use connection::Connection;
 pub use failure::{Failure, How};
 pub use kind::{Kind, Pace};
 pub use load::{Clients, Load, Plan};
+pub use mix::Mix;
 pub use request::{Echoes, Expected, Request, Requests, WebSocket};
 pub use tally::{Counts, Lost, Tally};
 pub use target::{Target, TargetError};

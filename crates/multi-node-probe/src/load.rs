@@ -1,6 +1,10 @@
 //! All clients of a run, in a thread of their own.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use fastrand::Rng;
 use tokio::{runtime::Builder, sync::watch, task::JoinSet};
@@ -113,6 +117,7 @@ fn all(plan: &Plan, tally: &Tally, stop: &Stop) -> Vec<(Task, Rng)> {
             requests: plan.requests.clone(),
             kind,
             pace,
+            due: Instant::now(),
             patience: plan.patience,
             tally: tally.clone(),
             stop: stop.clone(),

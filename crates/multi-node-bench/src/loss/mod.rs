@@ -1,164 +1,172 @@
-//! Lost requests: every client-side error, counted by kind, while a server is deployed, upgraded, recycled and killed.
+//! What deploys cost: every request that is lost while a server is deployed, ours and others under the same clients.
 
-mod campaign;
-mod generators;
-mod orders;
 mod outcome;
-mod peers;
-mod program;
-mod releases;
+mod rows;
 mod server;
-mod web;
+mod site;
+mod window;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, ensure};
-use clap::ValueEnum;
-use multi_node_bench::requests;
-use multi_node_probe::{Kind, Plan};
+use anyhow::{Context, Result, ensure};
 
 use outcome::Outcome;
+use rows::{Parts, Row};
+use site::Site;
+use window::Window;
 
-pub(crate) use orders::{Order, run as order};
 pub(crate) use server::{Start, serve};
 
 /// Arguments of `loss`.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Options {
-    /// Deploys, one of which is of a program that does not come up.
-    #[arg(long, default_value_t = 50)]
-    deploys: usize,
-    /// Upgrades in place, each to a new release.
-    #[arg(long, default_value_t = 20)]
-    upgrades: usize,
-    /// Nodes that are recycled.
-    #[arg(long, default_value_t = 20)]
-    recycles: usize,
-    /// Nodes that are killed.
-    #[arg(long, default_value_t = 50)]
-    kills: usize,
-    /// Deploys of each other server.
+    /// Deploys of each server. In each round every server is deployed once; another round deploys a broken release.
     #[arg(long, default_value_t = 10)]
-    peer_deploys: usize,
-    /// Requests that are answered at least in deploys and upgrades and between them; the time between two events is stretched
-    /// for it.
-    #[arg(long, default_value_t = 1_000_000)]
-    requests: u64,
-    /// The longest pause of pooled clients, in seconds.
-    #[arg(long, default_value_t = 60.0)]
-    longest_pause: f64,
+    deploys: usize,
+    /// How long each deploy is measured, in seconds; longer where the new release does not yet serve alone by then.
+    #[arg(long, default_value_t = 5.0)]
+    window: f64,
+    /// Requests per second, of all clients together that every server takes.
+    #[arg(long, default_value_t = 500)]
+    rate: u32,
+    /// Goes on until so many requests were answered in windows by all servers together.
+    #[arg(long, default_value_t = 0)]
+    answers: u64,
+    /// No further round begins after so many minutes; all servers have had the same number of deploys then.
+    #[arg(long, default_value_t = 40)]
+    minutes: u64,
     /// Processes of each server.
-    #[arg(long, default_value_t = 4)]
+    #[arg(long, default_value_t = 2)]
     nodes: usize,
+    /// Which servers, by a part of their names; can be given more than once. All but upgrades, if none is named.
+    #[arg(long)]
+    only: Vec<String>,
+    /// Ours alone, and their upgrades too.
+    #[arg(long)]
+    ours: bool,
+    /// A short run: one deploy of each server, and none of a broken release.
+    #[arg(long)]
+    quick: bool,
     /// What the clients' randomness begins with.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How long each load generator runs, in seconds.
-    #[arg(long, default_value_t = 15)]
-    generator_seconds: u64,
-    /// What to look at; all, if nothing is named. Results of what is not named stand in the table as they were.
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<Subject>,
-    /// A short run: few events, short pauses.
+    /// Where scripts/install-servers.sh has put programs of others.
+    #[arg(long, default_value = "target/servers")]
+    servers: PathBuf,
+    /// The Node.js package; it has to be built.
+    #[arg(long, default_value = "crates/multi-node-napi")]
+    package: PathBuf,
+    /// The command `multi-node` [default: the one beside this program]
     #[arg(long)]
-    quick: bool,
-    /// Where scripts/install-peers.sh has put other servers.
-    #[arg(long, default_value = "target/peers")]
-    peers: PathBuf,
-    /// Where logs and results are kept.
+    command: Option<PathBuf>,
+    /// Where logs and the results as JSON are kept.
     #[arg(long, default_value = "target/loss")]
     results: PathBuf,
-    /// Print JSON in place of the tables.
+    /// Print the table as Markdown.
+    #[arg(long, conflicts_with = "json")]
+    markdown: bool,
+    /// Print JSON in place of the table.
     #[arg(long)]
     json: bool,
 }
 
-/// What is looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Subject {
-    /// The library.
-    MultiNode,
-    /// The library, under load generators of others.
-    Generators,
-    /// nginx, as a proxy.
-    Nginx,
-    /// gunicorn.
-    Gunicorn,
-    /// A primary of node:cluster.
-    NodeCluster,
-    /// PM2.
-    Pm2,
+/// A server that runs, and what its deploys have cost so far.
+struct Measured<'a> {
+    site: Site<'a>,
+    window: Window,
+    outcome: Outcome,
+}
+
+/// Deploys every server in rounds, and prints what was lost.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let options = options.sized();
+    std::fs::create_dir_all(&options.results)?;
+    let (rows, parts) = (rows::all()?, Parts::find(&options)?);
+    let mut servers = Vec::new();
+    for row in options.chosen(&rows.rows)? {
+        match parts.missing(row) {
+            Some(missing) => eprintln!("{} is left out: there is no {}", row.name, missing.display()),
+            None => servers.push(Measured::start(row, rows.app(row)?, &parts, &options).context(row.name.clone())?),
+        }
+    }
+    let begun = Instant::now();
+    options.rounds(&mut servers)?;
+    let outcomes: Vec<Outcome> = servers.into_iter().map(Measured::end).collect();
+    let json = serde_json::to_string_pretty(&outcomes)?;
+    std::fs::write(options.results.join("loss.json"), &json)?;
+    match options.json {
+        true => println!("{json}"),
+        false => outcome::print(&outcomes, &options, begun.elapsed()),
+    }
+    outcomes.iter().try_for_each(Outcome::keeps_promises)
 }
 
 impl Options {
     /// As they are, or those of a short run.
     fn sized(&self) -> Options {
         match self.quick {
-            true => Options {
-                deploys: 6,
-                upgrades: 6,
-                recycles: 4,
-                kills: 6,
-                peer_deploys: 2,
-                generator_seconds: 3,
-                requests: 10_000,
-                longest_pause: 3.0,
-                ..self.clone()
-            },
+            true => Options { deploys: 1, window: self.window.min(2.0), ..self.clone() },
             false => self.clone(),
         }
     }
 
-    /// The clients of a server.
-    fn plan(&self, address: SocketAddr) -> Plan {
-        let clients = [
-            (Kind::Kept, 48),
-            (Kind::New, 8),
-            (Kind::Pooled, 256),
-            (Kind::SlowAnswer, 16),
-            (Kind::Large, 4),
-            (Kind::WebSocket, 16),
-        ];
-        let longest_pause = Duration::from_secs_f64(self.longest_pause);
-        requests::plan(address, &clients, longest_pause, Duration::from_secs(10), self.seed)
+    /// The rows that are measured.
+    fn chosen<'a>(&self, rows: &'a [Row]) -> Result<Vec<&'a Row>> {
+        for name in &self.only {
+            ensure!(rows.iter().any(|row| row.name.contains(name)), "--only: there is no server {name:?}");
+        }
+        let is_named = |row: &Row| self.only.is_empty() || self.only.iter().any(|name| row.name.contains(name));
+        let is_meant = |row: &Row| if self.ours { row.ours } else { !row.upgrades || !self.only.is_empty() };
+        Ok(rows.iter().filter(|row| is_named(row) && is_meant(row)).collect())
+    }
+
+    /// One deploy of every server in each round, so that what disturbs the machine disturbs all of them alike.
+    fn rounds(&self, servers: &mut [Measured<'_>]) -> Result<()> {
+        let limit = Instant::now() + Duration::from_secs(60 * self.minutes);
+        let mut round = 0;
+        let answered = |servers: &[Measured<'_>]| servers.iter().map(|server| server.outcome.answered()).sum::<u64>();
+        while (round < self.deploys || answered(servers) < self.answers) && Instant::now() < limit {
+            round += 1;
+            eprintln!("round {round}");
+            servers.iter_mut().try_for_each(|server| server.deploy(round))?;
+        }
+        if !self.quick {
+            eprintln!("a broken release");
+            servers.iter_mut().try_for_each(Measured::deploy_broken)?;
+        }
+        Ok(())
     }
 }
 
-/// Runs everything and prints what was lost.
-pub(crate) fn run(options: &Options) -> Result<()> {
-    let options = options.sized();
-    ensure!(options.deploys > 0, "--deploys: at least 1, which is of a program that does not come up");
-    std::fs::create_dir_all(&options.results)?;
-    let subjects = if options.only.is_empty() { Subject::value_variants() } else { &options.only };
-    for subject in subjects {
-        if let Some(outcome) = subject.run(&options)? {
-            outcome.keep(&options.results.join(format!("{}.json", subject.name())))?;
-        }
-    }
-    let kept = |subject: &Subject| Outcome::kept(&options.results.join(format!("{}.json", subject.name())));
-    let outcomes: Vec<Outcome> = Subject::value_variants().iter().filter_map(kept).collect();
-    if options.json {
-        println!("{}", serde_json::to_string_pretty(&outcomes)?);
-    } else {
-        outcome::print(&outcomes);
-    }
-    let lost: u64 = outcomes.iter().filter(|outcome| outcome.is_ours()).map(Outcome::unexplained).sum();
-    ensure!(lost == 0, "multi-node has lost {lost} requests");
-    Ok(())
-}
-
-impl Subject {
-    fn run(self, options: &Options) -> Result<Option<Outcome>> {
-        eprintln!("{}…", self.name());
-        match self {
-            Subject::MultiNode => campaign::run(options).map(Some),
-            Subject::Generators => generators::run(options),
-            peer => peers::run(peer, options),
-        }
+impl Measured<'_> {
+    fn start<'a>(row: &'a Row, app: &'a rows::App, parts: &'a Parts, options: &Options) -> Result<Measured<'a>> {
+        eprintln!("{} starts", row.name);
+        let site = Site::start(row, app, parts, options)?;
+        let window = Window::of(site.address(), options)?;
+        Ok(Measured { site, window, outcome: Outcome::of(row) })
     }
 
-    /// As it is typed and printed.
-    fn name(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    fn deploy(&mut self, round: usize) -> Result<()> {
+        let (tally, deployed) = self.window.around(round, || self.site.deploy(true));
+        self.outcome.add(&tally, &deployed?);
+        Ok(())
+    }
+
+    /// All that was done before was done to a sound release. The server may be gone afterwards.
+    fn deploy_broken(&mut self) -> Result<()> {
+        let (tally, deployed) = self.window.around(0, || self.site.deploy(false));
+        self.outcome.add_broken(&tally, &deployed?);
+        Ok(())
+    }
+
+    fn end(mut self) -> Outcome {
+        if let Err(error) = self.site.stop() {
+            eprintln!("{}: {error:#}", self.outcome.server);
+            self.outcome.has_ended_badly = true;
+        }
+        self.outcome
     }
 }

@@ -1,182 +1,221 @@
-//! What a server's clients met, by what was done to it.
+//! What deploys of a server have cost, and the table of all servers.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use multi_node_probe::{Counts, How, Kind, Tally};
+use serde::Serialize;
 
-use multi_node_bench::kills::Kills;
-use multi_node_probe::{Counts, How, Kind, Lost, Tally};
-use serde::{Deserialize, Serialize};
-
-use super::generators::Count;
+use super::{
+    Options,
+    rows::Row,
+    site::Deployed,
+    window::{DEPLOY, EVERYWHERE},
+};
 use crate::table;
 
-/// The phases that every server has, as tables show them.
-pub(super) const DEPLOYS: &str = "deploys";
-pub(super) const BROKEN: &str = "broken deploy";
-
 /// Of one server.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize)]
 pub(super) struct Outcome {
     pub(super) server: String,
-    pub(super) rows: Vec<Row>,
-    /// What load generators of others have counted.
-    pub(super) generators: Vec<Count>,
-    /// What the deploy of the broken release said.
-    pub(super) broken_deploy: String,
-    /// The first of the lost requests that nothing explains.
-    pub(super) examples: Vec<String>,
-}
-
-/// What clients met while one kind of thing was done.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Row {
-    phase: String,
-    /// How often it was done.
-    events: usize,
-    answered: u64,
-    lost: BTreeMap<How, u64>,
-    /// How many of those were under way in a process that was killed.
-    explained: u64,
-    /// Connections that these held.
-    held: u64,
+    ours: bool,
+    /// Whether the library promises that its deploys lose nothing.
+    promises_none: bool,
+    deploys: u64,
+    failed_deploys: u64,
+    /// One of ours, the end of which was not in good order.
+    pub(super) has_ended_badly: bool,
+    /// Of the clients that every server serves.
+    http: Met,
+    half_closing: Met,
+    websockets: Met,
     /// Kept connections that the server closed while nothing was under way on them.
     closed_idle: u64,
-    /// Connections whose end the server announced; by a WebSocket's close frame, or `connection: close`.
-    announced: u64,
-    /// Of short requests.
-    median_ms: f64,
-    p99_ms: f64,
+    lost_by: BTreeMap<How, u64>,
+    /// The longest that a client has waited, in vain or not.
+    longest_wait_ms: f64,
+    /// Until the new release served alone, of every deploy.
+    deploys_took_s: Vec<f64>,
+    /// Of one deploy of a release that fails at its start.
+    broken: Option<Broken>,
 }
 
-/// The kinds of load whose latency is the server's and not of the request's own making.
-const SHORT: [Kind; 2] = [Kind::Kept, Kind::New];
-/// Lost requests that are shown one by one.
-const MOST_EXAMPLES: usize = 20;
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+struct Met {
+    answered: u64,
+    lost: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Broken {
+    answered: u64,
+    lost: u64,
+    is_refused: bool,
+}
 
 impl Outcome {
-    pub(super) fn of(server: &str) -> Outcome {
+    pub(super) fn of(row: &Row) -> Outcome {
         Outcome {
-            server: server.to_owned(),
-            rows: Vec::new(),
-            generators: Vec::new(),
-            broken_deploy: String::new(),
-            examples: Vec::new(),
+            server: row.name.clone(),
+            ours: row.ours,
+            promises_none: row.promises_none,
+            deploys: 0,
+            failed_deploys: 0,
+            has_ended_badly: false,
+            http: Met::default(),
+            half_closing: Met::default(),
+            websockets: Met::default(),
+            closed_idle: 0,
+            lost_by: BTreeMap::new(),
+            longest_wait_ms: 0.0,
+            deploys_took_s: Vec::new(),
+            broken: None,
         }
     }
 
-    /// Writes it to a file, from which [`kept`](Outcome::kept) reads it.
-    pub(super) fn keep(&self, file: &Path) -> Result<()> {
-        Ok(fs::write(file, serde_json::to_string_pretty(self)?)?)
-    }
-
-    /// What an earlier run has kept, if it is of this form.
-    pub(super) fn kept(file: &Path) -> Option<Outcome> {
-        serde_json::from_slice(&fs::read(file).ok()?).ok()
-    }
-
-    /// Whether it is one of the library's.
-    pub(super) fn is_ours(&self) -> bool {
-        self.server.starts_with("multi-node")
-    }
-
-    /// Adds a row for each of these phases of a load: what it is called, and how often a thing was done in it.
-    pub(super) fn add(&mut self, tally: &Tally, phases: &[(&'static str, usize)], kills: &Kills) {
-        let lost = tally.lost();
-        self.rows.extend(phases.iter().map(|&(phase, events)| Row::new(phase, events, tally, &lost, kills)));
-        let unexplained = lost.iter().filter(|lost| !kills.explain(lost)).map(describe);
-        self.examples.extend(unexplained);
-        self.examples.truncate(MOST_EXAMPLES);
-    }
-
-    /// Lost requests that no kill explains.
-    pub(super) fn unexplained(&self) -> u64 {
-        let counted: u64 = self.generators.iter().map(|count| count.failed).sum();
-        self.rows.iter().map(Row::unexplained).sum::<u64>() + counted
-    }
-
-    fn print(&self) {
-        println!("\n{}", self.server);
-        if !self.generators.is_empty() {
-            let cells = |count: &Count| {
-                vec![
-                    count.generator.clone(),
-                    count.deploys.to_string(),
-                    count.answered.to_string(),
-                    count.failed.to_string(),
-                ]
-            };
-            table::print(
-                &["generator", "deploys", "answered", "failed"],
-                &self.generators.iter().map(cells).collect::<Vec<_>>(),
-            );
-            return;
-        }
-        let mut head = vec!["while", "events", "answered"];
-        head.extend(How::ALL.map(How::name));
-        head.extend(["by kills", "held", "closed idle", "announced", "median ms", "p99 ms"]);
-        table::print(&head, &self.rows.iter().map(Row::cells).collect::<Vec<_>>());
-        println!("broken release: {}", self.broken_deploy);
-        for example in self.examples.iter().take(if self.is_ours() { MOST_EXAMPLES } else { 3 }) {
-            println!("lost: {example}");
+    /// Adds what one deploy has cost.
+    pub(super) fn add(&mut self, tally: &Tally, deployed: &Deployed) {
+        let of = |wanted: &[Kind]| tally.sum(|phase, kind| phase == DEPLOY && wanted.contains(&kind));
+        let http = of(&EVERYWHERE);
+        self.deploys += 1;
+        self.failed_deploys += u64::from(deployed.has_failed);
+        self.http.add(&http);
+        self.half_closing.add(&of(&[Kind::HalfClosing]));
+        self.websockets.add(&of(&[Kind::WebSocket]));
+        self.closed_idle += http.closed_idle;
+        self.longest_wait_ms = self.longest_wait_ms.max(http.worst.as_secs_f64() * 1000.0);
+        self.deploys_took_s.push(deployed.took.as_secs_f64());
+        for (how, count) in of(&Kind::ALL).lost {
+            *self.lost_by.entry(how).or_default() += count;
         }
     }
 
-    /// One line of the comparison: what deploys have cost.
-    fn summary(&self) -> Option<Vec<String>> {
-        let row = |phase| self.rows.iter().find(|row: &&Row| row.phase == phase);
-        let (deploys, broken) = (row(DEPLOYS)?, row(BROKEN)?);
-        let lost = deploys.unexplained();
-        let per_deploy = format!("{:.1}", lost as f64 / deploys.events as f64);
-        let counts = [deploys.events as u64, deploys.answered, lost].map(|count| count.to_string());
-        let mut cells = vec![self.server.clone()];
-        cells.extend(counts);
-        cells.extend([per_deploy, deploys.closed_idle.to_string(), broken.unexplained().to_string()]);
-        Some(cells)
-    }
-}
-
-/// Prints all tables, and the comparison last.
-pub(super) fn print(outcomes: &[Outcome]) {
-    outcomes.iter().for_each(Outcome::print);
-    let head = ["server", "deploys", "answered", "lost", "lost per deploy", "closed idle", "lost by the broken deploy"];
-    println!();
-    table::print(&head, &outcomes.iter().filter_map(Outcome::summary).collect::<Vec<_>>());
-}
-
-impl Row {
-    fn new(phase: &'static str, events: usize, tally: &Tally, lost: &[Lost], kills: &Kills) -> Row {
-        let counts: Counts = tally.sum(|of, _| of == phase);
-        let short: Counts = tally.sum(|of, kind| of == phase && SHORT.contains(&kind));
-        let explained = lost.iter().filter(|lost| lost.phase == phase && kills.explain(lost)).count() as u64;
-        Row {
-            phase: phase.to_owned(),
-            events,
-            answered: counts.answered,
-            lost: counts.lost,
-            explained,
-            held: if phase == "kills" { kills.connections() as u64 } else { 0 },
-            closed_idle: counts.closed_idle,
-            announced: counts.announced,
-            median_ms: short.percentile(50.0),
-            p99_ms: short.percentile(99.0),
-        }
+    pub(super) fn add_broken(&mut self, tally: &Tally, deployed: &Deployed) {
+        let mut met = Met::default();
+        met.add(&tally.sum(|phase, kind| phase == DEPLOY && EVERYWHERE.contains(&kind)));
+        self.broken = Some(Broken { answered: met.answered, lost: met.lost, is_refused: deployed.has_failed });
     }
 
-    fn unexplained(&self) -> u64 {
-        self.lost.values().sum::<u64>() - self.explained
+    pub(super) fn answered(&self) -> u64 {
+        self.http.answered + self.half_closing.answered + self.websockets.answered
+    }
+
+    /// What has to hold of ours.
+    pub(super) fn keeps_promises(&self) -> Result<()> {
+        let (server, lost) = (&self.server, self.lost_by.values().sum::<u64>());
+        ensure!(!self.promises_none || lost == 0, "{server} has lost {lost} requests, and promises that it loses none");
+        ensure!(!self.ours || self.failed_deploys == 0, "{server}: {} deploys have failed", self.failed_deploys);
+        ensure!(!self.has_ended_badly, "{server} has not ended in good order");
+        Ok(())
     }
 
     fn cells(&self) -> Vec<String> {
-        let mut cells = vec![self.phase.clone(), self.events.to_string(), self.answered.to_string()];
-        cells.extend(How::ALL.map(|how| self.lost.get(&how).copied().unwrap_or_default().to_string()));
-        cells.extend([self.explained, self.held, self.closed_idle, self.announced].map(|count| count.to_string()));
-        cells.extend([self.median_ms, self.p99_ms].map(|ms| format!("{ms:.2}")));
-        cells
+        let Met { answered, lost } = self.http;
+        let per =
+            |count: u64| format!("{} (≤ {})", figure(lost as f64 / count as f64), figure(at_most(lost) / count as f64));
+        let per_million = |count: u64| {
+            let by = 1e6 / count.max(1) as f64;
+            format!("{} (≤ {})", figure(lost as f64 * by), figure(at_most(lost) * by))
+        };
+        let how = self.lost_by.iter().map(|(how, count)| format!("{count} {}", how.name())).collect::<Vec<_>>();
+        let took = table::Spread::of(self.deploys_took_s.iter().copied());
+        vec![
+            self.server.clone(),
+            if self.failed_deploys == 0 {
+                self.deploys.to_string()
+            } else {
+                format!("{}, {} failed", self.deploys, self.failed_deploys)
+            },
+            answered.to_string(),
+            lost.to_string(),
+            per(self.deploys.max(1)),
+            per_million(answered + lost),
+            self.half_closing.cell(),
+            self.websockets.cell(),
+            how.join(", "),
+            figure(self.closed_idle as f64 / self.deploys.max(1) as f64),
+            format!("{:.0}", self.longest_wait_ms),
+            took.map_or_else(String::new, |took| format!("{:.1}", took.median)),
+            self.broken.as_ref().map_or_else(String::new, Broken::cell),
+        ]
     }
 }
 
-fn describe(lost: &Lost) -> String {
-    let age = lost.connection.map(|(port, opened)| format!(", port {port}, {:.1?} old", lost.at - opened));
-    format!("{} during {}: {}{}", lost.kind.name(), lost.phase, lost.failure, age.unwrap_or_default())
+impl Met {
+    fn add(&mut self, counts: &Counts) {
+        self.answered += counts.answered;
+        self.lost += counts.all_lost();
+    }
+
+    /// Nothing, where the server does not serve such clients.
+    fn cell(self) -> String {
+        if self == Met::default() {
+            "–".to_owned()
+        } else {
+            format!("{} of {}", self.lost, self.answered + self.lost)
+        }
+    }
+}
+
+impl Broken {
+    fn cell(&self) -> String {
+        let said = if self.is_refused { "exit code says so" } else { "exit code 0" };
+        format!("{} of {}; {said}", self.lost, self.answered + self.lost)
+    }
+}
+
+/// The upper 95 % bound of how many are lost on average where so many were: that of a Poisson distribution, which is 3 for none,
+/// by the approximation of Wilson and Hilferty, which is right within 1 %.
+fn at_most(lost: u64) -> f64 {
+    let next = lost as f64 + 1.0;
+    if lost == 0 { 3.0 } else { next * (1.0 - 1.0 / (9.0 * next) + 1.645 / (3.0 * next.sqrt())).powi(3) }
+}
+
+/// With as many decimals as it needs.
+fn figure(value: f64) -> String {
+    if value < 10.0 && value > 0.0 { format!("{value:.1}") } else { format!("{value:.0}") }
+}
+
+const HEAD: [&str; 13] = [
+    "server",
+    "deploys",
+    "answered",
+    "lost",
+    "per deploy (95 %)",
+    "per million (95 %)",
+    "half-closing lost",
+    "WebSockets lost",
+    "all lost, how",
+    "kept closed per deploy",
+    "longest wait ms",
+    "deploy takes s",
+    "lost by a broken release",
+];
+
+/// Says what was compared, and prints the table.
+pub(super) fn print(outcomes: &[Outcome], options: &Options, took: Duration) {
+    println!(
+        "{} processes of each server, {} requests/s of the same clients, windows of {} s, in rounds; {:.0} minutes\n",
+        options.nodes,
+        options.rate,
+        options.window,
+        took.as_secs_f64() / 60.0
+    );
+    let cells: Vec<Vec<String>> = outcomes.iter().map(Outcome::cells).collect();
+    match options.markdown {
+        true => table::markdown(&HEAD, &cells),
+        false => table::print(&HEAD, &cells),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_those_of_tables() {
+        for (lost, expected) in [(0, 3.0), (1, 4.74), (2, 6.30), (5, 10.51), (10, 16.96), (100, 118.1)] {
+            assert!((at_most(lost) - expected).abs() < expected / 100.0, "{lost}: {}", at_most(lost));
+        }
+    }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::{ArgGroup, Args};
-use multi_node_probe::{Kind, Trust, Url};
+use multi_node_probe::{Kind, Mix, Trust, Url};
 
 use crate::exit::Usage;
-use crate::probe::{self, Clients, Job, Sent, Span};
+use crate::probe::{self, Job, Sent, Span};
 use crate::settings::Time;
 use crate::{output, show};
 
@@ -133,7 +133,7 @@ impl Probe {
     fn job(self) -> Result<Job> {
         let mut kinds = if self.kinds.is_empty() { Kind::ALL[..5].to_vec() } else { self.kinds.clone() };
         kinds.extend(self.websocket.is_some().then_some(Kind::WebSocket));
-        let clients = Clients { kinds, connections: self.connections as usize, rate: self.rate };
+        let clients = Mix { kinds, connections: self.connections as usize, rate: self.rate };
         clients.check().map_err(Usage)?;
         let span = match self.during {
             Some(command) => Span::Command {

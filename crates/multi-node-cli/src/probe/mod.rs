@@ -1,13 +1,11 @@
 //! `multi-node probe`: what is sent, which clients send it, how a run goes, and what is reported.
 
-mod clients;
 mod command;
 mod progress;
 mod report;
 mod run;
 mod sent;
 
-pub(crate) use clients::Clients;
 #[cfg(test)]
 pub(crate) use report::tests::example as example_report;
 pub(crate) use report::{Counted, Loss, Report};

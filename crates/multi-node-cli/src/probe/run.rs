@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use multi_node_probe::{Failure, Kind, Load, Plan, Tally, Target, Trust, Url, ask_once};
+use multi_node_probe::{Failure, Kind, Load, Mix, Plan, Tally, Target, Trust, Url, ask_once};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::sleep;
 
+use super::Sent;
 use super::command::{Ended, How, Running};
 use super::progress::Progress;
 use super::report::{LeftOut, Measured, Report};
-use super::{Clients, Sent};
 use crate::exit::Usage;
 
 /// The phases of a run with a command.
@@ -33,7 +33,7 @@ pub(crate) struct Job {
     /// Whether another host than this one is allowed.
     pub(crate) remote: bool,
     pub(crate) sent: Sent,
-    pub(crate) clients: Clients,
+    pub(crate) clients: Mix,
     /// Whether the kinds of clients were asked for by name, and none is to be left out.
     pub(crate) all_kinds_named: bool,
     pub(crate) span: Span,

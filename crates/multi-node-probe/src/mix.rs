@@ -2,19 +2,24 @@
 
 use std::time::Duration;
 
-use multi_node_probe::{self as probe, Kind, Pace};
+use crate::{
+    kind::{Kind, Pace},
+    load::Clients,
+};
 
 /// All clients of a run.
 #[derive(Clone, Debug)]
-pub(crate) struct Clients {
-    pub(crate) kinds: Vec<Kind>,
-    pub(crate) connections: usize,
+pub struct Mix {
+    pub kinds: Vec<Kind>,
+    pub connections: usize,
     /// Requests per second.
-    pub(crate) rate: f64,
+    pub rate: f64,
 }
 
-impl Clients {
-    pub(crate) fn check(&self) -> Result<(), String> {
+impl Mix {
+    /// # Errors
+    /// Where a kind would have no connection.
+    pub fn check(&self) -> Result<(), String> {
         let kinds = self.kinds.len();
         if self.connections < kinds {
             return Err(format!(
@@ -26,12 +31,12 @@ impl Clients {
     }
 
     /// So many of each kind, each at its pace.
-    pub(crate) fn shared_out(&self) -> Vec<probe::Clients> {
+    pub fn shared_out(&self) -> Vec<Clients> {
         let all: f64 = self.kinds.iter().map(|kind| requests(*kind)).sum();
         let clients = |(kind, count): (Kind, usize)| {
             let per_second = self.rate * requests(kind) / all;
             let pause = Duration::from_secs_f64(count as f64 / per_second);
-            probe::Clients { kind, count, pace: Pace::About(pause) }
+            Clients { kind, count, pace: Pace::About(pause) }
         };
         self.connections_by_kind().into_iter().map(clients).collect()
     }
@@ -72,8 +77,8 @@ fn requests(kind: Kind) -> f64 {
 mod tests {
     use super::*;
 
-    fn clients(kinds: &[Kind], connections: usize) -> Clients {
-        Clients { kinds: kinds.to_vec(), connections, rate: 50.0 }
+    fn clients(kinds: &[Kind], connections: usize) -> Mix {
+        Mix { kinds: kinds.to_vec(), connections, rate: 50.0 }
     }
 
     #[test]
@@ -83,7 +88,7 @@ mod tests {
                 let shared = clients(&Kind::ALL[..kinds], connections).shared_out();
                 assert_eq!(shared.iter().map(|of| of.count).sum::<usize>(), connections);
                 assert!(shared.iter().all(|of| of.count > 0));
-                let rate = |of: &probe::Clients| match of.pace {
+                let rate = |of: &Clients| match of.pace {
                     Pace::About(pause) => of.count as f64 / pause.as_secs_f64(),
                     Pace::Busy { .. } => panic!("nobody is busy"),
                 };

@@ -1,0 +1,14 @@
+// The application of all servers of Node.js: Express, and a WebSocket that closes as its server is told to end.
+const http = require("node:http");
+const express = require("express");
+const { WebSocketServer } = require("ws");
+
+const app = express();
+app.get("/sleep/:ms", (request, response) => setTimeout(() => response.send("slept\n"), Number(request.params.ms)));
+app.use((request, response) => response.send("@RELEASE@\n"));
+
+const server = http.createServer(app);
+server.keepAliveTimeout = 75_000;
+const sockets = new WebSocketServer({ server, path: "/ws" });
+server.goodbye = () => sockets.clients.forEach((client) => client.close(1001));
+module.exports = server;

@@ -79,6 +79,20 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The limit of open files (`RLIMIT_NOFILE`) has no room for what the processes of the program need of it.
+    #[error(
+        "the limit of open files is {limit}, and {process} needs {needed}: {sum}; raise it (`ulimit -n {needed}`, systemd: `LimitNOFILE={needed}`) or set fewer `nodes`"
+    )]
+    OpenFiles {
+        /// Which process needs the most: the master, or each node.
+        process: &'static str,
+        /// How many descriptors it needs.
+        needed: u64,
+        /// How many it may have.
+        limit: u64,
+        /// What needs how many.
+        sum: String,
+    },
     /// A server's factory, or a server itself, failed to start.
     #[error("the server failed to start: {cause}")]
     Start {

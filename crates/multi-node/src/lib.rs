@@ -54,6 +54,8 @@ mod bind;
 mod bus;
 #[cfg(multi_process)]
 mod control;
+#[cfg(multi_process)]
+mod descriptors;
 mod endpoints;
 mod environment;
 mod error;

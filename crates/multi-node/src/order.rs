@@ -209,6 +209,16 @@ pub enum OrderError {
         /// The most that `max_nodes` allows.
         max: usize,
     },
+    /// The limit of open files (`RLIMIT_NOFILE`) has no room for so many nodes.
+    #[error(
+        "cannot scale to {asked} nodes: the limit of open files has room for {max}; start the program with a higher one (`ulimit -n`, systemd: `LimitNOFILE=`)"
+    )]
+    OpenFiles {
+        /// What was asked for.
+        asked: usize,
+        /// The most that fit.
+        max: usize,
+    },
     /// There is no such slot.
     #[error("there is no slot {slot}: the program has {slots} slots, counted from 0")]
     NoSuchSlot {

@@ -31,7 +31,7 @@ pub(crate) async fn listen(
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
     let Wires { peers, asked, snapshot, end, drain, draining, .. } = wires;
     snapshot.send_replace(shown(State::Joining));
-    let most_connections = connections();
+    let most_connections = connections(&sockets, &settings);
     let place = Place { load, line: 0, bell: None, outlet: None, most_connections };
     let serving = serve::start(servers, sockets, place, nodes.handle(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
@@ -47,11 +47,20 @@ pub(crate) async fn listen(
     Ok(nodes)
 }
 
-/// How many connections the limit of open files allows; it is not known elsewhere.
-fn connections() -> Option<usize> {
-    #[cfg(multi_process)]
-    return crate::sys::process::connections_for(0);
-    #[cfg(not(multi_process))]
+/// How many connections the limit of open files allows, once that is raised.
+#[cfg(multi_process)]
+fn connections(sockets: &[Vec<Socket>], settings: &Settings) -> Option<usize> {
+    if let Err(error) = crate::sys::process::raise_file_limit() {
+        crate::log::warn!(%error, "cannot raise the limit of open files");
+    }
+    let sockets = sockets.iter().map(Vec::len).sum();
+    let demand = crate::descriptors::Demand::alone(sockets, settings.endpoints());
+    demand.connections(crate::sys::process::file_limit())
+}
+
+/// It is not known how many connections the system allows.
+#[cfg(not(multi_process))]
+fn connections(_: &[Vec<Socket>], _: &Settings) -> Option<usize> {
     None
 }
 

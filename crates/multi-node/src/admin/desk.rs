@@ -147,6 +147,7 @@ fn answer(result: Result<impl Serialize, OrderError>) -> Answer {
         OrderError::Busy { .. } => (false, "busy"),
         OrderError::NotFromNodes => (false, "not_allowed"),
         OrderError::OutOfRange { .. } => (false, "out_of_range"),
+        OrderError::OpenFiles { .. } => (false, "open_files"),
         OrderError::NoSuchSlot { .. } => (false, "no_such_slot"),
         OrderError::ShuttingDown => (false, "shutting_down"),
         OrderError::SingleProcess => (false, "single_process"),

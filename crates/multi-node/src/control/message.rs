@@ -173,6 +173,9 @@ pub(crate) struct Exec {
     /// By which signal the kernel tells the program that its master has gone; `None`: SIGKILL.
     #[serde(default)]
     pub(crate) stop_signal: Option<i32>,
+    /// The soft limit of open files; `None`: that of the master.
+    #[serde(default)]
+    pub(crate) open_files: Option<u64>,
 }
 
 /// What of the master's options concerns its nodes.

@@ -2,8 +2,11 @@
 
 use std::fs::File;
 
-/// A new peer takes two; a reload joins a node with as many peers as there are slots, while as many others leave.
-const COUNT: usize = 32;
+/// So many are kept in any case: a process may be joined before another has gone, and a stream is made anew at times.
+const LEAST: usize = 16;
+
+/// So many are lent at a time. A message that comes later than the first carries fewer.
+const LENT: usize = 32;
 
 /// So many descriptors that lead nowhere, in the place of others.
 #[derive(Debug, Default)]
@@ -11,26 +14,43 @@ pub(crate) struct Reserve {
     /// What the others are duplicates of; `None`: nothing is kept.
     null: Option<File>,
     spare: Vec<File>,
+    /// How many streams to other processes may come still.
+    expected: usize,
 }
 
 impl Reserve {
-    /// A full one, as far as this process has descriptors left.
-    pub(crate) fn full() -> Reserve {
-        let mut reserve = Reserve { null: File::open("/dev/null").ok(), spare: Vec::with_capacity(COUNT) };
+    /// A full one for so many streams, as far as this process has descriptors left.
+    pub(crate) fn of(expected: usize) -> Reserve {
+        let mut reserve = Reserve { null: File::open("/dev/null").ok(), spare: Vec::new(), expected };
         reserve.refill();
         reserve
     }
 
     /// Makes room for whoever asks next.
     pub(crate) fn lend(&mut self) {
-        self.spare.clear();
+        self.spare.truncate(self.spare.len().saturating_sub(LENT));
     }
 
     /// Takes back what is left of the room.
     pub(crate) fn refill(&mut self) {
         let Some(null) = &self.null else { return };
-        let missing = COUNT.saturating_sub(self.spare.len());
+        let wanted = self.expected.max(LEAST);
+        self.spare.truncate(wanted);
+        let missing = wanted - self.spare.len();
         self.spare.extend((0..missing).map_while(|_| null.try_clone().ok()));
+    }
+
+    /// So many streams have come, and use what was kept for them.
+    pub(crate) fn give(&mut self, streams: usize) {
+        self.expected = self.expected.saturating_sub(streams);
+        self.spare.truncate(self.expected.max(LEAST));
+    }
+
+    /// So many streams have gone.
+    pub(crate) fn take_back(&mut self, streams: usize) {
+        if self.null.is_some() {
+            self.expected += streams;
+        }
     }
 
     /// Gives the room up for good.
@@ -45,14 +65,28 @@ mod tests {
 
     #[test]
     fn what_was_lent_is_taken_back_and_what_was_spent_is_not() {
-        let mut reserve = Reserve::full();
-        assert_eq!(reserve.spare.len(), COUNT);
+        let mut reserve = Reserve::of(100);
+        assert_eq!(reserve.spare.len(), 100);
         reserve.lend();
-        assert_eq!(reserve.spare.len(), 0);
+        assert_eq!(reserve.spare.len(), 100 - LENT);
         reserve.refill();
-        assert_eq!(reserve.spare.len(), COUNT);
+        assert_eq!(reserve.spare.len(), 100);
         reserve.spend();
+        reserve.take_back(2);
         reserve.refill();
         assert_eq!(reserve.spare.len(), 0);
+    }
+
+    #[test]
+    fn streams_use_what_was_kept_for_them_and_leave_it_when_they_go() {
+        let mut reserve = Reserve::of(100);
+        reserve.give(60);
+        assert_eq!(reserve.spare.len(), 40, "at once");
+        reserve.give(60);
+        reserve.refill();
+        assert_eq!(reserve.spare.len(), LEAST);
+        reserve.take_back(30);
+        reserve.refill();
+        assert_eq!(reserve.spare.len(), 30);
     }
 }

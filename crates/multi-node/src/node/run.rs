@@ -16,6 +16,7 @@ use super::parent::{self, Parent};
 use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
 use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, ToMaster, ToNode, Welcome, Writer};
+use crate::descriptors::{Demand, STREAMS_A_PEER};
 use crate::mesh::{self, PeerInfo, Peers, Wish};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::options::Metering;
@@ -48,7 +49,6 @@ pub(crate) async fn join(
     let mut parent = Parent::take()?;
     let mut welcome = parent.hello(addresses).await?;
     let Parent { mut reader, writer, socket } = parent;
-    reader.reserve = Reserve::full();
     let settings = welcome.settings.clone();
     let guard =
         orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
@@ -61,7 +61,16 @@ pub(crate) async fn join(
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
     let (outlet, parcels) = mpsc::channel(QUEUE);
     line.set_on_trial(welcome.trial);
-    let most_connections = sys::process::connections_for(settings.mesh_files);
+    let (outbox, messages) = mpsc::channel(QUEUE);
+    tokio::spawn(write(writer, messages));
+    let demand = Demand::of_welcomed(sockets.iter().map(Vec::len).sum(), settings.mesh_files);
+    let limit = open_file_limit();
+    if let Err(error) = demand.check(limit) {
+        say(&outbox, ToMaster::Failed { why: error.to_string() }).await;
+        return Err(error);
+    }
+    reader.reserve = Reserve::of(settings.mesh_files);
+    let most_connections = demand.connections(limit);
     let place =
         Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet), most_connections };
 
@@ -72,8 +81,6 @@ pub(crate) async fn join(
     let (handle, Wires { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), wires);
     snapshot.send_modify(|snapshot| snapshot.status.wanted = welcome.slots);
 
-    let (outbox, messages) = mpsc::channel(QUEUE);
-    tokio::spawn(write(writer, messages));
     let signals = NodeSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let measures = Measures::new(metering, outbox.clone());
     measures.heed(&settings);
@@ -117,6 +124,14 @@ pub(crate) async fn join(
     let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
     tokio::spawn(finish(serving, (told, measures), fate, end).instrument(handle.span()));
     Ok(nodes)
+}
+
+/// Raises this process's limit of open files, which its master may have left as it was, and tells it.
+fn open_file_limit() -> Option<u64> {
+    if let Err(error) = sys::process::raise_file_limit() {
+        crate::log::warn!(%error, "cannot raise the limit of open files");
+    }
+    sys::process::file_limit()
 }
 
 fn incomplete() -> Error {
@@ -293,6 +308,7 @@ impl Life {
             Ok(Some(ToNode::Gone { id })) => {
                 self.peers.part(id);
                 self.links.part(id);
+                self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(STREAMS_A_PEER));
             }
             Ok(Some(ToNode::Drain { within, heirs, closing })) => {
                 // Each connection that is handed over needs a second descriptor for a moment.
@@ -352,6 +368,7 @@ impl Life {
 
     fn join(&mut self, join: Join) {
         let Join { peer, stream: Some(stream), bus: Some(bus) } = join else { return };
+        self.reader.iter_mut().for_each(|reader| reader.reserve.give(STREAMS_A_PEER));
         let joined = mesh::transport(stream).and_then(|stream| {
             self.peers.join(peer, stream);
             self.links.join(peer.id(), bus)

@@ -58,6 +58,14 @@ pub(crate) struct Settings {
     pub(crate) origins: Origins,
 }
 
+impl Settings {
+    /// How many servers of its own the library has: control socket and metrics.
+    pub(crate) fn endpoints(&self) -> usize {
+        let has_control = self.control.is_some() || self.control_path.is_some();
+        usize::from(has_control) + usize::from(self.metrics.is_some())
+    }
+}
+
 impl Options {
     /// Checks every option. `cores` is what `nodes` defaults to.
     pub(crate) fn check(self, cores: usize) -> Result<Settings, Error> {

@@ -57,7 +57,7 @@ fn end_with_master(seat: Seat) -> Result<(), Error> {
 }
 
 fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error> {
-    let Exec { program, args, env, mut numbers, mut fds, seat, found, file, stop_signal } = exec;
+    let Exec { program, args, env, mut numbers, mut fds, seat, found, file, stop_signal, open_files } = exec;
     if let Some(number) = seat {
         numbers.push(number);
         fds.push(master.socket().map_err(Error::io("keep the control socket"))?);
@@ -72,6 +72,8 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     if let Some(signal) = stop_signal {
         sys::process::stop_with_parent(signal).map_err(Error::io("ask to end with the master"))?;
     }
+    // A program that waits by select(2) cannot use high numbers, so it gets what it would have without a master.
+    open_files.map_or(Ok(()), sys::process::set_file_limit).map_err(Error::io("set the limit of open files"))?;
     master.send(ToMaster::Exec).map_err(|error| node::broken(&error))?;
     // By its path a program shows its name; by a descriptor, which has to stay open until then, only its number.
     let file = file.filter(|file| found.is_some_and(|path| !sys::process::is_at(file, &path)));

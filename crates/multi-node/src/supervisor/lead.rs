@@ -16,6 +16,7 @@ use super::reaper;
 use super::run::{self, Supervisor, Terms};
 use super::upgrade::{Call, Estate, Heritage};
 use crate::control::NodeSettings;
+use crate::descriptors::Shape;
 use crate::endpoints::Endpoints;
 use crate::id::{Generation, NodeId};
 use crate::nodes::End;
@@ -44,11 +45,38 @@ pub(crate) enum Served {
 }
 
 impl Served {
+    fn program(&self) -> Option<&Program> {
+        match self {
+            Served::Linked(_) => None,
+            Served::Foreign(program) => Some(program),
+        }
+    }
+
     fn apart(self) -> (Option<Servers>, Option<Program>) {
         match self {
             Served::Linked(servers) => (Some(servers), None),
             Served::Foreign(program) => (None, Some(program)),
         }
+    }
+}
+
+/// What the process may open, and what its program needs of that.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    shape: Shape,
+    limit: Option<u64>,
+    /// The soft limit of open files that this program was started with, for programs that do not link this crate.
+    given: Option<u64>,
+}
+
+impl Room {
+    /// Raises the limit to what this process may have.
+    fn make(shape: Shape) -> Room {
+        let given = sys::process::raise_file_limit().unwrap_or_else(|error| {
+            crate::log::warn!(%error, "cannot raise the limit of open files");
+            sys::process::file_limit()
+        });
+        Room { shape, limit: sys::process::file_limit(), given }
     }
 }
 
@@ -63,6 +91,7 @@ struct Ground {
     heritage: Option<Heritage>,
     servers: Option<Servers>,
     foreign: Option<Foreign>,
+    room: Room,
 }
 
 /// Leads the program: returns when supervision runs.
@@ -73,10 +102,10 @@ pub(crate) async fn lead(
     addresses: Vec<Vec<Address>>,
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
-    if let Err(error) = sys::process::raise_file_limit() {
-        crate::log::warn!(%error, "cannot raise the limit of open files");
-    }
-    let ground = found(&settings, sockets, served)?;
+    let count = sockets.iter().map(Vec::len).sum();
+    let room = Room::make(shape(&settings, count, served.program()));
+    room.shape.check(room.limit)?;
+    let ground = found(&settings, sockets, served, room)?;
     supervise(ground, settings, addresses, endpoints).await
 }
 
@@ -87,17 +116,18 @@ pub(crate) async fn succeed(
     served: Served,
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
-    let program = match &served {
-        Served::Linked(_) => None,
-        Served::Foreign(program) => Some(program),
-    };
+    let program = served.program();
+    let room = Room::make(shape(&settings, addresses.iter().map(Vec::len).sum(), program));
+    if let Err(error) = room.shape.check(room.limit) {
+        return Err(call.refuse(error).await);
+    }
     let estate = call.accept(&written(&addresses), program).await?;
     let endpoints = Endpoints::reopen(&settings).await;
-    let ground = inherit(&settings, estate, served)?;
+    let ground = inherit(&settings, estate, served, room)?;
     supervise(ground, settings, addresses, endpoints).await
 }
 
-fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Result<Ground, Error> {
+fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served, room: Room) -> Result<Ground, Error> {
     let (servers, program) = served.apart();
     if let Some(program) = &program {
         prepare(&sockets, program).map_err(Error::io("prepare the listening sockets"))?;
@@ -110,20 +140,20 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served) -> Resu
     let lines = 1 + 4 * settings.max_nodes + settings.surge + 1;
     let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
-    let fleet = Fleet::new(policy(settings, program.as_ref()), seed());
-    let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings)).transpose()?;
-    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign })
+    let fleet = Fleet::new(policy(settings, program.as_ref(), room), seed());
+    let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings, room.given)).transpose()?;
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign, room })
 }
 
-fn inherit(settings: &Settings, estate: Estate, served: Served) -> Result<Ground, Error> {
+fn inherit(settings: &Settings, estate: Estate, served: Served, room: Room) -> Result<Ground, Error> {
     let Estate { sockets, load_file, bell, images, fleet, foreign, left, heritage } = estate;
     let (servers, program) = served.apart();
     let mut launcher = launcher(settings, program.as_ref(), true)?;
     launcher.inherit(images);
     let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
-    let fleet = Fleet::restore(policy(settings, program.as_ref()), seed(), fleet, left, Instant::now());
+    let fleet = Fleet::restore(policy(settings, program.as_ref(), room), seed(), fleet, left, Instant::now());
     let foreign = program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), settings));
-    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage), servers, foreign })
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage), servers, foreign, room })
 }
 
 /// `inherits`: another program of this process was the master before, and has held signals back.
@@ -143,14 +173,14 @@ async fn supervise(
     addresses: Vec<Vec<Address>>,
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
-    let Ground { launcher, sockets, load, load_file, bell, fleet, mut heritage, servers, foreign } = ground;
+    let Ground { launcher, sockets, load, load_file, bell, fleet, mut heritage, servers, foreign, room } = ground;
     let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
     let journal = endpoints.journal();
     // What a node of another program wrote last may tell why it has ended.
     let journal = if foreign.is_some() { journal.keep() } else { journal };
     let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, journal.clone());
     let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
-    let most_connections = sys::process::connections_for(mesh_files(&settings));
+    let most_connections = room.shape.master().connections(room.limit);
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None, most_connections };
     let own = Own { place, draining, heartbeat: settings.heartbeat.clone() };
     let serving = match servers {
@@ -167,6 +197,7 @@ async fn supervise(
         load_file,
         bell,
         settings: node_settings(&settings),
+        shape: room.shape,
     };
     let joining = (settings.peers, peers);
     let times = (settings.max_nodes, settings.drain_timeout);
@@ -273,9 +304,17 @@ fn clone(fd: &OwnedFd) -> Result<OwnedFd, Error> {
     fd.try_clone().map_err(Error::io("duplicate the doorbell"))
 }
 
-/// How many files the streams to other processes take: two for each of those that a reload starts and replaces.
-fn mesh_files(settings: &Settings) -> usize {
-    2 * (2 * settings.nodes + settings.surge)
+/// What decides how many descriptors the processes need.
+fn shape(settings: &Settings, sockets: usize, foreign: Option<&Program>) -> Shape {
+    Shape {
+        nodes: settings.nodes,
+        surge: settings.surge,
+        sockets,
+        peers: settings.peers,
+        master_serves: settings.master_listen,
+        endpoints: settings.endpoints(),
+        foreign: foreign.map(Foreign::descriptors),
+    }
 }
 
 pub(super) fn node_settings(settings: &Settings) -> NodeSettings {
@@ -285,16 +324,18 @@ pub(super) fn node_settings(settings: &Settings) -> NodeSettings {
         signals: settings.signals,
         measures: settings.metrics.is_some(),
         measures_all: true,
-        mesh_files: mesh_files(settings),
+        // As many nodes as there are when it is welcome decide.
+        mesh_files: 0,
     }
 }
 
-fn policy(settings: &Settings, foreign: Option<&Program>) -> Policy {
+fn policy(settings: &Settings, foreign: Option<&Program>, room: Room) -> Policy {
     let (initial, max) = settings.backoff;
     let (deaths, within) = settings.crash_loop;
     Policy {
         nodes: settings.nodes,
         max_nodes: settings.max_nodes,
+        room_for: room.shape.most_nodes(room.limit, settings.max_nodes),
         restart: settings.restart,
         backoff: Backoff { initial, max, jitter: settings.backoff_jitter },
         crash_loop: CrashLoop { deaths, within },

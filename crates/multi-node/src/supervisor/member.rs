@@ -26,7 +26,7 @@ const STATUS_EVERY: Duration = Duration::from_millis(100);
 pub(super) struct Member {
     pub(super) info: PeerInfo,
     pub(super) generation: Generation,
-    pub(super) process: OwnedFd,
+    pub(super) process: Arc<OwnedFd>,
     /// Its line in the load table.
     pub(super) line: usize,
     /// The protocol version that was agreed upon, once it has said hello and been answered.
@@ -48,7 +48,7 @@ pub(super) struct Member {
 pub(crate) struct Resting {
     pub(super) info: PeerInfo,
     pub(super) generation: Generation,
-    pub(super) process: OwnedFd,
+    pub(super) process: Arc<OwnedFd>,
     pub(super) line: usize,
     pub(super) version: Option<u32>,
     pub(super) phase: Phase,
@@ -78,6 +78,7 @@ impl Resting {
     pub(super) fn new(child: Child, info: PeerInfo, generation: Generation, line: usize) -> Resting {
         let Child { process, control, .. } = child;
         let (version, phase, attendance) = (None, Phase::Speaks, None);
+        let process = Arc::new(process);
         Resting { info, generation, process, line, version, phase, attendance, talk: Parts::of(control) }
     }
 }
@@ -92,7 +93,7 @@ impl Member {
     pub(super) fn new(node: Resting, around: Surroundings) -> io::Result<Member> {
         let Resting { info, generation, process, line, version, phase, mut attendance, talk } = node;
         let (reader, writer) = control::resume(talk)?;
-        let watched = process.try_clone()?;
+        let watched = process.clone();
         let (outbox, messages) = mpsc::channel(around.outbox);
         let examine = Arc::new(Notify::new());
         if let Some(attendance) = &mut attendance {

@@ -14,19 +14,18 @@ use super::child::Launcher;
 use super::closing::Closing;
 use super::foreign::Foreign;
 use super::guard::{self, Guard};
+use super::joining::Pairs;
 use super::member::{Member, Resting, Surroundings};
 use super::rejoins::Rejoins;
 use super::watch::Heard;
-use crate::control::{Join, NodeSettings, ToNode};
+use crate::control::{NodeSettings, ToNode};
+use crate::descriptors::Shape;
 use crate::family::{Looks, Run, StopRule};
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
 use crate::{NotApplied, sys};
-
-/// The most peers in one message: two descriptors each.
-const PEERS_A_MESSAGE: usize = sys::socket::MOST_FDS / 2;
 
 /// SIGTERM (signal(7)).
 const TERM: i32 = 15;
@@ -40,6 +39,8 @@ pub(crate) struct Outfit {
     pub(crate) load_file: OwnedFd,
     pub(crate) bell: OwnedFd,
     pub(crate) settings: NodeSettings,
+    /// What decides how many descriptors a node needs.
+    pub(crate) shape: Shape,
     /// Where nodes are of a program that does not link this crate.
     pub(crate) foreign: Option<Foreign>,
 }
@@ -48,11 +49,11 @@ pub(crate) struct Members {
     pub(super) outfit: Outfit,
     pub(super) launcher: Launcher,
     /// Whether processes are joined to each other at all.
-    join_peers: bool,
+    pub(super) join_peers: bool,
     /// The master's own.
     pub(super) peers: Peers,
-    /// The master's ends of the library's own streams, on which nothing rides: nodes hand connections over to nodes.
-    buses: BTreeMap<NodeId, Option<OwnedFd>>,
+    /// Who is to be joined, in this order.
+    pub(super) pairs: Pairs,
     /// Streams that were made anew.
     rejoins: Rejoins,
     pub(super) alive: BTreeMap<NodeId, Member>,
@@ -93,7 +94,7 @@ impl Members {
             launcher,
             join_peers,
             peers,
-            buses: BTreeMap::new(),
+            pairs: Pairs::default(),
             rejoins: Rejoins::default(),
             alive: BTreeMap::new(),
             left_lines: Vec::new(),
@@ -235,8 +236,7 @@ impl Members {
         for info in understand.map(|member| member.info).collect::<Vec<_>>() {
             self.tell(info.id, ToNode::Gone { id: NodeId::MASTER });
             if self.join_peers && self.outfit.foreign.is_none() {
-                let for_node = self.join_master(info)?;
-                self.tell(info.id, ToNode::Joined { peers: vec![for_node] });
+                self.pairs.add(info.id, [NodeId::MASTER]);
             }
             self.tell_newer(info.id, ToNode::Adopted { settings: self.outfit.settings.clone() });
         }
@@ -255,38 +255,6 @@ impl Members {
         for id in self.alive.keys() {
             self.tell_newer(*id, ToNode::Departing { within });
         }
-    }
-
-    /// Joins the node with this process, and returns what the node gets.
-    fn join_master(&mut self, node: PeerInfo) -> io::Result<Join> {
-        let (for_master, for_node) = streams(node, own_info())?;
-        let Join { stream, bus, .. } = for_master;
-        self.peers.join(node, mesh::transport(stream.ok_or(io::ErrorKind::NotFound)?)?);
-        self.buses.insert(node.id, bus);
-        Ok(for_node)
-    }
-
-    /// Makes the streams between a node that has come and everybody else. The master of another program has nothing to say
-    /// to its nodes, and would not hear what they say.
-    pub(super) fn join(&mut self, id: NodeId, with: &[NodeId]) -> io::Result<()> {
-        let welcome = |id: NodeId| self.get(id).filter(|member| member.is_welcome()).map(|member| member.info);
-        let Some(newcomer) = welcome(id).filter(|_| self.join_peers) else { return Ok(()) };
-        let others: Vec<_> = with.iter().filter_map(|other| welcome(*other)).collect();
-        let mut joins = Vec::new();
-        if self.outfit.foreign.is_none() {
-            joins.push(self.join_master(newcomer)?);
-        }
-        for info in others {
-            let (for_other, for_newcomer) = streams(newcomer, info)?;
-            self.tell(info.id, ToNode::Joined { peers: vec![for_other] });
-            joins.push(for_newcomer);
-        }
-        while !joins.is_empty() {
-            let rest = joins.split_off(joins.len().min(PEERS_A_MESSAGE));
-            self.tell(id, ToNode::Joined { peers: joins });
-            joins = rest;
-        }
-        Ok(())
     }
 
     /// Makes another stream between two processes, of which the first wants one: each gets it with the next epoch.
@@ -342,7 +310,7 @@ impl Members {
         // Whoever left the queue for this node's sake may be wanted in it now.
         serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
         self.peers.part(id);
-        self.buses.remove(&id);
+        self.pairs.forget(id);
         self.rejoins.forget(id);
         for other in self.alive.values().filter(|member| member.is_welcome()) {
             self.deliver(other, ToNode::Gone { id });
@@ -376,15 +344,6 @@ fn understands_newer(member: &Member) -> bool {
     member.version.is_some_and(|version| version >= 2)
 }
 
-fn own_info() -> PeerInfo {
+pub(super) fn own_info() -> PeerInfo {
     PeerInfo { id: NodeId::MASTER, slot: None, pid: std::process::id(), draining: false, epoch: 0 }
-}
-
-/// Two streams between two processes: what the second gets, who is joined to the first, and what the first gets.
-fn streams(first: PeerInfo, second: PeerInfo) -> io::Result<(Join, Join)> {
-    let (stream, bus) = (sys::socket::pair()?, sys::socket::pair()?);
-    Ok((
-        Join { peer: first, stream: Some(stream.0), bus: Some(bus.0) },
-        Join { peer: second, stream: Some(stream.1), bus: Some(bus.1) },
-    ))
 }

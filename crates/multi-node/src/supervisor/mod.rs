@@ -52,6 +52,7 @@ mod foreign;
 mod guard;
 mod heirs;
 mod identity;
+mod joining;
 mod launch;
 mod lead;
 mod lookup;

@@ -136,11 +136,11 @@ impl Supervisor {
     pub(crate) async fn run(mut self) -> End {
         let mut end = match self.heritage.take() {
             Some(heritage) => self.take_over(heritage).await,
-            None => self.handle(Event::Start),
+            None => self.deal(Event::Start).await,
         };
         while end.is_none() {
             if let Some(event) = self.next().await {
-                end = self.handle(event);
+                end = self.deal(event).await;
             }
             if let Some(reload) = self.departing.take() {
                 end = end.or(self.try_to_depart(reload).await);
@@ -315,12 +315,7 @@ impl Supervisor {
                 let result = self.members.spawn(id, slot, generation).map_err(|error| describe(&error));
                 return Some(Event::Spawned { id, result });
             }
-            Action::Join { id, with } => {
-                let joined = self.members.join(id, &with);
-                return joined
-                    .err()
-                    .map(|error| Event::Broken { id, why: format!("no streams to its peers: {error}") });
-            }
+            Action::Join { id, with } => self.members.join(id, &with),
             Action::Pause { id } => self.members.tell_newer(id, ToNode::Pause),
             Action::Resume { id } => self.members.tell_newer(id, ToNode::Resume),
             Action::Settled { id } => self.members.settled(id),

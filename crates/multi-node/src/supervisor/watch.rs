@@ -30,6 +30,9 @@ const LEFT_BEHIND: Duration = Duration::from_secs(2);
 /// The same of one that has never said anything: it is not to be waited for.
 const LEFT_UNSAID: Duration = Duration::from_millis(500);
 
+/// A pidfd. Whoever watches the process shares it with those who signal it.
+type Process = Arc<OwnedFd>;
+
 /// What is heard of a node.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -93,7 +96,7 @@ pub(crate) struct Watch {
     pub(crate) pid: u32,
     pub(crate) heard: mpsc::Sender<(NodeId, Heard)>,
     /// The process of it that its program names as the one that counts (`MAINPID=`).
-    pub(crate) main: watch::Receiver<Option<Arc<OwnedFd>>>,
+    pub(crate) main: watch::Receiver<Option<Process>>,
     /// Whether that was seen to live on after the one that was started.
     pub(crate) outlived: AtomicBool,
     /// Whether it is of another program, or a stage that is to become that.
@@ -114,7 +117,7 @@ pub(crate) struct Watch {
 pub(crate) async fn watch(
     watch: Watch,
     mut reader: Reader<ToMaster>,
-    process: OwnedFd,
+    process: Process,
     mut phase: Phase,
 ) -> (Reader<ToMaster>, Phase) {
     if let Err(error) = watch_to_the_end(&watch, &mut reader, process, &mut phase).await {
@@ -126,7 +129,7 @@ pub(crate) async fn watch(
 async fn watch_to_the_end(
     watch: &Watch,
     reader: &mut Reader<ToMaster>,
-    child: OwnedFd,
+    child: Process,
     phase: &mut Phase,
 ) -> io::Result<()> {
     let process = process(child)?;
@@ -147,7 +150,7 @@ async fn watch_to_the_end(
 async fn listen_to(
     watch: &Watch,
     reader: &mut Reader<ToMaster>,
-    process: &AsyncFd<OwnedFd>,
+    process: &AsyncFd<Process>,
     phase: &mut Phase,
 ) -> io::Result<Option<Exit>> {
     let mut rest = watch.rest.clone();
@@ -198,7 +201,7 @@ impl Watch {
         let _ = self.heard.send((self.id, what)).await;
     }
 
-    async fn end(&self, process: &AsyncFd<OwnedFd>, phase: Phase) -> io::Result<Option<Exit>> {
+    async fn end(&self, process: &AsyncFd<Process>, phase: Phase) -> io::Result<Option<Exit>> {
         let mut rest = self.rest.clone();
         tokio::select! {
             () = told_to_rest(&mut rest) => Ok(None),
@@ -207,7 +210,7 @@ impl Watch {
     }
 
     /// What a program has started that does not link this crate, or has not come so far, ends with it. Cancel-safe.
-    async fn ended(&self, process: &AsyncFd<OwnedFd>, phase: Phase) -> io::Result<Exit> {
+    async fn ended(&self, process: &AsyncFd<Process>, phase: Phase) -> io::Result<Exit> {
         // A stage may have become its program, and that have ended, before this was heard.
         if phase == Phase::Speaks && !self.foreign && self.spoke.load(Ordering::Relaxed) {
             return exited(process, &*self.launch).await;
@@ -223,14 +226,14 @@ impl Watch {
     }
 
     /// Waits for the end of the process that counts; whether the status of the one that was started tells how. Cancel-safe.
-    async fn main_ends(&self, started: &AsyncFd<OwnedFd>) -> io::Result<bool> {
+    async fn main_ends(&self, started: &AsyncFd<Process>) -> io::Result<bool> {
         let mut named = self.main.clone();
         loop {
             let main = named.borrow_and_update().clone();
             let ends = async {
                 match &main {
                     None => ends(started).await.map(|()| true),
-                    Some(main) => self.named_ends(main, started).await,
+                    Some(main) => self.named_ends(main.clone(), started).await,
                 }
             };
             tokio::select! {
@@ -240,8 +243,8 @@ impl Watch {
         }
     }
 
-    async fn named_ends(&self, main: &OwnedFd, started: &AsyncFd<OwnedFd>) -> io::Result<bool> {
-        let named = process(main.try_clone()?)?;
+    async fn named_ends(&self, main: Process, started: &AsyncFd<Process>) -> io::Result<bool> {
+        let named = process(main.clone())?;
         tokio::select! {
             biased;
             ended = ends(&named) => ended?,
@@ -277,27 +280,27 @@ impl Watch {
 }
 
 /// Waits for the end of a process, which is not reaped. Cancel-safe.
-async fn ends(process: &AsyncFd<OwnedFd>) -> io::Result<()> {
+async fn ends(process: &AsyncFd<Process>) -> io::Result<()> {
     process.readable().await?.retain_ready();
     Ok(())
 }
 
 #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
-fn process(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+fn process(process: Process) -> io::Result<AsyncFd<Process>> {
     AsyncFd::new(process)
 }
 
 /// Waits for the end of a process that nobody watches.
 pub(crate) async fn until_end(child: &OwnedFd) -> io::Result<()> {
-    ends(&process(child.try_clone()?)?).await
+    ends(&process(Arc::new(child.try_clone()?))?).await
 }
 
 /// Waits for the end of a process that nobody watches, and reaps it.
 pub(crate) async fn end(child: &OwnedFd, launch: &dyn Launch) -> io::Result<Exit> {
-    exited(&process(child.try_clone()?)?, launch).await
+    exited(&process(Arc::new(child.try_clone()?))?, launch).await
 }
 
-async fn exited(process: &AsyncFd<OwnedFd>, launch: &dyn Launch) -> io::Result<Exit> {
+async fn exited(process: &AsyncFd<Process>, launch: &dyn Launch) -> io::Result<Exit> {
     loop {
         let mut ready = process.readable().await?;
         match launch.reap(process.as_fd()) {

@@ -7,7 +7,7 @@ use super::foreign::{Attendance, Note};
 use super::member::Member;
 use super::members::{Members, Outfit};
 use super::watch::Heard;
-use crate::control::{ToMaster, ToNode, VERSIONS, Versions, Welcome};
+use crate::control::{NodeSettings, ToMaster, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
 use crate::id::NodeId;
 use crate::mesh::PeerInfo;
@@ -54,7 +54,7 @@ impl Members {
         let is_stage = self.outfit.foreign.is_some() && !is_program;
         let answer = match is_stage {
             true => become_program(&mut self.outfit, member, versions),
-            false => welcome(&self.outfit, member, versions, addresses)
+            false => welcome(&self.outfit, member, (versions, addresses), slots)
                 .map(|welcome| ToNode::Welcome(Box::new(Welcome { trial, slots, ..welcome }))),
         };
         let (message, result) = match answer {
@@ -75,7 +75,13 @@ fn given(sockets: &[Vec<Socket>]) -> &[Socket] {
     sockets.first().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Vec<String>]) -> Result<Welcome, String> {
+/// `slots`: how many there are.
+fn welcome(
+    outfit: &Outfit,
+    member: &Member,
+    (versions, addresses): (Versions, &[Vec<String>]),
+    slots: usize,
+) -> Result<Welcome, String> {
     let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
     let servers = servers(outfit, member, addresses)?;
     let PeerInfo { id, slot, .. } = member.info;
@@ -86,7 +92,7 @@ fn welcome(outfit: &Outfit, member: &Member, versions: Versions, addresses: &[Ve
         id,
         slot: slot.ok_or("the master has no slot")?,
         generation: member.generation,
-        settings: outfit.settings.clone(),
+        settings: NodeSettings { mesh_files: outfit.shape.of_nodes(slots).mesh(), ..outfit.settings.clone() },
         line: member.line,
         trial: false,
         slots: 0,

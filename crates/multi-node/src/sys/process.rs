@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions,
+    Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions,
 };
 
 use crate::status::Exit;
@@ -122,28 +122,25 @@ pub(crate) fn user_of(pid: u32) -> Option<u32> {
     users.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// Raises the soft limit of open files to the hard one.
-pub(crate) fn raise_file_limit() -> io::Result<()> {
-    let mut limit = rustix::process::getrlimit(Resource::Nofile);
-    if limit.current == limit.maximum {
-        return Ok(());
-    }
-    limit.current = limit.maximum;
-    Ok(rustix::process::setrlimit(Resource::Nofile, limit)?)
+/// The soft limit of open files (getrlimit(2)); `None` where there is no limit.
+pub(crate) fn file_limit() -> Option<u64> {
+    rustix::process::getrlimit(Resource::Nofile).current
 }
 
-/// Open files that every process has: standard streams, libraries, listening sockets, epoll instances, the control socket and its reserve.
-const OWN_FILES: usize = 64;
+/// Raises the soft limit of open files to the hard one; tells what it was before.
+pub(crate) fn raise_file_limit() -> io::Result<Option<u64>> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        rustix::process::setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
+    }
+    Ok(limit.current)
+}
 
-/// No process allows fewer connections.
-const LEAST_CONNECTIONS: usize = 16;
-
-/// How many connections the soft limit of open files has room for beside `others`, less a tenth for the program's own files; `None`
-/// where there is no limit.
-pub(crate) fn connections_for(others: usize) -> Option<usize> {
-    let limit = rustix::process::getrlimit(Resource::Nofile).current?;
-    let left = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OWN_FILES + others);
-    Some((left - left / 10).max(LEAST_CONNECTIONS))
+/// Sets the soft limit of open files, as far as the hard one allows.
+pub(crate) fn set_file_limit(files: u64) -> io::Result<()> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let current = Some(limit.maximum.map_or(files, |most| most.min(files)));
+    Ok(rustix::process::setrlimit(Resource::Nofile, Rlimit { current, ..limit })?)
 }
 
 /// Holds a file or directory so that it can be named later, by [`held`], whatever becomes of its path.

@@ -9,12 +9,13 @@ use super::replace::Replace;
 use super::turn::Turn;
 use super::words::{Span, listed};
 use super::{Course, Fleet, Level, Node, Ticket};
+use crate::descriptors::DRAINING_GENERATIONS;
 use crate::id::{NodeId, Slot};
 use crate::order::OrderError;
 use crate::status::State;
 
-/// So many reloads may drain at a time, each an older generation; a further one waits.
-const MOST: usize = 2;
+/// A further reload waits.
+const MOST: usize = DRAINING_GENERATIONS;
 
 /// An order whose old nodes drain.
 #[derive(Debug)]

@@ -83,6 +83,9 @@ impl Fleet {
             (_, Order::Scale { nodes }) if nodes == 0 || nodes > max => {
                 Err(OrderError::OutOfRange { asked: nodes, max })
             }
+            (_, Order::Scale { nodes }) if nodes > self.policy.room_for => {
+                Err(OrderError::OpenFiles { asked: nodes, max: self.policy.room_for })
+            }
             (_, Order::Restart { slot }) if slot.index() >= self.slots.len() => {
                 Err(OrderError::NoSuchSlot { slot, slots: self.slots.len() })
             }

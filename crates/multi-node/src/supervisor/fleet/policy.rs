@@ -11,6 +11,8 @@ pub(crate) struct Policy {
     pub(crate) nodes: usize,
     /// The most slots that `scale` may ask for.
     pub(crate) max_nodes: usize,
+    /// The most for which the limit of open files has room.
+    pub(crate) room_for: usize,
     /// Whether nodes that end unasked are replaced.
     pub(crate) restart: bool,
     pub(crate) backoff: Backoff,

@@ -22,6 +22,7 @@ pub(in crate::supervisor) fn policy(nodes: usize) -> Policy {
     Policy {
         nodes,
         max_nodes: 8,
+        room_for: usize::MAX,
         restart: true,
         backoff: Backoff { initial: millis(100), max: secs(30), jitter: 0.0 },
         crash_loop: CrashLoop { deaths: 5, within: secs(60) },

@@ -34,6 +34,8 @@ pub(crate) struct Foreign {
     /// The primary of Node.js programs, once there was one.
     pub(super) primary: Option<Office>,
     backlog: u32,
+    /// The soft limit of open files for nodes: that with which the master was started.
+    pub(super) open_files: Option<u64>,
     /// Whether nodes run as another user than the master.
     nodes_are_others: bool,
     pub(super) linked: Linked,
@@ -61,10 +63,23 @@ impl Known {
 }
 
 impl Foreign {
-    pub(crate) fn new(program: Program, sockets: &[Socket], settings: &Settings) -> Result<Foreign, Error> {
+    pub(crate) fn new(
+        program: Program,
+        sockets: &[Socket],
+        settings: &Settings,
+        open_files: Option<u64>,
+    ) -> Result<Foreign, Error> {
         let renewal = program.renewal.clone();
         let programs = BTreeMap::from([(Generation::default(), Known::find(program, false)?)]);
-        Ok(Foreign::with(programs, renewal, sockets, settings))
+        Ok(Foreign { open_files, ..Foreign::with(programs, renewal, sockets, settings) })
+    }
+
+    /// How many descriptors the master has for each node, beside those that it has for any: what the node speaks by, the process
+    /// that it may name, and the pipes of what it writes.
+    pub(crate) fn descriptors(program: &Program) -> usize {
+        let speaks = 1 + usize::from(program.ready_fd.is_some()) + usize::from(program.is_node_js());
+        let writes = if program.output.is_some() { 2 } else { 0 };
+        speaks + 1 + writes
     }
 
     fn with(
@@ -79,6 +94,7 @@ impl Foreign {
             sockets: sockets.iter().map(described).collect(),
             primary: None,
             backlog: settings.backlog,
+            open_files: None,
             nodes_are_others: settings.launch.identity.is_some(),
             linked: Linked::new(settings.into()),
         }
@@ -92,6 +108,7 @@ impl Foreign {
         settings: &Settings,
     ) -> Foreign {
         let mut foreign = Foreign::with(legacy.programs, program.renewal, sockets, settings);
+        foreign.open_files = legacy.open_files;
         foreign.linked.own = legacy.own;
         foreign.primary = legacy.primary;
         let refuses_files = foreign.nodes_are_others;
@@ -188,7 +205,7 @@ impl Foreign {
         generation: Generation,
         sockets: &[Socket],
     ) -> io::Result<(Exec, Attendance)> {
-        let primary = self.primary(generation, sockets)?;
+        let (primary, open_files) = (self.primary(generation, sockets)?, self.open_files);
         let Known { program, file, .. } = self.known(generation)?;
         let notify = NotifySocket::new(node.id)?;
         let slot = node.slot.ok_or_else(|| io::Error::other("the master has no slot"))?;
@@ -247,6 +264,7 @@ impl Foreign {
             found,
             file,
             stop_signal: Some(program.stop_signal),
+            open_files,
         };
         Ok((exec, Attendance::new(node.id, signs, ears)))
     }

@@ -39,6 +39,9 @@ pub(in crate::supervisor) struct ForeignState {
     /// The primary of Node.js programs, where there is one and it rests.
     #[serde(default)]
     primary: Option<PrimaryState>,
+    /// The soft limit of open files for nodes.
+    #[serde(default)]
+    open_files: Option<u64>,
     /// Whether what nodes write is collected.
     pub(in crate::supervisor) collects: bool,
 }
@@ -58,6 +61,7 @@ pub(crate) struct Legacy {
     pub(super) programs: BTreeMap<Generation, Known>,
     pub(super) own: BTreeMap<Key, Own>,
     pub(super) primary: Option<Office>,
+    pub(super) open_files: Option<u64>,
 }
 
 impl Foreign {
@@ -78,7 +82,8 @@ impl Foreign {
         let programs = self.programs.iter().map(|(generation, known)| (*generation, known.program.clone()));
         let linked = self.programs.iter().filter(|(_, known)| known.is_linked).map(|(generation, _)| *generation);
         let primary = self.primary.as_ref().and_then(|primary| primary.pack(luggage));
-        ForeignState { programs: programs.collect(), files, linked: linked.collect(), own, primary, collects }
+        let (programs, linked, open_files) = (programs.collect(), linked.collect(), self.open_files);
+        ForeignState { programs, files, linked, own, primary, open_files, collects }
     }
 }
 
@@ -89,7 +94,7 @@ impl Legacy {
         sockets: &[Socket],
         arrived: &mut Arrived,
     ) -> io::Result<Legacy> {
-        let ForeignState { programs, mut files, linked, own, primary, .. } = state;
+        let ForeignState { programs, mut files, linked, own, primary, open_files, .. } = state;
         let mut known = |(generation, program)| {
             let file = files.remove(&generation).map(|(path, file)| Ok::<_, io::Error>((path, arrived.take(file)?)));
             Ok((generation, Known { program, file: file.transpose()?, is_linked: linked.contains(&generation) }))
@@ -103,7 +108,7 @@ impl Legacy {
         let own = own.into_iter().map(&mut adopt).collect::<io::Result<_>>()?;
         let given = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
         let primary = primary.map(|primary| Office::unpack(primary, given, arrived)).transpose()?;
-        Ok(Legacy { programs, own, primary })
+        Ok(Legacy { programs, own, primary, open_files })
     }
 }
 

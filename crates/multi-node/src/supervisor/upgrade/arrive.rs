@@ -12,7 +12,8 @@ impl Supervisor {
     pub(super) async fn catch_up(&mut self, news: Vec<(NodeId, Heard)>) -> Option<End> {
         for (id, heard) in news {
             self.members.prepare(id, &heard).await;
-            if let Some(end) = self.hear(id, heard).and_then(|event| self.handle(event)) {
+            let Some(event) = self.hear(id, heard) else { continue };
+            if let Some(end) = self.deal(event).await {
                 return Some(end);
             }
         }
@@ -29,7 +30,10 @@ impl Supervisor {
             crate::log::error!(%error, "cannot go on with a node, which drains by itself");
         }
         let pause = left.elapsed();
-        let end = self.catch_up(news).await.or_else(|| self.handle(Event::Late(pause)));
+        let end = match self.catch_up(news).await {
+            None => self.deal(Event::Late(pause)).await,
+            end => end,
+        };
         if let Some(reload) = reload {
             crate::log::info!(target: TARGET, "upgrade done: {reload}; the nodes had no master for {pause:.1?}");
         }

@@ -30,7 +30,7 @@ impl Supervisor {
     /// Leaves the process to the next program. Where that fails, the old one goes on; `Some`: and it is all over.
     pub(in crate::supervisor) async fn try_to_depart(&mut self, reload: ReloadReport) -> Option<End> {
         let (why, news) = self.depart(reload).await;
-        match self.handle(Event::Stayed { why }) {
+        match self.deal(Event::Stayed { why }).await {
             None => self.catch_up(news).await,
             end => end,
         }

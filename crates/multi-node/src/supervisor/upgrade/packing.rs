@@ -104,7 +104,7 @@ pub(super) fn unpack_member(
     foreign: Option<&Legacy>,
     arrived: &mut Arrived,
 ) -> io::Result<Resting> {
-    let process = arrived.take(member.process)?;
+    let process = arrived.take(member.process)?.into();
     let socket = arrived.take(member.control)?.into();
     let read_fds = unpack_fds(member.read_fds, arrived)?;
     let frame = |frame: FrameState| Ok(Frame { bytes: frame.bytes, fds: unpack_fds(frame.fds, arrived)? });

@@ -70,6 +70,11 @@ export interface Options {
   peers?: boolean;
   /** Whether nodes may give orders. Default false. */
   ordersFromNodes?: boolean;
+  /**
+   * Whether the master warns of TCP connections that were opened before `listen`: code there runs in every process, so each opens its
+   * own. The warning has the code `MULTI_NODE_BEFORE_LISTEN`. With an inspector it is off. Default true.
+   */
+  warnBeforeListen?: boolean;
   /** What nodes run in place of this Node.js. */
   program?: string;
   /** The nodes' script and its arguments, in place of this process's. */

@@ -1,5 +1,6 @@
 //! What the fixture program is to do, as the harness tells it.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -54,8 +55,35 @@ pub struct Plan {
     pub user: Option<String>,
     pub group: Option<String>,
     pub umask: Option<u32>,
+    /// What every process opens before `listen`.
+    pub early: Early,
+    pub warn_before_listen: bool,
     /// The folder in which [`Fault`]s are laid.
     pub faults: PathBuf,
+}
+
+/// What a program opens before `listen`: connections to a server, and threads.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Early {
+    pub connections: usize,
+    /// To whom.
+    pub server: Option<SocketAddr>,
+    pub threads: usize,
+}
+
+impl Early {
+    /// Opens them, and keeps them for as long as the process lives.
+    pub fn open(self) {
+        let server = self.server.into_iter();
+        for server in server.flat_map(|server| std::iter::repeat_n(server, self.connections)) {
+            std::mem::forget(std::net::TcpStream::connect(server).expect("the test listens there"));
+        }
+        for _ in 0..self.threads {
+            let thread = std::thread::Builder::new().name("early".to_owned());
+            thread.spawn(std::thread::park).expect("a thread");
+        }
+    }
 }
 
 impl Default for Plan {
@@ -92,6 +120,8 @@ impl Default for Plan {
             user: None,
             group: None,
             umask: None,
+            early: Early::default(),
+            warn_before_listen: true,
             faults: PathBuf::new(),
         }
     }
@@ -120,6 +150,7 @@ impl Plan {
             .restart(self.restart)
             .master_listen(self.master_listen)
             .orders_from_nodes(self.orders_from_nodes)
+            .warn_before_listen(self.warn_before_listen)
             .start_timeout(self.start_timeout)
             .drain_timeout(self.drain_timeout)
             .shutdown_delay(self.shutdown_delay)

@@ -65,6 +65,7 @@ class Fleet {
   begin() {
     this.#declared.forEach(({ server, bind }, index) => this.#attach(this.#doors[index], server, bind ?? this.#bindOfOptions()));
     if (this.#checked.signals) this.#handleSignals();
+    this.#warnOfWhatIsOpen();
     this.#live();
     process.nextTick(() => this.nodes.emit('listening'));
     this.#open();
@@ -73,6 +74,13 @@ class Fleet {
   #bindOfOptions() {
     const { addresses, bind } = this.#checked;
     return [addresses ?? bind ?? []].flat()[0];
+  }
+
+  #warnOfWhatIsOpen() {
+    const found = this.#service.beforeListen ?? null;
+    if (found === null) return;
+    const advice = 'open them after `listen`, where `nodes.isMaster` is false, or say `warnBeforeListen: false`';
+    process.emitWarning(`${found}; ${advice}`, { code: 'MULTI_NODE_BEFORE_LISTEN' });
   }
 
   #attach(door, server, bind) {

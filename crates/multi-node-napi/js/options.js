@@ -74,6 +74,7 @@ const OPTIONS = {
   signals: flag,
   peers: flag,
   ordersFromNodes: flag,
+  warnBeforeListen: flag,
   program: text,
   args: list,
   slotArgs: perSlot,
@@ -152,8 +153,8 @@ function show(value) {
 /** Milliseconds; the library allows no more. */
 const LONGEST = 366 * 24 * 3600 * 1000;
 
-/** A node at a break point is not hung, and one that waits for its debugger not late. */
-const UNHURRIED = { hangTimeout: 0, startTimeout: LONGEST };
+/** A node at a break point is not hung, and one that waits for its debugger not late. The debugger's connection is no news. */
+const UNHURRIED = { hangTimeout: 0, startTimeout: LONGEST, warnBeforeListen: false };
 
 /** What the binding takes, and what it adds to start nodes as this process was started. */
 function forLibrary(options) {

@@ -41,6 +41,7 @@ pub struct NodeOptions {
     pub gauge: Vec<Vec<String>>,
     pub peers: Option<bool>,
     pub orders_from_nodes: Option<bool>,
+    pub warn_before_listen: Option<bool>,
     pub env: Vec<Vec<String>>,
     pub user: Option<String>,
     pub group: Option<String>,
@@ -95,7 +96,7 @@ impl NodeOptions {
     pub(crate) fn into_options(self, heartbeat: Heartbeat) -> Options {
         let given = self;
         let mut options = Options::new().signals(false).heartbeat(heartbeat).program(given.program).args(given.args);
-        set!(options, given: port, host, unix_mode, backlog, master_listen, restart, backoff_jitter, recycle_jitter, control, metrics, peers, orders_from_nodes, user, group, umask);
+        set!(options, given: port, host, unix_mode, backlog, master_listen, restart, backoff_jitter, recycle_jitter, control, metrics, peers, orders_from_nodes, warn_before_listen, user, group, umask);
         set_number!(options, given: nodes, max_nodes, surge);
         set_time!(options, given: start_timeout, drain_timeout, shutdown_delay, hang_timeout, adopt_timeout);
         if let Some(age) = given.max_age {

@@ -81,6 +81,12 @@ impl Service {
         self.handle.id().to_string()
     }
 
+    /// What this program had opened before `listen`, in a sentence, where that is worth a warning.
+    #[napi(getter)]
+    pub fn before_listen(&self) -> Option<String> {
+        self.handle.before_listen().map(ToString::to_string)
+    }
+
     #[napi(getter)]
     pub fn slot(&self) -> Option<u32> {
         self.handle.slot().map(number)

@@ -49,6 +49,7 @@
 #![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
 
 pub mod admin;
+mod before_listen;
 mod bind;
 #[cfg(multi_process)]
 mod bus;
@@ -90,6 +91,7 @@ mod systemd;
 mod wires;
 
 pub use crate::metrics::{GaugeRule, Metric, MetricError};
+pub use before_listen::BeforeListen;
 pub use error::Error;
 pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;

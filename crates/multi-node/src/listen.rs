@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::endpoints::Endpoints;
 use crate::options::{Address, Settings};
 use crate::serve::{Servers, Socket};
-use crate::{Error, Nodes, Options, bind, environment, single};
+use crate::{BeforeListen, Error, Nodes, Options, bind, environment, single};
 #[cfg(multi_process)]
 use crate::{family, program::Program, supervisor::Served};
 
@@ -232,6 +232,10 @@ async fn lead(mut settings: Settings, servers: Servers, addresses: Vec<Vec<Addre
         return Err(Error::InTest);
     }
     identify(&mut settings, alone)?;
+    #[cfg(multi_process)]
+    if !alone && settings.warn_before_listen {
+        warn_of_what_is_open(settings.heartbeat.is_none()).await;
+    }
     let endpoints = Endpoints::open(&settings).await?;
     let sockets = bind::bind(&addresses, &settings).await?;
     let begun = begin(alone, settings, servers, sockets, addresses.clone(), endpoints).await;
@@ -239,6 +243,26 @@ async fn lead(mut settings: Settings, servers: Servers, addresses: Vec<Vec<Addre
         bind::unlink(&addresses);
     }
     begun
+}
+
+/// What the program had opened when it called `listen`, in the master.
+static BEFORE: OnceLock<BeforeListen> = OnceLock::new();
+
+/// What was found then, where it is worth a warning.
+pub(crate) fn before() -> Option<&'static BeforeListen> {
+    BEFORE.get()
+}
+
+#[cfg(multi_process)]
+async fn warn_of_what_is_open(counts_threads: bool) {
+    if let Some(found) = BeforeListen::look(counts_threads).await {
+        crate::log::warn!(
+            target: "multi_node",
+            "{found}; open pools and caches in the closure of `http_with`, which runs in processes that serve, \
+             or say `warn_before_listen(false)`"
+        );
+        let _ = BEFORE.set(found);
+    }
 }
 
 /// Finds out as whom nodes run; a process that serves alone has no nodes to run as somebody else.

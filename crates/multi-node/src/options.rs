@@ -70,6 +70,7 @@ pub struct Options {
     pub(crate) signals: bool,
     pub(crate) peers: bool,
     pub(crate) orders_from_nodes: bool,
+    pub(crate) warn_before_listen: bool,
     pub(crate) launch: Launch,
     pub(crate) heartbeat: Option<Heartbeat>,
     pub(crate) control: Option<String>,
@@ -118,6 +119,7 @@ impl Options {
             signals: true,
             peers: true,
             orders_from_nodes: false,
+            warn_before_listen: true,
             launch: Launch::default(),
             heartbeat: None,
             control: None,
@@ -358,6 +360,17 @@ impl Options {
     /// not own the fleet.
     pub fn orders_from_nodes(mut self, allow: bool) -> Options {
         self.orders_from_nodes = allow;
+        self
+    }
+
+    /// Whether the master warns of TCP connections and threads that were opened before [`listen`](crate::listen()): code there
+    /// runs in every process, so each opens its own. Default `true`. [`Handle::before_listen`](crate::Handle::before_listen) tells
+    /// them too.
+    ///
+    /// The threads of a tokio runtime, of `tracing-appender` and of allocators do not count, nor does what the process was started
+    /// with, and with another event loop's [`heartbeat`](Options::heartbeat) no thread does. Linux only.
+    pub fn warn_before_listen(mut self, warn: bool) -> Options {
+        self.warn_before_listen = warn;
         self
     }
 

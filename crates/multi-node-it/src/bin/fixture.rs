@@ -66,6 +66,7 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     let before = role();
+    plan.early.open();
     misbehave_before_listen(&plan).await?;
     let (mesh, dropping) = (Mesh { streams: plan.streams, ..Mesh::default() }, Arc::new(Notify::new()));
     let app = {

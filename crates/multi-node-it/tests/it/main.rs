@@ -4,6 +4,7 @@
 
 mod addresses;
 mod alone;
+mod before_listen;
 mod canary;
 mod control;
 mod crash;
@@ -17,6 +18,7 @@ mod lifetimes;
 mod memory;
 mod mesh;
 mod metrics;
+mod open_files;
 mod orders;
 mod orphan;
 mod pid1;

@@ -1,12 +1,11 @@
 //! Connections wait in the listener's queue for a node that can take them: through a kill, and where files are short.
 
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use multi_node::State;
 use multi_node_it::limits::limit_open_files;
-use multi_node_it::program::{fixture, send};
+use multi_node_it::program::send;
 use multi_node_it::{Client, Plan, Program, procfs, within};
 use rustix::process::Signal;
 
@@ -100,13 +99,12 @@ async fn a_master_that_serves_stops_with_its_nodes() {
     .await;
 }
 
-/// Nodes that may open few files, and not allow themselves more.
-async fn with_few_files(nodes: usize, files: u32) -> Program {
-    let mut program = Program::run(Path::new("sh"), Plan::nodes(nodes), |command| {
-        command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\"")).arg(fixture());
-    })
-    .await;
-    program.order("ready").await;
+/// Nodes that may open fewer files than they have reckoned with.
+async fn with_few_files(nodes: usize, files: u64) -> Program {
+    let mut program = Program::serving(Plan::nodes(nodes)).await;
+    for pid in program.pids().await {
+        limit_open_files(pid, files);
+    }
     program
 }
 

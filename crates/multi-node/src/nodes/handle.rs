@@ -13,7 +13,7 @@ use crate::exits::{Exits, NodeExits};
 use crate::mesh::{Joined, Rejoin};
 use crate::order::{Order, Report};
 use crate::serve::{Addr, DrainSignal, LoadTable};
-use crate::{Error, NodeId, OrderError, PeerInfo, ReloadReport, Replacement, ScaleReport, Slot, Status};
+use crate::{BeforeListen, Error, NodeId, OrderError, PeerInfo, ReloadReport, Replacement, ScaleReport, Slot, Status};
 
 /// This process's view of the program: who it is, how the others are, and orders to the fleet.
 ///
@@ -44,6 +44,12 @@ pub(crate) struct Inner {
 }
 
 impl Handle {
+    /// What the master's program had opened when it called [`listen`](crate::listen()), where that is worth a warning
+    /// ([`Options::warn_before_listen`](crate::Options::warn_before_listen)). `None` in nodes.
+    pub fn before_listen(&self) -> Option<&'static BeforeListen> {
+        crate::listen::before()
+    }
+
     pub(crate) fn new(inner: Inner) -> Handle {
         Handle(Arc::new(inner))
     }

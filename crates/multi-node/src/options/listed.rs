@@ -43,6 +43,7 @@ impl Settings {
             text("peers", &self.peers),
             text("signals", &self.signals),
             text("orders_from_nodes", &self.orders_from_nodes),
+            text("warn_before_listen", &self.warn_before_listen),
             ("heartbeat", set(self.heartbeat.is_some())),
         ]
     }

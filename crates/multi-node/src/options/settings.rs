@@ -44,6 +44,7 @@ pub(crate) struct Settings {
     pub(crate) signals: bool,
     pub(crate) peers: bool,
     pub(crate) orders_from_nodes: bool,
+    pub(crate) warn_before_listen: bool,
     pub(crate) launch: Launch,
     pub(crate) heartbeat: Option<Heartbeat>,
     /// The name of the control socket.
@@ -112,6 +113,7 @@ impl Options {
             signals: self.signals,
             peers: self.peers,
             orders_from_nodes: self.orders_from_nodes,
+            warn_before_listen: self.warn_before_listen,
             launch: self.launch.check(self.master_listen)?,
             heartbeat: self.heartbeat,
             control: self.control.map(control).transpose()?,

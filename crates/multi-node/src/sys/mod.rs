@@ -8,6 +8,7 @@ pub(crate) mod exec;
 pub(crate) mod family;
 pub(crate) mod memory;
 pub(crate) mod observe;
+pub(crate) mod opened;
 pub(crate) mod place;
 pub(crate) mod process;
 pub(crate) mod signal;

@@ -28,6 +28,10 @@ const DRAIN: Duration = Duration::from_millis(300);
 
 /// Is such a node to its end, if that is laid.
 pub fn play(faults: &Path) -> anyhow::Result<()> {
+    if Fault::SpeakMore.is_laid(faults) {
+        live_later()?;
+        std::process::exit(0);
+    }
     let ways = [(Fault::SpeakVersionOne, 1), (Fault::SpeakVersionNine, 9)];
     let Some((_, version)) = ways.into_iter().find(|(fault, _)| fault.is_laid(faults)) else { return Ok(()) };
     live(version)?;
@@ -41,6 +45,38 @@ fn live(version: u32) -> anyhow::Result<()> {
     serve(&mut master, &listener)?;
     drop(listener);
     drain(&mut master)
+}
+
+/// How many messages of kinds that no release has a node says that is of a later one.
+pub const UNKNOWN_KINDS: u64 = 3;
+
+/// As a node of a later release: it says more, and is told nothing that its version does not have.
+fn live_later() -> anyhow::Result<()> {
+    let mut master = Frames::new(take_stdin()?)?;
+    master.send(&json!("stretches"), &[])?;
+    let versions = json!({ "lowest": 1, "highest": 9, "mood": "good" });
+    let capabilities = ["skips_unknown", "bus_hello", "weighs"];
+    let hello =
+        json!({ "versions": versions, "addresses": [["127.0.0.1:0"]], "capabilities": capabilities, "mood": 7 });
+    master.send(&json!({ "hello": hello }), &[])?;
+    let (answer, fds) = master.receive()?.context("the master is gone")?;
+    let welcome = &answer["welcome"];
+    ensure!(welcome["version"] == 2 && welcome["capabilities"][0] == "skips_unknown", "another welcome: {answer}");
+    let listener = fds.into_iter().nth(2).context("no listening socket")?.into();
+    master.send(&json!({ "weighs": { "grams": 70_000, "of": [1, { "left": null }] } }), &[])?;
+    master.send(&json!("ready"), &[])?;
+    // A message of a later release may have descriptors where there are none today.
+    let null = File::open("/dev/null")?;
+    master.send(&json!({ "lends": { "what": "null" } }), &[null.as_fd()])?;
+    loop {
+        if heard(&mut master, Some(&listener))? {
+            let (message, _fds) = master.receive()?.context("the master is gone")?;
+            if name(&message) == "drain" {
+                return Ok(());
+            }
+        }
+        master.send(&json!("beat"), &[])?;
+    }
 }
 
 /// Serves until it is to drain.

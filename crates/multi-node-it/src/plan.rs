@@ -271,6 +271,8 @@ pub enum Fault {
     SpeakVersionOne,
     /// Is a program that speaks version 9 of the control protocol alone.
     SpeakVersionNine,
+    /// Is a program of a later release, which speaks versions 1 to 9, and says more than this release knows.
+    SpeakMore,
     /// A program that is tried in a child ends with code 5 before `listen`.
     DieInTrial,
     /// A program that is tried in a child does not reach `listen` while this is laid.

@@ -7,7 +7,7 @@
 //!
 //! A descriptor has one owner at any time: an `OwnedFd` here, until [`descriptor`] gives it to JavaScript, which closes it.
 
-// Node-API is C. The macros make unsafe code, and so do `descriptor` and `event_loop`, which say why that is sound.
+// Node-API is C. The macros make unsafe code, and so do `descriptor`, `event_loop` and `service`, which say why that is sound.
 #![allow(unsafe_code)]
 // The macros use these types in ways that the lints do not see; fields have the names that `index.d.ts` explains.
 #![allow(missing_docs, missing_debug_implementations)]

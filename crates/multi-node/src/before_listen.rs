@@ -42,7 +42,7 @@ impl BeforeListen {
     /// Looks. The threads of another event loop that serves cannot be told from the program's own, and do not count.
     #[cfg(multi_process)]
     pub(crate) async fn look(counts_threads: bool) -> Option<BeforeListen> {
-        let threads = if counts_threads { opened::threads() } else { Vec::new() };
+        let threads = if counts_threads { settled_threads().await } else { Vec::new() };
         let found = BeforeListen::of(opened::tcp_connections(), threads)?;
         if found.threads.is_empty() {
             return Some(found);
@@ -54,6 +54,42 @@ impl BeforeListen {
             Ok(None) | Err(_) => Some(found),
         }
     }
+}
+
+/// How often threads are looked at that have no name yet: each gives itself its own when it first runs.
+#[cfg(multi_process)]
+const LOOKS: usize = 10;
+
+#[cfg(multi_process)]
+const BETWEEN_LOOKS: std::time::Duration = std::time::Duration::from_millis(5);
+
+/// The names of all threads but the first, once those have one that get one.
+#[cfg(multi_process)]
+async fn settled_threads() -> Vec<String> {
+    let (process, mut threads) = (crate::sys::process::name(), opened::threads());
+    for _ in 0..LOOKS {
+        if !threads.contains(&process) {
+            break;
+        }
+        tokio::time::sleep(BETWEEN_LOOKS).await;
+        threads = opened::threads();
+    }
+    let runtime = tokio::runtime::Handle::current();
+    let is_one_thread = runtime.runtime_flavor() == tokio::runtime::RuntimeFlavor::CurrentThread;
+    let workers = if is_one_thread { 0 } else { runtime.metrics().num_workers() };
+    without_nameless_workers(threads, &process, workers)
+}
+
+/// Without those workers of a runtime that have not run yet, and are called as the process.
+fn without_nameless_workers(threads: Vec<String>, process: &str, workers: usize) -> Vec<String> {
+    let named = threads.iter().filter(|name| OF_PROCESS.contains(&name.as_str())).count();
+    let mut missing = workers.saturating_sub(named);
+    let mut is_worker = |name: &String| {
+        let is = missing > 0 && name == process;
+        missing -= usize::from(is);
+        is
+    };
+    threads.into_iter().filter(|name| !is_worker(name)).collect()
 }
 
 /// `3 TCP connections and 9 threads (rayon × 8, reaper) were opened before `listen`: …`
@@ -98,6 +134,14 @@ mod tests {
         );
         assert_eq!(text(1, &[]), "1 TCP connection was opened before `listen`: code there runs in every process");
         assert_eq!(text(0, &["r2d2"]), "1 thread (r2d2) was opened before `listen`: code there runs in every process");
+    }
+
+    #[test]
+    fn workers_that_have_not_run_yet_are_no_news_either() {
+        let left = |names: &[&str], workers| without_nameless_workers(threads(names), "server", workers);
+        assert_eq!(left(&["server", "server", "tokio-rt-worker", "other"], 3), ["tokio-rt-worker", "other"]);
+        assert_eq!(left(&["server", "server"], 1), ["server"]);
+        assert_eq!(left(&["server"], 0), ["server"], "a thread without a name of its own");
     }
 
     #[test]

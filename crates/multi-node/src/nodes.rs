@@ -41,12 +41,15 @@ pub(crate) struct Totals {
     pub(crate) accepted: u64,
     /// Requests begun.
     pub(crate) requests: u64,
+    /// Messages of kinds that their receiver did not know.
+    pub(crate) skipped: u64,
 }
 
 impl AddAssign<Counts> for Totals {
     fn add_assign(&mut self, counts: Counts) {
         self.accepted += counts.accepted;
         self.requests += counts.requests;
+        self.skipped += counts.skipped;
     }
 }
 

@@ -77,6 +77,7 @@ fn shown(state: State) -> Snapshot {
         connections: 0,
         requests: 0,
         in_flight: 0,
+        skipped_messages: 0,
         program: None,
     };
     Snapshot {

@@ -220,6 +220,10 @@ pub struct SlotStatus {
     pub requests: u64,
     /// Requests begun and not fully answered.
     pub in_flight: u64,
+    /// Messages between this slot's nodes and others that were skipped, since a later release has sent them and their receiver
+    /// does not know their kind. Never goes backwards.
+    #[serde(default)]
+    pub skipped_messages: u64,
     /// Of a node whose program does not link this crate, as far as is known: its connections and requests are not, and stay 0.
     #[serde(default)]
     pub program: Option<ProgramStatus>,

@@ -12,7 +12,7 @@ const WARNING: &str = "opened before `listen`";
 
 /// What the log has of it, once every slot serves.
 async fn warnings(plan: Plan) -> Vec<String> {
-    let mut program = Program::serving(plan).await;
+    let program = Program::serving(plan).await;
     let log = program.log();
     program.stop().await;
     log.lines().filter(|line| line.contains(WARNING)).map(str::to_owned).collect()

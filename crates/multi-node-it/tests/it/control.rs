@@ -320,3 +320,74 @@ async fn a_program_that_serves_alone_has_a_control_socket_too() {
     })
     .await;
 }
+
+/// Says a line, and returns the answer to it.
+async fn said(socket: &mut BufReader<UnixStream>, line: &str) -> Value {
+    socket.write_all(format!("{line}\n").as_bytes()).await.expect("it reads");
+    let mut answer = String::new();
+    socket.read_line(&mut answer).await.expect("it answers");
+    serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{answer:?}: {error}"))
+}
+
+#[tokio::test]
+async fn a_later_client_is_told_what_both_speak_and_refused_what_only_it_knows() {
+    within(30, async {
+        let program = Program::serving(plan(1)).await;
+        let socket = UnixStream::connect(program.control(NAME)).await.expect("a control socket");
+        let mut socket = BufReader::new(socket);
+        let hello = r#"{"order":"hello","versions":{"lowest":1,"highest":9},"capabilities":["weighs"],"mood":"good"}"#;
+        let answer = said(&mut socket, hello).await;
+        let versions = json!({ "lowest": 1, "highest": 1 });
+        assert_eq!(answer["ok"], json!({ "versions": versions, "version": 1, "capabilities": ["skips_unknown"] }));
+        let later = said(&mut socket, r#"{"order":"weigh","grams":7}"#).await;
+        assert_eq!(later["refused"]["code"], "bad_request");
+        let status = said(&mut socket, r#"{"order":"status","mood":"good"}"#).await;
+        assert_eq!(status["ok"]["slots"][0]["skipped_messages"], 0);
+        let none = said(&mut socket, r#"{"order":"hello","versions":{"lowest":7,"highest":9}}"#).await;
+        assert_eq!(none["ok"]["version"], Value::Null);
+        program.stop().await;
+    })
+    .await;
+}
+
+/// A program of another release at a control socket, which answers each line by what is said of its order.
+fn impostor(path: &Path, answers: fn(&str) -> &'static str) {
+    let listener = tokio::net::UnixListener::bind(path).expect("a path of ours");
+    tokio::spawn(async move {
+        let (client, _) = listener.accept().await.expect("a client");
+        let mut client = BufReader::new(client);
+        let mut line = String::new();
+        while client.read_line(&mut line).await.is_ok_and(|read| read > 0) {
+            let order =
+                serde_json::from_str::<Value>(&line).expect("JSON")["order"].as_str().expect("an order").to_owned();
+            client.write_all(answers(&order).as_bytes()).await.expect("the client reads");
+            line.clear();
+        }
+    });
+}
+
+#[tokio::test]
+async fn a_client_passes_over_what_a_later_program_says_and_speaks_with_one_that_knows_no_hello() {
+    within(30, async {
+        let later = |order: &str| match order {
+            "hello" => "{\"ok\":{\"versions\":{\"lowest\":1,\"highest\":9},\"version\":1,\"capabilities\":[\"weighs\"],\"mood\":1}}\n",
+            _ => "{\"progress\":{\"done\":1}}\n{\"progress\":{\"done\":2}}\n{\"ok\":{\"lines\":[],\"missed\":7,\"mood\":1}}\n",
+        };
+        let older = |order: &str| match order {
+            "hello" => "{\"refused\":{\"code\":\"bad_request\",\"why\":\"this is no request\"}}\n",
+            _ => "{\"ok\":{\"lines\":[],\"missed\":7}}\n",
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, answers) in [("later", later as fn(&str) -> &'static str), ("older", older)] {
+            let path = folder.path().join(name);
+            impostor(&path, answers);
+            let mut client = Client::connect_to(&path).await.expect("it listens");
+            for _ in 0..2 {
+                let request = Request::Logs { slot: None, lines: 1, follow: false };
+                let logged: Logged = client.ask(&request).await.expect(name);
+                assert_eq!(logged.missed, 7);
+            }
+        }
+    })
+    .await;
+}

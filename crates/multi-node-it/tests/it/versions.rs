@@ -1,15 +1,17 @@
 //! Nodes and masters of different releases, which speak different versions of the control protocol.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::Duration;
 
+use multi_node::Status;
 use multi_node_it::frames::{Frames, name};
-use multi_node_it::old_node::{MARK, STRANGE};
+use multi_node_it::old_node::{MARK, STRANGE, UNKNOWN_KINDS};
 use multi_node_it::plan::VARIABLE;
 use multi_node_it::program::fixture;
 use multi_node_it::{Fault, Plan, Program, get, within};
@@ -112,6 +114,34 @@ async fn a_node_whose_versions_the_master_does_not_speak_is_refused() {
     .await;
 }
 
+#[tokio::test]
+async fn what_later_nodes_say_more_is_skipped_and_counted() {
+    within(30, async {
+        let plan = Plan { metrics: Some("127.0.0.1:0".to_owned()), ..Plan::nodes(2) };
+        let (mut program, faults) = serving(Fault::SpeakMore, plan).await;
+        let all = |status: &Status| status.slots.iter().all(|slot| slot.skipped_messages == UNKNOWN_KINDS);
+        program.status_where(all).await;
+        assert!(is_old(&program).await);
+        all_is_well(&mut program).await;
+
+        Fault::SpeakMore.lift(faults.path());
+        let answer = program.order("reload").await;
+        assert!(answer["Ok"].is_object(), "from the later release to this one: {answer}");
+        assert!(!is_old(&program).await);
+        // What was counted stays.
+        assert!(all(&program.at_rest().await));
+        Fault::SpeakMore.lay(faults.path());
+        let answer = program.order("reload").await;
+        assert!(answer["Ok"].is_object(), "and back: {answer}");
+        program.status_where(|s| s.slots.iter().all(|slot| slot.skipped_messages == 2 * UNKNOWN_KINDS)).await;
+        program.upgrade().await.expect("a new master");
+        assert!(is_old(&program).await);
+        all_is_well(&mut program).await;
+        program.stop().await;
+    })
+    .await;
+}
+
 /// Starts the fixture program as the node of this process, which is its master.
 fn start_node() -> (Child, Frames) {
     let (ours, theirs) = UnixStream::pair().expect("a socketpair");
@@ -141,31 +171,167 @@ fn versions(node: &mut Frames) -> (u64, u64) {
     (number("lowest"), number("highest"))
 }
 
+/// How many messages the node in the first line of the table has skipped.
+fn skipped(load_table: &File) -> u64 {
+    let mut count = [0; 8];
+    load_table.read_exact_at(&mut count, 128 + 96).expect("our file");
+    u64::from_ne_bytes(count)
+}
+
 /// A load table of 64 lines, as a master hands it out.
-fn load_table() -> OwnedFd {
+fn load_table() -> File {
     let file = memfd_create("load", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).expect("a memfd");
     ftruncate(&file, 128 * 65).expect("our file");
     let mut file = File::from(file);
     file.write_all(&0x6d6e_2d6c_6f61_6400_u64.to_ne_bytes()).expect("our file");
     file.write_all(&1_u32.to_ne_bytes()).expect("our file");
     fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW).expect("our file");
-    file.into()
+    file
 }
 
 /// Welcomes the node as a master of version 1 does; returns where it serves.
 fn welcome(node: &mut Frames) -> SocketAddr {
+    welcome_with(node, &json!({ "version": 1 })).0
+}
+
+/// Welcomes the node with these fields too; returns where it serves, and the load table.
+fn welcome_with(node: &mut Frames, fields: &Value) -> (SocketAddr, File) {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket.set_nonblocking(true).expect("our socket");
     let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
     let seconds = |secs: u64, nanos: u32| json!({ "secs": secs, "nanos": nanos });
     let settings = json!({ "drain_timeout": seconds(5, 0), "heartbeat": seconds(0, 100_000_000), "signals": true });
-    let welcome = json!({
-        "version": 1, "id": 1, "slot": 0, "generation": 0, "settings": settings, "line": 0, "servers": [["tcp"]],
+    let mut welcome = json!({
+        "id": 1, "slot": 0, "generation": 0, "settings": settings, "line": 0, "servers": [["tcp"]],
     });
-    let fds = [load_table(), bell];
-    let fds = [fds[0].as_fd(), fds[1].as_fd(), socket.as_fd()];
+    let fields = fields.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()));
+    welcome.as_object_mut().expect("a map").extend(fields);
+    let load = load_table();
+    let fds = [load.as_fd(), bell.as_fd(), socket.as_fd()];
     node.send(&json!({ "welcome": welcome }), &fds).expect("a node that reads");
-    socket.local_addr().expect("it is bound")
+    (socket.local_addr().expect("it is bound"), load)
+}
+
+/// What a master of a later release adds to a welcome.
+fn later() -> Value {
+    json!({ "version": 2, "capabilities": ["skips_unknown", "weighs"], "slots": 1, "mood": { "is": "good" } })
+}
+
+#[tokio::test]
+async fn what_a_later_master_says_more_is_skipped_and_counted() {
+    within(30, async {
+        let (_child, mut node) = start_node();
+        let hello = hear(&mut node)["hello"].clone();
+        assert_eq!(hello["capabilities"], json!(["skips_unknown", "bus_hello"]));
+        node.send(&json!("stretches"), &[]).expect("a node that reads");
+        let (addr, load) = welcome_with(&mut node, &later());
+        let null = File::open("/dev/null").expect("/dev/null");
+        node.send(&json!({ "lends": { "what": ["null", 7] } }), &[null.as_fd(), null.as_fd()]).expect("it reads");
+        while hear(&mut node) != "ready" {}
+        // Known kinds with unknown fields are heard as they are.
+        node.send(&json!({ "gone": { "id": 7, "why": "later" } }), &[]).expect("a node that reads");
+        node.send(&json!("yawns"), &[]).expect("a node that reads");
+        while skipped(&load) < 3 {
+            assert_eq!(name(&hear(&mut node)), "beat");
+        }
+        assert_eq!(get(addr, "/").await.expect("an answer").id(), "node-1");
+    })
+    .await;
+}
+
+/// A node that is joined with a peer: this process, at the other end of the bus.
+async fn joined(fields: &Value) -> (Child, Frames, File, Frames) {
+    let (child, mut node) = start_node();
+    versions(&mut node);
+    let (_, load) = welcome_with(&mut node, &later());
+    while hear(&mut node) != "ready" {}
+    let ((_ours, stream), (ours, bus)) =
+        (UnixStream::pair().expect("a socketpair"), UnixStream::pair().expect("a socketpair"));
+    stream.set_nonblocking(true).expect("our socket");
+    let peer = json!({ "id": 2, "slot": 1, "pid": 1, "draining": false, "epoch": 0, "mood": "good" });
+    let mut join = json!({ "peer": peer });
+    join.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
+    node.send(&json!({ "joined": { "peers": [join] } }), &[stream.as_fd(), bus.as_fd()]).expect("a node that reads");
+    (child, node, load, Frames::new(ours).expect("our socket"))
+}
+
+/// Offers the node a connection, and returns its client once the node has answered.
+fn offer(bus: &mut Frames, fields: &Value) -> std::net::TcpStream {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let client = std::net::TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
+    let (server, _) = listener.accept().expect("a client");
+    server.set_nonblocking(true).expect("our socket");
+    let end = |port: u16| json!({ "Tcp": { "V4": [[127, 0, 0, 1], port] } });
+    let mut offer = json!({ "number": 9, "server": 0, "before": [], "info": { "peer": end(1), "local": end(2) } });
+    offer.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
+    bus.send(&json!({ "offer": offer }), &[server.as_fd()]).expect("a node that reads");
+    assert_eq!(hear(bus), json!({ "taken": { "number": 9 } }));
+    client
+}
+
+/// The node serves the connection that it has taken.
+fn answers(mut client: std::net::TcpStream) {
+    client.write_all(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").expect("sent");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("node-1 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_node_takes_the_connections_of_a_later_peer() {
+    within(30, async {
+        let (_child, _node, load, mut bus) = joined(&json!({ "greets": true, "weight": 7 })).await;
+        let hello = hear(&mut bus);
+        let said = json!({ "versions": { "lowest": 1, "highest": 1 }, "capabilities": ["takes_offers"] });
+        assert_eq!(hello["hello"], said);
+        let versions = json!({ "lowest": 1, "highest": 7 });
+        let hello = json!({ "versions": versions, "capabilities": ["takes_offers", "weighs"], "mood": "good" });
+        bus.send(&json!({ "hello": hello }), &[]).expect("a node that reads");
+        let null = File::open("/dev/null").expect("/dev/null");
+        bus.send(&json!({ "lends": { "what": "null" } }), &[null.as_fd()]).expect("a node that reads");
+        bus.send(&json!("stretches"), &[]).expect("a node that reads");
+        answers(offer(&mut bus, &json!({ "later": [1, 2] })));
+        assert_eq!(skipped(&load), 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_node_takes_the_connections_of_a_peer_that_does_not_greet() {
+    within(30, async {
+        let (_child, _node, load, mut bus) = joined(&json!({})).await;
+        answers(offer(&mut bus, &json!({})));
+        assert_eq!(skipped(&load), 0);
+    })
+    .await;
+}
+
+/// What becomes of an idle connection when the node drains, whose only heir says this first.
+async fn drains_beside(hello: &Value) -> bool {
+    let (_child, mut node, _load, mut bus) = joined(&json!({ "greets": true })).await;
+    assert_eq!(name(&hear(&mut bus)), "hello");
+    let client = offer(&mut bus, &json!({}));
+    bus.send(hello, &[]).expect("a node that reads");
+    let drain = json!({ "within": { "secs": 4, "nanos": 0 }, "heirs": [[2]] });
+    node.send(&json!({ "drain": drain }), &[]).expect("a node that reads");
+    let offered = bus.receive().expect("frames").is_some_and(|(message, _)| name(&message) == "offer");
+    drop(client);
+    offered
+}
+
+#[tokio::test]
+async fn connections_are_offered_to_those_that_say_that_they_take_them() {
+    within(30, async {
+        let hello = |highest: u32, capabilities: &[&str]| {
+            let versions = json!({ "lowest": highest.min(1), "highest": highest });
+            json!({ "hello": { "versions": versions, "capabilities": capabilities } })
+        };
+        assert!(drains_beside(&hello(1, &["takes_offers"])).await);
+        assert!(drains_beside(&hello(9, &["weighs", "takes_offers"])).await);
+        assert!(!drains_beside(&hello(9, &["weighs"])).await, "it does not say so");
+        assert!(!drains_beside(&hello(0, &["takes_offers"])).await, "no common version");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::directory;
 use super::lines::{self, Lines};
-use super::protocol::{Answer, Refusal, Request};
+use super::protocol::{Answer, Greeting, Refusal, Request};
 
 /// The longest answer, in bytes: the status of 4096 slots takes about 2 MiB.
 const LONGEST_ANSWER: usize = 16 << 20;
@@ -40,6 +40,10 @@ pub struct Client {
     lines: Lines<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     path: PathBuf,
+    /// Whether the program was told which versions this client speaks, which goes before the first request.
+    greeted: bool,
+    /// What the program has answered to that.
+    greeting: Option<Greeting>,
 }
 
 impl Client {
@@ -67,7 +71,13 @@ impl Client {
             }
         })?;
         let (reader, writer) = stream.into_split();
-        Ok(Client { lines: Lines::new(reader, LONGEST_ANSWER), writer, path: path.to_owned() })
+        Ok(Client {
+            lines: Lines::new(reader, LONGEST_ANSWER),
+            writer,
+            path: path.to_owned(),
+            greeted: false,
+            greeting: None,
+        })
     }
 
     /// Sends a request and waits for its answer: of [`Watch`](Request::Watch) and followed [`Logs`](Request::Logs) the first
@@ -77,10 +87,15 @@ impl Client {
     /// # Errors
     /// [`ClientError::Refused`] and [`ClientError::Failed`] where the program says so, and what the connection says.
     pub async fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, ClientError> {
-        let written = tokio::time::timeout(PATIENCE, lines::write(&mut self.writer, request)).await;
+        let greets = !std::mem::replace(&mut self.greeted, true);
+        let written = tokio::time::timeout(PATIENCE, write(&mut self.writer, request, greets)).await;
         let written = written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+        let greeted = if greets { self.hear_greeting().await } else { Ok(()) };
         // A program that refuses everything says so before it has read anything.
-        let answer = self.answer().await;
+        let answer = match greeted {
+            Ok(()) => self.answer().await,
+            Err(error) => Err(error),
+        };
         match (written, answer) {
             (Err(source), Err(ClientError::Ended { path })) => Err(ClientError::Io { path, source }),
             (_, answer) => self.read(answer?),
@@ -98,11 +113,35 @@ impl Client {
         }
     }
 
+    /// What the program speaks, once it has been asked something; `None` of one that does not say so, which speaks the first
+    /// version.
+    pub fn greeting(&self) -> Option<&Greeting> {
+        self.greeting.as_ref()
+    }
+
+    async fn hear_greeting(&mut self) -> Result<(), ClientError> {
+        match self.answer().await {
+            Ok(greeting) => {
+                self.greeting = Some(self.read(greeting)?);
+                Ok(())
+            }
+            // An order that it does not know.
+            Err(ClientError::Refused(refusal)) if refusal.code == "bad_request" => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn answer(&mut self) -> Result<Value, ClientError> {
         let path = || self.path.clone();
-        let line = self.lines.next().await.map_err(|source| ClientError::Io { path: path(), source })?;
-        let line = line.ok_or_else(|| ClientError::Ended { path: path() })?;
-        let answer = serde_json::from_slice(&line).map_err(|cause| ClientError::Foreign { path: path(), cause })?;
+        let answer = loop {
+            let line = self.lines.next().await.map_err(|source| ClientError::Io { path: path(), source })?;
+            let line = line.ok_or_else(|| ClientError::Ended { path: path() })?;
+            let answer = Answer::parse(&line).map_err(|cause| ClientError::Foreign { path: path(), cause })?;
+            // A later release may say more.
+            if let Some(answer) = answer {
+                break answer;
+            }
+        };
         match answer {
             Answer::Ok(value) | Answer::Event(value) => Ok(value),
             Answer::Refused(refusal) => Err(ClientError::Refused(refusal)),
@@ -113,6 +152,14 @@ impl Client {
     fn read<T: DeserializeOwned>(&self, value: Value) -> Result<T, ClientError> {
         serde_json::from_value(value).map_err(|cause| ClientError::Foreign { path: self.path.clone(), cause })
     }
+}
+
+/// Writes a request, behind a hello where the program has not had one.
+async fn write(writer: &mut OwnedWriteHalf, request: &Request, greets: bool) -> io::Result<()> {
+    if greets {
+        lines::write(writer, &Request::hello()).await?;
+    }
+    lines::write(writer, request).await
 }
 
 /// Where the socket's queue is full, a place in it is waited for, which connect(2) does not do for a runtime.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::journal::{Follower, Journal};
 use super::observer::Observer;
-use super::protocol::{Answer, Description, OrderHelp, PROTOCOL, Refusal, Request};
+use super::protocol::{Answer, Description, Greeting, OrderHelp, PROTOCOL, Refusal, Request};
 use super::view::{Reloaded, Replaced, Setting};
 use crate::id::Slot;
 use crate::nodes::StatusWatch;
@@ -28,6 +28,7 @@ impl Desk {
     /// Carries out a request that has one answer.
     pub(super) async fn carry_out(&self, request: Request) -> Answer {
         match request {
+            Request::Hello { versions, .. } => ok(&Greeting::to(versions)),
             Request::Describe => ok(&self.describe()),
             Request::Status => ok(&self.observer.now().await),
             Request::Reload { wait: true, now } => answer(self.reload(now).await),
@@ -108,7 +109,11 @@ const HOW: &str = "One request a line, as JSON; an order without fields may be i
     {\"ok\":…}, {\"refused\":{\"code\",\"why\"}} where nothing was begun, {\"failed\":{\"code\",\"why\"}}, or for `watch` and \
     followed `logs` a stream of {\"event\":…} until you close the connection.";
 
-const ORDERS: [(&str, &str); 10] = [
+const ORDERS: [(&str, &str); 11] = [
+    (
+        r#"{"order":"hello","versions":{"lowest":1,"highest":1},"capabilities":[]}"#,
+        "which versions of this protocol both sides speak; a client that has only one need not ask",
+    ),
     (r#"{"order":"describe"}"#, "this"),
     (r#"{"order":"status"}"#, "how the program is, slot by slot"),
     (r#"{"order":"watch"}"#, "a stream: the status, again whenever it changes"),

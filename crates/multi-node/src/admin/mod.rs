@@ -41,7 +41,9 @@ pub(crate) use journal::Journal;
 pub(crate) use observer::Observer;
 #[cfg(multi_process)]
 pub(crate) use open::{Admin, Attendance};
-pub use protocol::{Answer, Description, LogLine, Logged, OrderHelp, Refusal, Request, Source};
+pub use protocol::{
+    Answer, Description, Greeting, LogLine, Logged, OrderHelp, ProtocolVersions, Refusal, Request, Source,
+};
 pub use view::{Instance, Reloaded, Replaced, SlotInfo, Tried, WaitingInfo};
 #[doc(hidden)]
 pub use wording::in_words;

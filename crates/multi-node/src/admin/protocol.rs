@@ -13,6 +13,9 @@ use crate::options::OptionInForce;
 /// The version of this protocol. Within one version only orders and fields are added.
 pub(super) const PROTOCOL: u32 = 1;
 
+/// What this release does beside that.
+pub(super) const CAPABILITIES: [&str; 1] = ["skips_unknown"];
+
 /// The longest request, in bytes.
 pub(super) const LONGEST_REQUEST: usize = 64 * 1024;
 
@@ -21,6 +24,15 @@ pub(super) const LONGEST_REQUEST: usize = 64 * 1024;
 #[serde(tag = "order", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Request {
+    /// Which versions of the protocol the client speaks, and what it does beside them; answered by a [`Greeting`] of the program's.
+    Hello {
+        /// The versions.
+        #[serde(default)]
+        versions: ProtocolVersions,
+        /// Names that mean nothing to a program which does not know them.
+        #[serde(default)]
+        capabilities: Vec<String>,
+    },
     /// Who this is, what it is set to, and which orders it takes; answered by a [`Description`].
     Describe,
     /// How the program is; answered by an [`Instance`](super::Instance).
@@ -83,6 +95,56 @@ pub enum Request {
     },
 }
 
+/// A range of versions of this protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct ProtocolVersions {
+    /// The first one.
+    pub lowest: u32,
+    /// The last one.
+    pub highest: u32,
+}
+
+impl Default for ProtocolVersions {
+    fn default() -> ProtocolVersions {
+        ProtocolVersions { lowest: PROTOCOL, highest: PROTOCOL }
+    }
+}
+
+/// The answer to `hello`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Greeting {
+    /// The versions that the program speaks.
+    #[serde(default)]
+    pub versions: ProtocolVersions,
+    /// The highest version that both sides speak; `null` where there is none.
+    #[serde(default)]
+    pub version: Option<u32>,
+    /// What the program does beside that.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+}
+
+impl Greeting {
+    /// The answer to a client that speaks these versions.
+    pub(super) fn to(client: ProtocolVersions) -> Greeting {
+        let own = ProtocolVersions::default();
+        let highest = own.highest.min(client.highest);
+        let version = (highest >= own.lowest.max(client.lowest)).then_some(highest);
+        Greeting { versions: own, version, capabilities: CAPABILITIES.map(str::to_owned).to_vec() }
+    }
+}
+
+impl Request {
+    /// What a client of this release says first.
+    pub(super) fn hello() -> Request {
+        let capabilities = CAPABILITIES.map(str::to_owned).to_vec();
+        Request::Hello { versions: ProtocolVersions::default(), capabilities }
+    }
+}
+
 fn yes() -> bool {
     true
 }
@@ -122,6 +184,20 @@ pub enum Answer {
     Failed(Refusal),
     /// `{"event":…}`: one of a stream, which goes on until the client closes the connection or the program ends.
     Event(Value),
+}
+
+impl Answer {
+    /// Reads a line; `None` for an answer of a kind that this release does not know.
+    pub(super) fn parse(line: &[u8]) -> Result<Option<Answer>, serde_json::Error> {
+        const KINDS: [&str; 4] = ["ok", "refused", "failed", "event"];
+        let error = match serde_json::from_slice(line) {
+            Ok(answer) => return Ok(Some(answer)),
+            Err(error) => error,
+        };
+        let kind = serde_json::from_slice::<serde_json::Map<String, Value>>(line).ok();
+        let is_later = kind.is_some_and(|map| map.len() == 1 && map.keys().all(|kind| !KINDS.contains(&kind.as_str())));
+        if is_later { Ok(None) } else { Err(error) }
+    }
 }
 
 /// Why a request was not carried out.
@@ -260,6 +336,28 @@ mod tests {
                 assert!(!why.contains(word), "{text}: {why}");
             }
         }
+    }
+
+    #[test]
+    fn answers_of_a_later_release_are_passed_over_and_what_is_no_answer_is_not() {
+        let parse = |text: &str| Answer::parse(text.as_bytes());
+        assert_eq!(parse(r#"{"progress":{"done":3}}"#).expect("an answer"), None);
+        assert_eq!(parse(r#"{"ok":7}"#).expect("an answer"), Some(Answer::Ok(7.into())));
+        assert_eq!(parse(r#"{"refused":{"code":"a","why":"b","hint":"c"}}"#).map(|it| it.is_some()).ok(), Some(true));
+        for text in ["7", "[]", "{}", r#"{"failed":7}"#, r#"{"a":1,"b":2}"#, "HTTP/1.1 200 OK"] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_highest_common_version_is_agreed_upon() {
+        let client = |lowest, highest| Greeting::to(ProtocolVersions { lowest, highest }).version;
+        assert_eq!((client(1, 1), client(1, 9), client(2, 9)), (Some(1), Some(1), None));
+        let hello =
+            Request::parse(br#"{"order":"hello","versions":{"lowest":1,"highest":9,"mood":1},"capabilities":["x"]}"#);
+        let versions = ProtocolVersions { lowest: 1, highest: 9 };
+        assert_eq!(hello, Ok(Request::Hello { versions, capabilities: vec!["x".to_owned()] }));
+        assert!(matches!(Request::parse(b"hello"), Ok(Request::Hello { .. })));
     }
 
     #[test]

@@ -74,6 +74,9 @@ pub struct SlotInfo {
     pub requests: Option<u64>,
     /// Requests begun and not fully answered.
     pub in_flight: Option<u64>,
+    /// Messages between its processes and others that were skipped, since their receiver does not know their kind.
+    #[serde(default)]
+    pub skipped_messages: Option<u64>,
     /// Of a program that does not link this crate: by which sign it was taken for ready, in a word
     /// ([`ReadyBy::as_str`](crate::ReadyBy::as_str)).
     #[serde(default)]
@@ -156,6 +159,7 @@ impl SlotInfo {
             connections: known(slot.connections),
             requests: known(slot.requests),
             in_flight: known(slot.in_flight),
+            skipped_messages: known(slot.skipped_messages),
             ready_by: program.and_then(|program| Some(program.ready_by?.as_str().to_owned())),
             says: program.and_then(|program| program.said.clone()),
             output_held,

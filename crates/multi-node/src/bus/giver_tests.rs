@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 
 use super::super::message::{BusMessage, Offer};
 use super::*;
-use crate::control::{self, Reader, Writer};
+use crate::control::{self, Reader, Skipped, Writer};
 use crate::serve::ConnInfo;
 use crate::{Addr, sys};
 
@@ -21,7 +21,7 @@ struct Heir {
 impl Heir {
     fn joined(links: &mut Links, id: NodeId) -> Heir {
         let (ours, theirs) = sys::socket::pair().expect("a pair");
-        links.join(id, ours).expect("joined");
+        links.join(id, ours, false).expect("joined");
         let (reader, writer) = control::channel(StdUnixStream::from(theirs)).expect("a channel");
         Heir { reader, writer }
     }
@@ -50,7 +50,7 @@ fn id(number: u64) -> NodeId {
 /// A node that drains, whose only heir is offered a connection.
 async fn draining() -> (Heirs, Links, Heir, Offer, UnixStream) {
     let (outlet, parcels) = mpsc::channel(1);
-    let (mut heirs, mut links) = (Heirs::of(parcels), Links::new());
+    let (mut heirs, mut links) = (Heirs::of(parcels), Links::new(Skipped::default()));
     let mut heir = Heir::joined(&mut links, id(1));
     heirs.appoint(&links, &[vec![id(1)]]);
     let (parcel, client) = connection();
@@ -110,7 +110,7 @@ async fn offered(links: &Links) -> (Heirs, Vec<UnixStream>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_heir_is_waited_for_and_gets_all() {
-    let mut links = Links::new();
+    let mut links = Links::new(Skipped::default());
     let mut heir = Heir::joined(&mut links, id(1));
     let (_heirs, clients) = offered(&links).await;
     for _ in 0..MANY {
@@ -126,7 +126,7 @@ async fn a_slow_heir_is_waited_for_and_gets_all() {
 
 #[tokio::test(start_paused = true)]
 async fn an_heir_that_stood_still_gets_the_others_when_it_goes_on() {
-    let mut links = Links::new();
+    let mut links = Links::new(Skipped::default());
     let mut heir = Heir::joined(&mut links, id(1));
     let (_heirs, clients) = offered(&links).await;
     tokio::time::sleep(HOLD - PATIENCE).await;

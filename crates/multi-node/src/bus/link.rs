@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::message::{BusMessage, Offer};
-use crate::control::{self, Reader, Writer};
+use super::message::{self, BusMessage, Offer};
+use crate::control::{self, Reader, Skipped, Writer};
 use crate::id::NodeId;
 use crate::serve::{Intake, Parcel};
 use crate::sys;
@@ -35,6 +35,7 @@ pub(crate) struct Links {
     links: BTreeMap<NodeId, Link>,
     /// Where offers of others go, once this process serves.
     intake: Arc<OnceLock<Intake>>,
+    skipped: Skipped,
 }
 
 /// The way to one peer.
@@ -47,8 +48,8 @@ pub(super) struct Link {
 }
 
 impl Links {
-    pub(crate) fn new() -> Links {
-        Links { links: BTreeMap::new(), intake: Arc::default() }
+    pub(crate) fn new(skipped: Skipped) -> Links {
+        Links { links: BTreeMap::new(), intake: Arc::default(), skipped }
     }
 
     /// The place that offers go to from now on.
@@ -56,11 +57,14 @@ impl Links {
         self.intake.clone()
     }
 
-    /// A peer is joined.
-    pub(crate) fn join(&mut self, id: NodeId, bus: OwnedFd) -> io::Result<()> {
-        let (reader, writer) = control::channel(StdUnixStream::from(bus))?;
+    /// A peer is joined. `greets`: both sides begin with a hello.
+    pub(crate) fn join(&mut self, id: NodeId, bus: OwnedFd, greets: bool) -> io::Result<()> {
+        let (mut reader, writer) = control::channel(StdUnixStream::from(bus))?;
+        reader.count_skipped(self.skipped.clone());
         let (sender, offers) = mpsc::channel(QUEUE);
-        let ends = Ends { reader, writer, offers, unanswered: BTreeMap::new(), intake: self.intake.clone() };
+        let (unanswered, intake) = (BTreeMap::new(), self.intake.clone());
+        let takes = if greets { Takes::NotSaid } else { Takes::Yes };
+        let ends = Ends { reader, writer, takes, offers, unanswered, intake };
         tokio::spawn(async move {
             if let Err(error) = ends.run().await {
                 crate::log::debug!(peer = %id, %error, "the bus to a peer has ended");
@@ -134,10 +138,20 @@ async fn duplicate(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     }
 }
 
+/// Whether the other side takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Takes {
+    /// Its hello has not come.
+    NotSaid,
+    Yes,
+    No,
+}
+
 /// The task's side of a link.
 struct Ends {
     reader: Reader<BusMessage>,
     writer: Writer<BusMessage>,
+    takes: Takes,
     offers: mpsc::Receiver<(Offer, oneshot::Sender<bool>)>,
     /// Offers that the peer has not answered; who waits for one learns of the link's end when this is dropped.
     unanswered: BTreeMap<u64, oneshot::Sender<bool>>,
@@ -158,28 +172,38 @@ impl Ends {
             match message {
                 BusMessage::Taken { number } => self.answered(number, true),
                 BusMessage::Refused { number } => self.answered(number, false),
-                BusMessage::Offer(_) => {}
+                BusMessage::Hello { .. } | BusMessage::Offer(_) => {}
             }
         }
     }
 
     async fn converse(&mut self) -> io::Result<()> {
+        if self.takes == Takes::NotSaid {
+            self.writer.send(message::hello()).await?;
+        }
         loop {
             tokio::select! {
                 message = self.reader.next() => match message? {
                     Some(message) => self.hear(message).await?,
                     None => return Ok(()),
                 },
-                Some((offer, reply)) = self.offers.recv() => {
-                    self.unanswered.insert(offer.number, reply);
-                    self.writer.send(BusMessage::Offer(offer)).await?;
-                }
+                Some((offer, reply)) = self.offers.recv(), if self.takes != Takes::NotSaid => match self.takes {
+                    Takes::Yes => {
+                        self.unanswered.insert(offer.number, reply);
+                        self.writer.send(BusMessage::Offer(offer)).await?;
+                    }
+                    // Whoever offered may have stopped waiting.
+                    Takes::No | Takes::NotSaid => drop(reply.send(false)),
+                },
             }
         }
     }
 
     async fn hear(&mut self, message: BusMessage) -> io::Result<()> {
         match message {
+            BusMessage::Hello { versions, capabilities } => {
+                self.takes = if message::takes_offers(versions, &capabilities) { Takes::Yes } else { Takes::No };
+            }
             BusMessage::Offer(offer) => self.take(offer).await?,
             BusMessage::Taken { number } => self.answered(number, true),
             BusMessage::Refused { number } => self.answered(number, false),

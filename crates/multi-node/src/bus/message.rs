@@ -5,13 +5,31 @@ use std::os::fd::OwnedFd;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::control::{Fds, Malformed};
+use crate::control::{Fds, Malformed, Versions};
 use crate::serve::ConnInfo;
+
+/// The versions of the bus that this release speaks.
+const VERSIONS: Versions = Versions { lowest: 1, highest: 1 };
+
+/// It takes connections that are offered.
+const TAKES: &str = "takes_offers";
+
+/// What a side says first.
+pub(super) fn hello() -> BusMessage {
+    BusMessage::Hello { versions: VERSIONS, capabilities: vec![TAKES.to_owned()] }
+}
+
+/// Whether a side that says this can be offered connections.
+pub(super) fn takes_offers(versions: Versions, capabilities: &[String]) -> bool {
+    VERSIONS.common(versions).is_some() && capabilities.iter().any(|name| name == TAKES)
+}
 
 /// One node to another.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum BusMessage {
+    /// The first message of each side, where both begin so.
+    Hello { versions: Versions, capabilities: Vec<String> },
     /// Serve this connection on; `number` is the sender's own name for it. Until the answer the sender keeps it too.
     Offer(Offer),
     /// It is served here: said before its first byte is read.
@@ -37,7 +55,7 @@ impl Fds for BusMessage {
     fn take_fds(&mut self) -> Vec<OwnedFd> {
         match self {
             BusMessage::Offer(offer) => offer.socket.take().into_iter().collect(),
-            BusMessage::Taken { .. } | BusMessage::Refused { .. } => Vec::new(),
+            BusMessage::Hello { .. } | BusMessage::Taken { .. } | BusMessage::Refused { .. } => Vec::new(),
         }
     }
 
@@ -48,7 +66,7 @@ impl Fds for BusMessage {
                 offer.socket = fds.next();
                 1
             }
-            BusMessage::Taken { .. } | BusMessage::Refused { .. } => 0,
+            BusMessage::Hello { .. } | BusMessage::Taken { .. } | BusMessage::Refused { .. } => 0,
         };
         if arrived == expected { Ok(()) } else { Err(Malformed::FdCount { arrived, expected }) }
     }

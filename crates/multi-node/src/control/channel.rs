@@ -15,6 +15,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use super::codec::{self, Decoder, Malformed};
+use super::kind::Skipped;
 use super::message::Fds;
 use super::reserve::Reserve;
 use crate::sys;
@@ -80,6 +81,13 @@ pub(crate) struct Reader<In> {
     /// For the descriptors that come; empty unless the reader is given one.
     pub(crate) reserve: Reserve,
     message: PhantomData<fn() -> In>,
+}
+
+impl<In> Reader<In> {
+    /// Counts the messages that are skipped from now on.
+    pub(crate) fn count_skipped(&mut self, skipped: Skipped) {
+        self.decoder.skipped = skipped;
+    }
 }
 
 impl<In: DeserializeOwned + Fds> Reader<In> {

@@ -16,6 +16,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::kind::{self, Skipped};
 use super::message::Fds;
 use crate::sys::socket::Received;
 
@@ -62,6 +63,7 @@ pub(crate) struct Decoder {
     pub(super) fds: VecDeque<OwnedFd>,
     /// Whether some of those of the latest message were lost on the way.
     pub(super) lost: bool,
+    pub(super) skipped: Skipped,
 }
 
 impl Decoder {
@@ -73,8 +75,20 @@ impl Decoder {
         self.lost |= lost;
     }
 
-    /// The next whole message; `None`: more has to arrive first. After an error the channel cannot be read on.
+    /// The next whole message; `None`: more has to arrive first. Kinds that this release does not know are skipped. After an
+    /// error the channel cannot be read on.
     pub(crate) fn next<M: DeserializeOwned + Fds>(&mut self) -> Result<Option<M>, Malformed> {
+        loop {
+            let Some((message, fds)) = self.next_frame()? else { return Ok(None) };
+            match read(&message, fds)? {
+                Read::Known(message) => return Ok(Some(message)),
+                Read::Unknown(kind) => self.skipped.one(&kind),
+            }
+        }
+    }
+
+    /// The next whole message as bytes, and its descriptors; those are `None` where some were lost.
+    fn next_frame(&mut self) -> Result<Option<(BytesMut, Option<Vec<OwnedFd>>)>, Malformed> {
         let Some(&[a, b, c, d, fds]) = self.bytes.first_chunk::<HEADER>() else {
             return self.unclaimed(0).map(|()| None);
         };
@@ -88,11 +102,7 @@ impl Decoder {
         }
         let fds = self.claim(fds)?;
         self.bytes.advance(HEADER);
-        let mut message: M = rmp_serde::from_slice(&self.bytes.split_to(length))?;
-        if let Some(fds) = fds {
-            message.put_fds(fds)?;
-        }
-        Ok(Some(message))
+        Ok(Some((self.bytes.split_to(length), fds)))
     }
 
     /// The descriptors of a message; `None` where some were lost, whereupon it is read without any.
@@ -122,6 +132,24 @@ impl Decoder {
     pub(crate) fn end(&self) -> Result<(), Malformed> {
         if self.bytes.is_empty() { Ok(()) } else { Err(Malformed::Truncated) }
     }
+}
+
+/// What a message is to its receiver.
+enum Read<M> {
+    Known(M),
+    /// It is of a later release, by this name. Its descriptors are closed.
+    Unknown(String),
+}
+
+fn read<M: DeserializeOwned + Fds>(bytes: &[u8], fds: Option<Vec<OwnedFd>>) -> Result<Read<M>, Malformed> {
+    let mut message: M = match rmp_serde::from_slice(bytes) {
+        Ok(message) => message,
+        Err(error) => return kind::unknown::<M>(bytes).map(Read::Unknown).ok_or(Malformed::Unreadable(error)),
+    };
+    if let Some(fds) = fds {
+        message.put_fds(fds)?;
+    }
+    Ok(Read::Known(message))
 }
 
 /// The entry of the fuzz target: whatever comes, in whatever pieces, is read or refused. Gives the number of messages until the first

@@ -33,12 +33,31 @@ impl Versions {
     }
 }
 
+/// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
+pub(crate) const CAPABILITIES: [&str; 2] = [SKIPS, GREETS];
+
+/// It skips messages of kinds that it does not know.
+pub(crate) const SKIPS: &str = "skips_unknown";
+
+/// It begins each bus with a `hello`.
+pub(crate) const GREETS: &str = "bus_hello";
+
+/// The names of all.
+pub(crate) fn capabilities() -> Vec<String> {
+    CAPABILITIES.map(str::to_owned).to_vec()
+}
+
 /// What a node tells its master.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ToMaster {
     /// The first message: the program has reached `listen`. `addresses` are those it wants to serve, for each server.
-    Hello { versions: Versions, addresses: Vec<Vec<String>> },
+    Hello {
+        versions: Versions,
+        addresses: Vec<Vec<String>>,
+        #[serde(default)]
+        capabilities: Vec<String>,
+    },
     /// All factories have returned and connections are accepted.
     Ready,
     /// The node cannot start, and ends.
@@ -125,6 +144,9 @@ pub(crate) enum ToNode {
 pub(crate) struct Welcome {
     /// The version spoken from here on.
     pub(crate) version: u32,
+    /// What the master does beside that.
+    #[serde(default)]
+    pub(crate) capabilities: Vec<String>,
     pub(crate) id: NodeId,
     pub(crate) slot: Slot,
     pub(crate) generation: Generation,
@@ -207,6 +229,9 @@ pub(crate) enum SocketKind {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Join {
     pub(crate) peer: PeerInfo,
+    /// Whether the bus begins with a `hello` of each side.
+    #[serde(default)]
+    pub(crate) greets: bool,
     /// The application's stream.
     #[serde(skip)]
     pub(crate) stream: Option<OwnedFd>,

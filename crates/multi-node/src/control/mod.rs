@@ -4,6 +4,7 @@
 mod blocking;
 mod channel;
 mod codec;
+mod kind;
 mod message;
 mod reserve;
 
@@ -13,7 +14,9 @@ pub(crate) use codec::Malformed;
 #[cfg(any(fuzzing, test))]
 #[allow(unreachable_pub)] // the fuzz targets reach it
 pub use codec::decode_control;
+pub(crate) use kind::Skipped;
 pub(crate) use message::{
-    Drained, Exec, Fds, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
+    Drained, Exec, Fds, GREETS, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
+    capabilities,
 };
 pub(crate) use reserve::Reserve;

@@ -49,6 +49,9 @@ impl Page<'_> {
         };
         both(text, Kind::Counter, "requests_total", "Requests begun.", &of(|totals| totals.requests));
         both(text, Kind::Counter, "connections_total", "Connections accepted.", &of(|totals| totals.accepted));
+        let skipped =
+            "Messages between processes that were skipped: of a later release, and not known to their receiver.";
+        both(text, Kind::Counter, "skipped_messages_total", skipped, &of(|totals| totals.skipped));
         let restarts = self.ledger.slots().map(|(slot, account)| (slot, account.restarts() as f64)).collect();
         both(text, Kind::Counter, "restarts_total", "Nodes that ended unasked.", &restarts);
         let cpu = self.ledger.slots().map(|(slot, account)| (slot, seconds(account.cpu_ms()))).collect();
@@ -131,8 +134,8 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.see(&instance);
         let totals = BTreeMap::from([
-            (Slot(0), Totals { accepted: 3, requests: 40 }),
-            (Slot(1), Totals { accepted: 4, requests: 2 }),
+            (Slot(0), Totals { accepted: 3, requests: 40, skipped: 5 }),
+            (Slot(1), Totals { accepted: 4, requests: 2, skipped: 0 }),
         ]);
         let mut text = Exposition::default();
         Page { instance: &instance, ledger: &ledger, totals: &totals }.write(&mut text);
@@ -145,6 +148,7 @@ mod tests {
             "multi_node_requests_total 42",
             "multi_node_slot_requests_total{slot=\"0\"} 40",
             "multi_node_slot_connections_total{slot=\"1\"} 4",
+            "multi_node_skipped_messages_total 5",
             "multi_node_restarts_total 1",
             "multi_node_cpu_seconds_total 3.01",
             "multi_node_slot_cpu_seconds_total{slot=\"0\"} 3",

@@ -82,7 +82,7 @@ impl Parent {
 
     /// Tells the master that the program has reached `listen`, and what it is to serve.
     pub(crate) async fn hello(&mut self, addresses: Vec<Vec<String>>) -> Result<Welcome, Error> {
-        let hello = ToMaster::Hello { versions: VERSIONS, addresses };
+        let hello = ToMaster::Hello { versions: VERSIONS, addresses, capabilities: control::capabilities() };
         self.writer.send(hello).await.map_err(|error| broken(&error))?;
         let answer = tokio::time::timeout(ANSWER, self.reader.next()).await;
         match answer.map_err(|_| Error::Control { cause: "the master does not answer".to_owned() })? {

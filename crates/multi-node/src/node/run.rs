@@ -15,7 +15,9 @@ use super::orphan::{self, Guard};
 use super::parent::{self, Parent};
 use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
-use crate::control::{Drained, Join, NodeSettings, Reader, Reserve, SocketKind, ToMaster, ToNode, Welcome, Writer};
+use crate::control::{
+    Drained, Join, NodeSettings, Reader, Reserve, Skipped, SocketKind, ToMaster, ToNode, Welcome, Writer,
+};
 use crate::descriptors::{Demand, STREAMS_A_PEER};
 use crate::mesh::{self, PeerInfo, Peers, Wish};
 use crate::nodes::{Ask, End, Snapshot};
@@ -74,7 +76,9 @@ pub(crate) async fn join(
     let place =
         Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet), most_connections };
 
-    let links = Links::new();
+    let skipped = skipped(&load, welcome.line);
+    reader.count_skipped(skipped.clone());
+    let links = Links::new(skipped);
     let intake = links.intake();
     let entrance = Arc::<OnceLock<Entrance>>::default();
     let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default());
@@ -124,6 +128,12 @@ pub(crate) async fn join(
     let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
     tokio::spawn(finish(serving, (told, measures), fate, end).instrument(handle.span()));
     Ok(nodes)
+}
+
+/// Counts the messages that this node skips, where everybody sees it.
+fn skipped(load: &LoadTable, line: usize) -> Skipped {
+    let load = load.clone();
+    Skipped::told(move || load.skipped(line))
 }
 
 /// Raises this process's limit of open files, which its master may have left as it was, and tells it.
@@ -367,11 +377,11 @@ impl Life {
     }
 
     fn join(&mut self, join: Join) {
-        let Join { peer, stream: Some(stream), bus: Some(bus) } = join else { return };
+        let Join { peer, greets, stream: Some(stream), bus: Some(bus) } = join else { return };
         self.reader.iter_mut().for_each(|reader| reader.reserve.give(STREAMS_A_PEER));
         let joined = mesh::transport(stream).and_then(|stream| {
             self.peers.join(peer, stream);
-            self.links.join(peer.id(), bus)
+            self.links.join(peer.id(), bus, greets)
         });
         if let Err(error) = joined {
             crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");

@@ -159,6 +159,7 @@ impl Handle {
             slot.connections = counts.open;
             slot.requests += counts.requests;
             slot.in_flight = counts.in_flight;
+            slot.skipped_messages += counts.skipped;
         }
         status
     }

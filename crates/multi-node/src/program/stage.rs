@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::control::{Blocking, Exec, ToMaster, ToNode, VERSIONS};
+use crate::control::{self, Blocking, Exec, ToMaster, ToNode, VERSIONS};
 use crate::environment::{self, Seat};
 use crate::error::describe;
 use crate::{Error, family, node, sys};
@@ -40,7 +40,8 @@ fn join() -> Result<Infallible, Error> {
     end_with_master(seat)?;
     let socket = sys::socket::take_stdin().map_err(Error::io("take over the control socket"))?;
     let mut master = Blocking::new(socket, ANSWER).map_err(Error::io("use the control socket"))?;
-    master.send(ToMaster::Hello { versions: VERSIONS, addresses: Vec::new() }).map_err(|error| node::broken(&error))?;
+    let hello = ToMaster::Hello { versions: VERSIONS, addresses: Vec::new(), capabilities: control::capabilities() };
+    master.send(hello).map_err(|error| node::broken(&error))?;
     match master.receive().map_err(|error| node::broken(&error))? {
         Some(ToNode::Exec(exec)) => become_program(*exec, master),
         Some(ToNode::Refused { why }) => Err(broken(&why)),

@@ -1,7 +1,8 @@
 //! The load table: what each process has to do, for the others to see.
 //!
 //! The master makes a memfd and every node maps it. A line has one writer, the process whose line it is, and once that
-//! has ended, the master; but for the mark up to which its recent connections are forgotten, which all may move. Everybody reads.
+//! has ended, the master. There are two exceptions: all may move the mark up to which its recent connections are forgotten, and the
+//! master counts skipped messages. Everybody reads.
 #![allow(unsafe_code)]
 // Why the unsafe code here is sound. A mapping is used only as one `Header` and `count` `Cells` behind it, and every
 // field of both is an atomic: all bytes are valid for them, and other processes' writes are atomic accesses like our
@@ -72,6 +73,8 @@ struct WorkCells {
     ended: AtomicU64,
     errors: AtomicU64,
     cut: AtomicU64,
+    /// Messages of kinds that their receiver did not know. The master counts those here that it was sent by this line's process.
+    skipped: AtomicU64,
 }
 
 /// What a line has counted.
@@ -85,6 +88,8 @@ pub(crate) struct Counts {
     pub(crate) requests: u64,
     /// Requests begun and not fully answered.
     pub(crate) in_flight: u64,
+    /// Messages of kinds that their receiver did not know.
+    pub(crate) skipped: u64,
 }
 
 /// Requests of a line that did not end well.
@@ -171,6 +176,7 @@ impl LoadTable {
             accepted: gate.accepted.load(Relaxed),
             requests,
             in_flight: requests.saturating_sub(ended),
+            skipped: work.skipped.load(Relaxed),
         }
     }
 
@@ -178,6 +184,13 @@ impl LoadTable {
     pub(crate) fn faults(&self, index: usize) -> Faults {
         let Some(Cells { work, .. }) = self.0.lines().get(index) else { return Faults::default() };
         Faults { errors: work.errors.load(Relaxed), cut: work.cut.load(Relaxed) }
+    }
+
+    /// A message was skipped, by the process of this line or by the master that it was sent to.
+    pub(crate) fn skipped(&self, index: usize) {
+        if let Some(Cells { work, .. }) = self.0.lines().get(index) {
+            work.skipped.fetch_add(1, Relaxed);
+        }
     }
 
     /// After a process's end: it takes part no more, and has nothing open. Says what it has counted.
@@ -194,7 +207,7 @@ impl LoadTable {
     pub(crate) fn clear(&self, index: usize) {
         let Some(Cells { gate, work }) = self.0.lines().get(index) else { return };
         let gate = [&gate.beat, &gate.accepted, &gate.recent, &gate.forgotten];
-        let work = [&work.begun, &work.ended, &work.errors, &work.cut];
+        let work = [&work.begun, &work.ended, &work.errors, &work.cut, &work.skipped];
         gate.into_iter().chain(work).for_each(|cell| cell.store(0, Relaxed));
     }
 

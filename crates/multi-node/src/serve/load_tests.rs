@@ -11,7 +11,7 @@ fn a_line_is_what_its_writer_made_it() {
     line.request_began();
     line.request_ended();
     assert_eq!(line.closed(), 1);
-    assert_eq!(table.counts(2), Counts { open: 1, accepted: 2, requests: 2, in_flight: 1 });
+    assert_eq!(table.counts(2), Counts { open: 1, accepted: 2, requests: 2, in_flight: 1, skipped: 0 });
     let mut views = Vec::new();
     table.look(5000, &mut views);
     let expected = View { serving: true, open: 1, recent: 2, accepted: 2, ..View::default() };
@@ -43,7 +43,7 @@ fn a_closed_line_keeps_its_counts_until_it_is_cleared() {
     line.request_failed();
     line.request_cut();
     assert_eq!(table.faults(0), Faults { errors: 1, cut: 1 });
-    let counts = Counts { open: 0, accepted: 1, requests: 1, in_flight: 0 };
+    let counts = Counts { open: 0, accepted: 1, requests: 1, in_flight: 0, skipped: 0 };
     assert_eq!(table.close(0), counts);
     assert_eq!(table.counts(0), counts);
     table.clear(0);
@@ -106,7 +106,7 @@ fn writers_on_many_threads_lose_nothing() {
         }
     });
     let all = 4 * rounds;
-    assert_eq!(table.counts(0), Counts { open: 0, accepted: all, requests: all, in_flight: 0 });
+    assert_eq!(table.counts(0), Counts { open: 0, accepted: all, requests: all, in_flight: 0, skipped: 0 });
 }
 
 #[cfg(all(multi_process, not(miri)))]

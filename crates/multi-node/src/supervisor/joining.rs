@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::fleet::Event;
+use super::member::Member;
 use super::members::{Members, own_info};
 use super::run::Supervisor;
 use crate::control::{Join, ToNode};
@@ -114,27 +115,30 @@ impl Members {
 
     /// What the newcomer gets; `None` where one of the two has left.
     fn join_pair(&mut self, newcomer: NodeId, other: NodeId) -> io::Result<Option<Join>> {
-        let welcome = |id: NodeId| self.get(id).filter(|member| member.is_welcome()).map(|member| member.info);
+        let welcome = |id: NodeId| self.get(id).filter(|member| member.is_welcome());
+        let greets = |id: NodeId| welcome(id).is_some_and(Member::greets);
+        let greets = greets(newcomer) && greets(other);
+        let welcome = |id: NodeId| welcome(id).map(|member| member.info);
         let Some(newcomer) = welcome(newcomer) else { return Ok(None) };
         if other.is_master() {
-            let (for_master, for_newcomer) = streams(newcomer, own_info())?;
+            let (for_master, for_newcomer) = streams(newcomer, own_info(), false)?;
             // Nothing comes on the master's bus: nodes hand connections over to nodes.
             let stream = for_master.stream.ok_or(io::ErrorKind::NotFound)?;
             self.peers.join(newcomer, mesh::transport(stream)?);
             return Ok(Some(for_newcomer));
         }
         let Some(other) = welcome(other) else { return Ok(None) };
-        let (for_other, for_newcomer) = streams(newcomer, other)?;
+        let (for_other, for_newcomer) = streams(newcomer, other, greets)?;
         self.tell(other.id, ToNode::Joined { peers: vec![for_other] });
         Ok(Some(for_newcomer))
     }
 }
 
 /// Two streams between two processes: what the second gets, who is joined to the first, and what the first gets.
-fn streams(first: PeerInfo, second: PeerInfo) -> io::Result<(Join, Join)> {
+fn streams(first: PeerInfo, second: PeerInfo, greets: bool) -> io::Result<(Join, Join)> {
     let (stream, bus) = (sys::socket::pair()?, sys::socket::pair()?);
     Ok((
-        Join { peer: first, stream: Some(stream.0), bus: Some(bus.0) },
-        Join { peer: second, stream: Some(stream.1), bus: Some(bus.1) },
+        Join { peer: first, greets, stream: Some(stream.0), bus: Some(bus.0) },
+        Join { peer: second, greets, stream: Some(stream.1), bus: Some(bus.1) },
     ))
 }

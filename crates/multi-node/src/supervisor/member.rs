@@ -13,7 +13,7 @@ use super::child::Child;
 use super::foreign::{Attendance, Main};
 use super::launch::Launch;
 use super::watch::{self as watching, Heard, Phase, Watch};
-use crate::control::{self, Parts, Reader, ToMaster, ToNode, Writer};
+use crate::control::{self, Parts, Reader, Skipped, ToMaster, ToNode, Writer};
 use crate::family::{self, Left, Looks, ProcessId, Run, Stop, StopRule};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
@@ -31,6 +31,8 @@ pub(super) struct Member {
     pub(super) line: usize,
     /// The protocol version that was agreed upon, once it has said hello and been answered.
     pub(super) version: Option<u32>,
+    /// What it does beside that, by names of its own.
+    pub(super) capabilities: Vec<String>,
     /// What is watched of a program that does not link this crate.
     pub(super) attendance: Option<Attendance>,
     outbox: mpsc::Sender<ToNode>,
@@ -51,6 +53,7 @@ pub(crate) struct Resting {
     pub(super) process: Arc<OwnedFd>,
     pub(super) line: usize,
     pub(super) version: Option<u32>,
+    pub(super) capabilities: Vec<String>,
     pub(super) phase: Phase,
     pub(super) attendance: Option<Attendance>,
     pub(super) talk: Parts,
@@ -64,6 +67,8 @@ pub(super) struct Surroundings {
     pub(super) rest: watch::Receiver<bool>,
     /// How many messages may wait.
     pub(super) outbox: usize,
+    /// Where messages are counted that the master skips.
+    pub(super) skipped: Skipped,
     /// Whether nodes are of another program.
     pub(super) foreign: bool,
     /// By what the node's processes are found, and how they end.
@@ -78,12 +83,17 @@ impl Resting {
     pub(super) fn new(child: Child, info: PeerInfo, generation: Generation, line: usize) -> Resting {
         let Child { process, control, .. } = child;
         let (version, phase, attendance) = (None, Phase::Speaks, None);
-        let process = Arc::new(process);
-        Resting { info, generation, process, line, version, phase, attendance, talk: Parts::of(control) }
+        let (process, capabilities) = (Arc::new(process), Vec::new());
+        Resting { info, generation, process, line, version, capabilities, phase, attendance, talk: Parts::of(control) }
     }
 }
 
 impl Member {
+    /// Whether it begins each bus with a hello.
+    pub(super) fn greets(&self) -> bool {
+        self.capabilities.iter().any(|name| name == control::GREETS)
+    }
+
     /// Whether its hello was answered: it knows the protocol.
     pub(super) fn is_welcome(&self) -> bool {
         self.version.is_some()
@@ -91,8 +101,9 @@ impl Member {
 
     /// Takes on a node: from now on `heard` tells what it says and how it ends.
     pub(super) fn new(node: Resting, around: Surroundings) -> io::Result<Member> {
-        let Resting { info, generation, process, line, version, phase, mut attendance, talk } = node;
-        let (reader, writer) = control::resume(talk)?;
+        let Resting { info, generation, process, line, version, capabilities, phase, mut attendance, talk } = node;
+        let (mut reader, writer) = control::resume(talk)?;
+        reader.count_skipped(around.skipped);
         let watched = process.clone();
         let (outbox, messages) = mpsc::channel(around.outbox);
         let examine = Arc::new(Notify::new());
@@ -128,6 +139,7 @@ impl Member {
             process,
             line,
             version,
+            capabilities,
             attendance,
             outbox,
             examine,
@@ -164,13 +176,14 @@ impl Member {
 
     /// Waits for the conversation to rest, which the member has been told to do.
     pub(super) async fn rest(self) -> io::Result<Resting> {
-        let Member { info, generation, process, line, version, mut attendance, watching, writing, .. } = self;
+        let Member { info, generation, process, line, version, capabilities, mut attendance, .. } = self;
+        let (watching, writing) = (self.watching, self.writing);
         if let Some(attendance) = &mut attendance {
             attendance.rest().await;
         }
         let ((reader, phase), writer) = (watching.await?, writing.await?);
         let talk = control::take_apart(reader, writer)?;
-        Ok(Resting { info, generation, process, line, version, phase, attendance, talk })
+        Ok(Resting { info, generation, process, line, version, capabilities, phase, attendance, talk })
     }
 
     /// Has the node looked at, which is heard as [`Heard::Examined`].

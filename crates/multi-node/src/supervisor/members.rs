@@ -18,7 +18,7 @@ use super::joining::Pairs;
 use super::member::{Member, Resting, Surroundings};
 use super::rejoins::Rejoins;
 use super::watch::Heard;
-use crate::control::{NodeSettings, ToNode};
+use crate::control::{NodeSettings, Skipped, ToNode};
 use crate::descriptors::Shape;
 use crate::family::{Looks, Run, StopRule};
 use crate::id::{Generation, NodeId, Slot};
@@ -175,6 +175,7 @@ impl Members {
             snapshot: self.snapshot.subscribe(),
             rest: self.rest.subscribe(),
             outbox: self.outbox,
+            skipped: self.skipped_of(node.line),
             foreign: self.outfit.foreign.is_some(),
             run: self.launcher.instance().clone(),
             looks: self.looks.clone(),
@@ -187,6 +188,12 @@ impl Members {
         self.alive.insert(id, member);
         self.tell_guard(id);
         Ok(())
+    }
+
+    /// Counts what is skipped of a node in its line, as the node does.
+    fn skipped_of(&self, line: usize) -> Skipped {
+        let load = self.outfit.load.clone();
+        Skipped::told(move || load.skipped(line))
     }
 
     /// Lets all conversations rest. Whoever waits for it has to go on hearing what is told meanwhile.

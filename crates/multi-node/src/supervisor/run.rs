@@ -12,6 +12,7 @@ use super::fleet::{Action, Event, Fatal, Fleet, Happening, Level, Ticket};
 use super::members::Members;
 use super::upgrade::{self, Heritage, Rehearsal};
 use super::watch::Heard;
+use super::welcome::Spoken;
 use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode};
 use crate::error::describe;
@@ -214,8 +215,9 @@ impl Supervisor {
 
     pub(super) fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
         Some(match heard {
-            Heard::Said(ToMaster::Hello { versions, addresses }) => {
-                let answered = self.members.hello(id, versions, &addresses, self.fleet.tries(id));
+            Heard::Said(ToMaster::Hello { versions, addresses, capabilities }) => {
+                let trial = self.fleet.tries(id);
+                let answered = self.members.hello(id, Spoken { versions, capabilities }, &addresses, trial);
                 answered.unwrap_or_else(|why| Event::Failed { id, why })
             }
             Heard::Said(ToMaster::Ready) if self.members.attendance(id).is_some() => {

@@ -7,12 +7,19 @@ use super::foreign::{Attendance, Note};
 use super::member::Member;
 use super::members::{Members, Outfit};
 use super::watch::Heard;
-use crate::control::{NodeSettings, ToMaster, ToNode, VERSIONS, Versions, Welcome};
+use crate::control::{self, NodeSettings, ToMaster, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
 use crate::id::NodeId;
 use crate::mesh::PeerInfo;
 use crate::serve::Socket;
 use crate::wires;
+
+/// What a node says of itself at first.
+#[derive(Debug)]
+pub(super) struct Spoken {
+    pub(super) versions: Versions,
+    pub(super) capabilities: Vec<String>,
+}
 
 impl Members {
     /// What has to be waited for before the rules hear this.
@@ -42,10 +49,11 @@ impl Members {
     pub(super) fn hello(
         &mut self,
         id: NodeId,
-        versions: Versions,
+        spoken: Spoken,
         addresses: &[Vec<String>],
         trial: bool,
     ) -> Result<Event, String> {
+        let Spoken { versions, capabilities } = spoken;
         let Some(member) = self.alive.get_mut(&id).filter(|member| !member.is_welcome()) else {
             return Ok(Event::Hello { id });
         };
@@ -63,6 +71,7 @@ impl Members {
         };
         if !is_stage && result.is_ok() {
             member.version = VERSIONS.common(versions);
+            member.capabilities = capabilities;
             member.attendance.iter_mut().for_each(Attendance::links);
         }
         self.tell(id, message);
@@ -89,6 +98,7 @@ fn welcome(
     let duplicate = |socket: &&Socket| socket.try_clone_file().map_err(|error| error.to_string());
     Ok(Welcome {
         version,
+        capabilities: control::capabilities(),
         id,
         slot: slot.ok_or("the master has no slot")?,
         generation: member.generation,

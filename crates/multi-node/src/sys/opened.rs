@@ -81,12 +81,12 @@ mod tests {
         let before = threads().len();
         let (end, ended) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::Builder::new().name("early".to_owned());
-        let thread = thread.spawn(move || drop(ended.recv())).expect("a thread");
+        let thread = thread.spawn(move || ended.recv().is_err()).expect("a thread");
         while !threads().contains(&"early".to_owned()) {
             std::thread::yield_now();
         }
         assert_eq!(threads().len(), before + 1);
         drop(end);
-        thread.join().expect("no panic");
+        assert!(thread.join().expect("no panic"));
     }
 }

@@ -1,7 +1,11 @@
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 use crate::control::message::{Join, ToMaster, ToNode};
@@ -21,7 +25,7 @@ fn null() -> OwnedFd {
 
 fn joined() -> ToNode {
     let peer = PeerInfo { id: NodeId::node(7), slot: None, pid: 4711, draining: false, epoch: 0 };
-    ToNode::Joined { peers: vec![Join { peer, stream: Some(null()), bus: Some(null()) }] }
+    ToNode::Joined { peers: vec![Join { peer, greets: false, stream: Some(null()), bus: Some(null()) }] }
 }
 
 #[test]
@@ -118,6 +122,30 @@ fn fields_of_a_later_version_are_passed_over() {
     let mut decoder = Decoder { bytes, ..Decoder::default() };
     let Ok(Some(ToMaster::Hello { versions: read, .. })) = decoder.next() else { panic!("readable") };
     assert_eq!(read, versions);
+}
+
+#[test]
+fn kinds_of_a_later_release_are_skipped_and_counted_with_their_descriptors() {
+    let count = Arc::new(AtomicU64::new(0));
+    let mut decoder = Decoder { skipped: Skipped::counted(&count), ..Decoder::default() };
+    for later in [json!("later"), json!({ "later": { "mood": "good", "list": [1, 2] } })] {
+        encode(&later, 2, &mut decoder.bytes).expect("short");
+        decoder.fds.extend([null(), null()]);
+    }
+    let (bytes, fds) = frame(joined());
+    decoder.bytes.extend_from_slice(&bytes);
+    decoder.fds.extend(fds);
+    let Ok(Some(ToNode::Joined { peers })) = decoder.next() else { panic!("the message behind them") };
+    assert!(peers[0].stream.is_some() && peers[0].bus.is_some(), "with its own descriptors");
+    assert_eq!(count.load(Relaxed), 2);
+    assert!(decoder.fds.is_empty() && decoder.next::<ToNode>().expect("nothing more").is_none());
+}
+
+#[test]
+fn a_known_kind_that_cannot_be_read_is_malformed() {
+    let mut decoder = Decoder::default();
+    encode(&json!({ "failed": { "why": 7 } }), 0, &mut decoder.bytes).expect("short");
+    assert!(matches!(decoder.next::<ToMaster>(), Err(Malformed::Unreadable(_))));
 }
 
 proptest! {

@@ -83,6 +83,7 @@ impl Fleet {
             connections: 0,
             requests: 0,
             in_flight: 0,
+            skipped_messages: 0,
             program: None,
         }
     }
@@ -106,6 +107,7 @@ fn without_node(
         connections: 0,
         requests: 0,
         in_flight: 0,
+        skipped_messages: 0,
         program: None,
     }
 }

@@ -88,7 +88,8 @@ impl Members {
         for entry in &mut status.slots {
             // A slot that is being reloaded has two entries, and counts once.
             if seen.insert(entry.slot) {
-                entry.requests = self.ended.get(&entry.slot).map_or(0, |ended| ended.requests);
+                let ended = self.ended.get(&entry.slot).copied().unwrap_or_default();
+                (entry.requests, entry.skipped_messages) = (ended.requests, ended.skipped);
             }
         }
         for entry in &mut status.slots {

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::state::{Arrived, Luggage, State};
+use super::state::{Arrived, Luggage, Preamble, State};
 use crate::sys::memory;
 use crate::sys::socket::{self, Received};
 
@@ -28,6 +28,7 @@ pub(super) fn receive(from: BorrowedFd<'_>) -> io::Result<(State, Arrived)> {
     let fds = arrived(from)?;
     let mut fds = fds.into_iter();
     let bytes = memory::read(fds.next().ok_or(io::ErrorKind::UnexpectedEof)?, LONGEST)?;
+    rmp_serde::from_slice::<Preamble>(&bytes).map_err(unreadable)?.check().map_err(unreadable)?;
     let state: State = rmp_serde::from_slice(&bytes).map_err(unreadable)?;
     let arrived = Arrived::new(fds.collect());
     if arrived.len() != state.descriptors {

@@ -8,6 +8,7 @@ mod arrive;
 mod call;
 mod courier;
 mod depart;
+mod lenient;
 mod packing;
 mod rehearsal;
 mod state;

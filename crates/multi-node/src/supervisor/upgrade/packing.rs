@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::state::{
     Arrived, FrameState, GuardState, ImageState, Luggage, MemberState, OutputState, Passed, ProgramState, State,
 };
-use crate::control::{Frame, Parts, SocketKind};
+use crate::control::{self, Frame, Parts, SocketKind};
 use crate::id::Generation;
 use crate::program::Output;
 use crate::serve::Socket;
@@ -25,6 +25,7 @@ pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, luggage: &mut Luggage
     let mut socket = |socket: &'a Socket| (wires::kind(socket), luggage.add(socket.as_fd()));
     State {
         form: State::FORM,
+        capabilities: control::capabilities(),
         descriptors: 0,
         written_ms: sys::epoll::monotonic_ms(),
         name: sys::process::name(),
@@ -88,6 +89,7 @@ pub(super) fn pack_member<'a>(node: &'a Resting, luggage: &mut Luggage<'a>) -> M
         generation: node.generation,
         line: node.line,
         version: node.version,
+        capabilities: node.capabilities.clone(),
         phase: node.phase,
         attendance: node.attendance.as_ref().map(|attendance| attendance.pack(luggage)),
         process: luggage.add(node.process.as_fd()),
@@ -116,6 +118,7 @@ pub(super) fn unpack_member(
         process,
         line: member.line,
         version: member.version,
+        capabilities: member.capabilities,
         phase: member.phase,
         attendance,
         talk: Parts { socket, read: member.read.into(), read_fds, unwritten },

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::lenient;
 use crate::admin::Source;
 use crate::control::SocketKind;
 use crate::family::Family;
@@ -28,6 +29,9 @@ use crate::supervisor::watch::{Heard, Phase};
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(super) form: u32,
+    /// What the release that wrote it does beside that.
+    #[serde(default)]
+    pub(super) capabilities: Vec<String>,
     /// How many descriptors belong to it.
     pub(super) descriptors: usize,
     /// When it was written, on the clock of [`crate::sys::epoll::monotonic_ms`].
@@ -44,10 +48,13 @@ pub(crate) struct State {
     pub(crate) ended: BTreeMap<Slot, Totals>,
     /// None in a rehearsal, as nothing below is.
     pub(crate) members: Vec<MemberState>,
-    /// What was heard of nodes and not dealt with.
+    /// What was heard of nodes and not dealt with. As all lists below whose entries have kinds, it loses what its reader does not know.
+    #[serde(with = "lenient")]
     pub(crate) news: Vec<(NodeId, Heard)>,
     /// Signals that were not dealt with, and sockets in which those wait that came during the departure.
+    #[serde(with = "lenient")]
     pub(crate) early: Vec<Kind>,
+    #[serde(with = "lenient")]
     pub(crate) signals: Vec<(Kind, Passed)>,
     pub(crate) stdin: Option<Passed>,
     /// How the nodes were replaced for this.
@@ -87,6 +94,8 @@ pub(crate) struct MemberState {
     pub(crate) line: usize,
     /// The protocol version that was agreed upon.
     pub(crate) version: Option<u32>,
+    #[serde(default)]
+    pub(crate) capabilities: Vec<String>,
     #[serde(default)]
     pub(super) phase: Phase,
     #[serde(default)]
@@ -158,19 +167,30 @@ impl Arrived {
     }
 }
 
+/// What the state begins with: enough to see whether the rest can be read.
+#[derive(Debug, Deserialize)]
+pub(super) struct Preamble {
+    form: u32,
+}
+
+impl Preamble {
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self.form {
+            State::FORM => Ok(()),
+            form => Err(format!(
+                "its state has the form {form}, this release reads {}; restart the program as a whole",
+                State::FORM
+            )),
+        }
+    }
+}
+
 impl State {
     /// Changes when a release could not go on from another's state, and not for a new field.
-    pub(super) const FORM: u32 = 1;
+    pub(super) const FORM: u32 = 2;
 
     /// Whether this release can go on from it, and is to serve what it served: `program`, or servers of its own.
     pub(super) fn check(&self, addresses: &[Vec<String>], program: Option<&Program>) -> Result<(), String> {
-        if self.form != State::FORM {
-            return Err(format!(
-                "its state has the form {}, this release reads {}; restart the program as a whole",
-                self.form,
-                State::FORM,
-            ));
-        }
         if self.addresses != addresses {
             return Err(format!(
                 "the new program wants to serve {}, but the running one has bound {}; other addresses need a restart of the program as a whole",

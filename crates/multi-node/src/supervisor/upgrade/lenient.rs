@@ -1,0 +1,60 @@
+//! Lists of a state whose entries have kinds: each entry is written by itself, so that a release which does not know one reads the others.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use bytes::Bytes;
+
+pub(super) fn serialize<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
+    let entry = |entry: &T| rmp_serde::to_vec_named(entry).map(Bytes::from);
+    let entries = list.iter().map(entry).collect::<Result<Vec<Bytes>, _>>().map_err(serde::ser::Error::custom)?;
+    entries.serialize(serializer)
+}
+
+pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
+    let entries = Vec::<Bytes>::deserialize(deserializer)?;
+    let known: Vec<T> = entries.iter().filter_map(|entry| rmp_serde::from_slice(entry).ok()).collect();
+    let skipped = entries.len() - known.len();
+    if skipped > 0 {
+        crate::log::warn!(skipped, "the program before has left what this release does not know");
+    }
+    Ok(known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Now {
+        One,
+        Two { number: u32 },
+    }
+
+    #[derive(Serialize)]
+    enum Later {
+        One,
+        Two { number: u32, mood: &'static str },
+        Three(u64),
+    }
+
+    #[derive(Serialize)]
+    struct Written {
+        #[serde(serialize_with = "serialize")]
+        list: Vec<(u32, Later)>,
+    }
+
+    #[derive(Deserialize)]
+    struct Read {
+        #[serde(deserialize_with = "deserialize")]
+        list: Vec<(u32, Now)>,
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_out_and_all_else_is_there() {
+        let list = vec![(1, Later::Three(3)), (2, Later::Two { number: 7, mood: "good" }), (3, Later::One)];
+        let bytes = rmp_serde::to_vec_named(&Written { list }).expect("MessagePack");
+        let Read { list } = rmp_serde::from_slice(&bytes).expect("readable");
+        assert_eq!(list, [(2, Now::Two { number: 7 }), (3, Now::One)]);
+    }
+}

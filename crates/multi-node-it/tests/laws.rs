@@ -186,6 +186,42 @@ fn unsafe_code_has_one_room() {
 }
 
 #[test]
+fn unsafe_code_of_the_binding_has_its_rooms_and_the_documents_name_them_all() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut files = Vec::new();
+    collect(&folder.join("multi-node-napi/src"), &mut files);
+    let has_unsafe = |file: &PathBuf| code(&fs::read_to_string(file).expect("readable")).contains("unsafe ");
+    let name = |file: PathBuf| file.file_name().expect("a file").to_string_lossy().into_owned();
+    let mut rooms: Vec<String> = files.into_iter().filter(has_unsafe).map(name).collect();
+    rooms.sort();
+    assert_eq!(rooms, ["descriptor.rs", "event_loop.rs", "service.rs"], "law 5: where the binding has unsafe code");
+    for document in ["SECURITY.md", "ARCHITECTURE.md", "CONTRIBUTING.md"] {
+        let text = fs::read_to_string(folder.join("..").join(document)).expect("readable");
+        let places = ["serve/load.rs", "sys/place.rs", "sys/credentials.rs"];
+        for place in places.into_iter().chain(rooms.iter().map(String::as_str)) {
+            assert!(text.contains(place), "{document} does not name {place}, which has unsafe code");
+        }
+    }
+}
+
+#[test]
+fn security_names_every_variable_that_is_read() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let source = fs::read_to_string(folder.join("multi-node/src/environment.rs")).expect("readable");
+    let source = source.split("#[cfg(test)]").next().expect("the code");
+    let is_name = |text: &&str| text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    let names: Vec<&str> = source.split('"').skip(1).step_by(2).filter(is_name).collect();
+    assert!(names.contains(&"MULTI_NODE_SEAT") && names.contains(&"XDG_RUNTIME_DIR"), "{names:?}");
+    let text = fs::read_to_string(folder.join("../SECURITY.md")).expect("readable");
+    // What is only taken out of nodes' environments is not read.
+    let removed = ["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"];
+    let removed = |name: &&str| removed.contains(name) || name.starts_with("SERVER_STARTER_");
+    for name in names.into_iter().filter(|name| !removed(name)) {
+        assert!(text.contains(name), "SECURITY.md does not name {name}");
+    }
+}
+
+#[test]
 fn state_has_an_owner_and_queues_have_an_end() {
     let sources = sources();
     absent(

@@ -9,6 +9,8 @@ mod metering;
 mod origin;
 mod settings;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
 mod variables;
 

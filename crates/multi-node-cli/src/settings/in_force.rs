@@ -88,6 +88,9 @@ fn text(value: &Value) -> Option<String> {
 }
 
 #[cfg(test)]
+mod table_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

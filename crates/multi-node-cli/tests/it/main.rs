@@ -18,6 +18,7 @@ mod mistakes;
 mod never_ready;
 mod node_js;
 mod node_js_upgrade;
+mod open_files;
 mod output;
 mod paused;
 mod probe;

@@ -32,4 +32,5 @@ mod systemd;
 mod threads;
 mod unread;
 mod upgrade;
+mod upgrade_state;
 mod versions;

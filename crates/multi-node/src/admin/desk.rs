@@ -109,7 +109,7 @@ const HOW: &str = "One request a line, as JSON; an order without fields may be i
     {\"ok\":…}, {\"refused\":{\"code\",\"why\"}} where nothing was begun, {\"failed\":{\"code\",\"why\"}}, or for `watch` and \
     followed `logs` a stream of {\"event\":…} until you close the connection.";
 
-const ORDERS: [(&str, &str); 11] = [
+pub(super) const ORDERS: [(&str, &str); 11] = [
     (
         r#"{"order":"hello","versions":{"lowest":1,"highest":1},"capabilities":[]}"#,
         "which versions of this protocol both sides speak; a client that has only one need not ask",

@@ -28,6 +28,8 @@ mod protocol;
 mod session;
 #[cfg(multi_process)]
 mod socket;
+#[cfg(all(test, multi_process))]
+mod transcript_tests;
 mod view;
 mod wording;
 

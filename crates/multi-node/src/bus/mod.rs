@@ -3,6 +3,8 @@
 mod giver;
 mod link;
 mod message;
+#[cfg(test)]
+mod transcript_tests;
 
 pub(crate) use giver::Heirs;
 pub(crate) use link::Links;

@@ -7,6 +7,8 @@ mod codec;
 mod kind;
 mod message;
 mod reserve;
+#[cfg(test)]
+mod transcript_tests;
 
 pub(crate) use blocking::Blocking;
 pub(crate) use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_apart};
@@ -20,3 +22,5 @@ pub(crate) use message::{
     capabilities,
 };
 pub(crate) use reserve::Reserve;
+#[cfg(test)]
+pub(crate) use transcript_tests::assert_understood;

@@ -1,6 +1,7 @@
 //! The control protocol by hand, as `docs/control-protocol.md` has it: what another release, or another language, would write.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -12,6 +13,8 @@ use rustix::net::{
     RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
     recvmsg, sendmsg,
 };
+use serde::de::{MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 const HEADER: usize = 5;
@@ -60,7 +63,7 @@ impl Frames {
         ensure!(length <= LONGEST && fds <= self.fds.len(), "a frame of {length} bytes and {fds} descriptors");
         let mut body = vec![0; length];
         self.socket.read_exact(&mut body)?;
-        let message = rmp_serde::from_slice(&body).context("a message")?;
+        let Said(message) = rmp_serde::from_slice(&body).context("a message")?;
         Ok(Some((message, self.fds.drain(..fds).collect())))
     }
 
@@ -82,6 +85,58 @@ impl Frames {
 impl AsFd for Frames {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+}
+
+/// A message as JSON, in which bytes are numbers.
+struct Said(Value);
+
+impl<'de> Deserialize<'de> for Said {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Said, D::Error> {
+        struct Any;
+        impl<'de> Visitor<'de> for Any {
+            type Value = Said;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a message")
+            }
+            fn visit_unit<E>(self) -> Result<Said, E> {
+                Ok(Said(Value::Null))
+            }
+            fn visit_bool<E>(self, value: bool) -> Result<Said, E> {
+                Ok(Said(value.into()))
+            }
+            fn visit_u64<E>(self, value: u64) -> Result<Said, E> {
+                Ok(Said(value.into()))
+            }
+            fn visit_i64<E>(self, value: i64) -> Result<Said, E> {
+                Ok(Said(value.into()))
+            }
+            fn visit_f64<E>(self, value: f64) -> Result<Said, E> {
+                Ok(Said(value.into()))
+            }
+            fn visit_str<E>(self, value: &str) -> Result<Said, E> {
+                Ok(Said(value.into()))
+            }
+            fn visit_bytes<E>(self, value: &[u8]) -> Result<Said, E> {
+                Ok(Said(value.into()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Said, A::Error> {
+                let mut all = Vec::new();
+                while let Some(Said(entry)) = list.next_element()? {
+                    all.push(entry);
+                }
+                Ok(Said(all.into()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Said, A::Error> {
+                let mut all = serde_json::Map::new();
+                while let Some((name, Said(value))) = map.next_entry()? {
+                    all.insert(name, value);
+                }
+                Ok(Said(all.into()))
+            }
+        }
+        deserializer.deserialize_any(Any)
     }
 }
 

@@ -17,6 +17,13 @@ pub fn fds(pid: u32) -> Option<usize> {
     Some(fs::read_dir(format!("/proc/{pid}/fd")).ok()?.count())
 }
 
+/// How many of its descriptors are sockets; `None` once it has ended.
+pub fn sockets(pid: u32) -> Option<usize> {
+    let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let is_socket = |link: PathBuf| link.to_string_lossy().starts_with("socket:");
+    Some(fds.filter(|fd| fd.as_ref().is_ok_and(|fd| fs::read_link(fd.path()).is_ok_and(is_socket))).count())
+}
+
 /// The highest number of a descriptor that the process has open; `None` once it has ended.
 pub fn highest_fd(pid: u32) -> Option<u64> {
     let fds = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;

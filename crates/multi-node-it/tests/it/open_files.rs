@@ -68,9 +68,9 @@ async fn the_least_limit_is_enough_for_two_generations_that_drain() {
         let status = program.status().await;
         assert_eq!(status.slots.iter().filter(|slot| slot.state == State::Draining).count(), 12, "{status:?}");
         assert_eq!(newest.len(), 6);
-        // All that live are joined: 18 nodes and the master.
+        // All that live are joined: 18 nodes with each other.
         let pids: Vec<u32> = status.slots.iter().filter_map(|slot| slot.pid).collect();
-        program.until(|| pids.iter().all(|pid| streams(*pid) >= 2 * 18)).await;
+        program.until(|| pids.iter().all(|pid| procfs::sockets(*pid) >= Some(2 * 17))).await;
         assert!(!program.log().contains("no streams to its peers"), "{}", program.log());
         assert!(!program.log().contains("were lost on the way"), "{}", program.log());
         drop(waiting);
@@ -91,7 +91,7 @@ async fn sixty_four_nodes_are_joined_with_each_other_under_1024() {
         // Each process has 64 peers, the master among them.
         let peers = program.order("peers").await;
         assert_eq!(peers.as_array().map(Vec::len), Some(64), "{peers}");
-        program.until(|| pids.iter().all(|pid| streams(*pid) >= 2 * 64)).await;
+        program.until(|| pids.iter().all(|pid| procfs::sockets(*pid) >= Some(2 * 64))).await;
         let open = procfs::fds(program.pid).expect("it lives");
         assert!(open <= master, "the master has {open} of {master}");
         for pid in &pids {
@@ -110,13 +110,6 @@ async fn serving_of(program: &mut Program, generation: u32) -> Vec<String> {
     let all = |status: &Status| status.slots.iter().filter(serves).count() == status.wanted;
     let status = program.status_where(all).await;
     status.slots.iter().filter(serves).filter_map(|slot| Some(slot.id?.to_string())).collect()
-}
-
-/// How many sockets a process has.
-fn streams(pid: u32) -> usize {
-    let fds = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    fds.filter(|fd| std::fs::read_link(fd.path()).is_ok_and(|link| link.to_string_lossy().starts_with("socket:")))
-        .count()
 }
 
 #[tokio::test]

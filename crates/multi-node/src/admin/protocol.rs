@@ -24,15 +24,6 @@ pub(super) const LONGEST_REQUEST: usize = 64 * 1024;
 #[serde(tag = "order", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Request {
-    /// Which versions of the protocol the client speaks, and what it does beside them; answered by a [`Greeting`] of the program's.
-    Hello {
-        /// The versions.
-        #[serde(default)]
-        versions: ProtocolVersions,
-        /// Names that mean nothing to a program which does not know them.
-        #[serde(default)]
-        capabilities: Vec<String>,
-    },
     /// Who this is, what it is set to, and which orders it takes; answered by a [`Description`].
     Describe,
     /// How the program is; answered by an [`Instance`](super::Instance).
@@ -92,6 +83,15 @@ pub enum Request {
         /// Whether to go on with the lines that come.
         #[serde(default)]
         follow: bool,
+    },
+    /// Which versions of the protocol the client speaks, and what it does beside them; answered by a [`Greeting`] of the program's.
+    Hello {
+        /// The versions.
+        #[serde(default)]
+        versions: ProtocolVersions,
+        /// Names that mean nothing to a program which does not know them.
+        #[serde(default)]
+        capabilities: Vec<String>,
     },
 }
 

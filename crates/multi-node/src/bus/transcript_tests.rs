@@ -7,7 +7,7 @@ use crate::control::assert_understood;
 
 #[test]
 fn nodes_understand_what_others_have_said_since_the_first_release() {
-    let tcp = json!({ "Tcp": { "V4": [[127, 0, 0, 1], 4711] } });
+    let tcp = json!({ "Tcp": "127.0.0.1:4711" });
     let info = json!({ "peer": tcp, "local": "Unix" });
     let samples = [
         (0, json!({ "hello": { "versions": { "lowest": 1, "highest": 1 }, "capabilities": ["takes_offers"] } })),

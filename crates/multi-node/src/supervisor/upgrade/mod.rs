@@ -12,6 +12,8 @@ mod lenient;
 mod packing;
 mod rehearsal;
 mod state;
+#[cfg(test)]
+mod transcript_tests;
 
 pub(crate) use call::{Call, Estate, Heritage};
 pub(crate) use rehearsal::{Rehearsal, rehearsed};

@@ -30,7 +30,11 @@ fn what_was_left_is_gone_on_from_by_every_later_release() {
         for bytes in [bytes.to_vec(), with_a_later_field(bytes)] {
             let state = read(&bytes);
             assert_eq!(state.check(&[vec!["127.0.0.1:0".to_owned()]], None), Ok(()), "{name}");
-            assert_eq!((state.sockets.len(), state.images.is_empty(), state.members.len()), (1, false, nodes), "{name}");
+            assert_eq!(
+                (state.sockets.len(), state.images.is_empty(), state.members.len()),
+                (1, false, nodes),
+                "{name}"
+            );
             assert_eq!(state.name, "fixture");
         }
     }

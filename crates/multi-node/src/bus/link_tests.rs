@@ -61,12 +61,12 @@ async fn what_cannot_be_acknowledged_is_not_served() {
     let (serving, load, _drain) = serving().await;
     let (mut socket, mut client) = connection();
     client.write_all(REQUEST).expect("it is open");
-    let mut links = Links::new();
+    let mut links = Links::new(Skipped::default());
     links.intake().set(serving.intake()).expect("it is not set yet");
     let (ours, (reader, mut writer)) = pair();
     writer.send(BusMessage::Offer(offer(1, &socket))).await.expect("sent");
     drop((reader, writer));
-    links.join(id(), ours).expect("joined");
+    links.join(id(), ours, false).expect("joined");
     links.to(&[id()])[0].offers.closed().await;
     assert_eq!(load.counts(0).open, 0, "it is served beside its sender, who was told nothing");
     let mut request = vec![0; 2 * REQUEST.len()];
@@ -99,9 +99,9 @@ async fn what_was_taken_before_the_link_died_was_taken() {
 #[tokio::test]
 async fn an_offer_is_kept_until_its_answer_comes() {
     for answer in [Some(true), Some(false), None] {
-        let mut links = Links::new();
+        let mut links = Links::new(Skipped::default());
         let (ours, (mut reader, mut writer)) = pair();
-        links.join(id(), ours).expect("joined");
+        links.join(id(), ours, false).expect("joined");
         let (link, parcel) = (links.to(&[id()]).remove(0), parcel());
         let mut offering = pin!(link.offer(7, &parcel));
         assert!(timeout(Duration::ZERO, offering.as_mut()).await.is_err());

@@ -305,7 +305,7 @@ fn clone(fd: &OwnedFd) -> Result<OwnedFd, Error> {
 }
 
 /// What decides how many descriptors the processes need.
-fn shape(settings: &Settings, sockets: usize, foreign: Option<&Program>) -> Shape {
+pub(super) fn shape(settings: &Settings, sockets: usize, foreign: Option<&Program>) -> Shape {
     Shape {
         nodes: settings.nodes,
         surge: settings.surge,

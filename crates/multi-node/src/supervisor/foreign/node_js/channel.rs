@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Once};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -52,6 +52,8 @@ pub(in crate::supervisor::foreign) struct Channel {
 pub(super) struct Talk {
     /// The beginning of a message, of which the rest has not come.
     pub(super) read: BytesMut,
+    /// How many descriptors have come of which the message has not been read.
+    pub(super) handles: usize,
     /// Messages for the worker; of the first a part may have been written.
     pub(super) unwritten: VecDeque<Line>,
 }
@@ -95,7 +97,7 @@ impl Channel {
     pub(in crate::supervisor::foreign) async fn serve(self, id: NodeId, notes: Notes, strict: bool) -> Option<Channel> {
         let Channel { socket, primary, outbox, mut messages, mut talk } = self;
         primary.send(ToPrimary::Joined { id, outbox: outbox.clone() }).await.ok()?;
-        let worker = Worker { id, primary: &primary, notes: &notes, strict, servers: AtomicUsize::new(0) };
+        let worker = Worker::new(id, (&primary, &outbox), &notes, strict);
         match worker.converse(socket, &mut talk, &mut messages).await {
             Ok(Some(socket)) => return Some(Channel { socket, primary, outbox, messages, talk }),
             Ok(None) => {}
@@ -123,13 +125,25 @@ impl Channel {
 struct Worker<'a> {
     id: NodeId,
     primary: &'a mpsc::Sender<ToPrimary>,
+    outbox: &'a mpsc::Sender<Outgoing>,
     notes: &'a Notes,
     strict: bool,
     /// How many of its servers listen.
     servers: AtomicUsize,
+    /// Whether the log says that its handles are closed.
+    warned: Once,
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
+    fn new(
+        id: NodeId,
+        (primary, outbox): (&'a mpsc::Sender<ToPrimary>, &'a mpsc::Sender<Outgoing>),
+        notes: &'a Notes,
+        strict: bool,
+    ) -> Worker<'a> {
+        Worker { id, primary, outbox, notes, strict, servers: AtomicUsize::new(0), warned: Once::new() }
+    }
+
     /// `Some`: it was told to rest.
     async fn converse(
         &self,
@@ -139,27 +153,28 @@ impl Worker<'_> {
     ) -> io::Result<Option<OwnedFd>> {
         let socket = UnixStream::from_std(StdUnixStream::from(socket))?;
         let rests = tokio::select! {
-            rests = self.hear(&socket, &mut talk.read) => rests?,
+            rests = self.hear(&socket, &mut talk.read, &mut talk.handles) => rests?,
             said = say(&socket, &mut talk.unwritten, messages) => said?,
         };
         if rests { Ok(Some(socket.into_std()?.into())) } else { Ok(None) }
     }
 
     /// True: it was told to rest.
-    async fn hear(&self, socket: &UnixStream, buffer: &mut BytesMut) -> io::Result<bool> {
+    async fn hear(&self, socket: &UnixStream, buffer: &mut BytesMut, handles: &mut usize) -> io::Result<bool> {
         let (mut searched, mut rest) = (0, self.notes.rest.clone());
         loop {
             while let Some(end) = buffer[searched..].iter().position(|&byte| byte == b'\n') {
                 let line = buffer.split_to(searched + end + 1);
                 searched = 0;
-                self.said(message::read(&line[..line.len() - 1])).await;
+                let said = message::read(&line[..line.len() - 1]);
+                self.acknowledge(&said, handles);
+                self.said(said).await;
             }
             searched = buffer.len();
             if buffer.len() > LONGEST {
                 return Err(io::Error::new(io::ErrorKind::InvalidData, "a message without an end"));
             }
             let mut chunk = [0; 16 * 1024];
-            // What the program sends along is nobody's here, and closed.
             let read = || sys::socket::receive(socket.as_fd(), &mut chunk);
             let received = tokio::select! {
                 received = socket.async_io(Interest::READABLE, read) => received?,
@@ -169,7 +184,36 @@ impl Worker<'_> {
                 0 => return Ok(false),
                 count => buffer.extend_from_slice(&chunk[..count]),
             }
+            // A handle is closed here: no part of the command would use it.
+            *handles += received.fds.len();
         }
+    }
+
+    /// Answers what is about handles that the program has sent to its primary.
+    fn acknowledge(&self, said: &FromWorker, handles: &mut usize) {
+        let answer = match said {
+            FromWorker::Handle => {
+                let arrived = *handles > 0;
+                *handles = handles.saturating_sub(1);
+                self.warn_of_handles();
+                message::handle_answer(arrived)
+            }
+            FromWorker::Closing { key } => message::all_closed(key),
+            FromWorker::Counting { key } => message::none_open(key),
+            _ => return,
+        };
+        if self.outbox.try_send((answer, None)).is_err() {
+            crate::log::warn!(id = %self.id, "a Node.js program does not read its channel");
+        }
+    }
+
+    fn warn_of_handles(&self) {
+        self.warned.call_once(|| {
+            crate::log::warn!(
+                id = %self.id,
+                "a Node.js program sends handles by process.send; the command has no use for them and closes them"
+            );
+        });
     }
 
     async fn said(&self, said: FromWorker) {
@@ -276,6 +320,29 @@ mod tests {
         let told = served.told.recv().await;
         let expected = FromWorker::Answer { ack: 8, accepted: true };
         assert!(matches!(&told, Some(ToPrimary::Said { said, .. }) if *said == expected), "{told:?}");
+    }
+
+    #[tokio::test]
+    async fn a_handle_is_acknowledged_when_its_descriptor_has_come_and_asked_for_again_otherwise() {
+        let (channel, told, mut worker) = worker();
+        let served = Served::start(channel, told);
+        let (handle, _other) = sys::socket::pair().expect("a pair");
+        let line = b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Socket\",\"msg\":1}\n";
+        let sent = sys::socket::send(worker.as_fd(), &line[..9], &[handle.as_fd()]).expect("sent");
+        assert_eq!(sent, 9);
+        // The descriptor counts over a rest, too.
+        let (channel, told) = served.rest().await;
+        let _served = Served::start(channel, told);
+        worker.write_all(&line[9..]).await.expect("written");
+        worker.write_all(line).await.expect("written");
+        worker.write_all(b"{\"cmd\":\"NODE_SOCKET_NOTIFY_CLOSE\",\"key\":\"k\"}\n").await.expect("written");
+        let mut answers = Vec::new();
+        while answers.iter().filter(|byte| **byte == b'\n').count() < 3 {
+            assert_ne!(worker.read_buf(&mut answers).await.expect("readable"), 0);
+        }
+        let read = |line: &str| serde_json::from_str::<Value>(line).expect("JSON")["cmd"].clone();
+        let answers: Vec<_> = String::from_utf8(answers).expect("UTF-8").lines().map(read).collect();
+        assert_eq!(answers, ["NODE_HANDLE_ACK", "NODE_HANDLE_NACK", "NODE_SOCKET_ALL_CLOSED"]);
     }
 
     #[tokio::test]

@@ -1,7 +1,9 @@
 //! What worker and primary say to each other: the messages of Node's own cluster module, of which the versions 18 to 26 have
 //! the same. Pure.
 
-use serde::Deserialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::id::NodeId;
@@ -10,7 +12,7 @@ use crate::id::NodeId;
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::supervisor::foreign) enum FromWorker {
     /// A server wants to listen.
-    Query { seq: u64, address: Address },
+    Query { seq: u64, address: Address, data: Option<ServerData> },
     /// A server has been told where it listens, and listens.
     Listening,
     /// A server listens no longer.
@@ -23,8 +25,26 @@ pub(in crate::supervisor::foreign) enum FromWorker {
     Ready,
     /// `process.send("multi-node:peers")`: it wants a stream to each other worker that wants one.
     Peers,
+    /// It sent a handle, and sends nothing more until that is acknowledged.
+    Handle,
+    /// A server closes, and asks whether the connections that it has sent as handles are closed.
+    Closing { key: String },
+    /// A server asks how many of the connections that it has sent are open.
+    Counting { key: String },
     /// Anything else is not for us.
     Other,
+}
+
+/// What a worker's server shares with the servers of other workers at its address: for TLS the keys of its session
+/// tickets. They are secret, so `Debug` does not show them.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(in crate::supervisor::foreign) struct ServerData(Value);
+
+impl fmt::Debug for ServerData {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("ServerData(secret)")
+    }
 }
 
 /// What a server asks for.
@@ -64,6 +84,7 @@ struct Frame {
     fd: Option<i64>,
     index: Option<u64>,
     address_type: Option<Value>,
+    data: Option<ServerData>,
 }
 
 /// Reads one line.
@@ -73,11 +94,20 @@ pub(super) fn read(line: &[u8]) -> FromWorker {
         b"\"multi-node:peers\"" => return FromWorker::Peers,
         _ => {}
     }
-    let frame = serde_json::from_slice::<Frame>(line).ok().filter(|frame| frame.cmd == "NODE_CLUSTER");
-    frame.and_then(understand).unwrap_or(FromWorker::Other)
+    serde_json::from_slice(line).ok().and_then(understand).unwrap_or(FromWorker::Other)
 }
 
 fn understand(frame: Frame) -> Option<FromWorker> {
+    Some(match frame.cmd.as_str() {
+        "NODE_CLUSTER" => return understand_cluster(frame),
+        "NODE_HANDLE" => FromWorker::Handle,
+        "NODE_SOCKET_NOTIFY_CLOSE" => FromWorker::Closing { key: frame.key? },
+        "NODE_SOCKET_GET_COUNT" => FromWorker::Counting { key: frame.key? },
+        _ => FromWorker::Other,
+    })
+}
+
+fn understand_cluster(frame: Frame) -> Option<FromWorker> {
     if let Some(ack) = frame.ack {
         return Some(FromWorker::Answer { ack, accepted: frame.accepted.unwrap_or(false) });
     }
@@ -85,7 +115,8 @@ fn understand(frame: Frame) -> Option<FromWorker> {
         "queryServer" => {
             let udp = frame.address_type.as_ref().and_then(Value::as_str).is_some_and(|kind| kind.starts_with("udp"));
             let (host, port, fd, index) = (frame.address, frame.port, frame.fd, frame.index.unwrap_or_default());
-            FromWorker::Query { seq: frame.seq?, address: Address { host, port, fd, index, udp } }
+            let address = Address { host, port, fd, index, udp };
+            FromWorker::Query { seq: frame.seq?, address, data: frame.data }
         }
         "listening" => FromWorker::Listening,
         "close" => FromWorker::Close { key: frame.key? },
@@ -95,17 +126,17 @@ fn understand(frame: Frame) -> Option<FromWorker> {
 }
 
 /// The answer to a query: connections will come one by one.
-pub(super) fn listens(seq: u64, key: &str, name: Option<Value>) -> Value {
-    let mut answer = json!({ "cmd": "NODE_CLUSTER", "ack": seq, "errno": 0, "key": key, "data": null });
+pub(super) fn listens(seq: u64, key: &str, name: Option<Value>, data: Option<&ServerData>) -> Value {
+    let mut answer = json!({ "cmd": "NODE_CLUSTER", "ack": seq, "errno": 0, "key": key, "data": data });
     if let Some(name) = name {
         answer["sockname"] = name;
     }
     answer
 }
 
-/// The answer to a query that cannot be fulfilled; `errno` is positive.
-pub(super) fn cannot_listen(seq: u64, key: &str, errno: i32) -> Value {
-    json!({ "cmd": "NODE_CLUSTER", "ack": seq, "errno": -errno, "key": key, "data": null })
+/// The answer to a query that cannot be fulfilled; `errno` is positive. A TLS server reads `data` before the error.
+pub(super) fn cannot_listen(seq: u64, key: &str, errno: i32, data: Option<&ServerData>) -> Value {
+    json!({ "cmd": "NODE_CLUSTER", "ack": seq, "errno": -errno, "key": key, "data": data })
 }
 
 /// A connection, whose descriptor comes along.
@@ -118,6 +149,21 @@ pub(super) fn connection(seq: u64, key: &str) -> Value {
 pub(super) fn peer(id: NodeId) -> Value {
     let inner = json!({ "multiNode": "peer", "id": id.to_string() });
     json!({ "cmd": "NODE_HANDLE", "type": "net.Socket", "msg": inner })
+}
+
+/// The answer to a handle. One whose descriptor did not arrive is sent again.
+pub(super) fn handle_answer(arrived: bool) -> Value {
+    json!({ "cmd": if arrived { "NODE_HANDLE_ACK" } else { "NODE_HANDLE_NACK" } })
+}
+
+/// The answer to a server that closes: connections that it has sent are closed.
+pub(super) fn all_closed(key: &str) -> Value {
+    json!({ "cmd": "NODE_SOCKET_ALL_CLOSED", "key": key })
+}
+
+/// The answer to a server that counts: no connection that it has sent is open.
+pub(super) fn none_open(key: &str) -> Value {
+    json!({ "cmd": "NODE_SOCKET_COUNT", "key": key, "count": 0 })
 }
 
 /// Finish and disconnect.
@@ -138,14 +184,17 @@ mod tests {
     fn what_node_says_is_understood() {
         let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":3000,"addressType":4,"flags":0,"backlog":0,"seq":1}"#;
         let address = Address { host: None, port: Some(3000), fd: None, index: 0, udp: false };
-        let cases: [(&str, FromWorker); 11] = [
-            (query, FromWorker::Query { seq: 1, address }),
+        let cases: [(&str, FromWorker); 14] = [
+            (query, FromWorker::Query { seq: 1, address, data: None }),
             (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, FromWorker::Other),
             (r#"{"cmd":"NODE_CLUSTER","act":"listening","port":3000,"seq":2}"#, FromWorker::Listening),
             (r#"{"cmd":"NODE_CLUSTER","ack":7,"accepted":true}"#, FromWorker::Answer { ack: 7, accepted: true }),
             (r#"{"cmd":"NODE_CLUSTER","act":"close","key":"k","seq":3}"#, FromWorker::Close { key: "k".into() }),
             (r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":4}"#, FromWorker::Leaves { seq: 4 }),
             (r#"{"cmd":"NODE_HANDLE_ACK"}"#, FromWorker::Other),
+            (r#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{"a":1},"key":"4:::3000"}"#, FromWorker::Handle),
+            (r#"{"cmd":"NODE_SOCKET_NOTIFY_CLOSE","key":"k"}"#, FromWorker::Closing { key: "k".into() }),
+            (r#"{"cmd":"NODE_SOCKET_GET_COUNT","key":"k"}"#, FromWorker::Counting { key: "k".into() }),
             (r#""ready""#, FromWorker::Ready),
             (r#""multi-node:peers""#, FromWorker::Peers),
             (r#"{"hello":[1,2]}"#, FromWorker::Other),
@@ -154,6 +203,16 @@ mod tests {
         for (line, expected) in cases {
             assert_eq!(read(line.as_bytes()), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn the_keys_of_a_tls_server_are_echoed_and_never_shown() {
+        let query = br#"{"cmd":"NODE_CLUSTER","act":"queryServer","data":{"ticketKeys":"c0ffee"},"port":443,"seq":1}"#;
+        let said = read(query);
+        assert!(!format!("{said:?}").contains("c0ffee"), "{said:?}");
+        let FromWorker::Query { data, .. } = said else { panic!("{said:?}") };
+        assert_eq!(listens(1, "k", None, data.as_ref())["data"]["ticketKeys"], "c0ffee");
+        assert_eq!(cannot_listen(1, "k", 98, data.as_ref())["data"]["ticketKeys"], "c0ffee");
     }
 
     #[test]

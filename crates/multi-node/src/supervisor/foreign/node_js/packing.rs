@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::channel::{Channel, Line, Talk};
 use super::listeners::Listeners;
+use super::message::ServerData;
 use super::primary::{Office, Primary, Server, ToPrimary, Worker};
 use super::turns::Turns;
 use crate::control::SocketKind;
@@ -41,6 +42,8 @@ struct ServerState {
     key: String,
     socket: (SocketKind, Passed),
     name: Option<Value>,
+    #[serde(default)]
+    data: Option<ServerData>,
     workers: BTreeSet<NodeId>,
     waiting: Vec<Passed>,
 }
@@ -61,6 +64,7 @@ impl Office {
             key: key.clone(),
             socket: (wires::kind(&server.socket), luggage.add(server.socket.as_fd())),
             name: server.name.clone(),
+            data: server.data.clone(),
             workers: server.workers.clone(),
             waiting: server.waiting.iter().map(|stream| luggage.add(stream.as_fd())).collect(),
         });
@@ -91,7 +95,7 @@ impl Office {
         let servers = state.servers.into_iter().map(|server| {
             let (kind, socket) = server.socket;
             let mut unpacked = Server::new(wires::adopt(kind, arrived.take(socket)?), server.name);
-            unpacked.workers = server.workers;
+            (unpacked.data, unpacked.workers) = (server.data, server.workers);
             unpacked.waiting =
                 server.waiting.into_iter().map(|stream| shared(stream, arrived)).collect::<io::Result<_>>()?;
             Ok::<_, io::Error>((server.key, unpacked))
@@ -125,6 +129,8 @@ fn shared(fd: Passed, arrived: &mut Arrived) -> io::Result<Arc<OwnedFd>> {
 pub(in crate::supervisor::foreign) struct ChannelState {
     socket: Passed,
     read: Bytes,
+    #[serde(default)]
+    handles: usize,
     unwritten: Vec<(Bytes, Option<Passed>)>,
 }
 
@@ -133,7 +139,8 @@ impl Channel {
         let socket = luggage.add(self.socket.as_fd());
         let mut line = |line: &'a Line| (line.bytes.clone(), line.fd.as_ref().map(|fd| luggage.add(fd.as_fd())));
         let unwritten = self.talk.unwritten.iter().map(&mut line).collect();
-        ChannelState { socket, read: self.talk.read.clone().freeze(), unwritten }
+        let Talk { read, handles, .. } = &self.talk;
+        ChannelState { socket, read: read.clone().freeze(), handles: *handles, unwritten }
     }
 
     pub(in crate::supervisor::foreign) fn unpack(
@@ -146,6 +153,6 @@ impl Channel {
             Ok(Line { bytes, fd: fd.map(|fd| shared(fd, arrived)).transpose()? })
         };
         let unwritten = state.unwritten.into_iter().map(&mut line).collect::<io::Result<_>>()?;
-        Ok(Channel::resume(socket, primary, Talk { read: state.read.into(), unwritten }))
+        Ok(Channel::resume(socket, primary, Talk { read: state.read.into(), handles: state.handles, unwritten }))
     }
 }

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use serde_json::Value;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::accepting::Accepters;
 use super::channel::Outgoing;
 use super::listeners::{self, EADDRINUSE, Listeners};
-use super::message::{self, Address, FromWorker};
+use super::message::{self, Address, FromWorker, ServerData};
 use super::turns::Turns;
 use crate::id::NodeId;
 use crate::serve::Socket;
@@ -89,7 +90,9 @@ pub(super) struct Primary {
 pub(super) struct Server {
     pub(super) socket: Socket,
     /// What `server.address()` tells.
-    pub(super) name: Option<serde_json::Value>,
+    pub(super) name: Option<Value>,
+    /// What its first worker shares with later ones.
+    pub(super) data: Option<ServerData>,
     pub(super) workers: BTreeSet<NodeId>,
     /// A permit for each connection that may be accepted.
     pub(super) gate: Arc<Semaphore>,
@@ -236,7 +239,11 @@ impl Primary {
 
     async fn said(&mut self, id: NodeId, said: FromWorker, accepters: &mut Accepters) {
         match said {
-            FromWorker::Query { seq, address } => self.query(id, seq, &address, accepters).await,
+            FromWorker::Query { seq, address, data } => {
+                let answer = self.query(id, seq, &address, data, accepters).await;
+                self.tell(id, (answer, None));
+                self.hand_out(&address.key());
+            }
             FromWorker::Close { key } => self.leave(id, &key),
             FromWorker::Answer { ack, accepted } => self.answered(id, ack, accepted),
             FromWorker::Leaves { seq } => {
@@ -244,21 +251,30 @@ impl Primary {
                 self.tell(id, (message::farewell(seq), None));
             }
             FromWorker::Peers => self.introduce(id),
+            // The channel knows what these need.
+            FromWorker::Handle | FromWorker::Closing { .. } | FromWorker::Counting { .. } => {}
             FromWorker::Listening | FromWorker::Ready | FromWorker::Other => {}
         }
     }
 
-    async fn query(&mut self, id: NodeId, seq: u64, address: &Address, accepters: &mut Accepters) {
+    async fn query(
+        &mut self,
+        id: NodeId,
+        seq: u64,
+        address: &Address,
+        data: Option<ServerData>,
+        accepters: &mut Accepters,
+    ) -> Value {
         let key = address.key();
         let found = self.server(&key, address, accepters).await;
         // A second server of one process for one address finds it in use.
-        let joined = found.and_then(|server| server.workers.insert(id).then(|| server.name.clone()).ok_or(EADDRINUSE));
-        let answer = match joined {
-            Ok(name) => message::listens(seq, &key, name),
-            Err(errno) => message::cannot_listen(seq, &key, errno),
-        };
-        self.tell(id, (answer, None));
-        self.hand_out(&key);
+        match found.and_then(|server| server.workers.insert(id).then_some(server).ok_or(EADDRINUSE)) {
+            Ok(server) => {
+                server.data = server.data.take().or(data);
+                message::listens(seq, &key, server.name.clone(), server.data.as_ref())
+            }
+            Err(errno) => message::cannot_listen(seq, &key, errno, data.as_ref()),
+        }
     }
 
     async fn server(&mut self, key: &str, address: &Address, accepters: &mut Accepters) -> Result<&mut Server, i32> {
@@ -368,8 +384,9 @@ impl Primary {
 }
 
 impl Server {
-    pub(super) fn new(socket: Socket, name: Option<serde_json::Value>) -> Server {
-        Server { socket, name, workers: BTreeSet::new(), gate: Arc::new(Semaphore::new(0)), waiting: Vec::new() }
+    pub(super) fn new(socket: Socket, name: Option<Value>) -> Server {
+        let (workers, gate) = (BTreeSet::new(), Arc::new(Semaphore::new(0)));
+        Server { socket, name, data: None, workers, gate, waiting: Vec::new() }
     }
 
     fn accept(&self, key: &str, accepters: &mut Accepters) {

@@ -71,7 +71,9 @@ async fn a_state_begins_with_its_form_and_capabilities() {
         Fault::StuckInTrial.lift(&program.faults());
         program.logged("the master follows").await;
         let nodes = program.answering(2).await;
-        program.until(|| std::fs::read_link(format!("/proc/{}/fd/0", program.pid)).is_ok_and(is_socket)).await;
+        program
+            .until(|| std::fs::read_link(format!("/proc/{}/fd/0", program.pid)).is_ok_and(|link| is_socket(&link)))
+            .await;
         assert_begins_with_its_form("succession", &waiting(program.pid));
         Fault::StuckAsSuccessor.lift(&program.faults());
         program.succeeded(order).await.expect("the new program takes over");
@@ -82,6 +84,6 @@ async fn a_state_begins_with_its_form_and_capabilities() {
     .await;
 }
 
-fn is_socket(link: std::path::PathBuf) -> bool {
+fn is_socket(link: &Path) -> bool {
     link.to_string_lossy().starts_with("socket:")
 }

@@ -241,7 +241,7 @@ async fn what_a_later_master_says_more_is_skipped_and_counted() {
 }
 
 /// A node that is joined with a peer: this process, at the other end of the bus.
-async fn joined(fields: &Value) -> (Child, Frames, File, Frames) {
+fn joined(fields: &Value) -> (Child, Frames, File, Frames) {
     let (child, mut node) = start_node();
     versions(&mut node);
     let (_, load) = welcome_with(&mut node, &later());
@@ -281,7 +281,7 @@ fn answers(mut client: std::net::TcpStream) {
 #[tokio::test]
 async fn a_node_takes_the_connections_of_a_later_peer() {
     within(30, async {
-        let (_child, _node, load, mut bus) = joined(&json!({ "greets": true, "weight": 7 })).await;
+        let (_child, _node, load, mut bus) = joined(&json!({ "greets": true, "weight": 7 }));
         let hello = hear(&mut bus);
         let said = json!({ "versions": { "lowest": 1, "highest": 1 }, "capabilities": ["takes_offers"] });
         assert_eq!(hello["hello"], said);
@@ -300,7 +300,7 @@ async fn a_node_takes_the_connections_of_a_later_peer() {
 #[tokio::test]
 async fn a_node_takes_the_connections_of_a_peer_that_does_not_greet() {
     within(30, async {
-        let (_child, _node, load, mut bus) = joined(&json!({})).await;
+        let (_child, _node, load, mut bus) = joined(&json!({}));
         answers(offer(&mut bus, &json!({})));
         assert_eq!(skipped(&load), 0);
     })
@@ -308,8 +308,8 @@ async fn a_node_takes_the_connections_of_a_peer_that_does_not_greet() {
 }
 
 /// What becomes of an idle connection when the node drains, whose only heir says this first.
-async fn drains_beside(hello: &Value) -> bool {
-    let (_child, mut node, _load, mut bus) = joined(&json!({ "greets": true })).await;
+fn drains_beside(hello: &Value) -> bool {
+    let (_child, mut node, _load, mut bus) = joined(&json!({ "greets": true }));
     assert_eq!(name(&hear(&mut bus)), "hello");
     let client = offer(&mut bus, &json!({}));
     bus.send(hello, &[]).expect("a node that reads");
@@ -327,10 +327,10 @@ async fn connections_are_offered_to_those_that_say_that_they_take_them() {
             let versions = json!({ "lowest": highest.min(1), "highest": highest });
             json!({ "hello": { "versions": versions, "capabilities": capabilities } })
         };
-        assert!(drains_beside(&hello(1, &["takes_offers"])).await);
-        assert!(drains_beside(&hello(9, &["weighs", "takes_offers"])).await);
-        assert!(!drains_beside(&hello(9, &["weighs"])).await, "it does not say so");
-        assert!(!drains_beside(&hello(0, &["takes_offers"])).await, "no common version");
+        assert!(drains_beside(&hello(1, &["takes_offers"])));
+        assert!(drains_beside(&hello(9, &["weighs", "takes_offers"])));
+        assert!(!drains_beside(&hello(9, &["weighs"])), "it does not say so");
+        assert!(!drains_beside(&hello(0, &["takes_offers"])), "no common version");
     })
     .await;
 }

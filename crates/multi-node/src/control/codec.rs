@@ -56,6 +56,9 @@ pub(crate) fn encode(message: &impl Serialize, fds: usize, into: &mut BytesMut) 
     Ok(())
 }
 
+/// A message as bytes, and its descriptors; those are `None` where some were lost.
+type Frame = (BytesMut, Option<Vec<OwnedFd>>);
+
 /// Turns what arrives, in whatever pieces, into messages.
 #[derive(Debug, Default)]
 pub(crate) struct Decoder {
@@ -87,8 +90,8 @@ impl Decoder {
         }
     }
 
-    /// The next whole message as bytes, and its descriptors; those are `None` where some were lost.
-    fn next_frame(&mut self) -> Result<Option<(BytesMut, Option<Vec<OwnedFd>>)>, Malformed> {
+    /// The next whole message.
+    fn next_frame(&mut self) -> Result<Option<Frame>, Malformed> {
         let Some(&[a, b, c, d, fds]) = self.bytes.first_chunk::<HEADER>() else {
             return self.unclaimed(0).map(|()| None);
         };

@@ -138,7 +138,13 @@ mod tests {
         let mut child = Command::new("sleep");
         let child = child.arg("1000").env(INSTANCE, token.to_string()).stdin(Stdio::null()).spawn();
         let mut child = child.expect("sleep starts");
-        let seen = processes().into_iter().find(|process| process.id.pid == child.id()).expect("seen");
+        // exec(2) closes what `spawn` waits for a moment before /proc shows the new environment.
+        let seen = (0..1000).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            let its = |process: &Process| process.id.pid == child.id() && process.token.is_some();
+            processes().into_iter().find(its)
+        });
+        let seen = seen.expect("seen with a token");
         assert_eq!(seen.token, Some(token));
         assert_eq!(seen.id, identity(child.id()).expect("it lives"));
         signal(ProcessId { start: seen.id.start + 1, ..seen.id }, 9).expect("nobody is concerned");

@@ -6,4 +6,4 @@ const https = require('https').createServer(certificate, (request, response) => 
 });
 const tls = require('tls').createServer(certificate, (socket) => socket.on('error', () => {}).end(body));
 const http2 = require('http2').createSecureServer(certificate, (_, response) => response.end(body));
-[https, tls, http2].forEach((server, index) => server.listen(8443 + index));
+[https, tls, http2].forEach((server) => server.listen(0));

@@ -134,9 +134,8 @@ async fn handles_that_a_node_program_sends_are_acknowledged_so_that_its_channel_
     }
     within(30, async {
         let handles = app("handles.js");
-        let bind = ["--bind", "127.0.0.1:0"].repeat(3);
-        let args = [&["-n", "1", "--ready", "notify", "--ready-after", "1h"], &bind[..], &["--", "node", &handles]];
-        let mut running = Running::start(&args.concat());
+        let args = ["-n", "1", "--ready", "notify", "--ready-after", "1h", "--", "node", &handles];
+        let mut running = Running::start(&args);
         let (sends, sends_raw, answers) = (running.addr().await, running.addr().await, running.addr().await);
         running.logged("sends handles by process.send").await;
         running.ready(1).await;

@@ -48,10 +48,7 @@ async fn keys(node: &str, addr: SocketAddr, folder: &Path) -> String {
 /// Serves all kinds in two nodes: sessions are resumed at either, after a reload and after an upgrade.
 pub(crate) async fn serves_tls(node: &str) {
     let folder = tempfile::tempdir().expect("a folder");
-    let bind = ["--bind", "127.0.0.1:0"].repeat(3);
-    let server = app("tls.js");
-    let args = [&["-n", "2", "--ready-after", "1h"], &bind[..], &["--", node, &server]].concat();
-    let mut running = Running::start(&args);
+    let mut running = Running::start(&["-n", "2", "--ready-after", "1h", "--", node, &app("tls.js")]);
     let mut addrs = Vec::new();
     for _ in KINDS {
         addrs.push(running.addr().await);

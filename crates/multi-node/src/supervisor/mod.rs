@@ -50,6 +50,7 @@ mod closing;
 mod fleet;
 mod foreign;
 mod guard;
+mod hear;
 mod heirs;
 mod identity;
 mod joining;

@@ -12,9 +12,8 @@ use super::fleet::{Action, Event, Fatal, Fleet, Happening, Level, Ticket};
 use super::members::Members;
 use super::upgrade::{self, Heritage, Rehearsal};
 use super::watch::Heard;
-use super::welcome::Spoken;
 use crate::admin::Journal;
-use crate::control::{ToMaster, ToNode};
+use crate::control::ToNode;
 use crate::error::describe;
 use crate::exits::Exits;
 use crate::family::Stop;
@@ -25,7 +24,6 @@ use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::serve::Drain;
 use crate::signals::MasterSignals;
-use crate::status::ReadyBy;
 use crate::systemd::{Notifier, Phase};
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
@@ -39,9 +37,6 @@ pub(super) const TARGET: &str = "multi_node";
 
 /// So many pieces of news are heard in a row at most, before everything else has its turn.
 const NEWS_IN_A_ROW: usize = 256;
-
-/// No cause that a node reports is kept longer, in bytes.
-const LONGEST_CAUSE: usize = 4096;
 
 /// The master: the rules, and those that stand for the nodes that the rules speak of.
 pub(crate) struct Supervisor {
@@ -63,9 +58,9 @@ pub(crate) struct Supervisor {
     /// The log, for those who follow it from outside.
     pub(super) journal: Journal,
     /// What nodes measure.
-    told: Told,
+    pub(super) told: Told,
     /// Where the ends of nodes are told.
-    exits: Exits,
+    pub(super) exits: Exits,
     replies: BTreeMap<Ticket, Reply>,
     tickets: u64,
     /// Who may take connections of nodes that drain, as far as these know; `None`: nobody will come any more.
@@ -88,7 +83,7 @@ pub(crate) struct Terms {
 }
 
 /// Who waits for the answer to an order.
-enum Reply {
+pub(super) enum Reply {
     Caller(oneshot::Sender<Result<Report, OrderError>>),
     Node {
         id: NodeId,
@@ -200,76 +195,11 @@ impl Supervisor {
         }
     }
 
-    fn rejoin(&mut self, wants: NodeId, peer: NodeId) {
-        if let Err(why) = self.members.rejoin(wants, peer) {
-            crate::log::warn!(id = %wants, %peer, "no new stream: {why}");
-        }
-    }
-
-    fn asked(&mut self, order: Order, reply: Reply) -> Event {
+    pub(super) fn asked(&mut self, order: Order, reply: Reply) -> Event {
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
         self.replies.insert(ticket, reply);
         Event::Asked { ticket, order }
-    }
-
-    pub(super) fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
-        Some(match heard {
-            Heard::Said(ToMaster::Hello { versions, addresses, capabilities }) => {
-                let trial = self.fleet.tries(id);
-                let answered = self.members.hello(id, Spoken { versions, capabilities }, &addresses, trial);
-                answered.unwrap_or_else(|why| Event::Failed { id, why })
-            }
-            Heard::Said(ToMaster::Ready) if self.members.attendance(id).is_some() => {
-                return self.noted_ready(id, ReadyBy::Itself);
-            }
-            Heard::Said(ToMaster::Ready) => Event::Ready { id },
-            Heard::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
-            Heard::Said(ToMaster::Beat) => Event::Beat { id },
-            Heard::Said(ToMaster::Measured { series }) => {
-                self.told.tell(id, series);
-                return None;
-            }
-            Heard::Said(ToMaster::Leaving) => {
-                // It drains already; what it lacks is who takes its connections.
-                let heirs = self.heirs(id);
-                self.members.mark_draining(id);
-                self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs, closing: false });
-                Event::Leaving { id }
-            }
-            Heard::Said(ToMaster::Rejoin { peer }) => {
-                self.rejoin(id, peer);
-                return None;
-            }
-            Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
-            Heard::Said(ToMaster::Ask { ticket, order }) if self.terms.orders_from_nodes => {
-                self.asked(order, Reply::Node { id, ticket })
-            }
-            Heard::Said(ToMaster::Ask { ticket, .. }) => {
-                self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
-                return None;
-            }
-            // It comes as `Became`.
-            Heard::Said(ToMaster::Exec) => return None,
-            Heard::Became => {
-                let lacks = self.members.attend(id)?;
-                Event::Runs { id, lacks }
-            }
-            Heard::Noted(note) => return self.noted(id, note),
-            Heard::QueuesEmpty => {
-                self.members.queues_are_empty();
-                return None;
-            }
-            Heard::Examined { traced, report } => Event::Examined { id, traced, report },
-            Heard::Weighs(bytes) => Event::Weighed { id, bytes },
-            Heard::Broke(why) => Event::Broken { id, why },
-            Heard::Exited(exit) => {
-                if let Some(ended) = self.members.ended(id, exit) {
-                    self.exits.tell(ended);
-                }
-                Event::Exited { id, exit, tally: self.members.tally(id) }
-            }
-        })
     }
 
     /// Tells the rules, and does what they say, until they have nothing more to say. `Some`: it is all over.
@@ -400,13 +330,4 @@ pub(super) fn cut_after(drain_timeout: Duration) -> Duration {
 fn tick(late: Duration) -> Event {
     // Nodes have said things meanwhile, which are to be heard before any judgement.
     if late > LATE { Event::Late(late + LATE) } else { Event::Tick }
-}
-
-fn shortened(mut text: String) -> String {
-    if text.len() > LONGEST_CAUSE {
-        let end = (0..=LONGEST_CAUSE).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
-    }
-    text
 }

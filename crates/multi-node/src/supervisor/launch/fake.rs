@@ -62,7 +62,11 @@ impl Launch for Fake {
     }
 
     fn forward(&self, process: &OwnedFd, signal: i32) -> io::Result<()> {
-        UnixStream::from(process.try_clone()?).write_all(&signal.to_ne_bytes())
+        match UnixStream::from(process.try_clone()?).write_all(&signal.to_ne_bytes()) {
+            // A process that has ended and is not reaped yet takes any signal (kill(2)).
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            sent => sent,
+        }
     }
 
     fn end_group(&self, _leader: u32) -> io::Result<()> {

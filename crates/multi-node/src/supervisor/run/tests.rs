@@ -248,3 +248,33 @@ fn a_node_that_misses_its_deadline_is_killed_and_reaped() {
         assert!(seat.1.as_ref().is_some_and(|value| value.to_string_lossy().contains("node-2")), "{seat:?}");
     });
 }
+
+#[test]
+fn a_node_that_dies_before_it_is_ready_is_started_anew() {
+    play(async {
+        let mut master = Master::with(policy(1));
+        let mut first = master.starts().await;
+        hello(&mut first).await;
+        first.ends(Exit::Code(7));
+        let _second = master.brings_up().await;
+        master.has(1, State::Serving).await;
+        let slot = master.nodes.status().slots[0].clone();
+        assert_eq!((slot.restarts, slot.last_exit), (1, Some(Exit::Code(7))));
+    });
+}
+
+#[test]
+fn an_upgrade_whose_program_ends_in_its_trial_changes_nothing() {
+    play(async {
+        let mut master = Master::with(policy(1));
+        let _node = master.brings_up().await;
+        master.has(1, State::Serving).await;
+        let handle = master.nodes.handle();
+        let upgrade = tokio::spawn(async move { handle.upgrade().await });
+        master.starts().await.ends(Exit::Code(5));
+        let failed = upgrade.await.expect("no panic").expect_err("it has ended").to_string();
+        assert!(failed.contains("ended with exit code 5 before it reached `listen`"), "{failed}");
+        let slot = master.nodes.status().slots[0].clone();
+        assert_eq!((slot.state, slot.generation.number()), (State::Serving, 0));
+    });
+}

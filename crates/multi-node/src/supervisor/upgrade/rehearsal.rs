@@ -14,12 +14,13 @@ use super::state::Luggage;
 use super::{courier, packing};
 use crate::control::{self, Fds, Reader};
 use crate::error::describe;
-use crate::family::{self, Left, Stop};
+use crate::family::{Left, Stop};
 use crate::id::{Generation, NodeId};
 use crate::status::Exit;
 use crate::supervisor::child::Child;
 use crate::supervisor::fleet::{Fatal, Saved};
 use crate::supervisor::launch::{Launch, Process};
+use crate::supervisor::member::leader;
 use crate::supervisor::members::Members;
 use crate::supervisor::run::Supervisor;
 use crate::supervisor::watch;
@@ -58,7 +59,7 @@ impl Rehearsal {
         let Process { pid, process } = members.launcher.rehearse(theirs)?;
         let child = Child { pid, process, control: ours.into() };
         let (run, looks, rule) = members.of_trial();
-        let left = Left::new((NodeId::MASTER, family::identity(pid)?), (run, looks), rule, channel(Stop::No).1);
+        let left = Left::new((NodeId::MASTER, leader(pid)), (run, looks), rule, channel(Stop::No).1);
         let outcome = tokio::spawn(rehearse(child, left, within, members.launcher.launch.clone()));
         Ok(Rehearsal { generation, outcome })
     }

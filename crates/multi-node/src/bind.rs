@@ -3,12 +3,23 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+#[cfg(multi_process)]
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpSocket;
 
 use crate::options::{Address, Settings};
 use crate::serve::Socket;
 use crate::{Error, environment};
+
+/// How long the start of a program waits for addresses that are in use. Nodes whose master was killed serve the clients that wait
+/// before they close them, for at most 1 s.
+#[cfg(multi_process)]
+const FREED_WITHIN: Duration = Duration::from_secs(2);
+
+/// How often they are tried.
+#[cfg(multi_process)]
+const TRY_EVERY: Duration = Duration::from_millis(20);
 
 /// How sockets are made.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +47,27 @@ impl From<&Settings> for Manner {
 /// error. Sockets that whoever started this process has opened stand in for those of their addresses.
 pub(crate) async fn bind(servers: &[Vec<Address>], settings: &Settings) -> Result<Vec<Vec<Socket>>, Error> {
     bind_or_take(servers, Given::take()?, settings.into()).await
+}
+
+/// As [`bind`], also where nodes of a killed master have the addresses for a moment longer: they see its end and close them.
+#[cfg(multi_process)]
+pub(crate) async fn bind_when_free(servers: &[Vec<Address>], settings: &Settings) -> Result<Vec<Vec<Socket>>, Error> {
+    let deadline = Instant::now() + FREED_WITHIN;
+    loop {
+        match bind(servers, settings).await {
+            Err(error) if is_in_use(&error) && !environment::sockets_given() && Instant::now() < deadline => {
+                crate::log::debug!(%error, "trying again");
+                tokio::time::sleep(TRY_EVERY).await;
+            }
+            bound => return bound,
+        }
+    }
+}
+
+/// Whether another process has one of the addresses.
+#[cfg(multi_process)]
+pub(crate) fn is_in_use(error: &Error) -> bool {
+    matches!(error, Error::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// As [`bind`], for addresses that are not the program's clients': the files of Unix sockets get the mode that the umask leaves.

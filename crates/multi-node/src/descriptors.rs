@@ -123,8 +123,8 @@ impl Demand {
         let parts = [
             (ITSELF, String::from("for itself")),
             (LEAST_CONNECTIONS, String::from("for connections at least")),
-            // One is watched and one accepts.
-            (2 * sockets, String::from("for listening sockets (2 each)")),
+            // One is watched, one accepts, and one is kept to close the address once the master is gone.
+            (3 * sockets, String::from("for listening sockets (3 each)")),
             (mesh, others),
         ];
         Demand::new("each node", parts)

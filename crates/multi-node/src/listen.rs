@@ -237,6 +237,9 @@ async fn lead(mut settings: Settings, servers: Servers, addresses: Vec<Vec<Addre
         warn_of_what_is_open(settings.heartbeat.is_none()).await;
     }
     let endpoints = Endpoints::open(&settings).await?;
+    #[cfg(multi_process)]
+    let sockets = bind::bind_when_free(&addresses, &settings).await?;
+    #[cfg(not(multi_process))]
     let sockets = bind::bind(&addresses, &settings).await?;
     let begun = begin(alone, settings, servers, sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {

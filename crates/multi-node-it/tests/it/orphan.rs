@@ -1,8 +1,8 @@
 //! Nodes whose master was killed: they finish what they have, and leave.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use multi_node_it::{Fault, Plan, Program, procfs, send, within};
+use multi_node_it::{Client, Fault, Plan, Program, port, procfs, send, within};
 use rustix::process::Signal;
 
 /// A plan by which a node that must be ended by force is ended soon.
@@ -26,6 +26,59 @@ async fn nodes_leave_and_answer_what_is_in_flight() {
         assert_eq!(client.answer().await.expect("an answer, though the master is dead").body, "slept 400\n");
         program.leaves_nobody().await;
         assert_eq!(program.log().matches("draining: the master of this node is gone").count(), 4);
+    })
+    .await;
+}
+
+/// The address is free while they still answer what they have, for the next start and for any other program.
+#[tokio::test]
+async fn the_next_start_has_the_address_at_once() {
+    within(60, async {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let unix = Some(folder.path().join("app.sock"));
+        let held = port::Held::new().expect("a port");
+        let port = held.addr().port();
+        let plan = Plan { port, drain_timeout: Duration::from_secs(40), unix, ..Plan::nodes(2) };
+        let mut killed = Program::serving(plan.clone()).await;
+        let mut client = killed.begin("/sleep/8000").await;
+        killed.signal(Signal::KILL);
+        killed.exit().await;
+        let begin = Instant::now();
+        let next = Program::serving(plan).await;
+        assert!(begin.elapsed() < Duration::from_secs(5), "it began after {:?}", begin.elapsed());
+        assert!(!killed.processes().is_empty(), "the old node still answers");
+        next.get("/").await.expect("the next one serves");
+        assert_eq!(client.answer().await.expect("an answer, though the master is dead").body, "slept 8000\n");
+        killed.leaves_nobody().await;
+        next.get("/").await.expect("nobody has closed what is the next one's");
+        next.stop().await;
+    })
+    .await;
+}
+
+/// Who waits for an `accept` when the master is killed is served before the socket is closed.
+#[tokio::test]
+async fn clients_that_wait_are_served() {
+    within(30, async {
+        for _ in 0..5 {
+            let mut program = Program::serving(Plan::nodes(2)).await;
+            for pid in program.pids().await {
+                send(pid, Signal::STOP);
+                program.until(|| procfs::state(pid) == Some('T')).await;
+            }
+            let mut clients = Vec::new();
+            for _ in 0..20 {
+                let mut client = Client::connect(program.addr).await.expect("the queue has room");
+                client.ask("/").await.expect("sent");
+                clients.push(client);
+            }
+            program.signal(Signal::KILL);
+            program.exit().await;
+            for mut client in clients {
+                client.answer().await.expect("an answer, though the master is dead");
+            }
+            program.leaves_nobody().await;
+        }
     })
     .await;
 }

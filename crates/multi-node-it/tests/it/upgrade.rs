@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use multi_node::{Exit, SlotStatus, State};
 use multi_node_it::program::fixture;
-use multi_node_it::{Client, Fault, Load, Plan, Program, procfs, send, within};
+use multi_node_it::{Client, Fault, Load, Plan, Program, port, procfs, send, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -195,25 +195,52 @@ async fn a_successor_that_is_slow_costs_nothing() {
     .await;
 }
 
-/// A successor that never reaches `listen` leaves nodes that serve on, and leave when nobody comes for them.
-async fn nodes_outlive(fault: Fault, code: Option<i32>) {
-    let mut program = Program::serving(Plan { adopt_timeout: Duration::from_secs(3), ..Plan::nodes(2) }).await;
+/// Where the process of the master has ended, nobody can take over any more: its nodes leave, and the address is free.
+async fn nodes_leave(fault: Fault, code: Option<i32>) {
+    let mut program = Program::serving(Plan { adopt_timeout: NEVER, ..Plan::nodes(2) }).await;
+    let mut client = program.begin("/sleep/1000").await;
     fault.lay(&program.faults());
     let _ = program.send("upgrade").await;
     assert_eq!(program.exit().await, code);
-    program.get("/").await.expect("an answer, though there is no master");
+    assert_eq!(client.answer().await.expect("an answer, though there is no master").body, "slept 1000\n");
     program.leaves_nobody().await;
-    assert_eq!(program.log().matches("draining: the master of this node is gone").count(), 2);
+    assert!(program.log().contains("draining: the master of this node is gone"));
+}
+
+/// Longer than any test.
+const NEVER: Duration = Duration::from_secs(600);
+
+#[tokio::test]
+async fn nodes_of_a_successor_that_ends_leave_at_once() {
+    within(30, nodes_leave(Fault::DieAsSuccessor, Some(6))).await;
 }
 
 #[tokio::test]
-async fn nodes_outlive_a_successor_that_ends() {
-    within(30, nodes_outlive(Fault::DieAsSuccessor, Some(6))).await;
+async fn nodes_of_a_successor_that_panics_leave_at_once() {
+    within(30, nodes_leave(Fault::PanicAsSuccessor, Some(101))).await;
 }
 
+/// Kills the master while the new program takes its place, each time at another moment: the next start has the address.
 #[tokio::test]
-async fn nodes_outlive_a_successor_that_panics() {
-    within(30, nodes_outlive(Fault::PanicAsSuccessor, Some(101))).await;
+async fn a_master_that_is_killed_while_it_is_replaced_holds_no_address() {
+    within(120, async {
+        for round in 0..12 {
+            let held = port::Held::new().expect("a port");
+            let plan = Plan { port: held.addr().port(), adopt_timeout: NEVER, ..Plan::nodes(1) };
+            let mut program = Program::serving(plan.clone()).await;
+            let _ = program.send("upgrade").await;
+            program.logged("the master follows").await;
+            tokio::time::sleep(Duration::from_micros(round * 1500)).await;
+            program.signal(Signal::KILL);
+            program.exit().await;
+            let begin = std::time::Instant::now();
+            let next = Program::serving(plan).await;
+            assert!(begin.elapsed() < Duration::from_secs(10), "round {round}: it began after {:?}", begin.elapsed());
+            program.leaves_nobody().await;
+            next.stop().await;
+        }
+    })
+    .await;
 }
 
 /// It holds SIGTERM back, and the sockets in what it was left; nobody but the kernel can end it.

@@ -216,6 +216,9 @@ pub(crate) struct NodeSettings {
     /// How many open files the streams to other processes take.
     #[serde(default)]
     pub(crate) mesh_files: usize,
+    /// Whether the program has bound its listening sockets itself: those that it was given stay open after its end.
+    #[serde(default)]
+    pub(crate) own_sockets: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

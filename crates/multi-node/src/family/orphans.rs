@@ -1,12 +1,12 @@
 //! The start of an instance beside what an earlier run has left: its guard ends that, and the start waits for it.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::time::{Duration, Instant};
 
 use super::kinship::Process;
 use super::look;
 use super::token::{ProcessId, Run};
+use crate::bind::is_in_use;
 use crate::{Error, sys};
 
 /// How much longer than a drain is waited: so much a guard needs besides.
@@ -56,10 +56,6 @@ pub(crate) async fn bind_after_orphans<T>(
         }
         tokio::time::sleep(TRY_EVERY).await;
     }
-}
-
-fn is_in_use(error: &Error) -> bool {
-    matches!(error, Error::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
 }
 
 fn tell(left: &[ProcessId], within: Duration) {
@@ -160,7 +156,7 @@ mod tests {
     }
 
     fn in_use() -> Error {
-        let source = io::ErrorKind::AddrInUse.into();
+        let source = std::io::ErrorKind::AddrInUse.into();
         Error::Bind { address: "a".to_owned(), source, remedy: String::new() }
     }
 

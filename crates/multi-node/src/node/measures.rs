@@ -167,6 +167,7 @@ mod tests {
         measures: true,
         measures_all: true,
         mesh_files: 0,
+        own_sockets: true,
     };
 
     fn jobs() -> Vec<Metric> {

@@ -1,5 +1,7 @@
 //! The child: a process that the master started, from its first look at fd 0 to its last answer.
 
+mod life;
+mod master;
 mod measures;
 mod orphan;
 mod parent;

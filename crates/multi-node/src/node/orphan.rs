@@ -1,7 +1,7 @@
 //! No node outlives its master for longer than its drain.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +32,9 @@ impl Guard {
 }
 
 /// Starts a thread that ends this process when its master has been gone for `drain_timeout`, whatever the program's own
-/// threads are doing by then: they may be in a loop, or wait for something that never comes.
-pub(super) fn guard(control: UnixStream, drain_timeout: Duration) -> io::Result<Guard> {
+/// threads are doing by then: they may be in a loop, or wait for something that never comes. `master`: its process, whose end
+/// ends all patience.
+pub(super) fn guard(control: UnixStream, master: Option<OwnedFd>, drain_timeout: Duration) -> io::Result<Guard> {
     // Who is stopped could not leave, and the kernel continues only those whose new parent is of another session.
     sys::process::continue_without_parent()?;
     let patient_until = Arc::new(AtomicU64::new(0));
@@ -43,7 +44,8 @@ pub(super) fn guard(control: UnixStream, drain_timeout: Duration) -> io::Result<
             return;
         }
         let patience = until.load(Ordering::Relaxed).saturating_sub(sys::epoll::monotonic_ms());
-        std::thread::sleep(Duration::from_millis(patience) + drain_timeout + GRACE);
+        be_without_master(master.as_ref(), Duration::from_millis(patience));
+        std::thread::sleep(drain_timeout + GRACE);
         crate::log::error!("the master is gone and the drain is over: this node ends");
         if sys::process::kill_self().is_err() {
             std::process::abort();
@@ -51,4 +53,12 @@ pub(super) fn guard(control: UnixStream, drain_timeout: Duration) -> io::Result<
     };
     std::thread::Builder::new().name("orphan-guard".to_owned()).stack_size(64 * 1024).spawn(watch)?;
     Ok(Guard { patient_until })
+}
+
+/// Waits for so long for another master, or until the process has ended in which it would come.
+fn be_without_master(master: Option<&OwnedFd>, patience: Duration) {
+    let ended = master.is_some_and(|master| sys::process::ends_within(master.as_fd(), patience).is_ok());
+    if !ended {
+        std::thread::sleep(patience);
+    }
 }

@@ -1,31 +1,24 @@
-//! A node's life: welcomed, serving, draining.
+//! A node's beginning and end: welcomed, serving, drained.
 
 use std::collections::BTreeMap;
-use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::Instant;
 use tracing::Instrument;
 
+use super::life::Life;
+use super::master::Master;
 use super::measures::Measures;
-use super::orphan::{self, Guard};
-use super::parent::{self, Parent};
+use super::orphan;
+use super::parent::Parent;
 use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
-use crate::control::{
-    Drained, Join, NodeSettings, Reader, Reserve, Skipped, SocketKind, ToMaster, ToNode, Welcome, Writer,
-};
-use crate::descriptors::{Demand, STREAMS_A_PEER};
-use crate::mesh::{self, PeerInfo, Peers, Wish};
-use crate::nodes::{Ask, End, Snapshot};
+use crate::control::{Drained, Reserve, Skipped, SocketKind, ToMaster, Welcome, Writer};
+use crate::descriptors::Demand;
+use crate::nodes::End;
 use crate::options::Metering;
-use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainReport, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, DrainReport, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::NodeSignals;
-use crate::status::Status;
 use crate::wires::{self, Wires};
 use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 
@@ -33,7 +26,7 @@ use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 const QUEUE: usize = 64;
 
 /// How long the last message to the master may take.
-const LAST_WORD: Duration = Duration::from_millis(100);
+const LAST_WORD: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// From which protocol version on a master is told what became of the connections.
 const TELLS_DRAINED: u32 = 2;
@@ -49,15 +42,18 @@ pub(crate) async fn join(
     metering: Metering,
 ) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
+    // It lives while it answers, so that its number is its own until then.
+    let master = Master::of(&parent.socket);
     let mut welcome = parent.hello(addresses).await?;
     let Parent { mut reader, writer, socket } = parent;
     let settings = welcome.settings.clone();
-    let guard =
-        orphan::guard(socket, settings.drain_timeout).map_err(Error::io("prepare for the end of the master"))?;
+    let guard = orphan::guard(socket, master.process(), settings.drain_timeout)
+        .map_err(Error::io("prepare for the end of the master"))?;
     show_slot(&welcome);
     offer_memory();
 
     let sockets = adopt(&mut welcome);
+    let held = held(&sockets)?;
     let (load, bell) = (welcome.load.take().ok_or_else(incomplete)?, welcome.bell.take().ok_or_else(incomplete)?);
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
@@ -66,13 +62,8 @@ pub(crate) async fn join(
     let (outbox, messages) = mpsc::channel(QUEUE);
     tokio::spawn(write(writer, messages));
     let demand = Demand::of_welcomed(sockets.iter().map(Vec::len).sum(), settings.mesh_files);
-    let limit = open_file_limit();
-    if let Err(error) = demand.check(limit) {
-        say(&outbox, ToMaster::Failed { why: error.to_string() }).await;
-        return Err(error);
-    }
+    let most_connections = most_connections(&demand, &outbox).await?;
     reader.reserve = Reserve::of(settings.mesh_files);
-    let most_connections = demand.connections(limit);
     let place =
         Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet), most_connections };
 
@@ -92,6 +83,8 @@ pub(crate) async fn join(
     let life = Life {
         reader: Some(reader),
         succession: None,
+        master: Some(master),
+        sockets: held,
         guard,
         outbox: outbox.clone(),
         peers,
@@ -134,6 +127,22 @@ pub(crate) async fn join(
 fn skipped(load: &LoadTable, line: usize) -> Skipped {
     let load = load.clone();
     Skipped::told(move || load.skipped(line))
+}
+
+/// The listening sockets once more, for when the master is gone.
+fn held(sockets: &[Vec<Socket>]) -> Result<Vec<Socket>, Error> {
+    let held = sockets.iter().flatten().map(Socket::try_clone).collect::<std::io::Result<_>>();
+    held.map_err(Error::io("duplicate a listening socket"))
+}
+
+/// How many connections fit beside what the node needs; without room for that, the master is told.
+async fn most_connections(demand: &Demand, outbox: &mpsc::Sender<Outgoing>) -> Result<Option<usize>, Error> {
+    let limit = open_file_limit();
+    if let Err(error) = demand.check(limit) {
+        say(outbox, ToMaster::Failed { why: error.to_string() }).await;
+        return Err(error);
+    }
+    Ok(demand.connections(limit))
 }
 
 /// Raises this process's limit of open files, which its master may have left as it was, and tells it.
@@ -246,196 +255,5 @@ async fn write(mut writer: Writer<ToMaster>, mut messages: mpsc::Receiver<Outgoi
         if let Some(written) = written {
             let _ = written.send(());
         }
-    }
-}
-
-/// The node's loop: it hears the master, the program and the signals, and owns what they change.
-struct Life {
-    /// `None` once the master is gone.
-    reader: Option<Reader<ToNode>>,
-    /// Until when the next master is waited for, once this one has said that it leaves.
-    succession: Option<Instant>,
-    guard: Guard,
-    outbox: mpsc::Sender<Outgoing>,
-    peers: Peers,
-    asked: mpsc::Receiver<Ask>,
-    /// Orders that the master has not answered yet.
-    pending: BTreeMap<u64, oneshot::Sender<Result<Report, OrderError>>>,
-    tickets: u64,
-    snapshot: watch::Sender<Snapshot>,
-    drain: Drain,
-    draining: DrainSignal,
-    /// Set once the last answer is out.
-    end: watch::Receiver<Option<End>>,
-    links: Links,
-    heirs: Heirs,
-    /// Empty before the node serves.
-    entrance: Arc<OnceLock<Entrance>>,
-    signals: NodeSignals,
-    /// Whose pulse counts, where it is not this runtime's.
-    heartbeat: Option<Heartbeat>,
-    /// How the service will have ended once it has drained.
-    fate: watch::Sender<End>,
-    measures: Measures,
-    settings: NodeSettings,
-}
-
-impl Life {
-    async fn run(mut self) {
-        let mut pulse = serve::pulse();
-        let mut last_beat = Instant::now();
-        loop {
-            tokio::select! {
-                message = next(&mut self.reader) => self.hear(message),
-                Some(ask) = self.asked.recv() => self.ask(ask).await,
-                () = due(self.succession) => self.orphaned(&Error::MasterGone),
-                wish = self.peers.wish() => match wish {
-                    Wish::Leave => self.leave("the program dropped its `Nodes`").await,
-                    // A full outbox means that the master does not read, and will not join anybody.
-                    Wish::Rejoin(peer) => drop(self.outbox.try_send((ToMaster::Rejoin { peer }, None))),
-                },
-                () = self.signals.leave() => self.leave("a signal").await,
-                () = over(&mut self.end), if self.peers.is_open() => self.peers.close(),
-                _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
-                    self.entrance.get().inspect(|entrance| entrance.beat());
-                    self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
-                    if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
-                        last_beat = Instant::now();
-                        // A full outbox holds earlier messages, which show as much.
-                        let _ = self.outbox.try_send((ToMaster::Beat, None));
-                    }
-                }
-            }
-        }
-    }
-
-    fn hear(&mut self, message: io::Result<Option<ToNode>>) {
-        match message {
-            Ok(Some(ToNode::Joined { peers })) => peers.into_iter().for_each(|join| self.join(join)),
-            Ok(Some(ToNode::Rejoined { peer, stream: Some(stream) })) => self.rejoined(peer, stream),
-            Ok(Some(ToNode::Rejoined { .. })) => {}
-            Ok(Some(ToNode::PeerDrains { id })) => self.peers.drains(id),
-            Ok(Some(ToNode::Gone { id })) => {
-                self.peers.part(id);
-                self.links.part(id);
-                self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(STREAMS_A_PEER));
-            }
-            Ok(Some(ToNode::Drain { within, heirs, closing })) => {
-                // Each connection that is handed over needs a second descriptor for a moment.
-                self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
-                self.heirs.appoint(&self.links, &heirs);
-                match (heirs.is_empty(), closing) {
-                    (true, true) => self.drain.begin_last(within),
-                    (true, false) => self.drain.begin(within),
-                    (false, _) => self.drain.begin_staggered(within),
-                }
-            }
-            Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
-            Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
-            Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
-            Ok(Some(ToNode::Answer { ticket, result })) => {
-                if let Some(reply) = self.pending.remove(&ticket) {
-                    // Whoever asked may have stopped waiting.
-                    let _ = reply.send(result);
-                }
-            }
-            Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
-                crate::log::warn!("the master repeats itself");
-            }
-            Ok(Some(ToNode::Departing { within })) => self.await_succession(within),
-            Ok(Some(ToNode::Adopted { settings })) => {
-                self.succession = None;
-                self.guard.end_patience();
-                self.measures.heed(&settings);
-                self.settings = settings;
-            }
-            // Somebody may still come, but not by this way.
-            Ok(None) | Err(_) if self.succession.is_some() => self.reader = None,
-            Ok(None) => self.orphaned(&Error::MasterGone),
-            Err(error) => self.orphaned(&parent::broken(&error)),
-        }
-    }
-
-    fn await_succession(&mut self, within: Duration) {
-        crate::log::debug!("the master leaves for its successor");
-        self.succession = Some(Instant::now() + within);
-        self.guard.be_patient(within);
-    }
-
-    fn see(&self, status: Status, lines: Vec<Option<usize>>) {
-        self.snapshot.send_replace(Snapshot { status, lines, ..Snapshot::default() });
-    }
-
-    /// Without a master a node finishes what it has, and leaves.
-    fn orphaned(&mut self, error: &Error) {
-        (self.reader, self.succession) = (None, None);
-        self.pending.clear();
-        self.fate.send_replace(End::MasterGone);
-        self.heirs.appoint(&self.links, &[]);
-        self.drain.begin(self.settings.drain_timeout);
-        crate::log::warn!("draining: {error}");
-    }
-
-    fn join(&mut self, join: Join) {
-        let Join { peer, greets, stream: Some(stream), bus: Some(bus) } = join else { return };
-        self.reader.iter_mut().for_each(|reader| reader.reserve.give(STREAMS_A_PEER));
-        let joined = mesh::transport(stream).and_then(|stream| {
-            self.peers.join(peer, stream);
-            self.links.join(peer.id(), bus, greets)
-        });
-        if let Err(error) = joined {
-            crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
-        }
-    }
-
-    fn rejoined(&mut self, peer: PeerInfo, stream: OwnedFd) {
-        match mesh::transport(stream) {
-            Ok(stream) => self.peers.join(peer, stream),
-            Err(error) => crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer"),
-        }
-    }
-
-    async fn ask(&mut self, ask: Ask) {
-        if self.reader.is_none() {
-            let _ = ask.reply.send(Err(OrderError::MasterGone));
-            return;
-        }
-        self.tickets += 1;
-        self.pending.insert(self.tickets, ask.reply);
-        let message = ToMaster::Ask { ticket: self.tickets, order: ask.order };
-        if self.outbox.send((message, None)).await.is_err() {
-            self.pending.remove(&self.tickets);
-        }
-    }
-
-    /// The node drains of itself; its master fills the slot anew.
-    async fn leave(&mut self, why: &str) {
-        if self.draining.is_draining() {
-            return;
-        }
-        crate::log::info!("draining: {why}");
-        // An error means that the master is gone.
-        let _ = self.outbox.send((ToMaster::Leaving, None)).await;
-        self.drain.begin_staggered(self.settings.drain_timeout);
-    }
-}
-
-async fn due(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Resolves once this process's service is over.
-async fn over(end: &mut watch::Receiver<Option<End>>) {
-    // An error means that nobody will set it: a failed start, after which the process ends.
-    let _ = end.wait_for(Option::is_some).await;
-}
-
-async fn next(reader: &mut Option<Reader<ToNode>>) -> io::Result<Option<ToNode>> {
-    match reader {
-        Some(reader) => reader.next().await,
-        None => std::future::pending().await,
     }
 }

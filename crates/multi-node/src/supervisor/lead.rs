@@ -25,7 +25,7 @@ use crate::program::Program;
 use crate::serve::{self, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::MasterSignals;
 use crate::wires::{self, Wires};
-use crate::{Error, Handle, Heartbeat, Nodes, bind, family, sys};
+use crate::{Error, Handle, Heartbeat, Nodes, bind, environment, family, sys};
 
 /// How much news of nodes may wait for the loop.
 const QUEUE: usize = 256;
@@ -326,6 +326,7 @@ pub(super) fn node_settings(settings: &Settings) -> NodeSettings {
         measures_all: true,
         // As many nodes as there are when it is welcome decide.
         mesh_files: 0,
+        own_sockets: !environment::sockets_given(),
     }
 }
 

@@ -1,0 +1,242 @@
+//! A node's loop.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use super::master::{self, Master};
+use super::measures::Measures;
+use super::orphan::Guard;
+use super::parent;
+use super::run::Outgoing;
+use crate::bus::{Heirs, Links};
+use crate::control::{Join, NodeSettings, Reader, ToMaster, ToNode};
+use crate::descriptors::STREAMS_A_PEER;
+use crate::mesh::{self, PeerInfo, Peers, Wish};
+use crate::nodes::{Ask, End, Snapshot};
+use crate::order::{OrderError, Report};
+use crate::serve::{self, Drain, DrainSignal, Entrance, Socket};
+use crate::signals::NodeSignals;
+use crate::status::Status;
+use crate::{Error, Heartbeat};
+
+/// The node's loop: it hears the master, the program and the signals, and owns what they change.
+pub(super) struct Life {
+    /// `None` once the master is gone.
+    pub(super) reader: Option<Reader<ToNode>>,
+    /// Until when the next master is waited for, once this one has said that it leaves.
+    pub(super) succession: Option<Instant>,
+    /// The master's process; `None` once it has ended.
+    pub(super) master: Option<Master>,
+    /// The listening sockets, which the next start's addresses are waiting for once the master is gone.
+    pub(super) sockets: Vec<Socket>,
+    pub(super) guard: Guard,
+    pub(super) outbox: mpsc::Sender<Outgoing>,
+    pub(super) peers: Peers,
+    pub(super) asked: mpsc::Receiver<Ask>,
+    /// Orders that the master has not answered yet.
+    pub(super) pending: BTreeMap<u64, oneshot::Sender<Result<Report, OrderError>>>,
+    pub(super) tickets: u64,
+    pub(super) snapshot: watch::Sender<Snapshot>,
+    pub(super) drain: Drain,
+    pub(super) draining: DrainSignal,
+    /// Set once the last answer is out.
+    pub(super) end: watch::Receiver<Option<End>>,
+    pub(super) links: Links,
+    pub(super) heirs: Heirs,
+    /// Empty before the node serves.
+    pub(super) entrance: Arc<OnceLock<Entrance>>,
+    pub(super) signals: NodeSignals,
+    /// Whose pulse counts, where it is not this runtime's.
+    pub(super) heartbeat: Option<Heartbeat>,
+    /// How the service will have ended once it has drained.
+    pub(super) fate: watch::Sender<End>,
+    pub(super) measures: Measures,
+    pub(super) settings: NodeSettings,
+}
+
+impl Life {
+    pub(super) async fn run(mut self) {
+        let mut pulse = serve::pulse();
+        let mut last_beat = Instant::now();
+        loop {
+            tokio::select! {
+                message = next(&mut self.reader) => self.hear(message),
+                Some(ask) = self.asked.recv() => self.ask(ask).await,
+                () = due(self.succession) => self.orphaned(&Error::MasterGone),
+                () = ended(self.master.as_ref()) => self.master_ended(),
+                wish = self.peers.wish() => match wish {
+                    Wish::Leave => self.leave("the program dropped its `Nodes`").await,
+                    // A full outbox means that the master does not read, and will not join anybody.
+                    Wish::Rejoin(peer) => drop(self.outbox.try_send((ToMaster::Rejoin { peer }, None))),
+                },
+                () = self.signals.leave() => self.leave("a signal").await,
+                () = over(&mut self.end), if self.peers.is_open() => self.peers.close(),
+                _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
+                    self.entrance.get().inspect(|entrance| entrance.beat());
+                    self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
+                    if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
+                        last_beat = Instant::now();
+                        // A full outbox holds earlier messages, which show as much.
+                        let _ = self.outbox.try_send((ToMaster::Beat, None));
+                    }
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, message: io::Result<Option<ToNode>>) {
+        match message {
+            Ok(Some(ToNode::Joined { peers })) => peers.into_iter().for_each(|join| self.join(join)),
+            Ok(Some(ToNode::Rejoined { peer, stream: Some(stream) })) => self.rejoined(peer, stream),
+            Ok(Some(ToNode::Rejoined { .. })) => {}
+            Ok(Some(ToNode::PeerDrains { id })) => self.peers.drains(id),
+            Ok(Some(ToNode::Gone { id })) => {
+                self.peers.part(id);
+                self.links.part(id);
+                self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(STREAMS_A_PEER));
+            }
+            Ok(Some(ToNode::Drain { within, heirs, closing })) => {
+                // Each connection that is handed over needs a second descriptor for a moment.
+                self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
+                self.heirs.appoint(&self.links, &heirs);
+                match (heirs.is_empty(), closing) {
+                    (true, true) => self.drain.begin_last(within),
+                    (true, false) => self.drain.begin(within),
+                    (false, _) => self.drain.begin_staggered(within),
+                }
+            }
+            Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
+            Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
+            Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
+            Ok(Some(ToNode::Answer { ticket, result })) => {
+                if let Some(reply) = self.pending.remove(&ticket) {
+                    // Whoever asked may have stopped waiting.
+                    let _ = reply.send(result);
+                }
+            }
+            Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
+                crate::log::warn!("the master repeats itself");
+            }
+            Ok(Some(ToNode::Departing { within })) => self.await_succession(within),
+            Ok(Some(ToNode::Adopted { settings })) => {
+                self.succession = None;
+                self.guard.end_patience();
+                self.measures.heed(&settings);
+                self.settings = settings;
+            }
+            // Somebody may still come, but not by this way.
+            Ok(None) | Err(_) if self.succession.is_some() => self.reader = None,
+            Ok(None) => self.orphaned(&Error::MasterGone),
+            Err(error) => self.orphaned(&parent::broken(&error)),
+        }
+    }
+
+    fn await_succession(&mut self, within: Duration) {
+        crate::log::debug!("the master leaves for its successor");
+        self.succession = Some(Instant::now() + within);
+        self.guard.be_patient(within);
+    }
+
+    fn see(&self, status: Status, lines: Vec<Option<usize>>) {
+        self.snapshot.send_replace(Snapshot { status, lines, ..Snapshot::default() });
+    }
+
+    /// Nobody goes on in the process of the master, whatever it has said. The next start may have its addresses.
+    fn master_ended(&mut self) {
+        self.master = None;
+        if self.reader.is_some() || self.succession.is_some() {
+            self.orphaned(&Error::MasterGone);
+        }
+        let sockets = std::mem::take(&mut self.sockets);
+        if self.settings.own_sockets {
+            tokio::spawn(master::close(sockets));
+        }
+    }
+
+    /// Without a master a node finishes what it has, and leaves.
+    fn orphaned(&mut self, error: &Error) {
+        (self.reader, self.succession) = (None, None);
+        self.pending.clear();
+        self.fate.send_replace(End::MasterGone);
+        self.heirs.appoint(&self.links, &[]);
+        self.drain.begin(self.settings.drain_timeout);
+        crate::log::warn!("draining: {error}");
+    }
+
+    fn join(&mut self, join: Join) {
+        let Join { peer, greets, stream: Some(stream), bus: Some(bus) } = join else { return };
+        self.reader.iter_mut().for_each(|reader| reader.reserve.give(STREAMS_A_PEER));
+        let joined = mesh::transport(stream).and_then(|stream| {
+            self.peers.join(peer, stream);
+            self.links.join(peer.id(), bus, greets)
+        });
+        if let Err(error) = joined {
+            crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
+        }
+    }
+
+    fn rejoined(&mut self, peer: PeerInfo, stream: OwnedFd) {
+        match mesh::transport(stream) {
+            Ok(stream) => self.peers.join(peer, stream),
+            Err(error) => crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer"),
+        }
+    }
+
+    async fn ask(&mut self, ask: Ask) {
+        if self.reader.is_none() {
+            let _ = ask.reply.send(Err(OrderError::MasterGone));
+            return;
+        }
+        self.tickets += 1;
+        self.pending.insert(self.tickets, ask.reply);
+        let message = ToMaster::Ask { ticket: self.tickets, order: ask.order };
+        if self.outbox.send((message, None)).await.is_err() {
+            self.pending.remove(&self.tickets);
+        }
+    }
+
+    /// The node drains of itself; its master fills the slot anew.
+    async fn leave(&mut self, why: &str) {
+        if self.draining.is_draining() {
+            return;
+        }
+        crate::log::info!("draining: {why}");
+        // An error means that the master is gone.
+        let _ = self.outbox.send((ToMaster::Leaving, None)).await;
+        self.drain.begin_staggered(self.settings.drain_timeout);
+    }
+}
+
+async fn due(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Resolves once this process's service is over.
+async fn over(end: &mut watch::Receiver<Option<End>>) {
+    // An error means that nobody will set it: a failed start, after which the process ends.
+    let _ = end.wait_for(Option::is_some).await;
+}
+
+/// Resolves when the master's process has ended. Cancel-safe.
+async fn ended(master: Option<&Master>) {
+    match master {
+        Some(master) => master.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn next(reader: &mut Option<Reader<ToNode>>) -> io::Result<Option<ToNode>> {
+    match reader {
+        Some(reader) => reader.next().await,
+        None => std::future::pending().await,
+    }
+}

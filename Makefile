@@ -8,6 +8,8 @@ SHELL := /bin/bash
 SINGLE := RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/scripts/rustc-single.sh" $(CARGO)
 LOSS := $${CARGO_TARGET_DIR:-target}/release/multi-node-bench loss --servers $${CARGO_TARGET_DIR:-target}/servers
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+# Tests of processes mostly wait for them.
+THREADS := $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-bytes \
 	soak-loss soak-node soak-fuzz mutants law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
@@ -37,10 +39,10 @@ test: ## all tests that need no programs of others; ends with what was skipped, 
 # programs: those are built before any test starts.
 test-rust: ## unit tests, and real processes
 ifneq ($(NEXTEST),)
-	$(CARGO) nextest run --locked --workspace -E 'not test(/(^|::)foreign_programs::/)'
+	$(CARGO) nextest run --locked --workspace --test-threads $(THREADS) -E 'not test(/(^|::)foreign_programs::/)'
 else
 	$(CARGO) build --locked --workspace --bins --examples
-	$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast -- --skip foreign_programs:: --skip alone::
+	$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast -- --skip foreign_programs:: --skip alone:: --test-threads=$(THREADS)
 	$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast -- --skip foreign_programs:: alone:: --test-threads=1
 endif
 

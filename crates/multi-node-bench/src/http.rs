@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::{
-    cpu,
+    cpu, instructions,
     load::{self, Mode},
     table::{self, Spread},
     variants::{Server, Variant},
@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Variants to be measured; all, if none is named.
     #[arg(long, value_delimiter = ',')]
     variants: Vec<Variant>,
+    /// Count instructions in place of time, by callgrind: each server in one process, one client. Takes about a minute.
+    #[arg(long, conflicts_with_all = ["rounds", "seconds", "nodes", "connections", "smoke"])]
+    instructions: bool,
     /// One short round.
     #[arg(long)]
     smoke: bool,
@@ -76,6 +79,9 @@ struct Ratio {
 /// Runs all rounds and prints what they gave.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let variants = if options.variants.is_empty() { Variant::value_variants() } else { &options.variants };
+    if options.instructions {
+        return instructions::run(variants, options.json);
+    }
     let rounds = if options.smoke { 1 } else { options.rounds };
     let mut samples = Vec::new();
     for round in 0..rounds {

@@ -2,6 +2,7 @@
 
 mod cpu;
 mod http;
+mod instructions;
 mod load;
 mod loss;
 mod mesh;

@@ -52,9 +52,15 @@ pub(crate) struct Start {
 
 /// What a server says, on one line, once it serves.
 #[derive(Debug, Serialize, Deserialize)]
-struct Announcement {
+pub(crate) struct Announcement {
     port: u16,
     pids: Vec<u32>,
+}
+
+impl Announcement {
+    pub(crate) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.port).into()
+    }
 }
 
 impl Variant {
@@ -105,7 +111,7 @@ impl Server {
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.announcement.port).into()
+        self.announcement.address()
     }
 
     /// Of all processes that serve.

@@ -1,5 +1,6 @@
 //! multi-node and its peers, side by side in one run.
 
+mod cleanup;
 mod cpu;
 mod http;
 mod instructions;
@@ -10,6 +11,8 @@ mod process;
 mod start;
 mod table;
 mod variants;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -53,17 +56,35 @@ enum Command {
     MeshPeer { task: mesh::Task },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Args::parse().command {
-        Command::Http(options) => http::run(&options),
-        Command::Mesh(options) => mesh::run(&options),
-        Command::Start(options) => start::run(&options),
-        Command::Loss(options) => loss::run(&options),
-        Command::LossServer(start) => loss::serve(&start),
-        Command::KilledNodes { kills } => start::killed_nodes(kills),
-        Command::Load(options) => load::run(&options),
-        Command::Serve { variant, start } => variant.serve(&start),
-        Command::MeshFleet { task, seconds } => mesh::fleet::run(task, seconds),
-        Command::MeshPeer { task } => mesh::peer::run(task),
+fn main() -> anyhow::Result<ExitCode> {
+    let command = Args::parse().command;
+    if command.is_bench() {
+        if !cleanup::is_inside() {
+            return cleanup::run_inside();
+        }
+        process::die_with_parent()?;
+    }
+    command.run().map(|()| ExitCode::SUCCESS)
+}
+
+impl Command {
+    /// Whether it starts servers or clients, and is none itself.
+    fn is_bench(&self) -> bool {
+        matches!(self, Command::Http(_) | Command::Mesh(_) | Command::Start(_) | Command::Loss(_))
+    }
+
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Command::Http(options) => http::run(&options),
+            Command::Mesh(options) => mesh::run(&options),
+            Command::Start(options) => start::run(&options),
+            Command::Loss(options) => loss::run(&options),
+            Command::LossServer(start) => loss::serve(&start),
+            Command::KilledNodes { kills } => start::killed_nodes(kills),
+            Command::Load(options) => load::run(&options),
+            Command::Serve { variant, start } => variant.serve(&start),
+            Command::MeshFleet { task, seconds } => mesh::fleet::run(task, seconds),
+            Command::MeshPeer { task } => mesh::peer::run(task),
+        }
     }
 }

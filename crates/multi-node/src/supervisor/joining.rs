@@ -1,11 +1,9 @@
 //! Joining nodes with each other and with this process: a few pairs at a time, so that what waits to be sent takes few
-//! descriptors, however many nodes come at once.
+//! descriptors, however many nodes come at once. Pairs for which no descriptors are left wait, and the loop goes on meanwhile.
 
 use std::collections::VecDeque;
 use std::io;
-use std::time::Duration;
-
-use tokio::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::fleet::Event;
 use super::member::Member;
@@ -27,50 +25,84 @@ const AGAIN: Duration = Duration::from_millis(5);
 
 /// Who is to be joined: each time a node that has come, and one that was there.
 #[derive(Debug, Default)]
-pub(super) struct Pairs(VecDeque<(NodeId, NodeId)>);
+pub(super) struct Pairs {
+    queue: VecDeque<(NodeId, NodeId)>,
+    /// When the first pair is given up, while it waits for descriptors.
+    limit: Option<Instant>,
+}
 
 impl Pairs {
     pub(super) fn add(&mut self, newcomer: NodeId, others: impl IntoIterator<Item = NodeId>) {
-        self.0.extend(others.into_iter().map(|other| (newcomer, other)));
+        self.queue.extend(others.into_iter().map(|other| (newcomer, other)));
     }
 
     /// A node has ended.
     pub(super) fn forget(&mut self, id: NodeId) {
-        self.0.retain(|(newcomer, other)| *newcomer != id && *other != id);
+        let first = self.next();
+        self.queue.retain(|(newcomer, other)| *newcomer != id && *other != id);
+        if self.next() != first {
+            self.limit = None;
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// When waiting pairs are tried again. Never, where none waits.
+    pub(super) async fn due(&self) {
+        match self.limit {
+            Some(_) => tokio::time::sleep(AGAIN).await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Who is joined next with whom.
     fn next(&self) -> Option<(NodeId, NodeId)> {
-        self.0.front().copied()
+        self.queue.front().copied()
     }
 
     fn done(&mut self) {
-        self.0.pop_front();
+        self.queue.pop_front();
+        self.limit = None;
+    }
+
+    /// Whether the first pair may wait for descriptors.
+    fn may_wait(&mut self, now: Instant) -> bool {
+        now < *self.limit.get_or_insert(now + DESCRIPTORS_WITHIN)
     }
 }
 
 impl Supervisor {
-    /// Deals with an event, and joins those whom the rules have named: nothing else is heard before. `Some`: it is all over.
+    /// Deals with an event, and joins the nodes that the rules have named before the next event. `Some`: it is all over.
     pub(super) async fn deal(&mut self, event: Event) -> Option<End> {
-        let mut end = self.handle(event);
-        while end.is_none()
-            && let Some((id, error)) = self.join_all().await
-        {
-            let why = format!("no streams to its peers: {}", describe(&error));
-            end = self.handle(Event::Broken { id, why });
+        match self.handle(event) {
+            None => self.join().await,
+            end => end,
         }
-        end
     }
 
-    /// Joins all pairs. `Some`: those of one node could not be joined, and are given up.
+    /// Joins the nodes that wait for it, and tells the rules of those that cannot be joined. `Some`: it is all over.
+    pub(super) async fn join(&mut self) -> Option<End> {
+        while let Some((id, error)) = self.join_all().await {
+            let why = format!("no streams to its peers: {}", describe(&error));
+            if let Some(end) = self.handle(Event::Broken { id, why }) {
+                return Some(end);
+            }
+        }
+        None
+    }
+
+    /// Joins all pairs for which there are descriptors. `Some`: those of one node could not be joined, and are given up.
     async fn join_all(&mut self) -> Option<(NodeId, io::Error)> {
-        let limit = Instant::now() + DESCRIPTORS_WITHIN;
         while let Some((id, _)) = self.members.pairs.next() {
             match self.members.join_some(id) {
-                // Whoever sends has a turn.
+                // The tasks that send have a turn.
                 Ok(()) => tokio::task::yield_now().await,
-                Err(error) if sys::socket::out_of_descriptors(&error) && Instant::now() < limit => {
-                    tokio::time::sleep(AGAIN).await;
+                Err(error)
+                    if sys::socket::out_of_descriptors(&error) && self.members.pairs.may_wait(Instant::now()) =>
+                {
+                    return None;
                 }
                 Err(error) => {
                     self.members.pairs.forget(id);
@@ -121,24 +153,23 @@ impl Members {
         let welcome = |id: NodeId| welcome(id).map(|member| member.info);
         let Some(newcomer) = welcome(newcomer) else { return Ok(None) };
         if other.is_master() {
-            let (for_master, for_newcomer) = streams(newcomer, own_info(), false)?;
+            let (for_master, for_newcomer) = self.streams(newcomer, own_info(), false)?;
             // Nothing comes on the master's bus: nodes hand connections over to nodes.
             let stream = for_master.stream.ok_or(io::ErrorKind::NotFound)?;
             self.peers.join(newcomer, mesh::transport(stream)?);
             return Ok(Some(for_newcomer));
         }
         let Some(other) = welcome(other) else { return Ok(None) };
-        let (for_other, for_newcomer) = streams(newcomer, other, greets)?;
+        let (for_other, for_newcomer) = self.streams(newcomer, other, greets)?;
         self.tell(other.id, ToNode::Joined { peers: vec![for_other] });
         Ok(Some(for_newcomer))
     }
-}
-
-/// Two streams between two processes: what the second gets, who is joined to the first, and what the first gets.
-fn streams(first: PeerInfo, second: PeerInfo, greets: bool) -> io::Result<(Join, Join)> {
-    let (stream, bus) = (sys::socket::pair()?, sys::socket::pair()?);
-    Ok((
-        Join { peer: first, greets, stream: Some(stream.0), bus: Some(bus.0) },
-        Join { peer: second, greets, stream: Some(stream.1), bus: Some(bus.1) },
-    ))
+    /// Two streams between two processes: what the second gets, who is joined to the first, and what the first gets.
+    fn streams(&self, first: PeerInfo, second: PeerInfo, greets: bool) -> io::Result<(Join, Join)> {
+        let (stream, bus) = (self.launcher.launch.pair()?, self.launcher.launch.pair()?);
+        Ok((
+            Join { peer: first, greets, stream: Some(stream.0), bus: Some(bus.0) },
+            Join { peer: second, greets, stream: Some(stream.1), bus: Some(bus.1) },
+        ))
+    }
 }

@@ -32,6 +32,11 @@ pub(crate) trait Launch: fmt::Debug + Send + Sync {
     /// Reaps the process if it has ended.
     fn reap(&self, process: BorrowedFd<'_>) -> io::Result<Option<Exit>>;
 
+    /// The two ends of a stream between two processes.
+    fn pair(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        sys::socket::pair()
+    }
+
     /// Puts another program in the master's place. Returns only if that has failed, and then nothing has changed.
     fn replace_master(&self, successor: Successor) -> io::Result<Infallible>;
 }

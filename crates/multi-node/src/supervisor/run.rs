@@ -135,10 +135,12 @@ impl Supervisor {
             None => self.deal(Event::Start).await,
         };
         while end.is_none() {
-            if let Some(event) = self.next().await {
-                end = self.deal(event).await;
-            }
-            if let Some(reload) = self.departing.take() {
+            end = match self.next().await {
+                Some(event) => self.deal(event).await,
+                None => self.join().await,
+            };
+            // The next program is not told which pairs wait.
+            if let Some(reload) = self.departing.take_if(|_| self.members.pairs.is_empty()) {
                 end = end.or(self.try_to_depart(reload).await);
             }
         }
@@ -187,6 +189,7 @@ impl Supervisor {
                 self.notifier.is_alive();
                 None
             }
+            () = self.members.pairs.due() => None,
             () = due => deadline.map(|deadline| tick(deadline.elapsed())),
             () = std::future::ready(()), if self.heard_in_a_row >= NEWS_IN_A_ROW => {
                 self.heard_in_a_row = 0;

@@ -17,6 +17,9 @@ use crate::status::Exit;
 use crate::supervisor::fleet::Fatal;
 use crate::sys::exec::Successor;
 
+/// No descriptors are left (errno(3)).
+const EMFILE: i32 = 24;
+
 /// Starts such processes.
 #[derive(Debug)]
 pub(in crate::supervisor) struct Fake {
@@ -24,6 +27,8 @@ pub(in crate::supervisor) struct Fake {
     pids: AtomicU32,
     /// Whether processes can be started.
     pub(in crate::supervisor) works: AtomicBool,
+    /// Whether there are descriptors for streams between processes.
+    pub(in crate::supervisor) has_descriptors: AtomicBool,
 }
 
 /// A process that was started.
@@ -39,7 +44,8 @@ pub(in crate::supervisor) struct Played {
 impl Fake {
     pub(in crate::supervisor) fn new() -> (Fake, mpsc::Receiver<Played>) {
         let (started, processes) = mpsc::channel(64);
-        (Fake { started, pids: AtomicU32::new(1 << 30), works: AtomicBool::new(true) }, processes)
+        let (works, has_descriptors) = (AtomicBool::new(true), AtomicBool::new(true));
+        (Fake { started, pids: AtomicU32::new(1 << 30), works, has_descriptors }, processes)
     }
 }
 
@@ -82,6 +88,13 @@ impl Launch for Fake {
             })),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    fn pair(&self) -> io::Result<(OwnedFd, OwnedFd)> {
+        match self.has_descriptors.load(Ordering::Relaxed) {
+            true => crate::sys::socket::pair(),
+            false => Err(io::Error::from_raw_os_error(EMFILE)),
         }
     }
 

@@ -40,6 +40,11 @@ struct Master {
 
 impl Master {
     fn with(policy: Policy) -> Master {
+        Master::of(policy, false)
+    }
+
+    /// `joins`: the nodes are joined with each other and with the master.
+    fn of(policy: Policy, joins: bool) -> Master {
         let (fake, started) = Fake::new();
         let fake = Arc::new(fake);
         let settings = Options::new().nodes(policy.nodes).check(1).expect("good options");
@@ -59,7 +64,7 @@ impl Master {
             shape: shape(&settings, 0, None),
             foreign: None,
         };
-        let members = Members::new(outfit, launcher, (false, peers), (8, Duration::from_secs(30)), hears, snapshot);
+        let members = Members::new(outfit, launcher, (joins, peers), (8, Duration::from_secs(30)), hears, snapshot);
         let terms = Terms {
             orders_from_nodes: false,
             start_timeout: policy.start_timeout,
@@ -276,5 +281,39 @@ fn an_upgrade_whose_program_ends_in_its_trial_changes_nothing() {
         assert!(failed.contains("ended with exit code 5 before it reached `listen`"), "{failed}");
         let slot = master.nodes.status().slots[0].clone();
         assert_eq!((slot.state, slot.generation.number()), (State::Serving, 0));
+    });
+}
+
+async fn is_joined(node: &mut Played) {
+    node.is_told(|message| matches!(message, ToNode::Joined { .. }).then_some(())).await;
+}
+
+#[test]
+fn the_loop_goes_on_while_a_node_waits_for_descriptors() {
+    play(async {
+        let mut master = Master::of(policy(2), true);
+        let (first, mut second) = (master.brings_up().await, master.starts().await);
+        master.has(1, State::Serving).await;
+        master.fake.has_descriptors.store(false, Ordering::Relaxed);
+        hello(&mut second).await;
+        first.ends(Exit::Code(3));
+        // Its successor is started before the second is given up: the second is joined in the end.
+        let _third = master.starts().await;
+        master.fake.has_descriptors.store(true, Ordering::Relaxed);
+        is_joined(&mut second).await;
+    });
+}
+
+#[test]
+fn a_node_for_which_no_descriptors_come_is_ended() {
+    play(async {
+        let mut master = Master::of(policy(1), true);
+        master.fake.has_descriptors.store(false, Ordering::Relaxed);
+        let mut node = master.starts().await;
+        hello(&mut node).await;
+        assert_eq!(node.signal().await, 9);
+        node.ends(Exit::Signal(9));
+        master.fake.has_descriptors.store(true, Ordering::Relaxed);
+        is_joined(&mut { master.brings_up().await }).await;
     });
 }

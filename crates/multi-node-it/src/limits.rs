@@ -19,3 +19,9 @@ pub fn limit_open_files(pid: u32, count: u64) -> u64 {
 pub fn open_files_at_most() -> Option<u64> {
     getrlimit(Resource::Nofile).maximum
 }
+
+/// Lets a process have no more memory than it has now.
+pub fn limit_memory(pid: u32) {
+    let pid = Pid::from_raw(pid.try_into().expect("a pid"));
+    prlimit(pid, Resource::As, Rlimit { current: Some(1), maximum: None }).expect("a process of ours");
+}

@@ -171,6 +171,18 @@ fn the_kernel_is_spoken_to_in_one_place() {
 }
 
 #[test]
+fn the_time_of_day_is_for_people_alone() {
+    let sources = sources();
+    // The supervisor and the observer count from one time of day; lines of the log have their own.
+    let read = ["supervisor/run.rs", "single.rs", "admin/observer.rs"];
+    absent(
+        "law 10: no rule reads the time of day, which may be set: only statuses and lines of the log have one",
+        sources.iter().filter(|source| !read.contains(&source.path.as_str())),
+        &["SystemTime::now"],
+    );
+}
+
+#[test]
 fn unsafe_code_has_one_room() {
     let sources = sources();
     let rooms = ["serve/load", "sys/credentials.rs", "sys/place.rs"];

@@ -27,6 +27,16 @@ pub(crate) fn run(args: &[&str]) -> Command {
     multi_node(&[&["run", "--name", &name], args].concat())
 }
 
+/// `multi-node run` with these arguments, from a shell that has limited itself so (ulimit in sh(1)).
+pub(crate) fn limited(ulimit: &str, args: &[&str]) -> Command {
+    let command = run(args);
+    let mut shell = Command::new("sh");
+    shell.arg("-c").arg(format!("{ulimit} && exec \"$0\" \"$@\"")).arg(command.as_std().get_program());
+    shell.args(command.as_std().get_args()).env_remove("CARGO_MANIFEST_DIR");
+    shell.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+    shell
+}
+
 /// Runs a command that ends by itself.
 pub(crate) async fn output(args: &[&str]) -> Output {
     multi_node(args).output().await.expect("the command starts")
@@ -78,6 +88,14 @@ impl Running {
         Running::of(command)
     }
 
+    /// The same, once this number of nodes is ready, and its first address.
+    pub(crate) async fn serving(args: &[&str], nodes: usize) -> (Running, SocketAddr) {
+        let mut running = Running::start(args);
+        let addr = running.addr().await;
+        running.ready(nodes).await;
+        (running, addr)
+    }
+
     /// Starts a command that says `--name`.
     pub(crate) fn of(mut command: Command) -> Running {
         let mut args = command.as_std().get_args().map(|arg| arg.to_string_lossy().into_owned());
@@ -112,7 +130,7 @@ impl Running {
         SocketAddr::new("127.0.0.1".parse().expect("an address"), addr.port())
     }
 
-    /// Waits until so many nodes have become ready since the last call.
+    /// Waits until this number of nodes has become ready since the last call.
     pub(crate) async fn ready(&mut self, nodes: usize) {
         for _ in 0..nodes {
             self.logged("ready after").await;

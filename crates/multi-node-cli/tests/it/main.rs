@@ -5,9 +5,11 @@
 mod broken;
 mod command;
 mod control;
+mod core_dumps;
 mod ending;
 mod foreign_programs;
 mod guard;
+mod hidden;
 mod hostile_server;
 mod identity;
 mod linked;

@@ -11,10 +11,11 @@ use tokio::net::TcpStream;
 
 use crate::command::{Running, app, json_of, pids};
 
-/// Runs the server in so many nodes. None of them is taken for ready but by its word that it listens.
-fn start(nodes: &str) -> Running {
-    let server = app("server.js");
-    Running::start(&["-n", nodes, "--bind", "127.0.0.1:0", "--ready-after", "1h", "--", "node", &server])
+/// The server in this number of nodes. None of them is taken for ready but by its word that it listens.
+async fn serving(nodes: usize) -> (Running, SocketAddr) {
+    let (count, server) = (nodes.to_string(), app("server.js"));
+    let args = ["-n", &count, "--bind", "127.0.0.1:0", "--ready-after", "1h", "--", "node", &server];
+    Running::serving(&args, nodes).await
 }
 
 #[tokio::test]
@@ -25,9 +26,7 @@ async fn a_node_program_gets_the_port_that_it_asks_for() {
     within(30, async {
         // Port 0 is a free one, and the same for all nodes.
         let args = ["-n", "2", "--ready-after", "1h", "--", "node", &app("server.js"), "0"];
-        let mut running = Running::start(&args);
-        let addr = running.addr().await;
-        running.ready(2).await;
+        let (running, addr) = Running::serving(&args, 2).await;
         pids(addr, 2).await;
         let bound = format!(":{}", addr.port());
         for order in [["status"], ["describe"]] {
@@ -47,9 +46,7 @@ async fn node_connections_are_handed_out_evenly() {
         return;
     }
     within(30, async {
-        let mut running = start("4");
-        let addr = running.addr().await;
-        running.ready(4).await;
+        let (running, addr) = serving(4).await;
         let mut counts = BTreeMap::<String, usize>::new();
         for _ in 0..40 {
             *counts.entry(client::get(addr, "/").await.expect("an answer").body).or_default() += 1;
@@ -66,9 +63,7 @@ async fn a_node_program_that_a_timer_keeps_alive_ends_when_its_last_client_has()
         return;
     }
     within(30, async {
-        let mut running = start("1");
-        let addr = running.addr().await;
-        running.ready(1).await;
+        let (mut running, addr) = serving(1).await;
         let request = tokio::spawn(async move { client::get(addr, "/slow").await });
         // The primary has given it away once the kernel's queue is empty and the node has one more socket.
         let node = procfs::children(running.pid())[0];
@@ -111,9 +106,7 @@ async fn a_node_program_that_asks_for_its_siblings_has_a_stream_to_each() {
     within(30, async {
         let peers = app("peers.js");
         let args = ["-n", "3", "--bind", "127.0.0.1:0", "--ready-after", "1h", "--", "node", &peers];
-        let mut running = Running::start(&args);
-        let addr = running.addr().await;
-        running.ready(3).await;
+        let (mut running, addr) = Running::serving(&args, 3).await;
         all_have_met(addr).await;
         let answer = client::get(addr, "/").await.expect("an answer");
         assert!(answer.body.starts_with("datagrams ENOTSUP "), "{}", answer.body);

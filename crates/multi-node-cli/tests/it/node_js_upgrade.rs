@@ -25,9 +25,7 @@ async fn no_request_is_lost() {
     within(90, async {
         let server = app("server.js");
         let args = ["-n", "2", "--bind", "127.0.0.1:0", "--drain-timeout", "5s", "--", "node", &server];
-        let mut running = Running::start(&args);
-        let addr = running.addr().await;
-        running.ready(2).await;
+        let (mut running, addr) = Running::serving(&args, 2).await;
         let old = pids(addr, 2).await;
         let loads = (Load::under_way(addr).await, Load::kept(addr).await);
         for _ in 0..2 {
@@ -99,9 +97,7 @@ async fn busy_channels_are_carried_over() {
     within(90, async {
         let server = app("busy.js");
         let args = ["-n", "2", "--bind", "127.0.0.1:0", "--drain-timeout", "10s", "--", "node", &server];
-        let mut running = Running::start(&args);
-        let addr = running.addr().await;
-        running.ready(2).await;
+        let (running, addr) = Running::serving(&args, 2).await;
         let load = Load::under_way(addr).await;
         for _ in 0..3 {
             upgrade(&running).await;
@@ -121,9 +117,7 @@ async fn the_next_master_is_their_primary() {
     within(60, async {
         // The program's own port, which the first master has bound.
         let args = ["-n", "2", "--ready-after", "1h", "--", "node", &app("server.js"), "0"];
-        let mut running = Running::start(&args);
-        let addr = running.addr().await;
-        running.ready(2).await;
+        let (mut running, addr) = Running::serving(&args, 2).await;
         let bound = json_of(&["status", "--name", &running.name]).await["addresses"].clone();
         assert!(bound[0].as_str().is_some_and(|bound| bound.ends_with(&format!(":{}", addr.port()))), "{bound}");
         upgrade(&running).await;

@@ -1,21 +1,8 @@
 //! The limit of open files of `multi-node run` and of its nodes.
 
-use std::process::Stdio;
-
 use multi_node_it::{procfs, within};
-use tokio::process::Command;
 
-use crate::command::{Running, built, pids, run};
-
-/// The command in a shell that has limited itself so.
-fn limited(ulimit: &str, args: &[&str]) -> Command {
-    let command = run(args);
-    let mut shell = Command::new("sh");
-    shell.arg("-c").arg(format!("{ulimit} && exec \"$0\" \"$@\"")).arg(command.as_std().get_program());
-    shell.args(command.as_std().get_args()).env_remove("CARGO_MANIFEST_DIR");
-    shell.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
-    shell
-}
+use crate::command::{Running, built, limited, pids};
 
 /// What the command needs for two nodes whose output it collects, with a socket and a name.
 const NEEDED: u32 = 64 + 1 + 65 + 7 * 6;

@@ -1,7 +1,7 @@
 //! What nodes write.
 
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use multi_node_it::{procfs, within};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -159,6 +159,52 @@ async fn what_nodes_write_is_in_the_log_that_others_follow() {
         while !lines.next_line().await.expect("readable").expect("a line").ends_with(" 0 node-1 err │ and a complaint")
         {
         }
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+/// How long a follower reads nothing: longer than any other client of the control socket may.
+const UNREAD: Duration = Duration::from_secs(12);
+
+/// So much the master may hold for it beside what it holds anyway, in bytes.
+const HELD: u64 = 32 << 20;
+
+/// Writes 1 MB each second or so.
+const CHATTY: &str = "\
+line=$(printf %0500d 0)
+while :; do
+    i=0
+    while [ $i -lt 100 ]; do echo $line; i=$((i + 1)); done
+    sleep 0.05
+done";
+
+#[tokio::test]
+async fn a_follower_that_does_not_read_costs_the_program_nothing() {
+    within(60, async {
+        let args = ["-n", "2", "--ready-after", "0s", "--settle", "0s", "--", "sh", "-c", CHATTY];
+        let mut running = Running::start(&args);
+        running.ready(2).await;
+        let mut following = command::multi_node(&["logs", "--name", &running.name, "-f"]);
+        let mut following = following.stdout(Stdio::piped()).spawn().expect("the command starts");
+        let mut lines = BufReader::new(following.stdout.take().expect("piped")).lines();
+        lines.next_line().await.expect("readable").expect("a line");
+        let (before, begun, mut generation) = (procfs::resident(running.pid()), Instant::now(), 0);
+        let reload = async |generation: u32| {
+            let output = running.command(&["reload", "--wait"]).await;
+            assert!(output.status.success(), "generation {generation}: {output:?}");
+        };
+        while begun.elapsed() < UNREAD {
+            generation += 1;
+            reload(generation).await;
+        }
+        let grown = procfs::resident(running.pid()).saturating_sub(before);
+        assert!(grown < HELD, "the master has grown by {grown} bytes");
+        generation += 1;
+        let news = format!("reload done: generation {generation} ");
+        let goes_on =
+            async { while !lines.next_line().await.expect("readable").expect("it follows").contains(&news) {} };
+        tokio::join!(reload(generation), goes_on);
         assert_eq!(running.stop().await, Some(0));
     })
     .await;

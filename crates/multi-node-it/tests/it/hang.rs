@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use multi_node::{Exit, NodeId, State, Status};
-use multi_node_it::{Fault, Plan, Program, needs, procfs, send, within};
+use multi_node_it::{Fault, Plan, Program, client, needs, procfs, send, within};
 use rustix::process::Signal;
 use tokio::process::Command;
 
@@ -67,11 +67,19 @@ fn ids(status: &Status) -> Vec<Option<NodeId>> {
 
 /// Stops the master for so long, and looks whether it blames its nodes for that.
 async fn blames_nobody(program: &mut Program, stopped: Duration) {
+    let master = [program.pid];
+    blames_nobody_where(program, &master, stopped).await;
+}
+
+/// Stops these processes for so long, which go on in this order, and looks whether a node is blamed for that.
+async fn blames_nobody_where(program: &mut Program, processes: &[u32], stopped: Duration) {
     let before = program.at_rest().await;
-    program.signal(Signal::STOP);
-    program.until(|| procfs::state(program.pid) == Some('T')).await;
+    processes.iter().for_each(|pid| send(*pid, Signal::STOP));
+    program.until(|| processes.iter().all(|pid| procfs::state(*pid) == Some('T'))).await;
+    let asked = tokio::spawn(client::get(program.addr, "/"));
     tokio::time::sleep(stopped).await;
-    program.signal(Signal::CONT);
+    processes.iter().for_each(|pid| send(*pid, Signal::CONT));
+    asked.await.expect("no panic").expect("a client that waited is answered");
     // Whoever is judged wrongly is judged in this time.
     let until = Instant::now() + SILENCE / 2;
     while Instant::now() < until {
@@ -98,6 +106,23 @@ async fn a_master_that_was_stopped_for_as_long_as_the_timeout_blames_nobody() {
         let mut program = Program::serving(Plan { threads: 2, ..plan(4) }).await;
         for tenths in [8, 9, 10, 11] {
             blames_nobody(&mut program, SILENCE * tenths / 10).await;
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+/// As a cgroup that is frozen and thawed does (cgroups(7), freezer): nothing of the program sees that time passes.
+#[tokio::test]
+async fn a_program_that_was_frozen_blames_nobody() {
+    within(60, async {
+        let mut program = Program::serving(plan(4)).await;
+        let nodes = program.pids().await;
+        for stopped in [SILENCE, SILENCE * 2] {
+            let master_first = [&[program.pid][..], &nodes].concat();
+            blames_nobody_where(&mut program, &master_first, stopped).await;
+            let master_last = [&nodes[..], &[program.pid]].concat();
+            blames_nobody_where(&mut program, &master_last, stopped).await;
         }
         program.stop().await;
     })

@@ -8,6 +8,7 @@ mod before_listen;
 mod canary;
 mod control;
 mod crash;
+mod floods;
 mod foreign_programs;
 mod hand_over;
 mod hang;

@@ -1,7 +1,7 @@
 //! Looks at the program for those outside: its status, and what its processes use of the machine.
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use super::view::{Instance, Setting, Used};
 use crate::Handle;
@@ -12,12 +12,14 @@ use crate::status::Status;
 pub(crate) struct Observer {
     pub(super) setting: Setting,
     pub(crate) handle: Handle,
+    /// When the time of day of `setting.started` was taken. All later ones are counted from there, since the clock may be set.
+    begun: Instant,
 }
 
 impl Observer {
     pub(crate) fn new(name: String, handle: Handle) -> Observer {
         let setting = Setting { name, pid: std::process::id(), started: SystemTime::now() };
-        Observer { setting, handle }
+        Observer { setting, handle, begun: Instant::now() }
     }
 
     /// How the program is now.
@@ -28,7 +30,8 @@ impl Observer {
     /// What is to be shown of a status that was just taken.
     pub(crate) async fn shown(&self, status: Status) -> Instance {
         let used = usage(status.slots.iter().filter_map(|slot| slot.pid).collect()).await;
-        Instance::of(&self.setting, self.handle.served(), &status, SystemTime::now(), |slot| Used {
+        let now = self.setting.started + self.begun.elapsed();
+        Instance::of(&self.setting, self.handle.served(), &status, now, |slot| Used {
             output_held: slot.id.is_some_and(|id| self.handle.holds_output(id)),
             ..slot.pid.and_then(|pid| used.get(&pid).copied()).unwrap_or_default()
         })

@@ -112,6 +112,9 @@ impl Launcher {
 
     /// Looks up program and working directory for a generation, as they are on disk now.
     pub(crate) fn resolve(&mut self, generation: Generation) -> Result<(), Error> {
+        if !sys::process::has_paths() {
+            return Err(Error::io("start programs by their descriptors")(io::Error::other("/proc is not mounted")));
+        }
         let image = self
             .image(generation)
             .map_err(|(path, source)| Error::Program { program: path.display().to_string(), source })?;

@@ -164,6 +164,11 @@ pub(crate) fn hold(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?)
 }
 
+/// Whether what is held has a path, which takes a /proc that shows this process.
+pub(crate) fn has_paths() -> bool {
+    Path::new("/proc/self/fd").is_dir()
+}
+
 /// A path for what [`hold`] holds, good in this process and in a child between fork and exec.
 pub(crate) fn held(file: &impl AsFd) -> PathBuf {
     use std::os::fd::AsRawFd;
@@ -272,6 +277,10 @@ pub(crate) fn family(pid: u32) -> Vec<u32> {
 pub(crate) fn is_of_family(pid: u32, ancestor: u32) -> Option<bool> {
     /// No family is deeper.
     const DEEPEST: usize = 64;
+    // /proc may hide the process itself.
+    if pid == ancestor {
+        return exists(pid).then_some(true);
+    }
     let mut of = entry_of(pid)?;
     for _ in 0..DEEPEST {
         if of.pid == ancestor || of.group == ancestor {

@@ -10,5 +10,5 @@ app.use((request, response) => response.send("@RELEASE@\n"));
 const server = http.createServer(app);
 server.keepAliveTimeout = 75_000;
 const sockets = new WebSocketServer({ server, path: "/ws" });
-server.goodbye = () => sockets.clients.forEach((client) => client.close(1001));
+server.closeSockets = () => sockets.clients.forEach((client) => client.close(1001));
 module.exports = server;

@@ -11,7 +11,7 @@ process.on("message", (message) => {
   setTimeout(() => {
     server.close(() => cluster.worker.disconnect());
     server.closeIdleConnections();
-    server.goodbye();
+    server.closeSockets();
   }, 1000);
 });
 server.listen(Number(process.env.PORT), "127.0.0.1");

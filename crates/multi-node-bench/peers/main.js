@@ -3,10 +3,10 @@ const server = require("./app.js");
 
 function end() {
   server.close(() => process.exit(0));
-  server.goodbye();
+  server.closeSockets();
 }
 process.on("SIGTERM", end);
 process.on("SIGINT", end); // PM2's ("Graceful start/shutdown")
-process.on("disconnect", server.goodbye);
+process.on("disconnect", server.closeSockets);
 
 server.listen(Number(process.env.PORT), "127.0.0.1", () => process.send?.("ready"));

@@ -3,4 +3,4 @@ const { listen } = require("@PACKAGE@");
 const server = require("./app.js");
 
 const nodes = listen({ host: "127.0.0.1", port: @PORT@, nodes: @NODES@, control: "@NAME@" }, server);
-nodes.on("drain", server.goodbye);
+nodes.on("drain", server.closeSockets);

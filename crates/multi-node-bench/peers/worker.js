@@ -4,7 +4,7 @@ const server = require("./app.js");
 
 process.on("message", (message) => {
   if (message !== "shutdown") return;
-  server.goodbye();
+  server.closeSockets();
   cluster.worker.disconnect();
 });
 server.listen(Number(process.env.PORT), "127.0.0.1");

@@ -50,7 +50,7 @@ fn get(path: &str, kept: bool, body: Vec<u8>) -> Request {
     Request { bytes, is_head: false, expected: Expected::Body(body), pause: Duration::ZERO }
 }
 
-/// So many bytes that every server here answers with: what stands there tells whose answer it is.
+/// The length of the answers of all servers here, in bytes. The bytes tell which server has answered.
 fn pattern(count: usize, kept: bool) -> Request {
     get(&format!("/bytes/{count}"), kept, (0..count).map(|at| (at % 251) as u8).collect())
 }

@@ -15,7 +15,7 @@ const OF_THE_LIBRARY = ['buckets', 'controlPath', 'heartbeat', 'measure', 'rolli
 /** What JavaScript has alone. */
 const OF_JAVASCRIPT = ['maxBuffered', 'restartChildren', 'slowPeerTimeout'];
 
-/** The names that the code takes, as it tells whoever gives another. */
+/** The names that the code takes, as its error for another name lists them. */
 function taken() {
   try {
     options.check({ nonsense: 1 });

@@ -42,7 +42,7 @@ pub struct Reading {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Head,
-    /// So many bytes of a body with a `content-length`.
+    /// The bytes that are left of a body with a `content-length`.
     Body(u64),
     ChunkSize,
     Chunk(u64),

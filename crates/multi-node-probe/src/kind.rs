@@ -5,7 +5,7 @@ use std::{ops::Range, time::Duration};
 use fastrand::Rng;
 use serde::{Deserialize, Serialize};
 
-/// Into so many pieces a slow client cuts its request.
+/// The number of pieces in which a slow client sends its request.
 const PIECES: u32 = 4;
 /// Between two of them.
 const PIECE_PAUSE: Duration = Duration::from_millis(50);

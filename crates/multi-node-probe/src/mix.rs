@@ -30,7 +30,7 @@ impl Mix {
         Ok(())
     }
 
-    /// So many of each kind, each at its pace.
+    /// The number of clients of each kind, and their pace.
     pub fn shared_out(&self) -> Vec<Clients> {
         let all: f64 = self.kinds.iter().map(|kind| requests(*kind)).sum();
         let clients = |(kind, count): (Kind, usize)| {

@@ -35,8 +35,8 @@ struct Socket {
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Answered,
-    /// The server has said goodbye. Where no answer came, the message is to be sent again, as the protocol has it.
-    Goodbye,
+    /// The server has sent a close frame. Where no answer came, the message is to be sent again, as the protocol has it.
+    CloseFrame,
 }
 
 /// A lost message or handshake, and the connection by which it was lost.
@@ -80,7 +80,7 @@ async fn message(task: &Task, websocket: &WebSocket, socket: Option<Socket>, rng
             task.tally.answered_after(attempt, start.elapsed());
             Some(socket)
         }
-        Ok(Outcome::Goodbye) => {
+        Ok(Outcome::CloseFrame) => {
             task.tally.announced(Kind::WebSocket);
             None
         }
@@ -128,9 +128,9 @@ async fn send_and_receive(
         match stream.next().await {
             Some(Ok(message)) if message == *wanted => return Ok(Outcome::Answered),
             Some(Ok(Message::Close(_))) => {
-                // Answers the goodbye, which ends the connection.
+                // Answers the close frame, which ends the connection.
                 while let Some(Ok(_)) = stream.next().await {}
-                return Ok(Outcome::Goodbye);
+                return Ok(Outcome::CloseFrame);
             }
             // What the server says by itself is none of the answer.
             Some(Ok(other)) if matches!(wanted, Message::Text(_)) && matches!(other, Message::Text(_)) => {

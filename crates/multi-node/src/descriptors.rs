@@ -24,7 +24,7 @@ pub(crate) const PAIRS_AT_ONCE: usize = 16;
 /// Both ends of both streams.
 const FILES_A_PAIR: usize = 2 * STREAMS_A_PEER;
 
-/// So many reloads may drain at a time, each an older generation.
+/// The number of reloads that may drain at a time, each an older generation.
 pub(crate) const DRAINING_GENERATIONS: usize = 2;
 
 /// What of a program decides how many descriptors it needs.
@@ -58,7 +58,7 @@ impl Shape {
         (1 + DRAINING_GENERATIONS) * self.nodes + self.surge.max(1)
     }
 
-    /// The same where there are so many nodes, if these are more.
+    /// The same for this number of nodes, if it is larger.
     pub(crate) fn of_nodes(self, nodes: usize) -> Shape {
         Shape { nodes: nodes.max(self.nodes), ..self }
     }
@@ -102,7 +102,7 @@ impl Shape {
         largest.map_or(Ok(()), |demand| demand.check(limit))
     }
 
-    /// The most nodes that `scale` may ask for, of so many that other limits allow.
+    /// The most nodes that `scale` may ask for; `most` is what other limits allow.
     pub(crate) fn most_nodes(&self, limit: Option<u64>, allowed: usize) -> usize {
         let fits = |nodes: &usize| self.of_nodes(*nodes).check(limit).is_ok();
         (self.nodes..=allowed).rev().find(fits).unwrap_or(self.nodes)

@@ -209,7 +209,7 @@ pub enum OrderError {
         /// The most that `max_nodes` allows.
         max: usize,
     },
-    /// The limit of open files (`RLIMIT_NOFILE`) has no room for so many nodes.
+    /// The limit of open files (`RLIMIT_NOFILE`) has no room for this number of nodes.
     #[error(
         "cannot scale to {asked} nodes: the limit of open files has room for {max}; start the program with a higher one (`ulimit -n`, systemd: `LimitNOFILE=`)"
     )]

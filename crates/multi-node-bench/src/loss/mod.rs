@@ -32,10 +32,10 @@ pub(crate) struct Options {
     /// Requests per second, of all clients together that every server takes.
     #[arg(long, default_value_t = 500)]
     rate: u32,
-    /// Goes on until so many requests were answered in windows by all servers together.
+    /// Go on until this number of requests was answered in windows, by all servers together.
     #[arg(long, default_value_t = 0)]
     answers: u64,
-    /// No further round begins after so many minutes; all servers have had the same number of deploys then.
+    /// Begin no further round after this number of minutes; all servers have had the same number of deploys then.
     #[arg(long, default_value_t = 40)]
     minutes: u64,
     /// Processes of each server.

@@ -164,7 +164,7 @@ impl Broken {
     }
 }
 
-/// The upper 95 % bound of how many are lost on average where so many were: that of a Poisson distribution, which is 3 for none,
+/// The upper 95 % bound of the mean number of losses, where this number was seen: that of a Poisson distribution, which is 3 for none,
 /// by the approximation of Wilson and Hilferty, which is right within 1 %.
 fn at_most(lost: u64) -> f64 {
     let next = lost as f64 + 1.0;

@@ -48,7 +48,7 @@ impl Progress {
 
     fn write(&self, text: &str) {
         if self.is_shown {
-            // Whoever does not read it does not miss it.
+            // It is lost where nobody reads standard error.
             let _ = io::stderr().lock().write_all(text.as_bytes());
         }
     }

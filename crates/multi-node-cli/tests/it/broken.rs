@@ -19,7 +19,7 @@ struct Deployed {
 }
 
 impl Deployed {
-    /// Runs so many nodes of a good release. `RELEASE` is in the variables of `program`.
+    /// Runs this number of nodes of a good release. `RELEASE` is in the variables of `program`.
     async fn good(nodes: usize, options: &[&str], program: &[&str]) -> Deployed {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("release"), "good").expect("a file of ours");

@@ -44,7 +44,7 @@ pub(crate) fn family(node: u32) -> Vec<u32> {
     family
 }
 
-/// The processes of all nodes, as soon as there are so many.
+/// The processes of all nodes, as soon as there are `count`.
 async fn families(running: &Running, expected: usize) -> Vec<u32> {
     loop {
         let all: Vec<u32> = procfs::children(running.pid()).into_iter().flat_map(family).collect();

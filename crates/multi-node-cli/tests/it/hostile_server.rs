@@ -36,8 +36,8 @@ pub(crate) enum Manner {
     Never,
     /// Well, and closes the connection a moment later.
     ClosesIdle,
-    /// Says goodbye on a WebSocket.
-    Goodbye,
+    /// Closes a WebSocket in good order.
+    CloseFrame,
 }
 
 /// The server. It ends when this is dropped.
@@ -96,7 +96,7 @@ impl Server {
         self.listening = listen(listener, &self.manner, &self.badly, self.tls.clone());
     }
 
-    /// Waits until so many requests were answered badly.
+    /// Waits until this number of requests was answered badly.
     pub(crate) async fn has_answered_badly(&self, times: u64) {
         while self.badly.load(Ordering::Relaxed) < times {
             tokio::task::yield_now().await;
@@ -174,7 +174,7 @@ async fn answer(
 /// What is written, and whether the connection goes on.
 fn bytes(manner: Manner) -> (&'static str, bool) {
     match manner {
-        Manner::Well | Manner::Resets | Manner::Never | Manner::Goodbye => {
+        Manner::Well | Manner::Resets | Manner::Never | Manner::CloseFrame => {
             ("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nwell", true)
         }
         Manner::Closing => ("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 4\r\n\r\nwell", false),
@@ -196,7 +196,7 @@ async fn echo(stream: TcpStream, mut manner: watch::Receiver<Manner>, badly: Arc
             message = socket.next() => if !matches!(message, Some(Ok(_))) { return },
             now = changed(&mut manner) => {
                 badly.fetch_add(1, Ordering::Relaxed);
-                if now == Manner::Goodbye {
+                if now == Manner::CloseFrame {
                     let _ = socket.close(None).await;
                     while let Some(Ok(_)) = socket.next().await {}
                 }

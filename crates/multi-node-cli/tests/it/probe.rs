@@ -137,7 +137,7 @@ async fn a_websocket_is_pinged() {
     within(30, async {
         let args = [&BUSY[..], &["--websocket", "/ws", "--kinds", "new"]].concat();
         let of_websocket = |report: &Value| report["clients"][1].clone();
-        let (code, report, error) = while_it(Manner::Goodbye, &args).await;
+        let (code, report, error) = while_it(Manner::CloseFrame, &args).await;
         let met = of_websocket(&report);
         assert_eq!(code, Some(0), "{report}{error}");
         assert_eq!(met["kind"], "websocket");

@@ -1,4 +1,4 @@
-//! Where files cannot be written: a program serves without its control socket, and whoever looks for it is told why.
+//! Where files cannot be written: a program serves without its control socket, and commands that look for it say why.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -91,7 +91,7 @@ async fn a_program_serves_without_a_control_socket_and_commands_say_why() {
 
             for asked in [&["status"][..], &["status", "--name", "web"], &["reload", "--name", "web"], &["stop"]] {
                 let Some((code, text)) = place.says(asked).await else { continue };
-                // A directory that is not this user's own is an error whoever is looked for.
+                // A directory that is not this user's own is an error for every name.
                 let told =
                     matches!(place, Unwritable::InTheWay(_)) || code == Some(4) && text.contains("--control PATH");
                 assert!(told && code != Some(0) && text.contains(place.why()), "{asked:?}: {code:?} {text}");

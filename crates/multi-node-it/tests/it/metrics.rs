@@ -217,7 +217,7 @@ async fn health_is_told_although_somebody_holds_all_connections() {
         let mut deaf = Vec::new();
         for _ in 0..64 {
             let stream = TcpStream::connect(address).await.expect("a connection");
-            // So many answers fill all buffers on their way; none of them is read.
+            // These answers fill all buffers on their way; none of them is read.
             let requests = "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(2000);
             stream.writable().await.expect("open");
             let _ = stream.try_write(requests.as_bytes());

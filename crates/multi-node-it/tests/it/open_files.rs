@@ -9,7 +9,7 @@ use multi_node_it::{Plan, Program, procfs, within};
 use rustix::process::Signal;
 use serde_json::json;
 
-/// A program that may open so many files at most, whose master need not listen.
+/// A program whose limit of open files is this, and whose master need not listen.
 fn launched(files: u32, plan: Plan) -> Program {
     Program::launch(Path::new("sh"), plan, |command| {
         command.arg("-c").arg(format!("ulimit -n {files} && exec \"$0\"")).arg(fixture());
@@ -23,7 +23,7 @@ async fn serving(files: u32, plan: Plan) -> Program {
     program
 }
 
-/// What the sum allows a process of a program of so many nodes, as docs/operations.md has it: the master, and a node.
+/// The descriptors that the master and a node need, as docs/operations.md has the sum.
 fn sums(nodes: usize) -> (usize, usize) {
     let alive = 3 * nodes + 1;
     (64 + 1 + 64 + 3 * alive, 64 + 16 + 2 + 2 * alive)

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use multi_node::{SlotStatus, State};
+use multi_node_it::program::Ticket;
 use multi_node_it::{Client, Fault, Plan, Program, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -105,13 +106,19 @@ async fn one_slot_is_restarted_and_its_connections_go_on() {
     .await;
 }
 
+/// A program whose reload has begun, and waits until [`Fault::StuckInFactory`] is lifted.
+async fn in_a_reload() -> (Program, Ticket) {
+    let mut program = Program::serving(Plan::nodes(2)).await;
+    Fault::StuckInFactory.lay(&program.faults());
+    let reload = program.send("reload").await;
+    program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
+    (program, reload)
+}
+
 #[tokio::test]
 async fn orders_are_carried_out_one_at_a_time() {
     within(30, async {
-        let mut program = Program::serving(Plan::nodes(2)).await;
-        Fault::StuckInFactory.lay(&program.faults());
-        let reload = program.send("reload").await;
-        program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
+        let (mut program, reload) = in_a_reload().await;
         let busy = json!({ "Err": { "busy": { "running": "reload" } } });
         assert_eq!(program.order("restart 0").await, busy);
         assert_eq!(program.order("scale 3").await, busy);
@@ -125,10 +132,7 @@ async fn orders_are_carried_out_one_at_a_time() {
 #[tokio::test]
 async fn of_reloads_that_come_during_a_reload_the_last_runs_next() {
     within(30, async {
-        let mut program = Program::serving(Plan::nodes(2)).await;
-        Fault::StuckInFactory.lay(&program.faults());
-        let first = program.send("reload").await;
-        program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
+        let (mut program, first) = in_a_reload().await;
         let second = program.send("reload").await;
         let third = program.send("reload").await;
         let superseded = json!({ "Err": { "superseded": { "by": "reload" } } });
@@ -191,10 +195,7 @@ async fn a_node_that_may_reloads_and_shuts_down() {
 #[tokio::test]
 async fn a_shutdown_overtakes_a_reload() {
     within(30, async {
-        let mut program = Program::serving(Plan::nodes(2)).await;
-        Fault::StuckInFactory.lay(&program.faults());
-        let reload = program.send("reload").await;
-        program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
+        let (mut program, reload) = in_a_reload().await;
         let shutdown = program.send("shutdown").await;
         assert_eq!(program.answer(reload).await, json!({ "Err": "shutting_down" }));
         assert_eq!(program.answer(shutdown).await, json!({ "Ok": null }));

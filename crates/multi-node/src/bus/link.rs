@@ -192,7 +192,7 @@ impl Ends {
                         self.unanswered.insert(offer.number, reply);
                         self.writer.send(BusMessage::Offer(offer)).await?;
                     }
-                    // Whoever offered may have stopped waiting.
+                    // The task that offered may have stopped waiting.
                     Takes::No | Takes::NotSaid => drop(reply.send(false)),
                 },
             }
@@ -213,7 +213,7 @@ impl Ends {
 
     fn answered(&mut self, number: u64, taken: bool) {
         if let Some(reply) = self.unanswered.remove(&number) {
-            // Whoever offered may have stopped waiting.
+            // The task that offered may have stopped waiting.
             let _ = reply.send(taken);
         }
     }

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 
-/// So many are kept in any case: a process may be joined before another has gone, and a stream is made anew at times.
+/// The least that is kept: a process may be joined before another has gone, and a stream is made anew at times.
 const LEAST: usize = 16;
 
-/// So many are lent at a time. A message that comes later than the first carries fewer.
+/// The most that is lent at a time. A message that comes later than the first carries fewer.
 const LENT: usize = 32;
 
 /// So many descriptors that lead nowhere, in the place of others.
@@ -19,7 +19,7 @@ pub(crate) struct Reserve {
 }
 
 impl Reserve {
-    /// A full one for so many streams, as far as this process has descriptors left.
+    /// A full one for this number of streams, as far as this process has descriptors left.
     pub(crate) fn of(expected: usize) -> Reserve {
         let mut reserve = Reserve { null: File::open("/dev/null").ok(), spare: Vec::new(), expected };
         reserve.refill();
@@ -40,13 +40,13 @@ impl Reserve {
         self.spare.extend((0..missing).map_while(|_| null.try_clone().ok()));
     }
 
-    /// So many streams have come, and use what was kept for them.
+    /// Streams have come, and use what was kept for them.
     pub(crate) fn give(&mut self, streams: usize) {
         self.expected = self.expected.saturating_sub(streams);
         self.spare.truncate(self.expected.max(LEAST));
     }
 
-    /// So many streams have gone.
+    /// Streams have gone.
     pub(crate) fn take_back(&mut self, streams: usize) {
         if self.null.is_some() {
             self.expected += streams;

@@ -19,7 +19,7 @@ use super::codec::{Decoder, encode};
 use super::message::{Fds, ToMaster, ToNode};
 use super::{Skipped, kind};
 
-/// Any message, as what it says: two of them can be compared whoever wrote them.
+/// Any message, as what it says: messages of two releases can be compared.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Plain {
     Nil,
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for Plain {
     }
 }
 
-/// A message of today: so many descriptors, and what it says.
+/// A message of today: its number of descriptors, and what it says.
 pub(crate) type Sample = (usize, Value);
 
 fn hex(bytes: &[u8]) -> String {

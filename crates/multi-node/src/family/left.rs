@@ -45,7 +45,7 @@ pub(crate) struct Left {
     looks: Looks,
     rule: StopRule,
     stop: watch::Receiver<Stop>,
-    /// What has been sent so far: whoever waits may stop waiting, and begin again.
+    /// What has been sent so far: a caller may stop waiting, and begin again.
     begun: Mutex<Option<Ending>>,
 }
 

@@ -17,7 +17,7 @@ use crate::sys::process::Entry;
 /// How many may wait for a look.
 const WAITING: usize = 256;
 
-/// Between two looks lie at least so many times the time that one has taken.
+/// The pause between two looks, in multiples of the time that one has taken.
 const PAUSES: u32 = 4;
 
 /// Between two looks lies at least so much.
@@ -81,7 +81,7 @@ pub(super) fn signal(process: ProcessId, signal: i32) -> io::Result<()> {
     sys::process::send_numbered(held.as_fd(), signal)
 }
 
-/// Looks for all who want one, in a thread beside the runtime: whoever asks while others wait gets the same look, so that the
+/// Looks for all who want one, in a thread beside the runtime: those who ask while others wait get the same look, so that the
 /// ends of many nodes cost hardly more than that of one.
 #[derive(Clone, Debug)]
 pub(crate) struct Looks(mpsc::Sender<oneshot::Sender<Arc<Vec<Process>>>>);
@@ -112,7 +112,7 @@ async fn look(mut wanted: mpsc::Receiver<oneshot::Sender<Arc<Vec<Process>>>>) {
         let Ok(seen) = tokio::task::spawn_blocking(processes).await else { return };
         let seen = Arc::new(seen);
         for answer in answers {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = answer.send(seen.clone());
         }
         tokio::time::sleep(pause(begun.elapsed())).await;

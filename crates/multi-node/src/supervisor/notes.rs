@@ -7,7 +7,7 @@ use crate::admin::Source;
 use crate::id::NodeId;
 use crate::status::ReadyBy;
 
-/// So many of the lines that a node has written last may tell why it has ended.
+/// The number of a node's last lines that may tell why it has ended.
 const LAST_LINES: usize = 20;
 
 /// What an address that is taken says of a node.

@@ -30,7 +30,7 @@ const LEFT_BEHIND: Duration = Duration::from_secs(2);
 /// The same of one that has never said anything: it is not to be waited for.
 const LEFT_UNSAID: Duration = Duration::from_millis(500);
 
-/// A pidfd. Whoever watches the process shares it with those who signal it.
+/// A pidfd, shared by the task that watches the process and those that signal it.
 type Process = Arc<OwnedFd>;
 
 /// What is heard of a node.

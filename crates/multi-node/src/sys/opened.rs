@@ -10,7 +10,7 @@ use super::process;
 /// Not more sockets than these are looked at.
 const MOST: usize = 256;
 
-/// Standard streams belong to whoever has started the process.
+/// Standard streams belong to the process that has started this one.
 const FIRST: u32 = 3;
 
 /// How many TCP connections the program has made, or is making. What it was started with has no close-on-exec flag, or it

@@ -15,13 +15,13 @@ pub(super) struct Clock<'a> {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Busy,
-    /// Waiting for a request, after so many.
+    /// Waiting for a request, after this number of requests.
     Idle(u64),
-    /// Reading a request's head, after so many requests.
+    /// Reading a request's head, after this number of requests.
     Head(u64),
-    /// Bytes wait that the client does not take, after so many that moved.
+    /// Bytes wait that the client does not take, after this number of bytes that moved.
     Blocked(u64),
-    /// A client that has shut down its writing side waits for an answer, or for more of it, after so many bytes that moved.
+    /// A client that has shut down its writing side waits for an answer, or for more of it, after this number of bytes that moved.
     HalfClosed(u64),
 }
 

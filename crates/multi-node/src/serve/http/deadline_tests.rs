@@ -49,7 +49,7 @@ async fn silent() -> AxumBody {
     AxumBody::from_stream(first.chain(futures_util::stream::pending()))
 }
 
-/// Lets all that is under way come to rest, then so many seconds pass at once.
+/// Lets all that is under way come to rest, then these seconds pass at once.
 async fn pass(seconds: u64) {
     sleep(Duration::from_millis(50)).await;
     tokio::time::pause();
@@ -196,7 +196,7 @@ async fn an_answer_that_is_taken_slowly_is_not() {
     }
 }
 
-/// A client that lets each stream have so many bytes.
+/// A client with this window for each stream, in bytes.
 async fn narrow(server: &Server, window: u32) -> hyper::client::conn::http2::SendRequest<Empty<Bytes>> {
     let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     builder.initial_stream_window_size(window);

@@ -6,7 +6,7 @@ use ::http::StatusCode;
 
 use super::loopback::{Server, hello, http2_client, request};
 
-/// A request whose head has so many bytes.
+/// A request whose head has this number of bytes.
 fn head_of(bytes: usize) -> String {
     let (begin, end) = ("GET / HTTP/1.1\r\nhost: x\r\nx: ", "\r\n\r\n");
     format!("{begin}{}{end}", "x".repeat(bytes - begin.len() - end.len()))

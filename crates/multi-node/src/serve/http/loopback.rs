@@ -39,7 +39,7 @@ impl Server {
         Server::start_in(servers, outlet, None).await
     }
 
-    /// In a process that allows so many connections.
+    /// In a process that allows this number of connections.
     pub(super) async fn start_in(
         servers: impl Into<Servers>,
         outlet: Option<mpsc::Sender<Parcel>>,

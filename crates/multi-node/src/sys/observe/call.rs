@@ -76,7 +76,7 @@ impl Call {
         Some(Call { waits, args: [argument()?, argument()?] })
     }
 
-    /// The descriptors from which connections are waited for. `memory` reads so many bytes of the process from there.
+    /// The descriptors from which connections are waited for. `memory` reads the process's memory: an address, and a number of bytes.
     fn descriptors(self, memory: impl FnOnce(u64, u64) -> io::Result<Vec<u8>>) -> io::Result<Vec<u32>> {
         let [first, second] = self.args;
         match self.waits {

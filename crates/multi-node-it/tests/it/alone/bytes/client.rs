@@ -162,7 +162,7 @@ impl<'a> Connection<'a> {
         for step in steps {
             match step {
                 Step::Write(range) => {
-                    // Before it is written: whoever reads meanwhile must know that the requests may have been seen.
+                    // Before it is written: a task that reads meanwhile must know that the requests may have been seen.
                     self.written.store(range.end, Relaxed);
                     self.note(format_args!("writes {range:?}"));
                     writer.write_all(&bytes[range.clone()]).await?;

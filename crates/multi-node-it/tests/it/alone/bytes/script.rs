@@ -25,7 +25,7 @@ pub(super) enum Step {
     /// Writes these of all requests' bytes.
     Write(Range<usize>),
     Pause(Duration),
-    /// Waits until so many requests have been answered.
+    /// Waits until this number of requests has been answered.
     Await(usize),
     /// Shuts down its writing side.
     End,

@@ -126,7 +126,7 @@ fn an_upgrade_begins_while_an_older_generation_drains_and_lets_it_end() {
     world.up(3);
     world.exit(2, Exit::Code(0));
     let departs = |world: &World| world.done.iter().any(|action| matches!(action, Action::Depart { .. }));
-    assert!(!departs(&world), "whoever waits for node-1 has to be answered first");
+    assert!(!departs(&world), "the callers that wait for node-1 are answered first");
     world.exit(1, Exit::Code(0));
     assert_eq!(generation_of(&mut world, reload), 1);
     assert!(departs(&world));

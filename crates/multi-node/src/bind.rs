@@ -55,19 +55,13 @@ pub(crate) async fn bind_when_free(servers: &[Vec<Address>], settings: &Settings
     let deadline = Instant::now() + FREED_WITHIN;
     loop {
         match bind(servers, settings).await {
-            Err(error) if is_in_use(&error) && !environment::sockets_given() && Instant::now() < deadline => {
+            Err(error) if error.is_address_in_use() && !environment::sockets_given() && Instant::now() < deadline => {
                 crate::log::debug!(%error, "trying again");
                 tokio::time::sleep(TRY_EVERY).await;
             }
             bound => return bound,
         }
     }
-}
-
-/// Whether another process has one of the addresses.
-#[cfg(multi_process)]
-pub(crate) fn is_in_use(error: &Error) -> bool {
-    matches!(error, Error::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
 }
 
 /// As [`bind`], for addresses that are not the program's clients': the files of Unix sockets get the mode that the umask leaves.

@@ -144,6 +144,12 @@ impl Error {
     pub(crate) fn io(action: &'static str) -> impl FnOnce(io::Error) -> Error {
         move |source| Error::Io { action, source }
     }
+
+    /// Whether another process has an address of this program.
+    #[cfg(multi_process)]
+    pub(crate) fn is_address_in_use(&self) -> bool {
+        matches!(self, Error::Bind { source, .. } if source.kind() == io::ErrorKind::AddrInUse)
+    }
 }
 
 #[cfg(test)]

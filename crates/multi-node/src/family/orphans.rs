@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::kinship::Process;
 use super::look;
 use super::token::{ProcessId, Run};
-use crate::bind::is_in_use;
 use crate::{Error, sys};
 
 /// How much longer than a drain is waited: so much a guard needs besides.
@@ -38,7 +37,7 @@ pub(crate) async fn bind_after_orphans<T>(
     loop {
         let bound = match bind().await {
             Ok(bound) if has_addresses => return Ok(bound),
-            Err(error) if !is_in_use(&error) => return Err(error),
+            Err(error) if !error.is_address_in_use() => return Err(error),
             bound => bound,
         };
         let left = orphans(run).await;

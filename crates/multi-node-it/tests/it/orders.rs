@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use multi_node::{SlotStatus, State};
 use multi_node_it::program::Ticket;
-use multi_node_it::{Client, Fault, Plan, Program, within};
+use multi_node_it::{Client, Fault, Plan, Program, send, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -46,6 +46,26 @@ async fn surplus_nodes_finish_what_they_have() {
         for client in &mut clients {
             assert_eq!(client.answer().await.expect("an answer").body, "slept 500\n");
         }
+        program.stop().await;
+    })
+    .await;
+}
+
+/// The node that stays has just been killed, and the next one does not serve yet.
+#[tokio::test]
+async fn connections_of_surplus_nodes_wait_for_the_one_that_stays() {
+    within(30, async {
+        let mut program = Program::serving(Plan::nodes(2)).await;
+        let pids = program.pids().await;
+        let mut client = program.connected_to("node-2").await;
+        Fault::StuckInFactory.lay(&program.faults());
+        send(pids[0], Signal::KILL);
+        program.status_where(|s| s.slots[0].state == State::Joining).await;
+        let scaled = program.send("scale 1").await;
+        program.status_where(|s| s.slots.get(1).is_none_or(|slot| slot.state == State::Draining)).await;
+        Fault::StuckInFactory.lift(&program.faults());
+        assert_eq!(program.answer(scaled).await, json!({ "Ok": { "from": 2, "to": 1 } }));
+        client.get("/").await.expect("its connection has moved");
         program.stop().await;
     })
     .await;

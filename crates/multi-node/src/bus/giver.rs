@@ -37,13 +37,14 @@ impl Heirs {
         Heirs(Naming::Unnamed(outlet))
     }
 
-    /// These are the heirs from now on, rank by rank; those of one rank take turns. None: there will be none any more.
+    /// These are the heirs from now on, rank by rank; those of one rank take turns. No rank: there will be none any more. Ranks
+    /// without anybody: there will be some, which are named then.
     ///
     /// Without heirs the outlet is closed, which servers see at once: they say `Connection: close` then.
     pub(crate) fn appoint(&mut self, links: &Links, ids: &[Vec<NodeId>]) {
         let ranks: Ranks = Arc::new(ids.iter().map(|rank| links.to(rank)).filter(|rank| !rank.is_empty()).collect());
         self.0 = match mem::replace(&mut self.0, Naming::Nobody) {
-            Naming::Unnamed(outlet) if ranks.is_empty() => {
+            Naming::Unnamed(outlet) if ranks.is_empty() && !are_to_come(ids) => {
                 close_all(outlet);
                 Naming::Nobody
             }
@@ -60,6 +61,10 @@ impl Heirs {
             Naming::Named(_) | Naming::Nobody => Naming::Nobody,
         };
     }
+}
+
+fn are_to_come(ranks: &[Vec<NodeId>]) -> bool {
+    !ranks.is_empty() && ranks.iter().all(Vec::is_empty)
 }
 
 fn close_all(mut outlet: mpsc::Receiver<Parcel>) {

@@ -76,6 +76,21 @@ async fn what_a_dead_heir_did_not_take_goes_to_the_next_that_is_named() {
 }
 
 #[tokio::test]
+async fn a_connection_waits_for_an_heir_that_is_to_come() {
+    let (outlet, parcels) = mpsc::channel(1);
+    let (mut heirs, mut links) = (Heirs::of(parcels), Links::new(Skipped::default()));
+    heirs.appoint(&links, &[Vec::new()]);
+    let (parcel, client) = connection();
+    outlet.send(parcel).await.expect("it is taken");
+    let mut next = Heir::joined(&mut links, id(1));
+    heirs.appoint(&links, &[vec![id(1)]]);
+    let offer = next.offered().await;
+    next.writer.send(BusMessage::Taken { number: offer.number }).await.expect("sent");
+    drop(offer.socket);
+    closed(client).await;
+}
+
+#[tokio::test]
 async fn what_the_heir_of_a_service_that_ends_did_not_take_is_closed() {
     let (mut heirs, links, heir, offer, client) = draining().await;
     heirs.appoint(&links, &[]);

@@ -24,6 +24,10 @@ impl Supervisor {
             ranks[rank].push(other);
         }
         ranks.retain(|rank| !rank.is_empty());
+        // Nobody serves at this moment, but a node will, and connections can wait for it.
+        if ranks.is_empty() && self.members.join_peers && !self.fleet.is_stopping() {
+            ranks.push(Vec::new());
+        }
         ranks
     }
 

@@ -13,6 +13,7 @@ const { peerStream } = require('./peers.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
 const { Story, exitOf } = require('./story.js');
+const { shareTickets } = require('./tickets.js');
 
 /** How often the event loop says that it runs; the library looks twice a second. */
 const BEAT = 250;
@@ -63,6 +64,8 @@ class Fleet {
 
   /** Lets the servers listen, and the library begin. */
   begin() {
+    const secret = this.#service.sharedSecret();
+    for (const { server } of this.#declared) shareTickets(server, secret ?? null);
     this.#declared.forEach(({ server, bind }, index) => this.#attach(this.#doors[index], server, bind ?? this.#bindOfOptions()));
     if (this.#checked.signals) this.#handleSignals();
     this.#warnOfWhatIsOpen();

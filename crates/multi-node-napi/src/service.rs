@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, Waker};
 
 use multi_node::{Counted, Handle, Heartbeat, Metric, OrderError, Slot, Taken, Taker};
-use napi::bindgen_prelude::{Function, Int32ArraySlice};
+use napi::bindgen_prelude::{Buffer, Function, Int32ArraySlice};
 use napi_derive::napi;
 use tokio::sync::{mpsc, oneshot};
 
@@ -85,6 +85,12 @@ impl Service {
     #[napi(getter)]
     pub fn before_listen(&self) -> Option<String> {
         self.handle.before_listen().map(ToString::to_string)
+    }
+
+    /// Bytes that all processes of the program share.
+    #[napi]
+    pub fn shared_secret(&self) -> Option<Buffer> {
+        self.handle.shared_secret().map(|secret| secret.as_bytes().into())
     }
 
     #[napi(getter)]

@@ -79,6 +79,7 @@ mod order;
 #[cfg(multi_process)]
 pub mod program;
 mod serve;
+mod shared_secret;
 mod signals;
 mod single;
 mod status;
@@ -114,6 +115,7 @@ pub use serve::{
 };
 #[cfg(unix)]
 pub use serve::{Counted, External, Giver, Requests, Taken, Taker, external};
+pub use shared_secret::SharedSecret;
 pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting};
 
 // The entries of the fuzz targets.

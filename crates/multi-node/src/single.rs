@@ -28,7 +28,7 @@ pub(crate) async fn listen(
 ) -> Result<Nodes, Error> {
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let load = LoadTable::local();
-    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal());
+    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.journal(), None);
     let Wires { peers, asked, snapshot, end, drain, draining, .. } = wires;
     snapshot.send_replace(shown(State::Joining));
     let most_connections = connections(&sockets, &settings);

@@ -13,7 +13,7 @@ use crate::exits::Exits;
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Inner, Snapshot};
 use crate::serve::{Drain, DrainSignal, LoadTable, Socket};
-use crate::{Handle, NodeId, Nodes, Slot};
+use crate::{Handle, NodeId, Nodes, SharedSecret, Slot};
 
 /// How many orders of the program may wait.
 const ORDERS: usize = 64;
@@ -36,6 +36,7 @@ pub(crate) fn wire(
     sockets: &[Vec<Socket>],
     load: &LoadTable,
     journal: Journal,
+    secret: Option<SharedSecret>,
 ) -> (Nodes, Wires) {
     let (drain, draining) = Drain::new();
     let (peers, arrivals, rejoin) = mesh::arrivals();
@@ -59,6 +60,7 @@ pub(crate) fn wire(
         asks,
         journal,
         held: Held::default(),
+        secret,
     });
     let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };
     (Nodes::new(handle, arrivals), wires)

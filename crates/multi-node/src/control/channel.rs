@@ -1,6 +1,7 @@
 //! One end of the control socket, for a task that reads and a task that writes.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsFd, OwnedFd};
@@ -18,6 +19,7 @@ use super::codec::{self, Decoder, Malformed};
 use super::kind::Skipped;
 use super::message::Fds;
 use super::reserve::Reserve;
+use crate::shared_secret::Hidden;
 use crate::sys;
 
 /// How much is read at once; most messages are shorter.
@@ -40,11 +42,17 @@ pub(crate) struct Parts {
 }
 
 /// A message as it is written, or what is left of it.
-#[derive(Debug)]
 pub(crate) struct Frame {
     pub(crate) bytes: Bytes,
     /// They go with the first byte.
     pub(crate) fds: Vec<OwnedFd>,
+}
+
+/// A welcome holds the shared secret.
+impl fmt::Debug for Frame {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Frame").field("bytes", &Hidden(&self.bytes)).field("fds", &self.fds).finish()
+    }
 }
 
 impl Parts {

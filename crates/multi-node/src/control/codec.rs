@@ -10,6 +10,7 @@
 //! The descriptors arrive with a frame's first byte (unix(7)), hence never after the frame that claims them.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use bytes::{Buf, BufMut, BytesMut};
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use super::kind::{self, Skipped};
 use super::message::Fds;
+use crate::shared_secret::Hidden;
 use crate::sys::socket::Received;
 
 /// The longest message, in bytes. A status of 4096 slots takes about 800 KiB.
@@ -60,13 +62,22 @@ pub(crate) fn encode(message: &impl Serialize, fds: usize, into: &mut BytesMut) 
 type Frame = (BytesMut, Option<Vec<OwnedFd>>);
 
 /// Turns what arrives, in whatever pieces, into messages.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Decoder {
     pub(super) bytes: BytesMut,
     pub(super) fds: VecDeque<OwnedFd>,
     /// Whether some of those of the latest message were lost on the way.
     pub(super) lost: bool,
     pub(super) skipped: Skipped,
+}
+
+/// A welcome holds the shared secret.
+impl fmt::Debug for Decoder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Decoder { bytes, fds, lost, skipped } = self;
+        let mut shown = formatter.debug_struct("Decoder");
+        shown.field("bytes", &Hidden(bytes)).field("fds", fds).field("lost", lost).field("skipped", skipped).finish()
+    }
 }
 
 impl Decoder {

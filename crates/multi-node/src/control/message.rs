@@ -13,6 +13,7 @@ use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::PeerInfo;
 use crate::metrics::Series;
 use crate::order::{Order, OrderError, Report};
+use crate::shared_secret::SharedSecret;
 use crate::status::Status;
 
 /// The protocol versions that this release speaks.
@@ -159,6 +160,9 @@ pub(crate) struct Welcome {
     /// How many slots there are, until the first `Status` says so.
     #[serde(default)]
     pub(crate) slots: usize,
+    /// Bytes that all processes of the program share.
+    #[serde(default)]
+    pub(crate) secret: Option<SharedSecret>,
     /// For each server the kinds of its listening sockets.
     pub(crate) servers: Vec<Vec<SocketKind>>,
     /// The load table.

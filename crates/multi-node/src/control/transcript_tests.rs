@@ -184,7 +184,7 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
     });
     let welcome = json!({
         "version": 2, "capabilities": ["skips_unknown"], "id": 1, "slot": 0, "generation": 3, "settings": settings, "line": 1, "trial": true,
-        "slots": 4, "servers": [["tcp", "unix"], ["tcp"]],
+        "slots": 4, "secret": [94, 7], "servers": [["tcp", "unix"], ["tcp"]],
     });
     let words = |text: &str| json!({ "Unix": text.as_bytes() });
     let exec = json!({

@@ -13,7 +13,7 @@ use crate::exits::{Exits, NodeExits};
 use crate::mesh::{Joined, Rejoin};
 use crate::order::{Order, Report};
 use crate::serve::{Addr, DrainSignal, LoadTable};
-use crate::{BeforeListen, Error, NodeId, OrderError, PeerInfo, ReloadReport, Replacement, ScaleReport, Slot, Status};
+use crate::{BeforeListen, Error, NodeId, OrderError, PeerInfo, ReloadReport, Replacement, ScaleReport, SharedSecret, Slot, Status};
 
 /// This process's view of the program: who it is, how the others are, and orders to the fleet.
 ///
@@ -41,6 +41,7 @@ pub(crate) struct Inner {
     /// The log, for those who follow it from outside; kept in the master alone, and where there is a control socket.
     pub(crate) journal: Journal,
     pub(crate) held: Held,
+    pub(crate) secret: Option<SharedSecret>,
 }
 
 impl Handle {
@@ -73,6 +74,7 @@ impl Handle {
             asks: mpsc::channel(1).0,
             journal: Journal::default(),
             held: Held::default(),
+            secret: None,
         })
     }
 
@@ -100,6 +102,12 @@ impl Handle {
     /// together. So let `total` be half of what the database allows, or reload [slot by slot](crate::Options::rolling).
     pub fn share_of(&self, total: usize) -> usize {
         share(total, self.slot().map_or(0, Slot::index), self.0.snapshot.borrow().status.wanted)
+    }
+
+    /// Random bytes that the master and all nodes share, over reloads and upgrades. `None` in a process that serves alone, and in a
+    /// node whose master is of a release that makes none.
+    pub fn shared_secret(&self) -> Option<&SharedSecret> {
+        self.0.secret.as_ref()
     }
 
     /// A span named `node` with this process's id and slot, for the program's own log lines.

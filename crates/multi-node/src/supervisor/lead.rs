@@ -25,7 +25,7 @@ use crate::program::Program;
 use crate::serve::{self, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
 use crate::signals::MasterSignals;
 use crate::wires::{self, Wires};
-use crate::{Error, Handle, Heartbeat, Nodes, bind, environment, family, sys};
+use crate::{Error, Handle, Heartbeat, Nodes, SharedSecret, bind, environment, family, sys};
 
 /// How much news of nodes may wait for the loop.
 const QUEUE: usize = 256;
@@ -92,6 +92,7 @@ struct Ground {
     servers: Option<Servers>,
     foreign: Option<Foreign>,
     room: Room,
+    secret: SharedSecret,
 }
 
 /// Leads the program: returns when supervision runs.
@@ -142,18 +143,24 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served, room: R
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
     let fleet = Fleet::new(policy(settings, program.as_ref(), room), seed());
     let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings, room.given)).transpose()?;
-    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign, room })
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign, room, secret: secret()? })
 }
 
 fn inherit(settings: &Settings, estate: Estate, served: Served, room: Room) -> Result<Ground, Error> {
-    let Estate { sockets, load_file, bell, images, fleet, foreign, left, heritage } = estate;
+    let Estate { sockets, load_file, bell, images, fleet, secret: left_secret, foreign, left, heritage } = estate;
+    let secret = left_secret.map_or_else(secret, Ok)?;
     let (servers, program) = served.apart();
     let mut launcher = launcher(settings, program.as_ref(), true)?;
     launcher.inherit(images);
     let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
     let fleet = Fleet::restore(policy(settings, program.as_ref(), room), seed(), fleet, left, Instant::now());
     let foreign = program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), settings));
-    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage), servers, foreign, room })
+    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage), servers, foreign, room, secret })
+}
+
+/// What this program's processes share, made anew.
+fn secret() -> Result<SharedSecret, Error> {
+    sys::random::bytes().map(SharedSecret::new).map_err(Error::io("make a shared secret"))
 }
 
 /// `inherits`: another program of this process was the master before, and has held signals back.
@@ -173,12 +180,12 @@ async fn supervise(
     addresses: Vec<Vec<Address>>,
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
-    let Ground { launcher, sockets, load, load_file, bell, fleet, mut heritage, servers, foreign, room } = ground;
+    let Ground { launcher, sockets, load, load_file, bell, fleet, mut heritage, servers, foreign, room, secret } = ground;
     let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
     let journal = endpoints.journal();
     // What a node of another program wrote last may tell why it has ended.
     let journal = if foreign.is_some() { journal.keep() } else { journal };
-    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, journal.clone());
+    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, journal.clone(), Some(secret.clone()));
     let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
     let most_connections = room.shape.master().connections(room.limit);
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None, most_connections };
@@ -197,6 +204,7 @@ async fn supervise(
         load_file,
         bell,
         settings: node_settings(&settings),
+        secret,
         shape: room.shape,
     };
     let joining = (settings.peers, peers);

@@ -25,7 +25,7 @@ use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
-use crate::{NotApplied, sys};
+use crate::{NotApplied, SharedSecret, sys};
 
 /// SIGTERM (signal(7)).
 const TERM: i32 = 15;
@@ -39,6 +39,7 @@ pub(crate) struct Outfit {
     pub(crate) load_file: OwnedFd,
     pub(crate) bell: OwnedFd,
     pub(crate) settings: NodeSettings,
+    pub(crate) secret: SharedSecret,
     /// What decides how many descriptors a node needs.
     pub(crate) shape: Shape,
     /// Where nodes are of a program that does not link this crate.

@@ -106,6 +106,7 @@ fn welcome(
         line: member.line,
         trial: false,
         slots: 0,
+        secret: Some(outfit.secret.clone()),
         servers: servers.iter().map(|sockets| sockets.iter().map(|socket| wires::kind(socket)).collect()).collect(),
         load: Some(clone(&outfit.load_file)?),
         bell: Some(clone(&outfit.bell)?),

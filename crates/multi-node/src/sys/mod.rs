@@ -11,6 +11,7 @@ pub(crate) mod observe;
 pub(crate) mod opened;
 pub(crate) mod place;
 pub(crate) mod process;
+pub(crate) mod random;
 pub(crate) mod signal;
 pub(crate) mod socket;
 pub(crate) mod thread;

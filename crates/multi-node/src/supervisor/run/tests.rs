@@ -51,7 +51,7 @@ impl Master {
         let launcher = Launcher::new(settings.launch.clone(), None, own_run(&settings), fake.clone())
             .expect("this program is found");
         let (load, load_file) = LoadTable::create(16).expect("a load table");
-        let (nodes, wires) = wires::wire(NodeId::MASTER, None, &[], &load, Journal::default());
+        let (nodes, wires) = wires::wire(NodeId::MASTER, None, &[], &load, Journal::default(), None);
         let Wires { peers, asked, snapshot, end, exits, drain, .. } = wires;
         let (hears, heard) = mpsc::channel(64);
         let outfit = Outfit {
@@ -61,6 +61,7 @@ impl Master {
             load_file,
             bell: serve::bell().expect("a doorbell"),
             settings: node_settings(&settings),
+            secret: crate::SharedSecret::new([7; 64]),
             shape: shape(&settings, 0, None),
             foreign: None,
         };

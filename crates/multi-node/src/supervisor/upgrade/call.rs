@@ -24,7 +24,7 @@ use crate::supervisor::foreign::Legacy;
 use crate::supervisor::guard::GuardProcess;
 use crate::supervisor::member::Resting;
 use crate::supervisor::watch::Heard;
-use crate::{Error, sys};
+use crate::{Error, SharedSecret, sys};
 
 /// The call of a running master to go on in its place, or to say whether that could be done.
 #[derive(Debug)]
@@ -42,6 +42,7 @@ pub(crate) struct Estate {
     pub(crate) bell: OwnedFd,
     pub(crate) images: Vec<(Generation, Image)>,
     pub(crate) fleet: Saved,
+    pub(crate) secret: Option<SharedSecret>,
     /// What was known of the nodes, where they are of another program.
     pub(crate) foreign: Option<Legacy>,
     /// When it was left.
@@ -202,6 +203,7 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
         bell: arrived.take(state.bell)?,
         images: each(state.images, |image| packing::unpack_image(image, arrived))?,
         fleet: state.fleet,
+        secret: state.secret,
         foreign,
         left,
         heritage,

@@ -47,6 +47,7 @@ pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, luggage: &mut Luggage
         signals: Vec::new(),
         stdin: None,
         reload: None,
+        secret: Some(outfit.secret.clone()),
         foreign: outfit.foreign.as_ref().map(|foreign| foreign.pack(members.launcher.collects(), luggage)),
         outputs: Vec::new(),
         guard: None,

@@ -4,6 +4,7 @@
 //! later needs a default.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use crate::mesh::PeerInfo;
 use crate::nodes::Totals;
 use crate::order::ReloadReport;
 use crate::program::Program;
+use crate::shared_secret::{Hidden, SharedSecret};
 use crate::signals::Kind;
 use crate::supervisor::fleet::Saved;
 use crate::supervisor::foreign::{AttendanceState, ForeignState};
@@ -59,6 +61,9 @@ pub(crate) struct State {
     pub(crate) stdin: Option<Passed>,
     /// How the nodes were replaced for this.
     pub(crate) reload: Option<ReloadReport>,
+    /// What all processes of the program share. A release that made none left none.
+    #[serde(default)]
+    pub(super) secret: Option<SharedSecret>,
     /// Where nodes are of a program that does not link this crate.
     #[serde(default)]
     pub(super) foreign: Option<ForeignState>,
@@ -126,10 +131,17 @@ pub(crate) struct GuardState {
     pub(super) told: BTreeMap<NodeId, Family>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(crate) struct FrameState {
     pub(crate) bytes: Bytes,
     pub(crate) fds: Vec<Passed>,
+}
+
+/// A welcome holds the shared secret.
+impl fmt::Debug for FrameState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("FrameState").field("bytes", &Hidden(&self.bytes)).field("fds", &self.fds).finish()
+    }
 }
 
 /// A descriptor's place among those that travel with the state.

@@ -1,6 +1,7 @@
 //! One worker's channel.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -18,6 +19,7 @@ use super::message::{self, FromWorker};
 use super::primary::ToPrimary;
 use crate::control;
 use crate::id::NodeId;
+use crate::shared_secret::Hidden;
 use crate::status::ReadyBy;
 use crate::supervisor::foreign::Note;
 use crate::supervisor::foreign::attendance::Notes;
@@ -48,7 +50,7 @@ pub(in crate::supervisor::foreign) struct Channel {
 }
 
 /// What is under way on a channel.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Talk {
     /// The beginning of a message, of which the rest has not come.
     pub(super) read: BytesMut,
@@ -58,11 +60,26 @@ pub(super) struct Talk {
     pub(super) unwritten: VecDeque<Line>,
 }
 
+/// Its bytes may hold ticket keys.
+impl fmt::Debug for Talk {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { read, handles, unwritten } = self;
+        let mut shown = formatter.debug_struct("Talk");
+        shown.field("read", &Hidden(read)).field("handles", handles).field("unwritten", unwritten).finish()
+    }
+}
+
 /// A message in writing. The descriptor goes with its first byte.
-#[derive(Debug)]
 pub(super) struct Line {
     pub(super) bytes: Bytes,
     pub(super) fd: Option<Arc<OwnedFd>>,
+}
+
+/// Its bytes may hold ticket keys.
+impl fmt::Debug for Line {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Line").field("bytes", &Hidden(&self.bytes)).field("fd", &self.fd).finish()
+    }
 }
 
 impl From<Outgoing> for Line {

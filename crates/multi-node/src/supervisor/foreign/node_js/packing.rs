@@ -1,6 +1,7 @@
 //! The primary and the channels, as they travel to the next master.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ use super::turns::Turns;
 use crate::control::SocketKind;
 use crate::id::NodeId;
 use crate::serve::Socket;
+use crate::shared_secret::Hidden;
 use crate::supervisor::upgrade::{Arrived, Luggage, Passed};
 use crate::wires;
 
@@ -125,13 +127,24 @@ fn shared(fd: Passed, arrived: &mut Arrived) -> io::Result<Arc<OwnedFd>> {
 }
 
 /// One worker's channel.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub(in crate::supervisor::foreign) struct ChannelState {
     socket: Passed,
     read: Bytes,
     #[serde(default)]
     handles: usize,
     unwritten: Vec<(Bytes, Option<Passed>)>,
+}
+
+/// Its bytes may hold ticket keys.
+impl fmt::Debug for ChannelState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { socket, read, handles, unwritten } = self;
+        let unwritten: Vec<_> = unwritten.iter().map(|(bytes, fd)| (Hidden(bytes), fd)).collect();
+        let mut shown = formatter.debug_struct("ChannelState");
+        shown.field("socket", socket).field("read", &Hidden(read)).field("handles", handles);
+        shown.field("unwritten", &unwritten).finish()
+    }
 }
 
 impl Channel {
@@ -154,5 +167,26 @@ impl Channel {
         };
         let unwritten = state.unwritten.into_iter().map(&mut line).collect::<io::Result<_>>()?;
         Ok(Channel::resume(socket, primary, Talk { read: state.read.into(), handles: state.handles, unwritten }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys;
+
+    #[test]
+    fn debug_shows_nothing_of_what_is_under_way() {
+        let keys = b"{\"ticketKeys\":\"5e5e\"}\n";
+        let line = Line { bytes: Bytes::from_static(keys), fd: None };
+        let talk = Talk { read: keys[..].into(), handles: 1, unwritten: [line].into() };
+        let (socket, _other) = sys::socket::pair().expect("a pair");
+        let channel = Channel::resume(socket, mpsc::channel(1).0, talk);
+        let state = channel.pack(&mut Luggage::default());
+        for shown in [format!("{channel:?}"), format!("{state:?}")] {
+            assert!(shown.matches("23 bytes").count() == 2 && !shown.contains("5e5e"), "{shown}");
+            // Bytes as numbers.
+            assert!(!shown.contains("53, 101"), "{shown}");
+        }
     }
 }

@@ -1,7 +1,11 @@
 //! The sockets that Node.js programs ask for: those that the master was given first, others as they are asked for.
 
+use std::fs::Permissions;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use super::super::linked::NO_FILES;
@@ -13,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 /// The numbers of errors that have none of their own here (errno(3)).
-const EBADF: i32 = 9;
+const ENOENT: i32 = 2;
 const EACCES: i32 = 13;
 const EINVAL: i32 = 22;
 const EOPNOTSUPP: i32 = 95;
@@ -75,7 +79,7 @@ impl Listeners {
             return Err(EOPNOTSUPP);
         }
         let found = match (asked.fd.filter(|fd| *fd >= 0), self.mapped < self.given.len()) {
-            (Some(fd), _) => self.numbered(fd).ok_or(EBADF)?.try_clone(),
+            (Some(fd), _) => self.numbered(fd).ok_or(EINVAL)?.try_clone(),
             (None, true) => self.map(asked),
             (None, false) => self.bind(asked).await,
         };
@@ -97,10 +101,13 @@ impl Listeners {
     async fn bind(&mut self, asked: &Address) -> io::Result<Socket> {
         let host = asked.host.as_deref();
         let socket = match (host, asked.port.and_then(|port| u16::try_from(port).ok())) {
-            (Some(path), None) => self.bind_unix(Path::new(path)).await?,
+            (Some(path), None) => match path.strip_prefix('\0') {
+                Some(name) => bind_abstract(name)?,
+                None => self.bind_unix(Path::new(path), asked.mode).await?,
+            },
             (Some(host), Some(port)) => {
                 let ip: IpAddr = host.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-                bind::tcp(SocketAddr::new(ip, port), self.backlog, false)?
+                bind::tcp(SocketAddr::new(ip, port), self.backlog, asked.only_v6)?
             }
             // As Node does it: both families where there are both.
             (None, Some(port)) => bind::tcp((Ipv6Addr::UNSPECIFIED, port).into(), self.backlog, false)
@@ -113,16 +120,32 @@ impl Listeners {
         Ok(socket)
     }
 
-    async fn bind_unix(&mut self, path: &Path) -> io::Result<Socket> {
+    async fn bind_unix(&mut self, path: &Path, mode: u32) -> io::Result<Socket> {
         if self.refuses_files {
             crate::log::warn!("a Node.js program asked for {}, and gets EACCES: {NO_FILES}", path.display());
             return Err(io::Error::from_raw_os_error(EACCES));
         }
         bind::remove_stale(path).await?;
-        let listener = std::os::unix::net::UnixListener::bind(path)?;
+        let listener = UnixListener::bind(path).map_err(as_node)?;
         self.files.push(path.to_owned());
+        if mode != 0 {
+            let had = std::fs::metadata(path)?.permissions().mode();
+            // Node.js only adds to what the umask leaves.
+            std::fs::set_permissions(path, Permissions::from_mode((had | mode) & 0o777))?;
+        }
         Ok(Socket::Unix(listener))
     }
+}
+
+/// A socket without a file (unix(7)).
+fn bind_abstract(name: &str) -> io::Result<Socket> {
+    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
+    UnixListener::bind_addr(&address).map(Socket::Unix)
+}
+
+/// Where there is no folder, Node.js says EACCES, as on Windows.
+fn as_node(error: io::Error) -> io::Error {
+    if error.raw_os_error() == Some(ENOENT) { io::Error::from_raw_os_error(EACCES) } else { error }
 }
 
 fn number(error: &io::Error) -> i32 {

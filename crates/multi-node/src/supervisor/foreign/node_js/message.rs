@@ -58,6 +58,10 @@ pub(in crate::supervisor::foreign) struct Address {
     pub(super) index: u64,
     /// Whether it is for datagrams.
     pub(super) udp: bool,
+    /// Whether it takes no IPv4 clients.
+    pub(super) only_v6: bool,
+    /// What is added to the mode of a Unix socket's file (`readableAll`, `writableAll`).
+    pub(super) mode: u32,
 }
 
 impl Address {
@@ -84,7 +88,28 @@ struct Frame {
     fd: Option<i64>,
     index: Option<u64>,
     address_type: Option<Value>,
+    flags: Option<u64>,
+    readable_all: Option<bool>,
+    writable_all: Option<bool>,
     data: Option<ServerData>,
+}
+
+impl Frame {
+    /// The server that is asked for.
+    fn address(self) -> Address {
+        /// `UV_TCP_IPV6ONLY` of libuv.
+        const ONLY_V6: u64 = 1;
+        let mode = |asked: Option<bool>, bits| if asked == Some(true) { bits } else { 0 };
+        Address {
+            udp: self.address_type.as_ref().and_then(Value::as_str).is_some_and(|kind| kind.starts_with("udp")),
+            only_v6: self.flags.is_some_and(|flags| flags & ONLY_V6 != 0),
+            mode: mode(self.readable_all, 0o444) | mode(self.writable_all, 0o222),
+            host: self.address,
+            port: self.port,
+            fd: self.fd,
+            index: self.index.unwrap_or_default(),
+        }
+    }
 }
 
 /// Reads one line.
@@ -107,16 +132,14 @@ fn understand(frame: Frame) -> Option<FromWorker> {
     })
 }
 
-fn understand_cluster(frame: Frame) -> Option<FromWorker> {
+fn understand_cluster(mut frame: Frame) -> Option<FromWorker> {
     if let Some(ack) = frame.ack {
         return Some(FromWorker::Answer { ack, accepted: frame.accepted.unwrap_or(false) });
     }
-    Some(match frame.act?.as_str() {
+    Some(match frame.act.take()?.as_str() {
         "queryServer" => {
-            let udp = frame.address_type.as_ref().and_then(Value::as_str).is_some_and(|kind| kind.starts_with("udp"));
-            let (host, port, fd, index) = (frame.address, frame.port, frame.fd, frame.index.unwrap_or_default());
-            let address = Address { host, port, fd, index, udp };
-            FromWorker::Query { seq: frame.seq?, address, data: frame.data }
+            let (seq, data) = (frame.seq?, frame.data.take());
+            FromWorker::Query { seq, address: frame.address(), data }
         }
         "listening" => FromWorker::Listening,
         "close" => FromWorker::Close { key: frame.key? },
@@ -183,7 +206,7 @@ mod tests {
     #[test]
     fn what_node_says_is_understood() {
         let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":3000,"addressType":4,"flags":0,"backlog":0,"seq":1}"#;
-        let address = Address { host: None, port: Some(3000), fd: None, index: 0, udp: false };
+        let address = Address { host: None, port: Some(3000), fd: None, index: 0, udp: false, only_v6: false, mode: 0 };
         let cases: [(&str, FromWorker); 14] = [
             (query, FromWorker::Query { seq: 1, address, data: None }),
             (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, FromWorker::Other),
@@ -217,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_same_address_is_the_same_server_for_all_nodes() {
-        let address = |port, index| Address { host: None, port: Some(port), fd: None, index, udp: false };
+        let address = |port, index| Address { host: None, port: Some(port), fd: None, index, udp: false, only_v6: false, mode: 0 };
         assert_eq!(address(3000, 0).key(), address(3000, 1).key());
         assert_ne!(address(3000, 0).key(), address(3001, 0).key());
         assert_ne!(address(0, 0).key(), address(0, 1).key(), "each free port is another");

@@ -1,0 +1,3 @@
+'use strict';
+
+module.exports = ({ net, outcome }) => outcome(net.createServer(), '/nowhere/at/all');

@@ -1,0 +1,5 @@
+'use strict';
+
+module.exports = () => new Promise((resolve) => {
+  const returned = process.send({ any: 'message' }, (error) => resolve([returned, error]));
+});

@@ -81,7 +81,7 @@ export interface Options {
   args?: string[];
   /** Flags for the Node.js of one slot, before the script. */
   slotArgs?(slot: number): string[];
-  /** Variables for the nodes' environment. */
+  /** Variables for the nodes' environment; `{slot}` in a value stands for the node's slot. */
   env?: Record<string, string>;
   /**
    * User as whom nodes run, by name or number: with its groups, and without privileges. The master stays as it was started, so as root

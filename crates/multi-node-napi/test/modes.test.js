@@ -22,14 +22,14 @@ test('nodes get the arguments that the options name, and all addresses are those
       nodes: 2,
       slotArgs: (slot) => ["--title=slot-" + slot],
       args: [__filename, "of a node"],
-      env: { COLOUR: "green" },
+      env: { COLOUR: "green", NODE_APP_INSTANCE: "{slot}" },
     };
     const nodes = require("multi-node").listen(options, server);
-    console.log(nodes.isMaster, process.title, process.argv[2], process.env.COLOUR);
+    console.log(nodes.isMaster, process.title, process.argv[2], process.env.COLOUR, process.env.NODE_APP_INSTANCE);
   `);
   assert.equal((await server.pidsOf(2)).size, 2);
   assert.match(await server.get('/', { port: other }), /hello/);
-  for (const slot of [0, 1]) await server.says(new RegExp(`false slot-${slot} of a node green`));
+  for (const slot of [0, 1]) await server.says(new RegExp(`false slot-${slot} of a node green ${slot}`));
   assert.equal(await server.stop(), 0);
 });
 

@@ -72,7 +72,8 @@ pub(crate) async fn join(
     let links = Links::new(skipped);
     let intake = links.intake();
     let entrance = Arc::<OnceLock<Entrance>>::default();
-    let (nodes, wires) = wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default(), welcome.secret);
+    let (nodes, wires) =
+        wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default(), welcome.secret);
     let (handle, Wires { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), wires);
     snapshot.send_modify(|snapshot| snapshot.status.wanted = welcome.slots);
 

@@ -13,7 +13,10 @@ use crate::exits::{Exits, NodeExits};
 use crate::mesh::{Joined, Rejoin};
 use crate::order::{Order, Report};
 use crate::serve::{Addr, DrainSignal, LoadTable};
-use crate::{BeforeListen, Error, NodeId, OrderError, PeerInfo, ReloadReport, Replacement, ScaleReport, SharedSecret, Slot, Status};
+use crate::{
+    BeforeListen, Error, NodeId, OrderError, PeerInfo, ReloadReport, Replacement, ScaleReport, SharedSecret, Slot,
+    Status,
+};
 
 /// This process's view of the program: who it is, how the others are, and orders to the fleet.
 ///

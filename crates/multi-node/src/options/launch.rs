@@ -67,7 +67,8 @@ impl Options {
         self
     }
 
-    /// A variable for the nodes' environment, beside those of this process. May be called several times.
+    /// A variable for the nodes' environment, beside those of this process. In its value `{slot}` stands for the node's slot. May be
+    /// called several times.
     pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Options {
         self.launch.env.push((name.into(), value.into()));
         self

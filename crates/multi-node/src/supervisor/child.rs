@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -214,15 +214,23 @@ impl Launcher {
             .stderr(io::stderr().as_fd().try_clone_to_owned()?)
             // A Ctrl-C reaches the master alone, which decides.
             .process_group(0);
-        self.dress(&mut command);
+        self.dress(&mut command, slot);
         let started = self.start(command, theirs, (id, slot)).map_err(|error| self.as_whom(error))?;
         Ok(Child { pid: started.pid, process: started.process, control: ours.into() })
     }
 }
 
+/// A variable's value for the node that fills this slot.
+fn of_slot(value: &OsStr, slot: Slot) -> OsString {
+    match value.to_str() {
+        Some(text) => text.replace("{slot}", &slot.to_string()).into(),
+        None => value.to_owned(),
+    }
+}
+
 impl Launcher {
     /// Gives the node its user, groups and umask, and the variables that it is to have.
-    fn dress(&self, command: &mut Command) {
+    fn dress(&self, command: &mut Command, slot: Slot) {
         for name in environment::OF_THIS_START {
             command.env_remove(name);
         }
@@ -232,7 +240,7 @@ impl Launcher {
                 None => command.env_remove(name),
             };
         }
-        command.envs(self.env.iter().map(|(name, value)| (name, value)));
+        command.envs(self.env.iter().map(|(name, value)| (name, of_slot(value, slot))));
         sys::credentials::begin_with(command, self.credentials(), self.umask);
     }
 

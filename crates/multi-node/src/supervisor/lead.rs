@@ -143,7 +143,19 @@ fn found(settings: &Settings, sockets: Vec<Vec<Socket>>, served: Served, room: R
     let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
     let fleet = Fleet::new(policy(settings, program.as_ref(), room), seed());
     let foreign = program.map(|program| Foreign::new(program, first(&sockets), settings, room.given)).transpose()?;
-    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, servers, foreign, room, secret: secret()? })
+    Ok(Ground {
+        launcher,
+        sockets,
+        load,
+        load_file,
+        bell,
+        fleet,
+        heritage: None,
+        servers,
+        foreign,
+        room,
+        secret: secret()?,
+    })
 }
 
 fn inherit(settings: &Settings, estate: Estate, served: Served, room: Room) -> Result<Ground, Error> {
@@ -155,7 +167,19 @@ fn inherit(settings: &Settings, estate: Estate, served: Served, room: Room) -> R
     let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
     let fleet = Fleet::restore(policy(settings, program.as_ref(), room), seed(), fleet, left, Instant::now());
     let foreign = program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), settings));
-    Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: Some(heritage), servers, foreign, room, secret })
+    Ok(Ground {
+        launcher,
+        sockets,
+        load,
+        load_file,
+        bell,
+        fleet,
+        heritage: Some(heritage),
+        servers,
+        foreign,
+        room,
+        secret,
+    })
 }
 
 /// What this program's processes share, made anew.
@@ -180,7 +204,8 @@ async fn supervise(
     addresses: Vec<Vec<Address>>,
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
-    let Ground { launcher, sockets, load, load_file, bell, fleet, mut heritage, servers, foreign, room, secret } = ground;
+    let Ground { launcher, sockets, load, load_file, bell, fleet, mut heritage, servers, foreign, room, secret } =
+        ground;
     let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
     let journal = endpoints.journal();
     // What a node of another program wrote last may tell why it has ended.

@@ -240,7 +240,15 @@ mod tests {
 
     #[test]
     fn the_same_address_is_the_same_server_for_all_nodes() {
-        let address = |port, index| Address { host: None, port: Some(port), fd: None, index, udp: false, only_v6: false, mode: 0 };
+        let address = |port, index| Address {
+            host: None,
+            port: Some(port),
+            fd: None,
+            index,
+            udp: false,
+            only_v6: false,
+            mode: 0,
+        };
         assert_eq!(address(3000, 0).key(), address(3000, 1).key());
         assert_ne!(address(3000, 0).key(), address(3001, 0).key());
         assert_ne!(address(0, 0).key(), address(0, 1).key(), "each free port is another");

@@ -64,6 +64,34 @@ class Door {
   /** Lets the server listen: "listening" follows, as after `server.listen`. `closing` is called when it is closed. */
   attach(bind, closing) {
     this.#closing = closing;
+    this.#listen(bind);
+  }
+
+  /** Lets a server listen again that the program has closed: by its own `listen`, at the address that it had. */
+  allowAgain(bind) {
+    const { server } = this;
+    const listen = server.listen;
+    server.listen = (...args) => {
+      if (server._handle !== null || !this.#asksForOwn(args)) return listen.apply(server, args);
+      const callback = args.at(-1);
+      if (typeof callback === 'function') server.once('listening', callback);
+      this.#listen(bind);
+      this.#service.reopen(this.index);
+      this.#serves = this.#Connection !== null;
+      setImmediate(() => this.turn());
+      return server;
+    };
+  }
+
+  /** Whether `listen` is asked for the address that is served anyway. */
+  #asksForOwn([first]) {
+    const { port, path } = typeof first === 'object' && first !== null ? first : { port: first, path: first };
+    const [address] = this.#service.addresses(this.index);
+    if (address === 'unix') return path === this.server._pipeName;
+    return Number(port ?? 0) === 0 || Number(port) === parse(address).port;
+  }
+
+  #listen(bind) {
     const [address] = this.#service.addresses(this.index);
     const local = address === 'unix' ? null : parse(address);
     this.#handle = this.#listeningHandle(local);

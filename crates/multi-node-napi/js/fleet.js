@@ -93,6 +93,7 @@ class Fleet {
       door.attach(bind, () => this.#service.leave());
     } else {
       door.attach(bind, () => undefined);
+      door.allowAgain(bind);
     }
   }
 

@@ -169,6 +169,14 @@ impl Service {
         }
     }
 
+    /// Takes connections of a server again that was closed.
+    #[napi]
+    pub fn reopen(&mut self, server: u32) {
+        if let Some(taker) = self.servers.get_mut(server as usize).and_then(|server| server.taker.as_mut()) {
+            taker.reopen();
+        }
+    }
+
     /// Whether a server's connections can be given to other nodes.
     #[napi]
     pub fn gives(&self, server: u32) -> bool {

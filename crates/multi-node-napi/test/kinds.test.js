@@ -107,6 +107,32 @@ test('a node whose server closes leaves the queue, and tells when its last conne
   assert.equal(await server.stop(), 0);
 });
 
+test('a server that a node has closed listens again, at its address', async (t) => {
+  const server = await program(t, `
+    const { once } = require("node:events");
+    const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
+    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    if (!nodes.isMaster) nodes.ready().then(async () => {
+      for (let time = 0; time < 3; time += 1) {
+        server.close();
+        await once(server, "close");
+        console.log("closed", server.listening, server.address());
+        server.listen(PORT, () => console.log("calls back", server.listening, server.address().port));
+        await once(server, "listening");
+      }
+      try {
+        server.listen(PORT);
+      } catch ({ code }) {
+        console.log("again", code);
+      }
+    });
+  `);
+  await server.says(/(closed false null\ncalls back true \d+\n){3}again ERR_SERVER_ALREADY_LISTEN/);
+  const [pid] = await server.pidsOf(1);
+  assert.deepEqual(server.children(), [pid], 'the node that has closed it');
+  assert.equal(await server.stop(), 0);
+});
+
 test('what a listener throws is an uncaught exception, and all connections are served', async (t) => {
   const server = await program(t, `
     const server = require("http").createServer((request, response) => response.end("hello"));

@@ -136,7 +136,7 @@ impl Taker {
         self.listener.woken();
     }
 
-    /// Takes no more connections, for good: leaves the sockets' queues, and other nodes hand none over. Of those that were handed over,
+    /// Takes no more connections, unless it is [opened again](Self::reopen): leaves the sockets' queues, and other nodes hand none over. Of those that were handed over,
     /// what was not taken yet is closed. What was taken goes on.
     pub fn close(&mut self) {
         self.closed = true;
@@ -146,6 +146,12 @@ impl Taker {
         // What has come before this and is not taken is closed by being dropped.
         self.arrivals.close();
         while self.arrivals.try_recv().is_ok() {}
+    }
+
+    /// Takes new connections again after [`close`](Self::close), as all other nodes do. Connections that were handed over come no
+    /// more.
+    pub fn reopen(&mut self) {
+        self.closed = false;
     }
 
     /// All addresses that this listens on.

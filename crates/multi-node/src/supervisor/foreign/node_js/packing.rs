@@ -184,7 +184,7 @@ mod tests {
         let channel = Channel::resume(socket, mpsc::channel(1).0, talk);
         let state = channel.pack(&mut Luggage::default());
         for shown in [format!("{channel:?}"), format!("{state:?}")] {
-            assert!(shown.matches("23 bytes").count() == 2 && !shown.contains("5e5e"), "{shown}");
+            assert!(shown.matches("22 bytes").count() == 2 && !shown.contains("5e5e"), "{shown}");
             // Bytes as numbers.
             assert!(!shown.contains("53, 101"), "{shown}");
         }

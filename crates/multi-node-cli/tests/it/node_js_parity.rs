@@ -19,10 +19,11 @@ const OF_TWO: [&str; 2] = ["exclusive-of-two", "listen-0-shared"];
 const LAST: &str = "disconnect";
 
 /// What `multi-node run` does differently, and what docs/run.md says of it.
-const DIFFERENT: [(&str, &str); 3] = [
+const DIFFERENT: [(&str, &str); 4] = [
     ("close-refuses", "A port that was bound stays open"),
     ("close-unix", "A port that was bound stays open"),
     ("dgram", "Datagram sockets are not served"),
+    ("listen-abstract", "Unix sockets without a file are not served"),
 ];
 
 /// By scenario, what each worker found, in order.

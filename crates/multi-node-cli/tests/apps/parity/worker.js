@@ -24,6 +24,8 @@ async function main() {
   await tools.listening(require('node:net').createServer(), { path: place });
   for (const name of names) await run(name);
   fs.appendFileSync(process.env.RESULTS, `${JSON.stringify(['done', true])}\n`);
+  // Nobody ends a worker that has disconnected.
+  if (!process.connected) process.exit();
 }
 
 main();

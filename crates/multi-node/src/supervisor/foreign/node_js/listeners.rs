@@ -3,7 +3,6 @@
 use std::fs::Permissions;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -101,10 +100,7 @@ impl Listeners {
     async fn bind(&mut self, asked: &Address) -> io::Result<Socket> {
         let host = asked.host.as_deref();
         let socket = match (host, asked.port.and_then(|port| u16::try_from(port).ok())) {
-            (Some(path), None) => match path.strip_prefix('\0') {
-                Some(name) => bind_abstract(name)?,
-                None => self.bind_unix(Path::new(path), asked.mode).await?,
-            },
+            (Some(path), None) => self.bind_unix(Path::new(path), asked.mode).await?,
             (Some(host), Some(port)) => {
                 let ip: IpAddr = host.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
                 bind::tcp(SocketAddr::new(ip, port), self.backlog, asked.only_v6)?
@@ -135,12 +131,6 @@ impl Listeners {
         }
         Ok(Socket::Unix(listener))
     }
-}
-
-/// A socket without a file (unix(7)).
-fn bind_abstract(name: &str) -> io::Result<Socket> {
-    let address = std::os::unix::net::SocketAddr::from_abstract_name(name)?;
-    UnixListener::bind_addr(&address).map(Socket::Unix)
 }
 
 /// Where there is no folder, Node.js says EACCES, as on Windows.

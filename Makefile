@@ -12,7 +12,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 THREADS := $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-bytes \
-	soak-loss soak-node soak-fuzz mutants law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
+	soak-loss soak-node soak-reloads soak-fuzz mutants law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -74,7 +74,7 @@ test-foreign-node:
 # `SOAK_SECONDS` is the time of each lane that has no end of its own; CI runs the same decisions for 30 s.
 SOAK_SECONDS ?= 600
 soak: servers ## the long lanes: chaos, random bytes, `loss` of ours over a million answers, all Node.js versions, fuzzing of the decoders; an hour
-	+@scripts/each.sh soak-chaos soak-bytes soak-loss soak-node soak-fuzz
+	+@scripts/each.sh soak-chaos soak-bytes soak-loss soak-node soak-reloads soak-fuzz
 
 soak-chaos:
 	CHAOS_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture chaos::
@@ -89,6 +89,9 @@ soak-loss:
 
 soak-node:
 	CARGO="$(CARGO)" scripts/test-node.sh all
+
+soak-reloads: servers
+	RELOADS=50 $(CARGO) test --locked -p multi-node-cli --test it -- --nocapture foreign_programs::node_js
 
 soak-fuzz:
 	scripts/fuzz.sh $(SOAK_SECONDS)

@@ -34,7 +34,7 @@ npm() {
 
 pip python 'gunicorn==27.0.1' 'uvicorn==0.54.0' 'websockets==17.4'
 pip hypercorn 'hypercorn==0.18.0'
-npm node 'express@5.3.0' 'ws@8.23.0'
+npm node 'express@5.3.0' 'ws@8.23.0' 'fastify@5.12.8' 'koa@3.3.0' 'autocannon@9.0.0'
 if [ "${1:-}" = peers ]; then
     pip granian 'granian==2.8.9'
     npm pm2 'pm2@7.0.4'

@@ -182,6 +182,9 @@ pub(crate) struct Settings {
     /// otherwise block]
     #[arg(long, value_enum)]
     pub(crate) log_full: Option<LogFull>,
+    /// Gives Node.js programs no preload, so that a drain closes their idle connections and waits for busy ones [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) no_preload: Option<bool>,
     /// The program and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<PathBuf>,
@@ -317,7 +320,7 @@ impl Settings {
         if let Some(StopSignal(number)) = self.stop_signal {
             program = program.stop_signal(number);
         }
-        Ok(program)
+        Ok(program.preload(!self.no_preload.unwrap_or(false)))
     }
 
     /// How what nodes write is dealt with; `None`: they write by themselves.

@@ -20,6 +20,26 @@ pub(crate) const INSTANCE: &str = "MULTI_NODE_INSTANCE";
 /// Tells a guard which run it guards: `instance:user:pid:start`. Of no use without the pipe.
 pub(crate) const GUARD: &str = "MULTI_NODE_GUARD";
 
+/// Tells the preload of Node.js nodes the process that it is for; `off` in the command's own environment: nodes get none.
+#[cfg(multi_process)]
+pub(crate) const PRELOAD: &str = "MULTI_NODE_PRELOAD";
+
+/// Options of Node.js.
+#[cfg(multi_process)]
+pub(crate) const NODE_OPTIONS: &str = "NODE_OPTIONS";
+
+/// Whether the preload of Node.js nodes is turned off.
+#[cfg(multi_process)]
+pub(crate) fn preload_is_off() -> bool {
+    env::var_os(PRELOAD).is_some_and(|value| value == "off")
+}
+
+/// The options that Node.js nodes inherit.
+#[cfg(multi_process)]
+pub(crate) fn node_options() -> OsString {
+    env::var_os(NODE_OPTIONS).unwrap_or_default()
+}
+
 /// What a guard is called by.
 #[cfg(multi_process)]
 pub(crate) fn guarded() -> Option<crate::family::Run> {

@@ -156,6 +156,9 @@ pub struct ProgramStatus {
     pub ready_by: Option<ReadyBy>,
     /// What it said last of itself (`STATUS=`, sd_notify(3)).
     pub said: Option<String>,
+    /// Of a Node.js program whether it has the [preload](crate::program::preload): `on`, or `off: ` and why.
+    #[serde(default)]
+    pub preload: Option<String>,
 }
 
 /// A snapshot of all slots.

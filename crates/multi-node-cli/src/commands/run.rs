@@ -40,6 +40,9 @@ pub(crate) struct Run {
     /// The file of settings [default: multi-node.toml, where there is one]
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Shows the JavaScript that Node.js programs load as their preload, and ends
+    #[arg(long, exclusive = true)]
+    print_preload: bool,
     #[command(flatten)]
     typed: Settings,
 }
@@ -74,6 +77,9 @@ fn log(json: bool) {
 impl Run {
     #[tokio::main(flavor = "current_thread")]
     pub(super) async fn run(self) -> Result<()> {
+        if self.print_preload {
+            return output::bytes(program::preload().as_bytes());
+        }
         let settings = self.settings()?;
         log(settings.logs_json());
         let options = settings.options().described_as(settings.in_force(&self.typed));

@@ -9,9 +9,10 @@ use serde_json::Value;
 use super::Settings;
 
 /// What concerns the program, and is looked up again at each reload.
-const OF_THE_PROGRAM: [&str; 10] = [
+const OF_THE_PROGRAM: [&str; 11] = [
     "env",
     "fdname",
+    "no-preload",
     "program",
     "ready",
     "ready-after",

@@ -61,6 +61,7 @@ impl Settings {
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
             log_full: self.log_full.or(other.log_full),
+            no_preload: self.no_preload.or(other.no_preload),
             program: list(self.program, other.program),
         }
     }

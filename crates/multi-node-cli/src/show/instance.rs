@@ -73,8 +73,9 @@ fn said(slots: &[SlotInfo]) -> String {
 fn known_of(slot: &SlotInfo) -> String {
     let ready = slot.ready_by.as_ref().map(|sign| format!("ready by {sign}"));
     let says = slot.says.as_ref().map(|text| format!("says {text:?}"));
+    let preload = slot.preload.as_ref().map(|preload| format!("preload {preload}"));
     let held = slot.output_held.then(|| "waits until what it writes is taken".to_owned());
-    ready.into_iter().chain(says).chain(held).collect::<Vec<_>>().join(", ")
+    ready.into_iter().chain(says).chain(preload).chain(held).collect::<Vec<_>>().join(", ")
 }
 
 /// These nodes of so many.

@@ -1,7 +1,8 @@
 //! Where control sockets are: a folder of the user's own.
 
+use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::options::is_instance_name;
@@ -82,9 +83,40 @@ fn runtime_directory() -> PathBuf {
     }
 }
 
+/// A file of this text that nodes read, made if it was not there: in the runtime directory, or for nodes of other users in a
+/// directory that every user can read.
+pub(crate) fn shared_file(name: &str, text: &str, for_others: bool) -> io::Result<PathBuf> {
+    let made = if for_others { prepare_readable() } else { prepare() };
+    let directory = made.map_err(|(directory, error)| named(&directory, &error))?;
+    let path = directory.join(name);
+    if std::fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
+        return Ok(path);
+    }
+    let begun = directory.join(format!("{name}.{}", std::process::id()));
+    let written = std::fs::write(&begun, text)
+        .and_then(|()| std::fs::set_permissions(&begun, Permissions::from_mode(0o644)))
+        .and_then(|()| std::fs::rename(&begun, &path));
+    written.map(|()| path).map_err(|error| named(&begun, &error))
+}
+
+fn prepare_readable() -> Result<PathBuf, (PathBuf, io::Error)> {
+    let directory = match sys::process::user() {
+        0 => PathBuf::from("/run/multi-node-shared"),
+        user => PathBuf::from(format!("/tmp/multi-node-shared-{user}")),
+    };
+    let directory = prepared(directory)?;
+    match std::fs::set_permissions(&directory, Permissions::from_mode(0o755)) {
+        Ok(()) => Ok(directory),
+        Err(error) => Err((directory, error)),
+    }
+}
+
 /// The runtime directory, made if it was not there, and checked.
 pub(super) fn prepare() -> Result<PathBuf, (PathBuf, io::Error)> {
-    let directory = runtime_directory();
+    prepared(runtime_directory())
+}
+
+fn prepared(directory: PathBuf) -> Result<PathBuf, (PathBuf, io::Error)> {
     let made = match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
@@ -116,6 +148,19 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn a_shared_file_is_made_once_and_made_anew_where_it_is_another() {
+        let name = format!("directory-test-{}.js", std::process::id());
+        let path = shared_file(&name, "one", false).expect("made");
+        let inode = || path.metadata().expect("there").ino();
+        let first = inode();
+        assert_eq!(shared_file(&name, "one", false).expect("there"), path);
+        assert_eq!(inode(), first);
+        shared_file(&name, "two", false).expect("made");
+        assert_eq!(std::fs::read_to_string(&path).expect("readable"), "two");
+        std::fs::remove_file(&path).expect("removed");
+    }
 
     #[test]
     fn a_folder_that_others_may_write_to_is_refused() {

@@ -36,6 +36,8 @@ mod wording;
 #[cfg(multi_process)]
 pub use client::{Client, ClientError};
 #[cfg(multi_process)]
+pub(crate) use directory::shared_file;
+#[cfg(multi_process)]
 pub use directory::{Place, check_runtime_directory, instances, socket_path};
 pub(crate) use held::Held;
 pub use held::HeldOutput;

@@ -84,6 +84,9 @@ pub struct SlotInfo {
     /// What such a program said last of itself (`STATUS=`, sd_notify(3)).
     #[serde(default)]
     pub says: Option<String>,
+    /// Of a Node.js program whether it has the preload, by which its connections move in a drain: `on`, or `off: ` and why.
+    #[serde(default)]
+    pub preload: Option<String>,
     /// Whether it waits until what it writes is taken, where its master collects that.
     #[serde(default)]
     pub output_held: bool,
@@ -162,6 +165,7 @@ impl SlotInfo {
             skipped_messages: known(slot.skipped_messages),
             ready_by: program.and_then(|program| Some(program.ready_by?.as_str().to_owned())),
             says: program.and_then(|program| program.said.clone()),
+            preload: program.and_then(|program| program.preload.clone()),
             output_held,
             cpu_ms,
             pss_bytes,

@@ -30,6 +30,8 @@ pub struct Program {
     pub(crate) ready_fd: Option<u32>,
     pub(crate) watchdog: Option<Duration>,
     pub(crate) node_js: Option<bool>,
+    #[serde(default = "yes")]
+    pub(crate) preload: bool,
     /// What has changed beside it, and a reload does not apply.
     #[serde(default)]
     pub(crate) not_applied: Vec<NotApplied>,
@@ -47,6 +49,10 @@ impl fmt::Debug for Renewal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Renewal")
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Which conventions tell the program of its sockets, which have the numbers from 3 on.
@@ -103,6 +109,7 @@ impl Program {
             ready_fd: None,
             watchdog: None,
             node_js: None,
+            preload: true,
             not_applied: Vec::new(),
             output: None,
             renewal: None,
@@ -183,6 +190,13 @@ impl Program {
     /// Default: if the program is `node`, or a script that names it in its first line.
     pub fn node_js(mut self, is: bool) -> Program {
         self.node_js = Some(is);
+        self
+    }
+
+    /// Whether a Node.js program ([`node_js`](Program::node_js)) loads the [`preload`](super::preload), by which its idle
+    /// connections move to other nodes in a drain. Default: yes.
+    pub fn preload(mut self, is: bool) -> Program {
+        self.preload = is;
         self
     }
 

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{Program, Readiness, Sockets};
-use crate::environment::{OF_THIS_START, SEAT, Seat};
+use crate::environment::{NODE_OPTIONS, OF_THIS_START, PRELOAD, SEAT, Seat};
 use crate::{NodeId, Slot};
 
 /// The number of the first listening socket (sd_listen_fds(3)).
@@ -34,6 +34,8 @@ pub(crate) struct Place {
     pub(crate) node_port: Option<u16>,
     /// The number of the channel of a Node.js program.
     pub(crate) channel: Option<u32>,
+    /// What has a Node.js program load the preload, and the `NODE_OPTIONS` that it inherits.
+    pub(crate) preload: Option<(OsString, OsString)>,
     /// By what a program that links this crate knows that it is a node.
     pub(crate) seat: Option<Seat>,
     /// Where it may say how it is.
@@ -88,8 +90,23 @@ impl Program {
             set("WATCHDOG_USEC", watchdog.as_micros().to_string());
             set("WATCHDOG_PID", place.pid.to_string());
         }
+        if place.preload.is_some() {
+            set(PRELOAD, place.pid.to_string());
+        }
         variables.extend(self.env.iter().map(|(name, value)| (name.clone(), Some(place.fill(value)))));
+        if let Some((option, inherited)) = &place.preload {
+            let options = self.node_options().map_or_else(|| inherited.clone(), |own| place.fill(own));
+            let separator = if options.is_empty() { "" } else { " " };
+            let options: OsString = [option, OsStr::new(separator), &options].into_iter().collect();
+            variables.push((NODE_OPTIONS.into(), Some(options)));
+        }
         variables
+    }
+
+    /// The program's own `NODE_OPTIONS`.
+    pub(crate) fn node_options(&self) -> Option<&OsStr> {
+        let own = self.env.iter().rev().find(|(name, _)| name == NODE_OPTIONS);
+        own.map(|(_, value)| value.as_os_str())
     }
 }
 
@@ -150,6 +167,7 @@ mod tests {
             sockets: vec![socket("127.0.0.1:8080", Some(8080)), socket("/run/app.sock", None)],
             node_port: Some(40_001),
             channel: None,
+            preload: None,
             seat: Some(Seat { master: 1, slot: Slot(2), id: NodeId::node(7), left: None }),
             notify: "@notify".to_owned(),
         }
@@ -196,6 +214,19 @@ mod tests {
         assert_eq!(set(Sockets::Bare), own);
         let unnamed = Program::new("x").variables(&place());
         assert!(!unnamed.contains(&("LISTEN_FDNAMES".into(), Some("".into()))), "no names, no variable");
+    }
+
+    #[test]
+    fn the_preload_comes_before_all_other_options_of_node() {
+        let options = |program: Program, inherited: &str| {
+            let place = Place { preload: Some(("--require \"p\"".into(), inherited.into())), ..place() };
+            let mut variables = program.variables(&place).into_iter().rev();
+            assert!(variables.clone().any(|variable| variable == (PRELOAD.into(), Some("4711".into()))));
+            variables.find(|(name, _)| name == NODE_OPTIONS).and_then(|(_, value)| value).expect("options")
+        };
+        assert_eq!(options(Program::new("x"), ""), "--require \"p\"");
+        assert_eq!(options(Program::new("x"), "-r a"), "--require \"p\" -r a");
+        assert_eq!(options(Program::new("x").env(NODE_OPTIONS, "-r {id}"), "-r a"), "--require \"p\" -r node-7");
     }
 
     #[test]

@@ -24,6 +24,7 @@
 mod description;
 mod environment;
 mod output;
+mod preload;
 mod run;
 mod stage;
 
@@ -31,5 +32,6 @@ pub(crate) use description::Renewal;
 pub use description::{Program, Readiness, Sockets};
 pub(crate) use environment::{FIRST, Place, Socket};
 pub use output::{Collect, Output};
+pub use preload::preload;
 pub use run::run;
 pub use stage::stage;

@@ -53,6 +53,17 @@ impl Members {
         }
     }
 
+    /// A Node.js program has loaded the preload, or the preload does nothing.
+    pub(super) fn preload(&mut self, id: NodeId, loaded: Result<(), String>) {
+        if let (Err(why), Some(foreign)) = (&loaded, &mut self.outfit.foreign) {
+            foreign.preload.warn(why);
+        }
+        let shown = loaded.map_or_else(|why| format!("off: {why}"), |()| "on".to_owned());
+        if let Some(attendance) = self.attendance(id) {
+            attendance.seen.preload = Some(shown);
+        }
+    }
+
     /// A Node.js program has closed its channel: it serves nobody any more. Whether that was expected.
     pub(super) fn disconnected(&mut self, id: NodeId) -> bool {
         let expected = self.attendance(id).is_some_and(|attendance| attendance.draining);

@@ -42,6 +42,10 @@ impl Supervisor {
                 Event::Beat { id }
             }
             Note::Beat | Note::Listens => Event::Beat { id },
+            Note::Preload(loaded) => {
+                self.members.preload(id, loaded);
+                return None;
+            }
             Note::Hangs => Event::Broken { id, why: "it says that it hangs (WATCHDOG=trigger)".to_owned() },
             Note::Stopping => {
                 self.members.attendance(id)?.draining = true;

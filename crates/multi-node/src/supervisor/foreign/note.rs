@@ -23,6 +23,8 @@ pub(crate) enum Note {
     Listens,
     /// It is alive.
     Beat,
+    /// It has loaded the preload (`Ok`), or the preload does nothing; why.
+    Preload(Result<(), String>),
     /// It has found itself broken (`WATCHDOG=trigger`).
     Hangs,
     /// It ends by itself.

@@ -1,6 +1,7 @@
 //! What every node of the program is given.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,14 +9,14 @@ use std::path::PathBuf;
 
 use super::attendance::{Ear, Signs};
 use super::linked::Linked;
-use super::node_js::{Channel, Office, ToPrimary};
+use super::node_js::{Channel, Office, Preload, ToPrimary, Wanted};
 use super::notify::NotifySocket;
 use super::packing::Legacy;
 use super::{Attendance, PrimaryEnding};
 use tokio::sync::mpsc;
 
 use crate::control::Exec;
-use crate::environment::{Left, Seat};
+use crate::environment::{self, Left, Seat};
 use crate::id::Generation;
 use crate::mesh::PeerInfo;
 use crate::options::Settings;
@@ -39,6 +40,8 @@ pub(crate) struct Foreign {
     /// Whether nodes run as another user than the master.
     nodes_are_others: bool,
     pub(super) linked: Linked,
+    /// What Node.js programs load.
+    pub(in crate::supervisor) preload: Preload,
 }
 
 /// A program, and what is known of it.
@@ -97,6 +100,7 @@ impl Foreign {
             open_files: None,
             nodes_are_others: settings.launch.identity.is_some(),
             linked: Linked::new(settings.into()),
+            preload: Preload::default(),
         }
     }
 
@@ -206,6 +210,7 @@ impl Foreign {
         sockets: &[Socket],
     ) -> io::Result<(Exec, Attendance)> {
         let (primary, open_files) = (self.primary(generation, sockets)?, self.open_files);
+        let preload = if primary.is_some() { Some(self.preload(generation)?) } else { None };
         let Known { program, file, .. } = self.known(generation)?;
         let notify = NotifySocket::new(node.id)?;
         let slot = node.slot.ok_or_else(|| io::Error::other("the master has no slot"))?;
@@ -220,6 +225,7 @@ impl Foreign {
             sockets: self.sockets.clone(),
             node_port: if program.wants_node_port() { Some(free_port()?) } else { None },
             channel: primary.is_some().then_some(free),
+            preload: preload.clone().and_then(Result::ok),
             seat: seat.map(|number| Seat {
                 master: std::process::id(),
                 slot,
@@ -266,7 +272,27 @@ impl Foreign {
             stop_signal: Some(program.stop_signal),
             open_files,
         };
-        Ok((exec, Attendance::new(node.id, signs, ears)))
+        let mut attendance = Attendance::new(node.id, signs, ears);
+        attendance.seen.preload = preload.map(|preload| match preload {
+            Ok(_) => "off: the program has not loaded it".to_owned(),
+            Err(why) => format!("off: {why}"),
+        });
+        Ok((exec, attendance))
+    }
+
+    /// What has nodes of this generation load the preload, and the options that it comes before; or why they do not.
+    fn preload(&mut self, generation: Generation) -> io::Result<Result<(OsString, OsString), String>> {
+        let Known { program, .. } =
+            self.programs.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
+        let inherited = environment::node_options();
+        let wanted = Wanted {
+            by_option: program.preload,
+            off_by_env: program.env.iter().any(|(name, value)| name == environment::PRELOAD && value == "off"),
+            nodes_are_others: self.nodes_are_others,
+            args: &program.args,
+            node_options: program.node_options().unwrap_or(&inherited),
+        };
+        Ok(self.preload.option(&wanted).map(|option| (option, inherited)))
     }
 
     /// The primary, where this generation is a Node.js program.

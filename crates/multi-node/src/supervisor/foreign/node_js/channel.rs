@@ -15,7 +15,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
-use super::message::{self, FromWorker};
+use super::message::{self, FromWorker, PreloadSays};
 use super::primary::ToPrimary;
 use crate::control;
 use crate::id::NodeId;
@@ -34,6 +34,9 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// How many messages to the worker may wait.
 const QUEUE: usize = 256;
+
+/// How many descriptors may come before their messages: Node.js sends one, and waits until it is acknowledged.
+const HANDLES: usize = 64;
 
 /// A message to a worker, and the descriptor that it carries.
 pub(in crate::supervisor::foreign) type Outgoing = (Value, Option<Arc<OwnedFd>>);
@@ -54,8 +57,8 @@ pub(in crate::supervisor::foreign) struct Channel {
 pub(super) struct Talk {
     /// The beginning of a message, of which the rest has not come.
     pub(super) read: BytesMut,
-    /// How many descriptors have come of which the message has not been read.
-    pub(super) handles: usize,
+    /// Descriptors that have come and of which the message has not been read.
+    pub(super) handles: VecDeque<OwnedFd>,
     /// Messages for the worker; of the first a part may have been written.
     pub(super) unwritten: VecDeque<Line>,
 }
@@ -177,15 +180,20 @@ impl<'a> Worker<'a> {
     }
 
     /// True: it was told to rest.
-    async fn hear(&self, socket: &UnixStream, buffer: &mut BytesMut, handles: &mut usize) -> io::Result<bool> {
+    async fn hear(
+        &self,
+        socket: &UnixStream,
+        buffer: &mut BytesMut,
+        handles: &mut VecDeque<OwnedFd>,
+    ) -> io::Result<bool> {
         let (mut searched, mut rest) = (0, self.notes.rest.clone());
         loop {
             while let Some(end) = buffer[searched..].iter().position(|&byte| byte == b'\n') {
                 let line = buffer.split_to(searched + end + 1);
                 searched = 0;
                 let said = message::read(&line[..line.len() - 1]);
-                self.acknowledge(&said, handles);
-                self.said(said).await;
+                let handle = self.acknowledge(&said, handles);
+                self.said(said, handle).await;
             }
             searched = buffer.len();
             if buffer.len() > LONGEST {
@@ -201,27 +209,31 @@ impl<'a> Worker<'a> {
                 0 => return Ok(false),
                 count => buffer.extend_from_slice(&chunk[..count]),
             }
-            // A handle is closed here: no part of the command would use it.
-            *handles += received.fds.len();
+            handles.extend(received.fds);
+            if handles.len() > HANDLES {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors without their messages"));
+            }
         }
     }
 
-    /// Answers what is about handles that the program has sent to its primary.
-    fn acknowledge(&self, said: &FromWorker, handles: &mut usize) {
-        let answer = match said {
-            FromWorker::Handle => {
-                let arrived = *handles > 0;
-                *handles = handles.saturating_sub(1);
-                self.warn_of_handles();
-                message::handle_answer(arrived)
+    /// Answers what is about handles that the program has sent to its primary, and returns the handle.
+    fn acknowledge(&self, said: &FromWorker, handles: &mut VecDeque<OwnedFd>) -> Option<OwnedFd> {
+        let (answer, handle) = match said {
+            FromWorker::Handle(back) => {
+                let handle = handles.pop_front();
+                if back.is_none() {
+                    self.warn_of_handles();
+                }
+                (message::handle_answer(handle.is_some()), handle)
             }
-            FromWorker::Closing { key } => message::all_closed(key),
-            FromWorker::Counting { key } => message::none_open(key),
-            _ => return,
+            FromWorker::Closing { key } => (message::all_closed(key), None),
+            FromWorker::Counting { key } => (message::none_open(key), None),
+            _ => return None,
         };
         if self.outbox.try_send((answer, None)).is_err() {
             crate::log::warn!(id = %self.id, "a Node.js program does not read its channel");
         }
+        handle
     }
 
     fn warn_of_handles(&self) {
@@ -233,7 +245,8 @@ impl<'a> Worker<'a> {
         });
     }
 
-    async fn said(&self, said: FromWorker) {
+    /// A handle is closed here, unless it is a connection for the primary: no other part of the command would use it.
+    async fn said(&self, said: FromWorker, handle: Option<OwnedFd>) {
         if said == FromWorker::Listening {
             self.servers.fetch_add(1, Ordering::Relaxed);
             self.notes.tell(Note::Listens).await;
@@ -247,8 +260,18 @@ impl<'a> Worker<'a> {
         if matches!(said, FromWorker::Leaves { .. }) {
             self.notes.tell(Note::Stopping).await;
         }
+        match &said {
+            FromWorker::Preload(PreloadSays::Hello) => self.notes.tell(Note::Preload(Ok(()))).await,
+            FromWorker::Preload(PreloadSays::Inert { why }) => self.notes.tell(Note::Preload(Err(why.clone()))).await,
+            _ => {}
+        }
+        let id = self.id;
+        let told = match (said, handle) {
+            (FromWorker::Handle(Some(back)), Some(stream)) => ToPrimary::HandedBack { id, back, stream },
+            (said, _) => ToPrimary::Said { id, said },
+        };
         // An error means that the master ends.
-        let _ = self.primary.send(ToPrimary::Said { id: self.id, said }).await;
+        let _ = self.primary.send(told).await;
     }
 
     /// One of its servers closes. Those that listened before a rest are not counted.

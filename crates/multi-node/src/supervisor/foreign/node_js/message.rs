@@ -25,8 +25,10 @@ pub(in crate::supervisor::foreign) enum FromWorker {
     Ready,
     /// `process.send("multi-node:peers")`: it wants a stream to each other worker that wants one.
     Peers,
-    /// It sent a handle, and sends nothing more until that is acknowledged.
-    Handle,
+    /// It sent a handle, and sends nothing more until that is acknowledged; of a connection that its preload passes back, which.
+    Handle(Option<HandedBack>),
+    /// Its preload has something to say.
+    Preload(PreloadSays),
     /// A server closes, and asks whether the connections that it has sent as handles are closed.
     Closing { key: String },
     /// A server asks how many of the connections that it has sent are open.
@@ -34,6 +36,31 @@ pub(in crate::supervisor::foreign) enum FromWorker {
     /// Anything else is not for us.
     Other,
 }
+
+/// An idle connection that a draining worker passes back.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub(in crate::supervisor::foreign) struct HandedBack {
+    /// What the worker calls it by.
+    pub(super) seq: u64,
+    /// The server that it belongs to.
+    pub(super) key: String,
+}
+
+/// What the preload says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::supervisor::foreign) enum PreloadSays {
+    /// It works.
+    Hello,
+    /// It does nothing; why.
+    Inert { why: String },
+    /// All connections have moved, and the worker may disconnect.
+    Drained,
+    /// It has met an error, and goes on.
+    Failed { why: String },
+}
+
+/// The `cmd` of all messages between the preload and us. Node.js shows programs none whose `cmd` begins with `NODE_`.
+const PRELOAD: &str = "NODE_MULTI_NODE";
 
 /// What a worker's server shares with the servers of other workers at its address: for TLS the keys of its session
 /// tickets. They are secret, so `Debug` does not show them.
@@ -92,6 +119,9 @@ struct Frame {
     readable_all: Option<bool>,
     writable_all: Option<bool>,
     data: Option<ServerData>,
+    why: Option<String>,
+    /// What goes with a handle; of anything but our own messages it is the program's.
+    msg: Option<Value>,
 }
 
 impl Frame {
@@ -125,10 +155,27 @@ pub(super) fn read(line: &[u8]) -> FromWorker {
 fn understand(frame: Frame) -> Option<FromWorker> {
     Some(match frame.cmd.as_str() {
         "NODE_CLUSTER" => return understand_cluster(frame),
-        "NODE_HANDLE" => FromWorker::Handle,
+        "NODE_HANDLE" => FromWorker::Handle(frame.msg.and_then(handed_back)),
+        PRELOAD => FromWorker::Preload(understand_preload(frame)?),
         "NODE_SOCKET_NOTIFY_CLOSE" => FromWorker::Closing { key: frame.key? },
         "NODE_SOCKET_GET_COUNT" => FromWorker::Counting { key: frame.key? },
         _ => FromWorker::Other,
+    })
+}
+
+fn handed_back(message: Value) -> Option<HandedBack> {
+    let is = |field: &str, value: &str| message.get(field).and_then(Value::as_str) == Some(value);
+    (is("cmd", PRELOAD) && is("act", "handoff")).then(|| serde_json::from_value(message).ok())?
+}
+
+fn understand_preload(frame: Frame) -> Option<PreloadSays> {
+    let why = frame.why.unwrap_or_default();
+    Some(match frame.act?.as_str() {
+        "hello" => PreloadSays::Hello,
+        "inert" => PreloadSays::Inert { why },
+        "drained" => PreloadSays::Drained,
+        "failed" => PreloadSays::Failed { why },
+        _ => return None,
     })
 }
 
@@ -162,9 +209,12 @@ pub(super) fn cannot_listen(seq: u64, key: &str, errno: i32, data: Option<&Serve
     json!({ "cmd": "NODE_CLUSTER", "ack": seq, "errno": -errno, "key": key, "data": data })
 }
 
-/// A connection, whose descriptor comes along.
-pub(super) fn connection(seq: u64, key: &str) -> Value {
-    let inner = json!({ "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq });
+/// A connection, whose descriptor comes along. `moved`: another worker had it before, which only the preload heeds.
+pub(super) fn connection(seq: u64, key: &str, moved: bool) -> Value {
+    let mut inner = json!({ "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq });
+    if moved {
+        inner["moved"] = true.into();
+    }
     json!({ "cmd": "NODE_HANDLE", "type": "net.Native", "msg": inner })
 }
 
@@ -189,6 +239,16 @@ pub(super) fn none_open(key: &str) -> Value {
     json!({ "cmd": "NODE_SOCKET_COUNT", "key": key, "count": 0 })
 }
 
+/// The preload's part of a drain, before the worker is to disconnect. `alone`: no other worker could take connections.
+pub(super) fn drain(alone: bool) -> Value {
+    json!({ "cmd": PRELOAD, "act": "drain", "alone": alone })
+}
+
+/// What became of a connection that the worker has passed back.
+pub(super) fn handoff_answer(seq: u64, taken: bool) -> Value {
+    json!({ "cmd": PRELOAD, "act": if taken { "taken" } else { "refused" }, "seq": seq })
+}
+
 /// Finish and disconnect.
 pub(super) fn disconnect(seq: u64) -> Value {
     json!({ "cmd": "NODE_CLUSTER", "act": "disconnect", "seq": seq })
@@ -207,7 +267,8 @@ mod tests {
     fn what_node_says_is_understood() {
         let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":3000,"addressType":4,"flags":0,"backlog":0,"seq":1}"#;
         let address = Address { host: None, port: Some(3000), fd: None, index: 0, udp: false, only_v6: false, mode: 0 };
-        let cases: [(&str, FromWorker); 14] = [
+        let says = FromWorker::Preload;
+        let cases: [(&str, FromWorker); 19] = [
             (query, FromWorker::Query { seq: 1, address, data: None }),
             (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, FromWorker::Other),
             (r#"{"cmd":"NODE_CLUSTER","act":"listening","port":3000,"seq":2}"#, FromWorker::Listening),
@@ -215,7 +276,18 @@ mod tests {
             (r#"{"cmd":"NODE_CLUSTER","act":"close","key":"k","seq":3}"#, FromWorker::Close { key: "k".into() }),
             (r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":4}"#, FromWorker::Leaves { seq: 4 }),
             (r#"{"cmd":"NODE_HANDLE_ACK"}"#, FromWorker::Other),
-            (r#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{"a":1},"key":"4:::3000"}"#, FromWorker::Handle),
+            (r#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{"a":1},"key":"4:::3000"}"#, FromWorker::Handle(None)),
+            (
+                r#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_MULTI_NODE","act":"handoff","seq":3,"key":"k"}}"#,
+                FromWorker::Handle(Some(HandedBack { seq: 3, key: "k".into() })),
+            ),
+            (
+                r#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_MULTI_NODE","act":"handoff","seq":-3}}"#,
+                FromWorker::Handle(None),
+            ),
+            (r#"{"cmd":"NODE_MULTI_NODE","act":"hello","version":"24.1.0"}"#, says(PreloadSays::Hello)),
+            (r#"{"cmd":"NODE_MULTI_NODE","act":"inert","why":"w"}"#, says(PreloadSays::Inert { why: "w".into() })),
+            (r#"{"cmd":"NODE_MULTI_NODE","act":"drained"}"#, says(PreloadSays::Drained)),
             (r#"{"cmd":"NODE_SOCKET_NOTIFY_CLOSE","key":"k"}"#, FromWorker::Closing { key: "k".into() }),
             (r#"{"cmd":"NODE_SOCKET_GET_COUNT","key":"k"}"#, FromWorker::Counting { key: "k".into() }),
             (r#""ready""#, FromWorker::Ready),

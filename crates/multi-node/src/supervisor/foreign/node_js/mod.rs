@@ -11,11 +11,15 @@ mod channel;
 mod ending;
 mod listeners;
 mod message;
+mod moving;
 mod packing;
+mod preload;
 mod primary;
 mod turns;
 
 pub(super) use channel::Channel;
 pub(in crate::supervisor) use ending::Ending;
 pub(super) use packing::{ChannelState, PrimaryState};
+pub(crate) use preload::TEXT as PRELOAD_TEXT;
+pub(super) use preload::{Preload, Wanted};
 pub(super) use primary::{Office, ToPrimary};

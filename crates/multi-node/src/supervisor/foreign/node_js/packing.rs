@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 use super::channel::{Channel, Line, Talk};
 use super::listeners::Listeners;
 use super::message::ServerData;
+use super::moving::{Holder, Pending};
 use super::primary::{Office, Primary, Server, ToPrimary, Worker};
 use super::turns::Turns;
 use crate::control::SocketKind;
@@ -47,15 +48,32 @@ struct ServerState {
     #[serde(default)]
     data: Option<ServerData>,
     workers: BTreeSet<NodeId>,
-    waiting: Vec<Passed>,
+    waiting: Vec<PendingState>,
+}
+
+/// A connection that no worker has taken yet.
+#[derive(Debug, Serialize, Deserialize)]
+struct PendingState(Passed, Option<Holder>);
+
+impl PendingState {
+    fn pack<'a>(pending: &'a Pending, luggage: &mut Luggage<'a>) -> PendingState {
+        PendingState(luggage.add(pending.stream.as_fd()), pending.holder.clone())
+    }
+
+    fn unpack(self, arrived: &mut Arrived) -> io::Result<Pending> {
+        let PendingState(stream, holder) = self;
+        Ok(Pending { stream: shared(stream, arrived)?, holder })
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct WorkerState {
     id: NodeId,
     /// By their numbers, each with the key of its server.
-    under_way: Vec<(u64, String, Passed)>,
+    under_way: Vec<(u64, String, PendingState)>,
     meets: bool,
+    #[serde(default)]
+    preload: bool,
 }
 
 impl Office {
@@ -68,7 +86,7 @@ impl Office {
             name: server.name.clone(),
             data: server.data.clone(),
             workers: server.workers.clone(),
-            waiting: server.waiting.iter().map(|stream| luggage.add(stream.as_fd())).collect(),
+            waiting: server.waiting.iter().map(|pending| PendingState::pack(pending, luggage)).collect(),
         });
         let servers = servers.collect();
         let workers = workers.iter().map(|(id, worker)| WorkerState {
@@ -76,9 +94,10 @@ impl Office {
             under_way: worker
                 .under_way
                 .iter()
-                .map(|(number, (key, stream))| (*number, key.clone(), luggage.add(stream.as_fd())))
+                .map(|(number, (key, pending))| (*number, key.clone(), PendingState::pack(pending, luggage)))
                 .collect(),
             meets: worker.meets,
+            preload: worker.preload,
         });
         let workers = workers.collect();
         let Listeners { mapped, files, backlog, bound, .. } = listeners;
@@ -99,7 +118,7 @@ impl Office {
             let mut unpacked = Server::new(wires::adopt(kind, arrived.take(socket)?), server.name);
             (unpacked.data, unpacked.workers) = (server.data, server.workers);
             unpacked.waiting =
-                server.waiting.into_iter().map(|stream| shared(stream, arrived)).collect::<io::Result<_>>()?;
+                server.waiting.into_iter().map(|pending| pending.unpack(arrived)).collect::<io::Result<_>>()?;
             Ok::<_, io::Error>((server.key, unpacked))
         });
         let servers = servers.collect::<io::Result<_>>()?;
@@ -115,10 +134,11 @@ impl Office {
 
 impl WorkerState {
     fn unpack(self, arrived: &mut Arrived) -> io::Result<Worker> {
-        let mut stream = |(number, key, stream)| Ok((number, (key, shared(stream, arrived)?)));
-        let under_way = self.under_way.into_iter().map(&mut stream).collect::<io::Result<_>>()?;
+        let mut pending = |(number, key, state): (_, _, PendingState)| Ok((number, (key, state.unpack(arrived)?)));
+        let under_way = self.under_way.into_iter().map(&mut pending).collect::<io::Result<_>>()?;
         // The way to it comes with its channel.
-        Ok(Worker { outbox: mpsc::channel(1).0, under_way, meets: self.meets })
+        let worker = Worker::new(mpsc::channel(1).0);
+        Ok(Worker { under_way, meets: self.meets, preload: self.preload, ..worker })
     }
 }
 
@@ -132,7 +152,7 @@ pub(in crate::supervisor::foreign) struct ChannelState {
     socket: Passed,
     read: Bytes,
     #[serde(default)]
-    handles: usize,
+    handles: Vec<Passed>,
     unwritten: Vec<(Bytes, Option<Passed>)>,
 }
 
@@ -152,8 +172,8 @@ impl Channel {
         let socket = luggage.add(self.socket.as_fd());
         let mut line = |line: &'a Line| (line.bytes.clone(), line.fd.as_ref().map(|fd| luggage.add(fd.as_fd())));
         let unwritten = self.talk.unwritten.iter().map(&mut line).collect();
-        let Talk { read, handles, .. } = &self.talk;
-        ChannelState { socket, read: read.clone().freeze(), handles: *handles, unwritten }
+        let handles = self.talk.handles.iter().map(|handle| luggage.add(handle.as_fd())).collect();
+        ChannelState { socket, read: self.talk.read.clone().freeze(), handles, unwritten }
     }
 
     pub(in crate::supervisor::foreign) fn unpack(
@@ -166,7 +186,8 @@ impl Channel {
             Ok(Line { bytes, fd: fd.map(|fd| shared(fd, arrived)).transpose()? })
         };
         let unwritten = state.unwritten.into_iter().map(&mut line).collect::<io::Result<_>>()?;
-        Ok(Channel::resume(socket, primary, Talk { read: state.read.into(), handles: state.handles, unwritten }))
+        let handles = state.handles.into_iter().map(|handle| arrived.take(handle)).collect::<io::Result<_>>()?;
+        Ok(Channel::resume(socket, primary, Talk { read: state.read.into(), handles, unwritten }))
     }
 }
 
@@ -179,7 +200,7 @@ mod tests {
     fn debug_shows_nothing_of_what_is_under_way() {
         let keys = b"{\"ticketKeys\":\"5e5e\"}\n";
         let line = Line { bytes: Bytes::from_static(keys), fd: None };
-        let talk = Talk { read: keys[..].into(), handles: 1, unwritten: [line].into() };
+        let talk = Talk { read: keys[..].into(), handles: [].into(), unwritten: [line].into() };
         let (socket, _other) = sys::socket::pair().expect("a pair");
         let channel = Channel::resume(socket, mpsc::channel(1).0, talk);
         let state = channel.pack(&mut Luggage::default());

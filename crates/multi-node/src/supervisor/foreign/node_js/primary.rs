@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 use super::accepting::Accepters;
 use super::channel::Outgoing;
 use super::listeners::{self, EADDRINUSE, Listeners};
-use super::message::{self, Address, FromWorker, ServerData};
+use super::message::{self, Address, FromWorker, HandedBack, ServerData};
+use super::moving::Pending;
 use super::turns::Turns;
 use crate::id::NodeId;
 use crate::serve::Socket;
@@ -21,7 +22,7 @@ use crate::sys;
 const QUEUE: usize = 256;
 
 /// How many connections of one server may have been accepted and not be on their way.
-const AHEAD: usize = 1;
+pub(super) const AHEAD: usize = 1;
 
 /// What the primary is told.
 #[derive(Debug)]
@@ -33,6 +34,12 @@ pub(in crate::supervisor) enum ToPrimary {
     Said {
         id: NodeId,
         said: FromWorker,
+    },
+    /// A connection that its preload passes back.
+    HandedBack {
+        id: NodeId,
+        back: HandedBack,
+        stream: OwnedFd,
     },
     /// Take no new connections, finish, disconnect.
     Drain {
@@ -97,16 +104,18 @@ pub(super) struct Server {
     /// A permit for each connection that may be accepted.
     pub(super) gate: Arc<Semaphore>,
     /// Connections that no worker could be given yet.
-    pub(super) waiting: Vec<Arc<OwnedFd>>,
+    pub(super) waiting: Vec<Pending>,
 }
 
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) outbox: mpsc::Sender<Outgoing>,
     /// Connections that it has not answered for, by their numbers.
-    pub(super) under_way: BTreeMap<u64, (String, Arc<OwnedFd>)>,
+    pub(super) under_way: BTreeMap<u64, (String, Pending)>,
     /// Whether it has asked for streams to the others.
     pub(super) meets: bool,
+    /// Whether the preload works in it.
+    pub(super) preload: bool,
 }
 
 impl Office {
@@ -208,14 +217,15 @@ impl Primary {
         match told {
             ToPrimary::Joined { id, outbox } => {
                 // One that was here before a rest is still.
-                self.workers.entry(id).or_insert(Worker { outbox, under_way: BTreeMap::new(), meets: false });
+                self.workers.entry(id).or_insert(Worker::new(outbox));
             }
             ToPrimary::Said { id, said } => self.said(id, said, accepters).await,
+            ToPrimary::HandedBack { id, back, stream } => self.handed_back(id, &back, stream),
             ToPrimary::Drain { id } => self.drain(id),
             ToPrimary::Left { id } => self.left(id),
             ToPrimary::Accepted { key, stream } => {
                 if let Some(server) = self.servers.get_mut(&key) {
-                    server.waiting.push(Arc::new(stream));
+                    server.waiting.push(Pending::new(stream));
                     self.hand_out(&key);
                 }
             }
@@ -251,8 +261,9 @@ impl Primary {
                 self.tell(id, (message::farewell(seq), None));
             }
             FromWorker::Peers => self.introduce(id),
+            FromWorker::Preload(says) => self.preload_says(id, &says),
             // The channel knows what these need.
-            FromWorker::Handle | FromWorker::Closing { .. } | FromWorker::Counting { .. } => {}
+            FromWorker::Handle(_) | FromWorker::Closing { .. } | FromWorker::Counting { .. } => {}
             FromWorker::Listening | FromWorker::Ready | FromWorker::Other => {}
         }
     }
@@ -288,41 +299,6 @@ impl Primary {
         self.servers.get_mut(key).ok_or(EADDRINUSE)
     }
 
-    /// Gives what waits to whose turn it is, and lets more in only when nothing is left.
-    fn hand_out(&mut self, key: &str) {
-        let Some(server) = self.servers.get_mut(key) else { return };
-        while let Some(stream) = server.waiting.pop() {
-            let Some(id) = self.turns.take(server.workers.iter().copied()) else {
-                server.waiting.push(stream);
-                return;
-            };
-            self.sequence += 1;
-            let message = message::connection(self.sequence, key);
-            let Some(worker) = self.workers.get_mut(&id) else { continue };
-            worker.under_way.insert(self.sequence, (key.to_owned(), stream.clone()));
-            if worker.outbox.try_send((message, Some(stream))).is_err() {
-                // It does not read, or is about to be heard of.
-                worker.under_way.remove(&self.sequence).into_iter().for_each(|(_, stream)| server.waiting.push(stream));
-                server.workers.remove(&id);
-            }
-        }
-        if !server.workers.is_empty() {
-            let missing = AHEAD.saturating_sub(server.gate.available_permits());
-            server.gate.add_permits(missing);
-        }
-    }
-
-    fn answered(&mut self, id: NodeId, ack: u64, accepted: bool) {
-        let Some((key, stream)) = self.workers.get_mut(&id).and_then(|worker| worker.under_way.remove(&ack)) else {
-            return;
-        };
-        self.turns.answered(id);
-        if let Some(server) = self.servers.get_mut(&key).filter(|_| !accepted) {
-            server.waiting.push(stream);
-        }
-        self.hand_out(&key);
-    }
-
     /// Joins a worker to all that have asked for it before.
     fn introduce(&mut self, id: NodeId) {
         let Some(worker) = self.workers.get_mut(&id).filter(|worker| !worker.meets) else { return };
@@ -340,18 +316,9 @@ impl Primary {
         }
     }
 
-    fn drain(&mut self, id: NodeId) {
-        self.leave_all(id);
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.meets = false;
-        }
-        self.sequence += 1;
-        self.tell(id, (message::disconnect(self.sequence), None));
-    }
-
-    fn leave_all(&mut self, id: NodeId) {
-        for server in self.servers.values_mut() {
-            server.workers.remove(&id);
+    pub(super) fn leave_all(&mut self, id: NodeId) {
+        for key in self.servers.keys().cloned().collect::<Vec<_>>() {
+            self.leave(id, &key);
         }
     }
 
@@ -359,6 +326,7 @@ impl Primary {
         if let Some(server) = self.servers.get_mut(key) {
             server.workers.remove(&id);
         }
+        self.keep_stranded(key);
     }
 
     /// Nobody has read from what it did not answer for, so others get it.
@@ -366,20 +334,26 @@ impl Primary {
         self.leave_all(id);
         self.turns.forget(id);
         let Some(worker) = self.workers.remove(&id) else { return };
-        for (key, stream) in worker.under_way.into_values() {
+        for (key, pending) in worker.under_way.into_values() {
             if let Some(server) = self.servers.get_mut(&key) {
-                server.waiting.push(stream);
+                server.waiting.push(pending);
             }
             self.hand_out(&key);
         }
     }
 
-    fn tell(&self, id: NodeId, message: Outgoing) {
+    pub(super) fn tell(&self, id: NodeId, message: Outgoing) {
         if let Some(worker) = self.workers.get(&id)
             && worker.outbox.try_send(message).is_err()
         {
             crate::log::warn!(%id, "a Node.js program does not read its channel");
         }
+    }
+}
+
+impl Worker {
+    pub(super) fn new(outbox: mpsc::Sender<Outgoing>) -> Worker {
+        Worker { outbox, under_way: BTreeMap::new(), meets: false, preload: false }
     }
 }
 

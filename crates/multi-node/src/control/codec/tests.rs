@@ -60,10 +60,28 @@ fn descriptors_go_to_the_message_that_carried_them() {
 
 #[test]
 fn too_long_is_refused_before_it_arrives() {
-    let mut decoder = Decoder::default();
-    decoder.bytes.extend_from_slice(&u32::MAX.to_be_bytes());
-    decoder.bytes.extend_from_slice(&[0]);
-    assert!(matches!(decoder.next::<ToNode>(), Err(Malformed::TooLong { .. })));
+    let begins = |length: usize| {
+        let mut decoder = Decoder::default();
+        decoder.bytes.extend_from_slice(&u32::try_from(length).expect("it fits").to_be_bytes());
+        decoder.bytes.extend_from_slice(&[0]);
+        decoder.next::<ToNode>()
+    };
+    assert!(matches!(begins(LONGEST), Ok(None)), "the rest has to arrive");
+    for length in [LONGEST + 1, u32::MAX as usize] {
+        assert!(matches!(begins(length), Err(Malformed::TooLong { length: of }) if of == length));
+    }
+}
+
+#[test]
+fn descriptors_of_one_further_frame_may_come_early() {
+    let announces = |fds: usize| {
+        let mut decoder = Decoder::default();
+        decoder.bytes.extend_from_slice(&[0, 0, 0, 9, 2]);
+        decoder.fds.extend((0..fds).map(|_| null()));
+        decoder.next::<ToNode>()
+    };
+    assert!(matches!(announces(2 + 255), Ok(None)));
+    assert!(matches!(announces(2 + 255 + 1), Err(Malformed::FdCount { arrived: 258, expected: 2 })));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::load::{self, Mode};
 use crate::process::Process;
 use crate::table;
-use crate::variants::{Announcement, Variant};
+use crate::variants::{Announcement, Start, Variant};
 
 /// Requests of the shorter and of the longer of two runs; what lies between is the requests' alone.
 const REQUESTS: [u64; 2] = [200, 1200];
@@ -89,7 +89,7 @@ fn start(variant: Variant, counts: &Path) -> Result<Process> {
     let mut valgrind = Command::new("valgrind");
     let out = format!("--callgrind-out-file={}", counts.display());
     valgrind.args(["--quiet", "--tool=callgrind", &out]).arg(std::env::current_exe()?);
-    valgrind.args(["serve", &variant.name(), &format!("--nodes={nodes}"), "--port=0"]);
+    valgrind.args(Start::on_free_port(nodes).args(variant));
     match Process::run(valgrind.stdin(Stdio::null()).stdout(Stdio::piped())) {
         Err(error) if !installed() => {
             bail!("{error:#}: instructions are counted by valgrind, which is not in PATH (`apt-get install valgrind`)")

@@ -45,7 +45,7 @@ class Client {
     });
   }
 
-  /** How many of so many connections have resumed it. */
+  /** How many of `connections` new connections resume it. */
   async resumed(connections) {
     let resumed = 0;
     for (let connection = 0; connection < connections; connection += 1) resumed += Number(await this.ask());

@@ -102,7 +102,7 @@ impl Shape {
         largest.map_or(Ok(()), |demand| demand.check(limit))
     }
 
-    /// The most nodes that `scale` may ask for; `most` is what other limits allow.
+    /// The most nodes that `scale` may ask for; `allowed` is what other limits allow.
     pub(crate) fn most_nodes(&self, limit: Option<u64>, allowed: usize) -> usize {
         let fits = |nodes: &usize| self.of_nodes(*nodes).check(limit).is_ok();
         (self.nodes..=allowed).rev().find(fits).unwrap_or(self.nodes)

@@ -1,4 +1,4 @@
-//! Bytes that the processes of one program share, and that nobody else knows.
+//! Secret bytes that the processes of one program share.
 
 use std::fmt;
 

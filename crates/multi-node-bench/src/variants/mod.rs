@@ -82,6 +82,18 @@ impl Variant {
 }
 
 impl Start {
+    pub(crate) fn on_free_port(nodes: usize) -> Start {
+        Start { nodes, port: 0, inherited: false }
+    }
+
+    /// The arguments by which this program is such a server.
+    pub(crate) fn args(&self, variant: Variant) -> Vec<String> {
+        let mut args = vec!["serve".to_owned(), variant.name()];
+        args.extend([format!("--nodes={}", self.nodes), format!("--port={}", self.port)]);
+        args.extend(self.inherited.then(|| "--inherited".to_owned()));
+        args
+    }
+
     fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
@@ -97,17 +109,14 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server and waits until all of it serves.
     pub(crate) fn start(variant: Variant, start: &Start, stdin: Stdio) -> Result<Server> {
-        let mut args = vec!["serve".to_owned(), variant.name()];
-        args.extend([format!("--nodes={}", start.nodes), format!("--port={}", start.port)]);
-        args.extend(start.inherited.then(|| "--inherited".to_owned()));
-        let mut process = Process::start(&args, stdin)?;
+        let mut process = Process::start(&start.args(variant), stdin)?;
         let announcement = process.answer()?;
         Ok(Server { announcement, _process: process })
     }
 
     /// Starts a server of this many nodes on a free port.
     pub(crate) fn on_free_port(variant: Variant, nodes: usize) -> Result<Server> {
-        Server::start(variant, &Start { nodes, port: 0, inherited: false }, Stdio::null())
+        Server::start(variant, &Start::on_free_port(nodes), Stdio::null())
     }
 
     pub(crate) fn address(&self) -> SocketAddr {

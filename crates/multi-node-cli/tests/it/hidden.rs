@@ -42,6 +42,14 @@ fn under(line: &str, args: &[&str]) -> Command {
     command
 }
 
+/// What a command logs whose start fails with exit 1.
+async fn log_of_failed_start(mut command: Command) -> String {
+    let ended = command.stderr(Stdio::piped()).output().await.expect("it starts");
+    let log = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert_eq!(ended.status.code(), Some(1), "{log}");
+    log
+}
+
 fn can_hide() -> bool {
     needs::root("mount /proc") && needs::unshare(&["--mount"]) && needs::program("setpriv") && needs::program("python3")
 }
@@ -62,9 +70,7 @@ async fn a_start_that_cannot_be_judged_fails_with_the_reason_and_the_rules_that_
         ];
         for (line, reason) in cases {
             let args = [&NODES[..], &["--", "python3", "-c", SERVES]].concat();
-            let ended = under(line, &args).stderr(Stdio::piped()).output().await.expect("it starts");
-            let log = String::from_utf8_lossy(&ended.stderr).into_owned();
-            assert_eq!(ended.status.code(), Some(1), "{log}");
+            let log = log_of_failed_start(under(line, &args)).await;
             let last = log.lines().last().unwrap_or_default();
             for part in
                 [reason, "cannot be seen whether it waits", "--ready=notify", "--ready-http PATH", "--ready=age"]
@@ -109,10 +115,7 @@ async fn without_a_proc_the_command_says_that_it_is_not_there() {
         return;
     }
     within(30, async {
-        let mut command = under(ABSENT, &["-n", "1", "--", "sleep", "1000"]);
-        let ended = command.stderr(Stdio::piped()).output().await.expect("it starts");
-        let log = String::from_utf8_lossy(&ended.stderr).into_owned();
-        assert_eq!(ended.status.code(), Some(1), "{log}");
+        let log = log_of_failed_start(under(ABSENT, &["-n", "1", "--", "sleep", "1000"])).await;
         assert!(log.contains("/proc is not mounted"), "{log}");
     })
     .await;

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::command::{Running, app, json_of, pids};
 
-/// The server in this number of nodes. None of them is taken for ready but by its word that it listens.
+/// The server in this number of nodes. Each of them is ready only once it has said that it listens.
 async fn serving(nodes: usize) -> (Running, SocketAddr) {
     let (count, server) = (nodes.to_string(), app("server.js"));
     let args = ["-n", &count, "--bind", "127.0.0.1:0", "--ready-after", "1h", "--", "node", &server];

@@ -39,7 +39,7 @@ fn scenarios() -> Vec<String> {
     [others, last].concat()
 }
 
-/// What the file has, once so many workers have said that they are done.
+/// What the file has, once this number of workers have said that they are done.
 async fn found(results: &Path, workers: usize) -> Found {
     loop {
         let text = std::fs::read_to_string(results).unwrap_or_default();

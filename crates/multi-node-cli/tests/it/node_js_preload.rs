@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use crate::command::{Running, app, json_of, multi_node, output, run};
 
-/// The program in so many nodes, run by this Node.js.
+/// The program in two nodes, run by this Node.js.
 async fn start(node: &str, options: &[&str]) -> (Running, SocketAddr) {
     let program = app("moves.js");
     let args = [&["-n", "2", "--settle", "100ms"], options, &["--", node, &program]].concat();
@@ -228,6 +228,6 @@ async fn without_a_runtime_directory_nodes_serve_without_it_and_one_warning_says
 async fn the_command_shows_it() {
     let shown = multi_node(&["run", "--print-preload"]).output().await.expect("the command starts");
     assert!(shown.status.success(), "{shown:?}");
-    let expected = include_str!("../../../multi-node/src/supervisor/foreign/node_js/preload.js");
+    let expected = include_str!("../../../multi-node/src/program/preload.js");
     assert_eq!(String::from_utf8_lossy(&shown.stdout), expected);
 }

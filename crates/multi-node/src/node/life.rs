@@ -33,7 +33,7 @@ pub(super) struct Life {
     pub(super) succession: Option<Instant>,
     /// The master's process; `None` once it has ended.
     pub(super) master: Option<Master>,
-    /// The listening sockets, which the next start's addresses are waiting for once the master is gone.
+    /// The listening sockets, which are closed for the next start once the master is gone.
     pub(super) sockets: Vec<Socket>,
     pub(super) guard: Guard,
     pub(super) outbox: mpsc::Sender<Outgoing>,
@@ -116,7 +116,7 @@ impl Life {
             Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {
-                    // Whoever asked may have stopped waiting.
+                    // The caller may have stopped waiting.
                     let _ = reply.send(result);
                 }
             }

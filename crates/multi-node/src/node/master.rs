@@ -1,5 +1,5 @@
-//! The process of the master. Its end is seen also while the control socket says nothing of it: between two programs of an
-//! upgrade, nobody may hold the other end, or the next program may never come so far.
+//! The process of the master. Its end is seen also where the control socket does not show it: between two programs of an
+//! upgrade no process may hold the other end, or the next program may never take it.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -11,11 +11,12 @@ use tokio::time::Instant;
 
 use crate::serve::Socket;
 use crate::sys;
+use crate::sys::process::watched;
 
 /// How often it is looked whether connections wait.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
-/// So many looks in a row find nothing before the sockets are closed: a handshake may be under way.
+/// How many looks in a row find nothing before the sockets are closed: a handshake may be under way.
 const EMPTY_LOOKS: u32 = 2;
 
 /// How long connections that wait may keep the address from the next start.
@@ -47,11 +48,6 @@ impl Master {
         }
         std::future::pending::<()>().await;
     }
-}
-
-#[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
-fn watched(process: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::new(process)
 }
 
 /// Closes the listening sockets, in all processes that have them, so that the next start can bind their addresses (a listener

@@ -55,7 +55,7 @@ pub(super) fn guard(control: UnixStream, master: Option<OwnedFd>, drain_timeout:
     Ok(Guard { patient_until })
 }
 
-/// Waits for so long for another master, or until the process has ended in which it would come.
+/// Waits for another master until `patience` is over, or until the process has ended in which it would start.
 fn be_without_master(master: Option<&OwnedFd>, patience: Duration) {
     let ended = master.is_some_and(|master| sys::process::ends_within(master.as_fd(), patience).is_ok());
     if !ended {

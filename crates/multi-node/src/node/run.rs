@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
@@ -26,7 +27,7 @@ use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 const QUEUE: usize = 64;
 
 /// How long the last message to the master may take.
-const LAST_WORD: std::time::Duration = std::time::Duration::from_millis(100);
+const LAST_WORD: Duration = Duration::from_millis(100);
 
 /// From which protocol version on a master is told what became of the connections.
 const TELLS_DRAINED: u32 = 2;

@@ -136,8 +136,8 @@ impl Taker {
         self.listener.woken();
     }
 
-    /// Takes no more connections, unless it is [opened again](Self::reopen): leaves the sockets' queues, and other nodes hand none over. Of those that were handed over,
-    /// what was not taken yet is closed. What was taken goes on.
+    /// Takes no more connections, unless it is [opened again](Self::reopen): leaves the sockets' queues, and other nodes hand none
+    /// over. Of those that were handed over, what was not taken yet is closed. What was taken goes on.
     pub fn close(&mut self) {
         self.closed = true;
         self.listener.withdraw();

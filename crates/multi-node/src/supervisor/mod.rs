@@ -70,7 +70,6 @@ mod upgrade;
 mod watch;
 mod welcome;
 
-pub(crate) use foreign::PRELOAD_TEXT;
 pub(crate) use lead::{Served, lead, succeed};
 pub(crate) use lookup::{Found, find, is_run_by_node, never_links};
 pub(crate) use upgrade::Call;

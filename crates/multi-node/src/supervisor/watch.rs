@@ -17,6 +17,7 @@ use crate::family::Left;
 use crate::id::NodeId;
 use crate::status::Exit;
 use crate::sys;
+use crate::sys::process::watched;
 
 /// How long a process may take to end after it closed its control socket.
 const LAST_BREATH: Duration = Duration::from_secs(1);
@@ -132,7 +133,7 @@ async fn watch_to_the_end(
     child: Process,
     phase: &mut Phase,
 ) -> io::Result<()> {
-    let process = process(child)?;
+    let process = watched(child)?;
     // Once its end has been told its number may be another's.
     if *phase != Phase::Ended
         && let Some(exit) = listen_to(watch, reader, &process, phase).await?
@@ -244,7 +245,7 @@ impl Watch {
     }
 
     async fn named_ends(&self, main: Process, started: &AsyncFd<Process>) -> io::Result<bool> {
-        let named = process(main.clone())?;
+        let named = watched(main.clone())?;
         tokio::select! {
             biased;
             ended = ends(&named) => ended?,
@@ -285,19 +286,14 @@ async fn ends(process: &AsyncFd<Process>) -> io::Result<()> {
     Ok(())
 }
 
-#[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which `OwnedFd` does not")]
-fn process(process: Process) -> io::Result<AsyncFd<Process>> {
-    AsyncFd::new(process)
-}
-
 /// Waits for the end of a process that nobody watches.
 pub(crate) async fn until_end(child: &OwnedFd) -> io::Result<()> {
-    ends(&process(Arc::new(child.try_clone()?))?).await
+    ends(&watched(Arc::new(child.try_clone()?))?).await
 }
 
 /// Waits for the end of a process that nobody watches, and reaps it.
 pub(crate) async fn end(child: &OwnedFd, launch: &dyn Launch) -> io::Result<Exit> {
-    exited(&process(Arc::new(child.try_clone()?))?, launch).await
+    exited(&watched(Arc::new(child.try_clone()?))?, launch).await
 }
 
 async fn exited(process: &AsyncFd<Process>, launch: &dyn Launch) -> io::Result<Exit> {

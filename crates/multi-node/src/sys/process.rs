@@ -1,7 +1,7 @@
 //! Processes by pidfd (pidfd_open(2)), limits, and what /proc tells.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions,
 };
+use tokio::io::unix::AsyncFd;
 
 use crate::status::Exit;
 
@@ -79,7 +80,13 @@ pub(crate) fn has_ended(process: BorrowedFd<'_>) -> io::Result<bool> {
     Ok(rustix::event::poll(&mut looked, Some(&Timespec::default()))? > 0)
 }
 
-/// Blocks until the process has ended, for so long at most.
+/// The process of this pidfd, as a task can wait for its end.
+#[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which those of std do not")]
+pub(crate) fn watched<P: AsRawFd>(process: P) -> io::Result<AsyncFd<P>> {
+    AsyncFd::new(process)
+}
+
+/// Blocks until the process has ended, or until the limit is over.
 pub(crate) fn ends_within(process: BorrowedFd<'_>, limit: Duration) -> io::Result<()> {
     use rustix::event::{PollFd, PollFlags, Timespec};
     let end = Instant::now() + limit;
@@ -171,7 +178,6 @@ pub(crate) fn has_paths() -> bool {
 
 /// A path for what [`hold`] holds, good in this process and in a child between fork and exec.
 pub(crate) fn held(file: &impl AsFd) -> PathBuf {
-    use std::os::fd::AsRawFd;
     PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }
 

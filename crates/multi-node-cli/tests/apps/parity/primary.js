@@ -1,5 +1,5 @@
 'use strict';
-// The scenarios under node:cluster: so many workers, by a primary that does nothing else.
+// The scenarios under node:cluster: a primary that only starts the workers.
 
 const cluster = require('node:cluster');
 const path = require('node:path');

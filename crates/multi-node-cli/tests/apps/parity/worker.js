@@ -19,7 +19,7 @@ async function run(name) {
 async function main() {
   // What keeps it running is nobody's scenario.
   setInterval(() => undefined, 1000);
-  // `run` takes it for ready when a server listens; that of the first scenario may be gone by then.
+  // For `run` it is ready when a server listens; that of the first scenario may be gone by then.
   const [place, ...names] = process.argv.slice(2);
   await tools.listening(require('node:net').createServer(), { path: place });
   for (const name of names) await run(name);

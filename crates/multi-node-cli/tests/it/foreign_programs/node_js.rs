@@ -1,4 +1,4 @@
-//! Unmodified programs of npm under reloads, with the load generator autocannon. `RELOADS=50` reloads them so many times.
+//! Unmodified programs of npm under reloads, with the load generator autocannon. `RELOADS=50` reloads them 50 times.
 
 use std::net::SocketAddr;
 use std::process::Stdio;

@@ -15,7 +15,6 @@ mod suspicion;
 pub(super) use advice::{advice, in_use, last_line};
 pub(super) use attendance::{Attendance, Main};
 pub(super) use node_js::Ending as PrimaryEnding;
-pub(crate) use node_js::PRELOAD_TEXT;
 pub(crate) use note::Note;
 pub(super) use outfit::Foreign;
 pub(crate) use packing::Legacy;

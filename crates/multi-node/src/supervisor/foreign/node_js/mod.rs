@@ -20,6 +20,5 @@ mod turns;
 pub(super) use channel::Channel;
 pub(in crate::supervisor) use ending::Ending;
 pub(super) use packing::{ChannelState, PrimaryState};
-pub(crate) use preload::TEXT as PRELOAD_TEXT;
 pub(super) use preload::{Preload, Wanted};
 pub(super) use primary::{Office, ToPrimary};

@@ -123,9 +123,9 @@ impl Primary {
     /// Leaves connections with the workers that have them, where no worker is left that could take them.
     pub(super) fn keep_stranded(&mut self, key: &str) {
         let Some(server) = self.servers.get_mut(key).filter(|server| server.workers.is_empty()) else { return };
-        let (held, new) = std::mem::take(&mut server.waiting).into_iter().partition(|pending| pending.holder.is_some());
+        let waiting = std::mem::take(&mut server.waiting).into_iter();
+        let (held, new): (Vec<_>, Vec<_>) = waiting.partition(|pending| pending.holder.is_some());
         server.waiting = new;
-        let held: Vec<Pending> = held;
         held.iter().for_each(|pending| self.answer_holder(pending, false));
     }
 

@@ -4,10 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
+use crate::program::preload;
 use crate::{admin, environment};
-
-/// The whole file.
-pub(crate) const TEXT: &str = include_str!("preload.js");
 
 /// What gives nodes the preload, and why some get none.
 #[derive(Debug, Default)]
@@ -22,7 +20,7 @@ impl Preload {
         if let Some(why) = wanted.refusal() {
             return Err(why);
         }
-        let made = admin::shared_file(&file_name(), TEXT, wanted.nodes_are_others);
+        let made = admin::shared_file(&file_name(), preload(), wanted.nodes_are_others);
         let option = made.and_then(|path| option(&path));
         option.map_err(|error| {
             let why = error.to_string();
@@ -76,7 +74,7 @@ impl Wanted<'_> {
 fn file_name() -> String {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let mut hasher = DefaultHasher::new();
-    TEXT.hash(&mut hasher);
+    preload().hash(&mut hasher);
     format!("preload-{:016x}.js", hasher.finish())
 }
 
@@ -118,6 +116,6 @@ mod tests {
 
     #[test]
     fn the_file_stays_small() {
-        assert!(TEXT.lines().count() <= 400, "it is code that users have to trust");
+        assert!(preload().lines().count() <= 400, "it is code that users have to trust");
     }
 }

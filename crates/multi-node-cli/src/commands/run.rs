@@ -1,6 +1,6 @@
 //! `multi-node run`
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -9,7 +9,7 @@ use multi_node::Options;
 use multi_node::program::{self, Program};
 
 use crate::exit::Usage;
-use crate::node_log::{self, Collector, Manner};
+use crate::node_log::{self, Collector, Manner, OwnLog, Writer};
 use crate::settings::Settings;
 use crate::{config, output};
 
@@ -48,13 +48,13 @@ pub(crate) struct Run {
 }
 
 /// Serves to the end; with a manner, what nodes write is collected until then.
-async fn serve(options: Options, mut program: Program, manner: Option<Manner>) -> Result<(), multi_node::Error> {
+async fn serve(options: Options, mut program: Program, manner: Option<Manner>, stderr: Writer) -> Result<()> {
     let (sender, outputs) = node_log::queue();
     if manner.is_some() {
         program = program.output(sender);
     }
     let nodes = program::run(options, program).await?;
-    let collector = manner.map(|manner| Collector::start(manner, outputs, nodes.handle()));
+    let collector = manner.map(|manner| Collector::start(manner, outputs, nodes.handle(), stderr)).transpose()?;
     for addr in nodes.local_addrs() {
         tracing::info!("listening on {addr}");
     }
@@ -62,15 +62,14 @@ async fn serve(options: Options, mut program: Program, manner: Option<Manner>) -
     if let Some(collector) = collector {
         collector.finish().await;
     }
-    ended
+    Ok(ended?)
 }
 
-/// Where the command's own log goes.
-fn log(json: bool) {
-    let log = tracing_subscriber::fmt().with_target(false).with_writer(std::io::stderr);
-    // Whoever reads the log may go before the service does.
-    let colours = output::colours_wanted() && std::io::stderr().is_terminal();
-    let log = log.with_ansi(colours).log_internal_errors(false);
+/// Has the command's own log written to standard error.
+fn log(json: bool, stderr: Writer) {
+    let own = OwnLog::new(stderr, json);
+    let log = tracing_subscriber::fmt().with_target(false).with_writer(move || own.clone());
+    let log = log.with_ansi(output::colours_wanted() && io::stderr().is_terminal());
     if json { log.json().flatten_event(true).init() } else { log.init() }
 }
 
@@ -81,11 +80,14 @@ impl Run {
             return output::bytes(program::preload().as_bytes());
         }
         let settings = self.settings()?;
-        log(settings.logs_json());
+        let stderr = Writer::start(io::stderr())?;
+        log(settings.logs_json(), stderr.clone());
         let options = settings.options().described_as(settings.in_force(&self.typed));
         let (program, output, in_force) = (settings.program()?, settings.output(), settings);
         let program = program.renew(move || self.program(&in_force).map_err(|error| error.to_string()));
-        Ok(serve(options, program, output).await?)
+        let ended = serve(options, program, output, stderr.clone()).await;
+        node_log::finish(&stderr).await;
+        ended
     }
 
     /// What was typed, and for the rest what the file says now.

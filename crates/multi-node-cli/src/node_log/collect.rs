@@ -10,11 +10,11 @@ use multi_node::admin::{LogLine, Source};
 use multi_node::program::{Collect, Output};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use super::lines::{Line, Lines};
-use super::writer::{self, Written};
+use super::writer::Writer;
 use super::{Format, Origin};
 
 /// What of one node may wait to be written, in bytes.
@@ -38,7 +38,7 @@ pub(crate) fn queue() -> (mpsc::Sender<Collect>, mpsc::Receiver<Collect>) {
 #[derive(Debug)]
 pub(crate) struct Collector {
     task: tokio::task::JoinHandle<()>,
-    writers: [oneshot::Receiver<()>; 2],
+    stdout: Writer,
 }
 
 /// How lines are dealt with.
@@ -49,30 +49,31 @@ pub(crate) struct Manner {
     pub(crate) drop: bool,
 }
 
-type Queue = mpsc::UnboundedSender<Written>;
-
 impl Collector {
-    /// Starts it.
-    pub(crate) fn start(manner: Manner, asked: mpsc::Receiver<Collect>, log: Handle) -> Collector {
-        let (stdout, out) = writer::start(io::stdout());
-        let (stderr, err) = writer::start(io::stderr());
+    /// Starts it; what nodes write to their standard error is written by this writer.
+    pub(crate) fn start(
+        manner: Manner,
+        asked: mpsc::Receiver<Collect>,
+        log: Handle,
+        stderr: Writer,
+    ) -> io::Result<Collector> {
+        let stdout = Writer::start(io::stdout())?;
         let rest = watch::Sender::new(false);
-        let desk = Desk { manner, log, stdout, stderr, rest, readers: JoinSet::new() };
-        Collector { task: tokio::spawn(desk.collect(asked)), writers: [out, err] }
+        let desk = Desk { manner, log, stdout: stdout.clone(), stderr, rest, readers: JoinSet::new() };
+        Ok(Collector { task: tokio::spawn(desk.collect(asked)), stdout })
     }
 
     /// Waits until all has been written that ended nodes wrote. All senders must be gone.
     pub(crate) async fn finish(self) {
         // An error would be a panic, which has been told.
         let _ = self.task.await;
-        // A destination that takes nothing must not keep the command from ending.
-        let _ = tokio::time::timeout(LAST_WORDS, async {
-            for writer in self.writers {
-                let _ = writer.await;
-            }
-        })
-        .await;
+        finish(&self.stdout).await;
     }
+}
+
+/// Waits until all has been written. A destination that takes nothing does not keep the command from ending.
+pub(crate) async fn finish(writer: &Writer) {
+    let _ = tokio::time::timeout(LAST_WORDS, writer.flushed()).await;
 }
 
 /// Has a reader for each stream.
@@ -80,8 +81,8 @@ struct Desk {
     manner: Manner,
     /// The handle whose log keeps the last lines of all nodes whether or not they can be written here.
     log: Handle,
-    stdout: Queue,
-    stderr: Queue,
+    stdout: Writer,
+    stderr: Writer,
     /// Turns true when nothing more is to be read.
     rest: watch::Sender<bool>,
     readers: JoinSet<Option<Output>>,
@@ -110,13 +111,13 @@ impl Desk {
         let mut rooms = BTreeMap::new();
         for output in streams {
             let room: &mut Arc<Semaphore> = rooms.entry(output.id).or_insert_with(|| Arc::new(Semaphore::new(BUFFER)));
-            let queue = if output.stream == Source::Stderr { &self.stderr } else { &self.stdout };
+            let writer = if output.stream == Source::Stderr { &self.stderr } else { &self.stdout };
             let reader = Reader {
                 origin: Origin { id: output.id, slot: output.slot, pid: output.pid, stream: output.stream },
                 manner: self.manner,
                 log: self.log.clone(),
                 room: room.clone(),
-                queue: queue.clone(),
+                writer: writer.clone(),
                 missed: 0,
                 rest: self.rest.subscribe(),
             };
@@ -124,7 +125,7 @@ impl Desk {
         }
     }
 
-    /// Stops reading, and returns what is left to be read when all that was read has been written.
+    /// Stops reading, and returns what is left to be read when all that was read has been written, and this command's own log.
     async fn rest(&mut self) -> Vec<Output> {
         self.rest.send_replace(true);
         let mut left = Vec::new();
@@ -133,6 +134,7 @@ impl Desk {
             left.extend(read.ok().flatten());
         }
         self.rest.send_replace(false);
+        self.stderr.flushed().await;
         left
     }
 }
@@ -144,7 +146,7 @@ struct Reader {
     log: Handle,
     /// The node's buffer.
     room: Arc<Semaphore>,
-    queue: Queue,
+    writer: Writer,
     /// Lines left out since the last that was kept.
     missed: u64,
     rest: watch::Receiver<bool>,
@@ -222,8 +224,7 @@ impl Reader {
     async fn write(&self, bytes: Vec<u8>) {
         let needed = u32::try_from(bytes.len().min(BUFFER)).unwrap_or(u32::MAX);
         if let Ok(room) = self.make_room(needed).await {
-            // An error means that the command ends.
-            let _ = self.queue.send(Written { bytes, room });
+            self.writer.write(bytes, room);
         }
     }
 

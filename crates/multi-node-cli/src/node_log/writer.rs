@@ -1,28 +1,57 @@
-//! The threads that write: a destination that does not take what is written holds up nobody else.
+//! The threads that write: a destination that takes nothing holds up nobody who does not choose to wait for it.
 
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-/// Something to be written, and the room that it takes up until then.
-pub(super) struct Written {
-    pub(super) bytes: Vec<u8>,
-    pub(super) room: OwnedSemaphorePermit,
+/// Where to send what is to be written; clones write to the same destination, in the order of their calls.
+#[derive(Clone, Debug)]
+pub(crate) struct Writer(mpsc::UnboundedSender<Work>);
+
+#[derive(Debug)]
+enum Work {
+    /// The room is what the bytes take up of their source's buffer until they are written. It is what bounds the queue.
+    Write { bytes: Vec<u8>, room: OwnedSemaphorePermit },
+    /// Answers when everything before it has been written.
+    Answer(oneshot::Sender<()>),
 }
 
-/// Writes whatever is sent here, until all senders are gone, which the receiver then tells. Every line takes up room of its
-/// node's buffer, which is what bounds the queue.
-pub(super) fn start(mut to: impl Write + Send + 'static) -> (mpsc::UnboundedSender<Written>, oneshot::Receiver<()>) {
-    let (end, ended) = oneshot::channel();
-    let (sender, mut queue) = mpsc::unbounded_channel::<Written>();
-    let write = move || {
-        while let Some(Written { bytes, room }) = queue.blocking_recv() {
-            // Whoever read has gone: what nodes write is nobody's any more, and they go on.
-            let _ = to.write_all(&bytes).and_then(|()| if queue.is_empty() { to.flush() } else { Ok(()) });
-            drop(room);
+impl Writer {
+    /// Starts a thread that writes to this stream until all senders are gone. It has a descriptor of its own, so that it
+    /// holds no lock of the standard library while it waits.
+    pub(crate) fn start(stream: impl AsFd) -> io::Result<Writer> {
+        let to = File::from(stream.as_fd().try_clone_to_owned()?);
+        let (sender, queue) = mpsc::unbounded_channel();
+        std::thread::Builder::new().name("multi-node-log".to_owned()).spawn(move || write(to, queue))?;
+        Ok(Writer(sender))
+    }
+
+    /// Has them written. Returns at once.
+    pub(super) fn write(&self, bytes: Vec<u8>, room: OwnedSemaphorePermit) {
+        // An error means that the thread has ended, which it does last.
+        let _ = self.0.send(Work::Write { bytes, room });
+    }
+
+    /// Waits until all has been written that was sent before. Cancel-safe.
+    pub(crate) async fn flushed(&self) {
+        let (answer, answered) = oneshot::channel();
+        if self.0.send(Work::Answer(answer)).is_ok() {
+            let _ = answered.await;
         }
-        let _ = end.send(());
-    };
-    std::thread::spawn(write);
-    (sender, ended)
+    }
+}
+
+fn write(mut to: File, mut queue: mpsc::UnboundedReceiver<Work>) {
+    while let Some(work) = queue.blocking_recv() {
+        match work {
+            Work::Write { bytes, room } => {
+                // An error means that the reader has gone: the nodes go on without one.
+                let _ = to.write_all(&bytes);
+                drop(room);
+            }
+            Work::Answer(answer) => drop(answer.send(())),
+        }
+    }
 }

@@ -164,20 +164,34 @@ async fn what_nodes_write_is_in_the_log_that_others_follow() {
     .await;
 }
 
+#[tokio::test]
+async fn a_full_standard_error_does_not_stop_the_supervising() {
+    within(60, async {
+        let flood = "yes complaint | head -c 2000000 >&2; exec sleep 1000";
+        let mut running =
+            Running::start(&["-n", "1", "--ready-after", "0s", "--settle", "0s", "--", "sh", "-c", flood]);
+        running.ready(1).await;
+        for _ in 0..3 {
+            while !is_held(&running).await {}
+            let output = running.command(&["reload", "--wait"]).await;
+            assert!(output.status.success(), "{output:?}");
+        }
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
 /// How long a follower reads nothing: longer than any other client of the control socket may.
 const UNREAD: Duration = Duration::from_secs(12);
 
 /// So much the master may hold for it beside what it holds anyway, in bytes.
 const HELD: u64 = 32 << 20;
 
-/// Writes 1 MB each second or so.
+/// Writes 400 kB when it starts: two of them write less than the log keeps, so that what the master logs then is not pushed out.
 const CHATTY: &str = "\
-line=$(printf %0500d 0)
-while :; do
-    i=0
-    while [ $i -lt 100 ]; do echo $line; i=$((i + 1)); done
-    sleep 0.05
-done";
+line=$(printf %0500d 0) i=0
+while [ $i -lt 800 ]; do echo $line; i=$((i + 1)); done
+exec sleep 1000";
 
 #[tokio::test]
 async fn a_follower_that_does_not_read_costs_the_program_nothing() {
@@ -202,9 +216,18 @@ async fn a_follower_that_does_not_read_costs_the_program_nothing() {
         assert!(grown < HELD, "the master has grown by {grown} bytes");
         generation += 1;
         let news = format!("reload done: generation {generation} ");
-        let goes_on =
-            async { while !lines.next_line().await.expect("readable").expect("it follows").contains(&news) {} };
+        let mut told = false;
+        let goes_on = async {
+            loop {
+                let line = lines.next_line().await.expect("readable").expect("it follows");
+                told |= line.ends_with(" lines were dropped before they could be read");
+                if line.contains(&news) {
+                    break;
+                }
+            }
+        };
         tokio::join!(reload(generation), goes_on);
+        assert!(told, "the follower knows that it missed lines");
         assert_eq!(running.stop().await, Some(0));
     })
     .await;

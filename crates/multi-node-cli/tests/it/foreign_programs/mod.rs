@@ -13,6 +13,7 @@ mod not_the_socket;
 mod recycled;
 mod servers;
 mod shells;
+mod tracers;
 
 /// The variable by which Python finds a module that was fetched, and the programs beside these tests.
 fn python(module: &str) -> Option<String> {

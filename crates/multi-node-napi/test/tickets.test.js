@@ -71,6 +71,15 @@ for (const version of ['TLSv1.2', 'TLSv1.3']) {
   });
 }
 
+test('flags of each slot are no hindrance', async (t) => {
+  const server = await program(t, SERVER.replace('nodes: 4,', 'nodes: 4, slotArgs: (slot) => ["--title=slot-" + slot],'));
+  await server.says(/ready/);
+  const client = new Client(server);
+  assert.equal(await client.resumed(24), 23, 'all but the first');
+  assert.ok(client.pids.size > 1, 'by several nodes');
+  assert.equal(await server.stop(), 0);
+});
+
 test('a server that gets another certificate keeps the keys', async (t) => {
   const server = await program(t, SERVER);
   await server.says(/ready/);

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use multi_node_it::client::{self, Client};
 use multi_node_it::{needs, within};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::command::{Running, app, json_of, multi_node, output, run};
 
@@ -219,6 +221,67 @@ async fn without_a_runtime_directory_nodes_serve_without_it_and_one_warning_says
         client::get(addr, "/1").await.expect("an answer");
         let warnings = running.seen.iter().filter(|line| line.contains("run without the preload")).count();
         assert_eq!(warnings, 1);
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+/// One client's session of HTTP/2, and what it has seen when that closes.
+struct Http2 {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Http2 {
+    /// Returns when it asks.
+    async fn start(url: &str) -> Http2 {
+        let mut command = Command::new("node");
+        command.args([&app("http2-client.js"), url]).stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().expect("the client starts");
+        let lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let mut client = Http2 { child, lines };
+        assert_eq!(client.line().await, "asks");
+        client
+    }
+
+    async fn line(&mut self) -> String {
+        self.lines.next_line().await.expect("readable").expect("a line")
+    }
+
+    /// The session has ended without loss. The process that answered.
+    async fn ended_well(mut self) -> String {
+        let report: Value = serde_json::from_str(&self.line().await).expect("its report");
+        assert_eq!(report["goaway"], 0, "{report}");
+        assert_eq!((&report["failed"], &report["open"]), (&Value::Array(Vec::new()), &0.into()), "{report}");
+        assert!(report["answered"].as_u64() >= Some(2) && report["refused"].as_u64() <= Some(2), "{report}");
+        assert!(self.child.wait().await.expect("it ends").success());
+        let processes = report["processes"].as_array().expect("processes");
+        assert_eq!(processes.len(), 1, "{report}");
+        processes[0].as_str().expect("a process").to_owned()
+    }
+}
+
+#[tokio::test]
+async fn sessions_of_http2_are_told_to_go_away_and_lose_no_stream() {
+    if !needs::program("node") {
+        return;
+    }
+    within(60, async {
+        let mut running = Running::start(&["-n", "2", "--settle", "100ms", "--", "node", &app("http2.js")]);
+        let (plain, secure) = (running.addr().await, running.addr().await);
+        running.ready(2).await;
+        // Some for each node, the first of its connections too.
+        let urls = [format!("http://{plain}"), format!("https://{secure}")];
+        let mut clients = Vec::new();
+        for url in urls.iter().cycle().take(8) {
+            clients.push(Http2::start(url).await);
+        }
+        reload(&running).await;
+        let mut processes = BTreeSet::new();
+        for client in clients {
+            processes.insert(client.ended_well().await);
+        }
+        assert_eq!(processes.len(), 2, "both nodes had sessions");
         assert_eq!(running.stop().await, Some(0));
     })
     .await;

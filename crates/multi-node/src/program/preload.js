@@ -26,6 +26,7 @@
   // The key by which the command knows each listening server.
   const keys = new Map()
   const sessions = new Set()
+  const followed = new WeakSet()
   let arriving = null
   watch()
   tell({ act: 'hello', version: process.versions.node })
@@ -85,6 +86,9 @@
       arriving = null
       quietly(function () { arrives(socket, message) })
     })
+    channels.subscribe('tracing:net.server.listen:asyncStart', function (published) {
+      quietly(function () { follow(published.server) })
+    })
   }
 
   function arrives(socket, message) {
@@ -93,14 +97,17 @@
     if (!keys.has(server)) {
       keys.set(server, message.key)
       server.once('close', function () { keys.delete(server) })
-      if (typeof server.updateSettings === 'function') follow(server)
+      follow(server)
     }
     if (message.moved) welcome(server, socket)
     if (draining) schedule()
   }
 
-  // HTTP/2: on a connection without TLS the first session began before this.
+  // Notes the sessions of HTTP/2. Early versions of Node.js 20 do not say that a server listens: there the first one without
+  // TLS is missed, since it begins before its connection is announced.
   function follow(server) {
+    if (followed.has(server) || typeof server.updateSettings !== 'function') return
+    followed.add(server)
     const add = function (session) {
       sessions.add(session)
       session.once('close', function () { sessions.delete(session) })

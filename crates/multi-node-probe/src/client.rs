@@ -1,52 +1,11 @@
 //! One client of an HTTP server: request, answer, pause, and again.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
-
-use fastrand::Rng;
-use tokio::time::sleep_until;
+use std::time::{Duration, Instant};
 
 use crate::{
-    connection::Connection,
-    failure::Failure,
-    kind::{Kind, Pace},
-    load::Stop,
-    request::Requests,
-    tally::Tally,
-    target::Target,
-    websocket,
+    connection::Connection, failure::Failure, kind::Kind, request::Requests, target::Target, task::Task, websocket,
 };
-
-/// What a client does.
-#[derive(Debug, Clone)]
-pub(crate) struct Task {
-    pub(crate) target: Target,
-    pub(crate) requests: Arc<dyn Requests>,
-    pub(crate) kind: Kind,
-    pub(crate) pace: Pace,
-    /// When its last request was due.
-    pub(crate) due: Instant,
-    /// How long a client waits for a whole answer.
-    pub(crate) patience: Duration,
-    pub(crate) tally: Tally,
-    pub(crate) stop: Stop,
-}
-
-impl Task {
-    /// Waits until the next request is due; tells whether it is the client's last.
-    pub(crate) async fn pause(&mut self, rng: &mut Rng) -> bool {
-        let (pause, now) = (self.pace.pause(self.kind, rng), Instant::now());
-        // A pace is kept however long an answer took, unless that was more than a pause.
-        let begun = if let Pace::About(_) = self.pace { self.due } else { now };
-        self.due = now.max(begun + pause);
-        tokio::select! {
-            () = sleep_until(self.due.into()) => false,
-            () = self.stop.stopped() => true,
-        }
-    }
-}
+use fastrand::Rng;
 
 /// Makes one request as a client of this kind does, on a connection of its own.
 ///

@@ -13,7 +13,8 @@ use crate::{
     failure::{Failure, How},
     kind::Sending,
     request::Request,
-    target::{Stream, Target},
+    stream::Stream,
+    target::Target,
 };
 
 /// What is read at once.

@@ -10,11 +10,12 @@ use fastrand::Rng;
 use tokio::{runtime::Builder, sync::watch, task::JoinSet};
 
 use crate::{
-    client::{self, Task},
+    client,
     kind::{Kind, Pace},
     request::Requests,
     tally::Tally,
     target::Target,
+    task::{Ending, Stop, Task},
     websocket,
 };
 
@@ -44,14 +45,6 @@ pub struct Load {
     tally: Tally,
     stop: watch::Sender<Ending>,
     thread: thread::JoinHandle<()>,
-}
-
-/// Whether clients are to stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    NotYet,
-    AfterOneMore,
-    AtOnce,
 }
 
 impl Load {
@@ -143,23 +136,5 @@ async fn run(clients: Vec<(Task, Rng)>, mut stop: Stop) {
     tokio::select! {
         () = all_end => {}
         () = stop.stopped_at_once() => {}
-    }
-}
-
-/// Tells the clients that it is time.
-#[derive(Debug, Clone)]
-pub(crate) struct Stop(watch::Receiver<Ending>);
-
-impl Stop {
-    /// Resolves once they are to make their last request. Cancel-safe.
-    pub(crate) async fn stopped(&mut self) {
-        // Without a sender nobody could say so any more.
-        let _ = self.0.wait_for(|ending| *ending != Ending::NotYet).await;
-    }
-
-    async fn stopped_at_once(&mut self) {
-        if self.0.wait_for(|ending| *ending == Ending::AtOnce).await.is_err() {
-            std::future::pending::<()>().await;
-        }
     }
 }

@@ -3,25 +3,19 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpStream, lookup_host},
     time::timeout,
 };
 
 use crate::{
     failure::{Failure, How, words},
+    stream::Stream,
     tls::{Tls, TlsError, Trust},
     url::Url,
 };
 
 /// How long a client waits for a connection. A SYN that was dropped is sent again after 1 s, so that is seen as time.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-
-/// The bytes of a connection, by whichever protocol they come.
-pub(crate) type Stream = Box<dyn Bytes>;
-
-pub(crate) trait Bytes: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + std::fmt::Debug + Send + Unpin> Bytes for T {}
 
 /// One address, and how one talks to it.
 #[derive(Debug, Clone)]

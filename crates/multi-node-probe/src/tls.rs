@@ -48,7 +48,7 @@ mod unspoken {
     use tokio::net::TcpStream;
 
     use super::{TlsError, Trust};
-    use crate::target::Stream;
+    use crate::stream::Stream;
 
     /// There is none.
     #[derive(Debug, Clone)]
@@ -80,7 +80,7 @@ mod spoken {
     use tokio_rustls::TlsConnector;
 
     use super::{TlsError, Trust};
-    use crate::target::Stream;
+    use crate::stream::Stream;
 
     /// How a host's TLS is spoken.
     #[derive(Clone)]

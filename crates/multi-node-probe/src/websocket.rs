@@ -16,12 +16,13 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    client::Task,
     connection::Connection,
     failure::{Failure, How, words},
     kind::Kind,
     request::{Echoes, WebSocket},
-    target::{Stream, Target},
+    stream::Stream,
+    target::Target,
+    task::Task,
 };
 
 /// An open WebSocket, and what tells who holds its other end.

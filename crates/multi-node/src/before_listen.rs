@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::OnceLock;
 
 #[cfg(multi_process)]
 use crate::sys::opened;
@@ -17,6 +18,9 @@ pub struct BeforeListen {
     pub threads: Vec<String>,
 }
 
+/// What was found in this process.
+static FOUND: OnceLock<BeforeListen> = OnceLock::new();
+
 /// The kernel keeps so much of a thread's name, in bytes (prctl(2)).
 const LONGEST_NAME: usize = 15;
 
@@ -24,6 +28,16 @@ const LONGEST_NAME: usize = 15;
 const OF_PROCESS: [&str; 5] = ["tokio-rt-worker", "tokio-runtime-w", "tracing-appende", "jemalloc_bg_thd", "mimalloc"];
 
 impl BeforeListen {
+    /// What was found in this process, where it is worth a warning.
+    pub(crate) fn found() -> Option<&'static BeforeListen> {
+        FOUND.get()
+    }
+
+    /// Keeps it for [`found`](BeforeListen::found).
+    pub(crate) fn keep(self) {
+        let _ = FOUND.set(self);
+    }
+
     fn of(connections: usize, mut threads: Vec<String>) -> Option<BeforeListen> {
         threads.retain(|name| !OF_PROCESS.contains(&name.as_str()));
         threads.sort_unstable();

@@ -1,11 +1,12 @@
 //! Where a program is seen and steered from outside: opened before anything is started, attended to while it runs.
 
+use crate::admin::Observer;
 #[cfg(multi_process)]
 use crate::admin::{Admin, Attendance};
-use crate::admin::{Journal, Observer};
+use crate::log_buffer::LogBuffer;
 #[cfg(multi_process)]
-use crate::metrics::Told;
-use crate::metrics::{Bound, MetricsServer};
+use crate::monitoring::Told;
+use crate::monitoring::{Bound, MetricsServer};
 use crate::options::Settings;
 use crate::{Error, Handle};
 
@@ -43,11 +44,11 @@ impl Endpoints {
     }
 
     /// Where the log is written for those who follow it.
-    pub(crate) fn journal(&self) -> Journal {
+    pub(crate) fn log_buffer(&self) -> LogBuffer {
         #[cfg(multi_process)]
-        return self.admin.journal();
+        return self.admin.log_buffer();
         #[cfg(not(multi_process))]
-        Journal::default()
+        LogBuffer::default()
     }
 
     /// Where what nodes measure is taken in.

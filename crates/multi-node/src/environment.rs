@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use crate::{Error, NodeId, Options, Slot};
+use crate::{Error, NodeId, Slot};
 
 /// `off` asks for the single-process mode.
 const MODE: &str = "MULTI_NODE";
@@ -40,10 +40,15 @@ pub(crate) fn node_options() -> OsString {
     env::var_os(NODE_OPTIONS).unwrap_or_default()
 }
 
+/// The value of a variable by which users set options.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var_os(name).map(|value| value.to_string_lossy().into_owned())
+}
+
 /// What a guard is called by.
 #[cfg(multi_process)]
-pub(crate) fn guarded() -> Option<crate::family::Run> {
-    crate::family::Run::parse(&env::var(GUARD).ok()?)
+pub(crate) fn guarded() -> Option<String> {
+    env::var(GUARD).ok()
 }
 
 /// What a master wrote into the environment of its node.
@@ -197,26 +202,6 @@ pub(crate) fn working_directory() -> std::io::Result<PathBuf> {
         std::io::Result::Ok((a.dev(), a.ino()) == (b.dev(), b.ino()))
     };
     Ok(typed.filter(|typed| same(typed, &real).unwrap_or(false)).unwrap_or(real))
-}
-
-impl Options {
-    /// The defaults, changed by the environment: `PORT`, `HOST`, and `NODES` (a number, or `auto` for the available
-    /// cores).
-    ///
-    /// # Errors
-    /// [`Error::Option`] for a value that is not allowed.
-    pub fn from_env() -> Result<Options, Error> {
-        Options::new().with_env()
-    }
-
-    /// These options, changed by the environment as in [`from_env`](Options::from_env): for defaults of the program's
-    /// own.
-    ///
-    /// # Errors
-    /// [`Error::Option`] for a value that is not allowed.
-    pub fn with_env(self) -> Result<Options, Error> {
-        self.with_variables(|name| env::var_os(name).map(|value| value.to_string_lossy().into_owned()))
-    }
 }
 
 #[cfg(test)]

@@ -63,14 +63,18 @@ mod error;
 mod exits;
 #[cfg(multi_process)]
 mod family;
+#[cfg(multi_process)]
+mod foreign;
 #[cfg(all(test, multi_process))]
 mod fuzz_tests;
 mod heartbeat;
 mod id;
 mod listen;
 mod log;
+mod log_buffer;
 mod mesh;
 mod metrics;
+mod monitoring;
 #[cfg(multi_process)]
 mod node;
 mod nodes;
@@ -78,7 +82,10 @@ mod options;
 mod order;
 #[cfg(multi_process)]
 pub mod program;
-mod serve;
+// What `servers` names for users is made here.
+#[doc(hidden)]
+pub mod serve;
+mod servers;
 mod shared_secret;
 mod signals;
 mod single;
@@ -110,11 +117,13 @@ pub use order::{
     Answers, AppliedBy, CanaryReport, NotApplied, OrderError, ReloadReport, Replacement, ScaleReport, Serving,
 };
 pub use serve::{
-    Addr, Conn, ConnInfo, DrainSignal, Http, Http2Executor, HttpBuilder, Listener, Raw, RequestBody, RequestBodyError,
-    Servers, Stream, Tcp, http, http_with, raw, tcp, tcp_with,
+    Addr, ConnInfo, DrainSignal, Http2Executor, HttpBuilder, Listener, RequestBody, RequestBodyError, Stream,
 };
 #[cfg(unix)]
-pub use serve::{Counted, External, Giver, Requests, Taken, Taker, external};
+pub use serve::{Counted, Giver, Requests, Taken, Taker};
+pub use servers::{Conn, Http, Raw, Servers, Tcp, http, http_with, raw, tcp, tcp_with};
+#[cfg(unix)]
+pub use servers::{External, external};
 pub use shared_secret::SharedSecret;
 pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting};
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::endpoints::Endpoints;
 use crate::options::{Address, Settings};
-use crate::serve::{Servers, Socket};
+use crate::serve::Socket;
+use crate::servers::Servers;
 use crate::{BeforeListen, Error, Nodes, Options, bind, environment, single};
 #[cfg(multi_process)]
-use crate::{family, program::Program, supervisor::Served};
+use crate::{family, foreign::Program, supervisor::Served};
 
 /// What this process is in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -136,9 +137,18 @@ async fn succeed(call: crate::supervisor::Call, options: Options, servers: Serve
     }
 }
 
-/// Serves by nodes of a program that does not link this crate.
+/// Serves by several processes of `program`. As [`listen`](crate::listen()) in the master, but that there are no servers,
+/// and no streams to this process.
+///
+/// Each node is started as `options` say ([`program`](Options::program), [`args`](Options::args)), and has to reach
+/// [`stage`](crate::foreign::stage()).
+///
+/// # Errors
+/// As `listen`; [`Error::Program`] also where `program` is not found.
+///
+/// Not cancel-safe, as `listen`.
 #[cfg(multi_process)]
-pub(crate) async fn lead_program(options: Options, program: Program) -> Result<Nodes, Error> {
+pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Error> {
     enter()?;
     let call = crate::supervisor::Call::heard().await?;
     let settings = match (prepare_program(options, &program), call) {
@@ -248,14 +258,6 @@ async fn lead(mut settings: Settings, servers: Servers, addresses: Vec<Vec<Addre
     begun
 }
 
-/// What the program had opened when it called `listen`, in the master.
-static BEFORE: OnceLock<BeforeListen> = OnceLock::new();
-
-/// What was found then, where it is worth a warning.
-pub(crate) fn before() -> Option<&'static BeforeListen> {
-    BEFORE.get()
-}
-
 #[cfg(multi_process)]
 async fn warn_of_what_is_open(counts_threads: bool) {
     if let Some(found) = BeforeListen::look(counts_threads).await {
@@ -264,7 +266,7 @@ async fn warn_of_what_is_open(counts_threads: bool) {
             "{found}; open pools and caches in the closure of `http_with`, which runs in processes that serve, \
              or say `warn_before_listen(false)`"
         );
-        let _ = BEFORE.set(found);
+        found.keep();
     }
 }
 

@@ -239,7 +239,7 @@ impl Options {
 
     /// How long a new node has to serve before the old one of its slot is told to end. Where a reload is not
     /// [`rolling`](Options::rolling), it counts once, from the last that became ready. A new node that ends, leaves, is seen
-    /// serving no more, or answers the [readiness](crate::program::Readiness::Http) question badly before that has failed,
+    /// serving no more, or answers the [readiness](crate::foreign::Readiness::Http) question badly before that has failed,
     /// and so has the order. Holds for restarts of one slot and for recycling too. Default: 0 in programs that link this crate,
     /// 3 s for a [`program`](crate::program) that does not.
     pub fn settle(mut self, time: Duration) -> Options {

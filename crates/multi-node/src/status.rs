@@ -1,7 +1,7 @@
 //! What the fleet looks like at one moment: plain values, for people and for other processes.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -156,7 +156,7 @@ pub struct ProgramStatus {
     pub ready_by: Option<ReadyBy>,
     /// What it said last of itself (`STATUS=`, sd_notify(3)).
     pub said: Option<String>,
-    /// Of a Node.js program whether it has the [preload](crate::program::preload): `on`, or `off: ` and why.
+    /// Of a Node.js program whether it has the [preload](crate::foreign::preload): `on`, or `off: ` and why.
     #[serde(default)]
     pub preload: Option<String>,
 }
@@ -230,4 +230,12 @@ pub struct SlotStatus {
     /// Of a node whose program does not link this crate, as far as is known: its connections and requests are not, and stay 0.
     #[serde(default)]
     pub program: Option<ProgramStatus>,
+}
+pub(crate) fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds of Unix time.
+pub(crate) fn unix_ms(time: SystemTime) -> u64 {
+    ms(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }

@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 
 use tokio::sync::{mpsc, watch};
 
-use crate::admin::{Held, Journal};
 #[cfg(multi_process)]
 use crate::control::SocketKind;
 use crate::exits::Exits;
+use crate::log_buffer::{Held, LogBuffer};
 use crate::mesh::{self, Peers};
 use crate::nodes::{Ask, End, Inner, Snapshot};
 use crate::serve::{Drain, DrainSignal, LoadTable, Socket};
@@ -35,7 +35,7 @@ pub(crate) fn wire(
     slot: Option<Slot>,
     sockets: &[Vec<Socket>],
     load: &LoadTable,
-    journal: Journal,
+    log_buffer: LogBuffer,
     secret: Option<SharedSecret>,
 ) -> (Nodes, Wires) {
     let (drain, draining) = Drain::new();
@@ -58,7 +58,7 @@ pub(crate) fn wire(
         end,
         exits: exits.clone(),
         asks,
-        journal,
+        log_buffer,
         held: Held::default(),
         secret,
     });

@@ -8,9 +8,9 @@ use clap::{ArgGroup, Args};
 use multi_node_probe::{Kind, Mix, Trust, Url};
 
 use crate::exit::Usage;
+use crate::output;
 use crate::probe::{self, Job, Sent, Span};
 use crate::settings::Time;
-use crate::{output, show};
 
 /// Counts the requests that a server loses while a command runs.
 ///
@@ -125,7 +125,7 @@ impl Probe {
         let report = probe::run(self.job()?).await?;
         match json {
             true => output::json(&report)?,
-            false => output::text(&show::probed(&report, output::paint()))?,
+            false => output::text(&probe::probed(&report, output::paint()))?,
         }
         Ok(report.judge()?)
     }

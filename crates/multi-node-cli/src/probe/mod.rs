@@ -5,9 +5,9 @@ mod progress;
 mod report;
 mod run;
 mod sent;
+mod text;
 
-#[cfg(test)]
-pub(crate) use report::tests::example as example_report;
 pub(crate) use report::{Counted, Loss, Report};
 pub(crate) use run::{Job, Span, run};
 pub(crate) use sent::Sent;
+pub(crate) use text::probed;

@@ -5,7 +5,6 @@ mod fit;
 mod instance;
 mod log;
 mod paint;
-mod probe;
 mod table;
 mod units;
 
@@ -16,6 +15,5 @@ pub(crate) use instance::tests::example;
 pub(crate) use instance::{instance, list, serving, state_colour};
 pub(crate) use log::lines;
 pub(crate) use paint::{Colour, Paint};
-pub(crate) use probe::probed;
 pub(crate) use table::Table;
 pub(crate) use units::{UNKNOWN, bytes, count, span, sum};

@@ -3,11 +3,11 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::journal::{Follower, Journal};
 use super::observer::Observer;
 use super::protocol::{Answer, Description, Greeting, OrderHelp, PROTOCOL, Refusal, Request};
 use super::view::{Reloaded, Replaced, Setting};
 use crate::id::Slot;
+use crate::log_buffer::{Follower, LogBuffer};
 use crate::nodes::StatusWatch;
 use crate::options::OptionInForce;
 use crate::order::OrderError;
@@ -17,12 +17,12 @@ pub(super) struct Desk {
     pub(super) observer: Observer,
     handle: Handle,
     options: Vec<OptionInForce>,
-    journal: Journal,
+    log_buffer: LogBuffer,
 }
 
 impl Desk {
-    pub(super) fn new(observer: Observer, options: Vec<OptionInForce>, journal: Journal) -> Desk {
-        Desk { handle: observer.handle.clone(), observer, options, journal }
+    pub(super) fn new(observer: Observer, options: Vec<OptionInForce>, log_buffer: LogBuffer) -> Desk {
+        Desk { handle: observer.handle.clone(), observer, options, log_buffer }
     }
 
     /// Carries out a request that has one answer.
@@ -48,7 +48,7 @@ impl Desk {
     }
 
     pub(super) fn follow(&self, slot: Option<Slot>, lines: usize) -> Follower {
-        self.journal.follow(slot, lines)
+        self.log_buffer.follow(slot, lines)
     }
 
     async fn reload(&self, now: bool) -> Result<Reloaded, OrderError> {

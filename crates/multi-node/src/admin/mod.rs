@@ -16,8 +16,6 @@ mod client;
 mod desk;
 #[cfg(multi_process)]
 mod directory;
-mod held;
-mod journal;
 #[cfg(multi_process)]
 mod lines;
 mod observer;
@@ -33,21 +31,17 @@ mod transcript_tests;
 mod view;
 mod wording;
 
+pub use crate::log_buffer::{HeldOutput, LogLine, Logged, Source};
 #[cfg(multi_process)]
 pub use client::{Client, ClientError};
 #[cfg(multi_process)]
 pub(crate) use directory::shared_file;
 #[cfg(multi_process)]
 pub use directory::{Place, check_runtime_directory, instances, socket_path};
-pub(crate) use held::Held;
-pub use held::HeldOutput;
-pub(crate) use journal::Journal;
 pub(crate) use observer::Observer;
 #[cfg(multi_process)]
 pub(crate) use open::{Admin, Attendance};
-pub use protocol::{
-    Answer, Description, Greeting, LogLine, Logged, OrderHelp, ProtocolVersions, Refusal, Request, Source,
-};
+pub use protocol::{Answer, Description, Greeting, OrderHelp, ProtocolVersions, Refusal, Request};
 pub use view::{Instance, Reloaded, Replaced, SlotInfo, Tried, WaitingInfo};
 #[doc(hidden)]
 pub use wording::in_words;

@@ -8,11 +8,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::desk::Desk;
-use super::journal::Journal;
 use super::observer::Observer;
 use super::protocol::{Answer, Refusal};
 use super::session;
 use super::socket::ControlSocket;
+use crate::log_buffer::LogBuffer;
 use crate::options::{OptionInForce, Settings};
 use crate::{Error, sys};
 
@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Admin {
     socket: Option<ControlSocket>,
     options: Vec<OptionInForce>,
-    journal: Journal,
+    log_buffer: LogBuffer,
 }
 
 impl Admin {
@@ -41,21 +41,21 @@ impl Admin {
             (None, Some(name)) => without(ControlSocket::open(name).await)?,
             (None, None) => None,
         };
-        let journal = if socket.is_some() { Journal::kept() } else { Journal::default() };
-        Ok(Admin { socket, options: settings.listed(), journal })
+        let log_buffer = if socket.is_some() { LogBuffer::kept() } else { LogBuffer::default() };
+        Ok(Admin { socket, options: settings.listed(), log_buffer })
     }
 
     /// Where the log is written for those who follow it.
-    pub(crate) fn journal(&self) -> Journal {
-        self.journal.clone()
+    pub(crate) fn log_buffer(&self) -> LogBuffer {
+        self.log_buffer.clone()
     }
 
     /// Answers clients from now on.
     pub(crate) fn attend(self, observer: Observer) -> Attendance {
         let (closing, is_closing) = watch::channel(false);
-        let Admin { socket, options, journal } = self;
+        let Admin { socket, options, log_buffer } = self;
         let task = socket.map(|socket| {
-            let desk = Arc::new(Desk::new(observer, options, journal));
+            let desk = Arc::new(Desk::new(observer, options, log_buffer));
             tokio::spawn(attend(socket, desk, is_closing))
         });
         Attendance { closing, task }

@@ -11,9 +11,9 @@ use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
 use super::desk::{Desk, bad_request};
-use super::journal::Follower;
 use super::lines::{self, Lines};
 use super::protocol::{Answer, LONGEST_REQUEST, Request};
+use crate::log_buffer::Follower;
 
 /// How long a client may be silent between two requests.
 const IDLE: Duration = Duration::from_secs(60);

@@ -9,8 +9,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::protocol::{Answer, Description, Greeting, Logged, Request};
+use super::protocol::{Answer, Description, Greeting, Request};
 use super::view::{Instance, Reloaded};
+use crate::log_buffer::Logged;
 
 const TRANSCRIPT: &str = include_str!("../../tests/transcripts/control-socket.txt");
 

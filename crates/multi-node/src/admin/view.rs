@@ -1,12 +1,12 @@
 //! What is shown of a program: plain values in JSON's terms, with times in milliseconds.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::Slot;
 use crate::order::{Answers, CanaryReport, NotApplied, ReloadReport, Replacement};
-use crate::status::{SlotStatus, State, Status, Waiting};
+use crate::status::{SlotStatus, State, Status, Waiting, ms, unix_ms};
 
 /// A running program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -276,12 +276,4 @@ impl From<&Replacement> for Replaced {
             requests_failed: slot.requests_failed,
         }
     }
-}
-
-pub(super) fn unix_ms(time: SystemTime) -> u64 {
-    ms(time.duration_since(UNIX_EPOCH).unwrap_or_default())
-}
-
-fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }

@@ -13,7 +13,7 @@ const MOST_SERIES: usize = 10_000;
 const MOST_SAMPLES: usize = 200_000;
 
 #[derive(Debug, Default)]
-pub(super) struct Application {
+pub(crate) struct Application {
     families: BTreeMap<String, Family>,
     /// The names of all samples, each of which belongs to one family.
     names: BTreeSet<String>,
@@ -43,13 +43,13 @@ enum All {
 }
 
 impl Application {
-    pub(super) fn new(rules: Vec<(String, GaugeRule)>) -> Application {
+    pub(crate) fn new(rules: Vec<(String, GaugeRule)>) -> Application {
         let rules = rules.into_iter().map(|(name, rule)| (as_name(&name), rule)).collect();
         Application { rules, ..Application::default() }
     }
 
     /// Takes in what a node tells; returns what is left out, by name, and why.
-    pub(super) fn absorb(&mut self, node: NodeId, told: Vec<Series>) -> Vec<(String, MetricError)> {
+    pub(crate) fn absorb(&mut self, node: NodeId, told: Vec<Series>) -> Vec<(String, MetricError)> {
         let mut left_out = Vec::new();
         for series in told {
             let name = series.name.clone();
@@ -108,7 +108,7 @@ impl Application {
     }
 
     /// Forgets the gauges of nodes that live no more.
-    pub(super) fn keep(&mut self, alive: &BTreeSet<NodeId>) {
+    pub(crate) fn keep(&mut self, alive: &BTreeSet<NodeId>) {
         let mut ended = 0;
         for family in self.families.values_mut() {
             let All::Gauges(gauges) = &mut family.all else { continue };
@@ -133,7 +133,7 @@ impl Application {
         }
     }
 
-    pub(super) fn write(&self, text: &mut Exposition) {
+    pub(crate) fn write(&self, text: &mut Exposition) {
         for (name, family) in &self.families {
             family.write(text, name, self.rules.get(name).copied());
         }

@@ -176,13 +176,13 @@ pub enum MetricError {
 
 /// The names of metrics that are left out, each of which is said once.
 #[derive(Debug, Default)]
-pub(super) struct Refused(BTreeSet<String>);
+pub(crate) struct Refused(BTreeSet<String>);
 
 impl Refused {
     /// So many are said.
     const MOST: usize = 100;
 
-    pub(super) fn tell(&mut self, name: &str, why: &MetricError) {
+    pub(crate) fn tell(&mut self, name: &str, why: &MetricError) {
         let name: String = name.chars().take(Refused::MOST).collect();
         if self.0.len() < Refused::MOST && !self.0.contains(&name) {
             crate::log::warn!(target: "multi_node", "the metric `{name}` is not told: {why}");
@@ -191,7 +191,7 @@ impl Refused {
     }
 
     #[cfg(test)]
-    pub(super) fn names(&self) -> Vec<&str> {
+    pub(crate) fn names(&self) -> Vec<&str> {
         self.0.iter().map(String::as_str).collect()
     }
 }

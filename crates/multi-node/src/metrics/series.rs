@@ -105,7 +105,7 @@ fn whole_where_it_is<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok,
 
 /// The kinds of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Counter,
     Gauge,
     Histogram,

@@ -12,13 +12,14 @@ use super::master::Master;
 use super::measures::Measures;
 use super::orphan;
 use super::parent::Parent;
-use crate::admin::Journal;
 use crate::bus::{Heirs, Links};
 use crate::control::{Drained, Reserve, Skipped, SocketKind, ToMaster, Welcome, Writer};
 use crate::descriptors::Demand;
+use crate::log_buffer::LogBuffer;
 use crate::nodes::End;
 use crate::options::Metering;
-use crate::serve::{self, DrainReport, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, DrainReport, DrainSignal, Entrance, LoadTable, Place, Serving, Socket};
+use crate::servers::Servers;
 use crate::signals::NodeSignals;
 use crate::wires::{self, Wires};
 use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
@@ -74,7 +75,7 @@ pub(crate) async fn join(
     let intake = links.intake();
     let entrance = Arc::<OnceLock<Entrance>>::default();
     let (nodes, wires) =
-        wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, Journal::default(), welcome.secret);
+        wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, LogBuffer::default(), welcome.secret);
     let (handle, Wires { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), wires);
     snapshot.send_modify(|snapshot| snapshot.status.wanted = welcome.slots);
 

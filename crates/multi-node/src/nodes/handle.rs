@@ -8,8 +8,8 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{Ask, End, Snapshot, StatusWatch, Totals};
-use crate::admin::{Held, HeldOutput, Journal, LogLine};
 use crate::exits::{Exits, NodeExits};
+use crate::log_buffer::{Held, HeldOutput, LogBuffer, LogLine};
 use crate::mesh::{Joined, Rejoin};
 use crate::order::{Order, Report};
 use crate::serve::{Addr, DrainSignal, LoadTable};
@@ -42,7 +42,7 @@ pub(crate) struct Inner {
     pub(crate) exits: Exits,
     pub(crate) asks: mpsc::Sender<Ask>,
     /// The log, for those who follow it from outside; kept in the master alone, and where there is a control socket.
-    pub(crate) journal: Journal,
+    pub(crate) log_buffer: LogBuffer,
     pub(crate) held: Held,
     pub(crate) secret: Option<SharedSecret>,
 }
@@ -51,7 +51,7 @@ impl Handle {
     /// What the master's program had opened when it called [`listen`](crate::listen()), where that is worth a warning
     /// ([`Options::warn_before_listen`](crate::Options::warn_before_listen)). `None` in nodes.
     pub fn before_listen(&self) -> Option<&'static BeforeListen> {
-        crate::listen::before()
+        BeforeListen::found()
     }
 
     pub(crate) fn new(inner: Inner) -> Handle {
@@ -75,7 +75,7 @@ impl Handle {
             end: watch::channel(None).1,
             exits: Exits::new(),
             asks: mpsc::channel(1).0,
-            journal: Journal::default(),
+            log_buffer: LogBuffer::default(),
             held: Held::default(),
             secret: None,
         })
@@ -328,7 +328,7 @@ impl Handle {
     /// Writes a line into the log that the control socket shows, beside what the master writes about its nodes. Where no
     /// control socket was opened, and in nodes, it is nobody's to read and is dropped.
     pub fn log(&self, line: LogLine) {
-        self.0.journal.write(|| line);
+        self.0.log_buffer.write(|| line);
     }
 
     /// Has the control socket's `status` say of this node that its output is held up, for as long as the value lives: for

@@ -1,9 +1,27 @@
 //! What the environment says of options, for programs that go by it.
 
 use super::{Options, settings};
-use crate::Error;
+use crate::{Error, environment};
 
 impl Options {
+    /// The defaults, changed by the environment: `PORT`, `HOST`, and `NODES` (a number, or `auto` for the available
+    /// cores).
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a value that is not allowed.
+    pub fn from_env() -> Result<Options, Error> {
+        Options::new().with_env()
+    }
+
+    /// These options, changed by the environment as in [`from_env`](Options::from_env): for defaults of the program's
+    /// own.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for a value that is not allowed.
+    pub fn with_env(self) -> Result<Options, Error> {
+        self.with_variables(environment::variable)
+    }
+
     /// These options, changed by what `lookup` says of `PORT`, `HOST` and `NODES`.
     pub(crate) fn with_variables(mut self, lookup: impl Fn(&'static str) -> Option<String>) -> Result<Options, Error> {
         if let Some(text) = lookup("PORT") {

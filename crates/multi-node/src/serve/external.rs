@@ -20,24 +20,18 @@ use super::load::Line;
 #[cfg(multi_process)]
 use super::lobby::{Lobby, Patience};
 use super::parcel::Outlet;
-use super::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
+use super::server::{BoxError, BoxFuture, Context as ProcessContext, Factory, Ready, Server, Servers, Site, factory};
 use super::socket::Addr;
 use super::stream::{Loose, Open};
-use crate::nodes::Handle;
 
 /// Serves from an event loop that is not tokio's. Made by [`external`].
-pub struct External<F>(Factory<F>);
+pub struct External<F, C>(Factory<F, C>);
 
-/// Serves connections by an event loop of the program's own, such as that of a language runtime.
-///
-/// `make` is called in processes that serve only, and resolves when that loop can take connections: the node is ready then.
-/// What it makes is called once, with the [`Taker`] of this server's connections. An error is a failed start of the node.
-///
-/// To take connections is that loop's part: a process whose loop is busy for more than 5 ms while one is offered leaves it to
-/// another.
-pub fn external<M, R, E, F>(make: M) -> External<F>
+/// Serves connections by an event loop of the program's own: what `make` makes is given the [`Taker`] once that loop can take them.
+pub fn external<M, R, E, F, C>(make: M) -> External<F, C>
 where
-    M: FnOnce(Handle) -> R + Send + 'static,
+    C: ProcessContext,
+    M: FnOnce(C) -> R + Send + 'static,
     R: Future<Output = Result<F, E>> + Send + 'static,
     E: Into<BoxError>,
     F: FnOnce(Taker) + Send + 'static,
@@ -253,24 +247,24 @@ impl Giver {
     }
 }
 
-impl<F: FnOnce(Taker) + Send + 'static> External<F> {
+impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> External<F, C> {
     /// Serves something else as well; see [`Servers::and`].
-    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers>) -> Servers {
+    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers<C>>) -> Servers<C> {
         Servers::from(self).and(bind, server)
     }
 }
 
-impl<F: FnOnce(Taker) + Send + 'static> From<External<F>> for Servers {
-    fn from(external: External<F>) -> Servers {
+impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> From<External<F, C>> for Servers<C> {
+    fn from(external: External<F, C>) -> Servers<C> {
         Servers::one(external)
     }
 }
 
-impl<F: FnOnce(Taker) + Send + 'static> Server for External<F> {
-    fn start(self: Box<Self>, handle: Handle) -> BoxFuture<Result<Box<dyn Ready>, BoxError>> {
+impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> Server<C> for External<F, C> {
+    fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>> {
         Box::pin(async {
-            let take = (self.0)(handle).await?;
-            Ok(Box::new(ReadyExternal { take }) as Box<dyn Ready>)
+            let take = (self.0)(context).await?;
+            Ok(Box::new(ReadyExternal { take }) as Box<dyn Ready<C>>)
         })
     }
 }
@@ -279,8 +273,8 @@ struct ReadyExternal<F> {
     take: F,
 }
 
-impl<F: FnOnce(Taker) + Send + 'static> Ready for ReadyExternal<F> {
-    fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>> {
+impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> Ready<C> for ReadyExternal<F> {
+    fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
             let Site { listener, drain, outlet, arrivals, .. } = site;
             let runtime = tokio::runtime::Handle::current();
@@ -319,7 +313,7 @@ fn nothing(_: mpsc::Receiver<super::intake::Arrival>) -> mpsc::Receiver<Taken> {
     mpsc::channel(1).1
 }
 
-impl<F> fmt::Debug for External<F> {
+impl<F, C> fmt::Debug for External<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("External").finish_non_exhaustive()
     }

@@ -9,9 +9,8 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::nodes::Handle;
 use crate::serve::serving::DrainReport;
-use crate::serve::{Conn, Drain, LoadTable, Place, Servers, Serving, raw, start, tcp};
+use crate::serve::{Conn, Drain, Here, LoadTable, Place, Servers, Serving, raw, start, tcp};
 
 /// No test takes longer; it is the limit of waiting, not of passing.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -38,9 +37,9 @@ fn gated() -> Place {
     alone()
 }
 
-async fn serve(servers: impl Into<Servers>, sockets: Vec<Vec<Socket>>, place: Place) -> (Serving, Drain) {
+async fn serve(servers: impl Into<Servers<Here>>, sockets: Vec<Vec<Socket>>, place: Place) -> (Serving, Drain) {
     let (drain, signal) = Drain::new();
-    (start(servers.into(), sockets, place, Handle::detached(), signal).await.expect("it starts"), drain)
+    (start(servers.into(), sockets, place, Here, signal).await.expect("it starts"), drain)
 }
 
 async fn read_all(mut stream: impl tokio::io::AsyncRead + Unpin) -> String {
@@ -49,7 +48,7 @@ async fn read_all(mut stream: impl tokio::io::AsyncRead + Unpin) -> String {
     text
 }
 
-async fn say_where(mut conn: Conn) {
+async fn say_where(mut conn: Conn<Here>) {
     let text = format!("{} {}", conn.peer(), conn.local());
     let _ = conn.stream.write_all(text.as_bytes()).await;
 }
@@ -60,7 +59,7 @@ async fn servers_on_addresses_of_their_own() {
         let ((one, first), (two, second), (three, third)) = (socket(), socket(), socket());
         let servers = tcp(say_where).and(
             "elsewhere",
-            tcp(|mut conn: Conn| async move {
+            tcp(|mut conn: Conn<Here>| async move {
                 let _ = conn.stream.write_all(b"second").await;
             }),
         );
@@ -112,14 +111,14 @@ async fn a_raw_server_accepts_and_ends_with_the_drain() {
 }
 
 /// Greet whoever comes, each by another kind of server, and what a client says to it.
-fn greeters() -> [(Servers, &'static str); 3] {
+fn greeters() -> [(Servers<Here>, &'static str); 3] {
     let raw = raw(|mut listener: Listener, _| async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             stream.write_all(b"hello").await?;
         }
         std::io::Result::Ok(())
     });
-    let greet = |mut conn: Conn| async move {
+    let greet = |mut conn: Conn<Here>| async move {
         let _ = conn.stream.write_all(b"hello").await;
     };
     let app = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
@@ -240,7 +239,7 @@ async fn a_handler_learns_of_the_drain_and_is_cut_at_its_end() {
     let (socket, address) = socket();
     let told = Arc::new(tokio::sync::Notify::new());
     let tell = told.clone();
-    let server = tcp(move |conn: Conn| {
+    let server = tcp(move |conn: Conn<Here>| {
         let tell = tell.clone();
         async move {
             conn.drain().draining().await;

@@ -1,7 +1,8 @@
 //! One process answering: it accepts in turn with its siblings, serves, and drains.
 //!
 //! Nothing here knows of masters, control channels or the mesh. Where a process stands among others comes in as a
-//! [`Place`]: its line of the load table and the doorbell that all share.
+//! [`Place`]: its line of the load table and the doorbell that all share. What a program gives to its handlers is a `Context` that
+//! nothing here looks into.
 
 #[cfg(multi_process)]
 mod acceptor;
@@ -40,6 +41,8 @@ pub use listener::Listener;
 pub(crate) use load::{Counts, Line, LoadTable};
 #[cfg(multi_process)]
 pub(crate) use parcel::Parcel;
+#[cfg(test)]
+pub(crate) use server::Here;
 pub use server::{Conn, Raw, Servers, Tcp, raw, tcp, tcp_with};
 #[cfg(multi_process)]
 pub(crate) use serving::DrainReport;

@@ -14,34 +14,43 @@ use super::parcel::Outlet;
 use super::places::Places;
 use super::socket::Addr;
 use super::stream::Stream;
-use crate::nodes::Handle;
 
 pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Makes what serves, once it is known that this process will.
-pub(super) type Factory<T> = Box<dyn FnOnce(Handle) -> BoxFuture<Result<T, BoxError>> + Send>;
+pub(super) type Factory<T, C> = Box<dyn FnOnce(C) -> BoxFuture<Result<T, BoxError>> + Send>;
+
+/// What a program gives to everything that it serves by: to factories, to connections, and to requests as an extension.
+pub trait Context: Clone + Send + Sync + 'static {}
+
+impl<C: Clone + Send + Sync + 'static> Context for C {}
+
+/// The context of tests.
+#[cfg(test)]
+#[derive(Clone, Debug)]
+pub(crate) struct Here;
 
 /// Everything that one program serves.
 ///
 /// Made from [`http`](super::http), [`tcp`] or [`raw`], and from several of them by `and`.
-pub struct Servers(Vec<Entry>);
+pub struct Servers<C>(Vec<Entry<C>>);
 
-pub(super) struct Entry {
+pub(super) struct Entry<C> {
     /// Where it listens; `None` for the addresses of `Options`.
     pub(super) bind: Option<String>,
-    pub(super) server: Box<dyn Server>,
+    pub(super) server: Box<dyn Server<C>>,
 }
 
 /// A server that is not ready yet.
-pub(super) trait Server: Send {
+pub(super) trait Server<C>: Send {
     /// Runs the factory.
-    fn start(self: Box<Self>, handle: Handle) -> BoxFuture<Result<Box<dyn Ready>, BoxError>>;
+    fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>>;
 }
 
 /// A server that can take connections.
-pub(super) trait Ready: Send {
+pub(super) trait Ready<C>: Send {
     /// Serves until the drain begins; one that returns before has failed.
-    fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>>;
+    fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>>;
 
     /// How many connections it allows; `None`: it shares what the process allows.
     fn limit(&self) -> Option<usize> {
@@ -55,9 +64,9 @@ pub(super) trait Ready: Send {
 }
 
 /// What a server is given to serve.
-pub(super) struct Site {
+pub(super) struct Site<C> {
     pub(super) listener: Listener,
-    pub(super) handle: Handle,
+    pub(super) context: C,
     pub(super) drain: DrainSignal,
     pub(super) places: Arc<Places>,
     pub(super) line: super::load::Line,
@@ -67,13 +76,13 @@ pub(super) struct Site {
     pub(super) arrivals: mpsc::Receiver<Arrival>,
 }
 
-impl Servers {
-    pub(super) fn one(server: impl Server + 'static) -> Servers {
+impl<C: Context> Servers<C> {
+    pub(super) fn one(server: impl Server<C> + 'static) -> Servers<C> {
         Servers(vec![Entry { bind: None, server: Box::new(server) }])
     }
 
     /// Serves something else as well, on an address of its own, in any form that `Options::bind` takes.
-    pub fn and(mut self, bind: impl Into<String>, server: impl Into<Servers>) -> Servers {
+    pub fn and(mut self, bind: impl Into<String>, server: impl Into<Servers<C>>) -> Servers<C> {
         let mut more = server.into().0;
         if let Some(first) = more.first_mut() {
             first.bind = Some(bind.into());
@@ -87,12 +96,12 @@ impl Servers {
         self.0.iter().map(|entry| entry.bind.clone()).collect()
     }
 
-    pub(super) fn into_entries(self) -> Vec<Entry> {
+    pub(super) fn into_entries(self) -> Vec<Entry<C>> {
         self.0
     }
 }
 
-impl fmt::Debug for Servers {
+impl<C> fmt::Debug for Servers<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.0.iter().map(|entry| &entry.bind)).finish()
     }
@@ -100,16 +109,16 @@ impl fmt::Debug for Servers {
 
 /// One accepted connection, for a [`tcp`] server.
 #[derive(Debug)]
-pub struct Conn {
+pub struct Conn<C> {
     /// The bytes. The connection counts as open, and a drain waits for it, until this is dropped.
     pub stream: Stream,
     peer: Addr,
     local: Addr,
-    handle: Handle,
+    context: C,
     drain: DrainSignal,
 }
 
-impl Conn {
+impl<C> Conn<C> {
     /// The client's address.
     pub fn peer(&self) -> Addr {
         self.peer
@@ -121,11 +130,11 @@ impl Conn {
     }
 
     /// This process.
-    pub fn handle(&self) -> &Handle {
-        &self.handle
+    pub fn handle(&self) -> &C {
+        &self.context
     }
 
-    /// Tells when to finish: a signal of this connection's own, as [`Handle::goodbye`] gives. At its deadline the
+    /// Tells when to finish: a signal of this connection's own, staggered. At its deadline the
     /// handler's future is dropped.
     pub fn drain(&self) -> &DrainSignal {
         &self.drain
@@ -133,129 +142,126 @@ impl Conn {
 }
 
 /// Serves connections by a handler of bytes. Made by [`tcp`] and [`tcp_with`].
-pub struct Tcp<F>(Factory<F>);
+pub struct Tcp<F, C>(Factory<F, C>);
 
-/// Serves each connection by a call of `handler`, in a task of its own. A panic ends that connection only.
-///
-/// ```ignore
-/// tcp(|mut conn: Conn| async move {
-///     let (mut read, mut write) = tokio::io::split(conn.stream);
-///     let _ = tokio::io::copy(&mut read, &mut write).await;
-/// })
-/// ```
-pub fn tcp<F, R>(handler: F) -> Tcp<F>
+/// Serves each connection by a call of `handler`, in a task of its own.
+pub fn tcp<F, R, C>(handler: F) -> Tcp<F, C>
 where
-    F: Fn(Conn) -> R + Send + Sync + 'static,
+    C: Context,
+    F: Fn(Conn<C>) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
     Tcp(Box::new(|_| Box::pin(async { Ok(handler) })))
 }
 
 /// As [`tcp`], with a handler that is made only in processes that serve. Its error is a failed start of the node.
-pub fn tcp_with<M, MR, E, F, R>(make: M) -> Tcp<F>
+pub fn tcp_with<M, MR, E, F, R, C>(make: M) -> Tcp<F, C>
 where
-    M: FnOnce(Handle) -> MR + Send + 'static,
+    C: Context,
+    M: FnOnce(C) -> MR + Send + 'static,
     MR: Future<Output = Result<F, E>> + Send + 'static,
     E: Into<BoxError>,
-    F: Fn(Conn) -> R + Send + Sync + 'static,
+    F: Fn(Conn<C>) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
     Tcp(factory(make))
 }
 
 /// Serves by itself. Made by [`raw`].
-pub struct Raw(Serve);
+pub struct Raw<C>(Serve<C>);
 
-type Serve = Box<dyn FnOnce(Listener, Handle) -> BoxFuture<Result<(), BoxError>> + Send>;
+type Serve<C> = Box<dyn FnOnce(Listener, C) -> BoxFuture<Result<(), BoxError>> + Send>;
 
-/// Serves by a future that accepts connections itself, for servers that have a loop of their own.
-///
-/// It runs in each process that serves, and ends when it has finished after [`Listener::draining`]. If it ends before, with an
-/// error or without, the node has failed.
-pub fn raw<F, R, E>(serve: F) -> Raw
+/// Serves by a future that accepts connections itself, and ends when it has finished after [`Listener::draining`].
+pub fn raw<F, R, E, C>(serve: F) -> Raw<C>
 where
-    F: FnOnce(Listener, Handle) -> R + Send + 'static,
+    C: Context,
+    F: FnOnce(Listener, C) -> R + Send + 'static,
     R: Future<Output = Result<(), E>> + Send + 'static,
     E: Into<BoxError>,
 {
-    Raw(Box::new(|listener, handle| {
-        let serving = serve(listener, handle);
+    Raw(Box::new(|listener, context| {
+        let serving = serve(listener, context);
         Box::pin(async { serving.await.map_err(Into::into) })
     }))
 }
 
 /// Boxes a factory and its error.
-pub(super) fn factory<M, R, T, E>(make: M) -> Factory<T>
+pub(super) fn factory<M, R, T, E, C>(make: M) -> Factory<T, C>
 where
-    M: FnOnce(Handle) -> R + Send + 'static,
+    M: FnOnce(C) -> R + Send + 'static,
     R: Future<Output = Result<T, E>> + Send + 'static,
     E: Into<BoxError>,
 {
-    Box::new(|handle| {
-        let made = make(handle);
+    Box::new(|context| {
+        let made = make(context);
         Box::pin(async { made.await.map_err(Into::into) })
     })
 }
 
-impl<F, R> Tcp<F>
+impl<F, R, C> Tcp<F, C>
 where
-    F: Fn(Conn) -> R + Send + Sync + 'static,
+    C: Context,
+    F: Fn(Conn<C>) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
     /// Serves something else as well; see [`Servers::and`].
-    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers>) -> Servers {
+    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers<C>>) -> Servers<C> {
         Servers::from(self).and(bind, server)
     }
 }
 
-impl Raw {
+impl<C: Context> Raw<C> {
     /// Serves something else as well; see [`Servers::and`].
-    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers>) -> Servers {
+    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers<C>>) -> Servers<C> {
         Servers::from(self).and(bind, server)
     }
 }
 
-impl<F, R> From<Tcp<F>> for Servers
+impl<F, R, C> From<Tcp<F, C>> for Servers<C>
 where
-    F: Fn(Conn) -> R + Send + Sync + 'static,
+    C: Context,
+    F: Fn(Conn<C>) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    fn from(tcp: Tcp<F>) -> Servers {
+    fn from(tcp: Tcp<F, C>) -> Servers<C> {
         Servers::one(tcp)
     }
 }
 
-impl From<Raw> for Servers {
-    fn from(raw: Raw) -> Servers {
+impl<C: Context> From<Raw<C>> for Servers<C> {
+    fn from(raw: Raw<C>) -> Servers<C> {
         Servers::one(raw)
     }
 }
 
-impl<F, R> Server for Tcp<F>
+impl<F, R, C> Server<C> for Tcp<F, C>
 where
-    F: Fn(Conn) -> R + Send + Sync + 'static,
+    C: Context,
+    F: Fn(Conn<C>) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    fn start(self: Box<Self>, handle: Handle) -> BoxFuture<Result<Box<dyn Ready>, BoxError>> {
-        Box::pin(async { Ok(Box::new(ReadyTcp((self.0)(handle).await?)) as Box<dyn Ready>) })
+    fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>> {
+        Box::pin(async { Ok(Box::new(ReadyTcp((self.0)(context).await?)) as Box<dyn Ready<C>>) })
     }
 }
 
 struct ReadyTcp<F>(F);
 
-impl<F, R> Ready for ReadyTcp<F>
+impl<F, R, C> Ready<C> for ReadyTcp<F>
 where
-    F: Fn(Conn) -> R + Send + Sync + 'static,
+    C: Context,
+    F: Fn(Conn<C>) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>> {
+    fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
-            let Site { listener, handle, drain, .. } = site;
+            let Site { listener, context, drain, .. } = site;
             let handler = Arc::new(self.0);
             let mut accepts = Accepts::new(listener);
             while let Some((stream, peer)) = accepts.next().await {
                 let Ok(local) = stream.local_addr() else { continue };
-                let conn = Conn { stream, peer, local, handle: handle.clone(), drain: drain.staggered() };
+                let conn = Conn { stream, peer, local, context: context.clone(), drain: drain.staggered() };
                 let (handler, drain) = (handler.clone(), drain.clone());
                 tokio::spawn(async move {
                     tokio::select! {
@@ -269,25 +275,25 @@ where
     }
 }
 
-impl Server for Raw {
-    fn start(self: Box<Self>, _: Handle) -> BoxFuture<Result<Box<dyn Ready>, BoxError>> {
-        Box::pin(async { Ok(self as Box<dyn Ready>) })
+impl<C: Context> Server<C> for Raw<C> {
+    fn start(self: Box<Self>, _: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>> {
+        Box::pin(async { Ok(self as Box<dyn Ready<C>>) })
     }
 }
 
-impl Ready for Raw {
-    fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>> {
-        (self.0)(site.listener, site.handle)
+impl<C: Context> Ready<C> for Raw<C> {
+    fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
+        (self.0)(site.listener, site.context)
     }
 }
 
-impl<F> fmt::Debug for Tcp<F> {
+impl<F, C> fmt::Debug for Tcp<F, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tcp").finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Raw {
+impl<C> fmt::Debug for Raw<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Raw").finish_non_exhaustive()
     }

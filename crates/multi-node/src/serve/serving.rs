@@ -12,10 +12,9 @@ use super::listener::Listener;
 use super::load::{Line, LoadTable};
 use super::parcel::{Outlet, Parcel};
 use super::places::Places;
-use super::server::{BoxError, Ready, Servers, Site};
+use super::server::{BoxError, Context, Ready, Servers, Site};
 use super::socket::Socket;
 use super::stream::Doors;
-use crate::nodes::Handle;
 
 /// Where a process stands among those that serve with it.
 #[derive(Debug)]
@@ -97,14 +96,14 @@ struct Count {
 }
 
 /// Runs all factories, then opens the gate. `sockets[i]` belong to entry `i`.
-pub(crate) async fn start(
-    servers: Servers,
+pub(crate) async fn start<C: Context>(
+    servers: Servers<C>,
     sockets: Vec<Vec<Socket>>,
     mut place: Place,
-    handle: Handle,
+    context: C,
     drain: DrainSignal,
 ) -> Result<Serving, StartError> {
-    let ready = make_ready(servers, &handle).await?;
+    let ready = make_ready(servers, &context).await?;
     if ready.len() != sockets.len() {
         return Err(StartError::Sockets { servers: ready.len(), sockets: sockets.len() });
     }
@@ -122,8 +121,8 @@ pub(crate) async fn start(
         let listener = Listener::new(sockets, door, &doors, &drain)
             .map_err(|source| StartError::Io { action: "accept connections", source })?;
         let outlet = outlet.clone().map(|parcels| Outlet { server: index, parcels });
-        let (handle, drain, line) = (handle.clone(), drain.clone(), doors.line.clone());
-        let site = Site { listener, handle, drain, places, line, outlet, arrivals };
+        let (context, drain, line) = (context.clone(), drain.clone(), doors.line.clone());
+        let site = Site { listener, context, drain, places, line, outlet, arrivals };
         door += count;
         tasks.spawn(server.run(site));
     }
@@ -133,10 +132,10 @@ pub(crate) async fn start(
     Ok(Serving { doors, drain, intake, servers: tasks, left: Some(left) })
 }
 
-async fn make_ready(servers: Servers, handle: &Handle) -> Result<Vec<Box<dyn Ready>>, StartError> {
+async fn make_ready<C: Context>(servers: Servers<C>, context: &C) -> Result<Vec<Box<dyn Ready<C>>>, StartError> {
     let mut ready = Vec::new();
     for entry in servers.into_entries() {
-        ready.push(entry.server.start(handle.clone()).await.map_err(StartError::Factory)?);
+        ready.push(entry.server.start(context.clone()).await.map_err(StartError::Factory)?);
     }
     Ok(ready)
 }

@@ -15,14 +15,14 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::launch::{Launch, Process};
-use super::lookup::{Held, hold, locate};
-use crate::admin::Source;
 use crate::environment::{self, Calling, Seat};
 use crate::error::describe;
 use crate::family::{Run, Token};
+use crate::foreign::lookup::{Held, hold, locate};
+use crate::foreign::{Collect, Output, Program};
 use crate::id::{Generation, NodeId, Slot};
+use crate::log_buffer::Source;
 use crate::options::{self, Identity, SlotArgs};
-use crate::program::{Collect, Output, Program};
 use crate::sys::credentials::Credentials;
 use crate::{Error, sys};
 

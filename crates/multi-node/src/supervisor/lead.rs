@@ -18,11 +18,12 @@ use super::upgrade::{Call, Estate, Heritage};
 use crate::control::NodeSettings;
 use crate::descriptors::Shape;
 use crate::endpoints::Endpoints;
+use crate::foreign::Program;
 use crate::id::{Generation, NodeId};
 use crate::nodes::End;
 use crate::options::{Address, Settings};
-use crate::program::Program;
-use crate::serve::{self, DrainSignal, Entrance, LoadTable, Place, Servers, Serving, Socket};
+use crate::serve::{self, DrainSignal, Entrance, LoadTable, Place, Serving, Socket};
+use crate::servers::Servers;
 use crate::signals::MasterSignals;
 use crate::wires::{self, Wires};
 use crate::{Error, Handle, Heartbeat, Nodes, SharedSecret, bind, environment, family, sys};
@@ -207,10 +208,10 @@ async fn supervise(
     let Ground { launcher, sockets, load, load_file, bell, fleet, mut heritage, servers, foreign, room, secret } =
         ground;
     let signals = signals(&settings, heritage.as_ref()).map_err(Error::io("install signal handlers"))?;
-    let journal = endpoints.journal();
+    let log_buffer = endpoints.log_buffer();
     // What a node of another program wrote last may tell why it has ended.
-    let journal = if foreign.is_some() { journal.keep() } else { journal };
-    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, journal.clone(), Some(secret.clone()));
+    let log_buffer = if foreign.is_some() { log_buffer.keep() } else { log_buffer };
+    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, log_buffer.clone(), Some(secret.clone()));
     let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
     let most_connections = room.shape.master().connections(room.limit);
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None, most_connections };
@@ -243,7 +244,7 @@ async fn supervise(
         heard,
         orders,
         (signals, drain.clone()),
-        (journal, endpoints.told(), exits, heritage),
+        (log_buffer, endpoints.told(), exits, heritage),
     );
     reaper::start();
     let endpoints = endpoints.attend(nodes.handle()).await?;

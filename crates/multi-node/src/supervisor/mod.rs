@@ -56,7 +56,6 @@ mod identity;
 mod joining;
 mod launch;
 mod lead;
-mod lookup;
 mod member;
 mod members;
 mod notes;
@@ -71,5 +70,4 @@ mod watch;
 mod welcome;
 
 pub(crate) use lead::{Served, lead, succeed};
-pub(crate) use lookup::{Found, find, is_run_by_node, never_links};
 pub(crate) use upgrade::Call;

@@ -3,8 +3,8 @@
 use super::fleet::Event;
 use super::foreign::{self, Note};
 use super::run::{Supervisor, TARGET};
-use crate::admin::Source;
 use crate::id::NodeId;
+use crate::log_buffer::Source;
 use crate::status::ReadyBy;
 
 /// The number of a node's last lines that may tell why it has ended.
@@ -68,7 +68,7 @@ impl Supervisor {
 
     /// A server that has not served yet is not meant to end, least of all with success. What it wrote last may tell why.
     fn noted_end(&mut self, id: NodeId, well: bool) -> Option<Event> {
-        let written = self.journal.last_of(id, Source::Stderr, LAST_LINES);
+        let written = self.log_buffer.last_of(id, Source::Stderr, LAST_LINES);
         let attendance = self.members.attendance(id)?;
         if attendance.seen.ready_by.is_some() {
             return None;

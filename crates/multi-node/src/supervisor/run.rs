@@ -12,14 +12,14 @@ use super::fleet::{Action, Event, Fatal, Fleet, Happening, Level, Ticket};
 use super::members::Members;
 use super::upgrade::{self, Heritage, Rehearsal};
 use super::watch::Heard;
-use crate::admin::Journal;
 use crate::control::ToNode;
 use crate::error::describe;
 use crate::exits::Exits;
 use crate::family::Stop;
 use crate::id::{Generation, NodeId};
+use crate::log_buffer::LogBuffer;
 use crate::mesh::Wish;
-use crate::metrics::Told;
+use crate::monitoring::Told;
 use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::serve::Drain;
@@ -56,7 +56,7 @@ pub(crate) struct Supervisor {
     departing: Option<ReloadReport>,
     notifier: Notifier,
     /// The log, for those who follow it from outside.
-    pub(super) journal: Journal,
+    pub(super) log_buffer: LogBuffer,
     /// What nodes measure.
     pub(super) told: Told,
     /// Where the ends of nodes are told.
@@ -100,7 +100,7 @@ impl Supervisor {
         heard: mpsc::Receiver<(NodeId, Heard)>,
         (asks, terms): (mpsc::Receiver<Ask>, Terms),
         (signals, own_drain): (MasterSignals, Drain),
-        (journal, told, exits, heritage): (Journal, Told, Exits, Option<Heritage>),
+        (log_buffer, told, exits, heritage): (LogBuffer, Told, Exits, Option<Heritage>),
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
@@ -117,7 +117,7 @@ impl Supervisor {
             heritage,
             departing: None,
             notifier,
-            journal,
+            log_buffer,
             told,
             exits,
             replies,
@@ -315,7 +315,7 @@ impl Supervisor {
     fn log(&self, happening: &Happening) {
         let Happening { level, slot, id, text } = happening;
         let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid);
-        self.journal.write(|| happening.line(SystemTime::now()));
+        self.log_buffer.write(|| happening.line(SystemTime::now()));
         let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
         match level {
             Level::Info => crate::log::info!(target: TARGET, slot, id, pid, "{text}"),

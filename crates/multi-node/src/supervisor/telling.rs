@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::fleet::{Happening, Level};
-use crate::admin::{LogLine, Source};
+use crate::log_buffer::{LogLine, Source};
 
 impl Happening {
     pub(super) fn line(&self, now: SystemTime) -> LogLine {

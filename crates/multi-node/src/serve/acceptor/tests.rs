@@ -12,10 +12,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use super::queue::LOOK_AROUND;
-use crate::nodes::Handle;
 use crate::serve::load::LoadTable;
 use crate::serve::serving::DrainReport;
-use crate::serve::{Conn, Drain, Place, Socket, bell, start, tcp};
+use crate::serve::{Conn, Drain, Here, Place, Socket, bell, start, tcp};
 use crate::sys::epoll::monotonic_ms;
 
 /// No test takes longer; it is the limit of waiting, not of passing.
@@ -74,9 +73,8 @@ impl Fleet {
                 tokio::spawn(beat(place.load.clone(), line));
                 let (drain, signal) = Drain::new();
                 let server = tcp(move |conn| greet(conn, line));
-                let mut serving = start(server.into(), vec![vec![socket]], place, Handle::detached(), signal)
-                    .await
-                    .expect("it starts");
+                let mut serving =
+                    start(server.into(), vec![vec![socket]], place, Here, signal).await.expect("it starts");
                 ready.send(serving.acceptor()).expect("the test waits");
                 loop {
                     match receive.recv().await {
@@ -177,7 +175,7 @@ async fn beat(load: LoadTable, line: usize) {
 }
 
 /// Tells who serves, and waits for the client's end.
-async fn greet(mut conn: Conn, node: usize) {
+async fn greet(mut conn: Conn<Here>, node: usize) {
     let node = u8::try_from(node).expect("few nodes");
     let _ = conn.stream.write_all(&[node]).await;
     let _ = tokio::io::copy(&mut conn.stream, &mut tokio::io::sink()).await;

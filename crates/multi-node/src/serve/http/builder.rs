@@ -18,16 +18,15 @@ use super::conn::{Connection, Origin};
 use super::crowd::Crowd;
 use super::exchange::ConnInfo;
 use super::streams::Http2Executor;
-use crate::nodes::Handle;
 use crate::serve::Stream;
 use crate::serve::intake::Arrival;
 use crate::serve::listener::Accepts;
 use crate::serve::parcel::Outlet;
-use crate::serve::server::{BoxError, BoxFuture, Factory, Ready, Server, Servers, Site, factory};
+use crate::serve::server::{BoxError, BoxFuture, Context, Factory, Ready, Server, Servers, Site, factory};
 
 /// Serves HTTP by a tower service. Made by [`http()`] and [`http_with`].
-pub struct Http<S> {
-    make: Factory<S>,
+pub struct Http<S, C> {
+    make: Factory<S, C>,
     settings: Settings,
     builder: HttpBuilder,
 }
@@ -67,27 +66,29 @@ pub(super) struct Settings {
 
 /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) by a tower service, such as an axum `Router`.
 ///
-/// Each request carries as extensions the [`Handle`] of this process, a [`ConnInfo`](super::ConnInfo) and, with the feature
+/// Each request carries as extensions the context of this process, a [`ConnInfo`](super::ConnInfo) and, with the feature
 /// `axum` and for clients over TCP, axum's `ConnectInfo<SocketAddr>`. A panic ends that connection (HTTP/2: that stream) only.
-pub fn http<S>(service: S) -> Http<S>
+pub fn http<S, C>(service: S) -> Http<S, C>
 where
+    C: Context,
     S: Send + 'static,
 {
     Http::new(Box::new(|_| Box::pin(async { Ok(service) })))
 }
 
 /// As [`http()`], with a service that is made only in processes that serve. An error of `make` is a failed start of the node.
-pub fn http_with<M, R, S, E>(make: M) -> Http<S>
+pub fn http_with<M, R, S, E, C>(make: M) -> Http<S, C>
 where
-    M: FnOnce(Handle) -> R + Send + 'static,
+    C: Context,
+    M: FnOnce(C) -> R + Send + 'static,
     R: Future<Output = Result<S, E>> + Send + 'static,
     E: Into<BoxError>,
 {
     Http::new(factory(make))
 }
 
-impl<S> Http<S> {
-    fn new(make: Factory<S>) -> Http<S> {
+impl<S, C> Http<S, C> {
+    fn new(make: Factory<S, C>) -> Http<S, C> {
         let settings = Settings {
             max_connections: None,
             header_timeout: Duration::from_secs(30),
@@ -192,8 +193,9 @@ impl<S> Http<S> {
     }
 }
 
-impl<S, B> Http<S>
+impl<S, B, C> Http<S, C>
 where
+    C: Context,
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -202,13 +204,14 @@ where
     B::Error: Into<BoxError>,
 {
     /// Serves something else as well; see [`Servers::and`].
-    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers>) -> Servers {
+    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers<C>>) -> Servers<C> {
         Servers::from(self).and(bind, server)
     }
 }
 
-impl<S, B> From<Http<S>> for Servers
+impl<S, B, C> From<Http<S, C>> for Servers<C>
 where
+    C: Context,
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -216,13 +219,14 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    fn from(http: Http<S>) -> Servers {
+    fn from(http: Http<S, C>) -> Servers<C> {
         Servers::one(http)
     }
 }
 
-impl<S, B> Server for Http<S>
+impl<S, B, C> Server<C> for Http<S, C>
 where
+    C: Context,
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -230,11 +234,11 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    fn start(self: Box<Self>, handle: Handle) -> BoxFuture<Result<Box<dyn Ready>, BoxError>> {
+    fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>> {
         Box::pin(async {
-            let service = (self.make)(handle).await?;
+            let service = (self.make)(context).await?;
             let Http { settings, builder, .. } = *self;
-            Ok(Box::new(ReadyHttp { service, settings, builder }) as Box<dyn Ready>)
+            Ok(Box::new(ReadyHttp { service, settings, builder }) as Box<dyn Ready<C>>)
         })
     }
 }
@@ -283,8 +287,9 @@ impl Shared {
     }
 }
 
-impl<S, B> Ready for ReadyHttp<S>
+impl<S, B, C> Ready<C> for ReadyHttp<S>
 where
+    C: Context,
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -292,15 +297,15 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    fn run(self: Box<Self>, site: Site) -> BoxFuture<Result<(), BoxError>> {
+    fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
-            let Site { listener, handle, drain, places, line, outlet, mut arrivals } = site;
+            let Site { listener, context, drain, places, line, outlet, mut arrivals } = site;
             let ReadyHttp { service, settings, builder } = *self;
             #[cfg(multi_process)]
             listener.set_nodelay()?;
             let outlet = outlet.filter(|_| settings.hand_over);
             let mut extensions = Extensions::new();
-            extensions.insert(handle);
+            extensions.insert(context);
             let crowd = settings.max_connections.filter(|_| settings.idlest_leaves).map(Crowd::new);
             let shared = Arc::new(Shared { settings, builder, extensions, drain, line, outlet, crowd });
             let mut accepts = Accepts::new(listener);
@@ -373,7 +378,7 @@ fn handed_over(arrival: Arrival) -> Option<(Stream, Origin)> {
     }
 }
 
-impl<S> fmt::Debug for Http<S> {
+impl<S, C> fmt::Debug for Http<S, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Http").field("settings", &self.settings).field("builder", &self.builder).finish_non_exhaustive()
     }

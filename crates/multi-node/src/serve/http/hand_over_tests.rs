@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::loopback::{Client, LIMIT, Server};
 use crate::serve::load::Counts;
 use crate::serve::serving::DrainReport;
-use crate::serve::{Http, Intake, Parcel, http};
+use crate::serve::{Here, Http, Intake, Parcel, http};
 
 /// How many connections may wait for the bus: few, so that tests with many wait for room.
 const ROOM: usize = 4;
@@ -38,7 +38,7 @@ struct Carried {
 }
 
 impl Pair {
-    async fn start(from: Http<Router>, to: Http<Router>) -> Pair {
+    async fn start(from: Http<Router, Here>, to: Http<Router, Here>) -> Pair {
         let (outlet, parcels) = mpsc::channel(ROOM);
         let (from, to) = (Server::start_with(from, Some(outlet)).await, Server::start_with(to, None).await);
         let bus = tokio::spawn(carry(parcels, to.serving.intake()));
@@ -97,7 +97,7 @@ fn copy(parcel: &Parcel) -> Parcel {
     Parcel::arrived(parcel.server(), socket, parcel.before().clone(), info)
 }
 
-fn named(name: &'static str) -> Http<Router> {
+fn named(name: &'static str) -> Http<Router, Here> {
     http(routes(name))
 }
 
@@ -112,7 +112,7 @@ fn routes(name: &'static str) -> Router {
 }
 
 /// As [`named`], and `/slow` answers when it is told to.
-fn slow(name: &'static str, go: &Arc<Notify>) -> Http<Router> {
+fn slow(name: &'static str, go: &Arc<Notify>) -> Http<Router, Here> {
     let go = go.clone();
     let wait = move || async move {
         go.notified().await;

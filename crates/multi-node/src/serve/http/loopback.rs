@@ -14,11 +14,10 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
-use crate::nodes::Handle;
 use crate::serve::load::{Counts, Faults};
 use crate::serve::parcel::Parcel;
 use crate::serve::serving::DrainReport;
-use crate::serve::{Drain, Http, LoadTable, Place, Servers, Serving, Socket, http, start};
+use crate::serve::{Drain, Here, Http, LoadTable, Place, Servers, Serving, Socket, http, start};
 
 /// No test takes longer; it is the limit of waiting, not of passing.
 pub(super) const LIMIT: Duration = Duration::from_secs(20);
@@ -31,17 +30,17 @@ pub(super) struct Server {
 }
 
 impl Server {
-    pub(super) async fn start(servers: impl Into<Servers>) -> Server {
+    pub(super) async fn start(servers: impl Into<Servers<Here>>) -> Server {
         Server::start_with(servers, None).await
     }
 
-    pub(super) async fn start_with(servers: impl Into<Servers>, outlet: Option<mpsc::Sender<Parcel>>) -> Server {
+    pub(super) async fn start_with(servers: impl Into<Servers<Here>>, outlet: Option<mpsc::Sender<Parcel>>) -> Server {
         Server::start_in(servers, outlet, None).await
     }
 
     /// In a process that allows this number of connections.
     pub(super) async fn start_in(
-        servers: impl Into<Servers>,
+        servers: impl Into<Servers<Here>>,
         outlet: Option<mpsc::Sender<Parcel>>,
         most_connections: Option<usize>,
     ) -> Server {
@@ -52,7 +51,7 @@ impl Server {
         let (drain, signal) = Drain::new();
         let place = Place { load: load.clone(), line: 0, bell: None, outlet, most_connections };
         let sockets = vec![vec![Socket::Tcp(listener)]];
-        let serving = start(servers.into(), sockets, place, Handle::detached(), signal).await.expect("it starts");
+        let serving = start(servers.into(), sockets, place, Here, signal).await.expect("it starts");
         Server { serving, drain, load, address }
     }
 
@@ -120,12 +119,12 @@ impl Client {
     }
 }
 
-pub(super) fn hello() -> Http<Router> {
+pub(super) fn hello() -> Http<Router, Here> {
     http(Router::new().route("/", get(|| async { "hello" })).route("/echo", post(|body: Bytes| async { body })))
 }
 
 /// A server whose `/slow` answers when it is told to.
-pub(super) fn slow(go: &Arc<Notify>) -> Http<Router> {
+pub(super) fn slow(go: &Arc<Notify>) -> Http<Router, Here> {
     let go = go.clone();
     http(Router::new().route("/", get(|| async { "hello" })).route(
         "/slow",

@@ -17,10 +17,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::loopback::{LIMIT, Server, hello, http2_client, request, slow};
-use crate::nodes::Handle;
 use crate::serve::load::Counts;
 use crate::serve::serving::DrainReport;
-use crate::serve::{Addr, ConnInfo, Drain, Http, LoadTable, Place, RequestBody, http, http_with, start};
+use crate::serve::{Addr, ConnInfo, Drain, Here, Http, LoadTable, Place, RequestBody, http, http_with, start};
 
 #[tokio::test]
 async fn requests_on_one_connection() {
@@ -181,11 +180,11 @@ async fn closing_is_no_reset() {
     assert!(client.rest().await.ends_with("unread"));
 }
 
-fn who() -> Http<Router> {
+fn who() -> Http<Router, Here> {
     let handler = |ConnectInfo(peer): ConnectInfo<SocketAddr>, request: axum::extract::Request| async move {
         let info = request.extensions().get::<ConnInfo>().expect("every request has it");
         assert_eq!(info.peer, Addr::Tcp(peer));
-        assert!(request.extensions().get::<Handle>().is_some());
+        assert!(request.extensions().get::<Here>().is_some());
         format!("{} -> {}!", info.peer, info.local)
     };
     http(Router::new().route("/", get(handler)))
@@ -328,6 +327,6 @@ async fn a_factory_that_fails_is_a_failed_start() {
     let failing = http_with(|_| async { Err::<Router, _>("no database") });
     let (_drain, signal) = Drain::new();
     let place = Place { load: LoadTable::local(), line: 0, bell: None, outlet: None, most_connections: None };
-    let started = start(failing.into(), vec![vec![]], place, Handle::detached(), signal).await;
+    let started = start(failing.into(), vec![vec![]], place, Here, signal).await;
     assert_eq!(started.expect_err("it must not start").to_string(), "no database");
 }

@@ -17,12 +17,12 @@ use tokio::sync::mpsc;
 
 use crate::control::Exec;
 use crate::environment::{self, Left, Seat};
+use crate::foreign::lookup::Found;
+use crate::foreign::{self, FIRST, Place, Program, Readiness, Renewal};
 use crate::id::Generation;
 use crate::mesh::PeerInfo;
 use crate::options::Settings;
-use crate::program::{self, FIRST, Place, Program, Readiness, Renewal};
 use crate::serve::Socket;
-use crate::supervisor::lookup::Found;
 use crate::{Error, NotApplied, sys};
 
 /// The program, and the sockets that its nodes listen on.
@@ -31,7 +31,7 @@ pub(crate) struct Foreign {
     /// What each generation runs.
     pub(super) programs: BTreeMap<Generation, Known>,
     renewal: Option<Renewal>,
-    sockets: Vec<program::Socket>,
+    sockets: Vec<foreign::Socket>,
     /// The primary of Node.js programs, once there was one.
     pub(super) primary: Option<Office>,
     backlog: u32,
@@ -334,7 +334,7 @@ fn channel(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::R
     Ok(ours)
 }
 
-fn described(socket: &Socket) -> program::Socket {
+fn described(socket: &Socket) -> foreign::Socket {
     let (address, port) = match socket {
         Socket::Tcp(listener) => listener.local_addr().map(|addr| (addr.to_string(), Some(addr.port()))).ok(),
         Socket::Unix(listener) => {
@@ -343,7 +343,7 @@ fn described(socket: &Socket) -> program::Socket {
         }
     }
     .unwrap_or_default();
-    program::Socket { address, port }
+    foreign::Socket { address, port }
 }
 
 /// A port of 127.0.0.1 that nobody listens on now.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 use super::{Supervisor, Terms};
-use crate::admin::Journal;
 use crate::control::{ToMaster, ToNode, VERSIONS};
 use crate::family::own_run;
 use crate::id::NodeId;
+use crate::log_buffer::LogBuffer;
 use crate::nodes::End;
 use crate::order::OrderError;
 use crate::serve::{self, LoadTable};
@@ -51,7 +51,7 @@ impl Master {
         let launcher = Launcher::new(settings.launch.clone(), None, own_run(&settings), fake.clone())
             .expect("this program is found");
         let (load, load_file) = LoadTable::create(16).expect("a load table");
-        let (nodes, wires) = wires::wire(NodeId::MASTER, None, &[], &load, Journal::default(), None);
+        let (nodes, wires) = wires::wire(NodeId::MASTER, None, &[], &load, LogBuffer::default(), None);
         let Wires { peers, asked, snapshot, end, exits, drain, .. } = wires;
         let (hears, heard) = mpsc::channel(64);
         let outfit = Outfit {
@@ -79,7 +79,7 @@ impl Master {
             heard,
             (asked, terms),
             (signals, drain),
-            (Journal::default(), Default::default(), exits, None),
+            (LogBuffer::default(), Default::default(), exits, None),
         );
         Master { nodes, fake, started, _end: end, over: tokio::spawn(supervisor.run()) }
     }

@@ -7,14 +7,14 @@ use super::state::{
     Arrived, FrameState, GuardState, ImageState, Luggage, MemberState, OutputState, Passed, ProgramState, State,
 };
 use crate::control::{self, Frame, Parts, SocketKind};
+use crate::foreign::Output;
+use crate::foreign::lookup::Held;
 use crate::id::Generation;
-use crate::program::Output;
 use crate::serve::Socket;
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
 use crate::supervisor::foreign::{Attendance, Legacy};
 use crate::supervisor::guard::GuardProcess;
-use crate::supervisor::lookup::Held;
 use crate::supervisor::member::Resting;
 use crate::supervisor::members::Members;
 use crate::{sys, wires};

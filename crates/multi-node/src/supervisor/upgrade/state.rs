@@ -13,14 +13,14 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::lenient;
-use crate::admin::Source;
 use crate::control::SocketKind;
 use crate::family::Family;
+use crate::foreign::Program;
 use crate::id::{Generation, NodeId, Slot};
+use crate::log_buffer::Source;
 use crate::mesh::PeerInfo;
 use crate::nodes::Totals;
 use crate::order::ReloadReport;
-use crate::program::Program;
 use crate::shared_secret::{Hidden, SharedSecret};
 use crate::signals::Kind;
 use crate::supervisor::fleet::Saved;

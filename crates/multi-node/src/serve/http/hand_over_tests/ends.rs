@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::serve::ConnInfo;
+use crate::serve::Here;
 
 /// Sends the rest of a request and reads the answer, which must say that it is the last.
 async fn last_answer(client: &mut Client, rest: &str) -> String {
@@ -246,7 +247,7 @@ async fn timeouts_go_on_at_the_receiver() {
 }
 
 /// Says who is connected to what.
-fn ends() -> Http<Router> {
+fn ends() -> Http<Router, Here> {
     let ends = |request: axum::extract::Request| async move {
         let info = request.extensions().get::<ConnInfo>().expect("every request has it");
         format!("{}-{}!", info.peer, info.local)

@@ -2,6 +2,7 @@
 
 use super::races::{CHUNKED, GET, POST, Start, begun};
 use super::*;
+use crate::serve::Here;
 
 /// The bodies of all answers until the other side's orderly end.
 async fn bodies(client: &mut Client) -> Vec<String> {
@@ -185,7 +186,7 @@ async fn nobody_takes_what_was_read() {
     assert_eq!(from.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
 }
 
-fn endless() -> Http<Router> {
+fn endless() -> Http<Router, Here> {
     http(routes("A").route("/endless", get(std::future::pending::<()>)))
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use super::super::linked::NO_FILES;
 use super::message::Address;
 use crate::bind;
-use crate::program::FIRST;
+use crate::foreign::FIRST;
 use crate::serve::Socket;
 use serde_json::{Value, json};
 use tokio::sync::watch;

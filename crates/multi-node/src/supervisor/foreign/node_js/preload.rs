@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
-use crate::program::preload;
+use crate::foreign::preload;
 use crate::{admin, environment};
 
 /// What gives nodes the preload, and why some get none.

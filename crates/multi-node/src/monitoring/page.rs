@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::exposition::Exposition;
 use super::ledger::Ledger;
-use super::series::Kind;
 use crate::State;
 use crate::admin::{Instance, SlotInfo};
 use crate::id::Slot;
+use crate::metrics::{Exposition, Kind};
 use crate::nodes::Totals;
 
 /// All that the page is made of.

@@ -14,7 +14,7 @@ pub(crate) enum Held {
 }
 
 impl Held {
-    pub(super) fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         match self {
             Held::File(file) => sys::process::held(file),
             Held::Script(path) => path.clone(),
@@ -23,7 +23,7 @@ impl Held {
 }
 
 /// The program's path as it was typed: found in `PATH` where it has no slash, absolute, links not resolved.
-pub(super) fn locate(typed: &Path, directory: &Path) -> PathBuf {
+pub(crate) fn locate(typed: &Path, directory: &Path) -> PathBuf {
     if typed.components().count() > 1 {
         return directory.join(typed);
     }
@@ -79,7 +79,7 @@ fn runtimes(typed: &Path, directory: &Path) -> Vec<String> {
     files.filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
 }
 
-pub(super) fn hold(program: &Path) -> io::Result<Held> {
+pub(crate) fn hold(program: &Path) -> io::Result<Held> {
     use io::Read;
     use std::os::unix::fs::PermissionsExt;
     let meta = std::fs::metadata(program)?;

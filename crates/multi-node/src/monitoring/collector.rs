@@ -6,14 +6,11 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::application::Application;
-use super::exposition::Exposition;
 use super::ledger::Ledger;
-use super::metric::Refused;
 use super::page::Page;
-use super::series::{GaugeRule, Series};
 use crate::admin::{Instance, Observer};
 use crate::id::{NodeId, Slot};
+use crate::metrics::{Application, Exposition, GaugeRule, Refused, Series};
 use crate::nodes::Totals;
 
 /// How many may wait for a look.

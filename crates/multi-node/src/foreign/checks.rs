@@ -1,25 +1,11 @@
-//! The master of a program that does not link this crate.
+//! What is known of a program before it is started, and what is refused.
 
 use std::ffi::OsString;
 use std::path::Path;
 
+use super::lookup::{self, Found};
 use super::{FIRST, Program, Readiness, Sockets};
-use crate::supervisor::{self, Found};
-use crate::{Error, Nodes, Options, environment, listen};
-
-/// Serves by several processes of `program`. As [`listen`](crate::listen()) in the master, but that there are no servers,
-/// and no streams to this process.
-///
-/// Each node is started as `options` say ([`program`](Options::program), [`args`](Options::args)), and has to reach
-/// [`stage`](super::stage()).
-///
-/// # Errors
-/// As `listen`; [`Error::Program`] also where `program` is not found.
-///
-/// Not cancel-safe, as `listen`.
-pub async fn run(options: Options, program: Program) -> Result<Nodes, Error> {
-    listen::lead_program(options, program).await
-}
+use crate::{Error, environment};
 
 /// The most descriptors that a stage may number.
 const HIGHEST_FD: u32 = 1000;
@@ -50,8 +36,7 @@ impl Program {
         let directory = environment::working_directory().unwrap_or_default();
         // Without a script Node sets no worker up, though the variable says that there is one.
         let evaluates = |arg: &OsString| ["-e", "-p", "--eval", "--print"].iter().any(|option| arg == option);
-        let is =
-            || !self.args.iter().any(evaluates) && supervisor::is_run_by_node(Path::new(&self.program), &directory);
+        let is = || !self.args.iter().any(evaluates) && lookup::is_run_by_node(Path::new(&self.program), &directory);
         self.node_js.unwrap_or_else(is)
     }
 
@@ -59,13 +44,13 @@ impl Program {
     /// it starts.
     pub(crate) fn offers_seat(&self) -> bool {
         let directory = environment::working_directory().unwrap_or_default();
-        self.sockets == Sockets::All && !supervisor::never_links(Path::new(&self.program), &directory)
+        self.sockets == Sockets::All && !lookup::never_links(Path::new(&self.program), &directory)
     }
 
     /// Where it is. Whoever starts a program that is not there wants to know at once, and not from nodes that fail.
     pub(crate) fn find(&self) -> Result<Found, Error> {
         let failed = |source| Error::Program { program: self.program.to_string_lossy().into_owned(), source };
         let directory = environment::working_directory().map_err(failed)?;
-        supervisor::find(Path::new(&self.program), &directory).map_err(failed)
+        lookup::find(Path::new(&self.program), &directory).map_err(failed)
     }
 }

@@ -14,10 +14,9 @@ use tokio::sync::mpsc;
 use tower_service::Service;
 
 use super::collector::{Collector, Told};
-use super::exposition;
-use super::series::{GaugeRule, Series};
 use crate::admin::{Instance, Observer};
 use crate::id::NodeId;
+use crate::metrics::{CONTENT_TYPE, GaugeRule, Series};
 use crate::options::{Address, Settings};
 use crate::serve::{self, Addr, ConnInfo, Drain, LoadTable, Place, RequestBody, Serving, Socket};
 use crate::{Error, State, bind};
@@ -136,7 +135,7 @@ impl Pages {
     async fn page(&self, path: &str) -> Response<String> {
         match path {
             "/metrics" => match self.collector.page().await {
-                Some(page) => answer(StatusCode::OK, exposition::CONTENT_TYPE, page),
+                Some(page) => answer(StatusCode::OK, CONTENT_TYPE, page),
                 None => text(StatusCode::SERVICE_UNAVAILABLE, "the program is ending"),
             },
             "/healthz" => text(StatusCode::OK, "the master answers"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::protocol::{LogLine, Logged, Source};
+use super::line::{LogLine, Logged, Source};
 use crate::id::{NodeId, Slot};
 
 /// How many lines are kept, and how many bytes of text.
@@ -17,7 +17,7 @@ const AT_ONCE: usize = 256;
 
 /// Where lines are written. One that is not kept costs nothing.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Journal(Option<watch::Sender<Pages>>);
+pub(crate) struct LogBuffer(Option<watch::Sender<Pages>>);
 
 #[derive(Debug, Default)]
 struct Pages {
@@ -43,15 +43,15 @@ impl Pages {
     }
 }
 
-impl Journal {
+impl LogBuffer {
     /// One whose lines are kept.
-    pub(crate) fn kept() -> Journal {
-        Journal(Some(watch::Sender::default()))
+    pub(crate) fn kept() -> LogBuffer {
+        LogBuffer(Some(watch::Sender::default()))
     }
 
     /// This one, or one whose lines are kept.
-    pub(crate) fn keep(self) -> Journal {
-        if self.0.is_some() { self } else { Journal::kept() }
+    pub(crate) fn keep(self) -> LogBuffer {
+        if self.0.is_some() { self } else { LogBuffer::kept() }
     }
 
     /// Writes a line, which is made only if it is kept.
@@ -73,7 +73,7 @@ impl Journal {
     }
 
     /// Follows the lines of a slot, or all, from the last `lines` of them on.
-    pub(super) fn follow(&self, slot: Option<Slot>, lines: usize) -> Follower {
+    pub(crate) fn follow(&self, slot: Option<Slot>, lines: usize) -> Follower {
         let pages = self.0.as_ref().map_or_else(|| watch::Sender::default().subscribe(), watch::Sender::subscribe);
         let next = {
             let pages = pages.borrow();
@@ -85,8 +85,8 @@ impl Journal {
     }
 }
 
-/// Somebody's place in a journal.
-pub(super) struct Follower {
+/// Somebody's place in a log buffer.
+pub(crate) struct Follower {
     pages: watch::Receiver<Pages>,
     slot: Option<Slot>,
     /// The number of the line to be read next, counted from the first there ever was.
@@ -95,7 +95,7 @@ pub(super) struct Follower {
 
 impl Follower {
     /// What is there to be read now; `None`: nothing.
-    pub(super) fn read(&mut self) -> Option<Logged> {
+    pub(crate) fn read(&mut self) -> Option<Logged> {
         let pages = self.pages.borrow_and_update();
         let missed = pages.dropped.saturating_sub(self.next);
         self.next = self.next.max(pages.dropped);
@@ -114,7 +114,7 @@ impl Follower {
     }
 
     /// Resolves when there is something to be read, or may be; `None` once nothing more will come. Cancel-safe.
-    pub(super) async fn changed(&mut self) -> Option<()> {
+    pub(crate) async fn changed(&mut self) -> Option<()> {
         if self.next < self.pages.borrow().end() {
             return Some(());
         }
@@ -139,49 +139,49 @@ mod tests {
 
     #[test]
     fn the_last_lines_are_read_and_then_those_that_come() {
-        let journal = Journal::kept();
-        ["a", "b", "c"].iter().for_each(|text| journal.write(|| line(0, text)));
-        let mut follower = journal.follow(None, 2);
+        let log_buffer = LogBuffer::kept();
+        ["a", "b", "c"].iter().for_each(|text| log_buffer.write(|| line(0, text)));
+        let mut follower = log_buffer.follow(None, 2);
         assert_eq!(texts(follower.read()), (0, vec!["b".to_owned(), "c".to_owned()]));
         assert_eq!(follower.read(), None);
-        journal.write(|| line(0, "d"));
+        log_buffer.write(|| line(0, "d"));
         assert_eq!(texts(follower.read()), (0, vec!["d".to_owned()]));
-        assert_eq!(journal.follow(None, 0).read(), None);
+        assert_eq!(log_buffer.follow(None, 0).read(), None);
     }
 
     #[test]
     fn a_node_has_the_last_lines_that_it_wrote_there() {
-        let journal = Journal::default().keep();
+        let log_buffer = LogBuffer::default().keep();
         let write = |id, source, text: &str| {
-            journal.write(|| LogLine::of_node(SystemTime::UNIX_EPOCH, source, Slot(0), NodeId::node(id), text));
+            log_buffer.write(|| LogLine::of_node(SystemTime::UNIX_EPOCH, source, Slot(0), NodeId::node(id), text));
         };
         for (id, text) in [(1, "a"), (2, "b"), (1, "c"), (1, "d")] {
             write(id, Source::Stderr, text);
             write(id, Source::Stdout, "out");
         }
-        journal.write(|| line(0, "of the master"));
-        assert_eq!(journal.last_of(NodeId::node(1), Source::Stderr, 2), ["c", "d"]);
-        assert_eq!(Journal::default().last_of(NodeId::node(1), Source::Stderr, 2), [""; 0]);
+        log_buffer.write(|| line(0, "of the master"));
+        assert_eq!(log_buffer.last_of(NodeId::node(1), Source::Stderr, 2), ["c", "d"]);
+        assert_eq!(LogBuffer::default().last_of(NodeId::node(1), Source::Stderr, 2), [""; 0]);
     }
 
     #[test]
     fn a_slot_has_its_own_lines() {
-        let journal = Journal::kept();
+        let log_buffer = LogBuffer::kept();
         for (slot, text) in [(1, "a"), (0, "b"), (1, "c"), (0, "d")] {
-            journal.write(|| line(slot, text));
+            log_buffer.write(|| line(slot, text));
         }
-        let mut follower = journal.follow(Some(Slot(1)), 1);
+        let mut follower = log_buffer.follow(Some(Slot(1)), 1);
         assert_eq!(texts(follower.read()), (0, vec!["c".to_owned()]));
         assert_eq!(follower.read(), None, "the line of the other slot has been passed over");
     }
 
     #[test]
     fn what_was_dropped_is_counted() {
-        let journal = Journal::kept();
-        journal.write(|| line(0, "first"));
-        let mut follower = journal.follow(None, 1);
+        let log_buffer = LogBuffer::kept();
+        log_buffer.write(|| line(0, "first"));
+        let mut follower = log_buffer.follow(None, 1);
         for _ in 0..MOST_LINES + 9 {
-            journal.write(|| line(0, "x"));
+            log_buffer.write(|| line(0, "x"));
         }
         let logged = follower.read().expect("lines");
         assert_eq!((logged.missed, logged.lines.len()), (10, AT_ONCE));
@@ -189,18 +189,18 @@ mod tests {
 
     #[test]
     fn long_lines_push_out_more() {
-        let journal = Journal::kept();
+        let log_buffer = LogBuffer::kept();
         for _ in 0..100 {
-            journal.write(|| line(0, &"x".repeat(MOST_BYTES / 8)));
+            log_buffer.write(|| line(0, &"x".repeat(MOST_BYTES / 8)));
         }
-        assert_eq!(journal.follow(None, 100).read().expect("lines").lines.len(), 8);
+        assert_eq!(log_buffer.follow(None, 100).read().expect("lines").lines.len(), 8);
     }
 
     #[tokio::test]
     async fn a_journal_that_is_not_kept_has_no_lines() {
-        let journal = Journal::default();
-        journal.write(|| unreachable!("nobody reads it"));
-        let mut follower = journal.follow(None, 1);
+        let log_buffer = LogBuffer::default();
+        log_buffer.write(|| unreachable!("nobody reads it"));
+        let mut follower = log_buffer.follow(None, 1);
         assert_eq!((follower.read(), follower.changed().await), (None, None));
     }
 }

@@ -2,8 +2,8 @@
 
 use multi_node_probe::How;
 
-use super::{Colour, Paint, Table, UNKNOWN, span};
-use crate::probe::{Counted, Report};
+use super::{Counted, Report};
+use crate::show::{Colour, Paint, Table, UNKNOWN, span};
 
 /// A cell and its colour.
 type Cell = (String, Option<Colour>);
@@ -127,7 +127,7 @@ fn ms(time: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::example_report;
+    use crate::probe::report::tests::example as example_report;
 
     #[test]
     fn the_report_is_read_from_top_to_verdict() {

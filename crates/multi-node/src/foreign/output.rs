@@ -5,7 +5,7 @@ use std::io::PipeReader;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::admin::Source;
+use crate::log_buffer::Source;
 use crate::{NodeId, Slot};
 
 /// One stream of what a node writes. It ends when the last process that writes to it has.

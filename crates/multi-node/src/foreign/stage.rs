@@ -32,7 +32,8 @@ pub fn stage() -> Error {
 }
 
 fn join() -> Result<Infallible, Error> {
-    if let Some(run) = environment::guarded().filter(|_| sys::family::stdin_is_pipe()) {
+    let guarded = environment::guarded().filter(|_| sys::family::stdin_is_pipe());
+    if let Some(run) = guarded.and_then(|run| family::Run::parse(&run)) {
         return Err(family::guard(&run));
     }
     let seat = environment::seat().filter(|_| node::is_node());

@@ -21,17 +21,5 @@
 //! }
 //! ```
 
-mod description;
-mod environment;
-mod output;
-mod preload;
-mod run;
-mod stage;
-
-pub(crate) use description::Renewal;
-pub use description::{Program, Readiness, Sockets};
-pub(crate) use environment::{FIRST, Place, Socket};
-pub use output::{Collect, Output};
-pub use preload::preload;
-pub use run::run;
-pub use stage::stage;
+pub use crate::foreign::{Collect, Output, Program, Readiness, Sockets, preload, stage};
+pub use crate::listen::run_program as run;

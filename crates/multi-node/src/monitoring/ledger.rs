@@ -80,7 +80,7 @@ pub(super) mod tests {
     use super::*;
 
     /// A program with these slots: slot, id, processor time, restarts.
-    pub(in crate::metrics) fn instance(slots: &[(u16, &str, u64, u64)]) -> Instance {
+    pub(in crate::monitoring) fn instance(slots: &[(u16, &str, u64, u64)]) -> Instance {
         let slots: Vec<_> = slots
             .iter()
             .map(|(slot, id, cpu_ms, restarts)| {

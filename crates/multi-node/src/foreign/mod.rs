@@ -1,0 +1,17 @@
+//! What is known of a program that does not link this crate, and the *stage*, which becomes it. The public face is
+//! [`program`](crate::program).
+
+mod checks;
+mod description;
+mod environment;
+pub(crate) mod lookup;
+mod output;
+mod preload;
+mod stage;
+
+pub(crate) use description::Renewal;
+pub use description::{Program, Readiness, Sockets};
+pub(crate) use environment::{FIRST, Place, Socket};
+pub use output::{Collect, Output};
+pub use preload::preload;
+pub use stage::stage;

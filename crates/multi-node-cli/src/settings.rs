@@ -185,6 +185,10 @@ pub(crate) struct Settings {
     /// Gives Node.js programs no preload, so that a drain closes their idle connections and waits for busy ones [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     pub(crate) no_preload: Option<bool>,
+    /// The user's own code for the primary of a Node.js program: a file that Node.js runs in one more process, where
+    /// require("cluster") shows the nodes as workers and relays messages [default: none, and messages to the primary are dropped]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) primary: Option<PathBuf>,
     /// The program and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<PathBuf>,
@@ -316,6 +320,9 @@ impl Settings {
         }
         if let Some(Time(time)) = self.watchdog {
             program = program.watchdog(time);
+        }
+        if let Some(file) = &self.primary {
+            program = program.primary(file);
         }
         if let Some(StopSignal(number)) = self.stop_signal {
             program = program.stop_signal(number);

@@ -24,6 +24,10 @@ pub(crate) const GUARD: &str = "MULTI_NODE_GUARD";
 #[cfg(multi_process)]
 pub(crate) const PRELOAD: &str = "MULTI_NODE_PRELOAD";
 
+/// Tells the shim of a primary process the process that it is for.
+#[cfg(multi_process)]
+pub(crate) const PRIMARY: &str = "MULTI_NODE_PRIMARY";
+
 /// Options of Node.js.
 #[cfg(multi_process)]
 pub(crate) const NODE_OPTIONS: &str = "NODE_OPTIONS";

@@ -34,7 +34,7 @@ impl fmt::Display for Slot {
 
 /// The identity of one process of the program, never used again after its end.
 ///
-/// Shows as `master`, `node-1`, `node-2`…
+/// Shows as `master`, `node-1`, `node-2`…, and `primary` for the process of [`Program::primary`](crate::program::Program::primary).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct NodeId(u64);
@@ -43,9 +43,12 @@ impl NodeId {
     /// The master, of which there is one.
     pub const MASTER: NodeId = NodeId(0);
 
+    /// The primary process of a Node.js program, which is no node.
+    pub(crate) const PRIMARY: NodeId = NodeId(u64::MAX);
+
     /// The identity of the `number`th node ever started, counted from 1.
     pub(crate) fn node(number: u64) -> NodeId {
-        debug_assert!(number > 0, "0 is the master");
+        debug_assert!(number > 0 && number < u64::MAX, "these are no nodes");
         NodeId(number)
     }
 
@@ -64,6 +67,7 @@ impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             0 => f.pad("master"),
+            u64::MAX => f.pad("primary"),
             n => f.pad(&format!("node-{n}")),
         }
     }
@@ -75,7 +79,8 @@ impl FromStr for NodeId {
     fn from_str(text: &str) -> Result<NodeId, UnknownId> {
         let number = match text {
             "master" => Some(0),
-            _ => text.strip_prefix("node-").and_then(|n| n.parse().ok()).filter(|&n| n > 0),
+            "primary" => Some(u64::MAX),
+            _ => text.strip_prefix("node-").and_then(|n| n.parse().ok()).filter(|&n| n > 0 && n < u64::MAX),
         };
         number.map(NodeId).ok_or_else(|| UnknownId(text.to_owned()))
     }
@@ -114,14 +119,14 @@ mod tests {
 
     #[test]
     fn ids_read_back_what_they_show() {
-        for id in [NodeId::MASTER, NodeId::node(1), NodeId::node(u64::MAX)] {
+        for id in [NodeId::MASTER, NodeId::node(1), NodeId::node(u64::MAX - 1), NodeId::PRIMARY] {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
     }
 
     #[test]
     fn foreign_ids_are_refused() {
-        for text in ["", "node-", "node-0", "node--1", "Master", "slot-1"] {
+        for text in ["", "node-", "node-0", "node-18446744073709551615", "node--1", "Master", "slot-1"] {
             assert!(text.parse::<NodeId>().is_err(), "{text:?}");
         }
     }

@@ -154,7 +154,7 @@ pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Er
     let settings = match (prepare_program(options, &program), call) {
         (Ok(settings), Some(call)) => {
             let addresses = vec![settings.addresses.clone()];
-            return crate::supervisor::succeed(call, settings, Served::Foreign(program), addresses).await;
+            return crate::supervisor::succeed(call, settings, Served::Foreign(Box::new(program)), addresses).await;
         }
         (Err(error), Some(call)) => return Err(call.refuse(error).await),
         (prepared, None) => prepared?,
@@ -164,7 +164,8 @@ pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Er
     let sockets = bind_program(&addresses, &settings).await?;
     program.check(sockets.iter().map(Vec::len).sum()).inspect_err(|_| bind::unlink(&addresses))?;
     let begun =
-        crate::supervisor::lead(settings, Served::Foreign(program), sockets, addresses.clone(), endpoints).await;
+        crate::supervisor::lead(settings, Served::Foreign(Box::new(program)), sockets, addresses.clone(), endpoints)
+            .await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }

@@ -11,7 +11,8 @@ use crate::show::Paint;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
     pub(crate) id: NodeId,
-    pub(crate) slot: Slot,
+    /// `None`: that of the primary process.
+    pub(crate) slot: Option<Slot>,
     pub(crate) pid: u32,
     pub(crate) stream: Source,
 }
@@ -32,8 +33,10 @@ impl Format {
         let Origin { id, slot, pid, stream } = origin;
         let mut shown = match self {
             Format::Plain => Vec::new(),
-            Format::Prefixed(Paint::Plain) => format!("{slot} {id} │ ").into_bytes(),
-            Format::Prefixed(Paint::Colours) => format!("\x1b[{}m{slot} {id} │\x1b[0m ", colour(slot)).into_bytes(),
+            Format::Prefixed(Paint::Plain) => format!("{} │ ", prefix(origin)).into_bytes(),
+            Format::Prefixed(Paint::Colours) => {
+                format!("\x1b[{}m{} │\x1b[0m ", colour(slot), prefix(origin)).into_bytes()
+            }
             Format::Json => {
                 let text = String::from_utf8_lossy(&line.text);
                 let mut object =
@@ -64,8 +67,14 @@ impl Format {
     }
 }
 
-/// Green to cyan without red, which is for errors, in turn (the codes of ECMA-48).
-fn colour(slot: Slot) -> usize {
+fn prefix(origin: Origin) -> String {
+    let Origin { id, slot, .. } = origin;
+    slot.map_or_else(|| id.to_string(), |slot| format!("{slot} {id}"))
+}
+
+/// Green to cyan without red, which is for errors, in turn (the codes of ECMA-48); white without a slot.
+fn colour(slot: Option<Slot>) -> usize {
     const COLOURS: [usize; 5] = [32, 33, 34, 35, 36];
-    COLOURS[slot.index() % COLOURS.len()]
+    const WHITE: usize = 37;
+    slot.map_or(WHITE, |slot| COLOURS[slot.index() % COLOURS.len()])
 }

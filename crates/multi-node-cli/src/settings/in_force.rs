@@ -9,10 +9,11 @@ use serde_json::Value;
 use super::Settings;
 
 /// What concerns the program, and is looked up again at each reload.
-const OF_THE_PROGRAM: [&str; 11] = [
+const OF_THE_PROGRAM: [&str; 12] = [
     "env",
     "fdname",
     "no-preload",
+    "primary",
     "program",
     "ready",
     "ready-after",

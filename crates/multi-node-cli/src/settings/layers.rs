@@ -62,6 +62,7 @@ impl Settings {
             log_format: self.log_format.or(other.log_format),
             log_full: self.log_full.or(other.log_full),
             no_preload: self.no_preload.or(other.no_preload),
+            primary: self.primary.or(other.primary),
             program: list(self.program, other.program),
         }
     }

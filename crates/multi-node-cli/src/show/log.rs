@@ -27,6 +27,8 @@ fn one(line: &LogLine, paint: Paint, escape: bool) -> String {
     };
     let place = match (&line.slot, &line.id) {
         (Some(slot), Some(id)) => format!("{slot} {id} {who}"),
+        // The primary process of Node.js programs.
+        (None, Some(id)) if line.source != Source::Master => format!("{id} {who}"),
         _ => who.to_owned(),
     };
     let text = if escape { escaped(&line.text) } else { Cow::Borrowed(line.text.as_str()) };

@@ -21,6 +21,7 @@ mod never_ready;
 mod node_js;
 mod node_js_parity;
 mod node_js_preload;
+mod node_js_primary;
 mod node_js_tls;
 mod node_js_upgrade;
 mod open_files;

@@ -27,8 +27,21 @@ impl Program {
                 path.clone(),
                 "to be asked over HTTP a node needs a port of its own: give it {node_port} in an argument or a variable".to_owned(),
             ),
-            _ => Ok(()),
+            _ => self.check_primary(),
         }
+    }
+
+    fn check_primary(&self) -> Result<(), Error> {
+        let Some(file) = &self.primary else { return Ok(()) };
+        let refused = |allowed: &str| {
+            let (option, value) = ("primary", file.to_string_lossy().into_owned());
+            Err(Error::Option { option, value, allowed: allowed.to_owned() })
+        };
+        if !self.is_node_js() {
+            return refused("only Node.js programs that run a script, such as `node server.js`, have a primary");
+        }
+        let directory = environment::working_directory().unwrap_or_default();
+        if directory.join(file).is_file() { Ok(()) } else { refused("there is no such file") }
     }
 
     /// Whether its channel is to be that of a cluster worker.

@@ -32,6 +32,9 @@ pub struct Program {
     pub(crate) node_js: Option<bool>,
     #[serde(default = "yes")]
     pub(crate) preload: bool,
+    /// The user's own code for the primary of a Node.js program.
+    #[serde(default)]
+    pub(crate) primary: Option<OsString>,
     /// What has changed beside it, and a reload does not apply.
     #[serde(default)]
     pub(crate) not_applied: Vec<NotApplied>,
@@ -110,6 +113,7 @@ impl Program {
             watchdog: None,
             node_js: None,
             preload: true,
+            primary: None,
             not_applied: Vec::new(),
             output: None,
             renewal: None,
@@ -197,6 +201,15 @@ impl Program {
     /// connections move to other nodes in a drain. Default: yes.
     pub fn preload(mut self, is: bool) -> Program {
         self.preload = is;
+        self
+    }
+
+    /// The file of a Node.js program ([`node_js`](Program::node_js)) that its primary is to run: one more process, in which
+    /// `require("cluster")` is what it is in the primary of `node:cluster`, with the nodes as its workers. It relays nothing but
+    /// messages. It is started before the nodes, started anew whenever it ends and by each reload, and stopped after the nodes. Default: none,
+    /// and messages of workers to their primary are dropped.
+    pub fn primary(mut self, file: impl Into<OsString>) -> Program {
+        self.primary = Some(file.into());
         self
     }
 

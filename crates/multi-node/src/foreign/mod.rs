@@ -7,6 +7,7 @@ mod environment;
 pub(crate) mod lookup;
 mod output;
 mod preload;
+mod primary;
 mod stage;
 
 pub(crate) use description::Renewal;
@@ -14,4 +15,5 @@ pub use description::{Program, Readiness, Sockets};
 pub(crate) use environment::{FIRST, Place, Socket};
 pub use output::{Collect, Output};
 pub use preload::preload;
+pub(crate) use primary::PRIMARY_SHIM;
 pub use stage::stage;

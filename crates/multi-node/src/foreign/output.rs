@@ -14,8 +14,8 @@ use crate::{NodeId, Slot};
 pub struct Output {
     /// The node.
     pub id: NodeId,
-    /// The slot that it fills.
-    pub slot: Slot,
+    /// The slot that it fills; `None`: it is the primary process ([`Program::primary`](super::Program::primary)), which is no node.
+    pub slot: Option<Slot>,
     /// Its process.
     pub pid: u32,
     /// Its standard output, or its standard error.

@@ -37,9 +37,9 @@ pub struct LogLine {
 
 impl LogLine {
     /// A line that a node has written, without its end; `at` is when it was heard.
-    pub fn of_node(at: SystemTime, source: Source, slot: Slot, id: NodeId, text: impl Into<String>) -> LogLine {
+    pub fn of_node(at: SystemTime, source: Source, slot: Option<Slot>, id: NodeId, text: impl Into<String>) -> LogLine {
         let (id, text) = (Some(id.to_string()), text.into());
-        LogLine { at_ms: unix_ms(at), source, slot: Some(slot), id, level: None, text }
+        LogLine { at_ms: unix_ms(at), source, slot, id, level: None, text }
     }
 }
 

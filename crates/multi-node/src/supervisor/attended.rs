@@ -9,6 +9,7 @@ use super::run::TARGET;
 use crate::control::ToNode;
 use crate::family::Stop;
 use crate::id::NodeId;
+use crate::status::Exit;
 
 impl Members {
     /// The node's program runs. What is lacking until it is ready.
@@ -72,6 +73,11 @@ impl Members {
             self.stop(id);
         }
         expected
+    }
+
+    /// Tells the primary of Node.js programs that a node's process has ended.
+    pub(super) fn tell_primary(&self, id: NodeId, exit: Exit) {
+        self.outfit.foreign.iter().for_each(|foreign| foreign.exited(id, exit));
     }
 
     fn stop(&self, id: NodeId) {

@@ -1,5 +1,7 @@
 //! What the master starts: its nodes, and the program that takes its own place. [`Launch`] does it.
 
+mod alone;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -215,7 +217,9 @@ impl Launcher {
             // A Ctrl-C reaches the master alone, which decides.
             .process_group(0);
         self.dress(&mut command, slot);
-        let started = self.start(command, theirs, (id, slot)).map_err(|error| self.as_whom(error))?;
+        let started = self
+            .start(command, theirs, (id, (id != NodeId::PRIMARY).then_some(slot)))
+            .map_err(|error| self.as_whom(error))?;
         Ok(Child { pid: started.pid, process: started.process, control: ours.into() })
     }
 }
@@ -258,7 +262,12 @@ impl Launcher {
         }
     }
 
-    fn start(&mut self, mut command: Command, stdin: OwnedFd, (id, slot): (NodeId, Slot)) -> io::Result<Process> {
+    fn start(
+        &mut self,
+        mut command: Command,
+        stdin: OwnedFd,
+        (id, slot): (NodeId, Option<Slot>),
+    ) -> io::Result<Process> {
         let Some(output) = &self.output else { return self.launch.start(command, stdin) };
         let taken = |_| io::Error::other("nobody takes the output of nodes");
         let place = output.try_reserve().map_err(taken)?;

@@ -34,13 +34,31 @@ type Families = BTreeMap<NodeId, Family>;
 #[derive(Debug)]
 pub(super) struct Guard {
     program: GuardProgram,
-    /// How long nodes have to finish.
-    drain_timeout: Duration,
-    families: watch::Sender<Families>,
+    registry: Registry,
     order: watch::Sender<Order>,
     task: Option<JoinHandle<Option<GuardProcess>>>,
     /// The guard, while nobody attends to it.
     pub(super) held: Option<GuardProcess>,
+}
+
+/// Where a guard is told of processes.
+#[derive(Clone, Debug)]
+pub(super) struct Registry {
+    families: watch::Sender<Families>,
+    /// How long they have to finish.
+    drain_timeout: Duration,
+}
+
+impl Registry {
+    /// A process lives, or another of a node's processes counts now.
+    pub(super) fn add(&self, id: NodeId, (leader, main): (ProcessId, ProcessId), stop_signal: i32) {
+        let within_ms = u64::try_from(self.drain_timeout.as_millis()).unwrap_or(u64::MAX);
+        self.families.send_modify(|all| all.extend([(id, Family { leader, main, stop_signal, within_ms })]));
+    }
+
+    pub(super) fn remove(&self, id: NodeId) {
+        self.families.send_modify(|all| all.retain(|known, _| *known != id));
+    }
 }
 
 /// A guard's process, and what it knows.
@@ -70,19 +88,15 @@ impl Guard {
     pub(super) fn start(program: GuardProgram, drain_timeout: Duration, held: Option<GuardProcess>) -> Guard {
         let told = held.as_ref().map(|held| held.told.clone()).unwrap_or_default();
         let (families, order) = (watch::Sender::new(told), watch::Sender::new(Order::Attend));
-        let mut guard = Guard { program, drain_timeout, families, order, task: None, held };
+        let registry = Registry { families, drain_timeout };
+        let mut guard = Guard { program, registry, order, task: None, held };
         guard.go_on();
         guard
     }
 
-    /// A node lives, or another of its processes counts now.
-    pub(super) fn add(&self, id: NodeId, (leader, main): (ProcessId, ProcessId), stop_signal: i32) {
-        let within_ms = u64::try_from(self.drain_timeout.as_millis()).unwrap_or(u64::MAX);
-        self.families.send_modify(|all| all.extend([(id, Family { leader, main, stop_signal, within_ms })]));
-    }
-
-    pub(super) fn remove(&self, id: NodeId) {
-        self.families.send_modify(|all| all.retain(|known, _| *known != id));
+    /// Where it is told of processes.
+    pub(super) fn registry(&self) -> Registry {
+        self.registry.clone()
     }
 
     /// Attends to it, after a rest too.
@@ -91,7 +105,7 @@ impl Guard {
             return;
         }
         self.order.send_replace(Order::Attend);
-        let (families, order) = (self.families.subscribe(), self.order.subscribe());
+        let (families, order) = (self.registry.families.subscribe(), self.order.subscribe());
         self.task = Some(tokio::spawn(attend(self.program.clone(), families, order, self.held.take())));
     }
 

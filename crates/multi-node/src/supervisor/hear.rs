@@ -67,6 +67,7 @@ impl Supervisor {
             Heard::Weighs(bytes) => Event::Weighed { id, bytes },
             Heard::Broke(why) => Event::Broken { id, why },
             Heard::Exited(exit) => {
+                self.members.tell_primary(id, exit);
                 if let Some(ended) = self.members.ended(id, exit) {
                     self.exits.tell(ended);
                 }

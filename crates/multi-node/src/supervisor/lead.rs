@@ -42,7 +42,7 @@ pub(crate) enum Served {
     /// Servers of this program.
     Linked(Servers),
     /// Another program, which serves by itself.
-    Foreign(Program),
+    Foreign(Box<Program>),
 }
 
 impl Served {
@@ -56,7 +56,7 @@ impl Served {
     fn apart(self) -> (Option<Servers>, Option<Program>) {
         match self {
             Served::Linked(servers) => (Some(servers), None),
-            Served::Foreign(program) => (None, Some(program)),
+            Served::Foreign(program) => (None, Some(*program)),
         }
     }
 }
@@ -234,9 +234,11 @@ async fn supervise(
         shape: room.shape,
     };
     let joining = (settings.peers, peers);
-    let times = (settings.max_nodes, settings.drain_timeout);
+    let backoff = backoff(&settings);
+    let times = (settings.max_nodes, settings.drain_timeout, backoff);
     let mut members = Members::new(outfit, launcher, joining, times, hears, snapshot);
     members.start_guard(heritage.as_mut().and_then(|heritage| heritage.guard.take()));
+    members.start_primary(heritage.as_mut().and_then(|heritage| heritage.primary.take()));
     let orders = (asked, terms(&settings));
     let supervisor = Supervisor::new(
         fleet,
@@ -364,15 +366,19 @@ pub(super) fn node_settings(settings: &Settings) -> NodeSettings {
     }
 }
 
-fn policy(settings: &Settings, foreign: Option<&Program>, room: Room) -> Policy {
+fn backoff(settings: &Settings) -> Backoff {
     let (initial, max) = settings.backoff;
+    Backoff { initial, max, jitter: settings.backoff_jitter }
+}
+
+fn policy(settings: &Settings, foreign: Option<&Program>, room: Room) -> Policy {
     let (deaths, within) = settings.crash_loop;
     Policy {
         nodes: settings.nodes,
         max_nodes: settings.max_nodes,
         room_for: room.shape.most_nodes(room.limit, settings.max_nodes),
         restart: settings.restart,
-        backoff: Backoff { initial, max, jitter: settings.backoff_jitter },
+        backoff: backoff(settings),
         crash_loop: CrashLoop { deaths, within },
         rolling: settings.rolling,
         surge: settings.surge,

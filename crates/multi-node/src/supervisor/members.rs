@@ -12,10 +12,12 @@ use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::child::Launcher;
 use super::closing::Closing;
+use super::fleet::Backoff;
 use super::foreign::Foreign;
 use super::guard::{self, Guard};
 use super::joining::Pairs;
 use super::member::{Member, Resting, Surroundings};
+use super::primary_process::PrimaryProcess;
 use super::rejoins::Rejoins;
 use super::watch::Heard;
 use crate::control::{NodeSettings, Skipped, ToNode};
@@ -77,6 +79,9 @@ pub(crate) struct Members {
     drain_timeout: Duration,
     /// What ends the nodes of another program, should this process be killed.
     pub(super) guard: Option<Guard>,
+    /// The primary process of Node.js programs, once there was one, and how its restarts are spaced.
+    pub(super) primary_process: Option<PrimaryProcess>,
+    pub(super) primary_backoff: Backoff,
 }
 
 impl Members {
@@ -84,7 +89,7 @@ impl Members {
         outfit: Outfit,
         launcher: Launcher,
         (join_peers, peers): (bool, Peers),
-        (max_nodes, drain_timeout): (usize, Duration),
+        (max_nodes, drain_timeout, primary_backoff): (usize, Duration, Backoff),
         heard: mpsc::Sender<(NodeId, Heard)>,
         snapshot: watch::Sender<Snapshot>,
     ) -> Members {
@@ -110,6 +115,8 @@ impl Members {
             looks: Looks::start(),
             drain_timeout,
             guard: None,
+            primary_process: None,
+            primary_backoff,
         }
     }
 
@@ -124,7 +131,7 @@ impl Members {
     /// Tells the guard of a node, or that another process of it counts now.
     pub(super) fn tell_guard(&self, id: NodeId) {
         if let (Some(guard), Some(member)) = (&self.guard, self.get(id)) {
-            guard.add(id, member.processes(), self.rule(member.generation).signal);
+            guard.registry().add(id, member.processes(), self.rule(member.generation).signal);
         }
     }
 
@@ -199,6 +206,9 @@ impl Members {
 
     /// Lets all conversations rest. Whoever waits for it has to go on hearing what is told meanwhile.
     pub(super) async fn rest(&mut self) -> Vec<Resting> {
+        if let Some(primary) = &mut self.primary_process {
+            primary.rest().await;
+        }
         self.rest.send_replace(true);
         let mut resting = Vec::new();
         for (id, member) in std::mem::take(&mut self.alive) {
@@ -233,6 +243,9 @@ impl Members {
         let taken_on = resting.into_iter().try_for_each(|node| self.take_on(node));
         if let Some(guard) = &mut self.guard {
             guard.go_on();
+        }
+        if let Some(primary) = &mut self.primary_process {
+            primary.go_on();
         }
         taken_on
     }
@@ -308,7 +321,7 @@ impl Members {
         self.launcher.forget(id);
         let Some(member) = self.alive.remove(&id) else { return };
         if let Some(guard) = &self.guard {
-            guard.remove(id);
+            guard.registry().remove(id);
         }
         let counts = self.outfit.load.close(member.line);
         self.left_lines.push(member.line);

@@ -59,6 +59,7 @@ mod lead;
 mod member;
 mod members;
 mod notes;
+mod primary_process;
 mod reaper;
 mod rejoins;
 mod restart;

@@ -145,6 +145,9 @@ impl Supervisor {
             }
         }
         self.members.peers.close();
+        if let Some(primary) = self.members.primary_process.take() {
+            primary.leave().await;
+        }
         if let Some(guard) = self.members.guard.take() {
             guard.leave().await;
         }
@@ -298,6 +301,7 @@ impl Supervisor {
     fn answer(&mut self, ticket: Ticket, mut result: Result<Report, OrderError>) {
         if let Ok(Report::Reload(report)) = &mut result {
             report.not_applied = self.members.not_applied(report.generation);
+            self.members.renew_primary(report.generation);
         }
         match self.replies.remove(&ticket) {
             // Whoever asked may have stopped waiting.

@@ -5,6 +5,7 @@ use multi_node_it::needs;
 use crate::command::app;
 
 mod broken;
+mod cluster_packages;
 mod ending;
 mod family;
 mod guard;

@@ -217,7 +217,7 @@ impl Attendance {
                     Some(Ear::Socket(socket))
                 }
                 Ear::Pipe(pipe) => notify::newline(pipe, &notes).await.map(Ear::Pipe),
-                Ear::Channel(channel) => channel.serve(id, notes, strict).await.map(Ear::Channel),
+                Ear::Channel(channel) => channel.serve((id, pid), notes, strict).await.map(Ear::Channel),
             }
         });
     }

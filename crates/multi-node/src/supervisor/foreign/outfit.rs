@@ -38,7 +38,7 @@ pub(crate) struct Foreign {
     /// The soft limit of open files for nodes: that with which the master was started.
     pub(super) open_files: Option<u64>,
     /// Whether nodes run as another user than the master.
-    nodes_are_others: bool,
+    pub(super) nodes_are_others: bool,
     pub(super) linked: Linked,
     /// What Node.js programs load.
     pub(in crate::supervisor) preload: Preload,
@@ -300,12 +300,19 @@ impl Foreign {
         if !self.known(generation)?.program.is_node_js() {
             return Ok(None);
         }
-        if let Some(office) = &self.primary {
-            return Ok(Some(office.inbox()));
-        }
-        let sockets = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
-        let office = self.primary.insert(Office::open(sockets, self.backlog, self.nodes_are_others));
-        Ok(Some(office.inbox()))
+        Ok(Some(self.office(sockets)?.inbox()))
+    }
+
+    /// The primary, which is opened where there was none.
+    pub(super) fn office(&mut self, sockets: &[Socket]) -> io::Result<&Office> {
+        let office = match self.primary.take() {
+            Some(office) => office,
+            None => {
+                let sockets = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
+                Office::open(sockets, self.backlog, self.nodes_are_others)
+            }
+        };
+        Ok(self.primary.insert(office))
     }
 
     /// By which signal nodes of this generation are told to finish.

@@ -65,7 +65,14 @@ impl Master {
             shape: shape(&settings, 0, None),
             foreign: None,
         };
-        let members = Members::new(outfit, launcher, (joins, peers), (8, Duration::from_secs(30)), hears, snapshot);
+        let members = Members::new(
+            outfit,
+            launcher,
+            (joins, peers),
+            (8, Duration::from_secs(30), policy.backoff),
+            hears,
+            snapshot,
+        );
         let terms = Terms {
             orders_from_nodes: false,
             start_timeout: policy.start_timeout,

@@ -23,6 +23,7 @@ use crate::supervisor::fleet::Saved;
 use crate::supervisor::foreign::Legacy;
 use crate::supervisor::guard::GuardProcess;
 use crate::supervisor::member::Resting;
+use crate::supervisor::primary_process::Running;
 use crate::supervisor::watch::Heard;
 use crate::{Error, SharedSecret, sys};
 
@@ -66,6 +67,8 @@ pub(crate) struct Heritage {
     pub(crate) outputs: Vec<Output>,
     /// Who guards the nodes.
     pub(crate) guard: Option<GuardProcess>,
+    /// The primary process of Node.js programs.
+    pub(crate) primary: Option<Running>,
 }
 
 /// A call that was taken over before `listen`, for which it waits here.
@@ -195,6 +198,7 @@ fn unpack(state: State, mut arrived: Arrived) -> io::Result<Estate> {
         signals,
         reload: state.reload,
         outputs: each(state.outputs, |output| packing::unpack_output(output, arrived))?,
+        primary: state.primary.map(|primary| packing::unpack_primary(primary, arrived)).transpose()?,
         guard: state.guard.map(|guard| packing::unpack_guard(guard, arrived)).transpose()?,
     };
     Ok(Estate {

@@ -29,7 +29,10 @@ type News = Vec<(NodeId, Heard)>;
 impl Supervisor {
     /// Leaves the process to the next program. Where that fails, the old one goes on; `Some`: and it is all over.
     pub(in crate::supervisor) async fn try_to_depart(&mut self, reload: ReloadReport) -> Option<End> {
+        let generation = reload.generation;
         let (why, news) = self.depart(reload).await;
+        // The nodes are new.
+        self.members.renew_primary(generation);
         match self.deal(Event::Stayed { why }).await {
             None => self.catch_up(news).await,
             end => end,
@@ -101,6 +104,8 @@ impl Supervisor {
         state.signals = relay.ends().map(|(kind, end)| (kind, luggage.add(end))).collect();
         state.guard =
             self.members.guard.as_ref().and_then(|guard| Some(packing::pack_guard(guard.held.as_ref()?, &mut luggage)));
+        let primary = self.members.primary_process.as_ref().and_then(|primary| primary.held.as_ref());
+        state.primary = primary.map(|running| packing::pack_primary(running, &mut luggage));
         state.stdin = Some(luggage.add(stdin.as_fd()));
         (state.news, state.early, state.reload) = (news, early, Some(reload));
         match self.exec(&mut state, &luggage, !relay.is_empty()) {

@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::state::{
-    Arrived, FrameState, GuardState, ImageState, Luggage, MemberState, OutputState, Passed, ProgramState, State,
+    Arrived, FrameState, GuardState, ImageState, Luggage, MemberState, OutputState, Passed, PrimaryProcessState,
+    ProgramState, State,
 };
 use crate::control::{self, Frame, Parts, SocketKind};
 use crate::foreign::Output;
@@ -17,6 +18,7 @@ use crate::supervisor::foreign::{Attendance, Legacy};
 use crate::supervisor::guard::GuardProcess;
 use crate::supervisor::member::Resting;
 use crate::supervisor::members::Members;
+use crate::supervisor::primary_process::Running;
 use crate::{sys, wires};
 
 /// What is there at any time, also while nodes are spoken to.
@@ -51,6 +53,7 @@ pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, luggage: &mut Luggage
         foreign: outfit.foreign.as_ref().map(|foreign| foreign.pack(members.launcher.collects(), luggage)),
         outputs: Vec::new(),
         guard: None,
+        primary: None,
     }
 }
 
@@ -135,6 +138,14 @@ pub(super) fn pack_output<'a>(output: &'a Output, luggage: &mut Luggage<'a>) -> 
 pub(super) fn unpack_output(output: OutputState, arrived: &mut Arrived) -> io::Result<Output> {
     let OutputState { id, slot, pid, stream, pipe, begun } = output;
     Ok(Output { id, slot, pid, stream, pipe: arrived.take(pipe)?.into(), begun: begun.into(), reading: None })
+}
+
+pub(super) fn pack_primary<'a>(running: &'a Running, luggage: &mut Luggage<'a>) -> PrimaryProcessState {
+    PrimaryProcessState { pid: running.pid, process: luggage.add(running.process.as_fd()) }
+}
+
+pub(super) fn unpack_primary(state: PrimaryProcessState, arrived: &mut Arrived) -> io::Result<Running> {
+    Ok(Running::left(state.pid, arrived.take(state.process)?))
 }
 
 pub(super) fn pack_guard<'a>(guard: &'a GuardProcess, luggage: &mut Luggage<'a>) -> GuardState {

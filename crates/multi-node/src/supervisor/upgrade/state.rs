@@ -73,6 +73,9 @@ pub(crate) struct State {
     /// Who guards them.
     #[serde(default)]
     pub(super) guard: Option<GuardState>,
+    /// The primary process of Node.js programs, which the next master replaces.
+    #[serde(default)]
+    pub(super) primary: Option<PrimaryProcessState>,
 }
 
 /// What a generation runs.
@@ -116,11 +119,18 @@ pub(crate) struct MemberState {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct OutputState {
     pub(super) id: NodeId,
-    pub(super) slot: Slot,
+    pub(super) slot: Option<Slot>,
     pub(super) pid: u32,
     pub(super) stream: Source,
     pub(super) pipe: Passed,
     pub(super) begun: Bytes,
+}
+
+/// The primary process of Node.js programs.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct PrimaryProcessState {
+    pub(super) pid: u32,
+    pub(super) process: Passed,
 }
 
 /// A guard, and what it was told.

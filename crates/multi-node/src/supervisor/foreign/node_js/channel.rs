@@ -5,17 +5,17 @@ use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Once;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Once};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use serde_json::Value;
+use bytes::{Buf, BytesMut};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
 use super::message::{self, FromWorker, PreloadSays};
+use super::outbox::{Line, Messages, Outbox};
 use super::primary::ToPrimary;
 use crate::control;
 use crate::id::NodeId;
@@ -32,23 +32,16 @@ const LONGEST: usize = 16 * 1024 * 1024;
 /// How long a program may take to end after it has disconnected.
 const LAST_BREATH: Duration = Duration::from_secs(1);
 
-/// How many messages to the worker may wait.
-const QUEUE: usize = 256;
-
 /// How many descriptors may come before their messages: Node.js sends one, and waits until it is acknowledged.
 const HANDLES: usize = 64;
-
-/// A message to a worker, and the descriptor that it carries.
-pub(in crate::supervisor::foreign) type Outgoing = (Value, Option<Arc<OwnedFd>>);
 
 /// The master's end of a worker's channel, while nobody listens there.
 #[derive(Debug)]
 pub(in crate::supervisor::foreign) struct Channel {
     pub(super) socket: OwnedFd,
     primary: mpsc::Sender<ToPrimary>,
-    /// The primary's way to the worker.
-    outbox: mpsc::Sender<Outgoing>,
-    messages: mpsc::Receiver<Outgoing>,
+    outbox: Outbox,
+    messages: Messages,
     pub(super) talk: Talk,
 }
 
@@ -72,25 +65,6 @@ impl fmt::Debug for Talk {
     }
 }
 
-/// A message in writing. The descriptor goes with its first byte.
-pub(super) struct Line {
-    pub(super) bytes: Bytes,
-    pub(super) fd: Option<Arc<OwnedFd>>,
-}
-
-/// Its bytes may hold ticket keys.
-impl fmt::Debug for Line {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Line").field("bytes", &Hidden(&self.bytes)).field("fd", &self.fd).finish()
-    }
-}
-
-impl From<Outgoing> for Line {
-    fn from((message, fd): Outgoing) -> Line {
-        Line { bytes: format!("{message}\n").into(), fd }
-    }
-}
-
 impl Channel {
     pub(in crate::supervisor::foreign) fn new(socket: OwnedFd, primary: mpsc::Sender<ToPrimary>) -> Channel {
         Channel::resume(socket, primary, Talk::default())
@@ -98,7 +72,7 @@ impl Channel {
 
     /// Goes on where another left off.
     pub(super) fn resume(socket: OwnedFd, primary: mpsc::Sender<ToPrimary>, talk: Talk) -> Channel {
-        let (outbox, messages) = mpsc::channel(QUEUE);
+        let (outbox, messages) = Outbox::new();
         Channel { socket, primary, outbox, messages, talk }
     }
 
@@ -108,15 +82,20 @@ impl Channel {
     }
 
     /// The primary's way to the worker.
-    pub(in crate::supervisor::foreign) fn outbox(&self) -> mpsc::Sender<Outgoing> {
+    pub(in crate::supervisor::foreign) fn outbox(&self) -> Outbox {
         self.outbox.clone()
     }
 
     /// Is the primary's ear and mouth for one worker, until the worker disconnects; `Some`: until it is told to rest. `strict`:
     /// that its server listens does not make it ready.
-    pub(in crate::supervisor::foreign) async fn serve(self, id: NodeId, notes: Notes, strict: bool) -> Option<Channel> {
+    pub(in crate::supervisor::foreign) async fn serve(
+        self,
+        (id, pid): (NodeId, u32),
+        notes: Notes,
+        strict: bool,
+    ) -> Option<Channel> {
         let Channel { socket, primary, outbox, mut messages, mut talk } = self;
-        primary.send(ToPrimary::Joined { id, outbox: outbox.clone() }).await.ok()?;
+        primary.send(ToPrimary::Joined { id, pid, outbox: outbox.clone() }).await.ok()?;
         let worker = Worker::new(id, (&primary, &outbox), &notes, strict);
         match worker.converse(socket, &mut talk, &mut messages).await {
             Ok(Some(socket)) => return Some(Channel { socket, primary, outbox, messages, talk }),
@@ -135,8 +114,8 @@ impl Channel {
 
     /// Takes what the primary has said last, which rests too by now.
     pub(in crate::supervisor::foreign) fn gather(&mut self) {
-        while let Ok(message) = self.messages.try_recv() {
-            self.talk.unwritten.push_back(message.into());
+        while let Some(line) = self.messages.waiting() {
+            self.talk.unwritten.push_back(line);
         }
     }
 }
@@ -145,7 +124,7 @@ impl Channel {
 struct Worker<'a> {
     id: NodeId,
     primary: &'a mpsc::Sender<ToPrimary>,
-    outbox: &'a mpsc::Sender<Outgoing>,
+    outbox: &'a Outbox,
     notes: &'a Notes,
     strict: bool,
     /// How many of its servers listen.
@@ -157,7 +136,7 @@ struct Worker<'a> {
 impl<'a> Worker<'a> {
     fn new(
         id: NodeId,
-        (primary, outbox): (&'a mpsc::Sender<ToPrimary>, &'a mpsc::Sender<Outgoing>),
+        (primary, outbox): (&'a mpsc::Sender<ToPrimary>, &'a Outbox),
         notes: &'a Notes,
         strict: bool,
     ) -> Worker<'a> {
@@ -165,12 +144,7 @@ impl<'a> Worker<'a> {
     }
 
     /// `Some`: it was told to rest.
-    async fn converse(
-        &self,
-        socket: OwnedFd,
-        talk: &mut Talk,
-        messages: &mut mpsc::Receiver<Outgoing>,
-    ) -> io::Result<Option<OwnedFd>> {
+    async fn converse(&self, socket: OwnedFd, talk: &mut Talk, messages: &mut Messages) -> io::Result<Option<OwnedFd>> {
         let socket = UnixStream::from_std(StdUnixStream::from(socket))?;
         let rests = tokio::select! {
             rests = self.hear(&socket, &mut talk.read, &mut talk.handles) => rests?,
@@ -247,14 +221,15 @@ impl<'a> Worker<'a> {
 
     /// A handle is closed here, unless it is a connection for the primary: no other part of the command would use it.
     async fn said(&self, said: FromWorker, handle: Option<OwnedFd>) {
-        if said == FromWorker::Listening {
+        let listens = matches!(said, FromWorker::Listening(_));
+        if listens {
             self.servers.fetch_add(1, Ordering::Relaxed);
             self.notes.tell(Note::Listens).await;
         }
         if matches!(said, FromWorker::Close { .. }) && self.closes_last() {
             self.notes.tell(Note::Unready("none of its servers listens any more".to_owned())).await;
         }
-        if said == FromWorker::Ready || (said == FromWorker::Listening && !self.strict) {
+        if said == FromWorker::Ready || (listens && !self.strict) {
             self.notes.tell(Note::Ready(ReadyBy::Message)).await;
         }
         if matches!(said, FromWorker::Leaves { .. }) {
@@ -282,11 +257,7 @@ impl<'a> Worker<'a> {
 }
 
 /// Returns for an error alone. Cancel-safe: what was not written stays in its place.
-async fn say(
-    socket: &UnixStream,
-    unwritten: &mut VecDeque<Line>,
-    messages: &mut mpsc::Receiver<Outgoing>,
-) -> io::Result<bool> {
+async fn say(socket: &UnixStream, unwritten: &mut VecDeque<Line>, messages: &mut Messages) -> io::Result<bool> {
     loop {
         while let Some(line) = unwritten.front_mut() {
             let fds: Vec<_> = line.fd.iter().map(|fd| fd.as_fd()).collect();
@@ -298,8 +269,8 @@ async fn say(
                 unwritten.pop_front();
             }
         }
-        match messages.recv().await {
-            Some(message) => unwritten.push_back(message.into()),
+        match messages.next().await {
+            Some(line) => unwritten.push_back(line),
             // The primary is gone, and with it the master.
             None => std::future::pending().await,
         }
@@ -310,6 +281,8 @@ async fn say(
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::watch;
+
+    use serde_json::Value;
 
     use super::*;
 
@@ -324,7 +297,7 @@ mod tests {
         fn start(channel: Channel, told: mpsc::Receiver<ToPrimary>) -> Served {
             let (rest, rests) = watch::channel(false);
             let id = NodeId::node(1);
-            let serving = tokio::spawn(channel.serve(id, Notes::new(id, mpsc::channel(16).0, rests), false));
+            let serving = tokio::spawn(channel.serve((id, 1), Notes::new(id, mpsc::channel(16).0, rests), false));
             Served { serving, told, rest }
         }
 

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -10,17 +12,21 @@ use crate::id::NodeId;
 
 /// What a worker says, as far as it matters here.
 #[derive(Clone, Debug, PartialEq)]
-pub(in crate::supervisor::foreign) enum FromWorker {
+pub(in crate::supervisor) enum FromWorker {
     /// A server wants to listen.
     Query { seq: u64, address: Address, data: Option<ServerData> },
-    /// A server has been told where it listens, and listens.
-    Listening,
+    /// Its program begins.
+    Online,
+    /// A server has been told where it listens, and listens; the whole line.
+    Listening(Bytes),
     /// A server listens no longer.
     Close { key: String },
     /// Whether a connection was taken.
     Answer { ack: u64, accepted: bool },
     /// The worker ends by itself, and waits for an answer.
     Leaves { seq: u64 },
+    /// A message of the program for its primary: JSON.
+    Message(Bytes),
     /// `process.send("ready")`
     Ready,
     /// `process.send("multi-node:peers")`: it wants a stream to each other worker that wants one.
@@ -39,7 +45,7 @@ pub(in crate::supervisor::foreign) enum FromWorker {
 
 /// An idle connection that a draining worker passes back.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub(in crate::supervisor::foreign) struct HandedBack {
+pub(in crate::supervisor) struct HandedBack {
     /// What the worker calls it by.
     pub(super) seq: u64,
     /// The server that it belongs to.
@@ -48,7 +54,7 @@ pub(in crate::supervisor::foreign) struct HandedBack {
 
 /// What the preload says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::supervisor::foreign) enum PreloadSays {
+pub(in crate::supervisor) enum PreloadSays {
     /// It works.
     Hello,
     /// It does nothing; why.
@@ -66,7 +72,7 @@ const PRELOAD: &str = "NODE_MULTI_NODE";
 /// tickets. They are secret, so `Debug` does not show them.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(in crate::supervisor::foreign) struct ServerData(Value);
+pub(in crate::supervisor) struct ServerData(Value);
 
 impl fmt::Debug for ServerData {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -76,7 +82,7 @@ impl fmt::Debug for ServerData {
 
 /// What a server asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::supervisor::foreign) struct Address {
+pub(in crate::supervisor) struct Address {
     /// A host, a path where `port` is negative, or none for all interfaces.
     pub(super) host: Option<String>,
     pub(super) port: Option<i64>,
@@ -149,12 +155,31 @@ pub(super) fn read(line: &[u8]) -> FromWorker {
         b"\"multi-node:peers\"" => return FromWorker::Peers,
         _ => {}
     }
-    serde_json::from_slice(line).ok().and_then(understand).unwrap_or(FromWorker::Other)
+    if is_of_program(line) {
+        return FromWorker::Message(Bytes::copy_from_slice(line));
+    }
+    serde_json::from_slice(line).ok().and_then(|frame| understand(frame, line)).unwrap_or(FromWorker::Other)
 }
 
-fn understand(frame: Frame) -> Option<FromWorker> {
+/// Whether this is JSON that Node.js shows programs: all but objects whose `cmd` begins with `NODE_`.
+pub(super) fn is_of_program(line: &[u8]) -> bool {
+    const INTERNAL: &str = "NODE_";
+    #[derive(Deserialize)]
+    struct Head {
+        #[serde(default)]
+        cmd: Value,
+    }
+    let is_internal = |cmd: &str| cmd.len() > INTERNAL.len() && cmd.starts_with(INTERNAL);
+    match serde_json::from_slice::<Head>(line) {
+        // A list would be read as a head, too.
+        Ok(Head { cmd }) if line.first() == Some(&b'{') => !cmd.as_str().is_some_and(is_internal),
+        _ => serde_json::from_slice::<IgnoredAny>(line).is_ok(),
+    }
+}
+
+fn understand(frame: Frame, line: &[u8]) -> Option<FromWorker> {
     Some(match frame.cmd.as_str() {
-        "NODE_CLUSTER" => return understand_cluster(frame),
+        "NODE_CLUSTER" => return understand_cluster(frame, line),
         "NODE_HANDLE" => FromWorker::Handle(frame.msg.and_then(handed_back)),
         PRELOAD => FromWorker::Preload(understand_preload(frame)?),
         "NODE_SOCKET_NOTIFY_CLOSE" => FromWorker::Closing { key: frame.key? },
@@ -179,7 +204,7 @@ fn understand_preload(frame: Frame) -> Option<PreloadSays> {
     })
 }
 
-fn understand_cluster(mut frame: Frame) -> Option<FromWorker> {
+fn understand_cluster(mut frame: Frame, line: &[u8]) -> Option<FromWorker> {
     if let Some(ack) = frame.ack {
         return Some(FromWorker::Answer { ack, accepted: frame.accepted.unwrap_or(false) });
     }
@@ -188,7 +213,8 @@ fn understand_cluster(mut frame: Frame) -> Option<FromWorker> {
             let (seq, data) = (frame.seq?, frame.data.take());
             FromWorker::Query { seq, address: frame.address(), data }
         }
-        "listening" => FromWorker::Listening,
+        "online" => FromWorker::Online,
+        "listening" => FromWorker::Listening(Bytes::copy_from_slice(line)),
         "close" => FromWorker::Close { key: frame.key? },
         "exitedAfterDisconnect" => FromWorker::Leaves { seq: frame.seq? },
         _ => FromWorker::Other,
@@ -268,10 +294,11 @@ mod tests {
         let query = r#"{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":null,"port":3000,"addressType":4,"flags":0,"backlog":0,"seq":1}"#;
         let address = Address { host: None, port: Some(3000), fd: None, index: 0, udp: false, only_v6: false, mode: 0 };
         let says = FromWorker::Preload;
+        let listening = r#"{"cmd":"NODE_CLUSTER","act":"listening","port":3000,"seq":2}"#;
         let cases: [(&str, FromWorker); 19] = [
             (query, FromWorker::Query { seq: 1, address, data: None }),
-            (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, FromWorker::Other),
-            (r#"{"cmd":"NODE_CLUSTER","act":"listening","port":3000,"seq":2}"#, FromWorker::Listening),
+            (r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#, FromWorker::Online),
+            (listening, FromWorker::Listening(listening.into())),
             (r#"{"cmd":"NODE_CLUSTER","ack":7,"accepted":true}"#, FromWorker::Answer { ack: 7, accepted: true }),
             (r#"{"cmd":"NODE_CLUSTER","act":"close","key":"k","seq":3}"#, FromWorker::Close { key: "k".into() }),
             (r#"{"cmd":"NODE_CLUSTER","act":"exitedAfterDisconnect","seq":4}"#, FromWorker::Leaves { seq: 4 }),
@@ -292,12 +319,29 @@ mod tests {
             (r#"{"cmd":"NODE_SOCKET_GET_COUNT","key":"k"}"#, FromWorker::Counting { key: "k".into() }),
             (r#""ready""#, FromWorker::Ready),
             (r#""multi-node:peers""#, FromWorker::Peers),
-            (r#"{"hello":[1,2]}"#, FromWorker::Other),
+            (r#"{"hello":[1,2]}"#, FromWorker::Message(r#"{"hello":[1,2]}"#.into())),
             ("{\"cmd\":\"NODE_CLUSTER\",\"act\":\"queryServer\"", FromWorker::Other),
         ];
         for (line, expected) in cases {
             assert_eq!(read(line.as_bytes()), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_of_the_program_is_told_from_what_is_internal() {
+        let of_program = [
+            "1",
+            "null",
+            r#""text""#,
+            r#"["NODE_CLUSTER"]"#,
+            r#"{"cmd":"NODE_"}"#,
+            r#"{"cmd":"node_x"}"#,
+            r#"{"cmd":5,"port":"x"}"#,
+            r#"{"cmd":"init","cmd2":"NODE_X"}"#,
+        ];
+        of_program.iter().for_each(|line| assert!(is_of_program(line.as_bytes()), "{line}"));
+        let others = [r#"{"cmd":"NODE_X"}"#, r#"{"a":1,"cmd":"NODE_CLUSTER"}"#, r#"{"cmd":"#, "", "x"];
+        others.iter().for_each(|line| assert!(!is_of_program(line.as_bytes()), "{line}"));
     }
 
     #[test]

@@ -9,16 +9,25 @@
 mod accepting;
 mod channel;
 mod ending;
+mod frame;
 mod listeners;
 mod message;
 mod moving;
+mod outbox;
 mod packing;
 mod preload;
 mod primary;
+mod queue;
+mod relay;
+mod relaying;
 mod turns;
 
 pub(super) use channel::Channel;
 pub(in crate::supervisor) use ending::Ending;
+pub(in crate::supervisor) use frame::{FromProcess, read as read_frame};
 pub(super) use packing::{ChannelState, PrimaryState};
 pub(super) use preload::{Preload, Wanted};
-pub(super) use primary::{Office, ToPrimary};
+pub(super) use primary::Office;
+pub(in crate::supervisor) use primary::ToPrimary;
+pub(in crate::supervisor) use queue::{Queue, Queued};
+pub(in crate::supervisor) use relaying::OfProcess;

@@ -92,6 +92,7 @@ impl Primary {
         self.leave_all(id);
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.meets = false;
+        self.relay.asked(id);
         if worker.preload { self.tell(id, (message::drain(alone), None)) } else { self.disconnect(id) }
     }
 

@@ -12,11 +12,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::channel::{Channel, Line, Talk};
+use super::channel::{Channel, Talk};
 use super::listeners::Listeners;
 use super::message::ServerData;
 use super::moving::{Holder, Pending};
+use super::outbox::{Line, Outbox};
 use super::primary::{Office, Primary, Server, ToPrimary, Worker};
+use super::relay::Relay;
 use super::turns::Turns;
 use crate::control::SocketKind;
 use crate::id::NodeId;
@@ -38,6 +40,9 @@ pub(in crate::supervisor::foreign) struct PrimaryState {
     workers: Vec<WorkerState>,
     sequence: u64,
     backlog: u32,
+    /// What the primary process is told of the workers.
+    #[serde(default)]
+    relay: Relay,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -79,7 +84,7 @@ struct WorkerState {
 impl Office {
     /// `None` of a primary that does not rest.
     pub(in crate::supervisor::foreign) fn pack<'a>(&'a self, luggage: &mut Luggage<'a>) -> Option<PrimaryState> {
-        let Primary { listeners, servers, workers, sequence, .. } = self.resting()?;
+        let Primary { listeners, servers, workers, sequence, relay, .. } = self.resting()?;
         let servers = servers.iter().map(|(key, server)| ServerState {
             key: key.clone(),
             socket: (wires::kind(&server.socket), luggage.add(server.socket.as_fd())),
@@ -102,7 +107,8 @@ impl Office {
         let workers = workers.collect();
         let Listeners { mapped, files, backlog, bound, .. } = listeners;
         let (mapped, files, backlog, bound) = (*mapped, files.clone(), *backlog, bound.borrow().clone());
-        Some(PrimaryState { mapped, bound, files, servers, workers, sequence: *sequence, backlog })
+        let (sequence, relay) = (*sequence, relay.clone());
+        Some(PrimaryState { mapped, bound, files, servers, workers, sequence, backlog, relay })
     }
 
     pub(in crate::supervisor::foreign) fn unpack(
@@ -128,7 +134,8 @@ impl Office {
             Ok::<_, io::Error>((worker.id, worker.unpack(arrived)?))
         });
         let workers = workers.collect::<io::Result<_>>()?;
-        Ok(Office::resume(Primary { listeners, servers, workers, turns, sequence: state.sequence }))
+        let PrimaryState { sequence, relay, .. } = state;
+        Ok(Office::resume(Primary { listeners, servers, workers, turns, sequence, relay }))
     }
 }
 
@@ -137,7 +144,7 @@ impl WorkerState {
         let mut pending = |(number, key, state): (_, _, PendingState)| Ok((number, (key, state.unpack(arrived)?)));
         let under_way = self.under_way.into_iter().map(&mut pending).collect::<io::Result<_>>()?;
         // The way to it comes with its channel.
-        let worker = Worker::new(mpsc::channel(1).0);
+        let worker = Worker::new(Outbox::nowhere());
         Ok(Worker { under_way, meets: self.meets, preload: self.preload, ..worker })
     }
 }
@@ -183,7 +190,7 @@ impl Channel {
     ) -> io::Result<Channel> {
         let socket = arrived.take(state.socket)?;
         let mut line = |(bytes, fd): (Bytes, Option<Passed>)| {
-            Ok(Line { bytes, fd: fd.map(|fd| shared(fd, arrived)).transpose()? })
+            Ok(Line { bytes, fd: fd.map(|fd| shared(fd, arrived)).transpose()?, room: None })
         };
         let unwritten = state.unwritten.into_iter().map(&mut line).collect::<io::Result<_>>()?;
         let handles = state.handles.into_iter().map(|handle| arrived.take(handle)).collect::<io::Result<_>>()?;
@@ -199,7 +206,7 @@ mod tests {
     #[test]
     fn debug_shows_nothing_of_what_is_under_way() {
         let keys = b"{\"ticketKeys\":\"5e5e\"}\n";
-        let line = Line { bytes: Bytes::from_static(keys), fd: None };
+        let line = Line { bytes: Bytes::from_static(keys), fd: None, room: None };
         let talk = Talk { read: keys[..].into(), handles: [].into(), unwritten: [line].into() };
         let (socket, _other) = sys::socket::pair().expect("a pair");
         let channel = Channel::resume(socket, mpsc::channel(1).0, talk);

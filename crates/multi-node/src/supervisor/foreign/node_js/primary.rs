@@ -9,13 +9,16 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::accepting::Accepters;
-use super::channel::Outgoing;
 use super::listeners::{self, EADDRINUSE, Listeners};
 use super::message::{self, Address, FromWorker, HandedBack, ServerData};
 use super::moving::Pending;
+use super::outbox::{Outbox, Outgoing};
+use super::relay::Relay;
+use super::relaying::{self, OfProcess, Unread};
 use super::turns::Turns;
 use crate::id::NodeId;
 use crate::serve::Socket;
+use crate::status::Exit;
 use crate::sys;
 
 /// How much may wait for the primary.
@@ -29,7 +32,8 @@ pub(super) const AHEAD: usize = 1;
 pub(in crate::supervisor) enum ToPrimary {
     Joined {
         id: NodeId,
-        outbox: mpsc::Sender<Outgoing>,
+        pid: u32,
+        outbox: Outbox,
     },
     Said {
         id: NodeId,
@@ -49,6 +53,13 @@ pub(in crate::supervisor) enum ToPrimary {
     Left {
         id: NodeId,
     },
+    /// Its process has ended.
+    Exited {
+        id: NodeId,
+        exit: Exit,
+    },
+    /// What is told of the primary process (`--primary FILE`).
+    OfProcess(OfProcess),
     Accepted {
         key: String,
         stream: OwnedFd,
@@ -91,6 +102,7 @@ pub(super) struct Primary {
     pub(super) workers: BTreeMap<NodeId, Worker>,
     pub(super) turns: Turns,
     pub(super) sequence: u64,
+    pub(super) relay: Relay,
 }
 
 #[derive(Debug)]
@@ -109,7 +121,9 @@ pub(super) struct Server {
 
 #[derive(Debug)]
 pub(super) struct Worker {
-    pub(super) outbox: mpsc::Sender<Outgoing>,
+    pub(super) outbox: Outbox,
+    /// Messages of the primary process that it was not there to read.
+    pub(super) dropped: Unread,
     /// Connections that it has not answered for, by their numbers.
     pub(super) under_way: BTreeMap<u64, (String, Pending)>,
     /// Whether it has asked for streams to the others.
@@ -127,6 +141,7 @@ impl Office {
             workers: BTreeMap::new(),
             turns: Turns::default(),
             sequence: 0,
+            relay: Relay::default(),
         });
         office.refuse_files(refuses_files);
         office.go_on(BTreeMap::new());
@@ -167,7 +182,7 @@ impl Office {
     }
 
     /// Goes on after a rest, with the ways to the workers that are left.
-    pub(in crate::supervisor::foreign) fn go_on(&mut self, outboxes: BTreeMap<NodeId, mpsc::Sender<Outgoing>>) {
+    pub(in crate::supervisor::foreign) fn go_on(&mut self, outboxes: BTreeMap<NodeId, Outbox>) {
         let Some(Resting { mut primary, inbox }) = self.resting.take() else { return };
         primary.reconnect(outboxes);
         self.task = Some(tokio::spawn(primary.work(inbox, self.inbox.downgrade())));
@@ -204,7 +219,7 @@ impl Primary {
         Resting { primary: self, inbox }
     }
 
-    fn reconnect(&mut self, mut outboxes: BTreeMap<NodeId, mpsc::Sender<Outgoing>>) {
+    fn reconnect(&mut self, mut outboxes: BTreeMap<NodeId, Outbox>) {
         for id in self.workers.keys().copied().collect::<Vec<_>>() {
             match (self.workers.get_mut(&id), outboxes.remove(&id)) {
                 (Some(worker), Some(outbox)) => worker.outbox = outbox,
@@ -215,14 +230,17 @@ impl Primary {
 
     async fn hear(&mut self, told: ToPrimary, accepters: &mut Accepters) {
         match told {
-            ToPrimary::Joined { id, outbox } => {
+            ToPrimary::Joined { id, pid, outbox } => {
                 // One that was here before a rest is still.
                 self.workers.entry(id).or_insert(Worker::new(outbox));
+                relaying::warn(id, self.relay.joined(id, pid).as_ref());
             }
             ToPrimary::Said { id, said } => self.said(id, said, accepters).await,
             ToPrimary::HandedBack { id, back, stream } => self.handed_back(id, &back, stream),
             ToPrimary::Drain { id } => self.drain(id),
             ToPrimary::Left { id } => self.left(id),
+            ToPrimary::Exited { id, exit } => relaying::warn(id, self.relay.exited(id, exit).as_ref()),
+            ToPrimary::OfProcess(told) => self.of_process(told),
             ToPrimary::Accepted { key, stream } => {
                 if let Some(server) = self.servers.get_mut(&key) {
                     server.waiting.push(Pending::new(stream));
@@ -257,6 +275,7 @@ impl Primary {
             FromWorker::Close { key } => self.leave(id, &key),
             FromWorker::Answer { ack, accepted } => self.answered(id, ack, accepted),
             FromWorker::Leaves { seq } => {
+                self.relay.asked(id);
                 self.leave_all(id);
                 self.tell(id, (message::farewell(seq), None));
             }
@@ -264,7 +283,11 @@ impl Primary {
             FromWorker::Preload(says) => self.preload_says(id, &says),
             // The channel knows what these need.
             FromWorker::Handle(_) | FromWorker::Closing { .. } | FromWorker::Counting { .. } => {}
-            FromWorker::Listening | FromWorker::Ready | FromWorker::Other => {}
+            FromWorker::Online => relaying::warn(id, self.relay.online(id).as_ref()),
+            FromWorker::Listening(line) => relaying::warn(id, self.relay.listening(id, line).as_ref()),
+            FromWorker::Message(sent) => relaying::warn(id, self.relay.message(id, &sent).as_ref()),
+            FromWorker::Ready => relaying::warn(id, self.relay.ready(id).as_ref()),
+            FromWorker::Other => {}
         }
     }
 
@@ -333,6 +356,7 @@ impl Primary {
     fn left(&mut self, id: NodeId) {
         self.leave_all(id);
         self.turns.forget(id);
+        relaying::warn(id, self.relay.left(id).as_ref());
         let Some(worker) = self.workers.remove(&id) else { return };
         for (key, pending) in worker.under_way.into_values() {
             if let Some(server) = self.servers.get_mut(&key) {
@@ -352,8 +376,8 @@ impl Primary {
 }
 
 impl Worker {
-    pub(super) fn new(outbox: mpsc::Sender<Outgoing>) -> Worker {
-        Worker { outbox, under_way: BTreeMap::new(), meets: false, preload: false }
+    pub(super) fn new(outbox: Outbox) -> Worker {
+        Worker { outbox, dropped: Unread::default(), under_way: BTreeMap::new(), meets: false, preload: false }
     }
 }
 

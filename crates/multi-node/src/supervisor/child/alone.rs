@@ -1,0 +1,42 @@
+//! A launcher for one process beside the nodes.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use super::{Image, Launcher, Own};
+use crate::id::Generation;
+use crate::foreign::lookup::Held;
+
+impl Launcher {
+    /// One that starts what this one starts of a generation, and goes on doing so whatever becomes of this one.
+    pub(in crate::supervisor) fn alone(&self, generation: Generation) -> io::Result<Launcher> {
+        let image =
+            self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
+        Ok(Launcher {
+            own: Own { program: self.own.program.clone(), arg0: self.own.arg0.clone(), args: self.own.args.clone() },
+            run: self.run.clone(),
+            program: self.program.clone(),
+            arg0: self.arg0.clone(),
+            args: self.args.clone(),
+            slot_args: self.slot_args.clone(),
+            env: self.env.clone(),
+            identity: self.identity.clone(),
+            umask: self.umask,
+            directory: self.directory.clone(),
+            output: self.output.clone(),
+            reading: BTreeMap::new(),
+            images: BTreeMap::from([(generation, image.duplicate()?)]),
+            launch: self.launch.clone(),
+        })
+    }
+}
+
+impl Image {
+    fn duplicate(&self) -> io::Result<Image> {
+        let program = match &self.program {
+            Held::File(file) => Held::File(file.try_clone()?),
+            Held::Script(path) => Held::Script(path.clone()),
+        };
+        Ok(Image { program, master: None, directory: self.directory.try_clone()? })
+    }
+}

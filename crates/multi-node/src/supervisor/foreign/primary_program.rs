@@ -1,0 +1,63 @@
+//! What a program says of its primary process (`--primary FILE`).
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+
+use tokio::sync::mpsc;
+
+use super::node_js::{Office, ToPrimary};
+use super::outfit::Foreign;
+use crate::id::{Generation, NodeId};
+use crate::foreign::Program;
+use crate::serve::Socket;
+use crate::status::Exit;
+
+/// What the primary process runs.
+#[derive(Debug)]
+pub(in crate::supervisor) struct PrimaryProgram {
+    /// Node.js.
+    pub(in crate::supervisor) program: OsString,
+    pub(in crate::supervisor) file: OsString,
+    /// The variables that the program was given, too.
+    pub(in crate::supervisor) env: Vec<(OsString, OsString)>,
+    pub(in crate::supervisor) open_files: Option<u64>,
+    /// Whether it runs as another user than the master.
+    pub(in crate::supervisor) for_others: bool,
+}
+
+impl Foreign {
+    /// What is to run from now on.
+    pub(in crate::supervisor) fn newest(&self) -> Option<Generation> {
+        self.programs.last_key_value().map(|(generation, _)| *generation)
+    }
+
+    /// `None`: this generation has no primary process.
+    pub(in crate::supervisor) fn primary_program(&self, generation: Generation) -> Option<PrimaryProgram> {
+        let program = &self.programs.get(&generation)?.program;
+        Some(PrimaryProgram {
+            program: node_js(program),
+            file: program.primary.clone()?,
+            env: program.env.clone(),
+            open_files: self.open_files,
+            for_others: self.nodes_are_others,
+        })
+    }
+
+    /// The way to the primary, which relays. `given`: the sockets that the master was given.
+    pub(in crate::supervisor) fn primary_inbox(&mut self, given: &[Socket]) -> io::Result<mpsc::Sender<ToPrimary>> {
+        Ok(self.office(given)?.inbox())
+    }
+
+    /// A node's process has ended.
+    pub(in crate::supervisor) fn exited(&self, id: NodeId, exit: Exit) {
+        let Some(primary) = self.primary.as_ref().map(Office::inbox) else { return };
+        tokio::spawn(async move { primary.send(ToPrimary::Exited { id, exit }).await });
+    }
+}
+
+/// The Node.js that runs the program; that of `PATH` where the program is a script.
+fn node_js(program: &Program) -> OsString {
+    let is_node = Path::new(&program.program).file_name().is_some_and(|name| name == "node" || name == "nodejs");
+    if is_node { program.program.clone() } else { "node".into() }
+}

@@ -1,0 +1,242 @@
+//! Attending to the process: it is started, started anew when it has ended or is to run something else, and stopped.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::pause::Ends;
+use super::plan::{Plan, TERM};
+use super::running::Running;
+use crate::id::NodeId;
+use crate::status::Exit;
+use crate::supervisor::fleet::Backoff;
+use crate::supervisor::foreign::{OfProcess, ToPrimary};
+use crate::supervisor::guard::Registry;
+use crate::supervisor::launch::Launch;
+use crate::supervisor::member::leader;
+use crate::supervisor::run::TARGET;
+
+/// How long it may live on after it has closed its channel.
+const LAST_BREATH: Duration = Duration::from_secs(1);
+
+/// The way to the process.
+#[derive(Debug)]
+pub(in crate::supervisor) struct PrimaryProcess {
+    terms: Terms,
+    order: watch::Sender<Order>,
+    task: Option<JoinHandle<Option<Running>>>,
+    /// The process, while nobody attends to it.
+    pub(in crate::supervisor) held: Option<Running>,
+}
+
+/// By what it is attended to.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    /// The primary, which relays.
+    pub(super) primary: mpsc::Sender<ToPrimary>,
+    /// Where the guard is told of it.
+    pub(super) registry: Option<Registry>,
+    pub(super) launch: Arc<dyn Launch>,
+    pub(super) backoff: Backoff,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+enum Order {
+    /// This is to run, or nothing.
+    Run(Option<Arc<Plan>>),
+    /// Nobody is to attend to it for now.
+    Rest(Option<Arc<Plan>>),
+    Leave,
+}
+
+impl Order {
+    fn runs(&self, plan: &Arc<Plan>) -> bool {
+        matches!(self, Order::Run(Some(wanted)) if Arc::ptr_eq(wanted, plan))
+    }
+}
+
+impl PrimaryProcess {
+    /// Starts it; one that another master has left is replaced.
+    pub(super) fn start(terms: Terms, plan: Option<Arc<Plan>>, held: Option<Running>) -> PrimaryProcess {
+        let mut process = PrimaryProcess { terms, order: watch::Sender::new(Order::Rest(plan)), task: None, held };
+        process.go_on();
+        process
+    }
+
+    /// This is to run from now on.
+    pub(super) fn renew(&self, plan: Option<Arc<Plan>>) {
+        self.order.send_replace(Order::Run(plan));
+    }
+
+    /// Holds it still, so that the next master can go on.
+    pub(in crate::supervisor) async fn rest(&mut self) {
+        self.order.send_modify(|order| {
+            if let Order::Run(plan) = order {
+                *order = Order::Rest(plan.take());
+            }
+        });
+        self.held = self.ended().await;
+    }
+
+    /// Attends to it, after a rest too.
+    pub(in crate::supervisor) fn go_on(&mut self) {
+        if self.task.is_some() {
+            return;
+        }
+        self.order.send_modify(|order| {
+            if let Order::Rest(plan) = order {
+                *order = Order::Run(plan.take());
+            }
+        });
+        let attendant = Attendant { terms: self.terms.clone(), order: self.order.subscribe() };
+        self.task = Some(tokio::spawn(attendant.attend(self.held.take())));
+    }
+
+    /// Stops it: no node is left.
+    pub(in crate::supervisor) async fn leave(mut self) {
+        self.order.send_replace(Order::Leave);
+        let held = self.ended().await.or(self.held.take());
+        if let Some(running) = held {
+            running.stop(&*self.terms.launch).await;
+        }
+    }
+
+    async fn ended(&mut self) -> Option<Running> {
+        // An error would be a panic, which has been told.
+        self.task.take()?.await.ok().flatten()
+    }
+}
+
+struct Attendant {
+    terms: Terms,
+    order: watch::Receiver<Order>,
+}
+
+impl Attendant {
+    /// Returns what runs when nobody is to attend to it.
+    async fn attend(mut self, mut held: Option<Running>) -> Option<Running> {
+        let mut ends = Ends::default();
+        loop {
+            let order = self.order.borrow_and_update().clone();
+            let plan = match order {
+                Order::Run(plan) => plan,
+                Order::Rest(_) => return held,
+                Order::Leave => {
+                    self.stop(held).await;
+                    return None;
+                }
+            };
+            let others = held.take_if(|running| !plan.as_ref().is_some_and(|plan| running.is_of(plan)));
+            if others.is_some() {
+                self.stop(others).await;
+                ends = Ends::default();
+            }
+            self.tell(OfProcess::Expected(plan.is_some())).await;
+            let Some(plan) = plan else {
+                self.changed().await;
+                continue;
+            };
+            let begun = Instant::now();
+            let why = match self.run(&plan, &mut held).await {
+                Ok(Some(exit)) => format!("ended with {exit}"),
+                Ok(None) => continue,
+                Err(error) => format!("could not be started: {error}"),
+            };
+            let pause = ends.one_more(begun.elapsed(), self.terms.backoff);
+            let when = if pause.is_zero() { "at once".to_owned() } else { format!("in {pause:.0?}") };
+            crate::log::warn!(target: TARGET, "the primary process {why}; starting another {when}");
+            // An error means that there is to be another.
+            let _ = tokio::time::timeout(pause, self.changed()).await;
+        }
+    }
+
+    /// Starts it where it does not run, and attends to it until its end; `None`: until something else is ordered.
+    async fn run(&mut self, plan: &Arc<Plan>, held: &mut Option<Running>) -> io::Result<Option<Exit>> {
+        let mut running = match held.take() {
+            Some(running) => running,
+            None => self.start(plan).await?,
+        };
+        let Terms { primary, launch, .. } = self.terms.clone();
+        let mut talk = running.talk.take();
+        let order = &mut self.order;
+        let ordered = async {
+            // An error means that the master ends, which the process notices.
+            if order.wait_for(|order| !order.runs(plan)).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let talks = async {
+            match &mut talk {
+                Some(talk) => talk.converse(&primary).await,
+                None => std::future::pending().await,
+            }
+        };
+        let ended = tokio::select! {
+            biased;
+            exit = running.end(&*launch) => Some(exit),
+            () = ordered => None,
+            talked = talks => Some(self.end_silent(&running, talked).await),
+        };
+        match ended {
+            Some(exit) => {
+                self.gone().await;
+                exit.map(Some)
+            }
+            None => {
+                *held = Some(Running { talk, ..running });
+                Ok(None)
+            }
+        }
+    }
+
+    async fn start(&self, plan: &Arc<Plan>) -> io::Result<Running> {
+        let running = plan.start().await?;
+        let id = leader(running.pid);
+        self.terms.registry.iter().for_each(|registry| registry.add(NodeId::PRIMARY, (id, id), TERM));
+        crate::log::info!(target: TARGET, pid = running.pid, "primary process started");
+        Ok(running)
+    }
+
+    /// The end of one whose channel has closed or broken.
+    async fn end_silent(&self, running: &Running, talked: io::Result<()>) -> io::Result<Exit> {
+        let launch = &*self.terms.launch;
+        if let Ok(exit) = tokio::time::timeout(LAST_BREATH, running.end(launch)).await {
+            return exit;
+        }
+        let why = talked.map_or_else(|error| error.to_string(), |()| "it has ended".to_owned());
+        crate::log::warn!(target: TARGET, pid = running.pid, why, "cannot speak to the primary process; killing it");
+        launch.end(&running.process, crate::supervisor::fleet::Fatal::Kill)?;
+        running.end(launch).await
+    }
+
+    async fn stop(&self, running: Option<Running>) {
+        self.gone().await;
+        if let Some(running) = running {
+            running.stop(&*self.terms.launch).await;
+        }
+        self.terms.registry.iter().for_each(|registry| registry.remove(NodeId::PRIMARY));
+    }
+
+    async fn gone(&self) {
+        self.terms.registry.iter().for_each(|registry| registry.remove(NodeId::PRIMARY));
+        self.tell(OfProcess::Gone).await;
+    }
+
+    async fn tell(&self, told: OfProcess) {
+        // An error means that the master ends.
+        let _ = self.terms.primary.send(ToPrimary::OfProcess(told)).await;
+    }
+
+    /// Waits until something else is ordered. Cancel-safe.
+    async fn changed(&mut self) {
+        if self.order.changed().await.is_err() {
+            // Nobody will order anything; the master ends.
+            std::future::pending::<()>().await;
+        }
+    }
+}

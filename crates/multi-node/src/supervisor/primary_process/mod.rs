@@ -1,0 +1,15 @@
+//! The primary process of Node.js programs: the user's own code for the primary (`--primary FILE`), in a process of its own.
+//!
+//! To workers the primary is the master ([`node_js`](super::foreign)), which relays between them and this process. So the
+//! process can die and come back without any worker's notice. It is started before the nodes, stopped after them, and started
+//! anew by a reload that has succeeded, and after an upgrade.
+
+mod attend;
+mod begin;
+mod pause;
+mod plan;
+mod running;
+mod talk;
+
+pub(super) use attend::PrimaryProcess;
+pub(crate) use running::Running;

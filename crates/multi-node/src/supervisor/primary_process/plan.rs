@@ -1,0 +1,103 @@
+//! How the primary process is started: by a stage, as nodes are.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::running::Running;
+use super::talk::Talk;
+use crate::control::{self, Exec, ToMaster, ToNode};
+use crate::id::{Generation, NodeId, Slot};
+use crate::foreign::{FIRST, PRIMARY_SHIM};
+use crate::supervisor::child::{Child, Launcher};
+use crate::supervisor::foreign::PrimaryProgram;
+use crate::{admin, environment, sys};
+
+/// A stage that lives becomes its program at once.
+const BECOMES_WITHIN: Duration = Duration::from_secs(10);
+
+/// SIGTERM (signal(7)).
+pub(super) const TERM: i32 = 15;
+
+/// What is to run.
+#[derive(Debug)]
+pub(in crate::supervisor) struct Plan {
+    pub(super) program: PrimaryProgram,
+    pub(super) launcher: Launcher,
+    pub(super) generation: Generation,
+}
+
+impl Plan {
+    pub(super) async fn start(self: &Arc<Plan>) -> io::Result<Running> {
+        let mut launcher = self.launcher.alone(self.generation)?;
+        let Child { pid, process, control } = launcher.spawn(NodeId::PRIMARY, Slot::from(0), self.generation)?;
+        let becomes = async {
+            let (ours, theirs) = sys::socket::pair()?;
+            become_program(control, self.exec(pid, theirs)?).await?;
+            Talk::new(ours)
+        };
+        let became = tokio::time::timeout(BECOMES_WITHIN, becomes).await.map_err(io::Error::from);
+        match became.and_then(|talk| talk) {
+            Ok(talk) => Ok(Running { pid, process, plan: Some(self.clone()), talk: Some(talk) }),
+            Err(error) => {
+                Running { pid, process, plan: None, talk: None }.kill(&*self.launcher.launch).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn exec(&self, pid: u32, channel: OwnedFd) -> io::Result<Exec> {
+        let PrimaryProgram { program, file, env, open_files, for_others } = &self.program;
+        let shim = admin::shared_file(&shim_name(), PRIMARY_SHIM, *for_others)?;
+        let args = vec!["--require".into(), shim.into_os_string(), file.clone()];
+        let removed = environment::OF_THIS_START.iter().chain([&environment::PRELOAD]);
+        let mut variables: Vec<(OsString, Option<OsString>)> = removed.map(|name| ((*name).into(), None)).collect();
+        variables.push(("NODE_CHANNEL_FD".into(), Some(FIRST.to_string().into())));
+        variables.extend(env.iter().map(|(name, value)| (name.clone(), Some(value.clone()))));
+        variables.push((environment::PRIMARY.into(), Some(pid.to_string().into())));
+        Ok(Exec {
+            program: program.clone(),
+            args,
+            env: variables,
+            numbers: vec![FIRST],
+            fds: vec![channel],
+            seat: None,
+            found: None,
+            file: None,
+            stop_signal: Some(TERM),
+            open_files: *open_files,
+        })
+    }
+}
+
+/// Has a stage become the program.
+async fn become_program(control: StdUnixStream, exec: Exec) -> io::Result<()> {
+    let (mut reader, mut writer) = control::channel::<ToMaster, ToNode>(control)?;
+    let mut exec = Some(exec);
+    loop {
+        match reader.next().await {
+            Ok(Some(ToMaster::Hello { .. })) => {
+                if let Some(exec) = exec.take() {
+                    writer.send(ToNode::Exec(Box::new(exec))).await?;
+                }
+            }
+            Ok(Some(ToMaster::Failed { why })) => return Err(io::Error::other(why)),
+            Ok(Some(_)) => {}
+            // The socket is closed as the stage becomes the program, and when it has ended.
+            Ok(None) => return Ok(()),
+            Err(error) if control::is_end(&error) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Another text has another name, so that the file of a process that runs is never replaced.
+fn shim_name() -> String {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    PRIMARY_SHIM.hash(&mut hasher);
+    format!("primary-{:016x}.js", hasher.finish())
+}

@@ -3,7 +3,10 @@ const cluster = require('cluster')
 const release = process.env.RELEASE ? require('fs').readFileSync(process.env.RELEASE, 'utf8') : ''
 if (release === 'broken') throw new Error('a broken release')
 console.log('primary says ' + process.pid)
-if (process.env.STUBBORN) process.on('SIGTERM', () => {})
+if (process.env.STUBBORN) {
+  process.on('SIGTERM', () => {})
+  setInterval(() => {}, 1000)
+}
 const events = []
 const added = (event) => (worker, ...more) => events.push([event, worker.id, ...more].join(' '))
 for (const event of ['fork', 'online', 'disconnect']) cluster.on(event, added(event))

@@ -21,7 +21,7 @@ http.createServer((request, response) => {
     open.delete(own)
     end(504, 'no answer')
   }
-  const timer = setTimeout(fail, burst ? 20000 : 1000)
+  const timer = setTimeout(fail, burst || request.url === '/back' ? 20000 : 1000)
   if (request.url === '/notes') return end(200, notes)
   if (request.url === '/pid') return end(200, process.pid)
   open.set(own, (reply) => end(200, reply))

@@ -1,6 +1,7 @@
 //! Where control sockets are: a folder of the user's own.
 
 use std::fs::Permissions;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -83,12 +84,15 @@ fn runtime_directory() -> PathBuf {
     }
 }
 
-/// A file of this text that nodes read, made if it was not there: in the runtime directory, or for nodes of other users in a
-/// directory that every user can read.
-pub(crate) fn shared_file(name: &str, text: &str, for_others: bool) -> io::Result<PathBuf> {
+/// A file of this JavaScript that nodes read, made if it was not there: in the runtime directory, or for nodes of other users in a
+/// directory that every user can read. Another text has another name, so that the file of a program that runs is never replaced.
+pub(crate) fn shared_script(stem: &str, text: &str, for_others: bool) -> io::Result<PathBuf> {
     let made = if for_others { prepare_readable() } else { prepare() };
     let directory = made.map_err(|(directory, error)| named(&directory, &error))?;
-    let path = directory.join(name);
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    let name = format!("{stem}-{:016x}.js", hasher.finish());
+    let path = directory.join(&name);
     if std::fs::read(&path).is_ok_and(|found| found == text.as_bytes()) {
         return Ok(path);
     }
@@ -150,16 +154,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_shared_file_is_made_once_and_made_anew_where_it_is_another() {
-        let name = format!("directory-test-{}.js", std::process::id());
-        let path = shared_file(&name, "one", false).expect("made");
+    fn a_shared_script_is_made_once_and_made_anew_where_it_is_another() {
+        let stem = format!("directory-test-{}", std::process::id());
+        let path = shared_script(&stem, "one", false).expect("made");
         let inode = || path.metadata().expect("there").ino();
         let first = inode();
-        assert_eq!(shared_file(&name, "one", false).expect("there"), path);
+        assert_eq!(shared_script(&stem, "one", false).expect("there"), path);
         assert_eq!(inode(), first);
-        shared_file(&name, "two", false).expect("made");
-        assert_eq!(std::fs::read_to_string(&path).expect("readable"), "two");
-        std::fs::remove_file(&path).expect("removed");
+        std::fs::write(&path, "another").expect("written");
+        shared_script(&stem, "one", false).expect("made");
+        assert_eq!(std::fs::read_to_string(&path).expect("readable"), "one");
+        let other = shared_script(&stem, "two", false).expect("made");
+        assert_ne!(path, other);
+        [path, other].iter().for_each(|path| std::fs::remove_file(path).expect("removed"));
     }
 
     #[test]

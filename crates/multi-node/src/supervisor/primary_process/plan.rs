@@ -51,7 +51,7 @@ impl Plan {
 
     fn exec(&self, pid: u32, channel: OwnedFd) -> io::Result<Exec> {
         let PrimaryProgram { program, file, env, open_files, for_others } = &self.program;
-        let shim = admin::shared_file(&shim_name(), PRIMARY_SHIM, *for_others)?;
+        let shim = admin::shared_script("primary", PRIMARY_SHIM, *for_others)?;
         let args = vec!["--require".into(), shim.into_os_string(), file.clone()];
         let removed = environment::OF_THIS_START.iter().chain([&environment::PRELOAD]);
         let mut variables: Vec<(OsString, Option<OsString>)> = removed.map(|name| ((*name).into(), None)).collect();
@@ -92,12 +92,4 @@ async fn become_program(control: StdUnixStream, exec: Exec) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-}
-
-/// Another text has another name, so that the file of a process that runs is never replaced.
-fn shim_name() -> String {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    PRIMARY_SHIM.hash(&mut hasher);
-    format!("primary-{:016x}.js", hasher.finish())
 }

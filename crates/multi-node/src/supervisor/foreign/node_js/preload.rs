@@ -20,7 +20,7 @@ impl Preload {
         if let Some(why) = wanted.refusal() {
             return Err(why);
         }
-        let made = admin::shared_file(&file_name(), preload(), wanted.nodes_are_others);
+        let made = admin::shared_script("preload", preload(), wanted.nodes_are_others);
         let option = made.and_then(|path| option(&path));
         option.map_err(|error| {
             let why = error.to_string();
@@ -68,14 +68,6 @@ impl Wanted<'_> {
         let restricted = words.into_iter().any(|word| restricts(&word)) || options.split_whitespace().any(restricts);
         restricted.then(|| "--permission might forbid Node.js to read its file".to_owned())
     }
-}
-
-/// Another text has another name, so that the file of a program that runs is never replaced.
-fn file_name() -> String {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    preload().hash(&mut hasher);
-    format!("preload-{:016x}.js", hasher.finish())
 }
 
 /// As Node.js reads it: in quotes, with backslashes before quotes and backslashes.

@@ -153,7 +153,8 @@ mod tests {
     fn a_node_has_the_last_lines_that_it_wrote_there() {
         let log_buffer = LogBuffer::default().keep();
         let write = |id, source, text: &str| {
-            log_buffer.write(|| LogLine::of_node(SystemTime::UNIX_EPOCH, source, Some(Slot(0)), NodeId::node(id), text));
+            log_buffer
+                .write(|| LogLine::of_node(SystemTime::UNIX_EPOCH, source, Some(Slot(0)), NodeId::node(id), text));
         };
         for (id, text) in [(1, "a"), (2, "b"), (1, "c"), (1, "d")] {
             write(id, Source::Stderr, text);

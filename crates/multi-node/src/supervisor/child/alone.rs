@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::{Image, Launcher, Own};
-use crate::id::Generation;
 use crate::foreign::lookup::Held;
+use crate::id::Generation;
 
 impl Launcher {
     /// One that starts what this one starts of a generation, and goes on doing so whatever becomes of this one.

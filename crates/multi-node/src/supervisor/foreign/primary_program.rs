@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 
 use super::node_js::{Office, ToPrimary};
 use super::outfit::Foreign;
-use crate::id::{Generation, NodeId};
 use crate::foreign::Program;
+use crate::id::{Generation, NodeId};
 use crate::serve::Socket;
 use crate::status::Exit;
 

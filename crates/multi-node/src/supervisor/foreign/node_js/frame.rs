@@ -1,5 +1,5 @@
 //! What the command and its primary process (`--primary FILE`) say to each other: lines of JSON on that process's channel.
-//! `program/primary.js` is the other side. Pure.
+//! `foreign/primary.js` is the other side. Pure.
 
 use bytes::Bytes;
 use serde::Deserialize;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -222,6 +223,35 @@ async fn without_a_runtime_directory_nodes_serve_without_it_and_one_warning_says
         let warnings = running.seen.iter().filter(|line| line.contains("run without the preload")).count();
         assert_eq!(warnings, 1);
         assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn in_a_version_that_it_does_not_know_it_does_nothing_and_one_warning_says_so() {
+    if !needs::program("node") {
+        return;
+    }
+    within(60, async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (other, node) = (folder.path().join("other.js"), folder.path().join("node"));
+        let versions = "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '98.0.0' } })";
+        std::fs::write(&other, versions).expect("a file of ours");
+        let script =
+            format!("#!/bin/sh\nNODE_OPTIONS=\"--require {} $NODE_OPTIONS\" exec node \"$@\"\n", other.display());
+        std::fs::write(&node, script).expect("a file of ours");
+        std::fs::set_permissions(&node, PermissionsExt::from_mode(0o755)).expect("a file of ours");
+        let (mut running, addr) = start(&node.to_string_lossy(), &[]).await;
+        let why = "the preload does not know Node.js 98";
+        assert_eq!(shown(&running).await, BTreeSet::from([format!("off: {why}")]));
+        let mut kept = Client::connect(addr).await.expect("a connection");
+        pid(&mut kept).await;
+        reload(&running).await;
+        assert!(kept.get("/7").await.is_err(), "the connection is closed, as by Node.js alone");
+        client::get(addr, "/1").await.expect("an answer");
+        running.signal(rustix::process::Signal::TERM);
+        assert_eq!(running.exit().await, Some(0));
+        assert_eq!(running.seen.iter().filter(|line| line.contains(why)).count(), 1);
     })
     .await;
 }

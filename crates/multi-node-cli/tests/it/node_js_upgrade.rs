@@ -1,12 +1,15 @@
 //! The command replaced in place while it is the primary of Node.js programs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::time::Duration;
 
-use multi_node_it::{client, needs, procfs, send, within};
+use multi_node_it::client::{self, Client};
+use multi_node_it::{needs, procfs, send, within};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinSet;
 
 use crate::command::{Running, app, json_of, output, pids};
 use crate::load::Load;
@@ -86,6 +89,71 @@ async fn connections_that_no_node_has_taken_yet_are_carried_over() {
         assert_eq!(running.stop().await, Some(0));
     })
     .await;
+}
+
+/// The upgrade is between nodes and master when node-3 has connections that the old nodes have passed back. It has not looked at them,
+/// and will refuse them. The master is replaced when they have been taken.
+#[tokio::test]
+async fn idle_connections_that_are_on_their_way_to_other_nodes_outlive_it() {
+    if !needs::program("node") {
+        return;
+    }
+    within(60, async {
+        const CLIENTS: usize = 24;
+        let (server, folder) = (app("server.js"), tempfile::tempdir().expect("a folder"));
+        let file = |name: &str| folder.path().join(name);
+        let go = |id: &str| fs::write(file(id), "").expect("a file of ours");
+        let after = format!("AFTER={}", file("{id}").display());
+        let stuck = format!("STUCK={}", file("{id}-stuck").display());
+        let args = ["-n", "2", "--bind", "127.0.0.1:0", "--settle", "100ms", "-e", &after, "-e", &stuck];
+        let mut running = Running::start(&[&args[..], &["--", "node", &server]].concat());
+        let addr = running.addr().await;
+        ["node-1", "node-2", "node-3", "node-3-stuck", "node-4"].iter().for_each(|id| go(id));
+        running.ready(2).await;
+        let (mut clients, mut old) = (Vec::new(), BTreeSet::new());
+        for _ in 0..CLIENTS {
+            let mut client = Client::connect(addr).await.expect("a connection");
+            old.insert(client.get("/").await.expect("an answer").body);
+            clients.push(client);
+        }
+        assert_eq!(old.len(), 2, "both nodes have some");
+        let name = running.name.clone();
+        let upgraded = tokio::spawn(async move { output(&["upgrade", "--name", &name]).await });
+        running.logged("drains, for").await;
+        let mut asked = JoinSet::new();
+        // Until node-3 has some.
+        while asked.is_empty() {
+            clients.drain(..).for_each(|client| drop(asked.spawn(ask(client))));
+            while let Ok(Some(answered)) = tokio::time::timeout(Duration::from_millis(500), asked.join_next()).await {
+                clients.push(answered.expect("no panic").0);
+            }
+        }
+        assert!(draining(&running).await > 0 && !upgraded.is_finished(), "nodes and master wait for node-3");
+        fs::remove_file(file("node-3-stuck")).expect("a file of ours");
+        let upgraded = upgraded.await.expect("no panic");
+        assert_eq!(upgraded.status.code(), Some(0), "{upgraded:?}");
+        running.logged("upgrade done").await;
+        clients.extend(asked.join_all().await.into_iter().map(|(client, _)| client));
+        let again: JoinSet<_> = clients.into_iter().map(ask).collect();
+        let answers = again.join_all().await;
+        assert_eq!(answers.len(), CLIENTS);
+        assert!(answers.iter().all(|(_, body)| !old.contains(body)), "the old nodes are gone");
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
+}
+
+/// A request on a kept connection.
+async fn ask(mut client: Client) -> (Client, String) {
+    let answer = client.get("/").await.expect("an answer");
+    (client, answer.body)
+}
+
+/// How many nodes finish what they have.
+async fn draining(running: &Running) -> usize {
+    let status = json_of(&["status", "--name", &running.name]).await;
+    let slots = status["slots"].as_array().expect("slots");
+    slots.iter().filter(|slot| slot["state"] == "draining").count()
 }
 
 /// Nodes whose channels are full of what they say, and which hardly ever read.

@@ -11,7 +11,7 @@ function failed (error) {
 }
 
 function ask (path) {
-  if (report.goaway !== null || session.closed) return
+  if (report.goaway !== null || session.closed || session.destroyed) return
   open += 1
   let text = ''
   const request = session.request({ ':path': path })

@@ -312,7 +312,9 @@ async fn sessions_of_http2_are_told_to_go_away_and_lose_no_stream() {
             processes.insert(client.ended_well().await);
         }
         assert_eq!(processes.len(), 2, "both nodes had sessions");
-        assert_eq!(running.stop().await, Some(0));
+        running.signal(rustix::process::Signal::TERM);
+        assert_eq!(running.exit().await, Some(0));
+        assert!(running.seen.iter().all(|line| !line.contains("killing it")), "no session outlives its client");
     })
     .await;
 }

@@ -11,7 +11,7 @@
   const KNOWN = [20, 22, 24]
   // What no event announces is looked for this often, in milliseconds.
   const SWEEP = 100
-  // How long a connection that no node has taken may stay idle, in milliseconds.
+  // How long a connection that no node has taken may stay idle, and a session of HTTP/2 without word of its client, in milliseconds.
   const STAY = 1000
 
   if (!isOurs()) return
@@ -156,9 +156,11 @@
   // A client that has seen the first notice opens no more streams, so that none is lost when the session closes.
   function goAway(session) {
     if (session.destroyed || session.closed) return
-    const close = function () { if (!session.closed) session.close() }
+    const close = function () { if (!session.closed && !session.destroyed) session.close() }
     session.goaway(0, Math.pow(2, 31) - 1)
     if (!session.ping(close)) close()
+    // A client that closes its side at once may leave the ping without an answer.
+    setTimeout(close, STAY).unref()
   }
 
   // What is under way when the drain begins. The parser has the request that came last.

@@ -231,60 +231,41 @@ async fn loses_nothing(tracer: &Tracer, way: Way) {
     assert_eq!(traced.running.stop().await, Some(0));
 }
 
-async fn all_ways_record_the_same(tracer: Tracer) {
-    within(100, async {
-        for way in [Way::CommonJs, Way::EsModule, Way::NodeOptions] {
-            records_the_same(&tracer, way).await;
+/// The tests of one tracer.
+macro_rules! beside {
+    ($name:ident, $tracer:expr) => {
+        mod $name {
+            use super::{Way, loses_nothing, records_the_same, within};
+
+            #[tokio::test]
+            async fn the_same_is_recorded_of_a_common_js_program() {
+                within(100, records_the_same(&$tracer, Way::CommonJs)).await;
+            }
+
+            #[tokio::test]
+            async fn the_same_is_recorded_of_an_es_module() {
+                within(100, records_the_same(&$tracer, Way::EsModule)).await;
+            }
+
+            #[tokio::test]
+            async fn the_same_is_recorded_where_node_options_load_it() {
+                within(100, records_the_same(&$tracer, Way::NodeOptions)).await;
+            }
+
+            #[tokio::test]
+            async fn reloads_lose_nothing_of_a_common_js_program() {
+                within(100, loses_nothing(&$tracer, Way::CommonJs)).await;
+            }
+
+            #[tokio::test]
+            async fn reloads_lose_nothing_of_an_es_module() {
+                within(100, loses_nothing(&$tracer, Way::EsModule)).await;
+            }
         }
-    })
-    .await;
+    };
 }
 
-async fn reloads_lose_nothing(tracer: Tracer) {
-    within(100, async {
-        for way in [Way::CommonJs, Way::EsModule] {
-            loses_nothing(&tracer, way).await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn datadog_records_the_same_beside_the_preload() {
-    all_ways_record_the_same(DATADOG).await;
-}
-
-#[tokio::test]
-async fn datadog_records_each_request_once_in_reloads() {
-    reloads_lose_nothing(DATADOG).await;
-}
-
-#[tokio::test]
-async fn opentelemetry_records_the_same_beside_the_preload() {
-    all_ways_record_the_same(OPENTELEMETRY).await;
-}
-
-#[tokio::test]
-async fn opentelemetry_records_each_request_once_in_reloads() {
-    reloads_lose_nothing(OPENTELEMETRY).await;
-}
-
-#[tokio::test]
-async fn new_relic_records_the_same_beside_the_preload() {
-    all_ways_record_the_same(NEW_RELIC).await;
-}
-
-#[tokio::test]
-async fn new_relic_records_each_request_once_in_reloads() {
-    reloads_lose_nothing(NEW_RELIC).await;
-}
-
-#[tokio::test]
-async fn sentry_records_the_same_beside_the_preload() {
-    all_ways_record_the_same(SENTRY).await;
-}
-
-#[tokio::test]
-async fn sentry_records_each_request_once_in_reloads() {
-    reloads_lose_nothing(SENTRY).await;
-}
+beside!(datadog, super::DATADOG);
+beside!(opentelemetry, super::OPENTELEMETRY);
+beside!(new_relic, super::NEW_RELIC);
+beside!(sentry, super::SENTRY);

@@ -70,7 +70,6 @@ mod fuzz_tests;
 mod heartbeat;
 mod id;
 mod listen;
-mod log;
 mod log_buffer;
 mod mesh;
 mod metrics;
@@ -82,9 +81,6 @@ mod options;
 mod order;
 #[cfg(multi_process)]
 pub mod program;
-// What `servers` names for users is made here.
-#[doc(hidden)]
-pub mod serve;
 mod servers;
 mod shared_secret;
 mod signals;
@@ -93,10 +89,13 @@ mod status;
 #[cfg(multi_process)]
 mod supervisor;
 #[cfg(multi_process)]
-mod sys;
-#[cfg(multi_process)]
 mod systemd;
 mod wires;
+
+use multi_node_serve as serve;
+#[cfg(multi_process)]
+use multi_node_sys as sys;
+use multi_node_sys::log;
 
 pub use crate::metrics::{GaugeRule, Metric, MetricError};
 pub use before_listen::BeforeListen;
@@ -116,10 +115,12 @@ pub use options::{CanaryLimits, OptionInForce, Options, Origin};
 pub use order::{
     Answers, AppliedBy, CanaryReport, NotApplied, OrderError, ReloadReport, Replacement, ScaleReport, Serving,
 };
+#[doc(inline)]
 pub use serve::{
     Addr, ConnInfo, DrainSignal, Http2Executor, HttpBuilder, Listener, RequestBody, RequestBodyError, Stream,
 };
 #[cfg(unix)]
+#[doc(inline)]
 pub use serve::{Counted, Giver, Requests, Taken, Taker};
 pub use servers::{Conn, Http, Raw, Servers, Tcp, http, http_with, raw, tcp, tcp_with};
 #[cfg(unix)]

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub(crate) use address::Address;
 pub use canary::CanaryLimits;
-pub(crate) use identity::{Account, Identity};
+pub(crate) use identity::Identity;
 pub(crate) use launch::{Launch, SlotArgs};
 pub(crate) use metering::Metering;
 pub(crate) use origin::Origins;

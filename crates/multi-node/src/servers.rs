@@ -11,10 +11,10 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything that one program serves.
 ///
-/// Made from [`http`], [`tcp`] or [`raw`], and from several of them by `and`.
+/// Made from [`http()`], [`tcp`] or [`raw`], and from several of them by `and`.
 pub type Servers = serve::Servers<Handle>;
 
-/// Serves HTTP by a tower service. Made by [`http`] and [`http_with`].
+/// Serves HTTP by a tower service. Made by [`http()`] and [`http_with`].
 pub type Http<S> = serve::Http<S, Handle>;
 
 /// Serves connections by a handler of bytes. Made by [`tcp`] and [`tcp_with`].
@@ -38,7 +38,7 @@ pub fn http<S: Send + 'static>(service: S) -> Http<S> {
     serve::http(service)
 }
 
-/// As [`http`], with a service that is made only in processes that serve. An error of `make` is a failed start of the node.
+/// As [`http()`], with a service that is made only in processes that serve. An error of `make` is a failed start of the node.
 pub fn http_with<M, R, S, E>(make: M) -> Http<S>
 where
     M: FnOnce(Handle) -> R + Send + 'static,

@@ -38,7 +38,7 @@ impl Heir {
 fn connection() -> (Parcel, UnixStream) {
     let (socket, client) = StdUnixStream::pair().expect("a pair");
     client.set_nonblocking(true).expect("a socket can be");
-    let info = ConnInfo { peer: Addr::Unix, local: Addr::Unix };
+    let info = ConnInfo::new(Addr::Unix, Addr::Unix);
     let parcel = Parcel::arrived(0, OwnedFd::from(socket), Bytes::new(), info);
     (parcel, UnixStream::from_std(client).expect("in a runtime"))
 }

@@ -35,13 +35,13 @@ fn connection() -> (TcpStream, TcpStream) {
 }
 
 fn parcel() -> Parcel {
-    let info = ConnInfo { peer: Addr::Unix, local: Addr::Unix };
+    let info = ConnInfo::new(Addr::Unix, Addr::Unix);
     Parcel::arrived(0, OwnedFd::from(connection().0), Bytes::new(), info)
 }
 
 fn offer(number: u64, socket: &TcpStream) -> Offer {
     let socket = socket.try_clone().expect("files are left");
-    let info = ConnInfo { peer: Addr::Unix, local: Addr::Unix };
+    let info = ConnInfo::new(Addr::Unix, Addr::Unix);
     Offer { number, server: 0, before: Bytes::new(), info, socket: Some(socket.into()) }
 }
 

@@ -208,7 +208,7 @@ mod tests {
         if let Some(host) = host {
             request.headers_mut().insert(header::HOST, header::HeaderValue::from_static(host));
         }
-        request.extensions_mut().insert(ConnInfo { peer: local, local });
+        request.extensions_mut().insert(ConnInfo::new(local, local));
         is_asked_directly(&request, "metrics.example.org")
     }
 

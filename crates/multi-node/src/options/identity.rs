@@ -1,16 +1,8 @@
 //! As whom nodes run: what the options `user` and `group` stand for.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
-/// A user of this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Account {
-    pub(crate) name: String,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) home: PathBuf,
-}
+use multi_node_sys::Account;
 
 /// The user and the groups as which nodes run.
 #[derive(Clone, Debug, PartialEq, Eq)]

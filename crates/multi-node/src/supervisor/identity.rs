@@ -4,7 +4,9 @@ use std::io;
 
 use crate::Error;
 use crate::error::describe;
-use crate::options::{Account, Identity, Launch, Settings};
+use multi_node_sys::Account;
+
+use crate::options::{Identity, Launch, Settings};
 use crate::sys::accounts;
 
 impl Settings {

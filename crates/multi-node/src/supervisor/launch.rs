@@ -7,7 +7,8 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::process::Command;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, ExitStatus};
 
 use super::fleet::Fatal;
 use super::starter::Starter;
@@ -102,7 +103,7 @@ impl Launch for System {
     }
 
     fn reap(&self, process: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
-        sys::process::reap(process)
+        Ok(sys::process::reap(process)?.map(exit))
     }
 
     fn replace_master(&self, successor: Successor) -> io::Result<Infallible> {
@@ -111,4 +112,9 @@ impl Launch for System {
             None => successor.replace(),
         }
     }
+}
+
+/// How a process ended, by its wait status.
+fn exit(status: ExitStatus) -> Exit {
+    status.signal().map(Exit::Signal).or(status.code().map(Exit::Code)).unwrap_or(Exit::Unknown)
 }

@@ -1,0 +1,377 @@
+//! The state that the acceptor's thread and the runtime share, and the moves into and out of the sockets' queues.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, fence};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::Waker;
+use std::time::{Duration, Instant};
+
+use crate::gate::{self, PassedOver, Verdict, View};
+use crate::load::{Line, LoadTable};
+use multi_node_sys::epoll::{Epoll, event, event_tell, is_readable, monotonic_ms};
+
+/// In this time a runtime has to pick up a connection that it was offered. Longer than the kernel's tick (4 ms where there are 250
+/// a second): a timer that is due before it is written into the processor's own, which costs more than the wake-up itself.
+pub(super) const ANSWER: Duration = Duration::from_millis(5);
+/// So often a process that was refused looks whether everybody else is stuck.
+pub(super) const LOOK_AROUND: Duration = Duration::from_millis(250);
+/// A connection that has waited so long, while no process took any, is taken by whoever sees it. On a busy machine everybody may be
+/// kept from running for some of the kernel's time slices.
+pub(super) const STUCK: Duration = Duration::from_millis(50);
+
+/// Tokens of the epoll instance; all others are numbers of doors.
+pub(super) const BELL: u64 = u64::MAX;
+pub(super) const COMMAND: u64 = u64::MAX - 1;
+/// Makes the doorbell that all processes share.
+pub fn bell() -> io::Result<OwnedFd> {
+    event()
+}
+
+/// Makes all look for a connection that waits, since a process that was to take it is gone.
+pub fn ring(load: &LoadTable, bell: BorrowedFd<'_>) {
+    load.alarm();
+    event_tell(bell);
+}
+
+/// One process's part: what it waits with, and where it stands.
+pub(super) struct Shared {
+    pub(super) epoll: Epoll,
+    pub(super) bell: OwnedFd,
+    pub(super) command: OwnedFd,
+    pub(super) load: LoadTable,
+    pub(super) line: Line,
+    /// The listening sockets, by the numbers of their doors.
+    pub(super) files: Vec<OwnedFd>,
+    /// The event loops that wait at their doors themselves, by the numbers of these.
+    pub(super) loops: Vec<OnceLock<Loop>>,
+    /// Some door is asleep. A copy for those who would otherwise take the lock to find that none is.
+    pub(super) asleep: AtomicBool,
+    queue: Mutex<Queue>,
+}
+
+/// An event loop that waits for connections with the epoll instance with which it waits for all else.
+pub(super) struct Loop {
+    pub(super) epoll: Epoll,
+    /// By which it knows the socket.
+    pub(super) token: u64,
+}
+
+/// What the thread and the runtime share, for a moment at a time.
+pub(super) struct Queue {
+    pub(super) doors: Vec<Door>,
+    /// Doors whose queues are entered as soon as the lock is free.
+    entering: Vec<usize>,
+    pub(super) closed: bool,
+    pub(super) late: bool,
+    /// The thread waits without an end, so that it has to be told when something needs a timer.
+    endless: bool,
+    /// What the whole fleet had accepted when a connection was first seen waiting.
+    pub(super) stuck: Option<u64>,
+    /// The thread hears of the next connection at the doors of event loops, or has heard of one and looks after it when its time has
+    /// run out.
+    pub(super) watching: bool,
+    pub(super) passed_over: PassedOver,
+    /// The last alarm that this process knows of.
+    pub(super) alarms: u64,
+    pub(super) views: Vec<View>,
+    /// How often the thread woke, and how often somebody did not do his part in time, for tests.
+    pub(super) wakes: u64,
+    pub(super) disturbances: u64,
+}
+
+/// Where this process stands with one listening socket.
+pub(super) struct Door {
+    pub(super) state: DoorState,
+    pub(super) waker: Option<Waker>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DoorState {
+    /// Nobody asks for a connection.
+    Unasked,
+    /// In the socket's queue.
+    Queued,
+    /// Asked for, but the gate is closed.
+    Asleep,
+    /// A connection was offered to the runtime; the instant is gone once it was late.
+    Offered(Option<Instant>),
+}
+
+impl Shared {
+    pub(super) fn new(load: LoadTable, line: Line, bell: OwnedFd, files: Vec<OwnedFd>) -> io::Result<Shared> {
+        let queue = Queue {
+            doors: files.iter().map(|_| Door { state: DoorState::Unasked, waker: None }).collect(),
+            entering: Vec::new(),
+            closed: false,
+            late: false,
+            endless: true,
+            stuck: None,
+            watching: false,
+            passed_over: PassedOver::default(),
+            alarms: load.alarms(),
+            views: Vec::with_capacity(load.lines()),
+            wakes: 0,
+            disturbances: 0,
+        };
+        let (epoll, command, asleep) = (Epoll::new()?, event()?, AtomicBool::new(false));
+        epoll.watch(command.as_fd(), COMMAND)?;
+        epoll.watch(bell.as_fd(), BELL)?;
+        let loops = files.iter().map(|_| OnceLock::new()).collect();
+        Ok(Shared { epoll, bell, command, load, line, files, loops, asleep, queue: Mutex::new(queue) })
+    }
+
+    pub(super) fn lock(&self) -> Held<'_> {
+        // Nothing that is done under the lock can leave it half done.
+        Held { shared: self, queue: Some(self.queue.lock().unwrap_or_else(PoisonError::into_inner)) }
+    }
+}
+
+/// The queue under its lock.
+///
+/// Entering a socket's queue where a connection waits wakes the thread, which takes the lock first of all. So that is done
+/// when the lock is free. Whoever leaves the queue in between is entered all the same; see [`Shared::offer`].
+pub(super) struct Held<'a> {
+    shared: &'a Shared,
+    queue: Option<MutexGuard<'a, Queue>>,
+}
+
+impl Deref for Held<'_> {
+    type Target = Queue;
+
+    fn deref(&self) -> &Queue {
+        self.queue.as_ref().expect("it is given up only in `drop`")
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Queue {
+        self.queue.as_mut().expect("it is given up only in `drop`")
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut entering = std::mem::take(&mut self.entering);
+        self.queue = None;
+        for door in entering.drain(..) {
+            if let Err(error) = self.shared.come(door) {
+                multi_node_sys::log::error!(%error, "cannot wait for connections; trying again");
+                self.shared.try_later(door);
+            }
+        }
+    }
+}
+
+impl Queue {
+    /// How long the thread is to wait for events: as short as the nearest of the timers, without an end if there is none.
+    ///
+    /// After a wake-up that had a cause it does not wait without an end, since whoever falls asleep soon after needs a timer, and to tell
+    /// the thread of it would be dearer.
+    pub(super) fn patience(&mut self, caused: bool) -> Option<Duration> {
+        let offered = self.doors.iter().any(|door| matches!(door.state, DoorState::Offered(Some(_))));
+        let asleep = self.doors.iter().any(|door| door.state == DoorState::Asleep);
+        let patience = match (offered, asleep || caused) {
+            (true, _) => Some(ANSWER),
+            (false, true) if self.stuck.is_some() => Some(STUCK),
+            (false, true) => Some(LOOK_AROUND),
+            (false, false) => None,
+        };
+        self.endless = patience.is_none();
+        patience
+    }
+
+    /// From now on somebody stands behind this door, or waits there for the gate to open.
+    fn enter(&mut self, door: usize) {
+        self.doors[door].state = DoorState::Queued;
+        self.entering.push(door);
+    }
+}
+
+/// Moves in the queues, made under the lock.
+impl Shared {
+    /// Whether a connection may be taken from this door without having been offered.
+    pub(super) fn may_take(&self, door: usize) -> bool {
+        let mut queue = self.lock();
+        let unasked = queue.doors.get(door).is_some_and(|door| door.state == DoorState::Unasked);
+        unasked && !queue.closed && self.verdict(&mut queue).enter
+    }
+
+    /// Somebody wants a connection from this door: into the queue, or to sleep.
+    pub(super) fn ask(&self, queue: &mut Queue, door: usize) {
+        let mut verdict = self.verdict(queue);
+        if !verdict.enter {
+            // A connection that ended on another thread after that verdict has found nobody asleep, so look once more.
+            queue.doors[door].state = DoorState::Asleep;
+            queue.stuck = None;
+            self.set_asleep(true);
+            fence(SeqCst);
+            verdict = self.verdict(queue);
+        }
+        if verdict.enter {
+            queue.enter(door);
+            self.update_asleep(queue);
+        } else {
+            self.watch(queue);
+            if queue.endless {
+                queue.endless = false;
+                event_tell(self.command.as_fd());
+            }
+        }
+        if verdict.ring {
+            self.ring();
+        }
+    }
+
+    /// An event loop that is too busy to take what comes has no thread that would say so: those who sleep look after it.
+    pub(super) fn watch(&self, queue: &mut Queue) {
+        if queue.watching {
+            return;
+        }
+        for (door, file) in self.files.iter().enumerate() {
+            if self.has_loop(door) && queue.doors[door].state == DoorState::Asleep {
+                // Without it the timer comes later.
+                queue.watching |= self.epoll.watch_once(file.as_fd(), door as u64).is_ok();
+            }
+        }
+    }
+
+    /// Nobody wants a connection from this door any more; whether one had been offered.
+    pub(super) fn unask(&self, queue: &mut Queue, door: usize) -> bool {
+        let Some(entry) = queue.doors.get_mut(door) else { return false };
+        let state = std::mem::replace(&mut entry.state, DoorState::Unasked);
+        if state == DoorState::Queued {
+            self.leave(door);
+        }
+        self.update_asleep(queue);
+        matches!(state, DoorState::Offered(_))
+    }
+
+    /// The queue could not be entered: the timer of those who are asleep will try it again.
+    fn try_later(&self, door: usize) {
+        let mut queue = self.lock();
+        if queue.doors[door].state == DoorState::Queued {
+            queue.doors[door].state = DoorState::Asleep;
+            self.set_asleep(true);
+            event_tell(self.command.as_fd());
+        }
+    }
+
+    /// Leaves every queue, to come back when the runtime has answered.
+    pub(super) fn sleep(&self, queue: &mut Queue) {
+        for (door, entry) in queue.doors.iter_mut().enumerate().filter(|(_, door)| door.state == DoorState::Queued) {
+            self.leave(door);
+            entry.state = DoorState::Asleep;
+        }
+        self.update_asleep(queue);
+    }
+
+    /// The runtime lives.
+    pub(super) fn answered(&self, queue: &mut Queue) {
+        if queue.late && !queue.doors.iter().any(|door| door.state == DoorState::Offered(None)) {
+            queue.late = false;
+            self.line.set_late(false);
+            self.reconsider(queue);
+        }
+    }
+
+    /// Lets sleepers in if the gate has opened.
+    pub(super) fn reconsider(&self, queue: &mut Queue) {
+        let asleep = |door: &Door| door.state == DoorState::Asleep;
+        if !queue.late && queue.doors.iter().any(asleep) && self.verdict(queue).enter {
+            for door in 0..queue.doors.len() {
+                if asleep(&queue.doors[door]) {
+                    queue.enter(door);
+                }
+            }
+            queue.stuck = None;
+        }
+        self.update_asleep(queue);
+    }
+
+    /// Where all stand in the queue, nobody has a timer, and whoever was woken may have been stopped right then.
+    pub(super) fn look_again(&self) {
+        let mut queue = self.lock();
+        if !queue.closed && !queue.late {
+            self.enter_again(&mut queue);
+        }
+    }
+
+    /// Enters anew the queues in which this process stands and a connection waits: whoever was woken for that has not come, and
+    /// nobody is told a second time.
+    pub(super) fn enter_again(&self, queue: &mut Queue) {
+        for door in 0..queue.doors.len() {
+            if queue.doors[door].state == DoorState::Queued && self.waits(door) {
+                self.leave(door);
+                queue.enter(door);
+            }
+        }
+    }
+
+    /// Whether an event loop waits at this door itself.
+    pub(super) fn has_loop(&self, door: usize) -> bool {
+        self.loops.get(door).is_some_and(|waiting| waiting.get().is_some())
+    }
+
+    /// Whether a connection waits at this door.
+    pub(super) fn waits(&self, door: usize) -> bool {
+        self.files.get(door).is_some_and(|file| is_readable(file.as_fd()))
+    }
+
+    /// Into the socket's queue, at its end.
+    fn come(&self, door: usize) -> io::Result<()> {
+        let file = self.files[door].as_fd();
+        match self.loops[door].get() {
+            Some(Loop { epoll, token }) => epoll.queue(file, *token),
+            None => self.epoll.queue(file, door as u64),
+        }
+    }
+
+    /// Out of the socket's queue.
+    pub(super) fn leave(&self, door: usize) {
+        if let Some(file) = self.files.get(door) {
+            let epoll = self.loops[door].get().map_or(&self.epoll, |waiting| &waiting.epoll);
+            let _ = epoll.delete(file.as_fd());
+        }
+    }
+
+    pub(super) fn update_asleep(&self, queue: &Queue) {
+        self.set_asleep(queue.doors.iter().any(|door| door.state == DoorState::Asleep));
+    }
+
+    fn set_asleep(&self, asleep: bool) {
+        if self.asleep.swap(asleep, Relaxed) != asleep {
+            self.line.set_asleep(asleep);
+        }
+    }
+
+    fn verdict(&self, queue: &mut Queue) -> Verdict {
+        self.look(queue);
+        queue.passed_over.mark(&mut queue.views, self.line.index());
+        let verdict = gate::decide(&queue.views, self.line.index());
+        if verdict.level {
+            self.load.forget_recent();
+        }
+        verdict
+    }
+
+    /// Reads all lines.
+    pub(super) fn look(&self, queue: &mut Queue) {
+        self.load.look(monotonic_ms(), &mut queue.views);
+    }
+
+    /// Makes sleepers look whether the gate has opened for them.
+    fn ring(&self) {
+        if self.load.serves_beside(self.line.index()) {
+            event_tell(self.bell.as_fd());
+        }
+    }
+
+    /// Makes all look for a connection that waits and that this process does not take.
+    pub(super) fn alarm(&self) {
+        self.load.alarm();
+        self.ring();
+    }
+}

@@ -1,0 +1,218 @@
+//! How the runtime takes connections.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::fence;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use super::queue::{DoorState, Loop, Shared};
+use crate::load::{Line, LoadTable};
+use multi_node_sys::epoll::event_tell;
+
+/// So many connections are taken in a row before those who were taken get their turn with the runtime.
+const AT_ONCE: u32 = 16;
+
+/// One process's place in the queues of the listening sockets; clones are the same place.
+#[derive(Clone)]
+pub(crate) struct Acceptor(Arc<Shared>);
+
+/// The right to take connections from one door; clones would be in each other's way.
+pub(crate) struct Turn {
+    acceptor: Acceptor,
+    door: usize,
+    /// So many connections may be taken at once before the next has to be offered.
+    unasked: u32,
+}
+
+impl Acceptor {
+    /// Starts the thread. The receiver resolves when it has ended.
+    pub(crate) fn start(
+        load: LoadTable,
+        line: Line,
+        bell: OwnedFd,
+        files: Vec<OwnedFd>,
+    ) -> io::Result<(Acceptor, oneshot::Receiver<()>)> {
+        let shared = Arc::new(Shared::new(load, line, bell, files)?);
+        let (ended, end) = oneshot::channel();
+        let thread = shared.clone();
+        std::thread::Builder::new().name("acceptor".into()).stack_size(128 * 1024).spawn(move || {
+            thread.run();
+            let _ = ended.send(());
+        })?;
+        Ok((Acceptor(shared), end))
+    }
+
+    /// The right to take connections from this door.
+    pub(crate) fn turn(&self, door: usize) -> Turn {
+        Turn { acceptor: self.clone(), door, unasked: 0 }
+    }
+
+    /// A connection of this process has ended.
+    pub(crate) fn left_one(&self) {
+        // Between the count of open connections and the question who sleeps; its counterpart is in `ask`.
+        fence(SeqCst);
+        if self.0.asleep.load(Relaxed) {
+            let mut queue = self.0.lock();
+            self.0.reconsider(&mut queue);
+        }
+    }
+
+    /// Leaves all queues for good.
+    pub(crate) fn close(&self) {
+        self.0.line.end_serving();
+        let mut queue = self.0.lock();
+        queue.closed = true;
+        for door in 0..queue.doors.len() {
+            self.0.unask(&mut queue, door);
+        }
+        drop(queue);
+        self.0.alarm();
+        event_tell(self.0.command.as_fd());
+    }
+
+    /// Takes no connection from now on, until it is resumed; one that was offered already is taken still.
+    pub(crate) fn pause(&self) {
+        self.0.line.set_paused(true);
+        let mut queue = self.0.lock();
+        self.0.sleep(&mut queue);
+        drop(queue);
+        self.0.alarm();
+    }
+
+    /// Takes connections as any other.
+    pub(crate) fn resume(&self) {
+        self.0.line.set_paused(false);
+        self.0.line.set_on_trial(false);
+        let mut queue = self.0.lock();
+        self.0.reconsider(&mut queue);
+    }
+
+    /// Looks whether a connection waits for somebody who was woken for it and has been stopped since; due twice a second.
+    pub(crate) fn look_again(&self) {
+        self.0.look_again();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn wakes(&self) -> u64 {
+        self.0.lock().wakes
+    }
+
+    /// How often its runtime, or the fleet as it saw it, was so late that others took over.
+    #[cfg(test)]
+    pub(crate) fn disturbances(&self) -> u64 {
+        self.0.lock().disturbances
+    }
+
+    /// Whether it waits for connections, or would if the gate was open.
+    #[cfg(test)]
+    pub(crate) fn is_placed(&self) -> bool {
+        let placed = |door: &super::queue::Door| matches!(door.state, DoorState::Queued | DoorState::Asleep);
+        self.0.lock().doors.iter().all(placed)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.0.asleep.load(Relaxed)
+    }
+}
+
+impl Turn {
+    /// Takes a connection by `accept`, when one is offered, or at once where it is likely that another waits.
+    ///
+    /// While this is pending the process stands in the queue or sleeps; [`withdraw`](Self::withdraw) ends that. Pending
+    /// for ever once the acceptor was closed.
+    pub(crate) fn poll_take<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        accept: impl FnOnce() -> io::Result<T>,
+    ) -> Poll<io::Result<T>> {
+        let unasked = self.unasked > 0 && self.acceptor.0.may_take(self.door);
+        if !unasked && self.poll_offer(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let taken = accept();
+        // Where one connection waited another may wait as well, and to go by the thread for each of them is dear. To look for
+        // them more than once, between other work, was measured and costs more than it spares.
+        self.unasked = match (&taken, unasked) {
+            (Ok(_), true) => self.unasked - 1,
+            (Ok(_), false) => AT_ONCE,
+            (Err(_), _) => 0,
+        };
+        Poll::Ready(taken)
+    }
+
+    /// Ready when a connection is offered.
+    fn poll_offer(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let shared = &self.acceptor.0;
+        let mut queue = shared.lock();
+        let queue = &mut *queue;
+        let Some(entry) = queue.doors.get_mut(self.door) else { return Poll::Pending };
+        if let DoorState::Offered(_) = entry.state {
+            entry.state = DoorState::Unasked;
+            shared.answered(queue);
+            return Poll::Ready(());
+        }
+        if !entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            entry.waker = Some(cx.waker().clone());
+        }
+        if entry.state == DoorState::Unasked && !queue.closed {
+            shared.ask(queue, self.door);
+        }
+        Poll::Pending
+    }
+
+    /// Lets an event loop wait at this door in place of the thread: it is woken itself, and its epoll instance knows the socket
+    /// by this token. Not to be changed later.
+    pub(crate) fn wait_in(&self, epoll: OwnedFd, token: u64) {
+        let shared = &self.acceptor.0;
+        let mut queue = shared.lock();
+        let queued = queue.doors.get(self.door).is_some_and(|door| door.state == DoorState::Queued);
+        if queued {
+            shared.unask(&mut queue, self.door);
+        }
+        if let Some(waiting) = shared.loops.get(self.door) {
+            let _ = waiting.set(Loop { epoll: epoll.into(), token });
+        }
+        if queued {
+            shared.ask(&mut queue, self.door);
+        }
+    }
+
+    /// That event loop was woken: a connection is offered, unless another process was faster.
+    pub(crate) fn woken(&self) {
+        let shared = &self.acceptor.0;
+        // Where there are several sockets, it may have been for another.
+        if shared.files.len() == 1 || shared.waits(self.door) {
+            let mut queue = shared.lock();
+            let _ = shared.offer(&mut queue, self.door as u64);
+        }
+    }
+
+    /// Leaves the queue. Whoever was offered a connection and goes without it passes it on.
+    pub(crate) fn withdraw(&self) {
+        let shared = &self.acceptor.0;
+        let mut queue = shared.lock();
+        let offered = shared.unask(&mut queue, self.door);
+        shared.answered(&mut queue);
+        // An event loop may have been woken and not have come to this yet.
+        if offered || shared.has_loop(self.door) && shared.waits(self.door) {
+            self.pass_on();
+        }
+    }
+
+    /// The connection that was offered could not be accepted for want of means: others shall look for it.
+    pub(crate) fn pass_on(&self) {
+        self.acceptor.0.alarm();
+    }
+}
+
+impl fmt::Debug for Acceptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acceptor").field("line", &self.0.line.index()).finish_non_exhaustive()
+    }
+}

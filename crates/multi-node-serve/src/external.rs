@@ -1,0 +1,326 @@
+//! Serving from an event loop that is not tokio's: it takes connections as descriptors, counts them, and may pass them on.
+
+use std::fmt;
+use std::future::Future;
+#[cfg(multi_process)]
+use std::io;
+use std::os::fd::OwnedFd;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+#[cfg(multi_process)]
+use tokio::sync::watch;
+
+use super::drain::DrainSignal;
+#[cfg(multi_process)]
+use super::http::ConnInfo;
+use super::listener::Listener;
+use super::load::Line;
+#[cfg(multi_process)]
+use super::lobby::{Lobby, Patience};
+use super::parcel::Outlet;
+use super::server::{BoxError, BoxFuture, Context as ProcessContext, Factory, Ready, Server, Servers, Site, factory};
+use super::socket::Addr;
+use super::stream::{Loose, Open};
+
+/// Serves from an event loop that is not tokio's. Made by [`external`].
+pub struct External<F, C>(Factory<F, C>);
+
+/// Serves connections by an event loop of the program's own: what `make` makes is given the [`Taker`] once that loop can take them.
+pub fn external<M, R, E, F, C>(make: M) -> External<F, C>
+where
+    C: ProcessContext,
+    M: FnOnce(C) -> R + Send + 'static,
+    R: Future<Output = Result<F, E>> + Send + 'static,
+    E: Into<BoxError>,
+    F: FnOnce(Taker) + Send + 'static,
+{
+    External(factory(make))
+}
+
+/// Takes one server's connections for an event loop that is not tokio's, in turn with all other nodes.
+///
+/// It may be used on any thread, by one at a time.
+pub struct Taker {
+    listener: Listener,
+    /// Connections that were handed over to this process, and whose clients have said something.
+    arrivals: mpsc::Receiver<Taken>,
+    giver: Giver,
+    #[cfg(multi_process)]
+    patience: watch::Sender<Patience>,
+    closed: bool,
+    /// Resolves when the drain begins; gone once it has.
+    begun: Option<BoxFuture<()>>,
+    /// Whose timers and I/O the listener uses, on whatever thread it is asked.
+    runtime: tokio::runtime::Handle,
+}
+
+/// A connection as an event loop is given it.
+#[derive(Debug)]
+pub struct Taken {
+    /// The connected socket, which does not block and is closed on exec. No one else has it.
+    pub socket: OwnedFd,
+    /// Its place in the counts.
+    pub count: Counted,
+}
+
+/// One connection that counts as open, and for which a drain waits, until this is dropped.
+///
+/// Those of one process are interchangeable.
+#[derive(Debug)]
+pub struct Counted(Open);
+
+/// Counts the requests that an event loop answers, for `Status`, metrics,
+/// `max_requests` and `canary`. Clones count the same.
+///
+/// Whoever counts may do so in batches: the rules look once a second.
+#[derive(Clone, Debug)]
+pub struct Requests(Line);
+
+/// Passes connections of one server on to nodes that go on serving, while this one drains.
+#[derive(Clone, Debug)]
+pub struct Giver {
+    outlet: Option<Outlet>,
+    drain: DrainSignal,
+}
+
+impl Taker {
+    /// The next connection; `None` once the drain has begun and nothing more comes, which where no other node serves on
+    /// means also that nobody waits in the sockets' queues any more. While it is pending this process stands in
+    /// the sockets' queues, and the waker is woken, from any thread, when one is offered.
+    pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
+        if self.closed {
+            return Poll::Ready(None);
+        }
+        let _runtime = self.runtime.enter();
+        if let Poll::Ready(Some(taken)) = self.arrivals.poll_recv(cx) {
+            return Poll::Ready(Some(taken));
+        }
+        if let Some(begun) = &mut self.begun {
+            if begun.as_mut().poll(cx).is_pending() {
+                return self.listener.poll_loose(cx).map(|accepted| Some(Taken::from(accepted)));
+            }
+            self.begun = None;
+        }
+        if let Some(accepted) = self.listener.loose_waiting() {
+            return Poll::Ready(Some(Taken::from(accepted)));
+        }
+        self.arrivals.poll_recv(cx)
+    }
+
+    /// Lets the event loop itself wait in the sockets' queues, by its own epoll instance: so that it is woken for a connection like for
+    /// all else, with no detour by a thread, and is passed over while it is busy. To be called once, before the first
+    /// [`poll_take`](Self::poll_take).
+    ///
+    /// The loop then finds events with this token in it, and calls [`woken`](Self::woken) for each before it takes what there is. What comes
+    /// from elsewhere wakes the waker still.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when no descriptors are left.
+    #[cfg(multi_process)]
+    pub fn wait_in(&self, epoll: std::os::fd::BorrowedFd<'_>, token: u64) -> io::Result<()> {
+        self.listener.wait_in(epoll, token)
+    }
+
+    /// The event loop that [waits itself](Self::wait_in) has found that a connection waits.
+    #[cfg(multi_process)]
+    pub fn woken(&self) {
+        self.listener.woken();
+    }
+
+    /// Takes no more connections, unless it is [opened again](Self::reopen): leaves the sockets' queues, and other nodes hand none
+    /// over. Of those that were handed over, what was not taken yet is closed. What was taken goes on.
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.listener.withdraw();
+        #[cfg(multi_process)]
+        self.patience.send_replace(Patience::Over);
+        // What has come before this and is not taken is closed by being dropped.
+        self.arrivals.close();
+        while self.arrivals.try_recv().is_ok() {}
+    }
+
+    /// Takes new connections again after [`close`](Self::close), as all other nodes do. Connections that were handed over come no
+    /// more.
+    pub fn reopen(&mut self) {
+        self.closed = false;
+    }
+
+    /// All addresses that this listens on.
+    pub fn local_addrs(&self) -> &[Addr] {
+        self.listener.local_addrs()
+    }
+
+    /// Where the requests on its connections are counted.
+    pub fn requests(&self) -> Requests {
+        Requests(self.listener.doors.line.clone())
+    }
+
+    /// How long a connection that another process has handed over may be idle before it is closed; zero, the default: for ever. Such a
+    /// connection is taken when its client has said something, and no sooner.
+    pub fn set_idle_timeout(&self, time: Duration) {
+        #[cfg(multi_process)]
+        if !self.closed {
+            self.patience.send_replace(Patience::of(time));
+        }
+        #[cfg(not(multi_process))]
+        let _ = time;
+    }
+
+    /// The way out for this server's connections.
+    pub fn giver(&self) -> Giver {
+        self.giver.clone()
+    }
+}
+
+impl From<(Loose, Open)> for Taken {
+    fn from((socket, open): (Loose, Open)) -> Taken {
+        Taken { socket: socket.into(), count: Counted(open) }
+    }
+}
+
+impl Counted {
+    #[cfg(multi_process)]
+    pub(super) fn new(open: Open) -> Counted {
+        Counted(open)
+    }
+
+    #[cfg(multi_process)]
+    pub(super) fn into_open(self) -> Open {
+        self.0
+    }
+}
+
+impl Requests {
+    /// So many have begun.
+    pub fn began(&self, requests: u64) {
+        self.0.requests_began(requests);
+    }
+
+    /// So many that had begun have been answered to the end, or will not be, since their clients have left. Those that are cut at the
+    /// end of a drain are not told: what has begun and not ended by the process's end counts as failed.
+    pub fn ended(&self, requests: u64) {
+        self.0.requests_ended(requests);
+    }
+
+    /// So many were answered with a status that blames the server (500 to 599), or will not be answered, since the program has failed.
+    pub fn failed(&self, requests: u64) {
+        self.0.requests_failed(requests);
+    }
+}
+
+impl Giver {
+    pub(super) fn new(outlet: Option<Outlet>, drain: DrainSignal) -> Giver {
+        Giver { outlet, drain }
+    }
+
+    /// Whether there may be nodes that take connections. Before the drain has begun this is so wherever hand-over is possible.
+    pub fn is_open(&self) -> bool {
+        self.outlet.as_ref().is_some_and(Outlet::is_open)
+    }
+
+    /// Passes a connection on. It has to be at rest between two requests: nobody reads from it or writes to it until this
+    /// resolves.
+    ///
+    /// `Ok`: another node serves it, and `socket` was closed here without ending it. `Err`: nobody took it, and the place in the
+    /// counts comes back; the socket was closed, which does not end the connection as long as the caller has a duplicate.
+    ///
+    /// # Errors
+    ///
+    /// The place in the counts, as above.
+    #[cfg(multi_process)]
+    pub async fn give(&self, socket: OwnedFd, count: Counted) -> Result<(), Counted> {
+        let Some(outlet) = &self.outlet else { return Err(count) };
+        let socket = Loose::from(socket);
+        let info = |socket: &Loose| io::Result::Ok(ConnInfo { peer: socket.peer_addr()?, local: socket.local_addr()? });
+        let Ok(info) = info(&socket) else { return Err(count) };
+        outlet.give_at_rest(socket, count.0, info, &self.drain).await.map_err(Counted)
+    }
+
+    /// As where there are several processes: nobody takes it.
+    #[cfg(not(multi_process))]
+    #[allow(clippy::unused_async, missing_docs)]
+    pub async fn give(&self, _: OwnedFd, count: Counted) -> Result<(), Counted> {
+        Err(count)
+    }
+}
+
+impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> External<F, C> {
+    /// Serves something else as well; see [`Servers::and`].
+    pub fn and(self, bind: impl Into<String>, server: impl Into<Servers<C>>) -> Servers<C> {
+        Servers::from(self).and(bind, server)
+    }
+}
+
+impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> From<External<F, C>> for Servers<C> {
+    fn from(external: External<F, C>) -> Servers<C> {
+        Servers::one(external)
+    }
+}
+
+impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> Server<C> for External<F, C> {
+    fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>> {
+        Box::pin(async {
+            let take = (self.0)(context).await?;
+            Ok(Box::new(ReadyExternal { take }) as Box<dyn Ready<C>>)
+        })
+    }
+}
+
+struct ReadyExternal<F> {
+    take: F,
+}
+
+impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> Ready<C> for ReadyExternal<F> {
+    fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
+        Box::pin(async move {
+            let Site { listener, drain, outlet, arrivals, .. } = site;
+            let runtime = tokio::runtime::Handle::current();
+            let signal = drain.clone();
+            let begun: BoxFuture<()> = Box::pin(async move { signal.draining().await });
+            let giver = Giver::new(outlet, drain.clone());
+            #[cfg(multi_process)]
+            let (patience, patience_told) = watch::channel(Patience::Endless);
+            #[cfg(multi_process)]
+            let arrivals = Lobby::open(arrivals, giver.clone(), drain.clone(), patience_told);
+            #[cfg(not(multi_process))]
+            let arrivals = nothing(arrivals);
+            (self.take)(Taker {
+                listener,
+                arrivals,
+                giver,
+                #[cfg(multi_process)]
+                patience,
+                closed: false,
+                begun: Some(begun),
+                runtime,
+            });
+            drain.draining().await;
+            Ok(())
+        })
+    }
+
+    fn takes_over(&self) -> bool {
+        true
+    }
+}
+
+/// Where there is one process, nothing arrives.
+#[cfg(not(multi_process))]
+fn nothing(_: mpsc::Receiver<super::intake::Arrival>) -> mpsc::Receiver<Taken> {
+    mpsc::channel(1).1
+}
+
+impl<F, C> fmt::Debug for External<F, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("External").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Taker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Taker").field("listener", &self.listener).finish_non_exhaustive()
+    }
+}

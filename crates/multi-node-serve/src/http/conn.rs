@@ -1,0 +1,332 @@
+//! One HTTP connection from its first byte to its last.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Body;
+use hyper::server::conn::http1::UpgradeableConnection;
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use super::body::RequestBody;
+use super::builder::Shared;
+use super::clock::Clock;
+use super::crowd::{Crowd, Member, Membership};
+use super::exchange::{ConnInfo, Exchange};
+use super::progress::Progress;
+use super::rewound::Rewound;
+use super::sniff::{Opening, Protocol, Sniffed, sniff};
+use crate::drain::{Seen, Watch};
+use crate::linger::linger;
+use crate::server::BoxError;
+use crate::{Addr, Stream};
+
+/// How long an idle HTTP/2 connection may take to leave after it was told to.
+const LEAVE: Duration = Duration::from_secs(5);
+
+/// A connection that is served here from now on.
+pub(super) struct Connection<S> {
+    stream: Stream,
+    /// What was read of it already.
+    before: Bytes,
+    info: ConnInfo,
+    /// A proxy's header is due.
+    proxied: bool,
+    shared: Arc<Shared>,
+    /// Where idle connections make room for new ones.
+    member: Option<Arc<Member>>,
+    service: S,
+}
+
+/// Where a connection comes from.
+pub(super) enum Origin {
+    /// It is new.
+    Accepted { peer: Addr },
+    /// Another process has served it, and has read this of it.
+    HandedOver { before: Bytes, info: ConnInfo },
+}
+
+/// hyper's part of an HTTP/1 connection.
+type Hyper<S> = UpgradeableConnection<TokioIo<Rewound>, Exchange<S>>;
+
+/// How hyper's part of a connection came to its end.
+#[derive(Clone, Copy)]
+enum End {
+    /// By itself, with an error or without.
+    Finished(bool),
+    /// It was taken from hyper while nothing was under way.
+    Taken,
+    /// It was too slow.
+    TimedOut,
+    /// The drain's deadline came, or the client is gone.
+    Cut,
+}
+
+impl<S, B> Connection<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    /// `None` where the client has gone already.
+    pub(super) fn new(stream: Stream, origin: Origin, shared: Arc<Shared>, service: S) -> Option<Connection<S>> {
+        let (before, info, proxied) = match origin {
+            Origin::HandedOver { before, info } => (before, info, false),
+            Origin::Accepted { peer } => {
+                let local = stream.local_addr().ok()?;
+                (Bytes::new(), ConnInfo { peer, local }, shared.settings.proxy_protocol)
+            }
+        };
+        Some(Connection { stream, before, info, proxied, shared, member: None, service })
+    }
+
+    /// Where idle connections make room for new ones, it becomes one of them.
+    pub(super) fn join(&self) -> Option<Membership> {
+        self.shared.crowd.as_ref().map(Crowd::join)
+    }
+
+    /// As [`serve`](Self::serve), until the connection has to make room.
+    pub(super) async fn serve_as(mut self, membership: Membership) {
+        self.member = Some(membership.member.clone());
+        tokio::select! {
+            () = self.serve() => {}
+            () = membership.over() => {}
+        }
+    }
+
+    /// Serves the connection until it has ended. The future is the task of this connection, and is moved several times when that
+    /// is made: so it is kept small, and what is needed rarely is in boxes.
+    pub(super) async fn serve(mut self) {
+        let mut watch = pin!(Watch::new(self.shared.drain.clone()));
+        let mut stays = false;
+        loop {
+            let opening = Opening { shared: &self.shared, before: self.before, proxied: self.proxied && !stays, stays };
+            match sniff(&mut self.stream, watch.as_mut(), opening, &mut self.info).await {
+                Sniffed::Speaks(Protocol::Http1, first) => {
+                    let origin = (first, stays, self.member);
+                    return http1(self.stream, origin, watch, &self.shared, self.service, &self.info).await;
+                }
+                Sniffed::Speaks(Protocol::Http2, first) => {
+                    let origin = (first, self.member);
+                    return Box::pin(http2(self.stream, origin, watch, &self.shared, self.service, &self.info)).await;
+                }
+                Sniffed::Nothing => return linger(self.stream, &self.shared.drain).await,
+                Sniffed::Leaves(read) => match self.shared.give(self.stream, read, self.info).await {
+                    // Nobody takes it. It has left with the proxy's header behind it.
+                    Some((back, read)) => (self.stream, self.before, stays) = (back, read, true),
+                    None => return,
+                },
+            }
+        }
+    }
+}
+
+async fn http1<S, B>(
+    mut stream: Stream,
+    (mut before, mut stays, member): (Bytes, bool, Option<Arc<Member>>),
+    mut watch: Pin<&mut Watch>,
+    shared: &Arc<Shared>,
+    mut service: S,
+    info: &ConnInfo,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    loop {
+        let progress = Progress::new(shared.clone(), member.clone(), stays);
+        let exchange = Exchange::new(service, progress.clone(), info, true);
+        let io = TokioIo::new(Rewound::new(stream, before, progress.clone(), true));
+        let mut hyper = shared.builder.http1.serve_connection(io, exchange).with_upgrades();
+        let mut clock = Clock::new(&progress);
+        let mut asked = false;
+        let end = poll_fn(|cx| {
+            loop {
+                if let Poll::Ready(ended) = Pin::new(&mut hyper).poll(cx) {
+                    return Poll::Ready(finished(&progress, ended.is_ok()));
+                }
+                if progress.is_reset() {
+                    return Poll::Ready(End::Cut);
+                }
+                if progress.is_taken() {
+                    // It was not at rest: a task of the service's own still reads the request. hyper closes it after that.
+                    progress.set_taken(false);
+                } else if progress.drains() && !asked && may_leave(&progress) {
+                    if progress.calls() == 0 {
+                        return Poll::Ready(End::Taken);
+                    }
+                    asked = true;
+                    progress.set_taken(true);
+                    Pin::new(&mut hyper).graceful_shutdown();
+                } else {
+                    match ready!(watch.as_mut().poll(cx, clock.deadline())) {
+                        Seen::Drain => {}
+                        Seen::Due if clock.client_is_gone() => return Poll::Ready(End::Cut),
+                        Seen::Due => return Poll::Ready(End::TimedOut),
+                        Seen::Cut => return Poll::Ready(End::Cut),
+                    }
+                }
+            }
+        })
+        .await;
+        let Some(Parts { left, read, service: back }) = apart(hyper, &progress) else { return };
+        let (left, read) = match settle(&end, left, read, &progress) {
+            Rest::Again(left, read) => (left, read),
+            Rest::Leave(left, read) => {
+                let Some(refused) = shared.give(left, read, *info).await else { return };
+                stays = true;
+                refused
+            }
+            Rest::Close(left) => return linger(left, &shared.drain).await,
+            Rest::Drop => return,
+        };
+        // Where hyper has kept the service, nobody can answer any more.
+        let Some(back) = back else { return linger(left, &shared.drain).await };
+        (stream, before, service) = (left, read, back);
+    }
+}
+
+/// Whether a connection is to be taken from hyper in a drain: to be passed on, or else to be closed, unless a request has begun. That
+/// one is answered first, and its response says that it is the last.
+fn may_leave(progress: &Progress) -> bool {
+    progress.is_at_rest() && (progress.leaves() || !progress.has_begun())
+}
+
+/// How hyper has ended a connection.
+///
+/// This is where it shows whether hyper has let go of one at the safe point. Asked to do so, hyper ends an idle connection without
+/// looking for more bytes. If it looks for some, it still expected the rest of a request's body, which must not be taken for the
+/// head of the next request.
+fn finished(progress: &Progress, well: bool) -> End {
+    match progress.is_taken() && well && !progress.has_wanted() {
+        true => End::Taken,
+        false => End::Finished(well),
+    }
+}
+
+/// What is left of hyper's part of a connection.
+struct Parts<S> {
+    left: Stream,
+    /// What was read of it, and not used.
+    read: Bytes,
+    /// `None` where hyper has ended it by an upgrade.
+    service: Option<S>,
+}
+
+/// Takes hyper's part of a connection apart; `None` where whoever asked for an upgrade has the connection.
+fn apart<S, B>(hyper: Hyper<S>, progress: &Progress) -> Option<Parts<S>>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body + 'static,
+    B::Error: Into<BoxError>,
+{
+    let (rewound, read, service) = match hyper.into_parts() {
+        Some(parts) => (parts.io.into_inner(), parts.read_buf, Some(parts.service.into_service())),
+        None => progress.reclaim().map(|(rewound, read)| (rewound, read, None))?,
+    };
+    let (left, unread) = rewound.into_parts();
+    Some(Parts { left, read: joined(read, unread), service })
+}
+
+/// What hyper has read and not used, and what it has not even read.
+fn joined(read: Bytes, unread: Bytes) -> Bytes {
+    match (read.is_empty(), unread.is_empty()) {
+        (true, _) => unread,
+        (_, true) => read,
+        _ => [read, unread].concat().into(),
+    }
+}
+
+/// What becomes of a connection that hyper has let go of.
+enum Rest {
+    /// It goes on in another process, which gets what was read of it.
+    Leave(Stream, Bytes),
+    /// It goes on: the head of a request had come in the same read as the one before it.
+    Again(Stream, Bytes),
+    /// It is closed with care, since the client may have sent something that nobody has read.
+    Close(Stream),
+    /// It can just be dropped, or has been.
+    Drop,
+}
+
+/// Decides what becomes of a connection that hyper has let go of.
+///
+/// `End::Taken` is the safe point, the only one at which a connection is passed on. See to it that this stays true:
+///
+/// - No service call runs and no response body is left: [`Progress::is_at_rest`] counts both.
+/// - The last response has been written and flushed: hyper calls `poll_flush` of what it writes to only when its own buffer is
+///   empty, `Progress` has seen such a call after the response's end, and nothing was written since.
+/// - The request before has been read to its end: with one that had no body there is nothing to read. With one that had, hyper was
+///   asked to let go, and did so without looking for more bytes ([`finished`]); its buffer was empty if it was inside a body.
+///   Before the first request there is none.
+/// - hyper has not decided to close the connection, by a `Connection: close` of either side, HTTP/1.0, or an error: then it does so in
+///   the same poll in which the response is flushed, and the end is `Finished`.
+/// - Nothing is lost: of a head that is incomplete hyper uses up nothing. It is in `read` together with all else that was read, and the
+///   rest stays in the socket, since nobody reads from it from here on.
+fn settle(end: &End, stream: Stream, read: Bytes, progress: &Progress) -> Rest {
+    match end {
+        End::Taken if progress.leaves() => Rest::Leave(stream, read),
+        End::Taken if !read.is_empty() => Rest::Again(stream, read),
+        End::Taken | End::TimedOut => Rest::Close(stream),
+        End::Cut => Rest::Drop,
+        End::Finished(_) if progress.has_ended() => Rest::Drop,
+        End::Finished(well) => {
+            let pending = || !read.is_empty() || stream.try_read(&mut [0]).is_ok_and(|n| n > 0);
+            match !well || progress.had_body() || progress.drains() || pending() {
+                true => Rest::Close(stream),
+                false => Rest::Drop,
+            }
+        }
+    }
+}
+
+async fn http2<S, B>(
+    stream: Stream,
+    (before, member): (Bytes, Option<Arc<Member>>),
+    mut watch: Pin<&mut Watch>,
+    shared: &Arc<Shared>,
+    service: S,
+    info: &ConnInfo,
+) where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let progress = Progress::new(shared.clone(), member, true);
+    let exchange = Exchange::new(service, progress.clone(), info, false);
+    let io = TokioIo::new(Rewound::new(stream, before, progress.clone(), false));
+    let mut hyper = pin!(shared.builder.http2.serve_connection(io, exchange));
+    let mut clock = Clock::new(&progress);
+    let mut leaving = None;
+    poll_fn(|cx| {
+        loop {
+            if hyper.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            match ready!(watch.as_mut().poll(cx, clock.idle_deadline(leaving))) {
+                Seen::Due if clock.client_is_gone() => return Poll::Ready(()),
+                Seen::Due if leaving.is_none() => leaving = Some(Instant::now() + LEAVE),
+                Seen::Drain => {}
+                Seen::Due | Seen::Cut => return Poll::Ready(()),
+            }
+            hyper.as_mut().graceful_shutdown();
+        }
+    })
+    .await;
+}

@@ -1,0 +1,281 @@
+//! What stands around the application's service: extensions in, counts around, and the drain's word out.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use bytes::Buf;
+use http::header::{CONNECTION, HOST, HeaderValue};
+use http::{Extensions, Method, Request, Response, StatusCode, Version};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::upgrade::OnUpgrade;
+use serde::{Deserialize, Serialize};
+use tower_service::Service;
+
+use super::body::RequestBody;
+use super::progress::{Answering, Progress};
+use super::streams;
+use crate::Addr;
+use crate::server::BoxError;
+
+/// Who is connected to what, in the extensions of every request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ConnInfo {
+    /// The client's address; with the PROXY protocol, the one that the proxy has told.
+    pub peer: Addr,
+    /// The address that the client connected to; with the PROXY protocol, at the proxy.
+    pub local: Addr,
+}
+
+impl ConnInfo {
+    /// Such an extension, for tests of services that read it.
+    pub fn new(peer: Addr, local: Addr) -> ConnInfo {
+        ConnInfo { peer, local }
+    }
+}
+
+/// The application's service as hyper calls it, for one connection.
+pub(super) struct Exchange<S> {
+    service: RefCell<S>,
+    progress: Arc<Progress>,
+    info: ConnInfo,
+    /// HTTP/1, where a drain is told by a header.
+    says_close: bool,
+}
+
+impl<S> Exchange<S> {
+    pub(super) fn new(service: S, progress: Arc<Progress>, info: &ConnInfo, says_close: bool) -> Exchange<S> {
+        Exchange { service: RefCell::new(service), progress, info: *info, says_close }
+    }
+
+    pub(super) fn into_service(self) -> S {
+        self.service.into_inner()
+    }
+
+    /// Copies what all requests carry, since to make a map of one's own and let it grow costs more.
+    fn extend(&self, request: &mut Extensions) {
+        let mut extensions = self.progress.shared().extensions.clone();
+        #[cfg(feature = "axum")]
+        if let Addr::Tcp(peer) = self.info.peer {
+            extensions.insert(axum::extract::ConnectInfo(peer));
+        }
+        extensions.insert(self.info);
+        request.extend(extensions);
+    }
+}
+
+impl<S, B> hyper::service::Service<Request<Incoming>> for Exchange<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
+    S::Error: Into<BoxError>,
+    B: Body,
+{
+    type Response = Response<Counted<B>>;
+    type Error = BoxError;
+    type Future = Answer<S>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Answer<S> {
+        let has_body = !request.body().is_end_stream();
+        let answering = self.progress.begin(has_body);
+        if self.says_close && !names_host(&request) {
+            return Answer { state: State::Refused, answering: Some(answering), offer: None, says_close: true };
+        }
+        let offer = Offer::of(&request);
+        self.extend(request.extensions_mut());
+        let request = request.map(|body| RequestBody::new(body, has_body.then_some(&answering)));
+        let mut service = self.service.borrow_mut();
+        // Nearly all services are always ready. One that is not is taken along into the future, as tower wants it: the clone
+        // that was asked is the one to be called.
+        let state = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => State::Called { future: service.call(request) },
+            Poll::Ready(Err(error)) => State::Failed { error: Some(error.into()) },
+            Poll::Pending => {
+                let fresh = service.clone();
+                State::Waiting { call: Box::new((mem::replace(&mut *service, fresh), Some(request))) }
+            }
+        };
+        Answer { state, answering: Some(answering), offer, says_close: self.says_close }
+    }
+}
+
+/// Whether a request has exactly one `Host`, without which it must be refused (RFC 9112, section 3.2). HTTP/1.0 may lack it.
+fn names_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), None) => true,
+        (Some(_), Some(_)) => false,
+        (None, _) => request.version() < Version::HTTP_11,
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A response that is being made.
+    pub(super) struct Answer<S: Service<Request<RequestBody>>> {
+        #[pin]
+        state: State<S, S::Future>,
+        answering: Option<Answering>,
+        offer: Option<Offer>,
+        says_close: bool,
+    }
+}
+
+/// A client's offer to go on with another protocol.
+struct Offer {
+    upgrade: OnUpgrade,
+    /// Any success accepts it, not only the status for it.
+    connect: bool,
+}
+
+impl Offer {
+    fn of(request: &Request<Incoming>) -> Option<Offer> {
+        let upgrade = request.extensions().get::<OnUpgrade>()?.clone();
+        Some(Offer { upgrade, connect: request.method() == Method::CONNECT })
+    }
+
+    fn is_accepted_by(&self, status: StatusCode) -> bool {
+        status == StatusCode::SWITCHING_PROTOCOLS || (self.connect && status.is_success())
+    }
+}
+
+pin_project_lite::pin_project! {
+    #[project = StateProjection]
+    enum State<S, F> {
+        // In a box, since every answer would be moved with room for it, and few services wait.
+        Waiting { call: Box<(S, Option<Request<RequestBody>>)> },
+        Called { #[pin] future: F },
+        Failed { error: Option<BoxError> },
+        // The service does not see the request.
+        Refused,
+    }
+}
+
+impl<S, B> Future for Answer<S>
+where
+    S: Service<Request<RequestBody>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+{
+    type Output = Result<Response<Counted<B>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let answer = match this.state.as_mut().project() {
+                StateProjection::Called { future } => ready!(future.poll(cx)).map_err(Into::into),
+                StateProjection::Waiting { call } => {
+                    let (service, request) = &mut **call;
+                    match ready!(service.poll_ready(cx)) {
+                        Ok(()) => {
+                            let request = request.take().expect("a request is taken out once, when the state changes");
+                            let future = service.call(request);
+                            this.state.set(State::Called { future });
+                            continue;
+                        }
+                        Err(error) => Err(error.into()),
+                    }
+                }
+                StateProjection::Failed { error } => {
+                    Err(error.take().expect("a future that has ended is not polled again"))
+                }
+                StateProjection::Refused => return Poll::Ready(Ok(refusal(this.answering.take()))),
+            };
+            return Poll::Ready(finish(answer, this.answering.take(), this.offer.take(), *this.says_close));
+        }
+    }
+}
+
+/// What the service has answered, as hyper gets it.
+fn finish<B>(
+    answer: Result<Response<B>, BoxError>,
+    answering: Option<Answering>,
+    offer: Option<Offer>,
+    says_close: bool,
+) -> Result<Response<Counted<B>>, BoxError> {
+    if let Some(answering) = answering.as_ref().filter(|_| blames_server(&answer)) {
+        answering.failed();
+    }
+    let mut response = answer?;
+    if says_close && answering.as_ref().is_some_and(Answering::is_last) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    if let (Some(answering), Some(offer)) = (&answering, offer)
+        && !offer.is_accepted_by(response.status())
+    {
+        answering.keep_unused(offer.upgrade);
+    }
+    if let Some(answering) = &answering {
+        answering.head_is_out();
+    }
+    Ok(response.map(|body| Counted { body: Some(body), given: 0, is_stream: !says_close, answering }))
+}
+
+/// The answer to a request that is none.
+fn refusal<B>(answering: Option<Answering>) -> Response<Counted<B>> {
+    let mut response = Response::new(Counted { body: None, given: 0, is_stream: false, answering });
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn blames_server<B, E>(answer: &Result<Response<B>, E>) -> bool {
+    answer.as_ref().map_or(true, |response| response.status().is_server_error())
+}
+
+pin_project_lite::pin_project! {
+    /// A response's body; the request counts as being answered until this has been dropped.
+    pub(super) struct Counted<B> {
+        // `None`: it is empty.
+        #[pin]
+        body: Option<B>,
+        // How many bytes it has given last.
+        given: usize,
+        // HTTP/2, where each answer waits for itself.
+        is_stream: bool,
+        answering: Option<Answering>,
+    }
+}
+
+/// A client takes so much within each [`write_timeout`](super::Http::write_timeout) at least.
+const TAKEN_WITHIN: usize = 64 * 1024;
+
+/// Notes how many bytes a body has given, for the task of an HTTP/2 request. What it gave before is sent first.
+fn note(given: usize, before: usize, timeout: Duration) {
+    if given == 0 {
+        return streams::nothing_waits();
+    }
+    let times = 1 + (given + before) / TAKEN_WITHIN;
+    streams::bytes_wait(timeout.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX)));
+}
+
+impl<B: Body> Body for Counted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let Some(body) = this.body.as_pin_mut() else { return Poll::Ready(None) };
+        let polled = body.poll_frame(cx);
+        if *this.is_stream
+            && let Some(answering) = this.answering
+        {
+            let given = match &polled {
+                Poll::Ready(Some(Ok(frame))) => frame.data_ref().map_or(0, Buf::remaining),
+                _ => 0,
+            };
+            note(given, mem::replace(this.given, given), answering.write_timeout());
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(B::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), B::size_hint)
+    }
+}

@@ -1,0 +1,170 @@
+//! The first bytes of a connection: a proxy's header where one is due, and which HTTP it is.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::AsyncReadExt;
+use tokio::time::Instant;
+
+use super::builder::{Settings, Shared};
+use super::exchange::ConnInfo;
+use super::proxy;
+use crate::Stream;
+use crate::drain::{Seen, Watch};
+
+/// What an HTTP/2 connection begins with.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Enough for most heads, so that hyper finds all of it in what was read here.
+const FIRST_READ: usize = 1024;
+
+/// Who has just connected is about to ask, and would lose the request to a drain that came first: so long after its start a
+/// connection that is silent still is no idle one. Enough for a packet that is lost and sent again.
+const FIRST_WORD: Duration = Duration::from_secs(1);
+
+/// Which HTTP a connection speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// What came of a connection's first bytes.
+pub(super) enum Sniffed {
+    /// It speaks this, and began like that.
+    Speaks(Protocol, Bytes),
+    /// The drain came before enough was said, and another process may have it, with what was read.
+    Leaves(Bytes),
+    /// It is to be closed: the client has gone, was too slow or sent no valid header, or the drain came first.
+    Nothing,
+}
+
+/// A connection of which nobody knows yet what it speaks.
+pub(super) struct Opening<'a> {
+    pub(super) shared: &'a Shared,
+    /// What was read already.
+    pub(super) before: Bytes,
+    /// Whether a proxy's header has to come first.
+    pub(super) proxied: bool,
+    /// No other process will have it.
+    pub(super) stays: bool,
+}
+
+/// Reads until it is known what the connection speaks, and corrects `info` by what a proxy tells.
+pub(super) async fn sniff(
+    stream: &mut Stream,
+    mut watch: Pin<&mut Watch>,
+    opening: Opening<'_>,
+    info: &mut ConnInfo,
+) -> Sniffed {
+    let Opening { shared, before, mut proxied, stays } = opening;
+    if !proxied && let Some(protocol) = tell(&before) {
+        return Sniffed::Speaks(protocol, before);
+    }
+    let Settings { keep_alive_timeout, header_timeout, .. } = shared.settings;
+    let mut read = BytesMut::with_capacity(FIRST_READ);
+    read.extend_from_slice(&before);
+    let mut begun = (!before.is_empty()).then(Instant::now);
+    loop {
+        // Without the proxy's header it cannot be passed on, since that is not looked for a second time.
+        let leaves = !proxied && !stays && shared.gives();
+        let patience = if begun.is_some() { header_timeout } else { keep_alive_timeout };
+        let more = More { stream, watch: watch.as_mut(), read: &mut read, patience, since: begun, leaves };
+        match more.await {
+            Came::Bytes => {}
+            Came::Drain => return Sniffed::Leaves(read.freeze()),
+            Came::Nothing => return Sniffed::Nothing,
+        }
+        if proxied {
+            match proxy::parse(&read) {
+                Err(_) => return Sniffed::Nothing,
+                Ok(None) => {}
+                Ok(Some(header)) => {
+                    let _ = read.split_to(header.length);
+                    header.tell(info);
+                    proxied = false;
+                }
+            }
+        }
+        if !proxied && let Some(protocol) = tell(&read) {
+            watch.tell_again();
+            return Sniffed::Speaks(protocol, read.freeze());
+        }
+        begun = begun.or_else(|| Some(Instant::now()));
+    }
+}
+
+/// Waits for more bytes of a connection's beginning.
+struct More<'a> {
+    stream: &'a mut Stream,
+    watch: Pin<&'a mut Watch>,
+    read: &'a mut BytesMut,
+    patience: Duration,
+    /// When the first byte came; from the first time of waiting where none has. Most connections need neither.
+    since: Option<Instant>,
+    /// Whether another process may have the connection in a drain.
+    leaves: bool,
+}
+
+/// What came of the waiting.
+enum Came {
+    Bytes,
+    /// The drain, and the connection may go to another process.
+    Drain,
+    /// The connection is to be given up.
+    Nothing,
+}
+
+impl Future for More<'_> {
+    type Output = Came;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Came> {
+        let this = &mut *self;
+        if let Poll::Ready(count) = pin!(this.stream.read_buf(this.read)).poll(cx) {
+            return Poll::Ready(if count.is_ok_and(|count| count > 0) { Came::Bytes } else { Came::Nothing });
+        }
+        let since = *this.since.get_or_insert_with(Instant::now);
+        loop {
+            let draining = this.watch.is_draining();
+            if draining && this.leaves {
+                return Poll::Ready(Came::Drain);
+            }
+            // A drain lets go of a client that has long not said a word, and gives the others their time.
+            let patience = if draining && this.read.is_empty() { FIRST_WORD } else { this.patience };
+            match ready!(this.watch.as_mut().poll(cx, Some(since + patience))) {
+                Seen::Drain => {}
+                Seen::Due | Seen::Cut => return Poll::Ready(Came::Nothing),
+            }
+        }
+    }
+}
+
+/// The protocol, as soon as the bytes tell.
+fn tell(read: &[u8]) -> Option<Protocol> {
+    if read.starts_with(PREFACE) {
+        Some(Protocol::Http2)
+    } else if PREFACE.starts_with(read) {
+        None
+    } else {
+        Some(Protocol::Http1)
+    }
+}
+
+/// Half a preface is told apart from HTTP/1 by its first byte that differs.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_are_told_apart() {
+        assert_eq!(tell(b""), None);
+        assert_eq!(tell(b"P"), None);
+        assert_eq!(tell(b"POST / HTTP/1.1\r\n"), Some(Protocol::Http1));
+        assert_eq!(tell(b"PRI * HTTP/2.0\r\n\r\n"), None);
+        assert_eq!(tell(b"PRI * HTTP/2.0\r\n\r\nSX"), Some(Protocol::Http1));
+        assert_eq!(tell(PREFACE), Some(Protocol::Http2));
+        assert_eq!(tell(&[PREFACE, b"\0\0"].concat()), Some(Protocol::Http2));
+    }
+}

@@ -1,0 +1,51 @@
+//! Descriptors at numbers that were agreed upon (dup2(2)), for a program that is about to be executed.
+
+// The one thing that safe Rust cannot say is "the number N, which nobody owns".
+#![allow(unsafe_code)]
+
+use std::io;
+use std::mem;
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// A duplicate whose number is at least this, closed on exec.
+pub fn above(fd: BorrowedFd<'_>, number: u32) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, raw(number)?)?)
+}
+
+/// Takes what was left at this number for this process, from then on closed on exec.
+///
+/// To be called once, by a process that has not put anything there itself.
+pub fn take(number: u32) -> io::Result<OwnedFd> {
+    let number = raw(number)?;
+    // SAFETY: whoever started this process has opened the descriptor for it and said so, and nobody else here was told; an
+    // owner that this code makes once is the only one.
+    let taken = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&taken, rustix::io::FdFlags::CLOEXEC)?;
+    Ok(taken)
+}
+
+/// Puts each descriptor at its number, from where an executed program inherits it. `above` is higher than all of them.
+///
+/// To be called by a process that is about to be replaced and owns nothing else between 3 and `above`.
+pub fn at_numbers(fds: Vec<OwnedFd>, numbers: &[u32], above_all: u32) -> io::Result<()> {
+    // None of them may lie where another one goes.
+    let moved = fds.iter().map(|fd| above(fd.as_fd(), above_all)).collect::<io::Result<Vec<_>>>()?;
+    drop(fds);
+    for (fd, &number) in moved.iter().zip(numbers) {
+        at_number(fd.as_fd(), raw(number)?)?;
+    }
+    Ok(())
+}
+
+fn at_number(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    // SAFETY: what this process owns was moved above every such number, so that nobody owns this one, open or not: it was
+    // left by whoever started the process. The owner made here closes nothing, since it is forgotten on every path.
+    let mut place = unsafe { OwnedFd::from_raw_fd(number) };
+    let placed = rustix::io::dup2(fd, &mut place);
+    mem::forget(place);
+    Ok(placed?)
+}
+
+fn raw(number: u32) -> io::Result<i32> {
+    i32::try_from(number).map_err(|_| io::ErrorKind::InvalidInput.into())
+}

@@ -147,7 +147,7 @@ impl View {
 }
 
 /// Length of the window in which connections are recent.
-const WINDOW_MS: u64 = 1000;
+pub(crate) const WINDOW_MS: u64 = 1000;
 const COUNT_BITS: u32 = 24;
 const COUNT_MAX: u64 = (1 << COUNT_BITS) - 1;
 const EPOCH_MASK: u64 = u16::MAX as u64;

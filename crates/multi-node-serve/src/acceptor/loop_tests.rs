@@ -8,9 +8,10 @@ use std::sync::mpsc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use multi_node_sys::epoll::{Epoll, accept_tcp, monotonic_ms};
+
 use super::{Acceptor, Turn, bell};
 use crate::load::{Line, LoadTable};
-use multi_node_sys::epoll::{Epoll, accept_tcp, monotonic_ms};
 
 /// No test takes longer; it is the limit of waiting, not of passing.
 const LIMIT: Duration = Duration::from_secs(30);

@@ -9,9 +9,10 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
+use multi_node_sys::epoll::{Epoll, event, event_tell, is_readable, monotonic_ms};
+
 use crate::gate::{self, PassedOver, Verdict, View};
 use crate::load::{Line, LoadTable};
-use multi_node_sys::epoll::{Epoll, event, event_tell, is_readable, monotonic_ms};
 
 /// In this time a runtime has to pick up a connection that it was offered. Longer than the kernel's tick (4 ms where there are 250
 /// a second): a timer that is due before it is written into the processor's own, which costs more than the wake-up itself.

@@ -4,9 +4,10 @@ use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use multi_node_sys::epoll::monotonic_ms;
+
 use super::super::queue::{ANSWER, DoorState, Shared, bell};
 use crate::load::LoadTable;
-use multi_node_sys::epoll::monotonic_ms;
 
 /// No test takes longer; it is the limit of waiting, not of passing.
 const LIMIT: Duration = Duration::from_secs(30);

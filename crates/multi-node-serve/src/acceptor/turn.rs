@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::fence;
 use std::task::{Context, Poll};
 
+use multi_node_sys::epoll::event_tell;
 use tokio::sync::oneshot;
 
 use super::queue::{DoorState, Loop, Shared};
 use crate::load::{Line, LoadTable};
-use multi_node_sys::epoll::event_tell;
 
 /// So many connections are taken in a row before those who were taken get their turn with the runtime.
 const AT_ONCE: u32 = 16;

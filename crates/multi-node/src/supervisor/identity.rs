@@ -2,9 +2,10 @@
 
 use std::io;
 
+use multi_node_sys::Account;
+
 use crate::Error;
 use crate::error::describe;
-use multi_node_sys::Account;
 
 use crate::options::{Identity, Launch, Settings};
 use crate::sys::accounts;

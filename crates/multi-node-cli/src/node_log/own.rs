@@ -82,12 +82,10 @@ mod tests {
         drop(pipe);
         let mut log = OwnLog::new(writer.clone(), false);
         let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
-        let (lines, kept) = (2 * BUFFER / line.len(), BUFFER / line.len());
+        let lines = 2 * BUFFER / line.len();
         for _ in 0..lines {
             log.write_all(&line).expect("it takes all");
         }
-        let missed = log.missed.load(Ordering::Relaxed);
-        assert!((1..=u64::try_from(lines - kept).expect("few")).contains(&missed), "{missed}");
         let read = std::thread::spawn(move || {
             let mut text = String::new();
             reader.read_to_string(&mut text).map(|_| text)
@@ -96,10 +94,11 @@ mod tests {
         log.write_all(b"the last\n").expect("it takes all");
         drop((log, writer));
         let text = read.join().expect("no panic").expect("readable");
-        let end =
-            format!("[{missed} log lines were left out: they came faster than standard error took them]\nthe last\n");
-        assert!(text.ends_with(&end), "{:?}", &text[text.len() - 200..]);
-        assert_eq!(text.lines().count() as u64, lines as u64 - missed + 2);
+        let missed = |line: &str| line.strip_prefix('[')?.split_once(" log lines")?.0.parse::<usize>().ok();
+        let left_out: usize = text.lines().filter_map(missed).sum();
+        let kept = text.lines().filter(|line| line.starts_with('x')).count();
+        assert_eq!((left_out + kept, text.lines().last()), (lines, Some("the last")), "each line is kept or counted");
+        assert!(left_out > 0, "what is kept is bounded");
     }
 
     #[test]

@@ -97,7 +97,7 @@ soak-fuzz:
 	scripts/fuzz.sh $(SOAK_SECONDS)
 
 mutants: ## whether the tests of the rules notice changed rules; needs cargo-mutants, and hours
-	$(CARGO) mutants --package multi-node --file 'crates/multi-node/src/supervisor/fleet/**' -- --lib fleet
+	$(CARGO) mutants --package multi-node-fleet -- --lib
 
 law: ## what must not stand where, by the test that reads the sources
 	$(CARGO) test --locked -p multi-node-it --test laws --test circles
@@ -135,7 +135,7 @@ fuzz-check:
 		$(CARGO) check --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
 
 doc: ## the library's documentation, warnings being errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-serve -p multi-node-sys --no-deps --features axum
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-fleet -p multi-node-serve -p multi-node-sys --no-deps --features axum
 
 # `rust-version` in Cargo.toml names the same release.
 msrv: ## check with the oldest compiler that is supported; rustup fetches it

@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use multi_node_fleet::DRAINING_GENERATIONS;
+
 use crate::Error;
 
 /// Standard streams, libraries, epoll instances, the load table, programs that are held, what a start or an upgrade has open for
@@ -23,9 +25,6 @@ pub(crate) const PAIRS_AT_ONCE: usize = 16;
 
 /// Both ends of both streams.
 const FILES_A_PAIR: usize = 2 * STREAMS_A_PEER;
-
-/// The number of reloads that may drain at a time, each an older generation.
-pub(crate) const DRAINING_GENERATIONS: usize = 2;
 
 /// What of a program decides how many descriptors it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -68,7 +68,6 @@ mod foreign;
 #[cfg(all(test, multi_process))]
 mod fuzz_tests;
 mod heartbeat;
-mod id;
 mod listen;
 mod log_buffer;
 mod mesh;
@@ -78,20 +77,19 @@ mod monitoring;
 mod node;
 mod nodes;
 mod options;
-mod order;
 #[cfg(multi_process)]
 pub mod program;
 mod servers;
 mod shared_secret;
 mod signals;
 mod single;
-mod status;
 #[cfg(multi_process)]
 mod supervisor;
 #[cfg(multi_process)]
 mod systemd;
 mod wires;
 
+use multi_node_fleet::{id, order, status};
 use multi_node_serve as serve;
 #[cfg(multi_process)]
 use multi_node_sys as sys;
@@ -102,6 +100,7 @@ pub use before_listen::BeforeListen;
 pub use error::Error;
 pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;
+#[doc(inline)]
 pub use id::{Generation, NodeId, Slot};
 #[cfg(unix)]
 pub use listen::claim_role;
@@ -112,6 +111,7 @@ pub use mesh::{
 };
 pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::{CanaryLimits, OptionInForce, Options, Origin};
+#[doc(inline)]
 pub use order::{
     Answers, AppliedBy, CanaryReport, NotApplied, OrderError, ReloadReport, Replacement, ScaleReport, Serving,
 };
@@ -126,6 +126,7 @@ pub use servers::{Conn, Http, Raw, Servers, Tcp, http, http_with, raw, tcp, tcp_
 #[cfg(unix)]
 pub use servers::{External, external};
 pub use shared_secret::SharedSecret;
+#[doc(inline)]
 pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting};
 
 // The entries of the fuzz targets.

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::endpoints::Endpoints;
-use crate::id::{Generation, NodeId, Slot};
+use crate::id::NodeId;
 use crate::mesh::{Peers, Wish};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::options::{Address, Settings};
@@ -66,26 +66,8 @@ fn connections(_: &[Vec<Socket>], _: &Settings) -> Option<usize> {
 }
 
 fn shown(state: State) -> Snapshot {
-    let slot = SlotStatus {
-        slot: Slot(0),
-        id: Some(NodeId::MASTER),
-        pid: Some(std::process::id()),
-        state,
-        since: SystemTime::now(),
-        generation: Generation::default(),
-        restarts: 0,
-        last_exit: None,
-        connections: 0,
-        requests: 0,
-        in_flight: 0,
-        skipped_messages: 0,
-        program: None,
-    };
-    Snapshot {
-        status: Status { slots: vec![slot], wanted: 1, waiting: None },
-        lines: vec![Some(0)],
-        ..Snapshot::default()
-    }
+    let slot = SlotStatus::alone(std::process::id(), state, SystemTime::now());
+    Snapshot { status: Status::of_one(slot), lines: vec![Some(0)], ..Snapshot::default() }
 }
 
 async fn due(at: Option<Instant>) {

@@ -148,20 +148,6 @@ fn answer(result: Result<impl Serialize, OrderError>) -> Answer {
         Ok(value) => return ok(&value),
         Err(error) => error,
     };
-    let (begun, code) = match &error {
-        OrderError::Busy { .. } => (false, "busy"),
-        OrderError::NotFromNodes => (false, "not_allowed"),
-        OrderError::OutOfRange { .. } => (false, "out_of_range"),
-        OrderError::OpenFiles { .. } => (false, "open_files"),
-        OrderError::NoSuchSlot { .. } => (false, "no_such_slot"),
-        OrderError::ShuttingDown => (false, "shutting_down"),
-        OrderError::SingleProcess => (false, "single_process"),
-        OrderError::Superseded { .. } => (false, "superseded"),
-        OrderError::Failed { .. } => (true, "failed"),
-        OrderError::MasterStays { .. } => (true, "master_stays"),
-        OrderError::RolledBack { .. } => (true, "rolled_back"),
-        OrderError::MasterGone => (true, "master_gone"),
-    };
-    let refusal = Refusal { code: code.to_owned(), why: error.to_string() };
-    if begun { Answer::Failed(refusal) } else { Answer::Refused(refusal) }
+    let refusal = Refusal { code: error.code().to_owned(), why: error.to_string() };
+    if error.has_begun() { Answer::Failed(refusal) } else { Answer::Refused(refusal) }
 }

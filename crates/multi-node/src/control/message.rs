@@ -14,7 +14,7 @@ use crate::mesh::PeerInfo;
 use crate::metrics::Series;
 use crate::order::{Order, OrderError, Report};
 use crate::shared_secret::SharedSecret;
-use crate::status::Status;
+use crate::status::{Drained, Status};
 
 /// The protocol versions that this release speaks.
 pub(crate) const VERSIONS: Versions = Versions { lowest: 1, highest: 2 };
@@ -78,17 +78,6 @@ pub(crate) enum ToMaster {
     /// A stage executes its program now: unless `Failed` follows, nothing more is said here, or all that a program says
     /// which links this crate, from `Hello` on.
     Exec,
-}
-
-/// What became of the connections that were open when a drain began.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Drained {
-    /// They ended by themselves.
-    pub(crate) finished: u64,
-    /// Other nodes have taken them over.
-    pub(crate) handed_over: u64,
-    /// They were open still when the time was over.
-    pub(crate) cut: u64,
 }
 
 /// What a master tells its node.

@@ -18,8 +18,7 @@ pub(crate) use codec::Malformed;
 pub use codec::decode_control;
 pub(crate) use kind::Skipped;
 pub(crate) use message::{
-    Drained, Exec, Fds, GREETS, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
-    capabilities,
+    Exec, Fds, GREETS, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome, capabilities,
 };
 pub(crate) use reserve::Reserve;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::measures::Measures;
 use super::orphan;
 use super::parent::Parent;
 use crate::bus::{Heirs, Links};
-use crate::control::{Drained, Reserve, Skipped, SocketKind, ToMaster, Welcome, Writer};
+use crate::control::{Reserve, Skipped, SocketKind, ToMaster, Welcome, Writer};
 use crate::descriptors::Demand;
 use crate::log_buffer::LogBuffer;
 use crate::nodes::End;
@@ -21,6 +21,7 @@ use crate::options::Metering;
 use crate::serve::{self, DrainReport, DrainSignal, Entrance, LoadTable, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::signals::NodeSignals;
+use crate::status::Drained;
 use crate::wires::{self, Wires};
 use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 

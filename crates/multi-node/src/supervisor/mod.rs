@@ -47,7 +47,6 @@
 mod attended;
 mod child;
 mod closing;
-mod fleet;
 mod foreign;
 mod guard;
 mod hear;
@@ -62,13 +61,14 @@ mod notes;
 mod primary_process;
 mod reaper;
 mod rejoins;
-mod restart;
 mod run;
 mod starter;
 mod telling;
 mod upgrade;
 mod watch;
 mod welcome;
+
+use multi_node_fleet::fleet;
 
 pub(crate) use lead::{Served, lead, succeed};
 pub(crate) use upgrade::Call;

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::fleet::{Action, Event, Fatal, Fleet, Happening, Level, Ticket};
 use super::members::Members;
+use super::telling;
 use super::upgrade::{self, Heritage, Rehearsal};
 use super::watch::Heard;
 use crate::control::ToNode;
@@ -319,7 +320,7 @@ impl Supervisor {
     fn log(&self, happening: &Happening) {
         let Happening { level, slot, id, text } = happening;
         let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid);
-        self.log_buffer.write(|| happening.line(SystemTime::now()));
+        self.log_buffer.write(|| telling::line(happening, SystemTime::now()));
         let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
         match level {
             Level::Info => crate::log::info!(target: TARGET, slot, id, pid, "{text}"),

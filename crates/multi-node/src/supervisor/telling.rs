@@ -1,30 +1,18 @@
 //! A happening as a line of the log that others follow.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
-use super::fleet::{Happening, Level};
+use super::fleet::Happening;
 use crate::log_buffer::{LogLine, Source};
+use crate::status::unix_ms;
 
-impl Happening {
-    pub(super) fn line(&self, now: SystemTime) -> LogLine {
-        let since_epoch = now.duration_since(UNIX_EPOCH).unwrap_or_default();
-        LogLine {
-            at_ms: u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX),
-            source: Source::Master,
-            slot: self.slot,
-            id: self.id.map(|id| id.to_string()),
-            level: Some(self.level.name().to_owned()),
-            text: self.text.clone(),
-        }
-    }
-}
-
-impl Level {
-    fn name(self) -> &'static str {
-        match self {
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-        }
+pub(super) fn line(happening: &Happening, now: SystemTime) -> LogLine {
+    LogLine {
+        at_ms: unix_ms(now),
+        source: Source::Master,
+        slot: happening.slot,
+        id: happening.id.map(|id| id.to_string()),
+        level: Some(happening.level.name().to_owned()),
+        text: happening.text.clone(),
     }
 }

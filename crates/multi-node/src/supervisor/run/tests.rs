@@ -17,7 +17,6 @@ use crate::serve::{self, LoadTable};
 use crate::signals::MasterSignals;
 use crate::status::{Exit, State};
 use crate::supervisor::child::Launcher;
-use crate::supervisor::fleet::world as fleet;
 use crate::supervisor::fleet::{Fleet, Policy};
 use crate::supervisor::launch::fake::{Fake, Played};
 use crate::supervisor::lead::{node_settings, shape};
@@ -116,7 +115,7 @@ impl Master {
 }
 
 fn policy(nodes: usize) -> Policy {
-    fleet::policy(nodes)
+    Policy::of_tests(nodes)
 }
 
 async fn hello(node: &mut Played) {

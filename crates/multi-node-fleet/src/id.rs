@@ -1,0 +1,134 @@
+//! What processes are called: slots, node identities, generations.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// A place `0..n` that a node fills.
+///
+/// A slot outlives the nodes that fill it, which makes it the label for metrics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Slot(pub u16);
+
+impl Slot {
+    /// The slot's number, counted from 0.
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+impl From<u16> for Slot {
+    /// The slot of this number, whether or not the program has so many.
+    fn from(number: u16) -> Slot {
+        Slot(number)
+    }
+}
+
+impl fmt::Display for Slot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The identity of one process of the program, never used again after its end.
+///
+/// Shows as `master`, `node-1`, `node-2`…, and `primary` for the process of `Program::primary`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(u64);
+
+impl NodeId {
+    /// The master, of which there is one.
+    pub const MASTER: NodeId = NodeId(0);
+
+    /// The primary process of a Node.js program, which is no node.
+    pub const PRIMARY: NodeId = NodeId(u64::MAX);
+
+    /// The identity of the `number`th node ever started, counted from 1.
+    pub fn node(number: u64) -> NodeId {
+        debug_assert!(number > 0 && number < u64::MAX, "these are no nodes");
+        NodeId(number)
+    }
+
+    /// 0 for the master, else how many nodes had been started when this one was.
+    pub fn number(self) -> u64 {
+        self.0
+    }
+
+    /// Whether this is the master's identity.
+    pub fn is_master(self) -> bool {
+        self == NodeId::MASTER
+    }
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => f.pad("master"),
+            u64::MAX => f.pad("primary"),
+            n => f.pad(&format!("node-{n}")),
+        }
+    }
+}
+
+impl FromStr for NodeId {
+    type Err = UnknownId;
+
+    fn from_str(text: &str) -> Result<NodeId, UnknownId> {
+        let number = match text {
+            "master" => Some(0),
+            "primary" => Some(u64::MAX),
+            _ => text.strip_prefix("node-").and_then(|n| n.parse().ok()).filter(|&n| n > 0 && n < u64::MAX),
+        };
+        number.map(NodeId).ok_or_else(|| UnknownId(text.to_owned()))
+    }
+}
+
+/// A text that names no process: neither `master` nor `node-N`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no process; expected `master` or `node-1`, `node-2`…")]
+pub struct UnknownId(String);
+
+/// All nodes that were started for one reload; 0 are the first ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Generation(pub u32);
+
+impl Generation {
+    /// How many reloads came before.
+    pub fn number(self) -> u32 {
+        self.0
+    }
+
+    /// That of the next reload.
+    pub fn next(self) -> Generation {
+        Generation(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_read_back_what_they_show() {
+        for id in [NodeId::MASTER, NodeId::node(1), NodeId::node(u64::MAX - 1), NodeId::PRIMARY] {
+            assert_eq!(id.to_string().parse(), Ok(id));
+        }
+    }
+
+    #[test]
+    fn foreign_ids_are_refused() {
+        for text in ["", "node-", "node-0", "node-18446744073709551615", "node--1", "Master", "slot-1"] {
+            assert!(text.parse::<NodeId>().is_err(), "{text:?}");
+        }
+    }
+}

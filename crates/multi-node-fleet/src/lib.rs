@@ -1,0 +1,12 @@
+//! Internal to multi-node, without semver promises: the rules by which a master keeps its nodes, and the words in which it is
+//! told and answers. Nothing here has a runtime, calls the kernel or reads a clock: time is an argument.
+
+#[allow(missing_docs, reason = "a field whose name says all needs no line in an internal crate")]
+pub mod fleet;
+pub mod id;
+pub mod order;
+mod restart;
+pub mod status;
+
+/// The number of reloads that may drain at a time, each an older generation.
+pub const DRAINING_GENERATIONS: usize = 2;

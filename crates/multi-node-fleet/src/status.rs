@@ -1,0 +1,282 @@
+//! What the fleet looks like at one moment: plain values, for people and for other processes.
+
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::id::{Generation, NodeId, Slot};
+
+/// What a node is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum State {
+    /// No process, and none due.
+    Vacant,
+    /// The process was started and has not reached `listen` yet.
+    Starting,
+    /// It reached `listen`; its factories run.
+    Joining,
+    /// It takes connections.
+    Serving,
+    /// It takes no new connections and finishes those it has.
+    Draining,
+    /// It was sent SIGABRT or SIGKILL and has not ended yet.
+    Killing,
+    /// It has ended, and what follows is being decided.
+    Exited,
+    /// The slot waits out its backoff.
+    Resting,
+    /// The slot is not tried again.
+    GaveUp,
+}
+
+impl State {
+    /// The state's name in lower case, as logs and tables show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Vacant => "vacant",
+            State::Starting => "starting",
+            State::Joining => "joining",
+            State::Serving => "serving",
+            State::Draining => "draining",
+            State::Killing => "killing",
+            State::Exited => "exited",
+            State::Resting => "resting",
+            State::GaveUp => "gave up",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Exit {
+    /// It returned from `main` or called exit, with this code.
+    Code(i32),
+    /// A signal of this number ended it.
+    Signal(i32),
+    /// It has ended, but something else in the master's process waits for all children and took the status.
+    Unknown,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Exit::Code(code) => write!(f, "exit code {code}"),
+            Exit::Unknown => f.write_str("unknown status"),
+            Exit::Signal(number) => match signal_name(*number) {
+                Some(name) => f.write_str(name),
+                None => write!(f, "signal {number}"),
+            },
+        }
+    }
+}
+
+/// Names of the signals whose numbers are the same on every Linux architecture (signal(7)).
+fn signal_name(number: i32) -> Option<&'static str> {
+    Some(match number {
+        1 => "SIGHUP",
+        2 => "SIGINT",
+        3 => "SIGQUIT",
+        4 => "SIGILL",
+        6 => "SIGABRT",
+        8 => "SIGFPE",
+        9 => "SIGKILL",
+        11 => "SIGSEGV",
+        13 => "SIGPIPE",
+        14 => "SIGALRM",
+        15 => "SIGTERM",
+        _ => return None,
+    })
+}
+
+/// By which sign it was seen that a node of a program serves which was not known to link this crate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ReadyBy {
+    /// It said `READY=1` on its notification socket.
+    Notification,
+    /// It wrote a newline to its notification descriptor.
+    Descriptor,
+    /// It told its parent that its server listens, or sent it the message `ready`, as Node.js programs do.
+    Message,
+    /// It links this crate.
+    Itself,
+    /// It answered a request.
+    Http,
+    /// One of its processes waits for connections.
+    Observation,
+    /// It has lived for a while.
+    Age,
+}
+
+impl ReadyBy {
+    /// The sign in a word, as tables show it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ReadyBy::Notification => "notification",
+            ReadyBy::Descriptor => "descriptor",
+            ReadyBy::Message => "message",
+            ReadyBy::Itself => "itself",
+            ReadyBy::Http => "http",
+            ReadyBy::Observation => "observation",
+            ReadyBy::Age => "age",
+        }
+    }
+}
+
+impl fmt::Display for ReadyBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            ReadyBy::Notification => "it notified READY=1",
+            ReadyBy::Descriptor => "it wrote to its notification descriptor",
+            ReadyBy::Message => "it told its primary that it listens, or is ready",
+            ReadyBy::Itself => "it links multi-node, and serves",
+            ReadyBy::Http => "it answered over HTTP",
+            ReadyBy::Observation => "it was seen waiting for connections",
+            ReadyBy::Age => "it lives, and says nothing of itself",
+        })
+    }
+}
+
+/// What is known of a node instead of its connections and requests, where its program does not link this crate.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ProgramStatus {
+    /// How it was seen that it serves; `None` before.
+    pub ready_by: Option<ReadyBy>,
+    /// What it said last of itself (`STATUS=`, sd_notify(3)).
+    pub said: Option<String>,
+    /// Of a Node.js program whether it has the preload: `on`, or `off: ` and why.
+    #[serde(default)]
+    pub preload: Option<String>,
+}
+
+/// A snapshot of all slots.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Status {
+    /// One entry for each process that fills or filled a slot, by slot; a slot that is being reloaded has two, the
+    /// newer one first.
+    pub slots: Vec<SlotStatus>,
+    /// How many slots are meant to serve.
+    pub wanted: usize,
+    /// The reload or upgrade that was ordered and has not begun; `None` where there is none.
+    #[serde(default)]
+    pub waiting: Option<Waiting>,
+}
+
+/// An order that waits for its turn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// The order: `reload` or `upgrade`.
+    pub order: String,
+    /// The draining nodes that it waits for; empty while it waits for another order.
+    pub nodes: Vec<NodeId>,
+    /// When those have ended at the latest.
+    pub until: Option<SystemTime>,
+}
+
+impl Status {
+    /// Whether every slot has a node that serves.
+    pub fn is_ready(&self) -> bool {
+        let serving = |slot: &&SlotStatus| slot.state == State::Serving;
+        self.wanted > 0
+            && self.slots.iter().filter(serving).map(|s| s.slot).collect::<std::collections::BTreeSet<_>>().len()
+                >= self.wanted
+    }
+}
+
+/// One slot in a [`Status`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SlotStatus {
+    /// The slot.
+    pub slot: Slot,
+    /// Who fills it, or filled it last; `None` before the first.
+    pub id: Option<NodeId>,
+    /// The operating system's name for that process, while it lives.
+    pub pid: Option<u32>,
+    /// What it is doing.
+    pub state: State,
+    /// Since when it is in that state.
+    pub since: SystemTime,
+    /// The generation it was started for.
+    pub generation: Generation,
+    /// How often the slot's node ended without having been asked to, and was or is to be replaced.
+    pub restarts: u64,
+    /// How the slot's last node ended, once one has.
+    pub last_exit: Option<Exit>,
+    /// Connections open now.
+    pub connections: u64,
+    /// Requests begun, since the slot came to be; never goes backwards when a node is replaced.
+    pub requests: u64,
+    /// Requests begun and not fully answered.
+    pub in_flight: u64,
+    /// Messages between this slot's nodes and others that were skipped, since a later release has sent them and their receiver
+    /// does not know their kind. Never goes backwards.
+    #[serde(default)]
+    pub skipped_messages: u64,
+    /// Of a node whose program does not link this crate, as far as is known: its connections and requests are not, and stay 0.
+    #[serde(default)]
+    pub program: Option<ProgramStatus>,
+}
+/// Whole milliseconds.
+pub fn ms(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds of Unix time.
+pub fn unix_ms(time: SystemTime) -> u64 {
+    ms(time.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+impl Status {
+    #[doc(hidden)]
+    pub fn of_one(slot: SlotStatus) -> Status {
+        Status { slots: vec![slot], wanted: 1, waiting: None }
+    }
+}
+
+impl SlotStatus {
+    /// That of a process that serves alone, without what it counts.
+    #[doc(hidden)]
+    pub fn alone(pid: u32, state: State, since: SystemTime) -> SlotStatus {
+        SlotStatus {
+            slot: Slot(0),
+            id: Some(NodeId::MASTER),
+            pid: Some(pid),
+            state,
+            since,
+            generation: Generation::default(),
+            restarts: 0,
+            last_exit: None,
+            connections: 0,
+            requests: 0,
+            in_flight: 0,
+            skipped_messages: 0,
+            program: None,
+        }
+    }
+}
+
+/// What became of the connections that were open when a drain began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drained {
+    /// They ended by themselves.
+    pub finished: u64,
+    /// Other nodes have taken them over.
+    pub handed_over: u64,
+    /// They were open still when the time was over.
+    pub cut: u64,
+}

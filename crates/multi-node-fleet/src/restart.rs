@@ -24,27 +24,13 @@ impl Rules {
         self.crash_loop.within.max(self.backoff.max)
     }
 
-    /// The pause after so many ends without a stable run between them, without jitter.
-    fn pause(&self, ends_before: u32) -> Duration {
-        let Some(doublings) = ends_before.checked_sub(1) else {
-            return Duration::ZERO;
-        };
-        let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
-        self.backoff.initial.saturating_mul(factor).min(self.backoff.max)
-    }
-
-    /// What is left of the shortest time between two starts in one slot.
-    fn spacing(&self, node: Parted) -> Duration {
-        self.backoff.initial.saturating_sub(node.lived)
-    }
-
     /// The longest pause after this node: without it nobody serves, if no other node does.
     fn longest(&self, node: Parted) -> Duration {
         match node.parting {
             _ if node.others_serve || node.served.is_none() => Duration::MAX,
             // Nodes that drain still must not pile up.
             Parting::Left => LONGEST_WITHOUT_SERVICE.max(self.backoff.initial),
-            Parting::Died | Parting::Finished => self.spacing(node),
+            Parting::Died | Parting::Finished => self.backoff.spacing(node.lived),
         }
     }
 }
@@ -98,11 +84,11 @@ impl Restarts {
             *self = Restarts::default();
         }
         if node.parting == Parting::Finished {
-            return Pause { after: rules.spacing(node), loops: false };
+            return Pause { after: rules.backoff.spacing(node.lived), loops: false };
         }
         let loops = node.parting == Parting::Died && !self.looping && self.death_makes_loop(now, rules.crash_loop);
         self.looping |= loops;
-        let pause = if self.looping { rules.backoff.max } else { rules.pause(self.ends) };
+        let pause = if self.looping { rules.backoff.max } else { rules.backoff.pause(self.ends) };
         self.ends = self.ends.saturating_add(1);
         Pause { after: jitter.vary(pause, rules.backoff.jitter).min(rules.longest(node)), loops }
     }

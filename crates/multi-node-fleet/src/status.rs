@@ -249,13 +249,13 @@ impl Status {
 }
 
 impl SlotStatus {
-    /// That of a process that serves alone, without what it counts.
+    /// A slot of which nothing else is known, and that has counted nothing.
     #[doc(hidden)]
-    pub fn alone(pid: u32, state: State, since: SystemTime) -> SlotStatus {
+    pub fn new(slot: Slot, state: State, since: SystemTime) -> SlotStatus {
         SlotStatus {
-            slot: Slot(0),
-            id: Some(NodeId::MASTER),
-            pid: Some(pid),
+            slot,
+            id: None,
+            pid: None,
             state,
             since,
             generation: Generation::default(),

@@ -46,7 +46,7 @@ pub use load::{Counts, Faults, Line, LoadTable};
 pub use parcel::Parcel;
 #[cfg(test)]
 pub(crate) use server::Here;
-pub use server::{Conn, Context, Raw, Servers, Tcp, raw, tcp, tcp_with};
+pub use server::{BoxError, Conn, Context, Raw, Servers, Tcp, raw, tcp, tcp_with};
 #[cfg(multi_process)]
 pub use serving::DrainReport;
 pub use serving::{Place, Serving, start};

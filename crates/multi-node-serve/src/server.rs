@@ -15,7 +15,8 @@ use super::places::Places;
 use super::socket::Addr;
 use super::stream::Stream;
 
-pub(super) type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// Why a server could not be made, or has failed.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Makes what serves, once it is known that this process will.
 pub(super) type Factory<T, C> = Box<dyn FnOnce(C) -> BoxFuture<Result<T, BoxError>> + Send>;

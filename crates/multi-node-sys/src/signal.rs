@@ -2,6 +2,9 @@
 
 use rustix::process::Signal;
 
+/// The number of SIGTERM.
+pub const TERM: i32 = Signal::TERM.as_raw();
+
 /// Those that somebody may have sent to a node.
 const NAMED: [(&str, Signal); 17] = [
     ("HUP", Signal::HUP),

@@ -5,9 +5,7 @@ use std::future::Future;
 use crate::Handle;
 #[cfg(unix)]
 use crate::serve::Taker;
-use crate::serve::{self, Listener};
-
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::serve::{self, BoxError, Listener};
 
 /// Everything that one program serves.
 ///

@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use crate::endpoints::Endpoints;
-use crate::id::NodeId;
+use crate::id::{NodeId, Slot};
 use crate::mesh::{Peers, Wish};
 use crate::nodes::{Ask, End, Snapshot};
 use crate::options::{Address, Settings};
@@ -66,7 +66,8 @@ fn connections(_: &[Vec<Socket>], _: &Settings) -> Option<usize> {
 }
 
 fn shown(state: State) -> Snapshot {
-    let slot = SlotStatus::alone(std::process::id(), state, SystemTime::now());
+    let mut slot = SlotStatus::new(Slot(0), state, SystemTime::now());
+    (slot.id, slot.pid) = (Some(NodeId::MASTER), Some(std::process::id()));
     Snapshot { status: Status::of_one(slot), lines: vec![Some(0)], ..Snapshot::default() }
 }
 

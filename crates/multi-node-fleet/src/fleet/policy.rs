@@ -51,6 +51,22 @@ pub struct Backoff {
     pub jitter: f64,
 }
 
+impl Backoff {
+    /// The pause after so many ends without a stable run between them, without jitter.
+    pub fn pause(self, ends_before: u32) -> Duration {
+        let Some(doublings) = ends_before.checked_sub(1) else {
+            return Duration::ZERO;
+        };
+        let factor = 2_u32.checked_pow(doublings).unwrap_or(u32::MAX);
+        self.initial.saturating_mul(factor).min(self.max)
+    }
+
+    /// What is left of the shortest time between two starts, after a process that has lived for so long.
+    pub fn spacing(self, lived: Duration) -> Duration {
+        self.initial.saturating_sub(lived)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CrashLoop {
     pub deaths: usize,

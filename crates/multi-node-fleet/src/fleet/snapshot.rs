@@ -72,19 +72,12 @@ impl Fleet {
     fn with_node(&self, id: NodeId, node: &Node, clock: &impl Fn(Instant) -> SystemTime) -> SlotStatus {
         let record = self.slots.get(node.slot.index());
         SlotStatus {
-            slot: node.slot,
             id: Some(id),
             pid: node.pid,
-            state: node.state,
-            since: clock(node.since),
             generation: node.generation,
             restarts: record.map_or(0, |record| record.restarts),
             last_exit: record.and_then(|record| record.last_exit),
-            connections: 0,
-            requests: 0,
-            in_flight: 0,
-            skipped_messages: 0,
-            program: None,
+            ..SlotStatus::new(node.slot, node.state, clock(node.since))
         }
     }
 }
@@ -96,18 +89,10 @@ fn without_node(
     clock: &impl Fn(Instant) -> SystemTime,
 ) -> SlotStatus {
     SlotStatus {
-        slot,
         id: record.last,
-        pid: None,
-        state: record.state_without_node(),
-        since: record.since.map_or(wall, clock),
         generation: record.generation,
         restarts: record.restarts,
         last_exit: record.last_exit,
-        connections: 0,
-        requests: 0,
-        in_flight: 0,
-        skipped_messages: 0,
-        program: None,
+        ..SlotStatus::new(slot, record.state_without_node(), record.since.map_or(wall, clock))
     }
 }

@@ -12,6 +12,7 @@ use super::look::{self, EMPTY_LOOKS};
 use super::message::{Family, LONGEST, Lines, ToGuard};
 use super::token::{ProcessId, Run};
 use crate::id::NodeId;
+use crate::sys::signal::TERM;
 use crate::{Error, sys};
 
 /// What `ps` shows.
@@ -25,9 +26,6 @@ const GIVE_UP: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether they have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-
-/// SIGTERM (signal(7)).
-const TERM: i32 = 15;
 
 /// Guards the nodes of this run to its end, and tells with what to end.
 pub(crate) fn guard(run: &Run) -> Error {

@@ -27,10 +27,8 @@ use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
+use crate::sys::signal::TERM;
 use crate::{NotApplied, SharedSecret, sys};
-
-/// SIGTERM (signal(7)).
-const TERM: i32 = 15;
 
 /// What every node is given.
 pub(crate) struct Outfit {

@@ -302,7 +302,7 @@ impl Supervisor {
     fn answer(&mut self, ticket: Ticket, mut result: Result<Report, OrderError>) {
         if let Ok(Report::Reload(report)) = &mut result {
             report.not_applied = self.members.not_applied(report.generation);
-            self.members.renew_primary(report.generation);
+            self.members.run_primary(report.generation, None);
         }
         match self.replies.remove(&ticket) {
             // Whoever asked may have stopped waiting.

@@ -16,7 +16,7 @@ mod suspicion;
 pub(super) use advice::{advice, in_use, last_line};
 pub(super) use attendance::{Attendance, Main};
 pub(super) use node_js::Ending as PrimaryEnding;
-pub(super) use node_js::{FromProcess, OfProcess, Queue, Queued, ToPrimary, read_frame};
+pub(super) use node_js::{FromProcess, LONGEST, OfProcess, Queue, Queued, ToPrimary, read_frame};
 pub(crate) use note::Note;
 pub(super) use outfit::Foreign;
 pub(crate) use packing::Legacy;

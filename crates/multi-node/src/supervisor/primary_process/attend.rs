@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::pause::Ends;
-use super::plan::{Plan, TERM};
+use super::plan::Plan;
 use super::running::Running;
 use crate::id::NodeId;
 use crate::status::Exit;
@@ -19,6 +19,7 @@ use crate::supervisor::guard::Registry;
 use crate::supervisor::launch::Launch;
 use crate::supervisor::member::leader;
 use crate::supervisor::run::TARGET;
+use crate::sys::signal::TERM;
 
 /// How long it may live on after it has closed its channel.
 const LAST_BREATH: Duration = Duration::from_secs(1);

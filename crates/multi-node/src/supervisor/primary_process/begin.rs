@@ -19,12 +19,8 @@ impl Members {
         self.run_primary(generation, held);
     }
 
-    /// Has the primary process run what this generation runs.
-    pub(in crate::supervisor) fn renew_primary(&mut self, generation: Generation) {
-        self.run_primary(generation, None);
-    }
-
-    fn run_primary(&mut self, generation: Generation, held: Option<Running>) {
+    /// Has the primary process run what this generation runs; one that another master has left ends.
+    pub(in crate::supervisor) fn run_primary(&mut self, generation: Generation, held: Option<Running>) {
         let plan = self.plan(generation).unwrap_or_else(|error| {
             crate::log::error!(%error, "cannot start the primary process");
             None

@@ -16,9 +16,7 @@ impl Ends {
     pub(super) fn one_more(&mut self, lived: Duration, backoff: Backoff) -> Duration {
         let before = if lived >= STABLE { 0 } else { self.0 };
         self.0 = before.saturating_add(1);
-        let factor = before.checked_sub(1).map_or(0, |doublings| 2_u32.checked_pow(doublings).unwrap_or(u32::MAX));
-        let pause = backoff.initial.saturating_mul(factor).min(backoff.max);
-        pause.max(backoff.initial.saturating_sub(lived))
+        backoff.pause(before).max(backoff.spacing(lived))
     }
 }
 

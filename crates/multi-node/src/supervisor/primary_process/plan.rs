@@ -14,13 +14,11 @@ use crate::foreign::{FIRST, PRIMARY_SHIM};
 use crate::id::{Generation, NodeId, Slot};
 use crate::supervisor::child::{Child, Launcher};
 use crate::supervisor::foreign::PrimaryProgram;
+use crate::sys::signal::TERM;
 use crate::{admin, environment, sys};
 
 /// A stage that lives becomes its program at once.
 const BECOMES_WITHIN: Duration = Duration::from_secs(10);
-
-/// SIGTERM (signal(7)).
-pub(super) const TERM: i32 = 15;
 
 /// What is to run.
 #[derive(Debug)]

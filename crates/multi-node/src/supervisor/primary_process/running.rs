@@ -5,12 +5,13 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::plan::{Plan, TERM};
+use super::plan::Plan;
 use super::talk::Talk;
 use crate::status::Exit;
 use crate::supervisor::fleet::Fatal;
 use crate::supervisor::launch::Launch;
 use crate::supervisor::watch as watching;
+use crate::sys::signal::TERM;
 
 /// How long it may take to end when it is told to.
 const LEAVES_WITHIN: Duration = Duration::from_secs(5);

@@ -10,11 +10,8 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::supervisor::foreign::{FromProcess, OfProcess, Queue, Queued, ToPrimary, read_frame};
+use crate::supervisor::foreign::{FromProcess, LONGEST, OfProcess, Queue, Queued, ToPrimary, read_frame};
 use crate::sys;
-
-/// No message is longer, in bytes.
-const LONGEST: usize = 16 * 1024 * 1024;
 
 /// What is under way.
 #[derive(Debug)]

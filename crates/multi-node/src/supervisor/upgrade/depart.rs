@@ -32,7 +32,7 @@ impl Supervisor {
         let generation = reload.generation;
         let (why, news) = self.depart(reload).await;
         // The nodes are new.
-        self.members.renew_primary(generation);
+        self.members.run_primary(generation, None);
         match self.deal(Event::Stayed { why }).await {
             None => self.catch_up(news).await,
             end => end,

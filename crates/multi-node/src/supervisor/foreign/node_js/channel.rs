@@ -27,7 +27,7 @@ use crate::supervisor::watch::told_to_rest;
 use crate::sys;
 
 /// No message of a worker is longer, in bytes; its own are short, and those of the program are nobody's here.
-const LONGEST: usize = 16 * 1024 * 1024;
+pub(in crate::supervisor) const LONGEST: usize = 16 * 1024 * 1024;
 
 /// How long a program may take to end after it has disconnected.
 const LAST_BREATH: Duration = Duration::from_secs(1);

@@ -6,12 +6,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::message;
+use super::message::{self, OURS};
 use crate::id::NodeId;
 use crate::status::Exit;
-
-/// The `cmd` of all these messages. Node.js shows programs none whose `cmd` begins with `NODE_`.
-const NAME: &str = "NODE_MULTI_NODE";
 
 /// What the process says.
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +32,7 @@ struct Frame<'a> {
 pub(in crate::supervisor) fn read(line: &[u8]) -> Option<FromProcess> {
     let Frame { cmd, act, id, msg } = serde_json::from_slice(line).ok()?;
     match act.as_str() {
-        _ if cmd != NAME => None,
+        _ if cmd != OURS => None,
         "hello" => Some(FromProcess::Hello),
         "send" => {
             let (number, message) = (id.filter(|id| *id > 0)?, msg?.get());
@@ -49,12 +46,12 @@ pub(in crate::supervisor) fn read(line: &[u8]) -> Option<FromProcess> {
 
 /// A worker's process runs.
 pub(super) fn fork(id: NodeId, pid: u32) -> Bytes {
-    line(&json!({ "cmd": NAME, "act": "fork", "id": id.number(), "pid": pid }))
+    line(&json!({ "cmd": OURS, "act": "fork", "id": id.number(), "pid": pid }))
 }
 
 /// A worker has begun.
 pub(super) fn online(id: NodeId) -> Bytes {
-    line(&json!({ "cmd": NAME, "act": "online", "id": id.number() }))
+    line(&json!({ "cmd": OURS, "act": "online", "id": id.number() }))
 }
 
 /// One of a worker's servers listens; what it has said of that.
@@ -69,7 +66,7 @@ pub(super) fn message(id: NodeId, sent: &[u8]) -> Bytes {
 
 /// A worker's channel is closed. `asked`: it was told to disconnect, or said that it would.
 pub(super) fn disconnect(id: NodeId, asked: bool) -> Bytes {
-    line(&json!({ "cmd": NAME, "act": "disconnect", "id": id.number(), "asked": asked }))
+    line(&json!({ "cmd": OURS, "act": "disconnect", "id": id.number(), "asked": asked }))
 }
 
 /// A worker's process has ended.
@@ -79,7 +76,7 @@ pub(super) fn exit(id: NodeId, exit: Exit) -> Bytes {
         Exit::Signal(_) => (Value::Null, exit.to_string().into()),
         Exit::Unknown => (Value::Null, Value::Null),
     };
-    line(&json!({ "cmd": NAME, "act": "exit", "id": id.number(), "code": code, "signal": signal }))
+    line(&json!({ "cmd": OURS, "act": "exit", "id": id.number(), "code": code, "signal": signal }))
 }
 
 fn line(frame: &Value) -> Bytes {
@@ -88,7 +85,7 @@ fn line(frame: &Value) -> Bytes {
 
 /// The message is JSON already, and is passed on as it came: no number loses a digit, no object its order.
 fn with_message(act: &str, id: NodeId, message: &[u8]) -> Bytes {
-    let head = format!(r#"{{"cmd":"{NAME}","act":"{act}","id":{},"msg":"#, id.number());
+    let head = format!(r#"{{"cmd":"{OURS}","act":"{act}","id":{},"msg":"#, id.number());
     [head.as_bytes(), message, b"}\n"].concat().into()
 }
 

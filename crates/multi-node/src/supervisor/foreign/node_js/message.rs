@@ -65,8 +65,8 @@ pub(in crate::supervisor) enum PreloadSays {
     Failed { why: String },
 }
 
-/// The `cmd` of all messages between the preload and us. Node.js shows programs none whose `cmd` begins with `NODE_`.
-const PRELOAD: &str = "NODE_MULTI_NODE";
+/// The `cmd` of all messages between our own JavaScript and us. Node.js shows programs none whose `cmd` begins with `NODE_`.
+pub(super) const OURS: &str = "NODE_MULTI_NODE";
 
 /// What a worker's server shares with the servers of other workers at its address: for TLS the keys of its session
 /// tickets. They are secret, so `Debug` does not show them.
@@ -181,7 +181,7 @@ fn understand(frame: Frame, line: &[u8]) -> Option<FromWorker> {
     Some(match frame.cmd.as_str() {
         "NODE_CLUSTER" => return understand_cluster(frame, line),
         "NODE_HANDLE" => FromWorker::Handle(frame.msg.and_then(handed_back)),
-        PRELOAD => FromWorker::Preload(understand_preload(frame)?),
+        OURS => FromWorker::Preload(understand_preload(frame)?),
         "NODE_SOCKET_NOTIFY_CLOSE" => FromWorker::Closing { key: frame.key? },
         "NODE_SOCKET_GET_COUNT" => FromWorker::Counting { key: frame.key? },
         _ => FromWorker::Other,
@@ -190,7 +190,7 @@ fn understand(frame: Frame, line: &[u8]) -> Option<FromWorker> {
 
 fn handed_back(message: Value) -> Option<HandedBack> {
     let is = |field: &str, value: &str| message.get(field).and_then(Value::as_str) == Some(value);
-    (is("cmd", PRELOAD) && is("act", "handoff")).then(|| serde_json::from_value(message).ok())?
+    (is("cmd", OURS) && is("act", "handoff")).then(|| serde_json::from_value(message).ok())?
 }
 
 fn understand_preload(frame: Frame) -> Option<PreloadSays> {
@@ -267,12 +267,12 @@ pub(super) fn none_open(key: &str) -> Value {
 
 /// The preload's part of a drain, before the worker is to disconnect. `alone`: no other worker could take connections.
 pub(super) fn drain(alone: bool) -> Value {
-    json!({ "cmd": PRELOAD, "act": "drain", "alone": alone })
+    json!({ "cmd": OURS, "act": "drain", "alone": alone })
 }
 
 /// What became of a connection that the worker has passed back.
 pub(super) fn handoff_answer(seq: u64, taken: bool) -> Value {
-    json!({ "cmd": PRELOAD, "act": if taken { "taken" } else { "refused" }, "seq": seq })
+    json!({ "cmd": OURS, "act": if taken { "taken" } else { "refused" }, "seq": seq })
 }
 
 /// Finish and disconnect.

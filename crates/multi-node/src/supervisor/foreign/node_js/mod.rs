@@ -23,6 +23,7 @@ mod relaying;
 mod turns;
 
 pub(super) use channel::Channel;
+pub(in crate::supervisor) use channel::LONGEST;
 pub(in crate::supervisor) use ending::Ending;
 pub(in crate::supervisor) use frame::{FromProcess, read as read_frame};
 pub(super) use packing::{ChannelState, PrimaryState};

@@ -13,8 +13,9 @@ use super::listeners::{self, EADDRINUSE, Listeners};
 use super::message::{self, Address, FromWorker, HandedBack, ServerData};
 use super::moving::Pending;
 use super::outbox::{Outbox, Outgoing};
+use super::queue::Dropped;
 use super::relay::Relay;
-use super::relaying::{self, OfProcess, Unread};
+use super::relaying::{self, OfProcess};
 use super::turns::Turns;
 use crate::id::NodeId;
 use crate::serve::Socket;
@@ -123,7 +124,7 @@ pub(super) struct Server {
 pub(super) struct Worker {
     pub(super) outbox: Outbox,
     /// Messages of the primary process that it was not there to read.
-    pub(super) dropped: Unread,
+    pub(super) dropped: Dropped,
     /// Connections that it has not answered for, by their numbers.
     pub(super) under_way: BTreeMap<u64, (String, Pending)>,
     /// Whether it has asked for streams to the others.
@@ -377,7 +378,7 @@ impl Primary {
 
 impl Worker {
     pub(super) fn new(outbox: Outbox) -> Worker {
-        Worker { outbox, dropped: Unread::default(), under_way: BTreeMap::new(), meets: false, preload: false }
+        Worker { outbox, dropped: Dropped::default(), under_way: BTreeMap::new(), meets: false, preload: false }
     }
 }
 

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use super::channel::LONGEST;
+
 /// How many messages may wait.
 const MOST: usize = 65_536;
 
 /// How large they may be together, in bytes: twice the longest message.
-const ROOM: usize = 32 * 1024 * 1024;
+const ROOM: usize = 2 * LONGEST;
 
 /// The writing end.
 #[derive(Clone, Debug)]

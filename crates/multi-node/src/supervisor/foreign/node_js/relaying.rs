@@ -4,7 +4,7 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 use super::primary::Primary;
-use super::queue::{Dropped, Queue};
+use super::queue::Queue;
 use super::relay::Warning;
 use crate::id::NodeId;
 
@@ -59,6 +59,3 @@ pub(super) fn warn(id: NodeId, warning: Option<&Warning>) {
         None => {}
     }
 }
-
-/// What is counted of messages that a worker does not read.
-pub(super) type Unread = Dropped;

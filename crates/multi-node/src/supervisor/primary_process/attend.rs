@@ -215,17 +215,23 @@ impl Attendant {
         running.end(launch).await
     }
 
+    /// Stops it. Workers' messages wait for the next one from now on; the guard knows of it until its end.
     async fn stop(&self, running: Option<Running>) {
-        self.gone().await;
+        self.tell(OfProcess::Gone).await;
         if let Some(running) = running {
             running.stop(&*self.terms.launch).await;
         }
-        self.terms.registry.iter().for_each(|registry| registry.remove(NodeId::PRIMARY));
+        self.unregister();
     }
 
+    /// It has ended.
     async fn gone(&self) {
-        self.terms.registry.iter().for_each(|registry| registry.remove(NodeId::PRIMARY));
+        self.unregister();
         self.tell(OfProcess::Gone).await;
+    }
+
+    fn unregister(&self) {
+        self.terms.registry.iter().for_each(|registry| registry.remove(NodeId::PRIMARY));
     }
 
     async fn tell(&self, told: OfProcess) {

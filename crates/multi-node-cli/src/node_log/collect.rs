@@ -50,7 +50,7 @@ pub(crate) struct Manner {
 }
 
 impl Collector {
-    /// Starts it; what nodes write to their standard error is written by this writer.
+    /// Starts it. `stderr` writes what nodes write to their standard error.
     pub(crate) fn start(
         manner: Manner,
         asked: mpsc::Receiver<Collect>,

@@ -1,5 +1,5 @@
-//! This command's own log lines. The supervising never waits for their reader: lines that find the buffer full are left out,
-//! counted, and the count is written as soon as there is room.
+//! This command's own log lines. The supervisor never waits for their reader. When the buffer is full, lines are left out and counted;
+//! the count is written when there is room again.
 
 use std::io::{self, Write};
 use std::sync::Arc;

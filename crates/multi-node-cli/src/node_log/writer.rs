@@ -1,4 +1,4 @@
-//! The threads that write: a destination that takes nothing holds up nobody who does not choose to wait for it.
+//! The threads that write: a destination that takes nothing blocks its own thread only.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -6,13 +6,13 @@ use std::os::fd::AsFd;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-/// Where to send what is to be written; clones write to the same destination, in the order of their calls.
+/// Sends bytes to a writing thread. Clones write to the same destination, in the order of their calls.
 #[derive(Clone, Debug)]
 pub(crate) struct Writer(mpsc::UnboundedSender<Work>);
 
 #[derive(Debug)]
 enum Work {
-    /// The room is what the bytes take up of their source's buffer until they are written. It is what bounds the queue.
+    /// The bytes hold their room in the source's buffer until they are written. That bounds the queue.
     Write { bytes: Vec<u8>, room: OwnedSemaphorePermit },
     /// Answers when everything before it has been written.
     Answer(oneshot::Sender<()>),

@@ -33,7 +33,7 @@ async fn until(addr: SocketAddr, question: &str, wanted: impl Fn(&Value) -> bool
     }
 }
 
-/// This number of nodes, and their primary process with more options.
+/// Starts this number of nodes and their primary process, with more options.
 async fn serving(nodes: usize, options: &[&str]) -> (Running, SocketAddr) {
     let (count, primary, worker) = (nodes.to_string(), app("primary/answers.js"), app("primary/asks.js"));
     let args = ["-n", &count, "--bind", "127.0.0.1:0", "--settle", "100ms", "--primary", &primary];
@@ -138,7 +138,7 @@ async fn the_primary_is_told_of_the_ends_of_nodes() {
         let has = |events: &Value, wanted: &str| events.as_array().expect("a list").iter().any(|event| event == wanted);
         let events = until(addr, "/events", |events| has(events, "listening 3 true")).await;
         assert!(has(&events, "disconnect 1") && has(&events, "exit 1  SIGKILL false"), "{events}");
-        // A node that is told to end is told apart from one that dies.
+        // `exitedAfterDisconnect` is true of a node that was asked to end, and false of one that died.
         let scaled = running.command(&["scale", "1"]).await;
         assert_eq!(scaled.status.code(), Some(0), "{scaled:?}");
         let ends =

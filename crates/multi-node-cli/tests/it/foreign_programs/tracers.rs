@@ -65,7 +65,7 @@ type Recorded = BTreeMap<usize, Vec<Vec<String>>>;
 /// Who takes what the tracer sends.
 struct Collector {
     _child: Child,
-    /// Where the tracer sends to, and where what was recorded is told.
+    /// The port that the tracer sends to, and the address that answers with what was recorded.
     tracer: u16,
     own: SocketAddr,
 }

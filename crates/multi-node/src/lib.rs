@@ -71,7 +71,6 @@ mod heartbeat;
 mod listen;
 mod log_buffer;
 mod mesh;
-mod metrics;
 mod monitoring;
 #[cfg(multi_process)]
 mod node;
@@ -90,12 +89,12 @@ mod systemd;
 mod wires;
 
 use multi_node_fleet::{id, order, status};
+use multi_node_metrics as metrics;
 use multi_node_serve as serve;
 #[cfg(multi_process)]
 use multi_node_sys as sys;
 use multi_node_sys::log;
 
-pub use crate::metrics::{GaugeRule, Metric, MetricError};
 pub use before_listen::BeforeListen;
 pub use error::Error;
 pub use exits::{NodeExit, NodeExits};
@@ -109,6 +108,8 @@ pub use mesh::{
     DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack, Peer,
     PeerInfo, PeerReader, PeerWriter,
 };
+#[doc(inline)]
+pub use metrics::{GaugeRule, Metric, MetricError};
 pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::{CanaryLimits, OptionInForce, Options, Origin};
 #[doc(inline)]

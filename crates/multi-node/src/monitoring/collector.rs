@@ -103,8 +103,9 @@ impl Books {
 
     fn absorb(&mut self, id: NodeId, series: Vec<Series>) {
         for (name, why) in self.application.absorb(id, series) {
-            self.refused.tell(&name, &why);
+            self.refused.note(&name, &why);
         }
+        self.refused.take_lines().iter().for_each(|line| crate::log::warn!(target: "multi_node", "{line}"));
     }
 
     fn tidy(&mut self) {

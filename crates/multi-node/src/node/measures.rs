@@ -96,7 +96,9 @@ impl Measures {
                 book.begin_anew();
             }
             let Some(metrics) = self.read(source).await else { continue };
-            for series in book.news(metrics, terms.all).chunks(AT_ONCE) {
+            let news = book.news(metrics, terms.all);
+            book.take_refused().iter().for_each(|line| crate::log::warn!(target: "multi_node", "{line}"));
+            for series in news.chunks(AT_ONCE) {
                 say(&self.0.outbox, ToMaster::Measured { series: series.to_vec() }).await;
             }
         }
@@ -105,7 +107,12 @@ impl Measures {
     async fn read(&self, source: &Source) -> Option<Vec<Metric>> {
         match source {
             #[cfg(feature = "metrics")]
-            Source::Facade(registry) => Some(registry.read()),
+            Source::Facade(registry) => {
+                if let Some(line) = registry.take_refused() {
+                    crate::log::warn!(target: "multi_node", "{line}");
+                }
+                Some(registry.read())
+            }
             Source::Program(meter) => {
                 let read = timeout(EVERY, asked(meter)).await.ok().flatten();
                 if read.is_none() && !self.0.is_slow.swap(true, Relaxed) {

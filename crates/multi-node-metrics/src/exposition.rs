@@ -5,21 +5,21 @@ use std::fmt::{self, Display, Formatter, Write};
 use super::series::Kind;
 
 /// The content type of the format.
-pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Metrics as text.
 #[derive(Debug, Default)]
-pub(crate) struct Exposition(String);
+pub struct Exposition(String);
 
 impl Exposition {
     /// Begins a metric; its samples follow.
-    pub(crate) fn metric(&mut self, name: &str, kind: Kind, help: &str) {
+    pub fn metric(&mut self, name: &str, kind: Kind, help: &str) {
         self.line(format_args!("# HELP {name} {}", help.replace('\\', "\\\\").replace('\n', "\\n")));
         self.line(format_args!("# TYPE {name} {}", kind.name()));
     }
 
     /// One sample; a label's value may hold anything.
-    pub(crate) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+    pub fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
         self.0.push_str(name);
         if !labels.is_empty() {
             let labels = labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value)));
@@ -28,7 +28,8 @@ impl Exposition {
         self.line(format_args!(" {value}"));
     }
 
-    pub(crate) fn into_text(self) -> String {
+    /// The page.
+    pub fn into_text(self) -> String {
         self.0
     }
 

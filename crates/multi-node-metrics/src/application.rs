@@ -6,14 +6,15 @@ use super::exposition::{Exposition, Number};
 use super::histogram::Histogram;
 use super::metric::MetricError;
 use super::series::{self, GaugeRule, Kind, LONGEST, Labels, Measured, Series, as_label, as_name};
-use crate::id::NodeId;
+use multi_node_fleet::id::NodeId;
 
 /// The most series that are kept, and the most samples that they may have; what comes beyond is left out.
 const MOST_SERIES: usize = 10_000;
 const MOST_SAMPLES: usize = 200_000;
 
+/// All series of all nodes.
 #[derive(Debug, Default)]
-pub(crate) struct Application {
+pub struct Application {
     families: BTreeMap<String, Family>,
     /// The names of all samples, each of which belongs to one family.
     names: BTreeSet<String>,
@@ -43,13 +44,14 @@ enum All {
 }
 
 impl Application {
-    pub(crate) fn new(rules: Vec<(String, GaugeRule)>) -> Application {
+    /// None yet; `rules` are those of gauges that the options declare.
+    pub fn new(rules: Vec<(String, GaugeRule)>) -> Application {
         let rules = rules.into_iter().map(|(name, rule)| (as_name(&name), rule)).collect();
         Application { rules, ..Application::default() }
     }
 
     /// Takes in what a node tells; returns what is left out, by name, and why.
-    pub(crate) fn absorb(&mut self, node: NodeId, told: Vec<Series>) -> Vec<(String, MetricError)> {
+    pub fn absorb(&mut self, node: NodeId, told: Vec<Series>) -> Vec<(String, MetricError)> {
         let mut left_out = Vec::new();
         for series in told {
             let name = series.name.clone();
@@ -108,7 +110,7 @@ impl Application {
     }
 
     /// Forgets the gauges of nodes that live no more.
-    pub(crate) fn keep(&mut self, alive: &BTreeSet<NodeId>) {
+    pub fn keep(&mut self, alive: &BTreeSet<NodeId>) {
         let mut ended = 0;
         for family in self.families.values_mut() {
             let All::Gauges(gauges) = &mut family.all else { continue };
@@ -133,7 +135,8 @@ impl Application {
         }
     }
 
-    pub(crate) fn write(&self, text: &mut Exposition) {
+    /// Writes all of them as they are now.
+    pub fn write(&self, text: &mut Exposition) {
         for (name, family) in &self.families {
             family.write(text, name, self.rules.get(name).copied());
         }

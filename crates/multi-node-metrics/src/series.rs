@@ -6,24 +6,27 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::metric::MetricError;
 
-pub(crate) type Labels = Vec<(String, String)>;
+pub(super) type Labels = Vec<(String, String)>;
 
 /// One series of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Series {
-    pub(crate) name: String,
-    pub(crate) labels: Labels,
+pub struct Series {
+    /// As the program has it.
+    pub name: String,
+    /// Name and value of each.
+    pub labels: Vec<(String, String)>,
     /// What people read of the metric; told once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) help: Option<String>,
-    pub(crate) measured: Measured,
+    pub help: Option<String>,
+    /// What is new of it.
+    pub measured: Measured,
 }
 
 /// What was measured since the node last told. What is not [plain](Measured::is_plain), only masters understand whose settings
 /// say so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Measured {
+pub enum Measured {
     /// So much more.
     Counter {
         #[serde(serialize_with = "whole_where_it_is")]
@@ -104,8 +107,9 @@ fn whole_where_it_is<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok,
 }
 
 /// The kinds of metrics.
+#[allow(missing_docs, reason = "as Prometheus has them")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Kind {
+pub enum Kind {
     Counter,
     Gauge,
     Histogram,
@@ -145,16 +149,16 @@ impl Kind {
 pub(super) const MOST_OF_NODE: usize = 1000;
 
 /// The longest name with its labels, and the longest help text, in bytes.
-pub(crate) const LONGEST: usize = 1024;
+pub(super) const LONGEST: usize = 1024;
 
 /// The most bounds of a histogram: with them 250 series still fit into one message.
-pub(crate) const MOST_BOUNDS: usize = 100;
+pub const MOST_BOUNDS: usize = 100;
 
 /// Names that begin so are this library's own.
 const RESERVED: &str = "multi_node_";
 
 /// The upper bounds of a histogram's buckets, in the unit of the values: those that Prometheus' clients have for seconds.
-pub(crate) const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+pub(super) const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 /// Whether a page could tell of it.
 pub(super) fn check(name: &str, labels: &Labels, kind: Kind) -> Result<(), MetricError> {
@@ -176,14 +180,14 @@ pub(super) fn check(name: &str, labels: &Labels, kind: Kind) -> Result<(), Metri
 }
 
 /// Whether a histogram can have these bounds.
-pub(crate) fn are_bounds(bounds: &[f64]) -> bool {
+pub fn are_bounds(bounds: &[f64]) -> bool {
     bounds.len() <= MOST_BOUNDS
         && bounds.iter().all(|bound| bound.is_finite())
         && bounds.is_sorted_by(|one, next| one < next)
 }
 
 /// A name as Prometheus has it: letters, digits, `_` and `:`, and no digit first.
-pub(crate) fn as_name(name: &str) -> String {
+pub(super) fn as_name(name: &str) -> String {
     spelt(name, |char| char.is_ascii_alphanumeric() || matches!(char, '_' | ':'))
 }
 

@@ -8,7 +8,7 @@ use super::series::{BOUNDS, GaugeRule, Kind, Labels, MOST_OF_NODE, Measured, Ser
 
 /// Of one source of metrics.
 #[derive(Debug)]
-pub(crate) struct Book {
+pub struct Book {
     told: HashMap<(Kind, String, Labels), Entry>,
     rules: Vec<(String, GaugeRule)>,
     /// How often it has been looked at.
@@ -27,27 +27,32 @@ struct Entry {
 
 impl Book {
     /// `rules` are those of gauges that the program has declared.
-    pub(crate) fn new(rules: Vec<(String, GaugeRule)>) -> Book {
+    pub fn new(rules: Vec<(String, GaugeRule)>) -> Book {
         Book { told: HashMap::new(), rules, looks: 0, refused: Refused::default() }
     }
 
     /// What is new since the last call: of all that there is, which gauges are part of as long as they have values. What the
     /// master cannot understand, unless it does `all`, waits.
-    pub(crate) fn news(&mut self, metrics: Vec<Metric>, all: bool) -> Vec<Series> {
+    pub fn news(&mut self, metrics: Vec<Metric>, all: bool) -> Vec<Series> {
         self.looks += 1;
         let mut news = Vec::new();
         for metric in metrics {
             match self.new_of(&metric, all) {
                 Ok(series) => news.extend(series),
-                Err(why) => self.refused.tell(&metric.name, &why),
+                Err(why) => self.refused.note(&metric.name, &why),
             }
         }
         self.forget_gauges(all, &mut news);
         news
     }
 
+    /// Lines for the log about metrics that are left out, since the last call.
+    pub fn take_refused(&mut self) -> Vec<String> {
+        self.refused.take_lines()
+    }
+
     /// Whoever is told from now on knows nothing yet. What has been told stays told.
-    pub(crate) fn begin_anew(&mut self) {
+    pub fn begin_anew(&mut self) {
         self.told.values_mut().for_each(|entry| entry.is_due = true);
     }
 
@@ -241,6 +246,10 @@ mod tests {
         let visits = |number: usize| Metric::counter("visits", 1.0).label("visitor", number.to_string());
         assert_eq!(book.news((0..2 * MOST_OF_NODE).map(visits).collect(), true).len(), MOST_OF_NODE);
         assert_eq!(book.news(vec![Metric::gauge("multi_node_ready", 1.0)], true), []);
-        assert_eq!(book.refused.names(), ["multi_node_ready", "visits"]);
+        assert_eq!(book.news(vec![Metric::gauge("multi_node_ready", 2.0)], true), []);
+        let [visits, reserved] = &book.take_refused()[..] else { panic!("a line for each name") };
+        assert_eq!(visits, "the metric `visits` is not told: there are too many series");
+        assert!(reserved.starts_with("the metric `multi_node_ready` is not told: names that begin with"), "{reserved}");
+        assert!(book.take_refused().is_empty());
     }
 }

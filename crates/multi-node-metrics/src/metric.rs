@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::series::{self, GaugeRule, Kind, LONGEST, Labels};
 
-/// One series of a metric as it is now, for [`Options::measure`](crate::Options::measure).
+/// One series of a metric as it is now, for `Options::measure`.
 ///
 /// ```
 /// use multi_node::{GaugeRule, Metric};
@@ -174,25 +174,29 @@ pub enum MetricError {
     TooMany,
 }
 
-/// The names of metrics that are left out, each of which is said once.
+/// Metrics that are left out: each name gives one line for the log.
 #[derive(Debug, Default)]
-pub(crate) struct Refused(BTreeSet<String>);
+pub struct Refused {
+    names: BTreeSet<String>,
+    lines: Vec<String>,
+}
 
 impl Refused {
-    /// So many are said.
+    /// The most names that give lines, and the longest name.
     const MOST: usize = 100;
 
-    pub(crate) fn tell(&mut self, name: &str, why: &MetricError) {
+    /// Notes that a metric is left out.
+    pub fn note(&mut self, name: &str, why: &MetricError) {
         let name: String = name.chars().take(Refused::MOST).collect();
-        if self.0.len() < Refused::MOST && !self.0.contains(&name) {
-            crate::log::warn!(target: "multi_node", "the metric `{name}` is not told: {why}");
-            self.0.insert(name);
+        if self.names.len() < Refused::MOST && !self.names.contains(&name) {
+            self.lines.push(format!("the metric `{name}` is not told: {why}"));
+            self.names.insert(name);
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn names(&self) -> Vec<&str> {
-        self.0.iter().map(String::as_str).collect()
+    /// The lines since the last call.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines)
     }
 }
 
@@ -200,17 +204,19 @@ type Reads = Pin<Box<dyn Future<Output = Vec<Metric>> + Send>>;
 
 /// Asks the program what it has measured.
 #[derive(Clone)]
-pub(crate) struct Meter(Arc<dyn Fn() -> Reads + Send + Sync>);
+pub struct Meter(Arc<dyn Fn() -> Reads + Send + Sync>);
 
 impl Meter {
-    pub(crate) fn new<F>(read: impl Fn() -> F + Send + Sync + 'static) -> Meter
+    /// A function that is called whenever the program is asked.
+    pub fn new<F>(read: impl Fn() -> F + Send + Sync + 'static) -> Meter
     where
         F: Future<Output = Vec<Metric>> + Send + 'static,
     {
         Meter(Arc::new(move || Box::pin(read())))
     }
 
-    pub(crate) fn read(&self) -> Reads {
+    /// Asks the program.
+    pub fn read(&self) -> Reads {
         (self.0)()
     }
 }

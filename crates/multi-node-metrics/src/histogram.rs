@@ -2,7 +2,7 @@
 
 use super::exposition::{Exposition, Number};
 use super::series::BOUNDS;
-use crate::id::NodeId;
+use multi_node_fleet::id::NodeId;
 
 /// It has the buckets of the newest node that has told of it.
 #[derive(Clone, Debug)]

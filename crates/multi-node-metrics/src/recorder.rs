@@ -1,9 +1,9 @@
 //! What the program measures through the `metrics` facade.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ::metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder, SharedString, Unit,
@@ -15,12 +15,13 @@ use super::series::{BOUNDS, Kind, MOST_OF_NODE, as_name};
 /// Everything that this process measures. The facade is called from any thread and waits for nothing, hence the locks,
 /// which are held for a look at the maps and no longer.
 #[derive(Debug, Default)]
-pub(crate) struct Registry {
+pub struct Registry {
     series: Mutex<HashMap<(Kind, Key), Cell>>,
     helps: Mutex<HashMap<String, SharedString>>,
     /// Of histograms that do not have the usual ones, by the name that Prometheus reads.
     bounds: HashMap<String, Arc<[f64]>>,
-    is_full: AtomicBool,
+    /// The first name for which there was no room, until it is taken.
+    left_out: OnceLock<Mutex<Option<String>>>,
 }
 
 /// What is measured.
@@ -52,13 +53,13 @@ impl Registry {
     }
 
     /// Has the facade's macros measure here from now on; `None` where the program has a recorder of its own.
-    pub(crate) fn install(bounds: &[(String, Vec<f64>)]) -> Option<Arc<Registry>> {
+    pub fn install(bounds: &[(String, Vec<f64>)]) -> Option<Arc<Registry>> {
         let registry = Arc::new(Registry::new(bounds));
         ::metrics::set_global_recorder(registry.clone()).ok().map(|()| registry)
     }
 
     /// Everything as it is now.
-    pub(crate) fn read(&self) -> Vec<Metric> {
+    pub fn read(&self) -> Vec<Metric> {
         let metrics: Vec<_> = locked(&self.series).iter().map(|((_, key), cell)| metric(key, cell.read())).collect();
         let helps = locked(&self.helps);
         let described = |metric: Metric| match helps.get(&metric.name) {
@@ -68,6 +69,12 @@ impl Registry {
         metrics.into_iter().map(described).collect()
     }
 
+    /// A line for the log, once, about series for which there was no room.
+    pub fn take_refused(&self) -> Option<String> {
+        let name = locked(self.left_out.get()?).take()?;
+        Some(format!("more than {MOST_OF_NODE} series: {name} and others are not measured"))
+    }
+
     /// The cell of this key, made if there is room for it.
     fn cell(&self, kind: Kind, key: &Key) -> Option<Cell> {
         let mut series = locked(&self.series);
@@ -75,9 +82,7 @@ impl Registry {
             return Some(cell.clone());
         }
         if series.len() == MOST_OF_NODE {
-            if !self.is_full.swap(true, Relaxed) {
-                crate::log::warn!(target: "multi_node", "more than {MOST_OF_NODE} series: {} and others are not measured", key.name());
-            }
+            self.left_out.get_or_init(|| Mutex::new(Some(key.name().to_owned())));
             return None;
         }
         let cell = self.make(kind, key.name());
@@ -257,6 +262,9 @@ mod tests {
                 ::metrics::counter!("visits", "visitor" => number.to_string()).increment(1);
             }
             assert_eq!(registry.read().len(), MOST_OF_NODE);
+            let line = registry.take_refused().expect("the first is named");
+            assert_eq!(line, "more than 1000 series: visits and others are not measured");
+            assert_eq!(registry.take_refused(), None);
         });
     }
 }

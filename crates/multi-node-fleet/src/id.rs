@@ -126,6 +126,12 @@ mod tests {
     }
 
     #[test]
+    fn the_master_is_known_by_its_id() {
+        assert!(NodeId::MASTER.is_master());
+        assert!(!NodeId::node(1).is_master() && !NodeId::PRIMARY.is_master());
+    }
+
+    #[test]
     fn foreign_ids_are_refused() {
         for text in ["", "node-", "node-0", "node-18446744073709551615", "node--1", "Master", "slot-1"] {
             assert!(text.parse::<NodeId>().is_err(), "{text:?}");

@@ -3,6 +3,8 @@
 mod canary;
 mod not_applied;
 mod serving;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::time::Duration;

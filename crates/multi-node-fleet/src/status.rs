@@ -280,3 +280,6 @@ pub struct Drained {
     /// They were open still when the time was over.
     pub cut: u64,
 }
+
+#[cfg(test)]
+mod tests;

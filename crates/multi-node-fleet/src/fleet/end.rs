@@ -112,10 +112,9 @@ impl Fleet {
             return Sequel::NotReplaced("its slot is gone");
         };
         match (dependent, record.next) {
-            (Dependent::Reload, Some(next)) if next == id => return Sequel::NotReplaced("the reload has failed"),
-            (Dependent::Replace, Some(next)) if next == id => {
-                return Sequel::NotReplaced("it was to replace another, which stays");
-            }
+            // While an order stands on a node, nobody else can be next in its slot.
+            (Dependent::Reload, Some(_)) => return Sequel::NotReplaced("the reload has failed"),
+            (Dependent::Replace, Some(_)) => return Sequel::NotReplaced("it was to replace another, which stays"),
             (Dependent::Scale, _) if parting != Parting::Left => {
                 return Sequel::NotReplaced("the scaling has failed");
             }

@@ -94,6 +94,14 @@ mod tests {
         assert!((low - 0.0524).abs() < 0.0001, "{low}");
     }
 
+    #[test]
+    fn an_excess_of_just_the_margin_is_forgiven() {
+        let (new, old) = (answers(50, 1000), answers(10, 1000));
+        let against = |margin| against(NodeId::node(1), new, old, &Limits { margin, ..LIMITS });
+        assert_eq!(against(excess(new, old)), None);
+        assert!(against(excess(new, old) - 1e-9).is_some());
+    }
+
     fn any_answers() -> impl Strategy<Value = Answers> {
         (1_u64..100_000, 0.0..=1.0).prop_map(|(requests, share)| answers((requests as f64 * share) as u64, requests))
     }

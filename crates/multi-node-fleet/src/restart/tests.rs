@@ -114,3 +114,19 @@ fn the_last_that_served_makes_a_crash_loop_as_any_other() {
     assert_eq!(said, [(0, false), (90, false), (90, true), (90, false)]);
     assert_eq!(part(Parted { others_serve: true, ..last }).after, Duration::from_secs(30), "once another one serves");
 }
+
+/// The first outputs for the seed 0, as SplitMix64's reference implementation gives them.
+#[test]
+fn chance_is_splitmix64() {
+    let mut jitter = Jitter::new(0);
+    for expected in [0xE220_A839_7B1D_CDAF_u64, 0x6E78_9E6A_A1B9_65F4, 0x06C4_5D18_8009_454F] {
+        assert_eq!(jitter.fraction(), (expected >> 11) as f64 / 2_f64.powi(53));
+    }
+}
+
+#[test]
+fn jitter_makes_a_pause_longer_by_a_fraction_above_the_half() {
+    // The first fraction of the seed 0 is 0.8833.
+    let varied = Jitter::new(0).vary(Duration::from_secs(100), 0.5).as_secs_f64();
+    assert!((varied - 138.33).abs() < 0.01, "{varied}");
+}

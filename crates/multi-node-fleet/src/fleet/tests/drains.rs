@@ -158,3 +158,24 @@ fn a_shutdown_answers_all_that_drain_or_wait() {
     [1, 2, 3].into_iter().for_each(|n| world.exit(n, Exit::Code(0)));
     world.answer_to(stop).expect("stopped");
 }
+
+#[test]
+fn a_reload_that_waits_for_another_waits_for_no_drain() {
+    let mut world = World::serving(policy(2));
+    world.reload();
+    [3, 4].into_iter().for_each(|n| world.up(n));
+    world.reload();
+    world.up(5);
+    assert_eq!(world.states([1, 2, 3]), [Draining; 3], "of two generations");
+    world.reload();
+    assert_eq!(world.waiting().map(|waiting| (waiting.nodes, waiting.until)), Some((vec![], None)));
+}
+
+#[test]
+fn a_node_that_was_killed_while_it_drained_is_told_of_as_one() {
+    let mut world = World::serving(policy(1));
+    world.shutdown(false);
+    world.pass(secs(30));
+    world.exit(1, KILLED);
+    world.said(Level::Warn, "ended by SIGKILL before it had drained");
+}

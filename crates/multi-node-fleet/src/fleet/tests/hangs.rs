@@ -127,3 +127,14 @@ fn nobody_is_silent_while_the_master_does_not_listen() {
     world.pass(secs(10));
     assert_eq!(world.examinations(), [1]);
 }
+
+#[test]
+fn only_the_node_that_is_examined_is_judged() {
+    let mut world = silent(2);
+    world.pass(secs(30));
+    assert_eq!(world.examinations(), [1]);
+    world.examined(2, false);
+    assert_eq!(world.signals(), []);
+    world.examined(1, false);
+    assert_eq!(world.signals(), [(1, Fatal::Abort)]);
+}

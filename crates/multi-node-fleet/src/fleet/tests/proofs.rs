@@ -129,6 +129,40 @@ fn a_new_node_that_may_hang_is_waited_for() {
 }
 
 #[test]
+fn half_the_hang_timeout_and_a_second_is_no_sign_of_a_hang() {
+    let mut world = World::serving(Policy { hang_timeout: Some(secs(10)), settle: secs(6), ..together(1) });
+    world.reload();
+    world.up(2);
+    world.beats = false;
+    world.pass(secs(6));
+    assert_eq!(world.drained(), [1]);
+}
+
+#[test]
+fn the_end_of_a_proof_is_waited_for() {
+    let mut world = World::serving(Policy { settle: SETTLE, ..policy(1) });
+    world.reload();
+    assert_eq!(world.fleet.next_deadline(), Some(world.now + secs(60)), "its start");
+    world.up(2);
+    assert_eq!(world.fleet.next_deadline(), Some(world.now + SETTLE));
+}
+
+#[test]
+fn only_new_nodes_of_an_order_have_to_prove_themselves() {
+    for order in [World::reload, |world: &mut World| world.restart(0)] {
+        let mut world = World::serving(Policy { settle: SETTLE, ..policy(1) });
+        let has_to = |world: &World| [1, 2].map(|n| world.fleet.has_to_prove_itself(NodeId::node(n)));
+        unready(&mut world, 1);
+        world.said(Level::Warn, "not ready any more: nobody waits");
+        order(&mut world);
+        world.up(2);
+        assert_eq!(has_to(&world), [false, true]);
+        world.pass(SETTLE);
+        assert_eq!(has_to(&world), [false, false]);
+    }
+}
+
+#[test]
 fn an_old_node_that_dies_meanwhile_is_replaced_by_its_successor_or_after_a_bad_verdict() {
     for good in [true, false] {
         let mut world = World::serving(together(2));

@@ -99,6 +99,27 @@ fn jitter_lowers_each_nodes_limits_by_its_own_share() {
 }
 
 #[test]
+fn jitter_lowers_the_limit_of_requests_too() {
+    let recycling = Recycling { max_requests: Some(1000), jitter: 0.5, ..Recycling::default() };
+    let mut world = World::serving(Policy { recycling, ..policy(8) });
+    let all = |requests| (1..=8).map(|n| (n, requests)).collect::<Vec<_>>();
+    counted(&mut world, &all(499));
+    assert!(world.spawned().is_empty(), "by half at most");
+    counted(&mut world, &all(999));
+    assert_eq!(world.spawned().len(), 1, "some are due, one at a time");
+}
+
+#[test]
+fn with_a_surge_a_node_is_recycled_while_another_slot_rests() {
+    let mut world = World::serving(by_requests(2));
+    world.exit(1, KILLED);
+    world.exit(3, KILLED);
+    world.spawned();
+    counted(&mut world, &[(2, 1000)]);
+    assert_eq!(world.spawned(), [4]);
+}
+
+#[test]
 fn nothing_is_looked_at_without_a_limit_nor_after_the_end() {
     let mut world = World::serving(policy(1));
     world.pass(secs(10));

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::super::world::{KILLED, World, millis, policy, replacement, secs};
 use super::super::{Event, Fatal, Level, Policy, Tally, Ticket};
 use crate::id::{Generation, NodeId};
-use crate::order::{ReloadReport, Report};
+use crate::order::{Order, ReloadReport, Report};
 use crate::status::Drained;
 use crate::status::Exit;
 use crate::status::State::{Draining, Killing, Serving, Starting, Vacant};
@@ -106,6 +106,7 @@ fn a_new_node_that_fails_stops_the_reload_and_the_old_ones_go_on() {
     world.exit(5, Exit::Code(1));
     let why = world.failure_of(ticket);
     assert_eq!(why, "node-5 in slot 1 ended with exit code 1 while joining: no database");
+    world.said(Level::Warn, "not replaced, since the reload has failed");
     world.said(Level::Error, "reload stopped after 0 ms, with 1 slots done");
     let expected = [(0, Serving, 4, 1), (0, Draining, 1, 0), (1, Serving, 2, 0), (2, Serving, 3, 0)];
     assert_eq!(world.status(), expected);
@@ -131,6 +132,18 @@ fn what_nodes_may_still_be_started_from_is_known() {
     world.up(5);
     world.exit(3, Exit::Code(0));
     assert_eq!(starts(&world), [false, false, true]);
+}
+
+#[test]
+fn only_the_first_answer_about_its_own_program_begins_a_reload() {
+    let mut world = World::serving(policy(1));
+    let ticket = Ticket(77);
+    world.fleet.on(world.now, Event::Asked { ticket, order: Order::Reload });
+    let refused = || Err(String::from("no such file"));
+    world.on(Event::Resolved { generation: Generation(7), result: refused() });
+    world.on(Event::Resolved { generation: Generation(1), result: Ok(()) });
+    world.on(Event::Resolved { generation: Generation(1), result: refused() });
+    assert_eq!((world.spawned(), world.answers()), (vec![2], vec![]));
 }
 
 #[test]

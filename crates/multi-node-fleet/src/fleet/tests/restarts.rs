@@ -146,6 +146,15 @@ fn a_program_that_reaches_listen_in_no_slot_ends_at_once() {
 }
 
 #[test]
+fn an_order_is_given_its_chance_before_a_program_that_reaches_listen_nowhere_ends() {
+    let mut world = World::started(policy(2));
+    world.exit(1, Exit::Code(1));
+    world.restart(0);
+    world.exit(2, Exit::Code(1));
+    assert_eq!((world.finished(), world.status()[1].1), (vec![], Starting));
+}
+
+#[test]
 fn a_signal_before_listen_is_another_matter_and_so_is_another_program() {
     let mut world = World::started(policy(1));
     world.exit(1, KILLED);

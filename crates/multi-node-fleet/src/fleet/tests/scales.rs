@@ -1,4 +1,5 @@
-use super::super::world::{KILLED, World, policy};
+use super::super::world::{KILLED, World, policy, secs};
+use super::super::{Level, Policy};
 use crate::order::{OrderError, Report, ScaleReport};
 use crate::status::Exit;
 use crate::status::State::{Draining, Killing, Serving, Starting, Vacant};
@@ -110,4 +111,44 @@ fn slots_that_are_scaled_away_and_back_start_afresh() {
     world.up(3);
     assert_eq!(world.answer_to(ticket), scaled(1, 2));
     assert_eq!(world.status(), [(0, Serving, 1, 0), (1, Serving, 3, 0)]);
+}
+
+#[test]
+fn as_many_nodes_as_may_be_have_room() {
+    let policy = Policy { room_for: 6, ..policy(1) };
+    let no_room = |asked| Err(OrderError::OpenFiles { asked, max: 6 });
+    for (asked, max_nodes, refusal) in [(6, 8, None), (7, 8, Some(no_room(7))), (8, 8, Some(no_room(8))), (5, 5, None)]
+    {
+        let mut world = World::serving(Policy { max_nodes, ..policy.clone() });
+        let ticket = world.scale(asked);
+        match refusal {
+            Some(refusal) => assert_eq!(world.answer_to(ticket), refusal),
+            None => assert_eq!(world.spawned().len(), asked - 1),
+        }
+    }
+}
+
+#[test]
+fn scaling_to_what_is_there_waits_for_no_node_of_a_slot_that_is_gone() {
+    let mut world = World::serving(policy(1));
+    let failed = world.scale(3);
+    world.up(2);
+    world.exit(3, Exit::Code(1));
+    world.said(Level::Warn, "not replaced, since the scaling has failed");
+    world.failure_of(failed);
+    assert_eq!(world.states([2]), [Draining]);
+    let ticket = world.scale(1);
+    assert_eq!(world.answer_to(ticket), scaled(1, 1));
+}
+
+#[test]
+fn a_new_node_that_leaves_by_itself_does_not_fail_the_scaling() {
+    let mut world = World::serving(policy(1));
+    let ticket = world.scale(3);
+    world.up(2);
+    world.leaving(2);
+    world.pass(secs(2));
+    assert_eq!(world.spawned(), [2, 3, 4]);
+    world.up(3);
+    assert_eq!(world.answer_to(ticket), scaled(1, 3));
 }

@@ -1,5 +1,5 @@
 use super::super::world::{KILLED, World, millis, policy, secs};
-use super::super::{Event, Fatal, Policy};
+use super::super::{Event, Fatal, Level, Policy};
 use crate::order::{OrderError, Report};
 use crate::status::Exit;
 use crate::status::State::{Draining, Killing, Serving};
@@ -118,4 +118,36 @@ fn orders_after_the_end_are_answered() {
     }
     world.pass(millis(100));
     assert_eq!(world.finished(), [Ok(())], "once");
+}
+
+#[test]
+fn the_delay_holds_for_those_who_serve() {
+    let delayed = |nodes| Policy { shutdown_delay: secs(1), ..policy(nodes) };
+    let mut world = World::serving(delayed(2));
+    world.shutdown(false);
+    world.said(Level::Info, "shuts down; 2 nodes go on accepting for 1 s and then drain");
+    world.on(Event::Tick);
+    assert_eq!(world.states([1, 2]), [Serving; 2], "a tick before its end changes nothing");
+    world.now += secs(600);
+    world.on(Event::Late(secs(600)));
+    world.on(Event::Tick);
+    assert_eq!(world.states([1, 2]), [Serving; 2], "nor does a time in which the master did not run");
+    world.pass(secs(1));
+    assert_eq!(world.states([1, 2]), [Draining; 2]);
+
+    let mut world = World::started(delayed(1));
+    world.shutdown(false);
+    world.said(Level::Info, "shuts down; no node serves");
+    assert_eq!(world.fleet.next_deadline(), Some(world.now + secs(5)), "it is waited for the end of what starts alone");
+}
+
+#[test]
+fn a_shutdown_without_a_delay_tells_how_many_drain() {
+    let mut world = World::serving(policy(2));
+    assert!(!world.fleet.is_stopping());
+    world.shutdown(false);
+    world.said(Level::Info, "shuts down; 2 nodes drain");
+    assert!(world.fleet.is_stopping());
+    [1, 2].into_iter().for_each(|n| world.exit(n, Exit::Code(0)));
+    assert!(world.fleet.is_stopping(), "also when all is over");
 }

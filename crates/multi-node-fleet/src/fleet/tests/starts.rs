@@ -282,3 +282,71 @@ fn a_snapshot_tells_the_time_of_day_and_the_last_exit() {
     world.shutdown(false);
     assert_eq!(world.fleet.snapshot(world.now, wall).wanted, 0, "none is meant to serve any more");
 }
+
+#[test]
+fn only_the_program_that_is_looked_up_starts_the_fleet() {
+    let mut world = World::unborn(policy(1));
+    world.fleet.on(world.now, Event::Start);
+    world.on(Event::Resolved { generation: Generation(1), result: Ok(()) });
+    assert_eq!(world.spawned(), []);
+    world.on(Event::Resolved { generation: Generation(0), result: Ok(()) });
+    assert_eq!(world.spawned(), [1]);
+}
+
+#[test]
+fn no_node_gets_more_time_before_its_hello_or_after_its_failure() {
+    let mut world = World::started(policy(1));
+    world.on(Event::Extended { id: NodeId::node(1), by: secs(1000) });
+    assert_eq!(world.fleet.next_deadline(), Some(world.now + secs(60)));
+    world.hello(1);
+    world.failed(1, "no database");
+    world.on(Event::Extended { id: NodeId::node(1), by: secs(1000) });
+    assert_eq!(world.fleet.next_deadline(), Some(world.now + secs(5)));
+}
+
+#[test]
+fn a_node_that_fails_and_stays_is_killed_for_that() {
+    let mut world = World::started(policy(1));
+    world.hello(1);
+    world.failed(1, "no database");
+    world.pass(secs(5));
+    world.said(Level::Warn, "killing it while joining: it failed, and did not end within 5 s");
+}
+
+#[test]
+fn the_first_failure_that_a_node_tells_is_the_cause_of_its_end() {
+    let mut world = World::started(policy(1));
+    world.hello(1);
+    world.failed(1, "no database");
+    world.failed(1, "no second try");
+    world.exit(1, Exit::Code(1));
+    world.said(Level::Warn, "ended with exit code 1 while joining: no database");
+}
+
+#[test]
+fn levels_are_named_as_the_log_shows_them() {
+    assert_eq!([Level::Info, Level::Warn, Level::Error].map(Level::name), ["info", "warn", "error"]);
+}
+
+#[test]
+fn a_time_beyond_the_clock_is_a_century_away() {
+    let now = std::time::Instant::now();
+    assert_eq!(super::super::after(now, std::time::Duration::MAX), now + secs(3_153_600_000));
+}
+
+#[test]
+fn a_snapshot_tells_what_a_slot_has_seen_with_a_node_and_without() {
+    let mut world = World::serving(policy(1));
+    let seen = |world: &World| {
+        let entry = world.fleet.snapshot(world.now, SystemTime::UNIX_EPOCH).slots[0].clone();
+        (entry.generation, entry.restarts, entry.last_exit)
+    };
+    world.reload();
+    world.up(2);
+    world.exit(1, Exit::Code(0));
+    world.exit(2, KILLED);
+    assert_eq!(seen(&world), (Generation(1), 1, Some(KILLED)), "node-3 starts");
+    world.exit(3, Exit::Code(1));
+    assert_eq!(world.status(), [(0, State::Resting, 3, 1)]);
+    assert_eq!(seen(&world), (Generation(1), 2, Some(Exit::Code(1))));
+}

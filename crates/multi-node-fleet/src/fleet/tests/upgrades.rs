@@ -127,3 +127,40 @@ fn times_pass_from_one_master_to_the_next() {
     world.on(Event::Tick);
     assert_eq!(world.spawned().last(), Some(&6), "a rest that is over is over for the next master too");
 }
+
+#[test]
+fn only_the_trial_of_its_own_program_decides_an_upgrade() {
+    let refused = || Err(String::from("no"));
+    let mut world = World::serving(policy(1));
+    world.upgrade();
+    world.rehearsed(7, refused());
+    world.rehearsed(1, Ok(()));
+    world.rehearsed(1, refused());
+    assert_eq!((world.spawned(), world.answers()), (vec![2], vec![]));
+
+    let mut world = World::serving(policy(1));
+    world.reload();
+    world.rehearsed(1, refused());
+    assert_eq!((world.spawned(), world.answers()), (vec![2], vec![]), "a reload has no trial");
+}
+
+#[test]
+fn a_fleet_that_reloads_upgrades_or_departs_is_reloading() {
+    let mut world = World::serving(policy(1));
+    assert!(!world.fleet.is_reloading());
+    world.reload();
+    assert!(world.fleet.is_reloading());
+    assert!(departing(1).0.fleet.is_reloading());
+}
+
+#[test]
+fn the_next_master_shows_the_same_status() {
+    let mut world = World::serving(policy(2));
+    world.pass(secs(7));
+    world.exit(2, Exit::Code(1));
+    world.pass(secs(3));
+    let shown = |world: &World| world.fleet.snapshot(world.now, std::time::SystemTime::UNIX_EPOCH + secs(100));
+    let before = shown(&world);
+    world.fleet = Fleet::restore(policy(2), 1, world.fleet.save(world.now), world.now, world.now);
+    assert_eq!(shown(&world), before);
+}

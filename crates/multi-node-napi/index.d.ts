@@ -29,8 +29,6 @@ export interface Options {
   restartChildren?: boolean;
   /** First and longest pause between restarts. Default `[100, 30000]`. */
   backoff?: [first: number, longest: number];
-  /** Share by which a pause varies, 0 to 1. Default 0.2. */
-  backoffJitter?: number;
   /** What counts as a crash loop. Default 5 deaths within 60 s. */
   crashLoop?: { deaths: number; within: number };
   /** How many new nodes a reload starts ahead. Default 1. */
@@ -56,10 +54,11 @@ export interface Options {
   maxAge?: number;
   /** Replaces a node that has more bytes in RAM, child processes included. Default: no limit. */
   maxMemory?: number;
-  /** Share by which a node's `maxRequests` and `maxAge` are lower at random, 0 to 1. Default 0.1. */
-  recycleJitter?: number;
-  /** Name of a control socket, for `multi-node status` and the like of the Rust command. Where it cannot be made, the program warns and serves. */
-  control?: string;
+  /**
+   * Name of the control socket, for `multi-node status` and the like of the Rust command; `false`: there is none. Where it cannot be made,
+   * the program warns and serves. Default: the program's name. Where another program has that name, the process id stands behind it.
+   */
+  control?: string | false;
   /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
   metrics?: string;
   /** How one value is made of all nodes' values of a gauge, by the gauge's name. Default for each: `sum`. */

@@ -17,7 +17,7 @@ mod top;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use commands::Command;
 
@@ -60,8 +60,14 @@ Exit codes:
   126  the program cannot be executed
   127  the program is not found";
 
+/// The command line. Mistakes and help end the process.
+fn typed() -> Cli {
+    let matches = Command::with_short_help(Cli::command()).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+}
+
 fn main() -> ExitCode {
-    let ran = if stage::is_asked_for() { Err(stage::run()) } else { Cli::parse().command.run() };
+    let ran = if stage::is_asked_for() { Err(stage::run()) } else { typed().command.run() };
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<output::Enough>() => ExitCode::SUCCESS,

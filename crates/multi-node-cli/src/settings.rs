@@ -1,8 +1,10 @@
 //! What `multi-node run` may be told, on the command line and in `multi-node.toml`: the same names, the same values.
 
 mod choice;
+mod file;
 mod in_force;
 mod layers;
+mod library;
 mod value;
 
 use std::ffi::OsString;
@@ -13,181 +15,150 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use multi_node::program::{self, Program, Readiness};
-use multi_node::{CanaryLimits, Options, admin};
+use multi_node::{CanaryLimits, ControlName, Error, Options};
 use serde::{Deserialize, Serialize};
 
 use choice::{Log, LogFormat, LogFull, Ready, Sockets};
+use library::Library;
 pub(crate) use value::Time;
-use value::{Account, Control, Count, Mode, Size, StopSignal, names, one_or_more, table, variable};
+use value::{Account, Control, Count, Mode, StopSignal, names, one_or_more, table, variable};
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
 use crate::{npm, output, stage};
 
+/// What settings are about: the headings of their help.
+const ADDRESSES: &str = "Addresses and sockets";
+const NODES: &str = "Nodes";
+const HEALTH: &str = "When a node is ready, and when it hangs";
+const REPLACING: &str = "Reload, upgrade and the end of a node";
+const RESTARTING: &str = "Nodes that end unasked, or have served for long";
+const SEEING: &str = "Seen and steered from outside";
+
+/// What most people set, as the short help shows it.
+pub(crate) const USUAL: [&str; 12] = [
+    "nodes",
+    "port",
+    "bind",
+    "env",
+    "ready-http",
+    "settle",
+    "rolling",
+    "drain-timeout",
+    "max-memory",
+    "user",
+    "metrics",
+    "log-format",
+];
+
 /// Everything is optional here; what is said nowhere has the library's default.
 #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+#[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Settings {
     /// The name by which `multi-node status`, `reload` and the others find it [default: the program's]
-    #[arg(long)]
+    #[arg(long, help_heading = SEEING)]
     pub(crate) name: Option<String>,
     /// The path of the control socket, by which the others find it with --socket; or `off`: there is none [default: the name's in
     /// the runtime directory, where that can be written to]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", help_heading = SEEING)]
     pub(crate) control: Option<Control>,
     /// Where /metrics, /healthz, /readyz and /status are served: 127.0.0.1:9090, :9090 or unix:/run/metrics.sock
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", help_heading = SEEING)]
     pub(crate) metrics: Option<String>,
     /// How many nodes: a number, or `auto` for one for each available core [default: auto]
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = NODES)]
     pub(crate) nodes: Option<Count>,
+    /// Those of the library's table.
+    #[command(flatten)]
+    #[serde(flatten, skip_deserializing)]
+    pub(crate) library: Library,
     /// A TCP port, of all interfaces. Without this and --bind the nodes are given no socket
-    #[arg(short, long)]
+    #[arg(short, long, help_heading = ADDRESSES)]
     pub(crate) port: Option<u16>,
     /// An address: 127.0.0.1:8080, [::1]:8080, :8080, or unix:/run/app.sock. May be given several times
-    #[arg(short, long, value_name = "ADDR")]
+    #[arg(short, long, value_name = "ADDR", help_heading = ADDRESSES)]
     #[serde(deserialize_with = "one_or_more")]
     pub(crate) bind: Vec<String>,
     /// How the program is told of its sockets [default: all]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = ADDRESSES)]
     pub(crate) sockets: Option<Sockets>,
     /// What LISTEN_FDNAMES calls the sockets, separated by colons
-    #[arg(long, value_name = "NAMES")]
+    #[arg(long, value_name = "NAMES", help_heading = ADDRESSES)]
     pub(crate) fdname: Option<String>,
     /// Has the kernel hand over a connection only when its first byte has come, so that servers that close what they have
     /// not read from lose hardly anything in a reload. Not for servers that are the first to speak [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = ADDRESSES)]
     pub(crate) defer_accept: Option<bool>,
     /// A variable for the program's environment, NAME=VALUE. May be given several times
-    #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable)]
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = variable, help_heading = NODES)]
     #[serde(deserialize_with = "table", serialize_with = "names")]
     pub(crate) env: Vec<(String, String)>,
     /// How it is known that a node is ready [default: auto]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = HEALTH)]
     pub(crate) ready: Option<Ready>,
     /// A node is ready once it answers this path on {node_port} with a status below 400
-    #[arg(long, value_name = "PATH", conflicts_with = "ready")]
+    #[arg(long, value_name = "PATH", conflicts_with = "ready", help_heading = HEALTH)]
     pub(crate) ready_http: Option<String>,
     /// The age at which a node is ready with --ready=age, and where the program is given no address and is no Node.js program
     /// [default: 2s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", help_heading = HEALTH)]
     pub(crate) ready_after: Option<Time>,
     /// The descriptor to which a node writes a newline when it is ready; that alone counts with --ready=notify
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", help_heading = HEALTH)]
     pub(crate) ready_fd: Option<u32>,
     /// A node has to say WATCHDOG=1 at least so often, or is replaced
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", conflicts_with = "hang_timeout", help_heading = HEALTH)]
     pub(crate) watchdog: Option<Time>,
-    /// How long a node that links the library may be silent before it is replaced; 0s: for ever [default: 30s]
-    #[arg(long, value_name = "TIME", conflicts_with = "watchdog")]
-    pub(crate) hang_timeout: Option<Time>,
     /// The signal that tells a node to finish and end [default: SIGTERM]
-    #[arg(long, value_name = "SIGNAL")]
+    #[arg(long, value_name = "SIGNAL", help_heading = REPLACING)]
     pub(crate) stop_signal: Option<StopSignal>,
-    /// How long a node may take until it serves [default: 1m]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) start_timeout: Option<Time>,
-    /// How long a node may take to end before it is killed [default: 30s]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) drain_timeout: Option<Time>,
-    /// How long nodes go on before they are told to end when all ends [default: 0s]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) shutdown_delay: Option<Time>,
-    /// How long new nodes must serve before old ones are told to end, counted once, from the last that became ready. All old
-    /// nodes serve until then, and whatever goes wrong before ends the new nodes alone. It costs twice the memory and twice the
-    /// database connections for that time [default: 3s]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) settle: Option<Time>,
-    /// Replaces slot by slot, for programs that do not fit twice: each new node must serve for --settle before its old one
-    /// ends. Slots that were replaced cannot be taken back when a later one fails [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    pub(crate) rolling: Option<bool>,
-    /// How many new nodes a reload starts ahead of the old ones, with --rolling; 0 ends the old one first [default: 1]
-    #[arg(long, value_name = "NODES")]
-    pub(crate) surge: Option<usize>,
-    /// The most nodes that `scale` may ask for [default: 256]
-    #[arg(long, value_name = "NODES")]
-    pub(crate) max_nodes: Option<usize>,
-    /// Whether a node that ends unasked is replaced [default: true]
-    #[arg(long, value_name = "BOOL")]
-    pub(crate) restart: Option<bool>,
     /// The first pause before a slot whose nodes go on dying is tried again [default: 100ms]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", help_heading = RESTARTING)]
     pub(crate) backoff: Option<Time>,
     /// The longest such pause [default: 30s]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", help_heading = RESTARTING)]
     pub(crate) backoff_max: Option<Time>,
-    /// The share by which a pause is shorter or longer at random, 0 to 1 [default: 0.2]
-    #[arg(long, value_name = "SHARE")]
-    pub(crate) backoff_jitter: Option<f64>,
     /// So many ends of one slot's nodes within --crash-loop-within are a crash loop [default: 5]
-    #[arg(long, value_name = "ENDS")]
+    #[arg(long, value_name = "ENDS", help_heading = RESTARTING)]
     pub(crate) crash_loop: Option<usize>,
     /// The time within which they are [default: 1m]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", help_heading = RESTARTING)]
     pub(crate) crash_loop_within: Option<Time>,
     /// How long the first new node of a reload is tried before the others follow [default: it is not]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", help_heading = REPLACING)]
     pub(crate) canary: Option<Time>,
     /// How many requests it must have answered for its answers to be judged, with --canary [default: 100]
-    #[arg(long, value_name = "REQUESTS")]
+    #[arg(long, value_name = "REQUESTS", help_heading = REPLACING)]
     pub(crate) canary_requests: Option<u64>,
     /// By how much its share of server errors may exceed that of the old nodes, 0 to 1, with --canary [default: 0.01]
-    #[arg(long, value_name = "SHARE")]
+    #[arg(long, value_name = "SHARE", help_heading = REPLACING)]
     pub(crate) canary_margin: Option<f64>,
-    /// Replaces a node that has begun so many requests, where it tells of them [default: never]
-    #[arg(long, value_name = "REQUESTS")]
-    pub(crate) max_requests: Option<u64>,
-    /// Replaces a node that has served for so long [default: never]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) max_age: Option<Time>,
-    /// Replaces a node that has so much memory in RAM, with all that descend from it, such as 512MiB [default: never]
-    #[arg(long, value_name = "SIZE")]
-    pub(crate) max_memory: Option<Size>,
-    /// The share by which each node's limits of requests and age are lower at random, 0 to 1 [default: 0.1]
-    #[arg(long, value_name = "SHARE")]
-    pub(crate) recycle_jitter: Option<f64>,
-    /// How long nodes that link the library serve on after an upgrade without a word of the new master [default: 1m]
-    #[arg(long, value_name = "TIME")]
-    pub(crate) adopt_timeout: Option<Time>,
-    /// Whether nodes that link the library are joined by streams [default: true]
-    #[arg(long, value_name = "BOOL")]
-    pub(crate) peers: Option<bool>,
-    /// Whether such nodes may give orders, such as reload [default: false]
-    #[arg(long, value_name = "BOOL")]
-    pub(crate) orders_from_nodes: Option<bool>,
-    /// How many connections may wait in a socket's queue [default: 4096]
-    #[arg(long, value_name = "NUMBER")]
-    pub(crate) backlog: Option<u32>,
-    /// The mode of Unix-socket files, in octal [default: 666]
-    #[arg(long, value_name = "MODE")]
-    pub(crate) unix_mode: Option<Mode>,
     /// The user as whom nodes run, by name or number: with its groups, and without privileges. The command itself stays
     /// what it is, so as root it can bind port 80 [default: this command's]
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", help_heading = NODES)]
     pub(crate) user: Option<Account>,
     /// The group as which nodes run [default: the user's]
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", help_heading = NODES)]
     pub(crate) group: Option<Account>,
     /// Permission bits that files made by nodes do not get, in octal, such as 027 [default: this command's]
-    #[arg(long, value_name = "MODE")]
+    #[arg(long, value_name = "MODE", help_heading = NODES)]
     pub(crate) umask: Option<Mode>,
     /// What becomes of what nodes write [default: collect]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = SEEING)]
     pub(crate) log: Option<Log>,
     /// How it is shown [default: prefixed on a terminal, otherwise plain]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = SEEING)]
     pub(crate) log_format: Option<LogFormat>,
     /// What happens when it comes faster than it can be written, and 1 MiB of a node waits [default: drop on a terminal,
     /// otherwise block]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, help_heading = SEEING)]
     pub(crate) log_full: Option<LogFull>,
     /// Gives Node.js programs no preload, so that a drain closes their idle connections and waits for busy ones [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = NODES)]
     pub(crate) no_preload: Option<bool>,
     /// The user's own code for the primary of a Node.js program: a file that Node.js runs in one more process, where
     /// require("cluster") shows the nodes as workers and relays messages [default: none, and messages to the primary are dropped]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = NODES)]
     pub(crate) primary: Option<PathBuf>,
     /// The program and its arguments
     #[arg(last = true, value_name = "PROGRAM")]
@@ -196,9 +167,10 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// What concerns the master, and needs a restart of the whole to change.
-    pub(crate) fn options(&self) -> Options {
+    pub(crate) fn options(&self) -> Result<Options, Error> {
         let port = self.port.map(|port| format!("0.0.0.0:{port}"));
-        let mut options = Options::new().args([stage::NAME]).addresses(port.iter().chain(&self.bind));
+        let mut options = self.library.set(Options::new())?;
+        options = options.args([stage::NAME]).addresses(port.iter().chain(&self.bind));
         macro_rules! set {
             ($($name:ident: $value:expr),* $(,)?) => {$(
                 if let Some(value) = $value {
@@ -208,40 +180,21 @@ impl Settings {
         }
         set! {
             metrics: self.metrics.clone(),
-            control: self.control_name(),
+            control: Some(self.control_name()),
             control_path: self.control_path(),
             nodes: self.nodes.and_then(|nodes| nodes.0),
-            start_timeout: self.start_timeout.map(|time| time.0),
-            hang_timeout: self.hang_timeout.map(|time| time.0),
-            drain_timeout: self.drain_timeout.map(|time| time.0),
-            shutdown_delay: self.shutdown_delay.map(|time| time.0),
-            settle: self.settle.map(|time| time.0),
-            rolling: self.rolling,
-            surge: self.surge,
-            max_nodes: self.max_nodes,
-            restart: self.restart,
-            backlog: self.backlog,
-            unix_mode: self.unix_mode.map(|mode| mode.0),
             user: self.user.as_ref().map(|user| user.0.as_str()),
             group: self.group.as_ref().map(|group| group.0.as_str()),
             umask: self.umask.map(|mode| mode.0),
-            backoff_jitter: self.backoff_jitter,
-            max_requests: self.max_requests,
-            max_age: self.max_age.map(|time| time.0),
-            max_memory: self.max_memory.map(|size| size.0),
-            recycle_jitter: self.recycle_jitter,
-            adopt_timeout: self.adopt_timeout.map(|time| time.0),
-            peers: self.peers,
-            orders_from_nodes: self.orders_from_nodes,
         }
         if let Some(Time(time)) = self.canary {
             options = options.canary(time, self.canary_limits());
         }
         let time = |time: Option<Time>, default| time.map_or(default, |time: Time| time.0);
         let (first, longest) = (Duration::from_millis(100), Duration::from_secs(30));
-        options
+        Ok(options
             .backoff(time(self.backoff, first), time(self.backoff_max, longest))
-            .crash_loop(self.crash_loop.unwrap_or(5), time(self.crash_loop_within, Duration::from_secs(60)))
+            .crash_loop(self.crash_loop.unwrap_or(5), time(self.crash_loop_within, Duration::from_secs(60))))
     }
 
     fn canary_limits(&self) -> CanaryLimits {
@@ -250,12 +203,13 @@ impl Settings {
         self.canary_margin.into_iter().fold(limits, CanaryLimits::margin)
     }
 
-    /// What the program is called by those who ask for it; `None`: nobody can.
-    fn control_name(&self) -> Option<String> {
-        match self.control {
-            Some(Control::Off) => None,
-            Some(Control::At(_)) => self.name.clone().or_else(|| self.program_name()),
-            None => self.name.clone().or_else(|| self.free_name()),
+    /// What the program is called by those who ask for it.
+    fn control_name(&self) -> ControlName {
+        match (&self.control, &self.name, self.program.first()) {
+            (Some(Control::Off), _, _) => ControlName::Off,
+            (_, Some(name), _) => name.as_str().into(),
+            (_, None, Some(program)) => ControlName::of_file(program),
+            (_, None, None) => ControlName::Off,
         }
     }
 
@@ -264,22 +218,6 @@ impl Settings {
             Some(Control::At(path)) => Some(path.clone()),
             Some(Control::Off) | None => None,
         }
-    }
-
-    /// The program's name, and the process id behind it where it is taken already.
-    fn free_name(&self) -> Option<String> {
-        let name = self.program_name()?;
-        let taken = admin::instances().is_ok_and(|places| places.iter().any(|place| place.name == name));
-        Some(if taken { format!("{name}-{}", std::process::id()) } else { name })
-    }
-
-    /// The name of the program's file, as far as programs can be called by it.
-    fn program_name(&self) -> Option<String> {
-        const LONGEST: usize = 40;
-        let allowed = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        let file = self.program.first()?.file_name()?.to_string_lossy().into_owned();
-        let name: String = file.trim_start_matches('.').chars().filter(allowed).take(LONGEST).collect();
-        Some(if name.is_empty() { "program".to_owned() } else { name })
     }
 
     /// What concerns the program, and is looked up again at each reload.

@@ -73,8 +73,8 @@ pub(crate) fn why_nobody() -> String {
              `--socket PATH`, or by signals",
             system(&error)
         ),
-        Ok(()) => "; `multi-node run` opens one, unless by `--control off` or at a path of its own (then say --socket), and a program \
-                   that links the library by `Options::control`"
+        Ok(()) => "; `multi-node run` opens one, and so does a program that links the library, unless it is turned off (`--control off`, \
+                   `control(None)`) or at a path of its own (then say --socket)"
             .to_owned(),
     }
 }

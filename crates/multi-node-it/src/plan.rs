@@ -46,6 +46,8 @@ pub struct Plan {
     pub crash_loop: (usize, Duration),
     /// The name of the control socket, in the program's own runtime directory.
     pub control: Option<String>,
+    /// Whether it has the name that the library gives it, where it has no other.
+    pub own_name: bool,
     /// The address of the metrics.
     pub metrics: Option<String>,
     pub recycling: RecyclePlan,
@@ -114,6 +116,7 @@ impl Default for Plan {
             backoff: (Duration::from_millis(20), Duration::from_millis(200)),
             crash_loop: (5, Duration::from_secs(60)),
             control: None,
+            own_name: false,
             metrics: None,
             recycling: RecyclePlan::default(),
             canary: None,
@@ -163,7 +166,10 @@ impl Plan {
             options.canary(duration, CanaryLimits::new().min_requests(requests))
         });
         let options = self.binds.iter().fold(self.recycling.set(options), Options::bind);
-        let options = self.control.iter().fold(options, Options::control);
+        let options = match self.own_name {
+            true => options,
+            false => options.control(self.control.as_deref()),
+        };
         let options = self.metrics.iter().fold(options, Options::metrics);
         let options = self.user.iter().fold(options, Options::user);
         let options = self.group.iter().fold(options, Options::group);

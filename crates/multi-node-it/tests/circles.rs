@@ -128,7 +128,9 @@ impl<'ast> Visit<'ast> for Named {
     }
 
     fn visit_macro(&mut self, call: &'ast syn::Macro) {
-        let tokens = call.tokens.to_string().replace(' ', "");
+        // Documentation, and other texts, import nothing.
+        let tokens = call.tokens.to_string().replace("\\\"", "");
+        let tokens = tokens.split('"').step_by(2).collect::<String>().replace(' ', "");
         let named = tokens.split("crate::").skip(1);
         self.0.extend(
             named.filter_map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().map(str::to_owned)),

@@ -12,6 +12,7 @@ const flag = { is: (value) => typeof value === 'boolean', what: 'true or false' 
 const count = { is: (value) => Number.isSafeInteger(value) && value >= 0, what: 'a whole number, 0 or more' };
 const text = { is: (value) => typeof value === 'string', what: 'a string' };
 const host = { is: (value) => text.is(value) && value !== '', what: 'an address or a name; "0.0.0.0" and "::" mean all addresses' };
+const controlName = { is: (value) => value === false || (text.is(value) && value !== ''), what: 'a name, or false' };
 const isRecord = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const texts = {
   is: (value) => text.is(value) || (Array.isArray(value) && value.every(text.is)),
@@ -41,40 +42,42 @@ const rules = {
 };
 const perSlot = { is: (value) => typeof value === 'function', what: 'a function from a slot to an array of strings' };
 
-/** Every option, and what it may be. */
-const OPTIONS = {
-  port,
-  host,
-  bind: texts,
-  addresses: texts,
+/** Those that are one value each, as they stand in the library's table. */
+const TABLE = {
   unixMode: whole,
   backlog: whole,
-  nodes: whole,
   maxNodes: whole,
   masterListen: flag,
   restart: flag,
-  restartChildren: flag,
-  backoff: pauses,
-  backoffJitter: number,
-  crashLoop,
   surge: whole,
   startTimeout: time,
   drainTimeout: time,
   shutdownDelay: time,
   hangTimeout: time,
   adoptTimeout: time,
-  canary,
   maxRequests: count,
   maxAge: time,
   maxMemory: count,
-  recycleJitter: number,
-  control: text,
-  metrics: text,
-  gauge: rules,
   signals: flag,
   peers: flag,
   ordersFromNodes: flag,
   warnBeforeListen: flag,
+};
+
+/** Every option, and what it may be. */
+const OPTIONS = {
+  port,
+  host,
+  bind: texts,
+  addresses: texts,
+  nodes: whole,
+  restartChildren: flag,
+  backoff: pauses,
+  crashLoop,
+  canary,
+  control: controlName,
+  metrics: text,
+  gauge: rules,
   program: text,
   args: list,
   slotArgs: perSlot,
@@ -84,6 +87,7 @@ const OPTIONS = {
   umask: whole,
   maxBuffered: whole,
   slowPeerTimeout: time,
+  ...TABLE,
 };
 
 /** As in the library. */
@@ -162,10 +166,10 @@ function forLibrary(options) {
   const inspected = inspectPort();
   const args = (command.argv ?? process.argv).slice(1);
   return {
-    ...(inspected === undefined ? {} : UNHURRIED),
     program: process.execPath,
     args,
-    ...rest,
+    script: process.argv[1] ?? process.execPath,
+    ...split({ ...(inspected === undefined ? {} : UNHURRIED), ...rest }),
     user: user === undefined ? undefined : String(user),
     group: group === undefined ? undefined : String(group),
     bind: [bind].flat(),
@@ -177,6 +181,13 @@ function forLibrary(options) {
     slotArgs: slotArgs ? argsOfSlots(slotArgs, options.maxNodes ?? MAX_NODES) : [],
     inspectPort: inspected,
   };
+}
+
+/** The options that are one value each, by their names; and the others. */
+function split(options) {
+  const entries = Object.entries(options);
+  const table = entries.filter(([name]) => Object.hasOwn(TABLE, name)).map(([name, value]) => ({ name, value }));
+  return { ...Object.fromEntries(entries.filter(([name]) => !Object.hasOwn(TABLE, name))), table };
 }
 
 /** A process that serves alone has no nodes to run as another user, and keeps its own privileges. */

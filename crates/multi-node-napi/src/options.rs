@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use multi_node::{CanaryLimits, Heartbeat, Options};
+use multi_node::{CanaryLimits, ControlName, Heartbeat, OptionKind, OptionValue, Options};
+use napi::Either;
 use napi_derive::napi;
 
 use crate::measure::rule_of;
@@ -10,38 +11,24 @@ use crate::measure::rule_of;
 /// Every option that was given. Times are in milliseconds.
 #[napi(object)]
 pub struct NodeOptions {
+    /// Those that are one value each.
+    pub table: Vec<TableValue>,
     pub port: Option<u16>,
     pub host: Option<String>,
     pub bind: Vec<String>,
     /// In place of `host` and `port`.
     pub addresses: Option<Vec<String>>,
-    pub unix_mode: Option<u32>,
-    pub backlog: Option<u32>,
     pub nodes: Option<u32>,
-    pub max_nodes: Option<u32>,
-    pub master_listen: Option<bool>,
-    pub restart: Option<bool>,
     pub backoff: Option<Vec<f64>>,
-    pub backoff_jitter: Option<f64>,
     pub crash_loop: Option<CrashLoop>,
-    pub surge: Option<u32>,
-    pub start_timeout: Option<f64>,
-    pub drain_timeout: Option<f64>,
-    pub shutdown_delay: Option<f64>,
-    pub hang_timeout: Option<f64>,
-    pub adopt_timeout: Option<f64>,
     pub canary: Option<Canary>,
-    pub max_requests: Option<f64>,
-    pub max_age: Option<f64>,
-    pub max_memory: Option<f64>,
-    pub recycle_jitter: Option<f64>,
-    pub control: Option<String>,
+    /// `false`: there is none.
+    pub control: Option<Either<bool, String>>,
+    /// What is called by its own name where nobody gives it another.
+    pub script: String,
     pub metrics: Option<String>,
     /// Pairs of a gauge's name and its rule.
     pub gauge: Vec<Vec<String>>,
-    pub peers: Option<bool>,
-    pub orders_from_nodes: Option<bool>,
-    pub warn_before_listen: Option<bool>,
     pub env: Vec<Vec<String>>,
     pub user: Option<String>,
     pub group: Option<String>,
@@ -55,6 +42,13 @@ pub struct NodeOptions {
     pub started_as: Vec<String>,
     /// The master's inspector, if it has one.
     pub inspect_port: Option<u32>,
+}
+
+/// An option of the library's table, by its name in JavaScript.
+#[napi(object)]
+pub struct TableValue {
+    pub name: String,
+    pub value: Either<bool, f64>,
 }
 
 /// So many deaths within that time.
@@ -79,34 +73,22 @@ macro_rules! set {
     };
 }
 
-macro_rules! set_number {
-    ($options:ident, $given:ident: $($name:ident),+) => {
-        $(if let Some(value) = $given.$name { $options = $options.$name(value as usize); })+
-    };
-}
-
-macro_rules! set_time {
-    ($options:ident, $given:ident: $($name:ident),+) => {
-        $(if let Some(value) = $given.$name { $options = $options.$name(milliseconds(value)); })+
-    };
-}
-
 impl NodeOptions {
     /// The library's options. JavaScript has the signals of its process, and beats.
     pub(crate) fn into_options(self, heartbeat: Heartbeat) -> Options {
         let given = self;
         let mut options = Options::new().signals(false).heartbeat(heartbeat).program(given.program).args(given.args);
-        set!(options, given: port, host, unix_mode, backlog, master_listen, restart, backoff_jitter, recycle_jitter, control, metrics, peers, orders_from_nodes, warn_before_listen, user, group, umask);
-        set_number!(options, given: nodes, max_nodes, surge);
-        set_time!(options, given: start_timeout, drain_timeout, shutdown_delay, hang_timeout, adopt_timeout);
-        if let Some(age) = given.max_age {
-            options = options.max_age(milliseconds(age));
+        set!(options, given: port, host, metrics, user, group, umask);
+        options = options.control(match given.control {
+            Some(Either::A(_)) => ControlName::Off,
+            Some(Either::B(name)) => ControlName::Exactly(name),
+            None => ControlName::of_file(given.script),
+        });
+        if let Some(nodes) = given.nodes {
+            options = options.nodes(nodes as usize);
         }
-        if let Some(bytes) = given.max_memory {
-            options = options.max_memory(bytes as u64);
-        }
-        if let Some(requests) = given.max_requests {
-            options = options.max_requests(requests as u64);
+        for TableValue { name, value } in given.table {
+            options = set(options, &name, value);
         }
         if let Some(canary) = given.canary {
             options = options.canary(milliseconds(canary.duration), canary.limits());
@@ -143,6 +125,26 @@ impl NodeOptions {
             exec_args.iter().cloned().chain(inspect).chain(own).collect::<Vec<_>>()
         })
     }
+}
+
+/// Sets an option of the table. JavaScript has checked that there is one, and its type.
+fn set(options: Options, name: &str, value: Either<bool, f64>) -> Options {
+    let Some(option) = Options::table().into_iter().find(|option| camel_case(option.name) == name) else {
+        return options;
+    };
+    let value = match value {
+        Either::A(flag) => OptionValue::Flag(flag),
+        Either::B(time) if option.kind == OptionKind::Time => OptionValue::Time(milliseconds(time)),
+        Either::B(number) => OptionValue::Whole(number as u64),
+    };
+    options.clone().set(option.name, value).unwrap_or(options)
+}
+
+/// `drain_timeout` as JavaScript writes it: `drainTimeout`.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |all, word| all + &word[..1].to_uppercase() + &word[1..])
 }
 
 impl Canary {

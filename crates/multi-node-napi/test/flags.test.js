@@ -149,7 +149,8 @@ test('whoever stands at a break point is not taken for hung', async (t) => {
   const source = `
     const { check, forLibrary } = require(${JSON.stringify(path.join(__dirname, '../js/options.js'))});
     for (const given of [{}, { hangTimeout: 2000, startTimeout: 3000 }]) {
-      const { hangTimeout, startTimeout } = forLibrary(check(given));
+      const { table } = forLibrary(check(given));
+      const { hangTimeout, startTimeout } = Object.fromEntries(table.map(({ name, value }) => [name, value]));
       console.log("timeouts", hangTimeout, startTimeout);
     }
   `;

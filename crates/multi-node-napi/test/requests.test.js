@@ -69,7 +69,7 @@ test('requests over TLS and HTTP/2 are counted', async (t) => {
 test('a node that has served enough requests is replaced, and none fails', async (t) => {
   const server = await program(t, `
     const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
-    const options = { port: PORT, nodes: 2, maxRequests: 50, recycleJitter: 0 };
+    const options = { port: PORT, nodes: 2, maxRequests: 50 };
     require("multi-node").listen(options, server);
   `);
   const first = await server.pidsOf(2);

@@ -21,11 +21,13 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// Opens what the settings ask for; nothing is left open after an error.
-    pub(crate) async fn open(settings: &Settings) -> Result<Endpoints, Error> {
+    pub(crate) async fn open(settings: &mut Settings) -> Result<Endpoints, Error> {
+        #[cfg(multi_process)]
+        let admin = Admin::open(settings).await?;
         Ok(Endpoints {
             name: name(settings),
             #[cfg(multi_process)]
-            admin: Admin::open(settings).await?,
+            admin,
             metrics: MetricsServer::bind(settings).await?,
         })
     }
@@ -33,7 +35,7 @@ impl Endpoints {
     /// Opens them again where another program has left them. A program that serves must not end for the lack of them, so
     /// what cannot be opened is told and left out.
     #[cfg(multi_process)]
-    pub(crate) async fn reopen(settings: &Settings) -> Endpoints {
+    pub(crate) async fn reopen(settings: &mut Settings) -> Endpoints {
         match Endpoints::open(settings).await {
             Ok(endpoints) => endpoints,
             Err(error) => {
@@ -75,7 +77,7 @@ impl Endpoints {
 /// What the program is called: as the options say, or else as the file of its control socket.
 fn name(settings: &Settings) -> String {
     let file = || settings.control_path.as_ref()?.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    settings.control.clone().or_else(file).unwrap_or_default()
+    settings.control.name().map(str::to_owned).or_else(file).unwrap_or_default()
 }
 
 /// Endpoints that answer. They have to be closed before the program ends, so that nobody waits in vain.

@@ -49,6 +49,11 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
+/// This process's program, as it was typed.
+pub(crate) fn program() -> Option<PathBuf> {
+    env::args_os().next().map(PathBuf::from)
+}
+
 /// What a guard is called by.
 #[cfg(multi_process)]
 pub(crate) fn guarded() -> Option<String> {

@@ -111,7 +111,9 @@ pub use mesh::{
 #[doc(inline)]
 pub use metrics::{GaugeRule, Metric, MetricError};
 pub use nodes::{Handle, Nodes, StatusWatch};
-pub use options::{CanaryLimits, OptionInForce, Options, Origin};
+pub use options::{
+    CanaryLimits, ControlName, OptionGroup, OptionInForce, OptionInfo, OptionKind, OptionValue, Options, Origin,
+};
 #[doc(inline)]
 pub use order::{
     Answers, AppliedBy, CanaryReport, NotApplied, OrderError, ReloadReport, Replacement, ScaleReport, Serving,

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::endpoints::Endpoints;
-use crate::options::{Address, Settings};
+use crate::options::{Address, ControlName, Settings};
 use crate::serve::Socket;
 use crate::servers::Servers;
 use crate::{BeforeListen, Error, Nodes, Options, bind, environment, single};
@@ -151,7 +151,7 @@ async fn succeed(call: crate::supervisor::Call, options: Options, servers: Serve
 pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Error> {
     enter()?;
     let call = crate::supervisor::Call::heard().await?;
-    let settings = match (prepare_program(options, &program), call) {
+    let mut settings = match (prepare_program(options, &program), call) {
         (Ok(settings), Some(call)) => {
             let addresses = vec![settings.addresses.clone()];
             return crate::supervisor::succeed(call, settings, Served::Foreign(Box::new(program)), addresses).await;
@@ -160,7 +160,7 @@ pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Er
         (prepared, None) => prepared?,
     };
     let addresses = vec![settings.addresses.clone()];
-    let endpoints = Endpoints::open(&settings).await?;
+    let endpoints = Endpoints::open(&mut settings).await?;
     let sockets = bind_program(&addresses, &settings).await?;
     program.check(sockets.iter().map(Vec::len).sum()).inspect_err(|_| bind::unlink(&addresses))?;
     let begun =
@@ -193,8 +193,9 @@ const SETTLE: std::time::Duration = std::time::Duration::from_secs(3);
 
 #[cfg(multi_process)]
 fn prepare_program(options: Options, program: &Program) -> Result<Settings, Error> {
-    let hang_timeout = program.watchdog.unwrap_or(options.hang_timeout);
-    let (rolling, settle) = (options.rolling.unwrap_or(false), options.settle.unwrap_or(SETTLE));
+    let said = &options.values;
+    let hang_timeout = program.watchdog.unwrap_or(said.hang_timeout);
+    let (rolling, settle) = (said.rolling.unwrap_or(false), said.settle.unwrap_or(SETTLE));
     let options = options.rolling(rolling).settle(settle).hang_timeout(hang_timeout).master_listen(false);
     let mut settings = options.check(cores())?;
     if settings.nodes == 0 {
@@ -243,11 +244,14 @@ async fn lead(mut settings: Settings, servers: Servers, addresses: Vec<Vec<Addre
         return Err(Error::InTest);
     }
     identify(&mut settings, alone)?;
+    if alone && matches!(settings.control, ControlName::Preferred(_)) {
+        settings.control = ControlName::Off;
+    }
     #[cfg(multi_process)]
     if !alone && settings.warn_before_listen {
         warn_of_what_is_open(settings.heartbeat.is_none()).await;
     }
-    let endpoints = Endpoints::open(&settings).await?;
+    let endpoints = Endpoints::open(&mut settings).await?;
     #[cfg(multi_process)]
     let sockets = bind::bind_when_free(&addresses, &settings).await?;
     #[cfg(not(multi_process))]

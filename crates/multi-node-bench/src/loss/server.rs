@@ -36,7 +36,7 @@ pub(crate) fn serve(start: &Start) -> Result<()> {
         process::die_with_parent()?;
     }
     let options = Options::new().host("127.0.0.1").port(start.port).nodes(start.nodes);
-    let options = start.name.iter().fold(options, Options::control);
+    let options = options.control(start.name.as_deref());
     let release = start.release.clone();
     let factory = move |_: Handle| ready(app(&release));
     Builder::new_current_thread().enable_all().build()?.block_on(async {

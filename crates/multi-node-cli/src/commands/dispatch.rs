@@ -25,6 +25,11 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// What the help of the command line leaves out is told elsewhere.
+    pub(crate) fn with_short_help(cli: clap::Command) -> clap::Command {
+        cli.mut_subcommand("run", run::with_short_help)
+    }
+
     pub(crate) fn run(self) -> Result<()> {
         match self {
             Command::Run(command) => command.run(),

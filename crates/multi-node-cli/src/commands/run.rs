@@ -4,13 +4,13 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, CommandFactory};
 use multi_node::Options;
 use multi_node::program::{self, Program};
 
 use crate::exit::Usage;
 use crate::node_log::{self, Collector, Manner, OwnLog, Writer};
-use crate::settings::Settings;
+use crate::settings::{Settings, USUAL};
 use crate::{config, output};
 
 /// Runs a program as several nodes on one address.
@@ -43,8 +43,30 @@ pub(crate) struct Run {
     /// Shows the JavaScript that Node.js programs load as their preload, and ends
     #[arg(long, exclusive = true)]
     print_preload: bool,
+    /// Shows all options, in groups, and ends
+    #[arg(long, exclusive = true)]
+    help_all: bool,
     #[command(flatten)]
     typed: Settings,
+}
+
+/// The command's help shows what most people need; `--help-all` the rest.
+pub(super) fn with_short_help(run: clap::Command) -> clap::Command {
+    let rest = ["print_preload"];
+    run.mut_args(|arg| {
+        let is_setting = arg.get_help_heading().is_some();
+        let is_usual = arg.get_long().is_some_and(|long| USUAL.contains(&long));
+        let is_hidden = is_setting && !is_usual || rest.contains(&arg.get_id().as_str());
+        arg.hide(is_hidden).help_heading(None)
+    })
+}
+
+/// All options.
+fn help() -> Result<()> {
+    let mut cli = crate::Cli::command();
+    cli.build();
+    let help = cli.find_subcommand_mut("run").map(|run| run.render_long_help().to_string());
+    output::bytes(help.unwrap_or_default().as_bytes())
 }
 
 /// Serves to the end; with a manner, what nodes write is collected until then.
@@ -79,10 +101,13 @@ impl Run {
         if self.print_preload {
             return output::bytes(program::preload().as_bytes());
         }
+        if self.help_all {
+            return help();
+        }
         let settings = self.settings()?;
         let stderr = Writer::start(io::stderr())?;
         log(settings.logs_json(), stderr.clone());
-        let options = settings.options().described_as(settings.in_force(&self.typed));
+        let options = settings.options()?.described_as(settings.in_force(&self.typed));
         let (program, output, in_force) = (settings.program()?, settings.output(), settings);
         let program = program.renew(move || self.program(&in_force).map_err(|error| error.to_string()));
         let ended = serve(options, program, output, stderr.clone()).await;

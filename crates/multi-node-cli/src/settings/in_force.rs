@@ -53,7 +53,7 @@ impl Settings {
     }
 
     /// What is said of settings, by their long names; of variables the names alone.
-    fn said(&self) -> BTreeMap<String, String> {
+    pub(crate) fn said(&self) -> BTreeMap<String, String> {
         let Ok(Value::Object(settings)) = serde_json::to_value(self) else { return BTreeMap::new() };
         settings.into_iter().filter_map(|(name, value)| Some((name, text(&value)?))).collect()
     }
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     fn file(text: &str) -> Settings {
-        toml::from_str(text).expect("valid")
+        Settings::from_toml(text).expect("valid")
     }
 
     #[test]

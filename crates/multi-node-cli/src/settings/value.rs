@@ -59,7 +59,7 @@ impl FromStr for Time {
 
 /// Bytes, with their unit: `512MiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Size(pub(super) u64);
+pub(crate) struct Size(pub(crate) u64);
 
 impl FromStr for Size {
     type Err = String;
@@ -180,7 +180,7 @@ impl fmt::Display for Mode {
     }
 }
 
-struct Typed;
+pub(super) struct Typed;
 
 impl serde::de::Visitor<'_> for Typed {
     type Value = String;

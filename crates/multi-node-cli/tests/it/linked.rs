@@ -183,10 +183,10 @@ async fn a_file_says_when_nodes_are_recycled_and_how_a_reload_is_tried() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("multi-node.toml");
         let settings = "
-            max-requests = 20\nmax-age = '1h'\nmax-memory = '4GiB'\nrecycle-jitter = 0.0
+            max-requests = 20\nmax-age = '1h'\nmax-memory = '4GiB'
             canary = '200ms'\ncanary-requests = 10\ncanary-margin = 0.5
-            crash-loop = 3\ncrash-loop-within = '10s'\nbackoff-jitter = 0.1
-            adopt-timeout = '30s'\npeers = true\norders-from-nodes = false
+            crash-loop = 3\ncrash-loop-within = '10s'
+            peers = true\norders-from-nodes = false
         ";
         std::fs::write(&file, settings).expect("written");
         let (mut running, addr) = serving(&["--config", file.to_str().expect("UTF-8")]).await;

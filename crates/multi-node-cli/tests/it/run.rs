@@ -128,7 +128,7 @@ async fn no_node_outlives_a_killed_master() {
 #[tokio::test]
 async fn help_completions_and_manual_name_every_option() {
     for args in [
-        &["run", "--help"][..],
+        &["run", "--help-all"][..],
         &["completions", "bash"],
         &["completions", "zsh"],
         &["completions", "fish"],
@@ -140,4 +140,19 @@ async fn help_completions_and_manual_name_every_option() {
         assert!(text.contains("stop-signal"), "{args:?}: {text}");
         assert!(!text.contains("__stage"), "{args:?} shows what is not for users");
     }
+}
+
+#[tokio::test]
+async fn help_shows_what_most_people_set_and_all_of_it_on_demand() {
+    // What is indented more goes on with a sentence.
+    let is_option = |line: &str| line.find('-').is_some_and(|at| at <= 6 && line[..at].trim().is_empty());
+    let options = async |arg| {
+        let output = output(&["run", arg]).await;
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        text.lines().filter(|line| is_option(line)).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (short, long, all) = (options("-h").await, options("--help").await, options("--help-all").await);
+    assert_eq!(short.len(), long.len());
+    assert!(short.len() <= 15 && all.len() > 40, "{} of {}: {short:?}", short.len(), all.len());
+    assert!(short.iter().any(|line| line.contains("--help-all")), "{short:?}");
 }

@@ -391,3 +391,38 @@ async fn a_client_passes_over_what_a_later_program_says_and_speaks_with_one_that
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_program_is_found_by_its_own_name_unless_it_says_otherwise() {
+    within(30, async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fixture = multi_node_it::program::fixture();
+        let name = fixture.file_stem().expect("a name").to_string_lossy().into_owned();
+        let socket = |name: &str| folder.path().join("multi-node").join(format!("{name}.sock"));
+        let start = async |own_name| {
+            let plan = Plan { own_name, ..Plan::nodes(1) };
+            Program::run(&fixture, plan, |command| {
+                command.env("XDG_RUNTIME_DIR", folder.path());
+            })
+            .await
+        };
+        let named = async |name: &str| {
+            let mut client = Client::connect_to(&socket(name)).await.expect("a control socket");
+            let instance: Instance = client.ask(&Request::Status).await.expect("a status");
+            (instance.name, instance.pid)
+        };
+        let _without = start(false).await;
+        assert!(!folder.path().join("multi-node").exists(), "`control(None)` opens nothing");
+        let first = start(true).await;
+        assert_eq!(named(&name).await, (name.clone(), first.pid));
+        let mut second = start(true).await;
+        let other = format!("{name}-{}", second.pid);
+        assert_eq!(named(&other).await, (other.clone(), second.pid), "the name is taken");
+        second.signal(Signal::KILL);
+        second.exit().await;
+        let third = start(true).await;
+        assert_eq!(named(&format!("{name}-{}", third.pid)).await.1, third.pid);
+        assert!(!socket(&other).exists(), "a process that has gone needs no socket");
+    })
+    .await;
+}

@@ -69,6 +69,21 @@ pub(super) fn checked_socket_path(name: &str) -> Result<PathBuf, (PathBuf, io::E
     }
 }
 
+/// Removes the sockets of this name and a process id whose process has gone: nobody will open one of that name again.
+pub(super) fn remove_left(name: &str) {
+    let is_left = |place: &Place| {
+        let pid = place.name.strip_prefix(name)?.strip_prefix('-')?.parse().ok()?;
+        Some(sys::process::entry_of(pid).is_none())
+    };
+    for place in instances().unwrap_or_default() {
+        if is_left(&place) == Some(true)
+            && let Err(error) = std::fs::remove_file(&place.path)
+        {
+            crate::log::debug!(path = %place.path.display(), %error, "cannot remove the control socket of a process that has gone");
+        }
+    }
+}
+
 fn named(directory: &Path, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {}", directory.display(), crate::error::describe(error)))
 }

@@ -1,7 +1,7 @@
 //! Seeing and steering a program from outside: the control socket and who speaks over it.
 //!
-//! A program opens its control socket by [`Options::control`](crate::Options::control); the command `multi-node` and
-//! `Client` speak to it. Requests and answers are one JSON value a line, so a shell can speak as well:
+//! A program's control socket has the program's name, unless [`Options::control`](crate::Options::control) says otherwise; the command
+//! `multi-node` and `Client` speak to it. Requests and answers are one JSON value a line, so a shell can speak as well:
 //!
 //! ```sh
 //! echo status | socat - UNIX-CONNECT:$XDG_RUNTIME_DIR/multi-node/web.sock

@@ -13,7 +13,7 @@ use super::protocol::{Answer, Refusal};
 use super::session;
 use super::socket::ControlSocket;
 use crate::log_buffer::LogBuffer;
-use crate::options::{OptionInForce, Settings};
+use crate::options::{ControlName, OptionInForce, Settings};
 use crate::{Error, sys};
 
 /// How many clients are spoken with at once; more are refused.
@@ -35,12 +35,17 @@ pub(crate) struct Admin {
 
 impl Admin {
     /// Opens what the settings ask for.
-    pub(crate) async fn open(settings: &Settings) -> Result<Admin, Error> {
+    pub(crate) async fn open(settings: &mut Settings) -> Result<Admin, Error> {
         let socket = match (&settings.control_path, &settings.control) {
             (Some(path), _) => Some(ControlSocket::open_at(path).await?),
-            (None, Some(name)) => without(ControlSocket::open(name).await)?,
-            (None, None) => None,
+            (None, ControlName::Exactly(name)) => without(ControlSocket::open(name).await)?,
+            (None, ControlName::Preferred(name)) => without(ControlSocket::open_preferred(name).await)?,
+            (None, ControlName::Off) => None,
         };
+        // From now on the program has the name that its socket has.
+        if let Some(name) = socket.as_ref().and_then(ControlSocket::name).filter(|_| settings.control_path.is_none()) {
+            settings.control.rename(name);
+        }
         let log_buffer = if socket.is_some() { LogBuffer::kept() } else { LogBuffer::default() };
         Ok(Admin { socket, options: settings.listed(), log_buffer })
     }

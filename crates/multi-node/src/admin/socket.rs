@@ -38,6 +38,22 @@ impl ControlSocket {
         })
     }
 
+    /// The same, and where another program has the name, with this process's id behind it.
+    pub(super) async fn open_preferred(name: &str) -> Result<ControlSocket, Error> {
+        match ControlSocket::open(name).await {
+            Err(Error::NameTaken { .. }) => {
+                directory::remove_left(name);
+                ControlSocket::open(&format!("{name}-{}", std::process::id())).await
+            }
+            opened => opened,
+        }
+    }
+
+    /// The name of the socket's file, without what follows it.
+    pub(super) fn name(&self) -> Option<String> {
+        self.path.file_stem().map(|stem| stem.to_string_lossy().into_owned())
+    }
+
     /// Opens the socket at this path, whichever directory that is in.
     pub(super) async fn open_at(path: &Path) -> Result<ControlSocket, Error> {
         let directory = match path.parent() {

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::kinship::Process;
 use super::token::{ProcessId, Run, Token, value};
 use crate::environment::{GUARD, INSTANCE};
-use crate::options::Settings;
+use crate::options::{ControlName, Settings};
 use crate::sys;
 use crate::sys::process::Entry;
 
@@ -62,7 +62,12 @@ pub(crate) fn own_run(settings: &Settings) -> Run {
     // Without /proc nothing is found by it either.
     let master = identity(pid).unwrap_or(ProcessId { pid, start: 0 });
     let path = settings.control_path.as_ref().map(|path| path.display().to_string());
-    let name = settings.control.as_deref().or(path.as_deref());
+    // A name that another program might have taken tells less than the addresses.
+    let name = match &settings.control {
+        ControlName::Preferred(_) if !settings.addresses.is_empty() => None,
+        control => control.name(),
+    };
+    let name = name.or(path.as_deref());
     Run::new(name, &[addresses], sys::process::user(), master)
 }
 

@@ -1,9 +1,8 @@
 //! The options in force, for people.
 
-use std::fmt::{Debug, Display};
-use std::time::Duration;
+use std::fmt::Display;
 
-use super::{OptionInForce, Options, Origin, Settings};
+use super::{OptionGroup, OptionInForce, Options, Origin, Settings};
 
 impl Settings {
     /// Each option with its value and where that comes from.
@@ -11,7 +10,7 @@ impl Settings {
         if let Some(listed) = &self.origins.listed {
             return listed.clone();
         }
-        let defaults = Options::new().check(self.cores).map(|defaults| defaults.values()).unwrap_or_default();
+        let defaults = Options::new().check(self.cores).map(|defaults| defaults.all()).unwrap_or_default();
         let of = |(name, value): (&'static str, String)| {
             let from = if self.origins.environment.contains(name) {
                 Origin::Environment
@@ -22,58 +21,40 @@ impl Settings {
             };
             OptionInForce::new(name, value, from)
         };
-        self.values().into_iter().map(of).collect()
+        self.all().into_iter().map(of).collect()
     }
 
     /// Each option's method with its value. Values of environment variables are nobody's business.
-    fn values(&self) -> Vec<(&'static str, String)> {
+    fn all(&self) -> Vec<(&'static str, String)> {
         let all = [self.serving(), self.replacing(), self.seeing(), self.starting()];
         all.into_iter().flatten().collect()
     }
 
     /// What is served, and by how many.
     fn serving(&self) -> Vec<(&'static str, String)> {
-        vec![
+        let own = [
             ("bind", joined(&self.addresses)),
-            ("unix_mode", format!("{:#o}", self.unix_mode)),
-            text("backlog", &self.backlog),
-            text("nodes", &self.nodes),
-            text("max_nodes", &self.max_nodes),
-            text("master_listen", &self.master_listen),
-            text("peers", &self.peers),
-            text("signals", &self.signals),
-            text("orders_from_nodes", &self.orders_from_nodes),
-            text("warn_before_listen", &self.warn_before_listen),
+            ("nodes", self.nodes.to_string()),
             ("heartbeat", set(self.heartbeat.is_some())),
-        ]
+        ];
+        own.into_iter()
+            .chain(self.values.listed(&[OptionGroup::Addresses, OptionGroup::Nodes, OptionGroup::Health]))
+            .collect()
     }
 
     /// When nodes are replaced, and how.
     fn replacing(&self) -> Vec<(&'static str, String)> {
-        vec![
-            text("restart", &self.restart),
+        let own = [
             ("backoff", format!("{:?} to {:?}", self.backoff.0, self.backoff.1)),
-            text("backoff_jitter", &self.backoff_jitter),
             ("crash_loop", format!("{} within {:?}", self.crash_loop.0, self.crash_loop.1)),
-            text("rolling", &self.rolling),
-            text("settle", &self.settle),
-            text("surge", &self.surge),
-            text("start_timeout", &self.start_timeout),
-            text("drain_timeout", &self.drain_timeout),
-            text("shutdown_delay", &self.shutdown_delay),
-            text("hang_timeout", &self.hang_timeout.unwrap_or(Duration::ZERO)),
-            text("adopt_timeout", &self.adopt_timeout),
             (
                 "canary",
                 self.canary.map_or_else(off, |(time, limits)| {
                     format!("{time:?}, at least {} requests, margin {}", limits.min_requests, limits.margin)
                 }),
             ),
-            ("max_requests", or_off(self.max_requests.as_ref())),
-            ("max_age", self.max_age.map_or_else(off, |age| format!("{age:?}"))),
-            ("max_memory", or_off(self.max_memory.as_ref())),
-            text("recycle_jitter", &self.recycle_jitter),
-        ]
+        ];
+        own.into_iter().chain(self.values.listed(&[OptionGroup::Restarting, OptionGroup::Replacing])).collect()
     }
 
     /// By what the program is seen from outside.
@@ -81,7 +62,7 @@ impl Settings {
         let gauges = self.metering.gauges.iter().map(|(name, rule)| format!("{name}: {rule:?}"));
         let buckets = self.metering.buckets.iter().map(|(name, bounds)| format!("{name}: {bounds:?}"));
         vec![
-            ("control", or_off(self.control.as_ref())),
+            ("control", or_off(self.control.name().as_ref())),
             ("control_path", or_off(self.control_path.as_ref().map(|path| path.display()).as_ref())),
             ("metrics", or_off(self.metrics.as_ref())),
             ("gauge", joined(gauges)),
@@ -109,10 +90,6 @@ impl Settings {
     }
 }
 
-fn text(name: &'static str, value: &dyn Debug) -> (&'static str, String) {
-    (name, format!("{value:?}"))
-}
-
 fn joined(values: impl IntoIterator<Item = impl Display>) -> String {
     values.into_iter().map(|value| value.to_string()).collect::<Vec<_>>().join(", ")
 }
@@ -132,6 +109,8 @@ fn set(is: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn value(listed: &[OptionInForce], name: &str) -> (String, Origin) {

@@ -114,7 +114,7 @@ pub(crate) async fn lead(
 /// Leads the program in the place of one that led it before; or says whether that could be done, and does not return.
 pub(crate) async fn succeed(
     call: Call,
-    settings: Settings,
+    mut settings: Settings,
     served: Served,
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
@@ -124,7 +124,7 @@ pub(crate) async fn succeed(
         return Err(call.refuse(error).await);
     }
     let estate = call.accept(&written(&addresses), program).await?;
-    let endpoints = Endpoints::reopen(&settings).await;
+    let endpoints = Endpoints::reopen(&mut settings).await;
     let ground = inherit(&settings, estate, served, room)?;
     supervise(ground, settings, addresses, endpoints).await
 }
@@ -356,7 +356,7 @@ pub(super) fn shape(settings: &Settings, sockets: usize, foreign: Option<&Progra
 pub(super) fn node_settings(settings: &Settings) -> NodeSettings {
     NodeSettings {
         drain_timeout: run::cut_after(settings.drain_timeout),
-        heartbeat: settings.hang_timeout.map(|silence| silence / BEATS),
+        heartbeat: settings.silence().map(|silence| silence / BEATS),
         signals: settings.signals,
         measures: settings.metrics.is_some(),
         measures_all: true,
@@ -366,9 +366,15 @@ pub(super) fn node_settings(settings: &Settings) -> NodeSettings {
     }
 }
 
+/// The share by which a pause between restarts is shorter or longer at random, so that slots do not restart in step.
+const BACKOFF_JITTER: f64 = 0.2;
+
+/// The share by which each node's limits of requests and age are lower, at random between 0 and this, so that slots do not come due in step.
+const RECYCLE_JITTER: f64 = 0.1;
+
 fn backoff(settings: &Settings) -> Backoff {
     let (initial, max) = settings.backoff;
-    Backoff { initial, max, jitter: settings.backoff_jitter }
+    Backoff { initial, max, jitter: BACKOFF_JITTER }
 }
 
 fn policy(settings: &Settings, foreign: Option<&Program>, room: Room) -> Policy {
@@ -380,13 +386,13 @@ fn policy(settings: &Settings, foreign: Option<&Program>, room: Room) -> Policy 
         restart: settings.restart,
         backoff: backoff(settings),
         crash_loop: CrashLoop { deaths, within },
-        rolling: settings.rolling,
+        rolling: settings.rolling(),
         surge: settings.surge,
-        settle: settings.settle,
+        settle: settings.settle(),
         start_timeout: settings.start_timeout,
         drain_timeout: settings.drain_timeout,
         shutdown_delay: settings.shutdown_delay,
-        hang_timeout: settings.hang_timeout,
+        hang_timeout: settings.silence(),
         same_program: foreign.is_none(),
         all_beat: foreign.is_none_or(|program| program.watchdog.is_some()),
         canary: settings.canary.map(|(duration, limits)| Canary {
@@ -397,7 +403,7 @@ fn policy(settings: &Settings, foreign: Option<&Program>, room: Room) -> Policy 
             max_requests: settings.max_requests,
             max_age: settings.max_age,
             max_memory: settings.max_memory,
-            jitter: settings.recycle_jitter,
+            jitter: RECYCLE_JITTER,
         },
     }
 }

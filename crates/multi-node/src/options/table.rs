@@ -1,0 +1,235 @@
+//! The table of options that are one value each. A row is all there is of one: its method with its documentation, its field, default and
+//! check, its line in `describe`, its flag of `multi-node run` and its name in that command's file.
+
+use std::time::Duration;
+
+use super::settings::{MOST_NODES, any, counted, finite, positive, silence, within};
+use super::value::{OneValue, shown};
+use super::{OptionGroup, OptionInfo, OptionKind, OptionValue, Options};
+use crate::Error;
+
+/// Each row: what it is about and what kind of value it has; whether `multi-node run` has it; the method with its argument, what is kept
+/// and the default; the check; a sentence for people who see no more of it.
+macro_rules! table {
+    ($(
+        $(#[doc = $doc:literal])*
+        $group:ident, $kind:ident, $of_run:ident:
+        $name:ident($arg:ident: $given:ty) -> $kept:ty = $default:expr, $check:expr, $help:literal;
+    )*) => {
+        /// Their values.
+        #[derive(Clone, Debug)]
+        pub(crate) struct Values {
+            $(pub(crate) $name: $kept,)*
+        }
+
+        impl Default for Values {
+            fn default() -> Values {
+                Values { $($name: $default,)* }
+            }
+        }
+
+        impl Options {
+            $(
+                $(#[doc = $doc])*
+                pub fn $name(mut self, $arg: $given) -> Options {
+                    self.values.$name = $arg.into();
+                    self
+                }
+            )*
+        }
+
+        impl Values {
+            /// The values, if each of them is allowed.
+            pub(super) fn check(self) -> Result<Values, Error> {
+                Ok(Values { $($name: $check(stringify!($name), self.$name)?,)* })
+            }
+
+            /// The table, these values being the defaults.
+            pub(super) fn table(&self) -> Vec<OptionInfo> {
+                vec![$(OptionInfo {
+                    name: stringify!($name),
+                    group: OptionGroup::$group,
+                    kind: OptionKind::$kind,
+                    default: self.$name.value(),
+                    help: $help,
+                    of_run: $of_run,
+                },)*]
+            }
+
+            /// Whether there is an option of this name, and it takes this kind of value.
+            pub(super) fn set(&mut self, name: &str, value: OptionValue) -> bool {
+                match name {
+                    $(stringify!($name) => OneValue::from_value(value).map(|value| self.$name = value).is_some(),)*
+                    _ => false,
+                }
+            }
+        }
+    };
+}
+
+/// `multi-node run` has it too.
+const RUN: bool = true;
+/// For programs that link the library only.
+const LINKED: bool = false;
+
+impl Values {
+    /// Each option of these groups with its value, for people.
+    pub(super) fn listed(&self, groups: &[OptionGroup]) -> Vec<(&'static str, String)> {
+        let of_groups = self.table().into_iter().filter(|option| groups.contains(&option.group));
+        of_groups.map(|option| (option.name, shown(option.kind, option.default))).collect()
+    }
+
+    pub(crate) fn rolling(&self) -> bool {
+        self.rolling.unwrap_or(true)
+    }
+
+    pub(crate) fn settle(&self) -> Duration {
+        self.settle.unwrap_or_default()
+    }
+
+    /// How long a node may be silent; `None`: for ever.
+    pub(crate) fn silence(&self) -> Option<Duration> {
+        Some(self.hang_timeout).filter(|time| !time.is_zero())
+    }
+}
+
+table! {
+    /// The mode of Unix-socket files. Default `0o666`: whoever reaches the directory may connect.
+    Addresses, Mode, RUN:
+    unix_mode(mode: u32) -> u32 = 0o666, |name, mode| within(name, mode, 0..=0o777),
+    "The mode of Unix-socket files";
+
+    /// How many connections may wait in the listener's queue. Default 4096; the system caps it at
+    /// `net.core.somaxconn` (listen(2)).
+    Addresses, Whole, RUN:
+    backlog(connections: u32) -> u32 = 4096, |name, count| within(name, count, 1..=i32::MAX as u32),
+    "How many connections may wait in a socket's queue";
+
+    /// The most nodes that [`Handle::scale`](crate::Handle::scale) may ask for. Default 256, at most 4096.
+    Nodes, Whole, RUN:
+    max_nodes(nodes: usize) -> usize = 256, |name, nodes| within(name, nodes, 1..=MOST_NODES),
+    "The most nodes that `scale` may ask for";
+
+    /// Whether the master serves too. Default `false`: a master that serves is not reloaded, and a handler's bug takes
+    /// it down with the supervision. `true` restores the original's behaviour.
+    Nodes, Flag, LINKED:
+    master_listen(serves: bool) -> bool = false, any,
+    "Whether the master serves too";
+
+    /// Whether each process gets a stream to every other. Default `true`; `false` saves four file descriptors for each
+    /// pair, two in each, and goes without what needs them: idle connections are closed in a drain, not handed over.
+    Nodes, Flag, RUN:
+    peers(join: bool) -> bool = true, any,
+    "Whether nodes that link the library are joined by streams";
+
+    /// Whether the library handles SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGUSR2. Default `true`; with `false` the program gives
+    /// the orders itself, by [`Handle`](crate::Handle).
+    Nodes, Flag, LINKED:
+    signals(handle: bool) -> bool = true, any,
+    "Whether the library handles signals";
+
+    /// Whether nodes may give orders (`reload`, `scale`, `shutdown`). Default `false`: a node that was broken into must
+    /// not own the fleet.
+    Nodes, Flag, RUN:
+    orders_from_nodes(allow: bool) -> bool = false, any,
+    "Whether nodes that link the library may give orders, such as reload";
+
+    /// Whether the master warns of TCP connections and threads that were opened before [`listen`](crate::listen()): code there
+    /// runs in every process, so each opens its own. Default `true`. [`Handle::before_listen`](crate::Handle::before_listen) tells
+    /// them too.
+    ///
+    /// The threads of a tokio runtime, of `tracing-appender` and of allocators do not count, nor does what the process was started
+    /// with, and with another event loop's [`heartbeat`](Options::heartbeat) no thread does. Linux only.
+    Nodes, Flag, LINKED:
+    warn_before_listen(warn: bool) -> bool = true, any,
+    "Whether the master warns of connections and threads that were opened before `listen`";
+
+    /// How long a node may take from its start until it is ready. Default 60 s; longer, and it is killed.
+    Health, Time, RUN:
+    start_timeout(time: Duration) -> Duration = Duration::from_secs(60), positive,
+    "How long a node may take until it serves; then it is killed";
+
+    /// How long a node's runtime may be silent before the node counts as hung: it is reported, gets SIGABRT, 5 s later
+    /// SIGKILL, and is replaced. Default 30 s, at least 1 s; 0 turns the detection off.
+    Health, Time, RUN:
+    hang_timeout(time: Duration) -> Duration = Duration::from_secs(30), silence,
+    "How long a node that links the library may be silent before it is replaced; 0s: for ever";
+
+    /// Whether a reload replaces slot by slot. Otherwise all new nodes start beside the old ones, and all old nodes serve
+    /// until every new one has proved itself ([`settle`](Options::settle)): a release that does not is ended, and no old node
+    /// has been touched. That takes twice the memory and twice the database connections for that time.
+    ///
+    /// Default: slot by slot in programs that link this crate, all together for a [`program`](crate::program) that does not,
+    /// since the code of an interpreted program is gone from disk, and a slot whose old node has left cannot be taken back.
+    Replacing, Flag, RUN:
+    rolling(rolling: bool) -> Option<bool> = None, |_, rolling: Option<bool>| Ok::<_, Error>(rolling.or(Some(true))),
+    "Replaces slot by slot, for programs that do not fit twice: each new node must serve for --settle before its old one ends. Slots \
+     that were replaced cannot be taken back when a later one fails";
+
+    /// How long a new node has to serve before the old one of its slot is told to end. Where a reload is not
+    /// [`rolling`](Options::rolling), it counts once, from the last that became ready. A new node that ends, leaves, is seen
+    /// serving no more, or answers the [readiness](crate::program::Readiness::Http) question badly before that has failed,
+    /// and so has the order. Holds for restarts of one slot and for recycling too. Default: 0 in programs that link this crate,
+    /// 3 s for a [`program`](crate::program) that does not.
+    Replacing, Time, RUN:
+    settle(time: Duration) -> Option<Duration> = None, |name, time: Option<_>| finite(name, time.unwrap_or_default()).map(Some),
+    "How long new nodes must serve before old ones are told to end, counted once, from the last that became ready. All old nodes serve \
+     until then, and whatever goes wrong before ends the new nodes alone. It costs twice the memory and twice the database connections \
+     for that time";
+
+    /// How many new nodes a [`rolling`](Options::rolling) reload starts ahead of the old ones. Default 1. 0 stops a slot's old
+    /// node first, for programs whose memory does not fit twice.
+    Replacing, Whole, RUN:
+    surge(nodes: usize) -> usize = 1, any,
+    "How many new nodes a reload starts ahead of the old ones, with --rolling; 0 ends the old one first";
+
+    /// How long a node may take to finish what it has in flight. Default 30 s; longer, and it is killed. What is left
+    /// half a second before (a quarter of shorter times) is cut, so that the node can still end by itself.
+    Replacing, Time, RUN:
+    drain_timeout(time: Duration) -> Duration = Duration::from_secs(30), finite,
+    "How long a node may take to end before it is killed";
+
+    /// How long the nodes go on accepting after an order to shut down, so that load balancers can take the program out
+    /// first. Default 0.
+    Replacing, Time, RUN:
+    shutdown_delay(time: Duration) -> Duration = Duration::ZERO, finite,
+    "How long nodes go on before they are told to end when all ends";
+
+    /// How long the nodes serve on after an [`upgrade`](crate::Handle::upgrade) without hearing of the new master, before
+    /// they drain and end. Default 60 s: a new program that is slow to reach `listen` costs nothing.
+    Replacing, Time, LINKED:
+    adopt_timeout(time: Duration) -> Duration = Duration::from_secs(60), finite,
+    "How long nodes serve on after an upgrade without hearing of the new master";
+
+    /// Whether a node that ends unasked is replaced. Default `true`.
+    Restarting, Flag, RUN:
+    restart(restart: bool) -> bool = true, any,
+    "Whether a node that ends unasked is replaced";
+
+    /// Recycles a node that has begun so many HTTP requests: it is replaced by another, which is ready before it drains
+    /// (with [`surge`](Options::surge) 0 after it has ended). Default: no limit. Nodes are looked at once a second, so a
+    /// busy one serves some more. Each node's limit is lower by a random share of up to 10 %, so that slots do not come due in step.
+    ///
+    /// Recycling replaces one slot at a time, and none while an order is carried out. If the new node does not come up,
+    /// the old one goes on serving, and the next is tried after the longest [`backoff`](Options::backoff).
+    Restarting, Whole, RUN:
+    max_requests(requests: u64) -> Option<u64> = None, counted,
+    "Replaces a node that has begun so many requests, where it tells of them";
+
+    /// Recycles a node that has served for so long, as [`max_requests`](Options::max_requests) does. Default: no limit.
+    Restarting, Time, RUN:
+    max_age(time: Duration) -> Option<Duration> = None, |name, age: Option<_>| age.map(|age| positive(name, age)).transpose(),
+    "Replaces a node that has served for so long";
+
+    /// Recycles a node that has so many bytes of memory in RAM, as [`max_requests`](Options::max_requests) does, with no random share.
+    /// Default: no limit. Nodes are looked at once a second, or less often where a look takes more than 10 ms: looking takes about
+    /// 1 % of a core.
+    ///
+    /// What counts is the sum of the node's process and all that descend from it, as `status` shows it: PSS
+    /// (proc_pid_smaps(5)), in which a page that several processes share counts for each in proportion. So a page that a
+    /// forked worker has of its parent counts once. Where PSS cannot be had, or after 100 ms of one look, it is RSS without
+    /// what may be shared. A process that has left its parent behind, as daemons do, is not found.
+    Restarting, Bytes, RUN:
+    max_memory(bytes: u64) -> Option<u64> = None, counted,
+    "Replaces a node that has so much memory in RAM, with all that descend from it, such as 512MiB";
+}

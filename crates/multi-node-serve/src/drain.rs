@@ -294,6 +294,23 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn the_time_to_finish_is_over_at_the_deadline() {
+        let (drain, signal) = Drain::new();
+        assert!(!signal.is_over());
+        drain.begin(Duration::from_secs(3));
+        assert!(!signal.is_over());
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert!(signal.is_over());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_time_beyond_the_clock_is_thirty_years() {
+        let (drain, signal) = Drain::new();
+        drain.begin(Duration::MAX);
+        assert_eq!(signal.deadline(), Some(Instant::now() + Duration::from_secs(946_080_000)));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn staggered_signals_come_evenly_over_the_first_half() {
         let (drain, signal) = Drain::new();
         let waits: Vec<_> = (0..2000)

@@ -324,3 +324,7 @@ impl fmt::Debug for Taker {
         f.debug_struct("Taker").field("listener", &self.listener).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, multi_process))]
+#[path = "external_tests.rs"]
+mod tests;

@@ -250,3 +250,7 @@ fn judge(ended: Result<Result<(), BoxError>, JoinError>) -> Result<(), StartErro
         Err(_) => Err(StartError::Panicked),
     }
 }
+
+#[cfg(all(test, multi_process))]
+#[path = "serving_tests.rs"]
+mod tests;

@@ -386,3 +386,7 @@ impl Drop for Open {
         }
     }
 }
+
+#[cfg(all(test, multi_process))]
+#[path = "stream_tests.rs"]
+mod tests;

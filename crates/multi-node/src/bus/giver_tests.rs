@@ -3,14 +3,16 @@
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 
+use axum::Router;
 use bytes::Bytes;
-use tokio::io::AsyncReadExt;
-use tokio::net::UnixStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
 
 use super::super::message::{BusMessage, Offer};
 use super::*;
 use crate::control::{self, Reader, Skipped, Writer};
-use crate::serve::ConnInfo;
+use crate::nodes::Handle;
+use crate::serve::{ConnInfo, Drain, LoadTable, Place, Socket, http, start};
 use crate::{Addr, sys};
 
 struct Heir {
@@ -96,6 +98,62 @@ async fn what_the_heir_of_a_service_that_ends_did_not_take_is_closed() {
     heirs.appoint(&links, &[]);
     drop((heir, offer));
     closed(client).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_heirs_the_outlet_is_closed_at_once() {
+    // There are none; or the only one has died.
+    for ids in [vec![], vec![vec![id(9)]]] {
+        let (outlet, parcels) = mpsc::channel(1);
+        let (mut heirs, links) = (Heirs::of(parcels), Links::new(Skipped::default()));
+        let (parcel, client) = connection();
+        outlet.try_send(parcel).expect("there is room");
+        let begun = Instant::now();
+        heirs.appoint(&links, &ids);
+        outlet.closed().await;
+        closed(client).await;
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_there_are_no_heirs_any_more_the_outlet_is_closed() {
+    let (outlet, parcels) = mpsc::channel(1);
+    let (mut heirs, mut links) = (Heirs::of(parcels), Links::new(Skipped::default()));
+    let _heir = Heir::joined(&mut links, id(1));
+    heirs.appoint(&links, &[vec![id(1)]]);
+    let begun = Instant::now();
+    heirs.appoint(&links, &[]);
+    outlet.closed().await;
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+}
+
+/// It goes back to its task, which answers what has begun.
+#[tokio::test]
+async fn what_waits_in_an_outlet_that_is_closed_is_answered_by_its_sender() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
+    listener.set_nonblocking(true).expect("a socket can be");
+    let address = listener.local_addr().expect("it is bound");
+    let (outlet, parcels) = mpsc::channel(1);
+    let (drain, signal) = Drain::new();
+    let place = Place { load: LoadTable::local(), line: 0, bell: None, outlet: Some(outlet), most_connections: None };
+    let sockets = vec![vec![Socket::Tcp(listener)]];
+    let serving = start(http(Router::new()).into(), sockets, place, Handle::detached(), signal).await;
+    let _serving = serving.expect("it starts");
+    let mut client = TcpStream::connect(address).await.expect("it listens");
+    client.write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it is open");
+    let mut first = [0; 12];
+    client.read_exact(&mut first).await.expect("an answer");
+    client.write_all(b"GET / HT").await.expect("it is open");
+    drain.begin_staggered(HOLD);
+    while parcels.is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    Heirs::of(parcels).appoint(&Links::new(Skipped::default()), &[]);
+    client.write_all(b"TP/1.1\r\nhost: x\r\n\r\n").await.expect("it is open");
+    let mut answers = String::new();
+    client.read_to_string(&mut answers).await.expect("an orderly end");
+    assert!(answers.contains("HTTP/1.1 404") && answers.contains("connection: close"), "{answers:?}");
 }
 
 #[tokio::test]

@@ -74,6 +74,58 @@ async fn what_cannot_be_acknowledged_is_not_served() {
     assert_eq!(&request[..count], REQUEST);
 }
 
+#[tokio::test]
+async fn what_is_acknowledged_is_served() {
+    let (serving, _load, _drain) = serving().await;
+    let (socket, mut client) = connection();
+    client.write_all(REQUEST).expect("it is open");
+    let mut links = Links::new(Skipped::default());
+    let (ours, (mut reader, mut writer)) = pair();
+    links.join(id(), ours, false).expect("joined");
+    // It serves from now on, and not yet when it was joined.
+    links.intake().set(serving.intake()).expect("it is not set yet");
+    writer.send(BusMessage::Offer(offer(1, &socket))).await.expect("sent");
+    drop(socket);
+    assert!(matches!(reader.next().await, Ok(Some(BusMessage::Taken { number: 1 }))));
+    let answer = tokio::task::spawn_blocking(move || {
+        let mut first = [0; 12];
+        client.read_exact(&mut first).map(|()| first)
+    });
+    assert_eq!(&answer.await.expect("no panic").expect("an answer"), b"HTTP/1.1 404");
+}
+
+#[test]
+fn only_a_peer_that_says_so_in_a_version_of_ours_is_offered_connections() {
+    let BusMessage::Hello { versions, capabilities } = message::hello() else { panic!("a hello") };
+    assert!(message::takes_offers(versions, &capabilities));
+    assert!(!message::takes_offers(versions, &[]));
+    assert!(!message::takes_offers(versions, &["later".to_owned()]));
+    let later = control::Versions { lowest: versions.highest + 1, highest: versions.highest + 2 };
+    assert!(!message::takes_offers(later, &capabilities));
+}
+
+#[tokio::test]
+async fn a_peer_that_has_ended_is_offered_nothing() {
+    let mut links = Links::new(Skipped::default());
+    let (ours, _theirs) = pair();
+    links.join(id(), ours, false).expect("joined");
+    assert_eq!(links.to(&[id()]).len(), 1);
+    links.part(id());
+    assert!(links.to(&[id()]).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_answers_nothing_is_waited_for_no_longer_than_patience() {
+    let mut links = Links::new(Skipped::default());
+    let (ours, _theirs) = pair();
+    links.join(id(), ours, false).expect("joined");
+    let link = links.to(&[id()]).remove(0);
+    let _all = link.window.clone().acquire_many_owned(WINDOW as u32).await.expect("it is open");
+    let begun = Instant::now();
+    let error = link.offer(1, &parcel()).await.expect_err("there is no place");
+    assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, PATIENCE.as_secs()));
+}
+
 /// The writing side finds out about the end first, or the reading side: half of the rounds each.
 #[tokio::test]
 async fn what_was_taken_before_the_link_died_was_taken() {

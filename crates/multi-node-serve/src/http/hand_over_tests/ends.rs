@@ -327,3 +327,13 @@ async fn other_protocols_stay() {
     drop(client);
     assert_eq!(pair.drained().await.0, DrainReport { finished: 2, cut: 0, handed_over: 0 });
 }
+
+#[tokio::test]
+async fn a_connection_is_for_the_server_that_it_names() {
+    let (socket, _client) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let info = ConnInfo { peer: crate::Addr::Unix, local: crate::Addr::Unix };
+    let parcel = Parcel::arrived(3, socket.into(), bytes::Bytes::new(), info);
+    assert_eq!(parcel.server(), 3);
+    let to = Server::start(named("B")).await;
+    assert!(to.serving.intake().reserve(parcel.server()).is_none(), "which this process does not have");
+}

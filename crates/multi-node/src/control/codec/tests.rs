@@ -166,6 +166,22 @@ fn a_known_kind_that_cannot_be_read_is_malformed() {
     assert!(matches!(decoder.next::<ToMaster>(), Err(Malformed::Unreadable(_))));
 }
 
+#[test]
+fn what_a_decoder_holds_is_not_shown() {
+    let decoder = Decoder { bytes: BytesMut::from(&b"secret"[..]), ..Decoder::default() };
+    let shown = format!("{decoder:?}");
+    assert!(shown.starts_with("Decoder {") && !shown.contains("secret"), "{shown}");
+}
+
+#[test]
+fn the_fuzz_target_counts_messages_until_the_first_that_is_refused() {
+    let mut bytes = BytesMut::new();
+    encode(&ToMaster::Beat, 0, &mut bytes).expect("short");
+    encode(&ToMaster::Beat, 0, &mut bytes).expect("short");
+    let (head, rest) = bytes.split_at(3);
+    assert_eq!(decode_control(&[head, rest, &[0xff; HEADER]]), 2);
+}
+
 proptest! {
     #[test]
     fn hostile_bytes_never_panic_and_never_pile_up(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..64), 0..32)) {

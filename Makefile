@@ -12,7 +12,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 THREADS := $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-bytes \
-	soak-loss soak-node soak-reloads soak-fuzz mutants law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
+	soak-loss soak-node soak-reloads soak-fuzz mutants mutants-fleet mutants-handoff law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -96,8 +96,17 @@ soak-reloads: servers
 soak-fuzz:
 	scripts/fuzz.sh $(SOAK_SECONDS)
 
-mutants: ## whether the tests of the rules notice changed rules; needs cargo-mutants, and hours
-	$(CARGO) mutants --package multi-node-fleet -- --lib
+# A mutant of the rules takes seconds, one of the hand-off up to a minute. Those that docs/testing.md explains are missed each time.
+mutants: ## whether the tests of the rules and of the hand-off notice changed code; needs cargo-mutants, and hours
+	+@scripts/each.sh mutants-fleet mutants-handoff
+
+mutants-fleet:
+	$(CARGO) mutants --package multi-node-fleet --output target/mutants-fleet -- --lib
+
+mutants-handoff:
+	$(CARGO) mutants --package multi-node-serve --features axum --output target/mutants-handoff --file '**/drain.rs' \
+		--file '**/entrance.rs' --file '**/external.rs' --file '**/intake.rs' --file '**/lobby.rs' --file '**/parcel.rs' \
+		--file '**/places.rs' --file '**/serving.rs' --file '**/stream.rs' -- --lib -- --skip alone::
 
 law: ## what must not stand where, by the test that reads the sources
 	$(CARGO) test --locked -p multi-node-it --test laws --test circles

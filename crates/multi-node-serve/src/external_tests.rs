@@ -70,6 +70,7 @@ async fn a_loop_that_has_closed_takes_none_until_it_opens_again() {
     let mut program = Program::start(None).await;
     let _first = TcpStream::connect(program.address).await.expect("it listens");
     let taken = program.take().await.expect("a connection");
+    assert_eq!(program.taker.local_addrs(), [Addr::Tcp(program.address)]);
     assert_eq!(program.load.counts(0).open, 1);
     drop(taken);
     assert_eq!(program.load.counts(0).open, 0, "it counts as long as it is kept");

@@ -1,6 +1,7 @@
 use std::future::poll_fn;
 use std::io::Write;
 use std::net::Shutdown;
+use std::time::Duration;
 
 use super::*;
 use crate::{Drain, LoadTable};
@@ -40,4 +41,17 @@ async fn bytes_that_wait_are_no_end_and_a_half_close_is_one() {
     let (stream, client) = tcp();
     client.shutdown(Shutdown::Write).expect("it is open");
     assert_eq!(poll_fn(|cx| stream.poll_end(cx)).await, Some(End::HalfClosed));
+}
+
+#[tokio::test]
+async fn what_is_open_when_the_time_is_over_was_cut_unless_another_process_has_it() {
+    let (drain, signal) = Drain::new();
+    let doors = Doors::new(LoadTable::local().line(0).expect("it has one"), signal, None);
+    let (finished, cut, given) = (doors.enter(), doors.enter(), doors.enter());
+    drop(finished);
+    drain.begin(Duration::ZERO);
+    assert_eq!(doors.cut(), 2, "both are open still");
+    given.hand_over();
+    drop(cut);
+    assert_eq!((doors.cut(), doors.handed_over()), (1, 1));
 }

@@ -7,6 +7,7 @@ use axum::Router;
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::timeout;
 
 use super::super::message::{BusMessage, Offer};
 use super::*;
@@ -29,7 +30,7 @@ impl Heir {
     }
 
     async fn offered(&mut self) -> Offer {
-        match tokio::time::timeout(2 * HOLD, self.reader.next()).await.expect("nothing is waited for any longer") {
+        match timeout(2 * HOLD, self.reader.next()).await.expect("nothing is waited for any longer") {
             Ok(Some(BusMessage::Offer(offer))) => offer,
             other => panic!("no offer: {other:?}"),
         }
@@ -110,7 +111,7 @@ async fn without_heirs_the_outlet_is_closed_at_once() {
         outlet.try_send(parcel).expect("there is room");
         let begun = Instant::now();
         heirs.appoint(&links, &ids);
-        outlet.closed().await;
+        timeout(HOLD, outlet.closed()).await.expect("it is closed");
         closed(client).await;
         assert_eq!(begun.elapsed(), Duration::ZERO);
     }
@@ -124,7 +125,7 @@ async fn when_there_are_no_heirs_any_more_the_outlet_is_closed() {
     heirs.appoint(&links, &[vec![id(1)]]);
     let begun = Instant::now();
     heirs.appoint(&links, &[]);
-    outlet.closed().await;
+    timeout(HOLD, outlet.closed()).await.expect("it is closed");
     assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
@@ -145,14 +146,18 @@ async fn what_waits_in_an_outlet_that_is_closed_is_answered_by_its_sender() {
     let mut first = [0; 12];
     client.read_exact(&mut first).await.expect("an answer");
     client.write_all(b"GET / HT").await.expect("it is open");
-    drain.begin_staggered(HOLD);
-    while parcels.is_empty() {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    drain.begin_staggered(4 * HOLD);
+    let leaves = async {
+        while parcels.is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(4 * HOLD, leaves).await.expect("it leaves");
     Heirs::of(parcels).appoint(&Links::new(Skipped::default()), &[]);
     client.write_all(b"TP/1.1\r\nhost: x\r\n\r\n").await.expect("it is open");
     let mut answers = String::new();
-    client.read_to_string(&mut answers).await.expect("an orderly end");
+    let end = timeout(4 * HOLD, client.read_to_string(&mut answers)).await.expect("the end comes");
+    end.expect("an orderly end");
     assert!(answers.contains("HTTP/1.1 404") && answers.contains("connection: close"), "{answers:?}");
 }
 

@@ -12,6 +12,9 @@ use crate::Addr;
 use crate::nodes::Handle;
 use crate::serve::{ConnInfo, Drain, LoadTable, Place, Serving, Socket, http, start};
 
+/// No test waits longer for anything; it is the limit of waiting, not of passing.
+const LIMIT: Duration = Duration::from_secs(20);
+
 const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nhi";
 
 type Channel = (Reader<BusMessage>, Writer<BusMessage>);
@@ -86,12 +89,14 @@ async fn what_is_acknowledged_is_served() {
     links.intake().set(serving.intake()).expect("it is not set yet");
     writer.send(BusMessage::Offer(offer(1, &socket))).await.expect("sent");
     drop(socket);
-    assert!(matches!(reader.next().await, Ok(Some(BusMessage::Taken { number: 1 }))));
+    let taken = timeout(LIMIT, reader.next()).await.expect("it is answered");
+    assert!(matches!(taken, Ok(Some(BusMessage::Taken { number: 1 }))));
     let answer = tokio::task::spawn_blocking(move || {
         let mut first = [0; 12];
         client.read_exact(&mut first).map(|()| first)
     });
-    assert_eq!(&answer.await.expect("no panic").expect("an answer"), b"HTTP/1.1 404");
+    let answer = timeout(LIMIT, answer).await.expect("it is served").expect("no panic");
+    assert_eq!(&answer.expect("an answer"), b"HTTP/1.1 404");
 }
 
 #[test]
@@ -122,7 +127,7 @@ async fn a_peer_that_answers_nothing_is_waited_for_no_longer_than_patience() {
     let link = links.to(&[id()]).remove(0);
     let _all = link.window.clone().acquire_many_owned(WINDOW as u32).await.expect("it is open");
     let begun = Instant::now();
-    let error = link.offer(1, &parcel()).await.expect_err("there is no place");
+    let error = timeout(LIMIT, link.offer(1, &parcel())).await.expect("it is given up").expect_err("there is no place");
     assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, PATIENCE.as_secs()));
 }
 

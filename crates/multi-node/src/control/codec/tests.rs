@@ -167,6 +167,14 @@ fn a_known_kind_that_cannot_be_read_is_malformed() {
 }
 
 #[test]
+fn the_longest_message_is_written_and_one_longer_is_not() {
+    // MessagePack puts five bytes before a text of this length.
+    let encoded = |length: usize| encode(&"x".repeat(length - 5), 0, &mut BytesMut::new());
+    assert!(encoded(LONGEST).is_ok());
+    assert!(matches!(encoded(LONGEST + 1), Err(Malformed::TooLong { length }) if length == LONGEST + 1));
+}
+
+#[test]
 fn what_a_decoder_holds_is_not_shown() {
     let decoder = Decoder { bytes: BytesMut::from(&b"secret"[..]), ..Decoder::default() };
     let shown = format!("{decoder:?}");

@@ -152,3 +152,39 @@ impl<S: fmt::Debug, In, Out, F> fmt::Debug for Framed<S, In, Out, F> {
         f.debug_struct("Framed").field("io", &self.io).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{SinkExt, StreamExt};
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    type Ends = Framed<DuplexStream, u32>;
+
+    fn pair() -> (Ends, Ends) {
+        let (ours, theirs) = duplex(1024);
+        (Framed::new(ours), Framed::new(theirs))
+    }
+
+    #[tokio::test]
+    async fn a_sink_sends_when_it_is_flushed_and_ends_the_stream_when_it_is_closed() {
+        let (mut ours, mut theirs) = pair();
+        SinkExt::send(&mut ours, 7).await.expect("sent");
+        assert_eq!(theirs.next().await.expect("it has come").expect("whole"), 7);
+        SinkExt::feed(&mut ours, 8).await.expect("gathered");
+        SinkExt::close(&mut ours).await.expect("closed");
+        assert_eq!(theirs.next().await.expect("it has come").expect("whole"), 8);
+        assert!(theirs.next().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn halves_are_sinks_and_streams_too() {
+        let (ours, theirs) = pair();
+        let ((_, mut writer), (mut reader, _)) = (ours.split(), theirs.split());
+        SinkExt::send(&mut writer, 7).await.expect("sent");
+        assert_eq!(reader.next().await.expect("it has come").expect("whole"), 7);
+        SinkExt::close(&mut writer).await.expect("closed");
+        assert!(reader.next().await.is_none());
+    }
+}

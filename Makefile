@@ -97,13 +97,16 @@ soak-fuzz:
 	scripts/fuzz.sh $(SOAK_SECONDS)
 
 # A mutant of the rules takes seconds, one of the hand-off up to a minute. Those that docs/testing.md explains are missed each time.
+# The results are in target/mutants-fleet and target/mutants-handoff.
 mutants: ## whether the tests of the rules and of the hand-off notice changed code; needs cargo-mutants, and hours
 	+@scripts/each.sh mutants-fleet mutants-handoff
 
 mutants-fleet:
+	@mkdir -p target/mutants-fleet
 	$(CARGO) mutants --package multi-node-fleet --output target/mutants-fleet -- --lib
 
 mutants-handoff:
+	@mkdir -p target/mutants-handoff
 	$(CARGO) mutants --package multi-node-serve --features axum --output target/mutants-handoff --file '**/drain.rs' \
 		--file '**/entrance.rs' --file '**/external.rs' --file '**/intake.rs' --file '**/lobby.rs' --file '**/parcel.rs' \
 		--file '**/places.rs' --file '**/serving.rs' --file '**/stream.rs' -- --lib -- --skip alone::

@@ -50,3 +50,15 @@ impl Format for Json {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_just_the_limit_is_sent_and_one_byte_more_is_not() {
+        let append = |limit| Json::append(&12_345_u32, limit, &mut Vec::new());
+        assert!(append(5).is_ok());
+        assert!(matches!(append(4), Err(FrameError::Oversize { size: 5, limit: 4 })));
+    }
+}

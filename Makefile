@@ -50,7 +50,7 @@ test-doc: ## the examples in the documentation
 	$(CARGO) test --locked --workspace --doc --no-fail-fast
 
 test-single: ## the library without nodes, as on systems other than Linux
-	$(SINGLE) test --locked -p multi-node -p multi-node-serve --lib --no-fail-fast
+	$(SINGLE) test --locked -p multi-node -p multi-node-process -p multi-node-serve --lib --no-fail-fast
 	$(SINGLE) build --locked -p multi-node --examples
 
 # `make test-node NODE=/path/to/bin/node` tests with another Node.js than that of PATH.
@@ -139,7 +139,7 @@ fmt-check:
 
 lint: fuzz-check ## clippy, warnings being errors, for both builds; the fuzz targets
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked -p multi-node -p multi-node-serve --all-targets -- -D warnings --cfg multi_node_single
+	$(CARGO) clippy --locked -p multi-node -p multi-node-process -p multi-node-serve --all-targets -- -D warnings --cfg multi_node_single
 
 # They run by cargo-fuzz, with its toolchain and libfuzzer; to check them neither is needed, nor is libfuzzer built.
 fuzz-check:
@@ -147,7 +147,7 @@ fuzz-check:
 		$(CARGO) check --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
 
 doc: ## the library's documentation, warnings being errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-fleet -p multi-node-metrics -p multi-node-serve -p multi-node-sys --no-deps --features axum
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-fleet -p multi-node-metrics -p multi-node-process -p multi-node-serve -p multi-node-sys --no-deps --features axum
 
 # `rust-version` in Cargo.toml names the same release.
 msrv: ## check with the oldest compiler that is supported; rustup fetches it

@@ -1,6 +1,6 @@
 //! What the fuzz targets do with their bytes: each reads all that it can, and gives the number of whole messages.
 //!
-//! cargo-fuzz runs them by `fuzz_targets/`, and the tests of the crate `multi-node` by `src/fuzz_tests.rs`. What they enter comes from the
+//! cargo-fuzz runs them by `fuzz_targets/`, and the tests of the crate `multi-node-process` by `src/fuzz_tests.rs`. What they enter comes from the
 //! module around this file, since it is private to the crate there.
 
 use std::collections::BTreeMap;

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 
-FUZZ_SECONDS=$1 FUZZ_SEED=${FUZZ_SEED:-$(date +%s)} "${CARGO:-cargo}" test --locked --manifest-path ../Cargo.toml -p multi-node --lib \
+FUZZ_SECONDS=$1 FUZZ_SEED=${FUZZ_SEED:-$(date +%s)} "${CARGO:-cargo}" test --locked --manifest-path ../Cargo.toml -p multi-node-process --lib \
     -- --nocapture fuzz_tests::
 
 if ! cargo +nightly fuzz --version >/dev/null 2>&1; then

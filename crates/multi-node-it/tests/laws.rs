@@ -17,6 +17,7 @@ fn sources() -> Vec<Source> {
         ("multi-node", ""),
         ("multi-node-fleet", "fleet/"),
         ("multi-node-metrics", "metrics/"),
+        ("multi-node-process", "process/"),
         ("multi-node-serve", "serve/"),
         ("multi-node-sys", "sys/"),
     ];
@@ -85,17 +86,18 @@ fn absent<'a>(law: &str, sources: impl Iterator<Item = &'a Source>, words: &[&st
     assert!(broken.is_empty(), "{law}\n{}", broken.join("\n"));
 }
 
-const PURE: [&str; 16] = [
-    "descriptors.rs",
+const PURE: [&str; 17] = [
+    "process/descriptors.rs",
     "options.rs",
     "options/",
-    "error.rs",
+    "process/address.rs",
+    "process/error.rs",
     "fleet/",
-    "control/message.rs",
-    "family/ending.rs",
-    "family/kinship.rs",
-    "family/message.rs",
-    "family/token.rs",
+    "process/control/message.rs",
+    "process/family/ending.rs",
+    "process/family/kinship.rs",
+    "process/family/message.rs",
+    "process/family/token.rs",
     "admin/protocol.rs",
     "admin/view.rs",
     "metrics/",
@@ -118,7 +120,7 @@ fn pure_files_decide_and_do_nothing() {
 fn master_and_node_meet_only_in_what_they_share() {
     let sources = sources();
     absent(
-        "law 2: the supervisor never names the node; they share control, mesh, id and options",
+        "law 2: the supervisor never names the node; they share the crate `process`, and what is below it",
         below(&sources, &["supervisor/"]),
         &["crate::node::", "node::run", "node::parent"],
     );
@@ -139,10 +141,12 @@ fn serving_could_stand_alone() {
         named.map(|line| line.split(['.', ' ']).next().expect("a name").to_owned()).collect::<Vec<_>>()
     };
     assert_eq!(own("multi-node-serve"), ["multi-node-sys"], "law 3: `serve` depends on `sys` alone");
+    let lower = ["multi-node-fleet", "multi-node-metrics", "multi-node-serve", "multi-node-sys"];
+    assert_eq!(own("multi-node-process"), lower, "law 2: what all processes have knows neither master nor node");
     assert!(own("multi-node-sys").is_empty(), "law 3: `sys` depends on nothing of ours");
     assert!(own("multi-node-fleet").is_empty(), "law 1: `fleet` depends on nothing of ours");
     assert_eq!(own("multi-node-metrics"), ["multi-node-fleet"], "law 1: `metrics` depends on what is pure alone");
-    absent("law 3: `mesh` knows no `serve`", below(&sources, &["mesh/"]), &["crate::serve"]);
+    absent("law 3: `mesh` knows no `serve`", below(&sources, &["process/mesh/"]), &["crate::serve"]);
 }
 
 #[test]
@@ -174,7 +178,7 @@ fn the_kernel_is_spoken_to_in_one_place() {
     );
     absent(
         "law 4: only `signals.rs` installs handlers",
-        others(&["signals.rs"]),
+        others(&["process/signals.rs"]),
         &["SignalKind", "ctrl_c", "tokio::signal", "signal_hook"],
     );
 }
@@ -228,7 +232,7 @@ fn unsafe_code_of_the_binding_has_its_rooms_and_the_documents_name_them_all() {
 #[test]
 fn security_names_every_variable_that_is_read() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let source = fs::read_to_string(folder.join("multi-node/src/environment.rs")).expect("readable");
+    let source = fs::read_to_string(folder.join("multi-node-process/src/environment.rs")).expect("readable");
     let source = source.split("#[cfg(test)]").next().expect("the code");
     let is_name = |text: &&str| text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
     let names: Vec<&str> = source.split('"').skip(1).step_by(2).filter(is_name).collect();

@@ -4,10 +4,10 @@ use crate::admin::Observer;
 #[cfg(multi_process)]
 use crate::admin::{Admin, Attendance};
 use crate::log_buffer::LogBuffer;
-#[cfg(multi_process)]
-use crate::monitoring::Told;
 use crate::monitoring::{Bound, MetricsServer};
 use crate::options::Settings;
+#[cfg(multi_process)]
+use crate::told::Told;
 use crate::{Error, Handle};
 
 /// What the options ask for, open and not attended to.

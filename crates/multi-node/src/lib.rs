@@ -50,53 +50,41 @@
 
 pub mod admin;
 mod before_listen;
-mod bind;
 #[cfg(multi_process)]
 mod bus;
-#[cfg(multi_process)]
-mod control;
-#[cfg(multi_process)]
-mod descriptors;
 mod endpoints;
-mod environment;
-mod error;
-mod exits;
-#[cfg(multi_process)]
-mod family;
 #[cfg(multi_process)]
 mod foreign;
-#[cfg(all(test, multi_process))]
-mod fuzz_tests;
 mod heartbeat;
 mod listen;
-mod log_buffer;
-mod mesh;
 mod monitoring;
 #[cfg(multi_process)]
 mod node;
 mod nodes;
 mod options;
+mod plan;
 #[cfg(multi_process)]
 pub mod program;
 mod servers;
-mod shared_secret;
-mod signals;
 mod single;
 #[cfg(multi_process)]
 mod supervisor;
-#[cfg(multi_process)]
-mod systemd;
-mod wires;
+mod wiring;
 
 use multi_node_fleet::{id, order, status};
 use multi_node_metrics as metrics;
+use multi_node_process::{bind, environment, error, exits, log_buffer, mesh, shared_secret, signals, told, wires};
+#[cfg(multi_process)]
+use multi_node_process::{control, descriptors, family, runtime_directory, systemd};
 use multi_node_serve as serve;
 #[cfg(multi_process)]
 use multi_node_sys as sys;
 use multi_node_sys::log;
 
 pub use before_listen::BeforeListen;
+#[doc(inline)]
 pub use error::Error;
+#[doc(inline)]
 pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;
 #[doc(inline)]
@@ -104,6 +92,7 @@ pub use id::{Generation, NodeId, Slot};
 #[cfg(unix)]
 pub use listen::claim_role;
 pub use listen::{Role, listen, role};
+#[doc(inline)]
 pub use mesh::{
     DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack, Peer,
     PeerInfo, PeerReader, PeerWriter,
@@ -128,17 +117,10 @@ pub use serve::{Counted, Giver, Requests, Taken, Taker};
 pub use servers::{Conn, Http, Raw, Servers, Tcp, http, http_with, raw, tcp, tcp_with};
 #[cfg(unix)]
 pub use servers::{External, external};
+#[doc(inline)]
 pub use shared_secret::SharedSecret;
 #[doc(inline)]
 pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting};
-
-// The entries of the fuzz targets.
-#[cfg(all(fuzzing, multi_process))]
-#[doc(hidden)]
-pub use control::decode_control;
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub use mesh::decode_step;
 
 // The examples of the documents are tests.
 #[cfg(doctest)]

@@ -10,7 +10,7 @@ use crate::serve::Socket;
 use crate::servers::Servers;
 use crate::{BeforeListen, Error, Nodes, Options, bind, environment, single};
 #[cfg(multi_process)]
-use crate::{family, foreign::Program, supervisor::Served};
+use crate::{family, foreign::Program, plan, supervisor::Served};
 
 /// What this process is in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,12 +177,12 @@ pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Er
 #[cfg(multi_process)]
 async fn bind_program(addresses: &[Vec<Address>], settings: &Settings) -> Result<Vec<Vec<Socket>>, Error> {
     if environment::sockets_given() {
-        return bind::bind(addresses, settings).await;
+        return bind::bind(addresses, settings.into()).await;
     }
     let has_addresses = addresses.iter().any(|addresses| !addresses.is_empty());
-    let run = family::own_run(settings);
+    let run = plan::own_run(settings);
     family::bind_after_orphans(&run, has_addresses, settings.drain_timeout, async || {
-        bind::bind(addresses, settings).await
+        bind::bind(addresses, settings.into()).await
     })
     .await
 }
@@ -253,9 +253,9 @@ async fn lead(mut settings: Settings, servers: Servers, addresses: Vec<Vec<Addre
     }
     let endpoints = Endpoints::open(&mut settings).await?;
     #[cfg(multi_process)]
-    let sockets = bind::bind_when_free(&addresses, &settings).await?;
+    let sockets = bind::bind_when_free(&addresses, (&settings).into()).await?;
     #[cfg(not(multi_process))]
-    let sockets = bind::bind(&addresses, &settings).await?;
+    let sockets = bind::bind(&addresses, (&settings).into()).await?;
     let begun = begin(alone, settings, servers, sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);

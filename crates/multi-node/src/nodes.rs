@@ -2,72 +2,20 @@
 
 mod handle;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::{AddAssign, Deref};
+use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use futures_core::Stream;
-use serde::{Deserialize, Serialize};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 pub use self::handle::Handle;
 pub(crate) use self::handle::Inner;
 use crate::mesh::Arrivals;
-use crate::order::{Order, Report};
-use crate::serve::Counts;
-use crate::{OrderError, Peer, Slot, Status};
-
-/// How the fleet looks, and in which lines of the load table its counters are.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Snapshot {
-    /// Its `requests` are those of processes that have ended.
-    pub(crate) status: Status,
-    /// For each entry of `status.slots`, the line that its process writes.
-    pub(crate) lines: Vec<Option<usize>>,
-    /// What processes have counted that have ended, also in slots that are there no more; known to the master alone.
-    pub(crate) ended: BTreeMap<Slot, Totals>,
-    /// What was bound since nodes of another program have asked for it; known to the master alone.
-    pub(crate) bound: Vec<String>,
-}
-
-/// What all processes that ever filled a slot have counted together. It only grows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub(crate) struct Totals {
-    /// Connections taken.
-    pub(crate) accepted: u64,
-    /// Requests begun.
-    pub(crate) requests: u64,
-    /// Messages of kinds that their receiver did not know.
-    pub(crate) skipped: u64,
-}
-
-impl AddAssign<Counts> for Totals {
-    fn add_assign(&mut self, counts: Counts) {
-        self.accepted += counts.accepted;
-        self.requests += counts.requests;
-        self.skipped += counts.skipped;
-    }
-}
-
-/// How this process's service ended.
-#[derive(Clone, Debug)]
-pub(crate) enum End {
-    Done,
-    MasterGone,
-    NoNodes(String),
-    Failed(String),
-}
-
-/// An order on its way to the loop that can carry it out.
-#[derive(Debug)]
-pub(crate) struct Ask {
-    pub(crate) order: Order,
-    pub(crate) reply: oneshot::Sender<Result<Report, OrderError>>,
-}
+use crate::wires::Snapshot;
+use crate::{Peer, Status};
 
 /// How often a [`StatusWatch`] looks whether counters have changed.
 const COUNTERS_EVERY: Duration = Duration::from_secs(1);

@@ -1,6 +1,5 @@
 //! Options: what a program may say about its addresses, nodes and limits; checked once, valid after.
 
-mod address;
 mod canary;
 mod control;
 mod identity;
@@ -20,7 +19,6 @@ mod variables;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use address::Address;
 pub use canary::CanaryLimits;
 pub use control::ControlName;
 pub(crate) use control::is_instance_name;
@@ -34,6 +32,7 @@ use table::Values;
 pub use value::{OptionGroup, OptionInfo, OptionKind, OptionValue};
 
 use crate::Heartbeat;
+pub(crate) use multi_node_process::address::Address;
 
 /// What [`listen`](crate::listen) goes by. Every option has a default that suits production.
 ///

@@ -9,14 +9,15 @@ use tokio::time::Instant;
 use crate::endpoints::Endpoints;
 use crate::id::{NodeId, Slot};
 use crate::mesh::{Peers, Wish};
-use crate::nodes::{Ask, End, Snapshot};
 use crate::options::{Address, Settings};
 use crate::order::{Order, OrderError, Report};
 use crate::serve::{self, Drain, LoadTable, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::signals::MasterSignals;
 use crate::status::{SlotStatus, State, Status};
-use crate::wires::{self, Wires};
+use crate::wires::Wires;
+use crate::wires::{Ask, End, Snapshot};
+use crate::wiring;
 use crate::{Error, Nodes, bind};
 
 /// Serves in this process: returns when it does.
@@ -29,7 +30,7 @@ pub(crate) async fn listen(
 ) -> Result<Nodes, Error> {
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let load = LoadTable::local();
-    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, endpoints.log_buffer(), None);
+    let (nodes, wires) = wiring::wire(NodeId::MASTER, None, &sockets, &load, endpoints.log_buffer(), None);
     let Wires { peers, asked, snapshot, end, drain, draining, .. } = wires;
     snapshot.send_replace(shown(State::Joining));
     let most_connections = connections(&sockets, &settings);

@@ -35,8 +35,6 @@ pub use crate::log_buffer::{HeldOutput, LogLine, Logged, Source};
 #[cfg(multi_process)]
 pub use client::{Client, ClientError};
 #[cfg(multi_process)]
-pub(crate) use directory::shared_script;
-#[cfg(multi_process)]
 pub use directory::{Place, check_runtime_directory, instances, socket_path};
 pub(crate) use observer::Observer;
 #[cfg(multi_process)]

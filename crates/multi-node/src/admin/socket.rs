@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::directory;
 use crate::error::Error;
+use crate::runtime_directory;
 
 /// Connections that wait to be accepted. More of them are refused by the kernel.
 const BACKLOG: u32 = 64;
@@ -30,7 +31,7 @@ pub(super) struct ControlSocket {
 impl ControlSocket {
     /// Opens the socket of this name; one that a killed program has left is replaced.
     pub(super) async fn open(name: &str) -> Result<ControlSocket, Error> {
-        let directory = directory::prepare().map_err(|(path, source)| failed(&path, source))?;
+        let directory = runtime_directory::prepare().map_err(|(path, source)| failed(&path, source))?;
         let path = directory::socket_path(name);
         ControlSocket::open_in(&directory, &path).await.map_err(|failure| match failure {
             Failure::Taken(pid) => taken(name, pid),

@@ -11,36 +11,13 @@ use super::page::Page;
 use crate::admin::{Instance, Observer};
 use crate::id::{NodeId, Slot};
 use crate::metrics::{Application, Exposition, GaugeRule, Refused, Series};
-use crate::nodes::Totals;
+use crate::wires::Totals;
 
 /// How many may wait for a look.
 const WAITING: usize = 16;
 
-/// How many messages of nodes may wait to be taken in, which takes microseconds each.
-const TOLD: usize = 256;
-
 /// How often what ended nodes have left is looked for, where nobody asks.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
-
-/// Takes what nodes tell of the program's own metrics, where the master serves them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Told(Option<mpsc::Sender<(NodeId, Vec<Series>)>>);
-
-impl Told {
-    pub(super) fn channel() -> (Told, mpsc::Receiver<(NodeId, Vec<Series>)>) {
-        let (sender, receiver) = mpsc::channel(TOLD);
-        (Told(Some(sender)), receiver)
-    }
-
-    #[cfg(multi_process)]
-    pub(crate) fn tell(&self, id: NodeId, series: Vec<Series>) {
-        if let Some(sender) = &self.0
-            && sender.try_send((id, series)).is_err()
-        {
-            crate::log::warn!(target: "multi_node", %id, "what the node has measured is lost: too much waits to be taken in");
-        }
-    }
-}
 
 /// Asks for looks; clones ask the same task, which ends with the last of them.
 #[derive(Clone, Debug)]

@@ -8,5 +8,4 @@ mod ledger;
 mod page;
 mod server;
 
-pub(crate) use collector::Told;
 pub(crate) use server::{Bound, MetricsServer};

@@ -7,7 +7,7 @@ use crate::State;
 use crate::admin::{Instance, SlotInfo};
 use crate::id::Slot;
 use crate::metrics::{Exposition, Kind};
-use crate::nodes::Totals;
+use crate::wires::Totals;
 
 /// All that the page is made of.
 pub(super) struct Page<'a> {

@@ -13,12 +13,13 @@ use http::{Method, Request, Response, StatusCode, header};
 use tokio::sync::mpsc;
 use tower_service::Service;
 
-use super::collector::{Collector, Told};
+use super::collector::Collector;
 use crate::admin::{Instance, Observer};
 use crate::id::NodeId;
 use crate::metrics::{CONTENT_TYPE, GaugeRule, Series};
 use crate::options::{Address, Settings};
 use crate::serve::{self, Addr, ConnInfo, Drain, LoadTable, Place, RequestBody, Serving, Socket};
+use crate::told::Told;
 use crate::{Error, State, bind};
 
 /// How many connections are open at once. For one more, the one that has been idle for the longest is closed: who holds all of them
@@ -51,7 +52,7 @@ impl MetricsServer {
     /// Binds the address that the settings name.
     pub(crate) async fn bind(settings: &Settings) -> Result<Option<Bound>, Error> {
         let Some(address) = settings.metrics.clone() else { return Ok(None) };
-        let bound = bind::bind_private(&[vec![address.clone()]], settings).await?;
+        let bound = bind::bind_private(&[vec![address.clone()]], settings.into()).await?;
         let sockets = bound.into_iter().flatten().collect();
         Ok(Some(Bound { address, sockets, told: Told::channel(), rules: settings.metering.gauges.clone() }))
     }

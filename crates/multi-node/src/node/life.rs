@@ -18,11 +18,11 @@ use crate::bus::{Heirs, Links};
 use crate::control::{Join, NodeSettings, Reader, ToMaster, ToNode};
 use crate::descriptors::STREAMS_A_PEER;
 use crate::mesh::{self, PeerInfo, Peers, Wish};
-use crate::nodes::{Ask, End, Snapshot};
 use crate::order::{OrderError, Report};
 use crate::serve::{self, Drain, DrainSignal, Entrance, Socket};
 use crate::signals::NodeSignals;
 use crate::status::Status;
+use crate::wires::{Ask, End, Snapshot};
 use crate::{Error, Heartbeat};
 
 /// The node's loop: it hears the master, the program and the signals, and owns what they change.

@@ -16,13 +16,14 @@ use crate::bus::{Heirs, Links};
 use crate::control::{Reserve, Skipped, SocketKind, ToMaster, Welcome, Writer};
 use crate::descriptors::Demand;
 use crate::log_buffer::LogBuffer;
-use crate::nodes::End;
 use crate::options::Metering;
 use crate::serve::{self, DrainReport, DrainSignal, Entrance, LoadTable, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::signals::NodeSignals;
 use crate::status::Drained;
+use crate::wires::End;
 use crate::wires::{self, Wires};
+use crate::wiring;
 use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 
 /// How many messages to the master, and how many connections for the heirs, may wait.
@@ -76,7 +77,7 @@ pub(crate) async fn join(
     let intake = links.intake();
     let entrance = Arc::<OnceLock<Entrance>>::default();
     let (nodes, wires) =
-        wires::wire(welcome.id, Some(welcome.slot), &sockets, &load, LogBuffer::default(), welcome.secret);
+        wiring::wire(welcome.id, Some(welcome.slot), &sockets, &load, LogBuffer::default(), welcome.secret);
     let (handle, Wires { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), wires);
     snapshot.send_modify(|snapshot| snapshot.status.wanted = welcome.slots);
 

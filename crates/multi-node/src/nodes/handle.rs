@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Ask, End, Snapshot, StatusWatch, Totals};
+use super::StatusWatch;
 use crate::exits::{Exits, NodeExits};
 use crate::log_buffer::{Held, HeldOutput, LogBuffer, LogLine};
 use crate::mesh::{Joined, Rejoin};
 use crate::order::{Order, Report};
 use crate::serve::{Addr, DrainSignal, LoadTable};
+use crate::wires::{Ask, End, Snapshot, Totals};
 use crate::{
     BeforeListen, Error, NodeId, OrderError, PeerInfo, ReloadReport, Replacement, ScaleReport, SharedSecret, Slot,
     Status,

@@ -23,9 +23,9 @@ impl Members {
     /// Takes another process of the node for the one to signal.
     pub(super) fn name_main(&mut self, id: NodeId, pid: u32) {
         let Some(member) = self.alive.get_mut(&id) else { return };
-        match Main::of(member.info.pid, pid) {
+        match Main::of(member.info.pid(), pid) {
             Ok(main) => {
-                crate::log::info!(target: TARGET, %id, started = member.info.pid, pid, "the node is another process now (MAINPID)");
+                crate::log::info!(target: TARGET, %id, started = member.info.pid(), pid, "the node is another process now (MAINPID)");
                 member.name_main(main);
                 self.tell_guard(id);
             }

@@ -68,9 +68,7 @@ impl Supervisor {
             Heard::Broke(why) => Event::Broken { id, why },
             Heard::Exited(exit) => {
                 self.members.tell_primary(id, exit);
-                if let Some(ended) = self.members.ended(id, exit) {
-                    self.exits.tell(ended);
-                }
+                self.members.tell_end(id, exit, &self.exits);
                 Event::Exited { id, exit, tally: self.members.tally(id) }
             }
         })

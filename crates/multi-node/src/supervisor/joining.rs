@@ -14,8 +14,8 @@ use crate::descriptors::PAIRS_AT_ONCE;
 use crate::error::describe;
 use crate::id::NodeId;
 use crate::mesh::{self, PeerInfo};
-use crate::nodes::End;
 use crate::sys;
+use crate::wires::End;
 
 /// How long descriptors are waited for, where this process has none left.
 const DESCRIPTORS_WITHIN: Duration = Duration::from_secs(1);
@@ -161,7 +161,7 @@ impl Members {
         }
         let Some(other) = welcome(other) else { return Ok(None) };
         let (for_other, for_newcomer) = self.streams(newcomer, other, greets)?;
-        self.tell(other.id, ToNode::Joined { peers: vec![for_other] });
+        self.tell(other.id(), ToNode::Joined { peers: vec![for_other] });
         Ok(Some(for_newcomer))
     }
     /// Two streams between two processes: what the second gets, who is joined to the first, and what the first gets.

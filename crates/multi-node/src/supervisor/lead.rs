@@ -20,13 +20,14 @@ use crate::descriptors::Shape;
 use crate::endpoints::Endpoints;
 use crate::foreign::Program;
 use crate::id::{Generation, NodeId};
-use crate::nodes::End;
 use crate::options::{Address, Settings};
 use crate::serve::{self, DrainSignal, Entrance, LoadTable, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::signals::MasterSignals;
-use crate::wires::{self, Wires};
-use crate::{Error, Handle, Heartbeat, Nodes, SharedSecret, bind, environment, family, sys};
+use crate::wires::End;
+use crate::wires::Wires;
+use crate::wiring;
+use crate::{Error, Handle, Heartbeat, Nodes, SharedSecret, bind, environment, plan, sys};
 
 /// How much news of nodes may wait for the loop.
 const QUEUE: usize = 256;
@@ -191,7 +192,7 @@ fn secret() -> Result<SharedSecret, Error> {
 /// `inherits`: another program of this process was the master before, and has held signals back.
 fn launcher(settings: &Settings, program: Option<&Program>, inherits: bool) -> Result<Launcher, Error> {
     let system = System::new(program.is_some(), inherits).map_err(Error::io("start a thread"))?;
-    Launcher::new(settings.launch.clone(), program, family::own_run(settings), Arc::new(system))
+    Launcher::new(settings.launch.clone(), program, plan::own_run(settings), Arc::new(system))
 }
 
 /// The sockets of the only server, where it is another program.
@@ -211,7 +212,7 @@ async fn supervise(
     let log_buffer = endpoints.log_buffer();
     // What a node of another program wrote last may tell why it has ended.
     let log_buffer = if foreign.is_some() { log_buffer.keep() } else { log_buffer };
-    let (nodes, wires) = wires::wire(NodeId::MASTER, None, &sockets, &load, log_buffer.clone(), Some(secret.clone()));
+    let (nodes, wires) = wiring::wire(NodeId::MASTER, None, &sockets, &load, log_buffer.clone(), Some(secret.clone()));
     let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
     let most_connections = room.shape.master().connections(room.limit);
     let place = Place { load: load.clone(), line: OWN_LINE, bell: Some(clone(&bell)?), outlet: None, most_connections };

@@ -17,7 +17,7 @@ use crate::control::{self, Parts, Reader, Skipped, ToMaster, ToNode, Writer};
 use crate::family::{self, Left, Looks, ProcessId, Run, Stop, StopRule};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
-use crate::nodes::Snapshot;
+use crate::wires::Snapshot;
 
 /// How far apart two reports of the fleet's state to one node are at least.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
@@ -110,7 +110,7 @@ impl Member {
         if let Some(attendance) = &mut attendance {
             attendance.resume(around.heard.clone(), around.rest.clone());
         }
-        let (id, pid) = (info.id, info.pid);
+        let (id, pid) = (info.id(), info.pid());
         let named = attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
         let main = watch::Sender::new(named.map(|main| main.process.clone()));
         let (heard, examine_now, rest) = (around.heard, examine.clone(), around.rest.clone());
@@ -152,7 +152,7 @@ impl Member {
 
     /// Its processes, for the guard: the one that was started, and the one that counts.
     pub(super) fn processes(&self) -> (ProcessId, ProcessId) {
-        (leader(self.info.pid), leader(self.main().0))
+        (leader(self.info.pid()), leader(self.main().0))
     }
 
     /// It was told to finish, or its time is over. That can only become more urgent.
@@ -163,7 +163,7 @@ impl Member {
     /// The process that counts: its program may have named another than the one that was started.
     pub(super) fn main(&self) -> (u32, &OwnedFd) {
         let named = self.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
-        named.map_or((self.info.pid, &self.process), |main| (main.pid, &main.process))
+        named.map_or((self.info.pid(), &self.process), |main| (main.pid, &main.process))
     }
 
     /// Takes another process of it for the one that counts.

@@ -25,9 +25,9 @@ use crate::descriptors::Shape;
 use crate::family::{Looks, Run, StopRule};
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
-use crate::nodes::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
 use crate::sys::signal::TERM;
+use crate::wires::{Snapshot, Totals};
 use crate::{NotApplied, SharedSecret, sys};
 
 /// What every node is given.
@@ -170,9 +170,9 @@ impl Members {
         let line = self.free_lines.first().copied();
         let line = line.ok_or_else(|| io::Error::other("too many old nodes are still draining"))?;
         let child = self.launcher.spawn(id, slot, generation)?;
-        let info = PeerInfo { id, slot: Some(slot), pid: child.pid, draining: false, epoch: 0 };
+        let info = PeerInfo::new(id, Some(slot), child.pid);
         self.take_on(Resting::new(child, info, generation, line))?;
-        Ok(info.pid)
+        Ok(info.pid())
     }
 
     fn take_on(&mut self, node: Resting) -> io::Result<()> {
@@ -189,7 +189,7 @@ impl Members {
             launch: self.launcher.launch.clone(),
         };
         let member = Member::new(node, around)?;
-        let id = member.info.id;
+        let id = member.info.id();
         self.free_lines.remove(&member.line);
         self.alive.insert(id, member);
         self.tell_guard(id);
@@ -253,11 +253,11 @@ impl Members {
     pub(super) fn succeed(&mut self) -> io::Result<()> {
         let understand = self.alive.values().filter(|member| understands_newer(member));
         for info in understand.map(|member| member.info).collect::<Vec<_>>() {
-            self.tell(info.id, ToNode::Gone { id: NodeId::MASTER });
+            self.tell(info.id(), ToNode::Gone { id: NodeId::MASTER });
             if self.join_peers && self.outfit.foreign.is_none() {
-                self.pairs.add(info.id, [NodeId::MASTER]);
+                self.pairs.add(info.id(), [NodeId::MASTER]);
             }
-            self.tell_newer(info.id, ToNode::Adopted { settings: self.outfit.settings.clone() });
+            self.tell_newer(info.id(), ToNode::Adopted { settings: self.outfit.settings.clone() });
         }
         Ok(())
     }
@@ -285,8 +285,8 @@ impl Members {
         }
         let epoch = self.rejoins.next(pair, Instant::now())?;
         let (to_first, to_second) = sys::socket::pair().map_err(|error| error.to_string())?;
-        self.pass_rejoined(pair.0, PeerInfo { epoch, ..second }, to_first).map_err(|error| error.to_string())?;
-        self.pass_rejoined(pair.1, PeerInfo { epoch, ..first }, to_second).map_err(|error| error.to_string())
+        self.pass_rejoined(pair.0, second.with_epoch(epoch), to_first).map_err(|error| error.to_string())?;
+        self.pass_rejoined(pair.1, first.with_epoch(epoch), to_second).map_err(|error| error.to_string())
     }
 
     fn joined_info(&self, id: NodeId) -> Result<PeerInfo, String> {
@@ -307,8 +307,8 @@ impl Members {
 
     /// The node drains: every process that is joined with it learns of it, and so does each that joins it later.
     pub(super) fn mark_draining(&mut self, id: NodeId) {
-        let Some(member) = self.alive.get_mut(&id).filter(|member| !member.info.draining) else { return };
-        member.info.draining = true;
+        let Some(member) = self.alive.get_mut(&id).filter(|member| !member.info.is_draining()) else { return };
+        member.info.drains();
         self.peers.drains(id);
         let others = self.alive.keys().filter(|other| **other != id);
         others.for_each(|other| self.tell_newer(*other, ToNode::PeerDrains { id }));
@@ -323,7 +323,7 @@ impl Members {
         }
         let counts = self.outfit.load.close(member.line);
         self.left_lines.push(member.line);
-        if let Some(slot) = member.info.slot {
+        if let Some(slot) = member.info.slot() {
             *self.ended.entry(slot).or_default() += counts;
         }
         // Whoever left the queue for this node's sake may be wanted in it now.
@@ -352,8 +352,8 @@ impl Members {
     fn deliver(&self, member: &Member, message: ToNode) {
         let Err(why) = member.tell(message) else { return };
         // Heard as any other news of the node, since the rules may be speaking just now.
-        if self.heard.try_send((member.info.id, Heard::Broke(why))).is_err() {
-            crate::log::warn!(id = %member.info.id, "the node does not read its control socket");
+        if self.heard.try_send((member.info.id(), Heard::Broke(why))).is_err() {
+            crate::log::warn!(id = %member.info.id(), "the node does not read its control socket");
         }
     }
 }
@@ -364,5 +364,5 @@ fn understands_newer(member: &Member) -> bool {
 }
 
 pub(super) fn own_info() -> PeerInfo {
-    PeerInfo { id: NodeId::MASTER, slot: None, pid: std::process::id(), draining: false, epoch: 0 }
+    PeerInfo::new(NodeId::MASTER, None, std::process::id())
 }

@@ -83,7 +83,7 @@ impl Supervisor {
     /// Several signs may come, of which the first counts.
     pub(super) fn noted_ready(&mut self, id: NodeId, by: ReadyBy) -> Option<Event> {
         let member = self.members.get_mut(id)?;
-        let pid = member.info.pid;
+        let pid = member.info.pid();
         let attendance = member.attendance.as_mut()?;
         let by = attendance.becomes_ready(by)?;
         // Of others nobody asks whether they stay so.

@@ -20,12 +20,12 @@ use crate::family::Stop;
 use crate::id::{Generation, NodeId};
 use crate::log_buffer::LogBuffer;
 use crate::mesh::Wish;
-use crate::monitoring::Told;
-use crate::nodes::{Ask, End};
 use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::serve::Drain;
 use crate::signals::MasterSignals;
 use crate::systemd::{Notifier, Phase};
+use crate::told::Told;
+use crate::wires::{Ask, End};
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
 const LATE: Duration = Duration::from_millis(250);
@@ -319,7 +319,7 @@ impl Supervisor {
 
     fn log(&self, happening: &Happening) {
         let Happening { level, slot, id, text } = happening;
-        let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid);
+        let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid());
         self.log_buffer.write(|| telling::line(happening, SystemTime::now()));
         let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
         match level {

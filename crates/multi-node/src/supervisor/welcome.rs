@@ -10,7 +10,6 @@ use super::watch::Heard;
 use crate::control::{self, NodeSettings, ToMaster, ToNode, VERSIONS, Versions, Welcome};
 use crate::error::describe;
 use crate::id::NodeId;
-use crate::mesh::PeerInfo;
 use crate::serve::Socket;
 use crate::wires;
 
@@ -93,7 +92,7 @@ fn welcome(
 ) -> Result<Welcome, String> {
     let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
     let servers = servers(outfit, member, addresses)?;
-    let PeerInfo { id, slot, .. } = member.info;
+    let (id, slot) = (member.info.id(), member.info.slot());
     let clone = |fd: &OwnedFd| fd.try_clone().map_err(|error| error.to_string());
     let duplicate = |socket: &&Socket| socket.try_clone_file().map_err(|error| error.to_string());
     Ok(Welcome {

@@ -212,15 +212,15 @@ impl Foreign {
         let (primary, open_files) = (self.primary(generation, sockets)?, self.open_files);
         let preload = if primary.is_some() { Some(self.preload(generation)?) } else { None };
         let Known { program, file, .. } = self.known(generation)?;
-        let notify = NotifySocket::new(node.id)?;
-        let slot = node.slot.ok_or_else(|| io::Error::other("the master has no slot"))?;
+        let notify = NotifySocket::new(node.id())?;
+        let slot = node.slot().ok_or_else(|| io::Error::other("the master has no slot"))?;
         let free = program.free_number(sockets.len());
         let seat = program.offers_seat().then_some(free + u32::from(primary.is_some()));
         let place = Place {
             notify: notify.address(),
             slot,
-            id: node.id,
-            pid: node.pid,
+            id: node.id(),
+            pid: node.pid(),
             generation: generation.number().into(),
             sockets: self.sockets.clone(),
             node_port: if program.wants_node_port() { Some(free_port()?) } else { None },
@@ -229,8 +229,8 @@ impl Foreign {
             seat: seat.map(|number| Seat {
                 master: std::process::id(),
                 slot,
-                id: node.id,
-                left: Some(Left { number, pid: node.pid }),
+                id: node.id(),
+                left: Some(Left { number, pid: node.pid() }),
             }),
         };
         let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
@@ -241,7 +241,7 @@ impl Foreign {
         let serves = self.is_linked(generation) || primary.is_some() || !sockets.is_empty();
         let by_age = program.readiness == Readiness::Age || !serves;
         let signs = Signs {
-            pid: node.pid,
+            pid: node.pid(),
             readiness: program.readiness.clone(),
             ready_after: by_age.then_some(program.ready_after),
             node_port: place.node_port,
@@ -272,7 +272,7 @@ impl Foreign {
             stop_signal: Some(program.stop_signal),
             open_files,
         };
-        let mut attendance = Attendance::new(node.id, signs, ears);
+        let mut attendance = Attendance::new(node.id(), signs, ears);
         attendance.seen.preload = preload.map(|preload| match preload {
             Ok(_) => "off: the program has not loaded it".to_owned(),
             Err(why) => format!("off: {why}"),

@@ -7,15 +7,15 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::Members;
-use crate::exits::NodeExit;
+use crate::exits::Exits;
 use crate::id::{Generation, NodeId};
-use crate::nodes::Snapshot;
 use crate::status::{Exit, ProgramStatus, Status};
 use crate::supervisor::fleet::Tally;
 use crate::supervisor::foreign::Foreign;
 use crate::supervisor::member::Member;
 use crate::supervisor::watch::Heard;
 use crate::sys;
+use crate::wires::Snapshot;
 
 /// How long the master rests after a look at memory, in terms of the time that it took: about 1 % of a core is spent.
 const REST: u32 = 99;
@@ -37,10 +37,12 @@ impl Members {
         nodes.iter().filter_map(|&id| Some((id, self.tally(id)?))).collect()
     }
 
-    /// A node's end, as it is told to whoever follows.
-    pub(in crate::supervisor) fn ended(&self, id: NodeId, exit: Exit) -> Option<NodeExit> {
-        let info = self.alive.get(&id)?.info;
-        Some(NodeExit { id, slot: info.slot?, pid: info.pid, exit })
+    /// Tells those who follow of a node's end.
+    pub(in crate::supervisor) fn tell_end(&self, id: NodeId, exit: Exit, exits: &Exits) {
+        let Some(info) = self.alive.get(&id).map(|member| member.info) else { return };
+        if let Some(slot) = info.slot() {
+            exits.tell(id, slot, info.pid(), exit);
+        }
     }
 
     /// What a node has done so far; `None` of one that is gone, and of programs that do not count.

@@ -15,7 +15,7 @@ use crate::id::{Generation, NodeId, Slot};
 use crate::supervisor::child::{Child, Launcher};
 use crate::supervisor::foreign::PrimaryProgram;
 use crate::sys::signal::TERM;
-use crate::{admin, environment, sys};
+use crate::{environment, runtime_directory, sys};
 
 /// A stage that lives becomes its program at once.
 const BECOMES_WITHIN: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ impl Plan {
 
     fn exec(&self, pid: u32, channel: OwnedFd) -> io::Result<Exec> {
         let PrimaryProgram { program, file, env, open_files, for_others } = &self.program;
-        let shim = admin::shared_script("primary", PRIMARY_SHIM, *for_others)?;
+        let shim = runtime_directory::shared_script("primary", PRIMARY_SHIM, *for_others)?;
         let args = vec!["--require".into(), shim.into_os_string(), file.clone()];
         let removed = environment::OF_THIS_START.iter().chain([&environment::PRELOAD]);
         let mut variables: Vec<(OsString, Option<OsString>)> = removed.map(|name| ((*name).into(), None)).collect();

@@ -8,11 +8,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Supervisor, Terms};
 use crate::control::{ToMaster, ToNode, VERSIONS};
-use crate::family::own_run;
 use crate::id::NodeId;
 use crate::log_buffer::LogBuffer;
-use crate::nodes::End;
 use crate::order::OrderError;
+use crate::plan::own_run;
 use crate::serve::{self, LoadTable};
 use crate::signals::MasterSignals;
 use crate::status::{Exit, State};
@@ -21,7 +20,9 @@ use crate::supervisor::fleet::{Fleet, Policy};
 use crate::supervisor::launch::fake::{Fake, Played};
 use crate::supervisor::lead::{node_settings, shape};
 use crate::supervisor::members::{Members, Outfit};
-use crate::wires::{self, Wires};
+use crate::wires::End;
+use crate::wires::Wires;
+use crate::wiring;
 use crate::{Nodes, Options};
 
 /// No test takes longer.
@@ -50,7 +51,7 @@ impl Master {
         let launcher = Launcher::new(settings.launch.clone(), None, own_run(&settings), fake.clone())
             .expect("this program is found");
         let (load, load_file) = LoadTable::create(16).expect("a load table");
-        let (nodes, wires) = wires::wire(NodeId::MASTER, None, &[], &load, LogBuffer::default(), None);
+        let (nodes, wires) = wiring::wire(NodeId::MASTER, None, &[], &load, LogBuffer::default(), None);
         let Wires { peers, asked, snapshot, end, exits, drain, .. } = wires;
         let (hears, heard) = mpsc::channel(64);
         let outfit = Outfit {

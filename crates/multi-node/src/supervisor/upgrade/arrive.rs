@@ -2,10 +2,10 @@
 
 use super::Heritage;
 use crate::id::NodeId;
-use crate::nodes::End;
 use crate::supervisor::fleet::Event;
 use crate::supervisor::run::{Supervisor, TARGET};
 use crate::supervisor::watch::Heard;
+use crate::wires::End;
 
 impl Supervisor {
     /// Deals with what was heard while nobody could.

@@ -14,7 +14,6 @@ use crate::control;
 use crate::environment::{self, Calling};
 use crate::foreign::{Output, Program};
 use crate::id::{Generation, NodeId, Slot};
-use crate::nodes::Totals;
 use crate::order::ReloadReport;
 use crate::serve::Socket;
 use crate::signals::{Kind, Relay};
@@ -25,6 +24,7 @@ use crate::supervisor::guard::GuardProcess;
 use crate::supervisor::member::Resting;
 use crate::supervisor::primary_process::Running;
 use crate::supervisor::watch::Heard;
+use crate::wires::Totals;
 use crate::{Error, SharedSecret, sys};
 
 /// The call of a running master to go on in its place, or to say whether that could be done.

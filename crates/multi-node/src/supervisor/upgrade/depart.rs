@@ -11,7 +11,6 @@ use super::{courier, packing};
 use crate::error::describe;
 use crate::foreign::Output;
 use crate::id::NodeId;
-use crate::nodes::End;
 use crate::order::ReloadReport;
 use crate::signals::{Kind, Relay};
 use crate::supervisor::fleet::Event;
@@ -19,6 +18,7 @@ use crate::supervisor::member::Resting;
 use crate::supervisor::run::Supervisor;
 use crate::supervisor::watch::Heard;
 use crate::sys;
+use crate::wires::End;
 
 /// Within this time the runtime passes on a signal that was handled before.
 const ONE_TURN: Duration = Duration::from_millis(1);

@@ -19,13 +19,13 @@ use crate::foreign::Program;
 use crate::id::{Generation, NodeId, Slot};
 use crate::log_buffer::Source;
 use crate::mesh::PeerInfo;
-use crate::nodes::Totals;
 use crate::order::ReloadReport;
 use crate::shared_secret::{Hidden, SharedSecret};
 use crate::signals::Kind;
 use crate::supervisor::fleet::Saved;
 use crate::supervisor::foreign::{AttendanceState, ForeignState};
 use crate::supervisor::watch::{Heard, Phase};
+use crate::wires::Totals;
 
 /// Everything that goes on. Descriptors travel beside it, each in its place.
 #[derive(Debug, Serialize, Deserialize)]

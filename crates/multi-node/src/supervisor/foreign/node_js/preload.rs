@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::foreign::preload;
-use crate::{admin, environment};
+use crate::{environment, runtime_directory};
 
 /// What gives nodes the preload, and why some get none.
 #[derive(Debug, Default)]
@@ -20,7 +20,7 @@ impl Preload {
         if let Some(why) = wanted.refusal() {
             return Err(why);
         }
-        let made = admin::shared_script("preload", preload(), wanted.nodes_are_others);
+        let made = runtime_directory::shared_script("preload", preload(), wanted.nodes_are_others);
         let option = made.and_then(|path| option(&path));
         option.map_err(|error| {
             let why = error.to_string();

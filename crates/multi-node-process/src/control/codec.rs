@@ -1,0 +1,187 @@
+//! Frames: four bytes of length, one byte that counts descriptors, and a message in MessagePack with named fields.
+//!
+//! ```text
+//!  0        4    5            5 + length
+//!  ├────────┼────┼────────────┤
+//!  │ length │fds │ MessagePack│     length: of the message alone, big endian
+//!  └────────┴────┴────────────┘
+//! ```
+//!
+//! The descriptors arrive with a frame's first byte (unix(7)), hence never after the frame that claims them.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+use bytes::{Buf, BufMut, BytesMut};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::kind::{self, Skipped};
+use super::message::Fds;
+use crate::shared_secret::Hidden;
+use crate::sys::socket::Received;
+
+/// The longest message, in bytes. A status of 4096 slots takes about 800 KiB.
+pub(super) const LONGEST: usize = 2 * 1024 * 1024;
+
+const HEADER: usize = 5;
+
+/// What came is not what this protocol says.
+#[derive(Debug, thiserror::Error)]
+pub enum Malformed {
+    #[error("a message of {length} bytes, more than the {LONGEST} that are allowed")]
+    TooLong { length: usize },
+    #[error("the channel ended in the middle of a message")]
+    Truncated,
+    #[error("{arrived} file descriptors came with a message that has {expected}")]
+    FdCount { arrived: usize, expected: usize },
+    #[error("a message that cannot be read: {0}")]
+    Unreadable(#[from] rmp_serde::decode::Error),
+    #[error("a message that cannot be written: {0}")]
+    Unwritable(#[from] rmp_serde::encode::Error),
+}
+
+/// Writes one message as a frame; its descriptors have been taken out and are `fds` in number.
+pub(super) fn encode(message: &impl Serialize, fds: usize, into: &mut BytesMut) -> Result<(), Malformed> {
+    let start = into.len();
+    into.put_bytes(0, HEADER);
+    rmp_serde::encode::write_named(&mut into.writer(), message)?;
+    let length = into.len() - start - HEADER;
+    if length > LONGEST {
+        into.truncate(start);
+        return Err(Malformed::TooLong { length });
+    }
+    let fds = u8::try_from(fds).map_err(|_| Malformed::FdCount { arrived: fds, expected: u8::MAX.into() })?;
+    into[start..start + 4].copy_from_slice(&(length as u32).to_be_bytes());
+    into[start + 4] = fds;
+    Ok(())
+}
+
+/// A message as bytes, and its descriptors; those are `None` where some were lost.
+type Frame = (BytesMut, Option<Vec<OwnedFd>>);
+
+/// Turns what arrives, in whatever pieces, into messages.
+#[derive(Default)]
+pub(super) struct Decoder {
+    pub(super) bytes: BytesMut,
+    pub(super) fds: VecDeque<OwnedFd>,
+    /// Whether some of those of the latest message were lost on the way.
+    pub(super) lost: bool,
+    pub(super) skipped: Skipped,
+}
+
+/// A welcome holds the shared secret.
+impl fmt::Debug for Decoder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Decoder { bytes, fds, lost, skipped } = self;
+        let mut shown = formatter.debug_struct("Decoder");
+        shown.field("bytes", &Hidden(bytes)).field("fds", fds).field("lost", lost).field("skipped", skipped).finish()
+    }
+}
+
+impl Decoder {
+    /// What has arrived: bytes that `chunk` begins with, and descriptors.
+    pub(super) fn take(&mut self, chunk: &[u8], received: Received) {
+        let Received { bytes, fds, lost } = received;
+        self.bytes.extend_from_slice(&chunk[..bytes]);
+        self.fds.extend(fds);
+        self.lost |= lost;
+    }
+
+    /// The next whole message; `None`: more has to arrive first. Kinds that this release does not know are skipped. After an
+    /// error the channel cannot be read on.
+    pub(super) fn next<M: DeserializeOwned + Fds>(&mut self) -> Result<Option<M>, Malformed> {
+        loop {
+            let Some((message, fds)) = self.next_frame()? else { return Ok(None) };
+            match read(&message, fds)? {
+                Read::Known(message) => return Ok(Some(message)),
+                Read::Unknown(kind) => self.skipped.one(&kind),
+            }
+        }
+    }
+
+    /// The next whole message.
+    fn next_frame(&mut self) -> Result<Option<Frame>, Malformed> {
+        let Some(&[a, b, c, d, fds]) = self.bytes.first_chunk::<HEADER>() else {
+            return self.unclaimed(0).map(|()| None);
+        };
+        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        if length > LONGEST {
+            return Err(Malformed::TooLong { length });
+        }
+        let fds = usize::from(fds);
+        if self.bytes.len() < HEADER + length {
+            return self.unclaimed(fds).map(|()| None);
+        }
+        let fds = self.claim(fds)?;
+        self.bytes.advance(HEADER);
+        Ok(Some((self.bytes.split_to(length), fds)))
+    }
+
+    /// The descriptors of a message; `None` where some were lost, whereupon it is read without any.
+    fn claim(&mut self, count: usize) -> Result<Option<Vec<OwnedFd>>, Malformed> {
+        if self.fds.len() >= count {
+            return Ok(Some(self.fds.drain(..count).collect()));
+        }
+        if !std::mem::take(&mut self.lost) {
+            return Err(Malformed::FdCount { arrived: self.fds.len(), expected: count });
+        }
+        crate::log::warn!("file descriptors were lost on the way: too many are open in this process");
+        self.fds.clear();
+        Ok(None)
+    }
+
+    /// Descriptors that no frame has announced must not pile up. Those of one further frame may have come already,
+    /// before the header that announces them was complete.
+    fn unclaimed(&self, announced: usize) -> Result<(), Malformed> {
+        let allowed = announced + usize::from(u8::MAX);
+        if self.fds.len() > allowed {
+            return Err(Malformed::FdCount { arrived: self.fds.len(), expected: announced });
+        }
+        Ok(())
+    }
+
+    /// What the end of the channel means here.
+    pub(super) fn end(&self) -> Result<(), Malformed> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(Malformed::Truncated) }
+    }
+}
+
+/// What a message is to its receiver.
+enum Read<M> {
+    Known(M),
+    /// It is of a later release, by this name. Its descriptors are closed.
+    Unknown(String),
+}
+
+fn read<M: DeserializeOwned + Fds>(bytes: &[u8], fds: Option<Vec<OwnedFd>>) -> Result<Read<M>, Malformed> {
+    let mut message: M = match rmp_serde::from_slice(bytes) {
+        Ok(message) => message,
+        Err(error) => return kind::unknown::<M>(bytes).map(Read::Unknown).ok_or(Malformed::Unreadable(error)),
+    };
+    if let Some(fds) = fds {
+        message.put_fds(fds)?;
+    }
+    Ok(Read::Known(message))
+}
+
+/// The entry of the fuzz target: whatever comes, in whatever pieces, is read or refused. Gives the number of messages until the first
+/// that is refused.
+pub fn decode_control(pieces: &[&[u8]]) -> usize {
+    let (mut decoder, mut whole) = (Decoder::default(), 0);
+    for piece in pieces {
+        decoder.bytes.extend_from_slice(piece);
+        loop {
+            match decoder.next::<super::message::ToMaster>() {
+                Ok(Some(_)) => whole += 1,
+                Ok(None) => break,
+                Err(_) => return whole,
+            }
+        }
+    }
+    whole
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,321 @@
+//! What master and node say to each other. File descriptors are fields of the messages that carry them.
+
+use std::ffi::OsString;
+use std::mem;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::codec::Malformed;
+use crate::id::{Generation, NodeId, Slot};
+use crate::mesh::PeerInfo;
+use crate::metrics::Series;
+use crate::order::{Order, OrderError, Report};
+use crate::shared_secret::SharedSecret;
+use crate::status::{Drained, Status};
+
+/// The protocol versions that this release speaks.
+pub const VERSIONS: Versions = Versions { lowest: 1, highest: 2 };
+
+/// A range of protocol versions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versions {
+    pub lowest: u32,
+    pub highest: u32,
+}
+
+impl Versions {
+    /// The highest version that both sides speak.
+    pub fn common(self, other: Versions) -> Option<u32> {
+        let highest = self.highest.min(other.highest);
+        (highest >= self.lowest.max(other.lowest)).then_some(highest)
+    }
+}
+
+/// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
+pub(super) const CAPABILITIES: [&str; 2] = [SKIPS, GREETS];
+
+/// It skips messages of kinds that it does not know.
+pub(super) const SKIPS: &str = "skips_unknown";
+
+/// It begins each bus with a `hello`.
+pub const GREETS: &str = "bus_hello";
+
+/// The names of all.
+pub fn capabilities() -> Vec<String> {
+    CAPABILITIES.map(str::to_owned).to_vec()
+}
+
+/// What a node tells its master.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToMaster {
+    /// The first message: the program has reached `listen`. `addresses` are those it wants to serve, for each server.
+    Hello {
+        versions: Versions,
+        addresses: Vec<Vec<String>>,
+        #[serde(default)]
+        capabilities: Vec<String>,
+    },
+    /// All factories have returned and connections are accepted.
+    Ready,
+    /// The node cannot start, and ends.
+    Failed { why: String },
+    /// The runtime is alive.
+    Beat,
+    /// The node drains of itself and is to be replaced.
+    Leaving,
+    /// The drain is done. Since version 2.
+    Drained(Drained),
+    /// The program wants a new stream to another process, since it has dropped the one it had. Since version 2.
+    Rejoin { peer: NodeId },
+    /// Somebody in the node gives an order; `ticket` is the node's own number for it.
+    Ask { ticket: u64, order: Order },
+    /// What the program has measured since this was last said. Only to masters whose settings ask for it.
+    Measured { series: Vec<Series> },
+    /// A stage executes its program now: unless `Failed` follows, nothing more is said here, or all that a program says
+    /// which links this crate, from `Hello` on.
+    Exec,
+}
+
+/// What a master tells its node.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ToNode {
+    /// The answer to `Hello`: who the node is and what it serves.
+    Welcome(Box<Welcome>),
+    /// The answer to the `Hello` of a stage: what to become.
+    Exec(Box<Exec>),
+    /// The answer to a `Hello` that cannot be served.
+    Refused { why: String },
+    /// Streams to other processes.
+    Joined { peers: Vec<Join> },
+    /// Another stream of the program to a process that is joined already. Since version 2.
+    Rejoined {
+        peer: PeerInfo,
+        #[serde(skip)]
+        stream: Option<OwnedFd>,
+    },
+    /// Another process drains. Its streams stay open until it ends. Since version 2.
+    PeerDrains { id: NodeId },
+    /// Another process has ended.
+    Gone { id: NodeId },
+    /// Take no new connections, finish what is in flight within this time, and end. Idle connections go to the heirs:
+    /// to one of the first rank, or where none of them takes it, of the next. None: the connections are closed.
+    ///
+    /// One that drains already keeps its deadline, and these are its heirs from now on.
+    Drain {
+        within: Duration,
+        #[serde(default)]
+        heirs: Vec<Vec<NodeId>>,
+        /// The whole program ends: whoever finds a listening socket's queue empty closes it for all.
+        #[serde(default)]
+        closing: bool,
+    },
+    /// Serve on, and take no new connections until `Resume`. Since version 2.
+    Pause,
+    /// Take connections as any other, after `Pause` or a trial. Since version 2.
+    Resume,
+    /// How the fleet looks now.
+    Status { status: Status, lines: Vec<Option<usize>> },
+    /// The master leaves for its successor. Whatever becomes of the channel, serve on for so long, or until the next
+    /// `Adopted`. Since version 2.
+    Departing { within: Duration },
+    /// There is a master (again), and these are its options. Since version 2.
+    Adopted { settings: NodeSettings },
+    /// The answer to `Ask`.
+    Answer { ticket: u64, result: Result<Report, OrderError> },
+}
+
+/// Everything that a node needs to serve.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Welcome {
+    /// The version spoken from here on.
+    pub version: u32,
+    /// What the master does beside that.
+    #[serde(default)]
+    pub capabilities: Vec<String>,
+    pub id: NodeId,
+    pub slot: Slot,
+    pub generation: Generation,
+    pub settings: NodeSettings,
+    /// The node's line in the load table.
+    pub line: usize,
+    /// Whether the node is to take its share of new connections and no more, until `Resume`.
+    #[serde(default)]
+    pub trial: bool,
+    /// How many slots there are, until the first `Status` says so.
+    #[serde(default)]
+    pub slots: usize,
+    /// Bytes that all processes of the program share.
+    #[serde(default)]
+    pub secret: Option<SharedSecret>,
+    /// For each server the kinds of its listening sockets.
+    pub servers: Vec<Vec<SocketKind>>,
+    /// The load table.
+    #[serde(skip)]
+    pub load: Option<OwnedFd>,
+    /// The doorbell by which acceptors wake each other.
+    #[serde(skip)]
+    pub bell: Option<OwnedFd>,
+    /// The listening sockets, in the order of `servers`.
+    #[serde(skip)]
+    pub sockets: Vec<OwnedFd>,
+}
+
+/// A program that does not link this crate, and what it finds when it starts.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Exec {
+    pub program: OsString,
+    pub args: Vec<OsString>,
+    /// What is changed in the environment, in this order; `None` removes a variable.
+    pub env: Vec<(OsString, Option<OsString>)>,
+    /// The numbers that the descriptors are to have.
+    pub numbers: Vec<u32>,
+    /// The number at which this conversation is left open for a program that links this crate, which says hello anew.
+    #[serde(default)]
+    pub seat: Option<u32>,
+    #[serde(skip)]
+    pub fds: Vec<OwnedFd>,
+    /// Where the program was found. What is there by now is executed only if it is the same file.
+    #[serde(default)]
+    pub found: Option<PathBuf>,
+    /// The file that was found.
+    #[serde(skip)]
+    pub file: Option<OwnedFd>,
+    /// By which signal the kernel tells the program that its master has gone; `None`: SIGKILL.
+    #[serde(default)]
+    pub stop_signal: Option<i32>,
+    /// The soft limit of open files; `None`: that of the master.
+    #[serde(default)]
+    pub open_files: Option<u64>,
+}
+
+/// What of the master's options concerns its nodes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct NodeSettings {
+    pub drain_timeout: Duration,
+    /// How often the master wants to hear that the runtime is alive; `None`: never.
+    pub heartbeat: Option<Duration>,
+    pub signals: bool,
+    /// Whether the master wants to hear what the program measures.
+    #[serde(default)]
+    pub measures: bool,
+    /// Whether it understands more of that than whole counters, gauges, and histograms with the usual buckets.
+    #[serde(default)]
+    pub measures_all: bool,
+    /// How many open files the streams to other processes take.
+    #[serde(default)]
+    pub mesh_files: usize,
+    /// Whether the program has bound its listening sockets itself: those that it was given stay open after its end.
+    #[serde(default)]
+    pub own_sockets: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SocketKind {
+    Tcp,
+    Unix,
+}
+
+/// Another process, and this one's ends of the two streams to it.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Join {
+    pub peer: PeerInfo,
+    /// Whether the bus begins with a `hello` of each side.
+    #[serde(default)]
+    pub greets: bool,
+    /// The application's stream.
+    #[serde(skip)]
+    pub stream: Option<OwnedFd>,
+    /// The library's own.
+    #[serde(skip)]
+    pub bus: Option<OwnedFd>,
+}
+
+/// Messages with their descriptors: taken out before the rest is encoded, put back after it was decoded.
+pub trait Fds {
+    fn take_fds(&mut self) -> Vec<OwnedFd> {
+        Vec::new()
+    }
+
+    /// Puts in exactly as many descriptors as the message has places for.
+    fn put_fds(&mut self, fds: Vec<OwnedFd>) -> Result<(), Malformed> {
+        expect(fds.len(), 0)
+    }
+}
+
+impl Fds for ToMaster {}
+
+impl Fds for ToNode {
+    fn take_fds(&mut self) -> Vec<OwnedFd> {
+        match self {
+            ToNode::Welcome(welcome) => [welcome.load.take(), welcome.bell.take()]
+                .into_iter()
+                .flatten()
+                .chain(welcome.sockets.drain(..))
+                .collect(),
+            ToNode::Exec(exec) => mem::take(&mut exec.fds).into_iter().chain(exec.file.take()).collect(),
+            ToNode::Joined { peers } => {
+                peers.iter_mut().flat_map(|p| [p.stream.take(), p.bus.take()]).flatten().collect()
+            }
+            ToNode::Rejoined { stream, .. } => stream.take().into_iter().collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    fn put_fds(&mut self, fds: Vec<OwnedFd>) -> Result<(), Malformed> {
+        let count = fds.len();
+        let mut fds = fds.into_iter();
+        match self {
+            ToNode::Welcome(welcome) => {
+                let sockets = welcome.servers.iter().map(Vec::len).sum::<usize>();
+                expect(count, sockets.saturating_add(2))?;
+                (welcome.load, welcome.bell) = (fds.next(), fds.next());
+                welcome.sockets = fds.collect();
+                Ok(())
+            }
+            ToNode::Exec(exec) => {
+                let files = usize::from(exec.found.is_some());
+                expect(count, exec.numbers.len().saturating_add(files))?;
+                exec.fds = fds.by_ref().take(exec.numbers.len()).collect();
+                exec.file = fds.next();
+                Ok(())
+            }
+            ToNode::Joined { peers } => {
+                expect(count, peers.len().saturating_mul(2))?;
+                for join in peers {
+                    (join.stream, join.bus) = (fds.next(), fds.next());
+                }
+                Ok(())
+            }
+            ToNode::Rejoined { stream, .. } => {
+                expect(count, 1)?;
+                *stream = fds.next();
+                Ok(())
+            }
+            _ => expect(count, 0),
+        }
+    }
+}
+
+fn expect(arrived: usize, expected: usize) -> Result<(), Malformed> {
+    if arrived == expected { Ok(()) } else { Err(Malformed::FdCount { arrived, expected }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_common_version_is_spoken() {
+        let range = |lowest, highest| Versions { lowest, highest };
+        assert_eq!(range(1, 3).common(range(2, 5)), Some(3));
+        assert_eq!(range(2, 2).common(range(1, 2)), Some(2));
+        assert_eq!(range(1, 1).common(range(2, 3)), None);
+        assert_eq!(range(3, 1).common(range(1, 3)), None, "a range that is none");
+    }
+}

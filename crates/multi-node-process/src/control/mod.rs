@@ -1,0 +1,24 @@
+//! The conversation of a master with each of its nodes: facts and orders over one Unix socket, which also carries
+//! file descriptors. `docs/control-protocol.md` tells it whole.
+
+mod blocking;
+mod channel;
+mod codec;
+mod kind;
+mod message;
+mod reserve;
+#[cfg(test)]
+mod transcript_tests;
+#[cfg(any(test, feature = "testing"))]
+mod transcripts;
+
+pub use blocking::Blocking;
+pub use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_apart};
+pub use codec::{Malformed, decode_control};
+pub use kind::Skipped;
+pub use message::{
+    Exec, Fds, GREETS, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome, capabilities,
+};
+pub use reserve::Reserve;
+#[cfg(feature = "testing")]
+pub use transcripts::assert_understood;

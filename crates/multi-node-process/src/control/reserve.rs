@@ -1,0 +1,92 @@
+//! Descriptors in hand, for what must not fail when connections have taken all others.
+
+use std::fs::File;
+
+/// The least that is kept: a process may be joined before another has gone, and a stream is made anew at times.
+const LEAST: usize = 16;
+
+/// The most that is lent at a time. A message that comes later than the first carries fewer.
+const LENT: usize = 32;
+
+/// So many descriptors that lead nowhere, in the place of others.
+#[derive(Debug, Default)]
+pub struct Reserve {
+    /// What the others are duplicates of; `None`: nothing is kept.
+    null: Option<File>,
+    spare: Vec<File>,
+    /// How many streams to other processes may come still.
+    expected: usize,
+}
+
+impl Reserve {
+    /// A full one for this number of streams, as far as this process has descriptors left.
+    pub fn of(expected: usize) -> Reserve {
+        let mut reserve = Reserve { null: File::open("/dev/null").ok(), spare: Vec::new(), expected };
+        reserve.refill();
+        reserve
+    }
+
+    /// Makes room for whoever asks next.
+    pub fn lend(&mut self) {
+        self.spare.truncate(self.spare.len().saturating_sub(LENT));
+    }
+
+    /// Takes back what is left of the room.
+    pub fn refill(&mut self) {
+        let Some(null) = &self.null else { return };
+        let wanted = self.expected.max(LEAST);
+        self.spare.truncate(wanted);
+        let missing = wanted - self.spare.len();
+        self.spare.extend((0..missing).map_while(|_| null.try_clone().ok()));
+    }
+
+    /// Streams have come, and use what was kept for them.
+    pub fn give(&mut self, streams: usize) {
+        self.expected = self.expected.saturating_sub(streams);
+        self.spare.truncate(self.expected.max(LEAST));
+    }
+
+    /// Streams have gone.
+    pub fn take_back(&mut self, streams: usize) {
+        if self.null.is_some() {
+            self.expected += streams;
+        }
+    }
+
+    /// Gives the room up for good.
+    pub fn spend(&mut self) {
+        *self = Reserve::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_lent_is_taken_back_and_what_was_spent_is_not() {
+        let mut reserve = Reserve::of(100);
+        assert_eq!(reserve.spare.len(), 100);
+        reserve.lend();
+        assert_eq!(reserve.spare.len(), 100 - LENT);
+        reserve.refill();
+        assert_eq!(reserve.spare.len(), 100);
+        reserve.spend();
+        reserve.take_back(2);
+        reserve.refill();
+        assert_eq!(reserve.spare.len(), 0);
+    }
+
+    #[test]
+    fn streams_use_what_was_kept_for_them_and_leave_it_when_they_go() {
+        let mut reserve = Reserve::of(100);
+        reserve.give(60);
+        assert_eq!(reserve.spare.len(), 40, "at once");
+        reserve.give(60);
+        reserve.refill();
+        assert_eq!(reserve.spare.len(), LEAST);
+        reserve.take_back(30);
+        reserve.refill();
+        assert_eq!(reserve.spare.len(), 30);
+    }
+}

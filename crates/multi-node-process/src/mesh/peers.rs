@@ -1,0 +1,198 @@
+//! All peers of this process: who is joined now, and the streams that the program has not asked for yet.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::{mpsc, watch};
+
+use super::peer::{Peer, PeerInfo, Transport};
+use crate::id::NodeId;
+
+/// Who is joined, by id.
+pub type Joined = Arc<BTreeMap<NodeId, PeerInfo>>;
+
+/// The side of the process's loop, which owns the streams until the program takes them.
+#[derive(Debug)]
+pub struct Peers {
+    joined: watch::Sender<Joined>,
+    /// Whether each drains, for the program's `Peer`s.
+    draining: BTreeMap<NodeId, watch::Sender<bool>>,
+    waiting: VecDeque<Peer>,
+    /// To whom the program wants a new stream.
+    rejoins: mpsc::Receiver<NodeId>,
+    arrivals: Option<mpsc::Sender<Peer>>,
+}
+
+/// The side of the program: peers as they come.
+#[derive(Debug)]
+pub struct Arrivals {
+    joined: watch::Receiver<Joined>,
+    arrivals: mpsc::Receiver<Peer>,
+}
+
+/// What the program wants of its peers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// It has dropped its side: this process is to leave. Wished once.
+    Leave,
+    /// A new stream to this process.
+    Rejoin(NodeId),
+}
+
+/// Asks for a new stream to a process.
+pub type Rejoin = mpsc::Sender<NodeId>;
+
+/// How many requests for new streams may wait.
+const REJOINS: usize = 64;
+
+/// Both sides. One peer at a time passes between them, so that whoever dies before it is asked for can be dropped.
+pub fn arrivals() -> (Peers, Arrivals, Rejoin) {
+    let (joined_sender, joined) = watch::channel(Joined::default());
+    let (sender, receiver) = mpsc::channel(1);
+    let (rejoin, rejoins) = mpsc::channel(REJOINS);
+    let peers = Peers {
+        joined: joined_sender,
+        draining: BTreeMap::new(),
+        waiting: VecDeque::new(),
+        rejoins,
+        arrivals: Some(sender),
+    };
+    (peers, Arrivals { joined, arrivals: receiver }, rejoin)
+}
+
+impl Peers {
+    /// Who is joined, as it changes.
+    pub fn watch(&self) -> watch::Receiver<Joined> {
+        self.joined.subscribe()
+    }
+
+    /// A process is joined.
+    pub fn join(&mut self, info: PeerInfo, stream: Transport) {
+        self.joined.send_modify(|joined| {
+            Arc::make_mut(joined).insert(info.id(), info);
+        });
+        if self.arrivals.is_some() {
+            let draining =
+                self.draining.entry(info.id()).or_insert_with(|| watch::Sender::new(info.draining)).subscribe();
+            self.waiting.push_back(Peer::new(info, stream, draining));
+        }
+    }
+
+    /// A process drains.
+    pub fn drains(&mut self, id: NodeId) {
+        self.joined.send_modify(|joined| {
+            if let Some(info) = Arc::make_mut(joined).get_mut(&id) {
+                info.draining = true;
+            }
+        });
+        if let Some(draining) = self.draining.get(&id) {
+            draining.send_replace(true);
+        }
+    }
+
+    /// A process has ended.
+    pub fn part(&mut self, id: NodeId) {
+        self.joined.send_modify(|joined| {
+            Arc::make_mut(joined).remove(&id);
+        });
+        self.draining.remove(&id);
+        self.waiting.retain(|peer| peer.id() != id);
+    }
+
+    /// Whether there may be another.
+    pub fn is_open(&self) -> bool {
+        self.arrivals.is_some()
+    }
+
+    /// The program gets no more peers: this process's service is over.
+    pub fn close(&mut self) {
+        self.waiting.clear();
+        self.arrivals = None;
+    }
+
+    /// Passes peers to the program as it asks for them, until the program wants something. Cancel-safe.
+    pub async fn wish(&mut self) -> Wish {
+        let Peers { rejoins, waiting, arrivals, .. } = self;
+        tokio::select! {
+            Some(id) = rejoins.recv() => Wish::Rejoin(id),
+            () = deliver(waiting, arrivals.as_ref()) => {
+                self.close();
+                Wish::Leave
+            }
+        }
+    }
+}
+
+/// Returns when the program has dropped its side.
+async fn deliver(waiting: &mut VecDeque<Peer>, arrivals: Option<&mpsc::Sender<Peer>>) {
+    let Some(arrivals) = arrivals else { return std::future::pending().await };
+    loop {
+        if waiting.is_empty() {
+            return arrivals.closed().await;
+        }
+        let Ok(permit) = arrivals.reserve().await else { return };
+        if let Some(peer) = waiting.pop_front() {
+            permit.send(peer);
+        }
+    }
+}
+
+impl Arrivals {
+    /// The next peer that is alive; `None` once this process's service is over.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Peer>> {
+        loop {
+            match std::task::ready!(self.arrivals.poll_recv(cx)) {
+                Some(peer) if !self.joined.borrow().contains_key(&peer.id()) => {}
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+}
+
+#[cfg(all(test, multi_process))]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    fn peer(number: u64) -> (PeerInfo, Transport) {
+        let (stream, _) = Transport::pair().expect("socketpair");
+        (PeerInfo::new(NodeId::node(number), None, 1), stream)
+    }
+
+    async fn next(arrivals: &mut Arrivals) -> Option<NodeId> {
+        poll_fn(|cx| arrivals.poll_next(cx)).await.map(|peer| peer.id())
+    }
+
+    #[tokio::test]
+    async fn late_callers_get_the_living() {
+        let (mut peers, mut arrivals, _rejoin) = arrivals();
+        for number in 1..=3 {
+            let (info, stream) = peer(number);
+            peers.join(info, stream);
+        }
+        tokio::select! {
+            biased;
+            _ = peers.wish() => unreachable!("the program holds its side"),
+            () = std::future::ready(()) => {}
+        }
+        // The first is on its way already, the second still waits here.
+        peers.part(NodeId::node(1));
+        peers.part(NodeId::node(2));
+        let got = tokio::select! {
+            id = next(&mut arrivals) => id,
+            _ = peers.wish() => unreachable!("the program holds its side"),
+        };
+        assert_eq!(got, Some(NodeId::node(3)));
+        peers.close();
+        assert_eq!(next(&mut arrivals).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_dropped_side_is_noticed() {
+        let (mut peers, arrivals, _rejoin) = arrivals();
+        drop(arrivals);
+        assert_eq!(peers.wish().await, Wish::Leave);
+    }
+}

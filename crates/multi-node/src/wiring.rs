@@ -1,0 +1,51 @@
+//! Both ends of a process's part in the program: what the program holds, and what the process's loop holds.
+
+use multi_node_process::wires::{Snapshot, Wires};
+use tokio::sync::{mpsc, watch};
+
+use crate::exits::Exits;
+use crate::log_buffer::{Held, LogBuffer};
+use crate::mesh;
+use crate::nodes::Inner;
+use crate::serve::{Drain, LoadTable, Socket};
+use crate::{Handle, NodeId, Nodes, SharedSecret, Slot};
+
+/// How many orders of the program may wait.
+const ORDERS: usize = 64;
+
+/// Joins what the program gets with what its loop keeps.
+pub(crate) fn wire(
+    id: NodeId,
+    slot: Option<Slot>,
+    sockets: &[Vec<Socket>],
+    load: &LoadTable,
+    log_buffer: LogBuffer,
+    secret: Option<SharedSecret>,
+) -> (Nodes, Wires) {
+    let (drain, draining) = Drain::new();
+    let (peers, arrivals, rejoin) = mesh::arrivals();
+    let (asks, asked) = mpsc::channel(ORDERS);
+    let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
+    let (end_sender, end) = watch::channel(None);
+    let exits = Exits::new();
+    let handle = Handle::new(Inner {
+        id,
+        slot,
+        addresses: sockets.iter().flatten().filter_map(|socket| socket.local_addr().ok()).collect(),
+        names: sockets.iter().flatten().map(Socket::name).collect(),
+        counts: sockets.iter().map(Vec::len).collect(),
+        load: load.clone(),
+        snapshot,
+        joined: peers.watch(),
+        rejoin,
+        drain: draining.clone(),
+        end,
+        exits: exits.clone(),
+        asks,
+        log_buffer,
+        held: Held::default(),
+        secret,
+    });
+    let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };
+    (Nodes::new(handle, arrivals), wires)
+}

@@ -26,6 +26,7 @@ pub mod exits;
 pub mod family;
 #[cfg(all(test, multi_process))]
 mod fuzz_tests;
+pub mod identity;
 #[warn(missing_docs)]
 pub mod log_buffer;
 #[warn(missing_docs)]

@@ -53,9 +53,11 @@ mod before_listen;
 #[cfg(multi_process)]
 mod bus;
 mod endpoints;
-#[cfg(multi_process)]
-mod foreign;
 mod heartbeat;
+#[cfg(multi_process)]
+mod identity;
+#[cfg(multi_process)]
+mod lead;
 mod listen;
 mod monitoring;
 #[cfg(multi_process)]
@@ -68,7 +70,7 @@ pub mod program;
 mod servers;
 mod single;
 #[cfg(multi_process)]
-mod supervisor;
+mod stage;
 mod wiring;
 
 use multi_node_fleet::{id, order, status};

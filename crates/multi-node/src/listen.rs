@@ -10,7 +10,9 @@ use crate::serve::Socket;
 use crate::servers::Servers;
 use crate::{BeforeListen, Error, Nodes, Options, bind, environment, single};
 #[cfg(multi_process)]
-use crate::{family, foreign::Program, plan, supervisor::Served};
+use crate::{family, lead::Served, plan};
+#[cfg(multi_process)]
+use multi_node_supervisor::{Call, Program};
 
 /// What this process is in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +46,7 @@ pub fn claim_role() -> Result<Role, Error> {
     #[cfg(multi_process)]
     match role {
         Role::Node => crate::node::claim()?,
-        Role::Master => crate::supervisor::Call::claim()?,
+        Role::Master => Call::claim()?,
     }
     Ok(role)
 }
@@ -96,7 +98,7 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     let role = *ROLE.get_or_init(look);
     #[cfg(multi_process)]
     if role == Role::Master
-        && let Some(call) = crate::supervisor::Call::heard().await?
+        && let Some(call) = Call::heard().await?
     {
         return succeed(call, options, servers).await;
     }
@@ -123,16 +125,14 @@ fn prepare(options: Options, servers: &Servers) -> Result<(Settings, Vec<Vec<Add
 
 /// Goes on in the place of a running program, or says whether it could.
 #[cfg(multi_process)]
-async fn succeed(call: crate::supervisor::Call, options: Options, servers: Servers) -> Result<Nodes, Error> {
+async fn succeed(call: Call, options: Options, servers: Servers) -> Result<Nodes, Error> {
     let alone = |settings: &Settings| Ok::<_, Error>(settings.nodes == 0 || environment::off()?);
     let prepared = prepare(options, &servers).and_then(|mut prepared| match alone(&prepared.0)? {
         true => Err(Error::Succession { cause: "it is to serve as a single process".to_owned() }),
         false => prepared.0.identify().map(|()| prepared),
     });
     match prepared {
-        Ok((settings, addresses)) => {
-            crate::supervisor::succeed(call, settings, Served::Linked(servers), addresses).await
-        }
+        Ok((settings, addresses)) => crate::lead::succeed(call, settings, Served::Linked(servers), addresses).await,
         Err(error) => Err(call.refuse(error).await),
     }
 }
@@ -141,7 +141,7 @@ async fn succeed(call: crate::supervisor::Call, options: Options, servers: Serve
 /// and no streams to this process.
 ///
 /// Each node is started as `options` say ([`program`](Options::program), [`args`](Options::args)), and has to reach
-/// [`stage`](crate::foreign::stage()).
+/// [`stage`](crate::program::stage()).
 ///
 /// # Errors
 /// As `listen`; [`Error::Program`] also where `program` is not found.
@@ -150,11 +150,11 @@ async fn succeed(call: crate::supervisor::Call, options: Options, servers: Serve
 #[cfg(multi_process)]
 pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Error> {
     enter()?;
-    let call = crate::supervisor::Call::heard().await?;
+    let call = Call::heard().await?;
     let mut settings = match (prepare_program(options, &program), call) {
         (Ok(settings), Some(call)) => {
             let addresses = vec![settings.addresses.clone()];
-            return crate::supervisor::succeed(call, settings, Served::Foreign(Box::new(program)), addresses).await;
+            return crate::lead::succeed(call, settings, Served::Foreign(Box::new(program)), addresses).await;
         }
         (Err(error), Some(call)) => return Err(call.refuse(error).await),
         (prepared, None) => prepared?,
@@ -164,8 +164,7 @@ pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Er
     let sockets = bind_program(&addresses, &settings).await?;
     program.check(sockets.iter().map(Vec::len).sum()).inspect_err(|_| bind::unlink(&addresses))?;
     let begun =
-        crate::supervisor::lead(settings, Served::Foreign(Box::new(program)), sockets, addresses.clone(), endpoints)
-            .await;
+        crate::lead::lead(settings, Served::Foreign(Box::new(program)), sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }
@@ -194,7 +193,7 @@ const SETTLE: std::time::Duration = std::time::Duration::from_secs(3);
 #[cfg(multi_process)]
 fn prepare_program(options: Options, program: &Program) -> Result<Settings, Error> {
     let said = &options.values;
-    let hang_timeout = program.watchdog.unwrap_or(said.hang_timeout);
+    let hang_timeout = program.watchdog_time().unwrap_or(said.hang_timeout);
     let (rolling, settle) = (said.rolling.unwrap_or(false), said.settle.unwrap_or(SETTLE));
     let options = options.rolling(rolling).settle(settle).hang_timeout(hang_timeout).master_listen(false);
     let mut settings = options.check(cores())?;
@@ -205,7 +204,7 @@ fn prepare_program(options: Options, program: &Program) -> Result<Settings, Erro
             allowed: "expected at least 1".to_owned(),
         });
     }
-    program.find()?;
+    program.look_up()?;
     settings.identify()?;
     Ok(settings)
 }
@@ -304,7 +303,7 @@ async fn begin(
         return single::listen(servers, sockets, addresses, settings, endpoints).await;
     }
     #[cfg(multi_process)]
-    return crate::supervisor::lead(settings, Served::Linked(servers), sockets, addresses, endpoints).await;
+    return crate::lead::lead(settings, Served::Linked(servers), sockets, addresses, endpoints).await;
     #[cfg(not(multi_process))]
     unreachable!("without several processes one serves alone");
 }

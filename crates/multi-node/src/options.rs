@@ -2,7 +2,6 @@
 
 mod canary;
 mod control;
-mod identity;
 mod launch;
 mod listed;
 mod metering;
@@ -22,8 +21,7 @@ use std::time::Duration;
 pub use canary::CanaryLimits;
 pub use control::ControlName;
 pub(crate) use control::is_instance_name;
-pub(crate) use identity::Identity;
-pub(crate) use launch::{Launch, SlotArgs};
+pub(crate) use launch::Launch;
 pub(crate) use metering::Metering;
 pub(crate) use origin::Origins;
 pub use origin::{OptionInForce, Origin};
@@ -33,6 +31,7 @@ pub use value::{OptionGroup, OptionInfo, OptionKind, OptionValue};
 
 use crate::Heartbeat;
 pub(crate) use multi_node_process::address::Address;
+pub(crate) use multi_node_process::identity::Identity;
 
 /// What [`listen`](crate::listen) goes by. Every option has a default that suits production.
 ///

@@ -21,5 +21,7 @@
 //! }
 //! ```
 
-pub use crate::foreign::{Collect, Output, Program, Readiness, Sockets, preload, stage};
 pub use crate::listen::run_program as run;
+pub use crate::stage::stage;
+#[doc(inline)]
+pub use multi_node_supervisor::{Collect, Output, Program, Readiness, Sockets, preload};

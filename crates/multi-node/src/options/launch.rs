@@ -5,8 +5,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::Identity;
 use super::Options;
-use super::identity::Identity;
 use super::settings::refused;
 use crate::{Error, Slot};
 

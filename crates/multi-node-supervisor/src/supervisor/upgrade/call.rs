@@ -29,7 +29,7 @@ use crate::{Error, SharedSecret, sys};
 
 /// The call of a running master to go on in its place, or to say whether that could be done.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub struct Call {
     socket: StdUnixStream,
     calling: Calling,
     state: State,
@@ -99,7 +99,7 @@ impl Taken {
 
 impl Call {
     /// Takes the call over before anybody else can touch standard input, if there is one. [`heard`](Call::heard) gives it.
-    pub(crate) fn claim() -> Result<(), Error> {
+    pub fn claim() -> Result<(), Error> {
         if let Some(taken) = Taken::find()? {
             *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
         }
@@ -110,7 +110,7 @@ impl Call {
     ///
     /// # Errors
     /// [`Error::Succession`] for a state that cannot be read. A rehearsal has been answered by then.
-    pub(crate) async fn heard() -> Result<Option<Call>, Error> {
+    pub async fn heard() -> Result<Option<Call>, Error> {
         let claimed = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).take();
         let taken = if claimed.is_some() { claimed } else { Taken::find()? };
         let Some(Taken { socket, calling, read }) = taken else { return Ok(None) };
@@ -150,7 +150,7 @@ impl Call {
     }
 
     /// The program cannot come so far as to accept.
-    pub(crate) async fn refuse(self, error: Error) -> Error {
+    pub async fn refuse(self, error: Error) -> Error {
         match self.calling {
             Calling::Rehearsal => conclude(self.socket, Err(error.to_string())).await,
             Calling::Succession => error,

@@ -48,16 +48,16 @@ mod attended;
 mod child;
 mod closing;
 mod foreign;
+mod ground;
 mod guard;
 mod hear;
 mod heirs;
-mod identity;
 mod joining;
 mod launch;
-mod lead;
 mod member;
 mod members;
 mod notes;
+mod plan;
 mod primary_process;
 mod reaper;
 mod rejoins;
@@ -70,5 +70,6 @@ mod welcome;
 
 use multi_node_fleet::fleet;
 
-pub(crate) use lead::{Served, lead, succeed};
-pub(crate) use upgrade::Call;
+pub use ground::{Ends, Ground, InheritedState};
+pub use plan::{Plan, SlotArgs, Start};
+pub use upgrade::Call;

@@ -15,6 +15,7 @@ mod state;
 #[cfg(test)]
 mod transcript_tests;
 
-pub(crate) use call::{Call, Estate, Heritage};
+pub use call::Call;
+pub(crate) use call::{Estate, Heritage};
 pub(crate) use rehearsal::{Rehearsal, rehearsed};
 pub(super) use state::{Arrived, Luggage, Passed};

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::address::Address;
 use crate::bind::{self, Manner};
 use crate::id::Generation;
-use crate::options::Address;
 use crate::serve::Socket;
 
 /// How long binding may take, since hosts' names may have to be asked for. Nothing else is done meanwhile.

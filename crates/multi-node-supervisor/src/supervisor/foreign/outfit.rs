@@ -15,13 +15,13 @@ use super::packing::Legacy;
 use super::{Attendance, PrimaryEnding};
 use tokio::sync::mpsc;
 
+use crate::bind::Manner;
 use crate::control::Exec;
 use crate::environment::{self, Left, Seat};
 use crate::foreign::lookup::Found;
 use crate::foreign::{self, FIRST, Place, Program, Readiness, Renewal};
 use crate::id::Generation;
 use crate::mesh::PeerInfo;
-use crate::options::Settings;
 use crate::serve::Socket;
 use crate::{Error, NotApplied, sys};
 
@@ -69,12 +69,12 @@ impl Foreign {
     pub(crate) fn new(
         program: Program,
         sockets: &[Socket],
-        settings: &Settings,
+        manner: Manner,
         open_files: Option<u64>,
     ) -> Result<Foreign, Error> {
         let renewal = program.renewal.clone();
         let programs = BTreeMap::from([(Generation::default(), Known::find(program, false)?)]);
-        Ok(Foreign { open_files, ..Foreign::with(programs, renewal, sockets, settings) })
+        Ok(Foreign { open_files, ..Foreign::with(programs, renewal, sockets, manner) })
     }
 
     /// How many descriptors the master has for each node, beside those that it has for any: what the node speaks by, the process
@@ -89,17 +89,17 @@ impl Foreign {
         programs: BTreeMap<Generation, Known>,
         renewal: Option<Renewal>,
         sockets: &[Socket],
-        settings: &Settings,
+        manner: Manner,
     ) -> Foreign {
         Foreign {
             programs,
             renewal,
             sockets: sockets.iter().map(described).collect(),
             primary: None,
-            backlog: settings.backlog,
+            backlog: manner.backlog,
             open_files: None,
-            nodes_are_others: settings.launch.identity.is_some(),
-            linked: Linked::new(settings.into()),
+            nodes_are_others: manner.nodes_are_others,
+            linked: Linked::new(manner),
             preload: Preload::default(),
         }
     }
@@ -109,9 +109,9 @@ impl Foreign {
         program: Program,
         legacy: Legacy,
         sockets: &[Socket],
-        settings: &Settings,
+        manner: Manner,
     ) -> Foreign {
-        let mut foreign = Foreign::with(legacy.programs, program.renewal, sockets, settings);
+        let mut foreign = Foreign::with(legacy.programs, program.renewal, sockets, manner);
         foreign.open_files = legacy.open_files;
         foreign.linked.own = legacy.own;
         foreign.primary = legacy.primary;

@@ -1,5 +1,4 @@
-//! What is known of a program that does not link this crate, and the *stage*, which becomes it. The public face is
-//! [`program`](crate::program).
+//! What is known of a program that does not link this crate.
 
 mod checks;
 mod description;
@@ -8,7 +7,6 @@ pub(crate) mod lookup;
 mod output;
 mod preload;
 mod primary;
-mod stage;
 
 pub(crate) use description::Renewal;
 pub use description::{Program, Readiness, Sockets};
@@ -16,4 +14,3 @@ pub(crate) use environment::{FIRST, Place, Socket};
 pub use output::{Collect, Output};
 pub use preload::preload;
 pub(crate) use primary::PRIMARY_SHIM;
-pub use stage::stage;

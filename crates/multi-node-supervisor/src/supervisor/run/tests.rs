@@ -4,38 +4,88 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
-use super::{Supervisor, Terms};
+use super::Supervisor;
+use crate::bind::Manner;
 use crate::control::{ToMaster, ToNode, VERSIONS};
-use crate::id::NodeId;
+use crate::exits::Exits;
+use crate::family::own_run;
 use crate::log_buffer::LogBuffer;
-use crate::order::OrderError;
-use crate::plan::own_run;
-use crate::serve::{self, LoadTable};
+use crate::mesh;
+use crate::order::{Order, OrderError, ReloadReport, Report};
+use crate::serve::{self, Drain, LoadTable};
 use crate::signals::MasterSignals;
-use crate::status::{Exit, State};
+use crate::status::{Exit, State, Status};
 use crate::supervisor::child::Launcher;
 use crate::supervisor::fleet::{Fleet, Policy};
+use crate::supervisor::ground::shape;
 use crate::supervisor::launch::fake::{Fake, Played};
-use crate::supervisor::lead::{node_settings, shape};
 use crate::supervisor::members::{Members, Outfit};
-use crate::wires::End;
-use crate::wires::Wires;
-use crate::wiring;
-use crate::{Nodes, Options};
+use crate::supervisor::plan::{Plan, Start};
+use crate::wires::{Ask, End, Snapshot};
 
 /// No test takes longer.
 const OUTER: Duration = Duration::from_secs(20);
 
+/// What the program of the master's process holds.
+#[derive(Clone)]
+struct Program {
+    asks: mpsc::Sender<Ask>,
+    shown: watch::Receiver<Snapshot>,
+}
+
+impl Program {
+    fn status(&self) -> Status {
+        self.shown.borrow().status.clone()
+    }
+
+    async fn order(&self, order: Order) -> Result<Report, OrderError> {
+        let (reply, answer) = oneshot::channel();
+        let _ = self.asks.send(Ask { order, reply }).await;
+        answer.await.unwrap_or(Err(OrderError::ShuttingDown))
+    }
+
+    async fn reload(&self) -> Result<ReloadReport, OrderError> {
+        match self.order(Order::Reload).await? {
+            Report::Reload(report) => Ok(report),
+            report => panic!("{report:?}"),
+        }
+    }
+
+    async fn shutdown(&self) -> Result<(), OrderError> {
+        self.order(Order::Shutdown { now: false }).await.map(drop)
+    }
+
+    async fn upgrade(&self) -> Result<Report, OrderError> {
+        self.order(Order::Upgrade).await
+    }
+}
+
+fn plan(policy: Policy) -> Plan {
+    Plan {
+        start: Start::default(),
+        run: own_run(None, &[]),
+        manner: Manner { backlog: 1024, unix_mode: None, nodes_are_others: false },
+        policy,
+        peers: true,
+        signals: true,
+        orders_from_nodes: false,
+        master_listen: false,
+        adopt_timeout: Duration::from_secs(60),
+        measures: false,
+        endpoints: 0,
+    }
+}
+
 /// A master whose nodes are played.
 struct Master {
-    nodes: Nodes,
+    nodes: Program,
     fake: Arc<Fake>,
     started: mpsc::Receiver<Played>,
     over: tokio::task::JoinHandle<End>,
-    /// The service is over once this is dropped.
-    _end: watch::Sender<Option<End>>,
+    /// The service is over once these are dropped.
+    _program: (mesh::Arrivals, mesh::Rejoin),
 }
 
 impl Master {
@@ -47,12 +97,14 @@ impl Master {
     fn of(policy: Policy, joins: bool) -> Master {
         let (fake, started) = Fake::new();
         let fake = Arc::new(fake);
-        let settings = Options::new().nodes(policy.nodes).check(1).expect("good options");
-        let launcher = Launcher::new(settings.launch.clone(), None, own_run(&settings), fake.clone())
-            .expect("this program is found");
+        let plan = plan(policy);
+        let launcher = Launcher::new(plan.start.clone(), None, plan.run.clone(), fake.clone());
+        let launcher = launcher.expect("this program is found");
         let (load, load_file) = LoadTable::create(16).expect("a load table");
-        let (nodes, wires) = wiring::wire(NodeId::MASTER, None, &[], &load, LogBuffer::default(), None);
-        let Wires { peers, asked, snapshot, end, exits, drain, .. } = wires;
+        let (asks, asked) = mpsc::channel(8);
+        let (snapshot, shown) = watch::channel(Snapshot::default());
+        let nodes = Program { asks, shown };
+        let (peers, arrivals, rejoin) = mesh::arrivals();
         let (hears, heard) = mpsc::channel(64);
         let outfit = Outfit {
             addresses: vec![Vec::new()],
@@ -60,35 +112,29 @@ impl Master {
             load,
             load_file,
             bell: serve::bell().expect("a doorbell"),
-            settings: node_settings(&settings),
+            settings: plan.node_settings(),
             secret: crate::SharedSecret::new([7; 64]),
-            shape: shape(&settings, 0, None),
+            shape: shape(&plan, 0, None),
             foreign: None,
         };
         let members = Members::new(
             outfit,
             launcher,
             (joins, peers),
-            (8, Duration::from_secs(30), policy.backoff),
+            (8, Duration::from_secs(30), plan.policy.backoff),
             hears,
             snapshot,
         );
-        let terms = Terms {
-            orders_from_nodes: false,
-            start_timeout: policy.start_timeout,
-            adopt_timeout: Duration::from_secs(60),
-            master_listen: false,
-        };
         let signals = MasterSignals::install(false).expect("no signals");
         let supervisor = Supervisor::new(
-            Fleet::new(policy, 1),
+            Fleet::new(plan.policy.clone(), 1),
             members,
             heard,
-            (asked, terms),
-            (signals, drain),
-            (LogBuffer::default(), Default::default(), exits, None),
+            (asked, plan.terms()),
+            (signals, Drain::new().0),
+            (LogBuffer::default(), Default::default(), Exits::new(), None),
         );
-        Master { nodes, fake, started, _end: end, over: tokio::spawn(supervisor.run()) }
+        Master { nodes, fake, started, _program: (arrivals, rejoin), over: tokio::spawn(supervisor.run()) }
     }
 
     /// The next process that is started.
@@ -106,12 +152,9 @@ impl Master {
 
     /// Waits until so many nodes are in this state.
     async fn has(&self, count: usize, state: State) {
-        let mut changes = self.nodes.watch();
-        while let Some(status) = changes.next().await {
-            if status.slots.iter().filter(|slot| slot.state == state).count() == count {
-                return;
-            }
-        }
+        let has = |shown: &Snapshot| shown.status.slots.iter().filter(|slot| slot.state == state).count() == count;
+        // The loop may have ended.
+        let _ = self.nodes.shown.clone().wait_for(has).await;
     }
 }
 
@@ -142,7 +185,7 @@ fn a_node_that_dies_is_replaced_and_a_shutdown_drains_all() {
         master.has(1, State::Serving).await;
         let slot = master.nodes.status().slots[0].clone();
         assert_eq!((slot.restarts, slot.last_exit), (1, Some(Exit::Code(3))));
-        let handle = master.nodes.handle();
+        let handle = master.nodes.clone();
         let shutdown = tokio::spawn(async move { handle.shutdown().await });
         drains(&mut second).await;
         second.ends(Exit::Code(0));
@@ -157,7 +200,7 @@ fn a_reload_drains_the_old_node_when_the_new_one_is_ready() {
         let mut master = Master::with(policy(1));
         let mut old = master.brings_up().await;
         master.has(1, State::Serving).await;
-        let handle = master.nodes.handle();
+        let handle = master.nodes.clone();
         let reload = tokio::spawn(async move { handle.reload().await });
         let _new = master.brings_up().await;
         drains(&mut old).await;
@@ -173,7 +216,7 @@ fn a_new_node_that_dies_before_it_has_proved_itself_costs_no_old_one() {
         let mut master = Master::with(Policy { rolling: false, settle: Duration::from_secs(60), ..policy(2) });
         let _old = [master.brings_up().await, master.brings_up().await];
         master.has(2, State::Serving).await;
-        let handle = master.nodes.handle();
+        let handle = master.nodes.clone();
         let reload = tokio::spawn(async move { handle.reload().await });
         let (mut third, fourth) = (master.brings_up().await, master.brings_up().await);
         master.has(4, State::Serving).await;
@@ -194,7 +237,7 @@ fn new_nodes_that_have_proved_themselves_take_all_slots() {
         let mut master = Master::with(Policy { rolling: false, settle: Duration::from_millis(50), ..policy(2) });
         let mut old = [master.brings_up().await, master.brings_up().await];
         master.has(2, State::Serving).await;
-        let handle = master.nodes.handle();
+        let handle = master.nodes.clone();
         let reload = tokio::spawn(async move { handle.reload().await });
         let _new = [master.brings_up().await, master.brings_up().await];
         for node in &mut old {
@@ -211,7 +254,7 @@ fn a_node_that_misses_the_drain_deadline_is_killed() {
         let mut master = Master::with(Policy { drain_timeout: Duration::from_millis(50), ..policy(1) });
         let mut node = master.brings_up().await;
         master.has(1, State::Serving).await;
-        let handle = master.nodes.handle();
+        let handle = master.nodes.clone();
         let shutdown = tokio::spawn(async move { handle.shutdown().await });
         drains(&mut node).await;
         assert_eq!(node.signal().await, 9);
@@ -226,7 +269,7 @@ fn a_shutdown_ends_a_node_that_has_not_come_up() {
         let mut master = Master::with(policy(1));
         let mut node = master.starts().await;
         hello(&mut node).await;
-        let handle = master.nodes.handle();
+        let handle = master.nodes.clone();
         let shutdown = tokio::spawn(async move { handle.shutdown().await });
         assert_eq!(node.signal().await, 9, "it has no client yet");
         node.ends(Exit::Signal(9));
@@ -282,7 +325,7 @@ fn an_upgrade_whose_program_ends_in_its_trial_changes_nothing() {
         let mut master = Master::with(policy(1));
         let _node = master.brings_up().await;
         master.has(1, State::Serving).await;
-        let handle = master.nodes.handle();
+        let handle = master.nodes.clone();
         let upgrade = tokio::spawn(async move { handle.upgrade().await });
         master.starts().await.ends(Exit::Code(5));
         let failed = upgrade.await.expect("no panic").expect_err("it has ended").to_string();

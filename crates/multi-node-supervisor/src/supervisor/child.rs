@@ -17,14 +17,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::launch::{Launch, Process};
+use super::plan::{SlotArgs, Start};
 use crate::environment::{self, Calling, Seat};
 use crate::error::describe;
 use crate::family::{Run, Token};
 use crate::foreign::lookup::{Held, hold, locate};
 use crate::foreign::{Collect, Output, Program};
 use crate::id::{Generation, NodeId, Slot};
+use crate::identity::Identity;
 use crate::log_buffer::Source;
-use crate::options::{self, Identity, SlotArgs};
 use crate::sys::credentials::Credentials;
 use crate::{Error, sys};
 
@@ -79,7 +80,7 @@ pub(crate) struct Image {
 impl Launcher {
     /// `foreign`: what nodes become, where that does not link this crate.
     pub(crate) fn new(
-        settings: options::Launch,
+        settings: Start,
         foreign: Option<&Program>,
         run: Run,
         launch: Arc<dyn Launch>,

@@ -163,7 +163,7 @@ impl Program {
     }
 
     /// The number of the signal that tells it to finish and end. Default 15, SIGTERM. It is killed where it has not ended
-    /// within [`Options::drain_timeout`](crate::Options::drain_timeout).
+    /// within `Options::drain_timeout`.
     pub fn stop_signal(mut self, number: i32) -> Program {
         self.stop_signal = number;
         self
@@ -183,7 +183,7 @@ impl Program {
 
     /// A node has to say `WATCHDOG=1` at least so often (sd_watchdog_enabled(3)) or is replaced. At least 1 s. Default: no such rule,
     /// and those that link this crate are replaced where they hang
-    /// ([`Options::hang_timeout`](crate::Options::hang_timeout)).
+    /// (`Options::hang_timeout`).
     pub fn watchdog(mut self, time: Duration) -> Program {
         self.watchdog = Some(time);
         self
@@ -228,7 +228,7 @@ impl Program {
     }
 
     /// Settings that were found changed when the program was described anew ([`renew`](Program::renew)), and that concern
-    /// more than the program. A reload warns of them, and names them in its [report](crate::ReloadReport::not_applied).
+    /// more than the program. A reload warns of them, and names them in its report.
     pub fn not_applied(mut self, settings: impl IntoIterator<Item = NotApplied>) -> Program {
         self.not_applied = settings.into_iter().collect();
         self

@@ -6,21 +6,21 @@ use multi_node_sys::Account;
 
 /// The user and the groups as which nodes run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Identity {
+pub struct Identity {
     /// The option that names it, and its value, for messages.
-    pub(crate) named: (&'static str, String),
+    pub named: (&'static str, String),
     /// `None`: the master's user.
-    pub(crate) uid: Option<u32>,
-    pub(crate) gid: u32,
+    pub uid: Option<u32>,
+    pub gid: u32,
     /// All groups but that one.
-    pub(crate) groups: Vec<u32>,
+    pub groups: Vec<u32>,
     /// `None`: a number without an account.
-    pub(crate) account: Option<Account>,
+    pub account: Option<Account>,
 }
 
 impl Identity {
     /// What is changed in the environment; `None` removes a variable.
-    pub(crate) fn variables(&self) -> Vec<(&'static str, Option<OsString>)> {
+    pub fn variables(&self) -> Vec<(&'static str, Option<OsString>)> {
         match (&self.account, self.uid) {
             (_, None) => Vec::new(),
             (Some(account), _) => {

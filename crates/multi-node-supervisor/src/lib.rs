@@ -1,0 +1,25 @@
+//! Internal to multi-node, without semver promises: the master's side. It starts nodes, of its own program or of others, joins them, and
+//! replaces those that end. What a node does is not known here, but for what it says.
+//!
+//! A [`Ground`] is what supervision stands on: made by [`Ground::found`], or taken over from another program by [`Call::take_over`].
+//! [`Ground::supervise`] supervises. What the program itself holds and serves is its caller's part.
+
+#![cfg(multi_process)]
+
+mod foreign;
+mod supervisor;
+
+pub use foreign::{Collect, Output, Program, Readiness, Sockets, preload};
+use multi_node_fleet::id::{NodeId, Slot};
+use multi_node_fleet::order::NotApplied;
+use multi_node_fleet::{id, order, status};
+use multi_node_process::error::Error;
+use multi_node_process::shared_secret::SharedSecret;
+use multi_node_process::{
+    address, bind, control, descriptors, environment, error, exits, family, identity, log_buffer, mesh,
+    runtime_directory, shared_secret, signals, systemd, told, wires,
+};
+use multi_node_serve as serve;
+use multi_node_sys as sys;
+use multi_node_sys::log;
+pub use supervisor::{Call, Ends, Ground, InheritedState, Plan, SlotArgs, Start};

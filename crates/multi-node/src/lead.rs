@@ -1,0 +1,129 @@
+//! The process that leads as master: supervision, what it serves itself, and where it is seen from outside are tied together.
+
+use multi_node_supervisor::{Call, Ends, Ground, Program};
+
+use crate::endpoints::Endpoints;
+use crate::id::NodeId;
+use crate::options::{Address, Settings};
+use crate::serve::{self, DrainSignal, Entrance, Place, Serving, Socket};
+use crate::servers::Servers;
+use crate::wires::{End, Wires};
+use crate::{Error, Handle, Heartbeat, Nodes, bind, plan, wiring};
+
+/// What the nodes serve by.
+pub(crate) enum Served {
+    /// Servers of this program.
+    Linked(Servers),
+    /// Another program, which serves by itself.
+    Foreign(Box<Program>),
+}
+
+impl Served {
+    fn apart(self) -> (Option<Servers>, Option<Program>) {
+        match self {
+            Served::Linked(servers) => (Some(servers), None),
+            Served::Foreign(program) => (None, Some(*program)),
+        }
+    }
+}
+
+/// Leads the program: returns when supervision runs.
+pub(crate) async fn lead(
+    settings: Settings,
+    served: Served,
+    sockets: Vec<Vec<Socket>>,
+    addresses: Vec<Vec<Address>>,
+    endpoints: Endpoints,
+) -> Result<Nodes, Error> {
+    let (servers, program) = served.apart();
+    let plan = plan::plan(&settings);
+    let is_foreign = program.is_some();
+    let ground = Ground::found(&plan, sockets, program)?;
+    supervise((ground, is_foreign), settings, servers, addresses, endpoints).await
+}
+
+/// Leads the program in the place of one that led it before; or says whether that could be done, and does not return.
+pub(crate) async fn succeed(
+    call: Call,
+    mut settings: Settings,
+    served: Served,
+    addresses: Vec<Vec<Address>>,
+) -> Result<Nodes, Error> {
+    let (servers, program) = served.apart();
+    let is_foreign = program.is_some();
+    let inherited = call.take_over(&plan::plan(&settings), &addresses, program).await?;
+    let endpoints = Endpoints::reopen(&mut settings).await;
+    // Its name is known once the control socket is open.
+    let ground = inherited.resume(&plan::plan(&settings))?;
+    supervise((ground, is_foreign), settings, servers, addresses, endpoints).await
+}
+
+async fn supervise(
+    (ground, is_foreign): (Ground, bool),
+    settings: Settings,
+    servers: Option<Servers>,
+    addresses: Vec<Vec<Address>>,
+    endpoints: Endpoints,
+) -> Result<Nodes, Error> {
+    let log_buffer = endpoints.log_buffer();
+    // What a node of another program wrote last may tell why it has ended.
+    let log_buffer = if is_foreign { log_buffer.keep() } else { log_buffer };
+    let secret = Some(ground.secret().clone());
+    let (nodes, wires) =
+        wiring::wire(NodeId::MASTER, None, ground.sockets(), ground.load(), log_buffer.clone(), secret);
+    let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
+    let own = Own { place: ground.place()?, draining, heartbeat: settings.heartbeat.clone() };
+    let serving = match servers {
+        Some(servers) if settings.master_listen => Some(own.serve(servers, ground.sockets(), nodes.handle()).await?),
+        _ => None,
+    };
+    let ends = Ends { peers, asked, snapshot, exits, drain: drain.clone(), log_buffer, told: endpoints.told() };
+    let supervision = ground.supervise(&plan::plan(&settings), &addresses, ends);
+    let endpoints = endpoints.attend(nodes.handle()).await?;
+    tokio::spawn(async move {
+        let mut outcome = supervision.await;
+        drain.begin(settings.drain_timeout);
+        if let Some(mut serving) = serving
+            && let Err(error) = serving.finished().await
+        {
+            outcome = End::Failed(error.to_string());
+        }
+        bind::unlink_unserved(&addresses).await;
+        endpoints.close().await;
+        end.send_replace(Some(outcome));
+    });
+    Ok(nodes)
+}
+
+/// The master as a server beside its nodes.
+struct Own {
+    place: Place,
+    draining: DrainSignal,
+    /// Whose pulse counts, where it is not this runtime's.
+    heartbeat: Option<Heartbeat>,
+}
+
+impl Own {
+    async fn serve(self, servers: Servers, sockets: &[Vec<Socket>], handle: Handle) -> Result<Serving, Error> {
+        let duplicate = |sockets: &Vec<Socket>| sockets.iter().map(Socket::try_clone).collect();
+        let sockets = sockets.iter().map(duplicate).collect::<std::io::Result<Vec<Vec<Socket>>>>();
+        let sockets = sockets.map_err(Error::io("duplicate a listening socket"))?;
+        let serving = serve::start(servers, sockets, self.place, handle, self.draining.clone()).await;
+        let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
+        tokio::spawn(beat(serving.entrance(), self.heartbeat, self.draining));
+        Ok(serving)
+    }
+}
+
+/// Shows the nodes that the master takes connections as they do, until it drains.
+async fn beat(entrance: Entrance, heartbeat: Option<Heartbeat>, draining: DrainSignal) {
+    let mut pulse = serve::pulse();
+    loop {
+        tokio::select! {
+            () = draining.draining() => return,
+            _ = pulse.tick() => if heartbeat.as_ref().is_none_or(Heartbeat::take) {
+                entrance.beat();
+            }
+        }
+    }
+}

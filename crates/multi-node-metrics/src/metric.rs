@@ -11,6 +11,7 @@ use super::series::{self, GaugeRule, Kind, LONGEST, Labels};
 /// One series of a metric as it is now, for `Options::measure`.
 ///
 /// ```
+/// # use multi_node_metrics as multi_node;
 /// use multi_node::{GaugeRule, Metric};
 ///
 /// Metric::counter("bytes_sent_total", 1.5e6).help("What clients were sent.").label("site", "shop");

@@ -35,6 +35,8 @@ pub mod process;
 #[cfg(target_os = "linux")]
 pub mod random;
 #[cfg(target_os = "linux")]
+pub mod shared_words;
+#[cfg(target_os = "linux")]
 pub mod signal;
 #[cfg(target_os = "linux")]
 pub mod socket;

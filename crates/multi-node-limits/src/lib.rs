@@ -1,0 +1,14 @@
+//! Internal to multi-node, without semver promises: rate limits and counters in memory that all processes of a program share.
+//!
+//! A check sends no message and waits for nobody. What is counted outlives crashes, reloads and upgrades.
+
+mod counters;
+mod limit;
+mod quota;
+mod table;
+mod window;
+
+pub use counters::{Counter, TooManyCounters};
+pub use limit::Limit;
+pub use quota::{Allowed, Denied, Quota, QuotaError};
+pub use table::{MOST_KEYS, SharedTable};

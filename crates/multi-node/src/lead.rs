@@ -69,8 +69,14 @@ async fn supervise(
     // What a node of another program wrote last may tell why it has ended.
     let log_buffer = if is_foreign { log_buffer.keep() } else { log_buffer };
     let secret = Some(ground.secret().clone());
-    let (nodes, wires) =
-        wiring::wire(NodeId::MASTER, None, ground.sockets(), ground.load(), log_buffer.clone(), secret);
+    let (nodes, wires) = wiring::wire(
+        NodeId::MASTER,
+        None,
+        ground.sockets(),
+        (ground.load(), ground.limits().clone()),
+        log_buffer.clone(),
+        secret,
+    );
     let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
     let own = Own { place: ground.place()?, draining, heartbeat: settings.heartbeat.clone() };
     let serving = match servers {

@@ -25,6 +25,7 @@
 //! | serve HTTP, bytes, or by a server that accepts by itself; several at once | [`http()`], [`tcp`], [`raw`], [`Servers::and`] |
 //! | make pools and the like in processes that serve only | [`http_with`], [`tcp_with`] |
 //! | know this process, see all of them, give orders | [`Handle`], [`Status`] |
+//! | limit and count for all processes together | [`Handle::limit`], [`RateLimitLayer`], [`Handle::counter`] |
 //! | talk to the other processes | [`Nodes::next_peer`], [`Peer`], [`Framed`] |
 //! | serve by a program that does not link this crate | [`program`] |
 //! | end well | [`Nodes`], [`Handle::closed`], [`Handle::draining`] |
@@ -58,6 +59,7 @@ mod heartbeat;
 mod identity;
 #[cfg(multi_process)]
 mod lead;
+mod limits;
 mod listen;
 mod monitoring;
 #[cfg(multi_process)]
@@ -91,6 +93,9 @@ pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;
 #[doc(inline)]
 pub use id::{Generation, NodeId, Slot};
+pub use limits::{
+    Allowed, Counter, Denied, Limit, Limited, Parts, Quota, QuotaError, RateLimit, RateLimitLayer, TooManyCounters,
+};
 #[cfg(unix)]
 pub use listen::claim_role;
 pub use listen::{Role, listen, role};

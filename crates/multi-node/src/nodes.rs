@@ -1,6 +1,7 @@
 //! What the program holds: [`Handle`] to ask and to order, [`Nodes`] which owns the peers and the lifetime.
 
 mod handle;
+mod shared;
 
 use std::fmt;
 use std::ops::Deref;

@@ -56,6 +56,7 @@ pub(crate) fn plan(settings: &Settings) -> Plan {
         master_listen: settings.master_listen,
         adopt_timeout: settings.adopt_timeout,
         measures: settings.metrics.is_some(),
+        max_keys: settings.max_keys,
         endpoints: settings.endpoints(),
     }
 }

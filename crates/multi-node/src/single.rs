@@ -18,7 +18,7 @@ use crate::status::{SlotStatus, State, Status};
 use crate::wires::Wires;
 use crate::wires::{Ask, End, Snapshot};
 use crate::wiring;
-use crate::{Error, Nodes, bind};
+use crate::{Error, Nodes, bind, limits};
 
 /// Serves in this process: returns when it does.
 pub(crate) async fn listen(
@@ -30,7 +30,8 @@ pub(crate) async fn listen(
 ) -> Result<Nodes, Error> {
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let load = LoadTable::local();
-    let (nodes, wires) = wiring::wire(NodeId::MASTER, None, &sockets, &load, endpoints.log_buffer(), None);
+    let limits = limits::of_this_process(settings.max_keys);
+    let (nodes, wires) = wiring::wire(NodeId::MASTER, None, &sockets, (&load, limits), endpoints.log_buffer(), None);
     let Wires { peers, asked, snapshot, end, drain, draining, .. } = wires;
     snapshot.send_replace(shown(State::Joining));
     let most_connections = connections(&sockets, &settings);

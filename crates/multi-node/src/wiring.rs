@@ -4,6 +4,7 @@ use multi_node_process::wires::{Snapshot, Wires};
 use tokio::sync::{mpsc, watch};
 
 use crate::exits::Exits;
+use crate::limits::SharedTable;
 use crate::log_buffer::{Held, LogBuffer};
 use crate::mesh;
 use crate::nodes::Inner;
@@ -18,7 +19,7 @@ pub(crate) fn wire(
     id: NodeId,
     slot: Option<Slot>,
     sockets: &[Vec<Socket>],
-    load: &LoadTable,
+    (load, limits): (&LoadTable, SharedTable),
     log_buffer: LogBuffer,
     secret: Option<SharedSecret>,
 ) -> (Nodes, Wires) {
@@ -35,6 +36,7 @@ pub(crate) fn wire(
         names: sockets.iter().flatten().map(Socket::name).collect(),
         counts: sockets.iter().map(Vec::len).collect(),
         load: load.clone(),
+        limits,
         snapshot,
         joined: peers.watch(),
         rejoin,

@@ -11,7 +11,9 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
-use multi_node::{Handle, Metric, NodeId, Nodes, Options, Peer, PeerWriter, Role, http, http_with, listen, role};
+use multi_node::{
+    Handle, Limit, Metric, NodeId, Nodes, Options, Peer, PeerWriter, Quota, Role, http, http_with, listen, role,
+};
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams};
 use multi_node_it::{execution_log, held, hostile, old_node, routes};
@@ -147,12 +149,23 @@ fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>, status: StatusCode) -> R
         .route("/measure", get(measure))
         .route("/abort", get(abort))
         .route("/exit/{code}", get(exit))
+        .route("/limited/{key}", get(limited).layer(Extension(limit(&node))))
         .route("/drop", get(move || async move { dropping.notify_one() }))
         .route("/orphan", get(orphan))
         .route("/descend", get(descend))
         .route("/ping", get(move || ping_all(mesh)))
         .route("/held/{order}", get(move |Path(order): Path<String>| async move { Json(held.obey(&order).await) }))
         .route("/order/{order}", get(move |Path(order): Path<String>| async move { Json(obey(&node, &order).await) }))
+}
+
+/// Each key may have 20 requests.
+fn limit(node: &Handle) -> Limit {
+    let quota = Quota::new(20, Duration::from_secs(300 * 24 * 3600)).expect("a quota");
+    node.limit("limited", quota)
+}
+
+async fn limited(Extension(limit): Extension<Limit>, Path(key): Path<String>) -> StatusCode {
+    if limit.check(key).is_ok() { StatusCode::OK } else { StatusCode::TOO_MANY_REQUESTS }
 }
 
 fn admin() -> Router {

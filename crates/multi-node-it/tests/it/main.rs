@@ -16,6 +16,7 @@ mod http;
 mod identity;
 mod leftovers;
 mod lifetimes;
+mod limits;
 mod memory;
 mod mesh;
 mod metrics;

@@ -35,13 +35,16 @@ impl Versions {
 }
 
 /// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
-pub(super) const CAPABILITIES: [&str; 2] = [SKIPS, GREETS];
+pub(super) const CAPABILITIES: [&str; 3] = [SKIPS, GREETS, LIMITS];
 
 /// It skips messages of kinds that it does not know.
 pub(super) const SKIPS: &str = "skips_unknown";
 
 /// It begins each bus with a `hello`.
 pub const GREETS: &str = "bus_hello";
+
+/// As a node it takes the table of limits, which is a descriptor more in its `Welcome`.
+pub const LIMITS: &str = "limits";
 
 /// The names of all.
 pub fn capabilities() -> Vec<String> {
@@ -160,6 +163,12 @@ pub struct Welcome {
     /// The doorbell by which acceptors wake each other.
     #[serde(skip)]
     pub bell: Option<OwnedFd>,
+    /// Whether there is a table of limits.
+    #[serde(default)]
+    pub has_limits: bool,
+    /// That table.
+    #[serde(skip)]
+    pub limits: Option<OwnedFd>,
     /// The listening sockets, in the order of `servers`.
     #[serde(skip)]
     pub sockets: Vec<OwnedFd>,
@@ -253,7 +262,7 @@ impl Fds for ToMaster {}
 impl Fds for ToNode {
     fn take_fds(&mut self) -> Vec<OwnedFd> {
         match self {
-            ToNode::Welcome(welcome) => [welcome.load.take(), welcome.bell.take()]
+            ToNode::Welcome(welcome) => [welcome.load.take(), welcome.bell.take(), welcome.limits.take()]
                 .into_iter()
                 .flatten()
                 .chain(welcome.sockets.drain(..))
@@ -273,8 +282,10 @@ impl Fds for ToNode {
         match self {
             ToNode::Welcome(welcome) => {
                 let sockets = welcome.servers.iter().map(Vec::len).sum::<usize>();
-                expect(count, sockets.saturating_add(2))?;
+                let tables = 2 + usize::from(welcome.has_limits);
+                expect(count, sockets.saturating_add(tables))?;
                 (welcome.load, welcome.bell) = (fds.next(), fds.next());
+                welcome.limits = if welcome.has_limits { fds.next() } else { None };
                 welcome.sockets = fds.collect();
                 Ok(())
             }

@@ -17,7 +17,8 @@ pub use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_ap
 pub use codec::{Malformed, decode_control};
 pub use kind::Skipped;
 pub use message::{
-    Exec, Fds, GREETS, Join, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome, capabilities,
+    Exec, Fds, GREETS, Join, LIMITS, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
+    capabilities,
 };
 pub use reserve::Reserve;
 #[cfg(feature = "testing")]

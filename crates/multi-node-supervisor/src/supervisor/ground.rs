@@ -18,6 +18,8 @@ use super::plan::Plan;
 use super::reaper;
 use super::run::Supervisor;
 use super::upgrade::{Call, Estate, Heritage};
+use multi_node_limits::SharedTable;
+
 use crate::address::Address;
 use crate::descriptors::Shape;
 use crate::exits::Exits;
@@ -64,6 +66,7 @@ pub struct Ground {
     load: LoadTable,
     load_file: OwnedFd,
     bell: OwnedFd,
+    limits: (SharedTable, OwnedFd),
     fleet: Fleet,
     heritage: Option<Heritage>,
     foreign: Option<Foreign>,
@@ -118,19 +121,45 @@ impl Ground {
         let lines = 1 + 4 * plan.policy.max_nodes + plan.policy.surge + 1;
         let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
         let bell = serve::bell().map_err(Error::io("make the doorbell"))?;
+        let limits = limits(plan.max_keys)?;
         let fleet = Fleet::new(policy(plan, program.as_ref(), room), seed());
         let foreign =
             program.map(|program| Foreign::new(program, first(&sockets), plan.manner, room.given)).transpose()?;
         let (secret, signals) = (secret()?, signals(plan, None)?);
-        Ok(Ground { launcher, sockets, load, load_file, bell, fleet, heritage: None, foreign, room, secret, signals })
+        Ok(Ground {
+            launcher,
+            sockets,
+            load,
+            load_file,
+            bell,
+            limits,
+            fleet,
+            heritage: None,
+            foreign,
+            room,
+            secret,
+            signals,
+        })
     }
 
     fn inherit(plan: &Plan, estate: Estate, program: Option<Program>, room: Room) -> Result<Ground, Error> {
-        let Estate { sockets, load_file, bell, images, fleet, secret: left_secret, foreign, left, heritage } = estate;
+        let Estate {
+            sockets,
+            load_file,
+            bell,
+            limits: left_limits,
+            images,
+            fleet,
+            secret: left_secret,
+            foreign,
+            left,
+            heritage,
+        } = estate;
         let secret = left_secret.map_or_else(secret, Ok)?;
         let mut launcher = launcher(plan, program.as_ref(), true)?;
         launcher.inherit(images);
         let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
+        let limits = go_on_counting(left_limits, plan.max_keys)?;
         let fleet = Fleet::restore(policy(plan, program.as_ref(), room), seed(), fleet, left, Instant::now());
         let foreign =
             program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), plan.manner));
@@ -141,6 +170,7 @@ impl Ground {
             load,
             load_file,
             bell,
+            limits,
             fleet,
             heritage: Some(heritage),
             foreign,
@@ -158,6 +188,11 @@ impl Ground {
     /// What every process counts in.
     pub fn load(&self) -> &LoadTable {
         &self.load
+    }
+
+    /// Where limits count.
+    pub fn limits(&self) -> &SharedTable {
+        &self.limits.0
     }
 
     /// What the processes of the program share.
@@ -182,8 +217,20 @@ impl Ground {
         addresses: &[Vec<Address>],
         ends: Ends,
     ) -> impl Future<Output = End> + Send + use<> {
-        let Ground { launcher, sockets, load, load_file, bell, fleet, mut heritage, foreign, room, secret, signals } =
-            self;
+        let Ground {
+            launcher,
+            sockets,
+            load,
+            load_file,
+            bell,
+            limits,
+            fleet,
+            mut heritage,
+            foreign,
+            room,
+            secret,
+            signals,
+        } = self;
         let Ends { peers, asked, snapshot, exits, drain, log_buffer, told } = ends;
         let (hears, heard) = mpsc::channel(QUEUE);
         let outfit = Outfit {
@@ -193,6 +240,7 @@ impl Ground {
             load,
             load_file,
             bell,
+            limits,
             settings: plan.node_settings(),
             secret,
             shape: room.shape,
@@ -254,6 +302,24 @@ impl fmt::Debug for InheritedState {
 impl fmt::Debug for Ground {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Ground").field("room", &self.room).finish_non_exhaustive()
+    }
+}
+
+/// A table for so many keys, and its file.
+fn limits(keys: usize) -> Result<(SharedTable, OwnedFd), Error> {
+    let made = sys::random::bytes().and_then(|secret| SharedTable::create(keys, secret));
+    made.map_err(Error::io("make the table of limits"))
+}
+
+/// The table that another program has left, unless this one's has another layout or number of keys.
+fn go_on_counting(left: Option<OwnedFd>, keys: usize) -> Result<(SharedTable, OwnedFd), Error> {
+    let left = left.and_then(|file| Some((SharedTable::open(&file).ok()?, file)));
+    match left.filter(|(table, _)| table.keys() == keys) {
+        Some(left) => Ok(left),
+        None => {
+            crate::log::info!("limits count from 0: the program before had another table of them");
+            limits(keys)
+        }
     }
 }
 

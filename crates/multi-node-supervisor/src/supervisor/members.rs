@@ -22,6 +22,8 @@ use super::rejoins::Rejoins;
 use super::watch::Heard;
 use crate::control::{NodeSettings, Skipped, ToNode};
 use crate::descriptors::Shape;
+use multi_node_limits::SharedTable;
+
 use crate::family::{Looks, Run, StopRule};
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
@@ -38,6 +40,8 @@ pub(crate) struct Outfit {
     pub(crate) load: LoadTable,
     pub(crate) load_file: OwnedFd,
     pub(crate) bell: OwnedFd,
+    /// The table in which limits count, and its file.
+    pub(crate) limits: (SharedTable, OwnedFd),
     pub(crate) settings: NodeSettings,
     pub(crate) secret: SharedSecret,
     /// What decides how many descriptors a node needs.

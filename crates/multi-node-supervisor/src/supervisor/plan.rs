@@ -41,6 +41,8 @@ pub struct Plan {
     pub adopt_timeout: Duration,
     /// Whether nodes are to tell what their program measures.
     pub measures: bool,
+    /// Of how many keys limits count at once.
+    pub max_keys: usize,
     /// How many servers of its own the library has in this process.
     pub endpoints: usize,
 }

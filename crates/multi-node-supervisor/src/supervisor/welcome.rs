@@ -61,7 +61,7 @@ impl Members {
         let is_stage = self.outfit.foreign.is_some() && !is_program;
         let answer = match is_stage {
             true => become_program(&mut self.outfit, member, versions),
-            false => welcome(&self.outfit, member, (versions, addresses), slots)
+            false => welcome(&self.outfit, member, (versions, &capabilities, addresses), slots)
                 .map(|welcome| ToNode::Welcome(Box::new(Welcome { trial, slots, ..welcome }))),
         };
         let (message, result) = match answer {
@@ -87,13 +87,14 @@ fn given(sockets: &[Vec<Socket>]) -> &[Socket] {
 fn welcome(
     outfit: &Outfit,
     member: &Member,
-    (versions, addresses): (Versions, &[Vec<String>]),
+    (versions, capabilities, addresses): (Versions, &[String], &[Vec<String>]),
     slots: usize,
 ) -> Result<Welcome, String> {
     let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
     let servers = servers(outfit, member, addresses)?;
     let (id, slot) = (member.info.id(), member.info.slot());
     let clone = |fd: &OwnedFd| fd.try_clone().map_err(|error| error.to_string());
+    let has_limits = capabilities.iter().any(|name| name == control::LIMITS);
     let duplicate = |socket: &&Socket| socket.try_clone_file().map_err(|error| error.to_string());
     Ok(Welcome {
         version,
@@ -109,6 +110,8 @@ fn welcome(
         servers: servers.iter().map(|sockets| sockets.iter().map(|socket| wires::kind(socket)).collect()).collect(),
         load: Some(clone(&outfit.load_file)?),
         bell: Some(clone(&outfit.bell)?),
+        has_limits,
+        limits: has_limits.then(|| clone(&outfit.limits.1)).transpose()?,
         sockets: servers.iter().flatten().map(duplicate).collect::<Result<_, _>>()?,
     })
 }

@@ -104,7 +104,8 @@ impl Books {
         self.ledger.see(&instance);
         let totals = known(self.observer.handle.totals(), &instance);
         let mut text = Exposition::default();
-        Page { instance: &instance, ledger: &self.ledger, totals: &totals }.write(&mut text);
+        let limit_overflows = self.observer.handle.limit_overflows();
+        Page { instance: &instance, ledger: &self.ledger, totals: &totals, limit_overflows }.write(&mut text);
         self.application.write(&mut text);
         text.into_text()
     }

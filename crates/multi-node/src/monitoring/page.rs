@@ -15,6 +15,8 @@ pub(super) struct Page<'a> {
     pub(super) ledger: &'a Ledger,
     /// Connections and requests of those slots of which they are known.
     pub(super) totals: &'a BTreeMap<Slot, Totals>,
+    /// Checks of limits that found no room for their key.
+    pub(super) limit_overflows: u64,
 }
 
 /// Values by slot, which are told one by one and as their sum.
@@ -51,6 +53,9 @@ impl Page<'_> {
         let skipped =
             "Messages between processes that were skipped: of a later release, and not known to their receiver.";
         both(text, Kind::Counter, "skipped_messages_total", skipped, &of(|totals| totals.skipped));
+        let overflows = "multi_node_limit_overflows_total";
+        text.metric(overflows, Kind::Counter, "Checks of limits that found no room for their key, and were allowed.");
+        text.sample(overflows, &[], self.limit_overflows);
         let restarts = self.ledger.slots().map(|(slot, account)| (slot, account.restarts() as f64)).collect();
         both(text, Kind::Counter, "restarts_total", "Nodes that ended unasked.", &restarts);
         let cpu = self.ledger.slots().map(|(slot, account)| (slot, seconds(account.cpu_ms()))).collect();
@@ -137,7 +142,7 @@ mod tests {
             (Slot(1), Totals { accepted: 4, requests: 2, skipped: 0 }),
         ]);
         let mut text = Exposition::default();
-        Page { instance: &instance, ledger: &ledger, totals: &totals }.write(&mut text);
+        Page { instance: &instance, ledger: &ledger, totals: &totals, limit_overflows: 7 }.write(&mut text);
         let text = text.into_text();
         for line in [
             "multi_node_info{name=\"web\",version=\"1.2.3\"} 1",
@@ -147,6 +152,7 @@ mod tests {
             "multi_node_requests_total 42",
             "multi_node_slot_requests_total{slot=\"0\"} 40",
             "multi_node_slot_connections_total{slot=\"1\"} 4",
+            "multi_node_limit_overflows_total 7",
             "multi_node_skipped_messages_total 5",
             "multi_node_restarts_total 1",
             "multi_node_cpu_seconds_total 3.01",
@@ -167,7 +173,8 @@ mod tests {
         let mut instance = instance(&[(0, "node-1", 1, 0)]);
         (instance.slots[0].connections, instance.slots[0].in_flight) = (None, None);
         let mut text = Exposition::default();
-        Page { instance: &instance, ledger: &Ledger::default(), totals: &BTreeMap::new() }.write(&mut text);
+        Page { instance: &instance, ledger: &Ledger::default(), totals: &BTreeMap::new(), limit_overflows: 0 }
+            .write(&mut text);
         let text = text.into_text();
         assert!(!text.contains("requests") && !text.contains("connections"), "{text}");
     }

@@ -1,6 +1,7 @@
 //! A node's beginning and end: welcomed, serving, drained.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::parent::Parent;
 use crate::bus::{Heirs, Links};
 use crate::control::{Reserve, Skipped, SocketKind, ToMaster, Welcome, Writer};
 use crate::descriptors::Demand;
+use crate::limits::{self, SharedTable};
 use crate::log_buffer::LogBuffer;
 use crate::options::Metering;
 use crate::serve::{self, DrainReport, DrainSignal, Entrance, LoadTable, Place, Serving, Socket};
@@ -31,6 +33,9 @@ const QUEUE: usize = 64;
 
 /// How long the last message to the master may take.
 const LAST_WORD: Duration = Duration::from_millis(100);
+
+/// Of how many keys limits count in a node by itself.
+const KEYS_ALONE: usize = 65_536;
 
 /// From which protocol version on a master is told what became of the connections.
 const TELLS_DRAINED: u32 = 2;
@@ -60,6 +65,7 @@ pub(crate) async fn join(
     let held = held(&sockets)?;
     let (load, bell) = (welcome.load.take().ok_or_else(incomplete)?, welcome.bell.take().ok_or_else(incomplete)?);
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
+    let limits = table(welcome.limits.take());
     let line = load.line(welcome.line).ok_or_else(incomplete)?;
     let (outlet, parcels) = mpsc::channel(QUEUE);
     line.set_on_trial(welcome.trial);
@@ -77,7 +83,7 @@ pub(crate) async fn join(
     let intake = links.intake();
     let entrance = Arc::<OnceLock<Entrance>>::default();
     let (nodes, wires) =
-        wiring::wire(welcome.id, Some(welcome.slot), &sockets, &load, LogBuffer::default(), welcome.secret);
+        wiring::wire(welcome.id, Some(welcome.slot), &sockets, (&load, limits), LogBuffer::default(), welcome.secret);
     let (handle, Wires { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), wires);
     snapshot.send_modify(|snapshot| snapshot.status.wanted = welcome.slots);
 
@@ -126,6 +132,15 @@ pub(crate) async fn join(
     let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
     tokio::spawn(finish(serving, (told, measures), fate, end).instrument(handle.span()));
     Ok(nodes)
+}
+
+/// The table of limits that all processes share. A master of an earlier release has none: then each node counts for itself.
+fn table(file: Option<OwnedFd>) -> SharedTable {
+    let shared = file.ok_or_else(|| "the master has no table of them".to_owned());
+    shared.and_then(|file| SharedTable::open(&file).map_err(|error| error.to_string())).unwrap_or_else(|why| {
+        crate::log::warn!(why, "limits count for each node by itself");
+        limits::of_this_process(KEYS_ALONE)
+    })
 }
 
 /// Counts the messages that this node skips, where everybody sees it.

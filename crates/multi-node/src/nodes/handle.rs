@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StatusWatch;
 use crate::exits::{Exits, NodeExits};
+use crate::limits::SharedTable;
 use crate::log_buffer::{Held, HeldOutput, LogBuffer, LogLine};
 use crate::mesh::{Joined, Rejoin};
 use crate::order::{Order, Report};
@@ -24,7 +25,7 @@ use crate::{
 /// Cheap to clone. Every request carries one in its extensions, and [`http_with`](crate::http_with) gives one to its
 /// factory. It keeps nothing alive: when [`Nodes`](crate::Nodes) is dropped the process drains, whoever holds handles.
 #[derive(Clone)]
-pub struct Handle(Arc<Inner>);
+pub struct Handle(pub(super) Arc<Inner>);
 
 pub(crate) struct Inner {
     pub(crate) id: NodeId,
@@ -35,6 +36,8 @@ pub(crate) struct Inner {
     /// How many of them each server has.
     pub(crate) counts: Vec<usize>,
     pub(crate) load: LoadTable,
+    /// Where limits count.
+    pub(crate) limits: SharedTable,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) joined: watch::Receiver<Joined>,
     pub(crate) rejoin: Rejoin,
@@ -69,6 +72,7 @@ impl Handle {
             names: Vec::new(),
             counts: Vec::new(),
             load: LoadTable::local(),
+            limits: crate::limits::of_this_process(1),
             snapshot: watch::channel(Snapshot::default()).1,
             joined: watch::channel(Joined::default()).1,
             rejoin: mpsc::channel(1).0,
@@ -95,23 +99,6 @@ impl Handle {
     /// The slot that this process fills; `None` in the master.
     pub fn slot(&self) -> Option<Slot> {
         self.0.slot
-    }
-
-    /// This node's share of something of which all nodes together may have `total`, such as connections to a database: the
-    /// slots share it evenly, and the first ones have one more where it does not divide. At least 1, so that every node can work;
-    /// with more slots than `total` the sum is above it. In the master, and where there are no nodes, it is the share of slot 0.
-    ///
-    /// What counts are slots, as many as there are now: after [`scale`](Handle::scale) the share is another. A reload is not
-    /// counted: while old and new nodes live beside each other, and while old ones drain, they may have up to twice `total`
-    /// together. So let `total` be half of what the database allows, or reload [slot by slot](crate::Options::rolling).
-    pub fn share_of(&self, total: usize) -> usize {
-        share(total, self.slot().map_or(0, Slot::index), self.0.snapshot.borrow().status.wanted)
-    }
-
-    /// Random bytes that the master and all nodes share, over reloads and upgrades. `None` in a process that serves alone, and in a
-    /// node whose master is of a release that makes none.
-    pub fn shared_secret(&self) -> Option<&SharedSecret> {
-        self.0.secret.as_ref()
     }
 
     /// A span named `node` with this process's id and slot, for the program's own log lines.
@@ -392,24 +379,9 @@ impl fmt::Debug for Handle {
     }
 }
 
-/// What this slot has of the total.
-fn share(total: usize, slot: usize, slots: usize) -> usize {
-    let slots = slots.max(1);
-    (total / slots + usize::from(slot < total % slots)).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_total_is_shared_evenly_and_nobody_goes_without() {
-        let shares = |total, slots| (0..slots).map(|slot| share(total, slot, slots)).collect::<Vec<_>>();
-        assert_eq!(shares(100, 4), [25, 25, 25, 25]);
-        assert_eq!(shares(10, 4), [3, 3, 2, 2]);
-        assert_eq!(shares(2, 4), [1, 1, 1, 1]);
-        assert_eq!((share(10, 7, 4), share(10, 0, 0)), (2, 10), "a slot that is given up drains still");
-    }
 
     #[test]
     fn handles_and_their_futures_go_to_any_thread() {

@@ -7,6 +7,7 @@ use super::settings::{MOST_NODES, any, counted, finite, positive, silence, withi
 use super::value::{OneValue, shown};
 use super::{OptionGroup, OptionInfo, OptionKind, OptionValue, Options};
 use crate::Error;
+use crate::limits::MOST_KEYS;
 
 /// Each row: what it is about and what kind of value it has; whether `multi-node run` has it; the method with its argument, what is kept
 /// and the default; the check; a sentence for people who see no more of it.
@@ -109,6 +110,13 @@ table! {
     Nodes, Whole, RUN:
     max_nodes(nodes: usize) -> usize = 256, |name, nodes| within(name, nodes, 1..=MOST_NODES),
     "The most nodes that `scale` may ask for";
+
+    /// Of how many keys [limits](crate::Handle::limit) count at once, all limits together; a key counts from its first event until it has
+    /// been quiet for as long as its quota says. Default 65,536, at most 16,777,216. Each takes 16 bytes of memory, once it is used. Where
+    /// there is no room for a key, its events are allowed, and counted in `multi_node_limit_overflows_total`.
+    Nodes, Whole, LINKED:
+    max_keys(keys: usize) -> usize = 65_536, |name, keys| within(name, keys, 1..=MOST_KEYS),
+    "Of how many keys limits count at once";
 
     /// Whether the master serves too. Default `false`: a master that serves is not reloaded, and a handler's bug takes
     /// it down with the supervision. `true` restores the original's behaviour.

@@ -74,6 +74,7 @@ fn plan(policy: Policy) -> Plan {
         master_listen: false,
         adopt_timeout: Duration::from_secs(60),
         measures: false,
+        max_keys: 16,
         endpoints: 0,
     }
 }
@@ -111,6 +112,7 @@ impl Master {
             sockets: vec![Vec::new()],
             load,
             load_file,
+            limits: multi_node_limits::SharedTable::create(16, [1; 16]).expect("a table"),
             bell: serve::bell().expect("a doorbell"),
             settings: plan.node_settings(),
             secret: crate::SharedSecret::new([7; 64]),

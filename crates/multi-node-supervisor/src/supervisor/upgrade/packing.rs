@@ -35,6 +35,7 @@ pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, luggage: &mut Luggage
         sockets: outfit.sockets.iter().map(|sockets| sockets.iter().map(&mut socket).collect()).collect(),
         load: luggage.add(outfit.load_file.as_fd()),
         bell: luggage.add(outfit.bell.as_fd()),
+        limits: Some(luggage.add(outfit.limits.1.as_fd())),
         images: members
             .launcher
             .images

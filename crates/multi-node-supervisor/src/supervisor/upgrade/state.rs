@@ -44,6 +44,9 @@ pub(crate) struct State {
     pub(crate) sockets: Vec<Vec<(SocketKind, Passed)>>,
     pub(crate) load: Passed,
     pub(crate) bell: Passed,
+    /// The table of limits. A release that has none left none.
+    #[serde(default)]
+    pub(crate) limits: Option<Passed>,
     pub(crate) images: Vec<ImageState>,
     pub(crate) fleet: Saved,
     /// What nodes have counted that have ended, by slot.

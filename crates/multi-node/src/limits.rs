@@ -1,0 +1,19 @@
+//! Rate limits and counters of all processes together.
+
+mod layer;
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+pub use layer::{Limited, Parts, RateLimit, RateLimitLayer};
+#[doc(inline)]
+pub use multi_node_limits::{Allowed, Counter, Denied, Limit, Quota, QuotaError, TooManyCounters};
+pub(crate) use multi_node_limits::{MOST_KEYS, SharedTable};
+
+/// A table that this process counts in alone.
+pub(crate) fn of_this_process(keys: usize) -> SharedTable {
+    let mut secret = [0; 16];
+    for half in secret.chunks_mut(8) {
+        half.copy_from_slice(&RandomState::new().build_hasher().finish().to_be_bytes());
+    }
+    SharedTable::local(keys, secret)
+}

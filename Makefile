@@ -121,6 +121,7 @@ bench: ## the comparisons of docs/benchmarks.md; takes some minutes
 	$(CARGO) run --locked --release -p multi-node-bench -- http
 	$(CARGO) run --locked --release -p multi-node-bench -- mesh
 	$(CARGO) run --locked --release -p multi-node-bench -- start
+	$(CARGO) run --locked --release -p multi-node-bench -- limits
 	scripts/install-servers.sh peers
 	$(CARGO) build --locked --release -p multi-node-cli -p multi-node-bench
 	cd crates/multi-node-napi && node build.mjs --release

@@ -4,6 +4,7 @@ mod cleanup;
 mod cpu;
 mod http;
 mod instructions;
+mod limits;
 mod load;
 mod loss;
 mod mesh;
@@ -33,6 +34,8 @@ enum Command {
     Start(start::Options),
     /// Lost requests over deploys of our servers and others, and over our upgrades: one table.
     Loss(loss::Options),
+    /// Limits that all processes share: what a check costs.
+    Limits(limits::Options),
     /// Clients for any HTTP server; prints a report as JSON.
     Load(load::Options),
     /// One of the servers that `http` compares.
@@ -48,6 +51,9 @@ enum Command {
     /// The program whose nodes `start` kills.
     #[command(hide = true)]
     KilledNodes { kills: usize },
+    /// A process that checks, for `limits`.
+    #[command(hide = true)]
+    LimitsWork(limits::Work),
     /// Both ends of a `mesh` measurement, as master and node.
     #[command(hide = true)]
     MeshFleet { task: mesh::Task, seconds: f64 },
@@ -70,7 +76,7 @@ fn main() -> anyhow::Result<ExitCode> {
 impl Command {
     /// Whether it starts servers or clients, and is none itself.
     fn is_bench(&self) -> bool {
-        matches!(self, Command::Http(_) | Command::Mesh(_) | Command::Start(_) | Command::Loss(_))
+        matches!(self, Command::Http(_) | Command::Mesh(_) | Command::Start(_) | Command::Limits(_) | Command::Loss(_))
     }
 
     fn run(self) -> anyhow::Result<()> {
@@ -79,6 +85,8 @@ impl Command {
             Command::Mesh(options) => mesh::run(&options),
             Command::Start(options) => start::run(&options),
             Command::Loss(options) => loss::run(&options),
+            Command::Limits(options) => limits::run(&options),
+            Command::LimitsWork(work) => limits::work(&work),
             Command::LossServer(start) => loss::serve(&start),
             Command::KilledNodes { kills } => start::killed_nodes(kills),
             Command::Load(options) => load::run(&options),

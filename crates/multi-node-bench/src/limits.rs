@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .iter()
         .zip(costs)
         .filter_map(|((processes, keys), costs)| {
-            Row::of(format!("a check, {processes} processes at once, {keys} keys"), "ns", costs)
+            Row::of(format!("a check; processes at once: {processes}, keys: {keys}"), "ns", costs)
         })
         .collect();
     table::print_rows("measured", &rows, options.json)

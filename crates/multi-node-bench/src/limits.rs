@@ -54,10 +54,10 @@ struct Finding {
     allowed: u64,
 }
 
-/// So many processes over so many keys.
+/// How many processes check at once, and over how many keys.
 const CASES: [(u64, u64); 4] = [(1, 1), (2, 1), (1, 20_000), (2, 20_000)];
 
-/// The keys are allowed so many checks each, in all processes together.
+/// How many checks of each key are allowed, in all processes together.
 const LIMIT: u64 = 100;
 
 /// Runs all measurements, interleaved, and prints what they gave.

@@ -1,12 +1,11 @@
 //! How much is allowed: the generic cell rate algorithm (GCRA), in which a key's state is one time.
 //!
-//! The time is the *theoretical arrival time* of ITU-T I.371: when a key would have been quiet for so long that nothing it did counts any
-//! more. Each event moves it on by the interval between two events at the allowed rate; an event that would move it further ahead of now
-//! than a whole burst is denied.
+//! The time is the *theoretical arrival time* of ITU-T I.371: from then on nothing that the key did counts any more. Each event moves it on
+//! by the interval between two events at the allowed rate. An event that would move it further ahead of now than a whole burst is denied.
 
 use std::time::Duration;
 
-/// So many events in a time. The first of them may come at once; each interval (`per / limit`) allows another.
+/// How many events a key may have in a span of time. All of them may come at once; after that, each interval (`per / limit`) allows one more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     burst: u64,
@@ -30,17 +29,17 @@ pub enum QuotaError {
     },
 }
 
-/// An event was allowed, and has been counted.
+/// The event is allowed, and was counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Allowed {
-    /// So many more would be allowed now.
+    /// How many more events are allowed now.
     pub remaining: u64,
     /// When the whole burst is allowed again, if nothing comes until then.
     pub reset_after: Duration,
 }
 
-/// An event was denied, and does not count.
+/// The event is denied, and was not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the limit is reached; the next event is allowed in {retry_after:?}")]
 #[non_exhaustive]
@@ -60,7 +59,7 @@ impl Allowed {
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 impl Quota {
-    /// So many events in this time, of which all may come at once.
+    /// `limit` events in the time `per`. All of them may come at once.
     ///
     /// # Errors
     /// [`QuotaError`] for none, for more than one a nanosecond, and for more than a year.
@@ -75,7 +74,7 @@ impl Quota {
         }
     }
 
-    /// So many events a second.
+    /// `limit` events per second.
     ///
     /// # Panics
     /// For 0, and for more than a billion.
@@ -83,7 +82,7 @@ impl Quota {
         Quota::of(limit, 1)
     }
 
-    /// So many events a minute.
+    /// `limit` events per minute.
     ///
     /// # Panics
     /// For 0, and for more than one a nanosecond.
@@ -91,7 +90,7 @@ impl Quota {
         Quota::of(limit, 60)
     }
 
-    /// So many events an hour.
+    /// `limit` events per hour.
     ///
     /// # Panics
     /// For 0, and for more than one a nanosecond.
@@ -106,7 +105,7 @@ impl Quota {
         }
     }
 
-    /// Lets at most so many come at once, at the same rate: fewer than the limit, or more.
+    /// Changes how many events may come at once. The rate stays the same.
     ///
     /// # Errors
     /// [`QuotaError`] for none, and where the burst would be the events of more than a year.

@@ -82,7 +82,7 @@ impl fmt::Debug for SharedTable {
 }
 
 impl SharedTable {
-    /// A table for so many keys at once, and the file by which other processes get it. `secret` keeps clients from choosing keys that
+    /// A table with cells for this number of keys, and the file through which other processes open it. `secret` keeps clients from choosing keys that
     /// collide.
     ///
     /// # Errors

@@ -11,7 +11,7 @@
 //! Only a live state counts. A key's cell is one of the [`WIDTH`] behind the place that its tag gives.
 //!
 //! An **event** at a live cell is one compare-and-swap of its state, from the time that was read to the next. The state is read before the
-//! tag: whoever takes the cell for another key changes the state first, and so makes the swap fail. No state comes twice in a cell, since
+//! tag: a process that takes the cell for another key changes the state first, and so makes the swap fail. No state comes twice in a cell, since
 //! live times only grow and each claim has its number.
 //!
 //! A **claim** takes the first cell of the window that is free, quiet, or claimed for longer than [`STALE_MS`], in four steps, each of them

@@ -17,7 +17,7 @@ fn limit(table: &SharedTable) -> Limit {
     Limit::new(table.clone(), "test", Quota::new(100, Duration::from_secs(300 * 24 * 3600)).expect("valid"))
 }
 
-/// This test's program again, which checks so many times over so many keys. It opens the table as a file of this process.
+/// Starts this test's program again: it makes this number of checks, over this number of keys. It opens the table as a file of this process.
 fn start(file: &OwnedFd, checks: u64, keys: u64) -> Child {
     let table = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     let mut command = Command::new(std::env::current_exe().expect("a program"));

@@ -33,7 +33,7 @@ unsafe impl Send for SharedWords {}
 unsafe impl Sync for SharedWords {}
 
 impl SharedWords {
-    /// So many words, all 0, and the file by which other processes get them. Its size can no longer be changed.
+    /// Makes this number of words, all 0, and the file through which other processes map them. The file's size is sealed.
     pub fn create(name: &str, count: usize) -> io::Result<(SharedWords, OwnedFd)> {
         let bytes = count.checked_mul(size_of::<AtomicU64>()).filter(|&bytes| bytes <= MAX_BYTES);
         let bytes = bytes.ok_or(io::ErrorKind::InvalidInput)?;
@@ -68,7 +68,7 @@ impl Deref for SharedWords {
     type Target = [AtomicU64];
 
     fn deref(&self) -> &[AtomicU64] {
-        // SAFETY: `open` saw to it that the mapping has so many words; see the top of the file for the rest.
+        // SAFETY: `open` saw to it that the mapping has `count` words; see the top of the file for the rest.
         unsafe { std::slice::from_raw_parts(self.start.cast::<AtomicU64>().as_ptr(), self.count) }
     }
 }

@@ -94,7 +94,8 @@ pub use heartbeat::Heartbeat;
 #[doc(inline)]
 pub use id::{Generation, NodeId, Slot};
 pub use limits::{
-    Allowed, Counter, Denied, Limit, Limited, Parts, Quota, QuotaError, RateLimit, RateLimitLayer, TooManyCounters,
+    Allowed, Counter, Denied, Limit, Quota, QuotaError, RateLimit, RateLimitFuture, RateLimitLayer, RateLimitParts,
+    TooManyCounters,
 };
 #[cfg(unix)]
 pub use listen::claim_role;

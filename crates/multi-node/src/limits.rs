@@ -4,7 +4,7 @@ mod layer;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-pub use layer::{Limited, Parts, RateLimit, RateLimitLayer};
+pub use layer::{RateLimit, RateLimitFuture, RateLimitLayer, RateLimitParts};
 #[doc(inline)]
 pub use multi_node_limits::{Allowed, Counter, Denied, Limit, Quota, QuotaError, TooManyCounters};
 pub(crate) use multi_node_limits::{MOST_KEYS, SharedTable};

@@ -38,12 +38,12 @@ pub struct RateLimitLayer {
 }
 
 /// Makes a request's key.
-type Key = dyn Fn(&Parts<'_>) -> Option<String> + Send + Sync;
+type Key = dyn Fn(&RateLimitParts<'_>) -> Option<String> + Send + Sync;
 
 /// What a request's key is made of.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
-pub struct Parts<'a> {
+pub struct RateLimitParts<'a> {
     /// The client's connection, where the server has told of it.
     pub conn: Option<&'a ConnInfo>,
     /// The request's headers.
@@ -61,14 +61,17 @@ impl RateLimitLayer {
     /// Limits each key that this makes of a request. `None`: the request is not limited.
     ///
     /// A header that a client may set to anything is no key: it would be another one with each request.
-    pub fn by<K: Display>(mut self, key: impl Fn(&Parts<'_>) -> Option<K> + Send + Sync + 'static) -> RateLimitLayer {
+    pub fn by<K: Display>(
+        mut self,
+        key: impl Fn(&RateLimitParts<'_>) -> Option<K> + Send + Sync + 'static,
+    ) -> RateLimitLayer {
         self.key = Arc::new(move |parts| key(parts).map(|key| key.to_string()));
         self
     }
 }
 
 /// The client's address: of IPv6 its first 64 bits, since a client has all that are behind them.
-fn client(parts: &Parts<'_>) -> Option<String> {
+fn client(parts: &RateLimitParts<'_>) -> Option<String> {
     let ip = parts.conn?.peer.tcp()?.ip().to_canonical();
     Some(match ip {
         std::net::IpAddr::V4(ip) => ip.to_string(),
@@ -107,19 +110,20 @@ where
 {
     type Response = Response<R>;
     type Error = S::Error;
-    type Future = Limited<S::Future>;
+    type Future = RateLimitFuture<S::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.service.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Limited<S::Future> {
+    fn call(&mut self, request: Request<B>) -> RateLimitFuture<S::Future> {
         let RateLimitLayer { limit, key } = &self.layer;
-        let parts = Parts { conn: request.extensions().get(), headers: request.headers(), path: request.uri().path() };
+        let parts =
+            RateLimitParts { conn: request.extensions().get(), headers: request.headers(), path: request.uri().path() };
         let state = key(&parts).map(|key| State { answer: limit.check(key), limit: limit.clone() });
         match state {
-            Some(state) if state.answer.is_err() => Limited::Denied { state },
-            state => Limited::Allowed { future: self.service.call(request), state },
+            Some(state) if state.answer.is_err() => RateLimitFuture::Denied { state },
+            state => RateLimitFuture::Allowed { future: self.service.call(request), state },
         }
     }
 }
@@ -134,8 +138,8 @@ struct State {
 pin_project! {
     /// The answer of a [`RateLimit`].
     #[derive(Debug)]
-    #[project = LimitedProject]
-    pub enum Limited<F> {
+    #[project = RateLimitFutureProject]
+    pub enum RateLimitFuture<F> {
         #[doc(hidden)]
         Allowed { #[pin] future: F, state: Option<State> },
         #[doc(hidden)]
@@ -143,7 +147,7 @@ pin_project! {
     }
 }
 
-impl<F, R, E> Future for Limited<F>
+impl<F, R, E> Future for RateLimitFuture<F>
 where
     F: Future<Output = Result<Response<R>, E>>,
     R: Default,
@@ -152,8 +156,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let (mut response, state) = match self.project() {
-            LimitedProject::Allowed { future, state } => (ready!(future.poll(cx))?, state.as_ref()),
-            LimitedProject::Denied { state } => {
+            RateLimitFutureProject::Allowed { future, state } => (ready!(future.poll(cx))?, state.as_ref()),
+            RateLimitFutureProject::Denied { state } => {
                 let mut response = Response::new(R::default());
                 *response.status_mut() = StatusCode::TOO_MANY_REQUESTS;
                 (response, Some(&*state))
@@ -188,7 +192,7 @@ impl State {
     }
 }
 
-/// Whole seconds, rounded up: who waits so long has waited long enough.
+/// Whole seconds, rounded up, so that a client that waits for them has waited long enough.
 fn seconds(time: std::time::Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
@@ -264,7 +268,7 @@ mod tests {
 
     #[tokio::test]
     async fn other_keys_count_and_none_does_not() {
-        let by_path = |parts: &Parts<'_>| parts.path.strip_prefix("/api").map(str::to_owned);
+        let by_path = |parts: &RateLimitParts<'_>| parts.path.strip_prefix("/api").map(str::to_owned);
         let mut service = RateLimitLayer::new(limit(1)).by(by_path).layer(Hello);
         let mut ask = async |path: &str| {
             let request = Request::builder().uri(path).body(()).expect("a request");

@@ -22,7 +22,7 @@ impl Handle {
         self.0.secret.as_ref()
     }
 
-    /// The limit of this name, by which each key may do so much, counted for all processes of the program together.
+    /// The limit with this name: how much each key may do, counted for all processes of the program together.
     ///
     /// A check computes for less than a microsecond; it sends no message and waits for nobody. What was counted outlives crashes of nodes,
     /// reloads and upgrades, and is gone when the master ends. Processes that give a limit of one name different quotas count in the same
@@ -42,7 +42,7 @@ impl Handle {
         Limit::new(self.0.limits.clone(), name, quota)
     }
 
-    /// The counter of this name: a number that all processes add to. It outlives what [limits](Handle::limit) outlive.
+    /// The counter with this name: a number that all processes add to. It outlives what [limits](Handle::limit) outlive.
     ///
     /// # Errors
     /// Where there are 256 counters already.

@@ -45,7 +45,7 @@ impl From<Option<&str>> for ControlName {
 /// The longest name of a control socket, in bytes; its path has to fit into 108 (unix(7)).
 const LONGEST: usize = 64;
 
-/// So much of a file's name is used, which leaves room for a process id, in bytes.
+/// The longest part of a file's name that is used, in bytes. It leaves room for a process id.
 const OF_A_FILE: usize = 40;
 
 impl ControlName {

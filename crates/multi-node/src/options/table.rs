@@ -222,12 +222,12 @@ table! {
     /// the old one goes on serving, and the next is tried after the longest [`backoff`](Options::backoff).
     Restarting, Whole, RUN:
     max_requests(requests: u64) -> Option<u64> = None, counted,
-    "Replaces a node that has begun so many requests, where it tells of them";
+    "Replaces a node after this number of requests, where the node reports them";
 
     /// Recycles a node that has served for so long, as [`max_requests`](Options::max_requests) does. Default: no limit.
     Restarting, Time, RUN:
     max_age(time: Duration) -> Option<Duration> = None, |name, age: Option<_>| age.map(|age| positive(name, age)).transpose(),
-    "Replaces a node that has served for so long";
+    "Replaces a node after this time of serving";
 
     /// Recycles a node that has so many bytes of memory in RAM, as [`max_requests`](Options::max_requests) does, with no random share.
     /// Default: no limit. Nodes are looked at once a second, or less often where a look takes more than 10 ms: looking takes about
@@ -239,5 +239,5 @@ table! {
     /// what may be shared. A process that has left its parent behind, as daemons do, is not found.
     Restarting, Bytes, RUN:
     max_memory(bytes: u64) -> Option<u64> = None, counted,
-    "Replaces a node that has so much memory in RAM, with all that descend from it, such as 512MiB";
+    "Replaces a node that uses more RAM than this, its descendants included, such as 512MiB";
 }

@@ -25,7 +25,7 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// What the help of the command line leaves out is told elsewhere.
+    /// Hides from the help of each subcommand what it shows by `--help-all` only.
     pub(crate) fn with_short_help(cli: clap::Command) -> clap::Command {
         cli.mut_subcommand("run", run::with_short_help)
     }

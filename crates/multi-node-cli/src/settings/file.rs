@@ -1,6 +1,5 @@
 //! The text of `multi-node.toml`.
 
-use clap::{Args, Command};
 use multi_node::admin;
 
 use super::Settings;
@@ -9,7 +8,7 @@ impl Settings {
     /// What the text of such a file says.
     pub(crate) fn from_toml(text: &str) -> Result<Settings, String> {
         let table: toml::Table = text.parse().map_err(|error| for_people(&error))?;
-        let known = names();
+        let known = Settings::names();
         match table.keys().find(|key| !known.contains(key)) {
             Some(key) => Err(format!("there is no setting `{key}`{}", suggestion(key, &known))),
             None => settings(text).map_err(|error| for_people(&error)),
@@ -25,12 +24,6 @@ fn settings(text: &str) -> Result<Settings, toml::de::Error> {
 /// An error of the parser, without Rust's names of types.
 fn for_people(error: &toml::de::Error) -> String {
     error.to_string().trim_end().replace(error.message(), &admin::in_words(error.message()))
-}
-
-/// The names that the command line has too.
-fn names() -> Vec<String> {
-    let command = Settings::augment_args(Command::new("run"));
-    command.get_arguments().map(|arg| arg.get_long().unwrap_or(arg.get_id().as_str()).to_owned()).collect()
 }
 
 fn suggestion(key: &str, known: &[String]) -> String {

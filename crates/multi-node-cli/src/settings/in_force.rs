@@ -28,6 +28,11 @@ const OF_THE_PROGRAM: [&str; 12] = [
 const OF_THE_START: [&str; 6] = ["backlog", "bind", "defer-accept", "log", "port", "unix-mode"];
 
 impl Settings {
+    /// The long name of every setting, as the command line and the file have it.
+    pub(super) fn names() -> Vec<String> {
+        Settings::augment_args(Command::new("run")).get_arguments().map(name).collect()
+    }
+
     /// Every setting, by its long name: what was typed, then what the file says, then the default.
     pub(crate) fn in_force(&self, typed: &Settings) -> Vec<OptionInForce> {
         let (all, typed) = (self.said(), typed.said());

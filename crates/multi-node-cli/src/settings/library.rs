@@ -11,9 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::value::{Mode, Size, Time, Typed};
 use super::{ADDRESSES, HEALTH, NODES, REPLACING, RESTARTING};
 
-/// What is said of them, by their long names.
+/// What is said of them, by the library's names.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Library(BTreeMap<String, Said>);
+pub(crate) struct Library(BTreeMap<&'static str, Said>);
 
 #[derive(Clone, Copy, Debug)]
 struct Said {
@@ -29,8 +29,9 @@ fn table() -> impl Iterator<Item = OptionInfo> {
     Options::table().into_iter().filter(|option| option.of_run)
 }
 
-fn long(option: &OptionInfo) -> String {
-    option.name.replace('_', "-")
+/// The name on the command line and in the file.
+fn long(name: &str) -> String {
+    name.replace('_', "-")
 }
 
 impl Library {
@@ -40,7 +41,7 @@ impl Library {
     }
 
     pub(super) fn set(&self, options: Options) -> Result<Options, Error> {
-        self.0.iter().try_fold(options, |options, (name, said)| options.set(&name.replace('-', "_"), said.value))
+        self.0.iter().try_fold(options, |options, (name, said)| options.set(name, said.value))
     }
 }
 
@@ -58,7 +59,7 @@ impl FromArgMatches for Library {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Library, clap::Error> {
         let said = |option: OptionInfo| {
             let value = *matches.get_one(option.name)?;
-            Some((long(&option), Said { kind: option.kind, value }))
+            Some((option.name, Said { kind: option.kind, value }))
         };
         Ok(Library(table().filter_map(said).collect()))
     }
@@ -74,7 +75,7 @@ fn arg(option: &OptionInfo) -> Arg {
     let default = OWN_DEFAULTS.iter().find(|(name, _)| *name == option.name).map(|(_, own)| (*own).to_owned());
     let default = default.or_else(|| option.default.map(|value| Said { kind, value }.to_string()));
     let arg = Arg::new(option.name)
-        .long(long(option))
+        .long(long(option.name))
         .help(format!("{} [default: {}]", option.help, default.as_deref().unwrap_or("never")))
         .help_heading(heading(option.group))
         .value_parser(move |text: &str| parse(kind, text));
@@ -127,7 +128,7 @@ impl fmt::Display for Said {
 
 impl Serialize for Library {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, said)| (name, said.to_string())))
+        serializer.collect_map(self.0.iter().map(|(name, said)| (long(name), said.to_string())))
     }
 }
 
@@ -146,12 +147,12 @@ impl<'de> Deserialize<'de> for Library {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Library, A::Error> {
                 let mut all = Library::default();
                 while let Some(name) = map.next_key::<String>()? {
-                    let Some(option) = table().find(|option| long(option) == name) else {
+                    let Some(option) = table().find(|option| long(option.name) == name) else {
                         map.next_value::<IgnoredAny>()?;
                         continue;
                     };
                     let value = map.next_value_seed(OfKind(option.kind))?;
-                    all.0.insert(name, Said { kind: option.kind, value });
+                    all.0.insert(option.name, Said { kind: option.kind, value });
                 }
                 Ok(all)
             }

@@ -305,7 +305,7 @@ impl fmt::Debug for Ground {
     }
 }
 
-/// A table for so many keys, and its file.
+/// A new table for this number of keys, and its file.
 fn limits(keys: usize) -> Result<(SharedTable, OwnedFd), Error> {
     let made = sys::random::bytes().and_then(|secret| SharedTable::create(keys, secret));
     made.map_err(Error::io("make the table of limits"))
@@ -317,7 +317,7 @@ fn go_on_counting(left: Option<OwnedFd>, keys: usize) -> Result<(SharedTable, Ow
     match left.filter(|(table, _)| table.keys() == keys) {
         Some(left) => Ok(left),
         None => {
-            crate::log::info!("limits count from 0: the program before had another table of them");
+            crate::log::info!("limits count from 0: the program before left no table of this layout and size");
             limits(keys)
         }
     }

@@ -73,7 +73,8 @@ impl ControlName {
 
     pub(super) fn check(self) -> Result<ControlName, Error> {
         let Some(name) = self.name() else { return Ok(self) };
-        if cfg!(not(multi_process)) {
+        // A preferred name is dropped there, since each process serves alone.
+        if cfg!(not(multi_process)) && matches!(self, ControlName::Exactly(_)) {
             return Err(refused("control", name, "control sockets need Linux"));
         }
         match is_instance_name(name) {

@@ -82,7 +82,7 @@ impl Options {
                 positive("crash_loop.within", self.crash_loop.1)?,
             ),
             canary: self.canary.map(|canary| trial(canary, values.surge)).transpose()?,
-            control: self.control.unwrap_or_else(|| default_name(&self.launch, nodes)).check()?,
+            control: self.control.unwrap_or_else(|| own_name(&self.launch)).check()?,
             launch: self.launch.check(values.master_listen)?,
             heartbeat: self.heartbeat,
             control_path: self.control_path.map(control_path).transpose()?,
@@ -191,12 +191,10 @@ fn metrics(address: &str) -> Result<Address, Error> {
     Address::parse("metrics", address)
 }
 
-/// A program is called by its own name. A process that serves alone is not looked for.
-fn default_name(launch: &Launch, nodes: usize) -> ControlName {
-    match launch.program.clone().or_else(environment::program) {
-        Some(program) if nodes > 0 && cfg!(multi_process) => ControlName::of_file(program),
-        _ => ControlName::Off,
-    }
+/// The name of the program's file. `listen` drops it where the process serves alone.
+fn own_name(launch: &Launch) -> ControlName {
+    let program = launch.program.clone().or_else(environment::program);
+    program.map_or(ControlName::Off, ControlName::of_file)
 }
 
 fn control_path(path: PathBuf) -> Result<PathBuf, Error> {

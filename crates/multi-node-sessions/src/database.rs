@@ -102,6 +102,12 @@ impl SessionDatabase {
         self.shared.readers.read("read", |connection| statements::load(connection, id, unix_millis()))
     }
 
+    /// As [`load`](Self::load); `None` if it would have to wait.
+    #[cfg(feature = "store")]
+    pub(crate) fn load_now(&self, id: &[u8]) -> Option<Result<Option<StoredSession>, SessionError>> {
+        self.shared.readers.read_now("read", |connection| statements::load(connection, id, unix_millis()))
+    }
+
     /// How many sessions there are. Takes time in proportion to their number: about a millisecond for 50,000.
     ///
     /// # Errors

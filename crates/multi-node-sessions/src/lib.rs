@@ -17,6 +17,30 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # With axum and tower-sessions
+//!
+//! The features `tower-sessions-0-14` (which axum-login 0.18 needs) and `tower-sessions-0-15` make `SessionStore`, which each process makes of its
+//! own [`SessionDatabase`]:
+//!
+#![cfg_attr(feature = "tower-sessions-0-15", doc = "```")]
+#![cfg_attr(not(feature = "tower-sessions-0-15"), doc = "```ignore")]
+//! use axum::{Router, http::StatusCode, routing::get};
+//! use multi_node_sessions::{SessionDatabase, SessionStore, Settings};
+//! # use tower_sessions_0_15 as tower_sessions;
+//! use tower_sessions::{Session, SessionManagerLayer};
+//!
+//! async fn visits(session: Session) -> Result<String, StatusCode> {
+//!     let failed = |_| StatusCode::INTERNAL_SERVER_ERROR;
+//!     let visits = session.get::<u32>("visits").await.map_err(failed)?.unwrap_or(0) + 1;
+//!     session.insert("visits", visits).await.map_err(failed)?;
+//!     Ok(format!("visit {visits}"))
+//! }
+//!
+//! fn app(sessions: SessionDatabase) -> Router {
+//!     Router::new().route("/", get(visits)).layer(SessionManagerLayer::new(SessionStore::new(sessions)))
+//! }
+//! ```
 
 mod batch;
 mod clock;
@@ -32,6 +56,8 @@ mod readers;
 mod room;
 mod settings;
 mod statements;
+#[cfg(feature = "store")]
+mod store;
 mod writer;
 
 pub use clock::unix_millis;
@@ -39,3 +65,5 @@ pub use database::{Creation, Page, PendingWrite, SessionDatabase};
 pub use error::SessionError;
 pub use settings::{Durability, Settings};
 pub use statements::StoredSession;
+#[cfg(feature = "store")]
+pub use store::SessionStore;

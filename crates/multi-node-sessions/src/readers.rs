@@ -46,6 +46,19 @@ impl Readers {
         }
     }
 
+    /// Reads in this thread; `None` if it would have to wait for another process.
+    #[cfg(feature = "store")]
+    pub(crate) fn read_now<T>(
+        &self,
+        action: &'static str,
+        mut query: impl FnMut(&Connection) -> rusqlite::Result<T>,
+    ) -> Option<Result<T, SessionError>> {
+        match self.try_read(&mut query) {
+            Err(error) if is_busy(&error) => None,
+            done => Some(done.map_err(|error| SessionError::sqlite(action, &self.path, &error))),
+        }
+    }
+
     fn try_read<T>(&self, query: &mut impl FnMut(&Connection) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
         let mut slot = self.slot();
         if slot.is_none() {

@@ -1,0 +1,168 @@
+//! The bus as its owner and the program hold it.
+
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+use multi_node_fleet::id::{NodeId, Slot};
+use tokio::net::UnixStream;
+use tokio::runtime::Handle;
+use tokio::time::{sleep, timeout};
+
+use super::connection::{Connection, Parts};
+use crate::counts::{BusCounts, Counts};
+use crate::limits::BusLimits;
+use crate::members::{Members, PeerStatus, Wanted};
+use crate::payload::Payload;
+use crate::request::{Call, CallAll, Handler, Request, Requests, RespondError};
+use crate::topic::{RawTopic, Settled, TopicError, Topics};
+
+/// How long the last bytes of a peer that has ended are read. The kernel has closed its end, unless a child inherited it.
+const LAST_BYTES: Duration = Duration::from_secs(1);
+
+/// The bus of one process. Clones are the same bus.
+#[derive(Clone, Debug)]
+pub struct Bus(Arc<Parts>);
+
+impl Bus {
+    /// The bus of the process `me`, without peers.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O and time: its tasks run there.
+    pub fn new(me: NodeId, limits: BusLimits) -> Bus {
+        let runtime = Handle::current();
+        let counts = Arc::new(Counts::default());
+        let members = Arc::new(Members::new(limits.clone(), counts.clone(), runtime.clone()));
+        let topics = Topics::new(me, limits.clone(), counts.clone(), members.clone(), runtime.clone());
+        let requests = Requests::new(me, limits.clone(), counts.clone(), members.clone(), runtime.clone());
+        let (topics, requests) = (Arc::new(topics), Arc::new(requests));
+        Bus(Arc::new(Parts::new(me, limits, counts, members, topics, requests, runtime)))
+    }
+
+    /// Which process this is.
+    pub fn me(&self) -> NodeId {
+        self.0.me
+    }
+
+    /// The links that the owner is to have made. One task calls this once and forwards what it yields.
+    pub fn wanted(&self) -> Wanted {
+        Wanted::new(self.0.members.clone())
+    }
+
+    /// A process takes part, or has another slot. For this process itself it sets the slot.
+    pub fn joined(&self, id: NodeId, slot: Option<Slot>, speaks_bus: bool) {
+        if id == self.0.me {
+            return self.0.requests.set_own_slot(slot);
+        }
+        self.0.members.joined(id, slot, speaks_bus);
+        if self.0.topics.are_interesting() {
+            self.0.members.want(id);
+        }
+    }
+
+    /// All processes that there were when this one joined have been named. Subscriptions wait for it before they count who
+    /// confirmed. A process without peers says so at once.
+    pub fn members_complete(&self) {
+        self.0.members.complete();
+    }
+
+    /// A process has ended. What it had sent is still delivered.
+    pub fn gone(&self, id: NodeId) {
+        match self.0.members.gone(id) {
+            Some(link) => drop(self.0.runtime.spawn(async move {
+                sleep(LAST_BYTES).await;
+                link.cut();
+            })),
+            None => self.0.topics.forget(id),
+        }
+    }
+
+    /// This process drains: it takes no new requests to `any`, and still takes part.
+    pub fn draining(&self) {
+        self.0.requests.drain();
+    }
+
+    /// A link to the peer was made. False when it is not taken: its epoch is not above that of an earlier one, or the peer is no
+    /// member. The stream is closed then, and the other end sees it.
+    ///
+    /// # Errors
+    ///
+    /// When the stream cannot be registered with the runtime.
+    pub fn attach(
+        &self,
+        id: NodeId,
+        epoch: u64,
+        stream: std::os::unix::net::UnixStream,
+    ) -> Result<bool, std::io::Error> {
+        stream.set_nonblocking(true)?;
+        let _context = self.0.runtime.enter();
+        Ok(Connection::attach(&self.0, id, epoch, UnixStream::from_std(stream)?))
+    }
+
+    /// The topic of this name.
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty or too long, or this process has too many topics.
+    pub fn topic(&self, name: &str) -> Result<RawTopic, TopicError> {
+        RawTopic::new(&self.0.topics, name)
+    }
+
+    /// Answers requests of this name, until [`Bus::stop_responding`].
+    ///
+    /// # Errors
+    ///
+    /// When the name is empty, too long or taken, or this process has too many handlers.
+    pub fn respond<F, R, E>(&self, name: &str, handler: F) -> Result<(), RespondError>
+    where
+        F: Fn(Request) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Payload, E>> + Send + 'static,
+        E: Display,
+    {
+        self.0.requests.respond(name, Handler::new(handler))
+    }
+
+    /// Answers requests of this name no longer. Those that run go on. False when there was no handler.
+    pub fn stop_responding(&self, name: &str) -> bool {
+        self.0.requests.stop_responding(name)
+    }
+
+    /// A request, to any process unless it says otherwise.
+    pub fn request(&self, name: &str, payload: Payload) -> Call {
+        Call::new(&self.0.requests, name, payload)
+    }
+
+    /// A request to every process that has the handler.
+    pub fn request_all(&self, name: &str, payload: Payload) -> CallAll {
+        CallAll::new(self.request(name, payload))
+    }
+
+    /// Waits until all topics with a subscription or a history so far are confirmed by the peers and have their history, or their
+    /// timeouts have passed. A node is ready then. Gives what came of each topic.
+    pub async fn settled(&self) -> Vec<(String, Settled)> {
+        self.0.topics.settled().await
+    }
+
+    /// Waits until all that was published and sent so far is written, at most this long. False when it was not.
+    pub async fn flush(&self, longest: Duration) -> bool {
+        let links = self.0.members.links();
+        let all = async {
+            for link in links {
+                link.until_at_most(0).await;
+            }
+        };
+        timeout(longest, all).await.is_ok()
+    }
+
+    /// What has been counted.
+    pub fn counts(&self) -> BusCounts {
+        let (requests_waiting, requests_running) = self.0.requests.in_flight();
+        BusCounts { requests_waiting, requests_running, ..self.0.counts.read() }
+    }
+
+    /// The peers and their links.
+    pub fn peers(&self) -> Vec<PeerStatus> {
+        self.0.members.statuses()
+    }
+}

@@ -1,0 +1,43 @@
+//! Internal to multi-node, without semver promises: topics and requests between processes, over Unix streams that somebody else
+//! makes.
+//!
+//! A [`Bus`] knows nothing of masters and nodes. Its owner
+//! - makes one per process: [`Bus::new`];
+//! - tells it who takes part: [`Bus::joined`], [`Bus::gone`], [`Bus::draining`], and once [`Bus::members_complete`];
+//! - forwards what [`Bus::wanted`] yields to whoever makes socket pairs, and gives both ends to [`Bus::attach`] with an epoch
+//!   above the `broken_epoch` of the question. One pair per (pair of processes, epoch);
+//! - awaits [`Bus::settled`] before it calls the process ready, and [`Bus::flush`] before it ends.
+//!
+//! A link is wanted at the first subscription or request. A process that uses neither costs no descriptor, no task, no wake-up.
+//! Without peers everything works within the process.
+//!
+//! ```text
+//! typed     values            bus       membership, links and their frames
+//! topic     topics, history   request   requests, handlers
+//! members   who takes part    link      a socket, its reader, writer and queue
+//! frame     the bytes         payload, limits, counts
+//! ```
+
+mod bus;
+mod counts;
+mod frame;
+mod limits;
+mod link;
+mod members;
+mod payload;
+mod request;
+mod topic;
+mod typed;
+
+pub use bus::Bus;
+pub use counts::BusCounts;
+pub use frame::{FrameError, HelloError};
+pub use limits::BusLimits;
+pub use link::LinkError;
+pub use members::{LinkWanted, PeerStatus, Wanted};
+pub use payload::{ContentType, DecodeError, EncodeError, Encoding, Payload};
+pub use request::{Call, CallAll, Request, RequestError, RespondError, Target};
+pub use topic::{
+    Event, History, MOST_NAME, PublishError, Published, RawTopic, Settled, Subscribing, Subscription, TopicError,
+};
+pub use typed::{Topic, TypedCall, TypedCallAll, TypedEvent, TypedSubscribing, TypedSubscription};

@@ -1,0 +1,14 @@
+//! One link to one peer: a Unix stream socket with a task that reads, a task that writes, and the queue between publishers and
+//! the writer.
+
+mod error;
+mod outbox;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use error::LinkError;
+pub(crate) use outbox::{NotSent, Outbox};
+pub(crate) use reader::{Inbound, Received, read};
+pub(crate) use writer::write;

@@ -1,0 +1,212 @@
+//! What is sent: bytes and how to read them.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+
+/// How a payload's bytes are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ContentType {
+    /// Bytes that the bus knows nothing about.
+    Bytes,
+    /// UTF-8.
+    Text,
+    /// JSON.
+    Json,
+    /// MessagePack, with structs as maps of named fields.
+    MessagePack,
+    /// A content type of a later version.
+    Unknown(u8),
+}
+
+impl ContentType {
+    pub(crate) fn to_flags(self) -> u8 {
+        match self {
+            ContentType::Bytes => 0,
+            ContentType::Text => 1,
+            ContentType::Json => 2,
+            ContentType::MessagePack => 3,
+            ContentType::Unknown(number) => number & 15,
+        }
+    }
+
+    /// The content type in the lower four bits of a frame's flags.
+    pub(crate) fn from_flags(flags: u8) -> ContentType {
+        match flags & 15 {
+            0 => ContentType::Bytes,
+            1 => ContentType::Text,
+            2 => ContentType::Json,
+            3 => ContentType::MessagePack,
+            number => ContentType::Unknown(number),
+        }
+    }
+}
+
+/// Bytes with their content type. Clones share the bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload {
+    /// How to read the bytes.
+    pub content: ContentType,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+impl Payload {
+    /// Bytes that the bus knows nothing about.
+    pub fn bytes(bytes: impl Into<Bytes>) -> Payload {
+        Payload { content: ContentType::Bytes, bytes: bytes.into() }
+    }
+
+    /// UTF-8.
+    pub fn text(text: impl Into<String>) -> Payload {
+        Payload { content: ContentType::Text, bytes: text.into().into() }
+    }
+
+    /// The value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written as JSON.
+    pub fn json(value: &impl Serialize) -> Result<Payload, EncodeError> {
+        let bytes = serde_json::to_vec(value)?;
+        Ok(Payload { content: ContentType::Json, bytes: bytes.into() })
+    }
+
+    /// The value as MessagePack with named fields.
+    ///
+    /// # Errors
+    ///
+    /// When the value cannot be written as MessagePack.
+    pub fn message_pack(value: &impl Serialize) -> Result<Payload, EncodeError> {
+        let bytes = rmp_serde::to_vec_named(value)?;
+        Ok(Payload { content: ContentType::MessagePack, bytes: bytes.into() })
+    }
+
+    /// The bytes as text, whatever their content type.
+    pub fn as_text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
+    }
+
+    /// The value, read by the content type that arrived: a text is read as JSON's string, bytes as a sequence of numbers.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no such value.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        match self.content {
+            ContentType::MessagePack => Ok(rmp_serde::from_slice(&self.bytes)?),
+            ContentType::Json => Ok(serde_json::from_slice(&self.bytes)?),
+            ContentType::Text => {
+                let text = str::from_utf8(&self.bytes)?;
+                Ok(T::deserialize(serde::de::value::StrDeserializer::<serde_json::Error>::new(text))?)
+            }
+            ContentType::Bytes => {
+                let numbers = self.bytes.iter().copied();
+                Ok(T::deserialize(serde::de::value::SeqDeserializer::<_, serde_json::Error>::new(numbers))?)
+            }
+            ContentType::Unknown(number) => Err(DecodeError::UnknownContent(number)),
+        }
+    }
+}
+
+/// How a typed topic or handler writes its values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// MessagePack with named fields.
+    #[default]
+    MessagePack,
+    /// JSON.
+    Json,
+}
+
+impl Encoding {
+    pub(crate) fn encode(self, value: &impl Serialize) -> Result<Payload, EncodeError> {
+        match self {
+            Encoding::MessagePack => Payload::message_pack(value),
+            Encoding::Json => Payload::json(value),
+        }
+    }
+}
+
+/// A value that cannot be sent.
+#[derive(Debug, Error)]
+pub enum EncodeError {
+    /// It cannot be written as MessagePack.
+    #[error("cannot encode the value as MessagePack")]
+    MessagePack(#[from] rmp_serde::encode::Error),
+    /// It cannot be written as JSON.
+    #[error("cannot encode the value as JSON")]
+    Json(#[from] serde_json::Error),
+}
+
+/// A payload that is not a value of the expected type.
+#[derive(Debug, Error)]
+pub enum DecodeError {
+    /// It is MessagePack, but not of this type.
+    #[error("cannot decode the MessagePack payload")]
+    MessagePack(#[from] rmp_serde::decode::Error),
+    /// It is JSON, a text or bytes, but not of this type.
+    #[error("cannot decode the payload")]
+    Json(#[from] serde_json::Error),
+    /// It says that it is text, but is not UTF-8.
+    #[error("the payload is not UTF-8")]
+    Text(#[from] std::str::Utf8Error),
+    /// A later version sent it.
+    #[error("the payload has the content type {0}, which this version doesn't know")]
+    UnknownContent(u8),
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Chat {
+        name: String,
+        number: u32,
+    }
+
+    #[test]
+    fn values_are_read_by_the_content_type_that_arrived() {
+        let chat = Chat { name: "a".to_owned(), number: 7 };
+        for encoding in [Encoding::MessagePack, Encoding::Json] {
+            let payload = encoding.encode(&chat).unwrap();
+            assert_eq!(payload.decode::<Chat>().unwrap(), chat);
+        }
+        assert_eq!(Payload::text("hé").decode::<String>().unwrap(), "hé");
+        assert_eq!(Payload::bytes(vec![1, 2]).decode::<Vec<u8>>().unwrap(), [1, 2]);
+    }
+
+    #[test]
+    fn what_is_no_such_value_is_an_error() {
+        let wrong = [
+            Payload::bytes(vec![1]),
+            Payload::text("{}"),
+            Payload { content: ContentType::Json, bytes: Bytes::from_static(b"{") },
+            Payload { content: ContentType::MessagePack, bytes: Bytes::from_static(&[0xc1]) },
+            Payload { content: ContentType::Text, bytes: Bytes::from_static(&[0xff]) },
+            Payload { content: ContentType::Unknown(9), bytes: Bytes::new() },
+        ];
+        for payload in wrong {
+            assert!(payload.decode::<Chat>().is_err(), "{payload:?}");
+        }
+    }
+
+    #[test]
+    fn fields_have_their_names() {
+        let payload = Payload::message_pack(&Chat { name: "a".to_owned(), number: 7 }).unwrap();
+        assert!(payload.as_text().contains("number"));
+    }
+
+    #[test]
+    fn content_types_survive_their_flags() {
+        for number in 0..16 {
+            assert_eq!(ContentType::from_flags(number).to_flags(), number);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Why a request has no answer.
+
+use std::time::Duration;
+
+use multi_node_fleet::id::NodeId;
+use thiserror::Error;
+
+use super::Target;
+
+/// Why a request has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RequestError {
+    /// No process has this id or slot.
+    #[error("{0} is not there")]
+    NoSuchNode(Target),
+    /// The process has no such handler, or no process has it that takes new requests.
+    #[error("there is no handler `{name}` at {target}")]
+    NoHandler {
+        /// The handler's name.
+        name: String,
+        /// Where it was looked for.
+        target: Target,
+    },
+    /// The process ended, or its link broke, before it answered. Whether it did what was asked is unknown.
+    #[error("{0} is gone, and may or may not have done what was asked")]
+    Gone(NodeId),
+    /// No answer came by the deadline. Whether the handler did what was asked is unknown.
+    #[error("no answer within {0:?}")]
+    TimedOut(Duration),
+    /// Too many requests are in flight: the request was not sent, or the other process refused it.
+    #[error("too many requests are in flight{}", if *.remote { " at the other process" } else { "" })]
+    Overloaded {
+        /// Whether the other process refused it.
+        remote: bool,
+    },
+    /// The request is too large.
+    #[error("the request has {length} bytes, which is more than allowed: raise `message_bytes`, or send less")]
+    TooLarge {
+        /// Its length.
+        length: usize,
+    },
+    /// The handler returned this error.
+    #[error("the handler failed: {0}")]
+    Failed(String),
+    /// The handler panicked.
+    #[error("the handler panicked")]
+    Panicked,
+    /// The value cannot be encoded.
+    #[error("cannot encode the request: {0}")]
+    Encode(String),
+    /// The answer is not of the expected type.
+    #[error("cannot decode the answer: {0}")]
+    Decode(String),
+}
+
+/// The codes of failures between processes.
+const NO_HANDLER: u8 = 1;
+const OVERLOADED: u8 = 2;
+const FAILED: u8 = 3;
+const PANICKED: u8 = 4;
+const TIMED_OUT: u8 = 5;
+
+/// What the process that was asked says instead of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Failure {
+    NoHandler,
+    Overloaded,
+    Failed(String),
+    Panicked,
+    TimedOut,
+}
+
+impl Failure {
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let (code, text) = match self {
+            Failure::NoHandler => (NO_HANDLER, ""),
+            Failure::Overloaded => (OVERLOADED, ""),
+            Failure::Failed(text) => (FAILED, text.as_str()),
+            Failure::Panicked => (PANICKED, ""),
+            Failure::TimedOut => (TIMED_OUT, ""),
+        };
+        crate::frame::encode_failure(code, text)
+    }
+
+    /// A code of a later version counts as the handler's error.
+    pub(super) fn decode(code: u8, text: String) -> Failure {
+        match code {
+            NO_HANDLER => Failure::NoHandler,
+            OVERLOADED => Failure::Overloaded,
+            PANICKED => Failure::Panicked,
+            TIMED_OUT => Failure::TimedOut,
+            _ => Failure::Failed(text),
+        }
+    }
+
+    pub(super) fn into_error(self, name: &str, peer: NodeId, timeout: Duration) -> RequestError {
+        match self {
+            Failure::NoHandler => RequestError::NoHandler { name: name.to_owned(), target: Target::Id(peer) },
+            Failure::Overloaded => RequestError::Overloaded { remote: true },
+            Failure::Failed(text) => RequestError::Failed(text),
+            Failure::Panicked => RequestError::Panicked,
+            Failure::TimedOut => RequestError::TimedOut(timeout),
+        }
+    }
+}
+
+/// Why a handler was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RespondError {
+    /// Its name is too long, or empty.
+    #[error("a handler's name has 1 to 255 bytes, this one has {0}")]
+    Name(usize),
+    /// There is one of this name.
+    #[error("this process already has a handler `{0}`")]
+    Exists(String),
+    /// There are too many.
+    #[error("this process already has {0} handlers: raise `handlers`")]
+    TooMany(usize),
+}

@@ -1,0 +1,77 @@
+//! A handler, and how it is run: by a deadline, and so that a panic is an answer.
+
+use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use multi_node_fleet::id::NodeId;
+use tokio::time::{Instant, timeout_at};
+
+use super::error::Failure;
+use crate::payload::Payload;
+
+/// A request as its handler gets it.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Who asks. It may be this process.
+    pub from: NodeId,
+    /// What is asked.
+    pub payload: Payload,
+    /// When the answer is of no use any longer. The handler's future is dropped then.
+    pub deadline: Instant,
+}
+
+pub(crate) type Responded = Pin<Box<dyn Future<Output = Result<Payload, String>> + Send>>;
+
+/// A handler of this process.
+#[derive(Clone)]
+pub(crate) struct Handler(Arc<dyn Fn(Request) -> Responded + Send + Sync>);
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handler")
+    }
+}
+
+impl Handler {
+    pub(crate) fn new<F, R, E>(handler: F) -> Handler
+    where
+        F: Fn(Request) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Payload, E>> + Send + 'static,
+        E: Display,
+    {
+        let handler = Arc::new(handler);
+        Handler(Arc::new(move |request| {
+            let handler = handler.clone();
+            // The handler is called when the future is polled, where a panic of the call is caught too.
+            Box::pin(async move { handler(request).await.map_err(|error| error.to_string()) })
+        }))
+    }
+
+    pub(super) async fn run(self, request: Request) -> Result<Payload, Failure> {
+        let deadline = request.deadline;
+        match timeout_at(deadline, CatchPanic((self.0)(request))).await {
+            Ok(Ok(result)) => result.map_err(Failure::Failed),
+            Ok(Err(Panicked)) => Err(Failure::Panicked),
+            Err(_) => Err(Failure::TimedOut),
+        }
+    }
+}
+
+struct Panicked;
+
+struct CatchPanic(Responded);
+
+impl Future for CatchPanic {
+    type Output = Result<Result<Payload, String>, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // The future is not polled again after a panic.
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
+            Ok(poll) => poll.map(Ok),
+            Err(_) => Poll::Ready(Err(Panicked)),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A topic as programs hold it.
+
+use std::sync::Arc;
+
+use super::state::Topic;
+use super::{PublishError, Published, Subscribing, TopicError, Topics};
+use crate::payload::Payload;
+
+/// A topic of payloads. Clones are the same topic, which ends here with the last of them and of its subscriptions.
+#[derive(Debug)]
+pub struct RawTopic {
+    topics: Arc<Topics>,
+    topic: Arc<Topic>,
+}
+
+impl RawTopic {
+    pub(crate) fn new(topics: &Arc<Topics>, name: &str) -> Result<RawTopic, TopicError> {
+        let topic = topics.for_handle(name)?;
+        Ok(RawTopic { topics: topics.clone(), topic })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.topic.name
+    }
+
+    /// Keeps the last `most` messages in this process, and lets each later subscription begin with them.
+    ///
+    /// A process that starts takes them from a process that has them. They are lost when all processes that have them end.
+    #[must_use]
+    pub fn history(self, most: usize) -> RawTopic {
+        self.topics.keep_history(&self.topic, most);
+        self
+    }
+
+    /// Gives the message to all subscriptions, in this process and in others. It returns at once, from any thread.
+    ///
+    /// # Errors
+    ///
+    /// When the message is too large. A message that some peer misses is no error: [`Published`] tells.
+    pub fn publish(&self, payload: Payload) -> Result<Published, PublishError> {
+        let (length, most) = (payload.bytes.len(), self.topics.limits.message_bytes);
+        if length > most {
+            return Err(PublishError::TooLarge { length, most });
+        }
+        Ok(self.topic.publish(payload, self.topics.members.without_bus()))
+    }
+
+    /// Waits until every subscribed peer has room for half of `peer_bytes`, so that a publisher can pause instead of making peers
+    /// lag. A peer that has stopped makes it wait: set a deadline.
+    pub async fn room(&self) {
+        for link in self.topic.subscriber_links() {
+            link.room().await;
+        }
+    }
+
+    /// Subscribes. The subscription begins at once; awaiting it waits until every live peer has confirmed, and the history has
+    /// come, or their timeouts have passed.
+    pub fn subscribe(&self) -> Subscribing {
+        Subscribing::new(self.topics.clone(), self.topic.clone())
+    }
+}
+
+impl Clone for RawTopic {
+    fn clone(&self) -> RawTopic {
+        self.topic.lock().users += 1;
+        RawTopic { topics: self.topics.clone(), topic: self.topic.clone() }
+    }
+}
+
+impl Drop for RawTopic {
+    fn drop(&mut self) {
+        self.topics.release(&self.topic, None);
+    }
+}

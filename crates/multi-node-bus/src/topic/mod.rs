@@ -1,0 +1,28 @@
+//! Topics: every process that has subscribed gets what any process publishes, in each publisher's order, or is told what it
+//! missed.
+//!
+//! Locks are taken in this order, and none is held across an await: table, topic, then one outbox or one queue.
+
+mod event;
+mod handle;
+mod history;
+mod interest;
+mod publish;
+mod queue;
+mod receive;
+mod settle;
+mod snapshot;
+mod state;
+mod subscription;
+mod table;
+
+pub use event::{Event, History, PublishError, Published, Settled, TopicError};
+pub use handle::RawTopic;
+pub(crate) use receive::Arrived;
+pub(crate) use snapshot::Answer;
+pub(crate) use state::Topic;
+pub use subscription::{Subscribing, Subscription};
+pub(crate) use table::Topics;
+
+/// The longest name of a topic or handler, in bytes.
+pub const MOST_NAME: usize = 255;

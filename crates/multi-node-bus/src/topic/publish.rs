@@ -1,0 +1,96 @@
+//! What this process publishes, and which peers get it.
+
+use std::sync::Arc;
+
+use multi_node_fleet::id::NodeId;
+
+use super::state::{State, Subscriber, Topic};
+use super::{Event, Published};
+use crate::frame::{Head, Kind, append};
+use crate::link::Outbox;
+use crate::payload::Payload;
+
+/// A larger buffer for encoding is given back after use.
+const KEPT_SCRATCH: usize = 64 << 10;
+
+impl Topic {
+    /// Gives the message to all that have subscribed, here and elsewhere. It never waits for them.
+    pub(super) fn publish(&self, payload: Payload, without_bus: u32) -> Published {
+        let mut state = self.lock();
+        let seq = state.next;
+        state.next += 1;
+        let (sent, missed) = if state.subscribers.is_empty() { (0, 0) } else { self.send(&mut state, seq, &payload) };
+        if let Some(ring) = &mut state.history {
+            ring.keep(self.me, seq, &payload);
+        }
+        self.publish_here(&state, payload);
+        drop(state);
+        self.counts.published.one();
+        Published { seq, sent, missed, without_bus: without_bus as usize }
+    }
+
+    fn send(&self, state: &mut State, seq: u64, payload: &Payload) -> (usize, usize) {
+        let State { scratch, subscribers, .. } = state;
+        scratch.clear();
+        let head = Head::new(Kind::Message).flags(payload.content.to_flags()).channel(self.channel).seq(seq);
+        append(head, &[&payload.bytes], scratch);
+        let queue = |link: &Arc<Outbox>| link.message(self.channel, seq, scratch).is_ok();
+        let sent = subscribers.iter().filter(|subscriber| subscriber.link.as_ref().is_some_and(queue)).count();
+        if scratch.capacity() > KEPT_SCRATCH {
+            *scratch = Vec::new();
+        }
+        let missed = subscribers.len() - sent;
+        self.counts.sent.add(sent as u64);
+        if missed > 0 {
+            self.counts.dropped_for_peers.add(missed as u64);
+        }
+        (sent, missed)
+    }
+
+    fn publish_here(&self, state: &State, payload: Payload) {
+        let Some((last, others)) = state.readers.split_last() else { return };
+        for reader in others {
+            let pushed = reader.push([Event::Message { from: self.me, payload: payload.clone() }]);
+            self.counts.dropped_for_subscribers.add(pushed.dropped);
+        }
+        let pushed = last.push([Event::Message { from: self.me, payload }]);
+        self.counts.dropped_for_subscribers.add(pushed.dropped);
+    }
+
+    /// A peer subscribes. From here on it gets everything over this link.
+    pub(crate) fn add_subscriber(&self, link: &Arc<Outbox>, its_channel: u32, question: u64) {
+        let mut state = self.lock();
+        state.subscribers.retain(|subscriber| subscriber.peer != link.peer);
+        let head = Head::new(Kind::Confirmed).channel(self.channel).seq(state.next);
+        link.control(head, &[&its_channel.to_le_bytes(), &question.to_le_bytes()]);
+        state.subscribers.push(Subscriber { peer: link.peer, link: Some(link.clone()) });
+    }
+
+    /// A peer no longer subscribes.
+    pub(crate) fn remove_subscriber(&self, link: &Outbox) {
+        let mut state = self.lock();
+        let is_it = |subscriber: &Subscriber| subscriber.link.as_ref().is_some_and(|its| its.epoch == link.epoch);
+        state.subscribers.retain(|subscriber| subscriber.peer != link.peer || !is_it(subscriber));
+        link.control(Head::new(Kind::Unsubscribed).channel(self.channel), &[]);
+    }
+
+    /// The peer's link is broken. It subscribes anew, and misses what is published meanwhile.
+    pub(super) fn subscriber_lost(&self, link: &Outbox) {
+        let mut state = self.lock();
+        for subscriber in state.subscribers.iter_mut().filter(|subscriber| subscriber.peer == link.peer) {
+            subscriber.link.take_if(|its| its.epoch <= link.epoch);
+        }
+    }
+
+    /// Forgets the peer if it has not subscribed anew.
+    pub(super) fn drop_lost_subscriber(&self, peer: NodeId) {
+        self.lock().subscribers.retain(|subscriber| subscriber.peer != peer || subscriber.link.is_some());
+    }
+}
+
+impl Topic {
+    /// The links of the peers that have subscribed.
+    pub(super) fn subscriber_links(&self) -> Vec<Arc<Outbox>> {
+        self.lock().subscribers.iter().filter_map(|subscriber| subscriber.link.clone()).collect()
+    }
+}

@@ -1,0 +1,89 @@
+//! The queue of a subscription: nothing is lost without a word, and the order of each publisher stays.
+
+use std::collections::BTreeMap;
+
+use multi_node_fleet::id::NodeId;
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::payload::Payload;
+
+fn message(from: u64, number: u64) -> Event {
+    Event::Message { from: NodeId::node(from), payload: Payload::text(number.to_string()) }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    /// A publisher's next message.
+    Push(u64),
+    /// Messages of a publisher that never arrived.
+    Lag(u64, u64),
+    Pop(usize),
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (1..4u64).prop_map(Step::Push),
+        1 => (1..4u64, 1..5u64).prop_map(|(from, missed)| Step::Lag(from, missed)),
+        2 => (0..6usize).prop_map(Step::Pop),
+    ]
+}
+
+/// What a reader knows of each publisher: the next number.
+fn read(known: &mut BTreeMap<NodeId, u64>, event: &Event) {
+    let next = known.entry(event.from()).or_insert(0);
+    match event {
+        Event::Lagged { missed, .. } => *next += missed,
+        Event::Message { payload, .. } => {
+            assert_eq!(payload.as_text(), next.to_string(), "in order, and each gap was told before");
+            *next += 1;
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn each_message_comes_once_in_order_or_is_counted_in_its_place(steps in vec(any_step(), 0..200)) {
+        let limits = BusLimits { subscriber_messages: 8, subscriber_bytes: 10, ..BusLimits::default() };
+        let queue = Queue::new(&limits, false);
+        let (mut sent, mut known) = (BTreeMap::new(), BTreeMap::new());
+        let mut events = Vec::new();
+        for step in steps {
+            match step {
+                Step::Push(from) => {
+                    let number = sent.entry(NodeId::node(from)).or_insert(0);
+                    queue.push([message(from, *number)]);
+                    *number += 1;
+                }
+                Step::Lag(from, missed) => {
+                    *sent.entry(NodeId::node(from)).or_insert(0) += missed;
+                    queue.push([Event::Lagged { from: NodeId::node(from), missed }]);
+                }
+                Step::Pop(most) => drop(queue.pop_many(most, &mut events)),
+            }
+            let state = queue.lock();
+            let messages = state.events.iter().filter(|event| matches!(event, Event::Message { .. })).count();
+            prop_assert!(messages <= 8 && (state.bytes <= 10 || messages == 1));
+            prop_assert!(state.events.len() <= 16, "a gap before each message at most");
+        }
+        while let Some(event) = queue.pop() {
+            events.push(event);
+        }
+        events.iter().for_each(|event| read(&mut known, event));
+        prop_assert_eq!(known, sent);
+        prop_assert_eq!(queue.lock().bytes, 0);
+    }
+}
+
+#[test]
+fn a_held_queue_gives_the_history_first() {
+    let queue = Queue::new(&BusLimits::default(), true);
+    queue.push([message(1, 2), message(1, 3)]);
+    assert_eq!(queue.pop(), None);
+    queue.release([message(1, 0), message(1, 1)].into_iter());
+    queue.release([message(1, 9)].into_iter());
+    let mut events = Vec::new();
+    assert_eq!(queue.pop_many(10, &mut events), 4);
+    assert_eq!(events, (0..4).map(|number| message(1, number)).collect::<Vec<_>>());
+}

@@ -1,0 +1,13 @@
+//! Several buses in one process, joined by socket pairs that a small master makes.
+
+#![allow(missing_docs, unreachable_pub)]
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "in a test a panic is the report")]
+
+mod hostile;
+mod interest;
+mod lag;
+mod links;
+mod requests;
+mod topics;
+mod typed;
+mod world;

@@ -102,9 +102,11 @@ impl SessionDatabase {
         self.shared.readers.read("read", |connection| statements::load(connection, id, unix_millis()))
     }
 
-    /// As [`load`](Self::load); `None` if it would have to wait.
-    #[cfg(feature = "store")]
-    pub(crate) fn load_now(&self, id: &[u8]) -> Option<Result<Option<StoredSession>, SessionError>> {
+    /// As [`load`](Self::load), but never waits: `None` while another process recovers the database after a crash, which takes milliseconds.
+    pub fn load_now(&self, id: &[u8]) -> Option<Result<Option<StoredSession>, SessionError>> {
+        if let Err(error) = check_id(id) {
+            return Some(Err(error));
+        }
         self.shared.readers.read_now("read", |connection| statements::load(connection, id, unix_millis()))
     }
 
@@ -139,9 +141,10 @@ impl SessionDatabase {
         self.store(id, data, any, |id, data| Change::Save { id, expires, data })
     }
 
-    /// Stores a session whether it is there or not. Prefer [`create`](Self::create) and [`save`](Self::save), where the caller knows which.
-    pub fn put(&self, id: &[u8], expires: i64, data: Vec<u8>) -> PendingWrite<()> {
-        self.store(id, data, |_| (), |id, data| Change::Put { id, expires, data })
+    /// Stores a session whether it is there or not, for callers that do not know. It is `false` where the session was
+    /// [revoked](Self::revoke) within the last ten minutes: then it stays absent. Prefer [`create`](Self::create) and [`save`](Self::save).
+    pub fn put(&self, id: &[u8], expires: i64, data: Vec<u8>) -> PendingWrite<bool> {
+        self.store(id, data, any, |id, data| Change::Put { id, expires, data })
     }
 
     /// Moves the expiry alone. It is `false` where there is no such session.
@@ -160,6 +163,14 @@ impl SessionDatabase {
     pub fn delete(&self, id: &[u8]) -> PendingWrite<bool> {
         match check_id(id) {
             Ok(()) => self.write(Change::Delete { id: id.to_vec() }, any),
+            Err(error) => PendingWrite::done(Err(error)),
+        }
+    }
+
+    /// Deletes a session as [`delete`](Self::delete) does, and keeps its id for ten minutes, so that no late [`put`](Self::put) brings it back.
+    pub fn revoke(&self, id: &[u8]) -> PendingWrite<bool> {
+        match check_id(id) {
+            Ok(()) => self.write(Change::Revoke { id: id.to_vec() }, any),
             Err(error) => PendingWrite::done(Err(error)),
         }
     }

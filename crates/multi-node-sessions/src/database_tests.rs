@@ -54,6 +54,22 @@ fn a_late_save_or_touch_does_not_bring_back_a_deleted_session() {
 }
 
 #[test]
+fn a_late_put_does_not_bring_back_a_revoked_session() {
+    let (_folder, database) = open(Settings::default());
+    let put = |id: &[u8], data: &[u8]| database.put(id, in_an_hour(), data.to_vec()).wait().expect("written");
+    assert!(put(b"a", b"one") && put(b"a", b"two"));
+    assert!(database.revoke(b"a").wait().expect("written"));
+    assert!(!database.revoke(b"a").wait().expect("written"));
+    assert!(!put(b"a", b"late"));
+    assert_eq!((data(&database, b"a"), database.count().expect("readable")), (None, 0));
+    assert_eq!(database.sweep(10).wait().expect("written"), 0, "its id stays known");
+    assert!(!put(b"a", b"late"));
+    assert_eq!(database.create(b"a", in_an_hour(), Vec::new()).wait().expect("written"), Creation::Created);
+    database.put(b"b", unix_millis() - 1, b"expired".to_vec()).wait().expect("written");
+    assert!(put(b"b", b"new"), "a session that has expired was not revoked");
+}
+
+#[test]
 fn an_expired_session_is_absent_for_every_operation() {
     let (_folder, database) = open(Settings::default());
     database.put(b"a", unix_millis() - 1, b"old".to_vec()).wait().expect("written");

@@ -47,7 +47,6 @@ impl Readers {
     }
 
     /// Reads in this thread; `None` if it would have to wait for another process.
-    #[cfg(feature = "store")]
     pub(crate) fn read_now<T>(
         &self,
         action: &'static str,

@@ -28,7 +28,7 @@ pub(crate) enum Change {
         expires: i64,
         data: Vec<u8>,
     },
-    /// A session is made or gets other bytes.
+    /// A session is made or gets other bytes, unless it was revoked.
     Put {
         id: Vec<u8>,
         expires: i64,
@@ -39,6 +39,10 @@ pub(crate) enum Change {
         expires: i64,
     },
     Delete {
+        id: Vec<u8>,
+    },
+    /// A session becomes absent, and its id stays known for a while.
+    Revoke {
         id: Vec<u8>,
     },
     /// Expired sessions are removed, at most this many.
@@ -55,7 +59,11 @@ impl Change {
             Change::Create { id, data, .. } | Change::Save { id, data, .. } | Change::Put { id, data, .. } => {
                 Some((id, data.len()))
             }
-            Change::Touch { .. } | Change::Delete { .. } | Change::Sweep { .. } | Change::Clear => None,
+            Change::Touch { .. }
+            | Change::Delete { .. }
+            | Change::Revoke { .. }
+            | Change::Sweep { .. }
+            | Change::Clear => None,
         }
     }
 
@@ -69,23 +77,30 @@ impl Change {
         match self {
             Change::Create { id, expires, data } => prepared(CREATE)?.execute(params![id, expires, data, now]),
             Change::Save { id, expires, data } => prepared(SAVE)?.execute(params![id, expires, data, now]),
-            Change::Put { id, expires, data } => prepared(PUT)?.execute(params![id, expires, data]),
+            Change::Put { id, expires, data } => prepared(PUT)?.execute(params![id, expires, data, now]),
             Change::Touch { id, expires } => prepared(TOUCH)?.execute(params![id, expires, now]),
             Change::Delete { id } => prepared("DELETE FROM sessions WHERE id = ?1")?.execute(params![id]),
-            Change::Sweep { at_most } => prepared(SWEEP)?.execute(params![now, at_most]),
+            Change::Revoke { id } => prepared(REVOKE)?.execute(params![id, now]),
+            Change::Sweep { at_most } => prepared(SWEEP)?.execute(params![now, now - REVOKED_MILLIS, at_most]),
             Change::Clear => prepared("DELETE FROM sessions")?.execute([]),
         }
     }
 }
 
+/// For how long the id of a revoked session stays known: longer than a request that still has the session.
+const REVOKED_MILLIS: i64 = 600_000;
+
 const CREATE: &str = "INSERT INTO sessions (id, expires, data) VALUES (?1, ?2, ?3)
     ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, data = excluded.data WHERE sessions.expires <= ?4";
 const SAVE: &str = "UPDATE sessions SET expires = ?2, data = ?3 WHERE id = ?1 AND expires > ?4";
 const PUT: &str = "INSERT INTO sessions (id, expires, data) VALUES (?1, ?2, ?3)
-    ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, data = excluded.data";
+    ON CONFLICT (id) DO UPDATE SET expires = excluded.expires, data = excluded.data
+    WHERE sessions.expires > ?4 OR sessions.data <> x''";
+/// A revoked session is one that has expired and has no bytes.
+const REVOKE: &str = "UPDATE sessions SET expires = ?2, data = x'' WHERE id = ?1 AND expires > ?2";
 const TOUCH: &str = "UPDATE sessions SET expires = ?2 WHERE id = ?1 AND expires > ?3";
 const SWEEP: &str = "DELETE FROM sessions WHERE key IN
-    (SELECT key FROM sessions WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
+    (SELECT key FROM sessions WHERE expires <= ?1 AND (expires <= ?2 OR data <> x'') ORDER BY expires LIMIT ?3)";
 const EVICT: &str = "DELETE FROM sessions WHERE key IN
     (SELECT key FROM sessions WHERE id <> ?1 ORDER BY expires LIMIT ?2)";
 const LIST: &str = "SELECT key, id, expires, data FROM sessions WHERE key > ?1 AND expires > ?2 ORDER BY key";

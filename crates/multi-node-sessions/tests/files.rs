@@ -22,7 +22,7 @@ fn folder_with(sessions: u16) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let database = SessionDatabase::open(folder.path(), durable()).expect("opened");
     let writes: Vec<_> = (0..sessions).map(|n| database.put(&n.to_be_bytes(), in_an_hour(), vec![7; 200])).collect();
-    writes.into_iter().for_each(|write| write.wait().expect("written"));
+    writes.into_iter().for_each(|write| assert!(write.wait().expect("written")));
     let path = database.path().to_owned();
     drop(database);
     until_closed(folder.path());

@@ -92,7 +92,7 @@ fn obey(database: &SessionDatabase) {
         let fields: Vec<&str> = line.split(' ').collect();
         let answer = match fields[..] {
             ["put", id, data] => {
-                database.put(id.as_bytes(), in_an_hour(), data.into()).wait().map(|()| "done".to_owned())
+                database.put(id.as_bytes(), in_an_hour(), data.into()).wait().map(|_| "done".to_owned())
             }
             ["delete", id] => database.delete(id.as_bytes()).wait().map(|_| "done".to_owned()),
             ["get", id] => database.load(id.as_bytes()).map(|found| {

@@ -108,8 +108,8 @@ mutants-fleet:
 mutants-handoff:
 	@mkdir -p target/mutants-handoff
 	$(CARGO) mutants --package multi-node-serve --features axum --output target/mutants-handoff --file '**/drain.rs' \
-		--file '**/entrance.rs' --file '**/external.rs' --file '**/intake.rs' --file '**/lobby.rs' --file '**/parcel.rs' \
-		--file '**/places.rs' --file '**/serving.rs' --file '**/stream.rs' -- --lib -- --skip alone::
+		--file '**/accept_control.rs' --file '**/external.rs' --file '**/handoff_receiver.rs' --file '**/idle_park.rs' --file '**/idle_conn.rs' \
+		--file '**/conn_limit.rs' --file '**/serving.rs' --file '**/stream.rs' -- --lib -- --skip alone::
 
 law: ## what must not stand where, by the test that reads the sources
 	$(CARGO) test --locked -p multi-node-it --test laws --test circles

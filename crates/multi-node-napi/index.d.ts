@@ -37,7 +37,7 @@ export interface Options {
   startTimeout?: number;
   /** To finish what is in flight. Default 30 s. */
   drainTimeout?: number;
-  /** How long nodes go on accepting after the order to shut down. Default 0. */
+  /** How long nodes go on accepting after the command to shut down. Default 0. */
   shutdownDelay?: number;
   /** How long an event loop may be blocked before its node is replaced; 0 turns that off. Default 30 s. */
   hangTimeout?: number;
@@ -62,13 +62,13 @@ export interface Options {
   /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
   metrics?: string;
   /** How one value is made of all nodes' values of a gauge, by the gauge's name. Default for each: `sum`. */
-  gauge?: Record<string, 'sum' | 'max' | 'min' | 'mean' | 'first' | 'omit'>;
+  aggregateGauge?: Record<string, 'sum' | 'max' | 'min' | 'mean' | 'first' | 'omit'>;
   /** Whether SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGUSR2 are handled. Default true. */
   signals?: boolean;
   /** Whether every process gets a stream to every other. Default true. */
   peers?: boolean;
-  /** Whether nodes may give orders. Default false. */
-  ordersFromNodes?: boolean;
+  /** Whether nodes may give commands. Default false. */
+  commandsFromNodes?: boolean;
   /**
    * Whether the master warns of TCP connections that were opened before `listen`: code there runs in every process, so each opens its
    * own. The warning has the code `MULTI_NODE_BEFORE_LISTEN`. With an inspector it is off. Default true.
@@ -137,15 +137,15 @@ export interface NodeStream extends Socket {
 }
 
 export type State =
-  | 'vacant'
+  | 'empty'
   | 'starting'
-  | 'joining'
+  | 'initializing'
   | 'serving'
   | 'draining'
   | 'killing'
   | 'exited'
-  | 'resting'
-  | 'gave up';
+  | 'backing_off'
+  | 'failed';
 
 export interface SlotStatus {
   slot: number;
@@ -180,8 +180,8 @@ export interface Replacement {
   killed: boolean;
   /** Connections that ended by themselves, went on in other nodes, and were cut at the deadline. */
   finished?: number;
-  handedOver?: number;
-  cut: number;
+  handedOff?: number;
+  aborted: number;
   /** HTTP requests that were begun and not fully answered. */
   requestsFailed: number;
 }
@@ -231,7 +231,7 @@ interface Events {
   drain: [];
   close: [];
   /** A signal's order that was not carried out. */
-  refused: [error: Error];
+  commandFailed: [error: Error];
   error: [error: Error];
 }
 

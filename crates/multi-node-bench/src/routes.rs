@@ -54,7 +54,7 @@ async fn websocket(Extension(node): Extension<Handle>, upgrade: WebSocketUpgrade
 
 /// Echoes what a WebSocket says, until this node drains and it is this one's turn to go.
 async fn converse(node: Handle, mut socket: WebSocket) {
-    let goodbye = node.goodbye();
+    let drain_notice = node.drain_notice();
     loop {
         tokio::select! {
             message = socket.recv() => match message {
@@ -63,12 +63,12 @@ async fn converse(node: Handle, mut socket: WebSocket) {
                 Some(Ok(Message::Ping(_))) => {}
                 _ => return,
             },
-            () = goodbye.draining() => return leave(socket).await,
+            () = drain_notice.draining() => return leave(socket).await,
         }
     }
 }
 
-/// Says goodbye and waits for the client's, so that nothing it has sent meanwhile resets the connection.
+/// Says drain_notice and waits for the client's, so that nothing it has sent meanwhile resets the connection.
 async fn leave(mut socket: WebSocket) {
     // An error is the client's going away.
     if socket.send(Message::Close(None)).await.is_ok() {

@@ -1,4 +1,4 @@
-//! Orders that have one answer: connect, ask, print.
+//! Commands that have one answer: connect, ask, print.
 
 use std::time::Duration;
 

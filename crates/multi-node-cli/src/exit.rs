@@ -4,7 +4,7 @@ use std::io;
 use std::process::ExitCode;
 
 use multi_node::admin::ClientError;
-use multi_node::{Error, OrderError};
+use multi_node::{CommandError, Error};
 
 /// An error that is the caller's: wrong arguments or configuration.
 #[derive(Debug, thiserror::Error)]
@@ -104,11 +104,11 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
                 _ => FAILED,
             });
         }
-        match (cause.downcast_ref::<Error>(), cause.downcast_ref::<OrderError>()) {
+        match (cause.downcast_ref::<Error>(), cause.downcast_ref::<CommandError>()) {
             (Some(Error::Option { .. }), _) => Some(USAGE),
             (Some(Error::Program { source, .. }), _) if source.kind() == io::ErrorKind::NotFound => Some(NOT_FOUND),
             (Some(Error::Program { .. }), _) => Some(CANNOT_EXECUTE),
-            (_, Some(OrderError::Failed { .. } | OrderError::RolledBack { .. })) => Some(FAILED),
+            (_, Some(CommandError::Failed { .. } | CommandError::RolledBack { .. })) => Some(FAILED),
             (_, Some(_)) => Some(REFUSED),
             _ => None,
         }

@@ -3,6 +3,7 @@
 mod asking;
 mod commands;
 mod config;
+mod exec_shim;
 mod exit;
 mod node_log;
 mod npm;
@@ -11,7 +12,6 @@ mod probe;
 mod settings;
 mod show;
 mod signal_name;
-mod stage;
 mod target;
 mod top;
 
@@ -54,7 +54,7 @@ Exit codes:
   0    done
   1    it failed
   2    wrong arguments or configuration
-  3    refused: another order is under way, or what was asked is not allowed
+  3    refused: another command is under way, or what was asked is not allowed
   4    there is no such instance, or no such slot
   5    the command of `probe` failed
   126  the program cannot be executed
@@ -67,7 +67,7 @@ fn typed() -> Cli {
 }
 
 fn main() -> ExitCode {
-    let ran = if stage::is_asked_for() { Err(stage::run()) } else { typed().command.run() };
+    let ran = if exec_shim::is_asked_for() { Err(exec_shim::run()) } else { typed().command.run() };
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if error.is::<output::Enough>() => ExitCode::SUCCESS,

@@ -25,7 +25,7 @@ use value::{Account, Control, Count, Mode, StopSignal, names, one_or_more, table
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
-use crate::{npm, output, stage};
+use crate::{exec_shim, npm, output};
 
 /// What settings are about: the headings of their help.
 const ADDRESSES: &str = "Addresses and sockets";
@@ -85,7 +85,7 @@ pub(crate) struct Settings {
     /// What LISTEN_FDNAMES calls the sockets, separated by colons
     #[arg(long, value_name = "NAMES", help_heading = ADDRESSES)]
     pub(crate) fdname: Option<String>,
-    /// Has the kernel hand over a connection only when its first byte has come, so that servers that close what they have
+    /// Has the kernel hand off a connection only when its first byte has come, so that servers that close what they have
     /// not read from lose hardly anything in a reload. Not for servers that are the first to speak [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = ADDRESSES)]
     pub(crate) defer_accept: Option<bool>,
@@ -170,7 +170,7 @@ impl Settings {
     pub(crate) fn options(&self) -> Result<Options, Error> {
         let port = self.port.map(|port| format!("0.0.0.0:{port}"));
         let mut options = self.library.set(Options::new())?;
-        options = options.args([stage::NAME]).addresses(port.iter().chain(&self.bind));
+        options = options.args([exec_shim::NAME]).addresses(port.iter().chain(&self.bind));
         macro_rules! set {
             ($($name:ident: $value:expr),* $(,)?) => {$(
                 if let Some(value) = $value {

@@ -1,22 +1,23 @@
 //! The rules: which node is started, joined, drained, killed and replaced, and when.
 //!
 //! [`Fleet`] owns all state and performs nothing: an [`Event`] and the time go in, [`Action`]s come out. Deadlines are
-//! enforced at [`Event::Tick`] only, so that a loop can hand over everything that came in late before it asks for
+//! enforced at [`Event::Tick`] only, so that a loop can hand off everything that came in late before it asks for
 //! judgement.
 
 mod canary;
+mod commands;
 mod deadlines;
+mod draining;
 mod end;
+mod format;
 mod hang;
-mod ledger;
 mod life;
-mod looks;
 mod node;
-mod orders;
 mod policy;
 mod recycle;
 mod reload;
 mod replace;
+mod sampling;
 mod saved;
 mod scale;
 mod shutdown;
@@ -26,7 +27,6 @@ mod snapshot;
 mod turn;
 mod upgrade;
 mod verdict;
-mod words;
 
 #[cfg(test)]
 mod proptests;
@@ -40,24 +40,24 @@ use std::mem;
 use std::time::{Duration, Instant};
 
 pub use self::canary::Canary;
+use self::commands::Running;
+use self::draining::{Draining, Next};
 use self::hang::Suspect;
-use self::ledger::{Draining, Next};
-pub use self::looks::Tally;
 use self::node::Node;
-use self::orders::Running;
 pub use self::policy::{Backoff, CrashLoop, Policy};
 pub use self::recycle::Recycling;
+pub use self::sampling::Tally;
 pub use self::saved::Saved;
 use self::shutdown::Stopping;
 use self::slot::{Filled, SlotRecord};
 pub use self::verdict::Limits;
 use super::restart::{Jitter, Rules};
+use crate::command::{Command, CommandError, ReloadReport, Report};
 use crate::id::{Generation, NodeId, Slot};
-use crate::order::{Order, OrderError, ReloadReport, Report};
 use crate::status::Drained;
 use crate::status::Exit;
 
-/// Which order an answer belongs to; given out by the loop, opaque to the rules.
+/// Which command an answer belongs to; given out by the loop, opaque to the rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
@@ -76,7 +76,7 @@ pub enum Event {
     Spawned { id: NodeId, result: Result<u32, String> },
     /// The node reached `listen`.
     Hello { id: NodeId },
-    /// The program that the node's stage has become links this crate, and has reached `listen`.
+    /// The program that the node's exec shim has become links this crate, and has reached `listen`.
     Linked { id: NodeId },
     /// It runs a program that may not link this crate; what that has not shown yet.
     Runs { id: NodeId, lacks: String },
@@ -111,8 +111,8 @@ pub enum Event {
     Rehearsed { generation: Generation, result: Result<(), String> },
     /// The master could not be replaced.
     Stayed { why: String },
-    /// Somebody gave an order and waits for the answer.
-    Asked { ticket: Ticket, order: Order },
+    /// Somebody gave a command and waits for the answer.
+    Asked { ticket: Ticket, command: Command },
 }
 
 /// What the rules want done.
@@ -122,9 +122,9 @@ pub enum Action {
     Resolve { generation: Generation },
     /// Try in a child whether the program of a generation could take the master's place; answered by
     /// [`Event::Rehearsed`].
-    Rehearse { generation: Generation },
+    Preflight { generation: Generation },
     /// Put the program that all slots serve by now in the master's place; answered by [`Event::Stayed`], or by nobody.
-    Depart { reload: ReloadReport },
+    Exec { reload: ReloadReport },
     /// Start a process; answered by [`Event::Spawned`].
     Spawn { id: NodeId, slot: Slot, generation: Generation },
     /// Join the node, which has said hello, with each of these and with the master.
@@ -148,10 +148,10 @@ pub enum Action {
     Forward { id: NodeId, signal: i32 },
     /// Nothing more is known of this node: forget its channels and counters.
     Forget { id: NodeId },
-    /// Answer an order, exactly once.
-    Answer { ticket: Ticket, result: Result<Report, OrderError> },
+    /// Answer a command, exactly once.
+    Answer { ticket: Ticket, result: Result<Report, CommandError> },
     /// Something happened that people want to read in the log.
-    Tell(Happening),
+    Tell(LogEvent),
     /// No node is left and none will be started: the program's service is over. `Err` says what became of it.
     Finish(Result<(), String>),
 }
@@ -166,7 +166,7 @@ pub enum Fatal {
 
 /// A line for the log: one for each thing that happened to a node.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Happening {
+pub struct LogEvent {
     pub level: Level,
     pub slot: Option<Slot>,
     pub id: Option<NodeId>,
@@ -201,7 +201,7 @@ const MAX_SLOTS: usize = 1 << 16;
 pub struct Fleet {
     policy: Policy,
     jitter: Jitter,
-    course: Course,
+    course: FleetPhase,
     slots: Vec<SlotRecord>,
     /// Every process that has been asked for and is not known to have ended.
     nodes: BTreeMap<NodeId, Node>,
@@ -211,16 +211,16 @@ pub struct Fleet {
     current: Generation,
     /// The last generation whose program was found. It is ahead of `current` after a reload that failed half-way.
     newest: Generation,
-    order: Option<Running>,
+    command: Option<Running>,
     /// Reloads and restarts whose old nodes drain, the oldest first.
     draining: Vec<Draining>,
     /// The reload that is to begin as soon as it may.
     next: Option<Next>,
     suspect: Option<Suspect>,
     /// When nodes are looked at next.
-    look_at: Option<Instant>,
+    sample_at: Option<Instant>,
     /// When they were counted last.
-    looked_at: Option<Instant>,
+    sampled_at: Option<Instant>,
     /// Until when nothing is recycled, since the last new node did not come up.
     recycle_again_at: Option<Instant>,
     /// Whether any node was ever ready. Until then a crash loop is taken for a broken program, later for a bad spell.
@@ -234,7 +234,7 @@ pub struct Fleet {
 
 /// Where the fleet as a whole is.
 #[derive(Debug)]
-enum Course {
+enum FleetPhase {
     Unstarted,
     /// The first program is being looked up.
     Resolving,
@@ -247,22 +247,22 @@ impl Fleet {
     /// `seed` decides the jitter.
     pub fn new(policy: Policy, seed: u64) -> Fleet {
         let first = Generation::default();
-        let slots = (0..policy.nodes.min(MAX_SLOTS)).map(|_| SlotRecord::vacant(first)).collect();
+        let slots = (0..policy.nodes.min(MAX_SLOTS)).map(|_| SlotRecord::empty(first)).collect();
         Fleet {
             policy,
             jitter: Jitter::new(seed),
-            course: Course::Unstarted,
+            course: FleetPhase::Unstarted,
             slots,
             nodes: BTreeMap::new(),
             started: 0,
             current: first,
             newest: first,
-            order: None,
+            command: None,
             draining: Vec::new(),
             next: None,
             suspect: None,
-            look_at: None,
-            looked_at: None,
+            sample_at: None,
+            sampled_at: None,
             recycle_again_at: None,
             seen_ready: false,
             seen_hello: false,
@@ -297,37 +297,37 @@ impl Fleet {
             Event::Counted { tallies } => self.counted(now, &tallies),
             Event::Weighed { id, bytes } => self.weighed(id, bytes),
             Event::Exited { id, exit, tally } => self.exited(now, id, exit, tally),
-            Event::Rehearsed { generation, result } => self.rehearsed(generation, result),
+            Event::Rehearsed { generation, result } => self.preflighted(generation, result),
             Event::Stayed { why } => self.stayed(why),
-            Event::Asked { ticket, order } => self.asked(now, ticket, order),
+            Event::Asked { ticket, command } => self.asked(now, ticket, command),
         }
-        self.advance_order(now);
+        self.advance_command(now);
         self.recycle(now);
         self.conclude();
-        self.arrange_looks(now);
+        self.arrange_sampling(now);
         mem::take(&mut self.out)
     }
 
     fn start(&mut self) {
-        if matches!(self.course, Course::Unstarted) {
-            self.course = Course::Resolving;
+        if matches!(self.course, FleetPhase::Unstarted) {
+            self.course = FleetPhase::Resolving;
             self.act(Action::Resolve { generation: self.current });
         }
     }
 
     fn resolved(&mut self, now: Instant, generation: Generation, result: Result<(), String>) {
         match self.course {
-            Course::Resolving if generation == self.current => match result {
+            FleetPhase::Resolving if generation == self.current => match result {
                 Ok(()) => self.fill_all(now),
                 Err(why) => self.finish(Err(why)),
             },
-            Course::Running => self.resolved_for_reload(generation, result),
+            FleetPhase::Running => self.resolved_for_reload(generation, result),
             _ => {}
         }
     }
 
     fn fill_all(&mut self, now: Instant) {
-        self.course = Course::Running;
+        self.course = FleetPhase::Running;
         for index in 0..self.slots.len() {
             self.fill(now, slot_at(index));
         }
@@ -339,15 +339,15 @@ impl Fleet {
             return;
         }
         match &mut self.course {
-            Course::Stopping(stopping) => {
+            FleetPhase::Stopping(stopping) => {
                 let (tickets, outcome) = stopping.take();
                 for ticket in tickets {
                     self.answer(ticket, Ok(Report::Shutdown));
                 }
                 self.finish(outcome);
             }
-            Course::Running if self.slots.iter().all(SlotRecord::is_idle) => {
-                self.overtake_order();
+            FleetPhase::Running if self.slots.iter().all(SlotRecord::is_idle) => {
+                self.overtake_command();
                 self.finish(Err(self.last_death.clone()));
             }
             _ => {}
@@ -355,7 +355,7 @@ impl Fleet {
     }
 
     fn finish(&mut self, outcome: Result<(), String>) {
-        self.course = Course::Over;
+        self.course = FleetPhase::Over;
         match &outcome {
             Ok(()) => self.tell_all(Level::Info, String::from("all nodes have ended")),
             Err(why) => self.tell_all(Level::Error, format!("no node is left: {why}")),
@@ -375,16 +375,16 @@ impl Fleet {
         self.out.push(action);
     }
 
-    fn answer(&mut self, ticket: Ticket, result: Result<Report, OrderError>) {
+    fn answer(&mut self, ticket: Ticket, result: Result<Report, CommandError>) {
         self.act(Action::Answer { ticket, result });
     }
 
     fn tell(&mut self, level: Level, slot: Slot, id: NodeId, text: String) {
-        self.act(Action::Tell(Happening { level, slot: Some(slot), id: Some(id), text }));
+        self.act(Action::Tell(LogEvent { level, slot: Some(slot), id: Some(id), text }));
     }
 
     fn tell_all(&mut self, level: Level, text: String) {
-        self.act(Action::Tell(Happening { level, slot: None, id: None, text }));
+        self.act(Action::Tell(LogEvent { level, slot: None, id: None, text }));
     }
 }
 

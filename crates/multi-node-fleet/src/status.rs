@@ -13,11 +13,11 @@ use crate::id::{Generation, NodeId, Slot};
 #[non_exhaustive]
 pub enum State {
     /// No process, and none due.
-    Vacant,
+    Empty,
     /// The process was started and has not reached `listen` yet.
     Starting,
     /// It reached `listen`; its factories run.
-    Joining,
+    Initializing,
     /// It takes connections.
     Serving,
     /// It takes no new connections and finishes those it has.
@@ -27,24 +27,24 @@ pub enum State {
     /// It has ended, and what follows is being decided.
     Exited,
     /// The slot waits out its backoff.
-    Resting,
+    BackingOff,
     /// The slot is not tried again.
-    GaveUp,
+    Failed,
 }
 
 impl State {
     /// The state's name in lower case, as logs and tables show it.
     pub fn as_str(self) -> &'static str {
         match self {
-            State::Vacant => "vacant",
+            State::Empty => "empty",
             State::Starting => "starting",
-            State::Joining => "joining",
+            State::Initializing => "initializing",
             State::Serving => "serving",
             State::Draining => "draining",
             State::Killing => "killing",
             State::Exited => "exited",
-            State::Resting => "resting",
-            State::GaveUp => "gave up",
+            State::BackingOff => "backing_off",
+            State::Failed => "failed",
         }
     }
 }
@@ -110,13 +110,13 @@ pub enum ReadyBy {
     /// It told its parent that its server listens, or sent it the message `ready`, as Node.js programs do.
     Message,
     /// It links this crate.
-    Itself,
+    Linked,
     /// It answered a request.
     Http,
     /// One of its processes waits for connections.
-    Observation,
+    SocketInUse,
     /// It has lived for a while.
-    Age,
+    Assumed,
 }
 
 impl ReadyBy {
@@ -126,10 +126,10 @@ impl ReadyBy {
             ReadyBy::Notification => "notification",
             ReadyBy::Descriptor => "descriptor",
             ReadyBy::Message => "message",
-            ReadyBy::Itself => "itself",
+            ReadyBy::Linked => "linked",
             ReadyBy::Http => "http",
-            ReadyBy::Observation => "observation",
-            ReadyBy::Age => "age",
+            ReadyBy::SocketInUse => "socket_in_use",
+            ReadyBy::Assumed => "assumed",
         }
     }
 }
@@ -140,10 +140,10 @@ impl fmt::Display for ReadyBy {
             ReadyBy::Notification => "it notified READY=1",
             ReadyBy::Descriptor => "it wrote to its notification descriptor",
             ReadyBy::Message => "it told its primary that it listens, or is ready",
-            ReadyBy::Itself => "it links multi-node, and serves",
+            ReadyBy::Linked => "it links multi-node, and serves",
             ReadyBy::Http => "it answered over HTTP",
-            ReadyBy::Observation => "it was seen waiting for connections",
-            ReadyBy::Age => "it lives, and says nothing of itself",
+            ReadyBy::SocketInUse => "it was seen waiting for connections",
+            ReadyBy::Assumed => "assumed: it runs, and gave no readiness signal",
         })
     }
 }
@@ -175,13 +175,13 @@ pub struct Status {
     pub waiting: Option<Waiting>,
 }
 
-/// An order that waits for its turn.
+/// A command that waits for its turn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Waiting {
-    /// The order: `reload` or `upgrade`.
-    pub order: String,
-    /// The draining nodes that it waits for; empty while it waits for another order.
+    /// The command: `reload` or `upgrade`.
+    pub command: String,
+    /// The draining nodes that it waits for; empty while it waits for another command.
     pub nodes: Vec<NodeId>,
     /// When those have ended at the latest.
     pub until: Option<SystemTime>,
@@ -276,9 +276,9 @@ pub struct Drained {
     /// They ended by themselves.
     pub finished: u64,
     /// Other nodes have taken them over.
-    pub handed_over: u64,
+    pub handed_off: u64,
     /// They were open still when the time was over.
-    pub cut: u64,
+    pub aborted: u64,
 }
 
 #[cfg(test)]

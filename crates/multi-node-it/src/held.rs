@@ -18,9 +18,9 @@ const MOST: usize = 64 << 20;
 #[derive(Clone, Default)]
 pub struct Held(Arc<Mutex<BTreeMap<String, Peer>>>);
 
-/// Whether an order is one for [`Held::obey`].
-pub fn knows(order: &str) -> bool {
-    ["held", "epochs", "fill", "read", "finish", "write"].contains(&order.split(' ').next().unwrap_or_default())
+/// Whether a command is one for [`Held::obey`].
+pub fn knows(command: &str) -> bool {
+    ["held", "epochs", "fill", "read", "finish", "write"].contains(&command.split(' ').next().unwrap_or_default())
 }
 
 impl Held {
@@ -30,8 +30,8 @@ impl Held {
     }
 
     /// Carries out `held`, `epochs`, or `fill ID`, `read ID BYTES`, `finish ID`, `write ID`.
-    pub async fn obey(&self, order: &str) -> Value {
-        let words: Vec<&str> = order.split(' ').collect();
+    pub async fn obey(&self, command: &str) -> Value {
+        let words: Vec<&str> = command.split(' ').collect();
         if words == ["held"] {
             return json!(self.0.lock().expect("no panic").keys().collect::<Vec<_>>());
         }
@@ -41,13 +41,13 @@ impl Held {
             );
         }
         let peer = words.get(1).and_then(|id| self.0.lock().expect("no panic").remove(*id));
-        let Some(mut peer) = peer else { return json!({ "unknown": order }) };
+        let Some(mut peer) = peer else { return json!({ "unknown": command }) };
         let answer = match words[..] {
             ["fill", _] => told(fill(&mut peer).await),
             ["read", _, bytes] => told(read(&mut peer, bytes.parse().unwrap_or(0)).await),
             ["finish", _] => told(tokio::io::copy(&mut peer, &mut tokio::io::sink()).await),
             ["write", _] => told(peer.write(&[1]).await),
-            _ => json!({ "unknown": order }),
+            _ => json!({ "unknown": command }),
         };
         self.hold(peer);
         answer

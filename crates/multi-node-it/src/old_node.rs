@@ -55,13 +55,13 @@ fn live_later() -> anyhow::Result<()> {
     let mut master = Frames::new(take_stdin()?)?;
     master.send(&json!("stretches"), &[])?;
     let versions = json!({ "lowest": 1, "highest": 9, "mood": "good" });
-    let capabilities = ["skips_unknown", "bus_hello", "weighs"];
+    let capabilities = ["skips_unknown", "handoff_hello", "weighs"];
     let hello =
         json!({ "versions": versions, "addresses": [["127.0.0.1:0"]], "capabilities": capabilities, "mood": 7 });
     master.send(&json!({ "hello": hello }), &[])?;
     let (answer, fds) = master.receive()?.context("the master is gone")?;
-    let welcome = &answer["welcome"];
-    ensure!(welcome["version"] == 2 && welcome["capabilities"][0] == "skips_unknown", "another welcome: {answer}");
+    let hello_ack = &answer["hello_ack"];
+    ensure!(hello_ack["version"] == 2 && hello_ack["capabilities"][0] == "skips_unknown", "another welcome: {answer}");
     let listener = fds.into_iter().nth(2).context("no listening socket")?.into();
     master.send(&json!({ "weighs": { "grams": 70_000, "of": [1, { "left": null }] } }), &[])?;
     master.send(&json!("ready"), &[])?;
@@ -82,7 +82,7 @@ fn live_later() -> anyhow::Result<()> {
 /// Serves until it is to drain.
 fn serve(master: &mut Frames, listener: &TcpListener) -> anyhow::Result<()> {
     loop {
-        if heard(master, Some(listener))? && told(master)? == Told::Drain {
+        if heard(master, Some(listener))? && told(master)? == Received::Drain {
             return Ok(());
         }
         master.send(&json!("beat"), &[])?;
@@ -92,7 +92,7 @@ fn serve(master: &mut Frames, listener: &TcpListener) -> anyhow::Result<()> {
 fn drain(master: &mut Frames) -> anyhow::Result<()> {
     let end = Instant::now() + DRAIN;
     while Instant::now() < end {
-        if heard(master, None)? && told(master)? == Told::Drain {
+        if heard(master, None)? && told(master)? == Received::Drain {
             bail!("a second drain: {STRANGE}");
         }
     }
@@ -111,8 +111,8 @@ fn introduce(master: &mut Frames, version: u32) -> anyhow::Result<TcpListener> {
     let versions = json!({ "lowest": version, "highest": version });
     master.send(&json!({ "hello": { "versions": versions, "addresses": [["127.0.0.1:0"]] } }), &[])?;
     let (answer, fds) = master.receive()?.context("the master is gone")?;
-    ensure!(answer["welcome"]["version"] == version, "no welcome of version {version}: {answer}");
-    // The load table and the doorbell come first.
+    ensure!(answer["hello_ack"]["version"] == version, "no hello_ack of version {version}: {answer}");
+    // The load table and the wake-up come first.
     Ok(fds.into_iter().nth(2).context("no listening socket")?.into())
 }
 
@@ -140,27 +140,27 @@ fn answer(listener: &TcpListener) -> anyhow::Result<()> {
     while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte)? == 1 {
         head.extend(byte);
     }
-    let seat = std::env::var("MULTI_NODE_SEAT")?;
-    let id = seat.rsplit(':').next().unwrap_or_default();
+    let parent_info = std::env::var("MULTI_NODE_PARENT")?;
+    let id = parent_info.rsplit(':').next().unwrap_or_default();
     let body = format!("{id} {} {MARK}\n", std::process::id());
     let length = body.len();
     Ok(write!(client, "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}")?)
 }
 
 #[derive(PartialEq)]
-enum Told {
+enum Received {
     Drain,
     Nothing,
 }
 
 /// Reads a message. Streams to peers are closed, as by any node that has no use for them.
-fn told(master: &mut Frames) -> anyhow::Result<Told> {
+fn told(master: &mut Frames) -> anyhow::Result<Received> {
     let (message, _fds) = master.receive()?.context("the master is gone")?;
     let of_master = |message: &Value| message["gone"]["id"] == 0;
     match name(&message) {
-        "drain" => Ok(Told::Drain),
-        "joined" | "status" => Ok(Told::Nothing),
-        "gone" if !of_master(&message) => Ok(Told::Nothing),
+        "drain" => Ok(Received::Drain),
+        "joined" | "status" => Ok(Received::Nothing),
+        "gone" if !of_master(&message) => Ok(Received::Nothing),
         _ => bail!("{message}: {STRANGE}"),
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::{CanaryLimits, GaugeRule, Http, Options};
+use multi_node::{CanaryLimits, GaugeAggregation, Http, Options};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries a [`Plan`] as JSON.
@@ -25,7 +25,7 @@ pub struct Plan {
     pub peers: bool,
     pub restart: bool,
     pub master_listen: bool,
-    pub orders_from_nodes: bool,
+    pub commands_from_nodes: bool,
     /// Worker threads of the runtime; 1 is the current-thread runtime.
     pub threads: usize,
     /// Whether an admin server has an address of its own.
@@ -100,7 +100,7 @@ impl Default for Plan {
             peers: true,
             restart: true,
             master_listen: false,
-            orders_from_nodes: true,
+            commands_from_nodes: true,
             threads: 1,
             admin: false,
             unix: None,
@@ -152,7 +152,7 @@ impl Plan {
             .peers(self.peers)
             .restart(self.restart)
             .master_listen(self.master_listen)
-            .orders_from_nodes(self.orders_from_nodes)
+            .commands_from_nodes(self.commands_from_nodes)
             .warn_before_listen(self.warn_before_listen)
             .start_timeout(self.start_timeout)
             .drain_timeout(self.drain_timeout)
@@ -174,7 +174,8 @@ impl Plan {
         let options = self.user.iter().fold(options, Options::user);
         let options = self.group.iter().fold(options, Options::group);
         let options = self.umask.into_iter().fold(options, Options::umask);
-        let options = options.gauge("oldest_job_seconds", GaugeRule::Max).buckets("job.bytes", [256.0, 512.0]);
+        let options =
+            options.aggregate_gauge("oldest_job_seconds", GaugeAggregation::Max).buckets("job.bytes", [256.0, 512.0]);
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)
     }

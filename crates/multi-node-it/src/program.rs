@@ -30,9 +30,9 @@ pub async fn within<T>(seconds: u64, work: impl Future<Output = T>) -> T {
     }
 }
 
-/// Which order an answer belongs to.
+/// Which command an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[must_use = "an order is answered only to who asks by its ticket"]
+#[must_use = "a command is answered only to who asks by its ticket"]
 pub struct Ticket(u64);
 
 /// A running fixture program. Dropped, its master is killed, and its nodes end by themselves; in a test that fails its
@@ -40,7 +40,7 @@ pub struct Ticket(u64);
 pub struct Program {
     master: Child,
     /// `None` where the test has given the program another standard input.
-    orders: Option<ChildStdin>,
+    commands: Option<ChildStdin>,
     answers: Lines<BufReader<ChildStdout>>,
     tickets: u64,
     /// Answers that came while another was waited for.
@@ -71,7 +71,7 @@ impl Program {
     /// Starts the program and waits until every slot serves.
     pub async fn serving(plan: Plan) -> Program {
         let mut program = Program::start(plan).await;
-        program.order("ready").await;
+        program.command("ready").await;
         program
     }
 
@@ -111,12 +111,12 @@ impl Program {
             .kill_on_drop(true);
         change(&mut command);
         let mut master = command.spawn().expect("the fixture starts");
-        let orders = master.stdin.take();
+        let commands = master.stdin.take();
         let answers = BufReader::new(master.stdout.take().expect("piped")).lines();
         let pid = master.id().expect("running");
         let addr = SocketAddr::from(([127, 0, 0, 1], 0));
         let (tickets, early) = (0, BTreeMap::new());
-        Program { master, orders, answers, tickets, early, pid, addr, addrs: Vec::new(), folder, plan }
+        Program { master, commands, answers, tickets, early, pid, addr, addrs: Vec::new(), folder, plan }
     }
 
     /// The folder in which faults are laid.
@@ -139,23 +139,23 @@ impl Program {
         self.until(|| self.log().contains(text)).await;
     }
 
-    /// Gives the master an order, and waits for its answer: `status`, `ready`, `reload`, `scale N`, `shutdown`, `drop`,
+    /// Gives the master a command, and waits for its answer: `status`, `ready`, `reload`, `scale N`, `shutdown`, `drop`,
     /// `peers`…
-    pub async fn order(&mut self, order: &str) -> Value {
-        let ticket = self.send(order).await;
+    pub async fn command(&mut self, command: &str) -> Value {
+        let ticket = self.send(command).await;
         self.answer(ticket).await
     }
 
-    /// Gives the master an order, which it carries out beside those that it was given before.
-    pub async fn send(&mut self, order: &str) -> Ticket {
+    /// Gives the master a command, which it carries out beside those that it was given before.
+    pub async fn send(&mut self, command: &str) -> Ticket {
         self.tickets += 1;
-        let line = format!("{} {order}\n", self.tickets);
-        let orders = self.orders.as_mut().expect("the test has left the program its standard input");
-        orders.write_all(line.as_bytes()).await.expect("the master reads orders");
+        let line = format!("{} {command}\n", self.tickets);
+        let commands = self.commands.as_mut().expect("the test has left the program its standard input");
+        commands.write_all(line.as_bytes()).await.expect("the master reads commands");
         Ticket(self.tickets)
     }
 
-    /// Waits for the answer to an order.
+    /// Waits for the answer to a command.
     pub async fn answer(&mut self, ticket: Ticket) -> Value {
         loop {
             if let Some(answer) = self.early.remove(&ticket) {
@@ -166,7 +166,7 @@ impl Program {
         }
     }
 
-    /// Orders an upgrade, and waits until the new program listens; or for what the old one says, which stays.
+    /// Commands an upgrade, and waits until the new program listens; or for what the old one says, which stays.
     pub async fn upgrade(&mut self) -> Result<(), Value> {
         let ticket = self.send("upgrade").await;
         self.succeeded(ticket).await
@@ -208,13 +208,13 @@ impl Program {
         self.early.insert(number, answer);
     }
 
-    /// The answer to an order, if it came while another was waited for.
+    /// The answer to a command, if it came while another was waited for.
     pub fn answered(&mut self, ticket: Ticket) -> Option<Value> {
         self.early.remove(&ticket)
     }
 
     pub async fn status(&mut self) -> Status {
-        serde_json::from_value(self.order("status").await).expect("a status")
+        serde_json::from_value(self.command("status").await).expect("a status")
     }
 
     /// Waits until the status is as wanted.

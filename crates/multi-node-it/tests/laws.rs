@@ -103,7 +103,7 @@ const PURE: [&str; 18] = [
     "admin/protocol.rs",
     "admin/view.rs",
     "metrics/",
-    "monitoring/ledger.rs",
+    "monitoring/slot_counters.rs",
     "monitoring/page.rs",
     "master/foreign/environment.rs",
     "master/supervisor/plan.rs",
@@ -157,7 +157,7 @@ fn serving_could_stand_alone() {
 fn who_steers_from_outside_has_no_more_than_the_program() {
     let sources = sources();
     absent(
-        "law 8: `admin` gives its orders by `Handle`, so that whoever steers from outside can do no more than the program itself",
+        "law 8: `admin` gives its commands by `Handle`, so that whoever steers from outside can do no more than the program itself",
         below(&sources, &["admin/"]),
         &["multi_node_supervisor", "crate::lead", "crate::node::", "crate::control", "crate::mesh", "crate::serve"],
     );
@@ -176,8 +176,8 @@ fn the_kernel_is_spoken_to_in_one_place() {
         &["rustix", " nix::", "(nix::"],
     );
     absent(
-        "law 4: only `launch.rs` starts, replaces or kills processes, which `child.rs` describes; a stage becomes its program",
-        others(&["sys/", "master/supervisor/child.rs", "master/supervisor/launch", "node/orphan.rs", "stage.rs"]),
+        "law 4: only `launch.rs` starts, replaces or kills processes, which `child.rs` describes; an exec shim becomes its program",
+        others(&["sys/", "master/supervisor/child.rs", "master/supervisor/launch", "node/orphan.rs", "exec_shim.rs"]),
         &["Command::new", "process::kill", "process::abort", "pidfd_send", "exec::Successor", ".exec()"],
     );
     absent(
@@ -240,7 +240,7 @@ fn security_names_every_variable_that_is_read() {
     let source = source.split("#[cfg(test)]").next().expect("the code");
     let is_name = |text: &&str| text.len() > 3 && text.chars().all(|c| c.is_ascii_uppercase() || c == '_');
     let names: Vec<&str> = source.split('"').skip(1).step_by(2).filter(is_name).collect();
-    assert!(names.contains(&"MULTI_NODE_SEAT") && names.contains(&"XDG_RUNTIME_DIR"), "{names:?}");
+    assert!(names.contains(&"MULTI_NODE_PARENT") && names.contains(&"XDG_RUNTIME_DIR"), "{names:?}");
     let text = fs::read_to_string(folder.join("../SECURITY.md")).expect("readable");
     // What is only taken out of nodes' environments is not read.
     let removed = ["NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NODE_UNIQUE_ID"];

@@ -3,8 +3,8 @@
 //!
 //! Nothing here has a runtime, knows of the master or of HTTP, or logs: what is refused is returned.
 
-mod application;
-mod book;
+mod aggregator;
+mod delta_tracker;
 mod exposition;
 mod histogram;
 mod metric;
@@ -12,12 +12,12 @@ mod metric;
 mod recorder;
 mod series;
 
-pub use application::Application;
-pub use book::Book;
+pub use aggregator::Aggregator;
+pub use delta_tracker::DeltaTracker;
 pub use exposition::{CONTENT_TYPE, Exposition};
 pub use metric::{Meter, Refused};
 pub use metric::{Metric, MetricError};
 #[cfg(feature = "facade")]
 pub use recorder::Registry;
-pub use series::GaugeRule;
+pub use series::GaugeAggregation;
 pub use series::{Kind, MOST_BOUNDS, Series, are_bounds};

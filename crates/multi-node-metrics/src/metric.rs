@@ -6,16 +6,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use super::series::{self, GaugeRule, Kind, LONGEST, Labels};
+use super::series::{self, GaugeAggregation, Kind, LONGEST, Labels};
 
-/// One series of a metric as it is now, for `Options::measure`.
+/// One series of a metric as it is now, for `Options::metrics_source`.
 ///
 /// ```
 /// # use multi_node_metrics as multi_node;
-/// use multi_node::{GaugeRule, Metric};
+/// use multi_node::{GaugeAggregation, Metric};
 ///
 /// Metric::counter("bytes_sent_total", 1.5e6).help("What clients were sent.").label("site", "shop");
-/// Metric::gauge("oldest_job_seconds", 3.5).rule(GaugeRule::Max);
+/// Metric::gauge("oldest_job_seconds", 3.5).rule(GaugeAggregation::Max);
 /// // So many values up to 0.1, up to 1, and in all.
 /// Metric::histogram("job_seconds", [(0.1, 4), (1.0, 6)], 7, 12.5);
 /// ```
@@ -31,7 +31,7 @@ pub struct Metric {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Reading {
     Counter(f64),
-    Gauge(f64, Option<GaugeRule>),
+    Gauge(f64, Option<GaugeAggregation>),
     /// Values in each bucket, the last being that above all bounds.
     Histogram {
         bounds: Arc<[f64]>,
@@ -98,7 +98,7 @@ impl Metric {
 
     /// How one value is made of all nodes' values of a gauge, unless the options say. Other metrics have no rule.
     #[must_use]
-    pub fn rule(mut self, rule: GaugeRule) -> Metric {
+    pub fn rule(mut self, rule: GaugeAggregation) -> Metric {
         if let Reading::Gauge(_, own) = &mut self.reading {
             *own = Some(rule);
         }

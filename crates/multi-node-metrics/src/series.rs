@@ -36,7 +36,7 @@ pub enum Measured {
     Gauge {
         value: f64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        rule: Option<GaugeRule>,
+        rule: Option<GaugeAggregation>,
     },
     /// For each bucket so many more values, the last bucket being that of values above all bounds; and their sum. Without
     /// bounds they are [`BOUNDS`].
@@ -205,7 +205,7 @@ fn spelt(name: &str, allowed: fn(char) -> bool) -> String {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum GaugeRule {
+pub enum GaugeAggregation {
     /// Their sum: connections to a database, things in queues.
     #[default]
     Sum,
@@ -221,17 +221,17 @@ pub enum GaugeRule {
     Omit,
 }
 
-impl GaugeRule {
+impl GaugeAggregation {
     /// Of values in the order in which their nodes were started; `None` where nothing is to be told.
     pub(super) fn of(self, mut values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
         let count = values.len() as f64;
         match self {
-            GaugeRule::Sum => Some(values.sum()),
-            GaugeRule::Max => values.reduce(f64::max),
-            GaugeRule::Min => values.reduce(f64::min),
-            GaugeRule::Mean => Some(values.sum::<f64>() / count),
-            GaugeRule::First => values.next(),
-            GaugeRule::Omit => None,
+            GaugeAggregation::Sum => Some(values.sum()),
+            GaugeAggregation::Max => values.reduce(f64::max),
+            GaugeAggregation::Min => values.reduce(f64::min),
+            GaugeAggregation::Mean => Some(values.sum::<f64>() / count),
+            GaugeAggregation::First => values.next(),
+            GaugeAggregation::Omit => None,
         }
     }
 }
@@ -295,7 +295,7 @@ mod tests {
             let sent = rmp_serde::to_vec_named(&now).expect("encoded");
             assert_eq!(rmp_serde::from_slice::<Earlier>(&sent).expect("understood"), earlier);
         }
-        let ruled = Measured::Gauge { value: 0.5, rule: Some(GaugeRule::Max) };
+        let ruled = Measured::Gauge { value: 0.5, rule: Some(GaugeAggregation::Max) };
         let sent = rmp_serde::to_vec_named(&ruled).expect("encoded");
         assert_eq!(rmp_serde::from_slice::<Measured>(&sent).expect("understood"), ruled);
         assert_eq!(rmp_serde::from_slice::<Earlier>(&sent).expect("understood"), Earlier::Gauge { value: 0.5 });

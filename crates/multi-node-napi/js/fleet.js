@@ -12,7 +12,7 @@ const options = require('./options.js');
 const { peerStream } = require('./peers.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
-const { Story, exitOf } = require('./story.js');
+const { StatusDiff, exitOf } = require('./status-diff.js');
 const { shareTickets } = require('./tickets.js');
 
 /** How often the event loop says that it runs; the library looks twice a second. */
@@ -27,7 +27,7 @@ class Fleet {
   #requests;
   #tickets = numbers();
   #answers = new Map();
-  #story = new Story();
+  #diff = new StatusDiff();
   #closed = false;
   #ending = false;
   #draining = false;
@@ -141,7 +141,7 @@ class Fleet {
       case 'peerDrains':
         return this.#peerDrains(event.id);
       case 'changed':
-        return this.#story.tell(this.status(), this.nodes);
+        return this.#diff.tell(this.status(), this.nodes);
       case 'exited':
         return this.nodes.emit('exit', exitOf(event));
       case 'draining':
@@ -207,8 +207,8 @@ class Fleet {
     return this.#service.status();
   }
 
-  /** Gives an order, and promises what comes of it. */
-  order(name, number) {
+  /** Gives a command, and promises what comes of it. */
+  command(name, number) {
     // A node whose program shuts down before all nodes are ready ends with it, and needs no error in its log.
     const quiet = name === 'ready' && !this.#isMaster;
     if (this.#closed) return quiet ? new Promise(() => undefined) : Promise.reject(failure('SHUTTING_DOWN', 'the program has ended'));
@@ -217,7 +217,7 @@ class Fleet {
     const ticket = this.#tickets.next().value;
     return new Promise((resolve, reject) => {
       this.#answers.set(ticket, { resolve, reject: quiet ? () => undefined : reject });
-      this.#service.order(ticket, name, number);
+      this.#service.command(ticket, name, number);
     });
   }
 
@@ -230,19 +230,19 @@ class Fleet {
 
   #handleSignals() {
     if (!this.#isMaster) return signals.handleInNode({ leave: () => this.#service.leave() });
-    const order = (name) => this.order(name).catch((error) => this.nodes.emit('refused', error));
+    const command = (name) => this.command(name).catch((error) => this.nodes.emit('commandFailed', error));
     signals.handleInMaster({
-      shutDown: () => this.#endBy(order, 'shutdown'),
-      shutDownNow: () => this.#endBy(order, 'shutdownNow'),
-      reload: () => order('reload'),
-      upgrade: () => order('upgrade'),
+      shutDown: () => this.#endBy(command, 'shutdown'),
+      shutDownNow: () => this.#endBy(command, 'shutdownNow'),
+      reload: () => command('reload'),
+      upgrade: () => command('upgrade'),
     });
   }
 
   /** A signal that ends the program ends this process too, whatever else it may be waiting for. */
-  #endBy(order, name) {
+  #endBy(command, name) {
     this.#ending = true;
-    order(name);
+    command(name);
   }
 
   /** This process's service is over. */
@@ -271,10 +271,10 @@ class Fleet {
 }
 
 /** What is no number that the binding could be given. */
-function refusalOf(order, number) {
-  const wrong = (code, message) => failure(code, `${message}: expected a whole number, ${order === 'scale' ? 1 : 0} or more`, RangeError);
-  if (order === 'scale' && !(isWhole(number) && number > 0)) return wrong('OUT_OF_RANGE', `cannot scale to ${number} nodes`);
-  if (order === 'restart' && !isWhole(number)) return wrong('NO_SUCH_SLOT', `there is no slot ${number}`);
+function refusalOf(command, number) {
+  const wrong = (code, message) => failure(code, `${message}: expected a whole number, ${command === 'scale' ? 1 : 0} or more`, RangeError);
+  if (command === 'scale' && !(isWhole(number) && number > 0)) return wrong('OUT_OF_RANGE', `cannot scale to ${number} nodes`);
+  if (command === 'restart' && !isWhole(number)) return wrong('NO_SUCH_SLOT', `there is no slot ${number}`);
   return null;
 }
 

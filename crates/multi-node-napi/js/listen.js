@@ -61,8 +61,8 @@ function refuseWhatCannotStart() {
 }
 
 function serveAlone(declared, checked) {
-  const { Alone } = require('./alone.js');
-  const alone = new Alone(declared, checked);
+  const { Single } = require('./single.js');
+  const alone = new Single(declared, checked);
   alone.begin();
   return alone.nodes;
 }
@@ -92,7 +92,7 @@ function refused(declared, error) {
   const { Nodes } = require('./nodes.js');
   const failed = () => Promise.reject(error);
   const status = () => ({ ready: false, wanted: 0, slots: [] });
-  const nodes = new Nodes({ id: 'master', slot: null, peers: new Set(), order: failed, measure: () => undefined, status });
+  const nodes = new Nodes({ id: 'master', slot: null, peers: new Set(), command: failed, measure: () => undefined, status });
   const server = declared.map((entry) => entry.server).find((each) => each.listenerCount('error') > 0);
   process.nextTick(() => (server ?? nodes).emit('error', error));
   return nodes;

@@ -43,27 +43,27 @@ class Nodes extends EventEmitter {
   }
 
   ready() {
-    return this.#part.order('ready');
+    return this.#part.command('ready');
   }
 
   reload() {
-    return this.#part.order('reload');
+    return this.#part.command('reload');
   }
 
   upgrade() {
-    return this.#part.order('upgrade');
+    return this.#part.command('upgrade');
   }
 
   restart(slot) {
-    return this.#part.order('restart', slot);
+    return this.#part.command('restart', slot);
   }
 
   scale(nodes) {
-    return this.#part.order('scale', nodes);
+    return this.#part.command('scale', nodes);
   }
 
   shutdown() {
-    return this.#part.order('shutdown');
+    return this.#part.command('shutdown');
   }
 
   /** What these registers of prom-client tell is told by the master, of all nodes together. */

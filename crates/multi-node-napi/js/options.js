@@ -60,7 +60,7 @@ const TABLE = {
   maxMemory: count,
   signals: flag,
   peers: flag,
-  ordersFromNodes: flag,
+  commandsFromNodes: flag,
   warnBeforeListen: flag,
 };
 
@@ -77,7 +77,7 @@ const OPTIONS = {
   canary,
   control: controlName,
   metrics: text,
-  gauge: rules,
+  aggregateGauge: rules,
   program: text,
   args: list,
   slotArgs: perSlot,
@@ -162,7 +162,7 @@ const UNHURRIED = { hangTimeout: 0, startTimeout: LONGEST, warnBeforeListen: fal
 
 /** What the binding takes, and what it adds to start nodes as this process was started. */
 function forLibrary(options) {
-  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, gauge = {}, env = {}, slotArgs, user, group, ...rest } = options;
+  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, aggregateGauge = {}, env = {}, slotArgs, user, group, ...rest } = options;
   const inspected = inspectPort();
   const args = (command.argv ?? process.argv).slice(1);
   return {
@@ -174,7 +174,7 @@ function forLibrary(options) {
     group: group === undefined ? undefined : String(group),
     bind: [bind].flat(),
     addresses: addresses && [addresses].flat(),
-    gauge: Object.entries(gauge),
+    gauge: Object.entries(aggregateGauge),
     env: Object.entries(env),
     execArgs: process.execArgv,
     startedAs: [process.execPath, ...process.execArgv, ...args],

@@ -21,8 +21,8 @@ function escalation() {
 /** SIGTERM and SIGINT shut the program down, another one a second later at once, as SIGQUIT does; SIGHUP reloads; SIGUSR2 upgrades. */
 function handleInMaster({ shutDown, shutDownNow, reload, upgrade }) {
   const asksFor = escalation();
-  const orders = { shutDown, shutDownNow };
-  const end = () => orders[asksFor(performance.now())]?.();
+  const commands = { shutDown, shutDownNow };
+  const end = () => commands[asksFor(performance.now())]?.();
   process.on('SIGTERM', end);
   process.on('SIGINT', end);
   process.on('SIGQUIT', shutDownNow);

@@ -3,7 +3,8 @@
 use std::os::fd::OwnedFd;
 
 use multi_node::{
-    Answers, CanaryReport, Counted, Metric, NodeExit, NodeId, PeerInfo, ReloadReport, Replacement, ScaleReport, Taker,
+    CanaryReport, ConnGuard, ExternalAcceptor, Metric, NodeExit, NodeId, PeerInfo, ReloadReport, Replacement,
+    RequestCounts, ScaleReport,
 };
 use napi_derive::napi;
 use tokio::sync::oneshot;
@@ -14,7 +15,7 @@ use crate::status::{LastExit, number};
 /// Something that has happened.
 pub(crate) enum Event {
     /// A server's connections can be taken.
-    Serving { server: usize, taker: Taker },
+    Serving { server: usize, acceptor: ExternalAcceptor },
     /// A process that is joined drains.
     PeerDrains(NodeId),
     /// Another process is joined.
@@ -25,10 +26,10 @@ pub(crate) enum Event {
     Exited(NodeExit),
     /// This process drains.
     Draining,
-    /// An order has been carried out, or not.
+    /// A command has been carried out, or not.
     Answered { ticket: u32, outcome: Result<Report, Failure> },
     /// A connection was passed on; or nobody took it, and its place in the counts comes back.
-    Given { ticket: u32, outcome: Result<(), Counted> },
+    Given { ticket: u32, outcome: Result<(), ConnGuard> },
     /// The library wants to know what has been measured.
     Measure(oneshot::Sender<Vec<Metric>>),
     /// This process's service is over.
@@ -38,7 +39,7 @@ pub(crate) enum Event {
 /// The same for JavaScript: `kind` tells which of the others are there.
 #[napi(object, object_from_js = false)]
 #[derive(Default)]
-pub struct Told {
+pub struct EventFields {
     pub kind: &'static str,
     pub server: Option<u32>,
     pub fd: Option<i32>,
@@ -55,7 +56,7 @@ pub struct Told {
     pub exit: Option<LastExit>,
 }
 
-/// What came of an order; times are in milliseconds.
+/// What came of a command; times are in milliseconds.
 #[napi(object, object_from_js = false)]
 #[derive(Default)]
 pub struct Report {
@@ -79,8 +80,8 @@ pub struct Replaced {
     pub drain: f64,
     pub killed: bool,
     pub finished: Option<f64>,
-    pub handed_over: Option<f64>,
-    pub cut: f64,
+    pub handed_off: Option<f64>,
+    pub aborted: f64,
     pub requests_failed: f64,
 }
 
@@ -102,9 +103,9 @@ pub struct Judged {
     pub errors: f64,
 }
 
-impl Told {
-    pub(crate) fn of(kind: &'static str) -> Told {
-        Told { kind, ..Told::default() }
+impl EventFields {
+    pub(crate) fn of(kind: &'static str) -> EventFields {
+        EventFields { kind, ..EventFields::default() }
     }
 }
 
@@ -136,9 +137,9 @@ impl From<Replacement> for Replaced {
             drain: reload.drain.as_secs_f64() * 1000.0,
             killed: reload.killed,
             finished: reload.finished.map(|count| count as f64),
-            handed_over: reload.handed_over.map(|count| count as f64),
+            handed_off: reload.handed_off.map(|count| count as f64),
             // Its nodes count always; only a slot that had none says nothing.
-            cut: reload.cut.unwrap_or(0) as f64,
+            aborted: reload.aborted.unwrap_or(0) as f64,
             requests_failed: reload.requests_failed.unwrap_or(0) as f64,
         }
     }
@@ -156,8 +157,8 @@ impl From<CanaryReport> for Trial {
     }
 }
 
-impl From<Answers> for Judged {
-    fn from(answers: Answers) -> Judged {
+impl From<RequestCounts> for Judged {
+    fn from(answers: RequestCounts) -> Judged {
         Judged { requests: answers.requests as f64, errors: answers.errors as f64 }
     }
 }

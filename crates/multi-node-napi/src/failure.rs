@@ -2,7 +2,7 @@
 
 use std::io;
 
-use multi_node::{Error, OrderError};
+use multi_node::{CommandError, Error};
 use napi_derive::napi;
 
 /// What failed.
@@ -58,7 +58,7 @@ impl From<&Error> for Failure {
             Error::Control { .. } => Failure::new("CONTROL", message),
             Error::NameTaken { .. } => Failure::new("NAME_TAKEN", message),
             Error::ControlSocket { .. } => Failure::new("CONTROL_SOCKET", message),
-            Error::Succession { .. } => Failure::new("SUCCESSION", message),
+            Error::Resume { .. } => Failure::new("RESUME", message),
             Error::OpenFiles { .. } => Failure::new("OPEN_FILES", message),
             Error::NoNodes { .. } => Failure::new("NO_NODES", message),
             Error::Io { source, .. } => Failure::new("IO", message).of_system(source),
@@ -67,21 +67,21 @@ impl From<&Error> for Failure {
     }
 }
 
-impl From<&OrderError> for Failure {
-    fn from(error: &OrderError) -> Failure {
+impl From<&CommandError> for Failure {
+    fn from(error: &CommandError) -> Failure {
         let code = match error {
-            OrderError::Busy { .. } => "BUSY",
-            OrderError::NotFromNodes => "NOT_FROM_NODES",
-            OrderError::NoSuchSlot { .. } => "NO_SUCH_SLOT",
-            OrderError::Superseded { .. } => "SUPERSEDED",
-            OrderError::RolledBack { .. } => "ROLLED_BACK",
-            OrderError::MasterStays { .. } => "MASTER_STAYS",
-            OrderError::OutOfRange { .. } => "OUT_OF_RANGE",
-            OrderError::OpenFiles { .. } => "OPEN_FILES",
-            OrderError::ShuttingDown => "SHUTTING_DOWN",
-            OrderError::SingleProcess => "SINGLE_PROCESS",
-            OrderError::MasterGone => "MASTER_GONE",
-            _ => "ORDER_FAILED",
+            CommandError::Busy { .. } => "BUSY",
+            CommandError::NotFromNodes => "NOT_FROM_NODES",
+            CommandError::NoSuchSlot { .. } => "NO_SUCH_SLOT",
+            CommandError::Superseded { .. } => "SUPERSEDED",
+            CommandError::RolledBack { .. } => "ROLLED_BACK",
+            CommandError::MasterStays { .. } => "MASTER_STAYS",
+            CommandError::OutOfRange { .. } => "OUT_OF_RANGE",
+            CommandError::OpenFiles { .. } => "OPEN_FILES",
+            CommandError::ShuttingDown => "SHUTTING_DOWN",
+            CommandError::SingleProcess => "SINGLE_PROCESS",
+            CommandError::MasterGone => "MASTER_GONE",
+            _ => "COMMAND_FAILED",
         };
         Failure::new(code, error.to_string())
     }

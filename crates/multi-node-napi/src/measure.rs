@@ -1,6 +1,6 @@
 //! What JavaScript measures, on its way to the library.
 
-use multi_node::{GaugeRule, Metric};
+use multi_node::{GaugeAggregation, Metric};
 use napi_derive::napi;
 
 /// One series as it is now.
@@ -46,13 +46,13 @@ impl From<Sample> for Metric {
 }
 
 /// JavaScript knows no other names.
-pub(crate) fn rule_of(name: &str) -> GaugeRule {
+pub(crate) fn rule_of(name: &str) -> GaugeAggregation {
     match name {
-        "max" => GaugeRule::Max,
-        "min" => GaugeRule::Min,
-        "mean" | "average" => GaugeRule::Mean,
-        "first" => GaugeRule::First,
-        "omit" => GaugeRule::Omit,
-        _ => GaugeRule::Sum,
+        "max" => GaugeAggregation::Max,
+        "min" => GaugeAggregation::Min,
+        "mean" | "average" => GaugeAggregation::Mean,
+        "first" => GaugeAggregation::First,
+        "omit" => GaugeAggregation::Omit,
+        _ => GaugeAggregation::Sum,
     }
 }

@@ -101,7 +101,7 @@ impl NodeOptions {
         }
         for gauge in given.gauge {
             if let [name, rule] = &gauge[..] {
-                options = options.gauge(name, rule_of(rule));
+                options = options.aggregate_gauge(name, rule_of(rule));
             }
         }
         for variable in given.env {

@@ -2,12 +2,12 @@
 
 use std::task::{Context, Poll, Waker};
 
-use multi_node::{Counted, Handle, Heartbeat, Metric, OrderError, Slot, Taken, Taker};
+use multi_node::{AcceptedConn, CommandError, ConnGuard, ExternalAcceptor, Handle, Heartbeat, Metric, Slot};
 use napi::bindgen_prelude::{Buffer, Function, Int32ArraySlice};
 use napi_derive::napi;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::event::{Event, Report, Told};
+use crate::event::{Event, EventFields, Report};
 use crate::event_loop::EventLoop;
 use crate::failure::Failure;
 use crate::measure::Sample;
@@ -29,7 +29,7 @@ pub struct Service {
     servers: Vec<Server>,
     event_loop: Option<EventLoop>,
     /// One for each connection that JavaScript has.
-    counts: Vec<Counted>,
+    counts: Vec<ConnGuard>,
     /// Whom to tell what has been measured.
     asked: Option<oneshot::Sender<Vec<Metric>>>,
 }
@@ -37,7 +37,7 @@ pub struct Service {
 /// One server, as far as it has come.
 struct Server {
     opens: Option<oneshot::Sender<Result<(), String>>>,
-    taker: Option<Taker>,
+    acceptor: Option<ExternalAcceptor>,
 }
 
 #[napi]
@@ -118,17 +118,17 @@ impl Service {
     /// `release`. If there are fewer than there is room for, `turn` is called when there are more. `woken`: it was, with `true`.
     #[napi]
     pub fn take(&mut self, server: u32, mut into: Int32ArraySlice<'_>, woken: bool) -> u32 {
-        let taker = self.servers.get_mut(server as usize).and_then(|server| server.taker.as_mut());
-        let Some(taker) = taker else { return 0 };
+        let acceptor = self.servers.get_mut(server as usize).and_then(|server| server.acceptor.as_mut());
+        let Some(acceptor) = acceptor else { return 0 };
         if woken {
-            taker.woken();
+            acceptor.woken();
         }
         // SAFETY: this is JavaScript's thread, and nothing of JavaScript runs before this returns.
         let into = unsafe { into.as_mut() };
         let mut cx = Context::from_waker(&self.waker);
         let mut taken = 0;
         for place in into {
-            let Poll::Ready(Some(Taken { socket, count })) = taker.poll_take(&mut cx) else { break };
+            let Poll::Ready(Some(AcceptedConn { socket, count })) = acceptor.poll_take(&mut cx) else { break };
             self.counts.push(count);
             *place = descriptor::release(socket);
             taken += 1;
@@ -145,7 +145,9 @@ impl Service {
     /// So many requests have begun, have been answered to the end or given up, and were answered by a server error.
     #[napi]
     pub fn count(&self, began: u32, ended: u32, failed: u32) {
-        let Some(requests) = self.servers.iter().find_map(|server| server.taker.as_ref()).map(Taker::requests) else {
+        let Some(requests) =
+            self.servers.iter().find_map(|server| server.acceptor.as_ref()).map(ExternalAcceptor::requests)
+        else {
             return;
         };
         requests.began(began.into());
@@ -153,35 +155,35 @@ impl Service {
         requests.ended(ended.into());
     }
 
-    /// How long, in milliseconds, a connection that another process has handed over may be idle; 0: for ever.
+    /// How long, in milliseconds, a connection that another process has handed off may be idle; 0: for ever.
     #[napi]
     pub fn set_idle_timeout(&self, server: u32, time: f64) {
-        if let Some(taker) = self.servers.get(server as usize).and_then(|server| server.taker.as_ref()) {
-            taker.set_idle_timeout(milliseconds(time));
+        if let Some(acceptor) = self.servers.get(server as usize).and_then(|server| server.acceptor.as_ref()) {
+            acceptor.set_idle_timeout(milliseconds(time));
         }
     }
 
     /// Takes no more connections of a server.
     #[napi]
     pub fn close(&mut self, server: u32) {
-        if let Some(taker) = self.servers.get_mut(server as usize).and_then(|server| server.taker.as_mut()) {
-            taker.close();
+        if let Some(acceptor) = self.servers.get_mut(server as usize).and_then(|server| server.acceptor.as_mut()) {
+            acceptor.close();
         }
     }
 
     /// Takes connections of a server again that was closed.
     #[napi]
     pub fn reopen(&mut self, server: u32) {
-        if let Some(taker) = self.servers.get_mut(server as usize).and_then(|server| server.taker.as_mut()) {
-            taker.reopen();
+        if let Some(acceptor) = self.servers.get_mut(server as usize).and_then(|server| server.acceptor.as_mut()) {
+            acceptor.reopen();
         }
     }
 
     /// Whether a server's connections can be given to other nodes.
     #[napi]
     pub fn gives(&self, server: u32) -> bool {
-        let taker = self.servers.get(server as usize).and_then(|server| server.taker.as_ref());
-        taker.is_some_and(|taker| taker.giver().is_open())
+        let acceptor = self.servers.get(server as usize).and_then(|server| server.acceptor.as_ref());
+        acceptor.is_some_and(|acceptor| acceptor.handoff().is_open())
     }
 
     /// Whether something waits to be read from a connection.
@@ -197,12 +199,12 @@ impl Service {
     /// and lets it alone, until the event `given` says whether it was taken; `false`: nothing was begun.
     #[napi]
     pub fn give(&mut self, server: u32, fd: i32, ticket: u32) -> bool {
-        let taker = self.servers.get(server as usize).and_then(|server| server.taker.as_ref());
-        let (Some(taker), Ok(socket)) = (taker, descriptor::duplicate(fd)) else { return false };
+        let acceptor = self.servers.get(server as usize).and_then(|server| server.acceptor.as_ref());
+        let (Some(acceptor), Ok(socket)) = (acceptor, descriptor::duplicate(fd)) else { return false };
         let Some(count) = self.counts.pop() else { return false };
-        let (giver, tell) = (taker.giver(), self.tell.clone());
+        let (handoff, tell) = (acceptor.handoff(), self.tell.clone());
         self.runtime.spawn(async move {
-            let outcome = giver.give(socket, count).await;
+            let outcome = handoff.give(socket, count).await;
             let _ = tell.send(Event::Given { ticket, outcome }).await;
         });
         true
@@ -234,12 +236,12 @@ impl Service {
         self.handle.status().into()
     }
 
-    /// Gives an order; the event `answered` of this ticket tells what came of it.
+    /// Gives a command; the event `answered` of this ticket tells what came of it.
     #[napi]
-    pub fn order(&self, ticket: u32, order: String, number: Option<u32>) {
+    pub fn command(&self, ticket: u32, command: String, number: Option<u32>) {
         let (handle, tell) = (self.handle.clone(), self.tell.clone());
         self.runtime.spawn(async move {
-            let outcome = carry_out(&handle, &order, number).await;
+            let outcome = carry_out(&handle, &command, number).await;
             let _ = tell.send(Event::Answered { ticket, outcome }).await;
         });
     }
@@ -265,23 +267,23 @@ impl Service {
 
     /// The next thing that has happened, if there is one; if not, `turn` is called when there is.
     #[napi]
-    pub fn next_event(&mut self) -> Option<Told> {
+    pub fn next_event(&mut self) -> Option<EventFields> {
         match self.events.poll_recv(&mut Context::from_waker(&self.waker)) {
             Poll::Ready(Some(event)) => Some(self.tell_of(event)),
             Poll::Ready(None) | Poll::Pending => None,
         }
     }
 
-    fn tell_of(&mut self, event: Event) -> Told {
+    fn tell_of(&mut self, event: Event) -> EventFields {
         match event {
-            Event::Serving { server, taker } => {
+            Event::Serving { server, acceptor } => {
                 if let Some(EventLoop { epoll, token }) = &self.event_loop {
-                    let _ = taker.wait_in(*epoll, *token);
+                    let _ = acceptor.wait_in(*epoll, *token);
                 }
-                self.servers[server].taker = Some(taker);
-                Told { server: u32::try_from(server).ok(), ..Told::of("serving") }
+                self.servers[server].acceptor = Some(acceptor);
+                EventFields { server: u32::try_from(server).ok(), ..EventFields::of("serving") }
             }
-            Event::Peer { info, socket } => Told {
+            Event::Peer { info, socket } => EventFields {
                 fd: Some(descriptor::release(socket)),
                 id: Some(info.id().to_string()),
                 slot: info.slot().map(number),
@@ -289,34 +291,34 @@ impl Service {
                 is_master: Some(info.is_master()),
                 draining: Some(info.is_draining()),
                 epoch: Some(info.epoch() as f64),
-                ..Told::of("peer")
+                ..EventFields::of("peer")
             },
-            Event::PeerDrains(id) => Told { id: Some(id.to_string()), ..Told::of("peerDrains") },
-            Event::Changed => Told::of("changed"),
-            Event::Exited(exit) => Told {
+            Event::PeerDrains(id) => EventFields { id: Some(id.to_string()), ..EventFields::of("peerDrains") },
+            Event::Changed => EventFields::of("changed"),
+            Event::Exited(exit) => EventFields {
                 id: Some(exit.id.to_string()),
                 slot: Some(number(exit.slot)),
                 pid: Some(exit.pid),
                 exit: Some(exit.exit.into()),
-                ..Told::of("exited")
+                ..EventFields::of("exited")
             },
-            Event::Draining => Told::of("draining"),
+            Event::Draining => EventFields::of("draining"),
             Event::Answered { ticket, outcome } => {
                 let (report, failure) = match outcome {
                     Ok(report) => (Some(report), None),
                     Err(failure) => (None, Some(failure)),
                 };
-                Told { ticket: Some(ticket), report, failure, ..Told::of("answered") }
+                EventFields { ticket: Some(ticket), report, failure, ..EventFields::of("answered") }
             }
             Event::Given { ticket, outcome } => {
                 let taken = outcome.map_err(|count| self.counts.push(count)).is_ok();
-                Told { ticket: Some(ticket), taken: Some(taken), ..Told::of("given") }
+                EventFields { ticket: Some(ticket), taken: Some(taken), ..EventFields::of("given") }
             }
             Event::Measure(reply) => {
                 self.asked = Some(reply);
-                Told::of("measure")
+                EventFields::of("measure")
             }
-            Event::Closed(failure) => Told { failure, ..Told::of("closed") },
+            Event::Closed(failure) => EventFields { failure, ..EventFields::of("closed") },
         }
     }
 }
@@ -324,13 +326,13 @@ impl Service {
 impl Server {
     fn new() -> (Server, thread::Opened) {
         let (opens, opened) = oneshot::channel();
-        (Server { opens: Some(opens), taker: None }, opened)
+        (Server { opens: Some(opens), acceptor: None }, opened)
     }
 }
 
-async fn carry_out(handle: &Handle, order: &str, number: Option<u32>) -> Result<Report, Failure> {
-    let failed = |error: OrderError| Failure::from(&error);
-    match order {
+async fn carry_out(handle: &Handle, command: &str, number: Option<u32>) -> Result<Report, Failure> {
+    let failed = |error: CommandError| Failure::from(&error);
+    match command {
         "ready" => handle.ready().await.map(|()| Report::default()).map_err(|error| Failure::from(&error)),
         "reload" => handle.reload().await.map(Report::from).map_err(failed),
         // Where it succeeds this process runs another program.

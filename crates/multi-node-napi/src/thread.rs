@@ -3,7 +3,9 @@
 use std::io;
 use std::sync::mpsc as blocking;
 
-use multi_node::{Error, Handle, NodeExits, Nodes, Options, Peer, Servers, StatusWatch, Taker, external, listen};
+use multi_node::{
+    Error, ExternalAcceptor, Handle, NodeExits, Nodes, Options, Peer, Servers, StatusWatch, external, listen,
+};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::event::Event;
@@ -66,7 +68,7 @@ pub(crate) fn start(options: Options, first: Opened, more: Vec<Further>) -> Resu
 
 /// Has JavaScript asked what it measures.
 fn measured(options: Options, tell: mpsc::Sender<Event>) -> Options {
-    options.measure(move || {
+    options.metrics_source(move || {
         let tell = tell.clone();
         async move {
             let (reply, measured) = oneshot::channel();
@@ -92,7 +94,9 @@ fn servers(first: Opened, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender
             let _ = begun.send(Ok(handle));
             opened.await.unwrap_or_else(|_| Err("JavaScript has ended".to_owned()))?;
             // There is room for one of each server.
-            Ok::<_, String>(move |taker: Taker| drop(tell.try_send(Event::Serving { server: index, taker })))
+            Ok::<_, String>(move |acceptor: ExternalAcceptor| {
+                drop(tell.try_send(Event::Serving { server: index, acceptor }));
+            })
         })
     };
     let servers = Servers::from(server(0, first));

@@ -44,7 +44,7 @@ test('idle connections go on in other nodes', async (t) => {
   assert.equal(sockets.length, 20);
   server.kill('SIGUSR2');
   const { slots } = report(await server.says(/reloaded (.*)/));
-  assert.equal(slots.reduce((sum, { handedOver }) => sum + handedOver, 0), 20);
+  assert.equal(slots.reduce((sum, { handedOff }) => sum + handedOff, 0), 20);
   const after = await Promise.all(sockets.map(() => server.get('/', { agent })));
   assert.ok(after.every((pid) => !before.has(pid)), 'new nodes answer');
   assert.deepEqual(Object.values(agent.freeSockets).flat().filter((socket) => !sockets.includes(socket)), [], 'on the same connections');
@@ -70,7 +70,7 @@ async function kept(t, server) {
   return client;
 }
 
-test('an idle connection that was handed over is no silent new one: keepAliveTimeout ends it, and nothing else', async (t) => {
+test('an idle connection that was handed off is no silent new one: keepAliveTimeout ends it, and nothing else', async (t) => {
   const settings = '{ headersTimeout: 500, connectionsCheckingInterval: 100, keepAliveTimeout: 4000 }';
   const server = await program(t, SERVER.replace(SETTINGS, settings));
   await server.says(/ready/);
@@ -134,8 +134,8 @@ test('a node whose server is closed gets no connections from others either', asy
   const clients = await Promise.all(Array.from({ length: 8 }, () => kept(t, server)));
   const before = await clients[0].ask();
   server.kill('SIGWINCH');
-  const { handedOver, cut } = report(await server.says(/restarted (.*)/));
-  assert.deepEqual([handedOver, cut], [8, 0]);
+  const { handedOff, aborted } = report(await server.says(/restarted (.*)/));
+  assert.deepEqual([handedOff, aborted], [8, 0]);
   const pids = new Set(await Promise.all(clients.map((client) => client.ask())));
   assert.ok(pids.size === 1 && !pids.has(closed) && !pids.has(before), `${[...pids]} answer`);
   assert.equal(await server.stop(), 0);

@@ -40,9 +40,9 @@ const SOURCE = `
     nodes.metrics(broken, hung, { getMetricsAsJSON: async () => 5 });
   }
   if (process.argv[2] === "alone" && !nodes.isMaster) nodes.on("drain", () => server.close());
-  if (nodes.isMaster) process.stdin.on("data", (line) => order(String(line).trim()));
+  if (nodes.isMaster) process.stdin.on("data", (line) => command(String(line).trim()));
   nodes.on("node", (stream) => stream.isMaster && stream.on("data", () => rooms.reset()));
-  async function order(line) {
+  async function command(line) {
     if (line === "empty") nodes.peers.forEach((stream) => stream.write("empty"));
     else await eval(line);
     console.log("done " + line);
@@ -115,7 +115,7 @@ async function measuring(t, options = {}) {
     const page = await server.page();
     return condition(page.samples) ? page : null;
   });
-  server.order = async (line) => {
+  server.command = async (line) => {
     server.stdin.write(`${line}\n`);
     await until(line, () => server.output.includes(`done ${line}`));
   };
@@ -143,7 +143,7 @@ test('all kinds of metrics are told of all nodes together', async (t) => {
   assert.equal(samples.get('rooms{room="hall"}'), 2);
   assert.ok(Number.isNaN(samples.get('sent_bytes')));
 
-  await server.order('empty');
+  await server.command('empty');
   await server.told('no room', (now) => !now.has('rooms{room="hall"}'));
   await server.says(/MULTI_NODE_METRICS.*`multi_node_requests_total` is not told: names that begin with `multi_node_` are/);
   assert.equal(server.output.match(/is not told/g).length, 2, 'once in each node');
@@ -157,7 +157,7 @@ test('no counter goes backwards, and nothing is lost but by a kill', async (t) =
     const before = counted((await server.told('what was sent', (now) => now.get(SENT) * 4 === counted(now))).samples);
     for (let count = 0; count < 20; count += 1) await server.get('/');
     // Most nodes have not told of these yet, and some end now.
-    await server.order(line);
+    await server.command(line);
     await server.told('all of them', (now) => counted(now) >= before + 20);
   }
   const [pid] = await server.pidsOf(3);

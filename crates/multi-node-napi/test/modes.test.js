@@ -149,7 +149,7 @@ test('what is wrong is thrown at once', async () => {
   refused({}, [http.createServer(), { port: 1, hots: 'x', server: http.createServer() }], 'ERR_MULTI_NODE_OPTION', /no option `hots` of a server/);
   refused({}, [http.createServer(), { port: 1, host: '', server: http.createServer() }], 'ERR_MULTI_NODE_OPTION', /`host` of a server: "" is not/);
   refused({ canary: null }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`canary`: null is not allowed/);
-  refused({ gauge: { jobs: 'most' } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`gauge`.*"sum", "max"/);
+  refused({ aggregateGauge: { jobs: 'most' } }, http.createServer(), 'ERR_MULTI_NODE_OPTION', /`aggregateGauge`.*"sum", "max"/);
   refused(null, http.createServer(), 'ERR_MULTI_NODE_OPTION', /object/);
   refused({}, 'server', 'ERR_MULTI_NODE_SERVER', /expected a server/);
   refused({}, [http.createServer(), http.createServer()], 'ERR_MULTI_NODE_SERVER', /address of its own/);

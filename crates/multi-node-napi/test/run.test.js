@@ -28,8 +28,8 @@ test('under `multi-node run` its processes are nodes of the command, and a reloa
   const first = await server.get('/', { agent });
   await until('a counted request', () => ask('status').slots.some(({ requests }) => requests === 1));
   const report = ask('reload', '--wait');
-  assert.deepEqual(report.slots.map(({ cut }) => cut), [0, 0]);
-  assert.equal(report.slots.reduce((sum, { handed_over: moved }) => sum + moved, 0), 1, JSON.stringify(report));
+  assert.deepEqual(report.slots.map(({ aborted }) => aborted), [0, 0]);
+  assert.equal(report.slots.reduce((sum, { handed_off: moved }) => sum + moved, 0), 1, JSON.stringify(report));
   const { reusedSocket, text } = await once(server, agent);
   assert.ok(reusedSocket && text !== first, `${first}, then ${text}`);
   agent.destroy();

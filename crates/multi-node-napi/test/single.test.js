@@ -58,7 +58,7 @@ for (const [how, options, given] of [
     await server.says(/^is master true null 0$/m);
     await server.says(/^event ready$/m);
     await server.says(/^ready done$/m);
-    for (const order of ['reload', 'upgrade', 'restart', 'scale']) await server.says(new RegExp(`^${order} ERR_MULTI_NODE_SINGLE_PROCESS$`, 'm'));
+    for (const command of ['reload', 'upgrade', 'restart', 'scale']) await server.says(new RegExp(`^${command} ERR_MULTI_NODE_SINGLE_PROCESS$`, 'm'));
     assert.equal(await server.get('/'), `hello from ${server.pid}`);
     if (options.includes('metrics')) {
       await until('a counted request', async () => /^multi_node_requests_total 1$/m.test(await server.get('/metrics', { port: metrics })));

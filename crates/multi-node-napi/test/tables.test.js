@@ -10,7 +10,7 @@ const options = require('../js/options.js');
 const read = (...at) => fs.readFileSync(path.join(__dirname, '..', ...at), 'utf8');
 
 /** What the library has and JavaScript does not: its own event loop, and what programs of other languages need. */
-const OF_THE_LIBRARY = ['buckets', 'controlPath', 'heartbeat', 'maxKeys', 'measure', 'rolling', 'settle', 'startedAs'];
+const OF_THE_LIBRARY = ['buckets', 'controlPath', 'heartbeat', 'maxKeys', 'metricsSource', 'rolling', 'settle', 'startedAs'];
 
 /** What JavaScript has alone. */
 const OF_JAVASCRIPT = ['maxBuffered', 'restartChildren', 'slowPeerTimeout'];
@@ -66,7 +66,7 @@ test('the table has the library\'s defaults', () => {
   // In JavaScript's own words.
   const words = {
     addresses: 'off', args: 'as this process', backoff: '[100, 30000]', bind: 'off', crashLoop: '{ deaths: 5, within: 60000 }', env: 'as this process',
-    gauge: 'off', group: 'as this process', nodes: 'the cores', program: 'as this process', slotArgs: 'as this process', umask: 'as this process',
+    aggregateGauge: 'off', group: 'as this process', nodes: 'the cores', program: 'as this process', slotArgs: 'as this process', umask: 'as this process',
     user: 'as this process',
   };
   for (const [name, value] of table(read('../../README.md'))) {
@@ -83,7 +83,7 @@ test('the types have the table\'s defaults', () => {
     if (said === undefined) continue;
     const value = plain(own.get(name));
     const words = {
-      crashLoop: '5 deaths within 60 s', gauge: 'sum', group: 'the user\'s', nodes: 'one for each core; 0 serves in this process', umask: 'this process\'s',
+      crashLoop: '5 deaths within 60 s', aggregateGauge: 'sum', group: 'the user\'s', nodes: 'one for each core; 0 serves in this process', umask: 'this process\'s',
       user: 'this process\'s',
     };
     assert.equal(name in words ? said.replaceAll('`', '') : plain(said), words[name] ?? value, name);

@@ -5,7 +5,7 @@ import multiNode, { frameStream, listen, type NodeStream, type Nodes } from 'mul
 
 const server = http.createServer((_request, response) => response.end('hello'));
 const nodes: Nodes = listen({ port: 8080, nodes: 4, backoff: [100, 1000] }, server);
-listen({ canary: { duration: 5000 }, gauge: { jobs: 'max' }, slotArgs: (slot) => [`--title=${slot}`] }, server);
+listen({ canary: { duration: 5000 }, aggregateGauge: { jobs: 'max' }, slotArgs: (slot) => [`--title=${slot}`] }, server);
 listen({}, (_request, response) => response.end());
 listen({}, [server, { host: '127.0.0.1', port: 9090, server: http.createServer() }]);
 
@@ -20,7 +20,7 @@ nodes.on('exit', ({ slot, signal }) => [slot.toFixed(), signal === 'SIGKILL']);
 nodes.metrics(register);
 nodes.metrics(register, new Registry());
 
-async function orders(): Promise<number> {
+async function commands(): Promise<number> {
   await nodes.ready();
   const { slots } = await nodes.reload();
   const { to } = await nodes.scale(2);
@@ -28,7 +28,7 @@ async function orders(): Promise<number> {
   const status = await nodes.status();
   return slots.length + to + requestsFailed + status.slots.filter(({ state }) => state === 'serving').length;
 }
-void orders;
+void commands;
 void multiNode.listen;
 
 // @ts-expect-error there is no such option

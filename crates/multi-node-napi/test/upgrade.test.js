@@ -19,7 +19,7 @@ const release = (name, more = '') => `
       console.log("${name} supervises", process.pid, process.argv[2], process.execArgv[0], slots.map(({ id }) => id).join());
     });
     nodes.on("exit", (exit) => console.log("exit", JSON.stringify(exit)));
-    nodes.on("refused", ({ code, message }) => console.log(code, message));
+    nodes.on("commandFailed", ({ code, message }) => console.log(code, message));
     nodes.on("node", (stream) => stream.on("data", (data) => console.log("${name} hears", String(data))));
     ${more}
   } else {
@@ -76,13 +76,13 @@ test('a new script that does not reach `listen` changes nothing', async (t) => {
   const before = server.children();
   server.write('server.js', 'throw new Error("broken");');
   server.kill('SIGUSR2');
-  await server.says(/ERR_MULTI_NODE_ORDER_FAILED .*before it reached `listen`/);
+  await server.says(/ERR_MULTI_NODE_COMMAND_FAILED .*before it reached `listen`/);
   assert.match(server.output, /Error: broken/, 'its own output says why');
   assert.deepEqual(server.children(), before);
   assert.match(await server.get('/'), /^first/);
   server.write('server.js', release('second').replace('port: PORT', 'port: 0'));
   server.kill('SIGUSR2');
-  await server.says(/ERR_MULTI_NODE_ORDER_FAILED .*the new program wants to serve/);
+  await server.says(/ERR_MULTI_NODE_COMMAND_FAILED .*the new program wants to serve/);
   assert.deepEqual(server.children(), before);
   assert.equal(await server.stop(), 0);
 });

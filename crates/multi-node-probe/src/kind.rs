@@ -122,7 +122,7 @@ impl Pace {
     }
 }
 
-/// Anything between the two, each order of magnitude as often as the next.
+/// Anything between the two, each command of magnitude as often as the next.
 fn by_magnitude(shortest: Duration, longest: Duration, rng: &mut Rng) -> Duration {
     let times = longest.as_secs_f64() / shortest.as_secs_f64().max(1e-6);
     shortest.mul_f64(times.max(1.0).powf(rng.f64()))

@@ -21,10 +21,10 @@ const LONGEST: u64 = 60_000_000;
 
 /// The count of all clients of a load, by phase and kind. Cloned, it is the same count.
 #[derive(Debug, Clone)]
-pub struct Tally(Arc<Mutex<Ledger>>);
+pub struct Tally(Arc<Mutex<State>>);
 
 #[derive(Debug)]
-struct Ledger {
+struct State {
     phase: &'static str,
     counts: BTreeMap<(&'static str, Kind), Counts>,
     lost: Vec<Lost>,
@@ -72,7 +72,7 @@ impl Tally {
     pub const CALM: &'static str = "calm";
 
     pub(crate) fn new() -> Tally {
-        Tally(Arc::new(Mutex::new(Ledger {
+        Tally(Arc::new(Mutex::new(State {
             phase: Tally::CALM,
             counts: BTreeMap::new(),
             lost: Vec::new(),
@@ -83,35 +83,35 @@ impl Tally {
 
     /// From now on, what is met is met in this phase.
     pub fn enter(&self, phase: &'static str) {
-        self.ledger().phase = phase;
+        self.state().phase = phase;
     }
 
     pub fn phase(&self) -> &'static str {
-        self.ledger().phase
+        self.state().phase
     }
 
     /// Requests answered so far.
     pub fn answered(&self) -> u64 {
-        self.ledger().counts.values().map(|counts| counts.answered).sum()
+        self.state().counts.values().map(|counts| counts.answered).sum()
     }
 
     /// All lost requests so far, as far as their particulars are kept.
     pub fn lost(&self) -> Vec<Lost> {
-        self.ledger().lost.clone()
+        self.state().lost.clone()
     }
 
     /// The longest time from when a request was sent that was lost to the next answer of any client; `now`: to when, where
     /// there was none yet.
     pub fn longest_outage(&self, now: Instant) -> Duration {
-        let ledger = self.ledger();
-        let going_on = ledger.unanswered_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        ledger.longest_outage.max(going_on)
+        let counts = self.state();
+        let going_on = counts.unanswered_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        counts.longest_outage.max(going_on)
     }
 
     /// The sum of what was met in some phases by some kinds of clients.
     pub fn sum(&self, wanted: impl Fn(&'static str, Kind) -> bool) -> Counts {
-        let ledger = self.ledger();
-        let counts = ledger.counts.iter().filter(|((phase, kind), _)| wanted(phase, *kind)).map(|(_, counts)| counts);
+        let counts = self.state();
+        let counts = counts.counts.iter().filter(|((phase, kind), _)| wanted(phase, *kind)).map(|(_, counts)| counts);
         counts.fold(Counts::default(), Counts::plus)
     }
 
@@ -126,7 +126,7 @@ impl Tally {
             counts.latency.saturating_record(waited.as_micros().try_into().unwrap_or(u64::MAX));
             counts.worst = counts.worst.max(waited);
         });
-        self.ledger().end_outage(Instant::now());
+        self.state().end_outage(Instant::now());
     }
 
     pub(crate) fn lose(
@@ -140,10 +140,10 @@ impl Tally {
             *counts.lost.entry(failure.how).or_default() += 1;
             counts.worst = counts.worst.max(waited);
         });
-        let (mut ledger, now) = (self.ledger(), Instant::now());
-        ledger.unanswered_since.get_or_insert(now.checked_sub(waited).unwrap_or(now));
-        if ledger.lost.len() < MOST_PARTICULARS {
-            ledger.lost.push(Lost { kind, failure, phase, at: now, connection });
+        let (mut counts, now) = (self.state(), Instant::now());
+        counts.unanswered_since.get_or_insert(now.checked_sub(waited).unwrap_or(now));
+        if counts.lost.len() < MOST_PARTICULARS {
+            counts.lost.push(Lost { kind, failure, phase, at: now, connection });
         }
     }
 
@@ -156,18 +156,18 @@ impl Tally {
     }
 
     fn count(&self, kind: Kind, begun: &'static str, add: impl FnOnce(&mut Counts)) -> &'static str {
-        let mut ledger = self.ledger();
-        let phase = if ledger.phase == Tally::CALM { begun } else { ledger.phase };
-        add(ledger.counts.entry((phase, kind)).or_default());
+        let mut counts = self.state();
+        let phase = if counts.phase == Tally::CALM { begun } else { counts.phase };
+        add(counts.counts.entry((phase, kind)).or_default());
         phase
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Ledger {
+impl State {
     fn end_outage(&mut self, now: Instant) {
         if let Some(since) = self.unanswered_since.take() {
             self.longest_outage = self.longest_outage.max(now.saturating_duration_since(since));

@@ -17,7 +17,7 @@ const ENDPOINT: usize = 1 + 64;
 /// So few connections a process serves in any case.
 const LEAST_CONNECTIONS: usize = 16;
 
-/// The application's stream and the bus.
+/// The application's stream and the hand-off stream.
 pub const STREAMS_A_PEER: usize = 2;
 
 /// How many pairs of processes are joined before what was made for them is sent.
@@ -70,7 +70,7 @@ impl Shape {
     pub fn master(&self) -> Demand {
         let alive = self.most_alive();
         let joins = self.peers && self.foreign.is_none();
-        // Process and control socket, and the stream; the master has no use for its end of a bus.
+        // Process and control socket, and the stream; the master has no use for its end of a hand-off stream.
         let each = 2 + usize::from(joins) + self.foreign.unwrap_or(0);
         let serving = if self.master_serves { 2 * self.sockets + LEAST_CONNECTIONS } else { 0 };
         let parts = [

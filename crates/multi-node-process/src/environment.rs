@@ -9,9 +9,9 @@ use crate::{Error, NodeId, Slot};
 /// `off` asks for the single-process mode.
 const MODE: &str = "MULTI_NODE";
 
-/// Tells a node who its master is and which slot it fills: `pid:slot:id`, and where a stage has become the program, the number
+/// Tells a node who its master is and which slot it fills: `pid:slot:id`, and where an exec shim has become the program, the number
 /// of the control socket and the program's own pid: `pid:slot:id:number:pid`. Of no use without the control socket.
-pub const SEAT: &str = "MULTI_NODE_SEAT";
+pub const PARENT: &str = "MULTI_NODE_PARENT";
 
 /// Marks all processes of a node: `instance:user:pid:start:id`, of the master the number and the start. They and what they
 /// start are ended when the node has.
@@ -20,7 +20,7 @@ pub const INSTANCE: &str = "MULTI_NODE_INSTANCE";
 /// Tells a guard which run it guards: `instance:user:pid:start`. Of no use without the pipe.
 pub const GUARD: &str = "MULTI_NODE_GUARD";
 
-/// Tells the preload of Node.js nodes the process that it is for; `off` in the command's own environment: nodes get none.
+/// Tells the preload of Node.js nodes the process that it is for; `off` in the order's own environment: nodes get none.
 #[cfg(multi_process)]
 pub const PRELOAD: &str = "MULTI_NODE_PRELOAD";
 
@@ -62,7 +62,7 @@ pub fn guarded() -> Option<String> {
 
 /// What a master wrote into the environment of its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Seat {
+pub struct ParentInfo {
     pub master: u32,
     pub slot: Slot,
     pub id: NodeId,
@@ -70,7 +70,7 @@ pub struct Seat {
     pub left: Option<Left>,
 }
 
-/// A control socket that a stage has left open for the program that it became.
+/// A control socket that an exec shim has left open for the program that it became.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
     pub number: u32,
@@ -78,14 +78,14 @@ pub struct Left {
     pub pid: u32,
 }
 
-impl Seat {
+impl ParentInfo {
     pub fn write(self) -> String {
-        let Seat { master, slot, id, left } = self;
+        let ParentInfo { master, slot, id, left } = self;
         let left = left.map(|Left { number, pid }| format!(":{number}:{pid}"));
         format!("{master}:{slot}:{id}{}", left.unwrap_or_default())
     }
 
-    fn parse(text: &str) -> Option<Seat> {
+    fn parse(text: &str) -> Option<ParentInfo> {
         let mut parts = text.split(':');
         let master = parts.next()?.parse().ok()?;
         let slot = Slot(parts.next()?.parse().ok()?);
@@ -94,52 +94,52 @@ impl Seat {
             Some(number) => Some(Left { number: number.parse().ok()?, pid: parts.next()?.parse().ok()? }),
             None => None,
         };
-        parts.next().is_none().then_some(Seat { master, slot, id, left })
+        parts.next().is_none().then_some(ParentInfo { master, slot, id, left })
     }
 }
 
 /// The seat that the environment names, which may be that of an ancestor.
-pub fn seat() -> Option<Seat> {
-    Seat::parse(&env::var(SEAT).ok()?)
+pub fn parent_info() -> Option<ParentInfo> {
+    ParentInfo::parse(&env::var(PARENT).ok()?)
 }
 
-/// Tells a program that it is to go on where a master leaves off: `pid:rehearsal` or `pid:succession`. Of no use without the
+/// Tells a program that it is to go on where a master leaves off: `pid:preflight` or `pid:resume`. Of no use without the
 /// socket that carries the master's state.
-pub const CALL: &str = "MULTI_NODE_CALL";
+pub const UPGRADE: &str = "MULTI_NODE_UPGRADE";
 
 /// What a master calls its successor for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Calling {
+pub enum UpgradeStep {
     /// To say whether it could go on.
-    Rehearsal,
+    Preflight,
     /// To go on.
-    Succession,
+    Resume,
 }
 
-impl Calling {
+impl UpgradeStep {
     fn as_str(self) -> &'static str {
         match self {
-            Calling::Rehearsal => "rehearsal",
-            Calling::Succession => "succession",
+            UpgradeStep::Preflight => "preflight",
+            UpgradeStep::Resume => "resume",
         }
     }
 }
 
 /// The variable by which this process calls another program.
-pub fn call(calling: Calling) -> (OsString, OsString) {
-    (CALL.into(), format!("{}:{}", std::process::id(), calling.as_str()).into())
+pub fn request(calling: UpgradeStep) -> (OsString, OsString) {
+    (UPGRADE.into(), format!("{}:{}", std::process::id(), calling.as_str()).into())
 }
 
 /// This process's environment, and the call.
-pub fn with_call(calling: Calling) -> impl Iterator<Item = (OsString, OsString)> {
-    env::vars_os().filter(|(name, _)| name != CALL).chain([call(calling)])
+pub fn with_request(calling: UpgradeStep) -> impl Iterator<Item = (OsString, OsString)> {
+    env::vars_os().filter(|(name, _)| name != UPGRADE).chain([request(calling)])
 }
 
 /// Who has called this process, and for what, if the environment tells; it may be a call of long ago, or of an ancestor.
-pub fn called() -> Option<(u32, Calling)> {
-    let text = env::var(CALL).ok()?;
+pub fn requested() -> Option<(u32, UpgradeStep)> {
+    let text = env::var(UPGRADE).ok()?;
     let (pid, calling) = text.split_once(':')?;
-    let callings = [Calling::Rehearsal, Calling::Succession];
+    let callings = [UpgradeStep::Preflight, UpgradeStep::Resume];
     let calling = callings.into_iter().find(|known| known.as_str() == calling)?;
     Some((pid.parse().ok()?, calling))
 }
@@ -218,13 +218,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seat_reads_back_what_it_writes() {
+    fn a_parent_info_reads_back_what_it_writes() {
         for left in [None, Some(Left { number: 4, pid: 4712 })] {
-            let seat = Seat { master: 4711, slot: Slot(3), id: NodeId::node(12), left };
-            assert_eq!(Seat::parse(&seat.write()), Some(seat));
+            let parent_info = ParentInfo { master: 4711, slot: Slot(3), id: NodeId::node(12), left };
+            assert_eq!(ParentInfo::parse(&parent_info.write()), Some(parent_info));
         }
         for text in ["", "1", "1:2", "1:2:node-3:4", "1:2:node-3:4:5:6", "x:2:node-3", "1:70000:node-3", "1:2:3"] {
-            assert_eq!(Seat::parse(text), None, "{text:?}");
+            assert_eq!(ParentInfo::parse(text), None, "{text:?}");
         }
     }
 

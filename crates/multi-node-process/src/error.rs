@@ -67,7 +67,7 @@ pub enum Error {
     MasterGone,
     /// This program was to take the place of a running one, and cannot.
     #[error("cannot go on in the place of the running program: {cause}")]
-    Succession {
+    Resume {
         /// What was wrong.
         cause: String,
     },

@@ -1,7 +1,7 @@
 //! Internal to multi-node, without semver promises: what every process of a program has, its master and its nodes alike.
 //!
 //! How they know each other (`environment`, `family`), what they say to each other ([`control`], [`mesh`]), their addresses, signals and
-//! descriptors, and what each process's loop shares with its program ([`wires`]). Who leads and who follows is decided elsewhere: neither
+//! descriptors, and what each process's loop shares with its program ([`links`]). Who leads and who follows is decided elsewhere: neither
 //! is named here.
 
 // What only several processes need stands by in the single-process build, so that each file is the same on every system.
@@ -31,6 +31,8 @@ pub mod identity;
 pub mod log_buffer;
 #[warn(missing_docs)]
 pub mod mesh;
+pub mod metrics_sink;
+pub mod process_links;
 #[cfg(multi_process)]
 pub mod runtime_directory;
 #[warn(missing_docs)]
@@ -38,13 +40,11 @@ pub mod shared_secret;
 pub mod signals;
 #[cfg(multi_process)]
 pub mod systemd;
-pub mod told;
-pub mod wires;
 
 use error::Error;
 use multi_node_fleet::id::{NodeId, Slot};
 use multi_node_fleet::status::Exit;
-use multi_node_fleet::{id, order, status};
+use multi_node_fleet::{command, id, status};
 use multi_node_metrics as metrics;
 use multi_node_serve as serve;
 #[cfg(multi_process)]

@@ -1,10 +1,10 @@
-//! Signals become orders here, and nowhere else are handlers installed.
+//! Signals become commands here, and nowhere else are handlers installed.
 
 use std::fmt;
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::order::Order;
+use crate::command::Command;
 
 /// A second SIGTERM or SIGINT that comes sooner after the first is the same request: `timeout` and npm signal a process and then its
 /// group, and Ctrl-C reaches both a wrapper, which passes it on, and the process itself.
@@ -26,12 +26,12 @@ pub enum MasterSignal {
 }
 
 impl MasterSignal {
-    pub fn order(self) -> Order {
+    pub fn command(self) -> Command {
         match self {
-            MasterSignal::Shutdown | MasterSignal::TerminalClosed => Order::Shutdown { now: false },
-            MasterSignal::ShutdownNow => Order::Shutdown { now: true },
-            MasterSignal::Reload => Order::Reload,
-            MasterSignal::Upgrade => Order::Upgrade,
+            MasterSignal::Shutdown | MasterSignal::TerminalClosed => Command::Shutdown { now: false },
+            MasterSignal::ShutdownNow => Command::Shutdown { now: true },
+            MasterSignal::Reload => Command::Reload,
+            MasterSignal::Upgrade => Command::Upgrade,
         }
     }
 }

@@ -212,13 +212,13 @@ impl Watch {
         if self.as_mut().poll_drain(cx).is_ready() {
             return Poll::Ready(Seen::Drain);
         }
-        let cut = self.signal.deadline();
-        let next = deadline.into_iter().chain(cut).min();
+        let aborted = self.signal.deadline();
+        let next = deadline.into_iter().chain(aborted).min();
         let Some(next) = next else { return Poll::Pending };
         if self.as_mut().poll_timer(cx, next).is_pending() {
             return Poll::Pending;
         }
-        Poll::Ready(if Some(next) == cut { Seen::Cut } else { Seen::Due })
+        Poll::Ready(if Some(next) == aborted { Seen::Cut } else { Seen::Due })
     }
 
     /// Lets whoever takes the watch over see the drain too.
@@ -265,7 +265,7 @@ impl Watch {
 }
 
 /// Waits, beside its work, for the end of the drain.
-pub(super) async fn cut(signal: DrainSignal) {
+pub(super) async fn aborted(signal: DrainSignal) {
     signal.draining().await;
     match signal.deadline() {
         Some(deadline) => tokio::time::sleep_until(deadline).await,

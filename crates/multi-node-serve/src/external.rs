@@ -15,26 +15,26 @@ use tokio::sync::watch;
 use super::drain::DrainSignal;
 #[cfg(multi_process)]
 use super::http::ConnInfo;
+use super::idle_conn::HandoffSender;
+#[cfg(multi_process)]
+use super::idle_park::{IdlePark, IdleTimeout};
 use super::listener::Listener;
 use super::load::Line;
-#[cfg(multi_process)]
-use super::lobby::{Lobby, Patience};
-use super::parcel::Outlet;
 use super::server::{BoxError, BoxFuture, Context as ProcessContext, Factory, Ready, Server, Servers, Site, factory};
 use super::socket::Addr;
-use super::stream::{Loose, Open};
+use super::stream::{Open, UnregisteredStream};
 
 /// Serves from an event loop that is not tokio's. Made by [`external`].
 pub struct External<F, C>(Factory<F, C>);
 
-/// Serves connections by an event loop of the program's own: what `make` makes is given the [`Taker`] once that loop can take them.
+/// Serves connections by an event loop of the program's own: what `make` makes is given the [`ExternalAcceptor`] once that loop can take them.
 pub fn external<M, R, E, F, C>(make: M) -> External<F, C>
 where
     C: ProcessContext,
     M: FnOnce(C) -> R + Send + 'static,
     R: Future<Output = Result<F, E>> + Send + 'static,
     E: Into<BoxError>,
-    F: FnOnce(Taker) + Send + 'static,
+    F: FnOnce(ExternalAcceptor) + Send + 'static,
 {
     External(factory(make))
 }
@@ -42,13 +42,13 @@ where
 /// Takes one server's connections for an event loop that is not tokio's, in turn with all other nodes.
 ///
 /// It may be used on any thread, by one at a time.
-pub struct Taker {
+pub struct ExternalAcceptor {
     listener: Listener,
-    /// Connections that were handed over to this process, and whose clients have said something.
-    arrivals: mpsc::Receiver<Taken>,
-    giver: Giver,
+    /// Connections that were handed off to this process, and whose clients have said something.
+    arrivals: mpsc::Receiver<AcceptedConn>,
+    handoff: ConnHandoff,
     #[cfg(multi_process)]
-    patience: watch::Sender<Patience>,
+    idle_timeout: watch::Sender<IdleTimeout>,
     closed: bool,
     /// Resolves when the drain begins; gone once it has.
     begun: Option<BoxFuture<()>>,
@@ -58,18 +58,18 @@ pub struct Taker {
 
 /// A connection as an event loop is given it.
 #[derive(Debug)]
-pub struct Taken {
+pub struct AcceptedConn {
     /// The connected socket, which does not block and is closed on exec. No one else has it.
     pub socket: OwnedFd,
     /// Its place in the counts.
-    pub count: Counted,
+    pub count: ConnGuard,
 }
 
 /// One connection that counts as open, and for which a drain waits, until this is dropped.
 ///
 /// Those of one process are interchangeable.
 #[derive(Debug)]
-pub struct Counted(Open);
+pub struct ConnGuard(Open);
 
 /// Counts the requests that an event loop answers, for `Status`, metrics,
 /// `max_requests` and `canary`. Clones count the same.
@@ -80,16 +80,16 @@ pub struct Requests(Line);
 
 /// Passes connections of one server on to nodes that go on serving, while this one drains.
 #[derive(Clone, Debug)]
-pub struct Giver {
-    outlet: Option<Outlet>,
+pub struct ConnHandoff {
+    handoff_sender: Option<HandoffSender>,
     drain: DrainSignal,
 }
 
-impl Taker {
+impl ExternalAcceptor {
     /// The next connection; `None` once the drain has begun and nothing more comes, which where no other node serves on
     /// means also that nobody waits in the sockets' queues any more. While it is pending this process stands in
     /// the sockets' queues, and the waker is woken, from any thread, when one is offered.
-    pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<Taken>> {
+    pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<AcceptedConn>> {
         if self.closed {
             return Poll::Ready(None);
         }
@@ -99,12 +99,12 @@ impl Taker {
         }
         if let Some(begun) = &mut self.begun {
             if begun.as_mut().poll(cx).is_pending() {
-                return self.listener.poll_loose(cx).map(|accepted| Some(Taken::from(accepted)));
+                return self.listener.poll_unregistered(cx).map(|accepted| Some(AcceptedConn::from(accepted)));
             }
             self.begun = None;
         }
-        if let Some(accepted) = self.listener.loose_waiting() {
-            return Poll::Ready(Some(Taken::from(accepted)));
+        if let Some(accepted) = self.listener.unregistered_waiting() {
+            return Poll::Ready(Some(AcceptedConn::from(accepted)));
         }
         self.arrivals.poll_recv(cx)
     }
@@ -131,18 +131,18 @@ impl Taker {
     }
 
     /// Takes no more connections, unless it is [opened again](Self::reopen): leaves the sockets' queues, and other nodes hand none
-    /// over. Of those that were handed over, what was not taken yet is closed. What was taken goes on.
+    /// over. Of those that were handed off, what was not taken yet is closed. What was taken goes on.
     pub fn close(&mut self) {
         self.closed = true;
         self.listener.withdraw();
         #[cfg(multi_process)]
-        self.patience.send_replace(Patience::Over);
+        self.idle_timeout.send_replace(IdleTimeout::Over);
         // What has come before this and is not taken is closed by being dropped.
         self.arrivals.close();
         while self.arrivals.try_recv().is_ok() {}
     }
 
-    /// Takes new connections again after [`close`](Self::close), as all other nodes do. Connections that were handed over come no
+    /// Takes new connections again after [`close`](Self::close), as all other nodes do. Connections that were handed off come no
     /// more.
     pub fn reopen(&mut self) {
         self.closed = false;
@@ -155,36 +155,36 @@ impl Taker {
 
     /// Where the requests on its connections are counted.
     pub fn requests(&self) -> Requests {
-        Requests(self.listener.doors.line.clone())
+        Requests(self.listener.tracker.line.clone())
     }
 
-    /// How long a connection that another process has handed over may be idle before it is closed; zero, the default: for ever. Such a
+    /// How long a connection that another process has handed off may be idle before it is closed; zero, the default: for ever. Such a
     /// connection is taken when its client has said something, and no sooner.
     pub fn set_idle_timeout(&self, time: Duration) {
         #[cfg(multi_process)]
         if !self.closed {
-            self.patience.send_replace(Patience::of(time));
+            self.idle_timeout.send_replace(IdleTimeout::of(time));
         }
         #[cfg(not(multi_process))]
         let _ = time;
     }
 
     /// The way out for this server's connections.
-    pub fn giver(&self) -> Giver {
-        self.giver.clone()
+    pub fn handoff(&self) -> ConnHandoff {
+        self.handoff.clone()
     }
 }
 
-impl From<(Loose, Open)> for Taken {
-    fn from((socket, open): (Loose, Open)) -> Taken {
-        Taken { socket: socket.into(), count: Counted(open) }
+impl From<(UnregisteredStream, Open)> for AcceptedConn {
+    fn from((socket, open): (UnregisteredStream, Open)) -> AcceptedConn {
+        AcceptedConn { socket: socket.into(), count: ConnGuard(open) }
     }
 }
 
-impl Counted {
+impl ConnGuard {
     #[cfg(multi_process)]
-    pub(super) fn new(open: Open) -> Counted {
-        Counted(open)
+    pub(super) fn new(open: Open) -> ConnGuard {
+        ConnGuard(open)
     }
 
     #[cfg(multi_process)]
@@ -211,14 +211,14 @@ impl Requests {
     }
 }
 
-impl Giver {
-    pub(super) fn new(outlet: Option<Outlet>, drain: DrainSignal) -> Giver {
-        Giver { outlet, drain }
+impl ConnHandoff {
+    pub(super) fn new(handoff_sender: Option<HandoffSender>, drain: DrainSignal) -> ConnHandoff {
+        ConnHandoff { handoff_sender, drain }
     }
 
-    /// Whether there may be nodes that take connections. Before the drain has begun this is so wherever hand-over is possible.
+    /// Whether there may be nodes that take connections. Before the drain has begun this is so wherever hand-off is possible.
     pub fn is_open(&self) -> bool {
-        self.outlet.as_ref().is_some_and(Outlet::is_open)
+        self.handoff_sender.as_ref().is_some_and(HandoffSender::is_open)
     }
 
     /// Passes a connection on. It has to be at rest between two requests: nobody reads from it or writes to it until this
@@ -231,36 +231,38 @@ impl Giver {
     ///
     /// The place in the counts, as above.
     #[cfg(multi_process)]
-    pub async fn give(&self, socket: OwnedFd, count: Counted) -> Result<(), Counted> {
-        let Some(outlet) = &self.outlet else { return Err(count) };
-        let socket = Loose::from(socket);
-        let info = |socket: &Loose| io::Result::Ok(ConnInfo { peer: socket.peer_addr()?, local: socket.local_addr()? });
+    pub async fn give(&self, socket: OwnedFd, count: ConnGuard) -> Result<(), ConnGuard> {
+        let Some(handoff_sender) = &self.handoff_sender else { return Err(count) };
+        let socket = UnregisteredStream::from(socket);
+        let info = |socket: &UnregisteredStream| {
+            io::Result::Ok(ConnInfo { peer: socket.peer_addr()?, local: socket.local_addr()? })
+        };
         let Ok(info) = info(&socket) else { return Err(count) };
-        outlet.give_at_rest(socket, count.0, info, &self.drain).await.map_err(Counted)
+        handoff_sender.give_at_rest(socket, count.0, info, &self.drain).await.map_err(ConnGuard)
     }
 
     /// As where there are several processes: nobody takes it.
     #[cfg(not(multi_process))]
     #[allow(clippy::unused_async, missing_docs)]
-    pub async fn give(&self, _: OwnedFd, count: Counted) -> Result<(), Counted> {
+    pub async fn give(&self, _: OwnedFd, count: ConnGuard) -> Result<(), ConnGuard> {
         Err(count)
     }
 }
 
-impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> External<F, C> {
+impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> External<F, C> {
     /// Serves something else as well; see [`Servers::and`].
     pub fn and(self, bind: impl Into<String>, server: impl Into<Servers<C>>) -> Servers<C> {
         Servers::from(self).and(bind, server)
     }
 }
 
-impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> From<External<F, C>> for Servers<C> {
+impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> From<External<F, C>> for Servers<C> {
     fn from(external: External<F, C>) -> Servers<C> {
         Servers::one(external)
     }
 }
 
-impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> Server<C> for External<F, C> {
+impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> Server<C> for External<F, C> {
     fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>> {
         Box::pin(async {
             let take = (self.0)(context).await?;
@@ -273,26 +275,26 @@ struct ReadyExternal<F> {
     take: F,
 }
 
-impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> Ready<C> for ReadyExternal<F> {
+impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> Ready<C> for ReadyExternal<F> {
     fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
-            let Site { listener, drain, outlet, arrivals, .. } = site;
+            let Site { listener, drain, handoff_sender, arrivals, .. } = site;
             let runtime = tokio::runtime::Handle::current();
             let signal = drain.clone();
             let begun: BoxFuture<()> = Box::pin(async move { signal.draining().await });
-            let giver = Giver::new(outlet, drain.clone());
+            let handoff = ConnHandoff::new(handoff_sender, drain.clone());
             #[cfg(multi_process)]
-            let (patience, patience_told) = watch::channel(Patience::Endless);
+            let (idle_timeout, patience_told) = watch::channel(IdleTimeout::Endless);
             #[cfg(multi_process)]
-            let arrivals = Lobby::open(arrivals, giver.clone(), drain.clone(), patience_told);
+            let arrivals = IdlePark::open(arrivals, handoff.clone(), drain.clone(), patience_told);
             #[cfg(not(multi_process))]
             let arrivals = nothing(arrivals);
-            (self.take)(Taker {
+            (self.take)(ExternalAcceptor {
                 listener,
                 arrivals,
-                giver,
+                handoff,
                 #[cfg(multi_process)]
-                patience,
+                idle_timeout,
                 closed: false,
                 begun: Some(begun),
                 runtime,
@@ -309,7 +311,7 @@ impl<F: FnOnce(Taker) + Send + 'static, C: ProcessContext> Ready<C> for ReadyExt
 
 /// Where there is one process, nothing arrives.
 #[cfg(not(multi_process))]
-fn nothing(_: mpsc::Receiver<super::intake::Arrival>) -> mpsc::Receiver<Taken> {
+fn nothing(_: mpsc::Receiver<super::handoff_receiver::ReceivedConn>) -> mpsc::Receiver<AcceptedConn> {
     mpsc::channel(1).1
 }
 
@@ -319,9 +321,9 @@ impl<F, C> fmt::Debug for External<F, C> {
     }
 }
 
-impl fmt::Debug for Taker {
+impl fmt::Debug for ExternalAcceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Taker").field("listener", &self.listener).finish_non_exhaustive()
+        f.debug_struct("ExternalAcceptor").field("listener", &self.listener).finish_non_exhaustive()
     }
 }
 

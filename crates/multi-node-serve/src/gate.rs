@@ -42,24 +42,24 @@ pub(super) struct Verdict {
     /// Wait for the next connection.
     pub(super) enter: bool,
     /// Wake a process that left the queue and may come back.
-    pub(super) ring: bool,
+    pub(super) wake: bool,
     /// All have the same number of connections, or one more: what was recent may be forgotten, and is worth it.
     pub(super) level: bool,
 }
 
 /// Decides for the process whose line is `own`, which counts even if it was late.
 pub(super) fn decide(lines: &[View], own: usize) -> Verdict {
-    let Some(&me) = lines.get(own) else { return Verdict { enter: true, ring: false, level: false } };
+    let Some(&me) = lines.get(own) else { return Verdict { enter: true, wake: false, level: false } };
     let fleet = Fleet::of(lines, own);
     let enter = !me.paused && fleet.admits(&me);
     // A sleeper is asked back where nobody else might come, and where it would be the better choice. One that would only
     // be as good costs a wake-up for nothing.
     let wanted = |line: &View| !enter || line.open < me.open || line.recent < me.recent;
-    let ring = lines
+    let wake = lines
         .iter()
         .enumerate()
         .any(|(index, line)| index != own && line.asleep && line.counts() && fleet.admits(line) && wanted(line));
-    Verdict { enter, ring, level: fleet.is_level() }
+    Verdict { enter, wake, level: fleet.is_level() }
 }
 
 /// Those who have let a connection wait. They do not count until they are seen to take one.

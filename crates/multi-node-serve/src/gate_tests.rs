@@ -64,15 +64,15 @@ fn verdicts() {
         ("beside one that is paused and asleep", &[line(9, 10), View { asleep: true, ..paused(0) }], true, false),
         ("fresh among loaded ones that had theirs", &[line(1, 40), asleep(500, 30), asleep(500, 30)], true, false),
     ];
-    for (what, lines, enter, ring) in table {
+    for (what, lines, enter, wake) in table {
         let verdict = decide(lines, 0);
-        assert_eq!((verdict.enter, verdict.ring), (*enter, *ring), "{what}");
+        assert_eq!((verdict.enter, verdict.wake), (*enter, *wake), "{what}");
     }
 }
 
 #[test]
 fn a_process_without_a_line_is_let_in() {
-    assert_eq!(decide(&[], 3), Verdict { enter: true, ring: false, level: false });
+    assert_eq!(decide(&[], 3), Verdict { enter: true, wake: false, level: false });
 }
 
 #[test]
@@ -153,15 +153,15 @@ proptest! {
             decide(&others, i).enter
         });
         if !verdict.enter && sleeper_may_come {
-            prop_assert!(verdict.ring);
+            prop_assert!(verdict.wake);
         }
     }
 
     /// Connections that come one by one, and stay, end up within what the two rules allow, whoever gets a turn how often.
     #[test]
-    fn kept_connections_are_even(order in prop::collection::vec(0..8_usize, 600)) {
+    fn kept_connections_are_even(command in prop::collection::vec(0..8_usize, 600)) {
         let mut lines = vec![line(0, 0); 8];
-        for own in order {
+        for own in command {
             if decide(&lines, own).enter {
                 lines[own].open += 1;
                 lines[own].recent += 1;
@@ -177,10 +177,10 @@ proptest! {
     #[test]
     fn kept_connections_are_even_after_short_ones(
         before in prop::collection::vec(0..500_u64, 8),
-        order in prop::collection::vec(0..8_usize, 600),
+        command in prop::collection::vec(0..8_usize, 600),
     ) {
         let mut lines: Vec<_> = before.into_iter().map(|recent| line(0, recent)).collect();
-        for own in order {
+        for own in command {
             let verdict = decide(&lines, own);
             if verdict.level {
                 lines.iter_mut().for_each(|line| line.recent = 0);
@@ -196,9 +196,9 @@ proptest! {
 
     /// One on trial that answers at once, among others that keep what they take, gets its share and no more.
     #[test]
-    fn a_trial_is_a_fair_share(order in prop::collection::vec(0..4_usize, 800)) {
+    fn a_trial_is_a_fair_share(command in prop::collection::vec(0..4_usize, 800)) {
         let mut lines = [View { on_trial: true, ..line(0, 0) }, line(0, 0), line(0, 0), line(0, 0)];
-        for own in order {
+        for own in command {
             if decide(&lines, own).enter {
                 lines[own].open += u64::from(own != 0);
                 lines[own].recent += 1;

@@ -17,9 +17,9 @@ use self::failure::{Rest, passes_at_once};
 use self::source::Source;
 use super::drain::{DrainSignal, Watch};
 use super::socket::{Addr, Socket};
-use super::stream::{Doors, Stream, Transport};
+use super::stream::{ConnTracker, Stream, Transport};
 #[cfg(unix)]
-use super::stream::{Loose, Open};
+use super::stream::{Open, UnregisteredStream};
 
 /// The addresses of one server, from which it accepts connections in turn with all other nodes.
 ///
@@ -29,7 +29,7 @@ pub struct Listener {
     /// The source that is asked first, so that a busy one does not starve the others.
     first: usize,
     local: Vec<Addr>,
-    pub(super) doors: Arc<Doors>,
+    pub(super) tracker: Arc<ConnTracker>,
     drain: DrainSignal,
     rest: Rest,
     /// So many of those that wait may be taken still once the drain has begun.
@@ -41,14 +41,14 @@ impl Listener {
     pub(super) fn new(
         sockets: Vec<Socket>,
         first_door: usize,
-        doors: &Arc<Doors>,
+        tracker: &Arc<ConnTracker>,
         drain: &DrainSignal,
     ) -> io::Result<Listener> {
         let local = sockets.iter().map(Socket::local_addr).collect::<io::Result<_>>()?;
         let numbered = (first_door..).zip(sockets);
-        let sources = numbered.map(|(door, socket)| Source::new(socket, door, doors)).collect::<io::Result<_>>()?;
-        let (doors, drain, rest) = (doors.clone(), drain.clone(), Rest::default());
-        Ok(Listener { sources, first: 0, local, doors, drain, rest, last: waiting::MOST })
+        let sources = numbered.map(|(door, socket)| Source::new(socket, door, tracker)).collect::<io::Result<_>>()?;
+        let (tracker, drain, rest) = (tracker.clone(), drain.clone(), Rest::default());
+        Ok(Listener { sources, first: 0, local, tracker, drain, rest, last: waiting::MOST })
     }
 
     /// Accepts the next connection. Failures that pass, such as a lack of file descriptors, are logged and waited out.
@@ -122,9 +122,9 @@ impl Listener {
 
     /// As [`poll_next`](Self::poll_next), for a connection that this process's runtime is not to watch.
     #[cfg(unix)]
-    pub(super) fn poll_loose(&mut self, cx: &mut Context<'_>) -> Poll<(Loose, Open)> {
-        let (_, socket) = ready!(self.poll_sources(cx, Source::poll_accept_loose));
-        Poll::Ready((socket, self.doors.enter()))
+    pub(super) fn poll_unregistered(&mut self, cx: &mut Context<'_>) -> Poll<(UnregisteredStream, Open)> {
+        let (_, socket) = ready!(self.poll_sources(cx, Source::poll_accept_unregistered));
+        Poll::Ready((socket, self.tracker.enter()))
     }
 
     /// What `accept` gets of any source, and its number.
@@ -160,7 +160,7 @@ impl Listener {
 
     fn accepted(&self, index: usize, io: Transport, peer: Addr) -> (Stream, Addr) {
         let local = self.local.get(index).copied().filter(|addr| addr.is_exact());
-        (Stream::new(io, self.doors.enter(), local), peer)
+        (Stream::new(io, self.tracker.enter(), local), peer)
     }
 
     /// Lets an event loop wait for connections itself; it finds events with this token in its epoll instance.
@@ -236,13 +236,13 @@ impl Accepts {
     }
 
     /// A place among the connections that are allowed. Leaves the queues while there is none; a drain makes it resolve too.
-    pub(super) async fn place(&self, places: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
-        if let Ok(place) = places.clone().try_acquire_owned() {
+    pub(super) async fn place(&self, conn_limit: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = conn_limit.clone().try_acquire_owned() {
             return Some(place);
         }
         self.listener.withdraw();
         tokio::select! {
-            place = places.clone().acquire_owned() => place.ok(),
+            place = conn_limit.clone().acquire_owned() => place.ok(),
             () = self.listener.drain.draining() => None,
         }
     }

@@ -23,13 +23,13 @@ fn socket() -> (Socket, SocketAddr) {
 }
 
 fn alone() -> Place {
-    Place { load: LoadTable::local(), line: 0, bell: None, outlet: None, most_connections: None }
+    Place { load: LoadTable::local(), line: 0, wake_fd: None, handoff_sender: None, most_connections: None }
 }
 
 #[cfg(multi_process)]
 fn gated() -> Place {
-    let bell = Some(crate::bell().expect("an eventfd"));
-    Place { load: LoadTable::on_heap(2), line: 1, bell, outlet: None, most_connections: None }
+    let wake_fd = Some(crate::wake_fd().expect("an eventfd"));
+    Place { load: LoadTable::on_heap(2), line: 1, wake_fd, handoff_sender: None, most_connections: None }
 }
 
 #[cfg(not(multi_process))]
@@ -231,7 +231,7 @@ async fn axum_serves_from_a_listener() {
     let kept = TcpStream::connect(address).await.expect("it listens");
     drain.begin(LIMIT);
     drop(kept);
-    assert_eq!(timeout(LIMIT, serving.drained()).await.expect("it ends").cut, 0);
+    assert_eq!(timeout(LIMIT, serving.drained()).await.expect("it ends").aborted, 0);
 }
 
 #[tokio::test]
@@ -258,7 +258,7 @@ async fn a_handler_learns_of_the_drain_and_is_cut_at_its_end() {
     .expect("it is accepted");
     drain.begin(Duration::from_millis(100));
     timeout(LIMIT, told.notified()).await.expect("it is told");
-    assert_eq!(serving.drained().await, DrainReport { finished: 0, handed_over: 0, cut: 1 });
+    assert_eq!(serving.drained().await, DrainReport { finished: 0, handed_off: 0, aborted: 1 });
     assert_eq!(read_all(client).await, "");
 }
 

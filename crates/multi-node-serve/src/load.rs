@@ -72,7 +72,7 @@ struct WorkCells {
     begun: AtomicU64,
     ended: AtomicU64,
     errors: AtomicU64,
-    cut: AtomicU64,
+    aborted: AtomicU64,
     /// Messages of kinds that their receiver did not know. The master counts those here that it was sent by this line's process.
     skipped: AtomicU64,
 }
@@ -98,7 +98,7 @@ pub struct Faults {
     /// Answered with a status that blames the server (5xx), or not at all since the service failed.
     pub errors: u64,
     /// Not fully answered when the drain's time was over.
-    pub cut: u64,
+    pub aborted: u64,
 }
 
 /// The table; clones are the same table.
@@ -183,7 +183,7 @@ impl LoadTable {
     /// Which of a line's requests did not end well; zeros for a line that there is not.
     pub fn faults(&self, index: usize) -> Faults {
         let Some(Cells { work, .. }) = self.0.lines().get(index) else { return Faults::default() };
-        Faults { errors: work.errors.load(Relaxed), cut: work.cut.load(Relaxed) }
+        Faults { errors: work.errors.load(Relaxed), aborted: work.aborted.load(Relaxed) }
     }
 
     /// A message was skipped, by the process of this line or by the master that it was sent to.
@@ -207,7 +207,7 @@ impl LoadTable {
     pub fn clear(&self, index: usize) {
         let Some(Cells { gate, work }) = self.0.lines().get(index) else { return };
         let gate = [&gate.beat, &gate.accepted, &gate.recent, &gate.forgotten];
-        let work = [&work.begun, &work.ended, &work.errors, &work.cut, &work.skipped];
+        let work = [&work.begun, &work.ended, &work.errors, &work.aborted, &work.skipped];
         gate.into_iter().chain(work).for_each(|cell| cell.store(0, Relaxed));
     }
 

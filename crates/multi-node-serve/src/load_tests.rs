@@ -42,7 +42,7 @@ fn a_closed_line_keeps_its_counts_until_it_is_cleared() {
     line.request_began();
     line.request_failed();
     line.request_cut();
-    assert_eq!(table.faults(0), Faults { errors: 1, cut: 1 });
+    assert_eq!(table.faults(0), Faults { errors: 1, aborted: 1 });
     let counts = Counts { open: 0, accepted: 1, requests: 1, in_flight: 0, skipped: 0 };
     assert_eq!(table.close(0), counts);
     assert_eq!(table.counts(0), counts);

@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::drain::{DrainSignal, cut};
-use super::intake::Arrival;
+use super::conn_limit::ConnLimit;
+use super::drain::{DrainSignal, aborted};
+use super::handoff_receiver::ReceivedConn;
+use super::idle_conn::HandoffSender;
 use super::listener::{Accepts, Listener};
-use super::parcel::Outlet;
-use super::places::Places;
 use super::socket::Addr;
 use super::stream::Stream;
 
@@ -69,12 +69,12 @@ pub(super) struct Site<C> {
     pub(super) listener: Listener,
     pub(super) context: C,
     pub(super) drain: DrainSignal,
-    pub(super) places: Arc<Places>,
+    pub(super) conn_limit: Arc<ConnLimit>,
     pub(super) line: super::load::Line,
     /// Where its idle connections go to in a drain.
-    pub(super) outlet: Option<Outlet>,
-    /// Connections that other processes hand over.
-    pub(super) arrivals: mpsc::Receiver<Arrival>,
+    pub(super) handoff_sender: Option<HandoffSender>,
+    /// Connections that other processes hand off.
+    pub(super) arrivals: mpsc::Receiver<ReceivedConn>,
 }
 
 impl<C: Context> Servers<C> {
@@ -268,7 +268,7 @@ where
                 tokio::spawn(async move {
                     tokio::select! {
                         () = handler(conn) => {}
-                        () = cut(drain) => {}
+                        () = aborted(drain) => {}
                     }
                 });
             }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
-use super::drain::{DrainSignal, cut};
-use super::intake::Intake;
+use super::conn_limit::ConnLimit;
+use super::drain::{DrainSignal, aborted};
+use super::handoff_receiver::HandoffReceiver;
+use super::idle_conn::{HandoffSender, IdleConn};
 use super::listener::Listener;
 use super::load::{Line, LoadTable};
-use super::parcel::{Outlet, Parcel};
-use super::places::Places;
 use super::server::{BoxError, Context, Ready, Servers, Site};
 use super::socket::Socket;
-use super::stream::Doors;
+use super::stream::ConnTracker;
 
 /// Where a process stands among those that serve with it.
 #[derive(Debug)]
@@ -23,19 +23,19 @@ pub struct Place {
     pub load: LoadTable,
     /// Its line of the table.
     pub line: usize,
-    /// The doorbell; `None` for a process that is alone.
-    pub bell: Option<BellFile>,
+    /// The wake-up; `None` for a process that is alone.
+    pub wake_fd: Option<WakeFile>,
     /// Where connections go to that are idle in a drain; `None`: they are closed. So are they once nobody receives any more.
-    pub outlet: Option<mpsc::Sender<Parcel>>,
+    pub handoff_sender: Option<mpsc::Sender<IdleConn>>,
     /// How many connections servers that speak HTTP and have no limit of their own allow together.
     pub most_connections: Option<usize>,
 }
 
 #[cfg(unix)]
-type BellFile = std::os::fd::OwnedFd;
+type WakeFile = std::os::fd::OwnedFd;
 /// There are no doorbells where there are no other processes.
 #[cfg(not(unix))]
-type BellFile = std::convert::Infallible;
+type WakeFile = std::convert::Infallible;
 
 /// Why a process could not begin to serve, or does not any more.
 #[derive(Debug, thiserror::Error)]
@@ -73,17 +73,17 @@ pub struct DrainReport {
     /// They ended by themselves.
     pub finished: u64,
     /// They were still open at the deadline.
-    pub cut: u64,
+    pub aborted: u64,
     /// Other processes have taken them over.
-    pub handed_over: u64,
+    pub handed_off: u64,
 }
 
 /// A process that serves.
 #[derive(Debug)]
 pub struct Serving {
-    doors: Arc<Doors>,
+    tracker: Arc<ConnTracker>,
     drain: DrainSignal,
-    intake: Intake,
+    handoff_receiver: HandoffReceiver,
     servers: JoinSet<Result<(), BoxError>>,
     /// What was counted when the drain began, by the task that leaves the queue.
     left: Option<oneshot::Receiver<Count>>,
@@ -108,29 +108,30 @@ pub async fn start<C: Context>(
     if ready.len() != sockets.len() {
         return Err(StartError::Sockets { servers: ready.len(), sockets: sockets.len() });
     }
-    let (outlet, most_connections) = (place.outlet.take(), place.most_connections);
-    let (doors, ended) = open_doors(place, &sockets, drain.clone())?;
+    let (handoff_sender, most_connections) = (place.handoff_sender.take(), place.most_connections);
+    let (tracker, ended) = open_doors(place, &sockets, drain.clone())?;
     let common = most_connections.map(|count| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))));
-    let places: Vec<_> = ready.iter().map(|server| Places::new(server.limit(), common.as_ref())).collect();
-    let takes_over = ready.iter().zip(&places).map(|(server, places)| server.takes_over().then(|| places.clone()));
-    let (intake, arrivals) = Intake::new(doors.clone(), drain.clone(), takes_over.collect());
+    let conn_limit: Vec<_> = ready.iter().map(|server| ConnLimit::new(server.limit(), common.as_ref())).collect();
+    let takes_over =
+        ready.iter().zip(&conn_limit).map(|(server, conn_limit)| server.takes_over().then(|| conn_limit.clone()));
+    let (handoff_receiver, arrivals) = HandoffReceiver::new(tracker.clone(), drain.clone(), takes_over.collect());
     let mut tasks = JoinSet::new();
     let mut door = 0;
-    let entries = ready.into_iter().zip(sockets).zip(arrivals).zip(places);
-    for (index, (((server, sockets), arrivals), places)) in entries.enumerate() {
+    let entries = ready.into_iter().zip(sockets).zip(arrivals).zip(conn_limit);
+    for (index, (((server, sockets), arrivals), conn_limit)) in entries.enumerate() {
         let count = sockets.len();
-        let listener = Listener::new(sockets, door, &doors, &drain)
+        let listener = Listener::new(sockets, door, &tracker, &drain)
             .map_err(|source| StartError::Io { action: "accept connections", source })?;
-        let outlet = outlet.clone().map(|parcels| Outlet { server: index, parcels });
-        let (context, drain, line) = (context.clone(), drain.clone(), doors.line.clone());
-        let site = Site { listener, context, drain, places, line, outlet, arrivals };
+        let handoff_sender = handoff_sender.clone().map(|idle_conns| HandoffSender { server: index, idle_conns });
+        let (context, drain, line) = (context.clone(), drain.clone(), tracker.line.clone());
+        let site = Site { listener, context, drain, conn_limit, line, handoff_sender, arrivals };
         door += count;
         tasks.spawn(server.run(site));
     }
-    doors.line.begin_serving(doors.now_ms());
+    tracker.line.begin_serving(tracker.now_ms());
     let (leaving, left) = oneshot::channel();
-    tokio::spawn(leave_queue(doors.clone(), drain.clone(), ended, leaving));
-    Ok(Serving { doors, drain, intake, servers: tasks, left: Some(left) })
+    tokio::spawn(leave_queue(tracker.clone(), drain.clone(), ended, leaving));
+    Ok(Serving { tracker, drain, handoff_receiver, servers: tasks, left: Some(left) })
 }
 
 async fn make_ready<C: Context>(servers: Servers<C>, context: &C) -> Result<Vec<Box<dyn Ready<C>>>, StartError> {
@@ -145,19 +146,24 @@ async fn make_ready<C: Context>(servers: Servers<C>, context: &C) -> Result<Vec<
 type Ended = Option<oneshot::Receiver<()>>;
 
 #[cfg(multi_process)]
-fn open_doors(place: Place, sockets: &[Vec<Socket>], drain: DrainSignal) -> Result<(Arc<Doors>, Ended), StartError> {
+fn open_doors(
+    place: Place,
+    sockets: &[Vec<Socket>],
+    drain: DrainSignal,
+) -> Result<(Arc<ConnTracker>, Ended), StartError> {
     let line = take_line(&place.load, place.line)?;
-    let Some(bell) = place.bell else { return Ok((Doors::new(line, drain, None), None)) };
+    let Some(wake_fd) = place.wake_fd else { return Ok((ConnTracker::new(line, drain, None), None)) };
     let failed = |source| StartError::Io { action: "start the acceptor", source };
     let files = sockets.iter().flatten().map(Socket::try_clone_file).collect::<io::Result<_>>().map_err(failed)?;
-    let (acceptor, ended) = super::acceptor::Acceptor::start(place.load, line.clone(), bell, files).map_err(failed)?;
-    Ok((Doors::new(line, drain, Some(acceptor)), Some(ended)))
+    let (acceptor, ended) =
+        super::acceptor::Acceptor::start(place.load, line.clone(), wake_fd, files).map_err(failed)?;
+    Ok((ConnTracker::new(line, drain, Some(acceptor)), Some(ended)))
 }
 
 #[cfg(not(multi_process))]
 #[expect(clippy::needless_pass_by_value, reason = "as where there are nodes")]
-fn open_doors(place: Place, _: &[Vec<Socket>], drain: DrainSignal) -> Result<(Arc<Doors>, Ended), StartError> {
-    Ok((Doors::new(take_line(&place.load, place.line)?, drain), None))
+fn open_doors(place: Place, _: &[Vec<Socket>], drain: DrainSignal) -> Result<(Arc<ConnTracker>, Ended), StartError> {
+    Ok((ConnTracker::new(take_line(&place.load, place.line)?, drain), None))
 }
 
 fn take_line(load: &LoadTable, index: usize) -> Result<Line, StartError> {
@@ -165,10 +171,10 @@ fn take_line(load: &LoadTable, index: usize) -> Result<Line, StartError> {
 }
 
 /// Leaves the queue as soon as the drain begins, and says what was counted then.
-async fn leave_queue(doors: Arc<Doors>, drain: DrainSignal, ended: Ended, left: oneshot::Sender<Count>) {
+async fn leave_queue(tracker: Arc<ConnTracker>, drain: DrainSignal, ended: Ended, left: oneshot::Sender<Count>) {
     drain.draining().await;
-    let count = Count { open: doors.line.open(), accepted: doors.line.accepted() };
-    doors.leave();
+    let count = Count { open: tracker.line.open(), accepted: tracker.line.accepted() };
+    tracker.leave();
     if let Some(ended) = ended {
         let _ = ended.await;
     }
@@ -182,45 +188,45 @@ impl Serving {
         let Some(left) = &mut self.left else { return DrainReport::default() };
         let begin = left.await;
         self.left = None;
-        let deadline = cut(self.drain.clone());
+        let deadline = aborted(self.drain.clone());
         let finished = async {
             while let Some(ended) = self.servers.join_next().await {
                 if let Err(error) = judge(ended) {
                     multi_node_sys::log::warn!(%error, "a server failed while it drained");
                 }
             }
-            self.doors.emptied().await;
+            self.tracker.emptied().await;
         };
         tokio::select! {
             biased;
             () = finished => {}
             () = deadline => self.servers.abort_all(),
         }
-        let (cut, handed_over) = (self.doors.cut(), self.doors.handed_over());
-        let taken = |begin: Count| begin.open + self.doors.line.accepted().wrapping_sub(begin.accepted);
-        DrainReport { finished: begin.map_or(0, taken).saturating_sub(cut + handed_over), cut, handed_over }
+        let (aborted, handed_off) = (self.tracker.aborted(), self.tracker.handed_off());
+        let taken = |begin: Count| begin.open + self.tracker.line.accepted().wrapping_sub(begin.accepted);
+        DrainReport { finished: begin.map_or(0, taken).saturating_sub(aborted + handed_off), aborted, handed_off }
     }
 
-    /// Where connections come in that other processes hand over.
-    pub fn intake(&self) -> Intake {
-        self.intake.clone()
+    /// Where connections come in that other processes hand off.
+    pub fn handoff_receiver(&self) -> HandoffReceiver {
+        self.handoff_receiver.clone()
     }
 
     /// The way in.
     #[cfg(multi_process)]
-    pub fn entrance(&self) -> super::entrance::Entrance {
-        super::entrance::Entrance::new(self.doors.clone())
+    pub fn accept_control(&self) -> super::accept_control::AcceptControl {
+        super::accept_control::AcceptControl::new(self.tracker.clone())
     }
 
     /// Connections open now.
     #[cfg(test)]
     pub(super) fn open(&self) -> u64 {
-        self.doors.line.open()
+        self.tracker.line.open()
     }
 
     #[cfg(all(test, multi_process))]
     pub(super) fn acceptor(&self) -> super::acceptor::Acceptor {
-        self.doors.acceptor.clone().expect("this one is not alone")
+        self.tracker.acceptor.clone().expect("this one is not alone")
     }
 
     /// Waits until the drain is done, or a server has ended before it began. To be asked once.

@@ -122,11 +122,11 @@ impl Stream {
     }
 
     /// Ends the runtime's watch over the connection. One for which that fails is dropped.
-    pub(super) fn leave_runtime(self) -> io::Result<(Loose, Open)> {
+    pub(super) fn leave_runtime(self) -> io::Result<(UnregisteredStream, Open)> {
         let socket = match self.io {
-            Transport::Tcp(stream) => Loose::Tcp(stream.into_std()?),
+            Transport::Tcp(stream) => UnregisteredStream::Tcp(stream.into_std()?),
             #[cfg(unix)]
-            Transport::Unix(stream) => Loose::Unix(stream.into_std()?),
+            Transport::Unix(stream) => UnregisteredStream::Unix(stream.into_std()?),
         };
         Ok((socket, self.open))
     }
@@ -134,19 +134,19 @@ impl Stream {
 
 /// A connection that no runtime watches. It does not block.
 #[derive(Debug)]
-pub(super) enum Loose {
+pub(super) enum UnregisteredStream {
     Tcp(std::net::TcpStream),
     #[cfg(unix)]
     Unix(std::os::unix::net::UnixStream),
 }
 
-impl Loose {
+impl UnregisteredStream {
     /// Lets this runtime watch it.
     pub(super) fn register(self, open: Open) -> io::Result<Stream> {
         let io = match self {
-            Loose::Tcp(stream) => Transport::Tcp(TcpStream::from_std(stream)?),
+            UnregisteredStream::Tcp(stream) => Transport::Tcp(TcpStream::from_std(stream)?),
             #[cfg(unix)]
-            Loose::Unix(stream) => Transport::Unix(UnixStream::from_std(stream)?),
+            UnregisteredStream::Unix(stream) => Transport::Unix(UnixStream::from_std(stream)?),
         };
         Ok(Stream { io, open, local: None })
     }
@@ -154,9 +154,9 @@ impl Loose {
     /// Reads what is there, without waiting.
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Loose::Tcp(stream) => (&*stream).read(buffer),
+            UnregisteredStream::Tcp(stream) => (&*stream).read(buffer),
             #[cfg(unix)]
-            Loose::Unix(stream) => (&*stream).read(buffer),
+            UnregisteredStream::Unix(stream) => (&*stream).read(buffer),
         }
     }
 
@@ -174,44 +174,44 @@ impl Loose {
     #[cfg(multi_process)]
     pub(super) fn local_addr(&self) -> io::Result<Addr> {
         match self {
-            Loose::Tcp(stream) => stream.local_addr().map(Addr::Tcp),
-            Loose::Unix(_) => Ok(Addr::Unix),
+            UnregisteredStream::Tcp(stream) => stream.local_addr().map(Addr::Tcp),
+            UnregisteredStream::Unix(_) => Ok(Addr::Unix),
         }
     }
 
     #[cfg(multi_process)]
     pub(super) fn peer_addr(&self) -> io::Result<Addr> {
         match self {
-            Loose::Tcp(stream) => stream.peer_addr().map(Addr::Tcp),
-            Loose::Unix(_) => Ok(Addr::Unix),
+            UnregisteredStream::Tcp(stream) => stream.peer_addr().map(Addr::Tcp),
+            UnregisteredStream::Unix(_) => Ok(Addr::Unix),
         }
     }
 
     #[cfg(multi_process)]
     pub(super) fn file(&self) -> BorrowedFd<'_> {
         match self {
-            Loose::Tcp(stream) => stream.as_fd(),
-            Loose::Unix(stream) => stream.as_fd(),
+            UnregisteredStream::Tcp(stream) => stream.as_fd(),
+            UnregisteredStream::Unix(stream) => stream.as_fd(),
         }
     }
 }
 
 #[cfg(multi_process)]
-impl From<OwnedFd> for Loose {
-    fn from(socket: OwnedFd) -> Loose {
+impl From<OwnedFd> for UnregisteredStream {
+    fn from(socket: OwnedFd) -> UnregisteredStream {
         match multi_node_sys::socket::is_unix(socket.as_fd()) {
-            true => Loose::Unix(socket.into()),
-            false => Loose::Tcp(socket.into()),
+            true => UnregisteredStream::Unix(socket.into()),
+            false => UnregisteredStream::Tcp(socket.into()),
         }
     }
 }
 
 #[cfg(unix)]
-impl From<Loose> for std::os::fd::OwnedFd {
-    fn from(socket: Loose) -> std::os::fd::OwnedFd {
+impl From<UnregisteredStream> for std::os::fd::OwnedFd {
+    fn from(socket: UnregisteredStream) -> std::os::fd::OwnedFd {
         match socket {
-            Loose::Tcp(stream) => stream.into(),
-            Loose::Unix(stream) => stream.into(),
+            UnregisteredStream::Tcp(stream) => stream.into(),
+            UnregisteredStream::Unix(stream) => stream.into(),
         }
     }
 }
@@ -272,7 +272,7 @@ impl AsyncWrite for Stream {
 /// One open connection in the counts, until it is dropped.
 #[derive(Debug)]
 pub(super) struct Open {
-    doors: Arc<Doors>,
+    tracker: Arc<ConnTracker>,
     permit: Option<OwnedSemaphorePermit>,
     /// Whether it goes on in another process.
     leaves: bool,
@@ -280,30 +280,30 @@ pub(super) struct Open {
 
 /// What all connections of the process share: where they are counted, and who wants to know of their end.
 #[derive(Debug)]
-pub(super) struct Doors {
+pub(super) struct ConnTracker {
     pub(super) line: Line,
     /// Told when no connection is open any more.
     empty: Notify,
     /// Connections that other processes have taken over.
-    handed_over: AtomicU64,
+    handed_off: AtomicU64,
     /// Connections that were open still at the end of the drain.
-    cut: AtomicU64,
+    aborted: AtomicU64,
     drain: DrainSignal,
     #[cfg(multi_process)]
     pub(super) acceptor: Option<super::acceptor::Acceptor>,
 }
 
-impl Doors {
+impl ConnTracker {
     #[cfg(multi_process)]
-    pub(super) fn new(line: Line, drain: DrainSignal, acceptor: Option<super::acceptor::Acceptor>) -> Arc<Doors> {
-        let (empty, handed_over, cut) = (Notify::new(), AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Doors { line, empty, handed_over, cut, drain, acceptor })
+    pub(super) fn new(line: Line, drain: DrainSignal, acceptor: Option<super::acceptor::Acceptor>) -> Arc<ConnTracker> {
+        let (empty, handed_off, aborted) = (Notify::new(), AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(ConnTracker { line, empty, handed_off, aborted, drain, acceptor })
     }
 
     #[cfg(not(multi_process))]
-    pub(super) fn new(line: Line, drain: DrainSignal) -> Arc<Doors> {
-        let (empty, handed_over, cut) = (Notify::new(), AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(Doors { line, empty, handed_over, cut, drain })
+    pub(super) fn new(line: Line, drain: DrainSignal) -> Arc<ConnTracker> {
+        let (empty, handed_off, aborted) = (Notify::new(), AtomicU64::new(0), AtomicU64::new(0));
+        Arc::new(ConnTracker { line, empty, handed_off, aborted, drain })
     }
 
     /// Takes no more connections.
@@ -318,23 +318,23 @@ impl Doors {
     /// Counts a connection that was accepted.
     pub(super) fn enter(self: &Arc<Self>) -> Open {
         self.line.opened(self.now_ms());
-        Open { doors: self.clone(), permit: None, leaves: false }
+        Open { tracker: self.clone(), permit: None, leaves: false }
     }
 
     /// Counts a connection that comes from another process, which holds a place where places are limited.
     pub(super) fn join(self: &Arc<Self>, permit: Option<OwnedSemaphorePermit>) -> Open {
         self.line.joined();
-        Open { doors: self.clone(), permit, leaves: false }
+        Open { tracker: self.clone(), permit, leaves: false }
     }
 
     /// How many connections other processes have taken over.
-    pub(super) fn handed_over(&self) -> u64 {
-        self.handed_over.load(Relaxed)
+    pub(super) fn handed_off(&self) -> u64 {
+        self.handed_off.load(Relaxed)
     }
 
     /// How many connections were open at the end of the drain, those that are open still included.
-    pub(super) fn cut(&self) -> u64 {
-        self.cut.load(Relaxed) + self.line.open()
+    pub(super) fn aborted(&self) -> u64 {
+        self.aborted.load(Relaxed) + self.line.open()
     }
 
     /// The time by which lines are compared; a process that is alone needs none.
@@ -358,7 +358,7 @@ impl Doors {
     }
 }
 
-impl Drop for Doors {
+impl Drop for ConnTracker {
     fn drop(&mut self) {
         self.leave();
     }
@@ -366,22 +366,22 @@ impl Drop for Doors {
 
 impl Open {
     /// The connection goes on in another process.
-    pub(super) fn hand_over(mut self) {
+    pub(super) fn handoff(mut self) {
         self.leaves = true;
-        self.doors.handed_over.fetch_add(1, Relaxed);
+        self.tracker.handed_off.fetch_add(1, Relaxed);
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        if !self.leaves && self.doors.drain.is_over() {
-            self.doors.cut.fetch_add(1, Relaxed);
+        if !self.leaves && self.tracker.drain.is_over() {
+            self.tracker.aborted.fetch_add(1, Relaxed);
         }
-        if self.doors.line.closed() == 0 {
-            self.doors.empty.notify_waiters();
+        if self.tracker.line.closed() == 0 {
+            self.tracker.empty.notify_waiters();
         }
         #[cfg(multi_process)]
-        if let Some(acceptor) = &self.doors.acceptor {
+        if let Some(acceptor) = &self.tracker.acceptor {
             acceptor.left_one();
         }
     }

@@ -13,8 +13,8 @@ fn tcp() -> (Stream, std::net::TcpStream) {
     let accepted = listener.accept().expect("a client").0;
     accepted.set_nonblocking(true).expect("a socket can be");
     let line = LoadTable::local().line(0).expect("it has one");
-    let open = Doors::new(line, Drain::new().1, None).enter();
-    (Loose::Tcp(accepted).register(open).expect("in a runtime"), client)
+    let open = ConnTracker::new(line, Drain::new().1, None).enter();
+    (UnregisteredStream::Tcp(accepted).register(open).expect("in a runtime"), client)
 }
 
 #[tokio::test]
@@ -46,12 +46,12 @@ async fn bytes_that_wait_are_no_end_and_a_half_close_is_one() {
 #[tokio::test]
 async fn what_is_open_when_the_time_is_over_was_cut_unless_another_process_has_it() {
     let (drain, signal) = Drain::new();
-    let doors = Doors::new(LoadTable::local().line(0).expect("it has one"), signal, None);
-    let (finished, cut, given) = (doors.enter(), doors.enter(), doors.enter());
+    let tracker = ConnTracker::new(LoadTable::local().line(0).expect("it has one"), signal, None);
+    let (finished, aborted, given) = (tracker.enter(), tracker.enter(), tracker.enter());
     drop(finished);
     drain.begin(Duration::ZERO);
-    assert_eq!(doors.cut(), 2, "both are open still");
-    given.hand_over();
-    drop(cut);
-    assert_eq!((doors.cut(), doors.handed_over()), (1, 1));
+    assert_eq!(tracker.aborted(), 2, "both are open still");
+    given.handoff();
+    drop(aborted);
+    assert_eq!((tracker.aborted(), tracker.handed_off()), (1, 1));
 }

@@ -1,8 +1,8 @@
 //! Internal to multi-node, without semver promises: the master's side. It starts nodes, of its own program or of others, joins them, and
 //! replaces those that end. What a node does is not known here, but for what it says.
 //!
-//! A [`Ground`] is what supervision stands on: made by [`Ground::found`], or taken over from another program by [`Call::take_over`].
-//! [`Ground::supervise`] supervises. What the program itself holds and serves is its caller's part.
+//! A [`Bootstrap`] is what supervision stands on: made by [`Bootstrap::found`], or taken over from another program by [`UpgradeRequest::take_over`].
+//! [`Bootstrap::supervise`] supervises. What the program itself holds and serves is its caller's part.
 
 #![cfg(multi_process)]
 
@@ -10,16 +10,16 @@ mod foreign;
 mod supervisor;
 
 pub use foreign::{Collect, Output, Program, Readiness, Sockets, preload};
+use multi_node_fleet::command::NotApplied;
 use multi_node_fleet::id::{NodeId, Slot};
-use multi_node_fleet::order::NotApplied;
-use multi_node_fleet::{id, order, status};
+use multi_node_fleet::{command, id, status};
 use multi_node_process::error::Error;
 use multi_node_process::shared_secret::SharedSecret;
 use multi_node_process::{
-    address, bind, control, descriptors, environment, error, exits, family, identity, log_buffer, mesh,
-    runtime_directory, shared_secret, signals, systemd, told, wires,
+    address, bind, control, descriptors, environment, error, exits, family, identity, log_buffer, mesh, metrics_sink,
+    process_links, runtime_directory, shared_secret, signals, systemd,
 };
 use multi_node_serve as serve;
 use multi_node_sys as sys;
 use multi_node_sys::log;
-pub use supervisor::{Call, Ends, Ground, InheritedState, Plan, SlotArgs, Start};
+pub use supervisor::{Bootstrap, Ends, InheritedState, Plan, SlotArgs, Start, UpgradeRequest};

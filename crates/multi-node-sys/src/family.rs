@@ -28,7 +28,7 @@ pub fn shares_numbers(pid: u32) -> bool {
     namespace(&pid.to_string()).is_some_and(|theirs| namespace("self") == Some(theirs))
 }
 
-/// What a process may do, as far as a change of it revokes the order to end with the parent (PR_SET_PDEATHSIG(2const)).
+/// What a process may do, as far as a change of it revokes the command to end with the parent (PR_SET_PDEATHSIG(2const)).
 pub fn privileges(process: &str) -> Option<[String; 3]> {
     let status = PathBuf::from(format!("/proc/{process}/status"));
     Some([field(&status, "Uid")?, field(&status, "Gid")?, field(&status, "CapPrm")?])

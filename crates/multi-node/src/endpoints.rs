@@ -2,12 +2,12 @@
 
 use crate::admin::Observer;
 #[cfg(multi_process)]
-use crate::admin::{Admin, Attendance};
+use crate::admin::{Admin, ProcessMonitor};
 use crate::log_buffer::LogBuffer;
+#[cfg(multi_process)]
+use crate::metrics_sink::MetricsSink;
 use crate::monitoring::{Bound, MetricsServer};
 use crate::options::Settings;
-#[cfg(multi_process)]
-use crate::told::Told;
 use crate::{Error, Handle};
 
 /// What the options ask for, open and not attended to.
@@ -55,8 +55,8 @@ impl Endpoints {
 
     /// Where what nodes measure is taken in.
     #[cfg(multi_process)]
-    pub(crate) fn told(&self) -> Told {
-        self.metrics.as_ref().map(Bound::told).unwrap_or_default()
+    pub(crate) fn metrics_sink(&self) -> MetricsSink {
+        self.metrics.as_ref().map(Bound::metrics_sink).unwrap_or_default()
     }
 
     /// Answers from now on.
@@ -84,7 +84,7 @@ fn name(settings: &Settings) -> String {
 pub(crate) struct Attended {
     metrics: Option<MetricsServer>,
     #[cfg(multi_process)]
-    admin: Attendance,
+    admin: ProcessMonitor,
 }
 
 impl Attended {

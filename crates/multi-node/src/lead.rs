@@ -1,13 +1,13 @@
 //! The process that leads as master: supervision, what it serves itself, and where it is seen from outside are tied together.
 
-use multi_node_supervisor::{Call, Ends, Ground, Program};
+use multi_node_supervisor::{Bootstrap, Ends, Program, UpgradeRequest};
 
 use crate::endpoints::Endpoints;
 use crate::id::NodeId;
 use crate::options::{Address, Settings};
-use crate::serve::{self, DrainSignal, Entrance, Place, Serving, Socket};
+use crate::process_links::{End, ProcessLinks};
+use crate::serve::{self, AcceptControl, DrainSignal, Place, Serving, Socket};
 use crate::servers::Servers;
-use crate::wires::{End, Wires};
 use crate::{Error, Handle, Heartbeat, Nodes, bind, plan, wiring};
 
 /// What the nodes serve by.
@@ -38,28 +38,28 @@ pub(crate) async fn lead(
     let (servers, program) = served.apart();
     let plan = plan::plan(&settings);
     let is_foreign = program.is_some();
-    let ground = Ground::found(&plan, sockets, program)?;
-    supervise((ground, is_foreign), settings, servers, addresses, endpoints).await
+    let bootstrap = Bootstrap::found(&plan, sockets, program)?;
+    supervise((bootstrap, is_foreign), settings, servers, addresses, endpoints).await
 }
 
 /// Leads the program in the place of one that led it before; or says whether that could be done, and does not return.
 pub(crate) async fn succeed(
-    call: Call,
+    request: UpgradeRequest,
     mut settings: Settings,
     served: Served,
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
     let (servers, program) = served.apart();
     let is_foreign = program.is_some();
-    let inherited = call.take_over(&plan::plan(&settings), &addresses, program).await?;
+    let inherited = request.take_over(&plan::plan(&settings), &addresses, program).await?;
     let endpoints = Endpoints::reopen(&mut settings).await;
     // Its name is known once the control socket is open.
-    let ground = inherited.resume(&plan::plan(&settings))?;
-    supervise((ground, is_foreign), settings, servers, addresses, endpoints).await
+    let bootstrap = inherited.resume(&plan::plan(&settings))?;
+    supervise((bootstrap, is_foreign), settings, servers, addresses, endpoints).await
 }
 
 async fn supervise(
-    (ground, is_foreign): (Ground, bool),
+    (bootstrap, is_foreign): (Bootstrap, bool),
     settings: Settings,
     servers: Option<Servers>,
     addresses: Vec<Vec<Address>>,
@@ -68,23 +68,33 @@ async fn supervise(
     let log_buffer = endpoints.log_buffer();
     // What a node of another program wrote last may tell why it has ended.
     let log_buffer = if is_foreign { log_buffer.keep() } else { log_buffer };
-    let secret = Some(ground.secret().clone());
-    let (nodes, wires) = wiring::wire(
+    let secret = Some(bootstrap.secret().clone());
+    let (nodes, links) = wiring::wire(
         NodeId::MASTER,
         None,
-        ground.sockets(),
-        (ground.load(), ground.limits().clone()),
+        bootstrap.sockets(),
+        (bootstrap.load(), bootstrap.limits().clone()),
         log_buffer.clone(),
         secret,
     );
-    let Wires { peers, asked, snapshot, end, exits, drain, draining } = wires;
-    let own = Own { place: ground.place()?, draining, heartbeat: settings.heartbeat.clone() };
+    let ProcessLinks { peers, asked, snapshot, end, exits, drain, draining } = links;
+    let parent_server = ParentServer { place: bootstrap.place()?, draining, heartbeat: settings.heartbeat.clone() };
     let serving = match servers {
-        Some(servers) if settings.master_listen => Some(own.serve(servers, ground.sockets(), nodes.handle()).await?),
+        Some(servers) if settings.master_listen => {
+            Some(parent_server.serve(servers, bootstrap.sockets(), nodes.handle()).await?)
+        }
         _ => None,
     };
-    let ends = Ends { peers, asked, snapshot, exits, drain: drain.clone(), log_buffer, told: endpoints.told() };
-    let supervision = ground.supervise(&plan::plan(&settings), &addresses, ends);
+    let ends = Ends {
+        peers,
+        asked,
+        snapshot,
+        exits,
+        drain: drain.clone(),
+        log_buffer,
+        metrics_sink: endpoints.metrics_sink(),
+    };
+    let supervision = bootstrap.supervise(&plan::plan(&settings), &addresses, ends);
     let endpoints = endpoints.attend(nodes.handle()).await?;
     tokio::spawn(async move {
         let mut outcome = supervision.await;
@@ -102,33 +112,33 @@ async fn supervise(
 }
 
 /// The master as a server beside its nodes.
-struct Own {
+struct ParentServer {
     place: Place,
     draining: DrainSignal,
     /// Whose pulse counts, where it is not this runtime's.
     heartbeat: Option<Heartbeat>,
 }
 
-impl Own {
+impl ParentServer {
     async fn serve(self, servers: Servers, sockets: &[Vec<Socket>], handle: Handle) -> Result<Serving, Error> {
         let duplicate = |sockets: &Vec<Socket>| sockets.iter().map(Socket::try_clone).collect();
         let sockets = sockets.iter().map(duplicate).collect::<std::io::Result<Vec<Vec<Socket>>>>();
         let sockets = sockets.map_err(Error::io("duplicate a listening socket"))?;
         let serving = serve::start(servers, sockets, self.place, handle, self.draining.clone()).await;
         let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
-        tokio::spawn(beat(serving.entrance(), self.heartbeat, self.draining));
+        tokio::spawn(beat(serving.accept_control(), self.heartbeat, self.draining));
         Ok(serving)
     }
 }
 
 /// Shows the nodes that the master takes connections as they do, until it drains.
-async fn beat(entrance: Entrance, heartbeat: Option<Heartbeat>, draining: DrainSignal) {
+async fn beat(accept_control: AcceptControl, heartbeat: Option<Heartbeat>, draining: DrainSignal) {
     let mut pulse = serve::pulse();
     loop {
         tokio::select! {
             () = draining.draining() => return,
             _ = pulse.tick() => if heartbeat.as_ref().is_none_or(Heartbeat::take) {
-                entrance.beat();
+                accept_control.beat();
             }
         }
     }

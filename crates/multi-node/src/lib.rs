@@ -24,7 +24,7 @@
 //! | say where, by how many nodes, and within which limits | [`Options`] |
 //! | serve HTTP, bytes, or by a server that accepts by itself; several at once | [`http()`], [`tcp`], [`raw`], [`Servers::and`] |
 //! | make pools and the like in processes that serve only | [`http_with`], [`tcp_with`] |
-//! | know this process, see all of them, give orders | [`Handle`], [`Status`] |
+//! | know this process, see all of them, give commands | [`Handle`], [`Status`] |
 //! | limit and count for all processes together | [`Handle::limit`], [`RateLimitLayer`], [`Handle::counter`] |
 //! | talk to the other processes | [`Nodes::next_peer`], [`Peer`], [`Framed`] |
 //! | serve by a program that does not link this crate | [`program`] |
@@ -36,7 +36,7 @@
 //! `axum`: [`Listener`] implements axum's listener, and each request has axum's `ConnectInfo<SocketAddr>`. An axum `Router` is served
 //! without it too.
 //!
-//! `metrics`: what the program measures by the `metrics` facade is told by the master, see [`Options::metrics`] and [`Options::gauge`].
+//! `metrics`: what the program measures by the `metrics` facade is told by the master, see [`Options::metrics`] and [`Options::aggregate_gauge`].
 //!
 //! # Systems
 //!
@@ -51,9 +51,11 @@
 
 pub mod admin;
 mod before_listen;
-#[cfg(multi_process)]
-mod bus;
 mod endpoints;
+#[cfg(multi_process)]
+mod exec_shim;
+#[cfg(multi_process)]
+mod handoff;
 mod heartbeat;
 #[cfg(multi_process)]
 mod identity;
@@ -71,13 +73,13 @@ mod plan;
 pub mod program;
 mod servers;
 mod single;
-#[cfg(multi_process)]
-mod stage;
 mod wiring;
 
-use multi_node_fleet::{id, order, status};
+use multi_node_fleet::{command, id, status};
 use multi_node_metrics as metrics;
-use multi_node_process::{bind, environment, error, exits, log_buffer, mesh, shared_secret, signals, told, wires};
+use multi_node_process::{
+    bind, environment, error, exits, log_buffer, mesh, metrics_sink, process_links, shared_secret, signals,
+};
 #[cfg(multi_process)]
 use multi_node_process::{control, descriptors, family, runtime_directory, systemd};
 use multi_node_serve as serve;
@@ -86,6 +88,10 @@ use multi_node_sys as sys;
 use multi_node_sys::log;
 
 pub use before_listen::BeforeListen;
+#[doc(inline)]
+pub use command::{
+    AppliedBy, CanaryReport, CommandError, NotApplied, ReloadReport, Replacement, RequestCounts, ScaleReport, Serving,
+};
 #[doc(inline)]
 pub use error::Error;
 #[doc(inline)]
@@ -106,22 +112,18 @@ pub use mesh::{
     PeerInfo, PeerReader, PeerWriter,
 };
 #[doc(inline)]
-pub use metrics::{GaugeRule, Metric, MetricError};
+pub use metrics::{GaugeAggregation, Metric, MetricError};
 pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::{
     CanaryLimits, ControlName, OptionGroup, OptionInForce, OptionInfo, OptionKind, OptionValue, Options, Origin,
 };
+#[cfg(unix)]
 #[doc(inline)]
-pub use order::{
-    Answers, AppliedBy, CanaryReport, NotApplied, OrderError, ReloadReport, Replacement, ScaleReport, Serving,
-};
+pub use serve::{AcceptedConn, ConnGuard, ConnHandoff, ExternalAcceptor, Requests};
 #[doc(inline)]
 pub use serve::{
     Addr, ConnInfo, DrainSignal, Http2Executor, HttpBuilder, Listener, RequestBody, RequestBodyError, Stream,
 };
-#[cfg(unix)]
-#[doc(inline)]
-pub use serve::{Counted, Giver, Requests, Taken, Taker};
 pub use servers::{Conn, Http, Raw, Servers, Tcp, http, http_with, raw, tcp, tcp_with};
 #[cfg(unix)]
 pub use servers::{External, external};

@@ -12,7 +12,7 @@ use crate::{BeforeListen, Error, Nodes, Options, bind, environment, single};
 #[cfg(multi_process)]
 use crate::{family, lead::Served, plan};
 #[cfg(multi_process)]
-use multi_node_supervisor::{Call, Program};
+use multi_node_supervisor::{Program, UpgradeRequest};
 
 /// What this process is in the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub fn claim_role() -> Result<Role, Error> {
     #[cfg(multi_process)]
     match role {
         Role::Node => crate::node::claim()?,
-        Role::Master => Call::claim()?,
+        Role::Master => UpgradeRequest::claim()?,
     }
     Ok(role)
 }
@@ -86,7 +86,7 @@ fn look() -> Role {
 /// # Errors
 /// [`Error::Option`], [`Error::Bind`] and [`Error::Program`] at once, before any node is started; [`Error::SecondListen`] for a
 /// second call; [`Error::NoRuntime`] outside a tokio runtime;
-/// [`Error::Succession`] where this program was to take the place of a running one in an
+/// [`Error::Resume`] where this program was to take the place of a running one in an
 /// [`upgrade`](crate::Handle::upgrade), and cannot; [`Error::Start`] in a node whose factory failed; [`Error::MasterGone`] in a node whose master has ended;
 /// [`Error::InTest`] in a test program, which every node would start again. A node's own errors reach the master as the
 /// cause of the node's end, so a program returns them from `main` and is done.
@@ -98,9 +98,9 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     let role = *ROLE.get_or_init(look);
     #[cfg(multi_process)]
     if role == Role::Master
-        && let Some(call) = Call::heard().await?
+        && let Some(request) = UpgradeRequest::received().await?
     {
-        return succeed(call, options, servers).await;
+        return succeed(request, options, servers).await;
     }
     let (settings, addresses) = prepare(options, &servers)?;
     match role {
@@ -125,15 +125,15 @@ fn prepare(options: Options, servers: &Servers) -> Result<(Settings, Vec<Vec<Add
 
 /// Goes on in the place of a running program, or says whether it could.
 #[cfg(multi_process)]
-async fn succeed(call: Call, options: Options, servers: Servers) -> Result<Nodes, Error> {
+async fn succeed(request: UpgradeRequest, options: Options, servers: Servers) -> Result<Nodes, Error> {
     let alone = |settings: &Settings| Ok::<_, Error>(settings.nodes == 0 || environment::off()?);
     let prepared = prepare(options, &servers).and_then(|mut prepared| match alone(&prepared.0)? {
-        true => Err(Error::Succession { cause: "it is to serve as a single process".to_owned() }),
+        true => Err(Error::Resume { cause: "it is to serve as a single process".to_owned() }),
         false => prepared.0.identify().map(|()| prepared),
     });
     match prepared {
-        Ok((settings, addresses)) => crate::lead::succeed(call, settings, Served::Linked(servers), addresses).await,
-        Err(error) => Err(call.refuse(error).await),
+        Ok((settings, addresses)) => crate::lead::succeed(request, settings, Served::Linked(servers), addresses).await,
+        Err(error) => Err(request.refuse(error).await),
     }
 }
 
@@ -141,7 +141,7 @@ async fn succeed(call: Call, options: Options, servers: Servers) -> Result<Nodes
 /// and no streams to this process.
 ///
 /// Each node is started as `options` say ([`program`](Options::program), [`args`](Options::args)), and has to reach
-/// [`stage`](crate::program::stage()).
+/// [`exec_shim`](crate::program::exec_shim()).
 ///
 /// # Errors
 /// As `listen`; [`Error::Program`] also where `program` is not found.
@@ -150,13 +150,13 @@ async fn succeed(call: Call, options: Options, servers: Servers) -> Result<Nodes
 #[cfg(multi_process)]
 pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Error> {
     enter()?;
-    let call = Call::heard().await?;
-    let mut settings = match (prepare_program(options, &program), call) {
-        (Ok(settings), Some(call)) => {
+    let request = UpgradeRequest::received().await?;
+    let mut settings = match (prepare_program(options, &program), request) {
+        (Ok(settings), Some(request)) => {
             let addresses = vec![settings.addresses.clone()];
-            return crate::lead::succeed(call, settings, Served::Foreign(Box::new(program)), addresses).await;
+            return crate::lead::succeed(request, settings, Served::Foreign(Box::new(program)), addresses).await;
         }
-        (Err(error), Some(call)) => return Err(call.refuse(error).await),
+        (Err(error), Some(request)) => return Err(request.refuse(error).await),
         (prepared, None) => prepared?,
     };
     let addresses = vec![settings.addresses.clone()];

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 pub use self::handle::Handle;
 pub(crate) use self::handle::Inner;
 use crate::mesh::Arrivals;
-use crate::wires::Snapshot;
+use crate::process_links::Snapshot;
 use crate::{Peer, Status};
 
 /// How often a [`StatusWatch`] looks whether counters have changed.
@@ -50,7 +50,7 @@ impl StatusWatch {
 
 /// This process's part in the program, as [`listen`](crate::listen) returns it. Derefs to [`Handle`].
 ///
-/// Its lifetime is that of the service: dropped in the master it orders the shutdown, dropped in a node that node
+/// Its lifetime is that of the service: dropped in the master it commands the shutdown, dropped in a node that node
 /// drains and is replaced. The drop itself never blocks. A program therefore keeps it to its end:
 ///
 /// ```no_run

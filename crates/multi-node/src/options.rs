@@ -157,7 +157,7 @@ impl Options {
     ///
     /// If it ends, hangs, or answers clearly more requests with server errors (a status of 500 to 599, or no answer since
     /// the service failed) than the old nodes do in the same time, it drains, the old node goes on, and the reload ends
-    /// with [`OrderError::RolledBack`](crate::OrderError::RolledBack). Else the reload goes on. "Clearly" means: by more
+    /// with [`CommandError::RolledBack`](crate::CommandError::RolledBack). Else the reload goes on. "Clearly" means: by more
     /// than the [margin](CanaryLimits::margin), at a confidence of 99.9 % (Newcombe's interval for the difference of two
     /// shares). Where the old nodes have answered fewer than `min_requests` in that time, all that they have answered since
     /// their start is compared.

@@ -52,7 +52,7 @@ pub(crate) fn plan(settings: &Settings) -> Plan {
         policy: policy(settings),
         peers: settings.peers,
         signals: settings.signals,
-        orders_from_nodes: settings.orders_from_nodes,
+        commands_from_nodes: settings.commands_from_nodes,
         master_listen: settings.master_listen,
         adopt_timeout: settings.adopt_timeout,
         measures: settings.metrics.is_some(),

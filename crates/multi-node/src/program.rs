@@ -1,6 +1,6 @@
 //! Servers that do not link this crate: any program that takes its listening sockets from whoever starts it.
 //!
-//! A node of such a program begins as a *stage*: a process of the caller's own program that calls [`stage`]. It joins its
+//! A node of such a program begins as an *exec shim*: a process of the caller's own program that calls [`exec_shim`]. It joins its
 //! master as any node does, is given the sockets, puts them where the program looks for them, and executes it, so that
 //! the program has the process id that `LISTEN_PID` names. From then on the master watches the process alone: what the
 //! program counts is not known, and a drain is a signal. One more process that is started so is the guard of all: it waits for the
@@ -13,15 +13,15 @@
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), multi_node::Error> {
-//!     if std::env::args().nth(1).as_deref() == Some("stage") {
-//!         return Err(program::stage());
+//!     if std::env::args().nth(1).as_deref() == Some("exec-shim") {
+//!         return Err(program::exec_shim());
 //!     }
 //!     let uvicorn = Program::new("uvicorn").args(["--fd", "{fd}", "app:app"]);
-//!     program::run(Options::new().port(8080).nodes(4).args(["stage"]), uvicorn).await?.closed().await
+//!     program::run(Options::new().port(8080).nodes(4).args(["exec-shim"]), uvicorn).await?.closed().await
 //! }
 //! ```
 
+pub use crate::exec_shim::exec_shim;
 pub use crate::listen::run_program as run;
-pub use crate::stage::stage;
 #[doc(inline)]
 pub use multi_node_supervisor::{Collect, Output, Program, Readiness, Sockets, preload};

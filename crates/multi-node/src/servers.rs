@@ -4,7 +4,7 @@ use std::future::Future;
 
 use crate::Handle;
 #[cfg(unix)]
-use crate::serve::Taker;
+use crate::serve::ExternalAcceptor;
 use crate::serve::{self, BoxError, Listener};
 
 /// Everything that one program serves.
@@ -92,7 +92,7 @@ where
 /// Serves connections by an event loop of the program's own, such as that of a language runtime.
 ///
 /// `make` is called in processes that serve only, and resolves when that loop can take connections: the node is ready then.
-/// What it makes is called once, with the [`Taker`] of this server's connections. An error is a failed start of the node.
+/// What it makes is called once, with the [`ExternalAcceptor`] of this server's connections. An error is a failed start of the node.
 ///
 /// To take connections is that loop's part: a process whose loop is busy for more than 5 ms while one is offered leaves it to
 /// another.
@@ -102,7 +102,7 @@ where
     M: FnOnce(Handle) -> R + Send + 'static,
     R: Future<Output = Result<F, E>> + Send + 'static,
     E: Into<BoxError>,
-    F: FnOnce(Taker) + Send + 'static,
+    F: FnOnce(ExternalAcceptor) + Send + 'static,
 {
     serve::external(make)
 }

@@ -6,17 +6,17 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
+use crate::command::{Command, CommandError, Report};
 use crate::endpoints::Endpoints;
 use crate::id::{NodeId, Slot};
 use crate::mesh::{Peers, Wish};
 use crate::options::{Address, Settings};
-use crate::order::{Order, OrderError, Report};
+use crate::process_links::ProcessLinks;
+use crate::process_links::{CommandRequest, End, Snapshot};
 use crate::serve::{self, Drain, LoadTable, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::signals::MasterSignals;
 use crate::status::{SlotStatus, State, Status};
-use crate::wires::Wires;
-use crate::wires::{Ask, End, Snapshot};
 use crate::wiring;
 use crate::{Error, Nodes, bind, limits};
 
@@ -31,15 +31,15 @@ pub(crate) async fn listen(
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let load = LoadTable::local();
     let limits = limits::of_this_process(settings.max_keys);
-    let (nodes, wires) = wiring::wire(NodeId::MASTER, None, &sockets, (&load, limits), endpoints.log_buffer(), None);
-    let Wires { peers, asked, snapshot, end, drain, draining, .. } = wires;
-    snapshot.send_replace(shown(State::Joining));
+    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, (&load, limits), endpoints.log_buffer(), None);
+    let ProcessLinks { peers, asked, snapshot, end, drain, draining, .. } = links;
+    snapshot.send_replace(shown(State::Initializing));
     let most_connections = connections(&sockets, &settings);
-    let place = Place { load, line: 0, bell: None, outlet: None, most_connections };
+    let place = Place { load, line: 0, wake_fd: None, handoff_sender: None, most_connections };
     let serving = serve::start(servers, sockets, place, nodes.handle(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot.send_replace(shown(State::Serving));
-    let alone = Alone { drain, peers, asked, signals, snapshot, settings, drain_at: None, shutdowns: Vec::new() };
+    let alone = Single { drain, peers, asked, signals, snapshot, settings, drain_at: None, shutdowns: Vec::new() };
     let endpoints = endpoints.attend(nodes.handle()).await?;
     tokio::spawn(async move {
         let outcome = alone.run(serving).await;
@@ -81,20 +81,20 @@ async fn due(at: Option<Instant>) {
 }
 
 /// The loop of a process that serves alone.
-struct Alone {
+struct Single {
     drain: Drain,
     peers: Peers,
-    asked: mpsc::Receiver<Ask>,
+    asked: mpsc::Receiver<CommandRequest>,
     signals: MasterSignals,
     snapshot: watch::Sender<Snapshot>,
     settings: Settings,
     /// When the drain begins, once it has been ordered.
     drain_at: Option<Instant>,
     /// Who waits for the end.
-    shutdowns: Vec<tokio::sync::oneshot::Sender<Result<Report, OrderError>>>,
+    shutdowns: Vec<tokio::sync::oneshot::Sender<Result<Report, CommandError>>>,
 }
 
-impl Alone {
+impl Single {
     async fn run(mut self, mut serving: Serving) -> End {
         // Asked once, and not again when something else has come meanwhile.
         let mut finished = pin!(serving.finished());
@@ -114,9 +114,9 @@ impl Alone {
                     self.drain_at = None;
                     self.begin_drain();
                 }
-                signal = self.signals.next() => match signal.order() {
-                    Order::Shutdown { now: false } => self.shut_down(),
-                    Order::Shutdown { now: true } => break End::Done,
+                signal = self.signals.next() => match signal.command() {
+                    Command::Shutdown { now: false } => self.shut_down(),
+                    Command::Shutdown { now: true } => break End::Done,
                     _ => crate::log::warn!("nothing to reload: the program runs as a single process"),
                 },
             }
@@ -128,22 +128,22 @@ impl Alone {
         end
     }
 
-    fn ask(&mut self, ask: Ask) {
-        match ask.order {
-            Order::Shutdown { now } => {
+    fn ask(&mut self, ask: CommandRequest) {
+        match ask.command {
+            Command::Shutdown { now } => {
                 self.shutdowns.push(ask.reply);
                 self.shut_down();
                 if now {
                     self.drain.begin(Duration::ZERO);
                 }
             }
-            Order::Reload
-            | Order::ReloadNow
-            | Order::Upgrade
-            | Order::Restart { .. }
-            | Order::Scale { .. }
-            | Order::Signal { .. } => {
-                drop(ask.reply.send(Err(OrderError::SingleProcess)));
+            Command::Reload
+            | Command::ReloadNow
+            | Command::Upgrade
+            | Command::Restart { .. }
+            | Command::Scale { .. }
+            | Command::Signal { .. } => {
+                drop(ask.reply.send(Err(CommandError::SingleProcess)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Both ends of a process's part in the program: what the program holds, and what the process's loop holds.
 
-use multi_node_process::wires::{Snapshot, Wires};
+use multi_node_process::process_links::{ProcessLinks, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::exits::Exits;
@@ -11,8 +11,8 @@ use crate::nodes::Inner;
 use crate::serve::{Drain, LoadTable, Socket};
 use crate::{Handle, NodeId, Nodes, SharedSecret, Slot};
 
-/// How many orders of the program may wait.
-const ORDERS: usize = 64;
+/// How many commands of the program may wait.
+const COMMANDS: usize = 64;
 
 /// Joins what the program gets with what its loop keeps.
 pub(crate) fn wire(
@@ -22,10 +22,10 @@ pub(crate) fn wire(
     (load, limits): (&LoadTable, SharedTable),
     log_buffer: LogBuffer,
     secret: Option<SharedSecret>,
-) -> (Nodes, Wires) {
+) -> (Nodes, ProcessLinks) {
     let (drain, draining) = Drain::new();
     let (peers, arrivals, rejoin) = mesh::arrivals();
-    let (asks, asked) = mpsc::channel(ORDERS);
+    let (asks, asked) = mpsc::channel(COMMANDS);
     let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
     let (end_sender, end) = watch::channel(None);
     let exits = Exits::new();
@@ -48,6 +48,6 @@ pub(crate) fn wire(
         held: Held::default(),
         secret,
     });
-    let wires = Wires { peers, asked, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };
-    (Nodes::new(handle, arrivals), wires)
+    let links = ProcessLinks { peers, asked, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };
+    (Nodes::new(handle, arrivals), links)
 }

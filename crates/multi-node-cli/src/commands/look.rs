@@ -34,7 +34,7 @@ pub(crate) struct Status {
     asking: Asking,
 }
 
-/// Shows a program's slots every second, and takes orders by keys.
+/// Shows a program's slots every second, and takes commands by keys.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Keys: arrows choose a slot, r reloads, + and - scale, s restarts the slot, K kills its node, q leaves.

@@ -79,7 +79,7 @@ pub(crate) struct Stop {
     asking: Asking,
 }
 
-/// Sends a signal to nodes; the master has its own orders.
+/// Sends a signal to nodes; the master has its own commands.
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Examples:

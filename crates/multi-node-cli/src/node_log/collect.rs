@@ -59,8 +59,8 @@ impl Collector {
     ) -> io::Result<Collector> {
         let stdout = Writer::start(io::stdout())?;
         let rest = watch::Sender::new(false);
-        let desk = Desk { manner, log, stdout: stdout.clone(), stderr, rest, readers: JoinSet::new() };
-        Ok(Collector { task: tokio::spawn(desk.collect(asked)), stdout })
+        let task = Readers { manner, log, stdout: stdout.clone(), stderr, rest, readers: JoinSet::new() };
+        Ok(Collector { task: tokio::spawn(task.collect(asked)), stdout })
     }
 
     /// Waits until all has been written that ended nodes wrote. All senders must be gone.
@@ -76,8 +76,8 @@ pub(crate) async fn finish(writer: &Writer) {
     let _ = tokio::time::timeout(LAST_WORDS, writer.flushed()).await;
 }
 
-/// Has a reader for each stream.
-struct Desk {
+/// The collector's task: it has a reader for each stream.
+struct Readers {
     manner: Manner,
     /// The handle whose log keeps the last lines of all nodes whether or not they can be written here.
     log: Handle,
@@ -88,7 +88,7 @@ struct Desk {
     readers: JoinSet<Option<Output>>,
 }
 
-impl Desk {
+impl Readers {
     async fn collect(mut self, mut asked: mpsc::Receiver<Collect>) {
         while let Some(asked) = asked.recv().await {
             match asked {

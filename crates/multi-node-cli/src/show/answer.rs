@@ -1,4 +1,4 @@
-//! What orders are answered with.
+//! What commands are answered with.
 
 use multi_node::Origin;
 use multi_node::admin::{Description, Reloaded, Replaced};
@@ -60,8 +60,8 @@ fn replacements(slots: &[Replaced], paint: Paint) -> String {
             (span(slot.to_ready_ms), None),
             (count(slot.old.as_ref().map(|_| span(slot.drain_ms))), None),
             (count(slot.finished), None),
-            (count(slot.handed_over), None),
-            bad(slot.cut),
+            (count(slot.handed_off), None),
+            bad(slot.aborted),
             bad(slot.requests_failed),
             (killed.to_owned(), Some(Colour::Bad)),
         ]);
@@ -84,14 +84,14 @@ pub(crate) fn signalled(report: &Value) -> String {
 
 /// What a program says of itself.
 pub(crate) fn description(description: &Description, paint: Paint) -> String {
-    let Description { protocol, how, name, pid, version, addresses, options, orders, .. } = description;
+    let Description { protocol, how, name, pid, version, addresses, options, commands, .. } = description;
     let mut listed = Table::new(&[("OPTION", false), ("VALUE", false), ("FROM", false)]);
     for option in options {
         listed.row([(option.name.clone(), None), (option.value.clone(), None), (origin(option.from).to_owned(), None)]);
     }
     let mut known = Table::new(&[("REQUEST", false), ("DOES", false)]);
-    for order in orders {
-        known.row([(order.request.clone(), None), (order.does.clone(), None)]);
+    for command in commands {
+        known.row([(command.request.clone(), None), (command.does.clone(), None)]);
     }
     format!(
         "{}  pid {pid}  multi-node {version}\n{}\n\n{}\n\nControl protocol {protocol}: {how}\n\n{}",
@@ -123,7 +123,7 @@ mod tests {
         let slot = |slot: u16, old: Value, new: &str, killed: bool| {
             json!({
                 "slot": slot, "old": old, "new": new, "to_ready_ms": 103, "drain_ms": 1250, "killed": killed,
-                "finished": 3, "handed_over": 12, "cut": u64::from(killed), "requests_failed": killed.then_some(1),
+                "finished": 3, "handed_off": 12, "aborted": u64::from(killed), "requests_failed": killed.then_some(1),
             })
         };
         let slots = [slot(0, json!("node-1"), "node-3", true), slot(1, json!(null), "node-4", false)];
@@ -170,7 +170,7 @@ SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  CUT  REQUE
         assert_eq!(signalled(&json!({ "nodes": 3 })), "sent to 3 nodes");
         let begun = "the reload has begun; `multi-node logs -f` shows how it goes on";
         assert_eq!(reload_begun(&Value::Null), begun);
-        let waits = reload_begun(&json!({ "waiting": { "order": "reload", "nodes": ["node-1"], "until_ms": 5 } }));
+        let waits = reload_begun(&json!({ "waiting": { "command": "reload", "nodes": ["node-1"], "until_ms": 5 } }));
         assert!(waits.starts_with("the reload begins when older nodes have drained"), "{waits}");
     }
 }

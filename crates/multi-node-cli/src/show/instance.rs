@@ -19,15 +19,15 @@ pub(crate) fn instance(instance: &Instance, paint: Paint, width: usize) -> Strin
     format!("{head}{addresses}{waits}\n\n{}", slots(&instance.slots, paint, width))
 }
 
-/// Which order waits for whom, and until when.
+/// Which command waits for whom, and until when.
 fn waits(instance: &Instance) -> Option<String> {
-    let WaitingInfo { order, nodes, until_ms, .. } = instance.waiting.as_ref()?;
+    let WaitingInfo { command, nodes, until_ms, .. } = instance.waiting.as_ref()?;
     Some(match until_ms {
         Some(until) => {
             let (nodes, left) = (nodes.join(", "), span(until.saturating_sub(instance.now_ms)));
-            format!("{order} waits for {nodes} to drain, {left} at most; `multi-node reload --now` does not")
+            format!("{command} waits for {nodes} to drain, {left} at most; `multi-node reload --now` does not")
         }
-        None => format!("{order} waits for the one that is under way"),
+        None => format!("{command} waits for the one that is under way"),
     })
 }
 
@@ -111,8 +111,8 @@ fn slot_row(slot: &SlotInfo) -> Vec<Cell> {
 pub(crate) fn state_colour(state: State) -> Colour {
     match state {
         State::Serving => Colour::Good,
-        State::Starting | State::Joining | State::Draining | State::Resting => Colour::Passing,
-        State::Killing | State::Exited | State::GaveUp => Colour::Bad,
+        State::Starting | State::Initializing | State::Draining | State::BackingOff => Colour::Passing,
+        State::Killing | State::Exited | State::Failed => Colour::Bad,
         _ => Colour::Dim,
     }
 }
@@ -204,13 +204,13 @@ SLOT  NODE     PID  STATE             FOR  GEN  RESTARTS  CONNS  REQUESTS  IN FL
     fn what_many_nodes_have_in_common_is_said_once() {
         let mut instance = example();
         instance.addresses.clear();
-        instance.slots.iter_mut().for_each(|slot| slot.ready_by = Some("age".into()));
+        instance.slots.iter_mut().for_each(|slot| slot.ready_by = Some("assumed".into()));
         let shown = super::instance(&instance, Paint::Plain, usize::MAX);
-        assert!(shown.contains(" serve\n\nSLOT ") && shown.ends_with("\n\nall nodes: ready by age"), "{shown}");
+        assert!(shown.contains(" serve\n\nSLOT ") && shown.ends_with("\n\nall nodes: ready by assumed"), "{shown}");
         instance.slots = (0..6).map(|_| instance.slots[0].clone()).collect();
         instance.slots[0].ready_by = None;
         let shown = super::instance(&instance, Paint::Plain, usize::MAX);
-        assert!(shown.ends_with("\n\n5 nodes: ready by age"), "{shown}");
+        assert!(shown.ends_with("\n\n5 nodes: ready by assumed"), "{shown}");
     }
 
     #[test]

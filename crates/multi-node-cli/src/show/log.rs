@@ -52,7 +52,7 @@ fn escaped(text: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Marks that have the text after them shown in another order (Unicode's annex 9).
+/// Marks that have the text after them shown in another command (Unicode's annex 9).
 fn turns_text_around(c: char) -> bool {
     matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }

@@ -19,7 +19,7 @@ pub(super) enum Key {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
     Quit,
-    Order(Request),
+    Command(Request),
 }
 
 /// The state of the screen.
@@ -29,7 +29,7 @@ pub(super) struct Board {
     pub(super) rates: Rates,
     /// The row that is marked, counted from 0.
     pub(super) selected: usize,
-    /// An order that waits for a yes, and how it is asked.
+    /// A command that waits for a yes, and how it is asked.
     pub(super) question: Option<(Request, String)>,
     /// What became of the last order.
     pub(super) message: String,
@@ -48,14 +48,14 @@ impl Board {
     }
 
     pub(super) fn press(&mut self, key: Key) -> Option<Wish> {
-        if let Some((order, _)) = self.question.take() {
-            return (key == Key::Char('y')).then_some(Wish::Order(order));
+        if let Some((command, _)) = self.question.take() {
+            return (key == Key::Char('y')).then_some(Wish::Command(command));
         }
         match key {
             Key::Leave | Key::Char('q') => return Some(Wish::Quit),
             Key::Up | Key::Char('k') => self.selected = self.selected.saturating_sub(1),
             Key::Down | Key::Char('j') if self.selected + 1 < self.instance.slots.len() => self.selected += 1,
-            Key::Char('+') => return Some(Wish::Order(Request::Scale { nodes: None, by: Some(1) })),
+            Key::Char('+') => return Some(Wish::Command(Request::Scale { nodes: None, by: Some(1) })),
             Key::Char('-') => self.ask(Request::Scale { nodes: None, by: Some(-1) }, "one node fewer"),
             Key::Char('r') => self.ask(Request::Reload { wait: true, now: false }, "reload every node"),
             Key::Char('s') => self.restart(),
@@ -81,8 +81,8 @@ impl Board {
         self.instance.slots.get(self.selected)
     }
 
-    fn ask(&mut self, order: Request, what: &str) {
-        self.question = Some((order, format!("{what}? y/n")));
+    fn ask(&mut self, command: Request, what: &str) {
+        self.question = Some((command, format!("{what}? y/n")));
     }
 }
 
@@ -106,7 +106,7 @@ mod tests {
         board.press(Key::Char('K'));
         assert!(board.question.as_ref().expect("a question").1.starts_with("kill node-9 in slot 1"));
         let kill = Request::Signal { signal: "KILL".to_owned(), slot: Some(1.into()) };
-        assert_eq!(board.press(Key::Char('y')), Some(Wish::Order(kill)));
+        assert_eq!(board.press(Key::Char('y')), Some(Wish::Command(kill)));
     }
 
     #[test]

@@ -30,7 +30,7 @@ enum Input {
     Redraw,
 }
 
-/// Shows the program and takes orders. The terminal is as it was afterwards, also after a panic and a signal.
+/// Shows the program and takes commands. The terminal is as it was afterwards, also after a panic and a signal.
 pub(crate) async fn live(target: &Target, mut client: Client) -> Result<()> {
     let first = asking::quick(&mut client, &Request::Status).await?;
     let (inputs, input) = mpsc::channel(QUEUE);
@@ -62,9 +62,9 @@ async fn show_until_left(
                 Some(Input::Redraw) => {}
                 Some(Input::Key(key)) => match board.press(key) {
                     Some(Wish::Quit) => return Ok(()),
-                    Some(Wish::Order(request)) => {
+                    Some(Wish::Command(request)) => {
                         board.message = "ordered…".to_owned();
-                        tokio::spawn(order(target.clone(), request, answers.clone()));
+                        tokio::spawn(command(target.clone(), request, answers.clone()));
                     }
                     None => {}
                 },
@@ -76,8 +76,8 @@ async fn show_until_left(
     }
 }
 
-/// Gives an order on a connection of its own, beside the looks, and tells what came of it.
-async fn order(target: Target, request: Request, answers: mpsc::Sender<String>) {
+/// Gives a command on a connection of its own, beside the looks, and tells what came of it.
+async fn command(target: Target, request: Request, answers: mpsc::Sender<String>) {
     let message = carry_out(&target, &request).await.unwrap_or_else(|error| format!("not done: {error}"));
     // An error is the board's being gone.
     let _ = answers.send(message).await;

@@ -48,11 +48,11 @@ impl Dice {
             1 => json!(self.throw().is_multiple_of(2)),
             2 => json!(self.throw()),
             3 => json!(-1.5e300),
-            4 => json!(["status", "order", "slot", "nodes", "wait", "follow", "lines"][self.below(7)]),
+            4 => json!(["status", "command", "slot", "nodes", "wait", "follow", "lines"][self.below(7)]),
             5 => json!(String::from_utf8_lossy(&self.bytes(20))),
             6 => (0..self.below(4)).map(|_| self.value(depth - 1)).collect(),
             _ => {
-                json!({ "order": self.value(depth - 1), "slot": self.value(depth - 1), "lines": self.value(depth - 1) })
+                json!({ "command": self.value(depth - 1), "slot": self.value(depth - 1), "lines": self.value(depth - 1) })
             }
         }
     }
@@ -60,12 +60,12 @@ impl Dice {
     /// Some requests, of which most are none. None of them could end a node.
     fn said(&mut self) -> Vec<u8> {
         const REQUESTS: [&str; 6] = [
-            r#"{"order":"status"}"#,
-            r#"{"order":"watch"}"#,
-            r#"{"order":"logs","slot":null,"lines":100,"follow":false}"#,
-            r#"{"order":"logs","slot":0,"lines":18446744073709551615,"follow":true}"#,
-            r#"{"order":"restart","slot":9999}"#,
-            r#"{"order":"scale","by":999999999999}"#,
+            r#"{"command":"status"}"#,
+            r#"{"command":"watch"}"#,
+            r#"{"command":"logs","slot":null,"lines":100,"follow":false}"#,
+            r#"{"command":"logs","slot":0,"lines":18446744073709551615,"follow":true}"#,
+            r#"{"command":"restart","slot":9999}"#,
+            r#"{"command":"scale","by":999999999999}"#,
         ];
         let mut bytes = match self.below(5) {
             0 => self.bytes(300),

@@ -30,7 +30,7 @@ fn sum(report: &Value, field: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn its_requests_are_counted_and_its_idle_connections_handed_over() {
+async fn its_requests_are_counted_and_its_idle_connections_handed_off() {
     within(60, async {
         let (running, addr) = serving(&[]).await;
         let name = &running.name;
@@ -45,8 +45,8 @@ async fn its_requests_are_counted_and_its_idle_connections_handed_over() {
         let load = Load::begin(addr, 2).and_kept(addr, 2);
         let report = json_of(&["reload", "--wait", "--name", name]).await;
         load.end().await;
-        assert!(sum(&report, "handed_over") >= 50, "{report}");
-        assert_eq!((sum(&report, "cut"), sum(&report, "requests_failed")), (0, 0));
+        assert!(sum(&report, "handed_off") >= 50, "{report}");
+        assert_eq!((sum(&report, "aborted"), sum(&report, "requests_failed")), (0, 0));
         let after = join_all(kept.iter_mut().map(|client| client.get("/"))).await;
         let ids: Vec<_> = after.into_iter().map(|answer| answer.expect("it lives on").id()).collect();
         assert!(ids.iter().all(|id| ["node-3", "node-4"].contains(&id.as_str())), "{ids:?}");
@@ -186,7 +186,7 @@ async fn a_file_says_when_nodes_are_recycled_and_how_a_reload_is_tried() {
             max-requests = 20\nmax-age = '1h'\nmax-memory = '4GiB'
             canary = '200ms'\ncanary-requests = 10\ncanary-margin = 0.5
             crash-loop = 3\ncrash-loop-within = '10s'
-            peers = true\norders-from-nodes = false
+            peers = true\ncommands-from-nodes = false
         ";
         std::fs::write(&file, settings).expect("written");
         let (mut running, addr) = serving(&["--config", file.to_str().expect("UTF-8")]).await;
@@ -265,7 +265,7 @@ async fn an_upgrade_of_the_command_keeps_its_sockets_and_loses_no_request() {
         assert!(sum(&status, "requests") > 0, "{status}");
         assert_eq!(client::get(admin, "/").await.expect("an answer").body, "admin\n");
         let report = json_of(&["reload", "--wait", "--name", &running.name]).await;
-        assert_eq!((sum(&report, "cut"), sum(&report, "requests_failed")), (0, 0));
+        assert_eq!((sum(&report, "aborted"), sum(&report, "requests_failed")), (0, 0));
         assert_eq!(running.stop().await, Some(0));
     })
     .await;

@@ -19,7 +19,7 @@ async fn fails(args: &[&str]) -> String {
 async fn a_program_that_ends_at_once_is_given_up_with_its_exit_code() {
     within(30, async {
         let log = fails(&["-n", "1", "--", "sh", "-c", "exit 7"]).await;
-        assert!(log.contains("no node is left: node-5 in slot 0 ended with exit code 7 while joining"), "{log}");
+        assert!(log.contains("no node is left: node-5 in slot 0 ended with exit code 7 while initializing"), "{log}");
     })
     .await;
 }
@@ -153,7 +153,7 @@ async fn a_reload_reads_the_file_again_and_a_mistake_in_it_changes_nothing() {
 
         write("program = 'sleep'");
         running.signal(Signal::HUP);
-        running.logged("the order was not carried out").await;
+        running.logged("the command was not carried out").await;
         let refused = running.command(&["reload", "--wait"]).await;
         let error = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(error.contains("expected a list, such as [\"gunicorn\""), "{error}");

@@ -116,7 +116,8 @@ async fn one_that_ends_before_it_is_ready_is_quoted_and_given_up_however_slow_it
         let slow = ["-n", "1", "--bind", "127.0.0.1:0", "--crash-loop", "3", "--crash-loop-within", "100ms"];
         let log = log_of(&[&slow[..], &["--", "sh", "-c", script]].concat()).await;
         let last = log.lines().last().unwrap_or_default();
-        let quoted = "ended with exit code 3 while joining: its last line of standard error: ModuleNotFoundError: nope";
+        let quoted =
+            "ended with exit code 3 while initializing: its last line of standard error: ModuleNotFoundError: nope";
         assert!(last.contains(quoted), "{log}");
         assert!(log.contains("giving up, since no node was ever ready and this is death 3 in its slot"), "{log}");
     })

@@ -29,8 +29,8 @@ async fn a_node_program_gets_the_port_that_it_asks_for() {
         let (running, addr) = Running::serving(&args, 2).await;
         pids(addr, 2).await;
         let bound = format!(":{}", addr.port());
-        for order in [["status"], ["describe"]] {
-            let shown = json_of(&[&order[..], &["--name", &running.name]].concat()).await;
+        for command in [["status"], ["describe"]] {
+            let shown = json_of(&[&command[..], &["--name", &running.name]].concat()).await;
             assert!(shown["addresses"][0].as_str().is_some_and(|served| served.ends_with(&bound)), "{shown}");
         }
         let listed = running.command(&["status"]).await;

@@ -59,7 +59,7 @@ async fn a_program_that_never_links_the_library_has_its_sockets_and_nothing_of_t
     const SCRIPT: &str = "import os, socket; s = socket.socket(fileno=3)\n\
         link = lambda fd: os.path.exists('/proc/self/fd/' + fd) and os.readlink('/proc/self/fd/' + fd); fds = [int(fd) \
         for fd in os.listdir('/proc/self/fd') if str(link(fd)).startswith('socket:')]\n\
-        own = os.environ.get; print(fds, own('MULTI_NODE_SEAT'), own('LISTEN_PID') == str(os.getpid()), own('WATCHDOG_USEC'), \
+        own = os.environ.get; print(fds, own('MULTI_NODE_PARENT'), own('LISTEN_PID') == str(os.getpid()), own('WATCHDOG_USEC'), \
         own('NOTIFY_SOCKET').startswith('@multi-node/'), flush=True); s.accept()";
     within(30, async {
         let mut command = command::run(&["-n", "1", "--bind", "127.0.0.1:0", "--", "python3", "-c", SCRIPT]);
@@ -138,7 +138,7 @@ async fn help_completions_and_manual_name_every_option() {
         assert!(output.status.success(), "{args:?}");
         let text = String::from_utf8_lossy(&output.stdout).replace("\\-", "-");
         assert!(text.contains("stop-signal"), "{args:?}: {text}");
-        assert!(!text.contains("__stage"), "{args:?} shows what is not for users");
+        assert!(!text.contains("__exec-shim"), "{args:?} shows what is not for users");
     }
 }
 

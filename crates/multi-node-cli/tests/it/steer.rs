@@ -139,7 +139,7 @@ async fn success_refusal_and_failure_have_codes_of_their_own() {
 
         Fault::StuckInFactory.lay(&program.faults());
         assert!(prints(&folder, &["reload"]).await.contains("has begun"));
-        assert_eq!(fails(&folder, &["scale", "2"]).await.0, Some(3), "one order at a time");
+        assert_eq!(fails(&folder, &["scale", "2"]).await.0, Some(3), "one command at a time");
         let waits = prints(&folder, &["reload"]).await;
         assert!(waits.contains("begins when the one that is under way has its slots"), "{waits}");
         Fault::StuckInFactory.lift(&program.faults());
@@ -166,11 +166,11 @@ async fn streams_go_on_until_the_program_ends() {
         let first = statuses.next_line().await.expect("readable").expect("the present");
         assert_eq!(serde_json::from_str::<Value>(&first).expect("JSON")["ready"], json!(true));
         // Whether it follows already is seen by what it prints.
-        let mut orders = tokio::time::interval(std::time::Duration::from_millis(50));
+        let mut commands = tokio::time::interval(std::time::Duration::from_millis(50));
         let line = loop {
             tokio::select! {
                 line = logs.next_line() => break line.expect("readable").expect("a line"),
-                _ = orders.tick() => drop(program.order("scale 1").await),
+                _ = commands.tick() => drop(program.command("scale 1").await),
             }
         };
         assert!(line.contains("master │ scale"), "{line}");

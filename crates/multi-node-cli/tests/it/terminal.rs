@@ -88,7 +88,7 @@ async fn program() -> Program {
 }
 
 #[tokio::test]
-async fn top_takes_orders_and_leaves_the_terminal_as_it_was() {
+async fn top_takes_commands_and_leaves_the_terminal_as_it_was() {
     within(30, async {
         let mut program = program().await;
         let mut top = OnTerminal::start(&program, &["top"]);

@@ -164,7 +164,7 @@ async fn what_nobody_reads_keeps_the_old_master() {
     .await;
 }
 
-/// The command under another name, where it behaves as `case $MULTI_NODE_CALL in …` says.
+/// The command under another name, where it behaves as `case $MULTI_NODE_UPGRADE in …` says.
 struct Disguised {
     folder: tempfile::TempDir,
 }
@@ -173,7 +173,7 @@ impl Disguised {
     fn new(case: &str) -> Disguised {
         let disguised = Disguised { folder: tempfile::tempdir().expect("a folder") };
         let real = env!("CARGO_BIN_EXE_multi-node");
-        let text = format!("#!/bin/bash\ncase $MULTI_NODE_CALL in {case} esac\nexec -a \"$0\" {real} \"$@\"\n");
+        let text = format!("#!/bin/bash\ncase $MULTI_NODE_UPGRADE in {case} esac\nexec -a \"$0\" {real} \"$@\"\n");
         fs::write(disguised.path(), text).expect("a file of ours");
         fs::set_permissions(disguised.path(), Permissions::from_mode(0o755)).expect("a file of ours");
         disguised
@@ -199,16 +199,16 @@ async fn all_end(nodes: &[u32]) {
 #[tokio::test]
 async fn nodes_end_with_a_successor_that_ends() {
     within(30, async {
-        let (name, disguised) = (name("ends"), Disguised::new("*:succession) sleep 1; exit 6;;"));
+        let (name, disguised) = (name("ends"), Disguised::new("*:resume) sleep 1; exit 6;;"));
         let mut running = disguised.run(&name, &["-n", "2", "--bind", "127.0.0.1:0", "--", &built("listenfd_axum")]);
         let addr = running.addr().await;
         running.ready(2).await;
-        let mut order = multi_node(&["upgrade", "--name", &name]).spawn().expect("the command starts");
+        let mut command = multi_node(&["upgrade", "--name", &name]).spawn().expect("the command starts");
         running.logged("the master follows").await;
         let nodes = pids(addr, 2).await;
         assert_eq!(running.exit().await, Some(6));
         all_end(&nodes).await;
-        order.kill().await.expect("our child");
+        command.kill().await.expect("our child");
     })
     .await;
 }
@@ -216,11 +216,11 @@ async fn nodes_end_with_a_successor_that_ends() {
 #[tokio::test]
 async fn nodes_serve_on_under_a_successor_that_hangs_and_end_with_it() {
     within(30, async {
-        let (name, disguised) = (name("hangs"), Disguised::new("*:succession) exec sleep 1000;;"));
+        let (name, disguised) = (name("hangs"), Disguised::new("*:resume) exec sleep 1000;;"));
         let mut running = disguised.run(&name, &["-n", "2", "--bind", "127.0.0.1:0", "--", &built("listenfd_axum")]);
         let addr = running.addr().await;
         running.ready(2).await;
-        let mut order = multi_node(&["upgrade", "--name", &name]).spawn().expect("the command starts");
+        let mut command = multi_node(&["upgrade", "--name", &name]).spawn().expect("the command starts");
         running.logged("the master follows").await;
         while procfs::name(running.pid()).as_deref() != Some("sleep") {
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -229,7 +229,7 @@ async fn nodes_serve_on_under_a_successor_that_hangs_and_end_with_it() {
         running.signal(Signal::KILL);
         running.exit().await;
         all_end(&nodes).await;
-        order.kill().await.expect("our child");
+        command.kill().await.expect("our child");
     })
     .await;
 }
@@ -244,14 +244,14 @@ async fn a_master_that_cannot_be_replaced_keeps_its_nodes_and_their_lines() {
         let args = ["-n", "1", "--ready", "notify", "--ready-fd", "3", "-e", &env, "--", "sh", "-c", SCRIPT];
         let mut running = disguised.run(&name, &args);
         running.ready(1).await;
-        let order = tokio::spawn({
+        let command = tokio::spawn({
             let name = name.clone();
             async move { is_refused(&name).await }
         });
         running.logged("node-2 begins").await;
         fs::remove_file(disguised.path()).expect("a file of ours");
         fs::write(&go, "").expect("a file of ours");
-        let complaint = order.await.expect("no panic");
+        let complaint = command.await.expect("no panic");
         assert!(complaint.contains("the new program could not be started in the master's place"), "{complaint}");
         fs::write(with_suffix(&go, "-on"), "").expect("a file of ours");
         running.logged("node-2 goes on").await;
@@ -318,7 +318,7 @@ async fn a_master_that_cannot_be_replaced_stays_the_primary_of_node_js_programs(
         go("node-1");
         running.ready(1).await;
         let load = Load::under_way(addr).await;
-        let order = tokio::spawn({
+        let command = tokio::spawn({
             let name = name.clone();
             async move { is_refused(&name).await }
         });
@@ -329,7 +329,7 @@ async fn a_master_that_cannot_be_replaced_stays_the_primary_of_node_js_programs(
         }
         fs::remove_file(disguised.path()).expect("a file of ours");
         go("node-2");
-        let complaint = order.await.expect("no panic");
+        let complaint = command.await.expect("no panic");
         assert!(complaint.contains("the new program could not be started in the master's place"), "{complaint}");
         assert_eq!(pids(addr, 1).await, [pid]);
         let (_, errors) = load.stop().await;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use super::format::Span;
 use super::reload::Reload;
 use super::verdict::{self, Limits};
-use super::words::Span;
 use super::{Action, Fleet, Level, Node, Tally, after};
+use crate::command::{CanaryReport, RequestCounts};
 use crate::id::NodeId;
-use crate::order::{Answers, CanaryReport};
 use crate::status::State;
 
 /// How long the trial takes, and what it asks for.
@@ -139,7 +139,7 @@ impl Fleet {
         let Some(node) = self.nodes.get(&watched.new).filter(|node| node.state == State::Serving) else {
             return Finding::Fails(self.why_ended(watched.new));
         };
-        let Some(looked) = self.looked_at.filter(|&looked| looked >= watched.since) else {
+        let Some(looked) = self.sampled_at.filter(|&looked| looked >= watched.since) else {
             return Finding::Undecided;
         };
         if watched.before.is_empty() {
@@ -169,14 +169,14 @@ impl Fleet {
 
     /// What the new node has answered since the trial began, and the old ones; where those have answered too little for a
     /// comparison, all since their start.
-    fn answers(&self, watched: &Watched, limits: &Limits) -> (Answers, Answers) {
+    fn answers(&self, watched: &Watched, limits: &Limits) -> (RequestCounts, RequestCounts) {
         let since = |id: &NodeId| {
             let (tally, before) = (self.nodes.get(id)?.tally?, watched.before.get(id)?);
             Some(tally.answers().less(before.answers()))
         };
         let new = since(&watched.new).unwrap_or_default();
         let old = || watched.before.keys().filter(|id| **id != watched.new);
-        let in_window: Answers = old().filter_map(since).sum();
+        let in_window: RequestCounts = old().filter_map(since).sum();
         if in_window.requests >= limits.min_requests {
             return (new, in_window);
         }
@@ -194,25 +194,25 @@ impl Fleet {
 const SLACK: Duration = Duration::from_secs(1);
 
 impl Tally {
-    fn answers(self) -> Answers {
+    fn answers(self) -> RequestCounts {
         // An error counts from its head on, while its body may still be under way.
         let requests = self.requests.saturating_sub(self.unanswered).max(self.errors);
-        Answers { requests, errors: self.errors }
+        RequestCounts { requests, errors: self.errors }
     }
 }
 
-impl Answers {
-    fn less(self, before: Answers) -> Answers {
-        Answers {
+impl RequestCounts {
+    fn less(self, before: RequestCounts) -> RequestCounts {
+        RequestCounts {
             requests: self.requests.saturating_sub(before.requests),
             errors: self.errors.saturating_sub(before.errors),
         }
     }
 }
 
-impl std::iter::Sum for Answers {
-    fn sum<I: Iterator<Item = Answers>>(all: I) -> Answers {
-        all.fold(Answers::default(), |sum, each| Answers {
+impl std::iter::Sum for RequestCounts {
+    fn sum<I: Iterator<Item = RequestCounts>>(all: I) -> RequestCounts {
+        all.fold(RequestCounts::default(), |sum, each| RequestCounts {
             requests: sum.requests.saturating_add(each.requests),
             errors: sum.errors.saturating_add(each.errors),
         })

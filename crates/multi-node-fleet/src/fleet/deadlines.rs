@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::orders::Running;
+use super::commands::Running;
+use super::format::{Span, progress};
 use super::slot::Filled;
-use super::words::{Span, progress};
-use super::{Course, Fatal, Fleet, GRACE, Level, after, slot_at};
+use super::{Fatal, Fleet, FleetPhase, GRACE, Level, after, slot_at};
 use crate::id::NodeId;
 use crate::status::State;
 
@@ -14,8 +14,14 @@ impl Fleet {
     pub fn next_deadline(&self) -> Option<Instant> {
         let nodes = self.nodes.values().filter_map(|node| node.deadline);
         let rests = self.slots.iter().filter_map(super::SlotRecord::rests_until);
-        let looks = self.look_at.into_iter().chain(self.recycling_due());
-        nodes.chain(rests).chain(self.drain_due()).chain(self.hang_due()).chain(looks).chain(self.proving_due()).min()
+        let sampling = self.sample_at.into_iter().chain(self.recycling_due());
+        nodes
+            .chain(rests)
+            .chain(self.drain_due())
+            .chain(self.hang_due())
+            .chain(sampling)
+            .chain(self.proving_due())
+            .min()
     }
 
     pub(super) fn tick(&mut self, now: Instant) {
@@ -40,7 +46,7 @@ impl Fleet {
         let Some(node) = self.nodes.get_mut(&id) else {
             return;
         };
-        if matches!(node.state, State::Joining | State::Draining) && node.cause.is_none() {
+        if matches!(node.state, State::Initializing | State::Draining) && node.cause.is_none() {
             node.deadline = node.deadline.map(|deadline| deadline.max(after(now, by)));
         }
     }
@@ -51,17 +57,17 @@ impl Fleet {
             node.shift(by);
         }
         for record in &mut self.slots {
-            if let Filled::Resting { until } = &mut record.filled {
+            if let Filled::BackingOff { until } = &mut record.filled {
                 *until = after(*until, by);
             }
         }
         if let Some(due) = self.suspect.as_mut().and_then(|suspect| suspect.examined_by.as_mut()) {
             *due = after(*due, by);
         }
-        if let Course::Stopping(stopping) = &mut self.course {
+        if let FleetPhase::Stopping(stopping) = &mut self.course {
             stopping.delay_drain(by);
         }
-        if let Some(Running::Reload(reload)) = &mut self.order {
+        if let Some(Running::Reload(reload)) = &mut self.command {
             reload.trial.shift(by);
         }
     }
@@ -80,10 +86,10 @@ impl Fleet {
             return;
         };
         match node.state {
-            State::Starting | State::Joining if node.cause.is_some() => {
+            State::Starting | State::Initializing if node.cause.is_some() => {
                 self.condemn(now, id, &format!("it failed, and did not end within {}", Span(GRACE)));
             }
-            State::Starting | State::Joining => {
+            State::Starting | State::Initializing => {
                 let within = Span(self.policy.start_timeout);
                 let progress = format!(" (last state: {})", progress(node.state));
                 let is_foreign = node.lacks.is_some();

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::orders::Dependent;
+use super::commands::Dependent;
+use super::format::{Ending, RestartDecision, Span};
 use super::slot::Filled;
-use super::words::{Ending, Sequel, Span};
-use super::{Action, Course, Fleet, Level, Node, Tally, after};
+use super::{Action, Fleet, FleetPhase, Level, Node, Tally, after};
 use crate::id::{NodeId, Slot};
 use crate::restart::{Parted, Parting};
 use crate::status::{Exit, State};
@@ -57,23 +57,23 @@ impl Fleet {
         let parting = parting(node, ending);
         let begins = self.policy.same_program && !self.seen_hello && !self.seen_ready;
         let before_listen = begins && is_before_listen(node, ending);
-        let sequel = self.sequel(now, id, node, parting, hold);
-        let sequel = if before_listen { self.hopeless().unwrap_or(sequel) } else { sequel };
-        match (parting, sequel) {
-            (Parting::Finished, Sequel::Again { .. } | Sequel::SucceededBy(_)) => {
+        let decision = self.decision(now, id, node, parting, hold);
+        let decision = if before_listen { self.hopeless().unwrap_or(decision) } else { decision };
+        match (parting, decision) {
+            (Parting::Finished, RestartDecision::Again { .. } | RestartDecision::SucceededBy(_)) => {
                 let served = Span(node.served(now));
-                let text = format!("{ending} after it had served for {served}: its program recycles it; {sequel}");
+                let text = format!("{ending} after it had served for {served}: its program recycles it; {decision}");
                 self.tell(Level::Info, node.slot, id, text);
             }
-            _ => self.tell(Level::Warn, node.slot, id, format!("{how}; {sequel}")),
+            _ => self.tell(Level::Warn, node.slot, id, format!("{how}; {decision}")),
         }
         self.last_death = format!("{id} in slot {} {how}", node.slot);
         if before_listen {
             self.last_death = format!("{}: {BEFORE_LISTEN}", self.last_death);
         }
         self.release(now, node.slot, id);
-        self.fail_order_of(now, id, self.last_death.clone());
-        self.follow(now, node.slot, id, sequel, parting);
+        self.fail_command_of(now, id, self.last_death.clone());
+        self.follow(now, node.slot, id, decision, parting);
     }
 
     /// A serving node drains by itself; its exit will be no death, but its slot needs another.
@@ -81,20 +81,20 @@ impl Fleet {
         let Some(node) = self.nodes.remove(&id) else {
             return;
         };
-        let sequel = self.sequel(now, id, &node, Parting::Left, HOLD);
+        let decision = self.decision(now, id, &node, Parting::Left, HOLD);
         let slot = node.slot;
         self.nodes.insert(id, node);
-        self.tell(Level::Info, slot, id, format!("leaves by itself, and drains; {sequel}"));
+        self.tell(Level::Info, slot, id, format!("leaves by itself, and drains; {decision}"));
         self.last_death = format!("{id} in slot {slot} left by itself");
         self.drains(now, id);
         self.release(now, slot, id);
-        self.follow(now, slot, id, sequel, Parting::Left);
+        self.follow(now, slot, id, decision, Parting::Left);
     }
 
     /// Decides what comes after a node that nobody ordered away.
-    fn sequel(&mut self, now: Instant, id: NodeId, node: &Node, parting: Parting, hold: Duration) -> Sequel {
-        if matches!(self.course, Course::Stopping(_)) {
-            return Sequel::NotReplaced("the program shuts down");
+    fn decision(&mut self, now: Instant, id: NodeId, node: &Node, parting: Parting, hold: Duration) -> RestartDecision {
+        if matches!(self.course, FleetPhase::Stopping(_)) {
+            return RestartDecision::NotReplaced("the program shuts down");
         }
         let (mut rules, restart, first) = (self.rules(), self.policy.restart, !self.seen_ready);
         if first {
@@ -109,54 +109,56 @@ impl Fleet {
             others_serve: self.nodes.values().any(|other| other.state == State::Serving),
         };
         let Some(record) = self.slots.get_mut(node.slot.index()) else {
-            return Sequel::NotReplaced("its slot is gone");
+            return RestartDecision::NotReplaced("its slot is gone");
         };
         match (dependent, record.next) {
-            // While an order stands on a node, nobody else can be next in its slot.
-            (Dependent::Reload, Some(_)) => return Sequel::NotReplaced("the reload has failed"),
-            (Dependent::Replace, Some(_)) => return Sequel::NotReplaced("it was to replace another, which stays"),
-            (Dependent::Scale, _) if parting != Parting::Left => {
-                return Sequel::NotReplaced("the scaling has failed");
+            // While a command stands on a node, nobody else can be next in its slot.
+            (Dependent::Reload, Some(_)) => return RestartDecision::NotReplaced("the reload has failed"),
+            (Dependent::Replace, Some(_)) => {
+                return RestartDecision::NotReplaced("it was to replace another, which stays");
             }
-            _ if record.holder() != Some(id) => return Sequel::NotReplaced("its slot is no longer its own"),
-            (_, Some(next)) => return Sequel::SucceededBy(next),
-            _ if !restart => return Sequel::NotReplaced("`restart` is off"),
+            (Dependent::Scale, _) if parting != Parting::Left => {
+                return RestartDecision::NotReplaced("the scaling has failed");
+            }
+            _ if record.holder() != Some(id) => return RestartDecision::NotReplaced("its slot is no longer its own"),
+            (_, Some(next)) => return RestartDecision::SucceededBy(next),
+            _ if !restart => return RestartDecision::NotReplaced("`restart` is off"),
             _ => {}
         }
         let pause = record.history.parted(now, parted, &rules, &mut self.jitter);
         match first && (pause.loops || node.hopeless) {
-            true => Sequel::GivesUp { deaths: rules.crash_loop.deaths, hopeless: node.hopeless },
-            false => Sequel::Again { after: pause.after.max(hold), loops: pause.loops },
+            true => RestartDecision::GivesUp { deaths: rules.crash_loop.deaths, hopeless: node.hopeless },
+            false => RestartDecision::Again { after: pause.after.max(hold), loops: pause.loops },
         }
     }
 
     /// The master has run the same code, and with it in none of the slots a node reaches `listen`: no further try will.
-    fn hopeless(&self) -> Option<Sequel> {
+    fn hopeless(&self) -> Option<RestartDecision> {
         let all_failed = self.slots.iter().all(|slot| slot.history.ends > 0);
-        let begins = matches!(self.course, Course::Running) && self.order.is_none();
-        (begins && self.policy.restart && all_failed).then_some(Sequel::Hopeless)
+        let begins = matches!(self.course, FleetPhase::Running) && self.command.is_none();
+        (begins && self.policy.restart && all_failed).then_some(RestartDecision::Hopeless)
     }
 
-    fn follow(&mut self, now: Instant, slot: Slot, id: NodeId, sequel: Sequel, parting: Parting) {
+    fn follow(&mut self, now: Instant, slot: Slot, id: NodeId, decision: RestartDecision, parting: Parting) {
         let restarts = u64::from(parting == Parting::Died);
         let Some(record) = self.slot_mut(slot) else {
             return;
         };
-        match sequel {
-            Sequel::Again { after: pause, loops } => {
+        match decision {
+            RestartDecision::Again { after: pause, loops } => {
                 record.restarts += restarts;
                 self.rest(now, slot, pause);
                 if loops {
                     self.tell_crash_loop(slot, id);
                 }
             }
-            Sequel::SucceededBy(_) => record.restarts += restarts,
-            Sequel::GivesUp { .. } | Sequel::Hopeless => {
-                record.set(Filled::GaveUp, now);
-                self.tell(Level::Error, slot, id, String::from("the slot gave up, so the program ends"));
+            RestartDecision::SucceededBy(_) => record.restarts += restarts,
+            RestartDecision::GivesUp { .. } | RestartDecision::Hopeless => {
+                record.set(Filled::Failed, now);
+                self.tell(Level::Error, slot, id, String::from("the slot failed, so the program ends"));
                 self.stop(now, Err(self.last_death.clone()));
             }
-            Sequel::NotReplaced(_) => {}
+            RestartDecision::NotReplaced(_) => {}
         }
     }
 
@@ -164,7 +166,7 @@ impl Fleet {
         if pause.is_zero() {
             self.fill(now, slot);
         } else if let Some(record) = self.slot_mut(slot) {
-            record.set(Filled::Resting { until: after(now, pause) }, now);
+            record.set(Filled::BackingOff { until: after(now, pause) }, now);
         }
     }
 

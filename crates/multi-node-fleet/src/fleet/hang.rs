@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::words::Span;
+use super::format::Span;
 use super::{Action, Fatal, Fleet, GRACE, Level, after};
 use crate::id::NodeId;
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::words::{Ending, Span};
+use super::format::{Ending, Span};
 use super::{Action, Fatal, Fleet, GRACE, Level, Node, after};
 use crate::id::{Generation, NodeId, Slot};
 use crate::status::Drained;
@@ -54,14 +54,14 @@ impl Fleet {
         }
     }
 
-    /// Its stage has become the program.
+    /// Its step has become the program.
     pub(super) fn runs(&mut self, id: NodeId, lacks: String) {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.lacks = Some(lacks);
         }
     }
 
-    /// Its program links this crate, as its stage could not know. It may have been taken for ready before.
+    /// Its program links this crate, as its step could not know. It may have been taken for ready before.
     pub(super) fn linked(&mut self, now: Instant, id: NodeId) {
         self.heard(now, id);
         if let Some(node) = self.nodes.get_mut(&id) {
@@ -86,10 +86,10 @@ impl Fleet {
         };
         match node.state {
             State::Starting => {
-                node.enter(State::Joining, now, node.deadline);
+                node.enter(State::Initializing, now, node.deadline);
                 self.act(Action::Join { id, with });
             }
-            State::Joining | State::Serving => self.condemn(now, id, "it said hello twice"),
+            State::Initializing | State::Serving => self.condemn(now, id, "it said hello twice"),
             _ => {}
         }
     }
@@ -101,7 +101,7 @@ impl Fleet {
             return;
         };
         match node.state {
-            State::Joining if node.cause.is_none() => {
+            State::Initializing if node.cause.is_none() => {
                 node.enter(State::Serving, now, None);
                 (node.ready, node.proved_at) = (Some(now), Some(after(now, settle)));
                 let (slot, took) = (node.slot, Span(now.saturating_duration_since(node.started)));
@@ -109,7 +109,7 @@ impl Fleet {
                 self.tell(Level::Info, slot, id, format!("ready after {took}"));
             }
             State::Starting => self.condemn(now, id, "it said that it was ready before it said hello"),
-            State::Joining => self.condemn(now, id, "it said that it was ready after it had failed"),
+            State::Initializing => self.condemn(now, id, "it said that it was ready after it had failed"),
             State::Serving => self.condemn(now, id, "it said twice that it was ready"),
             _ => {}
         }
@@ -130,7 +130,7 @@ impl Fleet {
             return;
         };
         match self.has_to_prove_itself(id) {
-            true => self.fail_order_of(now, id, format!("{id} in slot {slot} was ready, and is no more: {why}")),
+            true => self.fail_command_of(now, id, format!("{id} in slot {slot} was ready, and is no more: {why}")),
             false => self.tell(Level::Warn, slot, id, format!("not ready any more: {why}")),
         }
     }
@@ -141,7 +141,7 @@ impl Fleet {
             return;
         };
         match node.state {
-            State::Starting | State::Joining if node.cause.is_none() => {
+            State::Starting | State::Initializing if node.cause.is_none() => {
                 let enforced = after(now, GRACE);
                 node.deadline = Some(node.deadline.map_or(enforced, |deadline| deadline.min(enforced)));
                 node.cause = Some(why);
@@ -161,7 +161,7 @@ impl Fleet {
                 self.leave(now, id);
             }
             // Nobody has been served yet: for the slot this is a start that failed.
-            State::Joining => {
+            State::Initializing => {
                 node.left = true;
                 self.failed(now, id, String::from("it left before it was ready"));
             }
@@ -206,7 +206,7 @@ impl Fleet {
                 self.tell(Level::Info, slot, id, format!("drains, for {} at most", Span(within)));
                 self.act(Action::Drain { id, within });
             }
-            State::Starting | State::Joining => {
+            State::Starting | State::Initializing => {
                 node.ordered = true;
                 self.tell(Level::Info, slot, id, String::from("no longer needed, so it is not let finish its start"));
                 self.kill(now, id);

@@ -90,14 +90,14 @@ impl Node {
 
     /// On its way to serving, and nothing is known that would keep it from that.
     pub(super) fn is_coming_up(&self) -> bool {
-        matches!(self.state, State::Starting | State::Joining) && self.cause.is_none()
+        matches!(self.state, State::Starting | State::Initializing) && self.cause.is_none()
     }
 
     /// Whether other nodes are to be joined with it: from its hello to its end, also while it drains.
     pub(super) fn is_joinable(&self) -> bool {
         match self.state {
             State::Serving | State::Draining => true,
-            State::Joining => self.cause.is_none(),
+            State::Initializing => self.cause.is_none(),
             _ => false,
         }
     }

@@ -27,9 +27,9 @@ pub struct Policy {
     pub settle: Duration,
     /// From a node's start until it is ready.
     pub start_timeout: Duration,
-    /// From the order to drain until the node is killed.
+    /// From the command to drain until the node is killed.
     pub drain_timeout: Duration,
-    /// From the order to shut down until the nodes drain.
+    /// From the command to shut down until the nodes drain.
     pub shutdown_delay: Duration,
     /// How long a serving or draining node's runtime may be silent; `None`: for ever.
     pub hang_timeout: Option<Duration>,

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use self::audit::{Audit, Word};
 use super::world::{millis, policy, secs};
 use super::{Canary, CrashLoop, Limits, Policy, Recycling};
+use crate::command::Command;
 use crate::id::{NodeId, Slot};
-use crate::order::Order;
 use crate::status::Exit;
 
 /// One thing that happens in the world.
@@ -18,7 +18,7 @@ use crate::status::Exit;
 enum Step {
     /// The oldest look-up, or trial, or spawn, or examination that is waited for is answered.
     Resolve(Result<(), String>),
-    Rehearse(Result<(), String>),
+    Preflight(Result<(), String>),
     Spawn(Result<(), String>),
     Examine {
         traced: bool,
@@ -31,7 +31,7 @@ enum Step {
     Late(Duration),
     /// The clock jumps, ahead or back.
     Jump(Duration, bool),
-    Order(Order),
+    Command(Command),
     /// A node has served so many requests and failed so many of them, or has so much memory.
     Counted(prop::sample::Index, u64, u64),
     Weighed(prop::sample::Index, u64),
@@ -59,22 +59,22 @@ fn result() -> impl Strategy<Value = Result<(), String>> {
     prop_oneof![9 => Just(Ok(())), 1 => Just(Err(String::from("no")))]
 }
 
-fn order() -> impl Strategy<Value = Order> {
+fn command() -> impl Strategy<Value = Command> {
     prop_oneof![
-        8 => Just(Order::Reload),
-        2 => Just(Order::ReloadNow),
-        4 => Just(Order::Upgrade),
-        6 => (0_u16..7).prop_map(|slot| Order::Restart { slot: slot.into() }),
-        6 => (0_usize..7).prop_map(|nodes| Order::Scale { nodes }),
-        1 => prop::option::of(0_u16..7).prop_map(|slot| Order::Signal { slot: slot.map(Slot), signal: 10 }),
-        1 => any::<bool>().prop_map(|now| Order::Shutdown { now }),
+        8 => Just(Command::Reload),
+        2 => Just(Command::ReloadNow),
+        4 => Just(Command::Upgrade),
+        6 => (0_u16..7).prop_map(|slot| Command::Restart { slot: slot.into() }),
+        6 => (0_usize..7).prop_map(|nodes| Command::Scale { nodes }),
+        1 => prop::option::of(0_u16..7).prop_map(|slot| Command::Signal { slot: slot.map(Slot), signal: 10 }),
+        1 => any::<bool>().prop_map(|now| Command::Shutdown { now }),
     ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => result().prop_map(Step::Resolve),
-        3 => result().prop_map(Step::Rehearse),
+        3 => result().prop_map(Step::Preflight),
         8 => result().prop_map(Step::Spawn),
         2 => any::<bool>().prop_map(|traced| Step::Examine { traced }),
         16 => (any::<prop::sample::Index>(), word()).prop_map(|(who, word)| Step::Says(who, word)),
@@ -83,7 +83,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0_u64..60_000).prop_map(|ms| Step::Late(millis(ms))),
         1 => (0_u64..(400 * 24 * 3600)).prop_map(|seconds| Step::Jump(secs(seconds), true)),
         1 => (0_u64..60).prop_map(|seconds| Step::Jump(secs(seconds), false)),
-        2 => order().prop_map(Step::Order),
+        2 => command().prop_map(Step::Command),
         3 => (any::<prop::sample::Index>(), 0_u64..2000, 0_u64..100)
             .prop_map(|(who, requests, errors)| Step::Counted(who, requests, errors)),
         1 => (any::<prop::sample::Index>(), 0_u64..2000).prop_map(|(who, bytes)| Step::Weighed(who, bytes)),
@@ -122,7 +122,7 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
     for step in history {
         match step {
             Step::Resolve(result) => audit.answer_resolve(result),
-            Step::Rehearse(result) => audit.answer_rehearsal(result),
+            Step::Preflight(result) => audit.answer_preflight(result),
             Step::Spawn(result) => audit.answer_spawn(result),
             Step::Examine { traced } => audit.answer_examine(traced),
             Step::Says(who, word) => audit.says(who, word),
@@ -130,7 +130,7 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
             Step::Pass(time) => audit.pass(time),
             Step::Late(by) => audit.late(by),
             Step::Jump(by, ahead) => audit.jump(by, ahead),
-            Step::Order(order) => audit.order(order),
+            Step::Command(command) => audit.command(command),
             Step::Counted(who, requests, errors) => audit.counted(who, requests, errors),
             Step::Weighed(who, bytes) => audit.weighed(who, bytes),
         }
@@ -140,18 +140,18 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
 /// No fewer serve than at the start of the reload: the canary beside the old nodes does not count among those, and an
 /// order that is refused is no new start.
 #[test]
-fn a_trial_is_rolled_back_after_an_order_was_refused() {
+fn a_trial_is_rolled_back_after_a_command_was_refused() {
     let mut audit = Audit::started(Policy { surge: 1, canary: Some(CANARY), ..policy(2) }, 0);
     let canary = NodeId::node(3);
     audit.answer_resolve(Ok(()));
-    audit.order(Order::Reload);
+    audit.command(Command::Reload);
     audit.answer_spawn(Ok(()));
     audit.answer_spawn(Ok(()));
     audit.answer_resolve(Ok(()));
     audit.node_counted(NodeId::MASTER, 0, 0);
     audit.answer_spawn(Ok(()));
     audit.node_says(canary, Word::ComesUp);
-    audit.order(Order::Scale { nodes: 0 });
+    audit.command(Command::Scale { nodes: 0 });
     audit.node_counted(canary, 100, 5);
     audit.comes_to_rest();
 }
@@ -160,7 +160,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Each step is held against the invariants of [`Audit`]; in a world that means well the fleet then comes to
-    /// rest, with every order answered, and still does what it is told.
+    /// rest, with every command answered, and still does what it is told.
     #[test]
     fn the_invariants_hold_and_no_fleet_is_stuck(
         policy in any_policy(),
@@ -170,11 +170,11 @@ proptest! {
         let mut audit = Audit::started(policy, seed);
         live_through(&mut audit, history);
         audit.comes_to_rest();
-        audit.order(Order::Reload);
+        audit.command(Command::Reload);
         audit.comes_to_rest();
-        audit.order(Order::Upgrade);
+        audit.command(Command::Upgrade);
         audit.comes_to_rest();
-        audit.order(Order::Shutdown { now: false });
+        audit.command(Command::Shutdown { now: false });
         audit.comes_to_rest();
         audit.is_over();
     }

@@ -3,10 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::orders::Running;
+use super::commands::Running;
+use super::format::Span;
 use super::replace::Cause;
-use super::words::Span;
-use super::{Course, Fleet, Level, Node, after};
+use super::{Fleet, FleetPhase, Level, Node, after};
 use crate::id::{NodeId, Slot};
 use crate::restart::Jitter;
 use crate::status::State;
@@ -49,7 +49,7 @@ impl Recycling {
 pub(super) struct Wear {
     limits: Recycling,
     /// Why the node is to be recycled, once it is.
-    pub(super) worn: Option<String>,
+    pub(super) recycled: Option<String>,
 }
 
 impl Wear {
@@ -72,21 +72,22 @@ impl Wear {
     }
 
     fn wears_out(&mut self, why: impl FnOnce() -> String) {
-        self.worn.get_or_insert_with(why);
+        self.recycled.get_or_insert_with(why);
     }
 }
 
 impl Node {
     /// When it will be too old, unless it is due for recycling already.
     fn too_old_at(&self) -> Option<Instant> {
-        let limit = self.wear.limits.max_age.filter(|_| self.state == State::Serving && self.wear.worn.is_none())?;
+        let limit =
+            self.wear.limits.max_age.filter(|_| self.state == State::Serving && self.wear.recycled.is_none())?;
         Some(after(self.ready?, limit))
     }
 }
 
 impl Fleet {
     pub(super) fn new_wear(&mut self) -> Wear {
-        Wear { limits: self.policy.recycling.lowered(&mut self.jitter), worn: None }
+        Wear { limits: self.policy.recycling.lowered(&mut self.jitter), recycled: None }
     }
 
     pub(super) fn weighed(&mut self, id: NodeId, bytes: u64) {
@@ -111,7 +112,7 @@ impl Fleet {
 
     /// When a node will be too old, or a recycling that failed may be tried again.
     pub(super) fn recycling_due(&self) -> Option<Instant> {
-        if !matches!(self.course, Course::Running) {
+        if !matches!(self.course, FleetPhase::Running) {
             return None;
         }
         let ages = self.nodes.values().filter_map(Node::too_old_at);
@@ -120,19 +121,20 @@ impl Fleet {
 
     /// Begins to replace the first node that is due, if nothing else is going on.
     pub(super) fn recycle(&mut self, now: Instant) {
-        if self.order.is_some() || self.recycle_again_at.is_some() || !matches!(self.course, Course::Running) {
+        if self.command.is_some() || self.recycle_again_at.is_some() || !matches!(self.course, FleetPhase::Running) {
             return;
         }
         let Some((id, slot, why)) = self.recyclable() else {
             return;
         };
         self.tell(Level::Info, slot, id, format!("recycled: {why}"));
-        self.begin_replace(now, slot, Cause::Worn);
+        self.begin_replace(now, slot, Cause::Recycled);
     }
 
     fn recyclable(&self) -> Option<(NodeId, Slot, String)> {
         self.nodes.iter().find_map(|(&id, node)| {
-            let why = node.wear.worn.clone().filter(|_| node.state == State::Serving && self.spares(node.slot, id))?;
+            let why =
+                node.wear.recycled.clone().filter(|_| node.state == State::Serving && self.spares(node.slot, id))?;
             Some((id, node.slot, why))
         })
     }
@@ -144,11 +146,11 @@ impl Fleet {
         holds && (self.policy.surge > 0 || self.slots.iter().all(|record| record.holder().is_some_and(serves)))
     }
 
-    /// An order comes: a recycling that is under way gives way to it.
+    /// A command comes: a recycling that is under way gives way to it.
     pub(super) fn put_off_recycling(&mut self, now: Instant) {
-        let replace = match self.order.take() {
+        let replace = match self.command.take() {
             Some(Running::Replace(replace)) if replace.ticket().is_none() => replace,
-            other => return self.order = other,
+            other => return self.command = other,
         };
         self.put_off(now, &replace);
     }

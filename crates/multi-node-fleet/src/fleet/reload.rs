@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::canary::Trial;
-use super::ledger::Draining;
-use super::orders::Running;
+use super::commands::Running;
+use super::draining::Draining;
+use super::format::Span;
 use super::turn::Turn;
-use super::words::Span;
 use super::{Action, Fleet, Level, Node, Ticket, slot_at};
+use crate::command::{CommandError, ReloadReport, Report};
 use crate::id::{Generation, NodeId, Slot};
-use crate::order::{OrderError, ReloadReport, Report};
 
 #[derive(Debug)]
 pub(super) struct Reload {
@@ -86,14 +86,14 @@ impl Fleet {
         let reload = Reload::new(ticket, generation, now, upgrade);
         self.tell_all(Level::Info, format!("{} begins: generation {generation}", reload.name()));
         self.act(Action::Resolve { generation });
-        self.order = Some(Running::Reload(reload));
+        self.command = Some(Running::Reload(reload));
     }
 
     pub(super) fn resolved_for_reload(&mut self, generation: Generation, result: Result<(), String>) {
-        match &self.order {
+        match &self.command {
             Some(Running::Reload(reload)) if reload.resolved || reload.generation != generation => {}
             Some(Running::Reload(reload)) if reload.upgrade && result.is_ok() => {
-                self.act(Action::Rehearse { generation });
+                self.act(Action::Preflight { generation });
             }
             Some(Running::Reload(_)) => self.begin_turns(result),
             _ => {}
@@ -103,17 +103,17 @@ impl Fleet {
     /// The new program may be started, or must not be.
     pub(super) fn begin_turns(&mut self, found: Result<(), String>) {
         let slots = (0..self.slots.len()).map(slot_at).collect();
-        match (self.order.take(), found) {
+        match (self.command.take(), found) {
             (Some(Running::Reload(mut reload)), Ok(())) => {
                 (reload.resolved, reload.waiting) = (true, slots);
                 self.newest = reload.generation;
-                self.order = Some(Running::Reload(reload));
+                self.command = Some(Running::Reload(reload));
             }
             (Some(Running::Reload(reload)), Err(why)) => {
-                let refusal = self.failed_order(why);
+                let refusal = self.failed_command(why);
                 self.reload_failed(&reload, refusal);
             }
-            (other, _) => self.order = other,
+            (other, _) => self.command = other,
         }
     }
 
@@ -142,7 +142,7 @@ impl Fleet {
         }
         match reload.all_switched() {
             true => self.reload_switched(now, reload),
-            false => self.order = Some(Running::Reload(reload)),
+            false => self.command = Some(Running::Reload(reload)),
         }
     }
 
@@ -171,11 +171,11 @@ impl Fleet {
 
     /// When new nodes will have proved themselves that have not yet.
     pub(super) fn proving_due(&self) -> Option<Instant> {
-        match &self.order {
+        match &self.command {
             Some(Running::Reload(reload)) if self.is_on_trial(reload) || !reload.resolved => None,
             Some(Running::Reload(reload)) => self.proved_at(&reload.turns, !self.policy.rolling),
             Some(Running::Replace(replace)) => self.proved_at(std::slice::from_ref(&replace.turn), false),
-            Some(Running::Scale(_) | Running::Departure(_)) | None => None,
+            Some(Running::Scale(_) | Running::ExecRequest(_)) | None => None,
         }
     }
 
@@ -190,7 +190,7 @@ impl Fleet {
         if drained && !self.nodes.is_empty() {
             return self.depart(reload.ticket, reload.report(now));
         }
-        self.order = Some(Running::Reload(reload));
+        self.command = Some(Running::Reload(reload));
     }
 
     pub(super) fn reload_done(&mut self, now: Instant, reload: &Reload) {
@@ -209,8 +209,8 @@ impl Fleet {
         let after = Span(now.saturating_duration_since(reload.since));
         self.tell_all(Level::Error, format!("{} stopped after {after}, with {switched} slots done", reload.name()));
         let refusal = match reload.trial.watched() {
-            Some(_) => OrderError::RolledBack { why, serving: self.who_serves() },
-            None => self.failed_order(why),
+            Some(_) => CommandError::RolledBack { why, serving: self.who_serves() },
+            None => self.failed_command(why),
         };
         self.reload_failed(reload, refusal);
     }
@@ -223,13 +223,13 @@ impl Fleet {
     }
 
     pub(super) fn reload(&self) -> Option<&Reload> {
-        match &self.order {
+        match &self.command {
             Some(Running::Reload(reload)) => Some(reload),
             _ => None,
         }
     }
 
-    fn reload_failed(&mut self, reload: &Reload, refusal: OrderError) {
+    fn reload_failed(&mut self, reload: &Reload, refusal: CommandError) {
         self.tell_all(Level::Error, format!("{} failed: {refusal}", reload.name()));
         self.answer(reload.ticket, Err(refusal));
     }

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::ledger::Draining;
-use super::orders::Running;
+use super::commands::Running;
+use super::draining::Draining;
 use super::turn::Turn;
 use super::{Fleet, Level, Node, Ticket};
+use crate::command::Report;
 use crate::id::{NodeId, Slot};
-use crate::order::Report;
 
 #[derive(Debug)]
 pub(super) struct Replace {
@@ -21,14 +21,14 @@ pub(super) enum Cause {
     /// By order.
     Asked(Ticket),
     /// It is recycled.
-    Worn,
+    Recycled,
 }
 
 impl Cause {
     fn name(self) -> &'static str {
         match self {
             Cause::Asked(_) => "restart",
-            Cause::Worn => "recycling",
+            Cause::Recycled => "recycling",
         }
     }
 }
@@ -41,7 +41,7 @@ impl Replace {
     pub(super) fn ticket(&self) -> Option<Ticket> {
         match self.cause {
             Cause::Asked(ticket) => Some(ticket),
-            Cause::Worn => None,
+            Cause::Recycled => None,
         }
     }
 
@@ -61,7 +61,7 @@ impl Fleet {
             return;
         };
         let turn = self.begin_turn(now, slot, generation);
-        self.order = Some(Running::Replace(Replace { cause, turn }));
+        self.command = Some(Running::Replace(Replace { cause, turn }));
     }
 
     pub(super) fn advance_replace(&mut self, now: Instant, mut replace: Replace) {
@@ -72,7 +72,7 @@ impl Fleet {
         match replace.ticket() {
             Some(_) if replace.turn.is_switched() => self.draining.push(Draining::Restart(replace)),
             None if self.is_over(&replace.turn) => self.replace_done(&replace),
-            Some(_) | None => self.order = Some(Running::Replace(replace)),
+            Some(_) | None => self.command = Some(Running::Replace(replace)),
         }
     }
 
@@ -90,7 +90,7 @@ impl Fleet {
     /// The slot stays with the node that it had.
     pub(super) fn stop_replace(&mut self, now: Instant, replace: &Replace, why: String) {
         self.abandon_turn(now, &replace.turn);
-        let refusal = self.failed_order(why);
+        let refusal = self.failed_command(why);
         self.tell_all(Level::Error, format!("{} failed: {refusal}", replace.name()));
         match replace.ticket() {
             Some(ticket) => self.answer(ticket, Err(refusal)),
@@ -101,7 +101,7 @@ impl Fleet {
     /// Something else comes first. A new node that has taken the slot keeps it.
     pub(super) fn put_off(&mut self, now: Instant, replace: &Replace) {
         if !replace.turn.is_switched() {
-            self.tell_all(Level::Info, format!("{} is put off for an order", replace.name()));
+            self.tell_all(Level::Info, format!("{} is put off for a command", replace.name()));
             self.abandon_turn(now, &replace.turn);
         }
     }

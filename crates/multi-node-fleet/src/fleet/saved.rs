@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::node::Node;
 use super::recycle::Wear;
 use super::slot::{Filled, SlotRecord};
-use super::{Course, Fleet, Policy, after};
+use super::{Fleet, FleetPhase, Policy, after};
 use crate::id::{Generation, NodeId, Slot};
 use crate::restart::Restarts;
 use crate::status::{Exit, State};
 
-/// A fleet at rest: no order is being carried out.
+/// A fleet at rest: no command is being carried out.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Saved {
     slots: Vec<SavedSlot>,
@@ -43,10 +43,10 @@ struct SavedSlot {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum SavedFilling {
-    Vacant,
+    Empty,
     By(NodeId),
-    Resting { until: Moment },
-    GaveUp,
+    BackingOff { until: Moment },
+    Failed,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -111,7 +111,7 @@ impl Fleet {
     pub fn restore(policy: Policy, seed: u64, saved: Saved, then: Instant, now: Instant) -> Fleet {
         let mut fleet = Fleet::new(policy, seed);
         let Saved { slots, nodes, started, current, newest, seen_ready, last_death } = saved;
-        fleet.course = Course::Running;
+        fleet.course = FleetPhase::Running;
         fleet.slots = slots.iter().map(|slot| restore_slot(slot, then)).collect();
         let all_beat = fleet.policy.all_beat;
         let nodes = nodes.into_iter();
@@ -128,10 +128,10 @@ fn save_slot(record: &SlotRecord, now: Instant) -> SavedSlot {
     SavedSlot {
         generation: record.generation,
         filled: match record.filled {
-            Filled::Vacant => SavedFilling::Vacant,
+            Filled::Empty => SavedFilling::Empty,
             Filled::By(id) => SavedFilling::By(id),
-            Filled::Resting { until } => SavedFilling::Resting { until: Moment::of(until, now) },
-            Filled::GaveUp => SavedFilling::GaveUp,
+            Filled::BackingOff { until } => SavedFilling::BackingOff { until: Moment::of(until, now) },
+            Filled::Failed => SavedFilling::Failed,
         },
         since: record.since.map(|since| Moment::of(since, now)),
         last: record.last,
@@ -148,10 +148,10 @@ fn restore_slot(saved: &SavedSlot, then: Instant) -> SlotRecord {
     SlotRecord {
         generation: saved.generation,
         filled: match saved.filled {
-            SavedFilling::Vacant => Filled::Vacant,
+            SavedFilling::Empty => Filled::Empty,
             SavedFilling::By(id) => Filled::By(id),
-            SavedFilling::Resting { until } => Filled::Resting { until: until.at(then) },
-            SavedFilling::GaveUp => Filled::GaveUp,
+            SavedFilling::BackingOff { until } => Filled::BackingOff { until: until.at(then) },
+            SavedFilling::Failed => Filled::Failed,
         },
         next: None,
         since: saved.since.map(|since| since.at(then)),

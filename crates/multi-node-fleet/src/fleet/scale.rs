@@ -2,10 +2,10 @@
 
 use std::time::Instant;
 
-use super::orders::Running;
+use super::commands::Running;
 use super::{Fleet, Level, SlotRecord, Ticket, slot_at};
+use crate::command::{Report, ScaleReport};
 use crate::id::NodeId;
-use crate::order::{Report, ScaleReport};
 
 #[derive(Debug)]
 pub(super) struct Scale {
@@ -28,14 +28,14 @@ impl Fleet {
         self.tell_all(Level::Info, format!("scales from {from} to {to} nodes"));
         self.retire_slots(now, to);
         let started = (from..to).map(|_| self.add_slot(now)).collect();
-        self.order = Some(Running::Scale(Scale { ticket, from, to, started }));
+        self.command = Some(Running::Scale(Scale { ticket, from, to, started }));
     }
 
     pub(super) fn advance_scale(&mut self, scale: Scale) {
         let coming = scale.started.iter().any(|id| self.nodes.get(id).is_some_and(|node| node.ready.is_none()));
         let going = scale.to < scale.from && self.nodes.values().any(|node| node.slot.index() >= scale.to);
         if coming || going {
-            self.order = Some(Running::Scale(scale));
+            self.command = Some(Running::Scale(scale));
             return;
         }
         let Scale { ticket, from, to, .. } = scale;
@@ -45,14 +45,14 @@ impl Fleet {
 
     pub(super) fn undo_scale(&mut self, now: Instant, scale: &Scale, why: String) {
         self.retire_slots(now, scale.from);
-        let refusal = self.failed_order(why);
+        let refusal = self.failed_command(why);
         self.tell_all(Level::Error, format!("scaling to {} nodes failed: {refusal}", scale.to));
         self.answer(scale.ticket, Err(refusal));
     }
 
     fn add_slot(&mut self, now: Instant) -> NodeId {
         let slot = slot_at(self.slots.len());
-        self.slots.push(SlotRecord::vacant(self.current));
+        self.slots.push(SlotRecord::empty(self.current));
         self.fill(now, slot);
         NodeId::node(self.started)
     }

@@ -3,11 +3,11 @@
 use std::mem;
 use std::time::{Duration, Instant};
 
+use super::format::Span;
 use super::slot::Filled;
-use super::words::Span;
-use super::{Course, Fleet, Level, Ticket, after};
+use super::{Fleet, FleetPhase, Level, Ticket, after};
+use crate::command::CommandError;
 use crate::id::NodeId;
-use crate::order::OrderError;
 use crate::status::State;
 
 #[derive(Debug)]
@@ -31,11 +31,11 @@ impl Stopping {
 
 impl Fleet {
     pub(super) fn asked_shutdown(&mut self, now: Instant, ticket: Ticket, at_once: bool) {
-        if matches!(self.course, Course::Unstarted | Course::Resolving | Course::Running) {
+        if matches!(self.course, FleetPhase::Unstarted | FleetPhase::Resolving | FleetPhase::Running) {
             self.stop(now, Ok(()));
         }
-        let Course::Stopping(stopping) = &mut self.course else {
-            return self.answer(ticket, Err(OrderError::ShuttingDown));
+        let FleetPhase::Stopping(stopping) = &mut self.course else {
+            return self.answer(ticket, Err(CommandError::ShuttingDown));
         };
         stopping.tickets.push(ticket);
         if at_once {
@@ -46,21 +46,21 @@ impl Fleet {
 
     /// Begins the end, which overtakes whatever order is being carried out.
     pub(super) fn stop(&mut self, now: Instant, outcome: Result<(), String>) {
-        self.overtake_order();
+        self.overtake_command();
         for record in &mut self.slots {
             record.next = None;
-            if matches!(record.filled, Filled::Resting { .. }) {
-                record.set(Filled::Vacant, now);
+            if matches!(record.filled, Filled::BackingOff { .. }) {
+                record.set(Filled::Empty, now);
             }
         }
-        for id in self.nodes_in(|state| matches!(state, State::Starting | State::Joining)) {
+        for id in self.nodes_in(|state| matches!(state, State::Starting | State::Initializing)) {
             self.dismiss(now, id);
         }
         let delay = self.policy.shutdown_delay;
         let serving = self.nodes_in(|state| state == State::Serving).len();
         self.tell_all(Level::Info, shutdown_text(serving, delay));
         let drain_at = (serving > 0).then(|| after(now, delay));
-        self.course = Course::Stopping(Stopping { tickets: Vec::new(), drain_at, outcome });
+        self.course = FleetPhase::Stopping(Stopping { tickets: Vec::new(), drain_at, outcome });
         if delay.is_zero() {
             self.drain_after_delay(now);
         }
@@ -68,8 +68,8 @@ impl Fleet {
 
     pub(super) fn drain_due(&self) -> Option<Instant> {
         match &self.course {
-            Course::Stopping(stopping) => stopping.drain_at,
-            Course::Unstarted | Course::Resolving | Course::Running | Course::Over => None,
+            FleetPhase::Stopping(stopping) => stopping.drain_at,
+            FleetPhase::Unstarted | FleetPhase::Resolving | FleetPhase::Running | FleetPhase::Over => None,
         }
     }
 
@@ -77,7 +77,7 @@ impl Fleet {
         if self.drain_due().is_none_or(|due| due > now) {
             return;
         }
-        if let Course::Stopping(stopping) = &mut self.course {
+        if let FleetPhase::Stopping(stopping) = &mut self.course {
             stopping.drain_at = None;
         }
         for id in self.nodes_in(|state| state == State::Serving) {

@@ -1,14 +1,14 @@
-//! Signals that somebody orders: passed on at once, whatever else is under way.
+//! Signals that somebody commands: passed on at once, whatever else is under way.
 
 use super::{Action, Fleet, Ticket};
+use crate::command::{CommandError, Report};
 use crate::id::{NodeId, Slot};
-use crate::order::{OrderError, Report};
 
 impl Fleet {
     pub(super) fn asked_signal(&mut self, ticket: Ticket, slot: Option<Slot>, signal: i32) {
         let slots = self.slots.len();
         if let Some(slot) = slot.filter(|slot| slot.index() >= slots) {
-            return self.answer(ticket, Err(OrderError::NoSuchSlot { slot, slots }));
+            return self.answer(ticket, Err(CommandError::NoSuchSlot { slot, slots }));
         }
         let meant: Vec<NodeId> = self
             .nodes

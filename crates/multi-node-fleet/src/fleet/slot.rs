@@ -9,10 +9,10 @@ use crate::status::{Exit, State};
 /// What a slot holds. Nodes that drain hold their slot no longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Filled {
-    Vacant,
+    Empty,
     By(NodeId),
-    Resting { until: Instant },
-    GaveUp,
+    BackingOff { until: Instant },
+    Failed,
 }
 
 #[derive(Debug)]
@@ -31,10 +31,10 @@ pub(super) struct SlotRecord {
 }
 
 impl SlotRecord {
-    pub(super) fn vacant(generation: Generation) -> SlotRecord {
+    pub(super) fn empty(generation: Generation) -> SlotRecord {
         SlotRecord {
             generation,
-            filled: Filled::Vacant,
+            filled: Filled::Empty,
             next: None,
             since: None,
             last: None,
@@ -51,26 +51,26 @@ impl SlotRecord {
     pub(super) fn holder(&self) -> Option<NodeId> {
         match self.filled {
             Filled::By(id) => Some(id),
-            Filled::Vacant | Filled::Resting { .. } | Filled::GaveUp => None,
+            Filled::Empty | Filled::BackingOff { .. } | Filled::Failed => None,
         }
     }
 
     pub(super) fn rests_until(&self) -> Option<Instant> {
         match self.filled {
-            Filled::Resting { until } => Some(until),
-            Filled::Vacant | Filled::By(_) | Filled::GaveUp => None,
+            Filled::BackingOff { until } => Some(until),
+            Filled::Empty | Filled::By(_) | Filled::Failed => None,
         }
     }
 
     /// Whether neither a node nor the time for one is to be waited for.
     pub(super) fn is_idle(&self) -> bool {
-        self.next.is_none() && matches!(self.filled, Filled::Vacant | Filled::GaveUp)
+        self.next.is_none() && matches!(self.filled, Filled::Empty | Filled::Failed)
     }
 
     /// Takes the node out of the slot, in whichever way it was in.
     pub(super) fn release(&mut self, id: NodeId, now: Instant) {
         if self.holder() == Some(id) {
-            self.set(Filled::Vacant, now);
+            self.set(Filled::Empty, now);
         }
         if self.next == Some(id) {
             self.next = None;
@@ -80,9 +80,9 @@ impl SlotRecord {
     /// The slot's state while no process is in it.
     pub(super) fn state_without_node(&self) -> State {
         match self.filled {
-            Filled::Vacant | Filled::By(_) => State::Vacant,
-            Filled::Resting { .. } => State::Resting,
-            Filled::GaveUp => State::GaveUp,
+            Filled::Empty | Filled::By(_) => State::Empty,
+            Filled::BackingOff { .. } => State::BackingOff,
+            Filled::Failed => State::Failed,
         }
     }
 }

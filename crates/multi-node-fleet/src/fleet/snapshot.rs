@@ -2,10 +2,10 @@
 
 use std::time::{Instant, SystemTime};
 
-use super::orders::Running;
-use super::{Course, Fleet, Node, SlotRecord, slot_at};
+use super::commands::Running;
+use super::{Fleet, FleetPhase, Node, SlotRecord, slot_at};
+use crate::command::Serving;
 use crate::id::{Generation, NodeId, Slot};
-use crate::order::Serving;
 use crate::status::{SlotStatus, State, Status, Waiting};
 
 /// Where a node stands.
@@ -26,19 +26,19 @@ impl Fleet {
         };
         let ahead = |then: Instant| wall.checked_add(then.saturating_duration_since(now)).unwrap_or(wall);
         let mut slots: Vec<_> = self.nodes.iter().rev().map(|(&id, node)| self.with_node(id, node, &clock)).collect();
-        let vacant =
+        let empty =
             (0..self.slots.len()).map(slot_at).filter(|&slot| self.nodes.values().all(|node| node.slot != slot));
-        slots.extend(vacant.map(|slot| without_node(slot, &self.slots[slot.index()], wall, &clock)));
+        slots.extend(empty.map(|slot| without_node(slot, &self.slots[slot.index()], wall, &clock)));
         // The sort is stable, which keeps newer nodes of a slot before older ones.
         slots.sort_by_key(|entry| entry.slot);
         let waiting = self.next.map(|next| {
             let (nodes, until) = self.waited_for().unzip();
-            Waiting { order: next.name().to_owned(), nodes: nodes.unwrap_or_default(), until: until.map(ahead) }
+            Waiting { command: next.name().to_owned(), nodes: nodes.unwrap_or_default(), until: until.map(ahead) }
         });
         Status { slots, wanted: self.wanted(), waiting }
     }
 
-    /// Who serves, slot by slot, for the answer to an order that has failed.
+    /// Who serves, slot by slot, for the answer to a command that has failed.
     pub(super) fn who_serves(&self) -> Serving {
         let serves = |id| self.nodes.get(&id).is_some_and(|node| node.state == State::Serving);
         Serving {
@@ -55,17 +55,17 @@ impl Fleet {
 
     /// Whether nodes are being replaced by those of another program, or the end has begun.
     pub fn is_reloading(&self) -> bool {
-        matches!(self.order, Some(Running::Reload(_) | Running::Departure(_)))
+        matches!(self.command, Some(Running::Reload(_) | Running::ExecRequest(_)))
     }
 
     pub fn is_stopping(&self) -> bool {
-        matches!(self.course, Course::Stopping(_) | Course::Over)
+        matches!(self.course, FleetPhase::Stopping(_) | FleetPhase::Over)
     }
 
     fn wanted(&self) -> usize {
         match self.course {
-            Course::Unstarted | Course::Resolving | Course::Running => self.slots.len(),
-            Course::Stopping(_) | Course::Over => 0,
+            FleetPhase::Unstarted | FleetPhase::Resolving | FleetPhase::Running => self.slots.len(),
+            FleetPhase::Stopping(_) | FleetPhase::Over => 0,
         }
     }
 

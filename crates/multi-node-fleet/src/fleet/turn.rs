@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::slot::Filled;
 use super::{Action, Fleet, Node, after};
+use crate::command::Replacement;
 use crate::id::{Generation, NodeId, Slot};
-use crate::order::Replacement;
 use crate::status::Drained;
 use crate::status::State;
 
@@ -18,7 +18,7 @@ pub(super) struct Turn {
     pub(super) slot: Slot,
     /// What the new node runs.
     generation: Generation,
-    stage: Stage,
+    step: Step,
     old: Option<NodeId>,
     to_ready: Duration,
     drain: Drain,
@@ -32,7 +32,7 @@ struct Drain {
     took: Duration,
     killed: bool,
     said: Option<Drained>,
-    cut: Option<u64>,
+    aborted: Option<u64>,
     requests_failed: Option<u64>,
 }
 
@@ -43,14 +43,14 @@ impl Drain {
             took: node.drains_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             killed: node.was_killed_draining(),
             said: node.drained,
-            cut: node.drained.map(|drained| drained.cut).or(node.tally.map(|tally| tally.open)),
+            aborted: node.drained.map(|drained| drained.aborted).or(node.tally.map(|tally| tally.open)),
             requests_failed: node.tally.map(|tally| tally.unanswered),
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum Step {
     /// The old node drains, and the new one is not started before it has ended (`surge` 0).
     Emptying,
     /// The new node is not ready yet.
@@ -61,9 +61,9 @@ enum Stage {
 
 impl Turn {
     pub(super) fn new_node(&self) -> Option<NodeId> {
-        match self.stage {
-            Stage::Emptying => None,
-            Stage::Starting { new } | Stage::Switched { new } => Some(new),
+        match self.step {
+            Step::Emptying => None,
+            Step::Starting { new } | Step::Switched { new } => Some(new),
         }
     }
 
@@ -77,7 +77,7 @@ impl Turn {
     }
 
     pub(super) fn is_switched(&self) -> bool {
-        matches!(self.stage, Stage::Switched { .. })
+        matches!(self.step, Step::Switched { .. })
     }
 
     pub(super) fn note_drained(&mut self, now: Instant, id: NodeId, node: &Node) {
@@ -88,7 +88,7 @@ impl Turn {
 
     pub(super) fn report(&self) -> Option<Replacement> {
         let new = self.new_node()?;
-        let Drain { took, killed, said, cut, requests_failed } = self.drain;
+        let Drain { took, killed, said, aborted, requests_failed } = self.drain;
         Some(Replacement {
             slot: self.slot,
             old: self.old,
@@ -97,8 +97,8 @@ impl Turn {
             drain: took,
             killed,
             finished: said.map(|drained| drained.finished),
-            handed_over: said.map(|drained| drained.handed_over),
-            cut,
+            handed_off: said.map(|drained| drained.handed_off),
+            aborted,
             requests_failed,
         })
     }
@@ -107,8 +107,8 @@ impl Turn {
 impl Fleet {
     pub(super) fn begin_turn(&mut self, now: Instant, slot: Slot, generation: Generation) -> Turn {
         let old = self.slot_mut(slot).and_then(|record| record.holder());
-        let (stage, to_ready, drain) = (Stage::Emptying, Duration::ZERO, Drain::default());
-        let mut turn = Turn { slot, generation, stage, old, to_ready, drain, emptied: false };
+        let (step, to_ready, drain) = (Step::Emptying, Duration::ZERO, Drain::default());
+        let mut turn = Turn { slot, generation, step, old, to_ready, drain, emptied: false };
         match old {
             Some(old) if self.policy.surge == 0 && self.policy.rolling => {
                 turn.emptied = true;
@@ -121,10 +121,10 @@ impl Fleet {
     }
 
     pub(super) fn advance_turn(&mut self, now: Instant, turn: &mut Turn) {
-        match turn.stage {
-            Stage::Emptying if !self.lives(turn.old) => self.start_new(now, turn),
-            Stage::Starting { new } if self.has_proved(now, new) => self.switch(now, turn, new),
-            Stage::Emptying | Stage::Starting { .. } | Stage::Switched { .. } => {}
+        match turn.step {
+            Step::Emptying if !self.lives(turn.old) => self.start_new(now, turn),
+            Step::Starting { new } if self.has_proved(now, new) => self.switch(now, turn, new),
+            Step::Emptying | Step::Starting { .. } | Step::Switched { .. } => {}
         }
     }
 
@@ -147,12 +147,12 @@ impl Fleet {
 
     fn start_new(&mut self, now: Instant, turn: &mut Turn) {
         let new = self.spawn(now, turn.slot, turn.generation);
-        turn.stage = Stage::Starting { new };
+        turn.step = Step::Starting { new };
         if let Some(record) = self.slot_mut(turn.slot) {
             record.next = Some(new);
             if record.holder().is_none() {
-                // A slot that rests, or that gave up, is tried at once.
-                record.set(Filled::Vacant, now);
+                // A slot that rests, or that failed, is tried at once.
+                record.set(Filled::Empty, now);
             }
         }
     }
@@ -194,7 +194,7 @@ impl Fleet {
             return;
         };
         turn.to_ready = node.ready.map_or(Duration::ZERO, |ready| ready.saturating_duration_since(node.started));
-        turn.stage = Stage::Switched { new };
+        turn.step = Step::Switched { new };
         if let Some(record) = self.slot_mut(turn.slot) {
             if record.generation != turn.generation {
                 // A new program has a clean record.
@@ -212,8 +212,8 @@ impl Fleet {
     /// A slot whose old node is gone gets another of its own generation.
     fn refill(&mut self, now: Instant, turn: &Turn) {
         let restart = self.policy.restart || turn.emptied;
-        let vacant = self.slot_mut(turn.slot).is_some_and(|record| record.filled == Filled::Vacant);
-        if restart && vacant {
+        let empty = self.slot_mut(turn.slot).is_some_and(|record| record.filled == Filled::Empty);
+        if restart && empty {
             self.fill(now, turn.slot);
         }
     }

@@ -5,8 +5,8 @@
 //! it holds where errors are few or none (Newcombe, Statistics in Medicine 17, 1998, method 10). The new node is judged
 //! again at each look, so the chance of a wrong verdict over a whole trial is a few times that of one.
 
+use crate::command::RequestCounts;
 use crate::id::NodeId;
-use crate::order::Answers;
 
 /// What a new node has to keep to.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,25 +21,25 @@ pub struct Limits {
 const Z: f64 = 3.090;
 
 /// Why the new node is not fit to serve, where that is clear.
-pub(super) fn against(id: NodeId, new: Answers, old: Answers, limits: &Limits) -> Option<String> {
+pub(super) fn against(id: NodeId, new: RequestCounts, old: RequestCounts, limits: &Limits) -> Option<String> {
     let clear = new.requests >= limits.min_requests && excess(new, old) > limits.margin;
     clear.then(|| format!("{id} had server errors in {new}, and the old nodes in {old}"))
 }
 
 /// By how much the first share is larger at least.
-fn excess(new: Answers, old: Answers) -> f64 {
+fn excess(new: RequestCounts, old: RequestCounts) -> f64 {
     let (p, low) = (share(new), wilson(new, -Z));
     // Of old nodes that have answered nothing it is assumed that they would have failed nothing.
     let (q, high) = if old.requests == 0 { (0.0, 0.0) } else { (share(old), wilson(old, Z)) };
     (p - q) - ((p - low).powi(2) + (high - q).powi(2)).sqrt()
 }
 
-fn share(answers: Answers) -> f64 {
+fn share(answers: RequestCounts) -> f64 {
     if answers.requests == 0 { 0.0 } else { answers.errors as f64 / answers.requests as f64 }
 }
 
 /// The lower (`z` below 0) or upper end of Wilson's interval.
-fn wilson(answers: Answers, z: f64) -> f64 {
+fn wilson(answers: RequestCounts, z: f64) -> f64 {
     let (n, p) = (answers.requests as f64, share(answers));
     let spread = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
     (p + z * z / (2.0 * n) + spread) / (1.0 + z * z / n)
@@ -53,8 +53,8 @@ mod tests {
 
     const LIMITS: Limits = Limits { min_requests: 100, margin: 0.01 };
 
-    fn answers(errors: u64, requests: u64) -> Answers {
-        Answers { requests, errors }
+    fn answers(errors: u64, requests: u64) -> RequestCounts {
+        RequestCounts { requests, errors }
     }
 
     fn fails(new: (u64, u64), old: (u64, u64)) -> bool {
@@ -102,7 +102,7 @@ mod tests {
         assert!(against(excess(new, old) - 1e-9).is_some());
     }
 
-    fn any_answers() -> impl Strategy<Value = Answers> {
+    fn any_answers() -> impl Strategy<Value = RequestCounts> {
         (1_u64..100_000, 0.0..=1.0).prop_map(|(requests, share)| answers((requests as f64 * share) as u64, requests))
     }
 
@@ -116,7 +116,7 @@ mod tests {
         #[test]
         fn one_more_error_never_helps(new in any_answers(), old in any_answers()) {
             prop_assume!(new.errors < new.requests);
-            let more = Answers { errors: new.errors + 1, ..new };
+            let more = RequestCounts { errors: new.errors + 1, ..new };
             prop_assert!(excess(more, old) >= excess(new, old) - 1e-9);
         }
     }

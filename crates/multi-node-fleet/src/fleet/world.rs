@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use super::{Action, Event, Fatal, Fleet, Level, Policy, Tally, Ticket};
+use crate::command::{Command, CommandError, Replacement, Report};
 use crate::id::{Generation, NodeId, Slot};
-use crate::order::{Order, OrderError, Replacement, Report};
 use crate::status::{Drained, Exit, State, Waiting};
 
 pub(super) const KILLED: Exit = Exit::Signal(9);
@@ -31,8 +31,8 @@ pub(super) fn replacement(slot: u16, (old, new): (u64, u64), to_ready: Duration,
         drain,
         killed: false,
         finished: None,
-        handed_over: None,
-        cut: Some(0),
+        handed_off: None,
+        aborted: Some(0),
         requests_failed: Some(0),
     }
 }
@@ -168,45 +168,45 @@ impl World {
     }
 
     /// The ticket that will bear the answer.
-    pub(super) fn ask(&mut self, order: Order) -> Ticket {
+    pub(super) fn ask(&mut self, command: Command) -> Ticket {
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.on(Event::Asked { ticket, order });
+        self.on(Event::Asked { ticket, command });
         ticket
     }
 
     pub(super) fn reload(&mut self) -> Ticket {
-        self.ask(Order::Reload)
+        self.ask(Command::Reload)
     }
 
     pub(super) fn reload_now(&mut self) -> Ticket {
-        self.ask(Order::ReloadNow)
+        self.ask(Command::ReloadNow)
     }
 
     pub(super) fn upgrade(&mut self) -> Ticket {
-        self.ask(Order::Upgrade)
+        self.ask(Command::Upgrade)
     }
 
     /// The trial of the program of this generation is over.
-    pub(super) fn rehearsed(&mut self, generation: u32, result: Result<(), String>) {
+    pub(super) fn preflighted(&mut self, generation: u32, result: Result<(), String>) {
         self.on(Event::Rehearsed { generation: Generation(generation), result });
     }
 
     pub(super) fn restart(&mut self, slot: u16) -> Ticket {
-        self.ask(Order::Restart { slot: slot.into() })
+        self.ask(Command::Restart { slot: slot.into() })
     }
 
     pub(super) fn scale(&mut self, nodes: usize) -> Ticket {
-        self.ask(Order::Scale { nodes })
+        self.ask(Command::Scale { nodes })
     }
 
     pub(super) fn shutdown(&mut self, now: bool) -> Ticket {
-        self.ask(Order::Shutdown { now })
+        self.ask(Command::Shutdown { now })
     }
 
-    /// The states of these nodes; `Vacant` for one that is not known.
+    /// The states of these nodes; `Empty` for one that is not known.
     pub(super) fn states<const N: usize>(&self, nodes: [u64; N]) -> [State; N] {
-        nodes.map(|n| self.fleet.nodes.get(&NodeId::node(n)).map_or(State::Vacant, |node| node.state))
+        nodes.map(|n| self.fleet.nodes.get(&NodeId::node(n)).map_or(State::Empty, |node| node.state))
     }
 
     /// The numbers of all nodes in this state.
@@ -273,7 +273,7 @@ impl World {
     }
 
     /// Which nodes were looked at, and whether at their memory too.
-    pub(super) fn looks(&mut self) -> Vec<(Vec<u64>, bool)> {
+    pub(super) fn sampling(&mut self) -> Vec<(Vec<u64>, bool)> {
         self.take(|action| match action {
             Action::Look { nodes, weigh } => Some((nodes.iter().map(|id| id.number()).collect(), *weigh)),
             _ => None,
@@ -287,7 +287,7 @@ impl World {
         })
     }
 
-    pub(super) fn answers(&mut self) -> Vec<(Ticket, Result<Report, OrderError>)> {
+    pub(super) fn answers(&mut self) -> Vec<(Ticket, Result<Report, CommandError>)> {
         self.take(|action| match action {
             Action::Answer { ticket, result } => Some((*ticket, result.clone())),
             _ => None,
@@ -295,7 +295,7 @@ impl World {
     }
 
     /// The one answer there is, which must be to this ticket.
-    pub(super) fn answer_to(&mut self, ticket: Ticket) -> Result<Report, OrderError> {
+    pub(super) fn answer_to(&mut self, ticket: Ticket) -> Result<Report, CommandError> {
         let answers = self.answers();
         assert!(matches!(answers[..], [(to, _)] if to == ticket), "one answer to {ticket:?}, not {answers:?}");
         answers.into_iter().next().expect("one answer").1
@@ -303,7 +303,7 @@ impl World {
 
     pub(super) fn failure_of(&mut self, ticket: Ticket) -> String {
         match self.answer_to(ticket) {
-            Err(OrderError::Failed { why, .. }) => why,
+            Err(CommandError::Failed { why, .. }) => why,
             other => panic!("{ticket:?} was to fail, but {other:?}"),
         }
     }
@@ -321,7 +321,7 @@ impl World {
             .done
             .iter()
             .filter_map(|action| match action {
-                Action::Tell(happening) => Some((happening.level, &happening.text)),
+                Action::Tell(event) => Some((event.level, &event.text)),
                 _ => None,
             })
             .collect();

@@ -27,10 +27,10 @@ fn each_sign_of_readiness_has_a_word_and_a_sentence() {
         (ReadyBy::Notification, "notification", "READY=1"),
         (ReadyBy::Descriptor, "descriptor", "notification descriptor"),
         (ReadyBy::Message, "message", "its primary"),
-        (ReadyBy::Itself, "itself", "links multi-node"),
+        (ReadyBy::Linked, "linked", "links multi-node"),
         (ReadyBy::Http, "http", "over HTTP"),
-        (ReadyBy::Observation, "observation", "waiting for connections"),
-        (ReadyBy::Age, "age", "it lives"),
+        (ReadyBy::SocketInUse, "socket_in_use", "waiting for connections"),
+        (ReadyBy::Assumed, "assumed", "no readiness signal"),
     ];
     for (sign, word, part) in signs {
         assert_eq!(sign.as_str(), word);
@@ -42,7 +42,7 @@ fn each_sign_of_readiness_has_a_word_and_a_sentence() {
 fn a_program_is_ready_once_as_many_slots_serve_as_are_wanted() {
     let slot = |slot, state| SlotStatus::new(Slot(slot), state, UNIX_EPOCH);
     assert!(Status::of_one(slot(0, State::Serving)).is_ready());
-    assert!(!Status::of_one(slot(0, State::Joining)).is_ready());
+    assert!(!Status::of_one(slot(0, State::Initializing)).is_ready());
     assert!(!Status::default().is_ready(), "a program that wants no node is shutting down");
     let mut two = Status { wanted: 2, ..Status::of_one(slot(0, State::Serving)) };
     two.slots.push(slot(0, State::Serving));

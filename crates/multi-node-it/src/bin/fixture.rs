@@ -76,8 +76,8 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
         http.set(http_with(move |node: Handle| make_app(plan, node, mesh, dropping)))
     };
     let options = match Fault::OtherAddresses.is_laid(&plan.faults) {
-        true => plan.options().measure(measured).bind("127.0.0.1:0"),
-        false => plan.options().measure(measured),
+        true => plan.options().metrics_source(measured).bind("127.0.0.1:0"),
+        false => plan.options().metrics_source(measured),
     };
     let nodes = if plan.admin {
         listen(options, app.and("127.0.0.1:0", http(admin()))).await?
@@ -104,14 +104,14 @@ async fn misbehave_before_listen(plan: &Plan) -> anyhow::Result<()> {
 
 /// As a program that is to take the master's place, or is tried for that.
 async fn misbehave_when_called(plan: &Plan) -> anyhow::Result<()> {
-    let call = std::env::var("MULTI_NODE_CALL").unwrap_or_default();
-    if call.ends_with("rehearsal") {
+    let call = std::env::var("MULTI_NODE_UPGRADE").unwrap_or_default();
+    if call.ends_with("preflight") {
         if Fault::DieInTrial.is_laid(&plan.faults) {
             std::process::exit(5);
         }
         Fault::StuckInTrial.lifted(&plan.faults).await;
     }
-    if call.ends_with("succession") {
+    if call.ends_with("resume") {
         if Fault::DieAsSuccessor.is_laid(&plan.faults) {
             std::process::exit(6);
         }
@@ -154,8 +154,14 @@ fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>, status: StatusCode) -> R
         .route("/orphan", get(orphan))
         .route("/descend", get(descend))
         .route("/ping", get(move || ping_all(mesh)))
-        .route("/held/{order}", get(move |Path(order): Path<String>| async move { Json(held.obey(&order).await) }))
-        .route("/order/{order}", get(move |Path(order): Path<String>| async move { Json(obey(&node, &order).await) }))
+        .route(
+            "/held/{command}",
+            get(move |Path(command): Path<String>| async move { Json(held.obey(&command).await) }),
+        )
+        .route(
+            "/order/{command}",
+            get(move |Path(command): Path<String>| async move { Json(obey(&node, &command).await) }),
+        )
 }
 
 /// Each key may have 20 requests.
@@ -307,7 +313,7 @@ async fn live(plan: Plan, mut nodes: Nodes, mesh: Mesh, dropping: Arc<Notify>) -
     if is_master {
         let addrs: Vec<String> = nodes.local_addrs().iter().map(ToString::to_string).collect();
         println!("listening on {}", addrs.join(" "));
-        tokio::spawn(take_orders(nodes.handle(), mesh.clone(), dropping.clone()));
+        tokio::spawn(take_commands(nodes.handle(), mesh.clone(), dropping.clone()));
     }
     if is_master && plan.streams == Streams::HoldLate {
         mesh.take.notified().await;
@@ -334,29 +340,29 @@ async fn live(plan: Plan, mut nodes: Nodes, mesh: Mesh, dropping: Arc<Notify>) -
     Ok(end?)
 }
 
-/// Carries out what standard input says, `7 reload`, each order beside the others, and answers as `7 {…}`.
-async fn take_orders(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> anyhow::Result<()> {
-    let mut orders = BufReader::new(tokio::io::stdin()).lines();
+/// Carries out what standard input says, `7 reload`, each command beside the others, and answers as `7 {…}`.
+async fn take_commands(node: Handle, mesh: Mesh, dropping: Arc<Notify>) -> anyhow::Result<()> {
+    let mut commands = BufReader::new(tokio::io::stdin()).lines();
     let own = Arc::default();
-    while let Some(line) = orders.next_line().await? {
-        let Some((ticket, order)) = line.split_once(' ').map(|(t, o)| (t.to_owned(), o.to_owned())) else {
-            anyhow::bail!("{line:?} is no order");
+    while let Some(line) = commands.next_line().await? {
+        let Some((ticket, command)) = line.split_once(' ').map(|(t, o)| (t.to_owned(), o.to_owned())) else {
+            anyhow::bail!("{line:?} is no command");
         };
         let (node, mesh, dropping, own) = (node.clone(), mesh.clone(), dropping.clone(), Arc::clone(&own));
         tokio::spawn(async move {
-            let answer = match order.as_str() {
+            let answer = match command.as_str() {
                 "drop" => json!(dropping.notify_one()),
                 "ping" => ping_all(mesh).await.0,
                 "start child" => start_child(&own),
                 "wait for child" => wait_for_child(&own),
                 "take" => json!(mesh.take.notify_one()),
-                order if held::knows(order) => mesh.held.obey(order).await,
-                order => obey(&node, order).await,
+                command if held::knows(command) => mesh.held.obey(command).await,
+                command => obey(&node, command).await,
             };
             println!("{ticket} {answer}");
         });
     }
-    // Where a harness gave the orders, it has ended, and nobody is left who would stop the program.
+    // Where a harness gave the commands, it has ended, and nobody is left who would stop the program.
     if std::fs::metadata("/proc/self/fd/0")?.file_type().is_fifo() {
         node.shutdown().await?;
     }
@@ -385,8 +391,8 @@ async fn drop_nodes(nodes: Nodes) -> anyhow::Result<()> {
     Ok(handle.closed().await?)
 }
 
-async fn obey(node: &Handle, order: &str) -> Value {
-    let words: Vec<&str> = order.split([' ', '-']).collect();
+async fn obey(node: &Handle, command: &str) -> Value {
+    let words: Vec<&str> = command.split([' ', '-']).collect();
     match words[..] {
         ["status"] => json!(node.status()),
         ["ready"] => json!(node.ready().await.map_err(|error| error.to_string())),
@@ -408,6 +414,6 @@ async fn obey(node: &Handle, order: &str) -> Value {
         ["listen"] => json!(listen(Options::new().port(0), http(admin())).await.map(drop).map_err(|e| e.to_string())),
         ["restart", slot] => json!(node.restart(slot.parse().unwrap_or(u16::MAX).into()).await),
         ["scale", n] => json!(node.scale(n.parse().unwrap_or(0)).await),
-        _ => json!({ "unknown": order }),
+        _ => json!({ "unknown": command }),
     }
 }

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let listener = ListenFd::from_env().take_tcp_listener(0)?.context("no listening socket was handed over")?;
+    let listener = ListenFd::from_env().take_tcp_listener(0)?.context("no listening socket was handed off")?;
     listener.set_nonblocking(true)?;
     let app = Router::new().route("/", get(|| async { format!("listenfd {}", std::process::id()) }));
     let mut terminate = signal(SignalKind::terminate())?;

@@ -1,6 +1,6 @@
 //! The DevTools protocol: calls, answers and events as JSON over one WebSocket.
 //!
-//! One task owns the socket and everything that waits for it; the rest sends it orders.
+//! One task owns the socket and everything that waits for it; the rest sends it commands.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ const ERRORS_KEPT: usize = 100;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
-enum Order {
+enum Command {
     Call { request: Value, answer: oneshot::Sender<Value> },
     Errors { session: String, answer: oneshot::Sender<Vec<String>> },
 }
@@ -24,15 +24,15 @@ enum Order {
 /// A handle to the browser's end of the protocol.
 #[derive(Clone, Debug)]
 pub(super) struct Wire {
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<Command>,
 }
 
 impl Wire {
     pub(super) async fn connect(address: &str) -> anyhow::Result<Wire> {
         let (socket, _) = connect_async(address).await.with_context(|| format!("cannot reach {address}"))?;
-        let (orders, ordered) = mpsc::channel(16);
+        let (commands, ordered) = mpsc::channel(16);
         tokio::spawn(Owner { socket, next: 1, waiting: HashMap::new(), errors: HashMap::new() }.run(ordered));
-        Ok(Wire { orders })
+        Ok(Wire { commands })
     }
 
     /// Calls a method of a page, or of the browser itself where `session` is empty.
@@ -41,7 +41,7 @@ impl Wire {
         if !session.is_empty() {
             request["sessionId"] = session.into();
         }
-        let mut answer = self.ask(|answer| Order::Call { request, answer }).await.context(method)?;
+        let mut answer = self.ask(|answer| Command::Call { request, answer }).await.context(method)?;
         match answer.get("error") {
             Some(error) => Err(anyhow!("{method}: {}", error["message"].as_str().unwrap_or("refused"))),
             None => Ok(answer["result"].take()),
@@ -51,13 +51,13 @@ impl Wire {
     /// The uncaught exceptions of a page.
     pub(super) async fn errors(&self, session: &str) -> anyhow::Result<Vec<String>> {
         let session = session.to_owned();
-        self.ask(|answer| Order::Errors { session, answer }).await
+        self.ask(|answer| Command::Errors { session, answer }).await
     }
 
-    async fn ask<T>(&self, order: impl FnOnce(oneshot::Sender<T>) -> Order) -> anyhow::Result<T> {
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> anyhow::Result<T> {
         let (answer, answered) = oneshot::channel();
         let gone = || anyhow!("the browser is gone");
-        self.orders.send(order(answer)).await.map_err(|_| gone())?;
+        self.commands.send(command(answer)).await.map_err(|_| gone())?;
         answered.await.map_err(|_| gone())
     }
 }
@@ -71,11 +71,11 @@ struct Owner {
 
 impl Owner {
     /// Until either side is gone; whoever still waits then sees its answer's sender dropped.
-    async fn run(mut self, mut ordered: mpsc::Receiver<Order>) {
+    async fn run(mut self, mut ordered: mpsc::Receiver<Command>) {
         loop {
             tokio::select! {
-                order = ordered.recv() => match order {
-                    Some(order) => self.perform(order).await,
+                command = ordered.recv() => match command {
+                    Some(command) => self.perform(command).await,
                     None => return,
                 },
                 message = self.socket.next() => match message {
@@ -86,13 +86,13 @@ impl Owner {
         }
     }
 
-    async fn perform(&mut self, order: Order) {
-        match order {
-            Order::Errors { session, answer } => {
+    async fn perform(&mut self, command: Command) {
+        match command {
+            Command::Errors { session, answer } => {
                 // A caller that went away wants no answer.
                 let _ = answer.send(self.errors.get(&session).cloned().unwrap_or_default());
             }
-            Order::Call { mut request, answer } => {
+            Command::Call { mut request, answer } => {
                 request["id"] = self.next.into();
                 // A send that fails drops the answer's sender, which tells the caller.
                 if self.socket.send(Message::text(request.to_string())).await.is_ok() {

@@ -62,7 +62,7 @@ async fn two_servers_have_an_address_each() {
         assert_eq!(addrs.len(), 2, "{addrs:?}");
         assert!(body(addrs[0]).await.starts_with("node-"));
         assert_eq!(body(addrs[1]).await, "admin\n");
-        let report = program.order("reload").await;
+        let report = program.command("reload").await;
         assert!(report["Ok"].is_object(), "{report}");
         assert_eq!(body(addrs[1]).await, "admin\n");
         program.stop().await;

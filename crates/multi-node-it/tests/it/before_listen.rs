@@ -76,7 +76,7 @@ async fn a_connection_that_the_program_was_started_with_is_not_its_own() {
             bash.arg("-c").arg(script).arg(fixture());
         })
         .await;
-        program.order("ready").await;
+        program.command("ready").await;
         assert!(!program.log().contains(WARNING), "{}", program.log());
         program.stop().await;
     })

@@ -25,9 +25,9 @@ fn rolled_back(answer: &Value) -> &str {
 
 /// Begins a reload; returns when its first new node serves on trial.
 pub(crate) async fn try_one(program: &mut Program) -> Ticket {
-    let order = program.send("reload").await;
+    let command = program.send("reload").await;
     program.logged("serves on trial").await;
-    order
+    command
 }
 
 #[tokio::test]
@@ -36,11 +36,11 @@ async fn a_node_that_stands_its_trial_is_followed_by_the_others() {
         let mut program = Program::serving(plan(2, Duration::from_millis(1500))).await;
         let old = ids(&program.at_rest().await);
         let load = Load::begin(program.addr, 2).and_kept(program.addr, 2);
-        let order = try_one(&mut program).await;
+        let command = try_one(&mut program).await;
         let status = program.status().await;
         assert_eq!(ids(&status), ["node-3", "node-1", "node-2"]);
         assert!(status.slots.iter().all(|slot| slot.state == State::Serving), "{status:?}");
-        let answer = program.answer(order).await;
+        let answer = program.answer(command).await;
         load.end().await;
         let canary = &answer["Ok"]["canary"];
         assert_eq!((&canary["node"], &canary["by_answers"]), (&json!(3), &json!(true)), "{answer}");
@@ -58,7 +58,7 @@ async fn a_node_that_answers_errors_is_taken_back() {
         let old = ids(&program.at_rest().await);
         Fault::AnswerErrors.lay(&program.faults());
         let load = Load::begin(program.addr, 2);
-        let answer = program.order("reload").await;
+        let answer = program.command("reload").await;
         load.end().await;
         assert!(rolled_back(&answer).starts_with("node-3 had server errors in "), "{answer}");
         program.status_where(|s| ids(s) == old && s.is_ready()).await;
@@ -74,14 +74,14 @@ async fn the_old_node_of_the_slot_serves_what_it_has_and_takes_nothing_new() {
         let mut program = Program::serving(plan(1, Duration::from_secs(4))).await;
         let mut kept = Client::connect(program.addr).await.expect("a connection");
         assert_eq!(kept.get("/").await.expect("an answer").id(), "node-1");
-        let order = try_one(&mut program).await;
+        let command = try_one(&mut program).await;
         drop(program.connected_to("node-2").await); // until then the old one may be about to hear of it
         for _ in 0..50 {
             assert_eq!(program.get("/").await.expect("an answer").id(), "node-2");
             assert_eq!(kept.get("/").await.expect("an answer").id(), "node-1");
         }
-        assert!(program.answer(order).await["Ok"].is_object());
-        assert_eq!(kept.get("/").await.expect("an answer").id(), "node-2", "it has been handed over");
+        assert!(program.answer(command).await["Ok"].is_object());
+        assert_eq!(kept.get("/").await.expect("an answer").id(), "node-2", "it has been handed off");
         program.stop().await;
     })
     .await;
@@ -93,11 +93,11 @@ async fn undone_by(request: &str, why: &str) {
     let mut program = Program::serving(plan).await;
     let old = ids(&program.at_rest().await);
     let load = Load::begin(program.addr, 1);
-    let order = try_one(&mut program).await;
+    let command = try_one(&mut program).await;
     load.end().await;
     let mut client = program.connected_to("node-3").await;
     client.ask(request).await.expect("sent");
-    let answer = program.answer(order).await;
+    let answer = program.answer(command).await;
     assert!(rolled_back(&answer).contains(why), "{answer}");
     program.status_where(|s| ids(s) == old && s.is_ready()).await;
     assert_eq!(program.answering(2).await.into_keys().collect::<Vec<_>>(), old, "both take connections again");
@@ -118,9 +118,9 @@ async fn a_node_that_hangs_in_its_trial_is_not_followed() {
 async fn a_shutdown_overtakes_a_trial() {
     within(30, async {
         let mut program = Program::serving(plan(2, LONG)).await;
-        let order = try_one(&mut program).await;
+        let command = try_one(&mut program).await;
         program.signal(Signal::TERM);
-        assert_eq!(program.answer(order).await, json!({ "Err": "shutting_down" }));
+        assert_eq!(program.answer(command).await, json!({ "Err": "shutting_down" }));
         program.ends_well().await;
     })
     .await;

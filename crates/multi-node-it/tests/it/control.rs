@@ -35,7 +35,7 @@ async fn refused(program: &Program, request: &Request) -> String {
 }
 
 fn scale(nodes: Option<usize>, by: Option<i64>) -> Request {
-    let request = json!({ "order": "scale", "nodes": nodes, "by": by });
+    let request = json!({ "command": "scale", "nodes": nodes, "by": by });
     serde_json::from_value(request).expect("a request")
 }
 
@@ -98,14 +98,14 @@ async fn what_cannot_be_done_is_refused_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_second_order_is_refused_while_one_is_carried_out() {
+async fn a_second_command_is_refused_while_one_is_carried_out() {
     within(30, async {
         let mut program = Program::serving(plan(1)).await;
         Fault::StuckInFactory.lay(&program.faults());
         let mut reloading = client(&program).await;
         let reload =
             tokio::spawn(async move { reloading.ask::<Reloaded>(&Request::Reload { wait: true, now: false }).await });
-        program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Joining)).await;
+        program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Initializing)).await;
         assert_eq!(refused(&program, &Request::Scale { nodes: Some(2), by: None }).await, "busy");
         Fault::StuckInFactory.lift(&program.faults());
         assert_eq!(reload.await.expect("no panic").expect("a report").generation, 1);
@@ -168,7 +168,7 @@ async fn a_watch_shows_each_change() {
 async fn the_log_is_read_and_followed() {
     within(30, async {
         let program = Program::serving(plan(2)).await;
-        let logs = |slot: Option<u16>, follow| json!({ "order": "logs", "slot": slot, "follow": follow });
+        let logs = |slot: Option<u16>, follow| json!({ "command": "logs", "slot": slot, "follow": follow });
         let logs = |slot, follow| serde_json::from_value::<Request>(logs(slot, follow)).expect("a request");
         let logged: Logged = client(&program).await.ask(&logs(Some(1), false)).await.expect("lines");
         let texts: Vec<&str> = logged.lines.iter().map(|line| line.text.as_str()).collect();
@@ -232,8 +232,8 @@ async fn garbage_and_half_messages_do_no_harm() {
         let program = Program::serving(plan(1)).await;
         let path = program.control(NAME);
         assert_eq!(answers_to(&path, b"").await, "");
-        assert_eq!(answers_to(&path, b"{\"order\":\"stop\"").await, "", "half a message is none");
-        for garbage in [&b"\0\x01\xff\xfe\n"[..], b"GET / HTTP/1.1\r\n", b"{\"order\":[]}\n", b"\n"] {
+        assert_eq!(answers_to(&path, b"{\"command\":\"stop\"").await, "", "half a message is none");
+        for garbage in [&b"\0\x01\xff\xfe\n"[..], b"GET / HTTP/1.1\r\n", b"{\"command\":[]}\n", b"\n"] {
             let answer = answers_to(&path, garbage).await;
             assert!(answer.starts_with("{\"refused\":{\"code\":\"bad_request\""), "{answer:?} to {garbage:?}");
         }
@@ -335,15 +335,16 @@ async fn a_later_client_is_told_what_both_speak_and_refused_what_only_it_knows()
         let program = Program::serving(plan(1)).await;
         let socket = UnixStream::connect(program.control(NAME)).await.expect("a control socket");
         let mut socket = BufReader::new(socket);
-        let hello = r#"{"order":"hello","versions":{"lowest":1,"highest":9},"capabilities":["weighs"],"mood":"good"}"#;
+        let hello =
+            r#"{"command":"hello","versions":{"lowest":1,"highest":9},"capabilities":["weighs"],"mood":"good"}"#;
         let answer = said(&mut socket, hello).await;
         let versions = json!({ "lowest": 1, "highest": 1 });
         assert_eq!(answer["ok"], json!({ "versions": versions, "version": 1, "capabilities": ["skips_unknown"] }));
-        let later = said(&mut socket, r#"{"order":"weigh","grams":7}"#).await;
+        let later = said(&mut socket, r#"{"command":"weigh","grams":7}"#).await;
         assert_eq!(later["refused"]["code"], "bad_request");
-        let status = said(&mut socket, r#"{"order":"status","mood":"good"}"#).await;
+        let status = said(&mut socket, r#"{"command":"status","mood":"good"}"#).await;
         assert_eq!(status["ok"]["slots"][0]["skipped_messages"], 0);
-        let none = said(&mut socket, r#"{"order":"hello","versions":{"lowest":7,"highest":9}}"#).await;
+        let none = said(&mut socket, r#"{"command":"hello","versions":{"lowest":7,"highest":9}}"#).await;
         assert_eq!(none["ok"]["version"], Value::Null);
         program.stop().await;
     })
@@ -358,9 +359,9 @@ fn impostor(path: &Path, answers: fn(&str) -> &'static str) {
         let mut client = BufReader::new(client);
         let mut line = String::new();
         while client.read_line(&mut line).await.is_ok_and(|read| read > 0) {
-            let order =
-                serde_json::from_str::<Value>(&line).expect("JSON")["order"].as_str().expect("an order").to_owned();
-            client.write_all(answers(&order).as_bytes()).await.expect("the client reads");
+            let command =
+                serde_json::from_str::<Value>(&line).expect("JSON")["command"].as_str().expect("a command").to_owned();
+            client.write_all(answers(&command).as_bytes()).await.expect("the client reads");
             line.clear();
         }
     });
@@ -369,11 +370,11 @@ fn impostor(path: &Path, answers: fn(&str) -> &'static str) {
 #[tokio::test]
 async fn a_client_passes_over_what_a_later_program_says_and_speaks_with_one_that_knows_no_hello() {
     within(30, async {
-        let later = |order: &str| match order {
+        let later = |command: &str| match command {
             "hello" => "{\"ok\":{\"versions\":{\"lowest\":1,\"highest\":9},\"version\":1,\"capabilities\":[\"weighs\"],\"mood\":1}}\n",
             _ => "{\"progress\":{\"done\":1}}\n{\"progress\":{\"done\":2}}\n{\"ok\":{\"lines\":[],\"missed\":7,\"mood\":1}}\n",
         };
-        let older = |order: &str| match order {
+        let older = |command: &str| match command {
             "hello" => "{\"refused\":{\"code\":\"bad_request\",\"why\":\"this is no request\"}}\n",
             _ => "{\"ok\":{\"lines\":[],\"missed\":7}}\n",
         };

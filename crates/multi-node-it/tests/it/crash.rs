@@ -156,7 +156,7 @@ async fn a_crash_loop_after_the_first_ready_ends_nothing() {
         Fault::Die.lay(&program.faults());
         send(pids[0], Signal::KILL);
         program.logged("crash loop: 5 deaths within 60 s; it is tried again about every 200 ms").await;
-        program.status_where(|s| s.slots[0].state == State::Resting && s.slots[0].restarts > 6).await;
+        program.status_where(|s| s.slots[0].state == State::BackingOff && s.slots[0].restarts > 6).await;
         Fault::Die.lift(&program.faults());
         let new = program.pids().await;
         assert_eq!(new[1], pids[1], "the other node has nothing to do with it");
@@ -172,7 +172,7 @@ async fn without_restart_the_last_death_ends_the_program() {
         let mut program = Program::serving(Plan { restart: false, ..Plan::nodes(2) }).await;
         let pids = program.pids().await;
         send(pids[0], Signal::KILL);
-        program.status_where(|s| s.slots[0].state == State::Vacant).await;
+        program.status_where(|s| s.slots[0].state == State::Empty).await;
         program.get("/").await.expect("the other node answers");
         program.get("/exit/0").await.expect_err("it ends before it answers");
         assert_eq!(program.exit().await, Some(1));
@@ -190,7 +190,7 @@ async fn a_failing_factory_is_reported_with_all_its_causes() {
         let (plan, _folder) = faulty(Fault::FailFactory, Plan::nodes(1));
         let mut program = Program::start(plan).await;
         assert_eq!(program.exit().await, Some(1));
-        let causes = "ended with exit code 1 while joining: cannot reach the database: no route to host";
+        let causes = "ended with exit code 1 while initializing: cannot reach the database: no route to host";
         let log = program.log();
         assert!(log.lines().any(|line| line.contains(" WARN ") && line.contains(causes)), "not in the log");
         let error = format!("Error: no node is left: node-5 in slot 0 {causes}");
@@ -231,7 +231,7 @@ async fn a_node_whose_factory_blocks_is_killed_and_reported() {
     within(30, is_killed_for_its_lateness(Fault::BlockInFactory, FACTORY)).await;
 }
 
-const FACTORY: &str = "joining: reached `listen`, but its servers did not come up";
+const FACTORY: &str = "initializing: reached `listen`, but its servers did not come up";
 
 /// Kills all nodes so often, and looks what that leaves in the master.
 async fn leaves_no_trace(rounds: u64) {

@@ -86,7 +86,7 @@ async fn floods_through_reloads_cost_the_other_clients_nothing() {
         }
         let load = Load::begin(program.addr, 4).and_kept(program.addr, 4);
         for generation in 1..=3 {
-            let report = program.order("reload").await;
+            let report = program.command("reload").await;
             assert_eq!(report["Ok"]["generation"], generation, "{report}");
         }
         load.end().await;

@@ -136,7 +136,7 @@ async fn a_master_that_was_stopped_kills_no_node_that_has_come_up_meanwhile() {
         Fault::StuckInFactory.lay(folder.path());
         let (start_timeout, faults) = (Duration::from_secs(3), folder.path().into());
         let mut program = Program::start(Plan { start_timeout, faults, threads: 2, ..Plan::nodes(4) }).await;
-        let coming = program.status_where(|s| count(s, State::Joining) == 4).await;
+        let coming = program.status_where(|s| count(s, State::Initializing) == 4).await;
         program.signal(Signal::STOP);
         program.until(|| procfs::state(program.pid) == Some('T')).await;
         Fault::StuckInFactory.lift(folder.path());

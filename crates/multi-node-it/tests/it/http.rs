@@ -134,8 +134,8 @@ async fn websockets_are_told_one_after_the_other_where_others_serve_on() {
                 told
             }));
         }
-        let answer = program.order("reload").await;
-        assert_eq!(answer["Ok"]["slots"][0]["cut"], 0, "{answer}");
+        let answer = program.command("reload").await;
+        assert_eq!(answer["Ok"]["slots"][0]["aborted"], 0, "{answer}");
         let mut told = Vec::new();
         for end in ends {
             told.push(end.await.expect("it was told"));

@@ -24,21 +24,21 @@ async fn a_release_that_is_a_shell_with_children_leaves_none_of_them() {
         fs::copy(fixture(), &path).expect("a file of ours");
         let plan = Plan { start_timeout: Duration::from_secs(2), ..Plan::nodes(1) };
         let mut program = Program::run(&path, plan, |_| {}).await;
-        program.order("ready").await;
+        program.command("ready").await;
         let before = program.processes();
 
         // One that stays in its group, one that leaves it, and one that does not end when it is told to.
         deploy(&path, "sleep 1000 & setsid sleep 1001 & (trap '' TERM; exec sleep 1002) & sleep 1003");
-        for order in ["reload", "upgrade"] {
-            let answer = program.order(order).await;
-            assert!(answer["Err"]["failed"].is_object(), "{order}: {answer}");
+        for command in ["reload", "upgrade"] {
+            let answer = program.command(command).await;
+            assert!(answer["Err"]["failed"].is_object(), "{command}: {answer}");
             program.until(|| program.processes() == before).await;
         }
         // One that fails by itself, and leaves somebody behind.
         deploy(&path, "setsid sleep 1004 & exit 7");
-        for order in ["reload", "upgrade"] {
-            let answer = program.order(order).await;
-            assert!(answer["Err"]["failed"].is_object(), "{order}: {answer}");
+        for command in ["reload", "upgrade"] {
+            let answer = program.command(command).await;
+            assert!(answer["Err"]["failed"].is_object(), "{command}: {answer}");
             program.until(|| program.processes() == before).await;
         }
         program.stop().await;

@@ -52,7 +52,7 @@ async fn all_processes_may_open_as_many_files_as_the_system_allows() {
 async fn a_second_call_of_listen_is_an_error() {
     within(30, async {
         let mut program = Program::serving(Plan::nodes(1)).await;
-        assert_eq!(program.order("listen").await, json!({ "Err": SECOND }), "in the master");
+        assert_eq!(program.command("listen").await, json!({ "Err": SECOND }), "in the master");
         let answer = program.get("/order/listen").await.expect("an answer");
         assert_eq!(answer.body, json!({ "Err": SECOND }).to_string(), "in a node");
         program.stop().await;

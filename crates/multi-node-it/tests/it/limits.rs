@@ -29,7 +29,7 @@ async fn nodes_count_together_and_what_they_counted_outlives_them() {
         }
         program.status_where(|status| status.is_ready() && status.slots.iter().all(|slot| slot.restarts == 1)).await;
         assert_eq!((allowed(&program, "one").await, allowed(&program, "two").await), (0, LIMIT), "after crashes");
-        assert!(program.order("reload").await["Ok"].is_object());
+        assert!(program.command("reload").await["Ok"].is_object());
         assert_eq!((allowed(&program, "two").await, allowed(&program, "three").await), (0, LIMIT), "after a reload");
         program.upgrade().await.expect("the new program takes over");
         program.at_rest().await;

@@ -81,7 +81,7 @@ async fn a_program_with_little_address_space_serves_and_reloads() {
         });
         program.listens().await;
         assert_eq!(program.answering(2).await.len(), 2);
-        program.order("reload").await["Ok"].as_object().expect("reloaded");
+        program.command("reload").await["Ok"].as_object().expect("reloaded");
         assert_eq!(program.answering(2).await.len(), 2);
         program.stop().await;
     })

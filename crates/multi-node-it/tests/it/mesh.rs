@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 /// Waits until the process behind the next answer of the master, and one node, reach `others` peers each.
 async fn all_answer(program: &mut Program, others: usize) {
     loop {
-        let master = program.order("ping").await;
+        let master = program.command("ping").await;
         if master["answered"].as_array().map(Vec::len) == Some(others) && master["asked"] == json!(others) {
             return;
         }
@@ -84,11 +84,11 @@ async fn a_draining_node_and_those_that_come_later_reach_each_other() {
                 break;
             }
         }
-        let draining = program.order("draining peers").await;
+        let draining = program.command("draining peers").await;
         assert_eq!(draining, json!(["node-1", "node-2"]), "the master sees who drains");
         drop(open);
         program.answer(reload).await;
-        assert_eq!(program.order("draining peers").await, json!([]));
+        assert_eq!(program.command("draining peers").await, json!([]));
         program.stop().await;
     })
     .await;
@@ -101,7 +101,7 @@ fn ok(answer: &Value) -> u64 {
 
 /// Waits until the master keeps the streams to exactly these.
 async fn holds(program: &mut Program, ids: &[&str]) {
-    while program.order("held").await != json!(ids) {}
+    while program.command("held").await != json!(ids) {}
 }
 
 #[tokio::test]
@@ -109,12 +109,12 @@ async fn who_does_not_read_makes_the_writer_wait() {
     within(30, async {
         let mut program = Program::serving(Plan { streams: Streams::Hold, ..Plan::nodes(1) }).await;
         holds(&mut program, &["node-1"]).await;
-        let written = ok(&program.order("fill node-1").await);
+        let written = ok(&program.command("fill node-1").await);
         // About the kernel's buffer, and nothing that the library would keep for itself on either side.
         assert!((1..1 << 20).contains(&written), "{written} bytes were taken");
         let read = program.get(&format!("/held/read%20master%20{written}")).await.expect("an answer").json();
         assert_eq!(ok(&read), written);
-        assert!(ok(&program.order("fill node-1").await) > 0, "the reader has made room");
+        assert!(ok(&program.command("fill node-1").await) > 0, "the reader has made room");
         program.stop().await;
     })
     .await;
@@ -132,10 +132,10 @@ async fn a_peers_death_ends_reading_and_breaks_writing() {
         }
         program.status_where(|s| s.is_ready() && s.slots.iter().all(|slot| slot.restarts == 1)).await;
         // What was said before comes first; one of the two has said it.
-        let rest = [program.order("finish node-1").await, program.order("finish node-2").await];
+        let rest = [program.command("finish node-1").await, program.command("finish node-2").await];
         assert_eq!(rest.iter().map(ok).sum::<u64>(), 1, "{rest:?}");
         for id in ["node-1", "node-2"] {
-            assert_eq!(program.order(&format!("write {id}")).await, json!({ "Err": "BrokenPipe" }));
+            assert_eq!(program.command(&format!("write {id}")).await, json!({ "Err": "BrokenPipe" }));
         }
         program.stop().await;
     })
@@ -148,12 +148,12 @@ async fn a_peer_that_dies_with_unread_bytes_ends_like_any_other() {
         let mut program = Program::serving(Plan { streams: Streams::Hold, ..Plan::nodes(2) }).await;
         holds(&mut program, &["node-1", "node-2"]).await;
         for (slot, pid) in program.pids().await.into_iter().enumerate() {
-            assert_eq!(ok(&program.order(&format!("write node-{}", slot + 1)).await), 1);
+            assert_eq!(ok(&program.command(&format!("write node-{}", slot + 1)).await), 1);
             send(pid, Signal::KILL);
         }
         program.status_where(|s| s.is_ready() && s.slots.iter().all(|slot| slot.restarts == 1)).await;
-        assert_eq!(program.order("finish node-1").await, json!({ "Ok": 0 }));
-        assert_eq!(program.order("write node-2").await, json!({ "Err": "BrokenPipe" }));
+        assert_eq!(program.command("finish node-1").await, json!({ "Ok": 0 }));
+        assert_eq!(program.command("write node-2").await, json!({ "Err": "BrokenPipe" }));
         program.stop().await;
     })
     .await;
@@ -164,14 +164,14 @@ async fn a_stream_is_made_anew_on_request() {
     within(30, async {
         let mut program = Program::serving(Plan { streams: Streams::Hold, ..Plan::nodes(1) }).await;
         holds(&mut program, &["node-1"]).await;
-        assert_eq!(program.order("rejoin node-2").await, json!(false), "nobody of this name is joined");
-        assert_eq!(program.order("rejoin node-1").await, json!(true));
-        while program.order("epochs").await != json!([1]) {}
+        assert_eq!(program.command("rejoin node-2").await, json!(false), "nobody of this name is joined");
+        assert_eq!(program.command("rejoin node-1").await, json!(true));
+        while program.command("epochs").await != json!([1]) {}
         while program.get("/held/epochs").await.expect("an answer").json() != json!([1]) {}
-        assert_eq!(ok(&program.order("write node-1").await), 1);
+        assert_eq!(ok(&program.command("write node-1").await), 1);
         let read = program.get("/held/read%20master%201").await.expect("an answer").json();
         assert_eq!(ok(&read), 1);
-        assert_eq!(program.order("rejoin node-1").await, json!(true));
+        assert_eq!(program.command("rejoin node-1").await, json!(true));
         program.logged("got a new stream less than 500ms ago").await;
         program.stop().await;
     })
@@ -188,11 +188,11 @@ async fn late_callers_get_the_living_only() {
             send(pids[slot], Signal::KILL);
         }
         program.status_where(|s| s.is_ready() && [0, 2].iter().all(|slot| s.slots[*slot].restarts == 1)).await;
-        assert_eq!(program.order("held").await, json!([]));
-        program.order("take").await;
+        assert_eq!(program.command("held").await, json!([]));
+        program.command("take").await;
         holds(&mut program, &["node-2", "node-4", "node-5", "node-6"]).await;
         for id in ["node-2", "node-4", "node-5", "node-6"] {
-            assert_eq!(ok(&program.order(&format!("write {id}")).await), 1);
+            assert_eq!(ok(&program.command(&format!("write {id}")).await), 1);
         }
         program.stop().await;
     })
@@ -205,8 +205,8 @@ async fn without_peers_there_are_no_streams() {
         let mut with = Program::serving(Plan::nodes(4)).await;
         let mut without = Program::serving(Plan { peers: false, ..Plan::nodes(4) }).await;
         all_answer(&mut with, 4).await;
-        assert_eq!(without.order("peers").await, json!([]));
-        // Two streams to each of three nodes, and one with the master, which has no bus.
+        assert_eq!(without.command("peers").await, json!([]));
+        // Two streams to each of three nodes, and one with the master, which has no hand-off stream.
         let (joined, alone) = (with.pids().await[0], without.pids().await[0]);
         with.until(|| procfs::sockets(joined) == procfs::sockets(alone).map(|sockets| sockets + 7)).await;
         with.until(|| procfs::sockets(with.pid) == procfs::sockets(without.pid).map(|sockets| sockets + 4)).await;

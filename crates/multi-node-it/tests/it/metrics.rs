@@ -60,19 +60,19 @@ async fn no_counter_goes_backwards_when_nodes_are_replaced() {
     within(30, async {
         let mut program = Program::serving(plan(2)).await;
         let mut last = samples(&program).await;
-        for order in ["reload", "scale 1", "reload", "scale 3", "reload"] {
+        for command in ["reload", "scale 1", "reload", "scale 3", "reload"] {
             for _ in 0..5 {
                 program.get("/").await.expect("an answer");
             }
             let pids = program.pids().await;
-            let ticket = program.send(order).await;
+            let ticket = program.send(command).await;
             // Also while it is under way.
             let answer = loop {
                 let now = samples(&program).await;
                 for (name, before) in last.iter().filter(|(name, _)| name.contains("_total")) {
                     assert!(
                         now.get(name) >= Some(before),
-                        "{name} was {before} and is {:?} after {order}",
+                        "{name} was {before} and is {:?} after {command}",
                         now.get(name)
                     );
                 }
@@ -82,8 +82,8 @@ async fn no_counter_goes_backwards_when_nodes_are_replaced() {
                     break answer;
                 }
             };
-            assert!(answer["Ok"].is_object(), "{order}: {answer}");
-            program.gone(pids.into_iter().take(usize::from(order == "reload"))).await;
+            assert!(answer["Ok"].is_object(), "{command}: {answer}");
+            program.gone(pids.into_iter().take(usize::from(command == "reload"))).await;
         }
         assert_eq!(samples(&program).await["multi_node_requests_total"], 25.0);
         let pids = program.pids().await;
@@ -102,13 +102,13 @@ async fn what_the_program_measures_is_told_of_all_nodes_together() {
         let mut program = Program::serving(plan(2)).await;
         let (mut measured, mut highest) = (0.0, 0);
         // A node tells every second, and what is left when it has drained.
-        for order in [None, Some("reload"), Some("scale 1")] {
+        for command in [None, Some("reload"), Some("scale 1")] {
             for _ in 0..10 {
                 highest = highest.max(program.get("/measure").await.expect("an answer").pid());
                 measured += 1.0;
             }
-            if let Some(order) = order {
-                program.order(order).await;
+            if let Some(command) = command {
+                program.command(command).await;
             }
             let mut before = 0.0;
             let seen = loop {
@@ -127,7 +127,7 @@ async fn what_the_program_measures_is_told_of_all_nodes_together() {
             assert_eq!(seen["job_bytes_bucket{le=\"256\"}"], 0.0);
             assert_eq!(seen["job_bytes_bucket{le=\"512\"}"], measured);
             assert!(seen.contains_key("answers_count{kind=\"a \\\"b\\\"\\n\"}"), "{seen:?}");
-            if order.is_none() {
+            if command.is_none() {
                 assert_eq!(seen["oldest_job_seconds"], f64::from(highest), "the highest of all nodes");
             }
         }

@@ -19,7 +19,7 @@ fn launched(files: u32, plan: Plan) -> Program {
 async fn serving(files: u32, plan: Plan) -> Program {
     let mut program = launched(files, plan);
     program.listens().await;
-    assert_eq!(program.order("ready").await, json!({ "Ok": null }));
+    assert_eq!(program.command("ready").await, json!({ "Ok": null }));
     program
 }
 
@@ -89,7 +89,7 @@ async fn sixty_four_nodes_are_joined_with_each_other_under_1024() {
         let (master, node) = sums(64);
         assert!(master <= 1024 && node <= 1024);
         // Each process has 64 peers, the master among them.
-        let peers = program.order("peers").await;
+        let peers = program.command("peers").await;
         assert_eq!(peers.as_array().map(Vec::len), Some(64), "{peers}");
         program.until(|| pids.iter().all(|pid| procfs::sockets(*pid) >= Some(2 * 64))).await;
         let open = procfs::fds(program.pid).expect("it lives");
@@ -118,9 +118,9 @@ async fn scale_goes_as_far_as_they_fit() {
         let (master, node) = sums(4);
         let files = u32::try_from(master.max(node)).expect("few");
         let mut program = serving(files, Plan::nodes(2)).await;
-        let refused = program.order("scale 5").await;
+        let refused = program.command("scale 5").await;
         assert_eq!(refused, json!({ "Err": { "open_files": { "asked": 5, "max": 4 } } }));
-        assert_eq!(program.order("scale 4").await, json!({ "Ok": { "from": 2, "to": 4 } }));
+        assert_eq!(program.command("scale 4").await, json!({ "Ok": { "from": 2, "to": 4 } }));
         program.stop().await;
     })
     .await;

@@ -17,7 +17,7 @@ async fn contained(command: &[&OsStr]) -> Option<Program> {
         unshare.args(flags).args(command);
     })
     .await;
-    program.order("ready").await;
+    program.command("ready").await;
     Some(program)
 }
 
@@ -33,7 +33,7 @@ async fn orphans_are_reaped_and_the_application_s_children_are_not() {
     within(30, async {
         let Some((mut program, master)) = as_pid_1().await else { return };
         let nodes = procfs::children(master).len();
-        assert!(program.order("start child").await["Ok"].is_number());
+        assert!(program.command("start child").await["Ok"].is_number());
         program.until(|| procfs::zombies(master).len() == 1).await;
         let own = procfs::zombies(master);
         for orphan in 0..5 {
@@ -43,7 +43,7 @@ async fn orphans_are_reaped_and_the_application_s_children_are_not() {
             program.until(|| procfs::zombies(master) == own && procfs::children(master).len() == nodes + 1).await;
             assert_eq!(procfs::zombies(master), own, "after orphan {orphan}");
         }
-        assert_eq!(program.order("wait for child").await, json!({ "Ok": 7 }), "the status is the application's");
+        assert_eq!(program.command("wait for child").await, json!({ "Ok": 7 }), "the status is the application's");
         assert_eq!(procfs::zombies(master), [0; 0]);
         send(master, Signal::TERM);
         program.ends_well().await;

@@ -148,7 +148,7 @@ async fn a_master_without_files_left_waits_and_recovers() {
         let pids = program.pids().await;
         let before = limit_open_files(program.pid, 10);
         send(pids[1], Signal::KILL);
-        program.status_where(|s| s.slots[1].state == State::Resting).await;
+        program.status_where(|s| s.slots[1].state == State::BackingOff).await;
         assert_no_spin(&[program.pid, pids[0], pids[2]]).await;
         for _ in 0..10 {
             program.get("/").await.expect("the other nodes serve");

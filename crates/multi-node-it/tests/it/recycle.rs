@@ -87,14 +87,14 @@ async fn a_successor_that_fails_costs_nothing_and_another_is_tried() {
 }
 
 #[tokio::test]
-async fn an_order_puts_recycling_off() {
+async fn a_command_puts_recycling_off() {
     within(30, async {
         let recycling = RecyclePlan { max_age: Some(Duration::from_millis(500)), ..RecyclePlan::default() };
         let mut program = Program::serving(plan(1, recycling)).await;
         Fault::StuckInFactory.lay(&program.faults());
-        program.status_where(|s| count(s, State::Joining) == 1).await;
+        program.status_where(|s| count(s, State::Initializing) == 1).await;
         let reload = program.send("reload").await;
-        program.logged("recycling is put off for an order").await;
+        program.logged("recycling is put off for a command").await;
         Fault::StuckInFactory.lift(&program.faults());
         assert!(program.answer(reload).await["Ok"].is_object());
         program.stop().await;

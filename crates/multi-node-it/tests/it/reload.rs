@@ -28,14 +28,14 @@ fn count(status: &Status, states: &[State]) -> usize {
     status.slots.iter().filter(|slot| states.contains(&slot.state)).count()
 }
 
-/// Watches the fleet until the order is answered: the fewest nodes that served, and the most that were coming up.
-async fn extremes(program: &mut Program, order: Ticket) -> (Value, usize, usize) {
+/// Watches the fleet until the command is answered: the fewest nodes that served, and the most that were coming up.
+async fn extremes(program: &mut Program, command: Ticket) -> (Value, usize, usize) {
     let (mut fewest, mut most) = (usize::MAX, 0);
     loop {
         let status = program.status().await;
         fewest = fewest.min(count(&status, &[State::Serving]));
-        most = most.max(count(&status, &[State::Starting, State::Joining]));
-        if let Some(answer) = program.answered(order) {
+        most = most.max(count(&status, &[State::Starting, State::Initializing]));
+        if let Some(answer) = program.answered(command) {
             return (answer, fewest, most);
         }
     }
@@ -46,8 +46,8 @@ async fn reloads(nodes: usize, surge: usize) {
     let mut program = Program::serving(Plan { surge, ..Plan::nodes(nodes) }).await;
     let before = program.at_rest().await;
     let load = Load::begin(program.addr, 2);
-    let order = program.send("reload").await;
-    let (answer, fewest, most) = extremes(&mut program, order).await;
+    let command = program.send("reload").await;
+    let (answer, fewest, most) = extremes(&mut program, command).await;
     load.end().await;
 
     let after = program.at_rest().await;
@@ -113,7 +113,7 @@ async fn keeps_the_old_ones(fault: Fault, start_timeout: Duration, why: &str) {
     let before = program.at_rest().await;
     let load = Load::begin(program.addr, 2);
     fault.lay(&program.faults());
-    let answer = program.order("reload").await;
+    let answer = program.command("reload").await;
     assert_eq!(failure(&answer), format!("node-3 in slot 0 {why}"));
     load.end().await;
     let after = program.at_rest().await;
@@ -121,7 +121,7 @@ async fn keeps_the_old_ones(fault: Fault, start_timeout: Duration, why: &str) {
     assert!(after.slots.iter().all(|slot| slot.generation.number() == 0 && slot.restarts == 0), "{after:?}");
     assert!(program.log().contains("reload failed: node-3 in slot 0"));
     fault.lift(&program.faults());
-    assert_eq!(report(&program.order("reload").await).generation.number(), 2);
+    assert_eq!(report(&program.command("reload").await).generation.number(), 2);
     program.stop().await;
 }
 
@@ -132,14 +132,14 @@ async fn a_program_that_dies_at_once_is_not_reloaded_to() {
 
 #[tokio::test]
 async fn a_program_whose_factory_fails_is_not_reloaded_to() {
-    let why = "ended with exit code 1 while joining: cannot reach the database: no route to host";
+    let why = "ended with exit code 1 while initializing: cannot reach the database: no route to host";
     within(30, keeps_the_old_ones(Fault::FailFactory, AMPLE, why)).await;
 }
 
 #[tokio::test]
 async fn a_program_that_does_not_come_up_is_not_reloaded_to() {
-    let why = "ended by SIGKILL while joining: it did not become ready within 3 s \
-               (last state: joining: reached `listen`, but its servers did not come up)";
+    let why = "ended by SIGKILL while initializing: it did not become ready within 3 s \
+               (last state: initializing: reached `listen`, but its servers did not come up)";
     within(30, keeps_the_old_ones(Fault::StuckInFactory, Duration::from_secs(3), why)).await;
 }
 
@@ -148,9 +148,9 @@ async fn a_slot_that_was_emptied_for_a_broken_program_is_filled_again() {
     within(30, async {
         let mut program = Program::serving(Plan { surge: 0, ..Plan::nodes(2) }).await;
         Fault::Die.lay(&program.faults());
-        let order = program.send("reload").await;
+        let command = program.send("reload").await;
         program.logged("reload failed: node-3 in slot 0").await;
-        failure(&program.answer(order).await);
+        failure(&program.answer(command).await);
         Fault::Die.lift(&program.faults());
         let status = program.at_rest().await;
         assert!(status.slots.iter().all(|slot| slot.generation.number() == 0), "{status:?}");
@@ -171,12 +171,12 @@ async fn the_report_tells_what_became_of_connections_and_requests() {
             kept.push(client);
         }
         let slow = [program.begin("/sleep/60000").await, program.begin("/sleep/60000").await];
-        let answer = report(&program.order("reload").await);
+        let answer = report(&program.command("reload").await);
         let slot = &answer.slots[0];
         let expected = (Some(20), Some(0), Some(2), Some(2), false);
-        let fates = (slot.handed_over, slot.finished, slot.cut, slot.requests_failed, slot.killed);
+        let fates = (slot.handed_off, slot.finished, slot.aborted, slot.requests_failed, slot.killed);
         assert_eq!(fates, expected, "{answer}\n{}", program.log());
-        assert!(answer.to_string().ends_with("connections: 20 handed over, 0 finished, 2 cut; 2 requests failed"));
+        assert!(answer.to_string().ends_with("connections: 20 handed off, 0 finished, 2 cut; 2 requests failed"));
         drop((kept, slow));
         program.stop().await;
     })
@@ -199,8 +199,8 @@ async fn sixteen_slots_with_websockets_are_reloaded_within_about_one_drain() {
         let open = program.status_where(|s| s.slots.iter().map(|slot| slot.connections).sum::<u64>() == 32).await;
         let busy = open.slots.iter().filter(|slot| slot.connections > 0).count();
         assert!(busy >= SLOTS / 2, "one after the other would take no longer: {open:?}");
-        let answer = report(&program.order("reload").await);
-        assert_eq!((answer.cut(), answer.requests_failed()), (2 * SLOTS as u64, 0), "{answer}\n{}", program.log());
+        let answer = report(&program.command("reload").await);
+        assert_eq!((answer.aborted(), answer.requests_failed()), (2 * SLOTS as u64, 0), "{answer}\n{}", program.log());
         assert!(answer.slots.iter().all(|slot| !slot.killed), "{answer}");
         // One after the other the successors come up, and meanwhile all drain.
         let coming_up: Duration = answer.slots.iter().map(|slot| slot.to_ready).sum();
@@ -216,9 +216,9 @@ async fn of_a_node_that_was_killed_the_report_tells_what_it_still_had() {
         let drain_timeout = Duration::from_millis(500);
         let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(1) }).await;
         let blocked = program.begin("/block/60000").await;
-        let answer = report(&program.order("reload").await);
+        let answer = report(&program.command("reload").await);
         let slot = &answer.slots[0];
-        let fates = (slot.handed_over, slot.finished, slot.cut, slot.requests_failed, slot.killed);
+        let fates = (slot.handed_off, slot.finished, slot.aborted, slot.requests_failed, slot.killed);
         assert_eq!(fates, (None, None, Some(1), Some(1), true), "{answer}\n{}", program.log());
         drop(blocked);
         program.stop().await;
@@ -271,7 +271,7 @@ impl Deploy {
             command.current_dir(&current).env("PWD", &current);
         })
         .await;
-        program.order("ready").await;
+        program.command("ready").await;
         program
     }
 }
@@ -310,7 +310,7 @@ async fn a_reload_follows_the_link_and_a_crash_does_not() {
         run(&mut program, &deploy.program(2)).await;
 
         deploy.switch_to(1);
-        report(&program.order("reload").await);
+        report(&program.command("reload").await);
         run(&mut program, &deploy.program(1)).await;
         program.stop().await;
     })
@@ -325,15 +325,15 @@ async fn a_deleted_release_restarts_and_is_not_reloaded_to() {
         let pids = program.pids().await;
         std::fs::remove_file(deploy.program(1)).expect("a file of ours");
         crash(&mut program).await;
-        assert_eq!(failure(&program.order("reload").await), missing(&deploy.current().join("fixture")));
+        assert_eq!(failure(&program.command("reload").await), missing(&deploy.current().join("fixture")));
 
         std::fs::remove_dir_all(deploy.release(1)).expect("a folder of ours");
         crash(&mut program).await;
-        assert_eq!(failure(&program.order("reload").await), missing(&deploy.current()));
+        assert_eq!(failure(&program.command("reload").await), missing(&deploy.current()));
         assert_eq!(program.pids().await[1], pids[1], "a node that was not killed serves on");
 
         deploy.switch_to(2);
-        report(&program.order("reload").await);
+        report(&program.command("reload").await);
         run(&mut program, &deploy.program(2)).await;
         program.stop().await;
     })

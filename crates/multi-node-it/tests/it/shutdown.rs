@@ -92,7 +92,7 @@ async fn a_signal_to_the_process_and_its_group_is_one_graceful_shutdown() {
                 command.process_group(0);
             })
             .await;
-            program.order("ready").await;
+            program.command("ready").await;
             let mut client = program.begin("/sleep/300").await;
             send_with_group(program.pid, signal);
             assert_eq!(client.answer().await.expect("an answer").body, "slept 300\n");
@@ -220,7 +220,7 @@ async fn nodes_dropped_in_the_master_end_the_program() {
     within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let mut client = program.begin("/sleep/300").await;
-        assert_eq!(program.order("drop").await, json!(null), "the drop itself does not wait");
+        assert_eq!(program.command("drop").await, json!(null), "the drop itself does not wait");
         assert_eq!(client.answer().await.expect("an answer").body, "slept 300\n");
         program.ends_well().await;
     })

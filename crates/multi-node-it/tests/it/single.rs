@@ -15,9 +15,9 @@ async fn assert_serves_alone(mut program: Program) {
     let slot = &status.slots[0];
     assert_eq!((slot.state, slot.pid, slot.requests), (State::Serving, Some(program.pid), 1), "{status:?}");
 
-    assert_eq!(program.order("peers").await, json!([]));
-    for order in ["reload", "scale 3"] {
-        assert_eq!(program.order(order).await, json!({ "Err": "single_process" }), "{order}");
+    assert_eq!(program.command("peers").await, json!([]));
+    for command in ["reload", "scale 3"] {
+        assert_eq!(program.command(command).await, json!({ "Err": "single_process" }), "{command}");
     }
     assert_eq!(program.processes(), [program.pid]);
     drains(program).await;
@@ -30,7 +30,7 @@ async fn drains(mut program: Program) {
     program.status_where(|s| s.slots[0].in_flight == 1).await;
     program.signal(Signal::TERM);
     program.status_where(|s| s.slots[0].state == State::Draining).await;
-    assert_eq!(program.order("reload").await, json!({ "Err": "single_process" }));
+    assert_eq!(program.command("reload").await, json!({ "Err": "single_process" }));
     let answer = client.answer().await.expect("an answer");
     assert_eq!(answer.body, "slept 1500\n");
     program.ends_well().await;
@@ -48,7 +48,7 @@ async fn the_environment_can_turn_nodes_off() {
             command.env("MULTI_NODE", "off");
         })
         .await;
-        program.order("ready").await;
+        program.command("ready").await;
         assert_serves_alone(program).await;
     })
     .await;
@@ -59,14 +59,14 @@ async fn a_dropped_part_ends_the_service() {
     within(30, async {
         let mut program = Program::serving(Plan::nodes(0)).await;
         program.get("/").await.expect("an answer");
-        program.order("drop").await;
+        program.command("drop").await;
         program.ends_well().await;
     })
     .await;
 }
 
 #[tokio::test]
-async fn an_order_ends_the_service() {
+async fn a_command_ends_the_service() {
     within(30, async {
         let mut program = Program::serving(Plan::nodes(0)).await;
         // The answer may be lost, since the program ends.

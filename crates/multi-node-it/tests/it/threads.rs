@@ -38,7 +38,7 @@ async fn a_reload_under_load_loses_no_request() {
         let done = Arc::new(AtomicBool::new(false));
         let clients: Vec<_> = (0..8).map(|_| tokio::spawn(load(program.addr, done.clone()))).collect();
         for _ in 0..3 {
-            let report = program.order("reload").await;
+            let report = program.command("reload").await;
             assert!(report["Ok"].is_object(), "{report}");
         }
         done.store(true, Relaxed);

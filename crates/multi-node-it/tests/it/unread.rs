@@ -14,7 +14,7 @@ async fn serving(plan: Plan) -> (Program, PipeReader) {
         command.stderr(writer);
     })
     .await;
-    program.order("ready").await;
+    program.command("ready").await;
     (program, reader)
 }
 
@@ -30,7 +30,7 @@ async fn the_master_goes_on_and_so_do_its_nodes() {
         program.gone([pids[1]]).await;
         let status = program.at_rest().await;
         assert_eq!(status.slots[1].restarts, 0, "it has left, and not died: {status:?}");
-        assert!(program.order("reload").await["Ok"].is_object());
+        assert!(program.command("reload").await["Ok"].is_object());
         program.upgrade().await.expect("the new program takes over");
         program.answering(2).await;
         program.stop().await;

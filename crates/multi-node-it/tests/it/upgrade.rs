@@ -48,7 +48,7 @@ async fn the_new_master_supervises_and_is_a_peer() {
         let mut program = Program::serving(Plan::nodes(2)).await;
         upgrade(&mut program).await;
         // The programs take their streams when they like.
-        while program.order("ping").await["answered"] != json!(["node-3", "node-4"]) {}
+        while program.command("ping").await["answered"] != json!(["node-3", "node-4"]) {}
         while program.get("/ping").await.expect("an answer").json()["answered"].as_array().map(Vec::len) != Some(2) {}
 
         let pids = program.pids().await;
@@ -56,8 +56,8 @@ async fn the_new_master_supervises_and_is_a_peer() {
         let status = program.status_where(|s| s.slots[0].restarts == 1 && s.is_ready()).await;
         assert_eq!(status.slots[0].last_exit, Some(Exit::Signal(9)));
         assert_eq!(status.slots[0].generation.number(), 1, "a restart runs what its generation runs");
-        program.order("scale 3").await;
-        program.order("reload").await;
+        program.command("scale 3").await;
+        program.command("reload").await;
         assert_eq!(program.at_rest().await.slots[2].generation.number(), 2);
         program.stop().await;
     })
@@ -70,7 +70,7 @@ async fn a_signal_upgrades_again_and_again_and_leaves_nothing_behind() {
         let mut program = Program::serving(Plan::nodes(2)).await;
         upgrade(&mut program).await;
         // Both streams are open by then.
-        while program.order("ping").await["answered"] != json!(["node-3", "node-4"]) {}
+        while program.command("ping").await["answered"] != json!(["node-3", "node-4"]) {}
         let fds = procfs::fds(program.pid);
         for round in 2..=4 {
             program.signal(Signal::USR2);
@@ -158,14 +158,14 @@ async fn a_master_that_serves_is_not_replaced() {
 }
 
 #[tokio::test]
-async fn an_upgrade_is_one_order_at_a_time() {
+async fn an_upgrade_is_one_command_at_a_time() {
     within(20, async {
         let mut program = Program::serving(Plan::nodes(1)).await;
         Fault::StuckInFactory.lay(&program.faults());
         let reload = program.send("reload").await;
         // It runs when the reload has switched, and no other reload may come between.
         let upgrade = program.send("upgrade").await;
-        let answer = program.order("reload").await;
+        let answer = program.command("reload").await;
         assert_eq!(answer["Err"]["busy"]["running"], "upgrade", "{answer}");
         Fault::StuckInFactory.lift(&program.faults());
         assert!(program.answer(reload).await["Ok"].is_object());
@@ -182,11 +182,11 @@ async fn a_successor_that_is_slow_costs_nothing() {
         let mut program = Program::serving(Plan::nodes(2)).await;
         let load = Load::begin(program.addr, 2);
         Fault::StuckAsSuccessor.lay(&program.faults());
-        let order = program.send("upgrade").await;
+        let command = program.send("upgrade").await;
         program.logged("the master follows").await;
         let kept = program.answering(2).await;
         Fault::StuckAsSuccessor.lift(&program.faults());
-        program.succeeded(order).await.expect("the new program takes over");
+        program.succeeded(command).await.expect("the new program takes over");
         program.at_rest().await;
         load.end().await;
         assert_eq!(program.answering(2).await, kept, "the nodes stay");
@@ -272,11 +272,11 @@ async fn a_successor_that_comes_too_late_starts_other_nodes() {
         let adopt_timeout = Duration::from_millis(500);
         let mut program = Program::serving(Plan { adopt_timeout, ..Plan::nodes(2) }).await;
         Fault::StuckAsSuccessor.lay(&program.faults());
-        let order = program.send("upgrade").await;
+        let command = program.send("upgrade").await;
         program.logged("the master follows").await;
         program.until(|| program.log().matches("draining: the master of this node is gone").count() == 2).await;
         Fault::StuckAsSuccessor.lift(&program.faults());
-        program.succeeded(order).await.expect("the new program takes over");
+        program.succeeded(command).await.expect("the new program takes over");
         // That they have ended is heard after the first status.
         let other = |slot: &SlotStatus| slot.restarts == 1 && slot.state == State::Serving;
         program.status_where(|status| status.slots.iter().all(other)).await;
@@ -291,12 +291,12 @@ async fn a_signal_in_between_is_not_lost() {
     within(30, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         Fault::StuckAsSuccessor.lay(&program.faults());
-        let order = program.send("upgrade").await;
+        let command = program.send("upgrade").await;
         program.logged("the master follows").await;
         program.until(|| held_back(program.pid, Signal::TERM)).await;
         program.signal(Signal::TERM);
         Fault::StuckAsSuccessor.lift(&program.faults());
-        program.succeeded(order).await.expect("the new program takes over");
+        program.succeeded(command).await.expect("the new program takes over");
         program.ends_well().await;
         assert!(program.log().contains("received the signal to shut down"));
     })
@@ -322,15 +322,15 @@ async fn a_master_that_cannot_be_replaced_goes_on_as_it_was() {
         std::fs::write(&script, text).expect("a file of ours");
         std::fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("a file of ours");
         let mut program = Program::run(&script, Plan::nodes(1), |_| {}).await;
-        program.order("ready").await;
+        program.command("ready").await;
         let ignored = procfs::signals(program.pid, "SigIgn");
 
         Fault::StuckInFactory.lay(&program.faults());
-        let order = program.send("upgrade").await;
-        program.status_where(|status| status.slots.iter().any(|slot| slot.state == State::Joining)).await;
+        let command = program.send("upgrade").await;
+        program.status_where(|status| status.slots.iter().any(|slot| slot.state == State::Initializing)).await;
         std::fs::remove_file(&script).expect("a file of ours");
         Fault::StuckInFactory.lift(&program.faults());
-        let answer = program.succeeded(order).await.expect_err("the old program stays");
+        let answer = program.succeeded(command).await.expect_err("the old program stays");
         let why = answer["Err"]["master_stays"]["why"].as_str().unwrap_or_default();
         let expected = "the new program could not be started in the master's place: no such file or directory";
         assert_eq!(why, expected, "{answer}");

@@ -58,14 +58,14 @@ async fn a_state_begins_with_its_form_and_capabilities() {
     within(60, async {
         let mut program = Program::serving(Plan::nodes(2)).await;
         Fault::StuckInTrial.lay(&program.faults());
-        let order = program.send("upgrade").await;
-        let call = format!("{}:rehearsal", program.pid);
-        let tried = || procfs::with_variable("MULTI_NODE_CALL", &call);
+        let command = program.send("upgrade").await;
+        let call = format!("{}:preflight", program.pid);
+        let tried = || procfs::with_variable("MULTI_NODE_UPGRADE", &call);
         program.until(|| !tried().is_empty()).await;
         let child = tried()[0];
         // It holds still until the fault is lifted.
         program.until(|| procfs::state(child) == Some('S')).await;
-        assert_begins_with_its_form("rehearsal", &waiting(child));
+        assert_begins_with_its_form("preflight", &waiting(child));
 
         Fault::StuckAsSuccessor.lay(&program.faults());
         Fault::StuckInTrial.lift(&program.faults());
@@ -74,9 +74,9 @@ async fn a_state_begins_with_its_form_and_capabilities() {
         program
             .until(|| std::fs::read_link(format!("/proc/{}/fd/0", program.pid)).is_ok_and(|link| is_socket(&link)))
             .await;
-        assert_begins_with_its_form("succession", &waiting(program.pid));
+        assert_begins_with_its_form("resume", &waiting(program.pid));
         Fault::StuckAsSuccessor.lift(&program.faults());
-        program.succeeded(order).await.expect("the new program takes over");
+        program.succeeded(command).await.expect("the new program takes over");
         program.at_rest().await;
         assert_eq!(program.answering(2).await, nodes, "it was only looked at");
         program.stop().await;

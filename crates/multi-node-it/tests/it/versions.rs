@@ -49,13 +49,13 @@ async fn old_nodes_serve_under_a_new_master_until_a_reload_replaces_them() {
         all_is_well(&mut program).await;
 
         Fault::SpeakVersionOne.lift(faults.path());
-        let answer = program.order("reload").await;
+        let answer = program.command("reload").await;
         assert_eq!(answer["Ok"]["slots"].as_array().map(Vec::len), Some(2), "{answer}");
         all_is_well(&mut program).await;
         assert!(!is_old(&program).await);
 
         Fault::SpeakVersionOne.lay(faults.path());
-        let answer = program.order("reload").await;
+        let answer = program.command("reload").await;
         assert!(answer["Ok"].is_object(), "back to the old release: {answer}");
         assert!(is_old(&program).await);
         all_is_well(&mut program).await;
@@ -70,7 +70,7 @@ async fn an_old_node_is_not_paused_for_the_trial_of_a_new_one() {
         let plan = Plan { canary: Some((Duration::from_millis(500), 100)), ..Plan::nodes(2) };
         let (mut program, faults) = serving(Fault::SpeakVersionOne, plan).await;
         Fault::SpeakVersionOne.lift(faults.path());
-        let answer = program.order("reload").await;
+        let answer = program.command("reload").await;
         assert!(answer["Ok"]["canary"].is_object(), "{answer}");
         assert!(!is_old(&program).await);
         all_is_well(&mut program).await;
@@ -89,7 +89,7 @@ async fn old_nodes_do_not_notice_that_their_master_is_replaced() {
 
         // What was said to them so far has been read when they end.
         Fault::SpeakVersionOne.lift(faults.path());
-        let answer = program.order("reload").await;
+        let answer = program.command("reload").await;
         assert!(answer["Ok"].is_object(), "{answer}");
         all_is_well(&mut program).await;
         assert!(!is_old(&program).await);
@@ -104,7 +104,7 @@ async fn a_node_whose_versions_the_master_does_not_speak_is_refused() {
         let mut program = Program::serving(Plan::nodes(1)).await;
         let pids = program.pids().await;
         Fault::SpeakVersionNine.lay(&program.faults());
-        let answer = program.order("reload").await;
+        let answer = program.command("reload").await;
         let why = answer["Err"]["failed"]["why"].as_str().unwrap_or_else(|| panic!("{answer} is no failure"));
         let reason = "the program speaks control protocol 9 to 9, its master 1 to 2; restart the program as a whole";
         assert!(why.contains(reason), "{why}");
@@ -125,13 +125,13 @@ async fn what_later_nodes_say_more_is_skipped_and_counted() {
         all_is_well(&mut program).await;
 
         Fault::SpeakMore.lift(faults.path());
-        let answer = program.order("reload").await;
+        let answer = program.command("reload").await;
         assert!(answer["Ok"].is_object(), "from the later release to this one: {answer}");
         assert!(!is_old(&program).await);
         // What was counted stays.
         assert!(all(&program.at_rest().await));
         Fault::SpeakMore.lay(faults.path());
-        let answer = program.order("reload").await;
+        let answer = program.command("reload").await;
         assert!(answer["Ok"].is_object(), "and back: {answer}");
         program.status_where(|s| s.slots.iter().all(|slot| slot.skipped_messages == 2 * UNKNOWN_KINDS)).await;
         program.upgrade().await.expect("a new master");
@@ -149,7 +149,7 @@ fn start_node() -> (Child, Frames) {
     let plan = serde_json::to_string(&Plan::default()).expect("a plan is JSON");
     let node = Command::new(fixture())
         .env(VARIABLE, plan)
-        .env("MULTI_NODE_SEAT", format!("{}:0:node-1", std::process::id()))
+        .env("MULTI_NODE_PARENT", format!("{}:0:node-1", std::process::id()))
         .env("RUST_BACKTRACE", "0")
         .stdin(OwnedFd::from(theirs))
         .stderr(Stdio::piped())
@@ -190,7 +190,7 @@ fn load_table() -> File {
 }
 
 /// Welcomes the node as a master of version 1 does; returns where it serves.
-fn welcome(node: &mut Frames) -> SocketAddr {
+fn hello_ack(node: &mut Frames) -> SocketAddr {
     welcome_with(node, &json!({ "version": 1 })).0
 }
 
@@ -198,17 +198,17 @@ fn welcome(node: &mut Frames) -> SocketAddr {
 fn welcome_with(node: &mut Frames, fields: &Value) -> (SocketAddr, File) {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
     socket.set_nonblocking(true).expect("our socket");
-    let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
+    let wake_fd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("an eventfd");
     let seconds = |secs: u64, nanos: u32| json!({ "secs": secs, "nanos": nanos });
     let settings = json!({ "drain_timeout": seconds(5, 0), "heartbeat": seconds(0, 100_000_000), "signals": true });
-    let mut welcome = json!({
+    let mut hello_ack = json!({
         "id": 1, "slot": 0, "generation": 0, "settings": settings, "line": 0, "servers": [["tcp"]],
     });
     let fields = fields.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()));
-    welcome.as_object_mut().expect("a map").extend(fields);
+    hello_ack.as_object_mut().expect("a map").extend(fields);
     let load = load_table();
-    let fds = [load.as_fd(), bell.as_fd(), socket.as_fd()];
-    node.send(&json!({ "welcome": welcome }), &fds).expect("a node that reads");
+    let fds = [load.as_fd(), wake_fd.as_fd(), socket.as_fd()];
+    node.send(&json!({ "hello_ack": hello_ack }), &fds).expect("a node that reads");
     (socket.local_addr().expect("it is bound"), load)
 }
 
@@ -222,7 +222,7 @@ async fn what_a_later_master_says_more_is_skipped_and_counted() {
     within(30, async {
         let (_child, mut node) = start_node();
         let hello = hear(&mut node)["hello"].clone();
-        assert_eq!(hello["capabilities"], json!(["skips_unknown", "bus_hello", "limits"]));
+        assert_eq!(hello["capabilities"], json!(["skips_unknown", "handoff_hello", "limits"]));
         node.send(&json!("stretches"), &[]).expect("a node that reads");
         let (addr, load) = welcome_with(&mut node, &later());
         let null = File::open("/dev/null").expect("/dev/null");
@@ -240,24 +240,25 @@ async fn what_a_later_master_says_more_is_skipped_and_counted() {
     .await;
 }
 
-/// A node that is joined with a peer: this process, at the other end of the bus.
+/// A node that is joined with a peer: this process, at the other end of the hand-off stream.
 fn joined(fields: &Value) -> (Child, Frames, File, Frames) {
     let (child, mut node) = start_node();
     versions(&mut node);
     let (_, load) = welcome_with(&mut node, &later());
     while hear(&mut node) != "ready" {}
-    let ((_ours, stream), (ours, bus)) =
+    let ((_ours, stream), (ours, handoff)) =
         (UnixStream::pair().expect("a socketpair"), UnixStream::pair().expect("a socketpair"));
     stream.set_nonblocking(true).expect("our socket");
     let peer = json!({ "id": 2, "slot": 1, "pid": 1, "draining": false, "epoch": 0, "mood": "good" });
     let mut join = json!({ "peer": peer });
     join.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
-    node.send(&json!({ "joined": { "peers": [join] } }), &[stream.as_fd(), bus.as_fd()]).expect("a node that reads");
+    node.send(&json!({ "joined": { "peers": [join] } }), &[stream.as_fd(), handoff.as_fd()])
+        .expect("a node that reads");
     (child, node, load, Frames::new(ours).expect("our socket"))
 }
 
 /// Offers the node a connection, and returns its client once the node has answered.
-fn offer(bus: &mut Frames, fields: &Value) -> std::net::TcpStream {
+fn offer(handoff: &mut Frames, fields: &Value) -> std::net::TcpStream {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let client = std::net::TcpStream::connect(listener.local_addr().expect("it is bound")).expect("it listens");
     let (server, _) = listener.accept().expect("a client");
@@ -265,8 +266,8 @@ fn offer(bus: &mut Frames, fields: &Value) -> std::net::TcpStream {
     let end = |port: u16| json!({ "Tcp": { "V4": [[127, 0, 0, 1], port] } });
     let mut offer = json!({ "number": 9, "server": 0, "before": [], "info": { "peer": end(1), "local": end(2) } });
     offer.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
-    bus.send(&json!({ "offer": offer }), &[server.as_fd()]).expect("a node that reads");
-    assert_eq!(hear(bus), json!({ "taken": { "number": 9 } }));
+    handoff.send(&json!({ "offer": offer }), &[server.as_fd()]).expect("a node that reads");
+    assert_eq!(hear(handoff), json!({ "taken": { "number": 9 } }));
     client
 }
 
@@ -281,17 +282,17 @@ fn answers(mut client: std::net::TcpStream) {
 #[tokio::test]
 async fn a_node_takes_the_connections_of_a_later_peer() {
     within(30, async {
-        let (_child, _node, load, mut bus) = joined(&json!({ "greets": true, "weight": 7 }));
-        let hello = hear(&mut bus);
+        let (_child, _node, load, mut handoff) = joined(&json!({ "greets": true, "weight": 7 }));
+        let hello = hear(&mut handoff);
         let said = json!({ "versions": { "lowest": 1, "highest": 1 }, "capabilities": ["takes_offers"] });
         assert_eq!(hello["hello"], said);
         let versions = json!({ "lowest": 1, "highest": 7 });
         let hello = json!({ "versions": versions, "capabilities": ["takes_offers", "weighs"], "mood": "good" });
-        bus.send(&json!({ "hello": hello }), &[]).expect("a node that reads");
+        handoff.send(&json!({ "hello": hello }), &[]).expect("a node that reads");
         let null = File::open("/dev/null").expect("/dev/null");
-        bus.send(&json!({ "lends": { "what": "null" } }), &[null.as_fd()]).expect("a node that reads");
-        bus.send(&json!("stretches"), &[]).expect("a node that reads");
-        answers(offer(&mut bus, &json!({ "later": [1, 2] })));
+        handoff.send(&json!({ "lends": { "what": "null" } }), &[null.as_fd()]).expect("a node that reads");
+        handoff.send(&json!("stretches"), &[]).expect("a node that reads");
+        answers(offer(&mut handoff, &json!({ "later": [1, 2] })));
         assert_eq!(skipped(&load), 2);
     })
     .await;
@@ -300,22 +301,22 @@ async fn a_node_takes_the_connections_of_a_later_peer() {
 #[tokio::test]
 async fn a_node_takes_the_connections_of_a_peer_that_does_not_greet() {
     within(30, async {
-        let (_child, _node, load, mut bus) = joined(&json!({}));
-        answers(offer(&mut bus, &json!({})));
+        let (_child, _node, load, mut handoff) = joined(&json!({}));
+        answers(offer(&mut handoff, &json!({})));
         assert_eq!(skipped(&load), 0);
     })
     .await;
 }
 
-/// What becomes of an idle connection when the node drains, whose only heir says this first.
+/// What becomes of an idle connection when the node drains, whose only successor says this first.
 fn drains_beside(hello: &Value) -> bool {
-    let (_child, mut node, _load, mut bus) = joined(&json!({ "greets": true }));
-    assert_eq!(name(&hear(&mut bus)), "hello");
-    let client = offer(&mut bus, &json!({}));
-    bus.send(hello, &[]).expect("a node that reads");
-    let drain = json!({ "within": { "secs": 1, "nanos": 0 }, "heirs": [[2]] });
+    let (_child, mut node, _load, mut handoff) = joined(&json!({ "greets": true }));
+    assert_eq!(name(&hear(&mut handoff)), "hello");
+    let client = offer(&mut handoff, &json!({}));
+    handoff.send(hello, &[]).expect("a node that reads");
+    let drain = json!({ "within": { "secs": 1, "nanos": 0 }, "successors": [[2]] });
     node.send(&json!({ "drain": drain }), &[]).expect("a node that reads");
-    let offered = bus.receive().expect("frames").is_some_and(|(message, _)| name(&message) == "offer");
+    let offered = handoff.receive().expect("frames").is_some_and(|(message, _)| name(&message) == "offer");
     drop(client);
     offered
 }
@@ -341,7 +342,7 @@ async fn a_new_node_serves_under_an_old_master() {
         let (mut child, mut node) = start_node();
         let (lowest, highest) = versions(&mut node);
         assert!(lowest <= 1 && highest >= 2, "{lowest} to {highest}");
-        let addr = welcome(&mut node);
+        let addr = hello_ack(&mut node);
         while hear(&mut node) != "ready" {}
         let answer = get(addr, "/").await.expect("an answer");
         assert_eq!((answer.id(), Some(answer.pid())), ("node-1".to_owned(), child.id()));

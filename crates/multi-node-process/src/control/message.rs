@@ -9,10 +9,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::codec::Malformed;
+use crate::command::{Command, CommandError, Report};
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::PeerInfo;
 use crate::metrics::Series;
-use crate::order::{Order, OrderError, Report};
 use crate::shared_secret::SharedSecret;
 use crate::status::{Drained, Status};
 
@@ -40,10 +40,10 @@ pub(super) const CAPABILITIES: [&str; 3] = [SKIPS, GREETS, LIMITS];
 /// It skips messages of kinds that it does not know.
 pub(super) const SKIPS: &str = "skips_unknown";
 
-/// It begins each bus with a `hello`.
-pub const GREETS: &str = "bus_hello";
+/// It begins each hand-off stream with a `hello`.
+pub const GREETS: &str = "handoff_hello";
 
-/// As a node it takes the table of limits, which is a descriptor more in its `Welcome`.
+/// As a node it takes the table of limits, which is a descriptor more in its `HelloAck`.
 pub const LIMITS: &str = "limits";
 
 /// The names of all.
@@ -74,11 +74,11 @@ pub enum ToMaster {
     Drained(Drained),
     /// The program wants a new stream to another process, since it has dropped the one it had. Since version 2.
     Rejoin { peer: NodeId },
-    /// Somebody in the node gives an order; `ticket` is the node's own number for it.
-    Ask { ticket: u64, order: Order },
+    /// Somebody in the node gives a command; `ticket` is the node's own number for it.
+    Command { ticket: u64, command: Command },
     /// What the program has measured since this was last said. Only to masters whose settings ask for it.
     Measured { series: Vec<Series> },
-    /// A stage executes its program now: unless `Failed` follows, nothing more is said here, or all that a program says
+    /// An exec shim executes its program now: unless `Failed` follows, nothing more is said here, or all that a program says
     /// which links this crate, from `Hello` on.
     Exec,
 }
@@ -88,8 +88,8 @@ pub enum ToMaster {
 #[serde(rename_all = "snake_case")]
 pub enum ToNode {
     /// The answer to `Hello`: who the node is and what it serves.
-    Welcome(Box<Welcome>),
-    /// The answer to the `Hello` of a stage: what to become.
+    HelloAck(Box<HelloAck>),
+    /// The answer to the `Hello` of an exec shim: what to become.
     Exec(Box<Exec>),
     /// The answer to a `Hello` that cannot be served.
     Refused { why: String },
@@ -105,14 +105,14 @@ pub enum ToNode {
     PeerDrains { id: NodeId },
     /// Another process has ended.
     Gone { id: NodeId },
-    /// Take no new connections, finish what is in flight within this time, and end. Idle connections go to the heirs:
+    /// Take no new connections, finish what is in flight within this time, and end. Idle connections go to the successors:
     /// to one of the first rank, or where none of them takes it, of the next. None: the connections are closed.
     ///
-    /// One that drains already keeps its deadline, and these are its heirs from now on.
+    /// One that drains already keeps its deadline, and these are its successors from now on.
     Drain {
         within: Duration,
         #[serde(default)]
-        heirs: Vec<Vec<NodeId>>,
+        successors: Vec<Vec<NodeId>>,
         /// The whole program ends: whoever finds a listening socket's queue empty closes it for all.
         #[serde(default)]
         closing: bool,
@@ -128,13 +128,13 @@ pub enum ToNode {
     Departing { within: Duration },
     /// There is a master (again), and these are its options. Since version 2.
     Adopted { settings: NodeSettings },
-    /// The answer to `Ask`.
-    Answer { ticket: u64, result: Result<Report, OrderError> },
+    /// The answer to `Command`.
+    Answer { ticket: u64, result: Result<Report, CommandError> },
 }
 
 /// Everything that a node needs to serve.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Welcome {
+pub struct HelloAck {
     /// The version spoken from here on.
     pub version: u32,
     /// What the master does beside that.
@@ -160,9 +160,9 @@ pub struct Welcome {
     /// The load table.
     #[serde(skip)]
     pub load: Option<OwnedFd>,
-    /// The doorbell by which acceptors wake each other.
+    /// The wake-up by which acceptors wake each other.
     #[serde(skip)]
-    pub bell: Option<OwnedFd>,
+    pub wake_fd: Option<OwnedFd>,
     /// Whether there is a table of limits.
     #[serde(default)]
     pub has_limits: bool,
@@ -185,7 +185,7 @@ pub struct Exec {
     pub numbers: Vec<u32>,
     /// The number at which this conversation is left open for a program that links this crate, which says hello anew.
     #[serde(default)]
-    pub seat: Option<u32>,
+    pub parent_info: Option<u32>,
     #[serde(skip)]
     pub fds: Vec<OwnedFd>,
     /// Where the program was found. What is there by now is executed only if it is the same file.
@@ -234,7 +234,7 @@ pub enum SocketKind {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Join {
     pub peer: PeerInfo,
-    /// Whether the bus begins with a `hello` of each side.
+    /// Whether the hand-off stream begins with a `hello` of each side.
     #[serde(default)]
     pub greets: bool,
     /// The application's stream.
@@ -242,7 +242,7 @@ pub struct Join {
     pub stream: Option<OwnedFd>,
     /// The library's own.
     #[serde(skip)]
-    pub bus: Option<OwnedFd>,
+    pub handoff: Option<OwnedFd>,
 }
 
 /// Messages with their descriptors: taken out before the rest is encoded, put back after it was decoded.
@@ -262,14 +262,14 @@ impl Fds for ToMaster {}
 impl Fds for ToNode {
     fn take_fds(&mut self) -> Vec<OwnedFd> {
         match self {
-            ToNode::Welcome(welcome) => [welcome.load.take(), welcome.bell.take(), welcome.limits.take()]
+            ToNode::HelloAck(hello_ack) => [hello_ack.load.take(), hello_ack.wake_fd.take(), hello_ack.limits.take()]
                 .into_iter()
                 .flatten()
-                .chain(welcome.sockets.drain(..))
+                .chain(hello_ack.sockets.drain(..))
                 .collect(),
             ToNode::Exec(exec) => mem::take(&mut exec.fds).into_iter().chain(exec.file.take()).collect(),
             ToNode::Joined { peers } => {
-                peers.iter_mut().flat_map(|p| [p.stream.take(), p.bus.take()]).flatten().collect()
+                peers.iter_mut().flat_map(|p| [p.stream.take(), p.handoff.take()]).flatten().collect()
             }
             ToNode::Rejoined { stream, .. } => stream.take().into_iter().collect(),
             _ => Vec::new(),
@@ -280,13 +280,13 @@ impl Fds for ToNode {
         let count = fds.len();
         let mut fds = fds.into_iter();
         match self {
-            ToNode::Welcome(welcome) => {
-                let sockets = welcome.servers.iter().map(Vec::len).sum::<usize>();
-                let tables = 2 + usize::from(welcome.has_limits);
+            ToNode::HelloAck(hello_ack) => {
+                let sockets = hello_ack.servers.iter().map(Vec::len).sum::<usize>();
+                let tables = 2 + usize::from(hello_ack.has_limits);
                 expect(count, sockets.saturating_add(tables))?;
-                (welcome.load, welcome.bell) = (fds.next(), fds.next());
-                welcome.limits = if welcome.has_limits { fds.next() } else { None };
-                welcome.sockets = fds.collect();
+                (hello_ack.load, hello_ack.wake_fd) = (fds.next(), fds.next());
+                hello_ack.limits = if hello_ack.has_limits { fds.next() } else { None };
+                hello_ack.sockets = fds.collect();
                 Ok(())
             }
             ToNode::Exec(exec) => {
@@ -299,7 +299,7 @@ impl Fds for ToNode {
             ToNode::Joined { peers } => {
                 expect(count, peers.len().saturating_mul(2))?;
                 for join in peers {
-                    (join.stream, join.bus) = (fds.next(), fds.next());
+                    (join.stream, join.handoff) = (fds.next(), fds.next());
                 }
                 Ok(())
             }

@@ -1,4 +1,4 @@
-//! The conversation of a master with each of its nodes: facts and orders over one Unix socket, which also carries
+//! The conversation of a master with each of its nodes: facts and commands over one Unix socket, which also carries
 //! file descriptors. `docs/control-protocol.md` tells it whole.
 
 mod blocking;
@@ -17,7 +17,7 @@ pub use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_ap
 pub use codec::{Malformed, decode_control};
 pub use kind::Skipped;
 pub use message::{
-    Exec, Fds, GREETS, Join, LIMITS, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions, Welcome,
+    Exec, Fds, GREETS, HelloAck, Join, LIMITS, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions,
     capabilities,
 };
 pub use reserve::Reserve;

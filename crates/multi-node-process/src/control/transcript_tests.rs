@@ -22,9 +22,9 @@ fn masters_understand_what_nodes_have_said_since_the_first_release() {
         (0, json!({ "failed": { "why": "no route to host" } })),
         (0, json!("beat")),
         (0, json!("leaving")),
-        (0, json!({ "drained": { "finished": 1, "handed_over": 2, "cut": 3 } })),
+        (0, json!({ "drained": { "finished": 1, "handed_off": 2, "aborted": 3 } })),
         (0, json!({ "rejoin": { "peer": 7 } })),
-        (0, json!({ "ask": { "ticket": 9, "order": { "scale": { "nodes": 4 } } } })),
+        (0, json!({ "command": { "ticket": 9, "command": { "scale": { "nodes": 4 } } } })),
         (0, json!({ "measured": { "series": [counter, gauge, histogram, summary, gone] } })),
         (0, json!("exec")),
     ];
@@ -37,14 +37,14 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
     let settings = json!({
         "drain_timeout": seconds(30), "heartbeat": seconds(7), "signals": true, "measures": true, "measures_all": true, "mesh_files": 26,
     });
-    let welcome = json!({
+    let hello_ack = json!({
         "version": 2, "capabilities": ["skips_unknown"], "id": 1, "slot": 0, "generation": 3, "settings": settings, "line": 1, "trial": true,
         "slots": 4, "secret": [94, 7], "servers": [["tcp", "unix"], ["tcp"]],
     });
     let words = |text: &str| json!({ "Unix": text.as_bytes() });
     let exec = json!({
         "program": words("gunicorn"), "args": [words("app:app")], "env": [[words("A"), words("b")], [words("C"), null]], "numbers": [3, 4],
-        "seat": 5, "found": "/usr/bin/gunicorn", "stop_signal": 15, "open_files": 1024,
+        "parent_info": 5, "found": "/usr/bin/gunicorn", "stop_signal": 15, "open_files": 1024,
     });
     let peer = json!({ "id": 7, "slot": 1, "pid": 4711, "draining": true, "epoch": 2 });
     let since = json!({ "secs_since_epoch": 1_700_000_000, "nanos_since_epoch": 7 });
@@ -52,21 +52,21 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
         "slot": 0, "id": 1, "pid": 4711, "state": "serving", "since": since, "generation": 3, "restarts": 2, "last_exit": { "signal": 9 },
         "connections": 1, "requests": 2, "in_flight": 3, "skipped_messages": 4, "program": { "ready_by": "notification", "said": "well" },
     });
-    let waiting = json!({ "order": "reload", "nodes": [1, 2], "until": since });
+    let waiting = json!({ "command": "reload", "nodes": [1, 2], "until": since });
     let replaced = json!({
-        "slot": 0, "old": 1, "new": 2, "to_ready": seconds(1), "drain": seconds(2), "killed": false, "finished": 1, "handed_over": 2, "cut": 3,
+        "slot": 0, "old": 1, "new": 2, "to_ready": seconds(1), "drain": seconds(2), "killed": false, "finished": 1, "handed_off": 2, "aborted": 3,
         "requests_failed": 4,
     });
     let report = json!({ "reload": { "generation": 4, "slots": [replaced], "took": seconds(3), "canary": null, "not_applied": [] } });
     let samples = [
-        (5, json!({ "welcome": welcome })),
+        (5, json!({ "hello_ack": hello_ack })),
         (3, json!({ "exec": exec })),
         (0, json!({ "refused": { "why": "other addresses" } })),
         (2, json!({ "joined": { "peers": [{ "peer": peer, "greets": true }] } })),
         (1, json!({ "rejoined": { "peer": peer } })),
         (0, json!({ "peer_drains": { "id": 7 } })),
         (0, json!({ "gone": { "id": 7 } })),
-        (0, json!({ "drain": { "within": seconds(29), "heirs": [[2], [3, 4]], "closing": true } })),
+        (0, json!({ "drain": { "within": seconds(29), "successors": [[2], [3, 4]], "closing": true } })),
         (0, json!("pause")),
         (0, json!("resume")),
         (

@@ -7,20 +7,20 @@ use super::token::ProcessId;
 
 /// What a process is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Order {
+pub(super) enum Command {
     /// The signal by which its program is told to finish.
     Stop,
     Kill,
 }
 
-impl Order {
+impl Command {
     /// The number of the signal, of a program that is told to finish by `stop`.
     pub(super) fn signal(self, stop: i32) -> i32 {
         /// SIGKILL (signal(7)).
         const KILL: i32 = 9;
         match self {
-            Order::Stop => stop,
-            Order::Kill => KILL,
+            Command::Stop => stop,
+            Command::Kill => KILL,
         }
     }
 }
@@ -57,13 +57,13 @@ impl Ending {
         now: Instant,
         left: &[ProcessId],
         main: Option<ProcessId>,
-    ) -> Vec<(ProcessId, Order)> {
+    ) -> Vec<(ProcessId, Command)> {
         if now >= self.kill_at {
-            return left.iter().map(|process| (*process, Order::Kill)).collect();
+            return left.iter().map(|process| (*process, Command::Kill)).collect();
         }
         let main = main.filter(|main| left.contains(main));
         let concerned = left.iter().filter(|process| main.is_none_or(|main| main == **process));
-        concerned.filter(|process| self.told.insert(**process)).map(|process| (*process, Order::Stop)).collect()
+        concerned.filter(|process| self.told.insert(**process)).map(|process| (*process, Command::Stop)).collect()
     }
 }
 
@@ -77,8 +77,8 @@ mod tests {
         ProcessId { pid, start: 1 }
     }
 
-    fn pids(orders: Vec<(ProcessId, Order)>) -> Vec<(u32, Order)> {
-        orders.into_iter().map(|(process, order)| (process.pid, order)).collect()
+    fn pids(commands: Vec<(ProcessId, Command)>) -> Vec<(u32, Command)> {
+        commands.into_iter().map(|(process, command)| (process.pid, command)).collect()
     }
 
     #[test]
@@ -86,12 +86,12 @@ mod tests {
         let now = Instant::now();
         let mut ending = Ending::new(now + Duration::from_secs(10));
         let (main, worker, other) = (process(1), process(2), process(3));
-        assert_eq!(pids(ending.step(now, &[main, worker], Some(main))), [(1, Order::Stop)]);
+        assert_eq!(pids(ending.step(now, &[main, worker], Some(main))), [(1, Command::Stop)]);
         assert_eq!(pids(ending.step(now, &[main, worker], Some(main))), [], "once is enough");
-        assert_eq!(pids(ending.step(now, &[worker], Some(main))), [(2, Order::Stop)]);
-        assert_eq!(pids(ending.step(now, &[worker, other], Some(main))), [(3, Order::Stop)], "a late one");
+        assert_eq!(pids(ending.step(now, &[worker], Some(main))), [(2, Command::Stop)]);
+        assert_eq!(pids(ending.step(now, &[worker, other], Some(main))), [(3, Command::Stop)], "a late one");
         let late = now + Duration::from_secs(10);
-        assert_eq!(pids(ending.step(late, &[worker, other], None)), [(2, Order::Kill), (3, Order::Kill)]);
+        assert_eq!(pids(ending.step(late, &[worker, other], None)), [(2, Command::Kill), (3, Command::Kill)]);
     }
 
     #[test]
@@ -101,9 +101,9 @@ mod tests {
         ending.was_told(process(1));
         assert_eq!(pids(ending.step(now, &[process(1)], None)), []);
         let later = ProcessId { start: 2, ..process(1) };
-        assert_eq!(pids(ending.step(now, &[later], None)), [(1, Order::Stop)]);
+        assert_eq!(pids(ending.step(now, &[later], None)), [(1, Command::Stop)]);
         // One of the main process's number is not the main process.
-        assert_eq!(pids(ending.step(now, &[process(4), later], Some(process(1)))), [(4, Order::Stop)]);
+        assert_eq!(pids(ending.step(now, &[process(4), later], Some(process(1)))), [(4, Command::Stop)]);
     }
 
     #[test]
@@ -111,8 +111,8 @@ mod tests {
         let now = Instant::now();
         let mut ending = Ending::new(now + Duration::from_secs(10));
         ending.hurry(now + Duration::from_secs(20));
-        assert_eq!(pids(ending.step(now, &[process(1)], None)), [(1, Order::Stop)]);
+        assert_eq!(pids(ending.step(now, &[process(1)], None)), [(1, Command::Stop)]);
         ending.hurry(now);
-        assert_eq!(pids(ending.step(now, &[process(1)], Some(process(1)))), [(1, Order::Kill)]);
+        assert_eq!(pids(ending.step(now, &[process(1)], Some(process(1)))), [(1, Command::Kill)]);
     }
 }

@@ -104,9 +104,9 @@ impl Ends<'_> {
             let family = self.nodes.get(id);
             let ending = ending(&mut self.endings, self.begun, *id, family);
             let stop = family.map_or(TERM, |family| family.stop_signal);
-            for (process, order) in ending.step(now, left, family.map(|family| family.main)) {
+            for (process, command) in ending.step(now, left, family.map(|family| family.main)) {
                 // It may be another user's. There is nobody to tell; the next look shows what became of it.
-                let _ = look::signal(process, order.signal(stop));
+                let _ = look::signal(process, command.signal(stop));
             }
         }
         // The number of a group without processes may become another's.

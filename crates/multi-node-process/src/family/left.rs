@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::ending::{Ending, Order};
+use super::ending::{Command, Ending};
 use super::kinship;
 use super::look::{self, EMPTY_LOOKS, Looks};
 use super::token::{ProcessId, Run};
@@ -100,19 +100,20 @@ impl Left {
         if stop == Stop::Now {
             ending.hurry(now);
         }
-        let orders = ending.step(now, left, None);
-        self.tell(&orders);
-        for (process, order) in orders {
-            if let Err(error) = look::signal(process, order.signal(self.rule.signal)) {
+        let commands = ending.step(now, left, None);
+        self.tell(&commands);
+        for (process, command) in commands {
+            if let Err(error) = look::signal(process, command.signal(self.rule.signal)) {
                 crate::log::debug!(id = %self.node, pid = process.pid, %error, "cannot signal what the node has started");
             }
         }
         ending.kill_at()
     }
 
-    fn tell(&self, orders: &[(ProcessId, Order)]) {
-        let sent = |wanted| orders.iter().filter(move |(_, order)| *order == wanted).map(|(process, _)| process.pid);
-        let (stopped, killed) = (sent(Order::Stop).collect::<Vec<_>>(), sent(Order::Kill).collect::<Vec<_>>());
+    fn tell(&self, commands: &[(ProcessId, Command)]) {
+        let sent =
+            |wanted| commands.iter().filter(move |(_, command)| *command == wanted).map(|(process, _)| process.pid);
+        let (stopped, killed) = (sent(Command::Stop).collect::<Vec<_>>(), sent(Command::Kill).collect::<Vec<_>>());
         if !stopped.is_empty() {
             crate::log::info!(id = %self.node, pids = ?stopped, "the node's main process has ended; ending what it has started");
         }

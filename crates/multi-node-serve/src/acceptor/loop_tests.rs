@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use multi_node_sys::epoll::{Epoll, accept_tcp, monotonic_ms};
 
-use super::{Acceptor, Turn, bell};
+use super::{Acceptor, Turn, wake_fd};
 use crate::load::{Line, LoadTable};
 
 /// No test takes longer; it is the limit of waiting, not of passing.
@@ -36,14 +36,14 @@ impl Fleet {
     fn new(open: &[u32]) -> Fleet {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         listener.set_nonblocking(true).expect("a socket can be");
-        let (load, bell) = (LoadTable::on_heap(open.len()), bell().expect("an eventfd"));
+        let (load, wake_fd) = (LoadTable::on_heap(open.len()), wake_fd().expect("an eventfd"));
         let lines: Vec<Line> = (0..open.len()).map(|line| load.line(line).expect("there is one")).collect();
         for (line, open) in lines.iter().zip(open) {
             line.begin_serving(monotonic_ms());
             // Long ago, so that they are no part of what was taken lately.
             (0..*open).for_each(|_| line.opened(monotonic_ms() - 5000));
         }
-        let parts = lines.into_iter().map(|line| Part::new(&load, line, &bell, &listener)).collect();
+        let parts = lines.into_iter().map(|line| Part::new(&load, line, &wake_fd, &listener)).collect();
         let fleet = Fleet { listener, parts };
         fleet.parts.iter().for_each(Part::wait_for_nothing);
         fleet
@@ -55,10 +55,10 @@ impl Fleet {
 }
 
 impl Part {
-    fn new(load: &LoadTable, line: Line, bell: &OwnedFd, listener: &TcpListener) -> Part {
+    fn new(load: &LoadTable, line: Line, wake_fd: &OwnedFd, listener: &TcpListener) -> Part {
         let file = || listener.as_fd().try_clone_to_owned().expect("files are left");
-        let bell = bell.try_clone().expect("files are left");
-        let (acceptor, _) = Acceptor::start(load.clone(), line.clone(), bell, vec![file()]).expect("it starts");
+        let wake_fd = wake_fd.try_clone().expect("files are left");
+        let (acceptor, _) = Acceptor::start(load.clone(), line.clone(), wake_fd, vec![file()]).expect("it starts");
         let waits = OwnedFd::from(Epoll::new().expect("an epoll instance"));
         let turn = acceptor.turn(0);
         turn.wait_in(waits.try_clone().expect("files are left"), TOKEN);
@@ -148,9 +148,9 @@ fn shares() -> Option<[usize; 4]> {
         let mut open = Vec::new();
         for _ in 0..40 {
             let client = TcpStream::connect(address).expect("it listens");
-            let (taker, stream) = told.recv_timeout(LIMIT).expect("somebody takes it");
+            let (acceptor, stream) = told.recv_timeout(LIMIT).expect("somebody takes it");
             open.push((client, stream));
-            shares[taker] += 1;
+            shares[acceptor] += 1;
         }
         over.store(true, Relaxed);
     });

@@ -3,7 +3,7 @@
 //! All processes share the listening sockets. Each has a thread that waits for them with exclusive wake-ups, so that a new
 //! connection wakes one process. That thread does not accept: it leaves the queue and offers the connection to the runtime,
 //! which accepts it and asks for the next, which enters the queue anew, at its end. That alone makes processes take turns.
-//! A runtime that does not answer within [`queue::ANSWER`] has lost the connection: the thread rings the doorbell, an eventfd that all
+//! A runtime that does not answer within [`queue::ANSWER`] has lost the connection: the thread rings the wake-up, an eventfd that all
 //! processes share, and another takes it.
 //!
 //! Before a process enters the queue it asks the [gate](crate::gate). One that is refused sleeps until one of its own
@@ -15,7 +15,7 @@ mod queue;
 mod thread;
 mod turn;
 
-pub use queue::{bell, ring};
+pub use queue::{wake, wake_fd};
 pub(super) use turn::{Acceptor, Turn};
 
 #[cfg(test)]

@@ -24,23 +24,23 @@ pub(super) const LOOK_AROUND: Duration = Duration::from_millis(250);
 pub(super) const STUCK: Duration = Duration::from_millis(50);
 
 /// Tokens of the epoll instance; all others are numbers of doors.
-pub(super) const BELL: u64 = u64::MAX;
+pub(super) const WAKE: u64 = u64::MAX;
 pub(super) const COMMAND: u64 = u64::MAX - 1;
-/// Makes the doorbell that all processes share.
-pub fn bell() -> io::Result<OwnedFd> {
+/// Makes the wake-up that all processes share.
+pub fn wake_fd() -> io::Result<OwnedFd> {
     event()
 }
 
 /// Makes all look for a connection that waits, since a process that was to take it is gone.
-pub fn ring(load: &LoadTable, bell: BorrowedFd<'_>) {
+pub fn wake(load: &LoadTable, wake_fd: BorrowedFd<'_>) {
     load.alarm();
-    event_tell(bell);
+    event_tell(wake_fd);
 }
 
 /// One process's part: what it waits with, and where it stands.
 pub(super) struct Shared {
     pub(super) epoll: Epoll,
-    pub(super) bell: OwnedFd,
+    pub(super) wake_fd: OwnedFd,
     pub(super) command: OwnedFd,
     pub(super) load: LoadTable,
     pub(super) line: Line,
@@ -62,8 +62,8 @@ pub(super) struct Loop {
 
 /// What the thread and the runtime share, for a moment at a time.
 pub(super) struct Queue {
-    pub(super) doors: Vec<Door>,
-    /// Doors whose queues are entered as soon as the lock is free.
+    pub(super) listeners: Vec<Listening>,
+    /// ConnTracker whose queues are entered as soon as the lock is free.
     entering: Vec<usize>,
     pub(super) closed: bool,
     pub(super) late: bool,
@@ -84,13 +84,13 @@ pub(super) struct Queue {
 }
 
 /// Where this process stands with one listening socket.
-pub(super) struct Door {
-    pub(super) state: DoorState,
+pub(super) struct Listening {
+    pub(super) state: ListenerState,
     pub(super) waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DoorState {
+pub(super) enum ListenerState {
     /// Nobody asks for a connection.
     Unasked,
     /// In the socket's queue.
@@ -102,9 +102,9 @@ pub(super) enum DoorState {
 }
 
 impl Shared {
-    pub(super) fn new(load: LoadTable, line: Line, bell: OwnedFd, files: Vec<OwnedFd>) -> io::Result<Shared> {
+    pub(super) fn new(load: LoadTable, line: Line, wake_fd: OwnedFd, files: Vec<OwnedFd>) -> io::Result<Shared> {
         let queue = Queue {
-            doors: files.iter().map(|_| Door { state: DoorState::Unasked, waker: None }).collect(),
+            listeners: files.iter().map(|_| Listening { state: ListenerState::Unasked, waker: None }).collect(),
             entering: Vec::new(),
             closed: false,
             late: false,
@@ -119,9 +119,9 @@ impl Shared {
         };
         let (epoll, command, asleep) = (Epoll::new()?, event()?, AtomicBool::new(false));
         epoll.watch(command.as_fd(), COMMAND)?;
-        epoll.watch(bell.as_fd(), BELL)?;
+        epoll.watch(wake_fd.as_fd(), WAKE)?;
         let loops = files.iter().map(|_| OnceLock::new()).collect();
-        Ok(Shared { epoll, bell, command, load, line, files, loops, asleep, queue: Mutex::new(queue) })
+        Ok(Shared { epoll, wake_fd, command, load, line, files, loops, asleep, queue: Mutex::new(queue) })
     }
 
     pub(super) fn lock(&self) -> Held<'_> {
@@ -157,10 +157,10 @@ impl Drop for Held<'_> {
     fn drop(&mut self) {
         let mut entering = std::mem::take(&mut self.entering);
         self.queue = None;
-        for door in entering.drain(..) {
-            if let Err(error) = self.shared.come(door) {
+        for listener in entering.drain(..) {
+            if let Err(error) = self.shared.come(listener) {
                 multi_node_sys::log::error!(%error, "cannot wait for connections; trying again");
-                self.shared.try_later(door);
+                self.shared.try_later(listener);
             }
         }
     }
@@ -171,48 +171,48 @@ impl Queue {
     ///
     /// After a wake-up that had a cause it does not wait without an end, since whoever falls asleep soon after needs a timer, and to tell
     /// the thread of it would be dearer.
-    pub(super) fn patience(&mut self, caused: bool) -> Option<Duration> {
-        let offered = self.doors.iter().any(|door| matches!(door.state, DoorState::Offered(Some(_))));
-        let asleep = self.doors.iter().any(|door| door.state == DoorState::Asleep);
-        let patience = match (offered, asleep || caused) {
+    pub(super) fn idle_timeout(&mut self, caused: bool) -> Option<Duration> {
+        let offered = self.listeners.iter().any(|listener| matches!(listener.state, ListenerState::Offered(Some(_))));
+        let asleep = self.listeners.iter().any(|listener| listener.state == ListenerState::Asleep);
+        let idle_timeout = match (offered, asleep || caused) {
             (true, _) => Some(ANSWER),
             (false, true) if self.stuck.is_some() => Some(STUCK),
             (false, true) => Some(LOOK_AROUND),
             (false, false) => None,
         };
-        self.endless = patience.is_none();
-        patience
+        self.endless = idle_timeout.is_none();
+        idle_timeout
     }
 
     /// From now on somebody stands behind this door, or waits there for the gate to open.
-    fn enter(&mut self, door: usize) {
-        self.doors[door].state = DoorState::Queued;
-        self.entering.push(door);
+    fn enter(&mut self, listener: usize) {
+        self.listeners[listener].state = ListenerState::Queued;
+        self.entering.push(listener);
     }
 }
 
 /// Moves in the queues, made under the lock.
 impl Shared {
     /// Whether a connection may be taken from this door without having been offered.
-    pub(super) fn may_take(&self, door: usize) -> bool {
+    pub(super) fn may_take(&self, listener: usize) -> bool {
         let mut queue = self.lock();
-        let unasked = queue.doors.get(door).is_some_and(|door| door.state == DoorState::Unasked);
+        let unasked = queue.listeners.get(listener).is_some_and(|listener| listener.state == ListenerState::Unasked);
         unasked && !queue.closed && self.verdict(&mut queue).enter
     }
 
     /// Somebody wants a connection from this door: into the queue, or to sleep.
-    pub(super) fn ask(&self, queue: &mut Queue, door: usize) {
+    pub(super) fn ask(&self, queue: &mut Queue, listener: usize) {
         let mut verdict = self.verdict(queue);
         if !verdict.enter {
             // A connection that ended on another thread after that verdict has found nobody asleep, so look once more.
-            queue.doors[door].state = DoorState::Asleep;
+            queue.listeners[listener].state = ListenerState::Asleep;
             queue.stuck = None;
             self.set_asleep(true);
             fence(SeqCst);
             verdict = self.verdict(queue);
         }
         if verdict.enter {
-            queue.enter(door);
+            queue.enter(listener);
             self.update_asleep(queue);
         } else {
             self.watch(queue);
@@ -221,8 +221,8 @@ impl Shared {
                 event_tell(self.command.as_fd());
             }
         }
-        if verdict.ring {
-            self.ring();
+        if verdict.wake {
+            self.wake();
         }
     }
 
@@ -231,30 +231,30 @@ impl Shared {
         if queue.watching {
             return;
         }
-        for (door, file) in self.files.iter().enumerate() {
-            if self.has_loop(door) && queue.doors[door].state == DoorState::Asleep {
+        for (listener, file) in self.files.iter().enumerate() {
+            if self.has_loop(listener) && queue.listeners[listener].state == ListenerState::Asleep {
                 // Without it the timer comes later.
-                queue.watching |= self.epoll.watch_once(file.as_fd(), door as u64).is_ok();
+                queue.watching |= self.epoll.watch_once(file.as_fd(), listener as u64).is_ok();
             }
         }
     }
 
     /// Nobody wants a connection from this door any more; whether one had been offered.
-    pub(super) fn unask(&self, queue: &mut Queue, door: usize) -> bool {
-        let Some(entry) = queue.doors.get_mut(door) else { return false };
-        let state = std::mem::replace(&mut entry.state, DoorState::Unasked);
-        if state == DoorState::Queued {
-            self.leave(door);
+    pub(super) fn unask(&self, queue: &mut Queue, listener: usize) -> bool {
+        let Some(entry) = queue.listeners.get_mut(listener) else { return false };
+        let state = std::mem::replace(&mut entry.state, ListenerState::Unasked);
+        if state == ListenerState::Queued {
+            self.leave(listener);
         }
         self.update_asleep(queue);
-        matches!(state, DoorState::Offered(_))
+        matches!(state, ListenerState::Offered(_))
     }
 
     /// The queue could not be entered: the timer of those who are asleep will try it again.
-    fn try_later(&self, door: usize) {
+    fn try_later(&self, listener: usize) {
         let mut queue = self.lock();
-        if queue.doors[door].state == DoorState::Queued {
-            queue.doors[door].state = DoorState::Asleep;
+        if queue.listeners[listener].state == ListenerState::Queued {
+            queue.listeners[listener].state = ListenerState::Asleep;
             self.set_asleep(true);
             event_tell(self.command.as_fd());
         }
@@ -262,16 +262,18 @@ impl Shared {
 
     /// Leaves every queue, to come back when the runtime has answered.
     pub(super) fn sleep(&self, queue: &mut Queue) {
-        for (door, entry) in queue.doors.iter_mut().enumerate().filter(|(_, door)| door.state == DoorState::Queued) {
-            self.leave(door);
-            entry.state = DoorState::Asleep;
+        for (listener, entry) in
+            queue.listeners.iter_mut().enumerate().filter(|(_, listener)| listener.state == ListenerState::Queued)
+        {
+            self.leave(listener);
+            entry.state = ListenerState::Asleep;
         }
         self.update_asleep(queue);
     }
 
     /// The runtime lives.
     pub(super) fn answered(&self, queue: &mut Queue) {
-        if queue.late && !queue.doors.iter().any(|door| door.state == DoorState::Offered(None)) {
+        if queue.late && !queue.listeners.iter().any(|listener| listener.state == ListenerState::Offered(None)) {
             queue.late = false;
             self.line.set_late(false);
             self.reconsider(queue);
@@ -280,11 +282,11 @@ impl Shared {
 
     /// Lets sleepers in if the gate has opened.
     pub(super) fn reconsider(&self, queue: &mut Queue) {
-        let asleep = |door: &Door| door.state == DoorState::Asleep;
-        if !queue.late && queue.doors.iter().any(asleep) && self.verdict(queue).enter {
-            for door in 0..queue.doors.len() {
-                if asleep(&queue.doors[door]) {
-                    queue.enter(door);
+        let asleep = |listener: &Listening| listener.state == ListenerState::Asleep;
+        if !queue.late && queue.listeners.iter().any(asleep) && self.verdict(queue).enter {
+            for listener in 0..queue.listeners.len() {
+                if asleep(&queue.listeners[listener]) {
+                    queue.enter(listener);
                 }
             }
             queue.stuck = None;
@@ -303,43 +305,43 @@ impl Shared {
     /// Enters anew the queues in which this process stands and a connection waits: whoever was woken for that has not come, and
     /// nobody is told a second time.
     pub(super) fn enter_again(&self, queue: &mut Queue) {
-        for door in 0..queue.doors.len() {
-            if queue.doors[door].state == DoorState::Queued && self.waits(door) {
-                self.leave(door);
-                queue.enter(door);
+        for listener in 0..queue.listeners.len() {
+            if queue.listeners[listener].state == ListenerState::Queued && self.waits(listener) {
+                self.leave(listener);
+                queue.enter(listener);
             }
         }
     }
 
     /// Whether an event loop waits at this door itself.
-    pub(super) fn has_loop(&self, door: usize) -> bool {
-        self.loops.get(door).is_some_and(|waiting| waiting.get().is_some())
+    pub(super) fn has_loop(&self, listener: usize) -> bool {
+        self.loops.get(listener).is_some_and(|waiting| waiting.get().is_some())
     }
 
     /// Whether a connection waits at this door.
-    pub(super) fn waits(&self, door: usize) -> bool {
-        self.files.get(door).is_some_and(|file| is_readable(file.as_fd()))
+    pub(super) fn waits(&self, listener: usize) -> bool {
+        self.files.get(listener).is_some_and(|file| is_readable(file.as_fd()))
     }
 
     /// Into the socket's queue, at its end.
-    fn come(&self, door: usize) -> io::Result<()> {
-        let file = self.files[door].as_fd();
-        match self.loops[door].get() {
+    fn come(&self, listener: usize) -> io::Result<()> {
+        let file = self.files[listener].as_fd();
+        match self.loops[listener].get() {
             Some(Loop { epoll, token }) => epoll.queue(file, *token),
-            None => self.epoll.queue(file, door as u64),
+            None => self.epoll.queue(file, listener as u64),
         }
     }
 
     /// Out of the socket's queue.
-    pub(super) fn leave(&self, door: usize) {
-        if let Some(file) = self.files.get(door) {
-            let epoll = self.loops[door].get().map_or(&self.epoll, |waiting| &waiting.epoll);
+    pub(super) fn leave(&self, listener: usize) {
+        if let Some(file) = self.files.get(listener) {
+            let epoll = self.loops[listener].get().map_or(&self.epoll, |waiting| &waiting.epoll);
             let _ = epoll.delete(file.as_fd());
         }
     }
 
     pub(super) fn update_asleep(&self, queue: &Queue) {
-        self.set_asleep(queue.doors.iter().any(|door| door.state == DoorState::Asleep));
+        self.set_asleep(queue.listeners.iter().any(|listener| listener.state == ListenerState::Asleep));
     }
 
     fn set_asleep(&self, asleep: bool) {
@@ -364,15 +366,15 @@ impl Shared {
     }
 
     /// Makes sleepers look whether the gate has opened for them.
-    fn ring(&self) {
+    fn wake(&self) {
         if self.load.serves_beside(self.line.index()) {
-            event_tell(self.bell.as_fd());
+            event_tell(self.wake_fd.as_fd());
         }
     }
 
     /// Makes all look for a connection that waits and that this process does not take.
     pub(super) fn alarm(&self) {
         self.load.alarm();
-        self.ring();
+        self.wake();
     }
 }

@@ -16,7 +16,7 @@ use super::queue::LOOK_AROUND;
 use crate::gate::WINDOW_MS;
 use crate::load::LoadTable;
 use crate::serving::DrainReport;
-use crate::{Conn, Drain, Here, Place, Socket, bell, start, tcp};
+use crate::{Conn, Drain, Here, Place, Socket, start, tcp, wake_fd};
 
 /// No test takes longer; it is the limit of waiting, not of passing.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -24,18 +24,18 @@ const LIMIT: Duration = Duration::from_secs(30);
 struct Fleet {
     listener: TcpListener,
     load: LoadTable,
-    bell: OwnedFd,
+    wake_fd: OwnedFd,
     nodes: Vec<Node>,
 }
 
 /// A runtime that serves from its own line.
 struct Node {
-    orders: UnboundedSender<Order>,
+    commands: UnboundedSender<Command>,
     acceptor: super::Acceptor,
     thread: JoinHandle<DrainReport>,
 }
 
-enum Order {
+enum Command {
     Block(Blocked),
     Drain,
 }
@@ -55,18 +55,18 @@ impl Fleet {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         rustix::net::listen(&listener, 4096).expect("a longer queue");
         listener.set_nonblocking(true).expect("a socket can be");
-        let (load, bell) = (LoadTable::on_heap(lines), bell().expect("an eventfd"));
-        let mut fleet = Fleet { listener, load, bell, nodes: Vec::new() };
+        let (load, wake_fd) = (LoadTable::on_heap(lines), wake_fd().expect("an eventfd"));
+        let mut fleet = Fleet { listener, load, wake_fd, nodes: Vec::new() };
         (0..nodes).for_each(|_| fleet.add());
         fleet
     }
 
     fn add(&mut self) {
         let line = self.nodes.len();
-        let bell = Some(self.bell.try_clone().expect("files are left"));
-        let place = Place { load: self.load.clone(), line, bell, outlet: None, most_connections: None };
+        let wake_fd = Some(self.wake_fd.try_clone().expect("files are left"));
+        let place = Place { load: self.load.clone(), line, wake_fd, handoff_sender: None, most_connections: None };
         let socket = Socket::Tcp(self.listener.try_clone().expect("files are left"));
-        let (orders, mut receive) = unbounded_channel();
+        let (commands, mut receive) = unbounded_channel();
         let (ready, started) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -79,12 +79,12 @@ impl Fleet {
                 ready.send(serving.acceptor()).expect("the test waits");
                 loop {
                     match receive.recv().await {
-                        Some(Order::Block(blocked)) => {
+                        Some(Command::Block(blocked)) => {
                             blocked.begins.send(()).expect("the test waits");
                             // An error means that the test has dropped the other side.
                             let _ = blocked.ends.recv_timeout(LIMIT);
                         }
-                        Some(Order::Drain) => break drain.begin(LIMIT),
+                        Some(Command::Drain) => break drain.begin(LIMIT),
                         None => return DrainReport::default(),
                     }
                 }
@@ -92,7 +92,7 @@ impl Fleet {
             })
         });
         let acceptor = started.recv_timeout(LIMIT).expect("it starts");
-        self.nodes.push(Node { orders, acceptor, thread });
+        self.nodes.push(Node { commands, acceptor, thread });
         self.settle();
     }
 
@@ -134,14 +134,14 @@ impl Fleet {
     }
 
     fn drain(&self, node: usize) {
-        self.nodes[node].orders.send(Order::Drain).expect("it runs");
+        self.nodes[node].commands.send(Command::Drain).expect("it runs");
     }
 
     /// Returns when the node's runtime is blocked, which it is until what this returns is dropped.
     #[must_use = "it ends when this is dropped"]
     fn block(&self, node: usize) -> mpsc::Sender<()> {
         let ((begins, begun), (end, ends)) = (mpsc::channel(), mpsc::channel());
-        self.nodes[node].orders.send(Order::Block(Blocked { begins, ends })).expect("it runs");
+        self.nodes[node].commands.send(Command::Block(Blocked { begins, ends })).expect("it runs");
         begun.recv_timeout(LIMIT).expect("it is blocked");
         end
     }
@@ -162,7 +162,7 @@ impl Fleet {
 fn wait_for(what: &str, reached: impl Fn() -> bool) {
     let begun = Instant::now();
     while !reached() {
-        assert!(begun.elapsed() < LIMIT, "gave up waiting for {what}");
+        assert!(begun.elapsed() < LIMIT, "failed waiting for {what}");
         std::thread::sleep(Duration::from_micros(200));
     }
 }
@@ -345,7 +345,7 @@ fn a_node_that_drains_leaves_its_share_to_others() {
     kept.retain(|kept| kept.0 != 0);
     let node = fleet.nodes.remove(0);
     let report = node.thread.join().expect("no panic");
-    assert_eq!(report, DrainReport { finished: own, cut: 0, handed_over: 0 });
+    assert_eq!(report, DrainReport { finished: own, aborted: 0, handed_off: 0 });
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use super::queue::{ANSWER, BELL, COMMAND, DoorState, LOOK_AROUND, Queue, Shared};
+use super::queue::{ANSWER, COMMAND, LOOK_AROUND, ListenerState, Queue, Shared, WAKE};
 
 /// How the thread goes on.
 enum Woken {
@@ -19,12 +19,12 @@ impl Shared {
         // Otherwise it would stop whoever is about to connect or to serve at each new connection, only to wake the runtime for it;
         // so more connections come to each of its turns.
         multi_node_sys::thread::interrupt_nobody();
-        let mut patience = None;
+        let mut idle_timeout = None;
         let mut offered = Vec::new();
         loop {
-            match self.epoll.wait(patience) {
+            match self.epoll.wait(idle_timeout) {
                 Ok(tokens) => match self.woken(tokens, &mut offered) {
-                    Woken::Wait(next) => patience = next,
+                    Woken::Wait(next) => idle_timeout = next,
                     Woken::Closed => break,
                 },
                 Err(error) => {
@@ -35,7 +35,7 @@ impl Shared {
             // Not under the lock, which is the first thing that the woken runtime takes.
             offered.drain(..).for_each(Waker::wake);
         }
-        let _ = self.epoll.delete(self.bell.as_fd());
+        let _ = self.epoll.delete(self.wake_fd.as_fd());
     }
 
     /// Does what the events ask for, or the timer if there is none, and collects whom to wake.
@@ -46,10 +46,10 @@ impl Shared {
         for token in tokens {
             caused = true;
             match token {
-                BELL => self.rung(&mut queue),
+                WAKE => self.rung(&mut queue),
                 COMMAND => {}
-                door if self.has_loop(usize::try_from(door).unwrap_or(usize::MAX)) => self.seen(&mut queue),
-                door => offered.extend(self.offer(&mut queue, door)),
+                listener if self.has_loop(usize::try_from(listener).unwrap_or(usize::MAX)) => self.seen(&mut queue),
+                listener => offered.extend(self.offer(&mut queue, listener)),
             }
         }
         if !caused {
@@ -57,23 +57,23 @@ impl Shared {
         }
         match queue.closed {
             true => Woken::Closed,
-            false => Woken::Wait(queue.patience(caused)),
+            false => Woken::Wait(queue.idle_timeout(caused)),
         }
     }
 
     /// A connection waits at this door: leaves the queue and lets the runtime know, by what is returned.
-    pub(super) fn offer(&self, queue: &mut Queue, door: u64) -> Option<Waker> {
-        let door = usize::try_from(door).ok()?;
-        self.leave(door);
-        let entry = queue.doors.get_mut(door)?;
-        if entry.state != DoorState::Queued {
+    pub(super) fn offer(&self, queue: &mut Queue, listener: u64) -> Option<Waker> {
+        let listener = usize::try_from(listener).ok()?;
+        self.leave(listener);
+        let entry = queue.listeners.get_mut(listener)?;
+        if entry.state != ListenerState::Queued {
             // It was given up while this event was under way, or even while the queue was being entered. Nobody else hears of it.
-            if self.waits(door) {
+            if self.waits(listener) {
                 self.alarm();
             }
             return None;
         }
-        entry.state = DoorState::Offered(Some(Instant::now()));
+        entry.state = ListenerState::Offered(Some(Instant::now()));
         entry.waker.take()
     }
 
@@ -98,11 +98,11 @@ impl Shared {
     /// Lets others have the connections that the runtime has not picked up in time.
     fn give_up_on_runtime(&self, queue: &mut Queue) {
         let mut late = false;
-        for door in &mut queue.doors {
-            if let DoorState::Offered(Some(since)) = door.state
+        for listener in &mut queue.listeners {
+            if let ListenerState::Offered(Some(since)) = listener.state
                 && since.elapsed() >= ANSWER
             {
-                door.state = DoorState::Offered(None);
+                listener.state = ListenerState::Offered(None);
                 late = true;
             }
         }
@@ -118,7 +118,8 @@ impl Shared {
     /// Takes part in spite of the gate where a connection waits and nobody takes any: those whom the gate prefers may have been
     /// stopped a moment ago.
     fn look_around(&self, queue: &mut Queue) {
-        let waits = (0..queue.doors.len()).any(|d| queue.doors[d].state == DoorState::Asleep && self.waits(d));
+        let waits =
+            (0..queue.listeners.len()).any(|d| queue.listeners[d].state == ListenerState::Asleep && self.waits(d));
         let accepted = self.load.accepted();
         if waits && queue.stuck == Some(accepted) {
             queue.disturbances += 1;
@@ -130,7 +131,7 @@ impl Shared {
         }
     }
 
-    /// The doorbell: the gate may have opened, and where there was an alarm, a connection waits that nobody else may hear of.
+    /// The wake-up: the gate may have opened, and where there was an alarm, a connection waits that nobody else may hear of.
     fn rung(&self, queue: &mut Queue) {
         let alarms = self.load.alarms();
         let alarmed = std::mem::replace(&mut queue.alarms, alarms) != alarms;

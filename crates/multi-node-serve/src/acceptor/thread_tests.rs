@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use multi_node_sys::epoll::monotonic_ms;
 
-use super::super::queue::{ANSWER, DoorState, Shared, bell};
+use super::super::queue::{ANSWER, ListenerState, Shared, wake_fd};
 use crate::load::LoadTable;
 
 /// No test takes longer; it is the limit of waiting, not of passing.
@@ -21,13 +21,13 @@ impl Fleet {
     fn new(parts: usize) -> Fleet {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         listener.set_nonblocking(true).expect("a socket can be");
-        let (load, bell) = (LoadTable::on_heap(parts), bell().expect("an eventfd"));
+        let (load, wake_fd) = (LoadTable::on_heap(parts), wake_fd().expect("an eventfd"));
         let clone = |file: &OwnedFd| file.try_clone().expect("files are left");
         let parts = (0..parts).map(|index| {
             let line = load.line(index).expect("there is one");
             line.begin_serving(monotonic_ms());
             let file = listener.as_fd().try_clone_to_owned().expect("files are left");
-            Shared::new(load.clone(), line, clone(&bell), vec![file]).expect("it can wait")
+            Shared::new(load.clone(), line, clone(&wake_fd), vec![file]).expect("it can wait")
         });
         let fleet = Fleet { parts: parts.collect(), listener };
         fleet.parts.iter().for_each(turn); // what comes of the beginning
@@ -60,28 +60,28 @@ fn ask(part: &Shared) {
     part.ask(&mut part.lock(), 0);
 }
 
-fn state(part: &Shared) -> DoorState {
-    part.lock().doors[0].state
+fn state(part: &Shared) -> ListenerState {
+    part.lock().listeners[0].state
 }
 
 /// Asks for connections, is offered one, and does not take it in time.
 fn hang(part: &Shared) {
     ask(part);
     turn(part);
-    assert!(matches!(state(part), DoorState::Offered(Some(_))), "{:?}", state(part));
+    assert!(matches!(state(part), ListenerState::Offered(Some(_))), "{:?}", state(part));
     std::thread::sleep(ANSWER);
     time_out(part);
-    assert_eq!(state(part), DoorState::Offered(None));
+    assert_eq!(state(part), ListenerState::Offered(None));
 }
 
 #[test]
-fn a_ring_reaches_all_also_where_the_ringer_hears_it_first() {
+fn a_wake_up_reaches_all_also_where_the_ringer_hears_it_first() {
     let fleet = Fleet::new(4);
     let [ringer, sleepers @ ..] = &fleet.parts[..] else { unreachable!("there are four") };
     for sleeper in sleepers {
         (0..3).for_each(|_| sleeper.line.opened(monotonic_ms() - 5000));
         ask(sleeper);
-        assert_eq!(state(sleeper), DoorState::Asleep);
+        assert_eq!(state(sleeper), ListenerState::Asleep);
     }
     let _waiting = fleet.connect();
     hang(ringer);
@@ -89,7 +89,7 @@ fn a_ring_reaches_all_also_where_the_ringer_hears_it_first() {
     for sleeper in sleepers {
         turn(sleeper);
         turn(sleeper);
-        assert!(matches!(state(sleeper), DoorState::Offered(Some(_))), "{:?}", state(sleeper));
+        assert!(matches!(state(sleeper), ListenerState::Offered(Some(_))), "{:?}", state(sleeper));
     }
 }
 
@@ -115,13 +115,13 @@ fn stopped_when_woken(parts: usize) -> (Fleet, TcpStream) {
 }
 
 #[test]
-fn a_connection_is_found_whose_taker_was_stopped_when_it_was_woken() {
+fn a_connection_is_found_whose_acceptor_was_stopped_when_it_was_woken() {
     let (fleet, _waiting) = stopped_when_woken(3);
     for part in &fleet.parts[1..] {
-        assert_eq!(state(part), DoorState::Queued);
+        assert_eq!(state(part), ListenerState::Queued);
         part.look_again();
         turn(part);
-        assert!(matches!(state(part), DoorState::Offered(Some(_))), "{:?}", state(part));
+        assert!(matches!(state(part), ListenerState::Offered(Some(_))), "{:?}", state(part));
     }
 }
 

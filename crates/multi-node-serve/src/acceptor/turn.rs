@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use multi_node_sys::epoll::event_tell;
 use tokio::sync::oneshot;
 
-use super::queue::{DoorState, Loop, Shared};
+use super::queue::{ListenerState, Loop, Shared};
 use crate::load::{Line, LoadTable};
 
 /// So many connections are taken in a row before those who were taken get their turn with the runtime.
@@ -24,7 +24,7 @@ pub(crate) struct Acceptor(Arc<Shared>);
 /// The right to take connections from one door; clones would be in each other's way.
 pub(crate) struct Turn {
     acceptor: Acceptor,
-    door: usize,
+    listener: usize,
     /// So many connections may be taken at once before the next has to be offered.
     unasked: u32,
 }
@@ -34,10 +34,10 @@ impl Acceptor {
     pub(crate) fn start(
         load: LoadTable,
         line: Line,
-        bell: OwnedFd,
+        wake_fd: OwnedFd,
         files: Vec<OwnedFd>,
     ) -> io::Result<(Acceptor, oneshot::Receiver<()>)> {
-        let shared = Arc::new(Shared::new(load, line, bell, files)?);
+        let shared = Arc::new(Shared::new(load, line, wake_fd, files)?);
         let (ended, end) = oneshot::channel();
         let thread = shared.clone();
         std::thread::Builder::new().name("acceptor".into()).stack_size(128 * 1024).spawn(move || {
@@ -48,8 +48,8 @@ impl Acceptor {
     }
 
     /// The right to take connections from this door.
-    pub(crate) fn turn(&self, door: usize) -> Turn {
-        Turn { acceptor: self.clone(), door, unasked: 0 }
+    pub(crate) fn turn(&self, listener: usize) -> Turn {
+        Turn { acceptor: self.clone(), listener, unasked: 0 }
     }
 
     /// A connection of this process has ended.
@@ -67,8 +67,8 @@ impl Acceptor {
         self.0.line.end_serving();
         let mut queue = self.0.lock();
         queue.closed = true;
-        for door in 0..queue.doors.len() {
-            self.0.unask(&mut queue, door);
+        for listener in 0..queue.listeners.len() {
+            self.0.unask(&mut queue, listener);
         }
         drop(queue);
         self.0.alarm();
@@ -111,8 +111,10 @@ impl Acceptor {
     /// Whether it waits for connections, or would if the gate was open.
     #[cfg(test)]
     pub(crate) fn is_placed(&self) -> bool {
-        let placed = |door: &super::queue::Door| matches!(door.state, DoorState::Queued | DoorState::Asleep);
-        self.0.lock().doors.iter().all(placed)
+        let placed = |listener: &super::queue::Listening| {
+            matches!(listener.state, ListenerState::Queued | ListenerState::Asleep)
+        };
+        self.0.lock().listeners.iter().all(placed)
     }
 
     #[cfg(test)]
@@ -131,7 +133,7 @@ impl Turn {
         cx: &mut Context<'_>,
         accept: impl FnOnce() -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
-        let unasked = self.unasked > 0 && self.acceptor.0.may_take(self.door);
+        let unasked = self.unasked > 0 && self.acceptor.0.may_take(self.listener);
         if !unasked && self.poll_offer(cx).is_pending() {
             return Poll::Pending;
         }
@@ -151,17 +153,17 @@ impl Turn {
         let shared = &self.acceptor.0;
         let mut queue = shared.lock();
         let queue = &mut *queue;
-        let Some(entry) = queue.doors.get_mut(self.door) else { return Poll::Pending };
-        if let DoorState::Offered(_) = entry.state {
-            entry.state = DoorState::Unasked;
+        let Some(entry) = queue.listeners.get_mut(self.listener) else { return Poll::Pending };
+        if let ListenerState::Offered(_) = entry.state {
+            entry.state = ListenerState::Unasked;
             shared.answered(queue);
             return Poll::Ready(());
         }
         if !entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             entry.waker = Some(cx.waker().clone());
         }
-        if entry.state == DoorState::Unasked && !queue.closed {
-            shared.ask(queue, self.door);
+        if entry.state == ListenerState::Unasked && !queue.closed {
+            shared.ask(queue, self.listener);
         }
         Poll::Pending
     }
@@ -171,15 +173,15 @@ impl Turn {
     pub(crate) fn wait_in(&self, epoll: OwnedFd, token: u64) {
         let shared = &self.acceptor.0;
         let mut queue = shared.lock();
-        let queued = queue.doors.get(self.door).is_some_and(|door| door.state == DoorState::Queued);
+        let queued = queue.listeners.get(self.listener).is_some_and(|listener| listener.state == ListenerState::Queued);
         if queued {
-            shared.unask(&mut queue, self.door);
+            shared.unask(&mut queue, self.listener);
         }
-        if let Some(waiting) = shared.loops.get(self.door) {
+        if let Some(waiting) = shared.loops.get(self.listener) {
             let _ = waiting.set(Loop { epoll: epoll.into(), token });
         }
         if queued {
-            shared.ask(&mut queue, self.door);
+            shared.ask(&mut queue, self.listener);
         }
     }
 
@@ -187,9 +189,9 @@ impl Turn {
     pub(crate) fn woken(&self) {
         let shared = &self.acceptor.0;
         // Where there are several sockets, it may have been for another.
-        if shared.files.len() == 1 || shared.waits(self.door) {
+        if shared.files.len() == 1 || shared.waits(self.listener) {
             let mut queue = shared.lock();
-            let _ = shared.offer(&mut queue, self.door as u64);
+            let _ = shared.offer(&mut queue, self.listener as u64);
         }
     }
 
@@ -197,10 +199,10 @@ impl Turn {
     pub(crate) fn withdraw(&self) {
         let shared = &self.acceptor.0;
         let mut queue = shared.lock();
-        let offered = shared.unask(&mut queue, self.door);
+        let offered = shared.unask(&mut queue, self.listener);
         shared.answered(&mut queue);
         // An event loop may have been woken and not have come to this yet.
-        if offered || shared.has_loop(self.door) && shared.waits(self.door) {
+        if offered || shared.has_loop(self.listener) && shared.waits(self.listener) {
             self.pass_on();
         }
     }

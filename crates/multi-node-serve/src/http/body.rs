@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
-use super::patience::Patience;
+use super::idle_timeout::IdleTimeout;
 use super::progress::{Answering, Progress};
 
 /// The body of a request: hyper's, which ends with an error where the client sends nothing of it for [`Http::body_timeout`](super::Http::body_timeout).
@@ -35,7 +35,7 @@ struct Limit {
     progress: Arc<Progress>,
     /// The request's number on its connection.
     request: u64,
-    patience: Patience,
+    idle_timeout: IdleTimeout,
 }
 
 impl RequestBody {
@@ -43,7 +43,7 @@ impl RequestBody {
     pub(super) fn new(incoming: Incoming, answering: Option<&Answering>) -> RequestBody {
         let limit = answering.map(|answering| {
             let (progress, request) = answering.request();
-            Limit { progress, request, patience: Patience::default() }
+            Limit { progress, request, idle_timeout: IdleTimeout::default() }
         });
         RequestBody { incoming, limit }
     }
@@ -57,7 +57,7 @@ impl RequestBody {
     fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Duration> {
         let Some(limit) = &mut self.limit else { return Poll::Pending };
         let within = limit.progress.shared().settings.body_timeout;
-        ready!(limit.patience.poll(cx, within));
+        ready!(limit.idle_timeout.poll(cx, within));
         match limit.progress.awaits_head(limit.request) {
             true => Poll::Ready(within),
             false => {
@@ -79,7 +79,7 @@ impl Body for RequestBody {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
             if let Some(limit) = &mut this.limit {
-                limit.patience.begin_anew();
+                limit.idle_timeout.begin_anew();
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }

@@ -19,9 +19,9 @@ use super::crowd::Crowd;
 use super::exchange::ConnInfo;
 use super::streams::Http2Executor;
 use crate::Stream;
-use crate::intake::Arrival;
+use crate::handoff_receiver::ReceivedConn;
+use crate::idle_conn::HandoffSender;
 use crate::listener::Accepts;
-use crate::parcel::Outlet;
 use crate::server::{BoxError, BoxFuture, Context, Factory, Ready, Server, Servers, Site, factory};
 
 /// Serves HTTP by a tower service. Made by [`http()`] and [`http_with`].
@@ -59,7 +59,7 @@ pub(super) struct Settings {
     pub(super) body_timeout: Duration,
     pub(super) write_timeout: Duration,
     pub(super) proxy_protocol: bool,
-    hand_over: bool,
+    handoff: bool,
     /// New connections beyond the limit are accepted, and the one that has been idle for the longest makes room.
     idlest_leaves: bool,
 }
@@ -97,7 +97,7 @@ impl<S, C> Http<S, C> {
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(60),
             proxy_protocol: false,
-            hand_over: true,
+            handoff: true,
             idlest_leaves: false,
         };
         let mut http1 = http1::Builder::new();
@@ -170,13 +170,13 @@ impl<S, C> Http<S, C> {
         self
     }
 
-    /// Whether idle HTTP/1 connections are handed over to another process when this one drains, and taken over from others; on by
+    /// Whether idle HTTP/1 connections are handed off to another process when this one drains, and taken over from others; on by
     /// default. Clients notice nothing of it: the next request is answered there. Without it, and where no process takes them as in a
     /// shutdown, such connections are closed, and a client that sends a request at that moment loses it.
     ///
     /// To be turned off where a connection carries state between requests that the service keeps, such as an NTLM login.
-    pub fn hand_over(mut self, on: bool) -> Self {
-        self.settings.hand_over = on;
+    pub fn handoff(mut self, on: bool) -> Self {
+        self.settings.handoff = on;
         self
     }
 
@@ -258,7 +258,7 @@ pub(super) struct Shared {
     pub(super) extensions: Extensions,
     pub(super) drain: crate::DrainSignal,
     pub(super) line: crate::Line,
-    outlet: Option<Outlet>,
+    handoff_sender: Option<HandoffSender>,
     /// Where idle connections make room for new ones.
     pub(super) crowd: Option<Arc<Crowd>>,
 }
@@ -266,7 +266,7 @@ pub(super) struct Shared {
 impl Shared {
     /// Whether other processes take connections that are idle in a drain.
     pub(super) fn gives(&self) -> bool {
-        self.outlet.as_ref().is_some_and(Outlet::is_open)
+        self.handoff_sender.as_ref().is_some_and(HandoffSender::is_open)
     }
 
     /// Lets another process have a connection; it comes back where none takes it.
@@ -280,8 +280,8 @@ impl Shared {
     ) -> BoxFuture<Option<(Stream, Bytes)>> {
         let shared = self.clone();
         Box::pin(async move {
-            match &shared.outlet {
-                Some(outlet) => outlet.give(stream, before, info, &shared.drain).await,
+            match &shared.handoff_sender {
+                Some(handoff_sender) => handoff_sender.give(stream, before, info, &shared.drain).await,
                 None => Some((stream, before)),
             }
         })
@@ -300,24 +300,24 @@ where
 {
     fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
-            let Site { listener, context, drain, places, line, outlet, mut arrivals } = site;
+            let Site { listener, context, drain, conn_limit, line, handoff_sender, mut arrivals } = site;
             let ReadyHttp { service, settings, builder } = *self;
             #[cfg(multi_process)]
             listener.set_nodelay()?;
-            let outlet = outlet.filter(|_| settings.hand_over);
+            let handoff_sender = handoff_sender.filter(|_| settings.handoff);
             let mut extensions = Extensions::new();
             extensions.insert(context);
             let crowd = settings.max_connections.filter(|_| settings.idlest_leaves).map(Crowd::new);
-            let shared = Arc::new(Shared { settings, builder, extensions, drain, line, outlet, crowd });
+            let shared = Arc::new(Shared { settings, builder, extensions, drain, line, handoff_sender, crowd });
             let mut accepts = Accepts::new(listener);
             loop {
                 let (stream, origin) = tokio::select! {
                     biased;
-                    Some(arrival) = arrivals.recv() => match handed_over(arrival) {
+                    Some(arrival) = arrivals.recv() => match handed_off(arrival) {
                         Some(connection) => connection,
                         None => continue,
                     },
-                    accepted = places.accept(&mut accepts) => match accepted {
+                    accepted = conn_limit.accept(&mut accepts) => match accepted {
                         Some((stream, peer)) => (stream, Origin::Accepted { peer }),
                         None => break,
                     },
@@ -332,7 +332,7 @@ where
             // What was promised to be taken is taken.
             arrivals.close();
             while let Some(arrival) = arrivals.recv().await {
-                if let Some((stream, origin)) = handed_over(arrival) {
+                if let Some((stream, origin)) = handed_off(arrival) {
                     serve(Connection::new(stream, origin, shared.clone(), service.clone()));
                 }
             }
@@ -347,7 +347,7 @@ where
     }
 
     fn takes_over(&self) -> bool {
-        self.settings.hand_over
+        self.settings.handoff
     }
 }
 
@@ -368,12 +368,12 @@ where
     }
 }
 
-/// Lets this process's runtime watch a connection that was handed over.
-fn handed_over(arrival: Arrival) -> Option<(Stream, Origin)> {
+/// Lets this process's runtime watch a connection that was handed off.
+fn handed_off(arrival: ReceivedConn) -> Option<(Stream, Origin)> {
     match arrival.open() {
         Ok((stream, before, info)) => Some((stream, Origin::HandedOver { before, info })),
         Err(error) => {
-            multi_node_sys::log::warn!(%error, "cannot serve a connection that was handed over");
+            multi_node_sys::log::warn!(%error, "cannot serve a connection that was handed off");
             None
         }
     }

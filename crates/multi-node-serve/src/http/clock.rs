@@ -56,14 +56,14 @@ impl<'a> Clock<'a> {
 
     fn due(&self) -> Option<Instant> {
         let settings = &self.progress.shared().settings;
-        let patience = match self.phase {
+        let idle_timeout = match self.phase {
             Phase::Busy => return None,
             Phase::Idle(_) => settings.keep_alive_timeout,
             Phase::Head(_) => settings.header_timeout,
             Phase::Blocked(_) => settings.write_timeout,
             Phase::HalfClosed(_) => settings.half_close_timeout,
         };
-        self.since?.checked_add(patience)
+        self.since?.checked_add(idle_timeout)
     }
 
     /// Whether a deadline that has passed means that the client is gone, as far as can be told.

@@ -19,11 +19,11 @@ use super::builder::Shared;
 use super::clock::Clock;
 use super::crowd::{Crowd, Member, Membership};
 use super::exchange::{ConnInfo, Exchange};
+use super::prefixed_io::PrefixedIo;
 use super::progress::Progress;
-use super::rewound::Rewound;
 use super::sniff::{Opening, Protocol, Sniffed, sniff};
 use crate::drain::{Seen, Watch};
-use crate::linger::linger;
+use crate::lingering_close::lingering_close;
 use crate::server::BoxError;
 use crate::{Addr, Stream};
 
@@ -53,7 +53,7 @@ pub(super) enum Origin {
 }
 
 /// hyper's part of an HTTP/1 connection.
-type Hyper<S> = UpgradeableConnection<TokioIo<Rewound>, Exchange<S>>;
+type Hyper<S> = UpgradeableConnection<TokioIo<PrefixedIo>, Exchange<S>>;
 
 /// How hyper's part of a connection came to its end.
 #[derive(Clone, Copy)]
@@ -119,7 +119,7 @@ where
                     let origin = (first, self.member);
                     return Box::pin(http2(self.stream, origin, watch, &self.shared, self.service, &self.info)).await;
                 }
-                Sniffed::Nothing => return linger(self.stream, &self.shared.drain).await,
+                Sniffed::Nothing => return lingering_close(self.stream, &self.shared.drain).await,
                 Sniffed::Leaves(read) => match self.shared.give(self.stream, read, self.info).await {
                     // Nobody takes it. It has left with the proxy's header behind it.
                     Some((back, read)) => (self.stream, self.before, stays) = (back, read, true),
@@ -148,7 +148,7 @@ async fn http1<S, B>(
     loop {
         let progress = Progress::new(shared.clone(), member.clone(), stays);
         let exchange = Exchange::new(service, progress.clone(), info, true);
-        let io = TokioIo::new(Rewound::new(stream, before, progress.clone(), true));
+        let io = TokioIo::new(PrefixedIo::new(stream, before, progress.clone(), true));
         let mut hyper = shared.builder.http1.serve_connection(io, exchange).with_upgrades();
         let mut clock = Clock::new(&progress);
         let mut asked = false;
@@ -189,11 +189,11 @@ async fn http1<S, B>(
                 stays = true;
                 refused
             }
-            Rest::Close(left) => return linger(left, &shared.drain).await,
+            Rest::Close(left) => return lingering_close(left, &shared.drain).await,
             Rest::Drop => return,
         };
         // Where hyper has kept the service, nobody can answer any more.
-        let Some(back) = back else { return linger(left, &shared.drain).await };
+        let Some(back) = back else { return lingering_close(left, &shared.drain).await };
         (stream, before, service) = (left, read, back);
     }
 }
@@ -233,11 +233,11 @@ where
     B: Body + 'static,
     B::Error: Into<BoxError>,
 {
-    let (rewound, read, service) = match hyper.into_parts() {
+    let (prefixed_io, read, service) = match hyper.into_parts() {
         Some(parts) => (parts.io.into_inner(), parts.read_buf, Some(parts.service.into_service())),
-        None => progress.reclaim().map(|(rewound, read)| (rewound, read, None))?,
+        None => progress.reclaim().map(|(prefixed_io, read)| (prefixed_io, read, None))?,
     };
-    let (left, unread) = rewound.into_parts();
+    let (left, unread) = prefixed_io.into_parts();
     Some(Parts { left, read: joined(read, unread), service })
 }
 
@@ -310,7 +310,7 @@ async fn http2<S, B>(
 {
     let progress = Progress::new(shared.clone(), member, true);
     let exchange = Exchange::new(service, progress.clone(), info, false);
-    let io = TokioIo::new(Rewound::new(stream, before, progress.clone(), false));
+    let io = TokioIo::new(PrefixedIo::new(stream, before, progress.clone(), false));
     let mut hyper = pin!(shared.builder.http2.serve_connection(io, exchange));
     let mut clock = Clock::new(&progress);
     let mut leaving = None;

@@ -22,7 +22,7 @@ async fn a_drain_closes_what_is_idle() {
     assert_eq!(idle.rest().await, "");
     assert_eq!(fresh.rest().await, "");
     drop((fresh, idle));
-    assert_eq!(server.drained().await, DrainReport { finished: 2, cut: 0, handed_over: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 2, aborted: 0, handed_off: 0 });
 }
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn a_drain_answers_those_who_have_just_connected() {
     assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "hello");
     drop(client);
     // The HTTP/2 client has been told to go.
-    assert_eq!(server.drained().await, DrainReport { finished: 2, handed_over: 0, cut: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 2, handed_off: 0, aborted: 0 });
 }
 
 #[tokio::test]
@@ -57,7 +57,7 @@ async fn a_drain_lets_busy_connections_finish() {
     let answer = client.rest().await;
     assert!(answer.contains("connection: close") && answer.ends_with("done"), "{answer:?}");
     drop(client);
-    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 1, aborted: 0, handed_off: 0 });
 }
 
 #[tokio::test]
@@ -83,7 +83,7 @@ async fn a_drain_answers_requests_that_have_begun() {
         let answer = client.rest().await;
         assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer:?}");
     }
-    assert_eq!(server.drained().await, DrainReport { finished: 3, cut: 0, handed_over: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 3, aborted: 0, handed_off: 0 });
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn the_deadline_cuts() {
     server.until(|counts| counts.in_flight == 1 && counts.open == 2).await;
     let begun = Instant::now();
     server.drain.begin(Duration::from_millis(200));
-    assert_eq!(server.drained().await.cut, 2);
+    assert_eq!(server.drained().await.aborted, 2);
     assert!(begun.elapsed() >= Duration::from_millis(190));
     server.until(|counts| counts.open == 0 && counts.in_flight == 0).await;
 }

@@ -75,7 +75,7 @@ where
     S::Error: Into<BoxError>,
     B: Body,
 {
-    type Response = Response<Counted<B>>;
+    type Response = Response<CountedBody<B>>;
     type Error = BoxError;
     type Future = Answer<S>;
 
@@ -159,7 +159,7 @@ where
     S: Service<Request<RequestBody>, Response = Response<B>>,
     S::Error: Into<BoxError>,
 {
-    type Output = Result<Response<Counted<B>>, BoxError>;
+    type Output = Result<Response<CountedBody<B>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -194,7 +194,7 @@ fn finish<B>(
     answering: Option<Answering>,
     offer: Option<Offer>,
     says_close: bool,
-) -> Result<Response<Counted<B>>, BoxError> {
+) -> Result<Response<CountedBody<B>>, BoxError> {
     if let Some(answering) = answering.as_ref().filter(|_| blames_server(&answer)) {
         answering.failed();
     }
@@ -210,12 +210,12 @@ fn finish<B>(
     if let Some(answering) = &answering {
         answering.head_is_out();
     }
-    Ok(response.map(|body| Counted { body: Some(body), given: 0, is_stream: !says_close, answering }))
+    Ok(response.map(|body| CountedBody { body: Some(body), given: 0, is_stream: !says_close, answering }))
 }
 
 /// The answer to a request that is none.
-fn refusal<B>(answering: Option<Answering>) -> Response<Counted<B>> {
-    let mut response = Response::new(Counted { body: None, given: 0, is_stream: false, answering });
+fn refusal<B>(answering: Option<Answering>) -> Response<CountedBody<B>> {
+    let mut response = Response::new(CountedBody { body: None, given: 0, is_stream: false, answering });
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
@@ -227,7 +227,7 @@ fn blames_server<B, E>(answer: &Result<Response<B>, E>) -> bool {
 
 pin_project_lite::pin_project! {
     /// A response's body; the request counts as being answered until this has been dropped.
-    pub(super) struct Counted<B> {
+    pub(super) struct CountedBody<B> {
         // `None`: it is empty.
         #[pin]
         body: Option<B>,
@@ -251,7 +251,7 @@ fn note(given: usize, before: usize, timeout: Duration) {
     streams::bytes_wait(timeout.saturating_mul(u32::try_from(times).unwrap_or(u32::MAX)));
 }
 
-impl<B: Body> Body for Counted<B> {
+impl<B: Body> Body for CountedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 

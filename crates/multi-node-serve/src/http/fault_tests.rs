@@ -53,7 +53,7 @@ async fn a_panic_counts_and_a_client_that_goes_away_does_not() {
     client.get("/endless").await;
     server.until(|counts| counts.in_flight == 1).await;
     drop(client);
-    assert_eq!((errors(&server, 2).await, server.faults().cut), (1, 0));
+    assert_eq!((errors(&server, 2).await, server.faults().aborted), (1, 0));
 }
 
 /// A service that fails when it is called, or before.
@@ -94,7 +94,7 @@ async fn what_the_end_of_a_drain_cuts_is_told_apart() {
     client.get("/endless").await;
     server.until(|counts| counts.in_flight == 1).await;
     server.drain.begin(Duration::from_millis(10));
-    assert_eq!(server.drained().await.cut, 1);
+    assert_eq!(server.drained().await.aborted, 1);
     server.until(|counts| counts.in_flight == 0).await;
-    assert_eq!(server.faults(), Faults { errors: 0, cut: 1 });
+    assert_eq!(server.faults(), Faults { errors: 0, aborted: 1 });
 }

@@ -79,7 +79,7 @@ async fn servers_without_a_limit_share_what_the_process_allows() {
     }
     let mut three = server.connect().await;
     three.get("/").await;
-    assert!(server.serving.intake().reserve(0).is_none(), "there is no place for others either");
+    assert!(server.serving.handoff_receiver().reserve(0).is_none(), "there is no place for others either");
     one.get("/").await;
     one.read_to("hello").await;
     tokio::time::sleep(Duration::from_millis(20)).await;

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::timeout;
 
+use crate::idle_conn::IdleConn;
 use crate::load::{Counts, Faults};
-use crate::parcel::Parcel;
 use crate::serving::DrainReport;
 use crate::{Drain, Here, Http, LoadTable, Place, Servers, Serving, Socket, http, start};
 
@@ -34,14 +34,17 @@ impl Server {
         Server::start_with(servers, None).await
     }
 
-    pub(super) async fn start_with(servers: impl Into<Servers<Here>>, outlet: Option<mpsc::Sender<Parcel>>) -> Server {
-        Server::start_in(servers, outlet, None).await
+    pub(super) async fn start_with(
+        servers: impl Into<Servers<Here>>,
+        handoff_sender: Option<mpsc::Sender<IdleConn>>,
+    ) -> Server {
+        Server::start_in(servers, handoff_sender, None).await
     }
 
     /// In a process that allows this number of connections.
     pub(super) async fn start_in(
         servers: impl Into<Servers<Here>>,
-        outlet: Option<mpsc::Sender<Parcel>>,
+        handoff_sender: Option<mpsc::Sender<IdleConn>>,
         most_connections: Option<usize>,
     ) -> Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
@@ -49,7 +52,7 @@ impl Server {
         let address = listener.local_addr().expect("it is bound");
         let load = LoadTable::local();
         let (drain, signal) = Drain::new();
-        let place = Place { load: load.clone(), line: 0, bell: None, outlet, most_connections };
+        let place = Place { load: load.clone(), line: 0, wake_fd: None, handoff_sender, most_connections };
         let sockets = vec![vec![Socket::Tcp(listener)]];
         let serving = start(servers.into(), sockets, place, Here, signal).await.expect("it starts");
         Server { serving, drain, load, address }

@@ -1,7 +1,7 @@
 //! HTTP/1.1 and HTTP/2 on one port, by hyper.
 //!
 //! A connection's way: [`sniff`] reads its first bytes and tells the protocol, [`conn`] drives hyper beside the connection's
-//! timeouts and the drain, [`exchange`] stands around the application's service, and [`rewound`] around the bytes. What these
+//! timeouts and the drain, [`exchange`] stands around the application's service, and [`prefixed_io`] around the bytes. What these
 //! two see comes together in [`progress`], which says when the connection can be taken from hyper; another process may have it then.
 
 mod body;
@@ -10,10 +10,10 @@ mod clock;
 mod conn;
 mod crowd;
 mod exchange;
-mod patience;
+mod idle_timeout;
+mod prefixed_io;
 mod progress;
 mod proxy;
-mod rewound;
 mod sniff;
 mod streams;
 
@@ -29,7 +29,7 @@ mod drain_tests;
 #[cfg(test)]
 mod fault_tests;
 #[cfg(all(test, multi_process))]
-mod hand_over_tests;
+mod handoff_tests;
 #[cfg(test)]
 mod limit_tests;
 #[cfg(test)]

@@ -14,11 +14,11 @@ use hyper_util::rt::TokioIo;
 
 use super::builder::Shared;
 use super::crowd::Member;
-use super::rewound::Rewound;
+use super::prefixed_io::PrefixedIo;
 
 /// How far a connection is, for the task that drives it.
 ///
-/// All who write here run in one task with HTTP/1, and only response bodies and services in others with HTTP/2, so that no order
+/// All who write here run in one task with HTTP/1, and only response bodies and services in others with HTTP/2, so that no command
 /// between these cells matters but that of one task.
 pub(super) struct Progress {
     shared: Arc<Shared>,
@@ -264,12 +264,12 @@ impl Progress {
     ///
     /// hyper remembers an upgrade that was offered until the connection ends, and hands the connection over to whoever holds the other
     /// end, also when all requests were answered without one. Java's client offers h2c with the first request of each connection.
-    pub(super) fn reclaim(&self) -> Option<(Rewound, Bytes)> {
+    pub(super) fn reclaim(&self) -> Option<(PrefixedIo, Bytes)> {
         let mut upgrade = lock(&self.unused).take()?;
         let Poll::Ready(Ok(upgraded)) = Pin::new(&mut upgrade).poll(&mut Context::from_waker(Waker::noop())) else {
             return None;
         };
-        let parts = upgraded.downcast::<TokioIo<Rewound>>().ok()?;
+        let parts = upgraded.downcast::<TokioIo<PrefixedIo>>().ok()?;
         Some((parts.io.into_inner(), parts.read_buf))
     }
 }

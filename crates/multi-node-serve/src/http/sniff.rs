@@ -70,8 +70,8 @@ pub(super) async fn sniff(
     loop {
         // Without the proxy's header it cannot be passed on, since that is not looked for a second time.
         let leaves = !proxied && !stays && shared.gives();
-        let patience = if begun.is_some() { header_timeout } else { keep_alive_timeout };
-        let more = More { stream, watch: watch.as_mut(), read: &mut read, patience, since: begun, leaves };
+        let idle_timeout = if begun.is_some() { header_timeout } else { keep_alive_timeout };
+        let more = More { stream, watch: watch.as_mut(), read: &mut read, idle_timeout, since: begun, leaves };
         match more.await {
             Came::Bytes => {}
             Came::Drain => return Sniffed::Leaves(read.freeze()),
@@ -101,7 +101,7 @@ struct More<'a> {
     stream: &'a mut Stream,
     watch: Pin<&'a mut Watch>,
     read: &'a mut BytesMut,
-    patience: Duration,
+    idle_timeout: Duration,
     /// When the first byte came; from the first time of waiting where none has. Most connections need neither.
     since: Option<Instant>,
     /// Whether another process may have the connection in a drain.
@@ -132,8 +132,8 @@ impl Future for More<'_> {
                 return Poll::Ready(Came::Drain);
             }
             // A drain lets go of a client that has long not said a word, and gives the others their time.
-            let patience = if draining && this.read.is_empty() { FIRST_WORD } else { this.patience };
-            match ready!(this.watch.as_mut().poll(cx, Some(since + patience))) {
+            let idle_timeout = if draining && this.read.is_empty() { FIRST_WORD } else { this.idle_timeout };
+            match ready!(this.watch.as_mut().poll(cx, Some(since + idle_timeout))) {
                 Seen::Drain => {}
                 Seen::Due | Seen::Cut => return Poll::Ready(Came::Nothing),
             }

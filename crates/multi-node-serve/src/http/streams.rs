@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hyper::rt::Executor;
 
-use super::patience::Patience;
+use super::idle_timeout::IdleTimeout;
 
 /// Runs the tasks of HTTP/2 requests on tokio, and ends those whose answers the client does not take; see
 /// [`Http::write_timeout`](super::Http::write_timeout).
@@ -24,7 +24,7 @@ where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        tokio::spawn(Stream { future, waits: None, patience: Patience::default() });
+        tokio::spawn(Stream { future, waits: None, idle_timeout: IdleTimeout::default() });
     }
 }
 
@@ -59,7 +59,7 @@ pin_project_lite::pin_project! {
         future: F,
         // How long bytes may wait that wait now.
         waits: Option<Duration>,
-        patience: Patience,
+        idle_timeout: IdleTimeout,
     }
 }
 
@@ -73,14 +73,14 @@ impl<F: Future<Output = ()>> Future for Stream<F> {
             return Poll::Ready(());
         }
         if let Some(asked) = ASKED.take() {
-            this.patience.begin_anew();
+            this.idle_timeout.begin_anew();
             *this.waits = match asked {
                 Asked::Nothing => None,
                 Asked::Bytes(within) => Some(within),
             };
         }
         match *this.waits {
-            Some(within) => this.patience.poll(cx, within),
+            Some(within) => this.idle_timeout.poll(cx, within),
             None => Poll::Pending,
         }
     }

@@ -123,7 +123,7 @@ async fn http2_with_prior_knowledge() {
     go.notify_one();
     let answer = slow.await.expect("no panic").expect("a stream that was open is answered");
     assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "done");
-    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 1, aborted: 0, handed_off: 0 });
 }
 
 #[tokio::test]
@@ -135,7 +135,7 @@ async fn idle_http2_connections_are_closed() {
     let mut client = http2_client(&server).await;
     client.send_request(request("/")).await.expect("an answer");
     server.drain.begin(LIMIT);
-    assert_eq!(server.drained().await.cut, 0);
+    assert_eq!(server.drained().await.aborted, 0);
 }
 
 #[tokio::test]
@@ -166,7 +166,7 @@ async fn a_web_socket_counts_until_it_ends() {
     client.send(frame).await;
     client.0.read_exact(&mut echo).await.expect("it lives on while others drain");
     drop(client);
-    assert_eq!(server.drained().await, DrainReport { finished: 1, cut: 0, handed_over: 0 });
+    assert_eq!(server.drained().await, DrainReport { finished: 1, aborted: 0, handed_off: 0 });
 }
 
 #[tokio::test]
@@ -326,7 +326,8 @@ async fn services_are_asked_until_they_are_ready() {
 async fn a_factory_that_fails_is_a_failed_start() {
     let failing = http_with(|_| async { Err::<Router, _>("no database") });
     let (_drain, signal) = Drain::new();
-    let place = Place { load: LoadTable::local(), line: 0, bell: None, outlet: None, most_connections: None };
+    let place =
+        Place { load: LoadTable::local(), line: 0, wake_fd: None, handoff_sender: None, most_connections: None };
     let started = start(failing.into(), vec![vec![]], place, Here, signal).await;
     assert_eq!(started.expect_err("it must not start").to_string(), "no database");
 }

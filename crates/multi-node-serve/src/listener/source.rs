@@ -10,8 +10,8 @@ use tokio::net::{TcpStream, UnixStream};
 
 use crate::socket::{Addr, Socket};
 #[cfg(unix)]
-use crate::stream::Loose;
-use crate::stream::{Doors, Transport};
+use crate::stream::UnregisteredStream;
+use crate::stream::{ConnTracker, Transport};
 
 /// One listening socket.
 pub(super) enum Source {
@@ -25,12 +25,12 @@ pub(super) enum Source {
 }
 
 impl Source {
-    pub(super) fn new(socket: Socket, door: usize, doors: &Doors) -> io::Result<Source> {
+    pub(super) fn new(socket: Socket, door: usize, tracker: &ConnTracker) -> io::Result<Source> {
         #[cfg(multi_process)]
-        if let Some(acceptor) = &doors.acceptor {
+        if let Some(acceptor) = &tracker.acceptor {
             return Ok(Source::Gated(acceptor.turn(door), socket));
         }
-        let _ = (door, doors);
+        let _ = (door, tracker);
         Ok(match socket {
             Socket::Tcp(listener) => Source::Tcp(tokio::net::TcpListener::from_std(listener)?),
             #[cfg(unix)]
@@ -50,15 +50,15 @@ impl Source {
 
     /// As [`poll_accept`](Self::poll_accept), for a connection that no runtime is to watch.
     #[cfg(unix)]
-    pub(super) fn poll_accept_loose(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Loose>> {
+    pub(super) fn poll_accept_unregistered(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<UnregisteredStream>> {
         match self {
             #[cfg(multi_process)]
-            Source::Gated(turn, socket) => turn.poll_take(cx, || accept_loose(socket)),
+            Source::Gated(turn, socket) => turn.poll_take(cx, || accept_unregistered(socket)),
             Source::Tcp(listener) => {
-                ready!(listener.poll_accept(cx)).and_then(|(io, _)| io.into_std()).map(Loose::Tcp).into()
+                ready!(listener.poll_accept(cx)).and_then(|(io, _)| io.into_std()).map(UnregisteredStream::Tcp).into()
             }
             Source::Unix(listener) => {
-                ready!(listener.poll_accept(cx)).and_then(|(io, _)| io.into_std()).map(Loose::Unix).into()
+                ready!(listener.poll_accept(cx)).and_then(|(io, _)| io.into_std()).map(UnregisteredStream::Unix).into()
             }
         }
     }
@@ -138,10 +138,10 @@ pub(super) fn accept_offered(socket: &Socket) -> io::Result<(Transport, Addr)> {
 }
 
 #[cfg(multi_process)]
-pub(super) fn accept_loose(socket: &Socket) -> io::Result<Loose> {
+pub(super) fn accept_unregistered(socket: &Socket) -> io::Result<UnregisteredStream> {
     use multi_node_sys::epoll::{accept_tcp, accept_unix};
     match socket {
-        Socket::Tcp(listener) => accept_tcp(listener).map(|(stream, _)| Loose::Tcp(stream)),
-        Socket::Unix(listener) => accept_unix(listener).map(Loose::Unix),
+        Socket::Tcp(listener) => accept_tcp(listener).map(|(stream, _)| UnregisteredStream::Tcp(stream)),
+        Socket::Unix(listener) => accept_unix(listener).map(UnregisteredStream::Unix),
     }
 }

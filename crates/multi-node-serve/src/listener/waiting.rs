@@ -6,13 +6,13 @@ use std::task::{Context, Poll, Waker};
 use super::failure::passes_at_once;
 use super::source::Source;
 #[cfg(multi_process)]
-use super::source::{accept_loose, accept_offered};
+use super::source::{accept_offered, accept_unregistered};
 use super::{Listener, Transport};
 use crate::Addr;
 use crate::drain::Waiting;
 use crate::stream::Stream;
 #[cfg(unix)]
-use crate::stream::{Loose, Open};
+use crate::stream::{Open, UnregisteredStream};
 
 /// How many connections a process that drains takes at most of those that wait: more than wait by default
 /// (`net.core.somaxconn`), and an end where others come all the time.
@@ -36,9 +36,9 @@ impl Listener {
 
     /// As [`next_waiting`](Self::next_waiting), at once, and for a connection that this process's runtime is not to watch.
     #[cfg(unix)]
-    pub(crate) fn loose_waiting(&mut self) -> Option<(Loose, Open)> {
-        let (_, socket) = self.take_waiting(Source::accept_loose_waiting)?;
-        Some((socket, self.doors.enter()))
+    pub(crate) fn unregistered_waiting(&mut self) -> Option<(UnregisteredStream, Open)> {
+        let (_, socket) = self.take_waiting(Source::accept_unregistered_waiting)?;
+        Some((socket, self.tracker.enter()))
     }
 
     /// What `accept` gets of any source in which a connection waits, and its number. Where none does, the socket is closed
@@ -79,11 +79,11 @@ impl Source {
 
     /// As [`accept_waiting`](Self::accept_waiting), for a connection that no runtime is to watch.
     #[cfg(unix)]
-    fn accept_loose_waiting(&mut self) -> io::Result<Loose> {
+    fn accept_unregistered_waiting(&mut self) -> io::Result<UnregisteredStream> {
         match self {
             #[cfg(multi_process)]
-            Source::Gated(_, socket) => accept_loose(socket),
-            alone => at_once(|cx| alone.poll_accept_loose(cx)),
+            Source::Gated(_, socket) => accept_unregistered(socket),
+            alone => at_once(|cx| alone.poll_accept_unregistered(cx)),
         }
     }
 

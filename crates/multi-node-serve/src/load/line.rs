@@ -122,7 +122,7 @@ impl Line {
 
     /// A request was cut at the end of a drain.
     pub(crate) fn request_cut(&self) {
-        self.cells().work.cut.fetch_add(1, Relaxed);
+        self.cells().work.aborted.fetch_add(1, Relaxed);
     }
 
     fn cells(&self) -> &Cells {

@@ -8,7 +8,7 @@ use super::lookup::{self, Found};
 use super::{FIRST, Program, Readiness, Sockets};
 use crate::{Error, environment};
 
-/// The most descriptors that a stage may number.
+/// The most descriptors that an exec shim may number.
 const HIGHEST_FD: u32 = 1000;
 
 impl Program {
@@ -57,7 +57,7 @@ impl Program {
 
     /// Whether a program that links this crate is to find its master. One that does not would leave the descriptor to all that
     /// it starts.
-    pub(crate) fn offers_seat(&self) -> bool {
+    pub(crate) fn offers_parent_info(&self) -> bool {
         let directory = environment::working_directory().unwrap_or_default();
         self.sockets == Sockets::All && !lookup::never_links(Path::new(&self.program), &directory)
     }

@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 use super::{Program, Readiness, Sockets};
-use crate::environment::{NODE_OPTIONS, OF_THIS_START, PRELOAD, SEAT, Seat};
+use crate::environment::{NODE_OPTIONS, OF_THIS_START, PARENT, PRELOAD, ParentInfo};
 use crate::{NodeId, Slot};
 
 /// The number of the first listening socket (sd_listen_fds(3)).
@@ -37,7 +37,7 @@ pub(crate) struct Place {
     /// What has a Node.js program load the preload, and the `NODE_OPTIONS` that it inherits.
     pub(crate) preload: Option<(OsString, OsString)>,
     /// By what a program that links this crate knows that it is a node.
-    pub(crate) seat: Option<Seat>,
+    pub(crate) parent_info: Option<ParentInfo>,
     /// Where it may say how it is.
     pub(crate) notify: String,
 }
@@ -79,8 +79,8 @@ impl Program {
         if self.sockets == Sockets::All || self.readiness == Readiness::Notification || self.watchdog.is_some() {
             set("NOTIFY_SOCKET", place.notify.clone());
         }
-        if let Some(seat) = place.seat.filter(|_| self.sockets == Sockets::All) {
-            set(SEAT, seat.write());
+        if let Some(parent_info) = place.parent_info.filter(|_| self.sockets == Sockets::All) {
+            set(PARENT, parent_info.write());
         }
         if let Some(channel) = place.channel {
             set("NODE_CHANNEL_FD", channel.to_string());
@@ -168,7 +168,7 @@ mod tests {
             node_port: Some(40_001),
             channel: None,
             preload: None,
-            seat: Some(Seat { master: 1, slot: Slot(2), id: NodeId::node(7), left: None }),
+            parent_info: Some(ParentInfo { master: 1, slot: Slot(2), id: NodeId::node(7), left: None }),
             notify: "@notify".to_owned(),
         }
     }
@@ -207,8 +207,8 @@ mod tests {
         };
         let systemd = ["LISTEN_FDS=2", "LISTEN_PID=4711", "LISTEN_FDNAMES=http:unix"];
         let starter = ["SERVER_STARTER_PORT=127.0.0.1:8080=3;/run/app.sock=4", "SERVER_STARTER_GENERATION=3"];
-        let (notify, seat, own) = (["NOTIFY_SOCKET=@notify"], ["MULTI_NODE_SEAT=1:2:node-7"], ["OWN=2"]);
-        assert_eq!(set(Sockets::All), [&systemd[..], &starter, &notify, &seat, &own].concat());
+        let (notify, parent_info, own) = (["NOTIFY_SOCKET=@notify"], ["MULTI_NODE_PARENT=1:2:node-7"], ["OWN=2"]);
+        assert_eq!(set(Sockets::All), [&systemd[..], &starter, &notify, &parent_info, &own].concat());
         assert_eq!(set(Sockets::Systemd), [&systemd[..], &own].concat());
         assert_eq!(set(Sockets::ServerStarter), [&starter[..], &own].concat());
         assert_eq!(set(Sockets::Bare), own);

@@ -18,7 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::launch::{Launch, Process};
 use super::plan::{SlotArgs, Start};
-use crate::environment::{self, Calling, Seat};
+use crate::environment::{self, ParentInfo, UpgradeStep};
 use crate::error::describe;
 use crate::family::{Run, Token};
 use crate::foreign::lookup::{Held, hold, locate};
@@ -38,7 +38,7 @@ const LAST_LINES: Duration = Duration::from_millis(100);
 /// Starts nodes: the same program, from where it was typed.
 #[derive(Debug)]
 pub(crate) struct Launcher {
-    own: Own,
+    own: OwnCommand,
     /// What marks all that is started.
     run: Run,
     /// What nodes run, where that is not the program of this process.
@@ -61,7 +61,7 @@ pub(crate) struct Launcher {
 
 /// How this process was started.
 #[derive(Debug)]
-struct Own {
+struct OwnCommand {
     /// Absolute, symbolic links not resolved.
     program: PathBuf,
     arg0: OsString,
@@ -88,7 +88,7 @@ impl Launcher {
         let typed = settings.started_as.map(|(program, args)| (program.into_os_string(), args));
         let (typed, own_args) = typed.unwrap_or_else(environment::command_line);
         let directory = environment::working_directory().map_err(Error::io("read the working directory"))?;
-        let own = Own { program: locate(Path::new(&typed), &directory), arg0: typed, args: own_args };
+        let own = OwnCommand { program: locate(Path::new(&typed), &directory), arg0: typed, args: own_args };
         let arg0 = settings.program.as_ref().map(|path| path.clone().into_os_string());
         Ok(Launcher {
             program: arg0.as_ref().map(|program| locate(Path::new(program), &directory)),
@@ -148,31 +148,31 @@ impl Launcher {
     }
 
     /// Tries the newest generation's program as one that is to take this process's place.
-    pub(crate) fn rehearse(&self, call: OwnedFd) -> io::Result<Process> {
+    pub(crate) fn preflight(&self, request: OwnedFd) -> io::Result<Process> {
         let (program, directory) = self.successor()?;
         let mut command = Command::new(program);
         command
             .arg0(&self.own.arg0)
             .args(&self.own.args)
-            .envs([environment::call(Calling::Rehearsal)])
+            .envs([environment::request(UpgradeStep::Preflight)])
             .env(environment::INSTANCE, self.token(NodeId::MASTER))
             .current_dir(sys::process::held(directory))
             .stdout(io::stdout().as_fd().try_clone_to_owned()?)
             .stderr(io::stderr().as_fd().try_clone_to_owned()?)
             .process_group(0);
-        self.launch.start(command, call)
+        self.launch.start(command, request)
     }
 
     /// Puts the newest generation's program in this process's place, with the master's signals held back if it acts on
     /// them. Returns only if that has failed, and then nothing has changed.
-    pub(crate) fn replace_master(&self, call: OwnedFd, hold_signals: bool) -> io::Result<Infallible> {
+    pub(crate) fn replace_master(&self, request: OwnedFd, hold_signals: bool) -> io::Result<Infallible> {
         let (program, directory) = self.successor()?;
         self.launch.replace_master(sys::exec::Successor {
             program,
             arguments: std::iter::once(&self.own.arg0).chain(&self.own.args).cloned().collect(),
-            environment: environment::with_call(Calling::Succession).collect(),
+            environment: environment::with_request(UpgradeStep::Resume).collect(),
             directory: directory.try_clone()?,
-            stdin: call,
+            stdin: request,
             hold_signals,
         })
     }
@@ -186,7 +186,7 @@ impl Launcher {
         &self.run
     }
 
-    /// The program that guards the nodes, which is that of their stages.
+    /// The program that guards the nodes, which is that of their exec shims.
     pub(crate) fn guard(&self) -> GuardProgram {
         let program = self.program.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe"));
         GuardProgram { program, args: self.args.clone(), run: self.run.to_string(), launch: self.launch.clone() }
@@ -202,15 +202,15 @@ impl Launcher {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         let (ours, theirs) = sys::socket::pair()?;
-        let seat = Seat { master: std::process::id(), slot, id, left: None };
+        let parent_info = ParentInfo { master: std::process::id(), slot, id, left: None };
         let mut command = Command::new(image.program.path());
         command
             .arg0(&self.arg0)
             .args(self.slot_args.as_ref().map(|args| args.of(slot)).unwrap_or_default())
             .args(&self.args)
-            .env(environment::SEAT, seat.write())
+            .env(environment::PARENT, parent_info.write())
             .env(environment::INSTANCE, self.token(id))
-            .env_remove(environment::CALL)
+            .env_remove(environment::UPGRADE)
             .current_dir(sys::process::held(&image.directory))
             // A program may have marked its own to be closed on exec, as Node.js does.
             .stdout(io::stdout().as_fd().try_clone_to_owned()?)
@@ -349,8 +349,8 @@ impl GuardProgram {
             .arg0("multi-node-guard")
             .args(&self.args)
             .env(environment::GUARD, &self.run)
-            .env_remove(environment::SEAT)
-            .env_remove(environment::CALL)
+            .env_remove(environment::PARENT)
+            .env_remove(environment::UPGRADE)
             .current_dir("/")
             .stdout(Stdio::null())
             .stderr(Stdio::null())

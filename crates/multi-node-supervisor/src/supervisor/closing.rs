@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::foreign::{Foreign, PrimaryEnding};
 use super::members::Members;
-use super::watch::Heard;
+use super::watch::NodeEvent;
 use crate::id::NodeId;
 use crate::serve::Socket;
 use crate::{bind, sys};
@@ -41,11 +41,11 @@ impl Closing {
 impl Members {
     /// Refuses new clients from now on, and hears of it when nothing waits any more.
     pub(super) fn refuse_newcomers(&mut self) {
-        let (given, deadline) = (self.outfit.sockets.iter().flatten(), self.closing.deadline);
-        let Some(foreign) = &self.outfit.foreign else { return given.for_each(refuse_now) };
+        let (given, deadline) = (self.template.sockets.iter().flatten(), self.closing.deadline);
+        let Some(foreign) = &self.template.foreign else { return given.for_each(refuse_now) };
         let own = given.chain(foreign.bound_for_linked()).map(Socket::try_clone);
         let sockets = own.filter_map(|socket| socket.inspect_err(cannot_close).ok()).collect();
-        let (primary, heard) = (foreign.primary_ending(), self.heard.clone());
+        let (primary, events) = (foreign.primary_ending(), self.events.clone());
         tokio::spawn(async move {
             let queues = Queues::close(sockets, primary).await;
             let Some(deadline) = deadline else { return };
@@ -53,7 +53,7 @@ impl Members {
                 crate::log::warn!("connections wait that no node takes; nodes are told to end all the same");
             }
             // An error means that the supervisor is gone.
-            let _ = heard.send((NodeId::MASTER, Heard::QueuesEmpty)).await;
+            let _ = events.send((NodeId::MASTER, NodeEvent::QueuesEmpty)).await;
         });
     }
 
@@ -62,8 +62,8 @@ impl Members {
         for id in std::mem::take(&mut self.closing.waiting) {
             self.end(id);
         }
-        self.outfit.sockets.clear();
-        if let Some(primary) = self.outfit.foreign.as_ref().and_then(Foreign::primary_ending) {
+        self.template.sockets.clear();
+        if let Some(primary) = self.template.foreign.as_ref().and_then(Foreign::primary_ending) {
             tokio::spawn(async move { primary.close().await });
         }
     }

@@ -35,7 +35,7 @@ type Families = BTreeMap<NodeId, Family>;
 pub(super) struct Guard {
     program: GuardProgram,
     registry: Registry,
-    order: watch::Sender<Order>,
+    command: watch::Sender<Command>,
     task: Option<JoinHandle<Option<GuardProcess>>>,
     /// The guard, while nobody attends to it.
     pub(super) held: Option<GuardProcess>,
@@ -70,7 +70,7 @@ pub(crate) struct GuardProcess {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Order {
+enum Command {
     #[default]
     Attend,
     Rest,
@@ -79,7 +79,7 @@ enum Order {
 
 /// Why a guard is not attended to any more.
 enum Until {
-    Ordered(Order),
+    Ordered(Command),
     Ended(Exit),
 }
 
@@ -87,9 +87,9 @@ impl Guard {
     /// Starts one, or goes on with that of another master.
     pub(super) fn start(program: GuardProgram, drain_timeout: Duration, held: Option<GuardProcess>) -> Guard {
         let told = held.as_ref().map(|held| held.told.clone()).unwrap_or_default();
-        let (families, order) = (watch::Sender::new(told), watch::Sender::new(Order::Attend));
+        let (families, command) = (watch::Sender::new(told), watch::Sender::new(Command::Attend));
         let registry = Registry { families, drain_timeout };
-        let mut guard = Guard { program, registry, order, task: None, held };
+        let mut guard = Guard { program, registry, command, task: None, held };
         guard.go_on();
         guard
     }
@@ -104,26 +104,26 @@ impl Guard {
         if self.task.is_some() {
             return;
         }
-        self.order.send_replace(Order::Attend);
-        let (families, order) = (self.registry.families.subscribe(), self.order.subscribe());
-        self.task = Some(tokio::spawn(attend(self.program.clone(), families, order, self.held.take())));
+        self.command.send_replace(Command::Attend);
+        let (families, command) = (self.registry.families.subscribe(), self.command.subscribe());
+        self.task = Some(tokio::spawn(attend(self.program.clone(), families, command, self.held.take())));
     }
 
     /// Holds it still, so that the next master can go on with it.
     pub(super) async fn rest(&mut self) {
-        self.held = self.end(Order::Rest).await;
+        self.held = self.end(Command::Rest).await;
     }
 
     /// Lets it go: no node is left.
     pub(super) async fn leave(mut self) {
-        let attended = self.end(Order::Leave).await;
+        let attended = self.end(Command::Leave).await;
         if let Some(guard) = attended.or(self.held) {
             guard.leave(&*self.program.launch).await;
         }
     }
 
-    async fn end(&mut self, order: Order) -> Option<GuardProcess> {
-        self.order.send_replace(order);
+    async fn end(&mut self, command: Command) -> Option<GuardProcess> {
+        self.command.send_replace(command);
         self.task.take()?.await.ok().flatten()
     }
 }
@@ -131,15 +131,15 @@ impl Guard {
 async fn attend(
     program: GuardProgram,
     mut families: watch::Receiver<Families>,
-    mut order: watch::Receiver<Order>,
+    mut command: watch::Receiver<Command>,
     mut held: Option<GuardProcess>,
 ) -> Option<GuardProcess> {
     loop {
         let begun = Instant::now();
         let guard = held.take().map_or_else(|| start(&program), Ok);
         match guard {
-            Ok(mut guard) => match guard.attend(&mut families, &mut order, &*program.launch).await {
-                Ok(Until::Ordered(Order::Leave)) => {
+            Ok(mut guard) => match guard.attend(&mut families, &mut command, &*program.launch).await {
+                Ok(Until::Ordered(Command::Leave)) => {
                     guard.leave(&*program.launch).await;
                     return None;
                 }
@@ -156,17 +156,17 @@ async fn attend(
                 crate::log::error!(%error, "cannot start a guard: should this process be killed, what nodes have started lives on");
             }
         }
-        if tokio::time::timeout_at(begun + SHORTEST_LIFE, ordered(&mut order)).await.is_ok() {
+        if tokio::time::timeout_at(begun + SHORTEST_LIFE, ordered(&mut command)).await.is_ok() {
             return None;
         }
     }
 }
 
 /// Waits until something else is to be done than to attend. Cancel-safe.
-async fn ordered(order: &mut watch::Receiver<Order>) -> Order {
-    let ordered = order.wait_for(|order| *order != Order::Attend).await;
+async fn ordered(command: &mut watch::Receiver<Command>) -> Command {
+    let ordered = command.wait_for(|command| *command != Command::Attend).await;
     // An error means that nobody is left to guard for.
-    ordered.map_or(Order::Leave, |order| *order)
+    ordered.map_or(Command::Leave, |command| *command)
 }
 
 fn start(program: &GuardProgram) -> io::Result<GuardProcess> {
@@ -179,7 +179,7 @@ impl GuardProcess {
     async fn attend(
         &mut self,
         families: &mut watch::Receiver<Families>,
-        order: &mut watch::Receiver<Order>,
+        command: &mut watch::Receiver<Command>,
         launch: &dyn Launch,
     ) -> io::Result<Until> {
         let process = self.process.try_clone()?;
@@ -196,7 +196,7 @@ impl GuardProcess {
                         written.map_err(io::Error::from).and_then(|written| written).map(|()| Some(news))
                     }
                     None => {
-                        // An error means that nobody has news any more, and then an order comes.
+                        // An error means that nobody has news any more, and then a command comes.
                         if families.changed().await.is_err() {
                             std::future::pending::<()>().await;
                         }
@@ -207,7 +207,7 @@ impl GuardProcess {
             tokio::select! {
                 biased;
                 exit = &mut ended => return exit.map(Until::Ended),
-                order = ordered(order) => return Ok(Until::Ordered(order)),
+                command = ordered(command) => return Ok(Until::Ordered(command)),
                 told = told => match told {
                     Ok(news) => news.into_iter().for_each(|news| news.apply(&mut self.told)),
                     Err(error) => {

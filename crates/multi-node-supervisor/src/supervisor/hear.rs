@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::fleet::Event;
+use super::hello_ack::Spoken;
 use super::run::{Reply, Supervisor};
-use super::watch::Heard;
-use super::welcome::Spoken;
+use super::watch::NodeEvent;
+use crate::command::CommandError;
 use crate::control::{ToMaster, ToNode};
 use crate::id::NodeId;
-use crate::order::OrderError;
 use crate::status::ReadyBy;
 
 /// No cause that a node reports is kept longer, in bytes.
@@ -16,57 +16,57 @@ const LONGEST_CAUSE: usize = 4096;
 
 impl Supervisor {
     /// `None` where it was dealt with on the spot.
-    pub(super) fn hear(&mut self, id: NodeId, heard: Heard) -> Option<Event> {
-        Some(match heard {
-            Heard::Said(ToMaster::Hello { versions, addresses, capabilities }) => {
+    pub(super) fn hear(&mut self, id: NodeId, events: NodeEvent) -> Option<Event> {
+        Some(match events {
+            NodeEvent::Said(ToMaster::Hello { versions, addresses, capabilities }) => {
                 let trial = self.fleet.tries(id);
                 let answered = self.members.hello(id, Spoken { versions, capabilities }, &addresses, trial);
                 answered.unwrap_or_else(|why| Event::Failed { id, why })
             }
-            Heard::Said(ToMaster::Ready) if self.members.attendance(id).is_some() => {
-                return self.noted_ready(id, ReadyBy::Itself);
+            NodeEvent::Said(ToMaster::Ready) if self.members.monitor(id).is_some() => {
+                return self.noted_ready(id, ReadyBy::Linked);
             }
-            Heard::Said(ToMaster::Ready) => Event::Ready { id },
-            Heard::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
-            Heard::Said(ToMaster::Beat) => Event::Beat { id },
-            Heard::Said(ToMaster::Measured { series }) => {
-                self.told.tell(id, series);
+            NodeEvent::Said(ToMaster::Ready) => Event::Ready { id },
+            NodeEvent::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
+            NodeEvent::Said(ToMaster::Beat) => Event::Beat { id },
+            NodeEvent::Said(ToMaster::Measured { series }) => {
+                self.metrics_sink.tell(id, series);
                 return None;
             }
-            Heard::Said(ToMaster::Leaving) => {
+            NodeEvent::Said(ToMaster::Leaving) => {
                 // It drains already; what it lacks is who takes its connections.
-                let heirs = self.heirs(id);
+                let successors = self.successors(id);
                 self.members.mark_draining(id);
-                self.members.tell(id, ToNode::Drain { within: Duration::ZERO, heirs, closing: false });
+                self.members.tell(id, ToNode::Drain { within: Duration::ZERO, successors, closing: false });
                 Event::Leaving { id }
             }
-            Heard::Said(ToMaster::Rejoin { peer }) => {
+            NodeEvent::Said(ToMaster::Rejoin { peer }) => {
                 self.rejoin(id, peer);
                 return None;
             }
-            Heard::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
-            Heard::Said(ToMaster::Ask { ticket, order }) if self.terms.orders_from_nodes => {
-                self.asked(order, Reply::Node { id, ticket })
+            NodeEvent::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
+            NodeEvent::Said(ToMaster::Command { ticket, command }) if self.config.commands_from_nodes => {
+                self.asked(command, Reply::Node { id, ticket })
             }
-            Heard::Said(ToMaster::Ask { ticket, .. }) => {
-                self.members.tell(id, ToNode::Answer { ticket, result: Err(OrderError::NotFromNodes) });
+            NodeEvent::Said(ToMaster::Command { ticket, .. }) => {
+                self.members.tell(id, ToNode::Answer { ticket, result: Err(CommandError::NotFromNodes) });
                 return None;
             }
             // It comes as `Became`.
-            Heard::Said(ToMaster::Exec) => return None,
-            Heard::Became => {
+            NodeEvent::Said(ToMaster::Exec) => return None,
+            NodeEvent::Became => {
                 let lacks = self.members.attend(id)?;
                 Event::Runs { id, lacks }
             }
-            Heard::Noted(note) => return self.noted(id, note),
-            Heard::QueuesEmpty => {
+            NodeEvent::Process(note) => return self.noted(id, note),
+            NodeEvent::QueuesEmpty => {
                 self.members.queues_are_empty();
                 return None;
             }
-            Heard::Examined { traced, report } => Event::Examined { id, traced, report },
-            Heard::Weighs(bytes) => Event::Weighed { id, bytes },
-            Heard::Broke(why) => Event::Broken { id, why },
-            Heard::Exited(exit) => {
+            NodeEvent::Examined { traced, report } => Event::Examined { id, traced, report },
+            NodeEvent::Weighs(bytes) => Event::Weighed { id, bytes },
+            NodeEvent::Broke(why) => Event::Broken { id, why },
+            NodeEvent::Exited(exit) => {
                 self.members.tell_primary(id, exit);
                 self.members.tell_end(id, exit, &self.exits);
                 Event::Exited { id, exit, tally: self.members.tally(id) }

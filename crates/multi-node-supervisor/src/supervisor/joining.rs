@@ -14,8 +14,8 @@ use crate::descriptors::PAIRS_AT_ONCE;
 use crate::error::describe;
 use crate::id::NodeId;
 use crate::mesh::{self, PeerInfo};
+use crate::process_links::End;
 use crate::sys;
-use crate::wires::End;
 
 /// How long descriptors are waited for, where this process has none left.
 const DESCRIPTORS_WITHIN: Duration = Duration::from_secs(1);
@@ -121,7 +121,7 @@ impl Members {
         if !self.join_peers {
             return;
         }
-        if self.outfit.foreign.is_none() {
+        if self.template.foreign.is_none() {
             self.pairs.add(id, [NodeId::MASTER]);
         }
         self.pairs.add(id, with.iter().copied());
@@ -147,29 +147,29 @@ impl Members {
 
     /// What the newcomer gets; `None` where one of the two has left.
     fn join_pair(&mut self, newcomer: NodeId, other: NodeId) -> io::Result<Option<Join>> {
-        let welcome = |id: NodeId| self.get(id).filter(|member| member.is_welcome());
-        let greets = |id: NodeId| welcome(id).is_some_and(Member::greets);
+        let hello_ack = |id: NodeId| self.get(id).filter(|member| member.is_welcome());
+        let greets = |id: NodeId| hello_ack(id).is_some_and(Member::greets);
         let greets = greets(newcomer) && greets(other);
-        let welcome = |id: NodeId| welcome(id).map(|member| member.info);
-        let Some(newcomer) = welcome(newcomer) else { return Ok(None) };
+        let hello_ack = |id: NodeId| hello_ack(id).map(|member| member.info);
+        let Some(newcomer) = hello_ack(newcomer) else { return Ok(None) };
         if other.is_master() {
             let (for_master, for_newcomer) = self.streams(newcomer, own_info(), false)?;
-            // Nothing comes on the master's bus: nodes hand connections over to nodes.
+            // Nothing comes on the master's hand-off stream: nodes hand connections over to nodes.
             let stream = for_master.stream.ok_or(io::ErrorKind::NotFound)?;
             self.peers.join(newcomer, mesh::transport(stream)?);
             return Ok(Some(for_newcomer));
         }
-        let Some(other) = welcome(other) else { return Ok(None) };
+        let Some(other) = hello_ack(other) else { return Ok(None) };
         let (for_other, for_newcomer) = self.streams(newcomer, other, greets)?;
         self.tell(other.id(), ToNode::Joined { peers: vec![for_other] });
         Ok(Some(for_newcomer))
     }
     /// Two streams between two processes: what the second gets, who is joined to the first, and what the first gets.
     fn streams(&self, first: PeerInfo, second: PeerInfo, greets: bool) -> io::Result<(Join, Join)> {
-        let (stream, bus) = (self.launcher.launch.pair()?, self.launcher.launch.pair()?);
+        let (stream, handoff) = (self.launcher.launch.pair()?, self.launcher.launch.pair()?);
         Ok((
-            Join { peer: first, greets, stream: Some(stream.0), bus: Some(bus.0) },
-            Join { peer: second, greets, stream: Some(stream.1), bus: Some(bus.1) },
+            Join { peer: first, greets, stream: Some(stream.0), handoff: Some(handoff.0) },
+            Join { peer: second, greets, stream: Some(stream.1), handoff: Some(handoff.1) },
         ))
     }
 }

@@ -10,14 +10,14 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::child::Child;
-use super::foreign::{Attendance, Main};
+use super::foreign::{Main, ProcessMonitor};
 use super::launch::Launch;
-use super::watch::{self as watching, Heard, Phase, Watch};
+use super::watch::{self as watching, NodeEvent, Phase, Watch};
 use crate::control::{self, Parts, Reader, Skipped, ToMaster, ToNode, Writer};
 use crate::family::{self, Left, Looks, ProcessId, Run, Stop, StopRule};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
-use crate::wires::Snapshot;
+use crate::process_links::Snapshot;
 
 /// How far apart two reports of the fleet's state to one node are at least.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ pub(super) struct Member {
     /// What it does beside that, by names of its own.
     pub(super) capabilities: Vec<String>,
     /// What is watched of a program that does not link this crate.
-    pub(super) attendance: Option<Attendance>,
+    pub(super) monitor: Option<ProcessMonitor>,
     outbox: mpsc::Sender<ToNode>,
     examine: Arc<Notify>,
     /// Where the watch is told of the process that counts.
@@ -47,7 +47,7 @@ pub(super) struct Member {
 
 /// A node that lives, while nobody listens to it and nobody speaks to it.
 #[derive(Debug)]
-pub(crate) struct Resting {
+pub(crate) struct SuspendedMember {
     pub(super) info: PeerInfo,
     pub(super) generation: Generation,
     pub(super) process: Arc<OwnedFd>,
@@ -55,13 +55,13 @@ pub(crate) struct Resting {
     pub(super) version: Option<u32>,
     pub(super) capabilities: Vec<String>,
     pub(super) phase: Phase,
-    pub(super) attendance: Option<Attendance>,
+    pub(super) monitor: Option<ProcessMonitor>,
     pub(super) talk: Parts,
 }
 
 /// What every member is given.
 pub(super) struct Surroundings {
-    pub(super) heard: mpsc::Sender<(NodeId, Heard)>,
+    pub(super) events: mpsc::Sender<(NodeId, NodeEvent)>,
     pub(super) snapshot: watch::Receiver<Snapshot>,
     /// Turns true when all conversations are to rest.
     pub(super) rest: watch::Receiver<bool>,
@@ -78,18 +78,28 @@ pub(super) struct Surroundings {
     pub(super) launch: Arc<dyn Launch>,
 }
 
-impl Resting {
+impl SuspendedMember {
     /// A child that has said nothing yet.
-    pub(super) fn new(child: Child, info: PeerInfo, generation: Generation, line: usize) -> Resting {
+    pub(super) fn new(child: Child, info: PeerInfo, generation: Generation, line: usize) -> SuspendedMember {
         let Child { process, control, .. } = child;
-        let (version, phase, attendance) = (None, Phase::Speaks, None);
+        let (version, phase, monitor) = (None, Phase::Speaks, None);
         let (process, capabilities) = (Arc::new(process), Vec::new());
-        Resting { info, generation, process, line, version, capabilities, phase, attendance, talk: Parts::of(control) }
+        SuspendedMember {
+            info,
+            generation,
+            process,
+            line,
+            version,
+            capabilities,
+            phase,
+            monitor,
+            talk: Parts::of(control),
+        }
     }
 }
 
 impl Member {
-    /// Whether it begins each bus with a hello.
+    /// Whether it begins each hand-off stream with a hello.
     pub(super) fn greets(&self) -> bool {
         self.capabilities.iter().any(|name| name == control::GREETS)
     }
@@ -100,20 +110,20 @@ impl Member {
     }
 
     /// Takes on a node: from now on `heard` tells what it says and how it ends.
-    pub(super) fn new(node: Resting, around: Surroundings) -> io::Result<Member> {
-        let Resting { info, generation, process, line, version, capabilities, phase, mut attendance, talk } = node;
+    pub(super) fn new(node: SuspendedMember, around: Surroundings) -> io::Result<Member> {
+        let SuspendedMember { info, generation, process, line, version, capabilities, phase, mut monitor, talk } = node;
         let (mut reader, writer) = control::resume(talk)?;
         reader.count_skipped(around.skipped);
         let watched = process.clone();
         let (outbox, messages) = mpsc::channel(around.outbox);
         let examine = Arc::new(Notify::new());
-        if let Some(attendance) = &mut attendance {
-            attendance.resume(around.heard.clone(), around.rest.clone());
+        if let Some(monitor) = &mut monitor {
+            monitor.resume(around.events.clone(), around.rest.clone());
         }
         let (id, pid) = (info.id(), info.pid());
-        let named = attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
+        let named = monitor.as_ref().and_then(|monitor| monitor.main.as_ref());
         let main = watch::Sender::new(named.map(|main| main.process.clone()));
-        let (heard, examine_now, rest) = (around.heard, examine.clone(), around.rest.clone());
+        let (events, examine_now, rest) = (around.events, examine.clone(), around.rest.clone());
         let (main_named, outlived, spoke) = (main.subscribe(), false.into(), version.is_some().into());
         let stop = watch::Sender::new(Stop::No);
         let left = Left::new((id, leader(pid)), (around.run, around.looks), around.rule, stop.subscribe());
@@ -121,7 +131,7 @@ impl Member {
         let watch = Watch {
             id,
             pid,
-            heard,
+            events,
             main: main_named,
             outlived,
             foreign,
@@ -140,7 +150,7 @@ impl Member {
             line,
             version,
             capabilities,
-            attendance,
+            monitor,
             outbox,
             examine,
             main,
@@ -162,31 +172,31 @@ impl Member {
 
     /// The process that counts: its program may have named another than the one that was started.
     pub(super) fn main(&self) -> (u32, &OwnedFd) {
-        let named = self.attendance.as_ref().and_then(|attendance| attendance.main.as_ref());
+        let named = self.monitor.as_ref().and_then(|monitor| monitor.main.as_ref());
         named.map_or((self.info.pid(), &self.process), |main| (main.pid, &main.process))
     }
 
     /// Takes another process of it for the one that counts.
     pub(super) fn name_main(&mut self, main: Main) {
-        if let Some(attendance) = &mut self.attendance {
+        if let Some(monitor) = &mut self.monitor {
             self.main.send_replace(Some(main.process.clone()));
-            attendance.main = Some(main);
+            monitor.main = Some(main);
         }
     }
 
     /// Waits for the conversation to rest, which the member has been told to do.
-    pub(super) async fn rest(self) -> io::Result<Resting> {
-        let Member { info, generation, process, line, version, capabilities, mut attendance, .. } = self;
+    pub(super) async fn rest(self) -> io::Result<SuspendedMember> {
+        let Member { info, generation, process, line, version, capabilities, mut monitor, .. } = self;
         let (watching, writing) = (self.watching, self.writing);
-        if let Some(attendance) = &mut attendance {
-            attendance.rest().await;
+        if let Some(monitor) = &mut monitor {
+            monitor.rest().await;
         }
         let ((reader, phase), writer) = (watching.await?, writing.await?);
         let talk = control::take_apart(reader, writer)?;
-        Ok(Resting { info, generation, process, line, version, capabilities, phase, attendance, talk })
+        Ok(SuspendedMember { info, generation, process, line, version, capabilities, phase, monitor, talk })
     }
 
-    /// Has the node looked at, which is heard as [`Heard::Examined`].
+    /// Has the node looked at, which is heard as [`NodeEvent::Examined`].
     pub(super) fn examine(&self) {
         self.examine.notify_one();
     }
@@ -234,7 +244,7 @@ async fn write(
                 ToNode::Status { status, lines }
             }
         };
-        welcomed |= matches!(message, ToNode::Welcome(_));
+        welcomed |= matches!(message, ToNode::HelloAck(_));
         let sent = tokio::select! {
             sent = writer.send(message) => sent,
             () = watching::told_to_rest(&mut rest) => break,

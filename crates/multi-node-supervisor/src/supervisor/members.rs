@@ -16,10 +16,10 @@ use super::fleet::Backoff;
 use super::foreign::Foreign;
 use super::guard::{self, Guard};
 use super::joining::Pairs;
-use super::member::{Member, Resting, Surroundings};
+use super::member::{Member, Surroundings, SuspendedMember};
 use super::primary_process::PrimaryProcess;
 use super::rejoins::Rejoins;
-use super::watch::Heard;
+use super::watch::NodeEvent;
 use crate::control::{NodeSettings, Skipped, ToNode};
 use crate::descriptors::Shape;
 use multi_node_limits::SharedTable;
@@ -27,19 +27,19 @@ use multi_node_limits::SharedTable;
 use crate::family::{Looks, Run, StopRule};
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
+use crate::process_links::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
 use crate::sys::signal::TERM;
-use crate::wires::{Snapshot, Totals};
 use crate::{NotApplied, SharedSecret, sys};
 
 /// What every node is given.
-pub(crate) struct Outfit {
+pub(crate) struct NodeTemplate {
     /// The addresses of each server, as they were given.
     pub(crate) addresses: Vec<Vec<String>>,
     pub(crate) sockets: Vec<Vec<Socket>>,
     pub(crate) load: LoadTable,
     pub(crate) load_file: OwnedFd,
-    pub(crate) bell: OwnedFd,
+    pub(crate) wake_fd: OwnedFd,
     /// The table in which limits count, and its file.
     pub(crate) limits: (SharedTable, OwnedFd),
     pub(crate) settings: NodeSettings,
@@ -51,7 +51,7 @@ pub(crate) struct Outfit {
 }
 
 pub(crate) struct Members {
-    pub(super) outfit: Outfit,
+    pub(super) template: NodeTemplate,
     pub(super) launcher: Launcher,
     /// Whether processes are joined to each other at all.
     pub(super) join_peers: bool,
@@ -69,7 +69,7 @@ pub(crate) struct Members {
     pub(super) ended: BTreeMap<Slot, Totals>,
     /// How many messages may wait for one node.
     outbox: usize,
-    pub(super) heard: mpsc::Sender<(NodeId, Heard)>,
+    pub(super) events: mpsc::Sender<(NodeId, NodeEvent)>,
     /// One look at the nodes' memory at a time.
     weighing: Arc<Semaphore>,
     pub(super) snapshot: watch::Sender<Snapshot>,
@@ -88,17 +88,17 @@ pub(crate) struct Members {
 
 impl Members {
     pub(crate) fn new(
-        outfit: Outfit,
+        template: NodeTemplate,
         launcher: Launcher,
         (join_peers, peers): (bool, Peers),
         (max_nodes, drain_timeout, primary_backoff): (usize, Duration, Backoff),
-        heard: mpsc::Sender<(NodeId, Heard)>,
+        events: mpsc::Sender<(NodeId, NodeEvent)>,
         snapshot: watch::Sender<Snapshot>,
     ) -> Members {
         Members {
             // The first line is the master's own.
-            free_lines: (1..outfit.load.lines()).collect(),
-            outfit,
+            free_lines: (1..template.load.lines()).collect(),
+            template,
             launcher,
             join_peers,
             peers,
@@ -109,7 +109,7 @@ impl Members {
             ended: BTreeMap::new(),
             // Every other process may come and go before a node reads its first message.
             outbox: 4 * max_nodes + 64,
-            heard,
+            events,
             weighing: Arc::new(Semaphore::new(1)),
             snapshot,
             rest: watch::Sender::new(false),
@@ -125,7 +125,7 @@ impl Members {
     /// Has the nodes guarded, where they are of another program; PID 1 needs no guard, since all processes end with it
     /// (pid_namespaces(7)).
     pub(super) fn start_guard(&mut self, held: Option<guard::GuardProcess>) {
-        if self.outfit.foreign.is_some() && std::process::id() != 1 {
+        if self.template.foreign.is_some() && std::process::id() != 1 {
             self.guard = Some(Guard::start(self.launcher.guard(), self.drain_timeout, held));
         }
     }
@@ -139,7 +139,7 @@ impl Members {
 
     /// How nodes of this generation are told to finish.
     fn rule(&self, generation: Generation) -> StopRule {
-        let foreign = self.outfit.foreign.as_ref().and_then(|foreign| foreign.stop_signal(generation).ok());
+        let foreign = self.template.foreign.as_ref().and_then(|foreign| foreign.stop_signal(generation).ok());
         StopRule { signal: foreign.unwrap_or(TERM), within: self.drain_timeout }
     }
 
@@ -158,7 +158,7 @@ impl Members {
     }
 
     pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
-        if let Some(foreign) = &mut self.outfit.foreign {
+        if let Some(foreign) = &mut self.template.foreign {
             foreign.resolve(generation)?;
         }
         self.launcher.resolve(generation).map_err(|error| error.to_string())
@@ -166,7 +166,7 @@ impl Members {
 
     /// What has changed with this generation, and a reload does not apply.
     pub(super) fn not_applied(&self, generation: Generation) -> Vec<NotApplied> {
-        self.outfit.foreign.as_ref().map_or(Vec::new(), |foreign| foreign.not_applied(generation).to_vec())
+        self.template.foreign.as_ref().map_or(Vec::new(), |foreign| foreign.not_applied(generation).to_vec())
     }
 
     /// Starts a node, and tells its process id.
@@ -175,18 +175,18 @@ impl Members {
         let line = line.ok_or_else(|| io::Error::other("too many old nodes are still draining"))?;
         let child = self.launcher.spawn(id, slot, generation)?;
         let info = PeerInfo::new(id, Some(slot), child.pid);
-        self.take_on(Resting::new(child, info, generation, line))?;
+        self.take_on(SuspendedMember::new(child, info, generation, line))?;
         Ok(info.pid())
     }
 
-    fn take_on(&mut self, node: Resting) -> io::Result<()> {
+    fn take_on(&mut self, node: SuspendedMember) -> io::Result<()> {
         let around = Surroundings {
-            heard: self.heard.clone(),
+            events: self.events.clone(),
             snapshot: self.snapshot.subscribe(),
             rest: self.rest.subscribe(),
             outbox: self.outbox,
             skipped: self.skipped_of(node.line),
-            foreign: self.outfit.foreign.is_some(),
+            foreign: self.template.foreign.is_some(),
             run: self.launcher.instance().clone(),
             looks: self.looks.clone(),
             rule: self.rule(node.generation),
@@ -202,47 +202,47 @@ impl Members {
 
     /// Counts what is skipped of a node in its line, as the node does.
     fn skipped_of(&self, line: usize) -> Skipped {
-        let load = self.outfit.load.clone();
+        let load = self.template.load.clone();
         Skipped::told(move || load.skipped(line))
     }
 
     /// Lets all conversations rest. Whoever waits for it has to go on hearing what is told meanwhile.
-    pub(super) async fn rest(&mut self) -> Vec<Resting> {
+    pub(super) async fn rest(&mut self) -> Vec<SuspendedMember> {
         if let Some(primary) = &mut self.primary_process {
             primary.rest().await;
         }
         self.rest.send_replace(true);
-        let mut resting = Vec::new();
+        let mut suspended = Vec::new();
         for (id, member) in std::mem::take(&mut self.alive) {
             match member.rest().await {
-                Ok(node) => resting.push(node),
+                Ok(node) => suspended.push(node),
                 Err(error) => crate::log::error!(%id, %error, "lost the way to a node, which drains by itself"),
             }
         }
-        if let Some(foreign) = &mut self.outfit.foreign {
-            foreign.rest(resting.iter_mut().filter_map(|node| node.attendance.as_mut())).await;
+        if let Some(foreign) = &mut self.template.foreign {
+            foreign.rest(suspended.iter_mut().filter_map(|node| node.monitor.as_mut())).await;
         }
         if let Some(guard) = &mut self.guard {
             guard.rest().await;
         }
         self.rest.send_replace(false);
-        resting
+        suspended
     }
 
     /// Goes on with what another master has counted, and with its lines of the load table.
     pub(super) fn inherit(&mut self, ended: BTreeMap<Slot, Totals>) {
         self.ended = ended;
         for line in &self.free_lines {
-            self.outfit.load.clear(*line);
+            self.template.load.clear(*line);
         }
     }
 
     /// Goes on with conversations where they were left.
-    pub(super) fn resume(&mut self, mut resting: Vec<Resting>) -> io::Result<()> {
-        if let Some(foreign) = &mut self.outfit.foreign {
-            foreign.go_on(resting.iter_mut().filter_map(|node| node.attendance.as_mut()));
+    pub(super) fn resume(&mut self, mut suspended: Vec<SuspendedMember>) -> io::Result<()> {
+        if let Some(foreign) = &mut self.template.foreign {
+            foreign.go_on(suspended.iter_mut().filter_map(|node| node.monitor.as_mut()));
         }
-        let taken_on = resting.into_iter().try_for_each(|node| self.take_on(node));
+        let taken_on = suspended.into_iter().try_for_each(|node| self.take_on(node));
         if let Some(guard) = &mut self.guard {
             guard.go_on();
         }
@@ -258,10 +258,10 @@ impl Members {
         let understand = self.alive.values().filter(|member| understands_newer(member));
         for info in understand.map(|member| member.info).collect::<Vec<_>>() {
             self.tell(info.id(), ToNode::Gone { id: NodeId::MASTER });
-            if self.join_peers && self.outfit.foreign.is_none() {
+            if self.join_peers && self.template.foreign.is_none() {
                 self.pairs.add(info.id(), [NodeId::MASTER]);
             }
-            self.tell_newer(info.id(), ToNode::Adopted { settings: self.outfit.settings.clone() });
+            self.tell_newer(info.id(), ToNode::Adopted { settings: self.template.settings.clone() });
         }
         Ok(())
     }
@@ -269,7 +269,7 @@ impl Members {
     /// Tells all nodes that the master has not left after all.
     pub(super) fn reassure(&self) {
         for id in self.alive.keys() {
-            self.tell_newer(*id, ToNode::Adopted { settings: self.outfit.settings.clone() });
+            self.tell_newer(*id, ToNode::Adopted { settings: self.template.settings.clone() });
         }
     }
 
@@ -284,7 +284,7 @@ impl Members {
     pub(super) fn rejoin(&mut self, wants: NodeId, other: NodeId) -> Result<(), String> {
         let pair = (wants.min(other), wants.max(other));
         let (first, second) = (self.joined_info(pair.0)?, self.joined_info(pair.1)?);
-        if !self.join_peers || pair.0 == pair.1 || (pair.0.is_master() && self.outfit.foreign.is_some()) {
+        if !self.join_peers || pair.0 == pair.1 || (pair.0.is_master() && self.template.foreign.is_some()) {
             return Err("these two are not joined".to_owned());
         }
         let epoch = self.rejoins.next(pair, Instant::now())?;
@@ -325,13 +325,13 @@ impl Members {
         if let Some(guard) = &self.guard {
             guard.registry().remove(id);
         }
-        let counts = self.outfit.load.close(member.line);
+        let counts = self.template.load.close(member.line);
         self.left_lines.push(member.line);
         if let Some(slot) = member.info.slot() {
             *self.ended.entry(slot).or_default() += counts;
         }
         // Whoever left the queue for this node's sake may be wanted in it now.
-        serve::ring(&self.outfit.load, self.outfit.bell.as_fd());
+        serve::wake(&self.template.load, self.template.wake_fd.as_fd());
         self.peers.part(id);
         self.pairs.forget(id);
         self.rejoins.forget(id);
@@ -355,8 +355,8 @@ impl Members {
 
     fn deliver(&self, member: &Member, message: ToNode) {
         let Err(why) = member.tell(message) else { return };
-        // Heard as any other news of the node, since the rules may be speaking just now.
-        if self.heard.try_send((member.info.id(), Heard::Broke(why))).is_err() {
+        // NodeEvent as any other news of the node, since the rules may be speaking just now.
+        if self.events.try_send((member.info.id(), NodeEvent::Broke(why))).is_err() {
             crate::log::warn!(id = %member.info.id(), "the node does not read its control socket");
         }
     }

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!               spawn             hello             ready
-//!      Vacant ─────────> Starting ─────> Joining ─────────> Serving
+//!      Empty ──────────> Starting ─────> Initializing ────> Serving
 //!        ^                   │              │               │     │
 //!        │                   │ start_timeout, shutdown,     │     │ reload, scale, shutdown,
 //!        │                   │ it failed and did not end    │     │ or it leaves by itself
@@ -22,21 +22,21 @@
 //!        │  ordered, or `restart` is off         Exited
 //!        ├<─────────────────────────────────────────┤
 //!        │  its rest is over                        │ unasked
-//!        └<──────────────── Resting <───────────────┤
+//!        └<──────────────── BackingOff <────────────┤
 //!                                                   │ crash loop, and no node was ever ready
-//!                                 GaveUp <──────────┘
+//!                                 Failed <──────────┘
 //! ```
 //!
 //! | state | ends at the latest |
 //! |---|---|
-//! | `Vacant` | with the next order; where `restart` is on, no slot stays vacant |
-//! | `Starting`, `Joining` | `start_timeout` after the spawn, or 5 s after the node said that it failed |
+//! | `Empty` | with the next order; where `restart` is on, no slot stays empty |
+//! | `Starting`, `Initializing` | `start_timeout` after the spawn, or 5 s after the node said that it failed |
 //! | `Serving` | with the process, which is watched by its heartbeat |
-//! | `Draining` | `drain_timeout` after the order, or after the node said that it leaves |
+//! | `Draining` | `drain_timeout` after the command, or after the node said that it leaves |
 //! | `Killing` | with the process; SIGKILL follows SIGABRT after 5 s, and itself every 5 s |
 //! | `Exited` | at once: what follows is decided when the exit is seen |
-//! | `Resting` | when the backoff is over |
-//! | `GaveUp` | never: the program ends |
+//! | `BackingOff` | when the backoff is over |
+//! | `Failed` | never: the program ends |
 //!
 //! A node that drains or is killed by order no longer holds its slot, so that its replacement starts beside it. During a
 //! reload a slot has an old node and a new one, which takes the slot when it is ready.
@@ -44,32 +44,32 @@
 //! A node that breaks the protocol (it says hello twice, or is ready before its hello) or whose control channel breaks is
 //! killed, and counts as dead.
 
-mod attended;
+mod bootstrap;
 mod child;
 mod closing;
+mod event_log;
 mod foreign;
-mod ground;
 mod guard;
 mod hear;
-mod heirs;
+mod hello_ack;
 mod joining;
 mod launch;
 mod member;
 mod members;
-mod notes;
+mod monitored;
 mod plan;
 mod primary_process;
+mod process_events;
 mod reaper;
 mod rejoins;
 mod run;
 mod starter;
-mod telling;
+mod successors;
 mod upgrade;
 mod watch;
-mod welcome;
 
 use multi_node_fleet::fleet;
 
-pub use ground::{Ends, Ground, InheritedState};
+pub use bootstrap::{Bootstrap, Ends, InheritedState};
 pub use plan::{Plan, SlotArgs, Start};
-pub use upgrade::Call;
+pub use upgrade::UpgradeRequest;

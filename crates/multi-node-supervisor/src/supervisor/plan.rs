@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::fleet::Policy;
-use super::run::{self, Terms};
+use super::run::{self, LoopConfig};
 use crate::bind::Manner;
 use crate::control::NodeSettings;
 use crate::environment;
@@ -33,8 +33,8 @@ pub struct Plan {
     pub peers: bool,
     /// Whether signals are heard, here and in nodes.
     pub signals: bool,
-    /// Whether nodes may give orders.
-    pub orders_from_nodes: bool,
+    /// Whether nodes may give commands.
+    pub commands_from_nodes: bool,
     /// Whether this process serves beside its nodes.
     pub master_listen: bool,
     /// How long nodes wait for the next master.
@@ -88,9 +88,9 @@ impl fmt::Debug for SlotArgs {
 }
 
 impl Plan {
-    pub(super) fn terms(&self) -> Terms {
-        Terms {
-            orders_from_nodes: self.orders_from_nodes,
+    pub(super) fn loop_config(&self) -> LoopConfig {
+        LoopConfig {
+            commands_from_nodes: self.commands_from_nodes,
             start_timeout: self.policy.start_timeout,
             adopt_timeout: self.adopt_timeout,
             master_listen: self.master_listen,

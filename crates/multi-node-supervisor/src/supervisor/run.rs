@@ -8,11 +8,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::fleet::{Action, Event, Fatal, Fleet, Happening, Level, Ticket};
+use super::event_log;
+use super::fleet::{Action, Event, Fatal, Fleet, Level, LogEvent, Ticket};
 use super::members::Members;
-use super::telling;
-use super::upgrade::{self, Heritage, Rehearsal};
-use super::watch::Heard;
+use super::upgrade::{self, InheritedLoop, Preflight};
+use super::watch::NodeEvent;
+use crate::command::{Command, CommandError, ReloadReport, Report};
 use crate::control::ToNode;
 use crate::error::describe;
 use crate::exits::Exits;
@@ -20,12 +21,11 @@ use crate::family::Stop;
 use crate::id::{Generation, NodeId};
 use crate::log_buffer::LogBuffer;
 use crate::mesh::Wish;
-use crate::order::{Order, OrderError, ReloadReport, Report};
+use crate::metrics_sink::MetricsSink;
+use crate::process_links::{CommandRequest, End};
 use crate::serve::Drain;
 use crate::signals::MasterSignals;
 use crate::systemd::{Notifier, Phase};
-use crate::told::Told;
-use crate::wires::{Ask, End};
 
 /// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
 const LATE: Duration = Duration::from_millis(250);
@@ -43,23 +43,23 @@ const NEWS_IN_A_ROW: usize = 256;
 pub(crate) struct Supervisor {
     pub(super) fleet: Fleet,
     pub(super) members: Members,
-    pub(super) heard: mpsc::Receiver<(NodeId, Heard)>,
-    asks: mpsc::Receiver<Ask>,
-    pub(super) terms: Terms,
+    pub(super) events: mpsc::Receiver<(NodeId, NodeEvent)>,
+    asks: mpsc::Receiver<CommandRequest>,
+    pub(super) config: LoopConfig,
     pub(super) signals: MasterSignals,
     /// This process's own, for what it serves itself.
     pub(super) own_drain: Drain,
     /// The trial of a new program, while there is one.
-    rehearsal: Option<Rehearsal>,
+    preflight: Option<Preflight>,
     /// What another master has left, until it is taken over.
-    heritage: Option<Heritage>,
+    inherited: Option<InheritedLoop>,
     /// The next program is to take over, since its nodes serve.
     departing: Option<ReloadReport>,
     notifier: Notifier,
     /// The log, for those who follow it from outside.
     pub(super) log_buffer: LogBuffer,
     /// What nodes measure.
-    pub(super) told: Told,
+    pub(super) metrics_sink: MetricsSink,
     /// Where the ends of nodes are told.
     pub(super) exits: Exits,
     replies: BTreeMap<Ticket, Reply>,
@@ -67,14 +67,14 @@ pub(crate) struct Supervisor {
     /// Who may take connections of nodes that drain, as far as these know; `None`: nobody will come any more.
     pub(super) candidates: Option<Vec<NodeId>>,
     /// How many pieces of news have been heard since everything else had its turn.
-    heard_in_a_row: usize,
+    events_in_a_row: usize,
     /// The time of day at one moment, from which all others are counted, so that states keep their time.
     epoch: (Instant, SystemTime),
 }
 
 /// What of the options concerns the loop.
-pub(crate) struct Terms {
-    pub(crate) orders_from_nodes: bool,
+pub(crate) struct LoopConfig {
+    pub(crate) commands_from_nodes: bool,
     /// How long a new program may take to reach `listen`.
     pub(crate) start_timeout: Duration,
     /// How long nodes wait for the next master.
@@ -83,9 +83,9 @@ pub(crate) struct Terms {
     pub(crate) master_listen: bool,
 }
 
-/// Who waits for the answer to an order.
+/// Who waits for the answer to a command.
 pub(super) enum Reply {
-    Caller(oneshot::Sender<Result<Report, OrderError>>),
+    Caller(oneshot::Sender<Result<Report, CommandError>>),
     Node {
         id: NodeId,
         ticket: u64,
@@ -98,41 +98,41 @@ impl Supervisor {
     pub(crate) fn new(
         fleet: Fleet,
         members: Members,
-        heard: mpsc::Receiver<(NodeId, Heard)>,
-        (asks, terms): (mpsc::Receiver<Ask>, Terms),
+        events: mpsc::Receiver<(NodeId, NodeEvent)>,
+        (asks, config): (mpsc::Receiver<CommandRequest>, LoopConfig),
         (signals, own_drain): (MasterSignals, Drain),
-        (log_buffer, told, exits, heritage): (LogBuffer, Told, Exits, Option<Heritage>),
+        (log_buffer, metrics_sink, exits, inherited): (LogBuffer, MetricsSink, Exits, Option<InheritedLoop>),
     ) -> Supervisor {
         let epoch = (Instant::now(), SystemTime::now());
         let replies = BTreeMap::new();
-        let notifier = Notifier::new(if heritage.is_some() { Phase::Reloading } else { Phase::Running });
+        let notifier = Notifier::new(if inherited.is_some() { Phase::Reloading } else { Phase::Running });
         Supervisor {
             fleet,
             members,
-            heard,
+            events,
             asks,
-            terms,
+            config,
             signals,
             own_drain,
-            rehearsal: None,
-            heritage,
+            preflight: None,
+            inherited,
             departing: None,
             notifier,
             log_buffer,
-            told,
+            metrics_sink,
             exits,
             replies,
             tickets: 0,
             candidates: Some(Vec::new()),
-            heard_in_a_row: 0,
+            events_in_a_row: 0,
             epoch,
         }
     }
 
     /// Supervises until no node is left and none will be started.
     pub(crate) async fn run(mut self) -> End {
-        let mut end = match self.heritage.take() {
-            Some(heritage) => self.take_over(heritage).await,
+        let mut end = match self.inherited.take() {
+            Some(inherited) => self.take_over(inherited).await,
             None => self.deal(Event::Start).await,
         };
         while end.is_none() {
@@ -142,7 +142,7 @@ impl Supervisor {
             };
             // The next program is not told which pairs wait.
             if let Some(reload) = self.departing.take_if(|_| self.members.pairs.is_empty()) {
-                end = end.or(self.try_to_depart(reload).await);
+                end = end.or(self.try_to_exec(reload).await);
             }
         }
         self.members.peers.close();
@@ -168,22 +168,22 @@ impl Supervisor {
             // What nodes have said comes before any judgement of their silence, but one that talks without end must not keep
             // everybody else waiting.
             biased;
-            Some((id, heard)) = self.heard.recv(), if self.heard_in_a_row < NEWS_IN_A_ROW => {
-                self.heard_in_a_row += 1;
-                self.members.prepare(id, &heard).await;
-                self.hear(id, heard)
+            Some((id, events)) = self.events.recv(), if self.events_in_a_row < NEWS_IN_A_ROW => {
+                self.events_in_a_row += 1;
+                self.members.prepare(id, &events).await;
+                self.hear(id, events)
             }
-            Some(ask) = self.asks.recv() => Some(self.asked(ask.order, Reply::Caller(ask.reply))),
+            Some(ask) = self.asks.recv() => Some(self.asked(ask.command, Reply::Caller(ask.reply))),
             signal = self.signals.next() => {
                 crate::log::info!(target: TARGET, "received {signal}");
-                Some(self.asked(signal.order(), Reply::Log))
+                Some(self.asked(signal.command(), Reply::Log))
             }
-            (generation, result) = upgrade::rehearsed(&mut self.rehearsal) => {
-                self.rehearsal = None;
+            (generation, result) = upgrade::preflighted(&mut self.preflight) => {
+                self.preflight = None;
                 Some(Event::Rehearsed { generation, result })
             }
             wish = self.members.peers.wish() => match wish {
-                Wish::Leave => Some(self.asked(Order::Shutdown { now: false }, Reply::Log)),
+                Wish::Leave => Some(self.asked(Command::Shutdown { now: false }, Reply::Log)),
                 Wish::Rejoin(peer) => {
                     self.rejoin(NodeId::MASTER, peer);
                     None
@@ -195,18 +195,18 @@ impl Supervisor {
             }
             () = self.members.pairs.due() => None,
             () = due => deadline.map(|deadline| tick(deadline.elapsed())),
-            () = std::future::ready(()), if self.heard_in_a_row >= NEWS_IN_A_ROW => {
-                self.heard_in_a_row = 0;
+            () = std::future::ready(()), if self.events_in_a_row >= NEWS_IN_A_ROW => {
+                self.events_in_a_row = 0;
                 None
             }
         }
     }
 
-    pub(super) fn asked(&mut self, order: Order, reply: Reply) -> Event {
+    pub(super) fn asked(&mut self, command: Command, reply: Reply) -> Event {
         let ticket = Ticket(self.tickets);
         self.tickets += 1;
         self.replies.insert(ticket, reply);
-        Event::Asked { ticket, order }
+        Event::Asked { ticket, command }
     }
 
     /// Tells the rules, and does what they say, until they have nothing more to say. `Some`: it is all over.
@@ -221,7 +221,7 @@ impl Supervisor {
                 }
             }
         }
-        self.name_heirs_anew();
+        self.renew_successors();
         let now = Instant::now();
         let status = self.fleet.snapshot(now, self.epoch.1 + now.duration_since(self.epoch.0));
         self.notifier.tell(self.phase(), &status);
@@ -245,11 +245,11 @@ impl Supervisor {
                 self.warn_of_not_applied(generation);
                 return Some(Event::Resolved { generation, result });
             }
-            Action::Rehearse { generation } => match self.rehearse(generation) {
-                Ok(rehearsal) => self.rehearsal = Some(rehearsal),
+            Action::Preflight { generation } => match self.preflight(generation) {
+                Ok(preflight) => self.preflight = Some(preflight),
                 Err(why) => return Some(Event::Rehearsed { generation, result: Err(why) }),
             },
-            Action::Depart { reload } => self.departing = Some(reload),
+            Action::Exec { reload } => self.departing = Some(reload),
             Action::Spawn { id, slot, generation } => {
                 let result = self.members.spawn(id, slot, generation).map_err(|error| describe(&error));
                 return Some(Event::Spawned { id, result });
@@ -284,7 +284,7 @@ impl Supervisor {
             }
             Action::Forget { id } => self.members.forget(id),
             Action::Answer { ticket, result } => self.answer(ticket, result),
-            Action::Tell(happening) => self.log(&happening),
+            Action::Tell(event) => self.log(&event),
             // The loop ends by it.
             Action::Finish(_) => {}
         }
@@ -295,11 +295,11 @@ impl Supervisor {
     fn warn_of_not_applied(&self, generation: Generation) {
         for setting in self.members.not_applied(generation) {
             let text = format!("a reload does not apply {setting}");
-            self.log(&Happening { level: Level::Warn, slot: None, id: None, text });
+            self.log(&LogEvent { level: Level::Warn, slot: None, id: None, text });
         }
     }
 
-    fn answer(&mut self, ticket: Ticket, mut result: Result<Report, OrderError>) {
+    fn answer(&mut self, ticket: Ticket, mut result: Result<Report, CommandError>) {
         if let Ok(Report::Reload(report)) = &mut result {
             report.not_applied = self.members.not_applied(report.generation);
             self.members.run_primary(report.generation, None);
@@ -310,17 +310,17 @@ impl Supervisor {
             Some(Reply::Node { id, ticket }) => self.members.tell(id, ToNode::Answer { ticket, result }),
             Some(Reply::Log) => {
                 if let Err(error) = result {
-                    crate::log::warn!(target: TARGET, "the order was not carried out: {error}");
+                    crate::log::warn!(target: TARGET, "the command was not carried out: {error}");
                 }
             }
             None => {}
         }
     }
 
-    fn log(&self, happening: &Happening) {
-        let Happening { level, slot, id, text } = happening;
+    fn log(&self, event: &LogEvent) {
+        let LogEvent { level, slot, id, text } = event;
         let pid = id.and_then(|id| self.members.get(id)).map(|member| member.info.pid());
-        self.log_buffer.write(|| telling::line(happening, SystemTime::now()));
+        self.log_buffer.write(|| event_log::line(event, SystemTime::now()));
         let (slot, id) = (slot.map(tracing::field::display), id.map(tracing::field::display));
         match level {
             Level::Info => crate::log::info!(target: TARGET, slot, id, pid, "{text}"),

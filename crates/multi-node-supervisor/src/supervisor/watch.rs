@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::foreign::Note;
+use super::foreign::ProcessEvent;
 use super::launch::Launch;
 use crate::control::{self, Reader, ToMaster};
 use crate::family::Left;
@@ -37,7 +37,7 @@ type Process = Arc<OwnedFd>;
 /// What is heard of a node.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Heard {
+pub(crate) enum NodeEvent {
     Said(ToMaster),
     /// What was seen of its process: whether a debugger holds it, and a report for people.
     Examined {
@@ -47,10 +47,10 @@ pub(crate) enum Heard {
     /// How much memory it has, in bytes.
     Weighs(u64),
     Broke(String),
-    /// The stage has become its program.
+    /// The exec shim has become its program.
     Became,
     /// What is noticed of the program.
-    Noted(Note),
+    Process(ProcessEvent),
     /// Of all nodes, in a shutdown: nobody waits any more in the queues of the listening sockets.
     QueuesEmpty,
     Exited(Exit),
@@ -60,10 +60,10 @@ pub(crate) enum Heard {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Phase {
-    /// It speaks on its control socket, as a stage or a node of this program.
+    /// It speaks on its control socket, as an exec shim or a node of this program.
     #[default]
     Speaks,
-    /// Its stage is another program now, which may know nothing of the socket.
+    /// Its exec shim is another program now, which may know nothing of the socket.
     Runs,
     /// It is such a program, and speaks there.
     Links,
@@ -81,11 +81,11 @@ impl Phase {
     }
 }
 
-impl Heard {
-    fn of(message: ToMaster) -> Heard {
+impl NodeEvent {
+    fn of(message: ToMaster) -> NodeEvent {
         match message {
-            ToMaster::Exec => Heard::Became,
-            other => Heard::Said(other),
+            ToMaster::Exec => NodeEvent::Became,
+            other => NodeEvent::Said(other),
         }
     }
 }
@@ -95,12 +95,12 @@ impl Heard {
 pub(crate) struct Watch {
     pub(crate) id: NodeId,
     pub(crate) pid: u32,
-    pub(crate) heard: mpsc::Sender<(NodeId, Heard)>,
+    pub(crate) events: mpsc::Sender<(NodeId, NodeEvent)>,
     /// The process of it that its program names as the one that counts (`MAINPID=`).
     pub(crate) main: watch::Receiver<Option<Process>>,
     /// Whether that was seen to live on after the one that was started.
     pub(crate) outlived: AtomicBool,
-    /// Whether it is of another program, or a stage that is to become that.
+    /// Whether it is of another program, or an exec shim that is to become that.
     pub(crate) foreign: bool,
     /// Whether it has ever spoken: what a program does that links this crate, with processes that it has started, is its own.
     pub(crate) spoke: AtomicBool,
@@ -139,9 +139,9 @@ async fn watch_to_the_end(
         && let Some(exit) = listen_to(watch, reader, &process, phase).await?
     {
         if *phase != Phase::Speaks {
-            watch.tell(Heard::Noted(Note::Ended { well: exit == Exit::Code(0) })).await;
+            watch.tell(NodeEvent::Process(ProcessEvent::Ended { well: exit == Exit::Code(0) })).await;
         }
-        watch.tell(Heard::Exited(exit)).await;
+        watch.tell(NodeEvent::Exited(exit)).await;
         *phase = Phase::Ended;
     }
     Ok(())
@@ -173,7 +173,7 @@ async fn listen_to(
             Ok(Some(message)) => {
                 watch.spoke.store(true, Ordering::Relaxed);
                 *phase = phase.after(&message);
-                watch.tell(Heard::of(message)).await;
+                watch.tell(NodeEvent::of(message)).await;
                 continue;
             }
             // It may do with what it does not know what it likes.
@@ -185,7 +185,7 @@ async fn listen_to(
                 Err(_) => "it closed its control socket".to_owned(),
             },
         };
-        watch.tell(Heard::Broke(why)).await;
+        watch.tell(NodeEvent::Broke(why)).await;
         return watch.end(process, *phase).await;
     }
 }
@@ -197,9 +197,9 @@ pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
 }
 
 impl Watch {
-    async fn tell(&self, what: Heard) {
+    async fn tell(&self, what: NodeEvent) {
         // An error means that the supervisor is gone, and with it everyone who would listen.
-        let _ = self.heard.send((self.id, what)).await;
+        let _ = self.events.send((self.id, what)).await;
     }
 
     async fn end(&self, process: &AsyncFd<Process>, phase: Phase) -> io::Result<Option<Exit>> {
@@ -212,7 +212,7 @@ impl Watch {
 
     /// What a program has started that does not link this crate, or has not come so far, ends with it. Cancel-safe.
     async fn ended(&self, process: &AsyncFd<Process>, phase: Phase) -> io::Result<Exit> {
-        // A stage may have become its program, and that have ended, before this was heard.
+        // An exec shim may have become its program, and that have ended, before this was heard.
         if phase == Phase::Speaks && !self.foreign && self.spoke.load(Ordering::Relaxed) {
             return exited(process, &*self.launch).await;
         }
@@ -264,7 +264,7 @@ impl Watch {
 
     async fn tell_arrived(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
         while let Some(message) = reader.next_arrived()? {
-            self.tell(Heard::of(message)).await;
+            self.tell(NodeEvent::of(message)).await;
         }
         Ok(())
     }
@@ -275,7 +275,7 @@ impl Watch {
         tokio::time::sleep(LAST_CHANCE).await;
         self.tell_arrived(reader).await?;
         let (traced, report) = sys::process::examine(self.pid);
-        self.tell(Heard::Examined { traced, report }).await;
+        self.tell(NodeEvent::Examined { traced, report }).await;
         Ok(())
     }
 }

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ring_shows_its_accepts() {
+    fn a_wake_up_shows_its_accepts() {
         let cases = [
             ("UserBufs:\t0\nPollList:\n  op=13, task_works=0\nCqOverflowList:\n", true),
             ("PollList:\n  op=6, task_works=0\n  op=13, task_works=1\n", true),

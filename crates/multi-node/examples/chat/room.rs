@@ -61,7 +61,7 @@ pub(crate) struct Visit(
     #[expect(dead_code, reason = "held for its drop, which the room sees")] oneshot::Sender<Infallible>,
 );
 
-enum Order {
+enum Command {
     Say(Message),
     Hear(NodeId, Said),
     Part(NodeId),
@@ -72,13 +72,13 @@ enum Order {
 /// This process's room: a handle to the task that owns it.
 #[derive(Clone)]
 pub(crate) struct Room {
-    orders: mpsc::Sender<Order>,
+    commands: mpsc::Sender<Command>,
     visitors: watch::Receiver<Visitors>,
 }
 
 impl Room {
     pub(crate) fn open() -> Room {
-        let (orders, ordered) = mpsc::channel(64);
+        let (commands, ordered) = mpsc::channel(64);
         let (counts, visitors) = watch::channel(Visitors::default());
         let (news, _) = broadcast::channel(BEHIND);
         let keeper = Keeper {
@@ -89,24 +89,24 @@ impl Room {
             counts,
         };
         tokio::spawn(keeper.keep(ordered));
-        Room { orders, visitors }
+        Room { commands, visitors }
     }
 
     /// Tells everybody, here and in the other processes. A message that was told before is not told again.
     pub(crate) async fn say(&self, message: Message) {
-        self.order(Order::Say(message)).await;
+        self.command(Command::Say(message)).await;
     }
 
     pub(crate) async fn enter(&self) -> Visit {
         let (visit, left) = oneshot::channel();
-        self.order(Order::Enter(left)).await;
+        self.command(Command::Enter(left)).await;
         Visit(visit)
     }
 
     /// `None` once the room is closed, which is when the process ends.
     pub(crate) async fn recall(&self) -> Option<Recent> {
         let (answer, recent) = oneshot::channel();
-        self.order(Order::Recall(answer)).await;
+        self.command(Command::Recall(answer)).await;
         recent.await.ok()
     }
 
@@ -114,9 +114,9 @@ impl Room {
         self.visitors.clone()
     }
 
-    async fn order(&self, order: Order) {
+    async fn command(&self, command: Command) {
         // The keeper ends with the process, and with it everybody who could miss it.
-        let _ = self.orders.send(order).await;
+        let _ = self.commands.send(command).await;
     }
 }
 
@@ -131,11 +131,11 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep(mut self, mut ordered: mpsc::Receiver<Order>) {
+    async fn keep(mut self, mut ordered: mpsc::Receiver<Command>) {
         loop {
             tokio::select! {
-                order = ordered.recv() => match order {
-                    Some(order) => self.perform(order),
+                command = ordered.recv() => match command {
+                    Some(command) => self.perform(command),
                     None => return,
                 },
                 Some(_) = self.visits.next() => {}
@@ -144,14 +144,14 @@ impl Keeper {
         }
     }
 
-    fn perform(&mut self, order: Order) {
-        match order {
-            Order::Say(message) => self.take(message, true),
-            Order::Hear(_, Said::Message(message)) => self.take(message, false),
-            Order::Hear(peer, Said::Visitors(visitors)) => drop(self.elsewhere.insert(peer, visitors)),
-            Order::Part(peer) => drop(self.elsewhere.remove(&peer)),
-            Order::Enter(left) => self.visits.push(left),
-            Order::Recall(answer) => {
+    fn perform(&mut self, command: Command) {
+        match command {
+            Command::Say(message) => self.take(message, true),
+            Command::Hear(_, Said::Message(message)) => self.take(message, false),
+            Command::Hear(peer, Said::Visitors(visitors)) => drop(self.elsewhere.insert(peer, visitors)),
+            Command::Part(peer) => drop(self.elsewhere.remove(&peer)),
+            Command::Enter(left) => self.visits.push(left),
+            Command::Recall(answer) => {
                 let messages = self.recent.iter().cloned().collect();
                 // Whoever asked may have left in the meantime.
                 let _ = answer.send(Recent { messages, news: self.news.subscribe() });
@@ -188,7 +188,7 @@ pub(crate) async fn share(room: Room, peer: Peer) {
     let (mut from, mut to) = peer.framed::<Said>().split();
     let hear = async {
         while let Ok(Some(said)) = from.recv().await {
-            room.order(Order::Hear(id, said)).await;
+            room.command(Command::Hear(id, said)).await;
         }
     };
     let tell = async {
@@ -199,7 +199,7 @@ pub(crate) async fn share(room: Room, peer: Peer) {
         () = hear => {}
         () = tell => {}
     }
-    room.order(Order::Part(id)).await;
+    room.command(Command::Part(id)).await;
 }
 
 /// Tells a peer the recent messages, then what is said here, and how many visitors are here.

@@ -81,7 +81,7 @@ impl Visitor {
     /// Until the visitor leaves or the process ends.
     async fn stay(mut self) -> Result<(), axum::Error> {
         let _visit = self.place.room.enter().await;
-        let goodbye = self.place.node.goodbye();
+        let drain_notice = self.place.node.drain_notice();
         let mut board = self.place.board.clone();
         board.mark_changed();
         self.greet().await?;
@@ -102,7 +102,7 @@ impl Visitor {
                     let text = board.borrow_and_update().clone();
                     self.socket.send(ws::Message::Text(text)).await?;
                 }
-                () = goodbye.draining(), if !told_to_go => {
+                () = drain_notice.draining(), if !told_to_go => {
                     told_to_go = true;
                     self.tell(ToPage::Draining).await?;
                 }

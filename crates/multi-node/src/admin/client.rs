@@ -125,7 +125,7 @@ impl Client {
                 self.greeting = Some(self.read(greeting)?);
                 Ok(())
             }
-            // An order that it does not know.
+            // A command that it does not know.
             Err(ClientError::Refused(refusal)) if refusal.code == "bad_request" => Ok(()),
             Err(error) => Err(error),
         }

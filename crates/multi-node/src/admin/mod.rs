@@ -7,15 +7,15 @@
 //! echo status | socat - UNIX-CONNECT:$XDG_RUNTIME_DIR/multi-node/web.sock
 //! ```
 //!
-//! The server's side gives its orders by a [`Handle`](crate::Handle), as the program itself does, and knows nothing of the
-//! supervisor. docs/control-socket.md has every order with its answer.
+//! The server's side gives its commands by a [`Handle`](crate::Handle), as the program itself does, and knows nothing of the
+//! supervisor. docs/control-socket.md has every command with its answer.
 
 #[cfg(multi_process)]
 mod client;
 #[cfg(multi_process)]
-mod desk;
-#[cfg(multi_process)]
 mod directory;
+#[cfg(multi_process)]
+mod handler;
 #[cfg(multi_process)]
 mod lines;
 mod observer;
@@ -26,10 +26,10 @@ mod protocol;
 mod session;
 #[cfg(multi_process)]
 mod socket;
+mod text;
 #[cfg(all(test, multi_process))]
 mod transcript_tests;
 mod view;
-mod wording;
 
 pub use crate::log_buffer::{HeldOutput, LogLine, Logged, Source};
 #[cfg(multi_process)]
@@ -38,8 +38,8 @@ pub use client::{Client, ClientError};
 pub use directory::{Place, check_runtime_directory, instances, socket_path};
 pub(crate) use observer::Observer;
 #[cfg(multi_process)]
-pub(crate) use open::{Admin, Attendance};
-pub use protocol::{Answer, Description, Greeting, OrderHelp, ProtocolVersions, Refusal, Request};
-pub use view::{Instance, Reloaded, Replaced, SlotInfo, Tried, WaitingInfo};
+pub(crate) use open::{Admin, ProcessMonitor};
+pub use protocol::{Answer, CommandHelp, Description, Greeting, ProtocolVersions, Refusal, Request};
 #[doc(hidden)]
-pub use wording::in_words;
+pub use text::in_words;
+pub use view::{CanaryResult, Instance, Reloaded, Replaced, SlotInfo, WaitingInfo};

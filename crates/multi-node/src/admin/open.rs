@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::desk::Desk;
+use super::handler::CommandHandler;
 use super::observer::Observer;
 use super::protocol::{Answer, Refusal};
 use super::session;
@@ -20,7 +20,7 @@ use crate::{Error, sys};
 const MOST_CLIENTS: usize = 64;
 
 /// How long clients have at the end to read the answers they wait for.
-const GOODBYE: Duration = Duration::from_secs(1);
+const DRAIN_NOTICE: Duration = Duration::from_secs(1);
 
 /// How long to wait after an error in accepting, which is for the most part a lack of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -56,14 +56,14 @@ impl Admin {
     }
 
     /// Answers clients from now on.
-    pub(crate) fn attend(self, observer: Observer) -> Attendance {
+    pub(crate) fn attend(self, observer: Observer) -> ProcessMonitor {
         let (closing, is_closing) = watch::channel(false);
         let Admin { socket, options, log_buffer } = self;
         let task = socket.map(|socket| {
-            let desk = Arc::new(Desk::new(observer, options, log_buffer));
-            tokio::spawn(attend(socket, desk, is_closing))
+            let handler = Arc::new(CommandHandler::new(observer, options, log_buffer));
+            tokio::spawn(attend(socket, handler, is_closing))
         });
-        Attendance { closing, task }
+        ProcessMonitor { closing, task }
     }
 }
 
@@ -82,24 +82,24 @@ fn without(opened: Result<ControlSocket, Error>) -> Result<Option<ControlSocket>
 }
 
 /// A control socket that is attended to. It has to be closed before the program ends, so that clients get their answers.
-pub(crate) struct Attendance {
+pub(crate) struct ProcessMonitor {
     closing: watch::Sender<bool>,
     task: Option<JoinHandle<()>>,
 }
 
-impl Attendance {
+impl ProcessMonitor {
     /// Lets clients have the answers they wait for, and removes the socket.
     pub(crate) async fn close(self) {
         self.closing.send_replace(true);
         if let Some(mut task) = self.task
-            && tokio::time::timeout(GOODBYE, &mut task).await.is_err()
+            && tokio::time::timeout(DRAIN_NOTICE, &mut task).await.is_err()
         {
             task.abort();
         }
     }
 }
 
-async fn attend(socket: ControlSocket, desk: Arc<Desk>, mut closing: watch::Receiver<bool>) {
+async fn attend(socket: ControlSocket, handler: Arc<CommandHandler>, mut closing: watch::Receiver<bool>) {
     let (places, mut sessions) = (Arc::new(Semaphore::new(MOST_CLIENTS)), JoinSet::new());
     // A lack lasts, and is told once.
     let mut lacks = false;
@@ -129,9 +129,9 @@ async fn attend(socket: ControlSocket, desk: Arc<Desk>, mut closing: watch::Rece
             refuse(&stream, too_many());
             continue;
         };
-        let (desk, closing) = (desk.clone(), closing.clone());
+        let (handler, closing) = (handler.clone(), closing.clone());
         sessions.spawn(async move {
-            session::converse(stream, &desk, closing).await;
+            session::converse(stream, &handler, closing).await;
             drop(place);
         });
     }

@@ -1,13 +1,13 @@
 //! What is said over the control socket: one JSON value a line, each request answered before the next is read.
 
-use super::wording::in_words;
+use super::text::in_words;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::id::Slot;
 use crate::options::OptionInForce;
 
-/// The version of this protocol. Within one version only orders and fields are added.
+/// The version of this protocol. Within one version only commands and fields are added.
 pub(super) const PROTOCOL: u32 = 1;
 
 /// What this release does beside that.
@@ -16,12 +16,12 @@ pub(super) const CAPABILITIES: [&str; 1] = ["skips_unknown"];
 /// The longest request, in bytes.
 pub(super) const LONGEST_REQUEST: usize = 64 * 1024;
 
-/// What a client wants: `{"order":"scale","nodes":4}`. An order without fields may be its bare name: `status`.
+/// What a client wants: `{"command":"scale","nodes":4}`. A command without fields may be its bare name: `status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "snake_case")]
+#[serde(tag = "command", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Request {
-    /// Who this is, what it is set to, and which orders it takes; answered by a [`Description`].
+    /// Who this is, what it is set to, and which commands it takes; answered by a [`Description`].
     Describe,
     /// How the program is; answered by an [`Instance`](super::Instance).
     Status,
@@ -156,7 +156,7 @@ impl Request {
         let line = line.trim_ascii();
         let is_word = !line.is_empty() && line.iter().all(u8::is_ascii_alphabetic);
         let request = match is_word {
-            true => serde_json::from_value(serde_json::json!({ "order": String::from_utf8_lossy(line) })),
+            true => serde_json::from_value(serde_json::json!({ "command": String::from_utf8_lossy(line) })),
             false => serde_json::from_slice(line),
         };
         request.map_err(|error| {
@@ -225,14 +225,14 @@ pub struct Description {
     pub addresses: Vec<String>,
     /// The options in force.
     pub options: Vec<OptionInForce>,
-    /// The orders that are understood.
-    pub orders: Vec<OrderHelp>,
+    /// The commands that are understood.
+    pub commands: Vec<CommandHelp>,
 }
 
 /// One order, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct OrderHelp {
+pub struct CommandHelp {
     /// A request as it may be sent.
     pub request: String,
     /// What it does.
@@ -248,16 +248,16 @@ mod tests {
         let parse = |text: &str| Request::parse(text.as_bytes());
         assert_eq!(parse("status"), Ok(Request::Status));
         assert_eq!(parse("  reload \r\n"), Ok(Request::Reload { wait: true, now: false }));
-        assert_eq!(parse(r#"{"order":"scale","by":-1}"#), Ok(Request::Scale { nodes: None, by: Some(-1) }));
+        assert_eq!(parse(r#"{"command":"scale","by":-1}"#), Ok(Request::Scale { nodes: None, by: Some(-1) }));
         assert_eq!(parse("stop"), Ok(Request::Stop { now: false }));
         let logs = Request::Logs { slot: Some(Slot(2)), lines: 100, follow: true };
-        assert_eq!(parse(r#"{"order":"logs","slot":2,"follow":true,"later":1}"#), Ok(logs));
+        assert_eq!(parse(r#"{"command":"logs","slot":2,"follow":true,"later":1}"#), Ok(logs));
     }
 
     #[test]
     fn what_is_no_request_is_refused_with_the_reason() {
         for text in
-            ["", "{}", "[]", "7", "rm", "{\"order\":\"rm\"}", "{\"order\":\"scale\",\"nodes\":-1}", "\u{0}\u{7f}"]
+            ["", "{}", "[]", "7", "rm", "{\"command\":\"rm\"}", "{\"command\":\"scale\",\"nodes\":-1}", "\u{0}\u{7f}"]
         {
             let refusal = Request::parse(text.as_bytes()).expect_err(text);
             assert_eq!(refusal.code, "bad_request", "{text:?}");
@@ -272,11 +272,11 @@ mod tests {
             "7",
             "[]",
             "{}",
-            "{\"order\":\"scale\",\"nodes\":1.5}",
-            "{\"order\":\"scale\",\"nodes\":-1}",
-            "{\"order\":\"signal\"}",
-            "{\"order\":\"stop\",\"now\":1}",
-            "{\"order\":\"restart\",\"slot\":\"a\"}",
+            "{\"command\":\"scale\",\"nodes\":1.5}",
+            "{\"command\":\"scale\",\"nodes\":-1}",
+            "{\"command\":\"signal\"}",
+            "{\"command\":\"stop\",\"now\":1}",
+            "{\"command\":\"restart\",\"slot\":\"a\"}",
         ];
         for text in requests {
             let why = Request::parse(text.as_bytes()).expect_err(text).why;
@@ -302,7 +302,7 @@ mod tests {
         let client = |lowest, highest| Greeting::to(ProtocolVersions { lowest, highest }).version;
         assert_eq!((client(1, 1), client(1, 9), client(2, 9)), (Some(1), Some(1), None));
         let hello =
-            Request::parse(br#"{"order":"hello","versions":{"lowest":1,"highest":9,"mood":1},"capabilities":["x"]}"#);
+            Request::parse(br#"{"command":"hello","versions":{"lowest":1,"highest":9,"mood":1},"capabilities":["x"]}"#);
         let versions = ProtocolVersions { lowest: 1, highest: 9 };
         assert_eq!(hello, Ok(Request::Hello { versions, capabilities: vec!["x".to_owned()] }));
         assert!(matches!(Request::parse(b"hello"), Ok(Request::Hello { .. })));

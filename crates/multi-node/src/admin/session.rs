@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
-use super::desk::{Desk, bad_request};
+use super::handler::{CommandHandler, bad_request};
 use super::lines::{self, Lines};
 use super::protocol::{Answer, LONGEST_REQUEST, Request};
 use crate::log_buffer::Follower;
@@ -25,10 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const WATCH_EVERY: Duration = Duration::from_millis(100);
 
 /// Answers a client until it has no more to ask, or the program ends.
-pub(super) async fn converse(stream: UnixStream, desk: &Desk, closing: watch::Receiver<bool>) {
+pub(super) async fn converse(stream: UnixStream, handler: &CommandHandler, closing: watch::Receiver<bool>) {
     let (reader, writer) = stream.into_split();
     let mut session = Session { lines: Lines::new(reader, LONGEST_REQUEST), writer, closing };
-    if let Err(error) = session.run(desk).await {
+    if let Err(error) = session.run(handler).await {
         crate::log::debug!(%error, "a client of the control socket has gone");
     }
 }
@@ -40,18 +40,18 @@ struct Session {
 }
 
 impl Session {
-    async fn run(&mut self, desk: &Desk) -> io::Result<()> {
+    async fn run(&mut self, handler: &CommandHandler) -> io::Result<()> {
         while let Some(line) = self.next_line().await? {
             match Request::parse(&line) {
-                Ok(Request::Watch) => return self.watch(desk).await,
+                Ok(Request::Watch) => return self.watch(handler).await,
                 Ok(Request::Logs { slot, lines, follow }) => {
-                    let follower = desk.follow(slot, lines);
+                    let follower = handler.follow(slot, lines);
                     if follow {
                         return self.follow(follower).await;
                     }
                     self.tell_logs(follower).await?;
                 }
-                Ok(request) => self.say(&desk.carry_out(request).await).await?,
+                Ok(request) => self.say(&handler.carry_out(request).await).await?,
                 Err(refusal) => self.say(&Answer::Refused(refusal)).await?,
             }
         }
@@ -75,8 +75,8 @@ impl Session {
         }
     }
 
-    async fn watch(&mut self, desk: &Desk) -> io::Result<()> {
-        let mut changes = desk.watch();
+    async fn watch(&mut self, handler: &CommandHandler) -> io::Result<()> {
+        let mut changes = handler.watch();
         loop {
             let changed = tokio::select! {
                 changed = changes.next() => changed,
@@ -84,7 +84,7 @@ impl Session {
                 () = ends(&mut self.closing) => return Ok(()),
             };
             let Some(status) = changed else { return Ok(()) };
-            self.event(&desk.observer.shown(status).await).await?;
+            self.event(&handler.observer.shown(status).await).await?;
             tokio::time::sleep(WATCH_EVERY).await;
         }
     }

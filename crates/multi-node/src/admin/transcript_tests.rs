@@ -57,10 +57,11 @@ fn what_was_said_since_the_first_release_is_understood() {
 }
 
 #[test]
-fn every_order_has_been_recorded() {
-    let orders = super::desk::ORDERS.iter().map(|(request, _)| serde_json::from_str::<Value>(request).expect("JSON"));
-    let order = |request: &Value| request["order"].as_str().expect("an order").to_owned();
+fn every_command_has_been_recorded() {
+    let commands =
+        super::handler::COMMANDS.iter().map(|(request, _)| serde_json::from_str::<Value>(request).expect("JSON"));
+    let command = |request: &Value| request["command"].as_str().expect("a command").to_owned();
     let recorded = TRANSCRIPT.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("request ")?).ok());
-    let recorded: BTreeSet<String> = recorded.map(|request: Value| order(&request)).collect();
-    assert_eq!(orders.map(|request| order(&request)).collect::<BTreeSet<_>>(), recorded);
+    let recorded: BTreeSet<String> = recorded.map(|request: Value| command(&request)).collect();
+    assert_eq!(commands.map(|request| command(&request)).collect::<BTreeSet<_>>(), recorded);
 }

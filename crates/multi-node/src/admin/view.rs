@@ -4,8 +4,8 @@ use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command::{CanaryReport, NotApplied, ReloadReport, Replacement, RequestCounts};
 use crate::id::Slot;
-use crate::order::{Answers, CanaryReport, NotApplied, ReloadReport, Replacement};
 use crate::status::{SlotStatus, State, Status, Waiting, ms, unix_ms};
 
 /// A running program.
@@ -36,13 +36,13 @@ pub struct Instance {
     pub waiting: Option<WaitingInfo>,
 }
 
-/// An order that waits for its turn.
+/// A command that waits for its turn.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct WaitingInfo {
-    /// The order: `reload` or `upgrade`.
-    pub order: String,
-    /// The draining nodes that it waits for; empty while it waits for another order.
+    /// The command: `reload` or `upgrade`.
+    pub command: String,
+    /// The draining nodes that it waits for; empty while it waits for another command.
     pub nodes: Vec<String>,
     /// When those have ended at the latest: milliseconds of Unix time.
     pub until_ms: Option<u64>,
@@ -138,7 +138,7 @@ impl Instance {
 impl From<&Waiting> for WaitingInfo {
     fn from(waiting: &Waiting) -> WaitingInfo {
         WaitingInfo {
-            order: waiting.order.clone(),
+            command: waiting.command.clone(),
             nodes: waiting.nodes.iter().map(ToString::to_string).collect(),
             until_ms: waiting.until.map(unix_ms),
         }
@@ -179,13 +179,13 @@ impl SlotInfo {
 pub struct Reloaded {
     /// The generation that serves now.
     pub generation: u32,
-    /// From the order to the end of the last drain, in milliseconds.
+    /// From the command to the end of the last drain, in milliseconds.
     pub took_ms: u64,
     /// What happened in each slot, in the order it happened.
     pub slots: Vec<Replaced>,
     /// How the canary stood its trial; `null` where there was none.
     #[serde(default)]
-    pub canary: Option<Tried>,
+    pub canary: Option<CanaryResult>,
     /// Settings that have changed, and that a reload does not apply.
     #[serde(default)]
     pub not_applied: Vec<NotApplied>,
@@ -194,15 +194,15 @@ pub struct Reloaded {
 /// How the first new node of a reload has stood its trial.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Tried {
+pub struct CanaryResult {
     /// The new node.
     pub node: String,
     /// How long it was watched, in milliseconds.
     pub watched_ms: u64,
     /// What it answered.
-    pub new: Answers,
+    pub new: RequestCounts,
     /// What the old nodes answered, as far as it was compared.
-    pub old: Answers,
+    pub old: RequestCounts,
     /// Whether answers were judged, and not only that it lived and was not silent.
     pub by_answers: bool,
     /// The same as a sentence.
@@ -221,18 +221,18 @@ pub struct Replaced {
     pub new: String,
     /// From the new node's start until it was ready, in milliseconds.
     pub to_ready_ms: u64,
-    /// From the order to drain until the old node's end, in milliseconds.
+    /// From the command to drain until the old node's end, in milliseconds.
     pub drain_ms: u64,
     /// Whether the old node was killed before it had drained.
     pub killed: bool,
     /// Connections that were open when the drain began and ended by themselves; `null` where the old node could not say.
     pub finished: Option<u64>,
     /// Connections that other nodes have taken over; `null` as above.
-    pub handed_over: Option<u64>,
+    pub handed_off: Option<u64>,
     /// Connections that were open still when the old node's time was over, or when it died; `null` where the slot had no
     /// node, and for a program that does not count them, since it does not link this library.
-    pub cut: Option<u64>,
-    /// HTTP requests that the old node had begun and not fully answered then; `null` as `cut`.
+    pub aborted: Option<u64>,
+    /// HTTP requests that the old node had begun and not fully answered then; `null` as `aborted`.
     pub requests_failed: Option<u64>,
 }
 
@@ -242,15 +242,15 @@ impl From<&ReloadReport> for Reloaded {
             generation: report.generation.number(),
             took_ms: ms(report.took),
             slots: report.slots.iter().map(Replaced::from).collect(),
-            canary: report.canary.as_ref().map(Tried::from),
+            canary: report.canary.as_ref().map(CanaryResult::from),
             not_applied: report.not_applied.clone(),
         }
     }
 }
 
-impl From<&CanaryReport> for Tried {
-    fn from(report: &CanaryReport) -> Tried {
-        Tried {
+impl From<&CanaryReport> for CanaryResult {
+    fn from(report: &CanaryReport) -> CanaryResult {
+        CanaryResult {
             node: report.node.to_string(),
             watched_ms: ms(report.watched),
             new: report.new,
@@ -271,8 +271,8 @@ impl From<&Replacement> for Replaced {
             drain_ms: ms(slot.drain),
             killed: slot.killed,
             finished: slot.finished,
-            handed_over: slot.handed_over,
-            cut: slot.cut,
+            handed_off: slot.handed_off,
+            aborted: slot.aborted,
             requests_failed: slot.requests_failed,
         }
     }

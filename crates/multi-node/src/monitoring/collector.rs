@@ -6,12 +6,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
 
-use super::ledger::Ledger;
 use super::page::Page;
+use super::slot_counters::SlotCounters;
 use crate::admin::{Instance, Observer};
 use crate::id::{NodeId, Slot};
-use crate::metrics::{Application, Exposition, GaugeRule, Refused, Series};
-use crate::wires::Totals;
+use crate::metrics::{Aggregator, Exposition, GaugeAggregation, Refused, Series};
+use crate::process_links::Totals;
 
 /// How many may wait for a look.
 const WAITING: usize = 16;
@@ -26,17 +26,17 @@ pub(super) struct Collector(mpsc::Sender<oneshot::Sender<String>>);
 impl Collector {
     pub(super) fn start(
         observer: Observer,
-        told: mpsc::Receiver<(NodeId, Vec<Series>)>,
-        rules: Vec<(String, GaugeRule)>,
+        metrics_sink: mpsc::Receiver<(NodeId, Vec<Series>)>,
+        rules: Vec<(String, GaugeAggregation)>,
     ) -> Collector {
         let (asks, asked) = mpsc::channel(WAITING);
         let books = Books {
             observer,
-            ledger: Ledger::default(),
-            application: Application::new(rules),
+            slot_counters: SlotCounters::default(),
+            aggregator: Aggregator::new(rules),
             refused: Refused::default(),
         };
-        tokio::spawn(books.keep(asked, told));
+        tokio::spawn(books.keep(asked, metrics_sink));
         Collector(asks)
     }
 
@@ -51,8 +51,8 @@ impl Collector {
 /// Everything that is remembered.
 struct Books {
     observer: Observer,
-    ledger: Ledger,
-    application: Application,
+    slot_counters: SlotCounters,
+    aggregator: Aggregator,
     refused: Refused,
 }
 
@@ -60,14 +60,14 @@ impl Books {
     async fn keep(
         mut self,
         mut asked: mpsc::Receiver<oneshot::Sender<String>>,
-        mut told: mpsc::Receiver<(NodeId, Vec<Series>)>,
+        mut metrics_sink: mpsc::Receiver<(NodeId, Vec<Series>)>,
     ) {
         let mut tidy = tokio::time::interval(TIDY_EVERY);
         tidy.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                Some((id, series)) = told.recv() => self.absorb(id, series),
+                Some((id, series)) = metrics_sink.recv() => self.absorb(id, series),
                 reply = asked.recv() => match reply {
                     // Whoever asked may have stopped waiting.
                     Some(reply) => drop(reply.send(self.page().await)),
@@ -79,7 +79,7 @@ impl Books {
     }
 
     fn absorb(&mut self, id: NodeId, series: Vec<Series>) {
-        for (name, why) in self.application.absorb(id, series) {
+        for (name, why) in self.aggregator.absorb(id, series) {
             self.refused.note(&name, &why);
         }
         self.refused.take_lines().iter().for_each(|line| crate::log::warn!(target: "multi_node", "{line}"));
@@ -95,18 +95,19 @@ impl Books {
             .filter(|slot| slot.pid.is_some())
             .filter_map(|slot| slot.id)
             .collect();
-        self.application.keep(&alive);
+        self.aggregator.keep(&alive);
     }
 
     async fn page(&mut self) -> String {
         self.tidy();
         let instance = self.observer.now().await;
-        self.ledger.see(&instance);
+        self.slot_counters.see(&instance);
         let totals = known(self.observer.handle.totals(), &instance);
         let mut text = Exposition::default();
         let limit_overflows = self.observer.handle.limit_overflows();
-        Page { instance: &instance, ledger: &self.ledger, totals: &totals, limit_overflows }.write(&mut text);
-        self.application.write(&mut text);
+        Page { instance: &instance, slot_counters: &self.slot_counters, totals: &totals, limit_overflows }
+            .write(&mut text);
+        self.aggregator.write(&mut text);
         text.into_text()
     }
 }

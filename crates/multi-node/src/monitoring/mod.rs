@@ -4,8 +4,8 @@
 //! is replaced.
 
 mod collector;
-mod ledger;
 mod page;
 mod server;
+mod slot_counters;
 
 pub(crate) use server::{Bound, MetricsServer};

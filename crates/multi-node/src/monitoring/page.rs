@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use super::ledger::Ledger;
+use super::slot_counters::SlotCounters;
 use crate::State;
 use crate::admin::{Instance, SlotInfo};
 use crate::id::Slot;
 use crate::metrics::{Exposition, Kind};
-use crate::wires::Totals;
+use crate::process_links::Totals;
 
 /// All that the page is made of.
 pub(super) struct Page<'a> {
     pub(super) instance: &'a Instance,
-    pub(super) ledger: &'a Ledger,
+    pub(super) slot_counters: &'a SlotCounters,
     /// Connections and requests of those slots of which they are known.
     pub(super) totals: &'a BTreeMap<Slot, Totals>,
     /// Checks of limits that found no room for their key.
@@ -56,9 +56,9 @@ impl Page<'_> {
         let overflows = "multi_node_limit_overflows_total";
         text.metric(overflows, Kind::Counter, "Checks of limits that found no room for their key, and were allowed.");
         text.sample(overflows, &[], self.limit_overflows);
-        let restarts = self.ledger.slots().map(|(slot, account)| (slot, account.restarts() as f64)).collect();
+        let restarts = self.slot_counters.slots().map(|(slot, account)| (slot, account.restarts() as f64)).collect();
         both(text, Kind::Counter, "restarts_total", "Nodes that ended unasked.", &restarts);
-        let cpu = self.ledger.slots().map(|(slot, account)| (slot, seconds(account.cpu_ms()))).collect();
+        let cpu = self.slot_counters.slots().map(|(slot, account)| (slot, seconds(account.cpu_ms()))).collect();
         both(text, Kind::Counter, "cpu_seconds_total", "Processor time of nodes.", &cpu);
     }
 
@@ -90,8 +90,8 @@ impl Page<'_> {
     fn holders(&self, text: &mut Exposition) {
         let mut each = |name: &str, help: &str, of: fn(&SlotInfo) -> f64| {
             text.metric(name, Kind::Gauge, help);
-            let mut told = None;
-            for slot in self.instance.slots.iter().filter(|slot| told.replace(slot.slot) != Some(slot.slot)) {
+            let mut metrics_sink = None;
+            for slot in self.instance.slots.iter().filter(|slot| metrics_sink.replace(slot.slot) != Some(slot.slot)) {
                 text.sample(name, &[("slot", &slot.slot.to_string())], of(slot));
             }
         };
@@ -129,20 +129,21 @@ fn seconds(ms: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ledger::tests::instance;
+    use super::super::slot_counters::tests::instance;
     use super::*;
 
     #[test]
     fn each_metric_is_told_per_slot_and_in_total() {
         let instance = instance(&[(0, "node-3", 2500, 1), (0, "node-1", 500, 1), (1, "node-2", 10, 0)]);
-        let mut ledger = Ledger::default();
-        ledger.see(&instance);
+        let mut slot_counters = SlotCounters::default();
+        slot_counters.see(&instance);
         let totals = BTreeMap::from([
             (Slot(0), Totals { accepted: 3, requests: 40, skipped: 5 }),
             (Slot(1), Totals { accepted: 4, requests: 2, skipped: 0 }),
         ]);
         let mut text = Exposition::default();
-        Page { instance: &instance, ledger: &ledger, totals: &totals, limit_overflows: 7 }.write(&mut text);
+        Page { instance: &instance, slot_counters: &slot_counters, totals: &totals, limit_overflows: 7 }
+            .write(&mut text);
         let text = text.into_text();
         for line in [
             "multi_node_info{name=\"web\",version=\"1.2.3\"} 1",
@@ -173,8 +174,13 @@ mod tests {
         let mut instance = instance(&[(0, "node-1", 1, 0)]);
         (instance.slots[0].connections, instance.slots[0].in_flight) = (None, None);
         let mut text = Exposition::default();
-        Page { instance: &instance, ledger: &Ledger::default(), totals: &BTreeMap::new(), limit_overflows: 0 }
-            .write(&mut text);
+        Page {
+            instance: &instance,
+            slot_counters: &SlotCounters::default(),
+            totals: &BTreeMap::new(),
+            limit_overflows: 0,
+        }
+        .write(&mut text);
         let text = text.into_text();
         assert!(!text.contains("requests") && !text.contains("connections"), "{text}");
     }

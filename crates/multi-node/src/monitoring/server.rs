@@ -16,10 +16,10 @@ use tower_service::Service;
 use super::collector::Collector;
 use crate::admin::{Instance, Observer};
 use crate::id::NodeId;
-use crate::metrics::{CONTENT_TYPE, GaugeRule, Series};
+use crate::metrics::{CONTENT_TYPE, GaugeAggregation, Series};
+use crate::metrics_sink::MetricsSink;
 use crate::options::{Address, Settings};
 use crate::serve::{self, Addr, ConnInfo, Drain, LoadTable, Place, RequestBody, Serving, Socket};
-use crate::told::Told;
 use crate::{Error, State, bind};
 
 /// How many connections are open at once. For one more, the one that has been idle for the longest is closed: who holds all of them
@@ -30,15 +30,15 @@ const MOST_CONNECTIONS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long answers may take at the end.
-const GOODBYE: Duration = Duration::from_millis(500);
+const DRAIN_NOTICE: Duration = Duration::from_millis(500);
 
 /// An address that is bound and not served.
 #[derive(Debug)]
 pub(crate) struct Bound {
     address: Address,
     sockets: Vec<Socket>,
-    told: (Told, mpsc::Receiver<(NodeId, Vec<Series>)>),
-    rules: Vec<(String, GaugeRule)>,
+    metrics_sink: (MetricsSink, mpsc::Receiver<(NodeId, Vec<Series>)>),
+    rules: Vec<(String, GaugeAggregation)>,
 }
 
 /// The server, which answers until it is closed.
@@ -54,25 +54,30 @@ impl MetricsServer {
         let Some(address) = settings.metrics.clone() else { return Ok(None) };
         let bound = bind::bind_private(&[vec![address.clone()]], settings.into()).await?;
         let sockets = bound.into_iter().flatten().collect();
-        Ok(Some(Bound { address, sockets, told: Told::channel(), rules: settings.metering.gauges.clone() }))
+        Ok(Some(Bound {
+            address,
+            sockets,
+            metrics_sink: MetricsSink::channel(),
+            rules: settings.metering.gauges.clone(),
+        }))
     }
 }
 
 impl Bound {
     /// Where what nodes tell is taken in.
-    pub(crate) fn told(&self) -> Told {
-        self.told.0.clone()
+    pub(crate) fn metrics_sink(&self) -> MetricsSink {
+        self.metrics_sink.0.clone()
     }
 
     /// Answers from now on.
     pub(crate) async fn serve(self, observer: Observer) -> Result<MetricsServer, Error> {
-        let Bound { address, sockets, told: (_, told), rules } = self;
+        let Bound { address, sockets, metrics_sink: (_, metrics_sink), rules } = self;
         for addr in sockets.iter().filter_map(|socket| socket.local_addr().ok()) {
             crate::log::info!(target: "multi_node", "metrics are served on {addr}");
         }
         let (drain, draining) = Drain::new();
         let handle = observer.handle.clone();
-        let collector = Collector::start(observer.clone(), told, rules);
+        let collector = Collector::start(observer.clone(), metrics_sink, rules);
         let pages = Pages { collector, observer, name: name(&address).into() };
         let server = serve::http(pages)
             .max_connections(MOST_CONNECTIONS)
@@ -83,7 +88,8 @@ impl Bound {
             .body_timeout(PATIENCE)
             .write_timeout(PATIENCE);
         // It counts for itself: what asks for metrics is no request to the program.
-        let place = Place { load: LoadTable::local(), line: 0, bell: None, outlet: None, most_connections: None };
+        let place =
+            Place { load: LoadTable::local(), line: 0, wake_fd: None, handoff_sender: None, most_connections: None };
         let serving = serve::start(server.into(), vec![sockets], place, handle, draining).await;
         let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
         Ok(MetricsServer { address, drain, serving })
@@ -93,7 +99,7 @@ impl Bound {
 impl MetricsServer {
     /// Finishes what is being answered, and frees the address.
     pub(crate) async fn close(mut self) {
-        self.drain.begin(GOODBYE);
+        self.drain.begin(DRAIN_NOTICE);
         if let Err(error) = self.serving.finished().await {
             crate::log::warn!(target: "multi_node", %error, "the server of metrics ended before its time");
         }

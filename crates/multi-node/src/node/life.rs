@@ -14,15 +14,15 @@ use super::measures::Measures;
 use super::orphan::Guard;
 use super::parent;
 use super::run::Outgoing;
-use crate::bus::{Heirs, Links};
+use crate::command::{CommandError, Report};
 use crate::control::{Join, NodeSettings, Reader, ToMaster, ToNode};
 use crate::descriptors::STREAMS_A_PEER;
+use crate::handoff::{Links, Successors};
 use crate::mesh::{self, PeerInfo, Peers, Wish};
-use crate::order::{OrderError, Report};
-use crate::serve::{self, Drain, DrainSignal, Entrance, Socket};
+use crate::process_links::{CommandRequest, End, Snapshot};
+use crate::serve::{self, AcceptControl, Drain, DrainSignal, Socket};
 use crate::signals::NodeSignals;
 use crate::status::Status;
-use crate::wires::{Ask, End, Snapshot};
 use crate::{Error, Heartbeat};
 
 /// The node's loop: it hears the master, the program and the signals, and owns what they change.
@@ -30,7 +30,7 @@ pub(super) struct Life {
     /// `None` once the master is gone.
     pub(super) reader: Option<Reader<ToNode>>,
     /// Until when the next master is waited for, once this one has said that it leaves.
-    pub(super) succession: Option<Instant>,
+    pub(super) next_master_due: Option<Instant>,
     /// The master's process; `None` once it has ended.
     pub(super) master: Option<Master>,
     /// The listening sockets, which are closed for the next start once the master is gone.
@@ -38,9 +38,9 @@ pub(super) struct Life {
     pub(super) guard: Guard,
     pub(super) outbox: mpsc::Sender<Outgoing>,
     pub(super) peers: Peers,
-    pub(super) asked: mpsc::Receiver<Ask>,
-    /// Orders that the master has not answered yet.
-    pub(super) pending: BTreeMap<u64, oneshot::Sender<Result<Report, OrderError>>>,
+    pub(super) asked: mpsc::Receiver<CommandRequest>,
+    /// Commands that the master has not answered yet.
+    pub(super) pending: BTreeMap<u64, oneshot::Sender<Result<Report, CommandError>>>,
     pub(super) tickets: u64,
     pub(super) snapshot: watch::Sender<Snapshot>,
     pub(super) drain: Drain,
@@ -48,9 +48,9 @@ pub(super) struct Life {
     /// Set once the last answer is out.
     pub(super) end: watch::Receiver<Option<End>>,
     pub(super) links: Links,
-    pub(super) heirs: Heirs,
+    pub(super) successors: Successors,
     /// Empty before the node serves.
-    pub(super) entrance: Arc<OnceLock<Entrance>>,
+    pub(super) accept_control: Arc<OnceLock<AcceptControl>>,
     pub(super) signals: NodeSignals,
     /// Whose pulse counts, where it is not this runtime's.
     pub(super) heartbeat: Option<Heartbeat>,
@@ -68,7 +68,7 @@ impl Life {
             tokio::select! {
                 message = next(&mut self.reader) => self.hear(message),
                 Some(ask) = self.asked.recv() => self.ask(ask).await,
-                () = due(self.succession) => self.orphaned(&Error::MasterGone),
+                () = due(self.next_master_due) => self.orphaned(&Error::MasterGone),
                 () = ended(self.master.as_ref()) => self.master_ended(),
                 wish = self.peers.wish() => match wish {
                     Wish::Leave => self.leave("the program dropped its `Nodes`").await,
@@ -78,7 +78,7 @@ impl Life {
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = over(&mut self.end), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
-                    self.entrance.get().inspect(|entrance| entrance.beat());
+                    self.accept_control.get().inspect(|accept_control| accept_control.beat());
                     self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();
@@ -101,18 +101,18 @@ impl Life {
                 self.links.part(id);
                 self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(STREAMS_A_PEER));
             }
-            Ok(Some(ToNode::Drain { within, heirs, closing })) => {
-                // Each connection that is handed over needs a second descriptor for a moment.
+            Ok(Some(ToNode::Drain { within, successors, closing })) => {
+                // Each connection that is handed off needs a second descriptor for a moment.
                 self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
-                self.heirs.appoint(&self.links, &heirs);
-                match (heirs.is_empty(), closing) {
+                self.successors.set_successors(&self.links, &successors);
+                match (successors.is_empty(), closing) {
                     (true, true) => self.drain.begin_last(within),
                     (true, false) => self.drain.begin(within),
                     (false, _) => self.drain.begin_staggered(within),
                 }
             }
-            Ok(Some(ToNode::Pause)) => drop(self.entrance.get().map(Entrance::pause)),
-            Ok(Some(ToNode::Resume)) => drop(self.entrance.get().map(Entrance::resume)),
+            Ok(Some(ToNode::Pause)) => drop(self.accept_control.get().map(AcceptControl::pause)),
+            Ok(Some(ToNode::Resume)) => drop(self.accept_control.get().map(AcceptControl::resume)),
             Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {
@@ -120,26 +120,26 @@ impl Life {
                     let _ = reply.send(result);
                 }
             }
-            Ok(Some(ToNode::Welcome(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
+            Ok(Some(ToNode::HelloAck(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
                 crate::log::warn!("the master repeats itself");
             }
-            Ok(Some(ToNode::Departing { within })) => self.await_succession(within),
+            Ok(Some(ToNode::Departing { within })) => self.await_next_master(within),
             Ok(Some(ToNode::Adopted { settings })) => {
-                self.succession = None;
+                self.next_master_due = None;
                 self.guard.end_patience();
                 self.measures.heed(&settings);
                 self.settings = settings;
             }
             // Somebody may still come, but not by this way.
-            Ok(None) | Err(_) if self.succession.is_some() => self.reader = None,
+            Ok(None) | Err(_) if self.next_master_due.is_some() => self.reader = None,
             Ok(None) => self.orphaned(&Error::MasterGone),
             Err(error) => self.orphaned(&parent::broken(&error)),
         }
     }
 
-    fn await_succession(&mut self, within: Duration) {
+    fn await_next_master(&mut self, within: Duration) {
         crate::log::debug!("the master leaves for its successor");
-        self.succession = Some(Instant::now() + within);
+        self.next_master_due = Some(Instant::now() + within);
         self.guard.be_patient(within);
     }
 
@@ -150,7 +150,7 @@ impl Life {
     /// Nobody goes on in the process of the master, whatever it has said. The next start may have its addresses.
     fn master_ended(&mut self) {
         self.master = None;
-        if self.reader.is_some() || self.succession.is_some() {
+        if self.reader.is_some() || self.next_master_due.is_some() {
             self.orphaned(&Error::MasterGone);
         }
         let sockets = std::mem::take(&mut self.sockets);
@@ -161,20 +161,20 @@ impl Life {
 
     /// Without a master a node finishes what it has, and leaves.
     fn orphaned(&mut self, error: &Error) {
-        (self.reader, self.succession) = (None, None);
+        (self.reader, self.next_master_due) = (None, None);
         self.pending.clear();
         self.fate.send_replace(End::MasterGone);
-        self.heirs.appoint(&self.links, &[]);
+        self.successors.set_successors(&self.links, &[]);
         self.drain.begin(self.settings.drain_timeout);
         crate::log::warn!("draining: {error}");
     }
 
     fn join(&mut self, join: Join) {
-        let Join { peer, greets, stream: Some(stream), bus: Some(bus) } = join else { return };
+        let Join { peer, greets, stream: Some(stream), handoff: Some(handoff) } = join else { return };
         self.reader.iter_mut().for_each(|reader| reader.reserve.give(STREAMS_A_PEER));
         let joined = mesh::transport(stream).and_then(|stream| {
             self.peers.join(peer, stream);
-            self.links.join(peer.id(), bus, greets)
+            self.links.join(peer.id(), handoff, greets)
         });
         if let Err(error) = joined {
             crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
@@ -188,14 +188,14 @@ impl Life {
         }
     }
 
-    async fn ask(&mut self, ask: Ask) {
+    async fn ask(&mut self, ask: CommandRequest) {
         if self.reader.is_none() {
-            let _ = ask.reply.send(Err(OrderError::MasterGone));
+            let _ = ask.reply.send(Err(CommandError::MasterGone));
             return;
         }
         self.tickets += 1;
         self.pending.insert(self.tickets, ask.reply);
-        let message = ToMaster::Ask { ticket: self.tickets, order: ask.order };
+        let message = ToMaster::Command { ticket: self.tickets, command: ask.command };
         if self.outbox.send((message, None)).await.is_err() {
             self.pending.remove(&self.tickets);
         }

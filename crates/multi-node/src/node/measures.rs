@@ -13,7 +13,7 @@ use super::run::{Outgoing, say};
 use crate::control::{NodeSettings, ToMaster};
 #[cfg(feature = "metrics")]
 use crate::metrics::Registry;
-use crate::metrics::{Book, Meter, Metric};
+use crate::metrics::{DeltaTracker, Meter, Metric};
 use crate::options::Metering;
 
 /// How often the master is told, and how long the program may take to say what it has measured.
@@ -32,15 +32,15 @@ pub(super) struct Measures(Arc<Inner>);
 struct Inner {
     metering: Metering,
     outbox: mpsc::Sender<Outgoing>,
-    terms: StdMutex<Terms>,
+    reporting: StdMutex<Reporting>,
     /// Once a master has wanted to be told; locked while one is.
-    books: OnceLock<Mutex<Vec<(Source, Book)>>>,
+    books: OnceLock<Mutex<Vec<(Source, DeltaTracker)>>>,
     is_slow: AtomicBool,
 }
 
 /// What the present master wants.
 #[derive(Clone, Copy, Default)]
-struct Terms {
+struct Reporting {
     wanted: bool,
     all: bool,
     /// It does not know yet what its predecessor was told.
@@ -55,13 +55,13 @@ enum Source {
 
 impl Measures {
     pub(super) fn new(metering: Metering, outbox: mpsc::Sender<Outgoing>) -> Measures {
-        let (terms, books) = (StdMutex::default(), OnceLock::new());
-        Measures(Arc::new(Inner { metering, outbox, terms, books, is_slow: AtomicBool::new(false) }))
+        let (reporting, books) = (StdMutex::default(), OnceLock::new());
+        Measures(Arc::new(Inner { metering, outbox, reporting, books, is_slow: AtomicBool::new(false) }))
     }
 
     /// Goes by what this master wants from now on.
     pub(super) fn heed(&self, settings: &NodeSettings) {
-        *self.terms() = Terms { wanted: settings.measures, all: settings.measures_all, is_new: true };
+        *self.reporting() = Reporting { wanted: settings.measures, all: settings.measures_all, is_new: true };
         if settings.measures && self.0.books.get().is_none() {
             // Nobody else sets them.
             let _ = self.0.books.set(Mutex::new(books(&self.0.metering)));
@@ -87,17 +87,17 @@ impl Measures {
     async fn tell(&self) {
         let Some(books) = self.0.books.get() else { return };
         let mut books = books.lock().await;
-        let terms = self.take_terms();
-        if !terms.wanted {
+        let reporting = self.take_reporting();
+        if !reporting.wanted {
             return;
         }
-        for (source, book) in books.iter_mut() {
-            if terms.is_new {
-                book.begin_anew();
+        for (source, delta_tracker) in books.iter_mut() {
+            if reporting.is_new {
+                delta_tracker.begin_anew();
             }
             let Some(metrics) = self.read(source).await else { continue };
-            let news = book.news(metrics, terms.all);
-            book.take_refused().iter().for_each(|line| crate::log::warn!(target: "multi_node", "{line}"));
+            let news = delta_tracker.news(metrics, reporting.all);
+            delta_tracker.take_refused().iter().for_each(|line| crate::log::warn!(target: "multi_node", "{line}"));
             for series in news.chunks(AT_ONCE) {
                 say(&self.0.outbox, ToMaster::Measured { series: series.to_vec() }).await;
             }
@@ -123,15 +123,15 @@ impl Measures {
         }
     }
 
-    fn terms(&self) -> MutexGuard<'_, Terms> {
+    fn reporting(&self) -> MutexGuard<'_, Reporting> {
         // Nothing in here panics half-way.
-        self.0.terms.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.reporting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn take_terms(&self) -> Terms {
-        let mut terms = self.terms();
-        let taken = *terms;
-        terms.is_new = false;
+    fn take_reporting(&self) -> Reporting {
+        let mut reporting = self.reporting();
+        let taken = *reporting;
+        reporting.is_new = false;
         taken
     }
 }
@@ -143,11 +143,11 @@ async fn asked(meter: &Meter) -> Option<Vec<Metric>> {
     task.join_next().await?.ok()
 }
 
-fn books(metering: &Metering) -> Vec<(Source, Book)> {
+fn books(metering: &Metering) -> Vec<(Source, DeltaTracker)> {
     let sources = metering.meter.clone().map(Source::Program).into_iter();
     #[cfg(feature = "metrics")]
     let sources = sources.chain(facade(metering).map(Source::Facade));
-    sources.map(|source| (source, Book::new(metering.gauges.clone()))).collect()
+    sources.map(|source| (source, DeltaTracker::new(metering.gauges.clone()))).collect()
 }
 
 /// Nothing, where the program has a recorder of its own.

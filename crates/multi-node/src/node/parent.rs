@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::control::{self, Reader, ToMaster, ToNode, VERSIONS, Welcome, Writer};
+use crate::control::{self, HelloAck, Reader, ToMaster, ToNode, VERSIONS, Writer};
 use crate::{Error, environment, sys};
 
 /// A master that lives answers at once.
@@ -17,9 +17,9 @@ const ANSWER: Duration = Duration::from_secs(60);
 /// master of its own. A master that has died since is still named by the socket, so that its node never takes itself for a
 /// master.
 pub(crate) fn is_node() -> bool {
-    let Some(seat) = environment::seat() else { return false };
-    let made = |socket: BorrowedFd<'_>| sys::socket::maker(socket).is_ok_and(|maker| maker == seat.master);
-    match seat.left {
+    let Some(parent_info) = environment::parent_info() else { return false };
+    let made = |socket: BorrowedFd<'_>| sys::socket::maker(socket).is_ok_and(|maker| maker == parent_info.master);
+    match parent_info.left {
         None => made(io::stdin().as_fd()),
         // Who serves in the one process needs no master.
         Some(left) if left.pid != std::process::id() || environment::off().unwrap_or(false) => false,
@@ -47,7 +47,7 @@ fn claimed() -> MutexGuard<'static, Claim> {
 pub(crate) fn claim() -> Result<(), Error> {
     let mut claim = claimed();
     if matches!(*claim, Claim::Open) {
-        let left = environment::seat().and_then(|seat| seat.left);
+        let left = environment::parent_info().and_then(|parent_info| parent_info.left);
         let taken = left.map_or_else(sys::socket::take_stdin, |left| take_left(left.number));
         *claim = Claim::Taken(taken.map_err(Error::io("take over the control socket"))?);
     }
@@ -81,12 +81,12 @@ impl Parent {
     }
 
     /// Tells the master that the program has reached `listen`, and what it is to serve.
-    pub(crate) async fn hello(&mut self, addresses: Vec<Vec<String>>) -> Result<Welcome, Error> {
+    pub(crate) async fn hello(&mut self, addresses: Vec<Vec<String>>) -> Result<HelloAck, Error> {
         let hello = ToMaster::Hello { versions: VERSIONS, addresses, capabilities: control::capabilities() };
         self.writer.send(hello).await.map_err(|error| broken(&error))?;
         let answer = tokio::time::timeout(ANSWER, self.reader.next()).await;
         match answer.map_err(|_| Error::Control { cause: "the master does not answer".to_owned() })? {
-            Ok(Some(ToNode::Welcome(welcome))) => Ok(*welcome),
+            Ok(Some(ToNode::HelloAck(hello_ack))) => Ok(*hello_ack),
             Ok(Some(ToNode::Refused { why })) => Err(Error::Control { cause: why }),
             Ok(Some(_)) => Err(Error::Control { cause: "the master's first message is no answer to hello".to_owned() }),
             Ok(None) => Err(Error::MasterGone),

@@ -13,22 +13,22 @@ use super::master::Master;
 use super::measures::Measures;
 use super::orphan;
 use super::parent::Parent;
-use crate::bus::{Heirs, Links};
-use crate::control::{Reserve, Skipped, SocketKind, ToMaster, Welcome, Writer};
+use crate::control::{HelloAck, Reserve, Skipped, SocketKind, ToMaster, Writer};
 use crate::descriptors::Demand;
+use crate::handoff::{Links, Successors};
 use crate::limits::{self, SharedTable};
 use crate::log_buffer::LogBuffer;
 use crate::options::Metering;
-use crate::serve::{self, DrainReport, DrainSignal, Entrance, LoadTable, Place, Serving, Socket};
+use crate::process_links::End;
+use crate::process_links::{self, ProcessLinks};
+use crate::serve::{self, AcceptControl, DrainReport, DrainSignal, LoadTable, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::signals::NodeSignals;
 use crate::status::Drained;
-use crate::wires::End;
-use crate::wires::{self, Wires};
 use crate::wiring;
 use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 
-/// How many messages to the master, and how many connections for the heirs, may wait.
+/// How many messages to the master, and how many connections for the successors, may wait.
 const QUEUE: usize = 64;
 
 /// How long the last message to the master may take.
@@ -53,39 +53,51 @@ pub(crate) async fn join(
     let mut parent = Parent::take()?;
     // It lives while it answers, so that its number is its own until then.
     let master = Master::of(&parent.socket);
-    let mut welcome = parent.hello(addresses).await?;
+    let mut hello_ack = parent.hello(addresses).await?;
     let Parent { mut reader, writer, socket } = parent;
-    let settings = welcome.settings.clone();
+    let settings = hello_ack.settings.clone();
     let guard = orphan::guard(socket, master.process(), settings.drain_timeout)
         .map_err(Error::io("prepare for the end of the master"))?;
-    show_slot(&welcome);
+    show_slot(&hello_ack);
     offer_memory();
 
-    let sockets = adopt(&mut welcome);
+    let sockets = adopt(&mut hello_ack);
     let held = held(&sockets)?;
-    let (load, bell) = (welcome.load.take().ok_or_else(incomplete)?, welcome.bell.take().ok_or_else(incomplete)?);
+    let (load, wake_fd) =
+        (hello_ack.load.take().ok_or_else(incomplete)?, hello_ack.wake_fd.take().ok_or_else(incomplete)?);
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
-    let limits = table(welcome.limits.take());
-    let line = load.line(welcome.line).ok_or_else(incomplete)?;
-    let (outlet, parcels) = mpsc::channel(QUEUE);
-    line.set_on_trial(welcome.trial);
+    let limits = table(hello_ack.limits.take());
+    let line = load.line(hello_ack.line).ok_or_else(incomplete)?;
+    let (handoff_sender, idle_conns) = mpsc::channel(QUEUE);
+    line.set_on_trial(hello_ack.trial);
     let (outbox, messages) = mpsc::channel(QUEUE);
     tokio::spawn(write(writer, messages));
     let demand = Demand::of_welcomed(sockets.iter().map(Vec::len).sum(), settings.mesh_files);
     let most_connections = most_connections(&demand, &outbox).await?;
     reader.reserve = Reserve::of(settings.mesh_files);
-    let place =
-        Place { load: load.clone(), line: welcome.line, bell: Some(bell), outlet: Some(outlet), most_connections };
+    let place = Place {
+        load: load.clone(),
+        line: hello_ack.line,
+        wake_fd: Some(wake_fd),
+        handoff_sender: Some(handoff_sender),
+        most_connections,
+    };
 
-    let skipped = skipped(&load, welcome.line);
+    let skipped = skipped(&load, hello_ack.line);
     reader.count_skipped(skipped.clone());
-    let links = Links::new(skipped);
-    let intake = links.intake();
-    let entrance = Arc::<OnceLock<Entrance>>::default();
-    let (nodes, wires) =
-        wiring::wire(welcome.id, Some(welcome.slot), &sockets, (&load, limits), LogBuffer::default(), welcome.secret);
-    let (handle, Wires { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), wires);
-    snapshot.send_modify(|snapshot| snapshot.status.wanted = welcome.slots);
+    let handoff_links = Links::new(skipped);
+    let handoff_receiver = handoff_links.handoff_receiver();
+    let accept_control = Arc::<OnceLock<AcceptControl>>::default();
+    let (nodes, links) = wiring::wire(
+        hello_ack.id,
+        Some(hello_ack.slot),
+        &sockets,
+        (&load, limits),
+        LogBuffer::default(),
+        hello_ack.secret,
+    );
+    let (handle, ProcessLinks { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), links);
+    snapshot.send_modify(|snapshot| snapshot.status.wanted = hello_ack.slots);
 
     let signals = NodeSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let measures = Measures::new(metering, outbox.clone());
@@ -93,7 +105,7 @@ pub(crate) async fn join(
     let (fate_sender, fate) = watch::channel(End::Done);
     let life = Life {
         reader: Some(reader),
-        succession: None,
+        next_master_due: None,
         master: Some(master),
         sockets: held,
         guard,
@@ -106,9 +118,9 @@ pub(crate) async fn join(
         drain,
         draining: draining.clone(),
         end: end.subscribe(),
-        links,
-        heirs: Heirs::of(parcels),
-        entrance: entrance.clone(),
+        links: handoff_links,
+        successors: Successors::of(idle_conns),
+        accept_control: accept_control.clone(),
         signals,
         heartbeat,
         fate: fate_sender,
@@ -126,10 +138,10 @@ pub(crate) async fn join(
         }
     };
     // Nobody else sets them.
-    let _ = intake.set(serving.intake());
-    let _ = entrance.set(serving.entrance());
+    let _ = handoff_receiver.set(serving.handoff_receiver());
+    let _ = accept_control.set(serving.accept_control());
     say(&outbox, ToMaster::Ready).await;
-    let told = (welcome.version >= TELLS_DRAINED).then_some(outbox);
+    let told = (hello_ack.version >= TELLS_DRAINED).then_some(outbox);
     tokio::spawn(finish(serving, (told, measures), fate, end).instrument(handle.span()));
     Ok(nodes)
 }
@@ -215,10 +227,10 @@ async fn finish(
     let outcome = serving.finished().await;
     measures.tell_last().await;
     let fate = match outcome {
-        Ok(DrainReport { finished, handed_over, cut }) => {
-            crate::log::info!(target: "multi_node", finished, handed_over, cut, "connections have ended");
+        Ok(DrainReport { finished, handed_off, aborted }) => {
+            crate::log::info!(target: "multi_node", finished, handed_off, aborted, "connections have ended");
             if let Some(master) = master {
-                let drained = ToMaster::Drained(Drained { finished, handed_over, cut });
+                let drained = ToMaster::Drained(Drained { finished, handed_off, aborted });
                 // A master that does not read must not keep the node from its end.
                 let _ = tokio::time::timeout(LAST_WORD, say(&master, drained)).await;
             }
@@ -229,10 +241,10 @@ async fn finish(
     end.send_replace(Some(fate));
 }
 
-fn adopt(welcome: &mut Welcome) -> Vec<Vec<Socket>> {
-    let mut fds = welcome.sockets.drain(..);
-    let mut adopt = |kind: &SocketKind| fds.next().map(|fd| wires::adopt(*kind, fd));
-    welcome.servers.iter().map(|kinds| kinds.iter().filter_map(&mut adopt).collect()).collect()
+fn adopt(hello_ack: &mut HelloAck) -> Vec<Vec<Socket>> {
+    let mut fds = hello_ack.sockets.drain(..);
+    let mut adopt = |kind: &SocketKind| fds.next().map(|fd| process_links::adopt(*kind, fd));
+    hello_ack.servers.iter().map(|kinds| kinds.iter().filter_map(&mut adopt).collect()).collect()
 }
 
 /// Where memory runs out, a node is to be killed rather than the master, whose end is everybody's.
@@ -243,9 +255,9 @@ fn offer_memory() {
 }
 
 /// Lets `ps` and `top` show the slot, as `name:slot`: a process's main thread has its name (proc(5)), at most 15 bytes.
-fn show_slot(welcome: &Welcome) {
+fn show_slot(hello_ack: &HelloAck) {
     const LONGEST: usize = 15;
-    let suffix = format!(":{}", welcome.slot);
+    let suffix = format!(":{}", hello_ack.slot);
     let (program, _) = environment::command_line();
     let name = std::path::Path::new(&program).file_name().unwrap_or_default().to_string_lossy();
     let room = LONGEST - suffix.len();

@@ -1,4 +1,4 @@
-//! To ask how the program is, and to give orders: what everybody in a process may hold.
+//! To ask how the program is, and to give commands: what everybody in a process may hold.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -8,19 +8,19 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StatusWatch;
+use crate::command::{Command, Report};
 use crate::exits::{Exits, NodeExits};
 use crate::limits::SharedTable;
 use crate::log_buffer::{Held, HeldOutput, LogBuffer, LogLine};
 use crate::mesh::{Joined, Rejoin};
-use crate::order::{Order, Report};
+use crate::process_links::{CommandRequest, End, Snapshot, Totals};
 use crate::serve::{Addr, DrainSignal, LoadTable};
-use crate::wires::{Ask, End, Snapshot, Totals};
 use crate::{
-    BeforeListen, Error, NodeId, OrderError, PeerInfo, ReloadReport, Replacement, ScaleReport, SharedSecret, Slot,
+    BeforeListen, CommandError, Error, NodeId, PeerInfo, ReloadReport, Replacement, ScaleReport, SharedSecret, Slot,
     Status,
 };
 
-/// This process's view of the program: who it is, how the others are, and orders to the fleet.
+/// This process's view of the program: who it is, how the others are, and commands to the fleet.
 ///
 /// Cheap to clone. Every request carries one in its extensions, and [`http_with`](crate::http_with) gives one to its
 /// factory. It keeps nothing alive: when [`Nodes`](crate::Nodes) is dropped the process drains, whoever holds handles.
@@ -44,7 +44,7 @@ pub(crate) struct Inner {
     pub(crate) drain: DrainSignal,
     pub(crate) end: watch::Receiver<Option<End>>,
     pub(crate) exits: Exits,
-    pub(crate) asks: mpsc::Sender<Ask>,
+    pub(crate) asks: mpsc::Sender<CommandRequest>,
     /// The log, for those who follow it from outside; kept in the master alone, and where there is a control socket.
     pub(crate) log_buffer: LogBuffer,
     pub(crate) held: Held,
@@ -213,10 +213,10 @@ impl Handle {
         self.0.drain.draining().await;
     }
 
-    /// When a long conversation, such as a WebSocket, should say goodbye: a signal of its own for each call, so that not
+    /// When a long conversation, such as a WebSocket, should say drain_notice: a signal of its own for each call, so that not
     /// all clients connect again at the same moment. They come 10 ms apart, or closer so that all come in the first half
     /// of the drain; at once where no other process serves on. Call it once for each connection, at its begin.
-    pub fn goodbye(&self) -> DrainSignal {
+    pub fn drain_notice(&self) -> DrainSignal {
         self.0.drain.staggered()
     }
 
@@ -246,15 +246,15 @@ impl Handle {
     /// on disk then; of several the last does. It begins while old nodes drain, unless those of two older generations do.
     ///
     /// # Errors
-    /// [`OrderError::Failed`] where a new node did not come up, or did not prove itself, in which case those that have not been
-    /// replaced go on serving; [`OrderError::Superseded`] where a later reload came before this one had begun; the other
+    /// [`CommandError::Failed`] where a new node did not come up, or did not prove itself, in which case those that have not been
+    /// replaced go on serving; [`CommandError::Superseded`] where a later reload came before this one had begun; the other
     /// variants say why nothing was begun. Dropping the future does not stop the reload.
     ///
     /// A request handler that waits for it waits for the end of its own node, and is cut at the drain deadline.
-    pub async fn reload(&self) -> Result<ReloadReport, OrderError> {
-        match self.order(Order::Reload).await? {
+    pub async fn reload(&self) -> Result<ReloadReport, CommandError> {
+        match self.command(Command::Reload).await? {
             Report::Reload(report) => Ok(report),
-            _ => Err(OrderError::MasterGone),
+            _ => Err(CommandError::MasterGone),
         }
     }
 
@@ -263,10 +263,10 @@ impl Handle {
     ///
     /// # Errors
     /// As `reload`.
-    pub async fn reload_now(&self) -> Result<ReloadReport, OrderError> {
-        match self.order(Order::ReloadNow).await? {
+    pub async fn reload_now(&self) -> Result<ReloadReport, CommandError> {
+        match self.command(Command::ReloadNow).await? {
             Report::Reload(report) => Ok(report),
-            _ => Err(OrderError::MasterGone),
+            _ => Err(CommandError::MasterGone),
         }
     }
 
@@ -274,12 +274,12 @@ impl Handle {
     /// ready before the old one drains; resolves when the old one has ended. A slot that rests is tried at once.
     ///
     /// # Errors
-    /// [`OrderError::NoSuchSlot`]; [`OrderError::Failed`] where the new node did not come up, in which case the old one
+    /// [`CommandError::NoSuchSlot`]; [`CommandError::Failed`] where the new node did not come up, in which case the old one
     /// goes on serving; the other variants say why nothing was begun. Dropping the future does not stop the restart.
-    pub async fn restart(&self, slot: Slot) -> Result<Replacement, OrderError> {
-        match self.order(Order::Restart { slot }).await? {
+    pub async fn restart(&self, slot: Slot) -> Result<Replacement, CommandError> {
+        match self.command(Command::Restart { slot }).await? {
             Report::Restart(report) => Ok(report),
-            _ => Err(OrderError::MasterGone),
+            _ => Err(CommandError::MasterGone),
         }
     }
 
@@ -291,11 +291,11 @@ impl Handle {
     /// something has failed: what comes after a success is the next program.
     ///
     /// # Errors
-    /// [`OrderError::Failed`] where the new program does not reach `listen`, could not go on from here, or its nodes did
-    /// not come up; [`OrderError::MasterStays`] where everything but the last step succeeded; the other variants say why
+    /// [`CommandError::Failed`] where the new program does not reach `listen`, could not go on from here, or its nodes did
+    /// not come up; [`CommandError::MasterStays`] where everything but the last step succeeded; the other variants say why
     /// nothing was begun. Dropping the future does not stop the upgrade.
-    pub async fn upgrade(&self) -> Result<Infallible, OrderError> {
-        Err(match self.order(Order::Upgrade).await {
+    pub async fn upgrade(&self) -> Result<Infallible, CommandError> {
+        Err(match self.command(Command::Upgrade).await {
             Err(refusal) => refusal,
             Ok(_) => self.unreachable(),
         })
@@ -304,12 +304,12 @@ impl Handle {
     /// Changes the number of nodes; resolves when the new ones serve, or the surplus ones have drained and ended.
     ///
     /// # Errors
-    /// [`OrderError::OutOfRange`] for 0 and for more than `max_nodes`; [`OrderError::Failed`] where a new node did not
+    /// [`CommandError::OutOfRange`] for 0 and for more than `max_nodes`; [`CommandError::Failed`] where a new node did not
     /// come up, in which case the number is as before.
-    pub async fn scale(&self, nodes: usize) -> Result<ScaleReport, OrderError> {
-        match self.order(Order::Scale { nodes }).await? {
+    pub async fn scale(&self, nodes: usize) -> Result<ScaleReport, CommandError> {
+        match self.command(Command::Scale { nodes }).await? {
             Report::Scale(report) => Ok(report),
-            _ => Err(OrderError::MasterGone),
+            _ => Err(CommandError::MasterGone),
         }
     }
 
@@ -330,17 +330,17 @@ impl Handle {
         self.0.held.holds(id)
     }
 
-    /// Resolves once every order that this process gave before has been begun or refused.
-    pub(crate) async fn orders_taken(&self) {
-        // Orders are taken in turn, and one that concerns no slot is refused on the spot.
-        let _refused = self.order(Order::Signal { slot: Some(Slot(u16::MAX)), signal: 0 }).await;
+    /// Resolves once every command that this process gave before has been begun or refused.
+    pub(crate) async fn commands_taken(&self) {
+        // Commands are taken in turn, and one that concerns no slot is refused on the spot.
+        let _refused = self.command(Command::Signal { slot: Some(Slot(u16::MAX)), signal: 0 }).await;
     }
 
     /// Sends a signal to the node in the slot, or to all.
-    pub(crate) async fn signal(&self, slot: Option<Slot>, signal: i32) -> Result<usize, OrderError> {
-        match self.order(Order::Signal { slot, signal }).await? {
+    pub(crate) async fn signal(&self, slot: Option<Slot>, signal: i32) -> Result<usize, CommandError> {
+        match self.command(Command::Signal { slot, signal }).await? {
             Report::Signal { nodes } => Ok(nodes),
-            _ => Err(OrderError::MasterGone),
+            _ => Err(CommandError::MasterGone),
         }
     }
 
@@ -348,28 +348,28 @@ impl Handle {
     /// never seen, since that node ends with the others.
     ///
     /// # Errors
-    /// [`OrderError::NotFromNodes`] in a node, unless `orders_from_nodes` allows it.
-    pub async fn shutdown(&self) -> Result<(), OrderError> {
-        self.order(Order::Shutdown { now: false }).await.map(drop)
+    /// [`CommandError::NotFromNodes`] in a node, unless `commands_from_nodes` allows it.
+    pub async fn shutdown(&self) -> Result<(), CommandError> {
+        self.command(Command::Shutdown { now: false }).await.map(drop)
     }
 
     /// Ends the program at once, without `shutdown_delay` and drain: all nodes are killed.
     ///
     /// # Errors
     /// As [`shutdown`](Handle::shutdown).
-    pub async fn shutdown_now(&self) -> Result<(), OrderError> {
-        self.order(Order::Shutdown { now: true }).await.map(drop)
+    pub async fn shutdown_now(&self) -> Result<(), CommandError> {
+        self.command(Command::Shutdown { now: true }).await.map(drop)
     }
 
-    async fn order(&self, order: Order) -> Result<Report, OrderError> {
+    async fn command(&self, command: Command) -> Result<Report, CommandError> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| self.unreachable();
-        self.0.asks.send(Ask { order, reply }).await.map_err(|_| self.unreachable())?;
+        self.0.asks.send(CommandRequest { command, reply }).await.map_err(|_| self.unreachable())?;
         answer.await.map_err(gone)?
     }
 
-    fn unreachable(&self) -> OrderError {
-        if self.is_master() { OrderError::ShuttingDown } else { OrderError::MasterGone }
+    fn unreachable(&self) -> CommandError {
+        if self.is_master() { CommandError::ShuttingDown } else { CommandError::MasterGone }
     }
 }
 

@@ -65,9 +65,9 @@ impl Settings {
             ("control", or_off(self.control.name().as_ref())),
             ("control_path", or_off(self.control_path.as_ref().map(|path| path.display()).as_ref())),
             ("metrics", or_off(self.metrics.as_ref())),
-            ("gauge", joined(gauges)),
+            ("aggregate_gauge", joined(gauges)),
             ("buckets", joined(buckets)),
-            ("measure", set(self.metering.meter.is_some())),
+            ("metrics_source", set(self.metering.meter.is_some())),
         ]
     }
 

@@ -4,12 +4,12 @@ use std::future::Future;
 
 use super::{Options, settings};
 use crate::metrics::{MOST_BOUNDS, Meter, are_bounds};
-use crate::{Error, GaugeRule, Metric};
+use crate::{Error, GaugeAggregation, Metric};
 
 /// What a program says of its own metrics.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metering {
-    pub(crate) gauges: Vec<(String, GaugeRule)>,
+    pub(crate) gauges: Vec<(String, GaugeAggregation)>,
     /// The bounds of histograms that the facade measures.
     pub(crate) buckets: Vec<(String, Vec<f64>)>,
     pub(crate) meter: Option<Meter>,
@@ -27,8 +27,8 @@ impl Options {
     }
 
     /// How one value is made of all nodes' values of a gauge that the program measures, for [`metrics`](Options::metrics).
-    /// May be called several times. Default for each gauge: [`GaugeRule::Sum`].
-    pub fn gauge(mut self, name: impl Into<String>, rule: GaugeRule) -> Options {
+    /// May be called several times. Default for each gauge: [`GaugeAggregation::Sum`].
+    pub fn aggregate_gauge(mut self, name: impl Into<String>, rule: GaugeAggregation) -> Options {
         self.metering.gauges.push((name.into(), rule));
         self
     }
@@ -51,11 +51,11 @@ impl Options {
     /// use multi_node::{Metric, Options};
     ///
     /// static SENT: AtomicU64 = AtomicU64::new(0);
-    /// let options = Options::new().metrics("127.0.0.1:9100").measure(|| async {
+    /// let options = Options::new().metrics("127.0.0.1:9100").metrics_source(|| async {
     ///     vec![Metric::counter("bytes_sent_total", SENT.load(Ordering::Relaxed) as f64)]
     /// });
     /// ```
-    pub fn measure<F>(mut self, read: impl Fn() -> F + Send + Sync + 'static) -> Options
+    pub fn metrics_source<F>(mut self, read: impl Fn() -> F + Send + Sync + 'static) -> Options
     where
         F: Future<Output = Vec<Metric>> + Send + 'static,
     {

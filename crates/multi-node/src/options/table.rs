@@ -125,22 +125,22 @@ table! {
     "Whether the master serves too";
 
     /// Whether each process gets a stream to every other. Default `true`; `false` saves four file descriptors for each
-    /// pair, two in each, and goes without what needs them: idle connections are closed in a drain, not handed over.
+    /// pair, two in each, and goes without what needs them: idle connections are closed in a drain, not handed off.
     Nodes, Flag, RUN:
     peers(join: bool) -> bool = true, any,
     "Whether nodes that link the library are joined by streams";
 
     /// Whether the library handles SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGUSR2. Default `true`; with `false` the program gives
-    /// the orders itself, by [`Handle`](crate::Handle).
+    /// the commands itself, by [`Handle`](crate::Handle).
     Nodes, Flag, LINKED:
     signals(handle: bool) -> bool = true, any,
     "Whether the library handles signals";
 
-    /// Whether nodes may give orders (`reload`, `scale`, `shutdown`). Default `false`: a node that was broken into must
+    /// Whether nodes may give commands (`reload`, `scale`, `shutdown`). Default `false`: a node that was broken into must
     /// not own the fleet.
     Nodes, Flag, RUN:
-    orders_from_nodes(allow: bool) -> bool = false, any,
-    "Whether nodes that link the library may give orders, such as reload";
+    commands_from_nodes(allow: bool) -> bool = false, any,
+    "Whether nodes that link the library may give commands, such as reload";
 
     /// Whether the master warns of TCP connections and threads that were opened before [`listen`](crate::listen()): code there
     /// runs in every process, so each opens its own. Default `true`. [`Handle::before_listen`](crate::Handle::before_listen) tells
@@ -177,7 +177,7 @@ table! {
     /// How long a new node has to serve before the old one of its slot is told to end. Where a reload is not
     /// [`rolling`](Options::rolling), it counts once, from the last that became ready. A new node that ends, leaves, is seen
     /// serving no more, or answers the [readiness](crate::program::Readiness::Http) question badly before that has failed,
-    /// and so has the order. Holds for restarts of one slot and for recycling too. Default: 0 in programs that link this crate,
+    /// and so has the command. Holds for restarts of one slot and for recycling too. Default: 0 in programs that link this crate,
     /// 3 s for a [`program`](crate::program) that does not.
     Replacing, Time, RUN:
     settle(time: Duration) -> Option<Duration> = None, |name, time: Option<_>| finite(name, time.unwrap_or_default()).map(Some),
@@ -197,7 +197,7 @@ table! {
     drain_timeout(time: Duration) -> Duration = Duration::from_secs(30), finite,
     "How long a node may take to end before it is killed";
 
-    /// How long the nodes go on accepting after an order to shut down, so that load balancers can take the program out
+    /// How long the nodes go on accepting after a command to shut down, so that load balancers can take the program out
     /// first. Default 0.
     Replacing, Time, RUN:
     shutdown_delay(time: Duration) -> Duration = Duration::ZERO, finite,
@@ -218,7 +218,7 @@ table! {
     /// (with [`surge`](Options::surge) 0 after it has ended). Default: no limit. Nodes are looked at once a second, so a
     /// busy one serves some more. Each node's limit is lower by a random share of up to 10 %, so that slots do not come due in step.
     ///
-    /// Recycling replaces one slot at a time, and none while an order is carried out. If the new node does not come up,
+    /// Recycling replaces one slot at a time, and none while a command is carried out. If the new node does not come up,
     /// the old one goes on serving, and the next is tried after the longest [`backoff`](Options::backoff).
     Restarting, Whole, RUN:
     max_requests(requests: u64) -> Option<u64> = None, counted,

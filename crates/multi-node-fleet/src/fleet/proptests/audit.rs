@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 pub(super) use self::moves::Word;
-use super::super::ledger::Draining;
-use super::super::orders::Running;
-use super::super::{Action, Course, Event, Fleet, Policy, SlotRecord, Ticket};
+use super::super::commands::Running;
+use super::super::draining::Draining;
+use super::super::{Action, Event, Fleet, FleetPhase, Policy, SlotRecord, Ticket};
+use crate::command::Command;
 use crate::id::{Generation, NodeId};
-use crate::order::Order;
 use crate::status::State;
 
 pub(super) struct Audit {
@@ -34,7 +34,7 @@ pub(super) struct Audit {
     signalled: BTreeSet<NodeId>,
     forgotten: BTreeSet<NodeId>,
     joined: BTreeSet<(NodeId, NodeId)>,
-    /// How often each order was answered.
+    /// How often each command was answered.
     answers: BTreeMap<Ticket, usize>,
     shutdown_asked: bool,
     finished: usize,
@@ -74,7 +74,7 @@ impl Audit {
         let subject = subject(&event);
         let replaced = self.replaces();
         let unproved = self.holders_before_the_verdict();
-        let (scaling, to_scale) = (self.scales(), matches!(event, Event::Asked { order: Order::Scale { .. }, .. }));
+        let (scaling, to_scale) = (self.scales(), matches!(event, Event::Asked { command: Command::Scale { .. }, .. }));
         let actions = self.fleet.on(self.now, event);
         let refused = actions.iter().any(|action| matches!(action, Action::Answer { result: Err(_), .. }));
         let scaled = scaling || (to_scale && !refused);
@@ -89,7 +89,7 @@ impl Audit {
             false => self.never_fewer_serving_for_a_replacement(&before, subject, replaced),
         }
         self.each_state_has_a_deadline_or_a_process();
-        self.one_order_at_a_time();
+        self.one_command_at_a_time();
         self.nobody_stays_paused();
         self.end_departure(self.seen.len().is_multiple_of(2));
     }
@@ -97,8 +97,8 @@ impl Audit {
     fn take(&mut self, action: &Action) {
         match action {
             Action::Resolve { generation } => self.resolving.push_back(*generation),
-            Action::Rehearse { generation } => self.rehearsing.push_back(*generation),
-            Action::Depart { reload } => {
+            Action::Preflight { generation } => self.rehearsing.push_back(*generation),
+            Action::Exec { reload } => {
                 assert_eq!(reload.slots.len(), self.fleet.slots.len(), "all slots run the new program");
                 self.departing = true;
             }
@@ -123,11 +123,11 @@ impl Audit {
                 assert!(self.forgotten.insert(*id), "{id} is forgotten twice");
             }
             Action::Answer { ticket, .. } => {
-                let answers = self.answers.get_mut(ticket).expect("an answer to an order");
+                let answers = self.answers.get_mut(ticket).expect("an answer to a command");
                 *answers += 1;
                 assert_eq!(*answers, 1, "{ticket:?} is answered twice");
             }
-            Action::Tell(happening) => assert!(!happening.text.is_empty()),
+            Action::Tell(event) => assert!(!event.text.is_empty()),
             Action::Finish(_) => {
                 self.finished += 1;
                 assert_eq!(self.finished, 1, "the fleet ends twice");
@@ -158,16 +158,16 @@ impl Audit {
 
     /// Apart from nodes that drain or are being killed, there is at most one for each slot, and `surge` more.
     fn never_more_than_slots_and_surge(&self) {
-        let live = |state| matches!(state, State::Starting | State::Joining | State::Serving);
+        let live = |state| matches!(state, State::Starting | State::Initializing | State::Serving);
         let count = self.fleet.nodes.values().filter(|node| live(node.state)).count();
         let (slots, policy) = (self.fleet.slots.len(), &self.fleet.policy);
         let in_reload = if policy.rolling { policy.surge } else { slots };
         // Nodes that a shutdown lets serve on keep whatever places they had.
-        let ahead = match self.fleet.order {
+        let ahead = match self.fleet.command {
             _ if self.shutdown_asked => in_reload,
             Some(Running::Reload(_)) => in_reload,
             Some(Running::Replace(_)) => in_reload.min(1), // one slot at a time
-            Some(Running::Scale(_) | Running::Departure(_)) | None => 0,
+            Some(Running::Scale(_) | Running::ExecRequest(_)) | None => 0,
         };
         assert!(count <= slots + ahead, "{count} nodes in {slots} slots, and {ahead} ahead");
     }
@@ -178,7 +178,7 @@ impl Audit {
         if self.replaces() && !was {
             self.floor = Some(before.len());
         }
-        let running = matches!(self.fleet.course, Course::Running);
+        let running = matches!(self.fleet.course, FleetPhase::Running);
         if let Some(floor) = self.floor.as_mut().filter(|_| running && self.fleet.policy.surge > 0) {
             let went = subject.is_some_and(|id| before.contains(&id) && !serving.contains(&id));
             *floor = floor.saturating_sub(usize::from(went));
@@ -191,7 +191,7 @@ impl Audit {
 
     /// The nodes of all slots, where a reload is under way whose new nodes have to prove themselves all together.
     fn holders_before_the_verdict(&self) -> BTreeSet<NodeId> {
-        let together = matches!(&self.fleet.order, Some(Running::Reload(reload)) if !reload.all_switched());
+        let together = matches!(&self.fleet.command, Some(Running::Reload(reload)) if !reload.all_switched());
         let holders = self.fleet.slots.iter().filter_map(SlotRecord::holder);
         holders.filter(|_| together && !self.fleet.policy.rolling).collect()
     }
@@ -199,7 +199,7 @@ impl Audit {
     /// Where one of them is told to drain, the program ends, or a new node in each slot has proved itself.
     fn no_old_node_drains_before_the_verdict(&self, holders: &BTreeSet<NodeId>, actions: &[Action]) {
         let drained = |action: &&Action| matches!(action, Action::Drain { id, .. } if holders.contains(id));
-        if !matches!(self.fleet.course, Course::Running) || !actions.iter().any(|action| drained(&action)) {
+        if !matches!(self.fleet.course, FleetPhase::Running) || !actions.iter().any(|action| drained(&action)) {
             return;
         }
         for slot in &self.fleet.slots {
@@ -222,17 +222,17 @@ impl Audit {
         }
     }
 
-    fn one_order_at_a_time(&self) {
+    fn one_command_at_a_time(&self) {
         let open = self.answers.values().filter(|&&answers| answers == 0).count();
         match self.fleet.course {
-            Course::Running => {
-                let asked = self.fleet.order.as_ref().and_then(Running::ticket).into_iter();
+            FleetPhase::Running => {
+                let asked = self.fleet.command.as_ref().and_then(Running::ticket).into_iter();
                 let drain = self.fleet.draining.iter().filter_map(Draining::ticket);
                 let waits = self.fleet.next.map(|next| next.ticket);
-                assert_eq!(open, asked.chain(drain).chain(waits).count(), "orders without an answer");
+                assert_eq!(open, asked.chain(drain).chain(waits).count(), "commands without an answer");
             }
-            Course::Over => assert_eq!(open, 0, "orders are left without an answer"),
-            Course::Unstarted | Course::Resolving | Course::Stopping(_) => {}
+            FleetPhase::Over => assert_eq!(open, 0, "commands are left without an answer"),
+            FleetPhase::Unstarted | FleetPhase::Resolving | FleetPhase::Stopping(_) => {}
         }
     }
 
@@ -240,16 +240,16 @@ impl Audit {
     fn nobody_stays_paused(&self) {
         let serves = |id: &&NodeId| self.fleet.nodes.get(id).is_some_and(|node| node.state == State::Serving);
         let paused = self.paused.iter().filter(serves).count();
-        let trial = matches!(&self.fleet.order, Some(Running::Reload(reload)) if reload.trial.watched().is_some());
+        let trial = matches!(&self.fleet.command, Some(Running::Reload(reload)) if reload.trial.watched().is_some());
         assert!(paused <= usize::from(trial), "{:?} take no connections", self.paused);
     }
 
     fn scales(&self) -> bool {
-        matches!(self.fleet.order, Some(Running::Scale(_)))
+        matches!(self.fleet.command, Some(Running::Scale(_)))
     }
 
     fn replaces(&self) -> bool {
-        matches!(self.fleet.order, Some(Running::Reload(_) | Running::Replace(_)))
+        matches!(self.fleet.command, Some(Running::Reload(_) | Running::Replace(_)))
     }
 
     fn serving(&self) -> BTreeSet<NodeId> {

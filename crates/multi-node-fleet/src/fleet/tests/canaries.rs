@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::super::world::{KILLED, World, millis, policy, secs};
 use super::super::{Canary, Event, Level, Limits, Policy, Tally, Ticket};
+use crate::command::{CanaryReport, CommandError, Report, RequestCounts};
 use crate::id::NodeId;
-use crate::order::{Answers, CanaryReport, OrderError, Report};
 use crate::status::Exit;
 use crate::status::State::{Draining, Killing, Serving, Starting};
 
@@ -26,7 +26,7 @@ fn on_trial(policy: Policy) -> (World, Ticket) {
 
 fn rolled_back(world: &mut World, ticket: Ticket) -> String {
     match world.answer_to(ticket) {
-        Err(OrderError::RolledBack { why, .. }) => why,
+        Err(CommandError::RolledBack { why, .. }) => why,
         other => panic!("not rolled back: {other:?}"),
     }
 }
@@ -79,7 +79,7 @@ fn one_that_fails_no_more_than_the_old_ones_passes() {
     world.exit(1, Exit::Code(0));
     let report = report(&mut world, ticket);
     assert!(report.by_answers);
-    let expected = (Answers { requests: 500, errors: 55 }, Answers { requests: 1000, errors: 100 });
+    let expected = (RequestCounts { requests: 500, errors: 55 }, RequestCounts { requests: 1000, errors: 100 });
     assert_eq!((report.new, report.old), expected);
 }
 
@@ -172,7 +172,7 @@ fn an_old_node_that_dies_meanwhile_is_replaced_after_a_bad_verdict() {
 fn a_shutdown_overtakes_a_trial() {
     let (mut world, ticket) = on_trial(Policy { shutdown_delay: secs(5), ..tried(1) });
     world.shutdown(false);
-    assert_eq!(world.answer_to(ticket), Err(OrderError::ShuttingDown));
+    assert_eq!(world.answer_to(ticket), Err(CommandError::ShuttingDown));
     assert_eq!(world.resumed(), [1], "it goes on accepting for the delay");
     world.pass(secs(5));
     assert_eq!(world.all(Draining), [1, 2]);

@@ -1,14 +1,14 @@
-//! Orders that meet older generations which drain, and reloads that wait for their turn.
+//! Commands that meet older generations which drain, and reloads that wait for their turn.
 
 use super::super::world::{KILLED, World, policy, secs};
 use super::super::{Action, Fatal, Level, Ticket};
+use crate::command::{CommandError, Report};
 use crate::id::NodeId;
-use crate::order::{OrderError, Report};
 use crate::status::Exit;
 use crate::status::State::{Draining, Killing, Serving, Starting};
 
-fn superseded(by: &str) -> OrderError {
-    OrderError::Superseded { by: by.to_owned() }
+fn superseded(by: &str) -> CommandError {
+    CommandError::Superseded { by: by.to_owned() }
 }
 
 fn generation_of(world: &mut World, ticket: Ticket) -> u32 {
@@ -47,7 +47,7 @@ fn a_third_waits_until_one_of_two_has_drained() {
     world.said(Level::Info, "reload waits for node-1 to drain, 25 s at most; `reload --now` does not wait");
     assert_eq!((world.spawned(), world.answers()), (vec![], vec![]));
     let waiting = world.waiting().expect("it waits");
-    assert_eq!((waiting.order.as_str(), waiting.nodes.as_slice()), ("reload", [NodeId::node(1)].as_slice()));
+    assert_eq!((waiting.command.as_str(), waiting.nodes.as_slice()), ("reload", [NodeId::node(1)].as_slice()));
     assert!(waiting.until.is_some());
     world.pass(secs(25));
     assert_eq!(world.signals(), [(1, Fatal::Kill)]);
@@ -111,9 +111,9 @@ fn an_upgrade_supersedes_a_reload_that_waits_and_no_reload_an_upgrade() {
     let upgrade = world.upgrade();
     assert_eq!(world.answer_to(reload), Err(superseded("upgrade")));
     let reload = world.reload();
-    assert_eq!(world.answer_to(reload), Err(OrderError::Busy { running: String::from("upgrade") }));
+    assert_eq!(world.answer_to(reload), Err(CommandError::Busy { running: String::from("upgrade") }));
     world.shutdown(false);
-    assert!(world.answers().contains(&(upgrade, Err(OrderError::ShuttingDown))));
+    assert!(world.answers().contains(&(upgrade, Err(CommandError::ShuttingDown))));
 }
 
 #[test]
@@ -122,10 +122,10 @@ fn an_upgrade_begins_while_an_older_generation_drains_and_lets_it_end() {
     let reload = world.reload();
     world.up(2);
     world.upgrade();
-    world.rehearsed(2, Ok(()));
+    world.preflighted(2, Ok(()));
     world.up(3);
     world.exit(2, Exit::Code(0));
-    let departs = |world: &World| world.done.iter().any(|action| matches!(action, Action::Depart { .. }));
+    let departs = |world: &World| world.done.iter().any(|action| matches!(action, Action::Exec { .. }));
     assert!(!departs(&world), "the callers that wait for node-1 are answered first");
     world.exit(1, Exit::Code(0));
     assert_eq!(generation_of(&mut world, reload), 1);
@@ -138,7 +138,7 @@ fn a_restart_that_drains_hinders_only_the_next_of_its_slot() {
     let restart = world.restart(0);
     world.up(3);
     let again = world.restart(0);
-    assert_eq!(world.answer_to(again), Err(OrderError::Busy { running: String::from("restart") }));
+    assert_eq!(world.answer_to(again), Err(CommandError::Busy { running: String::from("restart") }));
     world.restart(1);
     assert_eq!(world.status()[2], (1, Starting, 4, 0));
     world.exit(1, Exit::Code(0));
@@ -154,7 +154,7 @@ fn a_shutdown_answers_all_that_drain_or_wait() {
     let third = world.reload();
     let stop = world.shutdown(false);
     let answered: Vec<_> = world.answers().into_iter().map(|(ticket, answer)| (ticket, answer.err())).collect();
-    assert_eq!(answered, [first, second, third].map(|ticket| (ticket, Some(OrderError::ShuttingDown))));
+    assert_eq!(answered, [first, second, third].map(|ticket| (ticket, Some(CommandError::ShuttingDown))));
     [1, 2, 3].into_iter().for_each(|n| world.exit(n, Exit::Code(0)));
     world.answer_to(stop).expect("stopped");
 }

@@ -1,17 +1,17 @@
-//! What meets: two orders at once, an order and a bad time, rules and a clock that jumps.
+//! What meets: two commands at once, a command and a bad time, rules and a clock that jumps.
 
 use std::time::{Duration, Instant};
 
 use super::super::world::{KILLED, World, millis, policy, secs};
 use super::super::{Canary, Event, Limits, Policy, Recycling};
-use crate::order::{Order, OrderError};
+use crate::command::{Command, CommandError};
 use crate::status::Exit;
 use crate::status::State::{Draining, Killing, Serving, Starting};
 
-const STOP: Order = Order::Shutdown { now: false };
-const STOP_NOW: Order = Order::Shutdown { now: true };
+const STOP: Command = Command::Shutdown { now: false };
+const STOP_NOW: Command = Command::Shutdown { now: true };
 
-/// What has been said to an order so far.
+/// What has been said to a command so far.
 #[derive(Debug, PartialEq)]
 enum Said {
     Nothing,
@@ -19,29 +19,30 @@ enum Said {
     ShuttingDown,
 }
 
-/// Gives two orders at the same moment.
-fn both(first: Order, second: Order) -> (Said, Said) {
+/// Gives two commands at the same moment.
+fn both(first: Command, second: Command) -> (Said, Said) {
     let mut world = World::serving(policy(2));
     let tickets = [world.ask(first), world.ask(second)];
     let answers = world.answers();
     let said = |ticket| match answers.iter().find(|(to, _)| *to == ticket).map(|(_, answer)| answer) {
         None => Said::Nothing,
-        Some(Err(OrderError::Busy { running })) if running == "reload" => Said::Busy("reload"),
-        Some(Err(OrderError::Busy { running })) if running == "restart" => Said::Busy("restart"),
-        Some(Err(OrderError::Busy { running })) if running == "scale" => Said::Busy("scale"),
-        Some(Err(OrderError::ShuttingDown)) => Said::ShuttingDown,
+        Some(Err(CommandError::Busy { running })) if running == "reload" => Said::Busy("reload"),
+        Some(Err(CommandError::Busy { running })) if running == "restart" => Said::Busy("restart"),
+        Some(Err(CommandError::Busy { running })) if running == "scale" => Said::Busy("scale"),
+        Some(Err(CommandError::ShuttingDown)) => Said::ShuttingDown,
         other => panic!("{first:?} and {second:?}: {other:?}"),
     };
     (said(tickets[0]), said(tickets[1]))
 }
 
 #[test]
-fn of_two_orders_at_once_one_is_carried_out() {
-    let (restart, scale) = (Order::Restart { slot: 0.into() }, Order::Scale { nodes: 3 });
-    let orders = [(Order::Reload, "reload"), (restart, "restart"), (scale, "scale")];
-    for (first, name) in orders {
-        for (second, _) in orders {
-            let said = if (first, second) == (Order::Reload, Order::Reload) { Said::Nothing } else { Said::Busy(name) };
+fn of_two_commands_at_once_one_is_carried_out() {
+    let (restart, scale) = (Command::Restart { slot: 0.into() }, Command::Scale { nodes: 3 });
+    let commands = [(Command::Reload, "reload"), (restart, "restart"), (scale, "scale")];
+    for (first, name) in commands {
+        for (second, _) in commands {
+            let said =
+                if (first, second) == (Command::Reload, Command::Reload) { Said::Nothing } else { Said::Busy(name) };
             assert_eq!(both(first, second), (Said::Nothing, said), "{first:?}, {second:?}");
         }
         for stop in [STOP, STOP_NOW] {

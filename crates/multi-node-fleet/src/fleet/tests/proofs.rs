@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::super::world::{KILLED, World, millis, policy, secs};
 use super::super::{Action, Canary, Event, Fatal, Level, Limits, Policy};
+use crate::command::{CommandError, Report, Serving};
 use crate::id::{Generation, NodeId};
-use crate::order::{OrderError, Report, Serving};
 use crate::status::Exit;
 use crate::status::State::{Draining, Killing, Serving as Serves, Starting};
 
@@ -76,7 +76,7 @@ fn a_new_node_that_fails_before_the_verdict_costs_no_old_one() {
                 [4, 5, 6].into_iter().for_each(|n| world.up(n));
                 world.pass(millis(at));
                 fail(&mut world, n);
-                let Err(OrderError::Failed { why, serving }) = world.answer_to(ticket) else { panic!("{what}") };
+                let Err(CommandError::Failed { why, serving }) = world.answer_to(ticket) else { panic!("{what}") };
                 assert!(why.starts_with(&format!("node-{n} in slot {}", n - 4)) && why.contains(expected), "{why}");
                 assert_eq!(serving, Serving { nodes: 3, generations: vec![Generation(0); 3] }, "{what}");
                 assert_eq!(serving.to_string(), "3 of 3 old nodes serve");
@@ -148,13 +148,13 @@ fn the_end_of_a_proof_is_waited_for() {
 }
 
 #[test]
-fn only_new_nodes_of_an_order_have_to_prove_themselves() {
-    for order in [World::reload, |world: &mut World| world.restart(0)] {
+fn only_new_nodes_of_a_command_have_to_prove_themselves() {
+    for command in [World::reload, |world: &mut World| world.restart(0)] {
         let mut world = World::serving(Policy { settle: SETTLE, ..policy(1) });
         let has_to = |world: &World| [1, 2].map(|n| world.fleet.has_to_prove_itself(NodeId::node(n)));
         unready(&mut world, 1);
         world.said(Level::Warn, "not ready any more: nobody waits");
-        order(&mut world);
+        command(&mut world);
         world.up(2);
         assert_eq!(has_to(&world), [false, true]);
         world.pass(SETTLE);
@@ -189,15 +189,15 @@ fn a_shutdown_ends_old_and_new_nodes() {
     let ticket = world.reload();
     [3, 4].into_iter().for_each(|n| world.up(n));
     world.shutdown(false);
-    assert_eq!(world.answer_to(ticket), Err(OrderError::ShuttingDown));
+    assert_eq!(world.answer_to(ticket), Err(CommandError::ShuttingDown));
     assert_eq!(world.drained(), [1, 2, 3, 4]);
 }
 
 #[test]
-fn other_orders_wait_for_the_verdict_and_not_for_the_drains() {
+fn other_commands_wait_for_the_verdict_and_not_for_the_drains() {
     let mut world = World::serving(together(2));
     world.reload();
-    let busy = Err(OrderError::Busy { running: String::from("reload") });
+    let busy = Err(CommandError::Busy { running: String::from("reload") });
     let ticket = world.scale(3);
     assert_eq!(world.answer_to(ticket), busy);
     [3, 4].into_iter().for_each(|n| world.up(n));
@@ -237,7 +237,7 @@ fn rolling_each_new_node_proves_itself_before_its_old_one_ends() {
         world.up(4);
         world.pass(secs(1));
         world.exit(4, Exit::Code(1));
-        let Err(OrderError::Failed { serving, .. }) = world.answer_to(ticket) else { panic!("it fails") };
+        let Err(CommandError::Failed { serving, .. }) = world.answer_to(ticket) else { panic!("it fails") };
         let text =
             "2 of 2 slots serve: generation 1 in slot 0, generation 0 in slot 1; replaced slots cannot be taken back";
         assert_eq!(serving.to_string(), text);
@@ -298,7 +298,7 @@ fn the_time_that_the_master_missed_proves_nothing() {
 fn an_upgrade_follows_the_same_rule_before_its_exec() {
     let mut world = World::serving(together(2));
     let ticket = world.upgrade();
-    world.rehearsed(1, Ok(()));
+    world.preflighted(1, Ok(()));
     assert_eq!(world.spawned(), [3, 4]);
     [3, 4].into_iter().for_each(|n| world.up(n));
     world.pass(secs(2));

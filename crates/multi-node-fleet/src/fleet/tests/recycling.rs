@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use super::super::world::{KILLED, World, policy, secs};
 use super::super::{Event, Level, Policy, Recycling, Tally};
+use crate::command::{CommandError, Report};
 use crate::id::NodeId;
-use crate::order::{OrderError, Report};
 use crate::status::Exit;
-use crate::status::State::{Draining, Killing, Serving, Starting, Vacant};
+use crate::status::State::{Draining, Empty, Killing, Serving, Starting};
 
 const MIB: u64 = 1 << 20;
 
@@ -27,7 +27,7 @@ fn counted(world: &mut World, tallies: &[(u64, u64)]) {
 fn a_node_that_has_served_enough_is_replaced_once_its_successor_is_ready() {
     let mut world = World::serving(by_requests(2));
     world.pass(secs(1));
-    assert_eq!(world.looks(), [(vec![1, 2], false)]);
+    assert_eq!(world.sampling(), [(vec![1, 2], false)]);
     counted(&mut world, &[(1, 999), (2, 1000)]);
     world.said(Level::Info, "recycled: it has served 1000 requests");
     assert_eq!(world.status(), [(0, Serving, 1, 0), (1, Starting, 3, 0), (1, Serving, 2, 0)]);
@@ -59,7 +59,7 @@ fn memory_is_looked_at_where_it_has_a_limit() {
     let recycling = Recycling { max_memory: Some(64 * MIB), ..Recycling::default() };
     let mut world = World::serving(Policy { recycling, ..policy(1) });
     world.pass(secs(1));
-    assert_eq!(world.looks(), [(vec![1], true)]);
+    assert_eq!(world.sampling(), [(vec![1], true)]);
     world.on(Event::Weighed { id: NodeId::node(1), bytes: 63 * MIB });
     assert!(world.spawned().is_empty());
     world.on(Event::Weighed { id: NodeId::node(1), bytes: 70 * MIB });
@@ -74,7 +74,7 @@ fn age_counts_from_readiness_and_needs_no_looks() {
     world.up(1);
     world.done.clear();
     world.pass(secs(3599));
-    assert_eq!((world.spawned(), world.looks()), (vec![], vec![]));
+    assert_eq!((world.spawned(), world.sampling()), (vec![], vec![]));
     world.pass(secs(1));
     assert_eq!(world.spawned(), [2]);
     world.said(Level::Info, "recycled: it has served for 3600 s");
@@ -123,29 +123,29 @@ fn with_a_surge_a_node_is_recycled_while_another_slot_rests() {
 fn nothing_is_looked_at_without_a_limit_nor_after_the_end() {
     let mut world = World::serving(policy(1));
     world.pass(secs(10));
-    assert_eq!(world.looks(), []);
+    assert_eq!(world.sampling(), []);
     let mut world = World::serving(by_requests(1));
     world.shutdown(false);
     world.pass(secs(10));
-    assert_eq!(world.looks(), []);
+    assert_eq!(world.sampling(), []);
 }
 
 #[test]
-fn recycling_waits_for_an_order_to_end() {
+fn recycling_waits_for_a_command_to_end() {
     let mut world = World::serving(by_requests(2));
     world.scale(3);
     counted(&mut world, &[(1, 1000)]);
     assert_eq!(world.spawned(), [3]);
     world.up(3);
-    assert_eq!(world.spawned(), [4], "the slot's turn comes when the order is done");
+    assert_eq!(world.spawned(), [4], "the slot's turn comes when the command is done");
 }
 
 #[test]
-fn an_order_puts_recycling_off() {
+fn a_command_puts_recycling_off() {
     let mut world = World::serving(by_requests(2));
     counted(&mut world, &[(1, 1000)]);
     let ticket = world.reload();
-    world.said(Level::Info, "recycling is put off for an order");
+    world.said(Level::Info, "recycling is put off for a command");
     assert_eq!(world.states([3, 4]), [Killing, Starting], "the slot's turn in the reload has begun");
     world.exit(3, KILLED);
     for (old, new) in [(1, 4), (2, 5)] {
@@ -157,7 +157,7 @@ fn an_order_puts_recycling_off() {
 }
 
 #[test]
-fn an_order_does_not_undo_a_recycling_whose_new_node_serves() {
+fn a_command_does_not_undo_a_recycling_whose_new_node_serves() {
     let mut world = World::serving(by_requests(2));
     counted(&mut world, &[(1, 1000)]);
     world.up(3);
@@ -170,11 +170,11 @@ fn an_order_does_not_undo_a_recycling_whose_new_node_serves() {
 }
 
 #[test]
-fn an_order_that_is_refused_puts_nothing_off() {
+fn a_command_that_is_refused_puts_nothing_off() {
     let mut world = World::serving(by_requests(2));
     counted(&mut world, &[(1, 1000)]);
     let ticket = world.scale(9);
-    assert_eq!(world.answer_to(ticket), Err(OrderError::OutOfRange { asked: 9, max: 8 }));
+    assert_eq!(world.answer_to(ticket), Err(CommandError::OutOfRange { asked: 9, max: 8 }));
     assert_eq!(world.states([3]), [Starting]);
 }
 
@@ -231,5 +231,5 @@ fn a_slot_that_is_scaled_away_is_not_recycled() {
     counted(&mut world, &[(2, 1000)]);
     world.exit(2, Exit::Code(0));
     world.pass(Duration::from_secs(5));
-    assert_eq!((world.states([2]), world.spawned()), ([Vacant], vec![]));
+    assert_eq!((world.states([2]), world.spawned()), ([Empty], vec![]));
 }

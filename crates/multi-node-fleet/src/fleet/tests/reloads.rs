@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use super::super::world::{KILLED, World, millis, policy, replacement, secs};
 use super::super::{Event, Fatal, Level, Policy, Tally, Ticket};
+use crate::command::{Command, ReloadReport, Report};
 use crate::id::{Generation, NodeId};
-use crate::order::{Order, ReloadReport, Report};
 use crate::status::Drained;
 use crate::status::Exit;
-use crate::status::State::{Draining, Killing, Serving, Starting, Vacant};
+use crate::status::State::{Draining, Empty, Killing, Serving, Starting};
 
 fn report_of(world: &mut World, ticket: Ticket) -> ReloadReport {
     match world.answer_to(ticket) {
@@ -105,7 +105,7 @@ fn a_new_node_that_fails_stops_the_reload_and_the_old_ones_go_on() {
     assert_eq!(world.answers(), []);
     world.exit(5, Exit::Code(1));
     let why = world.failure_of(ticket);
-    assert_eq!(why, "node-5 in slot 1 ended with exit code 1 while joining: no database");
+    assert_eq!(why, "node-5 in slot 1 ended with exit code 1 while initializing: no database");
     world.said(Level::Warn, "not replaced, since the reload has failed");
     world.said(Level::Error, "reload stopped after 0 ms, with 1 slots done");
     let expected = [(0, Serving, 4, 1), (0, Draining, 1, 0), (1, Serving, 2, 0), (2, Serving, 3, 0)];
@@ -138,7 +138,7 @@ fn what_nodes_may_still_be_started_from_is_known() {
 fn only_the_first_answer_about_its_own_program_begins_a_reload() {
     let mut world = World::serving(policy(1));
     let ticket = Ticket(77);
-    world.fleet.on(world.now, Event::Asked { ticket, order: Order::Reload });
+    world.fleet.on(world.now, Event::Asked { ticket, command: Command::Reload });
     let refused = || Err(String::from("no such file"));
     world.on(Event::Resolved { generation: Generation(7), result: refused() });
     world.on(Event::Resolved { generation: Generation(1), result: Ok(()) });
@@ -308,19 +308,19 @@ fn the_report_tells_what_became_of_connections_and_requests() {
     let mut world = World::serving(policy(3));
     let ticket = world.reload();
     [4, 5, 6].into_iter().for_each(|n| world.up(n));
-    world.said_drained(1, Drained { finished: 3, handed_over: 40, cut: 2 });
+    world.said_drained(1, Drained { finished: 3, handed_off: 40, aborted: 2 });
     // The last look finds what was cut by the node itself, and of a node that was killed, what it still had.
     world.exit_with(1, Exit::Code(0), Tally { requests: 9, unanswered: 1, ..Tally::default() });
     world.exit(3, Exit::Code(0));
     world.pass(secs(30));
     world.exit_with(2, KILLED, Tally { requests: 9, unanswered: 5, open: 7, errors: 0 });
     let report = report_of(&mut world, ticket);
-    let fates = report.slots.iter().map(|s| (s.finished, s.handed_over, s.cut, s.requests_failed));
+    let fates = report.slots.iter().map(|s| (s.finished, s.handed_off, s.aborted, s.requests_failed));
     let expected =
         [(Some(3), Some(40), Some(2), Some(1)), (None, None, Some(7), Some(5)), (None, None, Some(0), Some(0))];
     assert_eq!(fates.collect::<Vec<_>>(), expected);
     let text = "generation 1 serves in 3 slots after 30.0s: ready within 0.0ns, drained within 30.0s, \
-                1 killed while draining; connections: 40 handed over, 3 finished, 9 cut; 6 requests failed";
+                1 killed while draining; connections: 40 handed off, 3 finished, 9 cut; 6 requests failed";
     assert_eq!(report.to_string(), text);
 }
 
@@ -331,7 +331,7 @@ fn what_is_not_counted_is_not_reported() {
     world.up(2);
     world.on(Event::Exited { id: NodeId::node(1), exit: Exit::Code(0), tally: None });
     let report = report_of(&mut world, ticket);
-    assert_eq!((report.slots[0].cut, report.slots[0].requests_failed), (None, None));
+    assert_eq!((report.slots[0].aborted, report.slots[0].requests_failed), (None, None));
     let text = "generation 1 serves in 1 slots after 0.0ns: ready within 0.0ns, drained within 0.0ns";
     assert_eq!(report.to_string(), text);
     assert_eq!(report.slots[0].to_string(), "node-2 serves in slot 0, ready within 0.0ns; node-1 ended within 0.0ns");
@@ -340,7 +340,7 @@ fn what_is_not_counted_is_not_reported() {
 #[test]
 fn a_node_that_serves_has_not_drained() {
     let mut world = World::serving(policy(1));
-    world.said_drained(1, Drained { finished: 3, handed_over: 40, cut: 2 });
+    world.said_drained(1, Drained { finished: 3, handed_off: 40, aborted: 2 });
     let ticket = world.reload();
     world.up(2);
     world.exit(1, Exit::Code(0));
@@ -358,5 +358,5 @@ fn a_reload_ends_a_crash_loop() {
     world.reload();
     world.up(6);
     world.exit(6, KILLED);
-    assert_eq!(world.states([6, 7]), [Vacant, Starting], "a new program has a clean record");
+    assert_eq!(world.states([6, 7]), [Empty, Starting], "a new program has a clean record");
 }

@@ -1,7 +1,7 @@
 use super::super::world::{KILLED, World, policy, replacement, secs};
 use super::super::{Level, Policy};
+use crate::command::{CommandError, Report};
 use crate::id::Slot;
-use crate::order::{OrderError, Report};
 use crate::status::Exit;
 use crate::status::State::{Draining, Serving, Starting};
 
@@ -28,7 +28,7 @@ fn a_restart_that_fails_leaves_the_slot_to_its_node() {
     world.hello(2);
     world.failed(2, "no database");
     world.exit(2, Exit::Code(1));
-    assert_eq!(world.failure_of(ticket), "node-2 in slot 0 ended with exit code 1 while joining: no database");
+    assert_eq!(world.failure_of(ticket), "node-2 in slot 0 ended with exit code 1 while initializing: no database");
     world.said(Level::Warn, "not replaced, since it was to replace another, which stays");
     assert_eq!((world.status(), world.restarts()), (vec![(0, Serving, 1, 0)], vec![0]));
 }
@@ -71,16 +71,16 @@ fn with_surge_0_the_old_node_goes_first() {
 fn a_slot_that_is_not_there_is_not_restarted() {
     let mut world = World::serving(policy(2));
     let ticket = world.restart(2);
-    assert_eq!(world.answer_to(ticket), Err(OrderError::NoSuchSlot { slot: Slot(2), slots: 2 }));
+    assert_eq!(world.answer_to(ticket), Err(CommandError::NoSuchSlot { slot: Slot(2), slots: 2 }));
 }
 
 #[test]
-fn orders_wait_for_each_other() {
+fn commands_wait_for_each_other() {
     let mut world = World::serving(policy(2));
     world.restart(0);
     for second in [World::reload, |world: &mut World| world.restart(1), |world: &mut World| world.scale(1)] {
         let second = second(&mut world);
-        assert_eq!(world.answer_to(second), Err(OrderError::Busy { running: String::from("restart") }));
+        assert_eq!(world.answer_to(second), Err(CommandError::Busy { running: String::from("restart") }));
     }
 }
 
@@ -89,6 +89,6 @@ fn a_shutdown_overtakes_a_restart() {
     let mut world = World::serving(policy(1));
     let restart = world.restart(0);
     world.shutdown(false);
-    assert_eq!(world.answer_to(restart), Err(OrderError::ShuttingDown));
+    assert_eq!(world.answer_to(restart), Err(CommandError::ShuttingDown));
     assert_eq!(world.all(Draining), [1]);
 }

@@ -4,7 +4,7 @@ use super::super::world::{KILLED, World, millis, policy, secs};
 use super::super::{Event, Fatal, Level, Policy};
 use crate::id::NodeId;
 use crate::status::Exit;
-use crate::status::State::{Draining, GaveUp, Resting, Serving, Starting, Vacant};
+use crate::status::State::{BackingOff, Draining, Empty, Failed, Serving, Starting};
 
 /// How long the slot rests until its next node is started.
 fn rest(world: &World) -> Duration {
@@ -59,7 +59,7 @@ fn an_exit_with_code_0_is_a_death_of_a_node_that_never_served_or_was_at_fault() 
     world.said(Level::Warn, "ended with exit code 0 while serving: its control channel broke: nonsense");
     world.hello(2);
     world.exit(2, Exit::Code(0));
-    world.said(Level::Warn, "ended with exit code 0 while joining; starting again in 100 ms");
+    world.said(Level::Warn, "ended with exit code 0 while initializing; starting again in 100 ms");
     assert_eq!(world.restarts(), [2]);
 }
 
@@ -96,7 +96,7 @@ fn the_last_slot_that_served_never_rests_while_no_other_serves() {
         world.up(node);
     }
     world.exit(node, Exit::Code(1));
-    assert_eq!(world.status()[0].1, Resting, "the other one serves");
+    assert_eq!(world.status()[0].1, BackingOff, "the other one serves");
     let mut last = 2;
     for _ in 0..5 {
         world.pass(millis(100));
@@ -106,7 +106,7 @@ fn the_last_slot_that_served_never_rests_while_no_other_serves() {
         last = started[0];
         world.up(last);
     }
-    assert_eq!(world.status()[0].1, Resting);
+    assert_eq!(world.status()[0].1, BackingOff);
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn a_crash_loop_before_the_first_ready_ends_the_program() {
     world.exit(6, Exit::Code(101));
     world.said(Level::Warn, "giving up, since no node was ever ready and this is death 5 in its slot");
     assert_eq!(world.signals(), [(2, Fatal::Kill)]);
-    assert_eq!(world.status()[0], (0, GaveUp, 6, 0));
+    assert_eq!(world.status()[0], (0, Failed, 6, 0));
     assert_eq!(world.finished(), []);
     world.exit(2, KILLED);
     assert_eq!(world.finished(), [Err(String::from("node-6 in slot 0 ended with exit code 101 while starting"))]);
@@ -146,7 +146,7 @@ fn a_program_that_reaches_listen_in_no_slot_ends_at_once() {
 }
 
 #[test]
-fn an_order_is_given_its_chance_before_a_program_that_reaches_listen_nowhere_ends() {
+fn a_command_is_given_its_chance_before_a_program_that_reaches_listen_nowhere_ends() {
     let mut world = World::started(policy(2));
     world.exit(1, Exit::Code(1));
     world.restart(0);
@@ -188,7 +188,10 @@ fn a_hopeless_start_ends_a_program_that_was_never_ready() {
     assert_eq!(world.signals(), [(1, Fatal::Kill)]);
     world.exit(1, KILLED);
     world.said(Level::Warn, "giving up, since no node was ever ready and another start would end in the same way");
-    assert_eq!(world.finished(), [Err(String::from("node-1 in slot 0 ended by SIGKILL while joining: nobody waits"))]);
+    assert_eq!(
+        world.finished(),
+        [Err(String::from("node-1 in slot 0 ended by SIGKILL while initializing: nobody waits"))]
+    );
 }
 
 #[test]
@@ -200,7 +203,7 @@ fn later_it_is_a_death_as_any_other() {
     world.hello(2);
     world.hopeless(2, "nobody waits");
     world.exit(2, KILLED);
-    world.said(Level::Warn, "while joining: nobody waits; starting again in 100 ms");
+    world.said(Level::Warn, "while initializing: nobody waits; starting again in 100 ms");
     assert_eq!(world.finished(), []);
 }
 
@@ -312,16 +315,16 @@ fn leaving_before_ready_is_a_failed_start() {
     world.hello(1);
     world.leaving(1);
     world.exit(1, Exit::Code(0));
-    world.said(Level::Warn, "while joining: it left before it was ready; starting again in 50 ms");
+    world.said(Level::Warn, "while initializing: it left before it was ready; starting again in 50 ms");
     assert_eq!(world.restarts(), [1]);
 }
 
 #[test]
-fn without_restart_slots_stay_vacant_until_no_node_is_left() {
+fn without_restart_slots_stay_empty_until_no_node_is_left() {
     let mut world = World::serving(Policy { restart: false, ..policy(2) });
     world.exit(1, Exit::Code(0));
     world.said(Level::Warn, "not replaced, since `restart` is off");
-    assert_eq!(world.status(), [(0, Vacant, 1, 0), (1, Serving, 2, 0)]);
+    assert_eq!(world.status(), [(0, Empty, 1, 0), (1, Serving, 2, 0)]);
     assert_eq!(world.finished(), []);
     world.exit(2, Exit::Signal(11));
     assert_eq!(world.finished(), [Err(String::from("node-2 in slot 1 ended by SIGSEGV while serving"))]);
@@ -334,6 +337,6 @@ fn a_resting_slot_is_seen_as_one() {
     let mut world = World::serving(policy(1));
     world.exit(1, KILLED);
     world.exit(2, KILLED);
-    assert_eq!(world.status(), [(0, Resting, 2, 0)]);
+    assert_eq!(world.status(), [(0, BackingOff, 2, 0)]);
     assert_eq!(world.fleet.next_deadline(), Some(world.now + millis(100)));
 }

@@ -1,10 +1,10 @@
 use super::super::world::{KILLED, World, policy, secs};
 use super::super::{Level, Policy};
-use crate::order::{OrderError, Report, ScaleReport};
+use crate::command::{CommandError, Report, ScaleReport};
 use crate::status::Exit;
-use crate::status::State::{Draining, Killing, Serving, Starting, Vacant};
+use crate::status::State::{Draining, Empty, Killing, Serving, Starting};
 
-fn scaled(from: usize, to: usize) -> Result<Report, OrderError> {
+fn scaled(from: usize, to: usize) -> Result<Report, CommandError> {
     Ok(Report::Scale(ScaleReport { from, to }))
 }
 
@@ -70,13 +70,13 @@ fn a_new_node_that_fails_takes_the_added_slots_with_it() {
 }
 
 #[test]
-fn deaths_elsewhere_do_not_concern_the_order() {
+fn deaths_elsewhere_do_not_concern_the_command() {
     let mut world = World::serving(policy(1));
     let ticket = world.scale(2);
     world.exit(1, KILLED);
     world.up(2);
     assert_eq!(world.answer_to(ticket), scaled(1, 2));
-    assert_eq!(world.states([1, 2, 3]), [Vacant, Serving, Starting]);
+    assert_eq!(world.states([1, 2, 3]), [Empty, Serving, Starting]);
 }
 
 #[test]
@@ -84,21 +84,21 @@ fn numbers_out_of_range_are_refused() {
     let mut world = World::serving(policy(2));
     for asked in [0, 9, usize::MAX] {
         let ticket = world.scale(asked);
-        assert_eq!(world.answer_to(ticket), Err(OrderError::OutOfRange { asked, max: 8 }));
+        assert_eq!(world.answer_to(ticket), Err(CommandError::OutOfRange { asked, max: 8 }));
     }
 }
 
 #[test]
-fn orders_are_carried_out_one_at_a_time() {
+fn commands_are_carried_out_one_at_a_time() {
     let mut world = World::serving(policy(1));
     world.scale(2);
     let second = world.reload();
-    assert_eq!(world.answer_to(second), Err(OrderError::Busy { running: String::from("scale") }));
+    assert_eq!(world.answer_to(second), Err(CommandError::Busy { running: String::from("scale") }));
     world.up(2);
     world.answers();
     world.reload();
     let fourth = world.scale(1);
-    assert_eq!(world.answer_to(fourth), Err(OrderError::Busy { running: String::from("reload") }));
+    assert_eq!(world.answer_to(fourth), Err(CommandError::Busy { running: String::from("reload") }));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn slots_that_are_scaled_away_and_back_start_afresh() {
 #[test]
 fn as_many_nodes_as_may_be_have_room() {
     let policy = Policy { room_for: 6, ..policy(1) };
-    let no_room = |asked| Err(OrderError::OpenFiles { asked, max: 6 });
+    let no_room = |asked| Err(CommandError::OpenFiles { asked, max: 6 });
     for (asked, max_nodes, refusal) in [(6, 8, None), (7, 8, Some(no_room(7))), (8, 8, Some(no_room(8))), (5, 5, None)]
     {
         let mut world = World::serving(Policy { max_nodes, ..policy.clone() });

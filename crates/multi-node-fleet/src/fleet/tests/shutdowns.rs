@@ -1,6 +1,6 @@
 use super::super::world::{KILLED, World, millis, policy, secs};
 use super::super::{Event, Fatal, Level, Policy};
-use crate::order::{OrderError, Report};
+use crate::command::{CommandError, Report};
 use crate::status::Exit;
 use crate::status::State::{Draining, Killing, Serving};
 
@@ -83,14 +83,14 @@ fn a_shutdown_at_once_kills_also_when_a_gentle_one_is_under_way() {
 }
 
 #[test]
-fn a_shutdown_overtakes_the_running_order() {
+fn a_shutdown_overtakes_the_running_command() {
     let mut world = World::serving(policy(1));
     let reload = world.reload();
     let shutdown = world.shutdown(false);
-    assert_eq!(world.answer_to(reload), Err(OrderError::ShuttingDown));
+    assert_eq!(world.answer_to(reload), Err(CommandError::ShuttingDown));
     assert_eq!(world.states([1, 2]), [Draining, Killing]);
     let late = world.scale(2);
-    assert_eq!(world.answer_to(late), Err(OrderError::ShuttingDown));
+    assert_eq!(world.answer_to(late), Err(CommandError::ShuttingDown));
     world.exit(2, KILLED);
     world.exit(1, Exit::Code(0));
     assert_eq!(world.answer_to(shutdown), Ok(Report::Shutdown));
@@ -107,14 +107,14 @@ fn a_shutdown_before_the_start_ends_at_once_and_for_good() {
 }
 
 #[test]
-fn orders_after_the_end_are_answered() {
+fn commands_after_the_end_are_answered() {
     let mut world = World::serving(policy(1));
     world.shutdown(true);
     world.exit(1, KILLED);
     world.answers();
-    for order in [World::reload, |w: &mut World| w.shutdown(false), |w: &mut World| w.scale(2)] {
-        let ticket = order(&mut world);
-        assert_eq!(world.answer_to(ticket), Err(OrderError::ShuttingDown));
+    for command in [World::reload, |w: &mut World| w.shutdown(false), |w: &mut World| w.scale(2)] {
+        let ticket = command(&mut world);
+        assert_eq!(world.answer_to(ticket), Err(CommandError::ShuttingDown));
     }
     world.pass(millis(100));
     assert_eq!(world.finished(), [Ok(())], "once");

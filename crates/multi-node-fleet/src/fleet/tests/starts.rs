@@ -2,9 +2,9 @@ use std::time::SystemTime;
 
 use super::super::world::{KILLED, World, policy, secs};
 use super::super::{Action, Event, Fatal, Level};
+use crate::command::{Command, CommandError};
 use crate::id::{Generation, NodeId};
-use crate::order::{Order, OrderError};
-use crate::status::State::{Joining, Killing, Serving, Starting, Vacant};
+use crate::status::State::{Empty, Initializing, Killing, Serving, Starting};
 use crate::status::{Exit, State};
 
 #[test]
@@ -27,17 +27,17 @@ fn a_program_that_cannot_be_found_ends_the_fleet() {
 }
 
 #[test]
-fn orders_before_the_start_are_refused_as_busy() {
+fn commands_before_the_start_are_refused_as_busy() {
     let mut world = World::unborn(policy(1));
     let ticket = world.reload();
-    assert_eq!(world.answer_to(ticket), Err(OrderError::Busy { running: String::from("start") }));
+    assert_eq!(world.answer_to(ticket), Err(CommandError::Busy { running: String::from("start") }));
 }
 
 #[test]
 fn a_node_goes_from_starting_over_joining_to_serving() {
     let mut world = World::started(policy(1));
     world.hello(1);
-    assert_eq!(world.states([1]), [Joining]);
+    assert_eq!(world.states([1]), [Initializing]);
     world.pass(secs(2));
     world.ready(1);
     assert_eq!(world.states([1]), [Serving]);
@@ -92,11 +92,11 @@ fn a_node_that_does_not_become_ready_in_time_is_killed() {
     let mut world = World::started(policy(2));
     world.hello(2);
     world.pass(secs(59));
-    assert_eq!(world.states([1, 2]), [Starting, Joining]);
+    assert_eq!(world.states([1, 2]), [Starting, Initializing]);
     world.pass(secs(1));
     assert_eq!(world.signals(), [(1, Fatal::Kill), (2, Fatal::Kill)]);
     world.said(Level::Warn, "did not become ready within 60 s (last state: starting: never reached `listen`)");
-    world.said(Level::Warn, "did not become ready within 60 s (last state: joining: reached `listen`");
+    world.said(Level::Warn, "did not become ready within 60 s (last state: initializing: reached `listen`");
     world.exit(1, KILLED);
     world.said(Level::Warn, "ended by SIGKILL while starting: it did not become ready within 60 s");
 }
@@ -110,8 +110,8 @@ fn what_another_program_lacks_is_the_cause_of_its_end() {
     }
     world.on(Event::Linked { id: NodeId::node(2) });
     world.pass(secs(60));
-    world.said(Level::Warn, "killing it while joining: it did not become ready within 60 s: nobody listens");
-    world.said(Level::Warn, "did not become ready within 60 s (last state: joining: reached `listen`");
+    world.said(Level::Warn, "killing it while initializing: it did not become ready within 60 s: nobody listens");
+    world.said(Level::Warn, "did not become ready within 60 s (last state: initializing: reached `listen`");
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn a_failed_start_is_reported_with_its_cause() {
     world.hello(1);
     world.failed(1, "no database");
     world.exit(1, Exit::Code(1));
-    world.said(Level::Warn, "ended with exit code 1 while joining: no database; starting again at once");
+    world.said(Level::Warn, "ended with exit code 1 while initializing: no database; starting again at once");
     assert_eq!(world.signals(), []);
 }
 
@@ -198,7 +198,7 @@ fn a_node_that_speaks_out_of_turn_is_killed() {
 
 #[test]
 fn a_broken_control_channel_costs_the_node() {
-    for (steps, state) in [(0, "starting"), (1, "joining"), (2, "serving")] {
+    for (steps, state) in [(0, "starting"), (1, "initializing"), (2, "serving")] {
         let mut world = World::started(policy(1));
         [World::hello, World::ready][..steps].iter().for_each(|step| step(&mut world, 1));
         world.on(Event::Broken { id: NodeId::node(1), why: String::from("frame too long") });
@@ -244,7 +244,7 @@ fn news_of_unknown_nodes_are_ignored() {
         assert_eq!(world.done, [], "{event:?}");
     }
     assert_eq!(world.status(), before);
-    assert_eq!(world.states([1]), [Vacant]);
+    assert_eq!(world.states([1]), [Empty]);
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_node_is_forgotten_after_its_end_and_once() {
     world.exit(1, KILLED);
     let forgotten = world.done.iter().filter(|action| matches!(action, Action::Forget { .. })).count();
     assert_eq!(forgotten, 1);
-    assert!(matches!(world.ask(Order::Scale { nodes: 1 }), ticket if world.answer_to(ticket).is_ok()));
+    assert!(matches!(world.ask(Command::Scale { nodes: 1 }), ticket if world.answer_to(ticket).is_ok()));
 }
 
 #[test]
@@ -310,7 +310,7 @@ fn a_node_that_fails_and_stays_is_killed_for_that() {
     world.hello(1);
     world.failed(1, "no database");
     world.pass(secs(5));
-    world.said(Level::Warn, "killing it while joining: it failed, and did not end within 5 s");
+    world.said(Level::Warn, "killing it while initializing: it failed, and did not end within 5 s");
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn the_first_failure_that_a_node_tells_is_the_cause_of_its_end() {
     world.failed(1, "no database");
     world.failed(1, "no second try");
     world.exit(1, Exit::Code(1));
-    world.said(Level::Warn, "ended with exit code 1 while joining: no database");
+    world.said(Level::Warn, "ended with exit code 1 while initializing: no database");
 }
 
 #[test]
@@ -347,6 +347,6 @@ fn a_snapshot_tells_what_a_slot_has_seen_with_a_node_and_without() {
     world.exit(2, KILLED);
     assert_eq!(seen(&world), (Generation(1), 1, Some(KILLED)), "node-3 starts");
     world.exit(3, Exit::Code(1));
-    assert_eq!(world.status(), [(0, State::Resting, 3, 1)]);
+    assert_eq!(world.status(), [(0, State::BackingOff, 3, 1)]);
     assert_eq!(seen(&world), (Generation(1), 2, Some(Exit::Code(1))));
 }

@@ -2,28 +2,28 @@
 
 use super::super::world::{World, policy, secs};
 use super::super::{Action, Event, Fleet, Level, Policy};
+use crate::command::CommandError;
 use crate::id::Generation;
-use crate::order::OrderError;
 use crate::status::Exit;
 use crate::status::State::{Serving, Starting};
 
 fn trials(world: &World) -> Vec<u32> {
     let trials = world.done.iter().filter_map(|action| match action {
-        Action::Rehearse { generation: Generation(number) } => Some(*number),
+        Action::Preflight { generation: Generation(number) } => Some(*number),
         _ => None,
     });
     trials.collect()
 }
 
 fn departs(world: &World) -> bool {
-    world.done.iter().any(|action| matches!(action, Action::Depart { .. }))
+    world.done.iter().any(|action| matches!(action, Action::Exec { .. }))
 }
 
 /// All nodes run the new program.
 fn departing(nodes: usize) -> (World, super::super::Ticket) {
     let mut world = World::serving(policy(nodes));
     let ticket = world.upgrade();
-    world.rehearsed(1, Ok(()));
+    world.preflighted(1, Ok(()));
     for n in 1..=nodes as u64 {
         world.up(n + nodes as u64);
         world.exit(n, Exit::Code(0));
@@ -38,7 +38,7 @@ fn no_node_is_started_before_the_trial_is_over() {
     world.upgrade();
     assert_eq!(trials(&world), [1]);
     assert!(world.spawned().is_empty());
-    world.rehearsed(1, Ok(()));
+    world.preflighted(1, Ok(()));
     assert_eq!(world.status(), [(0, Starting, 2, 1), (0, Serving, 1, 0)]);
     assert!(!departs(&world));
 }
@@ -47,7 +47,7 @@ fn no_node_is_started_before_the_trial_is_over() {
 fn a_failed_trial_changes_nothing() {
     let mut world = World::serving(policy(2));
     let ticket = world.upgrade();
-    world.rehearsed(1, Err(String::from("it cannot read the state")));
+    world.preflighted(1, Err(String::from("it cannot read the state")));
     assert_eq!(world.failure_of(ticket), "it cannot read the state");
     assert_eq!(world.status(), [(0, Serving, 1, 0), (1, Serving, 2, 0)]);
     world.said(Level::Error, "upgrade failed: it cannot read the state");
@@ -59,7 +59,7 @@ fn a_failed_trial_changes_nothing() {
 fn the_master_follows_when_the_last_old_node_has_ended() {
     let mut world = World::serving(policy(1));
     let ticket = world.upgrade();
-    world.rehearsed(1, Ok(()));
+    world.preflighted(1, Ok(()));
     world.up(2);
     assert!(!departs(&world), "the old node drains");
     world.exit(1, Exit::Code(0));
@@ -71,7 +71,7 @@ fn the_master_follows_when_the_last_old_node_has_ended() {
 fn new_nodes_that_do_not_come_up_end_the_upgrade() {
     let mut world = World::serving(policy(2));
     let ticket = world.upgrade();
-    world.rehearsed(1, Ok(()));
+    world.preflighted(1, Ok(()));
     world.exit(3, Exit::Code(1));
     assert!(world.failure_of(ticket).contains("node-3 in slot 0"));
     assert_eq!(world.status(), [(0, Serving, 1, 0), (1, Serving, 2, 0)]);
@@ -82,9 +82,9 @@ fn new_nodes_that_do_not_come_up_end_the_upgrade() {
 fn a_master_that_could_not_be_replaced_goes_on() {
     let (mut world, ticket) = departing(1);
     let other = world.reload();
-    assert!(matches!(world.answer_to(other), Err(OrderError::Busy { running }) if running == "upgrade"));
+    assert!(matches!(world.answer_to(other), Err(CommandError::Busy { running }) if running == "upgrade"));
     world.on(Event::Stayed { why: String::from("no such file") });
-    assert_eq!(world.answer_to(ticket), Err(OrderError::MasterStays { why: String::from("no such file") }));
+    assert_eq!(world.answer_to(ticket), Err(CommandError::MasterStays { why: String::from("no such file") }));
     world.reload();
     assert_eq!(world.spawned().last(), Some(&3));
 }
@@ -93,12 +93,12 @@ fn a_master_that_could_not_be_replaced_goes_on() {
 fn a_program_whose_last_node_has_ended_ends_and_is_not_upgraded() {
     let mut world = World::serving(Policy { restart: false, ..policy(1) });
     let ticket = world.upgrade();
-    world.rehearsed(1, Ok(()));
+    world.preflighted(1, Ok(()));
     world.up(2);
     world.exit(2, Exit::Code(1));
     world.exit(1, Exit::Code(0));
     assert!(!departs(&world));
-    assert_eq!(world.answer_to(ticket), Err(OrderError::ShuttingDown));
+    assert_eq!(world.answer_to(ticket), Err(CommandError::ShuttingDown));
     assert_eq!(world.finished().len(), 1);
 }
 
@@ -107,8 +107,8 @@ fn a_shutdown_overtakes_the_trial() {
     let mut world = World::serving(policy(1));
     let ticket = world.upgrade();
     world.shutdown(false);
-    assert_eq!(world.answers()[0], (ticket, Err(OrderError::ShuttingDown)));
-    world.rehearsed(1, Ok(()));
+    assert_eq!(world.answers()[0], (ticket, Err(CommandError::ShuttingDown)));
+    world.preflighted(1, Ok(()));
     assert!(!world.spawned().contains(&2));
 }
 
@@ -133,14 +133,14 @@ fn only_the_trial_of_its_own_program_decides_an_upgrade() {
     let refused = || Err(String::from("no"));
     let mut world = World::serving(policy(1));
     world.upgrade();
-    world.rehearsed(7, refused());
-    world.rehearsed(1, Ok(()));
-    world.rehearsed(1, refused());
+    world.preflighted(7, refused());
+    world.preflighted(1, Ok(()));
+    world.preflighted(1, refused());
     assert_eq!((world.spawned(), world.answers()), (vec![2], vec![]));
 
     let mut world = World::serving(policy(1));
     world.reload();
-    world.rehearsed(1, refused());
+    world.preflighted(1, refused());
     assert_eq!((world.spawned(), world.answers()), (vec![2], vec![]), "a reload has no trial");
 }
 

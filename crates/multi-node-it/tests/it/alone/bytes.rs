@@ -57,7 +57,7 @@ async fn run(seed: u64, time: Duration) {
     let client = |number| tokio::spawn(Client::new(trouble.program.addr, seed, number).converse(stop.clone()));
     let clients: Vec<_> = (0..CLIENTS).map(client).collect();
     trouble.go_on(time).await;
-    trouble.end_orders().await;
+    trouble.end_commands().await;
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let accounts = join_all(clients).await.into_iter().map(|account| account.expect("no client panics"));
     let mut verdict = Verdict::of(accounts, &execution_log::executed(&trouble.program.faults()));

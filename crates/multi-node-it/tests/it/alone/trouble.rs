@@ -41,7 +41,7 @@ pub(super) struct Trouble {
     recycles: bool,
     /// Each is as likely as the others.
     events: &'static [Event],
-    orders: Vec<Ticket>,
+    commands: Vec<Ticket>,
     /// What is taken back, and when.
     relief: Vec<(Instant, Relief)>,
 }
@@ -82,7 +82,7 @@ impl Trouble {
             start: Instant::now(),
             rng: Rng::with_seed(seed),
             events,
-            orders: Vec::new(),
+            commands: Vec::new(),
             relief: Vec::new(),
         }
     }
@@ -103,9 +103,9 @@ impl Trouble {
         let pid = pids.get(self.rng.usize(..pids.len().max(1))).copied();
         let (slot, nodes) = (self.rng.usize(..NODES), self.rng.usize(1..=MOST_NODES));
         match (event, pid) {
-            (Event::Reload, _) => self.order("reload").await,
-            (Event::Restart, _) => self.order(&format!("restart {slot}")).await,
-            (Event::Scale, _) => self.order(&format!("scale {nodes}")).await,
+            (Event::Reload, _) => self.command("reload").await,
+            (Event::Restart, _) => self.command(&format!("restart {slot}")).await,
+            (Event::Scale, _) => self.command(&format!("scale {nodes}")).await,
             (Event::Upgrade, _) => self.upgrade().await,
             (Event::Kill, Some(pid)) => self.kill(pid),
             (Event::Stop, Some(pid)) => self.stop(pid),
@@ -114,10 +114,10 @@ impl Trouble {
         }
     }
 
-    /// Orders run beside whatever else is done, and may be refused while another one runs.
-    async fn order(&mut self, order: &str) {
-        self.note(order);
-        self.orders.push(self.program.send(order).await);
+    /// Commands run beside whatever else is done, and may be refused while another one runs.
+    async fn command(&mut self, command: &str) {
+        self.note(command);
+        self.commands.push(self.program.send(command).await);
     }
 
     fn kill(&mut self, pid: u32) {
@@ -166,29 +166,29 @@ impl Trouble {
         }
     }
 
-    /// The next program would not know of this one's orders. A child may be killed meanwhile, be it a node, old or new, or
+    /// The next program would not know of this one's commands. A child may be killed meanwhile, be it a node, old or new, or
     /// the trial: then the old program may stay.
     async fn upgrade(&mut self) {
-        self.end_orders().await;
+        self.end_commands().await;
         let kills_after = self.rng.bool().then(|| Duration::from_millis(self.rng.u64(..250)));
         self.note("upgrade");
-        let order = self.program.send("upgrade").await;
+        let command = self.program.send("upgrade").await;
         if let Some(time) = kills_after {
             tokio::time::sleep(time).await;
             let children = procfs::children(self.program.pid);
             children.get(self.rng.usize(..children.len().max(1))).into_iter().for_each(|pid| self.kill(*pid));
         }
-        match self.program.succeeded(order).await {
+        match self.program.succeeded(command).await {
             Ok(()) => {}
             Err(answer) if kills_after.is_some() => assert!(answer["Err"]["failed"].is_object(), "{answer}"),
             Err(answer) => panic!("the new program does not take over: {answer}"),
         }
     }
 
-    /// Takes everything back, and lets all orders end. A program that recycles its nodes is not waited for: there is always one that leaves.
-    pub(super) async fn end_orders(&mut self) {
+    /// Takes everything back, and lets all commands end. A program that recycles its nodes is not waited for: there is always one that leaves.
+    pub(super) async fn end_commands(&mut self) {
         self.relieve(Instant::now() + Duration::from_secs(3600));
-        for ticket in std::mem::take(&mut self.orders) {
+        for ticket in std::mem::take(&mut self.commands) {
             let answer = self.program.answer(ticket).await;
             assert!(answer["Ok"].is_object() || answer["Err"].is_object() || answer["Err"].is_string(), "{answer}");
         }
@@ -199,10 +199,10 @@ impl Trouble {
 
     /// Comes to rest with the first number of slots, all of one generation: the master keeps the image of each that has nodes.
     pub(super) async fn settle(&mut self) {
-        self.end_orders().await;
-        for order in [&format!("scale {NODES}"), "reload"] {
-            let answer = self.program.order(order).await;
-            assert!(answer["Ok"].is_object(), "{order}: {answer}");
+        self.end_commands().await;
+        for command in [&format!("scale {NODES}"), "reload"] {
+            let answer = self.program.command(command).await;
+            assert!(answer["Ok"].is_object(), "{command}: {answer}");
             self.program.at_rest().await;
         }
     }

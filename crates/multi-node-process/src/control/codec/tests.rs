@@ -25,12 +25,12 @@ fn null() -> OwnedFd {
 
 fn joined() -> ToNode {
     let peer = PeerInfo::new(NodeId::node(7), None, 4711);
-    ToNode::Joined { peers: vec![Join { peer, greets: false, stream: Some(null()), bus: Some(null()) }] }
+    ToNode::Joined { peers: vec![Join { peer, greets: false, stream: Some(null()), handoff: Some(null()) }] }
 }
 
 #[test]
 fn a_message_split_anywhere_is_read_whole() {
-    let (bytes, _) = frame(ToNode::Drain { within: Duration::from_secs(3), heirs: Vec::new(), closing: false });
+    let (bytes, _) = frame(ToNode::Drain { within: Duration::from_secs(3), successors: Vec::new(), closing: false });
     for cut in 0..bytes.len() {
         let mut decoder = Decoder::default();
         decoder.bytes.extend_from_slice(&bytes[..cut]);
@@ -53,7 +53,7 @@ fn descriptors_go_to_the_message_that_carried_them() {
     }
     for _ in 0..2 {
         let Ok(Some(ToNode::Joined { peers })) = decoder.next() else { panic!("a whole message") };
-        assert!(peers[0].stream.is_some() && peers[0].bus.is_some());
+        assert!(peers[0].stream.is_some() && peers[0].handoff.is_some());
     }
     assert!(decoder.fds.is_empty());
 }
@@ -109,7 +109,7 @@ fn a_message_whose_descriptors_were_lost_is_read_without_them() {
         decoder.take(&bytes, Received { bytes: bytes.len(), fds, lost });
     }
     let streams = |decoder: &mut Decoder| match decoder.next() {
-        Ok(Some(ToNode::Joined { peers })) => (peers[0].stream.is_some(), peers[0].bus.is_some()),
+        Ok(Some(ToNode::Joined { peers })) => (peers[0].stream.is_some(), peers[0].handoff.is_some()),
         other => panic!("{other:?}"),
     };
     assert_eq!(streams(&mut decoder), (true, true), "the first came whole");
@@ -154,7 +154,7 @@ fn kinds_of_a_later_release_are_skipped_and_counted_with_their_descriptors() {
     decoder.bytes.extend_from_slice(&bytes);
     decoder.fds.extend(fds);
     let Ok(Some(ToNode::Joined { peers })) = decoder.next() else { panic!("the message behind them") };
-    assert!(peers[0].stream.is_some() && peers[0].bus.is_some(), "with its own descriptors");
+    assert!(peers[0].stream.is_some() && peers[0].handoff.is_some(), "with its own descriptors");
     assert_eq!(count.load(Relaxed), 2);
     assert!(decoder.fds.is_empty() && decoder.next::<ToNode>().expect("nothing more").is_none());
 }

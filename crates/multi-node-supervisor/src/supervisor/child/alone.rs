@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::{Image, Launcher, Own};
+use super::{Image, Launcher, OwnCommand};
 use crate::foreign::lookup::Held;
 use crate::id::Generation;
 
@@ -13,7 +13,11 @@ impl Launcher {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         Ok(Launcher {
-            own: Own { program: self.own.program.clone(), arg0: self.own.arg0.clone(), args: self.own.args.clone() },
+            own: OwnCommand {
+                program: self.own.program.clone(),
+                arg0: self.own.arg0.clone(),
+                args: self.own.args.clone(),
+            },
             run: self.run.clone(),
             program: self.program.clone(),
             arg0: self.arg0.clone(),

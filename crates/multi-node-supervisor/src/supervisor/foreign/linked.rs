@@ -24,7 +24,7 @@ pub(super) const NO_FILES: &str = "nodes run as another user (`user`), so the ma
 #[derive(Debug)]
 pub(super) struct Linked {
     manner: Manner,
-    pub(super) own: BTreeMap<Key, Own>,
+    pub(super) own: BTreeMap<Key, AddedSockets>,
     /// What was told of where servers are served.
     told: Vec<String>,
     /// Why the last that was asked for could not be bound.
@@ -36,7 +36,7 @@ pub(super) type Key = (String, Option<(usize, usize)>);
 
 /// What was bound since the program has asked for it.
 #[derive(Debug)]
-pub(super) struct Own {
+pub(super) struct AddedSockets {
     pub(super) sockets: Vec<Socket>,
     /// The file of a Unix socket.
     pub(super) file: Option<PathBuf>,
@@ -44,7 +44,7 @@ pub(super) struct Own {
     pub(super) generations: BTreeSet<Generation>,
 }
 
-impl Drop for Own {
+impl Drop for AddedSockets {
     fn drop(&mut self) {
         self.file.iter().for_each(|path| bind::remove(path));
     }
@@ -56,7 +56,7 @@ enum Place<'a> {
     /// At this one of the addresses that the master was given.
     Given(usize),
     /// Where it asks to be: this server, by its address of this number.
-    Own(&'a str, usize, usize),
+    AddedSockets(&'a str, usize, usize),
 }
 
 /// Given addresses go to the servers in their order, and those that are left over to the last one. Servers for which none
@@ -64,7 +64,9 @@ enum Place<'a> {
 fn places(servers: &[Vec<String>], given: usize) -> Vec<Vec<Place<'_>>> {
     let last = servers.len().saturating_sub(1);
     let places = servers.iter().enumerate().map(|(index, own)| match index {
-        _ if index >= given => own.iter().enumerate().map(|(at, address)| Place::Own(address, index, at)).collect(),
+        _ if index >= given => {
+            own.iter().enumerate().map(|(at, address)| Place::AddedSockets(address, index, at)).collect()
+        }
         _ if index == last => (index..given).map(Place::Given).collect(),
         _ => vec![Place::Given(index)],
     });
@@ -108,7 +110,7 @@ impl Linked {
         Ok(())
     }
 
-    async fn open(&self, address: &str, generation: Generation) -> Result<Own, String> {
+    async fn open(&self, address: &str, generation: Generation) -> Result<AddedSockets, String> {
         let address = Address::parse("bind", address).map_err(|error| error.to_string())?;
         if self.manner.nodes_are_others && matches!(address, Address::Unix(_)) {
             return Err(format!("{address}: {NO_FILES}"));
@@ -119,7 +121,7 @@ impl Linked {
             crate::log::info!("listening on {}", socket.name());
         }
         let file = if let Address::Unix(path) = address { Some(path) } else { None };
-        Ok(Own { sockets, file, generations: BTreeSet::from([generation]) })
+        Ok(AddedSockets { sockets, file, generations: BTreeSet::from([generation]) })
     }
 
     /// The sockets of each server, as they were bound for this.
@@ -134,7 +136,7 @@ impl Linked {
         let own = |key| self.own.get(&key).map(|own| own.sockets.as_slice());
         let sockets = |place: Place<'_>| match place {
             Place::Given(index) => given.get(index..=index).unwrap_or_default(),
-            Place::Own(..) => place.key().and_then(own).unwrap_or_default(),
+            Place::AddedSockets(..) => place.key().and_then(own).unwrap_or_default(),
         };
         Ok(places(servers, given.len()).into_iter().map(|list| list.into_iter().flat_map(sockets).collect()).collect())
     }
@@ -159,7 +161,7 @@ impl Linked {
 impl Place<'_> {
     fn key(self) -> Option<Key> {
         match self {
-            Place::Own(address, server, at) => {
+            Place::AddedSockets(address, server, at) => {
                 Some((address.to_owned(), address.ends_with(":0").then_some((server, at))))
             }
             Place::Given(_) => None,
@@ -171,7 +173,7 @@ impl Place<'_> {
 fn told(servers: &[Vec<String>], places: &[Vec<Place<'_>>], given: &[Socket]) -> Vec<String> {
     let served = |place: &Place<'_>| match place {
         Place::Given(index) => given.get(*index).map(Socket::name),
-        Place::Own(..) => None,
+        Place::AddedSockets(..) => None,
     };
     let line = |(asked, places): (&Vec<String>, &Vec<Place<'_>>)| {
         let served: Vec<_> = places.iter().filter_map(served).collect();
@@ -191,7 +193,7 @@ mod tests {
         let servers: Vec<_> = servers.split('|').map(server).collect();
         let shown = |place: &Place<'_>| match place {
             Place::Given(index) => format!("#{index}"),
-            Place::Own(address, ..) => (*address).to_owned(),
+            Place::AddedSockets(address, ..) => (*address).to_owned(),
         };
         let lists = places(&servers, given);
         let lists: Vec<_> = lists.iter().map(|list| list.iter().map(shown).collect::<Vec<_>>().join(" ")).collect();

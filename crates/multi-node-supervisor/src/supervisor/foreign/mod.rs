@@ -1,24 +1,24 @@
-//! Nodes of programs that do not link this crate: what their stages are given, and how it is seen that they serve.
+//! Nodes of programs that do not link this crate: what their exec shims are given, and how it is seen that they serve.
 
 mod advice;
-mod attendance;
+mod encoding;
 mod linked;
 mod node_js;
-mod note;
 mod notify;
 mod observe;
-mod outfit;
-mod packing;
 mod primary_program;
 mod probe;
+mod process_event;
+mod process_monitor;
+mod programs;
 mod suspicion;
 
 pub(super) use advice::{advice, in_use, last_line};
-pub(super) use attendance::{Attendance, Main};
+pub(crate) use encoding::InheritedPrograms;
+pub(super) use encoding::{ForeignState, ProcessMonitorState};
 pub(super) use node_js::Ending as PrimaryEnding;
 pub(super) use node_js::{FromProcess, LONGEST, OfProcess, Queue, Queued, ToPrimary, read_frame};
-pub(crate) use note::Note;
-pub(super) use outfit::Foreign;
-pub(crate) use packing::Legacy;
-pub(super) use packing::{AttendanceState, ForeignState};
 pub(super) use primary_program::PrimaryProgram;
+pub(crate) use process_event::ProcessEvent;
+pub(super) use process_monitor::{Main, ProcessMonitor};
+pub(super) use programs::Foreign;

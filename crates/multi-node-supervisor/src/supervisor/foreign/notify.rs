@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 
-use super::attendance::Notes;
-use super::note;
+use super::process_event;
+use super::process_monitor::ProcessEvents;
 use crate::id::NodeId;
 use crate::status::ReadyBy;
 use crate::supervisor::watch::told_to_rest;
@@ -50,7 +50,7 @@ impl NotifySocket {
 
     /// Tells what the processes of the node say, until it is told to rest. Descriptors that come along are closed at once,
     /// which is what `BARRIER=1` waits for.
-    pub(super) async fn read(&self, node: u32, notes: &Notes) {
+    pub(super) async fn read(&self, node: u32, notes: &ProcessEvents) {
         let (mut bytes, mut rest) = ([0; LONGEST], notes.rest.clone());
         loop {
             let received = tokio::select! {
@@ -68,7 +68,7 @@ impl NotifySocket {
                 );
                 continue;
             }
-            for note in note::notes(&String::from_utf8_lossy(&bytes[..count])) {
+            for note in process_event::notes(&String::from_utf8_lossy(&bytes[..count])) {
                 notes.tell(note).await;
             }
         }
@@ -92,7 +92,7 @@ impl AsFd for NotifySocket {
 
 /// Waits for a newline, which is told, or for the end of the pipe, or until it is told to rest: only then the pipe may be
 /// read again.
-pub(super) async fn newline(pipe: OwnedFd, notes: &Notes) -> Option<OwnedFd> {
+pub(super) async fn newline(pipe: OwnedFd, notes: &ProcessEvents) -> Option<OwnedFd> {
     let mut pipe = pipe::Receiver::from_owned_fd(pipe).ok()?;
     let (mut bytes, mut rest) = ([0; 64], notes.rest.clone());
     loop {

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use super::Note;
+use super::ProcessEvent;
 use super::advice::{self, Advice};
-use super::attendance::{Notes, Signs};
+use super::process_monitor::{ProcessEvents, Signs};
 use super::suspicion::{Seen, Suspicion};
 use crate::sys;
 use crate::sys::observe::Hidden;
@@ -56,7 +56,7 @@ impl Look {
 
 /// Resolves once a process of the node waits for connections, or has one. Tells meanwhile what is lacking, and when it is plain that
 /// this node never will; `explains`: that is for us to say.
-pub(super) async fn serves(signs: &Signs, explains: bool, notes: &Notes) {
+pub(super) async fn serves(signs: &Signs, explains: bool, notes: &ProcessEvents) {
     if signs.sockets.is_empty() {
         return std::future::pending().await;
     }
@@ -68,12 +68,12 @@ pub(super) async fn serves(signs: &Signs, explains: bool, notes: &Notes) {
             let instead = Instead::of(signs, &family);
             let lacks = lacks(signs, instead.as_ref(), &hidden);
             if suspicion.is_certain(looked, &seen(instead.as_ref(), &family, &hidden)) {
-                notes.tell(Note::Hopeless(lacks)).await;
+                notes.tell(ProcessEvent::Hopeless(lacks)).await;
                 return std::future::pending().await;
             }
             if told != lacks {
                 told.clone_from(&lacks);
-                notes.tell(Note::Lacks(lacks)).await;
+                notes.tell(ProcessEvent::Lacks(lacks)).await;
             }
         }
         tokio::time::sleep(pause).await;

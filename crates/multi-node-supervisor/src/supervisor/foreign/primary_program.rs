@@ -6,8 +6,8 @@ use std::path::Path;
 
 use tokio::sync::mpsc;
 
-use super::node_js::{Office, ToPrimary};
-use super::outfit::Foreign;
+use super::node_js::{PrimaryHandle, ToPrimary};
+use super::programs::Foreign;
 use crate::foreign::Program;
 use crate::id::{Generation, NodeId};
 use crate::serve::Socket;
@@ -46,12 +46,12 @@ impl Foreign {
 
     /// The way to the primary, which relays. `given`: the sockets that the master was given.
     pub(in crate::supervisor) fn primary_inbox(&mut self, given: &[Socket]) -> io::Result<mpsc::Sender<ToPrimary>> {
-        Ok(self.office(given)?.inbox())
+        Ok(self.primary_handle(given)?.inbox())
     }
 
     /// A node's process has ended.
     pub(in crate::supervisor) fn exited(&self, id: NodeId, exit: Exit) {
-        let Some(primary) = self.primary.as_ref().map(Office::inbox) else { return };
+        let Some(primary) = self.primary.as_ref().map(PrimaryHandle::inbox) else { return };
         tokio::spawn(async move { primary.send(ToPrimary::Exited { id, exit }).await });
     }
 }

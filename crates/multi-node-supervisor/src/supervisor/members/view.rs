@@ -9,23 +9,23 @@ use tokio::sync::mpsc;
 use super::Members;
 use crate::exits::Exits;
 use crate::id::{Generation, NodeId};
+use crate::process_links::Snapshot;
 use crate::status::{Exit, ProgramStatus, Status};
 use crate::supervisor::fleet::Tally;
 use crate::supervisor::foreign::Foreign;
 use crate::supervisor::member::Member;
-use crate::supervisor::watch::Heard;
+use crate::supervisor::watch::NodeEvent;
 use crate::sys;
-use crate::wires::Snapshot;
 
 /// How long the master rests after a look at memory, in terms of the time that it took: about 1 % of a core is spent.
 const REST: u32 = 99;
 
 /// Tells how much memory each node has.
-fn weigh(nodes: Vec<(NodeId, u32)>, heard: &mpsc::Sender<(NodeId, Heard)>) {
+fn weigh(nodes: Vec<(NodeId, u32)>, events: &mpsc::Sender<(NodeId, NodeEvent)>) {
     // One that cannot be read has just ended.
     let weights = nodes.into_iter().filter_map(|(id, pid)| Some((id, sys::usage::memory(pid)?)));
     for (id, bytes) in weights {
-        if heard.blocking_send((id, Heard::Weighs(bytes))).is_err() {
+        if events.blocking_send((id, NodeEvent::Weighs(bytes))).is_err() {
             return;
         }
     }
@@ -47,25 +47,25 @@ impl Members {
 
     /// What a node has done so far; `None` of one that is gone, and of programs that do not count.
     pub(in crate::supervisor) fn tally(&self, id: NodeId) -> Option<Tally> {
-        let line = self.alive.get(&id).filter(|member| self.outfit.foreign.is_none() || member.is_welcome())?.line;
-        let (counts, faults) = (self.outfit.load.counts(line), self.outfit.load.faults(line));
+        let line = self.alive.get(&id).filter(|member| self.template.foreign.is_none() || member.is_welcome())?.line;
+        let (counts, faults) = (self.template.load.counts(line), self.template.load.faults(line));
         Some(Tally {
             requests: counts.requests,
-            unanswered: counts.in_flight + faults.cut,
+            unanswered: counts.in_flight + faults.aborted,
             open: counts.open,
             errors: faults.errors,
         })
     }
 
-    /// Looks how much memory these nodes have, which is heard of each as [`Heard::Weighs`]; not if that takes too long.
+    /// Looks how much memory these nodes have, which is heard of each as [`NodeEvent::Weighs`]; not if that takes too long.
     pub(in crate::supervisor) fn weigh(&self, nodes: &[NodeId]) {
         let Ok(turn) = Arc::clone(&self.weighing).try_acquire_owned() else { return };
         let nodes: Vec<_> = nodes.iter().filter_map(|id| Some((*id, self.alive.get(id)?.main().0))).collect();
-        let heard = self.heard.clone();
+        let events = self.events.clone();
         tokio::spawn(async move {
             let begun = Instant::now();
             // Reading /proc is no work for the loop.
-            let looked = tokio::task::spawn_blocking(move || weigh(nodes, &heard)).await;
+            let looked = tokio::task::spawn_blocking(move || weigh(nodes, &events)).await;
             if looked.is_ok() {
                 tokio::time::sleep(begun.elapsed().saturating_mul(REST)).await;
             }
@@ -76,10 +76,10 @@ impl Members {
     /// What is known of a node instead of its connections and requests. One that has not said yet whether it links this
     /// crate is taken for what those before it were.
     fn program(&self, id: Option<NodeId>, generation: Generation) -> Option<ProgramStatus> {
-        let foreign = self.outfit.foreign.as_ref()?;
+        let foreign = self.template.foreign.as_ref()?;
         let member = id.and_then(|id| self.get(id));
-        let attendance = member.and_then(|member| member.attendance.as_ref());
-        let seen = attendance.map(|attendance| attendance.seen.clone()).unwrap_or_default();
+        let monitor = member.and_then(|member| member.monitor.as_ref());
+        let seen = monitor.map(|monitor| monitor.seen.clone()).unwrap_or_default();
         let will_link = seen.ready_by.is_none() && foreign.is_linked(generation);
         (!will_link && !member.is_some_and(Member::is_welcome)).then_some(seen)
     }
@@ -104,10 +104,10 @@ impl Members {
         let lives = |generation| status.slots.iter().any(|entry| entry.generation == generation);
         let used = |generation| starts(generation) || lives(generation);
         self.launcher.keep(used);
-        if let Some(foreign) = &mut self.outfit.foreign {
+        if let Some(foreign) = &mut self.template.foreign {
             foreign.keep(used);
         }
-        let bound = self.outfit.foreign.as_ref().map(Foreign::bound).unwrap_or_default();
+        let bound = self.template.foreign.as_ref().map(Foreign::bound).unwrap_or_default();
         let snapshot = Snapshot { status, lines, ended: self.ended.clone(), bound };
         self.snapshot.send_if_modified(|last| {
             let changed = *last != snapshot;
@@ -116,7 +116,7 @@ impl Members {
         });
         // Only now does nobody look at them any more, and a count that has been seen is never seen smaller.
         for line in self.left_lines.drain(..) {
-            self.outfit.load.clear(line);
+            self.template.load.clear(line);
             self.free_lines.insert(line);
         }
     }

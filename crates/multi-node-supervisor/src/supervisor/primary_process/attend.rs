@@ -27,8 +27,8 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 /// The way to the process.
 #[derive(Debug)]
 pub(in crate::supervisor) struct PrimaryProcess {
-    terms: Terms,
-    order: watch::Sender<Order>,
+    config: AttendConfig,
+    command: watch::Sender<Command>,
     task: Option<JoinHandle<Option<Running>>>,
     /// The process, while nobody attends to it.
     pub(in crate::supervisor) held: Option<Running>,
@@ -36,7 +36,7 @@ pub(in crate::supervisor) struct PrimaryProcess {
 
 /// By what it is attended to.
 #[derive(Clone, Debug)]
-pub(super) struct Terms {
+pub(super) struct AttendConfig {
     /// The primary, which relays.
     pub(super) primary: mpsc::Sender<ToPrimary>,
     /// Where the guard is told of it.
@@ -47,7 +47,7 @@ pub(super) struct Terms {
 
 /// What is to be done.
 #[derive(Clone, Debug)]
-enum Order {
+enum Command {
     /// This is to run, or nothing.
     Run(Option<Arc<Plan>>),
     /// Nobody is to attend to it for now.
@@ -55,30 +55,30 @@ enum Order {
     Leave,
 }
 
-impl Order {
+impl Command {
     fn runs(&self, plan: &Arc<Plan>) -> bool {
-        matches!(self, Order::Run(Some(wanted)) if Arc::ptr_eq(wanted, plan))
+        matches!(self, Command::Run(Some(wanted)) if Arc::ptr_eq(wanted, plan))
     }
 }
 
 impl PrimaryProcess {
     /// Starts it; one that another master has left is replaced.
-    pub(super) fn start(terms: Terms, plan: Option<Arc<Plan>>, held: Option<Running>) -> PrimaryProcess {
-        let mut process = PrimaryProcess { terms, order: watch::Sender::new(Order::Rest(plan)), task: None, held };
+    pub(super) fn start(config: AttendConfig, plan: Option<Arc<Plan>>, held: Option<Running>) -> PrimaryProcess {
+        let mut process = PrimaryProcess { config, command: watch::Sender::new(Command::Rest(plan)), task: None, held };
         process.go_on();
         process
     }
 
     /// This is to run from now on.
     pub(super) fn renew(&self, plan: Option<Arc<Plan>>) {
-        self.order.send_replace(Order::Run(plan));
+        self.command.send_replace(Command::Run(plan));
     }
 
     /// Holds it still, so that the next master can go on.
     pub(in crate::supervisor) async fn rest(&mut self) {
-        self.order.send_modify(|order| {
-            if let Order::Run(plan) = order {
-                *order = Order::Rest(plan.take());
+        self.command.send_modify(|command| {
+            if let Command::Run(plan) = command {
+                *command = Command::Rest(plan.take());
             }
         });
         self.held = self.ended().await;
@@ -89,21 +89,21 @@ impl PrimaryProcess {
         if self.task.is_some() {
             return;
         }
-        self.order.send_modify(|order| {
-            if let Order::Rest(plan) = order {
-                *order = Order::Run(plan.take());
+        self.command.send_modify(|command| {
+            if let Command::Rest(plan) = command {
+                *command = Command::Run(plan.take());
             }
         });
-        let attendant = Attendant { terms: self.terms.clone(), order: self.order.subscribe() };
+        let attendant = Attendant { config: self.config.clone(), command: self.command.subscribe() };
         self.task = Some(tokio::spawn(attendant.attend(self.held.take())));
     }
 
     /// Stops it: no node is left.
     pub(in crate::supervisor) async fn leave(mut self) {
-        self.order.send_replace(Order::Leave);
+        self.command.send_replace(Command::Leave);
         let held = self.ended().await.or(self.held.take());
         if let Some(running) = held {
-            running.stop(&*self.terms.launch).await;
+            running.stop(&*self.config.launch).await;
         }
     }
 
@@ -114,8 +114,8 @@ impl PrimaryProcess {
 }
 
 struct Attendant {
-    terms: Terms,
-    order: watch::Receiver<Order>,
+    config: AttendConfig,
+    command: watch::Receiver<Command>,
 }
 
 impl Attendant {
@@ -123,11 +123,11 @@ impl Attendant {
     async fn attend(mut self, mut held: Option<Running>) -> Option<Running> {
         let mut ends = Ends::default();
         loop {
-            let order = self.order.borrow_and_update().clone();
-            let plan = match order {
-                Order::Run(plan) => plan,
-                Order::Rest(_) => return held,
-                Order::Leave => {
+            let command = self.command.borrow_and_update().clone();
+            let plan = match command {
+                Command::Run(plan) => plan,
+                Command::Rest(_) => return held,
+                Command::Leave => {
                     self.stop(held).await;
                     return None;
                 }
@@ -148,7 +148,7 @@ impl Attendant {
                 Ok(None) => continue,
                 Err(error) => format!("could not be started: {error}"),
             };
-            let pause = ends.one_more(begun.elapsed(), self.terms.backoff);
+            let pause = ends.one_more(begun.elapsed(), self.config.backoff);
             let when = if pause.is_zero() { "at once".to_owned() } else { format!("in {pause:.0?}") };
             crate::log::warn!(target: TARGET, "the primary process {why}; starting another {when}");
             // An error means that there is to be another.
@@ -162,12 +162,12 @@ impl Attendant {
             Some(running) => running,
             None => self.start(plan).await?,
         };
-        let Terms { primary, launch, .. } = self.terms.clone();
+        let AttendConfig { primary, launch, .. } = self.config.clone();
         let mut talk = running.talk.take();
-        let order = &mut self.order;
+        let command = &mut self.command;
         let ordered = async {
             // An error means that the master ends, which the process notices.
-            if order.wait_for(|order| !order.runs(plan)).await.is_err() {
+            if command.wait_for(|command| !command.runs(plan)).await.is_err() {
                 std::future::pending::<()>().await;
             }
         };
@@ -198,14 +198,14 @@ impl Attendant {
     async fn start(&self, plan: &Arc<Plan>) -> io::Result<Running> {
         let running = plan.start().await?;
         let id = leader(running.pid);
-        self.terms.registry.iter().for_each(|registry| registry.add(NodeId::PRIMARY, (id, id), TERM));
+        self.config.registry.iter().for_each(|registry| registry.add(NodeId::PRIMARY, (id, id), TERM));
         crate::log::info!(target: TARGET, pid = running.pid, "primary process started");
         Ok(running)
     }
 
     /// The end of one whose channel has closed or broken.
     async fn end_silent(&self, running: &Running, talked: io::Result<()>) -> io::Result<Exit> {
-        let launch = &*self.terms.launch;
+        let launch = &*self.config.launch;
         if let Ok(exit) = tokio::time::timeout(LAST_BREATH, running.end(launch)).await {
             return exit;
         }
@@ -219,7 +219,7 @@ impl Attendant {
     async fn stop(&self, running: Option<Running>) {
         self.tell(OfProcess::Gone).await;
         if let Some(running) = running {
-            running.stop(&*self.terms.launch).await;
+            running.stop(&*self.config.launch).await;
         }
         self.unregister();
     }
@@ -231,17 +231,17 @@ impl Attendant {
     }
 
     fn unregister(&self) {
-        self.terms.registry.iter().for_each(|registry| registry.remove(NodeId::PRIMARY));
+        self.config.registry.iter().for_each(|registry| registry.remove(NodeId::PRIMARY));
     }
 
     async fn tell(&self, told: OfProcess) {
         // An error means that the master ends.
-        let _ = self.terms.primary.send(ToPrimary::OfProcess(told)).await;
+        let _ = self.config.primary.send(ToPrimary::OfProcess(told)).await;
     }
 
     /// Waits until something else is ordered. Cancel-safe.
     async fn changed(&mut self) {
-        if self.order.changed().await.is_err() {
+        if self.command.changed().await.is_err() {
             // Nobody will order anything; the master ends.
             std::future::pending::<()>().await;
         }

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use super::attend::{PrimaryProcess, Terms};
+use super::attend::{AttendConfig, PrimaryProcess};
 use super::plan::Plan;
 use super::running::Running;
 use crate::id::Generation;
@@ -14,7 +14,7 @@ use crate::supervisor::members::Members;
 impl Members {
     /// Starts the primary process, where the program has one; one that another master has left ends.
     pub(in crate::supervisor) fn start_primary(&mut self, held: Option<Running>) {
-        let generation = self.outfit.foreign.as_ref().and_then(Foreign::newest);
+        let generation = self.template.foreign.as_ref().and_then(Foreign::newest);
         let Some(generation) = generation else { return };
         self.run_primary(generation, held);
     }
@@ -31,14 +31,14 @@ impl Members {
         if plan.is_none() && held.is_none() {
             return;
         }
-        let given = self.outfit.sockets.first().map(Vec::as_slice).unwrap_or_default();
-        let primary = self.outfit.foreign.as_mut().map(|foreign| foreign.primary_inbox(given));
+        let given = self.template.sockets.first().map(Vec::as_slice).unwrap_or_default();
+        let primary = self.template.foreign.as_mut().map(|foreign| foreign.primary_inbox(given));
         match primary {
             Some(Ok(primary)) => {
                 let registry = self.guard.as_ref().map(Guard::registry);
                 let (launch, backoff) = (self.launcher.launch.clone(), self.primary_backoff);
-                let terms = Terms { primary, registry, launch, backoff };
-                self.primary_process = Some(PrimaryProcess::start(terms, plan, held));
+                let config = AttendConfig { primary, registry, launch, backoff };
+                self.primary_process = Some(PrimaryProcess::start(config, plan, held));
             }
             Some(Err(error)) => crate::log::error!(%error, "cannot start the primary process"),
             None => {}
@@ -46,7 +46,8 @@ impl Members {
     }
 
     fn plan(&self, generation: Generation) -> io::Result<Option<Arc<Plan>>> {
-        let Some(program) = self.outfit.foreign.as_ref().and_then(|foreign| foreign.primary_program(generation)) else {
+        let Some(program) = self.template.foreign.as_ref().and_then(|foreign| foreign.primary_program(generation))
+        else {
             return Ok(None);
         };
         let launcher = self.launcher.alone(generation)?;

@@ -1,4 +1,4 @@
-//! How the primary process is started: by a stage, as nodes are.
+//! How the primary process is started: by an exec shim, as nodes are.
 
 use std::ffi::OsString;
 use std::io;
@@ -17,7 +17,7 @@ use crate::supervisor::foreign::PrimaryProgram;
 use crate::sys::signal::TERM;
 use crate::{environment, runtime_directory, sys};
 
-/// A stage that lives becomes its program at once.
+/// An exec shim that lives becomes its program at once.
 const BECOMES_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is to run.
@@ -62,7 +62,7 @@ impl Plan {
             env: variables,
             numbers: vec![FIRST],
             fds: vec![channel],
-            seat: None,
+            parent_info: None,
             found: None,
             file: None,
             stop_signal: Some(TERM),
@@ -71,7 +71,7 @@ impl Plan {
     }
 }
 
-/// Has a stage become the program.
+/// Has an exec shim become the program.
 async fn become_program(control: StdUnixStream, exec: Exec) -> io::Result<()> {
     let (mut reader, mut writer) = control::channel::<ToMaster, ToNode>(control)?;
     let mut exec = Some(exec);
@@ -84,7 +84,7 @@ async fn become_program(control: StdUnixStream, exec: Exec) -> io::Result<()> {
             }
             Ok(Some(ToMaster::Failed { why })) => return Err(io::Error::other(why)),
             Ok(Some(_)) => {}
-            // The socket is closed as the stage becomes the program, and when it has ended.
+            // The socket is closed as the exec shim becomes the program, and when it has ended.
             Ok(None) => return Ok(()),
             Err(error) if control::is_end(&error) => return Ok(()),
             Err(error) => return Err(error),

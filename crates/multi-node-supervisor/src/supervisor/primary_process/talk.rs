@@ -19,12 +19,12 @@ pub(super) struct Talk {
     socket: UnixStream,
     /// The beginning of a message, of which the rest has not come.
     read: BytesMut,
-    stage: Stage,
+    step: Step,
 }
 
 /// How far it has come.
 #[derive(Debug)]
-enum Stage {
+enum Step {
     /// The process does not listen yet.
     Silent,
     /// It has said hello.
@@ -47,33 +47,33 @@ struct ToProcess {
 impl Talk {
     pub(super) fn new(socket: OwnedFd) -> io::Result<Talk> {
         let socket = UnixStream::from_std(StdUnixStream::from(socket))?;
-        Ok(Talk { socket, read: BytesMut::new(), stage: Stage::Silent })
+        Ok(Talk { socket, read: BytesMut::new(), step: Step::Silent })
     }
 
     /// Relays between the process and the primary, until the process closes its channel. Cancel-safe: it goes on where it was.
     pub(super) async fn converse(&mut self, primary: &mpsc::Sender<ToPrimary>) -> io::Result<()> {
-        let Talk { socket, read, stage } = self;
+        let Talk { socket, read, step } = self;
         let to_process = loop {
-            match stage {
-                Stage::Silent => {
+            match step {
+                Step::Silent => {
                     if hear(socket, read, primary).await? == Some(FromProcess::Hello) {
-                        *stage = Stage::Greeted;
+                        *step = Step::Greeted;
                     }
                 }
-                Stage::Greeted => {
+                Step::Greeted => {
                     let room = primary.reserve().await.map_err(io::Error::other)?;
                     let ((queue, queued), (answer, first)) = (Queue::new(), oneshot::channel());
                     room.send(ToPrimary::OfProcess(OfProcess::Connected { queue, first: answer }));
-                    *stage = Stage::Connecting { first, queued };
+                    *step = Step::Connecting { first, queued };
                 }
-                Stage::Connecting { first, .. } => {
+                Step::Connecting { first, .. } => {
                     let first = first.await.map_err(io::Error::other)?;
-                    if let Stage::Connecting { queued, .. } = std::mem::replace(stage, Stage::Greeted) {
+                    if let Step::Connecting { queued, .. } = std::mem::replace(step, Step::Greeted) {
                         let unwritten = first.into_iter().map(Queued::unbounded).collect();
-                        *stage = Stage::Connected(ToProcess { unwritten, queued });
+                        *step = Step::Connected(ToProcess { unwritten, queued });
                     }
                 }
-                Stage::Connected(to_process) => break to_process,
+                Step::Connected(to_process) => break to_process,
             }
         };
         let hears = async {
@@ -82,7 +82,7 @@ impl Talk {
             }
         };
         tokio::select! {
-            heard = hears => heard,
+            events = hears => events,
             said = say(socket, to_process) => said,
         }
     }

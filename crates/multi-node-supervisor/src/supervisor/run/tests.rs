@@ -8,22 +8,22 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Supervisor;
 use crate::bind::Manner;
+use crate::command::{Command, CommandError, ReloadReport, Report};
 use crate::control::{ToMaster, ToNode, VERSIONS};
 use crate::exits::Exits;
 use crate::family::own_run;
 use crate::log_buffer::LogBuffer;
 use crate::mesh;
-use crate::order::{Order, OrderError, ReloadReport, Report};
+use crate::process_links::{CommandRequest, End, Snapshot};
 use crate::serve::{self, Drain, LoadTable};
 use crate::signals::MasterSignals;
 use crate::status::{Exit, State, Status};
+use crate::supervisor::bootstrap::shape;
 use crate::supervisor::child::Launcher;
 use crate::supervisor::fleet::{Fleet, Policy};
-use crate::supervisor::ground::shape;
 use crate::supervisor::launch::fake::{Fake, Played};
-use crate::supervisor::members::{Members, Outfit};
+use crate::supervisor::members::{Members, NodeTemplate};
 use crate::supervisor::plan::{Plan, Start};
-use crate::wires::{Ask, End, Snapshot};
 
 /// No test takes longer.
 const OUTER: Duration = Duration::from_secs(20);
@@ -31,7 +31,7 @@ const OUTER: Duration = Duration::from_secs(20);
 /// What the program of the master's process holds.
 #[derive(Clone)]
 struct Program {
-    asks: mpsc::Sender<Ask>,
+    asks: mpsc::Sender<CommandRequest>,
     shown: watch::Receiver<Snapshot>,
 }
 
@@ -40,25 +40,25 @@ impl Program {
         self.shown.borrow().status.clone()
     }
 
-    async fn order(&self, order: Order) -> Result<Report, OrderError> {
+    async fn command(&self, command: Command) -> Result<Report, CommandError> {
         let (reply, answer) = oneshot::channel();
-        let _ = self.asks.send(Ask { order, reply }).await;
-        answer.await.unwrap_or(Err(OrderError::ShuttingDown))
+        let _ = self.asks.send(CommandRequest { command, reply }).await;
+        answer.await.unwrap_or(Err(CommandError::ShuttingDown))
     }
 
-    async fn reload(&self) -> Result<ReloadReport, OrderError> {
-        match self.order(Order::Reload).await? {
+    async fn reload(&self) -> Result<ReloadReport, CommandError> {
+        match self.command(Command::Reload).await? {
             Report::Reload(report) => Ok(report),
             report => panic!("{report:?}"),
         }
     }
 
-    async fn shutdown(&self) -> Result<(), OrderError> {
-        self.order(Order::Shutdown { now: false }).await.map(drop)
+    async fn shutdown(&self) -> Result<(), CommandError> {
+        self.command(Command::Shutdown { now: false }).await.map(drop)
     }
 
-    async fn upgrade(&self) -> Result<Report, OrderError> {
-        self.order(Order::Upgrade).await
+    async fn upgrade(&self) -> Result<Report, CommandError> {
+        self.command(Command::Upgrade).await
     }
 }
 
@@ -70,7 +70,7 @@ fn plan(policy: Policy) -> Plan {
         policy,
         peers: true,
         signals: true,
-        orders_from_nodes: false,
+        commands_from_nodes: false,
         master_listen: false,
         adopt_timeout: Duration::from_secs(60),
         measures: false,
@@ -106,21 +106,21 @@ impl Master {
         let (snapshot, shown) = watch::channel(Snapshot::default());
         let nodes = Program { asks, shown };
         let (peers, arrivals, rejoin) = mesh::arrivals();
-        let (hears, heard) = mpsc::channel(64);
-        let outfit = Outfit {
+        let (hears, events) = mpsc::channel(64);
+        let template = NodeTemplate {
             addresses: vec![Vec::new()],
             sockets: vec![Vec::new()],
             load,
             load_file,
             limits: multi_node_limits::SharedTable::create(16, [1; 16]).expect("a table"),
-            bell: serve::bell().expect("a doorbell"),
+            wake_fd: serve::wake_fd().expect("a wake-up"),
             settings: plan.node_settings(),
             secret: crate::SharedSecret::new([7; 64]),
             shape: shape(&plan, 0, None),
             foreign: None,
         };
         let members = Members::new(
-            outfit,
+            template,
             launcher,
             (joins, peers),
             (8, Duration::from_secs(30), plan.policy.backoff),
@@ -131,8 +131,8 @@ impl Master {
         let supervisor = Supervisor::new(
             Fleet::new(plan.policy.clone(), 1),
             members,
-            heard,
-            (asked, plan.terms()),
+            events,
+            (asked, plan.loop_config()),
             (signals, Drain::new().0),
             (LogBuffer::default(), Default::default(), Exits::new(), None),
         );
@@ -166,7 +166,7 @@ fn policy(nodes: usize) -> Policy {
 
 async fn hello(node: &mut Played) {
     node.says(ToMaster::Hello { versions: VERSIONS, addresses: vec![Vec::new()], capabilities: Vec::new() }).await;
-    node.is_told(|message| matches!(message, ToNode::Welcome(_)).then_some(())).await;
+    node.is_told(|message| matches!(message, ToNode::HelloAck(_)).then_some(())).await;
 }
 
 async fn drains(node: &mut Played) {
@@ -288,7 +288,7 @@ fn a_process_that_cannot_be_started_fails_the_reload() {
         master.has(1, State::Serving).await;
         master.fake.works.store(false, Ordering::Relaxed);
         let failed = master.nodes.reload().await.expect_err("nothing starts");
-        assert!(matches!(&failed, OrderError::Failed { why, .. } if why.contains("out of memory")), "{failed}");
+        assert!(matches!(&failed, CommandError::Failed { why, .. } if why.contains("out of memory")), "{failed}");
         assert_eq!(master.nodes.status().slots[0].state, State::Serving);
     });
 }
@@ -302,8 +302,11 @@ fn a_node_that_misses_its_deadline_is_killed_and_reaped() {
         slow.ends(Exit::Signal(9));
         let next = master.brings_up().await;
         master.has(1, State::Serving).await;
-        let seat = next.env.iter().find(|(name, _)| name == crate::environment::SEAT).expect("it has a seat");
-        assert!(seat.1.as_ref().is_some_and(|value| value.to_string_lossy().contains("node-2")), "{seat:?}");
+        let parent_info = next.env.iter().find(|(name, _)| name == crate::environment::PARENT).expect("it has a seat");
+        assert!(
+            parent_info.1.as_ref().is_some_and(|value| value.to_string_lossy().contains("node-2")),
+            "{parent_info:?}"
+        );
     });
 }
 

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::state::{Arrived, Luggage, Preamble, State};
+use super::state::{Preamble, ReceivedFds, SentFds, State};
 use crate::sys::memory;
 use crate::sys::socket::{self, Received};
 
@@ -12,11 +12,11 @@ use crate::sys::socket::{self, Received};
 const LONGEST: u64 = 256 << 20;
 
 /// Puts everything into the socket, where it waits for the reader, who may be the next program of this process.
-pub(super) fn send(to: BorrowedFd<'_>, state: &mut State, luggage: &Luggage<'_>) -> io::Result<()> {
-    state.descriptors = luggage.0.len();
+pub(super) fn send(to: BorrowedFd<'_>, state: &mut State, fds: &SentFds<'_>) -> io::Result<()> {
+    state.descriptors = fds.0.len();
     let bytes = rmp_serde::to_vec_named(state).map_err(io::Error::other)?;
     let file = memory::file(&bytes)?;
-    let all: Vec<BorrowedFd<'_>> = std::iter::once(file.as_fd()).chain(luggage.0.iter().copied()).collect();
+    let all: Vec<BorrowedFd<'_>> = std::iter::once(file.as_fd()).chain(fds.0.iter().copied()).collect();
     for some in all.chunks(socket::MOST_FDS) {
         socket::send(to, &[0], some)?;
     }
@@ -24,21 +24,21 @@ pub(super) fn send(to: BorrowedFd<'_>, state: &mut State, luggage: &Luggage<'_>)
 }
 
 /// Takes out what was put in before this process, or this program of it, began.
-pub(super) fn receive(from: BorrowedFd<'_>) -> io::Result<(State, Arrived)> {
-    let fds = arrived(from)?;
+pub(super) fn receive(from: BorrowedFd<'_>) -> io::Result<(State, ReceivedFds)> {
+    let fds = received(from)?;
     let mut fds = fds.into_iter();
     let bytes = memory::read(fds.next().ok_or(io::ErrorKind::UnexpectedEof)?, LONGEST)?;
     rmp_serde::from_slice::<Preamble>(&bytes).map_err(unreadable)?.check().map_err(unreadable)?;
     let state: State = rmp_serde::from_slice(&bytes).map_err(unreadable)?;
-    let arrived = Arrived::new(fds.collect());
-    if arrived.len() != state.descriptors {
-        let why = format!("{} descriptors came with a state that has {}", arrived.len(), state.descriptors);
+    let received = ReceivedFds::new(fds.collect());
+    if received.len() != state.descriptors {
+        let why = format!("{} descriptors came with a state that has {}", received.len(), state.descriptors);
         return Err(unreadable(why));
     }
-    Ok((state, arrived))
+    Ok((state, received))
 }
 
-fn arrived(from: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
+fn received(from: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {
     let (mut byte, mut fds) = ([0; 1], Vec::new());
     loop {
         match socket::receive(from, &mut byte) {

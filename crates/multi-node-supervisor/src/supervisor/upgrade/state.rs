@@ -13,19 +13,19 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::lenient;
+use crate::command::ReloadReport;
 use crate::control::SocketKind;
 use crate::family::Family;
 use crate::foreign::Program;
 use crate::id::{Generation, NodeId, Slot};
 use crate::log_buffer::Source;
 use crate::mesh::PeerInfo;
-use crate::order::ReloadReport;
+use crate::process_links::Totals;
 use crate::shared_secret::{Hidden, SharedSecret};
 use crate::signals::Kind;
 use crate::supervisor::fleet::Saved;
-use crate::supervisor::foreign::{AttendanceState, ForeignState};
-use crate::supervisor::watch::{Heard, Phase};
-use crate::wires::Totals;
+use crate::supervisor::foreign::{ForeignState, ProcessMonitorState};
+use crate::supervisor::watch::{NodeEvent, Phase};
 
 /// Everything that goes on. Descriptors travel beside it, each in its place.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,27 +41,27 @@ pub(crate) struct State {
     /// What `ps` shows of the master.
     pub(crate) name: String,
     pub(crate) addresses: Vec<Vec<String>>,
-    pub(crate) sockets: Vec<Vec<(SocketKind, Passed)>>,
-    pub(crate) load: Passed,
-    pub(crate) bell: Passed,
+    pub(crate) sockets: Vec<Vec<(SocketKind, FdIndex)>>,
+    pub(crate) load: FdIndex,
+    pub(crate) wake_fd: FdIndex,
     /// The table of limits. A release that has none left none.
     #[serde(default)]
-    pub(crate) limits: Option<Passed>,
+    pub(crate) limits: Option<FdIndex>,
     pub(crate) images: Vec<ImageState>,
     pub(crate) fleet: Saved,
     /// What nodes have counted that have ended, by slot.
     pub(crate) ended: BTreeMap<Slot, Totals>,
-    /// None in a rehearsal, as nothing below is.
+    /// None in a preflight, as nothing below is.
     pub(crate) members: Vec<MemberState>,
     /// What was heard of nodes and not dealt with. As all lists below whose entries have kinds, it loses what its reader does not know.
     #[serde(with = "lenient")]
-    pub(crate) news: Vec<(NodeId, Heard)>,
+    pub(crate) news: Vec<(NodeId, NodeEvent)>,
     /// Signals that were not dealt with, and sockets in which those wait that came during the departure.
     #[serde(with = "lenient")]
     pub(crate) early: Vec<Kind>,
     #[serde(with = "lenient")]
-    pub(crate) signals: Vec<(Kind, Passed)>,
-    pub(crate) stdin: Option<Passed>,
+    pub(crate) signals: Vec<(Kind, FdIndex)>,
+    pub(crate) stdin: Option<FdIndex>,
     /// How the nodes were replaced for this.
     pub(crate) reload: Option<ReloadReport>,
     /// What all processes of the program share. A release that made none left none.
@@ -87,13 +87,13 @@ pub(crate) struct ImageState {
     pub(crate) generation: Generation,
     pub(crate) program: ProgramState,
     pub(crate) master: Option<ProgramState>,
-    pub(crate) directory: Passed,
+    pub(crate) directory: FdIndex,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ProgramState {
-    File(Passed),
+    File(FdIndex),
     Script(PathBuf),
 }
 
@@ -110,11 +110,11 @@ pub(crate) struct MemberState {
     #[serde(default)]
     pub(super) phase: Phase,
     #[serde(default)]
-    pub(super) attendance: Option<AttendanceState>,
-    pub(crate) process: Passed,
-    pub(crate) control: Passed,
+    pub(super) monitor: Option<ProcessMonitorState>,
+    pub(crate) process: FdIndex,
+    pub(crate) control: FdIndex,
     pub(crate) read: Bytes,
-    pub(crate) read_fds: Vec<Passed>,
+    pub(crate) read_fds: Vec<FdIndex>,
     pub(crate) unwritten: Vec<FrameState>,
 }
 
@@ -125,7 +125,7 @@ pub(crate) struct OutputState {
     pub(super) slot: Option<Slot>,
     pub(super) pid: u32,
     pub(super) stream: Source,
-    pub(super) pipe: Passed,
+    pub(super) pipe: FdIndex,
     pub(super) begun: Bytes,
 }
 
@@ -133,21 +133,21 @@ pub(crate) struct OutputState {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct PrimaryProcessState {
     pub(super) pid: u32,
-    pub(super) process: Passed,
+    pub(super) process: FdIndex,
 }
 
 /// A guard, and what it was told.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct GuardState {
-    pub(super) process: Passed,
-    pub(super) pipe: Passed,
+    pub(super) process: FdIndex,
+    pub(super) pipe: FdIndex,
     pub(super) told: BTreeMap<NodeId, Family>,
 }
 
 #[derive(Serialize, Deserialize)]
 pub(crate) struct FrameState {
     pub(crate) bytes: Bytes,
-    pub(crate) fds: Vec<Passed>,
+    pub(crate) fds: Vec<FdIndex>,
 }
 
 /// A welcome holds the shared secret.
@@ -160,33 +160,33 @@ impl fmt::Debug for FrameState {
 /// A descriptor's place among those that travel with the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Passed(usize);
+pub(crate) struct FdIndex(usize);
 
 /// The descriptors that are to travel.
 #[derive(Debug, Default)]
-pub(crate) struct Luggage<'a>(pub(super) Vec<BorrowedFd<'a>>);
+pub(crate) struct SentFds<'a>(pub(super) Vec<BorrowedFd<'a>>);
 
-impl<'a> Luggage<'a> {
-    pub(crate) fn add(&mut self, fd: BorrowedFd<'a>) -> Passed {
+impl<'a> SentFds<'a> {
+    pub(crate) fn add(&mut self, fd: BorrowedFd<'a>) -> FdIndex {
         self.0.push(fd);
-        Passed(self.0.len() - 1)
+        FdIndex(self.0.len() - 1)
     }
 }
 
-/// The descriptors that have arrived. Those that nobody claims are closed with it.
+/// The descriptors that have received. Those that nobody claims are closed with it.
 #[derive(Debug)]
-pub(crate) struct Arrived(Vec<Option<OwnedFd>>);
+pub(crate) struct ReceivedFds(Vec<Option<OwnedFd>>);
 
-impl Arrived {
-    pub(super) fn new(fds: Vec<OwnedFd>) -> Arrived {
-        Arrived(fds.into_iter().map(Some).collect())
+impl ReceivedFds {
+    pub(super) fn new(fds: Vec<OwnedFd>) -> ReceivedFds {
+        ReceivedFds(fds.into_iter().map(Some).collect())
     }
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn take(&mut self, passed: Passed) -> io::Result<OwnedFd> {
+    pub(crate) fn take(&mut self, passed: FdIndex) -> io::Result<OwnedFd> {
         let fd = self.0.get_mut(passed.0).and_then(Option::take);
         fd.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the state names a descriptor that did not come"))
     }

@@ -1,11 +1,11 @@
-//! What masters have left since the first release, byte by byte: a trial's state and a succession's, of two nodes. Later releases go on from
+//! What masters have left since the first release, byte by byte: a trial's state and a resume's, of two nodes. Later releases go on from
 //! them, or change the form. The test `upgrade_state` of `multi-node-it` records them.
 
 use super::state::{Preamble, State};
 
 const RECORDED: [(&str, &[u8]); 2] = [
-    ("rehearsal", include_bytes!("../../../tests/transcripts/rehearsal.state")),
-    ("succession", include_bytes!("../../../tests/transcripts/succession.state")),
+    ("preflight", include_bytes!("../../../tests/transcripts/preflight.state")),
+    ("resume", include_bytes!("../../../tests/transcripts/resume.state")),
 ];
 
 fn read(bytes: &[u8]) -> State {
@@ -26,7 +26,7 @@ fn with_a_later_field(bytes: &[u8]) -> Vec<u8> {
 #[test]
 fn what_was_left_is_gone_on_from_by_every_later_release() {
     for (name, bytes) in RECORDED {
-        let nodes = if name == "succession" { 2 } else { 0 };
+        let nodes = if name == "resume" { 2 } else { 0 };
         for bytes in [bytes.to_vec(), with_a_later_field(bytes)] {
             let state = read(&bytes);
             assert_eq!(state.check(&[vec!["127.0.0.1:0".to_owned()]], None), Ok(()), "{name}");

@@ -1,7 +1,7 @@
 // The strip: a card for every slot, whichever process fills it.
 
-const WORDS = { starting: "starting", joining: "joining the others", serving: "serving", draining: "draining",
-  killing: "being killed", exited: "ended", resting: "resting before the next start", gave_up: "gave up", vacant: "vacant" };
+const WORDS = { starting: "starting", initializing: "initializing", serving: "serving", draining: "draining",
+  killing: "being killed", exited: "ended", backing_off: "waiting before the next start", failed: "failed", empty: "empty" };
 
 class Strip {
   #cards = new Map();

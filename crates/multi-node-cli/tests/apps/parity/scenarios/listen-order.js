@@ -2,14 +2,14 @@
 
 module.exports = ({ closed, net }) =>
   new Promise((resolve) => {
-    const order = [];
+    const command = [];
     const server = net.createServer();
-    server.once('listening', () => order.push('event'));
+    server.once('listening', () => command.push('event'));
     server.listen(0, async () => {
-      order.push('callback');
+      command.push('callback');
       await closed(server);
-      resolve(order);
+      resolve(command);
     });
-    process.nextTick(() => order.push('tick', server.listening));
-    order.push('returned', server.listening);
+    process.nextTick(() => command.push('tick', server.listening));
+    command.push('returned', server.listening);
   });

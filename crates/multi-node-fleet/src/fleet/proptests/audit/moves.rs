@@ -1,4 +1,4 @@
-//! What happens: the world answers, nodes speak and end, time passes, and people give orders.
+//! What happens: the world answers, nodes speak and end, time passes, and people give commands.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,8 +6,8 @@ use proptest::prelude::prop::sample::Index;
 
 use super::super::super::{Event, Fleet, Tally, Ticket};
 use super::Audit;
+use crate::command::Command;
 use crate::id::NodeId;
-use crate::order::Order;
 use crate::status::Drained;
 use crate::status::Exit;
 
@@ -38,7 +38,7 @@ impl Audit {
         }
     }
 
-    pub(in crate::fleet::proptests) fn answer_rehearsal(&mut self, result: Result<(), String>) {
+    pub(in crate::fleet::proptests) fn answer_preflight(&mut self, result: Result<(), String>) {
         if let Some(generation) = self.rehearsing.pop_front() {
             self.on(Event::Rehearsed { generation, result });
         }
@@ -165,10 +165,10 @@ impl Audit {
         self.on(Event::Tick);
     }
 
-    pub(in crate::fleet::proptests) fn order(&mut self, order: Order) {
+    pub(in crate::fleet::proptests) fn command(&mut self, command: Command) {
         let ticket = Ticket(self.answers.len() as u64);
         self.answers.insert(ticket, 0);
-        self.on(Event::Asked { ticket, order });
-        self.shutdown_asked |= matches!(order, Order::Shutdown { .. });
+        self.on(Event::Asked { ticket, command });
+        self.shutdown_asked |= matches!(command, Command::Shutdown { .. });
     }
 }

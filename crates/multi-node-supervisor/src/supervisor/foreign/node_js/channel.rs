@@ -21,8 +21,8 @@ use crate::control;
 use crate::id::NodeId;
 use crate::shared_secret::Hidden;
 use crate::status::ReadyBy;
-use crate::supervisor::foreign::Note;
-use crate::supervisor::foreign::attendance::Notes;
+use crate::supervisor::foreign::ProcessEvent;
+use crate::supervisor::foreign::process_monitor::ProcessEvents;
 use crate::supervisor::watch::told_to_rest;
 use crate::sys;
 
@@ -91,7 +91,7 @@ impl Channel {
     pub(in crate::supervisor::foreign) async fn serve(
         self,
         (id, pid): (NodeId, u32),
-        notes: Notes,
+        notes: ProcessEvents,
         strict: bool,
     ) -> Option<Channel> {
         let Channel { socket, primary, outbox, mut messages, mut talk } = self;
@@ -108,7 +108,7 @@ impl Channel {
         // Most end now, by themselves or by what ended them.
         let mut rest = notes.rest.clone();
         let _ = tokio::time::timeout(LAST_BREATH, told_to_rest(&mut rest)).await;
-        notes.tell(Note::Disconnected).await;
+        notes.tell(ProcessEvent::Disconnected).await;
         None
     }
 
@@ -125,7 +125,7 @@ struct Worker<'a> {
     id: NodeId,
     primary: &'a mpsc::Sender<ToPrimary>,
     outbox: &'a Outbox,
-    notes: &'a Notes,
+    notes: &'a ProcessEvents,
     strict: bool,
     /// How many of its servers listen.
     servers: AtomicUsize,
@@ -137,7 +137,7 @@ impl<'a> Worker<'a> {
     fn new(
         id: NodeId,
         (primary, outbox): (&'a mpsc::Sender<ToPrimary>, &'a Outbox),
-        notes: &'a Notes,
+        notes: &'a ProcessEvents,
         strict: bool,
     ) -> Worker<'a> {
         Worker { id, primary, outbox, notes, strict, servers: AtomicUsize::new(0), warned: Once::new() }
@@ -224,20 +224,22 @@ impl<'a> Worker<'a> {
         let listens = matches!(said, FromWorker::Listening(_));
         if listens {
             self.servers.fetch_add(1, Ordering::Relaxed);
-            self.notes.tell(Note::Listens).await;
+            self.notes.tell(ProcessEvent::Listens).await;
         }
         if matches!(said, FromWorker::Close { .. }) && self.closes_last() {
-            self.notes.tell(Note::Unready("none of its servers listens any more".to_owned())).await;
+            self.notes.tell(ProcessEvent::Unready("none of its servers listens any more".to_owned())).await;
         }
         if said == FromWorker::Ready || (listens && !self.strict) {
-            self.notes.tell(Note::Ready(ReadyBy::Message)).await;
+            self.notes.tell(ProcessEvent::Ready(ReadyBy::Message)).await;
         }
         if matches!(said, FromWorker::Leaves { .. }) {
-            self.notes.tell(Note::Stopping).await;
+            self.notes.tell(ProcessEvent::Stopping).await;
         }
         match &said {
-            FromWorker::Preload(PreloadSays::Hello) => self.notes.tell(Note::Preload(Ok(()))).await,
-            FromWorker::Preload(PreloadSays::Inert { why }) => self.notes.tell(Note::Preload(Err(why.clone()))).await,
+            FromWorker::Preload(PreloadSays::Hello) => self.notes.tell(ProcessEvent::Preload(Ok(()))).await,
+            FromWorker::Preload(PreloadSays::Inert { why }) => {
+                self.notes.tell(ProcessEvent::Preload(Err(why.clone()))).await;
+            }
             _ => {}
         }
         let id = self.id;
@@ -297,7 +299,8 @@ mod tests {
         fn start(channel: Channel, told: mpsc::Receiver<ToPrimary>) -> Served {
             let (rest, rests) = watch::channel(false);
             let id = NodeId::node(1);
-            let serving = tokio::spawn(channel.serve((id, 1), Notes::new(id, mpsc::channel(16).0, rests), false));
+            let serving =
+                tokio::spawn(channel.serve((id, 1), ProcessEvents::new(id, mpsc::channel(16).0, rests), false));
             Served { serving, told, rest }
         }
 

@@ -8,27 +8,27 @@
 
 mod accepting;
 mod channel;
+mod encoding;
 mod ending;
 mod frame;
+mod least_loaded;
 mod listeners;
 mod message;
 mod moving;
 mod outbox;
-mod packing;
 mod preload;
 mod primary;
 mod queue;
 mod relay;
 mod relaying;
-mod turns;
 
 pub(super) use channel::Channel;
 pub(in crate::supervisor) use channel::LONGEST;
+pub(super) use encoding::{ChannelState, PrimaryState};
 pub(in crate::supervisor) use ending::Ending;
 pub(in crate::supervisor) use frame::{FromProcess, read as read_frame};
-pub(super) use packing::{ChannelState, PrimaryState};
 pub(super) use preload::{Preload, Wanted};
-pub(super) use primary::Office;
+pub(super) use primary::PrimaryHandle;
 pub(in crate::supervisor) use primary::ToPrimary;
 pub(in crate::supervisor) use queue::{Queue, Queued};
 pub(in crate::supervisor) use relaying::OfProcess;

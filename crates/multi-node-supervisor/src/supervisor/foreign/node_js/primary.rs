@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::accepting::Accepters;
+use super::least_loaded::LeastLoaded;
 use super::listeners::{self, EADDRINUSE, Listeners};
 use super::message::{self, Address, FromWorker, HandedBack, ServerData};
 use super::moving::Pending;
@@ -16,7 +17,6 @@ use super::outbox::{Outbox, Outgoing};
 use super::queue::Dropped;
 use super::relay::Relay;
 use super::relaying::{self, OfProcess};
-use super::turns::Turns;
 use crate::id::NodeId;
 use crate::serve::Socket;
 use crate::status::Exit;
@@ -81,16 +81,16 @@ pub(in crate::supervisor) enum ToPrimary {
 
 /// The primary as the master holds it: at work as a task of its own, until all senders are gone, or at rest.
 #[derive(Debug)]
-pub(in crate::supervisor::foreign) struct Office {
+pub(in crate::supervisor::foreign) struct PrimaryHandle {
     inbox: mpsc::Sender<ToPrimary>,
-    task: Option<JoinHandle<Resting>>,
-    resting: Option<Resting>,
+    task: Option<JoinHandle<SuspendedMember>>,
+    suspended: Option<SuspendedMember>,
     bound: watch::Receiver<Vec<String>>,
 }
 
 /// A primary that nobody tells anything, and what it will be told next.
 #[derive(Debug)]
-struct Resting {
+struct SuspendedMember {
     primary: Primary,
     inbox: mpsc::Receiver<ToPrimary>,
 }
@@ -101,7 +101,7 @@ pub(super) struct Primary {
     pub(super) listeners: Listeners,
     pub(super) servers: BTreeMap<String, Server>,
     pub(super) workers: BTreeMap<NodeId, Worker>,
-    pub(super) turns: Turns,
+    pub(super) turns: LeastLoaded,
     pub(super) sequence: u64,
     pub(super) relay: Relay,
 }
@@ -133,32 +133,32 @@ pub(super) struct Worker {
     pub(super) preload: bool,
 }
 
-impl Office {
+impl PrimaryHandle {
     /// Starts a primary with the sockets that the master was given.
-    pub(in crate::supervisor::foreign) fn open(given: Vec<Socket>, backlog: u32, refuses_files: bool) -> Office {
-        let mut office = Office::resume(Primary {
+    pub(in crate::supervisor::foreign) fn open(given: Vec<Socket>, backlog: u32, refuses_files: bool) -> PrimaryHandle {
+        let mut primary_handle = PrimaryHandle::resume(Primary {
             listeners: Listeners::new(given, backlog),
             servers: BTreeMap::new(),
             workers: BTreeMap::new(),
-            turns: Turns::default(),
+            turns: LeastLoaded::default(),
             sequence: 0,
             relay: Relay::default(),
         });
-        office.refuse_files(refuses_files);
-        office.go_on(BTreeMap::new());
-        office
+        primary_handle.refuse_files(refuses_files);
+        primary_handle.go_on(BTreeMap::new());
+        primary_handle
     }
 
     /// Whether workers may have no Unix sockets opened. Of no effect while the primary works.
     pub(in crate::supervisor::foreign) fn refuse_files(&mut self, refuses: bool) {
-        self.resting.iter_mut().for_each(|resting| resting.primary.listeners.refuses_files = refuses);
+        self.suspended.iter_mut().for_each(|suspended| suspended.primary.listeners.refuses_files = refuses);
     }
 
     /// A primary at rest.
-    pub(super) fn resume(primary: Primary) -> Office {
+    pub(super) fn resume(primary: Primary) -> PrimaryHandle {
         let (sender, inbox) = mpsc::channel(QUEUE);
         let bound = primary.listeners.bound.subscribe();
-        Office { inbox: sender, task: None, resting: Some(Resting { primary, inbox }), bound }
+        PrimaryHandle { inbox: sender, task: None, suspended: Some(SuspendedMember { primary, inbox }), bound }
     }
 
     /// The way to it.
@@ -177,27 +177,27 @@ impl Office {
         // An error means that it has ended by a panic, which the next line tells.
         let _ = self.inbox.send(ToPrimary::Rest).await;
         match task.await {
-            Ok(resting) => self.resting = Some(resting),
+            Ok(suspended) => self.suspended = Some(suspended),
             Err(error) => crate::log::error!(%error, "the primary of Node.js programs has failed"),
         }
     }
 
     /// Goes on after a rest, with the ways to the workers that are left.
     pub(in crate::supervisor::foreign) fn go_on(&mut self, outboxes: BTreeMap<NodeId, Outbox>) {
-        let Some(Resting { mut primary, inbox }) = self.resting.take() else { return };
+        let Some(SuspendedMember { mut primary, inbox }) = self.suspended.take() else { return };
         primary.reconnect(outboxes);
         self.task = Some(tokio::spawn(primary.work(inbox, self.inbox.downgrade())));
     }
 
     /// What it has, while it rests.
-    pub(super) fn resting(&self) -> Option<&Primary> {
-        self.resting.as_ref().map(|resting| &resting.primary)
+    pub(super) fn suspended(&self) -> Option<&Primary> {
+        self.suspended.as_ref().map(|suspended| &suspended.primary)
     }
 }
 
 impl Primary {
     /// Returns when it was told to rest, or all senders are gone.
-    async fn work(mut self, mut inbox: mpsc::Receiver<ToPrimary>, own: mpsc::WeakSender<ToPrimary>) -> Resting {
+    async fn work(mut self, mut inbox: mpsc::Receiver<ToPrimary>, own: mpsc::WeakSender<ToPrimary>) -> SuspendedMember {
         let mut accepters = Accepters::new(own);
         self.servers.iter().for_each(|(key, server)| server.accept(key, &mut accepters));
         self.servers.keys().cloned().collect::<Vec<_>>().iter().for_each(|key| self.hand_out(key));
@@ -217,7 +217,7 @@ impl Primary {
             };
             self.hear(told, &mut accepters).await;
         }
-        Resting { primary: self, inbox }
+        SuspendedMember { primary: self, inbox }
     }
 
     fn reconnect(&mut self, mut outboxes: BTreeMap<NodeId, Outbox>) {

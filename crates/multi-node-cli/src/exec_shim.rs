@@ -1,0 +1,16 @@
+//! What a node is before it is its program. The master alone starts it, so clap knows nothing of it.
+
+use std::env;
+
+/// The argument by which the master starts it.
+pub(crate) const NAME: &str = "__exec-shim";
+
+/// Whether this process was started as one.
+pub(crate) fn is_asked_for() -> bool {
+    env::args_os().nth(1).is_some_and(|arg| arg == NAME)
+}
+
+/// Becomes the program, or tells why not.
+pub(crate) fn run() -> anyhow::Error {
+    multi_node::program::exec_shim().into()
+}

@@ -1,0 +1,134 @@
+//! A connection whose first bytes were read already, and which knows what passes through it.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::progress::Progress;
+use crate::Stream;
+use crate::stream::End;
+
+/// Gives out what was read before, then what comes.
+pub(super) struct PrefixedIo {
+    stream: Stream,
+    before: Bytes,
+    progress: Arc<Progress>,
+    /// HTTP/1, where hyper reads nothing while a request is answered.
+    watches_end: bool,
+}
+
+impl PrefixedIo {
+    pub(super) fn new(stream: Stream, before: Bytes, progress: Arc<Progress>, watches_end: bool) -> PrefixedIo {
+        PrefixedIo { stream, before, progress, watches_end }
+    }
+
+    /// The connection, and what nobody has read of the first bytes.
+    pub(super) fn into_parts(self) -> (Stream, Bytes) {
+        (self.stream, self.before)
+    }
+
+    /// Looks for the client's end, which hyper does not see while it reads nothing.
+    fn watch_end(&self, cx: &mut Context<'_>) {
+        match self.stream.poll_end(cx) {
+            Poll::Ready(Some(End::HalfClosed)) => self.progress.half_closed(),
+            Poll::Ready(Some(End::Reset)) => self.progress.reset(),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+    }
+
+    /// Notes whether the client takes what is written.
+    fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Pending => self.progress.blocked(),
+            Poll::Ready(_) => self.progress.written(),
+        }
+        written
+    }
+}
+
+/// Head and body of a response that is no longer than this are copied into one piece, since `send` is cheaper than `writev` by more
+/// than the copy costs: 5.7 µs against 5.9 µs for 120 bytes on loopback.
+const TOGETHER: usize = 512;
+
+/// The bytes of all slices in one piece, where they have room there.
+fn gather<'a>(slices: &[io::IoSlice<'_>], room: &'a mut [u8; TOGETHER]) -> Option<&'a [u8]> {
+    let mut filled = 0;
+    for slice in slices {
+        room.get_mut(filled..filled + slice.len())?.copy_from_slice(slice);
+        filled += slice.len();
+    }
+    Some(&room[..filled])
+}
+
+impl AsyncRead for PrefixedIo {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        this.progress.reads();
+        let filled = buffer.filled().len();
+        if this.before.has_remaining() {
+            let count = this.before.len().min(buffer.remaining());
+            buffer.put_slice(&this.before[..count]);
+            this.before.advance(count);
+            this.progress.heard();
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        match polled {
+            Poll::Pending => this.progress.starved(),
+            Poll::Ready(Ok(())) if buffer.filled().len() == filled => this.progress.ended(),
+            Poll::Ready(Ok(())) => this.progress.heard(),
+            Poll::Ready(Err(_)) => {}
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for PrefixedIo {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.progress.writes();
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.note(written)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        // hyper flushes only when it has nothing left to write.
+        if let Poll::Ready(Ok(())) = polled {
+            self.progress.flushed();
+            if self.watches_end && self.progress.is_busy() {
+                self.watch_end(cx);
+            }
+        }
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper closes a connection that it lets go of. While one is being taken from it, it must not.
+        if self.progress.is_taken() {
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.progress.writes();
+        let mut together = [0; TOGETHER];
+        let written = match gather(slices, &mut together) {
+            Some(bytes) => Pin::new(&mut self.stream).poll_write(cx, bytes),
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+        };
+        self.note(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,177 @@
+//! Connections on their way to other processes, and the outlet through which they leave.
+
+use std::io;
+#[cfg(multi_process)]
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use bytes::{Bytes, BytesMut};
+use tokio::sync::{mpsc, oneshot};
+
+use super::drain::{DrainSignal, aborted};
+use super::http::ConnInfo;
+use super::stream::{Open, Stream, UnregisteredStream};
+
+/// How much is read from a connection that nobody took, to see whether a request has come meanwhile.
+const LOOK: usize = 4096;
+
+/// A connection on its way to another process: at a safe point, with what was read of it and not yet answered.
+///
+/// It is at rest: no runtime watches it, and nobody reads from it or writes to it. On the sender's side it counts as
+/// open until this is gone. One that is only dropped is closed, unless another process has it too.
+#[derive(Debug)]
+pub struct IdleConn {
+    server: usize,
+    before: Bytes,
+    info: ConnInfo,
+    socket: UnregisteredStream,
+    /// Where it comes from; `None` where it has arrived.
+    origin: Option<Origin>,
+}
+
+/// The process that a connection leaves.
+#[derive(Debug)]
+struct Origin {
+    open: Open,
+    /// To the connection's task, which waits to hear whether anybody took it.
+    back: oneshot::Sender<Returned>,
+}
+
+/// A connection that nobody took.
+#[derive(Debug)]
+struct Returned {
+    socket: UnregisteredStream,
+    open: Open,
+    before: Bytes,
+}
+
+impl IdleConn {
+    /// Which entry of [`Servers`](super::Servers) serves it.
+    pub fn server(&self) -> usize {
+        self.server
+    }
+
+    /// What was read and not yet answered: nothing, a part of a request, or pipelined requests.
+    pub fn before(&self) -> &Bytes {
+        &self.before
+    }
+
+    /// Both ends, as the process knows them that accepted the connection.
+    pub fn info(&self) -> ConnInfo {
+        self.info
+    }
+
+    /// The socket, to be sent by `SCM_RIGHTS`.
+    #[cfg(multi_process)]
+    pub fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.file()
+    }
+
+    /// What another process has sent. Nothing is done with the socket before it is [adopted](super::Reserved::adopt).
+    #[cfg(multi_process)]
+    pub fn arrived(server: usize, socket: OwnedFd, before: Bytes, info: ConnInfo) -> IdleConn {
+        IdleConn { server, before, info, socket: UnregisteredStream::from(socket), origin: None }
+    }
+
+    /// Nobody took it: it goes back to its task, which ends it as one that cannot be handed off: a request that has begun is
+    /// answered, with `Connection: close`, and then, or else at once, it is closed with care.
+    ///
+    /// To be called only where no other process reads from it. One that has arrived is only dropped: its sender has it still.
+    pub fn close(self) {
+        if let Some(Origin { open, back }) = self.origin {
+            // The task is gone only where the runtime ends.
+            let _ = back.send(Returned { socket: self.socket, open, before: self.before });
+        }
+    }
+
+    /// Another process has it: it is dropped here without `shutdown(2)`, which would end it there too, and counts as handed off.
+    pub fn given(self) {
+        if let Some(Origin { open, .. }) = self.origin {
+            drop(self.socket);
+            open.handoff();
+        }
+    }
+
+    /// The connection, to be served here under the count `open`.
+    pub(super) fn open(self, open: Open) -> io::Result<(Stream, Bytes, ConnInfo)> {
+        Ok((self.socket.register(open)?, self.before, self.info))
+    }
+}
+
+/// The way out for one server's connections.
+#[derive(Clone, Debug)]
+pub(super) struct HandoffSender {
+    pub(super) server: usize,
+    pub(super) idle_conns: mpsc::Sender<IdleConn>,
+}
+
+impl HandoffSender {
+    /// Whether anybody takes idle connections.
+    pub(super) fn is_open(&self) -> bool {
+        !self.idle_conns.is_closed()
+    }
+
+    /// Sends a connection on its way, once there is room, and waits for what becomes of it. It comes back where nobody took it.
+    pub(super) async fn give(
+        &self,
+        stream: Stream,
+        before: Bytes,
+        info: ConnInfo,
+        drain: &DrainSignal,
+    ) -> Option<(Stream, Bytes)> {
+        let Some(room) = self.room(drain).await else { return Some((stream, before)) };
+        // Another process reads the socket soon: from here on this process's epoll must not hear of it.
+        let (socket, open) = stream.leave_runtime().ok()?;
+        let (back, returned) = oneshot::channel();
+        room.send(IdleConn { server: self.server, before, info, socket, origin: Some(Origin { open, back }) });
+        returned.await.ok()?.reopen()
+    }
+
+    /// As [`give`](Self::give), for a connection that no runtime watches and of which nothing unanswered was read. Its place in the
+    /// counts comes back where nobody took it.
+    #[cfg(multi_process)]
+    pub(super) async fn give_at_rest(
+        &self,
+        socket: UnregisteredStream,
+        open: Open,
+        info: ConnInfo,
+        drain: &DrainSignal,
+    ) -> Result<(), Open> {
+        let Some(room) = self.room(drain).await else { return Err(open) };
+        let (back, returned) = oneshot::channel();
+        let origin = Some(Origin { open, back });
+        room.send(IdleConn { server: self.server, before: Bytes::new(), info, socket, origin });
+        match returned.await {
+            Ok(returned) => Err(returned.open),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Room for one idle connection, once there is some; `None` where nobody takes idle connections any more.
+    async fn room(&self, drain: &DrainSignal) -> Option<mpsc::Permit<'_, IdleConn>> {
+        tokio::select! {
+            biased;
+            room = self.idle_conns.reserve() => room.ok(),
+            () = aborted(drain.clone()) => None,
+        }
+    }
+}
+
+impl Returned {
+    /// To be served here again, with what has come while it was under way; `None` where it has ended and nothing is unanswered.
+    /// Without this look a request that has come would go unseen until the runtime's next turn, and the connection would be closed
+    /// as an idle one.
+    fn reopen(self) -> Option<(Stream, Bytes)> {
+        let mut buffer = [0; LOOK];
+        let before = match self.socket.read(&mut buffer) {
+            Ok(0) if self.before.is_empty() => return None,
+            Ok(count) => {
+                let mut before = BytesMut::from(self.before);
+                before.extend_from_slice(&buffer[..count]);
+                before.freeze()
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.before,
+            Err(_) => return None,
+        };
+        Some((self.socket.register(self.open).ok()?, before))
+    }
+}

@@ -1,0 +1,157 @@
+//! Where connections wait that were handed off to an event loop that is not tokio's, until their clients say something.
+//!
+//! Such a loop takes what it is given for a connection that has just been opened: Node.js, for one, answers 408 where no request
+//! comes within a minute. In here they are what they are, idle; no byte is read of them. In a drain they go on to the next process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use super::drain::DrainSignal;
+use super::external::{AcceptedConn, ConnGuard, ConnHandoff};
+use super::handoff_receiver::ReceivedConn;
+use super::lingering_close::lingering_close;
+use super::stream::{Open, Stream, UnregisteredStream};
+
+/// How many connections may wait to be taken by the event loop; those beyond stay here.
+const READY: usize = 64;
+
+/// How long a connection may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum IdleTimeout {
+    Endless,
+    For(Duration),
+    /// The event loop takes none any more.
+    Over,
+}
+
+impl IdleTimeout {
+    /// Zero: for ever.
+    pub(super) fn of(time: Duration) -> IdleTimeout {
+        if time.is_zero() { IdleTimeout::Endless } else { IdleTimeout::For(time) }
+    }
+
+    /// When the time of a connection is over that waits since then; `None`: never.
+    fn end(self, since: Instant) -> Option<Instant> {
+        match self {
+            IdleTimeout::Endless => None,
+            IdleTimeout::For(time) => since.checked_add(time),
+            IdleTimeout::Over => Some(since),
+        }
+    }
+}
+
+/// Waits until a connection has been idle for as long as it may be by then.
+async fn end_of(mut idle_timeout: watch::Receiver<IdleTimeout>) {
+    let since = Instant::now();
+    loop {
+        let end = idle_timeout.borrow_and_update().end(since);
+        let due = async {
+            match end {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = due => return,
+            // An error means that nobody could take the connection any more either.
+            changed = idle_timeout.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// What a server's waiting connections share.
+pub(super) struct IdlePark {
+    ready: mpsc::Sender<AcceptedConn>,
+    from: ConnHandoff,
+    drain: DrainSignal,
+    idle_timeout: watch::Receiver<IdleTimeout>,
+}
+
+impl IdlePark {
+    /// Lets the arrivals wait, each in a task of its own. What is returned ends when the drain has begun and the last is gone.
+    pub(super) fn open(
+        arrivals: mpsc::Receiver<ReceivedConn>,
+        from: ConnHandoff,
+        drain: DrainSignal,
+        idle_timeout: watch::Receiver<IdleTimeout>,
+    ) -> mpsc::Receiver<AcceptedConn> {
+        let (ready, taken) = mpsc::channel(READY);
+        tokio::spawn(Arc::new(IdlePark { ready, from, drain, idle_timeout }).receive(arrivals));
+        taken
+    }
+
+    async fn receive(self: Arc<Self>, mut arrivals: mpsc::Receiver<ReceivedConn>) {
+        let drain = self.drain.clone();
+        let mut idle_timeout = self.idle_timeout.clone();
+        // An error means the same: the taker is gone.
+        let closed = async { drop(idle_timeout.wait_for(|idle_timeout| *idle_timeout == IdleTimeout::Over).await) };
+        tokio::pin!(closed);
+        loop {
+            tokio::select! {
+                biased;
+                () = drain.draining() => break,
+                () = &mut closed => break,
+                arrival = arrivals.recv() => match arrival {
+                    Some(arrival) => self.enter(arrival),
+                    None => return,
+                },
+            }
+        }
+        // What was promised to be taken is taken; whoever holds a place reserved still sends.
+        arrivals.close();
+        while let Some(arrival) = arrivals.recv().await {
+            self.enter(arrival);
+        }
+    }
+
+    fn enter(self: &Arc<Self>, arrival: ReceivedConn) {
+        // Nothing was read of it: it comes from another such loop. One that cannot be watched is closed.
+        if let Ok((stream, ..)) = arrival.open() {
+            tokio::spawn(self.clone().wait(stream));
+        }
+    }
+
+    async fn wait(self: Arc<Self>, stream: Stream) {
+        tokio::select! {
+            biased;
+            readable = stream.readable() => {
+                if let Ok((socket, open)) = readable.and_then(|()| stream.leave_runtime()) {
+                    self.give_in(socket, open).await;
+                }
+            }
+            () = self.drain.draining() => self.pass_on(stream).await,
+            () = end_of(self.idle_timeout.clone()) => lingering_close(stream, &self.drain).await,
+        }
+    }
+
+    /// To the event loop, which answers.
+    async fn give_in(&self, socket: UnregisteredStream, open: Open) {
+        // Fails only where the event loop takes none any more.
+        let _ = self.ready.send(AcceptedConn::from((socket, open))).await;
+    }
+
+    /// To another process; where none takes it, it is closed, unless a request has come meanwhile.
+    async fn pass_on(&self, stream: Stream) {
+        let Ok((socket, open)) = stream.leave_runtime() else { return };
+        let open = match socket.try_clone() {
+            Ok(copy) => match self.from.give(copy, ConnGuard::new(open)).await {
+                Ok(()) => return,
+                Err(count) => count.into_open(),
+            },
+            // There are too many open files for it to go on its way.
+            Err(_) => open,
+        };
+        if socket.has_bytes() {
+            self.give_in(socket, open).await;
+        } else if let Ok(stream) = socket.register(open) {
+            lingering_close(stream, &self.drain).await;
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "idle_park_tests.rs"]
+mod tests;

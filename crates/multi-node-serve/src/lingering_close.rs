@@ -1,0 +1,42 @@
+//! Closing a connection of whose bytes some may be unread or under way.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::Instant;
+
+use super::drain::DrainSignal;
+use super::server::BoxFuture;
+use super::stream::Stream;
+
+/// How long a connection that this side closes is read from, so that bytes under way do not turn the end into a reset.
+const LINGERING_CLOSE: Duration = Duration::from_secs(2);
+/// How many bytes are read for that purpose.
+const LINGERING_CLOSE_BYTES: usize = 256 * 1024;
+
+/// Says that no more will come, and reads for a moment what does; not beyond the drain's deadline.
+///
+/// In a box, since few connections need it, and every connection's task would be larger by it.
+pub(super) fn lingering_close(stream: Stream, drain: &DrainSignal) -> BoxFuture<()> {
+    let deadline = drain.deadline();
+    Box::pin(read_on(stream, deadline))
+}
+
+async fn read_on(mut stream: Stream, deadline: Option<Instant>) {
+    let reading = async {
+        stream.shutdown().await?;
+        let mut buffer = [0; 4096];
+        let mut left = LINGERING_CLOSE_BYTES;
+        while left > 0 {
+            match stream.read(&mut buffer).await? {
+                0 => break,
+                count => left = left.saturating_sub(count),
+            }
+        }
+        io::Result::Ok(())
+    };
+    let end = Instant::now() + LINGERING_CLOSE;
+    let end = deadline.map_or(end, |deadline| deadline.min(end));
+    let _ = tokio::time::timeout_at(end, reading).await;
+}

@@ -1,0 +1,400 @@
+//! The master's beginning: everything is prepared before the first node is started.
+
+use std::fmt;
+use std::future::Future;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::{mpsc, watch};
+
+use super::child::Launcher;
+use super::fleet::{Fleet, Policy};
+use super::foreign::Foreign;
+use super::launch::System;
+use super::members::{Members, NodeTemplate};
+use super::plan::Plan;
+use super::reaper;
+use super::run::Supervisor;
+use super::upgrade::{InheritedLoop, LeftState, UpgradeRequest};
+use multi_node_limits::SharedTable;
+
+use crate::address::Address;
+use crate::descriptors::Shape;
+use crate::exits::Exits;
+use crate::foreign::Program;
+use crate::id::Generation;
+use crate::log_buffer::LogBuffer;
+use crate::mesh::Peers;
+use crate::metrics_sink::MetricsSink;
+use crate::process_links::{CommandRequest, End, Snapshot};
+use crate::serve::{self, Drain, LoadTable, Place, Socket};
+use crate::signals::MasterSignals;
+use crate::{Error, SharedSecret, sys};
+
+/// How much news of nodes may wait for the loop.
+const QUEUE: usize = 256;
+
+/// The master's own line in the load table.
+const OWN_LINE: usize = 0;
+
+/// What the process may open, and what its program needs of that.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    shape: Shape,
+    limit: Option<u64>,
+    /// The soft limit of open files that this program was started with, for programs that do not link this crate.
+    given: Option<u64>,
+}
+
+impl Room {
+    /// Raises the limit to what this process may have.
+    fn make(shape: Shape) -> Room {
+        let given = sys::process::raise_file_limit().unwrap_or_else(|error| {
+            crate::log::warn!(%error, "cannot raise the limit of open files");
+            sys::process::file_limit()
+        });
+        Room { shape, limit: sys::process::file_limit(), given }
+    }
+}
+
+/// What supervision stands on, made anew or left by another master.
+pub struct Bootstrap {
+    launcher: Launcher,
+    sockets: Vec<Vec<Socket>>,
+    load: LoadTable,
+    load_file: OwnedFd,
+    wake_fd: OwnedFd,
+    limits: (SharedTable, OwnedFd),
+    fleet: Fleet,
+    inherited: Option<InheritedLoop>,
+    foreign: Option<Foreign>,
+    room: Room,
+    secret: SharedSecret,
+    signals: MasterSignals,
+}
+
+/// What another program has left to go on from.
+pub struct InheritedState {
+    left: LeftState,
+    program: Option<Program>,
+    room: Room,
+}
+
+/// What the loop shares with the program of its process.
+#[derive(Debug)]
+pub struct Ends {
+    /// The master's own.
+    pub peers: Peers,
+    /// Commands of the program.
+    pub asked: mpsc::Receiver<CommandRequest>,
+    /// How the program sees the fleet.
+    pub snapshot: watch::Sender<Snapshot>,
+    /// Where the ends of nodes are told.
+    pub exits: Exits,
+    /// The drain of what this process serves itself.
+    pub drain: Drain,
+    /// The log, for those who follow it from outside.
+    pub log_buffer: LogBuffer,
+    /// Where what nodes measure is taken in.
+    pub metrics_sink: MetricsSink,
+}
+
+impl Bootstrap {
+    /// Prepares everything for the first nodes: of this program, or of another.
+    ///
+    /// # Errors
+    /// Where the limit of open files has no room, the program is not found, or the system refuses something.
+    pub fn found(plan: &Plan, sockets: Vec<Vec<Socket>>, program: Option<Program>) -> Result<Bootstrap, Error> {
+        let count = sockets.iter().map(Vec::len).sum();
+        let room = Room::make(shape(plan, count, program.as_ref()));
+        room.shape.check(room.limit)?;
+        if let Some(program) = &program {
+            prepare(&sockets, program).map_err(Error::io("prepare the listening sockets"))?;
+        }
+        let mut launcher = launcher(plan, program.as_ref(), false)?;
+        // What cannot be found is told to the caller; the rules look it up once more.
+        launcher.resolve(Generation::default())?;
+        // In each slot one node may serve, one come up, and those of two older generations drain. The line of one that has just
+        // ended is not free yet.
+        let lines = 1 + 4 * plan.policy.max_nodes + plan.policy.surge + 1;
+        let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
+        let wake_fd = serve::wake_fd().map_err(Error::io("make the wake-up"))?;
+        let limits = limits(plan.max_keys)?;
+        let fleet = Fleet::new(policy(plan, program.as_ref(), room), seed());
+        let foreign =
+            program.map(|program| Foreign::new(program, first(&sockets), plan.manner, room.given)).transpose()?;
+        let (secret, signals) = (secret()?, signals(plan, None)?);
+        Ok(Bootstrap {
+            launcher,
+            sockets,
+            load,
+            load_file,
+            wake_fd,
+            limits,
+            fleet,
+            inherited: None,
+            foreign,
+            room,
+            secret,
+            signals,
+        })
+    }
+
+    fn inherit(plan: &Plan, left: LeftState, program: Option<Program>, room: Room) -> Result<Bootstrap, Error> {
+        let LeftState {
+            sockets,
+            load_file,
+            wake_fd,
+            limits: left_limits,
+            images,
+            fleet,
+            secret: left_secret,
+            foreign,
+            left,
+            inherited,
+        } = left;
+        let secret = left_secret.map_or_else(secret, Ok)?;
+        let mut launcher = launcher(plan, program.as_ref(), true)?;
+        launcher.inherit(images);
+        let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
+        let limits = go_on_counting(left_limits, plan.max_keys)?;
+        let fleet = Fleet::restore(policy(plan, program.as_ref(), room), seed(), fleet, left, Instant::now());
+        let foreign =
+            program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), plan.manner));
+        let signals = signals(plan, Some(&inherited))?;
+        Ok(Bootstrap {
+            launcher,
+            sockets,
+            load,
+            load_file,
+            wake_fd,
+            limits,
+            fleet,
+            inherited: Some(inherited),
+            foreign,
+            room,
+            secret,
+            signals,
+        })
+    }
+
+    /// The listening sockets, by server.
+    pub fn sockets(&self) -> &[Vec<Socket>] {
+        &self.sockets
+    }
+
+    /// What every process counts in.
+    pub fn load(&self) -> &LoadTable {
+        &self.load
+    }
+
+    /// Where limits count.
+    pub fn limits(&self) -> &SharedTable {
+        &self.limits.0
+    }
+
+    /// What the processes of the program share.
+    pub fn secret(&self) -> &SharedSecret {
+        &self.secret
+    }
+
+    /// This process's place among those that serve.
+    ///
+    /// # Errors
+    /// Where there is no descriptor left.
+    pub fn place(&self) -> Result<Place, Error> {
+        let wake_fd = self.wake_fd.try_clone().map_err(Error::io("duplicate the wake-up"))?;
+        let most_connections = self.room.shape.master().connections(self.room.limit);
+        Ok(Place {
+            load: self.load.clone(),
+            line: OWN_LINE,
+            wake_fd: Some(wake_fd),
+            handoff_sender: None,
+            most_connections,
+        })
+    }
+
+    /// Supervises, from now on; what is returned has to be polled, and resolves when no node is left and none will be started.
+    pub fn supervise(
+        self,
+        plan: &Plan,
+        addresses: &[Vec<Address>],
+        ends: Ends,
+    ) -> impl Future<Output = End> + Send + use<> {
+        let Bootstrap {
+            launcher,
+            sockets,
+            load,
+            load_file,
+            wake_fd,
+            limits,
+            fleet,
+            mut inherited,
+            foreign,
+            room,
+            secret,
+            signals,
+        } = self;
+        let Ends { peers, asked, snapshot, exits, drain, log_buffer, metrics_sink } = ends;
+        let (hears, events) = mpsc::channel(QUEUE);
+        let template = NodeTemplate {
+            addresses: written(addresses),
+            foreign,
+            sockets,
+            load,
+            load_file,
+            wake_fd,
+            limits,
+            settings: plan.node_settings(),
+            secret,
+            shape: room.shape,
+        };
+        let joining = (plan.peers, peers);
+        let times = (plan.policy.max_nodes, plan.policy.drain_timeout, plan.policy.backoff);
+        let mut members = Members::new(template, launcher, joining, times, hears, snapshot);
+        members.start_guard(inherited.as_mut().and_then(|inherited| inherited.guard.take()));
+        members.start_primary(inherited.as_mut().and_then(|inherited| inherited.primary.take()));
+        let supervisor = Supervisor::new(
+            fleet,
+            members,
+            events,
+            (asked, plan.loop_config()),
+            (signals, drain),
+            (log_buffer, metrics_sink, exits, inherited),
+        );
+        reaper::start();
+        supervisor.run()
+    }
+}
+
+impl UpgradeRequest {
+    /// Goes on in the place of the program that led before; or says whether that could be done, and does not return.
+    ///
+    /// # Errors
+    /// Where this program cannot go on, which the one before has been told where it still can.
+    pub async fn take_over(
+        self,
+        plan: &Plan,
+        addresses: &[Vec<Address>],
+        program: Option<Program>,
+    ) -> Result<InheritedState, Error> {
+        let room = Room::make(shape(plan, addresses.iter().map(Vec::len).sum(), program.as_ref()));
+        if let Err(error) = room.shape.check(room.limit) {
+            return Err(self.refuse(error).await);
+        }
+        let left = self.accept(&written(addresses), program.as_ref()).await?;
+        Ok(InheritedState { left, program, room })
+    }
+}
+
+impl InheritedState {
+    /// Prepares everything to go on from it.
+    ///
+    /// # Errors
+    /// Where the system refuses something.
+    pub fn resume(self, plan: &Plan) -> Result<Bootstrap, Error> {
+        Bootstrap::inherit(plan, self.left, self.program, self.room)
+    }
+}
+
+impl fmt::Debug for InheritedState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InheritedState").field("room", &self.room).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Bootstrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bootstrap").field("room", &self.room).finish_non_exhaustive()
+    }
+}
+
+/// A new table for this number of keys, and its file.
+fn limits(keys: usize) -> Result<(SharedTable, OwnedFd), Error> {
+    let made = sys::random::bytes().and_then(|secret| SharedTable::create(keys, secret));
+    made.map_err(Error::io("make the table of limits"))
+}
+
+/// The table that another program has left, unless this one's has another layout or number of keys.
+fn go_on_counting(left: Option<OwnedFd>, keys: usize) -> Result<(SharedTable, OwnedFd), Error> {
+    let left = left.and_then(|file| Some((SharedTable::open(&file).ok()?, file)));
+    match left.filter(|(table, _)| table.keys() == keys) {
+        Some(left) => Ok(left),
+        None => {
+            crate::log::info!("limits count from 0: the program before left no table of this layout and size");
+            limits(keys)
+        }
+    }
+}
+
+/// What this program's processes share, made anew.
+fn secret() -> Result<SharedSecret, Error> {
+    sys::random::bytes().map(SharedSecret::new).map_err(Error::io("make a shared secret"))
+}
+
+/// `inherits`: another program of this process was the master before, and has held signals back.
+fn launcher(plan: &Plan, program: Option<&Program>, inherits: bool) -> Result<Launcher, Error> {
+    let system = System::new(program.is_some(), inherits).map_err(Error::io("start a thread"))?;
+    Launcher::new(plan.start.clone(), program, plan.run.clone(), Arc::new(system))
+}
+
+/// The sockets of the only server, where it is another program.
+fn first(sockets: &[Vec<Socket>]) -> &[Socket] {
+    sockets.first().map(Vec::as_slice).unwrap_or_default()
+}
+
+/// The handlers, behind which those signals come that nobody has dealt with.
+fn signals(plan: &Plan, inherited: Option<&InheritedLoop>) -> Result<MasterSignals, Error> {
+    let install = || {
+        let mut signals = MasterSignals::install(plan.signals)?;
+        if let Some(inherited) = inherited {
+            signals.inherit(inherited.signals.iter().copied());
+            sys::exec::release_signals()?;
+        }
+        Ok(signals)
+    };
+    install().map_err(Error::io("install signal handlers"))
+}
+
+fn seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+fn written(addresses: &[Vec<Address>]) -> Vec<Vec<String>> {
+    addresses.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect()
+}
+
+/// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so. Small
+/// writes are to be sent at once: those that are handed a socket may not say that (uvicorn by `--fd` does not), and an answer
+/// in two parts waits 40 ms for the client's acknowledgement then.
+fn prepare(sockets: &[Vec<Socket>], program: &Program) -> std::io::Result<()> {
+    sockets.iter().flatten().try_for_each(|socket| {
+        socket.set_nonblocking(false)?;
+        socket.set_nodelay()?;
+        if program.defer_accept { socket.defer_accept() } else { Ok(()) }
+    })
+}
+
+/// What decides how many descriptors the processes need.
+pub(super) fn shape(plan: &Plan, sockets: usize, foreign: Option<&Program>) -> Shape {
+    Shape {
+        nodes: plan.policy.nodes,
+        surge: plan.policy.surge,
+        sockets,
+        peers: plan.peers,
+        master_serves: plan.master_listen,
+        endpoints: plan.endpoints,
+        foreign: foreign.map(Foreign::descriptors),
+    }
+}
+
+fn policy(plan: &Plan, foreign: Option<&Program>, room: Room) -> Policy {
+    Policy {
+        room_for: room.shape.most_nodes(room.limit, plan.policy.max_nodes),
+        same_program: foreign.is_none(),
+        all_beat: foreign.is_none_or(|program| program.watchdog.is_some()),
+        ..plan.policy.clone()
+    }
+}

@@ -1,0 +1,93 @@
+//! What is noticed of a program, and what its notifications say (sd_notify(3)).
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::status::ReadyBy;
+
+/// Something that the master takes note of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProcessEvent {
+    Ready(ReadyBy),
+    /// It was ready, and does not serve any more; why.
+    Unready(String),
+    /// What has not been seen of it, as long as it is not ready.
+    Lacks(String),
+    /// It will never be ready, started as it is; why.
+    Hopeless(String),
+    /// What it says of itself, for people.
+    Status(String),
+    /// One more of its servers listens.
+    Listens,
+    /// It is alive.
+    Beat,
+    /// It has loaded the preload (`Ok`), or the preload does nothing; why.
+    Preload(Result<(), String>),
+    /// It has found itself broken (`WATCHDOG=trigger`).
+    Hangs,
+    /// It ends by itself.
+    Stopping,
+    /// A Node.js program has closed its channel: it serves nobody any more.
+    Disconnected,
+    /// Its process has ended; whether with success.
+    Ended {
+        well: bool,
+    },
+    /// It needs so long from now on for what it is doing.
+    Extend(Duration),
+    /// Another process of it is the one to signal.
+    MainPid(u32),
+}
+
+/// No status is kept longer, in characters.
+const LONGEST_STATUS: usize = 512;
+
+/// What is noted of a notification; lines that say nothing to us are passed over.
+pub(super) fn notes(notification: &str) -> impl Iterator<Item = ProcessEvent> {
+    notification.lines().filter_map(|line| {
+        let (name, value) = line.split_once('=')?;
+        match (name, value) {
+            ("READY", "1") => Some(ProcessEvent::Ready(ReadyBy::Notification)),
+            ("STATUS", text) => Some(ProcessEvent::Status(text.chars().take(LONGEST_STATUS).collect())),
+            ("WATCHDOG", "1") => Some(ProcessEvent::Beat),
+            ("WATCHDOG", "trigger") => Some(ProcessEvent::Hangs),
+            ("STOPPING", "1") => Some(ProcessEvent::Stopping),
+            ("EXTEND_TIMEOUT_USEC", time) => time.parse().ok().map(Duration::from_micros).map(ProcessEvent::Extend),
+            ("MAINPID", pid) => pid.parse().ok().map(ProcessEvent::MainPid),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notifications_are_read_line_by_line() {
+        let ready = ProcessEvent::Ready(ReadyBy::Notification);
+        let cases: [(&str, &[ProcessEvent]); 9] = [
+            ("READY=1", std::slice::from_ref(&ready)),
+            ("READY=1\nSTATUS=serving = well\n", &[ready.clone(), ProcessEvent::Status("serving = well".into())]),
+            ("WATCHDOG=1\nSTOPPING=1", &[ProcessEvent::Beat, ProcessEvent::Stopping]),
+            ("WATCHDOG=trigger", &[ProcessEvent::Hangs]),
+            ("EXTEND_TIMEOUT_USEC=1500000", &[ProcessEvent::Extend(Duration::from_millis(1500))]),
+            ("MAINPID=42", &[ProcessEvent::MainPid(42)]),
+            ("READY=0\nBARRIER=1\nX_OWN=1", &[]),
+            ("EXTEND_TIMEOUT_USEC=-1\nMAINPID=x\nREADY", &[]),
+            ("", &[]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(notes(text).collect::<Vec<_>>(), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_status_is_cut() {
+        let text = format!("STATUS={}", "é".repeat(10_000));
+        let Some(ProcessEvent::Status(status)) = notes(&text).next() else { panic!("a status") };
+        assert_eq!(status.chars().count(), LONGEST_STATUS);
+    }
+}

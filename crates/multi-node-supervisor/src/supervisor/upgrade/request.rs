@@ -1,0 +1,221 @@
+//! The new program's side: what it was started for, and what it takes over.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::preflight::Verdict;
+use super::state::{ReceivedFds, State};
+use super::{courier, encoding};
+use crate::command::ReloadReport;
+use crate::control;
+use crate::environment::{self, UpgradeStep};
+use crate::foreign::{Output, Program};
+use crate::id::{Generation, NodeId, Slot};
+use crate::process_links::Totals;
+use crate::serve::Socket;
+use crate::signals::{Kind, Relay};
+use crate::supervisor::child::Image;
+use crate::supervisor::fleet::Saved;
+use crate::supervisor::foreign::InheritedPrograms;
+use crate::supervisor::guard::GuardProcess;
+use crate::supervisor::member::SuspendedMember;
+use crate::supervisor::primary_process::Running;
+use crate::supervisor::watch::NodeEvent;
+use crate::{Error, SharedSecret, sys};
+
+/// The call of a running master to go on in its place, or to say whether that could be done.
+#[derive(Debug)]
+pub struct UpgradeRequest {
+    socket: StdUnixStream,
+    calling: UpgradeStep,
+    state: State,
+    received: ReceivedFds,
+}
+
+/// What a master leaves, decoded.
+pub(crate) struct LeftState {
+    pub(crate) sockets: Vec<Vec<Socket>>,
+    pub(crate) load_file: OwnedFd,
+    pub(crate) wake_fd: OwnedFd,
+    pub(crate) limits: Option<OwnedFd>,
+    pub(crate) images: Vec<(Generation, Image)>,
+    pub(crate) fleet: Saved,
+    pub(crate) secret: Option<SharedSecret>,
+    /// What was known of the nodes, where they are of another program.
+    pub(crate) foreign: Option<InheritedPrograms>,
+    /// When it was left.
+    pub(crate) left: Instant,
+    pub(crate) inherited: InheritedLoop,
+}
+
+/// What of it the next master's loop begins with.
+pub(crate) struct InheritedLoop {
+    pub(crate) left: Instant,
+    pub(crate) members: Vec<SuspendedMember>,
+    /// What nodes have counted that have ended, by slot.
+    pub(crate) ended: BTreeMap<Slot, Totals>,
+    /// What was heard of nodes and not dealt with.
+    pub(crate) news: Vec<(NodeId, NodeEvent)>,
+    /// Signals that were not dealt with.
+    pub(crate) signals: Vec<Kind>,
+    /// How the nodes were replaced for this.
+    pub(crate) reload: Option<ReloadReport>,
+    /// What other programs write.
+    pub(crate) outputs: Vec<Output>,
+    /// Who guards the nodes.
+    pub(crate) guard: Option<GuardProcess>,
+    /// The primary process of Node.js programs.
+    pub(crate) primary: Option<Running>,
+}
+
+/// A call that was taken over before `listen`, for which it waits here.
+static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
+
+/// What stood on standard input.
+struct Taken {
+    socket: StdUnixStream,
+    calling: UpgradeStep,
+    read: io::Result<(State, ReceivedFds)>,
+}
+
+impl Taken {
+    /// Whether this process was called: the environment says so, and standard input is a socket that the caller made, who
+    /// is this process itself in a resume. It takes over standard input, which is again what it was for the caller.
+    fn find() -> Result<Option<Taken>, Error> {
+        let Some((caller, calling)) = environment::requested() else { return Ok(None) };
+        let maker = sys::socket::maker(io::stdin().as_fd()).ok();
+        let rightly = calling == UpgradeStep::Preflight || caller == std::process::id();
+        if maker != Some(caller) || !rightly {
+            return Ok(None);
+        }
+        let socket = sys::socket::take_stdin().map_err(Error::io("take over the master's state"))?;
+        let read = UpgradeRequest::read(&socket, calling);
+        Ok(Some(Taken { socket, calling, read }))
+    }
+}
+
+impl UpgradeRequest {
+    /// Takes the call over before anybody else can touch standard input, if there is one. [`heard`](Call::heard) gives it.
+    pub fn claim() -> Result<(), Error> {
+        if let Some(taken) = Taken::find()? {
+            *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
+        }
+        Ok(())
+    }
+
+    /// The call, if this process was called.
+    ///
+    /// # Errors
+    /// [`Error::Resume`] for a state that cannot be read. A preflight has been answered by then.
+    pub async fn received() -> Result<Option<UpgradeRequest>, Error> {
+        let claimed = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = if claimed.is_some() { claimed } else { Taken::find()? };
+        let Some(Taken { socket, calling, read }) = taken else { return Ok(None) };
+        match (read, calling) {
+            (Ok((state, received)), _) => Ok(Some(UpgradeRequest { socket, calling, state, received })),
+            (Err(error), UpgradeStep::Preflight) => Err(conclude(socket, Err(unreadable(&error))).await),
+            (Err(error), UpgradeStep::Resume) => Err(Error::Resume { cause: unreadable(&error) }),
+        }
+    }
+
+    fn read(socket: &StdUnixStream, calling: UpgradeStep) -> io::Result<(State, ReceivedFds)> {
+        let (state, mut received) = courier::receive(socket.as_fd())?;
+        if calling == UpgradeStep::Resume {
+            if let Some(stdin) = state.stdin {
+                sys::exec::set_stdin(received.take(stdin)?.as_fd())?;
+            }
+            // The program was started by a name that says nothing: that of a descriptor.
+            sys::process::set_name(&state.name)?;
+        }
+        Ok((state, received))
+    }
+
+    /// What there is to go on with, unless this was only to see whether it could be done: then it does not return.
+    ///
+    /// # Errors
+    /// [`Error::Resume`] where this release or this program cannot go on from the state.
+    pub(crate) async fn accept(self, addresses: &[Vec<String>], program: Option<&Program>) -> Result<LeftState, Error> {
+        let checked = self.state.check(addresses, program);
+        match (self.calling, checked) {
+            (UpgradeStep::Preflight, checked) => Err(conclude(self.socket, checked).await),
+            (UpgradeStep::Resume, Ok(())) => {
+                let decoded = unpack(self.state, self.received);
+                decoded.map_err(|error| Error::Resume { cause: error.to_string() })
+            }
+            (UpgradeStep::Resume, Err(cause)) => Err(Error::Resume { cause }),
+        }
+    }
+
+    /// The program cannot come so far as to accept.
+    pub async fn refuse(self, error: Error) -> Error {
+        match self.calling {
+            UpgradeStep::Preflight => conclude(self.socket, Err(error.to_string())).await,
+            UpgradeStep::Resume => error,
+        }
+    }
+}
+
+/// Answers a preflight, and waits for the end, which the master brings about.
+async fn conclude(socket: StdUnixStream, checked: Result<(), String>) -> Error {
+    let verdict = match checked {
+        Ok(()) => Verdict::Ready,
+        Err(why) => Verdict::Refused { why },
+    };
+    let answered = async {
+        let (mut reader, mut writer) = control::channel::<Verdict, Verdict>(socket)?;
+        writer.send(verdict).await?;
+        reader.next().await
+    };
+    // Whatever comes of it, there is no master any more that would want to know.
+    let _ = answered.await;
+    Error::MasterGone
+}
+
+fn unreadable(error: &io::Error) -> String {
+    format!("the state of the running program cannot be read: {error}")
+}
+
+fn unpack(state: State, mut received: ReceivedFds) -> io::Result<LeftState> {
+    let received = &mut received;
+    let since = Duration::from_millis(sys::epoll::monotonic_ms().saturating_sub(state.written_ms));
+    let now = Instant::now();
+    let left = now.checked_sub(since).unwrap_or(now);
+    let mut signals = state.early;
+    for (kind, end) in state.signals {
+        signals.extend(Relay::has_come(received.take(end)?).then_some(kind));
+    }
+    let sockets = encoding::decode_sockets(&state.sockets, received)?;
+    let given = sockets.first().map(Vec::as_slice).unwrap_or_default();
+    let foreign = state.foreign.map(|foreign| InheritedPrograms::unpack(foreign, given, received)).transpose()?;
+    let inherited = InheritedLoop {
+        left,
+        members: each(state.members, |member| encoding::decode_member(member, foreign.as_ref(), received))?,
+        ended: state.ended,
+        news: state.news,
+        signals,
+        reload: state.reload,
+        outputs: each(state.outputs, |output| encoding::decode_output(output, received))?,
+        primary: state.primary.map(|primary| encoding::decode_primary(primary, received)).transpose()?,
+        guard: state.guard.map(|guard| encoding::decode_guard(guard, received)).transpose()?,
+    };
+    Ok(LeftState {
+        sockets,
+        load_file: received.take(state.load)?,
+        wake_fd: received.take(state.wake_fd)?,
+        limits: state.limits.map(|limits| received.take(limits)).transpose()?,
+        images: each(state.images, |image| encoding::decode_image(image, received))?,
+        fleet: state.fleet,
+        secret: state.secret,
+        foreign,
+        left,
+        inherited,
+    })
+}
+
+fn each<A, B>(all: Vec<A>, one: impl FnMut(A) -> io::Result<B>) -> io::Result<Vec<B>> {
+    all.into_iter().map(one).collect()
+}

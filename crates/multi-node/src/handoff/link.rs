@@ -1,0 +1,236 @@
+//! One hand-off stream: a task that sends offers, answers those of the other side, and ends with it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::pin::pin;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::message::{self, HandoffMessage, Offer};
+use crate::control::{self, Reader, Skipped, Writer};
+use crate::id::NodeId;
+use crate::serve::{HandoffReceiver, IdleConn};
+use crate::sys;
+
+/// How many offers may wait for one link; whoever offers waits too.
+const QUEUE: usize = 16;
+
+/// How many connections may be on their way to one peer: well below the kernel's limit of descriptors in flight
+/// (`RLIMIT_NOFILE`, unix(7)), and few enough that answers never wait behind offers.
+const WINDOW: usize = 64;
+
+/// How long a peer may take no connection at all before those that wait for their turn with it ask another one.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The links to all peers.
+#[derive(Debug)]
+pub(crate) struct Links {
+    links: BTreeMap<NodeId, Link>,
+    /// Where offers of others go, once this process serves.
+    handoff_receiver: Arc<OnceLock<HandoffReceiver>>,
+    skipped: Skipped,
+}
+
+/// The way to one peer.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    offers: mpsc::Sender<(Offer, oneshot::Sender<bool>)>,
+    window: Arc<Semaphore>,
+    /// How often the peer has answered, which tells one that is busy from one that stands still.
+    answers: Arc<AtomicU64>,
+}
+
+impl Links {
+    pub(crate) fn new(skipped: Skipped) -> Links {
+        Links { links: BTreeMap::new(), handoff_receiver: Arc::default(), skipped }
+    }
+
+    /// The place that offers go to from now on.
+    pub(crate) fn handoff_receiver(&self) -> Arc<OnceLock<HandoffReceiver>> {
+        self.handoff_receiver.clone()
+    }
+
+    /// A peer is joined. `greets`: both sides begin with a hello.
+    pub(crate) fn join(&mut self, id: NodeId, handoff: OwnedFd, greets: bool) -> io::Result<()> {
+        let (mut reader, writer) = control::channel(StdUnixStream::from(handoff))?;
+        reader.count_skipped(self.skipped.clone());
+        let (sender, offers) = mpsc::channel(QUEUE);
+        let (unanswered, handoff_receiver) = (BTreeMap::new(), self.handoff_receiver.clone());
+        let takes = if greets { Takes::NotSaid } else { Takes::Yes };
+        let ends = Ends { reader, writer, takes, offers, unanswered, handoff_receiver };
+        tokio::spawn(async move {
+            if let Err(error) = ends.run().await {
+                crate::log::debug!(peer = %id, %error, "the handoff to a peer has ended");
+            }
+        });
+        let (window, answers) = (Arc::new(Semaphore::new(WINDOW)), Arc::default());
+        self.links.insert(id, Link { offers: sender, window, answers });
+        Ok(())
+    }
+
+    /// A peer has ended.
+    pub(crate) fn part(&mut self, id: NodeId) {
+        self.links.remove(&id);
+    }
+
+    /// The links to these peers, in this order, as far as they are joined.
+    pub(super) fn to(&self, ids: &[NodeId]) -> Vec<Link> {
+        ids.iter().filter_map(|id| self.links.get(id).cloned()).collect()
+    }
+}
+
+impl Link {
+    /// Offers a connection. `Ok`: the peer serves it now. The idle connection stays with the caller, who keeps it until then.
+    ///
+    /// A peer that is slow is not offered more than it has room for. One that has been offered a connection is waited for
+    /// as long as it lives: it may take it at any time, and a connection must not have two readers.
+    pub(super) async fn offer(&self, number: u64, idle_conn: &IdleConn) -> io::Result<()> {
+        let _place = self.place().await?;
+        let offer = Offer {
+            number,
+            server: idle_conn.server(),
+            before: idle_conn.before().clone(),
+            info: idle_conn.info(),
+            socket: Some(duplicate(idle_conn.socket()).await?),
+        };
+        let (reply, answer) = oneshot::channel();
+        let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
+        self.offers.send((offer, reply)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
+        let taken = answer.await.map_err(gone)?;
+        self.answers.fetch_add(1, Relaxed);
+        match taken {
+            true => Ok(()),
+            false => Err(io::ErrorKind::ConnectionRefused.into()),
+        }
+    }
+
+    /// A place in the window, for which one waits as long as the peer goes on answering.
+    async fn place(&self) -> io::Result<SemaphorePermit<'_>> {
+        let mut place = pin!(self.window.acquire());
+        loop {
+            let before = self.answers.load(Relaxed);
+            match tokio::time::timeout(PATIENCE, place.as_mut()).await {
+                Ok(place) => return place.map_err(io::Error::other),
+                Err(_) if self.answers.load(Relaxed) != before => {}
+                Err(elapsed) => return Err(elapsed.into()),
+            }
+        }
+    }
+}
+
+/// A second descriptor of a connection. A process that has no more waits for those of connections that have gone.
+async fn duplicate(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let limit = Instant::now() + PATIENCE;
+    loop {
+        match socket.try_clone_to_owned() {
+            Err(error) if sys::socket::out_of_descriptors(&error) && Instant::now() < limit => {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Whether the other side takes connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Takes {
+    /// Its hello has not come.
+    NotSaid,
+    Yes,
+    No,
+}
+
+/// The task's side of a link.
+struct Ends {
+    reader: Reader<HandoffMessage>,
+    writer: Writer<HandoffMessage>,
+    takes: Takes,
+    offers: mpsc::Receiver<(Offer, oneshot::Sender<bool>)>,
+    /// Offers that the peer has not answered; who waits for one learns of the link's end when this is dropped.
+    unanswered: BTreeMap<u64, oneshot::Sender<bool>>,
+    handoff_receiver: Arc<OnceLock<HandoffReceiver>>,
+}
+
+impl Ends {
+    async fn run(mut self) -> io::Result<()> {
+        let end = self.converse().await;
+        self.read_last_answers();
+        end
+    }
+
+    /// Answers that arrived before the end count, also where the end was seen by a failed write. A connection that the peer has taken
+    /// must not be offered to another.
+    fn read_last_answers(&mut self) {
+        while let Ok(Some(message)) = self.reader.next_arrived() {
+            match message {
+                HandoffMessage::Taken { number } => self.answered(number, true),
+                HandoffMessage::Refused { number } => self.answered(number, false),
+                HandoffMessage::Hello { .. } | HandoffMessage::Offer(_) => {}
+            }
+        }
+    }
+
+    async fn converse(&mut self) -> io::Result<()> {
+        if self.takes == Takes::NotSaid {
+            self.writer.send(message::hello()).await?;
+        }
+        loop {
+            tokio::select! {
+                message = self.reader.next() => match message? {
+                    Some(message) => self.hear(message).await?,
+                    None => return Ok(()),
+                },
+                Some((offer, reply)) = self.offers.recv(), if self.takes != Takes::NotSaid => match self.takes {
+                    Takes::Yes => {
+                        self.unanswered.insert(offer.number, reply);
+                        self.writer.send(HandoffMessage::Offer(offer)).await?;
+                    }
+                    // The task that offered may have stopped waiting.
+                    Takes::No | Takes::NotSaid => drop(reply.send(false)),
+                },
+            }
+        }
+    }
+
+    async fn hear(&mut self, message: HandoffMessage) -> io::Result<()> {
+        match message {
+            HandoffMessage::Hello { versions, capabilities } => {
+                self.takes = if message::takes_offers(versions, &capabilities) { Takes::Yes } else { Takes::No };
+            }
+            HandoffMessage::Offer(offer) => self.take(offer).await?,
+            HandoffMessage::Taken { number } => self.answered(number, true),
+            HandoffMessage::Refused { number } => self.answered(number, false),
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, number: u64, taken: bool) {
+        if let Some(reply) = self.unanswered.remove(&number) {
+            // The task that offered may have stopped waiting.
+            let _ = reply.send(taken);
+        }
+    }
+
+    /// Says whether the connection is served here before anything is read of it, so that it never has two readers.
+    async fn take(&mut self, offer: Offer) -> io::Result<()> {
+        let Offer { number, server, before, info, socket } = offer;
+        let reserved = self.handoff_receiver.get().and_then(|handoff_receiver| handoff_receiver.reserve(server));
+        let (Some(reserved), Some(socket)) = (reserved, socket) else {
+            return self.writer.send(HandoffMessage::Refused { number }).await;
+        };
+        self.writer.send(HandoffMessage::Taken { number }).await?;
+        reserved.adopt(IdleConn::arrived(server, socket, before, info));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "link_tests.rs"]
+mod tests;

@@ -1,0 +1,73 @@
+//! What two nodes say to each other, apart from what their programs do.
+
+use std::os::fd::OwnedFd;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::control::{Fds, Malformed, Versions};
+use crate::serve::ConnInfo;
+
+/// The versions of the hand-off stream that this release speaks.
+const VERSIONS: Versions = Versions { lowest: 1, highest: 1 };
+
+/// It takes connections that are offered.
+const TAKES: &str = "takes_offers";
+
+/// What a side says first.
+pub(super) fn hello() -> HandoffMessage {
+    HandoffMessage::Hello { versions: VERSIONS, capabilities: vec![TAKES.to_owned()] }
+}
+
+/// Whether a side that says this can be offered connections.
+pub(super) fn takes_offers(versions: Versions, capabilities: &[String]) -> bool {
+    VERSIONS.common(versions).is_some() && capabilities.iter().any(|name| name == TAKES)
+}
+
+/// One node to another.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum HandoffMessage {
+    /// The first message of each side, where both begin so.
+    Hello { versions: Versions, capabilities: Vec<String> },
+    /// Serve this connection on; `number` is the sender's own name for it. Until the answer the sender keeps it too.
+    Offer(Offer),
+    /// It is served here: said before its first byte is read.
+    Taken { number: u64 },
+    /// It is not.
+    Refused { number: u64 },
+}
+
+/// A connection with nothing under way.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Offer {
+    pub(super) number: u64,
+    /// Which of the program's servers it belongs to.
+    pub(super) server: usize,
+    /// What was read of it and not answered.
+    pub(super) before: Bytes,
+    pub(super) info: ConnInfo,
+    #[serde(skip)]
+    pub(super) socket: Option<OwnedFd>,
+}
+
+impl Fds for HandoffMessage {
+    fn take_fds(&mut self) -> Vec<OwnedFd> {
+        match self {
+            HandoffMessage::Offer(offer) => offer.socket.take().into_iter().collect(),
+            HandoffMessage::Hello { .. } | HandoffMessage::Taken { .. } | HandoffMessage::Refused { .. } => Vec::new(),
+        }
+    }
+
+    fn put_fds(&mut self, fds: Vec<OwnedFd>) -> Result<(), Malformed> {
+        let (arrived, mut fds) = (fds.len(), fds.into_iter());
+        let expected = match self {
+            HandoffMessage::Offer(offer) => {
+                offer.socket = fds.next();
+                1
+            }
+            HandoffMessage::Hello { .. } | HandoffMessage::Taken { .. } | HandoffMessage::Refused { .. } => 0,
+        };
+        if arrived == expected { Ok(()) } else { Err(Malformed::FdCount { arrived, expected }) }
+    }
+}

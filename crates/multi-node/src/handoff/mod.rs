@@ -1,0 +1,10 @@
+//! The library's own stream beside each peer stream, and what rides on it: connections that a draining node hands off.
+
+mod link;
+mod message;
+mod sender;
+#[cfg(test)]
+mod transcript_tests;
+
+pub(crate) use link::Links;
+pub(crate) use sender::Successors;

@@ -52,7 +52,7 @@ pub enum Report {
     Reload(ReloadReport),
     Restart(Replacement),
     Scale(ScaleReport),
-    /// So many processes were sent the signal.
+    /// The number of processes that were sent the signal.
     Signal {
         nodes: usize,
     },
@@ -93,8 +93,8 @@ pub struct Replacement {
     pub drain: Duration,
     /// Whether the old node was killed before it had drained: at the drain deadline, or by a reload that did not wait.
     pub killed: bool,
-    /// Connections that were open when the drain began and ended by themselves; `None` where the old node could not say,
-    /// since it died or speaks an older protocol.
+    /// Connections that were open when the drain began and closed normally during it. `None` if the old node could not report
+    /// this, because it died or speaks an older protocol.
     #[serde(default)]
     pub finished: Option<u64>,
     /// Connections that other nodes have taken over; `None` as above.
@@ -115,7 +115,7 @@ impl ReloadReport {
         self.slots.iter().filter_map(|slot| slot.handed_off).sum()
     }
 
-    /// Connections that ended by themselves in the drains, as far as it is known.
+    /// Connections that closed normally during the drains, as far as it is known.
     pub fn finished(&self) -> u64 {
         self.slots.iter().filter_map(|slot| slot.finished).sum()
     }

@@ -61,7 +61,7 @@ use crate::status::Exit;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// What the rules are told.
+/// The input of the rules.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// Every address is bound: fill the slots.
@@ -94,7 +94,7 @@ pub enum Event {
     Extended { id: NodeId, by: Duration },
     /// The node says what became of its connections; its exit follows.
     Drained { id: NodeId, drained: Drained },
-    /// The node drains of itself (it was sent SIGTERM, or dropped its `Nodes`) and is to be replaced.
+    /// The node drains on its own initiative and needs a replacement: it was sent SIGTERM, or dropped its `Nodes`.
     Leaving { id: NodeId },
     /// The node's control socket broke or carried nonsense, though its process lives.
     Broken { id: NodeId, why: String },
@@ -139,8 +139,8 @@ pub enum Action {
     Pause { id: NodeId },
     /// Let a node that was paused, or serves on trial, take connections as any other.
     Resume { id: NodeId },
-    /// Count what these nodes have done, and where `weigh` says so, look how much memory they have; answered by
-    /// [`Event::Counted`] and by an [`Event::Weighed`] for each.
+    /// Read the request counts of these nodes, and their memory if `weigh` is set. The answer is one [`Event::Counted`], and
+    /// an [`Event::Weighed`] for each node.
     Look { nodes: Vec<NodeId>, weigh: bool },
     /// Send the signal to the node's process.
     Signal { id: NodeId, signal: Fatal },
@@ -223,7 +223,7 @@ pub struct Fleet {
     sampled_at: Option<Instant>,
     /// Until when nothing is recycled, since the last new node did not come up.
     recycle_again_at: Option<Instant>,
-    /// Whether any node was ever ready. Until then a crash loop is taken for a broken program, later for a bad spell.
+    /// Whether any node was ever ready. Until then a crash loop means that the program is broken; later it is only retried.
     seen_ready: bool,
     /// Whether any node has ever reached `listen`.
     seen_hello: bool,
@@ -271,9 +271,9 @@ impl Fleet {
         }
     }
 
-    /// Takes in what happened and says what is to be done now, in this order.
+    /// Applies an event, and returns the actions to carry out, in this order.
     ///
-    /// Events about nodes that are not known (any more) are ignored.
+    /// Events about unknown nodes are ignored.
     pub fn on(&mut self, now: Instant, event: Event) -> Vec<Action> {
         match event {
             Event::Start => self.start(),

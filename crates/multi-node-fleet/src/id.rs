@@ -20,7 +20,7 @@ impl Slot {
 }
 
 impl From<u16> for Slot {
-    /// The slot of this number, whether or not the program has so many.
+    /// The slot of this number. The program may have fewer slots.
     fn from(number: u16) -> Slot {
         Slot(number)
     }

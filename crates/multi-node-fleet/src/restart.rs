@@ -40,7 +40,7 @@ impl Rules {
 pub(super) enum Parting {
     /// It ended unasked, which counts towards a crash loop.
     Died,
-    /// It drains of itself, which lengthens the pauses but is no crash.
+    /// It drains on its own initiative, which lengthens the pauses but is no crash.
     Left,
     /// It served and then ended with success, as programs do that limit the requests of a process: the program recycles it.
     Finished,

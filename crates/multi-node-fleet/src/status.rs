@@ -154,7 +154,7 @@ impl fmt::Display for ReadyBy {
 pub struct ProgramStatus {
     /// How it was seen that it serves; `None` before.
     pub ready_by: Option<ReadyBy>,
-    /// What it said last of itself (`STATUS=`, sd_notify(3)).
+    /// The node's last status text (`STATUS=`, sd_notify(3)).
     pub said: Option<String>,
     /// Of a Node.js program whether it has the preload: `on`, or `off: ` and why.
     #[serde(default)]
@@ -213,7 +213,7 @@ pub struct SlotStatus {
     pub since: SystemTime,
     /// The generation it was started for.
     pub generation: Generation,
-    /// How often the slot's node ended without having been asked to, and was or is to be replaced.
+    /// How often the slot's node ended unrequested and got, or will get, a replacement.
     pub restarts: u64,
     /// How the slot's last node ended, once one has.
     pub last_exit: Option<Exit>,
@@ -273,7 +273,7 @@ impl SlotStatus {
 /// What became of the connections that were open when a drain began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drained {
-    /// They ended by themselves.
+    /// They closed normally.
     pub finished: u64,
     /// Other nodes have taken them over.
     pub handed_off: u64,

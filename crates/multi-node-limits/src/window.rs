@@ -41,7 +41,7 @@ const CLAIM: u64 = 1 << 63;
 /// Bits of a claim that tell it from others of the same millisecond.
 const NUMBER_BITS: u32 = 22;
 
-/// After this the claimer is taken for killed, in milliseconds. A claim takes less than a microsecond of computing.
+/// After this time, in milliseconds, the claimer counts as killed. A claim takes less than a microsecond of computing.
 const STALE_MS: u64 = 1000;
 
 /// How often an event is tried before the key counts as one without a cell. One try more is needed where another process was faster.

@@ -1,4 +1,4 @@
-//! What programs measure themselves, of all nodes together. Counters and histograms only grow, whoever ends.
+//! The programs' own metrics, aggregated over all nodes. Counters and histograms only grow, also when nodes end.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +25,7 @@ pub struct Aggregator {
     rules: BTreeMap<String, GaugeAggregation>,
 }
 
-/// All series of one name, which are of one kind: the one that was told first.
+/// All series of one name. They have one kind: that of the first one reported.
 #[derive(Debug)]
 struct Family {
     help: Option<String>,
@@ -161,7 +161,7 @@ impl Family {
                 let (all, total) = series.entry(labels).or_default();
                 (*all, *total) = (all.saturating_add(count), *total + sum);
             }
-            // Whoever calls has seen that the kind is right.
+            // The caller has checked the kind.
             _ => {}
         }
     }

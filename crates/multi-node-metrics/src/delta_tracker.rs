@@ -1,4 +1,4 @@
-//! What a node has measured, beside what it has told of that: so each value is told once.
+//! A node's measurements, and what it has already reported of them. Each change is reported once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub struct DeltaTracker {
 struct Entry {
     /// `None`: nothing yet.
     told: Option<Reading>,
-    /// It is told even if nothing is new, with its help: so that counters begin at 0.
+    /// Reported even without a change, with its help text, so that counters begin at 0.
     is_due: bool,
     seen: u64,
 }
@@ -51,7 +51,7 @@ impl DeltaTracker {
         self.refused.take_lines()
     }
 
-    /// Whoever is told from now on knows nothing yet. What has been told stays told.
+    /// From now on the reports go to a new receiver that knows nothing yet. What was reported stays reported.
     pub fn begin_anew(&mut self) {
         self.told.values_mut().for_each(|entry| entry.is_due = true);
     }
@@ -91,7 +91,7 @@ impl DeltaTracker {
 }
 
 impl Entry {
-    /// What is to be told of a series, which counts as told then.
+    /// The report of a series, which counts as sent from then on.
     fn more(&mut self, now: &Reading, all: bool) -> Option<Measured> {
         let before = self.told.as_ref();
         let (measured, reading) = match now {
@@ -109,7 +109,7 @@ impl Entry {
     }
 }
 
-/// To NaN nothing is equal, and it need not be told again.
+/// NaN equals nothing, yet a second NaN is no change.
 fn is_same(before: &Reading, now: &Reading) -> bool {
     match (before, now) {
         (Reading::Gauge(before, _), Reading::Gauge(now, _)) => before.to_bits() == now.to_bits(),

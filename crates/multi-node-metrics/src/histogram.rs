@@ -21,7 +21,7 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// So many more values of a node in each of its buckets, of which there is one more than bounds.
+    /// Adds a node's new values in each of its buckets. There is one more bucket than there are bounds.
     pub(super) fn add(&mut self, node: NodeId, bounds: Option<Vec<f64>>, counts: &[u64], sum: f64) {
         let bounds = bounds.unwrap_or_else(|| BOUNDS.to_vec());
         if node >= self.bounds_of && bounds != self.bounds {
@@ -46,8 +46,8 @@ impl Histogram {
     }
 }
 
-/// Counts in other buckets: each goes into the first that holds all of its values. So what is told of a bound that stays
-/// does not change.
+/// Converts counts to other buckets: each count goes into the first bucket that holds all of its values. So the count of a
+/// bound that stays does not change.
 fn in_buckets(counts: &[u64], bounds: &[f64], others: &[f64]) -> Vec<u64> {
     let mut into = vec![0_u64; others.len() + 1];
     for (count, bound) in counts.iter().zip(bounds.iter().chain([&f64::INFINITY])) {

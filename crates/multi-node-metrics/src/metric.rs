@@ -16,7 +16,7 @@ use super::series::{self, GaugeAggregation, Kind, LONGEST, Labels};
 ///
 /// Metric::counter("bytes_sent_total", 1.5e6).help("What clients were sent.").label("site", "shop");
 /// Metric::gauge("oldest_job_seconds", 3.5).rule(GaugeAggregation::Max);
-/// // So many values up to 0.1, up to 1, and in all.
+/// // The counts of values up to 0.1, up to 1, and in all.
 /// Metric::histogram("job_seconds", [(0.1, 4), (1.0, 6)], 7, 12.5);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -110,7 +110,7 @@ impl Metric {
         &self.name
     }
 
-    /// Whether it can be told.
+    /// Checks that the metric can be exported.
     ///
     /// # Errors
     /// Why it is left out.

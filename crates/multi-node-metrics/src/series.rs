@@ -22,8 +22,8 @@ pub struct Series {
     pub measured: Measured,
 }
 
-/// What was measured since the node last told. What is not [plain](Measured::is_plain), only masters understand whose settings
-/// say so.
+/// What was measured since the node's last report. Only masters that set `measures_all` understand what is not
+/// [plain](Measured::is_plain).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measured {
@@ -38,15 +38,15 @@ pub enum Measured {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rule: Option<GaugeAggregation>,
     },
-    /// For each bucket so many more values, the last bucket being that of values above all bounds; and their sum. Without
-    /// bounds they are [`BOUNDS`].
+    /// The new values in each bucket, the last one being for values above all bounds; and the sum of the new values. Without
+    /// bounds the buckets are [`BOUNDS`].
     Histogram {
         buckets: Vec<u64>,
         sum: f64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bounds: Option<Vec<f64>>,
     },
-    /// So many more values, and their sum.
+    /// The number of new values, and their sum.
     Summary { count: u64, sum: f64 },
     /// A gauge has no value any more.
     Gone,
@@ -222,7 +222,7 @@ pub enum GaugeAggregation {
 }
 
 impl GaugeAggregation {
-    /// Of values in the order in which their nodes were started; `None` where nothing is to be told.
+    /// Aggregates values in the order in which their nodes were started. `None` if there is nothing to export.
     pub(super) fn of(self, mut values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
         let count = values.len() as f64;
         match self {

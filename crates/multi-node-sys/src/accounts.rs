@@ -1,4 +1,4 @@
-//! The users and groups of this machine (getpwnam(3)), and as whom this process acts.
+//! The users and groups of this machine (getpwnam(3)), and this process's own.
 
 use std::ffi::CString;
 use std::io;

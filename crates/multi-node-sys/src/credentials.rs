@@ -37,8 +37,8 @@ impl Credentials {
         Ok(rustix::fs::fchown(file, self.uid, Some(self.gid))?)
     }
 
-    /// Takes on the groups first, while that is still allowed, then the user, and gives up all capabilities: the kernel lets
-    /// root's go by itself, but not those that a process without root was given.
+    /// Sets the groups first, while that is still allowed, then the user, and drops all capabilities. The kernel drops root's
+    /// capabilities on the change of user, but not those that a process without root was given.
     fn assume(&self) -> io::Result<()> {
         thread::set_thread_groups(&self.groups)?;
         thread::set_thread_res_gid(self.gid, self.gid, self.gid)?;

@@ -26,8 +26,8 @@ impl Epoll {
         Ok(Epoll(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
-    /// Enters the file's wait queue at its end, to be one of those of whom an event wakes one; an event that is there already is
-    /// reported at once. Who is in the queue stays where he is.
+    /// Enters the file's wait queue at its end. Each event wakes one process of that queue. An event that is already there is
+    /// reported at once. A process that is already in the queue keeps its place.
     pub fn queue(&self, file: BorrowedFd<'_>, token: u64) -> io::Result<()> {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
         match epoll::add(&self.0, file, epoll::EventData::new_u64(token), flags) {
@@ -42,7 +42,8 @@ impl Epoll {
         Ok(epoll::add(&self.0, file, epoll::EventData::new_u64(token), flags)?)
     }
 
-    /// Hears once, besides whoever is woken for it, that something is there or comes; to be asked for each time anew.
+    /// Reports once that something is there or comes, in addition to the process that the event wakes. Call it again for each
+    /// time.
     pub fn watch_once(&self, file: BorrowedFd<'_>, token: u64) -> io::Result<()> {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ONESHOT;
         let token = epoll::EventData::new_u64(token);

@@ -1,12 +1,12 @@
 //! The library's log, by `tracing`.
 //!
-//! A subscriber may panic: that of `tracing-subscriber` does where standard error cannot be written to, as when whoever read
-//! it has gone. Such a line is lost, and whoever wrote it goes on, since a master, a node or a thread that ended for it would
-//! take the service with it.
+//! A subscriber may panic: that of `tracing-subscriber` does if it cannot write to standard error, for example because its
+//! reader is gone. Such a line is lost, but its writer must go on: a master, a node or a thread that ended here would
+//! interrupt the service.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What is told, and nothing else for whoever tells it.
+/// Calls `tell`, which writes a log line, and survives its panic.
 pub fn unharmed(tell: impl FnOnce()) {
     // Only the subscriber's state could be half changed, which is its own.
     let _ = catch_unwind(AssertUnwindSafe(tell));

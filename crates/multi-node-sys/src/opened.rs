@@ -1,4 +1,4 @@
-//! What this process has opened by itself so far: TCP connections and threads, as /proc tells (proc(5)).
+//! The TCP connections and threads that this process has opened so far, from /proc (proc(5)).
 
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;

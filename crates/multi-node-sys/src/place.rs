@@ -17,8 +17,8 @@ pub fn above(fd: BorrowedFd<'_>, number: u32) -> io::Result<OwnedFd> {
 /// To be called once, by a process that has not put anything there itself.
 pub fn take(number: u32) -> io::Result<OwnedFd> {
     let number = raw(number)?;
-    // SAFETY: whoever started this process has opened the descriptor for it and said so, and nobody else here was told; an
-    // owner that this code makes once is the only one.
+    // SAFETY: the parent process has opened the descriptor for this process and announced it. No other code here knows the
+    // number. This code makes one owner, once.
     let taken = unsafe { OwnedFd::from_raw_fd(number) };
     rustix::io::fcntl_setfd(&taken, rustix::io::FdFlags::CLOEXEC)?;
     Ok(taken)
@@ -38,8 +38,8 @@ pub fn at_numbers(fds: Vec<OwnedFd>, numbers: &[u32], above_all: u32) -> io::Res
 }
 
 fn at_number(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
-    // SAFETY: what this process owns was moved above every such number, so that nobody owns this one, open or not: it was
-    // left by whoever started the process. The owner made here closes nothing, since it is forgotten on every path.
+    // SAFETY: this process moved its own descriptors above all such numbers. So no code here owns this one, open or not: the
+    // parent process left it. The owner made here closes nothing, since every path forgets it.
     let mut place = unsafe { OwnedFd::from_raw_fd(number) };
     let placed = rustix::io::dup2(fd, &mut place);
     mem::forget(place);

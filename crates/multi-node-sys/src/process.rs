@@ -115,13 +115,13 @@ pub fn was_reaped(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::CHILD)
 }
 
-/// As wait(2) tells it.
+/// The exit status in the form of wait(2).
 fn exit(status: &WaitIdStatus) -> Option<ExitStatus> {
     let code = status.exit_status().map(|code| (code & 0xff) << 8);
     code.or_else(|| status.terminating_signal()).map(ExitStatus::from_raw)
 }
 
-/// Reaps this one child, whoever started it, if it has ended.
+/// Reaps this one child if it has ended, also if another process started it.
 pub fn reap_orphan(pid: u32) -> io::Result<bool> {
     Ok(rustix::process::waitpid(Some(known(pid)?), WaitOptions::NOHANG)?.is_some())
 }
@@ -131,7 +131,7 @@ fn known(pid: u32) -> io::Result<Pid> {
     raw.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))
 }
 
-/// The user as whom this process acts.
+/// The effective user of this process.
 pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -141,7 +141,7 @@ pub fn may_write(directory: &Path) -> io::Result<()> {
     Ok(rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK)?)
 }
 
-/// The user as whom another process acts.
+/// The effective user of another process.
 pub fn user_of(pid: u32) -> Option<u32> {
     let users = field(&PathBuf::from(format!("/proc/{pid}/status")), "Uid")?;
     users.split_whitespace().nth(1)?.parse().ok()
@@ -198,8 +198,8 @@ pub fn own_descriptor(number: u32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_getfd(own, number, PidfdGetfdFlags::empty())?)
 }
 
-/// Makes this process likelier to be killed when memory runs out (proc(5), `oom_score_adj`), by so many thousandths of
-/// the memory that there is.
+/// Makes this process likelier to be killed when memory runs out (proc(5), `oom_score_adj`). `by` is in thousandths of the
+/// machine's memory.
 pub fn raise_oom_score(by: i32) -> io::Result<()> {
     const FILE: &str = "/proc/self/oom_score_adj";
     const HIGHEST: i32 = 1000;
@@ -302,7 +302,7 @@ pub fn is_of_family(pid: u32, ancestor: u32) -> Option<bool> {
     Some(false)
 }
 
-/// No more threads than these are told of.
+/// At most this number of threads is described.
 const MOST_THREADS: usize = 16;
 
 /// Whether a debugger holds the process, and what its threads are doing, for people (proc(5)).

@@ -1,4 +1,4 @@
-//! What a process and its descendants use of the machine, as /proc tells it (proc(5)).
+//! The resources that a process and its descendants use, from /proc (proc(5)).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct Usage {
     pub memory: Option<u64>,
 }
 
-/// What the process and its descendants use; nothing is told of one that has ended.
+/// What the process and its descendants use. Empty for a process that has ended.
 pub fn usage(pid: u32) -> Usage {
     let family = family(pid);
     Usage { cpu: sum(&family, |folder| cpu(&fs::read_to_string(folder.join("stat")).ok()?)), memory: of_all(&family) }
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(memory(u32::MAX), None);
     }
 
-    /// A shell that has run this, says so, and waits.
+    /// A shell that has run this, reports that on its output, and waits.
     fn shell(script: &str) -> Child {
         let mut command = Command::new("sh");
         command.args(["-c", &format!("{script}; echo done; read wait")]).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -21,7 +21,7 @@ pub struct Canary {
 /// How far the trial of a reload's first new node is.
 #[derive(Debug)]
 pub(super) enum Trial {
-    /// It is not ready, or there is to be none.
+    /// It is not ready yet, or the reload has no canary.
     Ahead,
     Running(Watched),
     Passed(CanaryReport),

@@ -31,7 +31,7 @@ impl Running {
         }
     }
 
-    /// Whom the answer is for; nobody ordered a recycling.
+    /// Who waits for the answer. `None` for recycling, which no command asked for.
     pub(super) fn ticket(&self) -> Option<Ticket> {
         match self {
             Running::Reload(reload) => Some(reload.ticket),
@@ -99,7 +99,7 @@ impl Fleet {
         }
     }
 
-    /// What has to end before this order may be given. A reload that comes during another one waits.
+    /// What has to end before this command may start. A reload that comes during another one waits.
     fn hinders(&self, command: Command) -> Option<&'static str> {
         let reloads = matches!(command, Command::Reload | Command::ReloadNow | Command::Upgrade);
         match (&self.command, command) {
@@ -171,7 +171,7 @@ impl Fleet {
         }
     }
 
-    /// How a failed order is answered: with who serves now.
+    /// The answer to a failed command. It names the nodes that serve now.
     pub(super) fn failed_command(&self, why: String) -> CommandError {
         CommandError::Failed { why, serving: self.who_serves() }
     }

@@ -76,7 +76,7 @@ impl Fleet {
         self.follow(now, node.slot, id, decision, parting);
     }
 
-    /// A serving node drains by itself; its exit will be no death, but its slot needs another.
+    /// A serving node drains on its own initiative. Its exit will not count as a crash, but its slot needs another node.
     pub(super) fn leave(&mut self, now: Instant, id: NodeId) {
         let Some(node) = self.nodes.remove(&id) else {
             return;
@@ -112,7 +112,7 @@ impl Fleet {
             return RestartDecision::NotReplaced("its slot is gone");
         };
         match (dependent, record.next) {
-            // While a command stands on a node, nobody else can be next in its slot.
+            // While the command is responsible for a node, nothing else plans the next node of its slot.
             (Dependent::Reload, Some(_)) => return RestartDecision::NotReplaced("the reload has failed"),
             (Dependent::Replace, Some(_)) => {
                 return RestartDecision::NotReplaced("it was to replace another, which stays");

@@ -70,7 +70,7 @@ impl Fleet {
         }
     }
 
-    /// Who of those that should be heard was silent for longest, and when that is too long.
+    /// The node with the oldest heartbeat among those that send any, and when its hang timeout expires.
     fn most_silent(&self) -> Option<(Instant, NodeId)> {
         let timeout = self.policy.hang_timeout?;
         self.nodes

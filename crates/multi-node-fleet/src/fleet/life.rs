@@ -61,7 +61,7 @@ impl Fleet {
         }
     }
 
-    /// Its program links this crate, as its step could not know. It may have been taken for ready before.
+    /// The node's program links this crate, which its phase could not show. The node may already count as ready.
     pub(super) fn linked(&mut self, now: Instant, id: NodeId) {
         self.heard(now, id);
         if let Some(node) = self.nodes.get_mut(&id) {

@@ -36,14 +36,14 @@ pub(super) struct Node {
     pub(super) beats: bool,
     /// Whether its end was asked for, so that it is no death.
     pub(super) ordered: bool,
-    /// Whether it said by itself that it leaves.
+    /// Whether the node announced that it leaves.
     pub(super) left: bool,
     /// Whether the signal that is to end it was SIGABRT, with SIGKILL still to come.
     pub(super) aborted: bool,
     pub(super) wear: Wear,
     /// What it has done, as of the last look; `None` before the first, and of a program that does not count.
     pub(super) tally: Option<Tally>,
-    /// What became of its connections, where it has said so.
+    /// What happened to its connections, if it has reported that.
     pub(super) drained: Option<Drained>,
 }
 
@@ -93,7 +93,7 @@ impl Node {
         matches!(self.state, State::Starting | State::Initializing) && self.cause.is_none()
     }
 
-    /// Whether other nodes are to be joined with it: from its hello to its end, also while it drains.
+    /// Whether other nodes get a mesh stream to it: from its hello to its exit, also while it drains.
     pub(super) fn is_joinable(&self) -> bool {
         match self.state {
             State::Serving | State::Draining => true,

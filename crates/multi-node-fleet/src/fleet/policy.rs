@@ -16,14 +16,14 @@ pub struct Policy {
     /// Whether nodes that end unasked are replaced.
     pub restart: bool,
     pub backoff: Backoff,
-    /// So many unasked ends within such a time are a crash loop.
+    /// How many unrequested exits within what time are a crash loop.
     pub crash_loop: CrashLoop,
     /// Whether a reload replaces slot by slot. Otherwise all new nodes start beside the old ones, which serve until every
     /// new one has proved itself.
     pub rolling: bool,
     /// How many new nodes a rolling reload may start ahead of the old ones; 0 stops the old one first.
     pub surge: usize,
-    /// How long a new node has to serve before the old one of its slot is told to end.
+    /// How long a new node has to serve before the master drains the old node of its slot.
     pub settle: Duration,
     /// From a node's start until it is ready.
     pub start_timeout: Duration,
@@ -52,7 +52,7 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The pause after so many ends without a stable run between them, without jitter.
+    /// The pause after this number of exits without a stable run in between, without jitter.
     pub fn pause(self, ends_before: u32) -> Duration {
         let Some(doublings) = ends_before.checked_sub(1) else {
             return Duration::ZERO;

@@ -32,7 +32,7 @@ enum Step {
     /// The clock jumps, ahead or back.
     Jump(Duration, bool),
     Command(Command),
-    /// A node has served so many requests and failed so many of them, or has so much memory.
+    /// A node's request count, its failed requests, or its memory.
     Counted(prop::sample::Index, u64, u64),
     Weighed(prop::sample::Index, u64),
 }
@@ -137,8 +137,8 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
     }
 }
 
-/// No fewer serve than at the start of the reload: the canary beside the old nodes does not count among those, and an
-/// order that is refused is no new start.
+/// The number of serving nodes never falls below that at the start of the reload. The canary does not count, since it runs
+/// beside the old nodes. A refused command is no new start.
 #[test]
 fn a_trial_is_rolled_back_after_a_command_was_refused() {
     let mut audit = Audit::started(Policy { surge: 1, canary: Some(CANARY), ..policy(2) }, 0);
@@ -159,8 +159,8 @@ fn a_trial_is_rolled_back_after_a_command_was_refused() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Each step is held against the invariants of [`Audit`]; in a world that means well the fleet then comes to
-    /// rest, with every command answered, and still does what it is told.
+    /// Each step is checked against the invariants of [`Audit`]. Once the world stops causing failures, the fleet comes to
+    /// rest with every command answered, and still obeys commands.
     #[test]
     fn the_invariants_hold_and_no_fleet_is_stuck(
         policy in any_policy(),

@@ -48,7 +48,7 @@ impl Recycling {
 #[derive(Clone, Debug)]
 pub(super) struct Wear {
     limits: Recycling,
-    /// Why the node is to be recycled, once it is.
+    /// Why the node needs recycling, once it does.
     pub(super) recycled: Option<String>,
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Reload {
     pub(super) ticket: Ticket,
     generation: Generation,
     since: Instant,
-    /// Whether the master is to be replaced as well.
+    /// Whether the master is replaced as well.
     pub(super) upgrade: bool,
     /// Whether the program of the generation has been found, and tried where that is asked for.
     resolved: bool,

@@ -18,7 +18,7 @@ pub(super) struct Replace {
 /// Why a slot's node is replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
-    /// By order.
+    /// By a command.
     Asked(Ticket),
     /// It is recycled.
     Recycled,

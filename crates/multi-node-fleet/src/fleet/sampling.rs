@@ -24,7 +24,7 @@ pub struct Tally {
 }
 
 impl Fleet {
-    /// Keeps the time of the next look, while there is to be one.
+    /// Sets the time of the next sample, or none if nothing needs sampling.
     pub(super) fn arrange_sampling(&mut self, now: Instant) {
         let recycles = self.policy.recycling.counts() || self.policy.recycling.weighs();
         let verdict_at = self.reload().and_then(|reload| reload.trial.watched()).map(Watched::until);

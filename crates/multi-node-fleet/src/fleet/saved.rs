@@ -1,6 +1,6 @@
 //! The rules' state as it passes from one master to its successor.
 //!
-//! Times are told as seen from one moment, since no other process could read an [`Instant`].
+//! Times are saved relative to one moment, since another process cannot interpret an [`Instant`].
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};

@@ -44,7 +44,7 @@ impl Fleet {
         }
     }
 
-    /// Begins the end, which overtakes whatever order is being carried out.
+    /// Begins the shutdown. It overtakes any running command.
     pub(super) fn stop(&mut self, now: Instant, outcome: Result<(), String>) {
         self.overtake_command();
         for record in &mut self.slots {

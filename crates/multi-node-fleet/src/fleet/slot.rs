@@ -62,7 +62,7 @@ impl SlotRecord {
         }
     }
 
-    /// Whether neither a node nor the time for one is to be waited for.
+    /// Whether the slot waits neither for a node nor for the time to start one.
     pub(super) fn is_idle(&self) -> bool {
         self.next.is_none() && matches!(self.filled, Filled::Empty | Filled::Failed)
     }

@@ -47,7 +47,7 @@ impl Fleet {
         }
     }
 
-    /// The nodes in ascending order: what of a snapshot decides who comes after whom, at less cost.
+    /// The nodes in ascending order, with what decides on successors. Cheaper than a whole snapshot.
     pub fn places(&self) -> impl Iterator<Item = (NodeId, Place)> {
         let place = |node: &Node| Place { slot: node.slot, generation: node.generation, state: node.state };
         self.nodes.iter().map(move |(&id, node)| (id, place(node)))

@@ -145,7 +145,7 @@ impl World {
         self.on(Event::Leaving { id: NodeId::node(n) });
     }
 
-    /// A look finds that these nodes have begun and failed so many requests.
+    /// A sample finds these numbers of begun and failed requests of these nodes.
     pub(super) fn counts(&mut self, tallies: &[(u64, u64, u64)]) {
         let tally = |&(n, requests, errors)| (NodeId::node(n), Tally { requests, errors, ..Tally::default() });
         self.on(Event::Counted { tallies: tallies.iter().map(tally).collect() });

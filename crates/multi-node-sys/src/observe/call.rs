@@ -102,7 +102,7 @@ fn in_set(set: &[u8], count: u64) -> Vec<u32> {
     (0..set.len() as u32 * 8).filter(is_in).collect()
 }
 
-/// The descriptors of an array of `struct pollfd` (poll(2)) that are to be readable.
+/// The descriptors of an array of `struct pollfd` (poll(2)) that wait for input.
 fn polled(array: &[u8]) -> Vec<u32> {
     const POLLIN: u8 = 1;
     let wanted = |entry: &&[u8; 8]| entry[4 + LOW] & POLLIN != 0;

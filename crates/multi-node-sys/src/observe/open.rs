@@ -14,7 +14,7 @@ pub(super) struct Open {
     rings: Vec<u32>,
 }
 
-/// What one epoll shows of itself.
+/// What /proc shows of one epoll instance.
 pub(super) struct Epoll(String);
 
 /// The number of an io_uring's operation (linux/io_uring.h).

@@ -172,7 +172,8 @@ impl Audit {
         assert!(count <= slots + ahead, "{count} nodes in {slots} slots, and {ahead} ahead");
     }
 
-    /// While nodes are replaced, and by the end, no fewer serve than at the start, less those that went by themselves.
+    /// During and after a replacement no fewer nodes serve than at its start, except for nodes that left on their own
+    /// initiative.
     fn never_fewer_serving_for_a_replacement(&mut self, before: &BTreeSet<NodeId>, subject: Option<NodeId>, was: bool) {
         let serving = self.serving();
         if self.replaces() && !was {
@@ -196,7 +197,7 @@ impl Audit {
         holders.filter(|_| together && !self.fleet.policy.rolling).collect()
     }
 
-    /// Where one of them is told to drain, the program ends, or a new node in each slot has proved itself.
+    /// An old node drains only if the program ends, or if a new node in each slot has proved itself.
     fn no_old_node_drains_before_the_verdict(&self, holders: &BTreeSet<NodeId>, actions: &[Action]) {
         let drained = |action: &&Action| matches!(action, Action::Drain { id, .. } if holders.contains(id));
         if !matches!(self.fleet.course, FleetPhase::Running) || !actions.iter().any(|action| drained(&action)) {

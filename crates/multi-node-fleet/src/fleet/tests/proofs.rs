@@ -1,4 +1,4 @@
-//! New nodes prove themselves before old ones are told to end.
+//! New nodes prove themselves before old nodes drain.
 
 use std::time::Duration;
 

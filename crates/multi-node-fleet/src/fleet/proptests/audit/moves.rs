@@ -59,7 +59,7 @@ impl Audit {
         assert_eq!(self.fleet.snapshot(self.now, SystemTime::UNIX_EPOCH), before, "nobody sees a difference");
         let open = self.answers.values().filter(|&&answers| answers == 0).count();
         assert_eq!(open, 1, "all others were answered before");
-        // Whoever asked is gone.
+        // The clients that waited for answers are gone.
         self.answers.values_mut().for_each(|answers| *answers = 1);
     }
 

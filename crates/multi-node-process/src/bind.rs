@@ -31,8 +31,8 @@ pub struct Manner {
     pub nodes_are_others: bool,
 }
 
-/// Binds every address of every server: `servers[i]` are the addresses of the `i`th. Nothing is left bound after an
-/// error. Sockets that whoever started this process has opened stand in for those of their addresses.
+/// Binds every address of every server: `servers[i]` are the addresses of the `i`th. After an error nothing is left bound.
+/// Sockets that the parent process has opened stand in for those of their addresses.
 pub async fn bind(servers: &[Vec<Address>], manner: Manner) -> Result<Vec<Vec<Socket>>, Error> {
     bind_or_take(servers, Given::take()?, manner).await
 }
@@ -97,7 +97,7 @@ async fn bind_or_take(servers: &[Vec<Address>], mut given: Given, manner: Manner
     Ok(bound)
 }
 
-/// Sockets that whoever started this process has opened, until they are asked for.
+/// Sockets that the parent process has opened, until they are used.
 struct Given(Vec<Socket>);
 
 impl Given {

@@ -20,7 +20,7 @@ pub const INSTANCE: &str = "MULTI_NODE_INSTANCE";
 /// Tells a guard which run it guards: `instance:user:pid:start`. Of no use without the pipe.
 pub const GUARD: &str = "MULTI_NODE_GUARD";
 
-/// Tells the preload of Node.js nodes the process that it is for; `off` in the order's own environment: nodes get none.
+/// Names the process to the preload of Node.js nodes. If the environment of the command sets it to `off`, nodes get none.
 #[cfg(multi_process)]
 pub const PRELOAD: &str = "MULTI_NODE_PRELOAD";
 

@@ -36,7 +36,7 @@ pub enum Error {
     NameTaken {
         /// The name.
         name: String,
-        /// The other program's master, where the system tells it.
+        /// The other program's master, if the system knows it.
         pid: Option<u32>,
     },
     /// The control socket could not be opened.

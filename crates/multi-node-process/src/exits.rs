@@ -1,4 +1,4 @@
-//! The ends of nodes, as they happen, for whoever follows them.
+//! The exits of nodes, as they happen, for subscribers.
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
@@ -40,7 +40,7 @@ impl NodeExits {
     }
 }
 
-/// Where ends are told.
+/// Where exits are reported.
 #[derive(Clone, Debug)]
 pub struct Exits(broadcast::Sender<NodeExit>);
 

@@ -1,4 +1,4 @@
-//! As whom nodes run: what the options `user` and `group` stand for.
+//! The user and group of nodes: resolves the options `user` and `group`.
 
 use std::ffi::OsString;
 

@@ -263,7 +263,7 @@ mod unix {
             Ok(NodeSignals(if enabled { Some(install()?) } else { None }))
         }
 
-        /// Resolves when the node is told to leave. Cancel-safe.
+        /// Resolves when the node is asked to leave. Cancel-safe.
         pub async fn leave(&mut self) {
             let Some([terminate, interrupt, _]) = &mut self.0 else { return std::future::pending().await };
             tokio::select! {

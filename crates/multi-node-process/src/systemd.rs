@@ -1,5 +1,5 @@
-//! systemd, where it has started this process: the sockets that it has opened (sd_listen_fds(3)), and what it is told of
-//! the program (sd_notify(3)).
+//! Talks to systemd if it has started this process: the sockets that systemd has opened (sd_listen_fds(3)), and notifications
+//! about the program (sd_notify(3)).
 
 use std::future;
 use std::io;

@@ -1,4 +1,4 @@
-//! Whether a process that serves takes connections, for whoever decides that from outside.
+//! Switches the accepting of connections on and off. The owner of the process decides when.
 
 use std::sync::Arc;
 use std::time::Duration;

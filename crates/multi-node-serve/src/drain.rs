@@ -48,7 +48,7 @@ struct Turn {
 pub(super) enum Waiting {
     /// Other processes take them.
     Left,
-    /// This one takes them still, since nobody else does.
+    /// This process still takes them, since no other process does.
     Taken,
     /// This one takes them still, and then nobody can connect any more.
     TakenAndClosed,
@@ -90,8 +90,8 @@ impl Drain {
         self.set(within, Duration::ZERO, Waiting::TakenAndClosed);
     }
 
-    /// Begins a drain of a process whose siblings serve on: staggered signals come 10 ms apart, or closer so that all
-    /// come in the first half of the time. So those who are told do not all connect to the siblings at once.
+    /// Begins the drain of a process whose siblings continue to serve. Staggered signals resolve 10 ms apart, or closer, so
+    /// that all resolve in the first half of the time. So the clients do not all connect to the siblings at once.
     pub fn begin_staggered(&self, within: Duration) {
         self.set(within, APART.saturating_mul(self.0.turns.load(Relaxed)), Waiting::Left);
     }
@@ -109,9 +109,9 @@ impl Drain {
 }
 
 impl DrainSignal {
-    /// The same signal at a moment of its own, where other processes serve on; at once where none does. For connections
-    /// whose clients connect again when they are told: their moments are spread evenly, 10 ms apart, or closer so that
-    /// all come in the first half of the drain. [`Conn::drain`](crate::Conn::drain) is such a signal already.
+    /// The same signal at a staggered time if other processes serve, and at once if none does. It is for connections whose
+    /// clients connect again when the drain reaches them. The times are spread evenly, 10 ms apart or closer, so that all are
+    /// in the first half of the drain. [`Conn::drain`](crate::Conn::drain) is already such a signal.
     pub fn staggered(&self) -> DrainSignal {
         let at = self.shared.next.fetch_add(STEP, Relaxed);
         DrainSignal { shared: self.shared.clone(), turn: Some(Turn::new(self.shared.clone(), at)) }
@@ -221,7 +221,7 @@ impl Watch {
         Poll::Ready(if Some(next) == aborted { Seen::Cut } else { Seen::Due })
     }
 
-    /// Lets whoever takes the watch over see the drain too.
+    /// Makes the next owner of the watch see the drain too.
     pub(super) fn tell_again(self: Pin<&mut Self>) {
         *self.project().told = false;
     }

@@ -71,10 +71,10 @@ pub struct AcceptedConn {
 #[derive(Debug)]
 pub struct ConnGuard(Open);
 
-/// Counts the requests that an event loop answers, for `Status`, metrics,
-/// `max_requests` and `canary`. Clones count the same.
+/// Counts the requests that an event loop answers, for `Status`, metrics, `max_requests` and `canary`. All clones share the
+/// counts.
 ///
-/// Whoever counts may do so in batches: the rules look once a second.
+/// The event loop may count in batches: the rules read the counts once a second.
 #[derive(Clone, Debug)]
 pub struct Requests(Line);
 
@@ -194,18 +194,19 @@ impl ConnGuard {
 }
 
 impl Requests {
-    /// So many have begun.
+    /// This number of requests has begun.
     pub fn began(&self, requests: u64) {
         self.0.requests_began(requests);
     }
 
-    /// So many that had begun have been answered to the end, or will not be, since their clients have left. Those that are cut at the
-    /// end of a drain are not told: what has begun and not ended by the process's end counts as failed.
+    /// This number of requests has ended: they were answered completely, or their clients have left. Do not count requests
+    /// that are cut at the end of a drain: what has begun and not ended when the process exits counts as failed.
     pub fn ended(&self, requests: u64) {
         self.0.requests_ended(requests);
     }
 
-    /// So many were answered with a status that blames the server (500 to 599), or will not be answered, since the program has failed.
+    /// This number of requests has failed: the answer had a server error status (500 to 599), or the program failed to
+    /// answer.
     pub fn failed(&self, requests: u64) {
         self.0.requests_failed(requests);
     }

@@ -1,10 +1,11 @@
-//! Which processes may wait for the next connection. Pure: lines of the load table in, a verdict out.
+//! Decides which processes may wait for the next connection. Pure: lines of the load table in, a verdict out.
 //!
-//! A process waits while it has at most one connection more than the one that has fewest, or while it has had less than
-//! its share of recent connections. The first rule makes the numbers of open connections even. The second keeps a process
-//! that has just come, and so has fewest by far, from drawing all new ones: it gets a quarter to a half more than its share
-//! until the numbers are even. Where they are even nobody is owed anything: who had more of connections that are gone already had
-//! them by chance, and to make up for that would be to let kept ones pile up with whoever had less.
+//! A process waits while it has at most one connection more than the process with the fewest, or while it has had less than
+//! its share of recent connections. The first rule makes the numbers of open connections even. The second rule limits a new
+//! process, which has by far the fewest connections. Without it the new process would draw all new connections. With it, it
+//! gets a quarter to a half more than its share until the numbers are even. Once they are even, the gate makes up for
+//! nothing: a process that had more of the connections that are gone had them by chance. To compensate would pile up lasting
+//! connections on the others.
 
 /// A process whose heart has not beaten for so long does not count: it was stopped, or it hangs.
 pub(super) const FRESH_MS: u64 = 1500;
@@ -52,8 +53,8 @@ pub(super) fn decide(lines: &[View], own: usize) -> Verdict {
     let Some(&me) = lines.get(own) else { return Verdict { enter: true, wake: false, level: false } };
     let fleet = Fleet::of(lines, own);
     let enter = !me.paused && fleet.admits(&me);
-    // A sleeper is asked back where nobody else might come, and where it would be the better choice. One that would only
-    // be as good costs a wake-up for nothing.
+    // A sleeper is asked back if no other process might come, or if it is the better choice. An equally good one is not worth
+    // a wake-up.
     let wanted = |line: &View| !enter || line.open < me.open || line.recent < me.recent;
     let wake = lines
         .iter()
@@ -123,10 +124,11 @@ impl Fleet {
         self.recent >= WORTH_SHARING * self.lines
     }
 
-    /// Whether the line has had less than its share: less than the mean if it is awake; if it is asleep, so much less that
-    /// the one for whom the others sleep has had half more than its share, or is [`GAP`] ahead. That spares wake-ups.
+    /// Whether the line has had less than its share. If it is awake, that means less than the mean. If it is asleep, the
+    /// shortfall must be larger: the process for which the others sleep has had half more than its share, or is [`GAP`]
+    /// ahead. That saves wake-ups.
     ///
-    /// A few connections are not worth a share: they all go to whoever has fewest open.
+    /// A few connections are not worth sharing: they all go to the process with the fewest open connections.
     fn owes(&self, line: &View) -> bool {
         if !self.is_worth_sharing() {
             false

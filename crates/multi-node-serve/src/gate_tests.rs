@@ -141,7 +141,7 @@ proptest! {
         }
     }
 
-    /// Whoever has to leave rings if the only ones who may come are asleep.
+    /// A process that has to leave writes to the wake fd if only sleeping processes may come.
     #[test]
     fn nobody_leaves_silently(lines in prop::collection::vec(any_line(), 1..40), own in 0..40_usize) {
         let own = own % lines.len();
@@ -157,7 +157,8 @@ proptest! {
         }
     }
 
-    /// Connections that come one by one, and stay, end up within what the two rules allow, whoever gets a turn how often.
+    /// Connections that come one by one, and stay, end up within what the two rules allow. How often each process gets a turn
+    /// does not matter.
     #[test]
     fn kept_connections_are_even(command in prop::collection::vec(0..8_usize, 600)) {
         let mut lines = vec![line(0, 0); 8];
@@ -173,7 +174,7 @@ proptest! {
         prop_assert!(most <= least + 2 || (most - 1) * 8 < all, "{least}..{most} of {all}");
     }
 
-    /// However unevenly connections came that are gone, those that stay are even; whoever gets a turn how often.
+    /// The connections that stay are even, however unevenly the closed ones came, and however often each process gets a turn.
     #[test]
     fn kept_connections_are_even_after_short_ones(
         before in prop::collection::vec(0..500_u64, 8),

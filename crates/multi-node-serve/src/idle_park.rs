@@ -100,7 +100,7 @@ impl IdlePark {
                 },
             }
         }
-        // What was promised to be taken is taken; whoever holds a place reserved still sends.
+        // Connections that were promised a place are still taken: a sender that holds a reserved place may still send.
         arrivals.close();
         while let Some(arrival) = arrivals.recv().await {
             self.enter(arrival);

@@ -32,7 +32,7 @@ pub struct Listener {
     pub(super) tracker: Arc<ConnTracker>,
     drain: DrainSignal,
     rest: Rest,
-    /// So many of those that wait may be taken still once the drain has begun.
+    /// How many of the waiting connections may still be taken once the drain has begun.
     last: u32,
 }
 
@@ -85,14 +85,14 @@ impl Listener {
         &self.local
     }
 
-    /// The listening TCP sockets, for servers that accept by themselves. They do not block, and must stay so.
+    /// The listening TCP sockets, for servers that accept connections themselves. They are nonblocking, and must stay so.
     ///
-    /// What is accepted from these is neither balanced nor counted, and a drain does not wait for it: such a server
-    /// has to watch [`draining`](Self::draining) and to end when it has finished.
+    /// Connections accepted from these sockets are neither balanced nor counted, and a drain does not wait for them. Such a
+    /// server has to watch [`draining`](Self::draining) and end when it has finished.
     ///
     /// # Errors
     ///
-    /// What the system says when it has no file descriptors left.
+    /// The system's error if no file descriptors are left.
     pub fn std_tcp(&self) -> io::Result<Vec<std::net::TcpListener>> {
         self.sources.iter().filter_map(|source| source.std_tcp().transpose()).collect()
     }

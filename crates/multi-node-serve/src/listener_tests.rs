@@ -110,7 +110,7 @@ async fn a_raw_server_accepts_and_ends_with_the_drain() {
     }
 }
 
-/// Greet whoever comes, each by another kind of server, and what a client says to it.
+/// Each greets clients with another kind of server; with what a client sends to it.
 fn greeters() -> [(Servers<Here>, &'static str); 3] {
     let raw = raw(|mut listener: Listener, _| async move {
         while let Ok((mut stream, _)) = listener.accept().await {

@@ -61,8 +61,8 @@ struct GateCells {
     open: AtomicU64,
     accepted: AtomicU64,
     recent: AtomicU64,
-    /// What `accepted` was when all had as many connections open, and what they had had before was forgotten. Whoever sees that
-    /// writes it, for all lines.
+    /// The value of `accepted` when all processes had equally many connections open, which resets the past. The process that
+    /// sees this writes it, for all lines.
     forgotten: AtomicU64,
 }
 
@@ -168,7 +168,7 @@ impl LoadTable {
     /// What a line has counted; zeros for a line that there is not.
     pub fn counts(&self, index: usize) -> Counts {
         let Some(Cells { gate, work }) = self.0.lines().get(index) else { return Counts::default() };
-        // In this order a request that ends meanwhile cannot make `in_flight` fall below what is true.
+        // Read in this order, a request that ends meanwhile cannot make `in_flight` too low.
         let ended = work.ended.load(Acquire);
         let requests = work.begun.load(Relaxed);
         Counts {

@@ -169,7 +169,7 @@ where
     Tcp(factory(make))
 }
 
-/// Serves by itself. Made by [`raw`].
+/// A server that accepts connections itself. Made by [`raw`].
 pub struct Raw<C>(Serve<C>);
 
 type Serve<C> = Box<dyn FnOnce(Listener, C) -> BoxFuture<Result<(), BoxError>> + Send>;

@@ -70,7 +70,7 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 /// What a drain did to the connections that were open when it began, and to those that waited and were taken still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DrainReport {
-    /// They ended by themselves.
+    /// They closed normally.
     pub finished: u64,
     /// They were still open at the deadline.
     pub aborted: u64,

@@ -25,7 +25,7 @@ use super::socket::Addr;
 pub struct Stream {
     io: Transport,
     open: Open,
-    /// This side's address, where the listening socket's tells it.
+    /// This side's address, if the listening socket's address already determines it.
     local: Option<Addr>,
 }
 

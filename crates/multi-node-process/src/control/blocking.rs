@@ -59,7 +59,7 @@ impl Blocking {
         }
     }
 
-    /// The socket itself, for whoever comes after this process's program.
+    /// The socket itself, for the next program of this process.
     pub fn socket(&self) -> io::Result<OwnedFd> {
         self.socket.as_fd().try_clone_to_owned()
     }

@@ -37,7 +37,7 @@ pub struct Parts {
     /// What was read and makes no whole message yet, and the descriptors that came with it.
     pub read: BytesMut,
     pub read_fds: VecDeque<OwnedFd>,
-    /// What is still to be written, in this order; of the first a part may have been.
+    /// The frames that are still unwritten, in this order. A part of the first may have been written.
     pub unwritten: VecDeque<Frame>,
 }
 

@@ -1,5 +1,5 @@
-//! The conversation of a master with each of its nodes: facts and commands over one Unix socket, which also carries
-//! file descriptors. `docs/control-protocol.md` tells it whole.
+//! The protocol between a master and each of its nodes: facts and commands over one Unix socket, which also carries file
+//! descriptors. `docs/control-protocol.md` describes it completely.
 
 mod blocking;
 mod channel;

@@ -8,7 +8,7 @@ const LEAST: usize = 16;
 /// The most that is lent at a time. A message that comes later than the first carries fewer.
 const LENT: usize = 32;
 
-/// So many descriptors that lead nowhere, in the place of others.
+/// Descriptors that lead nowhere and keep room for others.
 #[derive(Debug, Default)]
 pub struct Reserve {
     /// What the others are duplicates of; `None`: nothing is kept.
@@ -26,7 +26,7 @@ impl Reserve {
         reserve
     }
 
-    /// Makes room for whoever asks next.
+    /// Makes room for the next caller.
     pub fn lend(&mut self) {
         self.spare.truncate(self.spare.len().saturating_sub(LENT));
     }

@@ -1,4 +1,4 @@
-//! Whom to signal when, of a family that is to end. Pure.
+//! Decides which process of a family to signal, and when, in order to end it. Pure.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -8,13 +8,13 @@ use super::token::ProcessId;
 /// What a process is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Command {
-    /// The signal by which its program is told to finish.
+    /// The signal by which its program finishes.
     Stop,
     Kill,
 }
 
 impl Command {
-    /// The number of the signal, of a program that is told to finish by `stop`.
+    /// The signal's number; `stop` is the signal by which the program finishes.
     pub(super) fn signal(self, stop: i32) -> i32 {
         /// SIGKILL (signal(7)).
         const KILL: i32 = 9;
@@ -25,7 +25,7 @@ impl Command {
     }
 }
 
-/// The end of one family: each process is told once to finish, and killed at the deadline.
+/// The end of one family: each process is asked once to finish, and killed at the deadline.
 #[derive(Debug)]
 pub(super) struct Ending {
     kill_at: Instant,
@@ -51,7 +51,7 @@ impl Ending {
         self.kill_at = self.kill_at.min(now);
     }
 
-    /// What is to be sent to whom, of those that are left. While its main process lives, a program ends the others itself.
+    /// The signals to send to the processes that are left. While its main process lives, a program ends the others itself.
     pub(super) fn step(
         &mut self,
         now: Instant,

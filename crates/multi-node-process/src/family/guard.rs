@@ -1,6 +1,7 @@
-//! The guard: a small process beside the master, which waits for the master's death and then ends what it has left.
+//! The guard: a small process beside the master. It waits for the master's death and then ends the processes that are left.
 //!
-//! It holds nothing but the pipe by which it is told of the nodes, and which ends with the master. Nobody asks it for anything.
+//! It holds only one pipe, by which the master names the nodes to it. The pipe ends with the master. The guard takes no
+//! requests.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -83,8 +84,8 @@ impl Ends<'_> {
         }
     }
 
-    /// Main processes have asked the kernel to be told, unless they have changed their privileges, which revokes that. Told
-    /// twice, some programs end at once.
+    /// Main processes get a signal from the kernel when the master dies, unless they have changed their privileges, which
+    /// cancels it. Some programs end at once if they get two signals.
     fn expect_the_kernel(&mut self) {
         let own = sys::family::privileges("self");
         for (id, family) in &self.nodes {

@@ -55,7 +55,7 @@ fn groups(all: &[Process], leaders: &BTreeMap<NodeId, ProcessId>) -> BTreeMap<u3
     known.map(|(node, leader)| (leader.pid, *node)).collect()
 }
 
-/// A process that belongs to nobody by itself belongs where its parent does.
+/// A process without a mark of its own belongs to the node of its parent.
 fn descend(living: &BTreeMap<u32, &Process>, nodes: &mut BTreeMap<u32, NodeId>) {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for (pid, process) in living {
@@ -136,7 +136,7 @@ mod tests {
         let reused = Process { id: ProcessId { pid: 20, start: 700 }, ..process(20) };
         let all = [reused, Process { group: 20, ..process(21) }, marked(23, ONE)];
         assert_eq!(pids(&all, &[(ONE, 20)]), [(ONE, vec![23])]);
-        // The leader has ended: while its group has a process nobody else gets its number.
+        // The leader has ended. While its group has a process, the kernel gives the number to no other process.
         assert_eq!(pids(&all[1..], &[(ONE, 20)]), [(ONE, vec![21, 23])]);
     }
 

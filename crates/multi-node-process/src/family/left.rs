@@ -18,18 +18,18 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Processes that have not ended so long after SIGKILL are not waited for: they hang in the kernel, or are not ours to kill.
 const GIVE_UP: Duration = Duration::from_secs(2);
 
-/// Whether a node was told to end.
+/// Whether a node was asked to end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Stop {
     #[default]
     No,
-    /// It was told to finish.
+    /// It was asked to finish.
     Asked,
     /// Its time is over.
     Now,
 }
 
-/// How a program is told to finish, and how long it has for that.
+/// How a program is asked to finish, and how long it has for that.
 #[derive(Clone, Copy, Debug)]
 pub struct StopRule {
     pub signal: i32,
@@ -60,8 +60,8 @@ impl Left {
         Left { node, leader, run, looks, rule, stop, begun: Mutex::new(None) }
     }
 
-    /// Ends them, now that the main process has: by the signal by which the program is told to finish, and when the node's time
-    /// is over by SIGKILL. One that was not told to finish has `patience`. Its leader must not have been reaped. Cancel-safe.
+    /// Ends them after the main process has ended: first by the program's stop signal, then by SIGKILL when the node's time
+    /// is over. If the node was not asked to finish, they have `patience`. The leader must not have been reaped. Cancel-safe.
     pub async fn end(&self, patience: Duration) -> io::Result<()> {
         let (mut stop, mut empty) = (self.stop.clone(), 0);
         loop {
@@ -92,7 +92,7 @@ impl Left {
         }
     }
 
-    /// Sends what is to be sent, and tells when they are killed.
+    /// Sends the signals that are due, and returns when the processes are killed.
     fn signal(&self, left: &[ProcessId], now: Instant, patience: Duration, stop: Stop) -> Instant {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let patience = if stop == Stop::Asked { self.rule.within } else { patience };

@@ -21,7 +21,7 @@ pub struct Family {
     pub leader: ProcessId,
     /// The process that counts.
     pub main: ProcessId,
-    /// By which signal the program is told to finish.
+    /// The signal by which the program finishes.
     pub stop_signal: i32,
     /// How long it has for that, in milliseconds.
     pub within_ms: u64,
@@ -45,7 +45,7 @@ pub enum ToGuard {
 }
 
 impl ToGuard {
-    /// What is to be said next, so that a guard who was told of some nodes knows of these.
+    /// The next message to a guard that knows of `told`, so that it learns of `now`.
     pub fn next(told: &BTreeMap<NodeId, Family>, now: &BTreeMap<NodeId, Family>) -> Option<ToGuard> {
         let gone = told.keys().find(|id| !now.contains_key(id)).map(|id| ToGuard::Gone { id: *id });
         let news = || now.iter().find(|(id, family)| told.get(id) != Some(family));

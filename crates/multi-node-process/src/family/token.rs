@@ -22,7 +22,7 @@ const NAMELESS: &str = "@";
 pub struct Run {
     /// The instance's name, or for one without a name its addresses.
     instance: String,
-    /// As whom the master acts.
+    /// The master's user.
     user: u32,
     pub master: ProcessId,
 }

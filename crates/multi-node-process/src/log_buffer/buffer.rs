@@ -1,4 +1,4 @@
-//! The last lines of the log, and whoever follows them. A follower that is slow misses lines, and is told how many.
+//! The last lines of the log, and its followers. A slow follower misses lines, and learns how many.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

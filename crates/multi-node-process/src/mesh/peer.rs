@@ -43,7 +43,7 @@ impl PeerInfo {
         PeerInfo { id, slot, pid, draining: false, epoch: 0 }
     }
 
-    /// The same after so many streams.
+    /// The same after this number of streams.
     #[doc(hidden)]
     #[must_use]
     pub fn with_epoch(self, epoch: u64) -> PeerInfo {

@@ -19,7 +19,7 @@ pub struct Peers {
     /// Whether each drains, for the program's `Peer`s.
     draining: BTreeMap<NodeId, watch::Sender<bool>>,
     waiting: VecDeque<Peer>,
-    /// To whom the program wants a new stream.
+    /// The nodes to which the program wants a new stream.
     rejoins: mpsc::Receiver<NodeId>,
     arrivals: Option<mpsc::Sender<Peer>>,
 }
@@ -46,7 +46,7 @@ pub type Rejoin = mpsc::Sender<NodeId>;
 /// How many requests for new streams may wait.
 const REJOINS: usize = 64;
 
-/// Both sides. One peer at a time passes between them, so that whoever dies before it is asked for can be dropped.
+/// Both sides. One peer at a time passes between them, so that a peer that dies before the program takes it can be dropped.
 pub fn arrivals() -> (Peers, Arrivals, Rejoin) {
     let (joined_sender, joined) = watch::channel(Joined::default());
     let (sender, receiver) = mpsc::channel(1);

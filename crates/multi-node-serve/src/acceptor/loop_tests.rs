@@ -32,7 +32,7 @@ struct Part {
 }
 
 impl Fleet {
-    /// The first have so many connections open as `open` says.
+    /// `open` holds the numbers of open connections of the first processes.
     fn new(open: &[u32]) -> Fleet {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
         listener.set_nonblocking(true).expect("a socket can be");

@@ -19,8 +19,8 @@ use crate::load::{Line, LoadTable};
 pub(super) const ANSWER: Duration = Duration::from_millis(5);
 /// So often a process that was refused looks whether everybody else is stuck.
 pub(super) const LOOK_AROUND: Duration = Duration::from_millis(250);
-/// A connection that has waited so long, while no process took any, is taken by whoever sees it. On a busy machine everybody may be
-/// kept from running for some of the kernel's time slices.
+/// If no process has accepted a connection that has waited this long, the first process that sees it takes it. On a busy
+/// machine the kernel may not run any of the processes for some time slices.
 pub(super) const STUCK: Duration = Duration::from_millis(50);
 
 /// Tokens of the epoll instance; all others are numbers of doors.
@@ -67,7 +67,7 @@ pub(super) struct Queue {
     entering: Vec<usize>,
     pub(super) closed: bool,
     pub(super) late: bool,
-    /// The thread waits without an end, so that it has to be told when something needs a timer.
+    /// The thread waits without a timeout: wake it when something needs a timer.
     endless: bool,
     /// What the whole fleet had accepted when a connection was first seen waiting.
     pub(super) stuck: Option<u64>,
@@ -132,8 +132,8 @@ impl Shared {
 
 /// The queue under its lock.
 ///
-/// Entering a socket's queue where a connection waits wakes the thread, which takes the lock first of all. So that is done
-/// when the lock is free. Whoever leaves the queue in between is entered all the same; see [`Shared::offer`].
+/// Entering a socket's queue wakes the thread if a connection waits there, and the thread first takes the lock. So entering
+/// is done once the lock is free. A process that leaves the queue in between is entered all the same; see [`Shared::offer`].
 pub(super) struct Held<'a> {
     shared: &'a Shared,
     queue: Option<MutexGuard<'a, Queue>>,
@@ -167,10 +167,10 @@ impl Drop for Held<'_> {
 }
 
 impl Queue {
-    /// How long the thread is to wait for events: as short as the nearest of the timers, without an end if there is none.
+    /// How long the thread waits for events: until the nearest timer, or without a timeout if there is none.
     ///
-    /// After a wake-up that had a cause it does not wait without an end, since whoever falls asleep soon after needs a timer, and to tell
-    /// the thread of it would be dearer.
+    /// After a wake-up with a cause it waits with a timeout. A process that falls asleep soon after needs a timer, and waking
+    /// the thread for that would cost more.
     pub(super) fn idle_timeout(&mut self, caused: bool) -> Option<Duration> {
         let offered = self.listeners.iter().any(|listener| matches!(listener.state, ListenerState::Offered(Some(_))));
         let asleep = self.listeners.iter().any(|listener| listener.state == ListenerState::Asleep);
@@ -226,7 +226,7 @@ impl Shared {
         }
     }
 
-    /// An event loop that is too busy to take what comes has no thread that would say so: those who sleep look after it.
+    /// An event loop that is too busy to accept has no thread to report that. So the sleeping processes watch it.
     pub(super) fn watch(&self, queue: &mut Queue) {
         if queue.watching {
             return;
@@ -294,7 +294,8 @@ impl Shared {
         self.update_asleep(queue);
     }
 
-    /// Where all stand in the queue, nobody has a timer, and whoever was woken may have been stopped right then.
+    /// For the case that all processes are in the queue and none has a timer: the process that was woken may have been
+    /// stopped just then.
     pub(super) fn look_again(&self) {
         let mut queue = self.lock();
         if !queue.closed && !queue.late {
@@ -302,8 +303,8 @@ impl Shared {
         }
     }
 
-    /// Enters anew the queues in which this process stands and a connection waits: whoever was woken for that has not come, and
-    /// nobody is told a second time.
+    /// Enters each queue again where this process is queued and a connection waits. The process that was woken for that
+    /// connection has not taken it, and the kernel wakes no other process.
     pub(super) fn enter_again(&self, queue: &mut Queue) {
         for listener in 0..queue.listeners.len() {
             if queue.listeners[listener].state == ListenerState::Queued && self.waits(listener) {

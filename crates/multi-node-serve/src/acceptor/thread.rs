@@ -16,8 +16,8 @@ enum Woken {
 impl Shared {
     /// Runs until the queue is closed.
     pub(super) fn run(&self) {
-        // Otherwise it would stop whoever is about to connect or to serve at each new connection, only to wake the runtime for it;
-        // so more connections come to each of its turns.
+        // Otherwise each new connection would interrupt a client or server process, only to wake the runtime. Without that,
+        // the runtime takes more connections in each turn.
         multi_node_sys::thread::interrupt_nobody();
         let mut idle_timeout = None;
         let mut offered = Vec::new();
@@ -38,7 +38,7 @@ impl Shared {
         let _ = self.epoll.delete(self.wake_fd.as_fd());
     }
 
-    /// Does what the events ask for, or the timer if there is none, and collects whom to wake.
+    /// Handles the events, or the timer if there are none, and collects the wakers to wake.
     fn woken(&self, tokens: impl Iterator<Item = u64>, offered: &mut Vec<Waker>) -> Woken {
         let mut queue = self.lock();
         queue.wakes += 1;
@@ -67,7 +67,8 @@ impl Shared {
         self.leave(listener);
         let entry = queue.listeners.get_mut(listener)?;
         if entry.state != ListenerState::Queued {
-            // It was given up while this event was under way, or even while the queue was being entered. Nobody else hears of it.
+            // The entry was given up while this event was under way, or while the queue was being entered. No other process
+            // learns of it.
             if self.waits(listener) {
                 self.alarm();
             }
@@ -115,8 +116,8 @@ impl Shared {
         }
     }
 
-    /// Takes part in spite of the gate where a connection waits and nobody takes any: those whom the gate prefers may have been
-    /// stopped a moment ago.
+    /// Enters the queue in spite of the gate if a connection waits and no process takes any: those that the gate prefers may
+    /// have been stopped a moment ago.
     fn look_around(&self, queue: &mut Queue) {
         let waits =
             (0..queue.listeners.len()).any(|d| queue.listeners[d].state == ListenerState::Asleep && self.waits(d));
@@ -131,7 +132,8 @@ impl Shared {
         }
     }
 
-    /// The wake-up: the gate may have opened, and where there was an alarm, a connection waits that nobody else may hear of.
+    /// A write to the wake fd: the gate may have opened. After an alarm a connection may wait that no other process has
+    /// noticed.
     fn rung(&self, queue: &mut Queue) {
         let alarms = self.load.alarms();
         let alarmed = std::mem::replace(&mut queue.alarms, alarms) != alarms;

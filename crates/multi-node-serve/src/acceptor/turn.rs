@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::queue::{ListenerState, Loop, Shared};
 use crate::load::{Line, LoadTable};
 
-/// So many connections are taken in a row before those who were taken get their turn with the runtime.
+/// At most this number of connections is taken in a row; then the runtime runs the tasks of the taken ones.
 const AT_ONCE: u32 = 16;
 
 /// One process's place in the queues of the listening sockets; clones are the same place.
@@ -25,7 +25,7 @@ pub(crate) struct Acceptor(Arc<Shared>);
 pub(crate) struct Turn {
     acceptor: Acceptor,
     listener: usize,
-    /// So many connections may be taken at once before the next has to be offered.
+    /// The number of connections that may be taken at once before the next has to be offered.
     unasked: u32,
 }
 
@@ -195,7 +195,7 @@ impl Turn {
         }
     }
 
-    /// Leaves the queue. Whoever was offered a connection and goes without it passes it on.
+    /// Leaves the queue. A process that was offered a connection and does not take it passes the offer on.
     pub(crate) fn withdraw(&self) {
         let shared = &self.acceptor.0;
         let mut queue = shared.lock();

@@ -107,9 +107,9 @@ impl<S, C> Http<S, C> {
         Http { make, settings, builder: HttpBuilder { http1, http2 } }.header_limit(HEADER_LIMIT)
     }
 
-    /// At most so many open connections in each process; more wait in the listening socket's queue, where other processes
-    /// may take them. 0 counts as 1. By default as many as the soft limit of open files (`RLIMIT_NOFILE`) has room for beside the
-    /// streams to other processes, less a tenth; servers without a limit of their own share them.
+    /// The maximum of open connections in each process. Further ones wait in the listening socket's queue, where other
+    /// processes may take them. 0 counts as 1. The default is the soft limit of open files (`RLIMIT_NOFILE`), less the
+    /// streams to other processes, less a tenth. Servers without a limit of their own share it.
     pub fn max_connections(mut self, count: usize) -> Self {
         self.settings.max_connections = Some(count.clamp(1, Semaphore::MAX_PERMITS));
         self
@@ -154,17 +154,18 @@ impl<S, C> Http<S, C> {
         self
     }
 
-    /// How long bytes of an answer may wait while the client takes none; 60 s by default. The connection is closed then; with HTTP/2,
-    /// where one request's answer waits for the client's flow control, that request alone is reset. An answer of which nothing
-    /// is to be written does not wait, such as a silent event stream, and neither does a connection after an upgrade.
+    /// How long bytes of an answer may wait while the client takes none; 60 s by default. After that the connection is
+    /// closed. With HTTP/2, where one request's answer waits for the client's flow control, only that request is reset. An
+    /// answer that has nothing to write, such as a silent event stream, does not wait. Neither does a connection after an
+    /// upgrade.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
         self.settings.write_timeout = timeout;
         self
     }
 
-    /// Whether every connection begins with a header of the PROXY protocol (version 1 or 2), from which the client's
-    /// address is taken. A connection that begins otherwise is closed. Off by default; turn it on only where nobody but
-    /// the proxy can connect, since whoever can may claim any address.
+    /// Whether every connection begins with a header of the PROXY protocol (version 1 or 2). The client's address then comes
+    /// from that header. A connection that begins otherwise is closed. Off by default. Turn it on only if the proxy alone can
+    /// connect: any other client could claim any address.
     pub fn proxy_protocol(mut self, on: bool) -> Self {
         self.settings.proxy_protocol = on;
         self

@@ -43,7 +43,8 @@ impl<'a> Clock<'a> {
         self.due()
     }
 
-    /// The deadline of an HTTP/2 connection, which is `leaving` once it was told to leave for being idle.
+    /// The deadline of an HTTP/2 connection. `leaving` is set once the server has asked the client to leave because it is
+    /// idle.
     pub(super) fn idle_deadline(&mut self, leaving: Option<Instant>) -> Option<Instant> {
         let progress = self.progress;
         self.enter(match progress.is_busy() {
@@ -66,7 +67,7 @@ impl<'a> Clock<'a> {
         self.since?.checked_add(idle_timeout)
     }
 
-    /// Whether a deadline that has passed means that the client is gone, as far as can be told.
+    /// Whether the deadline that has passed suggests that the client is gone.
     pub(super) fn client_is_gone(&self) -> bool {
         matches!(self.phase, Phase::Blocked(_) | Phase::HalfClosed(_))
     }

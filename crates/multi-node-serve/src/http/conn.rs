@@ -27,7 +27,7 @@ use crate::lingering_close::lingering_close;
 use crate::server::BoxError;
 use crate::{Addr, Stream};
 
-/// How long an idle HTTP/2 connection may take to leave after it was told to.
+/// How long an idle HTTP/2 connection may take to close after the server's GOAWAY.
 const LEAVE: Duration = Duration::from_secs(5);
 
 /// A connection that is served here from now on.
@@ -58,7 +58,7 @@ type Hyper<S> = UpgradeableConnection<TokioIo<PrefixedIo>, Exchange<S>>;
 /// How hyper's part of a connection came to its end.
 #[derive(Clone, Copy)]
 enum End {
-    /// By itself, with an error or without.
+    /// hyper finished it; true: without an error.
     Finished(bool),
     /// It was taken from hyper while nothing was under way.
     Taken,
@@ -198,8 +198,8 @@ async fn http1<S, B>(
     }
 }
 
-/// Whether a connection is to be taken from hyper in a drain: to be passed on, or else to be closed, unless a request has begun. That
-/// one is answered first, and its response says that it is the last.
+/// Whether a drain may take the connection from hyper, to hand it off or else to close it. Not if a request has begun: that
+/// request is answered first, and its response announces the close.
 fn may_leave(progress: &Progress) -> bool {
     progress.is_at_rest() && (progress.leaves() || !progress.has_begun())
 }
@@ -225,7 +225,7 @@ struct Parts<S> {
     service: Option<S>,
 }
 
-/// Takes hyper's part of a connection apart; `None` where whoever asked for an upgrade has the connection.
+/// Takes hyper's part of a connection apart; `None` if an upgrade owns the connection.
 fn apart<S, B>(hyper: Hyper<S>, progress: &Progress) -> Option<Parts<S>>
 where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone,

@@ -1,4 +1,4 @@
-//! How long requests and answers may stand still, by a paused clock: it jumps to the next timer whenever nothing else is to be done.
+//! How long requests and answers may stand still, by a paused clock. It jumps to the next timer when all tasks wait.
 
 use std::convert::Infallible;
 use std::time::Duration;

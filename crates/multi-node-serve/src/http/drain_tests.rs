@@ -41,7 +41,7 @@ async fn a_drain_answers_those_who_have_just_connected() {
     let answer = http2.send_request(request("/")).await.expect("an answer");
     assert_eq!(answer.into_body().collect().await.expect("a body").to_bytes(), "hello");
     drop(client);
-    // The HTTP/2 client has been told to go.
+    // The HTTP/2 client has received GOAWAY.
     assert_eq!(server.drained().await, DrainReport { finished: 2, handed_off: 0, aborted: 0 });
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Exchange<S> {
     service: RefCell<S>,
     progress: Arc<Progress>,
     info: ConnInfo,
-    /// HTTP/1, where a drain is told by a header.
+    /// HTTP/1: a response announces the drain by a header.
     says_close: bool,
 }
 

@@ -111,7 +111,7 @@ fn routes(name: &'static str) -> Router {
         .route("/echo", post(echo))
 }
 
-/// As [`named`], and `/slow` answers when it is told to.
+/// Like [`named`], and `/slow` answers once it is notified.
 fn slow(name: &'static str, go: &Arc<Notify>) -> Http<Router, Here> {
     let go = go.clone();
     let wait = move || async move {

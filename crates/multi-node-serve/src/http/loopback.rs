@@ -126,7 +126,7 @@ pub(super) fn hello() -> Http<Router, Here> {
     http(Router::new().route("/", get(|| async { "hello" })).route("/echo", post(|body: Bytes| async { body })))
 }
 
-/// A server whose `/slow` answers when it is told to.
+/// A server whose `/slow` answers once it is notified.
 pub(super) fn slow(go: &Arc<Notify>) -> Http<Router, Here> {
     let go = go.clone();
     http(Router::new().route("/", get(|| async { "hello" })).route(

@@ -260,10 +260,11 @@ impl Progress {
         self.wanted.load(Relaxed)
     }
 
-    /// The connection and what was read of it, where hyper has ended it by an upgrade that nobody waits for.
+    /// The connection and the bytes read from it, if hyper has ended it by an upgrade that nothing waits for.
     ///
-    /// hyper remembers an upgrade that was offered until the connection ends, and hands the connection over to whoever holds the other
-    /// end, also when all requests were answered without one. Java's client offers h2c with the first request of each connection.
+    /// hyper remembers an offered upgrade until the connection ends. Then it passes the connection to the holder of the other
+    /// end, also if all requests were answered without an upgrade. Java's client offers h2c with the first request of each
+    /// connection.
     pub(super) fn reclaim(&self) -> Option<(PrefixedIo, Bytes)> {
         let mut upgrade = lock(&self.unused).take()?;
         let Poll::Ready(Ok(upgraded)) = Pin::new(&mut upgrade).poll(&mut Context::from_waker(Waker::noop())) else {

@@ -37,7 +37,7 @@ pub(super) enum Sniffed {
     Speaks(Protocol, Bytes),
     /// The drain came before enough was said, and another process may have it, with what was read.
     Leaves(Bytes),
-    /// It is to be closed: the client has gone, was too slow or sent no valid header, or the drain came first.
+    /// Close the connection: the client has gone, was too slow or sent no valid header, or the drain came first.
     Nothing,
 }
 
@@ -113,7 +113,7 @@ enum Came {
     Bytes,
     /// The drain, and the connection may go to another process.
     Drain,
-    /// The connection is to be given up.
+    /// Give the connection up.
     Nothing,
 }
 
@@ -152,7 +152,7 @@ fn tell(read: &[u8]) -> Option<Protocol> {
     }
 }
 
-/// Half a preface is told apart from HTTP/1 by its first byte that differs.
+/// The first byte that differs from HTTP/1 decides, so half a preface is enough.
 #[cfg(test)]
 mod tests {
     use super::*;

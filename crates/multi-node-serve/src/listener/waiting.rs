@@ -41,8 +41,8 @@ impl Listener {
         Some((socket, self.tracker.enter()))
     }
 
-    /// What `accept` gets of any source in which a connection waits, and its number. Where none does, the socket is closed
-    /// if the whole program ends: whoever would still connect is told so at once.
+    /// Accepts from any source in which a connection waits, and returns the source's number. If none waits and the whole
+    /// program ends, the socket is closed, so that new clients get an error at once.
     fn take_waiting<T>(&mut self, accept: impl Fn(&mut Source) -> io::Result<T>) -> Option<(usize, T)> {
         let waiting = self.drain.waiting();
         if waiting == Waiting::Left || self.last == 0 {

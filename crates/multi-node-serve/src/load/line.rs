@@ -95,7 +95,7 @@ impl Line {
         self.requests_began(1);
     }
 
-    /// So many have.
+    /// This number of requests has begun.
     pub(crate) fn requests_began(&self, requests: u64) {
         self.cells().work.begun.fetch_add(requests, Relaxed);
     }
@@ -105,7 +105,7 @@ impl Line {
         self.requests_ended(1);
     }
 
-    /// So many have.
+    /// This number of requests has ended.
     pub(crate) fn requests_ended(&self, requests: u64) {
         self.cells().work.ended.fetch_add(requests, Release);
     }
@@ -115,7 +115,7 @@ impl Line {
         self.requests_failed(1);
     }
 
-    /// So many were.
+    /// This number of requests has failed.
     pub(crate) fn requests_failed(&self, requests: u64) {
         self.cells().work.errors.fetch_add(requests, Relaxed);
     }

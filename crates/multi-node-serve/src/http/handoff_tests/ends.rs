@@ -103,7 +103,7 @@ async fn a_handoff_that_takes_none_until_the_deadline() {
     }
     from.drain.begin(Duration::from_millis(200));
     let report = from.drained().await;
-    // One is in the channel. The others are closed at the deadline, which they and the report learn in any order.
+    // One is in the channel. The others are closed at the deadline. They and the report learn that in any order.
     assert_eq!((report.finished + report.aborted, report.handed_off), (3, 0));
     from.until(|counts| counts.open == 1).await;
 }

@@ -1,4 +1,4 @@
-//! What is under way when the drain begins: nothing of it is lost, answered twice or out of order.
+//! Requests under way when the drain begins: none is lost, answered twice, or answered out of order.
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;

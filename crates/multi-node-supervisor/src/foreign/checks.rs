@@ -46,7 +46,7 @@ impl Program {
         if directory.join(file).is_file() { Ok(()) } else { refused("there is no such file") }
     }
 
-    /// Whether its channel is to be that of a cluster worker.
+    /// Whether the node's channel is that of a cluster worker.
     pub(crate) fn is_node_js(&self) -> bool {
         let directory = environment::working_directory().unwrap_or_default();
         // Without a script Node sets no worker up, though the variable says that there is one.
@@ -62,7 +62,7 @@ impl Program {
         self.sockets == Sockets::All && !lookup::never_links(Path::new(&self.program), &directory)
     }
 
-    /// Where it is. Whoever starts a program that is not there wants to know at once, and not from nodes that fail.
+    /// Where it is. If the program is missing, the command fails at once, before any node does.
     pub(crate) fn find(&self) -> Result<Found, Error> {
         let failed = |source| Error::Program { program: self.program.to_string_lossy().into_owned(), source };
         let directory = environment::working_directory().map_err(failed)?;

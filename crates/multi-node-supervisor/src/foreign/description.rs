@@ -11,10 +11,10 @@ use tokio::sync::mpsc;
 use super::Collect;
 use crate::NotApplied;
 
-/// A server program, how its listening sockets reach it, and how it is told to end.
+/// A server program, how it gets its listening sockets, and how it is asked to end.
 ///
-/// In arguments and values of variables these are replaced: `{fd}` (the number of the first listening socket), `{port}` (of the
-/// first address), `{slot}`, `{id}`, and `{node_port}`, a free port of 127.0.0.1 that each node has for itself.
+/// In arguments and values of variables these are replaced: `{fd}` (the number of the first listening socket), `{port}` (of
+/// the first address), `{slot}`, `{id}`, and `{node_port}`, a free port of 127.0.0.1 for each node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[must_use = "a description does nothing until `run` is given it"]
 pub struct Program {
@@ -44,7 +44,7 @@ pub struct Program {
     pub(crate) renewal: Option<Renewal>,
 }
 
-/// Tells what is to be run from a reload on.
+/// Returns the program to run from a reload on.
 #[derive(Clone)]
 pub(crate) struct Renewal(pub(crate) Arc<dyn Fn() -> Result<Program, String> + Send + Sync>);
 
@@ -74,17 +74,18 @@ pub enum Sockets {
     Bare,
 }
 
-/// How it is known that a node serves. In any case a program that links this crate says so by itself.
+/// How the master knows that a node serves. A program that links this crate always reports that itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Readiness {
-    /// A program that is given a socket is ready once one of its processes is seen waiting for connections on it; a message
-    /// of its own says nothing before. A Node.js program ([`Program::node_js`]) is once one of its servers listens, or it has sent `ready`.
-    /// Any other is once it has said so, as in [`Notification`](Readiness::Notification), or has lived for
-    /// [`Program::ready_after`].
+    /// A program that is given a socket is ready once one of its processes waits for connections on it. Before that its own
+    /// messages do not count. A Node.js program ([`Program::node_js`]) is ready once one of its servers listens, or it has
+    /// sent `ready`. Any other program is ready once it has reported so, as in [`Notification`](Readiness::Notification), or
+    /// has run for [`Program::ready_after`].
     ///
-    /// A node that was told to listen elsewhere, or that we may not look at, is ended before its start has timed out.
+    /// The master ends a node early, before its start times out, if the node's arguments make it listen elsewhere, or if the
+    /// master may not inspect it.
     #[default]
     Auto,
     /// By its message alone: `READY=1` on the socket that `NOTIFY_SOCKET` names (sd_notify(3)), a newline on the descriptor
@@ -162,8 +163,8 @@ impl Program {
         self
     }
 
-    /// The number of the signal that tells it to finish and end. Default 15, SIGTERM. It is killed where it has not ended
-    /// within `Options::drain_timeout`.
+    /// The number of the signal that asks the program to finish and end. Default 15, SIGTERM. A node that has not ended
+    /// within `Options::drain_timeout` is killed.
     pub fn stop_signal(mut self, number: i32) -> Program {
         self.stop_signal = number;
         self
@@ -220,8 +221,8 @@ impl Program {
         self
     }
 
-    /// Sends what each node writes to its standard output and error here, as the ends of pipes, instead of letting nodes
-    /// inherit those of this process. Whoever receives must read: a node that finds a pipe full waits.
+    /// Sends the standard output and error of each node here, as the ends of pipes, instead of letting nodes inherit those of
+    /// this process. The receiver must read: a node that finds a pipe full waits.
     pub fn output(mut self, to: mpsc::Sender<Collect>) -> Program {
         self.output = Some(to);
         self
@@ -234,8 +235,8 @@ impl Program {
         self
     }
 
-    /// Asked at each reload what is to be run from then on; an error fails the reload, which changes nothing. Until then,
-    /// and without this, it is what was given first. Where output goes stays as it is.
+    /// Each reload calls this for the program to run from then on. An error fails the reload, which then changes nothing.
+    /// Before the first reload, and without this, the given program runs. The destination of the output does not change.
     pub fn renew(mut self, by: impl Fn() -> Result<Program, String> + Send + Sync + 'static) -> Program {
         self.renewal = Some(Renewal(Arc::new(by)));
         self

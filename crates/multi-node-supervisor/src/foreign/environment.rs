@@ -61,7 +61,7 @@ impl Program {
         self.args.iter().map(|arg| place.fill(arg)).collect()
     }
 
-    /// What is changed in the environment, in this order.
+    /// The changes to the environment, in this order.
     pub(crate) fn variables(&self, place: &Place) -> Vec<Variable> {
         let mut variables: Vec<Variable> = OF_THIS_START.iter().map(|name| ((*name).into(), None)).collect();
         let mut set = |name: &str, value: String| variables.push((name.into(), Some(value.into())));

@@ -22,8 +22,8 @@ pub struct Output {
     pub stream: Source,
     /// Where it is read.
     pub pipe: PipeReader,
-    /// What was read already and not dealt with, such as the beginning of a line: by a collector that was told to
-    /// [`Rest`](Collect::Rest), perhaps that of the program which this one has replaced.
+    /// What was read but not handled yet, such as the beginning of a line. It comes from a collector that was asked to
+    /// [`Rest`](Collect::Rest), perhaps from the collector of the previous program.
     pub begun: Vec<u8>,
     /// Dropped with this: all was read and dealt with.
     #[expect(dead_code, reason = "that it is dropped says it all")]

@@ -8,7 +8,7 @@
 ;(function primary() {
   const NAME = 'NODE_MULTI_NODE'
   const EVENTS = ['fork', 'online', 'listening', 'message', 'disconnect', 'exit']
-  // A file that waits for no event of the workers is told of them after this time, in milliseconds.
+  // A file that waits for no event of the workers gets their events after this time, in milliseconds.
   const PATIENCE = 1000
 
   if (!isOurs()) return
@@ -149,7 +149,7 @@
     cluster.emit('listening', worker, address)
   }
 
-  // `asked`: it was told to, or said that it would.
+  // `asked`: it was asked to, or announced it.
   function leaves(worker, message) {
     if (!worker.process.connected) return
     worker.process.connected = false

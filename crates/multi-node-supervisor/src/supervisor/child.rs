@@ -29,7 +29,7 @@ use crate::log_buffer::Source;
 use crate::sys::credentials::Credentials;
 use crate::{Error, sys};
 
-/// How long whoever collects what nodes write may take to write what was read.
+/// How long the collector of the nodes' output may take to write what was read.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// How long reading what a node wrote last may take, where that may tell why it has ended.
@@ -47,7 +47,7 @@ pub(crate) struct Launcher {
     args: Vec<OsString>,
     slot_args: Option<SlotArgs>,
     env: Vec<(OsString, OsString)>,
-    /// As whom nodes run, where that is not this process's user.
+    /// The user and group of nodes, if that is not this process's user.
     identity: Option<Identity>,
     umask: Option<u32>,
     directory: PathBuf,
@@ -108,7 +108,7 @@ impl Launcher {
         })
     }
 
-    /// Goes on from what another program of this process held.
+    /// Continues with what another program of this process held.
     pub(crate) fn inherit(&mut self, images: Vec<(Generation, Image)>) {
         self.images.extend(images);
     }
@@ -320,7 +320,7 @@ impl Launcher {
         }
     }
 
-    /// Has them read again, by whoever may have begun just now.
+    /// Has the outputs read again, perhaps by a new collector.
     pub(crate) fn go_on_reading(&self, outputs: Vec<Output>) {
         if let Some(output) = &self.output
             && !outputs.is_empty()
@@ -341,7 +341,7 @@ pub(crate) struct GuardProgram {
 }
 
 impl GuardProgram {
-    /// Its process, and the pipe by which it is told of nodes, which ends with this process.
+    /// Starts its process. Returns that and the pipe that names nodes to it. The pipe ends with this process.
     pub(crate) fn start(&self) -> io::Result<(OwnedFd, OwnedFd)> {
         let (theirs, ours) = io::pipe()?;
         let mut guard = Command::new(&self.program);

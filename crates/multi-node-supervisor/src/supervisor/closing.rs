@@ -1,7 +1,7 @@
-//! The end of the listening sockets: who would still connect is refused, and what waits is served.
+//! Closes the listening sockets: new clients are refused, and waiting connections are served.
 //!
-//! Nodes that link this crate take what waits when they drain. Other programs leave it when they are told to end, so they are told
-//! when nothing waits any more.
+//! Nodes that link this crate accept waiting connections while they drain. Other programs do not, once they are asked to end.
+//! So the master asks them only when no connection waits any more.
 
 use std::os::fd::AsFd;
 use std::time::Duration;

@@ -37,11 +37,11 @@ pub(super) struct Guard {
     registry: Registry,
     command: watch::Sender<Command>,
     task: Option<JoinHandle<Option<GuardProcess>>>,
-    /// The guard, while nobody attends to it.
+    /// The guard process, while no task attends to it.
     pub(super) held: Option<GuardProcess>,
 }
 
-/// Where a guard is told of processes.
+/// Names processes to a guard.
 #[derive(Clone, Debug)]
 pub(super) struct Registry {
     families: watch::Sender<Families>,
@@ -94,7 +94,7 @@ impl Guard {
         guard
     }
 
-    /// Where it is told of processes.
+    /// Where processes are named to it.
     pub(super) fn registry(&self) -> Registry {
         self.registry.clone()
     }
@@ -162,7 +162,7 @@ async fn attend(
     }
 }
 
-/// Waits until something else is to be done than to attend. Cancel-safe.
+/// Waits for a command other than to attend. Cancel-safe.
 async fn ordered(command: &mut watch::Receiver<Command>) -> Command {
     let ordered = command.wait_for(|command| *command != Command::Attend).await;
     // An error means that nobody is left to guard for.
@@ -175,7 +175,7 @@ fn start(program: &GuardProgram) -> io::Result<GuardProcess> {
 }
 
 impl GuardProcess {
-    /// Tells it of all nodes and of what becomes of them, for as long as it lives and nothing else is ordered.
+    /// Sends it all nodes and their changes, until it ends or gets another command.
     async fn attend(
         &mut self,
         families: &mut watch::Receiver<Families>,

@@ -82,7 +82,7 @@ impl System {
 impl Launch for System {
     fn start(&self, mut command: Command, stdin: OwnedFd) -> io::Result<Process> {
         command.stdin(stdin);
-        // Nobody else reaps it, so its pid is its own until we do.
+        // Only this process reaps it, so no other process gets its pid until then.
         let pid = self.spawn(command)?;
         Ok(Process { pid, process: sys::process::open(pid)? })
     }

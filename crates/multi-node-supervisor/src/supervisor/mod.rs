@@ -10,7 +10,7 @@
 //!      Empty ──────────> Starting ─────> Initializing ────> Serving
 //!        ^                   │              │               │     │
 //!        │                   │ start_timeout, shutdown,     │     │ reload, scale, shutdown,
-//!        │                   │ it failed and did not end    │     │ or it leaves by itself
+//!        │                   │ it failed and did not end    │     │ or it leaves unasked
 //!        │                   │              │               │     v
 //!        │                   │              │       silence │  Draining
 //!        │                   │              │               │     │ drain_timeout, silence
@@ -19,9 +19,9 @@
 //!        │                                          │
 //!        │                the process ends, there or in any state above
 //!        │                                          v
-//!        │  ordered, or `restart` is off         Exited
+//!        │  on command, or no `restart`           Exited
 //!        ├<─────────────────────────────────────────┤
-//!        │  its rest is over                        │ unasked
+//!        │  its backoff is over                     │ unasked
 //!        └<──────────────── BackingOff <────────────┤
 //!                                                   │ crash loop, and no node was ever ready
 //!                                 Failed <──────────┘
@@ -29,7 +29,7 @@
 //!
 //! | state | ends at the latest |
 //! |---|---|
-//! | `Empty` | with the next order; where `restart` is on, no slot stays empty |
+//! | `Empty` | with the next command; where `restart` is on, no slot stays empty |
 //! | `Starting`, `Initializing` | `start_timeout` after the spawn, or 5 s after the node said that it failed |
 //! | `Serving` | with the process, which is watched by its heartbeat |
 //! | `Draining` | `drain_timeout` after the command, or after the node said that it leaves |
@@ -38,11 +38,11 @@
 //! | `BackingOff` | when the backoff is over |
 //! | `Failed` | never: the program ends |
 //!
-//! A node that drains or is killed by order no longer holds its slot, so that its replacement starts beside it. During a
+//! A node that drains or is killed on command no longer holds its slot, so that its replacement starts beside it. During a
 //! reload a slot has an old node and a new one, which takes the slot when it is ready.
 //!
-//! A node that breaks the protocol (it says hello twice, or is ready before its hello) or whose control channel breaks is
-//! killed, and counts as dead.
+//! A node that breaks the protocol (it sends hello twice, or is ready before its hello) or whose control channel breaks is
+//! killed, and counts as crashed.
 
 mod bootstrap;
 mod child;

@@ -1,4 +1,4 @@
-//! Nodes of other programs: how they are told to end, and which of their processes counts.
+//! Nodes of other programs: how they are asked to end, and which of their processes is the main process.
 
 use std::time::Duration;
 

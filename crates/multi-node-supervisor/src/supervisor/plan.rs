@@ -31,7 +31,7 @@ pub struct Plan {
     pub policy: Policy,
     /// Whether processes are joined with each other.
     pub peers: bool,
-    /// Whether signals are heard, here and in nodes.
+    /// Whether the master and its nodes react to signals.
     pub signals: bool,
     /// Whether nodes may give commands.
     pub commands_from_nodes: bool,
@@ -60,7 +60,7 @@ pub struct Start {
     pub started_as: Option<(PathBuf, Vec<OsString>)>,
     /// Variables beside those of this process.
     pub env: Vec<(OsString, OsString)>,
-    /// As whom nodes run, where that is not this process's user.
+    /// The user and group of nodes, if that is not this process's user.
     pub identity: Option<Identity>,
     /// Permission bits that files made by nodes do not get.
     pub umask: Option<u32>,

@@ -7,19 +7,19 @@ use crate::id::NodeId;
 use crate::log_buffer::Source;
 use crate::status::ReadyBy;
 
-/// The number of a node's last lines that may tell why it has ended.
+/// The number of a node's last lines of output that may show why it has ended.
 const LAST_LINES: usize = 20;
 
-/// What an address that is taken says of a node.
+/// What it means if a node finds its address in use.
 const IN_USE: &str = "a node that binds an address itself does not use the socket that all nodes share";
 
-/// What a success says of a node that has not served.
+/// What it means if a node that has not served exits with success.
 const BACKGROUND: &str = "a server that puts itself into the background has to be told to stay in the foreground";
 
 impl Supervisor {
     pub(super) fn noted(&mut self, id: NodeId, note: ProcessEvent) -> Option<Event> {
         Some(match note {
-            // What links this crate speaks of itself by its own means.
+            // A program that links this crate reports these on its control socket instead.
             ProcessEvent::Ready(_)
             | ProcessEvent::Unready(_)
             | ProcessEvent::Lacks(_)

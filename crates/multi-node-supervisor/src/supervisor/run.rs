@@ -36,7 +36,7 @@ const CUT: Duration = Duration::from_millis(500);
 /// What the log calls the source of what happened to nodes.
 pub(super) const TARGET: &str = "multi_node";
 
-/// So many pieces of news are heard in a row at most, before everything else has its turn.
+/// At most this number of events is handled in a row; then everything else gets its turn.
 const NEWS_IN_A_ROW: usize = 256;
 
 /// The master: the rules, and those that stand for the nodes that the rules speak of.
@@ -53,20 +53,20 @@ pub(crate) struct Supervisor {
     preflight: Option<Preflight>,
     /// What another master has left, until it is taken over.
     inherited: Option<InheritedLoop>,
-    /// The next program is to take over, since its nodes serve.
+    /// The next program takes over now, since its nodes serve.
     departing: Option<ReloadReport>,
     notifier: Notifier,
-    /// The log, for those who follow it from outside.
+    /// The log, for its followers.
     pub(super) log_buffer: LogBuffer,
     /// What nodes measure.
     pub(super) metrics_sink: MetricsSink,
-    /// Where the ends of nodes are told.
+    /// Where the exits of nodes are reported.
     pub(super) exits: Exits,
     replies: BTreeMap<Ticket, Reply>,
     tickets: u64,
-    /// Who may take connections of nodes that drain, as far as these know; `None`: nobody will come any more.
+    /// The successors that draining nodes know of; `None`: no successor will come any more.
     pub(super) candidates: Option<Vec<NodeId>>,
-    /// How many pieces of news have been heard since everything else had its turn.
+    /// The number of events handled since everything else had its turn.
     events_in_a_row: usize,
     /// The time of day at one moment, from which all others are counted, so that states keep their time.
     epoch: (Instant, SystemTime),
@@ -305,7 +305,7 @@ impl Supervisor {
             self.members.run_primary(report.generation, None);
         }
         match self.replies.remove(&ticket) {
-            // Whoever asked may have stopped waiting.
+            // The client may have stopped waiting.
             Some(Reply::Caller(caller)) => drop(caller.send(result)),
             Some(Reply::Node { id, ticket }) => self.members.tell(id, ToNode::Answer { ticket, result }),
             Some(Reply::Log) => {
@@ -336,6 +336,6 @@ pub(super) fn cut_after(drain_timeout: Duration) -> Duration {
 }
 
 fn tick(late: Duration) -> Event {
-    // Nodes have said things meanwhile, which are to be heard before any judgement.
+    // Nodes have sent messages meanwhile. Handle these before any judgement.
     if late > LATE { Event::Late(late + LATE) } else { Event::Tick }
 }

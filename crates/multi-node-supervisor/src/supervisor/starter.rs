@@ -27,7 +27,7 @@ impl Starter {
     pub(super) fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
         let (answer, answered) = mpsc::sync_channel(1);
         let work = Box::new(move || {
-            // Whoever asked waits.
+            // The caller waits.
             let _ = answer.send(work());
         });
         let gone = || io::Error::other("the thread that starts nodes is gone");

@@ -55,7 +55,7 @@ impl Supervisor {
         }
     }
 
-    /// Drains a node. What is left at the deadline it cuts by itself, in time to end before it is killed.
+    /// Drains a node. At the deadline the node itself cuts what is left, in time to end before it is killed.
     pub(super) fn drain(&mut self, id: NodeId, within: Duration) {
         let successors = self.successors(id);
         let ends = successors.is_empty() && self.fleet.is_stopping();

@@ -22,24 +22,24 @@ use crate::sys::process::watched;
 /// How long a process may take to end after it closed its control socket.
 const LAST_BREATH: Duration = Duration::from_secs(1);
 
-/// How long a node that seems silent may still be heard before it is judged.
+/// How long a seemingly silent node still has to send something before it is judged.
 const LAST_CHANCE: Duration = Duration::from_millis(250);
 
-/// How long what a node has started may take to end after the node, if that was not told to finish.
+/// How long a node's child processes may take to end after the node, if it was not asked to finish.
 const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
-/// The same of one that has never said anything: it is not to be waited for.
+/// The same for a node that has never sent a message: nothing needs to wait for it.
 const LEFT_UNSAID: Duration = Duration::from_millis(500);
 
 /// A pidfd, shared by the task that watches the process and those that signal it.
 type Process = Arc<OwnedFd>;
 
-/// What is heard of a node.
+/// News of a node.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum NodeEvent {
     Said(ToMaster),
-    /// What was seen of its process: whether a debugger holds it, and a report for people.
+    /// The examination of its process: whether a debugger holds it, and a report for people.
     Examined {
         traced: bool,
         report: String,
@@ -49,25 +49,25 @@ pub(crate) enum NodeEvent {
     Broke(String),
     /// The exec shim has become its program.
     Became,
-    /// What is noticed of the program.
+    /// An observation of the program.
     Process(ProcessEvent),
-    /// Of all nodes, in a shutdown: nobody waits any more in the queues of the listening sockets.
+    /// For all nodes, in a shutdown: no connection waits any more in the queues of the listening sockets.
     QueuesEmpty,
     Exited(Exit),
 }
 
-/// How far a node has come, as its watch sees it.
+/// The phase of a node, as its watch sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Phase {
-    /// It speaks on its control socket, as an exec shim or a node of this program.
+    /// It uses its control socket, as an exec shim or a node of this program.
     #[default]
     Speaks,
-    /// Its exec shim is another program now, which may know nothing of the socket.
+    /// Its exec shim has become another program, which may not use the socket.
     Runs,
-    /// It is such a program, and speaks there.
+    /// It is such a program, and uses the socket.
     Links,
-    /// Its end has been told.
+    /// Its exit has been reported.
     Ended,
 }
 
@@ -90,31 +90,31 @@ impl NodeEvent {
     }
 }
 
-/// Whose news is told to whom.
+/// Watches one node, and reports its events.
 #[derive(Debug)]
 pub(crate) struct Watch {
     pub(crate) id: NodeId,
     pub(crate) pid: u32,
     pub(crate) events: mpsc::Sender<(NodeId, NodeEvent)>,
-    /// The process of it that its program names as the one that counts (`MAINPID=`).
+    /// The process that its program names as its main process (`MAINPID=`).
     pub(crate) main: watch::Receiver<Option<Process>>,
-    /// Whether that was seen to live on after the one that was started.
+    /// Whether that process has outlived the one that was started.
     pub(crate) outlived: AtomicBool,
-    /// Whether it is of another program, or an exec shim that is to become that.
+    /// Whether it runs another program, or is an exec shim that will become one.
     pub(crate) foreign: bool,
-    /// Whether it has ever spoken: what a program does that links this crate, with processes that it has started, is its own.
+    /// Whether it has ever sent a message. A program that links this crate manages its child processes itself.
     pub(crate) spoke: AtomicBool,
-    /// What it has started.
+    /// Its child processes.
     pub(crate) left: Left,
-    /// Notified when the node is to be examined.
+    /// Notified when the node has to be examined.
     pub(crate) examine: Arc<Notify>,
-    /// Turns true when nothing more is to be heard for now.
+    /// Turns true to suspend the watch.
     pub(crate) rest: watch::Receiver<bool>,
     pub(crate) launch: Arc<dyn Launch>,
 }
 
-/// Tells all that is heard of a node, its exit last: everything it said before is told before. Returns when that is done, or
-/// when it is told to rest, with what was half read and how far it has come.
+/// Reports all events of a node, its exit last: all messages that it sent before come first. Returns when that is done, or
+/// when it is suspended, with a partly read message and the phase.
 pub(crate) async fn watch(
     watch: Watch,
     mut reader: Reader<ToMaster>,
@@ -134,7 +134,7 @@ async fn watch_to_the_end(
     phase: &mut Phase,
 ) -> io::Result<()> {
     let process = watched(child)?;
-    // Once its end has been told its number may be another's.
+    // Once its exit has been reported, another process may have its number.
     if *phase != Phase::Ended
         && let Some(exit) = listen_to(watch, reader, &process, phase).await?
     {
@@ -192,7 +192,7 @@ async fn listen_to(
 
 /// Resolves when conversations are to rest, or nobody is left who would hear them. Cancel-safe.
 pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
-    // An error means that whoever would tell it is gone.
+    // An error means that the sender is gone.
     let _ = rest.wait_for(|rest| *rest).await;
 }
 
@@ -257,7 +257,7 @@ impl Watch {
                 ends(&named).await?;
             }
         }
-        // Whoever started it mostly waits for it, and ends with its status, which nobody else is told.
+        // The starting process mostly waits for this one, and ends with its status, which no other process can read.
         let follows = !self.outlived.load(Ordering::Relaxed);
         Ok(follows && tokio::time::timeout(LAST_BREATH, ends(started)).await.is_ok())
     }
@@ -269,8 +269,8 @@ impl Watch {
         Ok(())
     }
 
-    /// A node that seems silent may have spoken while its master did not run, or may just go on after a pause of both:
-    /// whatever it says until the end of its last chance is told before it is looked at.
+    /// A node that seems silent may have sent something while its master did not run, or may just continue after a pause of
+    /// both. Messages that arrive during this last chance are reported before the examination.
     async fn examine(&self, reader: &mut Reader<ToMaster>) -> io::Result<()> {
         tokio::time::sleep(LAST_CHANCE).await;
         self.tell_arrived(reader).await?;

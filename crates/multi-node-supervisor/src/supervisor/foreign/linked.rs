@@ -25,7 +25,7 @@ pub(super) const NO_FILES: &str = "nodes run as another user (`user`), so the ma
 pub(super) struct Linked {
     manner: Manner,
     pub(super) own: BTreeMap<Key, AddedSockets>,
-    /// What was told of where servers are served.
+    /// What was reported about where servers are served.
     told: Vec<String>,
     /// Why the last that was asked for could not be bound.
     trouble: Option<String>,
@@ -59,8 +59,8 @@ enum Place<'a> {
     AddedSockets(&'a str, usize, usize),
 }
 
-/// Given addresses go to the servers in their order, and those that are left over to the last one. Servers for which none
-/// is left are served where they ask to be.
+/// Given addresses go to the servers in order, and the remaining ones to the last server. Servers without a given address are
+/// served at their own.
 fn places(servers: &[Vec<String>], given: usize) -> Vec<Vec<Place<'_>>> {
     let last = servers.len().saturating_sub(1);
     let places = servers.iter().enumerate().map(|(index, own)| match index {

@@ -1,4 +1,4 @@
-//! What a program says by itself: on the socket that `NOTIFY_SOCKET` names, or on a descriptor.
+//! Readiness notifications of a program: on the socket that `NOTIFY_SOCKET` names, or on a descriptor.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
@@ -48,8 +48,8 @@ impl NotifySocket {
         &self.name
     }
 
-    /// Tells what the processes of the node say, until it is told to rest. Descriptors that come along are closed at once,
-    /// which is what `BARRIER=1` waits for.
+    /// Reports the notifications of the node's processes, until it is suspended. Descriptors that come along are closed at
+    /// once, which is what `BARRIER=1` waits for.
     pub(super) async fn read(&self, node: u32, notes: &ProcessEvents) {
         let (mut bytes, mut rest) = ([0; LONGEST], notes.rest.clone());
         loop {
@@ -90,8 +90,8 @@ impl AsFd for NotifySocket {
     }
 }
 
-/// Waits for a newline, which is told, or for the end of the pipe, or until it is told to rest: only then the pipe may be
-/// read again.
+/// Waits for a newline, which it reports, for the end of the pipe, or until it is suspended. Only in the last case the pipe
+/// may be read again.
 pub(super) async fn newline(pipe: OwnedFd, notes: &ProcessEvents) -> Option<OwnedFd> {
     let mut pipe = pipe::Receiver::from_owned_fd(pipe).ok()?;
     let (mut bytes, mut rest) = ([0; 64], notes.rest.clone());

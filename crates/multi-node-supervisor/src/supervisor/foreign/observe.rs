@@ -81,7 +81,7 @@ pub(super) async fn serves(signs: &Signs, explains: bool, notes: &ProcessEvents)
     }
 }
 
-/// Resolves once no process of the node waits for connections, has any, or is at work, and says so.
+/// Resolves once no process of the node waits for connections, has any, or is at work. Returns the reason as text.
 pub(super) async fn lost(signs: &Signs) -> String {
     let (mut misses, mut used) = (0, cpu(&sys::process::family(signs.pid)));
     while misses < MISSES {

@@ -11,13 +11,13 @@ use crate::status::ReadyBy;
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ProcessEvent {
     Ready(ReadyBy),
-    /// It was ready, and does not serve any more; why.
+    /// It was ready, and no longer serves; why.
     Unready(String),
-    /// What has not been seen of it, as long as it is not ready.
+    /// What is still missing for it to be ready.
     Lacks(String),
-    /// It will never be ready, started as it is; why.
+    /// It can never become ready with these arguments and settings; why.
     Hopeless(String),
-    /// What it says of itself, for people.
+    /// The status text that it has sent.
     Status(String),
     /// One more of its servers listens.
     Listens,
@@ -25,17 +25,17 @@ pub(crate) enum ProcessEvent {
     Beat,
     /// It has loaded the preload (`Ok`), or the preload does nothing; why.
     Preload(Result<(), String>),
-    /// It has found itself broken (`WATCHDOG=trigger`).
+    /// It reports itself as broken (`WATCHDOG=trigger`).
     Hangs,
-    /// It ends by itself.
+    /// It ends on its own initiative.
     Stopping,
-    /// A Node.js program has closed its channel: it serves nobody any more.
+    /// A Node.js program has closed its channel: it serves no more.
     Disconnected,
     /// Its process has ended; whether with success.
     Ended {
         well: bool,
     },
-    /// It needs so long from now on for what it is doing.
+    /// It asks for this much more time, from now on.
     Extend(Duration),
     /// Another process of it is the one to signal.
     MainPid(u32),

@@ -20,7 +20,7 @@ use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::watch::NodeEvent;
 use crate::sys;
 
-/// What is told of a Node.js program that does not serve.
+/// The log text about a Node.js program that does not serve.
 const LISTENS_NOT: &str = "none of its servers listens, and it has not called `process.send(\"ready\")`; if it is to serve \
     nothing, run it with --ready=age";
 
@@ -30,29 +30,29 @@ pub(in crate::supervisor) struct ProcessMonitor {
     pub(super) id: NodeId,
     /// What has been seen.
     pub(in crate::supervisor) seen: ProgramStatus,
-    /// The process that counts, where the program has named another than the one that was started.
+    /// The main process, if the program has named another than the one that was started.
     pub(in crate::supervisor) main: Option<Main>,
     /// The primary of a Node.js program.
     primary: Option<mpsc::Sender<ToPrimary>>,
-    /// Whether it has been told to end.
+    /// Whether it has been asked to end.
     pub(in crate::supervisor) draining: bool,
     pub(super) signs: Signs,
-    /// By what message it has said that it is ready, where that alone is not enough.
+    /// The message by which it has announced readiness, if that alone is not enough.
     pub(super) notified: Option<ReadyBy>,
-    /// Whether nobody needs to know any more if it stays ready.
+    /// Whether it no longer matters if it stays ready.
     is_settled: bool,
-    /// By what it speaks, while nobody listens there.
+    /// Its message channels, while nothing reads them.
     pub(super) ears: Vec<Ear>,
     /// Whether the program runs.
     pub(super) begun: bool,
     /// Whether it links this crate.
     pub(super) is_linked: bool,
     watchers: JoinSet<Option<Ear>>,
-    /// The watcher that looks by itself whether the node serves.
+    /// The watcher that checks on its own whether the node serves.
     looks: Option<AbortHandle>,
 }
 
-/// A process that a program has named as the one that counts (`MAINPID=`, sd_notify(3)).
+/// A process that a program has named as its main process (`MAINPID=`, sd_notify(3)).
 #[derive(Debug)]
 pub(in crate::supervisor) struct Main {
     pub(in crate::supervisor) pid: u32,
@@ -62,7 +62,7 @@ pub(in crate::supervisor) struct Main {
 impl Main {
     /// Only a process of the node can be named.
     pub(in crate::supervisor) fn of(node: u32, pid: u32) -> io::Result<Main> {
-        // Held first, so that it is this process that is looked at.
+        // Opened first, so that the check is about this very process.
         let process = Arc::new(sys::process::open(pid)?);
         match sys::process::is_of_family(pid, node) {
             Some(true) => Ok(Main { pid, process }),
@@ -73,12 +73,12 @@ impl Main {
     }
 }
 
-/// By what it is seen that it serves.
+/// The signs by which the master sees that it serves.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Signs {
     pub(super) pid: u32,
     pub(super) readiness: Readiness,
-    /// After which life it is taken for ready; `None`: it will say so itself.
+    /// How long it has to run before it is assumed ready; `None`: it will report readiness itself.
     pub(super) ready_after: Option<Duration>,
     pub(super) node_port: Option<u16>,
     /// The inode numbers of the listening sockets.
@@ -92,8 +92,8 @@ pub(super) struct Signs {
 }
 
 impl Signs {
-    /// Whether this sign alone says that the node serves. A message of a program that has a socket does not: some send it
-    /// before anybody waits for connections.
+    /// Whether this sign alone means that the node serves. A message of a program that has a socket does not: some programs
+    /// send it before any process waits for connections.
     fn suffices(&self, by: ReadyBy) -> bool {
         let is_notice = matches!(by, ReadyBy::Notification | ReadyBy::Descriptor);
         match self.readiness {
@@ -106,7 +106,7 @@ impl Signs {
     }
 }
 
-/// By what it speaks for itself.
+/// A channel for the program's own messages.
 #[derive(Debug)]
 pub(super) enum Ear {
     Socket(NotifySocket),
@@ -116,7 +116,7 @@ pub(super) enum Ear {
     Channel(Channel),
 }
 
-/// Whom the watchers tell, until they are to rest.
+/// Where the watchers send their events, until they are suspended.
 #[derive(Clone, Debug)]
 pub(super) struct ProcessEvents {
     id: NodeId,
@@ -209,7 +209,7 @@ impl ProcessMonitor {
         }
     }
 
-    /// Waits for the watchers to rest, which they have been told to do.
+    /// Waits until the watchers have stopped. They have been asked to.
     pub(in crate::supervisor) async fn rest(&mut self) {
         if let Some(looks) = self.looks.take() {
             looks.abort();
@@ -234,7 +234,7 @@ impl ProcessMonitor {
         });
     }
 
-    /// Looks by itself whether the node serves, and then whether it goes on.
+    /// Checks whether the node serves, and then whether it continues to.
     fn look(&mut self, notes: ProcessEvents) -> Option<AbortHandle> {
         let signs = self.signs.clone();
         let explains = self.primary.is_none();
@@ -288,7 +288,7 @@ impl ProcessMonitor {
         self.look_no_more();
     }
 
-    /// Whether it is to be told that the node serves no more.
+    /// Whether to report that the node serves no more.
     pub(in crate::supervisor) fn is_watched(&self) -> bool {
         self.seen.ready_by.is_some() && !self.is_settled && !self.draining
     }
@@ -298,7 +298,7 @@ impl ProcessMonitor {
         &self.signs.words
     }
 
-    /// It links this crate, and will say by itself that it serves.
+    /// It links this crate, and will report readiness itself.
     pub(in crate::supervisor) fn links(&mut self) {
         self.is_linked = true;
         self.look_no_more();
@@ -310,7 +310,7 @@ impl ProcessMonitor {
         }
     }
 
-    /// Has a Node.js program finish and disconnect; false: the program knows no such order.
+    /// Asks a Node.js program to finish and disconnect; false: the program does not know such a command.
     pub(in crate::supervisor) fn disconnect(&mut self) -> bool {
         self.draining = true;
         let (Some(primary), id) = (self.primary.clone().filter(|_| self.begun), self.id) else { return false };

@@ -104,7 +104,7 @@ impl Foreign {
         }
     }
 
-    /// Goes on from what another master had; `program` is what its successor was told to run.
+    /// Continues with what another master had; `program` is what its successor was asked to run.
     pub(in crate::supervisor) fn resume(
         program: Program,
         inherited: InheritedPrograms,
@@ -315,7 +315,7 @@ impl Foreign {
         Ok(self.primary.insert(primary_handle))
     }
 
-    /// By which signal nodes of this generation are told to finish.
+    /// The signal by which nodes of this generation finish.
     pub(in crate::supervisor) fn stop_signal(&self, generation: Generation) -> io::Result<i32> {
         Ok(self.known(generation)?.program.stop_signal)
     }

@@ -34,23 +34,23 @@ pub(in crate::supervisor) struct PrimaryProcess {
     pub(in crate::supervisor) held: Option<Running>,
 }
 
-/// By what it is attended to.
+/// What attending to it needs.
 #[derive(Clone, Debug)]
 pub(super) struct AttendConfig {
     /// The primary, which relays.
     pub(super) primary: mpsc::Sender<ToPrimary>,
-    /// Where the guard is told of it.
+    /// Names the process to the guard.
     pub(super) registry: Option<Registry>,
     pub(super) launch: Arc<dyn Launch>,
     pub(super) backoff: Backoff,
 }
 
-/// What is to be done.
+/// What to do.
 #[derive(Clone, Debug)]
 enum Command {
-    /// This is to run, or nothing.
+    /// Run this, or nothing.
     Run(Option<Arc<Plan>>),
-    /// Nobody is to attend to it for now.
+    /// Suspend: nothing attends to it for now.
     Rest(Option<Arc<Plan>>),
     Leave,
 }
@@ -108,7 +108,7 @@ impl PrimaryProcess {
     }
 
     async fn ended(&mut self) -> Option<Running> {
-        // An error would be a panic, which has been told.
+        // An error would be a panic, which has been logged.
         self.task.take()?.await.ok().flatten()
     }
 }
@@ -151,7 +151,7 @@ impl Attendant {
             let pause = ends.one_more(begun.elapsed(), self.config.backoff);
             let when = if pause.is_zero() { "at once".to_owned() } else { format!("in {pause:.0?}") };
             crate::log::warn!(target: TARGET, "the primary process {why}; starting another {when}");
-            // An error means that there is to be another.
+            // An error means that the process has to be started again.
             let _ = tokio::time::timeout(pause, self.changed()).await;
         }
     }
@@ -242,7 +242,7 @@ impl Attendant {
     /// Waits until something else is ordered. Cancel-safe.
     async fn changed(&mut self) {
         if self.command.changed().await.is_err() {
-            // Nobody will order anything; the master ends.
+            // No command will come any more: the master ends.
             std::future::pending::<()>().await;
         }
     }

@@ -13,7 +13,7 @@ use crate::supervisor::launch::Launch;
 use crate::supervisor::watch as watching;
 use crate::sys::signal::TERM;
 
-/// How long it may take to end when it is told to.
+/// How long it may take to end when it is asked to.
 const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
 /// A process that was started and not reaped.

@@ -17,7 +17,7 @@ use crate::sys;
 #[derive(Debug)]
 pub(super) struct Talk {
     socket: UnixStream,
-    /// The beginning of a message, of which the rest has not come.
+    /// The beginning of a message that has not arrived completely.
     read: BytesMut,
     step: Step,
 }
@@ -27,9 +27,9 @@ pub(super) struct Talk {
 enum Step {
     /// The process does not listen yet.
     Silent,
-    /// It has said hello.
+    /// It has sent hello.
     Greeted,
-    /// The primary has been told, and answers with what the process is to be told first.
+    /// The primary knows of it, and will answer with what to send to the process first.
     Connecting {
         first: oneshot::Receiver<Vec<Bytes>>,
         queued: mpsc::Receiver<Queued>,
@@ -37,7 +37,7 @@ enum Step {
     Connected(ToProcess),
 }
 
-/// What the process is to be told; of the first a part may have been written.
+/// What to send to the process. A part of the first message may have been written.
 #[derive(Debug)]
 struct ToProcess {
     unwritten: VecDeque<Queued>,
@@ -88,7 +88,7 @@ impl Talk {
     }
 }
 
-/// The next line that is for us; the primary has been told of it. Cancel-safe.
+/// The next line for us. It has been passed to the primary. Cancel-safe.
 async fn hear(
     socket: &UnixStream,
     buffer: &mut BytesMut,

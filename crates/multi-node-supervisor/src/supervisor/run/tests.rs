@@ -152,7 +152,7 @@ impl Master {
         node
     }
 
-    /// Waits until so many nodes are in this state.
+    /// Waits until this number of nodes is in this state.
     async fn has(&self, count: usize, state: State) {
         let has = |shown: &Snapshot| shown.status.slots.iter().filter(|slot| slot.state == state).count() == count;
         // The loop may have ended.

@@ -1,4 +1,5 @@
-//! Lists of a state whose entries have kinds: each entry is written by itself, so that a release which does not know one reads the others.
+//! Lists of a state whose entries have kinds. Each entry is encoded separately, so a release that does not know a kind reads
+//! the others.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

@@ -72,10 +72,10 @@ pub(crate) struct InheritedLoop {
     pub(crate) primary: Option<Running>,
 }
 
-/// A call that was taken over before `listen`, for which it waits here.
+/// A request that was read before `listen`. It waits here for `listen`.
 static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
 
-/// What stood on standard input.
+/// The request from standard input.
 struct Taken {
     socket: StdUnixStream,
     calling: UpgradeStep,
@@ -83,8 +83,9 @@ struct Taken {
 }
 
 impl Taken {
-    /// Whether this process was called: the environment says so, and standard input is a socket that the caller made, who
-    /// is this process itself in a resume. It takes over standard input, which is again what it was for the caller.
+    /// Whether another process requested a step of an upgrade from this one. Then the environment contains the request, and
+    /// standard input is a socket that the requester made. In a resume the requester is this process itself. Takes over
+    /// standard input, and puts back what it was for the requester.
     fn find() -> Result<Option<Taken>, Error> {
         let Some((caller, calling)) = environment::requested() else { return Ok(None) };
         let maker = sys::socket::maker(io::stdin().as_fd()).ok();

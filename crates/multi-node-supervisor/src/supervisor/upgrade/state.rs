@@ -136,7 +136,7 @@ pub(crate) struct PrimaryProcessState {
     pub(super) process: FdIndex,
 }
 
-/// A guard, and what it was told.
+/// A guard, and the processes it knows of.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct GuardState {
     pub(super) process: FdIndex,

@@ -13,7 +13,7 @@ use super::primary::ToPrimary;
 use crate::serve::Socket;
 use crate::supervisor::watch::told_to_rest;
 
-/// How long a server rests that cannot accept, since descriptors or memory have run out.
+/// How long a server pauses that cannot accept because descriptors or memory have run out.
 const REST: Duration = Duration::from_millis(50);
 
 /// The tasks that accept, one for each server.
@@ -25,7 +25,7 @@ pub(super) struct Accepters {
 }
 
 impl Accepters {
-    /// What they accept is told there.
+    /// They send what they accept to `inbox`.
     pub(super) fn new(inbox: mpsc::WeakSender<ToPrimary>) -> Accepters {
         Accepters { tasks: JoinSet::new(), inbox, rest: watch::Sender::new(false) }
     }
@@ -49,7 +49,7 @@ impl Accepters {
         Ok(())
     }
 
-    /// Has all of them stop. What they have accepted has to be heard meanwhile.
+    /// Asks all of them to stop. Meanwhile the primary has to take what they have accepted.
     pub(super) fn rest(&mut self) {
         self.rest.send_replace(true);
     }

@@ -86,8 +86,8 @@ impl Channel {
         self.outbox.clone()
     }
 
-    /// Is the primary's ear and mouth for one worker, until the worker disconnects; `Some`: until it is told to rest. `strict`:
-    /// that its server listens does not make it ready.
+    /// Passes messages between the primary and one worker until the worker disconnects. Returns the channel if it was
+    /// suspended before. `strict`: a listening server does not make the worker ready.
     pub(in crate::supervisor::foreign) async fn serve(
         self,
         (id, pid): (NodeId, u32),
@@ -105,14 +105,14 @@ impl Channel {
             Err(error) => crate::log::warn!(%id, %error, "the channel to a Node.js program broke"),
         }
         let _ = primary.send(ToPrimary::Left { id }).await;
-        // Most end now, by themselves or by what ended them.
+        // Most processes end now, on their own or because something killed them.
         let mut rest = notes.rest.clone();
         let _ = tokio::time::timeout(LAST_BREATH, told_to_rest(&mut rest)).await;
         notes.tell(ProcessEvent::Disconnected).await;
         None
     }
 
-    /// Takes what the primary has said last, which rests too by now.
+    /// Takes the last messages of the primary, which is suspended too by now.
     pub(in crate::supervisor::foreign) fn gather(&mut self) {
         while let Some(line) = self.messages.waiting() {
             self.talk.unwritten.push_back(line);
@@ -120,7 +120,7 @@ impl Channel {
     }
 }
 
-/// Who is spoken with, and who is told of it.
+/// The worker at the other end, and the receivers of its news.
 struct Worker<'a> {
     id: NodeId,
     primary: &'a mpsc::Sender<ToPrimary>,
@@ -143,7 +143,7 @@ impl<'a> Worker<'a> {
         Worker { id, primary, outbox, notes, strict, servers: AtomicUsize::new(0), warned: Once::new() }
     }
 
-    /// `Some`: it was told to rest.
+    /// `Some`: it was suspended.
     async fn converse(&self, socket: OwnedFd, talk: &mut Talk, messages: &mut Messages) -> io::Result<Option<OwnedFd>> {
         let socket = UnixStream::from_std(StdUnixStream::from(socket))?;
         let rests = tokio::select! {
@@ -153,7 +153,7 @@ impl<'a> Worker<'a> {
         if rests { Ok(Some(socket.into_std()?.into())) } else { Ok(None) }
     }
 
-    /// True: it was told to rest.
+    /// True: it was suspended.
     async fn hear(
         &self,
         socket: &UnixStream,
@@ -288,7 +288,7 @@ mod tests {
 
     use super::*;
 
-    /// A channel that is served, what is told by it, and the worker's end.
+    /// A channel that is served, the events it reports, and the worker's end.
     struct Served {
         serving: tokio::task::JoinHandle<Option<Channel>>,
         told: mpsc::Receiver<ToPrimary>,

@@ -40,7 +40,7 @@ pub(in crate::supervisor::foreign) struct PrimaryState {
     workers: Vec<WorkerState>,
     sequence: u64,
     backlog: u32,
-    /// What the primary process is told of the workers.
+    /// What the primary process knows of the workers.
     #[serde(default)]
     relay: Relay,
 }

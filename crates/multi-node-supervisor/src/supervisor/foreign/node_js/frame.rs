@@ -64,7 +64,7 @@ pub(super) fn message(id: NodeId, sent: &[u8]) -> Bytes {
     with_message("message", id, sent)
 }
 
-/// A worker's channel is closed. `asked`: it was told to disconnect, or said that it would.
+/// A worker's channel is closed. `asked`: it was asked to disconnect, or announced it.
 pub(super) fn disconnect(id: NodeId, asked: bool) -> Bytes {
     line(&json!({ "cmd": OURS, "act": "disconnect", "id": id.number(), "asked": asked }))
 }
@@ -83,7 +83,8 @@ fn line(frame: &Value) -> Bytes {
     format!("{frame}\n").into()
 }
 
-/// The message is JSON already, and is passed on as it came: no number loses a digit, no object its order.
+/// The message is JSON already, and is passed on unchanged: no number loses a digit, and objects keep the order of their
+/// keys.
 fn with_message(act: &str, id: NodeId, message: &[u8]) -> Bytes {
     let head = format!(r#"{{"cmd":"{OURS}","act":"{act}","id":{},"msg":"#, id.number());
     [head.as_bytes(), message, b"}\n"].concat().into()

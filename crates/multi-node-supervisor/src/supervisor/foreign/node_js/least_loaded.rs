@@ -36,12 +36,12 @@ impl LeastLoaded {
         Some(id)
     }
 
-    /// So many are on their way to the node already.
+    /// This number of connections is on its way to the node already.
     pub(super) fn resume(&mut self, id: NodeId, under_way: usize) {
         self.nodes.entry(id).or_default().under_way = under_way;
     }
 
-    /// The node has answered for one.
+    /// The node has answered for one connection.
     pub(super) fn answered(&mut self, id: NodeId) {
         if let Some(record) = self.nodes.get_mut(&id) {
             record.under_way = record.under_way.saturating_sub(1);

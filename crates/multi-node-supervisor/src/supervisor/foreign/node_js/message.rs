@@ -17,13 +17,13 @@ pub(in crate::supervisor) enum FromWorker {
     Query { seq: u64, address: Address, data: Option<ServerData> },
     /// Its program begins.
     Online,
-    /// A server has been told where it listens, and listens; the whole line.
+    /// A server got its address and listens; the whole line.
     Listening(Bytes),
     /// A server listens no longer.
     Close { key: String },
     /// Whether a connection was taken.
     Answer { ack: u64, accepted: bool },
-    /// The worker ends by itself, and waits for an answer.
+    /// The worker ends on its own initiative, and waits for an answer.
     Leaves { seq: u64 },
     /// A message of the program for its primary: JSON.
     Message(Bytes),
@@ -52,7 +52,7 @@ pub(in crate::supervisor) struct HandedBack {
     pub(super) key: String,
 }
 
-/// What the preload says of itself.
+/// What the preload reports about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::supervisor) enum PreloadSays {
     /// It works.

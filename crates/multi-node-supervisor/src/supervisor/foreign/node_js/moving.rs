@@ -34,7 +34,7 @@ impl Pending {
         Pending { stream: Arc::new(stream), holder: None }
     }
 
-    /// A worker has refused it. Whether others are to be asked.
+    /// A worker has refused it. Returns whether to ask other workers.
     pub(super) fn refused(&mut self) -> bool {
         let Some(holder) = &mut self.holder else { return true };
         holder.refusals += 1;
@@ -43,7 +43,7 @@ impl Pending {
 }
 
 impl Primary {
-    /// Gives what waits to whose turn it is, and lets more in only when nothing is left.
+    /// Gives waiting connections to the workers in turn. Accepts more only when none is left.
     pub(super) fn hand_out(&mut self, key: &str) {
         let Some(server) = self.servers.get_mut(key) else { return };
         while let Some(pending) = server.waiting.pop() {
@@ -57,7 +57,7 @@ impl Primary {
             let outgoing = (message, Some(pending.stream.clone()));
             worker.under_way.insert(self.sequence, (key.to_owned(), pending));
             if worker.outbox.try_send(outgoing).is_err() {
-                // It does not read, or is about to be heard of.
+                // It does not read, or its end is about to arrive here.
                 worker
                     .under_way
                     .remove(&self.sequence)

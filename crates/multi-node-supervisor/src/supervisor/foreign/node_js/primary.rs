@@ -28,7 +28,7 @@ const QUEUE: usize = 256;
 /// How many connections of one server may have been accepted and not be on their way.
 pub(super) const AHEAD: usize = 1;
 
-/// What the primary is told.
+/// The input of the primary.
 #[derive(Debug)]
 pub(in crate::supervisor) enum ToPrimary {
     Joined {
@@ -59,7 +59,7 @@ pub(in crate::supervisor) enum ToPrimary {
         id: NodeId,
         exit: Exit,
     },
-    /// What is told of the primary process (`--primary FILE`).
+    /// News of the primary process (`--primary FILE`).
     OfProcess(OfProcess),
     Accepted {
         key: String,
@@ -88,7 +88,7 @@ pub(in crate::supervisor::foreign) struct PrimaryHandle {
     bound: watch::Receiver<Vec<String>>,
 }
 
-/// A primary that nobody tells anything, and what it will be told next.
+/// A suspended primary, and its unread messages.
 #[derive(Debug)]
 struct SuspendedMember {
     primary: Primary,
@@ -196,7 +196,7 @@ impl PrimaryHandle {
 }
 
 impl Primary {
-    /// Returns when it was told to rest, or all senders are gone.
+    /// Returns when it is suspended, or all senders are gone.
     async fn work(mut self, mut inbox: mpsc::Receiver<ToPrimary>, own: mpsc::WeakSender<ToPrimary>) -> SuspendedMember {
         let mut accepters = Accepters::new(own);
         self.servers.iter().for_each(|(key, server)| server.accept(key, &mut accepters));
@@ -208,7 +208,7 @@ impl Primary {
             self.hear(told, &mut accepters).await;
         }
         accepters.rest();
-        // Whatever is on its way here is heard still.
+        // Messages that are already on their way are still handled.
         loop {
             let told = tokio::select! {
                 biased;

@@ -33,7 +33,7 @@ impl Queued {
         Queued { line, room: None }
     }
 
-    /// The message, and what is to be dropped when it is written.
+    /// The message, and the permit to drop once it is written.
     pub(super) fn apart(self) -> (Bytes, Option<OwnedSemaphorePermit>) {
         (self.line, self.room)
     }
@@ -57,12 +57,12 @@ impl Queue {
     }
 }
 
-/// How many messages were dropped. It is told at 1, 10, 100 and so on.
+/// The number of dropped messages. It is logged at 1, 10, 100 and so on.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Dropped(u64);
 
 impl Dropped {
-    /// One more. `Some`: so many are told now.
+    /// One more. `Some`: log this number now.
     pub(super) fn one_more(&mut self) -> Option<u64> {
         self.0 += 1;
         let is_round = 10_u64.pow(self.0.ilog10()) == self.0;

@@ -1,4 +1,4 @@
-//! What the primary process (`--primary FILE`) is told of the workers, and what is kept for one that is not there. Pure.
+//! What the primary process (`--primary FILE`) is sent about the workers, and what is kept while it is absent. Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -21,7 +21,7 @@ const OPENING_BYTES: usize = 256 * 1024;
 /// The workers as the process knows them, and the way to it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(in crate::supervisor) struct Relay {
-    /// Whether there is to be such a process.
+    /// Whether the program has such a process.
     expected: bool,
     workers: BTreeMap<NodeId, Known>,
     /// What workers have sent since the process has gone.
@@ -31,7 +31,7 @@ pub(in crate::supervisor) struct Relay {
     process: Option<Queue>,
     #[serde(skip)]
     dropped: Dropped,
-    /// Whether the log says that nobody takes the messages.
+    /// Whether the log already has the warning that nothing takes the messages.
     warned: bool,
 }
 
@@ -50,10 +50,10 @@ struct Known {
     online: bool,
     /// What it has said of its servers.
     listening: Vec<Bytes>,
-    /// What the process has been told that the worker sent before it listened; `None`: that was too much. A process that comes
-    /// again is told of it again, since limiters introduce themselves by it.
+    /// What the worker sent before it listened, and the process has received; `None`: that was too much. A restarted process
+    /// receives it again, since limiters introduce themselves by it.
     opening: Option<Vec<Bytes>>,
-    /// Whether it was told to disconnect, or said that it would.
+    /// Whether it was asked to disconnect, or announced it.
     asked: bool,
     left: bool,
     exit: Option<Exit>,
@@ -80,12 +80,12 @@ impl Known {
 pub(super) enum Warning {
     /// Nobody takes the messages of workers.
     NoProcess,
-    /// So many messages were dropped so far.
+    /// The total number of dropped messages.
     Dropped(u64),
 }
 
 impl Relay {
-    /// There is to be a primary process, or none any more.
+    /// The program has a primary process, or none any more.
     pub(super) fn expect(&mut self, expected: bool) {
         self.expected = expected;
         if !expected {
@@ -93,7 +93,7 @@ impl Relay {
         }
     }
 
-    /// The process listens. What it is to be told first: the workers, what they have said to begin with, and what has waited.
+    /// The process listens. Returns what it has to receive first: the workers, their first messages, and what has waited.
     pub(super) fn connect(&mut self, process: Queue) -> Vec<Bytes> {
         self.process = Some(process);
         let mut first = Vec::new();
@@ -167,7 +167,7 @@ impl Relay {
         if self.expected { self.message(id, &Bytes::from_static(b"\"ready\"")) } else { None }
     }
 
-    /// It was told to disconnect, or says that it will.
+    /// It was asked to disconnect, or announces it.
     pub(super) fn asked(&mut self, id: NodeId) {
         self.workers.get_mut(&id).into_iter().for_each(|worker| worker.asked = true);
     }
@@ -181,7 +181,7 @@ impl Relay {
         warning.or(exit.and_then(|exit| self.exited(id, exit)))
     }
 
-    /// A worker's process has ended. That is told after its channel was read to its end.
+    /// A worker's process has ended. The exit is sent after the last message of its channel.
     pub(super) fn exited(&mut self, id: NodeId, exit: Exit) -> Option<Warning> {
         let worker = self.workers.get_mut(&id)?;
         worker.exit = Some(exit);
@@ -192,7 +192,7 @@ impl Relay {
         self.tell(frame::exit(id, exit))
     }
 
-    /// A process that is not there will be told of all workers.
+    /// An absent process will receive the state of all workers later.
     fn tell(&mut self, frame: Bytes) -> Option<Warning> {
         let taken = self.process.as_ref().is_none_or(|process| process.put(frame));
         if taken { None } else { self.drop_one() }

@@ -8,12 +8,12 @@ use super::queue::Queue;
 use super::relay::Warning;
 use crate::id::NodeId;
 
-/// What is told of the primary process.
+/// News of the primary process.
 #[derive(Debug)]
 pub(in crate::supervisor) enum OfProcess {
-    /// There is to be one, or none any more.
+    /// There is a process from now on, or none any more.
     Expected(bool),
-    /// It listens; what it is to be told first is the answer.
+    /// It listens. The answer is what to send to it first.
     Connected { queue: Queue, first: oneshot::Sender<Vec<Bytes>> },
     /// It listens no longer.
     Gone,
@@ -26,7 +26,7 @@ impl Primary {
         match told {
             OfProcess::Expected(expected) => self.relay.expect(expected),
             OfProcess::Connected { queue, first } => {
-                // A process that ended meanwhile is told as gone.
+                // If the process ended meanwhile, `Gone` follows.
                 let _ = first.send(self.relay.connect(queue));
             }
             OfProcess::Gone => self.relay.disconnect(),

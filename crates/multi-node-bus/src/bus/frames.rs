@@ -221,15 +221,16 @@ impl Frames {
     }
 
     fn ask_history(&mut self, head: &Head, needs: Needs) {
-        let topic = self.subscribes.get(&head.channel);
-        let turn = self.questions.clone().try_acquire_owned();
-        let (Some(topic), Ok(turn)) = (topic, turn) else { return };
-        let (topics, topic, link) = (self.parts.topics.clone(), topic.clone(), self.link.clone());
-        let number = head.seq;
-        self.parts.runtime.spawn(async move {
-            topics.answer(topic, link, number, needs).await;
-            drop(turn);
-        });
+        let Some(topic) = self.subscribes.get(&head.channel).cloned() else { return };
+        let (topics, link, number) = (self.parts.topics.clone(), self.link.clone(), head.seq);
+        match self.questions.clone().try_acquire_owned() {
+            Ok(turn) => drop(self.parts.runtime.spawn(async move {
+                topics.answer(topic, link, number, needs).await;
+                drop(turn);
+            })),
+            // The peer asks another process.
+            Err(_) => topic.end_answer(&link, number, Answer::NotKept),
+        }
     }
 
     fn history_item(&mut self, head: &Head, body: &[u8]) -> Result<(), Refused> {

@@ -61,11 +61,14 @@ pub(crate) fn decode_failure(body: &[u8]) -> Result<(u8, String), Truncated> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     pub(crate) most: u32,
+    /// At most so many bytes of payloads, the newest ones.
+    pub(crate) most_bytes: u32,
     pub(crate) before: Vec<(NodeId, u64)>,
 }
 
 pub(crate) fn encode_needs(needs: &Needs) -> Vec<u8> {
     let mut bytes = needs.most.to_le_bytes().to_vec();
+    bytes.extend_from_slice(&needs.most_bytes.to_le_bytes());
     for (node, seq) in &needs.before {
         bytes.extend_from_slice(&node.number().to_le_bytes());
         bytes.extend_from_slice(&seq.to_le_bytes());
@@ -74,7 +77,8 @@ pub(crate) fn encode_needs(needs: &Needs) -> Vec<u8> {
 }
 
 pub(crate) fn decode_needs(body: &[u8]) -> Result<Needs, Truncated> {
-    let (most, mut rest) = take_u32(body)?;
+    let (most, rest) = take_u32(body)?;
+    let (most_bytes, mut rest) = take_u32(rest)?;
     let mut before = Vec::with_capacity(rest.len() / 16);
     while !rest.is_empty() {
         let (node, after) = take_u64(rest)?;
@@ -82,7 +86,7 @@ pub(crate) fn decode_needs(body: &[u8]) -> Result<Needs, Truncated> {
         before.push((node_id(node), seq));
         rest = after;
     }
-    Ok(Needs { most, before })
+    Ok(Needs { most, most_bytes, before })
 }
 
 /// What stands before the payload of a message of the history: the question's number and the publisher.

@@ -84,7 +84,7 @@ proptest! {
     #[test]
     fn bodies_survive(
         node in any_node(), seq in any::<u64>(), name in "\\PC{0,40}", payload in vec(any::<u8>(), 0..50),
-        most in any::<u32>(), before in vec((any_node(), any::<u64>()), 0..5),
+        most in any::<u32>(), most_bytes in any::<u32>(), before in vec((any_node(), any::<u64>()), 0..5),
     ) {
         let mut request = encode_request_head(seq, &name);
         request.extend(&payload);
@@ -93,7 +93,7 @@ proptest! {
         let mut item = encode_item(seq, node).to_vec();
         item.extend(&payload);
         prop_assert_eq!(decode_item(&item), Ok((seq, node, &payload[..])));
-        let needs = Needs { most, before };
+        let needs = Needs { most, most_bytes, before };
         prop_assert_eq!(decode_needs(&encode_needs(&needs)), Ok(needs));
     }
 }

@@ -53,6 +53,7 @@ impl Ring {
 
     /// What answers a question: the newest messages that it wants, in at most this many bytes.
     pub(super) fn answer(&self, needs: &Needs, most_bytes: usize) -> Vec<Item> {
+        let most_bytes = most_bytes.min(needs.most_bytes as usize);
         let bound = |item: &Item| needs.before.iter().find(|(node, _)| *node == item.from).map(|(_, before)| *before);
         let wanted = self.items.iter().rev().filter(|item| bound(item).is_none_or(|before| item.seq < before));
         let mut bytes = 0;

@@ -87,12 +87,7 @@ impl Topics {
         }
         let (answer, items) = topic.lock().answer(&needs, self.limits.history_bytes);
         let _ = timeout(self.limits.history_timeout, send_items(&topic, &link, number, items)).await;
-        Topics::end_answer(&topic, &link, number, answer);
-    }
-
-    /// Ends the answer to a question.
-    fn end_answer(topic: &Topic, link: &Outbox, number: u64, answer: Answer) {
-        link.control(Head::new(Kind::HistoryEnd).flags(answer as u8).channel(topic.channel).seq(number), &[]);
+        topic.end_answer(&link, number, answer);
     }
 }
 
@@ -118,11 +113,17 @@ impl Topic {
         let mut state = self.lock();
         let starts = state.sources.iter().filter_map(|(peer, source)| Some((*peer, source.start?)));
         let before = starts.chain([(self.me, state.own_start)]).collect();
-        let needs = Needs { most: u32::try_from(most).unwrap_or(u32::MAX), before };
+        let bound = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let needs = Needs { most: bound(most), most_bytes: bound(most_bytes), before };
         let (link, _) = state.sources.get(&peer)?.asked.as_ref()?;
         link.control(Head::new(Kind::AskHistory).channel(self.channel).seq(number), &[&encode_needs(&needs)]);
         state.question = Some(Question { number, items: Vec::new(), bytes: 0, most: most_bytes, answer: None });
         Some(())
+    }
+
+    /// Ends the answer to a peer's question.
+    pub(crate) fn end_answer(&self, link: &Outbox, number: u64, answer: Answer) {
+        link.control(Head::new(Kind::HistoryEnd).flags(answer as u8).channel(self.channel).seq(number), &[]);
     }
 
     /// A message of the history that was asked for.

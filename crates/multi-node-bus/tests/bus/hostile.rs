@@ -97,7 +97,7 @@ async fn frames_for_what_does_not_exist_are_ignored() {
     let (_raw, mut link) = raw_link(&world, &buses[0]).await;
     link.open();
     for kind in [4, 6, 7, 8, 9, 10, 12, 17, 19] {
-        link.send(kind, 0, 99, u64::MAX, &[0; 4]);
+        link.send(kind, 0, 99, u64::MAX, &[0; 8]);
     }
     link.send(5, 0, 99, u64::MAX, &[0xff; 12]);
     link.send(11, 0, 99, u64::MAX, &[0xff; 16]);

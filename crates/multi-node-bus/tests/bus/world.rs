@@ -241,7 +241,7 @@ impl RawLink {
             if let Some(frame) = self.take() {
                 return Some(frame);
             }
-            let mut buffer = [0; 65536];
+            let mut buffer = vec![0; 65536];
             match self.stream.read(&mut buffer) {
                 Ok(0) => return None,
                 Ok(read) => self.read.extend(&buffer[..read]),

@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::error::Failure;
 use super::handler::{Handler, Request};
-use super::table::{Answered, Key, Requests};
+use super::table::{Answered, Key, Requests, Running};
 use crate::frame::{Head, Kind};
 use crate::link::{NotSent, Outbox};
 use crate::payload::Payload;
@@ -31,7 +31,7 @@ impl Requests {
         self.settle(peer, number, Answered::Failure(failure));
     }
 
-    fn settle(&self, peer: NodeId, number: u64, answered: Answered) {
+    pub(super) fn settle(&self, peer: NodeId, number: u64, answered: Answered) {
         let mut state = self.lock();
         if state.waiting.get(&number).is_none_or(|waiting| waiting.peer != peer) {
             return;
@@ -68,7 +68,8 @@ impl Requests {
                 let request = Request { from: link.peer, payload, deadline };
                 // The task waits for the lock before it removes itself.
                 let task = self.runtime.spawn(self.clone().handle(link.clone(), key, handler, request));
-                state.running.insert(key, task.abort_handle());
+                state.running.insert(key, Running { task: task.abort_handle(), deadline });
+                self.watch_deadline(&mut state, deadline);
                 drop(state);
                 self.counts.requests_handled.one();
                 return;
@@ -117,9 +118,9 @@ impl Requests {
 
     /// The peer no longer awaits the answer.
     pub(crate) fn cancelled(&self, link: &Outbox, number: u64) {
-        if let Some(task) = self.lock().running.remove(&(link.peer, link.epoch, number)) {
+        if let Some(running) = self.lock().running.remove(&(link.peer, link.epoch, number)) {
             self.counts.requests_cancelled.one();
-            task.abort();
+            running.task.abort();
         }
     }
 }

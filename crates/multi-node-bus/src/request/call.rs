@@ -87,18 +87,14 @@ impl Call {
         // A loop of requests that fail at once gives others a turn.
         consume_budget().await;
         let deadline = Instant::now() + self.timeout.min(Duration::from_secs(1 << 30));
-        timeout_at(deadline, self.perform(deadline)).await.unwrap_or_else(|_| {
-            self.requests.counts.requests_timed_out.one();
-            Err(RequestError::TimedOut(self.timeout))
-        })
-    }
-
-    async fn perform(&self, deadline: Instant) -> Result<Payload, RequestError> {
-        let Call { name, payload, target, timeout, .. } = self;
+        let Call { name, payload, target, timeout, .. } = &self;
         let sending = Sending { name, payload, target: *target, timeout: *timeout, deadline };
         let in_flight = match self.requests.send(&sending)? {
             Sent::InFlight(in_flight) => in_flight,
-            Sent::NotYet => self.until_sent(&sending).await?,
+            Sent::NotYet => timeout_at(deadline, self.until_sent(&sending)).await.unwrap_or_else(|_| {
+                self.requests.counts.requests_timed_out.one();
+                Err(RequestError::TimedOut(self.timeout))
+            })?,
         };
         in_flight.answer(sending.name, sending.timeout).await
     }

@@ -58,7 +58,6 @@ const NO_HANDLER: u8 = 1;
 const OVERLOADED: u8 = 2;
 const FAILED: u8 = 3;
 const PANICKED: u8 = 4;
-const TIMED_OUT: u8 = 5;
 
 /// What the process that was asked says instead of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +66,6 @@ pub(crate) enum Failure {
     Overloaded,
     Failed(String),
     Panicked,
-    TimedOut,
 }
 
 impl Failure {
@@ -77,7 +75,6 @@ impl Failure {
             Failure::Overloaded => (OVERLOADED, ""),
             Failure::Failed(text) => (FAILED, text.as_str()),
             Failure::Panicked => (PANICKED, ""),
-            Failure::TimedOut => (TIMED_OUT, ""),
         };
         crate::frame::encode_failure(code, text)
     }
@@ -88,18 +85,16 @@ impl Failure {
             NO_HANDLER => Failure::NoHandler,
             OVERLOADED => Failure::Overloaded,
             PANICKED => Failure::Panicked,
-            TIMED_OUT => Failure::TimedOut,
             _ => Failure::Failed(text),
         }
     }
 
-    pub(super) fn into_error(self, name: &str, peer: NodeId, timeout: Duration) -> RequestError {
+    pub(super) fn into_error(self, name: &str, peer: NodeId) -> RequestError {
         match self {
             Failure::NoHandler => RequestError::NoHandler { name: name.to_owned(), target: Target::Id(peer) },
             Failure::Overloaded => RequestError::Overloaded { remote: true },
             Failure::Failed(text) => RequestError::Failed(text),
             Failure::Panicked => RequestError::Panicked,
-            Failure::TimedOut => RequestError::TimedOut(timeout),
         }
     }
 }

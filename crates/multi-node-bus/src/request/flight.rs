@@ -43,7 +43,7 @@ pub(super) struct InFlight {
 
 enum Flight {
     Remote { number: u64, link: Arc<Outbox> },
-    Here(AbortHandle),
+    Here { number: u64, task: AbortHandle },
 }
 
 impl Requests {
@@ -110,7 +110,7 @@ impl Requests {
             (false, false) => return Ok(Sent::NotYet),
         }
         let link = peer.link.clone();
-        let (number, answer) = self.expect_answer(&mut state, &link)?;
+        let (number, answer) = self.expect_answer(&mut state, id, link.epoch, sending.deadline)?;
         drop(state);
         let in_flight =
             InFlight { requests: self.clone(), peer: id, kind: Flight::Remote { number, link: link.clone() }, answer };
@@ -131,19 +131,22 @@ impl Requests {
     }
 
     fn expect_answer(
-        &self,
+        self: &Arc<Self>,
         state: &mut State,
-        link: &Outbox,
+        peer: NodeId,
+        epoch: u64,
+        deadline: Instant,
     ) -> Result<(u64, oneshot::Receiver<Answered>), RequestError> {
-        if state.waiting.len() + state.own_in_flight >= self.limits.requests_sent {
+        if state.waiting.len() >= self.limits.requests_sent {
             self.counts.requests_overloaded.one();
             return Err(RequestError::Overloaded { remote: false });
         }
         state.last_request += 1;
         let number = state.last_request;
         let (sender, receiver) = oneshot::channel();
-        state.waiting.insert(number, Waiting { peer: link.peer, epoch: link.epoch, answer: sender });
-        if let Some(peer) = state.peers.get_mut(&link.peer) {
+        state.waiting.insert(number, Waiting { peer, epoch, deadline, answer: sender });
+        self.watch_deadline(state, deadline);
+        if let Some(peer) = state.peers.get_mut(&peer) {
             peer.in_flight += 1;
         }
         Ok((number, receiver))
@@ -171,31 +174,34 @@ impl Requests {
             self.counts.requests_overloaded.one();
             return Err(RequestError::Overloaded { remote: false });
         }
+        let (number, answer) = self.expect_answer(&mut state, self.me, 0, sending.deadline)?;
         state.own_in_flight += 1;
         drop(state);
-        let (sender, answer) = oneshot::channel();
         let request = Request { from: self.me, payload: sending.payload.clone(), deadline: sending.deadline };
-        let task = self.runtime.spawn(self.clone().handle_own(handler, request, sender)).abort_handle();
+        let task = self.runtime.spawn(self.clone().handle_own(handler, request, number)).abort_handle();
         self.counts.requests_sent.one();
         self.counts.requests_handled.one();
-        let kind = Flight::Here(task);
+        let kind = Flight::Here { number, task };
         Ok(Sent::InFlight(InFlight { requests: self.clone(), peer: self.me, kind, answer }))
     }
 
-    async fn handle_own(self: Arc<Self>, handler: Handler, request: Request, answer: oneshot::Sender<Answered>) {
+    async fn handle_own(self: Arc<Self>, handler: Handler, request: Request, number: u64) {
         let result = handler.run(request).await;
         self.count_panic(&result);
-        // The asker may have gone meanwhile.
-        let _ = answer.send(match result {
+        let answered = match result {
             Ok(payload) => Answered::Payload(payload),
             Err(failure) => Answered::Failure(failure),
-        });
+        };
+        self.settle(self.me, number, answered);
     }
 }
 
 impl InFlight {
     pub(super) async fn answer(mut self, name: &str, timeout: Duration) -> Result<Payload, RequestError> {
         let answered = (&mut self.answer).await.unwrap_or(Answered::Gone);
+        if matches!(answered, Answered::TimedOut) {
+            self.requests.counts.requests_timed_out.one();
+        }
         answered.into_result(name, self.peer, timeout)
     }
 }
@@ -204,7 +210,8 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         let mut state = self.requests.lock();
         match &self.kind {
-            Flight::Here(task) => {
+            Flight::Here { number, task } => {
+                state.waiting.remove(number);
                 state.own_in_flight -= 1;
                 task.abort();
             }

@@ -4,6 +4,7 @@
 
 mod answer;
 mod call;
+mod deadlines;
 mod error;
 mod flight;
 mod handler;

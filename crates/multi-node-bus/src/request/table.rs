@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use multi_node_fleet::id::{NodeId, Slot};
 use tokio::runtime::Handle;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::error::Failure;
 use super::handler::Handler;
@@ -30,6 +31,8 @@ pub(crate) struct Requests {
     state: Mutex<State>,
     /// Changes with the peers that can be asked and their handlers.
     pub(super) changed: watch::Sender<()>,
+    /// Wakes the task that looks at deadlines, since one comes earlier than it waits for.
+    pub(super) earlier_deadline: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -39,13 +42,15 @@ pub(super) struct State {
     pub(super) draining: bool,
     /// The peers with an open link.
     pub(super) peers: BTreeMap<NodeId, Peer>,
-    /// This process's requests that were sent, by number.
+    /// This process's requests, those to itself included, by number.
     pub(super) waiting: HashMap<u64, Waiting>,
     /// This process's requests to itself.
     pub(super) own_in_flight: usize,
     pub(super) last_request: u64,
     /// What this process handles for peers.
-    pub(super) running: HashMap<Key, AbortHandle>,
+    pub(super) running: HashMap<Key, Running>,
+    /// When the next deadline is looked at. None while nothing is in flight.
+    pub(super) next_deadline: Option<Instant>,
     /// Turns among peers that have equally few in flight.
     pub(super) rotation: usize,
 }
@@ -55,7 +60,15 @@ pub(super) struct State {
 pub(super) struct Waiting {
     pub(super) peer: NodeId,
     pub(super) epoch: u64,
+    pub(super) deadline: Instant,
     pub(super) answer: oneshot::Sender<Answered>,
+}
+
+/// A request of a peer that is handled.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) task: AbortHandle,
+    pub(super) deadline: Instant,
 }
 
 /// What came for a request.
@@ -64,6 +77,7 @@ pub(super) enum Answered {
     Payload(Payload),
     Failure(Failure),
     Gone,
+    TimedOut,
 }
 
 /// A request of a peer: who asks, over which link, with which number.
@@ -77,8 +91,8 @@ impl Requests {
         members: Arc<Members>,
         runtime: Handle,
     ) -> Requests {
-        let (state, changed) = (Mutex::default(), watch::Sender::new(()));
-        Requests { me, limits, counts, members, runtime, state, changed }
+        let (state, changed, earlier_deadline) = (Mutex::default(), watch::Sender::new(()), Notify::new());
+        Requests { me, limits, counts, members, runtime, state, changed, earlier_deadline }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -133,7 +147,7 @@ impl Requests {
     pub(crate) fn in_flight(&self) -> (u64, u64) {
         let state = self.lock();
         let own = state.own_in_flight;
-        ((state.waiting.len() + own) as u64, (state.running.len() + own) as u64)
+        (state.waiting.len() as u64, (state.running.len() + own) as u64)
     }
 }
 
@@ -158,8 +172,8 @@ impl State {
 
     /// What this process handles for the peer over this link.
     pub(super) fn take_running(&mut self, peer: NodeId, epoch: u64) -> Vec<AbortHandle> {
-        let of_link = |key: &Key, _: &mut AbortHandle| key.0 == peer && key.1 <= epoch;
-        self.running.extract_if(of_link).map(|(_, task)| task).collect()
+        let of_link = self.running.extract_if(|key, _| key.0 == peer && key.1 <= epoch);
+        of_link.map(|(_, running)| running.task).collect()
     }
 }
 
@@ -172,8 +186,9 @@ impl Answered {
     ) -> Result<Payload, RequestError> {
         match self {
             Answered::Payload(payload) => Ok(payload),
-            Answered::Failure(failure) => Err(failure.into_error(name, peer, timeout)),
+            Answered::Failure(failure) => Err(failure.into_error(name, peer)),
             Answered::Gone => Err(RequestError::Gone(peer)),
+            Answered::TimedOut => Err(RequestError::TimedOut(timeout)),
         }
     }
 }

@@ -48,7 +48,7 @@ export interface Options {
    * by server errors than the old nodes: by more than `margin` (a share, default 0.01) of at least `minRequests` (100).
    */
   canary?: { duration: number; minRequests?: number; margin?: number };
-  /** Replaces a node that has begun so many HTTP requests. Default: no limit. */
+  /** Replaces a node that has begun this number of HTTP requests. Default: no limit. */
   maxRequests?: number;
   /** Replaces a node after this time. Default: no limit. */
   maxAge?: number;
@@ -83,8 +83,8 @@ export interface Options {
   /** Variables for the nodes' environment; `{slot}` in a value stands for the node's slot. */
   env?: Record<string, string>;
   /**
-   * User as whom nodes run, by name or number: with its groups, and without privileges. The master stays as it was started, so as root
-   * it can bind port 80. `HOME`, `USER` and `LOGNAME` become the user's. Default: this process's.
+   * User that nodes run as, by name or number: with its groups, and without privileges. The master keeps its own user, so as
+   * root it can bind port 80. `HOME`, `USER` and `LOGNAME` become the user's. Default: this process's.
    */
   user?: string | number;
   /** Group as which nodes run. Default: the user's. */
@@ -178,7 +178,7 @@ export interface Replacement {
   toReady: number;
   drain: number;
   killed: boolean;
-  /** Connections that ended by themselves, went on in other nodes, and were cut at the deadline. */
+  /** Connections that closed normally, went on in other nodes, and were cut at the deadline. */
   finished?: number;
   handedOff?: number;
   aborted: number;
@@ -230,7 +230,7 @@ interface Events {
   restart: [restart: Restart];
   drain: [];
   close: [];
-  /** A signal's order that was not carried out. */
+  /** A command by signal that was not carried out. */
   commandFailed: [error: Error];
   error: [error: Error];
 }

@@ -21,7 +21,7 @@ pub(crate) fn advice(program: &[PathBuf], package: &Path) -> Option<String> {
     ))
 }
 
-/// The script that is to be run: `start`, `run start`, `run-script start`.
+/// The script to run: `start`, `run start`, `run-script start`.
 fn script(args: &[PathBuf]) -> Option<&str> {
     let mut words = args.iter().filter_map(|arg| arg.to_str()).filter(|word| !word.starts_with('-'));
     match words.next()? {

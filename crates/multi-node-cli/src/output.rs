@@ -30,7 +30,7 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Whoever read the output has closed it.
+/// The reader of the output has closed it.
 #[derive(Debug, thiserror::Error)]
 #[error("nobody reads on")]
 pub(crate) struct Enough;

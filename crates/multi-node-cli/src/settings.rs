@@ -1,4 +1,4 @@
-//! What `multi-node run` may be told, on the command line and in `multi-node.toml`: the same names, the same values.
+//! The settings of `multi-node run`, on the command line and in `multi-node.toml`: the same names, the same values.
 
 mod choice;
 mod file;
@@ -268,7 +268,7 @@ impl Settings {
         Ok(program.preload(!self.no_preload.unwrap_or(false)))
     }
 
-    /// How what nodes write is dealt with; `None`: they write by themselves.
+    /// What to do with the nodes' output; `None`: nodes write it themselves.
     pub(crate) fn output(&self) -> Option<Manner> {
         let terminal = std::io::stdout().is_terminal();
         let format = match (self.log_format, terminal) {
@@ -280,7 +280,7 @@ impl Settings {
         (self.log != Some(Log::Inherit)).then_some(Manner { format, drop })
     }
 
-    /// Whether the command's own log is to be JSON.
+    /// Whether the command's own log is JSON.
     pub(crate) fn logs_json(&self) -> bool {
         self.log_format == Some(LogFormat::Json)
     }

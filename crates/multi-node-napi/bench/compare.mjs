@@ -90,7 +90,7 @@ async function kill(server) {
     await sleep(1);
   }
   const served = performance.now() - start;
-  // A worker of node:cluster whose primary is stopped while it starts says so on stderr.
+  // A worker of node:cluster whose primary is stopped while it starts prints that on stderr.
   await server.ask('complete');
   return { served };
 }
@@ -100,12 +100,12 @@ async function messages(server) {
   return server.ask('messages');
 }
 
-/** Requests that fail on kept connections while all workers are replaced so many times. */
+/** Requests that fail on kept connections while all workers are replaced this number of times. */
 async function reloads(server) {
   const sum = { requests: 0, failed: 0 };
   let reloading = true;
   const clients = (async () => {
-    // A worker of node:cluster that was told to leave stays until its kept connections have ended.
+    // A worker of node:cluster that was asked to leave stays until its kept connections have ended.
     while (reloading) {
       const report = await load(server, 'keep-alive', 0.25);
       sum.failed += report.failed;

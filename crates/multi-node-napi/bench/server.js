@@ -12,7 +12,7 @@ const server = http.createServer((request, response) => response.end(request.url
 
 /** Round trips between two siblings, and messages in one direction, for so long each. */
 const SECONDS = 1;
-/** Messages under way in one direction: so many that nobody waits for word from the other side. */
+/** Messages under way in one direction: enough that no process waits for an answer of the other. */
 const WINDOW = 1024;
 
 /** Measures over `send` to one sibling; `heard` is called with what comes back. The other side echoes what has `ping`. */

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 'use strict';
-// Serves what a module exports (a server, an application, a request handler), or what it lets listen by itself.
+// Serves what a module exports (a server, an application, a request handler), or the servers on which it calls `listen`.
 
 const path = require('node:path');
 const { pathToFileURL } = require('node:url');

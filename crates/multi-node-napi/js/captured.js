@@ -1,6 +1,6 @@
 'use strict';
-// Servers that a module lets listen by itself, under the command `multi-node`: their `listen` is put off, and they are served by several
-// processes where they asked to be.
+// Servers on which a module calls `listen` under the command `multi-node`. The call is put off, and several processes serve
+// them at the requested addresses.
 
 const net = require('node:net');
 const { failure } = require('./errors.js');

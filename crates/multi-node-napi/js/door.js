@@ -6,7 +6,7 @@
 
 const net = require('node:net');
 
-/** So many connections are taken at once. */
+/** The most connections that are taken at once. */
 const AT_ONCE = 16;
 
 /** The classes of handles for TCP connections and Unix sockets: they are those of sockets that never connect. */
@@ -136,7 +136,7 @@ class Door {
   turn(woken = false) {
     for (let count = AT_ONCE; this.#serves && count === AT_ONCE; woken = false) {
       count = this.#service.take(this.index, this.#fds, woken);
-      // Whoever closes the server still gets what was taken with the connection that made it do so.
+      // Code that closes the server still gets the connections that were taken together with the one that it handles.
       this.#connectAll(this.#handle, this.#fds, count);
     }
   }
@@ -183,7 +183,7 @@ class Door {
   /** Passes a connection on: its place in the counts goes along, and comes back where nobody takes it. */
   give(socket, ticket) {
     const handle = socket._handle;
-    // From here on the bytes of the next request stay in the socket, for whoever reads it then.
+    // From here on the bytes of the next request stay in the socket, for the next reader.
     handle.readStop();
     if (this.#service.give(this.index, handle.fd, ticket)) this.#connections.delete(handle);
     else handle.readStart();

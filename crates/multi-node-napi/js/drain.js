@@ -99,8 +99,8 @@ class Drain {
   #dismiss(socket) {
     if (this.#isUnderWay(socket)) return;
     if (socket.encrypted) {
-      // It cannot be given. Where the program goes on, its client's next request is answered, and is told to be the last; Node's own
-      // timeout of idle connections holds.
+      // It cannot be handed off. If the program goes on, its client's next request is answered, with a header that it is the
+      // last. Node.js's own timeout of idle connections applies.
       if (!this.#gives) this.#close(socket);
     } else if (!this.#gives || this.#unwanted.has(socket)) {
       this.#close(socket);

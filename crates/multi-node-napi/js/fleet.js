@@ -100,7 +100,7 @@ class Fleet {
   /** Tells the library when this event loop can take connections: after the code that called `listen`, and what it waits for. */
   async #open() {
     await new Promise(setImmediate);
-    // Whoever has not asked is not called.
+    // A process that has not asked for connections gets no call.
     this.#turn();
     for (const [index, { ready }] of this.#declared.entries()) {
       try {

@@ -76,7 +76,7 @@ class FrameStream extends EventEmitter {
     const more = isAscii
       ? this.#stream.write(text, 'latin1')
       : this.#stream.write(Buffer.concat(messages.flatMap((text) => [BEGIN_BYTE, Buffer.from(text), END_BYTE])));
-    // What seemed to fill the stream did not: nothing else says so.
+    // The stream seemed full but was not: no other event reports that.
     if (more) process.nextTick(() => this.#drained());
   }
 

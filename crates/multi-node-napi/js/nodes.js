@@ -33,7 +33,7 @@ class Nodes extends EventEmitter {
     return this.on(event, listener);
   }
 
-  /** Whoever comes late still gets the peers that came before and are alive. */
+  /** A listener that is added late still gets the peers that came before and are alive. */
   #replay(listener) {
     for (const stream of this.peers) {
       process.nextTick(() => {
@@ -66,7 +66,7 @@ class Nodes extends EventEmitter {
     return this.#part.command('shutdown');
   }
 
-  /** What these registers of prom-client tell is told by the master, of all nodes together. */
+  /** The master exports the metrics of these prom-client registers, aggregated over all nodes. */
   metrics(...registers) {
     checkRegisters(registers);
     this.#part.measure(registers);

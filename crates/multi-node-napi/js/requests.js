@@ -3,7 +3,7 @@
 
 const diagnostics = require('node:diagnostics_channel');
 
-/** Milliseconds that may pass before what was counted is told. */
+/** Milliseconds until new counts are reported. */
 const DELAY = 20;
 
 class Requests {

@@ -11,7 +11,7 @@ const { Nodes } = require('./nodes.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
 
-/** Nobody takes connections over, and what has come is read by whoever looks. */
+/** No process takes connections over, and the reader of a socket reads what has come. */
 const NOBODY = { gives: () => false, give: () => false, isReadable: () => false };
 
 const DEFAULTS = { port: 80, host: '0.0.0.0', unixMode: 0o666, backlog: 4096, drainTimeout: 30_000, shutdownDelay: 0 };
@@ -35,7 +35,7 @@ class Single {
     this.#checked = { ...DEFAULTS, ...checked };
     this.nodes = new Nodes(this);
     this.#requests = new Requests(declared.map(({ server }) => server));
-    // Whoever asks is told; that nobody asks is no fault.
+    // Callers of `ready` get the error. Without callers the error must not count as unhandled.
     this.#ready.promise.catch(() => undefined);
   }
 

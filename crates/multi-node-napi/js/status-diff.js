@@ -29,7 +29,7 @@ class StatusDiff {
   }
 }
 
-/** A node's end, as it is told. */
+/** A node's exit, as the event reports it. */
 function exitOf({ id, slot, pid, exit }) {
   return { id, slot, pid, code: exit.code ?? null, signal: SIGNALS.get(exit.signal) ?? null };
 }

@@ -28,8 +28,8 @@ pub(crate) fn duplicate(fd: i32) -> io::Result<OwnedFd> {
     if fd < 0 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
-    // SAFETY: it is borrowed for one call on the thread of JavaScript, whose handle has it open and cannot close it meanwhile;
-    // were it closed, the kernel would say so.
+    // SAFETY: it is borrowed for one call on the thread of JavaScript, whose handle has it open and cannot close it
+    // meanwhile. If it were closed, the system calls would fail.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     borrowed.try_clone_to_owned()
 }

@@ -1,4 +1,4 @@
-//! What happens in the library's thread, as it is told to JavaScript.
+//! Events of the library's thread, in the form that JavaScript gets.
 
 use std::os::fd::OwnedFd;
 

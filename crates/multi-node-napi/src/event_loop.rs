@@ -1,8 +1,9 @@
-//! The event loop of Node.js, as it waits for connections itself.
+//! The event loop of Node.js, when it waits for connections itself.
 //!
-//! It finds a listening socket in its epoll instance, which the library enters and leaves as its turn comes. What it does with an event
-//! there is told by the descriptor that goes with it, which here is not the socket's own: it is that of a pipe on which nothing ever comes
-//! and which a `uv_poll_t` watches. So libuv calls that handle back for the socket, and does nothing of its own about it.
+//! It has a listening socket in its epoll instance. The library adds and removes that socket as the process's turn comes.
+//! libuv handles an event by the descriptor registered with it. Here that is not the socket's own descriptor but that of a
+//! pipe that never has data, and a `uv_poll_t` watches the pipe. So libuv calls that handle back for the socket, and does
+//! nothing else about it.
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -89,7 +90,7 @@ unsafe extern "C" fn connection_waits(handle: *mut uv::Handle, status: c_int, _e
     // SAFETY: `handle` is the one of `EventLoop::new`, and this is its loop's thread.
     unsafe {
         if status < 0 {
-            // libuv has stopped it because of an error of the socket, which whoever accepts is told.
+            // libuv has stopped it because of an error of the socket. The next accept reports the error.
             uv::uv_poll_start(handle, uv::READABLE, connection_waits);
         }
         if let Some(call) = NonNull::new(uv::uv_handle_get_data(handle)) {

@@ -1,4 +1,4 @@
-//! Errors as JavaScript is told them: a code to act on, and a message for people.
+//! Errors in the form that JavaScript gets: a code for programs, and a message for people.
 
 use std::io;
 

@@ -51,7 +51,7 @@ pub struct TableValue {
     pub value: Either<bool, f64>,
 }
 
-/// So many deaths within that time.
+/// This number of deaths within that time.
 #[napi(object)]
 pub struct CrashLoop {
     pub deaths: u32,

@@ -30,7 +30,7 @@ pub struct Service {
     event_loop: Option<EventLoop>,
     /// One for each connection that JavaScript has.
     counts: Vec<ConnGuard>,
-    /// Whom to tell what has been measured.
+    /// Who gets the measured metrics.
     asked: Option<oneshot::Sender<Vec<Metric>>>,
 }
 
@@ -136,13 +136,13 @@ impl Service {
         taken
     }
 
-    /// So many connections that were taken have been closed.
+    /// This number of taken connections has been closed.
     #[napi]
     pub fn release(&mut self, closed: u32) {
         self.counts.truncate(self.counts.len().saturating_sub(closed as usize));
     }
 
-    /// So many requests have begun, have been answered to the end or given up, and were answered by a server error.
+    /// The numbers of requests that have begun, have ended or were given up, and got a server error.
     #[napi]
     pub fn count(&self, began: u32, ended: u32, failed: u32) {
         let Some(requests) =

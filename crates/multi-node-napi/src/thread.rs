@@ -1,4 +1,4 @@
-//! The library's own thread: its runtime, `listen`, and what is heard from there on.
+//! The library's own thread: its runtime, `listen`, and the events from then on.
 
 use std::io;
 use std::sync::mpsc as blocking;
@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::event::Event;
 use crate::failure::Failure;
 
-/// How many events may wait for JavaScript; whoever has one more waits.
+/// How many events may wait for JavaScript. Further ones wait for room.
 const QUEUE: usize = 64;
 
 /// Resolves when JavaScript can take a server's connections, or says why it cannot.
@@ -46,7 +46,7 @@ pub(crate) fn start(options: Options, first: Opened, more: Vec<Further>) -> Resu
     let life = async move {
         match listen(options, servers).await {
             Ok(nodes) => {
-                // Where this process serves, a server has said so already.
+                // If this process serves, a server has already sent this.
                 let _ = begun.send(Ok(nodes.handle()));
                 live(nodes, events_of_thread, left).await;
             }

@@ -151,7 +151,7 @@ test('all kinds of metrics are told of all nodes together', async (t) => {
 });
 
 test('no counter goes backwards, and nothing is lost but by a kill', async (t) => {
-  // Without peers and a server nothing but what is told last keeps a node.
+  // Without peers and a server only the last report of metrics keeps a node alive.
   const server = await measuring(t, { args: ['alone'] });
   for (const line of ['nodes.reload()', 'nodes.scale(1)', 'nodes.scale(3)']) {
     const before = counted((await server.told('what was sent', (now) => now.get(SENT) * 4 === counted(now))).samples);

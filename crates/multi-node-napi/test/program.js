@@ -93,7 +93,7 @@ class Program {
     this.#child.kill(signal);
   }
 
-  /** Reads nothing of what it prints for so many milliseconds, so that its pipe fills up. */
+  /** Does not read its output for this number of milliseconds, so that its pipe fills up. */
   holdOutput(time) {
     this.#child.stdout.pause();
     setTimeout(() => this.#child.stdout.resume(), time);
@@ -105,7 +105,7 @@ class Program {
     return until(`${pattern}`, found, limit).catch((error) => Promise.reject(new Error(`${error.message}; it says:\n${this.#out}`)));
   }
 
-  /** The pids that answer `hello from <pid>`, once there are so many. */
+  /** The pids that answer `hello from <pid>`, once there are this many. */
   async pidsOf(count) {
     const pids = new Set();
     await until(`${count} pids that answer`, async () => {

@@ -1,5 +1,5 @@
 'use strict';
-// What the system refuses is told in a sentence that says what to do, with the fields of Node.js's own errors.
+// What the system refuses becomes an error whose sentence says what to do, with the fields of Node.js's own errors.
 
 const assert = require('node:assert/strict');
 const { spawnSync } = require('node:child_process');

@@ -76,7 +76,7 @@ for (const [how, options, given] of [
   test(`a request is answered to its end in a shutdown with ${how}`, async (t) => {
     const source = SOURCE(options.replace('METRICS', await freePort()));
     const handler = '{ console.log("begins"); setTimeout(() => response.end("slow"), 300); }';
-    // Whoever asks for something meanwhile changes nothing.
+    // Calls in the meantime change nothing.
     const slow = `${source.replace('response.end("hello from " + process.pid)', handler)} nodes.on("drain", () => tell("reload"));`;
     const server = await program(t, slow, given);
     await server.says(/^ready done$/m);

@@ -1,4 +1,4 @@
-//! One connection: a request goes out, its answer comes in, and whatever else happens is told apart.
+//! One connection: a request goes out, its answer comes in, and each kind of failure is distinguished.
 
 use std::time::{Duration, Instant};
 

@@ -56,7 +56,7 @@ impl Failure {
         Failure { how, detail: detail.to_string() }
     }
 
-    /// The connection has ended by this error, after so many bytes of the answer.
+    /// The connection has ended by this error, after this number of bytes of the answer.
     pub(crate) fn ended_by(error: &io::Error, answered: usize) -> Failure {
         let how = match (answered, error.kind()) {
             // A TLS connection that ends without a farewell (RFC 8446, section 6.1).
@@ -67,7 +67,7 @@ impl Failure {
         Failure::new(how, format_args!("{}, after {answered} bytes of the answer", words(error)))
     }
 
-    /// The connection has ended in good order, after so many bytes of the answer.
+    /// The connection has closed in good order, after this number of bytes of the answer.
     pub(crate) fn ended(answered: usize) -> Failure {
         let how = if answered > 0 { How::Truncated } else { How::Closed };
         Failure::new(how, format_args!("the connection ended after {answered} bytes of the answer"))

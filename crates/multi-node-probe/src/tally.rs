@@ -16,7 +16,7 @@ use crate::{
 /// Lost requests of which the particulars are kept; further ones are counted only.
 const MOST_PARTICULARS: usize = 100_000;
 
-/// The longest latency that is told from longer ones, in microseconds.
+/// The longest latency that is recorded exactly, in microseconds.
 const LONGEST: u64 = 60_000_000;
 
 /// The count of all clients of a load, by phase and kind. Cloned, it is the same count.
@@ -188,7 +188,7 @@ impl Counts {
         self.lost.values().sum()
     }
 
-    /// The latency that so many percent of the requests stayed within, in milliseconds.
+    /// The latency that this percentage of the requests stayed within, in milliseconds.
     pub fn percentile(&self, percent: f64) -> f64 {
         self.latency.value_at_quantile(percent / 100.0) as f64 / 1e3
     }

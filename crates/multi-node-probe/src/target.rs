@@ -50,10 +50,10 @@ impl Target {
         Target { address, authority: address.to_string(), tls: None }
     }
 
-    /// All addresses of a URL, in the order in which they are to be tried; there is at least one.
+    /// All addresses of a URL, in the order in which to try them; there is at least one.
     ///
     /// # Errors
-    /// Where the host's name leads nowhere, or TLS cannot be spoken.
+    /// If the host's name does not resolve, or TLS cannot be used.
     pub async fn all(url: &Url, trust: Trust) -> Result<Vec<Target>, TargetError> {
         let unknown = |source| TargetError::Unknown { host: url.host.clone(), source };
         let found: Vec<_> = lookup_host((url.host.as_str(), url.port)).await.map_err(unknown)?.collect();

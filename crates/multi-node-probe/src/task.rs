@@ -57,9 +57,9 @@ pub(crate) enum Ending {
 pub(crate) struct Stop(pub(crate) watch::Receiver<Ending>);
 
 impl Stop {
-    /// Resolves once they are to make their last request. Cancel-safe.
+    /// Resolves once clients have to make their last request. Cancel-safe.
     pub(crate) async fn stopped(&mut self) {
-        // Without a sender nobody could say so any more.
+        // An error means that the sender is gone.
         let _ = self.0.wait_for(|ending| *ending != Ending::NotYet).await;
     }
 

@@ -36,14 +36,14 @@ struct Socket {
 #[derive(Debug, PartialEq, Eq)]
 enum Outcome {
     Answered,
-    /// The server has sent a close frame. Where no answer came, the message is to be sent again, as the protocol has it.
+    /// The server has sent a close frame. If no answer came, the message is sent again, as the protocol allows.
     CloseFrame,
 }
 
 /// A lost message or handshake, and the connection by which it was lost.
 type Loss = (Failure, Option<(u16, Instant)>);
 
-/// Sends messages until it is to stop. A socket that the server closes in good order is opened anew.
+/// Sends messages until it is stopped. If the server closes a socket in good order, a new one is opened.
 pub(crate) async fn run(mut task: Task, mut rng: Rng) {
     let websocket = task.requests.websocket();
     let mut socket = None;
@@ -133,7 +133,7 @@ async fn send_and_receive(
                 while let Some(Ok(_)) = stream.next().await {}
                 return Ok(Outcome::CloseFrame);
             }
-            // What the server says by itself is none of the answer.
+            // A message that the server sends unasked is no answer.
             Some(Ok(other)) if matches!(wanted, Message::Text(_)) && matches!(other, Message::Text(_)) => {
                 return Err(Failure::new(How::Wrong, format_args!("{other:?} for an echo")));
             }

@@ -1,5 +1,5 @@
-//! A server that accepts by itself, here actix-web: `cargo run --release --example actix`, then
-//! `curl http://127.0.0.1:8080/`. It gets the listener, and every node accepts from it as it likes.
+//! A server that accepts connections itself, here actix-web: `cargo run --release --example actix`, then `curl
+//! http://127.0.0.1:8080/`. It gets the listener, and every node accepts from it independently.
 
 use actix_web::dev::Server;
 use actix_web::{App, HttpServer, web};

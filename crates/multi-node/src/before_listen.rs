@@ -53,7 +53,7 @@ impl BeforeListen {
         BeforeListen::of(self.connections, others.collect())
     }
 
-    /// Looks. The threads of another event loop that serves cannot be told from the program's own, and do not count.
+    /// Looks. The threads of another event loop that serves look like the program's own, and do not count.
     #[cfg(multi_process)]
     pub(crate) async fn look(counts_threads: bool) -> Option<BeforeListen> {
         let threads = if counts_threads { settled_threads().await } else { Vec::new() };

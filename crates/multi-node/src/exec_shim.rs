@@ -17,13 +17,13 @@ const ANSWER: Duration = Duration::from_secs(60);
 
 /// Joins the master that started this process, and executes its program in this process.
 ///
-/// Returns only when that fails, with the reason, which the master has been told too: [`Error::MasterGone`];
-/// [`Error::Program`] where the program cannot be executed; [`Error::Control`] for a process that is no node.
+/// Returns only when that fails. The reason goes to the master too: [`Error::MasterGone`]; [`Error::Program`] if the program
+/// cannot be executed; [`Error::Control`] if this process is no node.
 ///
-/// One process that is started so is no node but the guard of all: it returns when its master has ended, and what that has
-/// left.
+/// The master starts one more process this way: the guard of all nodes. It returns when its master, and all that the master
+/// has left, have ended.
 ///
-/// To be called first in `main`, before anything opens descriptors or starts threads.
+/// Call this first in `main`, before anything opens descriptors or starts threads.
 pub fn exec_shim() -> Error {
     match join() {
         Ok(never) => match never {},
@@ -52,8 +52,8 @@ fn join() -> Result<Infallible, Error> {
     }
 }
 
-/// The program is not to go on without its master, whom nobody but the kernel watches for it. The command stays in force
-/// through the exec; a master that ended just before gave none.
+/// Makes the kernel end the program with its master, since nothing else watches the master for it. This stays in force
+/// through the exec. A master that ended just before that causes no signal.
 fn end_with_master(parent_info: ParentInfo) -> Result<(), Error> {
     sys::process::end_with_parent().map_err(Error::io("ask to end with the master"))?;
     if std::os::unix::process::parent_id() == parent_info.master { Ok(()) } else { Err(Error::MasterGone) }
@@ -71,7 +71,8 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     let file = file.map(|file| sys::place::above(file.as_fd(), above)).transpose();
     let file = file.map_err(Error::io("make room for the sockets"))?;
     sys::place::at_numbers(fds, &numbers, above).map_err(Error::io("put the sockets in their places"))?;
-    // From here on it is the program that is told when the master has gone, and may finish; the guard looks after it.
+    // From here on a signal tells the program itself that the master is gone, and lets it finish. The guard ends it if it
+    // does not.
     if let Some(signal) = stop_signal {
         sys::process::stop_with_parent(signal).map_err(Error::io("ask to end with the master"))?;
     }

@@ -1,4 +1,4 @@
-//! Finds out as whom nodes are to run, before anything is bound.
+//! Resolves the user and group of nodes, before anything is bound.
 
 use std::io;
 

@@ -22,7 +22,7 @@
 //! | you want to | see |
 //! |---|---|
 //! | say where, by how many nodes, and within which limits | [`Options`] |
-//! | serve HTTP, bytes, or by a server that accepts by itself; several at once | [`http()`], [`tcp`], [`raw`], [`Servers::and`] |
+//! | serve HTTP, bytes, or by a server that accepts connections itself; several at once | [`http()`], [`tcp`], [`raw`], [`Servers::and`] |
 //! | make pools and the like in processes that serve only | [`http_with`], [`tcp_with`] |
 //! | know this process, see all of them, give commands | [`Handle`], [`Status`] |
 //! | limit and count for all processes together | [`Handle::limit`], [`RateLimitLayer`], [`Handle::counter`] |
@@ -36,7 +36,8 @@
 //! `axum`: [`Listener`] implements axum's listener, and each request has axum's `ConnectInfo<SocketAddr>`. An axum `Router` is served
 //! without it too.
 //!
-//! `metrics`: what the program measures by the `metrics` facade is told by the master, see [`Options::metrics`] and [`Options::aggregate_gauge`].
+//! `metrics`: the master exports what the program measures by the `metrics` facade, see [`Options::metrics`] and
+//! [`Options::aggregate_gauge`].
 //!
 //! # Systems
 //!

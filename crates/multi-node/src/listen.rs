@@ -186,7 +186,7 @@ async fn bind_program(addresses: &[Vec<Address>], settings: &Settings) -> Result
     .await
 }
 
-/// How long new nodes of a program serve by default before old ones are told to end.
+/// How long new nodes of a program serve by default before old ones drain.
 #[cfg(multi_process)]
 const SETTLE: std::time::Duration = std::time::Duration::from_secs(3);
 
@@ -274,7 +274,7 @@ async fn warn_of_what_is_open(counts_threads: bool) {
     }
 }
 
-/// Finds out as whom nodes run; a process that serves alone has no nodes to run as somebody else.
+/// Resolves the user and group of nodes. A process that serves alone cannot run as another user.
 fn identify(settings: &mut Settings, alone: bool) -> Result<(), Error> {
     if let (true, Some((option, name))) = (alone, settings.launch.runs_as()) {
         return Err(Error::Option {

@@ -1,4 +1,4 @@
-//! What the program holds: [`Handle`] to ask and to order, [`Nodes`] which owns the peers and the lifetime.
+//! What the program holds: [`Handle`] for queries and commands, and [`Nodes`], which owns the peers and the lifetime.
 
 mod handle;
 mod shared;

@@ -75,7 +75,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults, each of which is told at its method.
+    /// The defaults. Each method names its default.
     pub fn new() -> Options {
         Options {
             port: 80,
@@ -145,8 +145,9 @@ impl Options {
         self
     }
 
-    /// So many unasked ends of one slot's nodes within this time are a crash loop. Default 5 within 60 s. Before the
-    /// program's first readiness it ends the program with an error; later the slot goes on at the longest backoff.
+    /// If this number of one slot's nodes end unrequested within this time, that is a crash loop. Default 5 within 60 s.
+    /// Before the program was ever ready, a crash loop ends the program with an error. Later the slot retries at the longest
+    /// backoff.
     pub fn crash_loop(mut self, deaths: usize, within: Duration) -> Options {
         self.crash_loop = (deaths, within);
         self
@@ -178,16 +179,17 @@ impl Options {
         self
     }
 
-    /// The name of the control socket, by which the command `multi-node` and [`admin::Client`](crate::admin::Client) see the program and
-    /// steer it. Default: that of the program's file, and where another program has it, the process id behind it. `None`: there is no
-    /// control socket. A process that serves alone has one only where it is named.
+    /// The name of the control socket. By it the command `multi-node` and [`admin::Client`](crate::admin::Client) show and
+    /// control the program. The default is the name of the program's file, followed by the process id if another program has
+    /// that name. `None`: no control socket. A process that serves alone has a control socket only if this option names one.
     ///
-    /// It is a Unix socket of mode 0600 in the runtime directory: `$XDG_RUNTIME_DIR/multi-node`, else `/run/multi-node`
-    /// for root, else `/tmp/multi-node-UID`. Whoever runs the program may use it, and root. A name has 1 to 64 letters,
-    /// digits, `.`, `_` and `-`, the first of which is no dot; [`Error::NameTaken`](crate::Error::NameTaken) where
-    /// another program runs under one that was given. Linux only.
+    /// It is a Unix socket of mode 0600 in the runtime directory: `$XDG_RUNTIME_DIR/multi-node`, else `/run/multi-node` for
+    /// root, else `/tmp/multi-node-UID`. The user who runs the program may use it, and root. A name has 1 to 64 letters,
+    /// digits, `.`, `_` and `-`, and does not begin with a dot. If a given name belongs to another running program, `listen`
+    /// fails with [`Error::NameTaken`](crate::Error::NameTaken). Linux only.
     ///
-    /// Where the socket cannot be made, as on a read-only file system, the program logs a warning and serves without it.
+    /// If the socket cannot be made, for example on a read-only file system, the program logs a warning and serves without
+    /// it.
     pub fn control(mut self, name: impl Into<ControlName>) -> Options {
         self.control = Some(name.into());
         self

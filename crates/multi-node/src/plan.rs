@@ -1,4 +1,4 @@
-//! What the parts of the library are told of the settings.
+//! The settings, as the parts of the library need them.
 
 use multi_node_process::bind::Manner;
 #[cfg(multi_process)]

@@ -1,11 +1,12 @@
-//! Servers that do not link this crate: any program that takes its listening sockets from whoever starts it.
+//! Servers that do not link this crate: any program that inherits its listening sockets from the process that starts it.
 //!
-//! A node of such a program begins as an *exec shim*: a process of the caller's own program that calls [`exec_shim`]. It joins its
-//! master as any node does, is given the sockets, puts them where the program looks for them, and executes it, so that
-//! the program has the process id that `LISTEN_PID` names. From then on the master watches the process alone: what the
-//! program counts is not known, and a drain is a signal. One more process that is started so is the guard of all: it waits for the
-//! master's end, and then ends what the nodes have started. A program that does link this crate finds its master when it reaches
-//! [`listen`](crate::listen()), and is a node as any other. The command `multi-node run` is this module with arguments.
+//! A node of such a program begins as an *exec shim*: a process of the caller's own program that calls [`exec_shim`]. It
+//! joins its master like any node, gets the sockets, puts them where the program looks for them, and executes the program. So
+//! the program has the process id that `LISTEN_PID` names. From then on the master watches only the process. It does not know
+//! the program's request counts, and a drain is a signal. One more process of this kind is the guard of all nodes: it waits
+//! for the master's end, and then ends what the nodes have started. A program that does link this crate finds its master when
+//! it reaches [`listen`](crate::listen()), and is a node like any other. The command `multi-node run` is this module with
+//! arguments.
 //!
 //! ```no_run
 //! use multi_node::Options;

@@ -18,7 +18,7 @@ pub type Http<S> = serve::Http<S, Handle>;
 /// Serves connections by a handler of bytes. Made by [`tcp`] and [`tcp_with`].
 pub type Tcp<F> = serve::Tcp<F, Handle>;
 
-/// Serves by itself. Made by [`raw`].
+/// A server that accepts connections itself. Made by [`raw`].
 pub type Raw = serve::Raw<Handle>;
 
 /// Serves from an event loop that is not tokio's. Made by [`external`].

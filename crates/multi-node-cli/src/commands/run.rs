@@ -120,7 +120,7 @@ impl Run {
         Ok(self.typed.clone().or(config::read(self.config.as_ref())?))
     }
 
-    /// What is to be run from now on, and which other settings have changed since those came into force.
+    /// The program to run from now on, and the settings that have changed but do not apply yet.
     fn program(&self, in_force: &Settings) -> Result<Program, Usage> {
         let settings = self.settings()?;
         Ok(settings.program()?.not_applied(settings.not_applied(in_force)))

@@ -65,7 +65,7 @@ impl Collector {
 
     /// Waits until all has been written that ended nodes wrote. All senders must be gone.
     pub(crate) async fn finish(self) {
-        // An error would be a panic, which has been told.
+        // An error would be a panic, which has been logged.
         let _ = self.task.await;
         finish(&self.stdout).await;
     }
@@ -83,7 +83,7 @@ struct Readers {
     log: Handle,
     stdout: Writer,
     stderr: Writer,
-    /// Turns true when nothing more is to be read.
+    /// Turns true to stop reading.
     rest: watch::Sender<bool>,
     readers: JoinSet<Option<Output>>,
 }
@@ -130,7 +130,7 @@ impl Readers {
         self.rest.send_replace(true);
         let mut left = Vec::new();
         while let Some(read) = self.readers.join_next().await {
-            // An error would be a panic, which has been told.
+            // An error would be a panic, which has been logged.
             left.extend(read.ok().flatten());
         }
         self.rest.send_replace(false);

@@ -15,7 +15,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// As it is told to people: with a mark where it goes on, and without what is no UTF-8.
+    /// The line as people see it: with a mark if it continues, and without bytes that are not UTF-8.
     pub(super) fn told(&self) -> String {
         let mark = if self.goes_on { GOES_ON } else { "" };
         format!("{}{mark}", String::from_utf8_lossy(&self.text))

@@ -93,7 +93,7 @@ impl Running {
     /// Ends it: by SIGTERM, and by SIGKILL where it does not listen.
     pub(crate) async fn be_ended(&mut self, how: How) -> Ended {
         if let Some(pid) = self.child.id().and_then(|pid| Pid::from_raw(pid.cast_signed())) {
-            // It may have ended by itself, and is a child that was not waited for, so that nobody else has its number.
+            // It may already have ended. It is a child that was not waited for, so no other process has its number.
             let _ = kill_process(pid, Signal::TERM);
         }
         if timeout(ENDS_WITHIN, self.child.wait()).await.is_err() {

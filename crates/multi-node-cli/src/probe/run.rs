@@ -25,7 +25,7 @@ const MEASURED: &str = "measured";
 /// How often a kind of client is tried that a server need not serve.
 const TRIES: usize = 3;
 
-/// What is to be done.
+/// What to do.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) url: Url,
@@ -34,7 +34,7 @@ pub(crate) struct Job {
     pub(crate) remote: bool,
     pub(crate) sent: Sent,
     pub(crate) clients: Mix,
-    /// Whether the kinds of clients were asked for by name, and none is to be left out.
+    /// Whether the user named the kinds of clients, so that none may be left out.
     pub(crate) all_kinds_named: bool,
     pub(crate) span: Span,
     /// How long a client waits for a whole answer.

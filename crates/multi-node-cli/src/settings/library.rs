@@ -80,7 +80,7 @@ fn arg(option: &OptionInfo) -> Arg {
         .help_heading(heading(option.group))
         .value_parser(move |text: &str| parse(kind, text));
     match (kind, default.as_deref()) {
-        // What is off need not be told that it is on.
+        // A flag whose default is off needs no value to turn it on.
         (OptionKind::Flag, Some("false")) => {
             arg.value_name("BOOL").num_args(0..=1).default_missing_value("true").require_equals(true)
         }

@@ -82,7 +82,7 @@ pub(crate) fn signalled(report: &Value) -> String {
     }
 }
 
-/// What a program says of itself.
+/// The description that a program sends.
 pub(crate) fn description(description: &Description, paint: Paint) -> String {
     let Description { protocol, how, name, pid, version, addresses, options, commands, .. } = description;
     let mut listed = Table::new(&[("OPTION", false), ("VALUE", false), ("FROM", false)]);

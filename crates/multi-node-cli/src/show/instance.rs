@@ -19,7 +19,7 @@ pub(crate) fn instance(instance: &Instance, paint: Paint, width: usize) -> Strin
     format!("{head}{addresses}{waits}\n\n{}", slots(&instance.slots, paint, width))
 }
 
-/// Which command waits for whom, and until when.
+/// Which command waits for which nodes, and until when.
 fn waits(instance: &Instance) -> Option<String> {
     let WaitingInfo { command, nodes, until_ms, .. } = instance.waiting.as_ref()?;
     Some(match until_ms {
@@ -78,7 +78,7 @@ fn known_of(slot: &SlotInfo) -> String {
     ready.into_iter().chain(says).chain(preload).chain(held).collect::<Vec<_>>().join(", ")
 }
 
-/// These nodes of so many.
+/// These nodes, and their total.
 fn named(nodes: &[String], of: usize) -> String {
     const MOST: usize = 4;
     match nodes.len() {
@@ -107,7 +107,7 @@ fn slot_row(slot: &SlotInfo) -> Vec<Cell> {
     ]
 }
 
-/// What a state means to whoever looks.
+/// The colour of a state.
 pub(crate) fn state_colour(state: State) -> Colour {
     match state {
         State::Serving => Colour::Good,

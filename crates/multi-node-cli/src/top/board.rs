@@ -31,7 +31,7 @@ pub(super) struct Board {
     pub(super) selected: usize,
     /// A command that waits for a yes, and how it is asked.
     pub(super) question: Option<(Request, String)>,
-    /// What became of the last order.
+    /// The result of the last command.
     pub(super) message: String,
 }
 

@@ -111,7 +111,7 @@ fn row(slot: &SlotInfo, texts: &[String; COLUMNS.len()], kept: &[usize]) -> Row<
     Row::new(cells)
 }
 
-/// The question, or what became of the last order.
+/// The question, or the result of the last command.
 fn said(board: &Board) -> &str {
     board.question.as_ref().map_or(board.message.as_str(), |(_, question)| question)
 }

@@ -1,6 +1,7 @@
-// One session of HTTP/2 that is never idle: `http2-client.js URL`. It prints `asks` once it was answered. When the server says that the
-// session goes away it prints, in JSON, what that said, what was answered on it and by whom, and how it closed. A stream that nobody has
-// begun to answer is `refused`: clients ask again on another session (RFC 9113, 8.7).
+// One session of HTTP/2 that is never idle: `http2-client.js URL`. It prints `asks` once it was answered. When the server
+// announces that the session goes away, it prints, in JSON, the announcement, the answers on the session and their senders,
+// and how the session closed. A stream without the beginning of an answer is `refused`: clients ask again on another session
+// (RFC 9113, 8.7).
 const http2 = require('http2')
 const session = http2.connect(process.argv[2], { rejectUnauthorized: false })
 const report = { goaway: null, answered: 0, refused: 0, failed: [], processes: [] }

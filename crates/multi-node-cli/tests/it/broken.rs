@@ -49,7 +49,7 @@ impl Deployed {
         serving.map(|slot| slot["generation"].as_u64().expect("a number")).collect()
     }
 
-    /// Reloads to a release that breaks, under load: it exits with 1 and says so, and the old nodes serve on.
+    /// Reloads to a broken release, under load. The command exits with 1 and reports the cause, and the old nodes serve on.
     async fn breaks(&self, release: &str, cause: &str) -> Vec<String> {
         let before = procfs::children(self.running.pid());
         self.deploy(release);

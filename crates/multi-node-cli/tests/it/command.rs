@@ -37,7 +37,7 @@ pub(crate) fn limited(ulimit: &str, args: &[&str]) -> Command {
     shell
 }
 
-/// Runs a command that ends by itself.
+/// Runs a command to its end.
 pub(crate) async fn output(args: &[&str]) -> Output {
     multi_node(args).output().await.expect("the command starts")
 }

@@ -1,4 +1,4 @@
-//! The control socket of a `multi-node run`, when whoever connects means it ill.
+//! The control socket of a `multi-node run`, with hostile clients.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ async fn rave(path: PathBuf, seed: u64, stop: Arc<AtomicBool>, count: Arc<Atomic
     }
 }
 
-/// A client of the program, to whom nothing of this happens.
+/// A client of the program, which must not notice any of this.
 async fn asks(addr: std::net::SocketAddr, stop: Arc<AtomicBool>) -> usize {
     let mut answered = 0;
     while !stop.load(Ordering::Relaxed) {
@@ -191,7 +191,7 @@ async fn ten_thousand_connections_to_the_control_socket_harm_nobody() {
         let path = place.path().join("multi-node/web.sock");
         let mut held = Vec::new();
         for _ in 0..10_000 {
-            // The kernel refuses those for whom the queue has no room.
+            // The kernel refuses connections that have no room in the queue.
             if let Ok(stream) = UnixStream::connect(&path).await {
                 held.push(stream);
             }

@@ -107,7 +107,7 @@ fn is_refusal(error: &anyhow::Error) -> bool {
     error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
-/// Two nodes that are told to end in four seconds: nobody loses anything until then, and nobody waits in vain afterwards.
+/// Two nodes that shut down after four seconds: no client loses a request until then, and none waits in vain afterwards.
 pub(crate) async fn serves_until_the_delay_is_over(name: &str, args: &[&str]) {
     const DELAY: Duration = Duration::from_secs(4);
     within(60, async {

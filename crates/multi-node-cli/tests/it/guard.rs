@@ -122,7 +122,7 @@ async fn a_killed_guard_is_replaced_and_knows_all_nodes() {
         send(first, Signal::KILL);
         running.logged("the guard of the nodes ended with SIGKILL; starting another").await;
         until(|| procfs::guard(running.pid()).is_some_and(|guard| guard != first)).await;
-        // It reads what it is told as soon as it runs.
+        // It reads its messages as soon as it runs.
         let second = guard(&running).await;
         until(|| procfs::name(second).as_deref() == Some("mn-guard")).await;
         assert!(procfs::zombies(running.pid()).is_empty(), "every child is reaped");

@@ -1,4 +1,4 @@
-//! A server that answers as it is told to, and the command line that waits while it misbehaves.
+//! A server whose answers the test chooses, and a command line that waits while the server misbehaves.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -187,7 +187,7 @@ fn bytes(manner: Manner) -> (&'static str, bool) {
     }
 }
 
-/// A WebSocket that answers pings, as tungstenite does by itself.
+/// A WebSocket that answers pings, as tungstenite does automatically.
 async fn echo(stream: TcpStream, mut manner: watch::Receiver<Manner>, badly: Arc<AtomicU64>) {
     use futures_util::StreamExt;
     let Ok(mut socket) = accept_async(stream).await else { return };

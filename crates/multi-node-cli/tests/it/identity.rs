@@ -5,7 +5,7 @@ use rustix::process::Signal;
 
 use crate::command::{Running, output, pids};
 
-/// Opens `/dev/stderr` anew, as nginx does, says as whom it runs, and serves.
+/// Opens `/dev/stderr` anew, as nginx does, prints its user and group, and serves.
 const SERVER: &str = "
 import http.server, os, socket
 open('/dev/stderr', 'w').write('opened\\n')

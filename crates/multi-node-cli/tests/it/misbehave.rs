@@ -1,4 +1,4 @@
-//! Programs and people that do not do what they should: each is told in a sentence, with an exit code.
+//! Misbehaving programs and people: each case ends with a sentence and an exit code.
 
 use std::process::Stdio;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What the command is given wrong, and where it cannot write: each is told in a sentence, with an exit code.
+//! Wrong arguments, and output that cannot be written: each case ends with a sentence and an exit code.
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};

@@ -39,7 +39,7 @@ async fn a_message_does_not_make_a_program_ready_that_nobody_waits_in() {
         assert!(log.contains("giving up, since no node was ever ready"), "{log}");
         assert!(!log.contains("taken for ready"), "{log}");
 
-        // It does where somebody says so.
+        // With this option the notification suffices.
         let mut running = Running::start(&[&["--ready=notify"], &program[..]].concat());
         running.logged("taken for ready: it notified READY=1").await;
         assert_eq!(running.stop().await, Some(0));

@@ -113,7 +113,7 @@ async fn a_killed_primary_costs_no_node_and_comes_back() {
         let mut events: Vec<_> = events.as_array().expect("a list").iter().filter_map(Value::as_str).collect();
         events.sort_unstable();
         assert_eq!(events, ["fork 1", "fork 2", "listening 1 true", "listening 2 true", "online 1", "online 2"]);
-        // It ends by itself, too.
+        // It also replaces a process that ended on its own.
         let _ = client::get(addr, "/exit").await;
         running.logged("the primary process ended with exit code 7").await;
         assert_ne!(primary_pid(addr).await, second);

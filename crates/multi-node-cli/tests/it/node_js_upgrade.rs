@@ -200,7 +200,7 @@ async fn the_next_master_is_their_primary() {
         running.ready(1).await;
         assert!(pids(addr, 2).await.contains(&nodes[1]), "one node's end is its own");
 
-        // What a node has it finishes: it was told to disconnect, and not by a signal.
+        // A node finishes its requests: it was asked to disconnect, and not by a signal.
         let mut request = TcpStream::connect(addr).await.expect("a connection");
         request.write_all(b"GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.expect("sent");
         request.readable().await.expect("the head of its answer");

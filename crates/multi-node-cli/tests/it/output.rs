@@ -15,7 +15,7 @@ fn run(args: &[&str]) -> Running {
     Running::of(command)
 }
 
-/// All that is written until so many nodes have said `end`; the command is ended then.
+/// All that is written until this number of nodes has printed `end`; then the command is ended.
 async fn written(args: &[&str], nodes: usize) -> Vec<String> {
     let mut running = run(args);
     let mut lines = BufReader::new(running.stdout()).lines();

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::command::Running;
 
-/// Says WATCHDOG=1 at short intervals, and does not end when it is told to.
+/// Sends WATCHDOG=1 at short intervals, and does not end on its stop signal.
 const SCRIPT: &str = "
 import os, signal, socket, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -33,7 +33,7 @@ async fn a_master_that_was_stopped_takes_no_node_for_hung_and_a_second_signal_en
         while !procfs::is_stopped(running.pid()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        // Longer than the time in which a node has to be heard of.
+        // Longer than the time within which a node has to send something.
         tokio::time::sleep(Duration::from_millis(1200)).await;
         running.signal(Signal::CONT);
         let status = running.command(&["status", "--json"]).await;

@@ -9,7 +9,7 @@ const { test } = require('node:test');
 const { program, until } = require('../program.js');
 
 const CONNECTIONS = 64;
-/** A node that has waited for a processor for so many milliseconds may not have come for a connection in time, and then others have taken it. */
+/** If a node waits this number of milliseconds for a processor, it may be late for a connection, and others have taken it. */
 const HELD_UP = 5;
 const ROUNDS = 5;
 

@@ -1,5 +1,5 @@
 'use strict';
-// TypeScript as Node.js 22 runs it by itself. `make test-foreign` fetches that version.
+// TypeScript as Node.js 22 runs it without flags. `make test-foreign` fetches that version.
 
 const { test } = require('node:test');
 const { servesExpress } = require('../typescript.js');

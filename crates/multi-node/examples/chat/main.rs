@@ -3,9 +3,9 @@
 //! `cargo run --release --example chat`, then open <http://localhost:8080/>. `PORT`, `HOST` and `NODES` in the
 //! environment change where and by how many nodes it is served.
 //!
-//! Every process, the master included, keeps the recent messages in a [`Room`] of its own. What a visitor says is told to
-//! the other rooms over the mesh, and a node that comes up is told the recent messages by all the others: the
-//! conversation outlives each of its nodes, and there is nothing beside the program that keeps it.
+//! Every process, the master included, keeps the recent messages in its own [`Room`]. A visitor's message goes to the other
+//! rooms over the mesh, and a new node gets the recent messages from all the others. So the conversation outlives each node,
+//! and no store outside of the program keeps it.
 
 mod board;
 mod page;

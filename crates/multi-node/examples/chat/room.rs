@@ -13,7 +13,7 @@ use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
 /// How many messages are kept, in every process.
 const RECENT: usize = 50;
-/// How many messages a visitor or a peer may be behind; whoever falls further back gets the recent ones afresh.
+/// How many messages a visitor or a peer may be behind. One that falls further back gets the recent ones again.
 const BEHIND: usize = 256;
 
 /// What somebody said.
@@ -92,7 +92,7 @@ impl Room {
         Room { commands, visitors }
     }
 
-    /// Tells everybody, here and in the other processes. A message that was told before is not told again.
+    /// Sends it to all visitors, here and in the other processes. A message that was sent before is not sent again.
     pub(crate) async fn say(&self, message: Message) {
         self.command(Command::Say(message)).await;
     }
@@ -153,7 +153,7 @@ impl Keeper {
             Command::Enter(left) => self.visits.push(left),
             Command::Recall(answer) => {
                 let messages = self.recent.iter().cloned().collect();
-                // Whoever asked may have left in the meantime.
+                // The visitor may have left in the meantime.
                 let _ = answer.send(Recent { messages, news: self.news.subscribe() });
             }
         }

@@ -161,7 +161,7 @@ fn slot(node: &Handle) -> Option<usize> {
     node.slot().map(multi_node::Slot::index)
 }
 
-/// At most so many characters, without the white space around them.
+/// The text without surrounding white space, cut to this number of characters.
 fn cut(text: &str, longest: usize) -> String {
     text.trim().chars().take(longest).collect()
 }

@@ -40,9 +40,9 @@ pub struct Client {
     lines: Lines<OwnedReadHalf>,
     writer: OwnedWriteHalf,
     path: PathBuf,
-    /// Whether the program was told which versions this client speaks, which goes before the first request.
+    /// Whether the client has sent the versions that it speaks, which it does before the first request.
     greeted: bool,
-    /// What the program has answered to that.
+    /// The program's answer to that.
     greeting: Option<Greeting>,
 }
 
@@ -80,18 +80,18 @@ impl Client {
         })
     }
 
-    /// Sends a request and waits for its answer: of [`Watch`](Request::Watch) and followed [`Logs`](Request::Logs) the first
-    /// event. It has no deadline of its own, since a reload takes as long as its drains; it ends when the program does.
-    /// Not cancel-safe: a client that was left waiting can be asked no more.
+    /// Sends a request and waits for its answer: for [`Watch`](Request::Watch) and followed [`Logs`](Request::Logs) the first
+    /// event. It has no deadline, since a reload takes as long as its drains. It ends when the program does. Not cancel-safe:
+    /// do not use the client again after a cancelled request.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] and [`ClientError::Failed`] where the program says so, and what the connection says.
+    /// [`ClientError::Refused`] and [`ClientError::Failed`] if the program answers so, and errors of the connection.
     pub async fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, ClientError> {
         let greets = !std::mem::replace(&mut self.greeted, true);
         let written = tokio::time::timeout(PATIENCE, write(&mut self.writer, request, greets)).await;
         let written = written.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         let greeted = if greets { self.hear_greeting().await } else { Ok(()) };
-        // A program that refuses everything says so before it has read anything.
+        // A program that refuses all clients answers before it has read anything.
         let answer = match greeted {
             Ok(()) => self.answer().await,
             Err(error) => Err(error),
@@ -113,8 +113,8 @@ impl Client {
         }
     }
 
-    /// What the program speaks, once it has been asked something; `None` of one that does not say so, which speaks the first
-    /// version.
+    /// The versions that the program speaks, known after the first request. `None` if the program does not send them: then it
+    /// speaks the first version.
     pub fn greeting(&self) -> Option<&Greeting> {
         self.greeting.as_ref()
     }

@@ -58,7 +58,7 @@ pub fn socket_path(name: &str) -> PathBuf {
     runtime_directory().join(format!("{name}{SUFFIX}"))
 }
 
-/// As [`socket_path`], where nobody else can have made it.
+/// As [`socket_path`], but only if no other user can have made it.
 pub(super) fn checked_socket_path(name: &str) -> Result<PathBuf, (PathBuf, io::Error)> {
     let directory = runtime_directory();
     match check(&directory) {

@@ -27,7 +27,7 @@ impl Observer {
         self.shown(self.handle.status()).await
     }
 
-    /// What is to be shown of a status that was just taken.
+    /// The instance to show for a status that was just read.
     pub(crate) async fn shown(&self, status: Status) -> Instance {
         let used = usage(status.slots.iter().filter_map(|slot| slot.pid).collect()).await;
         let now = self.setting.started + self.begun.elapsed();

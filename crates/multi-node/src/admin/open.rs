@@ -101,7 +101,7 @@ impl ProcessMonitor {
 
 async fn attend(socket: ControlSocket, handler: Arc<CommandHandler>, mut closing: watch::Receiver<bool>) {
     let (places, mut sessions) = (Arc::new(Semaphore::new(MOST_CLIENTS)), JoinSet::new());
-    // A lack lasts, and is told once.
+    // A shortage of descriptors lasts, and is logged once.
     let mut lacks = false;
     loop {
         let stream = tokio::select! {

@@ -229,7 +229,7 @@ pub struct Description {
     pub commands: Vec<CommandHelp>,
 }
 
-/// One order, for people.
+/// One command, for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CommandHelp {

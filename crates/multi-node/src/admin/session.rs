@@ -99,7 +99,7 @@ impl Session {
 
     async fn follow(&mut self, mut follower: Follower) -> io::Result<()> {
         loop {
-            // Looked at first, so that the last lines are told too.
+            // Read first, so that the last lines are sent too.
             let is_last = *self.closing.borrow();
             while let Some(logged) = follower.read() {
                 self.event(&logged).await?;
@@ -147,14 +147,14 @@ fn to_value(value: &impl Serialize) -> io::Result<Value> {
     Ok(serde_json::to_value(value)?)
 }
 
-/// Resolves when the client has closed the connection; what it still says in a stream is not heard.
+/// Resolves when the client has closed the connection. Requests that it still sends during a stream are ignored.
 async fn gone(lines: &mut Lines<OwnedReadHalf>) {
     while let Ok(Some(_)) = lines.next().await {}
 }
 
 /// Resolves when the program ends.
 pub(super) async fn ends(closing: &mut watch::Receiver<bool>) {
-    // An error means that nobody is left who would say so.
+    // An error means that the sender is gone.
     let _ = closing.wait_for(|closing| *closing).await;
 }
 

@@ -1,4 +1,4 @@
-//! The control socket's file: made where nobody else's is, and removed at the end.
+//! The control socket's file. It is made where no other program's file is, and removed at the end.
 
 use std::fs::{File, Permissions, TryLockError};
 use std::io;
@@ -24,7 +24,7 @@ const TURN: Duration = Duration::from_secs(5);
 pub(super) struct ControlSocket {
     pub(super) listener: UnixListener,
     path: PathBuf,
-    /// Device and inode, by which a file that another program has put in its place is told from ours.
+    /// Device and inode: they show whether another program has replaced the file.
     file: (u64, u64),
 }
 

@@ -77,11 +77,11 @@ pub struct SlotInfo {
     /// Messages between its processes and others that were skipped, since their receiver does not know their kind.
     #[serde(default)]
     pub skipped_messages: Option<u64>,
-    /// Of a program that does not link this crate: by which sign it was taken for ready, in a word
+    /// For a program that does not link this crate: the sign that made it ready, in one word
     /// ([`ReadyBy::as_str`](crate::ReadyBy::as_str)).
     #[serde(default)]
     pub ready_by: Option<String>,
-    /// What such a program said last of itself (`STATUS=`, sd_notify(3)).
+    /// The last status text of such a program (`STATUS=`, sd_notify(3)).
     #[serde(default)]
     pub says: Option<String>,
     /// Of a Node.js program whether it has the preload, by which its connections move in a drain: `on`, or `off: ` and why.
@@ -104,7 +104,7 @@ pub(crate) struct Setting {
     pub(crate) started: SystemTime,
 }
 
-/// What one process uses of the machine, and whether it has to wait for whoever reads what it writes.
+/// The resources that one process uses, and whether its output has to wait for the reader.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Used {
     pub(crate) cpu_ms: Option<u64>,
@@ -225,7 +225,8 @@ pub struct Replaced {
     pub drain_ms: u64,
     /// Whether the old node was killed before it had drained.
     pub killed: bool,
-    /// Connections that were open when the drain began and ended by themselves; `null` where the old node could not say.
+    /// Connections that were open when the drain began and closed normally during it; `null` if the old node could not report
+    /// this.
     pub finished: Option<u64>,
     /// Connections that other nodes have taken over; `null` as above.
     pub handed_off: Option<u64>,

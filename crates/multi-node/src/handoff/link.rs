@@ -19,7 +19,7 @@ use crate::id::NodeId;
 use crate::serve::{HandoffReceiver, IdleConn};
 use crate::sys;
 
-/// How many offers may wait for one link; whoever offers waits too.
+/// How many offers may wait for one link. Further ones wait for room.
 const QUEUE: usize = 16;
 
 /// How many connections may be on their way to one peer: well below the kernel's limit of descriptors in flight

@@ -1,4 +1,4 @@
-//! The task that looks at the program when somebody asks, and remembers what it has seen and was told.
+//! The task that samples the program on request, and remembers samples and reports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -69,7 +69,7 @@ impl Books {
                 biased;
                 Some((id, series)) = metrics_sink.recv() => self.absorb(id, series),
                 reply = asked.recv() => match reply {
-                    // Whoever asked may have stopped waiting.
+                    // The client may have stopped waiting.
                     Some(reply) => drop(reply.send(self.page().await)),
                     None => return,
                 },

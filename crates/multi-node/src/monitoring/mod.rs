@@ -1,7 +1,7 @@
-//! What monitoring asks of a program, served by the master over HTTP: `/metrics`, `/healthz`, `/readyz` and `/status`.
+//! The master's HTTP server for monitoring: `/metrics`, `/healthz`, `/readyz` and `/status`.
 //!
-//! Everything is told per slot and in total. Slots stay while nodes come and go, so no counter goes backwards when a node
-//! is replaced.
+//! All values are exported per slot and in total. Slots stay while nodes come and go, so no counter goes backwards when a
+//! node is replaced.
 
 mod collector;
 mod page;

@@ -19,7 +19,7 @@ pub(super) struct Page<'a> {
     pub(super) limit_overflows: u64,
 }
 
-/// Values by slot, which are told one by one and as their sum.
+/// Values by slot. They are exported one by one and as their sum.
 type Values = Vec<(Slot, f64)>;
 
 impl Page<'_> {
@@ -86,7 +86,7 @@ impl Page<'_> {
         self.holders(text);
     }
 
-    /// What is told of the newest node of each slot, and has no sum.
+    /// The metrics of the newest node of each slot, which have no sum.
     fn holders(&self, text: &mut Exposition) {
         let mut each = |name: &str, help: &str, of: fn(&SlotInfo) -> f64| {
             text.metric(name, Kind::Gauge, help);

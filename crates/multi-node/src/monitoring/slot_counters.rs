@@ -1,4 +1,4 @@
-//! Counters of processes that come and go, kept so that what is told of a slot never goes backwards.
+//! Counters of processes that come and go, added up so that no slot's counter goes backwards.
 
 use std::collections::BTreeMap;
 

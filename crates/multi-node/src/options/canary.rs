@@ -15,7 +15,7 @@ impl Default for CanaryLimits {
 }
 
 impl CanaryLimits {
-    /// The defaults, each of which is told at its method.
+    /// The defaults. Each method names its default.
     pub fn new() -> CanaryLimits {
         CanaryLimits { min_requests: 100, margin: 0.01 }
     }

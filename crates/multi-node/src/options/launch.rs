@@ -74,14 +74,14 @@ impl Options {
         self
     }
 
-    /// The user as whom nodes run, by name or number. Default: this process's. The master stays as it was started, so it
-    /// can bind port 80 as root while no node has any privilege.
+    /// The user that nodes run as, by name or number. Default: this process's user. The master keeps its own user, so it can
+    /// bind port 80 as root while no node has any privilege.
     ///
-    /// A node has this user's groups and no others, and no capabilities. The master changes them before the node's
-    /// program begins, and starts no node for which any of it fails. It needs root, or `CAP_SETUID` and `CAP_SETGID`.
-    /// `HOME`, `USER` and `LOGNAME` become the user's, unless [`env`](Options::env) says otherwise. A number without an
-    /// account needs a [`group`](Options::group) too; its `HOME` is `/`. Setuid programs still work in nodes: start the
-    /// master with `no_new_privs` (systemd: `NoNewPrivileges=yes`) where they should not.
+    /// A node has this user's groups and no others, and no capabilities. The master changes them before the node's program
+    /// begins, and starts no node if any of this fails. It needs root, or `CAP_SETUID` and `CAP_SETGID`. `HOME`, `USER` and
+    /// `LOGNAME` become the user's, unless [`env`](Options::env) sets them. A number without an account needs a
+    /// [`group`](Options::group) too; its `HOME` is `/`. Setuid programs still work in nodes. To prevent that, start the
+    /// master with `no_new_privs` (systemd: `NoNewPrivileges=yes`).
     ///
     /// The program's file must be executable for the user. Code before [`listen`](crate::listen()) runs in the master
     /// too, with the master's privileges. Not together with [`master_listen`](Options::master_listen) or without nodes,

@@ -71,7 +71,7 @@ impl Settings {
         ]
     }
 
-    /// What nodes run, and as whom.
+    /// The program of nodes, and their user and group.
     fn starting(&self) -> Vec<(&'static str, String)> {
         let launch = &self.launch;
         let own = || "as this program was started".to_owned();

@@ -1,4 +1,4 @@
-//! Options of what the program measures, and of where that is told.
+//! Options for the program's own metrics, and for their export.
 
 use std::future::Future;
 
@@ -19,8 +19,8 @@ impl Options {
     /// Has the master serve an address for monitoring: `/metrics` in Prometheus' text format, `/healthz`, `/readyz` and
     /// `/status`. As in [`bind`](Options::bind): `127.0.0.1:9100`, `[::1]:9100`, `unix:/run/metrics.sock`. Default: none.
     ///
-    /// Whoever reaches the address may read: bind it where only monitoring does. It is served until the last node has
-    /// ended, so `/readyz` tells load balancers of a shutdown before the nodes stop accepting.
+    /// Anyone who reaches the address may read it: bind it where only monitoring can connect. It is served until the last
+    /// node has ended, so `/readyz` shows load balancers a shutdown before the nodes stop accepting.
     pub fn metrics(mut self, address: impl Into<String>) -> Options {
         self.metrics = Some(address.into());
         self
@@ -40,11 +40,11 @@ impl Options {
         self
     }
 
-    /// What the program measures by other means than the `metrics` facade: a registry of its own, which this reads.
+    /// A source for metrics that the program measures without the `metrics` facade, such as its own registry.
     ///
     /// `read` is called in each node while its master serves [`metrics`](Options::metrics): once a second, one call after the
-    /// other, and at the end of the drain. It returns all series as they are then; the master tells them of all nodes together.
-    /// A call that takes more than a second is dropped, and what it would have said is told later.
+    /// other, and at the end of the drain. It returns all series with their current values. The master exports them
+    /// aggregated over all nodes. A call that takes more than a second is dropped, and the next call makes up for it.
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU64, Ordering};

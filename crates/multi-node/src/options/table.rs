@@ -95,7 +95,7 @@ impl Values {
 }
 
 table! {
-    /// The mode of Unix-socket files. Default `0o666`: whoever reaches the directory may connect.
+    /// The mode of Unix-socket files. Default `0o666`: every user who reaches the directory may connect.
     Addresses, Mode, RUN:
     unix_mode(mode: u32) -> u32 = 0o666, |name, mode| within(name, mode, 0..=0o777),
     "The mode of Unix-socket files";
@@ -174,11 +174,11 @@ table! {
     "Replaces slot by slot, for programs that do not fit twice: each new node must serve for --settle before its old one ends. Slots \
      that were replaced cannot be taken back when a later one fails";
 
-    /// How long a new node has to serve before the old one of its slot is told to end. Where a reload is not
-    /// [`rolling`](Options::rolling), it counts once, from the last that became ready. A new node that ends, leaves, is seen
-    /// serving no more, or answers the [readiness](crate::program::Readiness::Http) question badly before that has failed,
-    /// and so has the command. Holds for restarts of one slot and for recycling too. Default: 0 in programs that link this crate,
-    /// 3 s for a [`program`](crate::program) that does not.
+    /// How long a new node has to serve before the old node of its slot drains. If a reload is not
+    /// [`rolling`](Options::rolling), the time counts once, from the last node that became ready. A new node fails if, before
+    /// that, it ends, leaves, stops serving, or gives bad answers to the [readiness](crate::program::Readiness::Http)
+    /// request. Then the command fails too. This also holds for restarts of one slot and for recycling. Default: 0 in
+    /// programs that link this crate, 3 s for a [`program`](crate::program) that does not.
     Replacing, Time, RUN:
     settle(time: Duration) -> Option<Duration> = None, |name, time: Option<_>| finite(name, time.unwrap_or_default()).map(Some),
     "How long new nodes must serve before old ones are told to end, counted once, from the last that became ready. All old nodes serve \
@@ -191,8 +191,8 @@ table! {
     surge(nodes: usize) -> usize = 1, any,
     "How many new nodes a reload starts ahead of the old ones, with --rolling; 0 ends the old one first";
 
-    /// How long a node may take to finish what it has in flight. Default 30 s; longer, and it is killed. What is left
-    /// half a second before (a quarter of shorter times) is cut, so that the node can still end by itself.
+    /// How long a node may take to finish its connections. Default 30 s; then it is killed. Connections that are left half a
+    /// second before that (a quarter of shorter times) are cut, so that the node can still end in an orderly way.
     Replacing, Time, RUN:
     drain_timeout(time: Duration) -> Duration = Duration::from_secs(30), finite,
     "How long a node may take to end before it is killed";
@@ -214,12 +214,13 @@ table! {
     restart(restart: bool) -> bool = true, any,
     "Whether a node that ends unasked is replaced";
 
-    /// Recycles a node that has begun so many HTTP requests: it is replaced by another, which is ready before it drains
-    /// (with [`surge`](Options::surge) 0 after it has ended). Default: no limit. Nodes are looked at once a second, so a
-    /// busy one serves some more. Each node's limit is lower by a random share of up to 10 %, so that slots do not come due in step.
+    /// Recycles a node that has begun this number of HTTP requests. Its replacement is ready before it drains (with
+    /// [`surge`](Options::surge) 0 the replacement starts after it has ended). Default: no limit. Nodes are sampled once a
+    /// second, so a busy one serves some more. Each node's limit is lower by a random share of up to 10 %, so that slots do
+    /// not come due at the same time.
     ///
-    /// Recycling replaces one slot at a time, and none while a command is carried out. If the new node does not come up,
-    /// the old one goes on serving, and the next is tried after the longest [`backoff`](Options::backoff).
+    /// Recycling replaces one slot at a time, and never during a command. If the new node does not come up, the old one
+    /// continues to serve, and the next attempt follows after the longest [`backoff`](Options::backoff).
     Restarting, Whole, RUN:
     max_requests(requests: u64) -> Option<u64> = None, counted,
     "Replaces a node after this number of requests, where the node reports them";
@@ -229,14 +230,14 @@ table! {
     max_age(time: Duration) -> Option<Duration> = None, |name, age: Option<_>| age.map(|age| positive(name, age)).transpose(),
     "Replaces a node after this time of serving";
 
-    /// Recycles a node that has so many bytes of memory in RAM, as [`max_requests`](Options::max_requests) does, with no random share.
-    /// Default: no limit. Nodes are looked at once a second, or less often where a look takes more than 10 ms: looking takes about
-    /// 1 % of a core.
+    /// Recycles a node that has this number of bytes of memory in RAM, as [`max_requests`](Options::max_requests) does, with
+    /// no random share. Default: no limit. Nodes are sampled once a second, or less often if a sample takes more than 10 ms:
+    /// sampling takes about 1 % of a core.
     ///
-    /// What counts is the sum of the node's process and all that descend from it, as `status` shows it: PSS
-    /// (proc_pid_smaps(5)), in which a page that several processes share counts for each in proportion. So a page that a
-    /// forked worker has of its parent counts once. Where PSS cannot be had, or after 100 ms of one look, it is RSS without
-    /// what may be shared. A process that has left its parent behind, as daemons do, is not found.
+    /// The value is the sum over the node's process and all its descendants, as `status` shows it. It is PSS
+    /// (proc_pid_smaps(5)), which divides a page among the processes that share it. So a page that a forked worker shares
+    /// with its parent counts once. If PSS cannot be read, or after 100 ms of one sample, the value is RSS without pages that
+    /// may be shared. A process that has left its parent, as daemons do, is not found.
     Restarting, Bytes, RUN:
     max_memory(bytes: u64) -> Option<u64> = None, counted,
     "Replaces a node that uses more RAM than this, its descendants included, such as 512MiB";

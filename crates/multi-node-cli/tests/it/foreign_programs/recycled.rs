@@ -1,4 +1,4 @@
-//! Programs that end by themselves when they have served enough.
+//! Programs that end on their own when they have served enough.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::command::Running;
 const CLIENTS: usize = 4;
 const PAUSE: Duration = Duration::from_millis(80);
 
-/// One client, until it is told to stop: how long each answer took, and what was lost.
+/// One client, until `stop`: how long each answer took, and what was lost.
 async fn ask_again_and_again(addr: SocketAddr, stop: watch::Receiver<bool>) -> (Vec<Duration>, Vec<String>) {
     let (mut answered, mut lost) = (Vec::new(), Vec::new());
     while !*stop.borrow() {

@@ -65,7 +65,7 @@ class Link {
   /** The node drains: find another one first, and leave this one when it has answered. */
   #moveOn() {
     if (this.#trying) return;
-    // Spread out, since every visitor of this node is told at the same time.
+    // Spread out, since all visitors of this node learn of the drain at the same time.
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#trying || this.open(), Math.random() * 300);
   }

@@ -1,4 +1,4 @@
-// The application of all servers of Node.js: Express, and a WebSocket that closes as its server is told to end.
+// The application of all servers of Node.js: Express, and a WebSocket that closes when its server drains.
 const http = require("node:http");
 const express = require("express");
 const { WebSocketServer } = require("ws");

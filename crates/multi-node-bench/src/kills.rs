@@ -64,7 +64,7 @@ impl Kills {
     }
 }
 
-/// Stops every thread of the process, again and again, since it may be told to go on before the last of them has stopped.
+/// Stops every thread of the process, repeatedly: it may be continued before the last of them has stopped.
 fn stop(process: Pid, pid: u32) -> io::Result<()> {
     let limit = Instant::now() + STOPS_WITHIN;
     loop {

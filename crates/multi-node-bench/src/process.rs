@@ -79,7 +79,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have ended by itself, and only this handle can reap it.
+        // It may already have ended. Only this handle can reap it.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

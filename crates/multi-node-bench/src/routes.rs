@@ -27,7 +27,7 @@ pub fn serving() -> Router {
         .route("/ws", get(websocket))
 }
 
-/// So many bytes, in pieces, without a `content-length`.
+/// This number of bytes, in pieces, without a `content-length`.
 async fn bytes(Path(count): Path<usize>) -> Response {
     let pieces = (0..count).step_by(PIECE).map(move |at| Ok::<_, Infallible>(piece(at..(at + PIECE).min(count))));
     Response::new(Body::from_stream(stream::iter(pieces)))

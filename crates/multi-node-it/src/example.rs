@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 use crate::program::fixture;
 use crate::{send, within};
 
-/// A running example. Dropped, its master is killed, and its nodes end by themselves.
+/// A running example. On drop its master is killed, and its nodes then end.
 pub struct Example {
     process: Child,
     /// What it prints first.

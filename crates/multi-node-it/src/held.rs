@@ -1,4 +1,4 @@
-//! Streams to peers that nobody reads or writes but on order.
+//! Streams to peers that are read or written on command only.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -16,7 +16,7 @@ pub struct InFlight {
 }
 
 impl InFlight {
-    /// So many at least.
+    /// At least this number.
     pub fn new(count: usize) -> InFlight {
         let ends = UnixStream::pair().expect("a pair");
         let fds = vec![ends.0.as_fd(); AT_ONCE];

@@ -1,4 +1,4 @@
-//! What the real-process tests stand on: a server program that misbehaves on order ([`plan`], `src/bin/fixture.rs`), and
+//! The base of the real-process tests: a server program that misbehaves on command ([`plan`], `src/bin/fixture.rs`), and
 //! a harness that starts it, talks to it and watches what it leaves behind ([`Program`]); for pages a headless Chromium
 //! ([`browser`]).
 

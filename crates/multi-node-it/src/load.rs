@@ -15,7 +15,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// So many clients, each of which makes a connection for each request.
+    /// This number of clients, each of which makes a connection for each request.
     pub fn begin(addr: SocketAddr, clients: usize) -> Load {
         let stop = Arc::new(AtomicBool::new(false));
         let client = |_| {

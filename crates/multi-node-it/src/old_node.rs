@@ -18,12 +18,12 @@ use crate::plan::Fault;
 /// What its answers have, and those of no other node.
 pub const MARK: &str = "of another release";
 
-/// What the log has once such a node was told what its version of the protocol does not have.
+/// The log line of such a node that got a message which its version of the protocol does not have.
 pub const STRANGE: &str = "its version has no such message";
 
 const BEAT: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
 
-/// How long it lives after `drain`, as one that has answers to finish; it is then to be told nothing any more.
+/// How long it lives after `drain`, like a node that has answers to finish. During that time it must get no message any more.
 const DRAIN: Duration = Duration::from_millis(300);
 
 /// Is such a node to its end, if that is laid.
@@ -50,7 +50,7 @@ fn live(version: u32) -> anyhow::Result<()> {
 /// How many messages of kinds that no release has a node says that is of a later one.
 pub const UNKNOWN_KINDS: u64 = 3;
 
-/// As a node of a later release: it says more, and is told nothing that its version does not have.
+/// A node of a later release: it sends more, and gets only messages that its version has.
 fn live_later() -> anyhow::Result<()> {
     let mut master = Frames::new(take_stdin()?)?;
     master.send(&json!("stretches"), &[])?;
@@ -116,7 +116,7 @@ fn introduce(master: &mut Frames, version: u32) -> anyhow::Result<TcpListener> {
     Ok(fds.into_iter().nth(2).context("no listening socket")?.into())
 }
 
-/// Waits until the next beat at most: whether the master has spoken. Whoever has connected is answered.
+/// Waits until the next beat at most; true: the master has sent something. Clients that connect get an answer.
 fn heard(master: &mut Frames, listener: Option<&TcpListener>) -> anyhow::Result<bool> {
     let mut wanted = vec![PollFd::new(master, PollFlags::IN)];
     wanted.extend(listener.map(|listener| PollFd::new(listener, PollFlags::IN)));
@@ -128,7 +128,7 @@ fn heard(master: &mut Frames, listener: Option<&TcpListener>) -> anyhow::Result<
     Ok(spoken)
 }
 
-/// Answers one request, if nobody else was faster.
+/// Answers one request, if no other node was faster.
 fn answer(listener: &TcpListener) -> anyhow::Result<()> {
     let mut client = match listener.accept() {
         Ok((client, _)) => client,

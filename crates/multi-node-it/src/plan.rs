@@ -1,4 +1,4 @@
-//! What the fixture program is to do, as the harness tells it.
+//! The plan of the fixture program, which the harness writes.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -53,7 +53,7 @@ pub struct Plan {
     pub recycling: RecyclePlan,
     /// How long a reload's first new node is tried, and by how many answers it is judged.
     pub canary: Option<(Duration, u64)>,
-    /// As whom nodes run.
+    /// The user of nodes.
     pub user: Option<String>,
     pub group: Option<String>,
     pub umask: Option<u32>,
@@ -69,7 +69,7 @@ pub struct Plan {
 #[serde(default, deny_unknown_fields)]
 pub struct Early {
     pub connections: usize,
-    /// To whom.
+    /// The server that the connection goes to.
     pub server: Option<SocketAddr>,
     pub threads: usize,
 }
@@ -131,7 +131,7 @@ impl Default for Plan {
 }
 
 impl Plan {
-    /// So many nodes, and the defaults.
+    /// This number of nodes, and the defaults.
     pub fn nodes(nodes: usize) -> Plan {
         Plan { nodes, ..Plan::default() }
     }
@@ -181,7 +181,7 @@ impl Plan {
     }
 }
 
-/// What the main server is told about HTTP.
+/// The HTTP settings of the main server.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct HttpPlan {
@@ -239,7 +239,7 @@ pub enum Streams {
     /// Pings and answers pings.
     #[default]
     Talk,
-    /// Keeps them, and reads and writes on order only; see [`Held`](crate::held::Held).
+    /// Keeps them, and reads and writes on command only; see [`Held`](crate::held::Held).
     Hold,
     /// As `Hold`, and does not ask for them until it is ordered to `take`.
     HoldLate,
@@ -290,7 +290,7 @@ pub enum Fault {
     PanicAsSuccessor,
     /// A program that takes the master's place does not reach `listen` while this is laid.
     StuckAsSuccessor,
-    /// Whoever starts wants to serve one address more.
+    /// The new program wants one more address.
     OtherAddresses,
 }
 

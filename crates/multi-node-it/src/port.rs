@@ -1,12 +1,12 @@
-//! Ports for programs that have to be told theirs.
+//! Ports for programs that need a port number as an argument.
 
 use std::io;
 use std::net::SocketAddr;
 
 use tokio::net::TcpSocket;
 
-/// An address that no one gets by chance. It is bound, so the kernel gives it to nobody who asks for any; and since nobody
-/// listens on it, whoever asks for this very one gets it, if that is with SO_REUSEADDR, as for servers (socket(7)).
+/// An address that no other program gets by chance. It is bound, so the kernel assigns it to no socket that asks for any
+/// port. No socket listens on it, so a server that asks for this very port with SO_REUSEADDR gets it (socket(7)).
 #[derive(Debug)]
 pub struct Held(TcpSocket);
 

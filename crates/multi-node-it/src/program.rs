@@ -35,8 +35,7 @@ pub async fn within<T>(seconds: u64, work: impl Future<Output = T>) -> T {
 #[must_use = "a command is answered only to who asks by its ticket"]
 pub struct Ticket(u64);
 
-/// A running fixture program. Dropped, its master is killed, and its nodes end by themselves; in a test that fails its
-/// log is shown.
+/// A running fixture program. On drop its master is killed, and its nodes then end. If the test fails, its log is shown.
 pub struct Program {
     master: Child,
     /// `None` where the test has given the program another standard input.
@@ -172,7 +171,7 @@ impl Program {
         self.succeeded(ticket).await
     }
 
-    /// Waits for the new program, unless this order is answered by the old one.
+    /// Waits for the new program, unless the old one answers this command.
     pub async fn succeeded(&mut self, ticket: Ticket) -> Result<(), Value> {
         loop {
             if let Some(answer) = self.early.remove(&ticket) {
@@ -313,7 +312,7 @@ impl Program {
         assert_eq!(self.processes(), [0; 0], "processes of the program are left behind");
     }
 
-    /// All living processes of the program, whoever is their parent by now: those with its plan in their environment.
+    /// All living processes of the program, whatever their parent is by now: those with its plan in their environment.
     pub fn processes(&self) -> Vec<u32> {
         procfs::with_variable(VARIABLE, &to_json(&self.plan))
     }

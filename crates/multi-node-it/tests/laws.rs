@@ -268,7 +268,7 @@ fn a_library_keeps_to_itself() {
         sources.iter(),
         &["println!", "eprintln!", "print!(", "dbg!(", "set_var", "remove_var"],
     );
-    // A subscriber may panic, and whoever tells something goes on.
+    // A subscriber may panic, and the code that logs goes on.
     let others = sources.iter().filter(|source| source.path != "sys/log.rs");
     absent(
         "law 7: what the library tells goes through `crate::log`, which no panic of a subscriber passes",

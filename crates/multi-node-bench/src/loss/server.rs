@@ -29,7 +29,7 @@ pub(crate) struct Start {
     release: PathBuf,
 }
 
-/// Serves until it is told to end.
+/// Serves until it is asked to end.
 pub(crate) fn serve(start: &Start) -> Result<()> {
     // Nodes end with their master, by draining.
     if role() == Role::Master {

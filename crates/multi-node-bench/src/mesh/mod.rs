@@ -89,7 +89,7 @@ enum Carrier {
     Peer,
 }
 
-/// What is measured: on what, which task, and the line that tells it.
+/// What is measured: the carrier, the task, and the text of the line.
 const CASES: [(Carrier, Task, &str, &str); 6] = [
     (Carrier::Pair, Task::Drain, "UnixStream, 64 KiB writes", "GB/s"),
     (Carrier::Peer, Task::Drain, "Peer, 64 KiB writes", "GB/s"),

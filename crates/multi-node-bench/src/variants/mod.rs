@@ -102,7 +102,7 @@ impl Start {
 /// A server with all its processes, which are killed when this is dropped.
 pub(crate) struct Server {
     announcement: Announcement,
-    /// Ends last: while it lives, the pids of those that it started belong to nobody else.
+    /// Ends last: while it lives, no other process gets the pids of those that it started.
     _process: Process,
 }
 
@@ -135,7 +135,7 @@ impl Drop for Server {
     }
 }
 
-/// Tells whoever started this server that it serves, together with what it started itself.
+/// Reports to the parent process that this server serves, together with the servers it started itself.
 fn announce(port: u16, others: &[Server]) -> Result<()> {
     announce_pids(port, others.iter().flat_map(|server| server.pids().iter().copied()))
 }

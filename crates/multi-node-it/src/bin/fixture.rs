@@ -1,4 +1,4 @@
-//! The server program of the tests. It answers like any other, and misbehaves on order.
+//! The server program of the tests. It answers like any other, and misbehaves on command.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt;
@@ -44,7 +44,7 @@ struct Mesh {
 
 fn main() -> anyhow::Result<()> {
     let plan = Plan::from_env()?;
-    // Nobody wants the core dumps of deaths on order.
+    // No core dumps: crashes on command need none.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
     let mut runtime = match plan.threads {
         1 => tokio::runtime::Builder::new_current_thread(),
@@ -227,7 +227,7 @@ async fn exit(Path(code): Path<i32>) {
     std::process::exit(code);
 }
 
-/// Leaves a process behind that ends by itself.
+/// Leaves a process behind that ends on its own.
 async fn orphan() -> String {
     let status = tokio::process::Command::new("sh").args(["-c", "sleep 0.1 >/dev/null & echo $!"]).output().await;
     String::from_utf8_lossy(&status.expect("a shell").stdout).into_owned()

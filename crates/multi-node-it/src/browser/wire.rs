@@ -70,7 +70,7 @@ struct Owner {
 }
 
 impl Owner {
-    /// Until either side is gone; whoever still waits then sees its answer's sender dropped.
+    /// Runs until either side is gone. Then callers that still wait see their answer's sender dropped.
     async fn run(mut self, mut ordered: mpsc::Receiver<Command>) {
         loop {
             tokio::select! {

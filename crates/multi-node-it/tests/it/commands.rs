@@ -1,4 +1,4 @@
-//! Commands other than reload: how many nodes, and who may say so.
+//! Commands other than reload: how many nodes, and who may give commands.
 
 use std::time::Duration;
 

@@ -218,7 +218,7 @@ async fn a_name_is_taken_once_and_what_a_killed_program_left_is_replaced() {
 /// What is answered to bytes, after which this side says nothing more.
 async fn answers_to(path: &Path, bytes: &[u8]) -> String {
     let mut stream = UnixStream::connect(path).await.expect("a connection");
-    // Whoever refuses may have hung up in the middle of it.
+    // A program that refuses the request may have hung up in the middle of it.
     let _ = stream.write_all(bytes).await;
     let _ = stream.shutdown().await;
     let mut answer = Vec::new();
@@ -255,7 +255,7 @@ async fn ten_thousand_connections_do_no_harm() {
         let path = program.control(NAME);
         let mut held = Vec::new();
         for _ in 0..10_000 {
-            // The kernel refuses those for whom the queue has no room.
+            // The kernel refuses connections that have no room in the queue.
             if let Ok(stream) = UnixStream::connect(&path).await {
                 held.push(stream);
             }
@@ -351,7 +351,7 @@ async fn a_later_client_is_told_what_both_speak_and_refused_what_only_it_knows()
     .await;
 }
 
-/// A program of another release at a control socket, which answers each line by what is said of its order.
+/// A program of another release at a control socket. `answers` maps each command to the answer's line.
 fn impostor(path: &Path, answers: fn(&str) -> &'static str) {
     let listener = tokio::net::UnixListener::bind(path).expect("a path of ours");
     tokio::spawn(async move {

@@ -9,7 +9,7 @@ use multi_node_it::program::{fixture, send};
 use multi_node_it::{Client, Plan, Program, limits, needs, procfs, within};
 use rustix::process::{Signal, geteuid};
 
-/// So many kept connections, each of which has been answered once.
+/// This number of kept connections, each of which has been answered once.
 async fn kept(program: &Program, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     while clients.len() < count {
@@ -24,7 +24,7 @@ async fn kept(program: &Program, count: usize) -> Vec<Client> {
     clients
 }
 
-/// How many of the connections are answered still, each by whom.
+/// Asks once more on each connection. Returns which node answered each that still works.
 async fn answered(clients: Vec<Client>) -> Vec<String> {
     let asked = clients.into_iter().map(async |mut client| client.get("/").await.map(|answer| answer.id()));
     join_all(asked).await.into_iter().flatten().collect()
@@ -191,8 +191,8 @@ async fn an_successor_that_is_killed_half_way_costs_what_it_had_taken_and_no_mor
     .await;
 }
 
-/// Descriptors under way count against the limit of whoever sends others, if they are of the same user and that one has no
-/// privileges (unix(7), ETOOMANYREFS).
+/// Descriptors under way count against the limit of any process of the same user that sends others, unless it has privileges
+/// (unix(7), ETOOMANYREFS).
 #[tokio::test]
 async fn a_handoff_waits_while_too_many_descriptors_are_under_way() {
     const LIMIT: u64 = 400;

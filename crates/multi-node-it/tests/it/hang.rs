@@ -71,7 +71,7 @@ async fn blames_nobody(program: &mut Program, stopped: Duration) {
     blames_nobody_where(program, &master, stopped).await;
 }
 
-/// Stops these processes for so long, which go on in this order, and looks whether a node is blamed for that.
+/// Stops these processes for a time, continues them in this order, and checks that no node is blamed for that.
 async fn blames_nobody_where(program: &mut Program, processes: &[u32], stopped: Duration) {
     let before = program.at_rest().await;
     processes.iter().for_each(|pid| send(*pid, Signal::STOP));
@@ -80,7 +80,7 @@ async fn blames_nobody_where(program: &mut Program, processes: &[u32], stopped: 
     tokio::time::sleep(stopped).await;
     processes.iter().for_each(|pid| send(*pid, Signal::CONT));
     asked.await.expect("no panic").expect("a client that waited is answered");
-    // Whoever is judged wrongly is judged in this time.
+    // A wrong judgement would come within this time.
     let until = Instant::now() + SILENCE / 2;
     while Instant::now() < until {
         let status = program.status().await;

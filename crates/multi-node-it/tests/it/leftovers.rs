@@ -27,14 +27,14 @@ async fn a_release_that_is_a_shell_with_children_leaves_none_of_them() {
         program.command("ready").await;
         let before = program.processes();
 
-        // One that stays in its group, one that leaves it, and one that does not end when it is told to.
+        // One that stays in its group, one that leaves it, and one that ignores the signal to end.
         deploy(&path, "sleep 1000 & setsid sleep 1001 & (trap '' TERM; exec sleep 1002) & sleep 1003");
         for command in ["reload", "upgrade"] {
             let answer = program.command(command).await;
             assert!(answer["Err"]["failed"].is_object(), "{command}: {answer}");
             program.until(|| program.processes() == before).await;
         }
-        // One that fails by itself, and leaves somebody behind.
+        // One that fails on its own, and leaves a process behind.
         deploy(&path, "setsid sleep 1004 & exit 7");
         for command in ["reload", "upgrade"] {
             let answer = program.command(command).await;

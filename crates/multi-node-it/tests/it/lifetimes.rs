@@ -130,7 +130,7 @@ async fn a_node_s_descendant_is_a_master_of_its_own() {
 
 /// A node of two is hostile from its start on: it is ended, and nothing else is the worse for it.
 async fn outlives(fault: Fault, why: &str) {
-    // Two threads, so that whoever reads the nonsense can keep another busy with it.
+    // Two threads, so that the thread that reads the nonsense can keep another busy with it.
     let start_timeout = Duration::from_secs(3);
     let mut program = Program::serving(Plan { start_timeout, threads: 2, ..Plan::nodes(2) }).await;
     let pids = program.pids().await;
@@ -183,7 +183,7 @@ async fn nodes_that_talk_without_end_are_killed_and_keep_nobody_waiting() {
         Fault::Flood.lay(&program.faults());
         send(program.pids().await[1], Signal::KILL);
         program.status_where(|s| s.slots[1].state == State::Starting).await;
-        // A signal is heard through the noise as well.
+        // A signal works in spite of the noise.
         program.stop().await;
     })
     .await;

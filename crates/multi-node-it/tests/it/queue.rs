@@ -34,7 +34,7 @@ async fn queued_connections_outlive_every_node() {
     .await;
 }
 
-/// All nodes stand still, so that whoever comes waits in the queue; with how many requests in it.
+/// Stops all nodes and sends this number of requests, which wait in the queue.
 async fn waiting(program: &mut Program, clients: usize) -> Vec<Client> {
     let pids = program.pids().await;
     pids.iter().for_each(|pid| send(*pid, Signal::STOP));

@@ -1,4 +1,4 @@
-//! Servers that take bytes, or accept by themselves, as the examples show them.
+//! Servers that take bytes, or accept connections themselves, as the examples show them.
 
 use std::collections::BTreeSet;
 

@@ -14,7 +14,7 @@ fn count(status: &Status, state: State) -> usize {
     status.slots.iter().filter(|slot| slot.state == state).count()
 }
 
-/// Watches the fleet until so many nodes were recycled: one slot at a time, and no fewer serve meanwhile.
+/// Watches the fleet until this number of nodes was recycled: one slot at a time, and no fewer serve meanwhile.
 async fn recycles(program: &mut Program, nodes: usize, times: usize) {
     while program.log().matches("recycling done").count() < times {
         let status = program.status().await;

@@ -200,7 +200,7 @@ async fn a_main_that_never_ends_is_killed_at_the_deadline() {
 #[tokio::test]
 async fn a_request_that_hangs_ends_with_the_deadline() {
     within(30, async {
-        // What can be cut is cut by the node in time to end by itself; a blocked node can only be killed.
+        // The node itself cuts its connections, in time to end in an orderly way. A blocked node can only be killed.
         for (path, earliest) in [("/sleep/60000", 225), ("/block/60000", 300)] {
             let drain_timeout = Duration::from_millis(300);
             let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(1) }).await;

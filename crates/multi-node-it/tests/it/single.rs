@@ -6,7 +6,7 @@ use multi_node_it::{Client, Plan, Program, within};
 use rustix::process::Signal;
 use serde_json::json;
 
-/// Serves in the process that was started, says so, and refuses what needs nodes.
+/// Serves in the process that was started, reports that mode, and refuses what needs nodes.
 async fn assert_serves_alone(mut program: Program) {
     let answer = program.get("/").await.expect("an answer");
     assert_eq!((answer.id(), answer.pid()), ("master".to_owned(), program.pid));

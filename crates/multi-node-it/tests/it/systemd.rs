@@ -1,4 +1,4 @@
-//! What systemd gives to the program, and what it is told of it.
+//! What systemd passes to the program, and what the program reports to it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

@@ -277,7 +277,7 @@ async fn a_successor_that_comes_too_late_starts_other_nodes() {
         program.until(|| program.log().matches("draining: the master of this node is gone").count() == 2).await;
         Fault::StuckAsSuccessor.lift(&program.faults());
         program.succeeded(command).await.expect("the new program takes over");
-        // That they have ended is heard after the first status.
+        // The first status may not show yet that they have ended.
         let other = |slot: &SlotStatus| slot.restarts == 1 && slot.state == State::Serving;
         program.status_where(|status| status.slots.iter().all(other)).await;
         program.get("/").await.expect("an answer");

@@ -228,7 +228,7 @@ async fn what_a_later_master_says_more_is_skipped_and_counted() {
         let null = File::open("/dev/null").expect("/dev/null");
         node.send(&json!({ "lends": { "what": ["null", 7] } }), &[null.as_fd(), null.as_fd()]).expect("it reads");
         while hear(&mut node) != "ready" {}
-        // Known kinds with unknown fields are heard as they are.
+        // Known kinds with unknown fields are read as usual.
         node.send(&json!({ "gone": { "id": 7, "why": "later" } }), &[]).expect("a node that reads");
         node.send(&json!("yawns"), &[]).expect("a node that reads");
         // What came before the welcome was skipped too, and there was no line yet to count it in.

@@ -37,7 +37,7 @@ pub(super) struct Client {
 enum End {
     /// Every request was answered.
     Done,
-    /// The server has closed it in good order: what it has not answered may be sent again.
+    /// The server has closed it in good order: the client may send the unanswered requests again.
     Closed,
     Failed(Failure),
 }
@@ -68,7 +68,7 @@ impl Client {
         (first..self.next_id).map(|id| Request::random(id, &mut self.rng)).collect()
     }
 
-    /// Plays the script; gives back the requests that are to be sent again, on another connection.
+    /// Plays the script. Returns the requests to send again, on another connection.
     async fn play(&mut self, script: Script) -> Vec<Request> {
         let opened = Instant::now();
         let mut stream = match TcpStream::connect(self.addr).await {

@@ -57,7 +57,7 @@ impl Members {
         })
     }
 
-    /// Looks how much memory these nodes have, which is heard of each as [`NodeEvent::Weighs`]; not if that takes too long.
+    /// Reads the memory of these nodes. Reports each as [`NodeEvent::Weighs`], unless that takes too long.
     pub(in crate::supervisor) fn weigh(&self, nodes: &[NodeId]) {
         let Ok(turn) = Arc::clone(&self.weighing).try_acquire_owned() else { return };
         let nodes: Vec<_> = nodes.iter().filter_map(|id| Some((*id, self.alive.get(id)?.main().0))).collect();

@@ -54,7 +54,7 @@ impl Process {
         let _ = self.exit(LONGEST);
     }
 
-    /// Waits for its end, and tells its exit code; `None`: a signal ended it.
+    /// Waits for its end, and returns its exit code; `None`: a signal ended it.
     pub(crate) fn exit(&mut self, within: Duration) -> Result<Option<i32>> {
         let limit = Instant::now() + within;
         loop {

@@ -10,7 +10,7 @@ pub(crate) fn is_asked_for() -> bool {
     env::args_os().nth(1).is_some_and(|arg| arg == NAME)
 }
 
-/// Becomes the program, or tells why not.
+/// Becomes the program, or returns why not.
 pub(crate) fn run() -> anyhow::Error {
     multi_node::program::exec_shim().into()
 }

@@ -1,4 +1,4 @@
-//! Exit codes, which `multi-node --help` tells.
+//! Exit codes. `multi-node --help` lists them.
 
 use std::io;
 use std::process::ExitCode;
@@ -31,7 +31,7 @@ fn also(command: Option<&str>) -> String {
     command.map(|told| format!("; the command {told}")).unwrap_or_default()
 }
 
-/// What an error is to a person: the causes down to the first that tells its own.
+/// An error's text for people: the causes down to the first that includes its own cause.
 pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut told = Vec::new();
     for cause in error.chain() {

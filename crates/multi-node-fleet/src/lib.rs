@@ -1,5 +1,5 @@
-//! Internal to multi-node, without semver promises: the rules by which a master keeps its nodes, and the words in which it is
-//! told and answers. Nothing here has a runtime, calls the kernel or reads a clock: time is an argument.
+//! Internal to multi-node, without semver promises: the rules by which a master keeps its nodes, and the types of their input
+//! and output. This crate has no runtime, calls no kernel and reads no clock: time is an argument.
 
 pub mod command;
 #[allow(missing_docs, reason = "a field whose name says all needs no line in an internal crate")]

@@ -107,7 +107,7 @@ pub enum ReadyBy {
     Notification,
     /// It wrote a newline to its notification descriptor.
     Descriptor,
-    /// It told its parent that its server listens, or sent it the message `ready`, as Node.js programs do.
+    /// It sent its parent that its server listens, or the message `ready`, as Node.js programs do.
     Message,
     /// It links this crate.
     Linked,

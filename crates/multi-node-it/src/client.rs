@@ -89,7 +89,7 @@ impl Client {
         Ok(Answer { status, headers, body: String::from_utf8(body)? })
     }
 
-    /// Reads until the server closes its side, and tells what it said before.
+    /// Reads until the server closes its side, and returns what it sent before.
     pub async fn rest(&mut self) -> anyhow::Result<String> {
         let mut rest = String::new();
         self.stream.read_to_string(&mut rest).await.context("read to the end")?;

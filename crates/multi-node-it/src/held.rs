@@ -58,7 +58,7 @@ fn told<T: serde::Serialize>(result: io::Result<T>) -> Value {
     json!(result.map_err(|error| format!("{:?}", error.kind())))
 }
 
-/// Writes until the stream takes no more; tells how many bytes it took.
+/// Writes until the stream takes no more; returns how many bytes it took.
 async fn fill(peer: &mut Peer) -> io::Result<usize> {
     let chunk = vec![7; 64 << 10];
     let mut written = 0;

@@ -16,7 +16,7 @@ pub fn misbehave(faults: &Path) -> io::Result<()> {
     let way = [Fault::Garbage, Fault::Oversize, Fault::Descriptors, Fault::Flood, Fault::HangUp];
     let Some(fault) = way.into_iter().find(|fault| fault.is_laid(faults)) else { return Ok(()) };
     let result = speak(fault);
-    // The master may have shut its ears already, which is its good right.
+    // The master may have closed the socket already, as it should.
     eprintln!("hostile by {fault:?}: {result:?}");
     loop {
         std::thread::park();

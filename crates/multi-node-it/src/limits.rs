@@ -8,7 +8,7 @@ pub fn raise_open_files() {
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).expect("up to the maximum one may");
 }
 
-/// Changes how many files a process may have open; tells what it was before. What is open already stays open.
+/// Changes how many files a process may have open; returns the old limit. Open files stay open.
 pub fn limit_open_files(pid: u32, count: u64) -> u64 {
     let pid = Pid::from_raw(pid.try_into().expect("a pid"));
     let maximum = prlimit(pid, Resource::Nofile, Rlimit { current: Some(count), maximum: open_files_at_most() });

@@ -37,8 +37,8 @@ impl Machine<'_> {
 /// How many rounds there are at most.
 const ROUNDS: u32 = 10;
 
-/// Goes round until all is well. Where it is not, the machine must have held up a node for longer than [`HELD_UP`], which each
-/// round tells: such a round is not judged, and there is another. Where no round can be judged the test is skipped.
+/// Repeats rounds until one is well. Each round also returns for how long the machine has held up a node. A bad round with
+/// more than [`HELD_UP`] is not judged, and another follows. If no round can be judged the test is skipped.
 pub async fn assert_well<T: Debug>(mut round: impl AsyncFnMut() -> (T, Duration), is_well: impl Fn(&T) -> bool) {
     for number in 1..=ROUNDS {
         let (seen, held_up) = round().await;

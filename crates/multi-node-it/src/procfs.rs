@@ -1,4 +1,4 @@
-//! What /proc tells of processes.
+//! Data about processes from /proc.
 
 use std::fs;
 use std::path::{Path, PathBuf};

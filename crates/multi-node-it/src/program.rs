@@ -295,7 +295,7 @@ impl Program {
         send(self.pid, signal);
     }
 
-    /// Waits for the master's end, and tells its exit code; `None`: a signal ended it.
+    /// Waits for the master's end, and returns its exit code; `None`: a signal ended it.
     pub async fn exit(&mut self) -> Option<i32> {
         self.master.wait().await.expect("it is our child").code()
     }

@@ -71,7 +71,7 @@ fn killed_processes_leave_a_table_that_counts() {
         }
     }
     let limit = limit(&table);
-    // A process that was killed may have had events of which nobody heard.
+    // A killed process may have counted events without reporting them.
     let left: usize = (0..3000).map(|key| (0..200).filter(|_| limit.check(key).is_ok()).count()).sum();
     let allowed = Counter::new(table.clone(), "allowed").expect("room").get() + left as u64;
     let unheard = 3 * 20;

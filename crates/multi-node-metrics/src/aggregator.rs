@@ -50,7 +50,7 @@ impl Aggregator {
         Aggregator { rules, ..Aggregator::default() }
     }
 
-    /// Takes in what a node tells; returns what is left out, by name, and why.
+    /// Adds a node's report. Returns the names that were left out, and why.
     pub fn absorb(&mut self, node: NodeId, told: Vec<Series>) -> Vec<(String, MetricError)> {
         let mut left_out = Vec::new();
         for series in told {

@@ -4,7 +4,7 @@ use super::exposition::{Exposition, Number};
 use super::series::BOUNDS;
 use multi_node_fleet::id::NodeId;
 
-/// It has the buckets of the newest node that has told of it.
+/// It has the buckets of the newest node that has reported it.
 #[derive(Clone, Debug)]
 pub(super) struct Histogram {
     bounds: Vec<f64>,

@@ -139,7 +139,7 @@ impl Reading {
     }
 }
 
-/// Why a metric is not told.
+/// Why a metric is not exported.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricError {

@@ -1,4 +1,4 @@
-//! What programs measure themselves, as nodes tell it to their master: what has been added since they last told.
+//! The programs' own metrics, as nodes report them to their master: the additions since the last report.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ pub struct Series {
     pub name: String,
     /// Name and value of each.
     pub labels: Vec<(String, String)>,
-    /// What people read of the metric; told once.
+    /// The description for people; sent once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
     /// What is new of it.
@@ -71,7 +71,7 @@ impl Measured {
         }
     }
 
-    /// What a node tells may be anything.
+    /// A node may send any content.
     pub(super) fn check(&self) -> Result<(), MetricError> {
         match self {
             Measured::Counter { more } if !(more.is_finite() && *more >= 0.0) => Err(MetricError::Counter),
@@ -217,7 +217,7 @@ pub enum GaugeAggregation {
     Mean,
     /// That of the node that was started first: what is the same in all of them, such as a version.
     First,
-    /// None: the gauge is not told, since it says something of one process alone.
+    /// None: the gauge is not exported, since it describes only one process.
     Omit,
 }
 

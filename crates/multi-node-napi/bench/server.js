@@ -15,7 +15,7 @@ const SECONDS = 1;
 /** Messages under way in one direction: enough that no process waits for an answer of the other. */
 const WINDOW = 1024;
 
-/** Measures over `send` to one sibling; `heard` is called with what comes back. The other side echoes what has `ping`. */
+/** Measures over `send` to one sibling; `heard` is called with each answer. The other side echoes messages that have `ping`. */
 async function measure(link) {
   const roundTrips = await count((done) => {
     link.heard = done;
@@ -23,7 +23,7 @@ async function measure(link) {
     return () => link.send({ ping: 1, text: 'hello' });
   });
   const oneWay = await count((done) => {
-    // The sibling tells every `WINDOW / 2` messages that it has them.
+    // The sibling confirms every `WINDOW / 2` messages.
     link.heard = () => done(WINDOW / 2);
     const some = () => {
       for (let sent = 0; sent < WINDOW / 2; sent += 1) link.send({ one: 1, text: 'hello' });

@@ -19,7 +19,7 @@ function handleClass(options) {
   return constructor;
 }
 
-/** Handles of connections that tell the door when they close their descriptor. */
+/** Handles of connections that notify the door when they close their descriptor. */
 function connectionClass(Base, door) {
   return class extends Base {
     close(callback) {

@@ -1,5 +1,5 @@
 'use strict';
-// This process as one of several: the master, or a node. What the binding tells is turned into what JavaScript expects.
+// This process as one of several: the master, or a node. Turns the binding's events into what JavaScript expects.
 
 const { binding } = require('./binary.js');
 const { Door } = require('./door.js');
@@ -97,7 +97,7 @@ class Fleet {
     }
   }
 
-  /** Tells the library when this event loop can take connections: after the code that called `listen`, and what it waits for. */
+  /** Reports to the library when this event loop can take connections: after the code that called `listen`, and what it waits for. */
   async #open() {
     await new Promise(setImmediate);
     // A process that has not asked for connections gets no call.
@@ -113,8 +113,8 @@ class Fleet {
   }
 
   /**
-   * A process of ours lives as long as a listening server would; a master, as long as the program; a node that measures, until it has
-   * told what it measured last.
+   * A process of ours lives as long as a listening server would; a master, as long as the program. A node that measures lives
+   * until it has sent its last report.
    */
   #live() {
     const tells = this.#draining && !this.#meter.isEmpty;

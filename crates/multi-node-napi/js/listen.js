@@ -1,5 +1,5 @@
 'use strict';
-// The front door: which process is this, and in which mode does it serve?
+// The entry point: which process is this, and in which mode does it serve?
 
 const { isMainThread } = require('node:worker_threads');
 const { binding, why, elsewhere, isNode } = require('./binary.js');
@@ -82,7 +82,7 @@ function serveByCore(declared, checked) {
   return fleet.nodes;
 }
 
-/** The master has told why it has ended, and a node has nothing to add. */
+/** The master has reported why it has ended, and a node has nothing to add. */
 function endQuietly({ message }) {
   process.stderr.write(`multi-node: ${message}\n`);
   process.exit(1);

@@ -27,7 +27,7 @@ class Requests {
     return this.began - this.ended;
   }
 
-  /** Tells now what is new. */
+  /** Reports new counts now. */
   flush() {
     const { began, ended, failed } = this;
     const told = this.#told;
@@ -49,7 +49,7 @@ class Requests {
     this.#servers.add(server);
   }
 
-  /** Node's own channel tells of all its HTTP/1 servers, before any listener of theirs is called. */
+  /** Node.js's own channel has events of all its HTTP/1 servers, before any of their listeners is called. */
   #listen() {
     diagnostics.subscribe('http.server.request.start', ({ server, response }) => {
       if (this.#servers.has(server)) this.#count(response, statusOfResponse);

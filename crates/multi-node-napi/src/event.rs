@@ -36,7 +36,7 @@ pub(crate) enum Event {
     Closed(Option<Failure>),
 }
 
-/// The same for JavaScript: `kind` tells which of the others are there.
+/// The same for JavaScript: `kind` determines which of the other fields are set.
 #[napi(object, object_from_js = false)]
 #[derive(Default)]
 pub struct EventFields {

@@ -9,7 +9,7 @@ use napi_derive::napi;
 #[napi(object)]
 #[derive(Debug)]
 pub struct Failure {
-    /// `ERR_MULTI_NODE_…`; for what the system refused, `errno` tells more.
+    /// `ERR_MULTI_NODE_…`; for errors of the system `errno` has more.
     pub code: String,
     pub message: String,
     /// The system's number.

@@ -25,7 +25,7 @@ mod wake;
 
 use napi_derive::napi;
 
-/// Tells what this process is, and takes standard input over in a node, before any JavaScript reads it.
+/// Determines what this process is, and takes standard input over in a node, before any JavaScript reads it.
 #[napi]
 pub fn claim_role() -> napi::Result<bool> {
     let role = multi_node::claim_role().map_err(|error| napi::Error::from_reason(error.to_string()))?;

@@ -236,7 +236,7 @@ impl Service {
         self.handle.status().into()
     }
 
-    /// Gives a command; the event `answered` of this ticket tells what came of it.
+    /// Gives a command; the event `answered` of this ticket has its result.
     #[napi]
     pub fn command(&self, ticket: u32, command: String, number: Option<u32>) {
         let (handle, tell) = (self.handle.clone(), self.tell.clone());
@@ -246,7 +246,7 @@ impl Service {
         });
     }
 
-    /// Answers the event `measure`. Returns pairs of a metric's name and of why it is not told.
+    /// Answers the event `measure`. Returns the names of metrics that are not exported, each with the reason.
     #[napi]
     pub fn measured(&mut self, samples: Vec<Sample>) -> Vec<Vec<String>> {
         let mut refused = Vec::new();

@@ -51,7 +51,7 @@ pub(crate) fn start(options: Options, first: Opened, more: Vec<Further>) -> Resu
                 live(nodes, events_of_thread, left).await;
             }
             Err(error) => {
-                // Who no longer waits for the beginning hears of the end.
+                // If the caller no longer waits for the start, it gets the end as an event.
                 let closed = Event::Closed(Some(Failure::from(&error)));
                 let _ = begun.send(Err(error));
                 let _ = events_of_thread.send(closed).await;
@@ -105,7 +105,7 @@ fn servers(first: Opened, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender
         .fold(servers, |servers, (index, Further { bind, opened })| servers.and(bind, server(index + 1, opened)))
 }
 
-/// Hears of peers, the status and the drain until this process's service is over.
+/// Forwards peers, the status and the drain until this process no longer serves.
 async fn live(mut nodes: Nodes, tell: mpsc::Sender<Event>, mut left: oneshot::Receiver<()>) {
     let handle = nodes.handle();
     tokio::spawn(tell_changes(handle.watch(), tell.clone()));

@@ -51,7 +51,7 @@ test('idle connections go on in other nodes', async (t) => {
   assert.equal(await server.stop(), 0);
 });
 
-/** Opens a connection and has one request answered on it; `heard` is what has come since. */
+/** Opens a connection and gets one request answered on it; `heard` is what has come since. */
 async function kept(t, server) {
   const socket = net.connect(server.port, '127.0.0.1').setEncoding('utf8');
   t.after(() => socket.destroy());

@@ -1,5 +1,5 @@
 'use strict';
-// What programs measure by prom-client, as the master's page tells of all nodes together.
+// Metrics of prom-client in the programs, as the master's page shows them for all nodes together.
 
 const assert = require('node:assert/strict');
 const { test } = require('node:test');
@@ -156,7 +156,7 @@ test('no counter goes backwards, and nothing is lost but by a kill', async (t) =
   for (const line of ['nodes.reload()', 'nodes.scale(1)', 'nodes.scale(3)']) {
     const before = counted((await server.told('what was sent', (now) => now.get(SENT) * 4 === counted(now))).samples);
     for (let count = 0; count < 20; count += 1) await server.get('/');
-    // Most nodes have not told of these yet, and some end now.
+    // Most nodes have not reported these yet, and some end now.
     await server.command(line);
     await server.told('all of them', (now) => counted(now) >= before + 20);
   }

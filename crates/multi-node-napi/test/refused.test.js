@@ -27,7 +27,7 @@ const source = (port, nodes, heard) => `
   require("multi-node").listen({ port: ${port}, host: "127.0.0.1", nodes: ${nodes} }, server);
 `;
 
-/** Two programs are refused: one hears the error, the other prints its message once. */
+/** Two programs are refused: one gets the error, the other prints its message once. */
 async function refusal(t, port, code, remedy, under = []) {
   const heard = await program(t, source(port, 2, true), { under });
   await heard.ended;

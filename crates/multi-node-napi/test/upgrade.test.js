@@ -29,7 +29,7 @@ const release = (name, more = '') => `
 
 const PLACE = { args: ['an argument'], flags: ['--stack-trace-limit=7'] };
 
-/** Loads the server with kept connections and new ones until `stop` is called, which tells how many were answered. */
+/** Loads the server with kept connections and new ones until `stop` is called, which returns how many were answered. */
 function load(server) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 8 });
   let loads = true;

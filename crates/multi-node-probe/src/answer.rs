@@ -101,7 +101,7 @@ impl Reading {
         self.received
     }
 
-    /// Uses up what it can of what is pending; tells whether something else comes next.
+    /// Uses up what it can of the pending bytes; returns whether something else comes next.
     fn step(&mut self) -> Result<bool, String> {
         match self.state {
             State::Head => self.head(),

@@ -24,7 +24,7 @@ const PIECE: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Connection {
     stream: Stream,
-    /// This side's, which tells which process holds the other.
+    /// This side's port, which shows which process holds the other side.
     pub port: u16,
     pub opened: Instant,
 }
@@ -51,7 +51,7 @@ impl Connection {
         self.stream.read(&mut [0]).now_or_never().is_some()
     }
 
-    /// Sends a request and reads its answer; tells whether the connection stays open.
+    /// Sends a request and reads its answer; returns whether the connection stays open.
     ///
     /// # Errors
     /// How the request was lost. The connection is of no use then.
@@ -74,7 +74,7 @@ impl Connection {
         let mut receiving = std::pin::pin!(receive(&mut reader, request.reading(), request.pause));
         tokio::select! {
             answer = &mut receiving => return answer,
-            // That it cannot be sent tells less than what can still be read.
+            // A failed write reveals less than what can still be read.
             _ = &mut sending => {}
         }
         receiving.await

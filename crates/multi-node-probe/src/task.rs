@@ -31,7 +31,7 @@ pub(crate) struct Task {
 }
 
 impl Task {
-    /// Waits until the next request is due; tells whether it is the client's last.
+    /// Waits until the next request is due; returns whether it is the client's last.
     pub(crate) async fn pause(&mut self, rng: &mut Rng) -> bool {
         let (pause, now) = (self.pace.pause(self.kind, rng), Instant::now());
         // A pace is kept however long an answer took, unless that was more than a pause.
@@ -52,7 +52,7 @@ pub(crate) enum Ending {
     AtOnce,
 }
 
-/// Tells the clients that it is time.
+/// Signals the end to the clients.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop(pub(crate) watch::Receiver<Ending>);
 

@@ -25,7 +25,7 @@ use crate::{
     task::Task,
 };
 
-/// An open WebSocket, and what tells who holds its other end.
+/// An open WebSocket, and what shows who holds its other end.
 struct Socket {
     stream: WebSocketStream<Stream>,
     port: u16,

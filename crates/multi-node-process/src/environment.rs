@@ -9,22 +9,22 @@ use crate::{Error, NodeId, Slot};
 /// `off` asks for the single-process mode.
 const MODE: &str = "MULTI_NODE";
 
-/// Tells a node who its master is and which slot it fills: `pid:slot:id`, and where an exec shim has become the program, the number
-/// of the control socket and the program's own pid: `pid:slot:id:number:pid`. Of no use without the control socket.
+/// Names a node's master and slot: `pid:slot:id`. If an exec shim has become the program, the number of the control socket
+/// and the program's own pid follow: `pid:slot:id:number:pid`. Useless without the control socket.
 pub const PARENT: &str = "MULTI_NODE_PARENT";
 
 /// Marks all processes of a node: `instance:user:pid:start:id`, of the master the number and the start. They and what they
 /// start are ended when the node has.
 pub const INSTANCE: &str = "MULTI_NODE_INSTANCE";
 
-/// Tells a guard which run it guards: `instance:user:pid:start`. Of no use without the pipe.
+/// Names the run that a guard guards: `instance:user:pid:start`. Useless without the pipe.
 pub const GUARD: &str = "MULTI_NODE_GUARD";
 
 /// Names the process to the preload of Node.js nodes. If the environment of the command sets it to `off`, nodes get none.
 #[cfg(multi_process)]
 pub const PRELOAD: &str = "MULTI_NODE_PRELOAD";
 
-/// Tells the shim of a primary process the process that it is for.
+/// Names the process to the shim of a primary process.
 #[cfg(multi_process)]
 pub const PRIMARY: &str = "MULTI_NODE_PRIMARY";
 
@@ -98,13 +98,13 @@ impl ParentInfo {
     }
 }
 
-/// The seat that the environment names, which may be that of an ancestor.
+/// The parent that the environment names, which may be that of an ancestor.
 pub fn parent_info() -> Option<ParentInfo> {
     ParentInfo::parse(&env::var(PARENT).ok()?)
 }
 
-/// Tells a program that it is to go on where a master leaves off: `pid:preflight` or `pid:resume`. Of no use without the
-/// socket that carries the master's state.
+/// Asks a program to continue from a master: `pid:preflight` or `pid:resume`. Useless without the socket that carries the
+/// master's state.
 pub const UPGRADE: &str = "MULTI_NODE_UPGRADE";
 
 /// What a master calls its successor for.
@@ -135,7 +135,8 @@ pub fn with_request(calling: UpgradeStep) -> impl Iterator<Item = (OsString, OsS
     env::vars_os().filter(|(name, _)| name != UPGRADE).chain([request(calling)])
 }
 
-/// Who has called this process, and for what, if the environment tells; it may be a call of long ago, or of an ancestor.
+/// Who has requested an upgrade step of this process, and which, if the environment names it. It may be an old request, or an
+/// ancestor's.
 pub fn requested() -> Option<(u32, UpgradeStep)> {
     let text = env::var(UPGRADE).ok()?;
     let (pid, calling) = text.split_once(':')?;

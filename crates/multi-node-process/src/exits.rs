@@ -51,7 +51,7 @@ impl Exits {
         Exits(broadcast::Sender::new(KEPT))
     }
 
-    /// Tells those who follow that a node has ended.
+    /// Tells followers that a node has ended.
     pub fn tell(&self, id: NodeId, slot: Slot, pid: u32, exit: Exit) {
         // An error means that nobody follows.
         let _ = self.0.send(NodeExit { id, slot, pid, exit });

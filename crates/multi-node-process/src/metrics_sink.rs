@@ -1,4 +1,4 @@
-//! The way from what a master hears of nodes' metrics to where they are added up.
+//! Carries the nodes' metrics from the master's loop to the aggregator.
 
 use tokio::sync::mpsc;
 

@@ -26,7 +26,7 @@ pub fn sockets() -> io::Result<Vec<Socket>> {
 
 /// Keeps those sockets to this process, where there are any.
 pub fn keep_sockets() -> io::Result<()> {
-    // Told of them, it marks them to be closed on exec.
+    // This also marks them close-on-exec.
     sd_notify::listen_fds().map(drop)
 }
 
@@ -50,7 +50,7 @@ pub enum Phase {
     Stopping,
 }
 
-/// Tells systemd what has changed, and that the master is alive. Where no systemd listens, it does nothing.
+/// Notifies systemd of changes, and that the master is alive. Without systemd it does nothing.
 #[derive(Debug)]
 pub struct Notifier {
     ready: bool,
@@ -70,7 +70,7 @@ impl Notifier {
         Notifier { ready: phase == Phase::Reloading, phase, status: String::new(), watchdog }
     }
 
-    /// Tells what has changed.
+    /// Notifies systemd of changes.
     pub fn tell(&mut self, phase: Phase, status: &Status) {
         let before = std::mem::replace(&mut self.phase, phase);
         let text = words(phase, status);

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 #[derive(Clone, Debug)]
 pub struct Drain(Arc<Shared>);
 
-/// Tells that this process drains: it takes no new connections, finishes what it has, and leaves.
+/// Signals that this process drains: it takes no new connections, finishes what it has, and leaves.
 #[derive(Clone, Debug)]
 pub struct DrainSignal {
     shared: Arc<Shared>,
@@ -194,7 +194,7 @@ pin_project_lite::pin_project! {
 /// What a [`Watch`] has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    /// The drain has begun; told once, and again after [`Watch::tell_again`].
+    /// The drain has begun; reported once, and again after [`Watch::tell_again`].
     Drain,
     /// The deadline has passed.
     Due,

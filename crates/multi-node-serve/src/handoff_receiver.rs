@@ -15,7 +15,7 @@ use super::stream::{ConnTracker, Open, Stream};
 /// How many connections may wait to be served by one server.
 const QUEUE: usize = 1024;
 
-/// Takes over connections; clones are the same intake.
+/// Takes over connections; clones are the same receiver.
 #[derive(Clone, Debug)]
 pub struct HandoffReceiver(Arc<Shared>);
 
@@ -48,7 +48,8 @@ pub(super) struct ReceivedConn {
 }
 
 impl HandoffReceiver {
-    /// Makes the intake and, for each server, its end of it. `servers` are the places of those that take connections over.
+    /// Makes the receiver and, for each server, its end of it. `servers` are the indexes of servers that take connections
+    /// over.
     pub(super) fn new(
         tracker: Arc<ConnTracker>,
         drain: DrainSignal,

@@ -1,4 +1,4 @@
-//! Connections on their way to other processes, and the outlet through which they leave.
+//! Connections on their way to other processes, and the sender through which they leave.
 
 use std::io;
 #[cfg(multi_process)]

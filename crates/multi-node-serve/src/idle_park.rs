@@ -86,7 +86,7 @@ impl IdlePark {
     async fn receive(self: Arc<Self>, mut arrivals: mpsc::Receiver<ReceivedConn>) {
         let drain = self.drain.clone();
         let mut idle_timeout = self.idle_timeout.clone();
-        // An error means the same: the taker is gone.
+        // An error means the same: the receiver is gone.
         let closed = async { drop(idle_timeout.wait_for(|idle_timeout| *idle_timeout == IdleTimeout::Over).await) };
         tokio::pin!(closed);
         loop {

@@ -1,4 +1,4 @@
-//! A lobby whose event loop, siblings and clients the test plays.
+//! An idle park whose event loop, siblings and clients the test plays.
 
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;

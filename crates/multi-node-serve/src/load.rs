@@ -41,7 +41,7 @@ struct Header {
     version: AtomicU32,
     /// One more than the highest line ever taken, so that a look at all lines ends there.
     used: AtomicU32,
-    /// How often somebody has rung because a connection waits.
+    /// How often a process has given an alarm because a connection waits.
     alarms: AtomicU64,
 }
 
@@ -229,7 +229,7 @@ impl LoadTable {
         self.in_use().iter().fold(0, |sum, cells| sum.wrapping_add(cells.gate.accepted.load(Relaxed)))
     }
 
-    /// Says that a connection waits, to those who are rung for after this.
+    /// Marks that a connection waits, for the processes that are woken after this.
     pub(super) fn alarm(&self) {
         self.0.header().alarms.fetch_add(1, Release);
     }

@@ -136,8 +136,7 @@ impl<C> Conn<C> {
         &self.context
     }
 
-    /// Tells when to finish: a signal of this connection's own, staggered. At its deadline the
-    /// handler's future is dropped.
+    /// Resolves when the connection has to finish, at a staggered time. At its deadline the handler's future is dropped.
     pub fn drain(&self) -> &DrainSignal {
         &self.drain
     }

@@ -282,7 +282,7 @@ pub(super) struct Open {
 #[derive(Debug)]
 pub(super) struct ConnTracker {
     pub(super) line: Line,
-    /// Told when no connection is open any more.
+    /// Notified when no connection is open any more.
     empty: Notify,
     /// Connections that other processes have taken over.
     handed_off: AtomicU64,

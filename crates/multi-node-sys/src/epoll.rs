@@ -36,7 +36,7 @@ impl Epoll {
         }
     }
 
-    /// Hears of everything that is written to the file, as all others do who watch it, whether or not it has been read.
+    /// Reports every write to the file, as to all other processes that watch it, whether or not it has been read.
     pub fn watch(&self, file: BorrowedFd<'_>, token: u64) -> io::Result<()> {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         Ok(epoll::add(&self.0, file, epoll::EventData::new_u64(token), flags)?)

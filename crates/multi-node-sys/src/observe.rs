@@ -1,4 +1,4 @@
-//! What a process waits for, as /proc tells (proc(5)).
+//! What a process waits for, from /proc (proc(5)).
 
 mod accepted;
 mod call;

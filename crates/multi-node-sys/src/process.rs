@@ -1,4 +1,4 @@
-//! Processes by pidfd (pidfd_open(2)), limits, and what /proc tells.
+//! Processes by pidfd (pidfd_open(2)), limits, and data from /proc.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -152,7 +152,7 @@ pub fn file_limit() -> Option<u64> {
     rustix::process::getrlimit(Resource::Nofile).current
 }
 
-/// Raises the soft limit of open files to the hard one; tells what it was before.
+/// Raises the soft limit of open files to the hard one; returns the old soft limit.
 pub fn raise_file_limit() -> io::Result<Option<u64>> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {

@@ -80,7 +80,7 @@ pub fn maker(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(credentials.pid.as_raw_nonzero().get().unsigned_abs())
 }
 
-/// Whether it is a Unix socket; a descriptor that tells nothing about itself is none.
+/// Whether it is a Unix socket; false for a descriptor that cannot be queried.
 pub fn is_unix(socket: BorrowedFd<'_>) -> bool {
     rustix::net::sockopt::socket_domain(socket).is_ok_and(|family| family == AddressFamily::UNIX)
 }

@@ -33,7 +33,7 @@ fn server(listener: &Listener, node: &Handle) -> std::io::Result<Server> {
         let greeting = greeting.clone();
         App::new().route("/", web::get().to(move || std::future::ready(greeting.clone())))
     };
-    // The library handles the signals, and tells when to stop.
+    // The library handles the signals, and signals when to stop.
     let server = HttpServer::new(app).workers(1).disable_signals();
     let server = listener.std_tcp()?.into_iter().try_fold(server, HttpServer::listen)?;
     Ok(server.run())

@@ -71,7 +71,7 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     let file = file.map(|file| sys::place::above(file.as_fd(), above)).transpose();
     let file = file.map_err(Error::io("make room for the sockets"))?;
     sys::place::at_numbers(fds, &numbers, above).map_err(Error::io("put the sockets in their places"))?;
-    // From here on a signal tells the program itself that the master is gone, and lets it finish. The guard ends it if it
+    // From here on the kernel signals the program itself when the master is gone, and lets it finish. The guard ends it if it
     // does not.
     if let Some(signal) = stop_signal {
         sys::process::stop_with_parent(signal).map_err(Error::io("ask to end with the master"))?;

@@ -1,4 +1,4 @@
-//! The front door: which role is this process in? Bind and supervise, join and serve, or serve alone.
+//! The entry point. It decides the role of this process: bind and supervise, join and serve, or serve alone.
 
 use std::num::NonZero;
 use std::sync::OnceLock;
@@ -29,7 +29,7 @@ static ROLE: OnceLock<Role> = OnceLock::new();
 
 static LISTENING: AtomicBool = AtomicBool::new(false);
 
-/// Tells what this process is, before or after [`listen`]. It changes nothing.
+/// Returns what this process is, before or after [`listen`]. It changes nothing.
 pub fn role() -> Role {
     ROLE.get().copied().unwrap_or_else(look)
 }

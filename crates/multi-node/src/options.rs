@@ -98,7 +98,7 @@ impl Options {
     }
 
     /// The TCP port. Default 80, as in the original; 0 lets the system choose one, which
-    /// [`Handle::local_addr`](crate::Handle::local_addr) then tells.
+    /// [`Handle::local_addr`](crate::Handle::local_addr) then returns.
     pub fn port(mut self, port: u16) -> Options {
         self.port = port;
         self

@@ -34,7 +34,7 @@ impl From<&Settings> for Manner {
 #[cfg(multi_process)]
 pub(crate) fn own_run(settings: &Settings) -> Run {
     let path = settings.control_path.as_ref().map(|path| path.display().to_string());
-    // A name that another program might have taken tells less than the addresses.
+    // A name that another program might have identifies less than the addresses.
     let name = match &settings.control {
         ControlName::Preferred(_) if !settings.addresses.is_empty() => None,
         control => control.name(),

@@ -132,7 +132,7 @@ impl Site<'_> {
         get(self.address(), "/release").is_ok_and(|body| body == release.to_string())
     }
 
-    /// Runs a line, and tells whether it has succeeded.
+    /// Runs a line, and returns whether it has succeeded.
     fn run(&self, line: &str) -> Result<bool> {
         let mut command = bash(line, self.folder.path(), &self.variables, &self.log)?;
         Ok(command.env("PID", self.process.pid().to_string()).status()?.success())

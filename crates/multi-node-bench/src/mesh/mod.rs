@@ -121,7 +121,7 @@ fn measure(carrier: Carrier, task: Task, seconds: f64) -> Result<Finding> {
             let mut peer = Process::start(&["mesh-peer".to_owned(), task.name()], Stdio::from(OwnedFd::from(theirs)))?;
             ours.set_nonblocking(true)?;
             runtime()?.block_on(async { task.send(UnixStream::from_std(ours)?, seconds).await })?;
-            // The stream is closed by now, which is when the other process tells what it counted.
+            // The stream is closed by now, and then the other process sends what it has counted.
             peer.answer()
         }
         Carrier::Peer => {

@@ -20,7 +20,7 @@ use super::{Format, Origin};
 /// What of one node may wait to be written, in bytes.
 const BUFFER: usize = 1024 * 1024;
 
-/// Room for the line that tells of a gap, in bytes.
+/// Room for the line that reports a gap, in bytes.
 const GAP: usize = 256;
 
 /// How many nodes may start before their output is taken up.

@@ -76,7 +76,7 @@ async fn show_until_left(
     }
 }
 
-/// Gives a command on a connection of its own, beside the looks, and tells what came of it.
+/// Gives a command on its own connection, beside the status requests, and sends its result.
 async fn command(target: Target, request: Request, answers: mpsc::Sender<String>) {
     let message = carry_out(&target, &request).await.unwrap_or_else(|error| format!("not done: {error}"));
     // An error is the board's being gone.

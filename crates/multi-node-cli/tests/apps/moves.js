@@ -1,5 +1,5 @@
-// A server that knows nothing of multi-node. `/NUMBER` is answered with the number and the process; a POST with its body and
-// the process; `/events` goes on for as long as its client does; `/inside` tells what a child and a worker thread find.
+// A server that does not use multi-node. `/NUMBER` is answered with the number and the process; a POST with its body and the
+// process; `/events` continues as long as its client does; `/inside` shows what a child and a worker thread find.
 const http = require('http')
 const { execFile } = require('child_process')
 const { Worker, isMainThread, parentPort } = require('worker_threads')

@@ -89,8 +89,8 @@ async fn a_ctrl_c_that_comes_to_the_process_and_its_group_is_one_graceful_shutdo
     .await;
 }
 
-/// A balancer that has not heard of the end: it asks on a connection for each request until it is refused. How many requests were
-/// answered, and what became of the others.
+/// A balancer that does not know of the shutdown: it sends a request on a new connection each time until it is refused.
+/// Returns how many requests were answered, and what happened to the others.
 async fn asks_until_refused(addr: SocketAddr) -> (usize, Vec<String>) {
     let (mut answered, mut lost) = (0, Vec::new());
     loop {

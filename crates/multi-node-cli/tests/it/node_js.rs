@@ -82,7 +82,7 @@ async fn a_node_program_that_a_timer_keeps_alive_ends_when_its_last_client_has()
     .await;
 }
 
-/// Asks until each of three nodes has heard of exactly the two others.
+/// Asks until each of three nodes knows exactly the two others.
 async fn all_have_met(addr: SocketAddr) {
     let mut complete = BTreeSet::new();
     while complete.len() < 3 {

@@ -4,7 +4,7 @@ use multi_node_it::{needs, within};
 
 use crate::command::{Running, app, built, json_of};
 
-/// Runs one node until it is ready, and returns the line that tells by which sign.
+/// Runs one node until it is ready, and returns the log line that names the sign.
 async fn sign(args: &[&str]) -> String {
     let mut running = Running::start(&[&["-n", "1"], args].concat());
     let sign = running.logged("taken for ready").await;

@@ -87,7 +87,7 @@ impl Fleet {
         }
     }
 
-    /// Tells of a reload that has to wait.
+    /// Reports a reload that has to wait.
     fn tell_waiting(&mut self, now: Instant) {
         let Some(next) = self.next else { return };
         let why = match self.waited_for() {

@@ -35,7 +35,7 @@ enum Message {
 struct Mesh {
     streams: Streams,
     held: Held,
-    /// Told when the master shall begin to ask for its peers.
+    /// Notified when the master has to begin to ask for its peers.
     take: Arc<Notify>,
     outboxes: Arc<Mutex<BTreeMap<NodeId, mpsc::Sender<Message>>>>,
     pongs: Arc<Mutex<BTreeMap<NodeId, u64>>>,
@@ -244,7 +244,7 @@ async fn descend() -> String {
     format!("{} {first}", child.id().expect("not waited for"))
 }
 
-/// Pings every peer that is joined, and tells who has answered within 5 s.
+/// Pings every peer, and returns those that have answered within 5 s.
 async fn ping_all(mesh: Mesh) -> Json<Value> {
     let number = u64::from(rustix::process::getpid().as_raw_nonzero().get().unsigned_abs());
     let outboxes: Vec<_> = mesh.outboxes.lock().expect("no panic").clone().into_iter().collect();
@@ -384,7 +384,7 @@ fn wait_for_child(own: &OwnChild) -> Value {
     json!(child.map(|mut child| child.wait().map(|status| status.code()).map_err(|error| error.to_string())))
 }
 
-/// Drops this process's `Nodes`, and waits for what a handle still tells.
+/// Drops this process's `Nodes`, and returns what a handle still reports.
 async fn drop_nodes(nodes: Nodes) -> anyhow::Result<()> {
     let handle = nodes.handle();
     drop(nodes);

@@ -94,7 +94,7 @@ impl Owner {
             }
             Command::Call { mut request, answer } => {
                 request["id"] = self.next.into();
-                // A send that fails drops the answer's sender, which tells the caller.
+                // A failed send drops the answer's sender, so the caller notices.
                 if self.socket.send(Message::text(request.to_string())).await.is_ok() {
                     self.waiting.insert(self.next, answer);
                 }

@@ -58,7 +58,7 @@ async fn all_nodes_killed_at_once_come_back() {
     .await;
 }
 
-/// The pauses that the log tells of, in milliseconds.
+/// The pauses in the log, in milliseconds.
 fn pauses(log: &str) -> Vec<f64> {
     let told = log.lines().filter_map(|line| line.split("starting again ").nth(1)?.split(" slot=").next());
     told.map(|pause| if pause == "at once" { 0.0 } else { millis(pause) }).collect()

@@ -224,7 +224,7 @@ async fn connections_beyond_the_limit_wait() {
         }
         let mut third = Client::connect(program.addr).await.expect("a place in the queue");
         third.ask("/").await.expect("sent");
-        // Nothing tells that somebody is kept waiting, but that time passes.
+        // Only the passing time shows that the client waits.
         let early = tokio::time::timeout(Duration::from_millis(200), third.answer()).await;
         assert!(early.is_err(), "{early:?}");
         assert_eq!(program.status().await.slots[0].connections, 2);

@@ -1,4 +1,4 @@
-//! What the master tells monitoring.
+//! The metrics that the master exports.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ fn plan(nodes: usize) -> Plan {
     Plan { metrics: Some("127.0.0.1:0".to_owned()), ..Plan::nodes(nodes) }
 }
 
-/// Where the program serves its metrics, which its log tells.
+/// Where the program serves its metrics, from its log.
 async fn address(program: &Program) -> SocketAddr {
     program.logged("metrics are served on ").await;
     let log = program.log();
@@ -101,7 +101,7 @@ async fn what_the_program_measures_is_told_of_all_nodes_together() {
     within(30, async {
         let mut program = Program::serving(plan(2)).await;
         let (mut measured, mut highest) = (0.0, 0);
-        // A node tells every second, and what is left when it has drained.
+        // A node reports every second, and the rest when it has drained.
         for command in [None, Some("reload"), Some("scale 1")] {
             for _ in 0..10 {
                 highest = highest.max(program.get("/measure").await.expect("an answer").pid());

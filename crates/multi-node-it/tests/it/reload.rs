@@ -190,7 +190,7 @@ async fn sixteen_slots_with_websockets_are_reloaded_within_about_one_drain() {
     within(100, async {
         let drain_timeout = Duration::from_secs(4);
         let mut program = Program::serving(Plan { drain_timeout, ..Plan::nodes(SLOTS) }).await;
-        // None of them hears that its node drains, so all stay until they are cut.
+        // None of them listens for the drain, so all stay until they are cut.
         let mut sockets = Vec::new();
         for _ in 0..2 * SLOTS {
             let url = format!("ws://{}/ws", program.addr);

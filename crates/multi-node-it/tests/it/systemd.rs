@@ -10,11 +10,11 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::net::UnixDatagram;
 
-/// A service manager's ear.
+/// The receiving side of a service manager.
 struct Manager {
     socket: UnixDatagram,
     folder: TempDir,
-    /// Lines that were heard and not asked for.
+    /// Lines that were received but not asked for.
     heard: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What a master leaves to its successor, as it waits there: it begins with what tells another release whether it can be read.
+//! A master's state as its successor finds it: it begins with fields by which another release decides whether it can read it.
 
 use std::fs::File;
 use std::io::IoSliceMut;

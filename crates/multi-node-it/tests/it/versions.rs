@@ -34,7 +34,7 @@ async fn is_old(program: &Program) -> bool {
     program.get("/").await.expect("an answer").body.contains(MARK)
 }
 
-/// Checks that no node has died, nor heard what it does not understand.
+/// Checks that no node has died, nor received messages that it does not understand.
 async fn all_is_well(program: &mut Program) {
     let status = program.at_rest().await;
     assert!(status.slots.iter().all(|slot| slot.restarts == 0), "{status:?}");

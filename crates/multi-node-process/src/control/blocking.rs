@@ -12,7 +12,7 @@ use super::codec::{self, Decoder};
 use super::message::{Fds, ToMaster, ToNode};
 use crate::sys;
 
-/// Says and hears one message after the other.
+/// Sends and receives one message after the other.
 #[derive(Debug)]
 pub struct Blocking {
     socket: UnixStream,

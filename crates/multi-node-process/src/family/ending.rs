@@ -41,7 +41,7 @@ impl Ending {
         self.kill_at
     }
 
-    /// Somebody else has told it.
+    /// Another process has already asked it to finish.
     pub(super) fn was_told(&mut self, process: ProcessId) {
         self.told.insert(process);
     }

@@ -28,7 +28,7 @@ const GIVE_UP: Duration = Duration::from_secs(10);
 /// How often it is looked whether they have ended.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Guards the nodes of this run to its end, and tells with what to end.
+/// Guards the nodes of this run to its end. Returns the error to exit with.
 pub fn guard(run: &Run) -> Error {
     if let Err(error) = prepare() {
         return Error::Io { action: "prepare the guard", source: error };

@@ -72,7 +72,7 @@ pub(super) fn lives(process: ProcessId) -> bool {
 /// Sends a signal to the process that was seen, or to nobody if its number is another's by now.
 pub(super) fn signal(process: ProcessId, signal: i32) -> io::Result<()> {
     let Ok(held) = sys::process::open(process.pid) else { return Ok(()) };
-    // What is held cannot become another any more, so this second look tells what the signal reaches.
+    // A pidfd never refers to another process, so this second check shows which process the signal reaches.
     if !lives(process) {
         return Ok(());
     }

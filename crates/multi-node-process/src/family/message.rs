@@ -1,4 +1,4 @@
-//! What a master tells its guard: a line of JSON each, through a pipe. Pure.
+//! The messages of a master to its guard: one line of JSON each, through a pipe. Pure.
 //!
 //! The two may be of different releases, since the guard outlives an upgrade: unknown fields and lines are passed over.
 

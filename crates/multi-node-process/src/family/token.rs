@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
 
-/// A process, told from a later one that was given the same number.
+/// A process, distinguished from a later one with the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProcessId {
     pub pid: u32,

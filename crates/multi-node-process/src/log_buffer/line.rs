@@ -21,7 +21,7 @@ pub struct Logged {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogLine {
-    /// When it was heard: milliseconds of Unix time.
+    /// When it was received: milliseconds of Unix time.
     pub at_ms: u64,
     /// Who said it.
     pub source: Source,
@@ -43,7 +43,7 @@ impl LogLine {
         LogLine { at_ms: unix_ms(at), source: Source::Master, slot, id, level, text }
     }
 
-    /// A line that a node has written, without its end; `at` is when it was heard.
+    /// A line that a node has written, without its end; `at` is when it was received.
     pub fn of_node(at: SystemTime, source: Source, slot: Option<Slot>, id: NodeId, text: impl Into<String>) -> LogLine {
         let (id, text) = (Some(id.to_string()), text.into());
         LogLine { at_ms: unix_ms(at), source, slot, id, level: None, text }

@@ -179,7 +179,7 @@ fn a_connection_is_not_left_to_an_event_loop_that_is_busy_while_another_sleeps()
 fn what_an_event_loop_was_woken_for_and_does_not_take_is_told_to_the_others() {
     let fleet = Fleet::new(&[0, 0]);
     let [leaves, stands] = &fleet.parts[..] else { unreachable!("there are two") };
-    // The kernel tells the first alone, where that one waits already.
+    // The kernel wakes only the first, once that one waits.
     let _client = std::thread::scope(|scope| {
         let woken = scope.spawn(|| leaves.wakes_within(LIMIT));
         let client = fleet.connect();

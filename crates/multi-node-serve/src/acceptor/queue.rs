@@ -48,7 +48,7 @@ pub(super) struct Shared {
     pub(super) files: Vec<OwnedFd>,
     /// The event loops that wait at their doors themselves, by the numbers of these.
     pub(super) loops: Vec<OnceLock<Loop>>,
-    /// Some door is asleep. A copy for those who would otherwise take the lock to find that none is.
+    /// Some listener is asleep. A copy, so that others need not take the lock to find that none is.
     pub(super) asleep: AtomicBool,
     queue: Mutex<Queue>,
 }
@@ -63,7 +63,7 @@ pub(super) struct Loop {
 /// What the thread and the runtime share, for a moment at a time.
 pub(super) struct Queue {
     pub(super) listeners: Vec<Listening>,
-    /// ConnTracker whose queues are entered as soon as the lock is free.
+    /// Listeners whose queues are entered as soon as the lock is free.
     entering: Vec<usize>,
     pub(super) closed: bool,
     pub(super) late: bool,
@@ -71,8 +71,8 @@ pub(super) struct Queue {
     endless: bool,
     /// What the whole fleet had accepted when a connection was first seen waiting.
     pub(super) stuck: Option<u64>,
-    /// The thread hears of the next connection at the doors of event loops, or has heard of one and looks after it when its time has
-    /// run out.
+    /// The thread watches for the next connection at the listeners of event loops, or has seen one and checks on it when its
+    /// time has run out.
     pub(super) watching: bool,
     pub(super) passed_over: PassedOver,
     /// The last alarm that this process knows of.
@@ -184,7 +184,7 @@ impl Queue {
         idle_timeout
     }
 
-    /// From now on somebody stands behind this door, or waits there for the gate to open.
+    /// From now on a task or loop is queued at this listener, or waits there for the gate to open.
     fn enter(&mut self, listener: usize) {
         self.listeners[listener].state = ListenerState::Queued;
         self.entering.push(listener);
@@ -193,14 +193,14 @@ impl Queue {
 
 /// Moves in the queues, made under the lock.
 impl Shared {
-    /// Whether a connection may be taken from this door without having been offered.
+    /// Whether a connection may be taken from this listener without an offer.
     pub(super) fn may_take(&self, listener: usize) -> bool {
         let mut queue = self.lock();
         let unasked = queue.listeners.get(listener).is_some_and(|listener| listener.state == ListenerState::Unasked);
         unasked && !queue.closed && self.verdict(&mut queue).enter
     }
 
-    /// Somebody wants a connection from this door: into the queue, or to sleep.
+    /// A task or loop wants a connection from this listener: enters the queue, or sleeps.
     pub(super) fn ask(&self, queue: &mut Queue, listener: usize) {
         let mut verdict = self.verdict(queue);
         if !verdict.enter {
@@ -239,7 +239,7 @@ impl Shared {
         }
     }
 
-    /// Nobody wants a connection from this door any more; whether one had been offered.
+    /// Nothing wants a connection from this listener any more. Returns whether one had been offered.
     pub(super) fn unask(&self, queue: &mut Queue, listener: usize) -> bool {
         let Some(entry) = queue.listeners.get_mut(listener) else { return false };
         let state = std::mem::replace(&mut entry.state, ListenerState::Unasked);
@@ -314,12 +314,12 @@ impl Shared {
         }
     }
 
-    /// Whether an event loop waits at this door itself.
+    /// Whether an event loop waits at this listener itself.
     pub(super) fn has_loop(&self, listener: usize) -> bool {
         self.loops.get(listener).is_some_and(|waiting| waiting.get().is_some())
     }
 
-    /// Whether a connection waits at this door.
+    /// Whether a connection waits at this listener.
     pub(super) fn waits(&self, listener: usize) -> bool {
         self.files.get(listener).is_some_and(|file| is_readable(file.as_fd()))
     }

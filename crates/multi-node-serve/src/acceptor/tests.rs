@@ -40,7 +40,7 @@ enum Command {
     Drain,
 }
 
-/// Tells when it begins, and ends when the test lets it.
+/// Reports when it begins, and ends when the test lets it.
 struct Blocked {
     begins: mpsc::Sender<()>,
     ends: mpsc::Receiver<()>,
@@ -175,7 +175,7 @@ async fn beat(load: LoadTable, line: usize) {
     }
 }
 
-/// Tells who serves, and waits for the client's end.
+/// Sends who serves, and waits for the client's end.
 async fn greet(mut conn: Conn<Here>, node: usize) {
     let node = u8::try_from(node).expect("few nodes");
     let _ = conn.stream.write_all(&[node]).await;

@@ -61,7 +61,7 @@ impl Shared {
         }
     }
 
-    /// A connection waits at this door: leaves the queue and lets the runtime know, by what is returned.
+    /// A connection waits at this listener. Leaves the queue and returns the waker of the runtime's task.
     pub(super) fn offer(&self, queue: &mut Queue, listener: u64) -> Option<Waker> {
         let listener = usize::try_from(listener).ok()?;
         self.leave(listener);

@@ -100,7 +100,7 @@ fn stopped_when_woken(parts: usize) -> (Fleet, TcpStream) {
             let fleet = Fleet::new(parts);
             fleet.parts.iter().for_each(ask);
             fleet.parts.iter().for_each(turn);
-            // The kernel tells one alone only where that one waits already, which takes its thread a moment.
+            // The kernel wakes only one, once that one waits, which takes its thread a moment.
             let waiting = std::thread::scope(|scope| {
                 let woken = scope.spawn(|| fleet.parts[0].epoll.wait(Some(LIMIT)).expect("it can wait").count());
                 std::thread::sleep(Duration::from_millis(attempt));

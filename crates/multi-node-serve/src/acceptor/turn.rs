@@ -21,7 +21,7 @@ const AT_ONCE: u32 = 16;
 #[derive(Clone)]
 pub(crate) struct Acceptor(Arc<Shared>);
 
-/// The right to take connections from one door; clones would be in each other's way.
+/// The right to take connections from one listener; clones would disturb each other.
 pub(crate) struct Turn {
     acceptor: Acceptor,
     listener: usize,
@@ -47,7 +47,7 @@ impl Acceptor {
         Ok((Acceptor(shared), end))
     }
 
-    /// The right to take connections from this door.
+    /// The right to take connections from this listener.
     pub(crate) fn turn(&self, listener: usize) -> Turn {
         Turn { acceptor: self.clone(), listener, unasked: 0 }
     }
@@ -168,8 +168,8 @@ impl Turn {
         Poll::Pending
     }
 
-    /// Lets an event loop wait at this door in place of the thread: it is woken itself, and its epoll instance knows the socket
-    /// by this token. Not to be changed later.
+    /// Lets an event loop wait at this listener in place of the thread. The loop itself is woken, and its epoll instance has
+    /// the socket under this token. This cannot be changed later.
     pub(crate) fn wait_in(&self, epoll: OwnedFd, token: u64) {
         let shared = &self.acceptor.0;
         let mut queue = shared.lock();

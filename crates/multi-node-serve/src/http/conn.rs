@@ -206,9 +206,9 @@ fn may_leave(progress: &Progress) -> bool {
 
 /// How hyper has ended a connection.
 ///
-/// This is where it shows whether hyper has let go of one at the safe point. Asked to do so, hyper ends an idle connection without
-/// looking for more bytes. If it looks for some, it still expected the rest of a request's body, which must not be taken for the
-/// head of the next request.
+/// Here it shows whether hyper has released the connection at the safe point. If asked to, hyper ends an idle connection
+/// without reading more. If it does read more, it still expected the rest of a request's body. That rest must not be parsed
+/// as the head of the next request.
 fn finished(progress: &Progress, well: bool) -> End {
     match progress.is_taken() && well && !progress.has_wanted() {
         true => End::Taken,

@@ -26,7 +26,7 @@ use crate::server::BoxError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConnInfo {
-    /// The client's address; with the PROXY protocol, the one that the proxy has told.
+    /// The client's address; with the PROXY protocol, the address from the proxy's header.
     pub peer: Addr,
     /// The address that the client connected to; with the PROXY protocol, at the proxy.
     pub local: Addr,

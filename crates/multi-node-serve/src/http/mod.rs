@@ -1,8 +1,8 @@
 //! HTTP/1.1 and HTTP/2 on one port, by hyper.
 //!
-//! A connection's way: [`sniff`] reads its first bytes and tells the protocol, [`conn`] drives hyper beside the connection's
-//! timeouts and the drain, [`exchange`] stands around the application's service, and [`prefixed_io`] around the bytes. What these
-//! two see comes together in [`progress`], which says when the connection can be taken from hyper; another process may have it then.
+//! The path of a connection: [`sniff`] reads its first bytes and determines the protocol. [`conn`] drives hyper beside the
+//! connection's timeouts and the drain. [`exchange`] wraps the application's service, and [`prefixed_io`] the bytes. Both
+//! report to [`progress`], which determines when the connection can be taken from hyper and handed off to another process.
 
 mod body;
 mod builder;

@@ -1,4 +1,4 @@
-//! The PROXY protocol, versions 1 and 2: what a load balancer tells of the client before the client's first byte. Pure.
+//! The PROXY protocol, versions 1 and 2: a load balancer's header about the client, before the client's first byte. Pure.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -95,7 +95,7 @@ fn parse_v2(bytes: &[u8]) -> Result<Option<Header>, Invalid> {
         (0x20, _) => None,
         (0x21, 0x11) => Some(pair::<4>(body)?),
         (0x21, 0x21) => Some(pair::<16>(body)?),
-        // Unspecified, datagrams and Unix sockets: a valid header that tells nothing of use.
+        // Unspecified, datagrams and Unix sockets: a valid header without a useful address.
         (0x21, 0x00 | 0x12 | 0x22 | 0x31 | 0x32) => None,
         _ => return Err(Invalid),
     };

@@ -52,7 +52,7 @@ pub(super) struct Opening<'a> {
     pub(super) stays: bool,
 }
 
-/// Reads until it is known what the connection speaks, and corrects `info` by what a proxy tells.
+/// Reads until the protocol of the connection is known, and corrects `info` by a proxy's header.
 pub(super) async fn sniff(
     stream: &mut Stream,
     mut watch: Pin<&mut Watch>,

@@ -48,7 +48,7 @@
     return typeof process.send === 'function'
   }
 
-  // The command tells of the workers once somebody here listens: modules may be loaded asynchronously.
+  // The command sends the workers once this process has a listener: modules may be loaded asynchronously.
   function introduce() {
     let introduced = false
     const hello = function () {

@@ -39,7 +39,7 @@ impl Closing {
 }
 
 impl Members {
-    /// Refuses new clients from now on, and hears of it when nothing waits any more.
+    /// Refuses new clients from now on, and gets an event when no connection waits any more.
     pub(super) fn refuse_newcomers(&mut self) {
         let (given, deadline) = (self.template.sockets.iter().flatten(), self.closing.deadline);
         let Some(foreign) = &self.template.foreign else { return given.for_each(refuse_now) };
@@ -57,7 +57,7 @@ impl Members {
         });
     }
 
-    /// Tells the nodes that have waited for this to end, and lets go of the sockets, whose address is free when they have ended.
+    /// Drains the nodes that have waited for this, and closes the sockets. Their address is free when these nodes have ended.
     pub(super) fn queues_are_empty(&mut self) {
         for id in std::mem::take(&mut self.closing.waiting) {
             self.end(id);

@@ -1,4 +1,5 @@
-//! The master's side of its guard (`family/guard.rs`): started, told of the nodes, started anew should it end, and let go.
+//! The master's side of its guard (`family/guard.rs`): starts it, sends it the nodes, restarts it if it ends, and releases
+//! it.
 
 use std::collections::BTreeMap;
 use std::io;

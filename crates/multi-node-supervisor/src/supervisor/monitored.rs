@@ -33,8 +33,8 @@ impl Members {
         }
     }
 
-    /// Has the node finish what it has: told by a message, or a program that knows none by a signal, which comes when nobody waits
-    /// in the sockets' queues where these are closed.
+    /// Asks the node to finish: by a message, or by a signal if the program knows no message. If the sockets are being
+    /// closed, the signal comes when no connection waits in their queues.
     pub(super) fn drain(&mut self, id: NodeId, within: Duration, successors: Vec<Vec<NodeId>>, closing: bool) {
         self.mark_draining(id);
         if self.template.foreign.is_none() || self.is_welcome(id) {
@@ -75,7 +75,7 @@ impl Members {
         expected
     }
 
-    /// Tells the primary of Node.js programs that a node's process has ended.
+    /// Reports to the primary of Node.js programs that a node's process has ended.
     pub(super) fn tell_primary(&self, id: NodeId, exit: Exit) {
         self.template.foreign.iter().for_each(|foreign| foreign.exited(id, exit));
     }

@@ -1,9 +1,9 @@
 //! PID 1 in a container inherits every orphan, and has to reap them (pid_namespaces(7)), without taking the exit status
 //! of children that the application itself waits for.
 //!
-//! The kernel does not tell an inherited child from one's own. What tells: an orphan of a node mostly is in a process
-//! group of that node; an inherited process was seen under another parent before; and a child that its own parent waits
-//! for is not left as a zombie for a minute.
+//! The kernel does not distinguish an inherited child from the process's own. These signs do: an orphan of a node mostly is
+//! in a process group of that node; an inherited process was seen under another parent before; and a child that its own
+//! parent waits for is not left as a zombie for a minute.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

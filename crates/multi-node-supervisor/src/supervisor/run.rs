@@ -140,7 +140,7 @@ impl Supervisor {
                 Some(event) => self.deal(event).await,
                 None => self.join().await,
             };
-            // The next program is not told which pairs wait.
+            // The next program does not learn which pairs wait.
             if let Some(reload) = self.departing.take_if(|_| self.members.pairs.is_empty()) {
                 end = end.or(self.try_to_exec(reload).await);
             }
@@ -209,7 +209,7 @@ impl Supervisor {
         Event::Asked { ticket, command }
     }
 
-    /// Tells the rules, and does what they say, until they have nothing more to say. `Some`: it is all over.
+    /// Passes an event to the rules and carries out their actions, until there are no more. `Some`: the program ends.
     pub(super) fn handle(&mut self, event: Event) -> Option<End> {
         let mut end = None;
         let mut events = VecDeque::from([event]);

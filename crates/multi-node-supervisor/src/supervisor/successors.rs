@@ -31,8 +31,8 @@ impl Supervisor {
         ranks
     }
 
-    /// Tells nodes that drain of those that have come to serve meanwhile, which may be all that is left, and in a shutdown that
-    /// nobody will come any more; then who would still connect is refused.
+    /// Announces nodes that have begun to serve to the nodes that drain. In a shutdown announces that no successor will come
+    /// any more, and then refuses new clients.
     pub(super) fn renew_successors(&mut self) {
         let serving = self.in_state(State::Serving);
         let candidates = (!serving.is_empty() || !self.fleet.is_stopping()).then_some(serving);

@@ -1,4 +1,4 @@
-//! A node as the master hears it: what it says on its control socket, and how its process ends.
+//! The master's view of a node: the messages on its control socket, and the end of its process.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -212,7 +212,7 @@ impl Watch {
 
     /// What a program has started that does not link this crate, or has not come so far, ends with it. Cancel-safe.
     async fn ended(&self, process: &AsyncFd<Process>, phase: Phase) -> io::Result<Exit> {
-        // An exec shim may have become its program, and that have ended, before this was heard.
+        // An exec shim may have become its program, and that program have ended, before this message arrived.
         if phase == Phase::Speaks && !self.foreign && self.spoke.load(Ordering::Relaxed) {
             return exited(process, &*self.launch).await;
         }
@@ -226,7 +226,8 @@ impl Watch {
         Ok(if tells { exit } else { Exit::Unknown })
     }
 
-    /// Waits for the end of the process that counts; whether the status of the one that was started tells how. Cancel-safe.
+    /// Waits for the end of the main process. Returns whether the status of the started process is also its status.
+    /// Cancel-safe.
     async fn main_ends(&self, started: &AsyncFd<Process>) -> io::Result<bool> {
         let mut named = self.main.clone();
         loop {

@@ -202,7 +202,7 @@ pub(crate) async fn share(room: Room, peer: Peer) {
     room.command(Command::Part(id)).await;
 }
 
-/// Tells a peer the recent messages, then what is said here, and how many visitors are here.
+/// Sends a peer the recent messages, then new messages of this process, and the number of its visitors.
 async fn tell(room: &Room, peer: &mut (impl Sink<Said, Error = FrameError> + Unpin)) -> Result<(), FrameError> {
     let mut visitors = room.visitors();
     visitors.mark_changed();

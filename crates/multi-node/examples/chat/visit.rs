@@ -57,7 +57,7 @@ pub(crate) async fn enter(upgrade: WebSocketUpgrade, State(place): State<Place>,
         return (StatusCode::FORBIDDEN, "this page belongs to another site\n").into_response();
     }
     upgrade.max_message_size(LONGEST_FRAME).on_upgrade(async |socket| {
-        // A connection that breaks tells the visitor all there is to tell.
+        // If the connection breaks, the visitor notices that without a message.
         let _ = Visitor { socket, place }.stay().await;
     })
 }
@@ -123,7 +123,7 @@ impl Visitor {
         self.tell(ToPage::Hello { node: node.id().to_string(), slot: slot(node), pid, master }).await
     }
 
-    /// Tells the recent messages; the page knows which of them it has.
+    /// Sends the recent messages; the page knows which of them it has.
     async fn catch_up(&mut self) -> Result<Option<Recent>, axum::Error> {
         let Some(recent) = self.place.room.recall().await else { return Ok(None) };
         self.tell(ToPage::History { messages: recent.messages.iter().map(AsRef::as_ref).collect() }).await?;

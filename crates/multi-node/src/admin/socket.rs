@@ -109,7 +109,7 @@ impl Drop for ControlSocket {
 
 /// Why a socket is not open.
 enum Failure {
-    /// Another program listens there, with this pid as far as the system tells.
+    /// Another program listens there, with this pid if the system shows it.
     Taken(Option<i32>),
     Io(PathBuf, io::Error),
 }

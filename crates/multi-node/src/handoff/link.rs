@@ -43,7 +43,7 @@ pub(crate) struct Links {
 pub(super) struct Link {
     offers: mpsc::Sender<(Offer, oneshot::Sender<bool>)>,
     window: Arc<Semaphore>,
-    /// How often the peer has answered, which tells one that is busy from one that stands still.
+    /// How often the peer has answered, which distinguishes a busy peer from one that stands still.
     answers: Arc<AtomicU64>,
 }
 

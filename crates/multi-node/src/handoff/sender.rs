@@ -37,10 +37,10 @@ impl Successors {
         Successors(Naming::Unnamed(handoff_sender))
     }
 
-    /// These are the successors from now on, rank by rank; those of one rank take turns. No rank: there will be none any more. Ranks
-    /// without anybody: there will be some, which are named then.
+    /// Sets the successors, rank by rank; those of one rank take turns. No rank: there will be no successors any more. Ranks
+    /// without nodes: there will be successors, which a later call names.
     ///
-    /// Without successors the outlet is closed, which servers see at once: they say `Connection: close` then.
+    /// Without successors the sender is closed. Servers see that at once, and then send `Connection: close`.
     pub(crate) fn set_successors(&mut self, links: &Links, ids: &[Vec<NodeId>]) {
         let ranks: Ranks = Arc::new(ids.iter().map(|rank| links.to(rank)).filter(|rank| !rank.is_empty()).collect());
         self.0 = match mem::replace(&mut self.0, Naming::Nobody) {

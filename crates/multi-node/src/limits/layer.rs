@@ -44,7 +44,7 @@ type Key = dyn Fn(&RateLimitParts<'_>) -> Option<String> + Send + Sync;
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RateLimitParts<'a> {
-    /// The client's connection, where the server has told of it.
+    /// The client's connection, if the server provides it.
     pub conn: Option<&'a ConnInfo>,
     /// The request's headers.
     pub headers: &'a HeaderMap,

@@ -142,9 +142,9 @@ table! {
     commands_from_nodes(allow: bool) -> bool = false, any,
     "Whether nodes that link the library may give commands, such as reload";
 
-    /// Whether the master warns of TCP connections and threads that were opened before [`listen`](crate::listen()): code there
-    /// runs in every process, so each opens its own. Default `true`. [`Handle::before_listen`](crate::Handle::before_listen) tells
-    /// them too.
+    /// Whether the master warns of TCP connections and threads that were opened before [`listen`](crate::listen()): code
+    /// there runs in every process, so each opens its own. Default `true`.
+    /// [`Handle::before_listen`](crate::Handle::before_listen) lists them too.
     ///
     /// The threads of a tokio runtime, of `tracing-appender` and of allocators do not count, nor does what the process was started
     /// with, and with another event loop's [`heartbeat`](Options::heartbeat) no thread does. Linux only.

@@ -57,7 +57,7 @@ function get(to) {
   });
 }
 
-/** All that a client hears when it has said this. */
+/** All that a client receives after it has sent this. */
 async function ask(port, said, { end = true } = {}) {
   const socket = net.connect(port, '127.0.0.1');
   socket.on('error', () => undefined);

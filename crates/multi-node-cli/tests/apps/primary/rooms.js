@@ -1,4 +1,5 @@
-// Clients of socket.io in one room: `rooms.js URL CLIENTS`. Each says one thing, and ends when all have heard all of it.
+// Clients of socket.io in one room: `rooms.js URL CLIENTS`. Each sends one message, and ends when all have received all of
+// them.
 const { io } = require('socket.io-client')
 const [url, count] = [process.argv[2], Number(process.argv[3])]
 const nodes = new Set()

@@ -258,7 +258,7 @@ impl Audit {
     }
 }
 
-/// The node that the event tells of.
+/// The node that the event is about.
 fn subject(event: &Event) -> Option<NodeId> {
     match *event {
         Event::Hello { id }

@@ -73,8 +73,7 @@ impl<S: AsyncRead + Unpin, In: DeserializeOwned, Out, F: Format> Framed<S, In, O
 }
 
 impl<S: AsyncWrite + Unpin, In, Out: Serialize, F: Format> Framed<S, In, Out, F> {
-    /// Sends one message and everything that was fed before it, as [`FramedWrite::send`], which tells what cancelling
-    /// means.
+    /// Sends one message and everything that was fed before it, as [`FramedWrite::send`], which describes cancellation.
     ///
     /// # Errors
     ///

@@ -7,8 +7,8 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a message could not be sent or received.
 ///
-/// [`ends_stream`](FrameError::ends_stream) tells the errors after which nothing more can be read from those that cost
-/// one message only. An error of a sender never ends the stream, unless it is the transport's own.
+/// [`ends_stream`](FrameError::ends_stream) separates errors that end the stream from those that cost one message only. An
+/// error of a sender never ends the stream, unless it is the transport's own.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FrameError {

@@ -64,7 +64,7 @@ async fn nobody_receives() {
     assert_eq!(from.drained().await, DrainReport { finished: 2, aborted: 0, handed_off: 0 });
 }
 
-/// They come back as they would have been had there been no outlet: a request that has come meanwhile is answered.
+/// They come back as if no hand-off had been tried: a request that has come meanwhile is answered.
 #[tokio::test]
 async fn nobody_takes_it() {
     let (handoff_sender, mut idle_conns) = mpsc::channel(ROOM);

@@ -121,7 +121,7 @@ async fn after_an_upload() {
 
 const SMUGGLED: &str = "GET /say/smuggled HTTP/1.1\r\nhost: x\r\n\r\n";
 
-/// Bytes of a body that nobody has read must never be taken for a request.
+/// Unread bytes of a body must never be parsed as a request.
 #[tokio::test]
 async fn a_body_that_nobody_reads() {
     for body in [SMUGGLED.to_owned(), SMUGGLED.repeat(1000)] {

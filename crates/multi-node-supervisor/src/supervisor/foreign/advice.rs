@@ -90,7 +90,7 @@ fn name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-/// The last line that tells something: of a trace it is the error, and no frame or version.
+/// The last informative line: in a stack trace the error, and not a frame or version.
 pub(in crate::supervisor) fn last_line(lines: &[String]) -> Option<&str> {
     const TELL_NOTHING: [&str; 3] = ["Node.js v", "Stack backtrace:", "note: run with `RUST_BACKTRACE"];
     let is_frame = |line: &str| line.starts_with(char::is_whitespace);

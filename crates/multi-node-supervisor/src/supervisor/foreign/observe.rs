@@ -54,8 +54,8 @@ impl Look {
     }
 }
 
-/// Resolves once a process of the node waits for connections, or has one. Tells meanwhile what is lacking, and when it is plain that
-/// this node never will; `explains`: that is for us to say.
+/// Resolves once a process of the node waits for connections, or has one. Until then it reports what is missing, and when
+/// this node clearly will never serve. `explains`: whether to report the latter here.
 pub(super) async fn serves(signs: &Signs, explains: bool, notes: &ProcessEvents) {
     if signs.sockets.is_empty() {
         return std::future::pending().await;

@@ -265,8 +265,9 @@ impl ProcessMonitor {
         }
     }
 
-    /// Takes in a sign that the node serves, and returns by which it is ready now; `None`: it is not, or was before. What has
-    /// seen it goes on looking, and tells if that is over, until the node has [`settled`](Self::settled).
+    /// Handles a sign that the node serves. Returns the sign by which it is ready now; `None`: it is not ready, or was
+    /// before. The watcher of that sign continues, and reports if the sign is gone, until the node has
+    /// [`settled`](Self::settled).
     pub(in crate::supervisor) fn becomes_ready(&mut self, by: ReadyBy) -> Option<ReadyBy> {
         if self.seen.ready_by.is_some() {
             return None;

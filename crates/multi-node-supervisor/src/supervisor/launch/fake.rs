@@ -104,7 +104,7 @@ impl Launch for Fake {
 }
 
 impl Played {
-    /// Tells the master something.
+    /// Sends a message to the master.
     pub(in crate::supervisor) async fn says(&mut self, message: ToMaster) {
         self.to_master.send(message).await.expect("the master listens");
     }

@@ -20,7 +20,7 @@ use crate::sys;
 /// How long the master rests after a look at memory, in terms of the time that it took: about 1 % of a core is spent.
 const REST: u32 = 99;
 
-/// Tells how much memory each node has.
+/// Reports the memory of each node.
 fn weigh(nodes: Vec<(NodeId, u32)>, events: &mpsc::Sender<(NodeId, NodeEvent)>) {
     // One that cannot be read has just ended.
     let weights = nodes.into_iter().filter_map(|(id, pid)| Some((id, sys::usage::memory(pid)?)));
@@ -37,7 +37,7 @@ impl Members {
         nodes.iter().filter_map(|&id| Some((id, self.tally(id)?))).collect()
     }
 
-    /// Tells those who follow of a node's end.
+    /// Tells followers that a node has ended.
     pub(in crate::supervisor) fn tell_end(&self, id: NodeId, exit: Exit, exits: &Exits) {
         let Some(info) = self.alive.get(&id).map(|member| member.info) else { return };
         if let Some(slot) = info.slot() {
@@ -73,8 +73,8 @@ impl Members {
         });
     }
 
-    /// What is known of a node instead of its connections and requests. One that has not said yet whether it links this
-    /// crate is taken for what those before it were.
+    /// The description of a program whose connections and requests are unknown. A node that has not yet shown whether it
+    /// links this crate counts like its predecessors.
     fn program(&self, id: Option<NodeId>, generation: Generation) -> Option<ProgramStatus> {
         let foreign = self.template.foreign.as_ref()?;
         let member = id.and_then(|id| self.get(id));

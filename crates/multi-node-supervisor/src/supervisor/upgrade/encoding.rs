@@ -1,4 +1,4 @@
-//! What a master has, as it travels: each descriptor in its place of the luggage.
+//! A master's state in its encoded form: each descriptor is an index into the list of sent descriptors.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -23,7 +23,7 @@ use crate::sys;
 /// Within this time the runtime passes on a signal that was handled before.
 const ONE_TURN: Duration = Duration::from_millis(1);
 
-/// What was heard of nodes and not dealt with.
+/// Unhandled events of nodes.
 type News = Vec<(NodeId, NodeEvent)>;
 
 impl Supervisor {
@@ -39,7 +39,7 @@ impl Supervisor {
         }
     }
 
-    /// Leaves the process to the next program. Returns only if that has failed: why, and what was heard meanwhile.
+    /// Leaves the process to the next program. Returns only if that has failed: the cause, and the events of the meantime.
     async fn exec(&mut self, reload: ReloadReport) -> (String, News) {
         let outputs = match self.members.launcher.stop_reading().await {
             Ok(outputs) => outputs,
@@ -67,7 +67,7 @@ impl Supervisor {
         (failure(&error), news)
     }
 
-    /// Lets all conversations rest, and hears what was said before.
+    /// Suspends all channels, and collects earlier messages.
     async fn rest(&mut self) -> (Vec<SuspendedMember>, News) {
         let mut news = News::new();
         let members = {

@@ -58,7 +58,7 @@ pub(crate) struct InheritedLoop {
     pub(crate) members: Vec<SuspendedMember>,
     /// What nodes have counted that have ended, by slot.
     pub(crate) ended: BTreeMap<Slot, Totals>,
-    /// What was heard of nodes and not dealt with.
+    /// Unhandled events of nodes.
     pub(crate) news: Vec<(NodeId, NodeEvent)>,
     /// Signals that were not dealt with.
     pub(crate) signals: Vec<Kind>,
@@ -100,7 +100,8 @@ impl Taken {
 }
 
 impl UpgradeRequest {
-    /// Takes the call over before anybody else can touch standard input, if there is one. [`heard`](Call::heard) gives it.
+    /// Reads the request, if there is one, before any other code can touch standard input.
+    /// [`received`](UpgradeRequest::received) returns it.
     pub fn claim() -> Result<(), Error> {
         if let Some(taken) = Taken::find()? {
             *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);

@@ -8,7 +8,7 @@ use crate::supervisor::run::{Supervisor, TARGET};
 use crate::supervisor::watch::NodeEvent;
 
 impl Supervisor {
-    /// Deals with what was heard while nobody could.
+    /// Handles the events of the time without a master.
     pub(super) async fn catch_up(&mut self, news: Vec<(NodeId, NodeEvent)>) -> Option<End> {
         for (id, events) in news {
             self.members.prepare(id, &events).await;

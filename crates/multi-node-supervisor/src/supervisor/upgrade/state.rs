@@ -53,7 +53,8 @@ pub(crate) struct State {
     pub(crate) ended: BTreeMap<Slot, Totals>,
     /// None in a preflight, as nothing below is.
     pub(crate) members: Vec<MemberState>,
-    /// What was heard of nodes and not dealt with. As all lists below whose entries have kinds, it loses what its reader does not know.
+    /// Unhandled events of nodes. In all lists below whose entries have kinds, a reader drops the kinds that it does not
+    /// know.
     #[serde(with = "lenient")]
     pub(crate) news: Vec<(NodeId, NodeEvent)>,
     /// Signals that were not dealt with, and sockets in which those wait that came during the departure.

@@ -2,7 +2,7 @@
 
 const FIRST_PAUSE = 50;
 const LONGEST_PAUSE = 1000;
-// The server tells its status at least once a second, so a node that is silent for this long is stopped or hung.
+// The server sends its status at least once a second, so a node that is silent for this long is stopped or hung.
 const LONGEST_SILENCE = 5000;
 
 class Link {
@@ -27,7 +27,7 @@ class Link {
     setInterval(() => this.#listenForSilence(), 1000);
   }
 
-  /** Sends a value, if a node is there to take it; tells whether it was. */
+  /** Sends a value, if a node is there to take it; returns whether it was sent. */
   send(value) {
     if (this.#current?.readyState !== WebSocket.OPEN) return false;
     this.#current.send(JSON.stringify(value));

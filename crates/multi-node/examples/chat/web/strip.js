@@ -9,7 +9,7 @@ class Strip {
   #here = null;
   #skew = 0;
 
-  /** `onReplaced({ slot, id, before, exit })` hears of every process that took another's place. */
+  /** `onReplaced({ slot, id, before, exit })` is called for every process that took another's place. */
   constructor(list, onReplaced) {
     this.list = list;
     this.onReplaced = onReplaced;

@@ -29,7 +29,7 @@ class Talk {
     return [...this.#unsent.values()];
   }
 
-  /** Takes down what this visitor says; it counts as unsent until a node has told it to everyone, this page included. */
+  /** Notes a message of this visitor. It counts as unsent until a node has sent it to everyone, this page included. */
   write(from, text) {
     const said = { type: "say", id: newId(), from, text };
     this.#mine.add(said.id);
@@ -41,7 +41,7 @@ class Talk {
     return said;
   }
 
-  /** Shows a message, once, however often it comes; tells whether it was new here. */
+  /** Shows a message, once, however often it comes; returns whether it was new here. */
   hear(message) {
     if (this.#seen.has(message.id)) return false;
     this.#seen.add(message.id);

@@ -144,7 +144,7 @@ impl<'a> Connection<'a> {
             let mut writing = pin!(this.write(&mut writer, &bytes, &script.steps, answered));
             tokio::select! {
                 end = &mut reading => end,
-                // That it cannot be written tells less than what can still be read.
+                // A failed write reveals less than what can still be read.
                 _ = &mut writing => reading.await,
             }
         };

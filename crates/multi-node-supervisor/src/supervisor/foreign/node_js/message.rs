@@ -244,7 +244,7 @@ pub(super) fn connection(seq: u64, key: &str, moved: bool) -> Value {
     json!({ "cmd": "NODE_HANDLE", "type": "net.Native", "msg": inner })
 }
 
-/// A stream to another worker, whose descriptor comes along: the program hears it by `process.on("message")`.
+/// A stream to another worker, whose descriptor comes along. The program gets it by `process.on("message")`.
 pub(super) fn peer(id: NodeId) -> Value {
     let inner = json!({ "multiNode": "peer", "id": id.to_string() });
     json!({ "cmd": "NODE_HANDLE", "type": "net.Socket", "msg": inner })

@@ -109,7 +109,7 @@ pub(super) struct Primary {
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) socket: Socket,
-    /// What `server.address()` tells.
+    /// The result of `server.address()`.
     pub(super) name: Option<Value>,
     /// What its first worker shares with later ones.
     pub(super) data: Option<ServerData>,
@@ -174,7 +174,7 @@ impl PrimaryHandle {
     /// Has it rest, after all workers' channels.
     pub(in crate::supervisor::foreign) async fn rest(&mut self) {
         let Some(task) = self.task.take() else { return };
-        // An error means that it has ended by a panic, which the next line tells.
+        // An error means that the task has panicked, which the next line reports.
         let _ = self.inbox.send(ToPrimary::Rest).await;
         match task.await {
             Ok(suspended) => self.suspended = Some(suspended),

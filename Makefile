@@ -122,6 +122,7 @@ bench: ## the comparisons of docs/benchmarks.md; takes some minutes
 	$(CARGO) run --locked --release -p multi-node-bench -- mesh
 	$(CARGO) run --locked --release -p multi-node-bench -- start
 	$(CARGO) run --locked --release -p multi-node-bench -- limits
+	$(CARGO) run --locked --release -p multi-node-bench -- sessions
 	scripts/install-servers.sh peers
 	$(CARGO) build --locked --release -p multi-node-cli -p multi-node-bench
 	cd crates/multi-node-napi && node build.mjs --release
@@ -148,7 +149,7 @@ fuzz-check:
 		$(CARGO) check --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
 
 doc: ## the library's documentation, warnings being errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-process -p multi-node-serve -p multi-node-supervisor -p multi-node-sys --no-deps --features axum
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-process -p multi-node-serve -p multi-node-sessions -p multi-node-supervisor -p multi-node-sys --no-deps --features axum,tower-sessions-0-14,tower-sessions-0-15
 
 # `rust-version` in Cargo.toml names the same release.
 msrv: ## check with the oldest compiler that is supported; rustup fetches it

@@ -9,6 +9,7 @@ mod load;
 mod loss;
 mod mesh;
 mod process;
+mod sessions;
 mod start;
 mod table;
 mod variants;
@@ -36,6 +37,8 @@ enum Command {
     Loss(loss::Options),
     /// Limits that all processes share: what a check costs.
     Limits(limits::Options),
+    /// Sessions that all processes share, beside Redis and a map: reads and writes.
+    Sessions(sessions::Options),
     /// Clients for any HTTP server; prints a report as JSON.
     Load(load::Options),
     /// One of the servers that `http` compares.
@@ -54,6 +57,9 @@ enum Command {
     /// A process that checks, for `limits`.
     #[command(hide = true)]
     LimitsWork(limits::Work),
+    /// A process that reads and writes, for `sessions`.
+    #[command(hide = true)]
+    SessionsWork(sessions::Work),
     /// Both ends of a `mesh` measurement, as master and node.
     #[command(hide = true)]
     MeshFleet { task: mesh::Task, seconds: f64 },
@@ -76,7 +82,15 @@ fn main() -> anyhow::Result<ExitCode> {
 impl Command {
     /// Whether it starts servers or clients, and is none itself.
     fn is_bench(&self) -> bool {
-        matches!(self, Command::Http(_) | Command::Mesh(_) | Command::Start(_) | Command::Limits(_) | Command::Loss(_))
+        matches!(
+            self,
+            Command::Http(_)
+                | Command::Mesh(_)
+                | Command::Start(_)
+                | Command::Limits(_)
+                | Command::Sessions(_)
+                | Command::Loss(_)
+        )
     }
 
     fn run(self) -> anyhow::Result<()> {
@@ -87,6 +101,8 @@ impl Command {
             Command::Loss(options) => loss::run(&options),
             Command::Limits(options) => limits::run(&options),
             Command::LimitsWork(work) => limits::work(&work),
+            Command::Sessions(options) => sessions::run(&options),
+            Command::SessionsWork(work) => sessions::work(&work),
             Command::LossServer(start) => loss::serve(&start),
             Command::KilledNodes { kills } => start::killed_nodes(kills),
             Command::Load(options) => load::run(&options),

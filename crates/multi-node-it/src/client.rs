@@ -75,6 +75,11 @@ impl Client {
 
     /// Reads one answer with a `content-length`.
     pub async fn answer(&mut self) -> anyhow::Result<Answer> {
+        Ok(self.answer_as_sent().await?.0)
+    }
+
+    /// As [`answer`](Self::answer), with its head as it was sent: in `headers` all letters are small.
+    pub async fn answer_as_sent(&mut self) -> anyhow::Result<(Answer, String)> {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             if self.stream.read_line(&mut head).await.context("read the head")? == 0 {
@@ -86,7 +91,7 @@ impl Client {
         let length = headers.lines().find_map(|line| line.strip_prefix("content-length: "));
         let mut body = vec![0; length.context("a content-length")?.trim().parse()?];
         self.stream.read_exact(&mut body).await.context("read the body")?;
-        Ok(Answer { status, headers, body: String::from_utf8(body)? })
+        Ok((Answer { status, headers, body: String::from_utf8(body)? }, head))
     }
 
     /// Reads until the server closes its side, and returns what it sent before.

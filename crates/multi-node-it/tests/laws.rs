@@ -20,6 +20,7 @@ fn sources() -> Vec<Source> {
         ("multi-node-metrics", "metrics/"),
         ("multi-node-process", "process/"),
         ("multi-node-serve", "serve/"),
+        ("multi-node-sessions", "sessions/"),
         ("multi-node-supervisor", "master/"),
         ("multi-node-sys", "sys/"),
     ];
@@ -147,6 +148,11 @@ fn master_and_node_meet_only_in_what_they_share() {
 fn serving_could_stand_alone() {
     let sources = sources();
     assert_eq!(own("multi-node-serve"), ["multi-node-sys"], "law 3: `serve` depends on `sys` alone");
+    assert_eq!(
+        own("multi-node-sessions"),
+        ["multi-node-sys", "multi-node-sessions"],
+        "law 3: `sessions` can be used without nodes"
+    );
     assert!(own("multi-node-sys").is_empty(), "law 3: `sys` depends on nothing of ours");
     assert!(own("multi-node-fleet").is_empty(), "law 1: `fleet` depends on nothing of ours");
     assert_eq!(own("multi-node-metrics"), ["multi-node-fleet"], "law 1: `metrics` depends on what is pure alone");
@@ -190,8 +196,8 @@ fn the_kernel_is_spoken_to_in_one_place() {
 #[test]
 fn the_time_of_day_is_for_people_alone() {
     let sources = sources();
-    // The supervisor and the observer count from one time of day; lines of the log have their own.
-    let read = ["master/supervisor/run.rs", "single.rs", "admin/observer.rs"];
+    // The supervisor and the observer count from one time of day; lines of the log have their own. Sessions expire by it.
+    let read = ["master/supervisor/run.rs", "single.rs", "admin/observer.rs", "sessions/clock.rs"];
     absent(
         "law 10: no rule reads the time of day, which may be set: only statuses and lines of the log have one",
         sources.iter().filter(|source| !read.contains(&source.path.as_str())),

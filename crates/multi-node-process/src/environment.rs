@@ -201,6 +201,14 @@ pub fn session_directory() -> Option<PathBuf> {
     env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute())
 }
 
+/// The directory that systemd keeps for the service over restarts, the first where it gives several (systemd.exec(5)).
+pub fn state_directory() -> Option<PathBuf> {
+    let directories = env::var_os("STATE_DIRECTORY")?;
+    let first = directories.as_encoded_bytes().split(|byte| *byte == b':').next()?;
+    let first = PathBuf::from(String::from_utf8_lossy(first).into_owned());
+    first.is_absolute().then_some(first)
+}
+
 /// The working directory as it was typed: `PWD` where it names the directory that we are in.
 #[cfg(unix)]
 pub fn working_directory() -> std::io::Result<PathBuf> {

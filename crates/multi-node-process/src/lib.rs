@@ -34,6 +34,8 @@ pub mod mesh;
 pub mod metrics_sink;
 pub mod process_links;
 #[cfg(multi_process)]
+pub mod run_directory;
+#[cfg(multi_process)]
 pub mod runtime_directory;
 #[warn(missing_docs)]
 pub mod shared_secret;

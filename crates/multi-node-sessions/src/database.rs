@@ -81,8 +81,7 @@ impl SessionDatabase {
         let (written, reminders) = sync_channel(1);
         let connection = WriteConnection::new(connection, &files, &settings);
         let writer = Arc::new(Writer::start(connection, path.clone(), &settings, written)?);
-        let housekeeping =
-            Housekeeping { files, settings: settings.clone(), writer: Arc::downgrade(&writer), written: reminders };
+        let housekeeping = Housekeeping { files, settings, writer: Arc::downgrade(&writer), written: reminders };
         housekeeping.start()?;
         let readers = Readers::new(&path, &settings);
         Ok(SessionDatabase { shared: Arc::new(Shared { path, settings, readers, writer }) })

@@ -25,7 +25,7 @@ impl Readers {
     pub(crate) fn new(path: &Path, settings: &Settings) -> Readers {
         let slots = std::thread::available_parallelism().map_or(1, usize::from).min(MOST);
         let slots = (0..slots).map(|_| Mutex::new(None)).collect();
-        Readers { path: path.to_owned(), settings: settings.clone(), slots }
+        Readers { path: path.to_owned(), settings: *settings, slots }
     }
 
     /// Reads in this thread. Waits only while another process recovers the log after a crash, until the deadline.

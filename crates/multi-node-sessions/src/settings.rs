@@ -16,7 +16,7 @@ pub enum Durability {
 }
 
 /// The settings of a database. Every process that opens it should give the same.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// What survives a shutdown. Default: [`Durability::UntilShutdown`].
     pub durability: Durability,

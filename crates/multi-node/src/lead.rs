@@ -8,7 +8,7 @@ use crate::options::{Address, Settings};
 use crate::process_links::{End, ProcessLinks};
 use crate::serve::{self, AcceptControl, DrainSignal, Place, Serving, Socket};
 use crate::servers::Servers;
-use crate::{Error, Handle, Heartbeat, Nodes, bind, plan, wiring};
+use crate::{Error, Handle, Heartbeat, Nodes, bind, plan, run_directory, wiring};
 
 /// What the nodes serve by.
 pub(crate) enum Served {
@@ -106,6 +106,7 @@ async fn supervise(
         }
         bind::unlink_unserved(&addresses).await;
         endpoints.close().await;
+        run_directory::remove(std::process::id());
         end.send_replace(Some(outcome));
     });
     Ok(nodes)

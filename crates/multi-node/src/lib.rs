@@ -73,6 +73,8 @@ mod plan;
 #[cfg(multi_process)]
 pub mod program;
 mod servers;
+#[cfg(feature = "sessions")]
+pub mod sessions;
 mod single;
 mod wiring;
 
@@ -82,7 +84,7 @@ use multi_node_process::{
     bind, environment, error, exits, log_buffer, mesh, metrics_sink, process_links, shared_secret, signals,
 };
 #[cfg(multi_process)]
-use multi_node_process::{control, descriptors, family, runtime_directory, systemd};
+use multi_node_process::{control, descriptors, family, run_directory, runtime_directory, systemd};
 use multi_node_serve as serve;
 #[cfg(multi_process)]
 use multi_node_sys as sys;

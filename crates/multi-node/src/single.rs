@@ -45,6 +45,8 @@ pub(crate) async fn listen(
         let outcome = alone.run(serving).await;
         bind::unlink_unserved(&addresses).await;
         endpoints.close().await;
+        #[cfg(multi_process)]
+        crate::run_directory::remove(std::process::id());
         end.send_replace(Some(outcome));
     });
     Ok(nodes)

@@ -28,6 +28,7 @@ mod queue;
 mod raw;
 mod recycle;
 mod reload;
+mod sessions;
 mod shutdown;
 mod single;
 mod systemd;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use multi_node::sessions::SessionError;
 use multi_node::{CommandError, Error};
 use napi_derive::napi;
 
@@ -32,6 +33,14 @@ impl Failure {
 }
 
 impl Failure {
+    /// A session that this package has not stored.
+    pub(crate) fn no_session_text() -> Failure {
+        Failure::new(
+            "SESSIONS_UNUSABLE",
+            "sessions: a stored session is no text; another program has written it".to_owned(),
+        )
+    }
+
     /// As an exception, for a constructor: JavaScript finds the fields in the message, one a line.
     pub(crate) fn into_error(self) -> napi::Error {
         let Failure { code, message, errno, address, option } = self;
@@ -82,6 +91,24 @@ impl From<&CommandError> for Failure {
             CommandError::SingleProcess => "SINGLE_PROCESS",
             CommandError::MasterGone => "MASTER_GONE",
             _ => "COMMAND_FAILED",
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl From<&SessionError> for Failure {
+    fn from(error: &SessionError) -> Failure {
+        let code = match error {
+            SessionError::Setting { .. } => "OPTION",
+            SessionError::Busy { .. } | SessionError::Overloaded { .. } => "SESSIONS_BUSY",
+            SessionError::Full { .. } | SessionError::DiskFull { .. } => "SESSIONS_FULL",
+            SessionError::TooLarge { .. } | SessionError::Id { .. } => "SESSION_REFUSED",
+            SessionError::Corrupt { .. }
+            | SessionError::OtherSchema { .. }
+            | SessionError::NotPrivate { .. }
+            | SessionError::Replaced { .. }
+            | SessionError::Files { .. } => "SESSIONS_UNUSABLE",
+            _ => "SESSIONS_FAILED",
         };
         Failure::new(code, error.to_string())
     }

@@ -19,6 +19,7 @@ mod failure;
 mod measure;
 mod options;
 mod service;
+pub mod session;
 mod status;
 mod thread;
 mod wake;

@@ -3,6 +3,8 @@ import http from 'node:http';
 import { Registry, register } from 'prom-client';
 import multiNode, { frameStream, listen, type NodeStream, type Nodes } from 'multi-node';
 
+import { SessionStore } from 'multi-node/session';
+
 const server = http.createServer((_request, response) => response.end('hello'));
 const nodes: Nodes = listen({ port: 8080, nodes: 4, backoff: [100, 1000] }, server);
 listen({ canary: { duration: 5000 }, aggregateGauge: { jobs: 'max' }, slotArgs: (slot) => [`--title=${slot}`] }, server);
@@ -31,6 +33,11 @@ async function commands(): Promise<number> {
 void commands;
 void multiNode.listen;
 
+new SessionStore(nodes, { path: '/var/lib/app', ttl: 1000 }).get('sid', (error, session) => void [error, session]);
+new SessionStore().set('sid', {});
+
+// @ts-expect-error there is no such option
+new SessionStore({ pat: '/var/lib/app' });
 // @ts-expect-error there is no such option
 listen({ prot: 8080 }, server);
 // @ts-expect-error a further server needs a port

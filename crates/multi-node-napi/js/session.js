@@ -1,0 +1,202 @@
+'use strict';
+// A store of sessions that all processes of the program share, for express-session and @fastify/session.
+
+const { EventEmitter } = require('node:events');
+const { binding, why, isNode } = require('./binary.js');
+const { failure, fromException, fromLibrary } = require('./errors.js');
+const { nearest } = require('./nearest.js');
+
+/** How long a session is kept whose cookie has no end of its own. */
+const DAY = 86_400_000;
+
+/** How often one asks again while another process recovers the database after a crash, and for how long. */
+const RECOVERY = { pause: 5, limit: 2000 };
+
+const count = { is: (value) => Number.isSafeInteger(value) && value > 0, what: 'a whole number above 0' };
+const OPTIONS = {
+  path: { is: (value) => typeof value === 'string' && value !== '', what: 'a directory that this user alone can write to' },
+  ttl: { is: (value) => Number.isFinite(value) && value > 0, what: 'milliseconds, above 0' },
+  maxBytes: count,
+  maxSessionBytes: count,
+  busyTimeout: count,
+};
+
+/** express-session calls methods of its `Store`; others need none of them. */
+function baseClass() {
+  try {
+    return require('express-session').Store;
+  } catch (error) {
+    if (error.code !== 'MODULE_NOT_FOUND') throw error;
+    return EventEmitter;
+  }
+}
+
+class SessionStore extends baseClass() {
+  #options;
+  #opened = null;
+  #tickets = 0;
+  #waiting = new Map();
+  #alive;
+
+  /** `nodes` is what `listen` returned; where the store is made before that, it is left out. */
+  constructor(nodes, options) {
+    super();
+    const given = options ?? (nodes instanceof EventEmitter ? {} : nodes) ?? {};
+    this.#options = { ttl: DAY, ...check(given) };
+    if (binding === null) throw failure('NO_BINARY', `sessions cannot be shared: ${why}`);
+    // A write that nobody else waits for must not be cut by the end of the process.
+    this.#alive = setInterval(() => undefined, 1 << 30);
+    this.#alive.unref();
+    // What is wrong with the file is known at the start, and not by the first request.
+    if (isNode) this.#open().catch((error) => process.emitWarning(error));
+  }
+
+  get(sid, callback) {
+    this.#load(sid, Date.now() + RECOVERY.limit).then((session) => callback(null, session), callback);
+  }
+
+  /** A session that was destroyed within the last ten minutes stays destroyed, whoever still has it. */
+  set(sid, session, callback = warn) {
+    let text;
+    try {
+      text = JSON.stringify(session);
+    } catch (error) {
+      process.nextTick(callback, error);
+      return;
+    }
+    const expiry = this.#expiry(session);
+    this.#write((database, ticket) => database.put(ticket, String(sid), expiry, text), callback);
+  }
+
+  /** Written at most once a minute, for sessions that are kept for ten minutes or more. */
+  touch(sid, session, callback) {
+    const expiry = this.#expiry(session);
+    this.#write((database, ticket) => database.touch(ticket, String(sid), expiry), callback);
+  }
+
+  destroy(sid, callback) {
+    this.#write((database, ticket) => database.revoke(ticket, String(sid)), callback);
+  }
+
+  clear(callback) {
+    this.#write((database, ticket) => database.clear(ticket), callback);
+  }
+
+  length(callback) {
+    this.#ask((database) => database.count()).then((length) => callback(null, length), callback);
+  }
+
+  all(callback) {
+    this.#all().then((sessions) => callback(null, sessions), callback);
+  }
+
+  #expiry(session) {
+    const expires = session?.cookie?.expires;
+    const at = expires ? new Date(expires).getTime() : Date.now() + this.#options.ttl;
+    return Number.isFinite(at) ? at : Date.now() + this.#options.ttl;
+  }
+
+  async #load(sid, end) {
+    const loaded = await this.#ask((database) => database.load(String(sid)));
+    if (loaded !== true) return loaded === null ? null : JSON.parse(loaded);
+    if (Date.now() > end) throw failure('SESSIONS_BUSY', 'sessions: another process recovers the database; end or resume it');
+    await new Promise((resolve) => setTimeout(resolve, RECOVERY.pause));
+    return this.#load(sid, end);
+  }
+
+  async #all() {
+    const sessions = [];
+    let after;
+    do {
+      const page = await this.#ask((database) => database.list(after));
+      for (const { id, data } of page.sessions) sessions.push({ ...JSON.parse(data), id });
+      after = page.next;
+    } while (typeof after === 'number');
+    return sessions;
+  }
+
+  async #ask(question) {
+    const database = await this.#open();
+    try {
+      return await question(database);
+    } catch (exception) {
+      throw named(fromException(exception));
+    }
+  }
+
+  #write(begin, callback = warn) {
+    this.#ask((database) => {
+      const ticket = this.#nextTicket();
+      begin(database, ticket);
+      this.#waiting.set(ticket, callback);
+      this.#alive.ref();
+    }).catch(callback);
+  }
+
+  #nextTicket() {
+    this.#tickets = (this.#tickets + 1) % 0xffff_ffff;
+    return this.#tickets;
+  }
+
+  /** Once; a failure is told to whoever asks, and the next one tries again. */
+  #open() {
+    this.#opened ??= this.#begin().catch((error) => {
+      this.#opened = null;
+      throw error;
+    });
+    return this.#opened;
+  }
+
+  async #begin() {
+    const { path, maxBytes, maxSessionBytes, busyTimeout } = this.#options;
+    let database;
+    try {
+      database = await binding.openSessions({ path, maxBytes, maxSessionBytes, busyTimeout });
+    } catch (exception) {
+      throw named(fromException(exception));
+    }
+    database.attach(() => this.#finish(database));
+    if (!isNode && path === undefined) process.once('exit', () => binding.removeSessions());
+    return database;
+  }
+
+  #finish(database) {
+    for (const { ticket, failure: failed } of database.finished()) {
+      const callback = this.#waiting.get(ticket);
+      this.#waiting.delete(ticket);
+      if (failed) callback(named(fromLibrary(failed)));
+      else callback(null);
+    }
+    if (this.#waiting.size === 0) this.#alive.unref();
+  }
+}
+
+/** Options in messages, as JavaScript writes them. */
+function named(error) {
+  const names = { max_bytes: 'maxBytes', max_session_bytes: 'maxSessionBytes', busy_deadline: 'busyTimeout' };
+  error.message = error.message.replace(/`(\w+)`/g, (quoted, name) => (names[name] ? `\`${names[name]}\`` : quoted));
+  return error;
+}
+
+function warn(error) {
+  if (error) process.emitWarning(error);
+}
+
+function check(given) {
+  for (const [name, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    const option = OPTIONS[name];
+    if (option === undefined) {
+      throw failure('OPTION', `there is no option \`${name}\` of SessionStore${suggestion(name)}`, TypeError);
+    }
+    if (!option.is(value)) throw failure('OPTION', `option \`${name}\`: ${JSON.stringify(value)} is not allowed; expected ${option.what}`, TypeError);
+  }
+  return given;
+}
+
+function suggestion(name) {
+  const near = nearest(name, Object.keys(OPTIONS));
+  return near ? `; did you mean \`${near}\`?` : `; there are ${Object.keys(OPTIONS).join(', ')}`;
+}
+
+module.exports = { SessionStore };

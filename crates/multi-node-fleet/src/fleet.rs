@@ -111,7 +111,7 @@ pub enum Event {
     Rehearsed { generation: Generation, result: Result<(), String> },
     /// The master could not be replaced.
     Stayed { why: String },
-    /// Somebody gave a command and waits for the answer.
+    /// A client gave a command and waits for the answer.
     Asked { ticket: Ticket, command: Command },
 }
 
@@ -123,7 +123,7 @@ pub enum Action {
     /// Try in a child whether the program of a generation could take the master's place; answered by
     /// [`Event::Rehearsed`].
     Preflight { generation: Generation },
-    /// Put the program that all slots serve by now in the master's place; answered by [`Event::Stayed`], or by nobody.
+    /// Replace the master's program by the one that all slots serve by now. Answered by [`Event::Stayed`], or not at all.
     Exec { reload: ReloadReport },
     /// Start a process; answered by [`Event::Spawned`].
     Spawn { id: NodeId, slot: Slot, generation: Generation },
@@ -133,18 +133,18 @@ pub enum Action {
     Drain { id: NodeId, within: Duration },
     /// Look at the node's process; answered by [`Event::Examined`].
     Examine { id: NodeId },
-    /// Nobody needs to know any longer whether the node, which was new, stays ready.
+    /// It no longer matters whether the node, which was new, stays ready.
     Settled { id: NodeId },
     /// Let a node that serves take no new connections for now.
     Pause { id: NodeId },
-    /// Let a node that was paused, or serves on trial, take connections as any other.
+    /// Let a node that was paused, or serves on trial, take connections like any other.
     Resume { id: NodeId },
     /// Read the request counts of these nodes, and their memory if `weigh` is set. The answer is one [`Event::Counted`], and
     /// an [`Event::Weighed`] for each node.
     Look { nodes: Vec<NodeId>, weigh: bool },
     /// Send the signal to the node's process.
     Signal { id: NodeId, signal: Fatal },
-    /// Send the node's process a signal that somebody has ordered.
+    /// Send a signal to the node's process, as a command asked for.
     Forward { id: NodeId, signal: i32 },
     /// Nothing more is known of this node: forget its channels and counters.
     Forget { id: NodeId },

@@ -24,7 +24,7 @@ impl Rules {
         self.crash_loop.within.max(self.backoff.max)
     }
 
-    /// The longest pause after this node: without it nobody serves, if no other node does.
+    /// The longest pause after this node: short if no other node serves.
     fn longest(&self, node: Parted) -> Duration {
         match node.parting {
             _ if node.others_serve || node.served.is_none() => Duration::MAX,

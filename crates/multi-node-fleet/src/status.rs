@@ -249,7 +249,7 @@ impl Status {
 }
 
 impl SlotStatus {
-    /// A slot of which nothing else is known, and that has counted nothing.
+    /// A slot without any information or counts.
     #[doc(hidden)]
     pub fn new(slot: Slot, state: State, since: SystemTime) -> SlotStatus {
         SlotStatus {

@@ -1,6 +1,6 @@
 //! Internal to multi-node, without semver promises: rate limits and counters in memory that all processes of a program share.
 //!
-//! A check sends no message and waits for nobody. What is counted outlives crashes, reloads and upgrades.
+//! A check sends no message and waits for no other process. The counts survive crashes, reloads and upgrades.
 
 mod counters;
 mod limit;

@@ -11,7 +11,7 @@ use crate::table::{self, SharedTable};
 
 /// How much each key may do, counted for all processes of the program together.
 ///
-/// A check is synchronous: it computes for less than a microsecond and waits for nobody. Cheap to clone.
+/// A check is synchronous: it computes for less than a microsecond and waits for no other process. Cheap to clone.
 #[derive(Clone)]
 pub struct Limit {
     name: Arc<str>,

@@ -34,7 +34,7 @@ use crate::quota::{Allowed, Denied, Quota};
 /// Where a key may be, in cells: four lines of the processor's cache.
 pub(crate) const WIDTH: usize = 16;
 
-/// The state of a cell that is nobody's and was before.
+/// The state of a cell that is free again.
 const FREE: u64 = 1 << 62;
 /// What a claim has set.
 const CLAIM: u64 = 1 << 63;

@@ -120,7 +120,7 @@ fn is_same(before: &Reading, now: &Reading) -> bool {
 fn counter(now: f64, told: Option<&Reading>, all: bool) -> (Measured, Reading) {
     let before = match told {
         Some(Reading::Counter(told)) if *told <= now => *told,
-        // It has begun anew.
+        // The counter has started again from 0.
         _ => 0.0,
     };
     let more = if all { now - before } else { (now - before).floor() };

@@ -45,7 +45,7 @@ pub(super) enum Reading {
 }
 
 impl Metric {
-    /// What only grows. One that is lower than before has begun anew.
+    /// A value that only grows. A value below the last one means that the counter has started again from 0.
     pub fn counter(name: impl Into<String>, value: f64) -> Metric {
         Metric::new(name, Reading::Counter(value))
     }

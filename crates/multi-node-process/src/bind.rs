@@ -118,7 +118,7 @@ impl Given {
         Some(self.0.remove(at))
     }
 
-    /// A socket that nobody serves would let its clients wait for ever.
+    /// Clients of a socket that no server serves would wait for ever.
     fn nothing_is_left(self) -> Result<(), Error> {
         let Some(socket) = self.0.first() else { return Ok(()) };
         Err(Error::Bind {
@@ -161,7 +161,7 @@ impl Drop for SocketFiles {
     }
 }
 
-/// Each address with the socket address to bind, of which a name may have several; a path has none.
+/// Each address with the socket address to bind. A name may have several; a path has none.
 async fn resolve(addresses: &[Address]) -> Result<Vec<(&Address, Option<SocketAddr>)>, Error> {
     let mut resolved = Vec::new();
     for address in addresses {
@@ -205,14 +205,14 @@ async fn unix(path: &Path, manner: Manner, files: &mut SocketFiles) -> io::Resul
     let socket = tokio::net::UnixSocket::new_stream()?;
     socket.bind(path)?;
     files.0.push(path.to_owned());
-    // Before it listens nobody can connect, so there is no moment with a wider mode.
+    // Before it listens no client can connect, so there is no moment with a wider mode.
     if let Some(mode) = manner.unix_mode {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
     Ok(Socket::Unix(socket.listen(manner.backlog)?.into_std()?))
 }
 
-/// Removes a socket file that nobody listens on any more.
+/// Removes a socket file on which no process listens any more.
 #[cfg(unix)]
 pub async fn remove_stale(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::FileTypeExt;
@@ -234,8 +234,8 @@ async fn unix(_: &Path, _: Manner, _: &mut SocketFiles) -> io::Result<Socket> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// Removes the files of Unix sockets, for a program that has not begun. Those that it was given are not its own; then it
-/// leaves all, of which the next start replaces its own.
+/// Removes the files of Unix sockets, for a program that has not begun. If it was given sockets, those are not its own. Then
+/// it leaves all files, and the next start replaces its own.
 pub fn unlink(servers: &[Vec<Address>]) {
     own_files(servers).for_each(remove);
 }
@@ -260,7 +260,7 @@ fn own_files(servers: &[Vec<Address>]) -> impl Iterator<Item = &Path> {
     })
 }
 
-/// Lets nobody connect to the socket any more, whichever processes have it. What waits in its queue can be accepted still.
+/// Closes the socket to all new clients, for all processes that have it. Connections in its queue can still be accepted.
 #[cfg(multi_process)]
 pub async fn refuse(socket: &Socket) -> io::Result<()> {
     match socket {

@@ -110,9 +110,9 @@ pub const UPGRADE: &str = "MULTI_NODE_UPGRADE";
 /// What a master calls its successor for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum UpgradeStep {
-    /// To say whether it could go on.
+    /// To report whether it could resume.
     Preflight,
-    /// To go on.
+    /// To resume.
     Resume,
 }
 

@@ -62,7 +62,7 @@ pub enum Error {
     /// `listen` was called outside a tokio runtime.
     #[error("`listen` needs a tokio runtime with I/O and time enabled, such as `#[tokio::main]` makes")]
     NoRuntime,
-    /// The master of this node is gone; the node must not go on alone.
+    /// The master of this node is gone; the node must not continue alone.
     #[error("the master of this node is gone, so the node ends")]
     MasterGone,
     /// This program was to take the place of a running one, and cannot.

@@ -5,14 +5,14 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::{Exit, NodeId, Slot};
 
-/// How many ends may wait for one who follows them; who is slower misses the oldest.
+/// How many exits may wait for a follower; a slower one misses the oldest.
 const KEPT: usize = 1024;
 
 /// The end of a node's process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NodeExit {
-    /// Who has ended.
+    /// The node that has ended.
     pub id: NodeId,
     /// The slot that it filled.
     pub slot: Slot,
@@ -45,7 +45,7 @@ impl NodeExits {
 pub struct Exits(broadcast::Sender<NodeExit>);
 
 impl Exits {
-    /// Nobody follows yet.
+    /// Without followers yet.
     #[expect(clippy::new_without_default, reason = "as channels are made")]
     pub fn new() -> Exits {
         Exits(broadcast::Sender::new(KEPT))
@@ -53,7 +53,7 @@ impl Exits {
 
     /// Tells followers that a node has ended.
     pub fn tell(&self, id: NodeId, slot: Slot, pid: u32, exit: Exit) {
-        // An error means that nobody follows.
+        // An error means that there are no followers.
         let _ = self.0.send(NodeExit { id, slot, pid, exit });
     }
 

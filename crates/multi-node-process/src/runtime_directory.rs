@@ -71,7 +71,7 @@ fn prepared(directory: PathBuf) -> Result<PathBuf, (PathBuf, io::Error)> {
     }
 }
 
-/// Somebody else who may write here could put a socket of their own in the place of ours.
+/// Another user who may write here could replace our socket by their own.
 pub fn check(directory: &Path) -> io::Result<()> {
     let meta = std::fs::symlink_metadata(directory)?;
     let denied = |why| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));

@@ -60,7 +60,7 @@ pub struct Notifier {
 }
 
 impl Notifier {
-    /// A program that comes up, or goes on in the place of one that was being replaced.
+    /// For a program that starts, or one that continues from another in an upgrade.
     pub fn new(phase: Phase) -> Notifier {
         let watchdog = sd_notify::watchdog_enabled().map(|time| {
             let mut interval = tokio::time::interval((time / SIGNS).max(Duration::from_millis(1)));

@@ -40,8 +40,8 @@ impl AcceptControl {
         }
     }
 
-    /// Says that the runtime is alive, and looks whether a connection waits that nobody takes; due at each [`pulse`]. Where none
-    /// waits it wakes nobody.
+    /// Shows that the runtime is alive, and checks whether a connection waits that no process takes; due at each [`pulse`].
+    /// If none waits, it wakes no process.
     pub fn beat(&self) {
         self.0.line.beat(self.0.now_ms());
         if let Some(acceptor) = &self.0.acceptor {

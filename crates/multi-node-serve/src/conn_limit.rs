@@ -74,7 +74,7 @@ impl ConnLimit {
                 let Some(place) = accepts.place(free).await else { return self.accept_waiting(accepts).await };
                 *lock(spare) = Some(place);
             }
-            // Under the lock nobody takes the place away between the look at it and the `accept`.
+            // Under the lock no other task takes the place between the check and the `accept`.
             let next = poll_fn(|cx| {
                 let mut spare = lock(spare);
                 if spare.is_none() {

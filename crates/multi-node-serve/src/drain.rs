@@ -50,7 +50,7 @@ pub(super) enum Waiting {
     Left,
     /// This process still takes them, since no other process does.
     Taken,
-    /// This one takes them still, and then nobody can connect any more.
+    /// This process still takes them; after that the sockets are closed to all clients.
     TakenAndClosed,
 }
 
@@ -77,14 +77,15 @@ impl Drain {
         (Drain(shared.clone()), DrainSignal { shared, turn: None })
     }
 
-    /// Begins the drain, which ends `within` that time. Nobody serves on, so what waits in the queues is taken first.
+    /// Begins the drain, which ends `within` that time. No other process serves, so the connections in the queues are taken
+    /// first.
     /// Only the first call to begin counts.
     pub fn begin(&self, within: Duration) {
         self.set(within, Duration::ZERO, Waiting::Taken);
     }
 
-    /// As [`begin`](Drain::begin), where the whole program ends: the sockets are closed for all processes that have
-    /// them when their queues are empty, so that nobody waits there for nothing.
+    /// As [`begin`](Drain::begin), if the whole program ends. The sockets are closed for all processes that have them when
+    /// their queues are empty, so that no client waits there in vain.
     #[cfg(multi_process)]
     pub fn begin_last(&self, within: Duration) {
         self.set(within, Duration::ZERO, Waiting::TakenAndClosed);
@@ -140,7 +141,7 @@ impl DrainSignal {
         Some(*begin + stagger.mul_f64(f64::from(*at) / f64::from(u32::MAX)))
     }
 
-    /// What becomes of connections that nobody has accepted yet; they are others' before the drain has begun.
+    /// What happens to connections that are not accepted yet. Before the drain other processes take them.
     pub(super) fn waiting(&self) -> Waiting {
         self.shared.times.get().map_or(Waiting::Left, |times| times.waiting)
     }

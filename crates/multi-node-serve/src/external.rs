@@ -78,7 +78,7 @@ pub struct ConnGuard(Open);
 #[derive(Clone, Debug)]
 pub struct Requests(Line);
 
-/// Passes connections of one server on to nodes that go on serving, while this one drains.
+/// Passes connections of one server on to nodes that continue to serve, while this one drains.
 #[derive(Clone, Debug)]
 pub struct ConnHandoff {
     handoff_sender: Option<HandoffSender>,
@@ -86,9 +86,9 @@ pub struct ConnHandoff {
 }
 
 impl ExternalAcceptor {
-    /// The next connection; `None` once the drain has begun and nothing more comes, which where no other node serves on
-    /// means also that nobody waits in the sockets' queues any more. While it is pending this process stands in
-    /// the sockets' queues, and the waker is woken, from any thread, when one is offered.
+    /// The next connection; `None` once the drain has begun and nothing more comes. If no other node serves, that also means
+    /// that the sockets' queues are empty. While it is pending this process is in the sockets' queues. An offer wakes the
+    /// waker, from any thread.
     pub fn poll_take(&mut self, cx: &mut Context<'_>) -> Poll<Option<AcceptedConn>> {
         if self.closed {
             return Poll::Ready(None);
@@ -225,8 +225,8 @@ impl ConnHandoff {
     /// Passes a connection on. It has to be at rest between two requests: nobody reads from it or writes to it until this
     /// resolves.
     ///
-    /// `Ok`: another node serves it, and `socket` was closed here without ending it. `Err`: nobody took it, and the place in the
-    /// counts comes back; the socket was closed, which does not end the connection as long as the caller has a duplicate.
+    /// `Ok`: another node serves it, and `socket` was closed here without ending it. `Err`: no node took it, and the place in
+    /// the counts comes back; the socket was closed, which does not end the connection as long as the caller has a duplicate.
     ///
     /// # Errors
     ///
@@ -242,7 +242,7 @@ impl ConnHandoff {
         handoff_sender.give_at_rest(socket, count.0, info, &self.drain).await.map_err(ConnGuard)
     }
 
-    /// As where there are several processes: nobody takes it.
+    /// As with several processes: no process takes it.
     #[cfg(not(multi_process))]
     #[allow(clippy::unused_async, missing_docs)]
     pub async fn give(&self, _: OwnedFd, count: ConnGuard) -> Result<(), ConnGuard> {

@@ -131,8 +131,8 @@ fn rank(line: &View) -> u64 {
 }
 
 proptest! {
-    /// Whatever the lines say, somebody who counts may wait: the one with the fewest connections, or where all are on trial,
-    /// the one that has had the fewest.
+    /// Whatever the lines contain, at least one process may wait: the one with the fewest connections, or, if all are on
+    /// trial, the one that has had the fewest.
     #[test]
     fn somebody_may_enter(lines in prop::collection::vec(any_line(), 1..40)) {
         let counting: Vec<_> = (0..lines.len()).filter(|&i| lines[i].counts()).collect();

@@ -11,13 +11,13 @@ use super::drain::{DrainSignal, aborted};
 use super::http::ConnInfo;
 use super::stream::{Open, Stream, UnregisteredStream};
 
-/// How much is read from a connection that nobody took, to see whether a request has come meanwhile.
+/// How much is read from a connection that no process took, to see whether a request has come meanwhile.
 const LOOK: usize = 4096;
 
-/// A connection on its way to another process: at a safe point, with what was read of it and not yet answered.
+/// A connection on its way to another process: at a safe point, with the bytes that were read but not answered yet.
 ///
-/// It is at rest: no runtime watches it, and nobody reads from it or writes to it. On the sender's side it counts as
-/// open until this is gone. One that is only dropped is closed, unless another process has it too.
+/// It is at rest: no runtime watches it, and no code reads from it or writes to it. On the sender's side it counts as open
+/// until this value is gone. If it is dropped, the connection is closed, unless another process has it too.
 #[derive(Debug)]
 pub struct IdleConn {
     server: usize,
@@ -32,11 +32,11 @@ pub struct IdleConn {
 #[derive(Debug)]
 struct Origin {
     open: Open,
-    /// To the connection's task, which waits to hear whether anybody took it.
+    /// To the connection's task, which waits to learn whether a process took it.
     back: oneshot::Sender<Returned>,
 }
 
-/// A connection that nobody took.
+/// A connection that no process took.
 #[derive(Debug)]
 struct Returned {
     socket: UnregisteredStream,
@@ -72,10 +72,10 @@ impl IdleConn {
         IdleConn { server, before, info, socket: UnregisteredStream::from(socket), origin: None }
     }
 
-    /// Nobody took it: it goes back to its task, which ends it as one that cannot be handed off: a request that has begun is
-    /// answered, with `Connection: close`, and then, or else at once, it is closed with care.
+    /// No process took it. It goes back to its task, which ends it like one that cannot be handed off: if a request has
+    /// begun, that is answered, with `Connection: close`. Then, or else at once, it is closed with care.
     ///
-    /// To be called only where no other process reads from it. One that has arrived is only dropped: its sender has it still.
+    /// Call this only if no other process reads from it. A received connection is only dropped: its sender still has it.
     pub fn close(self) {
         if let Some(Origin { open, back }) = self.origin {
             // The task is gone only where the runtime ends.
@@ -105,12 +105,12 @@ pub(super) struct HandoffSender {
 }
 
 impl HandoffSender {
-    /// Whether anybody takes idle connections.
+    /// Whether idle connections are taken at all.
     pub(super) fn is_open(&self) -> bool {
         !self.idle_conns.is_closed()
     }
 
-    /// Sends a connection on its way, once there is room, and waits for what becomes of it. It comes back where nobody took it.
+    /// Sends a connection on its way, once there is room, and waits for the result. It comes back if no process took it.
     pub(super) async fn give(
         &self,
         stream: Stream,
@@ -126,8 +126,8 @@ impl HandoffSender {
         returned.await.ok()?.reopen()
     }
 
-    /// As [`give`](Self::give), for a connection that no runtime watches and of which nothing unanswered was read. Its place in the
-    /// counts comes back where nobody took it.
+    /// As [`give`](Self::give), for a connection that no runtime watches and that has no unanswered bytes. Its place in the
+    /// counts comes back if no process took it.
     #[cfg(multi_process)]
     pub(super) async fn give_at_rest(
         &self,
@@ -146,7 +146,7 @@ impl HandoffSender {
         }
     }
 
-    /// Room for one idle connection, once there is some; `None` where nobody takes idle connections any more.
+    /// Room for one idle connection, once there is some; `None` if idle connections are no longer taken.
     async fn room(&self, drain: &DrainSignal) -> Option<mpsc::Permit<'_, IdleConn>> {
         tokio::select! {
             biased;

@@ -1,7 +1,7 @@
-//! Where connections wait that were handed off to an event loop that is not tokio's, until their clients say something.
+//! Where handed-off connections for an event loop other than tokio's wait until their clients send something.
 //!
-//! Such a loop takes what it is given for a connection that has just been opened: Node.js, for one, answers 408 where no request
-//! comes within a minute. In here they are what they are, idle; no byte is read of them. In a drain they go on to the next process.
+//! Such a loop regards a connection that it gets as newly opened: Node.js, for one, answers 408 if no request comes within a
+//! minute. In here connections are idle; no byte is read of them. In a drain they go on to the next process.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +56,7 @@ async fn end_of(mut idle_timeout: watch::Receiver<IdleTimeout>) {
         };
         tokio::select! {
             () = due => return,
-            // An error means that nobody could take the connection any more either.
+            // An error means that no task could take the connection any more either.
             changed = idle_timeout.changed() => if changed.is_err() { return },
         }
     }
@@ -141,7 +141,7 @@ impl IdlePark {
                 Ok(()) => return,
                 Err(count) => count.into_open(),
             },
-            // There are too many open files for it to go on its way.
+            // There are too many open files to hand it off.
             Err(_) => open,
         };
         if socket.has_bytes() {

@@ -51,14 +51,14 @@ impl Listener {
         Ok(Listener { sources, first: 0, local, tracker, drain, rest, last: waiting::MOST })
     }
 
-    /// Accepts the next connection. Failures that pass, such as a lack of file descriptors, are logged and waited out.
+    /// Accepts the next connection. Transient failures, such as a lack of file descriptors, are logged and waited out.
     ///
     /// Cancel-safe: a connection that was not returned goes to another node or to the next call.
     ///
     /// # Errors
     ///
-    /// `NotConnected` once the drain has begun, and where no other node serves on, when nobody waits any more: no more
-    /// connections are accepted here.
+    /// `NotConnected` once the drain has begun, and, if no other node serves, once the queue is empty: no more connections
+    /// are accepted here.
     pub async fn accept(&mut self) -> io::Result<(Stream, Addr)> {
         let asking = Asking(self);
         let drain = asking.0.drain.clone();
@@ -184,7 +184,7 @@ impl Listener {
     }
 }
 
-/// Leaves the queues when a call of `accept` ends or is dropped: a place that nobody stands behind would make clients wait.
+/// Leaves the queues when a call of `accept` ends or is dropped: otherwise clients would wait for a caller that is gone.
 struct Asking<'a>(&'a mut Listener);
 
 impl Drop for Asking<'_> {

@@ -217,7 +217,7 @@ impl LoadTable {
         views.extend(self.in_use().iter().map(|cells| cells.gate.view(now_ms)));
     }
 
-    /// Nobody is owed anything for what was taken until now.
+    /// Connections until now no longer count in the balance.
     pub(super) fn forget_recent(&self) {
         for Cells { gate, .. } in self.in_use() {
             gate.forgotten.store(gate.accepted.load(Relaxed), Relaxed);

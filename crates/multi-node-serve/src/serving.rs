@@ -25,7 +25,7 @@ pub struct Place {
     pub line: usize,
     /// The wake-up; `None` for a process that is alone.
     pub wake_fd: Option<WakeFile>,
-    /// Where connections go to that are idle in a drain; `None`: they are closed. So are they once nobody receives any more.
+    /// Where idle connections go in a drain; `None`: they are closed, as they are once the receiver is gone.
     pub handoff_sender: Option<mpsc::Sender<IdleConn>>,
     /// How many connections servers that speak HTTP and have no limit of their own allow together.
     pub most_connections: Option<usize>,

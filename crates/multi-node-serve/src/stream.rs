@@ -274,7 +274,7 @@ impl AsyncWrite for Stream {
 pub(super) struct Open {
     tracker: Arc<ConnTracker>,
     permit: Option<OwnedSemaphorePermit>,
-    /// Whether it goes on in another process.
+    /// Whether it continues in another process.
     leaves: bool,
 }
 
@@ -365,7 +365,7 @@ impl Drop for ConnTracker {
 }
 
 impl Open {
-    /// The connection goes on in another process.
+    /// The connection continues in another process.
     pub(super) fn handoff(mut self) {
         self.leaves = true;
         self.tracker.handed_off.fetch_add(1, Relaxed);

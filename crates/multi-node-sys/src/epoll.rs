@@ -96,7 +96,7 @@ pub fn event() -> io::Result<OwnedFd> {
     Ok(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?)
 }
 
-/// Lets all hear who [watch](Epoll::watch) an eventfd. Nobody reads it: it holds more than will ever be written to it.
+/// Wakes all that [watch](Epoll::watch) an eventfd. Nothing reads it: it can hold more than will ever be written to it.
 pub fn event_tell(event: BorrowedFd<'_>) {
     let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
 }
@@ -119,17 +119,18 @@ pub fn accept_unix(listener: &UnixListener) -> io::Result<UnixStream> {
     Ok(accept_with(listener.as_fd(), SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?.into())
 }
 
-/// Lets nobody connect to a listening socket any more, whichever processes have it. Connections that wait for an `accept`
-/// are reset (TCP) or can be accepted still (Unix).
+/// Closes a listening socket to all clients, for all processes that have it. Connections that wait for an `accept` are reset
+/// (TCP) or can still be accepted (Unix).
 pub fn stop_listening(listener: impl AsFd) -> io::Result<()> {
     Ok(rustix::net::shutdown(listener, rustix::net::Shutdown::Read)?)
 }
 
-/// Lets nobody connect to a listening TCP socket any more, whichever processes have it, for good. Who tries is refused at once.
+/// Closes a listening TCP socket to new clients for good, for all processes that have it. New clients are refused at once.
 ///
-/// The socket is bound to a network interface that does not exist, so no packet finds it. It goes on listening: connections in its
-/// queue can be accepted, and handshakes under way are completed. Processes that wait for it see nothing of this, unlike
-/// [`stop_listening`]. The kernel checks no interface's number (`sock_bindtoindex`), and asks for no privileges since Linux 5.7.
+/// The socket is bound to a network interface that does not exist, so no packet reaches it. It keeps listening: connections
+/// in its queue can be accepted, and handshakes under way are completed. Processes that wait for it do not notice, unlike
+/// with [`stop_listening`]. The kernel does not check the interface's number (`sock_bindtoindex`), and needs no privileges
+/// for it since Linux 5.7.
 pub fn make_unreachable(listener: impl AsFd) -> io::Result<()> {
     const NO_INTERFACE: i32 = i32::MAX;
     Ok(nix::sys::socket::setsockopt(&listener, BoundInterface, &NO_INTERFACE)?)

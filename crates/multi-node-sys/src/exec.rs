@@ -49,8 +49,8 @@ impl Successor {
         }
     }
 
-    /// The same in the calling thread, which goes on as the new program's main thread. Until then standard input is
-    /// everybody's.
+    /// The same in the calling thread, which becomes the new program's main thread. Until then all threads share standard
+    /// input.
     pub fn replace_here(&self) -> io::Result<Infallible> {
         if !self.hold_signals {
             return self.execute_or_restore();

@@ -67,8 +67,8 @@ pub fn stop_with_parent(signal: i32) -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(signal))?)
 }
 
-/// Has this process go on, should it be stopped, when its parent ends (PR_SET_PDEATHSIG(2const)). The signal also comes when
-/// no more than the parent's thread ends that started this process; it does nothing to a process that runs.
+/// Makes a stopped process continue when its parent ends (PR_SET_PDEATHSIG(2const)). The signal also comes when only the
+/// parent's thread ends that started this process; it does nothing to a running process.
 pub fn continue_without_parent() -> io::Result<()> {
     Ok(rustix::process::set_parent_process_death_signal(Some(Signal::CONT))?)
 }

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 /// The number of SIGTERM.
 pub const TERM: i32 = Signal::TERM.as_raw();
 
-/// Those that somebody may have sent to a node.
+/// The signals that a user may want to send to a node.
 const NAMED: [(&str, Signal); 17] = [
     ("HUP", Signal::HUP),
     ("INT", Signal::INT),

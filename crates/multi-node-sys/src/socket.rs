@@ -68,7 +68,7 @@ pub fn out_of_descriptors(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::MFILE)
 }
 
-/// Whether a [`send`] failed since the user's descriptors in flight are at their limit (unix(7)), until somebody receives
+/// Whether a [`send`] failed because the user's descriptors in flight are at their limit (unix(7)), until a process receives
 /// some.
 pub fn too_many_in_flight(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::TOOMANYREFS)

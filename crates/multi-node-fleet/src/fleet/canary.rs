@@ -80,7 +80,7 @@ impl Watched {
 }
 
 impl Fleet {
-    /// Whether a node that has just come is to serve on trial.
+    /// Whether a node that has just become ready has to serve on trial.
     pub fn tries(&self, id: NodeId) -> bool {
         self.policy.canary.is_some()
             && self.reload().is_some_and(|reload| reload.first_is(id) && !reload.trial.is_over())

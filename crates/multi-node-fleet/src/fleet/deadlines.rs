@@ -51,7 +51,7 @@ impl Fleet {
         }
     }
 
-    /// The master itself did not run: nobody may be judged by that time.
+    /// The master itself did not run: that time counts against no node.
     pub(super) fn late(&mut self, by: Duration) {
         for node in self.nodes.values_mut() {
             node.shift(by);
@@ -95,7 +95,7 @@ impl Fleet {
                 let is_foreign = node.lacks.is_some();
                 let progress = node.lacks.as_ref().map_or(progress, |lacks| format!(": {lacks}"));
                 let why = format!("it did not become ready within {within}{progress}");
-                // A program that nobody here wrote was given the time that somebody has set for it.
+                // A foreign program had the time that the user has set for it.
                 if is_foreign { self.give_up_on(now, id, &why) } else { self.condemn(now, id, &why) }
             }
             State::Draining => self.kill_draining(now, id),

@@ -148,7 +148,7 @@ impl Fleet {
         })
     }
 
-    /// Nobody waits any longer for the oldest generations, so that another may come.
+    /// Ends the wait for the oldest generations, so that another may come.
     fn cut_drains(&mut self, now: Instant) {
         let surplus = (self.generations_draining().count() + 1).saturating_sub(MOST);
         let aborted: Vec<NodeId> = self.generations_draining().take(surplus).flat_map(|(ids, _)| ids).collect();

@@ -91,7 +91,7 @@ impl Fleet {
         self.follow(now, slot, id, decision, Parting::Left);
     }
 
-    /// Decides what comes after a node that nobody ordered away.
+    /// Decides what follows a node that ended without a command.
     fn decision(&mut self, now: Instant, id: NodeId, node: &Node, parting: Parting, hold: Duration) -> RestartDecision {
         if matches!(self.course, FleetPhase::Stopping(_)) {
             return RestartDecision::NotReplaced("the program shuts down");
@@ -198,7 +198,7 @@ fn parting(node: &Node, ending: &Ending) -> Parting {
 const BEFORE_LISTEN: &str = "it did not reach `listen`; code before `listen` runs in every process, so what only one may do, such \
     as taking a port or a lock, belongs after it";
 
-/// A signal is the machine's doing, or somebody's; an exit code is the program's own.
+/// A signal comes from the machine or from a user; an exit code is the program's own.
 fn is_before_listen(node: &Node, ending: &Ending) -> bool {
     let exited = matches!(ending, Ending::Exit(Exit::Code(_)));
     exited && node.last_state == State::Starting && node.state == State::Starting && node.cause.is_none()

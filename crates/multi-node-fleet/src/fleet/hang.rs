@@ -46,7 +46,7 @@ impl Fleet {
     }
 
     pub(super) fn look_for_hangs(&mut self, now: Instant) {
-        // An examination that nobody answered must not shield all others for ever.
+        // An examination without an answer must not shield all others for ever.
         if self.suspect.as_ref().and_then(|suspect| suspect.examined_by).is_some_and(|due| due <= now) {
             self.suspect = None;
         }

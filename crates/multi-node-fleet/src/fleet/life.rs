@@ -160,7 +160,7 @@ impl Fleet {
                 node.left = true;
                 self.leave(now, id);
             }
-            // Nobody has been served yet: for the slot this is a start that failed.
+            // It has not served yet: for the slot this is a start that failed.
             State::Initializing => {
                 node.left = true;
                 self.failed(now, id, String::from("it left before it was ready"));

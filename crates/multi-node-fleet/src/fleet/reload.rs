@@ -185,7 +185,7 @@ impl Fleet {
         if !reload.upgrade {
             return self.draining.push(Draining::Reload(reload));
         }
-        // Who waits for an older drain has to be answered by this program. And where no node is left, nothing goes on.
+        // This program has to answer the clients that wait for an older drain. And if no node is left, nothing continues.
         let drained = self.draining.is_empty() && reload.turns.iter().all(|turn| self.is_over(turn));
         if drained && !self.nodes.is_empty() {
             return self.depart(reload.ticket, reload.report(now));

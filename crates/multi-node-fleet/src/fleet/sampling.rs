@@ -1,4 +1,4 @@
-//! Looks at what nodes have done and how large they are: once a second, and only while somebody wants to know.
+//! Samples the nodes' request counts and memory: once a second, and only while a rule needs it.
 
 use std::time::{Duration, Instant};
 

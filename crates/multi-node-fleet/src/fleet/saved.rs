@@ -94,7 +94,7 @@ impl Moment {
 }
 
 impl Fleet {
-    /// What a successor needs to go on.
+    /// What a successor needs to continue.
     pub fn save(&self, now: Instant) -> Saved {
         Saved {
             slots: self.slots.iter().map(|record| save_slot(record, now)).collect(),
@@ -107,7 +107,7 @@ impl Fleet {
         }
     }
 
-    /// Goes on where another master left off, at the time `then` in terms of this process. Nobody has been silent so far.
+    /// Continues from another master's state of the time `then`, in terms of this process. No node counts as silent so far.
     pub fn restore(policy: Policy, seed: u64, saved: Saved, then: Instant, now: Instant) -> Fleet {
         let mut fleet = Fleet::new(policy, seed);
         let Saved { slots, nodes, started, current, newest, seen_ready, last_death } = saved;

@@ -14,7 +14,7 @@ use crate::status::State;
 pub(super) struct Stopping {
     /// Who wants to know when it is over.
     tickets: Vec<Ticket>,
-    /// Until when serving nodes go on accepting.
+    /// Until when serving nodes continue to accept.
     drain_at: Option<Instant>,
     outcome: Result<(), String>,
 }

@@ -1,4 +1,4 @@
-//! Signals that somebody commands: passed on at once, whatever else is under way.
+//! Signals by command: passed on at once, also during other commands.
 
 use super::{Action, Fleet, Ticket};
 use crate::command::{CommandError, Report};

@@ -12,7 +12,7 @@ pub(super) struct ExecRequest {
 }
 
 impl Fleet {
-    /// The new program has run as far as `listen`, and could go on from here; or it could not.
+    /// The result of the preflight: the new program has run as far as `listen` and could continue from here, or not.
     pub(super) fn preflighted(&mut self, generation: Generation, result: Result<(), String>) {
         match &self.command {
             Some(Running::Reload(reload)) if reload.rehearses(generation) => self.begin_turns(result),

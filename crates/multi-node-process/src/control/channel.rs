@@ -71,7 +71,7 @@ pub fn take_apart<In, Out>(reader: Reader<In>, writer: Writer<Out>) -> io::Resul
     Ok(Parts { socket: socket.into_std()?, read, read_fds, unwritten })
 }
 
-/// Goes on with a channel where it was left.
+/// Continues a channel where it was left.
 pub fn resume<In, Out>(parts: Parts) -> io::Result<(Reader<In>, Writer<Out>)> {
     let Parts { socket, read, read_fds, unwritten } = parts;
     socket.set_nonblocking(true)?;

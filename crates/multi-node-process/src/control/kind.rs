@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::de::{DeserializeOwned, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// How many messages were skipped since nobody here knows their kind; clones count the same.
+/// How many messages were skipped because this process does not know their kind; clones share the count.
 #[derive(Clone, Default)]
 pub struct Skipped(Option<Arc<dyn Fn() + Send + Sync>>);
 

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-/// The least that is kept: a process may be joined before another has gone, and a stream is made anew at times.
+/// The minimum that is kept: a new process may come before another has gone, and streams are sometimes remade.
 const LEAST: usize = 16;
 
 /// The most that is lent at a time. A message that comes later than the first carries fewer.

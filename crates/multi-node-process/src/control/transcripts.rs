@@ -1,7 +1,8 @@
-//! What releases say, as bytes: every later one has to understand it, and so has this one what it says today. For tests.
+//! The messages of releases, as bytes. Every later release has to understand them, and this one has to understand its own.
+//! For tests.
 //!
-//! `tests/transcripts/` has a line for each message that a release has said: its kind, the number of its descriptors, and its bytes. Lines are
-//! added, never changed. A kind of which there is no line yet fails the test, which then shows the line.
+//! `tests/transcripts/` has a line for each message that a release has sent: its kind, the number of its descriptors, and its
+//! bytes. Lines are added, never changed. A kind without a line fails the test, which then shows the line.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -19,7 +19,7 @@ use crate::{Error, sys};
 /// What `ps` shows.
 const NAME: &str = "mn-guard";
 
-/// Processes of a node of which nothing else is known have this long to finish.
+/// Processes of a node without further information have this long to finish.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What has not ended so long after the last deadline hangs in the kernel, or is not ours to kill.
@@ -96,7 +96,7 @@ impl Ends<'_> {
         }
     }
 
-    /// Looks, and signals. Whether nobody is left.
+    /// Looks, and signals. Returns whether no process is left.
     fn step(&mut self) -> bool {
         let leaders: BTreeMap<NodeId, ProcessId> = self.nodes.iter().map(|(id, family)| (*id, family.leader)).collect();
         let families = kinship::families(&look::processes(), self.run, &leaders, std::process::id());
@@ -106,7 +106,7 @@ impl Ends<'_> {
             let ending = ending(&mut self.endings, self.begun, *id, family);
             let stop = family.map_or(TERM, |family| family.stop_signal);
             for (process, command) in ending.step(now, left, family.map(|family| family.main)) {
-                // It may be another user's. There is nobody to tell; the next look shows what became of it.
+                // It may be another user's. There is no one to report to; the next look shows the result.
                 let _ = look::signal(process, command.signal(stop));
             }
         }

@@ -12,7 +12,7 @@ pub(super) struct Process {
     pub parent: u32,
     pub group: u32,
     pub session: u32,
-    /// It has ended, and nobody has reaped it yet.
+    /// It has ended, and is not reaped yet.
     pub ended: bool,
     pub token: Option<Token>,
     /// It guards the nodes of this run.
@@ -46,8 +46,8 @@ pub(super) fn families(
     families
 }
 
-/// The groups that nodes lead. A number that another process has now says nothing any more; the kernel gives it to nobody as
-/// long as the group has a process.
+/// The groups that nodes lead. If another process has the number now, it does not count any more. The kernel reuses no number
+/// as long as the group has a process.
 fn groups(all: &[Process], leaders: &BTreeMap<NodeId, ProcessId>) -> BTreeMap<u32, NodeId> {
     let starts: BTreeMap<u32, u64> = all.iter().map(|process| (process.id.pid, process.id.start)).collect();
     let is_its_own = |leader: &ProcessId| starts.get(&leader.pid).is_none_or(|start| *start == leader.start);

@@ -83,7 +83,7 @@ impl Left {
                 return Ok(());
             }
             let hurried = async {
-                // An error means that nobody is left who could tell it.
+                // An error means that the sender is gone.
                 if stop.wait_for(|stop| *stop == Stop::Now && now < kill_at).await.is_err() {
                     std::future::pending::<()>().await;
                 }

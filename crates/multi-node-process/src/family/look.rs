@@ -23,8 +23,8 @@ const PAUSES: u32 = 4;
 /// Between two looks lies at least so much.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
-/// How many looks in a row have to find nobody. One is not enough: a process that executes a program has no variables for a
-/// moment, and one that starts another may be gone before the other is there.
+/// How many looks in a row have to find no process. One is not enough: a process that executes a program has no variables for
+/// a moment, and one that starts another may be gone before the other is there.
 pub(super) const EMPTY_LOOKS: u32 = 2;
 
 /// All processes, as /proc shows them now.
@@ -69,7 +69,7 @@ pub(super) fn lives(process: ProcessId) -> bool {
     sys::process::entry_of(process.pid).is_some_and(|entry| id(&entry) == process && !entry.zombie)
 }
 
-/// Sends a signal to the process that was seen, or to nobody if its number is another's by now.
+/// Sends a signal to the process that was seen. If another process has its number by now, sends none.
 pub(super) fn signal(process: ProcessId, signal: i32) -> io::Result<()> {
     let Ok(held) = sys::process::open(process.pid) else { return Ok(()) };
     // A pidfd never refers to another process, so this second check shows which process the signal reaches.

@@ -76,7 +76,7 @@ async fn orphans(run: &Run) -> Vec<ProcessId> {
     left
 }
 
-/// A process of ours may descend from one of them, such as the shell that starts this instance anew.
+/// A process of ours may descend from one of them, such as the shell that restarts this instance.
 fn of(all: &[Process], run: &Run, lives: impl Fn(ProcessId) -> bool) -> Vec<ProcessId> {
     let is_left = |theirs: &Run| theirs.is_sibling(run) && !lives(theirs.master);
     let runs = |process: &Process| {

@@ -85,7 +85,7 @@ impl LogBuffer {
     }
 }
 
-/// Somebody's place in a log buffer.
+/// A follower's position in a log buffer.
 #[derive(Debug)]
 pub struct Follower {
     pages: watch::Receiver<Pages>,

@@ -17,7 +17,7 @@ impl Held {
         HeldOutput { held: self.clone(), id }
     }
 
-    /// Whether somebody holds it up.
+    /// Whether a reader holds it up.
     pub fn holds(&self, id: NodeId) -> bool {
         self.0.borrow().contains_key(&id)
     }

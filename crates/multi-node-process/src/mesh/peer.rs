@@ -107,7 +107,7 @@ impl Peer {
         Peer { info, stream, draining }
     }
 
-    /// Who is at the other end.
+    /// The process at the other end.
     pub fn info(&self) -> PeerInfo {
         self.info
     }
@@ -196,7 +196,7 @@ impl PeerReader {
         FramedRead::new(self)
     }
 
-    /// Who is at the other end.
+    /// The process at the other end.
     pub fn info(&self) -> PeerInfo {
         self.info
     }
@@ -215,7 +215,7 @@ impl PeerWriter {
         FramedWrite::new(self)
     }
 
-    /// Who is at the other end.
+    /// The process at the other end.
     pub fn info(&self) -> PeerInfo {
         self.info
     }

@@ -1,4 +1,4 @@
-//! All peers of this process: who is joined now, and the streams that the program has not asked for yet.
+//! All peers of this process: those with a stream now, and the streams that the program has not taken yet.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use super::peer::{Peer, PeerInfo, Transport};
 use crate::id::NodeId;
 
-/// Who is joined, by id.
+/// The processes with a stream, by id.
 pub type Joined = Arc<BTreeMap<NodeId, PeerInfo>>;
 
 /// The side of the process's loop, which owns the streams until the program takes them.
@@ -62,7 +62,7 @@ pub fn arrivals() -> (Peers, Arrivals, Rejoin) {
 }
 
 impl Peers {
-    /// Who is joined, as it changes.
+    /// The processes with a stream, as they change.
     pub fn watch(&self) -> watch::Receiver<Joined> {
         self.joined.subscribe()
     }

@@ -78,7 +78,7 @@ pub(super) struct Queue {
     /// The last alarm that this process knows of.
     pub(super) alarms: u64,
     pub(super) views: Vec<View>,
-    /// How often the thread woke, and how often somebody did not do his part in time, for tests.
+    /// How often the thread woke, and how often a runtime did not answer in time, for tests.
     pub(super) wakes: u64,
     pub(super) disturbances: u64,
 }
@@ -91,7 +91,7 @@ pub(super) struct Listening {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ListenerState {
-    /// Nobody asks for a connection.
+    /// Nothing asks for a connection.
     Unasked,
     /// In the socket's queue.
     Queued,
@@ -204,7 +204,7 @@ impl Shared {
     pub(super) fn ask(&self, queue: &mut Queue, listener: usize) {
         let mut verdict = self.verdict(queue);
         if !verdict.enter {
-            // A connection that ended on another thread after that verdict has found nobody asleep, so look once more.
+            // A connection that ended on another thread after that verdict has found no sleeper, so look once more.
             queue.listeners[listener].state = ListenerState::Asleep;
             queue.stuck = None;
             self.set_asleep(true);
@@ -250,7 +250,7 @@ impl Shared {
         matches!(state, ListenerState::Offered(_))
     }
 
-    /// The queue could not be entered: the timer of those who are asleep will try it again.
+    /// The queue could not be entered: the timer of sleeping processes will try again.
     fn try_later(&self, listener: usize) {
         let mut queue = self.lock();
         if queue.listeners[listener].state == ListenerState::Queued {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::queue::{ANSWER, COMMAND, LOOK_AROUND, ListenerState, Queue, Shared, WAKE};
 
-/// How the thread goes on.
+/// What the thread does next.
 enum Woken {
     Wait(Option<Duration>),
     Closed,

@@ -92,7 +92,7 @@ impl Acceptor {
         self.0.reconsider(&mut queue);
     }
 
-    /// Looks whether a connection waits for somebody who was woken for it and has been stopped since; due twice a second.
+    /// Checks whether a connection waits for a process that was woken for it and stopped since; due twice a second.
     pub(crate) fn look_again(&self) {
         self.0.look_again();
     }

@@ -192,7 +192,7 @@ async fn http1<S, B>(
             Rest::Close(left) => return lingering_close(left, &shared.drain).await,
             Rest::Drop => return,
         };
-        // Where hyper has kept the service, nobody can answer any more.
+        // If hyper has kept the service, no answer is possible any more.
         let Some(back) = back else { return lingering_close(left, &shared.drain).await };
         (stream, before, service) = (left, read, back);
     }
@@ -252,11 +252,11 @@ fn joined(read: Bytes, unread: Bytes) -> Bytes {
 
 /// What becomes of a connection that hyper has let go of.
 enum Rest {
-    /// It goes on in another process, which gets what was read of it.
+    /// It continues in another process, which gets the bytes that were read from it.
     Leave(Stream, Bytes),
-    /// It goes on: the head of a request had come in the same read as the one before it.
+    /// It continues: the head of a request had come in the same read as the one before it.
     Again(Stream, Bytes),
-    /// It is closed with care, since the client may have sent something that nobody has read.
+    /// It is closed with care, since the client may have sent unread bytes.
     Close(Stream),
     /// It can just be dropped, or has been.
     Drop,

@@ -1,6 +1,6 @@
 //! A limit of connections that new ones always pass: the connection that has been idle for the longest makes room.
 //!
-//! For addresses that have to answer although somebody holds all their connections.
+//! For addresses that have to answer even if a client holds all their connections.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -22,7 +22,7 @@ use super::streams;
 use crate::Addr;
 use crate::server::BoxError;
 
-/// Who is connected to what, in the extensions of every request.
+/// The addresses of both ends of the connection, in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ConnInfo {
@@ -124,7 +124,7 @@ pin_project_lite::pin_project! {
     }
 }
 
-/// A client's offer to go on with another protocol.
+/// A client's offer to continue with another protocol.
 struct Offer {
     upgrade: OnUpgrade,
     /// Any success accepts it, not only the status for it.

@@ -1,4 +1,4 @@
-//! A wait that begins anew with each progress.
+//! A timeout that restarts with each progress.
 
 use std::future::Future;
 use std::pin::Pin;

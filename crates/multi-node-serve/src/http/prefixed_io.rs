@@ -26,7 +26,7 @@ impl PrefixedIo {
         PrefixedIo { stream, before, progress, watches_end }
     }
 
-    /// The connection, and what nobody has read of the first bytes.
+    /// The connection, and the first bytes that are still unread.
     pub(super) fn into_parts(self) -> (Stream, Bytes) {
         (self.stream, self.before)
     }

@@ -200,7 +200,7 @@ impl Progress {
         self.half_closed.load(Relaxed)
     }
 
-    /// Whether nobody is left to be answered.
+    /// Whether the client is gone, so that no answer is needed.
     pub(super) fn is_reset(&self) -> bool {
         self.reset.load(Relaxed)
     }
@@ -215,7 +215,7 @@ impl Progress {
         self.moves.load(Relaxed)
     }
 
-    /// Whether the last request had a body, of which something may not have been read.
+    /// Whether the last request had a body, which may not have been read completely.
     pub(super) fn had_body(&self) -> bool {
         self.bodied.load(Relaxed)
     }

@@ -20,8 +20,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Enough for most heads, so that hyper finds all of it in what was read here.
 const FIRST_READ: usize = 1024;
 
-/// Who has just connected is about to ask, and would lose the request to a drain that came first: so long after its start a
-/// connection that is silent still is no idle one. Enough for a packet that is lost and sent again.
+/// A new client is about to send its request, and would lose it to a drain that came first. So a silent connection does not
+/// count as idle until this time after its start. That is enough for a packet that is lost and sent again.
 const FIRST_WORD: Duration = Duration::from_secs(1);
 
 /// Which HTTP a connection speaks.
@@ -41,7 +41,7 @@ pub(super) enum Sniffed {
     Nothing,
 }
 
-/// A connection of which nobody knows yet what it speaks.
+/// A connection whose protocol is not known yet.
 pub(super) struct Opening<'a> {
     pub(super) shared: &'a Shared,
     /// What was read already.

@@ -1,4 +1,4 @@
-//! The end: connections that nobody has accepted yet when a process drains.
+//! The end of a listener: connections that are not accepted yet when a process drains.
 
 use std::io;
 use std::task::{Context, Poll, Waker};
@@ -87,7 +87,7 @@ impl Source {
         }
     }
 
-    /// Lets nobody connect any more. A process that is alone does so by dropping it.
+    /// Closes the socket to all clients. A process that is alone does so by dropping it.
     fn close(&self) {
         #[cfg(multi_process)]
         if let Source::Gated(_, socket) = self

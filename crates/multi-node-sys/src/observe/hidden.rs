@@ -9,7 +9,7 @@ pub enum Hidden {
     User { pid: u32, user: u32, ours: u32 },
     /// /proc does not show it, or is not there.
     Proc { pid: u32 },
-    /// The Yama security module allows nobody, or none without privileges, to look.
+    /// The Yama security module forbids the inspection, for all or for processes without privileges.
     Yama { pid: u32, scope: u32 },
     /// It has made itself unreadable, as programs with privileges are.
     Itself { pid: u32 },

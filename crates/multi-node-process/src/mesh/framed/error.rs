@@ -15,8 +15,8 @@ pub enum FrameError {
     /// The transport failed.
     #[error("the stream failed: {0}")]
     Io(#[from] io::Error),
-    /// A message is larger than this side allows. A sender has sent nothing of it and may go on; a receiver has lost
-    /// its place, since it refuses to read on to the frame's end.
+    /// A message is larger than this side allows. A sender has sent nothing of it and may continue; a receiver has lost its
+    /// position, since it refuses to read to the frame's end.
     #[error("a message of at least {size} bytes is over the limit of {limit} bytes")]
     Oversize {
         /// Bytes of the encoded message, as far as they are known.

@@ -52,7 +52,7 @@ impl<T, F> Incoming<T, F> {
 
     fn poll_fill<R: AsyncRead + Unpin>(&mut self, io: &mut R, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.make_room();
-        // A future that holds nothing of its own between polls may be made anew for each of them.
+        // A future without state between polls may be recreated for each of them.
         pin!(io.read_buf(&mut self.buffer)).poll(cx)
     }
 

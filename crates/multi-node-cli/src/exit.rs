@@ -11,7 +11,7 @@ use multi_node::{CommandError, Error};
 #[error("{0}")]
 pub(crate) struct Usage(pub(crate) String);
 
-/// Nobody runs who could be asked.
+/// No program runs that could be asked.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NoInstance(pub(crate) String);

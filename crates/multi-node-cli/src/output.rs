@@ -13,7 +13,7 @@ pub(crate) fn json(value: &impl Serialize) -> Result<()> {
     text(&serde_json::to_string(value)?)
 }
 
-/// Prints a text with a newline at its end. A reader who has seen enough, such as `head`, ends the command quietly.
+/// Prints a text with a newline at its end. If the reader closes early, such as `head`, the command ends quietly.
 pub(crate) fn text(text: &str) -> Result<()> {
     if text.is_empty() {
         return Ok(());

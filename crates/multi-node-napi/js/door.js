@@ -180,7 +180,7 @@ class Door {
     this.#released = 0;
   }
 
-  /** Passes a connection on: its place in the counts goes along, and comes back where nobody takes it. */
+  /** Passes a connection on. Its place in the counts goes along, and comes back if no process takes it. */
   give(socket, ticket) {
     const handle = socket._handle;
     // From here on the bytes of the next request stay in the socket, for the next reader.
@@ -190,7 +190,7 @@ class Door {
     return !this.#connections.has(handle);
   }
 
-  /** Nobody took it. */
+  /** No process took it. */
   takeBack(handle) {
     this.#connections.add(handle);
     // Its client may have gone while it was offered, and then it was closed without being counted here.
@@ -203,7 +203,7 @@ class Door {
     this.#onChange();
   }
 
-  /** `server.close()`: leaves the queue; what is open goes on. */
+  /** `server.close()`: leaves the queue; open connections continue. */
   #close(callback) {
     this.#serves = false;
     this.#handle = null;

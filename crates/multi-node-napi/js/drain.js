@@ -18,7 +18,7 @@ class Drain {
   #tickets;
   #timer = null;
   #due = false;
-  /** Sockets that nobody took. */
+  /** Sockets that no process took. */
   #unwanted = new WeakSet();
 
   constructor(service, door, tickets) {
@@ -66,7 +66,7 @@ class Drain {
     return this.#service.gives(this.#door.index);
   }
 
-  /** A response that can say that it is the last one does, where its connection cannot go on elsewhere. */
+  /** Marks a response as the last one if its connection cannot continue elsewhere. */
   #answering(response) {
     // Those of HTTP/2 know no `shouldKeepAlive`.
     const { socket } = response;
@@ -113,7 +113,7 @@ class Drain {
     return socket._handle === null || [...this.#underWay.values()].some((given) => given.socket === socket);
   }
 
-  /** Closes a connection of which nothing waits to be read: a request that has come is answered. */
+  /** Closes a connection without unread bytes: a request that has come is answered. */
   #close(socket) {
     const { fd } = socket._parent?._handle ?? socket._handle;
     if (!this.#service.isReadable(fd)) socket.destroy();

@@ -53,7 +53,7 @@ class Fleet {
     this.#requests = new Requests(servers, (began, ended, failed) => this.#service.count(began, ended, failed));
     process.once('exit', () => {
       this.#requests.flush();
-      // Nobody comes for connections any more.
+      // No process takes connections any more.
       for (const { index } of this.#doors) this.#service.close(index);
     });
   }

@@ -1,6 +1,6 @@
 'use strict';
-// Whole messages on a stream, as the original framed them: JSON between the bytes 0x00 and 0xFF, neither of which JSON in UTF-8
-// has.
+// Whole messages on a stream, as the original framed them: JSON between the bytes 0x00 and 0xFF, which do not occur in JSON
+// in UTF-8.
 
 const { EventEmitter } = require('node:events');
 

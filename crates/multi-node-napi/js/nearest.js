@@ -1,5 +1,5 @@
 'use strict';
-// What somebody who mistyped a name may have meant.
+// The name that a user who mistyped one may have meant.
 
 /** The name that takes the fewest changes to get, if those are few; else null. */
 function nearest(typed, names) {

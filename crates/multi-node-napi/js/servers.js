@@ -5,7 +5,7 @@ const http = require('node:http');
 const net = require('node:net');
 const { failure } = require('./errors.js');
 
-/** A list of `{ server, ready, bind }`, of which only the first may be without an address of its own. */
+/** A list of `{ server, ready, bind }`. Only the first may be without its own address. */
 function declare(given, options) {
   const list = Array.isArray(given) ? given : [given];
   if (list.length === 0) throw failure('SERVER', 'there is no server to serve', TypeError);

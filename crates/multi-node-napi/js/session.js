@@ -6,7 +6,7 @@ const { binding, why, isNode } = require('./binary.js');
 const { failure, fromException, fromLibrary } = require('./errors.js');
 const { nearest } = require('./nearest.js');
 
-/** How long a session is kept whose cookie has no end of its own. */
+/** How long a session is kept if its cookie has no expiry. */
 const DAY = 86_400_000;
 
 /** How often one asks again while another process recovers the database after a crash, and for how long. */
@@ -44,10 +44,10 @@ class SessionStore extends baseClass() {
     const given = options ?? (nodes instanceof EventEmitter ? {} : nodes) ?? {};
     this.#options = { ttl: DAY, ...check(given) };
     if (binding === null) throw failure('NO_BINARY', `sessions cannot be shared: ${why}`);
-    // A write that nobody else waits for must not be cut by the end of the process.
+    // The end of the process must not cut a write for which no caller waits.
     this.#alive = setInterval(() => undefined, 1 << 30);
     this.#alive.unref();
-    // What is wrong with the file is known at the start, and not by the first request.
+    // A problem with the file shows at the start, and not at the first request.
     if (isNode) this.#open().catch((error) => process.emitWarning(error));
   }
 
@@ -55,7 +55,7 @@ class SessionStore extends baseClass() {
     this.#load(sid, Date.now() + RECOVERY.limit).then((session) => callback(null, session), callback);
   }
 
-  /** A session that was destroyed within the last ten minutes stays destroyed, whoever still has it. */
+  /** A session that was destroyed within the last ten minutes stays destroyed, even if a request still has it. */
   set(sid, session, callback = warn) {
     let text;
     try {
@@ -138,7 +138,7 @@ class SessionStore extends baseClass() {
     return this.#tickets;
   }
 
-  /** Once; a failure is told to whoever asks, and the next one tries again. */
+  /** Opens the store once. If that fails, the caller gets the error, and the next call tries again. */
   #open() {
     this.#opened ??= this.#begin().catch((error) => {
       this.#opened = null;

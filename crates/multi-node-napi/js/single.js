@@ -103,7 +103,7 @@ class Single {
     return this.#closed.promise;
   }
 
-  /** There is nobody to tell. */
+  /** There is no master to report to. */
   measure() {}
 
   async #shutDown() {

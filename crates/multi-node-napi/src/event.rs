@@ -28,7 +28,7 @@ pub(crate) enum Event {
     Draining,
     /// A command has been carried out, or not.
     Answered { ticket: u32, outcome: Result<Report, Failure> },
-    /// A connection was passed on; or nobody took it, and its place in the counts comes back.
+    /// A connection was passed on; or no process took it, and its place in the counts comes back.
     Given { ticket: u32, outcome: Result<(), ConnGuard> },
     /// The library wants to know what has been measured.
     Measure(oneshot::Sender<Vec<Metric>>),

@@ -85,7 +85,7 @@ fn no_thread(source: io::Error) -> Error {
 
 type Begun = blocking::Sender<Result<Handle, Error>>;
 
-/// The servers as the library knows them, each of which waits for JavaScript.
+/// The servers as the library knows them. Each waits for JavaScript.
 fn servers(first: Opened, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender<Event>) -> Servers {
     let server = |index: usize, opened: Opened| {
         let (begun, tell) = (begun.clone(), tell.clone());

@@ -1,5 +1,5 @@
 'use strict';
-// Sessions that all processes share: the store by itself, and under express-session and @fastify/session.
+// Sessions that all processes share: the store alone, and under express-session and @fastify/session.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -121,7 +121,7 @@ class Client {
     });
   }
 
-  /** How many of so many requests know who this is, and how many processes have answered. */
+  /** How many of the requests know the session's user, and how many processes have answered. */
   async known(requests) {
     const answers = [];
     for (let request = 0; request < requests; request += 1) answers.push(await this.ask('/'));

@@ -202,7 +202,7 @@ fn too_long(longest: usize, what: &str) -> String {
     format!("{what} of more than {longest} bytes")
 }
 
-/// Whether the answer itself is yet to come. After 101 comes another protocol, which nobody has asked for.
+/// Whether the answer itself is yet to come. After 101 comes another protocol, which the probe never asks for.
 fn is_interim(status: u16) -> bool {
     (100..200).contains(&status) && status != 101
 }

@@ -45,8 +45,8 @@ impl Connection {
         self.stream
     }
 
-    /// Whether the server has closed the connection, or sent what nobody asked for. A client that keeps connections
-    /// looks before it sends.
+    /// Whether the server has closed the connection, or sent unrequested bytes. A client that keeps connections checks this
+    /// before it sends.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.stream.read(&mut [0]).now_or_never().is_some()
     }

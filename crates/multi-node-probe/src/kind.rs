@@ -22,7 +22,7 @@ pub enum Kind {
     Pooled,
     /// Sends its request in pieces, on a kept connection.
     Slow,
-    /// A connection for each request, of which it shuts down its writing side before it reads.
+    /// A connection for each request; shuts down its writing side before it reads.
     HalfClosing,
     /// Messages on an open WebSocket.
     #[serde(rename = "websocket")]

@@ -13,7 +13,7 @@ use crate::{
     kind::Kind,
 };
 
-/// Lost requests of which the particulars are kept; further ones are counted only.
+/// Lost requests whose details are kept; further ones are counted only.
 const MOST_PARTICULARS: usize = 100_000;
 
 /// The longest latency that is recorded exactly, in microseconds.

@@ -7,7 +7,7 @@ use std::fmt;
 pub enum Trust {
     /// Those that the system trusts.
     System,
-    /// Anybody's: the server is not known to be who it says.
+    /// Any certificate: the identity of the server is not verified.
     Anybody,
 }
 

@@ -1,8 +1,9 @@
 //! One server program, run as several processes that serve one address.
 //!
-//! [`listen`] makes the process that called it the *master*, which binds the addresses and starts *nodes*: this same program
-//! again, which serves when it reaches `listen` in turn. Nodes that crash or hang are replaced; a reload replaces all, one
-//! by one, and their idle HTTP/1 connections go on in the new ones; and every process is joined to every other by a stream.
+//! [`listen`] makes the process that called it the *master*, which binds the addresses and starts *nodes* (worker processes):
+//! this same program again, which serves once it reaches `listen` itself. The master replaces nodes that crash or hang. A
+//! reload replaces all, one by one, and their idle HTTP/1 connections continue in the new ones. Every process has a stream to
+//! every other.
 //!
 //! ```no_run
 //! use axum::{Router, routing::get};
@@ -10,7 +11,7 @@
 //!
 //! #[tokio::main(flavor = "current_thread")]
 //! async fn main() -> Result<(), Error> {
-//!     // What stands above `listen` runs in every process; what only servers need goes into the closure.
+//!     // Code before `listen` runs in every process. The closure runs only in processes that serve.
 //!     let app = |node: Handle| async move {
 //!         Ok::<_, Error>(Router::new().route("/", get(async move || format!("hello from {}\n", node.id()))))
 //!     };

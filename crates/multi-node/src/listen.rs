@@ -123,7 +123,7 @@ fn prepare(options: Options, servers: &Servers) -> Result<(Settings, Vec<Vec<Add
     Ok((settings, addresses))
 }
 
-/// Goes on in the place of a running program, or says whether it could.
+/// Continues in the place of a running program, or reports whether it could.
 #[cfg(multi_process)]
 async fn succeed(request: UpgradeRequest, options: Options, servers: Servers) -> Result<Nodes, Error> {
     let alone = |settings: &Settings| Ok::<_, Error>(settings.nodes == 0 || environment::off()?);

@@ -113,8 +113,8 @@ impl Options {
     /// A further address: `127.0.0.1:9090`, `[::1]:9090`, `localhost:9090`, `:9090`, or `unix:/run/app.sock`. May be
     /// called several times.
     ///
-    /// A Unix-socket path on which nobody listens any more is replaced; one that is in use is an error. Its mode is
-    /// set by [`unix_mode`](Options::unix_mode), and the file is removed when the program ends.
+    /// A Unix-socket path without a listening process is replaced; one that is in use is an error. Its mode is set by
+    /// [`unix_mode`](Options::unix_mode), and the file is removed when the program ends.
     pub fn bind(mut self, address: impl Into<String>) -> Options {
         self.binds.push(address.into());
         self
@@ -138,8 +138,8 @@ impl Options {
         self
     }
 
-    /// How long a slot rests when its nodes go on dying: the first delay, which doubles up to the longest one. Default
-    /// 100 ms to 30 s. The first death after a stable time is followed by a restart at once.
+    /// How long a slot waits when its nodes go on dying: the first delay, which doubles up to the longest one. Default 100 ms
+    /// to 30 s. After a stable time the first death is followed by a restart at once.
     pub fn backoff(mut self, initial: Duration, max: Duration) -> Options {
         self.backoff = (initial, max);
         self
@@ -154,18 +154,18 @@ impl Options {
     }
 
     /// Lets the first new node of each reload serve on trial for this time, with its fair share of new connections and no
-    /// more, while the old node of its slot takes none and stays. Default: no trial.
+    /// more, while the old node of its slot stays but takes none. Default: no trial.
     ///
-    /// If it ends, hangs, or answers clearly more requests with server errors (a status of 500 to 599, or no answer since
-    /// the service failed) than the old nodes do in the same time, it drains, the old node goes on, and the reload ends
-    /// with [`CommandError::RolledBack`](crate::CommandError::RolledBack). Else the reload goes on. "Clearly" means: by more
-    /// than the [margin](CanaryLimits::margin), at a confidence of 99.9 % (Newcombe's interval for the difference of two
-    /// shares). Where the old nodes have answered fewer than `min_requests` in that time, all that they have answered since
-    /// their start is compared.
+    /// The node fails if it ends or hangs, or if it answers clearly more requests with server errors (a status of 500 to 599,
+    /// or no answer because the service failed) than the old nodes do in the same time. Then it drains, the old node
+    /// continues, and the reload ends with [`CommandError::RolledBack`](crate::CommandError::RolledBack). Otherwise the
+    /// reload continues. "Clearly" means: by more than the [margin](CanaryLimits::margin), at a confidence of 99.9 %
+    /// (Newcombe's interval for the difference of two shares). If the old nodes have answered fewer than `min_requests` in
+    /// that time, all their answers since their start are compared.
     ///
-    /// A hang is found after [`hang_timeout`](Options::hang_timeout); the trial is not over before the node has given a
-    /// sign of life. Servers without status codes (`tcp`, `raw`) are judged by the node's life alone, and so is a node that
-    /// has answered too few requests; the [report](crate::CanaryReport) says which it was. Needs a
+    /// A hang is found after [`hang_timeout`](Options::hang_timeout); the trial does not end before the node has sent a
+    /// heartbeat. Servers without status codes (`tcp`, `raw`) are judged only by whether the node lives, and so is a node
+    /// that has answered too few requests; the [report](crate::CanaryReport) shows which applied. Needs a
     /// [`surge`](Options::surge) of at least 1.
     pub fn canary(mut self, duration: Duration, limits: CanaryLimits) -> Options {
         self.canary = Some((duration, limits));

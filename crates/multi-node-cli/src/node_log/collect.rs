@@ -94,7 +94,7 @@ impl Readers {
             match asked {
                 Collect::Read(streams) => self.read(streams),
                 Collect::Rest(back) => {
-                    // Where nobody takes them, all goes on.
+                    // If no receiver takes them, all continues.
                     if let Err(streams) = back.send(self.rest().await) {
                         self.read(streams);
                     }

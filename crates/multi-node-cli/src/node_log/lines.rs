@@ -3,14 +3,14 @@
 /// No line is kept longer, in bytes.
 pub(super) const LONGEST: usize = 64 * 1024;
 
-/// What stands at the end of a line that goes on in the next.
+/// The mark at the end of a line that continues in the next.
 pub(super) const GOES_ON: &str = "…";
 
 /// A line without its end.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Line {
     pub(super) text: Vec<u8>,
-    /// Whether the program's line goes on in the next.
+    /// Whether the program's line continues in the next.
     pub(super) goes_on: bool,
 }
 
@@ -29,12 +29,12 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Goes on with a line that has begun.
+    /// Continues a line that has begun.
     pub(super) fn begun(unfinished: Vec<u8>) -> Lines {
         Lines { unfinished }
     }
 
-    /// The beginning of a line of which the rest is to come.
+    /// The beginning of an incomplete line.
     pub(super) fn unfinished(self) -> Vec<u8> {
         self.unfinished
     }

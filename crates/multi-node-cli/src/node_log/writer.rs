@@ -47,7 +47,7 @@ fn write(mut to: File, mut queue: mpsc::UnboundedReceiver<Work>) {
     while let Some(work) = queue.blocking_recv() {
         match work {
             Work::Write { bytes, room } => {
-                // An error means that the reader has gone: the nodes go on without one.
+                // An error means that the reader has gone: the nodes continue without one.
                 let _ = to.write_all(&bytes);
                 drop(room);
             }

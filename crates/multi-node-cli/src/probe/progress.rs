@@ -1,4 +1,4 @@
-//! What a terminal shows while a run goes on.
+//! What a terminal shows during a run.
 
 use std::future::Future;
 use std::io::{self, IsTerminal, Write};
@@ -9,7 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::show;
 
-/// How often the line is written anew.
+/// How often the line is rewritten.
 const EVERY: Duration = Duration::from_millis(200);
 /// To the line's beginning, and away with what stands there (ECMA-48).
 const ANEW: &str = "\r\x1b[K";
@@ -30,7 +30,7 @@ impl Progress {
         self.write(&format!("{line}\n"));
     }
 
-    /// Shows how a phase goes on until something is done; what is done must not write to the terminal itself.
+    /// Shows the progress of a phase until `done` resolves; `done` must not write to the terminal itself.
     pub(crate) async fn while_doing<T>(&self, tally: &Tally, phase: &'static str, done: impl Future<Output = T>) -> T {
         let (mut done, begun) = (std::pin::pin!(done), Instant::now());
         let mut ticks = interval(EVERY);
@@ -48,7 +48,7 @@ impl Progress {
 
     fn write(&self, text: &str) {
         if self.is_shown {
-            // It is lost where nobody reads standard error.
+            // It is lost if nothing reads standard error.
             let _ = io::stderr().lock().write_all(text.as_bytes());
         }
     }

@@ -8,8 +8,8 @@ pub(crate) struct Column<'a> {
     pub(crate) known: bool,
 }
 
-/// Which columns there is room for, with so much space between two. Those of which nothing is known are left out first,
-/// then `least`, the least needed first.
+/// Which columns fit, with this much space between two. Columns without known values are left out first, then `least`, the
+/// least needed first.
 pub(crate) fn fit(columns: &[Column<'_>], space: usize, room: usize, least: &[&str]) -> Vec<bool> {
     let mut kept = vec![true; columns.len()];
     let needed = |kept: &[bool]| {

@@ -55,7 +55,7 @@ fn slots(slots: &[SlotInfo], paint: Paint, width: usize) -> String {
     [table.within(width, &LEAST_NEEDED).text(paint), said(slots)].join("")
 }
 
-/// What is known of programs that do not link the library, and who is held up, a line for each thing that is known.
+/// What is known of programs that do not link the library, and which nodes are held up, one line each.
 fn said(slots: &[SlotInfo]) -> String {
     let mut known: Vec<(String, Vec<String>)> = Vec::new();
     for slot in slots {
@@ -153,7 +153,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A program of which one node was killed and another is starting.
+    /// A program with one killed node and another that is starting.
     pub(crate) fn example() -> Instance {
         let slot = |slot: u16, id: &str, pid: u32, state: &str| {
             json!({

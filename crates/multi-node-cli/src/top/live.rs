@@ -20,7 +20,7 @@ use crate::{asking, show};
 /// How many keys and answers may wait.
 const QUEUE: usize = 16;
 
-/// How long the thread that reads keys takes at most to see that nobody wants them any more.
+/// How long the thread that reads keys may take to notice that it is no longer needed.
 const LOOK_UP: Duration = Duration::from_millis(100);
 
 /// What happens on the terminal.
@@ -38,7 +38,7 @@ pub(crate) async fn live(target: &Target, mut client: Client) -> Result<()> {
     let reading = std::thread::spawn(move || read_keys(&inputs));
     let shown = show_until_left(terminal, target, client, Board::new(first), input).await;
     ratatui::try_restore().context("cannot restore the terminal")?;
-    // It ends since nobody receives any more, and must not read what is typed afterwards.
+    // It ends because the receiver is gone, and must not read what is typed afterwards.
     let _ = reading.join();
     shown
 }
@@ -98,7 +98,7 @@ async fn carry_out(target: &Target, request: &Request) -> Result<String> {
     })
 }
 
-/// Reads what is typed until nobody wants it any more.
+/// Reads what is typed until the receiver is gone.
 fn read_keys(inputs: &mpsc::Sender<Input>) -> io::Result<()> {
     while !inputs.is_closed() {
         if !event::poll(LOOK_UP)? {

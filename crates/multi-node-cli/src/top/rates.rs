@@ -50,7 +50,7 @@ impl Rates {
     }
 }
 
-/// A slot's nodes together, since the new one goes on counting where the old one ends.
+/// A slot's nodes together, since the new one continues the counts of the old one.
 fn requests(instance: &Instance) -> BTreeMap<Slot, u64> {
     let mut sums = BTreeMap::new();
     for slot in &instance.slots {

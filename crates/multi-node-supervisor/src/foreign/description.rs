@@ -205,10 +205,10 @@ impl Program {
         self
     }
 
-    /// The file of a Node.js program ([`node_js`](Program::node_js)) that its primary is to run: one more process, in which
-    /// `require("cluster")` is what it is in the primary of `node:cluster`, with the nodes as its workers. It relays nothing but
-    /// messages. It is started before the nodes, started anew whenever it ends and by each reload, and stopped after the nodes. Default: none,
-    /// and messages of workers to their primary are dropped.
+    /// The file that the primary of a Node.js program ([`node_js`](Program::node_js)) runs. It runs in one more process, in
+    /// which `require("cluster")` is what it is in the primary of `node:cluster`, with the nodes as its workers. It relays
+    /// only messages. It starts before the nodes, is restarted whenever it ends and by each reload, and stops after the
+    /// nodes. Default: none; then messages of workers to their primary are dropped.
     pub fn primary(mut self, file: impl Into<OsString>) -> Program {
         self.primary = Some(file.into());
         self
@@ -228,8 +228,8 @@ impl Program {
         self
     }
 
-    /// Settings that were found changed when the program was described anew ([`renew`](Program::renew)), and that concern
-    /// more than the program. A reload warns of them, and names them in its report.
+    /// Settings beyond the program that had changed when the program was described again ([`renew`](Program::renew)). A
+    /// reload warns of them, and names them in its report.
     pub fn not_applied(mut self, settings: impl IntoIterator<Item = NotApplied>) -> Program {
         self.not_applied = settings.into_iter().collect();
         self

@@ -36,8 +36,8 @@ pub struct Output {
 pub enum Collect {
     /// Read these from now on. All streams of a node come together.
     Read(Vec<Output>),
-    /// Deal with what was read, and give back all streams that have not ended, since another program is about to take this
-    /// one's place. Where they cannot be given any more, it will not: read on. Where that takes more than 5 s, or nobody
-    /// gives them, the upgrade fails.
+    /// Handle what was read, and give back all streams that have not ended, since another program is about to take this one's
+    /// place. If they cannot be sent, the upgrade does not happen: read on. If this takes more than 5 s, or no answer comes,
+    /// the upgrade fails.
     Rest(oneshot::Sender<Vec<Output>>),
 }

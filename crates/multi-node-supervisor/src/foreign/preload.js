@@ -39,7 +39,7 @@
   let sequence = 0
   // Connections that the command has and no node has taken yet, by number.
   const offered = new Map()
-  // Connections that are among these, those of which nothing is read for now, and those that stay here until they are closed.
+  // Connections that move, that are not read for now, and that stay here until they are closed.
   const moving = new WeakSet()
   const frozen = new WeakSet()
   const staying = new WeakSet()

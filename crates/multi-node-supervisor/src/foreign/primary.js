@@ -15,7 +15,7 @@
   const EventEmitter = require('events')
   const cluster = require('cluster')
   const send = process.send.bind(process)
-  // A primary that nobody forked has no parent to send to.
+  // A primary that is no cluster worker has no parent to send to.
   process.send = undefined
 
   cluster.fork = function fork() {

@@ -300,7 +300,7 @@ impl Launcher {
         self.reading.remove(&id);
     }
 
-    /// Whether somebody reads what nodes write.
+    /// Whether a collector reads the nodes' output.
     pub(crate) fn collects(&self) -> bool {
         self.output.is_some()
     }

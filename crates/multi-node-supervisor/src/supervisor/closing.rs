@@ -24,14 +24,14 @@ const QUIET: Duration = Duration::from_millis(100);
 /// The end of the sockets, once it has begun.
 #[derive(Debug, Default)]
 pub(super) struct Closing {
-    /// Nodes that serve on until nothing waits.
+    /// Nodes that continue to serve until no connection waits.
     waiting: Vec<NodeId>,
     /// Until when they do at most.
     deadline: Option<Instant>,
 }
 
 impl Closing {
-    /// Has a node serve on until nothing waits, for half of the time at most in which it has to drain.
+    /// Lets a node serve until no connection waits, but for at most half of its drain time.
     pub(super) fn wait(&mut self, id: NodeId, drain: Duration) {
         self.waiting.push(id);
         self.deadline.get_or_insert(Instant::now() + drain / 2);

@@ -26,7 +26,7 @@ const TAKES_WITHIN: Duration = Duration::from_secs(5);
 /// A guard that is let go ends at once.
 const LEAVES_WITHIN: Duration = Duration::from_secs(1);
 
-/// One that has ended sooner than this is started anew only then.
+/// A guard that has ended sooner than this is restarted only then.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
 type Families = BTreeMap<NodeId, Family>;
@@ -85,7 +85,7 @@ enum Until {
 }
 
 impl Guard {
-    /// Starts one, or goes on with that of another master.
+    /// Starts a guard, or continues with that of another master.
     pub(super) fn start(program: GuardProgram, drain_timeout: Duration, held: Option<GuardProcess>) -> Guard {
         let told = held.as_ref().map(|held| held.told.clone()).unwrap_or_default();
         let (families, command) = (watch::Sender::new(told), watch::Sender::new(Command::Attend));
@@ -110,7 +110,7 @@ impl Guard {
         self.task = Some(tokio::spawn(attend(self.program.clone(), families, command, self.held.take())));
     }
 
-    /// Holds it still, so that the next master can go on with it.
+    /// Suspends it, so that the next master can continue with it.
     pub(super) async fn rest(&mut self) {
         self.held = self.end(Command::Rest).await;
     }
@@ -166,7 +166,7 @@ async fn attend(
 /// Waits for a command other than to attend. Cancel-safe.
 async fn ordered(command: &mut watch::Receiver<Command>) -> Command {
     let ordered = command.wait_for(|command| *command != Command::Attend).await;
-    // An error means that nobody is left to guard for.
+    // An error means that there is nothing left to guard.
     ordered.map_or(Command::Leave, |command| *command)
 }
 
@@ -197,7 +197,7 @@ impl GuardProcess {
                         written.map_err(io::Error::from).and_then(|written| written).map(|()| Some(news))
                     }
                     None => {
-                        // An error means that nobody has news any more, and then a command comes.
+                        // An error means that no news will come any more, and then a command comes.
                         if families.changed().await.is_err() {
                             std::future::pending::<()>().await;
                         }

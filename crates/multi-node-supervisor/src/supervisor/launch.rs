@@ -24,7 +24,7 @@ pub(crate) trait Launch: fmt::Debug + Send + Sync {
     /// Sends a signal that ends the process.
     fn end(&self, process: &OwnedFd, signal: Fatal) -> io::Result<()>;
 
-    /// Passes on a signal that somebody has ordered.
+    /// Passes a signal of a command on.
     fn forward(&self, process: &OwnedFd, signal: i32) -> io::Result<()>;
 
     /// Ends what is left of the process group that a node leads. It must not have been reaped.

@@ -65,7 +65,7 @@ impl Members {
         }
     }
 
-    /// A Node.js program has closed its channel: it serves nobody any more. Whether that was expected.
+    /// A Node.js program has closed its channel: it serves no more. Returns whether that was expected.
     pub(super) fn disconnected(&mut self, id: NodeId) -> bool {
         let expected = self.monitor(id).is_some_and(|monitor| monitor.draining);
         if expected {

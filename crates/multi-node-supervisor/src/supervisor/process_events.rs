@@ -80,13 +80,13 @@ impl Supervisor {
         in_use.or_else(background).or_else(last).map(|why| Event::Failed { id, why })
     }
 
-    /// Several signs may come, of which the first counts.
+    /// Several signs may come; the first counts.
     pub(super) fn noted_ready(&mut self, id: NodeId, by: ReadyBy) -> Option<Event> {
         let member = self.members.get_mut(id)?;
         let pid = member.info.pid();
         let monitor = member.monitor.as_mut()?;
         let by = monitor.becomes_ready(by)?;
-        // Of others nobody asks whether they stay so.
+        // Only new nodes that have to prove themselves are watched further.
         if !self.fleet.has_to_prove_itself(id) {
             monitor.settled();
         }

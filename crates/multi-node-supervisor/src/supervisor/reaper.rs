@@ -16,7 +16,7 @@ use crate::sys::process::{self, Entry};
 /// How often processes are looked at, beside the moments at which one has ended.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// A zombie that nobody has waited for by then is nobody's.
+/// A zombie that is still there after this time has no one who waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Starts the reaper where this process is PID 1.
@@ -88,7 +88,7 @@ mod tests {
         let child = Entry { parent: 10, zombie: false, ..zombie(20, 20) };
         assert_eq!(reaper.orphans(&[child], start), [0; 0]);
         let seen = [zombie(10, 10), zombie(20, 20), zombie(21, 10), zombie(30, 1)];
-        // 10 is a node or another child of ours, 30 in our own group: both are somebody's.
+        // 10 is a node or another child of ours, 30 is in our own group: both have a waiting parent.
         assert_eq!(reaper.orphans(&seen, start), [20, 21]);
         assert_eq!(reaper.orphans(&seen[3..], start + PATIENCE), [30]);
     }

@@ -1,4 +1,4 @@
-//! Streams between processes that were made anew: how often, and how soon again. Pure.
+//! Remade streams between processes: how often, and how soon again. Pure.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -27,7 +27,7 @@ use crate::serve::Drain;
 use crate::signals::MasterSignals;
 use crate::systemd::{Notifier, Phase};
 
-/// A tick that comes later than this says that the master was not running, so that nobody can be blamed for silence.
+/// A tick that is later than this means that the master was not running, so silence counts against no node.
 const LATE: Duration = Duration::from_millis(250);
 
 /// How long before the drain deadline a node cuts what is left.
@@ -79,7 +79,7 @@ pub(crate) struct LoopConfig {
     pub(crate) start_timeout: Duration,
     /// How long nodes wait for the next master.
     pub(crate) adopt_timeout: Duration,
-    /// Whether the master serves too, which another program could not go on with.
+    /// Whether the master serves too. Another program could not continue that.
     pub(crate) master_listen: bool,
 }
 

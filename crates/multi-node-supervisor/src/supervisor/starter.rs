@@ -1,8 +1,8 @@
-//! The thread from which nodes are started that the kernel ends with their master.
+//! The thread that starts nodes which the kernel ends with their master.
 //!
 //! The signal that they have asked for (PR_SET_PDEATHSIG(2const)) comes when the *thread* that started them ends, and
-//! execve(2) ends all threads but the one that calls it. So one thread starts them all, and is the one that executes the
-//! master's successor: it goes on as that program's main thread, and they notice nothing.
+//! execve(2) ends all threads but the calling one. So one thread starts them all, and also executes the master's successor.
+//! It becomes that program's main thread, and the nodes notice nothing.
 
 use std::io;
 use std::sync::mpsc::{self, SyncSender};

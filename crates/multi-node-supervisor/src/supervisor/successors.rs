@@ -24,7 +24,7 @@ impl Supervisor {
             ranks[rank].push(other);
         }
         ranks.retain(|rank| !rank.is_empty());
-        // Nobody serves at this moment, but a node will, and connections can wait for it.
+        // No node serves at this moment, but one will, and connections can wait for it.
         if ranks.is_empty() && self.members.join_peers && !self.fleet.is_stopping() {
             ranks.push(Vec::new());
         }
@@ -60,7 +60,7 @@ impl Supervisor {
         let successors = self.successors(id);
         let ends = successors.is_empty() && self.fleet.is_stopping();
         if ends {
-            // A master that serves too does not go on alone.
+            // A master that serves too does not continue alone.
             self.own_drain.begin(within);
         }
         let closing = ends && !environment::sockets_given();

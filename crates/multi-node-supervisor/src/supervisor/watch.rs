@@ -190,7 +190,7 @@ async fn listen_to(
     }
 }
 
-/// Resolves when conversations are to rest, or nobody is left who would hear them. Cancel-safe.
+/// Resolves when the watch has to be suspended, or the sender is gone. Cancel-safe.
 pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone.
     let _ = rest.wait_for(|rest| *rest).await;
@@ -198,7 +198,7 @@ pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
 
 impl Watch {
     async fn tell(&self, what: NodeEvent) {
-        // An error means that the supervisor is gone, and with it everyone who would listen.
+        // An error means that the supervisor, the only receiver, is gone.
         let _ = self.events.send((self.id, what)).await;
     }
 
@@ -287,12 +287,12 @@ async fn ends(process: &AsyncFd<Process>) -> io::Result<()> {
     Ok(())
 }
 
-/// Waits for the end of a process that nobody watches.
+/// Waits for the end of a process without a watch.
 pub(crate) async fn until_end(child: &OwnedFd) -> io::Result<()> {
     ends(&watched(Arc::new(child.try_clone()?))?).await
 }
 
-/// Waits for the end of a process that nobody watches, and reaps it.
+/// Waits for the end of a process without a watch, and reaps it.
 pub(crate) async fn end(child: &OwnedFd, launch: &dyn Launch) -> io::Result<Exit> {
     exited(&watched(Arc::new(child.try_clone()?))?, launch).await
 }
@@ -303,7 +303,7 @@ async fn exited(process: &AsyncFd<Process>, launch: &dyn Launch) -> io::Result<E
         match launch.reap(process.as_fd()) {
             Ok(Some(exit)) => return Ok(exit),
             Ok(None) => ready.clear_ready(),
-            // Somebody in this process waits for all children, and took this one's status.
+            // Other code in this process waits for all children, and took this one's status.
             Err(error) if sys::process::was_reaped(&error) => return Ok(Exit::Unknown),
             Err(error) => return Err(error),
         }

@@ -16,7 +16,7 @@ const RECENT: usize = 50;
 /// How many messages a visitor or a peer may be behind. One that falls further back gets the recent ones again.
 const BEHIND: usize = 256;
 
-/// What somebody said.
+/// A message of a visitor.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Message {
     /// Chosen by the page, which sends a message again when it does not know whether it arrived.
@@ -171,7 +171,7 @@ impl Keeper {
         if self.recent.len() > RECENT {
             self.recent.pop_front();
         }
-        // An error means that nobody listens, as in the master.
+        // An error means that no visitor listens, as in the master.
         let _ = self.news.send(News { message, here });
     }
 

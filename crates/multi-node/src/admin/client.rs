@@ -50,8 +50,8 @@ impl Client {
     /// Connects to this user's program of that name.
     ///
     /// # Errors
-    /// [`ClientError::NotRunning`] where there is none; [`ClientError::Io`], also where the runtime directory is somebody
-    /// else's, who could pose as the program.
+    /// [`ClientError::NotRunning`] if there is none; [`ClientError::Io`], also if the runtime directory belongs to another
+    /// user, who could pose as the program.
     pub async fn connect(name: &str) -> Result<Client, ClientError> {
         let path = directory::checked_socket_path(name).map_err(|(path, source)| ClientError::Io { path, source })?;
         Client::connect_to(&path).await
@@ -176,7 +176,7 @@ async fn connect(path: &Path) -> io::Result<UnixStream> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// Nobody listens at the control socket.
+    /// No program listens at the control socket.
     #[error("no program has opened the control socket {}", .path.display())]
     NotRunning {
         /// The socket.

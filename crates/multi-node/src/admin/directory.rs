@@ -20,10 +20,10 @@ pub struct Place {
     pub path: PathBuf,
 }
 
-/// The control sockets of this user's programs, by name. One that a killed program has left behind is among them.
+/// The control sockets of this user's programs, by name, including those that killed programs have left.
 ///
 /// # Errors
-/// Where the runtime directory cannot be read, or belongs to somebody else, who must not pose as our programs.
+/// If the runtime directory cannot be read, or belongs to another user, who must not pose as our programs.
 pub fn instances() -> io::Result<Vec<Place>> {
     let directory = runtime_directory();
     let entries = match check(&directory).and_then(|()| std::fs::read_dir(&directory)) {
@@ -67,7 +67,7 @@ pub(super) fn checked_socket_path(name: &str) -> Result<PathBuf, (PathBuf, io::E
     }
 }
 
-/// Removes the sockets of this name and a process id whose process has gone: nobody will open one of that name again.
+/// Removes sockets with this name and the process id of a process that is gone: no program will open that name again.
 pub(super) fn remove_left(name: &str) {
     let is_left = |place: &Place| {
         let pid = place.name.strip_prefix(name)?.strip_prefix('-')?.parse().ok()?;

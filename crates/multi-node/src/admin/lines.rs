@@ -6,7 +6,7 @@ use bytes::{Buf, BytesMut};
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Reads lines, none of which may be longer than `longest` bytes.
+/// Reads lines of at most `longest` bytes.
 #[derive(Debug)]
 pub(super) struct Lines<R> {
     stream: R,

@@ -67,7 +67,7 @@ impl Admin {
     }
 }
 
-/// A program that nobody can steer from outside serves all the same, where its socket has not to be at a certain place.
+/// A program without a control socket serves all the same, unless the socket has to be at a given path.
 fn without(opened: Result<ControlSocket, Error>) -> Result<Option<ControlSocket>, Error> {
     match opened {
         Err(error @ Error::ControlSocket { .. }) => {
@@ -135,12 +135,12 @@ async fn attend(socket: ControlSocket, handler: Arc<CommandHandler>, mut closing
             drop(place);
         });
     }
-    // Nobody new shall come, and a successor may open its own.
+    // No further client may connect, and a successor may open its own socket.
     drop(socket);
     while sessions.join_next().await.is_some() {}
 }
 
-/// The file's mode keeps others out already; this does where somebody has changed it.
+/// The file's mode already keeps other users out; this check holds even if the mode was changed.
 fn admit(stream: &UnixStream) -> Result<(), Refusal> {
     let user = sys::process::user();
     match stream.peer_cred().map(|peer| peer.uid()) {

@@ -77,7 +77,7 @@ pub enum Request {
         /// How many of the lines that have been kept.
         #[serde(default = "default_lines")]
         lines: usize,
-        /// Whether to go on with the lines that come.
+        /// Whether to continue with new lines.
         #[serde(default)]
         follow: bool,
     },
@@ -179,7 +179,7 @@ pub enum Answer {
     Refused(Refusal),
     /// `{"failed":{"code":"failed","why":"…"}}`: it was begun, and did not succeed.
     Failed(Refusal),
-    /// `{"event":…}`: one of a stream, which goes on until the client closes the connection or the program ends.
+    /// `{"event":…}`: one of a stream, which continues until the client closes the connection or the program ends.
     Event(Value),
 }
 

@@ -90,7 +90,7 @@ impl ControlSocket {
     fn bind(path: &Path) -> io::Result<ControlSocket> {
         let socket = UnixSocket::new_stream()?;
         socket.bind(path)?;
-        // Before it listens nobody can connect, so there is no moment with a wider mode.
+        // Before it listens no client can connect, so there is no moment with a wider mode.
         std::fs::set_permissions(path, Permissions::from_mode(0o600))?;
         let file = identity(path)?;
         Ok(ControlSocket { listener: socket.listen(BACKLOG)?, path: path.to_owned(), file })

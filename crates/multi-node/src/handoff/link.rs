@@ -111,7 +111,7 @@ impl Link {
         }
     }
 
-    /// A place in the window, for which one waits as long as the peer goes on answering.
+    /// A place in the window. The call waits as long as the peer continues to answer.
     async fn place(&self) -> io::Result<SemaphorePermit<'_>> {
         let mut place = pin!(self.window.acquire());
         loop {

@@ -12,8 +12,8 @@ use super::link::{Link, Links, PATIENCE};
 use crate::id::NodeId;
 use crate::serve::IdleConn;
 
-/// How long a connection whose successors have died or stand still waits for others, or for one of these to go on: a slot's next
-/// node takes less. A request that comes on it meanwhile waits as well.
+/// How long a connection waits for new successors, or for a stuck one to continue, after its successors have died or stand
+/// still. A slot's next node takes less. A request that comes on it meanwhile waits as well.
 const HOLD: Duration = Duration::from_secs(5);
 
 /// The successors, rank by rank.
@@ -57,7 +57,7 @@ impl Successors {
                 named.send_replace(ranks);
                 Naming::Named(named)
             }
-            // Without the sender nobody waits for others.
+            // Without the sender no connection waits for other successors.
             Naming::Named(_) | Naming::Nobody => Naming::Nobody,
         };
     }
@@ -115,7 +115,7 @@ enum Outcome {
     Taken,
     /// By all.
     Refused,
-    /// Nobody took it, and not all have refused.
+    /// No successor took it, and not all have refused.
     Unanswered,
 }
 

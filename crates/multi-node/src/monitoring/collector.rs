@@ -16,7 +16,7 @@ use crate::process_links::Totals;
 /// How many may wait for a look.
 const WAITING: usize = 16;
 
-/// How often what ended nodes have left is looked for, where nobody asks.
+/// How often counts of ended nodes are collected if no request comes.
 const TIDY_EVERY: Duration = Duration::from_secs(60);
 
 /// Asks for looks; clones ask the same task, which ends with the last of them.

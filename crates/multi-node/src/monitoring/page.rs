@@ -101,7 +101,7 @@ impl Page<'_> {
     }
 }
 
-/// A metric of the program, and the same of each slot under a name of its own, so that nobody sums both.
+/// A metric of the program, and the same of each slot under its own name, so that no query sums both.
 fn both(text: &mut Exposition, kind: Kind, name: &str, help: &str, values: &Values) {
     let (total, slot) = (format!("multi_node_{name}"), format!("multi_node_slot_{name}"));
     if values.is_empty() {

@@ -163,8 +163,8 @@ fn name(address: &Address) -> &str {
     }
 }
 
-/// Whether no browser can have been led here by a name of somebody else's, which resolves to this address (DNS rebinding): such a
-/// name has a dot. `own` is the host that the address names.
+/// Whether no browser can have been led here by a foreign name that resolves to this address (DNS rebinding): such a name has
+/// a dot. `own` is the host that the address names.
 fn is_asked_directly<B>(request: &Request<B>, own: &str) -> bool {
     if request.extensions().get::<ConnInfo>().is_some_and(|info| info.local == Addr::Unix) {
         return true;

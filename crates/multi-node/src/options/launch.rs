@@ -106,7 +106,7 @@ impl Options {
 }
 
 impl Launch {
-    /// The option by which nodes run as somebody else, and its value.
+    /// The option that sets another user for nodes, and its value.
     pub(crate) fn runs_as(&self) -> Option<(&'static str, &str)> {
         let user = self.user.as_deref().map(|user| ("user", user));
         user.or_else(|| self.group.as_deref().map(|group| ("group", group)))

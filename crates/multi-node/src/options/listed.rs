@@ -24,7 +24,7 @@ impl Settings {
         self.all().into_iter().map(of).collect()
     }
 
-    /// Each option's method with its value. Values of environment variables are nobody's business.
+    /// Each option's method with its value, without the values of environment variables.
     fn all(&self) -> Vec<(&'static str, String)> {
         let all = [self.serving(), self.replacing(), self.seeing(), self.starting()];
         all.into_iter().flatten().collect()

@@ -11,7 +11,7 @@ use super::Options;
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Origin {
-    /// Nobody has said anything else.
+    /// Nothing sets another value.
     Default,
     /// The program's code.
     Code,

@@ -197,14 +197,14 @@ table! {
     drain_timeout(time: Duration) -> Duration = Duration::from_secs(30), finite,
     "How long a node may take to end before it is killed";
 
-    /// How long the nodes go on accepting after a command to shut down, so that load balancers can take the program out
+    /// How long the nodes continue to accept after a command to shut down, so that load balancers can take the program out
     /// first. Default 0.
     Replacing, Time, RUN:
     shutdown_delay(time: Duration) -> Duration = Duration::ZERO, finite,
     "How long nodes go on before they are told to end when all ends";
 
-    /// How long the nodes serve on after an [`upgrade`](crate::Handle::upgrade) without hearing of the new master, before
-    /// they drain and end. Default 60 s: a new program that is slow to reach `listen` costs nothing.
+    /// How long the nodes continue to serve after an [`upgrade`](crate::Handle::upgrade) without a message of the new master,
+    /// before they drain and end. Default 60 s: a new program that is slow to reach `listen` costs nothing.
     Replacing, Time, LINKED:
     adopt_timeout(time: Duration) -> Duration = Duration::from_secs(60), finite,
     "How long nodes serve on after an upgrade without hearing of the new master";

@@ -17,7 +17,7 @@ pub struct OptionInfo {
     pub group: OptionGroup,
     /// What is allowed as its value.
     pub kind: OptionKind,
-    /// Its value where nobody says anything. `None`: there is no limit, or it depends on what is served.
+    /// Its value if nothing sets it. `None`: there is no limit, or it depends on the servers.
     pub default: Option<OptionValue>,
     /// What it does, in a sentence without its full stop.
     pub help: &'static str,

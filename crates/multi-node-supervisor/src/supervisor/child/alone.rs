@@ -8,7 +8,7 @@ use crate::foreign::lookup::Held;
 use crate::id::Generation;
 
 impl Launcher {
-    /// One that starts what this one starts of a generation, and goes on doing so whatever becomes of this one.
+    /// A launcher that starts what this one starts of a generation, and continues independently of this one.
     pub(in crate::supervisor) fn alone(&self, generation: Generation) -> io::Result<Launcher> {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;

@@ -28,7 +28,7 @@ pub(super) struct NotifySocket {
 
 impl NotifySocket {
     pub(super) fn new(id: NodeId) -> io::Result<NotifySocket> {
-        // Nobody shall take the name before us.
+        // No other process may take the name before us.
         let chance = RandomState::new().build_hasher().finish();
         let name = format!("multi-node/{}/{id}/{chance:016x}", std::process::id());
         Ok(NotifySocket { socket: Datagrams::bind(&name)?, name })

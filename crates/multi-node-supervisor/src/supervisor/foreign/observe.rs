@@ -107,7 +107,7 @@ pub(super) fn nobody_waits(signs: &Signs) -> String {
     format!("nobody waits for connections on {}", signs.addresses.join(", "))
 }
 
-/// Somebody of a node listens on another address.
+/// A process of the node listens on another address.
 struct Instead {
     pid: u32,
     name: String,

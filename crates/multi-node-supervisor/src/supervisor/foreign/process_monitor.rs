@@ -191,7 +191,7 @@ impl ProcessMonitor {
         }
     }
 
-    /// Goes on after a rest.
+    /// Continues after a suspension.
     pub(in crate::supervisor) fn resume(
         &mut self,
         events: mpsc::Sender<(NodeId, NodeEvent)>,
@@ -283,7 +283,7 @@ impl ProcessMonitor {
         self.seen.ready_by
     }
 
-    /// Nobody needs to know any more whether the node stays ready.
+    /// It no longer matters whether the node stays ready.
     pub(in crate::supervisor) fn settled(&mut self) {
         self.is_settled = true;
         self.look_no_more();

@@ -144,7 +144,7 @@ impl Foreign {
         }
     }
 
-    /// Has it go on, before the nodes do.
+    /// Lets it continue, before the nodes do.
     pub(in crate::supervisor) fn go_on<'a>(&mut self, nodes: impl Iterator<Item = &'a mut ProcessMonitor>) {
         if let Some(primary) = &mut self.primary {
             let outbox = |node: &'a mut ProcessMonitor| Some((node.id, node.channel()?.outbox()));
@@ -237,7 +237,7 @@ impl Foreign {
         let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
         let inode = |fd: &OwnedFd| sys::observe::inode(fd.as_fd());
         let args = program.arguments(&place);
-        // A program that is to serve has to be seen serving: its age says nothing, unless somebody says that it does.
+        // A program with a socket has to be seen serving: its age does not count, unless the user chose that rule.
         let serves = self.is_linked(generation) || primary.is_some() || !sockets.is_empty();
         let by_age = program.readiness == Readiness::Age || !serves;
         let signs = Signs {
@@ -333,7 +333,7 @@ fn pipe(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::Resu
     Ok(ours.into())
 }
 
-/// A socket pair of which one end has this number in the node; the other end.
+/// Makes a socket pair. One end gets this number in the node. Returns the other end.
 fn channel(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
     let (ours, theirs) = sys::socket::pair()?;
     numbers.push(number);
@@ -353,7 +353,7 @@ fn described(socket: &Socket) -> foreign::Socket {
     foreign::Socket { address, port }
 }
 
-/// A port of 127.0.0.1 that nobody listens on now.
+/// A port of 127.0.0.1 that is free now.
 fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_secs(10);
 /// A program that uses more of a processor than this share is still at work: it may yet listen.
 const IDLE: f64 = 0.05;
 
-/// What is seen of a node that nobody waits in.
+/// What is seen of a node in which no process waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Seen {
     /// We may look at none of its processes.

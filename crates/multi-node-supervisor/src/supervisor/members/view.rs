@@ -114,7 +114,7 @@ impl Members {
             *last = snapshot;
             changed
         });
-        // Only now does nobody look at them any more, and a count that has been seen is never seen smaller.
+        // Only now no one reads them any more, and a count that was shown never becomes smaller.
         for line in self.left_lines.drain(..) {
             self.template.load.clear(line);
             self.free_lines.insert(line);

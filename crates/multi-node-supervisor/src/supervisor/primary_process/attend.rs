@@ -1,4 +1,4 @@
-//! Attending to the process: it is started, started anew when it has ended or is to run something else, and stopped.
+//! Attends to the primary process: starts it, restarts it when it has ended or has to run something else, and stops it.
 
 use std::io;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(in crate::supervisor) struct PrimaryProcess {
     config: AttendConfig,
     command: watch::Sender<Command>,
     task: Option<JoinHandle<Option<Running>>>,
-    /// The process, while nobody attends to it.
+    /// The process, while no task attends to it.
     pub(in crate::supervisor) held: Option<Running>,
 }
 
@@ -74,7 +74,7 @@ impl PrimaryProcess {
         self.command.send_replace(Command::Run(plan));
     }
 
-    /// Holds it still, so that the next master can go on.
+    /// Suspends it, so that the next master can continue.
     pub(in crate::supervisor) async fn rest(&mut self) {
         self.command.send_modify(|command| {
             if let Command::Run(plan) = command {
@@ -119,7 +119,7 @@ struct Attendant {
 }
 
 impl Attendant {
-    /// Returns what runs when nobody is to attend to it.
+    /// Returns the running process when it is suspended.
     async fn attend(mut self, mut held: Option<Running>) -> Option<Running> {
         let mut ends = Ends::default();
         loop {

@@ -1,8 +1,8 @@
-//! The primary process of Node.js programs: the user's own code for the primary (`--primary FILE`), in a process of its own.
+//! The primary process of Node.js programs: the user's own code for the primary (`--primary FILE`), in its own process.
 //!
-//! To workers the primary is the master ([`node_js`](super::foreign)), which relays between them and this process. So the
-//! process can die and come back without any worker's notice. It is started before the nodes, stopped after them, and started
-//! anew by a reload that has succeeded, and after an upgrade.
+//! For workers the primary is the master ([`node_js`](super::foreign)), which relays between them and this process. So the
+//! process can die and come back without any worker's notice. It starts before the nodes and stops after them. A successful
+//! reload restarts it, and so does an upgrade.
 
 mod attend;
 mod begin;

@@ -50,7 +50,7 @@ impl Talk {
         Ok(Talk { socket, read: BytesMut::new(), step: Step::Silent })
     }
 
-    /// Relays between the process and the primary, until the process closes its channel. Cancel-safe: it goes on where it was.
+    /// Relays between the process and the primary, until the process closes its channel. Cancel-safe: a later call continues.
     pub(super) async fn converse(&mut self, primary: &mpsc::Sender<ToPrimary>) -> io::Result<()> {
         let Talk { socket, read, step } = self;
         let to_process = loop {

@@ -1,5 +1,5 @@
-//! The old program's side: everything comes to rest, is packed, and the process runs the new program. Where that fails,
-//! everything goes on as if nothing had been.
+//! The old program's side: it suspends everything, encodes its state, and runs the new program in its process. If that fails,
+//! everything continues as before.
 
 use std::convert::Infallible;
 use std::io;
@@ -27,7 +27,7 @@ const ONE_TURN: Duration = Duration::from_millis(1);
 type News = Vec<(NodeId, NodeEvent)>;
 
 impl Supervisor {
-    /// Leaves the process to the next program. Where that fails, the old one goes on; `Some`: and it is all over.
+    /// Leaves the process to the next program. If that fails, the old one continues; `Some`: the program has ended.
     pub(in crate::supervisor) async fn try_to_exec(&mut self, reload: ReloadReport) -> Option<End> {
         let generation = reload.generation;
         let (why, news) = self.exec(reload).await;

@@ -1,8 +1,8 @@
-//! Upgrade in place: the master's process runs another program, which goes on where the old one left off.
+//! Upgrade in place: the master's process runs another program, which continues where the old one left off.
 //!
-//! [`exec`] is the side of the old program, [`call`] and [`resume`] are that of the new one. Between them goes a [`state`], by a
-//! [`courier`]: a socketpair of which the new program has one end as its standard input. It carries descriptors, so that
-//! none has to be found by its number. A [`preflight`] is the same in a child, which only says whether it could go on.
+//! [`exec`] is the side of the old program; [`request`] and [`resume`] are that of the new one. Between them goes a [`state`],
+//! through a [`courier`]: a socketpair, one end of which is the new program's standard input. It carries descriptors, so none
+//! has to be found by its number. A [`preflight`] is the same in a child process, which only reports whether it could continue.
 
 mod courier;
 mod encoding;

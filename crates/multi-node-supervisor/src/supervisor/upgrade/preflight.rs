@@ -33,7 +33,7 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Verdict {
-    /// It could go on from here.
+    /// It could continue from here.
     Ready,
     Refused {
         why: String,

@@ -27,7 +27,7 @@ use crate::supervisor::primary_process::Running;
 use crate::supervisor::watch::NodeEvent;
 use crate::{Error, SharedSecret, sys};
 
-/// The call of a running master to go on in its place, or to say whether that could be done.
+/// The request of a running master to continue in its place, or to report whether that would work.
 #[derive(Debug)]
 pub struct UpgradeRequest {
     socket: StdUnixStream,
@@ -136,10 +136,10 @@ impl UpgradeRequest {
         Ok((state, received))
     }
 
-    /// What there is to go on with, unless this was only to see whether it could be done: then it does not return.
+    /// The state to continue from. In a preflight it does not return.
     ///
     /// # Errors
-    /// [`Error::Resume`] where this release or this program cannot go on from the state.
+    /// [`Error::Resume`] if this release or this program cannot continue from the state.
     pub(crate) async fn accept(self, addresses: &[Vec<String>], program: Option<&Program>) -> Result<LeftState, Error> {
         let checked = self.state.check(addresses, program);
         match (self.calling, checked) {

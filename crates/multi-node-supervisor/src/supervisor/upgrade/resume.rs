@@ -1,4 +1,4 @@
-//! The new program's loop: everything that rested goes on.
+//! The new program's loop: everything that was suspended continues.
 
 use super::InheritedLoop;
 use crate::id::NodeId;
@@ -20,7 +20,7 @@ impl Supervisor {
         None
     }
 
-    /// Goes on where another program of this process left off. `Some`: it is all over.
+    /// Continues where another program of this process left off. `Some`: the program has ended.
     pub(in crate::supervisor) async fn take_over(&mut self, inherited: InheritedLoop) -> Option<End> {
         let InheritedLoop { left, members, ended, news, reload, outputs, .. } = inherited;
         self.members.launcher.go_on_reading(outputs);

@@ -27,7 +27,7 @@ use crate::supervisor::fleet::Saved;
 use crate::supervisor::foreign::{ForeignState, ProcessMonitorState};
 use crate::supervisor::watch::{NodeEvent, Phase};
 
-/// Everything that goes on. Descriptors travel beside it, each in its place.
+/// Everything that continues. Descriptors are sent beside it, by index.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct State {
     pub(super) form: u32,
@@ -174,7 +174,7 @@ impl<'a> SentFds<'a> {
     }
 }
 
-/// The descriptors that have received. Those that nobody claims are closed with it.
+/// The received descriptors. Unclaimed ones are closed with it.
 #[derive(Debug)]
 pub(crate) struct ReceivedFds(Vec<Option<OwnedFd>>);
 
@@ -212,10 +212,10 @@ impl Preamble {
 }
 
 impl State {
-    /// Changes when a release could not go on from another's state, and not for a new field.
+    /// Changes when a release can no longer continue from another's state, and not for a new field.
     pub(super) const FORM: u32 = 2;
 
-    /// Whether this release can go on from it, and is to serve what it served: `program`, or servers of its own.
+    /// Whether this release can continue from it, and serves the same: `program`, or its own servers.
     pub(super) fn check(&self, addresses: &[Vec<String>], program: Option<&Program>) -> Result<(), String> {
         if self.addresses != addresses {
             return Err(format!(

@@ -1,4 +1,4 @@
-// The page: who is here, where it is connected to, what the visitor does.
+// The page: the visitors, the node that serves it, and the visitor's actions.
 
 const $ = (id) => document.getElementById(id);
 const ADJECTIVES = ["Amber", "Brave", "Calm", "Clever", "Coral", "Gentle", "Golden", "Happy", "Jolly", "Lucky", "Mellow",
@@ -73,7 +73,7 @@ function be(node, slot) {
   tell();
 }
 
-/** Somebody's node has ended, or was replaced in a reload. */
+/** A node has ended, or was replaced in a reload. */
 function replaced({ slot, id, before, exit }) {
   talk.note(exit ? `${before} ended (${exit}); ${id} took over slot ${slot}` : `${id} took over slot ${slot} from ${before}`);
 }

@@ -52,7 +52,7 @@ class Talk {
     return true;
   }
 
-  /** A line that nobody said. */
+  /** A line that is no visitor's message. */
   note(text, kind = "") {
     const element = document.createElement("li");
     element.className = `note ${kind}`;
@@ -92,7 +92,7 @@ class Talk {
     else this.#newest.hidden = false;
   }
 
-  /** A message that goes on where the same person on the same node stopped needs no second heading. */
+  /** A message that directly follows one of the same person on the same node needs no second heading. */
   #join(element) {
     const last = element.previousElementSibling;
     const same = (key) => last?.dataset[key] === element.dataset[key];
@@ -107,7 +107,7 @@ class Talk {
 
   #scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.#scroll;
-    // A list that has become shorter has not been scrolled by anybody.
+    // A list that has become shorter was not scrolled by the user.
     if (clientHeight !== this.#height) return;
     this.#following = scrollHeight - scrollTop - clientHeight < 48;
     if (this.#following) this.#newest.hidden = true;

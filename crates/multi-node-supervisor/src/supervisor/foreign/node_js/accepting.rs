@@ -1,4 +1,4 @@
-//! Accepting for the servers of Node.js programs, as far as there is somebody to take the connections.
+//! Accepting for the servers of Node.js programs, as far as workers can take the connections.
 
 use std::io;
 use std::os::fd::OwnedFd;

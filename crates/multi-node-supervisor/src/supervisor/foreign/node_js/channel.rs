@@ -26,7 +26,7 @@ use crate::supervisor::foreign::process_monitor::ProcessEvents;
 use crate::supervisor::watch::told_to_rest;
 use crate::sys;
 
-/// No message of a worker is longer, in bytes; its own are short, and those of the program are nobody's here.
+/// The longest message of a worker, in bytes. Its own are short, and those of the program go to the primary process.
 pub(in crate::supervisor) const LONGEST: usize = 16 * 1024 * 1024;
 
 /// How long a program may take to end after it has disconnected.
@@ -35,7 +35,7 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 /// How many descriptors may come before their messages: Node.js sends one, and waits until it is acknowledged.
 const HANDLES: usize = 64;
 
-/// The master's end of a worker's channel, while nobody listens there.
+/// The master's end of a worker's channel, while nothing reads it.
 #[derive(Debug)]
 pub(in crate::supervisor::foreign) struct Channel {
     pub(super) socket: OwnedFd,
@@ -48,9 +48,9 @@ pub(in crate::supervisor::foreign) struct Channel {
 /// What is under way on a channel.
 #[derive(Default)]
 pub(super) struct Talk {
-    /// The beginning of a message, of which the rest has not come.
+    /// The beginning of a message that has not arrived completely.
     pub(super) read: BytesMut,
-    /// Descriptors that have come and of which the message has not been read.
+    /// Descriptors that have come before their message was read.
     pub(super) handles: VecDeque<OwnedFd>,
     /// Messages for the worker; of the first a part may have been written.
     pub(super) unwritten: VecDeque<Line>,
@@ -70,7 +70,7 @@ impl Channel {
         Channel::resume(socket, primary, Talk::default())
     }
 
-    /// Goes on where another left off.
+    /// Continues where another master left off.
     pub(super) fn resume(socket: OwnedFd, primary: mpsc::Sender<ToPrimary>, talk: Talk) -> Channel {
         let (outbox, messages) = Outbox::new();
         Channel { socket, primary, outbox, messages, talk }

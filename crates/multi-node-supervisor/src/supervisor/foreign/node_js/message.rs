@@ -1,5 +1,5 @@
-//! What worker and primary say to each other: the messages of Node's own cluster module, of which the versions 18 to 26 have
-//! the same. Pure.
+//! The messages between worker and primary: those of Node.js's own cluster module, which are the same in the versions 18 to
+//! 26. Pure.
 
 use std::fmt;
 
@@ -61,7 +61,7 @@ pub(in crate::supervisor) enum PreloadSays {
     Inert { why: String },
     /// All connections have moved, and the worker may disconnect.
     Drained,
-    /// It has met an error, and goes on.
+    /// It has met an error, and continues.
     Failed { why: String },
 }
 

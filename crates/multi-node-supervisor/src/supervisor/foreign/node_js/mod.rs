@@ -1,10 +1,10 @@
-//! The primary of Node.js programs: to a program that uses nothing but `http.createServer(…).listen(…)`, the master is what
+//! The primary of Node.js programs: for a program that only uses `http.createServer(…).listen(…)`, the master is what
 //! `node:cluster` calls its primary.
 //!
-//! Each node has a channel, which it finds by `NODE_CHANNEL_FD`: lines of JSON, with descriptors beside them. `NODE_UNIQUE_ID`
-//! makes it a cluster worker, whose servers do not bind but ask (`queryServer`). The primary binds or maps what they ask
-//! for, accepts, and hands every connection to one node, which says whether it has taken it. A connection that was not
-//! taken, or whose node died before, goes to the next: nobody has read from it.
+//! Each node has a channel, which it finds by `NODE_CHANNEL_FD`: lines of JSON, with descriptors beside them.
+//! `NODE_UNIQUE_ID` makes it a cluster worker, whose servers do not bind but ask (`queryServer`). The primary binds or maps
+//! what they ask for, accepts, and passes every connection to one node, which answers whether it has taken it. If the node
+//! did not take it, or died before, the next node gets the connection: its bytes are still unread.
 
 mod accepting;
 mod channel;

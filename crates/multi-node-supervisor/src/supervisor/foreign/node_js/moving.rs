@@ -16,7 +16,7 @@ const REFUSALS: u8 = 3;
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub(super) stream: Arc<OwnedFd>,
-    /// Who has it until then; `None` of a new one.
+    /// The worker that has it until then; `None` for a new connection.
     pub(super) holder: Option<Holder>,
 }
 

@@ -38,7 +38,7 @@ impl Outbox {
         (Outbox { own, relayed }, Messages { own: messages, relayed: queued })
     }
 
-    /// One that nobody reads.
+    /// An outbox without a reader.
     pub(super) fn nowhere() -> Outbox {
         Outbox::new().0
     }

@@ -182,7 +182,7 @@ impl PrimaryHandle {
         }
     }
 
-    /// Goes on after a rest, with the ways to the workers that are left.
+    /// Continues after a suspension, with the outboxes of the workers that are left.
     pub(in crate::supervisor::foreign) fn go_on(&mut self, outboxes: BTreeMap<NodeId, Outbox>) {
         let Some(SuspendedMember { mut primary, inbox }) = self.suspended.take() else { return };
         primary.reconnect(outboxes);
@@ -248,7 +248,7 @@ impl Primary {
                     self.hand_out(&key);
                 }
             }
-            // Who has asked may have ended.
+            // The caller may have ended.
             ToPrimary::Sockets { reply } => drop(reply.send(self.sockets())),
             ToPrimary::Waits { reply } => {
                 let _ = reply.send(self.servers.values().any(|server| !server.waiting.is_empty()));
@@ -353,7 +353,7 @@ impl Primary {
         self.keep_stranded(key);
     }
 
-    /// Nobody has read from what it did not answer for, so others get it.
+    /// Connections that it has not answered for are unread, so others get them.
     fn left(&mut self, id: NodeId) {
         self.leave_all(id);
         self.turns.forget(id);

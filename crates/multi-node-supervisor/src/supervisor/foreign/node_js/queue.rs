@@ -49,7 +49,7 @@ impl Queue {
         (Queue { messages, room: Arc::new(Semaphore::new(room)) }, queued)
     }
 
-    /// Whether there was room for it. A queue whose reader is gone takes what nobody will read.
+    /// Whether there was room for it. A queue without a reader takes messages and drops them.
     pub(super) fn put(&self, line: Bytes) -> bool {
         let Ok(size) = u32::try_from(line.len()) else { return false };
         let Ok(room) = self.room.clone().try_acquire_many_owned(size) else { return false };

@@ -78,7 +78,7 @@ impl Known {
 /// What the log has to say.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Warning {
-    /// Nobody takes the messages of workers.
+    /// There is no process for the messages of workers.
     NoProcess,
     /// The total number of dropped messages.
     Dropped(u64),
@@ -162,7 +162,7 @@ impl Relay {
         None
     }
 
-    /// `process.send("ready")`, which is for the command too: nobody has to take it.
+    /// `process.send("ready")`, which is for the command too: it needs no primary process.
     pub(super) fn ready(&mut self, id: NodeId) -> Option<Warning> {
         if self.expected { self.message(id, &Bytes::from_static(b"\"ready\"")) } else { None }
     }

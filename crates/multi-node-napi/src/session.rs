@@ -171,7 +171,7 @@ impl SessionDatabase {
 
     fn begin(&mut self, ticket: u32, write: Write) {
         self.pending.push_back((ticket, write));
-        // Without it nobody would be woken for it. One that has finished already is found by the next look.
+        // Without it nothing would wake the task for it. The next look finds one that has finished already.
         if self.pending.len() == 1 {
             self.waker.wake_by_ref();
         }

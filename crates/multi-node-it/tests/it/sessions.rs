@@ -25,7 +25,7 @@ impl Browser<'_> {
         answer
     }
 
-    /// As whom 40 requests were answered, and by which processes.
+    /// Which users 40 requests were answered for, and by which processes.
     async fn known_as(&mut self) -> (BTreeSet<String>, BTreeSet<u32>) {
         let (mut names, mut pids) = (BTreeSet::new(), BTreeSet::new());
         for _ in 0..40 {

@@ -50,7 +50,12 @@ async fn peer(path: String, number: u64) {
     let bare = UnixStream::connect(&path).unwrap();
     bare.set_nonblocking(true).unwrap();
     let bare_latencies = Arc::new(Mutex::new(Vec::new()));
-    tokio::spawn(echo(tokio::net::UnixStream::from_std(bare).unwrap(), bare_latencies.clone()));
+    let echo = echo(tokio::net::UnixStream::from_std(bare).unwrap(), bare_latencies.clone());
+    tokio::spawn(async {
+        echo.await;
+        // Whoever measures has ended.
+        std::process::exit(0);
+    });
     bus.respond("echo", |request: Request| async { Ok::<_, String>(request.payload) }).unwrap();
     let mut subscription = bus.topic("figures").unwrap().subscribe().await;
     let results = bus.topic("results").unwrap();
@@ -80,11 +85,11 @@ async fn peer(path: String, number: u64) {
 }
 
 async fn echo(mut stream: tokio::net::UnixStream, latencies: Arc<Mutex<Vec<u64>>>) {
-    let mut buffer = [0; 4096];
-    while let Ok(read) = stream.read(&mut buffer).await {
-        if read > 0 && buffer[0] == b't' {
+    let mut buffer = [0; 82];
+    while stream.read_exact(&mut buffer).await.is_ok() {
+        if buffer[0] == b't' {
             latencies.lock().unwrap().push(nanoseconds() - u64::from_le_bytes(buffer[1..9].try_into().unwrap()));
-        } else if read == 0 || stream.write_all(&buffer[..read]).await.is_err() {
+        } else if stream.write_all(&buffer).await.is_err() {
             return;
         }
     }

@@ -19,7 +19,7 @@ const CONTROL_BYTES: usize = 1 << 20;
 /// A buffer that has grown beyond this is given back when it is empty.
 const KEPT_CAPACITY: usize = 512 << 10;
 
-/// Below this many waiting bytes a request is written at once, by the task that sends it.
+/// At most this many bytes are written at once, by the task that sends them.
 const DIRECT_BYTES: usize = 16 << 10;
 
 /// Why a frame was dropped.
@@ -98,8 +98,9 @@ impl Outbox {
         self.lock().most_payload = most;
     }
 
-    /// Queues a message that is already encoded as `frame`, or remembers that the peer missed it.
-    pub(crate) fn message(&self, channel: u32, seq: u64, frame: &[u8]) -> Result<(), NotSent> {
+    /// Queues a message that is already encoded as `frame`, or remembers that the peer missed it. With `at_once` it is written now
+    /// if nothing else waits.
+    pub(crate) fn message(&self, channel: u32, seq: u64, frame: &[u8], at_once: bool) -> Result<(), NotSent> {
         let mut state = self.lock();
         let accepted = state.accepts(frame.len(), frame.len() - HEADER, self.most);
         match accepted {
@@ -107,7 +108,11 @@ impl Outbox {
             Err(NotSent::Closed) => {}
             Err(NotSent::Full | NotSent::TooLarge) => drop(state.missed.insert(channel, seq)),
         }
-        self.wake(state);
+        if at_once {
+            self.write_or_wake(state);
+        } else {
+            self.wake(state);
+        }
         accepted
     }
 
@@ -132,6 +137,11 @@ impl Outbox {
         let mut state = self.lock();
         state.accepts(HEADER + before.len() + payload.len(), payload.len(), self.most)?;
         append(head, &[before, payload], &mut state.queued);
+        self.write_or_wake(state);
+        Ok(())
+    }
+
+    fn write_or_wake(&self, mut state: MutexGuard<'_, State>) {
         match state.stream.clone() {
             Some(stream) if state.turn == Turn::Nobody && state.queued.len() <= DIRECT_BYTES => {
                 state.turn = Turn::Sender;
@@ -143,7 +153,6 @@ impl Outbox {
             }
             _ => self.wake(state),
         }
-        Ok(())
     }
 
     /// Gives the turn back. What was not written goes before what was queued meanwhile.

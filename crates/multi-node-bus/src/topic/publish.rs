@@ -1,14 +1,19 @@
 //! What this process publishes, and which peers get it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use multi_node_fleet::id::NodeId;
+use tokio::time::Instant;
 
 use super::state::{State, Subscriber, Topic};
 use super::{Event, Published};
 use crate::frame::{Head, Kind, append};
 use crate::link::Outbox;
 use crate::payload::Payload;
+
+/// A message after such a pause is written at once, by the task that publishes. Sooner ones wait for the writer, which gathers them.
+const AT_REST: Duration = Duration::from_micros(200);
 
 /// A larger buffer for encoding is given back after use.
 const KEPT_SCRATCH: usize = 64 << 10;
@@ -30,11 +35,13 @@ impl Topic {
     }
 
     fn send(&self, state: &mut State, seq: u64, payload: &Payload) -> (usize, usize) {
+        let now = Instant::now();
+        let at_rest = state.last_sent.replace(now).is_none_or(|last| now - last > AT_REST);
         let State { scratch, subscribers, .. } = state;
         scratch.clear();
         let head = Head::new(Kind::Message).flags(payload.content.to_flags()).channel(self.channel).seq(seq);
         append(head, &[&payload.bytes], scratch);
-        let queue = |link: &Arc<Outbox>| link.message(self.channel, seq, scratch).is_ok();
+        let queue = |link: &Arc<Outbox>| link.message(self.channel, seq, scratch, at_rest).is_ok();
         let sent = subscribers.iter().filter(|subscriber| subscriber.link.as_ref().is_some_and(queue)).count();
         if scratch.capacity() > KEPT_SCRATCH {
             *scratch = Vec::new();

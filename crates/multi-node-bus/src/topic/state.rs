@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use multi_node_fleet::id::NodeId;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Settled;
 use super::history::Ring;
@@ -49,6 +50,8 @@ pub(super) struct State {
     pub(super) own_start: u64,
     pub(super) history: Option<Ring>,
     pub(super) question: Option<Question>,
+    /// When this process last sent a message to peers.
+    pub(super) last_sent: Option<Instant>,
     /// Where messages are encoded, once for all peers.
     pub(super) scratch: Vec<u8>,
 }
@@ -135,6 +138,7 @@ impl State {
             own_start: 1,
             history: None,
             question: None,
+            last_sent: None,
             scratch: Vec::new(),
         }
     }

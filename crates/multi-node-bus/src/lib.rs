@@ -30,6 +30,8 @@ mod topic;
 mod typed;
 
 pub use bus::Bus;
+#[cfg(fuzzing)]
+pub use bus::fuzz_link;
 pub use counts::BusCounts;
 pub use frame::{FrameError, HelloError};
 pub use limits::BusLimits;

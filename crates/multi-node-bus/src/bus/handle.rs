@@ -40,6 +40,11 @@ impl Bus {
         Bus(Arc::new(Parts::new(me, limits, counts, members, topics, requests, runtime)))
     }
 
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn parts(&self) -> &Arc<Parts> {
+        &self.0
+    }
+
     /// Which process this is.
     pub fn me(&self) -> NodeId {
         self.0.me

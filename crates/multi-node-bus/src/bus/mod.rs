@@ -2,6 +2,10 @@
 
 mod connection;
 mod frames;
+#[cfg(any(test, fuzzing))]
+mod fuzz;
 mod handle;
 
+#[cfg(fuzzing)]
+pub use fuzz::fuzz_link;
 pub use handle::Bus;

@@ -59,18 +59,23 @@ async fn peer(path: String, number: u64) {
     bus.respond("echo", |request: Request| async { Ok::<_, String>(request.payload) }).unwrap();
     let mut subscription = bus.topic("figures").unwrap().subscribe().await;
     let results = bus.topic("results").unwrap();
-    let (mut count, mut lagged, mut latencies) = (0u64, 0, Vec::new());
+    let (mut count, mut lagged, mut latencies, mut last) = (0u64, 0, Vec::new(), 0);
     loop {
         match subscription.recv().await {
             Event::Lagged { missed, .. } => lagged += missed,
             Event::Message { payload, .. } => match &payload.bytes[..1] {
-                b"x" => count += 1,
+                b"x" => {
+                    count += 1;
+                    if count % 1024 == 0 {
+                        last = nanoseconds();
+                    }
+                }
                 b"t" => {
                     latencies.push(nanoseconds() - u64::from_le_bytes(payload.bytes[1..9].try_into().unwrap()));
                 }
                 b"e" => {
                     let bare = std::mem::take(&mut *bare_latencies.lock().unwrap());
-                    let result = (count, lagged, std::mem::take(&mut latencies), bare);
+                    let result = (count, lagged, std::mem::take(&mut latencies), bare, last);
                     let _ = results.publish(Payload::message_pack(&result).unwrap()).unwrap();
                     (count, lagged) = (0, 0);
                 }
@@ -130,8 +135,8 @@ async fn measure(peers: u64, messages: u64) {
     println!("{:?}", bus.counts());
 }
 
-/// Messages, missed ones, latencies of messages and of bare writes.
-type PeerResult = (u64, u64, Vec<u64>, Vec<u64>);
+/// Messages, missed ones, latencies of messages and of bare writes, when the last message came.
+type PeerResult = (u64, u64, Vec<u64>, Vec<u64>, u64);
 
 async fn all_results(results: &mut multi_node_bus::Subscription, peers: u64) -> Vec<PeerResult> {
     let mut all = Vec::new();
@@ -145,7 +150,7 @@ async fn all_results(results: &mut multi_node_bus::Subscription, peers: u64) -> 
 
 async fn broadcast(topic: &RawTopic, results: &mut multi_node_bus::Subscription, peers: u64, messages: u64) {
     let payload = Payload::bytes(vec![b'x'; 64]);
-    let start = Instant::now();
+    let (start, start_time) = (Instant::now(), nanoseconds());
     let mut lagging = 0;
     for number in 0..messages {
         lagging += topic.publish(payload.clone()).unwrap().missed;
@@ -158,9 +163,13 @@ async fn broadcast(topic: &RawTopic, results: &mut multi_node_bus::Subscription,
     }
     topic.room().await;
     let published = start.elapsed();
+    // A subscription that is full would miss the end.
+    topic.room().await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     let _ = topic.publish(Payload::text("end")).unwrap();
     let all = all_results(results, peers).await;
-    let elapsed = start.elapsed().as_secs_f64();
+    let last = all.iter().map(|result| result.4).max().unwrap();
+    let elapsed = (last - start_time) as f64 / 1e9;
     let lagged: u64 = all.iter().map(|result| result.1).sum();
     let received: u64 = all.iter().map(|result| result.0).sum();
     println!(

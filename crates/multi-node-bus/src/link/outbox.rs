@@ -188,12 +188,12 @@ impl Outbox {
         for (channel, seq) in mem::take(&mut state.missed) {
             append(Head::new(Kind::Missed).channel(channel).seq(seq), &[], &mut state.queued);
         }
+        if batch.capacity() > KEPT_CAPACITY {
+            *batch = Vec::new();
+        }
         if state.queued.is_empty() {
             state.turn = Turn::Nobody;
             return Taken::Nothing;
-        }
-        if batch.capacity() > KEPT_CAPACITY {
-            *batch = Vec::new();
         }
         mem::swap(&mut state.queued, batch);
         state.taken = batch.len();

@@ -12,6 +12,9 @@ use super::{LinkError, Outbox};
 /// How much is read at once. A larger frame makes the buffer grow until it has been read.
 const BUFFER: usize = 64 << 10;
 
+/// How many turns subscribers get whose queues are more than half full.
+const TURNS: u8 = 4;
+
 /// Who takes the frames of a link.
 pub(crate) trait Inbound: Send {
     /// Takes all whole frames of these bytes, and says how many bytes they were.
@@ -72,10 +75,12 @@ fn resize(buffer: &mut Vec<u8>, needed: usize) {
     }
 }
 
-/// Gives the subscribers of this thread a turn before more is read, so that a burst doesn't overflow their queues only because
-/// the reader is quicker. It is one turn: a slow subscriber misses messages, and delays nothing.
+/// Gives the subscribers a few turns before more is read, so that a burst doesn't overflow their queues only because the reader is
+/// quicker. A slow subscriber still misses messages, and delays others by some microseconds.
 async fn let_subscribers_run(received: Received) {
     if received.crowded {
-        yield_now().await;
+        for _ in 0..TURNS {
+            yield_now().await;
+        }
     }
 }

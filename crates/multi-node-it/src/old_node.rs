@@ -79,7 +79,7 @@ fn live_later() -> anyhow::Result<()> {
     }
 }
 
-/// Serves until it is to drain.
+/// Serves until it gets the drain.
 fn serve(master: &mut Frames, listener: &TcpListener) -> anyhow::Result<()> {
     loop {
         if heard(master, Some(listener))? && told(master)? == Received::Drain {

@@ -117,10 +117,10 @@ impl Call {
         Ok(Call { env, function: kept, context })
     }
 
-    /// Calls the function. Where the environment ends, nothing comes of that.
+    /// Calls the function. If the environment ends, this has no effect.
     ///
     /// # Safety
-    /// To be called on the environment's thread, by its loop.
+    /// Call this on the environment's thread, from its loop.
     unsafe fn run(&self) {
         let Call { env, function, context } = *self;
         let (mut scope, mut turn, mut receiver, mut woken) =

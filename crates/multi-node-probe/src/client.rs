@@ -19,7 +19,7 @@ pub async fn ask_once(target: &Target, requests: &dyn Requests, kind: Kind, pati
     Connection::open(target).await?.exchange(&request, kind.sending(), patience).await.map(drop)
 }
 
-/// Sends requests until it is to stop, and one more, so that a connection is tried also after a long pause.
+/// Sends requests until it is stopped, and one more, which also tests a connection after a long pause.
 pub(crate) async fn run(mut task: Task, mut rng: Rng) {
     let mut kept = None;
     let mut last = task.pause(&mut rng).await;

@@ -1,4 +1,4 @@
-//! What one client has to do, and when it is to stop.
+//! The work of one client, and when it stops.
 
 use std::{
     sync::Arc,
@@ -44,7 +44,7 @@ impl Task {
     }
 }
 
-/// Whether clients are to stop.
+/// Whether clients have to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     NotYet,

@@ -183,7 +183,7 @@ async fn resolve(addresses: &[Address]) -> Result<Vec<(&Address, Option<SocketAd
     Ok(resolved)
 }
 
-/// `::` takes IPv4 connections too (ipv6(7)), unless another listener is to have them.
+/// `::` takes IPv4 connections too (ipv6(7)), unless another listener serves these.
 pub fn tcp(addr: SocketAddr, backlog: u32, ipv4_has_port: bool) -> io::Result<Socket> {
     let socket = if addr.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     // A restarted program must not wait for connections in TIME_WAIT (socket(7)).

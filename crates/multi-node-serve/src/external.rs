@@ -109,16 +109,16 @@ impl ExternalAcceptor {
         self.arrivals.poll_recv(cx)
     }
 
-    /// Lets the event loop itself wait in the sockets' queues, by its own epoll instance: so that it is woken for a connection like for
-    /// all else, with no detour by a thread, and is passed over while it is busy. To be called once, before the first
-    /// [`poll_take`](Self::poll_take).
+    /// Lets the event loop itself wait in the sockets' queues, by its own epoll instance. So it is woken for a connection
+    /// like for all other events, without a detour by a thread, and is skipped while it is busy. Call this once, before the
+    /// first [`poll_take`](Self::poll_take).
     ///
-    /// The loop then finds events with this token in it, and calls [`woken`](Self::woken) for each before it takes what there is. What comes
-    /// from elsewhere wakes the waker still.
+    /// The loop then finds events with this token in it. It calls [`woken`](Self::woken) for each before it takes
+    /// connections. Connections from elsewhere still wake the waker.
     ///
     /// # Errors
     ///
-    /// What the system says when no descriptors are left.
+    /// The system's error if no descriptors are left.
     #[cfg(multi_process)]
     pub fn wait_in(&self, epoll: std::os::fd::BorrowedFd<'_>, token: u64) -> io::Result<()> {
         self.listener.wait_in(epoll, token)

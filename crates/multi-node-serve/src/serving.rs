@@ -182,8 +182,8 @@ async fn leave_queue(tracker: Arc<ConnTracker>, drain: DrainSignal, ended: Ended
 }
 
 impl Serving {
-    /// Waits until the drain has begun and is done: no connection is open and every server has returned, or its deadline
-    /// has come. Cancel-safe; to be asked once.
+    /// Waits until the drain has begun and is done: no connection is open and every server has returned, or its deadline has
+    /// come. Cancel-safe; call it once.
     pub(super) async fn drained(&mut self) -> DrainReport {
         let Some(left) = &mut self.left else { return DrainReport::default() };
         let begin = left.await;
@@ -229,7 +229,7 @@ impl Serving {
         self.tracker.acceptor.clone().expect("this one is not alone")
     }
 
-    /// Waits until the drain is done, or a server has ended before it began. To be asked once.
+    /// Waits until the drain is done, or a server has ended before it began. Call it once.
     pub async fn finished(&mut self) -> Result<DrainReport, StartError> {
         let drain = self.drain.clone();
         tokio::select! {

@@ -14,7 +14,7 @@ use rustix::io::{FdFlags, fcntl_getfd, fcntl_setfd};
 /// The signals that a master acts on.
 const MASTERS: [Signal; 5] = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGHUP, Signal::SIGUSR2];
 
-/// The program that is to take this process's place, and how it begins.
+/// The program that replaces this process's program, and how it begins.
 #[derive(Debug)]
 pub struct Successor {
     pub program: PathBuf,

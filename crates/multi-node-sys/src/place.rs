@@ -12,9 +12,9 @@ pub fn above(fd: BorrowedFd<'_>, number: u32) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, raw(number)?)?)
 }
 
-/// Takes what was left at this number for this process, from then on closed on exec.
+/// Takes the descriptor that the parent left at this number. From then on it is close-on-exec.
 ///
-/// To be called once, by a process that has not put anything there itself.
+/// Call this once, in a process that has not put anything there itself.
 pub fn take(number: u32) -> io::Result<OwnedFd> {
     let number = raw(number)?;
     // SAFETY: the parent process has opened the descriptor for this process and announced it. No other code here knows the
@@ -26,7 +26,7 @@ pub fn take(number: u32) -> io::Result<OwnedFd> {
 
 /// Puts each descriptor at its number, from where an executed program inherits it. `above` is higher than all of them.
 ///
-/// To be called by a process that is about to be replaced and owns nothing else between 3 and `above`.
+/// Call this in a process that is about to be replaced and owns nothing else between 3 and `above`.
 pub fn at_numbers(fds: Vec<OwnedFd>, numbers: &[u32], above_all: u32) -> io::Result<()> {
     // None of them may lie where another one goes.
     let moved = fds.iter().map(|fd| above(fd.as_fd(), above_all)).collect::<io::Result<Vec<_>>>()?;

@@ -24,7 +24,7 @@ static FOUND: OnceLock<BeforeListen> = OnceLock::new();
 /// The kernel keeps so much of a thread's name, in bytes (prctl(2)).
 const LONGEST_NAME: usize = 15;
 
-/// Threads that every process is to have: those of tokio's runtimes, of a logger, of an allocator.
+/// Threads that every process may have: those of tokio's runtimes, of a logger, of an allocator.
 const OF_PROCESS: [&str; 5] = ["tokio-rt-worker", "tokio-runtime-w", "tracing-appende", "jemalloc_bg_thd", "mimalloc"];
 
 impl BeforeListen {

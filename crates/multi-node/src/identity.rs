@@ -11,10 +11,10 @@ use crate::options::{Identity, Launch, Settings};
 use crate::sys::accounts;
 
 impl Settings {
-    /// Looks up the user and the group that nodes are to run as.
+    /// Looks up the user and the group of nodes.
     ///
     /// # Errors
-    /// [`Error::Option`] where there are none such, or where this process may not start nodes as them.
+    /// [`Error::Option`] if they do not exist, or if this process may not start nodes as them.
     pub(crate) fn identify(&mut self) -> Result<(), Error> {
         self.launch.identity = find(&self.launch)?;
         Ok(())

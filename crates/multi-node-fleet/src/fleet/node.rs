@@ -38,7 +38,7 @@ pub(super) struct Node {
     pub(super) ordered: bool,
     /// Whether the node announced that it leaves.
     pub(super) left: bool,
-    /// Whether the signal that is to end it was SIGABRT, with SIGKILL still to come.
+    /// Whether it was sent SIGABRT, so that SIGKILL may follow.
     pub(super) aborted: bool,
     pub(super) wear: Wear,
     /// What it has done, as of the last look; `None` before the first, and of a program that does not count.

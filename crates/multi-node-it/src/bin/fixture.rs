@@ -102,7 +102,7 @@ async fn misbehave_before_listen(plan: &Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// As a program that is to take the master's place, or is tried for that.
+/// The misbehaviour of a program that takes the master's place, or runs in a preflight.
 async fn misbehave_when_called(plan: &Plan) -> anyhow::Result<()> {
     let call = std::env::var("MULTI_NODE_UPGRADE").unwrap_or_default();
     if call.ends_with("preflight") {

@@ -312,7 +312,7 @@ fn bit(signal: Signal) -> u64 {
     1 << (signal.as_raw() - 1)
 }
 
-/// A program that can be tried and started, and is gone when it is to take the master's place.
+/// A program that passes the preflight and serves as a node, but is gone when the master's place is taken.
 #[tokio::test]
 async fn a_master_that_cannot_be_replaced_goes_on_as_it_was() {
     within(30, async {

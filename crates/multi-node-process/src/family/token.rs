@@ -61,7 +61,7 @@ impl fmt::Display for Run {
     }
 }
 
-/// A node of a run. The trial of an upgrade has the identity of the master, whose place it is to take.
+/// A node of a run. The preflight of an upgrade has the identity of the master that it may replace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     pub run: Run,

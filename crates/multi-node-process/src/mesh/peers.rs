@@ -34,7 +34,7 @@ pub struct Arrivals {
 /// What the program wants of its peers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// It has dropped its side: this process is to leave. Wished once.
+    /// It has dropped its side: this process has to leave. Sent once.
     Leave,
     /// A new stream to this process.
     Rejoin(NodeId),

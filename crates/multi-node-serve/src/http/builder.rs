@@ -171,11 +171,11 @@ impl<S, C> Http<S, C> {
         self
     }
 
-    /// Whether idle HTTP/1 connections are handed off to another process when this one drains, and taken over from others; on by
-    /// default. Clients notice nothing of it: the next request is answered there. Without it, and where no process takes them as in a
-    /// shutdown, such connections are closed, and a client that sends a request at that moment loses it.
+    /// Whether idle HTTP/1 connections are handed off to another process when this one drains, and taken over from others; on
+    /// by default. Clients notice nothing: the other process answers the next request. Without it, or if no process takes
+    /// them, as in a shutdown, such connections are closed, and a client that sends a request at that moment loses it.
     ///
-    /// To be turned off where a connection carries state between requests that the service keeps, such as an NTLM login.
+    /// Turn it off if the service keeps state of a connection between requests, such as an NTLM login.
     pub fn handoff(mut self, on: bool) -> Self {
         self.settings.handoff = on;
         self

@@ -30,7 +30,7 @@ impl<'a> Clock<'a> {
         Clock { progress, phase: Phase::Busy, since: None }
     }
 
-    /// The deadline of an HTTP/1 connection's phase; to be asked whenever hyper has done what it could.
+    /// The deadline of an HTTP/1 connection's phase. Call this whenever hyper has done what it could.
     pub(super) fn deadline(&mut self) -> Option<Instant> {
         let progress = self.progress;
         self.enter(match (progress.is_busy(), progress.has_begun()) {

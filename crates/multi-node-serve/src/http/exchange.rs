@@ -89,8 +89,8 @@ where
         self.extend(request.extensions_mut());
         let request = request.map(|body| RequestBody::new(body, has_body.then_some(&answering)));
         let mut service = self.service.borrow_mut();
-        // Nearly all services are always ready. One that is not is taken along into the future, as tower wants it: the clone
-        // that was asked is the one to be called.
+        // Nearly all services are always ready. One that is not moves into the future, as tower requires it: the clone that
+        // was polled has to be the one that is called.
         let state = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => State::Called { future: service.call(request) },
             Poll::Ready(Err(error)) => State::Failed { error: Some(error.into()) },

@@ -230,7 +230,7 @@ impl Progress {
         self.shared.drain.is_draining()
     }
 
-    /// Whether another process shall have the connection once it is at rest. To be asked in a drain.
+    /// Whether the connection moves to another process once it is at rest. Call this in a drain.
     pub(super) fn leaves(&self) -> bool {
         !self.stays && self.shared.gives()
     }

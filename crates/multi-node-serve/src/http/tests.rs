@@ -277,7 +277,7 @@ async fn a_request_is_in_flight_until_its_last_byte() {
     server.until(|counts| counts.in_flight == 0).await;
 }
 
-/// A service that is ready only at the second time of asking, and whose clones have to be asked anew.
+/// A service that is ready only at the second poll, and whose clones start again.
 #[derive(Default)]
 struct Hesitant {
     asked: u32,

@@ -147,7 +147,7 @@ impl Launcher {
         Ok((program.ok_or_else(missing)?.path(), &image.directory))
     }
 
-    /// Tries the newest generation's program as one that is to take this process's place.
+    /// Runs a preflight of the newest generation's program.
     pub(crate) fn preflight(&self, request: OwnedFd) -> io::Result<Process> {
         let (program, directory) = self.successor()?;
         let mut command = Command::new(program);
@@ -234,7 +234,7 @@ fn of_slot(value: &OsStr, slot: Slot) -> OsString {
 }
 
 impl Launcher {
-    /// Gives the node its user, groups and umask, and the variables that it is to have.
+    /// Sets the node's user, groups and umask, and its variables.
     fn dress(&self, command: &mut Command, slot: Slot) {
         for name in environment::OF_THIS_START {
             command.env_remove(name);

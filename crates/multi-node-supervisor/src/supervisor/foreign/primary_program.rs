@@ -27,7 +27,7 @@ pub(in crate::supervisor) struct PrimaryProgram {
 }
 
 impl Foreign {
-    /// What is to run from now on.
+    /// The generation to run from now on.
     pub(in crate::supervisor) fn newest(&self) -> Option<Generation> {
         self.programs.last_key_value().map(|(generation, _)| *generation)
     }

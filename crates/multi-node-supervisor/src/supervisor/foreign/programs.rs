@@ -177,7 +177,7 @@ impl Foreign {
         self.linked.sockets(servers, given)
     }
 
-    /// Finds out what a generation is to run.
+    /// Resolves the program of a generation.
     pub(in crate::supervisor) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
         // The first is that which was given.
         if generation == Generation::default() {

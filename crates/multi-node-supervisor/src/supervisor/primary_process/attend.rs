@@ -69,7 +69,7 @@ impl PrimaryProcess {
         process
     }
 
-    /// This is to run from now on.
+    /// Runs this plan from now on.
     pub(super) fn renew(&self, plan: Option<Arc<Plan>>) {
         self.command.send_replace(Command::Run(plan));
     }

@@ -20,7 +20,7 @@ use crate::{environment, runtime_directory, sys};
 /// An exec shim that lives becomes its program at once.
 const BECOMES_WITHIN: Duration = Duration::from_secs(10);
 
-/// What is to run.
+/// The program to run.
 #[derive(Debug)]
 pub(in crate::supervisor) struct Plan {
     pub(super) program: PrimaryProgram,

@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::primary::ToPrimary;
 use crate::serve::Socket;
 
-/// The way to a primary that is to end.
+/// The way to a primary that has to end.
 #[derive(Debug)]
 pub(in crate::supervisor) struct Ending(mpsc::Sender<ToPrimary>);
 

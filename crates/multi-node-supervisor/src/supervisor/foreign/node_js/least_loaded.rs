@@ -1,4 +1,4 @@
-//! Whose turn it is to get a connection. Pure.
+//! Chooses the node for the next connection. Pure.
 
 use std::collections::BTreeMap;
 

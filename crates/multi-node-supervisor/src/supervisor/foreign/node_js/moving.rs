@@ -12,7 +12,7 @@ use crate::id::NodeId;
 /// How many workers may refuse a connection before its worker keeps it.
 const REFUSALS: u8 = 3;
 
-/// A connection that a worker is to take.
+/// A connection that waits for a worker.
 #[derive(Clone, Debug)]
 pub(super) struct Pending {
     pub(super) stream: Arc<OwnedFd>,

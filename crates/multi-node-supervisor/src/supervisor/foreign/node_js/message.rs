@@ -1,5 +1,4 @@
-//! The messages between worker and primary: those of Node.js's own cluster module, which are the same in the versions 18 to
-//! 26. Pure.
+//! The messages between worker and primary: those of Node.js's own cluster module, the same in its versions 18 to 26. Pure.
 
 use std::fmt;
 

@@ -112,13 +112,11 @@ async fn what_is_published_while_all_start_reaches_all_that_are_subscribed_later
 }
 
 /// A raw peer at which bus `t` subscribes, and which has confirmed.
-async fn confirmed(world: &World, link: &mut RawLink, next: u64) -> u32 {
-    let _ = world;
+async fn confirmed(link: &mut RawLink, next: u64) {
     let asked = link.expect(3).await;
     let mut body = asked.channel.to_le_bytes().to_vec();
     body.extend(asked.seq.to_le_bytes());
     link.send(5, 0, 9, next, &body);
-    asked.channel
 }
 
 #[tokio::test]
@@ -135,7 +133,7 @@ async fn if_the_one_that_is_asked_dies_the_next_is_asked() {
         // The holder subscribes at the raw peer too.
         let mut link = raw.link().await;
         link.open();
-        confirmed(&world, &mut link, 1).await;
+        confirmed(&mut link, 1).await;
         let asks = tokio::time::timeout(Duration::from_millis(300), link.expect(10)).await;
         if asks.is_ok() {
             break link;
@@ -172,7 +170,7 @@ async fn without_an_answer_the_topic_goes_on_and_says_so() {
     let subscribing = topic(&bus, 5).subscribe();
     let mut link = raw.link().await;
     link.open();
-    confirmed(&world, &mut link, 1).await;
+    confirmed(&mut link, 1).await;
     link.send(8, 1, 9, 1, b"meanwhile");
     let mut subscription = within("the subscription", async { subscribing.await }).await;
     assert_eq!(history(&subscription).await, History::TimedOut);
@@ -218,7 +216,7 @@ async fn who_is_asked_answers_when_it_has_all_before_the_askers_confirmations() 
     asking.open();
     let mut publishing = publisher.link().await;
     publishing.open();
-    confirmed(&world, &mut publishing, 1).await;
+    confirmed(&mut publishing, 1).await;
     (1..=3).for_each(|seq| publishing.send(8, 1, 9, seq, b"x"));
     until("three have arrived", || bus.counts().received == 3).await;
     let _ = kept.publish(text("own")).unwrap();
@@ -264,7 +262,7 @@ async fn holes_in_a_history_are_reported_in_their_place() {
     let subscribing = topic(&bus, 10).subscribe();
     let mut link = peer.link().await;
     link.open();
-    confirmed(&world, &mut link, 20).await;
+    confirmed(&mut link, 20).await;
     let question = link.expect(10).await.seq;
     let item = |seq: u64| [&question.to_le_bytes()[..], &seq.to_le_bytes()].concat();
     for (from, seq) in [(7, 10), (5, 3), (7, 11), (7, 14), (5, 4), (7, 25)] {

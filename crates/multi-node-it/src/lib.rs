@@ -5,6 +5,7 @@
 #![allow(missing_docs, missing_debug_implementations, clippy::missing_panics_doc)]
 
 pub mod browser;
+pub mod bus;
 pub mod client;
 pub mod example;
 pub mod execution_log;

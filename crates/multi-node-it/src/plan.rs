@@ -35,6 +35,8 @@ pub struct Plan {
     pub unix_mode: u32,
     pub http: HttpPlan,
     pub streams: Streams,
+    /// Whether it takes part in the bus (`/bus/…`).
+    pub bus: bool,
     /// Main goes on after the drain instead of returning.
     pub endless_main: bool,
     pub start_timeout: Duration,
@@ -107,6 +109,7 @@ impl Default for Plan {
             unix_mode: 0o666,
             http: HttpPlan::default(),
             streams: Streams::default(),
+            bus: false,
             endless_main: false,
             start_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),

@@ -131,7 +131,8 @@ fn own(name: &str) -> Vec<String> {
 #[test]
 fn master_and_node_meet_only_in_what_they_share() {
     let sources = sources();
-    let lower = ["fleet", "limits", "metrics", "process", "serve", "sys"].map(|name| format!("multi-node-{name}"));
+    let lower =
+        ["bus", "fleet", "limits", "metrics", "process", "serve", "sys"].map(|name| format!("multi-node-{name}"));
     assert_eq!(own("multi-node-supervisor"), lower, "law 2: the supervisor knows no node");
     assert_eq!(
         own("multi-node-process"),
@@ -155,6 +156,7 @@ fn serving_could_stand_alone() {
     );
     assert!(own("multi-node-sys").is_empty(), "law 3: `sys` depends on nothing of ours");
     assert!(own("multi-node-fleet").is_empty(), "law 1: `fleet` depends on nothing of ours");
+    assert_eq!(own("multi-node-bus"), ["multi-node-fleet"], "the bus gets its sockets and members from who uses it");
     assert_eq!(own("multi-node-metrics"), ["multi-node-fleet"], "law 1: `metrics` depends on what is pure alone");
     absent("law 3: `mesh` knows no `serve`", below(&sources, &["process/mesh/"]), &["crate::serve"]);
 }

@@ -49,7 +49,7 @@ pub(crate) use server::Here;
 pub use server::{BoxError, Conn, Context, Raw, Servers, Tcp, raw, tcp, tcp_with};
 #[cfg(multi_process)]
 pub use serving::DrainReport;
-pub use serving::{Place, Serving, start};
+pub use serving::{Place, Serving, start, start_after};
 pub use socket::Addr;
 pub use socket::Socket;
 pub use stream::Stream;

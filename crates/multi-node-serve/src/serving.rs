@@ -100,11 +100,24 @@ struct Count {
 pub async fn start<C: Context>(
     servers: Servers<C>,
     sockets: Vec<Vec<Socket>>,
+    place: Place,
+    context: C,
+    drain: DrainSignal,
+) -> Result<Serving, StartError> {
+    start_after(std::future::ready(()), servers, sockets, place, context, drain).await
+}
+
+/// As [`start`], but opens the gate only when `settled` has resolved too, which is polled after the factories.
+pub async fn start_after<C: Context>(
+    settled: impl Future<Output = ()>,
+    servers: Servers<C>,
+    sockets: Vec<Vec<Socket>>,
     mut place: Place,
     context: C,
     drain: DrainSignal,
 ) -> Result<Serving, StartError> {
     let ready = make_ready(servers, &context).await?;
+    settled.await;
     if ready.len() != sockets.len() {
         return Err(StartError::Sockets { servers: ready.len(), sockets: sockets.len() });
     }

@@ -1,5 +1,6 @@
 //! The process that leads as master: supervision, what it serves itself, and where it is seen from outside are tied together.
 
+use multi_node_bus::{Bus, BusLimits};
 use multi_node_supervisor::{Bootstrap, Ends, Program, UpgradeRequest};
 
 use crate::endpoints::Endpoints;
@@ -69,11 +70,12 @@ async fn supervise(
     // What a node of another program wrote last may tell why it has ended.
     let log_buffer = if is_foreign { log_buffer.keep() } else { log_buffer };
     let secret = Some(bootstrap.secret().clone());
+    let bus = Bus::new(NodeId::MASTER, BusLimits::default());
     let (nodes, links) = wiring::wire(
         NodeId::MASTER,
         None,
         bootstrap.sockets(),
-        (bootstrap.load(), bootstrap.limits().clone()),
+        (bootstrap.load(), bootstrap.limits().clone(), bus.clone()),
         log_buffer.clone(),
         secret,
     );
@@ -87,6 +89,7 @@ async fn supervise(
     };
     let ends = Ends {
         peers,
+        bus,
         asked,
         snapshot,
         exits,

@@ -96,6 +96,15 @@ pub use before_listen::BeforeListen;
 pub use command::{
     AppliedBy, CanaryReport, CommandError, NotApplied, ReloadReport, Replacement, RequestCounts, ScaleReport, Serving,
 };
+/// Messages between the processes of a program: what [`Handle::topic`], [`Handle::request`] and their kin give and take.
+pub mod bus {
+    #[doc(inline)]
+    pub use multi_node_bus::{
+        BusCounts, Call, CallAll, ContentType, DecodeError, EncodeError, Encoding, Event, Payload, PublishError,
+        Published, RawTopic, Request, RequestError, RespondError, Subscribing, Subscription, Target, Topic, TopicError,
+        TypedCall, TypedCallAll, TypedEvent, TypedSubscribing, TypedSubscription,
+    };
+}
 #[doc(inline)]
 pub use error::Error;
 #[doc(inline)]

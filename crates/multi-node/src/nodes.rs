@@ -1,5 +1,6 @@
 //! What the program holds: [`Handle`] for queries and commands, and [`Nodes`], which owns the peers and the lifetime.
 
+mod bus;
 mod handle;
 mod shared;
 

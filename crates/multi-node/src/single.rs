@@ -3,6 +3,7 @@
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
+use multi_node_bus::{Bus, BusLimits};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -31,7 +32,10 @@ pub(crate) async fn listen(
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let load = LoadTable::local();
     let limits = limits::of_this_process(settings.max_keys);
-    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, (&load, limits), endpoints.log_buffer(), None);
+    let bus = Bus::new(NodeId::MASTER, BusLimits::default());
+    bus.members_complete();
+    let log_buffer = endpoints.log_buffer();
+    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, (&load, limits, bus), log_buffer, None);
     let ProcessLinks { peers, asked, snapshot, end, drain, draining, .. } = links;
     snapshot.send_replace(shown(State::Initializing));
     let most_connections = connections(&sockets, &settings);

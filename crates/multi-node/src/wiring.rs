@@ -1,5 +1,6 @@
 //! Both ends of a process's part in the program: what the program holds, and what the process's loop holds.
 
+use multi_node_bus::Bus;
 use multi_node_process::process_links::{ProcessLinks, Snapshot};
 use tokio::sync::{mpsc, watch};
 
@@ -19,7 +20,7 @@ pub(crate) fn wire(
     id: NodeId,
     slot: Option<Slot>,
     sockets: &[Vec<Socket>],
-    (load, limits): (&LoadTable, SharedTable),
+    (load, limits, bus): (&LoadTable, SharedTable, Bus),
     log_buffer: LogBuffer,
     secret: Option<SharedSecret>,
 ) -> (Nodes, ProcessLinks) {
@@ -36,6 +37,7 @@ pub(crate) fn wire(
         names: sockets.iter().flatten().map(Socket::name).collect(),
         counts: sockets.iter().map(Vec::len).collect(),
         load: load.clone(),
+        bus,
         limits,
         snapshot,
         joined: peers.watch(),

@@ -16,7 +16,7 @@ use multi_node::{
 };
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams};
-use multi_node_it::{execution_log, held, hostile, old_node, routes};
+use multi_node_it::{bus, execution_log, held, hostile, old_node, routes};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -134,7 +134,8 @@ async fn make_app(plan: Plan, node: Handle, mesh: Mesh, dropping: Arc<Notify>) -
         true => StatusCode::INTERNAL_SERVER_ERROR,
         false => StatusCode::OK,
     };
-    Ok(app(node, mesh, dropping, status).merge(execution_log::routes(&plan.faults)))
+    let bus = if plan.bus { bus::routes(node.clone())? } else { Router::new() };
+    Ok(app(node, mesh, dropping, status).merge(execution_log::routes(&plan.faults)).merge(bus))
 }
 
 fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>, status: StatusCode) -> Router {

@@ -5,6 +5,7 @@
 mod addresses;
 mod alone;
 mod before_listen;
+mod bus;
 mod canary;
 mod commands;
 mod control;

@@ -35,7 +35,7 @@ impl Versions {
 }
 
 /// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
-pub(super) const CAPABILITIES: [&str; 3] = [SKIPS, GREETS, LIMITS];
+pub(super) const CAPABILITIES: [&str; 4] = [SKIPS, GREETS, LIMITS, BUS];
 
 /// It skips messages of kinds that it does not know.
 pub(super) const SKIPS: &str = "skips_unknown";
@@ -45,6 +45,9 @@ pub const GREETS: &str = "handoff_hello";
 
 /// As a node it takes the table of limits, which is a descriptor more in its `HelloAck`.
 pub const LIMITS: &str = "limits";
+
+/// It takes part in the bus: topics and requests between processes.
+pub const BUS: &str = "bus";
 
 /// The names of all.
 pub fn capabilities() -> Vec<String> {
@@ -74,6 +77,9 @@ pub enum ToMaster {
     Drained(Drained),
     /// The program wants a new stream to another process, since it has dropped the one it had. Since version 2.
     Rejoin { peer: NodeId },
+    /// The bus wants a link to another process. `broken_epoch` is the highest epoch of the pair that the node has seen. Only to masters
+    /// with the capability `bus`.
+    OpenLink { peer: NodeId, broken_epoch: u64 },
     /// Somebody in the node gives a command; `ticket` is the node's own number for it.
     Command { ticket: u64, command: Command },
     /// What the program has measured since this was last said. Only to masters whose settings ask for it.
@@ -100,6 +106,15 @@ pub enum ToNode {
         peer: PeerInfo,
         #[serde(skip)]
         stream: Option<OwnedFd>,
+    },
+    /// All processes that there were when this node came have been named by `Joined`. Only to nodes with the capability `bus`.
+    AllJoined,
+    /// A link of the bus to a process that is joined already. Only to nodes with the capability `bus`.
+    LinkOpened {
+        peer: NodeId,
+        epoch: u64,
+        #[serde(skip)]
+        link: Option<OwnedFd>,
     },
     /// Another process drains. Its streams stay open until it ends. Since version 2.
     PeerDrains { id: NodeId },
@@ -237,6 +252,9 @@ pub struct Join {
     /// Whether the hand-off stream begins with a `hello` of each side.
     #[serde(default)]
     pub greets: bool,
+    /// Whether the other process takes part in the bus.
+    #[serde(default)]
+    pub bus: bool,
     /// The application's stream.
     #[serde(skip)]
     pub stream: Option<OwnedFd>,
@@ -272,6 +290,7 @@ impl Fds for ToNode {
                 peers.iter_mut().flat_map(|p| [p.stream.take(), p.handoff.take()]).flatten().collect()
             }
             ToNode::Rejoined { stream, .. } => stream.take().into_iter().collect(),
+            ToNode::LinkOpened { link, .. } => link.take().into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -306,6 +325,11 @@ impl Fds for ToNode {
             ToNode::Rejoined { stream, .. } => {
                 expect(count, 1)?;
                 *stream = fds.next();
+                Ok(())
+            }
+            ToNode::LinkOpened { link, .. } => {
+                expect(count, 1)?;
+                *link = fds.next();
                 Ok(())
             }
             _ => expect(count, 0),

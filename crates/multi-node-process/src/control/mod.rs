@@ -17,7 +17,7 @@ pub use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_ap
 pub use codec::{Malformed, decode_control};
 pub use kind::Skipped;
 pub use message::{
-    Exec, Fds, GREETS, HelloAck, Join, LIMITS, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions,
+    BUS, Exec, Fds, GREETS, HelloAck, Join, LIMITS, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions,
     capabilities,
 };
 pub use reserve::Reserve;

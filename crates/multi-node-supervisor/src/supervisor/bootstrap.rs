@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Instant;
 
+use multi_node_bus::Bus;
 use tokio::sync::{mpsc, watch};
 
 use super::child::Launcher;
@@ -87,6 +88,8 @@ pub struct InheritedState {
 pub struct Ends {
     /// The master's own.
     pub peers: Peers,
+    /// The master's own part in the bus.
+    pub bus: Bus,
     /// Commands of the program.
     pub asked: mpsc::Receiver<CommandRequest>,
     /// How the program sees the fleet.
@@ -237,7 +240,7 @@ impl Bootstrap {
             secret,
             signals,
         } = self;
-        let Ends { peers, asked, snapshot, exits, drain, log_buffer, metrics_sink } = ends;
+        let Ends { peers, bus, asked, snapshot, exits, drain, log_buffer, metrics_sink } = ends;
         let (hears, events) = mpsc::channel(QUEUE);
         let template = NodeTemplate {
             addresses: written(addresses),
@@ -251,7 +254,7 @@ impl Bootstrap {
             secret,
             shape: room.shape,
         };
-        let joining = (plan.peers, peers);
+        let joining = (plan.peers, peers, bus);
         let times = (plan.policy.max_nodes, plan.policy.drain_timeout, plan.policy.backoff);
         let mut members = Members::new(template, launcher, joining, times, hears, snapshot);
         members.start_guard(inherited.as_mut().and_then(|inherited| inherited.guard.take()));

@@ -44,6 +44,10 @@ impl Supervisor {
                 self.rejoin(id, peer);
                 return None;
             }
+            NodeEvent::Said(ToMaster::OpenLink { peer, broken_epoch }) => {
+                self.members.open_link(id, peer, broken_epoch);
+                return None;
+            }
             NodeEvent::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
             NodeEvent::Said(ToMaster::Command { ticket, command }) if self.config.commands_from_nodes => {
                 self.asked(command, Reply::Node { id, ticket })

@@ -45,6 +45,11 @@ impl Pairs {
         }
     }
 
+    /// Whether this newcomer waits to be joined with others.
+    pub(super) fn has(&self, newcomer: NodeId) -> bool {
+        self.queue.iter().any(|(waiting, _)| *waiting == newcomer)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -119,12 +124,15 @@ impl Members {
     /// would not hear what they say.
     pub(super) fn join(&mut self, id: NodeId, with: &[NodeId]) {
         if !self.join_peers {
-            return;
+            return self.tell_all_joined(id);
         }
         if self.template.foreign.is_none() {
             self.pairs.add(id, [NodeId::MASTER]);
         }
         self.pairs.add(id, with.iter().copied());
+        if !self.pairs.has(id) {
+            self.tell_all_joined(id);
+        }
     }
 
     /// Joins this node with the next few.
@@ -142,34 +150,59 @@ impl Members {
         if !joins.is_empty() {
             self.tell(id, ToNode::Joined { peers: joins });
         }
+        if joined.is_ok() && !self.pairs.has(id) {
+            self.tell_all_joined(id);
+        }
         joined
     }
 
     /// What the newcomer gets; `None` where one of the two has left.
     fn join_pair(&mut self, newcomer: NodeId, other: NodeId) -> io::Result<Option<Join>> {
-        let hello_ack = |id: NodeId| self.get(id).filter(|member| member.is_welcome());
-        let greets = |id: NodeId| hello_ack(id).is_some_and(Member::greets);
-        let greets = greets(newcomer) && greets(other);
-        let hello_ack = |id: NodeId| hello_ack(id).map(|member| member.info);
-        let Some(newcomer) = hello_ack(newcomer) else { return Ok(None) };
+        let Some(newcomer) = self.welcome(newcomer) else { return Ok(None) };
         if other.is_master() {
-            let (for_master, for_newcomer) = self.streams(newcomer, own_info(), false)?;
+            let (newcomer, bus) = (newcomer.info, newcomer.speaks_bus());
+            let streams = Streams { greets: false, first_bus: bus, second_bus: true };
+            let (for_master, for_newcomer) = self.streams(newcomer, own_info(), streams)?;
             // Nothing comes on the master's hand-off stream: nodes hand connections over to nodes.
             let stream = for_master.stream.ok_or(io::ErrorKind::NotFound)?;
             self.peers.join(newcomer, mesh::transport(stream)?);
+            self.links.joined(newcomer, bus);
             return Ok(Some(for_newcomer));
         }
-        let Some(other) = hello_ack(other) else { return Ok(None) };
-        let (for_other, for_newcomer) = self.streams(newcomer, other, greets)?;
+        let Some(other) = self.welcome(other) else { return Ok(None) };
+        let streams = Streams {
+            greets: newcomer.greets() && other.greets(),
+            first_bus: newcomer.speaks_bus(),
+            second_bus: other.speaks_bus(),
+        };
+        let (newcomer, other) = (newcomer.info, other.info);
+        let (for_other, for_newcomer) = self.streams(newcomer, other, streams)?;
         self.tell(other.id(), ToNode::Joined { peers: vec![for_other] });
         Ok(Some(for_newcomer))
     }
+
+    /// A node whose hello was answered.
+    fn welcome(&self, id: NodeId) -> Option<&Member> {
+        self.get(id).filter(|member| member.is_welcome())
+    }
+
     /// Two streams between two processes: what the second gets, who is joined to the first, and what the first gets.
-    fn streams(&self, first: PeerInfo, second: PeerInfo, greets: bool) -> io::Result<(Join, Join)> {
+    fn streams(&self, first: PeerInfo, second: PeerInfo, speak: Streams) -> io::Result<(Join, Join)> {
+        let Streams { greets, first_bus, second_bus } = speak;
         let (stream, handoff) = (self.launcher.launch.pair()?, self.launcher.launch.pair()?);
         Ok((
-            Join { peer: first, greets, stream: Some(stream.0), handoff: Some(handoff.0) },
-            Join { peer: second, greets, stream: Some(stream.1), handoff: Some(handoff.1) },
+            Join { peer: first, greets, bus: first_bus, stream: Some(stream.0), handoff: Some(handoff.0) },
+            Join { peer: second, greets, bus: second_bus, stream: Some(stream.1), handoff: Some(handoff.1) },
         ))
     }
+}
+
+/// What the processes of a pair speak.
+#[derive(Clone, Copy)]
+struct Streams {
+    /// Both begin their hand-off stream with a hello.
+    greets: bool,
+    /// The first takes part in the bus.
+    first_bus: bool,
+    second_bus: bool,
 }

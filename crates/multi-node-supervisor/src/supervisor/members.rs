@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use multi_node_bus::Bus;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::child::Launcher;
@@ -16,6 +17,7 @@ use super::fleet::Backoff;
 use super::foreign::Foreign;
 use super::guard::{self, Guard};
 use super::joining::Pairs;
+use super::links::Links;
 use super::member::{Member, Surroundings, SuspendedMember};
 use super::primary_process::PrimaryProcess;
 use super::rejoins::Rejoins;
@@ -61,6 +63,7 @@ pub(crate) struct Members {
     pub(super) pairs: Pairs,
     /// Streams that were made anew.
     rejoins: Rejoins,
+    pub(super) links: Links,
     pub(super) alive: BTreeMap<NodeId, Member>,
     free_lines: BTreeSet<usize>,
     /// Lines of nodes that have ended, until no snapshot names them any more.
@@ -90,7 +93,7 @@ impl Members {
     pub(crate) fn new(
         template: NodeTemplate,
         launcher: Launcher,
-        (join_peers, peers): (bool, Peers),
+        (join_peers, peers, bus): (bool, Peers, Bus),
         (max_nodes, drain_timeout, primary_backoff): (usize, Duration, Backoff),
         events: mpsc::Sender<(NodeId, NodeEvent)>,
         snapshot: watch::Sender<Snapshot>,
@@ -104,6 +107,7 @@ impl Members {
             peers,
             pairs: Pairs::default(),
             rejoins: Rejoins::default(),
+            links: Links::new(bus),
             alive: BTreeMap::new(),
             left_lines: Vec::new(),
             ended: BTreeMap::new(),
@@ -335,6 +339,7 @@ impl Members {
         self.peers.part(id);
         self.pairs.forget(id);
         self.rejoins.forget(id);
+        self.links.forget(id);
         for other in self.alive.values().filter(|member| member.is_welcome()) {
             self.deliver(other, ToNode::Gone { id });
         }

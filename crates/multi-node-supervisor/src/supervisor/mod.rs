@@ -54,6 +54,8 @@ mod hear;
 mod hello_ack;
 mod joining;
 mod launch;
+mod link_epochs;
+mod links;
 mod member;
 mod members;
 mod monitored;

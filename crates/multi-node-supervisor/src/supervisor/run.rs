@@ -189,6 +189,10 @@ impl Supervisor {
                     None
                 }
             },
+            (peer, broken_epoch) = self.members.links.wanted() => {
+                self.members.open_link(NodeId::MASTER, peer, broken_epoch);
+                None
+            }
             () = self.notifier.due() => {
                 self.notifier.is_alive();
                 None

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use multi_node_bus::{Bus, LinkWanted, Wanted};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -18,6 +20,7 @@ use crate::command::{CommandError, Report};
 use crate::control::{Join, NodeSettings, Reader, ToMaster, ToNode};
 use crate::descriptors::STREAMS_A_PEER;
 use crate::handoff::{Links, Successors};
+use crate::id::NodeId;
 use crate::mesh::{self, PeerInfo, Peers, Wish};
 use crate::process_links::{CommandRequest, End, Snapshot};
 use crate::serve::{self, AcceptControl, Drain, DrainSignal, Socket};
@@ -48,6 +51,9 @@ pub(super) struct Life {
     /// Set once the last answer is out.
     pub(super) end: watch::Receiver<Option<End>>,
     pub(super) links: Links,
+    pub(super) bus: Bus,
+    /// The links that the bus wants.
+    pub(super) wanted: Wanted,
     pub(super) successors: Successors,
     /// Empty before the node serves.
     pub(super) accept_control: Arc<OnceLock<AcceptControl>>,
@@ -75,6 +81,7 @@ impl Life {
                     // A full outbox means that the master does not read, and will not join anybody.
                     Wish::Rejoin(peer) => drop(self.outbox.try_send((ToMaster::Rejoin { peer }, None))),
                 },
+                wanted = self.wanted.recv() => self.want_link(wanted),
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = over(&mut self.end), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
@@ -95,15 +102,20 @@ impl Life {
             Ok(Some(ToNode::Joined { peers })) => peers.into_iter().for_each(|join| self.join(join)),
             Ok(Some(ToNode::Rejoined { peer, stream: Some(stream) })) => self.rejoined(peer, stream),
             Ok(Some(ToNode::Rejoined { .. })) => {}
+            Ok(Some(ToNode::AllJoined)) => self.bus.members_complete(),
+            Ok(Some(ToNode::LinkOpened { peer, epoch, link: Some(link) })) => self.link_opened(peer, epoch, link),
+            Ok(Some(ToNode::LinkOpened { .. })) => {}
             Ok(Some(ToNode::PeerDrains { id })) => self.peers.drains(id),
             Ok(Some(ToNode::Gone { id })) => {
                 self.peers.part(id);
                 self.links.part(id);
+                self.bus.gone(id);
                 self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(STREAMS_A_PEER));
             }
             Ok(Some(ToNode::Drain { within, successors, closing })) => {
                 // Each connection that is handed off needs a second descriptor for a moment.
                 self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
+                self.bus.draining();
                 self.successors.set_successors(&self.links, &successors);
                 match (successors.is_empty(), closing) {
                     (true, true) => self.drain.begin_last(within),
@@ -163,6 +175,9 @@ impl Life {
     fn orphaned(&mut self, error: &Error) {
         (self.reader, self.next_master_due) = (None, None);
         self.pending.clear();
+        self.bus.draining();
+        // Nobody names others any more.
+        self.bus.members_complete();
         self.fate.send_replace(End::MasterGone);
         self.successors.set_successors(&self.links, &[]);
         self.drain.begin(self.settings.drain_timeout);
@@ -170,10 +185,11 @@ impl Life {
     }
 
     fn join(&mut self, join: Join) {
-        let Join { peer, greets, stream: Some(stream), handoff: Some(handoff) } = join else { return };
+        let Join { peer, greets, bus, stream: Some(stream), handoff: Some(handoff) } = join else { return };
         self.reader.iter_mut().for_each(|reader| reader.reserve.give(STREAMS_A_PEER));
         let joined = mesh::transport(stream).and_then(|stream| {
             self.peers.join(peer, stream);
+            self.bus.joined(peer.id(), peer.slot(), bus);
             self.links.join(peer.id(), handoff, greets)
         });
         if let Err(error) = joined {
@@ -185,6 +201,17 @@ impl Life {
         match mesh::transport(stream) {
             Ok(stream) => self.peers.join(peer, stream),
             Err(error) => crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer"),
+        }
+    }
+
+    /// A full outbox means that the master does not read. The bus asks once more after a while.
+    fn want_link(&self, LinkWanted { peer, broken_epoch }: LinkWanted) {
+        drop(self.outbox.try_send((ToMaster::OpenLink { peer, broken_epoch }, None)));
+    }
+
+    fn link_opened(&self, peer: NodeId, epoch: u64, link: OwnedFd) {
+        if let Err(error) = self.bus.attach(peer, epoch, UnixStream::from(link)) {
+            crate::log::error!(%peer, %error, "cannot use the link of the bus to a peer");
         }
     }
 
@@ -209,6 +236,7 @@ impl Life {
         crate::log::info!("draining: {why}");
         // An error means that the master is gone.
         let _ = self.outbox.send((ToMaster::Leaving, None)).await;
+        self.bus.draining();
         self.drain.begin_staggered(self.settings.drain_timeout);
     }
 }

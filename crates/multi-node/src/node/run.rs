@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use multi_node_bus::{Bus, BusLimits};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 
@@ -13,7 +14,7 @@ use super::master::Master;
 use super::measures::Measures;
 use super::orphan;
 use super::parent::Parent;
-use crate::control::{HelloAck, Reserve, Skipped, SocketKind, ToMaster, Writer};
+use crate::control::{self, HelloAck, Reserve, Skipped, SocketKind, ToMaster, Writer};
 use crate::descriptors::Demand;
 use crate::handoff::{Links, Successors};
 use crate::limits::{self, SharedTable};
@@ -88,11 +89,17 @@ pub(crate) async fn join(
     let handoff_links = Links::new(skipped);
     let handoff_receiver = handoff_links.handoff_receiver();
     let accept_control = Arc::<OnceLock<AcceptControl>>::default();
+    let bus = Bus::new(hello_ack.id, BusLimits::default());
+    if !hello_ack.capabilities.iter().any(|name| name == control::BUS) {
+        // Nobody is named for it by a master of an earlier release.
+        bus.members_complete();
+    }
+    bus.joined(hello_ack.id, Some(hello_ack.slot), true);
     let (nodes, links) = wiring::wire(
         hello_ack.id,
         Some(hello_ack.slot),
         &sockets,
-        (&load, limits),
+        (&load, limits, bus.clone()),
         LogBuffer::default(),
         hello_ack.secret,
     );
@@ -119,6 +126,8 @@ pub(crate) async fn join(
         draining: draining.clone(),
         end: end.subscribe(),
         links: handoff_links,
+        wanted: bus.wanted(),
+        bus: bus.clone(),
         successors: Successors::of(idle_conns),
         accept_control: accept_control.clone(),
         signals,
@@ -142,7 +151,7 @@ pub(crate) async fn join(
     let _ = accept_control.set(serving.accept_control());
     say(&outbox, ToMaster::Ready).await;
     let told = (hello_ack.version >= TELLS_DRAINED).then_some(outbox);
-    tokio::spawn(finish(serving, (told, measures), fate, end).instrument(handle.span()));
+    tokio::spawn(finish(serving, (told, measures, bus), fate, end).instrument(handle.span()));
     Ok(nodes)
 }
 
@@ -207,7 +216,7 @@ async fn start(
     fate: &watch::Receiver<End>,
 ) -> Result<Serving, Error> {
     tokio::select! {
-        serving = serve::start(servers, sockets, place, handle.clone(), draining.clone()) => {
+        serving = serve::start_after(handle.settled(), servers, sockets, place, handle.clone(), draining.clone()) => {
             serving.map_err(|error| Error::Start { cause: error.to_string() })
         }
         () = draining.draining() => Err(match &*fate.borrow() {
@@ -220,12 +229,13 @@ async fn start(
 /// Waits for the last answer, and tells whoever waits for the end; also the master, where it understands that.
 async fn finish(
     mut serving: Serving,
-    (master, measures): (Option<mpsc::Sender<Outgoing>>, Measures),
+    (master, measures, bus): (Option<mpsc::Sender<Outgoing>>, Measures, Bus),
     fate: watch::Receiver<End>,
     end: watch::Sender<Option<End>>,
 ) {
     let outcome = serving.finished().await;
     measures.tell_last().await;
+    bus.flush(LAST_WORD).await;
     let fate = match outcome {
         Ok(DrainReport { finished, handed_off, aborted }) => {
             crate::log::info!(target: "multi_node", finished, handed_off, aborted, "connections have ended");

@@ -5,6 +5,9 @@ use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 
+use multi_node_bus::Bus;
+#[cfg(test)]
+use multi_node_bus::BusLimits;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::StatusWatch;
@@ -36,6 +39,7 @@ pub(crate) struct Inner {
     /// How many of them each server has.
     pub(crate) counts: Vec<usize>,
     pub(crate) load: LoadTable,
+    pub(crate) bus: Bus,
     /// Where limits count.
     pub(crate) limits: SharedTable,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
@@ -72,6 +76,7 @@ impl Handle {
             names: Vec::new(),
             counts: Vec::new(),
             load: LoadTable::local(),
+            bus: Bus::new(NodeId::MASTER, BusLimits::default()),
             limits: crate::limits::of_this_process(1),
             snapshot: watch::channel(Snapshot::default()).1,
             joined: watch::channel(Joined::default()).1,

@@ -25,7 +25,9 @@ fn null() -> OwnedFd {
 
 fn joined() -> ToNode {
     let peer = PeerInfo::new(NodeId::node(7), None, 4711);
-    ToNode::Joined { peers: vec![Join { peer, greets: false, stream: Some(null()), handoff: Some(null()) }] }
+    ToNode::Joined {
+        peers: vec![Join { peer, greets: false, bus: false, stream: Some(null()), handoff: Some(null()) }],
+    }
 }
 
 #[test]

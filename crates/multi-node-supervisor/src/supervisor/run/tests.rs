@@ -122,7 +122,7 @@ impl Master {
         let members = Members::new(
             template,
             launcher,
-            (joins, peers),
+            (joins, peers, multi_node_bus::Bus::new(crate::id::NodeId::MASTER, Default::default())),
             (8, Duration::from_secs(30), plan.policy.backoff),
             hears,
             snapshot,

@@ -1,0 +1,82 @@
+//! Routes of the fixture program that publish, subscribe, ask and answer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::extract::Path;
+use axum::routing::get;
+use axum::{Json, Router};
+use multi_node::bus::{RequestError, Topic, TypedEvent};
+use multi_node::{Handle, NodeId};
+use serde_json::{Value, json};
+
+/// How many messages a newcomer gets of those before it.
+pub const HISTORY: usize = 50;
+
+/// What this process has received, each as `publisher:text`, or `publisher!missed`.
+type Received = Arc<Mutex<Vec<String>>>;
+
+/// Subscribes, answers requests of the name `who`, and gives the routes.
+pub fn routes(node: Handle) -> anyhow::Result<Router> {
+    let topic = node.topic::<String>("room")?.history(HISTORY);
+    let received = Received::default();
+    // The subscription begins here; the node is ready once the others have confirmed it.
+    tokio::spawn(collect(topic.subscribe().now(), received.clone()));
+    let id = node.id();
+    node.respond("who", move |wait_ms: u64| async move {
+        tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+        Ok::<_, String>(id)
+    })?;
+    Ok(asking(node)
+        .route("/bus/publish/{text}", get(move |Path(text): Path<String>| async move { publish(&topic, &text) }))
+        .route(
+            "/bus/received",
+            get(move || async move {
+                let received = received.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                Json(json!({ "id": id, "received": received }))
+            }),
+        ))
+}
+
+fn asking(node: Handle) -> Router {
+    let (any, one, all) = (node.clone(), node.clone(), node);
+    Router::new()
+        .route("/bus/any/{wait_ms}", get(move |Path(wait): Path<u64>| async move { answer(any.request("who", &wait).await) }))
+        .route(
+            "/bus/one/{id}/{wait_ms}",
+            get(move |Path((id, wait)): Path<(NodeId, u64)>| async move { answer(one.request("who", &wait).to(id).await) }),
+        )
+        .route("/bus/all", get(move || ask_all(all)))
+}
+
+fn publish(topic: &Topic<String>, text: &String) -> String {
+    match topic.publish(text) {
+        Ok(published) => format!("{published:?}\n"),
+        Err(error) => format!("{error}\n"),
+    }
+}
+
+async fn collect(mut subscription: multi_node::bus::TypedSubscription<String>, received: Received) {
+    loop {
+        let line = match subscription.recv().await {
+            TypedEvent::Message { from, value } => format!("{from}:{value}"),
+            TypedEvent::Lagged { from, missed } => format!("{from}!{missed}"),
+            TypedEvent::Undecodable { from, error } => format!("{from}?{error}"),
+        };
+        received.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+    }
+}
+
+fn answer(result: Result<NodeId, RequestError>) -> Json<Value> {
+    Json(match result {
+        Ok(id) => json!({ "ok": id }),
+        Err(error) => json!({ "error": error.to_string() }),
+    })
+}
+
+async fn ask_all(node: Handle) -> Json<Value> {
+    match node.request_all::<NodeId>("who", &0_u64) {
+        Ok(asked) => Json(json!(asked.await.into_values().map(Result::ok).collect::<Vec<_>>())),
+        Err(error) => Json(json!(error.to_string())),
+    }
+}

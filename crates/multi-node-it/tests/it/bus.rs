@@ -1,0 +1,133 @@
+//! Topics and requests between real processes: over reloads, kills and upgrades, and in a process that serves alone.
+
+use std::collections::BTreeMap;
+
+use multi_node::NodeId;
+use multi_node_it::{Plan, Program, send, within};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+fn plan(nodes: usize) -> Plan {
+    Plan { bus: true, ..Plan::nodes(nodes) }
+}
+
+async fn ask(program: &Program, path: &str) -> Value {
+    let answer = program.get(path).await.expect("an answer");
+    serde_json::from_str(&answer.body).expect("JSON")
+}
+
+/// What each node has received that serves now, once each has so many messages.
+async fn received(program: &mut Program, least: usize) -> BTreeMap<String, Vec<String>> {
+    let mut seen = BTreeMap::new();
+    for slot in program.status().await.slots {
+        let id = slot.id.expect("it serves").to_string();
+        let mut node = program.connected_to(&id).await;
+        loop {
+            let answer = node.get("/bus/received").await.expect("an answer");
+            let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+            let lines = answer["received"].as_array().expect("a list").iter();
+            let lines: Vec<_> = lines.map(|line| line.as_str().expect("a line").to_owned()).collect();
+            if lines.len() >= least {
+                seen.insert(id, lines);
+                break;
+            }
+        }
+    }
+    seen
+}
+
+async fn publish(program: &Program, texts: impl IntoIterator<Item = usize>) {
+    for text in texts {
+        let answer = program.get(&format!("/bus/publish/{text}")).await.expect("an answer").body;
+        assert!(answer.contains("Published"), "{answer}");
+    }
+}
+
+/// The texts without their publishers.
+fn texts(lines: &[String]) -> Vec<usize> {
+    let mut texts: Vec<usize> =
+        lines.iter().map(|line| line.split_once(':').expect("a message").1.parse().expect("a number")).collect();
+    texts.sort_unstable();
+    texts
+}
+
+#[tokio::test]
+async fn every_node_gets_every_message_once_and_newcomers_get_the_history() {
+    within(90, async {
+        let mut program = Program::serving(plan(4)).await;
+        publish(&program, 0..20).await;
+        let all: Vec<usize> = (0..20).collect();
+        for (id, lines) in received(&mut program, 20).await {
+            assert_eq!(texts(&lines), all, "{id}");
+        }
+        send(program.pids().await[0], Signal::KILL);
+        program.status_where(|status| status.is_ready() && status.slots.iter().any(|slot| slot.restarts == 1)).await;
+        for (id, lines) in received(&mut program, 20).await {
+            assert_eq!(texts(&lines), all, "{id}, after a kill");
+        }
+        assert!(program.command("reload").await["Ok"].is_object());
+        publish(&program, 20..30).await;
+        let all: Vec<usize> = (0..30).collect();
+        for (id, lines) in received(&mut program, 30).await {
+            assert_eq!(texts(&lines), all, "{id}, after a reload");
+        }
+        program.upgrade().await.expect("the new program takes over");
+        program.at_rest().await;
+        publish(&program, 30..40).await;
+        let all: Vec<usize> = (0..40).collect();
+        for (id, lines) in received(&mut program, 40).await {
+            assert_eq!(texts(&lines), all, "{id}, after an upgrade");
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn requests_reach_any_one_or_all_and_a_killed_node_is_gone_at_once() {
+    within(60, async {
+        let mut program = Program::serving(plan(3)).await;
+        assert!(ask(&program, "/bus/any/0").await["ok"].is_number());
+        for id in 1..=3 {
+            assert_eq!(ask(&program, &format!("/bus/one/{id}/0")).await, json!({ "ok": id }));
+        }
+        assert_eq!(ask(&program, "/bus/all").await, json!([1, 2, 3]));
+        let none = ask(&program, "/bus/one/99/0").await;
+        assert!(none["error"].as_str().expect("an error").contains("node-99"), "{none}");
+
+        // Two nodes at least ask node 1, which is killed meanwhile.
+        let addr = program.addr;
+        let asking: Vec<_> = (0..12)
+            .map(|_| tokio::spawn(async move { multi_node_it::client::get(addr, "/bus/one/1/60000").await }))
+            .collect();
+        let victim =
+            program.status().await.slots.iter().find(|slot| slot.id == Some(NodeId::node(1))).and_then(|slot| slot.pid);
+        program.status_where(|status| status.slots.iter().map(|slot| slot.in_flight).sum::<u64>() >= 12).await;
+        send(victim.expect("it lives"), Signal::KILL);
+        let mut gone = 0;
+        for asked in asking {
+            // The node itself had some of them.
+            let Ok(answer) = asked.await.expect("no panic") else { continue };
+            let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+            assert!(answer["error"].as_str().expect("an error").contains("node-1 is gone"), "{answer}");
+            gone += 1;
+        }
+        assert!(gone > 0, "somebody else has asked");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_process_that_serves_alone_has_topics_and_requests_too() {
+    within(30, async {
+        let mut program = Program::serving(plan(0)).await;
+        publish(&program, 0..3).await;
+        let all = received(&mut program, 3).await;
+        assert_eq!(all.into_values().next().expect("one process"), ["master:0", "master:1", "master:2"]);
+        assert_eq!(ask(&program, "/bus/any/0").await, json!({ "ok": 0 }));
+        assert_eq!(ask(&program, "/bus/all").await, json!([0]));
+        program.stop().await;
+    })
+    .await;
+}

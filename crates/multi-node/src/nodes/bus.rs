@@ -1,0 +1,126 @@
+//! Messages between the processes of a program: topics and requests.
+
+use std::fmt::Display;
+
+use multi_node_bus::{
+    EncodeError, History, Payload, RawTopic, Request, RespondError, Topic, TopicError, TypedCall, TypedCallAll,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Handle;
+
+impl Handle {
+    /// The topic of this name, whose messages are values of one type. Every process of the program may publish and subscribe, the
+    /// master and draining nodes too; processes of the Node.js package take part in the same topics.
+    ///
+    /// A message reaches each subscription at most once, in the order of its publisher. What a subscription misses arrives as
+    /// [`TypedEvent::Lagged`](crate::bus::TypedEvent::Lagged), never silently. A topic that a factory subscribes to, or keeps the
+    /// [history](Topic::history) of, holds the node's readiness until the others have confirmed it and the history has come, for
+    /// 2 s each at most.
+    ///
+    /// ```no_run
+    /// # use multi_node::{Handle, bus::TypedEvent};
+    /// # async fn of(node: Handle) -> Result<(), Box<dyn std::error::Error>> {
+    /// let chat = node.topic::<String>("chat")?.history(50);
+    /// let mut messages = chat.subscribe().await;
+    /// chat.publish(&"hello".to_owned())?;
+    /// loop {
+    ///     match messages.recv().await {
+    ///         TypedEvent::Message { from, value } => println!("{from}: {value}"),
+    ///         TypedEvent::Lagged { from, missed } => println!("missed {missed} messages of {from}"),
+    ///         TypedEvent::Undecodable { from, error } => println!("not understood from {from}: {error}"),
+    ///     }
+    /// }
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Where the name is empty or longer than 255 bytes, or this process has too many topics.
+    pub fn topic<T>(&self, name: &str) -> Result<Topic<T>, TopicError> {
+        self.0.bus.typed_topic(name)
+    }
+
+    /// The topic of this name, whose messages are bytes with a content type.
+    ///
+    /// # Errors
+    /// As of [`topic`](Handle::topic).
+    pub fn raw_topic(&self, name: &str) -> Result<RawTopic, TopicError> {
+        self.0.bus.topic(name)
+    }
+
+    /// Answers [requests](Handle::request) of this name. A handler that panics gives an error to who asked; it ends no process.
+    ///
+    /// ```no_run
+    /// # use multi_node::Handle;
+    /// # async fn of(node: Handle) -> Result<(), Box<dyn std::error::Error>> {
+    /// node.respond("square", async |number: u64| number.checked_mul(number).ok_or("too large"))?;
+    /// let squared: u64 = node.request("square", &12_u64).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Where the name is empty, too long or has a handler, or this process has too many handlers.
+    pub fn respond<Q, A, E, F, R>(&self, name: &str, handler: F) -> Result<(), RespondError>
+    where
+        Q: DeserializeOwned + Send + 'static,
+        A: Serialize + 'static,
+        E: Display + 'static,
+        F: Fn(Q) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<A, E>> + Send + 'static,
+    {
+        self.0.bus.respond_typed(name, handler)
+    }
+
+    /// Answers requests of this name whose content is bytes with a content type.
+    ///
+    /// # Errors
+    /// As of [`respond`](Handle::respond).
+    pub fn respond_raw<E, F, R>(&self, name: &str, handler: F) -> Result<(), RespondError>
+    where
+        E: Display,
+        F: Fn(Request) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Payload, E>> + Send + 'static,
+    {
+        self.0.bus.respond(name, handler)
+    }
+
+    /// Answers requests of this name no longer; those that run go on. `false`: there was no handler.
+    pub fn stop_responding(&self, name: &str) -> bool {
+        self.0.bus.stop_responding(name)
+    }
+
+    /// Asks a process of the program, and resolves with its answer: any that has the handler and the fewest requests of ours under
+    /// way, unless [`to`](TypedCall::to) names one by its [`NodeId`](crate::NodeId) or slot. Draining nodes get no requests to any.
+    ///
+    /// A deadline always holds, 5 s or [`timeout`](TypedCall::timeout). Nothing is asked twice. Dropping the future cancels the request.
+    pub fn request<A>(&self, name: &str, value: &impl Serialize) -> TypedCall<A> {
+        self.0.bus.request_typed(name, value)
+    }
+
+    /// Asks every process that has the handler, and resolves with the answer or the error of each.
+    ///
+    /// # Errors
+    /// Where the value cannot be encoded.
+    pub fn request_all<A>(&self, name: &str, value: &impl Serialize) -> Result<TypedCallAll<A>, EncodeError> {
+        self.0.bus.request_all_typed(name, value)
+    }
+
+    /// Waits until what the factories subscribed to is confirmed, and logs what is missing.
+    #[cfg(multi_process)]
+    pub(crate) async fn settled(&self) {
+        for (topic, settled) in self.0.bus.settled().await {
+            if !settled.unconfirmed.is_empty() {
+                let peers: Vec<String> = settled.unconfirmed.iter().map(ToString::to_string).collect();
+                crate::log::warn!(
+                    topic,
+                    peers = peers.join(", "),
+                    "ready before all peers have confirmed a subscription"
+                );
+            }
+            if settled.history == Some(History::TimedOut) {
+                crate::log::warn!(topic, "ready without the history of a topic: no process sent it in time");
+            }
+        }
+    }
+}

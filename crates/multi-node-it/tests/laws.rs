@@ -15,6 +15,7 @@ struct Source {
 fn sources() -> Vec<Source> {
     let crates = [
         ("multi-node", ""),
+        ("multi-node-bus", "bus/"),
         ("multi-node-fleet", "fleet/"),
         ("multi-node-limits", "limits/"),
         ("multi-node-metrics", "metrics/"),

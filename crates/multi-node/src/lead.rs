@@ -1,6 +1,6 @@
 //! The process that leads as master: supervision, what it serves itself, and where it is seen from outside are tied together.
 
-use multi_node_bus::{Bus, BusLimits};
+use multi_node_bus::Bus;
 use multi_node_supervisor::{Bootstrap, Ends, Program, UpgradeRequest};
 
 use crate::endpoints::Endpoints;
@@ -70,7 +70,7 @@ async fn supervise(
     // What a node of another program wrote last may tell why it has ended.
     let log_buffer = if is_foreign { log_buffer.keep() } else { log_buffer };
     let secret = Some(bootstrap.secret().clone());
-    let bus = Bus::new(NodeId::MASTER, BusLimits::default());
+    let bus = Bus::new(NodeId::MASTER, wiring::bus_limits(&settings));
     let (nodes, links) = wiring::wire(
         NodeId::MASTER,
         None,

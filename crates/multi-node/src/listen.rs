@@ -105,7 +105,10 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     let (settings, addresses) = prepare(options, &servers)?;
     match role {
         #[cfg(multi_process)]
-        Role::Node => crate::node::join(servers, written(&addresses), settings.heartbeat, settings.metering).await,
+        Role::Node => {
+            let bus_limits = crate::wiring::bus_limits(&settings);
+            crate::node::join(servers, written(&addresses), settings.heartbeat, settings.metering, bus_limits).await
+        }
         _ => lead(settings, servers, addresses).await,
     }
 }

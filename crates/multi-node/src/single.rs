@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
-use multi_node_bus::{Bus, BusLimits};
+use multi_node_bus::Bus;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -32,7 +32,7 @@ pub(crate) async fn listen(
     let signals = MasterSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
     let load = LoadTable::local();
     let limits = limits::of_this_process(settings.max_keys);
-    let bus = Bus::new(NodeId::MASTER, BusLimits::default());
+    let bus = Bus::new(NodeId::MASTER, wiring::bus_limits(&settings));
     bus.members_complete();
     let log_buffer = endpoints.log_buffer();
     let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, (&load, limits, bus), log_buffer, None);

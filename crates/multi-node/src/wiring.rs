@@ -1,6 +1,6 @@
 //! Both ends of a process's part in the program: what the program holds, and what the process's loop holds.
 
-use multi_node_bus::Bus;
+use multi_node_bus::{Bus, BusLimits};
 use multi_node_process::process_links::{ProcessLinks, Snapshot};
 use tokio::sync::{mpsc, watch};
 
@@ -9,11 +9,24 @@ use crate::limits::SharedTable;
 use crate::log_buffer::{Held, LogBuffer};
 use crate::mesh;
 use crate::nodes::Inner;
+use crate::options::Settings;
 use crate::serve::{Drain, LoadTable, Socket};
 use crate::{Handle, NodeId, Nodes, SharedSecret, Slot};
 
 /// How many commands of the program may wait.
 const COMMANDS: usize = 64;
+
+/// The bounds of the bus, as the options say.
+pub(crate) fn bus_limits(settings: &Settings) -> BusLimits {
+    BusLimits {
+        message_bytes: settings.max_message,
+        peer_bytes: settings.max_peer_backlog,
+        subscriber_messages: settings.max_subscription_backlog,
+        requests_sent: settings.max_requests_in_flight,
+        requests_handled: settings.max_requests_in_flight,
+        ..BusLimits::default()
+    }
+}
 
 /// Joins what the program gets with what its loop keeps.
 pub(crate) fn wire(

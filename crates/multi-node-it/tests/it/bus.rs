@@ -16,7 +16,7 @@ async fn ask(program: &Program, path: &str) -> Value {
     serde_json::from_str(&answer.body).expect("JSON")
 }
 
-/// What each node has received that serves now, once each has this many messages.
+/// What each node has received that serves now, once each has `least` messages.
 async fn received(program: &mut Program, least: usize) -> BTreeMap<String, Vec<String>> {
     let mut seen = BTreeMap::new();
     for slot in program.status().await.slots {

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 pub(super) struct LinkEpochs(BTreeMap<(NodeId, NodeId), (u64, Instant)>);
 
 impl LinkEpochs {
-    /// The epoch of the next link, where a process asks for one and `broken` is the highest epoch that it has seen.
+    /// The epoch of the next link, which a process asks for. `broken` is the highest epoch that it has seen.
     /// `None`: the answer is under way already, or the question came too soon and is asked again.
     pub(super) fn next(&mut self, pair: (NodeId, NodeId), broken: u64, now: Instant) -> Option<u64> {
         let last = self.0.get(&pair).copied();

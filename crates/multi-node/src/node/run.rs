@@ -50,6 +50,7 @@ pub(crate) async fn join(
     addresses: Vec<Vec<String>>,
     heartbeat: Option<Heartbeat>,
     metering: Metering,
+    bus_limits: BusLimits,
 ) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
     // It lives while it answers, so that its number is its own until then.
@@ -89,7 +90,7 @@ pub(crate) async fn join(
     let handoff_links = Links::new(skipped);
     let handoff_receiver = handoff_links.handoff_receiver();
     let accept_control = Arc::<OnceLock<AcceptControl>>::default();
-    let bus = Bus::new(hello_ack.id, BusLimits::default());
+    let bus = Bus::new(hello_ack.id, bus_limits);
     if !hello_ack.capabilities.iter().any(|name| name == control::BUS) {
         // Nobody is named for it by a master of an earlier release.
         bus.members_complete();

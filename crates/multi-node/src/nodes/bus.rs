@@ -3,7 +3,8 @@
 use std::fmt::Display;
 
 use multi_node_bus::{
-    EncodeError, History, Payload, RawTopic, Request, RespondError, Topic, TopicError, TypedCall, TypedCallAll,
+    BusCounts, EncodeError, History, Payload, RawTopic, Request, RespondError, Topic, TopicError, TypedCall,
+    TypedCallAll,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -104,6 +105,11 @@ impl Handle {
     /// Where the value cannot be encoded.
     pub fn request_all<A>(&self, name: &str, value: &impl Serialize) -> Result<TypedCallAll<A>, EncodeError> {
         self.0.bus.request_all_typed(name, value)
+    }
+
+    /// What this process's part in topics and requests has done, and what its bounds have dropped.
+    pub fn bus_counts(&self) -> BusCounts {
+        self.0.bus.counts()
     }
 
     /// Waits until what the factories subscribed to is confirmed, and logs what is missing.

@@ -118,6 +118,30 @@ table! {
     max_keys(keys: usize) -> usize = 65_536, |name, keys| within(name, keys, 1..=MOST_KEYS),
     "Of how many keys limits count at once";
 
+    /// The largest message of [topics](crate::Handle::topic) and requests, in bytes. Default 1 MiB; 1 KiB to 16 MiB. A larger one is an
+    /// error for who sends it.
+    Nodes, Bytes, LINKED:
+    max_message(bytes: usize) -> usize = 1 << 20, |name, bytes| within(name, bytes, 1 << 10..=16 << 20),
+    "The largest message of topics and requests";
+
+    /// How many bytes of messages wait for another process that reads slowly. Default 4 MiB; 64 KiB to 1 GiB. It misses those for which
+    /// there is no room, and sees that as [`Lagged`](crate::bus::TypedEvent::Lagged).
+    Nodes, Bytes, LINKED:
+    max_peer_backlog(bytes: usize) -> usize = 4 << 20, |name, bytes| within(name, bytes, 64 << 10..=1 << 30),
+    "How many bytes of messages wait for a slow process";
+
+    /// How many messages wait in one subscription of a [topic](crate::Handle::topic). Default 4096; 1 to 1,048,576. It misses those for
+    /// which there is no room, and sees that as [`Lagged`](crate::bus::TypedEvent::Lagged).
+    Nodes, Whole, LINKED:
+    max_subscription_backlog(messages: usize) -> usize = 4096, |name, messages| within(name, messages, 1..=1 << 20),
+    "How many messages wait in a subscription";
+
+    /// How many requests of this process may wait for their answers, and how many of others it handles at a time. Default 1024; 1 to
+    /// 1,048,576. Further ones fail as [`Overloaded`](crate::bus::RequestError::Overloaded).
+    Nodes, Whole, LINKED:
+    max_requests_in_flight(requests: usize) -> usize = 1024, |name, requests| within(name, requests, 1..=1 << 20),
+    "How many requests between processes are under way at once";
+
     /// Whether the master serves too. Default `false`: a master that serves is not reloaded, and a handler's bug takes
     /// it down with the supervision. `true` restores the original's behaviour.
     Nodes, Flag, LINKED:

@@ -240,6 +240,79 @@ export interface MetricsRegister {
   getMetricsAsJSON(): Promise<unknown[]>;
 }
 
+/** Who sent a message: `master`, `node-1`… It may be this process. */
+export interface Sender {
+  from: string;
+}
+
+/** Messages of `from` that this subscription missed. */
+export interface Lag extends Sender {
+  missed: number;
+}
+
+/** A message of `from` that cannot be read. */
+export interface Undecodable extends Sender {
+  error: Error;
+}
+
+/** What an iterator of a topic gives: a message, a gap, or a message that cannot be read. */
+export type TopicItem<T> =
+  | { from: string; value: T; missed?: undefined; error?: undefined }
+  | (Lag & { value?: undefined; error?: undefined })
+  | (Undecodable & { value?: undefined; missed?: undefined });
+
+/**
+ * Messages to every process of the program that has subscribed to the same name, this one included. A Uint8Array is sent as its bytes and arrives
+ * as a Buffer; every other value is sent as JSON, `undefined` as `null`. What a Rust program publishes arrives as plain values.
+ *
+ * A message reaches each subscription at most once, in the order of its publisher. At most 4096 messages wait in a subscription.
+ */
+export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicItem<T>> {
+  readonly name: string;
+  /**
+   * Resolves when every live process has confirmed the first subscription and the history has come, or 2 s have passed for each:
+   * `unconfirmed` names the processes that have not confirmed. It waits for a first listener or iterator. Rejects when the topic is closed before.
+   */
+  readonly subscribed: Promise<{ unconfirmed: string[] }>;
+  /**
+   * Never waits. `false`: some process misses the message, since too much waits for it; its subscriptions get "lag".
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_TOO_LARGE` above 1 MiB, `ERR_MULTI_NODE_TOPIC_CLOSED` after `close`; a TypeError
+   * for what JSON has not.
+   * @example
+   * if (!chat.publish({ text })) console.warn('some process lags');
+   */
+  publish(value: T): boolean;
+  /** Ends the subscriptions of this object. Iterators end. */
+  close(): void;
+  /**
+   * The first listener begins the subscription.
+   *
+   * @example
+   * chat.on('message', (value, { from }) => console.log(from, value)).on('lag', ({ from, missed }) => console.warn(from, missed));
+   */
+  on(event: 'message', listener: (value: T, sender: Sender) => void): this;
+  on(event: 'lag', listener: (lag: Lag) => void): this;
+  /** Without a listener the process warns. */
+  on(event: 'undecodable', listener: (what: Undecodable) => void): this;
+  /**
+   * An iterator has a subscription of its own, which begins at once and waits while nobody asks. What it misses then is an item with `missed`.
+   *
+   * @example
+   * for await (const { value, from, missed } of chat) console.log(from, missed ? `${missed} messages missed` : value);
+   */
+  [Symbol.asyncIterator](): AsyncIterator<TopicItem<T>>;
+}
+
+export interface RequestOptions {
+  /** The id of a process, or the number of a slot. Default: any that has the handler, and the fewest requests of this process under way. */
+  to?: string | number;
+  /** Milliseconds until it fails. Default 5000. */
+  timeout?: number;
+  /** Gives the request up. */
+  signal?: AbortSignal;
+}
+
 /** This process's part in the program. */
 export interface Nodes extends EventEmitter {
   readonly isMaster: boolean;
@@ -268,6 +341,46 @@ export interface Nodes extends EventEmitter {
    * once a second while it does. Throws a TypeError with the code `ERR_MULTI_NODE_REGISTER` for what is no register.
    */
   metrics(register: MetricsRegister, ...more: MetricsRegister[]): void;
+
+  /**
+   * The topic of this name. With `history` this process keeps the last messages, gets them from the others when it starts, and gives them to
+   * each later subscription.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_TOPIC` for a name that is empty or longer than 255 bytes, or one topic too many.
+   * @example
+   * const chat = nodes.topic('chat', { history: 50 });
+   */
+  topic<T = unknown>(name: string, options?: { history?: number }): Topic<T>;
+  /**
+   * Answers requests of this name, until the function is called that it returns. What the handler throws fails the request.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_HANDLER` where there is a handler of this name, or the name or handler is none.
+   * @example
+   * nodes.respond('square', async (number) => number * number);
+   */
+  respond<Q = unknown, A = unknown>(name: string, handler: (value: Q, sender: Sender) => A | Promise<A>): () => void;
+  /**
+   * Asks one process. Nothing is asked twice.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_NO_SUCH_NODE`, `ERR_MULTI_NODE_NO_HANDLER`, `ERR_MULTI_NODE_GONE`, `ERR_MULTI_NODE_TIMED_OUT`,
+   * `ERR_MULTI_NODE_OVERLOADED`, `ERR_MULTI_NODE_HANDLER_FAILED` or `ERR_MULTI_NODE_TOO_LARGE`. After `GONE` and `TIMED_OUT` the handler may
+   * or may not have done what was asked.
+   * @example
+   * const squared = await nodes.request('square', 12, { timeout: 1000 });
+   */
+  request<A = unknown>(name: string, value?: unknown, options?: RequestOptions): Promise<A>;
+  /**
+   * Asks every process that has the handler. The map has the answer or the error of each, by its id.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_OPTION` for a wrong `timeout`.
+   * @example
+   * for (const [id, { value, error }] of await nodes.requestAll('size')) console.log(id, error?.code ?? value);
+   */
+  requestAll<A = unknown>(
+    name: string,
+    value?: unknown,
+    options?: { timeout?: number; signal?: AbortSignal },
+  ): Promise<Map<string, { value: A; error?: undefined } | { value?: undefined; error: Error & { code: string } }>>;
 
   on<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
   once<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;

@@ -27,6 +27,7 @@ mod members;
 mod payload;
 mod request;
 mod topic;
+mod transcode;
 mod typed;
 
 pub use bus::Bus;

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use thiserror::Error;
+
+use crate::transcode::message_pack_to_json;
 
 /// How a payload's bytes are to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +90,25 @@ impl Payload {
     /// The bytes as text, whatever their content type.
     pub fn as_text(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.bytes)
+    }
+
+    /// The value as JSON, whatever its content type: text as JSON's string, bytes as an array of numbers.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are not what their content type says.
+    pub fn to_json(&self) -> Result<Cow<'_, str>, DecodeError> {
+        match self.content {
+            ContentType::MessagePack => Ok(message_pack_to_json(&self.bytes)?.into()),
+            ContentType::Json => {
+                let text = str::from_utf8(&self.bytes)?;
+                serde_json::from_str::<IgnoredAny>(text)?;
+                Ok(Cow::Borrowed(text))
+            }
+            ContentType::Text => Ok(serde_json::to_string(str::from_utf8(&self.bytes)?)?.into()),
+            ContentType::Bytes => Ok(serde_json::to_string(&self.bytes[..])?.into()),
+            ContentType::Unknown(number) => Err(DecodeError::UnknownContent(number)),
+        }
     }
 
     /// The value, read by the content type that arrived: a text is read as JSON's string, bytes as a sequence of numbers.
@@ -194,6 +215,19 @@ mod tests {
         ];
         for payload in wrong {
             assert!(payload.decode::<Chat>().is_err(), "{payload:?}");
+        }
+    }
+
+    #[test]
+    fn each_content_type_reads_as_json() {
+        let json = |payload: &Payload| payload.to_json().map(Cow::into_owned).ok();
+        assert_eq!(json(&Payload::message_pack(&[1, 2]).unwrap()).unwrap(), "[1,2]");
+        assert_eq!(json(&Payload::json(&"a").unwrap()).unwrap(), "\"a\"");
+        assert_eq!(json(&Payload::text("a\"b")).unwrap(), r#""a\"b""#);
+        assert_eq!(json(&Payload::bytes(vec![1, 2])).unwrap(), "[1,2]");
+        let wrong = [&b"{"[..], b"1 2", b"\"\xff\""];
+        for bytes in wrong {
+            assert_eq!(json(&Payload { content: ContentType::Json, bytes: Bytes::copy_from_slice(bytes) }), None);
         }
     }
 

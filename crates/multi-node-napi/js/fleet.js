@@ -58,6 +58,11 @@ class Fleet {
     });
   }
 
+  /** Who has topics and requests. */
+  get bus() {
+    return this.#service;
+  }
+
   get #isMaster() {
     return this.id === 'master';
   }

@@ -2,15 +2,19 @@
 // What `listen` returns.
 
 const { EventEmitter } = require('node:events');
+const { Calls } = require('./calls.js');
 const { checkRegisters } = require('./metrics.js');
+const { Topic } = require('./topic.js');
 
 /** This process's part in the program. */
 class Nodes extends EventEmitter {
   #part;
+  #calls;
 
   constructor(part) {
     super();
     this.#part = part;
+    this.#calls = new Calls(part.bus);
     this.isMaster = part.id === 'master';
     this.id = part.id;
     this.slot = part.slot;
@@ -64,6 +68,22 @@ class Nodes extends EventEmitter {
 
   shutdown() {
     return this.#part.command('shutdown');
+  }
+
+  topic(name, options) {
+    return new Topic(this.#part.bus, name, options);
+  }
+
+  respond(name, handler) {
+    return this.#calls.respond(name, handler);
+  }
+
+  request(name, value, options) {
+    return this.#calls.request(name, value, options);
+  }
+
+  requestAll(name, value, options) {
+    return this.#calls.requestAll(name, value, options);
   }
 
   /** The master exports the metrics of these prom-client registers, aggregated over all nodes. */

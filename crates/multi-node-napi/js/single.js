@@ -7,6 +7,7 @@ const { sessionsOf } = require('./door.js');
 const { Drain } = require('./drain.js');
 const { failure } = require('./errors.js');
 const { leave } = require('./leave.js');
+const { LocalBus } = require('./local-bus.js');
 const { Nodes } = require('./nodes.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
@@ -20,6 +21,7 @@ class Single {
   id = 'master';
   slot = null;
   peers = new Set();
+  bus = new LocalBus(this.id);
   #checked;
   #declared;
   #requests;

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use multi_node::bus::{PublishError, RequestError, RespondError};
 use multi_node::sessions::SessionError;
 use multi_node::{CommandError, Error};
 use napi_derive::napi;
@@ -39,6 +40,16 @@ impl Failure {
             "SESSIONS_UNUSABLE",
             "sessions: a stored session is no text; another program has written it".to_owned(),
         )
+    }
+
+    /// A topic that cannot be had.
+    pub(crate) fn topic(message: String) -> Failure {
+        Failure::new("TOPIC", message)
+    }
+
+    /// A process that no id or slot names.
+    pub(crate) fn no_such_node(name: &str) -> Failure {
+        Failure::new("NO_SUCH_NODE", format!("{name} is not there"))
     }
 
     /// As an exception, for a constructor: JavaScript finds the fields in the message, one a line.
@@ -109,6 +120,35 @@ impl From<&SessionError> for Failure {
             | SessionError::Replaced { .. }
             | SessionError::Files { .. } => "SESSIONS_UNUSABLE",
             _ => "SESSIONS_FAILED",
+        };
+        Failure::new(code, error.to_string())
+    }
+}
+
+impl From<&PublishError> for Failure {
+    fn from(error: &PublishError) -> Failure {
+        Failure::new("TOO_LARGE", error.to_string())
+    }
+}
+
+impl From<&RespondError> for Failure {
+    fn from(error: &RespondError) -> Failure {
+        Failure::new("HANDLER", error.to_string())
+    }
+}
+
+impl From<&RequestError> for Failure {
+    fn from(error: &RequestError) -> Failure {
+        let code = match error {
+            RequestError::NoSuchNode(_) => "NO_SUCH_NODE",
+            RequestError::NoHandler { .. } => "NO_HANDLER",
+            RequestError::Gone(_) => "GONE",
+            RequestError::TimedOut(_) => "TIMED_OUT",
+            RequestError::Overloaded { .. } => "OVERLOADED",
+            RequestError::TooLarge { .. } => "TOO_LARGE",
+            RequestError::Failed(_) | RequestError::Panicked | RequestError::Encode(_) | RequestError::Decode(_) => {
+                "HANDLER_FAILED"
+            }
         };
         Failure::new(code, error.to_string())
     }

@@ -12,6 +12,8 @@
 // The macros use these types in ways that the lints do not see; fields have the names that `index.d.ts` explains.
 #![allow(missing_docs, missing_debug_implementations)]
 
+mod batch;
+mod calls;
 mod descriptor;
 mod event;
 mod event_loop;
@@ -22,6 +24,7 @@ mod service;
 pub mod session;
 mod status;
 mod thread;
+mod topics;
 mod wake;
 
 use napi_derive::napi;

@@ -19,8 +19,8 @@ use crate::{descriptor, wake};
 /// This process's part in the program.
 #[napi]
 pub struct Service {
-    runtime: tokio::runtime::Handle,
-    handle: Handle,
+    pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) handle: Handle,
     heartbeat: Heartbeat,
     waker: Waker,
     events: mpsc::Receiver<Event>,

@@ -42,6 +42,17 @@ test('whole messages go to every other process', async (t) => {
   assert.equal(await server.stop(), 0);
 });
 
+test('every process hears what is published, and answers requests', async (t) => {
+  const server = await program(t, GIVEN + fromReadme('nodes.topic("chat"'));
+  for (const who of ['master', 'node-1', 'node-2']) {
+    await until(`all to hear ${who}`, () => server.output.split(`hears of ${who} { text: 'hello of ${who}' }`).length > 3);
+  }
+  assert.equal(await server.stop(), 0);
+  const asked = await program(t, GIVEN + fromReadme('nodes.requestAll("memory"'));
+  for (const who of ['master', 'node-1', 'node-2']) await asked.says(new RegExp(`^${who} \\d+\\.\\d+$`, 'm'));
+  assert.equal(await asked.stop(), 0);
+});
+
 test('a chat spans all processes, and its clients are told of a reload', async (t) => {
   const server = await program(t, `${fromReadme('WebSocketServer')}
     nodes.on("node", () => nodes.peers.length === 4 && console.log(nodes.id, "is joined with all"));

@@ -33,6 +33,26 @@ async function commands(): Promise<number> {
 void commands;
 void multiNode.listen;
 
+async function messages(): Promise<number> {
+  const chat = nodes.topic<{ text: string }>('chat', { history: 50 });
+  chat.on('message', ({ text }, { from }) => text.toUpperCase() + from).on('lag', ({ missed }) => missed.toFixed());
+  chat.on('undecodable', ({ error }) => error.message);
+  const lagging: boolean = !chat.publish({ text: 'hello' });
+  for await (const { value, from, missed } of chat) {
+    if (missed !== undefined) return missed;
+    if (lagging) return from.length + (value?.text.length ?? 0);
+  }
+  const { unconfirmed } = await chat.subscribed;
+  const stop = nodes.respond('square', async (number: number, { from }) => [number * number, from]);
+  const squared = await nodes.request<[number, string]>('square', 2, { to: 'node-1', timeout: 100, signal: AbortSignal.timeout(10) });
+  await nodes.request('square', 2, { to: 0 });
+  const all = await nodes.requestAll<[number, string]>('square', 2, { timeout: 100 });
+  stop();
+  chat.close();
+  return squared[0] + unconfirmed.length + [...all.values()].filter(({ value, error }) => value?.[0] || error?.code).length;
+}
+void messages;
+
 new SessionStore(nodes, { path: '/var/lib/app', ttl: 1000 }).get('sid', (error, session) => void [error, session]);
 new SessionStore().set('sid', {});
 
@@ -42,6 +62,10 @@ new SessionStore({ pat: '/var/lib/app' });
 listen({ prot: 8080 }, server);
 // @ts-expect-error a further server needs a port
 listen({}, [server, { server }]);
+// @ts-expect-error a history is a number
+nodes.topic('chat', { history: 'long' });
+// @ts-expect-error the topic has values of another type
+nodes.topic<string>('chat').publish(7);
 // @ts-expect-error no register
 nodes.metrics();
 // @ts-expect-error a name is no server

@@ -65,6 +65,12 @@ impl Subscription {
         self.topic.until_settled().await
     }
 
+    /// As [`Subscription::settled`], without a hold on the subscription.
+    pub fn settling(&self) -> impl Future<Output = Settled> + Send + 'static {
+        let topic = self.topic.clone();
+        async move { topic.until_settled().await }
+    }
+
     /// The next event. It is cancel safe.
     pub async fn recv(&mut self) -> Event {
         poll_fn(|context| self.poll_recv(context)).await

@@ -3,8 +3,8 @@
 use std::fmt::Display;
 
 use multi_node_bus::{
-    BusCounts, EncodeError, History, Payload, RawTopic, Request, RespondError, Topic, TopicError, TypedCall,
-    TypedCallAll,
+    BusCounts, Call, CallAll, EncodeError, History, Payload, RawTopic, Request, RespondError, Topic, TopicError,
+    TypedCall, TypedCallAll,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -99,6 +99,11 @@ impl Handle {
         self.0.bus.request_typed(name, value)
     }
 
+    /// As [`request`](Handle::request), with bytes and a content type.
+    pub fn raw_request(&self, name: &str, payload: Payload) -> Call {
+        self.0.bus.request(name, payload)
+    }
+
     /// Asks every process that has the handler, and resolves with the answer or the error of each.
     ///
     /// # Errors
@@ -110,6 +115,11 @@ impl Handle {
     /// What this process's part in topics and requests has done, and what its bounds have dropped.
     pub fn bus_counts(&self) -> BusCounts {
         self.0.bus.counts()
+    }
+
+    /// As [`request_all`](Handle::request_all), with bytes and a content type.
+    pub fn raw_request_all(&self, name: &str, payload: Payload) -> CallAll {
+        self.0.bus.request_all(name, payload)
     }
 
     /// Waits until what the factories subscribed to is confirmed, and logs what is missing.

@@ -1,0 +1,94 @@
+//! Many messages in one call: a JSON array, and the bytes of those that are no JSON.
+
+use multi_node::bus::{ContentType, Payload};
+use napi::bindgen_prelude::{Buffer, Either};
+use napi_derive::napi;
+
+/// A batch that holds more bytes than this takes no further message.
+const FULL: usize = 1 << 20;
+
+/// How a message's content stands in a batch.
+const JSON: u8 = 0;
+const BYTES: u8 = 1;
+const UNREADABLE: u8 = 2;
+
+/// Some messages, for JavaScript.
+#[napi(object, object_from_js = false)]
+pub struct Batch {
+    /// A JSON array. Each message is a fixed number of its elements, the last two of which are a kind of content and the content.
+    pub text: String,
+    /// The bytes of all contents that are bytes; in the array stands how long each is.
+    pub bytes: Option<Buffer>,
+    /// Whether there may be more.
+    pub more: bool,
+    /// Which peers had not confirmed the subscription when it was waited for no longer. Once per subscription.
+    pub unconfirmed: Option<Vec<String>>,
+}
+
+/// Writes a batch.
+#[derive(Default)]
+pub(crate) struct Writer {
+    text: String,
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    pub(crate) fn is_full(&self) -> bool {
+        self.text.len() + self.bytes.len() > FULL
+    }
+
+    /// An element that is JSON already.
+    pub(crate) fn json(&mut self, json: &str) {
+        self.text.push(if self.text.is_empty() { '[' } else { ',' });
+        self.text.push_str(json);
+    }
+
+    pub(crate) fn number(&mut self, number: impl Into<u64>) {
+        self.json(&number.into().to_string());
+    }
+
+    pub(crate) fn string(&mut self, text: &str) {
+        let quoted = serde_json::Value::from(text).to_string();
+        self.json(&quoted);
+    }
+
+    /// The two elements of a content.
+    pub(crate) fn content(&mut self, payload: &Payload) {
+        if payload.content == ContentType::Bytes {
+            self.number(BYTES);
+            self.number(payload.bytes.len() as u64);
+            self.bytes.extend_from_slice(&payload.bytes);
+            return;
+        }
+        match payload.to_json() {
+            Ok(json) => {
+                self.number(JSON);
+                self.json(&json);
+            }
+            Err(error) => {
+                self.number(UNREADABLE);
+                self.string(&error.to_string());
+            }
+        }
+    }
+
+    /// A content of text, which is a message of ours.
+    pub(crate) fn text(&mut self, text: &str) {
+        self.number(JSON);
+        self.string(text);
+    }
+
+    pub(crate) fn finish(mut self, more: bool) -> Batch {
+        self.text.push_str(if self.text.is_empty() { "[]" } else { "]" });
+        let bytes = (!self.bytes.is_empty()).then(|| self.bytes.into());
+        Batch { text: self.text, bytes, more, unconfirmed: None }
+    }
+}
+
+/// What JavaScript sends: JSON, or bytes.
+pub(crate) fn payload(content: Either<String, Buffer>) -> Payload {
+    match content {
+        Either::A(json) => Payload { content: ContentType::Json, bytes: json.into() },
+        Either::B(bytes) => Payload::bytes(Vec::from(bytes)),
+    }
+}

@@ -1,0 +1,135 @@
+//! Topics for JavaScript, which takes what has come in batches.
+
+#![expect(clippy::needless_pass_by_value, reason = "Node-API makes owned values")]
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use multi_node::NodeId;
+use multi_node::bus::{Event, RawTopic, Subscription};
+use napi::bindgen_prelude::{Buffer, Either, Function};
+use napi_derive::napi;
+
+use crate::batch::{Batch, Writer, payload};
+use crate::failure::Failure;
+use crate::service::Service;
+use crate::wake;
+
+/// The most messages of one batch.
+const MOST: usize = 1024;
+
+/// The kind of content that says how many messages are missing.
+const MISSED: u8 = 3;
+
+#[napi]
+impl Service {
+    /// The topic of this name; with a history, where it is above 0.
+    ///
+    /// # Errors
+    /// A failure, in the error's message.
+    #[napi]
+    pub fn topic(&self, name: String, history: u32) -> napi::Result<TopicHandle> {
+        let topic = self.handle.raw_topic(&name).map_err(|error| Failure::topic(error.to_string()).into_error())?;
+        Ok(TopicHandle(Some(if history == 0 { topic } else { topic.history(history as usize) })))
+    }
+}
+
+/// A topic, until it is closed.
+#[napi]
+pub struct TopicHandle(Option<RawTopic>);
+
+#[napi]
+impl TopicHandle {
+    /// `false`: a subscribed peer misses the message.
+    ///
+    /// # Errors
+    /// A failure, in the error's message.
+    #[napi]
+    pub fn publish(&self, content: Either<String, Buffer>) -> napi::Result<bool> {
+        let Some(topic) = &self.0 else { return Ok(true) };
+        let published = topic.publish(payload(content)).map_err(|error| Failure::from(&error).into_error())?;
+        Ok(!published.is_lagging())
+    }
+
+    /// Subscribes. `turn` is called, on this thread, when there may be something to take, and `take` had nothing more.
+    ///
+    /// # Errors
+    /// Where the environment ends.
+    #[napi]
+    pub fn subscribe(&self, turn: Function<'_, (), ()>) -> napi::Result<TopicFeed> {
+        let waker = wake::waker(&turn)?;
+        Ok(TopicFeed(self.0.as_ref().map(|topic| {
+            let subscription = topic.subscribe().now();
+            let settling = subscription.settling();
+            let settling = async move { settling.await.unconfirmed };
+            Feed { subscription, settling: Some(Box::pin(settling)), waker }
+        })))
+    }
+
+    #[napi]
+    pub fn close(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// A subscription, until it is closed.
+#[napi]
+pub struct TopicFeed(Option<Feed>);
+
+struct Feed {
+    subscription: Subscription,
+    /// Until it is known who has not confirmed.
+    settling: Option<Pin<Box<dyn Future<Output = Vec<NodeId>> + Send>>>,
+    waker: Waker,
+}
+
+#[napi]
+impl TopicFeed {
+    /// What has come. A message is who sent it, a kind of content and the content.
+    #[napi]
+    pub fn take(&mut self) -> Option<Batch> {
+        self.0.as_mut().map(Feed::take)
+    }
+
+    #[napi]
+    pub fn close(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Feed {
+    fn take(&mut self) -> Batch {
+        let waker = self.waker.clone();
+        let mut context = Context::from_waker(&waker);
+        // First, since what is asked for afterwards is then in the batch.
+        let unconfirmed = self.poll_settling(&mut context);
+        let mut writer = Writer::default();
+        let mut more = false;
+        for taken in 0.. {
+            more = taken == MOST || writer.is_full();
+            if more {
+                break;
+            }
+            let Poll::Ready(event) = self.subscription.poll_recv(&mut context) else { break };
+            write(&mut writer, &event);
+        }
+        Batch { unconfirmed, ..writer.finish(more) }
+    }
+
+    fn poll_settling(&mut self, context: &mut Context<'_>) -> Option<Vec<String>> {
+        let Poll::Ready(peers) = self.settling.as_mut()?.as_mut().poll(context) else { return None };
+        self.settling = None;
+        Some(peers.iter().map(ToString::to_string).collect())
+    }
+}
+
+fn write(writer: &mut Writer, event: &Event) {
+    writer.string(&event.from().to_string());
+    match event {
+        Event::Message { payload, .. } => writer.content(payload),
+        Event::Lagged { missed, .. } => {
+            writer.number(MISSED);
+            writer.number(*missed);
+        }
+    }
+}

@@ -313,6 +313,28 @@ export interface RequestOptions {
   signal?: AbortSignal;
 }
 
+/** How much each key may do, counted for all processes together. */
+export interface Limit {
+  /**
+   * Counts an event of this key, unless the limit is reached. Waits for no other process. Times are in milliseconds.
+   *
+   * @example
+   * const { allowed, retryAfter } = logins.check(request.socket.remoteAddress);
+   */
+  check(key: string): { allowed: boolean; remaining: number; retryAfter: number };
+}
+
+/** A number that only grows, of all processes together. */
+export interface Counter {
+  readonly value: number;
+  /**
+   * Adds 1, or a whole number.
+   *
+   * @throws a TypeError with the code `ERR_MULTI_NODE_OPTION` for what is none.
+   */
+  add(number?: number): void;
+}
+
 /** This process's part in the program. */
 export interface Nodes extends EventEmitter {
   readonly isMaster: boolean;
@@ -381,6 +403,22 @@ export interface Nodes extends EventEmitter {
     value?: unknown,
     options?: { timeout?: number; signal?: AbortSignal },
   ): Promise<Map<string, { value: A; error?: undefined } | { value?: undefined; error: Error & { code: string } }>>;
+  /**
+   * The limit of this name: `limit` events of each key in `per` milliseconds, all of which may come at once.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_OPTION` where nothing would be allowed, or more than can be counted.
+   * @example
+   * const logins = nodes.limit('login', { limit: 100, per: 60_000 });
+   */
+  limit(name: string, quota: { limit: number; per: number }): Limit;
+  /**
+   * The counter of this name.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_COUNTERS` where there are 256 already.
+   * @example
+   * nodes.counter('jobs').add(1);
+   */
+  counter(name: string): Counter;
 
   on<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
   once<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;

@@ -25,9 +25,10 @@ class Calls {
 
   /** Returns what stops it. */
   respond(name, handler) {
+    if (typeof name !== 'string') throw failure('HANDLER', 'a handler needs a name: a string of 1 to 255 bytes', TypeError);
     if (typeof handler !== 'function') throw failure('HANDLER', `the handler of \`${name}\` is no function`, TypeError);
     try {
-      this.#calls().respond(String(name));
+      this.#calls().respond(name);
     } catch (exception) {
       throw fromException(exception);
     }

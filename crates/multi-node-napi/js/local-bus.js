@@ -1,8 +1,9 @@
 'use strict';
-// Topics and requests in a process that serves alone: what the library offers, without it.
+// Topics, requests and limits in a process that serves alone: what the library offers, without it.
 
 const { KIND } = require('./batch.js');
 const { LocalCalls } = require('./local-calls.js');
+const { LocalLimits } = require('./local-limits.js');
 const { failure } = require('./errors.js');
 
 /** The library's bounds. */
@@ -11,6 +12,7 @@ const MOST = { name: 255, message: 1 << 20, messages: 4096, bytes: 16 << 20, bat
 class LocalBus {
   #me;
   #topics = new Map();
+  #limits = new LocalLimits();
 
   constructor(me) {
     this.#me = me;
@@ -33,6 +35,14 @@ class LocalBus {
 
   calls(turn) {
     return new LocalCalls(this.#me, turn);
+  }
+
+  limit(name, limit, per) {
+    return this.#limits.limit(name, limit, per);
+  }
+
+  counter(name) {
+    return this.#limits.counter(name);
   }
 }
 

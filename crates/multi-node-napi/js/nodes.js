@@ -3,6 +3,7 @@
 
 const { EventEmitter } = require('node:events');
 const { Calls } = require('./calls.js');
+const { Counter, Limit } = require('./limits.js');
 const { checkRegisters } = require('./metrics.js');
 const { Topic } = require('./topic.js');
 
@@ -84,6 +85,14 @@ class Nodes extends EventEmitter {
 
   requestAll(name, value, options) {
     return this.#calls.requestAll(name, value, options);
+  }
+
+  limit(name, quota) {
+    return new Limit(this.#part.bus, name, quota);
+  }
+
+  counter(name) {
+    return new Counter(this.#part.bus, name);
   }
 
   /** The master exports the metrics of these prom-client registers, aggregated over all nodes. */

@@ -4,7 +4,7 @@ use std::io;
 
 use multi_node::bus::{PublishError, RequestError, RespondError};
 use multi_node::sessions::SessionError;
-use multi_node::{CommandError, Error};
+use multi_node::{CommandError, Error, QuotaError, TooManyCounters};
 use napi_derive::napi;
 
 /// What failed.
@@ -45,6 +45,16 @@ impl Failure {
     /// A topic that cannot be had.
     pub(crate) fn topic(message: String) -> Failure {
         Failure::new("TOPIC", message)
+    }
+
+    /// A limit that allows nothing, or more than can be counted.
+    pub(crate) fn quota(error: &QuotaError) -> Failure {
+        Failure::new("OPTION", error.to_string())
+    }
+
+    /// A counter too many.
+    pub(crate) fn counters(error: &TooManyCounters) -> Failure {
+        Failure::new("COUNTERS", error.to_string())
     }
 
     /// A process that no id or slot names.

@@ -53,6 +53,11 @@ async function messages(): Promise<number> {
 }
 void messages;
 
+const { allowed, remaining, retryAfter } = nodes.limit('login', { limit: 100, per: 60_000 }).check('client');
+const jobs = nodes.counter('jobs');
+jobs.add(allowed ? remaining : retryAfter);
+jobs.value.toFixed();
+
 new SessionStore(nodes, { path: '/var/lib/app', ttl: 1000 }).get('sid', (error, session) => void [error, session]);
 new SessionStore().set('sid', {});
 

@@ -1,0 +1,56 @@
+'use strict';
+// Limits and counters of all processes together.
+
+const { failure, fromException } = require('./errors.js');
+
+/** How much each key may do. */
+class Limit {
+  #handle;
+
+  constructor(bus, name, { limit, per } = {}) {
+    if (!Number.isSafeInteger(limit) || limit < 1) throw wrong('limit', limit, 'a whole number above 0');
+    if (!Number.isFinite(per) || per <= 0) throw wrong('per', per, 'milliseconds, above 0');
+    this.#handle = made(() => bus.limit(nameOf(name), limit, per));
+  }
+
+  check(key) {
+    return this.#handle.check(String(key));
+  }
+}
+
+/** A number that only grows. */
+class Counter {
+  #handle;
+
+  constructor(bus, name) {
+    this.#handle = made(() => bus.counter(nameOf(name)));
+  }
+
+  add(number = 1) {
+    if (!Number.isSafeInteger(number) || number < 0) throw wrong('number', number, 'a whole number, 0 or more');
+    this.#handle.add(number);
+  }
+
+  get value() {
+    return this.#handle.value;
+  }
+}
+
+function nameOf(name) {
+  if (typeof name === 'string') return name;
+  throw wrong('name', name, 'a string');
+}
+
+function made(make) {
+  try {
+    return make();
+  } catch (exception) {
+    throw fromException(exception);
+  }
+}
+
+function wrong(option, value, expected) {
+  return failure('OPTION', `option \`${option}\`: ${String(value)} is not allowed; expected ${expected}`, TypeError);
+}
+
+module.exports = { Limit, Counter };

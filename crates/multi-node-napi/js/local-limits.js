@@ -1,0 +1,49 @@
+'use strict';
+// Limits and counters of a process that serves alone: what the library offers, without it.
+
+const { performance } = require('node:perf_hooks');
+const { failure } = require('./errors.js');
+
+/** The library's bounds. */
+const MOST = { keys: 100_000, counters: 256 };
+
+/** All limits and counters of the process. */
+class LocalLimits {
+  #times = new Map();
+  #counters = new Map();
+
+  limit(name, limit, per) {
+    const prefix = `${name}\0`;
+    const interval = per / limit;
+    return { check: (key) => this.#check(prefix + key, interval, per) };
+  }
+
+  /** Each event moves the time of its key on by an interval. An event that would move it further ahead than a whole burst is denied. */
+  #check(key, interval, burst) {
+    const now = performance.now();
+    const next = Math.max(this.#times.get(key) ?? 0, now) + interval;
+    // What is added up is not exact.
+    const ahead = next - now - interval / 1e6;
+    if (ahead > burst) return { allowed: false, remaining: 0, retryAfter: ahead - burst };
+    if (this.#times.has(key) || this.#hasRoom(now)) this.#times.set(key, next);
+    return { allowed: true, remaining: Math.floor((burst - ahead) / interval), retryAfter: 0 };
+  }
+
+  /** A key that is quiet again counts as one that was never there. */
+  #hasRoom(now) {
+    if (this.#times.size < MOST.keys) return true;
+    for (const [key, time] of this.#times) if (time <= now) this.#times.delete(key);
+    return this.#times.size < MOST.keys;
+  }
+
+  counter(name) {
+    if (!this.#counters.has(name) && this.#counters.size >= MOST.counters) {
+      throw failure('COUNTERS', `there are ${MOST.counters} counters already, which is the most`);
+    }
+    const counter = this.#counters.get(name) ?? { value: 0, add: (number) => void (counter.value += number) };
+    this.#counters.set(name, counter);
+    return counter;
+  }
+}
+
+module.exports = { LocalLimits };

@@ -1,0 +1,75 @@
+//! Limits and counters of all processes together, for JavaScript.
+
+#![expect(clippy::needless_pass_by_value, reason = "Node-API makes owned values")]
+
+use multi_node::{Counter, Limit, Quota};
+use napi_derive::napi;
+
+use crate::failure::Failure;
+use crate::options::milliseconds;
+use crate::service::Service;
+
+#[napi]
+impl Service {
+    /// The limit of this name: `limit` events in the time `per`, which is in milliseconds.
+    ///
+    /// # Errors
+    /// A failure, in the error's message.
+    #[napi]
+    pub fn limit(&self, name: String, limit: f64, per: f64) -> napi::Result<LimitHandle> {
+        let quota = Quota::new(limit as u64, milliseconds(per));
+        let quota = quota.map_err(|error| Failure::quota(&error).into_error())?;
+        Ok(LimitHandle(self.handle.limit(&name, quota)))
+    }
+
+    /// The counter of this name.
+    ///
+    /// # Errors
+    /// A failure, in the error's message.
+    #[napi]
+    pub fn counter(&self, name: String) -> napi::Result<CounterHandle> {
+        let counter = self.handle.counter(&name);
+        counter.map(CounterHandle).map_err(|error| Failure::counters(&error).into_error())
+    }
+}
+
+#[napi]
+pub struct LimitHandle(Limit);
+
+/// What came of a check.
+#[napi(object, object_from_js = false)]
+pub struct Checked {
+    pub allowed: bool,
+    pub remaining: f64,
+    /// In milliseconds.
+    pub retry_after: f64,
+}
+
+#[napi]
+impl LimitHandle {
+    #[napi]
+    pub fn check(&self, key: String) -> Checked {
+        match self.0.check(key) {
+            Ok(allowed) => Checked { allowed: true, remaining: allowed.remaining as f64, retry_after: 0.0 },
+            Err(denied) => {
+                Checked { allowed: false, remaining: 0.0, retry_after: denied.retry_after.as_secs_f64() * 1000.0 }
+            }
+        }
+    }
+}
+
+#[napi]
+pub struct CounterHandle(Counter);
+
+#[napi]
+impl CounterHandle {
+    #[napi]
+    pub fn add(&self, number: f64) {
+        self.0.add(number as u64);
+    }
+
+    #[napi(getter)]
+    pub fn value(&self) -> f64 {
+        self.0.get() as f64
+    }
+}

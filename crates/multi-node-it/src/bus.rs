@@ -1,5 +1,7 @@
 //! Routes of the fixture program that publish, subscribe, ask and answer.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,11 +25,13 @@ pub fn routes(node: Handle) -> anyhow::Result<Router> {
     // The subscription begins here; the node is ready once the others have confirmed it.
     tokio::spawn(collect(topic.subscribe().now(), received.clone()));
     let id = node.id();
+    let counting = counting(&node)?;
     node.respond("who", move |wait_ms: u64| async move {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         Ok::<_, String>(id)
     })?;
     Ok(asking(node)
+        .merge(counting)
         .route("/bus/publish/{text}", get(move |Path(text): Path<String>| async move { publish(&topic, &text) }))
         .route(
             "/bus/received",
@@ -36,6 +40,62 @@ pub fn routes(node: Handle) -> anyhow::Result<Router> {
                 Json(json!({ "id": id, "received": received }))
             }),
         ))
+}
+
+/// What one subscription has seen of the numbers that each process publishes: 0, 1, 2 and so on.
+#[derive(Default)]
+struct Audit {
+    /// The number that comes next from each publisher.
+    next: BTreeMap<NodeId, u64>,
+    messages: u64,
+    lagged: u64,
+    /// Numbers that came twice, too early, or after a gap without `Lagged`.
+    wrong: Vec<String>,
+}
+
+impl Audit {
+    fn note(&mut self, event: TypedEvent<u64>) {
+        match event {
+            TypedEvent::Message { from, value } => {
+                self.messages += 1;
+                // History may begin anywhere.
+                if let Some(due) = self.next.insert(from, value + 1).filter(|due| *due != value) {
+                    self.wrong.push(format!("{from}: {value}, and {due} was due"));
+                }
+            }
+            TypedEvent::Lagged { from, missed } => {
+                self.lagged += missed;
+                self.next.entry(from).and_modify(|due| *due += missed);
+            }
+            TypedEvent::Undecodable { from, error } => self.wrong.push(format!("{from}: {error}")),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({ "messages": self.messages, "lagged": self.lagged, "wrong": self.wrong })
+    }
+}
+
+/// `/bus/count/N` publishes the next N numbers of this process, `/bus/audit` shows what it has seen of all.
+fn counting(node: &Handle) -> anyhow::Result<Router> {
+    let topic = node.topic::<u64>("numbers")?.history(HISTORY);
+    let (audit, published) = (Arc::new(Mutex::new(Audit::default())), Arc::new(AtomicU64::new(0)));
+    let (mut subscription, noted) = (topic.subscribe().now(), audit.clone());
+    tokio::spawn(async move {
+        loop {
+            let event = subscription.recv().await;
+            noted.lock().unwrap_or_else(PoisonError::into_inner).note(event);
+        }
+    });
+    let count = move |Path(count): Path<u64>| async move {
+        for _ in 0..count {
+            // Whom a message misses shows in the audit.
+            let _ = topic.publish(&published.fetch_add(1, Ordering::Relaxed)).expect("a small message");
+        }
+        "counted\n"
+    };
+    let show = move || async move { Json(audit.lock().unwrap_or_else(PoisonError::into_inner).json()) };
+    Ok(Router::new().route("/bus/count/{count}", get(count)).route("/bus/audit", get(show)))
 }
 
 fn asking(node: Handle) -> Router {

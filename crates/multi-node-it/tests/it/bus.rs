@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use multi_node::NodeId;
+use multi_node::{NodeId, Status};
 use multi_node_it::{Plan, Program, send, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -81,6 +81,53 @@ async fn every_node_gets_every_message_once_and_newcomers_get_the_history() {
         program.stop().await;
     })
     .await;
+}
+
+/// How many messages the processes receive in all: `BUS_DELIVERIES`, for the long lane.
+fn deliveries() -> u64 {
+    std::env::var("BUS_DELIVERIES").map_or(200_000, |text| text.parse().expect("a number"))
+}
+
+#[tokio::test]
+async fn no_message_is_missed_silently_over_kills_reloads_and_scaling() {
+    const SEED: u64 = 1;
+    within(90 + deliveries() / 2000, async {
+        let mut program = Program::serving(plan(4)).await;
+        let (mut random, mut received) = (fastrand::Rng::with_seed(SEED), BTreeMap::new());
+        while received.values().sum::<u64>() < deliveries() {
+            let (addr, counts) = (program.addr, random.u64(1..400));
+            let flood: Vec<_> = (0..24)
+                .map(|_| {
+                    tokio::spawn(async move { multi_node_it::client::get(addr, &format!("/bus/count/{counts}")).await })
+                })
+                .collect();
+            match random.u8(0..4) {
+                0 => send(random.choice(program.pids().await).expect("a node"), Signal::KILL),
+                1 => assert!(program.command("reload").await["Ok"].is_object()),
+                2 => assert!(program.command(&format!("scale {}", random.u8(2..6))).await["Ok"].is_object()),
+                _ => {}
+            }
+            for count in flood {
+                // The killed node may have been the one that counted.
+                drop(count.await.expect("no panic"));
+            }
+            program.status_where(Status::is_ready).await;
+            audit(&mut program, &mut received).await;
+        }
+        program.stop().await;
+    })
+    .await;
+}
+
+/// What the nodes that serve now have received since they began: all of it in order, and without a silent gap.
+async fn audit(program: &mut Program, received: &mut BTreeMap<String, u64>) {
+    for slot in program.status().await.slots {
+        let id = slot.id.expect("it serves").to_string();
+        let mut node = program.connected_to(&id).await;
+        let audit = node.get("/bus/audit").await.expect("an answer").json();
+        assert_eq!(audit["wrong"], json!([]), "{id}: {audit}");
+        received.insert(id, audit["messages"].as_u64().expect("a number"));
+    }
 }
 
 #[tokio::test]

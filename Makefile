@@ -12,7 +12,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 THREADS := $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-bytes \
-	soak-loss soak-node soak-reloads soak-fuzz mutants mutants-fleet mutants-handoff law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
+	soak-messages soak-loss soak-node soak-reloads soak-fuzz mutants mutants-fleet mutants-handoff law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -73,14 +73,17 @@ test-foreign-node:
 
 # `SOAK_SECONDS` is the time of each lane that has no end of its own; CI runs the same decisions for 30 s.
 SOAK_SECONDS ?= 600
-soak: servers ## the long lanes: chaos, random bytes, `loss` of ours over a million answers, all Node.js versions, fuzzing of the decoders; an hour
-	+@scripts/each.sh soak-chaos soak-bytes soak-loss soak-node soak-reloads soak-fuzz
+soak: servers ## the long lanes: chaos, random bytes, messages, `loss` of ours over a million answers, all Node.js versions, fuzzing of the decoders; an hour
+	+@scripts/each.sh soak-chaos soak-bytes soak-messages soak-loss soak-node soak-reloads soak-fuzz
 
 soak-chaos:
 	CHAOS_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture chaos::
 
 soak-bytes:
 	BYTES_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture bytes::
+
+soak-messages:
+	BUS_DELIVERIES=20000000 $(CARGO) test --locked -p multi-node-it --test it -- --nocapture bus::
 
 soak-loss:
 	$(CARGO) build --locked --release -p multi-node-cli -p multi-node-bench
@@ -149,7 +152,7 @@ fuzz-check:
 		$(CARGO) check --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
 
 doc: ## the library's documentation, warnings being errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-process -p multi-node-serve -p multi-node-sessions -p multi-node-supervisor -p multi-node-sys --no-deps --features axum,tower-sessions-0-14,tower-sessions-0-15
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-bus -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-process -p multi-node-serve -p multi-node-sessions -p multi-node-supervisor -p multi-node-sys --no-deps --features axum,tower-sessions-0-14,tower-sessions-0-15
 
 # `rust-version` in Cargo.toml names the same release.
 msrv: ## check with the oldest compiler that is supported; rustup fetches it

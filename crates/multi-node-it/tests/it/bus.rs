@@ -85,7 +85,7 @@ async fn every_node_gets_every_message_once_and_newcomers_get_the_history() {
 
 /// How many messages the processes receive in all: `BUS_DELIVERIES`, for the long lane.
 fn deliveries() -> u64 {
-    std::env::var("BUS_DELIVERIES").map_or(200_000, |text| text.parse().expect("a number"))
+    std::env::var("BUS_DELIVERIES").map_or(1_000_000, |text| text.parse().expect("a number"))
 }
 
 #[tokio::test]

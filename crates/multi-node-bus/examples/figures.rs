@@ -1,7 +1,7 @@
 //! How fast the bus is between processes: broadcasts to all, one message at rest, and a request beside a bare round trip.
 //!
 //! `cargo run --release -p multi-node-bus --example figures [PEERS [MESSAGES]]`. The environment variable `THREADS` chooses runtimes
-//! with so many worker threads instead of one thread.
+//! with that number of worker threads instead of one thread.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a measurement ends at its first error")]
 
@@ -53,7 +53,7 @@ async fn peer(path: String, number: u64) {
     let echo = echo(tokio::net::UnixStream::from_std(bare).unwrap(), bare_latencies.clone());
     tokio::spawn(async {
         echo.await;
-        // Whoever measures has ended.
+        // The process that measures has ended.
         std::process::exit(0);
     });
     bus.respond("echo", |request: Request| async { Ok::<_, String>(request.payload) }).unwrap();

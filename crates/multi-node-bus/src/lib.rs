@@ -4,7 +4,7 @@
 //! A [`Bus`] knows nothing of masters and nodes. Its owner
 //! - makes one per process: [`Bus::new`];
 //! - tells it who takes part: [`Bus::joined`], [`Bus::gone`], [`Bus::draining`], and once [`Bus::members_complete`];
-//! - forwards what [`Bus::wanted`] yields to whoever makes socket pairs, and gives both ends to [`Bus::attach`] with an epoch
+//! - forwards what [`Bus::wanted`] yields to the process that makes socket pairs, and gives both ends to [`Bus::attach`] with an epoch
 //!   above the `broken_epoch` of the question. One pair per (pair of processes, epoch);
 //! - awaits [`Bus::settled`] before it calls the process ready, and [`Bus::flush`] before it ends.
 //!

@@ -37,24 +37,31 @@ class Topic extends EventEmitter {
     }
   }
 
-  /** Each iterator has a subscription of its own, from which it takes when it is asked. */
+  /** Each iterator has a subscription of its own, which `return` ends at once, also while an item is awaited. */
   [Symbol.asyncIterator]() {
     this.#check();
     const feed = this.#subscribe();
-    return this.#itemsOf(feed);
-  }
-
-  async *#itemsOf(feed) {
-    try {
-      while (!feed.closed) {
-        const item = feed.next();
-        if (item) yield item;
-        else await feed.turn();
-      }
-    } finally {
+    const end = () => {
       feed.close();
       this.#feeds.delete(feed);
-    }
+      return { done: true, value: undefined };
+    };
+    const take = async () => {
+      while (!feed.closed) {
+        const value = feed.next();
+        if (value) return { done: false, value };
+        await feed.turn();
+      }
+      return end();
+    };
+    let last = Promise.resolve();
+    return {
+      next: () => (last = last.then(take, take)),
+      return: async () => end(),
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+    };
   }
 
   close() {

@@ -1,7 +1,7 @@
 //! Internal to multi-node, without semver promises: what every process of a program has, its master and its nodes alike.
 //!
 //! How they know each other (`environment`, `family`), what they say to each other ([`control`], [`mesh`]), their addresses, signals and
-//! descriptors, and what each process's loop shares with its program ([`links`]). Who leads and who follows is decided elsewhere: neither
+//! descriptors, and what each process's loop shares with its program ([`process_links`]). Who leads and who follows is decided elsewhere: neither
 //! is named here.
 
 // What only several processes need stands by in the single-process build, so that each file is the same on every system.

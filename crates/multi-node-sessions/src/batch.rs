@@ -101,12 +101,12 @@ impl WriteConnection {
 
     fn roll_back(&self) {
         if !self.connection.is_autocommit() {
-            // Whoever waits gets the error that came first.
+            // All callers that wait get the error that came first.
             let _ = self.connection.execute_batch("ROLLBACK");
         }
     }
 
-    /// A file that was removed goes on for those who have it open, and nobody else would see what they write.
+    /// Processes that have a removed file open could still write to it, and other processes would not see that.
     fn check_identity(&self) -> Result<(), SessionError> {
         if self.identity == identity(&self.path) {
             return Ok(());

@@ -1,4 +1,4 @@
-//! The time of day. Expiry is told in it, since a session outlives the process, and may outlive a reboot.
+//! The time of day. Expiry uses it, since a session outlives the process, and may outlive a reboot.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

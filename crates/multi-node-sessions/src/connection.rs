@@ -11,7 +11,7 @@ use crate::settings::{Durability, Settings};
 /// What a row has beside the session's bytes, at most.
 const ROW_OVERHEAD: usize = 1024;
 
-/// A log of this many pages (64 MiB) is written back by whoever writes. Before that, housekeeping does it.
+/// A log of this many pages (64 MiB) is written back by the next writer. Before that, housekeeping does it.
 const LOG_PAGES_AT_MOST: u32 = 16_384;
 
 pub(crate) fn open(path: &Path, settings: &Settings) -> rusqlite::Result<Connection> {

@@ -174,7 +174,7 @@ impl SessionDatabase {
         }
     }
 
-    /// Removes expired sessions, at most this many, and returns how many. The database does this by itself, too.
+    /// Removes expired sessions, at most this many, and returns how many. The database also does this regularly.
     pub fn sweep(&self, at_most: u32) -> PendingWrite<usize> {
         self.write(Change::Sweep { at_most }, |removed| removed)
     }

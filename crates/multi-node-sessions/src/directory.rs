@@ -14,7 +14,7 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Makes the directory where it is missing (its parent must exist), and checks that nobody else can write in it.
+    /// Makes the directory where it is missing (its parent must exist), and checks that no other user can write in it.
     pub(crate) fn prepare(directory: &Path) -> Result<Files, SessionError> {
         match DirBuilder::new().mode(0o700).create(directory) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {

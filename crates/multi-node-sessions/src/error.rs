@@ -150,7 +150,7 @@ impl SessionError {
         move |cause| SessionError::Files { action, path, cause: Arc::new(cause) }
     }
 
-    /// What an error of SQLite means for whoever has to act.
+    /// What an error of SQLite means for the user.
     pub(crate) fn sqlite(action: &'static str, path: &Path, error: &rusqlite::Error) -> SessionError {
         let (path, cause) = (path.to_owned(), error.to_string());
         match error.sqlite_error_code() {

@@ -154,7 +154,7 @@ impl WriterThread {
         let outcomes = outcomes.unwrap_or_else(|error| vec![Err(error); batch.len()]);
         for (job, outcome) in batch.into_iter().zip(outcomes) {
             self.waiting.remove(job.bytes);
-            // Whoever has gone does not want to know.
+            // The caller may have stopped waiting.
             let _ = job.reply.send(outcome);
         }
     }

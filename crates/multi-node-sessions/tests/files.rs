@@ -1,4 +1,4 @@
-//! Files that are damaged, of others, or in the way: always an error that says so, never a store without sessions.
+//! Files that are damaged, of others, or in the way: always a clear error, never a store without sessions.
 #![cfg(target_os = "linux")]
 
 use std::fs::{self, Permissions};

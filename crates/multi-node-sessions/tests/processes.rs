@@ -1,4 +1,4 @@
-//! Several processes with one database: what is acknowledged is there, whoever is killed or stopped.
+//! Several processes with one database: what is acknowledged is there, whichever process is killed or stopped.
 #![cfg(target_os = "linux")]
 
 use std::io::{BufRead, BufReader, Lines, Write};

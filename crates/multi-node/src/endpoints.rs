@@ -33,7 +33,7 @@ impl Endpoints {
     }
 
     /// Opens them again where another program has left them. A program that serves must not end for the lack of them, so
-    /// what cannot be opened is told and left out.
+    /// what cannot be opened is logged and left out.
     #[cfg(multi_process)]
     pub(crate) async fn reopen(settings: &mut Settings) -> Endpoints {
         match Endpoints::open(settings).await {

@@ -15,7 +15,7 @@ use crate::{Error, Handle, Heartbeat, Nodes, bind, plan, run_directory, wiring};
 pub(crate) enum Served {
     /// Servers of this program.
     Linked(Servers),
-    /// Another program, which serves by itself.
+    /// Another program, which accepts connections without the library.
     Foreign(Box<Program>),
 }
 

@@ -128,7 +128,7 @@ impl Single {
             }
         };
         for reply in self.shutdowns.drain(..) {
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = reply.send(Ok(Report::Shutdown));
         }
         end

@@ -5,8 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use multi_node_fleet::id::NodeId;
-use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -15,7 +13,7 @@ use super::frames::Frames;
 use crate::counts::Counts;
 use crate::frame::{Head, Hello, Kind};
 use crate::limits::BusLimits;
-use crate::link::{LinkError, Outbox, read, write};
+use crate::link::{LinkError, Outbox, OwnedReadHalf, OwnedWriteHalf, Stream, read, write};
 use crate::members::{Attached, Members};
 use crate::request::Requests;
 use crate::topic::Topics;
@@ -60,7 +58,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Takes the stream as the link to the peer, unless it is stale.
-    pub(super) fn attach(parts: &Arc<Parts>, peer: NodeId, epoch: u64, stream: UnixStream) -> bool {
+    pub(super) fn attach(parts: &Arc<Parts>, peer: NodeId, epoch: u64, stream: Stream) -> bool {
         let (reader, writer) = stream.into_split();
         let writer = Arc::new(writer);
         let outbox = Arc::new(Outbox::new(peer, epoch, parts.limits.peer_bytes, writer.clone()));

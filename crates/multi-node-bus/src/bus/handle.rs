@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use multi_node_fleet::id::{NodeId, Slot};
+#[cfg(unix)]
 use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
@@ -67,7 +68,7 @@ impl Bus {
     }
 
     /// All processes that there were when this one joined have been named. Subscriptions wait for it before they count who
-    /// confirmed. A process without peers says so at once.
+    /// confirmed. A process without peers calls it at once.
     pub fn members_complete(&self) {
         self.0.members.complete();
     }
@@ -94,6 +95,7 @@ impl Bus {
     /// # Errors
     ///
     /// When the stream cannot be registered with the runtime.
+    #[cfg(unix)]
     pub fn attach(
         &self,
         id: NodeId,

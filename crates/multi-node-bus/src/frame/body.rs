@@ -61,7 +61,7 @@ pub(crate) fn decode_failure(body: &[u8]) -> Result<(u8, String), Truncated> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
     pub(crate) most: u32,
-    /// At most so many bytes of payloads, the newest ones.
+    /// The most bytes of payloads; the newest are sent.
     pub(crate) most_bytes: u32,
     pub(crate) before: Vec<(NodeId, u64)>,
 }

@@ -4,6 +4,7 @@
 mod error;
 mod outbox;
 mod reader;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -11,4 +12,5 @@ mod writer;
 pub use error::LinkError;
 pub(crate) use outbox::{NotSent, Outbox};
 pub(crate) use reader::{Inbound, Received, read};
+pub(crate) use stream::{OwnedReadHalf, OwnedWriteHalf, Stream};
 pub(crate) use writer::write;

@@ -8,9 +8,9 @@ use std::mem;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use multi_node_fleet::id::NodeId;
-use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::Notify;
 
+use super::stream::OwnedWriteHalf;
 use crate::frame::{HEADER, Head, Kind, append};
 
 /// How many bytes may wait beyond the bound for frames that must not be dropped, such as confirmations.

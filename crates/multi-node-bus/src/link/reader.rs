@@ -4,9 +4,9 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::io::AsyncReadExt;
-use tokio::net::unix::OwnedReadHalf;
 use tokio::task::yield_now;
 
+use super::stream::OwnedReadHalf;
 use super::{LinkError, Outbox};
 
 /// How much is read at once. A larger frame makes the buffer grow until it has been read.

@@ -1,4 +1,4 @@
-//! The outbox: bounds, gaps, and bytes that stay in order whoever writes them.
+//! The outbox: bounds, gaps, and bytes that stay in order with several writers.
 
 use std::sync::Arc;
 use std::time::Duration;

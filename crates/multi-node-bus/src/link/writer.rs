@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::net::unix::OwnedWriteHalf;
 use tokio::task::coop::consume_budget;
 
 use super::outbox::{Outbox, Taken};
+use super::stream::OwnedWriteHalf;
 
 /// Writes what is queued until the link ends. An error closes the outbox; the reader goes on to the end of what the peer sent.
 pub(crate) async fn write(outbox: Arc<Outbox>, stream: Arc<OwnedWriteHalf>) {

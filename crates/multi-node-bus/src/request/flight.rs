@@ -16,7 +16,7 @@ use crate::frame::{Head, Kind, encode_request_head};
 use crate::link::{NotSent, Outbox};
 use crate::payload::Payload;
 
-/// A request that is to be sent.
+/// A request before it is sent.
 #[derive(Debug)]
 pub(super) struct Sending<'a> {
     pub(super) name: &'a str,

@@ -33,7 +33,7 @@ impl Event {
     }
 }
 
-/// What became of a message. Subscribers that missed it are told so.
+/// What became of a message. Subscribers that missed it get `Lagged`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "tells whether a peer missed the message"]
 pub struct Published {

@@ -1,5 +1,5 @@
-//! Topics: every process that has subscribed gets what any process publishes, in each publisher's order, or is told what it
-//! missed.
+//! Topics: every process that has subscribed gets what any process publishes, in each publisher's order, or learns how
+//! many it missed.
 //!
 //! Locks are taken in this order, and none is held across an await: table, topic, then one outbox or one queue.
 

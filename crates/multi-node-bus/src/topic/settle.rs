@@ -75,7 +75,7 @@ impl State {
         self.round != round || awaited.iter().all(|peer| self.sources.get(peer).is_none_or(Source::answered))
     }
 
-    /// The first message of this publisher that comes, or came, by itself.
+    /// The first message of this publisher that comes, or came, over the link.
     fn start(&self, me: NodeId, from: NodeId) -> Option<u64> {
         if from == me { Some(self.own_start) } else { self.sources.get(&from)?.start }
     }

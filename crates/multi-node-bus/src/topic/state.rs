@@ -60,7 +60,7 @@ pub(super) struct State {
 #[derive(Debug)]
 pub(super) struct Subscriber {
     pub(super) peer: NodeId,
-    /// None while its link is broken: it is told what it missed when it subscribes anew.
+    /// None while its link is broken: it learns what it missed when it subscribes again.
     pub(super) link: Option<Arc<Outbox>>,
 }
 
@@ -72,7 +72,7 @@ pub(super) struct Source {
     pub(super) answer: SourceAnswer,
     /// The number of its next message.
     pub(super) next: Option<u64>,
-    /// The first message that it sends by itself. What is older comes from the history.
+    /// The first message that the publisher sends over the link. What is older comes from the history.
     pub(super) start: Option<u64>,
 }
 

@@ -45,7 +45,7 @@ impl IntoFuture for Subscribing {
     }
 }
 
-/// A subscription. It never ends by itself.
+/// A subscription. It lasts until it is dropped.
 #[derive(Debug)]
 pub struct Subscription {
     topics: Arc<Topics>,

@@ -280,7 +280,7 @@ async fn holes_in_a_history_are_reported_in_their_place() {
         lagged(7, 2),
         message(7, 14),
         message(5, 4),
-        // 25 comes by itself.
+        // 25 comes over the link.
         lagged(7, 5),
         message(7, 20),
     ];
@@ -316,7 +316,7 @@ impl Known {
     }
 }
 
-/// Publishes numbers until it is told to stop, and gives how many.
+/// Publishes numbers until `stop`, and returns how many.
 fn publish_until(topic: RawTopic, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<u64> {
     tokio::spawn(async move {
         let mut number = 0;

@@ -71,7 +71,7 @@ pub enum ToMaster {
     Failed { why: String },
     /// The runtime is alive.
     Beat,
-    /// The node drains of itself and is to be replaced.
+    /// The node drains on its own initiative and needs a replacement.
     Leaving,
     /// The drain is done. Since version 2.
     Drained(Drained),
@@ -128,7 +128,7 @@ pub enum ToNode {
         within: Duration,
         #[serde(default)]
         successors: Vec<Vec<NodeId>>,
-        /// The whole program ends: whoever finds a listening socket's queue empty closes it for all.
+        /// The whole program ends: a node that finds a listening socket's queue empty closes it for all.
         #[serde(default)]
         closing: bool,
     },
@@ -164,7 +164,7 @@ pub struct HelloAck {
     /// Whether the node is to take its share of new connections and no more, until `Resume`.
     #[serde(default)]
     pub trial: bool,
-    /// How many slots there are, until the first `Status` says so.
+    /// The number of slots, until the first `Status`.
     #[serde(default)]
     pub slots: usize,
     /// Bytes that all processes of the program share.

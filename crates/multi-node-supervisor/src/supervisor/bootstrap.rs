@@ -94,7 +94,7 @@ pub struct Ends {
     pub asked: mpsc::Receiver<CommandRequest>,
     /// How the program sees the fleet.
     pub snapshot: watch::Sender<Snapshot>,
-    /// Where the ends of nodes are told.
+    /// Passes on the ends of nodes.
     pub exits: Exits,
     /// The drain of what this process serves itself.
     pub drain: Drain,
@@ -117,7 +117,7 @@ impl Bootstrap {
             prepare(&sockets, program).map_err(Error::io("prepare the listening sockets"))?;
         }
         let mut launcher = launcher(plan, program.as_ref(), false)?;
-        // What cannot be found is told to the caller; the rules look it up once more.
+        // The caller gets an error for what cannot be found; the rules look it up once more.
         launcher.resolve(Generation::default())?;
         // In each slot one node may serve, one come up, and those of two older generations drain. The line of one that has just
         // ended is not free yet.

@@ -1,4 +1,4 @@
-//! What the master does with what is heard of nodes: mostly it is an event for the rules.
+//! What the master does with the events of nodes: most of them go to the rules.
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use crate::id::NodeId;
 use crate::process_links;
 use crate::serve::Socket;
 
-/// What a node says of itself at first.
+/// What a node says about itself in its first message.
 #[derive(Debug)]
 pub(super) struct Spoken {
     pub(super) versions: Versions,
@@ -44,7 +44,7 @@ impl Members {
     }
 
     /// Answers a node's first message; later ones are for the rules to judge. Where nodes are of another program there are
-    /// two: the exec shim's, which is told what to become, and that of a program which links this crate.
+    /// two: the exec shim's, which learns what to execute, and that of a program which links this crate.
     pub(super) fn hello(
         &mut self,
         id: NodeId,

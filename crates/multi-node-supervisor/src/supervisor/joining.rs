@@ -23,7 +23,7 @@ const DESCRIPTORS_WITHIN: Duration = Duration::from_secs(1);
 /// How often they are asked for.
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// Who is to be joined: each time a node that has come, and one that was there.
+/// The pairs that wait to be joined: a newcomer, and a process that was there.
 #[derive(Debug, Default)]
 pub(super) struct Pairs {
     queue: VecDeque<(NodeId, NodeId)>,
@@ -36,13 +36,17 @@ impl Pairs {
         self.queue.extend(others.into_iter().map(|other| (newcomer, other)));
     }
 
-    /// A node has ended.
-    pub(super) fn forget(&mut self, id: NodeId) {
+    /// A node has ended. Returns the newcomers that waited for it, and wait for no other process.
+    pub(super) fn forget(&mut self, id: NodeId) -> Vec<NodeId> {
         let first = self.next();
+        let waited = self.queue.iter().filter(|(newcomer, other)| *other == id && *newcomer != id);
+        let mut waited: Vec<NodeId> = waited.map(|(newcomer, _)| *newcomer).collect();
         self.queue.retain(|(newcomer, other)| *newcomer != id && *other != id);
         if self.next() != first {
             self.limit = None;
         }
+        waited.retain(|newcomer| !self.has(*newcomer));
+        waited
     }
 
     /// Whether this newcomer waits to be joined with others.
@@ -110,7 +114,7 @@ impl Supervisor {
                     return None;
                 }
                 Err(error) => {
-                    self.members.pairs.forget(id);
+                    self.members.forget_pairs(id);
                     return Some((id, error));
                 }
             }
@@ -120,8 +124,7 @@ impl Supervisor {
 }
 
 impl Members {
-    /// A node that has come is to be joined with these. The master of another program has nothing to say to its nodes, and
-    /// would not hear what they say.
+    /// Queues a newcomer to be joined with these. The master of another program has no streams to its nodes.
     pub(super) fn join(&mut self, id: NodeId, with: &[NodeId]) {
         if !self.join_peers {
             return self.tell_all_joined(id);
@@ -132,6 +135,13 @@ impl Members {
         self.pairs.add(id, with.iter().copied());
         if !self.pairs.has(id) {
             self.tell_all_joined(id);
+        }
+    }
+
+    /// Joins nothing with this node any more.
+    pub(super) fn forget_pairs(&mut self, id: NodeId) {
+        for newcomer in self.pairs.forget(id) {
+            self.tell_all_joined(newcomer);
         }
     }
 
@@ -205,4 +215,21 @@ struct Streams {
     /// The first takes part in the bus.
     first_bus: bool,
     second_bus: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newcomer_whose_last_peer_has_ended_waits_for_nobody() {
+        let (old, other, newcomer) = (NodeId::node(1), NodeId::node(2), NodeId::node(3));
+        let mut pairs = Pairs::default();
+        pairs.add(newcomer, [old, other]);
+        assert_eq!(pairs.forget(old), [], "it waits for the other one");
+        assert_eq!(pairs.forget(other), [newcomer]);
+        pairs.add(newcomer, [other]);
+        assert_eq!(pairs.forget(newcomer), [], "it has ended itself");
+        assert!(pairs.is_empty());
+    }
 }

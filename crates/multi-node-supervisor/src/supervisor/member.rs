@@ -37,9 +37,9 @@ pub(super) struct Member {
     pub(super) monitor: Option<ProcessMonitor>,
     outbox: mpsc::Sender<ToNode>,
     examine: Arc<Notify>,
-    /// Where the watch is told of the process that counts.
+    /// Tells the watch which process counts.
     main: watch::Sender<Option<Arc<OwnedFd>>>,
-    /// Where the watch is told how long what the node has started has to end.
+    /// Tells the watch how long the descendants of the node may take to end.
     stop: watch::Sender<Stop>,
     watching: JoinHandle<(Reader<ToMaster>, Phase)>,
     writing: JoinHandle<Writer<ToNode>>,
@@ -165,7 +165,7 @@ impl Member {
         (leader(self.info.pid()), leader(self.main().0))
     }
 
-    /// It was told to finish, or its time is over. That can only become more urgent.
+    /// The master told it to finish, or its time is over. That can only become more urgent.
     pub(super) fn stop(&self, stop: Stop) {
         self.stop.send_if_modified(|known| *known != Stop::Now && std::mem::replace(known, stop) != stop);
     }
@@ -196,7 +196,7 @@ impl Member {
         Ok(SuspendedMember { info, generation, process, line, version, capabilities, phase, monitor, talk })
     }
 
-    /// Has the node looked at, which is heard as [`NodeEvent::Examined`].
+    /// Examines the node; the result comes as [`NodeEvent::Examined`].
     pub(super) fn examine(&self) {
         self.examine.notify_one();
     }

@@ -59,7 +59,7 @@ pub(crate) struct Members {
     pub(super) join_peers: bool,
     /// The master's own.
     pub(super) peers: Peers,
-    /// Who is to be joined, in this order.
+    /// The pairs that wait to be joined, in this order.
     pub(super) pairs: Pairs,
     /// Streams that were made anew.
     rejoins: Rejoins,
@@ -141,7 +141,7 @@ impl Members {
         }
     }
 
-    /// How nodes of this generation are told to finish.
+    /// How the master tells nodes of this generation to finish.
     fn rule(&self, generation: Generation) -> StopRule {
         let foreign = self.template.foreign.as_ref().and_then(|foreign| foreign.stop_signal(generation).ok());
         StopRule { signal: foreign.unwrap_or(TERM), within: self.drain_timeout }
@@ -210,7 +210,7 @@ impl Members {
         Skipped::told(move || load.skipped(line))
     }
 
-    /// Lets all conversations rest. Whoever waits for it has to go on hearing what is told meanwhile.
+    /// Suspends all conversations. The caller must keep receiving events meanwhile.
     pub(super) async fn rest(&mut self) -> Vec<SuspendedMember> {
         if let Some(primary) = &mut self.primary_process {
             primary.rest().await;
@@ -334,10 +334,10 @@ impl Members {
         if let Some(slot) = member.info.slot() {
             *self.ended.entry(slot).or_default() += counts;
         }
-        // Whoever left the queue for this node's sake may be wanted in it now.
+        // Nodes that left the queue because of this one may be needed in it now.
         serve::wake(&self.template.load, self.template.wake_fd.as_fd());
         self.peers.part(id);
-        self.pairs.forget(id);
+        self.forget_pairs(id);
         self.rejoins.forget(id);
         self.links.forget(id);
         for other in self.alive.values().filter(|member| member.is_welcome()) {

@@ -32,22 +32,19 @@ pub(crate) struct Entry {
 
 /// What the board says now and from now on.
 pub(crate) fn put_up(node: Handle, room: Room) -> watch::Receiver<Utf8Bytes> {
-    let visitors = room.visitors().borrow().everywhere;
-    let (board, reader) = watch::channel(text(&node.status(), visitors));
+    let (board, reader) = watch::channel(text(&node.status(), 0));
     tokio::spawn(keep(node, room, board));
     reader
 }
 
 async fn keep(node: Handle, room: Room, board: watch::Sender<Utf8Bytes>) {
     let mut fleet = node.watch();
-    let mut visitors = room.visitors();
     loop {
         tokio::select! {
             status = fleet.next() => if status.is_none() { return },
-            Ok(()) = visitors.changed() => {}
             () = tokio::time::sleep(AT_LEAST_EVERY) => {}
         }
-        board.send_replace(text(&node.status(), visitors.borrow_and_update().everywhere));
+        board.send_replace(text(&node.status(), room.visitors().await));
         tokio::time::sleep(AT_MOST_EVERY).await;
     }
 }

@@ -3,9 +3,8 @@
 //! `cargo run --release --example chat`, then open <http://localhost:8080/>. `PORT`, `HOST` and `NODES` in the
 //! environment change where and by how many nodes it is served.
 //!
-//! Every process, the master included, keeps the recent messages in its own [`Room`]. A visitor's message goes to the other
-//! rooms over the mesh, and a new node gets the recent messages from all the others. So the conversation outlives each node,
-//! and no store outside of the program keeps it.
+//! The conversation is a topic with a history: a visitor's message goes to all processes, each keeps the recent ones, and a new node
+//! gets them from another. So the conversation outlives each node, and no store outside of the program keeps it.
 
 mod board;
 mod page;
@@ -18,22 +17,18 @@ use axum::Router;
 use axum::routing::get;
 use multi_node::{Handle, Options, http_with, listen};
 
-use crate::room::Room;
+use crate::room::{BoxError, Message, RECENT, Room};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), multi_node::Error> {
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let room = Room::open();
-    let served = room.clone();
-    let app = async move |node: Handle| Ok::<_, std::convert::Infallible>(routes(node, served));
-    let mut nodes = listen(options()?, http_with(app)).await?;
+    let nodes = listen(options()?, http_with(async |node: Handle| routes(node))).await?;
 
+    // The master keeps the messages too: then they outlive even the end of all nodes at once.
+    let _kept = nodes.topic::<Message>("chat").map(|topic| topic.history(RECENT));
     if nodes.is_master() {
         nodes.ready().await?;
         println!("open http://{} in two windows", visible(&nodes.local_addr().to_string()));
-    }
-    while let Some(peer) = nodes.next_peer().await {
-        tokio::spawn(room::share(room.clone(), peer));
     }
     nodes.closed().await
 }
@@ -44,13 +39,14 @@ fn options() -> Result<Options, multi_node::Error> {
     options.with_env()
 }
 
-fn routes(node: Handle, room: Room) -> Router {
+fn routes(node: Handle) -> Result<Router, BoxError> {
+    let room = Room::open(node.clone())?;
     let board = board::put_up(node.clone(), room.clone());
-    Router::new()
+    Ok(Router::new()
         .merge(page::routes())
         .route("/healthz", get(async || "ok\n"))
         .route("/ws", get(visit::enter))
-        .with_state(visit::Place { node, room, board })
+        .with_state(visit::Place { node, room, board }))
 }
 
 /// The address as a browser on this machine can open it: one that stands for every interface is none.

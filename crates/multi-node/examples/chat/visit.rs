@@ -8,12 +8,12 @@ use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use multi_node::Handle;
+use multi_node::bus::{TypedEvent, TypedSubscription};
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::watch;
 
 use crate::board::{Entry, millis};
-use crate::room::{Message, Recent, Room};
+use crate::room::{Message, Room};
 
 const LONGEST_NAME: usize = 32;
 const LONGEST_TEXT: usize = 2000;
@@ -80,23 +80,20 @@ struct Visitor {
 impl Visitor {
     /// Until the visitor leaves or the process ends.
     async fn stay(mut self) -> Result<(), axum::Error> {
-        let _visit = self.place.room.enter().await;
+        let _visit = self.place.room.enter();
         let drain_notice = self.place.node.drain_notice();
         let mut board = self.place.board.clone();
         board.mark_changed();
         self.greet().await?;
 
-        let Some(mut recent) = self.catch_up().await? else { return Ok(()) };
+        let mut messages = self.catch_up().await?;
         let mut told_to_go = false;
         loop {
             tokio::select! {
-                news = recent.news.recv() => match news {
-                    Ok(news) => self.tell(ToPage::Message(&news.message)).await?,
-                    Err(RecvError::Lagged(_)) => match self.catch_up().await? {
-                        Some(afresh) => recent = afresh,
-                        None => return Ok(()),
-                    },
-                    Err(RecvError::Closed) => return Ok(()),
+                event = messages.recv() => match event {
+                    TypedEvent::Message { value, .. } => self.tell(ToPage::Message(&value)).await?,
+                    TypedEvent::Lagged { .. } => messages = self.catch_up().await?,
+                    TypedEvent::Undecodable { .. } => {}
                 },
                 Ok(()) = board.changed() => {
                     let text = board.borrow_and_update().clone();
@@ -107,7 +104,7 @@ impl Visitor {
                     self.tell(ToPage::Draining).await?;
                 }
                 frame = self.socket.recv() => match frame {
-                    Some(Ok(ws::Message::Text(text))) => self.answer(&text).await,
+                    Some(Ok(ws::Message::Text(text))) => self.answer(&text),
                     Some(Ok(ws::Message::Close(_))) | None => return Ok(()),
                     Some(Ok(_)) => {}
                     Some(Err(error)) => return Err(error),
@@ -124,10 +121,10 @@ impl Visitor {
     }
 
     /// Sends the recent messages; the page knows which of them it has.
-    async fn catch_up(&mut self) -> Result<Option<Recent>, axum::Error> {
-        let Some(recent) = self.place.room.recall().await else { return Ok(None) };
-        self.tell(ToPage::History { messages: recent.messages.iter().map(AsRef::as_ref).collect() }).await?;
-        Ok(Some(recent))
+    async fn catch_up(&mut self) -> Result<TypedSubscription<Message>, axum::Error> {
+        let (recent, messages) = self.place.room.listen();
+        self.tell(ToPage::History { messages: recent.iter().collect() }).await?;
+        Ok(messages)
     }
 
     async fn tell(&mut self, what: ToPage<'_>) -> Result<(), axum::Error> {
@@ -135,9 +132,9 @@ impl Visitor {
     }
 
     /// What is no message of this page's protocol is not answered.
-    async fn answer(&mut self, text: &str) {
+    fn answer(&self, text: &str) {
         match serde_json::from_str(text) {
-            Ok(FromPage::Say { id, from, text }) => self.place.say(id, &from, &text).await,
+            Ok(FromPage::Say { id, from, text }) => self.place.say(id, &from, &text),
             // A single process has no master that would start it again.
             Ok(FromPage::Kill) if self.place.node.slot().is_some() => std::process::abort(),
             Ok(FromPage::Kill) | Err(_) => {}
@@ -146,14 +143,14 @@ impl Visitor {
 }
 
 impl Place {
-    async fn say(&self, id: String, from: &str, text: &str) {
+    fn say(&self, id: String, from: &str, text: &str) {
         let (from, text) = (cut(from, LONGEST_NAME), cut(text, LONGEST_TEXT));
         if text.is_empty() || from.is_empty() || id.is_empty() || id.len() > LONGEST_ID {
             return;
         }
         let (node, slot) = (self.node.id().to_string(), slot(&self.node));
         let at = millis(SystemTime::now());
-        self.room.say(Message { id, from, node, slot, text, at }).await;
+        self.room.say(&Message { id, from, node, slot, text, at });
     }
 }
 

@@ -228,7 +228,7 @@ impl Life {
         }
     }
 
-    /// The node drains of itself; its master fills the slot anew.
+    /// The node drains on its own initiative; its master fills the slot again.
     async fn leave(&mut self, why: &str) {
         if self.draining.is_draining() {
             return;

@@ -16,7 +16,7 @@ use crate::metrics::Registry;
 use crate::metrics::{DeltaTracker, Meter, Metric};
 use crate::options::Metering;
 
-/// How often the master is told, and how long the program may take to say what it has measured.
+/// How often the node reports to the master, and how long the program may take to give its metrics.
 const EVERY: Duration = Duration::from_secs(1);
 
 /// How long it may take at the end, which it delays.
@@ -43,7 +43,7 @@ struct Inner {
 struct Reporting {
     wanted: bool,
     all: bool,
-    /// It does not know yet what its predecessor was told.
+    /// It does not know yet what its predecessor received.
     is_new: bool,
 }
 
@@ -63,7 +63,7 @@ impl Measures {
     pub(super) fn heed(&self, settings: &NodeSettings) {
         *self.reporting() = Reporting { wanted: settings.measures, all: settings.measures_all, is_new: true };
         if settings.measures && self.0.books.get().is_none() {
-            // Nobody else sets them.
+            // They are set only here.
             let _ = self.0.books.set(Mutex::new(books(&self.0.metering)));
             tokio::spawn(self.clone().go_on());
         }
@@ -136,7 +136,7 @@ impl Measures {
     }
 }
 
-/// In a task of its own, whose panic is nobody else's; `None` after one. Dropped, the program is not asked any more.
+/// In a task of its own, so that a panic ends only that; `None` after one. Dropping the future cancels it.
 async fn asked(meter: &Meter) -> Option<Vec<Metric>> {
     let (mut task, meter) = (JoinSet::new(), meter.clone());
     task.spawn(async move { meter.read().await });
@@ -188,7 +188,7 @@ mod tests {
         (Measures::new(metering, outbox), messages)
     }
 
-    /// The names of what the master is told next.
+    /// The names of what the master receives next.
     async fn heard(messages: &mut mpsc::Receiver<Outgoing>) -> Vec<String> {
         match messages.recv().await {
             Some((ToMaster::Measured { series }, _)) => series.into_iter().map(|series| series.name).collect(),

@@ -64,7 +64,7 @@ fn take_left(number: u32) -> io::Result<StdUnixStream> {
 pub(crate) struct Parent {
     pub(crate) reader: Reader<ToNode>,
     pub(crate) writer: Writer<ToMaster>,
-    /// The same socket, for whoever only waits for its end.
+    /// The same socket, for a task that only waits for its end.
     pub(crate) socket: StdUnixStream,
 }
 

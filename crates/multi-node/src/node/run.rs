@@ -35,10 +35,10 @@ const QUEUE: usize = 64;
 /// How long the last message to the master may take.
 const LAST_WORD: Duration = Duration::from_millis(100);
 
-/// Of how many keys limits count in a node by itself.
+/// How many keys limits can count if a node has no shared table.
 const KEYS_ALONE: usize = 65_536;
 
-/// From which protocol version on a master is told what became of the connections.
+/// The first protocol version in which a node reports what became of its connections.
 const TELLS_DRAINED: u32 = 2;
 
 /// By how many thousandths of all memory a node looks larger than it is to the kernel, when memory runs out.
@@ -147,7 +147,7 @@ pub(crate) async fn join(
             return Err(error);
         }
     };
-    // Nobody else sets them.
+    // They are set only here.
     let _ = handoff_receiver.set(serving.handoff_receiver());
     let _ = accept_control.set(serving.accept_control());
     say(&outbox, ToMaster::Ready).await;
@@ -177,7 +177,7 @@ fn held(sockets: &[Vec<Socket>]) -> Result<Vec<Socket>, Error> {
     held.map_err(Error::io("duplicate a listening socket"))
 }
 
-/// How many connections fit beside what the node needs; without room for that, the master is told.
+/// How many connections fit beside what the node needs; without room for that, the node tells the master.
 async fn most_connections(demand: &Demand, outbox: &mpsc::Sender<Outgoing>) -> Result<Option<usize>, Error> {
     let limit = open_file_limit();
     if let Err(error) = demand.check(limit) {
@@ -227,7 +227,7 @@ async fn start(
     }
 }
 
-/// Waits for the last answer, and tells whoever waits for the end; also the master, where it understands that.
+/// Waits for the last answer, and then reports the end to the program, and to a master that understands it.
 async fn finish(
     mut serving: Serving,
     (master, measures, bus): (Option<mpsc::Sender<Outgoing>>, Measures, Bus),
@@ -258,7 +258,7 @@ fn adopt(hello_ack: &mut HelloAck) -> Vec<Vec<Socket>> {
     hello_ack.servers.iter().map(|kinds| kinds.iter().filter_map(&mut adopt).collect()).collect()
 }
 
-/// Where memory runs out, a node is to be killed rather than the master, whose end is everybody's.
+/// When memory runs out, the kernel should kill a node rather than the master, whose end is the end of all.
 fn offer_memory() {
     if let Err(error) = sys::process::raise_oom_score(OOM_SCORE) {
         crate::log::debug!(%error, "cannot make this node likelier to be killed than its master");

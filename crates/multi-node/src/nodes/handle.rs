@@ -26,7 +26,7 @@ use crate::{
 /// This process's view of the program: who it is, how the others are, and commands to the fleet.
 ///
 /// Cheap to clone. Every request carries one in its extensions, and [`http_with`](crate::http_with) gives one to its
-/// factory. It keeps nothing alive: when [`Nodes`](crate::Nodes) is dropped the process drains, whoever holds handles.
+/// factory. It keeps nothing alive: when [`Nodes`](crate::Nodes) is dropped the process drains, even while there are handles.
 #[derive(Clone)]
 pub struct Handle(pub(super) Arc<Inner>);
 
@@ -188,7 +188,7 @@ impl Handle {
         StatusWatch { handle: self.clone(), snapshot, last: None }
     }
 
-    /// The ends of nodes from now on, each with its cause. They are told in the master; in a node there are none.
+    /// The ends of nodes from now on, each with its cause. The master has them; in a node there are none.
     pub fn exits(&self) -> NodeExits {
         self.0.exits.follow()
     }
@@ -220,7 +220,7 @@ impl Handle {
 
     /// When a long conversation, such as a WebSocket, should say drain_notice: a signal of its own for each call, so that not
     /// all clients connect again at the same moment. They come 10 ms apart, or closer so that all come in the first half
-    /// of the drain; at once where no other process serves on. Call it once for each connection, at its begin.
+    /// of the drain; at once where no other process serves on. Call it once for each connection, when it begins.
     pub fn drain_notice(&self) -> DrainSignal {
         self.0.drain.staggered()
     }
@@ -324,8 +324,8 @@ impl Handle {
         self.0.log_buffer.write(|| line);
     }
 
-    /// Has the control socket's `status` say of this node that its output is held up, for as long as the value lives: for
-    /// whoever collects what nodes write and does not read on at present, so that the node waits.
+    /// While the value lives, `status` of the control socket shows that the output of this node is held up. It is for programs that collect
+    /// what nodes write: the node waits while they do not read.
     pub fn hold_output(&self, id: NodeId) -> HeldOutput {
         self.0.held.hold(id)
     }

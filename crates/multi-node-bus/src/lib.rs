@@ -15,7 +15,7 @@
 //! typed     values            bus       membership, links and their frames
 //! topic     topics, history   request   requests, handlers
 //! members   who takes part    link      a socket, its reader, writer and queue
-//! frame     the bytes         payload, limits, counts
+//! frame     the bytes         payload, name, limits, counts
 //! ```
 
 mod bus;
@@ -24,6 +24,7 @@ mod frame;
 mod limits;
 mod link;
 mod members;
+mod name;
 mod payload;
 mod request;
 mod topic;
@@ -38,9 +39,8 @@ pub use frame::{FrameError, HelloError};
 pub use limits::BusLimits;
 pub use link::LinkError;
 pub use members::{LinkWanted, PeerStatus, Wanted};
+pub use name::MOST_NAME;
 pub use payload::{ContentType, DecodeError, EncodeError, Encoding, Payload};
 pub use request::{Call, CallAll, Request, RequestError, RespondError, Target};
-pub use topic::{
-    Event, History, MOST_NAME, PublishError, Published, RawTopic, Settled, Subscribing, Subscription, TopicError,
-};
+pub use topic::{Event, History, PublishError, Published, RawTopic, Settled, Subscribing, Subscription, TopicError};
 pub use typed::{Topic, TypedCall, TypedCallAll, TypedEvent, TypedSubscribing, TypedSubscription};

@@ -7,6 +7,9 @@ use napi_derive::napi;
 /// A batch that holds more bytes than this takes no further message.
 const FULL: usize = 1 << 20;
 
+/// The most messages of one batch.
+const MOST: usize = 1024;
+
 /// How a message's content stands in a batch.
 const JSON: u8 = 0;
 const BYTES: u8 = 1;
@@ -32,8 +35,24 @@ pub(crate) struct Writer {
     bytes: Vec<u8>,
 }
 
+impl Batch {
+    /// Gathers messages until the batch is full, or `next`, which writes one, says that there is none.
+    pub(crate) fn gather(mut next: impl FnMut(&mut Writer) -> bool) -> Batch {
+        let mut writer = Writer::default();
+        for _ in 0..MOST {
+            if writer.is_full() {
+                break;
+            }
+            if !next(&mut writer) {
+                return writer.finish(false);
+            }
+        }
+        writer.finish(true)
+    }
+}
+
 impl Writer {
-    pub(crate) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.text.len() + self.bytes.len() > FULL
     }
 
@@ -78,7 +97,7 @@ impl Writer {
         self.string(text);
     }
 
-    pub(crate) fn finish(mut self, more: bool) -> Batch {
+    fn finish(mut self, more: bool) -> Batch {
         self.text.push_str(if self.text.is_empty() { "[]" } else { "]" });
         let bytes = (!self.bytes.is_empty()).then(|| self.bytes.into());
         Batch { text: self.text, bytes, more, unconfirmed: None }

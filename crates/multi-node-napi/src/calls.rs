@@ -21,9 +21,6 @@ use crate::options::milliseconds;
 use crate::service::Service;
 use crate::wake;
 
-/// The most messages of one batch.
-const MOST: usize = 1024;
-
 /// How many messages wait for JavaScript. Further ones wait for room, until their deadline.
 const QUEUE: usize = 1024;
 
@@ -173,17 +170,11 @@ impl Calls {
     pub fn take(&mut self) -> Batch {
         let waker = self.waker.clone();
         let mut context = Context::from_waker(&waker);
-        let mut writer = Writer::default();
-        let mut more = false;
-        for taken in 0.. {
-            more = taken == MOST || writer.is_full();
-            if more {
-                break;
-            }
-            let Poll::Ready(Some(message)) = self.messages.poll_recv(&mut context) else { break };
-            self.write(&mut writer, message);
-        }
-        writer.finish(more)
+        Batch::gather(|writer| {
+            let Poll::Ready(Some(message)) = self.messages.poll_recv(&mut context) else { return false };
+            self.write(writer, message);
+            true
+        })
     }
 
     fn write(&mut self, writer: &mut Writer, message: Message) {

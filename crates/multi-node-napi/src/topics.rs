@@ -15,9 +15,6 @@ use crate::failure::Failure;
 use crate::service::Service;
 use crate::wake;
 
-/// The most messages of one batch.
-const MOST: usize = 1024;
-
 /// The kind of content that says how many messages are missing.
 const MISSED: u8 = 3;
 
@@ -103,17 +100,12 @@ impl Feed {
         let mut context = Context::from_waker(&waker);
         // First, since what is asked for afterwards is then in the batch.
         let unconfirmed = self.poll_settling(&mut context);
-        let mut writer = Writer::default();
-        let mut more = false;
-        for taken in 0.. {
-            more = taken == MOST || writer.is_full();
-            if more {
-                break;
-            }
-            let Poll::Ready(event) = self.subscription.poll_recv(&mut context) else { break };
-            write(&mut writer, &event);
-        }
-        Batch { unconfirmed, ..writer.finish(more) }
+        let batch = Batch::gather(|writer| {
+            let Poll::Ready(event) = self.subscription.poll_recv(&mut context) else { return false };
+            write(writer, &event);
+            true
+        });
+        Batch { unconfirmed, ..batch }
     }
 
     fn poll_settling(&mut self, context: &mut Context<'_>) -> Option<Vec<String>> {

@@ -4,10 +4,9 @@
 //! stays the same over reloads and upgrades.
 
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use crate::runtime_directory::{self, check, runtime_directory};
+use crate::runtime_directory::{self, check, prepared, runtime_directory};
 use crate::{log, sys};
 
 const PREFIX: &str = "run-";
@@ -19,12 +18,12 @@ const PREFIX: &str = "run-";
 pub fn prepare(master: u32) -> Result<PathBuf, (PathBuf, io::Error)> {
     let runtime = runtime_directory::prepare()?;
     let directory = runtime.join(name(master));
-    match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
-        Ok(()) => remove_ended(&runtime),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err((directory, error)),
+    let is_new = !directory.exists();
+    let directory = prepared(directory)?;
+    if is_new {
+        remove_ended(&runtime);
     }
-    check(&directory).map(|()| directory.clone()).map_err(|error| (directory, error))
+    Ok(directory)
 }
 
 /// The run of this master ends.

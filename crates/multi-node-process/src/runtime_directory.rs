@@ -60,7 +60,8 @@ pub fn prepare() -> Result<PathBuf, (PathBuf, io::Error)> {
     prepared(runtime_directory())
 }
 
-fn prepared(directory: PathBuf) -> Result<PathBuf, (PathBuf, io::Error)> {
+/// This directory, made if it was not there, and checked.
+pub(crate) fn prepared(directory: PathBuf) -> Result<PathBuf, (PathBuf, io::Error)> {
     let made = match std::fs::DirBuilder::new().mode(0o700).create(&directory) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,

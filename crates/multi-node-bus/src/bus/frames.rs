@@ -13,8 +13,9 @@ use crate::frame::{
     decode_item, decode_needs, decode_request,
 };
 use crate::link::{Inbound, LinkError, Outbox, Received};
+use crate::name::is_name;
 use crate::payload::{ContentType, Payload};
-use crate::topic::{Answer, Arrived, MOST_NAME, Topic};
+use crate::topic::{Answer, Arrived, Topic};
 
 /// How many questions for a history one peer may ask at a time.
 const QUESTIONS: usize = 64;
@@ -261,7 +262,7 @@ fn owned(head: &Head, payload: &[u8]) -> Payload {
 
 fn name(body: &[u8]) -> Result<&str, Truncated> {
     match str::from_utf8(body) {
-        Ok(name) if (1..=MOST_NAME).contains(&name.len()) => Ok(name),
+        Ok(name) if is_name(name) => Ok(name),
         _ => Err(Truncated),
     }
 }

@@ -17,8 +17,8 @@ use crate::counts::Counts;
 use crate::frame::{Head, Kind};
 use crate::limits::BusLimits;
 use crate::members::Members;
+use crate::name::is_name;
 use crate::payload::Payload;
-use crate::topic::MOST_NAME;
 
 /// Requests and handlers of one process.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Requests {
 
     /// Takes a handler, and tells the peers.
     pub(crate) fn respond(&self, name: &str, handler: Handler) -> Result<(), RespondError> {
-        if name.is_empty() || name.len() > MOST_NAME {
+        if !is_name(name) {
             return Err(RespondError::Name(name.len()));
         }
         let mut state = self.lock();

@@ -23,6 +23,3 @@ pub(crate) use snapshot::Answer;
 pub(crate) use state::Topic;
 pub use subscription::{Subscribing, Subscription};
 pub(crate) use table::Topics;
-
-/// The longest name of a topic or handler, in bytes.
-pub const MOST_NAME: usize = 255;

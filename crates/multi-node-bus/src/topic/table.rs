@@ -10,11 +10,12 @@ use tokio::runtime::Handle;
 
 use super::queue::Queue;
 use super::state::{Phase, State, Topic};
-use super::{MOST_NAME, Settled, TopicError};
+use super::{Settled, TopicError};
 use crate::counts::Counts;
 use crate::limits::BusLimits;
 use crate::link::Outbox;
 use crate::members::Members;
+use crate::name::is_name;
 
 /// The topics by name and by number.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ impl Topics {
 
     /// The topic of this name for a handle of this process.
     pub(super) fn for_handle(&self, name: &str) -> Result<Arc<Topic>, TopicError> {
-        if name.is_empty() || name.len() > MOST_NAME {
+        if !is_name(name) {
             return Err(TopicError::Name(name.len()));
         }
         let mut table = self.lock();

@@ -12,8 +12,7 @@ fn plan(nodes: usize) -> Plan {
 }
 
 async fn ask(program: &Program, path: &str) -> Value {
-    let answer = program.get(path).await.expect("an answer");
-    serde_json::from_str(&answer.body).expect("JSON")
+    program.get(path).await.expect("an answer").json()
 }
 
 /// What each node has received that serves now, once each has `least` messages.
@@ -23,8 +22,7 @@ async fn received(program: &mut Program, least: usize) -> BTreeMap<String, Vec<S
         let id = slot.id.expect("it serves").to_string();
         let mut node = program.connected_to(&id).await;
         loop {
-            let answer = node.get("/bus/received").await.expect("an answer");
-            let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+            let answer = node.get("/bus/received").await.expect("an answer").json();
             let lines = answer["received"].as_array().expect("a list").iter();
             let lines: Vec<_> = lines.map(|line| line.as_str().expect("a line").to_owned()).collect();
             if lines.len() >= least {
@@ -160,7 +158,7 @@ async fn requests_reach_any_one_or_all_and_a_killed_node_is_gone_at_once() {
         for asked in asking {
             // The node itself had some of them.
             let Ok(answer) = asked.await.expect("no panic") else { continue };
-            let answer: Value = serde_json::from_str(&answer.body).expect("JSON");
+            let answer = answer.json();
             assert!(answer["error"].as_str().expect("an error").contains("node-1 is gone"), "{answer}");
             gone += 1;
         }

@@ -49,6 +49,11 @@ pub const LIMITS: &str = "limits";
 /// It takes part in the bus: topics and requests between processes.
 pub const BUS: &str = "bus";
 
+/// Whether this capability is among those that a side has named.
+pub fn has_capability(named: &[String], capability: &str) -> bool {
+    named.iter().any(|name| name == capability)
+}
+
 /// The names of all.
 pub fn capabilities() -> Vec<String> {
     CAPABILITIES.map(str::to_owned).to_vec()

@@ -18,7 +18,7 @@ pub use codec::{Malformed, decode_control};
 pub use kind::Skipped;
 pub use message::{
     BUS, Exec, Fds, GREETS, HelloAck, Join, LIMITS, NodeSettings, SocketKind, ToMaster, ToNode, VERSIONS, Versions,
-    capabilities,
+    capabilities, has_capability,
 };
 pub use reserve::Reserve;
 #[cfg(feature = "testing")]

@@ -16,8 +16,8 @@ const LONGEST_CAUSE: usize = 4096;
 
 impl Supervisor {
     /// `None` where it was dealt with on the spot.
-    pub(super) fn hear(&mut self, id: NodeId, events: NodeEvent) -> Option<Event> {
-        Some(match events {
+    pub(super) fn hear(&mut self, id: NodeId, event: NodeEvent) -> Option<Event> {
+        Some(match event {
             NodeEvent::Said(ToMaster::Hello { versions, addresses, capabilities }) => {
                 let trial = self.fleet.tries(id);
                 let answered = self.members.hello(id, Spoken { versions, capabilities }, &addresses, trial);

@@ -22,8 +22,8 @@ pub(super) struct Spoken {
 
 impl Members {
     /// What has to be waited for before the rules hear this.
-    pub(super) async fn prepare(&mut self, id: NodeId, events: &NodeEvent) {
-        match events {
+    pub(super) async fn prepare(&mut self, id: NodeId, event: &NodeEvent) {
+        match event {
             NodeEvent::Said(ToMaster::Hello { addresses, .. }) => self.bind(id, addresses).await,
             NodeEvent::Process(ProcessEvent::Ended { .. }) => {
                 let starts = |monitor: &mut ProcessMonitor| monitor.seen.ready_by.is_none();
@@ -94,7 +94,7 @@ fn hello_ack(
     let servers = servers(template, member, addresses)?;
     let (id, slot) = (member.info.id(), member.info.slot());
     let clone = |fd: &OwnedFd| fd.try_clone().map_err(|error| error.to_string());
-    let has_limits = capabilities.iter().any(|name| name == control::LIMITS);
+    let has_limits = control::has_capability(capabilities, control::LIMITS);
     let duplicate = |socket: &&Socket| socket.try_clone_file().map_err(|error| error.to_string());
     Ok(HelloAck {
         version,

@@ -50,7 +50,7 @@ impl Links {
 impl Member {
     /// Whether it takes part in the bus.
     pub(super) fn speaks_bus(&self) -> bool {
-        self.capabilities.iter().any(|name| name == control::BUS)
+        control::has_capability(&self.capabilities, control::BUS)
     }
 }
 

@@ -101,7 +101,7 @@ impl SuspendedMember {
 impl Member {
     /// Whether it begins each hand-off stream with a hello.
     pub(super) fn greets(&self) -> bool {
-        self.capabilities.iter().any(|name| name == control::GREETS)
+        control::has_capability(&self.capabilities, control::GREETS)
     }
 
     /// Whether its hello was answered: it knows the protocol.

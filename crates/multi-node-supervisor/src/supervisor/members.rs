@@ -360,7 +360,7 @@ impl Members {
 
     fn deliver(&self, member: &Member, message: ToNode) {
         let Err(why) = member.tell(message) else { return };
-        // NodeEvent as any other news of the node, since the rules may be speaking just now.
+        // It becomes an event like others: the caller may be in the middle of the actions of the rules.
         if self.events.try_send((member.info.id(), NodeEvent::Broke(why))).is_err() {
             crate::log::warn!(id = %member.info.id(), "the node does not read its control socket");
         }

@@ -168,10 +168,10 @@ impl Supervisor {
             // What nodes have said comes before any judgement of their silence, but one that talks without end must not keep
             // everybody else waiting.
             biased;
-            Some((id, events)) = self.events.recv(), if self.events_in_a_row < NEWS_IN_A_ROW => {
+            Some((id, event)) = self.events.recv(), if self.events_in_a_row < NEWS_IN_A_ROW => {
                 self.events_in_a_row += 1;
-                self.members.prepare(id, &events).await;
-                self.hear(id, events)
+                self.members.prepare(id, &event).await;
+                self.hear(id, event)
             }
             Some(ask) = self.asks.recv() => Some(self.asked(ask.command, Reply::Caller(ask.reply))),
             signal = self.signals.next() => {

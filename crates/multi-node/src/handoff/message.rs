@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::control::{Fds, Malformed, Versions};
+use crate::control::{self, Fds, Malformed, Versions};
 use crate::serve::ConnInfo;
 
 /// The versions of the hand-off stream that this release speaks.
@@ -21,7 +21,7 @@ pub(super) fn hello() -> HandoffMessage {
 
 /// Whether a side that says this can be offered connections.
 pub(super) fn takes_offers(versions: Versions, capabilities: &[String]) -> bool {
-    VERSIONS.common(versions).is_some() && capabilities.iter().any(|name| name == TAKES)
+    VERSIONS.common(versions).is_some() && control::has_capability(capabilities, TAKES)
 }
 
 /// One node to another.

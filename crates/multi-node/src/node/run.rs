@@ -91,7 +91,7 @@ pub(crate) async fn join(
     let handoff_receiver = handoff_links.handoff_receiver();
     let accept_control = Arc::<OnceLock<AcceptControl>>::default();
     let bus = Bus::new(hello_ack.id, bus_limits);
-    if !hello_ack.capabilities.iter().any(|name| name == control::BUS) {
+    if !control::has_capability(&hello_ack.capabilities, control::BUS) {
         // Nobody is named for it by a master of an earlier release.
         bus.members_complete();
     }

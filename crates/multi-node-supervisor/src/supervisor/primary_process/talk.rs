@@ -82,7 +82,7 @@ impl Talk {
             }
         };
         tokio::select! {
-            events = hears => events,
+            ended = hears => ended,
             said = say(socket, to_process) => said,
         }
     }

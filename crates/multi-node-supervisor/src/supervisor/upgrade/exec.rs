@@ -75,12 +75,12 @@ impl Supervisor {
             loop {
                 tokio::select! {
                     members = &mut rest => break members,
-                    Some(events) = self.events.recv() => news.push(events),
+                    Some(event) = self.events.recv() => news.push(event),
                 }
             }
         };
-        while let Ok(events) = self.events.try_recv() {
-            news.push(events);
+        while let Ok(event) = self.events.try_recv() {
+            news.push(event);
         }
         (members, news)
     }

@@ -10,9 +10,9 @@ use crate::supervisor::watch::NodeEvent;
 impl Supervisor {
     /// Handles the events of the time without a master.
     pub(super) async fn catch_up(&mut self, news: Vec<(NodeId, NodeEvent)>) -> Option<End> {
-        for (id, events) in news {
-            self.members.prepare(id, &events).await;
-            let Some(event) = self.hear(id, events) else { continue };
+        for (id, event) in news {
+            self.members.prepare(id, &event).await;
+            let Some(event) = self.hear(id, event) else { continue };
             if let Some(end) = self.deal(event).await {
                 return Some(end);
             }

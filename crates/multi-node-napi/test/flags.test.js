@@ -8,7 +8,7 @@ const http = require('node:http');
 const path = require('node:path');
 const { test } = require('node:test');
 const WebSocket = require('ws');
-const { folder, freePort, program, until } = require('./program.js');
+const { folder, freePorts, program, until } = require('./program.js');
 
 /** Says in each process what it was started with. */
 const TELL = `
@@ -78,23 +78,12 @@ test('a program under npm runs, and npm ends with it', async (t) => {
 
 const INSPECTED = `${TELL} console.log((nodes.slot ?? "master") + " inspects " + process.debugPort);`;
 
-let next = 20_000 + ((process.pid * 3) % 12_000);
-
-/** Three ports in a row that nobody has, below those that the system gives to clients. */
-function threePorts() {
-  return until('three free ports in a row', async () => {
-    const port = (next += 3);
-    const free = await Promise.all([port, port + 1, port + 2].map((each) => freePort(each).catch(() => null)));
-    return free.every(Boolean) && port;
-  });
-}
-
 for (const [how, flag] of [
   ['a flag', (port) => ({ flags: [`--inspect=127.0.0.1:${port}`] })],
   ['NODE_OPTIONS', (port) => ({ env: { NODE_OPTIONS: `--inspect=127.0.0.1:${port}` } })],
 ]) {
   test(`each node has an inspector of its own, with ${how}`, async (t) => {
-    const port = await threePorts();
+    const port = await freePorts(3);
     const server = await program(t, INSPECTED, flag(port));
     await server.says(/^ready/m);
     for (const [who, offset] of [['master', 0], [0, 1], [1, 2]]) {
@@ -120,7 +109,7 @@ async function inspectedAnywhere(t, flag) {
 }
 
 test('with --inspect-brk each process waits for its debugger', async (t) => {
-  const port = await threePorts();
+  const port = await freePorts(3);
   const debuggers = [];
   const server = await program(t, INSPECTED, { flags: [`--inspect-brk=127.0.0.1:${port}`] });
   for (const [who, offset] of [['master', 0], [0, 1], [1, 2]]) {

@@ -29,14 +29,29 @@ function folder(t) {
   return made;
 }
 
-/** A port that nobody has; this one, if it is asked for. */
-async function freePort(asked = 0) {
-  const probe = net.createServer().listen(asked, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address();
-  probe.close();
-  await once(probe, 'close');
-  return port;
+// Below the ports that the system gives to clients, whose connections would take them at any time. Each process of tests goes through a
+// part of its own.
+const PORTS = { from: 10_000 + (process.pid % 350) * 64, count: 64 };
+let given = 0;
+
+/** So many ports in a row that nobody has; the first of them. */
+function freePorts(count) {
+  return until(`${count} free ports in a row`, async () => {
+    if ((given % PORTS.count) + count > PORTS.count) given += PORTS.count - (given % PORTS.count);
+    const first = PORTS.from + (given % PORTS.count);
+    given += count;
+    const free = await Promise.all(Array.from({ length: count }, (_, offset) => isFree(first + offset)));
+    return free.every(Boolean) && first;
+  });
+}
+
+const freePort = () => freePorts(1);
+
+async function isFree(port) {
+  const probe = net.createServer();
+  const bound = await new Promise((resolve) => probe.once('error', () => resolve(false)).listen(port, () => resolve(true)));
+  if (bound) await once(probe.close(), 'close');
+  return bound;
 }
 
 /** Waits until the condition gives something true. */
@@ -164,4 +179,4 @@ async function program(t, source, { name = 'server.js', args = [], flags = [], e
   return started;
 }
 
-module.exports = { COMMAND, LIMIT, program, until, freePort, folder };
+module.exports = { COMMAND, LIMIT, program, until, freePort, freePorts, folder };

@@ -161,9 +161,11 @@ impl Files<'_> {
     }
 }
 
-/// They are bound at a time, so that they differ.
+/// Below those that the system gives to clients, whose connections would take them at any time. They are bound at a time, so that they differ.
 fn free_ports() -> Result<Vec<u16>> {
-    let bound = (0..4).map(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).collect::<Result<Vec<_>, _>>()?;
+    let first = u16::try_from(std::process::id() % 22_000)?;
+    let tried = (0..22_000).map(|next| 10_000 + (first + next) % 22_000);
+    let bound: Vec<_> = tried.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()).take(4).collect();
     bound.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 

@@ -35,12 +35,17 @@ async function closed(server) {
   await closes;
 }
 
-/** A port that nobody has. */
+let next = process.pid;
+
+/** A port that nobody has, below those that the system gives to clients: their connections would take it at any time. */
 async function freePort() {
-  const server = await listening(net.createServer(), { port: 0, exclusive: true });
-  const { port } = server.address();
-  await closed(server);
-  return port;
+  for (;;) {
+    const port = 10_000 + (next++ % 22_000);
+    const server = net.createServer();
+    if ((await outcome(server, { port, exclusive: true })) !== 'listening') continue;
+    await closed(server);
+    return port;
+  }
 }
 
 /** A path that nobody has. */

@@ -4,6 +4,7 @@ mod advice;
 mod encoding;
 mod linked;
 mod node_js;
+mod node_port;
 mod notify;
 mod observe;
 mod primary_program;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -12,7 +11,7 @@ use super::linked::Linked;
 use super::node_js::{Channel, Preload, PrimaryHandle, ToPrimary, Wanted};
 use super::notify::NotifySocket;
 use super::process_monitor::{Ear, Signs};
-use super::{PrimaryEnding, ProcessMonitor};
+use super::{PrimaryEnding, ProcessMonitor, node_port};
 use tokio::sync::mpsc;
 
 use crate::bind::Manner;
@@ -223,7 +222,7 @@ impl Foreign {
             pid: node.pid(),
             generation: generation.number().into(),
             sockets: self.sockets.clone(),
-            node_port: if program.wants_node_port() { Some(free_port()?) } else { None },
+            node_port: if program.wants_node_port() { Some(node_port::free()?) } else { None },
             channel: primary.is_some().then_some(free),
             preload: preload.clone().and_then(Result::ok),
             parent_info: parent_info.map(|number| ParentInfo {
@@ -351,9 +350,4 @@ fn described(socket: &Socket) -> foreign::Socket {
     }
     .unwrap_or_default();
     foreign::Socket { address, port }
-}
-
-/// A port of 127.0.0.1 that is free now.
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

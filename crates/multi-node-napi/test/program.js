@@ -34,7 +34,7 @@ function folder(t) {
 const PORTS = { from: 10_000 + (process.pid % 350) * 64, count: 64 };
 let given = 0;
 
-/** So many ports in a row that nobody has; the first of them. */
+/** The first of `count` ports in a row that nobody has. */
 function freePorts(count) {
   return until(`${count} free ports in a row`, async () => {
     if ((given % PORTS.count) + count > PORTS.count) given += PORTS.count - (given % PORTS.count);

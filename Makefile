@@ -99,7 +99,7 @@ soak-reloads: servers
 soak-fuzz:
 	scripts/fuzz.sh $(SOAK_SECONDS)
 
-# A mutant of the rules takes seconds, one of the hand-off up to a minute. Those that docs/testing.md explains are missed each time.
+# A mutant of the rules takes seconds, one of the hand-off up to a minute. Those that docs/internals/testing.md explains are missed each time.
 # The results are in target/mutants-fleet and target/mutants-handoff.
 mutants: ## whether the tests of the rules and of the hand-off notice changed code; needs cargo-mutants, and hours
 	+@scripts/each.sh mutants-fleet mutants-handoff

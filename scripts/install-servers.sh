@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches what `make test-foreign` starts into target/servers, which it prints: Python's servers from PyPI, Express and Node.js from
 # npm; from Debian's packages Ruby's, Perl's and C's servers, Chromium, the load generator wrk, and the shells that read their
-# completions; and the suites of docs/conformance.md. Nothing is installed into the system. What cannot be had is named; the tests that need it are skipped.
+# completions; and the suites of docs/internals/conformance.md. Nothing is installed into the system. What cannot be had is named; the tests that need it are skipped.
 # `install-servers.sh peers` fetches what `multi-node-bench loss` starts, and that alone.
 set -uo pipefail
 cd "$(dirname "$0")/.."
@@ -58,6 +58,6 @@ for package in puma starlet h2o nginx wrk zsh fish chromium; do
     fetch "$package" 300 scripts/unpack-debian.sh "$target/$package" "$package"
 done
 
-# What docs/conformance.md compares by: requests of gunicorn's own tests, and a suite for HTTP/2.
+# What docs/internals/conformance.md compares by: requests of gunicorn's own tests, and a suite for HTTP/2.
 fetch gunicorn-tests 120 scripts/unpack-source.sh "$target/gunicorn-tests" gunicorn 27.0.1 tests/requests
 fetch httpwg 600 "${CARGO:-cargo}" install --quiet --debug --locked --root "$target/httpwg" httpwg-cli@0.2.5

@@ -1,4 +1,4 @@
-//! The control protocol by hand, as `docs/control-protocol.md` has it: what another release, or another language, would write.
+//! The control protocol by hand, as `docs/internals/control-protocol.md` has it: what another release, or another language, would write.
 
 use std::collections::VecDeque;
 use std::fmt;

@@ -189,7 +189,7 @@ fn contains_words(text: &str, phrase: &str) -> bool {
 /// The documents: of the whole, of `docs` and of the crates.
 fn documents(root: &Path) -> Vec<PathBuf> {
     let crates = fs::read_dir(root.join("crates")).expect("a folder").flatten().map(|entry| entry.path());
-    let folders = [root.to_owned(), root.join("docs")].into_iter().chain(crates);
+    let folders = [root.to_owned(), root.join("docs"), root.join("docs/internals")].into_iter().chain(crates);
     let entries = folders.flat_map(|folder| fs::read_dir(folder).expect("a folder").flatten());
     entries
         .map(|entry| entry.path())

@@ -1,5 +1,5 @@
 'use strict';
-// The options that the code takes, `index.d.ts`, the README's table and the library's own say the same: names and defaults.
+// The options that the code takes, `index.d.ts`, the README's table and that of docs/library.md say the same: names and defaults.
 
 const assert = require('node:assert/strict');
 const fs = require('node:fs');
@@ -57,7 +57,7 @@ test('the code, the types and the table have the same names, and the library tho
   const names = taken();
   assert.deepEqual([...declared().keys()].sort(), names, 'index.d.ts');
   assert.deepEqual([...table(read('README.md')).keys()].sort(), names, 'README.md');
-  const library = [...table(read('../../README.md')).keys()].map(camel);
+  const library = [...table(read('../../docs/library.md')).keys()].map(camel);
   assert.deepEqual([...library, ...OF_JAVASCRIPT].sort(), [...names, ...OF_THE_LIBRARY].sort(), 'the library');
 });
 
@@ -69,7 +69,7 @@ test('the table has the library\'s defaults', () => {
     aggregateGauge: 'off', group: 'as this process', nodes: 'the cores', program: 'as this process', slotArgs: 'as this process', umask: 'as this process',
     user: 'as this process',
   };
-  for (const [name, value] of table(read('../../README.md'))) {
+  for (const [name, value] of table(read('../../docs/library.md'))) {
     const inJs = own.get(camel(name));
     if (inJs === undefined) continue;
     assert.equal(plain(inJs), words[camel(name)] ?? plain(value), name);

@@ -150,6 +150,8 @@ pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waitin
 mod documents {
     #[doc = include_str!("../../../README.md")]
     struct Readme;
+    #[doc = include_str!("../../../docs/library.md")]
+    struct Library;
     #[doc = include_str!("../../../docs/messages.md")]
     struct Messages;
     #[doc = include_str!("../../../docs/operations.md")]

@@ -1,5 +1,5 @@
 //! The protocol between a master and each of its nodes: facts and commands over one Unix socket, which also carries file
-//! descriptors. `docs/control-protocol.md` describes it completely.
+//! descriptors. `docs/internals/control-protocol.md` describes it completely.
 
 mod blocking;
 mod channel;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Options;
 
-const README: &str = include_str!("../../../../README.md");
+const LIBRARY: &str = include_str!("../../../../docs/library.md");
 
 /// The sources in which options are declared.
 const SOURCES: [&str; 4] =
@@ -49,7 +49,7 @@ fn methods() -> BTreeSet<String> {
 
 /// The table's options with their defaults. A row may have several, and then has as many defaults, or one for all.
 fn table() -> BTreeMap<String, String> {
-    let section = README.split("\n## Options\n").nth(1).expect("a section of options");
+    let section = LIBRARY.split("\n## Options\n").nth(1).expect("a section of options");
     let rows =
         section.lines().skip_while(|line| !line.starts_with("|---")).skip(1).take_while(|line| line.starts_with('|'));
     let mut table = BTreeMap::new();

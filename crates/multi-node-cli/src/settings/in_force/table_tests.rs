@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-const README: &str = include_str!("../../../../../README.md");
+const LIBRARY: &str = include_str!("../../../../../docs/library.md");
 const RUN: &str = include_str!("../../../../../docs/run.md");
 
 /// Whose defaults are others than the library's, or said in other words: as the command says them.
@@ -33,7 +33,7 @@ const PARTS: [(&str, &str, &str); 6] = [
 
 /// The library's options with the cells of their rows.
 fn table() -> BTreeMap<String, (String, String)> {
-    let section = README.split("\n## Options\n").nth(1).expect("a section of options");
+    let section = LIBRARY.split("\n## Options\n").nth(1).expect("a section of options");
     let rows =
         section.lines().skip_while(|line| !line.starts_with("|---")).skip(1).take_while(|line| line.starts_with('|'));
     let row = |row: &str| {
@@ -85,7 +85,7 @@ fn every_option_is_explained() {
     for (name, _) in options() {
         let is_explained = RUN.contains(&format!("--{name}")) || table.contains_key(&name.replace('-', "_"));
         let is_part = PARTS.iter().any(|(option, _, _)| *option == name);
-        assert!(is_explained || is_part, "--{name} stands neither in docs/run.md nor in README's table");
+        assert!(is_explained || is_part, "--{name} stands neither in docs/run.md nor in docs/library.md's table");
     }
 }
 

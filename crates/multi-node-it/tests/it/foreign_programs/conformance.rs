@@ -1,4 +1,4 @@
-//! Corpora and a suite of others, through this library and through hyper alone: docs/conformance.md lists where they differ, and these
+//! Corpora and a suite of others, through this library and through hyper alone: conformance.md lists where they differ, and these
 //! tests hold that list.
 
 use std::collections::BTreeMap;
@@ -177,7 +177,7 @@ async fn outcomes(cases: &[Case], addr: SocketAddr) -> Vec<Outcome> {
 
 /// The part of the document between its marks.
 fn documented(part: &str) -> String {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/conformance.md");
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/foreign_programs/conformance.md");
     let text = fs::read_to_string(&path).expect("the document");
     let (begin, end) = (format!("<!-- {part} -->\n"), format!("<!-- end of {part} -->"));
     let begun = text.split_once(&begin).unwrap_or_else(|| panic!("{begin:?} in {}", path.display())).1;
@@ -186,10 +186,7 @@ fn documented(part: &str) -> String {
 
 fn compare(part: &str, found: &str) {
     let documented = documented(part);
-    assert!(
-        documented == found.trim(),
-        "docs/conformance.md has in {part}:\n{documented}\nbut this was found:\n{found}"
-    );
+    assert!(documented == found.trim(), "conformance.md has in {part}:\n{documented}\nbut this was found:\n{found}");
 }
 
 #[tokio::test]

@@ -125,10 +125,11 @@ bench: ## the comparisons of docs/benchmarks.md; takes some minutes
 	$(CARGO) run --locked --release -p multi-node-bench -- mesh
 	$(CARGO) run --locked --release -p multi-node-bench -- start
 	$(CARGO) run --locked --release -p multi-node-bench -- limits
-	$(CARGO) run --locked --release -p multi-node-bench -- sessions
 	scripts/install-servers.sh peers
+	$(CARGO) run --locked --release -p multi-node-bench -- sessions
 	$(CARGO) build --locked --release -p multi-node-cli -p multi-node-bench
 	cd crates/multi-node-napi && node build.mjs --release
+	$${CARGO_TARGET_DIR:-target}/release/multi-node-bench bus
 	$(LOSS)
 
 bench-node: ## the Node.js package beside node:cluster; about 5 minutes after the builds

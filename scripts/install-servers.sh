@@ -2,7 +2,7 @@
 # Fetches what `make test-foreign` starts into target/servers, which it prints: Python's servers from PyPI, Express and Node.js from
 # npm; from Debian's packages Ruby's, Perl's and C's servers, Chromium, the load generator wrk, and the shells that read their
 # completions; and the suites of docs/internals/conformance.md. Nothing is installed into the system. What cannot be had is named; the tests that need it are skipped.
-# `install-servers.sh peers` fetches what `multi-node-bench loss` starts, and that alone.
+# `install-servers.sh peers` fetches what `multi-node-bench` compares with, and that alone.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 target="$(realpath -m "${CARGO_TARGET_DIR:-target}/servers")"
@@ -40,7 +40,7 @@ npm node 'express@5.3.0' 'ws@8.23.0' 'fastify@5.12.8' 'koa@3.3.0' 'autocannon@9.
 if [ "${1:-}" = peers ]; then
     pip granian 'granian==2.8.9'
     npm pm2 'pm2@7.0.4'
-    for package in puma nginx haproxy caddy; do
+    for package in puma nginx haproxy caddy redis-server nats-server; do
         fetch "$package" 300 scripts/unpack-debian.sh "$target/$package" "$package"
     done
     exit

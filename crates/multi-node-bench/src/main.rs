@@ -1,5 +1,6 @@
 //! multi-node and its peers, side by side in one run.
 
+mod bus;
 mod cleanup;
 mod cpu;
 mod http;
@@ -9,6 +10,8 @@ mod load;
 mod loss;
 mod mesh;
 mod process;
+mod programs;
+mod redis;
 mod sessions;
 mod start;
 mod table;
@@ -35,6 +38,8 @@ enum Command {
     Start(start::Options),
     /// Lost requests over deploys of our servers and others, and over our upgrades: one table.
     Loss(loss::Options),
+    /// Messages of one process to seven, beside bare sockets, Redis, NATS and node:cluster.
+    Bus(bus::Options),
     /// Limits that all processes share: what a check costs.
     Limits(limits::Options),
     /// Sessions that all processes share, beside Redis and a map: reads and writes.
@@ -54,6 +59,12 @@ enum Command {
     /// The program whose nodes `start` kills.
     #[command(hide = true)]
     KilledNodes { kills: usize },
+    /// The processes of the library, for `bus`.
+    #[command(hide = true)]
+    BusFleet(bus::Work),
+    /// A process that subscribes, for `bus`.
+    #[command(hide = true)]
+    BusSubscriber(bus::Subscriber),
     /// A process that checks, for `limits`.
     #[command(hide = true)]
     LimitsWork(limits::Work),
@@ -87,6 +98,7 @@ impl Command {
             Command::Http(_)
                 | Command::Mesh(_)
                 | Command::Start(_)
+                | Command::Bus(_)
                 | Command::Limits(_)
                 | Command::Sessions(_)
                 | Command::Loss(_)
@@ -99,6 +111,9 @@ impl Command {
             Command::Mesh(options) => mesh::run(&options),
             Command::Start(options) => start::run(&options),
             Command::Loss(options) => loss::run(&options),
+            Command::Bus(options) => bus::run(&options),
+            Command::BusFleet(work) => bus::fleet(&work),
+            Command::BusSubscriber(subscriber) => bus::subscribe(&subscriber),
             Command::Limits(options) => limits::run(&options),
             Command::LimitsWork(work) => limits::work(&work),
             Command::Sessions(options) => sessions::run(&options),

@@ -66,14 +66,22 @@ impl Process {
         }
     }
 
-    /// The next line of its output, as JSON.
+    /// The next line of its output, as JSON. A process that is asked twice says no second line before the first was read.
     pub(crate) fn answer<T: DeserializeOwned>(&mut self) -> Result<T> {
-        let mut line = String::new();
-        if let Some(output) = &mut self.0.stdout {
-            // Each process gives one line, so that nothing is lost with the reader's buffer.
-            BufReader::new(output).read_line(&mut line)?;
-        }
-        serde_json::from_str(&line).with_context(|| format!("process {} answered {line:?}", self.0.id()))
+        self.answers(1)?.pop().context("one line")
+    }
+
+    /// The next lines of its output, each as JSON.
+    pub(crate) fn answers<T: DeserializeOwned>(&mut self, count: usize) -> Result<Vec<T>> {
+        let pid = self.pid();
+        let output = self.0.stdout.as_mut().context("its output is read")?;
+        let mut output = BufReader::new(output);
+        let mut answer = || {
+            let mut line = String::new();
+            output.read_line(&mut line)?;
+            serde_json::from_str(&line).with_context(|| format!("process {pid} answered {line:?}"))
+        };
+        (0..count).map(|_| answer()).collect()
     }
 }
 

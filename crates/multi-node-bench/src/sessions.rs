@@ -1,6 +1,5 @@
 //! Sessions that several processes share: reads and writes a second, and how long they take; beside Redis and a map in one process.
 
-mod redis;
 mod stores;
 
 use std::path::{Path, PathBuf};
@@ -12,8 +11,9 @@ use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
 use crate::process::Process;
+use crate::programs;
+use crate::redis::RedisServer;
 use crate::table::{self, Row};
-use redis::RedisServer;
 use stores::{Kind, Store};
 
 /// Sessions that there are before anything is measured.
@@ -40,6 +40,9 @@ pub(crate) struct Options {
     /// A directory on a disk, for sessions that survive restarts.
     #[arg(long, default_value = "/var/tmp")]
     disk: PathBuf,
+    /// Where scripts/install-servers.sh has put programs of others.
+    #[arg(long, default_value = "target/servers")]
+    servers: PathBuf,
     /// One short round.
     #[arg(long)]
     smoke: bool,
@@ -89,7 +92,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let (rounds, seconds) = if options.smoke { (1, 0.3) } else { (options.rounds, options.seconds) };
     let memory = tempfile::tempdir_in("/dev/shm")?;
     let disk = tempfile::tempdir_in(&options.disk)?;
-    let redis = RedisServer::start(memory.path())?;
+    let redis = programs::find(&options.servers, "redis-server");
+    let redis = redis.map(|program| RedisServer::start(program, memory.path())).transpose()?;
     let mut places = vec![
         (Kind::Memory, memory.path().join("sessions"), options.processes),
         (Kind::Disk, disk.path().join("sessions"), options.processes),

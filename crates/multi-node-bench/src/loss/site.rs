@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
     path::Path,
     process::{Command, Stdio},
     thread,
@@ -18,6 +18,7 @@ use super::{
     rows::{App, FOLDER, Parts, Row},
 };
 use crate::process::Process;
+use crate::programs::free_ports;
 
 /// How long a server may take until it serves.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -52,7 +53,7 @@ impl Site<'_> {
     /// Starts the server, and waits until it serves.
     pub(super) fn start<'a>(row: &'a Row, app: &'a App, parts: &Parts, options: &Options) -> Result<Site<'a>> {
         let folder = tempfile::Builder::new().prefix("loss-").tempdir()?;
-        let ports = free_ports()?;
+        let ports = free_ports(4)?;
         let path = |path: &Path| path.display().to_string();
         let variables = vec![
             ("BENCH", path(&parts.bench)),
@@ -159,14 +160,6 @@ impl Files<'_> {
         fs::write(&new, format!("{in_front}{filled}"))?;
         Ok(fs::rename(new, self.folder.join(name))?)
     }
-}
-
-/// Below those that the system gives to clients, whose connections would take them at any time. They are bound at a time, so that they differ.
-fn free_ports() -> Result<Vec<u16>> {
-    let first = u16::try_from(std::process::id() % 22_000)?;
-    let tried = (0..22_000).map(|next| 10_000 + (first + next) % 22_000);
-    let bound: Vec<_> = tried.filter_map(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).ok()).take(4).collect();
-    bound.iter().map(|listener| Ok(listener.local_addr()?.port())).collect()
 }
 
 fn bash(line: &str, folder: &Path, variables: &[(&'static str, String)], log: &File) -> Result<Command> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use multi_node_sessions::{Durability, SessionDatabase, Settings, unix_millis};
 
-use super::redis::RedisClient;
+use crate::redis::RedisClient;
 
 /// How long sessions are kept.
 const HOUR: i64 = 3_600_000;

@@ -1,4 +1,4 @@
-//! Redis on a Unix socket, where it is installed, and as much of its protocol as GET and SET need.
+//! Redis on a Unix socket, and as much of its protocol as the comparisons need.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,22 +16,19 @@ pub(crate) struct RedisServer {
 }
 
 impl RedisServer {
-    /// `None` where it is not installed, which is said.
-    pub(crate) fn start(folder: &Path) -> Result<Option<RedisServer>> {
-        if Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_err() {
-            eprintln!("skipped: Redis; redis-server is not in PATH");
-            return Ok(None);
-        }
+    /// Starts the program, with its socket in the folder.
+    pub(crate) fn start(mut command: Command, folder: &Path) -> Result<RedisServer> {
         let socket = folder.join("redis.sock");
-        let mut command = Command::new("redis-server");
         command.args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"]).arg(&socket);
+        // A subscriber may be as late as it is.
+        command.args(["--client-output-buffer-limit", "pubsub 0 0 0"]);
         let process = Process::run(command.stdin(Stdio::null()).stdout(Stdio::null()))?;
         let begin = Instant::now();
         while UnixStream::connect(&socket).is_err() {
             ensure!(begin.elapsed() < Duration::from_secs(10), "redis-server does not open {}", socket.display());
             std::thread::sleep(Duration::from_millis(5));
         }
-        Ok(Some(RedisServer { socket, _process: process }))
+        Ok(RedisServer { socket, _process: process })
     }
 }
 
@@ -66,7 +63,7 @@ impl RedisClient {
         }
     }
 
-    fn send(&mut self, parts: &[&[u8]]) -> Result<()> {
+    pub(crate) fn send(&mut self, parts: &[&[u8]]) -> Result<()> {
         let mut command = format!("*{}\r\n", parts.len()).into_bytes();
         for part in parts {
             write!(command, "${}\r\n", part.len())?;
@@ -76,7 +73,8 @@ impl RedisClient {
         Ok(self.stream.get_mut().write_all(&command)?)
     }
 
-    fn line(&mut self) -> Result<String> {
+    /// The next line of the answer, without its end.
+    pub(crate) fn line(&mut self) -> Result<String> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         Ok(line.trim_end().to_owned())

@@ -74,6 +74,16 @@ export interface Options {
    * own. The warning has the code `MULTI_NODE_BEFORE_LISTEN`. With an inspector it is off. Default true.
    */
   warnBeforeListen?: boolean;
+  /** Bytes of the largest message of topics and requests, from 1 KiB to 16 MiB. Default 1048576. */
+  maxMessage?: number;
+  /** Bytes of messages that wait for a process that reads slowly, from 64 KiB to 1 GiB; it misses further ones. Default 4194304. */
+  maxPeerBacklog?: number;
+  /** Messages that wait in one subscription; it misses further ones. Default 4096. */
+  maxSubscriptionBacklog?: number;
+  /** Requests of a process that wait for answers, and requests that it handles at a time; further ones fail. Default 1024. */
+  maxRequestsInFlight?: number;
+  /** How many keys limits can count at once, from 1 to 16,777,216. Default 65536. */
+  maxKeys?: number;
   /** What nodes run in place of this Node.js. */
   program?: string;
   /** The nodes' script and its arguments, in place of this process's. */
@@ -262,10 +272,11 @@ export type TopicItem<T> =
   | (Undecodable & { value?: undefined; missed?: undefined });
 
 /**
- * Messages to every process of the program that has subscribed to the same name, this one included. A Uint8Array is sent as its bytes and arrives
- * as a Buffer; every other value is sent as JSON, `undefined` as `null`. What a Rust program publishes arrives as plain values.
+ * Messages to every process of the program that has subscribed to the same name, this one included. A Buffer, typed array, DataView
+ * or ArrayBuffer is sent as its bytes and arrives as a Buffer, also inside of another value. Everything else is sent as by JSON, `undefined` as `null`.
+ * What a Rust program publishes arrives as plain values, and its binary data as Buffers.
  *
- * A message reaches each subscription at most once, in the order of its publisher. At most 4096 messages wait in a subscription.
+ * A message reaches each subscription at most once, in the order of its publisher. At most `maxSubscriptionBacklog` messages wait in a subscription.
  */
 export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicItem<T>> {
   readonly name: string;
@@ -277,7 +288,7 @@ export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicIte
   /**
    * Never waits. `false`: some process misses the message, since too much waits for it; its subscriptions get "lag".
    *
-   * @throws an error with the code `ERR_MULTI_NODE_TOO_LARGE` above 1 MiB, `ERR_MULTI_NODE_TOPIC_CLOSED` after `close`; a TypeError
+   * @throws an error with the code `ERR_MULTI_NODE_TOO_LARGE` above `maxMessage`, `ERR_MULTI_NODE_TOPIC_CLOSED` after `close`; a TypeError
    * for what JSON has not.
    * @example
    * if (!chat.publish({ text })) console.warn('some process lags');

@@ -182,6 +182,8 @@ pub enum DecodeError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use serde::Deserialize;
 
     use super::*;
@@ -229,6 +231,51 @@ mod tests {
         for bytes in wrong {
             assert_eq!(json(&Payload { content: ContentType::Json, bytes: Bytes::copy_from_slice(bytes) }), None);
         }
+    }
+
+    /// Bytes as MessagePack's binary data.
+    #[derive(Debug, PartialEq)]
+    struct Binary(Vec<u8>);
+
+    impl Serialize for Binary {
+        fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+            to.serialize_bytes(&self.0)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Binary {
+        fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Binary, D::Error> {
+            Bytes::deserialize(from).map(|bytes| Binary(bytes.to_vec()))
+        }
+    }
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    struct Mixed {
+        bytes: Binary,
+        pair: (u16, f32),
+        none: Option<u8>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by_name: Option<BTreeMap<String, u8>>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by_number: Option<BTreeMap<u32, String>>,
+        neg: i16,
+    }
+
+    #[test]
+    fn javascript_reads_and_writes_the_same() {
+        // The same texts stand in the test `message-pack` of the Node.js package.
+        let written = "85a56279746573c40200ffa47061697292cd0104ca3f000000a46e6f6e65c0a962795f6e756d6265728107a5736576656ea36e6567d1ff00";
+        let of_javascript = "84a56279746573c5000200ffa47061697292ce00000104cb3fe0000000000000a762795f6e616d6581a5736576656e07a36e6567d2ffffff00";
+        let (bytes, by_number) = (Binary(vec![0, 255]), Some([(7, "seven".to_owned())].into()));
+        let mixed = Mixed { bytes, pair: (260, 0.5), none: None, by_name: None, by_number, neg: -256 };
+        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!(hex(&Payload::message_pack(&mixed).unwrap().bytes), written);
+        let bytes = of_javascript.as_bytes().chunks(2);
+        let bytes =
+            bytes.map(|pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap()).collect::<Vec<_>>();
+        let payload = Payload { content: ContentType::MessagePack, bytes: bytes.into() };
+        let by_name = Some([("seven".to_owned(), 7)].into());
+        assert_eq!(payload.decode::<Mixed>().unwrap(), Mixed { by_name, by_number: None, ..mixed });
     }
 
     #[test]

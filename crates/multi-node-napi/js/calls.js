@@ -1,7 +1,7 @@
 'use strict';
 // Requests: one process asks, another answers, by a deadline that always applies.
 
-const { Batch, KIND, contentOf } = require('./batch.js');
+const { Batch, contentOf } = require('./batch.js');
 const { failure, fromException, fromLibrary } = require('./errors.js');
 
 /** What a message of the library is. */
@@ -86,7 +86,8 @@ class Calls {
     const { elements } = batch;
     for (let at = 0; at < elements.length; at += 6) {
       const [what, number, first, second, kind, content] = elements.slice(at, at + 6);
-      this.#hear({ what, number, first, second }, kind === KIND.unreadable ? unreadable(content) : { value: batch.value(kind, content) });
+      const { value, why } = batch.read(kind, content);
+      this.#hear({ what, number, first, second }, why === undefined ? { value } : unreadable(why));
     }
     if (taken.more) setImmediate(() => this.#turn());
   }

@@ -1,27 +1,36 @@
 'use strict';
 // Topics, requests and limits in a process that serves alone: what the library offers, without it.
 
-const { KIND } = require('./batch.js');
+const { KIND, batchOf, kept, lengthOf } = require('./batch.js');
 const { LocalCalls } = require('./local-calls.js');
 const { LocalLimits } = require('./local-limits.js');
 const { failure } = require('./errors.js');
 
-/** The library's bounds. */
-const MOST = { name: 255, message: 1 << 20, messages: 4096, bytes: 16 << 20, batch: 1024 };
+/** The library's bounds, and the defaults of those that are options. */
+const MOST = { name: 255, message: 1 << 20, messages: 4096, bytes: 16 << 20, batch: 1024, requests: 1024, keys: 65_536 };
 
 class LocalBus {
   #me;
   #topics = new Map();
-  #limits = new LocalLimits();
+  #most;
+  #limits;
 
-  constructor(me) {
+  constructor(me, { maxMessage, maxSubscriptionBacklog, maxRequestsInFlight, maxKeys } = {}) {
     this.#me = me;
+    const { message, messages, requests, keys } = MOST;
+    this.#most = {
+      ...MOST,
+      message: maxMessage ?? message,
+      messages: maxSubscriptionBacklog ?? messages,
+      requests: maxRequestsInFlight ?? requests,
+    };
+    this.#limits = new LocalLimits(maxKeys ?? keys);
   }
 
   topic(name, history) {
     const length = Buffer.byteLength(name);
     if (length === 0 || length > MOST.name) throw failure('TOPIC', `a topic's name has 1 to ${MOST.name} bytes, this one has ${length}`);
-    const shared = this.#topics.get(name) ?? { me: this.#me, feeds: new Set(), history: [], keeps: 0, users: 0 };
+    const shared = this.#topics.get(name) ?? { me: this.#me, most: this.#most, feeds: new Set(), history: [], keeps: 0, users: 0 };
     this.#topics.set(name, shared);
     shared.keeps = Math.max(shared.keeps, history);
     shared.users += 1;
@@ -34,7 +43,7 @@ class LocalBus {
   }
 
   calls(turn) {
-    return new LocalCalls(this.#me, turn);
+    return new LocalCalls(this.#me, this.#most, turn);
   }
 
   limit(name, limit, per) {
@@ -56,12 +65,12 @@ class LocalTopic {
   }
 
   publish(content) {
-    const length = Buffer.byteLength(content);
-    if (length > MOST.message) {
-      throw failure('TOO_LARGE', `the message has ${length} bytes, but at most ${MOST.message} are allowed`);
+    const length = lengthOf(content);
+    const most = this.#shared.most.message;
+    if (length > most) {
+      throw failure('TOO_LARGE', `the message has ${length} bytes, but at most ${most} are allowed: raise \`maxMessage\`, or send less`);
     }
-    // The publisher may change its bytes afterwards.
-    const message = { content: typeof content === 'string' ? content : Buffer.from(content), length };
+    const message = { head: JSON.stringify(this.#shared.me), content: kept(content), length };
     const { feeds, history, keeps } = this.#shared;
     if (keeps > 0) history.push(message);
     if (history.length > keeps) history.shift();
@@ -97,15 +106,14 @@ class LocalFeed {
   }
 
   push(message) {
-    const isFull = this.#queue.length >= MOST.messages || this.#bytes + message.length > MOST.bytes;
+    const isFull = this.#queue.length >= this.#shared.most.messages || this.#bytes + message.length > MOST.bytes;
     if (isFull && this.#queue.length > 0) this.#missed += 1;
     else this.#append(message);
     this.#call();
   }
 
   #append(message) {
-    if (this.#missed > 0) this.#queue.push({ missed: this.#missed, length: 0 });
-    this.#missed = 0;
+    if (this.#missed > 0) this.#queue.push(this.#gap());
     this.#queue.push(message);
     this.#bytes += message.length;
   }
@@ -123,28 +131,22 @@ class LocalFeed {
     const taken = this.#queue.splice(0, MOST.batch);
     for (const { length } of taken) this.#bytes -= length;
     const more = this.#queue.length > 0;
-    if (!more && this.#missed > 0) {
-      taken.push({ missed: this.#missed, length: 0 });
-      this.#missed = 0;
-    }
+    if (!more && this.#missed > 0) taken.push(this.#gap());
     const unconfirmed = this.#told ? undefined : [];
     this.#told = true;
-    return { ...batchOf(taken, this.#shared.me), more, unconfirmed };
+    return { ...batchOf(taken), more, unconfirmed };
+  }
+
+  #gap() {
+    const missed = this.#missed;
+    this.#missed = 0;
+    return { head: `${JSON.stringify(this.#shared.me)},${KIND.missed},${missed}`, length: 0 };
   }
 
   close() {
     this.#shared.feeds.delete(this);
     this.#queue = [];
   }
-}
-
-function batchOf(messages, me) {
-  const from = JSON.stringify(me);
-  const elements = messages.map(({ content, missed }) => {
-    if (missed !== undefined) return `${from},${KIND.missed},${missed}`;
-    return typeof content === 'string' ? `${from},${KIND.json},${content}` : `${from},${KIND.bytes},${content.length}`;
-  });
-  return { text: `[${elements.join()}]`, bytes: Buffer.concat(messages.map(({ content }) => content).filter(Buffer.isBuffer)) };
 }
 
 module.exports = { LocalBus };

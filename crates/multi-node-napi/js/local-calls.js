@@ -1,24 +1,26 @@
 'use strict';
 // Requests in a process that serves alone, which asks itself.
 
-const { KIND } = require('./batch.js');
+const { batchOf, kept, lengthOf } = require('./batch.js');
 const { failure } = require('./errors.js');
 
 const WHAT = { asked: 0, answered: 1, answeredByOne: 2, answeredByAll: 3 };
 
 /** The library's bounds. */
-const MOST = { name: 255, content: 1 << 20, handlers: 1024, running: 1024 };
+const MOST = { name: 255, handlers: 1024 };
 
 class LocalCalls {
   #me;
+  #most;
   #turn;
   #handlers = new Set();
   #running = new Map();
   #messages = [];
   #number = 0;
 
-  constructor(me, turn) {
+  constructor(me, most, turn) {
     this.#me = me;
+    this.#most = most;
     this.#turn = turn;
   }
 
@@ -45,12 +47,14 @@ class LocalCalls {
   }
 
   #refusalOf(name, content, { id, slot }) {
-    const length = Buffer.byteLength(content);
+    const length = lengthOf(content);
     if (id !== undefined && id !== this.#me) return failure('NO_SUCH_NODE', `${id} is not there`);
     if (slot !== undefined && slot !== 0) return failure('NO_SUCH_NODE', `slot ${slot} is not there`);
-    if (length > MOST.content) return failure('TOO_LARGE', `the request has ${length} bytes, which is more than allowed`);
+    if (length > this.#most.message) {
+      return failure('TOO_LARGE', `the request has ${length} bytes, which is more than allowed: raise \`maxMessage\`, or send less`);
+    }
     if (!this.#handlers.has(name)) return failure('NO_HANDLER', `there is no handler \`${name}\` at ${this.#me}`);
-    return this.#running.size < MOST.running ? null : failure('OVERLOADED', 'too many requests are in flight');
+    return this.#running.size < this.#most.requests ? null : failure('OVERLOADED', 'too many requests are in flight');
   }
 
   #begin(call, refusal) {
@@ -98,17 +102,14 @@ class LocalCalls {
   }
 
   #say(what, number, first, second, content) {
-    this.#messages.push({ head: JSON.stringify([what, number, first, second]).slice(1, -1), content: typeof content === 'string' ? content : Buffer.from(content) });
+    this.#messages.push({ head: JSON.stringify([what, number, first, second]).slice(1, -1), content: kept(content) });
     if (this.#messages.length === 1) setImmediate(() => this.#turn());
   }
 
   take() {
     const messages = this.#messages;
     this.#messages = [];
-    const elements = messages.map(({ head, content }) =>
-      typeof content === 'string' ? `${head},${KIND.json},${content}` : `${head},${KIND.bytes},${content.length}`,
-    );
-    return { text: `[${elements.join()}]`, bytes: Buffer.concat(messages.map(({ content }) => content).filter(Buffer.isBuffer)), more: false };
+    return { ...batchOf(messages), more: false };
   }
 }
 

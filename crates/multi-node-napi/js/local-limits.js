@@ -5,12 +5,17 @@ const { performance } = require('node:perf_hooks');
 const { failure } = require('./errors.js');
 
 /** The library's bounds. */
-const MOST = { keys: 100_000, counters: 256 };
+const MOST = { counters: 256 };
 
 /** All limits and counters of the process. */
 class LocalLimits {
+  #keys;
   #times = new Map();
   #counters = new Map();
+
+  constructor(keys) {
+    this.#keys = keys;
+  }
 
   limit(name, limit, per) {
     const prefix = `${name}\0`;
@@ -31,9 +36,9 @@ class LocalLimits {
 
   /** A key that is quiet again counts as one that was never there. */
   #hasRoom(now) {
-    if (this.#times.size < MOST.keys) return true;
+    if (this.#times.size < this.#keys) return true;
     for (const [key, time] of this.#times) if (time <= now) this.#times.delete(key);
-    return this.#times.size < MOST.keys;
+    return this.#times.size < this.#keys;
   }
 
   counter(name) {

@@ -62,6 +62,11 @@ const TABLE = {
   peers: flag,
   commandsFromNodes: flag,
   warnBeforeListen: flag,
+  maxKeys: whole,
+  maxMessage: whole,
+  maxPeerBacklog: whole,
+  maxSubscriptionBacklog: whole,
+  maxRequestsInFlight: whole,
 };
 
 /** Every option, and what it may be. */

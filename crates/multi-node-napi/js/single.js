@@ -21,7 +21,7 @@ class Single {
   id = 'master';
   slot = null;
   peers = new Set();
-  bus = new LocalBus(this.id);
+  bus;
   #checked;
   #declared;
   #requests;
@@ -35,6 +35,7 @@ class Single {
   constructor(declared, checked) {
     this.#declared = declared;
     this.#checked = { ...DEFAULTS, ...checked };
+    this.bus = new LocalBus(this.id, checked);
     this.nodes = new Nodes(this);
     this.#requests = new Requests(declared.map(({ server }) => server));
     // Callers of `ready` get the error. Without callers the error must not count as unhandled.

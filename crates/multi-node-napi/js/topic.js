@@ -174,10 +174,13 @@ function itemsOf(batch) {
   for (let at = 0; at < elements.length; at += 3) {
     const [from, kind, content] = [elements[at], elements[at + 1], elements[at + 2]];
     if (kind === KIND.missed) items.push({ from, missed: content });
-    else if (kind === KIND.unreadable) items.push({ from, error: undecodable(from, content) });
-    else items.push({ from, value: batch.value(kind, content) });
+    else items.push(messageOf(from, batch.read(kind, content)));
   }
   return items;
+}
+
+function messageOf(from, { value, why }) {
+  return why === undefined ? { from, value } : { from, error: undecodable(from, why) };
 }
 
 function open(bus, name, { history = 0 }) {

@@ -1,7 +1,7 @@
 //! Many messages in one call: a JSON array, and the bytes of those that are no JSON.
 
 use multi_node::bus::{ContentType, Payload};
-use napi::bindgen_prelude::{Buffer, Either};
+use napi::bindgen_prelude::{Buffer, Either3};
 use napi_derive::napi;
 
 /// A batch that holds more bytes than this takes no further message.
@@ -14,13 +14,14 @@ const MOST: usize = 1024;
 const JSON: u8 = 0;
 const BYTES: u8 = 1;
 const UNREADABLE: u8 = 2;
+const PACKED: u8 = 4;
 
 /// Some messages, for JavaScript.
 #[napi(object, object_from_js = false)]
 pub struct Batch {
     /// A JSON array. Each message is a fixed number of its elements, the last two of which are a kind of content and the content.
     pub text: String,
-    /// The bytes of all contents that are bytes; in the array stands how long each is.
+    /// The bytes of all contents that are bytes or MessagePack; in the array stands how long each is.
     pub bytes: Option<Buffer>,
     /// Whether there may be more.
     pub more: bool,
@@ -73,22 +74,26 @@ impl Writer {
 
     /// The two elements of a content.
     pub(crate) fn content(&mut self, payload: &Payload) {
-        if payload.content == ContentType::Bytes {
-            self.number(BYTES);
-            self.number(payload.bytes.len() as u64);
-            self.bytes.extend_from_slice(&payload.bytes);
-            return;
+        match payload.content {
+            ContentType::Bytes => self.bytes(BYTES, &payload.bytes),
+            ContentType::MessagePack => self.bytes(PACKED, &payload.bytes),
+            _ => match payload.to_json() {
+                Ok(json) => {
+                    self.number(JSON);
+                    self.json(&json);
+                }
+                Err(error) => {
+                    self.number(UNREADABLE);
+                    self.string(&error.to_string());
+                }
+            },
         }
-        match payload.to_json() {
-            Ok(json) => {
-                self.number(JSON);
-                self.json(&json);
-            }
-            Err(error) => {
-                self.number(UNREADABLE);
-                self.string(&error.to_string());
-            }
-        }
+    }
+
+    fn bytes(&mut self, kind: u8, bytes: &[u8]) {
+        self.number(kind);
+        self.number(bytes.len() as u64);
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// A content of text, which is a message of ours.
@@ -104,10 +109,19 @@ impl Writer {
     }
 }
 
-/// What JavaScript sends: JSON, or bytes.
-pub(crate) fn payload(content: Either<String, Buffer>) -> Payload {
+/// What JavaScript sends: JSON, bytes, or MessagePack.
+pub(crate) type Content = Either3<String, Buffer, Packed>;
+
+/// MessagePack, which JavaScript sends where a value holds bytes.
+#[napi(object, object_to_js = false)]
+pub struct Packed {
+    pub packed: Buffer,
+}
+
+pub(crate) fn payload(content: Content) -> Payload {
     match content {
-        Either::A(json) => Payload { content: ContentType::Json, bytes: json.into() },
-        Either::B(bytes) => Payload::bytes(Vec::from(bytes)),
+        Either3::A(json) => Payload { content: ContentType::Json, bytes: json.into() },
+        Either3::B(bytes) => Payload::bytes(Vec::from(bytes)),
+        Either3::C(Packed { packed }) => Payload { content: ContentType::MessagePack, bytes: Vec::from(packed).into() },
     }
 }

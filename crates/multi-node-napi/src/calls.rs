@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use multi_node::bus::{Payload, Request, RequestError, Target};
 use multi_node::{Handle, NodeId, Slot};
-use napi::bindgen_prelude::{Buffer, Either, Function};
+use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use tokio::runtime;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-use crate::batch::{Batch, Writer, payload};
+use crate::batch::{Batch, Content, Writer, payload};
 use crate::failure::Failure;
 use crate::options::milliseconds;
 use crate::service::Service;
@@ -87,7 +87,7 @@ pub struct To {
 impl Calls {
     /// Asks one process. The answer is a message with this ticket.
     #[napi]
-    pub fn request(&mut self, ticket: u32, name: String, content: Either<String, Buffer>, to: To) {
+    pub fn request(&mut self, ticket: u32, name: String, content: Content, to: To) {
         let (handle, tell) = (self.handle.clone(), self.tell.clone());
         let (content, timeout) = (payload(content), milliseconds(to.timeout));
         self.run(ticket, async move {
@@ -102,7 +102,7 @@ impl Calls {
 
     /// Asks every process that has the handler. Their answers are messages with this ticket.
     #[napi]
-    pub fn request_all(&mut self, ticket: u32, name: String, content: Either<String, Buffer>, timeout: f64) {
+    pub fn request_all(&mut self, ticket: u32, name: String, content: Content, timeout: f64) {
         let (call, tell) = (self.handle.raw_request_all(&name, payload(content)), self.tell.clone());
         self.run(ticket, async move {
             let outcomes = call.timeout(milliseconds(timeout)).await;
@@ -148,7 +148,7 @@ impl Calls {
 
     /// What a handler has answered.
     #[napi]
-    pub fn reply(&mut self, number: u32, content: Either<String, Buffer>) {
+    pub fn reply(&mut self, number: u32, content: Content) {
         self.reply_with(number, Ok(payload(content)));
     }
 

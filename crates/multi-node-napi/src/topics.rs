@@ -7,10 +7,10 @@ use std::task::{Context, Poll, Waker};
 
 use multi_node::NodeId;
 use multi_node::bus::{Event, RawTopic, Subscription};
-use napi::bindgen_prelude::{Buffer, Either, Function};
+use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 
-use crate::batch::{Batch, Writer, payload};
+use crate::batch::{Batch, Content, Writer, payload};
 use crate::failure::Failure;
 use crate::service::Service;
 use crate::wake;
@@ -42,7 +42,7 @@ impl TopicHandle {
     /// # Errors
     /// A failure, in the error's message.
     #[napi]
-    pub fn publish(&self, content: Either<String, Buffer>) -> napi::Result<bool> {
+    pub fn publish(&self, content: Content) -> napi::Result<bool> {
         let Some(topic) = &self.0 else { return Ok(true) };
         let published = topic.publish(payload(content)).map_err(|error| Failure::from(&error).into_error())?;
         Ok(!published.is_lagging())

@@ -15,6 +15,7 @@ const SERVER = (options) => `
   const handle = () => {
     nodes.respond("who", (value, { from }) => ({ id: nodes.id, slot: nodes.slot, value, from }));
     nodes.respond("bytes", (value) => Buffer.concat([value, value]));
+    nodes.respond("swap", ({ one, two }) => ({ one: two, two: one }));
     nodes.respond("throws", async () => { throw new TypeError("no such thing"); });
     nodes.respond("never", () => new Promise(() => undefined));
     nodes.respond("kill", () => process.kill(process.pid, "SIGKILL"));
@@ -33,6 +34,7 @@ test('the master asks nodes by id and slot, any and all of them', async (t) => {
       console.log("by slot", await ended(nodes.request("who", [2], { to: slot })));
       console.log("any", (await nodes.request("who")).from);
       console.log("bytes", (await nodes.request("bytes", Buffer.from("ab"))).toString());
+      console.log("swap", JSON.stringify(await nodes.request("swap", { one: 1, two: Buffer.from("b") }, { to: 1 })));
       const all = await nodes.requestAll("who", "x");
       console.log("all", [...all].filter(([id, { value }]) => value.id === id && value.value === "x").map(([id]) => id).sort().join());
       const thrown = await nodes.requestAll("throws");
@@ -47,6 +49,7 @@ test('the master asks nodes by id and slot, any and all of them', async (t) => {
   assert.ok(server.output.includes(`by slot ${from([2])}\n`), server.output);
   assert.match(server.output, /^any master$/m);
   assert.match(server.output, /^bytes abab$/m);
+  assert.match(server.output, /^swap {"one":{"type":"Buffer","data":\[98\]},"two":1}$/m);
   assert.match(server.output, /^all node-1,node-2,node-3,node-4$/m);
   const failed = 'ERR_MULTI_NODE_HANDLER_FAILED: the handler failed: no such thing';
   assert.ok(server.output.includes(`all throw ${Array(4).fill(failed).join()}\n`), server.output);
@@ -77,6 +80,7 @@ const ENDS = (options) => `${SERVER(options)}
     const say = async (what, promise) => console.log(what, await ended(promise));
     await say("self", nodes.request("who", 1, { to }));
     await say("bytes", nodes.request("bytes", Buffer.from("a"), { to }).then(String));
+    await say("swap", nodes.request("swap", { one: Buffer.from("a"), two: [Buffer.from("b")] }, { to }).then(({ one, two }) => one[0] + String(two)));
     await say("throws", nodes.request("throws", 1, { to }));
     await say("late", nodes.request("never", 1, { to, timeout: 20 }));
     await say("absent", nodes.request("who", 1, { to: "node-99" }));
@@ -110,7 +114,7 @@ for (const [how, options] of [['of the master of nodes', 'nodes: 1'], ['alone', 
     const server = await program(t, ENDS(options));
     await server.says(/^end/m);
     const said = [
-      'self {"id":"master","slot":null,"value":1,"from":"master"}', 'bytes "aa"', 'throws HANDLER_FAILED', 'late TIMED_OUT', 'absent NO_SUCH_NODE',
+      'self {"id":"master","slot":null,"value":1,"from":"master"}', 'bytes "aa"', 'swap "ba"', 'throws HANDLER_FAILED', 'late TIMED_OUT', 'absent NO_SUCH_NODE',
       'nobody NO_SUCH_NODE', 'slot NO_SUCH_NODE', 'large TOO_LARGE', 'unheard NO_HANDLER', 'wrong OPTION', 'untimed OPTION', 'aborted "AbortError"',
       'before "AbortError"', 'stops "here"', 'twice HANDLER', 'stopped NO_HANDLER', 'anew "again"', 'all ERR_MULTI_NODE_TIMED_OUT',
       'many OVERLOADED,TIMED_OUT', 'end',

@@ -34,7 +34,7 @@ pub enum RequestError {
         remote: bool,
     },
     /// The request is too large.
-    #[error("the request has {length} bytes, which is more than allowed: raise `message_bytes`, or send less")]
+    #[error("the request has {length} bytes, which is more than allowed: raise `Options::max_message`, or send less")]
     TooLarge {
         /// Its length.
         length: usize,

@@ -58,7 +58,9 @@ impl Published {
 #[derive(Debug, Error)]
 pub enum PublishError {
     /// It is too large.
-    #[error("the message has {length} bytes, but at most {most} are allowed: raise `message_bytes`, or send less")]
+    #[error(
+        "the message has {length} bytes, but at most {most} are allowed: raise `Options::max_message`, or send less"
+    )]
     TooLarge {
         /// Its length.
         length: usize,

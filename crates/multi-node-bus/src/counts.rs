@@ -3,12 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counts {
-    ($($(#[$doc:meta])* $name:ident,)*) => {
+    ($($(#[doc = $help:literal])+ $name:ident,)*) => {
         /// What the bus of one process has done since its start. `links`, `requests_waiting` and `requests_running` are as of now.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
         pub struct BusCounts {
-            $($(#[$doc])* pub $name: u64,)*
+            $($(#[doc = $help])+ pub $name: u64,)*
         }
 
         /// The counters, which any thread may add to.
@@ -20,6 +20,13 @@ macro_rules! counts {
         impl Counts {
             pub(crate) fn read(&self) -> BusCounts {
                 BusCounts { $($name: self.$name.get(),)* }
+            }
+        }
+
+        impl BusCounts {
+            /// The name, the description and the value of each.
+            pub fn each(&self) -> impl Iterator<Item = (&'static str, &'static str, u64)> {
+                [$((stringify!($name), concat!($($help),+), self.$name),)*].into_iter()
             }
         }
     };
@@ -87,5 +94,19 @@ impl Count {
 
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_count_has_its_name_and_a_description() {
+        let counts = Counts::default();
+        counts.sent.add(3);
+        let each: Vec<_> = counts.read().each().collect();
+        assert!(each.contains(&("sent", " Messages put into the queues of peers.", 3)), "{each:?}");
+        assert_eq!(each.iter().map(|(.., value)| value).sum::<u64>(), 3);
     }
 }

@@ -65,6 +65,7 @@ impl Aggregator {
 
     fn take(&mut self, node: NodeId, series: Series) -> Result<(), MetricError> {
         let Series { name, labels, help, measured } = series;
+        series::check_told_name(&name)?;
         series::check(&name, &labels, measured.kind())?;
         measured.check()?;
         let name = as_name(&name);

@@ -14,6 +14,7 @@ pub struct DeltaTracker {
     /// How often it has been looked at.
     looks: u64,
     refused: Refused,
+    of_library: bool,
 }
 
 #[derive(Debug)]
@@ -28,7 +29,12 @@ struct Entry {
 impl DeltaTracker {
     /// `rules` are those of gauges that the program has declared.
     pub fn new(rules: Vec<(String, GaugeAggregation)>) -> DeltaTracker {
-        DeltaTracker { told: HashMap::new(), rules, looks: 0, refused: Refused::default() }
+        DeltaTracker { told: HashMap::new(), rules, looks: 0, refused: Refused::default(), of_library: false }
+    }
+
+    /// Of metrics that are the library's own.
+    pub fn of_library() -> DeltaTracker {
+        DeltaTracker { of_library: true, ..DeltaTracker::new(Vec::new()) }
     }
 
     /// What is new since the last call: of all that there is, which gauges are part of as long as they have values. What the
@@ -57,7 +63,7 @@ impl DeltaTracker {
     }
 
     fn new_of(&mut self, metric: &Metric, all: bool) -> Result<Option<Series>, MetricError> {
-        metric.check()?;
+        if self.of_library { metric.check_of_library() } else { metric.check() }?;
         let Metric { name, labels, help, reading } = metric;
         let key = (reading.kind(), name.clone(), labels.clone());
         let full = self.told.len() >= MOST_OF_NODE;

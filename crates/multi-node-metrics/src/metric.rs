@@ -115,6 +115,12 @@ impl Metric {
     /// # Errors
     /// Why it is left out.
     pub fn check(&self) -> Result<(), MetricError> {
+        series::check_own_name(&self.name)?;
+        self.check_of_library()
+    }
+
+    /// Checks that the metric can be exported, which may have a name of the library's own.
+    pub(super) fn check_of_library(&self) -> Result<(), MetricError> {
         series::check(&self.name, &self.labels, self.reading.kind())?;
         match &self.reading {
             Reading::Counter(value) if !(value.is_finite() && *value >= 0.0) => Err(MetricError::Counter),

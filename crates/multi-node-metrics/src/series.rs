@@ -154,8 +154,9 @@ pub(super) const LONGEST: usize = 1024;
 /// The most bounds of a histogram: with them 250 series still fit into one message.
 pub const MOST_BOUNDS: usize = 100;
 
-/// Names that begin so are this library's own.
+/// Names that begin so are this library's own, and nodes tell of those that begin with the second.
 const RESERVED: &str = "multi_node_";
+const OF_BUS: &str = "multi_node_bus_";
 
 /// The upper bounds of a histogram's buckets, in the unit of the values: those that Prometheus' clients have for seconds.
 pub(super) const BOUNDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -169,14 +170,21 @@ pub(super) fn check(name: &str, labels: &Labels, kind: Kind) -> Result<(), Metri
     if length > LONGEST {
         return Err(MetricError::TooLong);
     }
-    if as_name(name).starts_with(RESERVED) {
-        return Err(MetricError::Reserved);
-    }
     let mut seen = BTreeSet::from_iter(kind.own_label().map(str::to_owned));
     match labels.iter().find(|(label, _)| label.is_empty() || !seen.insert(as_label(label))) {
         Some((label, _)) => Err(MetricError::Label { label: label.clone() }),
         None => Ok(()),
     }
+}
+
+/// A program's own metric has none of the library's names.
+pub(super) fn check_own_name(name: &str) -> Result<(), MetricError> {
+    if as_name(name).starts_with(RESERVED) { Err(MetricError::Reserved) } else { Ok(()) }
+}
+
+/// What a node tells of has none of the names that the master alone tells of.
+pub(super) fn check_told_name(name: &str) -> Result<(), MetricError> {
+    if as_name(name).starts_with(OF_BUS) { Ok(()) } else { check_own_name(name) }
 }
 
 /// Whether a histogram can have these bounds.
@@ -247,14 +255,26 @@ mod tests {
     }
 
     #[test]
+    fn programs_have_none_of_the_librarys_names_and_nodes_none_of_the_masters() {
+        let refused = Err(MetricError::Reserved);
+        for (name, own, told) in [
+            ("jobs_multi_node_bus", Ok(()), Ok(())),
+            ("multi_node_bus_sent_total", refused.clone(), Ok(())),
+            ("multi.node.bus.sent", refused.clone(), Ok(())),
+            ("multi_node_requests_total", refused.clone(), refused.clone()),
+            ("multi.node.requests", refused.clone(), refused.clone()),
+        ] {
+            assert_eq!((check_own_name(name), check_told_name(name)), (own, told), "{name}");
+        }
+    }
+
+    #[test]
     fn what_no_page_could_tell_is_refused() {
         let labels = |names: &[&str]| names.iter().map(|name| ((*name).to_owned(), "/".to_owned())).collect::<Labels>();
         let label = |label: &str| Err(MetricError::Label { label: label.to_owned() });
         for (name, names, kind, expected) in [
             ("jobs", &["route", "le"][..], Kind::Counter, Ok(())),
             ("", &[], Kind::Counter, Err(MetricError::NoName)),
-            ("multi_node_requests_total", &[], Kind::Counter, Err(MetricError::Reserved)),
-            ("multi.node.requests", &[], Kind::Gauge, Err(MetricError::Reserved)),
             ("jobs", &["a.b", "a:b"], Kind::Gauge, label("a:b")),
             ("jobs", &[""], Kind::Gauge, label("")),
             ("seconds", &["le"], Kind::Histogram, label("le")),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use multi_node_it::{Answer, Client, Plan, Program, get, send, within};
 use rustix::process::Signal;
@@ -50,6 +51,30 @@ async fn metrics_tell_of_each_slot_and_of_all() {
         );
         assert_eq!((seen["multi_node_ready"], seen["multi_node_nodes_serving"]), (1.0, 2.0));
         assert!(seen["multi_node_memory_pss_bytes"] > 100_000.0);
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_messages_between_processes_have_done_is_told_of_all_processes_together() {
+    within(60, async {
+        let mut program = Program::serving(Plan { bus: true, ..plan(2) }).await;
+        for text in 0..10 {
+            program.get(&format!("/bus/publish/{text}")).await.expect("an answer");
+        }
+        // Nodes report once a second.
+        let seen = loop {
+            let seen = samples(&program).await;
+            if seen.get("multi_node_bus_published_total").is_some_and(|published| *published >= 10.0) {
+                break seen;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
+        assert!(seen["multi_node_bus_links"] >= 2.0, "one at each node's end: {seen:?}");
+        assert_eq!(seen["multi_node_bus_dropped_for_peers_total"], 0.0);
+        program.command("reload").await;
+        assert!(samples(&program).await["multi_node_bus_published_total"] >= 10.0, "it goes on");
         program.stop().await;
     })
     .await;

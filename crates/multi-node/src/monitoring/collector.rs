@@ -10,7 +10,8 @@ use super::page::Page;
 use super::slot_counters::SlotCounters;
 use crate::admin::{Instance, Observer};
 use crate::id::{NodeId, Slot};
-use crate::metrics::{Aggregator, Exposition, GaugeAggregation, Refused, Series};
+use crate::metrics::{Aggregator, DeltaTracker, Exposition, GaugeAggregation, Refused, Series};
+use crate::nodes::bus_metrics;
 use crate::process_links::Totals;
 
 /// How many may wait for a look.
@@ -34,6 +35,7 @@ impl Collector {
             observer,
             slot_counters: SlotCounters::default(),
             aggregator: Aggregator::new(rules),
+            own: DeltaTracker::of_library(),
             refused: Refused::default(),
         };
         tokio::spawn(books.keep(asked, metrics_sink));
@@ -53,6 +55,8 @@ struct Books {
     observer: Observer,
     slot_counters: SlotCounters,
     aggregator: Aggregator,
+    /// Of what the master counts of its own messages.
+    own: DeltaTracker,
     refused: Refused,
 }
 
@@ -94,12 +98,15 @@ impl Books {
             .iter()
             .filter(|slot| slot.pid.is_some())
             .filter_map(|slot| slot.id)
+            .chain([NodeId::MASTER])
             .collect();
         self.aggregator.keep(&alive);
     }
 
     async fn page(&mut self) -> String {
         self.tidy();
+        let own = self.own.news(bus_metrics(self.observer.handle.bus_counts()), true);
+        self.absorb(NodeId::MASTER, own);
         let instance = self.observer.now().await;
         self.slot_counters.see(&instance);
         let totals = known(self.observer.handle.totals(), &instance);

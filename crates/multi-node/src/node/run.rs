@@ -108,7 +108,7 @@ pub(crate) async fn join(
     snapshot.send_modify(|snapshot| snapshot.status.wanted = hello_ack.slots);
 
     let signals = NodeSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
-    let measures = Measures::new(metering, outbox.clone());
+    let measures = Measures::new(metering, bus.clone(), outbox.clone());
     measures.heed(&settings);
     let (fate_sender, fate) = watch::channel(End::Done);
     let life = Life {

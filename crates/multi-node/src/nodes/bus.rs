@@ -10,6 +10,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Handle;
+#[cfg(multi_process)]
+use crate::metrics::Metric;
 
 impl Handle {
     /// The topic of this name, whose messages are values of one type. Every process of the program may publish and subscribe, the
@@ -139,4 +141,19 @@ impl Handle {
             }
         }
     }
+}
+
+/// The counts as metrics; none where the bus was never used.
+#[cfg(multi_process)]
+pub(crate) fn bus_metrics(counts: BusCounts) -> Vec<Metric> {
+    if counts == BusCounts::default() {
+        return Vec::new();
+    }
+    let metric = |(name, help, value): (&str, &str, u64)| match name {
+        "links" | "requests_waiting" | "requests_running" => {
+            Metric::gauge(format!("multi_node_bus_{name}"), value as f64).help(help.trim_start())
+        }
+        _ => Metric::counter(format!("multi_node_bus_{name}_total"), value as f64).help(help.trim_start()),
+    };
+    counts.each().map(metric).collect()
 }

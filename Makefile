@@ -12,7 +12,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 THREADS := $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-bytes \
-	soak-messages soak-loss soak-node soak-reloads soak-fuzz mutants mutants-fleet mutants-handoff law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static
+	soak-messages soak-loss soak-node soak-reloads soak-fuzz mutants mutants-fleet mutants-handoff law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static release-check
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -168,6 +168,10 @@ static: ## the command as one file without shared libraries, and a node of it st
 	$(CARGO) build --locked --release --target x86_64-unknown-linux-musl -p multi-node-cli --no-default-features
 	$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-musl/release/multi-node run -n 1 --ready-after 100ms -- \
 		sh -c 'echo a node is started; sleep 1; kill $$PPID; sleep 60'
+
+# The binaries of the npm package have to be built. `QUICK=--quick` does not build each crate from its package.
+release-check: ## whether crates and npm package could be published: origin, files, versions; nothing is published
+	CARGO="$(CARGO)" scripts/release-check.mjs $(QUICK)
 
 servers:
 	@scripts/install-servers.sh >/dev/null

@@ -1,18 +1,35 @@
-// Builds the binding with cargo, and puts it where the package looks for it. `--release` is what is published.
+// Builds the binding and the command with cargo, and puts them where the package looks for it. `--release` is what is published.
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, renameSync } from 'node:fs';
+import { copyFileSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const profile = process.argv.includes('--release') ? 'release' : 'dev';
 const cargo = process.env.CARGO ?? 'cargo';
-execFileSync(cargo, ['build', '--locked', '--profile', profile, '-p', 'multi-node-napi'], { cwd: here, stdio: 'inherit' });
+execFileSync(cargo, ['build', '--locked', '--profile', profile, '-p', 'multi-node-napi', '-p', 'multi-node-cli'], { cwd: here, stdio: 'inherit' });
 
 const libc = process.report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl';
 const target = process.env.CARGO_TARGET_DIR ?? join(here, '../../target');
-const built = join(target, profile === 'dev' ? 'debug' : profile, 'libmulti_node_napi.so');
-const place = join(here, `multi-node.${process.platform}-${process.arch}-${libc}.node`);
-// A process that has the old file mapped keeps it.
-copyFileSync(built, `${place}.new`);
-renameSync(`${place}.new`, place);
+const built = join(target, profile === 'dev' ? 'debug' : profile);
+const place = join(here, `multi-node.${process.platform}-${process.arch}-${libc}`);
+
+/** A process that has the old file mapped keeps it. */
+function put(file, place) {
+  copyFileSync(file, `${place}.new`);
+  renameSync(`${place}.new`, place);
+}
+
+/** Without symbols, where they can be taken out: those of a debug build are ten times as large as the command. */
+function putCommand(file, place) {
+  try {
+    execFileSync('strip', ['-o', `${place}.new`, file], { stdio: 'ignore' });
+    renameSync(`${place}.new`, place);
+  } catch {
+    rmSync(`${place}.new`, { force: true });
+    put(file, place);
+  }
+}
+
+put(join(built, 'libmulti_node_napi.so'), `${place}.node`);
+putCommand(join(built, 'multi-node'), place);

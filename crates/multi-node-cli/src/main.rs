@@ -3,12 +3,15 @@
 mod asking;
 mod commands;
 mod config;
+#[cfg(test)]
+mod deploy_tests;
 mod exec_shim;
 mod exit;
 mod node_log;
 mod npm;
 mod output;
 mod probe;
+mod script;
 mod settings;
 mod show;
 mod signal_name;
@@ -45,7 +48,7 @@ Examples:
     multi-node run -n 4 --port 8080 -- gunicorn app:app
 
   One of Node.js, unmodified, on the port that it listens on:
-    multi-node run -n 4 -- node server.js
+    multi-node run -n 4 node server.js
 
   To see and steer what is run, from another terminal:
     multi-node status; multi-node reload --wait; multi-node logs -f

@@ -25,7 +25,7 @@ use value::{Account, Control, Count, Mode, StopSignal, names, one_or_more, table
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
-use crate::{exec_shim, npm, output};
+use crate::{exec_shim, npm, output, script};
 
 /// What settings are about: the headings of their help.
 const ADDRESSES: &str = "Addresses and sockets";
@@ -55,7 +55,8 @@ pub(crate) const USUAL: [&str; 12] = [
 #[derive(Args, Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Settings {
-    /// The name by which `multi-node status`, `reload` and the others find it [default: the program's]
+    /// The name by which `multi-node status`, `reload` and the others find it [default: that of the program's file, or of its
+    /// script]
     #[arg(long, help_heading = SEEING)]
     pub(crate) name: Option<String>,
     /// The path of the control socket, by which the others find it with --socket; or `off`: there is none [default: the name's in
@@ -160,8 +161,8 @@ pub(crate) struct Settings {
     /// require("cluster") shows the nodes as workers and relays messages [default: none, and messages to the primary are dropped]
     #[arg(long, value_name = "FILE", help_heading = NODES)]
     pub(crate) primary: Option<PathBuf>,
-    /// The program and its arguments
-    #[arg(last = true, value_name = "PROGRAM")]
+    /// The program and its arguments: everything from the first word on that is no option, or behind `--`
+    #[arg(trailing_var_arg = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<PathBuf>,
 }
 
@@ -205,10 +206,10 @@ impl Settings {
 
     /// What the program is called by those who ask for it.
     fn control_name(&self) -> ControlName {
-        match (&self.control, &self.name, self.program.first()) {
+        match (&self.control, &self.name, script::named(&self.program)) {
             (Some(Control::Off), _, _) => ControlName::Off,
             (_, Some(name), _) => name.as_str().into(),
-            (_, None, Some(program)) => ControlName::of_file(program),
+            (_, None, Some(file)) => ControlName::of_file(file),
             (_, None, None) => ControlName::Off,
         }
     }
@@ -227,7 +228,7 @@ impl Settings {
         }
         let (program, args) = self.program.split_first().ok_or_else(|| {
             Usage(
-                "no program is named; name it after `--`, or in multi-node.toml: program = [\"gunicorn\", \"app:app\"]"
+                "no program is named; name it behind the options, or in multi-node.toml: program = [\"gunicorn\", \"app:app\"]"
                     .to_owned(),
             )
         })?;

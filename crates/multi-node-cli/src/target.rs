@@ -12,6 +12,9 @@ use crate::exit::{NoInstance, Usage, system};
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Target {
     /// The program's name; needed where several run.
+    #[arg(value_name = "NAME", conflicts_with_all = ["name", "socket"])]
+    program: Option<String>,
+    /// The same, as an option.
     #[arg(long, value_name = "NAME", conflicts_with = "socket")]
     name: Option<String>,
     /// The path of its control socket, such as that of another user's program, which root may steer.
@@ -20,12 +23,16 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    fn name(&self) -> Option<&str> {
+        self.program.as_deref().or(self.name.as_deref())
+    }
+
     /// Connects to the program.
     pub(crate) async fn connect(&self) -> Result<Client> {
         if let Some(path) = &self.socket {
             return Ok(Client::connect_to(path).await?);
         }
-        if let Some(name) = &self.name {
+        if let Some(name) = self.name() {
             return match Client::connect(name).await {
                 Err(ClientError::NotRunning { .. }) => Err(self.nobody().await),
                 connected => Ok(connected?),
@@ -35,14 +42,13 @@ impl Target {
         match running.len() {
             1 => Ok(running.remove(0).1),
             0 => Err(self.nobody().await),
-            _ => Err(Usage(format!("several programs run: {}; say which by --name", names(&running))).into()),
+            _ => Err(Usage(format!("several programs run: {}; name the one that is meant", names(&running))).into()),
         }
     }
 
     async fn nobody(&self) -> anyhow::Error {
         let running = running().await.unwrap_or_default();
-        let what =
-            self.name.as_ref().map_or_else(|| "no program".to_owned(), |name| format!("no program named {name:?}"));
+        let what = self.name().map_or_else(|| "no program".to_owned(), |name| format!("no program named {name:?}"));
         let others = match running.len() {
             0 => why_nobody(),
             _ => format!("; running: {}", names(&running)),

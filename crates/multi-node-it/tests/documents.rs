@@ -59,7 +59,13 @@ fn words(text: &str) -> usize {
 
 #[test]
 fn every_link_leads_somewhere() {
-    let folders = [root(), root().join("docs"), root().join("docs/internals"), root().join("crates/multi-node-napi")];
+    let folders = [
+        root(),
+        root().join("docs"),
+        root().join("docs/internals"),
+        root().join("deploy"),
+        root().join("crates/multi-node-napi"),
+    ];
     let documents: Vec<PathBuf> = folders.iter().flat_map(|folder| documents(folder)).collect();
     let links = documents.iter().flat_map(|document| {
         let text = fs::read_to_string(document).expect("text");
@@ -91,6 +97,30 @@ fn the_documents_are_short() {
     let documents = documents(&root().join("docs")).into_iter().chain([root().join("README.md")]);
     let words: usize = documents.map(|path| words(&fs::read_to_string(path).expect("text"))).sum();
     assert!(words <= MOST_WORDS, "README.md and docs have {words} words; at most {MOST_WORDS} are read");
+}
+
+/// The names of the master's series in the text, without what they all begin with.
+fn series(text: &str) -> Vec<String> {
+    let end = |rest: &str| rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+    text.split("multi_node_").skip(1).map(|rest| rest[..end(rest)].to_owned()).collect()
+}
+
+#[test]
+fn alerts_and_dashboard_show_series_that_there_are() {
+    let described = fs::read_to_string(root().join("docs/metrics.md")).expect("text");
+    let is_described = |name: &str| {
+        let of_slots = name.trim_start_matches("slot_");
+        [name, of_slots]
+            .iter()
+            .any(|name| described.contains(&format!("`{name}")) || described.contains(&format!("`multi_node_{name}")))
+    };
+    for file in ["deploy/prometheus/alerts.yaml", "docs/grafana-dashboard.json"] {
+        let shown = series(&fs::read_to_string(root().join(file)).expect("text"));
+        assert!(!shown.is_empty(), "{file}");
+        for name in shown {
+            assert!(is_described(&name), "{file} shows multi_node_{name}, which docs/metrics.md does not have");
+        }
+    }
 }
 
 /// The cells of the tables' rows, by the first one, behind the heading.

@@ -4,7 +4,7 @@
 
 const http = require('node:http');
 const { WebSocketServer } = require('ws');
-const { listen } = require('multi-node');
+const { listen } = require('@multi-node/server');
 
 const server = http.createServer((request, response) => response.end('Connect by WebSocket.\n'));
 const nodes = listen({ port: 8080, nodes: 4 }, server);

@@ -4,32 +4,7 @@
 
 const fs = require('node:fs');
 const { join } = require('node:path');
-
-/** What this platform's package is called, by its C library. */
-const platform = (libc) => `linux-${process.arch}-${libc}`;
-
-/** Where the binary for a C library may be. */
-const placesOf = (libc) => [join(__dirname, '..', `multi-node.${platform(libc)}.node`), `@multi-node/${platform(libc)}`];
-
-/** This process's C library. The report takes 10 ms, which a node that starts does not have to spare. */
-const libc = () => (process.report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl');
-
-/** The installed binary for this process, if there is one. */
-function installed() {
-  const found = ['gnu', 'musl'].map((libc) => ({ libc, file: placesOf(libc).find(isThere) })).filter(({ file }) => file !== undefined);
-  if (found.length === 0) return undefined;
-  const fits = found.length === 1 ? found[0] : found.find((one) => one.libc === libc());
-  return fits.file;
-}
-
-function isThere(name) {
-  try {
-    require.resolve(name);
-    return true;
-  } catch {
-    return false;
-  }
-}
+const { bindings, installed, libc, platform } = require('./places.js');
 
 /** Why nodes are not supported here at all; null where they are. */
 function unsupported() {
@@ -42,7 +17,7 @@ function unsupported() {
 function load() {
   const why = unsupported();
   if (why !== null) return { binding: null, why, elsewhere: true };
-  const file = process.env.MULTI_NODE_BINARY || installed();
+  const file = process.env.MULTI_NODE_BINARY || installed(bindings);
   if (file === undefined) return { binding: null, why: missing(platform(libc())), elsewhere: false };
   try {
     return { binding: require(file), why: null, elsewhere: false };
@@ -57,14 +32,14 @@ function broken(file, { code, message }) {
 }
 
 function missing(name) {
-  if (isBundled()) return 'the package `multi-node` was bundled, and its binary was not; leave it out of the bundle, as by esbuild\'s `--external:multi-node`';
+  if (isBundled()) return 'the package `@multi-node/server` was bundled, and its binary was not; leave it out of the bundle, as by esbuild\'s `--external:@multi-node/server`';
   return `this package has no binary for ${name}; \`npm run build\` makes it from the sources`;
 }
 
 /** Whether this code stands in another file than the package's own. */
 function isBundled() {
   try {
-    return JSON.parse(fs.readFileSync(join(__dirname, '../package.json'), 'utf8')).name !== 'multi-node';
+    return JSON.parse(fs.readFileSync(join(__dirname, '../package.json'), 'utf8')).name !== '@multi-node/server';
   } catch {
     return true;
   }

@@ -18,7 +18,7 @@ const RUN = [COMMAND, 'run', '-n', '2', '--'];
 
 /** Starts the server by one of the two ways, under a command if one is given. */
 const FACES = {
-  'the package': (t, under = []) => start(t, 'require("multi-node").listen({ port: PORT, nodes: 2 }, server);', under),
+  'the package': (t, under = []) => start(t, 'require("@multi-node/server").listen({ port: PORT, nodes: 2 }, server);', under),
   'multi-node run': (t, under = []) => start(t, 'server.listen(PORT);', [...under, ...RUN]),
 };
 

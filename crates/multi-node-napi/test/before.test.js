@@ -14,7 +14,7 @@ const source = (count, options = '') => `
   (async () => {
     for (let count = 0; count < ${count}; count++) await connected(Number(process.env.DATABASE));
     const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
-    require("multi-node").listen({ port: PORT, nodes: 2, ${options} }, server);
+    require("@multi-node/server").listen({ port: PORT, nodes: 2, ${options} }, server);
   })();
 `;
 

@@ -11,7 +11,7 @@ for (const [how, options] of [['with nodes', 'nodes: 1'], ['alone', 'nodes: 0']]
   test(`bounds hold ${how}`, async (t) => {
     const server = await program(t, `
       const server = require("http").createServer((request, response) => response.end());
-      const nodes = require("multi-node").listen({ port: PORT, ${options}, ${BOUNDS} }, server);
+      const nodes = require("@multi-node/server").listen({ port: PORT, ${options}, ${BOUNDS} }, server);
       const code = (error) => String(error.code ?? error).replace("ERR_MULTI_NODE_", "");
       const codeOf = (act) => { try { return String(act()); } catch (error) { return code(error); } };
       if (nodes.isMaster) (async () => {
@@ -40,7 +40,7 @@ for (const [how, options] of [['with nodes', 'nodes: 1'], ['alone', 'nodes: 0']]
 test('a bound that the library refuses is named as JavaScript writes it', async (t) => {
   const server = await program(t, `
     try {
-      require("multi-node").listen({ port: PORT, nodes: 1, maxMessage: 5 }, () => undefined);
+      require("@multi-node/server").listen({ port: PORT, nodes: 1, maxMessage: 5 }, () => undefined);
     } catch ({ code, message }) {
       console.log(code, message);
     }

@@ -8,7 +8,7 @@ const { program } = require('./program.js');
 /** Handlers of every node, and what the master needs to tell how requests end. */
 const SERVER = (options) => `
   const server = require("http").createServer((request, response) => response.end());
-  const nodes = require("multi-node").listen({ port: PORT, ${options} }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, ${options} }, server);
   const ended = async (promise) => {
     try { return JSON.stringify(await promise); } catch (error) { return String(error.code ?? error.name).replace("ERR_MULTI_NODE_", ""); }
   };

@@ -83,7 +83,7 @@ test('two servers that listen by themselves are served, also where the module wa
 
 test('a module that calls `listen` of this package keeps what else it serves', async (t) => {
   const app = `
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 0 }, ${HANDLER});
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 0 }, ${HANDLER});
     nodes.on("ready", () => console.log("ready"));
     require("http").createServer(${HANDLER}).listen(0, () => console.log("also"));
   `;

@@ -22,7 +22,7 @@ const SERVER = `
     console.log("slow begins");
     setTimeout(() => response.end("slow"), 400);
   });
-  const nodes = require("multi-node").listen({ port: PORT, nodes: 2, drainTimeout: 5000 }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2, drainTimeout: 5000 }, server);
   if (nodes.isMaster) {
     nodes.on("ready", () => console.log("ready"));
     process.on("SIGUSR2", () => nodes.reload().then((report) => console.log("reloaded " + JSON.stringify(report))));
@@ -199,7 +199,7 @@ test('upgraded connections are told by "drain"', async (t) => {
     const { WebSocketServer } = require("ws");
     const server = require("http").createServer();
     const sockets = new WebSocketServer({ server });
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 1 }, server);
     nodes.on("drain", () => sockets.clients.forEach((socket) => socket.close(1001, "drain")));
     if (nodes.isMaster) nodes.on("ready", () => console.log("ready"));
   `);

@@ -13,11 +13,11 @@ const { folder, freePorts, program, until } = require('./program.js');
 /** Says in each process what it was started with. */
 const TELL = `
   const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
-  const nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2 }, server);
   console.log(nodes.slot ?? "master", "has", globalThis.loaded, process.env.COLOUR, process.argv[2], process.execArgv.join(" "));
   nodes.ready().then(() => nodes.isMaster && console.log("ready"));
 `;
-const TELL_ESM = TELL.replace(/require\("multi-node"\)/, '(await import("multi-node"))').replace(/require\("http"\)/, '(await import("http"))');
+const TELL_ESM = TELL.replace(/require\("@multi-node\/server"\)/, '(await import("@multi-node/server"))').replace(/require\("http"\)/, '(await import("http"))');
 const FIRST = 'globalThis.loaded = "it";';
 const TSX = path.join(__dirname, '../node_modules/tsx/dist/cli.mjs');
 

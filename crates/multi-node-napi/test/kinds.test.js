@@ -19,7 +19,7 @@ const KINDS = {
 
 for (const [kind, source] of Object.entries(KINDS)) {
   test(`${kind} is served`, async (t) => {
-    const server = await program(t, `require("multi-node").listen({ port: PORT, nodes: 2 }, ${source});`);
+    const server = await program(t, `require("@multi-node/server").listen({ port: PORT, nodes: 2 }, ${source});`);
     assert.equal((await server.pidsOf(2)).size, 2);
     assert.equal(await server.stop(), 0);
   });
@@ -30,7 +30,7 @@ const CERTIFICATE = `require(${JSON.stringify(path.join(__dirname, 'certificate.
 test('an https server is served', async (t) => {
   const server = await program(t, `
     const server = require("https").createServer(${CERTIFICATE}, (request, response) => response.end(request.url));
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 1 }, server);
     nodes.on("ready", () => console.log("ready"));
   `);
   await server.says(/ready/);
@@ -42,7 +42,7 @@ test('an https server is served', async (t) => {
 test('an http2 server is served, and sends GOAWAY in a drain', async (t) => {
   const server = await program(t, `
     const server = require("http2").createServer((request, response) => response.end(String(process.pid)));
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 1 }, server);
     if (nodes.isMaster) nodes.on("ready", () => console.log("ready"));
     process.on("SIGUSR2", () => nodes.isMaster && nodes.reload().then(() => console.log("reloaded")));
   `);
@@ -63,7 +63,7 @@ test('a net server keeps its own settings', async (t) => {
       socket.on("data", (part) => (text += part));
       socket.on("end", () => socket.end(text + " " + socket.readableHighWaterMark + " " + socket.allowHalfOpen));
     });
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 1 }, server);
     nodes.on("ready", () => console.log("ready"));
   `);
   await server.says(/ready/);
@@ -81,7 +81,7 @@ test('a server tells what it would tell after listen', async (t) => {
     });
     let heard = 0;
     server.on("listening", () => (heard += 1));
-    const nodes = require("multi-node").listen({ port: PORT, host: "127.0.0.1", nodes: 1 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, host: "127.0.0.1", nodes: 1 }, server);
     nodes.on("ready", () => console.log("ready"));
   `);
   await server.says(/ready/);
@@ -96,7 +96,7 @@ test('a node whose server closes leaves the queue, and tells when its last conne
       if (request.url === "/close") server.close(() => console.log("closed", process.pid));
       response.end(String(process.pid));
     });
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2 }, server);
     setInterval(() => undefined, 1000);
     nodes.on("ready", () => console.log("ready"));
   `);
@@ -111,7 +111,7 @@ test('a server that a node has closed listens again, at its address', async (t) 
   const server = await program(t, `
     const { once } = require("node:events");
     const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 1 }, server);
     if (!nodes.isMaster) nodes.ready().then(async () => {
       for (let time = 0; time < 3; time += 1) {
         server.close();
@@ -138,7 +138,7 @@ test('what a listener throws is an uncaught exception, and all connections are s
     const server = require("http").createServer((request, response) => response.end("hello"));
     server.on("connection", () => { throw new Error("by a listener"); });
     process.on("uncaughtException", ({ message }) => console.log("thrown", message));
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 1 }, server);
     nodes.on("ready", () => nodes.isMaster && console.log("ready"));
   `);
   await server.says(/ready/);
@@ -153,7 +153,7 @@ test('several servers have an address each', async (t) => {
     const http = require("http");
     const first = http.createServer((request, response) => response.end("first"));
     const second = http.createServer((request, response) => response.end("second " + second.address().port));
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, [first, { host: "127.0.0.1", port: 0, server: second }]);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2 }, [first, { host: "127.0.0.1", port: 0, server: second }]);
     if (nodes.isMaster) nodes.on("ready", () => console.log("ready", second.address().port));
   `);
   const [, port] = await server.says(/ready (\d+)/);
@@ -165,7 +165,7 @@ test('several servers have an address each', async (t) => {
 test('a Unix socket is served', async (t) => {
   const server = await program(t, `
     const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
-    const nodes = require("multi-node").listen({ port: PORT, bind: "unix:" + __dirname + "/socket", nodes: 2 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, bind: "unix:" + __dirname + "/socket", nodes: 2 }, server);
     nodes.on("ready", () => console.log("at", __dirname));
   `);
   const [, folder] = await server.says(/at (.*)/);

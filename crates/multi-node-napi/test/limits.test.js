@@ -11,7 +11,7 @@ test('all nodes count together', async (t) => {
       jobs.add(2);
       response.end(JSON.stringify({ id: nodes.id, ...login.check("client") }));
     });
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2 }, server);
     const login = nodes.limit("login", { limit: 20, per: 3600000 });
     const jobs = nodes.counter("jobs");
     if (nodes.isMaster) nodes.ready().then(() => console.log("ready"));
@@ -38,7 +38,7 @@ for (const [how, options] of [['the master of nodes', 'nodes: 1'], ['a process t
   test(`${how} limits and counts`, async (t) => {
     const server = await program(t, `
       const server = require("http").createServer((request, response) => response.end());
-      const nodes = require("multi-node").listen({ port: PORT, ${options} }, server);
+      const nodes = require("@multi-node/server").listen({ port: PORT, ${options} }, server);
       const code = (act) => { try { return act(); } catch (error) { return String(error.code).replace("ERR_MULTI_NODE_", ""); } };
       const say = () => {
         const limit = nodes.limit("login", { limit: 3, per: 3600000 });

@@ -12,7 +12,7 @@ const NOTIFYING = `
   });
   var received = 0;
   var options = { port: PORT, nodes: 4, backoff: [10, 100], crashLoop: { deaths: 1000, within: 1000 } };
-  var nodes = require("multi-node").listen(options, server);
+  var nodes = require("@multi-node/server").listen(options, server);
   var allStreams = [];
   nodes.addListener("node", function(stream){
     stream.addListener("data", function(data){
@@ -62,7 +62,7 @@ function fourOf(server) {
 
 test('every process hears every other, also by a listener that comes late', async (t) => {
   const server = await program(t, `
-    const { listen, frameStream } = require("multi-node");
+    const { listen, frameStream } = require("@multi-node/server");
     const heard = new Map();
     const server = require("http").createServer((request, response) => response.end(JSON.stringify([...heard])));
     const nodes = listen({ port: PORT, nodes: 4 }, server);
@@ -89,7 +89,7 @@ test('every process hears every other, also by a listener that comes late', asyn
 test('a peer that does not read is reset at its limit', async (t) => {
   const server = await program(t, `
     const server = require("http").createServer((request, response) => response.end());
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 1, maxBuffered: 1000000 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 1, maxBuffered: 1000000 }, server);
     nodes.on("node", (stream) => {
       if (!nodes.isMaster) return;
       stream.on("close", () => {
@@ -107,7 +107,7 @@ test('nodes that come and go leave no descriptors behind', async (t) => {
   const server = await program(t, `
     const fs = require("fs");
     const server = require("http").createServer((request, response) => response.end());
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2 }, server);
     nodes.on("node", (stream) => stream.on("data", () => undefined).write("hello"));
     const count = () => fs.readdirSync("/proc/self/fd").length;
     if (nodes.isMaster) (async () => {
@@ -129,7 +129,7 @@ test('a thousand streams that come and go leave no descriptors in those who stay
     const server = require("http").createServer((request, response) => response.end());
     const NODES = 20, ROUNDS = 5;
     const options = { port: PORT, nodes: NODES, backoff: [1, 10], crashLoop: { deaths: 1000, within: 1000 } };
-    const nodes = require("multi-node").listen(options, server);
+    const nodes = require("@multi-node/server").listen(options, server);
     const complete = new Set();
     nodes.on("node", (stream) => {
       stream.write("hello");
@@ -171,7 +171,7 @@ test('a thousand streams that come and go leave no descriptors in those who stay
 
 /** A master that sends to its one node, which counts. `send` runs in the master with `peer`, `count` in the node with `value`. */
 const sending = (options, send, count) => `
-  const { listen, frameStream } = require("multi-node");
+  const { listen, frameStream } = require("@multi-node/server");
   let got = 0;
   const server = require("http").createServer((request, response) => response.end(String(got)));
   const nodes = listen({ port: PORT, nodes: 1, ${options} }, server);
@@ -242,7 +242,7 @@ test('a peer that takes nothing for too long is reset, and both sides get a new 
 
 test('a draining node stays joined, also with nodes that come later', async (t) => {
   const server = await program(t, `
-    const { listen, frameStream } = require("multi-node");
+    const { listen, frameStream } = require("@multi-node/server");
     const server = require("http").createServer((request, response) => setTimeout(() => response.end(nodes.id), 1500));
     const nodes = listen({ port: PORT, nodes: 1 }, server);
     nodes.on("node", (stream) => {

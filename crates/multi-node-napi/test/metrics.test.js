@@ -21,7 +21,7 @@ const SOURCE = `
     sizes.observe({ code: 200 }, 0.5);
     response.end("hello from " + process.pid);
   });
-  const nodes = require("multi-node").listen({ port: PORT, nodes: 2, metrics: "127.0.0.1:" + process.env.METRICS, peers: process.argv[2] !== "alone", backoff: [10, 10] }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2, metrics: "127.0.0.1:" + process.env.METRICS, peers: process.argv[2] !== "alone", backoff: [10, 10] }, server);
   for (const aggregator of ["sum", "first", "min", "max", "average", "omit"]) {
     new Gauge({ name: "of_" + aggregator, help: "A gauge.", aggregator, registers }).set((nodes.slot ?? 9) + 1);
   }

@@ -9,7 +9,7 @@ const { folder, freePort, program, until } = require('./program.js');
 
 const HELLO = `
   var server = require("http").createServer(function(request, response){ response.end("hello from " + process.pid); });
-  var nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, server);
+  var nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2 }, server);
   nodes.on("ready", function(){ if (nodes.isMaster) console.log("ready"); });
 `;
 
@@ -24,7 +24,7 @@ test('nodes get the arguments that the options name, and all addresses are those
       args: [__filename, "of a node"],
       env: { COLOUR: "green", NODE_APP_INSTANCE: "{slot}" },
     };
-    const nodes = require("multi-node").listen(options, server);
+    const nodes = require("@multi-node/server").listen(options, server);
     console.log(nodes.isMaster, process.title, process.argv[2], process.env.COLOUR, process.env.NODE_APP_INSTANCE);
   `);
   assert.equal((await server.pidsOf(2)).size, 2);
@@ -39,7 +39,7 @@ test('a blocked event loop gets no connections, and is replaced', async (t) => {
       if (request.url === "/block") for (require("fs").writeSync(1, "blocks\\n"); ; );
       response.end("hello from " + process.pid);
     });
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2, hangTimeout: 1500 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2, hangTimeout: 1500 }, server);
     nodes.on("ready", () => nodes.isMaster && console.log("ready"));
     nodes.on("exit", ({ slot, signal }) => console.log("slot", slot, "ended by", signal));
     nodes.on("restart", ({ slot }) => console.log("slot", slot, "again"));
@@ -79,7 +79,7 @@ test('a port that is taken before `listen` ends the program with one error that 
   const taken = await freePort();
   const server = await program(t, `
     require("net").createServer().listen(${taken}, "127.0.0.1", () => {
-      require("multi-node").listen({ port: PORT, nodes: 2 }, require("http").createServer());
+      require("@multi-node/server").listen({ port: PORT, nodes: 2 }, require("http").createServer());
     });
   `);
   assert.equal(await server.ended, 1);
@@ -119,7 +119,7 @@ test('a node that waits for `ready` while the program shuts down ends without a 
   const server = await program(t, `
     const slow = process.title === "slot-1";
     const app = { server: require("http").createServer(), ready: () => slow && new Promise(() => undefined) };
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2, slotArgs: (slot) => ["--title=slot-" + slot] }, app);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2, slotArgs: (slot) => ["--title=slot-" + slot] }, app);
     if (!nodes.isMaster) nodes.ready().then(() => console.log("all are ready"));
     nodes.on("node", () => console.log("joined", process.title));
   `);
@@ -160,7 +160,7 @@ test('what a node writes at its end is written, and nothing else holds it', asyn
   const server = await program(t, `
     const fs = require("fs");
     const server = require("http").createServer((request, response) => response.end("hello"));
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 1 }, server);
     if (nodes.isMaster) nodes.on("ready", () => console.log("ready"));
     else nodes.on("close", () => {
       // More than a pipe holds.

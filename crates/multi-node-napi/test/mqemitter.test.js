@@ -7,7 +7,7 @@ const { test } = require('node:test');
 const { program } = require('./program.js');
 
 const EMITTER = `
-  const { listen, frameStream } = require("multi-node");
+  const { listen, frameStream } = require("@multi-node/server");
   const MQEmitter = require("mqemitter");
   const server = require("http").createServer();
   const nodes = listen({ port: PORT, nodes: 1, restart: false }, server);

@@ -24,7 +24,7 @@ test('PID 1 reaps the orphans of nodes, and the exit of its own child is heard',
     });
     // libuv takes the signal of ended children for itself when the first is started.
     spawn("sh", ["-c", "exit 7"]).on("exit", (code) => console.log("own child", code));
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2 }, server);
     if (nodes.isMaster) nodes.on("ready", () => {
       console.log("ready as", process.pid);
       spawn("sh", ["-c", "exit 8"]).on("exit", (code) => console.log("later child", code));

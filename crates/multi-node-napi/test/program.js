@@ -21,7 +21,8 @@ function folder(t) {
   const made = fs.mkdtempSync(path.join(os.tmpdir(), 'multi-node-'));
   t.after(() => fs.rmSync(made, { recursive: true, force: true }));
   fs.mkdirSync(path.join(made, 'node_modules'));
-  fs.symlinkSync(path.join(__dirname, '..'), path.join(made, 'node_modules/multi-node'));
+  fs.mkdirSync(path.join(made, 'node_modules/@multi-node'));
+  fs.symlinkSync(path.join(__dirname, '..'), path.join(made, 'node_modules/@multi-node/server'));
   const others = path.join(__dirname, '../node_modules');
   for (const name of fs.existsSync(others) ? fs.readdirSync(others) : []) {
     if (!name.startsWith('.')) fs.symlinkSync(path.join(others, name), path.join(made, 'node_modules', name));

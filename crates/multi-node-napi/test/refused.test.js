@@ -24,7 +24,7 @@ const source = (port, nodes, heard) => `
   const server = require("http").createServer(() => {});
   const tell = ({ message, code, syscall, address, port }) => console.log(JSON.stringify({ message, code, syscall, address, port }));
   ${heard ? 'server.on("error", tell);' : ''}
-  require("multi-node").listen({ port: ${port}, host: "127.0.0.1", nodes: ${nodes} }, server);
+  require("@multi-node/server").listen({ port: ${port}, host: "127.0.0.1", nodes: ${nodes} }, server);
 `;
 
 /** Two programs are refused: one gets the error, the other prints its message once. */

@@ -31,7 +31,7 @@ test('the status counts requests, and those in flight, of all nodes', async (t) 
       if (request.url === "/fail") response.statusCode = 503;
       if (request.url !== "/wait") response.end();
     });
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2, metrics: "127.0.0.1:${metrics}" }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2, metrics: "127.0.0.1:${metrics}" }, server);
     ${WATCH}
   `);
   await server.says(/requests 0 in flight 0 ready/);
@@ -51,7 +51,7 @@ test('requests over TLS and HTTP/2 are counted', async (t) => {
   const server = await program(t, `
     const handler = (request, response) => response.end(request.httpVersion);
     const secure = { ...${CERTIFICATE}, allowHTTP1: true };
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 1 }, require("http2").createSecureServer(secure, handler));
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 1 }, require("http2").createSecureServer(secure, handler));
     ${WATCH}
   `);
   await server.says(/requests 0 in flight 0 ready/);
@@ -70,7 +70,7 @@ test('a node that has served enough requests is replaced, and none fails', async
   const server = await program(t, `
     const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
     const options = { port: PORT, nodes: 2, maxRequests: 50 };
-    require("multi-node").listen(options, server);
+    require("@multi-node/server").listen(options, server);
   `);
   const first = await server.pidsOf(2);
   const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
@@ -87,7 +87,7 @@ test('a new node that fails is taken back after its trial, and one that does not
     const status = Number(require("fs").readFileSync("status", "utf8"));
     const server = require("http").createServer((request, response) => response.writeHead(status).end("hello from " + process.pid));
     const canary = { duration: 1500, minRequests: 20 };
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2, canary }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2, canary }, server);
     if (nodes.isMaster) {
       nodes.ready().then(() => console.log("ready"));
       const told = ({ canary }) => console.log("reloaded", canary.byAnswers, canary.new.errors);
@@ -123,7 +123,7 @@ test('a new node that fails is taken back after its trial, and one that does not
 test('one slot is restarted', async (t) => {
   const server = await program(t, `
     const server = require("http").createServer((request, response) => response.end());
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2 }, server);
     if (nodes.isMaster) nodes.ready().then(async () => {
       const before = (await nodes.status()).slots.map(({ id }) => id);
       const { slot, old } = await nodes.restart(1);

@@ -10,7 +10,7 @@ const { COMMAND, folder, program, until } = require('./program.js');
 const SOURCE = `
   const settings = { keepAliveTimeout: 60000 };
   const server = require("http").createServer(settings, (request, response) => response.end("hello from " + process.pid));
-  const nodes = require("multi-node").listen({ port: PORT, nodes: 7 }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 7 }, server);
   nodes.on("node", (stream) => stream.write(nodes.id));
   nodes.on("node", (stream) => stream.on("data", (data) => console.log(nodes.id, "hears", String(data))));
 `;

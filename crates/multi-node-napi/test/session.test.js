@@ -133,8 +133,8 @@ class Client {
 const EXPRESS = `
   const express = require("express");
   const session = require("express-session");
-  const { SessionStore } = require("multi-node/session");
-  const { listen } = require("multi-node");
+  const { SessionStore } = require("@multi-node/server/session");
+  const { listen } = require("@multi-node/server");
   const app = express();
   app.use(session({ store: new SessionStore(), secret: "x", resave: false, saveUninitialized: false }));
   app.get("/", (request, response) => response.send((request.session.name ?? "nobody") + " " + process.pid));
@@ -149,8 +149,8 @@ const EXPRESS = `
 
 const FASTIFY = `
   const fastify = require("fastify")();
-  const { SessionStore } = require("multi-node/session");
-  const { listen } = require("multi-node");
+  const { SessionStore } = require("@multi-node/server/session");
+  const { listen } = require("@multi-node/server");
   fastify.register(require("@fastify/cookie"));
   fastify.register(require("@fastify/session"), { store: new SessionStore(), secret: "x".repeat(32), cookie: { secure: false } });
   fastify.get("/", async (request) => (request.session.name ?? "nobody") + " " + process.pid);

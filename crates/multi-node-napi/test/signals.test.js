@@ -11,7 +11,7 @@ const SERVER = (options) => `
     console.log("begins");
     setTimeout(() => response.end("slow"), 400);
   });
-  const nodes = require("multi-node").listen({ port: PORT, ${options} }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, ${options} }, server);
   nodes.on("ready", () => nodes.isMaster && console.log("ready"));
 `;
 

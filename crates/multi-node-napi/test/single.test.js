@@ -17,7 +17,7 @@ function versionOf(name) {
 
 const SOURCE = (options) => `
   const server = require("http").createServer((request, response) => response.end("hello from " + process.pid));
-  const nodes = require("multi-node").listen({ port: PORT, drainTimeout: 5000, ${options} }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, drainTimeout: 5000, ${options} }, server);
   for (const event of ["listening", "ready", "drain", "close"]) nodes.on(event, () => console.log("event", event));
   const tell = async (name, ...args) => console.log(name, await nodes[name](...args).then(() => "done", ({ code }) => code));
   console.log("is", nodes.id, nodes.isMaster, nodes.slot, nodes.peers.length);
@@ -103,7 +103,7 @@ for (const [what, given, says] of [
 test('a bundle says that the package has to be left out of it', async (t) => {
   const cwd = folder(t);
   fs.cpSync(path.join(__dirname, '../js'), path.join(cwd, 'bundled/js'), { recursive: true });
-  const server = await program(t, SOURCE('nodes: 2').replace('require("multi-node")', 'require("./bundled/js")'), { cwd });
+  const server = await program(t, SOURCE('nodes: 2').replace('require("@multi-node/server")', 'require("./bundled/js")'), { cwd });
   assert.equal(await server.ended, 1);
   assert.match(server.output, /was bundled, and its binary was not; leave it out of the bundle/);
 });

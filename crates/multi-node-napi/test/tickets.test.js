@@ -15,7 +15,7 @@ const SERVER = `
     if (request.url === "/renew") server.setSecureContext(certificate);
     response.end("hello from " + process.pid);
   });
-  const nodes = require("multi-node").listen({ port: PORT, nodes: 4, drainTimeout: 5000 }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 4, drainTimeout: 5000 }, server);
   if (nodes.isMaster) nodes.on("ready", () => console.log("ready", process.pid));
 `;
 

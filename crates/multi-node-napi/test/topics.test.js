@@ -13,7 +13,7 @@ const SOURCE = (options, history = 0) => `
     if (url.pathname === "/say") chat.publish({ text: url.searchParams.get("text") });
     response.end(JSON.stringify({ id: nodes.id, heard }));
   });
-  const nodes = require("multi-node").listen({ port: PORT, ${options} }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, ${options} }, server);
   const chat = nodes.topic("chat", { history: ${history} });
   chat.on("message", (value, { from }) => heard.push({ value, from }));
   chat.on("lag", (lag) => heard.push(lag));
@@ -71,7 +71,7 @@ test('a topic has its history over a reload', async (t) => {
 /** The same in each mode: `master` publishes to itself. */
 const ALONE = (options) => `
   const server = require("http").createServer((request, response) => response.end());
-  const nodes = require("multi-node").listen({ port: PORT, ${options} }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, ${options} }, server);
   const code = (act) => { try { return act(); } catch (error) { return error.code ?? error.name; } };
   if (nodes.isMaster) (async () => {
     await nodes.ready();
@@ -126,7 +126,7 @@ for (const [how, options] of [['as the master of nodes', 'nodes: 1'], ['alone', 
 test('what a listener throws takes no message from the others', async (t) => {
   const server = await program(t, `
     const server = require("http").createServer((request, response) => response.end());
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 0 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 0 }, server);
     process.on("uncaughtException", ({ message }) => console.log("thrown", message));
     const topic = nodes.topic("throws");
     topic.on("message", (value) => {

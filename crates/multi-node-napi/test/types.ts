@@ -1,9 +1,9 @@
 // Compiled by `types.test.js`, and never run.
 import http from 'node:http';
 import { Registry, register } from 'prom-client';
-import multiNode, { frameStream, listen, type NodeStream, type Nodes } from 'multi-node';
+import multiNode, { frameStream, listen, type NodeStream, type Nodes } from '@multi-node/server';
 
-import { SessionStore } from 'multi-node/session';
+import { SessionStore } from '@multi-node/server/session';
 
 const server = http.createServer((_request, response) => response.end('hello'));
 const nodes: Nodes = listen({ port: 8080, nodes: 4, backoff: [100, 1000] }, server);

@@ -12,7 +12,7 @@ const { program, until } = require('./program.js');
 const release = (name, more = '') => `
   process.title = "a title that is written over the arguments";
   const server = require("http").createServer((request, response) => response.end("${name} " + process.pid));
-  const nodes = require("multi-node").listen({ port: PORT, nodes: 2, drainTimeout: 5000 }, server);
+  const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2, drainTimeout: 5000 }, server);
   if (nodes.isMaster) {
     nodes.on("ready", async () => {
       const { slots } = await nodes.status();

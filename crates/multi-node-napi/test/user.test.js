@@ -15,7 +15,7 @@ test('nodes run as another user, and the master does not', { skip }, async (t) =
   const server = await program(t, `
     const tell = () => JSON.stringify([process.getuid(), process.getgid(), process.getgroups(), process.umask(), process.env.HOME]);
     const server = require("http").createServer((request, response) => response.end(tell()));
-    const nodes = require("multi-node").listen({ port: PORT, nodes: 2, user: 65534, group: 65534, umask: 0o077 }, server);
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2, user: 65534, group: 65534, umask: 0o077 }, server);
     nodes.on("ready", () => nodes.isMaster && console.log("ready", process.getuid()));
   `, { cwd });
   await server.says(/ready 0/);

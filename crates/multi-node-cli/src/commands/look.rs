@@ -24,7 +24,7 @@ pub(crate) struct List {
 #[command(after_help = "\
 Examples:
   multi-node status
-  multi-node status --name web --json | jq '.slots[] | select(.restarts > 0)'
+  multi-node status web --json | jq '.slots[] | select(.restarts > 0)'
   multi-node status --watch")]
 pub(crate) struct Status {
     /// Goes on with each change, until Ctrl-C or the program's end.
@@ -37,7 +37,7 @@ pub(crate) struct Status {
 /// Shows a program's slots every second, and takes commands by keys.
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Keys: arrows choose a slot, r reloads, + and - scale, s restarts the slot, K kills its node, q leaves.
+Keys: arrows choose a slot, r reloads, + and - scale, s restarts the slot, K kills its node, ? explains them, q leaves.
 
 Examples:
   multi-node top

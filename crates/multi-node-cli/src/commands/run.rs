@@ -25,7 +25,7 @@ use crate::{config, output};
 Examples:
   multi-node run -n 4 --port 8080 -- uvicorn --fd {fd} app:app
   multi-node run -n 4 --port 8080 -- gunicorn app:app
-  multi-node run -n 4 -- node server.js
+  multi-node run -n 4 node server.js
   multi-node run --bind unix:/run/app.sock --ready notify -- puma
   multi-node run --port 8080 --ready-http /healthz -- ./server --admin 127.0.0.1:{node_port}
 

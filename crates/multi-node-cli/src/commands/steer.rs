@@ -18,7 +18,7 @@ use crate::{asking, output, show, signal_name};
 Examples:
   multi-node reload --wait
   multi-node reload --now --wait
-  multi-node reload --name web --wait --json | jq .took_ms")]
+  multi-node reload web --wait --json | jq .took_ms")]
 pub(crate) struct Reload {
     /// Returns when the last old node has ended, and prints what became of its connections.
     #[arg(long)]
@@ -45,7 +45,7 @@ pub(crate) struct Restart {
 #[command(after_help = "\
 Examples:
   multi-node scale 8
-  multi-node scale +1
+  multi-node scale +1 web
   multi-node scale -2")]
 pub(crate) struct Scale {
     /// How many nodes: a number, or how many more (+1) or fewer (-1).

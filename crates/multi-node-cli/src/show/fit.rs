@@ -8,8 +8,8 @@ pub(crate) struct Column<'a> {
     pub(crate) known: bool,
 }
 
-/// Which columns fit, with this much space between two. Columns without known values are left out first, then `least`, the
-/// least needed first.
+/// Which columns are shown, with this much space between two. Of `least`, those without known values never are, and the others as
+/// long as there is room, the least needed last.
 pub(crate) fn fit(columns: &[Column<'_>], space: usize, room: usize, least: &[&str]) -> Vec<bool> {
     let mut kept = vec![true; columns.len()];
     let needed = |kept: &[bool]| {
@@ -17,8 +17,10 @@ pub(crate) fn fit(columns: &[Column<'_>], space: usize, room: usize, least: &[&s
         widths.sum::<usize>().saturating_sub(space)
     };
     let at = |name: &&str| columns.iter().position(|column| column.name == *name);
-    let unknown = least.iter().filter_map(at).filter(|&column| !columns[column].known);
-    for column in unknown.chain(least.iter().filter_map(at)) {
+    for column in least.iter().filter_map(at).filter(|&column| !columns[column].known) {
+        kept[column] = false;
+    }
+    for column in least.iter().filter_map(at) {
         if needed(&kept) <= room {
             break;
         }
@@ -32,12 +34,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_least_needed_goes_first_and_what_is_unknown_before() {
+    fn what_is_unknown_is_never_shown_and_what_is_least_needed_where_there_is_room() {
         let columns = [("NODE", true), ("CPU", true), ("CONNS", false)];
         let columns = columns.map(|(name, known)| Column { name, width: 5, known });
         let fits = |room| fit(&columns, 2, room, &["CPU", "CONNS"]);
-        assert_eq!(fits(19), [true, true, true]);
-        assert_eq!(fits(18), [true, true, false]);
+        assert_eq!(fits(usize::MAX), [true, true, false]);
+        assert_eq!(fits(12), [true, true, false]);
         assert_eq!(fits(11), [true, false, false]);
         assert_eq!(fits(1), [true, false, false], "what is always needed stays");
     }

@@ -25,12 +25,12 @@ impl Table {
         self.rows.push(cells.into_iter().collect());
     }
 
-    /// Leaves out columns until the table is no wider, the least needed first.
+    /// Leaves out columns of which nothing is known, and others until the table is no wider, the least needed first.
     pub(crate) fn within(mut self, width: usize, least: &[&str]) -> Table {
         let column = |(index, (name, _)): (usize, &(&'static str, bool))| Column {
             name,
             width: self.width(index),
-            known: self.rows.iter().any(|row| row[index].0 != UNKNOWN),
+            known: self.rows.is_empty() || self.rows.iter().any(|row| row[index].0 != UNKNOWN),
         };
         let columns: Vec<_> = self.columns.iter().enumerate().map(column).collect();
         let kept = fit(&columns, SPACE.len(), width, least);

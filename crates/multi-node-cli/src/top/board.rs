@@ -33,11 +33,20 @@ pub(super) struct Board {
     pub(super) question: Option<(Request, String)>,
     /// The result of the last command.
     pub(super) message: String,
+    /// Whether the keys are explained in place of the slots.
+    pub(super) explains: bool,
 }
 
 impl Board {
     pub(super) fn new(instance: Instance) -> Board {
-        Board { instance, rates: Rates::default(), selected: 0, question: None, message: String::new() }
+        Board {
+            instance,
+            rates: Rates::default(),
+            selected: 0,
+            question: None,
+            message: String::new(),
+            explains: false,
+        }
     }
 
     /// Takes in the next look at the program.
@@ -51,7 +60,11 @@ impl Board {
         if let Some((command, _)) = self.question.take() {
             return (key == Key::Char('y')).then_some(Wish::Command(command));
         }
+        if std::mem::take(&mut self.explains) {
+            return (key == Key::Char('q')).then_some(Wish::Quit);
+        }
         match key {
+            Key::Char('?') => self.explains = true,
             Key::Leave | Key::Char('q') => return Some(Wish::Quit),
             Key::Up | Key::Char('k') => self.selected = self.selected.saturating_sub(1),
             Key::Down | Key::Char('j') if self.selected + 1 < self.instance.slots.len() => self.selected += 1,
@@ -107,6 +120,17 @@ mod tests {
         assert!(board.question.as_ref().expect("a question").1.starts_with("kill node-9 in slot 1"));
         let kill = Request::Signal { signal: "KILL".to_owned(), slot: Some(1.into()) };
         assert_eq!(board.press(Key::Char('y')), Some(Wish::Command(kill)));
+    }
+
+    #[test]
+    fn keys_are_explained_until_the_next_key() {
+        let mut board = Board::new(example());
+        board.press(Key::Char('?'));
+        assert!(board.explains);
+        assert_eq!(board.press(Key::Char('r')), None);
+        assert_eq!((board.explains, &board.question), (false, &None));
+        board.press(Key::Char('?'));
+        assert_eq!(board.press(Key::Char('q')), Some(Wish::Quit));
     }
 
     #[test]

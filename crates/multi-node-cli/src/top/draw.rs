@@ -2,7 +2,7 @@
 
 use multi_node::admin::SlotInfo;
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout};
+use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table, TableState};
@@ -26,10 +26,25 @@ const COLUMNS: [(&str, u16, bool); 12] = [
     ("LAST EXIT", 16, false),
 ];
 
+/// The column of connections.
+const CONNS: usize = 6;
+
 /// What a narrow terminal does without, the least needed first.
 const LEAST_NEEDED: [&str; 9] = ["IN FLIGHT", "CONNS", "PID", "LAST EXIT", "CPU", "MEMORY", "REQ/S", "FOR", "RESTARTS"];
 
-const KEYS: &str = "↑↓ choose  r reload  + − scale  s restart  K kill  q quit";
+const KEYS: &str = "↑↓ choose  r reload  + − scale  s restart  K kill  ? help  q quit";
+
+/// What each key does.
+const EXPLAINED: [&str; 8] = [
+    "↑ ↓  choose a slot",
+    "r    reload: replaces every node by one of the program that is on disk now",
+    "+ −  one node more, one fewer",
+    "s    restart the chosen slot: another node of the same program takes its place",
+    "K    kill the chosen slot's node, with its connections",
+    "q    leave; the program goes on",
+    "",
+    "What does harm is asked first. Any key goes back.",
+];
 
 /// How high the picture is beside its slots: the head of three lines, that of the table, and the keys.
 pub(super) const AROUND: u16 = 6;
@@ -38,6 +53,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board) {
     let [head, slots, foot] =
         Layout::vertical([Constraint::Length(3), Constraint::Min(2), Constraint::Length(2)]).areas(frame.area());
     frame.render_widget(Paragraph::new(summary(board)), head);
+    frame.render_widget(Paragraph::new(vec![Line::raw(said(board).to_owned()), Line::raw(KEYS)]), foot);
+    match board.explains {
+        true => frame.render_widget(Paragraph::new(EXPLAINED.map(Line::raw).to_vec()), slots),
+        false => draw_slots(frame, slots, board),
+    }
+}
+
+fn draw_slots(frame: &mut Frame<'_>, slots: Rect, board: &Board) {
     let rows: Vec<_> = board.instance.slots.iter().map(|slot| texts(board, slot)).collect();
     let kept = columns(&rows, slots.width.into());
     let widths = kept.iter().map(|&column| Constraint::Length(COLUMNS[column].1));
@@ -48,7 +71,6 @@ pub(super) fn draw(frame: &mut Frame<'_>, board: &Board) {
         .column_spacing(1)
         .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
     frame.render_stateful_widget(table, slots, &mut TableState::new().with_selected(board.selected));
-    frame.render_widget(Paragraph::new(vec![Line::raw(said(board).to_owned()), Line::raw(KEYS)]), foot);
 }
 
 fn summary(board: &Board) -> Vec<Line<'static>> {
@@ -71,11 +93,13 @@ fn summary(board: &Board) -> Vec<Line<'static>> {
 
 /// Which columns there is room for.
 fn columns(rows: &[[String; COLUMNS.len()]], room: usize) -> Vec<usize> {
-    let known = |column: usize| rows.iter().any(|row| row[column] != UNKNOWN);
+    let known = |column: usize| rows.is_empty() || rows.iter().any(|row| row[column] != UNKNOWN);
+    // Rates are known from the second look on, where there is something to count.
+    let will_be_known = |name: &str| name == "CPU" || name == "REQ/S" && known(CONNS);
     let column = |(index, (name, width, _)): (usize, (&'static str, u16, bool))| Column {
         name,
         width: width.into(),
-        known: known(index),
+        known: known(index) || will_be_known(name),
     };
     let all: Vec<_> = COLUMNS.into_iter().enumerate().map(column).collect();
     let kept = fit(&all, 1, room, &LEAST_NEEDED);
@@ -157,7 +181,7 @@ SLOT NODE           PID STATE              FOR RESTARTS  CONNS    REQ/S IN FLIGH
    0 node-1        4712 serving    12 min 34 s        0     12     2000         1   37 %    8.1 MiB –
    1 node-9        4719 starting        340 ms        2      –        –         –      –          – SIGKILL
 scaled from 1 to 2 nodes
-↑↓ choose  r reload  + − scale  s restart  K kill  q quit";
+↑↓ choose  r reload  + − scale  s restart  K kill  ? help  q quit";
         assert_eq!(text(&board).expect("drawn"), expected);
     }
 
@@ -166,8 +190,16 @@ scaled from 1 to 2 nodes
         let rows = example().slots.iter().map(|slot| texts(&Board::new(example()), slot)).collect::<Vec<_>>();
         let names = |room| columns(&rows, room).into_iter().map(|column| COLUMNS[column].0).collect::<Vec<_>>();
         assert_eq!(names(124).len(), COLUMNS.len());
-        assert_eq!(names(80), ["SLOT", "NODE", "STATE", "FOR", "RESTARTS", "MEMORY", "LAST EXIT"]);
-        assert_eq!(names(60), ["SLOT", "NODE", "STATE", "FOR", "RESTARTS", "MEMORY"]);
+        assert_eq!(names(80), ["SLOT", "NODE", "STATE", "FOR", "RESTARTS", "REQ/S", "CPU", "MEMORY"]);
+        assert_eq!(names(60), ["SLOT", "NODE", "STATE", "FOR", "RESTARTS", "REQ/S"]);
+    }
+
+    #[test]
+    fn the_keys_are_explained() {
+        let mut board = Board::new(example());
+        board.press(super::super::board::Key::Char('?'));
+        let shown = text(&board).expect("drawn");
+        assert!(shown.contains("↑ ↓  choose a slot") && !shown.contains("SLOT NODE"), "{shown}");
     }
 
     #[test]

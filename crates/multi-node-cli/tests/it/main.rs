@@ -6,6 +6,7 @@ mod broken;
 mod command;
 mod control;
 mod core_dumps;
+mod deploy;
 mod ending;
 mod foreign_programs;
 mod guard;

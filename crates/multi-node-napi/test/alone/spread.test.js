@@ -19,7 +19,7 @@ const server = (nodes) => `
     response.end('hello from ' + process.pid);
   });
   server.keepAliveTimeout = 60_000;
-  const nodes = require('multi-node').listen({ port: PORT, host: '127.0.0.1', nodes: ${nodes} }, server);
+  const nodes = require('@multi-node/server').listen({ port: PORT, host: '127.0.0.1', nodes: ${nodes} }, server);
   if (nodes.isMaster) {
     nodes.ready().then(() => console.log('ready'));
     process.stdin.on('data', async () => {

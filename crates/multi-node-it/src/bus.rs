@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::Path;
 use axum::routing::get;
 use axum::{Json, Router};
-use multi_node::bus::{RequestError, Topic, TypedEvent};
+use multi_node::bus::{Payload, RequestError, Topic, TypedEvent};
 use multi_node::{Handle, NodeId};
 use serde_json::{Value, json};
 
@@ -25,7 +25,7 @@ pub fn routes(node: Handle) -> anyhow::Result<Router> {
     // The subscription begins here; the node is ready once the others have confirmed it.
     tokio::spawn(collect(topic.subscribe().now(), received.clone()));
     let id = node.id();
-    let counting = counting(&node)?;
+    let counting = counting(&node)?.merge(flooding(&node)?);
     node.respond("who", move |wait_ms: u64| async move {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         Ok::<_, String>(id)
@@ -96,6 +96,29 @@ fn counting(node: &Handle) -> anyhow::Result<Router> {
     };
     let show = move || async move { Json(audit.lock().unwrap_or_else(PoisonError::into_inner).json()) };
     Ok(Router::new().route("/bus/count/{count}", get(count)).route("/bus/audit", get(show)))
+}
+
+/// `/bus/flood/MS` publishes messages of 64 KiB for so long, as fast as it can, and says how many bytes that were and how many messages
+/// peers missed.
+fn flooding(node: &Handle) -> anyhow::Result<Router> {
+    let topic = node.raw_topic("flood")?;
+    let mut subscription = topic.subscribe().now();
+    tokio::spawn(async move {
+        loop {
+            subscription.recv().await;
+        }
+    });
+    let flood = move |Path(ms): Path<u64>| async move {
+        let (begin, payload) = (Instant::now(), Payload::bytes(vec![7; 64 << 10]));
+        let (mut bytes, mut missed) = (0, 0);
+        while begin.elapsed() < Duration::from_millis(ms) {
+            missed += topic.publish(payload.clone()).expect("a small message").missed;
+            bytes += payload.bytes.len();
+            tokio::task::yield_now().await;
+        }
+        Json(json!({ "bytes": bytes, "missed": missed }))
+    };
+    Ok(Router::new().route("/bus/flood/{ms}", get(flood)))
 }
 
 fn asking(node: Handle) -> Router {

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use multi_node::{NodeId, SlotStatus};
-use multi_node_it::{Plan, Program, send, within};
+use multi_node_it::{Plan, Program, limits, procfs, send, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
+
+use crate::handoff::{answered, kept};
 
 fn plan(nodes: usize) -> Plan {
     Plan { bus: true, ..Plan::nodes(nodes) }
@@ -131,6 +133,37 @@ async fn audit(program: &mut Program, received: &mut BTreeMap<String, u64>) {
         assert_eq!(audit["wrong"], json!([]), "{id}: {audit}");
         received.insert(id, audit["messages"].as_u64().expect("a number"));
     }
+}
+
+/// What nodes offer each other on a topic delays neither a reload nor a hand-off, and takes bounded memory.
+#[tokio::test]
+async fn a_flood_on_a_topic_costs_a_reload_beside_it_no_connection() {
+    /// What may wait for peers and in subscriptions, and what the program has without.
+    const MOST: u64 = 256 << 20;
+    within(90, async {
+        limits::raise_open_files();
+        let mut program = Program::serving(plan(2)).await;
+        let clients = kept(&program, 1000).await;
+        let addr = program.addr;
+        let flood = || tokio::spawn(async move { multi_node_it::client::get(addr, "/bus/flood/4000").await });
+        let floods: Vec<_> = (0..4).map(|_| flood()).collect();
+        program.status_where(|status| status.slots.iter().map(|slot| slot.in_flight).sum::<u64>() == 4).await;
+        let old = program.pids().await;
+        assert!(program.command("reload").await["Ok"].is_object());
+        let ids = answered(clients).await;
+        assert_eq!(ids.len(), 1000, "{}", program.log());
+        for pid in old.into_iter().filter(|pid| procfs::is_alive(*pid)).chain(program.pids().await) {
+            assert!(procfs::resident(pid) < MOST, "{pid} has {} bytes", procfs::resident(pid));
+        }
+        let mut bytes = 0;
+        for flood in floods {
+            bytes += flood.await.expect("no panic").expect("an answer").json()["bytes"].as_u64().expect("a number");
+        }
+        assert!(bytes > 100 << 20, "the flood was {bytes} bytes");
+        println!("{} MB/s were offered", bytes / 4_000_000);
+        program.stop().await;
+    })
+    .await;
 }
 
 #[tokio::test]

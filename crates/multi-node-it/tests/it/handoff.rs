@@ -10,7 +10,7 @@ use multi_node_it::{Client, Plan, Program, limits, needs, procfs, within};
 use rustix::process::{Signal, geteuid};
 
 /// This number of kept connections, each of which has been answered once.
-async fn kept(program: &Program, count: usize) -> Vec<Client> {
+pub(crate) async fn kept(program: &Program, count: usize) -> Vec<Client> {
     let mut clients = Vec::new();
     while clients.len() < count {
         let batch = (count - clients.len()).min(200);
@@ -25,7 +25,7 @@ async fn kept(program: &Program, count: usize) -> Vec<Client> {
 }
 
 /// Asks once more on each connection. Returns which node answered each that still works.
-async fn answered(clients: Vec<Client>) -> Vec<String> {
+pub(crate) async fn answered(clients: Vec<Client>) -> Vec<String> {
     let asked = clients.into_iter().map(async |mut client| client.get("/").await.map(|answer| answer.id()));
     join_all(asked).await.into_iter().flatten().collect()
 }

@@ -173,6 +173,32 @@ pub struct Status {
     /// The reload or upgrade that was ordered and has not begun; `None` where there is none.
     #[serde(default)]
     pub waiting: Option<Waiting>,
+    /// The certificates of servers with TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// A certificate that clients get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CertificateStatus {
+    /// Which of the program's servers has it, from 0.
+    pub server: usize,
+    /// The file that it was read from.
+    pub file: String,
+    /// The names that it is for; those of the certificate in force, as its expiry is.
+    pub names: Vec<String>,
+    /// Until when it is valid: seconds of Unix time.
+    pub expires: i64,
+    /// What is wrong with what the files have now. What was read before stays in force.
+    pub error: Option<String>,
+}
+
+impl CertificateStatus {
+    #[doc(hidden)]
+    pub fn new(server: usize, file: String, names: Vec<String>, expires: i64) -> CertificateStatus {
+        CertificateStatus { server, file, names, expires, error: None }
+    }
 }
 
 /// A command that waits for its turn.
@@ -244,7 +270,7 @@ pub fn unix_ms(time: SystemTime) -> u64 {
 impl Status {
     #[doc(hidden)]
     pub fn of_one(slot: SlotStatus) -> Status {
-        Status { slots: vec![slot], wanted: 1, waiting: None }
+        Status { slots: vec![slot], wanted: 1, waiting: None, certificates: Vec::new() }
     }
 }
 

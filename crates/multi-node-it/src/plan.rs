@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::{CanaryLimits, GaugeAggregation, Http, Options};
+use multi_node::{CanaryLimits, Certificates, GaugeAggregation, Http, Options};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries a [`Plan`] as JSON.
@@ -34,6 +34,8 @@ pub struct Plan {
     pub unix: Option<PathBuf>,
     pub unix_mode: u32,
     pub http: HttpPlan,
+    /// Whether the main server has TLS.
+    pub tls: Option<TlsPlan>,
     pub streams: Streams,
     /// Whether it takes part in the bus (`/bus/…`).
     pub bus: bool,
@@ -108,6 +110,7 @@ impl Default for Plan {
             unix: None,
             unix_mode: 0o666,
             http: HttpPlan::default(),
+            tls: None,
             streams: Streams::default(),
             bus: false,
             endless_main: false,
@@ -207,7 +210,8 @@ impl Default for HttpPlan {
 
 impl HttpPlan {
     /// The server with these settings.
-    pub fn set<S>(&self, server: Http<S>) -> Http<S> {
+    pub fn set<S>(&self, server: Http<S>, tls: Option<&TlsPlan>) -> Http<S> {
+        let server = tls.into_iter().fold(server, |server, tls| server.tls(tls.certificates()));
         let server = server
             .header_timeout(self.header_timeout)
             .keep_alive_timeout(self.keep_alive_timeout)
@@ -216,6 +220,24 @@ impl HttpPlan {
             Some(count) => server.max_connections(count),
             None => server,
         }
+    }
+}
+
+/// The certificate of the main server.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TlsPlan {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+    pub handshake_timeout: Option<Duration>,
+    pub max_handshakes: Option<usize>,
+}
+
+impl TlsPlan {
+    fn certificates(&self) -> Certificates {
+        let certificates = Certificates::files(&self.cert, &self.key);
+        let certificates = self.handshake_timeout.into_iter().fold(certificates, Certificates::handshake_timeout);
+        self.max_handshakes.into_iter().fold(certificates, Certificates::max_handshakes)
     }
 }
 

@@ -24,6 +24,7 @@ fn sources() -> Vec<Source> {
         ("multi-node-sessions", "sessions/"),
         ("multi-node-supervisor", "master/"),
         ("multi-node-sys", "sys/"),
+        ("multi-node-tls", "tls_crate/"),
     ];
     crates.into_iter().flat_map(|(name, prefix)| sources_of(name, prefix)).collect()
 }
@@ -149,7 +150,17 @@ fn master_and_node_meet_only_in_what_they_share() {
 #[test]
 fn serving_could_stand_alone() {
     let sources = sources();
-    assert_eq!(own("multi-node-serve"), ["multi-node-sys"], "law 3: `serve` depends on `sys` alone");
+    assert_eq!(
+        own("multi-node-serve"),
+        ["multi-node-sys", "multi-node-tls"],
+        "law 3: `serve` depends on `sys` alone, and on `tls` if it has TLS"
+    );
+    assert!(own("multi-node-tls").is_empty(), "law 3: `tls` depends on nothing of ours");
+    absent(
+        "law 3: `tls` waits for nothing and reads no clock",
+        below(&sources, &["tls_crate/"]),
+        &["tokio", "TcpStream", "::now()"],
+    );
     assert_eq!(
         own("multi-node-sessions"),
         ["multi-node-sys", "multi-node-sessions"],
@@ -199,8 +210,8 @@ fn the_kernel_is_spoken_to_in_one_place() {
 #[test]
 fn the_time_of_day_is_for_people_alone() {
     let sources = sources();
-    // The supervisor and the observer count from one time of day; lines of the log have their own. Sessions expire by it.
-    let read = ["master/supervisor/run.rs", "single.rs", "admin/observer.rs", "sessions/clock.rs"];
+    // The supervisor and the observer count from one time of day; lines of the log have their own. Sessions and certificates expire by it.
+    let read = ["master/supervisor/run.rs", "single.rs", "admin/observer.rs", "sessions/clock.rs", "tls/watched.rs"];
     absent(
         "law 10: no rule reads the time of day, which may be set: only statuses and lines of the log have one",
         sources.iter().filter(|source| !read.contains(&source.path.as_str())),
@@ -341,4 +352,21 @@ fn the_stated_msrv_is_enough_for_every_dependency() {
 
 fn version(text: &str) -> Vec<u32> {
     text.split('.').take(2).filter_map(|part| part.parse().ok()).collect()
+}
+
+#[test]
+fn who_does_not_serve_tls_does_not_carry_it() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../multi-node/Cargo.toml");
+    let tree = |features: &str| {
+        let output = std::process::Command::new(env!("CARGO"))
+            .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--features", features])
+            .args(["--manifest-path", manifest])
+            .output()
+            .expect("cargo runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let carries = |tree: &str| ["rustls ", "ring "].map(|name| tree.lines().any(|line| line.starts_with(name)));
+    assert_eq!(carries(&tree("axum,metrics,sessions")), [false, false]);
+    assert_eq!(carries(&tree("tls")), [true, true]);
 }

@@ -93,6 +93,14 @@ pub enum Error {
         /// What needs how many.
         sum: String,
     },
+    /// A server's certificate cannot be used.
+    #[error("{cause}")]
+    Certificate {
+        /// The file that has to be looked at.
+        file: String,
+        /// What is wrong with it, and what can be done about it.
+        cause: String,
+    },
     /// A server's factory, or a server itself, failed to start.
     #[error("the server failed to start: {cause}")]
     Start {

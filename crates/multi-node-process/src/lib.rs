@@ -42,6 +42,7 @@ pub mod shared_secret;
 pub mod signals;
 #[cfg(multi_process)]
 pub mod systemd;
+pub mod tls_state;
 
 use error::Error;
 use multi_node_fleet::id::{NodeId, Slot};

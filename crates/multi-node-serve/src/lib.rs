@@ -12,6 +12,7 @@ mod accept_control;
 #[cfg(multi_process)]
 mod acceptor;
 mod conn_limit;
+mod crowd;
 mod drain;
 #[cfg(unix)]
 mod external;
@@ -28,6 +29,9 @@ mod server;
 mod serving;
 mod socket;
 mod stream;
+mod terminator;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 
 #[cfg(multi_process)]
 pub use accept_control::{AcceptControl, pulse};
@@ -53,3 +57,4 @@ pub use serving::{Place, Serving, start, start_after};
 pub use socket::Addr;
 pub use socket::Socket;
 pub use stream::Stream;
+pub use terminator::Terminator;

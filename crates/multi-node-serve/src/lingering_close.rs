@@ -12,6 +12,8 @@ use super::stream::Stream;
 
 /// How long a connection that this side closes is read from, so that bytes under way do not turn the end into a reset.
 const LINGERING_CLOSE: Duration = Duration::from_secs(2);
+/// How long before the deadline of a drain the reading ends, so that the connection is not one of those that are cut then.
+const BEFORE_DEADLINE: Duration = Duration::from_millis(100);
 /// How many bytes are read for that purpose.
 const LINGERING_CLOSE_BYTES: usize = 256 * 1024;
 
@@ -37,6 +39,6 @@ async fn read_on(mut stream: Stream, deadline: Option<Instant>) {
         io::Result::Ok(())
     };
     let end = Instant::now() + LINGERING_CLOSE;
-    let end = deadline.map_or(end, |deadline| deadline.min(end));
+    let end = deadline.and_then(|deadline| deadline.checked_sub(BEFORE_DEADLINE)).map_or(end, |before| before.min(end));
     let _ = tokio::time::timeout_at(end, reading).await;
 }

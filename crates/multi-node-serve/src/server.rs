@@ -14,6 +14,7 @@ use super::idle_conn::HandoffSender;
 use super::listener::{Accepts, Listener};
 use super::socket::Addr;
 use super::stream::Stream;
+use super::terminator::Terminator;
 
 /// Why a server could not be made, or has failed.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -46,6 +47,11 @@ pub(super) struct Entry<C> {
 pub(super) trait Server<C>: Send {
     /// Runs the factory.
     fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>>;
+
+    /// What its handshakes go by, where it serves by TLS.
+    fn terminator(&self) -> Option<Arc<Terminator>> {
+        None
+    }
 }
 
 /// A server that can take connections.
@@ -96,6 +102,13 @@ impl<C: Context> Servers<C> {
     #[doc(hidden)]
     pub fn binds(&self) -> Vec<Option<String>> {
         self.0.iter().map(|entry| entry.bind.clone()).collect()
+    }
+
+    /// For each entry what its handshakes go by; `None` where it serves without TLS. They are empty: whoever starts the servers
+    /// gives them certificates before.
+    #[doc(hidden)]
+    pub fn terminators(&self) -> Vec<Option<Arc<Terminator>>> {
+        self.0.iter().map(|entry| entry.server.terminator()).collect()
     }
 
     pub(super) fn into_entries(self) -> Vec<Entry<C>> {

@@ -1,9 +1,12 @@
 //! A connection as the application gets it, and the count of those that are open.
 
+#[cfg(feature = "tls")]
+mod secured;
+mod transport;
+mod unregistered;
+
 use std::future::Future;
-use std::io::{self, Read};
-#[cfg(multi_process)]
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -12,38 +15,51 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf, Ready};
 use tokio::net::TcpStream;
-#[cfg(unix)]
-use tokio::net::UnixStream;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
+#[cfg(feature = "tls")]
+pub(super) use self::secured::{Records, Secured};
+pub(super) use self::transport::Transport;
+pub(super) use self::unregistered::UnregisteredStream;
 use super::drain::DrainSignal;
 use super::load::Line;
 use super::socket::Addr;
 
-/// One accepted connection, over TCP or a Unix socket. It counts as open until this is dropped.
+/// One accepted connection, over TCP or a Unix socket, with TLS or without. It counts as open until this is dropped.
 #[derive(Debug)]
 pub struct Stream {
-    io: Transport,
+    io: Io,
     open: Open,
     /// This side's address, if the listening socket's address already determines it.
     local: Option<Addr>,
 }
 
 #[derive(Debug)]
-pub(super) enum Transport {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
+enum Io {
+    Plain(Transport),
+    #[cfg(feature = "tls")]
+    Tls(Box<Secured>),
+}
+
+impl Io {
+    /// What carries the bytes.
+    fn transport(&self) -> &Transport {
+        match self {
+            Io::Plain(transport) => transport,
+            #[cfg(feature = "tls")]
+            Io::Tls(secured) => secured.get_ref().0.transport(),
+        }
+    }
 }
 
 impl Stream {
     pub(super) fn new(io: Transport, open: Open, local: Option<Addr>) -> Stream {
-        Stream { io, open, local }
+        Stream { io: Io::Plain(io), open, local }
     }
 
     /// The stream below, where it is TCP: for socket options.
     pub fn as_tcp(&self) -> Option<&TcpStream> {
-        match &self.io {
+        match self.io.transport() {
             Transport::Tcp(stream) => Some(stream),
             #[cfg(unix)]
             Transport::Unix(_) => None,
@@ -56,7 +72,7 @@ impl Stream {
     ///
     /// What the system says, such as that the connection has been reset.
     pub fn local_addr(&self) -> io::Result<Addr> {
-        match (self.local, &self.io) {
+        match (self.local, self.io.transport()) {
             (Some(local), _) => Ok(local),
             (None, Transport::Tcp(stream)) => stream.local_addr().map(Addr::Tcp),
             #[cfg(unix)]
@@ -69,12 +85,44 @@ impl Stream {
         self.open.permit = Some(permit);
     }
 
-    /// Reads what is there, without waiting.
-    pub(super) fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// Whether bytes may wait that are not read any more. Call it once, before the end: it may take a byte. Of TLS that is always
+    /// assumed, since the client answers the end by an alert.
+    pub(super) fn has_unread(&self) -> bool {
         match &self.io {
-            Transport::Tcp(stream) => stream.try_read(buffer),
-            #[cfg(unix)]
-            Transport::Unix(stream) => stream.try_read(buffer),
+            Io::Plain(transport) => transport.try_read(&mut [0]).is_ok_and(|count| count > 0),
+            #[cfg(feature = "tls")]
+            Io::Tls(_) => true,
+        }
+    }
+}
+
+#[cfg(not(feature = "tls"))]
+impl Stream {
+    pub(super) fn agreed_protocol(&self) -> Option<&[u8]> {
+        None
+    }
+}
+
+#[cfg(feature = "tls")]
+impl Stream {
+    /// The bytes, to be secured, and what makes a stream of them again.
+    pub(super) fn into_parts(self) -> Option<(Transport, Open, Option<Addr>)> {
+        match self.io {
+            Io::Plain(transport) => Some((transport, self.open, self.local)),
+            Io::Tls(_) => None,
+        }
+    }
+
+    /// A connection whose handshake is done.
+    pub(super) fn secured(secured: Secured, open: Open, local: Option<Addr>) -> Stream {
+        Stream { io: Io::Tls(Box::new(secured)), open, local }
+    }
+
+    /// The protocol that both sides have agreed on in the handshake.
+    pub(super) fn agreed_protocol(&self) -> Option<&[u8]> {
+        match &self.io {
+            Io::Plain(_) => None,
+            Io::Tls(secured) => secured.get_ref().1.alpn_protocol(),
         }
     }
 }
@@ -92,7 +140,7 @@ impl Stream {
     /// Looks for the client's end without reading. Ready without one where bytes wait; then it is not looked for further.
     pub(super) fn poll_end(&self, cx: &mut Context<'_>) -> Poll<Option<End>> {
         const BOTH: Interest = Interest::READABLE.add(Interest::WRITABLE);
-        match &self.io {
+        match self.io.transport() {
             Transport::Tcp(stream) => stream.poll_read_ready(cx).map(|ready| end(&ready, stream.ready(BOTH))),
             #[cfg(unix)]
             Transport::Unix(stream) => stream.poll_read_ready(cx).map(|ready| end(&ready, stream.ready(BOTH))),
@@ -115,103 +163,19 @@ impl Stream {
     /// Waits for bytes, or the end.
     #[cfg(multi_process)]
     pub(super) async fn readable(&self) -> io::Result<()> {
-        match &self.io {
+        match self.io.transport() {
             Transport::Tcp(stream) => stream.readable().await,
             Transport::Unix(stream) => stream.readable().await,
         }
     }
 
-    /// Ends the runtime's watch over the connection. One for which that fails is dropped.
+    /// Ends the runtime's watch over the connection. One for which that fails is dropped: a connection with TLS has keys that no
+    /// other process knows.
     pub(super) fn leave_runtime(self) -> io::Result<(UnregisteredStream, Open)> {
-        let socket = match self.io {
-            Transport::Tcp(stream) => UnregisteredStream::Tcp(stream.into_std()?),
-            #[cfg(unix)]
-            Transport::Unix(stream) => UnregisteredStream::Unix(stream.into_std()?),
-        };
-        Ok((socket, self.open))
-    }
-}
-
-/// A connection that no runtime watches. It does not block.
-#[derive(Debug)]
-pub(super) enum UnregisteredStream {
-    Tcp(std::net::TcpStream),
-    #[cfg(unix)]
-    Unix(std::os::unix::net::UnixStream),
-}
-
-impl UnregisteredStream {
-    /// Lets this runtime watch it.
-    pub(super) fn register(self, open: Open) -> io::Result<Stream> {
-        let io = match self {
-            UnregisteredStream::Tcp(stream) => Transport::Tcp(TcpStream::from_std(stream)?),
-            #[cfg(unix)]
-            UnregisteredStream::Unix(stream) => Transport::Unix(UnixStream::from_std(stream)?),
-        };
-        Ok(Stream { io, open, local: None })
-    }
-
-    /// Reads what is there, without waiting.
-    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            UnregisteredStream::Tcp(stream) => (&*stream).read(buffer),
-            #[cfg(unix)]
-            UnregisteredStream::Unix(stream) => (&*stream).read(buffer),
-        }
-    }
-
-    /// Whether something waits to be read, which may be the end.
-    #[cfg(multi_process)]
-    pub(super) fn has_bytes(&self) -> bool {
-        multi_node_sys::socket::is_readable(self.file())
-    }
-
-    #[cfg(multi_process)]
-    pub(super) fn try_clone(&self) -> io::Result<OwnedFd> {
-        self.file().try_clone_to_owned()
-    }
-
-    #[cfg(multi_process)]
-    pub(super) fn local_addr(&self) -> io::Result<Addr> {
-        match self {
-            UnregisteredStream::Tcp(stream) => stream.local_addr().map(Addr::Tcp),
-            UnregisteredStream::Unix(_) => Ok(Addr::Unix),
-        }
-    }
-
-    #[cfg(multi_process)]
-    pub(super) fn peer_addr(&self) -> io::Result<Addr> {
-        match self {
-            UnregisteredStream::Tcp(stream) => stream.peer_addr().map(Addr::Tcp),
-            UnregisteredStream::Unix(_) => Ok(Addr::Unix),
-        }
-    }
-
-    #[cfg(multi_process)]
-    pub(super) fn file(&self) -> BorrowedFd<'_> {
-        match self {
-            UnregisteredStream::Tcp(stream) => stream.as_fd(),
-            UnregisteredStream::Unix(stream) => stream.as_fd(),
-        }
-    }
-}
-
-#[cfg(multi_process)]
-impl From<OwnedFd> for UnregisteredStream {
-    fn from(socket: OwnedFd) -> UnregisteredStream {
-        match multi_node_sys::socket::is_unix(socket.as_fd()) {
-            true => UnregisteredStream::Unix(socket.into()),
-            false => UnregisteredStream::Tcp(socket.into()),
-        }
-    }
-}
-
-#[cfg(unix)]
-impl From<UnregisteredStream> for std::os::fd::OwnedFd {
-    fn from(socket: UnregisteredStream) -> std::os::fd::OwnedFd {
-        match socket {
-            UnregisteredStream::Tcp(stream) => stream.into(),
-            UnregisteredStream::Unix(stream) => stream.into(),
+        match self.io {
+            Io::Plain(transport) => Ok((transport.leave_runtime()?, self.open)),
+            #[cfg(feature = "tls")]
+            Io::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
@@ -220,13 +184,13 @@ impl From<UnregisteredStream> for std::os::fd::OwnedFd {
 macro_rules! each {
     ($self:ident, $stream:ident => $call:expr) => {
         match &mut $self.get_mut().io {
-            Transport::Tcp(stream) => {
+            Io::Plain(stream) => {
                 let $stream = Pin::new(stream);
                 $call
             }
-            #[cfg(unix)]
-            Transport::Unix(stream) => {
-                let $stream = Pin::new(stream);
+            #[cfg(feature = "tls")]
+            Io::Tls(stream) => {
+                let $stream = Pin::new(&mut **stream);
                 $call
             }
         }
@@ -262,9 +226,9 @@ impl AsyncWrite for Stream {
 
     fn is_write_vectored(&self) -> bool {
         match &self.io {
-            Transport::Tcp(stream) => stream.is_write_vectored(),
-            #[cfg(unix)]
-            Transport::Unix(stream) => stream.is_write_vectored(),
+            Io::Plain(stream) => stream.is_write_vectored(),
+            #[cfg(feature = "tls")]
+            Io::Tls(stream) => stream.is_write_vectored(),
         }
     }
 }

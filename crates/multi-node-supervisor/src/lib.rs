@@ -17,7 +17,7 @@ use multi_node_process::error::Error;
 use multi_node_process::shared_secret::SharedSecret;
 use multi_node_process::{
     address, bind, control, descriptors, environment, error, exits, family, identity, log_buffer, mesh, metrics_sink,
-    process_links, runtime_directory, shared_secret, signals, systemd,
+    process_links, runtime_directory, shared_secret, signals, systemd, tls_state,
 };
 use multi_node_serve as serve;
 use multi_node_sys as sys;

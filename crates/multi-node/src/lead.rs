@@ -9,21 +9,23 @@ use crate::options::{Address, Settings};
 use crate::process_links::{End, ProcessLinks};
 use crate::serve::{self, AcceptControl, DrainSignal, Place, Serving, Socket};
 use crate::servers::Servers;
+use crate::tls::Keeper;
+use crate::tls_state::TlsSource;
 use crate::{Error, Handle, Heartbeat, Nodes, bind, plan, run_directory, wiring};
 
 /// What the nodes serve by.
 pub(crate) enum Served {
     /// Servers of this program.
-    Linked(Servers),
+    Linked(Servers, Option<Keeper>),
     /// Another program, which accepts connections without the library.
     Foreign(Box<Program>),
 }
 
 impl Served {
-    fn apart(self) -> (Option<Servers>, Option<Program>) {
+    fn apart(self) -> (Option<Servers>, Option<Keeper>, Option<Program>) {
         match self {
-            Served::Linked(servers) => (Some(servers), None),
-            Served::Foreign(program) => (None, Some(*program)),
+            Served::Linked(servers, keeper) => (Some(servers), keeper, None),
+            Served::Foreign(program) => (None, None, Some(*program)),
         }
     }
 }
@@ -36,11 +38,11 @@ pub(crate) async fn lead(
     addresses: Vec<Vec<Address>>,
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
-    let (servers, program) = served.apart();
+    let (servers, keeper, program) = served.apart();
     let plan = plan::plan(&settings);
     let is_foreign = program.is_some();
     let bootstrap = Bootstrap::found(&plan, sockets, program)?;
-    supervise((bootstrap, is_foreign), settings, servers, addresses, endpoints).await
+    supervise((bootstrap, is_foreign), settings, (servers, keeper), addresses, endpoints).await
 }
 
 /// Leads the program in the place of one that led it before; or says whether that could be done, and does not return.
@@ -50,19 +52,22 @@ pub(crate) async fn succeed(
     served: Served,
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
-    let (servers, program) = served.apart();
+    let (servers, mut keeper, program) = served.apart();
     let is_foreign = program.is_some();
     let inherited = request.take_over(&plan::plan(&settings), &addresses, program).await?;
     let endpoints = Endpoints::reopen(&mut settings).await;
     // Its name is known once the control socket is open.
     let bootstrap = inherited.resume(&plan::plan(&settings))?;
-    supervise((bootstrap, is_foreign), settings, servers, addresses, endpoints).await
+    if let (Some(keeper), Some(left)) = (&mut keeper, bootstrap.tls()) {
+        keeper.inherit_keys(left);
+    }
+    supervise((bootstrap, is_foreign), settings, (servers, keeper), addresses, endpoints).await
 }
 
 async fn supervise(
     (bootstrap, is_foreign): (Bootstrap, bool),
     settings: Settings,
-    servers: Option<Servers>,
+    (servers, keeper): (Option<Servers>, Option<Keeper>),
     addresses: Vec<Vec<Address>>,
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
@@ -70,6 +75,7 @@ async fn supervise(
     // What a node of another program wrote last may tell why it has ended.
     let log_buffer = if is_foreign { log_buffer.keep() } else { log_buffer };
     let secret = Some(bootstrap.secret().clone());
+    let tls = keeper.map_or_else(|| Ok(TlsSource::none()), Keeper::start)?;
     let bus = Bus::new(NodeId::MASTER, wiring::bus_limits(&settings));
     let (nodes, links) = wiring::wire(
         NodeId::MASTER,
@@ -96,6 +102,7 @@ async fn supervise(
         drain: drain.clone(),
         log_buffer,
         metrics_sink: endpoints.metrics_sink(),
+        tls,
     };
     let supervision = bootstrap.supervise(&plan::plan(&settings), &addresses, ends);
     let endpoints = endpoints.attend(nodes.handle()).await?;

@@ -40,6 +40,9 @@
 //! `metrics`: the master exports what the program measures by the `metrics` facade, see [`Options::metrics`] and
 //! [`Options::aggregate_gauge`].
 //!
+//! `tls`: HTTPS by the program itself, see [`Http::tls`]. All nodes resume each other's sessions, and certificates are replaced without a
+//! restart.
+//!
 //! # Systems
 //!
 //! Nodes need Linux 5.10 or later with `/proc`. Elsewhere, with [`Options::nodes`]`(0)`, or with `MULTI_NODE=off` in the environment, the
@@ -77,12 +80,14 @@ mod servers;
 #[cfg(feature = "sessions")]
 pub mod sessions;
 mod single;
+#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+mod tls;
 mod wiring;
 
 use multi_node_fleet::{command, id, status};
 use multi_node_metrics as metrics;
 use multi_node_process::{
-    bind, environment, error, exits, log_buffer, mesh, metrics_sink, process_links, shared_secret, signals,
+    bind, environment, error, exits, log_buffer, mesh, metrics_sink, process_links, shared_secret, signals, tls_state,
 };
 #[cfg(multi_process)]
 use multi_node_process::{control, descriptors, family, run_directory, runtime_directory, systemd};
@@ -126,6 +131,9 @@ pub use mesh::{
 };
 #[doc(inline)]
 pub use metrics::{GaugeAggregation, Metric, MetricError};
+#[cfg(feature = "tls")]
+#[doc(inline)]
+pub use multi_node_tls::{Certificates, TlsVersion};
 pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::{
     CanaryLimits, ControlName, OptionGroup, OptionInForce, OptionInfo, OptionKind, OptionValue, Options, Origin,
@@ -143,7 +151,7 @@ pub use servers::{External, external};
 #[doc(inline)]
 pub use shared_secret::SharedSecret;
 #[doc(inline)]
-pub use status::{Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting};
+pub use status::{CertificateStatus, Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting};
 
 // The examples of the documents are tests.
 #[cfg(doctest)]

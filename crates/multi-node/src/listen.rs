@@ -8,6 +8,7 @@ use crate::endpoints::Endpoints;
 use crate::options::{Address, ControlName, Settings};
 use crate::serve::Socket;
 use crate::servers::Servers;
+use crate::tls::Keeper;
 use crate::{BeforeListen, Error, Nodes, Options, bind, environment, single};
 #[cfg(multi_process)]
 use crate::{family, lead::Served, plan};
@@ -135,7 +136,13 @@ async fn succeed(request: UpgradeRequest, options: Options, servers: Servers) ->
         false => prepared.0.identify().map(|()| prepared),
     });
     match prepared {
-        Ok((settings, addresses)) => crate::lead::succeed(request, settings, Served::Linked(servers), addresses).await,
+        Ok((settings, addresses)) => match Keeper::load(&servers) {
+            Ok(keeper) => {
+                let served = Served::Linked(servers, keeper);
+                crate::lead::succeed(request, settings, served, addresses).await
+            }
+            Err(error) => Err(request.refuse(error).await),
+        },
         Err(error) => Err(request.refuse(error).await),
     }
 }
@@ -253,12 +260,13 @@ async fn lead(mut settings: Settings, servers: Servers, addresses: Vec<Vec<Addre
     if !alone && settings.warn_before_listen {
         warn_of_what_is_open(settings.heartbeat.is_none()).await;
     }
+    let keeper = Keeper::load(&servers)?;
     let endpoints = Endpoints::open(&mut settings).await?;
     #[cfg(multi_process)]
     let sockets = bind::bind_when_free(&addresses, (&settings).into()).await?;
     #[cfg(not(multi_process))]
     let sockets = bind::bind(&addresses, (&settings).into()).await?;
-    let begun = begin(alone, settings, servers, sockets, addresses.clone(), endpoints).await;
+    let begun = begin(alone, settings, (servers, keeper), sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }
@@ -294,7 +302,7 @@ fn identify(settings: &mut Settings, alone: bool) -> Result<(), Error> {
 async fn begin(
     alone: bool,
     settings: Settings,
-    servers: Servers,
+    (servers, keeper): (Servers, Option<Keeper>),
     sockets: Vec<Vec<Socket>>,
     addresses: Vec<Vec<Address>>,
     endpoints: Endpoints,
@@ -303,10 +311,10 @@ async fn begin(
         if !cfg!(multi_process) && settings.nodes > 0 {
             crate::log::warn!("this system has no nodes, so one process serves");
         }
-        return single::listen(servers, sockets, addresses, settings, endpoints).await;
+        return single::listen((servers, keeper), sockets, addresses, settings, endpoints).await;
     }
     #[cfg(multi_process)]
-    return crate::lead::lead(settings, Served::Linked(servers), sockets, addresses, endpoints).await;
+    return crate::lead::lead(settings, Served::Linked(servers, keeper), sockets, addresses, endpoints).await;
     #[cfg(not(multi_process))]
     unreachable!("without several processes one serves alone");
 }

@@ -18,12 +18,14 @@ use crate::serve::{self, Drain, LoadTable, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::signals::MasterSignals;
 use crate::status::{SlotStatus, State, Status};
+use crate::tls::Keeper;
+use crate::tls_state::TlsSource;
 use crate::wiring;
 use crate::{Error, Nodes, bind, limits};
 
 /// Serves in this process: returns when it does.
 pub(crate) async fn listen(
-    servers: Servers,
+    (servers, keeper): (Servers, Option<Keeper>),
     sockets: Vec<Vec<Socket>>,
     addresses: Vec<Vec<Address>>,
     settings: Settings,
@@ -37,13 +39,14 @@ pub(crate) async fn listen(
     let log_buffer = endpoints.log_buffer();
     let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, (&load, limits, bus), log_buffer, None);
     let ProcessLinks { peers, asked, snapshot, end, drain, draining, .. } = links;
-    snapshot.send_replace(shown(State::Initializing));
+    let tls = keeper.map_or_else(|| Ok(TlsSource::none()), Keeper::start)?;
+    snapshot.send_replace(shown(State::Initializing, &tls));
     let most_connections = connections(&sockets, &settings);
     let place = Place { load, line: 0, wake_fd: None, handoff_sender: None, most_connections };
     let serving = serve::start(servers, sockets, place, nodes.handle(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
-    snapshot.send_replace(shown(State::Serving));
-    let alone = Single { drain, peers, asked, signals, snapshot, settings, drain_at: None, shutdowns: Vec::new() };
+    snapshot.send_replace(shown(State::Serving, &tls));
+    let alone = Single { drain, peers, asked, signals, snapshot, settings, tls, drain_at: None, shutdowns: Vec::new() };
     let endpoints = endpoints.attend(nodes.handle()).await?;
     tokio::spawn(async move {
         let outcome = alone.run(serving).await;
@@ -73,10 +76,12 @@ fn connections(_: &[Vec<Socket>], _: &Settings) -> Option<usize> {
     None
 }
 
-fn shown(state: State) -> Snapshot {
+fn shown(state: State, tls: &TlsSource) -> Snapshot {
     let mut slot = SlotStatus::new(Slot(0), state, SystemTime::now());
     (slot.id, slot.pid) = (Some(NodeId::MASTER), Some(std::process::id()));
-    Snapshot { status: Status::of_one(slot), lines: vec![Some(0)], ..Snapshot::default() }
+    let mut status = Status::of_one(slot);
+    status.certificates.clone_from(&tls.view.borrow().shown);
+    Snapshot { status, lines: vec![Some(0)], ..Snapshot::default() }
 }
 
 async fn due(at: Option<Instant>) {
@@ -94,6 +99,7 @@ struct Single {
     signals: MasterSignals,
     snapshot: watch::Sender<Snapshot>,
     settings: Settings,
+    tls: TlsSource,
     /// When the drain begins, once it has been ordered.
     drain_at: Option<Instant>,
     /// Who waits for the end.
@@ -116,6 +122,10 @@ impl Single {
                     // There is no other process.
                     Wish::Rejoin(_) => {}
                 },
+                () = self.tls.changed() => {
+                    let shown = self.tls.view.borrow().shown.clone();
+                    self.snapshot.send_modify(|snapshot| snapshot.status.certificates = shown);
+                }
                 () = due(self.drain_at) => {
                     self.drain_at = None;
                     self.begin_drain();
@@ -159,7 +169,7 @@ impl Single {
     }
 
     fn begin_drain(&mut self) {
-        self.snapshot.send_replace(shown(State::Draining));
+        self.snapshot.send_replace(shown(State::Draining, &self.tls));
         self.drain.begin(self.settings.drain_timeout);
     }
 }

@@ -1,7 +1,7 @@
 //! Running programs.
 
 use multi_node::State;
-use multi_node::admin::{Instance, SlotInfo, WaitingInfo};
+use multi_node::admin::{CertificateInfo, Instance, SlotInfo, WaitingInfo};
 
 use super::table::Cell;
 use super::{Colour, Paint, Table, bytes, count, span, sum};
@@ -16,8 +16,23 @@ pub(crate) fn instance(instance: &Instance, paint: Paint, width: usize) -> Strin
     let head = format!("{}  pid {pid}  up {up}  {ready}", paint.text(Colour::Head, name));
     let addresses = if addresses.is_empty() { String::new() } else { format!("\n{}", addresses.join("  ")) };
     let waits = waits(instance).map(|text| format!("\n{}", paint.text(Colour::Passing, &text))).unwrap_or_default();
-    format!("{head}{addresses}{waits}\n\n{}", slots(&instance.slots, paint, width))
+    let certificates: String = instance.certificates.iter().map(|one| certificate(one, *now_ms, paint)).collect();
+    format!("{head}{addresses}{waits}{certificates}\n\n{}", slots(&instance.slots, paint, width))
 }
+
+/// For how long a certificate is good, and what is wrong with its files.
+fn certificate(certificate: &CertificateInfo, now_ms: u64, paint: Paint) -> String {
+    let left = u64::try_from(certificate.expires_ms).unwrap_or(0).saturating_sub(now_ms);
+    let (colour, state) = match left {
+        0 => (Colour::Bad, "has expired".to_owned()),
+        left => (if left < SOON_MS { Colour::Passing } else { Colour::Good }, format!("expires in {}", span(left))),
+    };
+    let error = certificate.error.iter().map(|error| format!("\n  {}", paint.text(Colour::Bad, error)));
+    format!("\ncertificate {}: {}{}", certificate.file, paint.text(colour, &state), error.collect::<String>())
+}
+
+/// Certificates that are renewed in time have longer.
+const SOON_MS: u64 = 14 * 24 * 3600 * 1000;
 
 /// Which command waits for which nodes, and until when.
 fn waits(instance: &Instance) -> Option<String> {
@@ -187,6 +202,19 @@ SLOT  NODE     PID  STATE             FOR  GEN  RESTARTS  CONNS  REQUESTS  IN FL
    0  node-1  4712  serving   12 min 34 s    1         0     12     10423          1  12 s  8.1 MiB  –
    1  node-9  4719  starting       340 ms    1         2      –         –          –     –        –  SIGKILL";
         assert_eq!(instance(&example(), Paint::Plain, usize::MAX), expected);
+    }
+
+    #[test]
+    fn certificates_stand_above_with_what_is_wrong() {
+        let mut instance = example();
+        let hour = instance.now_ms + 3_600_000;
+        let certificate = json!({
+            "server": 0, "file": "/tls/cert.pem", "names": ["a.example"], "expires_ms": hour, "error": "/tls/key.pem has no private key"
+        });
+        instance.certificates = vec![serde_json::from_value(certificate).expect("a certificate")];
+        let shown = super::instance(&instance, Paint::Plain, usize::MAX);
+        let said = "\ncertificate /tls/cert.pem: expires in 1 h 0 min\n  /tls/key.pem has no private key\n\nSLOT";
+        assert!(shown.contains(said), "{shown}");
     }
 
     #[test]

@@ -72,8 +72,9 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
     misbehave_before_listen(&plan).await?;
     let (mesh, dropping) = (Mesh { streams: plan.streams, ..Mesh::default() }, Arc::new(Notify::new()));
     let app = {
-        let (http, plan, mesh, dropping) = (plan.http, plan.clone(), mesh.clone(), dropping.clone());
-        http.set(http_with(move |node: Handle| make_app(plan, node, mesh, dropping)))
+        let (http, tls, plan) = (plan.http, plan.tls.clone(), plan.clone());
+        let (mesh, dropping) = (mesh.clone(), dropping.clone());
+        http.set(http_with(move |node: Handle| make_app(plan, node, mesh, dropping)), tls.as_ref())
     };
     let options = match Fault::OtherAddresses.is_laid(&plan.faults) {
         true => plan.options().metrics_source(measured).bind("127.0.0.1:0"),

@@ -34,6 +34,7 @@ mod shutdown;
 mod single;
 mod systemd;
 mod threads;
+mod tls;
 mod unread;
 mod upgrade;
 mod upgrade_state;

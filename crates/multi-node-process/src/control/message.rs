@@ -15,6 +15,7 @@ use crate::mesh::PeerInfo;
 use crate::metrics::Series;
 use crate::shared_secret::SharedSecret;
 use crate::status::{Drained, Status};
+use crate::tls_state::TlsState;
 
 /// The protocol versions that this release speaks.
 pub const VERSIONS: Versions = Versions { lowest: 1, highest: 2 };
@@ -35,7 +36,7 @@ impl Versions {
 }
 
 /// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
-pub(super) const CAPABILITIES: [&str; 4] = [SKIPS, GREETS, LIMITS, BUS];
+pub(super) const CAPABILITIES: [&str; 5] = [SKIPS, GREETS, LIMITS, BUS, TLS];
 
 /// It skips messages of kinds that it does not know.
 pub(super) const SKIPS: &str = "skips_unknown";
@@ -48,6 +49,9 @@ pub const LIMITS: &str = "limits";
 
 /// It takes part in the bus: topics and requests between processes.
 pub const BUS: &str = "bus";
+
+/// As a node it takes certificates and keys of tickets, if its servers have TLS.
+pub const TLS: &str = "tls";
 
 /// Whether this capability is among those that a side has named.
 pub fn has_capability(named: &[String], capability: &str) -> bool {
@@ -148,6 +152,8 @@ pub enum ToNode {
     Departing { within: Duration },
     /// There is a master (again), and these are its options. Since version 2.
     Adopted { settings: NodeSettings },
+    /// Certificates and keys of tickets for the handshakes that begin from now on. Only to nodes with the capability `tls`.
+    Tls(TlsState),
     /// The answer to `Command`.
     Answer { ticket: u64, result: Result<Report, CommandError> },
 }
@@ -175,6 +181,9 @@ pub struct HelloAck {
     /// Bytes that all processes of the program share.
     #[serde(default)]
     pub secret: Option<SharedSecret>,
+    /// What the servers with TLS need, where there are some. Only to nodes with the capability `tls`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsState>,
     /// For each server the kinds of its listening sockets.
     pub servers: Vec<Vec<SocketKind>>,
     /// The load table.

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Extensions, Request, Response};
 use hyper::body::Body;
 use hyper::server::conn::{http1, http2};
@@ -15,20 +14,22 @@ use tower_service::Service;
 
 use super::body::RequestBody;
 use super::conn::{Connection, Origin};
-use super::crowd::Crowd;
-use super::exchange::ConnInfo;
+use super::shared::{Settings, Shared};
 use super::streams::Http2Executor;
 use crate::Stream;
+use crate::crowd::Crowd;
 use crate::handoff_receiver::ReceivedConn;
-use crate::idle_conn::HandoffSender;
 use crate::listener::Accepts;
 use crate::server::{BoxError, BoxFuture, Context, Factory, Ready, Server, Servers, Site, factory};
+use crate::terminator::Terminator;
+use crate::tls::Handshakes;
 
 /// Serves HTTP by a tower service. Made by [`http()`] and [`http_with`].
 pub struct Http<S, C> {
     make: Factory<S, C>,
     settings: Settings,
     builder: HttpBuilder,
+    tls: Option<Arc<Terminator>>,
 }
 
 /// hyper's own settings, which [`Http::configure`] hands out.
@@ -48,21 +49,6 @@ const HEADER_LIMIT: usize = 64 * 1024;
 
 /// hyper's own least buffer.
 const LEAST_BUFFER: usize = 8 * 1024;
-
-/// What this library looks after itself.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Settings {
-    pub(super) max_connections: Option<usize>,
-    pub(super) header_timeout: Duration,
-    pub(super) keep_alive_timeout: Duration,
-    pub(super) half_close_timeout: Duration,
-    pub(super) body_timeout: Duration,
-    pub(super) write_timeout: Duration,
-    pub(super) proxy_protocol: bool,
-    handoff: bool,
-    /// New connections beyond the limit are accepted, and the one that has been idle for the longest makes room.
-    idlest_leaves: bool,
-}
 
 /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) by a tower service, such as an axum `Router`.
 ///
@@ -104,7 +90,7 @@ impl<S, C> Http<S, C> {
         http1.timer(TokioTimer::new()).header_read_timeout(None).half_close(true);
         let mut http2 = http2::Builder::new(Http2Executor);
         http2.timer(TokioTimer::new());
-        Http { make, settings, builder: HttpBuilder { http1, http2 } }.header_limit(HEADER_LIMIT)
+        Http { make, settings, builder: HttpBuilder { http1, http2 }, tls: None }.header_limit(HEADER_LIMIT)
     }
 
     /// The maximum of open connections in each process. Further ones wait in the listening socket's queue, where other
@@ -188,6 +174,21 @@ impl<S, C> Http<S, C> {
         self
     }
 
+    /// Serves by TLS alone: HTTP/2 or HTTP/1.1, as the client chooses in the handshake. The same is served without TLS by another
+    /// entry ([`Servers::and`]).
+    ///
+    /// All nodes seal session tickets by the same keys, which the master makes and renews every 12 hours. So a client that returns
+    /// resumes its session at whichever node it reaches, over reloads too.
+    ///
+    /// A connection with TLS is not handed off in a drain, since its keys are those of one process. In a reload an idle HTTP/1
+    /// connection is kept until the client's next request, which is answered with `Connection: close`, until its
+    /// [`keep_alive_timeout`](Http::keep_alive_timeout), or until shortly before the end of the drain. HTTP/2 clients get GOAWAY.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, certificates: multi_node_tls::Certificates) -> Self {
+        self.tls = Some(Arc::new(Terminator::http(certificates)));
+        self
+    }
+
     /// Changes hyper's own settings.
     pub fn configure(mut self, change: impl FnOnce(&mut HttpBuilder)) -> Self {
         change(&mut self.builder);
@@ -239,9 +240,14 @@ where
     fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>> {
         Box::pin(async {
             let service = (self.make)(context).await?;
-            let Http { settings, builder, .. } = *self;
-            Ok(Box::new(ReadyHttp { service, settings, builder }) as Box<dyn Ready<C>>)
+            let Http { settings, builder, tls, .. } = *self;
+            let handshakes = tls.map(Handshakes::new).transpose()?;
+            Ok(Box::new(ReadyHttp { service, settings, builder, handshakes }) as Box<dyn Ready<C>>)
         })
+    }
+
+    fn terminator(&self) -> Option<Arc<Terminator>> {
+        self.tls.clone()
     }
 }
 
@@ -249,44 +255,7 @@ struct ReadyHttp<S> {
     service: S,
     settings: Settings,
     builder: HttpBuilder,
-}
-
-/// What all connections of one HTTP server have in common.
-pub(super) struct Shared {
-    pub(super) settings: Settings,
-    pub(super) builder: HttpBuilder,
-    /// What the requests of all connections carry.
-    pub(super) extensions: Extensions,
-    pub(super) drain: crate::DrainSignal,
-    pub(super) line: crate::Line,
-    handoff_sender: Option<HandoffSender>,
-    /// Where idle connections make room for new ones.
-    pub(super) crowd: Option<Arc<Crowd>>,
-}
-
-impl Shared {
-    /// Whether other processes take connections that are idle in a drain.
-    pub(super) fn gives(&self) -> bool {
-        self.handoff_sender.as_ref().is_some_and(HandoffSender::is_open)
-    }
-
-    /// Lets another process have a connection; it comes back where none takes it.
-    ///
-    /// In a box, since every connection's task would be larger by what is needed once at most.
-    pub(super) fn give(
-        self: &Arc<Self>,
-        stream: Stream,
-        before: Bytes,
-        info: ConnInfo,
-    ) -> BoxFuture<Option<(Stream, Bytes)>> {
-        let shared = self.clone();
-        Box::pin(async move {
-            match &shared.handoff_sender {
-                Some(handoff_sender) => handoff_sender.give(stream, before, info, &shared.drain).await,
-                None => Some((stream, before)),
-            }
-        })
-    }
+    handshakes: Option<Handshakes>,
 }
 
 impl<S, B, C> Ready<C> for ReadyHttp<S>
@@ -302,14 +271,15 @@ where
     fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
             let Site { listener, context, drain, conn_limit, line, handoff_sender, mut arrivals } = site;
-            let ReadyHttp { service, settings, builder } = *self;
+            let ReadyHttp { service, settings, builder, handshakes } = *self;
             #[cfg(multi_process)]
             listener.set_nodelay()?;
-            let handoff_sender = handoff_sender.filter(|_| settings.handoff);
+            let handoff_sender = handoff_sender.filter(|_| settings.handoff && handshakes.is_none());
             let mut extensions = Extensions::new();
             extensions.insert(context);
             let crowd = settings.max_connections.filter(|_| settings.idlest_leaves).map(Crowd::new);
-            let shared = Arc::new(Shared { settings, builder, extensions, drain, line, handoff_sender, crowd });
+            let shared =
+                Arc::new(Shared { settings, builder, extensions, drain, line, handoff_sender, handshakes, crowd });
             let mut accepts = Accepts::new(listener);
             loop {
                 let (stream, origin) = tokio::select! {
@@ -348,7 +318,7 @@ where
     }
 
     fn takes_over(&self) -> bool {
-        self.settings.handoff
+        self.settings.handoff && self.handshakes.is_none()
     }
 }
 

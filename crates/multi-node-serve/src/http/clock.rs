@@ -64,7 +64,9 @@ impl<'a> Clock<'a> {
             Phase::Blocked(_) => settings.write_timeout,
             Phase::HalfClosed(_) => settings.half_close_timeout,
         };
-        self.since?.checked_add(idle_timeout)
+        let due = self.since?.checked_add(idle_timeout)?;
+        let kept = || self.progress.shared().kept_until();
+        Some(matches!(self.phase, Phase::Idle(_)).then(kept).flatten().map_or(due, |until| until.min(due)))
     }
 
     /// Whether the deadline that has passed suggests that the client is gone.

@@ -15,13 +15,13 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use super::body::RequestBody;
-use super::builder::Shared;
 use super::clock::Clock;
-use super::crowd::{Crowd, Member, Membership};
 use super::exchange::{ConnInfo, Exchange};
 use super::prefixed_io::PrefixedIo;
 use super::progress::Progress;
-use super::sniff::{Opening, Protocol, Sniffed, sniff};
+use super::shared::Shared;
+use super::sniff::{Opening, Protocol, Sniffed, proxy_header, sniff};
+use crate::crowd::{Crowd, Member, Membership};
 use crate::drain::{Seen, Watch};
 use crate::lingering_close::lingering_close;
 use crate::server::BoxError;
@@ -108,9 +108,22 @@ where
     pub(super) async fn serve(mut self) {
         let mut watch = pin!(Watch::new(self.shared.drain.clone()));
         let mut stays = false;
+        if let Some(handshakes) = &self.shared.handshakes {
+            let mut before = self.before;
+            if self.proxied {
+                let header = proxy_header(&mut self.stream, watch.as_mut(), &self.shared, &mut self.info);
+                let Some(behind) = Box::pin(header).await else { return };
+                (before, self.proxied) = (behind, false);
+            }
+            let Some(secured) = handshakes.secure(self.stream, before, &self.shared.drain).await else { return };
+            (self.stream, self.before) = (secured, Bytes::new());
+        }
         loop {
             let opening = Opening { shared: &self.shared, before: self.before, proxied: self.proxied && !stays, stays };
             match sniff(&mut self.stream, watch.as_mut(), opening, &mut self.info).await {
+                Sniffed::Speaks(protocol, _) if !agrees(&self.stream, protocol) => {
+                    return lingering_close(self.stream, &self.shared.drain).await;
+                }
                 Sniffed::Speaks(Protocol::Http1, first) => {
                     let origin = (first, stays, self.member);
                     return http1(self.stream, origin, watch, &self.shared, self.service, &self.info).await;
@@ -128,6 +141,11 @@ where
             }
         }
     }
+}
+
+/// Whether the client speaks what it has chosen in the handshake, if it has.
+fn agrees(stream: &Stream, protocol: Protocol) -> bool {
+    stream.agreed_protocol().is_none_or(|agreed| (agreed == b"h2") == (protocol == Protocol::Http2))
 }
 
 async fn http1<S, B>(
@@ -199,9 +217,9 @@ async fn http1<S, B>(
 }
 
 /// Whether a drain may take the connection from hyper, to hand it off or else to close it. Not if a request has begun: that
-/// request is answered first, and its response announces the close.
+/// request is answered first, and its response announces the close. The same holds for the next request of a connection that is kept.
 fn may_leave(progress: &Progress) -> bool {
-    progress.is_at_rest() && (progress.leaves() || !progress.has_begun())
+    progress.is_at_rest() && (progress.leaves() || !(progress.has_begun() || progress.keeps_idle()))
 }
 
 /// How hyper has ended a connection.
@@ -284,7 +302,7 @@ fn settle(end: &End, stream: Stream, read: Bytes, progress: &Progress) -> Rest {
         End::Cut => Rest::Drop,
         End::Finished(_) if progress.has_ended() => Rest::Drop,
         End::Finished(well) => {
-            let pending = || !read.is_empty() || stream.try_read(&mut [0]).is_ok_and(|n| n > 0);
+            let pending = || !read.is_empty() || stream.has_unread();
             match !well || progress.had_body() || progress.drains() || pending() {
                 true => Rest::Close(stream),
                 false => Rest::Drop,

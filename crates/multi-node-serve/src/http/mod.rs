@@ -8,12 +8,12 @@ mod body;
 mod builder;
 mod clock;
 mod conn;
-mod crowd;
 mod exchange;
 mod idle_timeout;
 mod prefixed_io;
 mod progress;
 mod proxy;
+mod shared;
 mod sniff;
 mod streams;
 

@@ -96,9 +96,16 @@ impl AsyncWrite for PrefixedIo {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        // TLS holds sealed bytes back while the client takes none.
+        if polled.is_pending() {
+            self.progress.blocked();
+        }
         // hyper flushes only when it has nothing left to write.
         if let Poll::Ready(Ok(())) = polled {
             self.progress.flushed();
+            if self.progress.is_blocked() {
+                self.progress.written();
+            }
             if self.watches_end && self.progress.is_busy() {
                 self.watch_end(cx);
             }

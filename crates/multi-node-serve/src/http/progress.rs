@@ -12,9 +12,9 @@ use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
-use super::builder::Shared;
-use super::crowd::Member;
 use super::prefixed_io::PrefixedIo;
+use super::shared::Shared;
+use crate::crowd::Member;
 
 /// How far a connection is, for the task that drives it.
 ///
@@ -228,6 +228,11 @@ impl Progress {
     /// Whether the process drains.
     pub(super) fn drains(&self) -> bool {
         self.shared.drain.is_draining()
+    }
+
+    /// Whether the connection stays open while it is idle. Call this in a drain.
+    pub(super) fn keeps_idle(&self) -> bool {
+        self.shared.keeps_idle()
     }
 
     /// Whether the connection moves to another process once it is at rest. Call this in a drain.

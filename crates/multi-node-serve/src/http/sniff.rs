@@ -9,9 +9,9 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
-use super::builder::{Settings, Shared};
 use super::exchange::ConnInfo;
 use super::proxy;
+use super::shared::{Settings, Shared};
 use crate::Stream;
 use crate::drain::{Seen, Watch};
 
@@ -71,7 +71,7 @@ pub(super) async fn sniff(
         // Without the proxy's header it cannot be passed on, since that is not looked for a second time.
         let leaves = !proxied && !stays && shared.gives();
         let idle_timeout = if begun.is_some() { header_timeout } else { keep_alive_timeout };
-        let more = More { stream, watch: watch.as_mut(), read: &mut read, idle_timeout, since: begun, leaves };
+        let more = More { shared, stream, watch: watch.as_mut(), read: &mut read, idle_timeout, since: begun, leaves };
         match more.await {
             Came::Bytes => {}
             Came::Drain => return Sniffed::Leaves(read.freeze()),
@@ -96,8 +96,30 @@ pub(super) async fn sniff(
     }
 }
 
+/// Reads the header of a proxy alone, and corrects `info` by it. What came behind it is returned; `None`: close the connection.
+pub(super) async fn proxy_header(
+    stream: &mut Stream,
+    mut watch: Pin<&mut Watch>,
+    shared: &Shared,
+    info: &mut ConnInfo,
+) -> Option<Bytes> {
+    let mut read = BytesMut::with_capacity(FIRST_READ);
+    let since = Some(Instant::now());
+    loop {
+        let idle_timeout = shared.settings.header_timeout;
+        let more = More { shared, stream, watch: watch.as_mut(), read: &mut read, idle_timeout, since, leaves: false };
+        let Came::Bytes = more.await else { return None };
+        if let Some(header) = proxy::parse(&read).ok()? {
+            header.tell(info);
+            watch.tell_again();
+            return Some(read.split_off(header.length).freeze());
+        }
+    }
+}
+
 /// Waits for more bytes of a connection's beginning.
 struct More<'a> {
+    shared: &'a Shared,
     stream: &'a mut Stream,
     watch: Pin<&'a mut Watch>,
     read: &'a mut BytesMut,
@@ -117,6 +139,17 @@ enum Came {
     Nothing,
 }
 
+impl More<'_> {
+    /// A drain lets go of a client that has long not said a word, and gives the others their time.
+    fn due(&self, since: Instant, draining: bool) -> Instant {
+        let idle = since + self.idle_timeout;
+        match draining && self.read.is_empty() {
+            true => self.shared.kept_until().map_or(since + FIRST_WORD, |until| until.min(idle)),
+            false => idle,
+        }
+    }
+}
+
 impl Future for More<'_> {
     type Output = Came;
 
@@ -131,9 +164,8 @@ impl Future for More<'_> {
             if draining && this.leaves {
                 return Poll::Ready(Came::Drain);
             }
-            // A drain lets go of a client that has long not said a word, and gives the others their time.
-            let idle_timeout = if draining && this.read.is_empty() { FIRST_WORD } else { this.idle_timeout };
-            match ready!(this.watch.as_mut().poll(cx, Some(since + idle_timeout))) {
+            let due = this.due(since, draining);
+            match ready!(this.watch.as_mut().poll(cx, Some(due))) {
                 Seen::Drain => {}
                 Seen::Due | Seen::Cut => return Poll::Ready(Came::Nothing),
             }

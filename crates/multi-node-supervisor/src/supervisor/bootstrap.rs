@@ -32,6 +32,7 @@ use crate::metrics_sink::MetricsSink;
 use crate::process_links::{CommandRequest, End, Snapshot};
 use crate::serve::{self, Drain, LoadTable, Place, Socket};
 use crate::signals::MasterSignals;
+use crate::tls_state::{TlsSource, TlsState};
 use crate::{Error, SharedSecret, sys};
 
 /// How much news of nodes may wait for the loop.
@@ -73,6 +74,7 @@ pub struct Bootstrap {
     foreign: Option<Foreign>,
     room: Room,
     secret: SharedSecret,
+    tls: Option<TlsState>,
     signals: MasterSignals,
 }
 
@@ -102,6 +104,8 @@ pub struct Ends {
     pub log_buffer: LogBuffer,
     /// Where what nodes measure is taken in.
     pub metrics_sink: MetricsSink,
+    /// Where certificates come from.
+    pub tls: TlsSource,
 }
 
 impl Bootstrap {
@@ -141,6 +145,7 @@ impl Bootstrap {
             foreign,
             room,
             secret,
+            tls: None,
             signals,
         })
     }
@@ -154,6 +159,7 @@ impl Bootstrap {
             images,
             fleet,
             secret: left_secret,
+            tls,
             foreign,
             left,
             inherited,
@@ -179,6 +185,7 @@ impl Bootstrap {
             foreign,
             room,
             secret,
+            tls,
             signals,
         })
     }
@@ -201,6 +208,11 @@ impl Bootstrap {
     /// What the processes of the program share.
     pub fn secret(&self) -> &SharedSecret {
         &self.secret
+    }
+
+    /// The certificates and keys of tickets that the master before has left.
+    pub fn tls(&self) -> Option<&TlsState> {
+        self.tls.as_ref()
     }
 
     /// This process's place among those that serve.
@@ -238,9 +250,10 @@ impl Bootstrap {
             foreign,
             room,
             secret,
+            tls: _,
             signals,
         } = self;
-        let Ends { peers, bus, asked, snapshot, exits, drain, log_buffer, metrics_sink } = ends;
+        let Ends { peers, bus, asked, snapshot, exits, drain, log_buffer, metrics_sink, tls } = ends;
         let (hears, events) = mpsc::channel(QUEUE);
         let template = NodeTemplate {
             addresses: written(addresses),
@@ -252,6 +265,7 @@ impl Bootstrap {
             limits,
             settings: plan.node_settings(),
             secret,
+            tls,
             shape: room.shape,
         };
         let joining = (plan.peers, peers, bus);

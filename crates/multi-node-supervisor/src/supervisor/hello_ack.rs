@@ -107,6 +107,7 @@ fn hello_ack(
         trial: false,
         slots: 0,
         secret: Some(template.secret.clone()),
+        tls: template.tls.view.borrow().state.clone().filter(|_| control::has_capability(capabilities, control::TLS)),
         servers: servers
             .iter()
             .map(|sockets| sockets.iter().map(|socket| process_links::kind(socket)).collect())

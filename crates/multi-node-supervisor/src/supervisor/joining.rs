@@ -9,6 +9,7 @@ use super::fleet::Event;
 use super::member::Member;
 use super::members::{Members, own_info};
 use super::run::Supervisor;
+use crate::command::Command;
 use crate::control::{Join, ToNode};
 use crate::descriptors::PAIRS_AT_ONCE;
 use crate::error::describe;
@@ -85,6 +86,9 @@ impl Pairs {
 impl Supervisor {
     /// Deals with an event, and joins the nodes that the rules have named before the next event. `Some`: it is all over.
     pub(super) async fn deal(&mut self, event: Event) -> Option<End> {
+        if let Event::Asked { command: Command::Reload | Command::ReloadNow | Command::Upgrade, .. } = event {
+            self.members.template.tls.look().await;
+        }
         match self.handle(event) {
             None => self.join().await,
             end => end,

@@ -22,7 +22,7 @@ use super::member::{Member, Surroundings, SuspendedMember};
 use super::primary_process::PrimaryProcess;
 use super::rejoins::Rejoins;
 use super::watch::NodeEvent;
-use crate::control::{NodeSettings, Skipped, ToNode};
+use crate::control::{self, NodeSettings, Skipped, ToNode, has_capability};
 use crate::descriptors::Shape;
 use multi_node_limits::SharedTable;
 
@@ -32,6 +32,7 @@ use crate::mesh::{self, PeerInfo, Peers};
 use crate::process_links::{Snapshot, Totals};
 use crate::serve::{self, LoadTable, Socket};
 use crate::sys::signal::TERM;
+use crate::tls_state::TlsSource;
 use crate::{NotApplied, SharedSecret, sys};
 
 /// What every node is given.
@@ -46,6 +47,8 @@ pub(crate) struct NodeTemplate {
     pub(crate) limits: (SharedTable, OwnedFd),
     pub(crate) settings: NodeSettings,
     pub(crate) secret: SharedSecret,
+    /// What nodes need to serve by TLS.
+    pub(crate) tls: TlsSource,
     /// What decides how many descriptors a node needs.
     pub(crate) shape: Shape,
     /// Where nodes are of a program that does not link this crate.
@@ -162,6 +165,9 @@ impl Members {
     }
 
     pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
+        if let Some(error) = self.template.tls.view.borrow().error() {
+            return Err(error.to_owned());
+        }
         if let Some(foreign) = &mut self.template.foreign {
             foreign.resolve(generation)?;
         }
@@ -355,6 +361,15 @@ impl Members {
     pub(super) fn tell_newer(&self, id: NodeId, message: ToNode) {
         if self.alive.get(&id).is_some_and(understands_newer) {
             self.tell(id, message);
+        }
+    }
+
+    /// Gives the certificates and keys of tickets that are in force now to all nodes that take them.
+    pub(super) fn pass_tls(&self) {
+        let Some(state) = self.template.tls.view.borrow().state.clone() else { return };
+        let takes = |member: &&Member| member.is_welcome() && has_capability(&member.capabilities, control::TLS);
+        for member in self.alive.values().filter(takes) {
+            self.deliver(member, ToNode::Tls(state.clone()));
         }
     }
 

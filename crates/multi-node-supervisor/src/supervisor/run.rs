@@ -193,6 +193,11 @@ impl Supervisor {
                 self.members.open_link(NodeId::MASTER, peer, broken_epoch);
                 None
             }
+            () = self.members.template.tls.changed() => {
+                self.members.pass_tls();
+                self.publish();
+                None
+            }
             () = self.notifier.due() => {
                 self.notifier.is_alive();
                 None
@@ -226,12 +231,17 @@ impl Supervisor {
             }
         }
         self.renew_successors();
+        self.publish();
+        end
+    }
+
+    /// Lets everyone see how the fleet looks.
+    fn publish(&mut self) {
         let now = Instant::now();
         let status = self.fleet.snapshot(now, self.epoch.1 + now.duration_since(self.epoch.0));
         self.notifier.tell(self.phase(), &status);
         let fleet = &self.fleet;
         self.members.publish(status, |generation| fleet.starts(generation));
-        end
     }
 
     fn phase(&self) -> Phase {

@@ -42,4 +42,4 @@ pub(crate) use open::{Admin, ProcessMonitor};
 pub use protocol::{Answer, CommandHelp, Description, Greeting, ProtocolVersions, Refusal, Request};
 #[doc(hidden)]
 pub use text::in_words;
-pub use view::{CanaryResult, Instance, Reloaded, Replaced, SlotInfo, WaitingInfo};
+pub use view::{CanaryResult, CertificateInfo, Instance, Reloaded, Replaced, SlotInfo, WaitingInfo};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::{CanaryReport, NotApplied, ReloadReport, Replacement, RequestCounts};
 use crate::id::Slot;
-use crate::status::{SlotStatus, State, Status, Waiting, ms, unix_ms};
+use crate::status::{CertificateStatus, SlotStatus, State, Status, Waiting, ms, unix_ms};
 
 /// A running program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,25 @@ pub struct Instance {
     /// The reload or upgrade that was ordered and has not begun.
     #[serde(default)]
     pub waiting: Option<WaitingInfo>,
+    /// The certificates of servers with TLS.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub certificates: Vec<CertificateInfo>,
+}
+
+/// A certificate that clients get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CertificateInfo {
+    /// Which of the program's servers has it, from 0.
+    pub server: usize,
+    /// The file that it was read from.
+    pub file: String,
+    /// The names that it is for.
+    pub names: Vec<String>,
+    /// When it expires: milliseconds of Unix time.
+    pub expires_ms: i64,
+    /// What is wrong with what the files have now; what was read before stays in force.
+    pub error: Option<String>,
 }
 
 /// A command that waits for its turn.
@@ -131,7 +150,15 @@ impl Instance {
             wanted: status.wanted,
             slots: status.slots.iter().map(|slot| SlotInfo::of(slot, now, &used)).collect(),
             waiting: status.waiting.as_ref().map(WaitingInfo::from),
+            certificates: status.certificates.iter().map(CertificateInfo::from).collect(),
         }
+    }
+}
+
+impl From<&CertificateStatus> for CertificateInfo {
+    fn from(certificate: &CertificateStatus) -> CertificateInfo {
+        let CertificateStatus { server, file, names, expires, error, .. } = certificate.clone();
+        CertificateInfo { server, file, names, expires_ms: expires.saturating_mul(1000), error }
     }
 }
 

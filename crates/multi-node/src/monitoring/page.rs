@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::slot_counters::SlotCounters;
 use crate::State;
-use crate::admin::{Instance, SlotInfo};
+use crate::admin::{CertificateInfo, Instance, SlotInfo};
 use crate::id::Slot;
 use crate::metrics::{Exposition, Kind};
 use crate::process_links::Totals;
@@ -27,6 +27,24 @@ impl Page<'_> {
         self.program(text);
         self.counters(text);
         self.gauges(text);
+        self.certificates(text);
+    }
+
+    fn certificates(&self, text: &mut Exposition) {
+        let mut each = |name: &str, help: &str, of: fn(&CertificateInfo) -> f64| {
+            if self.instance.certificates.is_empty() {
+                return;
+            }
+            text.metric(name, Kind::Gauge, help);
+            for certificate in &self.instance.certificates {
+                let labels = [("server", &*certificate.server.to_string()), ("file", &certificate.file)];
+                text.sample(name, &labels, of(certificate));
+            }
+        };
+        let expiry = "When the certificate in force expires, as Unix time.";
+        each("multi_node_certificate_expiry_timestamp_seconds", expiry, |one| one.expires_ms as f64 / 1000.0);
+        let error = "1 if what the files have now cannot be used, so that the certificate before stays in force.";
+        each("multi_node_certificate_error", error, |one| f64::from(u8::from(one.error.is_some())));
     }
 
     fn program(&self, text: &mut Exposition) {

@@ -26,6 +26,7 @@ use crate::process_links::{CommandRequest, End, Snapshot};
 use crate::serve::{self, AcceptControl, Drain, DrainSignal, Socket};
 use crate::signals::NodeSignals;
 use crate::status::Status;
+use crate::tls::Receivers;
 use crate::{Error, Heartbeat};
 
 /// The node's loop: it hears the master, the program and the signals, and owns what they change.
@@ -63,6 +64,8 @@ pub(super) struct Life {
     /// How the service will have ended once it has drained.
     pub(super) fate: watch::Sender<End>,
     pub(super) measures: Measures,
+    /// Where certificates go.
+    pub(super) tls: Receivers,
     pub(super) settings: NodeSettings,
 }
 
@@ -126,6 +129,11 @@ impl Life {
             Ok(Some(ToNode::Pause)) => drop(self.accept_control.get().map(AcceptControl::pause)),
             Ok(Some(ToNode::Resume)) => drop(self.accept_control.get().map(AcceptControl::resume)),
             Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
+            Ok(Some(ToNode::Tls(state))) => {
+                if let Err(error) = self.tls.replace(&state) {
+                    crate::log::error!("cannot use the new certificates, so those before stay in force: {error}");
+                }
+            }
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {
                     // The caller may have stopped waiting.

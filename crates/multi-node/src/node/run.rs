@@ -26,6 +26,7 @@ use crate::serve::{self, AcceptControl, DrainReport, DrainSignal, LoadTable, Pla
 use crate::servers::Servers;
 use crate::signals::NodeSignals;
 use crate::status::Drained;
+use crate::tls::Receivers;
 use crate::wiring;
 use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
 
@@ -111,6 +112,13 @@ pub(crate) async fn join(
     let measures = Measures::new(metering, bus.clone(), outbox.clone());
     measures.heed(&settings);
     let (fate_sender, fate) = watch::channel(End::Done);
+    let tls = Receivers::of(&servers);
+    if let Some(state) = &hello_ack.tls
+        && let Err(error) = tls.replace(state)
+    {
+        // Its server does not start then.
+        crate::log::error!("cannot use the certificates of the master: {error}");
+    }
     let life = Life {
         reader: Some(reader),
         next_master_due: None,
@@ -135,6 +143,7 @@ pub(crate) async fn join(
         heartbeat,
         fate: fate_sender,
         measures: measures.clone(),
+        tls,
         settings,
     };
     tokio::spawn(life.run().instrument(handle.span()));

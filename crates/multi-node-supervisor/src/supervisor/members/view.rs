@@ -107,6 +107,7 @@ impl Members {
         if let Some(foreign) = &mut self.template.foreign {
             foreign.keep(used);
         }
+        status.certificates.clone_from(&self.template.tls.view.borrow().shown);
         let bound = self.template.foreign.as_ref().map(Foreign::bound).unwrap_or_default();
         let snapshot = Snapshot { status, lines, ended: self.ended.clone(), bound };
         self.snapshot.send_if_modified(|last| {

@@ -116,6 +116,7 @@ impl Master {
             wake_fd: serve::wake_fd().expect("a wake-up"),
             settings: plan.node_settings(),
             secret: crate::SharedSecret::new([7; 64]),
+            tls: crate::tls_state::TlsSource::none(),
             shape: shape(&plan, 0, None),
             foreign: None,
         };

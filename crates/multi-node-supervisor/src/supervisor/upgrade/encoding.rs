@@ -51,6 +51,7 @@ pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, fds: &mut SentFds<'a>
         stdin: None,
         reload: None,
         secret: Some(template.secret.clone()),
+        tls: template.tls.view.borrow().state.clone(),
         foreign: template.foreign.as_ref().map(|foreign| foreign.pack(members.launcher.collects(), fds)),
         outputs: Vec::new(),
         guard: None,

@@ -25,6 +25,7 @@ use crate::supervisor::guard::GuardProcess;
 use crate::supervisor::member::SuspendedMember;
 use crate::supervisor::primary_process::Running;
 use crate::supervisor::watch::NodeEvent;
+use crate::tls_state::TlsState;
 use crate::{Error, SharedSecret, sys};
 
 /// The request of a running master to continue in its place, or to report whether that would work.
@@ -45,6 +46,7 @@ pub(crate) struct LeftState {
     pub(crate) images: Vec<(Generation, Image)>,
     pub(crate) fleet: Saved,
     pub(crate) secret: Option<SharedSecret>,
+    pub(crate) tls: Option<TlsState>,
     /// What was known of the nodes, where they are of another program.
     pub(crate) foreign: Option<InheritedPrograms>,
     /// When it was left.
@@ -152,6 +154,11 @@ impl UpgradeRequest {
         }
     }
 
+    /// Whether this process only has to tell whether it could continue.
+    pub fn is_preflight(&self) -> bool {
+        self.calling == UpgradeStep::Preflight
+    }
+
     /// The program cannot come so far as to accept.
     pub async fn refuse(self, error: Error) -> Error {
         match self.calling {
@@ -212,6 +219,7 @@ fn unpack(state: State, mut received: ReceivedFds) -> io::Result<LeftState> {
         images: each(state.images, |image| encoding::decode_image(image, received))?,
         fleet: state.fleet,
         secret: state.secret,
+        tls: state.tls,
         foreign,
         left,
         inherited,

@@ -26,6 +26,7 @@ use crate::signals::Kind;
 use crate::supervisor::fleet::Saved;
 use crate::supervisor::foreign::{ForeignState, ProcessMonitorState};
 use crate::supervisor::watch::{NodeEvent, Phase};
+use crate::tls_state::TlsState;
 
 /// Everything that continues. Descriptors are sent beside it, by index.
 #[derive(Debug, Serialize, Deserialize)]
@@ -68,6 +69,9 @@ pub(crate) struct State {
     /// What all processes of the program share. A release that made none left none.
     #[serde(default)]
     pub(super) secret: Option<SharedSecret>,
+    /// What servers with TLS need. A release that has none left none.
+    #[serde(default)]
+    pub(super) tls: Option<TlsState>,
     /// Where nodes are of a program that does not link this crate.
     #[serde(default)]
     pub(super) foreign: Option<ForeignState>,

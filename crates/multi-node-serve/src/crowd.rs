@@ -9,32 +9,32 @@ use tokio::time::Instant;
 
 /// The connections of one server.
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     most: usize,
     members: Mutex<Vec<Arc<Member>>>,
 }
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Member {
+pub(crate) struct Member {
     moved: Mutex<Instant>,
     leave: Notify,
 }
 
 /// A connection's membership, until it is dropped.
 #[derive(Debug)]
-pub(super) struct Membership {
+pub(crate) struct Membership {
     crowd: Arc<Crowd>,
-    pub(super) member: Arc<Member>,
+    pub(crate) member: Arc<Member>,
 }
 
 impl Crowd {
-    pub(super) fn new(most: usize) -> Arc<Crowd> {
+    pub(crate) fn new(most: usize) -> Arc<Crowd> {
         Arc::new(Crowd { most, members: Mutex::default() })
     }
 
     /// Takes a connection in. Where there are too many then, the one that has been idle for the longest has to leave.
-    pub(super) fn join(self: &Arc<Self>) -> Membership {
+    pub(crate) fn join(self: &Arc<Self>) -> Membership {
         let member = Arc::new(Member { moved: Mutex::new(Instant::now()), leave: Notify::new() });
         let mut members = self.members();
         if members.len() >= self.most
@@ -53,14 +53,14 @@ impl Crowd {
 
 impl Member {
     /// Bytes have been read or written.
-    pub(super) fn moved(&self) {
+    pub(crate) fn moved(&self) {
         *lock(&self.moved) = Instant::now();
     }
 }
 
 impl Membership {
     /// Resolves when the connection has to leave.
-    pub(super) async fn over(&self) {
+    pub(crate) async fn over(&self) {
         self.member.leave.notified().await;
     }
 }

@@ -1,0 +1,9 @@
+//! TLS: served by the program itself, over reloads and while certificates are replaced.
+
+mod attack;
+mod authority;
+mod client;
+mod reload;
+mod replace;
+mod serve;
+mod sessions;

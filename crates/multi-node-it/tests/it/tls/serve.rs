@@ -1,0 +1,55 @@
+//! Clients of others, and programs that cannot begin.
+
+use std::process::Command;
+
+use multi_node_it::program::fixture;
+use multi_node_it::{Program, within};
+
+use super::authority::Authority;
+
+/// What curl says for the server's address, with these arguments.
+fn curl(authority: &Authority, program: &Program, arguments: &[&str]) -> String {
+    let url = format!("https://localhost:{}/who", program.addr.port());
+    let resolve = format!("localhost:{}:127.0.0.1", program.addr.port());
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--max-time", "10", "--resolve", &resolve, "--cacert"]);
+    let output = command.arg(authority.path("ca.pem")).args(arguments).arg(url).output().expect("curl runs");
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test]
+async fn curl_is_answered_over_both_protocols_and_versions() {
+    within(30, async {
+        let authority = Authority::new();
+        let program = authority.serving(2).await;
+        for (arguments, version) in [
+            (&["--http2"][..], "HTTP/2.0"),
+            (&["--http1.1"], "HTTP/1.1"),
+            (&["--http1.1", "--tls-max", "1.2"], "HTTP/1.1"),
+            (&["--http2", "--tlsv1.3"], "HTTP/2.0"),
+        ] {
+            let said = curl(&authority, &program, arguments);
+            assert!(said.contains(version), "{arguments:?}: {said}");
+        }
+        let plain = program.get("/who").await;
+        assert!(plain.is_err(), "there is no answer without TLS: {plain:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_program_with_a_bad_pair_does_not_begin() {
+    within(30, async {
+        let authority = Authority::new();
+        let (_, other) = authority.make("other");
+        authority.put("key.pem", &other);
+        let mut program = Program::launch(&fixture(), authority.plan(1), |_| {});
+        assert_eq!(program.exit().await, Some(1));
+        let log = program.log();
+        assert!(log.contains("does not belong to the first certificate in"), "{log}");
+        assert!(log.contains("key.pem") && log.contains("cert.pem"), "{log}");
+        assert!(!log.contains("BEGIN"), "a key is in the log: {log}");
+    })
+    .await;
+}

@@ -1,0 +1,75 @@
+//! A connection with TLS, and the socket below it.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Buf, Bytes};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+use super::Transport;
+
+/// A connection whose handshake is done.
+pub(crate) type Secured = TlsStream<Records>;
+
+/// What TLS reads its records from, and writes them to. A connection that is to move between two records would be taken apart here: this
+/// is the only place that sees the bytes before rustls does.
+#[derive(Debug)]
+pub(crate) struct Records {
+    transport: Transport,
+    /// What was read before the first record, such as behind a proxy's header.
+    before: Bytes,
+}
+
+impl Records {
+    pub(crate) fn new(transport: Transport, before: Bytes) -> Records {
+        Records { transport, before }
+    }
+
+    pub(super) fn transport(&self) -> &Transport {
+        &self.transport
+    }
+
+    pub(crate) fn into_transport(self) -> Transport {
+        self.transport
+    }
+}
+
+impl AsyncRead for Records {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.before.has_remaining() {
+            let count = self.before.len().min(buffer.remaining());
+            buffer.put_slice(&self.before[..count]);
+            self.before.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        Pin::new(&mut self.transport).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Records {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.transport).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.transport).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.transport).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.transport.is_write_vectored()
+    }
+}

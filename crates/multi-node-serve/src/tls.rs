@@ -1,0 +1,64 @@
+//! The handshake of a connection with TLS, within its limits.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tokio_rustls::TlsAcceptor;
+
+use super::crowd::Crowd;
+use super::drain::{DrainSignal, aborted};
+use super::lingering_close::lingering_close;
+use super::server::{BoxError, BoxFuture};
+use super::stream::{Records, Stream};
+use super::terminator::Terminator;
+
+/// Shakes hands for one server.
+pub(crate) struct Handshakes {
+    terminator: Arc<Terminator>,
+    /// Those under way. If there are too many, the one that began first ends.
+    under_way: Arc<Crowd>,
+}
+
+impl Handshakes {
+    pub(crate) fn new(terminator: Arc<Terminator>) -> Result<Handshakes, BoxError> {
+        if terminator.config().is_none() {
+            return Err(
+                "the master of this program has no certificates for this server; restart the program as a whole".into(),
+            );
+        }
+        let under_way = Crowd::new(terminator.max_handshakes());
+        Ok(Handshakes { terminator, under_way })
+    }
+
+    /// Shakes hands on a new connection, of which `before` was read. `None`: it has ended.
+    ///
+    /// In a box, since every connection's task would be larger by it.
+    pub(crate) fn secure(&self, stream: Stream, before: Bytes, drain: &DrainSignal) -> BoxFuture<Option<Stream>> {
+        let (Some(config), membership) = (self.terminator.config(), self.under_way.join()) else {
+            return Box::pin(std::future::ready(None));
+        };
+        let (timeout, drain) = (self.terminator.handshake_timeout(), drain.clone());
+        Box::pin(async move {
+            tokio::select! {
+                biased;
+                secured = shake(TlsAcceptor::from(config), stream, before, &drain) => secured,
+                () = membership.over() => None,
+                () = tokio::time::sleep(timeout) => None,
+                () = aborted(drain.clone()) => None,
+            }
+        })
+    }
+}
+
+async fn shake(acceptor: TlsAcceptor, stream: Stream, before: Bytes, drain: &DrainSignal) -> Option<Stream> {
+    let (transport, open, local) = stream.into_parts()?;
+    match acceptor.accept(Records::new(transport, before)).into_fallible().await {
+        Ok(secured) => Some(Stream::secured(secured, open, local)),
+        Err((error, records)) => {
+            multi_node_sys::log::debug!(%error, "a handshake has failed");
+            // The client is to read the alert that says why.
+            lingering_close(Stream::new(records.into_transport(), open, local), drain).await;
+            None
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! Why certificates cannot be used.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::date;
+
+/// Why a server's certificates cannot be used: which file, why, and what can be done about it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CertificateError {
+    /// A file cannot be read.
+    #[error("cannot read {}: {}; the master reads it, so its user needs the right to", .file.display(), lower(.source))]
+    Read {
+        /// The file.
+        file: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is longer than certificates are.
+    #[error("{} has more than {limit} bytes, which is no certificate or key; check the path", .file.display())]
+    TooLong {
+        /// The file.
+        file: PathBuf,
+        /// How many bytes are allowed.
+        limit: u64,
+    },
+    /// There is no certificate in a file.
+    #[error("{} has no certificate; expected PEM with `BEGIN CERTIFICATE`", .file.display())]
+    NoCertificate {
+        /// The file.
+        file: PathBuf,
+    },
+    /// There is no private key in a file.
+    #[error("{} has no private key; expected PEM with `BEGIN PRIVATE KEY`, `BEGIN RSA PRIVATE KEY` or `BEGIN EC PRIVATE KEY`", .file.display())]
+    NoKey {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A private key needs a password.
+    #[error("the key in {} is encrypted; decrypt it: `openssl pkey -in FILE -out NEW_FILE`", .file.display())]
+    EncryptedKey {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A certificate or key cannot be understood, or is of a kind that is not supported.
+    #[error("{} cannot be used: {cause}; make it anew (RSA of 2048 bits or more, ECDSA P-256 or P-384, Ed25519)", .file.display())]
+    Unusable {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The private key is not that of the certificate.
+    #[error("the key in {} does not belong to the first certificate in {}; the server's own certificate has to come first", .key.display(), .cert.display())]
+    Mismatch {
+        /// The file of the certificate.
+        cert: PathBuf,
+        /// The file of the key.
+        key: PathBuf,
+    },
+    /// A certificate's time is over.
+    #[error("the certificate in {} has expired at {}; renew it", .file.display(), date(*.not_after))]
+    Expired {
+        /// The file.
+        file: PathBuf,
+        /// Until when it was valid: seconds of Unix time.
+        not_after: i64,
+    },
+    /// A certificate's time has not come.
+    #[error("the certificate in {} is valid from {} on; check this machine's clock", .file.display(), date(*.not_before))]
+    NotYetValid {
+        /// The file.
+        file: PathBuf,
+        /// From when on it is valid: seconds of Unix time.
+        not_before: i64,
+    },
+    /// All certificates of a server together are too large.
+    #[error("the certificates of a server have {bytes} bytes together, more than {limit}; use fewer, or shorter chains (first file: {})", .file.display())]
+    TooMany {
+        /// The file of the first certificate.
+        file: PathBuf,
+        /// How many bytes they have.
+        bytes: usize,
+        /// How many bytes are allowed.
+        limit: usize,
+    },
+}
+
+impl CertificateError {
+    /// The file that has to be looked at.
+    pub fn file(&self) -> &Path {
+        use CertificateError::{
+            EncryptedKey, Expired, Mismatch, NoCertificate, NoKey, NotYetValid, Read, TooLong, TooMany, Unusable,
+        };
+        match self {
+            Read { file, .. } | TooLong { file, .. } | NoCertificate { file } | NoKey { file } => file,
+            EncryptedKey { file } | Unusable { file, .. } | Expired { file, .. } => file,
+            NotYetValid { file, .. } | TooMany { file, .. } => file,
+            Mismatch { key, .. } => key,
+        }
+    }
+}
+
+/// The system's words without Rust's "(os error N)", as the rest of a sentence.
+fn lower(error: &io::Error) -> String {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}

@@ -1,0 +1,19 @@
+//! Internal to multi-node, without semver promises: what TLS needs beside the connections. [`Certificates`] says which files hold a
+//! server's certificates, [`load`](load()) reads and checks them, [`Terminator`] makes of them what handshakes go by, and [`tickets`] seals
+//! the tickets by which clients resume their sessions at any process.
+//!
+//! Nothing here waits, opens a socket, or reads a clock: the time is an argument.
+
+mod certificates;
+mod error;
+mod load;
+mod terminator;
+pub mod tickets;
+mod validity;
+
+pub use certificates::{Certificates, PairFiles, TlsVersion};
+pub use error::CertificateError;
+pub use load::{Loaded, MOST_BYTES, Material, Pair, PairInfo, Stamp, load, stamp};
+pub use rustls::ServerConfig;
+pub use terminator::{BadMaterial, Terminator};
+pub use validity::date;

@@ -1,0 +1,56 @@
+//! TLS as the processes of a program share it: the master, or a process that serves alone, reads the certificates and watches their files
+//! ([`Keeper`]); nodes get them by the control socket ([`Receivers`]).
+
+mod keeper;
+mod watched;
+
+use std::sync::Arc;
+
+use multi_node_tls::tickets::Key;
+use multi_node_tls::{Material, Pair};
+
+pub(crate) use self::keeper::Keeper;
+use crate::serve::Terminator;
+use crate::servers::Servers;
+use crate::tls_state::{CertificateAndKey, ServerCertificates, TlsState};
+
+/// Where certificates go in a process that serves.
+#[derive(Clone, Debug)]
+pub(crate) struct Receivers(Vec<Option<Arc<Terminator>>>);
+
+impl Receivers {
+    pub(crate) fn of(servers: &Servers) -> Receivers {
+        Receivers(servers.terminators())
+    }
+
+    /// Gives each server what handshakes go by from now on. A server that nothing came for keeps what it has.
+    ///
+    /// # Errors
+    /// What cannot be used; the master has checked it, so that is for a release that reads certificates in another way.
+    pub(crate) fn replace(&self, state: &TlsState) -> Result<(), String> {
+        let keys: Vec<Key> = state.ticket_keys.iter().filter_map(|key| key[..].try_into().ok()).collect();
+        for (server, terminator) in self.0.iter().enumerate() {
+            if let (Some(terminator), Some(Some(certificates))) = (terminator, state.servers.get(server)) {
+                let replaced = terminator.replace(&material(certificates), &keys, server);
+                replaced.map_err(|error| format!("server {server}: {error}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn material(certificates: &ServerCertificates) -> Material {
+    let pair = |pair: &CertificateAndKey| Pair {
+        chain: pair.chain.iter().map(|certificate| certificate.to_vec()).collect(),
+        key: pair.key.to_vec(),
+    };
+    Material { pairs: certificates.pairs.iter().map(pair).collect() }
+}
+
+fn certificates(material: &Material) -> ServerCertificates {
+    let pair = |pair: &Pair| CertificateAndKey {
+        chain: pair.chain.iter().map(|certificate| certificate.clone().into()).collect(),
+        key: pair.key.clone().into(),
+    };
+    ServerCertificates { pairs: material.pairs.iter().map(pair).collect() }
+}

@@ -1,0 +1,129 @@
+//! The files of one server's certificates, and what was read of them.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use multi_node_tls::{CertificateError, Certificates, Loaded, PairFiles, Stamp};
+
+use crate::Error;
+use crate::serve::Terminator;
+use crate::status::CertificateStatus;
+
+/// The certificates of one server.
+#[derive(Debug)]
+pub(super) struct Watched {
+    server: usize,
+    terminator: Arc<Terminator>,
+    /// What is in force.
+    pub(super) loaded: Loaded,
+    /// How the files were when they were read last.
+    read: Stamp,
+    /// How they were at the last look.
+    seen: Stamp,
+    /// What was wrong with them then.
+    error: Option<CertificateError>,
+}
+
+/// A look at the files that is still to be done.
+pub(super) struct Look {
+    certificates: Certificates,
+    read: Stamp,
+    seen: Stamp,
+    at_once: bool,
+}
+
+/// What a look has shown.
+pub(super) enum Looked {
+    /// They are as they were.
+    Same,
+    /// They have changed, and may be changing still: a pair is written as two files.
+    Changing(Stamp),
+    /// They have been read.
+    Read(Stamp, Result<Loaded, CertificateError>),
+}
+
+impl Look {
+    /// Reads the files if they have changed, and were the same at the look before. It may wait for the disk.
+    pub(super) fn look(self) -> Looked {
+        let stamp = multi_node_tls::stamp(&self.certificates);
+        match () {
+            () if stamp == self.read => Looked::Same,
+            () if !self.at_once && stamp != self.seen => Looked::Changing(stamp),
+            () => Looked::Read(stamp, multi_node_tls::load(&self.certificates, SystemTime::now())),
+        }
+    }
+}
+
+impl Watched {
+    /// Reads the files for the first time.
+    pub(super) fn load(server: usize, terminator: Arc<Terminator>) -> Result<Watched, Error> {
+        let read = multi_node_tls::stamp(terminator.certificates());
+        let loaded = multi_node_tls::load(terminator.certificates(), SystemTime::now());
+        let loaded = loaded.map_err(|error| Error::Certificate {
+            file: error.file().display().to_string(),
+            cause: error.to_string(),
+        })?;
+        Ok(Watched { server, terminator, loaded, seen: read.clone(), read, error: None })
+    }
+
+    /// What is to be looked at, by whoever may wait.
+    pub(super) fn look(&self, at_once: bool) -> Look {
+        // What was wrong may be right by now without a change of the files, such as the time.
+        let read = if self.error.is_some() && at_once { Stamp::default() } else { self.read.clone() };
+        Look { certificates: self.terminator.certificates().clone(), read, seen: self.seen.clone(), at_once }
+    }
+
+    /// Takes in what a look has shown; true where that changes what is in force or shown.
+    pub(super) fn take_in(&mut self, looked: Looked) -> bool {
+        let (stamp, loaded) = match looked {
+            Looked::Same => return false,
+            Looked::Changing(stamp) => {
+                self.seen = stamp;
+                return false;
+            }
+            Looked::Read(stamp, loaded) => (stamp, loaded),
+        };
+        (self.seen, self.read) = (stamp.clone(), stamp);
+        match loaded {
+            Ok(loaded) => self.replace(loaded),
+            Err(error) => {
+                crate::log::error!(
+                    target: "multi_node",
+                    server = self.server,
+                    "the certificates have changed and cannot be used, so those before stay in force: {error}"
+                );
+                self.error = Some(error);
+                true
+            }
+        }
+    }
+
+    fn replace(&mut self, loaded: Loaded) -> bool {
+        let had_error = self.error.take().is_some();
+        if loaded == self.loaded {
+            return had_error;
+        }
+        self.loaded = loaded;
+        for shown in self.shown() {
+            let (file, expires) = (&shown.file, multi_node_tls::date(shown.expires));
+            crate::log::info!(target: "multi_node", server = self.server, file, expires, "new certificate");
+        }
+        true
+    }
+
+    /// What is shown.
+    pub(super) fn shown(&self) -> Vec<CertificateStatus> {
+        let pairs = self.terminator.certificates().pairs();
+        let of = |files: &PairFiles| files.cert.display().to_string();
+        let infos = pairs.iter().zip(&self.loaded.infos);
+        let mut shown: Vec<_> = infos
+            .map(|(files, info)| CertificateStatus::new(self.server, of(files), info.names.clone(), info.not_after))
+            .collect();
+        if let Some(error) = &self.error {
+            let has = |files: &PairFiles| files.cert == error.file() || files.key == error.file();
+            let index = pairs.iter().position(has).unwrap_or(0);
+            shown[index].error = Some(error.to_string());
+        }
+        shown
+    }
+}

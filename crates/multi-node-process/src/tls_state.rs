@@ -114,7 +114,7 @@ impl TlsSource {
     /// Resolves when something has changed. Never where nothing can. Cancel-safe.
     pub async fn changed(&mut self) {
         if self.view.changed().await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -60,7 +60,7 @@ impl Tickets {
         let mut salt = [0; SALT];
         self.random.fill(&mut salt).ok()?;
         let mut sealed = plain.to_vec();
-        let aead = self.aead(key, &salt)?;
+        let aead = of_one(key, &salt)?;
         aead.seal_in_place_append_tag(nonce(), Aad::from(&self.server), &mut sealed).ok()?;
         Some([&name[..], &salt, &sealed].concat())
     }
@@ -74,17 +74,16 @@ impl Tickets {
         // The name is no secret.
         let Keyed { key, .. } = self.keys.iter().find(|keyed| keyed.name == *name)?;
         let mut opened = sealed.to_vec();
-        let length = self.aead(key, salt)?.open_in_place(nonce(), Aad::from(&self.server), &mut opened).ok()?.len();
+        let length = of_one(key, salt)?.open_in_place(nonce(), Aad::from(&self.server), &mut opened).ok()?.len();
         opened.truncate(length);
         Some(opened)
     }
+}
 
-    /// The key of one ticket.
-    #[expect(clippy::unused_self, reason = "it belongs to the keys")]
-    fn aead(&self, key: &hmac::Key, salt: &[u8; SALT]) -> Option<LessSafeKey> {
-        let own = hmac::sign(key, salt);
-        Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, own.as_ref()).ok()?))
-    }
+/// The key of one ticket.
+fn of_one(key: &hmac::Key, salt: &[u8; SALT]) -> Option<LessSafeKey> {
+    let own = hmac::sign(key, salt);
+    Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, own.as_ref()).ok()?))
 }
 
 /// Each key seals once.

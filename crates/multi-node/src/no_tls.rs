@@ -8,7 +8,6 @@ use crate::tls_state::{TlsSource, TlsState};
 #[derive(Debug)]
 pub(crate) enum Keeper {}
 
-#[expect(clippy::unnecessary_wraps, reason = "as with TLS")]
 impl Keeper {
     pub(crate) fn load(_: &Servers) -> Result<Option<Keeper>, Error> {
         Ok(None)
@@ -27,7 +26,6 @@ impl Keeper {
 #[derive(Clone, Debug)]
 pub(crate) struct Receivers;
 
-#[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "as with TLS")]
 impl Receivers {
     pub(crate) fn of(_: &Servers) -> Receivers {
         Receivers

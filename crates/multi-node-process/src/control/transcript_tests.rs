@@ -59,6 +59,8 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
         "requests_failed": 4,
     });
     let report = json!({ "reload": { "generation": 4, "slots": [replaced], "took": seconds(3), "canary": null, "not_applied": [] } });
+    let pair = json!({ "chain": [[48, 130], [48, 131]], "key": [48, 46] });
+    let tls = json!({ "servers": [null, { "pairs": [pair] }], "ticket_keys": [[1, 2], [3, 4]], "keys_made_ms": 7 });
     let samples = [
         (5, json!({ "hello_ack": hello_ack })),
         (3, json!({ "exec": exec })),
@@ -78,6 +80,7 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
         ),
         (0, json!({ "departing": { "within": seconds(60) } })),
         (0, json!({ "adopted": { "settings": settings } })),
+        (0, json!({ "tls": tls })),
         (0, json!({ "answer": { "ticket": 9, "result": { "Ok": report } } })),
     ];
     assert_understood::<ToNode>(include_str!("../../tests/transcripts/master-to-node.txt"), &samples);

@@ -46,11 +46,13 @@ impl Look {
     /// Reads the files if they have changed, and were the same at the look before. It may wait for the disk.
     pub(super) fn look(self) -> Looked {
         let stamp = multi_node_tls::stamp(&self.certificates);
-        match () {
-            () if stamp == self.read => Looked::Same,
-            () if !self.at_once && stamp != self.seen => Looked::Changing(stamp),
-            () => Looked::Read(stamp, multi_node_tls::load(&self.certificates, SystemTime::now())),
+        if stamp == self.read {
+            return Looked::Same;
         }
+        if !self.at_once && stamp != self.seen {
+            return Looked::Changing(stamp);
+        }
+        Looked::Read(stamp, multi_node_tls::load(&self.certificates, SystemTime::now()))
     }
 }
 

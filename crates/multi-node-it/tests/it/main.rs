@@ -10,6 +10,7 @@ mod canary;
 mod commands;
 mod control;
 mod crash;
+mod examples;
 mod floods;
 mod foreign_programs;
 mod handoff;

@@ -1,0 +1,76 @@
+//! Examples of messages, limits and the like, as a user starts them.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use multi_node_it::client::get;
+use multi_node_it::example::Example;
+use multi_node_it::{Client, within};
+
+const FOUR: [(&str, &str); 3] = [("PORT", "0"), ("HOST", "127.0.0.1"), ("NODES", "4")];
+
+async fn text(addr: SocketAddr, path: &str) -> String {
+    get(addr, path).await.expect("an answer").body
+}
+
+async fn put(client: &mut Client, path: &str) -> String {
+    client.send(&format!("PUT {path} HTTP/1.1\r\nhost: x\r\n\r\n")).await.expect("sent");
+    client.answer().await.expect("an answer").body
+}
+
+/// What the node of a slow load says of the value after it, where the value was changed at another node meanwhile.
+async fn after_a_change_during_a_load(variables: &[(&str, &str)]) -> String {
+    let example =
+        Example::start("cache", &[&FOUR[..], &[("LOAD_MS", "1500")], variables].concat()).await.expect("it serves");
+    let mut reader = Client::connect(example.addr).await.expect("a connection");
+    reader.ask("/price").await.expect("sent");
+    while text(example.addr, "/loads").await != "1" {}
+    let mut writer = Client::connect(example.addr).await.expect("a connection");
+    assert_eq!(put(&mut writer, "/price/7").await, "changed");
+    assert_eq!(reader.answer().await.expect("an answer").body, "0", "the load began before the change");
+    let after = reader.get("/price").await.expect("an answer").body;
+    example.stop().await.expect("it ends well");
+    after
+}
+
+#[tokio::test]
+async fn a_cache_with_generations_keeps_no_value_that_a_slow_load_read_before_a_change() {
+    within(60, async {
+        assert_eq!(after_a_change_during_a_load(&[]).await, "7");
+        assert_eq!(after_a_change_during_a_load(&[("UNCHECKED", "1")]).await, "0", "the race that generations solve");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cache_loads_once_in_each_node_and_again_after_a_change() {
+    within(60, async {
+        let example = Example::start("cache", &[&FOUR[..], &[("LOAD_MS", "0")]].concat()).await.expect("it serves");
+        let mut client = Client::connect(example.addr).await.expect("a connection");
+        for _ in 0..5 {
+            assert_eq!(client.get("/price").await.expect("an answer").body, "0");
+        }
+        assert_eq!(text(example.addr, "/loads").await, "1");
+        assert_eq!(put(&mut client, "/price/7").await, "changed");
+        while client.get("/price").await.expect("an answer").body != "7" {}
+        example.stop().await.expect("it ends well");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_example_of_limits_lets_100_requests_through_at_all_nodes_together() {
+    within(60, async {
+        let example = Example::start("limits", &FOUR).await.expect("it serves");
+        let (begin, mut answered) = (Instant::now(), 0);
+        for _ in 0..140 {
+            // Each connection may be another node's.
+            answered += u128::from(get(example.addr, "/").await.expect("an answer").status == 200);
+        }
+        // After the first 100, one each 0.6 s.
+        let most = 100 + begin.elapsed().as_millis() / 600 + 1;
+        assert!((100..=most).contains(&answered), "{answered} of {most}");
+        example.stop().await.expect("it ends well");
+    })
+    .await;
+}

@@ -110,7 +110,7 @@ impl Cache {
     /// First the change, then the message: a load that the message causes must find the new value.
     async fn set(&self, key: String, value: u64) -> Result<(), BoxError> {
         let _: Option<u64> = self.node.request("store", &(&key, value)).to(NodeId::MASTER).await?;
-        // Whom it does not reach is told that it missed a message.
+        // A process that it does not reach gets `Lagged`.
         let _ = self.stale.publish(&key)?;
         Ok(())
     }

@@ -285,6 +285,8 @@ export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicIte
    * `unconfirmed` names the processes that have not confirmed. It waits for a first listener or iterator. Rejects when the topic is closed before.
    */
   readonly subscribed: Promise<{ unconfirmed: string[] }>;
+  /** The other processes that get what this one publishes, by their ids, as far as this one knows. "subscribers" is emitted with them at first and when they change. */
+  readonly subscribers: string[];
   /**
    * Never waits. `false`: some process misses the message, since too much waits for it; its subscriptions get "lag".
    *
@@ -304,6 +306,8 @@ export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicIte
    */
   on(event: 'message', listener: (value: T, sender: Sender) => void): this;
   on(event: 'lag', listener: (lag: Lag) => void): this;
+  /** After what a process that has ended had published before. */
+  on(event: 'subscribers', listener: (ids: string[]) => void): this;
   /** Without a listener the process warns. */
   on(event: 'undecodable', listener: (what: Undecodable) => void): this;
   /**
@@ -332,7 +336,13 @@ export interface Limit {
    * @example
    * const { allowed, retryAfter } = logins.check(request.socket.remoteAddress);
    */
-  check(key: string): { allowed: boolean; remaining: number; retryAfter: number };
+  check(key: string): { allowed: boolean; remaining: number; retryAfter: number; resetAfter: number };
+  /** What `check` would give now. Counts nothing. */
+  peek(key: string): { allowed: boolean; remaining: number; retryAfter: number; resetAfter: number };
+  /** Takes back an event that was allowed, as if it had not been. */
+  giveBack(key: string): void;
+  /** Forgets what this key did. */
+  reset(key: string): void;
 }
 
 /** A number that only grows, of all processes together. */

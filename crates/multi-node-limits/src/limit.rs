@@ -8,6 +8,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::quota::{Allowed, Denied, Quota};
 use crate::table::{self, SharedTable};
+use crate::window::Window;
 
 /// How much each key may do, counted for all processes of the program together.
 ///
@@ -38,14 +39,36 @@ impl Limit {
     /// # Errors
     /// [`Denied`] where the limit is reached: the event does not count.
     pub fn check(&self, key: impl Display) -> Result<Allowed, Denied> {
-        let mut hasher = Hashing(self.hasher);
-        // A key that cannot be displayed is the part of it that can.
-        let _ = write!(hasher, "{key}");
-        let window = self.table.window(table::tag(&hasher.0));
-        window.event(&self.quota, || self.table.now()).unwrap_or_else(|_| {
+        self.window(key).event(&self.quota, || self.table.now()).unwrap_or_else(|_| {
             self.table.overflowed();
             Ok(Allowed::unlimited(&self.quota))
         })
+    }
+
+    /// What [`Limit::check`] of this key would give now, without counting an event.
+    ///
+    /// # Errors
+    /// [`Denied`] where the limit is reached.
+    pub fn peek(&self, key: impl Display) -> Result<Allowed, Denied> {
+        let time = self.window(key).time().unwrap_or(0);
+        self.quota.event(time, self.table.now()).map(|(_, allowed)| allowed)
+    }
+
+    /// Takes back an event of this key that was allowed, as if it had not been.
+    pub fn give_back(&self, key: impl Display) {
+        self.window(key).change(|time| self.quota.without_event(time, self.table.now()));
+    }
+
+    /// Forgets what this key did.
+    pub fn reset(&self, key: impl Display) {
+        self.window(key).change(|time| time.min(self.table.now()));
+    }
+
+    fn window(&self, key: impl Display) -> Window<'_> {
+        let mut hasher = Hashing(self.hasher);
+        // A key that cannot be displayed is the part of it that can.
+        let _ = write!(hasher, "{key}");
+        self.table.window(table::tag(&hasher.0))
     }
 
     /// The name that it was given.
@@ -99,6 +122,42 @@ mod tests {
         let joined = Limit::new(table, "loginx", quota);
         assert_eq!(allowed(&joined, "y", 20), 10);
         assert_eq!(allowed(&login, "xy", 20), 10, "a name and a key are not one text");
+    }
+
+    #[test]
+    fn events_are_given_back_and_keys_forgotten() {
+        let limit = Limit::new(SharedTable::local(1000, [1; 16]), "login", Quota::per_hour(3));
+        limit.give_back("a");
+        limit.reset("a");
+        let left = |key| limit.peek(key).map_or(0, |allowed| allowed.remaining + 1);
+        assert_eq!((left("a"), allowed(&limit, "a", 5), left("a")), (3, 3, 0));
+        assert_eq!(allowed(&limit, "b", 5), 3);
+        limit.give_back("a");
+        assert_eq!((left("a"), allowed(&limit, "a", 5)), (1, 1));
+        limit.reset("a");
+        assert_eq!((left("a"), allowed(&limit, "a", 5)), (3, 3));
+        assert_eq!(left("b"), 0, "of that key alone");
+        for _ in 0..10 {
+            limit.give_back("b");
+        }
+        assert_eq!(allowed(&limit, "b", 5), 3, "and never more than all");
+    }
+
+    #[test]
+    fn processes_that_give_back_at_once_lose_nothing() {
+        let limit = Limit::new(SharedTable::local(1000, [1; 16]), "login", Quota::per_hour(1000));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..20_000 {
+                        if limit.check("a").is_ok() {
+                            limit.give_back("a");
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(allowed(&limit, "a", 2000), 1000);
     }
 
     #[test]

@@ -139,6 +139,11 @@ impl Quota {
         let remaining = (most - ahead) / self.interval_ns;
         Ok((next, Allowed { remaining, reset_after: Duration::from_nanos(ahead) }))
     }
+
+    /// The time of a key of which one event less counts. A quiet key stays as it is.
+    pub(crate) fn without_event(&self, time: u64, now: u64) -> u64 {
+        if time <= now { time } else { time.saturating_sub(self.interval_ns).max(now) }
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@
 //!
 //! An **event** at a live cell is one compare-and-swap of its state, from the time that was read to the next. The state is read before the
 //! tag: a process that takes the cell for another key changes the state first, and so makes the swap fail. No state comes twice in a cell, since
-//! live times only grow and each claim has its number.
+//! live times only grow and each claim has its number. Only an event that is given back, or a key that is forgotten, moves a time back. While the
+//! cell is that key's, a swap that meets an old time again is right. If another key has taken the cell meanwhile and has the same time to the
+//! nanosecond, one event counts for that key.
 //!
 //! A **claim** takes the first cell of the window that is free, quiet, or claimed for longer than [`STALE_MS`], in four steps, each of them
 //! an atomic instruction: (1) the state becomes the claim, (2) the tag becomes the key's, (3) the window is searched for other cells of
@@ -96,6 +98,26 @@ impl<'a> Window<'a> {
         Err(Full)
     }
 
+    /// The key's time, if it has a cell.
+    pub(crate) fn time(&self) -> Option<u64> {
+        self.own().map(|seen| seen.state)
+    }
+
+    /// Changes the key's time, if it has a cell.
+    pub(crate) fn change(&self, change: impl Fn(u64) -> u64) {
+        for _ in 0..TRIES {
+            let Some(Seen { cell, state, .. }) = self.own() else { return };
+            if cell.state.compare_exchange(state, change(state), SeqCst, SeqCst).is_ok() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    fn own(&self) -> Option<Seen<'a>> {
+        self.cells().map(Cell::seen).find(|seen| seen.tag == self.tag && is_live(seen.state))
+    }
+
     /// `None`: another process was faster.
     fn attempt(&self, quota: &Quota, now: u64) -> Result<Option<Answer>, Full> {
         let mut empty = None;
@@ -131,11 +153,11 @@ impl<'a> Window<'a> {
         })
     }
 
-    fn cells(&self) -> impl Iterator<Item = Cell<'a>> {
-        let count = self.cells.len() / 2;
+    fn cells(&self) -> impl Iterator<Item = Cell<'a>> + use<'a> {
+        let (cells, first, count) = (self.cells, self.first, self.cells.len() / 2);
         (0..WIDTH.min(count)).map(move |step| {
-            let at = 2 * ((self.first + step) % count);
-            Cell { tag: &self.cells[at], state: &self.cells[at + 1] }
+            let at = 2 * ((first + step) % count);
+            Cell { tag: &cells[at], state: &cells[at + 1] }
         })
     }
 }

@@ -1,6 +1,6 @@
 'use strict';
 // A chat by WebSocket: four nodes (worker processes) serve one port, and all visitors talk in one room.
-// Run `npm install multi-node ws` and `node chat.js`, then connect twice with `npx wscat -c ws://localhost:8080`.
+// Run `npm install @multi-node/server ws` and `node chat.js`, then connect twice with `npx wscat -c ws://localhost:8080`.
 
 const http = require('node:http');
 const { WebSocketServer } = require('ws');

@@ -16,6 +16,21 @@ class Limit {
   check(key) {
     return this.#handle.check(String(key));
   }
+
+  /** What `check` would give now. */
+  peek(key) {
+    return this.#handle.peek(String(key));
+  }
+
+  /** An allowed event counts no more. */
+  giveBack(key) {
+    this.#handle.giveBack(String(key));
+  }
+
+  /** Forgets what this key did. */
+  reset(key) {
+    this.#handle.reset(String(key));
+  }
 }
 
 /** A number that only grows. */

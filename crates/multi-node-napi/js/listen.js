@@ -10,6 +10,9 @@ const { testRunner } = require('./test_runners.js');
 
 let listens = false;
 
+/** What `listen` returned in this process. */
+let current = null;
+
 /** Serves by several processes of this program; see README. */
 function listen(given, server) {
   const checked = options.check(given);
@@ -22,7 +25,8 @@ function listen(given, server) {
   if (alone) options.refuseUser(checked);
   if (!alone && !isNode) refuseWhatCannotStart();
   listens = true;
-  return alone && !needsCore(checked) ? serveAlone(declared, checked) : serveByCore(declared, checked);
+  current = alone && !needsCore(checked) ? serveAlone(declared, checked) : serveByCore(declared, checked);
+  return current;
 }
 
 /** Whether there is something to serve that only the core can, which can do so for one process too. */
@@ -98,4 +102,4 @@ function refused(declared, error) {
   return nodes;
 }
 
-module.exports = { listen, hasListened: () => listens };
+module.exports = { listen, hasListened: () => listens, currentNodes: () => current };

@@ -84,6 +84,11 @@ class LocalTopic {
     return feed;
   }
 
+  /** The other processes. */
+  subscribers() {
+    return [];
+  }
+
   close() {
     this.#release();
   }

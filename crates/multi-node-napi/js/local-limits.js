@@ -20,18 +20,33 @@ class LocalLimits {
   limit(name, limit, per) {
     const prefix = `${name}\0`;
     const interval = per / limit;
-    return { check: (key) => this.#check(prefix + key, interval, per) };
+    return {
+      check: (key) => this.#check(prefix + key, interval, per),
+      peek: (key) => this.#peek(prefix + key, interval, per),
+      giveBack: (key) => this.#change(prefix + key, (time) => time - interval),
+      reset: (key) => void this.#times.delete(prefix + key),
+    };
   }
 
   /** Each event moves the time of its key on by an interval. An event that would move it further ahead than a whole burst is denied. */
   #check(key, interval, burst) {
     const now = performance.now();
+    const checked = this.#peek(key, interval, burst, now);
     const next = Math.max(this.#times.get(key) ?? 0, now) + interval;
+    if (checked.allowed && (this.#times.has(key) || this.#hasRoom(now))) this.#times.set(key, next);
+    return checked;
+  }
+
+  #peek(key, interval, burst, now = performance.now()) {
     // What is added up is not exact.
-    const ahead = next - now - interval / 1e6;
-    if (ahead > burst) return { allowed: false, remaining: 0, retryAfter: ahead - burst };
-    if (this.#times.has(key) || this.#hasRoom(now)) this.#times.set(key, next);
-    return { allowed: true, remaining: Math.floor((burst - ahead) / interval), retryAfter: 0 };
+    const ahead = Math.max(this.#times.get(key) ?? 0, now) - now + interval - interval / 1e6;
+    if (ahead > burst) return { allowed: false, remaining: 0, retryAfter: ahead - burst, resetAfter: ahead - burst };
+    return { allowed: true, remaining: Math.floor((burst - ahead) / interval), retryAfter: 0, resetAfter: ahead };
+  }
+
+  #change(key, change) {
+    const time = this.#times.get(key);
+    if (time !== undefined) this.#times.set(key, change(time));
   }
 
   /** A key that is quiet again counts as one that was never there. */

@@ -5,7 +5,7 @@ const { EventEmitter } = require('node:events');
 const { Batch, KIND, contentOf } = require('./batch.js');
 const { failure, fromException } = require('./errors.js');
 
-const SUBSCRIBING = new Set(['message', 'lag', 'undecodable']);
+const SUBSCRIBING = new Set(['message', 'lag', 'undecodable', 'subscribers']);
 
 class Topic extends EventEmitter {
   #handle;
@@ -26,6 +26,11 @@ class Topic extends EventEmitter {
   /** Resolves when the first subscription is confirmed. */
   get subscribed() {
     return this.#subscribed.promise;
+  }
+
+  /** The other processes that get what this one publishes. */
+  get subscribers() {
+    return this.#closed ? [] : this.#handle.subscribers();
   }
 
   publish(value) {
@@ -79,14 +84,14 @@ class Topic extends EventEmitter {
 
   #listen() {
     if (this.#feed !== null || this.#closed) return;
-    const feed = this.#subscribe();
+    const feed = this.#subscribe(true);
     this.#feed = feed;
     // The listener is not there yet, and others may follow.
     setImmediate(() => this.#deliver(feed));
   }
 
-  #subscribe() {
-    const feed = new Feed(this.#handle, (unconfirmed) => this.#subscribed.resolve({ unconfirmed }));
+  #subscribe(tells = false) {
+    const feed = new Feed(this.#handle, (unconfirmed) => this.#subscribed.resolve({ unconfirmed }), tells);
     this.#feeds.add(feed);
     return feed;
   }
@@ -110,7 +115,8 @@ class Topic extends EventEmitter {
     }
   }
 
-  #emit({ from, value, missed, error }) {
+  #emit({ from, value, missed, error, subscribers }) {
+    if (subscribers !== undefined) return this.emit('subscribers', subscribers);
     if (missed !== undefined) this.emit('lag', { from, missed });
     else if (error === undefined) this.emit('message', value, { from });
     else if (!this.emit('undecodable', { from, error })) process.emitWarning(error);
@@ -122,14 +128,17 @@ class Feed {
   closed = false;
   #feed;
   #settled;
+  #tells;
   #items = [];
   #at = 0;
   #more = false;
   #wake = () => undefined;
 
-  constructor(handle, settled) {
+  /** `tells`: what has come ends with the subscribers, where they have changed. */
+  constructor(handle, settled, tells) {
     this.#feed = handle.subscribe(() => this.#wake());
     this.#settled = settled;
+    this.#tells = tells;
   }
 
   /** The next item, if there is one now. */
@@ -162,6 +171,7 @@ class Feed {
     if (!taken) return;
     const batch = new Batch(taken);
     this.#items = itemsOf(batch);
+    if (this.#tells && taken.subscribers) this.#items.push({ subscribers: taken.subscribers });
     this.#at = 0;
     this.#more = taken.more;
     if (taken.unconfirmed) this.#settled(taken.unconfirmed);

@@ -27,6 +27,8 @@ pub struct Batch {
     pub more: bool,
     /// Which peers had not confirmed the subscription when it was waited for no longer. Once per subscription.
     pub unconfirmed: Option<Vec<String>>,
+    /// Of a subscription: which peers get what this process publishes, at first and after each change.
+    pub subscribers: Option<Vec<String>>,
 }
 
 /// Writes a batch.
@@ -105,7 +107,7 @@ impl Writer {
     fn finish(mut self, more: bool) -> Batch {
         self.text.push_str(if self.text.is_empty() { "[]" } else { "]" });
         let bytes = (!self.bytes.is_empty()).then(|| self.bytes.into());
-        Batch { text: self.text, bytes, more, unconfirmed: None }
+        Batch { text: self.text, bytes, more, unconfirmed: None, subscribers: None }
     }
 }
 

@@ -2,7 +2,9 @@
 
 #![expect(clippy::needless_pass_by_value, reason = "Node-API makes owned values")]
 
-use multi_node::{Counter, Limit, Quota};
+use std::time::Duration;
+
+use multi_node::{Allowed, Counter, Denied, Limit, Quota};
 use napi_derive::napi;
 
 use crate::failure::Failure;
@@ -43,16 +45,45 @@ pub struct Checked {
     pub remaining: f64,
     /// In milliseconds.
     pub retry_after: f64,
+    /// In milliseconds.
+    pub reset_after: f64,
 }
 
 #[napi]
 impl LimitHandle {
     #[napi]
     pub fn check(&self, key: String) -> Checked {
-        match self.0.check(key) {
-            Ok(allowed) => Checked { allowed: true, remaining: allowed.remaining as f64, retry_after: 0.0 },
-            Err(denied) => {
-                Checked { allowed: false, remaining: 0.0, retry_after: denied.retry_after.as_secs_f64() * 1000.0 }
+        self.0.check(key).into()
+    }
+
+    /// What `check` would give.
+    #[napi]
+    pub fn peek(&self, key: String) -> Checked {
+        self.0.peek(key).into()
+    }
+
+    #[napi]
+    pub fn give_back(&self, key: String) {
+        self.0.give_back(key);
+    }
+
+    #[napi]
+    pub fn reset(&self, key: String) {
+        self.0.reset(key);
+    }
+}
+
+impl From<Result<Allowed, Denied>> for Checked {
+    fn from(answer: Result<Allowed, Denied>) -> Checked {
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+        match answer {
+            Ok(Allowed { remaining, reset_after, .. }) => {
+                let (remaining, reset_after) = (remaining as f64, milliseconds(reset_after));
+                Checked { allowed: true, remaining, retry_after: 0.0, reset_after }
+            }
+            Err(Denied { retry_after, .. }) => {
+                let retry_after = milliseconds(retry_after);
+                Checked { allowed: false, remaining: 0.0, retry_after, reset_after: retry_after }
             }
         }
     }

@@ -59,8 +59,15 @@ impl TopicHandle {
             let subscription = topic.subscribe().now();
             let settling = subscription.settling();
             let settling = async move { settling.await.unconfirmed };
-            Feed { subscription, settling: Some(Box::pin(settling)), waker }
+            let (topic, changing) = (topic.clone(), Box::pin(async {}));
+            Feed { topic, subscription, settling: Some(Box::pin(settling)), changing, waker }
         })))
+    }
+
+    /// The other processes that get what is published.
+    #[napi]
+    pub fn subscribers(&self) -> Vec<String> {
+        self.0.as_ref().map(|topic| names(&topic.subscribers())).unwrap_or_default()
     }
 
     #[napi]
@@ -74,9 +81,12 @@ impl TopicHandle {
 pub struct TopicFeed(Option<Feed>);
 
 struct Feed {
+    topic: RawTopic,
     subscription: Subscription,
     /// Until it is known who has not confirmed.
     settling: Option<Pin<Box<dyn Future<Output = Vec<NodeId>> + Send>>>,
+    /// Until other processes subscribe, or do so no longer.
+    changing: Pin<Box<dyn Future<Output = ()> + Send>>,
     waker: Waker,
 }
 
@@ -100,19 +110,34 @@ impl Feed {
         let mut context = Context::from_waker(&waker);
         // First, since what is asked for afterwards is then in the batch.
         let unconfirmed = self.poll_settling(&mut context);
+        let subscribers = self.poll_subscribers(&mut context);
         let batch = Batch::gather(|writer| {
             let Poll::Ready(event) = self.subscription.poll_recv(&mut context) else { return false };
             write(writer, &event);
             true
         });
-        Batch { unconfirmed, ..batch }
+        Batch { unconfirmed, subscribers, ..batch }
     }
 
     fn poll_settling(&mut self, context: &mut Context<'_>) -> Option<Vec<String>> {
         let Poll::Ready(peers) = self.settling.as_mut()?.as_mut().poll(context) else { return None };
         self.settling = None;
-        Some(peers.iter().map(ToString::to_string).collect())
+        Some(names(&peers))
     }
+
+    /// The subscribers, at first and after each change.
+    fn poll_subscribers(&mut self, context: &mut Context<'_>) -> Option<Vec<String>> {
+        let mut subscribers = None;
+        while self.changing.as_mut().poll(context).is_ready() {
+            self.changing = Box::pin(self.topic.subscribers_changed());
+            subscribers = Some(names(&self.topic.subscribers()));
+        }
+        subscribers
+    }
+}
+
+fn names(ids: &[NodeId]) -> Vec<String> {
+    ids.iter().map(ToString::to_string).collect()
 }
 
 fn write(writer: &mut Writer, event: &Event) {

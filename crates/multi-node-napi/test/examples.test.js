@@ -7,7 +7,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 const WebSocket = require('ws');
-const { program, until } = require('./program.js');
+const { folder, program, until } = require('./program.js');
 
 /** A visitor, and what it has heard. */
 async function visitor(server) {
@@ -31,5 +31,54 @@ test('all visitors of the chat hear each other, and newcomers hear what was said
   const late = await visitor(server);
   await until('what was said', () => late.heard.length >= 2);
   assert.deepEqual(late.heard.map((text) => text.split(': ')[1]), ['hello', 'still here']);
+  assert.equal(await server.stop(), 0);
+});
+
+/** Asks all nodes while a value is changed, and says what they have of it in the end. */
+async function changedWhileLoading(server, key) {
+  await server.get(`/${key}/0`, { method: 'PUT' });
+  const loads = Array.from({ length: 16 }, () => server.get(`/${key}`));
+  await new Promise((resolve) => setTimeout(resolve, 25));
+  await server.get(`/${key}/1`, { method: 'PUT' });
+  await Promise.all(loads);
+  return () => Promise.all(Array.from({ length: 32 }, () => server.get(`/${key}`)));
+}
+
+async function startCache(t, env) {
+  const cwd = folder(t);
+  fs.writeFileSync(path.join(cwd, 'prices.json'), '{}');
+  const source = fs.readFileSync(path.join(__dirname, '../examples/cache.js'), 'utf8');
+  const server = await program(t, `${source.replaceAll('8080', 'PORT')}\nif (nodes.isMaster) nodes.ready().then(() => console.log('ready'));`, { cwd, env });
+  await server.says(/ready/);
+  return server;
+}
+
+test('the cache without its check keeps a value that was loaded before a change', async (t) => {
+  const server = await startCache(t, { UNCHECKED: 'yes' });
+  let round = 0;
+  await until('a node that keeps an old value', async () => {
+    const values = await changedWhileLoading(server, `key${(round += 1)}`);
+    // Long after the message. With the check, all nodes have the new value by then: see below.
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    return (await values()).includes('0');
+  });
+  assert.equal(await server.stop(), 0);
+});
+
+test('the cache with its check has the new value in every node', async (t) => {
+  const server = await startCache(t, {});
+  for (let round = 0; round < 10; round += 1) {
+    const values = await changedWhileLoading(server, `key${round}`);
+    await until('the new value in all nodes', async () => (await values()).every((value) => value === '1'), 5000);
+  }
+  assert.equal(await server.stop(), 0);
+});
+
+test('the limit of the example counts for all nodes', async (t) => {
+  const source = fs.readFileSync(path.join(__dirname, '../examples/limits.js'), 'utf8');
+  const server = await program(t, source.replaceAll('8080', 'PORT').replace('60_000', '3_600_000'));
+  await until('the nodes', () => server.get('/').catch(() => undefined));
+  const answers = await Promise.all(Array.from({ length: 200 }, () => server.get('/')));
+  assert.equal(answers.filter((text) => text.startsWith('hello')).length, 99);
   assert.equal(await server.stop(), 0);
 });

@@ -4,6 +4,10 @@ import { Registry, register } from 'prom-client';
 import multiNode, { frameStream, listen, type NodeStream, type Nodes } from '@multi-node/server';
 
 import { SessionStore } from '@multi-node/server/session';
+import { rateLimit } from 'express-rate-limit';
+import { RateLimitStore, fastifyStore } from '@multi-node/server/rate-limit';
+import { Server } from 'socket.io';
+import { createAdapter, drain } from '@multi-node/server/socket.io';
 
 const server = http.createServer((_request, response) => response.end('hello'));
 const nodes: Nodes = listen({ port: 8080, nodes: 4, backoff: [100, 1000] }, server);
@@ -18,6 +22,13 @@ nodes.on('node', (stream: NodeStream) => {
   stream.write('bytes');
 });
 nodes.on('exit', ({ slot, signal }) => [slot.toFixed(), signal === 'SIGKILL']);
+
+rateLimit({ limit: 100, windowMs: 60_000, store: new RateLimitStore(nodes, { prefix: 'all' }) });
+fastifyStore();
+
+const io = new Server(server, { transports: ['websocket'] });
+io.adapter(createAdapter(nodes, { history: 1000 }));
+drain(io, nodes, { within: 1000 });
 
 nodes.metrics(register);
 nodes.metrics(register, new Registry());

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use multi_node_fleet::id::NodeId;
+
 use super::state::Topic;
 use super::{PublishError, Published, Subscribing, TopicError, Topics};
 use crate::payload::Payload;
@@ -51,6 +53,22 @@ impl RawTopic {
     pub async fn room(&self) {
         for link in self.topic.subscriber_links() {
             link.room().await;
+        }
+    }
+
+    /// The other processes that get what this one publishes, as far as it knows: those whose subscription has arrived here, until they
+    /// end it or end themselves. A process that is gone stays here until all that it had sent has been read.
+    pub fn subscribers(&self) -> Vec<NodeId> {
+        self.topic.subscribers()
+    }
+
+    /// Resolves at the next change of [`RawTopic::subscribers`] after this call.
+    pub fn subscribers_changed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (topic, mut changed) = (self.topic.clone(), self.topic.subscribers_changed.subscribe());
+        async move {
+            // `topic` holds the sender.
+            let _ = changed.changed().await;
+            drop(topic);
         }
     }
 

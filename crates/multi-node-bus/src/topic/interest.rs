@@ -107,6 +107,7 @@ impl Topic {
         state.sources.remove(&peer);
         state.subscribers.retain(|subscriber| subscriber.peer != peer);
         self.tell_watchers(&state);
+        self.subscribers_changed.send_replace(());
     }
 }
 

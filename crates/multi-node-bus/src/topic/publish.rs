@@ -71,6 +71,7 @@ impl Topic {
         let head = Head::new(Kind::Confirmed).channel(self.channel).seq(state.next);
         link.control(head, &[&its_channel.to_le_bytes(), &question.to_le_bytes()]);
         state.subscribers.push(Subscriber { peer: link.peer, link: Some(link.clone()) });
+        self.subscribers_changed.send_replace(());
     }
 
     /// A peer no longer subscribes.
@@ -79,6 +80,7 @@ impl Topic {
         let is_it = |subscriber: &Subscriber| subscriber.link.as_ref().is_some_and(|its| its.epoch == link.epoch);
         state.subscribers.retain(|subscriber| subscriber.peer != link.peer || !is_it(subscriber));
         link.control(Head::new(Kind::Unsubscribed).channel(self.channel), &[]);
+        self.subscribers_changed.send_replace(());
     }
 
     /// The peer's link is broken. It subscribes anew, and misses what is published meanwhile.
@@ -92,10 +94,16 @@ impl Topic {
     /// Forgets the peer if it has not subscribed anew.
     pub(super) fn drop_lost_subscriber(&self, peer: NodeId) {
         self.lock().subscribers.retain(|subscriber| subscriber.peer != peer || subscriber.link.is_some());
+        self.subscribers_changed.send_replace(());
     }
 }
 
 impl Topic {
+    /// The peers that have subscribed.
+    pub(super) fn subscribers(&self) -> Vec<NodeId> {
+        self.lock().subscribers.iter().map(|subscriber| subscriber.peer).collect()
+    }
+
     /// The links of the peers that have subscribed.
     pub(super) fn subscriber_links(&self) -> Vec<Arc<Outbox>> {
         self.lock().subscribers.iter().filter_map(|subscriber| subscriber.link.clone()).collect()

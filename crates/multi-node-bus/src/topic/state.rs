@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use multi_node_fleet::id::NodeId;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::Settled;
@@ -29,6 +29,8 @@ pub(crate) struct Topic {
     /// Notified after changes while `watchers` is not 0.
     progress: Notify,
     watchers: AtomicUsize,
+    /// Changes with the peers that have subscribed.
+    pub(super) subscribers_changed: watch::Sender<()>,
 }
 
 #[derive(Debug)]
@@ -97,7 +99,8 @@ pub(super) enum Phase {
 impl Topic {
     pub(super) fn new(name: Arc<str>, channel: u32, me: NodeId, counts: Arc<Counts>) -> Topic {
         let state = Mutex::new(State::new());
-        Topic { name, channel, me, counts, state, progress: Notify::new(), watchers: AtomicUsize::new(0) }
+        let (progress, watchers) = (Notify::new(), AtomicUsize::new(0));
+        Topic { name, channel, me, counts, state, progress, watchers, subscribers_changed: watch::Sender::new(()) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -132,3 +132,23 @@ async fn a_peer_with_a_smaller_bound_misses_large_messages_and_keeps_its_link() 
     assert_eq!(next(&mut subscription).await, message(2, "x"));
     assert_eq!(small.counts().bad_frames, 0);
 }
+
+#[tokio::test]
+async fn a_topic_tells_who_gets_its_messages() {
+    let (world, buses) = World::of(3);
+    let topic = buses[0].topic("t").unwrap();
+    assert_eq!(topic.subscribers(), []);
+    let came = topic.subscribers_changed();
+    let subscription = buses[1].topic("t").unwrap().subscribe().await;
+    within("the first", came).await;
+    assert_eq!(topic.subscribers(), [id(2)]);
+    let _third = buses[2].topic("t").unwrap().subscribe().await;
+    let went = topic.subscribers_changed();
+    drop(subscription);
+    within("the end of a subscription", went).await;
+    assert_eq!(topic.subscribers(), [id(3)]);
+    let went = topic.subscribers_changed();
+    world.kill(3);
+    within("the end of a process", went).await;
+    assert_eq!(topic.subscribers(), []);
+}

@@ -104,8 +104,8 @@ impl<C: Context> Servers<C> {
         self.0.iter().map(|entry| entry.bind.clone()).collect()
     }
 
-    /// For each entry what its handshakes go by; `None` where it serves without TLS. They are empty: whoever starts the servers
-    /// gives them certificates before.
+    /// For each entry what its handshakes go by; `None` where it serves without TLS. They are empty and get
+    /// certificates before the servers start.
     #[doc(hidden)]
     pub fn terminators(&self) -> Vec<Option<Arc<Terminator>>> {
         self.0.iter().map(|entry| entry.server.terminator()).collect()

@@ -68,7 +68,7 @@ impl Watched {
         Ok(Watched { server, terminator, loaded, seen: read.clone(), read, error: None })
     }
 
-    /// What is to be looked at, by whoever may wait.
+    /// The next look at the files. It runs on a thread that may wait.
     pub(super) fn look(&self, at_once: bool) -> Look {
         // What was wrong may be right by now without a change of the files, such as the time.
         let read = if self.error.is_some() && at_once { Stamp::default() } else { self.read.clone() };

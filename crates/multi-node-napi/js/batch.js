@@ -23,9 +23,11 @@ class Batch {
     if (content === 0 && kind === KIND.bytes) return { value: Buffer.alloc(0), why: undefined };
     const from = this.#at;
     this.#at += content;
-    const bytes = this.#bytes?.subarray(from, this.#at) ?? Buffer.alloc(0);
+    if (kind === KIND.packed) return unpacked(this.#bytes?.subarray(from, this.#at) ?? Buffer.alloc(0));
     // A copy, so that one message that is kept does not keep them all.
-    return kind === KIND.packed ? unpacked(bytes) : { value: Buffer.from(bytes), why: undefined };
+    const value = Buffer.allocUnsafe(content);
+    this.#bytes.copy(value, 0, from, this.#at);
+    return { value, why: undefined };
   }
 }
 

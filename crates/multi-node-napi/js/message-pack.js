@@ -11,16 +11,24 @@ function bytesOf(value) {
   return value instanceof ArrayBuffer ? Buffer.from(value) : undefined;
 }
 
-/** Whether bytes lie somewhere in a value. `above` are the objects around it: JSON refuses circles. */
+/** Whether bytes lie somewhere in a value. `above` are the objects around it: JSON refuses circles. Each message goes through here. */
 function holdsBytes(value, above = []) {
   if (typeof value !== 'object' || value === null) return false;
   if (ArrayBuffer.isView(value) || value instanceof ArrayBuffer) return true;
   if (typeof value.toJSON === 'function') return holdsBytes(value.toJSON(), above);
   if (above.includes(value)) return false;
   above.push(value);
-  const found = Array.isArray(value) ? value.some((each) => holdsBytes(each, above)) : Object.keys(value).some((key) => holdsBytes(value[key], above));
+  const found = partsHoldBytes(value, above);
   above.pop();
   return found;
+}
+
+function partsHoldBytes(value, above) {
+  for (const key in value) {
+    const part = value[key];
+    if (typeof part === 'object' && part !== null && Object.hasOwn(value, key) && holdsBytes(part, above)) return true;
+  }
+  return false;
 }
 
 /** The value as MessagePack. What JSON changes or leaves out is changed or left out here too. */

@@ -184,6 +184,7 @@ function itemsOf(batch) {
   for (let at = 0; at < elements.length; at += 3) {
     const [from, kind, content] = [elements[at], elements[at + 1], elements[at + 2]];
     if (kind === KIND.missed) items.push({ from, missed: content });
+    else if (kind === KIND.json) items.push({ from, value: content });
     else items.push(messageOf(from, batch.read(kind, content)));
   }
   return items;

@@ -270,7 +270,7 @@ function decode(text) {
   const seen = new Map();
   for (const part of parts.split(',').filter(Boolean)) {
     const [id, last] = part.split(':');
-    if (!last) return null;
+    if (!id || !last) return null;
     seen.set(/^\d/.test(id) ? `node-${id}` : id, parseInt(last, 36));
   }
   return { at: parseInt(at, 36), seen };

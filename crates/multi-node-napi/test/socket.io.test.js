@@ -223,8 +223,18 @@ const NUMBERS = {
   `,
 };
 
-test('a reload costs clients that recover no event, and none comes twice', async (t) => {
-  const server = await program(t, SOURCE({ nodes: 3, ...NUMBERS }));
+/** With a middleware that takes its time, events come between a client's return and its connection. */
+const SLOW = {
+  server: ', connectionStateRecovery: { maxDisconnectionDuration: 60000, skipMiddlewares: false }',
+  more: `${NUMBERS.more} io.use((socket, next) => setTimeout(next, 50));`,
+};
+
+for (const [how, numbers] of [['', NUMBERS], [' through a slow middleware', SLOW]]) {
+  test(`a reload costs clients that recover no event${how}, and none comes twice`, (t) => reloads(t, numbers));
+}
+
+async function reloads(t, numbers) {
+  const server = await program(t, SOURCE({ nodes: 3, ...numbers }));
   await server.says(/^ready/m);
   const all = await numbered(t, server, 12);
   // The master publishes all the time, and so do the nodes until they end.
@@ -253,7 +263,7 @@ test('a reload costs clients that recover no event, and none comes twice', async
   }
   t.diagnostic(`${all.length} clients, ${last} events of the master each, ${new Set(all.flatMap(({ seen }) => [...seen.keys()])).size} publishers`);
   assert.equal(await server.stop(), 0);
-});
+}
 
 test('in a drain the clients of a node end one after the other, and those of other nodes stay', async (t) => {
   const server = await program(t, SOURCE({ nodes: 2, ...NUMBERS }));

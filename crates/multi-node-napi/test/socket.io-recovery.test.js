@@ -1,0 +1,81 @@
+'use strict';
+// What a process knows of events that clients missed: it gives all of them, or says that it does not know.
+
+const assert = require('node:assert/strict');
+const { test } = require('node:test');
+const { Recovery, decode, encode } = require('../js/socket-io-recovery.js');
+
+const NAMESPACE = { name: '/', sockets: new Map() };
+
+function recovery(options = {}) {
+  return new Recovery('node-9', { history: 1000, maxSessions: 10, away: 60_000, lost: 60_000, isMember: () => true, ...options });
+}
+
+/** An event of another process. */
+function event(known, number, rooms = []) {
+  return { n: number, at: known.now(), nsp: '/', data: { packet: { data: [`event ${number}`] }, opts: { rooms, except: [] } } };
+}
+
+const session = (known) => ({ sid: 'sid', pid: 'pid', rooms: ['sid', 'room'], data: {}, left: known.now() });
+const restored = (known, offset) => known.restore(NAMESPACE, session(known), offset)?.missedPackets.map(([name]) => name) ?? null;
+
+test('a client gets what came after its offset, whatever the order of publishers', () => {
+  const [one, other] = [recovery(), recovery()];
+  const offsets = [1, 2, 3].map((number) => one.received(event(one, number), 'node-1'));
+  one.received(event(one, 1, ['room']), 'node-2');
+  one.received(event(one, 2, ['elsewhere']), 'node-2');
+  assert.deepEqual(restored(one, offsets[1]), ['event 3', 'event 1']);
+  // Another process got node-2's first: what the client of `one` has seen is the same.
+  other.received(event(other, 1, ['room']), 'node-2');
+  for (const number of [1, 2, 3]) other.received(event(other, number), 'node-1');
+  assert.deepEqual(restored(other, offsets[1]), ['event 1', 'event 3']);
+  assert.deepEqual(restored(other, offsets[2]), ['event 1']);
+});
+
+test('each event that was missed has an offset of its own, from which the client can go on', () => {
+  const known = recovery();
+  const offset = known.received(event(known, 1), 'node-1');
+  for (const number of [2, 3]) known.received(event(known, number), 'node-1');
+  known.received(event(known, 1), 'node-2');
+  const missed = known.restore(NAMESPACE, session(known), offset).missedPackets;
+  assert.deepEqual(missed.map((data) => restored(known, data.at(-1))), [['event 3', 'event 1'], ['event 1'], []]);
+});
+
+test('a process that lacks an event says so', () => {
+  const gap = recovery();
+  const offset = gap.received(event(gap, 1), 'node-1');
+  gap.received(event(gap, 3), 'node-1');
+  assert.equal(restored(gap, offset), null, 'a number is missing');
+  const late = recovery();
+  const seen = late.received(event(late, 1), 'node-1');
+  late.lags('node-1');
+  assert.equal(restored(late, seen), null, 'the last ones are missing');
+  const small = recovery({ history: 10 });
+  const first = small.received(event(small, 1), 'node-1');
+  for (let number = 2; number <= 40; number += 1) small.received(event(small, number), 'node-1');
+  assert.equal(restored(small, first), null, 'it had to make room');
+  const fresh = recovery();
+  fresh.counted({ n: 7, last: fresh.now() }, 'node-1');
+  assert.equal(restored(fresh, encode(fresh.now(), new Map([['node-1', 5]]))), null, 'it came later');
+  assert.deepEqual(restored(fresh, encode(fresh.now(), new Map([['node-1', 7]]))), []);
+});
+
+test('sessions are bounded, expire and are forgotten', (t) => {
+  const warned = t.mock.method(process, 'emitWarning', () => undefined);
+  const known = recovery({ maxSessions: 2 });
+  for (const pid of ['a', 'b', 'c']) known.keepSession('/', { ...session(known), pid });
+  assert.deepEqual(['a', 'b', 'c'].map((pid) => known.session('/', pid)?.pid), [undefined, 'b', 'c']);
+  assert.equal(warned.mock.callCount(), 1);
+  known.dropSession('/', 'b');
+  assert.equal(known.session('/', 'b'), undefined);
+  known.keepSession('/', { ...session(known), pid: 'old', left: known.now() - 60_001 });
+  assert.equal(known.session('/', 'old'), undefined);
+  assert.equal(known.session('/other', 'c'), undefined);
+});
+
+test('offsets of clients may be anything', () => {
+  const seen = new Map([['node-12', 345], ['master', 6]]);
+  assert.deepEqual(decode(encode(123_456_789, seen)), { at: 123_456_789, seen });
+  const known = recovery();
+  for (const text of ['', ';', 'x', 'zz;1:', 'zz;:1', '1;1:1,'.repeat(10_000), 'constructor', '__proto__;1:1', '\0']) assert.equal(restored(known, text), null, text);
+});

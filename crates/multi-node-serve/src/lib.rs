@@ -11,6 +11,7 @@
 mod accept_control;
 #[cfg(multi_process)]
 mod acceptor;
+mod boxed;
 mod conn_limit;
 mod crowd;
 mod drain;
@@ -37,6 +38,7 @@ mod tls;
 pub use accept_control::{AcceptControl, pulse};
 #[cfg(multi_process)]
 pub use acceptor::{wake, wake_fd};
+pub use boxed::BoxError;
 pub use drain::Drain;
 pub use drain::DrainSignal;
 #[cfg(unix)]
@@ -50,7 +52,7 @@ pub use listener::Listener;
 pub use load::{Counts, Faults, Line, LoadTable};
 #[cfg(test)]
 pub(crate) use server::Here;
-pub use server::{BoxError, Conn, Context, Raw, Servers, Tcp, raw, tcp, tcp_with};
+pub use server::{Conn, Context, Raw, Servers, Tcp, raw, tcp, tcp_with};
 #[cfg(multi_process)]
 pub use serving::DrainReport;
 pub use serving::{Place, Serving, start, start_after};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
+use super::boxed::BoxFuture;
 use super::drain::DrainSignal;
-use super::server::BoxFuture;
 use super::stream::Stream;
 
 /// How long a connection that this side closes is read from, so that bytes under way do not turn the end into a reset.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::boxed::{BoxError, BoxFuture};
 use super::drain::DrainSignal;
-use super::server::{BoxError, BoxFuture};
 use super::stream::Stream;
 use super::terminator::Terminator;
 

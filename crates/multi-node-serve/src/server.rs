@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::mpsc;
 
+pub(super) use super::boxed::{BoxError, BoxFuture};
 use super::conn_limit::ConnLimit;
 use super::drain::{DrainSignal, aborted};
 use super::handoff_receiver::ReceivedConn;
@@ -15,10 +16,8 @@ use super::listener::{Accepts, Listener};
 use super::socket::Addr;
 use super::stream::Stream;
 use super::terminator::Terminator;
+use super::tls::Handshakes;
 
-/// Why a server could not be made, or has failed.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
-pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Makes what serves, once it is known that this process will.
 pub(super) type Factory<T, C> = Box<dyn FnOnce(C) -> BoxFuture<Result<T, BoxError>> + Send>;
 
@@ -156,7 +155,10 @@ impl<C> Conn<C> {
 }
 
 /// Serves connections by a handler of bytes. Made by [`tcp`] and [`tcp_with`].
-pub struct Tcp<F, C>(Factory<F, C>);
+pub struct Tcp<F, C> {
+    make: Factory<F, C>,
+    tls: Option<Arc<Terminator>>,
+}
 
 /// Serves each connection by a call of `handler`, in a task of its own.
 pub fn tcp<F, R, C>(handler: F) -> Tcp<F, C>
@@ -165,7 +167,7 @@ where
     F: Fn(Conn<C>) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    Tcp(Box::new(|_| Box::pin(async { Ok(handler) })))
+    Tcp { make: Box::new(|_| Box::pin(async { Ok(handler) })), tls: None }
 }
 
 /// As [`tcp`], with a handler that is made only in processes that serve. Its error is a failed start of the node.
@@ -178,7 +180,7 @@ where
     F: Fn(Conn<C>) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
-    Tcp(factory(make))
+    Tcp { make: factory(make), tls: None }
 }
 
 /// A server that accepts connections itself. Made by [`raw`].
@@ -219,6 +221,14 @@ where
     F: Fn(Conn<C>) -> R + Send + Sync + 'static,
     R: Future<Output = ()> + Send + 'static,
 {
+    /// Serves by TLS. The handler gets connections whose handshake is done. To end one in good order, shut its stream down: that
+    /// sends `close_notify`.
+    #[cfg(feature = "tls")]
+    pub fn tls(mut self, certificates: multi_node_tls::Certificates) -> Self {
+        self.tls = Some(Arc::new(Terminator::raw(certificates)));
+        self
+    }
+
     /// Serves something else as well; see [`Servers::and`].
     pub fn and(self, bind: impl Into<String>, server: impl Into<Servers<C>>) -> Servers<C> {
         Servers::from(self).and(bind, server)
@@ -256,11 +266,23 @@ where
     R: Future<Output = ()> + Send + 'static,
 {
     fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>> {
-        Box::pin(async { Ok(Box::new(ReadyTcp((self.0)(context).await?)) as Box<dyn Ready<C>>) })
+        Box::pin(async {
+            let Tcp { make, tls } = *self;
+            let handler = make(context).await?;
+            let handshakes = tls.map(Handshakes::new).transpose()?;
+            Ok(Box::new(ReadyTcp { handler, handshakes }) as Box<dyn Ready<C>>)
+        })
+    }
+
+    fn terminator(&self) -> Option<Arc<Terminator>> {
+        self.tls.clone()
     }
 }
 
-struct ReadyTcp<F>(F);
+struct ReadyTcp<F> {
+    handler: F,
+    handshakes: Option<Handshakes>,
+}
 
 impl<F, R, C> Ready<C> for ReadyTcp<F>
 where
@@ -271,15 +293,20 @@ where
     fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
             let Site { listener, context, drain, .. } = site;
-            let handler = Arc::new(self.0);
+            let server = Arc::new(*self);
             let mut accepts = Accepts::new(listener);
             while let Some((stream, peer)) = accepts.next().await {
                 let Ok(local) = stream.local_addr() else { continue };
-                let conn = Conn { stream, peer, local, context: context.clone(), drain: drain.staggered() };
-                let (handler, drain) = (handler.clone(), drain.clone());
+                let (server, context, drain) = (server.clone(), context.clone(), drain.clone());
                 tokio::spawn(async move {
+                    let stream = match &server.handshakes {
+                        Some(handshakes) => handshakes.secure(stream, Bytes::new(), &drain).await,
+                        None => Some(stream),
+                    };
+                    let Some(stream) = stream else { return };
+                    let conn = Conn { stream, peer, local, context, drain: drain.staggered() };
                     tokio::select! {
-                        () = handler(conn) => {}
+                        () = (server.handler)(conn) => {}
                         () = aborted(drain) => {}
                     }
                 });

@@ -220,6 +220,12 @@ impl Serving {
         DrainReport { finished: begin.map_or(0, taken).saturating_sub(aborted + handed_off), aborted, handed_off }
     }
 
+    /// How many idle connections with TLS stayed open in the drain, and how many of them were closed shortly before its end. Both are
+    /// among those that the report calls finished.
+    pub fn kept(&self) -> (u64, u64) {
+        self.tracker.kept()
+    }
+
     /// Where connections come in that other processes hand off.
     pub fn handoff_receiver(&self) -> HandoffReceiver {
         self.handoff_receiver.clone()

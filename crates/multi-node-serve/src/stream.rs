@@ -248,26 +248,34 @@ pub(super) struct ConnTracker {
     pub(super) line: Line,
     /// Notified when no connection is open any more.
     empty: Notify,
-    /// Connections that other processes have taken over.
-    handed_off: AtomicU64,
-    /// Connections that were open still at the end of the drain.
-    aborted: AtomicU64,
+    ends: Ends,
     drain: DrainSignal,
     #[cfg(multi_process)]
     pub(super) acceptor: Option<super::acceptor::Acceptor>,
 }
 
+/// What becomes of connections in a drain.
+#[derive(Debug, Default)]
+struct Ends {
+    /// Other processes have taken them over.
+    handed_off: AtomicU64,
+    /// They were open still at its end.
+    aborted: AtomicU64,
+    /// They were idle, could not be handed off, and stayed open.
+    kept: AtomicU64,
+    /// Those of them that were idle until shortly before its end, and were closed then.
+    kept_closed: AtomicU64,
+}
+
 impl ConnTracker {
     #[cfg(multi_process)]
     pub(super) fn new(line: Line, drain: DrainSignal, acceptor: Option<super::acceptor::Acceptor>) -> Arc<ConnTracker> {
-        let (empty, handed_off, aborted) = (Notify::new(), AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(ConnTracker { line, empty, handed_off, aborted, drain, acceptor })
+        Arc::new(ConnTracker { line, empty: Notify::new(), ends: Ends::default(), drain, acceptor })
     }
 
     #[cfg(not(multi_process))]
     pub(super) fn new(line: Line, drain: DrainSignal) -> Arc<ConnTracker> {
-        let (empty, handed_off, aborted) = (Notify::new(), AtomicU64::new(0), AtomicU64::new(0));
-        Arc::new(ConnTracker { line, empty, handed_off, aborted, drain })
+        Arc::new(ConnTracker { line, empty: Notify::new(), ends: Ends::default(), drain })
     }
 
     /// Takes no more connections.
@@ -293,12 +301,27 @@ impl ConnTracker {
 
     /// How many connections other processes have taken over.
     pub(super) fn handed_off(&self) -> u64 {
-        self.handed_off.load(Relaxed)
+        self.ends.handed_off.load(Relaxed)
     }
 
     /// How many connections were open at the end of the drain, those that are open still included.
     pub(super) fn aborted(&self) -> u64 {
-        self.aborted.load(Relaxed) + self.line.open()
+        self.ends.aborted.load(Relaxed) + self.line.open()
+    }
+
+    /// An idle connection stays open in the drain.
+    pub(super) fn keep(&self) {
+        self.ends.kept.fetch_add(1, Relaxed);
+    }
+
+    /// Such a connection is closed.
+    pub(super) fn close_kept(&self) {
+        self.ends.kept_closed.fetch_add(1, Relaxed);
+    }
+
+    /// How many idle connections stayed open in the drain, and how many of them were closed shortly before its end.
+    pub(super) fn kept(&self) -> (u64, u64) {
+        (self.ends.kept.load(Relaxed), self.ends.kept_closed.load(Relaxed))
     }
 
     /// The time by which lines are compared; a process that is alone needs none.
@@ -332,14 +355,14 @@ impl Open {
     /// The connection continues in another process.
     pub(super) fn handoff(mut self) {
         self.leaves = true;
-        self.tracker.handed_off.fetch_add(1, Relaxed);
+        self.tracker.ends.handed_off.fetch_add(1, Relaxed);
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
         if !self.leaves && self.tracker.drain.is_over() {
-            self.tracker.aborted.fetch_add(1, Relaxed);
+            self.tracker.ends.aborted.fetch_add(1, Relaxed);
         }
         if self.tracker.line.closed() == 0 {
             self.tracker.empty.notify_waiters();

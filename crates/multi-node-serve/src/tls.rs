@@ -5,10 +5,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio_rustls::TlsAcceptor;
 
+use super::boxed::{BoxError, BoxFuture};
 use super::crowd::Crowd;
 use super::drain::{DrainSignal, aborted};
 use super::lingering_close::lingering_close;
-use super::server::{BoxError, BoxFuture};
 use super::stream::{Records, Stream};
 use super::terminator::Terminator;
 

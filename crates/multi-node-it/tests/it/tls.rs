@@ -3,7 +3,9 @@
 mod attack;
 mod authority;
 mod client;
+mod documented;
 mod reload;
 mod replace;
 mod serve;
 mod sessions;
+mod tcp;

@@ -275,11 +275,21 @@ where
             #[cfg(multi_process)]
             listener.set_nodelay()?;
             let handoff_sender = handoff_sender.filter(|_| settings.handoff && handshakes.is_none());
+            let tracker = listener.tracker.clone();
             let mut extensions = Extensions::new();
             extensions.insert(context);
             let crowd = settings.max_connections.filter(|_| settings.idlest_leaves).map(Crowd::new);
-            let shared =
-                Arc::new(Shared { settings, builder, extensions, drain, line, handoff_sender, handshakes, crowd });
+            let shared = Arc::new(Shared {
+                settings,
+                builder,
+                extensions,
+                drain,
+                line,
+                handoff_sender,
+                handshakes,
+                tracker,
+                crowd,
+            });
             let mut accepts = Accepts::new(listener);
             loop {
                 let (stream, origin) = tokio::select! {

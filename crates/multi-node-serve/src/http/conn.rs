@@ -190,6 +190,7 @@ async fn http1<S, B>(
                     Pin::new(&mut hyper).graceful_shutdown();
                 } else {
                     match ready!(watch.as_mut().poll(cx, clock.deadline())) {
+                        Seen::Drain if progress.is_kept() => shared.tracker.keep(),
                         Seen::Drain => {}
                         Seen::Due if clock.client_is_gone() => return Poll::Ready(End::Cut),
                         Seen::Due => return Poll::Ready(End::TimedOut),
@@ -199,6 +200,9 @@ async fn http1<S, B>(
             }
         })
         .await;
+        if matches!(end, End::TimedOut) && progress.drains() && progress.is_kept() {
+            shared.tracker.close_kept();
+        }
         let Some(Parts { left, read, service: back }) = apart(hyper, &progress) else { return };
         let (left, read) = match settle(&end, left, read, &progress) {
             Rest::Again(left, read) => (left, read),

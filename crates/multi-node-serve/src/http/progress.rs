@@ -235,6 +235,11 @@ impl Progress {
         self.shared.keeps_idle()
     }
 
+    /// Whether the connection is idle, and stays open nevertheless. Call this in a drain.
+    pub(super) fn is_kept(&self) -> bool {
+        self.keeps_idle() && !self.is_busy() && !self.has_begun()
+    }
+
     /// Whether the connection moves to another process once it is at rest. Call this in a drain.
     pub(super) fn leaves(&self) -> bool {
         !self.stays && self.shared.gives()

@@ -14,6 +14,7 @@ use crate::crowd::Crowd;
 use crate::drain::Waiting;
 use crate::idle_conn::HandoffSender;
 use crate::server::BoxFuture;
+use crate::stream::ConnTracker;
 use crate::tls::Handshakes;
 
 /// How long before the end of a drain idle connections that were kept are closed.
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub(super) handoff_sender: Option<HandoffSender>,
     /// Where connections begin by a handshake.
     pub(super) handshakes: Option<Handshakes>,
+    /// Where it is counted what becomes of them in a drain.
+    pub(super) tracker: Arc<ConnTracker>,
     /// Where idle connections make room for new ones.
     pub(super) crowd: Option<Arc<Crowd>>,
 }

@@ -248,7 +248,8 @@ async fn finish(
     bus.flush(LAST_WORD).await;
     let fate = match outcome {
         Ok(DrainReport { finished, handed_off, aborted }) => {
-            crate::log::info!(target: "multi_node", finished, handed_off, aborted, "connections have ended");
+            let (kept, kept_closed) = serving.kept();
+            crate::log::info!(target: "multi_node", finished, handed_off, aborted, kept, kept_closed, "connections have ended");
             if let Some(master) = master {
                 let drained = ToMaster::Drained(Drained { finished, handed_off, aborted });
                 // A master that does not read must not keep the node from its end.

@@ -165,3 +165,26 @@ fn now_ms() -> u64 {
     static BEGIN: OnceLock<Instant> = OnceLock::new();
     u64::try_from(BEGIN.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_seals_for_one_rotation_and_opens_for_two() {
+        let servers = Servers::from(crate::raw(async |_, _| Ok::<_, Error>(())));
+        let first = new_key().expect("random bytes");
+        let receivers = Receivers::of(&servers);
+        let mut keeper = Keeper { servers: Vec::new(), keys: vec![first], keys_made_ms: 0, receivers };
+        assert!(keeper.rotation() <= Instant::now() + ROTATION);
+        assert!(keeper.rotate());
+        assert_eq!((keeper.keys.len(), keeper.keys[1]), (2, first));
+        assert!(keeper.keys[0] != first && keeper.keys_made_ms > 0);
+        assert!(keeper.rotate());
+        assert!(keeper.keys.len() == 2 && !keeper.keys.contains(&first), "its tickets are good no more");
+        let left = keeper.view().state.expect("a state");
+        let mut next = Keeper { servers: Vec::new(), keys: vec![first], keys_made_ms: 0, receivers: keeper.receivers };
+        next.inherit_keys(&left);
+        assert_eq!((&next.keys, next.keys_made_ms), (&keeper.keys, keeper.keys_made_ms));
+    }
+}

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use multi_node_it::program::fixture;
-use multi_node_it::{Program, within};
+use multi_node_it::{Plan, Program, within};
 
 use super::authority::Authority;
 
@@ -33,6 +33,36 @@ async fn curl_is_answered_over_both_protocols_and_versions() {
         }
         let plain = program.get("/who").await;
         assert!(plain.is_err(), "there is no answer without TLS: {plain:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_process_that_serves_alone_has_tls_too() {
+    within(30, async {
+        let authority = Authority::new();
+        let mut program = authority.serving(0).await;
+        assert!(curl(&authority, &program, &["--http2"]).contains("HTTP/2.0"));
+        authority.issue("another");
+        program.status_where(|status| status.certificates[0].names.contains(&"another".to_owned())).await;
+        assert!(curl(&authority, &program, &[]).contains("HTTP/"));
+        program.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_master_that_serves_has_tls_too() {
+    within(30, async {
+        let authority = Authority::new();
+        let program = Program::serving(Plan { master_listen: true, ..authority.plan(1) }).await;
+        // Some of many connections reach the master.
+        let mut answered = std::collections::BTreeSet::new();
+        while answered.len() < 2 {
+            answered.insert(curl(&authority, &program, &["--http1.1"]));
+        }
+        assert!(answered.iter().all(|said| said.contains("HTTP/1.1")), "{answered:?}");
         program.stop().await;
     })
     .await;

@@ -29,13 +29,13 @@ async fn three_lines_serve_https_with_a_certificate_of_ones_own() {
         // It is built already, and its port may be in use here.
         let file = |name: &str| folder.path().join(name).display().to_string();
         let (cert, key) = (file("cert.pem"), file("key.pem"));
-        let example = Example::start("tls", &[("CERT", &cert), ("KEY", &key), ("PORT", "0"), ("HOST", "127.0.0.1")]);
-        let example = example.await.expect("it serves");
+        let variables = [("CERT", &*cert), ("KEY", &*key), ("PORT", "0"), ("HOST", "127.0.0.1")];
+        let example = Example::start("tls", &variables).await.expect("it serves");
         let curl = line("curl --cacert").split(" #").next().expect("a command");
         let curl = curl.replace(":8443", &format!(":{}", example.addr.port()));
         let said = shell(&format!("{curl} --silent"), folder.path()).await;
         assert!(said.starts_with("hello from node-") && said.ends_with(" over TLS\n"), "{said}");
-        example.end().await.expect("it ends well");
+        example.stop().await.expect("it ends well");
     })
     .await;
 }

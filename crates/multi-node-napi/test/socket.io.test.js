@@ -285,3 +285,18 @@ test('in a drain the clients of a node end one after the other, and those of oth
   for (const each of all) assert.equal(reconnects.get(each), of.get(each) === drained ? 1 : 0);
   assert.equal(await server.stop(), 0);
 });
+
+test('a process that serves alone has the same', async (t) => {
+  const server = await program(t, SOURCE({ nodes: 0, ...NUMBERS }));
+  await server.says(/^ready/m);
+  const [one] = await numbered(t, server, 1);
+  assert.deepEqual([await one.act('count'), (await one.act('sockets', null)).length, await one.act('serverAck', 1)], [1, 1, [null]]);
+  await one.act('publish');
+  await until('a number', () => one.seen.get('master') > 3);
+  one.socket.io.engine.close();
+  await until('the client to come back', () => one.recovered.length === 1);
+  const before = one.seen.get('master');
+  await until('further numbers', () => one.seen.get('master') > before + 10);
+  assert.deepEqual([one.recovered, one.wrong], [[true], []]);
+  assert.equal(await server.stop(), 0);
+});

@@ -69,6 +69,8 @@ export interface Options {
   peers?: boolean;
   /** Whether nodes may give commands. Default false. */
   commandsFromNodes?: boolean;
+  /** Whether the master writes a line for each event of a node to standard error. Default false. */
+  logToStderr?: boolean;
   /**
    * Whether the master warns of TCP connections that were opened before `listen`: code there runs in every process, so each opens its
    * own. The warning has the code `MULTI_NODE_BEFORE_LISTEN`. With an inspector it is off. Default true.

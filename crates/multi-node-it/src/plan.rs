@@ -64,6 +64,9 @@ pub struct Plan {
     /// What every process opens before `listen`.
     pub early: Early,
     pub warn_before_listen: bool,
+    /// Whether it has a subscriber of `tracing`.
+    pub subscriber: bool,
+    pub log_to_stderr: bool,
     /// The folder in which [`Fault`]s are laid.
     pub faults: PathBuf,
 }
@@ -131,6 +134,8 @@ impl Default for Plan {
             umask: None,
             early: Early::default(),
             warn_before_listen: true,
+            subscriber: true,
+            log_to_stderr: true,
             faults: PathBuf::new(),
         }
     }
@@ -160,6 +165,7 @@ impl Plan {
             .master_listen(self.master_listen)
             .commands_from_nodes(self.commands_from_nodes)
             .warn_before_listen(self.warn_before_listen)
+            .log_to_stderr(self.log_to_stderr)
             .start_timeout(self.start_timeout)
             .drain_timeout(self.drain_timeout)
             .shutdown_delay(self.shutdown_delay)

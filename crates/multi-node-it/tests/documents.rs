@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 /// The words of README.md and of `docs` together, without tables that a command prints, and without `docs/internals`. The goal is 15,000;
 /// a new chapter may be above it until others are shortened.
-const MOST_WORDS: usize = 16_000;
+const MOST_WORDS: usize = 17_000;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")

@@ -61,6 +61,7 @@ const TABLE = {
   signals: flag,
   peers: flag,
   commandsFromNodes: flag,
+  logToStderr: flag,
   warnBeforeListen: flag,
   maxKeys: whole,
   maxMessage: whole,
@@ -117,7 +118,7 @@ function check(options) {
   }
   const given = Object.entries({ ...options, ...command.options }).filter(([, value]) => value !== undefined);
   for (const [name, value] of given) checkOne(name, value);
-  const checked = { maxBuffered: MAX_BUFFERED, slowPeerTimeout: SLOW_PEER_TIMEOUT, signals: true, ...Object.fromEntries(given) };
+  const checked = { maxBuffered: MAX_BUFFERED, slowPeerTimeout: SLOW_PEER_TIMEOUT, signals: true, logToStderr: false, ...Object.fromEntries(given) };
   // The original's name.
   if (checked.restart === undefined && checked.restartChildren !== undefined) checked.restart = checked.restartChildren;
   return checked;

@@ -7,6 +7,7 @@
 
 mod account;
 pub mod log;
+mod stderr_log;
 
 pub use account::Account;
 

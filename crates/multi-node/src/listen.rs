@@ -135,6 +135,9 @@ async fn succeed(request: UpgradeRequest, options: Options, servers: Servers) ->
         true => Err(Error::Resume { cause: "it is to serve as a single process".to_owned() }),
         false => prepared.0.identify().map(|()| prepared),
     });
+    if prepared.as_ref().is_ok_and(|(settings, _)| settings.log_to_stderr) {
+        crate::log::show_without_subscriber();
+    }
     match prepared {
         Ok((settings, addresses)) => match Keeper::load(&servers) {
             Ok(keeper) => {
@@ -255,6 +258,9 @@ async fn lead(mut settings: Settings, servers: Servers, addresses: Vec<Vec<Addre
     identify(&mut settings, alone)?;
     if alone && matches!(settings.control, ControlName::Preferred(_)) {
         settings.control = ControlName::Off;
+    }
+    if !alone && settings.log_to_stderr {
+        crate::log::show_without_subscriber();
     }
     #[cfg(multi_process)]
     if !alone && settings.warn_before_listen {

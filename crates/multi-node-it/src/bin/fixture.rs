@@ -61,12 +61,18 @@ fn main() -> anyhow::Result<()> {
     result
 }
 
-async fn run(plan: Plan) -> anyhow::Result<()> {
+fn subscribe() {
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
         .with_ansi(false)
         .with_writer(std::io::stderr)
         .init();
+}
+
+async fn run(plan: Plan) -> anyhow::Result<()> {
+    if plan.subscriber {
+        subscribe();
+    }
     let before = role();
     plan.early.open();
     misbehave_before_listen(&plan).await?;

@@ -33,6 +33,7 @@ mod reload;
 mod sessions;
 mod shutdown;
 mod single;
+mod stderr_log;
 mod systemd;
 mod threads;
 mod tls;

@@ -166,6 +166,12 @@ table! {
     commands_from_nodes(allow: bool) -> bool = false, any,
     "Whether nodes that link the library may give commands, such as reload";
 
+    /// Whether the master writes its log to standard error, a line for each event, as long as the program has no subscriber of
+    /// `tracing`. Default `true`. A line that standard error does not take at once is left out, and counted.
+    Nodes, Flag, LINKED:
+    log_to_stderr(log: bool) -> bool = true, any,
+    "Whether the master's log goes to standard error without a subscriber of `tracing`";
+
     /// Whether the master warns of TCP connections and threads that were opened before [`listen`](crate::listen()): code
     /// there runs in every process, so each opens its own. Default `true`.
     /// [`Handle::before_listen`](crate::Handle::before_listen) lists them too.

@@ -358,6 +358,24 @@ export interface Counter {
   add(number?: number): void;
 }
 
+/** A number of which each process has a part. */
+export interface Gauge {
+  /** The sum over all processes. */
+  readonly value: number;
+  /**
+   * Adds 1, or a whole number, to this process's part.
+   *
+   * @throws a TypeError with the code `ERR_MULTI_NODE_OPTION` for what is none.
+   */
+  add(number?: number): void;
+  /**
+   * Sets this process's part to a whole number.
+   *
+   * @throws a TypeError with the code `ERR_MULTI_NODE_OPTION` for what is none.
+   */
+  set(number: number): void;
+}
+
 /** This process's part in the program. */
 export interface Nodes extends EventEmitter {
   readonly isMaster: boolean;
@@ -442,6 +460,29 @@ export interface Nodes extends EventEmitter {
    * nodes.counter('jobs').add(1);
    */
   counter(name: string): Counter;
+  /**
+   * The gauge of this name: a number of which each process has a part. When a process has ended, its part no longer counts.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_GAUGES` where there are 64 already.
+   * @example
+   * nodes.gauge('online').add(1);
+   */
+  gauge(name: string): Gauge;
+  /**
+   * Does a job in exactly one process of the machine: in the node that gets the lease of this name. When the job has ended, another node that has called this gets
+   * the lease. `signal` aborts when the process drains, and when its master has gone: then the job should end. No other process gets the lease before it has ended.
+   * In the master the job never runs while there are nodes.
+   *
+   * Resolves when this process takes no further part: the job has ended, or the process drains. Rejects with what the job has thrown, unless that is the
+   * `AbortError` of `signal`; the lease is returned then.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_LEASE` for a name that is empty or longer than 255 bytes, and for more than 64 leases at a time.
+   * @example
+   * await nodes.leader('mails', async (signal) => {
+   *   for await (const _ of setInterval(60_000, undefined, { signal })) await sendMails();
+   * });
+   */
+  leader(name: string, job: (signal: AbortSignal) => unknown): Promise<void>;
 
   on<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
   once<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;

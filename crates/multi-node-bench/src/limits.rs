@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use multi_node::Quota;
-use multi_node_limits::{Limit, SharedTable};
+use multi_node_limits::{Limit, SharedTable, Size};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -81,7 +81,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// What a check costs each process. That no key was allowed more than its limit is checked too.
 fn measure(processes: u64, keys: u64, checks: u64) -> Result<Vec<f64>> {
-    let (table, file) = SharedTable::create(ROOM, [7; 16]).context("no table can be made")?;
+    let (table, file) =
+        SharedTable::create(Size { keys: ROOM, processes: 1 }, [7; 16]).context("no table can be made")?;
     let path = format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd());
     let args = ["limits-work".to_owned(), path, checks.to_string(), keys.to_string()];
     let workers = (0..processes).map(|_| Process::start(&args, Stdio::null())).collect::<Result<Vec<_>>>()?;

@@ -16,6 +16,11 @@ pub(crate) struct Usage(pub(crate) String);
 #[error("{0}")]
 pub(crate) struct NoInstance(pub(crate) String);
 
+/// Another process has the lock.
+#[derive(Debug, thiserror::Error)]
+#[error("another process has the lock {0:?}")]
+pub(crate) struct Locked(pub(crate) String);
+
 /// What `probe` has found is not what was allowed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Probed {
@@ -85,6 +90,9 @@ pub(crate) fn code(error: &anyhow::Error) -> ExitCode {
     let of_cause = |cause: &(dyn std::error::Error + 'static)| {
         if cause.is::<Usage>() {
             return Some(USAGE);
+        }
+        if cause.is::<Locked>() {
+            return Some(REFUSED);
         }
         if cause.is::<NoInstance>() {
             return Some(NOBODY);

@@ -23,6 +23,11 @@ pub(crate) struct Target {
 }
 
 impl Target {
+    /// What options of a command say that has another first word.
+    pub(crate) fn of(name: Option<String>, socket: Option<PathBuf>) -> Target {
+        Target { program: None, name, socket }
+    }
+
     fn name(&self) -> Option<&str> {
         self.program.as_deref().or(self.name.as_deref())
     }

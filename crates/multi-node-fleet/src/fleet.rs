@@ -11,7 +11,9 @@ mod draining;
 mod end;
 mod format;
 mod hang;
+mod leases;
 mod life;
+mod log_event;
 mod node;
 mod policy;
 mod recycle;
@@ -43,6 +45,7 @@ pub use self::canary::Canary;
 use self::commands::Running;
 use self::draining::{Draining, Next};
 use self::hang::Suspect;
+pub use self::log_event::{Level, LogEvent};
 use self::node::Node;
 pub use self::policy::{Backoff, CrashLoop, Policy};
 pub use self::recycle::Recycling;
@@ -54,6 +57,7 @@ pub use self::verdict::Limits;
 use super::restart::{Jitter, Rules};
 use crate::command::{Command, CommandError, ReloadReport, Report};
 use crate::id::{Generation, NodeId, Slot};
+use crate::leases::{Claim, Leases};
 use crate::status::Drained;
 use crate::status::Exit;
 
@@ -111,6 +115,10 @@ pub enum Event {
     Rehearsed { generation: Generation, result: Result<(), String> },
     /// The master could not be replaced.
     Stayed { why: String },
+    /// The node asks for the lease of this name.
+    SeeksLease { name: String, claim: Claim },
+    /// The node returns a lease, or no longer waits for it.
+    ReturnsLease(Claim),
     /// A client gave a command and waits for the answer.
     Asked { ticket: Ticket, command: Command },
 }
@@ -146,6 +154,8 @@ pub enum Action {
     Signal { id: NodeId, signal: Fatal },
     /// Send a signal to the node's process, as a command asked for.
     Forward { id: NodeId, signal: i32 },
+    /// Tell the node that it holds the lease that it has asked for.
+    GrantLease(Claim),
     /// Nothing more is known of this node: forget its channels and counters.
     Forget { id: NodeId },
     /// Answer a command, exactly once.
@@ -162,32 +172,6 @@ pub enum Fatal {
     /// With a core dump, for a node that hangs.
     Abort,
     Kill,
-}
-
-/// A line for the log: one for each thing that happened to a node.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LogEvent {
-    pub level: Level,
-    pub slot: Option<Slot>,
-    pub id: Option<NodeId>,
-    pub text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    Info,
-    Warn,
-    Error,
-}
-
-impl Level {
-    pub fn name(self) -> &'static str {
-        match self {
-            Level::Info => "info",
-            Level::Warn => "warn",
-            Level::Error => "error",
-        }
-    }
 }
 
 /// How long a node that says it has failed may take to end, and how long a signal may take to end one.
@@ -229,6 +213,7 @@ pub struct Fleet {
     seen_hello: bool,
     /// The last death, for the case that it ends the program.
     last_death: String,
+    leases: Leases,
     out: Vec<Action>,
 }
 
@@ -267,6 +252,7 @@ impl Fleet {
             seen_ready: false,
             seen_hello: false,
             last_death: String::from("none was ever started"),
+            leases: Leases::default(),
             out: Vec::new(),
         }
     }
@@ -299,10 +285,13 @@ impl Fleet {
             Event::Exited { id, exit, tally } => self.exited(now, id, exit, tally),
             Event::Rehearsed { generation, result } => self.preflighted(generation, result),
             Event::Stayed { why } => self.stayed(why),
+            Event::SeeksLease { name, claim } => self.seeks_lease(&name, claim),
+            Event::ReturnsLease(claim) => self.leases.give_back(claim),
             Event::Asked { ticket, command } => self.asked(now, ticket, command),
         }
         self.advance_command(now);
         self.recycle(now);
+        self.grant_leases();
         self.conclude();
         self.arrange_sampling(now);
         mem::take(&mut self.out)

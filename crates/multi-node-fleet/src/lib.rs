@@ -5,6 +5,8 @@ pub mod command;
 #[allow(missing_docs, reason = "a field whose name says all needs no line in an internal crate")]
 pub mod fleet;
 pub mod id;
+#[allow(missing_docs, reason = "a field whose name says all needs no line in an internal crate")]
+pub mod leases;
 mod restart;
 pub mod status;
 

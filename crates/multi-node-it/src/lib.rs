@@ -13,6 +13,7 @@ pub mod frames;
 pub mod held;
 pub mod hostile;
 pub mod in_flight;
+pub mod leads;
 pub mod limits;
 pub mod load;
 pub mod machine;

@@ -39,6 +39,8 @@ pub struct Plan {
     pub streams: Streams,
     /// Whether it takes part in the bus (`/bus/…`).
     pub bus: bool,
+    /// Where it does a job that only one process does, and writes that down.
+    pub leads: Option<PathBuf>,
     /// Main goes on after the drain instead of returning.
     pub endless_main: bool,
     pub start_timeout: Duration,
@@ -116,6 +118,7 @@ impl Default for Plan {
             tls: None,
             streams: Streams::default(),
             bus: false,
+            leads: None,
             endless_main: false,
             start_timeout: Duration::from_secs(10),
             drain_timeout: Duration::from_secs(5),
@@ -323,6 +326,12 @@ pub enum Fault {
     StuckAsSuccessor,
     /// The new program wants one more address.
     OtherAddresses,
+    /// The job of a lease ends.
+    ReturnLease,
+    /// The job of a lease panics.
+    PanicAsLeader,
+    /// The job of a lease goes on while this is laid, though its process is to end.
+    KeepLeading,
 }
 
 impl Fault {

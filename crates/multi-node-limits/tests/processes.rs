@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use multi_node_limits::{Counter, Limit, Quota, SharedTable};
+use multi_node_limits::{Counter, Limit, Quota, SharedTable, Size};
 
 const TABLE: &str = "MULTI_NODE_TEST_TABLE";
 const CHECKS: &str = "MULTI_NODE_TEST_CHECKS";
@@ -49,7 +49,7 @@ fn begins(child: &mut Child) {
 
 #[test]
 fn four_processes_with_a_million_checks_each_are_allowed_a_hundred() {
-    let (table, file) = SharedTable::create(1000, [3; 16]).expect("made");
+    let (table, file) = SharedTable::create(Size { keys: 1000, processes: 1 }, [3; 16]).expect("made");
     let children: Vec<Child> = (0..4).map(|_| start(&file, 1_000_000, 1)).collect();
     for mut child in children {
         assert!(child.wait().expect("it ends").success());
@@ -60,7 +60,7 @@ fn four_processes_with_a_million_checks_each_are_allowed_a_hundred() {
 
 #[test]
 fn killed_processes_leave_a_table_that_counts() {
-    let (table, file) = SharedTable::create(1 << 14, [3; 16]).expect("made");
+    let (table, file) = SharedTable::create(Size { keys: 1 << 14, processes: 1 }, [3; 16]).expect("made");
     for round in 0..20 {
         let mut children: Vec<Child> = (0..3).map(|_| start(&file, u64::MAX, 3000)).collect();
         children.iter_mut().for_each(begins);

@@ -1,5 +1,5 @@
 'use strict';
-// Limits and counters of all processes together.
+// Limits, counters and gauges of all processes together.
 
 const { failure, fromException } = require('./errors.js');
 
@@ -51,6 +51,32 @@ class Counter {
   }
 }
 
+/** A number of which each process has a part, which goes with the process. */
+class Gauge {
+  #handle;
+
+  constructor(bus, name) {
+    this.#handle = made(() => bus.gauge(nameOf(name)));
+  }
+
+  add(number = 1) {
+    this.#handle.add(whole(number));
+  }
+
+  set(number) {
+    this.#handle.set(whole(number));
+  }
+
+  get value() {
+    return this.#handle.value;
+  }
+}
+
+function whole(number) {
+  if (Number.isSafeInteger(number)) return number;
+  throw wrong('number', number, 'a whole number');
+}
+
 function nameOf(name) {
   if (typeof name === 'string') return name;
   throw wrong('name', name, 'a string');
@@ -68,4 +94,4 @@ function wrong(option, value, expected) {
   return failure('OPTION', `option \`${option}\`: ${String(value)} is not allowed; expected ${expected}`, TypeError);
 }
 
-module.exports = { Limit, Counter };
+module.exports = { Limit, Counter, Gauge };

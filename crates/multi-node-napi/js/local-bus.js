@@ -1,8 +1,9 @@
 'use strict';
-// Topics, requests and limits in a process that serves alone: what the library offers, without it.
+// Topics, requests, limits and leases in a process that serves alone: what the library offers, without it.
 
 const { KIND, batchOf, kept, lengthOf } = require('./batch.js');
 const { LocalCalls } = require('./local-calls.js');
+const { LocalLeases } = require('./local-leases.js');
 const { LocalLimits } = require('./local-limits.js');
 const { failure } = require('./errors.js');
 
@@ -14,6 +15,7 @@ class LocalBus {
   #topics = new Map();
   #most;
   #limits;
+  #leases = new LocalLeases();
 
   constructor(me, { maxMessage, maxSubscriptionBacklog, maxRequestsInFlight, maxKeys } = {}) {
     this.#me = me;
@@ -52,6 +54,19 @@ class LocalBus {
 
   counter(name) {
     return this.#limits.counter(name);
+  }
+
+  gauge(name) {
+    return this.#limits.gauge(name);
+  }
+
+  leader(name, turn) {
+    return this.#leases.leader(name, turn);
+  }
+
+  /** Resolves when the jobs of leases have ended. */
+  drain() {
+    return this.#leases.drain();
   }
 }
 

@@ -1,17 +1,18 @@
 'use strict';
-// Limits and counters of a process that serves alone: what the library offers, without it.
+// Limits, counters and gauges of a process that serves alone: what the library offers, without it.
 
 const { performance } = require('node:perf_hooks');
 const { failure } = require('./errors.js');
 
 /** The library's bounds. */
-const MOST = { counters: 256 };
+const MOST = { counters: 256, gauges: 64 };
 
 /** All limits and counters of the process. */
 class LocalLimits {
   #keys;
   #times = new Map();
   #counters = new Map();
+  #gauges = new Map();
 
   constructor(keys) {
     this.#keys = keys;
@@ -63,6 +64,16 @@ class LocalLimits {
     const counter = this.#counters.get(name) ?? { value: 0, add: (number) => void (counter.value += number) };
     this.#counters.set(name, counter);
     return counter;
+  }
+
+  gauge(name) {
+    if (!this.#gauges.has(name) && this.#gauges.size >= MOST.gauges) {
+      throw failure('GAUGES', `there are ${MOST.gauges} gauges already, which is the most`);
+    }
+    const made = { value: 0, add: (number) => void (gauge.value += number), set: (number) => void (gauge.value = number) };
+    const gauge = this.#gauges.get(name) ?? made;
+    this.#gauges.set(name, gauge);
+    return gauge;
   }
 }
 

@@ -3,7 +3,8 @@
 
 const { EventEmitter } = require('node:events');
 const { Calls } = require('./calls.js');
-const { Counter, Limit } = require('./limits.js');
+const { lead } = require('./leader.js');
+const { Counter, Gauge, Limit } = require('./limits.js');
 const { checkRegisters } = require('./metrics.js');
 const { Topic } = require('./topic.js');
 
@@ -93,6 +94,14 @@ class Nodes extends EventEmitter {
 
   counter(name) {
     return new Counter(this.#part.bus, name);
+  }
+
+  gauge(name) {
+    return new Gauge(this.#part.bus, name);
+  }
+
+  leader(name, job) {
+    return lead(this.#part.bus, name, job);
   }
 
   /** The master exports the metrics of these prom-client registers, aggregated over all nodes. */

@@ -115,10 +115,12 @@ class Single {
     if (shutdownDelay > 0) await new Promise((resolve) => setTimeout(resolve, shutdownDelay));
     const ends = this.#servers().map((server) => new Promise((resolve) => server.close(resolve)));
     for (const drain of this.#drains) drain.begin();
+    const jobs = this.bus.drain();
     this.nodes.emit('drain');
     const end = () => this.#drains.forEach((drain) => drain.end());
-    const deadline = setTimeout(end, drainTimeout);
-    await Promise.all(ends);
+    const over = deferred();
+    const deadline = setTimeout(() => over.resolve(end()), drainTimeout);
+    await Promise.all([...ends, Promise.race([jobs, over.promise])]);
     clearTimeout(deadline);
     end();
     this.nodes.emit('close');

@@ -4,7 +4,7 @@ use std::io;
 
 use multi_node::bus::{PublishError, RequestError, RespondError};
 use multi_node::sessions::SessionError;
-use multi_node::{CommandError, Error, QuotaError, TooManyCounters};
+use multi_node::{CommandError, Error, LeaseRefused, QuotaError, TooManyCounters, TooManyGauges};
 use napi_derive::napi;
 
 /// What failed.
@@ -50,6 +50,16 @@ impl Failure {
     /// A limit that allows nothing, or more than can be counted.
     pub(crate) fn quota(error: &QuotaError) -> Failure {
         Failure::new("OPTION", error.to_string())
+    }
+
+    /// A gauge too many.
+    pub(crate) fn gauges(error: &TooManyGauges) -> Failure {
+        Failure::new("GAUGES", error.to_string())
+    }
+
+    /// A lease that this process cannot wait for.
+    pub(crate) fn lease(error: &LeaseRefused) -> Failure {
+        Failure::new("LEASE", error.to_string())
     }
 
     /// A counter too many.

@@ -18,6 +18,7 @@ mod descriptor;
 mod event;
 mod event_loop;
 mod failure;
+mod leader;
 mod limits;
 mod measure;
 mod options;

@@ -1,10 +1,10 @@
-//! Limits and counters of all processes together, for JavaScript.
+//! Limits, counters and gauges of all processes together, for JavaScript.
 
 #![expect(clippy::needless_pass_by_value, reason = "Node-API makes owned values")]
 
 use std::time::Duration;
 
-use multi_node::{Allowed, Counter, Denied, Limit, Quota};
+use multi_node::{Allowed, Counter, Denied, Gauge, Limit, Quota};
 use napi_derive::napi;
 
 use crate::failure::Failure;
@@ -32,6 +32,16 @@ impl Service {
     pub fn counter(&self, name: String) -> napi::Result<CounterHandle> {
         let counter = self.handle.counter(&name);
         counter.map(CounterHandle).map_err(|error| Failure::counters(&error).into_error())
+    }
+
+    /// The gauge of this name.
+    ///
+    /// # Errors
+    /// A failure, in the error's message.
+    #[napi]
+    pub fn gauge(&self, name: String) -> napi::Result<GaugeHandle> {
+        let gauge = self.handle.gauge(&name);
+        gauge.map(GaugeHandle).map_err(|error| Failure::gauges(&error).into_error())
     }
 }
 
@@ -97,6 +107,27 @@ impl CounterHandle {
     #[napi]
     pub fn add(&self, number: f64) {
         self.0.add(number as u64);
+    }
+
+    #[napi(getter)]
+    pub fn value(&self) -> f64 {
+        self.0.get() as f64
+    }
+}
+
+#[napi]
+pub struct GaugeHandle(Gauge);
+
+#[napi]
+impl GaugeHandle {
+    #[napi]
+    pub fn add(&self, number: f64) {
+        self.0.add(number as i64);
+    }
+
+    #[napi]
+    pub fn set(&self, number: f64) {
+        self.0.set(number as i64);
     }
 
     #[napi(getter)]

@@ -82,3 +82,13 @@ test('the limit of the example counts for all nodes', async (t) => {
   assert.equal(answers.filter((text) => text.startsWith('hello')).length, 99);
   assert.equal(await server.stop(), 0);
 });
+
+test('one node makes the reports, and another when that is killed', async (t) => {
+  const source = fs.readFileSync(path.join(__dirname, '../examples/cron.js'), 'utf8');
+  const server = await program(t, source.replaceAll('8080', 'PORT').replace('makes a report', '${process.pid} makes a report'));
+  const makers = () => [...new Set([...server.output.matchAll(/ (\d+) makes a report$/gm)].map(([, pid]) => Number(pid)))];
+  await until('a report', () => makers().length === 1);
+  process.kill(makers()[0], 'SIGKILL');
+  await until('a report of another node', () => makers().length === 2);
+  assert.equal(await server.stop(), 0);
+});

@@ -68,6 +68,11 @@ const { allowed, remaining, retryAfter } = nodes.limit('login', { limit: 100, pe
 const jobs = nodes.counter('jobs');
 jobs.add(allowed ? remaining : retryAfter);
 jobs.value.toFixed();
+const online = nodes.gauge('online');
+online.add(-1);
+online.set(online.value);
+const over: Promise<void> = nodes.leader('cron', async (signal) => signal.aborted);
+void over;
 
 new SessionStore(nodes, { path: '/var/lib/app', ttl: 1000 }).get('sid', (error, session) => void [error, session]);
 new SessionStore().set('sid', {});

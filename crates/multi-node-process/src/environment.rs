@@ -54,6 +54,12 @@ pub fn program() -> Option<PathBuf> {
     env::args_os().next().map(PathBuf::from)
 }
 
+/// What marks this process as one of a node, or of what a node has started.
+#[cfg(multi_process)]
+pub fn instance() -> Option<String> {
+    env::var(INSTANCE).ok()
+}
+
 /// What a guard is called by.
 #[cfg(multi_process)]
 pub fn guarded() -> Option<String> {

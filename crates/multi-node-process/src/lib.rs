@@ -27,6 +27,8 @@ pub mod family;
 #[cfg(all(test, multi_process))]
 mod fuzz_tests;
 pub mod identity;
+#[cfg(multi_process)]
+pub mod lease_files;
 #[warn(missing_docs)]
 pub mod log_buffer;
 #[warn(missing_docs)]

@@ -69,11 +69,21 @@ pub struct CommandRequest {
     pub reply: oneshot::Sender<Result<Report, CommandError>>,
 }
 
+/// What a program asks of its loop about leases. `ticket` is a number that the process uses once.
+#[derive(Debug)]
+pub enum LeaseRequest {
+    /// The lease of this name. The sender is used when it is granted.
+    Seek { ticket: u64, name: String, granted: oneshot::Sender<()> },
+    /// It is returned, or no longer wanted.
+    Return { ticket: u64 },
+}
+
 /// The loop's ends.
 #[derive(Debug)]
 pub struct ProcessLinks {
     pub peers: Peers,
     pub asked: mpsc::Receiver<CommandRequest>,
+    pub leases: mpsc::Receiver<LeaseRequest>,
     pub snapshot: watch::Sender<Snapshot>,
     pub end: watch::Sender<Option<End>>,
     pub exits: Exits,

@@ -6,6 +6,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::family::ProcessId;
 use crate::runtime_directory::{self, check, prepared, runtime_directory};
 use crate::{log, sys};
 
@@ -38,7 +39,12 @@ pub fn remove(master: u32) {
 fn name(master: u32) -> String {
     // Where /proc hides processes of other users, the number alone has to do.
     let start = sys::process::entry_of(master).map_or(0, |entry| entry.start);
-    format!("{PREFIX}{master}-{start}")
+    name_of(ProcessId { pid: master, start })
+}
+
+/// What the directory of the run of this master is called.
+pub(crate) fn name_of(master: ProcessId) -> String {
+    format!("{PREFIX}{}-{}", master.pid, master.start)
 }
 
 /// A master that was killed has left its directory.

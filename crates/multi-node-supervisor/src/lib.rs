@@ -12,7 +12,7 @@ mod supervisor;
 pub use foreign::{Collect, Output, Program, Readiness, Sockets, preload};
 use multi_node_fleet::command::NotApplied;
 use multi_node_fleet::id::{NodeId, Slot};
-use multi_node_fleet::{command, id, status};
+use multi_node_fleet::{command, id, leases, status};
 use multi_node_process::error::Error;
 use multi_node_process::shared_secret::SharedSecret;
 use multi_node_process::{

@@ -83,6 +83,11 @@ impl Successor {
     }
 }
 
+/// Lets programs that this process becomes or starts inherit the descriptor.
+pub fn let_inherit(fd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(fcntl_setfd(fd, FdFlags::empty())?)
+}
+
 /// Whether standard output and error are closed on exec. Node.js, for one, has marked them so.
 fn mark_output(output: FdFlags, error: FdFlags) -> io::Result<()> {
     fcntl_setfd(io::stdout(), output)?;

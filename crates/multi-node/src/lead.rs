@@ -5,6 +5,7 @@ use multi_node_supervisor::{Bootstrap, Ends, Program, UpgradeRequest};
 
 use crate::endpoints::Endpoints;
 use crate::id::NodeId;
+use crate::lease::LeasePlace;
 use crate::options::{Address, Settings};
 use crate::process_links::{End, ProcessLinks};
 use crate::serve::{self, AcceptControl, DrainSignal, Place, Serving, Socket};
@@ -82,10 +83,11 @@ async fn supervise(
         None,
         bootstrap.sockets(),
         (bootstrap.load(), bootstrap.limits().clone(), bus.clone()),
-        log_buffer.clone(),
-        secret,
+        (log_buffer.clone(), secret),
+        LeasePlace::of_run(&settings),
     );
-    let ProcessLinks { peers, asked, snapshot, end, exits, drain, draining } = links;
+    // Nothing grants leases to the master: after a reload its program is an old one.
+    let ProcessLinks { peers, asked, snapshot, end, exits, drain, draining, leases: _ } = links;
     let parent_server = ParentServer { place: bootstrap.place()?, draining, heartbeat: settings.heartbeat.clone() };
     let serving = match servers {
         Some(servers) if settings.master_listen => {

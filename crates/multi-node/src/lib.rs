@@ -26,7 +26,8 @@
 //! | serve HTTP, bytes, or by a server that accepts connections itself; several at once | [`http()`], [`tcp`], [`raw`], [`Servers::and`] |
 //! | make pools and the like in processes that serve only | [`http_with`], [`tcp_with`] |
 //! | know this process, see all of them, give commands | [`Handle`], [`Status`] |
-//! | limit and count for all processes together | [`Handle::limit`], [`RateLimitLayer`], [`Handle::counter`] |
+//! | limit and count for all processes together | [`Handle::limit`], [`RateLimitLayer`], [`Handle::counter`], [`Handle::gauge`] |
+//! | do a job in one process only | [`Handle::leader`] |
 //! | talk to the other processes | [`Nodes::next_peer`], [`Peer`], [`Framed`] |
 //! | serve by a program that does not link this crate | [`program`] |
 //! | end well | [`Nodes`], [`Handle::closed`], [`Handle::draining`] |
@@ -66,6 +67,7 @@ mod heartbeat;
 mod identity;
 #[cfg(multi_process)]
 mod lead;
+mod lease;
 mod limits;
 mod listen;
 mod monitoring;
@@ -84,18 +86,24 @@ mod single;
 mod tls;
 mod wiring;
 
-use multi_node_fleet::{command, id, status};
+use multi_node_fleet::{command, id, leases, status};
 use multi_node_metrics as metrics;
 use multi_node_process::{
     bind, environment, error, exits, log_buffer, mesh, metrics_sink, process_links, shared_secret, signals, tls_state,
 };
 #[cfg(multi_process)]
-use multi_node_process::{control, descriptors, family, run_directory, runtime_directory, systemd};
+use multi_node_process::{control, descriptors, family, lease_files, run_directory, runtime_directory, systemd};
 use multi_node_serve as serve;
 #[cfg(multi_process)]
 use multi_node_sys as sys;
 use multi_node_sys::log;
 
+/// Internal: the files of leases, for the command.
+#[cfg(multi_process)]
+#[doc(hidden)]
+pub mod lock {
+    pub use crate::lease_files::{LeaseDirectory, LeaseFile};
+}
 pub use before_listen::BeforeListen;
 #[doc(inline)]
 pub use command::{
@@ -117,9 +125,10 @@ pub use exits::{NodeExit, NodeExits};
 pub use heartbeat::Heartbeat;
 #[doc(inline)]
 pub use id::{Generation, NodeId, Slot};
+pub use lease::{Leadership, Lease, LeaseRefused};
 pub use limits::{
-    Allowed, Counter, Denied, Limit, Quota, QuotaError, RateLimit, RateLimitFuture, RateLimitLayer, RateLimitParts,
-    TooManyCounters,
+    Allowed, Counter, Denied, Gauge, Limit, Quota, QuotaError, RateLimit, RateLimitFuture, RateLimitLayer,
+    RateLimitParts, TooManyCounters, TooManyGauges,
 };
 #[cfg(unix)]
 pub use listen::claim_role;

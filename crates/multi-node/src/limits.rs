@@ -6,7 +6,9 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 pub use layer::{RateLimit, RateLimitFuture, RateLimitLayer, RateLimitParts};
 #[doc(inline)]
-pub use multi_node_limits::{Allowed, Counter, Denied, Limit, Quota, QuotaError, TooManyCounters};
+pub use multi_node_limits::{
+    Allowed, Counter, Denied, Gauge, Limit, Quota, QuotaError, TooManyCounters, TooManyGauges,
+};
 pub(crate) use multi_node_limits::{MOST_KEYS, SharedTable};
 
 /// A table that this process counts in alone.

@@ -2,6 +2,7 @@
 
 mod bus;
 mod handle;
+mod leader;
 mod shared;
 
 use std::fmt;

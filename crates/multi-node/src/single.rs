@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::command::{Command, CommandError, Report};
 use crate::endpoints::Endpoints;
 use crate::id::{NodeId, Slot};
+use crate::lease::{LeasePlace, OwnLeases};
 use crate::mesh::{Peers, Wish};
 use crate::options::{Address, Settings};
 use crate::process_links::ProcessLinks;
@@ -37,8 +38,9 @@ pub(crate) async fn listen(
     let bus = Bus::new(NodeId::MASTER, wiring::bus_limits(&settings));
     bus.members_complete();
     let log_buffer = endpoints.log_buffer();
-    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, (&load, limits, bus), log_buffer, None);
-    let ProcessLinks { peers, asked, snapshot, end, drain, draining, .. } = links;
+    let place = LeasePlace::of_run(&settings);
+    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, (&load, limits, bus), (log_buffer, None), place);
+    let ProcessLinks { peers, asked, leases, snapshot, end, drain, draining, .. } = links;
     let tls = keeper.map_or_else(|| Ok(TlsSource::none()), Keeper::start)?;
     snapshot.send_replace(shown(State::Initializing, &tls));
     let most_connections = connections(&sockets, &settings);
@@ -46,10 +48,14 @@ pub(crate) async fn listen(
     let serving = serve::start(servers, sockets, place, nodes.handle(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot.send_replace(shown(State::Serving, &tls));
-    let alone = Single { drain, peers, asked, signals, snapshot, settings, tls, drain_at: None, shutdowns: Vec::new() };
+    let leases = OwnLeases::new(leases);
+    let (drain_at, shutdowns) = (None, Vec::new());
+    let alone = Single { drain, peers, asked, leases, signals, snapshot, settings, tls, drain_at, shutdowns };
+    let handle = nodes.handle();
     let endpoints = endpoints.attend(nodes.handle()).await?;
     tokio::spawn(async move {
         let outcome = alone.run(serving).await;
+        handle.jobs_ended().await;
         bind::unlink_unserved(&addresses).await;
         endpoints.close().await;
         #[cfg(multi_process)]
@@ -96,6 +102,7 @@ struct Single {
     drain: Drain,
     peers: Peers,
     asked: mpsc::Receiver<CommandRequest>,
+    leases: OwnLeases,
     signals: MasterSignals,
     snapshot: watch::Sender<Snapshot>,
     settings: Settings,
@@ -117,6 +124,7 @@ impl Single {
                     Err(error) => End::Failed(error.to_string()),
                 },
                 Some(ask) = self.asked.recv() => self.ask(ask),
+                () = self.leases.turn() => {}
                 wish = self.peers.wish() => match wish {
                     Wish::Leave => self.shut_down(),
                     // There is no other process.

@@ -5,13 +5,14 @@ use multi_node_process::process_links::{ProcessLinks, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::exits::Exits;
+use crate::lease::{Leader, LeasePlace};
 use crate::limits::SharedTable;
 use crate::log_buffer::{Held, LogBuffer};
 use crate::mesh;
 use crate::nodes::Inner;
 use crate::options::Settings;
 use crate::serve::{Drain, LoadTable, Socket};
-use crate::{Handle, NodeId, Nodes, SharedSecret, Slot};
+use crate::{Handle, NodeId, Nodes, SharedSecret, Slot, lease};
 
 /// How many commands of the program may wait.
 const COMMANDS: usize = 64;
@@ -34,8 +35,8 @@ pub(crate) fn wire(
     slot: Option<Slot>,
     sockets: &[Vec<Socket>],
     (load, limits, bus): (&LoadTable, SharedTable, Bus),
-    log_buffer: LogBuffer,
-    secret: Option<SharedSecret>,
+    (log_buffer, secret): (LogBuffer, Option<SharedSecret>),
+    lease_place: LeasePlace,
 ) -> (Nodes, ProcessLinks) {
     let (drain, draining) = Drain::new();
     let (peers, arrivals, rejoin) = mesh::arrivals();
@@ -43,6 +44,7 @@ pub(crate) fn wire(
     let (snapshot_sender, snapshot) = watch::channel(Snapshot::default());
     let (end_sender, end) = watch::channel(None);
     let exits = Exits::new();
+    let (lease_sender, leases) = lease::requests();
     let handle = Handle::new(Inner {
         id,
         slot,
@@ -52,6 +54,7 @@ pub(crate) fn wire(
         load: load.clone(),
         bus,
         limits,
+        leader: Leader::new(lease_sender, lease_place, draining.clone()),
         snapshot,
         joined: peers.watch(),
         rejoin,
@@ -63,6 +66,7 @@ pub(crate) fn wire(
         held: Held::default(),
         secret,
     });
-    let links = ProcessLinks { peers, asked, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };
+    let links =
+        ProcessLinks { peers, asked, leases, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };
     (Nodes::new(handle, arrivals), links)
 }

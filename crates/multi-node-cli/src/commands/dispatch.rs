@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{completions, look, man, probe, run, steer, upgrade};
+use super::{completions, lock, look, man, probe, run, steer, upgrade};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -19,6 +19,7 @@ pub(crate) enum Command {
     Stop(steer::Stop),
     Signal(steer::Signal),
     Describe(steer::Describe),
+    Lock(lock::Lock),
     Probe(Box<probe::Probe>),
     Completions(completions::Completions),
     Man(man::Man),
@@ -44,6 +45,7 @@ impl Command {
             Command::Stop(command) => command.run(),
             Command::Signal(command) => command.run(),
             Command::Describe(command) => command.run(),
+            Command::Lock(command) => command.run(),
             Command::Probe(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

@@ -2,6 +2,7 @@
 
 mod completions;
 mod dispatch;
+mod lock;
 mod look;
 mod man;
 mod probe;

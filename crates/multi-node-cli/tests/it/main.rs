@@ -15,6 +15,7 @@ mod hostile_server;
 mod identity;
 mod linked;
 mod load;
+mod lock;
 mod main_process;
 mod misbehave;
 mod mistakes;

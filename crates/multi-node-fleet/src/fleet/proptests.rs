@@ -49,6 +49,8 @@ fn word() -> impl Strategy<Value = Word> {
         2 => Just(Word::Leaving),
         1 => Just(Word::Drained),
         1 => Just(Word::Broken),
+        3 => Just(Word::SeeksLease),
+        2 => Just(Word::ReturnsLease),
         1 => any::<bool>().prop_map(|traced| Word::Examined { traced }),
         4 => prop_oneof![Just(Exit::Code(0)), Just(Exit::Code(1)), Just(Exit::Signal(9)), Just(Exit::Signal(15))]
             .prop_map(Word::Exits),

@@ -12,6 +12,7 @@ use super::recycle::Wear;
 use super::slot::{Filled, SlotRecord};
 use super::{Fleet, FleetPhase, Policy, after};
 use crate::id::{Generation, NodeId, Slot};
+use crate::leases::Leases;
 use crate::restart::Restarts;
 use crate::status::{Exit, State};
 
@@ -25,6 +26,8 @@ pub struct Saved {
     newest: Generation,
     seen_ready: bool,
     last_death: String,
+    #[serde(default)]
+    leases: Leases,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -104,13 +107,14 @@ impl Fleet {
             newest: self.newest,
             seen_ready: self.seen_ready,
             last_death: self.last_death.clone(),
+            leases: self.leases.clone(),
         }
     }
 
     /// Continues from another master's state of the time `then`, in terms of this process. No node counts as silent so far.
     pub fn restore(policy: Policy, seed: u64, saved: Saved, then: Instant, now: Instant) -> Fleet {
         let mut fleet = Fleet::new(policy, seed);
-        let Saved { slots, nodes, started, current, newest, seen_ready, last_death } = saved;
+        let Saved { slots, nodes, started, current, newest, seen_ready, last_death, leases } = saved;
         fleet.course = FleetPhase::Running;
         fleet.slots = slots.iter().map(|slot| restore_slot(slot, then)).collect();
         let all_beat = fleet.policy.all_beat;
@@ -118,7 +122,7 @@ impl Fleet {
         fleet.nodes =
             nodes.map(|(id, node)| (id, restore_node(node, (then, now), fleet.new_wear(), all_beat))).collect();
         (fleet.started, fleet.current, fleet.newest) = (started, current, newest);
-        (fleet.seen_ready, fleet.last_death) = (seen_ready, last_death);
+        (fleet.seen_ready, fleet.last_death, fleet.leases) = (seen_ready, last_death, leases);
         fleet
     }
 }

@@ -3,6 +3,7 @@
 mod canaries;
 mod drains;
 mod hangs;
+mod leases;
 mod meetings;
 mod proofs;
 mod recycling;

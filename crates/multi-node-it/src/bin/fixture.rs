@@ -16,7 +16,7 @@ use multi_node::{
 };
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams};
-use multi_node_it::{bus, execution_log, held, hostile, old_node, routes};
+use multi_node_it::{bus, execution_log, held, hostile, leads, old_node, routes};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -93,6 +93,9 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
     };
     let as_told = if nodes.is_master() { Role::Master } else { Role::Node };
     anyhow::ensure!((before, role()) == (as_told, as_told), "`role` was {before:?}, and {:?} after `listen`", role());
+    if let Some(folder) = &plan.leads {
+        leads::take_part(&nodes, folder, &plan.faults)?;
+    }
     live(plan, nodes, mesh, dropping).await
 }
 
@@ -157,6 +160,7 @@ fn app(node: Handle, mesh: Mesh, dropping: Arc<Notify>, status: StatusCode) -> R
         .route("/measure", get(measure))
         .route("/abort", get(abort))
         .route("/exit/{code}", get(exit))
+        .route("/gauge/{amount}", get(gauge))
         .route("/limited/{key}", get(limited).layer(Extension(limit(&node))))
         .route("/drop", get(move || async move { dropping.notify_one() }))
         .route("/orphan", get(orphan))
@@ -180,6 +184,13 @@ fn limit(node: &Handle) -> Limit {
 
 async fn limited(Extension(limit): Extension<Limit>, Path(key): Path<String>) -> StatusCode {
     if limit.check(key).is_ok() { StatusCode::OK } else { StatusCode::TOO_MANY_REQUESTS }
+}
+
+/// Adds to this node's part of a gauge; answers the sum.
+async fn gauge(Extension(node): Extension<Handle>, Path(amount): Path<i64>) -> String {
+    let gauge = node.gauge("online").expect("few gauges");
+    gauge.add(amount);
+    format!("{} {} {}\n", node.id(), std::process::id(), gauge.get())
 }
 
 fn admin() -> Router {

@@ -17,6 +17,7 @@ mod handoff;
 mod hang;
 mod http;
 mod identity;
+mod leader;
 mod leftovers;
 mod lifetimes;
 mod limits;

@@ -36,7 +36,7 @@ impl Versions {
 }
 
 /// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
-pub(super) const CAPABILITIES: [&str; 5] = [SKIPS, GREETS, LIMITS, BUS, TLS];
+pub(super) const CAPABILITIES: [&str; 6] = [SKIPS, GREETS, LIMITS, BUS, TLS, LEASES];
 
 /// It skips messages of kinds that it does not know.
 pub(super) const SKIPS: &str = "skips_unknown";
@@ -52,6 +52,9 @@ pub const BUS: &str = "bus";
 
 /// As a node it takes certificates and keys of tickets, if its servers have TLS.
 pub const TLS: &str = "tls";
+
+/// As a master it grants leases, as a node it asks for them.
+pub const LEASES: &str = "leases";
 
 /// Whether this capability is among those that a side has named.
 pub fn has_capability(named: &[String], capability: &str) -> bool {
@@ -89,6 +92,11 @@ pub enum ToMaster {
     /// The bus wants a link to another process. `broken_epoch` is the highest epoch of the pair that the node has seen. Only to masters
     /// with the capability `bus`.
     OpenLink { peer: NodeId, broken_epoch: u64 },
+    /// The node wants to hold the lease of this name; `ticket` is the node's own number for it. The answer may take any time. Only to masters
+    /// with the capability `leases`.
+    SeekLease { ticket: u64, name: String },
+    /// The node returns a lease, or no longer wants it.
+    ReturnLease { ticket: u64 },
     /// Somebody in the node gives a command; `ticket` is the node's own number for it.
     Command { ticket: u64, command: Command },
     /// What the program has measured since this was last said. Only to masters whose settings ask for it.
@@ -154,6 +162,8 @@ pub enum ToNode {
     Adopted { settings: NodeSettings },
     /// Certificates and keys of tickets for the handshakes that begin from now on. Only to nodes with the capability `tls`.
     Tls(TlsState),
+    /// The node holds the lease that it has asked for, until it returns it. Only as an answer to `SeekLease`.
+    LeaseGranted { ticket: u64 },
     /// The answer to `Command`.
     Answer { ticket: u64, result: Result<Report, CommandError> },
 }

@@ -17,7 +17,7 @@ pub use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_ap
 pub use codec::{Malformed, decode_control};
 pub use kind::Skipped;
 pub use message::{
-    BUS, Exec, Fds, GREETS, HelloAck, Join, LIMITS, NodeSettings, SocketKind, TLS, ToMaster, ToNode, VERSIONS,
+    BUS, Exec, Fds, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, SocketKind, TLS, ToMaster, ToNode, VERSIONS,
     Versions, capabilities, has_capability,
 };
 pub use reserve::Reserve;

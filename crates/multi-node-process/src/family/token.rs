@@ -44,6 +44,19 @@ impl Run {
         same && self.instance != NAMELESS && self.master != other.master
     }
 
+    /// The master's user.
+    pub fn user(&self) -> u32 {
+        self.user
+    }
+
+    /// What tells the instance from others, over its runs. Without a name and without an address of its own there is nothing.
+    pub fn lasting_instance(&self) -> Option<&str> {
+        let addresses = self.instance.strip_prefix(NAMELESS).map(|listed| listed.split(','));
+        let is_lasting =
+            addresses.is_none_or(|mut all| all.any(|address| !address.is_empty() && !address.ends_with(":0")));
+        is_lasting.then_some(&self.instance)
+    }
+
     pub fn parse(text: &str) -> Option<Run> {
         // An address has colons too.
         let mut parts = text.rsplitn(4, ':');

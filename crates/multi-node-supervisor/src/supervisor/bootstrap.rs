@@ -19,7 +19,7 @@ use super::plan::Plan;
 use super::reaper;
 use super::run::Supervisor;
 use super::upgrade::{InheritedLoop, LeftState, UpgradeRequest};
-use multi_node_limits::SharedTable;
+use multi_node_limits::{SharedTable, Size};
 
 use crate::address::Address;
 use crate::descriptors::Shape;
@@ -128,7 +128,7 @@ impl Bootstrap {
         let lines = 1 + 4 * plan.policy.max_nodes + plan.policy.surge + 1;
         let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
         let wake_fd = serve::wake_fd().map_err(Error::io("make the wake-up"))?;
-        let limits = limits(plan.max_keys)?;
+        let limits = limits(Size { keys: plan.max_keys, processes: lines })?;
         let fleet = Fleet::new(policy(plan, program.as_ref(), room), seed());
         let foreign =
             program.map(|program| Foreign::new(program, first(&sockets), plan.manner, room.given)).transpose()?;
@@ -168,7 +168,7 @@ impl Bootstrap {
         let mut launcher = launcher(plan, program.as_ref(), true)?;
         launcher.inherit(images);
         let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
-        let limits = go_on_counting(left_limits, plan.max_keys)?;
+        let limits = go_on_counting(left_limits, Size { keys: plan.max_keys, processes: load.lines() })?;
         let fleet = Fleet::restore(policy(plan, program.as_ref(), room), seed(), fleet, left, Instant::now());
         let foreign =
             program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), plan.manner));
@@ -328,20 +328,20 @@ impl fmt::Debug for Bootstrap {
     }
 }
 
-/// A new table for this number of keys, and its file.
-fn limits(keys: usize) -> Result<(SharedTable, OwnedFd), Error> {
-    let made = sys::random::bytes().and_then(|secret| SharedTable::create(keys, secret));
+/// A new table of this size, and its file.
+fn limits(size: Size) -> Result<(SharedTable, OwnedFd), Error> {
+    let made = sys::random::bytes().and_then(|secret| SharedTable::create(size, secret));
     made.map_err(Error::io("make the table of limits"))
 }
 
-/// The table that another program has left, unless this one's has another layout or number of keys.
-fn go_on_counting(left: Option<OwnedFd>, keys: usize) -> Result<(SharedTable, OwnedFd), Error> {
+/// The table that another program has left, unless this one's has another layout or number of keys, or is for more processes.
+fn go_on_counting(left: Option<OwnedFd>, size: Size) -> Result<(SharedTable, OwnedFd), Error> {
     let left = left.and_then(|file| Some((SharedTable::open(&file).ok()?, file)));
-    match left.filter(|(table, _)| table.keys() == keys) {
+    match left.filter(|(table, _)| table.size().keys == size.keys && table.size().processes >= size.processes) {
         Some(left) => Ok(left),
         None => {
             crate::log::info!("limits count from 0: the program before left no table of this layout and size");
-            limits(keys)
+            limits(size)
         }
     }
 }

@@ -9,6 +9,7 @@ use super::watch::NodeEvent;
 use crate::command::CommandError;
 use crate::control::{ToMaster, ToNode};
 use crate::id::NodeId;
+use crate::leases::Claim;
 use crate::status::ReadyBy;
 
 /// No cause that a node reports is kept longer, in bytes.
@@ -48,6 +49,10 @@ impl Supervisor {
                 self.members.open_link(id, peer, broken_epoch);
                 return None;
             }
+            NodeEvent::Said(ToMaster::SeekLease { ticket, name }) => {
+                Event::SeeksLease { name, claim: Claim { id, ticket } }
+            }
+            NodeEvent::Said(ToMaster::ReturnLease { ticket }) => Event::ReturnsLease(Claim { id, ticket }),
             NodeEvent::Said(ToMaster::Drained(drained)) => Event::Drained { id, drained },
             NodeEvent::Said(ToMaster::Command { ticket, command }) if self.config.commands_from_nodes => {
                 self.asked(command, Reply::Node { id, ticket })

@@ -244,6 +244,7 @@ impl Members {
         self.ended = ended;
         for line in &self.free_lines {
             self.template.load.clear(*line);
+            self.template.limits.0.clear_gauges_of(*line);
         }
     }
 
@@ -336,6 +337,7 @@ impl Members {
             guard.registry().remove(id);
         }
         let counts = self.template.load.close(member.line);
+        self.template.limits.0.clear_gauges_of(member.line);
         self.left_lines.push(member.line);
         if let Some(slot) = member.info.slot() {
             *self.ended.entry(slot).or_default() += counts;

@@ -19,6 +19,7 @@ use crate::error::describe;
 use crate::exits::Exits;
 use crate::family::Stop;
 use crate::id::{Generation, NodeId};
+use crate::leases::Claim;
 use crate::log_buffer::LogBuffer;
 use crate::mesh::Wish;
 use crate::metrics_sink::MetricsSink;
@@ -296,6 +297,7 @@ impl Supervisor {
                     crate::log::error!(%id, pid, signal, %error, "cannot signal the node");
                 }
             }
+            Action::GrantLease(Claim { id, ticket }) => self.members.tell(id, ToNode::LeaseGranted { ticket }),
             Action::Forget { id } => self.members.forget(id),
             Action::Answer { ticket, result } => self.answer(ticket, result),
             Action::Tell(event) => self.log(&event),

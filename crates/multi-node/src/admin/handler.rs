@@ -99,6 +99,7 @@ impl CommandHandler {
             pid,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             addresses: self.handle.served(),
+            leases: self.handle.lease_directory(),
             options: self.options.clone(),
             commands: COMMANDS
                 .map(|(request, does)| CommandHelp { request: request.into(), does: does.into() })

@@ -1,6 +1,8 @@
 //! What is said over the control socket: one JSON value a line, each request answered before the next is read.
 
 use super::text::in_words;
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -223,6 +225,9 @@ pub struct Description {
     pub version: String,
     /// What is served, as it was bound.
     pub addresses: Vec<String>,
+    /// The directory with the files of its leases, which `multi-node lock` locks; none if nodes have another user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leases: Option<PathBuf>,
     /// The options in force.
     pub options: Vec<OptionInForce>,
     /// The commands that are understood.

@@ -11,6 +11,7 @@ use multi_node_bus::{Bus, LinkWanted, Wanted};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
+use super::leases::Leases;
 use super::master::{self, Master};
 use super::measures::Measures;
 use super::orphan::Guard;
@@ -46,6 +47,7 @@ pub(super) struct Life {
     /// Commands that the master has not answered yet.
     pub(super) pending: BTreeMap<u64, oneshot::Sender<Result<Report, CommandError>>>,
     pub(super) tickets: u64,
+    pub(super) leases: Leases,
     pub(super) snapshot: watch::Sender<Snapshot>,
     pub(super) drain: Drain,
     pub(super) draining: DrainSignal,
@@ -85,6 +87,7 @@ impl Life {
                     Wish::Rejoin(peer) => drop(self.outbox.try_send((ToMaster::Rejoin { peer }, None))),
                 },
                 wanted = self.wanted.recv() => self.want_link(wanted),
+                message = self.leases.next() => self.tell_of_lease(message).await,
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = over(&mut self.end), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
@@ -134,6 +137,7 @@ impl Life {
                     crate::log::error!("cannot use the new certificates, so those before stay in force: {error}");
                 }
             }
+            Ok(Some(ToNode::LeaseGranted { ticket })) => self.leases.granted(ticket),
             Ok(Some(ToNode::Answer { ticket, result })) => {
                 if let Some(reply) = self.pending.remove(&ticket) {
                     // The caller may have stopped waiting.
@@ -149,6 +153,7 @@ impl Life {
                 self.guard.end_patience();
                 self.measures.heed(&settings);
                 self.settings = settings;
+                self.leases.ask_again();
             }
             // Somebody may still come, but not by this way.
             Ok(None) | Err(_) if self.next_master_due.is_some() => self.reader = None,
@@ -220,6 +225,14 @@ impl Life {
     fn link_opened(&self, peer: NodeId, epoch: u64, link: OwnedFd) {
         if let Err(error) = self.bus.attach(peer, epoch, UnixStream::from(link)) {
             crate::log::error!(%peer, %error, "cannot use the link of the bus to a peer");
+        }
+    }
+
+    /// Waits for room, since nothing is asked twice of the same master.
+    async fn tell_of_lease(&self, message: ToMaster) {
+        if self.reader.is_some() {
+            // An error means that the master is gone.
+            let _ = self.outbox.send((message, None)).await;
         }
     }
 

@@ -1,5 +1,6 @@
 //! The child: a process that the master started, from its first look at fd 0 to its last answer.
 
+mod leases;
 mod life;
 mod master;
 mod measures;

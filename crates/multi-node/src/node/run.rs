@@ -9,6 +9,7 @@ use multi_node_bus::{Bus, BusLimits};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::Instrument;
 
+use super::leases::Leases;
 use super::life::Life;
 use super::master::Master;
 use super::measures::Measures;
@@ -17,6 +18,7 @@ use super::parent::Parent;
 use crate::control::{self, HelloAck, Reserve, Skipped, SocketKind, ToMaster, Writer};
 use crate::descriptors::Demand;
 use crate::handoff::{Links, Successors};
+use crate::lease::LeasePlace;
 use crate::limits::{self, SharedTable};
 use crate::log_buffer::LogBuffer;
 use crate::options::Metering;
@@ -69,7 +71,7 @@ pub(crate) async fn join(
     let (load, wake_fd) =
         (hello_ack.load.take().ok_or_else(incomplete)?, hello_ack.wake_fd.take().ok_or_else(incomplete)?);
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
-    let limits = table(hello_ack.limits.take());
+    let limits = table(hello_ack.limits.take(), hello_ack.line);
     let line = load.line(hello_ack.line).ok_or_else(incomplete)?;
     let (handoff_sender, idle_conns) = mpsc::channel(QUEUE);
     line.set_on_trial(hello_ack.trial);
@@ -102,10 +104,10 @@ pub(crate) async fn join(
         Some(hello_ack.slot),
         &sockets,
         (&load, limits, bus.clone()),
-        LogBuffer::default(),
-        hello_ack.secret,
+        (LogBuffer::default(), hello_ack.secret),
+        LeasePlace::of_node(),
     );
-    let (handle, ProcessLinks { peers, asked, snapshot, end, drain, draining, .. }) = (nodes.handle(), links);
+    let (handle, ProcessLinks { peers, asked, leases, snapshot, end, drain, draining, .. }) = (nodes.handle(), links);
     snapshot.send_modify(|snapshot| snapshot.status.wanted = hello_ack.slots);
 
     let signals = NodeSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
@@ -130,6 +132,7 @@ pub(crate) async fn join(
         asked,
         pending: BTreeMap::new(),
         tickets: 0,
+        leases: Leases::new(leases, control::has_capability(&hello_ack.capabilities, control::LEASES)),
         snapshot,
         drain,
         draining: draining.clone(),
@@ -161,14 +164,16 @@ pub(crate) async fn join(
     let _ = accept_control.set(serving.accept_control());
     say(&outbox, ToMaster::Ready).await;
     let told = (hello_ack.version >= TELLS_DRAINED).then_some(outbox);
-    tokio::spawn(finish(serving, (told, measures, bus), fate, end).instrument(handle.span()));
+    tokio::spawn(finish(serving, handle.clone(), (told, measures, bus), fate, end).instrument(handle.span()));
     Ok(nodes)
 }
 
 /// The table of limits that all processes share. A master of an earlier release has none: then each node counts for itself.
-fn table(file: Option<OwnedFd>) -> SharedTable {
+fn table(file: Option<OwnedFd>, line: usize) -> SharedTable {
     let shared = file.ok_or_else(|| "the master has no table of them".to_owned());
-    shared.and_then(|file| SharedTable::open(&file).map_err(|error| error.to_string())).unwrap_or_else(|why| {
+    let shared = shared.and_then(|file| SharedTable::open(&file).map_err(|error| error.to_string()));
+    let own = shared.and_then(|table| table.of_process(line).ok_or_else(|| "it has no cells for this node".to_owned()));
+    own.unwrap_or_else(|why| {
         crate::log::warn!(why, "limits count for each node by itself");
         limits::of_this_process(KEYS_ALONE)
     })
@@ -239,11 +244,13 @@ async fn start(
 /// Waits for the last answer, and then reports the end to the program, and to a master that understands it.
 async fn finish(
     mut serving: Serving,
+    handle: Handle,
     (master, measures, bus): (Option<mpsc::Sender<Outgoing>>, Measures, Bus),
     fate: watch::Receiver<End>,
     end: watch::Sender<Option<End>>,
 ) {
     let outcome = serving.finished().await;
+    handle.jobs_ended().await;
     measures.tell_last().await;
     bus.flush(LAST_WORD).await;
     let fate = match outcome {

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::StatusWatch;
 use crate::command::{Command, Report};
 use crate::exits::{Exits, NodeExits};
+use crate::lease::Leader;
 use crate::limits::SharedTable;
 use crate::log_buffer::{Held, HeldOutput, LogBuffer, LogLine};
 use crate::mesh::{Joined, Rejoin};
@@ -42,6 +43,7 @@ pub(crate) struct Inner {
     pub(crate) bus: Bus,
     /// Where limits count.
     pub(crate) limits: SharedTable,
+    pub(crate) leader: Leader,
     pub(crate) snapshot: watch::Receiver<Snapshot>,
     pub(crate) joined: watch::Receiver<Joined>,
     pub(crate) rejoin: Rejoin,
@@ -78,6 +80,7 @@ impl Handle {
             load: LoadTable::local(),
             bus: Bus::new(NodeId::MASTER, BusLimits::default()),
             limits: crate::limits::of_this_process(1),
+            leader: Leader::detached(),
             snapshot: watch::channel(Snapshot::default()).1,
             joined: watch::channel(Joined::default()).1,
             rejoin: mpsc::channel(1).0,

@@ -1,7 +1,7 @@
 //! What the processes of a program have together: shares of a total, a secret, limits and counters.
 
 use super::Handle;
-use crate::limits::{Counter, Limit, Quota, TooManyCounters};
+use crate::limits::{Counter, Gauge, Limit, Quota, TooManyCounters, TooManyGauges};
 use crate::{SharedSecret, Slot};
 
 impl Handle {
@@ -48,6 +48,25 @@ impl Handle {
     /// Where there are 256 counters already.
     pub fn counter(&self, name: &str) -> Result<Counter, TooManyCounters> {
         Counter::new(self.0.limits.clone(), name)
+    }
+
+    /// The gauge with this name: a number of which each process has a part, such as the sockets that are open. When a process has ended, its part no longer
+    /// counts, however it ended.
+    ///
+    /// ```no_run
+    /// # use multi_node::Handle;
+    /// # fn of(node: Handle) -> Result<(), multi_node::TooManyGauges> {
+    /// let online = node.gauge("online")?;
+    /// online.add(1); // a client has connected
+    /// println!("{} clients in all processes", online.get());
+    /// online.add(-1);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// Where there are 64 gauges already.
+    pub fn gauge(&self, name: &str) -> Result<Gauge, TooManyGauges> {
+        Gauge::new(self.0.limits.clone(), name)
     }
 
     /// How many checks of limits found no room for their key.

@@ -33,6 +33,8 @@ pub(super) struct Audit {
     /// Those among them that were sent a signal which ends them.
     signalled: BTreeSet<NodeId>,
     forgotten: BTreeSet<NodeId>,
+    /// Who was granted the lease, and has neither returned it nor ended.
+    leader: Option<NodeId>,
     joined: BTreeSet<(NodeId, NodeId)>,
     /// How often each command was answered.
     answers: BTreeMap<Ticket, usize>,
@@ -59,6 +61,7 @@ impl Audit {
             alive: BTreeSet::new(),
             signalled: BTreeSet::new(),
             forgotten: BTreeSet::new(),
+            leader: None,
             joined: BTreeSet::new(),
             answers: BTreeMap::new(),
             shutdown_asked: false,
@@ -118,6 +121,7 @@ impl Audit {
                 self.signalled.insert(*id);
             }
             Action::Forward { id, .. } => assert!(self.alive.contains(id), "{id} is signalled without a process"),
+            Action::GrantLease(claim) => self.one_leader_that_serves(claim.id),
             Action::Forget { id } => {
                 assert!(!self.alive.contains(id), "{id} lives and is forgotten");
                 assert!(self.forgotten.insert(*id), "{id} is forgotten twice");
@@ -142,6 +146,12 @@ impl Audit {
         assert!(!self.shutdown_asked && self.finished == 0, "{id} is started after the shutdown");
         assert_eq!(self.fleet.nodes.get(&id).map(|node| node.pid), Some(None), "ids are used once");
         self.spawning.push_back(id);
+    }
+
+    fn one_leader_that_serves(&mut self, id: NodeId) {
+        assert_eq!(self.leader, None, "{id} leads too");
+        assert_eq!(self.fleet.nodes.get(&id).map(|node| node.state), Some(State::Serving), "{id} leads");
+        self.leader = Some(id);
     }
 
     fn each_pair_is_joined_once(&mut self, id: NodeId, with: &[NodeId]) {
@@ -277,6 +287,7 @@ fn subject(event: &Event) -> Option<NodeId> {
         | Event::Drained { id, .. }
         | Event::Exited { id, .. } => Some(id),
         Event::Weighed { id, .. } => Some(id),
+        Event::SeeksLease { claim, .. } | Event::ReturnsLease(claim) => Some(claim.id),
         Event::Start
         | Event::Tick
         | Event::Late(_)

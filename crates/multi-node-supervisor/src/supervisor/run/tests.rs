@@ -112,7 +112,8 @@ impl Master {
             sockets: vec![Vec::new()],
             load,
             load_file,
-            limits: multi_node_limits::SharedTable::create(16, [1; 16]).expect("a table"),
+            limits: multi_node_limits::SharedTable::create(multi_node_limits::Size { keys: 16, processes: 4 }, [1; 16])
+                .expect("a table"),
             wake_fd: serve::wake_fd().expect("a wake-up"),
             settings: plan.node_settings(),
             secret: crate::SharedSecret::new([7; 64]),

@@ -8,6 +8,7 @@ use super::super::super::{Event, Fleet, Tally, Ticket};
 use super::Audit;
 use crate::command::Command;
 use crate::id::NodeId;
+use crate::leases::Claim;
 use crate::status::Drained;
 use crate::status::Exit;
 
@@ -28,6 +29,8 @@ pub(in crate::fleet::proptests) enum Word {
     Examined {
         traced: bool,
     },
+    SeeksLease,
+    ReturnsLease,
     Exits(Exit),
 }
 
@@ -135,8 +138,16 @@ impl Audit {
             Word::Drained => self.on(Event::Drained { id, drained: Drained::default() }),
             Word::Broken => self.on(Event::Broken { id, why }),
             Word::Examined { traced } => self.on(Event::Examined { id, traced, report: why }),
+            Word::SeeksLease => {
+                self.on(Event::SeeksLease { name: String::from("cron"), claim: Claim { id, ticket: 1 } });
+            }
+            Word::ReturnsLease => {
+                self.leader = self.leader.filter(|leader| *leader != id);
+                self.on(Event::ReturnsLease(Claim { id, ticket: 1 }));
+            }
             Word::Exits(exit) => {
                 self.alive.remove(&id);
+                self.leader = self.leader.filter(|leader| *leader != id);
                 self.on(Event::Exited { id, exit, tally: Some(Tally::default()) });
             }
         }

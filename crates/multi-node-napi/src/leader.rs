@@ -1,0 +1,87 @@
+//! Jobs that one process of the machine does, for JavaScript.
+
+#![expect(clippy::needless_pass_by_value, reason = "Node-API makes owned values")]
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use multi_node::Lease;
+use napi::bindgen_prelude::Function;
+use napi_derive::napi;
+use tokio::sync::{Notify, mpsc};
+
+use crate::failure::Failure;
+use crate::service::Service;
+use crate::wake;
+
+/// What JavaScript learns; 0 is nothing.
+const BEGUN: u8 = 1;
+const LOST: u8 = 2;
+const OVER: u8 = 3;
+
+/// There are no more of them.
+const EVENTS: usize = 3;
+
+#[napi]
+impl Service {
+    /// Takes part in the lease of this name. `turn` is called, on this thread, when there may be something to take.
+    ///
+    /// # Errors
+    /// A failure, in the error's message.
+    #[napi]
+    pub fn leader(&self, name: String, turn: Function<'_, (), ()>) -> napi::Result<LeaderHandle> {
+        let waker = wake::waker(&turn)?;
+        let (tell, events) = mpsc::channel(EVENTS);
+        let ended = Arc::new(Notify::new());
+        let (told, ends) = (tell.clone(), ended.clone());
+        let _runtime = self.runtime.enter();
+        let leadership = self.handle.leader(&name, move |lease| job(lease, told.clone(), ends.clone()));
+        let leadership = leadership.map_err(|error| Failure::lease(&error).into_error())?;
+        self.runtime.spawn(async move {
+            leadership.await;
+            // An error means that JavaScript has ended.
+            let _ = tell.send(OVER).await;
+        });
+        Ok(LeaderHandle { waker, events, ended })
+    }
+}
+
+/// The job is JavaScript's: it learns of the begin and of the loss, and says when it has ended.
+async fn job(lease: Lease, tell: mpsc::Sender<u8>, ended: Arc<Notify>) {
+    // Errors mean that JavaScript has ended.
+    let _ = tell.send(BEGUN).await;
+    let mut ends = std::pin::pin!(ended.notified());
+    tokio::select! {
+        () = &mut ends => return,
+        () = lease.lost() => {}
+    }
+    let _ = tell.send(LOST).await;
+    ends.await;
+}
+
+/// This process's part in a lease.
+#[napi]
+pub struct LeaderHandle {
+    waker: Waker,
+    events: mpsc::Receiver<u8>,
+    ended: Arc<Notify>,
+}
+
+#[napi]
+impl LeaderHandle {
+    /// What has happened: 1, the job is to begin; 2, it is to end; 3, this process takes no further part; 0, nothing.
+    #[napi]
+    pub fn take(&mut self) -> u8 {
+        let waker = self.waker.clone();
+        match self.events.poll_recv(&mut Context::from_waker(&waker)) {
+            Poll::Ready(Some(event)) => event,
+            _ => 0,
+        }
+    }
+
+    /// The job has ended.
+    #[napi]
+    pub fn end(&self) {
+        self.ended.notify_one();
+    }
+}

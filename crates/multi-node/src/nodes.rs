@@ -14,7 +14,6 @@ use std::time::Duration;
 use futures_core::Stream;
 use tokio::sync::watch;
 
-#[cfg(multi_process)]
 pub(crate) use self::bus::bus_metrics;
 pub use self::handle::Handle;
 pub(crate) use self::handle::Inner;

@@ -10,7 +10,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Handle;
-#[cfg(multi_process)]
 use crate::metrics::Metric;
 
 impl Handle {
@@ -144,7 +143,6 @@ impl Handle {
 }
 
 /// The counts as metrics; none where the bus was never used.
-#[cfg(multi_process)]
 pub(crate) fn bus_metrics(counts: BusCounts) -> Vec<Metric> {
     if counts == BusCounts::default() {
         return Vec::new();

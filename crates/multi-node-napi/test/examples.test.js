@@ -85,7 +85,7 @@ test('the limit of the example counts for all nodes', async (t) => {
 
 test('one node makes the reports, and another when that is killed', async (t) => {
   const source = fs.readFileSync(path.join(__dirname, '../examples/cron.js'), 'utf8');
-  const server = await program(t, source.replaceAll('8080', 'PORT').replace('makes a report', '${process.pid} makes a report'));
+  const server = await program(t, source.replaceAll('8080', 'PORT').replace('`${nodes.id} makes', '`${nodes.id} ${process.pid} makes'));
   const makers = () => [...new Set([...server.output.matchAll(/ (\d+) makes a report$/gm)].map(([, pid]) => Number(pid)))];
   await until('a report', () => makers().length === 1);
   process.kill(makers()[0], 'SIGKILL');

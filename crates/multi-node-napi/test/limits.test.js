@@ -2,6 +2,7 @@
 // Limits and counters: of all processes together, and of one that serves alone.
 
 const assert = require('node:assert/strict');
+const net = require('node:net');
 const { test } = require('node:test');
 const { program, until } = require('./program.js');
 
@@ -34,6 +35,32 @@ test('all nodes count together', async (t) => {
   assert.equal(await server.stop(), 0);
 });
 
+test('the sockets of a killed node do not stay counted', async (t) => {
+  const server = await program(t, `
+    const server = require("http").createServer();
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2 }, server);
+    const online = nodes.gauge("online");
+    server.on("connection", (socket) => {
+      online.add(1);
+      socket.on("close", () => online.add(-1));
+    });
+    if (nodes.isMaster) nodes.ready().then(() => console.log("ready"));
+    if (nodes.isMaster) setInterval(() => console.log("online", online.value), 20);
+    else console.log("node", process.pid);
+  `);
+  await server.says(/^ready/m);
+  const open = new Set();
+  for (let count = 0; count < 500; count += 1) {
+    const socket = net.connect(server.port, '127.0.0.1', () => open.add(socket));
+    socket.on('error', () => undefined).on('close', () => open.delete(socket));
+  }
+  await server.says(/^online 500$/m);
+  process.kill(Number(server.output.match(/^node (\d+)$/m)[1]), 'SIGKILL');
+  await until('the sockets of one node alone', () => open.size > 0 && open.size < 500 && server.output.trimEnd().endsWith(`online ${open.size}`));
+  for (const socket of open) socket.destroy();
+  assert.equal(await server.stop(), 0);
+});
+
 for (const [how, options] of [['the master of nodes', 'nodes: 1'], ['a process that serves alone', 'nodes: 0']]) {
   test(`${how} limits and counts`, async (t) => {
     const server = await program(t, `
@@ -51,6 +78,10 @@ for (const [how, options] of [['the master of nodes', 'nodes: 1'], ['a process t
         console.log("jobs", nodes.counter("jobs").value);
         const wrong = [{ limit: 0, per: 1 }, { limit: 1.5, per: 1 }, { limit: 1, per: 0 }, { limit: 1, per: "1m" }, undefined];
         console.log("wrong", wrong.map((quota) => code(() => nodes.limit("login", quota))).join(), code(() => nodes.counter(7)), code(() => nodes.counter("jobs").add(-1)));
+        const online = nodes.gauge("online");
+        online.set(7);
+        online.add(-2);
+        console.log("online", nodes.gauge("online").value, code(() => online.add(1.5)));
         let made = 0;
         console.log("counters", code(() => { for (; ; made += 1) nodes.counter("c" + made); }), made);
         const brief = nodes.limit("brief", { limit: 1, per: 50 });
@@ -62,8 +93,8 @@ for (const [how, options] of [['the master of nodes', 'nodes: 1'], ['a process t
     `);
     await server.says(/^brief false true/m);
     const said = [
-      'a true 2,true 1,true 0,false 0', 'after true 0', 'b 2 1 2', 'jobs 41', 'wrong OPTION,OPTION,OPTION,OPTION,OPTION OPTION OPTION', 'counters COUNTERS 255',
-      'brief false true',
+      'a true 2,true 1,true 0,false 0', 'after true 0', 'b 2 1 2', 'jobs 41', 'wrong OPTION,OPTION,OPTION,OPTION,OPTION OPTION OPTION', 'online 5 OPTION',
+      'counters COUNTERS 255', 'brief false true',
     ];
     assert.deepEqual(server.output.trim().split('\n').slice(-said.length), said);
     assert.equal(await server.stop(), 0);

@@ -175,11 +175,12 @@ mod tests {
         let servers = Servers::from(crate::raw(async |_, _| Ok::<_, Error>(())));
         let first = new_key().expect("random bytes");
         let receivers = Receivers::of(&servers);
-        let mut keeper = Keeper { servers: Vec::new(), keys: vec![first], keys_made_ms: 0, receivers };
+        let never = u64::MAX;
+        let mut keeper = Keeper { servers: Vec::new(), keys: vec![first], keys_made_ms: never, receivers };
         assert!(keeper.rotation() <= Instant::now() + ROTATION);
         assert!(keeper.rotate());
         assert_eq!((keeper.keys.len(), keeper.keys[1]), (2, first));
-        assert!(keeper.keys[0] != first && keeper.keys_made_ms > 0);
+        assert!(keeper.keys[0] != first && keeper.keys_made_ms <= now_ms());
         assert!(keeper.rotate());
         assert!(keeper.keys.len() == 2 && !keeper.keys.contains(&first), "its tickets are good no more");
         let left = keeper.view().state.expect("a state");

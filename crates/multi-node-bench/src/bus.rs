@@ -79,16 +79,6 @@ enum Task {
     Requests,
 }
 
-impl Task {
-    fn name(self) -> &'static str {
-        match self {
-            Task::Broadcast => "broadcast",
-            Task::AtRest => "at-rest",
-            Task::Requests => "requests",
-        }
-    }
-}
-
 /// What one process found.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Finding {

@@ -93,6 +93,11 @@ impl Drop for Process {
     }
 }
 
+/// A value of the command line as it is typed.
+pub(crate) fn argument(value: &impl clap::ValueEnum) -> String {
+    value.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
 /// Kills a process that another one started.
 ///
 /// Call it while that other one lives: it keeps the pid from being given to a stranger.

@@ -10,7 +10,7 @@ use anyhow::Result;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::programs;
 use crate::redis::RedisServer;
 use crate::table::{self, Row};
@@ -132,7 +132,7 @@ fn rows(name: &str, findings: &[Finding]) -> Vec<Row> {
 /// All processes at once; their rates are added, and the worst of their times is taken.
 fn measure(kind: Kind, place: &Path, task: &str, seconds: f64, processes: usize) -> Result<Finding> {
     let place = place.display().to_string();
-    let args = ["sessions-work", kind.argument(), &place, task, &seconds.to_string(), &processes.to_string()];
+    let args = ["sessions-work", &process::argument(&kind), &place, task, &seconds.to_string(), &processes.to_string()];
     let args = args.map(str::to_owned);
     let workers = (0..processes).map(|_| Process::start(&args, Stdio::null())).collect::<Result<Vec<_>>>()?;
     let findings = workers.into_iter().map(|mut worker| worker.answer()).collect::<Result<Vec<Finding>>>()?;

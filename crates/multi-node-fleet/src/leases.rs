@@ -19,6 +19,14 @@ pub const LONGEST_LEASE_NAME: usize = 255;
 /// How many leases a process may hold and wait for at a time.
 pub const MOST_LEASES: usize = 64;
 
+/// Checks that a lease can have this name.
+///
+/// # Errors
+/// [`LeaseRefused::Name`].
+pub fn check_lease_name(name: &str) -> Result<(), LeaseRefused> {
+    if (1..=LONGEST_LEASE_NAME).contains(&name.len()) { Ok(()) } else { Err(LeaseRefused::Name) }
+}
+
 /// All leases of a program.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -66,9 +74,7 @@ impl Leases {
     /// # Errors
     /// Where the name is empty or too long, and where the process has too many claims.
     pub fn seek(&mut self, name: &str, claim: Claim) -> Result<(), LeaseRefused> {
-        if name.is_empty() || name.len() > LONGEST_LEASE_NAME {
-            return Err(LeaseRefused::Name);
-        }
+        check_lease_name(name)?;
         if self.claims().any(|known| known == claim) {
             return Ok(());
         }

@@ -1,8 +1,6 @@
 //! Counters that all processes add to.
 
-use std::hash::Hasher;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::table::{self, SharedTable};
 
@@ -25,11 +23,8 @@ impl Counter {
     /// # Errors
     /// Where the table has as many names already as it can hold.
     pub fn new(table: SharedTable, name: &str) -> Result<Counter, TooManyCounters> {
-        let mut hasher = table.hasher();
-        hasher.write(name.as_bytes());
-        let tag = table::tag(&hasher);
-        let at = place(table.counters(), tag).ok_or(TooManyCounters)?;
-        Ok(Counter { table, at })
+        let pair = table.place_of(name, table.counters().iter().step_by(2)).ok_or(TooManyCounters)?;
+        Ok(Counter { table, at: 2 * pair + 1 })
     }
 
     /// Adds to it, and wraps around at 2⁶⁴.
@@ -41,16 +36,6 @@ impl Counter {
     pub fn get(&self) -> u64 {
         self.table.counters()[self.at].load(Relaxed)
     }
-}
-
-/// Where the value of this tag is. A tag takes the first place that is free and stays there: two processes that take places for one tag
-/// meet at the same.
-fn place(words: &[AtomicU64], tag: u64) -> Option<usize> {
-    let tags = (0..words.len()).step_by(2);
-    tags.into_iter().find_map(|at| match words[at].compare_exchange(0, tag, SeqCst, SeqCst) {
-        Ok(_) => Some(at + 1),
-        Err(there) => (there == tag).then_some(at + 1),
-    })
 }
 
 #[cfg(test)]

@@ -1,8 +1,6 @@
 //! Gauges: sums of what each process has at present.
 
-use std::hash::Hasher;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::Ordering::Relaxed;
 
 use crate::table::{self, SharedTable};
 
@@ -26,9 +24,7 @@ impl Gauge {
     /// # Errors
     /// Where the table has as many names already as it can hold.
     pub fn new(table: SharedTable, name: &str) -> Result<Gauge, TooManyGauges> {
-        let mut hasher = table.hasher();
-        hasher.write(name.as_bytes());
-        let at = place(table.gauges(), table::tag(&hasher)).ok_or(TooManyGauges)?;
+        let at = table.place_of(name, table.gauges().iter()).ok_or(TooManyGauges)?;
         Ok(Gauge { table, at })
     }
 
@@ -47,14 +43,6 @@ impl Gauge {
         let parts = self.table.gauge_cells(self.at).map(|cell| cell.load(Relaxed));
         parts.fold(0, u64::wrapping_add).cast_signed()
     }
-}
-
-/// Which gauge has this tag. A tag takes the first place that is free and stays there, as that of a counter.
-fn place(tags: &[AtomicU64], tag: u64) -> Option<usize> {
-    tags.iter().position(|there| match there.compare_exchange(0, tag, SeqCst, SeqCst) {
-        Ok(_) => true,
-        Err(there) => there == tag,
-    })
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Instant;
 
 #[cfg(target_os = "linux")]
@@ -226,6 +226,18 @@ impl SharedTable {
 
     pub(crate) fn hasher(&self) -> SipHasher13 {
         SipHasher13::new_with_keys(self.memory.secret.0, self.memory.secret.1)
+    }
+
+    /// Which of the tags is the name's. A name takes the first place that is free and stays there: two processes that take places for one
+    /// name meet at the same. `None`: all places have other names.
+    pub(crate) fn place_of<'a>(&self, name: &str, mut tags: impl Iterator<Item = &'a AtomicU64>) -> Option<usize> {
+        let mut hasher = self.hasher();
+        hasher.write(name.as_bytes());
+        let tag = tag(&hasher);
+        tags.position(|there| match there.compare_exchange(0, tag, SeqCst, SeqCst) {
+            Ok(_) => true,
+            Err(there) => there == tag,
+        })
     }
 
     /// The pair of words of each counter: its name's tag and its value.

@@ -3,9 +3,9 @@
 //
 // The shared table counts by a rate, and not by windows: the whole limit may come at once, and then one request each `window / limit`.
 
-const { EventEmitter } = require('node:events');
 const { failure } = require('./errors.js');
 const { currentNodes } = require('./listen.js');
+const { argumentsOf } = require('./store.js');
 
 /** In front of the keys, unless told otherwise. */
 const PREFIX = 'rate-limit';
@@ -46,9 +46,9 @@ function denied(resetAfter) {
   return { allowed: false, remaining: 0, resetAfter };
 }
 
-/** A request that is denied counts as one above the limit, however many there were. */
-function hitsOf({ allowed, remaining }, limit) {
-  return allowed ? limit - remaining : limit + 1;
+/** A request that is denied counts as one above the limit, however many there were. `less`: the request that was looked ahead for. */
+function hitsOf({ allowed, remaining }, limit, less) {
+  return allowed ? limit - remaining - less : limit + 1;
 }
 
 /** A store for express-rate-limit 7 and later. Each limiter needs one with a `prefix` of its own. */
@@ -62,9 +62,9 @@ class RateLimitStore {
   #owed = new Map();
 
   constructor(nodes, options) {
-    const given = options ?? (nodes instanceof EventEmitter ? {} : nodes) ?? {};
-    this.prefix = prefixOf(given);
-    this.#limits = new Limits(nodes instanceof EventEmitter ? nodes : null, this.prefix);
+    const given = argumentsOf(nodes, options);
+    this.prefix = prefixOf(given.options);
+    this.#limits = new Limits(given.nodes, this.prefix);
   }
 
   init({ limit, windowMs, skipFailedRequests = false }) {
@@ -107,18 +107,15 @@ class RateLimitStore {
     throw failure('OPTION', why, TypeError);
   }
 
-  /** `less`: the request that was looked ahead for. */
   #told(checked, less) {
-    const totalHits = hitsOf(checked, this.#limit) - (checked.allowed ? less : 0);
-    return { totalHits, resetTime: new Date(Date.now() + checked.resetAfter) };
+    return { totalHits: hitsOf(checked, this.#limit, less), resetTime: new Date(Date.now() + checked.resetAfter) };
   }
 }
 
 /** The class that @fastify/rate-limit takes as `store`. */
 function fastifyStore(nodes, options) {
-  const given = options ?? (nodes instanceof EventEmitter ? {} : nodes) ?? {};
-  const prefix = prefixOf(given);
-  const part = nodes instanceof EventEmitter ? nodes : null;
+  const given = argumentsOf(nodes, options);
+  const prefix = prefixOf(given.options);
   return class NodesStore {
     #name;
     #limits;
@@ -126,7 +123,7 @@ function fastifyStore(nodes, options) {
     constructor(params, name = prefix) {
       refuse(params);
       this.#name = name;
-      this.#limits = new Limits(part, name);
+      this.#limits = new Limits(given.nodes, name);
     }
 
     incr(key, done, per, max) {
@@ -146,7 +143,7 @@ function fastifyStore(nodes, options) {
 }
 
 function told(checked, max, less) {
-  return { current: hitsOf(checked, max) - (checked.allowed ? less : 0), ttl: checked.resetAfter };
+  return { current: hitsOf(checked, max, less), ttl: checked.resetAfter };
 }
 
 function answer(done, act) {

@@ -5,6 +5,7 @@ const { EventEmitter } = require('node:events');
 const { binding, why, isNode } = require('./binary.js');
 const { failure, fromException, fromLibrary } = require('./errors.js');
 const { nearest } = require('./nearest.js');
+const { argumentsOf } = require('./store.js');
 
 /** How long a session is kept if its cookie has no expiry. */
 const DAY = 86_400_000;
@@ -41,8 +42,7 @@ class SessionStore extends baseClass() {
   /** `nodes` is what `listen` returned; where the store is made before that, it is left out. */
   constructor(nodes, options) {
     super();
-    const given = options ?? (nodes instanceof EventEmitter ? {} : nodes) ?? {};
-    this.#options = { ttl: DAY, ...check(given) };
+    this.#options = { ttl: DAY, ...check(argumentsOf(nodes, options).options) };
     if (binding === null) throw failure('NO_BINARY', `sessions cannot be shared: ${why}`);
     // The end of the process must not cut a write for which no caller waits.
     this.#alive = setInterval(() => undefined, 1 << 30);

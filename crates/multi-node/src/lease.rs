@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 
 #[doc(inline)]
 pub use crate::leases::LeaseRefused;
-use crate::leases::{Claim, LONGEST_LEASE_NAME, Leases, MOST_LEASES, Standing};
+use crate::leases::{Claim, Leases, MOST_LEASES, Standing, check_lease_name};
 use crate::options::Settings;
 use crate::process_links::LeaseRequest;
 use crate::serve::DrainSignal;
@@ -158,9 +158,7 @@ impl Leader {
         F: Fn(Lease) -> R + Send + Sync + 'static,
         R: Future<Output = ()> + Send + 'static,
     {
-        if name.is_empty() || name.len() > LONGEST_LEASE_NAME {
-            return Err(LeaseRefused::Name);
-        }
+        check_lease_name(name)?;
         let room = self.0.room.clone().try_acquire_owned().map_err(|_| LeaseRefused::TooMany)?;
         let seeker = Seeker { part: self.0.clone(), name: name.into(), _room: room };
         Ok(Leadership(tokio::spawn(async move { seeker.lead(job).await })))

@@ -103,6 +103,7 @@ use multi_node_sys::log;
 #[doc(hidden)]
 pub mod lock {
     pub use crate::lease_files::{LeaseDirectory, LeaseFile};
+    pub use crate::leases::check_lease_name;
 }
 pub use before_listen::BeforeListen;
 #[doc(inline)]

@@ -12,7 +12,7 @@ use super::nats::{NatsPublisher, NatsServer};
 use super::redis::RedisPublisher;
 use super::subscriber::Kind;
 use super::{Finding, SUBSCRIBERS, Task, stamp};
-use crate::process::Process;
+use crate::process::{self, Process};
 use crate::programs;
 use crate::redis::RedisServer;
 
@@ -91,13 +91,13 @@ impl Carrier {
     pub(super) fn measure(&self, task: Task, count: u64) -> Result<Vec<Finding>> {
         match self {
             Carrier::Fleet(place) => {
-                let args = ["bus-fleet", task.name(), &count.to_string(), &place.display().to_string()];
+                let args = ["bus-fleet", &process::argument(&task), &count.to_string(), &place.display().to_string()];
                 let lines = if task == Task::Requests { 2 } else { SUBSCRIBERS };
                 Process::start(&args.map(str::to_owned), Stdio::null())?.answers(lines)
             }
             Carrier::Script { script, package, .. } => {
                 let mut command = Command::new("node");
-                command.arg(script).args([task.name(), &count.to_string()]).env("PACKAGE", package);
+                command.arg(script).args([&process::argument(&task), &count.to_string()]).env("PACKAGE", package);
                 Process::run(command.stdin(Stdio::null()).stdout(Stdio::piped()))?.answers(SUBSCRIBERS)
             }
             Carrier::Bare(place) => measure_with(BarePublisher::bind(place)?, Kind::Bare, place, task, count),
@@ -136,7 +136,8 @@ fn measure_with(
     task: Task,
     count: u64,
 ) -> Result<Vec<Finding>> {
-    let args = ["bus-subscriber", kind.name(), &count.to_string(), &place.display().to_string()].map(str::to_owned);
+    let args = ["bus-subscriber", &process::argument(&kind), &count.to_string(), &place.display().to_string()]
+        .map(str::to_owned);
     let start = |_| Process::start(&args, Stdio::null());
     let mut subscribers = (0..SUBSCRIBERS).map(start).collect::<Result<Vec<_>>>()?;
     publisher.accept()?;

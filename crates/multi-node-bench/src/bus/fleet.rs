@@ -5,19 +5,19 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use multi_node::bus::{Event, Payload, RawTopic, Request};
-use multi_node::{Handle, Listener, Nodes, Options, Slot, listen, raw};
+use multi_node::{Handle, Listener, Nodes, Slot, listen, raw};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{BYTES, Counted, Finding, SUBSCRIBERS, Task, Work, print_line, stamp};
 use crate::process;
-use crate::variants::multi_node::until_end;
+use crate::variants::multi_node::{options, until_end};
 
 /// In the master: publishes or asks. In its nodes: subscribes or answers, and writes the finding to standard output.
 pub(crate) fn run(work: &Work) -> Result<()> {
     process::die_with_parent()?;
     tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
         let count = if work.task == Task::Requests { 1 } else { SUBSCRIBERS };
-        let options = Options::new().host("127.0.0.1").port(0).nodes(count).control(None);
+        let options = options(count, 0).control(None);
         // Only the master makes the socket: the nodes find it.
         let bare = (work.task == Task::Requests && multi_node::role() == multi_node::Role::Master)
             .then(|| listen_at(&work.place))

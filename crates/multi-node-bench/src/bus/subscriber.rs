@@ -18,16 +18,6 @@ pub(super) enum Kind {
     Nats,
 }
 
-impl Kind {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Kind::Bare => "bare",
-            Kind::Redis => "redis",
-            Kind::Nats => "nats",
-        }
-    }
-}
-
 /// Subscribes until all messages have come.
 pub(crate) fn run(subscriber: &Subscriber) -> Result<()> {
     process::die_with_parent()?;

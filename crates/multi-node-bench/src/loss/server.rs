@@ -8,11 +8,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::Router;
-use multi_node::{Handle, Options, Role, http_with, listen, role};
+use multi_node::{Handle, Role, http_with, listen, role};
 use multi_node_bench::routes;
 use tokio::runtime::Builder;
 
-use crate::{process, variants::multi_node::until_end};
+use crate::{
+    process,
+    variants::multi_node::{options, until_end},
+};
 
 /// How the program is started.
 #[derive(Debug, clap::Args)]
@@ -35,8 +38,7 @@ pub(crate) fn serve(start: &Start) -> Result<()> {
     if role() == Role::Master {
         process::die_with_parent()?;
     }
-    let options = Options::new().host("127.0.0.1").port(start.port).nodes(start.nodes);
-    let options = options.control(start.name.as_deref());
+    let options = options(start.nodes, start.port).control(start.name.as_deref());
     let release = start.release.clone();
     let factory = move |_: Handle| ready(app(&release));
     Builder::new_current_thread().enable_all().build()?.block_on(async {

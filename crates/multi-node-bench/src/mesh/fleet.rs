@@ -1,9 +1,12 @@
 //! The same two processes as master and node of the library, with its stream between them.
 
 use anyhow::{Context, Result};
-use multi_node::{Handle, Listener, Options, listen, raw};
+use multi_node::{Handle, Listener, listen, raw};
 
-use crate::{process, variants::multi_node::until_end};
+use crate::{
+    process,
+    variants::multi_node::{options, until_end},
+};
 
 use super::{Task, runtime};
 
@@ -11,7 +14,7 @@ use super::{Task, runtime};
 pub(crate) fn run(task: Task, seconds: f64) -> Result<()> {
     process::die_with_parent()?;
     runtime()?.block_on(async {
-        let mut nodes = listen(Options::new().host("127.0.0.1").port(0).nodes(1), raw(idle)).await?;
+        let mut nodes = listen(options(1, 0), raw(idle)).await?;
         let peer = nodes.next_peer().await.context("the other process")?;
         if nodes.is_master() {
             task.send(peer, seconds).await?;

@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    process::Process,
+    process::{self, Process},
     table::{self, Row},
 };
 
@@ -118,14 +118,17 @@ fn measure(carrier: Carrier, task: Task, seconds: f64) -> Result<Finding> {
     match carrier {
         Carrier::Pair => {
             let (ours, theirs) = StdStream::pair()?;
-            let mut peer = Process::start(&["mesh-peer".to_owned(), task.name()], Stdio::from(OwnedFd::from(theirs)))?;
+            let mut peer = Process::start(
+                &["mesh-peer".to_owned(), process::argument(&task)],
+                Stdio::from(OwnedFd::from(theirs)),
+            )?;
             ours.set_nonblocking(true)?;
             runtime()?.block_on(async { task.send(UnixStream::from_std(ours)?, seconds).await })?;
             // The stream is closed by now, and then the other process sends what it has counted.
             peer.answer()
         }
         Carrier::Peer => {
-            let args = ["mesh-fleet".to_owned(), task.name(), seconds.to_string()];
+            let args = ["mesh-fleet".to_owned(), process::argument(&task), seconds.to_string()];
             Process::start(&args, Stdio::null())?.answer()
         }
     }
@@ -187,12 +190,6 @@ async fn send_messages(stream: impl AsyncWrite + Unpin, duration: Duration) -> R
 
 fn runtime() -> Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
-}
-
-impl Task {
-    fn name(self) -> String {
-        clap::ValueEnum::to_possible_value(&self).map(|value| value.get_name().to_owned()).unwrap_or_default()
-    }
 }
 
 #[cfg(test)]

@@ -21,15 +21,6 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) fn argument(self) -> &'static str {
-        match self {
-            Kind::Memory => "memory",
-            Kind::Disk => "disk",
-            Kind::Map => "map",
-            Kind::Redis => "redis",
-        }
-    }
-
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Memory => "sessions in memory",

@@ -77,7 +77,7 @@ impl Variant {
 
     /// As it is typed and printed.
     pub(crate) fn name(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+        process::argument(&self)
     }
 }
 

@@ -36,9 +36,14 @@ pub(crate) async fn until_end(nodes: &Nodes) -> Result<()> {
     }
 }
 
-/// The hello server under the library, on the loopback address.
+/// This number of nodes on the loopback address, without a log, so that what is measured is the work.
+pub(crate) fn options(nodes: usize, port: u16) -> Options {
+    Options::new().host("127.0.0.1").port(port).nodes(nodes).log_to_stderr(false)
+}
+
+/// The hello server under the library.
 pub(crate) async fn listen_with(nodes: usize, port: u16) -> Result<Nodes> {
-    Ok(listen(Options::new().host("127.0.0.1").port(port).nodes(nodes), http(Hello)).await?)
+    Ok(listen(options(nodes, port), http(Hello)).await?)
 }
 
 /// What the hand-made servers do in a closure.

@@ -10,7 +10,7 @@ use anyhow::Result;
 use clap::Args;
 use multi_node::Error;
 use multi_node::admin::{Description, Request};
-use multi_node::lock::{LeaseDirectory, LeaseFile};
+use multi_node::lock::{LeaseDirectory, LeaseFile, check_lease_name};
 
 use crate::asking;
 use crate::exit::{Locked, NoInstance};
@@ -57,8 +57,7 @@ pub(crate) struct Lock {
 }
 
 fn lock_name(text: &str) -> Result<String, String> {
-    let is_one = (1..=255).contains(&text.len());
-    if is_one { Ok(text.to_owned()) } else { Err("expected 1 to 255 bytes".to_owned()) }
+    check_lease_name(text).map(|()| text.to_owned()).map_err(|_| "expected 1 to 255 bytes".to_owned())
 }
 
 impl Lock {

@@ -24,7 +24,7 @@ const SUBSCRIBERS: usize = 7;
 /// The bytes of a message.
 const BYTES: usize = 64;
 
-/// Messages of a measurement at rest. A line of their times is short enough for one write(2) to a pipe.
+/// Messages of a measurement at rest. All their times fit into one line that a pipe takes at once (pipe(7)).
 const AT_REST: u64 = 300;
 
 const ROUND_TRIPS: u64 = 4000;

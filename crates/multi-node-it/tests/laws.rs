@@ -210,7 +210,7 @@ fn the_kernel_is_spoken_to_in_one_place() {
 #[test]
 fn the_time_of_day_is_for_people_alone() {
     let sources = sources();
-    // The supervisor and the observer count from one time of day; lines of the log have their own. Sessions and certificates expire by it.
+    // The supervisor and the observer use one reading of the time of day; each log line reads its own. Sessions and certificates expire by it.
     let read = [
         "master/supervisor/run.rs",
         "single.rs",

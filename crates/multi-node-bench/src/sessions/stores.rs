@@ -73,5 +73,5 @@ impl Store {
 
 /// Ids that are not in order, as random ones.
 fn id(number: u64) -> [u8; 16] {
-    (u128::from(number) * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
+    u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835).to_be_bytes()
 }

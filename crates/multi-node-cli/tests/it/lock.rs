@@ -93,7 +93,7 @@ async fn mistakes_have_codes_and_say_what_to_do() {
     .await;
 }
 
-/// Nodes write their number for as long as they have the lock, which each of them waits for in turn.
+/// Each node waits for the lock, and writes its number while it has it.
 #[tokio::test]
 async fn what_nodes_start_and_a_command_that_names_the_program_share_a_lock() {
     within(60, async {

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
-/// Processes by number, and what becomes of their claims for one lease.
+/// The leases, and the standing of each process.
 #[derive(Default)]
 struct World {
     leases: Leases,

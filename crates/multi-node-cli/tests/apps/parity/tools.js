@@ -37,7 +37,7 @@ async function closed(server) {
 
 let next = process.pid;
 
-/** A port that nobody has, below those that the system gives to clients: their connections would take it at any time. */
+/** A free port. It is below those that the system gives to clients, whose connections would take it at any time. */
 async function freePort() {
   for (;;) {
     const port = 10_000 + (next++ % 22_000);

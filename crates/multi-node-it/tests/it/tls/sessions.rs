@@ -1,4 +1,4 @@
-//! Clients that come back resume their sessions, at whichever node they reach.
+//! Returning clients resume their sessions at any node.
 
 use std::collections::BTreeSet;
 

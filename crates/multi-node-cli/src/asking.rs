@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use multi_node::admin::{Client, ClientError, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::output;
 use crate::target::Target;
@@ -22,6 +23,9 @@ pub(crate) async fn ask<T: Serialize + DeserializeOwned>(
 ) -> Result<()> {
     let mut client = target.connect().await?;
     let answer = if is_quick(request) { quick(&mut client, request).await } else { Ok(client.ask(request).await?) };
+    if answer.is_ok() && matches!(request, Request::Stop { .. }) {
+        ended(&mut client).await;
+    }
     match answer {
         Ok(answer) if json => output::json(&answer),
         Ok(answer) => output::text(&text(&answer)),
@@ -35,6 +39,13 @@ pub(crate) async fn quick<T: DeserializeOwned>(client: &mut Client, request: &Re
         Ok(answer) => Ok(answer?),
         Err(_) => Err(anyhow!("the program has not answered within {} s; is its master stopped?", AT_ONCE.as_secs())),
     }
+}
+
+/// Waits until a stopped program has removed its control socket, so that its name is free and no later command finds it.
+async fn ended(client: &mut Client) {
+    let end = async { while let Ok(Some(_)) = client.next::<Value>().await {} };
+    // A program that hangs at its very end has stopped all the same.
+    let _ = tokio::time::timeout(AT_ONCE, end).await;
 }
 
 /// A refusal or failure as the protocol has it, for those who read JSON.

@@ -163,6 +163,7 @@ async fn several_programs_are_told_apart_by_name() {
         assert!(place.prints(&["reload", "--wait", "--name", "web"]).await.starts_with("generation 1 "));
         assert_eq!(place.json(&["status", "--name", "api"]).await["slots"][0]["generation"], json!(0));
         assert_eq!(place.prints(&["stop", "--name", "api"]).await, "stopped\n");
+        assert!(!place.path().join("multi-node/api.sock").exists(), "the name is free once `stop` has returned");
         assert_eq!(place.json(&["status"]).await["pid"], json!(web.pid()), "one is left");
         assert_eq!(web.stop().await, Some(0));
     })

@@ -101,6 +101,7 @@ impl ProcessMonitor {
 
 async fn attend(socket: ControlSocket, handler: Arc<CommandHandler>, mut closing: watch::Receiver<bool>) {
     let (places, mut sessions) = (Arc::new(Semaphore::new(MOST_CLIENTS)), JoinSet::new());
+    let (end_sessions, ends) = watch::channel(false);
     // A shortage of descriptors lasts, and is logged once.
     let mut lacks = false;
     loop {
@@ -129,14 +130,15 @@ async fn attend(socket: ControlSocket, handler: Arc<CommandHandler>, mut closing
             refuse(&stream, too_many());
             continue;
         };
-        let (handler, closing) = (handler.clone(), closing.clone());
+        let (handler, ends) = (handler.clone(), ends.clone());
         sessions.spawn(async move {
-            session::converse(stream, &handler, closing).await;
+            session::converse(stream, &handler, ends).await;
             drop(place);
         });
     }
-    // No further client may connect, and a successor may open its own socket.
+    // No further client may connect, and a successor may open its own socket: who sees its connection end relies on that.
     drop(socket);
+    end_sessions.send_replace(true);
     while sessions.join_next().await.is_some() {}
 }
 

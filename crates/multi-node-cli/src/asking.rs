@@ -6,10 +6,10 @@ use anyhow::{Result, anyhow};
 use multi_node::admin::{Client, ClientError, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::output;
-use crate::target::Target;
+use crate::target::{Target, Targets};
+use crate::{exit, output};
 
 /// How long an answer may take that needs no work.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -21,16 +21,74 @@ pub(crate) async fn ask<T: Serialize + DeserializeOwned>(
     json: bool,
     text: impl FnOnce(&T) -> String,
 ) -> Result<()> {
+    print(answer(target, request).await, json, text)
+}
+
+/// Prints an answer, and as JSON a refusal too.
+pub(crate) fn print<T: Serialize>(answer: Result<T>, json: bool, text: impl FnOnce(&T) -> String) -> Result<()> {
+    match answer {
+        Ok(answer) if json => output::json(&answer),
+        Ok(answer) => output::text(&text(&answer)),
+        Err(error) => {
+            if json && let Some(refusal) = refusal(&error) {
+                output::json(&refusal)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// Asks each program that is meant, one after the other, also where one of them refuses or fails.
+pub(crate) async fn ask_each<T: Serialize + DeserializeOwned>(
+    targets: &Targets,
+    request: &Request,
+    json: bool,
+    text: impl Fn(&T) -> String,
+) -> Result<()> {
+    if let Some(target) = targets.one() {
+        return ask(&target, request, json, text).await;
+    }
+    let mut failed: Option<anyhow::Error> = None;
+    for (name, target) in targets.each().await? {
+        let answer = answer(&target, request).await;
+        if json {
+            output::json(&labelled(&name, &answer)?)?;
+        }
+        match answer {
+            Ok(_) if json => {}
+            Ok(answer) => output::text(&headed(&name, &text(&answer)))?,
+            Err(error) => {
+                if let Some(before) = failed.replace(error.context(name)) {
+                    eprintln!("multi-node: {}", exit::message(&before));
+                }
+            }
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// A program's answer under its name.
+fn labelled<T: Serialize>(name: &str, answer: &Result<T>) -> Result<Value> {
+    let mut labelled = match answer {
+        Ok(answer) => json!({ "answer": serde_json::to_value(answer)? }),
+        Err(error) => refusal(error).unwrap_or_else(|| json!({ "error": exit::message(error) })),
+    };
+    labelled["name"] = name.into();
+    Ok(labelled)
+}
+
+/// An answer that begins with the program's name, as a status does, needs none in front.
+fn headed(name: &str, text: &str) -> String {
+    if text.starts_with(name) { text.to_owned() } else { format!("{name}: {text}") }
+}
+
+async fn answer<T: DeserializeOwned>(target: &Target, request: &Request) -> Result<T> {
     let mut client = target.connect().await?;
     let answer = if is_quick(request) { quick(&mut client, request).await } else { Ok(client.ask(request).await?) };
     if answer.is_ok() && matches!(request, Request::Stop { .. }) {
         ended(&mut client).await;
     }
-    match answer {
-        Ok(answer) if json => output::json(&answer),
-        Ok(answer) => output::text(&text(&answer)),
-        Err(error) => Err(error),
-    }
+    answer
 }
 
 /// Asks what is answered without work, and so within a short time.
@@ -49,11 +107,11 @@ async fn ended(client: &mut Client) {
 }
 
 /// A refusal or failure as the protocol has it, for those who read JSON.
-pub(crate) fn print_refusal(error: &anyhow::Error) -> Result<()> {
-    match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Refused(refusal)) => output::json(&serde_json::json!({ "refused": refusal })),
-        Some(ClientError::Failed(refusal)) => output::json(&serde_json::json!({ "failed": refusal })),
-        _ => Ok(()),
+fn refusal(error: &anyhow::Error) -> Option<Value> {
+    match error.downcast_ref::<ClientError>()? {
+        ClientError::Refused(refusal) => Some(json!({ "refused": refusal })),
+        ClientError::Failed(refusal) => Some(json!({ "failed": refusal })),
+        _ => None,
     }
 }
 

@@ -7,6 +7,7 @@ mod config;
 mod deploy_tests;
 mod exec_shim;
 mod exit;
+mod migrate;
 mod node_log;
 mod npm;
 mod output;

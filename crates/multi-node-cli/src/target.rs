@@ -22,6 +22,45 @@ pub(crate) struct Target {
     socket: Option<PathBuf>,
 }
 
+/// What says which programs are meant, one or several.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Targets {
+    /// The names of programs; needed where several run.
+    #[arg(value_name = "NAME", conflicts_with_all = ["name", "socket"])]
+    programs: Vec<String>,
+    /// All programs of this user, one after the other.
+    #[arg(long, conflicts_with_all = ["programs", "name", "socket"])]
+    all: bool,
+    /// A name, as an option.
+    #[arg(long, value_name = "NAME", conflicts_with = "socket")]
+    name: Option<String>,
+    /// The path of a control socket, such as that of another user's program, which root may steer.
+    #[arg(long, value_name = "PATH")]
+    socket: Option<PathBuf>,
+}
+
+impl Targets {
+    /// The one program that is meant; `None` where several may be.
+    pub(crate) fn one(&self) -> Option<Target> {
+        let mut programs = self.programs.iter();
+        let program = programs.next().cloned();
+        let is_one = programs.next().is_none() && !self.all;
+        is_one.then(|| Target { program, name: self.name.clone(), socket: self.socket.clone() })
+    }
+
+    /// Each program that is meant, by its name.
+    pub(crate) async fn each(&self) -> Result<Vec<(String, Target)>> {
+        let names = match self.all {
+            true => running().await?.into_iter().map(|(place, _)| place.name).collect(),
+            false => self.programs.clone(),
+        };
+        if names.is_empty() {
+            return Err(Target::of(None, None).nobody().await);
+        }
+        Ok(names.into_iter().map(|name| (name.clone(), Target::of(Some(name), None))).collect())
+    }
+}
+
 impl Target {
     /// What options of a command say that has another first word.
     pub(crate) fn of(name: Option<String>, socket: Option<PathBuf>) -> Target {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{completions, lock, look, man, probe, run, steer, upgrade};
+use super::{completions, lock, look, man, migrate, probe, run, steer, upgrade};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -20,6 +20,7 @@ pub(crate) enum Command {
     Signal(steer::Signal),
     Describe(steer::Describe),
     Lock(lock::Lock),
+    Migrate(migrate::Migrate),
     Probe(Box<probe::Probe>),
     Completions(completions::Completions),
     Man(man::Man),
@@ -46,6 +47,7 @@ impl Command {
             Command::Signal(command) => command.run(),
             Command::Describe(command) => command.run(),
             Command::Lock(command) => command.run(),
+            Command::Migrate(command) => command.run(),
             Command::Probe(command) => command.run(),
             Command::Completions(command) => command.run(),
             Command::Man(command) => command.run(),

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Args;
 use multi_node::admin::{Instance, Logged, Request};
 
-use super::steer::Asking;
+use super::steer::{Asking, AskingEach};
 use crate::exit::Usage;
 use crate::target::{running, why_nobody};
 use crate::{asking, output, show, top};
@@ -31,7 +31,7 @@ pub(crate) struct Status {
     #[arg(long)]
     watch: bool,
     #[command(flatten)]
-    asking: Asking,
+    asking: AskingEach,
 }
 
 /// Shows a program's slots every second, and takes commands by keys.
@@ -100,9 +100,11 @@ impl Status {
         let (json, paint) = (self.asking.json, output::paint());
         if !self.watch {
             let text = |instance: &Instance| show::instance(instance, paint, output::width());
-            return asking::ask(&self.asking.target, &Request::Status, json, text).await;
+            return asking::ask_each(&self.asking.targets, &Request::Status, json, text).await;
         }
-        let mut client = self.asking.target.connect().await?;
+        let one = self.asking.targets.one();
+        let one = one.ok_or_else(|| Usage("`status --watch` shows one program; name one".to_owned()))?;
+        let mut client = one.connect().await?;
         let mut next: Option<Instance> = Some(asking::quick(&mut client, &Request::Watch).await?);
         while let Some(instance) = next {
             match json {

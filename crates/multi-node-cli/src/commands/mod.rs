@@ -5,6 +5,7 @@ mod dispatch;
 mod lock;
 mod look;
 mod man;
+mod migrate;
 mod probe;
 mod run;
 mod steer;

@@ -5,7 +5,7 @@ use clap::Args;
 use multi_node::admin::{Description, Reloaded, Replaced, Request};
 use serde_json::Value;
 
-use crate::target::Target;
+use crate::target::{Target, Targets};
 use crate::{asking, output, show, signal_name};
 
 /// Replaces every node by one of the program as it is on disk now, each new one ready before its old one drains.
@@ -17,6 +17,7 @@ use crate::{asking, output, show, signal_name};
 #[command(after_help = "\
 Examples:
   multi-node reload --wait
+  multi-node reload --all --wait
   multi-node reload --now --wait
   multi-node reload web --wait --json | jq .took_ms")]
 pub(crate) struct Reload {
@@ -27,7 +28,7 @@ pub(crate) struct Reload {
     #[arg(long)]
     now: bool,
     #[command(flatten)]
-    asking: Asking,
+    asking: AskingEach,
 }
 
 /// Replaces one slot's node by another of the same program.
@@ -52,7 +53,7 @@ pub(crate) struct Scale {
     #[arg(value_name = "N|+N|-N", allow_negative_numbers = true, value_parser = size)]
     size: Size,
     #[command(flatten)]
-    asking: Asking,
+    asking: AskingEach,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,7 @@ pub(crate) struct Stop {
     #[arg(long)]
     now: bool,
     #[command(flatten)]
-    asking: Asking,
+    asking: AskingEach,
 }
 
 /// Sends a signal to nodes; the master has its own commands.
@@ -93,14 +94,14 @@ pub(crate) struct Signal {
     #[arg(long)]
     slot: Option<u16>,
     #[command(flatten)]
-    asking: Asking,
+    asking: AskingEach,
 }
 
 /// Tells a program's options, and the protocol of its control socket.
 #[derive(Args, Debug)]
 pub(crate) struct Describe {
     #[command(flatten)]
-    asking: Asking,
+    asking: AskingEach,
 }
 
 /// Who is asked, and how the answer is printed.
@@ -113,19 +114,33 @@ pub(crate) struct Asking {
     pub(super) json: bool,
 }
 
+/// Who are asked, and how their answers are printed.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AskingEach {
+    #[command(flatten)]
+    pub(super) targets: Targets,
+    /// Prints the answer as JSON; with several names or --all a line for each, with its name.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 impl Asking {
     #[tokio::main(flavor = "current_thread")]
     async fn ask<T>(self, request: &Request, text: impl FnOnce(&T) -> String) -> Result<()>
     where
         T: serde::Serialize + serde::de::DeserializeOwned,
     {
-        let asked = asking::ask(&self.target, request, self.json, text).await;
-        if let Err(error) = &asked
-            && self.json
-        {
-            asking::print_refusal(error)?;
-        }
-        asked
+        asking::ask(&self.target, request, self.json, text).await
+    }
+}
+
+impl AskingEach {
+    #[tokio::main(flavor = "current_thread")]
+    async fn ask<T>(self, request: &Request, text: impl Fn(&T) -> String) -> Result<()>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        asking::ask_each(&self.targets, request, self.json, text).await
     }
 }
 

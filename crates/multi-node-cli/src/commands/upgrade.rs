@@ -31,16 +31,8 @@ impl Upgrade {
     #[tokio::main(flavor = "current_thread")]
     pub(super) async fn run(self) -> Result<()> {
         let Asking { target, json } = self.asking;
-        let upgraded = upgrade(&target).await;
-        if let Err(error) = &upgraded
-            && json
-        {
-            asking::print_refusal(error)?;
-        }
-        match upgraded? {
-            instance if json => output::json(&instance),
-            instance => output::text(&show::instance(&instance, output::paint(), output::width())),
-        }
+        let text = |instance: &Instance| show::instance(instance, output::paint(), output::width());
+        asking::print(upgrade(&target).await, json, text)
     }
 }
 

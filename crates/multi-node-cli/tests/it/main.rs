@@ -17,6 +17,7 @@ mod linked;
 mod load;
 mod lock;
 mod main_process;
+mod migrate;
 mod misbehave;
 mod mistakes;
 mod never_ready;

@@ -120,6 +120,36 @@ async fn several_programs_are_told_apart_by_name() {
 }
 
 #[tokio::test]
+async fn several_programs_are_asked_at_once() {
+    within(60, async {
+        let mut web = Program::serving(plan("web", 1)).await;
+        let folder = web.faults();
+        let mut api = Program::run(&fixture(), plan("api", 2), |command| {
+            command.env("XDG_RUNTIME_DIR", &folder);
+        })
+        .await;
+        let statuses = prints(&folder, &["status", "--all"]).await;
+        assert!(statuses.starts_with("api  pid ") && statuses.contains("\nweb  pid "), "{statuses}");
+        let answers = prints(&folder, &["reload", "web", "api", "--wait", "--json"]).await;
+        let answers: Vec<Value> = answers.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let seen = answers.iter().map(|answer| (answer["name"].as_str(), answer["answer"]["generation"].as_u64()));
+        assert_eq!(seen.collect::<Vec<_>>(), [(Some("web"), Some(1)), (Some("api"), Some(1))]);
+        let scaled = prints(&folder, &["scale", "+1", "--all"]).await;
+        assert_eq!(scaled, "api: scaled from 2 to 3 nodes\nweb: scaled from 1 to 2 nodes\n");
+        let (code, complaint) = fails(&folder, &["signal", "WINCH", "wbe", "api"]).await;
+        assert_eq!((code, complaint.contains("wbe: no program named \"wbe\"")), (Some(4), true), "{complaint}");
+        let (code, complaint) = fails(&folder, &["status", "--watch", "--all"]).await;
+        assert_eq!((code, complaint.contains("name one")), (Some(2), true), "{complaint}");
+        assert_eq!(prints(&folder, &["stop", "--all"]).await, "api: stopped\nweb: stopped\n");
+        let (code, complaint) = fails(&folder, &["stop", "--all"]).await;
+        assert_eq!((code, complaint.contains("no program runs")), (Some(4), true), "{complaint}");
+        web.ends_well().await;
+        api.ends_well().await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn success_refusal_and_failure_have_codes_of_their_own() {
     within(30, async {
         let program = Program::serving(plan("web", 1)).await;

@@ -243,15 +243,24 @@ test('a peer that takes nothing for too long is reset, and both sides get a new 
 test('a draining node stays joined, also with nodes that come later', async (t) => {
   const server = await program(t, `
     const { listen, frameStream } = require("@multi-node/server");
-    const server = require("http").createServer((request, response) => setTimeout(() => response.end(nodes.id), 1500));
+    const server = require("http").createServer((request, response) => {
+      console.log("request");
+      // The node drains until both have come, however slowly.
+      Promise.all([drains, met]).then(() => response.end(nodes.id));
+    });
     const nodes = listen({ port: PORT, nodes: 1 }, server);
+    const drains = new Promise((resolve) => nodes.on("drain", resolve));
+    let meet;
+    const met = new Promise((resolve) => (meet = resolve));
     nodes.on("node", (stream) => {
-      const peer = frameStream(stream).on("message", (said) => console.log(nodes.id, "hears", said, "of", stream.id));
+      const peer = frameStream(stream).on("message", (said) => {
+        console.log(nodes.id, "hears", said, "of", stream.id);
+        if (stream.id === "node-2") meet();
+      });
       stream.on("draining", () => console.log(nodes.id, "sees that", stream.id, "drains"));
       if (stream.draining) console.log(nodes.id, "meets", stream.id, "which drains");
       peer.send("hello");
     });
-    server.on("request", () => console.log("request"));
     nodes.on("ready", () => console.log("all serve"));
     process.on("SIGUSR2", () => nodes.isMaster && nodes.reload().then(() => console.log("reloaded")));
   `);

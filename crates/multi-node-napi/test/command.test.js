@@ -2,15 +2,24 @@
 // The command `multi-node` of the package, and what it says of modules that it cannot serve.
 
 const assert = require('node:assert/strict');
+const { spawnSync } = require('node:child_process');
 const path = require('node:path');
 const { test } = require('node:test');
-const { freePort, program } = require('./program.js');
+const { COMMAND: NATIVE, freePort, program } = require('./program.js');
+const { isCommand } = require('../js/command.js');
 const { fromReadme } = require('./readme.js');
 
 /** The command as npm puts it into a project. */
 const COMMAND = `require(${JSON.stringify(path.join(__dirname, '../bin/multi-node.js'))});`;
 
 const run = (t, app, args, more = {}) => program(t, COMMAND, { name: 'multi-node.js', args, files: { 'app.js': app, ...more.files }, ...more });
+
+test('every command of the native one is known', () => {
+  const { stdout } = spawnSync(NATIVE, ['--help'], { encoding: 'utf8' });
+  const names = [...stdout.split('\nOptions:')[0].matchAll(/^  ([a-z]+) /gm)].map(([, name]) => name);
+  assert.ok(names.length > 10, stdout);
+  assert.deepEqual(names.filter((name) => !isCommand(name)), []);
+});
 
 test('a module that exports a handler is served', async (t) => {
   const app = 'module.exports = (request, response) => response.end(process.argv[2] + " from " + process.pid);';

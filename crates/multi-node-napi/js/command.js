@@ -7,7 +7,7 @@ const { commands, installed, libc, platform } = require('./places.js');
 
 /** Its commands. What begins with anything else is a module to serve. */
 const NAMES = [
-  'completions', 'describe', 'help', 'list', 'lock', 'logs', 'man', 'probe', 'reload', 'restart', 'run', 'scale', 'signal', 'status', 'stop', 'top', 'upgrade',
+  'completions', 'describe', 'help', 'list', 'lock', 'logs', 'man', 'migrate', 'probe', 'reload', 'restart', 'run', 'scale', 'signal', 'status', 'stop', 'top', 'upgrade',
   '--version', '-V',
 ];
 

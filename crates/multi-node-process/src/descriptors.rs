@@ -20,6 +20,12 @@ const LEAST_CONNECTIONS: usize = 16;
 /// The application's stream and the hand-off stream.
 pub const STREAMS_A_PEER: usize = 2;
 
+/// The link of the bus, which is opened by the first message to a peer.
+pub const LINKS_A_PEER: usize = 1;
+
+/// What a node has open for each other process.
+const FILES_A_PEER: usize = STREAMS_A_PEER + LINKS_A_PEER;
+
 /// How many pairs of processes are joined before what was made for them is sent.
 pub const PAIRS_AT_ONCE: usize = 16;
 
@@ -62,16 +68,17 @@ impl Shape {
         Shape { nodes: nodes.max(self.nodes), ..self }
     }
 
-    /// How many descriptors a node's streams to all other processes take.
+    /// How many descriptors a node's streams and links to all other processes take.
     pub fn mesh(&self) -> usize {
-        if self.peers { STREAMS_A_PEER * self.most_alive() } else { 0 }
+        if self.peers { FILES_A_PEER * self.most_alive() } else { 0 }
     }
 
     pub fn master(&self) -> Demand {
         let alive = self.most_alive();
         let joins = self.peers && self.foreign.is_none();
-        // Process and control socket, and the stream; the master has no use for its end of a hand-off stream.
-        let each = 2 + usize::from(joins) + self.foreign.unwrap_or(0);
+        // Process and control socket, the stream and the link; the master has no use for its end of a hand-off stream.
+        let joined = if joins { 1 + LINKS_A_PEER } else { 0 };
+        let each = 2 + joined + self.foreign.unwrap_or(0);
         let serving = if self.master_serves { 2 * self.sockets + LEAST_CONNECTIONS } else { 0 };
         let parts = [
             (ITSELF, String::from("for itself")),
@@ -85,7 +92,7 @@ impl Shape {
     }
 
     pub fn node(&self) -> Demand {
-        let others = format!("for streams to {} and the master ({STREAMS_A_PEER} each)", self.at_once());
+        let others = format!("for streams to {} and the master ({FILES_A_PEER} each)", self.at_once());
         Demand::of_node(self.sockets, self.mesh(), others)
     }
 
@@ -196,9 +203,9 @@ mod tests {
     }
 
     #[test]
-    fn sixty_four_nodes_fit_into_1024_descriptors() {
-        let shape = Shape { nodes: 64, endpoints: 2, sockets: 2, ..LINKED };
-        assert_eq!(shape.most_alive(), 193);
+    fn sixty_nodes_fit_into_1024_descriptors() {
+        let shape = Shape { nodes: 60, endpoints: 2, sockets: 2, ..LINKED };
+        assert_eq!(shape.most_alive(), 181);
         shape.check(Some(1024)).expect("as the documents say");
     }
 
@@ -207,11 +214,11 @@ mod tests {
         let error = Shape { nodes: 64, ..LINKED }.check(Some(256)).expect_err("too few");
         assert_eq!(
             error.to_string(),
-            "the limit of open files is 256, and the master needs 708: 64 for itself + 1 listening sockets \
-             + 64 for streams that are being made + 579 for 193 nodes at once, of which two generations may drain (3 each); \
-             raise it (`ulimit -n 708`, systemd: `LimitNOFILE=708`) or set fewer `nodes`"
+            "the limit of open files is 256, and the master needs 901: 64 for itself + 1 listening sockets \
+             + 64 for streams that are being made + 772 for 193 nodes at once, of which two generations may drain (4 each); \
+             raise it (`ulimit -n 901`, systemd: `LimitNOFILE=901`) or set fewer `nodes`"
         );
-        assert!(matches!(error, Error::OpenFiles { limit: 256, needed: 708, .. }));
+        assert!(matches!(error, Error::OpenFiles { limit: 256, needed: 901, .. }));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! A node's loop.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
@@ -19,7 +19,7 @@ use super::parent;
 use super::run::Outgoing;
 use crate::command::{CommandError, Report};
 use crate::control::{Join, NodeSettings, Reader, ToMaster, ToNode};
-use crate::descriptors::STREAMS_A_PEER;
+use crate::descriptors::{LINKS_A_PEER, STREAMS_A_PEER};
 use crate::handoff::{Links, Successors};
 use crate::id::NodeId;
 use crate::mesh::{self, PeerInfo, Peers, Wish};
@@ -55,6 +55,8 @@ pub(super) struct Life {
     pub(super) end: watch::Receiver<Option<End>>,
     pub(super) links: Links,
     pub(super) bus: Bus,
+    /// Peers to which a link of the bus was opened.
+    pub(super) linked: BTreeSet<NodeId>,
     /// The links that the bus wants.
     pub(super) wanted: Wanted,
     pub(super) successors: Successors,
@@ -116,7 +118,8 @@ impl Life {
                 self.peers.part(id);
                 self.links.part(id);
                 self.bus.gone(id);
-                self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(STREAMS_A_PEER));
+                let links = if self.linked.remove(&id) { LINKS_A_PEER } else { 0 };
+                self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(STREAMS_A_PEER + links));
             }
             Ok(Some(ToNode::Drain { within, successors, closing })) => {
                 // Each connection that is handed off needs a second descriptor for a moment.
@@ -222,7 +225,11 @@ impl Life {
         drop(self.outbox.try_send((ToMaster::OpenLink { peer, broken_epoch }, None)));
     }
 
-    fn link_opened(&self, peer: NodeId, epoch: u64, link: OwnedFd) {
+    fn link_opened(&mut self, peer: NodeId, epoch: u64, link: OwnedFd) {
+        // One that is opened again takes the place of one that was closed.
+        if self.linked.insert(peer) {
+            self.reader.iter_mut().for_each(|reader| reader.reserve.give(LINKS_A_PEER));
+        }
         if let Err(error) = self.bus.attach(peer, epoch, UnixStream::from(link)) {
             crate::log::error!(%peer, %error, "cannot use the link of the bus to a peer");
         }

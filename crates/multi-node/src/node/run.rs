@@ -1,6 +1,6 @@
 //! A node's beginning and end: welcomed, serving, drained.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -140,6 +140,7 @@ pub(crate) async fn join(
         links: handoff_links,
         wanted: bus.wanted(),
         bus: bus.clone(),
+        linked: BTreeSet::new(),
         successors: Successors::of(idle_conns),
         accept_control: accept_control.clone(),
         signals,

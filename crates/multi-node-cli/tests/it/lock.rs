@@ -1,9 +1,10 @@
 //! `multi-node lock`: a command that runs once at a time.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
-use multi_node_it::{send, within};
+use multi_node_it::{needs, send, within};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -93,37 +94,70 @@ async fn mistakes_have_codes_and_say_what_to_do() {
     .await;
 }
 
-/// Each node waits for the lock, and writes its number while it has it.
+/// A run with two nodes, each of which waits for the lock and writes its number while it has it.
+fn lockers(folder: &Path, more: &[&str]) -> Running {
+    let job = format!("echo $$ >>{}; exec sleep 1000", folder.join("witness").display());
+    let script = format!("exec {} lock cron -- sh -c '{job}'", env!("CARGO_BIN_EXE_multi-node"));
+    let args = ["-n", "2", "--bind", "127.0.0.1:0", "--ready", "age", "--ready-after", "100ms"];
+    let mut command = crate::command::run(&[&args, more, &["--", "sh", "-c", &script]].concat());
+    command.env("XDG_RUNTIME_DIR", folder).stdout(Stdio::null());
+    Running::of(command)
+}
+
+/// The processes that have had the lock, once there are this many.
+async fn leaders(folder: &Path, count: usize) -> Vec<u32> {
+    loop {
+        let text = std::fs::read_to_string(folder.join("witness")).unwrap_or_default();
+        let pids: Vec<u32> = text.lines().map(|line| line.parse().expect("a process id")).collect();
+        if pids.len() >= count && text.ends_with('\n') {
+            return pids;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+}
+
+/// The command where no node has started it.
+fn outside(folder: &Path, args: &[&str]) -> Command {
+    let mut command = lock(folder, args);
+    command.env_remove("MULTI_NODE_INSTANCE");
+    command
+}
+
 #[tokio::test]
 async fn what_nodes_start_and_a_command_that_names_the_program_share_a_lock() {
     within(60, async {
         let folder = folder();
-        let witness = folder.path().join("witness");
-        let job = format!("echo $$ >>{}; exec sleep 1000", witness.display());
-        let script = format!("exec {} lock cron -- sh -c '{job}'", env!("CARGO_BIN_EXE_multi-node"));
-        let args =
-            ["-n", "2", "--bind", "127.0.0.1:0", "--ready", "age", "--ready-after", "100ms", "--", "sh", "-c", &script];
-        let mut command = crate::command::run(&args);
-        command.env("XDG_RUNTIME_DIR", folder.path()).stdout(Stdio::null());
-        let running = Running::of(command);
-        let leaders = || std::fs::read_to_string(&witness).unwrap_or_default().lines().count();
-        let until = async |count: usize| {
-            while leaders() < count {
-                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-            }
-        };
-        until(1).await;
+        let folder = folder.path();
+        let running = lockers(folder, &[]);
+        let first = leaders(folder, 1).await[0];
         let name = running.name.clone();
-        let outside = |args: &[&str]| {
-            let mut command = lock(folder.path(), args);
-            command.env_remove("MULTI_NODE_INSTANCE");
-            command
-        };
-        assert_eq!(code(outside(&["--name", &name, "--no-wait", "cron", "--", "true"])).await, Some(3));
-        assert_eq!(code(outside(&["--name", &name, "--no-wait", "mail", "--", "true"])).await, Some(0));
-        let first = std::fs::read_to_string(&witness).expect("written").trim().to_owned();
-        send(first.parse().expect("a process id"), Signal::KILL);
-        until(2).await;
+        assert_eq!(code(outside(folder, &["--name", &name, "--no-wait", "cron", "--", "true"])).await, Some(3));
+        assert_eq!(code(outside(folder, &["--name", &name, "--no-wait", "mail", "--", "true"])).await, Some(0));
+        send(first, Signal::KILL);
+        leaders(folder, 2).await;
+        running.stop().await;
+    })
+    .await;
+}
+
+/// The lock is in a directory of the nodes' user, which others cannot take.
+#[tokio::test]
+async fn nodes_of_another_user_share_a_lock_that_others_are_refused() {
+    if !needs::root("start nodes as another user") {
+        return;
+    }
+    within(60, async {
+        let folder = folder();
+        let folder = folder.path();
+        std::fs::set_permissions(folder, PermissionsExt::from_mode(0o777)).expect("ours");
+        let running = lockers(folder, &["--user", "daemon"]);
+        let first = leaders(folder, 1).await[0];
+        let output = outside(folder, &["--name", &running.name, "--no-wait", "cron", "--", "true"]).output().await;
+        let output = output.expect("it starts");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(4) && text.contains("its nodes run as another user"), "{text}");
+        send(first, Signal::KILL);
+        assert_ne!(leaders(folder, 2).await[1], first);
         running.stop().await;
     })
     .await;

@@ -1,10 +1,11 @@
 //! A job that one process does, whatever becomes of processes.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
 use multi_node_it::leads::diary;
-use multi_node_it::{Example, Fault, Plan, Program, port, procfs, send, within};
+use multi_node_it::{Example, Fault, Plan, Program, needs, port, procfs, send, within};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -243,6 +244,37 @@ async fn after_the_end_of_master_and_leader_the_next_run_does_the_job() {
         killed.exit().await;
         let next = run(plan, &folder).await;
         next_leader(&folder, pid).await;
+        killed.leaves_nobody().await;
+        next.stop().await;
+    })
+    .await;
+}
+
+/// Nodes of another user keep the files of leases where that user has them. They hold and lose the lease as other nodes do, beside the next run too.
+#[tokio::test]
+async fn nodes_of_another_user_hold_and_lose_the_lease() {
+    if !needs::root("start nodes as another user") {
+        return;
+    }
+    within(60, async {
+        let (folder, held) = (folder(), port::Held::new().expect("a port"));
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).expect("ours");
+        let plan = Plan { port: held.addr().port(), user: Some("daemon".into()), ..plan(2, &folder) };
+        let mut killed = run(plan.clone(), &folder).await;
+        let first = first_leader(&folder).await;
+        send(first, Signal::KILL);
+        let second = next_leader(&folder, first).await;
+        assert!(killed.command("reload").await["Ok"].is_object());
+        let third = next_leader(&folder, second).await;
+        Fault::KeepLeading.lay(&killed.faults());
+        killed.signal(Signal::KILL);
+        killed.exit().await;
+        let next = run(plan, &folder).await;
+        killed.until(|| count(&folder, "lost") == 2).await;
+        next.logged("a job waits for its lease").await;
+        assert_eq!(first_leader(&folder).await, third, "it has not ended its job");
+        Fault::KeepLeading.lift(&killed.faults());
+        next_leader(&folder, third).await;
         killed.leaves_nobody().await;
         next.stop().await;
     })

@@ -34,6 +34,7 @@ npm() {
 
 pip python 'gunicorn==27.0.1' 'uvicorn==0.54.0' 'websockets==17.4'
 pip hypercorn 'hypercorn==0.18.0'
+pip apscheduler 'APScheduler==3.11.3'
 npm cluster '@socket.io/cluster-adapter@0.3.0' 'socket.io@4.8.4' 'socket.io-client@4.8.4' 'rate-limiter-flexible@11.4.0' \
     '@express-rate-limit/cluster-memory-store@0.3.1' 'express-rate-limit@8.7.5' 'express@5.3.0'
 npm node 'express@5.3.0' 'ws@8.23.0' 'fastify@5.12.8' 'koa@3.3.0' 'autocannon@9.0.0'

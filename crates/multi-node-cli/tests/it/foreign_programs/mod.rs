@@ -12,6 +12,7 @@ mod guard;
 mod node_js;
 mod not_the_socket;
 mod recycled;
+mod schedulers;
 mod servers;
 mod shells;
 mod tracers;

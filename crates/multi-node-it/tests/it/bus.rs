@@ -1,6 +1,7 @@
 //! Topics and requests between real processes: over reloads, kills and upgrades, and in a process that serves alone.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use multi_node::{NodeId, SlotStatus};
 use multi_node_it::{Plan, Program, limits, procfs, send, within};
@@ -89,11 +90,12 @@ fn deliveries() -> u64 {
 }
 
 #[tokio::test]
-async fn no_message_is_missed_silently_over_kills_reloads_and_scaling() {
+async fn no_message_is_missed_silently_over_kills_stops_reloads_and_scaling() {
     const SEED: u64 = 1;
     within(90 + deliveries() / 2000, async {
         let mut program = Program::serving(plan(4)).await;
         let (mut random, mut received) = (fastrand::Rng::with_seed(SEED), BTreeMap::new());
+        let mut lagged = BTreeMap::new();
         while received.values().sum::<u64>() < deliveries() {
             let (addr, counts) = (program.addr, random.u64(1..400));
             let flood: Vec<_> = (0..24)
@@ -102,13 +104,19 @@ async fn no_message_is_missed_silently_over_kills_reloads_and_scaling() {
                 })
                 .collect();
             let mut killed = None;
-            match random.u8(0..4) {
+            match random.u8(0..5) {
                 0 => {
                     killed = random.choice(program.pids().await);
                     send(killed.expect("a node"), Signal::KILL);
                 }
                 1 => assert!(program.command("reload").await["Ok"].is_object()),
                 2 => assert!(program.command(&format!("scale {}", random.u8(2..6))).await["Ok"].is_object()),
+                3 => {
+                    let stopped = random.choice(program.pids().await).expect("a node");
+                    send(stopped, Signal::STOP);
+                    tokio::time::sleep(Duration::from_millis(random.u64(1..1000))).await;
+                    send(stopped, Signal::CONT);
+                }
                 _ => {}
             }
             for count in flood {
@@ -117,21 +125,23 @@ async fn no_message_is_missed_silently_over_kills_reloads_and_scaling() {
             }
             let is_replaced = |slot: &SlotStatus| killed.is_none() || slot.pid != killed;
             program.status_where(|status| status.is_ready() && status.slots.iter().all(is_replaced)).await;
-            audit(&mut program, &mut received).await;
+            audit(&mut program, &mut received, &mut lagged).await;
         }
+        println!("{} deliveries, {} missed and told", received.values().sum::<u64>(), lagged.values().sum::<u64>());
         program.stop().await;
     })
     .await;
 }
 
-/// What the nodes that serve now have received since they began: all of it in order, and without a silent gap.
-async fn audit(program: &mut Program, received: &mut BTreeMap<String, u64>) {
+/// What the nodes that serve now have received since they began, and what they were told to have missed: all of it in order, and without a silent gap.
+async fn audit(program: &mut Program, received: &mut BTreeMap<String, u64>, lagged: &mut BTreeMap<String, u64>) {
     for slot in program.status().await.slots {
         let id = slot.id.expect("it serves").to_string();
         let mut node = program.connected_to(&id).await;
         let audit = node.get("/bus/audit").await.expect("an answer").json();
         assert_eq!(audit["wrong"], json!([]), "{id}: {audit}");
-        received.insert(id, audit["messages"].as_u64().expect("a number"));
+        received.insert(id.clone(), audit["messages"].as_u64().expect("a number"));
+        lagged.insert(id, audit["lagged"].as_u64().expect("a number"));
     }
 }
 

@@ -153,7 +153,7 @@ pub use options::{
 pub use serve::{AcceptedConn, ConnGuard, ConnHandoff, ExternalAcceptor, Requests};
 #[doc(inline)]
 pub use serve::{
-    Addr, ConnInfo, DrainSignal, Http2Executor, HttpBuilder, Listener, RequestBody, RequestBodyError, Stream,
+    Addr, BoxError, ConnInfo, DrainSignal, Http2Executor, HttpBuilder, Listener, RequestBody, RequestBodyError, Stream,
 };
 pub use servers::{Conn, Http, Raw, Servers, Tcp, http, http_with, raw, tcp, tcp_with};
 #[cfg(unix)]

@@ -35,7 +35,6 @@ impl Event {
 
 /// What became of a message. Subscribers that missed it get `Lagged`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "tells whether a peer missed the message"]
 pub struct Published {
     /// Its number among those that this process published on the topic, counted from 1.
     pub seq: u64,

@@ -135,3 +135,33 @@ test('a single process gives its Unix socket the mode that was asked for', async
   assert.equal(await server.get('/', { socketPath }), `hello from ${server.pid}`);
   assert.equal(await server.stop(), 0);
 });
+
+test('topics, requests, leases, limits, counters and gauges need no binary', async (t) => {
+  const server = await program(t, `
+    const { RateLimitStore } = require("@multi-node/server/rate-limit");
+    const app = require("express")();
+    app.get("/", require("express-rate-limit").rateLimit({ limit: 1, windowMs: 60000, store: new RateLimitStore() }), (request, response) => response.end("fine"));
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 2 }, app);
+    const room = nodes.topic("room", { history: 2 });
+    room.on("message", (value, { from }) => console.log("heard", value, from));
+    for (const value of [1, 2, 3]) room.publish(value);
+    nodes.topic("room", { history: 2 }).on("message", (value) => console.log("late", value));
+    nodes.respond("double", (value, { from }) => 2 * value);
+    nodes.request("double", 21, { to: 0 }).then((value) => console.log("answer", value));
+    nodes.leader("job", (signal) => new Promise((resolve) => signal.addEventListener("abort", () => resolve(console.log("lost")))));
+    const logins = nodes.limit("login", { limit: 1, per: 60000 });
+    console.log("login", logins.check("a").allowed, logins.check("a").allowed);
+    nodes.counter("jobs").add(2);
+    nodes.gauge("online").add(3);
+    console.log("counted", nodes.counter("jobs").value, nodes.gauge("online").value);
+  `, ELSEWHERE);
+  for (const value of [1, 2, 3]) await server.says(new RegExp(`^heard ${value} master$`, 'm'));
+  await server.says(/^late 2\nlate 3$/m);
+  await server.says(/^answer 42$/m);
+  await server.says(/^login true false$/m);
+  await server.says(/^counted 2 3$/m);
+  assert.equal(await server.get('/'), 'fine');
+  assert.match(await server.get('/'), /Too many requests/);
+  assert.equal(await server.stop(), 0);
+  assert.match(server.output, /^lost$/m);
+});

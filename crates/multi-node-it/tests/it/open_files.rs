@@ -53,7 +53,7 @@ async fn the_least_limit_is_enough_for_two_generations_that_drain() {
     within(60, async {
         let (master, node) = sums(6);
         let files = u32::try_from(master.max(node)).expect("few");
-        let plan = Plan { drain_timeout: Duration::from_secs(40), ..Plan::nodes(6) };
+        let plan = Plan { drain_timeout: Duration::from_secs(40), bus: true, ..Plan::nodes(6) };
         let mut program = serving(files, plan).await;
         let mut waiting = Vec::new();
         for generation in 1..=2 {
@@ -68,10 +68,11 @@ async fn the_least_limit_is_enough_for_two_generations_that_drain() {
         let status = program.status().await;
         assert_eq!(status.slots.iter().filter(|slot| slot.state == State::Draining).count(), 12, "{status:?}");
         assert_eq!(newest.len(), 6);
-        // All that live are joined: 18 nodes with each other.
+        // All that live are joined, 18 nodes with each other, and have links for topics.
         let pids: Vec<u32> = status.slots.iter().filter_map(|slot| slot.pid).collect();
-        program.until(|| pids.iter().all(|pid| procfs::sockets(*pid) >= Some(2 * 17))).await;
+        program.until(|| pids.iter().all(|pid| procfs::sockets(*pid) >= Some(3 * 17))).await;
         assert!(!program.log().contains("no streams to its peers"), "{}", program.log());
+        assert!(!program.log().contains("no link of the bus"), "{}", program.log());
         assert!(!program.log().contains("were lost on the way"), "{}", program.log());
         drop(waiting);
         program.signal(Signal::QUIT);

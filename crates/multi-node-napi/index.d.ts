@@ -193,6 +193,9 @@ export interface Replacement {
   /** Connections that closed normally, went on in other nodes, and were cut at the deadline. */
   finished?: number;
   handedOff?: number;
+  /** Idle connections with TLS of a Rust server that stayed open for one more request, and those of them closed while idle. 0 in Node.js. */
+  kept?: number;
+  keptClosed?: number;
   aborted: number;
   /** HTTP requests that were begun and not fully answered. */
   requestsFailed: number;
@@ -211,6 +214,8 @@ export interface ReloadReport {
   slots: Replacement[];
   /** How the first new node has stood its trial. */
   canary?: { node: string; watched: number; new: Answers; old: Answers; byAnswers: boolean };
+  /** What is wrong with the files of TLS certificates: the certificates before stay in force. */
+  certificateErrors: string[];
 }
 
 export interface ScaleReport {

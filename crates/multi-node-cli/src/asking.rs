@@ -45,8 +45,21 @@ pub(crate) async fn ask_each<T: Serialize + DeserializeOwned>(
     json: bool,
     text: impl Fn(&T) -> String,
 ) -> Result<()> {
+    ask_each_and_judge(targets, request, json, text, |_| Ok(())).await
+}
+
+/// The same, where an answer that was printed may still be a failure.
+pub(crate) async fn ask_each_and_judge<T: Serialize + DeserializeOwned>(
+    targets: &Targets,
+    request: &Request,
+    json: bool,
+    text: impl Fn(&T) -> String,
+    judge: impl Fn(&T) -> Result<()>,
+) -> Result<()> {
     if let Some(target) = targets.one() {
-        return ask(&target, request, json, text).await;
+        let answer = answer(&target, request).await;
+        let judged = answer.as_ref().map_or(Ok(()), judge);
+        return print(answer, json, text).and(judged);
     }
     let mut failed: Option<anyhow::Error> = None;
     for (name, target) in targets.each().await? {
@@ -54,14 +67,13 @@ pub(crate) async fn ask_each<T: Serialize + DeserializeOwned>(
         if json {
             output::json(&labelled(&name, &answer)?)?;
         }
-        match answer {
-            Ok(_) if json => {}
-            Ok(answer) => output::text(&headed(&name, &text(&answer)))?,
-            Err(error) => {
-                if let Some(before) = failed.replace(error.context(name)) {
-                    eprintln!("multi-node: {}", exit::message(&before));
-                }
-            }
+        if let (Ok(answer), false) = (&answer, json) {
+            output::text(&headed(&name, &text(answer)))?;
+        }
+        if let Err(error) = answer.and_then(|answer| judge(&answer))
+            && let Some(before) = failed.replace(error.context(name))
+        {
+            eprintln!("multi-node: {}", exit::message(&before));
         }
     }
     failed.map_or(Ok(()), Err)

@@ -21,6 +21,11 @@ pub(crate) struct NoInstance(pub(crate) String);
 #[error("another process has the lock {0:?}")]
 pub(crate) struct Locked(pub(crate) String);
 
+/// A reload was done, but for the certificates.
+#[derive(Debug, thiserror::Error)]
+#[error("the nodes are replaced, but the files of certificates cannot be used: those before stay in force")]
+pub(crate) struct BadCertificates;
+
 /// What `probe` has found is not what was allowed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Probed {

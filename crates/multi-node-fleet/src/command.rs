@@ -75,6 +75,9 @@ pub struct ReloadReport {
     /// Settings that have changed since the master has read them, and that a reload does not apply.
     #[serde(default)]
     pub not_applied: Vec<NotApplied>,
+    /// What is wrong with the files of TLS certificates: the certificates before stay in force, in the new nodes too.
+    #[serde(default)]
+    pub certificate_errors: Vec<String>,
 }
 
 /// How one slot's node was replaced.
@@ -100,6 +103,13 @@ pub struct Replacement {
     /// Connections that other nodes have taken over; `None` as above.
     #[serde(default)]
     pub handed_off: Option<u64>,
+    /// Idle connections with TLS, which cannot be handed off, that stayed open for one more request. They count as finished too. `None` as
+    /// above.
+    #[serde(default)]
+    pub kept: Option<u64>,
+    /// Kept connections that sent no request, and were closed shortly before the old node's time was over; `None` as above.
+    #[serde(default)]
+    pub kept_closed: Option<u64>,
     /// Connections that were open still when the old node's time was over, or when it died; `None` where the slot had no
     /// node, and for a `program` that does not count them, since it does not link this crate.
     #[serde(default)]
@@ -113,6 +123,16 @@ impl ReloadReport {
     /// Connections that have gone on in other nodes, as far as it is known.
     pub fn handed_off(&self) -> u64 {
         self.slots.iter().filter_map(|slot| slot.handed_off).sum()
+    }
+
+    /// Idle connections with TLS that stayed open for one more request, as far as it is known.
+    pub fn kept(&self) -> u64 {
+        self.slots.iter().filter_map(|slot| slot.kept).sum()
+    }
+
+    /// Kept connections that sent no request, and were closed shortly before their nodes' time was over, as far as it is known.
+    pub fn kept_closed(&self) -> u64 {
+        self.slots.iter().filter_map(|slot| slot.kept_closed).sum()
     }
 
     /// Connections that closed normally during the drains, as far as it is known.
@@ -151,7 +171,10 @@ impl fmt::Display for ReloadReport {
         }
         write_fates(f, &self.slots)?;
         self.canary.as_ref().map_or(Ok(()), |canary| write!(f, "; {canary}"))?;
-        self.not_applied.iter().try_for_each(|setting| write!(f, "; not applied: {setting}"))
+        self.not_applied.iter().try_for_each(|setting| write!(f, "; not applied: {setting}"))?;
+        self.certificate_errors
+            .iter()
+            .try_for_each(|error| write!(f, "; the certificates before stay in force: {error}"))
     }
 }
 
@@ -173,7 +196,12 @@ fn write_fates(f: &mut fmt::Formatter<'_>, slots: &[Replacement]) -> fmt::Result
     let sum = |count: fn(&Replacement) -> Option<u64>| slots.iter().filter_map(count).reduce(|sum, count| sum + count);
     let (handed_off, finished) = (sum(|slot| slot.handed_off).unwrap_or(0), sum(|slot| slot.finished).unwrap_or(0));
     if let Some(aborted) = sum(|slot| slot.aborted) {
-        write!(f, "; connections: {handed_off} handed off, {finished} finished, {aborted} cut")?;
+        write!(f, "; connections: {handed_off} handed off, {finished} finished")?;
+        if let Some(kept @ 1..) = sum(|slot| slot.kept) {
+            let closed = sum(|slot| slot.kept_closed).unwrap_or(0);
+            write!(f, " ({kept} were kept, and {closed} of them closed while idle)")?;
+        }
+        write!(f, ", {aborted} cut")?;
     }
     sum(|slot| slot.requests_failed).map_or(Ok(()), |failed| write!(f, "; {failed} requests failed"))
 }

@@ -305,6 +305,12 @@ pub struct Drained {
     pub handed_off: u64,
     /// They were open still when the time was over.
     pub aborted: u64,
+    /// Idle connections with TLS that stayed open for one more request; they count as finished or aborted too.
+    #[serde(default)]
+    pub kept: u64,
+    /// Those of them that sent none, and were closed shortly before the time was over.
+    #[serde(default)]
+    pub kept_closed: u64,
 }
 
 #[cfg(test)]

@@ -64,6 +64,7 @@ pub struct Report {
     pub took: Option<f64>,
     pub slots: Option<Vec<Replaced>>,
     pub canary: Option<Trial>,
+    pub certificate_errors: Option<Vec<String>>,
     pub replaced: Option<Replaced>,
     pub from: Option<u32>,
     pub to: Option<u32>,
@@ -81,6 +82,8 @@ pub struct Replaced {
     pub killed: bool,
     pub finished: Option<f64>,
     pub handed_off: Option<f64>,
+    pub kept: Option<f64>,
+    pub kept_closed: Option<f64>,
     pub aborted: f64,
     pub requests_failed: f64,
 }
@@ -116,6 +119,7 @@ impl From<ReloadReport> for Report {
             took: Some(report.took.as_secs_f64() * 1000.0),
             slots: Some(report.slots.into_iter().map(Replaced::from).collect()),
             canary: report.canary.map(Trial::from),
+            certificate_errors: Some(report.certificate_errors),
             ..Report::default()
         }
     }
@@ -138,6 +142,8 @@ impl From<Replacement> for Replaced {
             killed: reload.killed,
             finished: reload.finished.map(|count| count as f64),
             handed_off: reload.handed_off.map(|count| count as f64),
+            kept: reload.kept.map(|count| count as f64),
+            kept_closed: reload.kept_closed.map(|count| count as f64),
             // Its nodes count always; only a slot that had none says nothing.
             aborted: reload.aborted.unwrap_or(0) as f64,
             requests_failed: reload.requests_failed.unwrap_or(0) as f64,

@@ -65,8 +65,8 @@ pub struct TlsView {
 
 impl TlsView {
     /// What is wrong with the files, where something is: what was read before stays in force.
-    pub fn error(&self) -> Option<&str> {
-        self.shown.iter().find_map(|certificate| certificate.error.as_deref())
+    pub fn errors(&self) -> impl Iterator<Item = &str> {
+        self.shown.iter().filter_map(|certificate| certificate.error.as_deref())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use multi_node_tls::{Failure, HandshakeCounts};
 use tokio_rustls::TlsAcceptor;
 
 use super::boxed::{BoxError, BoxFuture};
@@ -37,25 +38,37 @@ impl Handshakes {
         let (Some(config), membership) = (self.terminator.config(), self.under_way.join()) else {
             return Box::pin(std::future::ready(None));
         };
-        let (timeout, drain) = (self.terminator.handshake_timeout(), drain.clone());
+        let (terminator, drain) = (self.terminator.clone(), drain.clone());
+        let timeout = terminator.handshake_timeout();
         Box::pin(async move {
-            tokio::select! {
+            let failed = tokio::select! {
                 biased;
-                secured = shake(TlsAcceptor::from(config), stream, before, &drain) => secured,
-                () = membership.over() => None,
-                () = tokio::time::sleep(timeout) => None,
-                () = aborted(drain.clone()) => None,
-            }
+                secured = shake(TlsAcceptor::from(config), stream, before, (terminator.handshakes(), &drain)) => return secured,
+                () = membership.over() => Failure::Displaced,
+                () = tokio::time::sleep(timeout) => Failure::TimedOut,
+                () = aborted(drain.clone()) => Failure::Drained,
+            };
+            terminator.handshakes().failed(failed);
+            None
         })
     }
 }
 
-async fn shake(acceptor: TlsAcceptor, stream: Stream, before: Bytes, drain: &DrainSignal) -> Option<Stream> {
+async fn shake(
+    acceptor: TlsAcceptor,
+    stream: Stream,
+    before: Bytes,
+    (counts, drain): (&HandshakeCounts, &DrainSignal),
+) -> Option<Stream> {
     let (transport, open, local) = stream.into_parts()?;
     match acceptor.accept(Records::new(transport, before)).into_fallible().await {
-        Ok(secured) => Some(Stream::secured(secured, open, local)),
+        Ok(secured) => {
+            counts.succeeded(secured.get_ref().1.handshake_kind());
+            Some(Stream::secured(secured, open, local))
+        }
         Err((error, records)) => {
             multi_node_sys::log::debug!(%error, "a handshake has failed");
+            counts.failed(Failure::of(&error));
             // The client is to read the alert that says why.
             lingering_close(Stream::new(records.into_transport(), open, local), drain).await;
             None

@@ -6,6 +6,7 @@
 
 mod certificates;
 mod error;
+mod handshakes;
 mod load;
 mod terminator;
 pub mod tickets;
@@ -13,6 +14,7 @@ mod validity;
 
 pub use certificates::{Certificates, PairFiles, TlsVersion};
 pub use error::CertificateError;
+pub use handshakes::{Failure, HandshakeCounts};
 pub use load::{Loaded, MOST_BYTES, Material, Pair, PairInfo, Stamp, load, stamp};
 pub use rustls::ServerConfig;
 pub use terminator::{BadMaterial, Terminator};

@@ -12,7 +12,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::tickets::{Key, Tickets};
-use crate::{Certificates, Material, Pair, TlsVersion};
+use crate::{Certificates, HandshakeCounts, Material, Pair, TlsVersion};
 
 /// The protocols that a server of HTTP offers, in the order of its preference.
 const HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -24,6 +24,7 @@ pub struct Terminator {
     /// Which protocols it offers (ALPN).
     protocols: Vec<Vec<u8>>,
     config: RwLock<Option<Arc<ServerConfig>>>,
+    handshakes: HandshakeCounts,
 }
 
 impl Terminator {
@@ -38,12 +39,17 @@ impl Terminator {
     }
 
     fn new(certificates: Certificates, protocols: Vec<Vec<u8>>) -> Terminator {
-        Terminator { certificates, protocols, config: RwLock::new(None) }
+        Terminator { certificates, protocols, config: RwLock::new(None), handshakes: HandshakeCounts::default() }
     }
 
     /// Where its certificates come from.
     pub fn certificates(&self) -> &Certificates {
         &self.certificates
+    }
+
+    /// How its handshakes in this process have ended.
+    pub fn handshakes(&self) -> &HandshakeCounts {
+        &self.handshakes
     }
 
     /// How long a handshake may take.

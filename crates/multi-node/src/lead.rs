@@ -78,11 +78,12 @@ async fn supervise(
     let secret = Some(bootstrap.secret().clone());
     let tls = keeper.map_or_else(|| Ok(TlsSource::none()), Keeper::start)?;
     let bus = Bus::new(NodeId::MASTER, wiring::bus_limits(&settings));
+    let terminators = servers.as_ref().map(Servers::terminators).unwrap_or_default();
     let (nodes, links) = wiring::wire(
         NodeId::MASTER,
         None,
         bootstrap.sockets(),
-        (bootstrap.load(), bootstrap.limits().clone(), bus.clone()),
+        (bootstrap.load(), bootstrap.limits().clone(), bus.clone(), terminators),
         (log_buffer.clone(), secret),
         LeasePlace::of_run(&settings),
     );

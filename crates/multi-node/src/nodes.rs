@@ -4,6 +4,7 @@ mod bus;
 mod handle;
 mod leader;
 mod shared;
+mod tls;
 
 use std::fmt;
 use std::ops::Deref;
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 pub(crate) use self::bus::bus_metrics;
 pub use self::handle::Handle;
 pub(crate) use self::handle::Inner;
+pub(crate) use self::tls::{Terminators, tls_metrics};
 use crate::mesh::Arrivals;
 use crate::process_links::Snapshot;
 use crate::{Peer, Status};

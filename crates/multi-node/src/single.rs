@@ -39,7 +39,8 @@ pub(crate) async fn listen(
     bus.members_complete();
     let log_buffer = endpoints.log_buffer();
     let place = LeasePlace::of_run(&settings);
-    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, (&load, limits, bus), (log_buffer, None), place);
+    let shared = (&load, limits, bus, servers.terminators());
+    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, shared, (log_buffer, None), place);
     let ProcessLinks { peers, asked, leases, snapshot, end, drain, draining, .. } = links;
     let tls = keeper.map_or_else(|| Ok(TlsSource::none()), Keeper::start)?;
     snapshot.send_replace(shown(State::Initializing, &tls));

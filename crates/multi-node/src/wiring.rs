@@ -9,7 +9,7 @@ use crate::lease::{Leader, LeasePlace};
 use crate::limits::SharedTable;
 use crate::log_buffer::{Held, LogBuffer};
 use crate::mesh;
-use crate::nodes::Inner;
+use crate::nodes::{Inner, Terminators};
 use crate::options::Settings;
 use crate::serve::{Drain, LoadTable, Socket};
 use crate::{Handle, NodeId, Nodes, SharedSecret, Slot, lease};
@@ -34,7 +34,7 @@ pub(crate) fn wire(
     id: NodeId,
     slot: Option<Slot>,
     sockets: &[Vec<Socket>],
-    (load, limits, bus): (&LoadTable, SharedTable, Bus),
+    (load, limits, bus, terminators): (&LoadTable, SharedTable, Bus, Terminators),
     (log_buffer, secret): (LogBuffer, Option<SharedSecret>),
     lease_place: LeasePlace,
 ) -> (Nodes, ProcessLinks) {
@@ -53,6 +53,7 @@ pub(crate) fn wire(
         counts: sockets.iter().map(Vec::len).collect(),
         load: load.clone(),
         bus,
+        terminators,
         limits,
         leader: Leader::new(lease_sender, lease_place, draining.clone()),
         snapshot,

@@ -6,7 +6,7 @@ use multi_node::admin::{Description, Reloaded, Replaced, Request};
 use serde_json::Value;
 
 use crate::target::{Target, Targets};
-use crate::{asking, output, show, signal_name};
+use crate::{asking, exit, output, show, signal_name};
 
 /// Replaces every node by one of the program as it is on disk now, each new one ready before its old one drains.
 ///
@@ -142,13 +142,33 @@ impl AskingEach {
     {
         asking::ask_each(&self.targets, request, self.json, text).await
     }
+
+    #[tokio::main(flavor = "current_thread")]
+    async fn ask_and_judge<T>(
+        self,
+        request: &Request,
+        text: impl Fn(&T) -> String,
+        judge: impl Fn(&T) -> Result<()>,
+    ) -> Result<()>
+    where
+        T: serde::Serialize + serde::de::DeserializeOwned,
+    {
+        asking::ask_each_and_judge(&self.targets, request, self.json, text, judge).await
+    }
 }
 
 impl Reload {
     pub(super) fn run(self) -> Result<()> {
         let request = Request::Reload { wait: self.wait, now: self.now };
         if self.wait {
-            return self.asking.ask(&request, |report: &Reloaded| show::reloaded(report, output::paint()));
+            return self.asking.ask_and_judge(
+                &request,
+                |report: &Reloaded| show::reloaded(report, output::paint()),
+                |report| match report.certificate_errors.is_empty() {
+                    true => Ok(()),
+                    false => Err(exit::BadCertificates.into()),
+                },
+            );
         }
         self.asking.ask(&request, show::reload_begun)
     }

@@ -8,13 +8,17 @@ use super::{Colour, Paint, Table, count, span};
 
 /// What a reload did.
 pub(crate) fn reloaded(report: &Reloaded, paint: Paint) -> String {
-    let Reloaded { generation, took_ms, slots, canary, not_applied, .. } = report;
+    let Reloaded { generation, took_ms, slots, canary, not_applied, certificate_errors, .. } = report;
     let mut head = format!("generation {generation} serves in {} slots after {}", slots.len(), span(*took_ms));
     if let Some(canary) = canary {
         head = format!("{head}\n{}", canary.verdict);
     }
     for setting in not_applied {
         head = format!("{head}\n{}", paint.text(Colour::Passing, &format!("not applied: {setting}")));
+    }
+    for error in certificate_errors {
+        let line = format!("the certificates before stay in force: {error}");
+        head = format!("{head}\n{}", paint.text(Colour::Bad, &line));
     }
     if slots.is_empty() {
         return head;
@@ -46,6 +50,8 @@ fn replacements(slots: &[Replaced], paint: Paint) -> String {
         ("DRAINED IN", true),
         ("FINISHED", true),
         ("HANDED OVER", true),
+        ("KEPT", true),
+        ("KEPT CLOSED", true),
         ("CUT", true),
         ("REQUESTS LOST", true),
         ("", false),
@@ -61,12 +67,17 @@ fn replacements(slots: &[Replaced], paint: Paint) -> String {
             (count(slot.old.as_ref().map(|_| span(slot.drain_ms))), None),
             (count(slot.finished), None),
             (count(slot.handed_off), None),
+            (count(slot.kept), None),
+            (count(slot.kept_closed), None),
             bad(slot.aborted),
             bad(slot.requests_failed),
             (killed.to_owned(), Some(Colour::Bad)),
         ]);
     }
-    table.text(paint)
+    match slots.iter().any(|slot| slot.kept.is_some_and(|kept| kept > 0)) {
+        true => table.text(paint),
+        false => table.without(&["KEPT", "KEPT CLOSED"]).text(paint),
+    }
 }
 
 /// `{"from": 2, "to": 4}`
@@ -139,6 +150,18 @@ SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  CUT  REQUE
    0  node-1  node-3       103 ms       1.2 s         3           12    1              1  killed while draining
    1  –       node-4       103 ms           –         3           12    0              –";
         assert_eq!(reloaded(&report(), Paint::Plain), expected);
+    }
+
+    #[test]
+    fn kept_connections_have_their_columns() {
+        let mut report = report();
+        (report.slots[1].kept, report.slots[1].kept_closed) = (Some(2), Some(1));
+        let expected = "\
+SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  KEPT  KEPT CLOSED  CUT  REQUESTS LOST
+   0  node-1  node-3       103 ms       1.2 s         3           12     –            –    1              1  killed while draining
+   1  –       node-4       103 ms           –         3           12     2            1    0              –";
+        let shown = reloaded(&report, Paint::Plain);
+        assert!(shown.ends_with(expected), "{shown}");
     }
 
     #[test]

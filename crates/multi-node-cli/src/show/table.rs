@@ -39,6 +39,14 @@ impl Table {
         self
     }
 
+    /// Leaves out these columns.
+    pub(crate) fn without(mut self, names: &[&str]) -> Table {
+        let kept: Vec<_> = self.columns.iter().map(|(name, _)| !names.contains(name)).collect();
+        retain(&mut self.columns, &kept);
+        self.rows.iter_mut().for_each(|row| retain(row, &kept));
+        self
+    }
+
     /// The table as lines, without a newline at the end.
     pub(crate) fn text(&self, paint: Paint) -> String {
         let head: Vec<Cell> = self.columns.iter().map(|(name, _)| ((*name).to_owned(), Some(Colour::Dim))).collect();

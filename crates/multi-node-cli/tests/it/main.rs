@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod broken;
+mod certificates;
 mod command;
 mod control;
 mod core_dumps;

@@ -15,6 +15,8 @@ fn replacement(
         killed: false,
         finished,
         handed_off,
+        kept: handed_off.map(|count| count + 2),
+        kept_closed: handed_off.map(|count| count + 1),
         aborted,
         requests_failed: failed,
     }
@@ -27,10 +29,21 @@ fn a_reload_sums_up_its_slots_as_far_as_they_are_known() {
         replacement(None, None, None, None),
         replacement(Some(1), Some(2), Some(3), Some(4)),
     ];
-    let report =
-        ReloadReport { generation: Generation(1), slots, took: Duration::ZERO, canary: None, not_applied: Vec::new() };
+    let report = ReloadReport {
+        generation: Generation(1),
+        slots,
+        took: Duration::ZERO,
+        canary: None,
+        not_applied: Vec::new(),
+        certificate_errors: Vec::new(),
+    };
     let sums = [report.handed_off(), report.finished(), report.aborted(), report.requests_failed()];
     assert_eq!(sums, [11, 22, 33, 44]);
+    assert_eq!((report.kept(), report.kept_closed()), (15, 13));
+    assert!(
+        report.to_string().contains("22 finished (15 were kept, and 13 of them closed while idle), 33 cut"),
+        "{report}"
+    );
 }
 
 #[test]

@@ -76,6 +76,7 @@ impl Reload {
             took: now.saturating_duration_since(self.since),
             canary: self.trial.report(),
             not_applied: Vec::new(),
+            certificate_errors: Vec::new(),
         }
     }
 }

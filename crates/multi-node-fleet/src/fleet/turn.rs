@@ -98,6 +98,8 @@ impl Turn {
             killed,
             finished: said.map(|drained| drained.finished),
             handed_off: said.map(|drained| drained.handed_off),
+            kept: said.map(|drained| drained.kept),
+            kept_closed: said.map(|drained| drained.kept_closed),
             aborted,
             requests_failed,
         })

@@ -32,6 +32,8 @@ pub(super) fn replacement(slot: u16, (old, new): (u64, u64), to_ready: Duration,
         killed: false,
         finished: None,
         handed_off: None,
+        kept: None,
+        kept_closed: None,
         aborted: Some(0),
         requests_failed: Some(0),
     }

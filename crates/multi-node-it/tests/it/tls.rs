@@ -3,6 +3,7 @@
 mod attack;
 mod authority;
 mod client;
+mod counts;
 mod documented;
 mod reload;
 mod replace;

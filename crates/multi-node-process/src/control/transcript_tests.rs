@@ -22,7 +22,7 @@ fn masters_understand_what_nodes_have_said_since_the_first_release() {
         (0, json!({ "failed": { "why": "no route to host" } })),
         (0, json!("beat")),
         (0, json!("leaving")),
-        (0, json!({ "drained": { "finished": 1, "handed_off": 2, "aborted": 3 } })),
+        (0, json!({ "drained": { "finished": 1, "handed_off": 2, "aborted": 3, "kept": 4, "kept_closed": 5 } })),
         (0, json!({ "rejoin": { "peer": 7 } })),
         (0, json!({ "open_link": { "peer": 7, "broken_epoch": 2 } })),
         (0, json!({ "seek_lease": { "ticket": 3, "name": "cron" } })),
@@ -57,7 +57,7 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
     });
     let waiting = json!({ "command": "reload", "nodes": [1, 2], "until": since });
     let replaced = json!({
-        "slot": 0, "old": 1, "new": 2, "to_ready": seconds(1), "drain": seconds(2), "killed": false, "finished": 1, "handed_off": 2, "aborted": 3,
+        "slot": 0, "old": 1, "new": 2, "to_ready": seconds(1), "drain": seconds(2), "killed": false, "finished": 1, "handed_off": 2, "kept": 5, "kept_closed": 6, "aborted": 3,
         "requests_failed": 4,
     });
     let report = json!({ "reload": { "generation": 4, "slots": [replaced], "took": seconds(3), "canary": null, "not_applied": [] } });

@@ -165,13 +165,15 @@ impl Members {
     }
 
     pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
-        if let Some(error) = self.template.tls.view.borrow().error() {
-            return Err(error.to_owned());
-        }
         if let Some(foreign) = &mut self.template.foreign {
             foreign.resolve(generation)?;
         }
         self.launcher.resolve(generation).map_err(|error| error.to_string())
+    }
+
+    /// What is wrong with the files of certificates. Nodes get those that were read before.
+    pub(super) fn certificate_errors(&self) -> Vec<String> {
+        self.template.tls.view.borrow().errors().map(str::to_owned).collect()
     }
 
     /// What has changed with this generation, and a reload does not apply.

@@ -318,6 +318,7 @@ impl Supervisor {
     fn answer(&mut self, ticket: Ticket, mut result: Result<Report, CommandError>) {
         if let Ok(Report::Reload(report)) = &mut result {
             report.not_applied = self.members.not_applied(report.generation);
+            report.certificate_errors = self.members.certificate_errors();
             self.members.run_primary(report.generation, None);
         }
         match self.replies.remove(&ticket) {

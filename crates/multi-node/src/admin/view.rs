@@ -216,6 +216,9 @@ pub struct Reloaded {
     /// Settings that have changed, and that a reload does not apply.
     #[serde(default)]
     pub not_applied: Vec<NotApplied>,
+    /// What is wrong with the files of TLS certificates: the certificates before stay in force.
+    #[serde(default)]
+    pub certificate_errors: Vec<String>,
 }
 
 /// How the first new node of a reload has stood its trial.
@@ -257,6 +260,12 @@ pub struct Replaced {
     pub finished: Option<u64>,
     /// Connections that other nodes have taken over; `null` as above.
     pub handed_off: Option<u64>,
+    /// Idle connections with TLS that stayed open for one more request; they count as finished too. `null` as above.
+    #[serde(default)]
+    pub kept: Option<u64>,
+    /// Kept connections that sent no request, and were closed shortly before the old node's time was over; `null` as above.
+    #[serde(default)]
+    pub kept_closed: Option<u64>,
     /// Connections that were open still when the old node's time was over, or when it died; `null` where the slot had no
     /// node, and for a program that does not count them, since it does not link this library.
     pub aborted: Option<u64>,
@@ -272,6 +281,7 @@ impl From<&ReloadReport> for Reloaded {
             slots: report.slots.iter().map(Replaced::from).collect(),
             canary: report.canary.as_ref().map(CanaryResult::from),
             not_applied: report.not_applied.clone(),
+            certificate_errors: report.certificate_errors.clone(),
         }
     }
 }
@@ -300,6 +310,8 @@ impl From<&Replacement> for Replaced {
             killed: slot.killed,
             finished: slot.finished,
             handed_off: slot.handed_off,
+            kept: slot.kept,
+            kept_closed: slot.kept_closed,
             aborted: slot.aborted,
             requests_failed: slot.requests_failed,
         }

@@ -11,7 +11,6 @@ use super::slot_counters::SlotCounters;
 use crate::admin::{Instance, Observer};
 use crate::id::{NodeId, Slot};
 use crate::metrics::{Aggregator, DeltaTracker, Exposition, GaugeAggregation, Refused, Series};
-use crate::nodes::bus_metrics;
 use crate::process_links::Totals;
 
 /// How many may wait for a look.
@@ -105,7 +104,7 @@ impl Books {
 
     async fn page(&mut self) -> String {
         self.tidy();
-        let own = self.own.news(bus_metrics(self.observer.handle.bus_counts()), true);
+        let own = self.own.news(self.observer.handle.own_metrics(), true);
         self.absorb(NodeId::MASTER, own);
         let instance = self.observer.now().await;
         self.slot_counters.see(&instance);

@@ -5,17 +5,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use multi_node_bus::Bus;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
 
 use super::run::{Outgoing, say};
+use crate::Handle;
 use crate::control::{NodeSettings, ToMaster};
 #[cfg(feature = "metrics")]
 use crate::metrics::Registry;
 use crate::metrics::{DeltaTracker, Meter, Metric};
-use crate::nodes::bus_metrics;
 use crate::options::Metering;
 
 /// How often the node reports to the master, and how long the program may take to give its metrics.
@@ -33,7 +32,7 @@ pub(super) struct Measures(Arc<Inner>);
 
 struct Inner {
     metering: Metering,
-    bus: Bus,
+    handle: Handle,
     outbox: mpsc::Sender<Outgoing>,
     reporting: StdMutex<Reporting>,
     /// Once a master has wanted to be told; locked while one is.
@@ -51,17 +50,17 @@ struct Reporting {
 }
 
 enum Source {
-    /// What messages between processes have done, which the library counts itself.
-    Bus(Bus),
+    /// What the library counts itself.
+    Library(Handle),
     #[cfg(feature = "metrics")]
     Facade(Arc<Registry>),
     Program(Meter),
 }
 
 impl Measures {
-    pub(super) fn new(metering: Metering, bus: Bus, outbox: mpsc::Sender<Outgoing>) -> Measures {
+    pub(super) fn new(metering: Metering, handle: Handle, outbox: mpsc::Sender<Outgoing>) -> Measures {
         let (reporting, books) = (StdMutex::default(), OnceLock::new());
-        Measures(Arc::new(Inner { metering, bus, outbox, reporting, books, is_slow: AtomicBool::new(false) }))
+        Measures(Arc::new(Inner { metering, handle, outbox, reporting, books, is_slow: AtomicBool::new(false) }))
     }
 
     /// Goes by what this master wants from now on.
@@ -69,7 +68,7 @@ impl Measures {
         *self.reporting() = Reporting { wanted: settings.measures, all: settings.measures_all, is_new: true };
         if settings.measures && self.0.books.get().is_none() {
             // They are set only here.
-            let _ = self.0.books.set(Mutex::new(books(&self.0.metering, &self.0.bus)));
+            let _ = self.0.books.set(Mutex::new(books(&self.0.metering, &self.0.handle)));
             tokio::spawn(self.clone().go_on());
         }
     }
@@ -111,7 +110,7 @@ impl Measures {
 
     async fn read(&self, source: &Source) -> Option<Vec<Metric>> {
         match source {
-            Source::Bus(bus) => Some(bus_metrics(bus.counts())),
+            Source::Library(handle) => Some(handle.own_metrics()),
             #[cfg(feature = "metrics")]
             Source::Facade(registry) => {
                 if let Some(line) = registry.take_refused() {
@@ -149,12 +148,12 @@ async fn asked(meter: &Meter) -> Option<Vec<Metric>> {
     task.join_next().await?.ok()
 }
 
-fn books(metering: &Metering, bus: &Bus) -> Vec<(Source, DeltaTracker)> {
+fn books(metering: &Metering, handle: &Handle) -> Vec<(Source, DeltaTracker)> {
     let sources = metering.meter.clone().map(Source::Program).into_iter();
     #[cfg(feature = "metrics")]
     let sources = sources.chain(facade(metering).map(Source::Facade));
     let books = sources.map(|source| (source, DeltaTracker::new(metering.gauges.clone())));
-    books.chain([(Source::Bus(bus.clone()), DeltaTracker::of_library())]).collect()
+    books.chain([(Source::Library(handle.clone()), DeltaTracker::of_library())]).collect()
 }
 
 /// Nothing, where the program has a recorder of its own.
@@ -172,10 +171,7 @@ mod tests {
     use std::future::pending;
     use std::sync::atomic::AtomicUsize;
 
-    use multi_node_bus::BusLimits;
-
     use super::*;
-    use crate::NodeId;
 
     const SETTINGS: NodeSettings = NodeSettings {
         drain_timeout: Duration::ZERO,
@@ -195,8 +191,7 @@ mod tests {
     fn measures(meter: Meter) -> (Measures, mpsc::Receiver<Outgoing>) {
         let (outbox, messages) = mpsc::channel(8);
         let metering = Metering { meter: Some(meter), ..Metering::default() };
-        let bus = Bus::new(NodeId::node(1), BusLimits::default());
-        (Measures::new(metering, bus, outbox), messages)
+        (Measures::new(metering, Handle::detached(), outbox), messages)
     }
 
     /// The names of what the master receives next.

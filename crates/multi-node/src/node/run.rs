@@ -103,7 +103,7 @@ pub(crate) async fn join(
         hello_ack.id,
         Some(hello_ack.slot),
         &sockets,
-        (&load, limits, bus.clone()),
+        (&load, limits, bus.clone(), servers.terminators()),
         (LogBuffer::default(), hello_ack.secret),
         LeasePlace::of_node(),
     );
@@ -111,7 +111,7 @@ pub(crate) async fn join(
     snapshot.send_modify(|snapshot| snapshot.status.wanted = hello_ack.slots);
 
     let signals = NodeSignals::install(settings.signals).map_err(Error::io("install signal handlers"))?;
-    let measures = Measures::new(metering, bus.clone(), outbox.clone());
+    let measures = Measures::new(metering, handle.clone(), outbox.clone());
     measures.heed(&settings);
     let (fate_sender, fate) = watch::channel(End::Done);
     let tls = Receivers::of(&servers);
@@ -259,7 +259,7 @@ async fn finish(
             let (kept, kept_closed) = serving.kept();
             crate::log::info!(target: "multi_node", finished, handed_off, aborted, kept, kept_closed, "connections have ended");
             if let Some(master) = master {
-                let drained = ToMaster::Drained(Drained { finished, handed_off, aborted });
+                let drained = ToMaster::Drained(Drained { finished, handed_off, aborted, kept, kept_closed });
                 // A master that does not read must not keep the node from its end.
                 let _ = tokio::time::timeout(LAST_WORD, say(&master, drained)).await;
             }

@@ -10,13 +10,14 @@ use multi_node_bus::Bus;
 use multi_node_bus::BusLimits;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::StatusWatch;
+use super::{StatusWatch, Terminators, bus_metrics, tls_metrics};
 use crate::command::{Command, Report};
 use crate::exits::{Exits, NodeExits};
 use crate::lease::Leader;
 use crate::limits::SharedTable;
 use crate::log_buffer::{Held, HeldOutput, LogBuffer, LogLine};
 use crate::mesh::{Joined, Rejoin};
+use crate::metrics::Metric;
 use crate::process_links::{CommandRequest, End, Snapshot, Totals};
 use crate::serve::{Addr, DrainSignal, LoadTable};
 use crate::{
@@ -41,6 +42,8 @@ pub(crate) struct Inner {
     pub(crate) counts: Vec<usize>,
     pub(crate) load: LoadTable,
     pub(crate) bus: Bus,
+    /// The servers of this process that have TLS.
+    pub(crate) terminators: Terminators,
     /// Where limits count.
     pub(crate) limits: SharedTable,
     pub(crate) leader: Leader,
@@ -79,6 +82,7 @@ impl Handle {
             counts: Vec::new(),
             load: LoadTable::local(),
             bus: Bus::new(NodeId::MASTER, BusLimits::default()),
+            terminators: Terminators::new(),
             limits: crate::limits::of_this_process(1),
             leader: Leader::detached(),
             snapshot: watch::channel(Snapshot::default()).1,
@@ -92,6 +96,11 @@ impl Handle {
             held: Held::default(),
             secret: None,
         })
+    }
+
+    /// What the library counts in this process.
+    pub(crate) fn own_metrics(&self) -> Vec<Metric> {
+        [bus_metrics(self.0.bus.counts()), tls_metrics(&self.0.terminators)].concat()
     }
 
     /// Who this process is: `master`, `node-1`, `node-2`…

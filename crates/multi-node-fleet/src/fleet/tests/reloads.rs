@@ -33,7 +33,14 @@ fn the_old_node_drains_once_the_new_one_is_ready() {
     world.exit(1, Exit::Code(0));
     let slot = replacement(0, (1, 2), secs(3), secs(4));
     let (slots, not_applied) = (vec![slot], Vec::new());
-    let expected = ReloadReport { generation: Generation(1), slots, took: secs(7), canary: None, not_applied };
+    let expected = ReloadReport {
+        generation: Generation(1),
+        slots,
+        took: secs(7),
+        canary: None,
+        not_applied,
+        certificate_errors: Vec::new(),
+    };
     assert_eq!(report_of(&mut world, ticket), expected);
     assert_eq!(world.restarts(), [0]);
 }
@@ -308,7 +315,7 @@ fn the_report_tells_what_became_of_connections_and_requests() {
     let mut world = World::serving(policy(3));
     let ticket = world.reload();
     [4, 5, 6].into_iter().for_each(|n| world.up(n));
-    world.said_drained(1, Drained { finished: 3, handed_off: 40, aborted: 2 });
+    world.said_drained(1, Drained { finished: 3, handed_off: 40, aborted: 2, ..Drained::default() });
     // The last look finds what was cut by the node itself, and of a node that was killed, what it still had.
     world.exit_with(1, Exit::Code(0), Tally { requests: 9, unanswered: 1, ..Tally::default() });
     world.exit(3, Exit::Code(0));
@@ -340,7 +347,7 @@ fn what_is_not_counted_is_not_reported() {
 #[test]
 fn a_node_that_serves_has_not_drained() {
     let mut world = World::serving(policy(1));
-    world.said_drained(1, Drained { finished: 3, handed_off: 40, aborted: 2 });
+    world.said_drained(1, Drained { finished: 3, handed_off: 40, aborted: 2, ..Drained::default() });
     let ticket = world.reload();
     world.up(2);
     world.exit(1, Exit::Code(0));

@@ -60,6 +60,7 @@ async fn an_idle_connection_is_kept_for_its_next_request_or_closed_in_good_order
         let answer = program.answer(reload).await;
         let report = ReloadReport::deserialize(&answer["Ok"]).expect("a report");
         assert_eq!((report.slots[0].finished, report.slots[0].aborted), (Some(2), Some(0)), "{report}");
+        assert_eq!((report.kept(), report.kept_closed()), (2, 1), "{report}");
         program.logged("finished=2 handed_off=0 aborted=0 kept=2 kept_closed=1").await;
         program.stop().await;
     })

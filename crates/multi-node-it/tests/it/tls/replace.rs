@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 
+use multi_node::ReloadReport;
 use multi_node_it::plan::TlsPlan;
 use multi_node_it::{Plan, Program, within};
+use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::authority::Authority;
@@ -14,6 +16,11 @@ use super::client::{Clients, Https};
 async fn certificate(authority: &Authority, addr: SocketAddr) -> Vec<u8> {
     let stream = Https::new(authority, "http/1.1").connect(addr).await.expect("a connection");
     stream.get_ref().1.peer_certificates().expect("the handshake is done")[0].to_vec()
+}
+
+async fn reloaded(program: &mut Program) -> ReloadReport {
+    let answer = program.command("reload").await;
+    ReloadReport::deserialize(&answer["Ok"]).unwrap_or_else(|error| panic!("{error}: {answer}"))
 }
 
 /// Waits until every one of several new clients gets another certificate.
@@ -76,25 +83,43 @@ async fn a_link_that_leads_elsewhere_is_a_new_certificate() {
 }
 
 #[tokio::test]
-async fn a_bad_pair_leaves_the_one_before_in_force_and_fails_the_reload() {
+async fn a_bad_pair_leaves_the_one_before_in_force_is_reported_and_blocks_no_reload() {
     within(60, async {
         let authority = Authority::new();
         let mut program = authority.serving(2).await;
         let before = certificate(&authority, program.addr).await;
         let (cert, _) = authority.make("another");
         authority.put("cert.pem", &cert);
-        let answer = program.command("reload").await;
-        let why = answer["Err"]["failed"]["why"].as_str().unwrap_or_else(|| panic!("{answer}"));
-        assert!(why.contains("does not belong to the first certificate in"), "{why}");
+        let report = reloaded(&mut program).await;
+        let errors = report.certificate_errors.join("\n");
+        assert!(errors.contains("does not belong to the first certificate in"), "{report}");
         let status = program.status_where(|status| status.certificates[0].error.is_some()).await;
-        assert!(status.slots.iter().all(|slot| slot.generation.number() == 0), "no node was started");
+        assert!(status.slots.iter().all(|slot| slot.generation.number() == 1), "the code is replaced: {status:?}");
         assert!(program.log().contains("those before stay in force"), "{}", program.log());
         assert_eq!(certificate(&authority, program.addr).await, before);
         authority.issue("third");
-        let answer = program.command("reload").await;
-        assert!(answer["Ok"].is_object(), "{answer}");
+        assert_eq!(reloaded(&mut program).await.certificate_errors, [""; 0]);
         assert_ne!(certificate(&authority, program.addr).await, before);
         program.status_where(|status| status.certificates[0].error.is_none()).await;
+        program.stop().await;
+    })
+    .await;
+}
+
+/// A program starts with its files alone, so an upgrade needs good ones.
+#[tokio::test]
+async fn an_upgrade_with_a_bad_pair_changes_nothing() {
+    within(60, async {
+        let authority = Authority::new();
+        let mut program = authority.serving(1).await;
+        let before = certificate(&authority, program.addr).await;
+        authority.put("key.pem", "no key");
+        let answer = program.command("upgrade").await;
+        let why = answer["Err"].to_string();
+        assert!(why.contains("has no private key"), "{answer}");
+        let status = program.status().await;
+        assert!(status.slots.iter().all(|slot| slot.generation.number() == 0), "no node was started: {status:?}");
+        assert_eq!(certificate(&authority, program.addr).await, before);
         program.stop().await;
     })
     .await;

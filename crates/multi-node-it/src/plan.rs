@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::{CanaryLimits, Certificates, GaugeAggregation, Http, Options};
+use multi_node::{CanaryLimits, Certificates, ClientCertificates, GaugeAggregation, Http, Options};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries a [`Plan`] as JSON.
@@ -240,13 +240,22 @@ pub struct TlsPlan {
     pub key: PathBuf,
     pub handshake_timeout: Option<Duration>,
     pub max_handshakes: Option<usize>,
+    /// The file of authorities of clients, and whether these need a certificate.
+    pub client_authority: Option<(PathBuf, bool)>,
+    pub ticket_keys: Option<PathBuf>,
 }
 
 impl TlsPlan {
     fn certificates(&self) -> Certificates {
         let certificates = Certificates::files(&self.cert, &self.key);
         let certificates = self.handshake_timeout.into_iter().fold(certificates, Certificates::handshake_timeout);
-        self.max_handshakes.into_iter().fold(certificates, Certificates::max_handshakes)
+        let certificates = self.max_handshakes.into_iter().fold(certificates, Certificates::max_handshakes);
+        let certificates = self.ticket_keys.iter().fold(certificates, Certificates::ticket_keys);
+        match &self.client_authority {
+            Some((file, true)) => certificates.client_authority(file, ClientCertificates::Required),
+            Some((file, false)) => certificates.client_authority(file, ClientCertificates::Optional),
+            None => certificates,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use axum::extract::{ConnectInfo, Request};
 use axum::routing::get;
 use axum::{Json, Router};
-use multi_node::{ConnInfo, Handle};
+use multi_node::{ConnInfo, Handle, TlsInfo};
 pub use multi_node_bench::routes::piece;
 use serde_json::{Value, json};
 
@@ -20,7 +20,17 @@ async fn who(request: Request) -> Json<Value> {
     let connect_info = extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.to_string());
     let ends = extensions.get::<ConnInfo>().map(|info| (info.peer.to_string(), info.local.to_string()));
     let id = extensions.get::<Handle>().map(|handle| handle.id().to_string());
-    Json(json!({ "connect_info": connect_info, "ends": ends, "id": id, "version": format!("{:?}", request.version()) }))
+    let tls = extensions.get::<TlsInfo>().map(tls);
+    let version = format!("{:?}", request.version());
+    Json(json!({ "connect_info": connect_info, "ends": ends, "id": id, "version": version, "tls": tls }))
+}
+
+fn tls(info: &TlsInfo) -> Value {
+    let client =
+        info.client.as_ref().map(|client| json!({ "common_name": client.common_name, "dns": client.dns_names }));
+    let (protocol, server_name) = (info.protocol.as_deref(), info.server_name.as_deref());
+    let version = format!("{:?}", info.version);
+    json!({ "version": version, "protocol": protocol, "server_name": server_name, "resumed": info.resumed, "client": client })
 }
 
 async fn panics() {

@@ -217,6 +217,7 @@ fn the_time_of_day_is_for_people_alone() {
         "admin/observer.rs",
         "sessions/clock.rs",
         "sys/stderr_log.rs",
+        "serve/tls.rs",
         "tls/watched.rs",
     ];
     absent(

@@ -27,6 +27,12 @@ pub struct TlsState {
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ServerCertificates {
     pub pairs: Vec<CertificateAndKey>,
+    /// The authorities of clients, in DER.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub client_authorities: Vec<Bytes>,
+    /// Keys of session tickets that several machines share. Without any, those of the program are used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ticket_keys: Vec<Bytes>,
 }
 
 /// In DER.
@@ -128,7 +134,11 @@ mod tests {
         let pair =
             CertificateAndKey { chain: vec![Bytes::from_static(b"chain")], key: Bytes::from_static(b"\x5e\x5e") };
         let state = TlsState {
-            servers: vec![Some(ServerCertificates { pairs: vec![pair] })],
+            servers: vec![Some(ServerCertificates {
+                pairs: vec![pair],
+                ticket_keys: vec![Bytes::from_static(b"\x5e\x5e")],
+                ..ServerCertificates::default()
+            })],
             ticket_keys: vec![Bytes::from_static(b"\x5e\x5e")],
             keys_made_ms: 7,
         };

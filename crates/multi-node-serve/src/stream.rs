@@ -24,6 +24,7 @@ pub(super) use self::unregistered::UnregisteredStream;
 use super::drain::DrainSignal;
 use super::load::Line;
 use super::socket::Addr;
+use super::terminator::TlsInfo;
 
 /// One accepted connection, over TCP or a Unix socket, with TLS or without. It counts as open until this is dropped.
 #[derive(Debug)]
@@ -101,6 +102,10 @@ impl Stream {
     pub(super) fn agreed_protocol(&self) -> Option<&[u8]> {
         None
     }
+
+    pub(super) fn tls_info(&self) -> Option<TlsInfo> {
+        None
+    }
 }
 
 #[cfg(feature = "tls")]
@@ -116,6 +121,14 @@ impl Stream {
     /// A connection whose handshake is done.
     pub(super) fn secured(secured: Secured, open: Open, local: Option<Addr>) -> Stream {
         Stream { io: Io::Tls(Box::new(secured)), open, local }
+    }
+
+    /// What is known of the connection by its handshake; `None` for one without TLS.
+    pub fn tls_info(&self) -> Option<TlsInfo> {
+        match &self.io {
+            Io::Plain(_) => None,
+            Io::Tls(secured) => Some(TlsInfo::of(secured.get_ref().1)),
+        }
     }
 
     /// The protocol that both sides have agreed on in the handshake.

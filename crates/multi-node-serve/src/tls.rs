@@ -1,9 +1,11 @@
 //! The handshake of a connection with TLS, within its limits.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::Bytes;
-use multi_node_tls::{Failure, HandshakeCounts};
+use multi_node_tls::rustls::{HandshakeKind, ServerConnection};
+use multi_node_tls::{Failure, HandshakeCounts, has_expired};
 use tokio_rustls::TlsAcceptor;
 
 use super::boxed::{BoxError, BoxFuture};
@@ -62,6 +64,11 @@ async fn shake(
 ) -> Option<Stream> {
     let (transport, open, local) = stream.into_parts()?;
     match acceptor.accept(Records::new(transport, before)).into_fallible().await {
+        Ok(secured) if resumes_by_expired(secured.get_ref().1) => {
+            counts.failed(Failure::ClientCertificate);
+            lingering_close(Stream::secured(secured, open, local), drain).await;
+            None
+        }
         Ok(secured) => {
             counts.succeeded(secured.get_ref().1.handshake_kind());
             Some(Stream::secured(secured, open, local))
@@ -74,4 +81,12 @@ async fn shake(
             None
         }
     }
+}
+
+/// Whether a client has resumed a session that it began with a certificate that has expired since: rustls verifies that only in full
+/// handshakes.
+fn resumes_by_expired(connection: &ServerConnection) -> bool {
+    let client = connection.peer_certificates().and_then(<[_]>::first);
+    let resumed = connection.handshake_kind() == Some(HandshakeKind::Resumed);
+    resumed && client.is_some_and(|certificate| has_expired(certificate, SystemTime::now()))
 }

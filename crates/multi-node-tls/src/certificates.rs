@@ -19,6 +19,15 @@ pub enum TlsVersion {
     V1_3,
 }
 
+/// Whether clients need a certificate ([`Certificates::client_authority`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientCertificates {
+    /// The handshake fails without one.
+    Required,
+    /// Clients without one are served too. The service sees by [`TlsInfo::client`](crate::TlsInfo::client) who has shown one.
+    Optional,
+}
+
 /// The certificates of a server, as files, and how it shakes hands.
 ///
 /// The master reads and checks the files, as the user that it runs as, so nodes need no right to read them. It reads them again in each
@@ -39,6 +48,8 @@ pub struct Certificates {
     pub(crate) min_version: TlsVersion,
     pub(crate) handshake_timeout: Duration,
     pub(crate) max_handshakes: usize,
+    pub(crate) client_authority: Option<(PathBuf, ClientCertificates)>,
+    pub(crate) ticket_keys: Option<PathBuf>,
 }
 
 /// The two files of one certificate.
@@ -59,6 +70,8 @@ impl Certificates {
             min_version: TlsVersion::V1_2,
             handshake_timeout: HANDSHAKE_TIMEOUT,
             max_handshakes: HANDSHAKES,
+            client_authority: None,
+            ticket_keys: None,
         }
     }
 
@@ -86,6 +99,39 @@ impl Certificates {
     pub fn max_handshakes(mut self, count: usize) -> Certificates {
         self.max_handshakes = count.max(1);
         self
+    }
+
+    /// Asks clients for certificates. `file` has those of the authorities in PEM to which they have to lead. A certificate that leads to none
+    /// of them, has expired or is not for clients fails the handshake; one that was revoked does not.
+    ///
+    /// Each request has the client's identity in its extensions, as [`TlsInfo::client`](crate::TlsInfo::client). After a change of the file
+    /// no client resumes a session that was begun before. Open connections stay.
+    ///
+    /// ```
+    /// # use multi_node_tls::{Certificates, ClientCertificates};
+    /// let certificates = Certificates::files("fullchain.pem", "privkey.pem")
+    ///     .client_authority("clients.pem", ClientCertificates::Required);
+    /// ```
+    pub fn client_authority(mut self, file: impl Into<PathBuf>, certificates: ClientCertificates) -> Certificates {
+        self.client_authority = Some((file.into(), certificates));
+        self
+    }
+
+    /// A file with the keys of session tickets, so that clients resume their sessions at every machine that has the same file. Without it
+    /// the master makes and renews keys for the program alone.
+    ///
+    /// Each line has a key: 64 hexadecimal digits (`openssl rand -hex 32`). The first seals, and all open; at most 16. Empty lines and those
+    /// that begin with `#` count for nothing. Other users must have no access to the file, and the group must not write it. Renew the keys by
+    /// writing the file anew, every day or so: who has them can read what clients of TLS 1.2 have said in resumed sessions.
+    pub fn ticket_keys(mut self, file: impl Into<PathBuf>) -> Certificates {
+        self.ticket_keys = Some(file.into());
+        self
+    }
+
+    /// All files that are read.
+    pub(crate) fn all_files(&self) -> impl Iterator<Item = &PathBuf> {
+        let pairs = self.pairs.iter().flat_map(|files| [&files.cert, &files.key]);
+        pairs.chain(self.client_authority.iter().map(|(file, _)| file)).chain(&self.ticket_keys)
     }
 
     /// The files, in order of preference.

@@ -75,6 +75,28 @@ pub enum CertificateError {
         /// From when on it is valid: seconds of Unix time.
         not_before: i64,
     },
+    /// A file with keys of session tickets has none.
+    #[error("{} has no key of session tickets; add one: `openssl rand -hex 32 >> FILE`", .file.display())]
+    NoTicketKeys {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A line is no key of session tickets.
+    #[error("line {line} of {} is no key of session tickets; expected 64 hexadecimal digits, other ones in each line, not all 0, at most 16 lines", .file.display())]
+    TicketKey {
+        /// The file.
+        file: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// Others may read a file with keys of session tickets, or its group may write it.
+    #[error("{} has keys of session tickets and mode {mode:03o}, by which others have access or its group may write it; `chmod 600 FILE`", .file.display())]
+    Exposed {
+        /// The file.
+        file: PathBuf,
+        /// The permissions that it has.
+        mode: u32,
+    },
     /// All certificates of a server together are too large.
     #[error("the certificates of a server have {bytes} bytes together, more than {limit}; use fewer, or shorter chains (first file: {})", .file.display())]
     TooMany {
@@ -91,12 +113,14 @@ impl CertificateError {
     /// The file that has to be looked at.
     pub fn file(&self) -> &Path {
         use CertificateError::{
-            EncryptedKey, Expired, Mismatch, NoCertificate, NoKey, NotYetValid, Read, TooLong, TooMany, Unusable,
+            EncryptedKey, Expired, Exposed, Mismatch, NoCertificate, NoKey, NoTicketKeys, NotYetValid, Read, TicketKey,
+            TooLong, TooMany, Unusable,
         };
         match self {
             Read { file, .. } | TooLong { file, .. } | NoCertificate { file } | NoKey { file } => file,
             EncryptedKey { file } | Unusable { file, .. } | Expired { file, .. } => file,
             NotYetValid { file, .. } | TooMany { file, .. } => file,
+            NoTicketKeys { file } | TicketKey { file, .. } | Exposed { file, .. } => file,
             Mismatch { key, .. } => key,
         }
     }

@@ -5,17 +5,24 @@
 //! Nothing here waits, opens a socket, or reads a clock: the time is an argument.
 
 mod certificates;
+mod der;
 mod error;
 mod handshakes;
+mod identity;
+mod info;
 mod load;
 mod terminator;
+mod ticket_file;
 pub mod tickets;
 mod validity;
 
-pub use certificates::{Certificates, PairFiles, TlsVersion};
+pub use certificates::{Certificates, ClientCertificates, PairFiles, TlsVersion};
 pub use error::CertificateError;
 pub use handshakes::{Failure, HandshakeCounts};
+pub use identity::ClientIdentity;
+pub use info::TlsInfo;
 pub use load::{Loaded, MOST_BYTES, Material, Pair, PairInfo, Stamp, load, stamp};
+pub use rustls;
 pub use rustls::ServerConfig;
 pub use terminator::{BadMaterial, Terminator};
-pub use validity::date;
+pub use validity::{date, has_expired};

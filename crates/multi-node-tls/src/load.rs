@@ -4,15 +4,16 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use rustls::crypto::ring::default_provider;
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::{self, PemObject};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::validity::Validity;
-use crate::{CertificateError, Certificates, PairFiles};
+use crate::tickets::Key;
+use crate::validity::{Validity, unix};
+use crate::{CertificateError, Certificates, PairFiles, ticket_file};
 
 /// How many bytes a file may have.
 const LONGEST_FILE: u64 = 128 * 1024;
@@ -21,10 +22,23 @@ const LONGEST_FILE: u64 = 128 * 1024;
 pub const MOST_BYTES: usize = 256 * 1024;
 
 /// What handshakes need, as bytes: it has passed the check.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Material {
     /// In order of preference.
     pub pairs: Vec<Pair>,
+    /// The certificates, in DER, of those to whom certificates of clients have to lead.
+    pub client_authorities: Vec<Vec<u8>>,
+    /// The keys of tickets that several machines share, if they do.
+    pub ticket_keys: Vec<Key>,
+}
+
+/// Keys are secret.
+impl fmt::Debug for Material {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut shown = f.debug_struct("Material");
+        shown.field("pairs", &self.pairs).field("client_authorities", &self.client_authorities.len());
+        shown.finish_non_exhaustive()
+    }
 }
 
 /// A certificate with its key, in DER.
@@ -73,6 +87,12 @@ pub fn load(certificates: &Certificates, now: SystemTime) -> Result<Loaded, Cert
         loaded.material.pairs.push(pair);
         loaded.infos.push(info);
     }
+    if let Some((file, _)) = &certificates.client_authority {
+        loaded.material.client_authorities = authorities(file)?;
+    }
+    if let Some(file) = &certificates.ticket_keys {
+        loaded.material.ticket_keys = ticket_file::keys(file, &read_secret(file)?)?;
+    }
     let bytes = loaded.material.bytes();
     match (bytes > MOST_BYTES, certificates.pairs.first()) {
         (true, Some(first)) => Err(CertificateError::TooMany { file: first.cert.clone(), bytes, limit: MOST_BYTES }),
@@ -82,13 +102,18 @@ pub fn load(certificates: &Certificates, now: SystemTime) -> Result<Loaded, Cert
 
 impl Material {
     fn bytes(&self) -> usize {
-        self.pairs.iter().map(|pair| pair.key.len() + pair.chain.iter().map(Vec::len).sum::<usize>()).sum()
+        let pair = |pair: &Pair| pair.key.len() + pair.chain.iter().map(Vec::len).sum::<usize>();
+        self.pairs.iter().map(pair).chain(self.client_authorities.iter().map(Vec::len)).sum()
     }
 }
 
-fn unix(time: SystemTime) -> i64 {
-    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-    time.duration_since(UNIX_EPOCH).map_or_else(|before| -seconds(before.duration()), seconds)
+/// Their times count for nothing, as nowhere for those that are trusted.
+fn authorities(file: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
+    let found = chain(file)?;
+    for certificate in &found {
+        webpki::anchor_from_trusted_cert(certificate).map_err(|error| unusable(file, &error))?;
+    }
+    Ok(found.iter().map(|certificate| certificate.to_vec()).collect())
 }
 
 fn load_pair(files: &PairFiles, now: i64) -> Result<(Pair, PairInfo), CertificateError> {
@@ -135,6 +160,19 @@ fn read(file: &Path) -> Result<Vec<u8>, CertificateError> {
         true => Err(CertificateError::TooLong { file: file.to_owned(), limit: LONGEST_FILE }),
         false => Ok(text),
     }
+}
+
+/// As [`read`], of a file that others cannot read.
+fn read_secret(file: &Path) -> Result<Vec<u8>, CertificateError> {
+    #[cfg(unix)]
+    if let Ok(data) = fs::metadata(file) {
+        use std::os::unix::fs::MetadataExt;
+        const OTHERS_OR_GROUP_WRITES: u32 = 0o027;
+        if data.mode() & OTHERS_OR_GROUP_WRITES != 0 {
+            return Err(CertificateError::Exposed { file: file.to_owned(), mode: data.mode() & 0o777 });
+        }
+    }
+    read(file)
 }
 
 /// To open a pipe would wait for who writes into it.
@@ -193,7 +231,7 @@ type FileStamp = (u64, u64, Option<SystemTime>, u64);
 
 /// The stamp of a server's files, links followed.
 pub fn stamp(certificates: &Certificates) -> Stamp {
-    let files = certificates.pairs.iter().flat_map(|files| [&files.cert, &files.key]);
+    let files = certificates.all_files();
     Stamp(files.map(|file| fs::metadata(file).ok().map(|data| file_stamp(&data))).collect())
 }
 

@@ -4,15 +4,17 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::ServerConfig;
+use ring::digest;
 use rustls::crypto::ring::default_provider;
-use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::tickets::{Key, Tickets};
-use crate::{Certificates, HandshakeCounts, Material, Pair, TlsVersion};
+use crate::{Certificates, ClientCertificates, HandshakeCounts, Material, Pair, TlsVersion};
 
 /// The protocols that a server of HTTP offers, in the order of its preference.
 const HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -68,14 +70,46 @@ impl Terminator {
         self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Certificates and keys of tickets for the handshakes that begin from now on. `server` tells servers of one program apart.
+    /// Certificates and keys of tickets for the handshakes that begin from now on. Keys of the material, which several machines share, come
+    /// before those of the program. `server` tells servers of one program apart.
     ///
     /// # Errors
     /// Where the certificates cannot be used. What was in force stays.
     pub fn replace(&self, material: &Material, ticket_keys: &[Key], server: usize) -> Result<(), BadMaterial> {
-        let config = self.make(material, ticket_keys, server)?;
+        let shared = &material.ticket_keys[..];
+        let config = self.make(material, if shared.is_empty() { ticket_keys } else { shared }, server)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(config));
         Ok(())
+    }
+
+    /// What certificates of clients are verified by; `None` where they are asked for none.
+    fn verifier(&self, material: &Material) -> Result<Option<Arc<dyn ClientCertVerifier>>, BadMaterial> {
+        let Some((_, certificates)) = &self.certificates.client_authority else { return Ok(None) };
+        // A master of an earlier release, or one that has begun without: its program has to be upgraded.
+        if material.client_authorities.is_empty() {
+            return Err(BadMaterial("the master has no authority of clients".to_owned()));
+        }
+        let mut roots = RootCertStore::empty();
+        for authority in &material.client_authorities {
+            roots.add(authority.clone().into()).map_err(bad)?;
+        }
+        let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::new(default_provider()));
+        let builder = match certificates {
+            ClientCertificates::Required => builder,
+            ClientCertificates::Optional => builder.allow_unauthenticated(),
+        };
+        builder.build().map(Some).map_err(bad)
+    }
+
+    /// By what clients are verified, as a text that differs where it differs.
+    fn clients(&self, material: &Material) -> String {
+        let Some((_, certificates)) = &self.certificates.client_authority else { return String::new() };
+        let mut digest = digest::Context::new(&digest::SHA256);
+        for authority in &material.client_authorities {
+            digest.update(&(authority.len() as u64).to_be_bytes());
+            digest.update(authority);
+        }
+        format!(", {certificates:?} for clients of {:?}", digest.finish())
     }
 
     fn make(&self, material: &Material, ticket_keys: &[Key], server: usize) -> Result<ServerConfig, BadMaterial> {
@@ -85,11 +119,15 @@ impl Terminator {
         };
         let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()));
         let builder = builder.with_protocol_versions(versions).map_err(bad)?;
-        let mut config = builder.with_no_client_auth().with_cert_resolver(Arc::new(ByName::of(material)?));
+        let builder = match self.verifier(material)? {
+            Some(verifier) => builder.with_client_cert_verifier(verifier),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(ByName::of(material)?));
         config.alpn_protocols.clone_from(&self.protocols);
         // Sessions are in tickets alone: no process remembers one that another would not know.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Arc::new(Tickets::new(ticket_keys, server));
+        config.ticketer = Arc::new(Tickets::new(ticket_keys, server, &self.clients(material)));
         // No 0-RTT: such a request could be sent again by anybody who has seen it.
         config.max_early_data_size = 0;
         Ok(config)

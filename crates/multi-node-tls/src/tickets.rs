@@ -46,12 +46,15 @@ struct Keyed {
 
 impl Tickets {
     /// `keys` are the current one and those before it.
-    pub(crate) fn new(keys: &[Key], server: usize) -> Tickets {
+    ///
+    /// rustls does not verify the certificate of a client again that resumes. So tickets are good for the same authorities alone, which
+    /// `clients` stands for.
+    pub(crate) fn new(keys: &[Key], server: usize, clients: &str) -> Tickets {
         let keyed = |bytes: &Key| {
             let key = hmac::Key::new(hmac::HMAC_SHA256, bytes);
             Keyed { name: head(hmac::sign(&key, b"multi-node: the name of a ticket key").as_ref()), key }
         };
-        let server = format!("multi-node: tickets of server {server}").into_bytes();
+        let server = format!("multi-node: tickets of server {server}{clients}").into_bytes();
         Tickets { keys: keys.iter().map(keyed).collect(), server, random: SystemRandom::new() }
     }
 
@@ -142,8 +145,8 @@ mod tests {
     #[test]
     fn the_current_key_and_the_one_before_open() {
         let [first, second, third] = [[1; 32], [2; 32], [3; 32]];
-        let ticket = Tickets::new(&[first], 0).seal(b"session").expect("sealed");
-        let open = |keys: &[Key]| Tickets::new(keys, 0).open(&ticket);
+        let ticket = Tickets::new(&[first], 0, "").seal(b"session").expect("sealed");
+        let open = |keys: &[Key]| Tickets::new(keys, 0, "").open(&ticket);
         assert_eq!(open(&[first]).as_deref(), Some(&b"session"[..]));
         assert_eq!(open(&[second, first]).as_deref(), Some(&b"session"[..]));
         assert_eq!(open(&[third, second]), None, "its key is gone");
@@ -151,13 +154,14 @@ mod tests {
 
     #[test]
     fn another_server_does_not_take_it() {
-        let ticket = Tickets::new(&[[1; 32]], 0).seal(b"session").expect("sealed");
-        assert_eq!(Tickets::new(&[[1; 32]], 1).open(&ticket), None);
+        let ticket = Tickets::new(&[[1; 32]], 0, "").seal(b"session").expect("sealed");
+        assert_eq!(Tickets::new(&[[1; 32]], 1, "").open(&ticket), None);
+        assert_eq!(Tickets::new(&[[1; 32]], 0, " for others").open(&ticket), None);
     }
 
     #[test]
     fn no_two_are_alike_and_none_shows_its_contents() {
-        let tickets = Tickets::new(&[[1; 32]], 0);
+        let tickets = Tickets::new(&[[1; 32]], 0, "");
         let (one, other) = (tickets.seal(b"session"), tickets.seal(b"session"));
         assert_ne!(one, other);
         assert!(!one.expect("sealed").windows(7).any(|part| part == b"session"));
@@ -165,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_was_changed_is_none() {
-        let tickets = Tickets::new(&[[1; 32]], 0);
+        let tickets = Tickets::new(&[[1; 32]], 0, "");
         let ticket = tickets.seal(b"session").expect("sealed");
         for at in 0..ticket.len() {
             let mut changed = ticket.clone();
@@ -177,7 +181,7 @@ mod tests {
 
     #[test]
     fn without_keys_there_are_none() {
-        let tickets = Tickets::new(&[], 0);
+        let tickets = Tickets::new(&[], 0, "");
         assert!(!tickets.enabled() && tickets.seal(b"session").is_none());
     }
 }

@@ -1,6 +1,10 @@
 //! From when until when a certificate is valid, read from its DER (RFC 5280, section 4.1). rustls checks a server's own certificate for
 //! nothing, and its parser shows no times.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::der::{self, element};
+
 /// The times of a certificate, in seconds of Unix time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Validity {
@@ -8,46 +12,28 @@ pub(crate) struct Validity {
     pub(crate) not_after: i64,
 }
 
-const SEQUENCE: u8 = 0x30;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
-/// The certificate's version, which the first may lack.
-const VERSION: u8 = 0xa0;
 
 impl Validity {
     /// `None` where these bytes are no certificate.
     pub(crate) fn of(certificate: &[u8]) -> Option<Validity> {
-        let (_, certificate, _) = element(certificate)?;
-        let (_, signed, _) = element(certificate)?;
-        let mut rest = signed;
-        if let (VERSION, _, after) = element(rest)? {
-            rest = after;
-        }
-        // Its serial number, the algorithm of the signature, and the issuer.
-        for _ in 0..3 {
-            rest = element(rest)?.2;
-        }
-        let (SEQUENCE, validity, _) = element(rest)? else { return None };
-        let (kind, not_before, validity) = element(validity)?;
+        let (kind, not_before, validity) = element(der::fields(certificate)?.validity)?;
         let not_before = time(kind, not_before)?;
         let (kind, not_after, _) = element(validity)?;
         Some(Validity { not_before, not_after: time(kind, not_after)? })
     }
 }
 
-/// The first element: its tag, its contents, and what comes behind it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&[tag, first], rest) = bytes.split_first_chunk()?;
-    let (length, rest) = match first {
-        0..=0x7f => (usize::from(first), rest),
-        0x81..=0x83 => {
-            let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-            (length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte)), rest)
-        }
-        _ => return None,
-    };
-    let (contents, rest) = rest.split_at_checked(length)?;
-    Some((tag, contents, rest))
+/// Whether a certificate's time is over; so it is where its times cannot be read.
+pub fn has_expired(certificate: &[u8], now: SystemTime) -> bool {
+    Validity::of(certificate).is_none_or(|validity| validity.not_after < unix(now))
+}
+
+/// In seconds.
+pub(crate) fn unix(time: SystemTime) -> i64 {
+    let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+    time.duration_since(UNIX_EPOCH).map_or_else(|before| -seconds(before.duration()), seconds)
 }
 
 /// `YYMMDDHHMMSSZ` or `YYYYMMDDHHMMSSZ`.
@@ -132,6 +118,7 @@ mod tests {
         let pair = rcgen::generate_simple_self_signed(["a.example".to_owned()]).expect("made");
         let whole = pair.cert.der();
         assert!(Validity::of(whole).is_some());
+        assert!(!has_expired(whole, SystemTime::now()) && has_expired(&whole[1..], SystemTime::now()));
         for cut in 0..whole.len() {
             let _ = Validity::of(&whole[..cut]);
             let mut changed = whole.to_vec();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use multi_node_tls::tickets::new_key;
-use multi_node_tls::{CertificateError, Certificates, Terminator, TlsVersion, load, stamp};
+use multi_node_tls::{CertificateError, Certificates, ClientCertificates, Terminator, TlsVersion, load, stamp};
 use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
@@ -97,6 +97,52 @@ fn a_stamp_changes_with_the_files() {
     assert_eq!(stamp(&certificates), before);
     std::fs::rename(files.put("new", &std::fs::read_to_string(&cert).expect("text")), &cert).expect("ours");
     assert_ne!(stamp(&certificates), before, "the same bytes in another file");
+}
+
+#[test]
+fn authorities_and_keys_of_tickets_are_checked_as_well() {
+    let files = Files::new();
+    let (cert, key) = files.pair("a.example", (2020, 2040));
+    let certificates = || Certificates::files(&cert, &key);
+    let tickets = files.put("tickets", &format!("{}\n", "5e".repeat(32)));
+    let with = certificates().client_authority(&cert, ClientCertificates::Required).ticket_keys(&tickets);
+    set_mode(&tickets, 0o640);
+    let loaded = load(&with, now()).expect("they are good");
+    assert_eq!((loaded.material.client_authorities.len(), &loaded.material.ticket_keys[..]), (1, &[[0x5e; 32]][..]));
+    assert!(!format!("{loaded:?}").contains("94"), "no key is shown: {loaded:?}");
+    assert_ne!(stamp(&with), stamp(&certificates()), "all files are watched");
+
+    for mode in [0o604, 0o602, 0o620, 0o644] {
+        set_mode(&tickets, mode);
+        let error = load(&with, now()).expect_err("others may read it");
+        assert!(error.file() == tickets && error.to_string().contains(&format!("mode {mode:o}")), "{error}");
+    }
+    let broken = files.put("broken", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    for (file, text) in [(&key, "has no certificate"), (&broken, "cannot be used")] {
+        let with = certificates().client_authority(file, ClientCertificates::Optional);
+        let error = load(&with, now()).expect_err(text);
+        assert!(error.file() == file && error.to_string().contains(text), "{error}");
+    }
+    let error = load(&certificates().ticket_keys(files.path("nowhere")), now()).expect_err("there is none");
+    assert!(error.to_string().contains("nowhere: no such file"), "{error}");
+}
+
+/// The program is new, and its master is not: then no client may get in unverified.
+#[test]
+fn without_an_authority_of_the_master_nothing_is_served() {
+    let files = Files::new();
+    let (cert, key) = files.pair("a.example", (2020, 2040));
+    let material = load(&Certificates::files(&cert, &key), now()).expect("it is good").material;
+    let with = Certificates::files(&cert, &key).client_authority(&cert, ClientCertificates::Optional);
+    let terminator = Terminator::http(with);
+    let error = terminator.replace(&material, &[], 0).expect_err("there is no authority");
+    assert!(error.to_string().contains("the master has no authority of clients"), "{error}");
+    assert!(terminator.config().is_none());
+}
+
+fn set_mode(file: &PathBuf, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, PermissionsExt::from_mode(mode)).expect("ours");
 }
 
 /// Takes any certificate.

@@ -143,7 +143,7 @@ pub use mesh::{
 pub use metrics::{GaugeAggregation, Metric, MetricError};
 #[cfg(feature = "tls")]
 #[doc(inline)]
-pub use multi_node_tls::{Certificates, TlsVersion};
+pub use multi_node_tls::{Certificates, ClientCertificates, ClientIdentity, TlsInfo, TlsVersion};
 pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::{
     CanaryLimits, ControlName, OptionGroup, OptionInForce, OptionInfo, OptionKind, OptionValue, Options, Origin,

@@ -44,7 +44,11 @@ fn material(certificates: &ServerCertificates) -> Material {
         chain: pair.chain.iter().map(|certificate| certificate.to_vec()).collect(),
         key: pair.key.to_vec(),
     };
-    Material { pairs: certificates.pairs.iter().map(pair).collect() }
+    Material {
+        pairs: certificates.pairs.iter().map(pair).collect(),
+        client_authorities: certificates.client_authorities.iter().map(|authority| authority.to_vec()).collect(),
+        ticket_keys: certificates.ticket_keys.iter().filter_map(|key| key[..].try_into().ok()).collect(),
+    }
 }
 
 fn certificates(material: &Material) -> ServerCertificates {
@@ -52,5 +56,9 @@ fn certificates(material: &Material) -> ServerCertificates {
         chain: pair.chain.iter().map(|certificate| certificate.clone().into()).collect(),
         key: pair.key.clone().into(),
     };
-    ServerCertificates { pairs: material.pairs.iter().map(pair).collect() }
+    ServerCertificates {
+        pairs: material.pairs.iter().map(pair).collect(),
+        client_authorities: material.client_authorities.iter().map(|authority| authority.clone().into()).collect(),
+        ticket_keys: material.ticket_keys.iter().map(|key| key.to_vec().into()).collect(),
+    }
 }

@@ -3,10 +3,12 @@
 mod attack;
 mod authority;
 mod client;
+mod clients;
 mod counts;
 mod documented;
 mod reload;
 mod replace;
 mod serve;
 mod sessions;
+mod shared_tickets;
 mod tcp;

@@ -62,7 +62,8 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
     });
     let report = json!({ "reload": { "generation": 4, "slots": [replaced], "took": seconds(3), "canary": null, "not_applied": [] } });
     let pair = json!({ "chain": [[48, 130], [48, 131]], "key": [48, 46] });
-    let tls = json!({ "servers": [null, { "pairs": [pair] }], "ticket_keys": [[1, 2], [3, 4]], "keys_made_ms": 7 });
+    let server = json!({ "pairs": [pair], "client_authorities": [[48, 132]], "ticket_keys": [[5, 6]] });
+    let tls = json!({ "servers": [null, server], "ticket_keys": [[1, 2], [3, 4]], "keys_made_ms": 7 });
     let samples = [
         (5, json!({ "hello_ack": hello_ack })),
         (3, json!({ "exec": exec })),

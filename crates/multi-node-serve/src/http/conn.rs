@@ -165,7 +165,7 @@ async fn http1<S, B>(
 {
     loop {
         let progress = Progress::new(shared.clone(), member.clone(), stays);
-        let exchange = Exchange::new(service, progress.clone(), info, true);
+        let exchange = Exchange::new(service, progress.clone(), (info, stream.tls_info()), true);
         let io = TokioIo::new(PrefixedIo::new(stream, before, progress.clone(), true));
         let mut hyper = shared.builder.http1.serve_connection(io, exchange).with_upgrades();
         let mut clock = Clock::new(&progress);
@@ -331,7 +331,7 @@ async fn http2<S, B>(
     B::Error: Into<BoxError>,
 {
     let progress = Progress::new(shared.clone(), member, true);
-    let exchange = Exchange::new(service, progress.clone(), info, false);
+    let exchange = Exchange::new(service, progress.clone(), (info, stream.tls_info()), false);
     let io = TokioIo::new(PrefixedIo::new(stream, before, progress.clone(), false));
     let mut hyper = pin!(shared.builder.http2.serve_connection(io, exchange));
     let mut clock = Clock::new(&progress);

@@ -21,6 +21,7 @@ use super::progress::{Answering, Progress};
 use super::streams;
 use crate::Addr;
 use crate::server::BoxError;
+use crate::terminator::TlsInfo;
 
 /// The addresses of both ends of the connection, in the extensions of every request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,13 +45,19 @@ pub(super) struct Exchange<S> {
     service: RefCell<S>,
     progress: Arc<Progress>,
     info: ConnInfo,
+    tls: Option<TlsInfo>,
     /// HTTP/1: a response announces the drain by a header.
     says_close: bool,
 }
 
 impl<S> Exchange<S> {
-    pub(super) fn new(service: S, progress: Arc<Progress>, info: &ConnInfo, says_close: bool) -> Exchange<S> {
-        Exchange { service: RefCell::new(service), progress, info: *info, says_close }
+    pub(super) fn new(
+        service: S,
+        progress: Arc<Progress>,
+        (info, tls): (&ConnInfo, Option<TlsInfo>),
+        says_close: bool,
+    ) -> Exchange<S> {
+        Exchange { service: RefCell::new(service), progress, info: *info, tls, says_close }
     }
 
     pub(super) fn into_service(self) -> S {
@@ -65,6 +72,9 @@ impl<S> Exchange<S> {
             extensions.insert(axum::extract::ConnectInfo(peer));
         }
         extensions.insert(self.info);
+        if let Some(tls) = &self.tls {
+            extensions.insert(tls.clone());
+        }
         request.extend(extensions);
     }
 }

@@ -92,7 +92,7 @@ impl Watched {
                 crate::log::error!(
                     target: "multi_node",
                     server = self.server,
-                    "the certificates have changed and cannot be used, so those before stay in force: {error}"
+                    "the files of certificates have changed and cannot be used, so what they had before stays in force: {error}"
                 );
                 self.error = Some(error);
                 true
@@ -123,6 +123,7 @@ impl Watched {
             .collect();
         if let Some(error) = &self.error {
             let has = |files: &PairFiles| files.cert == error.file() || files.key == error.file();
+            // Another file of the server is shown with its first certificate.
             let index = pairs.iter().position(has).unwrap_or(0);
             shown[index].error = Some(error.to_string());
         }

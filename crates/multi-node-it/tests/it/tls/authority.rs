@@ -1,11 +1,11 @@
 //! Certificates of an authority of our own, as files.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use multi_node_it::plan::TlsPlan;
 use multi_node_it::{Plan, Program};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
@@ -47,9 +47,22 @@ impl Authority {
 
     /// A new certificate and its key.
     pub(super) fn make(&self, name: &str) -> (String, String) {
+        self.make_until(name, None)
+    }
+
+    /// A new certificate, which is good for so long.
+    pub(super) fn make_for(&self, name: &str, time: Duration) -> (String, String) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a clock after 1970");
+        self.make_until(name, Some(now + time))
+    }
+
+    fn make_until(&self, name: &str, end: Option<Duration>) -> (String, String) {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new([name.to_owned(), "localhost".to_owned()]).expect("names");
         params.distinguished_name.push(DnType::CommonName, name);
+        if let Some(end) = end {
+            params.not_after = date_time_ymd(1970, 1, 1) + end;
+        }
         let cert = params.signed_by(&key, &self.issuer).expect("a certificate");
         (cert.pem(), key.serialize_pem())
     }
@@ -63,7 +76,12 @@ impl Authority {
 
     /// This number of nodes that serve HTTPS.
     pub(super) fn plan(&self, nodes: usize) -> Plan {
-        let tls = Some(TlsPlan { cert: self.path("cert.pem"), key: self.path("key.pem"), ..TlsPlan::default() });
+        self.plan_of(nodes, TlsPlan::default())
+    }
+
+    /// The same with more options of TLS.
+    pub(super) fn plan_of(&self, nodes: usize, tls: TlsPlan) -> Plan {
+        let tls = Some(TlsPlan { cert: self.path("cert.pem"), key: self.path("key.pem"), ..tls });
         Plan { tls, drain_timeout: Duration::from_secs(3), ..Plan::nodes(nodes) }
     }
 

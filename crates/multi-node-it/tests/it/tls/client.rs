@@ -14,6 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use multi_node_it::Program;
 use rustls::client::Resumption;
 use rustls::crypto::ring::default_provider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::net::TcpStream;
@@ -38,11 +40,32 @@ impl Https {
         protocol: &str,
         versions: &[&'static rustls::SupportedProtocolVersion],
     ) -> Https {
+        Https::with(authority, protocol, versions, None)
+    }
+
+    /// A client that shows this certificate, if it is asked for one.
+    pub(super) fn showing(authority: &Authority, (cert, key): &(String, String)) -> Https {
+        Https::with(authority, "http/1.1", &[&TLS13, &TLS12], Some((cert, key)))
+    }
+
+    fn with(
+        authority: &Authority,
+        protocol: &str,
+        versions: &[&'static rustls::SupportedProtocolVersion],
+        shown: Option<(&str, &str)>,
+    ) -> Https {
         let mut roots = RootCertStore::empty();
         roots.add(authority.root()).expect("an authority");
         let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
         let builder = builder.with_protocol_versions(versions).expect("versions").with_root_certificates(roots);
-        let mut config = builder.with_no_client_auth();
+        let mut config = match shown {
+            None => builder.with_no_client_auth(),
+            Some((cert, key)) => {
+                let chain = vec![CertificateDer::from_pem_slice(cert.as_bytes()).expect("a certificate")];
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).expect("a key");
+                builder.with_client_auth_cert(chain, key).expect("a pair")
+            }
+        };
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         config.resumption = Resumption::in_memory_sessions(8);
         Https(Arc::new(config))

@@ -95,7 +95,7 @@ async fn a_bad_pair_leaves_the_one_before_in_force_is_reported_and_blocks_no_rel
         assert!(errors.contains("does not belong to the first certificate in"), "{report}");
         let status = program.status_where(|status| status.certificates[0].error.is_some()).await;
         assert!(status.slots.iter().all(|slot| slot.generation.number() == 1), "the code is replaced: {status:?}");
-        assert!(program.log().contains("those before stay in force"), "{}", program.log());
+        assert!(program.log().contains("what they had before stays in force"), "{}", program.log());
         assert_eq!(certificate(&authority, program.addr).await, before);
         authority.issue("third");
         assert_eq!(reloaded(&mut program).await.certificate_errors, [""; 0]);

@@ -295,7 +295,8 @@ export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicIte
   /** The other processes that get what this one publishes, by their ids, as far as this one knows. "subscribers" is emitted with them at first and when they change. */
   readonly subscribers: string[];
   /**
-   * Never waits. `false`: some process misses the message, since too much waits for it; its subscriptions get "lag".
+   * Never waits. What one turn of the event loop publishes goes out together at its end, or sooner once it is much. `false`: some process
+   * misses this message or what last went out, since too much waits for it; its subscriptions get "lag".
    *
    * @throws an error with the code `ERR_MULTI_NODE_TOO_LARGE` above `maxMessage`, `ERR_MULTI_NODE_TOPIC_CLOSED` after `close`; a TypeError
    * for what JSON has not.

@@ -6,10 +6,15 @@ const { bytesOf, decode, encode, holdsBytes } = require('./message-pack.js');
 /** The kinds of content. */
 const KIND = { json: 0, bytes: 1, unreadable: 2, missed: 3, packed: 4 };
 
+/** Small contents of bytes are parts of pieces of this size, as small Buffers are of Node's pool: one that is kept keeps no more. */
+const PIECE = 8 << 10;
+
 /** What has come, as elements of a fixed number for each message. */
 class Batch {
   #bytes;
   #at = 0;
+  #piece = Buffer.alloc(0);
+  #pieceFrom = 0;
 
   constructor({ text, bytes }) {
     this.elements = JSON.parse(text);
@@ -24,10 +29,17 @@ class Batch {
     const from = this.#at;
     this.#at += content;
     if (kind === KIND.packed) return unpacked(this.#bytes?.subarray(from, this.#at) ?? Buffer.alloc(0));
-    // A copy, so that one message that is kept does not keep them all.
-    const value = Buffer.allocUnsafe(content);
-    this.#bytes.copy(value, 0, from, this.#at);
-    return { value, why: undefined };
+    return { value: this.#copy(from, this.#at), why: undefined };
+  }
+
+  /** Copies, since a message that is kept must not keep all that came with it. */
+  #copy(from, to) {
+    if (to - from > PIECE / 2) return Buffer.from(this.#bytes.subarray(from, to));
+    if (to > this.#pieceFrom + this.#piece.length) {
+      this.#piece = Buffer.from(this.#bytes.subarray(from, from + PIECE));
+      this.#pieceFrom = from;
+    }
+    return this.#piece.subarray(from - this.#pieceFrom, to - this.#pieceFrom);
   }
 }
 

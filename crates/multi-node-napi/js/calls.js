@@ -3,6 +3,7 @@
 
 const { Batch, contentOf } = require('./batch.js');
 const { failure, fromException, fromLibrary } = require('./errors.js');
+const { flush } = require('./outgoing.js');
 
 /** What a message of the library is. */
 const WHAT = { asked: 0, answered: 1, answeredByOne: 2, answeredByAll: 3 };
@@ -56,6 +57,8 @@ class Calls {
   }
 
   #wait({ signal, answers }, begin) {
+    // What was published before goes first.
+    flush();
     this.#ticket = (this.#ticket % LAST_TICKET) + 1;
     const ticket = this.#ticket;
     return new Promise((resolve, reject) => {
@@ -118,6 +121,7 @@ class Calls {
       const handler = this.#handlers.get(name);
       if (handler === undefined) throw new Error('the handler has stopped');
       const content = contentOf(await handler(value, { from }));
+      flush();
       this.#native.reply(number, content);
     } catch (thrown) {
       this.#native.replyFailure(number, String(thrown?.message ?? thrown));

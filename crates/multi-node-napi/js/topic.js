@@ -4,11 +4,13 @@
 const { EventEmitter } = require('node:events');
 const { Batch, KIND, contentOf } = require('./batch.js');
 const { failure, fromException } = require('./errors.js');
+const { Publisher, flush } = require('./outgoing.js');
 
 const SUBSCRIBING = new Set(['message', 'lag', 'undecodable', 'subscribers']);
 
 class Topic extends EventEmitter {
   #handle;
+  #publisher;
   #feed = null;
   #feeds = new Set();
   #closed = false;
@@ -18,6 +20,8 @@ class Topic extends EventEmitter {
     super();
     this.name = name;
     this.#handle = open(bus, name, options);
+    // A process that serves alone is the only one that gets what it publishes.
+    this.#publisher = this.#handle.publishMany === undefined ? this.#handle : new Publisher(this.#handle);
     this.on('newListener', (event) => {
       if (SUBSCRIBING.has(event)) this.#listen();
     });
@@ -36,7 +40,7 @@ class Topic extends EventEmitter {
   publish(value) {
     this.#check();
     try {
-      return this.#handle.publish(contentOf(value));
+      return this.#publisher.publish(contentOf(value));
     } catch (exception) {
       throw fromException(exception);
     }
@@ -71,6 +75,7 @@ class Topic extends EventEmitter {
 
   close() {
     if (this.#closed) return;
+    flush();
     this.#closed = true;
     for (const feed of this.#feeds) feed.close();
     this.#feeds.clear();

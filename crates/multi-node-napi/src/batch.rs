@@ -127,3 +127,9 @@ pub(crate) fn payload(content: Content) -> Payload {
         Either3::C(Packed { packed }) => Payload { content: ContentType::MessagePack, bytes: Vec::from(packed).into() },
     }
 }
+
+/// A content of this kind, copied.
+pub(crate) fn copied(kind: u32, bytes: &[u8]) -> Payload {
+    let content = if kind == u32::from(BYTES) { ContentType::Bytes } else { ContentType::Json };
+    Payload { content, bytes: bytes.to_vec().into() }
+}

@@ -10,7 +10,7 @@ use multi_node::bus::{Event, RawTopic, Subscription};
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 
-use crate::batch::{Batch, Content, Writer, payload};
+use crate::batch::{Batch, Content, Writer, copied, payload};
 use crate::failure::Failure;
 use crate::service::Service;
 use crate::wake;
@@ -46,6 +46,30 @@ impl TopicHandle {
         let Some(topic) = &self.0 else { return Ok(true) };
         let published = topic.publish(payload(content)).map_err(|error| Failure::from(&error).into_error())?;
         Ok(!published.is_lagging())
+    }
+
+    /// Publishes messages that lie one behind the other in `bytes`. `heads` has two numbers for each: the kind of its content, and its
+    /// length. `false`: a subscribed peer misses one of them.
+    ///
+    /// # Errors
+    /// A failure, in the error's message.
+    #[napi]
+    pub fn publish_many(&self, mut bytes: &[u8], heads: &[u32]) -> napi::Result<bool> {
+        let Some(topic) = &self.0 else { return Ok(true) };
+        let mut is_lagging = false;
+        for head in heads.chunks_exact(2) {
+            let Some((content, rest)) = bytes.split_at_checked(head[1] as usize) else { break };
+            bytes = rest;
+            let published = topic.publish(copied(head[0], content));
+            is_lagging |= published.map_err(|error| Failure::from(&error).into_error())?.is_lagging();
+        }
+        Ok(!is_lagging)
+    }
+
+    /// The largest message that may be published, in bytes.
+    #[napi]
+    pub fn max_message(&self) -> u32 {
+        self.0.as_ref().map_or(0, |topic| topic.max_message().try_into().unwrap_or(u32::MAX))
     }
 
     /// Subscribes. `turn` is called, on this thread, when there may be something to take, and `take` had nothing more.

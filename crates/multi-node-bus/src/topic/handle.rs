@@ -41,11 +41,16 @@ impl RawTopic {
     ///
     /// When the message is too large. A message that some peer misses is no error: [`Published`] tells.
     pub fn publish(&self, payload: Payload) -> Result<Published, PublishError> {
-        let (length, most) = (payload.bytes.len(), self.topics.limits.message_bytes);
+        let (length, most) = (payload.bytes.len(), self.max_message());
         if length > most {
             return Err(PublishError::TooLarge { length, most });
         }
         Ok(self.topic.publish(payload, self.topics.members.without_bus()))
+    }
+
+    /// The largest message that may be published, in bytes.
+    pub fn max_message(&self) -> usize {
+        self.topics.limits.message_bytes
     }
 
     /// Waits until every subscribed peer has room for half of `peer_bytes`, so that a publisher can pause instead of making peers

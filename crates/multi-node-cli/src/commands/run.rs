@@ -26,7 +26,7 @@ Examples:
   multi-node run -n 4 --port 8080 -- uvicorn --fd {fd} app:app
   multi-node run -n 4 --port 8080 -- gunicorn app:app
   multi-node run -n 4 node server.js
-  multi-node run --bind unix:/run/app.sock --ready notify -- puma
+  multi-node run --bind unix:/run/app.sock --ready notify -- puma --bind-to-activated-sockets only
   multi-node run --port 8080 --ready-http /healthz -- ./server --admin 127.0.0.1:{node_port}
 
 Every option may stand in multi-node.toml by its long name (drain-timeout = \"10s\"), the program too \

@@ -23,7 +23,7 @@ async fn serving(files: u32, plan: Plan) -> Program {
     program
 }
 
-/// The descriptors that the master and a node need, as docs/operations.md has the sum.
+/// The descriptors that the master and a node need, as the error has the sum.
 fn sums(nodes: usize) -> (usize, usize) {
     let alive = 3 * nodes + 1;
     (64 + 1 + 64 + 4 * alive, 64 + 16 + 2 + 3 * alive)

@@ -59,6 +59,13 @@ export interface Options {
    * the program warns and serves. Default: the program's name. Where another program has that name, the process id stands behind it.
    */
   control?: string | false;
+  /**
+   * Files in PEM of a certificate, with those that lead to its authority, and of its private key: for all servers of `https`, `tls` and
+   * `http2.createSecureServer`, in place of what these were made with. The master reads and checks them, again in each reload and when
+   * they change, and every node serves the new ones without a restart. Files that cannot be used leave those before in force, and are
+   * an error in `status` and in the report of a reload.
+   */
+  certificates?: { cert: string; key: string };
   /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
   metrics?: string;
   /** How one value is made of all nodes' values of a gauge, by the gauge's name. Default for each: `sum`. */

@@ -13,6 +13,8 @@ const { peerStream } = require('./peers.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
 const { StatusDiff, exitOf } = require('./status-diff.js');
+const { certificateFiles } = require('./servers.js');
+const { secure } = require('./certificates.js');
 const { shareTickets } = require('./tickets.js');
 
 /** How often the event loop says that it runs; the library looks twice a second. */
@@ -40,7 +42,8 @@ class Fleet {
     this.peers = new Set();
     const further = declared.slice(1).map(({ bind }) => bind);
     try {
-      this.#service = new binding.Service(options.forLibrary(checked), further, (woken) => this.#turn(woken === true));
+      const given = { ...options.forLibrary(checked), certificates: certificateFiles(declared, checked.certificates) };
+      this.#service = new binding.Service(given, further, (woken) => this.#turn(woken === true));
     } catch (exception) {
       throw fromException(exception);
     }
@@ -71,12 +74,19 @@ class Fleet {
   begin() {
     const secret = this.#service.sharedSecret();
     for (const { server } of this.#declared) shareTickets(server, secret ?? null);
+    this.#declared.forEach((_, index) => this.#secure(index));
     this.#declared.forEach(({ server, bind }, index) => this.#attach(this.#doors[index], server, bind ?? this.#bindOfOptions()));
     if (this.#checked.signals) this.#handleSignals();
     this.#warnOfWhatIsOpen();
     this.#live();
     process.nextTick(() => this.nodes.emit('listening'));
     this.#open();
+  }
+
+  /** Gives a server with TLS the certificate that the master has read last. */
+  #secure(index) {
+    const certificate = this.#service.certificate(index) ?? null;
+    if (certificate !== null) secure(this.#declared[index].server, certificate);
   }
 
   #bindOfOptions() {
@@ -141,6 +151,8 @@ class Fleet {
         this.#doors[event.server].serve();
         this.#doors[event.server].turn();
         return;
+      case 'certificates':
+        return this.#secure(event.server);
       case 'peer':
         return this.#joined(event);
       case 'peerDrains':

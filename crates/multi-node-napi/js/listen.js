@@ -31,7 +31,7 @@ function listen(given, server) {
 
 /** Whether there is something to serve that only the core can, which can do so for one process too. */
 function needsCore(checked) {
-  const asked = ['metrics', 'control'].filter((name) => checked[name] !== undefined && checked[name] !== false);
+  const asked = ['metrics', 'control', 'certificates'].filter((name) => checked[name] !== undefined && checked[name] !== false);
   if (asked.length === 0 || binding !== null) return asked.length > 0;
   process.emitWarning(`option \`${asked.join('`, `')}\` has no effect: ${why}`, { code: 'MULTI_NODE_SINGLE_PROCESS' });
   return false;

@@ -13,6 +13,7 @@ const count = { is: (value) => Number.isSafeInteger(value) && value >= 0, what: 
 const text = { is: (value) => typeof value === 'string', what: 'a string' };
 const host = { is: (value) => text.is(value) && value !== '', what: 'an address or a name; "0.0.0.0" and "::" mean all addresses' };
 const controlName = { is: (value) => value === false || (text.is(value) && value !== ''), what: 'a name, or false' };
+const file = { is: (value) => text.is(value) && value !== '', what: 'the path of a file' };
 const isRecord = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const texts = {
   is: (value) => text.is(value) || (Array.isArray(value) && value.every(text.is)),
@@ -34,6 +35,7 @@ const canary = {
   needs: { duration: time },
   takes: { minRequests: whole, margin: number },
 };
+const certificates = { is: isRecord, what: '{ cert, key }, the paths of two files', needs: { cert: file, key: file }, takes: {} };
 const account = { is: (value) => whole.is(value) || (text.is(value) && value !== ''), what: 'a name or a number' };
 const RULES = ['sum', 'max', 'min', 'mean', 'first', 'omit'];
 const rules = {
@@ -81,6 +83,7 @@ const OPTIONS = {
   backoff: pauses,
   crashLoop,
   canary,
+  certificates,
   control: controlName,
   metrics: text,
   aggregateGauge: rules,
@@ -168,7 +171,7 @@ const UNHURRIED = { hangTimeout: 0, startTimeout: LONGEST, warnBeforeListen: fal
 
 /** What the binding takes, and what it adds to start nodes as this process was started. */
 function forLibrary(options) {
-  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, aggregateGauge = {}, env = {}, slotArgs, user, group, ...rest } = options;
+  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, aggregateGauge = {}, env = {}, slotArgs, user, group, certificates: _, ...rest } = options;
   const inspected = inspectPort();
   const args = (command.argv ?? process.argv).slice(1);
   return {

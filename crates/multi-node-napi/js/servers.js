@@ -24,7 +24,18 @@ function declare(given, options) {
       throw failure('SERVER', 'each server but the first needs an address of its own: { port, server }', TypeError);
     }
   }
+  if (options.certificates !== undefined && !declared.some(({ server }) => hasTls(server))) {
+    throw failure('OPTION', 'option `certificates`: no server has TLS; give one of `https.createServer` or `http2.createSecureServer`', TypeError);
+  }
   return declared.map(({ address, ...rest }) => ({ ...rest, bind: address && bindOf(address) }));
+}
+
+const hasTls = (server) => typeof server.setSecureContext === 'function';
+
+/** The files of each server with TLS, as the binding takes them. */
+function certificateFiles(declared, files) {
+  const secured = declared.flatMap(({ server }, index) => (hasTls(server) ? [index] : []));
+  return files === undefined ? [] : secured.map((server) => ({ server, ...files }));
 }
 
 function declareOne(given) {
@@ -73,4 +84,4 @@ function serverOf(given) {
   );
 }
 
-module.exports = { declare };
+module.exports = { declare, certificateFiles };

@@ -16,6 +16,8 @@ use crate::status::{LastExit, number};
 pub(crate) enum Event {
     /// A server's connections can be taken.
     Serving { server: usize, acceptor: ExternalAcceptor },
+    /// A server's certificate is there, or was replaced.
+    Certificates { server: usize },
     /// A process that is joined drains.
     PeerDrains(NodeId),
     /// Another process is joined.

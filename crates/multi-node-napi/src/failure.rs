@@ -99,6 +99,7 @@ impl From<&Error> for Failure {
             Error::NameTaken { .. } => Failure::new("NAME_TAKEN", message),
             Error::ControlSocket { .. } => Failure::new("CONTROL_SOCKET", message),
             Error::Resume { .. } => Failure::new("RESUME", message),
+            Error::Certificate { .. } => Failure::new("CERTIFICATE", message),
             Error::OpenFiles { .. } => Failure::new("OPEN_FILES", message),
             Error::NoNodes { .. } => Failure::new("NO_NODES", message),
             Error::Io { source, .. } => Failure::new("IO", message).of_system(source),

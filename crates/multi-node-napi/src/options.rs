@@ -13,6 +13,8 @@ use crate::measure::rule_of;
 pub struct NodeOptions {
     /// Those that are one value each.
     pub table: Vec<TableValue>,
+    /// The servers whose TLS has these files.
+    pub certificates: Vec<CertificateFiles>,
     pub port: Option<u16>,
     pub host: Option<String>,
     pub bind: Vec<String>,
@@ -49,6 +51,14 @@ pub struct NodeOptions {
 pub struct TableValue {
     pub name: String,
     pub value: Either<bool, f64>,
+}
+
+/// The files of a server's certificate.
+#[napi(object)]
+pub struct CertificateFiles {
+    pub server: u32,
+    pub cert: String,
+    pub key: String,
 }
 
 /// This number of deaths within that time.

@@ -2,18 +2,20 @@
 
 use std::task::{Context, Poll, Waker};
 
-use multi_node::{AcceptedConn, CommandError, ConnGuard, ExternalAcceptor, Handle, Heartbeat, Metric, Slot};
+use multi_node::{
+    AcceptedConn, Certificates, CommandError, ConnGuard, ExternalAcceptor, Handle, Heartbeat, Metric, Pair, Slot,
+};
 use napi::bindgen_prelude::{Buffer, Function, Int32ArraySlice};
 use napi_derive::napi;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::{Event, EventFields, Report};
 use crate::event_loop::EventLoop;
 use crate::failure::Failure;
 use crate::measure::Sample;
-use crate::options::{NodeOptions, milliseconds};
+use crate::options::{CertificateFiles, NodeOptions, milliseconds};
 use crate::status::{FleetStatus, number};
-use crate::thread::{self, Further, Thread};
+use crate::thread::{self, Further, Served, Thread};
 use crate::{descriptor, wake};
 
 /// This process's part in the program.
@@ -38,6 +40,15 @@ pub struct Service {
 struct Server {
     opens: Option<oneshot::Sender<Result<(), String>>>,
     acceptor: Option<ExternalAcceptor>,
+    pairs: Option<watch::Receiver<Option<Pair>>>,
+}
+
+/// A certificate in DER: those that lead to the authority behind it, its private key, and the name of the key's form in PEM.
+#[napi(object, object_from_js = false)]
+pub struct CertificateAndKey {
+    pub chain: Vec<Buffer>,
+    pub key: Buffer,
+    pub key_label: &'static str,
 }
 
 #[napi]
@@ -60,15 +71,16 @@ impl Service {
         // Without it a thread waits for connections and calls `turn`.
         let event_loop = EventLoop::new(&env, &turn).ok();
         let heartbeat = Heartbeat::new();
-        let (first, first_opened) = Server::new();
+        let files = &options.certificates;
+        let (first, first_served) = Server::new(0, files);
         let (mut servers, mut more) = (vec![first], Vec::new());
-        for bind in further {
-            let (server, opened) = Server::new();
+        for (bind, index) in further.into_iter().zip(1..) {
+            let (server, served) = Server::new(index, files);
             servers.push(server);
-            more.push(Further { bind, opened });
+            more.push(Further { bind, served });
         }
         let options = options.into_options(heartbeat.clone());
-        let started = thread::start(options, first_opened, more).map_err(|error| Failure::from(&error).into_error())?;
+        let started = thread::start(options, first_served, more).map_err(|error| Failure::from(&error).into_error())?;
         let Thread { runtime, handle, events, tell, leave } = started;
         let leave = Some(leave);
         let counts = Vec::new();
@@ -102,6 +114,16 @@ impl Service {
     #[napi]
     pub fn addresses(&self, server: u32) -> Vec<String> {
         self.handle.server_addrs(server as usize).iter().map(ToString::to_string).collect()
+    }
+
+    /// A server's certificate as it is now, if the library has read one.
+    #[napi]
+    pub fn certificate(&self, server: u32) -> Option<CertificateAndKey> {
+        let pairs = self.servers.get(server as usize)?.pairs.as_ref()?;
+        let pair = pairs.borrow().clone()?;
+        let key_label = pair.key_label();
+        let chain = pair.chain.into_iter().map(Buffer::from).collect();
+        Some(CertificateAndKey { chain, key: pair.key.into(), key_label })
     }
 
     /// The connections of a server can be taken from now on; or they cannot, for this reason.
@@ -283,6 +305,9 @@ impl Service {
                 self.servers[server].acceptor = Some(acceptor);
                 EventFields { server: u32::try_from(server).ok(), ..EventFields::of("serving") }
             }
+            Event::Certificates { server } => {
+                EventFields { server: u32::try_from(server).ok(), ..EventFields::of("certificates") }
+            }
             Event::Peer { info, socket } => EventFields {
                 fd: Some(descriptor::release(socket)),
                 id: Some(info.id().to_string()),
@@ -324,9 +349,12 @@ impl Service {
 }
 
 impl Server {
-    fn new() -> (Server, thread::Opened) {
+    fn new(index: u32, files: &[CertificateFiles]) -> (Server, Served) {
         let (opens, opened) = oneshot::channel();
-        (Server { opens: Some(opens), acceptor: None }, opened)
+        let files = files.iter().find(|files| files.server == index);
+        let certificates = files.map(|files| (Certificates::files(&files.cert, &files.key), watch::Sender::new(None)));
+        let pairs = certificates.as_ref().map(|(_, place)| place.subscribe());
+        (Server { opens: Some(opens), acceptor: None, pairs }, Served { opened, certificates })
     }
 }
 

@@ -4,9 +4,10 @@ use std::io;
 use std::sync::mpsc as blocking;
 
 use multi_node::{
-    Error, ExternalAcceptor, Handle, NodeExits, Nodes, Options, Peer, Servers, StatusWatch, external, listen,
+    Certificates, Error, ExternalAcceptor, Handle, NodeExits, Nodes, Options, Pair, Peer, Servers, StatusWatch,
+    external, listen,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::Event;
 use crate::failure::Failure;
@@ -20,7 +21,13 @@ pub(crate) type Opened = oneshot::Receiver<Result<(), String>>;
 /// A server beside the first, on an address of its own.
 pub(crate) struct Further {
     pub(crate) bind: String,
+    pub(crate) served: Served,
+}
+
+/// What a server waits for, and the files of its certificate with the place where JavaScript finds what was read of them.
+pub(crate) struct Served {
     pub(crate) opened: Opened,
+    pub(crate) certificates: Option<(Certificates, watch::Sender<Option<Pair>>)>,
 }
 
 /// The way to the thread.
@@ -34,16 +41,20 @@ pub(crate) struct Thread {
 }
 
 /// Starts the thread, and waits until `listen` has bound its addresses, or has found its place as a node.
-pub(crate) fn start(options: Options, first: Opened, more: Vec<Further>) -> Result<Thread, Error> {
+pub(crate) fn start(options: Options, first: Served, more: Vec<Further>) -> Result<Thread, Error> {
     let (tell, events) = mpsc::channel(QUEUE + 1 + more.len());
     let (begun, begins) = blocking::channel();
     let (leave, left) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
     let runtime_handle = runtime.handle().clone();
+    let pairs: Vec<_> = [&first].into_iter().chain(more.iter().map(|further| &further.served)).map(pairs).collect();
     let servers = servers(first, more, &begun, &tell);
     let events_of_thread = tell.clone();
     let options = measured(options, tell.clone());
     let life = async move {
+        for (server, pairs) in pairs.into_iter().enumerate() {
+            tokio::spawn(tell_certificates(server, pairs, events_of_thread.clone()));
+        }
         match listen(options, servers).await {
             Ok(nodes) => {
                 // If this process serves, a server has already sent this.
@@ -86,10 +97,10 @@ fn no_thread(source: io::Error) -> Error {
 type Begun = blocking::Sender<Result<Handle, Error>>;
 
 /// The servers as the library knows them. Each waits for JavaScript.
-fn servers(first: Opened, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender<Event>) -> Servers {
-    let server = |index: usize, opened: Opened| {
+fn servers(first: Served, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender<Event>) -> Servers {
+    let server = |index: usize, Served { opened, certificates }: Served| {
         let (begun, tell) = (begun.clone(), tell.clone());
-        external(move |handle: Handle| async move {
+        let server = external(move |handle: Handle| async move {
             // Only the first is waited for.
             let _ = begun.send(Ok(handle));
             opened.await.unwrap_or_else(|_| Err("JavaScript has ended".to_owned()))?;
@@ -97,12 +108,31 @@ fn servers(first: Opened, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender
             Ok::<_, String>(move |acceptor: ExternalAcceptor| {
                 drop(tell.try_send(Event::Serving { server: index, acceptor }));
             })
-        })
+        });
+        match certificates {
+            Some((files, place)) => {
+                server.certificates(files, move |pair| drop(place.send_replace(Some(pair.clone()))))
+            }
+            None => server,
+        }
     };
     let servers = Servers::from(server(0, first));
     more.into_iter()
         .enumerate()
-        .fold(servers, |servers, (index, Further { bind, opened })| servers.and(bind, server(index + 1, opened)))
+        .fold(servers, |servers, (index, Further { bind, served })| servers.and(bind, server(index + 1, served)))
+}
+
+fn pairs(served: &Served) -> Option<watch::Receiver<Option<Pair>>> {
+    served.certificates.as_ref().map(|(_, place)| place.subscribe())
+}
+
+async fn tell_certificates(server: usize, pairs: Option<watch::Receiver<Option<Pair>>>, tell: mpsc::Sender<Event>) {
+    let Some(mut pairs) = pairs else { return };
+    while pairs.changed().await.is_ok() {
+        if tell.send(Event::Certificates { server }).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Forwards peers, the status and the drain until this process no longer serves.

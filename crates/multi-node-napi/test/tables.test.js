@@ -13,7 +13,7 @@ const read = (...at) => fs.readFileSync(path.join(__dirname, '..', ...at), 'utf8
 const OF_THE_LIBRARY = ['buckets', 'controlPath', 'heartbeat', 'metricsSource', 'rolling', 'settle', 'startedAs'];
 
 /** What JavaScript has alone. */
-const OF_JAVASCRIPT = ['maxBuffered', 'restartChildren', 'slowPeerTimeout'];
+const OF_JAVASCRIPT = ['certificates', 'maxBuffered', 'restartChildren', 'slowPeerTimeout'];
 
 /** The names that the code takes, as its error for another name lists them. */
 function taken() {
@@ -65,7 +65,7 @@ test('the table has the library\'s defaults', () => {
   const own = table(read('README.md'));
   // In JavaScript's own words.
   const words = {
-    addresses: 'off', args: 'as this process', backoff: '[100, 30000]', bind: 'off', crashLoop: '{ deaths: 5, within: 60000 }', env: 'as this process',
+    addresses: 'off', args: 'as this process', backoff: '[100, 30000]', bind: 'off', certificates: 'off', crashLoop: '{ deaths: 5, within: 60000 }', env: 'as this process',
     aggregateGauge: 'off', group: 'as this process', logToStderr: 'false', nodes: 'the cores', program: 'as this process', slotArgs: 'as this process', umask: 'as this process',
     user: 'as this process',
   };

@@ -11,6 +11,7 @@ import { createAdapter, drain } from '@multi-node/server/socket.io';
 
 const server = http.createServer((_request, response) => response.end('hello'));
 const nodes: Nodes = listen({ port: 8080, nodes: 4, backoff: [100, 1000] }, server);
+listen({ certificates: { cert: 'fullchain.pem', key: 'privkey.pem' } }, server);
 listen({ canary: { duration: 5000 }, aggregateGauge: { jobs: 'max' }, slotArgs: (slot) => [`--title=${slot}`] }, server);
 listen({}, (_request, response) => response.end());
 listen({}, [server, { host: '127.0.0.1', port: 9090, server: http.createServer() }]);

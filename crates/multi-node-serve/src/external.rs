@@ -5,6 +5,7 @@ use std::future::Future;
 #[cfg(multi_process)]
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -23,9 +24,13 @@ use super::load::Line;
 use super::server::{BoxError, BoxFuture, Context as ProcessContext, Factory, Ready, Server, Servers, Site, factory};
 use super::socket::Addr;
 use super::stream::{Open, UnregisteredStream};
+use super::terminator::Terminator;
 
 /// Serves from an event loop that is not tokio's. Made by [`external`].
-pub struct External<F, C>(Factory<F, C>);
+pub struct External<F, C> {
+    make: Factory<F, C>,
+    terminator: Option<Arc<Terminator>>,
+}
 
 /// Serves connections by an event loop of the program's own: what `make` makes is given the [`ExternalAcceptor`] once that loop can take them.
 pub fn external<M, R, E, F, C>(make: M) -> External<F, C>
@@ -36,7 +41,7 @@ where
     E: Into<BoxError>,
     F: FnOnce(ExternalAcceptor) + Send + 'static,
 {
-    External(factory(make))
+    External { make: factory(make), terminator: None }
 }
 
 /// Takes one server's connections for an event loop that is not tokio's, in turn with all other nodes.
@@ -251,6 +256,18 @@ impl ConnHandoff {
 }
 
 impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> External<F, C> {
+    /// Certificates for the event loop's own TLS. They are read, checked and replaced as those of other servers. `take` gets the pair, before
+    /// the server begins and whenever another one replaces it, on any thread.
+    #[cfg(feature = "tls")]
+    pub fn certificates(
+        mut self,
+        certificates: multi_node_tls::Certificates,
+        take: impl Fn(&multi_node_tls::Pair) + Send + Sync + 'static,
+    ) -> External<F, C> {
+        self.terminator = Some(Arc::new(Terminator::elsewhere(certificates, take)));
+        self
+    }
+
     /// Serves something else as well; see [`Servers::and`].
     pub fn and(self, bind: impl Into<String>, server: impl Into<Servers<C>>) -> Servers<C> {
         Servers::from(self).and(bind, server)
@@ -266,9 +283,13 @@ impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> From<Exter
 impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> Server<C> for External<F, C> {
     fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>> {
         Box::pin(async {
-            let take = (self.0)(context).await?;
+            let take = (self.make)(context).await?;
             Ok(Box::new(ReadyExternal { take }) as Box<dyn Ready<C>>)
         })
+    }
+
+    fn terminator(&self) -> Option<Arc<Terminator>> {
+        self.terminator.clone()
     }
 }
 

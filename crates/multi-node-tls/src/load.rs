@@ -50,6 +50,17 @@ pub struct Pair {
     pub key: Vec<u8>,
 }
 
+impl Pair {
+    /// What stands for the form of its key in PEM.
+    pub fn key_label(&self) -> &'static str {
+        match PrivateKeyDer::try_from(&self.key[..]) {
+            Ok(PrivateKeyDer::Pkcs1(_)) => "RSA PRIVATE KEY",
+            Ok(PrivateKeyDer::Sec1(_)) => "EC PRIVATE KEY",
+            _ => "PRIVATE KEY",
+        }
+    }
+}
+
 /// The key is secret.
 impl fmt::Debug for Pair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

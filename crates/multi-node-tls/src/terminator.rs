@@ -27,7 +27,12 @@ pub struct Terminator {
     protocols: Vec<Vec<u8>>,
     config: RwLock<Option<Arc<ServerConfig>>>,
     handshakes: HandshakeCounts,
+    /// Who shakes hands, where that is not this library.
+    elsewhere: Option<Take>,
 }
+
+/// Is given the first pair, and each that replaces it.
+type Take = Box<dyn Fn(&Pair) + Send + Sync>;
 
 impl Terminator {
     /// For a server of HTTP.
@@ -41,7 +46,18 @@ impl Terminator {
     }
 
     fn new(certificates: Certificates, protocols: Vec<Vec<u8>>) -> Terminator {
-        Terminator { certificates, protocols, config: RwLock::new(None), handshakes: HandshakeCounts::default() }
+        let (config, handshakes) = (RwLock::new(None), HandshakeCounts::default());
+        Terminator { certificates, protocols, config, handshakes, elsewhere: None }
+    }
+
+    /// For a server whose handshakes are done by other code, which `take` gives the certificate to.
+    pub fn elsewhere(certificates: Certificates, take: impl Fn(&Pair) + Send + Sync + 'static) -> Terminator {
+        Terminator { elsewhere: Some(Box::new(take)), ..Terminator::raw(certificates) }
+    }
+
+    /// Whether it shakes hands, and other code does not.
+    pub fn is_here(&self) -> bool {
+        self.elsewhere.is_none()
     }
 
     /// Where its certificates come from.
@@ -79,6 +95,9 @@ impl Terminator {
         let shared = &material.ticket_keys[..];
         let config = self.make(material, if shared.is_empty() { ticket_keys } else { shared }, server)?;
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(config));
+        if let (Some(take), Some(pair)) = (&self.elsewhere, material.pairs.first()) {
+            take(pair);
+        }
         Ok(())
     }
 

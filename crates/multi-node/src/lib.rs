@@ -142,6 +142,9 @@ pub use mesh::{
 #[doc(inline)]
 pub use metrics::{GaugeAggregation, Metric, MetricError};
 #[cfg(feature = "tls")]
+#[doc(hidden)]
+pub use multi_node_tls::Pair;
+#[cfg(feature = "tls")]
 #[doc(inline)]
 pub use multi_node_tls::{Certificates, ClientCertificates, ClientIdentity, TlsInfo, TlsVersion};
 pub use nodes::{Handle, Nodes, StatusWatch};

@@ -13,7 +13,7 @@ pub(crate) type Terminators = Vec<Option<Arc<Terminator>>>;
 pub(crate) fn tls_metrics(terminators: &Terminators) -> Vec<Metric> {
     use std::collections::BTreeMap;
     let (mut succeeded, mut failed) = (BTreeMap::new(), BTreeMap::new());
-    for terminator in terminators.iter().flatten() {
+    for terminator in terminators.iter().flatten().filter(|terminator| terminator.is_here()) {
         for (kind, count) in terminator.handshakes().successes() {
             *succeeded.entry(kind).or_insert(0) += count;
         }

@@ -48,7 +48,7 @@ class LocalCalls {
 
   #refusalOf(name, content, { id, slot }) {
     const length = lengthOf(content);
-    if (id !== undefined && id !== this.#me) return failure('NO_SUCH_NODE', `${id} is not there`);
+    if (id !== undefined && id !== this.#me) return failure('NO_SUCH_NODE', `${id} is not there: an id ends with its process; name a slot to reach the node that is in it now`);
     if (slot !== undefined && slot !== 0) return failure('NO_SUCH_NODE', `slot ${slot} is not there`);
     if (length > this.#most.message) {
       return failure('TOO_LARGE', `the request has ${length} bytes, which is more than allowed: raise \`maxMessage\`, or send less`);

@@ -11,7 +11,7 @@ use super::Target;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RequestError {
     /// No process has this id or slot.
-    #[error("{0} is not there")]
+    #[error("{}", not_there(.0))]
     NoSuchNode(Target),
     /// The process has no such handler, or no process has it that takes new requests.
     #[error("there is no handler `{name}` at {target}")]
@@ -51,6 +51,14 @@ pub enum RequestError {
     /// The answer is not of the expected type.
     #[error("cannot decode the answer: {0}")]
     Decode(String),
+}
+
+fn not_there(target: &Target) -> String {
+    let what_to_do = match target {
+        Target::Id(_) => ": an id ends with its process; name a slot to reach the node that is in it now",
+        _ => "",
+    };
+    format!("{target} is not there{what_to_do}")
 }
 
 /// The codes of failures between processes.

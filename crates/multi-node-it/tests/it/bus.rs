@@ -186,7 +186,8 @@ async fn requests_reach_any_one_or_all_and_a_killed_node_is_gone_at_once() {
         }
         assert_eq!(ask(&program, "/bus/all").await, json!([1, 2, 3]));
         let none = ask(&program, "/bus/one/99/0").await;
-        assert!(none["error"].as_str().expect("an error").contains("node-99"), "{none}");
+        let says = none["error"].as_str().expect("an error");
+        assert!(says.starts_with("node-99 is not there") && says.contains("name a slot"), "{none}");
 
         // Two nodes at least ask node 1, which is killed meanwhile.
         let addr = program.addr;

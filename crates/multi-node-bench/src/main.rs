@@ -15,6 +15,7 @@ mod redis;
 mod sessions;
 mod start;
 mod table;
+mod tls;
 mod variants;
 
 use std::process::ExitCode;
@@ -44,6 +45,8 @@ enum Command {
     Limits(limits::Options),
     /// Sessions that all processes share, beside Redis and a map: reads and writes.
     Sessions(sessions::Options),
+    /// TLS: what handshakes and requests cost, beside hyper and tokio-rustls by hand.
+    Tls(tls::Options),
     /// Clients for any HTTP server; prints a report as JSON.
     Load(load::Options),
     /// One of the servers that `http` compares.
@@ -53,6 +56,9 @@ enum Command {
         #[command(flatten)]
         start: variants::Start,
     },
+    /// One of the servers of `tls`.
+    #[command(hide = true)]
+    TlsServe(tls::Serve),
     /// The server of `loss` that links the library.
     #[command(hide = true)]
     LossServer(loss::Start),
@@ -101,6 +107,7 @@ impl Command {
                 | Command::Bus(_)
                 | Command::Limits(_)
                 | Command::Sessions(_)
+                | Command::Tls(_)
                 | Command::Loss(_)
         )
     }
@@ -118,6 +125,8 @@ impl Command {
             Command::LimitsWork(work) => limits::work(&work),
             Command::Sessions(options) => sessions::run(&options),
             Command::SessionsWork(work) => sessions::work(&work),
+            Command::Tls(options) => tls::run(&options),
+            Command::TlsServe(serve) => tls::serve(&serve),
             Command::LossServer(start) => loss::serve(&start),
             Command::KilledNodes { kills } => start::killed_nodes(kills),
             Command::Load(options) => load::run(&options),

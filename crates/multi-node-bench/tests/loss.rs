@@ -42,6 +42,24 @@ fn a_deploy_and_an_upgrade_lose_nothing() {
 }
 
 #[test]
+fn a_deploy_and_an_upgrade_over_https_lose_nothing() {
+    let results = tempfile::tempdir().expect("a temporary folder");
+    let mut bench = bench(&["loss", "--quick", "--json", "--ours", "--tls", "--rate", "100"]);
+    let output = bench.arg("--results").arg(results.path()).output().expect("it starts");
+    let (said, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{complaints}\n{said}");
+    let servers: Value = serde_json::from_str(&said).expect("JSON");
+    let servers = servers.as_array().expect("rows");
+    assert_eq!(servers.len(), 2, "{said}");
+    for server in servers {
+        for clients in ["http", "websockets"] {
+            assert!(server[clients]["answered"].as_u64() > Some(0), "{clients}: {server}");
+            assert_eq!(server[clients]["lost"], 0, "{clients}: {server}");
+        }
+    }
+}
+
+#[test]
 fn a_signal_ends_all_that_a_bench_has_started() {
     let results = tempfile::tempdir().expect("a temporary folder");
     let results = results.path().to_str().expect("UTF-8");

@@ -50,6 +50,15 @@ impl Target {
         Target { address, authority: address.to_string(), tls: None }
     }
 
+    /// HTTPS at an address, of which the certificate is for this host.
+    ///
+    /// # Errors
+    /// If TLS cannot be used.
+    pub fn secured(address: SocketAddr, host: &str, trust: Trust) -> Result<Target, TargetError> {
+        let tls = Tls::new(host, trust).map_err(TargetError::Tls)?;
+        Ok(Target { address, authority: host.to_owned(), tls: Some(tls) })
+    }
+
     /// All addresses of a URL, in the order in which to try them; there is at least one.
     ///
     /// # Errors

@@ -47,6 +47,9 @@ pub(crate) struct Options {
     /// Ours alone, and their upgrades too.
     #[arg(long)]
     ours: bool,
+    /// Over HTTPS, with a certificate of the run's own: the servers that are set up for it. Needs curl.
+    #[arg(long)]
+    tls: bool,
     /// A short run: one deploy of each server, and none of a broken release.
     #[arg(long)]
     quick: bool,
@@ -115,12 +118,13 @@ impl Options {
 
     /// The rows that are measured.
     fn chosen<'a>(&self, rows: &'a [Row]) -> Result<Vec<&'a Row>> {
+        let rows = || rows.iter().filter(|row| row.tls == self.tls);
         for name in &self.only {
-            ensure!(rows.iter().any(|row| row.name.contains(name)), "--only: there is no server {name:?}");
+            ensure!(rows().any(|row| row.name.contains(name)), "--only: there is no server {name:?}");
         }
         let is_named = |row: &Row| self.only.is_empty() || self.only.iter().any(|name| row.name.contains(name));
         let is_meant = |row: &Row| if self.ours { row.ours } else { !row.upgrades || !self.only.is_empty() };
-        Ok(rows.iter().filter(|row| is_named(row) && is_meant(row)).collect())
+        Ok(rows().filter(|row| is_named(row) && is_meant(row)).collect())
     }
 
     /// One deploy of every server in each round, so that what disturbs the machine disturbs all of them alike.
@@ -145,7 +149,7 @@ impl Measured<'_> {
     fn start<'a>(row: &'a Row, app: &'a rows::App, parts: &'a Parts, options: &Options) -> Result<Measured<'a>> {
         eprintln!("{} starts", row.name);
         let site = Site::start(row, app, parts, options)?;
-        let window = Window::of(site.address(), options)?;
+        let window = Window::of(site.target()?, options)?;
         Ok(Measured { site, window, outcome: Outcome::of(row) })
     }
 

@@ -40,6 +40,9 @@ pub(super) struct Row {
     /// Whether the library promises that nothing is lost.
     #[serde(default)]
     pub(super) promises_none: bool,
+    /// Whether it serves HTTPS.
+    #[serde(default)]
+    pub(super) tls: bool,
     /// Whether it is upgraded in place of being deployed.
     #[serde(default)]
     pub(super) upgrades: bool,

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::Router;
-use multi_node::{Handle, Role, http_with, listen, role};
+use multi_node::{Certificates, Handle, Http, Role, http_with, listen, role};
 use multi_node_bench::routes;
 use tokio::runtime::Builder;
 
@@ -28,6 +28,9 @@ pub(crate) struct Start {
     /// The name of its control socket.
     #[arg(long)]
     name: Option<String>,
+    /// The folder with `cert.pem` and `key.pem`, to serve HTTPS.
+    #[arg(long)]
+    tls: Option<PathBuf>,
     /// The file of its release: a number, if it is a sound one.
     release: PathBuf,
 }
@@ -42,7 +45,9 @@ pub(crate) fn serve(start: &Start) -> Result<()> {
     let release = start.release.clone();
     let factory = move |_: Handle| ready(app(&release));
     Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let nodes = listen(options, http_with(factory)).await?;
+        let files = |folder: &PathBuf| Certificates::files(folder.join("cert.pem"), folder.join("key.pem"));
+        let server = start.tls.iter().map(files).fold(http_with(factory), Http::tls);
+        let nodes = listen(options, server).await?;
         until_end(&nodes).await
     })
 }

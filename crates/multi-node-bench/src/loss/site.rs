@@ -10,7 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use multi_node_probe::{Target, Trust};
 use tempfile::TempDir;
 
 use super::{
@@ -68,7 +69,12 @@ impl Site<'_> {
             ("FIRST", ports[1].to_string()),
             ("SECOND", ports[2].to_string()),
             ("ADMIN", ports[3].to_string()),
+            ("NGINX_TLS", nginx_tls(row, folder.path())),
+            ("HAPROXY_TLS", haproxy_tls(row, folder.path())),
         ];
+        if row.tls {
+            write_certificate(folder.path())?;
+        }
         let log = File::create(options.results.join(format!("{}.log", file_name(&row.name))))?;
         let files = Files { folder: folder.path(), variables: &variables };
         row.files.iter().try_for_each(|name| files.write(name, "", 1))?;
@@ -79,7 +85,15 @@ impl Site<'_> {
         Ok(site)
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
+    /// Where clients connect. None verifies the certificate.
+    pub(super) fn target(&self) -> Result<Target> {
+        match self.row.tls {
+            true => Target::secured(self.address(), "localhost", Trust::Anybody).map_err(|error| anyhow!("{error}")),
+            false => Ok(Target::plain(self.address())),
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
@@ -130,6 +144,7 @@ impl Site<'_> {
 
     /// Whether this release answers a fresh connection.
     fn answers(&self, release: usize) -> bool {
+        let get = if self.row.tls { get_by_tls } else { get };
         get(self.address(), "/release").is_ok_and(|body| body == release.to_string())
     }
 
@@ -189,6 +204,37 @@ fn get(address: SocketAddr, path: &str) -> Result<String> {
     stream.read_to_string(&mut answer)?;
     let (_, body) = answer.split_once("\r\n\r\n").context("no answer")?;
     Ok(body.trim().to_owned())
+}
+
+/// The same over TLS.
+fn get_by_tls(address: SocketAddr, path: &str) -> Result<String> {
+    let patience = PATIENCE.as_secs().to_string();
+    let url = format!("https://{address}{path}");
+    let output = Command::new("curl").args(["--silent", "--insecure", "--max-time", &patience, &url]).output()?;
+    ensure!(output.status.success(), "curl: {}", output.status);
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// A certificate for localhost that nobody trusts; `both.pem` has its key too.
+fn write_certificate(folder: &Path) -> Result<()> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
+    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    fs::write(folder.join("cert.pem"), &cert)?;
+    fs::write(folder.join("key.pem"), &key)?;
+    Ok(fs::write(folder.join("both.pem"), cert + &key)?)
+}
+
+/// What makes nginx serve TLS, behind its address.
+fn nginx_tls(row: &Row, folder: &Path) -> String {
+    let folder = folder.display();
+    let session = "ssl_session_cache shared:sessions:1m";
+    let files = format!("ssl; ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem; {session}");
+    if row.tls { files } else { String::new() }
+}
+
+/// What makes HAProxy do so.
+fn haproxy_tls(row: &Row, folder: &Path) -> String {
+    if row.tls { format!("ssl crt {}/both.pem alpn http/1.1", folder.display()) } else { String::new() }
 }
 
 fn file_name(name: &str) -> String {

@@ -1,7 +1,6 @@
 //! The clients, the same for every server, and the window in which what they meet is counted.
 
 use std::{
-    net::SocketAddr,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -44,8 +43,8 @@ pub(super) struct Window {
 
 impl Window {
     /// Finds out which clients the server serves.
-    pub(super) fn of(address: SocketAddr, options: &Options) -> Result<Window> {
-        let (target, rate) = (Target::plain(address), f64::from(options.rate));
+    pub(super) fn of(target: Target, options: &Options) -> Result<Window> {
+        let rate = f64::from(options.rate);
         let mut clients = Mix { kinds: EVERYWHERE.to_vec(), connections: CONNECTIONS, rate }.shared_out();
         for kind in EVERYWHERE.into_iter().chain(ELSEWHERE) {
             let is_served = serves(&target, kind);

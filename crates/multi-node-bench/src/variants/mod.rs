@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::process::{self, Process};
 
 /// What every server answers.
-const HELLO: &str = "hello\n";
+pub(crate) const HELLO: &str = "hello\n";
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
 
@@ -60,6 +60,11 @@ pub(crate) struct Announcement {
 impl Announcement {
     pub(crate) fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
+    }
+
+    /// The processes that answer.
+    pub(crate) fn pids(&self) -> &[u32] {
+        &self.pids
     }
 }
 
@@ -141,7 +146,7 @@ fn announce(port: u16, others: &[Server]) -> Result<()> {
 }
 
 /// The same, where the pids of what it started are known.
-fn announce_pids(port: u16, others: impl Iterator<Item = u32>) -> Result<()> {
+pub(crate) fn announce_pids(port: u16, others: impl Iterator<Item = u32>) -> Result<()> {
     let announcement = Announcement { port, pids: std::iter::once(std::process::id()).chain(others).collect() };
     let mut out = std::io::stdout();
     writeln!(out, "{}", serde_json::to_string(&announcement)?)?;

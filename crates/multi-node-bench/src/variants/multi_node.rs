@@ -48,7 +48,7 @@ pub(crate) async fn listen_with(nodes: usize, port: u16) -> Result<Nodes> {
 
 /// What the hand-made servers do in a closure.
 #[derive(Debug, Clone)]
-struct Hello;
+pub(crate) struct Hello;
 
 impl tower_service::Service<Request<multi_node::RequestBody>> for Hello {
     type Response = Response<Full<Bytes>>;

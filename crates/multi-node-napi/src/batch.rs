@@ -1,5 +1,8 @@
 //! Many messages in one call: a JSON array, and the bytes of those that are no JSON.
 
+use std::fmt::{Display, Write};
+
+use multi_node::NodeId;
 use multi_node::bus::{ContentType, Payload};
 use napi::bindgen_prelude::{Buffer, Either3};
 use napi_derive::napi;
@@ -60,18 +63,23 @@ impl Writer {
     }
 
     /// An element that is JSON already.
-    pub(crate) fn json(&mut self, json: &str) {
+    pub(crate) fn json(&mut self, json: impl Display) {
         self.text.push(if self.text.is_empty() { '[' } else { ',' });
-        self.text.push_str(json);
+        // A text takes all that is written.
+        let _ = write!(self.text, "{json}");
     }
 
     pub(crate) fn number(&mut self, number: impl Into<u64>) {
-        self.json(&number.into().to_string());
+        self.json(number.into());
+    }
+
+    /// An id, which has no character that JSON escapes.
+    pub(crate) fn id(&mut self, id: NodeId) {
+        self.json(format_args!("\"{id}\""));
     }
 
     pub(crate) fn string(&mut self, text: &str) {
-        let quoted = serde_json::Value::from(text).to_string();
-        self.json(&quoted);
+        self.json(serde_json::Value::from(text));
     }
 
     /// The two elements of a content.
@@ -82,7 +90,7 @@ impl Writer {
             _ => match payload.to_json() {
                 Ok(json) => {
                     self.number(JSON);
-                    self.json(&json);
+                    self.json(json);
                 }
                 Err(error) => {
                     self.number(UNREADABLE);

@@ -165,7 +165,7 @@ fn names(ids: &[NodeId]) -> Vec<String> {
 }
 
 fn write(writer: &mut Writer, event: &Event) {
-    writer.string(&event.from().to_string());
+    writer.id(event.from());
     match event {
         Event::Message { payload, .. } => writer.content(payload),
         Event::Lagged { missed, .. } => {

@@ -203,9 +203,9 @@ export interface Replacement {
   /** Idle connections with TLS of a Rust server that stayed open for one more request, and those of them closed while idle. 0 in Node.js. */
   kept?: number;
   keptClosed?: number;
-  aborted: number;
-  /** HTTP requests that were begun and not fully answered. */
-  requestsFailed: number;
+  aborted?: number;
+  /** HTTP requests that were begun and not fully answered. Neither is known of a slot without a node. */
+  requestsFailed?: number;
 }
 
 /** HTTP requests that were answered, and how many of them by a server error. */
@@ -221,6 +221,8 @@ export interface ReloadReport {
   slots: Replacement[];
   /** How the first new node has stood its trial. */
   canary?: { node: string; watched: number; new: Answers; old: Answers; byAnswers: boolean };
+  /** Settings that have changed since the master has read them, and that a reload does not apply. */
+  notApplied: { setting: string; inForce?: string; wanted?: string; appliedBy: 'upgrade' | 'scale' | 'restart' }[];
   /** What is wrong with the files of TLS certificates: the certificates before stay in force. */
   certificateErrors: string[];
 }

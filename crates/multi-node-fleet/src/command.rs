@@ -15,6 +15,7 @@ pub use self::canary::{CanaryReport, RequestCounts};
 pub use self::not_applied::{AppliedBy, NotApplied};
 pub use self::serving::Serving;
 use crate::id::{Generation, NodeId, Slot};
+use crate::milliseconds::duration;
 
 /// What the fleet can be asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,7 +46,7 @@ pub enum Command {
 }
 
 /// What a command that succeeded reports.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "its names say all, and only our own crates see it")]
 pub enum Report {
@@ -60,7 +61,7 @@ pub enum Report {
 }
 
 /// What a reload did.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ReloadReport {
     /// The generation that serves now.
@@ -68,6 +69,7 @@ pub struct ReloadReport {
     /// What happened in each slot, in the order it happened.
     pub slots: Vec<Replacement>,
     /// From the command to the end of the last drain.
+    #[serde(rename = "took_ms", with = "duration")]
     pub took: Duration,
     /// How the first new node has stood its trial; `None` without `Options::canary`.
     #[serde(default)]
@@ -81,7 +83,7 @@ pub struct ReloadReport {
 }
 
 /// How one slot's node was replaced.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Replacement {
     /// The slot.
@@ -91,8 +93,10 @@ pub struct Replacement {
     /// Who serves now.
     pub new: NodeId,
     /// From the new node's start until it was ready.
+    #[serde(rename = "to_ready_ms", with = "duration")]
     pub to_ready: Duration,
     /// From the command to drain until the old node's end; zero where there was none.
+    #[serde(rename = "drain_ms", with = "duration")]
     pub drain: Duration,
     /// Whether the old node was killed before it had drained: at the drain deadline, or by a reload that did not wait.
     pub killed: bool,
@@ -305,7 +309,7 @@ impl CommandError {
     pub fn code(&self) -> &'static str {
         match self {
             CommandError::Busy { .. } => "busy",
-            CommandError::NotFromNodes => "not_allowed",
+            CommandError::NotFromNodes => "not_from_nodes",
             CommandError::OutOfRange { .. } => "out_of_range",
             CommandError::OpenFiles { .. } => "open_files",
             CommandError::NoSuchSlot { .. } => "no_such_slot",

@@ -23,7 +23,6 @@ mod sampling;
 mod saved;
 mod scale;
 mod shutdown;
-mod signal;
 mod slot;
 mod snapshot;
 mod turn;

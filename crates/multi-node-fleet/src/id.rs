@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// A place `0..n` that a node fills.
 ///
@@ -34,10 +34,35 @@ impl fmt::Display for Slot {
 
 /// The identity of one process of the program, never used again after its end.
 ///
-/// Shows as `master`, `node-1`, `node-2`…, and `primary` for the process of `Program::primary`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+/// Shows as `master`, `node-1`, `node-2`…, and `primary` for the process of `Program::primary`; in JSON too. Binary formats have its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(try_from = "WrittenId")]
 pub struct NodeId(u64);
+
+/// The two forms of an id.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenId {
+    Number(u64),
+    Name(String),
+}
+
+impl TryFrom<WrittenId> for NodeId {
+    type Error = UnknownId;
+
+    fn try_from(written: WrittenId) -> Result<NodeId, UnknownId> {
+        match written {
+            WrittenId::Number(number) => Ok(NodeId(number)),
+            WrittenId::Name(name) => name.parse(),
+        }
+    }
+}
+
+impl Serialize for NodeId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() { serializer.collect_str(self) } else { serializer.serialize_u64(self.0) }
+    }
+}
 
 impl NodeId {
     /// The master, of which there is one.

@@ -1,11 +1,13 @@
 //! What the fleet looks like at one moment: plain values, for people and for other processes.
 
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use crate::id::{Generation, NodeId, Slot};
+use crate::milliseconds::{moment, seconds};
+pub use crate::milliseconds::{ms, unix_ms};
 
 /// What a node is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -188,7 +190,8 @@ pub struct CertificateStatus {
     pub file: String,
     /// The names that it is for; those of the certificate in force, as its expiry is.
     pub names: Vec<String>,
-    /// Until when it is valid: seconds of Unix time.
+    /// Until when it is valid: seconds of Unix time. In JSON `expires_ms`, as all times.
+    #[serde(rename = "expires_ms", with = "seconds")]
     pub expires: i64,
     /// What is wrong with what the files have now. What was read before stays in force.
     pub error: Option<String>,
@@ -202,7 +205,7 @@ impl CertificateStatus {
 }
 
 /// A command that waits for its turn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Waiting {
     /// The command: `reload` or `upgrade`.
@@ -210,6 +213,7 @@ pub struct Waiting {
     /// The draining nodes that it waits for; empty while it waits for another command.
     pub nodes: Vec<NodeId>,
     /// When those have ended at the latest.
+    #[serde(rename = "until_ms", with = "moment")]
     pub until: Option<SystemTime>,
 }
 
@@ -256,15 +260,6 @@ pub struct SlotStatus {
     /// Of a node whose program does not link this crate, as far as is known: its connections and requests are not, and stay 0.
     #[serde(default)]
     pub program: Option<ProgramStatus>,
-}
-/// Whole milliseconds.
-pub fn ms(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Milliseconds of Unix time.
-pub fn unix_ms(time: SystemTime) -> u64 {
-    ms(time.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 impl Status {

@@ -43,4 +43,4 @@ function inJavaScript(message) {
     .replace(/^option `(\w+)`/, (_, name) => `option \`${camelCase(name)}\``);
 }
 
-module.exports = { failure, fromLibrary, fromException };
+module.exports = { camelCase, failure, fromLibrary, fromException };

@@ -10,6 +10,7 @@ const { Meter } = require('./metrics.js');
 const { Nodes } = require('./nodes.js');
 const options = require('./options.js');
 const { peerStream } = require('./peers.js');
+const { fromReport } = require('./report.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
 const { StatusDiff, exitOf } = require('./status-diff.js');
@@ -224,17 +225,25 @@ class Fleet {
     return this.#service.status();
   }
 
-  /** Gives a command, and promises what comes of it. */
-  command(name, number) {
+  ready() {
+    const ready = this.#ask((ticket) => this.#service.ready(ticket));
     // A node whose program shuts down before all nodes are ready ends with it, and needs no error in its log.
-    const quiet = name === 'ready' && !this.#isMaster;
-    if (this.#closed) return quiet ? new Promise(() => undefined) : Promise.reject(failure('SHUTTING_DOWN', 'the program has ended'));
-    const wrong = refusalOf(name, number);
+    return this.#isMaster ? ready : ready.catch(() => new Promise(() => undefined));
+  }
+
+  /** Gives a command, as the control socket has it, and promises its report. */
+  command(name, fields) {
+    const wrong = refusalOf(name, fields);
     if (wrong !== null) return Promise.reject(wrong);
+    return this.#ask((ticket) => this.#service.command(ticket, JSON.stringify({ command: name, ...fields })));
+  }
+
+  #ask(ask) {
+    if (this.#closed) return Promise.reject(failure('SHUTTING_DOWN', 'the program has ended'));
     const ticket = this.#tickets.next().value;
     return new Promise((resolve, reject) => {
-      this.#answers.set(ticket, { resolve, reject: quiet ? () => undefined : reject });
-      this.#service.command(ticket, name, number);
+      this.#answers.set(ticket, { resolve, reject });
+      ask(ticket);
     });
   }
 
@@ -242,24 +251,24 @@ class Fleet {
     const answer = this.#answers.get(ticket);
     this.#answers.delete(ticket);
     if (failed) answer?.reject(fromLibrary(failed));
-    else answer?.resolve(report.replaced ?? (Object.keys(report).length === 0 ? undefined : report));
+    else answer?.resolve(fromReport(JSON.parse(report)));
   }
 
   #handleSignals() {
     if (!this.#isMaster) return signals.handleInNode({ leave: () => this.#service.leave() });
-    const command = (name) => this.command(name).catch((error) => this.nodes.emit('commandFailed', error));
+    const command = (name, fields) => this.command(name, fields).catch((error) => this.nodes.emit('commandFailed', error));
     signals.handleInMaster({
-      shutDown: () => this.#endBy(command, 'shutdown'),
-      shutDownNow: () => this.#endBy(command, 'shutdownNow'),
+      shutDown: () => this.#endBy(command, false),
+      shutDownNow: () => this.#endBy(command, true),
       reload: () => command('reload'),
       upgrade: () => command('upgrade'),
     });
   }
 
   /** A signal that ends the program ends this process too, whatever else it may be waiting for. */
-  #endBy(command, name) {
+  #endBy(command, now) {
     this.#ending = true;
-    command(name);
+    command('stop', { now });
   }
 
   /** This process's service is over. */
@@ -288,15 +297,15 @@ class Fleet {
 }
 
 /** What is no number that the binding could be given. */
-function refusalOf(command, number) {
+function refusalOf(command, fields) {
   const wrong = (code, message) => failure(code, `${message}: expected a whole number, ${command === 'scale' ? 1 : 0} or more`, RangeError);
-  if (command === 'scale' && !(isWhole(number) && number > 0)) return wrong('OUT_OF_RANGE', `cannot scale to ${number} nodes`);
-  if (command === 'restart' && !isWhole(number)) return wrong('NO_SUCH_SLOT', `there is no slot ${number}`);
+  if (command === 'scale' && !isWhole(fields.nodes, 1, 0xffff_ffff)) return wrong('OUT_OF_RANGE', `cannot scale to ${fields.nodes} nodes`);
+  if (command === 'restart' && !isWhole(fields.slot, 0, 0xffff)) return wrong('NO_SUCH_SLOT', `there is no slot ${fields.slot}`);
   return null;
 }
 
-function isWhole(number) {
-  return Number.isInteger(number) && number >= 0 && number <= 0xffff_ffff;
+function isWhole(number, lowest, highest) {
+  return Number.isInteger(number) && number >= lowest && number <= highest;
 }
 
 function* numbers() {

@@ -49,7 +49,7 @@ class Nodes extends EventEmitter {
   }
 
   ready() {
-    return this.#part.command('ready');
+    return this.#part.ready();
   }
 
   reload() {
@@ -61,15 +61,15 @@ class Nodes extends EventEmitter {
   }
 
   restart(slot) {
-    return this.#part.command('restart', slot);
+    return this.#part.command('restart', { slot });
   }
 
   scale(nodes) {
-    return this.#part.command('scale', nodes);
+    return this.#part.command('scale', { nodes });
   }
 
   shutdown() {
-    return this.#part.command('shutdown');
+    return this.#part.command('stop');
   }
 
   topic(name, options) {

@@ -90,7 +90,7 @@ class Single {
   }
 
   #handleSignals() {
-    const end = () => this.command('shutdown').then(leave);
+    const end = () => this.command('stop').then(leave);
     signals.handleInMaster({
       shutDown: end,
       shutDownNow: () => process.exit(),
@@ -99,9 +99,12 @@ class Single {
     });
   }
 
+  ready() {
+    return this.#state === 'draining' ? Promise.reject(shuttingDown()) : this.#ready.promise;
+  }
+
   command(name) {
-    if (name === 'ready') return this.#state === 'draining' ? Promise.reject(shuttingDown()) : this.#ready.promise;
-    if (!name.startsWith('shutdown')) return Promise.reject(single(name));
+    if (name !== 'stop') return Promise.reject(single(name));
     if (this.#state !== 'draining') this.#shutDown();
     return this.#closed.promise;
   }

@@ -2,9 +2,10 @@
 
 use std::io;
 
+use multi_node::admin::NotDone;
 use multi_node::bus::{PublishError, RequestError, RespondError};
 use multi_node::sessions::SessionError;
-use multi_node::{CommandError, Error, LeaseRefused, QuotaError, TooManyCounters, TooManyGauges};
+use multi_node::{Error, LeaseRefused, QuotaError, TooManyCounters, TooManyGauges};
 use napi_derive::napi;
 
 /// What failed.
@@ -40,6 +41,11 @@ impl Failure {
             "SESSIONS_UNUSABLE",
             "sessions: a stored session is no text; another program has written it".to_owned(),
         )
+    }
+
+    /// A request that cannot be read.
+    pub(crate) fn request(error: &serde_json::Error) -> Failure {
+        Failure::new("BAD_REQUEST", error.to_string())
     }
 
     /// A topic that cannot be had.
@@ -108,23 +114,13 @@ impl From<&Error> for Failure {
     }
 }
 
-impl From<&CommandError> for Failure {
-    fn from(error: &CommandError) -> Failure {
+impl From<&NotDone> for Failure {
+    fn from(error: &NotDone) -> Failure {
         let code = match error {
-            CommandError::Busy { .. } => "BUSY",
-            CommandError::NotFromNodes => "NOT_FROM_NODES",
-            CommandError::NoSuchSlot { .. } => "NO_SUCH_SLOT",
-            CommandError::Superseded { .. } => "SUPERSEDED",
-            CommandError::RolledBack { .. } => "ROLLED_BACK",
-            CommandError::MasterStays { .. } => "MASTER_STAYS",
-            CommandError::OutOfRange { .. } => "OUT_OF_RANGE",
-            CommandError::OpenFiles { .. } => "OPEN_FILES",
-            CommandError::ShuttingDown => "SHUTTING_DOWN",
-            CommandError::SingleProcess => "SINGLE_PROCESS",
-            CommandError::MasterGone => "MASTER_GONE",
-            _ => "COMMAND_FAILED",
+            NotDone::Request(refusal) => &refusal.code,
+            NotDone::Command(error) => error.code(),
         };
-        Failure::new(code, error.to_string())
+        Failure::new(&code.to_ascii_uppercase(), error.to_string())
     }
 }
 

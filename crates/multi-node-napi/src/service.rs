@@ -2,14 +2,12 @@
 
 use std::task::{Context, Poll, Waker};
 
-use multi_node::{
-    AcceptedConn, Certificates, CommandError, ConnGuard, ExternalAcceptor, Handle, Heartbeat, Metric, Pair, Slot,
-};
+use multi_node::{AcceptedConn, Certificates, ConnGuard, ExternalAcceptor, Handle, Heartbeat, Metric, Pair, admin};
 use napi::bindgen_prelude::{Buffer, Function, Int32ArraySlice};
 use napi_derive::napi;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::event::{Event, EventFields, Report};
+use crate::event::{Event, EventFields};
 use crate::event_loop::EventLoop;
 use crate::failure::Failure;
 use crate::measure::Sample;
@@ -258,12 +256,25 @@ impl Service {
         self.handle.status().into()
     }
 
-    /// Gives a command; the event `answered` of this ticket has its result.
+    /// Gives a command, a request as the control socket has it; the event `answered` of this ticket has its report.
     #[napi]
-    pub fn command(&self, ticket: u32, command: String, number: Option<u32>) {
-        let (handle, tell) = (self.handle.clone(), self.tell.clone());
+    pub fn command(&self, ticket: u32, request: String) {
+        let handle = self.handle.clone();
+        self.answer(ticket, async move { carry_out(&handle, &request).await });
+    }
+
+    /// The event `answered` of this ticket comes when all nodes serve.
+    #[napi]
+    pub fn ready(&self, ticket: u32) {
+        let handle = self.handle.clone();
+        let ready = async move { handle.ready().await.map(|()| "null".to_owned()) };
+        self.answer(ticket, async { ready.await.map_err(|error| Failure::from(&error)) });
+    }
+
+    fn answer(&self, ticket: u32, outcome: impl Future<Output = Result<String, Failure>> + Send + 'static) {
+        let tell = self.tell.clone();
         self.runtime.spawn(async move {
-            let outcome = carry_out(&handle, &command, number).await;
+            let outcome = outcome.await;
             let _ = tell.send(Event::Answered { ticket, outcome }).await;
         });
     }
@@ -358,20 +369,8 @@ impl Server {
     }
 }
 
-async fn carry_out(handle: &Handle, command: &str, number: Option<u32>) -> Result<Report, Failure> {
-    let failed = |error: CommandError| Failure::from(&error);
-    match command {
-        "ready" => handle.ready().await.map(|()| Report::default()).map_err(|error| Failure::from(&error)),
-        "reload" => handle.reload().await.map(Report::from).map_err(failed),
-        // Where it succeeds this process runs another program.
-        "upgrade" => handle.upgrade().await.map(|never| match never {}).map_err(failed),
-        "restart" => {
-            // JavaScript gives whole numbers; one that is too large is no slot either.
-            let slot = Slot::from(u16::try_from(number.unwrap_or(u32::MAX)).unwrap_or(u16::MAX));
-            handle.restart(slot).await.map(Report::from).map_err(failed)
-        }
-        "scale" => handle.scale(number.unwrap_or(0) as usize).await.map(Report::from).map_err(failed),
-        "shutdown" => handle.shutdown().await.map(|()| Report::default()).map_err(failed),
-        _ => handle.shutdown_now().await.map(|()| Report::default()).map_err(failed),
-    }
+async fn carry_out(handle: &Handle, request: &str) -> Result<String, Failure> {
+    let request = serde_json::from_str(request).map_err(|error| Failure::request(&error))?;
+    let report = admin::carry_out(handle, &request).await.map_err(|error| Failure::from(&error))?;
+    Ok(report.to_string())
 }

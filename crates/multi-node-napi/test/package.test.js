@@ -75,6 +75,9 @@ test('the README names every code of an error, and no other', () => {
   const sources = [...read('js'), ...read('src')].join('\n');
   const made = /(?:failure|wrong)\(\s*'([A-Z_]+)'|Failure::new\("([A-Z_]+)"|=> "([A-Z_]+)",|'ERR_MULTI_NODE_([A-Z_]+)'/g;
   const codes = [...sources.matchAll(made)].map((match) => match.slice(1).find(Boolean));
+  // Those of commands are the library's.
+  const commands = fs.readFileSync(path.join(ROOT, '../multi-node-fleet/src/command.rs'), 'utf8');
+  codes.push(...[...commands.matchAll(/CommandError::\w+(?: \{ \.\. \})? => "([a-z_]+)"/g)].map(([, code]) => code.toUpperCase()));
   const [, table] = /Errors have a `code`.*?\n\n(.*?)\n\n/s.exec(fs.readFileSync(path.join(ROOT, 'README.md'), 'utf8'));
   const named = [...table.matchAll(/`([A-Z_]+)`/g)].map(([, code]) => code);
   assert.deepEqual([...new Set(named)].sort(), [...new Set(codes)].sort());

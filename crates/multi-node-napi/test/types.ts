@@ -40,7 +40,7 @@ async function commands(): Promise<number> {
   const { to } = await nodes.scale(2);
   const { requestsFailed } = await nodes.restart(0);
   const status = await nodes.status();
-  return slots.length + to + requestsFailed + status.slots.filter(({ state }) => state === 'serving').length;
+  return slots.length + to + (requestsFailed ?? 0) + status.slots.filter(({ state }) => state === 'serving').length;
 }
 void commands;
 void multiNode.listen;

@@ -76,13 +76,13 @@ test('a new script that does not reach `listen` changes nothing', async (t) => {
   const before = server.children();
   server.write('server.js', 'throw new Error("broken");');
   server.kill('SIGUSR2');
-  await server.says(/ERR_MULTI_NODE_COMMAND_FAILED .*before it reached `listen`/);
+  await server.says(/ERR_MULTI_NODE_FAILED .*before it reached `listen`/);
   assert.match(server.output, /Error: broken/, 'its own output says why');
   assert.deepEqual(server.children(), before);
   assert.match(await server.get('/'), /^first/);
   server.write('server.js', release('second').replace('port: PORT', 'port: 0'));
   server.kill('SIGUSR2');
-  await server.says(/ERR_MULTI_NODE_COMMAND_FAILED .*the new program wants to serve/);
+  await server.says(/ERR_MULTI_NODE_FAILED .*the new program wants to serve/);
   assert.deepEqual(server.children(), before);
   assert.equal(await server.stop(), 0);
 });

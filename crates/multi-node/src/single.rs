@@ -162,14 +162,7 @@ impl Single {
                     self.drain.begin(Duration::ZERO);
                 }
             }
-            Command::Reload
-            | Command::ReloadNow
-            | Command::Upgrade
-            | Command::Restart { .. }
-            | Command::Scale { .. }
-            | Command::Signal { .. } => {
-                drop(ask.reply.send(Err(CommandError::SingleProcess)));
-            }
+            _ => drop(ask.reply.send(Err(CommandError::SingleProcess))),
         }
     }
 

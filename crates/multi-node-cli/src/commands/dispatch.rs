@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::{completions, lock, look, man, migrate, probe, run, steer, upgrade};
+use super::{completions, lock, look, man, migrate, probe, run, steer};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -12,13 +12,8 @@ pub(crate) enum Command {
     Status(look::Status),
     Top(look::Top),
     Logs(look::Logs),
-    Reload(steer::Reload),
-    Upgrade(upgrade::Upgrade),
-    Restart(steer::Restart),
-    Scale(steer::Scale),
-    Stop(steer::Stop),
-    Signal(steer::Signal),
-    Describe(steer::Describe),
+    #[command(flatten)]
+    Steer(steer::Steer),
     Lock(lock::Lock),
     Migrate(migrate::Migrate),
     Probe(Box<probe::Probe>),
@@ -39,13 +34,7 @@ impl Command {
             Command::Status(command) => command.run(),
             Command::Top(command) => command.run(),
             Command::Logs(command) => command.run(),
-            Command::Reload(command) => command.run(),
-            Command::Upgrade(command) => command.run(),
-            Command::Restart(command) => command.run(),
-            Command::Scale(command) => command.run(),
-            Command::Stop(command) => command.run(),
-            Command::Signal(command) => command.run(),
-            Command::Describe(command) => command.run(),
+            Command::Steer(command) => command.run(),
             Command::Lock(command) => command.run(),
             Command::Migrate(command) => command.run(),
             Command::Probe(command) => command.run(),

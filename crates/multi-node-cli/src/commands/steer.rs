@@ -1,12 +1,39 @@
 //! Commands that ask a running program for one thing: `reload`, `restart`, `scale`, `stop`, `signal`, `describe`.
 
 use anyhow::Result;
-use clap::Args;
-use multi_node::admin::{Description, Reloaded, Replaced, Request};
+use clap::{Args, Subcommand};
+use multi_node::admin::{Description, Request};
+use multi_node::{ReloadReport, Replacement};
 use serde_json::Value;
 
+use super::upgrade;
 use crate::target::{Target, Targets};
 use crate::{asking, exit, output, show, signal_name};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Steer {
+    Reload(Reload),
+    Upgrade(upgrade::Upgrade),
+    Restart(Restart),
+    Scale(Scale),
+    Stop(Stop),
+    Signal(Signal),
+    Describe(Describe),
+}
+
+impl Steer {
+    pub(super) fn run(self) -> Result<()> {
+        match self {
+            Steer::Reload(command) => command.run(),
+            Steer::Upgrade(command) => command.run(),
+            Steer::Restart(command) => command.run(),
+            Steer::Scale(command) => command.run(),
+            Steer::Stop(command) => command.run(),
+            Steer::Signal(command) => command.run(),
+            Steer::Describe(command) => command.run(),
+        }
+    }
+}
 
 /// Replaces every node by one of the program as it is on disk now, each new one ready before its old one drains.
 ///
@@ -158,12 +185,12 @@ impl AskingEach {
 }
 
 impl Reload {
-    pub(super) fn run(self) -> Result<()> {
+    fn run(self) -> Result<()> {
         let request = Request::Reload { wait: self.wait, now: self.now };
         if self.wait {
             return self.asking.ask_and_judge(
                 &request,
-                |report: &Reloaded| show::reloaded(report, output::paint()),
+                |report: &ReloadReport| show::reloaded(report, output::paint()),
                 |report| match report.certificate_errors.is_empty() {
                     true => Ok(()),
                     false => Err(exit::BadCertificates.into()),
@@ -175,14 +202,14 @@ impl Reload {
 }
 
 impl Restart {
-    pub(super) fn run(self) -> Result<()> {
+    fn run(self) -> Result<()> {
         let request = Request::Restart { slot: self.slot.into() };
-        self.asking.ask(&request, |report: &Replaced| show::replaced(report, output::paint()))
+        self.asking.ask(&request, |report: &Replacement| show::replaced(report, output::paint()))
     }
 }
 
 impl Scale {
-    pub(super) fn run(self) -> Result<()> {
+    fn run(self) -> Result<()> {
         let request = match self.size {
             Size::Nodes(nodes) => Request::Scale { nodes: Some(nodes), by: None },
             Size::By(by) => Request::Scale { nodes: None, by: Some(by) },
@@ -192,20 +219,20 @@ impl Scale {
 }
 
 impl Stop {
-    pub(super) fn run(self) -> Result<()> {
+    fn run(self) -> Result<()> {
         self.asking.ask(&Request::Stop { now: self.now }, |_: &Value| "stopped".to_owned())
     }
 }
 
 impl Signal {
-    pub(super) fn run(self) -> Result<()> {
+    fn run(self) -> Result<()> {
         let request = Request::Signal { signal: self.signal.to_string(), slot: self.slot.map(Into::into) };
         self.asking.ask(&request, show::signalled)
     }
 }
 
 impl Describe {
-    pub(super) fn run(self) -> Result<()> {
+    fn run(self) -> Result<()> {
         self.asking.ask(&Request::Describe, |told: &Description| show::description(told, output::paint()))
     }
 }

@@ -1,17 +1,17 @@
 //! What commands are answered with.
 
-use multi_node::Origin;
-use multi_node::admin::{Description, Reloaded, Replaced};
+use multi_node::admin::{Description, ms};
+use multi_node::{Origin, ReloadReport, Replacement};
 use serde_json::Value;
 
 use super::{Colour, Paint, Table, count, span};
 
 /// What a reload did.
-pub(crate) fn reloaded(report: &Reloaded, paint: Paint) -> String {
-    let Reloaded { generation, took_ms, slots, canary, not_applied, certificate_errors, .. } = report;
-    let mut head = format!("generation {generation} serves in {} slots after {}", slots.len(), span(*took_ms));
+pub(crate) fn reloaded(report: &ReloadReport, paint: Paint) -> String {
+    let ReloadReport { generation, took, slots, canary, not_applied, certificate_errors, .. } = report;
+    let mut head = format!("generation {generation} serves in {} slots after {}", slots.len(), span(ms(*took)));
     if let Some(canary) = canary {
-        head = format!("{head}\n{}", canary.verdict);
+        head = format!("{head}\n{canary}");
     }
     for setting in not_applied {
         head = format!("{head}\n{}", paint.text(Colour::Passing, &format!("not applied: {setting}")));
@@ -37,11 +37,11 @@ pub(crate) fn reload_begun(answer: &Value) -> String {
 }
 
 /// How one slot's node was replaced.
-pub(crate) fn replaced(report: &Replaced, paint: Paint) -> String {
+pub(crate) fn replaced(report: &Replacement, paint: Paint) -> String {
     replacements(std::slice::from_ref(report), paint)
 }
 
-fn replacements(slots: &[Replaced], paint: Paint) -> String {
+fn replacements(slots: &[Replacement], paint: Paint) -> String {
     let mut table = Table::new(&[
         ("SLOT", true),
         ("OLD", false),
@@ -62,9 +62,9 @@ fn replacements(slots: &[Replaced], paint: Paint) -> String {
         table.row([
             (slot.slot.to_string(), None),
             (count(slot.old.as_ref()), None),
-            (slot.new.clone(), None),
-            (span(slot.to_ready_ms), None),
-            (count(slot.old.as_ref().map(|_| span(slot.drain_ms))), None),
+            (slot.new.to_string(), None),
+            (span(ms(slot.to_ready)), None),
+            (count(slot.old.as_ref().map(|_| span(ms(slot.drain)))), None),
             (count(slot.finished), None),
             (count(slot.handed_off), None),
             (count(slot.kept), None),
@@ -130,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    fn report() -> Reloaded {
+    fn report() -> ReloadReport {
         let slot = |slot: u16, old: Value, new: &str, killed: bool| {
             json!({
                 "slot": slot, "old": old, "new": new, "to_ready_ms": 103, "drain_ms": 1250, "killed": killed,
@@ -167,12 +167,13 @@ SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  KEPT  KEPT
     #[test]
     fn the_verdict_on_the_canary_stands_above_the_slots() {
         let canary = json!({
-            "node": "node-3", "watched_ms": 5000, "by_answers": true, "verdict": "node-3 stood its trial",
+            "node": "node-3", "watched_ms": 5000, "by_answers": true,
             "new": { "requests": 40, "errors": 0 }, "old": { "requests": 120, "errors": 1 },
         });
         let report = json!({ "generation": 1, "took_ms": 9000, "slots": [], "canary": canary });
-        let report: Reloaded = serde_json::from_value(report).expect("a report");
-        let expected = "generation 1 serves in 0 slots after 9.0 s\nnode-3 stood its trial";
+        let report: ReloadReport = serde_json::from_value(report).expect("a report");
+        let expected = "generation 1 serves in 0 slots after 9.0 s\n\
+            node-3 stood its trial of 5.0s: server errors in 0 of 40 requests, and in 1 of 120 requests of the old nodes";
         assert_eq!(reloaded(&report, Paint::Plain), expected);
     }
 
@@ -180,7 +181,7 @@ SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  KEPT  KEPT
     fn what_a_reload_does_not_apply_stands_above_the_slots() {
         let setting = json!({ "setting": "nodes", "in_force": "2", "wanted": "4", "applied_by": "scale" });
         let report = json!({ "generation": 1, "took_ms": 9000, "slots": [], "not_applied": [setting] });
-        let report: Reloaded = serde_json::from_value(report).expect("a report");
+        let report: ReloadReport = serde_json::from_value(report).expect("a report");
         let expected = "generation 1 serves in 0 slots after 9.0 s\n\
             not applied: nodes: 2 is in force, 4 is wanted; `scale` applies it";
         assert_eq!(reloaded(&report, Paint::Plain), expected);

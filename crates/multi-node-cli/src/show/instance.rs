@@ -1,7 +1,7 @@
 //! Running programs.
 
-use multi_node::State;
-use multi_node::admin::{CertificateInfo, Instance, SlotInfo, WaitingInfo};
+use multi_node::admin::{Instance, SlotInfo, unix_ms};
+use multi_node::{CertificateStatus, State, Waiting};
 
 use super::table::Cell;
 use super::{Colour, Paint, Table, bytes, count, span, sum};
@@ -21,8 +21,8 @@ pub(crate) fn instance(instance: &Instance, paint: Paint, width: usize) -> Strin
 }
 
 /// For how long a certificate is good, and what is wrong with its files.
-fn certificate(certificate: &CertificateInfo, now_ms: u64, paint: Paint) -> String {
-    let left = u64::try_from(certificate.expires_ms).unwrap_or(0).saturating_sub(now_ms);
+fn certificate(certificate: &CertificateStatus, now_ms: u64, paint: Paint) -> String {
+    let left = u64::try_from(certificate.expires).unwrap_or(0).saturating_mul(1000).saturating_sub(now_ms);
     let (colour, state) = match left {
         0 => (Colour::Bad, "has expired".to_owned()),
         left => (if left < SOON_MS { Colour::Passing } else { Colour::Good }, format!("expires in {}", span(left))),
@@ -36,10 +36,11 @@ const SOON_MS: u64 = 14 * 24 * 3600 * 1000;
 
 /// Which command waits for which nodes, and until when.
 fn waits(instance: &Instance) -> Option<String> {
-    let WaitingInfo { command, nodes, until_ms, .. } = instance.waiting.as_ref()?;
-    Some(match until_ms {
+    let Waiting { command, nodes, until, .. } = instance.waiting.as_ref()?;
+    Some(match until {
         Some(until) => {
-            let (nodes, left) = (nodes.join(", "), span(until.saturating_sub(instance.now_ms)));
+            let nodes = nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let left = span(unix_ms(*until).saturating_sub(instance.now_ms));
             format!("{command} waits for {nodes} to drain, {left} at most; `multi-node reload --now` does not")
         }
         None => format!("{command} waits for the one that is under way"),

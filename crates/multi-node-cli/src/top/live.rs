@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use multi_node::admin::{Client, Instance, Reloaded, Request};
+use multi_node::ReloadReport;
+use multi_node::admin::{Client, Instance, Request, ms};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use serde_json::Value;
@@ -86,9 +87,9 @@ async fn command(target: Target, request: Request, answers: mpsc::Sender<String>
 async fn carry_out(target: &Target, request: &Request) -> Result<String> {
     let mut client = target.connect().await?;
     if matches!(request, Request::Reload { .. }) {
-        let report: Reloaded = client.ask(request).await?;
+        let report: ReloadReport = client.ask(request).await?;
         let (generation, slots) = (report.generation, report.slots.len());
-        return Ok(format!("generation {generation} serves in {slots} slots after {}", show::span(report.took_ms)));
+        return Ok(format!("generation {generation} serves in {slots} slots after {}", show::span(ms(report.took))));
     }
     let answer: Value = client.ask(request).await?;
     Ok(match request {

@@ -6,14 +6,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::id::NodeId;
+use crate::milliseconds::duration;
 
 /// How the first new node of a reload has stood its trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct CanaryReport {
     /// The new node.
     pub node: NodeId,
     /// How long it was watched.
+    #[serde(rename = "watched_ms", with = "duration")]
     pub watched: Duration,
     /// What it answered.
     pub new: RequestCounts,

@@ -51,7 +51,7 @@ fn programs_know_each_refusal_by_its_code_and_whether_anything_was_begun() {
     let (text, serving) = (String::new, Serving::default);
     let refusals = [
         (CommandError::Busy { running: text() }, "busy", false),
-        (CommandError::NotFromNodes, "not_allowed", false),
+        (CommandError::NotFromNodes, "not_from_nodes", false),
         (CommandError::OutOfRange { asked: 0, max: 1 }, "out_of_range", false),
         (CommandError::OpenFiles { asked: 2, max: 1 }, "open_files", false),
         (CommandError::NoSuchSlot { slot: Slot(1), slots: 1 }, "no_such_slot", false),

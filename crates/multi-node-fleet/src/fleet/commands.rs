@@ -1,5 +1,7 @@
 //! Commands: one at a time, each answered exactly once.
 
+mod signal;
+
 use std::time::Instant;
 
 use super::draining::{Draining, Next};

@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::Stdio;
 
 use multi_node::State;
-use multi_node::admin::{Client, ClientError, Instance, Logged, Reloaded, Replaced, Request};
+use multi_node::admin::{Client, ClientError, Instance, Logged, Request};
+use multi_node::{NodeId, ReloadReport, Replacement};
 use multi_node_it::{Fault, Plan, Program, limits, needs, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -53,11 +54,11 @@ async fn a_program_is_seen_and_steered() {
         assert!(instance.slots.iter().all(|slot| slot.cpu_ms.is_some() && slot.pss_bytes > Some(100_000)));
 
         let mut client = client(&program).await;
-        let reloaded: Reloaded = client.ask(&Request::Reload { wait: true, now: false }).await.expect("a report");
-        assert_eq!((reloaded.generation, reloaded.slots.len()), (1, 2));
+        let reloaded: ReloadReport = client.ask(&Request::Reload { wait: true, now: false }).await.expect("a report");
+        assert_eq!((reloaded.generation.number(), reloaded.slots.len()), (1, 2));
         let restart = Request::Restart { slot: 1.into() };
-        let replaced: Replaced = client.ask(&restart).await.expect("a report");
-        assert_eq!((replaced.old.as_deref(), replaced.new.as_str()), (Some("node-4"), "node-5"));
+        let replaced: Replacement = client.ask(&restart).await.expect("a report");
+        assert_eq!((replaced.old, replaced.new), (Some(NodeId::node(4)), NodeId::node(5)));
         let scaled: Value = client.ask(&scale(None, Some(1))).await.expect("a report");
         assert_eq!(scaled, json!({ "from": 2, "to": 3 }));
         let scaled: Value = client.ask(&scale(Some(1), None)).await.expect("a report");
@@ -104,11 +105,13 @@ async fn a_second_command_is_refused_while_one_is_carried_out() {
         Fault::StuckInFactory.lay(&program.faults());
         let mut reloading = client(&program).await;
         let reload =
-            tokio::spawn(async move { reloading.ask::<Reloaded>(&Request::Reload { wait: true, now: false }).await });
+            tokio::spawn(
+                async move { reloading.ask::<ReloadReport>(&Request::Reload { wait: true, now: false }).await },
+            );
         program.status_where(|s| s.slots.iter().any(|slot| slot.state == State::Initializing)).await;
         assert_eq!(refused(&program, &Request::Scale { nodes: Some(2), by: None }).await, "busy");
         Fault::StuckInFactory.lift(&program.faults());
-        assert_eq!(reload.await.expect("no panic").expect("a report").generation, 1);
+        assert_eq!(reload.await.expect("no panic").expect("a report").generation.number(), 1);
         program.stop().await;
     })
     .await;

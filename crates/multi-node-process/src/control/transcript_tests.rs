@@ -55,12 +55,12 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
         "slot": 0, "id": 1, "pid": 4711, "state": "serving", "since": since, "generation": 3, "restarts": 2, "last_exit": { "signal": 9 },
         "connections": 1, "requests": 2, "in_flight": 3, "skipped_messages": 4, "program": { "ready_by": "notification", "said": "well" },
     });
-    let waiting = json!({ "command": "reload", "nodes": [1, 2], "until": since });
+    let waiting = json!({ "command": "reload", "nodes": [1, 2], "until_ms": 1_700_000_000_000_u64 });
     let replaced = json!({
-        "slot": 0, "old": 1, "new": 2, "to_ready": seconds(1), "drain": seconds(2), "killed": false, "finished": 1, "handed_off": 2, "kept": 5, "kept_closed": 6, "aborted": 3,
+        "slot": 0, "old": 1, "new": 2, "to_ready_ms": 1000, "drain_ms": 2000, "killed": false, "finished": 1, "handed_off": 2, "kept": 5, "kept_closed": 6, "aborted": 3,
         "requests_failed": 4,
     });
-    let report = json!({ "reload": { "generation": 4, "slots": [replaced], "took": seconds(3), "canary": null, "not_applied": [] } });
+    let report = json!({ "reload": { "generation": 4, "slots": [replaced], "took_ms": 3000, "canary": null, "not_applied": [] } });
     let pair = json!({ "chain": [[48, 130], [48, 131]], "key": [48, 46] });
     let server = json!({ "pairs": [pair], "client_authorities": [[48, 132]], "ticket_keys": [[5, 6]] });
     let tls = json!({ "servers": [null, server], "ticket_keys": [[1, 2], [3, 4]], "keys_made_ms": 7 });

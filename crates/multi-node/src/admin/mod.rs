@@ -13,6 +13,8 @@
 #[cfg(multi_process)]
 mod client;
 #[cfg(multi_process)]
+mod command;
+#[cfg(multi_process)]
 mod directory;
 #[cfg(multi_process)]
 mod handler;
@@ -32,8 +34,13 @@ mod transcript_tests;
 mod view;
 
 pub use crate::log_buffer::{HeldOutput, LogLine, Logged, Source};
+#[doc(hidden)]
+pub use crate::status::{ms, unix_ms};
 #[cfg(multi_process)]
 pub use client::{Client, ClientError};
+#[cfg(multi_process)]
+#[doc(hidden)]
+pub use command::{NotDone, carry_out};
 #[cfg(multi_process)]
 pub use directory::{Place, check_runtime_directory, instances, socket_path};
 pub(crate) use observer::Observer;
@@ -42,4 +49,4 @@ pub(crate) use open::{Admin, ProcessMonitor};
 pub use protocol::{Answer, CommandHelp, Description, Greeting, ProtocolVersions, Refusal, Request};
 #[doc(hidden)]
 pub use text::in_words;
-pub use view::{CanaryResult, CertificateInfo, Instance, Reloaded, Replaced, SlotInfo, WaitingInfo};
+pub use view::{Instance, SlotInfo};

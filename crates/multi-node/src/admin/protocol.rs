@@ -1,11 +1,16 @@
 //! What is said over the control socket: one JSON value a line, each request answered before the next is read.
 
-use super::text::in_words;
+#[cfg(test)]
+mod tests;
+
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::text::in_words;
+#[cfg(multi_process)]
+use crate::command::Command;
 use crate::id::Slot;
 use crate::options::OptionInForce;
 
@@ -29,7 +34,7 @@ pub enum Request {
     Status,
     /// A stream of [`Instance`](super::Instance)s: the present one, and one for each change, at most one in 100 ms.
     Watch,
-    /// Replaces every node; answered by [`Reloaded`](super::Reloaded) when the last old one has ended.
+    /// Replaces every node; answered by [`ReloadReport`](crate::ReloadReport) when the last old one has ended.
     Reload {
         /// Without it, the answer comes when the reload has begun, and is `null`.
         #[serde(default = "yes")]
@@ -41,7 +46,7 @@ pub enum Request {
     /// Replaces the whole program, the master included, by the one that is on disk now. An answer means that it has failed:
     /// after a success the connection ends, and who answers under the name has begun later.
     Upgrade,
-    /// Replaces one slot's node by another of the same program; answered by [`Replaced`](super::Replaced) when the old one
+    /// Replaces one slot's node by another of the same program; answered by [`Replacement`](crate::Replacement) when the old one
     /// has ended.
     Restart {
         /// The slot.
@@ -144,6 +149,74 @@ impl Request {
     }
 }
 
+#[cfg(multi_process)]
+impl Request {
+    /// The command to the nodes that the request is, where this number of nodes is wanted so far. `None`: it is no command.
+    pub(super) fn command(&self, wanted: usize) -> Result<Option<Command>, Refusal> {
+        Ok(Some(match self {
+            Request::Reload { now: false, .. } => Command::Reload,
+            Request::Reload { now: true, .. } => Command::ReloadNow,
+            Request::Upgrade => Command::Upgrade,
+            Request::Restart { slot } => Command::Restart { slot: *slot },
+            Request::Scale { nodes, by } => Command::Scale { nodes: scaled(wanted, *nodes, *by)? },
+            Request::Stop { now } => Command::Shutdown { now: *now },
+            Request::Signal { signal, slot } => Command::Signal { slot: *slot, signal: signal_number(signal)? },
+            Request::Describe | Request::Status | Request::Watch | Request::Logs { .. } | Request::Hello { .. } => {
+                return Ok(None);
+            }
+        }))
+    }
+}
+
+#[cfg(multi_process)]
+fn scaled(wanted: usize, nodes: Option<usize>, by: Option<i64>) -> Result<usize, Refusal> {
+    match (nodes, by) {
+        (Some(nodes), None) => Ok(nodes),
+        (None, Some(by)) => {
+            let nodes = i64::try_from(wanted).unwrap_or(i64::MAX).saturating_add(by);
+            Ok(usize::try_from(nodes).unwrap_or(0))
+        }
+        _ => Err(bad_request("`scale` needs either `nodes` or `by`")),
+    }
+}
+
+#[cfg(multi_process)]
+fn signal_number(name: &str) -> Result<i32, Refusal> {
+    use crate::sys::signal;
+    signal::number(name)
+        .ok_or_else(|| bad_request(&format!("{name:?} names no signal; expected one of {}", signal::names())))
+}
+
+pub(super) const COMMANDS: [(&str, &str); 11] = [
+    (
+        r#"{"command":"hello","versions":{"lowest":1,"highest":1},"capabilities":[]}"#,
+        "which versions of this protocol both sides speak; a client that has only one need not ask",
+    ),
+    (r#"{"command":"describe"}"#, "this"),
+    (r#"{"command":"status"}"#, "how the program is, slot by slot"),
+    (r#"{"command":"watch"}"#, "a stream: the status, again whenever it changes"),
+    (
+        r#"{"command":"reload","wait":true,"now":false}"#,
+        "replaces every node by one of the program as it is on disk now; with `now` without waiting for older ones to drain",
+    ),
+    (
+        r#"{"command":"upgrade"}"#,
+        "replaces the master too, in its process; after a success the connection ends, and the next program answers",
+    ),
+    (r#"{"command":"restart","slot":0}"#, "replaces one slot's node by another of the same program"),
+    (
+        r#"{"command":"scale","nodes":4}"#,
+        "changes the number of nodes; `by` in place of `nodes`: so many more or fewer",
+    ),
+    (r#"{"command":"signal","signal":"USR1","slot":0}"#, "sends the slot's node a signal; without `slot`, every node"),
+    (r#"{"command":"logs","slot":0,"lines":100,"follow":true}"#, "the last lines of the log; with `follow` a stream"),
+    (r#"{"command":"stop","now":false}"#, "ends the program; with `now` without a drain"),
+];
+
+pub(super) fn bad_request(why: &str) -> Refusal {
+    Refusal { code: "bad_request".to_owned(), why: why.to_owned() }
+}
+
 fn yes() -> bool {
     true
 }
@@ -164,8 +237,7 @@ impl Request {
         request.map_err(|error| {
             let message = error.to_string();
             let message = message.split(" at line ").next().unwrap_or(&message);
-            let why = format!("this is no request: {}; send `describe` to see what is", in_words(message));
-            Refusal { code: "bad_request".to_owned(), why }
+            bad_request(&format!("this is no request: {}; send `describe` to see what is", in_words(message)))
         })
     }
 }
@@ -242,83 +314,4 @@ pub struct CommandHelp {
     pub request: String,
     /// What it does.
     pub does: String,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_are_json_or_a_word() {
-        let parse = |text: &str| Request::parse(text.as_bytes());
-        assert_eq!(parse("status"), Ok(Request::Status));
-        assert_eq!(parse("  reload \r\n"), Ok(Request::Reload { wait: true, now: false }));
-        assert_eq!(parse(r#"{"command":"scale","by":-1}"#), Ok(Request::Scale { nodes: None, by: Some(-1) }));
-        assert_eq!(parse("stop"), Ok(Request::Stop { now: false }));
-        let logs = Request::Logs { slot: Some(Slot(2)), lines: 100, follow: true };
-        assert_eq!(parse(r#"{"command":"logs","slot":2,"follow":true,"later":1}"#), Ok(logs));
-    }
-
-    #[test]
-    fn what_is_no_request_is_refused_with_the_reason() {
-        for text in
-            ["", "{}", "[]", "7", "rm", "{\"command\":\"rm\"}", "{\"command\":\"scale\",\"nodes\":-1}", "\u{0}\u{7f}"]
-        {
-            let refusal = Request::parse(text.as_bytes()).expect_err(text);
-            assert_eq!(refusal.code, "bad_request", "{text:?}");
-        }
-        let why = Request::parse(b"relaod").expect_err("a typo").why;
-        assert!(why.contains("`relaod` is not known; expected one of `describe`, `status`"), "{why}");
-    }
-
-    #[test]
-    fn no_reason_names_a_type() {
-        let requests = [
-            "7",
-            "[]",
-            "{}",
-            "{\"command\":\"scale\",\"nodes\":1.5}",
-            "{\"command\":\"scale\",\"nodes\":-1}",
-            "{\"command\":\"signal\"}",
-            "{\"command\":\"stop\",\"now\":1}",
-            "{\"command\":\"restart\",\"slot\":\"a\"}",
-        ];
-        for text in requests {
-            let why = Request::parse(text.as_bytes()).expect_err(text).why;
-            for word in ["usize", "u16", "u32", "i64", "enum ", "struct ", "variant", "invalid type", "at line"] {
-                assert!(!why.contains(word), "{text}: {why}");
-            }
-        }
-    }
-
-    #[test]
-    fn answers_of_a_later_release_are_passed_over_and_what_is_no_answer_is_not() {
-        let parse = |text: &str| Answer::parse(text.as_bytes());
-        assert_eq!(parse(r#"{"progress":{"done":3}}"#).expect("an answer"), None);
-        assert_eq!(parse(r#"{"ok":7}"#).expect("an answer"), Some(Answer::Ok(7.into())));
-        assert_eq!(parse(r#"{"refused":{"code":"a","why":"b","hint":"c"}}"#).map(|it| it.is_some()).ok(), Some(true));
-        for text in ["7", "[]", "{}", r#"{"failed":7}"#, r#"{"a":1,"b":2}"#, "HTTP/1.1 200 OK"] {
-            assert!(parse(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn the_highest_common_version_is_agreed_upon() {
-        let client = |lowest, highest| Greeting::to(ProtocolVersions { lowest, highest }).version;
-        assert_eq!((client(1, 1), client(1, 9), client(2, 9)), (Some(1), Some(1), None));
-        let hello =
-            Request::parse(br#"{"command":"hello","versions":{"lowest":1,"highest":9,"mood":1},"capabilities":["x"]}"#);
-        let versions = ProtocolVersions { lowest: 1, highest: 9 };
-        assert_eq!(hello, Ok(Request::Hello { versions, capabilities: vec!["x".to_owned()] }));
-        assert!(matches!(Request::parse(b"hello"), Ok(Request::Hello { .. })));
-    }
-
-    #[test]
-    fn a_request_reads_back_what_it_writes() {
-        let signal = Request::Signal { signal: "USR1".to_owned(), slot: Some(Slot(1)) };
-        for request in [Request::Watch, Request::Stop { now: true }, signal] {
-            let line = serde_json::to_vec(&request).expect("JSON");
-            assert_eq!(Request::parse(&line), Ok(request));
-        }
-    }
 }

@@ -10,9 +10,9 @@ use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::watch;
 
-use super::handler::{CommandHandler, bad_request};
+use super::handler::CommandHandler;
 use super::lines::{self, Lines};
-use super::protocol::{Answer, LONGEST_REQUEST, Request};
+use super::protocol::{Answer, LONGEST_REQUEST, Request, bad_request};
 use crate::log_buffer::Follower;
 
 /// How long a client may be silent between two requests.

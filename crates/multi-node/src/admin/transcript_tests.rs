@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::protocol::{Answer, Description, Greeting, Request};
-use super::view::{Instance, Reloaded};
+use super::view::Instance;
+use crate::command::ReloadReport;
 use crate::log_buffer::Logged;
 
 const TRANSCRIPT: &str = include_str!("../../tests/transcripts/control-socket.txt");
@@ -49,7 +50,7 @@ fn what_was_said_since_the_first_release_is_understood() {
             "greeting" => assert_understood::<Greeting>(said),
             "description" => assert_understood::<Description>(said),
             "instance" => assert_understood::<Instance>(said),
-            "reloaded" => assert_understood::<Reloaded>(said),
+            "reloaded" => assert_understood::<ReloadReport>(said),
             "logged" => assert_understood::<Logged>(said),
             other => panic!("{other} is nothing that is said"),
         }
@@ -59,7 +60,7 @@ fn what_was_said_since_the_first_release_is_understood() {
 #[test]
 fn every_command_has_been_recorded() {
     let commands =
-        super::handler::COMMANDS.iter().map(|(request, _)| serde_json::from_str::<Value>(request).expect("JSON"));
+        super::protocol::COMMANDS.iter().map(|(request, _)| serde_json::from_str::<Value>(request).expect("JSON"));
     let command = |request: &Value| request["command"].as_str().expect("a command").to_owned();
     let recorded = TRANSCRIPT.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("request ")?).ok());
     let recorded: BTreeSet<String> = recorded.map(|request: Value| command(&request)).collect();

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use super::slot_counters::SlotCounters;
 use crate::State;
-use crate::admin::{CertificateInfo, Instance, SlotInfo};
+use crate::admin::{Instance, SlotInfo};
 use crate::id::Slot;
 use crate::metrics::{Exposition, Kind};
 use crate::process_links::Totals;
+use crate::status::CertificateStatus;
 
 /// All that the page is made of.
 pub(super) struct Page<'a> {
@@ -31,7 +32,7 @@ impl Page<'_> {
     }
 
     fn certificates(&self, text: &mut Exposition) {
-        let mut each = |name: &str, help: &str, of: fn(&CertificateInfo) -> f64| {
+        let mut each = |name: &str, help: &str, of: fn(&CertificateStatus) -> f64| {
             if self.instance.certificates.is_empty() {
                 return;
             }
@@ -42,7 +43,7 @@ impl Page<'_> {
             }
         };
         let expiry = "When the certificate in force expires, as Unix time.";
-        each("multi_node_certificate_expiry_timestamp_seconds", expiry, |one| one.expires_ms as f64 / 1000.0);
+        each("multi_node_certificate_expiry_timestamp_seconds", expiry, |one| one.expires as f64);
         let error = "1 if what the files have now cannot be used, so that the certificate before stays in force.";
         each("multi_node_certificate_error", error, |one| f64::from(u8::from(one.error.is_some())));
     }

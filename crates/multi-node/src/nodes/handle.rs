@@ -353,14 +353,6 @@ impl Handle {
         let _refused = self.command(Command::Signal { slot: Some(Slot(u16::MAX)), signal: 0 }).await;
     }
 
-    /// Sends a signal to the node in the slot, or to all.
-    pub(crate) async fn signal(&self, slot: Option<Slot>, signal: i32) -> Result<usize, CommandError> {
-        match self.command(Command::Signal { slot, signal }).await? {
-            Report::Signal { nodes } => Ok(nodes),
-            _ => Err(CommandError::MasterGone),
-        }
-    }
-
     /// Ends the program: after `shutdown_delay` all nodes drain. Resolves when the last has ended; in a node that is
     /// never seen, since that node ends with the others.
     ///
@@ -378,7 +370,7 @@ impl Handle {
         self.command(Command::Shutdown { now: true }).await.map(drop)
     }
 
-    async fn command(&self, command: Command) -> Result<Report, CommandError> {
+    pub(crate) async fn command(&self, command: Command) -> Result<Report, CommandError> {
         let (reply, answer) = oneshot::channel();
         let gone = |_| self.unreachable();
         self.0.asks.send(CommandRequest { command, reply }).await.map_err(|_| self.unreachable())?;

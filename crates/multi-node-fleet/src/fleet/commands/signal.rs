@@ -1,6 +1,6 @@
 //! Signals by command: passed on at once, also during other commands.
 
-use super::{Action, Fleet, Ticket};
+use super::super::{Action, Fleet, Ticket};
 use crate::command::{CommandError, Report};
 use crate::id::{NodeId, Slot};
 

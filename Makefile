@@ -6,6 +6,7 @@ SHELL := /bin/bash
 # The build that systems without several processes get. A wrapper is for what is in this workspace alone, so what it
 # depends on is not built again, as it would be with RUSTFLAGS; clippy is such a wrapper itself.
 SINGLE := RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/scripts/rustc-single.sh" $(CARGO)
+FEATURES := http admin embed axum metrics sessions tower-sessions-0-14 tower-sessions-0-15 tls
 LOSS := $${CARGO_TARGET_DIR:-target}/release/multi-node-bench loss --servers $${CARGO_TARGET_DIR:-target}/servers
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 # Tests of processes mostly wait for them.
@@ -146,6 +147,9 @@ fmt-check:
 lint: fuzz-check ## clippy, warnings being errors, for both builds; the fuzz targets
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p multi-node -p multi-node-process -p multi-node-serve --all-targets -- -D warnings --cfg multi_node_single
+	@# Without features, and with each alone.
+	set -e; for feature in "" $(FEATURES); do \
+		$(CARGO) clippy --locked -p multi-node --no-default-features --features "$$feature" -- -D warnings; done
 
 # They run by cargo-fuzz, with its toolchain and libfuzzer; to check them neither is needed, nor is libfuzzer built.
 fuzz-check:
@@ -153,7 +157,7 @@ fuzz-check:
 		$(CARGO) check --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
 
 doc: ## the library's documentation, warnings being errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-bus -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-process -p multi-node-serve -p multi-node-sessions -p multi-node-supervisor -p multi-node-sys -p multi-node-tls --no-deps --features axum,tls,tower-sessions-0-14,tower-sessions-0-15
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-bus -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-process -p multi-node-serve -p multi-node-sessions -p multi-node-supervisor -p multi-node-sys -p multi-node-tls --no-deps --features axum,embed,tls,tower-sessions-0-14,tower-sessions-0-15
 
 # `rust-version` in Cargo.toml names the same release.
 msrv: ## check with the oldest compiler that is supported; rustup fetches it

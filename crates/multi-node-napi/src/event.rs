@@ -2,7 +2,8 @@
 
 use std::os::fd::OwnedFd;
 
-use multi_node::{ConnGuard, ExternalAcceptor, Metric, NodeExit, NodeId, PeerInfo};
+use multi_node::embed::{ConnGuard, ExternalAcceptor};
+use multi_node::{Metric, NodeExit, NodeId, PeerInfo};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 

@@ -2,8 +2,8 @@
 
 use std::io;
 
-use multi_node::admin::NotDone;
 use multi_node::bus::{PublishError, RequestError, RespondError};
+use multi_node::embed::NotDone;
 use multi_node::sessions::SessionError;
 use multi_node::{Error, LeaseRefused, QuotaError, TooManyCounters, TooManyGauges};
 use napi_derive::napi;

@@ -1,7 +1,7 @@
 //! The Node.js package `multi-node`: what its JavaScript (`js/`) needs of the library.
 //!
 //! No logic of serving or supervising is here. The library runs in a thread of its own, with its own runtime ([`thread`]);
-//! JavaScript asks, on its own thread, for what there is: connections of a [`multi_node::ExternalAcceptor`] and [`event`]s. Both are polled
+//! JavaScript asks, on its own thread, for what there is: connections of a [`multi_node::embed::ExternalAcceptor`] and [`event`]s. Both are polled
 //! as futures are, and their waker calls JavaScript ([`wake`]); for connections the event loop waits itself ([`event_loop`]). So nothing queues up beyond the library's own bounded queues,
 //! a blocked event loop gets no connections, and no byte of a stream passes through here.
 //!
@@ -34,6 +34,6 @@ use napi_derive::napi;
 /// Determines what this process is, and takes standard input over in a node, before any JavaScript reads it.
 #[napi]
 pub fn claim_role() -> napi::Result<bool> {
-    let role = multi_node::claim_role().map_err(|error| napi::Error::from_reason(error.to_string()))?;
+    let role = multi_node::embed::claim_role().map_err(|error| napi::Error::from_reason(error.to_string()))?;
     Ok(role == multi_node::Role::Node)
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use multi_node::{CanaryLimits, ControlName, Heartbeat, OptionKind, OptionValue, Options};
+use multi_node::embed::Heartbeat;
+use multi_node::{CanaryLimits, ControlName, OptionKind, OptionValue, Options};
 use napi::Either;
 use napi_derive::napi;
 

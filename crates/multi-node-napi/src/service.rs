@@ -2,7 +2,8 @@
 
 use std::task::{Context, Poll, Waker};
 
-use multi_node::{AcceptedConn, Certificates, ConnGuard, ExternalAcceptor, Handle, Heartbeat, Metric, Pair, admin};
+use multi_node::embed::{AcceptedConn, ConnGuard, ExternalAcceptor, Heartbeat, carry_out};
+use multi_node::{Certificates, Handle, Metric, Pair};
 use napi::bindgen_prelude::{Buffer, Function, Int32ArraySlice};
 use napi_derive::napi;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -260,7 +261,7 @@ impl Service {
     #[napi]
     pub fn command(&self, ticket: u32, request: String) {
         let handle = self.handle.clone();
-        self.answer(ticket, async move { carry_out(&handle, &request).await });
+        self.answer(ticket, async move { command(handle, &request).await });
     }
 
     /// The event `answered` of this ticket comes when all nodes serve.
@@ -369,8 +370,8 @@ impl Server {
     }
 }
 
-async fn carry_out(handle: &Handle, request: &str) -> Result<String, Failure> {
+async fn command(handle: Handle, request: &str) -> Result<String, Failure> {
     let request = serde_json::from_str(request).map_err(|error| Failure::request(&error))?;
-    let report = admin::carry_out(handle, &request).await.map_err(|error| Failure::from(&error))?;
+    let report = carry_out(&handle, &request).await.map_err(|error| Failure::from(&error))?;
     Ok(report.to_string())
 }

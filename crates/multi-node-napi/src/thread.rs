@@ -3,10 +3,8 @@
 use std::io;
 use std::sync::mpsc as blocking;
 
-use multi_node::{
-    Certificates, Error, ExternalAcceptor, Handle, NodeExits, Nodes, Options, Pair, Peer, Servers, StatusWatch,
-    external, listen,
-};
+use multi_node::embed::{ExternalAcceptor, external};
+use multi_node::{Certificates, Error, Handle, NodeExits, Nodes, Options, Pair, Peer, Servers, StatusWatch, listen};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::Event;

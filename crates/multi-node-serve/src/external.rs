@@ -13,9 +13,9 @@ use tokio::sync::mpsc;
 #[cfg(multi_process)]
 use tokio::sync::watch;
 
-use super::drain::DrainSignal;
 #[cfg(multi_process)]
-use super::http::ConnInfo;
+use super::conn_info::ConnInfo;
+use super::drain::DrainSignal;
 use super::idle_conn::HandoffSender;
 #[cfg(multi_process)]
 use super::idle_park::{IdlePark, IdleTimeout};

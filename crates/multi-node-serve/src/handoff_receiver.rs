@@ -6,9 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
+use super::conn_info::ConnInfo;
 use super::conn_limit::ConnLimit;
 use super::drain::DrainSignal;
-use super::http::ConnInfo;
 use super::idle_conn::IdleConn;
 use super::stream::{ConnTracker, Open, Stream};
 

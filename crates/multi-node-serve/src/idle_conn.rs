@@ -7,8 +7,8 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
+use super::conn_info::ConnInfo;
 use super::drain::{DrainSignal, aborted};
-use super::http::ConnInfo;
 use super::stream::{Open, Stream, UnregisteredStream};
 
 /// How much is read from a connection that no process took, to see whether a request has come meanwhile.

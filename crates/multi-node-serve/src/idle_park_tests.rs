@@ -11,9 +11,9 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::Addr;
+use crate::conn_info::ConnInfo;
 use crate::conn_limit::ConnLimit;
 use crate::handoff_receiver::{HandoffReceiver, Reserved};
-use crate::http::ConnInfo;
 use crate::idle_conn::{HandoffSender, IdleConn};
 use crate::stream::ConnTracker;
 use crate::{Drain, Line, LoadTable};

@@ -4,14 +4,16 @@
 //! [`Place`]: its line of the load table and the wake-up that all share. What a program gives to its handlers is a [`Context`] that
 //! nothing here looks into.
 
-// What only several processes need stands by in the single-process build, so that each file is the same on every system.
-#![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
+// What only several processes need stands by in the single-process build, so that each file is the same on every system; and what only
+// HTTP needs without it.
+#![cfg_attr(not(all(multi_process, feature = "http")), allow(dead_code, unused_imports))]
 
 #[cfg(multi_process)]
 mod accept_control;
 #[cfg(multi_process)]
 mod acceptor;
 mod boxed;
+mod conn_info;
 mod conn_limit;
 mod crowd;
 mod drain;
@@ -19,6 +21,7 @@ mod drain;
 mod external;
 mod gate;
 mod handoff_receiver;
+#[cfg(feature = "http")]
 mod http;
 mod idle_conn;
 #[cfg(multi_process)]
@@ -39,13 +42,15 @@ pub use accept_control::{AcceptControl, pulse};
 #[cfg(multi_process)]
 pub use acceptor::{wake, wake_fd};
 pub use boxed::BoxError;
+pub use conn_info::ConnInfo;
 pub use drain::Drain;
 pub use drain::DrainSignal;
 #[cfg(unix)]
 pub use external::{AcceptedConn, ConnGuard, ConnHandoff, External, ExternalAcceptor, Requests, external};
 #[cfg(multi_process)]
 pub use handoff_receiver::{HandoffReceiver, Reserved};
-pub use http::{ConnInfo, Http, Http2Executor, HttpBuilder, RequestBody, RequestBodyError, http, http_with};
+#[cfg(feature = "http")]
+pub use http::{Http, Http2Executor, HttpBuilder, RequestBody, RequestBodyError, http, http_with};
 #[cfg(multi_process)]
 pub use idle_conn::IdleConn;
 pub use listener::Listener;

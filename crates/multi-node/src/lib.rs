@@ -35,11 +35,18 @@
 //!
 //! # Features
 //!
+//! `http`, on by default: [`http()`] and all that goes with it, by hyper. Without it programs serve by [`tcp`] and [`raw`].
+//!
+//! `admin`, on by default: the control socket ([`Options::control`]), and [`Options::metrics`]. It needs `http`. Without it no socket is
+//! opened under the program's name, so the command `multi-node` cannot reach the program, and signals steer it.
+//!
 //! `axum`: [`Listener`] implements axum's listener, and each request has axum's `ConnectInfo<SocketAddr>`. An axum `Router` is served
 //! without it too.
 //!
 //! `metrics`: the master exports what the program measures by the `metrics` facade, see [`Options::metrics`] and
 //! [`Options::aggregate_gauge`].
+//!
+//! `embed`: for bindings to other languages, see [`embed`].
 //!
 //! `tls`: HTTPS by the program itself, see [`Http::tls`]. All nodes resume each other's sessions, and certificates are replaced without a
 //! restart.
@@ -52,11 +59,17 @@
 //!
 //! Logs go through `tracing`, with [`Handle::span`] for the program's own; a program without a subscriber sees none.
 
-// What only nodes need stands by in the single-process build, so that each file is the same on every system.
-#![cfg_attr(not(multi_process), allow(dead_code, unused_imports))]
+// What only nodes need stands by in the single-process build, so that each file is the same on every system; and what only a feature needs
+// without it.
+#![cfg_attr(
+    not(all(multi_process, feature = "admin", feature = "embed")),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
 
+#[cfg(feature = "admin")]
 pub mod admin;
 mod before_listen;
+#[cfg_attr(not(feature = "admin"), path = "no_endpoints.rs")]
 mod endpoints;
 #[cfg(multi_process)]
 mod exec_shim;
@@ -70,6 +83,7 @@ mod lead;
 mod lease;
 mod limits;
 mod listen;
+#[cfg(feature = "admin")]
 mod monitoring;
 #[cfg(multi_process)]
 mod node;
@@ -123,16 +137,13 @@ pub mod bus {
 pub use error::Error;
 #[doc(inline)]
 pub use exits::{NodeExit, NodeExits};
-pub use heartbeat::Heartbeat;
+use heartbeat::Heartbeat;
 #[doc(inline)]
 pub use id::{Generation, NodeId, Slot};
 pub use lease::{Leadership, Lease, LeaseRefused};
-pub use limits::{
-    Allowed, Counter, Denied, Gauge, Limit, Quota, QuotaError, RateLimit, RateLimitFuture, RateLimitLayer,
-    RateLimitParts, TooManyCounters, TooManyGauges,
-};
-#[cfg(unix)]
-pub use listen::claim_role;
+pub use limits::{Allowed, Counter, Denied, Gauge, Limit, Quota, QuotaError, TooManyCounters, TooManyGauges};
+#[cfg(feature = "http")]
+pub use limits::{RateLimit, RateLimitFuture, RateLimitLayer, RateLimitParts};
 pub use listen::{Role, listen, role};
 #[doc(inline)]
 pub use mesh::{
@@ -151,20 +162,31 @@ pub use nodes::{Handle, Nodes, StatusWatch};
 pub use options::{
     CanaryLimits, ControlName, OptionGroup, OptionInForce, OptionInfo, OptionKind, OptionValue, Options, Origin,
 };
-#[cfg(unix)]
 #[doc(inline)]
-pub use serve::{AcceptedConn, ConnGuard, ConnHandoff, ExternalAcceptor, Requests};
+pub use serve::{Addr, BoxError, ConnInfo, DrainSignal, Listener, Stream};
+#[cfg(feature = "http")]
 #[doc(inline)]
-pub use serve::{
-    Addr, BoxError, ConnInfo, DrainSignal, Http2Executor, HttpBuilder, Listener, RequestBody, RequestBodyError, Stream,
-};
-pub use servers::{Conn, Http, Raw, Servers, Tcp, http, http_with, raw, tcp, tcp_with};
-#[cfg(unix)]
-pub use servers::{External, external};
+pub use serve::{Http2Executor, HttpBuilder, RequestBody, RequestBodyError};
+pub use servers::{Conn, Raw, Servers, Tcp, raw, tcp, tcp_with};
+#[cfg(feature = "http")]
+pub use servers::{Http, http, http_with};
 #[doc(inline)]
 pub use shared_secret::SharedSecret;
 #[doc(inline)]
 pub use status::{CertificateStatus, Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting};
+
+/// For bindings to other languages, with the feature `embed`: an event loop that is not tokio's serves the connections.
+#[cfg(all(unix, feature = "embed"))]
+pub mod embed {
+    #[cfg(all(multi_process, feature = "admin"))]
+    #[doc(hidden)]
+    pub use crate::admin::{NotDone, carry_out};
+    pub use crate::heartbeat::Heartbeat;
+    pub use crate::listen::claim_role;
+    #[doc(inline)]
+    pub use crate::serve::{AcceptedConn, ConnGuard, ConnHandoff, ExternalAcceptor, Requests};
+    pub use crate::servers::{External, external};
+}
 
 // The examples of the documents are tests.
 #[cfg(doctest)]

@@ -1,9 +1,11 @@
 //! Rate limits and counters of all processes together.
 
+#[cfg(feature = "http")]
 mod layer;
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 
+#[cfg(feature = "http")]
 pub use layer::{RateLimit, RateLimitFuture, RateLimitLayer, RateLimitParts};
 #[doc(inline)]
 pub use multi_node_limits::{

@@ -174,6 +174,7 @@ impl Options {
 
     /// The pulse by which a node counts as alive, in place of this runtime's: for programs whose connections are served by
     /// another event loop. Default: the runtime's.
+    #[cfg(feature = "embed")]
     pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Options {
         self.heartbeat = Some(heartbeat);
         self

@@ -13,6 +13,7 @@ use crate::serve::{self, BoxError, Listener};
 pub type Servers = serve::Servers<Handle>;
 
 /// Serves HTTP by a tower service. Made by [`http()`] and [`http_with`].
+#[cfg(feature = "http")]
 pub type Http<S> = serve::Http<S, Handle>;
 
 /// Serves connections by a handler of bytes. Made by [`tcp`] and [`tcp_with`].
@@ -32,11 +33,13 @@ pub type Conn = serve::Conn<Handle>;
 ///
 /// Each request carries as extensions the [`Handle`] of this process, a [`ConnInfo`](crate::ConnInfo) and, with the feature
 /// `axum` and for clients over TCP, axum's `ConnectInfo<SocketAddr>`. A panic ends that connection (HTTP/2: that stream) only.
+#[cfg(feature = "http")]
 pub fn http<S: Send + 'static>(service: S) -> Http<S> {
     serve::http(service)
 }
 
 /// As [`http()`], with a service that is made only in processes that serve. An error of `make` is a failed start of the node.
+#[cfg(feature = "http")]
 pub fn http_with<M, R, S, E>(make: M) -> Http<S>
 where
     M: FnOnce(Handle) -> R + Send + 'static,

@@ -52,7 +52,7 @@ const LEAST_BUFFER: usize = 8 * 1024;
 
 /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) by a tower service, such as an axum `Router`.
 ///
-/// Each request carries as extensions the context of this process, a [`ConnInfo`](super::ConnInfo) and, with the feature
+/// Each request carries as extensions the context of this process, a [`ConnInfo`](crate::ConnInfo) and, with the feature
 /// `axum` and for clients over TCP, axum's `ConnectInfo<SocketAddr>`. A panic ends that connection (HTTP/2: that stream) only.
 pub fn http<S, C>(service: S) -> Http<S, C>
 where

@@ -16,11 +16,12 @@ use tower_service::Service;
 
 use super::body::RequestBody;
 use super::clock::Clock;
-use super::exchange::{ConnInfo, Exchange};
+use super::exchange::Exchange;
 use super::prefixed_io::PrefixedIo;
 use super::progress::Progress;
 use super::shared::Shared;
 use super::sniff::{Opening, Protocol, Sniffed, proxy_header, sniff};
+use crate::conn_info::ConnInfo;
 use crate::crowd::{Crowd, Member, Membership};
 use crate::drain::{Seen, Watch};
 use crate::lingering_close::lingering_close;

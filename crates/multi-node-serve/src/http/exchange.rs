@@ -13,32 +13,16 @@ use http::header::{CONNECTION, HOST, HeaderValue};
 use http::{Extensions, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::upgrade::OnUpgrade;
-use serde::{Deserialize, Serialize};
 use tower_service::Service;
 
 use super::body::RequestBody;
 use super::progress::{Answering, Progress};
 use super::streams;
+#[cfg(feature = "axum")]
 use crate::Addr;
+use crate::conn_info::ConnInfo;
 use crate::server::BoxError;
 use crate::terminator::TlsInfo;
-
-/// The addresses of both ends of the connection, in the extensions of every request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub struct ConnInfo {
-    /// The client's address; with the PROXY protocol, the address from the proxy's header.
-    pub peer: Addr,
-    /// The address that the client connected to; with the PROXY protocol, at the proxy.
-    pub local: Addr,
-}
-
-impl ConnInfo {
-    /// Such an extension, for tests of services that read it.
-    pub fn new(peer: Addr, local: Addr) -> ConnInfo {
-        ConnInfo { peer, local }
-    }
-}
 
 /// The application's service as hyper calls it, for one connection.
 pub(super) struct Exchange<S> {
@@ -65,6 +49,7 @@ impl<S> Exchange<S> {
     }
 
     /// Copies what all requests carry, since to make a map of one's own and let it grow costs more.
+    #[cfg_attr(not(feature = "tls"), allow(unreachable_code, reason = "there is no such identity then"))]
     fn extend(&self, request: &mut Extensions) {
         let mut extensions = self.progress.shared().extensions.clone();
         #[cfg(feature = "axum")]

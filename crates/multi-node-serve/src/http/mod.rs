@@ -19,7 +19,6 @@ mod streams;
 
 pub use body::{RequestBody, RequestBodyError};
 pub use builder::{Http, HttpBuilder, http, http_with};
-pub use exchange::ConnInfo;
 pub use streams::Http2Executor;
 
 #[cfg(test)]

@@ -2,8 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use super::exchange::ConnInfo;
 use crate::Addr;
+use crate::conn_info::ConnInfo;
 
 const V1: &[u8] = b"PROXY ";
 /// The longest header of version 1, its end of line included.

@@ -8,8 +8,8 @@ use http::Extensions;
 use tokio::time::Instant;
 
 use super::builder::HttpBuilder;
-use super::exchange::ConnInfo;
 use crate::Stream;
+use crate::conn_info::ConnInfo;
 use crate::crowd::Crowd;
 use crate::drain::Waiting;
 use crate::idle_conn::HandoffSender;

@@ -9,10 +9,10 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncReadExt;
 use tokio::time::Instant;
 
-use super::exchange::ConnInfo;
 use super::proxy;
 use super::shared::{Settings, Shared};
 use crate::Stream;
+use crate::conn_info::ConnInfo;
 use crate::drain::{Seen, Watch};
 
 /// What an HTTP/2 connection begins with.

@@ -131,6 +131,14 @@ impl Stream {
         }
     }
 
+    /// How its handshake was; `None` for one without TLS.
+    pub(super) fn handshake_kind(&self) -> Option<multi_node_tls::rustls::HandshakeKind> {
+        match &self.io {
+            Io::Plain(_) => None,
+            Io::Tls(secured) => secured.get_ref().1.handshake_kind(),
+        }
+    }
+
     /// The protocol that both sides have agreed on in the handshake.
     pub(super) fn agreed_protocol(&self) -> Option<&[u8]> {
         match &self.io {

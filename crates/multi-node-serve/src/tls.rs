@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use multi_node_tls::rustls::{HandshakeKind, ServerConnection};
-use multi_node_tls::{Failure, HandshakeCounts, has_expired};
+use multi_node_tls::{Failure, has_expired};
 use tokio_rustls::TlsAcceptor;
 
 use super::boxed::{BoxError, BoxFuture};
@@ -43,42 +43,43 @@ impl Handshakes {
         let (terminator, drain) = (self.terminator.clone(), drain.clone());
         let timeout = terminator.handshake_timeout();
         Box::pin(async move {
-            let failed = tokio::select! {
+            let (failure, left) = tokio::select! {
                 biased;
-                secured = shake(TlsAcceptor::from(config), stream, before, (terminator.handshakes(), &drain)) => return secured,
-                () = membership.over() => Failure::Displaced,
-                () = tokio::time::sleep(timeout) => Failure::TimedOut,
-                () = aborted(drain.clone()) => Failure::Drained,
+                done = shake(TlsAcceptor::from(config), stream, before) => match done {
+                    Ok(secured) => {
+                        terminator.handshakes().succeeded(secured.handshake_kind());
+                        return Some(secured);
+                    }
+                    Err(failed) => failed,
+                },
+                () = membership.over() => (Failure::Displaced, None),
+                () = tokio::time::sleep(timeout) => (Failure::TimedOut, None),
+                () = aborted(drain.clone()) => (Failure::Drained, None),
             };
-            terminator.handshakes().failed(failed);
+            terminator.handshakes().failed(failure);
+            if let Some(left) = left {
+                // The client is to read the alert that says why. A newer handshake takes its place still.
+                tokio::select! {
+                    () = lingering_close(left, &drain) => {}
+                    () = membership.over() => {}
+                }
+            }
             None
         })
     }
 }
 
-async fn shake(
-    acceptor: TlsAcceptor,
-    stream: Stream,
-    before: Bytes,
-    (counts, drain): (&HandshakeCounts, &DrainSignal),
-) -> Option<Stream> {
-    let (transport, open, local) = stream.into_parts()?;
+/// Shakes hands; if that fails, why, and what is left of the connection.
+async fn shake(acceptor: TlsAcceptor, stream: Stream, before: Bytes) -> Result<Stream, (Failure, Option<Stream>)> {
+    let Some((transport, open, local)) = stream.into_parts() else { return Err((Failure::Other, None)) };
     match acceptor.accept(Records::new(transport, before)).into_fallible().await {
         Ok(secured) if resumes_by_expired(secured.get_ref().1) => {
-            counts.failed(Failure::ClientCertificate);
-            lingering_close(Stream::secured(secured, open, local), drain).await;
-            None
+            Err((Failure::ClientCertificate, Some(Stream::secured(secured, open, local))))
         }
-        Ok(secured) => {
-            counts.succeeded(secured.get_ref().1.handshake_kind());
-            Some(Stream::secured(secured, open, local))
-        }
+        Ok(secured) => Ok(Stream::secured(secured, open, local)),
         Err((error, records)) => {
             multi_node_sys::log::debug!(%error, "a handshake has failed");
-            counts.failed(Failure::of(&error));
-            // The client is to read the alert that says why.
-            lingering_close(Stream::new(records.into_transport(), open, local), drain).await;
-            None
+            Err((Failure::of(&error), Some(Stream::new(records.into_transport(), open, local))))
         }
     }
 }

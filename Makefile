@@ -6,7 +6,6 @@ SHELL := /bin/bash
 # The build that systems without several processes get. A wrapper is for what is in this workspace alone, so what it
 # depends on is not built again, as it would be with RUSTFLAGS; clippy is such a wrapper itself.
 SINGLE := RUSTC_WORKSPACE_WRAPPER="$(CURDIR)/scripts/rustc-single.sh" $(CARGO)
-FEATURES := http admin embed axum metrics sessions tower-sessions-0-14 tower-sessions-0-15 tls
 LOSS := $${CARGO_TARGET_DIR:-target}/release/multi-node-bench loss --servers $${CARGO_TARGET_DIR:-target}/servers
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 # Tests of processes mostly wait for them.
@@ -147,8 +146,8 @@ fmt-check:
 lint: fuzz-check ## clippy, warnings being errors, for both builds; the fuzz targets
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	$(CARGO) clippy --locked -p multi-node -p multi-node-process -p multi-node-serve --all-targets -- -D warnings --cfg multi_node_single
-	@# Without features, and with each alone.
-	set -e; for feature in "" $(FEATURES); do \
+	@# Without features, and with those alone that leave others out.
+	set -e; for feature in "" http embed; do \
 		$(CARGO) clippy --locked -p multi-node --no-default-features --features "$$feature" -- -D warnings; done
 
 # They run by cargo-fuzz, with its toolchain and libfuzzer; to check them neither is needed, nor is libfuzzer built.

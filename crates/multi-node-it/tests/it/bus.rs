@@ -182,17 +182,17 @@ async fn requests_reach_any_one_or_all_and_a_killed_node_is_gone_at_once() {
         let mut program = Program::serving(plan(3)).await;
         assert!(ask(&program, "/bus/any/0").await["ok"].is_string());
         for id in 1..=3 {
-            assert_eq!(ask(&program, &format!("/bus/one/{id}/0")).await, json!({ "ok": NodeId::node(id) }));
+            assert_eq!(ask(&program, &format!("/bus/one/node-{id}/0")).await, json!({ "ok": NodeId::node(id) }));
         }
         assert_eq!(ask(&program, "/bus/all").await, json!(["node-1", "node-2", "node-3"]));
-        let none = ask(&program, "/bus/one/99/0").await;
+        let none = ask(&program, "/bus/one/node-99/0").await;
         let says = none["error"].as_str().expect("an error");
         assert!(says.starts_with("node-99 is not there") && says.contains("name a slot"), "{none}");
 
         // Two nodes at least ask node 1, which is killed meanwhile.
         let addr = program.addr;
         let asking: Vec<_> = (0..12)
-            .map(|_| tokio::spawn(async move { multi_node_it::client::get(addr, "/bus/one/1/60000").await }))
+            .map(|_| tokio::spawn(async move { multi_node_it::client::get(addr, "/bus/one/node-1/60000").await }))
             .collect();
         let victim =
             program.status().await.slots.iter().find(|slot| slot.id == Some(NodeId::node(1))).and_then(|slot| slot.pid);

@@ -1,6 +1,7 @@
 //! multi-node and its peers, side by side in one run.
 
 mod bus;
+mod certificate;
 mod cleanup;
 mod cpu;
 mod http;

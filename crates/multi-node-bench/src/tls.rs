@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 
 use self::client::{Client, Task};
 use crate::{
-    cpu,
+    certificate, cpu,
     process::{self, Process},
     table::{self, Row},
     variants::Announcement,
@@ -52,7 +52,7 @@ pub(crate) struct Serve {
     folder: PathBuf,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Variant {
     /// The library: one node under a master.
     MultiNode,
@@ -71,16 +71,14 @@ struct Sample {
 /// Measures all in rounds, and prints what they gave.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let folder = tempfile::tempdir()?;
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    std::fs::write(folder.path().join("cert.pem"), made.cert.pem())?;
-    std::fs::write(folder.path().join("key.pem"), made.signing_key.serialize_pem())?;
+    let root = certificate::write(folder.path())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut samples = Vec::new();
     for _ in 0..if options.smoke { 1 } else { options.rounds } {
         for variant in [Variant::MultiNode, Variant::HandMade] {
             let server = Server::start(variant, folder.path())?;
             for task in Task::ALL {
-                samples.push(server.measure(task, options, (&runtime, made.cert.der().clone()))?);
+                samples.push(server.measure(task, options, (&runtime, root.clone()))?);
             }
         }
     }
@@ -145,10 +143,8 @@ fn rows(samples: &[Sample]) -> Vec<Row> {
     let mut rows = Vec::new();
     for task in Task::ALL {
         for variant in [Variant::MultiNode, Variant::HandMade] {
-            let name = |variant: Variant| process::argument(&variant);
-            let of = |sample: &&Sample| sample.task == task && name(sample.variant) == name(variant);
-            let what = format!("{}, {}", task.name(), name(variant));
-            let found = || samples.iter().filter(of);
+            let what = format!("{}, {}", task.name(), process::argument(&variant));
+            let found = || samples.iter().filter(|sample| (sample.task, sample.variant) == (task, variant));
             rows.extend(Row::of(what.clone(), "CPU µs", found().map(|sample| sample.cpu_micros)));
             rows.extend(Row::of(what, "per second", found().map(|sample| sample.per_second)));
         }

@@ -23,10 +23,10 @@ fn bench(args: &[&str]) -> Command {
     bench
 }
 
-#[test]
-fn a_deploy_and_an_upgrade_lose_nothing() {
+/// Runs a short `loss` of ours: a deploy and an upgrade answer clients of these kinds, and lose nothing.
+fn loses_nothing(args: &[&str], kinds: &[&str]) {
     let results = tempfile::tempdir().expect("a temporary folder");
-    let mut bench = bench(&["loss", "--quick", "--json", "--ours", "--only", "Rust"]);
+    let mut bench = bench(&[&["loss", "--quick", "--json", "--ours"], args].concat());
     let output = bench.arg("--results").arg(results.path()).output().expect("it starts");
     let (said, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "{complaints}\n{said}");
@@ -34,7 +34,7 @@ fn a_deploy_and_an_upgrade_lose_nothing() {
     let servers = servers.as_array().expect("rows");
     assert_eq!(servers.len(), 2, "{said}");
     for server in servers {
-        for clients in ["http", "half_closing", "websockets"] {
+        for clients in kinds {
             assert!(server[clients]["answered"].as_u64() > Some(0), "{clients}: {server}");
             assert_eq!(server[clients]["lost"], 0, "{clients}: {server}");
         }
@@ -42,21 +42,13 @@ fn a_deploy_and_an_upgrade_lose_nothing() {
 }
 
 #[test]
+fn a_deploy_and_an_upgrade_lose_nothing() {
+    loses_nothing(&["--only", "Rust"], &["http", "half_closing", "websockets"]);
+}
+
+#[test]
 fn a_deploy_and_an_upgrade_over_https_lose_nothing() {
-    let results = tempfile::tempdir().expect("a temporary folder");
-    let mut bench = bench(&["loss", "--quick", "--json", "--ours", "--tls", "--rate", "100"]);
-    let output = bench.arg("--results").arg(results.path()).output().expect("it starts");
-    let (said, complaints) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success(), "{complaints}\n{said}");
-    let servers: Value = serde_json::from_str(&said).expect("JSON");
-    let servers = servers.as_array().expect("rows");
-    assert_eq!(servers.len(), 2, "{said}");
-    for server in servers {
-        for clients in ["http", "websockets"] {
-            assert!(server[clients]["answered"].as_u64() > Some(0), "{clients}: {server}");
-            assert_eq!(server[clients]["lost"], 0, "{clients}: {server}");
-        }
-    }
+    loses_nothing(&["--tls", "--rate", "100"], &["http", "websockets"]);
 }
 
 #[test]

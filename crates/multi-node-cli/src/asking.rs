@@ -64,11 +64,10 @@ pub(crate) async fn ask_each_and_judge<T: Serialize + DeserializeOwned>(
     let mut failed: Option<anyhow::Error> = None;
     for (name, target) in targets.each().await? {
         let answer = answer(&target, request).await;
-        if json {
-            output::json(&labelled(&name, &answer)?)?;
-        }
-        if let (Ok(answer), false) = (&answer, json) {
-            output::text(&headed(&name, &text(answer)))?;
+        match &answer {
+            _ if json => output::json(&labelled(&name, &answer)?)?,
+            Ok(answer) => output::text(&headed(&name, &text(answer)))?,
+            Err(_) => {}
         }
         if let Err(error) = answer.and_then(|answer| judge(&answer))
             && let Some(before) = failed.replace(error.context(name))

@@ -14,12 +14,8 @@ pub(crate) struct Target {
     /// The program's name; needed where several run.
     #[arg(value_name = "NAME", conflicts_with_all = ["name", "socket"])]
     program: Option<String>,
-    /// The same, as an option.
-    #[arg(long, value_name = "NAME", conflicts_with = "socket")]
-    name: Option<String>,
-    /// The path of its control socket, such as that of another user's program, which root may steer.
-    #[arg(long, value_name = "PATH")]
-    socket: Option<PathBuf>,
+    #[command(flatten)]
+    by_option: ByOption,
 }
 
 /// What says which programs are meant, one or several.
@@ -31,10 +27,17 @@ pub(crate) struct Targets {
     /// All programs of this user, one after the other.
     #[arg(long, conflicts_with_all = ["programs", "name", "socket"])]
     all: bool,
-    /// A name, as an option.
+    #[command(flatten)]
+    by_option: ByOption,
+}
+
+/// What says by an option which program is meant.
+#[derive(Args, Clone, Debug)]
+struct ByOption {
+    /// The program's name, as an option.
     #[arg(long, value_name = "NAME", conflicts_with = "socket")]
     name: Option<String>,
-    /// The path of a control socket, such as that of another user's program, which root may steer.
+    /// The path of its control socket, such as that of another user's program, which root may steer.
     #[arg(long, value_name = "PATH")]
     socket: Option<PathBuf>,
 }
@@ -45,7 +48,7 @@ impl Targets {
         let mut programs = self.programs.iter();
         let program = programs.next().cloned();
         let is_one = programs.next().is_none() && !self.all;
-        is_one.then(|| Target { program, name: self.name.clone(), socket: self.socket.clone() })
+        is_one.then(|| Target { program, by_option: self.by_option.clone() })
     }
 
     /// Each program that is meant, by its name.
@@ -64,16 +67,16 @@ impl Targets {
 impl Target {
     /// What options of a command say that has another first word.
     pub(crate) fn of(name: Option<String>, socket: Option<PathBuf>) -> Target {
-        Target { program: None, name, socket }
+        Target { program: None, by_option: ByOption { name, socket } }
     }
 
     fn name(&self) -> Option<&str> {
-        self.program.as_deref().or(self.name.as_deref())
+        self.program.as_deref().or(self.by_option.name.as_deref())
     }
 
     /// Connects to the program.
     pub(crate) async fn connect(&self) -> Result<Client> {
-        if let Some(path) = &self.socket {
+        if let Some(path) = &self.by_option.socket {
             return Ok(Client::connect_to(path).await?);
         }
         if let Some(name) = self.name() {

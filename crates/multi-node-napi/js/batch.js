@@ -25,7 +25,6 @@ class Batch {
   read(kind, content) {
     if (kind === KIND.json) return { value: content, why: undefined };
     if (kind === KIND.unreadable) return { value: undefined, why: content };
-    if (content === 0 && kind === KIND.bytes) return { value: Buffer.alloc(0), why: undefined };
     const from = this.#at;
     this.#at += content;
     if (kind === KIND.packed) return unpacked(this.#bytes?.subarray(from, this.#at) ?? Buffer.alloc(0));

@@ -98,11 +98,17 @@ async function reload(server, count) {
   return JSON.parse(reports()[count - 1][1]);
 }
 
-test('every node gets the files, another pair without a restart, and no bad one', { skip }, async (t) => {
+/** The files, and a server with them that is ready. */
+async function serving(t, options) {
   const files = new Files(t);
   files.issue();
-  const server = await program(t, source(files, 'nodes: 2'));
+  const server = await program(t, source(files, options));
   await server.says(/ready/);
+  return { files, server };
+}
+
+test('every node gets the files, another pair without a restart, and no bad one', { skip }, async (t) => {
+  const { files, server } = await serving(t, 'nodes: 2');
   const first = await fingerprint(server);
   const open = await connect(server);
   assert.match(await ask(open), /^HTTP\/1.1 200/);
@@ -127,10 +133,7 @@ test('every node gets the files, another pair without a restart, and no bad one'
 });
 
 test('sessions are resumed after a certificate was replaced', { skip }, async (t) => {
-  const files = new Files(t);
-  files.issue();
-  const server = await program(t, source(files, 'nodes: 2'));
-  await server.says(/ready/);
+  const { files, server } = await serving(t, 'nodes: 2');
   const first = await fingerprint(server);
   let session;
   const resumed = async () => {
@@ -150,10 +153,7 @@ test('sessions are resumed after a certificate was replaced', { skip }, async (t
 });
 
 test('a process that serves alone gets them too, with keys of each form', { skip }, async (t) => {
-  const files = new Files(t);
-  files.issue();
-  const server = await program(t, source(files, 'nodes: 0'));
-  await server.says(/ready/);
+  const { files, server } = await serving(t, 'nodes: 0');
   let before = await fingerprint(server);
   const kinds = [{ kind: ['rsa:2048'] }, { kind: ['rsa:2048'], traditional: true }, { traditional: true }, { kind: ['ed25519'] }];
   for (const kind of kinds) {

@@ -118,7 +118,7 @@ impl Material {
     }
 }
 
-/// Their times count for nothing, as nowhere for those that are trusted.
+/// Whether they have expired is not checked: what is trusted is the key (RFC 5280, section 6.1.1).
 fn authorities(file: &Path) -> Result<Vec<Vec<u8>>, CertificateError> {
     let found = chain(file)?;
     for certificate in &found {

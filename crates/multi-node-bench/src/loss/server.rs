@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::Router;
-use multi_node::{Certificates, Handle, Http, Role, http_with, listen, role};
+use multi_node::{Handle, Http, Role, http_with, listen, role};
 use multi_node_bench::routes;
 use tokio::runtime::Builder;
 
 use crate::{
-    process,
+    certificate, process,
     variants::multi_node::{options, until_end},
 };
 
@@ -45,8 +45,7 @@ pub(crate) fn serve(start: &Start) -> Result<()> {
     let release = start.release.clone();
     let factory = move |_: Handle| ready(app(&release));
     Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let files = |folder: &PathBuf| Certificates::files(folder.join("cert.pem"), folder.join("key.pem"));
-        let server = start.tls.iter().map(files).fold(http_with(factory), Http::tls);
+        let server = start.tls.iter().map(|folder| certificate::files(folder)).fold(http_with(factory), Http::tls);
         let nodes = listen(options, server).await?;
         until_end(&nodes).await
     })

@@ -18,6 +18,7 @@ use super::{
     Options,
     rows::{App, FOLDER, Parts, Row},
 };
+use crate::certificate;
 use crate::process::Process;
 use crate::programs::free_ports;
 
@@ -73,7 +74,7 @@ impl Site<'_> {
             ("HAPROXY_TLS", haproxy_tls(row, folder.path())),
         ];
         if row.tls {
-            write_certificate(folder.path())?;
+            certificate::write(folder.path())?;
         }
         let log = File::create(options.results.join(format!("{}.log", file_name(&row.name))))?;
         let files = Files { folder: folder.path(), variables: &variables };
@@ -213,15 +214,6 @@ fn get_by_tls(address: SocketAddr, path: &str) -> Result<String> {
     let output = Command::new("curl").args(["--silent", "--insecure", "--max-time", &patience, &url]).output()?;
     ensure!(output.status.success(), "curl: {}", output.status);
     Ok(String::from_utf8(output.stdout)?.trim().to_owned())
-}
-
-/// A certificate for localhost that nobody trusts; `both.pem` has its key too.
-fn write_certificate(folder: &Path) -> Result<()> {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-    let (cert, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    fs::write(folder.join("cert.pem"), &cert)?;
-    fs::write(folder.join("key.pem"), &key)?;
-    Ok(fs::write(folder.join("both.pem"), cert + &key)?)
 }
 
 /// What makes nginx serve TLS, behind its address.

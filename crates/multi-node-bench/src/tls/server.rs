@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use multi_node::{Certificates, Role, http, listen, role};
+use multi_node::{Role, http, listen, role};
 use rustls::{
     ServerConfig,
     crypto::ring::{Ticketer, default_provider},
@@ -21,7 +21,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use crate::{
-    process,
+    certificate, process,
     variants::{
         HELLO, announce_pids,
         multi_node::{Hello, options, until_end},
@@ -32,9 +32,8 @@ pub(super) fn multi_node(folder: &Path) -> Result<()> {
     if role() == Role::Master {
         process::die_with_parent()?;
     }
-    let certificates = Certificates::files(folder.join("cert.pem"), folder.join("key.pem"));
     Builder::new_current_thread().enable_all().build()?.block_on(async {
-        let nodes = listen(options(1, 0), http(Hello).tls(certificates)).await?;
+        let nodes = listen(options(1, 0), http(Hello).tls(certificate::files(folder))).await?;
         if nodes.is_master() {
             nodes.ready().await?;
             let port = nodes.local_addr().tcp().context("a TCP address")?.port();

@@ -131,7 +131,7 @@ pub(crate) struct Describe {
     asking: AskingEach,
 }
 
-/// Who is asked, and how the answer is printed.
+/// Which program is asked, and how its answer is printed.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Asking {
     #[command(flatten)]
@@ -141,7 +141,7 @@ pub(crate) struct Asking {
     pub(super) json: bool,
 }
 
-/// Who are asked, and how their answers are printed.
+/// Which programs are asked, and how their answers are printed.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct AskingEach {
     #[command(flatten)]
@@ -162,12 +162,11 @@ impl Asking {
 }
 
 impl AskingEach {
-    #[tokio::main(flavor = "current_thread")]
-    async fn ask<T>(self, request: &Request, text: impl Fn(&T) -> String) -> Result<()>
+    fn ask<T>(self, request: &Request, text: impl Fn(&T) -> String) -> Result<()>
     where
         T: serde::Serialize + serde::de::DeserializeOwned,
     {
-        asking::ask_each(&self.targets, request, self.json, text).await
+        self.ask_and_judge(request, text, |_| Ok(()))
     }
 
     #[tokio::main(flavor = "current_thread")]

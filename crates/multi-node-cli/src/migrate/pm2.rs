@@ -35,8 +35,6 @@ pub(crate) fn translate(app: &App, folder: &Path, wanted: Option<&str>) -> Trans
     to.set("name", to.name.clone());
     to.set("nodes", 1);
     to.set("stop-signal", STOP_SIGNAL);
-    let number_in = app.get("instance_var").and_then(Value::as_str).unwrap_or(INSTANCE_VAR);
-    to.env.insert(number_in.to_owned(), "{slot}".into());
     let program = program(app, folder);
     if !runs_node(&program) {
         to.leave_out(
@@ -50,6 +48,8 @@ pub(crate) fn translate(app: &App, folder: &Path, wanted: Option<&str>) -> Trans
             translate_one(&mut to, key, value, wanted);
         }
     }
+    let number_in = app.get("instance_var").and_then(Value::as_str).unwrap_or(INSTANCE_VAR);
+    to.env.insert(number_in.to_owned(), "{slot}".into());
     // It goes over the variables that every environment has.
     if let Some(variables) = wanted.and_then(|wanted| app.get(&format!("env_{wanted}"))) {
         add_variables(&mut to, variables);
@@ -64,7 +64,7 @@ fn translate_one(to: &mut Translated, key: &str, value: &Value, wanted: Option<&
         | "interpreterArgs" | "instance_var" => {}
         "instances" => nodes(to, value),
         "exec_mode" => exec_mode(to, value),
-        "env" => add_variables_under(to, value),
+        "env" => add_variables(to, value),
         "port" => drop(to.env.entry("PORT").or_insert(text(value).into())),
         "cwd" => to.leave_out(key, &format!("say WorkingDirectory={} in the unit, or start it there", text(value))),
         "max_memory_restart" => put(to, "max-memory", key, size(value)),
@@ -84,7 +84,7 @@ fn translate_one(to: &mut Translated, key: &str, value: &Value, wanted: Option<&
             let why = format!("{}; use a systemd timer or cron with `multi-node reload {}`", text(value), to.name);
             to.leave_out(key, &why);
         }
-        "shutdown_with_message" if is_on => to.leave_out(key, "a node is told by the signal `stop-signal`"),
+        "shutdown_with_message" if is_on => to.leave_out(key, "a node is told to end by the signal `stop-signal`"),
         "increment_var" => to.leave_out(key, "write {slot} into a variable of [env]"),
         "stop_exit_codes" => to.leave_out(key, "every end that was not asked for is followed by a new node"),
         "watch" | "watch_delay" | "ignore_watch" | "watch_options" if is_on => to.leave_out(key, FILES),
@@ -169,13 +169,6 @@ fn exec_mode(to: &mut Translated, value: &Value) {
 fn add_variables(to: &mut Translated, variables: &Value) {
     for (name, value) in variables.as_object().into_iter().flatten() {
         to.env.insert(name.clone(), text(value).into());
-    }
-}
-
-/// As [`add_variables`], where what is there already counts more.
-fn add_variables_under(to: &mut Translated, variables: &Value) {
-    for (name, value) in variables.as_object().into_iter().flatten() {
-        to.env.entry(name.clone()).or_insert(text(value).into());
     }
 }
 

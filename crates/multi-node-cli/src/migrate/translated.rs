@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-/// What has become of an app: settings, and what has none in their place.
+/// The settings for an app, and what there is no setting for.
 #[derive(Debug, Default)]
 pub(crate) struct Translated {
     pub(crate) name: String,

@@ -209,7 +209,21 @@ async fn run(plan: Plan, folder: &TempDir) -> Program {
     program
 }
 
-/// Kills the master and has the next run begin while the leader of the first still does its job.
+/// Kills the master and has the next run begin while this leader of the first still does its job. `lost` is how many leases were lost then.
+async fn the_next_run_waits(killed: &mut Program, plan: Plan, folder: &TempDir, (leader, lost): (u32, usize)) {
+    Fault::KeepLeading.lay(&killed.faults());
+    killed.signal(Signal::KILL);
+    killed.exit().await;
+    let next = run(plan, folder).await;
+    killed.until(|| count(folder, "lost") == lost).await;
+    next.logged("a job waits for its lease").await;
+    assert_eq!(first_leader(folder).await, leader, "it has not ended its job");
+    Fault::KeepLeading.lift(&killed.faults());
+    next_leader(folder, leader).await;
+    killed.leaves_nobody().await;
+    next.stop().await;
+}
+
 #[tokio::test]
 async fn a_leader_without_a_master_keeps_the_next_run_from_the_job() {
     within(60, async {
@@ -217,17 +231,7 @@ async fn a_leader_without_a_master_keeps_the_next_run_from_the_job() {
         let plan = Plan { port: held.addr().port(), drain_timeout: Duration::from_secs(20), ..plan(2, &folder) };
         let mut killed = run(plan.clone(), &folder).await;
         let pid = first_leader(&folder).await;
-        Fault::KeepLeading.lay(&killed.faults());
-        killed.signal(Signal::KILL);
-        killed.exit().await;
-        let next = run(plan, &folder).await;
-        killed.until(|| count(&folder, "lost") == 1).await;
-        next.logged("a job waits for its lease").await;
-        assert_eq!(first_leader(&folder).await, pid, "it has not ended its job");
-        Fault::KeepLeading.lift(&killed.faults());
-        next_leader(&folder, pid).await;
-        killed.leaves_nobody().await;
-        next.stop().await;
+        the_next_run_waits(&mut killed, plan, &folder, (pid, 1)).await;
     })
     .await;
 }
@@ -266,17 +270,7 @@ async fn nodes_of_another_user_hold_and_lose_the_lease() {
         let second = next_leader(&folder, first).await;
         assert!(killed.command("reload").await["Ok"].is_object());
         let third = next_leader(&folder, second).await;
-        Fault::KeepLeading.lay(&killed.faults());
-        killed.signal(Signal::KILL);
-        killed.exit().await;
-        let next = run(plan, &folder).await;
-        killed.until(|| count(&folder, "lost") == 2).await;
-        next.logged("a job waits for its lease").await;
-        assert_eq!(first_leader(&folder).await, third, "it has not ended its job");
-        Fault::KeepLeading.lift(&killed.faults());
-        next_leader(&folder, third).await;
-        killed.leaves_nobody().await;
-        next.stop().await;
+        the_next_run_waits(&mut killed, plan, &folder, (third, 2)).await;
     })
     .await;
 }

@@ -117,7 +117,7 @@ mutants-handoff:
 law: ## what must not stand where, by the test that reads the sources
 	$(CARGO) test --locked -p multi-node-it --test laws --test circles
 
-smoke: ## an example and the benchmarks from optimised builds, started as a new user starts them
+smoke: ## an example and the benchmarks, started as a new user starts them
 	CARGO="$(CARGO)" scripts/smoke.sh
 
 bench: ## the comparisons of docs/benchmarks.md; takes some minutes

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Starts an example and the benchmarks as a new user would, but built faster, and checks that they work and leave nothing behind.
+# Starts an example and the benchmarks as a new user would, but from the build of the tests, and checks that they work and leave nothing
+# behind.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 cargo=${CARGO:-cargo}
-built=${CARGO_TARGET_DIR:-target}/smoke
+built=${CARGO_TARGET_DIR:-target}/debug
 servers=${CARGO_TARGET_DIR:-target}/servers
 work=$(mktemp -d)
 master=
@@ -61,7 +62,7 @@ both_answer() {
 }
 
 echo "smoke: building"
-"$cargo" build --locked --profile smoke -p multi-node -p multi-node-bench -p multi-node-cli --example hello --bin multi-node-bench --bin multi-node
+"$cargo" build --locked --workspace --bins --examples
 
 echo "smoke: hello with two nodes"
 HOST=127.0.0.1 PORT=0 NODES=2 "$built/examples/hello" >"$work/out" 2>"$work/log" </dev/null &

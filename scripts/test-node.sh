@@ -17,11 +17,9 @@ if [[ ! $version =~ ^v([0-9]+) || ${BASH_REMATCH[1]} -lt 20 ]]; then
     skip "Node.js 20 or later is not in PATH${version:+; it is $version}"
     exit
 fi
-# Some tests start the command. The same build has everything that other tests start.
-"${CARGO:-cargo}" build --locked --workspace --bins --examples
 cd crates/multi-node-napi
 npm ci --no-audit --no-fund --loglevel=error
-node build.mjs
+node build.mjs --workspace
 
 # Runs the tests by a version that `make servers` has fetched.
 by() {

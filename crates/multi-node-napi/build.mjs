@@ -1,4 +1,5 @@
-// Builds the binding and the command with cargo, and puts them where the package looks for it. `--release` is what is published.
+// Builds the binding and the command with cargo, and puts them where the package looks for it. `--release` is what is published;
+// `--workspace` builds all that tests start, in one build with the features of the Rust tests.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,7 +8,8 @@ import { fileURLToPath } from 'node:url';
 const here = dirname(fileURLToPath(import.meta.url));
 const profile = process.argv.includes('--release') ? 'release' : 'dev';
 const cargo = process.env.CARGO ?? 'cargo';
-execFileSync(cargo, ['build', '--locked', '--profile', profile, '-p', 'multi-node-napi', '-p', 'multi-node-cli'], { cwd: here, stdio: 'inherit' });
+const what = process.argv.includes('--workspace') ? ['--workspace', '--lib', '--bins', '--examples'] : ['-p', 'multi-node-napi', '-p', 'multi-node-cli'];
+execFileSync(cargo, ['build', '--locked', '--profile', profile, ...what], { cwd: here, stdio: 'inherit' });
 
 const libc = process.report.getReport().header.glibcVersionRuntime ? 'gnu' : 'musl';
 const target = process.env.CARGO_TARGET_DIR ?? join(here, '../../target');

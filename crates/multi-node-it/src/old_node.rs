@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -62,7 +62,7 @@ fn live_later() -> anyhow::Result<()> {
     let (answer, fds) = master.receive()?.context("the master is gone")?;
     let hello_ack = &answer["hello_ack"];
     ensure!(hello_ack["version"] == 2 && hello_ack["capabilities"][0] == "skips_unknown", "another welcome: {answer}");
-    let listener = fds.into_iter().nth(2).context("no listening socket")?.into();
+    let listener = listener(hello_ack, fds)?;
     master.send(&json!({ "weighs": { "grams": 70_000, "of": [1, { "left": null }] } }), &[])?;
     master.send(&json!("ready"), &[])?;
     // A message of a later release may have descriptors where there are none today.
@@ -112,8 +112,13 @@ fn introduce(master: &mut Frames, version: u32) -> anyhow::Result<TcpListener> {
     master.send(&json!({ "hello": { "versions": versions, "addresses": [["127.0.0.1:0"]] } }), &[])?;
     let (answer, fds) = master.receive()?.context("the master is gone")?;
     ensure!(answer["hello_ack"]["version"] == version, "no hello_ack of version {version}: {answer}");
-    // The load table and the wake-up come first.
-    Ok(fds.into_iter().nth(2).context("no listening socket")?.into())
+    listener(&answer["hello_ack"], fds)
+}
+
+/// The first of the listening sockets.
+fn listener(hello_ack: &Value, fds: Vec<OwnedFd>) -> anyhow::Result<TcpListener> {
+    let place = hello_ack["servers"][0][0][1].as_u64().context("no listening socket")?;
+    Ok(fds.into_iter().nth(place.try_into()?).context("it has not come")?.into())
 }
 
 /// Waits until the next beat at most; true: the master has sent something. Clients that connect get an answer.

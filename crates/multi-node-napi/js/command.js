@@ -5,16 +5,11 @@ const { spawn } = require('node:child_process');
 const { constants } = require('node:os');
 const { commands, installed, libc, platform } = require('./places.js');
 
-/** Its commands. What begins with anything else is a module to serve. */
-const NAMES = [
-  'completions', 'describe', 'help', 'list', 'lock', 'logs', 'man', 'migrate', 'probe', 'reload', 'restart', 'run', 'scale', 'signal', 'status', 'stop', 'top', 'upgrade',
-  '--version', '-V',
-];
-
 /** The terminal sends these to the command too, and a supervisor to this process alone. */
 const SIGNALS = ['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGTERM', 'SIGUSR2'];
 
-const isCommand = (name) => NAMES.includes(name);
+/** A word is one of its commands, whatever files there are; a module to serve is a path: `app.js`, `./dist`. */
+const isCommand = (name = '') => /^([a-z]+|--version|-V)$/.test(name);
 
 /** Starts it with these arguments, and ends as it does. */
 function start(args) {

@@ -14,8 +14,8 @@ const USAGE = `multi-node [options] <module> [arguments]
 multi-node run|status|top|logs|reload|scale|stop|…   see multi-node help
 
 Serves what the module exports (as module.exports, or as default) by several processes: a server, an application or a request
-handler. A module whose server listens by itself, as by \`app.listen(3000)\`, is served where that asks to be; one that calls
-\`listen\` of this package is served by these options in place of its own.
+handler. The module is a path: \`app.js\`, \`./dist\`. One whose server listens by itself, as by \`app.listen(3000)\`, is
+served where that asks to be; one that calls \`listen\` of this package is served by these options in place of its own.
 
   -n, --nodes <number>         processes that serve; default: one for each core; 0: this one
   -p, --port <port>            default PORT, or where the module listens, or 80

@@ -14,11 +14,12 @@ const COMMAND = `require(${JSON.stringify(path.join(__dirname, '../bin/multi-nod
 
 const run = (t, app, args, more = {}) => program(t, COMMAND, { name: 'multi-node.js', args, files: { 'app.js': app, ...more.files }, ...more });
 
-test('every command of the native one is known', () => {
+test('a word is a command, and a path a module', () => {
   const { stdout } = spawnSync(NATIVE, ['--help'], { encoding: 'utf8' });
   const names = [...stdout.split('\nOptions:')[0].matchAll(/^  ([a-z]+) /gm)].map(([, name]) => name);
   assert.ok(names.length > 10, stdout);
-  assert.deepEqual(names.filter((name) => !isCommand(name)), []);
+  assert.deepEqual([...names, 'reloda', '--version'].filter((name) => !isCommand(name)), []);
+  assert.deepEqual(['app.js', './app', 'dist/', '-n', '--help', undefined].filter((name) => isCommand(name)), []);
 });
 
 test('a module that exports a handler is served', async (t) => {

@@ -1,13 +1,14 @@
 //! The process that becomes the program.
 
 use std::convert::Infallible;
-use std::os::fd::AsFd;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use crate::control::{self, Blocking, Exec, ToMaster, ToNode, VERSIONS};
+use crate::control::{self, Blocking, Exec, Fd, ToMaster, ToNode, VERSIONS};
 use crate::environment::{self, ParentInfo};
 use crate::error::describe;
 use crate::{Error, family, node, sys};
@@ -43,7 +44,7 @@ fn join() -> Result<Infallible, Error> {
     let socket = sys::socket::take_stdin().map_err(Error::io("take over the control socket"))?;
     let mut master = Blocking::new(socket, ANSWER).map_err(Error::io("use the control socket"))?;
     let hello = ToMaster::Hello { versions: VERSIONS, addresses: Vec::new(), capabilities: control::capabilities() };
-    master.send(hello).map_err(|error| node::broken(&error))?;
+    master.send(&hello).map_err(|error| node::broken(&error))?;
     match master.receive().map_err(|error| node::broken(&error))? {
         Some(ToNode::Exec(exec)) => become_program(*exec, master),
         Some(ToNode::Refused { why }) => Err(broken(&why)),
@@ -60,7 +61,10 @@ fn end_with_master(parent_info: ParentInfo) -> Result<(), Error> {
 }
 
 fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error> {
-    let Exec { program, args, env, mut numbers, mut fds, parent_info, found, file, stop_signal, open_files } = exec;
+    let Exec { program, args, env, fds, parent_info, found, stop_signal, open_files } = exec;
+    let (mut numbers, fds): (Vec<u32>, Vec<Fd>) = fds.into_iter().unzip();
+    let fds: io::Result<Vec<OwnedFd>> = fds.into_iter().map(Fd::into_owned).collect();
+    let mut fds = fds.map_err(|error| node::broken(&error))?;
     if let Some(number) = parent_info {
         numbers.push(number);
         fds.push(master.socket().map_err(Error::io("keep the control socket"))?);
@@ -68,8 +72,8 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     // What is reported on must not lie where the program's descriptors go.
     let above = numbers.iter().max().map_or(0, |most| most + 1);
     master.move_above(above).map_err(Error::io("make room for the sockets"))?;
-    let file = file.map(|file| sys::place::above(file.as_fd(), above)).transpose();
-    let file = file.map_err(Error::io("make room for the sockets"))?;
+    let found = found.map(|(path, file)| Ok((path, sys::place::above(file.into_owned()?.as_fd(), above)?))).transpose();
+    let found = found.map_err(Error::io("make room for the sockets"))?;
     sys::place::at_numbers(fds, &numbers, above).map_err(Error::io("put the sockets in their places"))?;
     // From here on the kernel signals the program itself when the master is gone, and lets it finish. The guard ends it if it
     // does not.
@@ -78,9 +82,9 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     }
     // A program that waits by select(2) cannot use high numbers, so it gets what it would have without a master.
     open_files.map_or(Ok(()), sys::process::set_file_limit).map_err(Error::io("set the limit of open files"))?;
-    master.send(ToMaster::Exec).map_err(|error| node::broken(&error))?;
+    master.send(&ToMaster::Exec).map_err(|error| node::broken(&error))?;
     // By its path a program shows its name; by a descriptor, which has to stay open until then, only its number.
-    let file = file.filter(|file| found.is_some_and(|path| !sys::process::is_at(file, &path)));
+    let file = found.and_then(|(path, file)| (!sys::process::is_at(&file, &path)).then_some(file));
     let mut command = Command::new(file.as_ref().map_or(PathBuf::from(&program), sys::process::held));
     command.arg0(&program).args(args).env_remove(environment::PARENT);
     for (name, value) in env {
@@ -92,7 +96,7 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     let source = command.exec();
     let program = program.to_string_lossy().into_owned();
     // A master that is gone needs no report.
-    let _ = master.send(ToMaster::Failed { why: format!("cannot execute {program}: {}", describe(&source)) });
+    let _ = master.send(&ToMaster::Failed { why: format!("cannot execute {program}: {}", describe(&source)) });
     Err(Error::Program { program, source })
 }
 

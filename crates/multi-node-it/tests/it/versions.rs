@@ -202,7 +202,7 @@ fn welcome_with(node: &mut Frames, fields: &Value) -> (SocketAddr, File) {
     let seconds = |secs: u64, nanos: u32| json!({ "secs": secs, "nanos": nanos });
     let settings = json!({ "drain_timeout": seconds(5, 0), "heartbeat": seconds(0, 100_000_000), "signals": true });
     let mut hello_ack = json!({
-        "id": 1, "slot": 0, "generation": 0, "settings": settings, "line": 0, "servers": [["tcp"]],
+        "id": 1, "slot": 0, "generation": 0, "settings": settings, "line": 0, "load": 0, "wake_fd": 1, "servers": [[["tcp", 2]]],
     });
     let fields = fields.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()));
     hello_ack.as_object_mut().expect("a map").extend(fields);
@@ -250,7 +250,7 @@ fn joined(fields: &Value) -> (Child, Frames, File, Frames) {
         (UnixStream::pair().expect("a socketpair"), UnixStream::pair().expect("a socketpair"));
     stream.set_nonblocking(true).expect("our socket");
     let peer = json!({ "id": 2, "slot": 1, "pid": 1, "draining": false, "epoch": 0, "mood": "good" });
-    let mut join = json!({ "peer": peer });
+    let mut join = json!({ "peer": peer, "stream": 0, "handoff": 1 });
     join.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
     node.send(&json!({ "joined": { "peers": [join] } }), &[stream.as_fd(), handoff.as_fd()])
         .expect("a node that reads");
@@ -264,7 +264,8 @@ fn offer(handoff: &mut Frames, fields: &Value) -> std::net::TcpStream {
     let (server, _) = listener.accept().expect("a client");
     server.set_nonblocking(true).expect("our socket");
     let end = |port: u16| json!({ "Tcp": { "V4": [[127, 0, 0, 1], port] } });
-    let mut offer = json!({ "number": 9, "server": 0, "before": [], "info": { "peer": end(1), "local": end(2) } });
+    let mut offer =
+        json!({ "number": 9, "server": 0, "before": [], "info": { "peer": end(1), "local": end(2) }, "socket": 0 });
     offer.as_object_mut().expect("a map").extend(fields.as_object().expect("a map").clone());
     handoff.send(&json!({ "offer": offer }), &[server.as_fd()]).expect("a node that reads");
     assert_eq!(hear(handoff), json!({ "taken": { "number": 9 } }));

@@ -9,7 +9,7 @@ use bytes::BytesMut;
 
 use super::channel::{malformed, truncated};
 use super::codec::{self, Decoder};
-use super::message::{Fds, ToMaster, ToNode};
+use super::message::{ToMaster, ToNode};
 use crate::sys;
 
 /// Sends and receives one message after the other.
@@ -27,10 +27,9 @@ impl Blocking {
         Ok(Blocking { socket, decoder: Decoder::default() })
     }
 
-    pub fn send(&mut self, mut message: ToMaster) -> io::Result<()> {
-        let fds = message.take_fds();
+    pub fn send(&mut self, message: &ToMaster) -> io::Result<()> {
         let mut frame = BytesMut::new();
-        codec::encode(&message, fds.len(), &mut frame).map_err(malformed)?;
+        let fds = codec::encode(message, &mut frame).map_err(malformed)?;
         let mut rest = &frame[..];
         while !rest.is_empty() {
             let fds: Vec<_> = fds.iter().filter(|_| rest.len() == frame.len()).map(AsFd::as_fd).collect();

@@ -17,7 +17,6 @@ use tokio::net::UnixStream;
 
 use super::codec::{self, Decoder, Malformed};
 use super::kind::Skipped;
-use super::message::Fds;
 use super::reserve::Reserve;
 use crate::shared_secret::Hidden;
 use crate::sys;
@@ -45,7 +44,7 @@ pub struct Parts {
 pub struct Frame {
     pub bytes: Bytes,
     /// They go with the first byte.
-    pub fds: Vec<OwnedFd>,
+    pub fds: Vec<Arc<OwnedFd>>,
 }
 
 /// A welcome holds the shared secret.
@@ -98,7 +97,7 @@ impl<In> Reader<In> {
     }
 }
 
-impl<In: DeserializeOwned + Fds> Reader<In> {
+impl<In: DeserializeOwned> Reader<In> {
     /// The next message; `None` once the other side is gone. One that went in the middle of a message, or without
     /// having read all of ours, makes an error for which [`is_end`] holds. Cancel-safe: what was half read is kept.
     pub async fn next(&mut self) -> io::Result<Option<In>> {
@@ -149,17 +148,16 @@ pub struct Writer<Out> {
     message: PhantomData<fn(Out)>,
 }
 
-impl<Out: Serialize + Fds> Writer<Out> {
+impl<Out: Serialize> Writer<Out> {
     /// Writes one message. Cancel-safe in so far as what was not written goes before the next message.
     pub async fn send(&mut self, message: Out) -> io::Result<()> {
-        self.put(message)?;
+        self.put(&message)?;
         self.flush().await
     }
 
     /// Leaves a message to be written by the next [`flush`](Writer::flush).
-    pub fn put(&mut self, mut message: Out) -> io::Result<()> {
-        let fds = message.take_fds();
-        codec::encode(&message, fds.len(), &mut self.buffer).map_err(malformed)?;
+    pub fn put(&mut self, message: &Out) -> io::Result<()> {
+        let fds = codec::encode(message, &mut self.buffer).map_err(malformed)?;
         self.unwritten.push_back(Frame { bytes: self.buffer.split().freeze(), fds });
         Ok(())
     }

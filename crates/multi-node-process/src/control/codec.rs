@@ -12,13 +12,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::fd::{self, Mismatch};
 use super::kind::{self, Skipped};
-use super::message::Fds;
 use crate::shared_secret::Hidden;
 use crate::sys::socket::Received;
 
@@ -36,26 +37,29 @@ pub enum Malformed {
     Truncated,
     #[error("{arrived} file descriptors came with a message that has {expected}")]
     FdCount { arrived: usize, expected: usize },
+    #[error("a message with other file descriptors than it has: {0}")]
+    Fds(#[from] Mismatch),
     #[error("a message that cannot be read: {0}")]
     Unreadable(#[from] rmp_serde::decode::Error),
     #[error("a message that cannot be written: {0}")]
     Unwritable(#[from] rmp_serde::encode::Error),
 }
 
-/// Writes one message as a frame; its descriptors have been taken out and are `fds` in number.
-pub(super) fn encode(message: &impl Serialize, fds: usize, into: &mut BytesMut) -> Result<(), Malformed> {
+/// Writes one message as a frame. Returns its descriptors, which go with the first byte.
+pub(super) fn encode(message: &impl Serialize, into: &mut BytesMut) -> Result<Vec<Arc<OwnedFd>>, Malformed> {
     let start = into.len();
     into.put_bytes(0, HEADER);
-    rmp_serde::encode::write_named(&mut into.writer(), message)?;
+    let (written, fds) = fd::gathered(|| rmp_serde::encode::write_named(&mut into.writer(), message));
+    written?;
     let length = into.len() - start - HEADER;
     if length > LONGEST {
         into.truncate(start);
         return Err(Malformed::TooLong { length });
     }
-    let fds = u8::try_from(fds).map_err(|_| Malformed::FdCount { arrived: fds, expected: u8::MAX.into() })?;
+    let count = u8::try_from(fds.len());
     into[start..start + 4].copy_from_slice(&(length as u32).to_be_bytes());
-    into[start + 4] = fds;
-    Ok(())
+    into[start + 4] = count.map_err(|_| Malformed::FdCount { arrived: fds.len(), expected: u8::MAX.into() })?;
+    Ok(fds)
 }
 
 /// A message as bytes, and its descriptors; those are `None` where some were lost.
@@ -91,7 +95,7 @@ impl Decoder {
 
     /// The next whole message; `None`: more has to arrive first. Kinds that this release does not know are skipped. After an
     /// error the channel cannot be read on.
-    pub(super) fn next<M: DeserializeOwned + Fds>(&mut self) -> Result<Option<M>, Malformed> {
+    pub(super) fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, Malformed> {
         loop {
             let Some((message, fds)) = self.next_frame()? else { return Ok(None) };
             match read(&message, fds)? {
@@ -155,15 +159,11 @@ enum Read<M> {
     Unknown(String),
 }
 
-fn read<M: DeserializeOwned + Fds>(bytes: &[u8], fds: Option<Vec<OwnedFd>>) -> Result<Read<M>, Malformed> {
-    let mut message: M = match rmp_serde::from_slice(bytes) {
-        Ok(message) => message,
-        Err(error) => return kind::unknown::<M>(bytes).map(Read::Unknown).ok_or(Malformed::Unreadable(error)),
-    };
-    if let Some(fds) = fds {
-        message.put_fds(fds)?;
+fn read<M: DeserializeOwned>(bytes: &[u8], fds: Option<Vec<OwnedFd>>) -> Result<Read<M>, Malformed> {
+    match fd::claimed(fds, || rmp_serde::from_slice(bytes))? {
+        Ok(message) => Ok(Read::Known(message)),
+        Err(error) => kind::unknown::<M>(bytes).map(Read::Unknown).ok_or(Malformed::Unreadable(error)),
     }
-    Ok(Read::Known(message))
 }
 
 /// The entry of the fuzz target: whatever comes, in whatever pieces, is read or refused. Gives the number of messages until the first

@@ -1,14 +1,12 @@
 //! What master and node say to each other. File descriptors are fields of the messages that carry them.
 
 use std::ffi::OsString;
-use std::mem;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::codec::Malformed;
+use super::fd::Fd;
 use crate::command::{Command, CommandError, Report};
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::PeerInfo;
@@ -44,7 +42,7 @@ pub(super) const SKIPS: &str = "skips_unknown";
 /// It begins each hand-off stream with a `hello`.
 pub const GREETS: &str = "handoff_hello";
 
-/// As a node it takes the table of limits, which is a descriptor more in its `HelloAck`.
+/// As a node it takes the table of limits, which is a field more of its `HelloAck`.
 pub const LIMITS: &str = "limits";
 
 /// It takes part in the bus: topics and requests between processes.
@@ -119,20 +117,11 @@ pub enum ToNode {
     /// Streams to other processes.
     Joined { peers: Vec<Join> },
     /// Another stream of the program to a process that is joined already. Since version 2.
-    Rejoined {
-        peer: PeerInfo,
-        #[serde(skip)]
-        stream: Option<OwnedFd>,
-    },
+    Rejoined { peer: PeerInfo, stream: Fd },
     /// All processes that there were when this node came have been named by `Joined`. Only to nodes with the capability `bus`.
     AllJoined,
     /// A link of the bus to a process that is joined already. Only to nodes with the capability `bus`.
-    LinkOpened {
-        peer: NodeId,
-        epoch: u64,
-        #[serde(skip)]
-        link: Option<OwnedFd>,
-    },
+    LinkOpened { peer: NodeId, epoch: u64, link: Fd },
     /// Another process drains. Its streams stay open until it ends. Since version 2.
     PeerDrains { id: NodeId },
     /// Another process has ended.
@@ -194,23 +183,15 @@ pub struct HelloAck {
     /// What the servers with TLS need, where there are some. Only to nodes with the capability `tls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsState>,
-    /// For each server the kinds of its listening sockets.
-    pub servers: Vec<Vec<SocketKind>>,
+    /// For each server its listening sockets.
+    pub servers: Vec<Vec<(SocketKind, Fd)>>,
     /// The load table.
-    #[serde(skip)]
-    pub load: Option<OwnedFd>,
+    pub load: Fd,
     /// The wake-up by which acceptors wake each other.
-    #[serde(skip)]
-    pub wake_fd: Option<OwnedFd>,
-    /// Whether there is a table of limits.
-    #[serde(default)]
-    pub has_limits: bool,
-    /// That table.
-    #[serde(skip)]
-    pub limits: Option<OwnedFd>,
-    /// The listening sockets, in the order of `servers`.
-    #[serde(skip)]
-    pub sockets: Vec<OwnedFd>,
+    pub wake_fd: Fd,
+    /// The table of limits. Only to nodes with the capability `limits`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Fd>,
 }
 
 /// A program that does not link this crate, and what it finds when it starts.
@@ -220,19 +201,14 @@ pub struct Exec {
     pub args: Vec<OsString>,
     /// What is changed in the environment, in this order; `None` removes a variable.
     pub env: Vec<(OsString, Option<OsString>)>,
-    /// The numbers that the descriptors are to have.
-    pub numbers: Vec<u32>,
+    /// Descriptors, each with the number that it is to have.
+    pub fds: Vec<(u32, Fd)>,
     /// The number at which this conversation is left open for a program that links this crate, which says hello anew.
     #[serde(default)]
     pub parent_info: Option<u32>,
-    #[serde(skip)]
-    pub fds: Vec<OwnedFd>,
-    /// Where the program was found. What is there by now is executed only if it is the same file.
+    /// Where the program was found, and the file that was found. What is there by now is executed only if it is the same file.
     #[serde(default)]
-    pub found: Option<PathBuf>,
-    /// The file that was found.
-    #[serde(skip)]
-    pub file: Option<OwnedFd>,
+    pub found: Option<(PathBuf, Fd)>,
     /// By which signal the kernel tells the program that its master has gone; `None`: SIGKILL.
     #[serde(default)]
     pub stop_signal: Option<i32>,
@@ -280,89 +256,9 @@ pub struct Join {
     #[serde(default)]
     pub bus: bool,
     /// The application's stream.
-    #[serde(skip)]
-    pub stream: Option<OwnedFd>,
+    pub stream: Fd,
     /// The library's own.
-    #[serde(skip)]
-    pub handoff: Option<OwnedFd>,
-}
-
-/// Messages with their descriptors: taken out before the rest is encoded, put back after it was decoded.
-pub trait Fds {
-    fn take_fds(&mut self) -> Vec<OwnedFd> {
-        Vec::new()
-    }
-
-    /// Puts in exactly as many descriptors as the message has places for.
-    fn put_fds(&mut self, fds: Vec<OwnedFd>) -> Result<(), Malformed> {
-        expect(fds.len(), 0)
-    }
-}
-
-impl Fds for ToMaster {}
-
-impl Fds for ToNode {
-    fn take_fds(&mut self) -> Vec<OwnedFd> {
-        match self {
-            ToNode::HelloAck(hello_ack) => [hello_ack.load.take(), hello_ack.wake_fd.take(), hello_ack.limits.take()]
-                .into_iter()
-                .flatten()
-                .chain(hello_ack.sockets.drain(..))
-                .collect(),
-            ToNode::Exec(exec) => mem::take(&mut exec.fds).into_iter().chain(exec.file.take()).collect(),
-            ToNode::Joined { peers } => {
-                peers.iter_mut().flat_map(|p| [p.stream.take(), p.handoff.take()]).flatten().collect()
-            }
-            ToNode::Rejoined { stream, .. } => stream.take().into_iter().collect(),
-            ToNode::LinkOpened { link, .. } => link.take().into_iter().collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn put_fds(&mut self, fds: Vec<OwnedFd>) -> Result<(), Malformed> {
-        let count = fds.len();
-        let mut fds = fds.into_iter();
-        match self {
-            ToNode::HelloAck(hello_ack) => {
-                let sockets = hello_ack.servers.iter().map(Vec::len).sum::<usize>();
-                let tables = 2 + usize::from(hello_ack.has_limits);
-                expect(count, sockets.saturating_add(tables))?;
-                (hello_ack.load, hello_ack.wake_fd) = (fds.next(), fds.next());
-                hello_ack.limits = if hello_ack.has_limits { fds.next() } else { None };
-                hello_ack.sockets = fds.collect();
-                Ok(())
-            }
-            ToNode::Exec(exec) => {
-                let files = usize::from(exec.found.is_some());
-                expect(count, exec.numbers.len().saturating_add(files))?;
-                exec.fds = fds.by_ref().take(exec.numbers.len()).collect();
-                exec.file = fds.next();
-                Ok(())
-            }
-            ToNode::Joined { peers } => {
-                expect(count, peers.len().saturating_mul(2))?;
-                for join in peers {
-                    (join.stream, join.handoff) = (fds.next(), fds.next());
-                }
-                Ok(())
-            }
-            ToNode::Rejoined { stream, .. } => {
-                expect(count, 1)?;
-                *stream = fds.next();
-                Ok(())
-            }
-            ToNode::LinkOpened { link, .. } => {
-                expect(count, 1)?;
-                *link = fds.next();
-                Ok(())
-            }
-            _ => expect(count, 0),
-        }
-    }
-}
-
-fn expect(arrived: usize, expected: usize) -> Result<(), Malformed> {
-    if arrived == expected { Ok(()) } else { Err(Malformed::FdCount { arrived, expected }) }
+    pub handoff: Fd,
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod blocking;
 mod channel;
 mod codec;
+mod fd;
 mod kind;
 mod message;
 mod reserve;
@@ -15,9 +16,10 @@ mod transcripts;
 pub use blocking::Blocking;
 pub use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_apart};
 pub use codec::{Malformed, decode_control};
+pub use fd::{Fd, Mismatch, claimed, gathered};
 pub use kind::Skipped;
 pub use message::{
-    BUS, Exec, Fds, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, SocketKind, TLS, ToMaster, ToNode, VERSIONS,
+    BUS, Exec, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, SocketKind, TLS, ToMaster, ToNode, VERSIONS,
     Versions, capabilities, has_capability,
 };
 pub use reserve::Reserve;

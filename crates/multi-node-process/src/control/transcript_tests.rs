@@ -42,12 +42,12 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
     });
     let hello_ack = json!({
         "version": 2, "capabilities": ["skips_unknown"], "id": 1, "slot": 0, "generation": 3, "settings": settings, "line": 1, "trial": true,
-        "slots": 4, "secret": [94, 7], "servers": [["tcp", "unix"], ["tcp"]],
+        "slots": 4, "secret": [94, 7], "servers": [[["tcp", 0], ["unix", 1]], [["tcp", 2]]], "load": 3, "wake_fd": 4, "limits": 5,
     });
     let words = |text: &str| json!({ "Unix": text.as_bytes() });
     let exec = json!({
-        "program": words("gunicorn"), "args": [words("app:app")], "env": [[words("A"), words("b")], [words("C"), null]], "numbers": [3, 4],
-        "parent_info": 5, "found": "/usr/bin/gunicorn", "stop_signal": 15, "open_files": 1024,
+        "program": words("gunicorn"), "args": [words("app:app")], "env": [[words("A"), words("b")], [words("C"), null]], "fds": [[3, 0], [4, 1]],
+        "parent_info": 5, "found": ["/usr/bin/gunicorn", 2], "stop_signal": 15, "open_files": 1024,
     });
     let peer = json!({ "id": 7, "slot": 1, "pid": 4711, "draining": true, "epoch": 2 });
     let since = json!({ "secs_since_epoch": 1_700_000_000, "nanos_since_epoch": 7 });
@@ -65,13 +65,13 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
     let server = json!({ "pairs": [pair], "client_authorities": [[48, 132]], "ticket_keys": [[5, 6]] });
     let tls = json!({ "servers": [null, server], "ticket_keys": [[1, 2], [3, 4]], "keys_made_ms": 7 });
     let samples = [
-        (5, json!({ "hello_ack": hello_ack })),
+        (6, json!({ "hello_ack": hello_ack })),
         (3, json!({ "exec": exec })),
         (0, json!({ "refused": { "why": "other addresses" } })),
-        (2, json!({ "joined": { "peers": [{ "peer": peer, "greets": true }] } })),
-        (1, json!({ "rejoined": { "peer": peer } })),
+        (2, json!({ "joined": { "peers": [{ "peer": peer, "greets": true, "stream": 0, "handoff": 1 }] } })),
+        (1, json!({ "rejoined": { "peer": peer, "stream": 0 } })),
         (0, json!("all_joined")),
-        (1, json!({ "link_opened": { "peer": 7, "epoch": 3 } })),
+        (1, json!({ "link_opened": { "peer": 7, "epoch": 3, "link": 0 } })),
         (0, json!({ "peer_drains": { "id": 7 } })),
         (0, json!({ "gone": { "id": 7 } })),
         (0, json!({ "drain": { "within": seconds(29), "successors": [[2], [3, 4]], "closing": true } })),

@@ -17,8 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::codec::{Decoder, encode};
-use super::message::Fds;
-use super::{Skipped, kind};
+use super::{Skipped, fd, kind};
 
 /// Any message, as what it says: messages of two releases can be compared.
 #[derive(Clone, Debug, PartialEq)]
@@ -113,21 +112,23 @@ fn nulls(count: usize) -> Vec<OwnedFd> {
 }
 
 /// The message's frame, as this release writes it.
-fn frame(message: &impl Serialize, fds: usize) -> Vec<u8> {
+fn frame(message: &impl Serialize) -> Vec<u8> {
     let mut frame = BytesMut::new();
-    encode(message, fds, &mut frame).expect("short");
+    encode(message, &mut frame).expect("short");
     frame.to_vec()
 }
 
 /// Whether every kind has been recorded, and all that was recorded is understood as it was meant.
-pub fn assert_understood<M: Serialize + DeserializeOwned + Fds>(transcript: &str, samples: &[Sample]) {
+pub fn assert_understood<M: Serialize + DeserializeOwned>(transcript: &str, samples: &[Sample]) {
     let lines: Vec<Vec<&str>> = transcript.lines().map(|line| line.split(' ').collect()).collect();
     let missing: Vec<String> = samples
         .iter()
         .map(|(fds, said)| {
-            let message: M = serde_json::from_value(said.clone()).unwrap_or_else(|error| panic!("{said}: {error}"));
+            let message =
+                fd::claimed(Some(nulls(*fds)), || serde_json::from_value(said.clone())).expect("its descriptors");
+            let message: M = message.unwrap_or_else(|error| panic!("{said}: {error}"));
             let name = said.as_str().or_else(|| said.as_object()?.keys().next().map(String::as_str));
-            format!("{} {fds} {}", name.expect("a kind"), hex(&frame(&message, *fds)))
+            format!("{} {fds} {}", name.expect("a kind"), hex(&frame(&message)))
         })
         .filter(|line| lines.iter().all(|known| !line.starts_with(&format!("{} ", known[0]))))
         .collect();
@@ -138,7 +139,7 @@ pub fn assert_understood<M: Serialize + DeserializeOwned + Fds>(transcript: &str
     lines.iter().for_each(|line| assert_line_is_understood::<M>(line));
 }
 
-fn assert_line_is_understood<M: Serialize + DeserializeOwned + Fds>(line: &[&str]) {
+fn assert_line_is_understood<M: Serialize + DeserializeOwned>(line: &[&str]) {
     let [name, fds, hex] = line else { panic!("{line:?} is no line") };
     let (fds, said, skipped) = (fds.parse().expect("a number"), bytes(hex), Arc::new(AtomicU64::new(0)));
     let mut decoder = Decoder { skipped: Skipped::counted(&skipped), ..Decoder::default() };
@@ -147,6 +148,6 @@ fn assert_line_is_understood<M: Serialize + DeserializeOwned + Fds>(line: &[&str
     let message: M = decoder.next().expect(name).unwrap_or_else(|| panic!("{name} is skipped"));
     assert_eq!((skipped.load(Relaxed), decoder.fds.len()), (0, 0), "{name}");
     let plain = |frame: &[u8]| rmp_serde::from_slice::<Plain>(&frame[5..]).expect("MessagePack");
-    let (before, now) = (plain(&said), plain(&frame(&message, 0)));
+    let (before, now) = (plain(&said), plain(&frame(&message)));
     assert!(before.is_within(&now), "{name}: it was said {before:?}, and understood {now:?}");
 }

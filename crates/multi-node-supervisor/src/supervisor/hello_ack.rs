@@ -7,7 +7,7 @@ use super::foreign::{ProcessEvent, ProcessMonitor};
 use super::member::Member;
 use super::members::{Members, NodeTemplate};
 use super::watch::NodeEvent;
-use crate::control::{self, HelloAck, NodeSettings, ToMaster, ToNode, VERSIONS, Versions};
+use crate::control::{self, Fd, HelloAck, NodeSettings, ToMaster, ToNode, VERSIONS, Versions};
 use crate::error::describe;
 use crate::id::NodeId;
 use crate::process_links;
@@ -93,9 +93,12 @@ fn hello_ack(
     let version = VERSIONS.common(versions).ok_or_else(|| no_common_version(versions))?;
     let servers = servers(template, member, addresses)?;
     let (id, slot) = (member.info.id(), member.info.slot());
-    let clone = |fd: &OwnedFd| fd.try_clone().map_err(|error| error.to_string());
-    let has_limits = control::has_capability(capabilities, control::LIMITS);
-    let duplicate = |socket: &&Socket| socket.try_clone_file().map_err(|error| error.to_string());
+    let clone = |fd: &OwnedFd| fd.try_clone().map(Fd::from).map_err(|error| error.to_string());
+    let socket = |socket: &&Socket| {
+        let duplicate = socket.try_clone_file().map_err(|error| error.to_string())?;
+        Ok((process_links::kind(socket), duplicate.into()))
+    };
+    let takes_limits = control::has_capability(capabilities, control::LIMITS);
     Ok(HelloAck {
         version,
         capabilities: control::capabilities(),
@@ -108,15 +111,10 @@ fn hello_ack(
         slots: 0,
         secret: Some(template.secret.clone()),
         tls: template.tls.view.borrow().state.clone().filter(|_| control::has_capability(capabilities, control::TLS)),
-        servers: servers
-            .iter()
-            .map(|sockets| sockets.iter().map(|socket| process_links::kind(socket)).collect())
-            .collect(),
-        load: Some(clone(&template.load_file)?),
-        wake_fd: Some(clone(&template.wake_fd)?),
-        has_limits,
-        limits: has_limits.then(|| clone(&template.limits.1)).transpose()?,
-        sockets: servers.iter().flatten().map(duplicate).collect::<Result<_, _>>()?,
+        servers: servers.iter().map(|sockets| sockets.iter().map(socket).collect()).collect::<Result<_, String>>()?,
+        load: clone(&template.load_file)?,
+        wake_fd: clone(&template.wake_fd)?,
+        limits: takes_limits.then(|| clone(&template.limits.1)).transpose()?,
     })
 }
 

@@ -178,8 +178,7 @@ impl Members {
             let streams = Streams { greets: false, first_bus: bus, second_bus: true };
             let (for_master, for_newcomer) = self.streams(newcomer, own_info(), streams)?;
             // Nothing comes on the master's hand-off stream: nodes hand connections over to nodes.
-            let stream = for_master.stream.ok_or(io::ErrorKind::NotFound)?;
-            self.peers.join(newcomer, mesh::transport(stream)?);
+            self.peers.join(newcomer, mesh::transport(for_master.stream.into_owned()?)?);
             self.links.joined(newcomer, bus);
             return Ok(Some(for_newcomer));
         }
@@ -205,8 +204,8 @@ impl Members {
         let Streams { greets, first_bus, second_bus } = speak;
         let (stream, handoff) = (self.launcher.launch.pair()?, self.launcher.launch.pair()?);
         Ok((
-            Join { peer: first, greets, bus: first_bus, stream: Some(stream.0), handoff: Some(handoff.0) },
-            Join { peer: second, greets, bus: second_bus, stream: Some(stream.1), handoff: Some(handoff.1) },
+            Join { peer: first, greets, bus: first_bus, stream: stream.0.into(), handoff: handoff.0.into() },
+            Join { peer: second, greets, bus: second_bus, stream: stream.1.into(), handoff: handoff.1.into() },
         ))
     }
 }

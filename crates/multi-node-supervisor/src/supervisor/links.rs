@@ -89,7 +89,7 @@ impl Members {
         if to.is_master() {
             return self.links.bus.attach(peer, epoch, UnixStream::from(link)).map(drop);
         }
-        self.tell(to, ToNode::LinkOpened { peer, epoch, link: Some(link) });
+        self.tell(to, ToNode::LinkOpened { peer, epoch, link: link.into() });
         Ok(())
     }
 }

@@ -256,7 +256,7 @@ async fn write(
     }
     while let Ok(message) = outbox.try_recv() {
         // What cannot be encoded has no receiver either.
-        let _ = writer.put(message);
+        let _ = writer.put(&message);
     }
     writer.flush_now();
     writer

@@ -317,7 +317,7 @@ impl Members {
     fn pass_rejoined(&mut self, to: NodeId, peer: PeerInfo, stream: OwnedFd) -> io::Result<()> {
         match to.is_master() {
             true => self.peers.join(peer, mesh::transport(stream)?),
-            false => self.tell_newer(to, ToNode::Rejoined { peer, stream: Some(stream) }),
+            false => self.tell_newer(to, ToNode::Rejoined { peer, stream: stream.into() }),
         }
         Ok(())
     }

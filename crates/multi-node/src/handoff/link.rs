@@ -98,7 +98,7 @@ impl Link {
             server: idle_conn.server(),
             before: idle_conn.before().clone(),
             info: idle_conn.info(),
-            socket: Some(duplicate(idle_conn.socket()).await?),
+            socket: duplicate(idle_conn.socket()).await?.into(),
         };
         let (reply, answer) = oneshot::channel();
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
@@ -222,7 +222,7 @@ impl Ends {
     async fn take(&mut self, offer: Offer) -> io::Result<()> {
         let Offer { number, server, before, info, socket } = offer;
         let reserved = self.handoff_receiver.get().and_then(|handoff_receiver| handoff_receiver.reserve(server));
-        let (Some(reserved), Some(socket)) = (reserved, socket) else {
+        let (Some(reserved), Ok(socket)) = (reserved, socket.into_owned()) else {
             return self.writer.send(HandoffMessage::Refused { number }).await;
         };
         self.writer.send(HandoffMessage::Taken { number }).await?;

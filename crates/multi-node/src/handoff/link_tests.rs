@@ -45,7 +45,7 @@ fn idle_conn() -> IdleConn {
 fn offer(number: u64, socket: &TcpStream) -> Offer {
     let socket = socket.try_clone().expect("files are left");
     let info = ConnInfo::new(Addr::Unix, Addr::Unix);
-    Offer { number, server: 0, before: Bytes::new(), info, socket: Some(socket.into()) }
+    Offer { number, server: 0, before: Bytes::new(), info, socket: socket.into() }
 }
 
 /// A process that serves, and its side of the drain.

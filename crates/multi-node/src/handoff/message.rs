@@ -1,11 +1,9 @@
 //! What two nodes say to each other, apart from what their programs do.
 
-use std::os::fd::OwnedFd;
-
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::control::{self, Fds, Malformed, Versions};
+use crate::control::{self, Fd, Versions};
 use crate::serve::ConnInfo;
 
 /// The versions of the hand-off stream that this release speaks.
@@ -47,27 +45,5 @@ pub(super) struct Offer {
     /// What was read of it and not answered.
     pub(super) before: Bytes,
     pub(super) info: ConnInfo,
-    #[serde(skip)]
-    pub(super) socket: Option<OwnedFd>,
-}
-
-impl Fds for HandoffMessage {
-    fn take_fds(&mut self) -> Vec<OwnedFd> {
-        match self {
-            HandoffMessage::Offer(offer) => offer.socket.take().into_iter().collect(),
-            HandoffMessage::Hello { .. } | HandoffMessage::Taken { .. } | HandoffMessage::Refused { .. } => Vec::new(),
-        }
-    }
-
-    fn put_fds(&mut self, fds: Vec<OwnedFd>) -> Result<(), Malformed> {
-        let (arrived, mut fds) = (fds.len(), fds.into_iter());
-        let expected = match self {
-            HandoffMessage::Offer(offer) => {
-                offer.socket = fds.next();
-                1
-            }
-            HandoffMessage::Hello { .. } | HandoffMessage::Taken { .. } | HandoffMessage::Refused { .. } => 0,
-        };
-        if arrived == expected { Ok(()) } else { Err(Malformed::FdCount { arrived, expected }) }
-    }
+    pub(super) socket: Fd,
 }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -18,7 +17,7 @@ use super::orphan::Guard;
 use super::parent;
 use super::run::Outgoing;
 use crate::command::{CommandError, Report};
-use crate::control::{Join, NodeSettings, Reader, ToMaster, ToNode};
+use crate::control::{Fd, Join, NodeSettings, Reader, ToMaster, ToNode};
 use crate::descriptors::{LINKS_A_PEER, STREAMS_A_PEER};
 use crate::handoff::{Links, Successors};
 use crate::id::NodeId;
@@ -108,11 +107,9 @@ impl Life {
     fn hear(&mut self, message: io::Result<Option<ToNode>>) {
         match message {
             Ok(Some(ToNode::Joined { peers })) => peers.into_iter().for_each(|join| self.join(join)),
-            Ok(Some(ToNode::Rejoined { peer, stream: Some(stream) })) => self.rejoined(peer, stream),
-            Ok(Some(ToNode::Rejoined { .. })) => {}
+            Ok(Some(ToNode::Rejoined { peer, stream })) => self.rejoined(peer, stream),
             Ok(Some(ToNode::AllJoined)) => self.bus.members_complete(),
-            Ok(Some(ToNode::LinkOpened { peer, epoch, link: Some(link) })) => self.link_opened(peer, epoch, link),
-            Ok(Some(ToNode::LinkOpened { .. })) => {}
+            Ok(Some(ToNode::LinkOpened { peer, epoch, link })) => self.link_opened(peer, epoch, link),
             Ok(Some(ToNode::PeerDrains { id })) => self.peers.drains(id),
             Ok(Some(ToNode::Gone { id })) => {
                 self.peers.part(id);
@@ -201,7 +198,9 @@ impl Life {
     }
 
     fn join(&mut self, join: Join) {
-        let Join { peer, greets, bus, stream: Some(stream), handoff: Some(handoff) } = join else { return };
+        let Join { peer, greets, bus, stream, handoff } = join;
+        // The log has named the loss already.
+        let (Ok(stream), Ok(handoff)) = (stream.into_owned(), handoff.into_owned()) else { return };
         self.reader.iter_mut().for_each(|reader| reader.reserve.give(STREAMS_A_PEER));
         let joined = mesh::transport(stream).and_then(|stream| {
             self.peers.join(peer, stream);
@@ -213,8 +212,8 @@ impl Life {
         }
     }
 
-    fn rejoined(&mut self, peer: PeerInfo, stream: OwnedFd) {
-        match mesh::transport(stream) {
+    fn rejoined(&mut self, peer: PeerInfo, stream: Fd) {
+        match stream.into_owned().and_then(mesh::transport) {
             Ok(stream) => self.peers.join(peer, stream),
             Err(error) => crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer"),
         }
@@ -225,7 +224,8 @@ impl Life {
         drop(self.outbox.try_send((ToMaster::OpenLink { peer, broken_epoch }, None)));
     }
 
-    fn link_opened(&mut self, peer: NodeId, epoch: u64, link: OwnedFd) {
+    fn link_opened(&mut self, peer: NodeId, epoch: u64, link: Fd) {
+        let Ok(link) = link.into_owned() else { return };
         // One that is opened again takes the place of one that was closed.
         if self.linked.insert(peer) {
             self.reader.iter_mut().for_each(|reader| reader.reserve.give(LINKS_A_PEER));

@@ -1,6 +1,7 @@
 //! A node's beginning and end: welcomed, serving, drained.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -15,7 +16,7 @@ use super::master::Master;
 use super::measures::Measures;
 use super::orphan;
 use super::parent::Parent;
-use crate::control::{self, HelloAck, Reserve, Skipped, SocketKind, ToMaster, Writer};
+use crate::control::{self, Fd, HelloAck, Reserve, Skipped, SocketKind, ToMaster, Writer};
 use crate::descriptors::Demand;
 use crate::handoff::{Links, Successors};
 use crate::lease::LeasePlace;
@@ -66,12 +67,12 @@ pub(crate) async fn join(
     show_slot(&hello_ack);
     offer_memory();
 
-    let sockets = adopt(&mut hello_ack);
+    let sockets = adopt(mem::take(&mut hello_ack.servers))?;
     let held = held(&sockets)?;
-    let (load, wake_fd) =
-        (hello_ack.load.take().ok_or_else(incomplete)?, hello_ack.wake_fd.take().ok_or_else(incomplete)?);
+    let wake_fd = owned(hello_ack.wake_fd)?;
+    let load = owned(hello_ack.load)?;
     let load = LoadTable::open(load).map_err(Error::io("map the load table"))?;
-    let limits = table(hello_ack.limits.take(), hello_ack.line);
+    let limits = table(hello_ack.limits.and_then(|table| table.into_owned().ok()), hello_ack.line);
     let line = load.line(hello_ack.line).ok_or_else(incomplete)?;
     let (handoff_sender, idle_conns) = mpsc::channel(QUEUE);
     line.set_on_trial(hello_ack.trial);
@@ -214,6 +215,10 @@ fn incomplete() -> Error {
     Error::Control { cause: "the master's welcome lacks something".to_owned() }
 }
 
+fn owned(fd: Fd) -> Result<OwnedFd, Error> {
+    fd.into_owned().map_err(|error| Error::Control { cause: error.to_string() })
+}
+
 /// What the master reads of a failed start: its cause alone, since it knows what failed.
 fn cause(error: &Error) -> String {
     match error {
@@ -270,10 +275,9 @@ async fn finish(
     end.send_replace(Some(fate));
 }
 
-fn adopt(hello_ack: &mut HelloAck) -> Vec<Vec<Socket>> {
-    let mut fds = hello_ack.sockets.drain(..);
-    let mut adopt = |kind: &SocketKind| fds.next().map(|fd| process_links::adopt(*kind, fd));
-    hello_ack.servers.iter().map(|kinds| kinds.iter().filter_map(&mut adopt).collect()).collect()
+fn adopt(servers: Vec<Vec<(SocketKind, Fd)>>) -> Result<Vec<Vec<Socket>>, Error> {
+    let adopt = |(kind, fd): (SocketKind, Fd)| owned(fd).map(|fd| process_links::adopt(kind, fd));
+    servers.into_iter().map(|sockets| sockets.into_iter().map(adopt).collect()).collect()
 }
 
 /// When memory runs out, the kernel should kill a node rather than the master, whose end is the end of all.

@@ -12,11 +12,19 @@ use crate::control::message::{Join, ToMaster, ToNode};
 use crate::id::NodeId;
 use crate::mesh::PeerInfo;
 
-fn frame(mut message: ToNode) -> (BytesMut, Vec<OwnedFd>) {
-    let fds = message.take_fds();
+fn frame(message: ToNode) -> (BytesMut, Vec<OwnedFd>) {
     let mut bytes = BytesMut::new();
-    encode(&message, fds.len(), &mut bytes).expect("a message of ours");
-    (bytes, fds)
+    let fds = encode(&message, &mut bytes).expect("a message of ours");
+    drop(message);
+    (bytes, fds.into_iter().filter_map(Arc::into_inner).collect())
+}
+
+/// A frame that announces this number of descriptors, whatever its message has.
+fn announcing(message: &impl Serialize, fds: u8) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    encode(message, &mut bytes).expect("short");
+    bytes[4] = fds;
+    bytes
 }
 
 fn null() -> OwnedFd {
@@ -26,8 +34,14 @@ fn null() -> OwnedFd {
 fn joined() -> ToNode {
     let peer = PeerInfo::new(NodeId::node(7), None, 4711);
     ToNode::Joined {
-        peers: vec![Join { peer, greets: false, bus: false, stream: Some(null()), handoff: Some(null()) }],
+        peers: vec![Join { peer, greets: false, bus: false, stream: null().into(), handoff: null().into() }],
     }
+}
+
+/// Whether the first process's two streams are there.
+fn streams(peers: Vec<Join>) -> (bool, bool) {
+    let Join { stream, handoff, .. } = peers.into_iter().next().expect("a peer");
+    (stream.into_owned().is_ok(), handoff.into_owned().is_ok())
 }
 
 #[test]
@@ -55,7 +69,7 @@ fn descriptors_go_to_the_message_that_carried_them() {
     }
     for _ in 0..2 {
         let Ok(Some(ToNode::Joined { peers })) = decoder.next() else { panic!("a whole message") };
-        assert!(peers[0].stream.is_some() && peers[0].handoff.is_some());
+        assert_eq!(streams(peers), (true, true));
     }
     assert!(decoder.fds.is_empty());
 }
@@ -95,7 +109,8 @@ fn missing_and_surplus_descriptors_are_refused() {
     let (mut bytes, fds) = frame(joined());
     bytes[4] = 1;
     let mut decoder = Decoder { bytes, fds: fds.into(), ..Decoder::default() };
-    assert!(matches!(decoder.next::<ToNode>(), Err(Malformed::FdCount { arrived: 1, expected: 2 })));
+    let refused = decoder.next::<ToNode>();
+    assert!(matches!(refused, Err(Malformed::Fds(Mismatch::Count { arrived: 1, named: 2 }))), "{refused:?}");
 
     let mut decoder = Decoder::default();
     decoder.fds.extend((0..300).map(|_| null()));
@@ -110,23 +125,23 @@ fn a_message_whose_descriptors_were_lost_is_read_without_them() {
         fds.truncate(if lost { 1 } else { 2 });
         decoder.take(&bytes, Received { bytes: bytes.len(), fds, lost });
     }
-    let streams = |decoder: &mut Decoder| match decoder.next() {
-        Ok(Some(ToNode::Joined { peers })) => (peers[0].stream.is_some(), peers[0].handoff.is_some()),
+    let next = |decoder: &mut Decoder| match decoder.next() {
+        Ok(Some(ToNode::Joined { peers })) => streams(peers),
         other => panic!("{other:?}"),
     };
-    assert_eq!(streams(&mut decoder), (true, true), "the first came whole");
-    assert_eq!(streams(&mut decoder), (false, false));
+    assert_eq!(next(&mut decoder), (true, true), "the first came whole");
+    assert_eq!(next(&mut decoder), (false, false));
     let (bytes, fds) = frame(joined());
     decoder.take(&bytes, Received { bytes: bytes.len(), fds, lost: false });
-    assert_eq!(streams(&mut decoder), (true, true), "the next is as if nothing had been");
+    assert_eq!(next(&mut decoder), (true, true), "the next is as if nothing had been");
 }
 
 #[test]
 fn a_node_cannot_send_descriptors() {
-    let mut bytes = BytesMut::new();
-    encode(&ToMaster::Beat, 1, &mut bytes).expect("short");
+    let bytes = announcing(&ToMaster::Beat, 1);
     let mut decoder = Decoder { bytes, fds: [null()].into(), ..Decoder::default() };
-    assert!(matches!(decoder.next::<ToMaster>(), Err(Malformed::FdCount { arrived: 1, expected: 0 })));
+    let refused = decoder.next::<ToMaster>();
+    assert!(matches!(refused, Err(Malformed::Fds(Mismatch::Count { arrived: 1, named: 0 }))), "{refused:?}");
 }
 
 #[test]
@@ -138,7 +153,7 @@ fn fields_of_a_later_version_are_passed_over() {
     }
     let mut bytes = BytesMut::new();
     let versions = crate::control::Versions { lowest: 9, highest: 12 };
-    encode(&Later::Hello { versions, addresses: Vec::new(), mood: "good" }, 0, &mut bytes).expect("short");
+    encode(&Later::Hello { versions, addresses: Vec::new(), mood: "good" }, &mut bytes).expect("short");
     let mut decoder = Decoder { bytes, ..Decoder::default() };
     let Ok(Some(ToMaster::Hello { versions: read, .. })) = decoder.next() else { panic!("readable") };
     assert_eq!(read, versions);
@@ -149,14 +164,14 @@ fn kinds_of_a_later_release_are_skipped_and_counted_with_their_descriptors() {
     let count = Arc::new(AtomicU64::new(0));
     let mut decoder = Decoder { skipped: Skipped::counted(&count), ..Decoder::default() };
     for later in [json!("later"), json!({ "later": { "mood": "good", "list": [1, 2] } })] {
-        encode(&later, 2, &mut decoder.bytes).expect("short");
+        decoder.bytes.extend_from_slice(&announcing(&later, 2));
         decoder.fds.extend([null(), null()]);
     }
     let (bytes, fds) = frame(joined());
     decoder.bytes.extend_from_slice(&bytes);
     decoder.fds.extend(fds);
     let Ok(Some(ToNode::Joined { peers })) = decoder.next() else { panic!("the message behind them") };
-    assert!(peers[0].stream.is_some() && peers[0].handoff.is_some(), "with its own descriptors");
+    assert_eq!(streams(peers), (true, true), "with its own descriptors");
     assert_eq!(count.load(Relaxed), 2);
     assert!(decoder.fds.is_empty() && decoder.next::<ToNode>().expect("nothing more").is_none());
 }
@@ -164,14 +179,14 @@ fn kinds_of_a_later_release_are_skipped_and_counted_with_their_descriptors() {
 #[test]
 fn a_known_kind_that_cannot_be_read_is_malformed() {
     let mut decoder = Decoder::default();
-    encode(&json!({ "failed": { "why": 7 } }), 0, &mut decoder.bytes).expect("short");
+    encode(&json!({ "failed": { "why": 7 } }), &mut decoder.bytes).expect("short");
     assert!(matches!(decoder.next::<ToMaster>(), Err(Malformed::Unreadable(_))));
 }
 
 #[test]
 fn the_longest_message_is_written_and_one_longer_is_not() {
     // MessagePack puts five bytes before a text of this length.
-    let encoded = |length: usize| encode(&"x".repeat(length - 5), 0, &mut BytesMut::new());
+    let encoded = |length: usize| encode(&"x".repeat(length - 5), &mut BytesMut::new());
     assert!(encoded(LONGEST).is_ok());
     assert!(matches!(encoded(LONGEST + 1), Err(Malformed::TooLong { length }) if length == LONGEST + 1));
 }
@@ -186,8 +201,8 @@ fn what_a_decoder_holds_is_not_shown() {
 #[test]
 fn the_fuzz_target_counts_messages_until_the_first_that_is_refused() {
     let mut bytes = BytesMut::new();
-    encode(&ToMaster::Beat, 0, &mut bytes).expect("short");
-    encode(&ToMaster::Beat, 0, &mut bytes).expect("short");
+    encode(&ToMaster::Beat, &mut bytes).expect("short");
+    encode(&ToMaster::Beat, &mut bytes).expect("short");
     let (head, rest) = bytes.split_at(3);
     assert_eq!(decode_control(&[head, rest, &[0xff; HEADER]]), 2);
 }

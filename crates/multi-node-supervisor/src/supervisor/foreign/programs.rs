@@ -15,7 +15,7 @@ use super::{PrimaryEnding, ProcessMonitor, node_port};
 use tokio::sync::mpsc;
 
 use crate::bind::Manner;
-use crate::control::Exec;
+use crate::control::{Exec, Fd};
 use crate::environment::{self, Left, ParentInfo};
 use crate::foreign::lookup::Found;
 use crate::foreign::{self, FIRST, Place, Program, Readiness, Renewal};
@@ -232,8 +232,7 @@ impl Foreign {
                 left: Some(Left { number, pid: node.pid() }),
             }),
         };
-        let mut fds = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
-        let mut numbers: Vec<u32> = (FIRST..).take(fds.len()).collect();
+        let files = sockets.iter().map(Socket::try_clone_file).collect::<io::Result<Vec<OwnedFd>>>()?;
         let inode = |fd: &OwnedFd| sys::observe::inode(fd.as_fd());
         let args = program.arguments(&place);
         // A program with a socket has to be seen serving: its age does not count, unless the user chose that rule.
@@ -244,30 +243,27 @@ impl Foreign {
             readiness: program.readiness.clone(),
             ready_after: by_age.then_some(program.ready_after),
             node_port: place.node_port,
-            sockets: fds.iter().map(inode).collect::<io::Result<_>>()?,
+            sockets: files.iter().map(inode).collect::<io::Result<_>>()?,
             addresses: self.sockets.iter().map(|socket| socket.address.clone()).collect(),
             words: std::iter::once(&program.program).chain(&args).map(|word| word.to_string_lossy().into()).collect(),
         };
+        let mut fds: Vec<(u32, Fd)> = (FIRST..).zip(files.into_iter().map(Fd::from)).collect();
         let mut ears = vec![Ear::Socket(notify)];
         if let Some(number) = program.ready_fd {
-            ears.push(Ear::Pipe(pipe(number, &mut numbers, &mut fds)?));
+            ears.push(Ear::Pipe(pipe(number, &mut fds)?));
         }
         if let Some((primary, number)) = primary.zip(place.channel) {
-            ears.push(Ear::Channel(Channel::new(channel(number, &mut numbers, &mut fds)?, primary)));
+            ears.push(Ear::Channel(Channel::new(channel(number, &mut fds)?, primary)));
         }
-        let (found, file) = match file {
-            Some((path, file)) => (Some(path.clone()), Some(file.try_clone()?)),
-            None => (None, None),
-        };
+        let found =
+            file.as_ref().map(|(path, file)| io::Result::Ok((path.clone(), file.try_clone()?.into()))).transpose()?;
         let exec = Exec {
             program: program.program.clone(),
             args,
             env: program.variables(&place),
-            numbers,
             fds,
             parent_info,
             found,
-            file,
             stop_signal: Some(program.stop_signal),
             open_files,
         };
@@ -325,18 +321,16 @@ impl Foreign {
 }
 
 /// A pipe that ends at this number in the node; its other end.
-fn pipe(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
+fn pipe(number: u32, fds: &mut Vec<(u32, Fd)>) -> io::Result<OwnedFd> {
     let (ours, theirs) = io::pipe()?;
-    numbers.push(number);
-    fds.push(theirs.into());
+    fds.push((number, theirs.into()));
     Ok(ours.into())
 }
 
 /// Makes a socket pair. One end gets this number in the node. Returns the other end.
-fn channel(number: u32, numbers: &mut Vec<u32>, fds: &mut Vec<OwnedFd>) -> io::Result<OwnedFd> {
+fn channel(number: u32, fds: &mut Vec<(u32, Fd)>) -> io::Result<OwnedFd> {
     let (ours, theirs) = sys::socket::pair()?;
-    numbers.push(number);
-    fds.push(theirs);
+    fds.push((number, theirs.into()));
     Ok(ours)
 }
 

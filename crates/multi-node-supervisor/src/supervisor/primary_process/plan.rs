@@ -60,11 +60,9 @@ impl Plan {
             program: program.clone(),
             args,
             env: variables,
-            numbers: vec![FIRST],
-            fds: vec![channel],
+            fds: vec![(FIRST, channel.into())],
             parent_info: None,
             found: None,
-            file: None,
             stop_signal: Some(TERM),
             open_files: *open_files,
         })

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use super::state::{
     FdIndex, FrameState, GuardState, ImageState, MemberState, OutputState, PrimaryProcessState, ProgramState,
@@ -115,7 +116,10 @@ pub(super) fn decode_member(
     let process = received.take(member.process)?.into();
     let socket = received.take(member.control)?.into();
     let read_fds = decode_fds(member.read_fds, received)?;
-    let frame = |frame: FrameState| Ok(Frame { bytes: frame.bytes, fds: decode_fds(frame.fds, received)? });
+    let frame = |frame: FrameState| {
+        let fds: Vec<OwnedFd> = decode_fds(frame.fds, received)?;
+        Ok(Frame { bytes: frame.bytes, fds: fds.into_iter().map(Arc::new).collect() })
+    };
     let unwritten = member.unwritten.into_iter().map(frame).collect::<io::Result<_>>()?;
     let monitor = member.monitor.map(|state| ProcessMonitor::unpack(state, foreign, received)).transpose()?;
     Ok(SuspendedMember {
@@ -160,7 +164,7 @@ pub(super) fn decode_guard(guard: GuardState, received: &mut ReceivedFds) -> io:
     Ok(GuardProcess { process: received.take(process)?, pipe: received.take(pipe)?, told })
 }
 
-fn encode_fds<'a>(files: impl IntoIterator<Item = &'a OwnedFd>, fds: &mut SentFds<'a>) -> Vec<FdIndex> {
+fn encode_fds<'a>(files: impl IntoIterator<Item = &'a (impl AsFd + 'a)>, fds: &mut SentFds<'a>) -> Vec<FdIndex> {
     files.into_iter().map(|file| fds.add(file.as_fd())).collect()
 }
 

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::state::SentFds;
 use super::{courier, encoding};
-use crate::control::{self, Fds, Reader};
+use crate::control::{self, Reader};
 use crate::error::describe;
 use crate::family::{Left, Stop};
 use crate::id::{Generation, NodeId};
@@ -39,8 +39,6 @@ pub(super) enum Verdict {
         why: String,
     },
 }
-
-impl Fds for Verdict {}
 
 /// A preflight under way. Dropped, it ends, and so does its child.
 #[derive(Debug)]

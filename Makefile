@@ -125,6 +125,7 @@ bench: ## the comparisons of docs/benchmarks.md; takes some minutes
 	$(CARGO) run --locked --release -p multi-node-bench -- mesh
 	$(CARGO) run --locked --release -p multi-node-bench -- start
 	$(CARGO) run --locked --release -p multi-node-bench -- limits
+	$(CARGO) run --locked --release -p multi-node-bench -- tail
 	scripts/install-servers.sh peers
 	$(CARGO) run --locked --release -p multi-node-bench -- sessions
 	$(CARGO) build --locked --release -p multi-node-cli -p multi-node-bench

@@ -16,6 +16,7 @@ mod redis;
 mod sessions;
 mod start;
 mod table;
+mod tail;
 mod tls;
 mod variants;
 
@@ -48,6 +49,8 @@ enum Command {
     Sessions(sessions::Options),
     /// TLS: what handshakes and requests cost, beside hyper and tokio-rustls by hand.
     Tls(tls::Options),
+    /// How long clients wait while a few requests burn processor time, beside axum and hand-made prefork.
+    Tail(tail::Options),
     /// Clients for any HTTP server; prints a report as JSON.
     Load(load::Options),
     /// One of the servers that `http` compares.
@@ -109,6 +112,7 @@ impl Command {
                 | Command::Limits(_)
                 | Command::Sessions(_)
                 | Command::Tls(_)
+                | Command::Tail(_)
                 | Command::Loss(_)
         )
     }
@@ -127,6 +131,7 @@ impl Command {
             Command::Sessions(options) => sessions::run(&options),
             Command::SessionsWork(work) => sessions::work(&work),
             Command::Tls(options) => tls::run(&options),
+            Command::Tail(options) => tail::run(&options),
             Command::TlsServe(serve) => tls::serve(&serve),
             Command::LossServer(start) => loss::serve(&start),
             Command::KilledNodes { kills } => start::killed_nodes(kills),

@@ -58,7 +58,7 @@ async fn per_request(address: SocketAddr, report: &mut Report) -> Result<(), Fai
 }
 
 /// A connection with no request on its way.
-struct Connection {
+pub(crate) struct Connection {
     stream: TcpStream,
     buffer: [u8; Connection::LARGEST],
 }
@@ -67,13 +67,13 @@ impl Connection {
     /// No answer of the servers that are compared comes near it.
     const LARGEST: usize = 1024;
 
-    async fn open(address: SocketAddr) -> Result<Connection, Failure> {
+    pub(crate) async fn open(address: SocketAddr) -> Result<Connection, Failure> {
         let stream = TcpStream::connect(address).await.map_err(|_| "connect")?;
         stream.set_nodelay(true).map_err(|_| "connect")?;
         Ok(Connection { stream, buffer: [0; Connection::LARGEST] })
     }
 
-    async fn exchange(&mut self, request: &[u8]) -> Result<(), Failure> {
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<(), Failure> {
         self.stream.write_all(request).await.map_err(|_| "write")?;
         let mut filled = 0;
         loop {

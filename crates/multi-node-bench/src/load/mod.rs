@@ -2,6 +2,8 @@
 
 mod client;
 
+pub(crate) use self::client::Connection;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,

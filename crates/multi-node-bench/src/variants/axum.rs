@@ -1,10 +1,10 @@
 //! axum in one process, with as many worker threads as the others have processes.
 
 use anyhow::Result;
-use axum::{Router, routing::get, serve::ListenerExt};
+use axum::{Router, http::Uri, routing::get, serve::ListenerExt};
 use tokio::{net::TcpSocket, runtime::Builder};
 
-use super::{BACKLOG, HELLO, Start, announce};
+use super::{BACKLOG, HELLO, Start, announce, work::answer};
 
 /// Serves from one process.
 pub(super) fn serve(start: &Start) -> Result<()> {
@@ -16,7 +16,8 @@ pub(super) fn serve(start: &Start) -> Result<()> {
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?;
         announce(listener.local_addr()?.port(), &[])?;
-        let app = Router::new().route("/", get(|| async { HELLO }));
+        let app =
+            Router::new().route("/", get(|| async { HELLO })).fallback(|uri: Uri| async move { answer(uri.path()) });
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
         });

@@ -12,7 +12,7 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-use super::HELLO;
+use super::work::answer;
 
 /// The runtime of one node.
 pub(super) fn runtime() -> Result<Runtime> {
@@ -33,6 +33,6 @@ async fn serve(stream: TcpStream) {
     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(hello)).await;
 }
 
-async fn hello(_: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::new(Bytes::from_static(HELLO.as_bytes()))))
+async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::new(Bytes::from_static(answer(request.uri().path()).as_bytes()))))
 }

@@ -5,6 +5,7 @@ mod hyper;
 pub(crate) mod multi_node;
 mod reuseport;
 mod shared;
+mod work;
 
 use std::{
     io::Write,
@@ -16,9 +17,10 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::work::burn_path;
 use crate::process::{self, Process};
 
-/// What every server answers.
+/// What every server answers, to whatever path.
 pub(crate) const HELLO: &str = "hello\n";
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 4096;
@@ -42,6 +44,9 @@ pub(crate) struct Start {
     /// Processes, or threads where the variant is one process.
     #[arg(long)]
     nodes: usize,
+    /// Threads of each node of the library.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
     /// 0 for a free one.
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -88,13 +93,18 @@ impl Variant {
 
 impl Start {
     pub(crate) fn on_free_port(nodes: usize) -> Start {
-        Start { nodes, port: 0, inherited: false }
+        Start { nodes, threads: 1, port: 0, inherited: false }
+    }
+
+    pub(crate) fn with_threads(self, threads: usize) -> Start {
+        Start { threads, ..self }
     }
 
     /// The arguments by which this program is such a server.
     pub(crate) fn args(&self, variant: Variant) -> Vec<String> {
         let mut args = vec!["serve".to_owned(), variant.name()];
-        args.extend([format!("--nodes={}", self.nodes), format!("--port={}", self.port)]);
+        let counts = [("nodes", self.nodes), ("threads", self.threads), ("port", self.port.into())];
+        args.extend(counts.map(|(name, count)| format!("--{name}={count}")));
         args.extend(self.inherited.then(|| "--inherited".to_owned()));
         args
     }

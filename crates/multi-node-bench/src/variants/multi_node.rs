@@ -11,13 +11,13 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response};
 use multi_node::{Error, Nodes, Options, http, listen};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
-use super::{HELLO, Start, announce_pids};
+use super::{Start, announce_pids, work::answer};
 
 /// Serves from `start.nodes` nodes under a master, which is this process; in a node it is one of them.
 pub(super) fn serve(start: &Start) -> Result<()> {
-    Builder::new_current_thread().enable_all().build()?.block_on(async {
+    runtime(start.threads)?.block_on(async {
         let nodes = listen_with(start.nodes, start.port).await?;
         if nodes.is_master() {
             nodes.ready().await?;
@@ -26,6 +26,14 @@ pub(super) fn serve(start: &Start) -> Result<()> {
         }
         until_end(&nodes).await
     })
+}
+
+fn runtime(threads: usize) -> Result<Runtime> {
+    let mut builder = if threads == 1 { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    if threads > 1 {
+        builder.worker_threads(threads);
+    }
+    Ok(builder.enable_all().build()?)
 }
 
 /// Serves on until the program ends, which for a node may be the bench's killing its master.
@@ -59,7 +67,7 @@ impl tower_service::Service<Request<multi_node::RequestBody>> for Hello {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<multi_node::RequestBody>) -> Self::Future {
-        ready(Ok(Response::new(Full::new(Bytes::from_static(HELLO.as_bytes())))))
+    fn call(&mut self, request: Request<multi_node::RequestBody>) -> Self::Future {
+        ready(Ok(Response::new(Full::new(Bytes::from_static(answer(request.uri().path()).as_bytes())))))
     }
 }

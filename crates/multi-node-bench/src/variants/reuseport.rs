@@ -12,7 +12,7 @@ pub(super) fn serve(start: &Start) -> Result<()> {
     hyper::runtime()?.block_on(async {
         let listener = bind(start)?;
         let port = listener.local_addr()?.port();
-        let one = Start { nodes: 1, port, inherited: false };
+        let one = Start { port, ..Start::on_free_port(1) };
         let others = (1..start.nodes)
             .map(|_| Server::start(Variant::Reuseport, &one, Stdio::null()))
             .collect::<Result<Vec<_>>>()?;

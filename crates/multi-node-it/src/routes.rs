@@ -26,11 +26,10 @@ async fn who(request: Request) -> Json<Value> {
 }
 
 fn tls(info: &TlsInfo) -> Value {
-    let client =
-        info.client.as_ref().map(|client| json!({ "common_name": client.common_name, "dns": client.dns_names }));
-    let (protocol, server_name) = (info.protocol.as_deref(), info.server_name.as_deref());
-    let version = format!("{:?}", info.version);
-    json!({ "version": version, "protocol": protocol, "server_name": server_name, "resumed": info.resumed, "client": client })
+    let client = info.client().map(|client| json!({ "common_name": client.common_name, "dns": client.dns_names }));
+    let (protocol, server_name) = (info.protocol(), info.server_name());
+    let version = format!("{:?}", info.version());
+    json!({ "version": version, "protocol": protocol, "server_name": server_name, "resumed": info.is_resumed(), "client": client })
 }
 
 async fn panics() {

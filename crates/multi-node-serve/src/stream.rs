@@ -103,6 +103,10 @@ impl Stream {
         None
     }
 
+    pub(super) fn has_part_of_record(&self) -> bool {
+        false
+    }
+
     pub(super) fn tls_info(&self) -> Option<TlsInfo> {
         None
     }
@@ -128,6 +132,14 @@ impl Stream {
         match &self.io {
             Io::Plain(_) => None,
             Io::Tls(secured) => Some(TlsInfo::of(secured.get_ref().1)),
+        }
+    }
+
+    /// Whether a part of a TLS record has come whose rest is still to come. Nobody can read it until then.
+    pub(super) fn has_part_of_record(&self) -> bool {
+        match &self.io {
+            Io::Plain(_) => false,
+            Io::Tls(secured) => secured.get_ref().0.has_part(),
         }
     }
 

@@ -78,7 +78,7 @@ impl AsyncRead for PrefixedIo {
         }
         let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
         match polled {
-            Poll::Pending => this.progress.starved(),
+            Poll::Pending => this.progress.starved(this.stream.has_part_of_record()),
             Poll::Ready(Ok(())) if buffer.filled().len() == filled => this.progress.ended(),
             Poll::Ready(Ok(())) => this.progress.heard(),
             Poll::Ready(Err(_)) => {}

@@ -32,6 +32,8 @@ pub(super) struct Progress {
     answered: AtomicU64,
     /// Bytes have come that belong to no request whose head is complete.
     heard: AtomicBool,
+    /// A part of a TLS record has come, so that the client is sending.
+    part_of_record: AtomicBool,
     /// The last request has a body, so that what comes is not the next head.
     bodied: AtomicBool,
     /// The client has sent all that it will, and hyper has read all of it.
@@ -68,6 +70,7 @@ impl Progress {
             calls: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             heard: AtomicBool::new(false),
+            part_of_record: AtomicBool::new(false),
             bodied: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             half_closed: AtomicBool::new(false),
@@ -86,15 +89,17 @@ impl Progress {
     /// Bytes have come.
     pub(super) fn heard(&self) {
         self.starved.store(false, Relaxed);
+        self.part_of_record.store(false, Relaxed);
         self.moved();
         if !self.is_busy() || !self.had_body() {
             self.heard.store(true, Relaxed);
         }
     }
 
-    /// No bytes were there to be read.
-    pub(super) fn starved(&self) {
+    /// No bytes were there to be read, or only a part of a TLS record.
+    pub(super) fn starved(&self, has_part: bool) {
         self.starved.store(true, Relaxed);
+        self.part_of_record.store(has_part, Relaxed);
     }
 
     /// The client has sent all that it will.
@@ -186,9 +191,9 @@ impl Progress {
         self.calls() != self.answered.load(Relaxed)
     }
 
-    /// Whether a part of a request's head has come.
+    /// Whether a part of a request's head has come, be it sealed still.
     pub(super) fn has_begun(&self) -> bool {
-        self.heard.load(Relaxed)
+        self.heard.load(Relaxed) || self.part_of_record.load(Relaxed)
     }
 
     pub(super) fn has_ended(&self) -> bool {

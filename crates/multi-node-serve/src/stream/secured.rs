@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, Bytes};
+use multi_node_tls::RecordBoundary;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::server::TlsStream;
 
@@ -13,18 +14,24 @@ use super::Transport;
 /// A connection whose handshake is done.
 pub(crate) type Secured = TlsStream<Records>;
 
-/// What TLS reads its records from, and writes them to. A connection that is to move between two records would be taken apart here: this
-/// is the only place that sees the bytes before rustls does.
+/// What TLS reads its records from, and writes them to. This is the only place that sees the bytes before rustls does, so it knows whether
+/// rustls holds a part of a record. Where it holds none, a connection could be taken apart, to go on in another process.
 #[derive(Debug)]
 pub(crate) struct Records {
     transport: Transport,
     /// What was read before the first record, such as behind a proxy's header.
     before: Bytes,
+    boundary: RecordBoundary,
 }
 
 impl Records {
     pub(crate) fn new(transport: Transport, before: Bytes) -> Records {
-        Records { transport, before }
+        Records { transport, before, boundary: RecordBoundary::default() }
+    }
+
+    /// Whether a part of a record has come. Otherwise nothing of a next one has been read from the socket.
+    pub(super) fn has_part(&self) -> bool {
+        !self.before.is_empty() || !self.boundary.is_between()
     }
 
     pub(super) fn transport(&self) -> &Transport {
@@ -38,13 +45,19 @@ impl Records {
 
 impl AsyncRead for Records {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if self.before.has_remaining() {
-            let count = self.before.len().min(buffer.remaining());
-            buffer.put_slice(&self.before[..count]);
-            self.before.advance(count);
-            return Poll::Ready(Ok(()));
-        }
-        Pin::new(&mut self.transport).poll_read(cx, buffer)
+        let this = &mut *self;
+        let filled = buffer.filled().len();
+        let polled = match this.before.has_remaining() {
+            true => {
+                let count = this.before.len().min(buffer.remaining());
+                buffer.put_slice(&this.before[..count]);
+                this.before.advance(count);
+                Poll::Ready(Ok(()))
+            }
+            false => Pin::new(&mut this.transport).poll_read(cx, buffer),
+        };
+        this.boundary.pass(&buffer.filled()[filled..]);
+        polled
     }
 }
 

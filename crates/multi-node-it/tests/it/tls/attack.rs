@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use multi_node_it::plan::TlsPlan;
-use multi_node_it::{Plan, Program, within};
+use multi_node_it::{Plan, Program, procfs, within};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -110,6 +110,45 @@ async fn a_flood_of_handshakes_is_bounded_and_keeps_nobody_out_over_a_reload() {
         is_answered(&authority, &program).await;
         drop(flood);
         program.status_where(|status| open(status) == 0).await;
+        program.stop().await;
+    })
+    .await;
+}
+
+/// How much a handshake under way may take (SECURITY.md): the longest message, and what stands around it.
+const EACH: u64 = 100 * 1024;
+
+/// A ClientHello of about the greatest length that rustls takes, but for its last bytes, in records of the greatest length.
+fn unfinished_hello() -> Vec<u8> {
+    let hello = [&[1, 0, 0xff, 0xf0][..], &[0; 0xffe0]].concat();
+    let record = |part: &[u8]| [&[22, 3, 1][..], &(part.len() as u16).to_be_bytes(), part].concat();
+    hello.chunks(1 << 14).flat_map(record).collect()
+}
+
+#[tokio::test]
+async fn handshakes_under_way_take_bounded_memory() {
+    within(60, async {
+        const HANDSHAKES: usize = 200;
+        let authority = Authority::new();
+        let mut program = serving(&authority, Duration::from_secs(50), HANDSHAKES).await;
+        is_answered(&authority, &program).await;
+        let node = program.pids().await[0];
+        let (before, hello) = (procfs::resident(node), unfinished_hello());
+        let mut flood = Vec::new();
+        for _ in 0..3 * HANDSHAKES {
+            let mut client = TcpStream::connect(program.addr).await.expect("a connection");
+            client.write_all(&hello).await.expect("it is open");
+            flood.push(client);
+        }
+        program.status_where(|status| status.slots[0].connections <= HANDSHAKES as u64).await;
+        let each = || procfs::resident(node).saturating_sub(before) / HANDSHAKES as u64;
+        // They hold what they were sent.
+        program.until(|| each() >= 64 * 1024).await;
+        println!("{} bytes for each of {HANDSHAKES} handshakes", each());
+        assert!(each() <= EACH, "{} bytes for each of {HANDSHAKES} handshakes", each());
+        is_answered(&authority, &program).await;
+        drop(flood);
+        program.status_where(|status| status.slots[0].connections == 0).await;
         program.stop().await;
     })
     .await;

@@ -33,6 +33,7 @@ npm() {
 }
 
 pip python 'gunicorn==27.0.1' 'uvicorn==0.54.0' 'websockets==17.4'
+pip frameworks 'fastapi==0.165.0' 'Django==5.2.19' # the newest for Python 3.11
 pip hypercorn 'hypercorn==0.18.0'
 pip apscheduler 'APScheduler==3.11.3'
 npm cluster '@socket.io/cluster-adapter@0.3.0' 'socket.io@4.8.4' 'socket.io-client@4.8.4' 'rate-limiter-flexible@11.4.0' \

@@ -118,12 +118,15 @@ export interface Options {
 
 /** Applications that bring their own server, such as Fastify's. */
 interface AppWithServer {
+  /** Serves the application. */
   server: Server;
+  /** Resolves once the plugins are loaded. The node is ready then. */
   ready(): PromiseLike<unknown>;
 }
 
 /** Applications that make a request handler, such as Koa's. */
 interface AppWithCallback {
+  /** The request handler. */
   callback(): RequestListener;
 }
 
@@ -132,8 +135,11 @@ export type Servable = Server | RequestListener | AppWithServer | AppWithCallbac
 
 /** A server with an address of its own. */
 export interface Addressed {
+  /** Address or name to bind. Default `0.0.0.0`. */
   host?: string;
+  /** TCP port; 0 lets the system choose. */
   port: number;
+  /** What is served there. */
   server: Servable;
 }
 
@@ -141,8 +147,11 @@ export interface Addressed {
 export interface NodeStream extends Socket {
   /** `master`, `node-1`… */
   readonly id: string;
+  /** The slot of that node; null for the master. A node keeps its slot's number over restarts. */
   readonly slot: number | null;
+  /** Its process id. */
   readonly pid: number;
+  /** Whether that process is the master. */
   readonly isMaster: boolean;
   /** Writes that came after its end. */
   readonly dropped: number;
@@ -155,6 +164,7 @@ export interface NodeStream extends Socket {
   readonly epoch: number;
 }
 
+/** Where a slot is in its life. docs/lifecycle.md says what leads from one state to the next. */
 export type State =
   | 'empty'
   | 'starting'
@@ -166,16 +176,25 @@ export type State =
   | 'backing_off'
   | 'failed';
 
+/** A slot, and the node in it. */
 export interface SlotStatus {
+  /** The number of the slot, from 0. */
   slot: number;
+  /** The id of its node, such as `node-3`, if there is one. */
   id?: string;
+  /** The process id of its node, if there is one. */
   pid?: number;
+  /** What the slot does now. */
   state: State;
-  /** Milliseconds since 1970. */
+  /** When that state began, in milliseconds since 1970. */
   since: number;
+  /** Which release its node runs: each reload adds 1. */
   generation: number;
+  /** How often a node that ended unasked was replaced here. */
   restarts: number;
+  /** How the last node here ended: by an exit code, or by the number of a signal. */
   lastExit?: { code?: number; signal?: number };
+  /** Open connections. */
   connections: number;
   /** HTTP requests begun, since the slot came to be. Upgrades to other protocols are not counted. */
   requests: number;
@@ -183,41 +202,59 @@ export interface SlotStatus {
   inFlight: number;
 }
 
+/** All slots of the program. */
 export interface Status {
+  /** Whether every slot serves. */
   ready: boolean;
+  /** How many nodes there should be. */
   wanted: number;
+  /** The slots, by their numbers. */
   slots: SlotStatus[];
 }
 
 /** How one slot's node was replaced; times are in milliseconds. */
 export interface Replacement {
+  /** The number of the slot. */
   slot: number;
+  /** The id of the node that was replaced, if there was one. */
   old?: string;
+  /** The id of the node that took its place. */
   new: string;
+  /** From the new node's start until it served. */
   toReady: number;
+  /** How long the old node drained. */
   drain: number;
+  /** Whether the old node was killed at the deadline. */
   killed: boolean;
-  /** Connections that closed normally, went on in other nodes, and were cut at the deadline. */
+  /** Connections that closed normally. The counts are unknown of a slot without a node. */
   finished?: number;
+  /** Connections that went on in other nodes. */
   handedOff?: number;
-  /** Idle connections with TLS of a Rust server that stayed open for one more request, and those of them closed while idle. 0 in Node.js. */
+  /** Idle connections with TLS of a Rust server that stayed open for one more request. 0 in Node.js. */
   kept?: number;
+  /** Those of them that were closed while idle. 0 in Node.js. */
   keptClosed?: number;
+  /** Connections that were cut at the deadline. */
   aborted?: number;
-  /** HTTP requests that were begun and not fully answered. Neither is known of a slot without a node. */
+  /** HTTP requests that were begun and not fully answered. */
   requestsFailed?: number;
 }
 
-/** HTTP requests that were answered, and how many of them by a server error. */
+/** HTTP requests that were answered. */
 export interface Answers {
+  /** How many there were. */
   requests: number;
+  /** How many of them were answered by a server error. */
   errors: number;
 }
 
+/** What a reload has done. */
 export interface ReloadReport {
+  /** The generation of the new nodes. */
   generation: number;
-  /** Milliseconds. */
+  /** Milliseconds from the command until the last old node had ended. */
   took: number;
+  /** How each slot's node was replaced. */
   slots: Replacement[];
   /** How the first new node has stood its trial. */
   canary?: { node: string; watched: number; new: Answers; old: Answers; byAnswers: boolean };
@@ -227,57 +264,81 @@ export interface ReloadReport {
   certificateErrors: string[];
 }
 
+/** What `scale` has done. */
 export interface ScaleReport {
+  /** How many nodes there were. */
   from: number;
+  /** How many there are now. */
   to: number;
 }
 
 /** The end of a node's process. */
 export interface Exit {
+  /** The id of the node. */
   id: string;
+  /** The slot that it was in. */
   slot: number;
+  /** Its process id. */
   pid: number;
+  /** Its exit code; null if a signal ended it. */
   code: number | null;
+  /** The signal that ended it; null if it exited. */
   signal: NodeJS.Signals | null;
 }
 
 /** A node that takes the place of one that ended unasked. */
 export interface Restart {
+  /** The id of the new node. */
   id: string;
+  /** The slot that it is in. */
   slot: number;
+  /** Its process id. */
   pid: number;
 }
 
+/** The events of `Nodes`. */
 interface Events {
+  /** Another process is there, with a stream to it. */
   node: [stream: NodeStream];
+  /** The addresses are bound. */
   listening: [];
+  /** Every slot serves. */
   ready: [];
+  /** A node has ended. In the master. */
   exit: [exit: Exit];
+  /** A node takes the place of one that ended unasked. In the master. */
   restart: [restart: Restart];
+  /** This process takes no more connections: close WebSockets, stop consumers. */
   drain: [];
+  /** This process no longer serves. */
   close: [];
   /** A command by signal that was not carried out. */
   commandFailed: [error: Error];
+  /** An address that could not be bound, or no node is left. */
   error: [error: Error];
 }
 
 /** A register of prom-client 15 or later. */
 export interface MetricsRegister {
+  /** All metrics of the register. */
   getMetricsAsJSON(): Promise<unknown[]>;
 }
 
-/** Who sent a message: `master`, `node-1`… It may be this process. */
+/** Who sent a message. */
 export interface Sender {
+  /** The id of that process: `master`, `node-1`… It may be this process. */
   from: string;
 }
 
 /** Messages of `from` that this subscription missed. */
 export interface Lag extends Sender {
+  /** How many. */
   missed: number;
 }
 
 /** A message of `from` that cannot be read. */
 export interface Undecodable extends Sender {
+  /** Why; its code is `ERR_MULTI_NODE_UNDECODABLE`. */
   error: Error;
 }
 
@@ -295,6 +356,7 @@ export type TopicItem<T> =
  * A message reaches each subscription at most once, in the order of its publisher. At most `maxSubscriptionBacklog` messages wait in a subscription.
  */
 export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicItem<T>> {
+  /** The name that it was made with. */
   readonly name: string;
   /**
    * Resolves when every live process has confirmed the first subscription and the history has come, or 2 s have passed for each:
@@ -313,7 +375,7 @@ export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicIte
    * if (!chat.publish({ text })) console.warn('some process lags');
    */
   publish(value: T): boolean;
-  /** Ends the subscriptions of this object. Iterators end. */
+  /** Ends the subscriptions of this object, and its iterators. */
   close(): void;
   /**
    * The first listener begins the subscription.
@@ -322,6 +384,7 @@ export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicIte
    * chat.on('message', (value, { from }) => console.log(from, value)).on('lag', ({ from, missed }) => console.warn(from, missed));
    */
   on(event: 'message', listener: (value: T, sender: Sender) => void): this;
+  /** Messages that this subscription missed. */
   on(event: 'lag', listener: (lag: Lag) => void): this;
   /** After what a process that has ended had published before. */
   on(event: 'subscribers', listener: (ids: string[]) => void): this;
@@ -330,12 +393,14 @@ export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicIte
   /**
    * An iterator has a subscription of its own, which begins at once and waits while nobody asks. What it misses then is an item with `missed`.
    *
+   * @throws an error with the code `ERR_MULTI_NODE_TOPIC_CLOSED` after `close`.
    * @example
    * for await (const { value, from, missed } of chat) console.log(from, missed ? `${missed} messages missed` : value);
    */
   [Symbol.asyncIterator](): AsyncIterator<TopicItem<T>>;
 }
 
+/** Options of a request. */
 export interface RequestOptions {
   /** The id of a process, or the number of a slot. Default: any that has the handler, and the fewest requests of this process under way. */
   to?: string | number;
@@ -345,17 +410,29 @@ export interface RequestOptions {
   signal?: AbortSignal;
 }
 
+/** What a limit says of a key. */
+export interface Verdict {
+  /** Whether the event is within the limit. */
+  allowed: boolean;
+  /** How many more events may come at once. */
+  remaining: number;
+  /** Milliseconds until the next event is allowed; 0 if one is allowed now. */
+  retryAfter: number;
+  /** Milliseconds until the key has its whole limit again. */
+  resetAfter: number;
+}
+
 /** How much each key may do, counted for all processes together. */
 export interface Limit {
   /**
-   * Counts an event of this key, unless the limit is reached. Waits for no other process. Times are in milliseconds.
+   * Counts an event of this key, unless the limit is reached. Waits for no other process.
    *
    * @example
    * const { allowed, retryAfter } = logins.check(request.socket.remoteAddress);
    */
-  check(key: string): { allowed: boolean; remaining: number; retryAfter: number; resetAfter: number };
+  check(key: string): Verdict;
   /** What `check` would give now. Counts nothing. */
-  peek(key: string): { allowed: boolean; remaining: number; retryAfter: number; resetAfter: number };
+  peek(key: string): Verdict;
   /** Takes back an event that was allowed, as if it had not been. */
   giveBack(key: string): void;
   /** Forgets what this key did. */
@@ -364,11 +441,14 @@ export interface Limit {
 
 /** A number that only grows, of all processes together. */
 export interface Counter {
+  /** The sum over all processes, those that have ended included. */
   readonly value: number;
   /**
    * Adds 1, or a whole number.
    *
-   * @throws a TypeError with the code `ERR_MULTI_NODE_OPTION` for what is none.
+   * @throws a TypeError with the code `ERR_MULTI_NODE_OPTION` for what is none, or is negative.
+   * @example
+   * nodes.counter('jobs').add(2);
    */
   add(number?: number): void;
 }
@@ -381,42 +461,107 @@ export interface Gauge {
    * Adds 1, or a whole number, to this process's part.
    *
    * @throws a TypeError with the code `ERR_MULTI_NODE_OPTION` for what is none.
+   * @example
+   * nodes.gauge('online').add(-1);
    */
   add(number?: number): void;
   /**
    * Sets this process's part to a whole number.
    *
    * @throws a TypeError with the code `ERR_MULTI_NODE_OPTION` for what is none.
+   * @example
+   * nodes.gauge('online').set(sockets.clients.size);
    */
   set(number: number): void;
 }
 
-/** This process's part in the program. */
+/**
+ * This process's part in the program. A node's commands (`reload`, `restart`, `scale`, `shutdown`, `upgrade`) are refused with the code
+ * `ERR_MULTI_NODE_NOT_FROM_NODES`, unless the option `commandsFromNodes` is on.
+ *
+ * @example
+ * const nodes = listen({ port: 8080, nodes: 4 }, server);
+ * if (nodes.isMaster) nodes.on('exit', ({ slot, signal, code }) => console.error(`slot ${slot}: ${signal ?? code}`));
+ */
 export interface Nodes extends EventEmitter {
+  /** Whether this process is the master, or serves alone. */
   readonly isMaster: boolean;
   /** `master`, `node-1`… */
   readonly id: string;
+  /** The slot of this node, which its replacement has too; null in the master. */
   readonly slot: number | null;
   /** The streams of all peers that are alive. */
   readonly peers: NodeStream[];
   /** Writes to peers that were dead. */
   readonly dropped: number;
-  /** Resolves once every slot serves. */
+  /**
+   * Resolves once every slot serves; in a node never if the program shuts down before.
+   *
+   * @throws in the master an error with the code `ERR_MULTI_NODE_NO_NODES` where no node could be started, `ERR_MULTI_NODE_SHUTTING_DOWN`
+   * where the program ends before.
+   * @example
+   * if (nodes.isMaster) nodes.ready().then(() => console.log('all nodes serve'));
+   */
   ready(): Promise<void>;
-  /** Replaces every node, each new one ready before its old one drains. */
+  /**
+   * Replaces every node, each new one ready before its old one drains.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_FAILED` where a new node did not start, `ERR_MULTI_NODE_ROLLED_BACK` after a canary that
+   * failed, `ERR_MULTI_NODE_SUPERSEDED` where another reload took its place, `ERR_MULTI_NODE_BUSY` during another command,
+   * `ERR_MULTI_NODE_SHUTTING_DOWN`, or `ERR_MULTI_NODE_SINGLE_PROCESS`.
+   * @example
+   * const { took, slots } = await nodes.reload();
+   * console.log(`${slots.length} nodes replaced in ${took} ms`);
+   */
   reload(): Promise<ReloadReport>;
   /**
    * Replaces every node, and then this master by the script as it is on disk, in the same process: does not return where it succeeds.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_FAILED` where the new script did not reach `listen` or wants other addresses,
+   * `ERR_MULTI_NODE_MASTER_STAYS` where the nodes were replaced and the master was not, or one of `reload`.
+   * @example
+   * await nodes.upgrade().catch((error) => console.error(error.code, error.message));
    */
   upgrade(): Promise<never>;
-  /** Replaces one slot's node by another of the same program. */
+  /**
+   * Replaces one slot's node by another of the same program.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_NO_SUCH_SLOT`, or one of `reload`.
+   * @example
+   * const { old, new: next } = await nodes.restart(0);
+   */
   restart(slot: number): Promise<Replacement>;
+  /**
+   * Starts or ends nodes, until there are this many: 1 to `maxNodes`.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_OUT_OF_RANGE`, `ERR_MULTI_NODE_OPEN_FILES` where the limit of open files is too low, or
+   * one of `reload`.
+   * @example
+   * await nodes.scale(8);
+   */
   scale(nodes: number): Promise<ScaleReport>;
+  /**
+   * Drains and ends every node; resolves when the last one has ended.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_NOT_FROM_NODES` or `ERR_MULTI_NODE_MASTER_GONE` in a node.
+   * @example
+   * await nodes.shutdown();
+   */
   shutdown(): Promise<void>;
+  /**
+   * Each slot's node, its state, and what it does. A node's is at most 100 ms old.
+   *
+   * @example
+   * const serving = (await nodes.status()).slots.filter(({ state }) => state === 'serving').length;
+   */
   status(): Promise<Status>;
   /**
    * Has the master tell what these registers tell in its nodes, of all nodes together, on the address of the option `metrics`. They are read
-   * once a second while it does. Throws a TypeError with the code `ERR_MULTI_NODE_REGISTER` for what is no register.
+   * once a second while it does.
+   *
+   * @throws a TypeError with the code `ERR_MULTI_NODE_REGISTER` for what is no register.
+   * @example
+   * nodes.metrics(require('prom-client').register);
    */
   metrics(register: MetricsRegister, ...more: MetricsRegister[]): void;
 
@@ -434,7 +579,7 @@ export interface Nodes extends EventEmitter {
    *
    * @throws an error with the code `ERR_MULTI_NODE_HANDLER` where there is a handler of this name, or the name or handler is none.
    * @example
-   * nodes.respond('square', async (number) => number * number);
+   * nodes.respond('memory', async () => process.memoryUsage().rss);
    */
   respond<Q = unknown, A = unknown>(name: string, handler: (value: Q, sender: Sender) => A | Promise<A>): () => void;
   /**
@@ -444,7 +589,7 @@ export interface Nodes extends EventEmitter {
    * `ERR_MULTI_NODE_OVERLOADED`, `ERR_MULTI_NODE_HANDLER_FAILED` or `ERR_MULTI_NODE_TOO_LARGE`. After `GONE` and `TIMED_OUT` the handler may
    * or may not have done what was asked.
    * @example
-   * const squared = await nodes.request('square', 12, { timeout: 1000 });
+   * const bytes = await nodes.request('memory', undefined, { to: 0, timeout: 1000 });
    */
   request<A = unknown>(name: string, value?: unknown, options?: RequestOptions): Promise<A>;
   /**
@@ -499,25 +644,72 @@ export interface Nodes extends EventEmitter {
    */
   leader(name: string, job: (signal: AbortSignal) => unknown): Promise<void>;
 
+  /**
+   * Calls the listener for each event. One for "node" that is added late also gets the streams that are there.
+   *
+   * @example
+   * nodes.on('drain', () => sockets.clients.forEach((client) => client.close(1001)));
+   */
   on<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
+  /** As `on`, for the next event alone. */
   once<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
+  /** Removes the listener. */
   off<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
+  /** As `on`. */
   addListener<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
+  /** As `off`. */
   removeListener<E extends keyof Events>(event: E, listener: (...args: Events[E]) => void): this;
 }
 
-/** Serves by several processes of this program. In a node it finds its place; in the master it binds and supervises. */
+/**
+ * Serves by several processes of this program. In a node it finds its place; in the master it binds and supervises.
+ *
+ * @throws an error with the code `ERR_MULTI_NODE_OPTION` or `ERR_MULTI_NODE_SERVER` for wrong arguments, `ERR_MULTI_NODE_SECOND_LISTEN`,
+ * `ERR_MULTI_NODE_WORKER` in a worker thread, `ERR_MULTI_NODE_IN_TEST`, `ERR_MULTI_NODE_NO_SCRIPT`, `ERR_MULTI_NODE_NO_BINARY`, or what
+ * keeps the master from starting: the system's code for an address, such as `EADDRINUSE`, and others in the README.
+ * @example
+ * const app = require('express')();
+ * app.get('/', (request, response) => response.send(`hello from ${process.pid}`));
+ * listen({ port: 8080, nodes: 4 }, app);
+ */
 export function listen(options: Options, server: Servable | [Servable | Addressed, ...Addressed[]]): Nodes;
 
-/** Whole messages on a stream: JSON between the bytes 0x00 and 0xFF. */
+/**
+ * Whole messages on a stream: JSON between the bytes 0x00 and 0xFF.
+ *
+ * @example
+ * nodes.on('node', (stream) => {
+ *   const peer = new FrameStream(stream);
+ *   peer.on('message', (value) => console.log(stream.id, 'says', value));
+ *   peer.send({ hello: nodes.id });
+ * });
+ */
 export class FrameStream<T = unknown> extends EventEmitter {
+  /** `limit`: bytes of one message, at most; 16 MiB by default. */
   constructor(stream: Socket, options?: { limit?: number });
+  /** The stream below. */
   readonly stream: Socket;
-  /** `false`: the stream is full, and says "drain" when it is not any more. */
+  /**
+   * `false`: the stream is full, and says "drain" when it is not any more.
+   *
+   * @throws a TypeError for what JSON cannot express, a RangeError with the code `ERR_MULTI_NODE_FRAME` above `limit`.
+   * @example
+   * if (!peer.send({ text: 'hello' })) peer.once('drain', () => console.log('there is room again'));
+   */
   send(value: T): boolean;
+  /** Each message. */
   on(event: 'message', listener: (value: T) => void): this;
+  /** As those of the stream. */
   on(event: 'end' | 'close' | 'drain', listener: () => void): this;
+  /** Bytes that are no frames, with the code `ERR_MULTI_NODE_FRAME`. The stream is closed then. */
   on(event: 'error', listener: (error: Error) => void): this;
 }
 
+/**
+ * Makes a `FrameStream`.
+ *
+ * @example
+ * const peers = new Set();
+ * nodes.on('node', (stream) => peers.add(frameStream(stream)));
+ */
 export function frameStream<T = unknown>(stream: Socket, options?: { limit?: number }): FrameStream<T>;

@@ -19,28 +19,49 @@ export interface SessionStoreOptions {
   busyTimeout?: number;
 }
 
+/** Called when the write is done, or with the error. */
 type Done = (error?: any) => void;
 
 /**
  * Sessions that all processes of the program share: a store for express-session, whose `Store` it extends where that is installed, and for
- * @fastify/session.
+ * @fastify/session. Callbacks get errors with the codes `ERR_MULTI_NODE_SESSIONS_BUSY`, `ERR_MULTI_NODE_SESSIONS_FULL`,
+ * `ERR_MULTI_NODE_SESSION_REFUSED`, `ERR_MULTI_NODE_SESSIONS_UNUSABLE` and `ERR_MULTI_NODE_SESSIONS_FAILED`.
+ *
+ * @example
+ * app.use(session({ store: new SessionStore(), secret: 'of yours', resave: false, saveUninitialized: false }));
  */
 export class SessionStore extends EventEmitter {
+  /**
+   * `nodes` is what `listen` returned.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_OPTION` for wrong options, `ERR_MULTI_NODE_NO_BINARY` where the package's binary cannot be
+   * loaded.
+   */
   constructor(nodes: Nodes, options?: SessionStoreOptions);
   /** Where the store is made before `listen` is called. */
   constructor(options?: SessionStoreOptions);
 
+  /** The session of this id, or null. */
   get(sid: string, callback: (error: any, session?: any) => void): void;
+  /** Keeps the session. One that was destroyed within the last ten minutes stays destroyed. */
   set(sid: string, session: any, callback?: Done): void;
+  /** Keeps the session for longer. Written at most once a minute, for sessions that are kept for ten minutes or more. */
   touch(sid: string, session: any, callback?: Done): void;
+  /** Ends the session. */
   destroy(sid: string, callback?: Done): void;
+  /** Ends all sessions. */
   clear(callback?: Done): void;
+  /** How many sessions there are. */
   length(callback: (error: any, length?: number) => void): void;
+  /** All sessions. */
   all(callback: (error: any, sessions?: any[]) => void): void;
 
-  // Those of express-session's `Store`, there where it is installed.
+  /** Of express-session's `Store`, where that is installed. */
   regenerate(request: any, callback: (error?: any) => any): void;
+  /** Of express-session's `Store`, where that is installed. */
   load(sid: string, callback: (error: any, session?: any) => any): void;
+  /** Of express-session's `Store`, where that is installed. */
   createSession(request: any, session: any): any;
+  /** Of express-session's `Store`, where that is installed. */
   generate(request: any): void;
 }

@@ -23,6 +23,7 @@ export function createAdapter(nodes: Nodes, options?: AdapterOptions): (namespac
 
 /** What is needed of a socket.io server. */
 interface HasEngine {
+  /** engine.io's server. */
   engine: any;
 }
 
@@ -30,6 +31,7 @@ interface HasEngine {
  * When this process drains, its socket.io connections end one after the other within the time `within`, in milliseconds, and their clients
  * reconnect to other nodes. Default 5000; it should be less than `drainTimeout`. Other processes keep their connections.
  *
+ * @throws an error with the code `ERR_MULTI_NODE_OPTION` for wrong options.
  * @example
  * drain(io, nodes, { within: 10_000 });
  */

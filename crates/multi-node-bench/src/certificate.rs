@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 use anyhow::Result;
-use multi_node::Certificates;
+use multi_node::tls::Certificates;
 use rustls::pki_types::CertificateDer;
 
 /// Writes `cert.pem` and `key.pem`, and `both.pem`, which has one behind the other, as HAProxy takes them.

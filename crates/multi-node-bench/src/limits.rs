@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use multi_node::Quota;
+use multi_node::limits::Quota;
 use multi_node_limits::{Limit, SharedTable, Size};
 use serde::{Deserialize, Serialize};
 

@@ -7,7 +7,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use multi_node::{Nodes, State};
+use multi_node::Nodes;
+use multi_node::status::State;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Builder;

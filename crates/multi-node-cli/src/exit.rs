@@ -3,8 +3,9 @@
 use std::io;
 use std::process::ExitCode;
 
+use multi_node::Error;
 use multi_node::admin::ClientError;
-use multi_node::{CommandError, Error};
+use multi_node::commands::CommandError;
 
 /// An error that is the caller's: wrong arguments or configuration.
 #[derive(Debug, thiserror::Error)]

@@ -14,8 +14,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
+use multi_node::options::{CanaryLimits, ControlName};
 use multi_node::program::{self, Program, Readiness};
-use multi_node::{CanaryLimits, ControlName, Error, Options};
+use multi_node::{Error, Options};
 use serde::{Deserialize, Serialize};
 
 use choice::{Log, LogFormat, LogFull, Ready, Sockets};

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 use axum::extract::Path;
 use axum::routing::get;
 use axum::{Json, Router};
+use multi_node::Handle;
 use multi_node::bus::{Payload, RequestError, Topic, TypedEvent};
-use multi_node::{Handle, NodeId};
+use multi_node::status::NodeId;
 use serde_json::{Value, json};
 
 /// How many messages a newcomer gets of those before it.

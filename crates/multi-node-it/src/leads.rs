@@ -5,7 +5,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::{Handle, Lease};
+use multi_node::Handle;
+use multi_node::lease::Lease;
 
 use crate::plan::Fault;
 

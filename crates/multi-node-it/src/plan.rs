@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::{CanaryLimits, Certificates, ClientCertificates, GaugeAggregation, Http, Options};
+use multi_node::Options;
+use multi_node::options::{CanaryLimits, GaugeAggregation};
+use multi_node::servers::Http;
+use multi_node::tls::{Certificates, ClientCertificates};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries a [`Plan`] as JSON.

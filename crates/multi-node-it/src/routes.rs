@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use axum::extract::{ConnectInfo, Request};
 use axum::routing::get;
 use axum::{Json, Router};
-use multi_node::{ConnInfo, Handle, TlsInfo};
+use multi_node::Handle;
+use multi_node::servers::ConnInfo;
+use multi_node::tls::TlsInfo;
 pub use multi_node_bench::routes::piece;
 use serde_json::{Value, json};
 

@@ -160,3 +160,120 @@ fn the_readme_shows_the_measured_losses() {
         assert!(measured.contains(&row), "README.md has {row:?}, which docs/benchmarks.md does not have");
     }
 }
+
+/// The names that the root of the library's documentation shows, with whether each has an example where it is exported.
+fn root_names() -> Vec<(String, bool)> {
+    let root = syn::parse_file(&fs::read_to_string(library().join("lib.rs")).expect("text")).expect("Rust");
+    let shown = root.items.iter().filter_map(shown);
+    shown.flat_map(|(names, has_example)| names.into_iter().map(move |name| (name, has_example))).collect()
+}
+
+fn library() -> PathBuf {
+    root().join("crates/multi-node/src")
+}
+
+/// The names of an item that the documentation shows, and whether it has an example.
+fn shown(item: &syn::Item) -> Option<(Vec<String>, bool)> {
+    let (visibility, attributes, names) = match item {
+        syn::Item::Mod(module) => (&module.vis, &module.attrs, vec![module.ident.to_string()]),
+        syn::Item::Use(exported) => (&exported.vis, &exported.attrs, leaves(&exported.tree)),
+        syn::Item::Struct(it) => (&it.vis, &it.attrs, vec![it.ident.to_string()]),
+        syn::Item::Enum(it) => (&it.vis, &it.attrs, vec![it.ident.to_string()]),
+        syn::Item::Type(it) => (&it.vis, &it.attrs, vec![it.ident.to_string()]),
+        syn::Item::Fn(it) => (&it.vis, &it.attrs, vec![it.sig.ident.to_string()]),
+        _ => return None,
+    };
+    let docs = attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).map(|attribute| &attribute.meta);
+    let texts: Vec<String> = docs
+        .map(|meta| match meta {
+            syn::Meta::NameValue(syn::MetaNameValue {
+                value: syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. }),
+                ..
+            }) => text.value(),
+            syn::Meta::List(list) => list.tokens.to_string(),
+            _ => String::new(),
+        })
+        .collect();
+    let is_shown = matches!(visibility, syn::Visibility::Public(_)) && !texts.contains(&"hidden".to_owned());
+    is_shown.then(|| (names, texts.iter().any(|text| text.contains("```"))))
+}
+
+fn leaves(tree: &syn::UseTree) -> Vec<String> {
+    match tree {
+        syn::UseTree::Path(path) => leaves(&path.tree),
+        syn::UseTree::Name(name) => vec![name.ident.to_string()],
+        syn::UseTree::Rename(renamed) => vec![renamed.rename.to_string()],
+        syn::UseTree::Group(group) => group.items.iter().flat_map(leaves).collect(),
+        syn::UseTree::Glob(_) => vec!["*".to_owned()],
+    }
+}
+
+/// Every file of the crates whose items the library shows.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()).partition(|path| path.is_dir());
+    files.into_iter().chain(folders.iter().flat_map(|folder| sources(folder))).collect()
+}
+
+/// The names that have an example: items where they are defined or exported in the library, and modules at their begin.
+fn with_examples() -> Vec<String> {
+    let mut found = Vec::new();
+    for path in
+        ["multi-node", "multi-node-tls"].iter().flat_map(|name| sources(&root().join("crates").join(name).join("src")))
+    {
+        let file = syn::parse_file(&fs::read_to_string(&path).expect("text")).expect("Rust");
+        let items = file.items.iter().filter_map(shown).filter(|(_, has_example)| *has_example);
+        found.extend(items.flat_map(|(names, _)| names));
+        let text = fs::read_to_string(&path).expect("text");
+        if text.lines().take_while(|line| line.starts_with("//!")).any(|line| line.contains("```")) {
+            let name = if path.ends_with("mod.rs") { path.parent().expect("a folder") } else { &path };
+            found.push(name.file_stem().expect("a name").to_string_lossy().into_owned());
+        }
+    }
+    found
+}
+
+/// The types in modules that programs hold most.
+const MAIN_TYPES: [&str; 12] = [
+    "Topic",
+    "Lease",
+    "Limit",
+    "Counter",
+    "Gauge",
+    "Quota",
+    "RateLimitLayer",
+    "Peer",
+    "Framed",
+    "Certificates",
+    "SessionDatabase",
+    "Client",
+];
+
+#[test]
+fn the_root_of_the_library_shows_what_users_need() {
+    let names: Vec<String> = root_names().into_iter().map(|(name, _)| name).collect();
+    assert!(!names.contains(&"*".to_owned()), "what is exported is named");
+    assert!((20..=30).contains(&names.len()), "{} names: {names:?}", names.len());
+}
+
+#[test]
+fn each_main_type_of_the_library_has_an_example() {
+    let with_examples = with_examples();
+    let names = root_names().into_iter().filter(|(_, has_example)| !has_example).map(|(name, _)| name);
+    let main = MAIN_TYPES.iter().map(|name| (*name).to_owned());
+    let without: Vec<String> = names.chain(main).filter(|name| !with_examples.contains(name)).collect();
+    assert!(without.is_empty(), "these have no example: {without:?}");
+}
+
+#[test]
+fn pictures_keep_the_columns_of_what_they_show() {
+    for name in ["docs/top.svg", "docs/deploy.svg"] {
+        let picture = fs::read_to_string(root().join(name)).expect("a picture");
+        // Browsers make one space of several, unless the picture says otherwise or they are non-breaking ones.
+        let is_kept = |line: &&str| line.contains("xml:space=\"preserve\"") || !line.contains("  ");
+        let texts: Vec<&str> =
+            picture.lines().filter(|line| line.contains("<text") || line.contains("<tspan")).collect();
+        let broken: Vec<_> = texts.iter().filter(|line| !is_kept(line)).collect();
+        assert!(texts.len() > 5 && broken.is_empty(), "{name}: {broken:?}");
+    }
+}

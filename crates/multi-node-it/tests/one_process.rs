@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 use axum::{Router, routing::get};
 use chrono::Utc;
 use croner::Cron;
-use multi_node::{Handle, Lease, Options, Quota, RateLimitLayer, http_with, listen};
+use multi_node::lease::Lease;
+use multi_node::limits::{Quota, RateLimitLayer};
+use multi_node::{Handle, Options, http_with, listen};
 use multi_node_it::{client, within};
 use tokio_cron_scheduler::{Job, JobScheduler};
 

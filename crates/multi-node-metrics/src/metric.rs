@@ -12,7 +12,7 @@ use super::series::{self, GaugeAggregation, Kind, LONGEST, Labels};
 ///
 /// ```
 /// # use multi_node_metrics as multi_node;
-/// use multi_node::{GaugeAggregation, Metric};
+/// use multi_node::options::{GaugeAggregation, Metric};
 ///
 /// Metric::counter("bytes_sent_total", 1.5e6).help("What clients were sent.").label("site", "shop");
 /// Metric::gauge("oldest_job_seconds", 3.5).rule(GaugeAggregation::Max);

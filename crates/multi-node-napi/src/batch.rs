@@ -2,8 +2,8 @@
 
 use std::fmt::{Display, Write};
 
-use multi_node::NodeId;
 use multi_node::bus::{ContentType, Payload};
+use multi_node::status::NodeId;
 use napi::bindgen_prelude::{Buffer, Either3};
 use napi_derive::napi;
 

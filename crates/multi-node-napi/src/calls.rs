@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use multi_node::Handle;
 use multi_node::bus::{Payload, Request, RequestError, Target};
-use multi_node::{Handle, NodeId, Slot};
+use multi_node::status::{NodeId, Slot};
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use tokio::runtime;

@@ -3,7 +3,9 @@
 use std::os::fd::OwnedFd;
 
 use multi_node::embed::{ConnGuard, ExternalAcceptor};
-use multi_node::{Metric, NodeExit, NodeId, PeerInfo};
+use multi_node::mesh::PeerInfo;
+use multi_node::options::Metric;
+use multi_node::status::{NodeExit, NodeId};
 use napi_derive::napi;
 use tokio::sync::oneshot;
 

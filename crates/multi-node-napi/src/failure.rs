@@ -2,10 +2,12 @@
 
 use std::io;
 
+use multi_node::Error;
 use multi_node::bus::{PublishError, RequestError, RespondError};
 use multi_node::embed::NotDone;
+use multi_node::lease::LeaseRefused;
+use multi_node::limits::{QuotaError, TooManyCounters, TooManyGauges};
 use multi_node::sessions::SessionError;
-use multi_node::{Error, LeaseRefused, QuotaError, TooManyCounters, TooManyGauges};
 use napi_derive::napi;
 
 /// What failed.

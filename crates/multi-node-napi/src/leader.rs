@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use multi_node::Lease;
+use multi_node::lease::Lease;
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 use tokio::sync::{Notify, mpsc};

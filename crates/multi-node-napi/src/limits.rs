@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use multi_node::{Allowed, Counter, Denied, Gauge, Limit, Quota};
+use multi_node::limits::{Allowed, Counter, Denied, Gauge, Limit, Quota};
 use napi_derive::napi;
 
 use crate::failure::Failure;

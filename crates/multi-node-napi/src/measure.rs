@@ -1,6 +1,6 @@
 //! What JavaScript measures, on its way to the library.
 
-use multi_node::{GaugeAggregation, Metric};
+use multi_node::options::{GaugeAggregation, Metric};
 use napi_derive::napi;
 
 /// One series as it is now.

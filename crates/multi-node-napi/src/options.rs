@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use multi_node::Options;
 use multi_node::embed::Heartbeat;
-use multi_node::{CanaryLimits, ControlName, OptionKind, OptionValue, Options};
+use multi_node::options::{CanaryLimits, ControlName, OptionKind, OptionValue};
 use napi::Either;
 use napi_derive::napi;
 

@@ -2,8 +2,10 @@
 
 use std::task::{Context, Poll, Waker};
 
+use multi_node::Handle;
 use multi_node::embed::{AcceptedConn, ConnGuard, ExternalAcceptor, Heartbeat, carry_out};
-use multi_node::{Certificates, Handle, Metric, Pair};
+use multi_node::options::Metric;
+use multi_node::tls::{Certificates, Pair};
 use napi::bindgen_prelude::{Buffer, Function, Int32ArraySlice};
 use napi_derive::napi;
 use tokio::sync::{mpsc, oneshot, watch};

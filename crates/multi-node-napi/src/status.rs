@@ -2,7 +2,8 @@
 
 use std::time::UNIX_EPOCH;
 
-use multi_node::{Exit, SlotStatus, Status};
+use multi_node::Status;
+use multi_node::status::{Exit, SlotStatus};
 use napi_derive::napi;
 
 /// All slots at one moment.
@@ -74,6 +75,6 @@ impl From<Exit> for LastExit {
 }
 
 /// A slot's number.
-pub(crate) fn number(slot: multi_node::Slot) -> u32 {
+pub(crate) fn number(slot: multi_node::status::Slot) -> u32 {
     u32::try_from(slot.index()).expect("slots are 16-bit numbers")
 }

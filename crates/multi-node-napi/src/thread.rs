@@ -4,7 +4,11 @@ use std::io;
 use std::sync::mpsc as blocking;
 
 use multi_node::embed::{ExternalAcceptor, external};
-use multi_node::{Certificates, Error, Handle, NodeExits, Nodes, Options, Pair, Peer, Servers, StatusWatch, listen};
+use multi_node::mesh::Peer;
+use multi_node::servers::Servers;
+use multi_node::status::{NodeExits, StatusWatch};
+use multi_node::tls::{Certificates, Pair};
+use multi_node::{Error, Handle, Nodes, Options, listen};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::event::Event;

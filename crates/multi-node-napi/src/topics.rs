@@ -5,8 +5,8 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use multi_node::NodeId;
 use multi_node::bus::{Event, RawTopic, Subscription};
+use multi_node::status::NodeId;
 use napi::bindgen_prelude::Function;
 use napi_derive::napi;
 

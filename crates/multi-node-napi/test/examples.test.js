@@ -92,3 +92,46 @@ test('one node makes the reports, and another when that is killed', async (t) =>
   await until('a report of another node', () => makers().length === 2);
   assert.equal(await server.stop(), 0);
 });
+
+/** Starts an example on a free port. */
+function example(t, name, options = {}) {
+  const source = fs.readFileSync(path.join(__dirname, '../examples', name), 'utf8');
+  return program(t, source.replaceAll('8080', 'PORT'), { name, ...options });
+}
+
+const FRAMEWORKS = {
+  'express.ts': { flags: ['--import', 'tsx'], files: { 'package.json': '{ "type": "module" }' } },
+  'fastify.js': {},
+  'koa.js': {},
+};
+
+for (const [name, options] of Object.entries(FRAMEWORKS)) {
+  test(`the example ${name} serves by several nodes, and is reloaded without a lost request`, async (t) => {
+    const server = await example(t, name, options);
+    const before = await server.pidsOf(2);
+    process.kill(server.pid, 'SIGHUP');
+    // What is refused or cut rejects, and fails the test.
+    await until('nodes of the next generation', async () => {
+      const answers = await Promise.all(Array.from({ length: 4 }, () => server.get('/')));
+      return answers.every((text) => /^hello from \d+$/.test(text) && !before.has(Number(text.split(' ').at(-1))));
+    });
+    assert.equal(await server.stop(), 0);
+  });
+}
+
+test('the example of WebSockets closes them with a notice, and clients come back to other nodes', async (t) => {
+  const server = await example(t, 'websocket.js');
+  await until('the nodes', () => visitor(server).then(({ socket }) => socket.close() ?? true, () => false));
+  const { socket, heard } = await visitor(server);
+  socket.send('hello');
+  await until('an answer', () => heard.length === 1);
+  process.kill(server.pid, 'SIGHUP');
+  const [code, reason] = await once(socket, 'close');
+  assert.deepEqual([code, String(reason)], [1012, 'restart']);
+  const again = await visitor(server);
+  again.socket.send('hello');
+  await until('an answer of another node', () => again.heard.length === 1);
+  assert.notEqual(again.heard[0], heard[0]);
+  again.socket.terminate();
+  assert.equal(await server.stop(), 0);
+});

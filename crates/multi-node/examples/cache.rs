@@ -12,7 +12,8 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::routing::{get, put};
 use multi_node::bus::{RequestError, Topic, TypedEvent, TypedSubscription};
-use multi_node::{Handle, NodeId, Options, http_with, listen};
+use multi_node::status::NodeId;
+use multi_node::{Handle, Options, http_with, listen};
 
 type BoxError = Box<dyn Error + Send + Sync>;
 type Answer = Result<String, String>;

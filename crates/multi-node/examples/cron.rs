@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use axum::{Router, routing::get};
-use multi_node::{Lease, Options, http, listen};
+use multi_node::lease::Lease;
+use multi_node::{Options, http, listen};
 use tokio::time::{MissedTickBehavior, interval};
 
 #[tokio::main(flavor = "current_thread")]

@@ -6,7 +6,8 @@ use std::convert::Infallible;
 
 use axum::Router;
 use axum::routing::get;
-use multi_node::{Handle, Options, Quota, RateLimitLayer, http_with, listen};
+use multi_node::limits::{Quota, RateLimitLayer};
+use multi_node::{Handle, Options, http_with, listen};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), multi_node::Error> {

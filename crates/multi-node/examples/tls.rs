@@ -12,7 +12,8 @@ use std::env::var;
 
 use axum::Router;
 use axum::routing::get;
-use multi_node::{Certificates, Handle, Options, http_with, listen};
+use multi_node::tls::Certificates;
+use multi_node::{Handle, Options, http_with, listen};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), multi_node::Error> {

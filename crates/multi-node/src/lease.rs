@@ -1,5 +1,26 @@
 //! Jobs that only one process may do at a time: this process's part in leases.
 //!
+//! ```no_run
+//! use multi_node::{BoxError, Handle};
+//! use multi_node::lease::{Lease, LeaseRefused};
+//! use std::time::Duration;
+//!
+//! async fn send_mails() {}
+//!
+//! # fn f(node: Handle) -> Result<(), LeaseRefused> {
+//! node.leader("mails", async |lease: Lease| {
+//!     while !lease.is_lost() {
+//!         send_mails().await;
+//!         tokio::select! {
+//!             () = tokio::time::sleep(Duration::from_secs(60)) => {}
+//!             () = lease.lost() => {}
+//!         }
+//!     }
+//! })?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The master grants a lease. Its holder also locks the lease's file, so that no process of a later run holds the lease beside it.
 
 use std::fmt;
@@ -15,13 +36,13 @@ use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
+use crate::id::{Generation, NodeId};
 #[doc(inline)]
 pub use crate::leases::LeaseRefused;
 use crate::leases::{Claim, Leases, MOST_LEASES, Standing, check_lease_name};
 use crate::options::Settings;
 use crate::process_links::LeaseRequest;
 use crate::serve::DrainSignal;
-use crate::{Generation, NodeId};
 #[cfg(multi_process)]
 use crate::{
     lease_files::{LeaseDirectory, LeaseFile},
@@ -39,6 +60,17 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 
 /// The right to do a job that only one process of the machine may do at a time. [`Handle::leader`](crate::Handle::leader) gives it to a closure, which holds it until it
 /// returns.
+///
+/// ```no_run
+/// use multi_node::lease::Lease;
+///
+/// async fn job(lease: Lease) {
+///     tokio::select! {
+///         () = lease.lost() => println!("{} is another node's from now on", lease.name()),
+///         () = std::future::pending() => {} // the work
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Lease {
     name: Arc<str>,

@@ -23,15 +23,18 @@
 //! | you want to | see |
 //! |---|---|
 //! | say where, by how many nodes, and within which limits | [`Options`] |
-//! | serve HTTP, bytes, or by a server that accepts connections itself; several at once | [`http()`], [`tcp`], [`raw`], [`Servers::and`] |
+//! | serve HTTP, bytes, or by a server that accepts connections itself; several at once | [`http()`], [`tcp`], [`raw`], [`servers`] |
 //! | make pools and the like in processes that serve only | [`http_with`], [`tcp_with`] |
-//! | know this process, see all of them, give commands | [`Handle`], [`Status`] |
-//! | limit and count for all processes together | [`Handle::limit`], [`RateLimitLayer`], [`Handle::counter`], [`Handle::gauge`] |
-//! | do a job in one process only | [`Handle::leader`] |
-//! | talk to the other processes | [`Nodes::next_peer`], [`Peer`], [`Framed`] |
+//! | know this process, see all of them, give commands | [`Handle`], [`status`], [`commands`] |
+//! | send messages to the other processes | [`Handle::topic`], [`Handle::request`], [`bus`]; below them [`mesh`] |
+//! | limit and count for all processes together | [`Handle::limit`], [`Handle::counter`], [`limits`] |
+//! | do a job in one process only | [`Handle::leader`], [`lease`] |
+//! | serve HTTPS | [`tls`] |
+//! | share sessions | [`sessions`] |
 //! | serve by a program that does not link this crate | [`program`] |
 //! | end well | [`Nodes`], [`Handle::closed`], [`Handle::draining`] |
 //! | tell master from node before `listen` | [`role`] |
+//! | steer a program from another one | [`admin`] |
 //!
 //! # Features
 //!
@@ -69,6 +72,10 @@
 #[cfg(feature = "admin")]
 pub mod admin;
 mod before_listen;
+pub mod bus;
+pub mod commands;
+#[cfg(all(unix, feature = "embed"))]
+pub mod embed;
 #[cfg_attr(not(feature = "admin"), path = "no_endpoints.rs")]
 mod endpoints;
 #[cfg(multi_process)]
@@ -80,30 +87,38 @@ mod heartbeat;
 mod identity;
 #[cfg(multi_process)]
 mod lead;
-mod lease;
-mod limits;
+pub mod lease;
+pub mod limits;
 mod listen;
+#[cfg(multi_process)]
+#[doc(hidden)]
+pub mod lock;
+pub mod mesh;
 #[cfg(feature = "admin")]
 mod monitoring;
 #[cfg(multi_process)]
 mod node;
 mod nodes;
-mod options;
+pub mod options;
 mod plan;
 #[cfg(multi_process)]
 pub mod program;
-mod servers;
+pub mod servers;
 #[cfg(feature = "sessions")]
 pub mod sessions;
 mod single;
-#[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
+pub mod status;
+#[cfg(feature = "tls")]
+pub mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
 mod tls;
 mod wiring;
 
-use multi_node_fleet::{command, id, leases, status};
+use multi_node_fleet::{command, id, leases};
 use multi_node_metrics as metrics;
 use multi_node_process::{
-    bind, environment, error, exits, log_buffer, mesh, metrics_sink, process_links, shared_secret, signals, tls_state,
+    bind, environment, error, exits, log_buffer, metrics_sink, process_links, shared_secret, signals, tls_state,
 };
 #[cfg(multi_process)]
 use multi_node_process::{control, descriptors, family, lease_files, run_directory, runtime_directory, systemd};
@@ -112,81 +127,69 @@ use multi_node_serve as serve;
 use multi_node_sys as sys;
 use multi_node_sys::log;
 
-/// Internal: the files of leases, for the command.
-#[cfg(multi_process)]
-#[doc(hidden)]
-pub mod lock {
-    pub use crate::lease_files::{LeaseDirectory, LeaseFile};
-    pub use crate::leases::check_lease_name;
-}
-pub use before_listen::BeforeListen;
-#[doc(inline)]
-pub use command::{
-    AppliedBy, CanaryReport, CommandError, NotApplied, ReloadReport, Replacement, RequestCounts, ScaleReport, Serving,
-};
-/// Messages between the processes of a program: what [`Handle::topic`], [`Handle::request`] and their kin give and take.
-pub mod bus {
-    #[doc(inline)]
-    pub use multi_node_bus::{
-        BusCounts, Call, CallAll, ContentType, DecodeError, EncodeError, Encoding, Event, Payload, PublishError,
-        Published, RawTopic, Request, RequestError, RespondError, Subscribing, Subscription, Target, Topic, TopicError,
-        TypedCall, TypedCallAll, TypedEvent, TypedSubscribing, TypedSubscription,
-    };
-}
+/// Why a program does not serve, or no longer: what failed, the value, the system's cause, and what to do.
+///
+/// ```no_run
+/// use multi_node::{Error, Options, http, listen};
+///
+/// # async fn f(app: axum::Router) {
+/// match listen(Options::new().port(80), http(app)).await {
+///     Err(Error::Bind { address, remedy, .. }) => eprintln!("{address} cannot be bound: {remedy}"),
+///     Err(error) => eprintln!("{error}"),
+///     Ok(nodes) => drop(nodes.closed().await),
+/// }
+/// # }
+/// ```
 #[doc(inline)]
 pub use error::Error;
-#[doc(inline)]
-pub use exits::{NodeExit, NodeExits};
 use heartbeat::Heartbeat;
-#[doc(inline)]
-pub use id::{Generation, NodeId, Slot};
-pub use lease::{Leadership, Lease, LeaseRefused};
-pub use limits::{Allowed, Counter, Denied, Gauge, Limit, Quota, QuotaError, TooManyCounters, TooManyGauges};
-#[cfg(feature = "http")]
-pub use limits::{RateLimit, RateLimitFuture, RateLimitLayer, RateLimitParts};
 pub use listen::{Role, listen, role};
+/// All slots of the program, as [`Handle::status`] gives them.
+///
+/// ```no_run
+/// # fn f(node: multi_node::Handle) {
+/// let status = node.status();
+/// println!("{} of {} slots, ready: {}", status.slots.len(), status.wanted, status.is_ready());
+/// # }
+/// ```
 #[doc(inline)]
-pub use mesh::{
-    DEFAULT_FRAME_LIMIT, Format, FrameError, Framed, FramedRead, FramedWrite, Json, JsonFramed, MessagePack, Peer,
-    PeerInfo, PeerReader, PeerWriter,
-};
+pub use multi_node_fleet::status::Status;
+pub use nodes::{Handle, Nodes};
+pub use options::Options;
+/// Any error: that of a factory, or of a server that accepts connections itself.
+///
+/// ```
+/// use multi_node::{BoxError, Handle};
+///
+/// async fn app(_: Handle) -> Result<axum::Router, BoxError> {
+///     let name = std::fs::read_to_string("/etc/hostname")?;
+///     Ok(axum::Router::new().route("/", axum::routing::get(async || name)))
+/// }
+/// # let _ = multi_node::http_with(app);
+/// ```
 #[doc(inline)]
-pub use metrics::{GaugeAggregation, Metric, MetricError};
-#[cfg(feature = "tls")]
-#[doc(hidden)]
-pub use multi_node_tls::Pair;
-#[cfg(feature = "tls")]
+pub use serve::BoxError;
+/// Where connections come from, for a server that accepts them itself: see [`raw`].
+///
+/// ```no_run
+/// use multi_node::{Handle, Listener};
+///
+/// async fn serve(mut listener: Listener, _: Handle) -> std::io::Result<()> {
+///     let drain = listener.drain_signal();
+///     loop {
+///         tokio::select! {
+///             accepted = listener.accept() => println!("{} has come", accepted?.1),
+///             () = drain.draining() => return Ok(()),
+///         }
+///     }
+/// }
+/// # let _ = multi_node::raw(serve);
+/// ```
 #[doc(inline)]
-pub use multi_node_tls::{Certificates, ClientCertificates, ClientIdentity, TlsInfo, TlsVersion};
-pub use nodes::{Handle, Nodes, StatusWatch};
-pub use options::{
-    CanaryLimits, ControlName, OptionGroup, OptionInForce, OptionInfo, OptionKind, OptionValue, Options, Origin,
-};
-#[doc(inline)]
-pub use serve::{Addr, BoxError, ConnInfo, DrainSignal, Listener, Stream};
+pub use serve::Listener;
+pub use servers::{Conn, raw, tcp, tcp_with};
 #[cfg(feature = "http")]
-#[doc(inline)]
-pub use serve::{Http2Executor, HttpBuilder, RequestBody, RequestBodyError};
-pub use servers::{Conn, Raw, Servers, Tcp, raw, tcp, tcp_with};
-#[cfg(feature = "http")]
-pub use servers::{Http, http, http_with};
-#[doc(inline)]
-pub use shared_secret::SharedSecret;
-#[doc(inline)]
-pub use status::{CertificateStatus, Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting};
-
-/// For bindings to other languages, with the feature `embed`: an event loop that is not tokio's serves the connections.
-#[cfg(all(unix, feature = "embed"))]
-pub mod embed {
-    #[cfg(all(multi_process, feature = "admin"))]
-    #[doc(hidden)]
-    pub use crate::admin::{NotDone, carry_out};
-    pub use crate::heartbeat::Heartbeat;
-    pub use crate::listen::claim_role;
-    #[doc(inline)]
-    pub use crate::serve::{AcceptedConn, ConnGuard, ConnHandoff, ExternalAcceptor, Requests};
-    pub use crate::servers::{External, external};
-}
+pub use servers::{http, http_with};
 
 // The examples of the documents are tests.
 #[cfg(doctest)]

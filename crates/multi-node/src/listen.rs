@@ -4,18 +4,28 @@ use std::num::NonZero;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::before_listen::BeforeListen;
 use crate::endpoints::Endpoints;
 use crate::options::{Address, ControlName, Settings};
 use crate::serve::Socket;
 use crate::servers::Servers;
 use crate::tls::Keeper;
-use crate::{BeforeListen, Error, Nodes, Options, bind, environment, single};
+use crate::{Error, Nodes, Options, bind, environment, single};
 #[cfg(multi_process)]
 use crate::{family, lead::Served, plan};
 #[cfg(multi_process)]
 use multi_node_supervisor::{Program, UpgradeRequest};
 
-/// What this process is in the program.
+/// What this process is in the program, as [`role`] gives it.
+///
+/// ```
+/// # use multi_node::{Role, role};
+/// let workers = match role() {
+///     Role::Master => 0, // it serves nothing
+///     Role::Node => 4,
+/// };
+/// # assert_eq!(workers, 0);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The process that the user started. It will bind the addresses and supervise the nodes, or serve alone in
@@ -31,6 +41,12 @@ static ROLE: OnceLock<Role> = OnceLock::new();
 static LISTENING: AtomicBool = AtomicBool::new(false);
 
 /// Returns what this process is, before or after [`listen`]. It changes nothing.
+///
+/// ```
+/// if multi_node::role() == multi_node::Role::Master {
+///     println!("this line is printed once, and not by each node");
+/// }
+/// ```
 pub fn role() -> Role {
     ROLE.get().copied().unwrap_or_else(look)
 }

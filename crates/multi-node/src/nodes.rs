@@ -19,9 +19,9 @@ pub(crate) use self::bus::bus_metrics;
 pub use self::handle::Handle;
 pub(crate) use self::handle::Inner;
 pub(crate) use self::tls::{Terminators, tls_metrics};
-use crate::mesh::Arrivals;
 use crate::process_links::Snapshot;
-use crate::{Peer, Status};
+use multi_node_fleet::status::Status;
+use multi_node_process::mesh::{Arrivals, Peer};
 
 /// How often a [`StatusWatch`] looks whether counters have changed.
 const COUNTERS_EVERY: Duration = Duration::from_secs(1);

@@ -1,4 +1,16 @@
 //! Options: what a program may say about its addresses, nodes and limits; checked once, valid after.
+//!
+//! ```
+//! use std::time::Duration;
+//! use multi_node::Options;
+//! use multi_node::options::{CanaryLimits, GaugeAggregation};
+//!
+//! let options = Options::new()
+//!     .port(8080)
+//!     .canary(Duration::from_secs(30), CanaryLimits::new().min_requests(500))
+//!     .aggregate_gauge("queue_age_seconds", GaugeAggregation::Max);
+//! # let _ = options;
+//! ```
 
 mod canary;
 mod control;
@@ -18,6 +30,10 @@ mod variables;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[doc(inline)]
+pub use crate::metrics::{GaugeAggregation, Metric, MetricError};
+#[doc(inline)]
+pub use crate::shared_secret::SharedSecret;
 pub use canary::CanaryLimits;
 pub use control::ControlName;
 pub(crate) use control::is_instance_name;
@@ -158,14 +174,14 @@ impl Options {
     ///
     /// The node fails if it ends or hangs, or if it answers clearly more requests with server errors (a status of 500 to 599,
     /// or no answer because the service failed) than the old nodes do in the same time. Then it drains, the old node
-    /// continues, and the reload ends with [`CommandError::RolledBack`](crate::CommandError::RolledBack). Otherwise the
+    /// continues, and the reload ends with [`CommandError::RolledBack`](crate::commands::CommandError::RolledBack). Otherwise the
     /// reload continues. "Clearly" means: by more than the [margin](CanaryLimits::margin), at a confidence of 99.9 %
     /// (Newcombe's interval for the difference of two shares). If the old nodes have answered fewer than `min_requests` in
     /// that time, all their answers since their start are compared.
     ///
     /// A hang is found after [`hang_timeout`](Options::hang_timeout); the trial does not end before the node has sent a
     /// heartbeat. Servers without status codes (`tcp`, `raw`) are judged only by whether the node lives, and so is a node
-    /// that has answered too few requests; the [report](crate::CanaryReport) shows which applied. Needs a
+    /// that has answered too few requests; the [report](crate::commands::CanaryReport) shows which applied. Needs a
     /// [`surge`](Options::surge) of at least 1.
     pub fn canary(mut self, duration: Duration, limits: CanaryLimits) -> Options {
         self.canary = Some((duration, limits));

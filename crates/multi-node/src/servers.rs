@@ -1,4 +1,19 @@
-//! What a program serves by: the servers of `serve`, which are given the program's [`Handle`].
+//! What a program serves by: HTTP, bytes, or a server that accepts connections itself; several at once, each with an address of its own.
+//!
+//! ```no_run
+//! use axum::Router;
+//! use multi_node::servers::Servers;
+//! use multi_node::{Conn, http, tcp};
+//!
+//! fn servers(site: Router, admin: Router) -> Servers {
+//!     http(site).and("127.0.0.1:9090", http(admin)).and("unix:/run/echo.sock", tcp(echo))
+//! }
+//!
+//! async fn echo(connection: Conn) {
+//!     let (mut reader, mut writer) = tokio::io::split(connection.stream);
+//!     let _ = tokio::io::copy(&mut reader, &mut writer).await; // an error means that the client has gone
+//! }
+//! ```
 
 use std::future::Future;
 
@@ -6,6 +21,11 @@ use crate::Handle;
 #[cfg(unix)]
 use crate::serve::ExternalAcceptor;
 use crate::serve::{self, BoxError, Listener};
+#[doc(inline)]
+pub use crate::serve::{Addr, ConnInfo, DrainSignal, Stream};
+#[cfg(feature = "http")]
+#[doc(inline)]
+pub use crate::serve::{Http2Executor, HttpBuilder, RequestBody, RequestBodyError};
 
 /// Everything that one program serves.
 ///
@@ -27,11 +47,34 @@ pub type Raw = serve::Raw<Handle>;
 pub type External<F> = serve::External<F, Handle>;
 
 /// One accepted connection, for a [`tcp`] server.
+///
+/// ```
+/// use multi_node::Conn;
+/// use tokio::io::AsyncWriteExt;
+///
+/// async fn greet(mut connection: Conn) {
+///     let greeting = format!("hello {}\n", connection.info.peer);
+///     let _ = connection.stream.write_all(greeting.as_bytes()).await; // an error means that the client has gone
+/// }
+/// # let _ = multi_node::tcp(greet);
+/// ```
 pub type Conn = serve::Conn<Handle>;
 
 /// Serves HTTP/1.1 and HTTP/2 (with prior knowledge) by a tower service, such as an axum `Router`.
 ///
-/// Each request carries as extensions the [`Handle`] of this process, a [`ConnInfo`](crate::ConnInfo) and, with the feature
+/// ```no_run
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use multi_node::{Error, Options, http, listen};
+///
+/// # async fn f() -> Result<(), Error> {
+/// let app = Router::new().route("/", get(async || "hello"));
+/// let server = http(app).keep_alive_timeout(Duration::from_secs(120)).max_connections(10_000);
+/// listen(Options::new().port(8080), server).await?.closed().await
+/// # }
+/// ```
+///
+/// Each request carries as extensions the [`Handle`] of this process, a [`ConnInfo`](crate::servers::ConnInfo) and, with the feature
 /// `axum` and for clients over TCP, axum's `ConnectInfo<SocketAddr>`. A panic ends that connection (HTTP/2: that stream) only.
 #[cfg(feature = "http")]
 pub fn http<S: Send + 'static>(service: S) -> Http<S> {
@@ -39,6 +82,21 @@ pub fn http<S: Send + 'static>(service: S) -> Http<S> {
 }
 
 /// As [`http()`], with a service that is made only in processes that serve. An error of `make` is a failed start of the node.
+///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use multi_node::{BoxError, Error, Handle, Options, http_with, listen};
+///
+/// # struct Pool; impl Pool { async fn open(_: usize) -> Result<Pool, BoxError> { Ok(Pool) } async fn ask(&self) -> String { String::new() } }
+/// async fn app(node: Handle) -> Result<Router, BoxError> {
+///     let pool: &'static Pool = Box::leak(Box::new(Pool::open(node.share_of(45)).await?));
+///     Ok(Router::new().route("/", get(async || pool.ask().await)))
+/// }
+///
+/// # async fn f() -> Result<(), Error> {
+/// listen(Options::new().port(8080), http_with(app)).await?.closed().await
+/// # }
+/// ```
 #[cfg(feature = "http")]
 pub fn http_with<M, R, S, E>(make: M) -> Http<S>
 where
@@ -68,6 +126,22 @@ where
 }
 
 /// As [`tcp`], with a handler that is made only in processes that serve. An error of `make` is a failed start of the node.
+///
+/// ```
+/// use multi_node::{BoxError, Conn, Handle, tcp_with};
+/// use tokio::io::AsyncWriteExt;
+///
+/// let server = tcp_with(async |node: Handle| {
+///     let greeting = format!("hello from {}\n", node.id());
+///     Ok::<_, BoxError>(move |mut connection: Conn| {
+///         let greeting = greeting.clone();
+///         async move {
+///             let _ = connection.stream.write_all(greeting.as_bytes()).await;
+///         }
+///     })
+/// });
+/// # let _ = server;
+/// ```
 pub fn tcp_with<M, MR, E, F, R>(make: M) -> Tcp<F>
 where
     M: FnOnce(Handle) -> MR + Send + 'static,
@@ -80,6 +154,20 @@ where
 }
 
 /// Serves by a future that accepts connections itself, for servers that have a loop of their own.
+///
+/// ```no_run
+/// use axum::Router;
+/// use multi_node::{Error, Handle, Listener, Options, listen, raw};
+///
+/// async fn serve(listener: Listener, node: Handle) -> std::io::Result<()> {
+///     let drain = async move { node.draining().await };
+///     axum::serve(listener, Router::new()).with_graceful_shutdown(drain).await
+/// }
+///
+/// # async fn f() -> Result<(), Error> {
+/// listen(Options::new().port(8080), raw(serve)).await?.closed().await
+/// # }
+/// ```
 ///
 /// It runs in each process that serves, and ends when it has finished after [`Listener::draining`]. If it ends before, with an
 /// error or without, the node has failed.

@@ -1,13 +1,44 @@
 //! Sessions of the program's users, which all of its processes share.
+//!
+//! ```no_run
+//! # use axum::{Router, routing::get};
+//! # use tower_sessions_0_15 as tower_sessions;
+//! use multi_node::Handle;
+//! use multi_node::sessions::{SessionError, SessionStore, Settings};
+//! use tower_sessions::{Session, SessionManagerLayer};
+//!
+//! fn app(node: &Handle) -> Result<Router, SessionError> {
+//!     let store = SessionStore::new(node.sessions(Settings::default())?);
+//!     Ok(Router::new().route("/", get(visits)).layer(SessionManagerLayer::new(store)))
+//! }
+//!
+//! async fn visits(session: Session) -> String {
+//!     let visits = session.get::<u64>("visits").await.ok().flatten().unwrap_or(0) + 1;
+//!     let _ = session.insert("visits", visits).await;
+//!     format!("visit {visits}\n")
+//! }
+//! ```
 
 use std::path::PathBuf;
 
+/// The sessions of a program, as [`Handle::sessions`] opens them.
+///
+/// ```no_run
+/// # use multi_node::{Handle, sessions::{SessionError, Settings}};
+/// # fn f(node: Handle) -> Result<(), SessionError> {
+/// let sessions = node.sessions(Settings::default())?;
+/// println!("{} sessions in {}", sessions.count()?, sessions.path().display());
+/// # Ok(())
+/// # }
+/// ```
+#[doc(inline)]
+pub use multi_node_sessions::SessionDatabase;
 #[cfg(any(feature = "tower-sessions-0-14", feature = "tower-sessions-0-15"))]
 #[doc(inline)]
 pub use multi_node_sessions::SessionStore;
 #[doc(inline)]
 pub use multi_node_sessions::{
-    Creation, Durability, Page, PendingWrite, SessionDatabase, SessionError, Settings, StoredSession, unix_millis,
+    Creation, Durability, Page, PendingWrite, SessionError, Settings, StoredSession, unix_millis,
 };
 
 use crate::{Handle, environment, log};

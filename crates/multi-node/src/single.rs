@@ -11,18 +11,17 @@ use crate::command::{Command, CommandError, Report};
 use crate::endpoints::Endpoints;
 use crate::id::{NodeId, Slot};
 use crate::lease::{LeasePlace, OwnLeases};
-use crate::mesh::{Peers, Wish};
 use crate::options::{Address, Settings};
-use crate::process_links::ProcessLinks;
-use crate::process_links::{CommandRequest, End, Snapshot};
+use crate::process_links::{CommandRequest, End, ProcessLinks, Snapshot};
 use crate::serve::{self, Drain, LoadTable, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::signals::MasterSignals;
-use crate::status::{SlotStatus, State, Status};
 use crate::tls::Keeper;
 use crate::tls_state::TlsSource;
 use crate::wiring;
 use crate::{Error, Nodes, bind, limits};
+use multi_node_fleet::status::{SlotStatus, State, Status};
+use multi_node_process::mesh::{Peers, Wish};
 
 /// Serves in this process: returns when it does.
 pub(crate) async fn listen(

@@ -1,18 +1,35 @@
-//! TLS as the processes of a program share it: the master, or a process that serves alone, reads the certificates and watches their files
-//! ([`Keeper`]); nodes get them by the control socket ([`Receivers`]).
+//! HTTPS by the program itself: certificates, and what a handshake told of the client.
+//!
+//! ```no_run
+//! use axum::Router;
+//! use multi_node::tls::Certificates;
+//! use multi_node::{Error, Options, http, listen};
+//!
+//! # async fn f(site: Router) -> Result<(), Error> {
+//! let server = http(site).tls(Certificates::files("fullchain.pem", "privkey.pem"));
+//! listen(Options::new().port(443), server).await?.closed().await
+//! # }
+//! ```
+
+// The master, or a process that serves alone, reads the certificates and watches their files (`Keeper`); nodes get them by the control
+// socket (`Receivers`).
 
 mod keeper;
 mod watched;
 
 use std::sync::Arc;
 
+use multi_node_tls::Material;
 use multi_node_tls::tickets::Key;
-use multi_node_tls::{Material, Pair};
 
 pub(crate) use self::keeper::Keeper;
 use crate::serve::Terminator;
 use crate::servers::Servers;
 use crate::tls_state::{CertificateAndKey, ServerCertificates, TlsState};
+#[doc(hidden)]
+pub use multi_node_tls::Pair;
+#[doc(inline)]
+pub use multi_node_tls::{Certificates, ClientCertificates, ClientIdentity, TlsInfo, TlsVersion};
 
 /// Where certificates go in a process that serves.
 #[derive(Clone, Debug)]

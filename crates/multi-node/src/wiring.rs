@@ -5,14 +5,16 @@ use multi_node_process::process_links::{ProcessLinks, Snapshot};
 use tokio::sync::{mpsc, watch};
 
 use crate::exits::Exits;
+use crate::id::{NodeId, Slot};
 use crate::lease::{Leader, LeasePlace};
 use crate::limits::SharedTable;
 use crate::log_buffer::{Held, LogBuffer};
-use crate::mesh;
 use crate::nodes::{Inner, Terminators};
 use crate::options::Settings;
 use crate::serve::{Drain, LoadTable, Socket};
-use crate::{Handle, NodeId, Nodes, SharedSecret, Slot, lease};
+use crate::shared_secret::SharedSecret;
+use crate::{Handle, Nodes, lease};
+use multi_node_process::mesh;
 
 /// How many commands of the program may wait.
 const COMMANDS: usize = 64;

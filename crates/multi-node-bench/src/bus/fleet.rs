@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use multi_node::bus::{Event, Payload, RawTopic, Request};
-use multi_node::{Handle, Listener, Nodes, Slot, listen, raw};
+use multi_node::status::Slot;
+use multi_node::{Handle, Listener, Nodes, listen, raw};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{BYTES, Counted, Finding, SUBSCRIBERS, Task, Work, print_line, stamp};

@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context, Result};
 use axum::Router;
-use multi_node::{Handle, Http, Role, http_with, listen, role};
+use multi_node::servers::Http;
+use multi_node::{Handle, Role, http_with, listen, role};
 use multi_node_bench::routes;
 use tokio::runtime::Builder;
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::Result;
-use multi_node::FramedWrite;
+use multi_node::mesh::FramedWrite;
 use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::Result;
-use multi_node::FramedRead;
+use multi_node::mesh::FramedRead;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     net::UnixStream,

@@ -58,7 +58,7 @@ pub(crate) async fn listen_with(nodes: usize, port: u16) -> Result<Nodes> {
 #[derive(Debug, Clone)]
 pub(crate) struct Hello;
 
-impl tower_service::Service<Request<multi_node::RequestBody>> for Hello {
+impl tower_service::Service<Request<multi_node::servers::RequestBody>> for Hello {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
     type Future = Ready<Result<Self::Response, Infallible>>;
@@ -67,7 +67,7 @@ impl tower_service::Service<Request<multi_node::RequestBody>> for Hello {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<multi_node::RequestBody>) -> Self::Future {
+    fn call(&mut self, request: Request<multi_node::servers::RequestBody>) -> Self::Future {
         ready(Ok(Response::new(Full::new(Bytes::from_static(answer(request.uri().path()).as_bytes())))))
     }
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use multi_node::admin::{Description, Request};
-use multi_node::{ReloadReport, Replacement};
+use multi_node::commands::{ReloadReport, Replacement};
 use serde_json::Value;
 
 use super::upgrade;

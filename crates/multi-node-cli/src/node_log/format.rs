@@ -1,7 +1,7 @@
 //! How a line is shown.
 
 use multi_node::admin::Source;
-use multi_node::{NodeId, Slot};
+use multi_node::status::{NodeId, Slot};
 use serde_json::json;
 
 use super::lines::{GOES_ON, Line};

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use clap::{Arg, Args, Command};
-use multi_node::{AppliedBy, NotApplied, OptionInForce, Origin};
+use multi_node::commands::{AppliedBy, NotApplied};
+use multi_node::options::{OptionInForce, Origin};
 use serde_json::Value;
 
 use super::Settings;

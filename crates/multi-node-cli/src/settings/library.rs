@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use clap::{Arg, ArgMatches, Args, Command, FromArgMatches};
-use multi_node::{Error, OptionGroup, OptionInfo, OptionKind, OptionValue, Options};
+use multi_node::options::{OptionGroup, OptionInfo, OptionKind, OptionValue};
+use multi_node::{Error, Options};
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,7 +1,8 @@
 //! What commands are answered with.
 
 use multi_node::admin::{Description, ms};
-use multi_node::{Origin, ReloadReport, Replacement};
+use multi_node::commands::{ReloadReport, Replacement};
+use multi_node::options::Origin;
 use serde_json::Value;
 
 use super::{Colour, Paint, Table, count, span};

@@ -1,7 +1,7 @@
 //! Running programs.
 
 use multi_node::admin::{Instance, SlotInfo, unix_ms};
-use multi_node::{CertificateStatus, State, Waiting};
+use multi_node::status::{CertificateStatus, State, Waiting};
 
 use super::table::Cell;
 use super::{Colour, Paint, Table, bytes, count, span, sum};

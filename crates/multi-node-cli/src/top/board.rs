@@ -1,7 +1,7 @@
 //! What is on the screen, and what keys do to it.
 
-use multi_node::Slot;
 use multi_node::admin::{Instance, Request, SlotInfo};
+use multi_node::status::Slot;
 
 use super::rates::Rates;
 

@@ -4,8 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use multi_node::ReloadReport;
 use multi_node::admin::{Client, Instance, Request, ms};
+use multi_node::commands::ReloadReport;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use serde_json::Value;

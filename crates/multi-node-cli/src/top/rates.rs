@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use multi_node::Slot;
 use multi_node::admin::{Instance, SlotInfo};
+use multi_node::status::Slot;
 use serde::Serialize;
 
 /// How fast a program's counters grow.

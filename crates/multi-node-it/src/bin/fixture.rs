@@ -11,9 +11,11 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::routing::get;
 use axum::{Extension, Json, Router};
-use multi_node::{
-    Handle, Limit, Metric, NodeId, Nodes, Options, Peer, PeerWriter, Quota, Role, http, http_with, listen, role,
-};
+use multi_node::limits::{Limit, Quota};
+use multi_node::mesh::{Peer, PeerWriter};
+use multi_node::options::Metric;
+use multi_node::status::NodeId;
+use multi_node::{Handle, Nodes, Options, Role, http, http_with, listen, role};
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams};
 use multi_node_it::{bus, execution_log, held, hostile, leads, old_node, routes};

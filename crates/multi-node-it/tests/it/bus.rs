@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use multi_node::{NodeId, SlotStatus};
+use multi_node::status::{NodeId, SlotStatus};
 use multi_node_it::{Plan, Program, limits, procfs, send, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};

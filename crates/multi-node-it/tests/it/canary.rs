@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use multi_node::{State, Status};
+use multi_node::Status;
+use multi_node::status::State;
 use multi_node_it::program::Ticket;
 use multi_node_it::{Client, Fault, Load, Plan, Program, within};
 use rustix::process::Signal;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use multi_node::{SlotStatus, State};
+use multi_node::status::{SlotStatus, State};
 use multi_node_it::program::Ticket;
 use multi_node_it::{Client, Fault, Plan, Program, send, within};
 use rustix::process::Signal;

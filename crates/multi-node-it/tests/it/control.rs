@@ -4,9 +4,9 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::Stdio;
 
-use multi_node::State;
 use multi_node::admin::{Client, ClientError, Instance, Logged, Request};
-use multi_node::{NodeId, ReloadReport, Replacement};
+use multi_node::commands::{ReloadReport, Replacement};
+use multi_node::status::{NodeId, State};
 use multi_node_it::{Fault, Plan, Program, limits, needs, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};

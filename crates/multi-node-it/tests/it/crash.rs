@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use multi_node::{Exit, State};
+use multi_node::status::{Exit, State};
 use multi_node_it::{Fault, Plan, Program, procfs, send, within};
 use rustix::process::Signal;
 use tempfile::TempDir;

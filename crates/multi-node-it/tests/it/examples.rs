@@ -1,11 +1,17 @@
 //! Examples of messages, limits and the like, as a user starts them.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use futures_util::{SinkExt, StreamExt};
 use multi_node_it::client::get;
 use multi_node_it::example::Example;
-use multi_node_it::{Client, within};
+use multi_node_it::{Client, send, within};
+use rustix::process::Signal;
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 const FOUR: [(&str, &str); 3] = [("PORT", "0"), ("HOST", "127.0.0.1"), ("NODES", "4")];
 
@@ -70,6 +76,48 @@ async fn the_example_of_limits_lets_100_requests_through_at_all_nodes_together()
         // After the first 100, one each 0.6 s.
         let most = 100 + begin.elapsed().as_millis() / 600 + 1;
         assert!((100..=most).contains(&answered), "{answered} of {most}");
+        example.stop().await.expect("it ends well");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_example_of_a_pool_shares_the_connections_among_the_nodes() {
+    within(60, async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("visits.db");
+        let database = ("DATABASE", file.to_str().expect("text"));
+        let example = Example::start("pool", &[&FOUR[..], &[database]].concat()).await.expect("it serves");
+        let (mut nodes, mut visits) = (BTreeSet::new(), 0);
+        while nodes.len() < 2 {
+            visits += 1;
+            let said = text(example.addr, "/").await;
+            let by = said.strip_prefix(&format!("visit {visits}, by ")).unwrap_or_else(|| panic!("{said}"));
+            let node = by.strip_suffix(" with 4 connections\n").unwrap_or_else(|| panic!("{said}"));
+            nodes.insert(node.to_owned());
+        }
+        example.stop().await.expect("it ends well");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_example_of_websockets_closes_them_with_a_notice_in_a_reload() {
+    within(60, async {
+        let example = Example::start("websocket", &FOUR).await.expect("it serves");
+        let url = format!("ws://{}/", example.addr);
+        let (mut socket, _) = connect_async(&url).await.expect("a WebSocket");
+        socket.send(Message::text("hello")).await.expect("sent");
+        let answer = socket.next().await.expect("an answer").expect("a message").into_text().expect("text");
+        assert!(answer.starts_with("node-") && answer.ends_with(": hello"), "{answer}");
+        send(example.pid(), Signal::HUP);
+        let last = socket.next().await.expect("a goodbye").expect("a message");
+        assert!(matches!(&last, Message::Close(Some(frame)) if frame.code == CloseCode::Restart), "{last:?}");
+        let (mut socket, _) = connect_async(&url).await.expect("a WebSocket of another node");
+        socket.send(Message::text("hello")).await.expect("sent");
+        let again = socket.next().await.expect("an answer").expect("a message").into_text().expect("text");
+        assert_ne!(again, answer);
+        drop(socket);
         example.stop().await.expect("it ends well");
     })
     .await;

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use multi_node::{SlotStatus, State, Status};
+use multi_node::Status;
+use multi_node::status::{SlotStatus, State};
 use multi_node_it::in_flight::InFlight;
 use multi_node_it::program::{fixture, send};
 use multi_node_it::{Client, Plan, Program, limits, needs, procfs, within};

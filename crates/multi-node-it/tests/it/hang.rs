@@ -3,7 +3,8 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use multi_node::{Exit, NodeId, State, Status};
+use multi_node::Status;
+use multi_node::status::{Exit, NodeId, State};
 use multi_node_it::{Fault, Plan, Program, client, needs, procfs, send, within};
 use rustix::process::Signal;
 use tokio::process::Command;

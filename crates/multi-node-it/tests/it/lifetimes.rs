@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use multi_node::State;
+use multi_node::status::State;
 use multi_node_it::program::fixture;
 use multi_node_it::{Fault, Plan, Program, client, needs, procfs, send, within};
 use rustix::process::{Signal, geteuid};

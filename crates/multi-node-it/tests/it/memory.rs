@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use multi_node::{Exit, Status};
+use multi_node::Status;
+use multi_node::status::Exit;
 use multi_node_it::program::fixture;
 use multi_node_it::{HttpPlan, Plan, Program, get, limits, procfs, within};
 use tokio::io::AsyncWriteExt;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use multi_node::{State, Status};
+use multi_node::Status;
+use multi_node::status::State;
 use multi_node_it::program::send;
 use multi_node_it::{Plan, Program, Streams, procfs, within};
 use rustix::process::Signal;

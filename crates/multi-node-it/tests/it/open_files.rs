@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use multi_node::{SlotStatus, State, Status};
+use multi_node::Status;
+use multi_node::status::{SlotStatus, State};
 use multi_node_it::program::fixture;
 use multi_node_it::{Plan, Program, procfs, within};
 use rustix::process::Signal;

@@ -122,7 +122,7 @@ async fn a_node_that_starts_leaves(fault: Fault) {
     fault.lay(&program.faults());
     let pids = program.pids().await;
     send(pids[1], Signal::KILL);
-    program.status_where(|s| s.slots[1].state == multi_node::State::Initializing).await;
+    program.status_where(|s| s.slots[1].state == multi_node::status::State::Initializing).await;
     all_leave(&mut program).await;
 }
 

@@ -61,7 +61,7 @@ async fn nodes_are_replaced_and_the_program_ends_on_sigterm() {
         let after = program.status_where(|s| s.slots.iter().any(|slot| slot.restarts == 1) && s.is_ready()).await;
         assert_eq!(after.slots.len(), before.slots.len());
         let exits = after.slots.iter().filter_map(|slot| slot.last_exit).collect::<Vec<_>>();
-        assert_eq!(exits, [multi_node::Exit::Signal(9)], "its status was not lost to the reaper");
+        assert_eq!(exits, [multi_node::status::Exit::Signal(9)], "its status was not lost to the reaper");
         send(master, Signal::TERM);
         program.ends_well().await;
     })

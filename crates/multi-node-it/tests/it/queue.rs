@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use multi_node::State;
+use multi_node::status::State;
 use multi_node_it::limits::limit_open_files;
 use multi_node_it::program::send;
 use multi_node_it::{Client, Plan, Program, procfs, within};

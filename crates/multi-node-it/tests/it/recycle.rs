@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use multi_node::{NodeId, State, Status};
+use multi_node::Status;
+use multi_node::status::{NodeId, State};
 use multi_node_it::plan::RecyclePlan;
 use multi_node_it::{Fault, Load, Plan, Program, within};
 

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use multi_node::{ReloadReport, State, Status};
+use multi_node::Status;
+use multi_node::commands::ReloadReport;
+use multi_node::status::State;
 use multi_node_it::program::{Ticket, fixture};
 use multi_node_it::{Client, Fault, Load, Plan, Program, procfs, send, within};
 use rustix::process::Signal;

@@ -1,6 +1,7 @@
 //! One process: the same program without nodes.
 
-use multi_node::{Error, Options, State, http, listen};
+use multi_node::status::State;
+use multi_node::{Error, Options, http, listen};
 use multi_node_it::program::fixture;
 use multi_node_it::{Client, Plan, Program, within};
 use rustix::process::Signal;

@@ -4,7 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use multi_node::{Exit, SlotStatus, State};
+use multi_node::status::{Exit, SlotStatus, State};
 use multi_node_it::program::fixture;
 use multi_node_it::{Client, Fault, Load, Plan, Program, port, procfs, send, within};
 use rustix::process::Signal;

@@ -3,7 +3,8 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::extract::ws::Utf8Bytes;
-use multi_node::{Handle, SlotStatus, Status};
+use multi_node::status::SlotStatus;
+use multi_node::{Handle, Status};
 use serde::Serialize;
 use tokio::sync::watch;
 

@@ -155,7 +155,7 @@ impl Place {
 }
 
 fn slot(node: &Handle) -> Option<usize> {
-    node.slot().map(multi_node::Slot::index)
+    node.slot().map(multi_node::status::Slot::index)
 }
 
 /// The text without surrounding white space, cut to this number of characters.

@@ -7,6 +7,18 @@
 //! echo status | socat - UNIX-CONNECT:$XDG_RUNTIME_DIR/multi-node/web.sock
 //! ```
 //!
+//! ```no_run
+//! use multi_node::admin::{Client, ClientError, Request};
+//! use multi_node::commands::ReloadReport;
+//!
+//! # async fn f() -> Result<(), ClientError> {
+//! let mut client = Client::connect("web").await?;
+//! let report: ReloadReport = client.ask(&Request::Reload { wait: true }).await?;
+//! println!("generation {} serves", report.generation);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! The server's side gives its commands by a [`Handle`](crate::Handle), as the program itself does, and knows nothing of the
 //! supervisor. docs/control-socket.md has every command with its answer.
 
@@ -34,8 +46,6 @@ mod transcript_tests;
 mod view;
 
 pub use crate::log_buffer::{HeldOutput, LogLine, Logged, Source};
-#[doc(hidden)]
-pub use crate::status::{ms, unix_ms};
 #[cfg(multi_process)]
 pub use client::{Client, ClientError};
 #[cfg(multi_process)]
@@ -43,6 +53,8 @@ pub use client::{Client, ClientError};
 pub use command::{NotDone, carry_out};
 #[cfg(multi_process)]
 pub use directory::{Place, check_runtime_directory, instances, socket_path};
+#[doc(hidden)]
+pub use multi_node_fleet::status::{ms, unix_ms};
 pub(crate) use observer::Observer;
 #[cfg(multi_process)]
 pub(crate) use open::{Admin, ProcessMonitor};

@@ -5,7 +5,7 @@ use std::time::{Instant, SystemTime};
 
 use super::view::{Instance, Setting, Used};
 use crate::Handle;
-use crate::status::Status;
+use multi_node_fleet::status::Status;
 
 /// One look after the other at the same program; clones look at the same.
 #[derive(Clone, Debug)]

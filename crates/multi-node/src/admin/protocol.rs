@@ -34,7 +34,7 @@ pub enum Request {
     Status,
     /// A stream of [`Instance`](super::Instance)s: the present one, and one for each change, at most one in 100 ms.
     Watch,
-    /// Replaces every node; answered by [`ReloadReport`](crate::ReloadReport) when the last old one has ended.
+    /// Replaces every node; answered by [`ReloadReport`](crate::commands::ReloadReport) when the last old one has ended.
     Reload {
         /// Without it, the answer comes when the reload has begun, and is `null`.
         #[serde(default = "yes")]
@@ -46,7 +46,7 @@ pub enum Request {
     /// Replaces the whole program, the master included, by the one that is on disk now. An answer means that it has failed:
     /// after a success the connection ends, and who answers under the name has begun later.
     Upgrade,
-    /// Replaces one slot's node by another of the same program; answered by [`Replacement`](crate::Replacement) when the old one
+    /// Replaces one slot's node by another of the same program; answered by [`Replacement`](crate::commands::Replacement) when the old one
     /// has ended.
     Restart {
         /// The slot.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Slot;
-use crate::status::{CertificateStatus, SlotStatus, State, Status, Waiting, ms, unix_ms};
+use multi_node_fleet::status::{CertificateStatus, SlotStatus, State, Status, Waiting, ms, unix_ms};
 
 /// A running program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +68,7 @@ pub struct SlotInfo {
     #[serde(default)]
     pub skipped_messages: Option<u64>,
     /// For a program that does not link this crate: the sign that made it ready, in one word
-    /// ([`ReadyBy::as_str`](crate::ReadyBy::as_str)).
+    /// ([`ReadyBy::as_str`](crate::status::ReadyBy::as_str)).
     #[serde(default)]
     pub ready_by: Option<String>,
     /// The last status text of such a program (`STATUS=`, sd_notify(3)).

@@ -8,9 +8,8 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use super::*;
-use crate::Addr;
 use crate::nodes::Handle;
-use crate::serve::{ConnInfo, Drain, LoadTable, Place, Serving, Socket, http, start};
+use crate::serve::{Addr, ConnInfo, Drain, LoadTable, Place, Serving, Socket, http, start};
 
 /// No test waits longer for anything; it is the limit of waiting, not of passing.
 const LIMIT: Duration = Duration::from_secs(20);

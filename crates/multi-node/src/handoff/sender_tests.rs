@@ -13,8 +13,8 @@ use super::super::message::{HandoffMessage, Offer};
 use super::*;
 use crate::control::{self, Reader, Skipped, Writer};
 use crate::nodes::Handle;
-use crate::serve::{ConnInfo, Drain, LoadTable, Place, Socket, http, start};
-use crate::{Addr, sys};
+use crate::serve::{Addr, ConnInfo, Drain, LoadTable, Place, Socket, http, start};
+use crate::sys;
 
 struct SuccessorNode {
     reader: Reader<HandoffMessage>,

@@ -25,7 +25,8 @@ const STATE: HeaderName = HeaderName::from_static("ratelimit");
 ///
 /// ```no_run
 /// # use axum::{Router, routing::get};
-/// # use multi_node::{Handle, Quota, RateLimitLayer};
+/// # use multi_node::Handle;
+/// # use multi_node::limits::{Quota, RateLimitLayer};
 /// # fn app(node: Handle) -> Router {
 /// let limit = node.limit("requests", Quota::per_minute(100));
 /// Router::new().route("/", get(async || "hello")).layer(RateLimitLayer::new(limit))

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::slot_counters::SlotCounters;
-use crate::State;
 use crate::admin::{Instance, SlotInfo};
 use crate::id::Slot;
 use crate::metrics::{Exposition, Kind};
 use crate::process_links::Totals;
-use crate::status::CertificateStatus;
+use multi_node_fleet::status::{CertificateStatus, State};
 
 /// All that the page is made of.
 pub(super) struct Page<'a> {

@@ -20,7 +20,8 @@ use crate::metrics::{CONTENT_TYPE, GaugeAggregation, Series};
 use crate::metrics_sink::MetricsSink;
 use crate::options::{Address, Settings};
 use crate::serve::{self, Addr, ConnInfo, Drain, LoadTable, Place, RequestBody, Serving, Socket};
-use crate::{Error, State, bind};
+use crate::{Error, bind};
+use multi_node_fleet::status::State;
 
 /// How many connections are open at once. For one more, the one that has been idle for the longest is closed: who holds all of them
 /// must not keep an orchestrator from asking for health.

@@ -21,13 +21,13 @@ use crate::control::{Fd, Join, NodeSettings, Reader, ToMaster, ToNode};
 use crate::descriptors::{LINKS_A_PEER, STREAMS_A_PEER};
 use crate::handoff::{Links, Successors};
 use crate::id::NodeId;
-use crate::mesh::{self, PeerInfo, Peers, Wish};
 use crate::process_links::{CommandRequest, End, Snapshot};
 use crate::serve::{self, AcceptControl, Drain, DrainSignal, Socket};
 use crate::signals::NodeSignals;
-use crate::status::Status;
 use crate::tls::Receivers;
 use crate::{Error, Heartbeat};
+use multi_node_fleet::status::Status;
+use multi_node_process::mesh::{self, PeerInfo, Peers, Wish};
 
 /// The node's loop: it hears the master, the program and the signals, and owns what they change.
 pub(super) struct Life {

@@ -23,15 +23,14 @@ use crate::lease::LeasePlace;
 use crate::limits::{self, SharedTable};
 use crate::log_buffer::LogBuffer;
 use crate::options::Metering;
-use crate::process_links::End;
-use crate::process_links::{self, ProcessLinks};
+use crate::process_links::{self, End, ProcessLinks};
 use crate::serve::{self, AcceptControl, DrainReport, DrainSignal, LoadTable, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::signals::NodeSignals;
-use crate::status::Drained;
 use crate::tls::Receivers;
 use crate::wiring;
 use crate::{Error, Handle, Heartbeat, Nodes, environment, sys};
+use multi_node_fleet::status::Drained;
 
 /// How many messages to the master, and how many connections for the successors, may wait.
 const QUEUE: usize = 64;

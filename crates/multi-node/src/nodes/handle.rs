@@ -11,21 +11,37 @@ use multi_node_bus::BusLimits;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{StatusWatch, Terminators, bus_metrics, tls_metrics};
-use crate::command::{Command, Report};
+use crate::Error;
+use crate::before_listen::BeforeListen;
+use crate::command::{Command, CommandError, ReloadReport, Replacement, Report, ScaleReport};
 use crate::exits::{Exits, NodeExits};
+use crate::id::{NodeId, Slot};
 use crate::lease::Leader;
 use crate::limits::SharedTable;
 use crate::log_buffer::{Held, HeldOutput, LogBuffer, LogLine};
-use crate::mesh::{Joined, Rejoin};
 use crate::metrics::Metric;
 use crate::process_links::{CommandRequest, End, Snapshot, Totals};
 use crate::serve::{Addr, DrainSignal, LoadTable};
-use crate::{
-    BeforeListen, CommandError, Error, NodeId, PeerInfo, ReloadReport, Replacement, ScaleReport, SharedSecret, Slot,
-    Status,
-};
+use crate::shared_secret::SharedSecret;
+use multi_node_fleet::status::Status;
+use multi_node_process::mesh::{Joined, PeerInfo, Rejoin};
 
 /// This process's view of the program: who it is, how the others are, and commands to the fleet.
+///
+/// ```no_run
+/// use multi_node::{Handle, Nodes};
+///
+/// # async fn f(nodes: Nodes) -> Result<(), Box<dyn std::error::Error>> {
+/// let node: Handle = nodes.handle();
+/// println!("{} serves at {}", node.id(), node.local_addr());
+/// if node.is_master() {
+///     node.ready().await?;
+///     let report = node.reload().await?;
+///     println!("generation {} serves after {:?}", report.generation, report.took);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// Cheap to clone. Every request carries one in its extensions, and [`http_with`](crate::http_with) gives one to its
 /// factory. It keeps nothing alive: when [`Nodes`](crate::Nodes) is dropped the process drains, even while there are handles.
@@ -156,7 +172,7 @@ impl Handle {
     }
 
     /// Asks the master for a new stream to a process, in place of one that this program has dropped. Both sides get it as a
-    /// new [`Peer`](crate::Peer), with the next [`epoch`](PeerInfo::epoch); the old stream stays as it is. Nothing comes
+    /// new [`Peer`](crate::mesh::Peer), with the next [`epoch`](PeerInfo::epoch); the old stream stays as it is. Nothing comes
     /// where that process has ended, and no second one within half a second.
     ///
     /// `false`: that process is not joined to this one, or 64 such requests wait already.

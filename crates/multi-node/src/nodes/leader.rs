@@ -20,7 +20,8 @@ impl Handle {
     ///
     /// ```no_run
     /// # use std::time::Duration;
-    /// # use multi_node::{Handle, LeaseRefused};
+    /// # use multi_node::Handle;
+    /// # use multi_node::lease::LeaseRefused;
     /// # async fn send_mails() {}
     /// # fn of(node: Handle) -> Result<(), LeaseRefused> {
     /// node.leader("mails", async |lease| {

@@ -1,8 +1,9 @@
 //! What the processes of a program have together: shares of a total, a secret, limits and counters.
 
 use super::Handle;
+use crate::id::Slot;
 use crate::limits::{Counter, Gauge, Limit, Quota, TooManyCounters, TooManyGauges};
-use crate::{SharedSecret, Slot};
+use crate::shared_secret::SharedSecret;
 
 impl Handle {
     /// This node's share of something of which all nodes together may have `total`, such as connections to a database: the
@@ -29,7 +30,8 @@ impl Handle {
     /// place, each by its own quota.
     ///
     /// ```no_run
-    /// # use multi_node::{Handle, Quota};
+    /// # use multi_node::Handle;
+    /// # use multi_node::limits::Quota;
     /// # fn of(node: Handle, client: std::net::IpAddr) {
     /// let logins = node.limit("login", Quota::per_minute(100));
     /// match logins.check(client) {
@@ -55,7 +57,7 @@ impl Handle {
     ///
     /// ```no_run
     /// # use multi_node::Handle;
-    /// # fn of(node: Handle) -> Result<(), multi_node::TooManyGauges> {
+    /// # fn of(node: Handle) -> Result<(), multi_node::limits::TooManyGauges> {
     /// let online = node.gauge("online")?;
     /// online.add(1); // a client has connected
     /// println!("{} clients in all processes", online.get());

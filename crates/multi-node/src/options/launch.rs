@@ -8,7 +8,8 @@ use std::sync::Arc;
 use super::Identity;
 use super::Options;
 use super::settings::refused;
-use crate::{Error, Slot};
+use crate::Error;
+use crate::id::Slot;
 
 /// How nodes are started.
 #[derive(Clone, Debug, Default)]

@@ -3,8 +3,8 @@
 use std::future::Future;
 
 use super::{Options, settings};
-use crate::metrics::{MOST_BOUNDS, Meter, are_bounds};
-use crate::{Error, GaugeAggregation, Metric};
+use crate::Error;
+use crate::metrics::{GaugeAggregation, MOST_BOUNDS, Meter, Metric, are_bounds};
 
 /// What a program says of its own metrics.
 #[derive(Clone, Debug, Default)]
@@ -48,7 +48,8 @@ impl Options {
     ///
     /// ```
     /// use std::sync::atomic::{AtomicU64, Ordering};
-    /// use multi_node::{Metric, Options};
+    /// use multi_node::Options;
+    /// use multi_node::options::Metric;
     ///
     /// static SENT: AtomicU64 = AtomicU64::new(0);
     /// let options = Options::new().metrics("127.0.0.1:9100").metrics_source(|| async {

@@ -7,7 +7,7 @@ use multi_node_tls::{CertificateError, Certificates, Loaded, PairFiles, Stamp};
 
 use crate::Error;
 use crate::serve::Terminator;
-use crate::status::CertificateStatus;
+use multi_node_fleet::status::CertificateStatus;
 
 /// The certificates of one server.
 #[derive(Debug)]

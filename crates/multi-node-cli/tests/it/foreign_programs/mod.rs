@@ -7,6 +7,7 @@ use crate::command::app;
 mod broken;
 mod cluster_packages;
 mod ending;
+mod examples;
 mod family;
 mod guard;
 mod node_js;
@@ -15,6 +16,7 @@ mod recycled;
 mod schedulers;
 mod servers;
 mod shells;
+mod systemd;
 mod tracers;
 
 /// The variable by which Python finds a module that was fetched, and the programs beside these tests.

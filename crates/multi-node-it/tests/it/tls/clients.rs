@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use multi_node::ReloadReport;
+use multi_node::commands::ReloadReport;
 use multi_node_it::plan::TlsPlan;
 use multi_node_it::{Program, within};
 use rustls::HandshakeKind;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use multi_node::ReloadReport;
+use multi_node::commands::ReloadReport;
 use multi_node_it::within;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

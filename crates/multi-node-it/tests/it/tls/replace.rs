@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 
-use multi_node::ReloadReport;
+use multi_node::commands::ReloadReport;
 use multi_node_it::plan::TlsPlan;
 use multi_node_it::{Plan, Program, within};
 use serde::Deserialize;

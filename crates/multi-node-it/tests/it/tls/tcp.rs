@@ -1,6 +1,7 @@
 //! Bytes over TLS, in a process that serves alone.
 
-use multi_node::{Certificates, Conn, Options, listen, tcp};
+use multi_node::tls::Certificates;
+use multi_node::{Conn, Options, listen, tcp};
 use multi_node_it::within;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy, split};
 

@@ -1,0 +1,18 @@
+//! What the commands of [`Handle`](crate::Handle) report, and why one is not carried out.
+//!
+//! ```no_run
+//! use multi_node::{Error, Handle};
+//!
+//! # async fn f(node: Handle) -> Result<(), Error> {
+//! let report = node.reload().await?;
+//! for replaced in &report.slots {
+//!     println!("slot {}: {} took over after {:?}", replaced.slot, replaced.new, replaced.to_ready);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+#[doc(inline)]
+pub use crate::command::{
+    AppliedBy, CanaryReport, CommandError, NotApplied, ReloadReport, Replacement, RequestCounts, ScaleReport, Serving,
+};

@@ -11,7 +11,7 @@ use super::series::{self, GaugeAggregation, Kind, LONGEST, Labels};
 /// One series of a metric as it is now, for `Options::metrics_source`.
 ///
 /// ```
-/// # use multi_node_metrics as multi_node;
+/// # mod multi_node { pub use multi_node_metrics as options; }
 /// use multi_node::options::{GaugeAggregation, Metric};
 ///
 /// Metric::counter("bytes_sent_total", 1.5e6).help("What clients were sent.").label("site", "shop");

@@ -53,7 +53,7 @@ pub type External<F> = serve::External<F, Handle>;
 /// use tokio::io::AsyncWriteExt;
 ///
 /// async fn greet(mut connection: Conn) {
-///     let greeting = format!("hello {}\n", connection.info.peer);
+///     let greeting = format!("hello {}\n", connection.peer());
 ///     let _ = connection.stream.write_all(greeting.as_bytes()).await; // an error means that the client has gone
 /// }
 /// # let _ = multi_node::tcp(greet);

@@ -111,7 +111,7 @@ async fn the_example_of_websockets_closes_them_with_a_notice_in_a_reload() {
         let answer = socket.next().await.expect("an answer").expect("a message").into_text().expect("text");
         assert!(answer.starts_with("node-") && answer.ends_with(": hello"), "{answer}");
         send(example.pid(), Signal::HUP);
-        let last = socket.next().await.expect("a goodbye").expect("a message");
+        let last = socket.next().await.expect("a notice").expect("a message");
         assert!(matches!(&last, Message::Close(Some(frame)) if frame.code == CloseCode::Restart), "{last:?}");
         let (mut socket, _) = connect_async(&url).await.expect("a WebSocket of another node");
         socket.send(Message::text("hello")).await.expect("sent");

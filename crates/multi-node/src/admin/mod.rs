@@ -13,7 +13,7 @@
 //!
 //! # async fn f() -> Result<(), ClientError> {
 //! let mut client = Client::connect("web").await?;
-//! let report: ReloadReport = client.ask(&Request::Reload { wait: true }).await?;
+//! let report: ReloadReport = client.ask(&Request::Reload { wait: true, now: false }).await?;
 //! println!("generation {} serves", report.generation);
 //! # Ok(())
 //! # }

@@ -25,7 +25,7 @@ fn python() -> Option<Vec<(&'static str, String)>> {
 
 /// Starts an example on a port of its own, by the settings in its folder.
 async fn start(folder: &Path, variables: &[(&str, String)], more: &[&str], nodes: usize) -> (Running, SocketAddr) {
-    let mut command = run(&[&["--port", "0", "--host", "127.0.0.1"], more].concat());
+    let mut command = run(&[&["--port", "0"], more].concat());
     command.current_dir(folder).stdout(Stdio::null()).envs(variables.iter().map(|(name, value)| (name, value)));
     serving(command, nodes).await
 }

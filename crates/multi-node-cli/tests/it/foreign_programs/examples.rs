@@ -1,12 +1,12 @@
 //! The examples of other languages, each started in its folder as its file of settings says.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use multi_node_it::{client, needs, within};
 use serde_json::Value;
-use tokio::process::Command;
 
 use crate::command::{Running, pids, run};
 use crate::load::Load;
@@ -27,10 +27,6 @@ fn python() -> Option<Vec<(&'static str, String)>> {
 async fn start(folder: &Path, variables: &[(&str, String)], more: &[&str], nodes: usize) -> (Running, SocketAddr) {
     let mut command = run(&[&["--port", "0"], more].concat());
     command.current_dir(folder).stdout(Stdio::null()).envs(variables.iter().map(|(name, value)| (name, value)));
-    serving(command, nodes).await
-}
-
-async fn serving(command: Command, nodes: usize) -> (Running, SocketAddr) {
     let mut running = Running::of(command);
     let addr = running.addr().await;
     running.ready(nodes).await;
@@ -74,15 +70,14 @@ async fn django() {
 #[tokio::test]
 async fn rack() {
     let Some(with) = needs::server("puma/with") else { return };
-    let puma = Command::new(&with).args(["sh", "-c", "env"]).output().await.expect("it starts").stdout;
-    let puma = String::from_utf8_lossy(&puma).into_owned();
-    let names = ["PATH", "LD_LIBRARY_PATH", "RUBYLIB", "GEM_PATH"];
-    let variables: Vec<_> = names
-        .into_iter()
-        .filter_map(|name| {
-            Some((name, puma.lines().find_map(|line| line.strip_prefix(&format!("{name}=")))?.to_owned()))
-        })
-        .collect();
+    let Some(puma) = needs::server("puma/usr/bin/puma") else { return };
+    // As a system has it on which Ruby is installed.
+    let folder = tempfile::tempdir().expect("a folder");
+    let command = folder.path().join("puma");
+    std::fs::write(&command, format!("#!/bin/sh\nexec {with} ruby {puma} \"$@\"\n")).expect("written");
+    std::fs::set_permissions(&command, std::fs::Permissions::from_mode(0o755)).expect("executable");
+    let path = std::env::var("PATH").unwrap_or_default();
+    let variables = [("PATH", format!("{}:{path}", folder.path().display()))];
     is_deployed("rack", &variables, 4, true).await;
 }
 

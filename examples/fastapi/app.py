@@ -4,6 +4,7 @@ import os
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.responses import PlainTextResponse
 
 
 @asynccontextmanager
@@ -16,7 +17,7 @@ async def lifespan(app):
 app = FastAPI(lifespan=lifespan)
 
 
-@app.get("/")
+@app.get("/", response_class=PlainTextResponse)
 async def hello():
     return f"hello from {os.getpid()}"
 

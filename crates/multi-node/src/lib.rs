@@ -51,7 +51,7 @@
 //!
 //! `embed`: for bindings to other languages, see [`embed`].
 //!
-//! `tls`: HTTPS by the program itself, see [`Http::tls`]. All nodes resume each other's sessions, and certificates are replaced without a
+//! `tls`: HTTPS by the program itself, see [`tls`]. All nodes resume each other's sessions, and certificates are replaced without a
 //! restart.
 //!
 //! # Systems
@@ -155,6 +155,7 @@ pub use listen::{Role, listen, role};
 #[doc(inline)]
 pub use multi_node_fleet::status::Status;
 pub use nodes::{Handle, Nodes};
+#[doc(inline)]
 pub use options::Options;
 /// Any error: that of a factory, or of a server that accepts connections itself.
 ///
@@ -187,8 +188,10 @@ pub use serve::BoxError;
 /// ```
 #[doc(inline)]
 pub use serve::Listener;
+#[doc(inline)]
 pub use servers::{Conn, raw, tcp, tcp_with};
 #[cfg(feature = "http")]
+#[doc(inline)]
 pub use servers::{http, http_with};
 
 // The examples of the documents are tests.

@@ -74,7 +74,7 @@ pub type Conn = serve::Conn<Handle>;
 /// # }
 /// ```
 ///
-/// Each request carries as extensions the [`Handle`] of this process, a [`ConnInfo`](crate::servers::ConnInfo) and, with the feature
+/// Each request carries as extensions the [`Handle`] of this process, a [`ConnInfo`] and, with the feature
 /// `axum` and for clients over TCP, axum's `ConnectInfo<SocketAddr>`. A panic ends that connection (HTTP/2: that stream) only.
 #[cfg(feature = "http")]
 pub fn http<S: Send + 'static>(service: S) -> Http<S> {

@@ -93,7 +93,7 @@ impl Handle {
     }
 
     /// Asks a process of the program, and resolves with its answer: any that has the handler and the fewest requests of ours under
-    /// way, unless [`to`](TypedCall::to) names one by its [`NodeId`](crate::NodeId) or slot. Draining nodes get no requests to any.
+    /// way, unless [`to`](TypedCall::to) names one by its [`NodeId`](crate::status::NodeId) or slot. Draining nodes get no requests to any.
     ///
     /// A deadline always holds, 5 s or [`timeout`](TypedCall::timeout). Nothing is asked twice. Dropping the future cancels the request.
     pub fn request<A>(&self, name: &str, value: &impl Serialize) -> TypedCall<A> {

@@ -142,12 +142,16 @@ impl Server {
 fn rows(samples: &[Sample]) -> Vec<Row> {
     let mut rows = Vec::new();
     for task in Task::ALL {
+        let of = |variant| samples.iter().filter(move |sample| (sample.task, sample.variant) == (task, variant));
         for variant in [Variant::MultiNode, Variant::HandMade] {
             let what = format!("{}, {}", task.name(), process::argument(&variant));
-            let found = || samples.iter().filter(|sample| (sample.task, sample.variant) == (task, variant));
-            rows.extend(Row::of(what.clone(), "CPU µs", found().map(|sample| sample.cpu_micros)));
-            rows.extend(Row::of(what, "per second", found().map(|sample| sample.per_second)));
+            rows.extend(Row::of(what.clone(), "CPU µs", of(variant).map(|sample| sample.cpu_micros)));
+            rows.extend(Row::of(what, "per second", of(variant).map(|sample| sample.per_second)));
         }
+        // Of the same round, so that other load affects both.
+        let rounds = of(Variant::MultiNode).zip(of(Variant::HandMade));
+        let ratios = rounds.map(|(ours, theirs)| ours.cpu_micros / theirs.cpu_micros);
+        rows.extend(Row::of(format!("{}, CPU to hand-made's", task.name()), "×", ratios));
     }
     rows
 }

@@ -48,7 +48,7 @@ fn a_deploy_and_an_upgrade_lose_nothing() {
 
 #[test]
 fn a_deploy_and_an_upgrade_over_https_lose_nothing() {
-    loses_nothing(&["--tls", "--rate", "100"], &["http", "websockets"]);
+    loses_nothing(&["--tls", "--only", "Rust", "--rate", "100"], &["http", "websockets"]);
 }
 
 #[test]

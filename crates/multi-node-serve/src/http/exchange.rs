@@ -194,12 +194,12 @@ fn finish<B>(
         answering.failed();
     }
     let mut response = answer?;
-    if says_close && answering.as_ref().is_some_and(Answering::is_last) {
+    let refused = offer.as_ref().is_none_or(|offer| !offer.is_accepted_by(response.status()));
+    // An answer that accepts has to name the upgrade there.
+    if says_close && refused && answering.as_ref().is_some_and(Answering::is_last) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    if let (Some(answering), Some(offer)) = (&answering, offer)
-        && !offer.is_accepted_by(response.status())
-    {
+    if let (Some(answering), Some(offer), true) = (&answering, offer, refused) {
         answering.keep_unused(offer.upgrade);
     }
     if let Some(answering) = &answering {

@@ -138,24 +138,49 @@ async fn idle_http2_connections_are_closed() {
     assert_eq!(server.drained().await.aborted, 0);
 }
 
-#[tokio::test]
-async fn a_web_socket_counts_until_it_ends() {
-    let app = Router::new().route(
-        "/",
-        get(|upgrade: WebSocketUpgrade| async {
-            upgrade.on_upgrade(|mut socket| async move {
-                while let Some(Ok(message)) = socket.recv().await {
-                    let _ = socket.send(message).await;
-                }
-            })
-        }),
-    );
-    let mut server = Server::start(http(app).keep_alive_timeout(Duration::from_millis(50))).await;
-    let mut client = server.connect().await;
+/// Says what a WebSocket says.
+fn echo() -> Router {
+    let echo = |upgrade: WebSocketUpgrade| async {
+        upgrade.on_upgrade(|mut socket| async move {
+            while let Some(Ok(message)) = socket.recv().await {
+                let _ = socket.send(message).await;
+            }
+        })
+    };
+    Router::new().route("/", get(echo))
+}
+
+/// A WebSocket's head and its first frame.
+fn web_socket() -> Vec<u8> {
     let head = "GET / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
                 sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    let frame = b"\x81\x82\0\0\0\0hi";
-    client.send([head.as_bytes(), frame].concat()).await;
+    [head.as_bytes(), FRAME].concat()
+}
+
+const FRAME: &[u8] = b"\x81\x82\0\0\0\0hi";
+
+#[tokio::test]
+async fn a_web_socket_begins_in_a_drain_too() {
+    let mut server = Server::start(http(echo())).await;
+    let mut client = server.connect().await;
+    server.until(|counts| counts.open == 1).await;
+    server.drain.begin(LIMIT);
+    // The drain has been seen when the listener is left.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    client.send(web_socket()).await;
+    let head = client.read_to("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 101") && head.contains("connection: upgrade"), "{head:?}");
+    let mut echo = [0; 4];
+    client.0.read_exact(&mut echo).await.expect("the frame is echoed");
+    drop(client);
+    assert_eq!(server.drained().await, DrainReport { finished: 1, aborted: 0, handed_off: 0 });
+}
+
+#[tokio::test]
+async fn a_web_socket_counts_until_it_ends() {
+    let mut server = Server::start(http(echo()).keep_alive_timeout(Duration::from_millis(50))).await;
+    let mut client = server.connect().await;
+    client.send(web_socket()).await;
     assert!(client.read_to("\r\n\r\n").await.starts_with("HTTP/1.1 101"));
     let mut echo = [0; 4];
     client.0.read_exact(&mut echo).await.expect("the frame that came with the head is echoed");
@@ -163,7 +188,7 @@ async fn a_web_socket_counts_until_it_ends() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert_eq!(server.counts().open, 1);
     server.drain.begin(LIMIT);
-    client.send(frame).await;
+    client.send(FRAME).await;
     client.0.read_exact(&mut echo).await.expect("it lives on while others drain");
     drop(client);
     assert_eq!(server.drained().await, DrainReport { finished: 1, aborted: 0, handed_off: 0 });

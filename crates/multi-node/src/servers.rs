@@ -18,7 +18,7 @@
 use std::future::Future;
 
 use crate::Handle;
-#[cfg(unix)]
+#[cfg(all(unix, feature = "embed"))]
 use crate::serve::ExternalAcceptor;
 use crate::serve::{self, BoxError, Listener};
 #[doc(inline)]
@@ -43,7 +43,7 @@ pub type Tcp<F> = serve::Tcp<F, Handle>;
 pub type Raw = serve::Raw<Handle>;
 
 /// Serves from an event loop that is not tokio's. Made by [`external`].
-#[cfg(unix)]
+#[cfg(all(unix, feature = "embed"))]
 pub type External<F> = serve::External<F, Handle>;
 
 /// One accepted connection, for a [`tcp`] server.
@@ -187,7 +187,7 @@ where
 ///
 /// To take connections is that loop's part: a process whose loop is busy for more than 5 ms while one is offered leaves it to
 /// another.
-#[cfg(unix)]
+#[cfg(all(unix, feature = "embed"))]
 pub fn external<M, R, E, F>(make: M) -> External<F>
 where
     M: FnOnce(Handle) -> R + Send + 'static,

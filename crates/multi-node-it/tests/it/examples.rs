@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use multi_node_it::client::get;
 use multi_node_it::example::Example;
 use multi_node_it::{Client, send, within};
 use rustix::process::Signal;
+use tokio::net::TcpStream;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -118,6 +122,40 @@ async fn the_example_of_websockets_closes_them_with_a_notice_in_a_reload() {
         let again = socket.next().await.expect("an answer").expect("a message").into_text().expect("text");
         assert_ne!(again, answer);
         drop(socket);
+        example.stop().await.expect("it ends well");
+    })
+    .await;
+}
+
+/// What the health service of gRPC answers: the bytes of the message, and the status behind it.
+async fn health(addr: SocketAddr) -> (Bytes, Option<String>) {
+    let stream = TcpStream::connect(addr).await.expect("a connection");
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+    tokio::spawn(connection);
+    let request = hyper::Request::post(format!("http://{addr}/grpc.health.v1.Health/Check"))
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Full::new(Bytes::from_static(&[0; 5])))
+        .expect("a request");
+    let answer = sender.send_request(request).await.expect("an answer").into_body().collect().await.expect("a body");
+    let status = answer.trailers().and_then(|trailers| trailers.get("grpc-status"));
+    let status = status.map(|status| String::from_utf8_lossy(status.as_bytes()).into_owned());
+    (answer.to_bytes(), status)
+}
+
+#[tokio::test]
+async fn the_example_of_grpc_serves_and_is_reloaded() {
+    within(60, async {
+        let example = Example::start("grpc", &FOUR).await.expect("it serves");
+        // A message of two bytes: its first field is `SERVING`, 1.
+        let serving = (Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]), Some("0".to_owned()));
+        assert_eq!(health(example.addr).await, serving);
+        send(example.pid(), Signal::HUP);
+        while !example.log().contains("reload done") {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(health(example.addr).await, serving);
         example.stop().await.expect("it ends well");
     })
     .await;

@@ -83,7 +83,7 @@ soak-bytes:
 	BYTES_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture bytes::
 
 soak-messages:
-	BUS_DELIVERIES=20000000 $(CARGO) test --locked -p multi-node-it --test it -- --nocapture bus::
+	BUS_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture bus::
 
 soak-loss:
 	$(CARGO) build --locked --release -p multi-node-cli -p multi-node-bench

@@ -375,6 +375,18 @@ export interface Topic<T = unknown> extends EventEmitter, AsyncIterable<TopicIte
    * if (!chat.publish({ text })) console.warn('some process lags');
    */
   publish(value: T): boolean;
+  /**
+   * Resolves when at most half of `maxPeerBacklog` waits for every subscribed process, so that a publisher can pause in place of making them
+   * miss messages. A process that has stopped makes it wait: set a deadline of your own.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_TOPIC_CLOSED` after `close`.
+   * @example
+   * for (let sent = 1; sent <= 1_000_000; sent += 1) {
+   *   chat.publish({ text });
+   *   if (sent % 256 === 0) await chat.room();
+   * }
+   */
+  room(): Promise<void>;
   /** Ends the subscriptions of this object, and its iterators. */
   close(): void;
   /**

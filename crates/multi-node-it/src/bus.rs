@@ -1,20 +1,29 @@
 //! Routes of the fixture program that publish, subscribe, ask and answer.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::extract::Path;
+use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::routing::get;
 use axum::{Json, Router};
+use futures_util::SinkExt;
 use multi_node::Handle;
 use multi_node::bus::{Payload, RequestError, Topic, TypedEvent};
 use multi_node::status::NodeId;
 use serde_json::{Value, json};
 
+use crate::audit::{Audit, Seen};
+
 /// How many messages a newcomer gets of those before it.
 pub const HISTORY: usize = 50;
+
+/// How long a WebSocket stays once its node drains, so that it gets what is published meanwhile.
+const STAYS: Duration = Duration::from_millis(300);
+
+/// The most events that go to a WebSocket at once.
+const TOGETHER: usize = 64;
 
 /// What this process has received, each as `publisher:text`, or `publisher!missed`.
 type Received = Arc<Mutex<Vec<String>>>;
@@ -43,49 +52,17 @@ pub fn routes(node: Handle) -> anyhow::Result<Router> {
         ))
 }
 
-/// What one subscription has seen of the numbers that each process publishes: 0, 1, 2 and so on.
-#[derive(Default)]
-struct Audit {
-    /// The number that comes next from each publisher.
-    next: BTreeMap<NodeId, u64>,
-    messages: u64,
-    lagged: u64,
-    /// Numbers that came twice, too early, or after a gap without `Lagged`.
-    wrong: Vec<String>,
-}
-
-impl Audit {
-    fn note(&mut self, event: TypedEvent<u64>) {
-        match event {
-            TypedEvent::Message { from, value } => {
-                self.messages += 1;
-                // History may begin anywhere.
-                if let Some(due) = self.next.insert(from, value + 1).filter(|due| *due != value) {
-                    self.wrong.push(format!("{from}: {value}, and {due} was due"));
-                }
-            }
-            TypedEvent::Lagged { from, missed } => {
-                self.lagged += missed;
-                self.next.entry(from).and_modify(|due| *due += missed);
-            }
-            TypedEvent::Undecodable { from, error } => self.wrong.push(format!("{from}: {error}")),
-        }
-    }
-
-    fn json(&self) -> Value {
-        json!({ "messages": self.messages, "lagged": self.lagged, "wrong": self.wrong })
-    }
-}
-
-/// `/bus/count/N` publishes the next N numbers of this process, `/bus/audit` shows what it has seen of all.
+/// `/bus/count/N` publishes the next N numbers of this process and says the last, `/bus/audit` shows what it has seen of all,
+/// `/bus/live` sends that to a WebSocket.
 fn counting(node: &Handle) -> anyhow::Result<Router> {
     let topic = node.topic::<u64>("numbers")?.history(HISTORY);
     let (audit, published) = (Arc::new(Mutex::new(Audit::default())), Arc::new(AtomicU64::new(0)));
     let (mut subscription, noted) = (topic.subscribe().now(), audit.clone());
+    let live = live(node.clone(), topic.clone());
     tokio::spawn(async move {
         loop {
             let event = subscription.recv().await;
-            noted.lock().unwrap_or_else(PoisonError::into_inner).note(event);
+            noted.lock().unwrap_or_else(PoisonError::into_inner).note(event.into());
         }
     });
     let count = move |Path(count): Path<u64>| async move {
@@ -93,10 +70,45 @@ fn counting(node: &Handle) -> anyhow::Result<Router> {
             // Whom a message misses shows in the audit.
             let _ = topic.publish(&published.fetch_add(1, Ordering::Relaxed)).expect("a small message");
         }
-        "counted\n"
+        format!("{}\n", published.load(Ordering::Relaxed) - 1)
     };
     let show = move || async move { Json(audit.lock().unwrap_or_else(PoisonError::into_inner).json()) };
-    Ok(Router::new().route("/bus/count/{count}", get(count)).route("/bus/audit", get(show)))
+    Ok(live.route("/bus/count/{count}", get(count)).route("/bus/audit", get(show)))
+}
+
+fn live(node: Handle, topic: Topic<u64>) -> Router {
+    let enter = move |upgrade: WebSocketUpgrade| async move {
+        upgrade.on_upgrade(move |mut socket| async move {
+            // It ends where the client has gone.
+            let _ = relay(&mut socket, &node, &topic).await;
+        })
+    };
+    Router::new().route("/bus/live", get(enter))
+}
+
+/// Sends the client all that the topic brings.
+async fn relay(socket: &mut WebSocket, node: &Handle, topic: &Topic<u64>) -> Result<(), axum::Error> {
+    let mut subscription = topic.subscribe().now();
+    let mut leave = std::pin::pin!(async {
+        node.draining().await;
+        tokio::time::sleep(STAYS).await;
+    });
+    loop {
+        let first = tokio::select! {
+            event = subscription.recv() => event,
+            () = &mut leave => return socket.send(Message::Close(None)).await,
+            frame = socket.recv() => match frame {
+                Some(Ok(_)) => continue,
+                Some(Err(error)) => return Err(error),
+                None => return Ok(()),
+            },
+        };
+        let others = std::iter::from_fn(|| subscription.try_recv()).take(TOGETHER);
+        for event in std::iter::once(first).chain(others) {
+            socket.feed(Message::text(Seen::from(event).to_string())).await?;
+        }
+        socket.flush().await?;
+    }
 }
 
 /// `/bus/flood/MS` publishes messages of 64 KiB for so long, as fast as it can, and says how many bytes that were and how many messages

@@ -4,6 +4,7 @@
 
 #![allow(missing_docs, missing_debug_implementations, clippy::missing_panics_doc)]
 
+pub mod audit;
 pub mod browser;
 pub mod bus;
 pub mod client;

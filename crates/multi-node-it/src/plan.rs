@@ -42,6 +42,8 @@ pub struct Plan {
     pub streams: Streams,
     /// Whether it takes part in the bus (`/bus/…`).
     pub bus: bool,
+    /// How many messages wait in a subscription, if not as many as the library lets wait.
+    pub backlog: Option<usize>,
     /// Where it does a job that only one process does, and writes that down.
     pub leads: Option<PathBuf>,
     /// Main goes on after the drain instead of returning.
@@ -121,6 +123,7 @@ impl Default for Plan {
             tls: None,
             streams: Streams::default(),
             bus: false,
+            backlog: None,
             leads: None,
             endless_main: false,
             start_timeout: Duration::from_secs(10),
@@ -192,6 +195,7 @@ impl Plan {
         let options = self.user.iter().fold(options, Options::user);
         let options = self.group.iter().fold(options, Options::group);
         let options = self.umask.into_iter().fold(options, Options::umask);
+        let options = self.backlog.into_iter().fold(options, Options::max_subscription_backlog);
         let options =
             options.aggregate_gauge("oldest_job_seconds", GaugeAggregation::Max).buckets("job.bytes", [256.0, 512.0]);
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));

@@ -1,52 +1,103 @@
 'use strict';
-// Messages cross from the library many at a time: one JSON array, and the bytes of those that are no JSON.
+// Messages cross from the library many at a time: numbers that say what each is, the bytes of those that are bytes, and a JSON array
+// with the others.
 
 const { bytesOf, decode, encode, holdsBytes } = require('./message-pack.js');
 
 /** The kinds of content. */
 const KIND = { json: 0, bytes: 1, unreadable: 2, missed: 3, packed: 4 };
 
+/** The bits of a head that hold the kind. Those above them hold who sent the message. */
+const KIND_BITS = 8;
+const KIND_MASK = (1 << KIND_BITS) - 1;
+
 /** Small contents of bytes are parts of pieces of this size, as small Buffers are of Node's pool: one that is kept keeps no more. */
 const PIECE = 8 << 10;
 
-/** What has come, as elements of a fixed number for each message. */
+const NOTHING = Buffer.alloc(0);
+
+/** What has come. It is read message by message: what stands here is of the one that `advance` has come to. */
 class Batch {
+  /** What the message is. */
+  kind = KIND.json;
+  from = undefined;
+  /** Its content; of another kind why it cannot be read, or how many are missing. */
+  value = undefined;
+  #heads;
+  #head = 0;
+  #senders;
+  #elements;
+  #element = 0;
   #bytes;
   #at = 0;
-  #piece = Buffer.alloc(0);
-  #pieceFrom = 0;
+  /** The piece's memory, and where in it the batch's first byte would lie. A Buffer of these costs less than a part of a Buffer. */
+  #memory = NOTHING.buffer;
+  #origin = 0;
+  #pieceTo = 0;
 
-  constructor({ text, bytes }) {
-    this.elements = JSON.parse(text);
-    this.#bytes = bytes;
+  constructor({ heads, senders, text, bytes }) {
+    this.#heads = heads ?? [];
+    this.#senders = senders;
+    this.#elements = text === undefined || text === null ? [] : JSON.parse(text);
+    this.#bytes = bytes ?? NOTHING;
   }
 
-  /** The `value` of a content, or in `why` the reason for which it cannot be read. To be asked in order. */
-  read(kind, content) {
-    if (kind === KIND.json) return { value: content, why: undefined };
-    if (kind === KIND.unreadable) return { value: undefined, why: content };
+  get hasMore() {
+    return this.#head < this.#heads.length;
+  }
+
+  /** Reads the next message, if there is one. */
+  advance() {
+    if (!this.hasMore) return false;
+    const head = this.#heads[this.#head];
+    const length = this.#heads[this.#head + 1];
+    this.#head += 2;
+    this.kind = head & KIND_MASK;
+    this.from = this.#senders[head >>> KIND_BITS];
+    if (this.kind === KIND.bytes) this.value = this.#copy(length);
+    else if (this.kind === KIND.packed) this.#unpack(length);
+    else this.value = this.element();
+    return true;
+  }
+
+  /** Whether the message cannot be read. */
+  get isUnreadable() {
+    return this.kind === KIND.unreadable;
+  }
+
+  /** The next element of the array, where a message has some before its content. */
+  element() {
+    const at = this.#element;
+    this.#element += 1;
+    return this.#elements[at];
+  }
+
+  #unpack(length) {
     const from = this.#at;
-    this.#at += content;
-    if (kind === KIND.packed) return unpacked(this.#bytes?.subarray(from, this.#at) ?? Buffer.alloc(0));
-    return { value: this.#copy(from, this.#at), why: undefined };
+    this.#at += length;
+    try {
+      this.value = decode(this.#bytes.subarray(from, this.#at));
+    } catch (error) {
+      this.kind = KIND.unreadable;
+      this.value = error.message;
+    }
   }
 
   /** Copies, since a message that is kept must not keep all that came with it. */
-  #copy(from, to) {
-    if (to - from > PIECE / 2) return Buffer.from(this.#bytes.subarray(from, to));
-    if (to > this.#pieceFrom + this.#piece.length) {
-      this.#piece = Buffer.from(this.#bytes.subarray(from, from + PIECE));
-      this.#pieceFrom = from;
-    }
-    return this.#piece.subarray(from - this.#pieceFrom, to - this.#pieceFrom);
+  #copy(length) {
+    const from = this.#at;
+    const to = from + length;
+    this.#at = to;
+    if (length > PIECE / 2) return Buffer.from(this.#bytes.subarray(from, to));
+    if (to > this.#pieceTo) this.#copyPiece(from);
+    return Buffer.from(this.#memory, this.#origin + from, length);
   }
-}
 
-function unpacked(bytes) {
-  try {
-    return { value: decode(bytes), why: undefined };
-  } catch (error) {
-    return { value: undefined, why: error.message };
+  #copyPiece(from) {
+    const piece = Buffer.from(this.#bytes.subarray(from, from + PIECE));
+    this.#memory = piece.buffer;
+    this.#origin = piece.byteOffset - from;
+    this.#pieceTo = from + piece.length;
   }
 }
 
@@ -73,14 +124,30 @@ function lengthOf(content) {
   return content instanceof Packed ? content.packed.length : Buffer.byteLength(content);
 }
 
-/** A batch of what this process sends itself: each message's first elements as JSON without brackets, and its content. */
+/** A batch of what this process sends itself: of each message its sender, its first elements and its content. */
 function batchOf(messages) {
-  const elements = messages.map(({ head, content }) => {
-    if (typeof content === 'string') return `${head},${KIND.json},${content}`;
-    return content === undefined ? head : `${head},${content instanceof Packed ? KIND.packed : KIND.bytes},${lengthOf(content)}`;
-  });
-  const bytes = messages.map(({ content }) => (content instanceof Packed ? content.packed : content)).filter(Buffer.isBuffer);
-  return { text: `[${elements.join()}]`, bytes: Buffer.concat(bytes) };
+  const heads = [];
+  const senders = [];
+  const elements = [];
+  const bytes = [];
+  for (const { from, first = [], content, missed } of messages) {
+    if (senders.at(-1) !== from) senders.push(from);
+    const sender = (senders.length - 1) << KIND_BITS;
+    elements.push(...first.map((element) => JSON.stringify(element)));
+    if (missed !== undefined) {
+      heads.push(sender | KIND.missed, 0);
+      elements.push(missed);
+    } else if (typeof content === 'string') {
+      heads.push(sender | KIND.json, 0);
+      elements.push(content);
+    } else {
+      heads.push(sender | (content instanceof Packed ? KIND.packed : KIND.bytes), lengthOf(content));
+      bytes.push(content instanceof Packed ? content.packed : content);
+    }
+  }
+  return { heads, senders, text: `[${elements.join()}]`, bytes: Buffer.concat(bytes) };
 }
 
-module.exports = { Batch, KIND, batchOf, contentOf, kept, lengthOf };
+const NO_MESSAGES = new Batch({ senders: [] });
+
+module.exports = { Batch, KIND, NO_MESSAGES, batchOf, contentOf, kept, lengthOf };

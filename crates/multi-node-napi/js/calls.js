@@ -86,11 +86,10 @@ class Calls {
   #turn() {
     const taken = this.#native.take();
     const batch = new Batch(taken);
-    const { elements } = batch;
-    for (let at = 0; at < elements.length; at += 6) {
-      const [what, number, first, second, kind, content] = elements.slice(at, at + 6);
-      const { value, why } = batch.read(kind, content);
-      this.#hear({ what, number, first, second }, why === undefined ? { value } : unreadable(why));
+    while (batch.hasMore) {
+      const message = { what: batch.element(), number: batch.element(), first: batch.element(), second: batch.element() };
+      batch.advance();
+      this.#hear(message, batch.isUnreadable ? unreadable(batch.value) : { value: batch.value });
     }
     if (taken.more) setImmediate(() => this.#turn());
   }

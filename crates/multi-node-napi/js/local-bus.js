@@ -1,7 +1,7 @@
 'use strict';
 // Topics, requests, limits and leases in a process that serves alone: what the library offers, without it.
 
-const { KIND, batchOf, kept, lengthOf } = require('./batch.js');
+const { batchOf, kept, lengthOf } = require('./batch.js');
 const { LocalCalls } = require('./local-calls.js');
 const { LocalLeases } = require('./local-leases.js');
 const { LocalLimits } = require('./local-limits.js');
@@ -85,13 +85,16 @@ class LocalTopic {
     if (length > most) {
       throw failure('TOO_LARGE', `the message has ${length} bytes, but at most ${most} are allowed: raise \`maxMessage\`, or send less`);
     }
-    const message = { head: JSON.stringify(this.#shared.me), content: kept(content), length };
+    const message = { from: this.#shared.me, content: kept(content), length };
     const { feeds, history, keeps } = this.#shared;
     if (keeps > 0) history.push(message);
     if (history.length > keeps) history.shift();
     for (const feed of feeds) feed.push(message);
     return true;
   }
+
+  /** No other process has to be waited for. */
+  async room() {}
 
   subscribe(turn) {
     const feed = new LocalFeed(this.#shared, turn);
@@ -160,7 +163,7 @@ class LocalFeed {
   #gap() {
     const missed = this.#missed;
     this.#missed = 0;
-    return { head: `${JSON.stringify(this.#shared.me)},${KIND.missed},${missed}`, length: 0 };
+    return { from: this.#shared.me, missed, length: 0 };
   }
 
   close() {

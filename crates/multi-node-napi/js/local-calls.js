@@ -102,7 +102,7 @@ class LocalCalls {
   }
 
   #say(what, number, first, second, content) {
-    this.#messages.push({ head: JSON.stringify([what, number, first, second]).slice(1, -1), content: kept(content) });
+    this.#messages.push({ from: this.#me, first: [what, number, first, second], content: kept(content) });
     if (this.#messages.length === 1) setImmediate(() => this.#turn());
   }
 

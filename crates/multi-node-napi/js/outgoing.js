@@ -69,6 +69,15 @@ class Publisher {
     return true;
   }
 
+  /** Resolves when every subscribed peer has room, for what was published before too. */
+  room() {
+    flush();
+    return new Promise((resolve) => {
+      const room = this.#handle.room(() => room.poll() && resolve());
+      if (room.poll()) resolve();
+    });
+  }
+
   /** Hands over the first messages of the buffers. */
   send(messages, total) {
     this.#lagging = !this.#handle.publishMany(bytes.subarray(0, total), heads.subarray(0, messages * 2));

@@ -2,7 +2,7 @@
 // Topics: what any process publishes, every process that has subscribed gets.
 
 const { EventEmitter } = require('node:events');
-const { Batch, KIND, contentOf } = require('./batch.js');
+const { Batch, KIND, NO_MESSAGES, contentOf } = require('./batch.js');
 const { failure, fromException } = require('./errors.js');
 const { Publisher, flush } = require('./outgoing.js');
 
@@ -44,6 +44,12 @@ class Topic extends EventEmitter {
     } catch (exception) {
       throw fromException(exception);
     }
+  }
+
+  /** Resolves when at most half of the backlog is used at every subscribed process. */
+  async room() {
+    this.#check();
+    return this.#publisher.room();
   }
 
   /** Each iterator has a subscription of its own, which `return` ends at once, also while an item is awaited. */
@@ -89,30 +95,31 @@ class Topic extends EventEmitter {
 
   #listen() {
     if (this.#feed !== null || this.#closed) return;
-    const feed = this.#subscribe(true);
+    const feed = this.#subscribe();
     this.#feed = feed;
     // The listener is not there yet, and others may follow.
     setImmediate(() => this.#deliver(feed));
   }
 
-  #subscribe(tells = false) {
-    const feed = new Feed(this.#handle, (unconfirmed) => this.#subscribed.resolve({ unconfirmed }), tells);
+  #subscribe() {
+    const feed = new Feed(this.#handle, (unconfirmed) => this.#subscribed.resolve({ unconfirmed }));
     this.#feeds.add(feed);
     return feed;
   }
 
   async #deliver(feed) {
     while (!feed.closed) {
-      const item = feed.next();
-      if (item) this.#tell(item);
-      else await feed.turn();
+      const batch = feed.advance();
+      if (batch === null && feed.subscribers === undefined) await feed.turn();
+      else this.#tell(batch, feed);
     }
   }
 
   /** What a listener throws is no reason to lose the messages that follow. */
-  #tell(item) {
+  #tell(batch, feed) {
     try {
-      this.#emit(item);
+      if (batch === null) this.emit('subscribers', feed.takeSubscribers());
+      else this.#emit(batch);
     } catch (error) {
       process.nextTick(() => {
         throw error;
@@ -120,39 +127,53 @@ class Topic extends EventEmitter {
     }
   }
 
-  #emit({ from, value, missed, error, subscribers }) {
-    if (subscribers !== undefined) return this.emit('subscribers', subscribers);
-    if (missed !== undefined) this.emit('lag', { from, missed });
-    else if (error === undefined) this.emit('message', value, { from });
-    else if (!this.emit('undecodable', { from, error })) process.emitWarning(error);
+  #emit(batch) {
+    const { kind, from, value } = batch;
+    if (kind === KIND.missed) this.emit('lag', { from, missed: value });
+    else if (!batch.isUnreadable) this.emit('message', value, { from });
+    else this.#undecodable(undecodable(from, value), from);
+  }
+
+  #undecodable(error, from) {
+    if (!this.emit('undecodable', { from, error })) process.emitWarning(error);
   }
 }
 
 /** A subscription. Nothing is kept here beside one batch: what waits, waits in the library, which bounds it. */
 class Feed {
   closed = false;
+  /** The subscribers, where they have changed and nobody has taken them. */
+  subscribers = undefined;
   #feed;
   #settled;
-  #tells;
-  #items = [];
-  #at = 0;
+  #batch = NO_MESSAGES;
   #more = false;
   #wake = () => undefined;
 
-  /** `tells`: what has come ends with the subscribers, where they have changed. */
-  constructor(handle, settled, tells) {
+  constructor(handle, settled) {
     this.#feed = handle.subscribe(() => this.#wake());
     this.#settled = settled;
-    this.#tells = tells;
   }
 
-  /** The next item, if there is one now. */
+  /** The batch, at its next message; null if there is none now. */
+  advance() {
+    if (this.#batch.advance()) return this.#batch;
+    if (this.#more || this.subscribers !== undefined) return null;
+    this.#take();
+    return this.#batch.advance() ? this.#batch : null;
+  }
+
+  /** The next item of an iterator, if there is one now. */
   next() {
-    if (this.#at === this.#items.length && !this.#more) this.#take();
-    if (this.#at === this.#items.length) return undefined;
-    const item = this.#items[this.#at];
-    this.#at += 1;
-    return item;
+    this.subscribers = undefined;
+    const batch = this.advance();
+    return batch === null ? undefined : itemOf(batch);
+  }
+
+  takeSubscribers() {
+    const { subscribers } = this;
+    this.subscribers = undefined;
+    return subscribers;
   }
 
   /** Resolves when there may be more: at once where the last batch was full, after others had their turn. */
@@ -174,29 +195,16 @@ class Feed {
   #take() {
     const taken = this.#feed.take();
     if (!taken) return;
-    const batch = new Batch(taken);
-    this.#items = itemsOf(batch);
-    if (this.#tells && taken.subscribers) this.#items.push({ subscribers: taken.subscribers });
-    this.#at = 0;
+    this.#batch = new Batch(taken);
+    this.subscribers = taken.subscribers ?? undefined;
     this.#more = taken.more;
     if (taken.unconfirmed) this.#settled(taken.unconfirmed);
   }
 }
 
-function itemsOf(batch) {
-  const { elements } = batch;
-  const items = [];
-  for (let at = 0; at < elements.length; at += 3) {
-    const [from, kind, content] = [elements[at], elements[at + 1], elements[at + 2]];
-    if (kind === KIND.missed) items.push({ from, missed: content });
-    else if (kind === KIND.json) items.push({ from, value: content });
-    else items.push(messageOf(from, batch.read(kind, content)));
-  }
-  return items;
-}
-
-function messageOf(from, { value, why }) {
-  return why === undefined ? { from, value } : { from, error: undecodable(from, why) };
+function itemOf({ kind, from, value, isUnreadable }) {
+  if (kind === KIND.missed) return { from, missed: value };
+  return isUnreadable ? { from, error: undecodable(from, value) } : { from, value };
 }
 
 function open(bus, name, { history = 0 }) {

@@ -166,7 +166,7 @@ impl Calls {
         }
     }
 
-    /// What has come. A message is what it is, a number, two strings, a kind of content and the content.
+    /// What has come. A message is four elements: what it is, a number and two strings; and its content.
     #[napi]
     pub fn take(&mut self) -> Batch {
         let waker = self.waker.clone();

@@ -15,8 +15,7 @@ use crate::failure::Failure;
 use crate::service::Service;
 use crate::wake;
 
-/// The kind of content that says how many messages are missing.
-const MISSED: u8 = 3;
+type Wait = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[napi]
 impl Service {
@@ -72,6 +71,17 @@ impl TopicHandle {
         self.0.as_ref().map_or(0, |topic| topic.max_message().try_into().unwrap_or(u32::MAX))
     }
 
+    /// Waits until every subscribed peer has room. `turn` is called, on this thread, when `poll` may say so.
+    ///
+    /// # Errors
+    /// Where the environment ends.
+    #[napi]
+    pub fn room(&self, turn: Function<'_, (), ()>) -> napi::Result<Room> {
+        let Some(topic) = self.0.clone() else { return Ok(Room(None)) };
+        let waker = wake::waker(&turn)?;
+        Ok(Room(Some((Box::pin(async move { topic.room().await }), waker))))
+    }
+
     /// Subscribes. `turn` is called, on this thread, when there may be something to take, and `take` had nothing more.
     ///
     /// # Errors
@@ -100,6 +110,24 @@ impl TopicHandle {
     }
 }
 
+/// A wait for room, until there is some. `turn` has `Room`, which has the waker, which has `turn`: the end of the wait frees them.
+#[napi]
+pub struct Room(Option<(Wait, Waker)>);
+
+#[napi]
+impl Room {
+    /// Whether there is room.
+    #[napi]
+    pub fn poll(&mut self) -> bool {
+        let Some((room, waker)) = &mut self.0 else { return true };
+        let is_there = room.as_mut().poll(&mut Context::from_waker(waker)).is_ready();
+        if is_there {
+            self.0 = None;
+        }
+        is_there
+    }
+}
+
 /// A subscription, until it is closed.
 #[napi]
 pub struct TopicFeed(Option<Feed>);
@@ -110,13 +138,13 @@ struct Feed {
     /// Until it is known who has not confirmed.
     settling: Option<Pin<Box<dyn Future<Output = Vec<NodeId>> + Send>>>,
     /// Until other processes subscribe, or do so no longer.
-    changing: Pin<Box<dyn Future<Output = ()> + Send>>,
+    changing: Wait,
     waker: Waker,
 }
 
 #[napi]
 impl TopicFeed {
-    /// What has come. A message is who sent it, a kind of content and the content.
+    /// What has come. A message is who sent it and its content.
     #[napi]
     pub fn take(&mut self) -> Option<Batch> {
         self.0.as_mut().map(Feed::take)
@@ -165,12 +193,9 @@ fn names(ids: &[NodeId]) -> Vec<String> {
 }
 
 fn write(writer: &mut Writer, event: &Event) {
-    writer.id(event.from());
+    writer.sender(event.from());
     match event {
         Event::Message { payload, .. } => writer.content(payload),
-        Event::Lagged { missed, .. } => {
-            writer.number(MISSED);
-            writer.number(*missed);
-        }
+        Event::Lagged { missed, .. } => writer.missed(*missed),
     }
 }

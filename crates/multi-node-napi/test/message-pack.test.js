@@ -8,9 +8,9 @@ const { Batch, KIND, batchOf, contentOf } = require('../js/batch.js');
 
 /** What another process reads of a value that this one sends. */
 function across(value) {
-  const batch = new Batch(batchOf([{ head: '0', content: contentOf(value) }]));
-  const [, kind, content] = batch.elements;
-  return batch.read(kind, content).value;
+  const batch = new Batch(batchOf([{ from: 'node-1', content: contentOf(value) }]));
+  assert.ok(batch.advance() && !batch.isUnreadable);
+  return batch.value;
 }
 
 test('bytes anywhere in a value arrive as Buffers, and the rest as by JSON', () => {
@@ -74,6 +74,7 @@ test('no bytes of a peer do more than give an error', () => {
       assert.ok(error instanceof Error);
     }
   }
-  const batch = new Batch({ text: `["a",${KIND.packed},1]`, bytes: Buffer.from([0xc1]) });
-  assert.match(batch.read(KIND.packed, 1).why, /cannot be read/);
+  const batch = new Batch({ heads: [KIND.packed, 1], senders: ['node-1'], bytes: Buffer.from([0xc1]) });
+  assert.ok(batch.advance() && batch.isUnreadable);
+  assert.match(batch.value, /cannot be read/);
 });

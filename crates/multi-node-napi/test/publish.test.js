@@ -73,3 +73,33 @@ test('a message that is too large is refused at once, and what was published bef
   await server.says(/heard 2000\n(.*\n)*heard 1\n/);
   assert.equal(await server.stop(), 0);
 });
+
+test('a publisher that waits for room makes nobody miss a message', async (t) => {
+  const server = await program(t, `
+    const server = require("http").createServer((request, response) => response.end());
+    const options = { maxMessage: 1024, maxPeerBacklog: 256 << 10, maxSubscriptionBacklog: 100000 };
+    const nodes = require("@multi-node/server").listen({ port: PORT, nodes: 1, ...options }, server);
+    const topic = nodes.topic("much");
+    const COUNT = 5000;
+    if (nodes.isMaster) {
+      let heard = 0;
+      topic.on("message", () => (heard += 1) === COUNT && console.log("heard all"));
+      topic.on("lag", ({ missed }) => console.log("missed", missed));
+    } else {
+      topic.on("subscribers", async ([master]) => {
+        if (master === undefined) return;
+        topic.removeAllListeners("subscribers");
+        let lagging = 0;
+        for (let i = 1; i <= COUNT; i++) {
+          if (!topic.publish(Buffer.alloc(1000))) lagging += 1;
+          if (i % 64 === 0) await topic.room();
+        }
+        console.log("lagging", lagging);
+      });
+    }
+  `);
+  await server.says(/lagging 0/);
+  await server.says(/heard all/);
+  assert.doesNotMatch(server.output, /^missed/m);
+  assert.equal(await server.stop(), 0);
+});

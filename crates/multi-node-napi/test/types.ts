@@ -50,6 +50,7 @@ async function messages(): Promise<number> {
   chat.on('message', ({ text }, { from }) => text.toUpperCase() + from).on('lag', ({ missed }) => missed.toFixed());
   chat.on('undecodable', ({ error }) => error.message);
   const lagging: boolean = !chat.publish({ text: 'hello' });
+  const room: Promise<void> = chat.room();
   for await (const { value, from, missed } of chat) {
     if (missed !== undefined) return missed;
     if (lagging) return from.length + (value?.text.length ?? 0);

@@ -13,17 +13,17 @@ if (nodes.isMaster) {
   let subscribed = 0;
   nodes.respond('subscribed', () => {
     subscribed += 1;
-    if (subscribed === SUBSCRIBERS) messages(publish);
+    if (subscribed === SUBSCRIBERS) messages(publish, () => topic.room());
   });
 } else {
   const counted = new Counted();
-  topic.on('message', (message) => counted.take(message.readBigUInt64LE()));
+  topic.on('message', (message) => counted.take(message.readDoubleLE()));
   topic.on('lag', ({ missed }) => counted.miss(missed));
   topic.subscribed.then(() => nodes.request('subscribed', null, { to: 'master' }));
 }
 
 function publish(sent) {
   const message = Buffer.alloc(BYTES);
-  message.writeBigUInt64LE(sent);
+  message.writeDoubleLE(sent);
   topic.publish(message);
 }

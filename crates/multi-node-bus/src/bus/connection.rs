@@ -13,7 +13,7 @@ use super::frames::Frames;
 use crate::counts::Counts;
 use crate::frame::{Head, Hello, Kind};
 use crate::limits::BusLimits;
-use crate::link::{LinkError, Outbox, OwnedReadHalf, OwnedWriteHalf, Stream, read, write};
+use crate::link::{LinkError, Outbox, ReadHalf, WriteHalf, read, write};
 use crate::members::{Attached, Members};
 use crate::request::Requests;
 use crate::topic::Topics;
@@ -58,8 +58,12 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Takes the stream as the link to the peer, unless it is stale.
-    pub(super) fn attach(parts: &Arc<Parts>, peer: NodeId, epoch: u64, stream: Stream) -> bool {
-        let (reader, writer) = stream.into_split();
+    pub(super) fn attach(
+        parts: &Arc<Parts>,
+        peer: NodeId,
+        epoch: u64,
+        (reader, writer): (ReadHalf, WriteHalf),
+    ) -> bool {
         let writer = Arc::new(writer);
         let outbox = Arc::new(Outbox::new(peer, epoch, parts.limits.peer_bytes, writer.clone()));
         let (over, is_over) = watch::channel(());
@@ -75,7 +79,7 @@ impl Connection {
         true
     }
 
-    async fn serve(self, reader: OwnedReadHalf, writer: Arc<OwnedWriteHalf>) {
+    async fn serve(self, reader: ReadHalf, writer: Arc<WriteHalf>) {
         let Connection { parts, outbox } = self;
         let writing = parts.runtime.spawn(write(outbox.clone(), writer));
         parts.counts.links.one();

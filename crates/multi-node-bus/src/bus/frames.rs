@@ -12,10 +12,10 @@ use crate::frame::{
     Frame, FrameError, HEADER, Head, Hello, Kind, MOST_BESIDE_PAYLOAD, Needs, Truncated, decode, decode_failure,
     decode_item, decode_needs, decode_request,
 };
-use crate::link::{Inbound, LinkError, Outbox, Received};
+use crate::link::{Inbound, LinkError, Outbox, Received, Relief};
 use crate::name::is_name;
 use crate::payload::{ContentType, Payload};
-use crate::topic::{Answer, Arrived, Topic};
+use crate::topic::{Answer, Arrived, Queue, Topic};
 
 /// How many questions for a history one peer may ask at a time.
 const QUESTIONS: usize = 64;
@@ -30,6 +30,7 @@ pub(super) struct Frames {
     /// By the peer's numbers: topics to which it has subscribed.
     subscribes: HashMap<u32, Arc<Topic>>,
     run: Run,
+    crowded: Option<Arc<Queue>>,
     questions: Arc<Semaphore>,
 }
 
@@ -57,7 +58,7 @@ impl Inbound for Frames {
             received.taken += frame.length();
             let is_message = self.opened && frame.head.kind == Kind::Message as u8;
             if !is_message || self.run.channel != frame.head.channel {
-                received.crowded |= self.deliver(bytes);
+                self.deliver(bytes);
             }
             if is_message {
                 self.run.add(&frame, start);
@@ -65,7 +66,8 @@ impl Inbound for Frames {
                 self.frame(&frame)?;
             }
         }
-        received.crowded |= self.deliver(bytes);
+        self.deliver(bytes);
+        received.crowded = self.crowded.is_some();
         Ok(received)
     }
 
@@ -75,6 +77,11 @@ impl Inbound for Frames {
             Some(length) => HEADER + (u32::from_le_bytes(*length) as usize).min(self.most()),
             None => HEADER,
         }
+    }
+
+    fn relief(&mut self) -> Option<Relief> {
+        let queue = self.crowded.take()?;
+        Some(Box::pin(async move { queue.relieved().await }))
     }
 }
 
@@ -88,6 +95,7 @@ impl Frames {
             publishes,
             subscribes,
             run,
+            crowded: None,
             questions: Arc::new(Semaphore::new(QUESTIONS)),
         }
     }
@@ -97,15 +105,15 @@ impl Frames {
     }
 
     /// Delivers the messages of one topic. They share one copy of their bytes, so that a message that is kept keeps little else.
-    fn deliver(&mut self, bytes: &[u8]) -> bool {
+    fn deliver(&mut self, bytes: &[u8]) {
         let Run { channel, messages, frames } = &mut self.run;
         if messages.is_empty() {
-            return false;
+            return;
         }
         let Some(topic) = self.publishes.get(channel) else {
             // They were on their way when this process unsubscribed.
             messages.clear();
-            return false;
+            return;
         };
         let shared = Bytes::copy_from_slice(&bytes[frames.clone()]);
         let start = frames.start;
@@ -113,7 +121,8 @@ impl Frames {
             let bytes = shared.slice(message.payload.start - start..message.payload.end - start);
             Arrived { seq: message.seq, payload: Payload { content: message.content, bytes } }
         };
-        topic.deliver(&self.link, messages.drain(..).map(arrived))
+        let crowded = topic.deliver(&self.link, messages.drain(..).map(arrived));
+        self.crowded = crowded.into_iter().chain(self.crowded.take()).max_by_key(|queue| queue.patience());
     }
 
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), LinkError> {

@@ -1,9 +1,9 @@
 //! Hostile bytes for the reader of a link.
 
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use multi_node_fleet::id::NodeId;
-use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::yield_now;
@@ -12,7 +12,7 @@ use super::Bus;
 use super::frames::Frames;
 use crate::frame::{HEADER, Head, Hello, Kind, append};
 use crate::limits::BusLimits;
-use crate::link::{Inbound, LinkError, Outbox};
+use crate::link::{Inbound, LinkError, Outbox, halves};
 use crate::members::Attached;
 use crate::request::Request;
 use crate::topic::Subscription;
@@ -72,7 +72,7 @@ fn open(bus: &Bus) -> Option<(Frames, Subscription)> {
     bus.respond("r", |request: Request| async { Ok::<_, String>(request.payload) }).ok()?;
     let subscription = bus.topic("t").ok()?.history(ITEMS).subscribe().now();
     let (ours, _theirs) = UnixStream::pair().ok()?;
-    let (_reader, writer) = ours.into_split();
+    let (_reader, writer) = halves(ours).ok()?;
     let outbox = Arc::new(Outbox::new(PEER, 1, bus.parts().limits.peer_bytes, Arc::new(writer)));
     let (_over, is_over) = watch::channel(());
     let Attached::After(_) = bus.parts().members.attach(&outbox, is_over) else { return None };

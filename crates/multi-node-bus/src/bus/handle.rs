@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use multi_node_fleet::id::{NodeId, Slot};
-#[cfg(unix)]
-use tokio::net::UnixStream;
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Connection, Parts};
 use crate::counts::{BusCounts, Counts};
 use crate::limits::BusLimits;
+#[cfg(unix)]
+use crate::link::halves;
 use crate::members::{Members, PeerStatus, Wanted};
 use crate::payload::Payload;
 use crate::request::{Call, CallAll, Handler, Request, Requests, RespondError};
@@ -102,9 +102,8 @@ impl Bus {
         epoch: u64,
         stream: std::os::unix::net::UnixStream,
     ) -> Result<bool, std::io::Error> {
-        stream.set_nonblocking(true)?;
         let _context = self.0.runtime.enter();
-        Ok(Connection::attach(&self.0, id, epoch, UnixStream::from_std(stream)?))
+        Ok(Connection::attach(&self.0, id, epoch, halves(stream)?))
     }
 
     /// The topic of this name.

@@ -11,6 +11,8 @@ mod writer;
 
 pub use error::LinkError;
 pub(crate) use outbox::{NotSent, Outbox};
-pub(crate) use reader::{Inbound, Received, read};
-pub(crate) use stream::{OwnedReadHalf, OwnedWriteHalf, Stream};
+pub(crate) use reader::{Inbound, Received, Relief, read};
+#[cfg(unix)]
+pub(crate) use stream::halves;
+pub(crate) use stream::{ReadHalf, WriteHalf};
 pub(crate) use writer::write;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use multi_node_fleet::id::NodeId;
 use tokio::sync::Notify;
 
-use super::stream::OwnedWriteHalf;
+use super::stream::WriteHalf;
 use crate::frame::{HEADER, Head, Kind, append};
 
 /// How many bytes may wait beyond the bound for frames that must not be dropped, such as confirmations.
@@ -59,7 +59,7 @@ struct State {
     /// The largest payload that the peer takes.
     most_payload: usize,
     wants_room: bool,
-    stream: Option<std::sync::Arc<OwnedWriteHalf>>,
+    stream: Option<std::sync::Arc<WriteHalf>>,
     closed: bool,
 }
 
@@ -84,7 +84,7 @@ pub(super) enum Taken {
 }
 
 impl Outbox {
-    pub(crate) fn new(peer: NodeId, epoch: u64, most: usize, stream: std::sync::Arc<OwnedWriteHalf>) -> Outbox {
+    pub(crate) fn new(peer: NodeId, epoch: u64, most: usize, stream: std::sync::Arc<WriteHalf>) -> Outbox {
         let state = State { most_payload: usize::MAX, stream: Some(stream), ..State::default() };
         let (work, room, cut) = (Notify::new(), Notify::new(), Notify::new());
         Outbox { peer, epoch, most, state: Mutex::new(state), work, room, cut }

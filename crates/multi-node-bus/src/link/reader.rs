@@ -1,12 +1,15 @@
 //! The task that reads: many frames with one read.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 
+#[cfg(not(unix))]
 use tokio::io::AsyncReadExt;
+use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 
-use super::stream::OwnedReadHalf;
+use super::stream::ReadHalf;
 use super::{LinkError, Outbox};
 
 /// How much is read at once. A larger frame makes the buffer grow until it has been read.
@@ -22,7 +25,12 @@ pub(crate) trait Inbound: Send {
 
     /// How many bytes a frame needs that begins with these, if they tell.
     fn needed(&self, start: &[u8]) -> usize;
+
+    /// Resolves when the subscription that was crowded last has room, or has been waited for as long as it deserves.
+    fn relief(&mut self) -> Option<Relief>;
 }
+
+pub(crate) type Relief = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What came of some bytes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -36,7 +44,7 @@ pub(crate) struct Received {
 /// Reads until the peer closes its end, a frame is bad, or this side cuts the link.
 ///
 /// The end of the peer comes after all it has sent, even where the kernel reports a reset because the peer left bytes unread.
-pub(crate) async fn read(mut stream: OwnedReadHalf, inbound: &mut dyn Inbound, outbox: &Arc<Outbox>) -> LinkError {
+pub(crate) async fn read(mut stream: ReadHalf, inbound: &mut dyn Inbound, outbox: &Arc<Outbox>) -> LinkError {
     tokio::select! {
         biased;
         () = outbox.is_cut() => LinkError::Cut,
@@ -44,7 +52,7 @@ pub(crate) async fn read(mut stream: OwnedReadHalf, inbound: &mut dyn Inbound, o
     }
 }
 
-async fn read_to_end(stream: &mut OwnedReadHalf, inbound: &mut dyn Inbound) -> LinkError {
+async fn read_to_end(stream: &mut ReadHalf, inbound: &mut dyn Inbound) -> LinkError {
     let mut buffer = vec![0; BUFFER];
     let mut filled = 0;
     loop {
@@ -62,7 +70,11 @@ async fn read_to_end(stream: &mut OwnedReadHalf, inbound: &mut dyn Inbound) -> L
         filled -= received.taken;
         let needed = inbound.needed(&buffer[..filled]);
         resize(&mut buffer, needed);
-        let_subscribers_run(received).await;
+        if received.crowded {
+            let_subscribers_run(inbound).await;
+        }
+        // A peer that never pauses must not keep the thread from its other tasks.
+        consume_budget().await;
     }
 }
 
@@ -75,12 +87,14 @@ fn resize(buffer: &mut Vec<u8>, needed: usize) {
     }
 }
 
-/// Gives the subscribers a few turns before more is read, so that a burst doesn't overflow their queues only because the reader is
-/// quicker. A slow subscriber still misses messages, and delays others by some microseconds.
-async fn let_subscribers_run(received: Received) {
-    if received.crowded {
-        for _ in 0..TURNS {
-            yield_now().await;
-        }
+/// Gives the subscribers time before more is read, so that a burst doesn't overflow their queues only because the reader is quicker.
+/// Those of this thread need a few turns. One of another thread, as the event loop of Node.js, is waited for while it takes what it
+/// has. A slow subscriber still misses messages.
+async fn let_subscribers_run(inbound: &mut dyn Inbound) {
+    for _ in 0..TURNS {
+        yield_now().await;
+    }
+    if let Some(relief) = inbound.relief() {
+        relief.await;
     }
 }

@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use super::*;
 use crate::frame::{Head, Kind, append, decode};
 
-fn outbox(most: usize) -> (Arc<Outbox>, Arc<tokio::net::unix::OwnedWriteHalf>, UnixStream) {
+fn outbox(most: usize) -> (Arc<Outbox>, Arc<WriteHalf>, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let (_reader, writer) = ours.into_split();
+    let (_reader, writer) = halves(ours.into_std().unwrap()).unwrap();
     let writer = Arc::new(writer);
     (Arc::new(Outbox::new(NodeId::node(1), 1, most, writer.clone())), writer, theirs)
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::task::coop::consume_budget;
 
 use super::outbox::{Outbox, Taken};
-use super::stream::OwnedWriteHalf;
+use super::stream::WriteHalf;
 
 /// Writes what is queued until the link ends. An error closes the outbox; the reader goes on to the end of what the peer sent.
-pub(crate) async fn write(outbox: Arc<Outbox>, stream: Arc<OwnedWriteHalf>) {
+pub(crate) async fn write(outbox: Arc<Outbox>, stream: Arc<WriteHalf>) {
     let mut batch = Vec::new();
     loop {
         match outbox.take(&mut batch) {
@@ -27,7 +27,7 @@ pub(crate) async fn write(outbox: Arc<Outbox>, stream: Arc<OwnedWriteHalf>) {
     }
 }
 
-async fn write_all(outbox: &Outbox, stream: &OwnedWriteHalf, mut bytes: &[u8]) -> io::Result<()> {
+async fn write_all(outbox: &Outbox, stream: &WriteHalf, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         match stream.try_write(bytes) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),

@@ -18,6 +18,7 @@ mod table;
 
 pub use event::{Event, History, PublishError, Published, Settled, TopicError};
 pub use handle::RawTopic;
+pub(crate) use queue::Queue;
 pub(crate) use receive::Arrived;
 pub(crate) use snapshot::Answer;
 pub(crate) use state::Topic;

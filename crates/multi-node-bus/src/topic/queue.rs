@@ -4,17 +4,30 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use multi_node_fleet::id::NodeId;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
 
 use super::Event;
 use crate::limits::BusLimits;
 
+/// How long a reader of a link may wait for a crowded subscription, in microseconds for each message that the subscriber has taken.
+/// A subscriber that takes few messages, or none, so costs the other messages of the link little, or nothing.
+const PATIENCE_PER_MESSAGE: u32 = 5;
+
+/// The longest patience, and the shortest that the timer can measure, in microseconds.
+const MOST_PATIENCE: u32 = 50_000;
+const LEAST_PATIENCE: u32 = 1000;
+
 #[derive(Debug)]
-pub(super) struct Queue {
+pub(crate) struct Queue {
     most_messages: usize,
     most_bytes: usize,
     state: Mutex<State>,
+    /// Wakes readers that wait until this is crowded no longer.
+    relief: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -26,6 +39,9 @@ struct State {
     /// The history comes first, and is not here yet.
     held: bool,
     waker: Option<Waker>,
+    /// How long readers may still wait, in microseconds.
+    patience: u32,
+    wants_relief: bool,
 }
 
 /// What came of some events.
@@ -38,9 +54,10 @@ pub(super) struct Pushed {
 
 impl Queue {
     pub(super) fn new(limits: &BusLimits, held: bool) -> Queue {
-        let state = State { held, ..State::default() };
+        // What comes first may come before the subscriber has had a turn.
+        let state = State { held, patience: MOST_PATIENCE, ..State::default() };
         let (most_messages, most_bytes) = (limits.subscriber_messages, limits.subscriber_bytes);
-        Queue { most_messages, most_bytes, state: Mutex::new(state) }
+        Queue { most_messages, most_bytes, state: Mutex::new(state), relief: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -60,7 +77,7 @@ impl Queue {
                 event @ Event::Message { .. } => state.append(event),
             }
         }
-        pushed.crowded = state.events.len() > self.most_messages / 2 || state.bytes > self.most_bytes / 2;
+        pushed.crowded = self.is_crowded(&state);
         let waker = if state.held { None } else { state.waker.take() };
         drop(state);
         if let Some(waker) = waker {
@@ -73,6 +90,53 @@ impl Queue {
         // One message always fits, so that a small bound of bytes doesn't lose all of them.
         !state.events.is_empty()
             && (state.events.len() >= self.most_messages || state.bytes + length(event) > self.most_bytes)
+    }
+
+    fn is_crowded(&self, state: &State) -> bool {
+        state.events.len() > self.most_messages / 2 || state.bytes > self.most_bytes / 2
+    }
+
+    /// How long a reader may wait for this, in microseconds.
+    pub(crate) fn patience(&self) -> u32 {
+        self.lock().patience
+    }
+
+    /// Waits until this is at most half full, or the patience is used up.
+    pub(crate) async fn relieved(&self) {
+        let patience = self.patience();
+        if patience < LEAST_PATIENCE {
+            return;
+        }
+        let begin = Instant::now();
+        // When it has passed, the reader goes on, and what comes may be dropped.
+        let _ = timeout(Duration::from_micros(patience.into()), self.until_relieved()).await;
+        let waited = begin.elapsed().as_micros().try_into().unwrap_or(u32::MAX);
+        let mut state = self.lock();
+        state.patience = state.patience.saturating_sub(waited);
+    }
+
+    async fn until_relieved(&self) {
+        loop {
+            let mut relief = std::pin::pin!(self.relief.notified());
+            relief.as_mut().enable();
+            {
+                let mut state = self.lock();
+                if !self.is_crowded(&state) {
+                    return;
+                }
+                state.wants_relief = true;
+            }
+            relief.await;
+        }
+    }
+
+    /// Something was taken.
+    fn tell_relief(&self, mut state: MutexGuard<'_, State>) {
+        if state.wants_relief && !self.is_crowded(&state) {
+            state.wants_relief = false;
+            drop(state);
+            self.relief.notify_waiters();
+        }
     }
 
     fn lag(&self, state: &mut State, from: NodeId, missed: u64) {
@@ -101,15 +165,17 @@ impl Queue {
     }
 
     pub(super) fn pop(&self) -> Option<Event> {
-        self.lock().pop()
+        let mut state = self.lock();
+        let event = state.pop();
+        self.tell_relief(state);
+        event
     }
 
     pub(super) fn poll_pop(&self, context: &Context<'_>) -> Poll<Event> {
         let mut state = self.lock();
-        match state.pop() {
-            Some(event) => Poll::Ready(event),
-            None => state.wait(context),
-        }
+        let Some(event) = state.pop() else { return state.wait(context) };
+        self.tell_relief(state);
+        Poll::Ready(event)
     }
 
     /// Moves up to `most` events, and says how many.
@@ -120,6 +186,7 @@ impl Queue {
             let Some(event) = state.pop() else { break };
             into.push(event);
         }
+        self.tell_relief(state);
         into.len() - before
     }
 
@@ -172,6 +239,7 @@ impl State {
             return Some(Event::Lagged { from, missed });
         };
         self.bytes -= length(&event);
+        self.patience = MOST_PATIENCE.min(self.patience + PATIENCE_PER_MESSAGE);
         Some(event)
     }
 }

@@ -87,3 +87,50 @@ fn a_held_queue_gives_the_history_first() {
     assert_eq!(queue.pop_many(10, &mut events), 4);
     assert_eq!(events, (0..4).map(|number| message(1, number)).collect::<Vec<_>>());
 }
+
+/// A queue that is more than half full.
+fn crowded() -> Queue {
+    let queue = Queue::new(&BusLimits { subscriber_messages: 8, ..BusLimits::default() }, false);
+    queue.push((0..5).map(|number| message(1, number)));
+    queue
+}
+
+/// Its subscriber takes messages while others come.
+fn take(queue: &Queue, messages: u64) {
+    for number in 0..messages {
+        queue.pop().unwrap();
+        queue.push([message(1, number)]);
+    }
+}
+
+async fn wait(queue: &Queue) -> Duration {
+    let begin = Instant::now();
+    queue.relieved().await;
+    begin.elapsed()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_is_waited_for_once_and_then_as_long_as_the_messages_are_worth_that_it_takes() {
+    let (queue, within) = (crowded(), |least, most| Duration::from_millis(least)..Duration::from_millis(most));
+    assert!(within(50, 52).contains(&wait(&queue).await));
+    assert_eq!(wait(&queue).await, Duration::ZERO, "it takes nothing");
+    take(&queue, 400);
+    assert!(within(2, 4).contains(&wait(&queue).await));
+    assert_eq!(wait(&queue).await, Duration::ZERO);
+    take(&queue, 1_000_000);
+    assert!(within(50, 52).contains(&wait(&queue).await), "never longer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_ends_when_the_queue_is_half_empty() {
+    let (queue, begin) = (std::sync::Arc::new(crowded()), Instant::now());
+    let waiting = tokio::spawn({
+        let queue = queue.clone();
+        async move { queue.relieved().await }
+    });
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    assert!(!waiting.is_finished());
+    queue.pop().unwrap();
+    waiting.await.unwrap();
+    assert!(begin.elapsed() < Duration::from_millis(7), "{:?}", begin.elapsed());
+}

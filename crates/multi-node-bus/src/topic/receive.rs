@@ -1,8 +1,11 @@
 //! What peers publish, and in which order subscribers here get it.
 
+use std::sync::Arc;
+
 use multi_node_fleet::id::NodeId;
 
 use super::Event;
+use super::queue::Queue;
 use super::state::{Source, SourceAnswer, State, Topic};
 use crate::link::Outbox;
 use crate::payload::Payload;
@@ -15,13 +18,14 @@ pub(crate) struct Arrived {
 }
 
 impl Topic {
-    /// Messages of one peer, which came one after the other over this link. True when a subscription is more than half full.
-    pub(crate) fn deliver(&self, link: &Outbox, run: impl ExactSizeIterator<Item = Arrived>) -> bool {
+    /// Messages of one peer, which came one after the other over this link. Gives a subscription that is more than half full, and of
+    /// several the one that may be waited for longest.
+    pub(crate) fn deliver(&self, link: &Outbox, run: impl ExactSizeIterator<Item = Arrived>) -> Option<Arc<Queue>> {
         let from = link.peer;
         self.counts.received.add(run.len() as u64);
         let mut state = self.lock();
         let State { sources, history, .. } = &mut *state;
-        let Some(source) = confirmed(sources.get_mut(&from), link) else { return false };
+        let source = confirmed(sources.get_mut(&from), link)?;
         let mut events = Vec::with_capacity(run.len());
         for Arrived { seq, payload } in run {
             let next = source.next.unwrap_or(seq);
@@ -80,17 +84,17 @@ impl Topic {
         }
     }
 
-    fn push(&self, state: &State, events: Vec<Event>) -> bool {
-        let Some((last, others)) = state.readers.split_last() else { return false };
-        let mut crowded = false;
+    fn push(&self, state: &State, events: Vec<Event>) -> Option<Arc<Queue>> {
+        let (last, others) = state.readers.split_last()?;
+        let mut crowded = None;
         for reader in others {
             let pushed = reader.push(events.iter().cloned());
             self.counts.dropped_for_subscribers.add(pushed.dropped);
-            crowded |= pushed.crowded;
+            crowded = pushed.crowded.then_some(reader).into_iter().chain(crowded).max_by_key(|queue| queue.patience());
         }
         let pushed = last.push(events);
         self.counts.dropped_for_subscribers.add(pushed.dropped);
-        crowded | pushed.crowded
+        pushed.crowded.then_some(last).into_iter().chain(crowded).max_by_key(|queue| queue.patience()).cloned()
     }
 }
 

@@ -39,6 +39,11 @@ impl<T> Topic<T> {
         self
     }
 
+    /// As [`RawTopic::room`].
+    pub async fn room(&self) {
+        self.raw.room().await;
+    }
+
     /// The topic of payloads below.
     pub fn raw(&self) -> &RawTopic {
         &self.raw

@@ -1,6 +1,9 @@
 //! A gap is always reported, and a slow process costs the others nothing.
 
+use std::time::Duration;
+
 use multi_node_bus::{BusLimits, Event};
+use tokio::time::{Instant, sleep};
 
 use crate::world::{RawLink, World, id, lagged, limits, message, next, text, until};
 
@@ -155,4 +158,55 @@ async fn a_publisher_can_wait_for_room() {
     }
     publishing.await.unwrap();
     assert_eq!(id(1), buses[0].me());
+}
+
+/// So long that half of a queue has room for all messages that are read at once.
+fn numbered(number: u32) -> multi_node_bus::Payload {
+    text(format!("{number:>64}"))
+}
+
+/// Publishes numbers, and waits for room as a program does that wants nobody to miss any.
+async fn publish_with_room(topic: &multi_node_bus::RawTopic, numbers: std::ops::Range<u32>) {
+    for number in numbers {
+        assert!(!topic.publish(numbered(number)).unwrap().is_lagging());
+        if number % 256 == 0 {
+            topic.room().await;
+        }
+    }
+}
+
+/// Time stands still while something can be done, so the pauses are the same on each machine.
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_pauses_misses_nothing_while_the_publisher_waits_for_room() {
+    const MESSAGES: u32 = 100_000;
+    let (_world, buses) = World::of(2);
+    let mut subscription = buses[1].topic("t").unwrap().subscribe().await;
+    let topic = buses[0].topic("t").unwrap();
+    let publishing = tokio::spawn(async move { publish_with_room(&topic, 0..MESSAGES).await });
+    for number in 0..MESSAGES {
+        assert_eq!(next(&mut subscription).await, message(1, format!("{number:>64}")));
+        if number % 1024 == 0 {
+            sleep(Duration::from_millis(3)).await;
+        }
+    }
+    publishing.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscriber_that_stops_delays_another_of_its_process_once() {
+    const MESSAGES: u32 = 100_000;
+    let (_world, buses) = World::of(2);
+    let topic = buses[0].topic("t").unwrap();
+    let mut stops = buses[1].topic("t").unwrap().subscribe().await;
+    let mut reads = buses[1].topic("t").unwrap().subscribe().await;
+    let begin = Instant::now();
+    let publishing = tokio::spawn(async move { publish_with_room(&topic, 0..MESSAGES).await });
+    for number in 0..MESSAGES {
+        assert_eq!(next(&mut reads).await, message(1, format!("{number:>64}")));
+        if number < MESSAGES / 2 {
+            assert_eq!(next(&mut stops).await, message(1, format!("{number:>64}")));
+        }
+    }
+    publishing.await.unwrap();
+    assert!(begin.elapsed() < Duration::from_millis(60), "{:?}", begin.elapsed());
 }

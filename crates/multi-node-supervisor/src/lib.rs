@@ -7,9 +7,11 @@
 #![cfg(multi_process)]
 
 mod foreign;
+mod held;
+mod output;
 mod supervisor;
 
-pub use foreign::{Collect, Output, Program, Readiness, Sockets, preload};
+pub use foreign::{Program, Readiness, Sockets, preload};
 use multi_node_fleet::command::NotApplied;
 use multi_node_fleet::id::{NodeId, Slot};
 use multi_node_fleet::{command, id, leases, status};
@@ -22,4 +24,9 @@ use multi_node_process::{
 use multi_node_serve as serve;
 use multi_node_sys as sys;
 use multi_node_sys::log;
-pub use supervisor::{Bootstrap, Ends, InheritedState, Plan, SlotArgs, Start, UpgradeRequest};
+pub use output::{Collect, Output};
+pub use supervisor::{
+    Beside, Bootstrap, Ends, FdIndex, Given, Ground, InheritedState, Linked, NodeNews, NodeView, Observer, Plan,
+    Properties, Reaction, ReceivedFds, SentFds, ServerSockets, SlotArgs, Start, UpgradeRequest, Waits, Welcome,
+    Workload, WorkloadSpec, cannot_close,
+};

@@ -1,7 +1,7 @@
 //! The process that leads as master: supervision, what it serves itself, and where it is seen from outside are tied together.
 
 use multi_node_bus::Bus;
-use multi_node_supervisor::{Bootstrap, Ends, Program, UpgradeRequest};
+use multi_node_supervisor::{Bootstrap, Ends, Linked, UpgradeRequest, WorkloadSpec};
 
 use crate::endpoints::Endpoints;
 use crate::id::NodeId;
@@ -18,15 +18,15 @@ use crate::{Error, Handle, Heartbeat, Nodes, bind, plan, run_directory, wiring};
 pub(crate) enum Served {
     /// Servers of this program.
     Linked(Servers, Option<Keeper>),
-    /// Another program, which accepts connections without the library.
-    Foreign(Box<Program>),
+    /// What accepts connections without the library.
+    Other(Box<dyn WorkloadSpec>),
 }
 
 impl Served {
-    fn apart(self) -> (Option<Servers>, Option<Keeper>, Option<Program>) {
+    fn apart(self) -> (Option<Servers>, Option<Keeper>, Box<dyn WorkloadSpec>) {
         match self {
-            Served::Linked(servers, keeper) => (Some(servers), keeper, None),
-            Served::Foreign(program) => (None, None, Some(*program)),
+            Served::Linked(servers, keeper) => (Some(servers), keeper, Box::new(Linked)),
+            Served::Other(workload) => (None, None, workload),
         }
     }
 }
@@ -39,11 +39,10 @@ pub(crate) async fn lead(
     addresses: Vec<Vec<Address>>,
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
-    let (servers, keeper, program) = served.apart();
+    let (servers, keeper, workload) = served.apart();
     let plan = plan::plan(&settings);
-    let is_foreign = program.is_some();
-    let bootstrap = Bootstrap::found(&plan, sockets, program)?;
-    supervise((bootstrap, is_foreign), settings, (servers, keeper), addresses, endpoints).await
+    let bootstrap = Bootstrap::found(&plan, sockets, workload)?;
+    supervise(bootstrap, settings, (servers, keeper), addresses, endpoints).await
 }
 
 /// Leads the program in the place of one that led it before; or says whether that could be done, and does not return.
@@ -53,28 +52,27 @@ pub(crate) async fn succeed(
     served: Served,
     addresses: Vec<Vec<Address>>,
 ) -> Result<Nodes, Error> {
-    let (servers, mut keeper, program) = served.apart();
-    let is_foreign = program.is_some();
-    let inherited = request.take_over(&plan::plan(&settings), &addresses, program).await?;
+    let (servers, mut keeper, workload) = served.apart();
+    let inherited = request.take_over(&plan::plan(&settings), &addresses, workload).await?;
     let endpoints = Endpoints::reopen(&mut settings).await;
     // Its name is known once the control socket is open.
     let bootstrap = inherited.resume(&plan::plan(&settings))?;
     if let (Some(keeper), Some(left)) = (&mut keeper, bootstrap.tls()) {
         keeper.inherit_keys(left);
     }
-    supervise((bootstrap, is_foreign), settings, (servers, keeper), addresses, endpoints).await
+    supervise(bootstrap, settings, (servers, keeper), addresses, endpoints).await
 }
 
 async fn supervise(
-    (bootstrap, is_foreign): (Bootstrap, bool),
+    bootstrap: Bootstrap,
     settings: Settings,
     (servers, keeper): (Option<Servers>, Option<Keeper>),
     addresses: Vec<Vec<Address>>,
     endpoints: Endpoints,
 ) -> Result<Nodes, Error> {
     let log_buffer = endpoints.log_buffer();
-    // What a node of another program wrote last may tell why it has ended.
-    let log_buffer = if is_foreign { log_buffer.keep() } else { log_buffer };
+    // What a node wrote last may tell why it has ended.
+    let log_buffer = if bootstrap.collects_output() { log_buffer.keep() } else { log_buffer };
     let secret = Some(bootstrap.secret().clone());
     let tls = keeper.map_or_else(|| Ok(TlsSource::none()), Keeper::start)?;
     let bus = Bus::new(NodeId::MASTER, wiring::bus_limits(&settings));

@@ -14,7 +14,7 @@ use crate::{Error, Nodes, Options, bind, environment, single};
 #[cfg(multi_process)]
 use crate::{family, lead::Served, plan};
 #[cfg(multi_process)]
-use multi_node_supervisor::{Program, UpgradeRequest};
+use multi_node_supervisor::{Program, UpgradeRequest, WorkloadSpec};
 
 /// What this process is in the program, as [`role`] gives it.
 ///
@@ -183,7 +183,7 @@ pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Er
     let mut settings = match (prepare_program(options, &program), request) {
         (Ok(settings), Some(request)) => {
             let addresses = vec![settings.addresses.clone()];
-            return crate::lead::succeed(request, settings, Served::Foreign(Box::new(program)), addresses).await;
+            return crate::lead::succeed(request, settings, Served::Other(Box::new(program)), addresses).await;
         }
         (Err(error), Some(request)) => return Err(request.refuse(error).await),
         (prepared, None) => prepared?,
@@ -191,9 +191,8 @@ pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Er
     let addresses = vec![settings.addresses.clone()];
     let endpoints = Endpoints::open(&mut settings).await?;
     let sockets = bind_program(&addresses, &settings).await?;
-    program.check(sockets.iter().map(Vec::len).sum()).inspect_err(|_| bind::unlink(&addresses))?;
     let begun =
-        crate::lead::lead(settings, Served::Foreign(Box::new(program)), sockets, addresses.clone(), endpoints).await;
+        crate::lead::lead(settings, Served::Other(Box::new(program)), sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }
@@ -222,7 +221,7 @@ const SETTLE: std::time::Duration = std::time::Duration::from_secs(3);
 #[cfg(multi_process)]
 fn prepare_program(options: Options, program: &Program) -> Result<Settings, Error> {
     let said = &options.values;
-    let hang_timeout = program.watchdog_time().unwrap_or(said.hang_timeout);
+    let hang_timeout = program.properties().hang_timeout.unwrap_or(said.hang_timeout);
     let (rolling, settle) = (said.rolling.unwrap_or(false), said.settle.unwrap_or(SETTLE));
     let options = options.rolling(rolling).settle(settle).hang_timeout(hang_timeout).master_listen(false);
     let mut settings = options.check(cores())?;

@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::Duration;
 
 use super::lookup::{self, Found};
 use super::{FIRST, Program, Readiness, Sockets};
@@ -13,8 +12,7 @@ const HIGHEST_FD: u32 = 1000;
 
 impl Program {
     /// What only shows with the number of sockets.
-    #[doc(hidden)]
-    pub fn check(&self, sockets: usize) -> Result<(), Error> {
+    pub(crate) fn check(&self, sockets: usize) -> Result<(), Error> {
         let refused = |option, value: String, allowed: String| Err(Error::Option { option, value, allowed });
         let first_free = FIRST + u32::try_from(sockets).unwrap_or(HIGHEST_FD);
         match (self.ready_fd, &self.readiness) {
@@ -67,17 +65,5 @@ impl Program {
         let failed = |source| Error::Program { program: self.program.to_string_lossy().into_owned(), source };
         let directory = environment::working_directory().map_err(failed)?;
         lookup::find(Path::new(&self.program), &directory).map_err(failed)
-    }
-
-    /// Fails where it is not there.
-    #[doc(hidden)]
-    pub fn look_up(&self) -> Result<(), Error> {
-        self.find().map(drop)
-    }
-
-    /// How long its silence may last, if it was said.
-    #[doc(hidden)]
-    pub fn watchdog_time(&self) -> Option<Duration> {
-        self.watchdog
     }
 }

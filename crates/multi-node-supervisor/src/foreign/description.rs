@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::Collect;
 use crate::NotApplied;
+use crate::output::Collect;
 
 /// A server program, how it gets its listening sockets, and how it is asked to end.
 ///

@@ -4,13 +4,11 @@ mod checks;
 mod description;
 mod environment;
 pub(crate) mod lookup;
-mod output;
 mod preload;
 mod primary;
 
 pub(crate) use description::Renewal;
 pub use description::{Program, Readiness, Sockets};
 pub(crate) use environment::{FIRST, Place, Socket};
-pub use output::{Collect, Output};
 pub use preload::preload;
 pub(crate) use primary::PRIMARY_SHIM;

@@ -12,19 +12,18 @@ use tokio::sync::{mpsc, watch};
 
 use super::child::Launcher;
 use super::fleet::{Fleet, Policy};
-use super::foreign::Foreign;
 use super::launch::System;
 use super::members::{Members, NodeTemplate};
 use super::plan::Plan;
 use super::reaper;
 use super::run::Supervisor;
 use super::upgrade::{InheritedLoop, LeftState, UpgradeRequest};
+use super::workload::{Ground, Properties, Workload, WorkloadSpec};
 use multi_node_limits::{SharedTable, Size};
 
 use crate::address::Address;
 use crate::descriptors::Shape;
 use crate::exits::Exits;
-use crate::foreign::Program;
 use crate::id::Generation;
 use crate::log_buffer::LogBuffer;
 use crate::mesh::Peers;
@@ -71,7 +70,8 @@ pub struct Bootstrap {
     limits: (SharedTable, OwnedFd),
     fleet: Fleet,
     inherited: Option<InheritedLoop>,
-    foreign: Option<Foreign>,
+    workload: Box<dyn Workload>,
+    properties: Properties,
     room: Room,
     secret: SharedSecret,
     tls: Option<TlsState>,
@@ -81,7 +81,7 @@ pub struct Bootstrap {
 /// What another program has left to go on from.
 pub struct InheritedState {
     left: LeftState,
-    program: Option<Program>,
+    properties: Properties,
     room: Room,
 }
 
@@ -109,18 +109,17 @@ pub struct Ends {
 }
 
 impl Bootstrap {
-    /// Prepares everything for the first nodes: of this program, or of another.
+    /// Prepares everything for the first nodes.
     ///
     /// # Errors
     /// Where the limit of open files has no room, the program is not found, or the system refuses something.
-    pub fn found(plan: &Plan, sockets: Vec<Vec<Socket>>, program: Option<Program>) -> Result<Bootstrap, Error> {
-        let count = sockets.iter().map(Vec::len).sum();
-        let room = Room::make(shape(plan, count, program.as_ref()));
+    pub fn found(plan: &Plan, sockets: Vec<Vec<Socket>>, workload: Box<dyn WorkloadSpec>) -> Result<Bootstrap, Error> {
+        let properties = workload.properties();
+        let room = Room::make(shape(plan, sockets.iter().map(Vec::len).sum(), &properties));
         room.shape.check(room.limit)?;
-        if let Some(program) = &program {
-            prepare(&sockets, program).map_err(Error::io("prepare the listening sockets"))?;
-        }
-        let mut launcher = launcher(plan, program.as_ref(), false)?;
+        let ground = Ground { sockets: &sockets, manner: plan.manner, open_files: room.given };
+        let workload = workload.begin(ground)?;
+        let mut launcher = launcher(plan, &properties, false)?;
         // The caller gets an error for what cannot be found; the rules look it up once more.
         launcher.resolve(Generation::default())?;
         // In each slot one node may serve, one come up, and those of two older generations drain. The line of one that has just
@@ -129,9 +128,7 @@ impl Bootstrap {
         let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
         let wake_fd = serve::wake_fd().map_err(Error::io("make the wake-up"))?;
         let limits = limits(Size { keys: plan.max_keys, processes: lines })?;
-        let fleet = Fleet::new(policy(plan, program.as_ref(), room), seed());
-        let foreign =
-            program.map(|program| Foreign::new(program, first(&sockets), plan.manner, room.given)).transpose()?;
+        let fleet = Fleet::new(policy(plan, &properties, room), seed());
         let (secret, signals) = (secret()?, signals(plan, None)?);
         Ok(Bootstrap {
             launcher,
@@ -142,7 +139,8 @@ impl Bootstrap {
             limits,
             fleet,
             inherited: None,
-            foreign,
+            workload,
+            properties,
             room,
             secret,
             tls: None,
@@ -150,7 +148,7 @@ impl Bootstrap {
         })
     }
 
-    fn inherit(plan: &Plan, left: LeftState, program: Option<Program>, room: Room) -> Result<Bootstrap, Error> {
+    fn inherit(plan: &Plan, left: LeftState, properties: Properties, room: Room) -> Result<Bootstrap, Error> {
         let LeftState {
             sockets,
             load_file,
@@ -160,18 +158,16 @@ impl Bootstrap {
             fleet,
             secret: left_secret,
             tls,
-            foreign,
+            workload,
             left,
             inherited,
         } = left;
         let secret = left_secret.map_or_else(secret, Ok)?;
-        let mut launcher = launcher(plan, program.as_ref(), true)?;
+        let mut launcher = launcher(plan, &properties, true)?;
         launcher.inherit(images);
         let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
         let limits = go_on_counting(left_limits, Size { keys: plan.max_keys, processes: load.lines() })?;
-        let fleet = Fleet::restore(policy(plan, program.as_ref(), room), seed(), fleet, left, Instant::now());
-        let foreign =
-            program.zip(foreign).map(|(program, left)| Foreign::resume(program, left, first(&sockets), plan.manner));
+        let fleet = Fleet::restore(policy(plan, &properties, room), seed(), fleet, left, Instant::now());
         let signals = signals(plan, Some(&inherited))?;
         Ok(Bootstrap {
             launcher,
@@ -182,7 +178,8 @@ impl Bootstrap {
             limits,
             fleet,
             inherited: Some(inherited),
-            foreign,
+            workload,
+            properties,
             room,
             secret,
             tls,
@@ -193,6 +190,11 @@ impl Bootstrap {
     /// The listening sockets, by server.
     pub fn sockets(&self) -> &[Vec<Socket>] {
         &self.sockets
+    }
+
+    /// Whether it is collected what nodes write.
+    pub fn collects_output(&self) -> bool {
+        self.properties.output.is_some()
     }
 
     /// What every process counts in.
@@ -247,7 +249,8 @@ impl Bootstrap {
             limits,
             fleet,
             mut inherited,
-            foreign,
+            workload,
+            properties,
             room,
             secret,
             tls: _,
@@ -257,7 +260,8 @@ impl Bootstrap {
         let (hears, events) = mpsc::channel(QUEUE);
         let template = NodeTemplate {
             addresses: written(addresses),
-            foreign,
+            workload,
+            properties,
             sockets,
             load,
             load_file,
@@ -272,7 +276,7 @@ impl Bootstrap {
         let times = (plan.policy.max_nodes, plan.policy.drain_timeout, plan.policy.backoff);
         let mut members = Members::new(template, launcher, joining, times, hears, snapshot);
         members.start_guard(inherited.as_mut().and_then(|inherited| inherited.guard.take()));
-        members.start_primary(inherited.as_mut().and_then(|inherited| inherited.primary.take()));
+        members.run_beside(None);
         let supervisor = Supervisor::new(
             fleet,
             members,
@@ -295,14 +299,15 @@ impl UpgradeRequest {
         self,
         plan: &Plan,
         addresses: &[Vec<Address>],
-        program: Option<Program>,
+        workload: Box<dyn WorkloadSpec>,
     ) -> Result<InheritedState, Error> {
-        let room = Room::make(shape(plan, addresses.iter().map(Vec::len).sum(), program.as_ref()));
+        let properties = workload.properties();
+        let room = Room::make(shape(plan, addresses.iter().map(Vec::len).sum(), &properties));
         if let Err(error) = room.shape.check(room.limit) {
             return Err(self.refuse(error).await);
         }
-        let left = self.accept(&written(addresses), program.as_ref()).await?;
-        Ok(InheritedState { left, program, room })
+        let left = self.accept(&written(addresses), workload, plan.manner).await?;
+        Ok(InheritedState { left, properties, room })
     }
 }
 
@@ -312,7 +317,7 @@ impl InheritedState {
     /// # Errors
     /// Where the system refuses something.
     pub fn resume(self, plan: &Plan) -> Result<Bootstrap, Error> {
-        Bootstrap::inherit(plan, self.left, self.program, self.room)
+        Bootstrap::inherit(plan, self.left, self.properties, self.room)
     }
 }
 
@@ -352,14 +357,9 @@ fn secret() -> Result<SharedSecret, Error> {
 }
 
 /// `inherits`: another program of this process was the master before, and has held signals back.
-fn launcher(plan: &Plan, program: Option<&Program>, inherits: bool) -> Result<Launcher, Error> {
-    let system = System::new(program.is_some(), inherits).map_err(Error::io("start a thread"))?;
-    Launcher::new(plan.start.clone(), program, plan.run.clone(), Arc::new(system))
-}
-
-/// The sockets of the only server, where it is another program.
-fn first(sockets: &[Vec<Socket>]) -> &[Socket] {
-    sockets.first().map(Vec::as_slice).unwrap_or_default()
+fn launcher(plan: &Plan, properties: &Properties, inherits: bool) -> Result<Launcher, Error> {
+    let system = System::new(properties.is_guarded, inherits).map_err(Error::io("start a thread"))?;
+    Launcher::new(plan.start.clone(), properties.output.clone(), plan.run.clone(), Arc::new(system))
 }
 
 /// The handlers, behind which those signals come that nobody has dealt with.
@@ -383,19 +383,8 @@ fn written(addresses: &[Vec<Address>]) -> Vec<Vec<String>> {
     addresses.iter().map(|list| list.iter().map(ToString::to_string).collect()).collect()
 }
 
-/// Programs expect sockets that block, as systemd and Server::Starter hand them; those that do not want that say so. Small
-/// writes are to be sent at once: those that are handed a socket may not say that (uvicorn by `--fd` does not), and an answer
-/// in two parts waits 40 ms for the client's acknowledgement then.
-fn prepare(sockets: &[Vec<Socket>], program: &Program) -> std::io::Result<()> {
-    sockets.iter().flatten().try_for_each(|socket| {
-        socket.set_nonblocking(false)?;
-        socket.set_nodelay()?;
-        if program.defer_accept { socket.defer_accept() } else { Ok(()) }
-    })
-}
-
 /// What decides how many descriptors the processes need.
-pub(super) fn shape(plan: &Plan, sockets: usize, foreign: Option<&Program>) -> Shape {
+pub(super) fn shape(plan: &Plan, sockets: usize, properties: &Properties) -> Shape {
     Shape {
         nodes: plan.policy.nodes,
         surge: plan.policy.surge,
@@ -403,15 +392,15 @@ pub(super) fn shape(plan: &Plan, sockets: usize, foreign: Option<&Program>) -> S
         peers: plan.peers,
         master_serves: plan.master_listen,
         endpoints: plan.endpoints,
-        foreign: foreign.map(Foreign::descriptors),
+        foreign: properties.descriptors,
     }
 }
 
-fn policy(plan: &Plan, foreign: Option<&Program>, room: Room) -> Policy {
+fn policy(plan: &Plan, properties: &Properties, room: Room) -> Policy {
     Policy {
         room_for: room.shape.most_nodes(room.limit, plan.policy.max_nodes),
-        same_program: foreign.is_none(),
-        all_beat: foreign.is_none_or(|program| program.watchdog.is_some()),
+        same_program: properties.same_program,
+        all_beat: properties.all_beat,
         ..plan.policy.clone()
     }
 }

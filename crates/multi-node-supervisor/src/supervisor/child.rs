@@ -21,11 +21,11 @@ use super::plan::{SlotArgs, Start};
 use crate::environment::{self, ParentInfo, UpgradeStep};
 use crate::error::describe;
 use crate::family::{Run, Token};
-use crate::foreign::lookup::{Held, hold, locate};
-use crate::foreign::{Collect, Output, Program};
+use crate::held::{Held, hold, locate};
 use crate::id::{Generation, NodeId, Slot};
 use crate::identity::Identity;
 use crate::log_buffer::Source;
+use crate::output::{Collect, Output};
 use crate::sys::credentials::Credentials;
 use crate::{Error, sys};
 
@@ -78,10 +78,10 @@ pub(crate) struct Image {
 }
 
 impl Launcher {
-    /// `foreign`: what nodes become, where that does not link this crate.
+    /// `output`: who reads what nodes write.
     pub(crate) fn new(
         settings: Start,
-        foreign: Option<&Program>,
+        output: Option<mpsc::Sender<Collect>>,
         run: Run,
         launch: Arc<dyn Launch>,
     ) -> Result<Launcher, Error> {
@@ -101,7 +101,7 @@ impl Launcher {
             own,
             run,
             directory,
-            output: foreign.and_then(|program| program.output.clone()),
+            output,
             reading: BTreeMap::new(),
             images: BTreeMap::new(),
             launch,
@@ -298,11 +298,6 @@ impl Launcher {
     /// Nothing more is known of this node.
     pub(crate) fn forget(&mut self, id: NodeId) {
         self.reading.remove(&id);
-    }
-
-    /// Whether a collector reads the nodes' output.
-    pub(crate) fn collects(&self) -> bool {
-        self.output.is_some()
     }
 
     /// Has what nodes have written so far written to its end, and gets back the pipes.

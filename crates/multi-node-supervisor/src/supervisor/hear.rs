@@ -6,14 +6,18 @@ use super::fleet::Event;
 use super::hello_ack::Spoken;
 use super::run::{Reply, Supervisor};
 use super::watch::NodeEvent;
+use super::workload::{NodeNews, NodeView, Reaction};
 use crate::command::CommandError;
 use crate::control::{ToMaster, ToNode};
 use crate::id::NodeId;
 use crate::leases::Claim;
-use crate::status::ReadyBy;
+use crate::log_buffer::Source;
 
 /// No cause that a node reports is kept longer, in bytes.
 const LONGEST_CAUSE: usize = 4096;
+
+/// The number of a node's last lines of output that may show why it has ended.
+const LAST_LINES: usize = 20;
 
 impl Supervisor {
     /// `None` where it was dealt with on the spot.
@@ -24,10 +28,7 @@ impl Supervisor {
                 let answered = self.members.hello(id, Spoken { versions, capabilities }, &addresses, trial);
                 answered.unwrap_or_else(|why| Event::Failed { id, why })
             }
-            NodeEvent::Said(ToMaster::Ready) if self.members.monitor(id).is_some() => {
-                return self.noted_ready(id, ReadyBy::Linked);
-            }
-            NodeEvent::Said(ToMaster::Ready) => Event::Ready { id },
+            NodeEvent::Said(ToMaster::Ready) => return self.react(id, NodeNews::Ready),
             NodeEvent::Said(ToMaster::Failed { why }) => Event::Failed { id, why: shortened(why) },
             NodeEvent::Said(ToMaster::Beat) => Event::Beat { id },
             NodeEvent::Said(ToMaster::Measured { series }) => {
@@ -64,10 +65,14 @@ impl Supervisor {
             // It comes as `Became`.
             NodeEvent::Said(ToMaster::Exec) => return None,
             NodeEvent::Became => {
-                let lacks = self.members.attend(id)?;
-                Event::Runs { id, lacks }
+                let observer = self.members.observer(id);
+                return self.react(id, NodeNews::Became(observer));
             }
-            NodeEvent::Process(note) => return self.noted(id, note),
+            NodeEvent::Observed(observation) => return self.react(id, NodeNews::Observed(&observation)),
+            NodeEvent::Ended { well } => {
+                let written = self.log_buffer.last_of(id, Source::Stderr, LAST_LINES);
+                return self.react(id, NodeNews::Ended { well, written });
+            }
             NodeEvent::QueuesEmpty => {
                 self.members.queues_are_empty();
                 return None;
@@ -76,11 +81,29 @@ impl Supervisor {
             NodeEvent::Weighs(bytes) => Event::Weighed { id, bytes },
             NodeEvent::Broke(why) => Event::Broken { id, why },
             NodeEvent::Exited(exit) => {
-                self.members.tell_primary(id, exit);
+                self.react(id, NodeNews::Exited(exit));
                 self.members.tell_end(id, exit, &self.exits);
                 Event::Exited { id, exit, tally: self.members.tally(id) }
             }
         })
+    }
+
+    /// Lets the workload know; what the rules are to know of that.
+    fn react(&mut self, id: NodeId, news: NodeNews<'_>) -> Option<Event> {
+        let has_to_prove_itself = self.fleet.has_to_prove_itself(id);
+        let node = NodeView { has_to_prove_itself, ..self.members.view(id)? };
+        match self.members.template.workload.heard(node, news) {
+            Reaction::Nothing => None,
+            Reaction::Event(event) => Some(event),
+            Reaction::MainProcess(pid) => {
+                self.members.name_main(id, pid);
+                Some(Event::Beat { id })
+            }
+            Reaction::Signal => {
+                self.members.signal(id);
+                None
+            }
+        }
     }
 
     pub(super) fn rejoin(&mut self, wants: NodeId, peer: NodeId) {

@@ -128,12 +128,12 @@ impl Supervisor {
 }
 
 impl Members {
-    /// Queues a newcomer to be joined with these. The master of another program has no streams to its nodes.
+    /// Queues a newcomer to be joined with these.
     pub(super) fn join(&mut self, id: NodeId, with: &[NodeId]) {
         if !self.join_peers {
             return self.tell_all_joined(id);
         }
-        if self.template.foreign.is_none() {
+        if self.template.properties.joins_master {
             self.pairs.add(id, [NodeId::MASTER]);
         }
         self.pairs.add(id, with.iter().copied());

@@ -80,7 +80,7 @@ impl Members {
 
     fn takes_part(&self, id: NodeId) -> bool {
         match id.is_master() {
-            true => self.template.foreign.is_none(),
+            true => self.template.properties.joins_master,
             false => self.get(id).is_some_and(|member| member.is_welcome() && member.speaks_bus()),
         }
     }

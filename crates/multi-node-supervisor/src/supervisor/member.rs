@@ -10,7 +10,6 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::child::Child;
-use super::foreign::{Main, ProcessMonitor};
 use super::launch::Launch;
 use super::watch::{self as watching, NodeEvent, Phase, Watch};
 use crate::control::{self, Parts, Reader, Skipped, ToMaster, ToNode, Writer};
@@ -18,6 +17,7 @@ use crate::family::{self, Left, Looks, ProcessId, Run, Stop, StopRule};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
 use crate::process_links::Snapshot;
+use crate::sys;
 
 /// How far apart two reports of the fleet's state to one node are at least.
 const STATUS_EVERY: Duration = Duration::from_millis(100);
@@ -33,16 +33,37 @@ pub(super) struct Member {
     pub(super) version: Option<u32>,
     /// What it does beside that, by names of its own.
     pub(super) capabilities: Vec<String>,
-    /// What is watched of a program that does not link this crate.
-    pub(super) monitor: Option<ProcessMonitor>,
+    /// The process that counts, if its program has named another than the one that was started.
+    named: Option<Main>,
     outbox: mpsc::Sender<ToNode>,
     examine: Arc<Notify>,
-    /// Tells the watch which process counts.
+    /// Tells the watch of that process.
     main: watch::Sender<Option<Arc<OwnedFd>>>,
     /// Tells the watch how long the descendants of the node may take to end.
     stop: watch::Sender<Stop>,
     watching: JoinHandle<(Reader<ToMaster>, Phase)>,
     writing: JoinHandle<Writer<ToNode>>,
+}
+
+/// A process that a program has named as its main process (`MAINPID=`, sd_notify(3)).
+#[derive(Debug)]
+pub(super) struct Main {
+    pub(super) pid: u32,
+    pub(super) process: Arc<OwnedFd>,
+}
+
+impl Main {
+    /// Only a process of the node can be named.
+    pub(super) fn of(node: u32, pid: u32) -> io::Result<Main> {
+        // Opened first, so that the check is about this very process.
+        let process = Arc::new(sys::process::open(pid)?);
+        match sys::process::is_of_family(pid, node) {
+            Some(true) => Ok(Main { pid, process }),
+            Some(false) | None => {
+                Err(io::Error::new(io::ErrorKind::PermissionDenied, "it does not descend from the node"))
+            }
+        }
+    }
 }
 
 /// A node that lives, while nobody listens to it and nobody speaks to it.
@@ -55,7 +76,7 @@ pub(crate) struct SuspendedMember {
     pub(super) version: Option<u32>,
     pub(super) capabilities: Vec<String>,
     pub(super) phase: Phase,
-    pub(super) monitor: Option<ProcessMonitor>,
+    pub(super) main: Option<Main>,
     pub(super) talk: Parts,
 }
 
@@ -69,8 +90,8 @@ pub(super) struct Surroundings {
     pub(super) outbox: usize,
     /// Where messages are counted that the master skips.
     pub(super) skipped: Skipped,
-    /// Whether nodes are of another program.
-    pub(super) foreign: bool,
+    /// Whether every node speaks the control protocol.
+    pub(super) speaks: bool,
     /// By what the node's processes are found, and how they end.
     pub(super) run: Run,
     pub(super) looks: Looks,
@@ -82,7 +103,7 @@ impl SuspendedMember {
     /// A child that has said nothing yet.
     pub(super) fn new(child: Child, info: PeerInfo, generation: Generation, line: usize) -> SuspendedMember {
         let Child { process, control, .. } = child;
-        let (version, phase, monitor) = (None, Phase::Speaks, None);
+        let (version, phase, main) = (None, Phase::Speaks, None);
         let (process, capabilities) = (Arc::new(process), Vec::new());
         SuspendedMember {
             info,
@@ -92,7 +113,7 @@ impl SuspendedMember {
             version,
             capabilities,
             phase,
-            monitor,
+            main,
             talk: Parts::of(control),
         }
     }
@@ -111,30 +132,26 @@ impl Member {
 
     /// Takes on a node: from now on `heard` tells what it says and how it ends.
     pub(super) fn new(node: SuspendedMember, around: Surroundings) -> io::Result<Member> {
-        let SuspendedMember { info, generation, process, line, version, capabilities, phase, mut monitor, talk } = node;
+        let SuspendedMember { info, generation, process, line, version, capabilities, phase, main: named, talk } = node;
         let (mut reader, writer) = control::resume(talk)?;
         reader.count_skipped(around.skipped);
         let watched = process.clone();
         let (outbox, messages) = mpsc::channel(around.outbox);
         let examine = Arc::new(Notify::new());
-        if let Some(monitor) = &mut monitor {
-            monitor.resume(around.events.clone(), around.rest.clone());
-        }
         let (id, pid) = (info.id(), info.pid());
-        let named = monitor.as_ref().and_then(|monitor| monitor.main.as_ref());
-        let main = watch::Sender::new(named.map(|main| main.process.clone()));
+        let main = watch::Sender::new(named.as_ref().map(|main| main.process.clone()));
         let (events, examine_now, rest) = (around.events, examine.clone(), around.rest.clone());
         let (main_named, outlived, spoke) = (main.subscribe(), false.into(), version.is_some().into());
         let stop = watch::Sender::new(Stop::No);
         let left = Left::new((id, leader(pid)), (around.run, around.looks), around.rule, stop.subscribe());
-        let (foreign, launch) = (around.foreign, around.launch);
+        let (speaks, launch) = (around.speaks, around.launch);
         let watch = Watch {
             id,
             pid,
             events,
             main: main_named,
             outlived,
-            foreign,
+            speaks,
             spoke,
             left,
             examine: examine_now,
@@ -150,7 +167,7 @@ impl Member {
             line,
             version,
             capabilities,
-            monitor,
+            named,
             outbox,
             examine,
             main,
@@ -172,28 +189,22 @@ impl Member {
 
     /// The process that counts: its program may have named another than the one that was started.
     pub(super) fn main(&self) -> (u32, &OwnedFd) {
-        let named = self.monitor.as_ref().and_then(|monitor| monitor.main.as_ref());
-        named.map_or((self.info.pid(), &self.process), |main| (main.pid, &main.process))
+        self.named.as_ref().map_or((self.info.pid(), &self.process), |main| (main.pid, &main.process))
     }
 
     /// Takes another process of it for the one that counts.
     pub(super) fn name_main(&mut self, main: Main) {
-        if let Some(monitor) = &mut self.monitor {
-            self.main.send_replace(Some(main.process.clone()));
-            monitor.main = Some(main);
-        }
+        self.main.send_replace(Some(main.process.clone()));
+        self.named = Some(main);
     }
 
     /// Waits for the conversation to rest, which the member has been told to do.
     pub(super) async fn rest(self) -> io::Result<SuspendedMember> {
-        let Member { info, generation, process, line, version, capabilities, mut monitor, .. } = self;
+        let Member { info, generation, process, line, version, capabilities, named: main, .. } = self;
         let (watching, writing) = (self.watching, self.writing);
-        if let Some(monitor) = &mut monitor {
-            monitor.rest().await;
-        }
         let ((reader, phase), writer) = (watching.await?, writing.await?);
         let talk = control::take_apart(reader, writer)?;
-        Ok(SuspendedMember { info, generation, process, line, version, capabilities, phase, monitor, talk })
+        Ok(SuspendedMember { info, generation, process, line, version, capabilities, phase, main, talk })
     }
 
     /// Examines the node; the result comes as [`NodeEvent::Examined`].

@@ -14,14 +14,13 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use super::child::Launcher;
 use super::closing::Closing;
 use super::fleet::Backoff;
-use super::foreign::Foreign;
 use super::guard::{self, Guard};
 use super::joining::Pairs;
 use super::links::Links;
 use super::member::{Member, Surroundings, SuspendedMember};
-use super::primary_process::PrimaryProcess;
 use super::rejoins::Rejoins;
 use super::watch::NodeEvent;
+use super::workload::{Beside, Given, NodeNews, NodeView, Observer, Properties, Workload};
 use crate::control::{self, NodeSettings, Skipped, ToNode, has_capability};
 use crate::descriptors::Shape;
 use multi_node_limits::SharedTable;
@@ -51,8 +50,9 @@ pub(crate) struct NodeTemplate {
     pub(crate) tls: TlsSource,
     /// What decides how many descriptors a node needs.
     pub(crate) shape: Shape,
-    /// Where nodes are of a program that does not link this crate.
-    pub(crate) foreign: Option<Foreign>,
+    /// What nodes run, and what follows from that.
+    pub(crate) workload: Box<dyn Workload>,
+    pub(crate) properties: Properties,
 }
 
 pub(crate) struct Members {
@@ -85,11 +85,10 @@ pub(crate) struct Members {
     pub(super) closing: Closing,
     looks: Looks,
     drain_timeout: Duration,
-    /// What ends the nodes of another program, should this process be killed.
+    /// What ends nodes, should this process be killed.
     pub(super) guard: Option<Guard>,
-    /// The primary process of Node.js programs, once there was one, and how its restarts are spaced.
-    pub(super) primary_process: Option<PrimaryProcess>,
-    pub(super) primary_backoff: Backoff,
+    /// How restarts of what runs beside the nodes are spaced.
+    backoff: Backoff,
 }
 
 impl Members {
@@ -97,7 +96,7 @@ impl Members {
         template: NodeTemplate,
         launcher: Launcher,
         (join_peers, peers, bus): (bool, Peers, Bus),
-        (max_nodes, drain_timeout, primary_backoff): (usize, Duration, Backoff),
+        (max_nodes, drain_timeout, backoff): (usize, Duration, Backoff),
         events: mpsc::Sender<(NodeId, NodeEvent)>,
         snapshot: watch::Sender<Snapshot>,
     ) -> Members {
@@ -124,15 +123,13 @@ impl Members {
             looks: Looks::start(),
             drain_timeout,
             guard: None,
-            primary_process: None,
-            primary_backoff,
+            backoff,
         }
     }
 
-    /// Has the nodes guarded, where they are of another program; PID 1 needs no guard, since all processes end with it
-    /// (pid_namespaces(7)).
+    /// Has the nodes guarded that need it; PID 1 needs no guard, since all processes end with it (pid_namespaces(7)).
     pub(super) fn start_guard(&mut self, held: Option<guard::GuardProcess>) {
-        if self.template.foreign.is_some() && std::process::id() != 1 {
+        if self.template.properties.is_guarded && std::process::id() != 1 {
             self.guard = Some(Guard::start(self.launcher.guard(), self.drain_timeout, held));
         }
     }
@@ -146,8 +143,8 @@ impl Members {
 
     /// How the master tells nodes of this generation to finish.
     fn rule(&self, generation: Generation) -> StopRule {
-        let foreign = self.template.foreign.as_ref().and_then(|foreign| foreign.stop_signal(generation).ok());
-        StopRule { signal: foreign.unwrap_or(TERM), within: self.drain_timeout }
+        let signal = self.template.workload.stop_signal(generation).unwrap_or(TERM);
+        StopRule { signal, within: self.drain_timeout }
     }
 
     /// By what the processes of a trial are found, and how they end.
@@ -160,14 +157,33 @@ impl Members {
         self.alive.get(&id)
     }
 
-    pub(super) fn get_mut(&mut self, id: NodeId) -> Option<&mut Member> {
-        self.alive.get_mut(&id)
+    /// A node that lives, as its workload sees it.
+    pub(super) fn view(&self, id: NodeId) -> Option<NodeView> {
+        let member = self.get(id)?;
+        let (info, generation, is_welcome) = (member.info, member.generation, member.is_welcome());
+        Some(NodeView { info, generation, is_welcome, has_to_prove_itself: false })
+    }
+
+    /// Where its workload tells what it notices of a node.
+    pub(super) fn observer(&self, id: NodeId) -> Observer {
+        Observer::new(id, self.events.clone(), self.rest.subscribe())
+    }
+
+    /// Whether the node uses the control protocol.
+    pub(super) fn speaks(&self, id: NodeId) -> bool {
+        self.template.properties.all_speak || self.get(id).is_some_and(Member::is_welcome)
+    }
+
+    /// Has what runs beside the nodes be that of this generation, or of the newest.
+    pub(super) fn run_beside(&mut self, generation: Option<Generation>) {
+        let NodeTemplate { workload, sockets, .. } = &mut self.template;
+        let registry = self.guard.as_ref().map(Guard::registry);
+        let given = Given { addresses: &[], sockets }.first();
+        workload.run_beside(generation, Beside { launcher: &self.launcher, registry, backoff: self.backoff, given });
     }
 
     pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
-        if let Some(foreign) = &mut self.template.foreign {
-            foreign.resolve(generation)?;
-        }
+        self.template.workload.resolve(generation)?;
         self.launcher.resolve(generation).map_err(|error| error.to_string())
     }
 
@@ -178,7 +194,7 @@ impl Members {
 
     /// What has changed with this generation, and a reload does not apply.
     pub(super) fn not_applied(&self, generation: Generation) -> Vec<NotApplied> {
-        self.template.foreign.as_ref().map_or(Vec::new(), |foreign| foreign.not_applied(generation).to_vec())
+        self.template.workload.not_applied(generation).to_vec()
     }
 
     /// Starts a node, and tells its process id.
@@ -198,7 +214,7 @@ impl Members {
             rest: self.rest.subscribe(),
             outbox: self.outbox,
             skipped: self.skipped_of(node.line),
-            foreign: self.template.foreign.is_some(),
+            speaks: self.template.properties.all_speak,
             run: self.launcher.instance().clone(),
             looks: self.looks.clone(),
             rule: self.rule(node.generation),
@@ -209,6 +225,10 @@ impl Members {
         self.free_lines.remove(&member.line);
         self.alive.insert(id, member);
         self.tell_guard(id);
+        let observer = self.observer(id);
+        if let Some(node) = self.view(id) {
+            self.template.workload.heard(node, NodeNews::Resumed(observer));
+        }
         Ok(())
     }
 
@@ -220,19 +240,14 @@ impl Members {
 
     /// Suspends all conversations. The caller must keep receiving events meanwhile.
     pub(super) async fn rest(&mut self) -> Vec<SuspendedMember> {
-        if let Some(primary) = &mut self.primary_process {
-            primary.rest().await;
-        }
         self.rest.send_replace(true);
+        self.template.workload.rest().await;
         let mut suspended = Vec::new();
         for (id, member) in std::mem::take(&mut self.alive) {
             match member.rest().await {
                 Ok(node) => suspended.push(node),
                 Err(error) => crate::log::error!(%id, %error, "lost the way to a node, which drains by itself"),
             }
-        }
-        if let Some(foreign) = &mut self.template.foreign {
-            foreign.rest(suspended.iter_mut().filter_map(|node| node.monitor.as_mut())).await;
         }
         if let Some(guard) = &mut self.guard {
             guard.rest().await;
@@ -251,16 +266,11 @@ impl Members {
     }
 
     /// Goes on with conversations where they were left.
-    pub(super) fn resume(&mut self, mut suspended: Vec<SuspendedMember>) -> io::Result<()> {
-        if let Some(foreign) = &mut self.template.foreign {
-            foreign.go_on(suspended.iter_mut().filter_map(|node| node.monitor.as_mut()));
-        }
+    pub(super) fn resume(&mut self, suspended: Vec<SuspendedMember>) -> io::Result<()> {
+        self.template.workload.go_on();
         let taken_on = suspended.into_iter().try_for_each(|node| self.take_on(node));
         if let Some(guard) = &mut self.guard {
             guard.go_on();
-        }
-        if let Some(primary) = &mut self.primary_process {
-            primary.go_on();
         }
         taken_on
     }
@@ -271,7 +281,7 @@ impl Members {
         let understand = self.alive.values().filter(|member| understands_newer(member));
         for info in understand.map(|member| member.info).collect::<Vec<_>>() {
             self.tell(info.id(), ToNode::Gone { id: NodeId::MASTER });
-            if self.join_peers && self.template.foreign.is_none() {
+            if self.join_peers && self.template.properties.joins_master {
                 self.pairs.add(info.id(), [NodeId::MASTER]);
             }
             self.tell_newer(info.id(), ToNode::Adopted { settings: self.template.settings.clone() });
@@ -297,7 +307,7 @@ impl Members {
     pub(super) fn rejoin(&mut self, wants: NodeId, other: NodeId) -> Result<(), String> {
         let pair = (wants.min(other), wants.max(other));
         let (first, second) = (self.joined_info(pair.0)?, self.joined_info(pair.1)?);
-        if !self.join_peers || pair.0 == pair.1 || (pair.0.is_master() && self.template.foreign.is_some()) {
+        if !self.join_peers || pair.0 == pair.1 || (pair.0.is_master() && !self.template.properties.joins_master) {
             return Err("these two are not joined".to_owned());
         }
         let epoch = self.rejoins.next(pair, Instant::now())?;
@@ -334,6 +344,9 @@ impl Members {
     /// Nothing of a node is kept but what it has counted, which counts on for its slot.
     pub(super) fn forget(&mut self, id: NodeId) {
         self.launcher.forget(id);
+        if let Some(node) = self.view(id) {
+            self.template.workload.heard(node, NodeNews::Forgotten);
+        }
         let Some(member) = self.alive.remove(&id) else { return };
         if let Some(guard) = &self.guard {
             guard.registry().remove(id);

@@ -47,6 +47,7 @@
 mod bootstrap;
 mod child;
 mod closing;
+mod drain;
 mod event_log;
 mod foreign;
 mod guard;
@@ -58,10 +59,7 @@ mod link_epochs;
 mod links;
 mod member;
 mod members;
-mod monitored;
 mod plan;
-mod primary_process;
-mod process_events;
 mod reaper;
 mod rejoins;
 mod run;
@@ -69,9 +67,14 @@ mod starter;
 mod successors;
 mod upgrade;
 mod watch;
+mod workload;
 
 use multi_node_fleet::fleet;
 
 pub use bootstrap::{Bootstrap, Ends, InheritedState};
 pub use plan::{Plan, SlotArgs, Start};
-pub use upgrade::UpgradeRequest;
+pub use upgrade::{FdIndex, ReceivedFds, SentFds, UpgradeRequest};
+pub use workload::{
+    Beside, Given, Ground, Linked, NodeNews, NodeView, Observer, Properties, Reaction, ServerSockets, Waits, Welcome,
+    Workload, WorkloadSpec, cannot_close,
+};

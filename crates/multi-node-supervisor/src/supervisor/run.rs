@@ -147,9 +147,7 @@ impl Supervisor {
             }
         }
         self.members.peers.close();
-        if let Some(primary) = self.members.primary_process.take() {
-            primary.leave().await;
-        }
+        self.members.template.workload.leave().await;
         if let Some(guard) = self.members.guard.take() {
             guard.leave().await;
         }
@@ -319,7 +317,7 @@ impl Supervisor {
         if let Ok(Report::Reload(report)) = &mut result {
             report.not_applied = self.members.not_applied(report.generation);
             report.certificate_errors = self.members.certificate_errors();
-            self.members.run_primary(report.generation, None);
+            self.members.run_beside(Some(report.generation));
         }
         match self.replies.remove(&ticket) {
             // The client may have stopped waiting.

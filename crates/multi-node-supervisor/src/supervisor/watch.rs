@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::foreign::ProcessEvent;
 use super::launch::Launch;
 use crate::control::{self, Reader, ToMaster};
 use crate::family::Left;
@@ -49,8 +49,12 @@ pub(crate) enum NodeEvent {
     Broke(String),
     /// The exec shim has become its program.
     Became,
-    /// An observation of the program.
-    Process(ProcessEvent),
+    /// What the workload has noticed of it, in the workload's own form.
+    Observed(Bytes),
+    /// Its process, which had become a program, has ended; whether with success.
+    Ended {
+        well: bool,
+    },
     /// For all nodes, in a shutdown: no connection waits any more in the queues of the listening sockets.
     QueuesEmpty,
     Exited(Exit),
@@ -100,8 +104,8 @@ pub(crate) struct Watch {
     pub(crate) main: watch::Receiver<Option<Process>>,
     /// Whether that process has outlived the one that was started.
     pub(crate) outlived: AtomicBool,
-    /// Whether it runs another program, or is an exec shim that will become one.
-    pub(crate) foreign: bool,
+    /// Whether it speaks the control protocol as long as it lives, and is no exec shim that will become a program.
+    pub(crate) speaks: bool,
     /// Whether it has ever sent a message. A program that links this crate manages its child processes itself.
     pub(crate) spoke: AtomicBool,
     /// Its child processes.
@@ -139,7 +143,7 @@ async fn watch_to_the_end(
         && let Some(exit) = listen_to(watch, reader, &process, phase).await?
     {
         if *phase != Phase::Speaks {
-            watch.tell(NodeEvent::Process(ProcessEvent::Ended { well: exit == Exit::Code(0) })).await;
+            watch.tell(NodeEvent::Ended { well: exit == Exit::Code(0) }).await;
         }
         watch.tell(NodeEvent::Exited(exit)).await;
         *phase = Phase::Ended;
@@ -213,7 +217,7 @@ impl Watch {
     /// What a program has started that does not link this crate, or has not come so far, ends with it. Cancel-safe.
     async fn ended(&self, process: &AsyncFd<Process>, phase: Phase) -> io::Result<Exit> {
         // An exec shim may have become its program, and that program have ended, before this message arrived.
-        if phase == Phase::Speaks && !self.foreign && self.spoke.load(Ordering::Relaxed) {
+        if phase == Phase::Speaks && self.speaks && self.spoke.load(Ordering::Relaxed) {
             return exited(process, &*self.launch).await;
         }
         let (tells, patience) = match phase {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::{Image, Launcher, OwnCommand};
-use crate::foreign::lookup::Held;
+use crate::held::Held;
 use crate::id::Generation;
 
 impl Launcher {

@@ -4,14 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::linked::{AddedSockets, Key};
 use super::node_js::{Channel, ChannelState, PrimaryHandle, PrimaryState};
 use super::notify::NotifySocket;
-use super::process_monitor::{Ear, Main, Signs};
+use super::primary_process::Running;
+use super::process_monitor::{Ear, Signs};
 use super::programs::Known;
 use super::{Foreign, ProcessMonitor};
 use crate::control::SocketKind;
@@ -21,10 +21,11 @@ use crate::process_links;
 use crate::serve::Socket;
 use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::upgrade::{FdIndex, ReceivedFds, SentFds};
+use crate::supervisor::workload::Ground;
 
 /// What nodes are of a program that does not link this crate.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::supervisor) struct ForeignState {
+pub(super) struct ForeignState {
     /// What each generation runs.
     programs: Vec<(Generation, Program)>,
     /// Where they were found, and what.
@@ -39,11 +40,16 @@ pub(in crate::supervisor) struct ForeignState {
     /// The primary of Node.js programs, where there is one and it rests.
     #[serde(default)]
     primary: Option<PrimaryState>,
+    /// The primary process of Node.js programs, which the next master replaces.
+    #[serde(default)]
+    primary_process: Option<(u32, FdIndex)>,
+    /// What is watched of each node.
+    nodes: Vec<ProcessMonitorState>,
     /// The soft limit of open files for nodes.
     #[serde(default)]
     open_files: Option<u64>,
     /// Whether what nodes write is collected.
-    pub(in crate::supervisor) collects: bool,
+    pub(super) collects: bool,
 }
 
 /// What was bound since the program has asked for it.
@@ -55,17 +61,8 @@ struct AddedSocketsState {
     generations: BTreeSet<Generation>,
 }
 
-/// What another master had.
-#[derive(Debug)]
-pub(crate) struct InheritedPrograms {
-    pub(super) programs: BTreeMap<Generation, Known>,
-    pub(super) own: BTreeMap<Key, AddedSockets>,
-    pub(super) primary: Option<PrimaryHandle>,
-    pub(super) open_files: Option<u64>,
-}
-
 impl Foreign {
-    pub(in crate::supervisor) fn pack<'a>(&'a self, collects: bool, fds: &mut SentFds<'a>) -> ForeignState {
+    pub(super) fn pack<'a>(&'a self, fds: &mut SentFds<'a>) -> ForeignState {
         let mut socket = |socket: &'a Socket| (process_links::kind(socket), fds.add(socket.as_fd()));
         let own = self.linked.own.iter().map(|(key, own)| AddedSocketsState {
             key: key.clone(),
@@ -82,42 +79,56 @@ impl Foreign {
         let programs = self.programs.iter().map(|(generation, known)| (*generation, known.program.clone()));
         let linked = self.programs.iter().filter(|(_, known)| known.is_linked).map(|(generation, _)| *generation);
         let primary = self.primary.as_ref().and_then(|primary| primary.pack(fds));
-        let (programs, linked, open_files) = (programs.collect(), linked.collect(), self.open_files);
-        ForeignState { programs, files, linked, own, primary, open_files, collects }
+        let running = self.primary_process.as_ref().and_then(|primary| primary.held.as_ref());
+        let primary_process = running.map(|running| (running.pid, fds.add(running.process.as_fd())));
+        let nodes = self.nodes.values().map(|monitor| monitor.pack(fds)).collect();
+        let (programs, linked) = (programs.collect(), linked.collect());
+        let (open_files, collects) = (self.open_files, self.collects);
+        ForeignState { programs, files, linked, own, primary, primary_process, nodes, open_files, collects }
     }
-}
 
-impl InheritedPrograms {
-    /// `sockets` are those that the master was given.
-    pub(in crate::supervisor) fn unpack(
+    /// Continues with what another master had; `program` is what its successor was asked to run.
+    pub(super) fn unpack(
+        program: &Program,
         state: ForeignState,
-        sockets: &[Socket],
+        ground: Ground<'_>,
         received: &mut ReceivedFds,
-    ) -> io::Result<InheritedPrograms> {
-        let ForeignState { programs, mut files, linked, own, primary, open_files, .. } = state;
+    ) -> io::Result<Foreign> {
+        let ForeignState { programs, mut files, linked, own, primary, primary_process, nodes, open_files, .. } = state;
         let mut known = |(generation, program)| {
             let file = files.remove(&generation).map(|(path, file)| Ok::<_, io::Error>((path, received.take(file)?)));
             Ok((generation, Known { program, file: file.transpose()?, is_linked: linked.contains(&generation) }))
         };
         let programs = programs.into_iter().map(&mut known).collect::<io::Result<_>>()?;
+        let (renewal, collects) = (program.renewal.clone(), program.output.is_some());
+        let mut foreign = Foreign::new(programs, renewal, collects, Ground { open_files, ..ground });
         let mut adopt = |AddedSocketsState { key, sockets, file, generations }| {
             let mut socket = |(kind, fd)| Ok(process_links::adopt(kind, received.take(fd)?));
             let sockets = sockets.into_iter().map(&mut socket).collect::<io::Result<_>>()?;
             Ok((key, AddedSockets { sockets, file, generations }))
         };
-        let own = own.into_iter().map(&mut adopt).collect::<io::Result<_>>()?;
-        let given = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
-        let primary = primary.map(|primary| PrimaryHandle::unpack(primary, given, received)).transpose()?;
-        Ok(InheritedPrograms { programs, own, primary, open_files })
+        foreign.linked.own = own.into_iter().map(&mut adopt).collect::<io::Result<_>>()?;
+        if let Some(primary) = primary {
+            let given = ground.sockets.iter().flatten().map(Socket::try_clone).collect::<io::Result<_>>()?;
+            let mut primary = PrimaryHandle::unpack(primary, given, received)?;
+            primary.refuse_files(foreign.nodes_are_others);
+            foreign.primary = Some(primary);
+        }
+        let left = |(pid, process)| Ok::<_, io::Error>(Running::left(pid, received.take(process)?));
+        foreign.held = primary_process.map(left).transpose()?;
+        for state in nodes {
+            let monitor = ProcessMonitor::unpack(state, foreign.primary.as_ref(), received)?;
+            foreign.nodes.insert(monitor.id, monitor);
+        }
+        Ok(foreign)
     }
 }
 
 /// What is watched of one node.
 #[derive(Debug, Serialize, Deserialize)]
-pub(in crate::supervisor) struct ProcessMonitorState {
+pub(super) struct ProcessMonitorState {
     id: NodeId,
     seen: ProgramStatus,
-    main: Option<(u32, FdIndex)>,
     draining: bool,
     begun: bool,
     #[serde(default)]
@@ -134,12 +145,11 @@ pub(in crate::supervisor) struct ProcessMonitorState {
 }
 
 impl ProcessMonitor {
-    /// It has to rest.
-    pub(in crate::supervisor) fn pack<'a>(&'a self, fds: &mut SentFds<'a>) -> ProcessMonitorState {
+    /// What its channels were is there only while it rests.
+    pub(super) fn pack<'a>(&'a self, fds: &mut SentFds<'a>) -> ProcessMonitorState {
         let mut state = ProcessMonitorState {
             id: self.id,
             seen: self.seen.clone(),
-            main: self.main.as_ref().map(|main| (main.pid, fds.add(main.process.as_fd()))),
             draining: self.draining,
             begun: self.begun,
             is_linked: self.is_linked,
@@ -159,10 +169,9 @@ impl ProcessMonitor {
         state
     }
 
-    /// `inherited`: what else there was.
-    pub(in crate::supervisor) fn unpack(
+    pub(super) fn unpack(
         state: ProcessMonitorState,
-        inherited: Option<&InheritedPrograms>,
+        primary: Option<&PrimaryHandle>,
         received: &mut ReceivedFds,
     ) -> io::Result<ProcessMonitor> {
         let mut ears = Vec::new();
@@ -172,13 +181,10 @@ impl ProcessMonitor {
         if let Some(pipe) = state.pipe {
             ears.push(Ear::Pipe(received.take(pipe)?));
         }
-        if let Some((channel, primary)) = state.channel.zip(inherited.and_then(|inherited| inherited.primary.as_ref()))
-        {
+        if let Some((channel, primary)) = state.channel.zip(primary) {
             ears.push(Ear::Channel(Channel::unpack(channel, primary.inbox(), received)?));
         }
         let mut monitor = ProcessMonitor::new(state.id, state.signs, ears);
-        let mut main = |(pid, process)| Ok::<_, io::Error>(Main { pid, process: Arc::new(received.take(process)?) });
-        monitor.main = state.main.map(&mut main).transpose()?;
         (monitor.seen, monitor.draining) = (state.seen, state.draining);
         (monitor.begun, monitor.is_linked, monitor.notified) = (state.begun, state.is_linked, state.notified);
         Ok(monitor)

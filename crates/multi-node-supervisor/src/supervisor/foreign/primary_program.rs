@@ -15,25 +15,25 @@ use crate::status::Exit;
 
 /// What the primary process runs.
 #[derive(Debug)]
-pub(in crate::supervisor) struct PrimaryProgram {
+pub(super) struct PrimaryProgram {
     /// Node.js.
-    pub(in crate::supervisor) program: OsString,
-    pub(in crate::supervisor) file: OsString,
+    pub(super) program: OsString,
+    pub(super) file: OsString,
     /// The variables that the program was given, too.
-    pub(in crate::supervisor) env: Vec<(OsString, OsString)>,
-    pub(in crate::supervisor) open_files: Option<u64>,
+    pub(super) env: Vec<(OsString, OsString)>,
+    pub(super) open_files: Option<u64>,
     /// Whether it runs as another user than the master.
-    pub(in crate::supervisor) for_others: bool,
+    pub(super) for_others: bool,
 }
 
 impl Foreign {
     /// The generation to run from now on.
-    pub(in crate::supervisor) fn newest(&self) -> Option<Generation> {
+    pub(super) fn newest(&self) -> Option<Generation> {
         self.programs.last_key_value().map(|(generation, _)| *generation)
     }
 
     /// `None`: this generation has no primary process.
-    pub(in crate::supervisor) fn primary_program(&self, generation: Generation) -> Option<PrimaryProgram> {
+    pub(super) fn primary_program(&self, generation: Generation) -> Option<PrimaryProgram> {
         let program = &self.programs.get(&generation)?.program;
         Some(PrimaryProgram {
             program: node_js(program),
@@ -45,12 +45,12 @@ impl Foreign {
     }
 
     /// The way to the primary, which relays. `given`: the sockets that the master was given.
-    pub(in crate::supervisor) fn primary_inbox(&mut self, given: &[Socket]) -> io::Result<mpsc::Sender<ToPrimary>> {
+    pub(super) fn primary_inbox(&mut self, given: &[Socket]) -> io::Result<mpsc::Sender<ToPrimary>> {
         Ok(self.primary_handle(given)?.inbox())
     }
 
     /// A node's process has ended.
-    pub(in crate::supervisor) fn exited(&self, id: NodeId, exit: Exit) {
+    pub(super) fn exited(&self, id: NodeId, exit: Exit) {
         let Some(primary) = self.primary.as_ref().map(PrimaryHandle::inbox) else { return };
         tokio::spawn(async move { primary.send(ToPrimary::Exited { id, exit }).await });
     }

@@ -9,7 +9,7 @@ use crate::status::ReadyBy;
 /// Something that the master takes note of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum ProcessEvent {
+pub(super) enum ProcessEvent {
     Ready(ReadyBy),
     /// It was ready, and no longer serves; why.
     Unready(String),
@@ -31,14 +31,22 @@ pub(crate) enum ProcessEvent {
     Stopping,
     /// A Node.js program has closed its channel: it serves no more.
     Disconnected,
-    /// Its process has ended; whether with success.
-    Ended {
-        well: bool,
-    },
     /// It asks for this much more time, from now on.
     Extend(Duration),
     /// Another process of it is the one to signal.
     MainPid(u32),
+}
+
+impl ProcessEvent {
+    /// As it goes through the master's queue of events, and perhaps to the next master.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        rmp_serde::to_vec_named(self).expect("it has only what MessagePack knows")
+    }
+
+    /// `None` of a kind that a later release has noted.
+    pub(super) fn decode(encoded: &[u8]) -> Option<ProcessEvent> {
+        rmp_serde::from_slice(encoded).ok()
+    }
 }
 
 /// No status is kept longer, in characters.

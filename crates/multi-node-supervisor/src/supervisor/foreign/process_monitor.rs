@@ -1,9 +1,7 @@
 //! Attending to one node whose program says little or nothing about itself.
 
 use std::collections::BTreeSet;
-use std::io;
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -17,8 +15,7 @@ use super::{observe, probe};
 use crate::foreign::Readiness;
 use crate::id::NodeId;
 use crate::status::{ProgramStatus, ReadyBy};
-use crate::supervisor::watch::NodeEvent;
-use crate::sys;
+use crate::supervisor::workload::Observer;
 
 /// The log text about a Node.js program that does not serve.
 const LISTENS_NOT: &str = "none of its servers listens, and it has not called `process.send(\"ready\")`; if it is to serve \
@@ -26,16 +23,14 @@ const LISTENS_NOT: &str = "none of its servers listens, and it has not called `p
 
 /// What is watched of one node from the moment that its program runs. Dropped, it watches no more.
 #[derive(Debug)]
-pub(in crate::supervisor) struct ProcessMonitor {
+pub(super) struct ProcessMonitor {
     pub(super) id: NodeId,
     /// What has been seen.
-    pub(in crate::supervisor) seen: ProgramStatus,
-    /// The main process, if the program has named another than the one that was started.
-    pub(in crate::supervisor) main: Option<Main>,
+    pub(super) seen: ProgramStatus,
     /// The primary of a Node.js program.
     primary: Option<mpsc::Sender<ToPrimary>>,
     /// Whether it has been asked to end.
-    pub(in crate::supervisor) draining: bool,
+    pub(super) draining: bool,
     pub(super) signs: Signs,
     /// The message by which it has announced readiness, if that alone is not enough.
     pub(super) notified: Option<ReadyBy>,
@@ -50,27 +45,6 @@ pub(in crate::supervisor) struct ProcessMonitor {
     watchers: JoinSet<Option<Ear>>,
     /// The watcher that checks on its own whether the node serves.
     looks: Option<AbortHandle>,
-}
-
-/// A process that a program has named as its main process (`MAINPID=`, sd_notify(3)).
-#[derive(Debug)]
-pub(in crate::supervisor) struct Main {
-    pub(in crate::supervisor) pid: u32,
-    pub(in crate::supervisor) process: Arc<OwnedFd>,
-}
-
-impl Main {
-    /// Only a process of the node can be named.
-    pub(in crate::supervisor) fn of(node: u32, pid: u32) -> io::Result<Main> {
-        // Opened first, so that the check is about this very process.
-        let process = Arc::new(sys::process::open(pid)?);
-        match sys::process::is_of_family(pid, node) {
-            Some(true) => Ok(Main { pid, process }),
-            Some(false) | None => {
-                Err(io::Error::new(io::ErrorKind::PermissionDenied, "it does not descend from the node"))
-            }
-        }
-    }
 }
 
 /// The signs by which the master sees that it serves.
@@ -88,7 +62,7 @@ pub(super) struct Signs {
     pub(super) addresses: Vec<String>,
     /// The program and its arguments.
     #[serde(default)]
-    pub(in crate::supervisor) words: Vec<String>,
+    pub(super) words: Vec<String>,
 }
 
 impl Signs {
@@ -119,23 +93,17 @@ pub(super) enum Ear {
 /// Where the watchers send their events, until they are suspended.
 #[derive(Clone, Debug)]
 pub(super) struct ProcessEvents {
-    id: NodeId,
-    events: mpsc::Sender<(NodeId, NodeEvent)>,
+    observer: Observer,
     pub(super) rest: watch::Receiver<bool>,
 }
 
 impl ProcessEvents {
-    pub(super) fn new(
-        id: NodeId,
-        events: mpsc::Sender<(NodeId, NodeEvent)>,
-        rest: watch::Receiver<bool>,
-    ) -> ProcessEvents {
-        ProcessEvents { id, events, rest }
+    pub(super) fn new(observer: Observer) -> ProcessEvents {
+        ProcessEvents { rest: observer.rest(), observer }
     }
 
     pub(super) async fn tell(&self, note: ProcessEvent) {
-        // An error means that the supervisor is gone.
-        let _ = self.events.send((self.id, NodeEvent::Process(note))).await;
+        self.observer.tell(note.encode()).await;
     }
 
     pub(super) async fn ready(&self, by: ReadyBy) {
@@ -152,7 +120,6 @@ impl ProcessMonitor {
         ProcessMonitor {
             id,
             seen: ProgramStatus::default(),
-            main: None,
             primary,
             draining: false,
             signs,
@@ -167,17 +134,13 @@ impl ProcessMonitor {
     }
 
     /// The program runs.
-    pub(in crate::supervisor) fn begin(
-        &mut self,
-        events: mpsc::Sender<(NodeId, NodeEvent)>,
-        rest: watch::Receiver<bool>,
-    ) {
+    pub(super) fn begin(&mut self, observer: Observer) {
         self.begun = true;
-        self.resume(events, rest);
+        self.resume(observer);
     }
 
     /// What has not been seen of it, as long as it is not ready.
-    pub(in crate::supervisor) fn lacks(&self) -> String {
+    pub(super) fn lacks(&self) -> String {
         match (&self.signs.readiness, self.signs.ready_after) {
             (Readiness::Notification, _) => "it has not said that it is ready".to_owned(),
             (Readiness::Http(path), _) => {
@@ -192,15 +155,11 @@ impl ProcessMonitor {
     }
 
     /// Continues after a suspension.
-    pub(in crate::supervisor) fn resume(
-        &mut self,
-        events: mpsc::Sender<(NodeId, NodeEvent)>,
-        rest: watch::Receiver<bool>,
-    ) {
+    pub(super) fn resume(&mut self, observer: Observer) {
         if !self.begun {
             return;
         }
-        let notes = ProcessEvents::new(self.id, events, rest);
+        let notes = ProcessEvents::new(observer);
         for ear in std::mem::take(&mut self.ears) {
             self.listen(ear, &notes);
         }
@@ -210,7 +169,7 @@ impl ProcessMonitor {
     }
 
     /// Waits until the watchers have stopped. They have been asked to.
-    pub(in crate::supervisor) async fn rest(&mut self) {
+    pub(super) async fn rest(&mut self) {
         if let Some(looks) = self.looks.take() {
             looks.abort();
         }
@@ -268,7 +227,7 @@ impl ProcessMonitor {
     /// Handles a sign that the node serves. Returns the sign by which it is ready now; `None`: it is not ready, or was
     /// before. The watcher of that sign continues, and reports if the sign is gone, until the node has
     /// [`settled`](Self::settled).
-    pub(in crate::supervisor) fn becomes_ready(&mut self, by: ReadyBy) -> Option<ReadyBy> {
+    pub(super) fn becomes_ready(&mut self, by: ReadyBy) -> Option<ReadyBy> {
         if self.seen.ready_by.is_some() {
             return None;
         }
@@ -284,23 +243,23 @@ impl ProcessMonitor {
     }
 
     /// It no longer matters whether the node stays ready.
-    pub(in crate::supervisor) fn settled(&mut self) {
+    pub(super) fn settled(&mut self) {
         self.is_settled = true;
         self.look_no_more();
     }
 
     /// Whether to report that the node serves no more.
-    pub(in crate::supervisor) fn is_watched(&self) -> bool {
+    pub(super) fn is_watched(&self) -> bool {
         self.seen.ready_by.is_some() && !self.is_settled && !self.draining
     }
 
     /// What its program was started with.
-    pub(in crate::supervisor) fn words(&self) -> &[String] {
+    pub(super) fn words(&self) -> &[String] {
         &self.signs.words
     }
 
     /// It links this crate, and will report readiness itself.
-    pub(in crate::supervisor) fn links(&mut self) {
+    pub(super) fn links(&mut self) {
         self.is_linked = true;
         self.look_no_more();
     }
@@ -312,7 +271,7 @@ impl ProcessMonitor {
     }
 
     /// Asks a Node.js program to finish and disconnect; false: the program does not know such a command.
-    pub(in crate::supervisor) fn disconnect(&mut self) -> bool {
+    pub(super) fn disconnect(&mut self) -> bool {
         self.draining = true;
         let (Some(primary), id) = (self.primary.clone().filter(|_| self.begun), self.id) else { return false };
         self.watchers.spawn(async move {

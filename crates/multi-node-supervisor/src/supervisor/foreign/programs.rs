@@ -6,23 +6,23 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use super::encoding::InheritedPrograms;
 use super::linked::Linked;
 use super::node_js::{Channel, Preload, PrimaryHandle, ToPrimary, Wanted};
 use super::notify::NotifySocket;
+use super::primary_process::{PrimaryProcess, Running};
 use super::process_monitor::{Ear, Signs};
 use super::{PrimaryEnding, ProcessMonitor, node_port};
 use tokio::sync::mpsc;
 
-use crate::bind::Manner;
 use crate::control::{Exec, Fd};
 use crate::environment::{self, Left, ParentInfo};
 use crate::foreign::lookup::Found;
 use crate::foreign::{self, FIRST, Place, Program, Readiness, Renewal};
-use crate::id::Generation;
+use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
 use crate::serve::Socket;
-use crate::{Error, NotApplied, sys};
+use crate::supervisor::workload::Ground;
+use crate::{Error, sys};
 
 /// The program, and the sockets that its nodes listen on.
 #[derive(Debug)]
@@ -40,7 +40,14 @@ pub(crate) struct Foreign {
     pub(super) nodes_are_others: bool,
     pub(super) linked: Linked,
     /// What Node.js programs load.
-    pub(in crate::supervisor) preload: Preload,
+    pub(super) preload: Preload,
+    /// What is watched of each node whose exec shim has been answered.
+    pub(super) nodes: BTreeMap<NodeId, ProcessMonitor>,
+    /// The primary process of Node.js programs, once there was one; and one that another master has left.
+    pub(super) primary_process: Option<PrimaryProcess>,
+    pub(super) held: Option<Running>,
+    /// Whether what nodes write is collected.
+    pub(super) collects: bool,
 }
 
 /// A program, and what is known of it.
@@ -65,119 +72,67 @@ impl Known {
 }
 
 impl Foreign {
-    pub(crate) fn new(
-        program: Program,
-        sockets: &[Socket],
-        manner: Manner,
-        open_files: Option<u64>,
-    ) -> Result<Foreign, Error> {
-        let renewal = program.renewal.clone();
+    /// Begins with the first generation.
+    pub(super) fn begin(program: Program, ground: Ground<'_>) -> Result<Foreign, Error> {
+        let (renewal, collects) = (program.renewal.clone(), program.output.is_some());
         let programs = BTreeMap::from([(Generation::default(), Known::find(program, false)?)]);
-        Ok(Foreign { open_files, ..Foreign::with(programs, renewal, sockets, manner) })
+        Ok(Foreign::new(programs, renewal, collects, ground))
     }
 
     /// How many descriptors the master has for each node, beside those that it has for any: what the node speaks by, the process
     /// that it may name, and the pipes of what it writes.
-    pub(crate) fn descriptors(program: &Program) -> usize {
+    pub(super) fn descriptors(program: &Program) -> usize {
         let speaks = 1 + usize::from(program.ready_fd.is_some()) + usize::from(program.is_node_js());
         let writes = if program.output.is_some() { 2 } else { 0 };
         speaks + 1 + writes
     }
 
-    fn with(
+    pub(super) fn new(
         programs: BTreeMap<Generation, Known>,
         renewal: Option<Renewal>,
-        sockets: &[Socket],
-        manner: Manner,
+        collects: bool,
+        Ground { sockets, manner, open_files }: Ground<'_>,
     ) -> Foreign {
         Foreign {
             programs,
             renewal,
-            sockets: sockets.iter().map(described).collect(),
+            sockets: sockets.iter().flatten().map(described).collect(),
             primary: None,
             backlog: manner.backlog,
-            open_files: None,
+            open_files,
             nodes_are_others: manner.nodes_are_others,
             linked: Linked::new(manner),
             preload: Preload::default(),
+            nodes: BTreeMap::new(),
+            primary_process: None,
+            held: None,
+            collects,
         }
     }
 
-    /// Continues with what another master had; `program` is what its successor was asked to run.
-    pub(in crate::supervisor) fn resume(
-        program: Program,
-        inherited: InheritedPrograms,
-        sockets: &[Socket],
-        manner: Manner,
-    ) -> Foreign {
-        let mut foreign = Foreign::with(inherited.programs, program.renewal, sockets, manner);
-        foreign.open_files = inherited.open_files;
-        foreign.linked.own = inherited.own;
-        foreign.primary = inherited.primary;
-        let refuses_files = foreign.nodes_are_others;
-        foreign.primary.iter_mut().for_each(|primary| primary.refuse_files(refuses_files));
-        foreign
-    }
-
     /// What was bound since nodes have asked for it.
-    pub(in crate::supervisor) fn bound(&self) -> Vec<String> {
+    pub(super) fn bound(&self) -> Vec<String> {
         let own = self.bound_for_linked().map(Socket::name);
         own.chain(self.primary.iter().flat_map(PrimaryHandle::bound)).collect()
     }
 
     /// The sockets that were bound since nodes that link this crate have asked for them.
-    pub(in crate::supervisor) fn bound_for_linked(&self) -> impl Iterator<Item = &Socket> {
+    pub(super) fn bound_for_linked(&self) -> impl Iterator<Item = &Socket> {
         self.linked.own.values().flat_map(|own| &own.sockets)
     }
 
     /// The primary of Node.js programs, where there is one.
-    pub(in crate::supervisor) fn primary_ending(&self) -> Option<PrimaryEnding> {
+    pub(super) fn primary_ending(&self) -> Option<PrimaryEnding> {
         self.primary.as_ref().map(|primary_handle| PrimaryEnding::of(primary_handle.inbox()))
     }
 
-    /// Lets the primary of Node.js programs rest, after all nodes.
-    pub(in crate::supervisor) async fn rest<'a>(&mut self, nodes: impl Iterator<Item = &'a mut ProcessMonitor>) {
-        if let Some(primary) = &mut self.primary {
-            primary.rest().await;
-            nodes.filter_map(ProcessMonitor::channel).for_each(Channel::gather);
-        }
-    }
-
-    /// Lets it continue, before the nodes do.
-    pub(in crate::supervisor) fn go_on<'a>(&mut self, nodes: impl Iterator<Item = &'a mut ProcessMonitor>) {
-        if let Some(primary) = &mut self.primary {
-            let outbox = |node: &'a mut ProcessMonitor| Some((node.id, node.channel()?.outbox()));
-            primary.go_on(nodes.filter_map(outbox).collect());
-        }
-    }
-
     /// Whether nodes of this generation are expected to link this crate, since others did.
-    pub(in crate::supervisor) fn is_linked(&self, generation: Generation) -> bool {
+    pub(super) fn is_linked(&self, generation: Generation) -> bool {
         self.programs.get(&generation).is_some_and(|known| known.is_linked)
     }
 
-    /// Binds what a node asks for that links this crate.
-    pub(in crate::supervisor) async fn bind(
-        &mut self,
-        generation: Generation,
-        servers: &[Vec<String>],
-        given: &[Socket],
-    ) {
-        self.programs.get_mut(&generation).into_iter().for_each(|known| known.is_linked = true);
-        self.linked.bind(generation, servers, given).await;
-    }
-
-    /// The sockets of each server of a node that links this crate.
-    pub(in crate::supervisor) fn sockets<'a>(
-        &'a self,
-        servers: &[Vec<String>],
-        given: &'a [Socket],
-    ) -> Result<Vec<Vec<&'a Socket>>, String> {
-        self.linked.sockets(servers, given)
-    }
-
     /// Resolves the program of a generation.
-    pub(in crate::supervisor) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
+    pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
         // The first is that which was given.
         if generation == Generation::default() {
             return Ok(());
@@ -190,19 +145,8 @@ impl Foreign {
         Ok(())
     }
 
-    /// What has changed with this generation, and a reload does not apply.
-    pub(in crate::supervisor) fn not_applied(&self, generation: Generation) -> &[NotApplied] {
-        self.programs.get(&generation).map(|known| known.program.not_applied.as_slice()).unwrap_or_default()
-    }
-
-    /// Forgets all others.
-    pub(in crate::supervisor) fn keep(&mut self, used: impl Fn(Generation) -> bool) {
-        self.programs.retain(|generation, _| used(*generation));
-        self.linked.keep(used);
-    }
-
     /// What the exec shim of this node becomes, and what attends to the node from then on.
-    pub(in crate::supervisor) fn template(
+    pub(super) fn template(
         &mut self,
         node: PeerInfo,
         generation: Generation,
@@ -310,12 +254,7 @@ impl Foreign {
         Ok(self.primary.insert(primary_handle))
     }
 
-    /// The signal by which nodes of this generation finish.
-    pub(in crate::supervisor) fn stop_signal(&self, generation: Generation) -> io::Result<i32> {
-        Ok(self.known(generation)?.program.stop_signal)
-    }
-
-    fn known(&self, generation: Generation) -> io::Result<&Known> {
+    pub(super) fn known(&self, generation: Generation) -> io::Result<&Known> {
         self.programs.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))
     }
 }

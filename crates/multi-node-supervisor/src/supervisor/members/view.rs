@@ -10,10 +10,8 @@ use super::Members;
 use crate::exits::Exits;
 use crate::id::{Generation, NodeId};
 use crate::process_links::Snapshot;
-use crate::status::{Exit, ProgramStatus, Status};
+use crate::status::{Exit, Status};
 use crate::supervisor::fleet::Tally;
-use crate::supervisor::foreign::Foreign;
-use crate::supervisor::member::Member;
 use crate::supervisor::watch::NodeEvent;
 use crate::sys;
 
@@ -47,7 +45,7 @@ impl Members {
 
     /// What a node has done so far; `None` of one that is gone, and of programs that do not count.
     pub(in crate::supervisor) fn tally(&self, id: NodeId) -> Option<Tally> {
-        let line = self.alive.get(&id).filter(|member| self.template.foreign.is_none() || member.is_welcome())?.line;
+        let line = self.alive.get(&id).filter(|_| self.speaks(id))?.line;
         let (counts, faults) = (self.template.load.counts(line), self.template.load.faults(line));
         Some(Tally {
             requests: counts.requests,
@@ -73,17 +71,6 @@ impl Members {
         });
     }
 
-    /// The description of a program whose connections and requests are unknown. A node that has not yet shown whether it
-    /// links this crate counts like its predecessors.
-    fn program(&self, id: Option<NodeId>, generation: Generation) -> Option<ProgramStatus> {
-        let foreign = self.template.foreign.as_ref()?;
-        let member = id.and_then(|id| self.get(id));
-        let monitor = member.and_then(|member| member.monitor.as_ref());
-        let seen = monitor.map(|monitor| monitor.seen.clone()).unwrap_or_default();
-        let will_link = seen.ready_by.is_none() && foreign.is_linked(generation);
-        (!will_link && !member.is_some_and(Member::is_welcome)).then_some(seen)
-    }
-
     /// Lets everyone see how the fleet looks, if that has changed. `starts`: whether nodes may be started from a generation.
     pub(in crate::supervisor) fn publish(&mut self, mut status: Status, starts: impl Fn(Generation) -> bool) {
         let mut seen = BTreeSet::new();
@@ -95,7 +82,8 @@ impl Members {
             }
         }
         for entry in &mut status.slots {
-            entry.program = self.program(entry.id, entry.generation);
+            let node = entry.id.and_then(|id| self.view(id));
+            entry.program = self.template.workload.status(node, entry.generation);
             let member = entry.id.and_then(|id| self.alive.get(&id));
             entry.pid = entry.pid.map(|pid| member.map_or(pid, |member| member.main().0));
         }
@@ -104,11 +92,9 @@ impl Members {
         let lives = |generation| status.slots.iter().any(|entry| entry.generation == generation);
         let used = |generation| starts(generation) || lives(generation);
         self.launcher.keep(used);
-        if let Some(foreign) = &mut self.template.foreign {
-            foreign.keep(used);
-        }
+        self.template.workload.keep(&used);
         status.certificates.clone_from(&self.template.tls.view.borrow().shown);
-        let bound = self.template.foreign.as_ref().map(Foreign::bound).unwrap_or_default();
+        let bound = self.template.workload.bound();
         let snapshot = Snapshot { status, lines, ended: self.ended.clone(), bound };
         self.snapshot.send_if_modified(|last| {
             let changed = *last != snapshot;

@@ -24,6 +24,7 @@ use crate::supervisor::fleet::{Fleet, Policy};
 use crate::supervisor::launch::fake::{Fake, Played};
 use crate::supervisor::members::{Members, NodeTemplate};
 use crate::supervisor::plan::{Plan, Start};
+use crate::supervisor::workload::{Linked, WorkloadSpec};
 
 /// No test takes longer.
 const OUTER: Duration = Duration::from_secs(20);
@@ -118,8 +119,9 @@ impl Master {
             settings: plan.node_settings(),
             secret: crate::SharedSecret::new([7; 64]),
             tls: crate::tls_state::TlsSource::none(),
-            shape: shape(&plan, 0, None),
-            foreign: None,
+            shape: shape(&plan, 0, &Linked.properties()),
+            workload: Box::new(Linked),
+            properties: Linked.properties(),
         };
         let members = Members::new(
             template,

@@ -5,28 +5,25 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use super::state::{
-    FdIndex, FrameState, GuardState, ImageState, MemberState, OutputState, PrimaryProcessState, ProgramState,
-    ReceivedFds, SentFds, State,
+    FdIndex, FrameState, GuardState, ImageState, MemberState, OutputState, ProgramState, ReceivedFds, SentFds, State,
 };
 use crate::control::{self, Frame, Parts, SocketKind};
-use crate::foreign::Output;
-use crate::foreign::lookup::Held;
+use crate::held::Held;
 use crate::id::Generation;
+use crate::output::Output;
 use crate::serve::Socket;
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
-use crate::supervisor::foreign::{InheritedPrograms, ProcessMonitor};
 use crate::supervisor::guard::GuardProcess;
-use crate::supervisor::member::SuspendedMember;
+use crate::supervisor::member::{Main, SuspendedMember};
 use crate::supervisor::members::Members;
-use crate::supervisor::primary_process::Running;
 use crate::{process_links, sys};
 
 /// What is there at any time, also while nodes are spoken to.
-pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, fds: &mut SentFds<'a>) -> State {
+pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, fds: &mut SentFds<'a>) -> io::Result<State> {
     let template = &members.template;
     let mut socket = |socket: &'a Socket| (process_links::kind(socket), fds.add(socket.as_fd()));
-    State {
+    Ok(State {
         form: State::FORM,
         capabilities: control::capabilities(),
         descriptors: 0,
@@ -53,11 +50,10 @@ pub(super) fn pack<'a>(members: &'a Members, fleet: Saved, fds: &mut SentFds<'a>
         reload: None,
         secret: Some(template.secret.clone()),
         tls: template.tls.view.borrow().state.clone(),
-        foreign: template.foreign.as_ref().map(|foreign| foreign.pack(members.launcher.collects(), fds)),
+        workload: template.workload.save(fds)?,
         outputs: Vec::new(),
         guard: None,
-        primary: None,
-    }
+    })
 }
 
 fn encode_image<'a>(generation: Generation, image: &'a Image, fds: &mut SentFds<'a>) -> ImageState {
@@ -98,7 +94,7 @@ pub(super) fn encode_member<'a>(node: &'a SuspendedMember, fds: &mut SentFds<'a>
         version: node.version,
         capabilities: node.capabilities.clone(),
         phase: node.phase,
-        monitor: node.monitor.as_ref().map(|monitor| monitor.pack(fds)),
+        main: node.main.as_ref().map(|main| (main.pid, fds.add(main.process.as_fd()))),
         process: fds.add(node.process.as_fd()),
         control: fds.add(socket.as_fd()),
         read: read.clone().freeze(),
@@ -107,12 +103,7 @@ pub(super) fn encode_member<'a>(node: &'a SuspendedMember, fds: &mut SentFds<'a>
     }
 }
 
-/// `foreign`: what was known of all nodes, where they are of another program.
-pub(super) fn decode_member(
-    member: MemberState,
-    foreign: Option<&InheritedPrograms>,
-    received: &mut ReceivedFds,
-) -> io::Result<SuspendedMember> {
+pub(super) fn decode_member(member: MemberState, received: &mut ReceivedFds) -> io::Result<SuspendedMember> {
     let process = received.take(member.process)?.into();
     let socket = received.take(member.control)?.into();
     let read_fds = decode_fds(member.read_fds, received)?;
@@ -121,7 +112,8 @@ pub(super) fn decode_member(
         Ok(Frame { bytes: frame.bytes, fds: fds.into_iter().map(Arc::new).collect() })
     };
     let unwritten = member.unwritten.into_iter().map(frame).collect::<io::Result<_>>()?;
-    let monitor = member.monitor.map(|state| ProcessMonitor::unpack(state, foreign, received)).transpose()?;
+    let main = |(pid, process)| Ok::<_, io::Error>(Main { pid, process: received.take(process)?.into() });
+    let main = member.main.map(main).transpose()?;
     Ok(SuspendedMember {
         info: member.info,
         generation: member.generation,
@@ -130,7 +122,7 @@ pub(super) fn decode_member(
         version: member.version,
         capabilities: member.capabilities,
         phase: member.phase,
-        monitor,
+        main,
         talk: Parts { socket, read: member.read.into(), read_fds, unwritten },
     })
 }
@@ -144,14 +136,6 @@ pub(super) fn encode_output<'a>(output: &'a Output, fds: &mut SentFds<'a>) -> Ou
 pub(super) fn decode_output(output: OutputState, received: &mut ReceivedFds) -> io::Result<Output> {
     let OutputState { id, slot, pid, stream, pipe, begun } = output;
     Ok(Output { id, slot, pid, stream, pipe: received.take(pipe)?.into(), begun: begun.into(), reading: None })
-}
-
-pub(super) fn encode_primary<'a>(running: &'a Running, fds: &mut SentFds<'a>) -> PrimaryProcessState {
-    PrimaryProcessState { pid: running.pid, process: fds.add(running.process.as_fd()) }
-}
-
-pub(super) fn decode_primary(state: PrimaryProcessState, received: &mut ReceivedFds) -> io::Result<Running> {
-    Ok(Running::left(state.pid, received.take(state.process)?))
 }
 
 pub(super) fn encode_guard<'a>(guard: &'a GuardProcess, fds: &mut SentFds<'a>) -> GuardState {

@@ -10,8 +10,8 @@ use super::state::{SentFds, State};
 use super::{courier, encoding};
 use crate::command::ReloadReport;
 use crate::error::describe;
-use crate::foreign::Output;
 use crate::id::NodeId;
+use crate::output::Output;
 use crate::process_links::End;
 use crate::signals::{Kind, Relay};
 use crate::supervisor::fleet::Event;
@@ -32,7 +32,7 @@ impl Supervisor {
         let generation = reload.generation;
         let (why, news) = self.exec(reload).await;
         // The nodes are new.
-        self.members.run_primary(generation, None);
+        self.members.run_beside(Some(generation));
         match self.deal(Event::Stayed { why }).await {
             None => self.catch_up(news).await,
             end => end,
@@ -98,14 +98,15 @@ impl Supervisor {
             Err(error) => return (error, news),
         };
         let mut fds = SentFds::default();
-        let mut state = encoding::pack(&self.members, self.fleet.save(Instant::now()), &mut fds);
+        let mut state = match encoding::pack(&self.members, self.fleet.save(Instant::now()), &mut fds) {
+            Ok(state) => state,
+            Err(error) => return (error, news),
+        };
         state.members = members.iter().map(|node| encoding::encode_member(node, &mut fds)).collect();
         state.outputs = outputs.iter().map(|output| encoding::encode_output(output, &mut fds)).collect();
         state.signals = relay.ends().map(|(kind, end)| (kind, fds.add(end))).collect();
         state.guard =
             self.members.guard.as_ref().and_then(|guard| Some(encoding::encode_guard(guard.held.as_ref()?, &mut fds)));
-        let primary = self.members.primary_process.as_ref().and_then(|primary| primary.held.as_ref());
-        state.primary = primary.map(|running| encoding::encode_primary(running, &mut fds));
         state.stdin = Some(fds.add(stdin.as_fd()));
         (state.news, state.early, state.reload) = (news, early, Some(reload));
         match self.send_and_exec(&mut state, &fds, !relay.is_empty()) {

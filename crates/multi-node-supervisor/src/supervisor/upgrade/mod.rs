@@ -18,4 +18,4 @@ mod transcript_tests;
 pub(crate) use preflight::{Preflight, preflighted};
 pub use request::UpgradeRequest;
 pub(crate) use request::{InheritedLoop, LeftState};
-pub(super) use state::{FdIndex, ReceivedFds, SentFds};
+pub use state::{FdIndex, ReceivedFds, SentFds};

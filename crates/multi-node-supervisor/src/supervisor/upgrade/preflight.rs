@@ -52,7 +52,7 @@ impl Preflight {
     fn begin(generation: Generation, members: &Members, fleet: Saved, within: Duration) -> io::Result<Preflight> {
         let (ours, theirs) = sys::socket::pair()?;
         let mut fds = SentFds::default();
-        let mut state = encoding::pack(members, fleet, &mut fds);
+        let mut state = encoding::pack(members, fleet, &mut fds)?;
         courier::send(ours.as_fd(), &mut state, &fds)?;
         let Process { pid, process } = members.launcher.preflight(theirs)?;
         let child = Child { pid, process, control: ours.into() };

@@ -10,21 +10,21 @@ use std::time::{Duration, Instant};
 use super::preflight::Verdict;
 use super::state::{ReceivedFds, State};
 use super::{courier, encoding};
+use crate::bind::Manner;
 use crate::command::ReloadReport;
 use crate::control;
 use crate::environment::{self, UpgradeStep};
-use crate::foreign::{Output, Program};
 use crate::id::{Generation, NodeId, Slot};
+use crate::output::Output;
 use crate::process_links::Totals;
 use crate::serve::Socket;
 use crate::signals::{Kind, Relay};
 use crate::supervisor::child::Image;
 use crate::supervisor::fleet::Saved;
-use crate::supervisor::foreign::InheritedPrograms;
 use crate::supervisor::guard::GuardProcess;
 use crate::supervisor::member::SuspendedMember;
-use crate::supervisor::primary_process::Running;
 use crate::supervisor::watch::NodeEvent;
+use crate::supervisor::workload::{Ground, Workload, WorkloadSpec};
 use crate::tls_state::TlsState;
 use crate::{Error, SharedSecret, sys};
 
@@ -47,8 +47,7 @@ pub(crate) struct LeftState {
     pub(crate) fleet: Saved,
     pub(crate) secret: Option<SharedSecret>,
     pub(crate) tls: Option<TlsState>,
-    /// What was known of the nodes, where they are of another program.
-    pub(crate) foreign: Option<InheritedPrograms>,
+    pub(crate) workload: Box<dyn Workload>,
     /// When it was left.
     pub(crate) left: Instant,
     pub(crate) inherited: InheritedLoop,
@@ -66,12 +65,10 @@ pub(crate) struct InheritedLoop {
     pub(crate) signals: Vec<Kind>,
     /// How the nodes were replaced for this.
     pub(crate) reload: Option<ReloadReport>,
-    /// What other programs write.
+    /// What nodes write.
     pub(crate) outputs: Vec<Output>,
     /// Who guards the nodes.
     pub(crate) guard: Option<GuardProcess>,
-    /// The primary process of Node.js programs.
-    pub(crate) primary: Option<Running>,
 }
 
 /// A request that was read before `listen`. It waits here for `listen`.
@@ -142,12 +139,17 @@ impl UpgradeRequest {
     ///
     /// # Errors
     /// [`Error::Resume`] if this release or this program cannot continue from the state.
-    pub(crate) async fn accept(self, addresses: &[Vec<String>], program: Option<&Program>) -> Result<LeftState, Error> {
-        let checked = self.state.check(addresses, program);
+    pub(crate) async fn accept(
+        self,
+        addresses: &[Vec<String>],
+        workload: Box<dyn WorkloadSpec>,
+        manner: Manner,
+    ) -> Result<LeftState, Error> {
+        let checked = self.state.check(addresses, &*workload);
         match (self.calling, checked) {
             (UpgradeStep::Preflight, checked) => Err(conclude(self.socket, checked).await),
             (UpgradeStep::Resume, Ok(())) => {
-                let decoded = unpack(self.state, self.received);
+                let decoded = unpack(self.state, self.received, workload, manner);
                 decoded.map_err(|error| Error::Resume { cause: error.to_string() })
             }
             (UpgradeStep::Resume, Err(cause)) => Err(Error::Resume { cause }),
@@ -188,7 +190,12 @@ fn unreadable(error: &io::Error) -> String {
     format!("the state of the running program cannot be read: {error}")
 }
 
-fn unpack(state: State, mut received: ReceivedFds) -> io::Result<LeftState> {
+fn unpack(
+    state: State,
+    mut received: ReceivedFds,
+    workload: Box<dyn WorkloadSpec>,
+    manner: Manner,
+) -> io::Result<LeftState> {
     let received = &mut received;
     let since = Duration::from_millis(sys::epoll::monotonic_ms().saturating_sub(state.written_ms));
     let now = Instant::now();
@@ -198,17 +205,16 @@ fn unpack(state: State, mut received: ReceivedFds) -> io::Result<LeftState> {
         signals.extend(Relay::has_come(received.take(end)?).then_some(kind));
     }
     let sockets = encoding::decode_sockets(&state.sockets, received)?;
-    let given = sockets.first().map(Vec::as_slice).unwrap_or_default();
-    let foreign = state.foreign.map(|foreign| InheritedPrograms::unpack(foreign, given, received)).transpose()?;
+    let ground = Ground { sockets: &sockets, manner, open_files: None };
+    let workload = workload.resume(state.workload.as_deref(), ground, received)?;
     let inherited = InheritedLoop {
         left,
-        members: each(state.members, |member| encoding::decode_member(member, foreign.as_ref(), received))?,
+        members: each(state.members, |member| encoding::decode_member(member, received))?,
         ended: state.ended,
         news: state.news,
         signals,
         reload: state.reload,
         outputs: each(state.outputs, |output| encoding::decode_output(output, received))?,
-        primary: state.primary.map(|primary| encoding::decode_primary(primary, received)).transpose()?,
         guard: state.guard.map(|guard| encoding::decode_guard(guard, received)).transpose()?,
     };
     Ok(LeftState {
@@ -220,7 +226,7 @@ fn unpack(state: State, mut received: ReceivedFds) -> io::Result<LeftState> {
         fleet: state.fleet,
         secret: state.secret,
         tls: state.tls,
-        foreign,
+        workload,
         left,
         inherited,
     })

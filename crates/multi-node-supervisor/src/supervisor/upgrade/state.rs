@@ -16,7 +16,6 @@ use super::lenient;
 use crate::command::ReloadReport;
 use crate::control::SocketKind;
 use crate::family::Family;
-use crate::foreign::Program;
 use crate::id::{Generation, NodeId, Slot};
 use crate::log_buffer::Source;
 use crate::mesh::PeerInfo;
@@ -24,8 +23,8 @@ use crate::process_links::Totals;
 use crate::shared_secret::{Hidden, SharedSecret};
 use crate::signals::Kind;
 use crate::supervisor::fleet::Saved;
-use crate::supervisor::foreign::{ForeignState, ProcessMonitorState};
 use crate::supervisor::watch::{NodeEvent, Phase};
+use crate::supervisor::workload::WorkloadSpec;
 use crate::tls_state::TlsState;
 
 /// Everything that continues. Descriptors are sent beside it, by index.
@@ -72,18 +71,15 @@ pub(crate) struct State {
     /// What servers with TLS need. A release that has none left none.
     #[serde(default)]
     pub(super) tls: Option<TlsState>,
-    /// Where nodes are of a program that does not link this crate.
+    /// What the nodes run, in the workload's own form; `None`: the program itself.
     #[serde(default)]
-    pub(super) foreign: Option<ForeignState>,
-    /// What such nodes write.
+    pub(super) workload: Option<Bytes>,
+    /// What nodes write, if it is collected.
     #[serde(default)]
     pub(super) outputs: Vec<OutputState>,
     /// Who guards them.
     #[serde(default)]
     pub(super) guard: Option<GuardState>,
-    /// The primary process of Node.js programs, which the next master replaces.
-    #[serde(default)]
-    pub(super) primary: Option<PrimaryProcessState>,
 }
 
 /// What a generation runs.
@@ -114,8 +110,9 @@ pub(crate) struct MemberState {
     pub(crate) capabilities: Vec<String>,
     #[serde(default)]
     pub(super) phase: Phase,
+    /// The process that counts, if that is not the one that was started.
     #[serde(default)]
-    pub(super) monitor: Option<ProcessMonitorState>,
+    pub(super) main: Option<(u32, FdIndex)>,
     pub(crate) process: FdIndex,
     pub(crate) control: FdIndex,
     pub(crate) read: Bytes,
@@ -132,13 +129,6 @@ pub(crate) struct OutputState {
     pub(super) stream: Source,
     pub(super) pipe: FdIndex,
     pub(super) begun: Bytes,
-}
-
-/// The primary process of Node.js programs.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct PrimaryProcessState {
-    pub(super) pid: u32,
-    pub(super) process: FdIndex,
 }
 
 /// A guard, and the processes it knows of.
@@ -165,14 +155,15 @@ impl fmt::Debug for FrameState {
 /// A descriptor's place among those that travel with the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct FdIndex(usize);
+pub struct FdIndex(usize);
 
 /// The descriptors that are to travel.
 #[derive(Debug, Default)]
-pub(crate) struct SentFds<'a>(pub(super) Vec<BorrowedFd<'a>>);
+pub struct SentFds<'a>(pub(super) Vec<BorrowedFd<'a>>);
 
 impl<'a> SentFds<'a> {
-    pub(crate) fn add(&mut self, fd: BorrowedFd<'a>) -> FdIndex {
+    /// Has this one travel.
+    pub fn add(&mut self, fd: BorrowedFd<'a>) -> FdIndex {
         self.0.push(fd);
         FdIndex(self.0.len() - 1)
     }
@@ -180,7 +171,7 @@ impl<'a> SentFds<'a> {
 
 /// The received descriptors. Unclaimed ones are closed with it.
 #[derive(Debug)]
-pub(crate) struct ReceivedFds(Vec<Option<OwnedFd>>);
+pub struct ReceivedFds(Vec<Option<OwnedFd>>);
 
 impl ReceivedFds {
     pub(super) fn new(fds: Vec<OwnedFd>) -> ReceivedFds {
@@ -191,7 +182,11 @@ impl ReceivedFds {
         self.0.len()
     }
 
-    pub(crate) fn take(&mut self, passed: FdIndex) -> io::Result<OwnedFd> {
+    /// Claims one.
+    ///
+    /// # Errors
+    /// Where it did not come, or was claimed before.
+    pub fn take(&mut self, passed: FdIndex) -> io::Result<OwnedFd> {
         let fd = self.0.get_mut(passed.0).and_then(Option::take);
         fd.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the state names a descriptor that did not come"))
     }
@@ -219,8 +214,8 @@ impl State {
     /// Changes when a release can no longer continue from another's state, and not for a new field.
     pub(super) const FORM: u32 = 2;
 
-    /// Whether this release can continue from it, and serves the same: `program`, or its own servers.
-    pub(super) fn check(&self, addresses: &[Vec<String>], program: Option<&Program>) -> Result<(), String> {
+    /// Whether this release can continue from it, and runs the same.
+    pub(super) fn check(&self, addresses: &[Vec<String>], workload: &dyn WorkloadSpec) -> Result<(), String> {
         if self.addresses != addresses {
             return Err(format!(
                 "the new program wants to serve {}, but the running one has bound {}; other addresses need a restart of the program as a whole",
@@ -228,15 +223,7 @@ impl State {
                 listed(&self.addresses),
             ));
         }
-        match (&self.foreign, program) {
-            (None, None) => Ok(()),
-            (Some(foreign), Some(program)) if foreign.collects && program.output.is_none() => {
-                Err("the new program would not read what nodes write, as the running one does".to_owned())
-            }
-            (Some(_), Some(_)) => Ok(()),
-            (None, Some(_)) => Err("the nodes are of the running program, and not of another that it runs".to_owned()),
-            (Some(_), None) => Err("the nodes are of a program that the new one does not run".to_owned()),
-        }
+        workload.check_left(self.workload.as_deref())
     }
 }
 

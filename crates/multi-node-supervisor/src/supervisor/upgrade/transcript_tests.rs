@@ -2,6 +2,7 @@
 //! them, or change the form. The test `upgrade_state` of `multi-node-it` records them.
 
 use super::state::{Preamble, State};
+use crate::supervisor::workload::Linked;
 
 const RECORDED: [(&str, &[u8]); 2] = [
     ("preflight", include_bytes!("../../../tests/transcripts/preflight.state")),
@@ -29,7 +30,7 @@ fn what_was_left_is_gone_on_from_by_every_later_release() {
         let nodes = if name == "resume" { 2 } else { 0 };
         for bytes in [bytes.to_vec(), with_a_later_field(bytes)] {
             let state = read(&bytes);
-            assert_eq!(state.check(&[vec!["127.0.0.1:0".to_owned()]], None), Ok(()), "{name}");
+            assert_eq!(state.check(&[vec!["127.0.0.1:0".to_owned()]], &Linked), Ok(()), "{name}");
             assert_eq!(
                 (state.sockets.len(), state.images.is_empty(), state.members.len()),
                 (1, false, nodes),

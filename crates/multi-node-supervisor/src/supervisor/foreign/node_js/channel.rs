@@ -287,6 +287,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::supervisor::workload::Observer;
 
     /// A channel that is served, the events it reports, and the worker's end.
     struct Served {
@@ -299,8 +300,7 @@ mod tests {
         fn start(channel: Channel, told: mpsc::Receiver<ToPrimary>) -> Served {
             let (rest, rests) = watch::channel(false);
             let id = NodeId::node(1);
-            let serving =
-                tokio::spawn(channel.serve((id, 1), ProcessEvents::new(id, mpsc::channel(16).0, rests), false));
+            let serving = tokio::spawn(channel.serve((id, 1), ProcessEvents::new(Observer::unheard(id, rests)), false));
             Served { serving, told, rest }
         }
 

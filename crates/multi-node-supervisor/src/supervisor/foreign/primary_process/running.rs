@@ -18,9 +18,9 @@ const LEAVES_WITHIN: Duration = Duration::from_secs(5);
 
 /// A process that was started and not reaped.
 #[derive(Debug)]
-pub(crate) struct Running {
-    pub(in crate::supervisor) pid: u32,
-    pub(in crate::supervisor) process: OwnedFd,
+pub(in crate::supervisor::foreign) struct Running {
+    pub(in crate::supervisor::foreign) pid: u32,
+    pub(in crate::supervisor::foreign) process: OwnedFd,
     /// How it was started; `None`: by another master.
     pub(super) plan: Option<Arc<Plan>>,
     pub(super) talk: Option<Talk>,
@@ -28,7 +28,7 @@ pub(crate) struct Running {
 
 impl Running {
     /// One that another master has left, whose channel has closed with that.
-    pub(in crate::supervisor) fn left(pid: u32, process: OwnedFd) -> Running {
+    pub(in crate::supervisor::foreign) fn left(pid: u32, process: OwnedFd) -> Running {
         Running { pid, process, plan: None, talk: None }
     }
 

@@ -1,6 +1,6 @@
 //! The primary process of Node.js programs: the user's own code for the primary (`--primary FILE`), in its own process.
 //!
-//! For workers the primary is the master ([`node_js`](super::foreign)), which relays between them and this process. So the
+//! For workers the primary is the master ([`node_js`](super::node_js)), which relays between them and this process. So the
 //! process can die and come back without any worker's notice. It starts before the nodes and stops after them. A successful
 //! reload restarts it, and so does an upgrade.
 
@@ -12,4 +12,4 @@ mod running;
 mod talk;
 
 pub(super) use attend::PrimaryProcess;
-pub(crate) use running::Running;
+pub(super) use running::Running;

@@ -26,12 +26,12 @@ const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// The way to the process.
 #[derive(Debug)]
-pub(in crate::supervisor) struct PrimaryProcess {
+pub(in crate::supervisor::foreign) struct PrimaryProcess {
     config: AttendConfig,
     command: watch::Sender<Command>,
     task: Option<JoinHandle<Option<Running>>>,
     /// The process, while no task attends to it.
-    pub(in crate::supervisor) held: Option<Running>,
+    pub(in crate::supervisor::foreign) held: Option<Running>,
 }
 
 /// What attending to it needs.
@@ -75,7 +75,7 @@ impl PrimaryProcess {
     }
 
     /// Suspends it, so that the next master can continue.
-    pub(in crate::supervisor) async fn rest(&mut self) {
+    pub(in crate::supervisor::foreign) async fn rest(&mut self) {
         self.command.send_modify(|command| {
             if let Command::Run(plan) = command {
                 *command = Command::Rest(plan.take());
@@ -85,7 +85,7 @@ impl PrimaryProcess {
     }
 
     /// Attends to it, after a rest too.
-    pub(in crate::supervisor) fn go_on(&mut self) {
+    pub(in crate::supervisor::foreign) fn go_on(&mut self) {
         if self.task.is_some() {
             return;
         }
@@ -99,7 +99,7 @@ impl PrimaryProcess {
     }
 
     /// Stops it: no node is left.
-    pub(in crate::supervisor) async fn leave(mut self) {
+    pub(in crate::supervisor::foreign) async fn leave(mut self) {
         self.command.send_replace(Command::Leave);
         let held = self.ended().await.or(self.held.take());
         if let Some(running) = held {

@@ -14,7 +14,7 @@ use crate::{NodeId, Slot};
 pub struct Output {
     /// The node.
     pub id: NodeId,
-    /// The slot that it fills; `None`: it is the primary process ([`Program::primary`](super::Program::primary)), which is no node.
+    /// The slot that it fills; `None`: it is a process beside the nodes, which is none of them.
     pub slot: Option<Slot>,
     /// Its process.
     pub pid: u32,

@@ -22,7 +22,7 @@ const BECOMES_WITHIN: Duration = Duration::from_secs(10);
 
 /// The program to run.
 #[derive(Debug)]
-pub(in crate::supervisor) struct Plan {
+pub(in crate::supervisor::foreign) struct Plan {
     pub(super) program: PrimaryProgram,
     pub(super) launcher: Launcher,
     pub(super) generation: Generation,

@@ -363,6 +363,17 @@ fn version(text: &str) -> Vec<u32> {
 }
 
 #[test]
+fn the_master_knows_no_kind_of_workload() {
+    let sources = sources();
+    let rest = below(&sources, &["master/supervisor/", "node/"]);
+    absent(
+        "law 13: what nodes run stands behind `Workload`, and the rest of the master knows no kind of it",
+        rest.filter(|source| !source.path.starts_with("master/supervisor/foreign/")),
+        &["foreign::", "Foreign", "node_js"],
+    );
+}
+
+#[test]
 fn who_does_not_serve_tls_does_not_carry_it() {
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../multi-node/Cargo.toml");
     let tree = |features: &str| {

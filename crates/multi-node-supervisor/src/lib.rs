@@ -26,7 +26,7 @@ use multi_node_sys as sys;
 use multi_node_sys::log;
 pub use output::{Collect, Output};
 pub use supervisor::{
-    Beside, Bootstrap, Ends, FdIndex, Given, Ground, InheritedState, Linked, NodeNews, NodeView, Observer, Plan,
-    Properties, Reaction, ReceivedFds, SentFds, ServerSockets, SlotArgs, Start, UpgradeRequest, Waits, Welcome,
+    Beside, Bootstrap, Ends, FdIndex, Given, InheritedState, Linked, NodeNews, NodeView, Observer, Plan, Properties,
+    Reaction, ReceivedFds, SentFds, ServerSockets, SlotArgs, Start, StartContext, UpgradeRequest, Waits, Welcome,
     Workload, WorkloadSpec, cannot_close,
 };

@@ -18,7 +18,7 @@ use super::plan::Plan;
 use super::reaper;
 use super::run::Supervisor;
 use super::upgrade::{InheritedLoop, LeftState, UpgradeRequest};
-use super::workload::{Ground, Properties, Workload, WorkloadSpec};
+use super::workload::{Properties, StartContext, Workload, WorkloadSpec};
 use multi_node_limits::{SharedTable, Size};
 
 use crate::address::Address;
@@ -117,8 +117,8 @@ impl Bootstrap {
         let properties = workload.properties();
         let room = Room::make(shape(plan, sockets.iter().map(Vec::len).sum(), &properties));
         room.shape.check(room.limit)?;
-        let ground = Ground { sockets: &sockets, manner: plan.manner, open_files: room.given };
-        let workload = workload.begin(ground)?;
+        let context = StartContext { sockets: &sockets, manner: plan.manner, open_files: room.given };
+        let workload = workload.begin(context)?;
         let mut launcher = launcher(plan, &properties, false)?;
         // The caller gets an error for what cannot be found; the rules look it up once more.
         launcher.resolve(Generation::default())?;

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::child::Child;
 use super::launch::Launch;
 use super::watch::{self as watching, NodeEvent, Phase, Watch};
+use super::workload::NodeView;
 use crate::control::{self, Parts, Reader, Skipped, ToMaster, ToNode, Writer};
 use crate::family::{self, Left, Looks, ProcessId, Run, Stop, StopRule};
 use crate::id::{Generation, NodeId};
@@ -128,6 +129,12 @@ impl Member {
     /// Whether its hello was answered: it knows the protocol.
     pub(super) fn is_welcome(&self) -> bool {
         self.version.is_some()
+    }
+
+    /// It, as its workload sees it.
+    pub(super) fn view(&self) -> NodeView {
+        let (info, generation, is_welcome) = (self.info, self.generation, self.is_welcome());
+        NodeView { info, generation, is_welcome, has_to_prove_itself: false }
     }
 
     /// Takes on a node: from now on `heard` tells what it says and how it ends.

@@ -159,9 +159,7 @@ impl Members {
 
     /// A node that lives, as its workload sees it.
     pub(super) fn view(&self, id: NodeId) -> Option<NodeView> {
-        let member = self.get(id)?;
-        let (info, generation, is_welcome) = (member.info, member.generation, member.is_welcome());
-        Some(NodeView { info, generation, is_welcome, has_to_prove_itself: false })
+        self.get(id).map(Member::view)
     }
 
     /// Where its workload tells what it notices of a node.
@@ -244,9 +242,13 @@ impl Members {
         self.template.workload.rest().await;
         let mut suspended = Vec::new();
         for (id, member) in std::mem::take(&mut self.alive) {
+            let node = member.view();
             match member.rest().await {
                 Ok(node) => suspended.push(node),
-                Err(error) => crate::log::error!(%id, %error, "lost the way to a node, which drains by itself"),
+                Err(error) => {
+                    crate::log::error!(%id, %error, "lost the way to a node, which drains by itself");
+                    self.template.workload.heard(node, NodeNews::Forgotten);
+                }
             }
         }
         if let Some(guard) = &mut self.guard {

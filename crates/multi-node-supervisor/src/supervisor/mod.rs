@@ -75,6 +75,6 @@ pub use bootstrap::{Bootstrap, Ends, InheritedState};
 pub use plan::{Plan, SlotArgs, Start};
 pub use upgrade::{FdIndex, ReceivedFds, SentFds, UpgradeRequest};
 pub use workload::{
-    Beside, Given, Ground, Linked, NodeNews, NodeView, Observer, Properties, Reaction, ServerSockets, Waits, Welcome,
-    Workload, WorkloadSpec, cannot_close,
+    Beside, Given, Linked, NodeNews, NodeView, Observer, Properties, Reaction, ServerSockets, StartContext, Waits,
+    Welcome, Workload, WorkloadSpec, cannot_close,
 };

@@ -52,7 +52,7 @@ pub trait WorkloadSpec: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Where it cannot be run so.
-    fn begin(self: Box<Self>, ground: Ground<'_>) -> Result<Box<dyn Workload>, Error>;
+    fn begin(self: Box<Self>, context: StartContext<'_>) -> Result<Box<dyn Workload>, Error>;
 
     /// Goes on from what another master's workload has saved.
     ///
@@ -61,7 +61,7 @@ pub trait WorkloadSpec: fmt::Debug + Send + Sync {
     fn resume(
         self: Box<Self>,
         left: Option<&[u8]>,
-        ground: Ground<'_>,
+        context: StartContext<'_>,
         received: &mut ReceivedFds,
     ) -> io::Result<Box<dyn Workload>>;
 }
@@ -179,9 +179,9 @@ pub trait Workload: fmt::Debug + Send + Sync {
     }
 }
 
-/// What a workload begins on.
+/// What a workload begins with.
 #[derive(Clone, Copy, Debug)]
-pub struct Ground<'a> {
+pub struct StartContext<'a> {
     /// The listening sockets that the master was given, by server.
     pub sockets: &'a [Vec<Socket>],
     /// How more are made.
@@ -248,7 +248,7 @@ impl ServerSockets {
     }
 }
 
-/// What is heard of a node.
+/// News of a node.
 #[derive(Debug)]
 pub enum NodeNews<'a> {
     /// It says that it is ready.
@@ -257,7 +257,7 @@ pub enum NodeNews<'a> {
     Became(Observer),
     /// The master goes on with it after a rest, or begins with it.
     Resumed(Observer),
-    /// What an [`Observer`] was told.
+    /// An observation that an [`Observer`] has passed on.
     Observed(&'a [u8]),
     /// Its process has ended, which had become a program.
     Ended {
@@ -283,7 +283,7 @@ pub enum Reaction {
     Event(Event),
     /// This process of the node is the one to signal from now on.
     MainProcess(u32),
-    /// It is to be told by its signal that it has to finish.
+    /// Its signal has to ask it to finish.
     Signal,
 }
 
@@ -352,11 +352,16 @@ impl WorkloadSpec for Linked {
         }
     }
 
-    fn begin(self: Box<Self>, _: Ground<'_>) -> Result<Box<dyn Workload>, Error> {
+    fn begin(self: Box<Self>, _: StartContext<'_>) -> Result<Box<dyn Workload>, Error> {
         Ok(self)
     }
 
-    fn resume(self: Box<Self>, _: Option<&[u8]>, _: Ground<'_>, _: &mut ReceivedFds) -> io::Result<Box<dyn Workload>> {
+    fn resume(
+        self: Box<Self>,
+        _: Option<&[u8]>,
+        _: StartContext<'_>,
+        _: &mut ReceivedFds,
+    ) -> io::Result<Box<dyn Workload>> {
         Ok(self)
     }
 }

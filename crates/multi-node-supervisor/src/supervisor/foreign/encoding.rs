@@ -21,7 +21,7 @@ use crate::process_links;
 use crate::serve::Socket;
 use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::upgrade::{FdIndex, ReceivedFds, SentFds};
-use crate::supervisor::workload::Ground;
+use crate::supervisor::workload::StartContext;
 
 /// What nodes are of a program that does not link this crate.
 #[derive(Debug, Serialize, Deserialize)]
@@ -91,7 +91,7 @@ impl Foreign {
     pub(super) fn unpack(
         program: &Program,
         state: ForeignState,
-        ground: Ground<'_>,
+        context: StartContext<'_>,
         received: &mut ReceivedFds,
     ) -> io::Result<Foreign> {
         let ForeignState { programs, mut files, linked, own, primary, primary_process, nodes, open_files, .. } = state;
@@ -101,7 +101,7 @@ impl Foreign {
         };
         let programs = programs.into_iter().map(&mut known).collect::<io::Result<_>>()?;
         let (renewal, collects) = (program.renewal.clone(), program.output.is_some());
-        let mut foreign = Foreign::new(programs, renewal, collects, Ground { open_files, ..ground });
+        let mut foreign = Foreign::new(programs, renewal, collects, StartContext { open_files, ..context });
         let mut adopt = |AddedSocketsState { key, sockets, file, generations }| {
             let mut socket = |(kind, fd)| Ok(process_links::adopt(kind, received.take(fd)?));
             let sockets = sockets.into_iter().map(&mut socket).collect::<io::Result<_>>()?;
@@ -109,7 +109,7 @@ impl Foreign {
         };
         foreign.linked.own = own.into_iter().map(&mut adopt).collect::<io::Result<_>>()?;
         if let Some(primary) = primary {
-            let given = ground.sockets.iter().flatten().map(Socket::try_clone).collect::<io::Result<_>>()?;
+            let given = context.sockets.iter().flatten().map(Socket::try_clone).collect::<io::Result<_>>()?;
             let mut primary = PrimaryHandle::unpack(primary, given, received)?;
             primary.refuse_files(foreign.nodes_are_others);
             foreign.primary = Some(primary);

@@ -21,7 +21,7 @@ use crate::foreign::{self, FIRST, Place, Program, Readiness, Renewal};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
 use crate::serve::Socket;
-use crate::supervisor::workload::Ground;
+use crate::supervisor::workload::StartContext;
 use crate::{Error, sys};
 
 /// The program, and the sockets that its nodes listen on.
@@ -73,10 +73,10 @@ impl Known {
 
 impl Foreign {
     /// Begins with the first generation.
-    pub(super) fn begin(program: Program, ground: Ground<'_>) -> Result<Foreign, Error> {
+    pub(super) fn begin(program: Program, context: StartContext<'_>) -> Result<Foreign, Error> {
         let (renewal, collects) = (program.renewal.clone(), program.output.is_some());
         let programs = BTreeMap::from([(Generation::default(), Known::find(program, false)?)]);
-        Ok(Foreign::new(programs, renewal, collects, ground))
+        Ok(Foreign::new(programs, renewal, collects, context))
     }
 
     /// How many descriptors the master has for each node, beside those that it has for any: what the node speaks by, the process
@@ -91,7 +91,7 @@ impl Foreign {
         programs: BTreeMap<Generation, Known>,
         renewal: Option<Renewal>,
         collects: bool,
-        Ground { sockets, manner, open_files }: Ground<'_>,
+        StartContext { sockets, manner, open_files }: StartContext<'_>,
     ) -> Foreign {
         Foreign {
             programs,

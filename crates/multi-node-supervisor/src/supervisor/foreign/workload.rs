@@ -17,7 +17,7 @@ use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::fleet::Event;
 use crate::supervisor::upgrade::{ReceivedFds, SentFds};
 use crate::supervisor::workload::{
-    Beside, Given, Ground, NodeNews, NodeView, Properties, Reaction, ServerSockets, Waits, Welcome, Workload,
+    Beside, Given, NodeNews, NodeView, Properties, Reaction, ServerSockets, StartContext, Waits, Welcome, Workload,
     WorkloadSpec, cannot_close,
 };
 use crate::{Error, NotApplied};
@@ -49,20 +49,20 @@ impl WorkloadSpec for Program {
         Ok(())
     }
 
-    fn begin(self: Box<Self>, ground: Ground<'_>) -> Result<Box<dyn Workload>, Error> {
-        self.check(ground.sockets.iter().map(Vec::len).sum())?;
-        self.prepare(ground.sockets).map_err(Error::io("prepare the listening sockets"))?;
-        Ok(Box::new(Foreign::begin(*self, ground)?))
+    fn begin(self: Box<Self>, context: StartContext<'_>) -> Result<Box<dyn Workload>, Error> {
+        self.check(context.sockets.iter().map(Vec::len).sum())?;
+        self.prepare(context.sockets).map_err(Error::io("prepare the listening sockets"))?;
+        Ok(Box::new(Foreign::begin(*self, context)?))
     }
 
     fn resume(
         self: Box<Self>,
         left: Option<&[u8]>,
-        ground: Ground<'_>,
+        context: StartContext<'_>,
         received: &mut ReceivedFds,
     ) -> io::Result<Box<dyn Workload>> {
         let left = read(left.unwrap_or_default())?;
-        Ok(Box::new(Foreign::unpack(&self, left, ground, received)?))
+        Ok(Box::new(Foreign::unpack(&self, left, context, received)?))
     }
 }
 

@@ -1,5 +1,7 @@
 //! The loop, with processes that the tests play.
 
+mod workload;
+
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -24,7 +26,7 @@ use crate::supervisor::fleet::{Fleet, Policy};
 use crate::supervisor::launch::fake::{Fake, Played};
 use crate::supervisor::members::{Members, NodeTemplate};
 use crate::supervisor::plan::{Plan, Start};
-use crate::supervisor::workload::{Linked, WorkloadSpec};
+use crate::supervisor::workload::{Linked, Properties, Workload, WorkloadSpec};
 
 /// No test takes longer.
 const OUTER: Duration = Duration::from_secs(20);
@@ -97,6 +99,10 @@ impl Master {
 
     /// `joins`: the nodes are joined with each other and with the master.
     fn of(policy: Policy, joins: bool) -> Master {
+        Master::runs(policy, joins, (Box::new(Linked), Linked.properties()))
+    }
+
+    fn runs(policy: Policy, joins: bool, (workload, properties): (Box<dyn Workload>, Properties)) -> Master {
         let (fake, started) = Fake::new();
         let fake = Arc::new(fake);
         let plan = plan(policy);
@@ -119,9 +125,9 @@ impl Master {
             settings: plan.node_settings(),
             secret: crate::SharedSecret::new([7; 64]),
             tls: crate::tls_state::TlsSource::none(),
-            shape: shape(&plan, 0, &Linked.properties()),
-            workload: Box::new(Linked),
-            properties: Linked.properties(),
+            shape: shape(&plan, 0, &properties),
+            workload,
+            properties,
         };
         let members = Members::new(
             template,

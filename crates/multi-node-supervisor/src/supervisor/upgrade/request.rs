@@ -24,7 +24,7 @@ use crate::supervisor::fleet::Saved;
 use crate::supervisor::guard::GuardProcess;
 use crate::supervisor::member::SuspendedMember;
 use crate::supervisor::watch::NodeEvent;
-use crate::supervisor::workload::{Ground, Workload, WorkloadSpec};
+use crate::supervisor::workload::{StartContext, Workload, WorkloadSpec};
 use crate::tls_state::TlsState;
 use crate::{Error, SharedSecret, sys};
 
@@ -205,8 +205,8 @@ fn unpack(
         signals.extend(Relay::has_come(received.take(end)?).then_some(kind));
     }
     let sockets = encoding::decode_sockets(&state.sockets, received)?;
-    let ground = Ground { sockets: &sockets, manner, open_files: None };
-    let workload = workload.resume(state.workload.as_deref(), ground, received)?;
+    let context = StartContext { sockets: &sockets, manner, open_files: None };
+    let workload = workload.resume(state.workload.as_deref(), context, received)?;
     let inherited = InheritedLoop {
         left,
         members: each(state.members, |member| encoding::decode_member(member, received))?,

@@ -50,7 +50,7 @@ test-doc: ## the examples in the documentation
 	$(CARGO) test --locked --workspace --doc --no-fail-fast
 
 test-single: ## the library without nodes, as on systems other than Linux
-	$(SINGLE) test --locked -p multi-node -p multi-node-process -p multi-node-serve --lib --no-fail-fast
+	$(SINGLE) test --locked -p multi-node -p multi-node-process -p multi-node-run -p multi-node-serve --lib --no-fail-fast
 	$(SINGLE) build --locked -p multi-node --examples
 
 # `make test-node NODE=/path/to/bin/node` tests with another Node.js than that of PATH.
@@ -146,7 +146,7 @@ fmt-check:
 
 lint: fuzz-check ## clippy, warnings being errors, for both builds; the fuzz targets
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
-	$(CARGO) clippy --locked -p multi-node -p multi-node-process -p multi-node-serve --all-targets -- -D warnings --cfg multi_node_single
+	$(CARGO) clippy --locked -p multi-node -p multi-node-process -p multi-node-run -p multi-node-serve --all-targets -- -D warnings --cfg multi_node_single
 	@# Without features, and with those alone that leave others out.
 	set -e; for feature in "" http embed; do \
 		$(CARGO) clippy --locked -p multi-node --no-default-features --features "$$feature" -- -D warnings; done
@@ -157,7 +157,7 @@ fuzz-check:
 		$(CARGO) check --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
 
 doc: ## the library's documentation, warnings being errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-bus -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-process -p multi-node-serve -p multi-node-sessions -p multi-node-supervisor -p multi-node-sys -p multi-node-tls --no-deps --features axum,embed,tls,tower-sessions-0-14,tower-sessions-0-15
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-bus -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-process -p multi-node-run -p multi-node-serve -p multi-node-sessions -p multi-node-supervisor -p multi-node-sys -p multi-node-tls --no-deps --features axum,embed,tls,tower-sessions-0-14,tower-sessions-0-15
 
 # `rust-version` in Cargo.toml names the same release.
 msrv: ## check with the oldest compiler that is supported; rustup fetches it

@@ -12,5 +12,5 @@ pub(crate) fn is_asked_for() -> bool {
 
 /// Becomes the program, or returns why not.
 pub(crate) fn run() -> anyhow::Error {
-    multi_node::program::exec_shim().into()
+    multi_node_run::exec_shim().into()
 }

@@ -15,8 +15,8 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Args;
 use multi_node::options::{CanaryLimits, ControlName};
-use multi_node::program::{self, Program, Readiness};
 use multi_node::{Error, Options};
+use multi_node_run::{Program, Readiness};
 use serde::{Deserialize, Serialize};
 
 use choice::{Log, LogFormat, LogFull, Ready, Sockets};
@@ -240,10 +240,10 @@ impl Settings {
         }
         if let Some(sockets) = self.sockets {
             program = program.sockets(match sockets {
-                Sockets::All => program::Sockets::All,
-                Sockets::Systemd => program::Sockets::Systemd,
-                Sockets::ServerStarter => program::Sockets::ServerStarter,
-                Sockets::Bare => program::Sockets::Bare,
+                Sockets::All => multi_node_run::Sockets::All,
+                Sockets::Systemd => multi_node_run::Sockets::Systemd,
+                Sockets::ServerStarter => multi_node_run::Sockets::ServerStarter,
+                Sockets::Bare => multi_node_run::Sockets::Bare,
             });
         }
         if let Some(defers) = self.defer_accept {

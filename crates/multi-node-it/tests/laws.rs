@@ -20,6 +20,7 @@ fn sources() -> Vec<Source> {
         ("multi-node-limits", "limits/"),
         ("multi-node-metrics", "metrics/"),
         ("multi-node-process", "process/"),
+        ("multi-node-run", "run/"),
         ("multi-node-serve", "serve/"),
         ("multi-node-sessions", "sessions/"),
         ("multi-node-supervisor", "master/"),
@@ -108,7 +109,7 @@ const PURE: [&str; 18] = [
     "metrics/",
     "monitoring/slot_counters.rs",
     "monitoring/page.rs",
-    "master/foreign/environment.rs",
+    "run/program/environment.rs",
     "master/supervisor/plan.rs",
 ];
 
@@ -197,7 +198,13 @@ fn the_kernel_is_spoken_to_in_one_place() {
     );
     absent(
         "law 4: only `launch.rs` starts, replaces or kills processes, which `child.rs` describes; an exec shim becomes its program",
-        others(&["sys/", "master/supervisor/child.rs", "master/supervisor/launch", "node/orphan.rs", "exec_shim.rs"]),
+        others(&[
+            "sys/",
+            "master/supervisor/child.rs",
+            "master/supervisor/launch",
+            "node/orphan.rs",
+            "run/exec_shim.rs",
+        ]),
         &["Command::new", "process::kill", "process::abort", "pidfd_send", "exec::Successor", ".exec()"],
     );
     absent(
@@ -362,29 +369,45 @@ fn version(text: &str) -> Vec<u32> {
     text.split('.').take(2).filter_map(|part| part.parse().ok()).collect()
 }
 
+/// What a crate of ours depends on, directly and through others, with these arguments for its features.
+fn tree(name: &str, edges: &str, features: &[&str]) -> String {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name).join("Cargo.toml");
+    let output = std::process::Command::new(env!("CARGO"))
+        .args(["tree", "--offline", "--locked", "--edges", edges, "--prefix", "none", "--manifest-path"])
+        .arg(manifest)
+        .args(features)
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn who_links_the_library_does_not_carry_what_runs_other_programs() {
+    let carries = |tree: &str| tree.lines().any(|line| line.starts_with("multi-node-run "));
+    // The examples are built with the dependencies of the tests.
+    for name in ["multi-node", "multi-node-napi"] {
+        assert!(
+            !carries(&tree(name, "normal,build,dev", &["--all-features"])),
+            "law 13: {name} depends on multi-node-run"
+        );
+    }
+    assert!(carries(&tree("multi-node-cli", "normal", &[])), "the command runs other programs");
+}
+
 #[test]
 fn the_master_knows_no_kind_of_workload() {
     let sources = sources();
-    let rest = below(&sources, &["master/supervisor/", "node/"]);
     absent(
         "law 13: what nodes run stands behind `Workload`, and the rest of the master knows no kind of it",
-        rest.filter(|source| !source.path.starts_with("master/supervisor/foreign/")),
+        below(&sources, &["master/supervisor/", "node/"]),
         &["foreign::", "Foreign", "node_js"],
     );
 }
 
 #[test]
 fn who_does_not_serve_tls_does_not_carry_it() {
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../multi-node/Cargo.toml");
-    let tree = |features: &str| {
-        let output = std::process::Command::new(env!("CARGO"))
-            .args(["tree", "--offline", "--locked", "--edges", "normal", "--prefix", "none", "--features", features])
-            .args(["--manifest-path", manifest])
-            .output()
-            .expect("cargo runs");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    };
+    let tree = |features: &str| tree("multi-node", "normal", &["--features", features]);
     let carries = |tree: &str| ["rustls ", "ring "].map(|name| tree.lines().any(|line| line.starts_with(name)));
     assert_eq!(carries(&tree("axum,metrics,sessions")), [false, false]);
     assert_eq!(carries(&tree("tls")), [true, true]);

@@ -6,15 +6,18 @@ use std::path::{Path, PathBuf};
 
 use crate::{environment, sys};
 
+/// A program that is there.
 #[derive(Debug)]
-pub(crate) enum Held {
+pub enum Held {
+    /// Its file, whatever is put in its place.
     File(OwnedFd),
     /// A script's interpreter opens it by its path.
     Script(PathBuf),
 }
 
 impl Held {
-    pub(crate) fn path(&self) -> PathBuf {
+    /// Where it can be executed.
+    pub fn path(&self) -> PathBuf {
         match self {
             Held::File(file) => sys::process::held(file),
             Held::Script(path) => path.clone(),
@@ -23,7 +26,7 @@ impl Held {
 }
 
 /// The program's path as it was typed: found in `PATH` where it has no slash, absolute, links not resolved.
-pub(crate) fn locate(typed: &Path, directory: &Path) -> PathBuf {
+pub fn locate(typed: &Path, directory: &Path) -> PathBuf {
     if typed.components().count() > 1 {
         return directory.join(typed);
     }
@@ -31,7 +34,11 @@ pub(crate) fn locate(typed: &Path, directory: &Path) -> PathBuf {
     found.into_iter().find(|path| path.is_file()).unwrap_or_else(|| directory.join(typed))
 }
 
-pub(crate) fn hold(program: &Path) -> io::Result<Held> {
+/// Holds the program at this path, if it can be executed.
+///
+/// # Errors
+/// Where it cannot.
+pub fn hold(program: &Path) -> io::Result<Held> {
     use io::Read;
     use std::os::unix::fs::PermissionsExt;
     let meta = std::fs::metadata(program)?;

@@ -31,7 +31,6 @@
 //! | do a job in one process only | [`Handle::leader`], [`lease`] |
 //! | serve HTTPS | [`tls`] |
 //! | share sessions | [`sessions`] |
-//! | serve by a program that does not link this crate | [`program`] |
 //! | end well | [`Nodes`], [`Handle::closed`], [`Handle::draining`] |
 //! | tell master from node before `listen` | [`role`] |
 //! | steer a program from another one | [`admin`] |
@@ -79,8 +78,6 @@ pub mod embed;
 #[cfg_attr(not(feature = "admin"), path = "no_endpoints.rs")]
 mod endpoints;
 #[cfg(multi_process)]
-mod exec_shim;
-#[cfg(multi_process)]
 mod handoff;
 mod heartbeat;
 #[cfg(multi_process)]
@@ -101,8 +98,6 @@ mod node;
 mod nodes;
 pub mod options;
 mod plan;
-#[cfg(multi_process)]
-pub mod program;
 pub mod servers;
 #[cfg(feature = "sessions")]
 pub mod sessions;
@@ -114,6 +109,9 @@ pub mod tls;
 #[path = "no_tls.rs"]
 mod tls;
 mod wiring;
+#[cfg(multi_process)]
+#[doc(hidden)]
+pub mod workload;
 
 use multi_node_fleet::{command, id, leases};
 use multi_node_metrics as metrics;

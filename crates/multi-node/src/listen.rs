@@ -14,7 +14,7 @@ use crate::{Error, Nodes, Options, bind, environment, single};
 #[cfg(multi_process)]
 use crate::{family, lead::Served, plan};
 #[cfg(multi_process)]
-use multi_node_supervisor::{Program, UpgradeRequest, WorkloadSpec};
+use multi_node_supervisor::{UpgradeRequest, WorkloadSpec};
 
 /// What this process is in the program, as [`role`] gives it.
 ///
@@ -166,43 +166,33 @@ async fn succeed(request: UpgradeRequest, options: Options, servers: Servers) ->
     }
 }
 
-/// Serves by several processes of `program`. As [`listen`](crate::listen()) in the master, but that there are no servers,
-/// and no streams to this process.
-///
-/// Each node is started as `options` say ([`program`](Options::program), [`args`](Options::args)), and has to reach
-/// [`exec_shim`](crate::program::exec_shim()).
-///
-/// # Errors
-/// As `listen`; [`Error::Program`] also where `program` is not found.
-///
-/// Not cancel-safe, as `listen`.
+/// Serves by several processes that run `workload`. As [`listen`](crate::listen()) in the master, but that there are no servers.
 #[cfg(multi_process)]
-pub async fn run_program(options: Options, program: Program) -> Result<Nodes, Error> {
+pub async fn run_workload(options: Options, workload: Box<dyn WorkloadSpec>) -> Result<Nodes, Error> {
     enter()?;
     let request = UpgradeRequest::received().await?;
-    let mut settings = match (prepare_program(options, &program), request) {
+    let mut settings = match (prepare_workload(options, &*workload), request) {
         (Ok(settings), Some(request)) => {
             let addresses = vec![settings.addresses.clone()];
-            return crate::lead::succeed(request, settings, Served::Other(Box::new(program)), addresses).await;
+            return crate::lead::succeed(request, settings, Served::Other(workload), addresses).await;
         }
         (Err(error), Some(request)) => return Err(request.refuse(error).await),
         (prepared, None) => prepared?,
     };
     let addresses = vec![settings.addresses.clone()];
     let endpoints = Endpoints::open(&mut settings).await?;
-    let sockets = bind_program(&addresses, &settings).await?;
-    let begun =
-        crate::lead::lead(settings, Served::Other(Box::new(program)), sockets, addresses.clone(), endpoints).await;
+    let sockets = bind_workload(&addresses, &settings).await?;
+    let begun = crate::lead::lead(settings, Served::Other(workload), sockets, addresses.clone(), endpoints).await;
     if begun.is_err() {
         bind::unlink(&addresses);
     }
     begun
 }
 
-/// Programs that do not link this crate may outlive their master for as long as they drain. Sockets that were given stay open
+/// Programs that do not link the library may outlive their master for as long as they drain. Sockets that were given stay open
 /// meanwhile.
 #[cfg(multi_process)]
-async fn bind_program(addresses: &[Vec<Address>], settings: &Settings) -> Result<Vec<Vec<Socket>>, Error> {
+async fn bind_workload(addresses: &[Vec<Address>], settings: &Settings) -> Result<Vec<Vec<Socket>>, Error> {
     if environment::sockets_given() {
         return bind::bind(addresses, settings.into()).await;
     }
@@ -214,14 +204,14 @@ async fn bind_program(addresses: &[Vec<Address>], settings: &Settings) -> Result
     .await
 }
 
-/// How long new nodes of a program serve by default before old ones drain.
+/// How long new nodes of a workload serve by default before old ones drain.
 #[cfg(multi_process)]
 const SETTLE: std::time::Duration = std::time::Duration::from_secs(3);
 
 #[cfg(multi_process)]
-fn prepare_program(options: Options, program: &Program) -> Result<Settings, Error> {
+fn prepare_workload(options: Options, workload: &dyn WorkloadSpec) -> Result<Settings, Error> {
     let said = &options.values;
-    let hang_timeout = program.properties().hang_timeout.unwrap_or(said.hang_timeout);
+    let hang_timeout = workload.properties().hang_timeout.unwrap_or(said.hang_timeout);
     let (rolling, settle) = (said.rolling.unwrap_or(false), said.settle.unwrap_or(SETTLE));
     let options = options.rolling(rolling).settle(settle).hang_timeout(hang_timeout).master_listen(false);
     let mut settings = options.check(cores())?;
@@ -232,7 +222,7 @@ fn prepare_program(options: Options, program: &Program) -> Result<Settings, Erro
             allowed: "expected at least 1".to_owned(),
         });
     }
-    program.look_up()?;
+    workload.look_up()?;
     settings.identify()?;
     Ok(settings)
 }

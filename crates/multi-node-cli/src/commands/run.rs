@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, CommandFactory};
 use multi_node::Options;
-use multi_node::program::{self, Program};
+use multi_node_run::Program;
 
 use crate::exit::Usage;
 use crate::node_log::{self, Collector, Manner, OwnLog, Writer};
@@ -75,7 +75,7 @@ async fn serve(options: Options, mut program: Program, manner: Option<Manner>, s
     if manner.is_some() {
         program = program.output(sender);
     }
-    let nodes = program::run(options, program).await?;
+    let nodes = multi_node_run::run(options, program).await?;
     let collector = manner.map(|manner| Collector::start(manner, outputs, nodes.handle(), stderr)).transpose()?;
     for addr in nodes.local_addrs() {
         tracing::info!("listening on {addr}");
@@ -99,7 +99,7 @@ impl Run {
     #[tokio::main(flavor = "current_thread")]
     pub(super) async fn run(self) -> Result<()> {
         if self.print_preload {
-            return output::bytes(program::preload().as_bytes());
+            return output::bytes(multi_node_run::preload().as_bytes());
         }
         if self.help_all {
             return help();

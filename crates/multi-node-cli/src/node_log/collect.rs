@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use multi_node::Handle;
 use multi_node::admin::{LogLine, Source};
-use multi_node::program::{Collect, Output};
+use multi_node_run::{Collect, Output};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, mpsc, watch};
@@ -29,7 +29,7 @@ const QUEUE: usize = 256;
 /// How long output is waited for after the last node has ended: another process may have its pipes.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// What there is to collect waits here. The sender is for [`Program::output`](multi_node::program::Program::output).
+/// What there is to collect waits here. The sender is for [`Program::output`](multi_node_run::Program::output).
 pub(crate) fn queue() -> (mpsc::Sender<Collect>, mpsc::Receiver<Collect>) {
     mpsc::channel(QUEUE)
 }

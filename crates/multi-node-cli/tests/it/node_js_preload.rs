@@ -323,6 +323,6 @@ async fn sessions_of_http2_are_told_to_go_away_and_lose_no_stream() {
 async fn the_command_shows_it() {
     let shown = multi_node(&["run", "--print-preload"]).output().await.expect("the command starts");
     assert!(shown.status.success(), "{shown:?}");
-    let expected = include_str!("../../../multi-node-supervisor/src/foreign/preload.js");
+    let expected = include_str!("../../../multi-node-run/src/program/preload.js");
     assert_eq!(String::from_utf8_lossy(&shown.stdout), expected);
 }

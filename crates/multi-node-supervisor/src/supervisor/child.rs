@@ -37,7 +37,7 @@ const LAST_LINES: Duration = Duration::from_millis(100);
 
 /// Starts nodes: the same program, from where it was typed.
 #[derive(Debug)]
-pub(crate) struct Launcher {
+pub struct Launcher {
     own: OwnCommand,
     /// What marks all that is started.
     run: Run,
@@ -56,7 +56,8 @@ pub(crate) struct Launcher {
     /// What nodes write that were started here: each channel ends when all was read.
     reading: BTreeMap<NodeId, mpsc::Receiver<Infallible>>,
     pub(super) images: BTreeMap<Generation, Image>,
-    pub(super) launch: Arc<dyn Launch>,
+    /// What starts and ends processes.
+    pub launch: Arc<dyn Launch>,
 }
 
 /// How this process was started.
@@ -198,7 +199,10 @@ impl Launcher {
     }
 
     /// Starts a node.
-    pub(crate) fn spawn(&mut self, id: NodeId, slot: Slot, generation: Generation) -> io::Result<Child> {
+    ///
+    /// # Errors
+    /// Where the generation is not held, or its program cannot be started.
+    pub fn spawn(&mut self, id: NodeId, slot: Slot, generation: Generation) -> io::Result<Child> {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         let (ours, theirs) = sys::socket::pair()?;
@@ -356,8 +360,11 @@ impl GuardProgram {
 
 /// A process that was started.
 #[derive(Debug)]
-pub(crate) struct Child {
-    pub(crate) pid: u32,
-    pub(crate) process: OwnedFd,
-    pub(crate) control: StdUnixStream,
+pub struct Child {
+    /// Its process id.
+    pub pid: u32,
+    /// Becomes readable when it has ended.
+    pub process: OwnedFd,
+    /// The master's end of its control socket.
+    pub control: StdUnixStream,
 }

@@ -44,7 +44,7 @@ pub(super) struct Guard {
 
 /// Names processes to a guard.
 #[derive(Clone, Debug)]
-pub(super) struct Registry {
+pub struct Registry {
     families: watch::Sender<Families>,
     /// How long they have to finish.
     drain_timeout: Duration,
@@ -52,12 +52,13 @@ pub(super) struct Registry {
 
 impl Registry {
     /// A process lives, or another of a node's processes counts now.
-    pub(super) fn add(&self, id: NodeId, (leader, main): (ProcessId, ProcessId), stop_signal: i32) {
+    pub fn add(&self, id: NodeId, (leader, main): (ProcessId, ProcessId), stop_signal: i32) {
         let within_ms = u64::try_from(self.drain_timeout.as_millis()).unwrap_or(u64::MAX);
         self.families.send_modify(|all| all.extend([(id, Family { leader, main, stop_signal, within_ms })]));
     }
 
-    pub(super) fn remove(&self, id: NodeId) {
+    /// A process has ended.
+    pub fn remove(&self, id: NodeId) {
         self.families.send_modify(|all| all.retain(|known, _| *known != id));
     }
 }

@@ -17,36 +17,59 @@ use crate::sys;
 use crate::sys::exec::Successor;
 
 /// How the master has processes started and ended.
-pub(crate) trait Launch: fmt::Debug + Send + Sync {
+pub trait Launch: fmt::Debug + Send + Sync {
     /// Starts a process with this as its standard input.
+    ///
+    /// # Errors
+    /// Where the system refuses it.
     fn start(&self, command: Command, stdin: OwnedFd) -> io::Result<Process>;
 
     /// Sends a signal that ends the process.
+    ///
+    /// # Errors
+    /// Where the system refuses it.
     fn end(&self, process: &OwnedFd, signal: Fatal) -> io::Result<()>;
 
     /// Passes a signal of a command on.
+    ///
+    /// # Errors
+    /// Where the system refuses it.
     fn forward(&self, process: &OwnedFd, signal: i32) -> io::Result<()>;
 
     /// Ends what is left of the process group that a node leads. It must not have been reaped.
+    ///
+    /// # Errors
+    /// Where the system refuses it.
     fn end_group(&self, leader: u32) -> io::Result<()>;
 
     /// Reaps the process if it has ended.
+    ///
+    /// # Errors
+    /// Where the system refuses it.
     fn reap(&self, process: BorrowedFd<'_>) -> io::Result<Option<Exit>>;
 
     /// The two ends of a stream between two processes.
+    ///
+    /// # Errors
+    /// Where the system refuses it.
     fn pair(&self) -> io::Result<(OwnedFd, OwnedFd)> {
         sys::socket::pair()
     }
 
     /// Puts another program in the master's place. Returns only if that has failed, and then nothing has changed.
+    ///
+    /// # Errors
+    /// Where the system refuses it.
     fn replace_master(&self, successor: Successor) -> io::Result<Infallible>;
 }
 
 /// A process that was started, and a descriptor that becomes readable when it has ended.
 #[derive(Debug)]
-pub(crate) struct Process {
-    pub(crate) pid: u32,
-    pub(crate) process: OwnedFd,
+pub struct Process {
+    /// Its process id.
+    pub pid: u32,
+    /// Becomes readable when it has ended.
+    pub process: OwnedFd,
 }
 
 /// The operating system's processes.

@@ -230,7 +230,7 @@ impl Member {
 }
 
 /// A child that was not reaped; of one that was nothing is found any more.
-pub(super) fn leader(pid: u32) -> ProcessId {
+pub fn leader(pid: u32) -> ProcessId {
     family::identity(pid).unwrap_or(ProcessId { pid, start: 0 })
 }
 

@@ -49,7 +49,6 @@ mod child;
 mod closing;
 mod drain;
 mod event_log;
-mod foreign;
 mod guard;
 mod hear;
 mod hello_ack;
@@ -72,8 +71,14 @@ mod workload;
 use multi_node_fleet::fleet;
 
 pub use bootstrap::{Bootstrap, Ends, InheritedState};
+pub use child::{Child, Launcher};
+pub use guard::Registry;
+pub use launch::{Launch, Process};
+pub use member::leader;
 pub use plan::{Plan, SlotArgs, Start};
+pub use run::TARGET;
 pub use upgrade::{FdIndex, ReceivedFds, SentFds, UpgradeRequest};
+pub use watch::{end, told_to_rest, until_end};
 pub use workload::{
     Beside, Given, Linked, NodeNews, NodeView, Observer, Properties, Reaction, ServerSockets, StartContext, Waits,
     Welcome, Workload, WorkloadSpec, cannot_close,

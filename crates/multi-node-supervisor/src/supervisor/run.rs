@@ -35,7 +35,7 @@ const LATE: Duration = Duration::from_millis(250);
 const CUT: Duration = Duration::from_millis(500);
 
 /// What the log calls the source of what happened to nodes.
-pub(super) const TARGET: &str = "multi_node";
+pub const TARGET: &str = "multi_node";
 
 /// At most this number of events is handled in a row; then everything else gets its turn.
 const NEWS_IN_A_ROW: usize = 256;

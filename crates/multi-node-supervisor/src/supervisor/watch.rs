@@ -195,7 +195,7 @@ async fn listen_to(
 }
 
 /// Resolves when the watch has to be suspended, or the sender is gone. Cancel-safe.
-pub(crate) async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
+pub async fn told_to_rest(rest: &mut watch::Receiver<bool>) {
     // An error means that the sender is gone.
     let _ = rest.wait_for(|rest| *rest).await;
 }
@@ -292,12 +292,18 @@ async fn ends(process: &AsyncFd<Process>) -> io::Result<()> {
 }
 
 /// Waits for the end of a process without a watch.
-pub(crate) async fn until_end(child: &OwnedFd) -> io::Result<()> {
+///
+/// # Errors
+/// Where it cannot be watched.
+pub async fn until_end(child: &OwnedFd) -> io::Result<()> {
     ends(&watched(Arc::new(child.try_clone()?))?).await
 }
 
 /// Waits for the end of a process without a watch, and reaps it.
-pub(crate) async fn end(child: &OwnedFd, launch: &dyn Launch) -> io::Result<Exit> {
+///
+/// # Errors
+/// Where it cannot be watched or reaped.
+pub async fn end(child: &OwnedFd, launch: &dyn Launch) -> io::Result<Exit> {
     exited(&watched(Arc::new(child.try_clone()?))?, launch).await
 }
 

@@ -290,11 +290,14 @@ pub enum Reaction {
 /// What running something beside the nodes needs.
 #[derive(Debug)]
 pub struct Beside<'a> {
-    pub(super) launcher: &'a Launcher,
+    /// Starts processes as nodes are started.
+    pub launcher: &'a Launcher,
     /// Names the process to the guard.
-    pub(super) registry: Option<Registry>,
-    pub(super) backoff: Backoff,
-    pub(super) given: &'a [Socket],
+    pub registry: Option<Registry>,
+    /// How restarts are spaced.
+    pub backoff: Backoff,
+    /// The listening sockets of the only server.
+    pub given: &'a [Socket],
 }
 
 /// Takes what a workload notices of one node, until the conversations are to rest.

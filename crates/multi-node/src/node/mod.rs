@@ -8,5 +8,5 @@ mod orphan;
 mod parent;
 mod run;
 
-pub(crate) use parent::{broken, claim, is_node};
+pub(crate) use parent::{claim, is_node};
 pub(crate) use run::join;

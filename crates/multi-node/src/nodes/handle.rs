@@ -143,7 +143,7 @@ impl Handle {
     /// The first address that is served, as it was bound: with the real port where port 0 was asked for.
     ///
     /// # Panics
-    /// Where none is served, which only [`program::run`](crate::program::run()) allows.
+    /// Where none is served, which only `multi-node run` allows.
     pub fn local_addr(&self) -> Addr {
         self.0.addresses[0]
     }

@@ -197,7 +197,7 @@ table! {
     /// until every new one has proved itself ([`settle`](Options::settle)): a release that does not is ended, and no old node
     /// has been touched. That takes twice the memory and twice the database connections for that time.
     ///
-    /// Default: slot by slot in programs that link this crate, all together for a [`program`](crate::program) that does not,
+    /// Default: slot by slot in programs that link this crate, all together for programs that do not,
     /// since the code of an interpreted program is gone from disk, and a slot whose old node has left cannot be taken back.
     Replacing, Flag, RUN:
     rolling(rolling: bool) -> Option<bool> = None, |_, rolling: Option<bool>| Ok::<_, Error>(rolling.or(Some(true))),
@@ -206,9 +206,9 @@ table! {
 
     /// How long a new node has to serve before the old node of its slot drains. If a reload is not
     /// [`rolling`](Options::rolling), the time counts once, from the last node that became ready. A new node fails if, before
-    /// that, it ends, leaves, stops serving, or gives bad answers to the [readiness](crate::program::Readiness::Http)
+    /// that, it ends, leaves, stops serving, or gives bad answers to the readiness check
     /// request. Then the command fails too. This also holds for restarts of one slot and for recycling. Default: 0 in
-    /// programs that link this crate, 3 s for a [`program`](crate::program) that does not.
+    /// programs that link this crate, 3 s for programs that do not.
     Replacing, Time, RUN:
     settle(time: Duration) -> Option<Duration> = None, |name, time: Option<_>| finite(name, time.unwrap_or_default()).map(Some),
     "How long new nodes must serve before old ones are told to end, counted once, from the last that became ready. All old nodes serve \

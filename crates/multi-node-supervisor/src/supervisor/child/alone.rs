@@ -9,7 +9,10 @@ use crate::id::Generation;
 
 impl Launcher {
     /// A launcher that starts what this one starts of a generation, and continues independently of this one.
-    pub(in crate::supervisor) fn alone(&self, generation: Generation) -> io::Result<Launcher> {
+    ///
+    /// # Errors
+    /// Where the generation is not held, or no descriptor is left.
+    pub fn alone(&self, generation: Generation) -> io::Result<Launcher> {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
         Ok(Launcher {

@@ -1,0 +1,220 @@
+//! The primary and the channels, as they travel to the next master.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use super::channel::{Channel, Talk};
+use super::least_loaded::LeastLoaded;
+use super::listeners::Listeners;
+use super::message::ServerData;
+use super::moving::{Holder, Pending};
+use super::outbox::{Line, Outbox};
+use super::primary::{Primary, PrimaryHandle, Server, ToPrimary, Worker};
+use super::relay::Relay;
+use crate::control::SocketKind;
+use crate::id::NodeId;
+use crate::process_links;
+use crate::serve::Socket;
+use crate::shared_secret::Hidden;
+use crate::supervisor::{FdIndex, ReceivedFds, SentFds};
+
+/// What a primary has.
+#[derive(Debug, Serialize, Deserialize)]
+pub(in crate::workload) struct PrimaryState {
+    /// How many of the sockets that the master was given are mapped to a server.
+    mapped: usize,
+    /// What was bound for programs.
+    bound: Vec<String>,
+    /// Files of Unix sockets among it.
+    files: Vec<PathBuf>,
+    servers: Vec<ServerState>,
+    workers: Vec<WorkerState>,
+    sequence: u64,
+    backlog: u32,
+    /// What the primary process knows of the workers.
+    #[serde(default)]
+    relay: Relay,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ServerState {
+    key: String,
+    socket: (SocketKind, FdIndex),
+    name: Option<Value>,
+    #[serde(default)]
+    data: Option<ServerData>,
+    workers: BTreeSet<NodeId>,
+    waiting: Vec<PendingState>,
+}
+
+/// A connection that no worker has taken yet.
+#[derive(Debug, Serialize, Deserialize)]
+struct PendingState(FdIndex, Option<Holder>);
+
+impl PendingState {
+    fn pack<'a>(pending: &'a Pending, fds: &mut SentFds<'a>) -> PendingState {
+        PendingState(fds.add(pending.stream.as_fd()), pending.holder.clone())
+    }
+
+    fn unpack(self, received: &mut ReceivedFds) -> io::Result<Pending> {
+        let PendingState(stream, holder) = self;
+        Ok(Pending { stream: shared(stream, received)?, holder })
+    }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct WorkerState {
+    id: NodeId,
+    /// By their numbers, each with the key of its server.
+    under_way: Vec<(u64, String, PendingState)>,
+    meets: bool,
+    #[serde(default)]
+    preload: bool,
+}
+
+impl PrimaryHandle {
+    /// `None` of a primary that does not rest.
+    pub(in crate::workload) fn pack<'a>(&'a self, fds: &mut SentFds<'a>) -> Option<PrimaryState> {
+        let Primary { listeners, servers, workers, sequence, relay, .. } = self.suspended()?;
+        let servers = servers.iter().map(|(key, server)| ServerState {
+            key: key.clone(),
+            socket: (process_links::kind(&server.socket), fds.add(server.socket.as_fd())),
+            name: server.name.clone(),
+            data: server.data.clone(),
+            workers: server.workers.clone(),
+            waiting: server.waiting.iter().map(|pending| PendingState::pack(pending, fds)).collect(),
+        });
+        let servers = servers.collect();
+        let workers = workers.iter().map(|(id, worker)| WorkerState {
+            id: *id,
+            under_way: worker
+                .under_way
+                .iter()
+                .map(|(number, (key, pending))| (*number, key.clone(), PendingState::pack(pending, fds)))
+                .collect(),
+            meets: worker.meets,
+            preload: worker.preload,
+        });
+        let workers = workers.collect();
+        let Listeners { mapped, files, backlog, bound, .. } = listeners;
+        let (mapped, files, backlog, bound) = (*mapped, files.clone(), *backlog, bound.borrow().clone());
+        let (sequence, relay) = (*sequence, relay.clone());
+        Some(PrimaryState { mapped, bound, files, servers, workers, sequence, backlog, relay })
+    }
+
+    pub(in crate::workload) fn unpack(
+        state: PrimaryState,
+        given: Vec<Socket>,
+        received: &mut ReceivedFds,
+    ) -> io::Result<PrimaryHandle> {
+        let mut listeners = Listeners::new(given, state.backlog);
+        (listeners.mapped, listeners.files) = (state.mapped, state.files);
+        listeners.bound.send_replace(state.bound);
+        let servers = state.servers.into_iter().map(|server| {
+            let (kind, socket) = server.socket;
+            let mut decoded = Server::new(process_links::adopt(kind, received.take(socket)?), server.name);
+            (decoded.data, decoded.workers) = (server.data, server.workers);
+            decoded.waiting =
+                server.waiting.into_iter().map(|pending| pending.unpack(received)).collect::<io::Result<_>>()?;
+            Ok::<_, io::Error>((server.key, decoded))
+        });
+        let servers = servers.collect::<io::Result<_>>()?;
+        let mut turns = LeastLoaded::default();
+        let workers = state.workers.into_iter().map(|worker| {
+            turns.resume(worker.id, worker.under_way.len());
+            Ok::<_, io::Error>((worker.id, worker.unpack(received)?))
+        });
+        let workers = workers.collect::<io::Result<_>>()?;
+        let PrimaryState { sequence, relay, .. } = state;
+        Ok(PrimaryHandle::resume(Primary { listeners, servers, workers, turns, sequence, relay }))
+    }
+}
+
+impl WorkerState {
+    fn unpack(self, received: &mut ReceivedFds) -> io::Result<Worker> {
+        let mut pending = |(number, key, state): (_, _, PendingState)| Ok((number, (key, state.unpack(received)?)));
+        let under_way = self.under_way.into_iter().map(&mut pending).collect::<io::Result<_>>()?;
+        // The way to it comes with its channel.
+        let worker = Worker::new(Outbox::nowhere());
+        Ok(Worker { under_way, meets: self.meets, preload: self.preload, ..worker })
+    }
+}
+
+fn shared(fd: FdIndex, received: &mut ReceivedFds) -> io::Result<Arc<OwnedFd>> {
+    received.take(fd).map(Arc::new)
+}
+
+/// One worker's channel.
+#[derive(Serialize, Deserialize)]
+pub(in crate::workload) struct ChannelState {
+    socket: FdIndex,
+    read: Bytes,
+    #[serde(default)]
+    handles: Vec<FdIndex>,
+    unwritten: Vec<(Bytes, Option<FdIndex>)>,
+}
+
+/// Its bytes may hold ticket keys.
+impl fmt::Debug for ChannelState {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { socket, read, handles, unwritten } = self;
+        let unwritten: Vec<_> = unwritten.iter().map(|(bytes, fd)| (Hidden(bytes), fd)).collect();
+        let mut shown = formatter.debug_struct("ChannelState");
+        shown.field("socket", socket).field("read", &Hidden(read)).field("handles", handles);
+        shown.field("unwritten", &unwritten).finish()
+    }
+}
+
+impl Channel {
+    pub(in crate::workload) fn pack<'a>(&'a self, fds: &mut SentFds<'a>) -> ChannelState {
+        let socket = fds.add(self.socket.as_fd());
+        let mut line = |line: &'a Line| (line.bytes.clone(), line.fd.as_ref().map(|fd| fds.add(fd.as_fd())));
+        let unwritten = self.talk.unwritten.iter().map(&mut line).collect();
+        let handles = self.talk.handles.iter().map(|handle| fds.add(handle.as_fd())).collect();
+        ChannelState { socket, read: self.talk.read.clone().freeze(), handles, unwritten }
+    }
+
+    pub(in crate::workload) fn unpack(
+        state: ChannelState,
+        primary: mpsc::Sender<ToPrimary>,
+        received: &mut ReceivedFds,
+    ) -> io::Result<Channel> {
+        let socket = received.take(state.socket)?;
+        let mut line = |(bytes, fd): (Bytes, Option<FdIndex>)| {
+            Ok(Line { bytes, fd: fd.map(|fd| shared(fd, received)).transpose()?, room: None })
+        };
+        let unwritten = state.unwritten.into_iter().map(&mut line).collect::<io::Result<_>>()?;
+        let handles = state.handles.into_iter().map(|handle| received.take(handle)).collect::<io::Result<_>>()?;
+        Ok(Channel::resume(socket, primary, Talk { read: state.read.into(), handles, unwritten }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys;
+
+    #[test]
+    fn debug_shows_nothing_of_what_is_under_way() {
+        let keys = b"{\"ticketKeys\":\"5e5e\"}\n";
+        let line = Line { bytes: Bytes::from_static(keys), fd: None, room: None };
+        let talk = Talk { read: keys[..].into(), handles: [].into(), unwritten: [line].into() };
+        let (socket, _other) = sys::socket::pair().expect("a pair");
+        let channel = Channel::resume(socket, mpsc::channel(1).0, talk);
+        let state = channel.pack(&mut SentFds::default());
+        for shown in [format!("{channel:?}"), format!("{state:?}")] {
+            assert!(shown.matches("22 bytes").count() == 2 && !shown.contains("5e5e"), "{shown}");
+            // Bytes as numbers.
+            assert!(!shown.contains("53, 101"), "{shown}");
+        }
+    }
+}

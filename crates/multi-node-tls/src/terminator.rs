@@ -120,8 +120,8 @@ impl Terminator {
         builder.build().map(Some).map_err(bad)
     }
 
-    /// By what clients are verified, as a text that differs where it differs.
-    fn clients(&self, material: &Material) -> String {
+    /// What session tickets are bound to: by which rules clients are verified. One that was let in by other rules does not resume.
+    fn tickets_scope(&self, material: &Material) -> String {
         let Some((_, certificates)) = &self.certificates.client_authority else { return String::new() };
         let mut digest = digest::Context::new(&digest::SHA256);
         for authority in &material.client_authorities {
@@ -146,7 +146,7 @@ impl Terminator {
         config.alpn_protocols.clone_from(&self.protocols);
         // Sessions are in tickets alone: no process remembers one that another would not know.
         config.session_storage = Arc::new(NoServerSessionStorage {});
-        config.ticketer = Arc::new(Tickets::new(ticket_keys, server, &self.clients(material)));
+        config.ticketer = Arc::new(Tickets::new(ticket_keys, server, &self.tickets_scope(material)));
         // No 0-RTT: such a request could be sent again by anybody who has seen it.
         config.max_early_data_size = 0;
         Ok(config)

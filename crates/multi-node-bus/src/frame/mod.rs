@@ -4,7 +4,8 @@
 //! len u32 | kind u8 | flags u8 | channel u32 | seq u64 | body of len bytes
 //! ```
 //!
-//! A reader skips kinds that it doesn't know, so that old and new programs understand each other during a reload.
+//! A reader skips kinds that it doesn't know, so that old and new programs understand each other during a reload. It ignores flags that it
+//! doesn't know, so another form of a body is another kind.
 
 mod body;
 mod code;

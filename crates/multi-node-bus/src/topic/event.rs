@@ -78,7 +78,7 @@ pub enum TopicError {
     #[error("a topic's name has 1 to 255 bytes, this one has {0}")]
     Name(usize),
     /// This process names too many.
-    #[error("this process already has {0} topics: raise `topics`, or drop those that are not used")]
+    #[error("this process has {0} topics, as many as are allowed: drop those that are not used")]
     TooMany(usize),
 }
 

@@ -1,4 +1,4 @@
-//! At which peers this process subscribes: at all, as long as somebody here wants the topic.
+//! At which peers this process subscribes: at all, as long as somebody here wants the topic. And from when on it keeps a history.
 
 use std::sync::Arc;
 

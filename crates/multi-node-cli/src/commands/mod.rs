@@ -1,4 +1,4 @@
-//! One file for each command.
+//! The commands: `steer` has those that ask a program for one thing, `look` those that show one, each other one a file.
 
 mod completions;
 mod dispatch;

@@ -50,10 +50,10 @@ fn replacements(slots: &[Replacement], paint: Paint) -> String {
         ("READY AFTER", true),
         ("DRAINED IN", true),
         ("FINISHED", true),
-        ("HANDED OVER", true),
+        ("HANDED OFF", true),
         ("KEPT", true),
         ("KEPT CLOSED", true),
-        ("CUT", true),
+        ("ABORTED", true),
         ("REQUESTS LOST", true),
         ("", false),
     ]);
@@ -147,9 +147,9 @@ mod tests {
         let expected = "\
 generation 1 serves in 2 slots after 2.7 s
 
-SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  CUT  REQUESTS LOST
-   0  node-1  node-3       103 ms       1.2 s         3           12    1              1  killed while draining
-   1  –       node-4       103 ms           –         3           12    0              –";
+SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OFF  ABORTED  REQUESTS LOST
+   0  node-1  node-3       103 ms       1.2 s         3          12        1              1  killed while draining
+   1  –       node-4       103 ms           –         3          12        0              –";
         assert_eq!(reloaded(&report(), Paint::Plain), expected);
     }
 
@@ -158,9 +158,9 @@ SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  CUT  REQUE
         let mut report = report();
         (report.slots[1].kept, report.slots[1].kept_closed) = (Some(2), Some(1));
         let expected = "\
-SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OVER  KEPT  KEPT CLOSED  CUT  REQUESTS LOST
-   0  node-1  node-3       103 ms       1.2 s         3           12     –            –    1              1  killed while draining
-   1  –       node-4       103 ms           –         3           12     2            1    0              –";
+SLOT  OLD     NEW     READY AFTER  DRAINED IN  FINISHED  HANDED OFF  KEPT  KEPT CLOSED  ABORTED  REQUESTS LOST
+   0  node-1  node-3       103 ms       1.2 s         3          12     –            –        1              1  killed while draining
+   1  –       node-4       103 ms           –         3          12     2            1        0              –";
         let shown = reloaded(&report, Paint::Plain);
         assert!(shown.ends_with(expected), "{shown}");
     }

@@ -56,14 +56,14 @@ impl Admin {
     }
 
     /// Answers clients from now on.
-    pub(crate) fn attend(self, observer: Observer) -> ProcessMonitor {
+    pub(crate) fn attend(self, observer: Observer) -> Attended {
         let (closing, is_closing) = watch::channel(false);
         let Admin { socket, options, log_buffer } = self;
         let task = socket.map(|socket| {
             let handler = Arc::new(CommandHandler::new(observer, options, log_buffer));
             tokio::spawn(attend(socket, handler, is_closing))
         });
-        ProcessMonitor { closing, task }
+        Attended { closing, task }
     }
 }
 
@@ -82,12 +82,12 @@ fn without(opened: Result<ControlSocket, Error>) -> Result<Option<ControlSocket>
 }
 
 /// A control socket that is attended to. It has to be closed before the program ends, so that clients get their answers.
-pub(crate) struct ProcessMonitor {
+pub(crate) struct Attended {
     closing: watch::Sender<bool>,
     task: Option<JoinHandle<()>>,
 }
 
-impl ProcessMonitor {
+impl Attended {
     /// Lets clients have the answers they wait for, and removes the socket.
     pub(crate) async fn close(self) {
         self.closing.send_replace(true);

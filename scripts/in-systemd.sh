@@ -60,7 +60,7 @@ ip link set lo up
 container=other exec /lib/systemd/systemd --system --unit=basics.target --log-target=console --show-status=no
 END
 
-bash -c "echo \$\$ >'$group/cgroup.procs' && exec unshare --pid --fork --kill-child --mount --uts --ipc --net --cgroup bash '$work/init' '$work'" \
+bash -c "echo \$\$ >'$group/cgroup.procs' && exec setpriv --pdeathsig KILL unshare --pid --fork --kill-child --mount --uts --ipc --net --cgroup bash '$work/init' '$work'" \
     >"$work/log" 2>&1 </dev/null &
 outer=$!
 for _ in $(seq 200); do

@@ -263,7 +263,7 @@ impl Fleet {
         match event {
             Event::Start => self.start(),
             Event::Tick => self.tick(now),
-            Event::Late(by) => self.late(by),
+            Event::Late(by) => self.late(now, by),
             Event::Resolved { generation, result } => self.resolved(now, generation, result),
             Event::Spawned { id, result } => self.spawned(now, id, result),
             Event::Hello { id } => self.hello(now, id),

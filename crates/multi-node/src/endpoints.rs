@@ -2,7 +2,7 @@
 
 use crate::admin::Observer;
 #[cfg(multi_process)]
-use crate::admin::{Admin, Attended};
+use crate::admin::{Admin, OpenSocket};
 use crate::log_buffer::LogBuffer;
 #[cfg(multi_process)]
 use crate::metrics_sink::MetricsSink;
@@ -84,7 +84,7 @@ fn name(settings: &Settings) -> String {
 pub(crate) struct Attended {
     metrics: Option<MetricsServer>,
     #[cfg(multi_process)]
-    admin: Attended,
+    admin: OpenSocket,
 }
 
 impl Attended {

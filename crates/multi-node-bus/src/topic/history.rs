@@ -1,6 +1,6 @@
 //! The last messages of a topic, which each process that asked for them keeps.
 //!
-//! A missing sequence number is taken for a loss, here (`with_gaps`) and in `settle.rs` (`gaps_after`). Whoever leaves out a message on
+//! A missing sequence number is taken for a loss, here (`with_gaps`) and in `settle.rs` (`gaps_after`). Code that leaves out a message on
 //! purpose has to tell both.
 
 use std::collections::VecDeque;

@@ -143,10 +143,46 @@ mod tests {
         assert!(said.keys().all(|name| listed.iter().any(|option| option.name == *name)), "{said:?}");
     }
 
+    /// What an upgrade applies: the options of the master.
+    const OF_THE_MASTER: [&str; 29] = [
+        "backoff",
+        "backoff-max",
+        "canary",
+        "canary-margin",
+        "canary-requests",
+        "commands-from-nodes",
+        "control",
+        "crash-loop",
+        "crash-loop-within",
+        "drain-timeout",
+        "group",
+        "hang-timeout",
+        "log-format",
+        "log-full",
+        "max-age",
+        "max-memory",
+        "max-nodes",
+        "max-requests",
+        "metrics",
+        "name",
+        "peers",
+        "restart",
+        "rolling",
+        "settle",
+        "shutdown-delay",
+        "start-timeout",
+        "surge",
+        "umask",
+        "user",
+    ];
+
     #[test]
-    fn the_settings_that_are_told_apart_exist() {
-        let all = Settings::default().in_force(&Settings::default());
-        let known = |name: &&str| all.iter().any(|option| option.name == **name);
-        assert!(OF_THE_PROGRAM.iter().chain(&OF_THE_START).all(known));
+    fn it_is_decided_of_every_setting_what_applies_it() {
+        let decided = [&OF_THE_PROGRAM[..], &OF_THE_START, &OF_THE_MASTER, &["nodes"]].concat();
+        let mut names = Settings::names();
+        names.sort_unstable();
+        let mut sorted: Vec<_> = decided.into_iter().map(str::to_owned).collect();
+        sorted.sort_unstable();
+        assert_eq!(sorted, names);
     }
 }

@@ -5,9 +5,20 @@ use std::time::{Duration, Instant};
 use super::commands::Running;
 use super::format::{Span, progress};
 use super::slot::Filled;
-use super::{Fatal, Fleet, FleetPhase, GRACE, Level, after, slot_at};
+use super::{Event, Fatal, Fleet, FleetPhase, GRACE, Level, after, slot_at};
 use crate::id::NodeId;
 use crate::status::State;
+
+/// A deadline that is noticed later than this means that the master was not running, so silence counts against no node.
+const LATE: Duration = Duration::from_millis(250);
+
+impl Event {
+    /// What it means that a deadline passed so long ago.
+    pub fn overdue(late: Duration) -> Event {
+        // Nodes have sent messages meanwhile. Handle these before any judgement.
+        if late > LATE { Event::Late(late + LATE) } else { Event::Tick }
+    }
+}
 
 impl Fleet {
     /// When [`Event::Tick`](super::Event::Tick) is due; `None`: nothing is being waited for.
@@ -51,8 +62,8 @@ impl Fleet {
         }
     }
 
-    /// The master itself did not run: that time counts against no node.
-    pub(super) fn late(&mut self, by: Duration) {
+    /// The master itself did not run: that time counts against no node. What no node answers for is done now.
+    pub(super) fn late(&mut self, now: Instant, by: Duration) {
         for node in self.nodes.values_mut() {
             node.shift(by);
         }
@@ -70,6 +81,8 @@ impl Fleet {
         if let Some(Running::Reload(reload)) = &mut self.command {
             reload.trial.shift(by);
         }
+        self.wear_by_age(now);
+        self.look(now);
     }
 
     fn fill_rested(&mut self, now: Instant) {

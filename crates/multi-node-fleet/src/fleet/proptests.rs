@@ -28,7 +28,7 @@ enum Step {
     /// The next deadline comes.
     Due,
     Pass(Duration),
-    Late(Duration),
+    Stall(Duration),
     /// The clock jumps, ahead or back.
     Jump(Duration, bool),
     Command(Command),
@@ -82,7 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
         16 => (any::<prop::sample::Index>(), word()).prop_map(|(who, word)| Step::Says(who, word)),
         3 => Just(Step::Due),
         2 => (0_u64..20_000).prop_map(|ms| Step::Pass(millis(ms))),
-        1 => (0_u64..60_000).prop_map(|ms| Step::Late(millis(ms))),
+        1 => (0_u64..60_000).prop_map(|ms| Step::Stall(millis(ms))),
         1 => (0_u64..(400 * 24 * 3600)).prop_map(|seconds| Step::Jump(secs(seconds), true)),
         1 => (0_u64..60).prop_map(|seconds| Step::Jump(secs(seconds), false)),
         2 => command().prop_map(Step::Command),
@@ -130,7 +130,7 @@ fn live_through(audit: &mut Audit, history: Vec<Step>) {
             Step::Says(who, word) => audit.says(who, word),
             Step::Due => audit.due(),
             Step::Pass(time) => audit.pass(time),
-            Step::Late(by) => audit.late(by),
+            Step::Stall(by) => audit.stall(by),
             Step::Jump(by, ahead) => audit.jump(by, ahead),
             Step::Command(command) => audit.command(command),
             Step::Counted(who, requests, errors) => audit.counted(who, requests, errors),

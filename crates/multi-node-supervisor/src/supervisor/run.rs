@@ -28,9 +28,6 @@ use crate::serve::Drain;
 use crate::signals::MasterSignals;
 use crate::systemd::{Notifier, Phase};
 
-/// A tick that is later than this means that the master was not running, so silence counts against no node.
-const LATE: Duration = Duration::from_millis(250);
-
 /// How long before the drain deadline a node cuts what is left.
 const CUT: Duration = Duration::from_millis(500);
 
@@ -202,7 +199,7 @@ impl Supervisor {
                 None
             }
             () = self.members.pairs.due() => None,
-            () = due => deadline.map(|deadline| tick(deadline.elapsed())),
+            () = due => deadline.map(|deadline| Event::overdue(deadline.elapsed())),
             () = std::future::ready(()), if self.events_in_a_row >= NEWS_IN_A_ROW => {
                 self.events_in_a_row = 0;
                 None
@@ -348,9 +345,4 @@ impl Supervisor {
 /// When a node cuts what is left, of the time after which it is killed.
 pub(super) fn cut_after(drain_timeout: Duration) -> Duration {
     drain_timeout - CUT.min(drain_timeout / 4)
-}
-
-fn tick(late: Duration) -> Event {
-    // Nodes have sent messages meanwhile. Handle these before any judgement.
-    if late > LATE { Event::Late(late + LATE) } else { Event::Tick }
 }

@@ -57,7 +57,7 @@ pub use directory::{Place, check_runtime_directory, instances, socket_path};
 pub use multi_node_fleet::status::{ms, unix_ms};
 pub(crate) use observer::Observer;
 #[cfg(multi_process)]
-pub(crate) use open::{Admin, Attended};
+pub(crate) use open::{Admin, OpenSocket};
 pub use protocol::{Answer, CommandHelp, Description, Greeting, ProtocolVersions, Refusal, Request};
 #[doc(hidden)]
 pub use text::in_words;

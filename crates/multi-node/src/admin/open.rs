@@ -56,14 +56,14 @@ impl Admin {
     }
 
     /// Answers clients from now on.
-    pub(crate) fn attend(self, observer: Observer) -> Attended {
+    pub(crate) fn attend(self, observer: Observer) -> OpenSocket {
         let (closing, is_closing) = watch::channel(false);
         let Admin { socket, options, log_buffer } = self;
         let task = socket.map(|socket| {
             let handler = Arc::new(CommandHandler::new(observer, options, log_buffer));
             tokio::spawn(attend(socket, handler, is_closing))
         });
-        Attended { closing, task }
+        OpenSocket { closing, task }
     }
 }
 
@@ -82,12 +82,12 @@ fn without(opened: Result<ControlSocket, Error>) -> Result<Option<ControlSocket>
 }
 
 /// A control socket that is attended to. It has to be closed before the program ends, so that clients get their answers.
-pub(crate) struct Attended {
+pub(crate) struct OpenSocket {
     closing: watch::Sender<bool>,
     task: Option<JoinHandle<()>>,
 }
 
-impl Attended {
+impl OpenSocket {
     /// Lets clients have the answers they wait for, and removes the socket.
     pub(crate) async fn close(self) {
         self.closing.send_replace(true);

@@ -109,7 +109,8 @@ async fn a_release_that_ends_while_it_settles_is_refused_where_workers_share_the
         let said = String::from_utf8_lossy(&report.stderr).into_owned();
         println!("{answered} answered, lost: {lost:?}; {said}");
         assert!(report.status.code() == Some(1) && said.contains("2 of 2 old nodes serve"), "{report:?}");
-        assert_eq!(pids(addr, 8).await, before);
+        // Workers of the new release that have lost their main process may answer until they are killed.
+        while pids(addr, 8).await != before {}
         assert!(client::get(addr, "/").await.expect("an answer").body.starts_with("hello from "));
         assert_eq!(running.stop().await, Some(0));
     })

@@ -120,6 +120,21 @@ fn with_a_surge_a_node_is_recycled_while_another_slot_rests() {
 }
 
 #[test]
+fn a_master_that_stood_still_looks_once_and_waits_again() {
+    for policy in [by_requests(1), by_age(1)] {
+        let mut world = World::serving(policy);
+        world.now += secs(4000);
+        for _ in 0..3 {
+            match world.fleet.next_deadline().filter(|due| *due <= world.now) {
+                Some(due) => world.on(Event::overdue(world.now - due)),
+                None => break,
+            }
+        }
+        assert!(world.fleet.next_deadline().is_none_or(|due| due > world.now), "it would never wait again");
+    }
+}
+
+#[test]
 fn nothing_is_looked_at_without_a_limit_nor_after_the_end() {
     let mut world = World::serving(policy(1));
     world.pass(secs(10));

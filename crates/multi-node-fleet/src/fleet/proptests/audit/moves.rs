@@ -34,6 +34,9 @@ pub(in crate::fleet::proptests) enum Word {
     Exits(Exit),
 }
 
+/// How often the loop has something to do at once, before it waits again.
+const MOST_TURNS: usize = 100;
+
 impl Audit {
     pub(in crate::fleet::proptests) fn answer_resolve(&mut self, result: Result<(), String>) {
         if let Some(generation) = self.resolving.pop_front() {
@@ -165,9 +168,14 @@ impl Audit {
         self.on(Event::Tick);
     }
 
-    pub(in crate::fleet::proptests) fn late(&mut self, by: Duration) {
-        self.now += by;
-        self.on(Event::Late(by));
+    /// The master stands still. Then it does what is due, as its loop does, and waits again.
+    pub(in crate::fleet::proptests) fn stall(&mut self, time: Duration) {
+        self.now += time;
+        for _ in 0..MOST_TURNS {
+            let Some(due) = self.fleet.next_deadline().filter(|due| *due <= self.now) else { return };
+            self.on(Event::overdue(self.now - due));
+        }
+        panic!("a deadline that has passed stays, so the loop never waits");
     }
 
     pub(in crate::fleet::proptests) fn jump(&mut self, by: Duration, ahead: bool) {

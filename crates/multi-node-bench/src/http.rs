@@ -7,6 +7,7 @@ use serde::Serialize;
 use crate::{
     cpu, instructions,
     load::{self, Mode},
+    rounds::{cores, in_turn},
     table::{self, Spread},
     variants::{Server, Variant},
 };
@@ -41,10 +42,6 @@ pub(crate) struct Options {
     /// Print JSON in place of the tables.
     #[arg(long)]
     json: bool,
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from)
 }
 
 /// What one server did in one round.
@@ -86,8 +83,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut samples = Vec::new();
     for round in 0..rounds {
         for &mode in Mode::value_variants() {
-            // Each round begins with another one, so that no variant always follows the same.
-            for variant in variants.iter().cycle().skip(round % variants.len()).take(variants.len()) {
+            for variant in in_turn(variants, round) {
                 samples.push(measure(options, round, mode, *variant)?);
             }
         }

@@ -13,6 +13,7 @@ mod mesh;
 mod process;
 mod programs;
 mod redis;
+mod rounds;
 mod sessions;
 mod start;
 mod table;

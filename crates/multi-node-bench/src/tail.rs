@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use self::clients::{Arrival, Pace, Waits};
 use crate::{
+    rounds::{cores, in_turn},
     table::{self, Spread},
     variants::{Server, Start, Variant},
 };
@@ -83,14 +84,12 @@ const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 
 /// Runs all rounds and prints what they gave.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let (shapes, rounds) = (shapes(cores), if options.smoke { 1 } else { options.rounds });
+    let (shapes, rounds) = (shapes(cores()), if options.smoke { 1 } else { options.rounds });
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let mut samples = Vec::new();
     for round in 0..rounds {
         for arrival in [Arrival::New, Arrival::Kept] {
-            // Each round begins with another one, so that no server always follows the same.
-            for shape in shapes.iter().cycle().skip(round % shapes.len()).take(shapes.len()) {
+            for shape in in_turn(&shapes, round) {
                 samples.push(measure(options, *shape, arrival, &runtime)?);
             }
         }

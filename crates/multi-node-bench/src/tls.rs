@@ -150,7 +150,7 @@ fn rows(samples: &[Sample]) -> Vec<Row> {
         }
         // Of the same round, so that other load affects both.
         let rounds = of(Variant::MultiNode).zip(of(Variant::HandMade));
-        let ratios = rounds.map(|(ours, theirs)| ours.cpu_micros / theirs.cpu_micros);
+        let ratios = rounds.map(|(library, by_hand)| library.cpu_micros / by_hand.cpu_micros);
         rows.extend(Row::of(format!("{}, CPU to hand-made's", task.name()), "×", ratios));
     }
     rows

@@ -10,6 +10,7 @@ pub mod bus;
 pub mod client;
 pub mod example;
 pub mod execution_log;
+pub mod flood;
 pub mod frames;
 pub mod held;
 pub mod hostile;
@@ -28,6 +29,7 @@ pub mod routes;
 
 pub use client::{Answer, Client, get};
 pub use example::Example;
+pub use flood::Flood;
 pub use load::Load;
 pub use plan::{Fault, HttpPlan, Plan, Streams};
 pub use program::{Program, send, send_with_group, within};

@@ -215,7 +215,7 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     files.into_iter().chain(folders.iter().flat_map(|folder| sources(folder))).collect()
 }
 
-/// The names that have an example: items where they are defined or exported in the library, and modules at their begin.
+/// The names that have an example: items where they are defined or exported in the library, and modules at their beginning.
 fn with_examples() -> Vec<String> {
     let mut found = Vec::new();
     for path in

@@ -131,11 +131,10 @@ class Topic extends EventEmitter {
     const { kind, from, value } = batch;
     if (kind === KIND.missed) this.emit('lag', { from, missed: value });
     else if (!batch.isUnreadable) this.emit('message', value, { from });
-    else this.#undecodable(undecodable(from, value), from);
-  }
-
-  #undecodable(error, from) {
-    if (!this.emit('undecodable', { from, error })) process.emitWarning(error);
+    else {
+      const error = undecodable(from, value);
+      if (!this.emit('undecodable', { from, error })) process.emitWarning(error);
+    }
   }
 }
 

@@ -45,8 +45,8 @@ fn join() -> Result<Infallible, Error> {
     let socket = sys::socket::take_stdin().map_err(Error::io("take over the control socket"))?;
     let mut master = Blocking::new(socket, ANSWER).map_err(Error::io("use the control socket"))?;
     let hello = ToMaster::Hello { versions: VERSIONS, addresses: Vec::new(), capabilities: control::capabilities() };
-    master.send(&hello).map_err(|error| lost(&error))?;
-    match master.receive().map_err(|error| lost(&error))? {
+    master.send(&hello).map_err(|error| control::broken(&error))?;
+    match master.receive().map_err(|error| control::broken(&error))? {
         Some(ToNode::Exec(exec)) => become_program(*exec, master),
         Some(ToNode::Refused { why }) => Err(broken(&why)),
         Some(_) => Err(broken("the master's first message is no answer to hello")),
@@ -65,7 +65,7 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     let Exec { program, args, env, fds, parent_info, found, stop_signal, open_files } = exec;
     let (mut numbers, fds): (Vec<u32>, Vec<Fd>) = fds.into_iter().unzip();
     let fds: io::Result<Vec<OwnedFd>> = fds.into_iter().map(Fd::into_owned).collect();
-    let mut fds = fds.map_err(|error| lost(&error))?;
+    let mut fds = fds.map_err(|error| control::broken(&error))?;
     if let Some(number) = parent_info {
         numbers.push(number);
         fds.push(master.socket().map_err(Error::io("keep the control socket"))?);
@@ -83,7 +83,7 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     }
     // A program that waits by select(2) cannot use high numbers, so it gets what it would have without a master.
     open_files.map_or(Ok(()), sys::process::set_file_limit).map_err(Error::io("set the limit of open files"))?;
-    master.send(&ToMaster::Exec).map_err(|error| lost(&error))?;
+    master.send(&ToMaster::Exec).map_err(|error| control::broken(&error))?;
     // By its path a program shows its name; by a descriptor, which has to stay open until then, only its number.
     let file = found.and_then(|(path, file)| (!sys::process::is_at(&file, &path)).then_some(file));
     let mut command = Command::new(file.as_ref().map_or(PathBuf::from(&program), sys::process::held));
@@ -103,13 +103,4 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
 
 fn broken(cause: &str) -> Error {
     Error::Control { cause: cause.to_owned() }
-}
-
-/// The control socket failed.
-fn lost(error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Error::MasterGone,
-        _ if control::is_end(error) => Error::MasterGone,
-        _ => broken(&error.to_string()),
-    }
 }

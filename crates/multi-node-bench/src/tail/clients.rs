@@ -76,7 +76,7 @@ impl Waits {
     }
 }
 
-/// Has requests come at this pace, and waits for their answers. Call it from a thread that may sleep.
+/// Sends requests at this pace and waits for their answers. It sleeps in between, so call it from a thread of its own.
 pub(super) fn run(address: SocketAddr, pace: &Pace, runtime: &Runtime) -> Result<Waits> {
     let clients = Arc::new(runtime.block_on(Clients::new(address, pace))?);
     let mut requests = JoinSet::new();

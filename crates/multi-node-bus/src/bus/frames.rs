@@ -12,7 +12,7 @@ use crate::frame::{
     Frame, FrameError, HEADER, Head, Hello, Kind, MOST_BESIDE_PAYLOAD, Needs, Truncated, decode, decode_failure,
     decode_item, decode_needs, decode_request,
 };
-use crate::link::{Inbound, LinkError, Outbox, Received, Relief};
+use crate::link::{Inbound, LinkError, Outbox, Relief};
 use crate::name::is_name;
 use crate::payload::{ContentType, Payload};
 use crate::topic::{Answer, Arrived, Queue, Topic};
@@ -51,11 +51,11 @@ struct RunMessage {
 }
 
 impl Inbound for Frames {
-    fn take(&mut self, bytes: &[u8]) -> Result<Received, LinkError> {
-        let mut received = Received::default();
-        while let Some(frame) = decode(&bytes[received.taken..], self.most())? {
-            let start = received.taken;
-            received.taken += frame.length();
+    fn take(&mut self, bytes: &[u8]) -> Result<usize, LinkError> {
+        let mut taken = 0;
+        while let Some(frame) = decode(&bytes[taken..], self.most())? {
+            let start = taken;
+            taken += frame.length();
             let is_message = self.opened && frame.head.kind == Kind::Message as u8;
             if !is_message || self.run.channel != frame.head.channel {
                 self.deliver(bytes);
@@ -67,8 +67,7 @@ impl Inbound for Frames {
             }
         }
         self.deliver(bytes);
-        received.crowded = self.crowded.is_some();
-        Ok(received)
+        Ok(taken)
     }
 
     fn needed(&self, start: &[u8]) -> usize {
@@ -122,7 +121,7 @@ impl Frames {
             Arrived { seq: message.seq, payload: Payload { content: message.content, bytes } }
         };
         let crowded = topic.deliver(&self.link, messages.drain(..).map(arrived));
-        self.crowded = crowded.into_iter().chain(self.crowded.take()).max_by_key(|queue| queue.patience());
+        self.crowded = Queue::most_patient(crowded, self.crowded.take());
     }
 
     fn frame(&mut self, frame: &Frame<'_>) -> Result<(), LinkError> {

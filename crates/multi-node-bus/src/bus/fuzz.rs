@@ -91,10 +91,10 @@ fn read(frames: &mut Frames, pieces: &[&[u8]]) -> (usize, Option<LinkError>) {
     for piece in pieces {
         buffer.extend_from_slice(piece);
         match frames.take(&buffer) {
-            Ok(received) => {
-                assert!(received.taken <= buffer.len(), "more was taken than there was");
-                total += received.taken;
-                buffer.drain(..received.taken);
+            Ok(taken) => {
+                assert!(taken <= buffer.len(), "more was taken than there was");
+                total += taken;
+                buffer.drain(..taken);
                 assert!(buffer.len() < frames.needed(&buffer), "a whole frame was left");
             }
             Err(error) => return (0, Some(error)),

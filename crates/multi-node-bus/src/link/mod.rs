@@ -11,7 +11,7 @@ mod writer;
 
 pub use error::LinkError;
 pub(crate) use outbox::{NotSent, Outbox};
-pub(crate) use reader::{Inbound, Received, Relief, read};
+pub(crate) use reader::{Inbound, Relief, read};
 #[cfg(unix)]
 pub(crate) use stream::halves;
 pub(crate) use stream::{ReadHalf, WriteHalf};

@@ -21,25 +21,16 @@ const TURNS: u8 = 4;
 /// Who takes the frames of a link.
 pub(crate) trait Inbound: Send {
     /// Takes all whole frames of these bytes, and says how many bytes they were.
-    fn take(&mut self, bytes: &[u8]) -> Result<Received, LinkError>;
+    fn take(&mut self, bytes: &[u8]) -> Result<usize, LinkError>;
 
     /// How many bytes a frame needs that begins with these, if they tell.
     fn needed(&self, start: &[u8]) -> usize;
 
-    /// Resolves when the subscription that was crowded last has room, or has been waited for as long as it deserves.
+    /// Where a subscription is more than half full: resolves when it has room, or has been waited for as long as it deserves.
     fn relief(&mut self) -> Option<Relief>;
 }
 
 pub(crate) type Relief = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// What came of some bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Received {
-    /// The bytes of whole frames.
-    pub(crate) taken: usize,
-    /// A subscription's queue is more than half full.
-    pub(crate) crowded: bool,
-}
 
 /// Reads until the peer closes its end, a frame is bad, or this side cuts the link.
 ///
@@ -62,16 +53,16 @@ async fn read_to_end(stream: &mut ReadHalf, inbound: &mut dyn Inbound) -> LinkEr
             Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return LinkError::Closed,
             Err(error) => return LinkError::Read(Arc::new(error)),
         }
-        let received = match inbound.take(&buffer[..filled]) {
-            Ok(received) => received,
+        let taken = match inbound.take(&buffer[..filled]) {
+            Ok(taken) => taken,
             Err(error) => return error,
         };
-        buffer.copy_within(received.taken..filled, 0);
-        filled -= received.taken;
+        buffer.copy_within(taken..filled, 0);
+        filled -= taken;
         let needed = inbound.needed(&buffer[..filled]);
         resize(&mut buffer, needed);
-        if received.crowded {
-            let_subscribers_run(inbound).await;
+        if let Some(relief) = inbound.relief() {
+            let_subscribers_run(relief).await;
         }
         // A peer that never pauses must not keep the thread from its other tasks.
         consume_budget().await;
@@ -90,11 +81,9 @@ fn resize(buffer: &mut Vec<u8>, needed: usize) {
 /// Gives the subscribers time before more is read, so that a burst doesn't overflow their queues only because the reader is quicker.
 /// Those of this thread need a few turns. One of another thread, as the event loop of Node.js, is waited for while it takes what it
 /// has. A slow subscriber still misses messages.
-async fn let_subscribers_run(inbound: &mut dyn Inbound) {
+async fn let_subscribers_run(relief: Relief) {
     for _ in 0..TURNS {
         yield_now().await;
     }
-    if let Some(relief) = inbound.relief() {
-        relief.await;
-    }
+    relief.await;
 }

@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 pub(crate) use halves::{ReadHalf, WriteHalf, halves};
-/// Where a system has no Unix sockets there are no links, and the types of TCP stand in their place.
+/// Systems without Unix sockets have no links. There the types of TCP take their place.
 #[cfg(not(unix))]
 pub(crate) use tokio::net::tcp::{OwnedReadHalf as ReadHalf, OwnedWriteHalf as WriteHalf};
 
@@ -40,7 +40,7 @@ mod halves {
         Ok((ReadHalf(register(stream.clone(), Interest::READABLE)?), WriteHalf(stream)))
     }
 
-    #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which those of std do not")]
+    #[expect(deprecated, reason = "unsound only for types whose descriptor changes, which those of std do not")]
     fn register(stream: Arc<UnixStream>, interest: Interest) -> io::Result<AsyncFd<Arc<UnixStream>>> {
         AsyncFd::with_interest(stream, interest)
     }

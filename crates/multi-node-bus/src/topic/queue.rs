@@ -96,8 +96,13 @@ impl Queue {
         state.events.len() > self.most_messages / 2 || state.bytes > self.most_bytes / 2
     }
 
+    /// Of two that are crowded the one that may be waited for longest.
+    pub(crate) fn most_patient<Q: AsRef<Queue>>(one: Option<Q>, other: Option<Q>) -> Option<Q> {
+        one.into_iter().chain(other).max_by_key(|queue| queue.as_ref().patience())
+    }
+
     /// How long a reader may wait for this, in microseconds.
-    pub(crate) fn patience(&self) -> u32 {
+    fn patience(&self) -> u32 {
         self.lock().patience
     }
 

@@ -90,11 +90,11 @@ impl Topic {
         for reader in others {
             let pushed = reader.push(events.iter().cloned());
             self.counts.dropped_for_subscribers.add(pushed.dropped);
-            crowded = pushed.crowded.then_some(reader).into_iter().chain(crowded).max_by_key(|queue| queue.patience());
+            crowded = Queue::most_patient(pushed.crowded.then_some(reader), crowded);
         }
         let pushed = last.push(events);
         self.counts.dropped_for_subscribers.add(pushed.dropped);
-        pushed.crowded.then_some(last).into_iter().chain(crowded).max_by_key(|queue| queue.patience()).cloned()
+        Queue::most_patient(pushed.crowded.then_some(last), crowded).cloned()
     }
 }
 

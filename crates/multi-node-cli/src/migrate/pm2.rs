@@ -84,7 +84,7 @@ fn translate_one(to: &mut Translated, key: &str, value: &Value, wanted: Option<&
             let why = format!("{}; use a systemd timer or cron with `multi-node reload {}`", text(value), to.name);
             to.leave_out(key, &why);
         }
-        "shutdown_with_message" if is_on => to.leave_out(key, "a node is told to end by the signal `stop-signal`"),
+        "shutdown_with_message" if is_on => to.leave_out(key, "the signal `stop-signal` ends a node"),
         "increment_var" => to.leave_out(key, "write {slot} into a variable of [env]"),
         "stop_exit_codes" => to.leave_out(key, "every end that was not asked for is followed by a new node"),
         "watch" | "watch_delay" | "ignore_watch" | "watch_options" if is_on => to.leave_out(key, FILES),

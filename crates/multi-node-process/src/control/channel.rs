@@ -18,6 +18,7 @@ use tokio::net::UnixStream;
 use super::codec::{self, Decoder, Malformed};
 use super::kind::Skipped;
 use super::reserve::Reserve;
+use crate::Error;
 use crate::shared_secret::Hidden;
 use crate::sys;
 
@@ -203,6 +204,15 @@ impl Frame {
         self.bytes.advance(count);
         // They went with the first byte.
         self.fds.clear();
+    }
+}
+
+/// What an error of the control socket is to a node. A socket whose other side has died may say so in several ways.
+pub fn broken(error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Error::MasterGone,
+        _ if is_end(error) => Error::MasterGone,
+        _ => Error::Control { cause: error.to_string() },
     }
 }
 

@@ -14,7 +14,7 @@ mod transcript_tests;
 mod transcripts;
 
 pub use blocking::Blocking;
-pub use channel::{Frame, Parts, Reader, Writer, channel, is_end, resume, take_apart};
+pub use channel::{Frame, Parts, Reader, Writer, broken, channel, is_end, resume, take_apart};
 pub use codec::{Malformed, decode_control};
 pub use fd::{Fd, Mismatch, claimed, gathered};
 pub use kind::Skipped;

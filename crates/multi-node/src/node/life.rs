@@ -14,10 +14,9 @@ use super::leases::Leases;
 use super::master::{self, Master};
 use super::measures::Measures;
 use super::orphan::Guard;
-use super::parent;
 use super::run::Outgoing;
 use crate::command::{CommandError, Report};
-use crate::control::{Fd, Join, NodeSettings, Reader, ToMaster, ToNode};
+use crate::control::{self, Fd, Join, NodeSettings, Reader, ToMaster, ToNode};
 use crate::descriptors::{LINKS_A_PEER, STREAMS_A_PEER};
 use crate::handoff::{Links, Successors};
 use crate::id::NodeId;
@@ -158,7 +157,7 @@ impl Life {
             // Somebody may still come, but not by this way.
             Ok(None) | Err(_) if self.next_master_due.is_some() => self.reader = None,
             Ok(None) => self.orphaned(&Error::MasterGone),
-            Err(error) => self.orphaned(&parent::broken(&error)),
+            Err(error) => self.orphaned(&control::broken(&error)),
         }
     }
 

@@ -83,23 +83,14 @@ impl Parent {
     /// Tells the master that the program has reached `listen`, and what it is to serve.
     pub(crate) async fn hello(&mut self, addresses: Vec<Vec<String>>) -> Result<HelloAck, Error> {
         let hello = ToMaster::Hello { versions: VERSIONS, addresses, capabilities: control::capabilities() };
-        self.writer.send(hello).await.map_err(|error| broken(&error))?;
+        self.writer.send(hello).await.map_err(|error| control::broken(&error))?;
         let answer = tokio::time::timeout(ANSWER, self.reader.next()).await;
         match answer.map_err(|_| Error::Control { cause: "the master does not answer".to_owned() })? {
             Ok(Some(ToNode::HelloAck(hello_ack))) => Ok(*hello_ack),
             Ok(Some(ToNode::Refused { why })) => Err(Error::Control { cause: why }),
             Ok(Some(_)) => Err(Error::Control { cause: "the master's first message is no answer to hello".to_owned() }),
             Ok(None) => Err(Error::MasterGone),
-            Err(error) => Err(broken(&error)),
+            Err(error) => Err(control::broken(&error)),
         }
-    }
-}
-
-/// A socket whose other side has died may say so in several ways.
-pub(crate) fn broken(error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::BrokenPipe => Error::MasterGone,
-        _ if control::is_end(error) => Error::MasterGone,
-        _ => Error::Control { cause: error.to_string() },
     }
 }

@@ -23,7 +23,7 @@ const BACKLOG: usize = 1000;
 /// How long a number may be on its way before a node publishes another: a subscription whose first event is a gap cannot say where.
 const ON_ITS_WAY: Duration = Duration::from_secs(5);
 
-/// Is connected to some node; to another when that one has ended or says goodbye.
+/// Stays connected to a node, and connects to another when that one ends or closes the WebSocket.
 struct Client {
     audit: Arc<Mutex<Audit>>,
     life: JoinHandle<()>,

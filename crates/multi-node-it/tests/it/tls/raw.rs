@@ -70,6 +70,12 @@ impl Raw {
         let _ = self.stream.write_all(bytes).await;
     }
 
+    /// Sends a whole request.
+    pub(super) async fn request(&mut self) {
+        let request = self.seal(REQUEST);
+        self.send(&request).await;
+    }
+
     /// Ends this side's part of the TCP connection.
     pub(super) async fn shutdown(&mut self) {
         let _ = self.stream.shutdown().await;

@@ -46,16 +46,14 @@ async fn a_part_of_a_record_is_the_beginning_of_a_head() {
         let mut idle = Raw::connect(&authority, &program, &TLS13).await;
         let mut client = Raw::connect(&authority, &program, &TLS13).await;
         for client in [&mut idle, &mut client] {
-            let request = client.seal(REQUEST);
-            client.send(&request).await;
+            client.request().await;
             client.answers(1).await;
         }
         let (begun, request) = (Instant::now(), client.seal(REQUEST));
         client.send(&request[..3]).await;
         let (_, ended_well) = client.rest().await.expect("no alert but close_notify");
         assert!(ended_well && begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
-        let request = idle.seal(REQUEST);
-        idle.send(&request).await;
+        idle.request().await;
         idle.answers(2).await;
         program.stop().await;
     })
@@ -70,8 +68,7 @@ async fn a_client_that_has_sent_a_part_of_a_record_is_not_idle_in_a_reload() {
         let mut idle = Raw::connect(&authority, &program, &TLS13).await;
         let mut sends = Raw::connect(&authority, &program, &TLS13).await;
         for client in [&mut idle, &mut sends] {
-            let request = client.seal(REQUEST);
-            client.send(&request).await;
+            client.request().await;
             client.answers(1).await;
         }
         let request = sends.seal(REQUEST);
@@ -132,8 +129,7 @@ async fn a_wrong_record_ends_its_connection_with_an_alert_and_no_other() {
                 let ended = client.rest().await;
                 assert!(matches!(ended, Err(Error::AlertReceived(_))), "{name} over {version:?}: {ended:?}");
             }
-            let request = other.seal(REQUEST);
-            other.send(&request).await;
+            other.request().await;
             other.answers(1).await;
         }
         program.stop().await;
@@ -193,8 +189,7 @@ async fn new_keys_are_taken_and_a_flood_of_them_ends_its_connection() {
         flood.send(&updates).await;
         let received = flood.rest().await.map_or_else(|_| String::new(), |(received, _)| received);
         assert_eq!(received, "", "the request behind the flood is not answered");
-        let request = client.seal(REQUEST);
-        client.send(&request).await;
+        client.request().await;
         client.answers(51).await;
         program.stop().await;
     })

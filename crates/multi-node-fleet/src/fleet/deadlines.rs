@@ -21,7 +21,7 @@ impl Event {
 }
 
 impl Fleet {
-    /// When [`Event::Tick`](super::Event::Tick) is due; `None`: nothing is being waited for.
+    /// When [`Event::Tick`] is due; `None`: nothing is being waited for.
     pub fn next_deadline(&self) -> Option<Instant> {
         let nodes = self.nodes.values().filter_map(|node| node.deadline);
         let rests = self.slots.iter().filter_map(super::SlotRecord::rests_until);

@@ -14,7 +14,7 @@ const RETIRED: [(&str, &str); 26] = [
     ("appoint", "set_successors"),
     ("estate", "what it is: LeftState, InheritedLoop"),
     ("heritage", "what it is: LeftState, InheritedLoop"),
-    ("luggage", "SentFds, ReceivedFds"),
+    ("luggage", "file descriptors"),
     ("parcel", "IdleConn"),
     ("outlet", "HandoffSender"),
     ("intake", "HandoffReceiver"),

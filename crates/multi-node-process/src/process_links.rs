@@ -1,22 +1,15 @@
-//! A process's part in the program as its loop holds it: what its program asks, and what it publishes to it. And where
-//! `serve` and `control` meet: what the one calls a socket, and how the other names it.
+//! A process's part in the program as its loop holds it: what its program asks, and what it publishes to it.
 
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
-#[cfg(multi_process)]
-use std::os::fd::OwnedFd;
 
 use multi_node_fleet::command::{Command, CommandError, Report};
 use multi_node_fleet::id::Slot;
 use multi_node_fleet::status::Status;
-#[cfg(multi_process)]
-use multi_node_serve::Socket;
 use multi_node_serve::{Counts, Drain, DrainSignal};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
-#[cfg(multi_process)]
-use crate::control::SocketKind;
 use crate::exits::Exits;
 use crate::mesh::Peers;
 
@@ -89,22 +82,4 @@ pub struct ProcessLinks {
     pub exits: Exits,
     pub drain: Drain,
     pub draining: DrainSignal,
-}
-
-/// A listening socket as it arrived from another process.
-#[cfg(multi_process)]
-pub fn adopt(kind: SocketKind, fd: OwnedFd) -> Socket {
-    match kind {
-        SocketKind::Tcp => Socket::Tcp(fd.into()),
-        SocketKind::Unix => Socket::Unix(fd.into()),
-    }
-}
-
-/// What other processes have to know of a listening socket.
-#[cfg(multi_process)]
-pub fn kind(socket: &Socket) -> SocketKind {
-    match socket {
-        Socket::Tcp(_) => SocketKind::Tcp,
-        Socket::Unix(_) => SocketKind::Unix,
-    }
 }

@@ -34,9 +34,7 @@ use multi_node_fleet::command::NotApplied;
 use multi_node_fleet::id::{NodeId, Slot};
 use multi_node_fleet::{id, status};
 use multi_node_process::error::Error;
-use multi_node_process::{
-    address, bind, control, environment, error, family, mesh, process_links, runtime_directory, shared_secret,
-};
+use multi_node_process::{address, bind, control, environment, error, family, mesh, runtime_directory, shared_secret};
 use multi_node_serve as serve;
 use multi_node_supervisor as supervisor;
 pub use multi_node_supervisor::{Collect, Output};

@@ -3,14 +3,19 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::{environment, sys};
+use serde::{Deserialize, Serialize};
+
+use crate::{control, environment, sys};
 
 /// A program that is there.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Held {
     /// Its file, whatever is put in its place.
-    File(OwnedFd),
+    #[serde(with = "control::shared")]
+    File(Arc<OwnedFd>),
     /// A script's interpreter opens it by its path.
     Script(PathBuf),
 }
@@ -49,5 +54,9 @@ pub fn hold(program: &Path) -> io::Result<Held> {
     // A program that may be run but not read is no script: its interpreter could not read it either.
     let script =
         std::fs::File::open(program).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == *b"#!";
-    if script { Ok(Held::Script(program.to_owned())) } else { sys::process::hold(program).map(Held::File) }
+    if script {
+        Ok(Held::Script(program.to_owned()))
+    } else {
+        sys::process::hold(program).map(|file| Held::File(file.into()))
+    }
 }

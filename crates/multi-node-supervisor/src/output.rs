@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 use std::io::PipeReader;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::log_buffer::Source;
-use crate::{NodeId, Slot};
+use crate::{NodeId, Slot, control};
 
 /// One stream of what a node writes. It ends when the last process that writes to it has.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Output {
     /// The node.
@@ -21,12 +22,14 @@ pub struct Output {
     /// Its standard output, or its standard error.
     pub stream: Source,
     /// Where it is read.
+    #[serde(with = "control::owner")]
     pub pipe: PipeReader,
     /// What was read but not handled yet, such as the beginning of a line. It comes from a collector that was asked to
     /// [`Rest`](Collect::Rest), perhaps from the collector of the previous program.
     pub begun: Vec<u8>,
     /// Dropped with this: all was read and dealt with.
     #[expect(dead_code, reason = "that it is dropped says it all")]
+    #[serde(skip)]
     pub(crate) reading: Option<mpsc::Sender<Infallible>>,
 }
 

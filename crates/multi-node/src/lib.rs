@@ -42,6 +42,8 @@
 //! `admin`, on by default: the control socket ([`Options::control`]), and [`Options::metrics`]. It needs `http`. Without it no socket is
 //! opened under the program's name, so the command `multi-node` cannot reach the program, and signals steer it.
 //!
+//! `upgrade`, on by default: [`Handle::upgrade`]. Without it that fails, and the program is smaller.
+//!
 //! `axum`: [`Listener`] implements axum's listener, and each request has axum's `ConnectInfo<SocketAddr>`. An axum `Router` is served
 //! without it too.
 //!

@@ -47,7 +47,7 @@ fn assert_begins_with_its_form(name: &str, state: &[u8]) {
             &state[1..]
         }
     };
-    assert!(fields.starts_with(b"\xa4form\x02\xaccapabilities"), "{:?}", &state[..40]);
+    assert!(fields.starts_with(b"\xa4form\x03\xaccapabilities"), "{:?}", &state[..40]);
     if let Some(folder) = std::env::var_os(RECORD) {
         std::fs::write(Path::new(&folder).join(format!("{name}.state")), state).expect("a folder");
     }

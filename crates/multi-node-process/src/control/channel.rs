@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use super::codec::{self, Decoder, Malformed};
+use super::fd;
 use super::kind::Skipped;
 use super::reserve::Reserve;
 use crate::Error;
@@ -31,20 +32,24 @@ pub fn channel<In, Out>(socket: StdUnixStream) -> io::Result<(Reader<In>, Writer
 }
 
 /// A channel that was taken apart, to be resumed in this process or in another.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub struct Parts {
+    #[serde(with = "fd::owner")]
     pub socket: StdUnixStream,
     /// What was read and makes no whole message yet, and the descriptors that came with it.
     pub read: BytesMut,
+    #[serde(with = "fd::owners")]
     pub read_fds: VecDeque<OwnedFd>,
     /// The frames that are still unwritten, in this order. A part of the first may have been written.
     pub unwritten: VecDeque<Frame>,
 }
 
 /// A message as it is written, or what is left of it.
+#[derive(Serialize, Deserialize)]
 pub struct Frame {
     pub bytes: Bytes,
     /// They go with the first byte.
+    #[serde(with = "fd::owners")]
     pub fds: Vec<Arc<OwnedFd>>,
 }
 

@@ -18,7 +18,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::fd::{self, Mismatch};
+use super::fd::{self, Fd, Mismatch, Unclaimed};
 use super::kind::{self, Skipped};
 use crate::shared_secret::Hidden;
 use crate::sys::socket::Received;
@@ -63,7 +63,7 @@ pub(super) fn encode(message: &impl Serialize, into: &mut BytesMut) -> Result<Ve
 }
 
 /// A message as bytes, and its descriptors; those are `None` where some were lost.
-type Frame = (BytesMut, Option<Vec<OwnedFd>>);
+type Frame = (BytesMut, Option<Vec<Fd>>);
 
 /// Turns what arrives, in whatever pieces, into messages.
 #[derive(Default)]
@@ -124,9 +124,9 @@ impl Decoder {
     }
 
     /// The descriptors of a message; `None` where some were lost, whereupon it is read without any.
-    fn claim(&mut self, count: usize) -> Result<Option<Vec<OwnedFd>>, Malformed> {
+    fn claim(&mut self, count: usize) -> Result<Option<Vec<Fd>>, Malformed> {
         if self.fds.len() >= count {
-            return Ok(Some(self.fds.drain(..count).collect()));
+            return Ok(Some(self.fds.drain(..count).map(Fd::from).collect()));
         }
         if !std::mem::take(&mut self.lost) {
             return Err(Malformed::FdCount { arrived: self.fds.len(), expected: count });
@@ -159,8 +159,8 @@ enum Read<M> {
     Unknown(String),
 }
 
-fn read<M: DeserializeOwned>(bytes: &[u8], fds: Option<Vec<OwnedFd>>) -> Result<Read<M>, Malformed> {
-    match fd::claimed(fds, || rmp_serde::from_slice(bytes))? {
+fn read<M: DeserializeOwned>(bytes: &[u8], fds: Option<Vec<Fd>>) -> Result<Read<M>, Malformed> {
+    match fd::claimed(fds, Unclaimed::Refuse, || rmp_serde::from_slice(bytes))? {
         Ok(message) => Ok(Read::Known(message)),
         Err(error) => kind::unknown::<M>(bytes).map(Read::Unknown).ok_or(Malformed::Unreadable(error)),
     }

@@ -2,13 +2,16 @@
 //!
 //! Its number means nothing to another process. What is encoded is its place among the descriptors that travel beside the bytes
 //! (`SCM_RIGHTS`, unix(7)): [`gathered`] collects them while something is encoded, [`claimed`] gives them back while it is decoded.
+//! [`Encoded`] does both for what is written by one program and read by the next.
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::thread::LocalKey;
 
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A descriptor that is sent with what it is a field of.
@@ -26,11 +29,19 @@ pub enum Mismatch {
     Twice,
 }
 
+/// What becomes of descriptors that no field names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unclaimed {
+    Refuse,
+    /// They are closed. A later release may have written fields that this one does not know.
+    Close,
+}
+
 /// Descriptors while they are given back.
 #[derive(Default)]
 struct Arrived {
     /// `None`: some were lost, so that none can be told from another.
-    fds: Option<Vec<Option<OwnedFd>>>,
+    fds: Option<Vec<Option<Fd>>>,
     named: usize,
     twice: bool,
 }
@@ -45,19 +56,24 @@ pub fn gathered<R>(encode: impl FnOnce() -> R) -> (R, Vec<Arc<OwnedFd>>) {
     within(&GATHERED, Vec::new(), encode)
 }
 
-/// Decodes something that came with these descriptors; `None`: some of them were lost. Each has to be a field of it, once. Those of
+/// Decodes something that came with these descriptors; `None`: some of them were lost. None may be a field of it twice. Those of
 /// what cannot be decoded are closed.
 pub fn claimed<R, E>(
-    fds: Option<Vec<OwnedFd>>,
+    fds: Option<Vec<Fd>>,
+    unclaimed: Unclaimed,
     decode: impl FnOnce() -> Result<R, E>,
 ) -> Result<Result<R, E>, Mismatch> {
     let count = fds.as_ref().map(Vec::len);
     let fds = fds.map(|fds| fds.into_iter().map(Some).collect());
-    let (decoded, arrived) = within(&ARRIVED, Arrived { fds, ..Arrived::default() }, decode);
-    match (count, arrived.named) {
-        (Some(arrived), named) if decoded.is_ok() && arrived != named => Err(Mismatch::Count { arrived, named }),
-        _ if arrived.twice => Err(Mismatch::Twice),
-        _ => Ok(decoded),
+    let (decoded, Arrived { named, twice, .. }) = within(&ARRIVED, Arrived { fds, ..Arrived::default() }, decode);
+    let is_wrong = |arrived| match unclaimed {
+        Unclaimed::Refuse => arrived != named,
+        Unclaimed::Close => arrived < named,
+    };
+    match count.filter(|arrived| decoded.is_ok() && is_wrong(*arrived)) {
+        Some(arrived) => Err(Mismatch::Count { arrived, named }),
+        None if twice => Err(Mismatch::Twice),
+        None => Ok(decoded),
     }
 }
 
@@ -79,15 +95,30 @@ impl Arrived {
         self.named += 1;
         let fd = self.fds.as_mut().and_then(|fds| fds.get_mut(index));
         self.twice |= fd.as_ref().is_some_and(|fd| fd.is_none());
-        Fd(fd.and_then(Option::take).map(Arc::new))
+        fd.and_then(Option::take).unwrap_or(Fd(None))
     }
 }
 
 impl Fd {
+    /// One that its owner keeps too, under a number of its own.
+    pub fn duplicate(of: &impl AsFd) -> io::Result<Fd> {
+        of.as_fd().try_clone_to_owned().map(Fd::from)
+    }
+
+    /// One that others have too.
+    pub fn shared(fd: &Arc<OwnedFd>) -> Fd {
+        Fd(Some(fd.clone()))
+    }
+
     /// The descriptor itself. Fails if it was lost.
     pub fn into_owned(self) -> io::Result<OwnedFd> {
-        let lost = || io::Error::other("a file descriptor was lost on the way: too many are open in this process");
-        Arc::try_unwrap(self.0.ok_or_else(lost)?).or_else(|shared| shared.try_clone())
+        Arc::try_unwrap(self.into_shared()?).or_else(|shared| shared.try_clone())
+    }
+
+    /// The descriptor itself, for several owners. Fails if it was lost.
+    pub fn into_shared(self) -> io::Result<Arc<OwnedFd>> {
+        self.0
+            .ok_or_else(|| io::Error::other("a file descriptor was lost on the way: too many are open in this process"))
     }
 }
 
@@ -117,10 +148,82 @@ impl<'de> Deserialize<'de> for Fd {
     }
 }
 
+/// The owner of a descriptor as a field: `#[serde(with = "control::owner")]`. The descriptor is duplicated for the way.
+pub mod owner {
+    use super::*;
+
+    pub fn serialize<T: AsFd, S: Serializer>(owner: &T, serializer: S) -> Result<S::Ok, S::Error> {
+        Fd::duplicate(owner).map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, T: From<OwnedFd>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        Fd::deserialize(deserializer)?.into_owned().map(T::from).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A shared descriptor as a field: `#[serde(with = "control::shared")]`. It needs no second number for the way.
+pub mod shared {
+    use super::*;
+
+    pub fn serialize<S: Serializer>(fd: &Arc<OwnedFd>, serializer: S) -> Result<S::Ok, S::Error> {
+        Fd::shared(fd).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arc<OwnedFd>, D::Error> {
+        Fd::deserialize(deserializer)?.into_shared().map_err(serde::de::Error::custom)
+    }
+}
+
+/// Owners of descriptors as a field: `#[serde(with = "control::owners")]`. The descriptors are duplicated for the way.
+pub mod owners {
+    use super::*;
+
+    pub fn serialize<'a, C, S: Serializer>(owners: &'a C, serializer: S) -> Result<S::Ok, S::Error>
+    where
+        &'a C: IntoIterator<Item: AsFd>,
+    {
+        let fds = owners.into_iter().map(|owner| Fd::duplicate(&owner)).collect::<io::Result<Vec<Fd>>>();
+        fds.map_err(serde::ser::Error::custom)?.serialize(serializer)
+    }
+
+    pub fn deserialize<'de, C, T: From<OwnedFd>, D: Deserializer<'de>>(deserializer: D) -> Result<C, D::Error>
+    where
+        C: IntoIterator<Item = T> + FromIterator<T>,
+    {
+        let owner = |fd: Fd| fd.into_owned().map(T::from);
+        let owners = Vec::<Fd>::deserialize(deserializer)?.into_iter().map(owner).collect::<io::Result<C>>();
+        owners.map_err(serde::de::Error::custom)
+    }
+}
+
+/// Something in MessagePack, and the descriptors that are fields of it. What one release writes another reads: fields have names.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Encoded {
+    pub bytes: Bytes,
+    pub fds: Vec<Fd>,
+}
+
+impl Encoded {
+    /// Encodes something.
+    pub fn of(value: &impl Serialize) -> io::Result<Encoded> {
+        let (bytes, fds) = gathered(|| rmp_serde::to_vec_named(value));
+        let bytes = bytes.map_err(io::Error::other)?.into();
+        Ok(Encoded { bytes, fds: fds.into_iter().map(|fd| Fd(Some(fd))).collect() })
+    }
+
+    /// Decodes it. Fails where it names a descriptor twice, or one that is not there.
+    pub fn decode<T: DeserializeOwned>(self) -> io::Result<T> {
+        let decoded = claimed(Some(self.fds), Unclaimed::Close, || rmp_serde::from_slice(&self.bytes));
+        decoded.map_err(unreadable)?.map_err(unreadable)
+    }
+}
+
+fn unreadable(why: impl std::error::Error + Send + Sync + 'static) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
 #[cfg(test)]
 mod tests {
-
-    use std::os::fd::AsFd;
 
     use proptest::prelude::*;
 
@@ -154,12 +257,13 @@ mod tests {
         (bytes.expect("MessagePack"), fds)
     }
 
-    fn owned(fds: &[Arc<OwnedFd>]) -> Vec<OwnedFd> {
-        fds.iter().map(|fd| fd.try_clone().expect("a duplicate")).collect()
+    fn owned(fds: &[Arc<OwnedFd>]) -> Vec<Fd> {
+        fds.iter().map(|fd| Fd::duplicate(fd).expect("a duplicate")).collect()
     }
 
-    fn decoded(bytes: &[u8], fds: Option<Vec<OwnedFd>>) -> Result<Message, String> {
-        let read = claimed(fds, || rmp_serde::from_slice::<Message>(bytes)).map_err(|error| error.to_string())?;
+    fn decoded(bytes: &[u8], fds: Option<Vec<Fd>>) -> Result<Message, String> {
+        let read = claimed(fds, Unclaimed::Refuse, || rmp_serde::from_slice::<Message>(bytes))
+            .map_err(|error| error.to_string())?;
         read.map_err(|error| error.to_string())
     }
 
@@ -176,19 +280,63 @@ mod tests {
     fn too_few_and_unclaimed_ones_are_told_with_their_numbers() {
         let (bytes, fds) = encoded(&message(2, false));
         let mut fds = owned(&fds);
-        fds.push(file());
+        fds.push(file().into());
         let told = decoded(&bytes, Some(fds)).expect_err("one too many");
         assert_eq!(told, "4 file descriptors came, and 3 are named");
-        let told = decoded(&bytes, Some(vec![file()])).expect_err("two are missing");
+        let told = decoded(&bytes, Some(vec![file().into()])).expect_err("two are missing");
         assert_eq!(told, "1 file descriptors came, and 3 are named");
     }
 
     #[test]
     fn one_that_two_fields_name_is_refused() {
         let bytes = rmp_serde::to_vec(&(0, 0)).expect("MessagePack");
-        let both = vec![file(), file()];
-        let read = claimed(Some(both), || rmp_serde::from_slice::<(Fd, Fd)>(&bytes));
+        let both = vec![file().into(), file().into()];
+        let read = claimed(Some(both), Unclaimed::Refuse, || rmp_serde::from_slice::<(Fd, Fd)>(&bytes));
         assert!(matches!(read, Err(Mismatch::Twice)));
+    }
+
+    /// What owns descriptors itself.
+    #[derive(Serialize, Deserialize)]
+    struct Owners {
+        #[serde(with = "owner")]
+        one: std::fs::File,
+        #[serde(with = "shared")]
+        shared: Arc<OwnedFd>,
+        #[serde(with = "owners")]
+        several: std::collections::VecDeque<OwnedFd>,
+    }
+
+    #[test]
+    fn owners_keep_theirs_and_the_reader_gets_the_same() {
+        let owners = Owners { one: file().into(), shared: file().into(), several: [file(), file()].into() };
+        let all = |owners: &Owners| {
+            let several = owners.several.iter().map(AsFd::as_fd);
+            let fds = [owners.one.as_fd(), owners.shared.as_fd()].into_iter().chain(several);
+            fds.map(|fd| inode(fd).expect("open")).collect::<Vec<_>>()
+        };
+        let again: Owners = Encoded::of(&owners).expect("open").decode().expect("readable");
+        assert_eq!(all(&again), all(&owners));
+    }
+
+    #[test]
+    fn an_older_release_closes_what_it_does_not_know() {
+        #[derive(Serialize)]
+        struct Later {
+            first: Fd,
+            later: Fd,
+        }
+        #[derive(Debug, Deserialize)]
+        struct Older {
+            first: Fd,
+        }
+        let later = Later { first: file().into(), later: file().into() };
+        let mut encoded = Encoded::of(&later).expect("open");
+        let Older { first } = encoded.clone().decode().expect("readable");
+        let first = first.into_owned().expect("it came");
+        assert_eq!(inode(first.as_fd()).ok(), later.first.0.and_then(|fd| inode(fd.as_fd()).ok()));
+        encoded.fds.clear();
+        let why = encoded.decode::<Older>().expect_err("none came").to_string();
+        assert_eq!(why, "0 file descriptors came, and 1 are named");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::fd::Fd;
+use super::passed_socket::PassedSocket;
 use crate::command::{Command, CommandError, Report};
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::PeerInfo;
@@ -184,7 +185,7 @@ pub struct HelloAck {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<TlsState>,
     /// For each server its listening sockets.
-    pub servers: Vec<Vec<(SocketKind, Fd)>>,
+    pub servers: Vec<Vec<PassedSocket>>,
     /// The load table.
     pub load: Fd,
     /// The wake-up by which acceptors wake each other.
@@ -236,13 +237,6 @@ pub struct NodeSettings {
     /// Whether the program has bound its listening sockets itself: those that it was given stay open after its end.
     #[serde(default)]
     pub own_sockets: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SocketKind {
-    Tcp,
-    Unix,
 }
 
 /// Another process, and this one's ends of the two streams to it.

@@ -7,6 +7,7 @@ mod codec;
 mod fd;
 mod kind;
 mod message;
+mod passed_socket;
 mod reserve;
 #[cfg(test)]
 mod transcript_tests;
@@ -16,12 +17,13 @@ mod transcripts;
 pub use blocking::Blocking;
 pub use channel::{Frame, Parts, Reader, Writer, broken, channel, is_end, resume, take_apart};
 pub use codec::{Malformed, decode_control};
-pub use fd::{Fd, Mismatch, claimed, gathered};
+pub use fd::{Encoded, Fd, Mismatch, Unclaimed, claimed, gathered, owner, owners, shared};
 pub use kind::Skipped;
 pub use message::{
-    BUS, Exec, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, SocketKind, TLS, ToMaster, ToNode, VERSIONS,
-    Versions, capabilities, has_capability,
+    BUS, Exec, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, TLS, ToMaster, ToNode, VERSIONS, Versions,
+    capabilities, has_capability,
 };
+pub use passed_socket::PassedSocket;
 pub use reserve::Reserve;
 #[cfg(feature = "testing")]
 pub use transcripts::assert_understood;

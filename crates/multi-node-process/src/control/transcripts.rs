@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::codec::{Decoder, encode};
-use super::{Skipped, fd, kind};
+use super::{Skipped, Unclaimed, fd, kind};
 
 /// Any message, as what it says: messages of two releases can be compared.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,7 +106,7 @@ fn bytes(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(digit).collect()
 }
 
-fn nulls(count: usize) -> Vec<OwnedFd> {
+fn nulls<T: From<std::fs::File>>(count: usize) -> Vec<T> {
     (0..count).map(|_| std::fs::File::open("/dev/null").expect("/dev/null").into()).collect()
 }
 
@@ -124,9 +123,8 @@ pub fn assert_understood<M: Serialize + DeserializeOwned>(transcript: &str, samp
     let missing: Vec<String> = samples
         .iter()
         .map(|(fds, said)| {
-            let message =
-                fd::claimed(Some(nulls(*fds)), || serde_json::from_value(said.clone())).expect("its descriptors");
-            let message: M = message.unwrap_or_else(|error| panic!("{said}: {error}"));
+            let message = fd::claimed(Some(nulls(*fds)), Unclaimed::Refuse, || serde_json::from_value(said.clone()));
+            let message: M = message.expect("its descriptors").unwrap_or_else(|error| panic!("{said}: {error}"));
             let name = said.as_str().or_else(|| said.as_object()?.keys().next().map(String::as_str));
             format!("{} {fds} {}", name.expect("a kind"), hex(&frame(&message)))
         })

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::supervisor::{Held, hold, locate};
 
@@ -11,7 +12,7 @@ use crate::supervisor::{Held, hold, locate};
 pub(crate) struct Found {
     pub(crate) path: PathBuf,
     /// What was there; of a script nothing, since its interpreter opens it by its path.
-    pub(crate) file: Option<OwnedFd>,
+    pub(crate) file: Option<Arc<OwnedFd>>,
 }
 
 /// Finds a program of this name or path.

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -14,14 +13,12 @@ use super::primary_process::Running;
 use super::process_monitor::{Ear, Signs};
 use super::programs::Known;
 use super::{Foreign, ProcessMonitor};
-use crate::control::SocketKind;
+use crate::control::{Fd, PassedSocket};
 use crate::id::{Generation, NodeId};
-use crate::process_links;
 use crate::program::Program;
 use crate::serve::Socket;
 use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::StartContext;
-use crate::supervisor::{FdIndex, ReceivedFds, SentFds};
 
 /// What nodes are of a program that does not link this crate.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,7 +27,7 @@ pub(super) struct ForeignState {
     programs: Vec<(Generation, Program)>,
     /// Where they were found, and what.
     #[serde(default)]
-    files: BTreeMap<Generation, (PathBuf, FdIndex)>,
+    files: BTreeMap<Generation, (PathBuf, Fd)>,
     /// Which of them are known to link this crate.
     #[serde(default)]
     linked: Vec<Generation>,
@@ -42,7 +39,7 @@ pub(super) struct ForeignState {
     primary: Option<PrimaryState>,
     /// The primary process of Node.js programs, which the next master replaces.
     #[serde(default)]
-    primary_process: Option<(u32, FdIndex)>,
+    primary_process: Option<(u32, Fd)>,
     /// What is watched of each node.
     nodes: Vec<ProcessMonitorState>,
     /// The soft limit of open files for nodes.
@@ -56,68 +53,65 @@ pub(super) struct ForeignState {
 #[derive(Debug, Serialize, Deserialize)]
 struct AddedSocketsState {
     key: Key,
-    sockets: Vec<(SocketKind, FdIndex)>,
+    sockets: Vec<PassedSocket>,
     file: Option<PathBuf>,
     generations: BTreeSet<Generation>,
 }
 
 impl Foreign {
-    pub(super) fn pack<'a>(&'a self, fds: &mut SentFds<'a>) -> ForeignState {
-        let mut socket = |socket: &'a Socket| (process_links::kind(socket), fds.add(socket.as_fd()));
-        let own = self.linked.own.iter().map(|(key, own)| AddedSocketsState {
-            key: key.clone(),
-            sockets: own.sockets.iter().map(&mut socket).collect(),
-            file: own.file.clone(),
-            generations: own.generations.clone(),
+    pub(super) fn pack(&self) -> io::Result<ForeignState> {
+        let own = self.linked.own.iter().map(|(key, own)| {
+            let sockets = own.sockets.iter().map(PassedSocket::of).collect::<io::Result<_>>()?;
+            let (key, file, generations) = (key.clone(), own.file.clone(), own.generations.clone());
+            Ok(AddedSocketsState { key, sockets, file, generations })
         });
-        let own = own.collect();
         let files = self.programs.iter().filter_map(|(generation, known)| {
             let (path, file) = known.file.as_ref()?;
-            Some((*generation, (path.clone(), fds.add(file.as_fd()))))
+            Some((*generation, (path.clone(), Fd::shared(file))))
         });
-        let files = files.collect();
         let programs = self.programs.iter().map(|(generation, known)| (*generation, known.program.clone()));
         let linked = self.programs.iter().filter(|(_, known)| known.is_linked).map(|(generation, _)| *generation);
-        let primary = self.primary.as_ref().and_then(|primary| primary.pack(fds));
         let running = self.primary_process.as_ref().and_then(|primary| primary.held.as_ref());
-        let primary_process = running.map(|running| (running.pid, fds.add(running.process.as_fd())));
-        let nodes = self.nodes.values().map(|monitor| monitor.pack(fds)).collect();
-        let (programs, linked) = (programs.collect(), linked.collect());
-        let (open_files, collects) = (self.open_files, self.collects);
-        ForeignState { programs, files, linked, own, primary, primary_process, nodes, open_files, collects }
+        let primary_process =
+            running.map(|running| Ok::<_, io::Error>((running.pid, Fd::duplicate(&running.process)?)));
+        Ok(ForeignState {
+            programs: programs.collect(),
+            files: files.collect(),
+            linked: linked.collect(),
+            own: own.collect::<io::Result<_>>()?,
+            primary: self.primary.as_ref().map(PrimaryHandle::pack).transpose()?.flatten(),
+            primary_process: primary_process.transpose()?,
+            nodes: self.nodes.values().map(ProcessMonitor::pack).collect::<io::Result<_>>()?,
+            open_files: self.open_files,
+            collects: self.collects,
+        })
     }
 
     /// Continues with what another master had; `program` is what its successor was asked to run.
-    pub(super) fn unpack(
-        program: &Program,
-        state: ForeignState,
-        context: StartContext<'_>,
-        received: &mut ReceivedFds,
-    ) -> io::Result<Foreign> {
+    pub(super) fn unpack(program: &Program, state: ForeignState, context: StartContext<'_>) -> io::Result<Foreign> {
         let ForeignState { programs, mut files, linked, own, primary, primary_process, nodes, open_files, .. } = state;
-        let mut known = |(generation, program)| {
-            let file = files.remove(&generation).map(|(path, file)| Ok::<_, io::Error>((path, received.take(file)?)));
+        let known = |(generation, program)| {
+            let file = files.remove(&generation).map(|(path, file)| Ok::<_, io::Error>((path, file.into_shared()?)));
             Ok((generation, Known { program, file: file.transpose()?, is_linked: linked.contains(&generation) }))
         };
-        let programs = programs.into_iter().map(&mut known).collect::<io::Result<_>>()?;
+        let programs = programs.into_iter().map(known).collect::<io::Result<_>>()?;
         let (renewal, collects) = (program.renewal.clone(), program.output.is_some());
         let mut foreign = Foreign::new(programs, renewal, collects, StartContext { open_files, ..context });
-        let mut adopt = |AddedSocketsState { key, sockets, file, generations }| {
-            let mut socket = |(kind, fd)| Ok(process_links::adopt(kind, received.take(fd)?));
-            let sockets = sockets.into_iter().map(&mut socket).collect::<io::Result<_>>()?;
+        let adopt = |AddedSocketsState { key, sockets, file, generations }| {
+            let sockets = sockets.into_iter().map(PassedSocket::open).collect::<io::Result<_>>()?;
             Ok((key, AddedSockets { sockets, file, generations }))
         };
-        foreign.linked.own = own.into_iter().map(&mut adopt).collect::<io::Result<_>>()?;
+        foreign.linked.own = own.into_iter().map(adopt).collect::<io::Result<_>>()?;
         if let Some(primary) = primary {
             let given = context.sockets.iter().flatten().map(Socket::try_clone).collect::<io::Result<_>>()?;
-            let mut primary = PrimaryHandle::unpack(primary, given, received)?;
+            let mut primary = PrimaryHandle::unpack(primary, given)?;
             primary.refuse_files(foreign.nodes_are_others);
             foreign.primary = Some(primary);
         }
-        let left = |(pid, process)| Ok::<_, io::Error>(Running::left(pid, received.take(process)?));
+        let left = |(pid, process): (u32, Fd)| Ok::<_, io::Error>(Running::left(pid, process.into_owned()?));
         foreign.held = primary_process.map(left).transpose()?;
         for state in nodes {
-            let monitor = ProcessMonitor::unpack(state, foreign.primary.as_ref(), received)?;
+            let monitor = ProcessMonitor::unpack(state, foreign.primary.as_ref())?;
             foreign.nodes.insert(monitor.id, monitor);
         }
         Ok(foreign)
@@ -137,8 +131,8 @@ pub(super) struct ProcessMonitorState {
     notified: Option<ReadyBy>,
     signs: Signs,
     /// The name of its notification socket, and the socket.
-    notify: Option<(String, FdIndex)>,
-    pipe: Option<FdIndex>,
+    notify: Option<(String, Fd)>,
+    pipe: Option<Fd>,
     /// The channel of a Node.js program.
     #[serde(default)]
     channel: Option<ChannelState>,
@@ -146,7 +140,7 @@ pub(super) struct ProcessMonitorState {
 
 impl ProcessMonitor {
     /// What its channels were is there only while it rests.
-    pub(super) fn pack<'a>(&'a self, fds: &mut SentFds<'a>) -> ProcessMonitorState {
+    fn pack(&self) -> io::Result<ProcessMonitorState> {
         let mut state = ProcessMonitorState {
             id: self.id,
             seen: self.seen.clone(),
@@ -161,28 +155,24 @@ impl ProcessMonitor {
         };
         for ear in &self.ears {
             match ear {
-                Ear::Socket(socket) => state.notify = Some((socket.name().to_owned(), fds.add(socket.as_fd()))),
-                Ear::Pipe(pipe) => state.pipe = Some(fds.add(pipe.as_fd())),
-                Ear::Channel(channel) => state.channel = Some(channel.pack(fds)),
+                Ear::Socket(socket) => state.notify = Some((socket.name().to_owned(), Fd::duplicate(socket)?)),
+                Ear::Pipe(pipe) => state.pipe = Some(Fd::duplicate(pipe)?),
+                Ear::Channel(channel) => state.channel = Some(channel.pack()?),
             }
         }
-        state
+        Ok(state)
     }
 
-    pub(super) fn unpack(
-        state: ProcessMonitorState,
-        primary: Option<&PrimaryHandle>,
-        received: &mut ReceivedFds,
-    ) -> io::Result<ProcessMonitor> {
+    fn unpack(state: ProcessMonitorState, primary: Option<&PrimaryHandle>) -> io::Result<ProcessMonitor> {
         let mut ears = Vec::new();
         if let Some((name, socket)) = state.notify {
-            ears.push(Ear::Socket(NotifySocket::adopt(name, received.take(socket)?)?));
+            ears.push(Ear::Socket(NotifySocket::adopt(name, socket.into_owned()?)?));
         }
         if let Some(pipe) = state.pipe {
-            ears.push(Ear::Pipe(received.take(pipe)?));
+            ears.push(Ear::Pipe(pipe.into_owned()?));
         }
         if let Some((channel, primary)) = state.channel.zip(primary) {
-            ears.push(Ear::Channel(Channel::unpack(channel, primary.inbox(), received)?));
+            ears.push(Ear::Channel(Channel::unpack(channel, primary.inbox())?));
         }
         let mut monitor = ProcessMonitor::new(state.id, state.signs, ears);
         (monitor.seen, monitor.draining) = (state.seen, state.draining);

@@ -2,23 +2,22 @@
 
 use std::io;
 
-use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::closing::Queues;
 use super::encoding::ForeignState;
 use super::node_js::Channel;
 use super::{Foreign, ProcessEvent, ProcessMonitor};
+use crate::control::{Encoded, PassedSocket};
 use crate::error::describe;
 use crate::id::{Generation, NodeId};
 use crate::program::Program;
 use crate::serve::Socket;
 use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::{
-    Beside, Given, NodeNews, NodeView, Properties, Reaction, ServerSockets, StartContext, Waits, Welcome, Workload,
-    WorkloadSpec, cannot_close,
+    Beside, Given, NodeNews, NodeView, Properties, Reaction, StartContext, Waits, Welcome, Workload, WorkloadSpec,
+    cannot_close,
 };
-use crate::supervisor::{ReceivedFds, SentFds};
 use crate::{Error, NotApplied};
 use multi_node_fleet::fleet::Event;
 
@@ -40,9 +39,12 @@ impl WorkloadSpec for Program {
         self.find().map(drop)
     }
 
-    fn check_left(&self, left: Option<&[u8]>) -> Result<(), String> {
+    fn check_left(&self, left: Option<&Encoded>) -> Result<(), String> {
         let left = left.ok_or("the nodes are of the running program, and not of another that it runs")?;
-        let left = read(left).map_err(|error| format!("the state of the running program cannot be read: {error}"))?;
+        let left = left
+            .clone()
+            .decode::<ForeignState>()
+            .map_err(|error| format!("the state of the running program cannot be read: {error}"))?;
         if left.collects && self.output.is_none() {
             return Err("the new program would not read what nodes write, as the running one does".to_owned());
         }
@@ -55,19 +57,10 @@ impl WorkloadSpec for Program {
         Ok(Box::new(Foreign::begin(*self, context)?))
     }
 
-    fn resume(
-        self: Box<Self>,
-        left: Option<&[u8]>,
-        context: StartContext<'_>,
-        received: &mut ReceivedFds,
-    ) -> io::Result<Box<dyn Workload>> {
-        let left = read(left.unwrap_or_default())?;
-        Ok(Box::new(Foreign::unpack(&self, left, context, received)?))
+    fn resume(self: Box<Self>, left: Option<Encoded>, context: StartContext<'_>) -> io::Result<Box<dyn Workload>> {
+        let left = left.ok_or_else(|| io::Error::other("the nodes are of the running program itself"))?;
+        Ok(Box::new(Foreign::unpack(&self, left.decode()?, context)?))
     }
-}
-
-fn read(left: &[u8]) -> io::Result<ForeignState> {
-    rmp_serde::from_slice(left).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 impl Program {
@@ -122,7 +115,8 @@ impl Workload for Foreign {
         if monitor.draining {
             return Err("the node is to end already".to_owned());
         }
-        let servers = ServerSockets::new(&self.linked.sockets(addresses, given.first())?)?;
+        let servers = PassedSocket::all(self.linked.sockets(addresses, given.first())?);
+        let servers = servers.map_err(|error| describe(&error))?;
         monitor.links();
         Ok(Welcome::Program(servers))
     }
@@ -229,8 +223,7 @@ impl Workload for Foreign {
         }
     }
 
-    fn save<'a>(&'a self, fds: &mut SentFds<'a>) -> io::Result<Option<Bytes>> {
-        let saved = rmp_serde::to_vec_named(&self.pack(fds)).map_err(io::Error::other)?;
-        Ok(Some(saved.into()))
+    fn save(&self) -> io::Result<Option<Encoded>> {
+        Encoded::of(&self.pack()?).map(Some)
     }
 }

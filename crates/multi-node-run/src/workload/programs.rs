@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::linked::Linked;
 use super::node_js::{Channel, Preload, PrimaryHandle, ToPrimary, Wanted};
@@ -56,7 +57,7 @@ pub(super) struct Known {
     pub(super) program: Program,
     /// Where it was found, and what, held so that a half-finished deploy changes nothing about it; `None` of a script, which
     /// its interpreter opens by its path.
-    pub(super) file: Option<(PathBuf, OwnedFd)>,
+    pub(super) file: Option<(PathBuf, Arc<OwnedFd>)>,
     /// Whether its nodes are known to link this crate.
     pub(super) is_linked: bool,
 }

@@ -14,10 +14,12 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use super::launch::{Launch, Process};
 use super::plan::{SlotArgs, Start};
+use crate::control;
 use crate::environment::{self, ParentInfo, UpgradeStep};
 use crate::error::describe;
 use crate::family::{Run, Token};
@@ -70,12 +72,13 @@ struct OwnCommand {
 }
 
 /// What one generation runs, held so that a half-finished deploy changes nothing about it.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Image {
     pub(super) program: Held,
     /// The master's own program, where that is another and was found.
     pub(super) master: Option<Held>,
-    pub(super) directory: OwnedFd,
+    #[serde(with = "control::shared")]
+    pub(super) directory: Arc<OwnedFd>,
 }
 
 impl Launcher {
@@ -110,7 +113,7 @@ impl Launcher {
     }
 
     /// Continues with what another program of this process held.
-    pub(crate) fn inherit(&mut self, images: Vec<(Generation, Image)>) {
+    pub(crate) fn inherit(&mut self, images: BTreeMap<Generation, Image>) {
         self.images.extend(images);
     }
 
@@ -136,7 +139,7 @@ impl Launcher {
         let program = hold(program).map_err(|error| (named.as_path(), error))?;
         // A reload can do without it.
         let master = if own { None } else { hold(&self.own.program).ok() };
-        Ok(Image { program, master, directory })
+        Ok(Image { program, master, directory: directory.into() })
     }
 
     /// What would take this process's place, and in which directory.

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::pipe::Sender;
 use tokio::sync::watch;
@@ -16,6 +17,7 @@ use super::child::GuardProgram;
 use super::fleet::Fatal;
 use super::launch::Launch;
 use super::watch as watching;
+use crate::control;
 use crate::family::{Family, ProcessId, ToGuard};
 use crate::id::NodeId;
 use crate::status::Exit;
@@ -64,11 +66,13 @@ impl Registry {
 }
 
 /// A guard's process, and what it knows.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct GuardProcess {
-    pub(super) process: OwnedFd,
-    pub(super) pipe: OwnedFd,
-    pub(super) told: Families,
+    #[serde(with = "control::owner")]
+    process: OwnedFd,
+    #[serde(with = "control::owner")]
+    pipe: OwnedFd,
+    told: Families,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use super::fleet::Event;
 use super::member::Member;
 use super::members::{Members, NodeTemplate};
 use super::watch::NodeEvent;
-use super::workload::{Given, NodeView, ServerSockets, Welcome};
-use crate::control::{self, Fd, HelloAck, NodeSettings, ToMaster, ToNode, VERSIONS, Versions};
+use super::workload::{Given, NodeView, Welcome};
+use crate::control::{self, Fd, HelloAck, NodeSettings, PassedSocket, ToMaster, ToNode, VERSIONS, Versions};
 use crate::id::NodeId;
 
 /// What a node says about itself in its first message.
@@ -80,11 +80,11 @@ fn hello_ack(
     template: &NodeTemplate,
     member: &Member,
     (version, capabilities): (u32, &[String]),
-    servers: ServerSockets,
+    servers: Vec<Vec<PassedSocket>>,
     slots: usize,
 ) -> Result<HelloAck, String> {
     let (id, slot) = (member.info.id(), member.info.slot());
-    let clone = |fd: &OwnedFd| fd.try_clone().map(Fd::from).map_err(|error| error.to_string());
+    let clone = |fd: &OwnedFd| Fd::duplicate(fd).map_err(|error| error.to_string());
     let takes_limits = control::has_capability(capabilities, control::LIMITS);
     Ok(HelloAck {
         version,
@@ -98,7 +98,7 @@ fn hello_ack(
         slots: 0,
         secret: Some(template.secret.clone()),
         tls: template.tls.view.borrow().state.clone().filter(|_| control::has_capability(capabilities, control::TLS)),
-        servers: servers.0,
+        servers,
         load: clone(&template.load_file)?,
         wake_fd: clone(&template.wake_fd)?,
         limits: takes_limits.then(|| clone(&template.limits.1)).transpose()?,

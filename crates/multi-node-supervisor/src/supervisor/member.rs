@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -47,9 +48,10 @@ pub(super) struct Member {
 }
 
 /// A process that a program has named as its main process (`MAINPID=`, sd_notify(3)).
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Main {
     pub(super) pid: u32,
+    #[serde(with = "control::shared")]
     pub(super) process: Arc<OwnedFd>,
 }
 
@@ -67,11 +69,12 @@ impl Main {
     }
 }
 
-/// A node that lives, while nobody listens to it and nobody speaks to it.
-#[derive(Debug)]
+/// A node that lives, while nobody listens to it and nobody speaks to it. The master's successor goes on with it.
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SuspendedMember {
     pub(super) info: PeerInfo,
     pub(super) generation: Generation,
+    #[serde(with = "control::shared")]
     pub(super) process: Arc<OwnedFd>,
     pub(super) line: usize,
     pub(super) version: Option<u32>,

@@ -77,9 +77,9 @@ pub use launch::{Launch, Process};
 pub use member::leader;
 pub use plan::{Plan, SlotArgs, Start};
 pub use run::TARGET;
-pub use upgrade::{FdIndex, ReceivedFds, SentFds, UpgradeRequest};
+pub use upgrade::UpgradeRequest;
 pub use watch::{end, told_to_rest, until_end};
 pub use workload::{
-    Beside, Given, Linked, NodeNews, NodeView, Observer, Properties, Reaction, ServerSockets, StartContext, Waits,
-    Welcome, Workload, WorkloadSpec, cannot_close,
+    Beside, Given, Linked, NodeNews, NodeView, Observer, Properties, Reaction, StartContext, Waits, Welcome, Workload,
+    WorkloadSpec, cannot_close,
 };

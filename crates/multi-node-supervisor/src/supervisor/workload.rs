@@ -7,24 +7,22 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::child::Launcher;
 use super::fleet::{Backoff, Event};
 use super::guard::Registry;
-use super::upgrade::{ReceivedFds, SentFds};
 use super::watch::NodeEvent;
 use crate::bind::Manner;
-use crate::control::{Exec, Fd, SocketKind};
+use crate::control::{Encoded, Exec, PassedSocket};
 use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
 use crate::output::Collect;
 use crate::serve::Socket;
 use crate::status::{Exit, ProgramStatus};
 use crate::sys::signal::TERM;
-use crate::{Error, NotApplied, process_links, sys};
+use crate::{Error, NotApplied, sys};
 
 /// What a hook waits for.
 pub type Waits<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -46,7 +44,7 @@ pub trait WorkloadSpec: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Why it cannot.
-    fn check_left(&self, left: Option<&[u8]>) -> Result<(), String>;
+    fn check_left(&self, left: Option<&Encoded>) -> Result<(), String>;
 
     /// Begins with new nodes.
     ///
@@ -58,12 +56,7 @@ pub trait WorkloadSpec: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     /// Where that cannot be read.
-    fn resume(
-        self: Box<Self>,
-        left: Option<&[u8]>,
-        context: StartContext<'_>,
-        received: &mut ReceivedFds,
-    ) -> io::Result<Box<dyn Workload>>;
+    fn resume(self: Box<Self>, left: Option<Encoded>, context: StartContext<'_>) -> io::Result<Box<dyn Workload>>;
 }
 
 /// What follows for the master from what its nodes run.
@@ -173,8 +166,8 @@ pub trait Workload: fmt::Debug + Send + Sync {
     /// What the next master's workload goes on from. After a rest it is complete.
     ///
     /// # Errors
-    /// Where it cannot be encoded.
-    fn save<'a>(&'a self, _fds: &mut SentFds<'a>) -> io::Result<Option<Bytes>> {
+    /// Where it cannot be encoded, or a descriptor cannot be duplicated.
+    fn save(&self) -> io::Result<Option<Encoded>> {
         Ok(None)
     }
 }
@@ -225,27 +218,9 @@ pub enum Welcome {
     /// It is to become this program.
     Exec(Box<Exec>),
     /// It is a node of the master's program, and serves on these.
-    Node(ServerSockets),
+    Node(Vec<Vec<PassedSocket>>),
     /// It is the program that an exec shim has become, and links the library.
-    Program(ServerSockets),
-}
-
-/// Listening sockets, as they are passed on.
-#[derive(Debug)]
-pub struct ServerSockets(pub(super) Vec<Vec<(SocketKind, Fd)>>);
-
-impl ServerSockets {
-    /// Those of each server.
-    ///
-    /// # Errors
-    /// Where they cannot be duplicated.
-    pub fn new(servers: &[Vec<&Socket>]) -> Result<ServerSockets, String> {
-        let socket = |socket: &&Socket| {
-            let duplicate = socket.try_clone_file().map_err(|error| error.to_string())?;
-            Ok((process_links::kind(socket), duplicate.into()))
-        };
-        servers.iter().map(|sockets| sockets.iter().map(socket).collect()).collect::<Result<_, _>>().map(ServerSockets)
-    }
+    Program(Vec<Vec<PassedSocket>>),
 }
 
 /// News of a node.
@@ -348,7 +323,7 @@ impl WorkloadSpec for Linked {
         }
     }
 
-    fn check_left(&self, left: Option<&[u8]>) -> Result<(), String> {
+    fn check_left(&self, left: Option<&Encoded>) -> Result<(), String> {
         match left {
             None => Ok(()),
             Some(_) => Err("the nodes are of a program that the new one does not run".to_owned()),
@@ -359,12 +334,7 @@ impl WorkloadSpec for Linked {
         Ok(self)
     }
 
-    fn resume(
-        self: Box<Self>,
-        _: Option<&[u8]>,
-        _: StartContext<'_>,
-        _: &mut ReceivedFds,
-    ) -> io::Result<Box<dyn Workload>> {
+    fn resume(self: Box<Self>, _: Option<Encoded>, _: StartContext<'_>) -> io::Result<Box<dyn Workload>> {
         Ok(self)
     }
 }
@@ -378,8 +348,7 @@ impl Workload for Linked {
                 listed(given.addresses),
             ));
         }
-        let servers: Vec<Vec<_>> = given.sockets.iter().map(|sockets| sockets.iter().collect()).collect();
-        ServerSockets::new(&servers).map(Welcome::Node)
+        PassedSocket::all(given.sockets).map(Welcome::Node).map_err(|error| error.to_string())
     }
 
     fn heard(&mut self, node: NodeView, news: NodeNews<'_>) -> Reaction {

@@ -1,6 +1,7 @@
 //! A node's beginning and end: welcomed, serving, drained.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, OnceLock};
@@ -16,14 +17,14 @@ use super::master::Master;
 use super::measures::Measures;
 use super::orphan;
 use super::parent::Parent;
-use crate::control::{self, Fd, HelloAck, Reserve, Skipped, SocketKind, ToMaster, Writer};
+use crate::control::{self, Fd, HelloAck, PassedSocket, Reserve, Skipped, ToMaster, Writer};
 use crate::descriptors::Demand;
 use crate::handoff::{Links, Successors};
 use crate::lease::LeasePlace;
 use crate::limits::{self, SharedTable};
 use crate::log_buffer::LogBuffer;
 use crate::options::Metering;
-use crate::process_links::{self, End, ProcessLinks};
+use crate::process_links::{End, ProcessLinks};
 use crate::serve::{self, AcceptControl, DrainReport, DrainSignal, LoadTable, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::signals::NodeSignals;
@@ -66,7 +67,7 @@ pub(crate) async fn join(
     show_slot(&hello_ack);
     offer_memory();
 
-    let sockets = adopt(mem::take(&mut hello_ack.servers))?;
+    let sockets = PassedSocket::open_all(mem::take(&mut hello_ack.servers)).map_err(|error| lost(&error))?;
     let held = held(&sockets)?;
     let wake_fd = owned(hello_ack.wake_fd)?;
     let load = owned(hello_ack.load)?;
@@ -215,7 +216,12 @@ fn incomplete() -> Error {
 }
 
 fn owned(fd: Fd) -> Result<OwnedFd, Error> {
-    fd.into_owned().map_err(|error| Error::Control { cause: error.to_string() })
+    fd.into_owned().map_err(|error| lost(&error))
+}
+
+/// A descriptor that the master has sent.
+fn lost(error: &io::Error) -> Error {
+    Error::Control { cause: error.to_string() }
 }
 
 /// What the master reads of a failed start: its cause alone, since it knows what failed.
@@ -272,11 +278,6 @@ async fn finish(
         Err(error) => End::Failed(error.to_string()),
     };
     end.send_replace(Some(fate));
-}
-
-fn adopt(servers: Vec<Vec<(SocketKind, Fd)>>) -> Result<Vec<Vec<Socket>>, Error> {
-    let adopt = |(kind, fd): (SocketKind, Fd)| owned(fd).map(|fd| process_links::adopt(kind, fd));
-    servers.into_iter().map(|sockets| sockets.into_iter().map(adopt).collect()).collect()
 }
 
 /// When memory runs out, the kernel should kill a node rather than the master, whose end is the end of all.

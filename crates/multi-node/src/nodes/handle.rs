@@ -325,8 +325,9 @@ impl Handle {
     ///
     /// # Errors
     /// [`CommandError::Failed`] where the new program does not reach `listen`, could not go on from here, or its nodes did
-    /// not come up; [`CommandError::MasterStays`] where everything but the last step succeeded; the other variants say why
-    /// nothing was begun. Dropping the future does not stop the upgrade.
+    /// not come up, and where this program or the new one is built without the feature `upgrade`;
+    /// [`CommandError::MasterStays`] where everything but the last step succeeded; the other variants say why nothing was
+    /// begun. Dropping the future does not stop the upgrade.
     pub async fn upgrade(&self) -> Result<Infallible, CommandError> {
         Err(match self.command(Command::Upgrade).await {
             Err(refusal) => refusal,

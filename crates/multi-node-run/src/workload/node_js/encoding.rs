@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -20,12 +18,10 @@ use super::moving::{Holder, Pending};
 use super::outbox::{Line, Outbox};
 use super::primary::{Primary, PrimaryHandle, Server, ToPrimary, Worker};
 use super::relay::Relay;
-use crate::control::SocketKind;
+use crate::control::{Fd, PassedSocket};
 use crate::id::NodeId;
-use crate::process_links;
 use crate::serve::Socket;
 use crate::shared_secret::Hidden;
-use crate::supervisor::{FdIndex, ReceivedFds, SentFds};
 
 /// What a primary has.
 #[derive(Debug, Serialize, Deserialize)]
@@ -48,7 +44,7 @@ pub(in crate::workload) struct PrimaryState {
 #[derive(Debug, Serialize, Deserialize)]
 struct ServerState {
     key: String,
-    socket: (SocketKind, FdIndex),
+    socket: PassedSocket,
     name: Option<Value>,
     #[serde(default)]
     data: Option<ServerData>,
@@ -58,16 +54,16 @@ struct ServerState {
 
 /// A connection that no worker has taken yet.
 #[derive(Debug, Serialize, Deserialize)]
-struct PendingState(FdIndex, Option<Holder>);
+struct PendingState(Fd, Option<Holder>);
 
 impl PendingState {
-    fn pack<'a>(pending: &'a Pending, fds: &mut SentFds<'a>) -> PendingState {
-        PendingState(fds.add(pending.stream.as_fd()), pending.holder.clone())
+    fn pack(pending: &Pending) -> PendingState {
+        PendingState(Fd::shared(&pending.stream), pending.holder.clone())
     }
 
-    fn unpack(self, received: &mut ReceivedFds) -> io::Result<Pending> {
+    fn unpack(self) -> io::Result<Pending> {
         let PendingState(stream, holder) = self;
-        Ok(Pending { stream: shared(stream, received)?, holder })
+        Ok(Pending { stream: stream.into_shared()?, holder })
     }
 }
 
@@ -83,23 +79,26 @@ struct WorkerState {
 
 impl PrimaryHandle {
     /// `None` of a primary that does not rest.
-    pub(in crate::workload) fn pack<'a>(&'a self, fds: &mut SentFds<'a>) -> Option<PrimaryState> {
-        let Primary { listeners, servers, workers, sequence, relay, .. } = self.suspended()?;
-        let servers = servers.iter().map(|(key, server)| ServerState {
-            key: key.clone(),
-            socket: (process_links::kind(&server.socket), fds.add(server.socket.as_fd())),
-            name: server.name.clone(),
-            data: server.data.clone(),
-            workers: server.workers.clone(),
-            waiting: server.waiting.iter().map(|pending| PendingState::pack(pending, fds)).collect(),
+    pub(in crate::workload) fn pack(&self) -> io::Result<Option<PrimaryState>> {
+        let Some(primary) = self.suspended() else { return Ok(None) };
+        let Primary { listeners, servers, workers, sequence, relay, .. } = primary;
+        let servers = servers.iter().map(|(key, server)| {
+            Ok(ServerState {
+                key: key.clone(),
+                socket: PassedSocket::of(&server.socket)?,
+                name: server.name.clone(),
+                data: server.data.clone(),
+                workers: server.workers.clone(),
+                waiting: server.waiting.iter().map(PendingState::pack).collect(),
+            })
         });
-        let servers = servers.collect();
+        let servers = servers.collect::<io::Result<_>>()?;
         let workers = workers.iter().map(|(id, worker)| WorkerState {
             id: *id,
             under_way: worker
                 .under_way
                 .iter()
-                .map(|(number, (key, pending))| (*number, key.clone(), PendingState::pack(pending, fds)))
+                .map(|(number, (key, pending))| (*number, key.clone(), PendingState::pack(pending)))
                 .collect(),
             meets: worker.meets,
             preload: worker.preload,
@@ -108,30 +107,24 @@ impl PrimaryHandle {
         let Listeners { mapped, files, backlog, bound, .. } = listeners;
         let (mapped, files, backlog, bound) = (*mapped, files.clone(), *backlog, bound.borrow().clone());
         let (sequence, relay) = (*sequence, relay.clone());
-        Some(PrimaryState { mapped, bound, files, servers, workers, sequence, backlog, relay })
+        Ok(Some(PrimaryState { mapped, bound, files, servers, workers, sequence, backlog, relay }))
     }
 
-    pub(in crate::workload) fn unpack(
-        state: PrimaryState,
-        given: Vec<Socket>,
-        received: &mut ReceivedFds,
-    ) -> io::Result<PrimaryHandle> {
+    pub(in crate::workload) fn unpack(state: PrimaryState, given: Vec<Socket>) -> io::Result<PrimaryHandle> {
         let mut listeners = Listeners::new(given, state.backlog);
         (listeners.mapped, listeners.files) = (state.mapped, state.files);
         listeners.bound.send_replace(state.bound);
         let servers = state.servers.into_iter().map(|server| {
-            let (kind, socket) = server.socket;
-            let mut decoded = Server::new(process_links::adopt(kind, received.take(socket)?), server.name);
+            let mut decoded = Server::new(server.socket.open()?, server.name);
             (decoded.data, decoded.workers) = (server.data, server.workers);
-            decoded.waiting =
-                server.waiting.into_iter().map(|pending| pending.unpack(received)).collect::<io::Result<_>>()?;
+            decoded.waiting = server.waiting.into_iter().map(PendingState::unpack).collect::<io::Result<_>>()?;
             Ok::<_, io::Error>((server.key, decoded))
         });
         let servers = servers.collect::<io::Result<_>>()?;
         let mut turns = LeastLoaded::default();
         let workers = state.workers.into_iter().map(|worker| {
             turns.resume(worker.id, worker.under_way.len());
-            Ok::<_, io::Error>((worker.id, worker.unpack(received)?))
+            Ok::<_, io::Error>((worker.id, worker.unpack()?))
         });
         let workers = workers.collect::<io::Result<_>>()?;
         let PrimaryState { sequence, relay, .. } = state;
@@ -140,27 +133,23 @@ impl PrimaryHandle {
 }
 
 impl WorkerState {
-    fn unpack(self, received: &mut ReceivedFds) -> io::Result<Worker> {
-        let mut pending = |(number, key, state): (_, _, PendingState)| Ok((number, (key, state.unpack(received)?)));
-        let under_way = self.under_way.into_iter().map(&mut pending).collect::<io::Result<_>>()?;
+    fn unpack(self) -> io::Result<Worker> {
+        let pending = |(number, key, state): (_, _, PendingState)| Ok((number, (key, state.unpack()?)));
+        let under_way = self.under_way.into_iter().map(pending).collect::<io::Result<_>>()?;
         // The way to it comes with its channel.
         let worker = Worker::new(Outbox::nowhere());
         Ok(Worker { under_way, meets: self.meets, preload: self.preload, ..worker })
     }
 }
 
-fn shared(fd: FdIndex, received: &mut ReceivedFds) -> io::Result<Arc<OwnedFd>> {
-    received.take(fd).map(Arc::new)
-}
-
 /// One worker's channel.
 #[derive(Serialize, Deserialize)]
 pub(in crate::workload) struct ChannelState {
-    socket: FdIndex,
+    socket: Fd,
     read: Bytes,
     #[serde(default)]
-    handles: Vec<FdIndex>,
-    unwritten: Vec<(Bytes, Option<FdIndex>)>,
+    handles: Vec<Fd>,
+    unwritten: Vec<(Bytes, Option<Fd>)>,
 }
 
 /// Its bytes may hold ticket keys.
@@ -175,26 +164,23 @@ impl fmt::Debug for ChannelState {
 }
 
 impl Channel {
-    pub(in crate::workload) fn pack<'a>(&'a self, fds: &mut SentFds<'a>) -> ChannelState {
-        let socket = fds.add(self.socket.as_fd());
-        let mut line = |line: &'a Line| (line.bytes.clone(), line.fd.as_ref().map(|fd| fds.add(fd.as_fd())));
-        let unwritten = self.talk.unwritten.iter().map(&mut line).collect();
-        let handles = self.talk.handles.iter().map(|handle| fds.add(handle.as_fd())).collect();
-        ChannelState { socket, read: self.talk.read.clone().freeze(), handles, unwritten }
+    pub(in crate::workload) fn pack(&self) -> io::Result<ChannelState> {
+        let line = |line: &Line| (line.bytes.clone(), line.fd.as_ref().map(Fd::shared));
+        Ok(ChannelState {
+            socket: Fd::duplicate(&self.socket)?,
+            read: self.talk.read.clone().freeze(),
+            handles: self.talk.handles.iter().map(Fd::duplicate).collect::<io::Result<_>>()?,
+            unwritten: self.talk.unwritten.iter().map(line).collect(),
+        })
     }
 
-    pub(in crate::workload) fn unpack(
-        state: ChannelState,
-        primary: mpsc::Sender<ToPrimary>,
-        received: &mut ReceivedFds,
-    ) -> io::Result<Channel> {
-        let socket = received.take(state.socket)?;
-        let mut line = |(bytes, fd): (Bytes, Option<FdIndex>)| {
-            Ok(Line { bytes, fd: fd.map(|fd| shared(fd, received)).transpose()?, room: None })
-        };
-        let unwritten = state.unwritten.into_iter().map(&mut line).collect::<io::Result<_>>()?;
-        let handles = state.handles.into_iter().map(|handle| received.take(handle)).collect::<io::Result<_>>()?;
-        Ok(Channel::resume(socket, primary, Talk { read: state.read.into(), handles, unwritten }))
+    pub(in crate::workload) fn unpack(state: ChannelState, primary: mpsc::Sender<ToPrimary>) -> io::Result<Channel> {
+        let line =
+            |(bytes, fd): (Bytes, Option<Fd>)| Ok(Line { bytes, fd: fd.map(Fd::into_shared).transpose()?, room: None });
+        let unwritten = state.unwritten.into_iter().map(line).collect::<io::Result<_>>()?;
+        let handles = state.handles.into_iter().map(Fd::into_owned).collect::<io::Result<_>>()?;
+        let talk = Talk { read: state.read.into(), handles, unwritten };
+        Ok(Channel::resume(state.socket.into_owned()?, primary, talk))
     }
 }
 
@@ -210,7 +196,7 @@ mod tests {
         let talk = Talk { read: keys[..].into(), handles: [].into(), unwritten: [line].into() };
         let (socket, _other) = sys::socket::pair().expect("a pair");
         let channel = Channel::resume(socket, mpsc::channel(1).0, talk);
-        let state = channel.pack(&mut SentFds::default());
+        let state = channel.pack().expect("open");
         for shown in [format!("{channel:?}"), format!("{state:?}")] {
             assert!(shown.matches("22 bytes").count() == 2 && !shown.contains("5e5e"), "{shown}");
             // Bytes as numbers.

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::{Image, Launcher, OwnCommand};
-use crate::held::Held;
 use crate::id::Generation;
 
 impl Launcher {
     /// A launcher that starts what this one starts of a generation, and continues independently of this one.
     ///
     /// # Errors
-    /// Where the generation is not held, or no descriptor is left.
+    /// Where the generation is not held.
     pub fn alone(&self, generation: Generation) -> io::Result<Launcher> {
         let image =
             self.images.get(&generation).ok_or_else(|| io::Error::other("its generation is not held any more"))?;
@@ -32,18 +31,8 @@ impl Launcher {
             directory: self.directory.clone(),
             output: self.output.clone(),
             reading: BTreeMap::new(),
-            images: BTreeMap::from([(generation, image.duplicate()?)]),
+            images: BTreeMap::from([(generation, Image { master: None, ..image.clone() })]),
             launch: self.launch.clone(),
         })
-    }
-}
-
-impl Image {
-    fn duplicate(&self) -> io::Result<Image> {
-        let program = match &self.program {
-            Held::File(file) => Held::File(file.try_clone()?),
-            Held::Script(path) => Held::Script(path.clone()),
-        };
-        Ok(Image { program, master: None, directory: self.directory.try_clone()? })
     }
 }

@@ -4,7 +4,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::state::{Preamble, ReceivedFds, SentFds, State};
+use super::state::{Preamble, State};
+use crate::control::{self, Encoded, Fd};
 use crate::sys::memory;
 use crate::sys::socket::{self, Received};
 
@@ -12,11 +13,10 @@ use crate::sys::socket::{self, Received};
 const LONGEST: u64 = 256 << 20;
 
 /// Puts everything into the socket, where it waits for the reader, who may be the next program of this process.
-pub(super) fn send(to: BorrowedFd<'_>, state: &mut State, fds: &SentFds<'_>) -> io::Result<()> {
-    state.descriptors = fds.0.len();
-    let bytes = rmp_serde::to_vec_named(state).map_err(io::Error::other)?;
-    let file = memory::file(&bytes)?;
-    let all: Vec<BorrowedFd<'_>> = std::iter::once(file.as_fd()).chain(fds.0.iter().copied()).collect();
+pub(super) fn send(to: BorrowedFd<'_>, state: &State) -> io::Result<()> {
+    let (bytes, fds) = control::gathered(|| rmp_serde::to_vec_named(state));
+    let file = memory::file(&bytes.map_err(io::Error::other)?)?;
+    let all: Vec<BorrowedFd<'_>> = std::iter::once(file.as_fd()).chain(fds.iter().map(AsFd::as_fd)).collect();
     for some in all.chunks(socket::MOST_FDS) {
         socket::send(to, &[0], some)?;
     }
@@ -24,18 +24,11 @@ pub(super) fn send(to: BorrowedFd<'_>, state: &mut State, fds: &SentFds<'_>) -> 
 }
 
 /// Takes out what was put in before this process, or this program of it, began.
-pub(super) fn receive(from: BorrowedFd<'_>) -> io::Result<(State, ReceivedFds)> {
-    let fds = received(from)?;
-    let mut fds = fds.into_iter();
+pub(super) fn receive(from: BorrowedFd<'_>) -> io::Result<State> {
+    let mut fds = received(from)?.into_iter();
     let bytes = memory::read(fds.next().ok_or(io::ErrorKind::UnexpectedEof)?, LONGEST)?;
     rmp_serde::from_slice::<Preamble>(&bytes).map_err(unreadable)?.check().map_err(unreadable)?;
-    let state: State = rmp_serde::from_slice(&bytes).map_err(unreadable)?;
-    let received = ReceivedFds::new(fds.collect());
-    if received.len() != state.descriptors {
-        let why = format!("{} descriptors came with a state that has {}", received.len(), state.descriptors);
-        return Err(unreadable(why));
-    }
-    Ok((state, received))
+    Encoded { bytes: bytes.into(), fds: fds.map(Fd::from).collect() }.decode()
 }
 
 fn received(from: BorrowedFd<'_>) -> io::Result<Vec<OwnedFd>> {

@@ -3,17 +3,18 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::mem;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::state::{SentFds, State};
-use super::{courier, encoding};
+use super::courier;
+use super::state::{LEFT_OUT, Rested, State};
 use crate::command::ReloadReport;
+use crate::control::Fd;
 use crate::error::describe;
 use crate::id::NodeId;
-use crate::output::Output;
 use crate::process_links::End;
-use crate::signals::{Kind, Relay};
+use crate::signals::Relay;
 use crate::supervisor::fleet::Event;
 use crate::supervisor::member::SuspendedMember;
 use crate::supervisor::run::Supervisor;
@@ -29,6 +30,9 @@ type News = Vec<(NodeId, NodeEvent)>;
 impl Supervisor {
     /// Leaves the process to the next program. If that fails, the old one continues; `Some`: the program has ended.
     pub(in crate::supervisor) async fn try_to_exec(&mut self, reload: ReloadReport) -> Option<End> {
+        if let Some(why) = LEFT_OUT {
+            return self.deal(Event::Stayed { why: why.to_owned() }).await;
+        }
         let generation = reload.generation;
         let (why, news) = self.exec(reload).await;
         // The nodes are new.
@@ -57,14 +61,18 @@ impl Supervisor {
         let (members, news) = self.rest().await;
         tokio::time::sleep(ONE_TURN).await;
         let early = self.signals.waiting().await;
+        let mut rested = Rested { members, news, early, outputs, reload: Some(reload), ..Rested::default() };
         // From here to the end nothing is waited for, so that this thread is the one that holds signals back.
-        let (error, news) = self.leave((&members, &outputs), news, early, &relay, reload);
-        self.members.launcher.go_on_reading(outputs);
-        if let Err(error) = self.members.resume(members) {
+        let Err(error) = self.leave(&mut rested, &relay);
+        self.members.launcher.go_on_reading(rested.outputs);
+        if let Some(guard) = &mut self.members.guard {
+            guard.held = rested.guard;
+        }
+        if let Err(error) = self.members.resume(rested.members) {
             crate::log::error!(%error, "cannot go on with a node, which drains by itself");
         }
         self.members.reassure();
-        (failure(&error), news)
+        (failure(&error), rested.news)
     }
 
     /// Suspends all channels, and collects earlier messages.
@@ -85,40 +93,23 @@ impl Supervisor {
         (members, news)
     }
 
-    fn leave(
-        &self,
-        (members, outputs): (&[SuspendedMember], &[Output]),
-        news: News,
-        early: Vec<Kind>,
-        relay: &Relay,
-        reload: ReloadReport,
-    ) -> (io::Error, News) {
-        let stdin = match sys::exec::stdin() {
-            Ok(stdin) => stdin,
-            Err(error) => return (error, news),
-        };
-        let mut fds = SentFds::default();
-        let mut state = match encoding::pack(&self.members, self.fleet.save(Instant::now()), &mut fds) {
-            Ok(state) => state,
-            Err(error) => return (error, news),
-        };
-        state.members = members.iter().map(|node| encoding::encode_member(node, &mut fds)).collect();
-        state.outputs = outputs.iter().map(|output| encoding::encode_output(output, &mut fds)).collect();
-        state.signals = relay.ends().map(|(kind, end)| (kind, fds.add(end))).collect();
-        state.guard =
-            self.members.guard.as_ref().and_then(|guard| Some(encoding::encode_guard(guard.held.as_ref()?, &mut fds)));
-        state.stdin = Some(fds.add(stdin.as_fd()));
-        (state.news, state.early, state.reload) = (news, early, Some(reload));
-        match self.send_and_exec(&mut state, &fds, !relay.is_empty()) {
-            Ok(never) => match never {},
-            Err(error) => (error, state.news),
-        }
+    /// Runs the next program. If that fails, all that rested is still there.
+    fn leave(&mut self, rested: &mut Rested, relay: &Relay) -> io::Result<Infallible> {
+        rested.stdin = Some(sys::exec::stdin()?.into());
+        let waiting = relay.ends().map(|(kind, end)| Ok((Fd::duplicate(&end)?, kind)));
+        rested.signals = waiting.collect::<io::Result<_>>()?;
+        rested.guard = self.members.guard.as_mut().and_then(|guard| guard.held.take());
+        let mut state = State::of(&self.members, self.fleet.save(Instant::now()))?;
+        state.rested = Some(mem::take(rested));
+        let result = self.send_and_exec(&state, !relay.is_empty());
+        *rested = state.rested.unwrap_or_default();
+        result
     }
 
-    fn send_and_exec(&self, state: &mut State, fds: &SentFds<'_>, hold_signals: bool) -> io::Result<Infallible> {
+    fn send_and_exec(&self, state: &State, hold_signals: bool) -> io::Result<Infallible> {
         // Our end is closed by the exec.
         let (ours, theirs) = sys::socket::pair()?;
-        courier::send(ours.as_fd(), state, fds)?;
+        courier::send(ours.as_fd(), state)?;
         self.members.launcher.replace_master(theirs, hold_signals)
     }
 }

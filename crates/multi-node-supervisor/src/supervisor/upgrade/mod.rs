@@ -5,7 +5,6 @@
 //! has to be found by its number. A [`preflight`] is the same in a child process, which only reports whether it could continue.
 
 mod courier;
-mod encoding;
 mod exec;
 mod lenient;
 mod preflight;
@@ -18,4 +17,3 @@ mod transcript_tests;
 pub(crate) use preflight::{Preflight, preflighted};
 pub use request::UpgradeRequest;
 pub(crate) use request::{InheritedLoop, LeftState};
-pub use state::{FdIndex, ReceivedFds, SentFds};

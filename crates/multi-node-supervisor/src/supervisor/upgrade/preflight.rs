@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch::channel;
 use tokio::task::JoinHandle;
 
-use super::state::SentFds;
-use super::{courier, encoding};
+use super::courier;
+use super::state::{LEFT_OUT, State};
 use crate::control::{self, Reader};
 use crate::error::describe;
 use crate::family::{Left, Stop};
@@ -51,9 +51,7 @@ impl Preflight {
     /// Starts the newest generation's program, which has so long to answer.
     fn begin(generation: Generation, members: &Members, fleet: Saved, within: Duration) -> io::Result<Preflight> {
         let (ours, theirs) = sys::socket::pair()?;
-        let mut fds = SentFds::default();
-        let mut state = encoding::pack(members, fleet, &mut fds)?;
-        courier::send(ours.as_fd(), &mut state, &fds)?;
+        courier::send(ours.as_fd(), &State::of(members, fleet)?)?;
         let Process { pid, process } = members.launcher.preflight(theirs)?;
         let child = Child { pid, process, control: ours.into() };
         let (run, looks, rule) = members.of_trial();
@@ -78,6 +76,9 @@ impl Drop for Preflight {
 impl Supervisor {
     /// Tries the program of this generation, which is the newest.
     pub(in crate::supervisor) fn preflight(&self, generation: Generation) -> Result<Preflight, String> {
+        if let Some(why) = LEFT_OUT {
+            return Err(why.to_owned());
+        }
         if self.config.master_listen {
             return Err(
                 "the master serves connections itself (`Options::master_listen`), which would be lost".to_owned()

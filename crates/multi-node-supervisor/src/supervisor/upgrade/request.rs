@@ -7,12 +7,12 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::courier;
 use super::preflight::Verdict;
-use super::state::{ReceivedFds, State};
-use super::{courier, encoding};
+use super::state::{LEFT_OUT, Rested, State};
 use crate::bind::Manner;
 use crate::command::ReloadReport;
-use crate::control;
+use crate::control::{self, Fd, PassedSocket};
 use crate::environment::{self, UpgradeStep};
 use crate::id::{Generation, NodeId, Slot};
 use crate::output::Output;
@@ -34,7 +34,6 @@ pub struct UpgradeRequest {
     socket: StdUnixStream,
     calling: UpgradeStep,
     state: State,
-    received: ReceivedFds,
 }
 
 /// What a master leaves, decoded.
@@ -43,7 +42,7 @@ pub(crate) struct LeftState {
     pub(crate) load_file: OwnedFd,
     pub(crate) wake_fd: OwnedFd,
     pub(crate) limits: Option<OwnedFd>,
-    pub(crate) images: Vec<(Generation, Image)>,
+    pub(crate) images: BTreeMap<Generation, Image>,
     pub(crate) fleet: Saved,
     pub(crate) secret: Option<SharedSecret>,
     pub(crate) tls: Option<TlsState>,
@@ -78,7 +77,7 @@ static TAKEN: Mutex<Option<Taken>> = Mutex::new(None);
 struct Taken {
     socket: StdUnixStream,
     calling: UpgradeStep,
-    read: io::Result<(State, ReceivedFds)>,
+    read: io::Result<State>,
 }
 
 impl Taken {
@@ -117,22 +116,25 @@ impl UpgradeRequest {
         let taken = if claimed.is_some() { claimed } else { Taken::find()? };
         let Some(Taken { socket, calling, read }) = taken else { return Ok(None) };
         match (read, calling) {
-            (Ok((state, received)), _) => Ok(Some(UpgradeRequest { socket, calling, state, received })),
+            (Ok(state), _) => Ok(Some(UpgradeRequest { socket, calling, state })),
             (Err(error), UpgradeStep::Preflight) => Err(conclude(socket, Err(unreadable(&error))).await),
             (Err(error), UpgradeStep::Resume) => Err(Error::Resume { cause: unreadable(&error) }),
         }
     }
 
-    fn read(socket: &StdUnixStream, calling: UpgradeStep) -> io::Result<(State, ReceivedFds)> {
-        let (state, mut received) = courier::receive(socket.as_fd())?;
+    fn read(socket: &StdUnixStream, calling: UpgradeStep) -> io::Result<State> {
+        if let Some(why) = LEFT_OUT {
+            return Err(io::Error::other(why));
+        }
+        let mut state = courier::receive(socket.as_fd())?;
         if calling == UpgradeStep::Resume {
-            if let Some(stdin) = state.stdin {
-                sys::exec::set_stdin(received.take(stdin)?.as_fd())?;
+            if let Some(stdin) = state.rested.as_mut().and_then(|rested| rested.stdin.take()) {
+                sys::exec::set_stdin(stdin.into_owned()?.as_fd())?;
             }
             // The program was started by a name that says nothing: that of a descriptor.
             sys::process::set_name(&state.name)?;
         }
-        Ok((state, received))
+        Ok(state)
     }
 
     /// The state to continue from. In a preflight it does not return.
@@ -149,7 +151,7 @@ impl UpgradeRequest {
         match (self.calling, checked) {
             (UpgradeStep::Preflight, checked) => Err(conclude(self.socket, checked).await),
             (UpgradeStep::Resume, Ok(())) => {
-                let decoded = unpack(self.state, self.received, workload, manner);
+                let decoded = unpack(self.state, workload, manner);
                 decoded.map_err(|error| Error::Resume { cause: error.to_string() })
             }
             (UpgradeStep::Resume, Err(cause)) => Err(Error::Resume { cause }),
@@ -190,39 +192,25 @@ fn unreadable(error: &io::Error) -> String {
     format!("the state of the running program cannot be read: {error}")
 }
 
-fn unpack(
-    state: State,
-    mut received: ReceivedFds,
-    workload: Box<dyn WorkloadSpec>,
-    manner: Manner,
-) -> io::Result<LeftState> {
-    let received = &mut received;
+fn unpack(state: State, workload: Box<dyn WorkloadSpec>, manner: Manner) -> io::Result<LeftState> {
     let since = Duration::from_millis(sys::epoll::monotonic_ms().saturating_sub(state.written_ms));
     let now = Instant::now();
     let left = now.checked_sub(since).unwrap_or(now);
-    let mut signals = state.early;
-    for (kind, end) in state.signals {
-        signals.extend(Relay::has_come(received.take(end)?).then_some(kind));
+    let Rested { members, news, early: mut signals, signals: waiting, reload, outputs, guard, .. } =
+        state.rested.unwrap_or_default();
+    for (end, kind) in waiting {
+        signals.extend(Relay::has_come(end.into_owned()?).then_some(kind));
     }
-    let sockets = encoding::decode_sockets(&state.sockets, received)?;
+    let inherited = InheritedLoop { left, members, ended: state.ended, news, signals, reload, outputs, guard };
+    let sockets = PassedSocket::open_all(state.sockets)?;
     let context = StartContext { sockets: &sockets, manner, open_files: None };
-    let workload = workload.resume(state.workload.as_deref(), context, received)?;
-    let inherited = InheritedLoop {
-        left,
-        members: each(state.members, |member| encoding::decode_member(member, received))?,
-        ended: state.ended,
-        news: state.news,
-        signals,
-        reload: state.reload,
-        outputs: each(state.outputs, |output| encoding::decode_output(output, received))?,
-        guard: state.guard.map(|guard| encoding::decode_guard(guard, received)).transpose()?,
-    };
+    let workload = workload.resume(state.workload, context)?;
     Ok(LeftState {
         sockets,
-        load_file: received.take(state.load)?,
-        wake_fd: received.take(state.wake_fd)?,
-        limits: state.limits.map(|limits| received.take(limits)).transpose()?,
-        images: each(state.images, |image| encoding::decode_image(image, received))?,
+        load_file: state.load.into_owned()?,
+        wake_fd: state.wake_fd.into_owned()?,
+        limits: state.limits.map(Fd::into_owned).transpose()?,
+        images: state.images,
         fleet: state.fleet,
         secret: state.secret,
         tls: state.tls,
@@ -230,8 +218,4 @@ fn unpack(
         left,
         inherited,
     })
-}
-
-fn each<A, B>(all: Vec<A>, one: impl FnMut(A) -> io::Result<B>) -> io::Result<Vec<B>> {
-    all.into_iter().map(one).collect()
 }

@@ -173,9 +173,10 @@ static: ## the command as one file without shared libraries, and a node of it st
 	$${CARGO_TARGET_DIR:-target}/x86_64-unknown-linux-musl/release/multi-node run -n 1 --ready-after 100ms -- \
 		sh -c 'echo a node is started; sleep 1; kill $$PPID; sleep 60'
 
-# The binaries of the npm package have to be built. `QUICK=--quick` does not build each crate from its package.
-release-check: ## whether crates and npm package could be published: origin, files, versions; nothing is published
+# The binaries of the npm package have to be built. `QUICK=--quick` builds nothing.
+release-check: ## whether crates and npm package could be published: origin, files, versions; runs the README's lines; publishes nothing
 	CARGO="$(CARGO)" scripts/release-check.mjs $(QUICK)
+	$(if $(QUICK),,scripts/install-lines.mjs)
 
 servers:
 	@scripts/install-servers.sh >/dev/null

@@ -31,6 +31,7 @@ function checkCrate(crate, version, names) {
   const folder = dirname(manifest);
   for (const field of ['description', 'license', 'repository', 'homepage', 'readme', 'rust_version']) check(crate[field], `${name}: no ${field}`);
   check(existsSync(join(folder, crate.readme ?? '')), `${name}: ${crate.readme} does not exist`);
+  if (crate.readme) checkLinks(name, join(folder, crate.readme));
   check(crate.keywords.length > 0 && crate.keywords.length <= 5, `${name}: 1 to 5 keywords are allowed`);
   check(crate.keywords.every((word) => /^[a-z0-9][\w+-]{0,19}$/i.test(word)), `${name}: a keyword is not allowed: ${crate.keywords}`);
   check(crate.categories.length > 0 && crate.categories.length <= 5, `${name}: 1 to 5 categories are allowed`);
@@ -46,6 +47,12 @@ function checkCrate(crate, version, names) {
     check(size <= LARGEST_FILE, `${name}: ${file} has ${size} bytes`);
   }
   return files.length;
+}
+
+/** A README is read on the pages of a registry, where links into this repository lead nowhere. */
+function checkLinks(name, readme) {
+  const links = [...readFileSync(readme, 'utf8').matchAll(/\]\(([^)]*)\)/g)].map(([, link]) => link);
+  for (const link of links.filter((link) => !/^(https:|#)/.test(link))) check(false, `${name}: its README has a link that is not absolute: ${link}`);
 }
 
 /** The npm packages as they would be published, in a folder of their own. */
@@ -71,6 +78,7 @@ function checkTarball(folder, version) {
   const names = files.map(({ path }) => path);
   const binaries = basename(folder) === 'server' ? ['js/index.js', 'index.d.ts', 'session.d.ts', 'bin/multi-node.js'] : ['multi-node'];
   for (const file of ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', ...binaries]) check(names.includes(file), `${name}: ${file} is not in its package`);
+  checkLinks(name, join(folder, 'README.md'));
   check(!names.some((file) => /^(src|test|bench|node_modules)\//.test(file)), `${name}: has sources or tests in it`);
   check(own === version, `${name}: version ${own} is not ${version}`);
   console.log(`${name} ${own}: ${names.length} files, ${(size / 1e6).toFixed(1)} MB`);

@@ -76,7 +76,7 @@ export interface Options {
   peers?: boolean;
   /** Whether nodes may give commands. Default false. */
   commandsFromNodes?: boolean;
-  /** Whether the master writes a line for each event of a node to standard error. Default false. */
+  /** Whether the master writes a line for each event of a node to standard error. Default true. */
   logToStderr?: boolean;
   /**
    * Whether the master warns of TCP connections that were opened before `listen`: code there runs in every process, so each opens its

@@ -1,5 +1,7 @@
-# A Rust program that links multi-node. `server` is its binary.
+# A Rust program that links multi-node, `server` being its binary: docker build --build-context multi-node=../multi-node -f rust.Dockerfile .
 FROM rust:1-slim-bookworm AS build
+# Where Cargo.toml has it, until it is published: path = "../multi-node/crates/multi-node".
+COPY --from=multi-node . /multi-node
 WORKDIR /src
 COPY . .
 RUN cargo build --release --locked --bin server

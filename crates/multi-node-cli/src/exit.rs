@@ -50,6 +50,12 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
             Some(Error::Program { program, source }) if source.kind() == io::ErrorKind::NotFound => {
                 format!("cannot run `{program}`: there is no such program; names without a slash are looked up in PATH")
             }
+            Some(Error::Program { program, source }) => {
+                format!(
+                    "cannot run `{program}`: {}; if it is a script, name what runs it, as in `node {program}`",
+                    system(source)
+                )
+            }
             Some(Error::Option { option, value, allowed }) => {
                 format!("`--{}` {value:?} is not allowed; {allowed}", typed(option))
             }

@@ -1,6 +1,7 @@
 //! Standard output, where it is a terminal and where it is not.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, Result};
 use ratatui::crossterm::terminal;
@@ -43,6 +44,13 @@ pub(crate) fn paint() -> Paint {
 /// Whether a terminal may be given colours (<https://no-color.org>).
 pub(crate) fn colours_wanted() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Whether standard output goes to the journal of systemd, which names the file in the environment (systemd.exec(5)).
+pub(crate) fn is_journal() -> bool {
+    let named = std::env::var("JOURNAL_STREAM");
+    let stdout = std::fs::metadata("/proc/self/fd/1");
+    matches!((named, stdout), (Ok(named), Ok(file)) if named == format!("{}:{}", file.dev(), file.ino()))
 }
 
 /// How many characters a line of the terminal has; where there is none, whatever is needed.

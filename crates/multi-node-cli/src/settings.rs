@@ -148,7 +148,7 @@ pub(crate) struct Settings {
     /// What becomes of what nodes write [default: collect]
     #[arg(long, value_enum, help_heading = SEEING)]
     pub(crate) log: Option<Log>,
-    /// How it is shown [default: prefixed on a terminal, otherwise plain]
+    /// How it is shown [default: prefixed on a terminal and in the journal, otherwise plain]
     #[arg(long, value_enum, help_heading = SEEING)]
     pub(crate) log_format: Option<LogFormat>,
     /// What happens when it comes faster than it can be written, and 1 MiB of a node waits [default: drop on a terminal,
@@ -275,8 +275,9 @@ impl Settings {
         let terminal = std::io::stdout().is_terminal();
         let format = match (self.log_format, terminal) {
             (Some(LogFormat::Json), _) => Format::Json,
-            (Some(LogFormat::Prefixed), _) | (None, true) => Format::Prefixed(output::paint()),
-            (Some(LogFormat::Plain), _) | (None, false) => Format::Plain,
+            (Some(LogFormat::Plain), _) => Format::Plain,
+            (None, false) if !output::is_journal() => Format::Plain,
+            (Some(LogFormat::Prefixed) | None, _) => Format::Prefixed(output::paint()),
         };
         let drop = self.log_full.map_or(terminal, |full| full == LogFull::Drop);
         (self.log != Some(Log::Inherit)).then_some(Manner { format, drop })

@@ -121,7 +121,7 @@ function check(options) {
   }
   const given = Object.entries({ ...options, ...command.options }).filter(([, value]) => value !== undefined);
   for (const [name, value] of given) checkOne(name, value);
-  const checked = { maxBuffered: MAX_BUFFERED, slowPeerTimeout: SLOW_PEER_TIMEOUT, signals: true, logToStderr: false, ...Object.fromEntries(given) };
+  const checked = { maxBuffered: MAX_BUFFERED, slowPeerTimeout: SLOW_PEER_TIMEOUT, signals: true, logToStderr: true, ...Object.fromEntries(given) };
   // The original's name.
   if (checked.restart === undefined && checked.restartChildren !== undefined) checked.restart = checked.restartChildren;
   return checked;

@@ -27,6 +27,12 @@ function write(folder, content) {
   writeFileSync(join(folder, 'package.json'), `${JSON.stringify(content, null, 2)}\n`);
 }
 
+/** The text with links that lead somewhere from wherever it is read. */
+function absolute(text) {
+  const here = `${repository.url.replace(/^git\+|\.git$/g, '')}/blob/HEAD/${repository.directory}/`;
+  return text.replace(/\]\((?!#|https?:)([^) ]+)\)/g, (_, link) => `](${new URL(link, here)})`);
+}
+
 const binaries = PLATFORMS.filter(({ name }) => existsSync(join(root, `multi-node.${name}.node`)) && existsSync(join(root, `multi-node.${name}`)));
 for (const { os, cpu, libc, name } of binaries) {
   const file = `multi-node.${name}.node`;
@@ -57,6 +63,7 @@ for (const { os, cpu, libc, name } of binaries) {
 const files = manifest.files.filter((name) => !name.startsWith('multi-node.') && !name.startsWith('LICENSE'));
 const optionalDependencies = Object.fromEntries(binaries.map(({ name }) => [`${SCOPE}/${name}`, version]));
 write(join(out, 'server'), { ...manifest, files: [...files, ...LICENSES], optionalDependencies });
-for (const name of [...files, 'README.md']) cpSync(join(root, name), join(out, 'server', name), { recursive: true });
+for (const name of files) cpSync(join(root, name), join(out, 'server', name), { recursive: true });
+writeFileSync(join(out, 'server', 'README.md'), absolute(readFileSync(join(root, 'README.md'), 'utf8')));
 for (const name of LICENSES) cpSync(join(root, '../..', name), join(out, 'server', name));
 process.stdout.write(`${['server', ...binaries.map(({ name }) => name)].map((name) => join(out, name)).join('\n')}\n`);

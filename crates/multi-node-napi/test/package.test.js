@@ -67,6 +67,9 @@ test('what is published has a binary of its own for each platform', (t) => {
     const files = fs.readdirSync(path.join(out, each));
     for (const file of ['LICENSE-APACHE', 'LICENSE-MIT', 'README.md', 'package.json']) assert.ok(files.includes(file), `${each} has no ${file}`);
   }
+  const readme = fs.readFileSync(path.join(out, 'server/README.md'), 'utf8');
+  assert.match(readme, /\]\(https:\/\/github\.com\/multi-node\/multi-node\/blob\/HEAD\/docs\/run\.md\)/);
+  assert.doesNotMatch(readme, /\]\((?!#|https:)/, 'links lead somewhere from wherever they are read');
   assert.match(execFileSync(path.join(out, path.basename(name), 'multi-node'), ['--version'], { encoding: 'utf8' }), /^multi-node \d/);
 });
 

@@ -13,6 +13,9 @@ const { setTimeout: sleep } = require('node:timers/promises');
 /** No test waits longer for anything; it is the limit of waiting, not of passing. */
 const LIMIT = 60_000;
 
+/** A line of the master's log, which is written at once. */
+const LOGGED = /^multi-node \d\d:\d\d:\d\dZ .*\n/gm;
+
 /** The command, which `make test-node` builds before its tests. */
 const COMMAND = path.resolve(process.env.CARGO_TARGET_DIR ?? path.join(__dirname, '../../../target'), 'debug/multi-node');
 
@@ -69,15 +72,15 @@ async function until(what, condition, limit = LIMIT) {
 class Program {
   #child;
   #out = '';
+  #log = '';
   #ended;
 
   constructor(child, port, folder) {
     this.#child = child;
     this.port = port;
     this.folder = folder;
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text) => (this.#out += text));
-    }
+    child.stdout.setEncoding('utf8').on('data', (text) => (this.#out += text));
+    child.stderr.setEncoding('utf8').on('data', (text) => (this.#out += text.replace(LOGGED, (line) => this.#keep(line))));
     /** When nobody, nodes included, can print any more. */
     this.closed = once(child, 'close');
     this.#ended = once(child, 'exit').then(([code, signal]) => signal ?? code);
@@ -87,9 +90,19 @@ class Program {
     return this.#child.pid;
   }
 
-  /** All that it has printed. */
+  /** All that it has printed, without the master's log. */
   get output() {
     return this.#out;
+  }
+
+  /** What the master has logged. */
+  get log() {
+    return this.#log;
+  }
+
+  #keep(line) {
+    this.#log += line;
+    return '';
   }
 
   get ended() {

@@ -66,7 +66,7 @@ test('the table has the library\'s defaults', () => {
   // In JavaScript's own words.
   const words = {
     addresses: 'off', args: 'as this process', backoff: '[100, 30000]', bind: 'off', certificates: 'off', crashLoop: '{ deaths: 5, within: 60000 }', env: 'as this process',
-    aggregateGauge: 'off', group: 'as this process', logToStderr: 'false', nodes: 'the cores', program: 'as this process', slotArgs: 'as this process', umask: 'as this process',
+    aggregateGauge: 'off', group: 'as this process', nodes: 'the cores', program: 'as this process', slotArgs: 'as this process', umask: 'as this process',
     user: 'as this process',
   };
   for (const [name, value] of table(read('../../docs/library.md'))) {

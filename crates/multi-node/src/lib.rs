@@ -61,7 +61,8 @@
 //! calling process serves alone, by the same API. In tests `listen` would start the test program again: there it serves alone if one
 //! of these asks for it, starts another program if [`Options::program`] names one, and is [`Error::InTest`] otherwise.
 //!
-//! Logs go through `tracing`, with [`Handle::span`] for the program's own; a program without a subscriber sees none.
+//! Logs go through `tracing`, with [`Handle::span`] for the program's own. Without a subscriber the master writes its lines to standard
+//! error, see [`Options::log_to_stderr`].
 
 // What only nodes need stands by in the single-process build, so that each file is the same on every system; and what only a feature needs
 // without it.

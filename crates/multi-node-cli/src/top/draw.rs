@@ -82,13 +82,14 @@ fn summary(board: &Board) -> Vec<Line<'static>> {
     let name = Span::styled(instance.name.clone(), style(Colour::Head));
     let since = Span::raw(format!("  pid {}  up {up}  ", instance.pid));
     let addresses = Span::raw(format!("  {}", instance.addresses.join("  ")));
-    let numbers = format!(
-        "{} requests/s  {} connections  {} in flight",
-        rate(board.rates.all_requests()),
-        total(|slot| slot.connections),
-        total(|slot| slot.in_flight),
-    );
-    vec![Line::from(vec![name, since, ready, addresses]), Line::raw(numbers)]
+    let numbers = || {
+        let requests = rate(board.rates.all_requests());
+        let (connections, in_flight) = (total(|slot| slot.connections), total(|slot| slot.in_flight));
+        format!("{requests} requests/s  {connections} connections  {in_flight} in flight")
+    };
+    // A program that does not link the library counts none of them.
+    let counts = instance.slots.iter().any(|slot| slot.connections.is_some());
+    vec![Line::from(vec![name, since, ready, addresses]), Line::raw(counts.then(numbers).unwrap_or_default())]
 }
 
 /// Which columns there is room for.
@@ -183,6 +184,18 @@ SLOT NODE           PID STATE              FOR RESTARTS  CONNS    REQ/S IN FLIGH
 scaled from 1 to 2 nodes
 ↑↓ choose  r reload  + − scale  s restart  K kill  ? help  q quit";
         assert_eq!(text(&board).expect("drawn"), expected);
+    }
+
+    #[test]
+    fn what_is_unknown_is_not_shown() {
+        let mut instance = example();
+        instance
+            .slots
+            .iter_mut()
+            .for_each(|slot| (slot.connections, slot.requests, slot.in_flight) = (None, None, None));
+        let shown = text(&Board::new(instance)).expect("drawn");
+        let hidden = ["requests/s", "connections", "CONNS", "REQ/S", "IN FLIGHT"];
+        assert_eq!(hidden.map(|name| shown.contains(name)), [false; 5], "{shown}");
     }
 
     #[test]

@@ -24,7 +24,11 @@ async fn what_cannot_be_run_is_said_with_an_exit_code() {
     let long = format!("unix:/tmp/{}", "x".repeat(120));
     let cases: [(&[&str], i32, &str); 27] = [
         (&["run", "--", "no-such-program"], 127, "there is no such program"),
-        (&["run", "--", "/etc/passwd"], 126, "not an executable file"),
+        (
+            &["run", "--", "/etc/passwd"],
+            126,
+            "cannot run `/etc/passwd`: not an executable file; if it is a script, name",
+        ),
         (&["run"], 2, "no program is named"),
         (&["run", "--ready-http", "/", "--", "true"], 2, "{node_port}"),
         (&["run", "-n", "-1", "--", "true"], 2, "expected a number of nodes, or `auto`"),

@@ -1,5 +1,7 @@
 //! What nodes write.
 
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -66,6 +68,28 @@ async fn a_prefix_has_colours_on_a_terminal_alone() {
     within(30, async {
         let lines = written(&["-n", "1", "--log-format", "prefixed", "--", "sh", "-c", "echo end; exec sleep 1000"], 1);
         assert_eq!(lines.await, ["0 node-1 │ end"]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lines_of_the_journal_carry_their_slot() {
+    within(30, async {
+        let output = tempfile::NamedTempFile::new().expect("a file");
+        let file = output.as_file().metadata().expect("it is open");
+        for (stream, expected) in [(file.ino(), "0 node-1 │ end\n"), (file.ino() + 1, "end\n")] {
+            output.as_file().set_len(0).expect("emptied");
+            let mut command = command::run(&["-n", "1", "--", "sh", "-c", "echo end; exec sleep 1000"]);
+            command.env("JOURNAL_STREAM", format!("{}:{stream}", file.dev()));
+            command.stdout(File::options().append(true).open(output.path()).expect("ours"));
+            let running = Running::of(command);
+            let written = || std::fs::read_to_string(output.path()).expect("text");
+            while !written().ends_with('\n') {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            assert_eq!(written(), expected);
+            assert_eq!(running.stop().await, Some(0));
+        }
     })
     .await;
 }

@@ -1,6 +1,8 @@
 //! What nodes run: this program ([`Linked`]), or what a caller of this crate brings. It is decided once, when the master starts. The rest
 //! of the master asks the [`Workload`] wherever it makes a difference, and knows no kind of it.
 
+mod linked;
+
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -22,7 +24,9 @@ use crate::output::Collect;
 use crate::serve::Socket;
 use crate::status::{Exit, ProgramStatus};
 use crate::sys::signal::TERM;
-use crate::{Error, NotApplied, sys};
+use crate::{Error, NotApplied};
+
+pub use linked::Linked;
 
 /// What a hook waits for.
 pub type Waits<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -305,75 +309,7 @@ impl Observer {
     }
 }
 
-/// Nodes of this program: all that has to be known of them they say.
-#[derive(Clone, Copy, Debug)]
-pub struct Linked;
-
-impl WorkloadSpec for Linked {
-    fn properties(&self) -> Properties {
-        Properties {
-            same_program: true,
-            all_speak: true,
-            all_beat: true,
-            joins_master: true,
-            is_guarded: false,
-            descriptors: None,
-            hang_timeout: None,
-            output: None,
-        }
-    }
-
-    fn check_left(&self, left: Option<&Encoded>) -> Result<(), String> {
-        match left {
-            None => Ok(()),
-            Some(_) => Err("the nodes are of a program that the new one does not run".to_owned()),
-        }
-    }
-
-    fn begin(self: Box<Self>, _: StartContext<'_>) -> Result<Box<dyn Workload>, Error> {
-        Ok(self)
-    }
-
-    fn resume(self: Box<Self>, _: Option<Encoded>, _: StartContext<'_>) -> io::Result<Box<dyn Workload>> {
-        Ok(self)
-    }
-}
-
-impl Workload for Linked {
-    fn hello(&mut self, _: NodeView, addresses: &[Vec<String>], given: Given<'_>) -> Result<Welcome, String> {
-        if addresses != given.addresses {
-            return Err(format!(
-                "the program wants to serve {}, but its master has bound {}; other addresses need a restart of the program as a whole",
-                listed(addresses),
-                listed(given.addresses),
-            ));
-        }
-        PassedSocket::all(given.sockets).map(Welcome::Node).map_err(|error| error.to_string())
-    }
-
-    fn heard(&mut self, node: NodeView, news: NodeNews<'_>) -> Reaction {
-        match news {
-            NodeNews::Ready => Reaction::Event(Event::Ready { id: node.info.id() }),
-            _ => Reaction::Nothing,
-        }
-    }
-
-    /// The nodes take what waits, and close Unix sockets.
-    fn refuse_newcomers(&mut self, given: &[Vec<Socket>], _: Option<Instant>) -> Option<Waits<'static, bool>> {
-        for socket in given.iter().flatten() {
-            if let Socket::Tcp(listener) = socket {
-                let _ = sys::epoll::make_unreachable(listener).inspect_err(cannot_close);
-            }
-        }
-        None
-    }
-}
-
 /// A listening socket stays open to new clients.
 pub fn cannot_close(error: &io::Error) {
     crate::log::debug!(%error, "cannot close a listening socket to new clients");
-}
-
-fn listed(addresses: &[Vec<String>]) -> String {
-    addresses.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
 }

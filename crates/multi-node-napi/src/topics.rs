@@ -55,14 +55,13 @@ impl TopicHandle {
     #[napi]
     pub fn publish_many(&self, mut bytes: &[u8], heads: &[u32]) -> napi::Result<bool> {
         let Some(topic) = &self.0 else { return Ok(true) };
-        let mut is_lagging = false;
-        for head in heads.chunks_exact(2) {
-            let Some((content, rest)) = bytes.split_at_checked(head[1] as usize) else { break };
+        let payloads = heads.chunks_exact(2).map_while(|head| {
+            let (content, rest) = bytes.split_at_checked(head[1] as usize)?;
             bytes = rest;
-            let published = topic.publish(copied(head[0], content));
-            is_lagging |= published.map_err(|error| Failure::from(&error).into_error())?.is_lagging();
-        }
-        Ok(!is_lagging)
+            Some(copied(head[0], content))
+        });
+        let lagging = topic.publish_all(payloads.collect());
+        lagging.map(|lagging| !lagging).map_err(|error| Failure::from(&error).into_error())
     }
 
     /// The largest message that may be published, in bytes.

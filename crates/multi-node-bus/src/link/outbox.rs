@@ -98,22 +98,22 @@ impl Outbox {
         self.lock().most_payload = most;
     }
 
-    /// Queues a message that is already encoded as `frame`, or remembers that the peer missed it. With `at_once` it is written now
-    /// if nothing else waits.
-    pub(crate) fn message(&self, channel: u32, seq: u64, frame: &[u8], at_once: bool) -> Result<(), NotSent> {
+    /// Queues messages that are already encoded as frames, each with its number, or remembers that the peer missed it. With `at_once`
+    /// they are written now if nothing else waits. Says how many are queued.
+    pub(crate) fn messages<'a>(
+        &self,
+        channel: u32,
+        frames: impl Iterator<Item = (u64, &'a [u8])>,
+        at_once: bool,
+    ) -> usize {
         let mut state = self.lock();
-        let accepted = state.accepts(frame.len(), frame.len() - HEADER, self.most);
-        match accepted {
-            Ok(()) => state.queued.extend_from_slice(frame),
-            Err(NotSent::Closed) => {}
-            Err(NotSent::Full | NotSent::TooLarge) => drop(state.missed.insert(channel, seq)),
-        }
+        let queued = frames.filter(|(seq, frame)| state.queue(channel, *seq, frame, self.most).is_ok()).count();
         if at_once {
             self.write_or_wake(state);
         } else {
             self.wake(state);
         }
-        accepted
+        queued
     }
 
     /// Queues a frame of the protocol itself. It may exceed the bound; a peer that reads none of them loses its link.
@@ -264,6 +264,17 @@ impl Outbox {
 }
 
 impl State {
+    /// Queues a message, or remembers that the peer missed it.
+    fn queue(&mut self, channel: u32, seq: u64, frame: &[u8], most: usize) -> Result<(), NotSent> {
+        let accepted = self.accepts(frame.len(), frame.len() - HEADER, most);
+        match accepted {
+            Ok(()) => self.queued.extend_from_slice(frame),
+            Err(NotSent::Closed) => {}
+            Err(NotSent::Full | NotSent::TooLarge) => drop(self.missed.insert(channel, seq)),
+        }
+        accepted
+    }
+
     fn accepts(&self, frame: usize, payload: usize, most: usize) -> Result<(), NotSent> {
         if self.closed {
             Err(NotSent::Closed)

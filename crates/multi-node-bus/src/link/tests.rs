@@ -24,6 +24,11 @@ fn message(seq: u64, length: usize) -> Vec<u8> {
     frame
 }
 
+/// Whether it is queued.
+fn send(outbox: &Outbox, seq: u64, length: usize, at_once: bool) -> bool {
+    outbox.messages(1, std::iter::once((seq, &*message(seq, length))), at_once) == 1
+}
+
 async fn frames(stream: &mut UnixStream, last: u64) -> Vec<(u8, u64)> {
     let (mut bytes, mut frames) = (Vec::new(), Vec::new());
     let mut at = 0;
@@ -41,14 +46,25 @@ async fn frames(stream: &mut UnixStream, last: u64) -> Vec<(u8, u64)> {
 #[tokio::test]
 async fn what_does_not_fit_is_told_when_there_is_room() {
     let (outbox, writer, mut theirs) = outbox(1000);
-    let results: Vec<bool> = (1..=12).map(|seq| outbox.message(1, seq, &message(seq, 100), false).is_ok()).collect();
+    let results: Vec<bool> = (1..=12).map(|seq| send(&outbox, seq, 100, false)).collect();
     assert_eq!(results.iter().filter(|sent| **sent).count(), 8);
     tokio::spawn(write(outbox.clone(), writer));
     let mut expected: Vec<_> = (1..=8).map(|seq| (Kind::Message as u8, seq)).collect();
     expected.push((Kind::Missed as u8, 12));
     assert_eq!(frames(&mut theirs, 12).await, expected);
-    assert_eq!(outbox.message(1, 13, &message(13, 2000), true), Err(NotSent::Full));
+    assert!(!send(&outbox, 13, 2000, true), "it is full");
     assert_eq!(frames(&mut theirs, 13).await, [(Kind::Missed as u8, 13)]);
+}
+
+#[tokio::test]
+async fn of_several_those_that_fit_are_sent_and_the_others_are_told() {
+    let (outbox, writer, mut theirs) = outbox(1000);
+    let several: Vec<_> = [(1, 100), (2, 2000), (3, 100)].map(|(seq, length)| (seq, message(seq, length))).into();
+    let queued = outbox.messages(1, several.iter().map(|(seq, frame)| (*seq, &**frame)), false);
+    assert_eq!(queued, 2);
+    tokio::spawn(write(outbox.clone(), writer));
+    let expected = [(Kind::Message as u8, 1), (Kind::Message as u8, 3), (Kind::Missed as u8, 2)];
+    assert_eq!(frames(&mut theirs, 2).await, expected, "one write carries them");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -60,7 +76,7 @@ async fn frames_stay_whole_and_in_order_whoever_writes_them() {
         for seq in 1..=20_000 {
             let length = usize::try_from(seq % 977).unwrap();
             if seq % 3 == 0 {
-                sending.message(1, seq, &message(seq, length), seq % 2 == 0).unwrap();
+                assert!(send(&sending, seq, length, seq % 2 == 0));
             } else {
                 sending.send_now(Head::new(Kind::Message).seq(seq), &[], &vec![0; length]).unwrap();
             }
@@ -82,7 +98,7 @@ async fn a_request_is_written_at_once() {
 #[tokio::test]
 async fn a_closed_outbox_takes_nothing_and_lets_waiters_go() {
     let (outbox, _writer, _theirs) = outbox(1000);
-    outbox.message(1, 1, &message(1, 900), false).unwrap();
+    assert!(send(&outbox, 1, 900, false));
     let waiting = tokio::spawn({
         let outbox = outbox.clone();
         async move { outbox.room().await }
@@ -91,6 +107,6 @@ async fn a_closed_outbox_takes_nothing_and_lets_waiters_go() {
     outbox.cut();
     timeout(Duration::from_secs(30), waiting).await.unwrap().unwrap();
     timeout(Duration::from_secs(30), outbox.is_cut()).await.unwrap();
-    assert_eq!(outbox.message(1, 2, &message(2, 1), true), Err(NotSent::Closed));
+    assert!(!send(&outbox, 2, 1, true), "it is closed");
     assert_eq!(outbox.send_now(Head::new(Kind::Reply), &[], &[]), Err(NotSent::Closed));
 }

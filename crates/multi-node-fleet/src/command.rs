@@ -237,7 +237,7 @@ pub enum CommandError {
     /// The number of nodes asked for is not allowed.
     #[error(
         "cannot scale to {asked} nodes: allowed are 1 to {max}; {}",
-        if *asked == 0 { "to end the program, shut it down (`multi-node stop`)" } else { "the option `max_nodes` allows more" }
+        if *asked == 0 { "to end the program, shut it down (`multi-node stop`)" } else { "`max_nodes` (`--max-nodes`) allows more" }
     )]
     OutOfRange {
         /// What was asked for.

@@ -332,7 +332,8 @@ where
     }
 }
 
-/// Serves a connection in a task of its own.
+/// Serves a connection in a task of its own. Its future is in a box, since tokio moves what it is given several times, also when it
+/// has ended.
 fn serve<S, B>(connection: Option<Connection<S>>)
 where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
@@ -344,8 +345,8 @@ where
 {
     let Some(connection) = connection else { return };
     match connection.join() {
-        None => drop(tokio::spawn(connection.serve())),
-        Some(membership) => drop(tokio::spawn(connection.serve_as(membership))),
+        None => drop(tokio::spawn(Box::pin(connection.serve()))),
+        Some(membership) => drop(tokio::spawn(Box::pin(connection.serve_as(membership)))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! A connection whose first bytes were read already, and which knows what passes through it.
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -53,6 +54,11 @@ impl PrefixedIo {
 /// Head and body of a response that is no longer than this are copied into one piece, since `send` is cheaper than `writev` by more
 /// than the copy costs: 5.7 µs against 5.9 µs for 120 bytes on loopback.
 const TOGETHER: usize = 512;
+
+thread_local! {
+    /// Where they are put together. Kept, since to clear it each time would cost more than the copy.
+    static PIECE: RefCell<[u8; TOGETHER]> = const { RefCell::new([0; TOGETHER]) };
+}
 
 /// The bytes of all slices in one piece, where they have room there.
 fn gather<'a>(slices: &[io::IoSlice<'_>], room: &'a mut [u8; TOGETHER]) -> Option<&'a [u8]> {
@@ -127,11 +133,10 @@ impl AsyncWrite for PrefixedIo {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.progress.writes();
-        let mut together = [0; TOGETHER];
-        let written = match gather(slices, &mut together) {
+        let written = PIECE.with_borrow_mut(|piece| match gather(slices, piece) {
             Some(bytes) => Pin::new(&mut self.stream).poll_write(cx, bytes),
             None => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
-        };
+        });
         self.note(written)
     }
 

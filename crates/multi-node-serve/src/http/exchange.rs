@@ -1,6 +1,6 @@
 //! What stands around the application's service: extensions in, counts around, and the drain's word out.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Buf;
 use http::header::{CONNECTION, HOST, HeaderValue};
-use http::{Extensions, Method, Request, Response, StatusCode, Version};
+use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::upgrade::OnUpgrade;
 use tower_service::Service;
@@ -30,6 +30,8 @@ pub(super) struct Exchange<S> {
     progress: Arc<Progress>,
     info: ConnInfo,
     tls: Option<TlsInfo>,
+    /// What all requests of the connection carry, from its second request on: a copy costs less than to add to a map.
+    carried: OnceCell<Extensions>,
     /// HTTP/1: a response announces the drain by a header.
     says_close: bool,
 }
@@ -41,16 +43,34 @@ impl<S> Exchange<S> {
         (info, tls): (&ConnInfo, Option<TlsInfo>),
         says_close: bool,
     ) -> Exchange<S> {
-        Exchange { service: RefCell::new(service), progress, info: *info, tls, says_close }
+        let carried = OnceCell::new();
+        Exchange { service: RefCell::new(service), progress, info: *info, tls, carried, says_close }
     }
 
     pub(super) fn into_service(self) -> S {
         self.service.into_inner()
     }
 
-    /// Copies what all requests carry, since to make a map of one's own and let it grow costs more.
+    /// The request as the service gets it. `answering` is the request's, where it has a body.
+    fn extended(&self, mut request: Request<Incoming>, answering: Option<&Answering>) -> Request<RequestBody> {
+        request.extensions_mut().extend(self.carried());
+        request.map(|body| RequestBody::new(body, answering))
+    }
+
+    fn carried(&self) -> Extensions {
+        if let Some(carried) = self.carried.get() {
+            return carried.clone();
+        }
+        let carried = self.all_carry();
+        if self.progress.calls() > 1 {
+            let _ = self.carried.set(carried.clone());
+        }
+        carried
+    }
+
+    /// Copies what the requests of all connections carry, since to make a map of one's own and let it grow costs more.
     #[cfg_attr(not(feature = "tls"), allow(unreachable_code, reason = "there is no such identity then"))]
-    fn extend(&self, request: &mut Extensions) {
+    fn all_carry(&self) -> Extensions {
         let mut extensions = self.progress.shared().extensions.clone();
         #[cfg(feature = "axum")]
         if let Addr::Tcp(peer) = self.info.peer {
@@ -60,7 +80,7 @@ impl<S> Exchange<S> {
         if let Some(tls) = &self.tls {
             extensions.insert(tls.clone());
         }
-        request.extend(extensions);
+        extensions
     }
 }
 
@@ -74,23 +94,23 @@ where
     type Error = BoxError;
     type Future = Answer<S>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Answer<S> {
+    fn call(&self, request: Request<Incoming>) -> Answer<S> {
         let has_body = !request.body().is_end_stream();
         let answering = self.progress.begin(has_body);
-        if self.says_close && !names_host(&request) {
+        if self.says_close && !names_host(request.headers(), request.version()) {
             return Answer { state: State::Refused, answering: Some(answering), offer: None, says_close: true };
         }
         let offer = Offer::of(&request);
-        self.extend(request.extensions_mut());
-        let request = request.map(|body| RequestBody::new(body, has_body.then_some(&answering)));
         let mut service = self.service.borrow_mut();
         // Nearly all services are always ready. One that is not moves into the future, as tower requires it: the clone that
         // was polled has to be the one that is called.
+        let limited = has_body.then_some(&answering);
         let state = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(Ok(())) => State::Called { future: service.call(request) },
+            Poll::Ready(Ok(())) => State::Called { future: service.call(self.extended(request, limited)) },
             Poll::Ready(Err(error)) => State::Failed { error: Some(error.into()) },
             Poll::Pending => {
                 let fresh = service.clone();
+                let request = self.extended(request, limited);
                 State::Waiting { call: Box::new((mem::replace(&mut *service, fresh), Some(request))) }
             }
         };
@@ -99,12 +119,17 @@ where
 }
 
 /// Whether a request has exactly one `Host`, without which it must be refused (RFC 9112, section 3.2). HTTP/1.0 may lack it.
-fn names_host(request: &Request<Incoming>) -> bool {
-    let mut hosts = request.headers().get_all(HOST).iter();
+fn names_host(headers: &HeaderMap, version: Version) -> bool {
+    // Nearly all clients send it first. Values of one name come one after the other, so that no search is needed then.
+    let mut names = headers.iter().map(|(name, _)| name);
+    if names.next().is_some_and(|name| name == HOST) {
+        return names.next().is_none_or(|name| name != HOST);
+    }
+    let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (Some(_), None) => true,
         (Some(_), Some(_)) => false,
-        (None, _) => request.version() < Version::HTTP_11,
+        (None, _) => version < Version::HTTP_11,
     }
 }
 
@@ -159,8 +184,14 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            let answer = match this.state.as_mut().project() {
-                StateProjection::Called { future } => ready!(future.poll(cx)).map_err(Into::into),
+            let error: BoxError = match this.state.as_mut().project() {
+                StateProjection::Called { future } => match ready!(future.poll(cx)) {
+                    Ok(response) => {
+                        let (answering, offer) = (this.answering.take(), this.offer.take());
+                        return Poll::Ready(Ok(finish(response, answering, offer, *this.says_close)));
+                    }
+                    Err(error) => error.into(),
+                },
                 StateProjection::Waiting { call } => {
                     let (service, request) = &mut **call;
                     match ready!(service.poll_ready(cx)) {
@@ -170,42 +201,40 @@ where
                             this.state.set(State::Called { future });
                             continue;
                         }
-                        Err(error) => Err(error.into()),
+                        Err(error) => error.into(),
                     }
                 }
-                StateProjection::Failed { error } => {
-                    Err(error.take().expect("a future that has ended is not polled again"))
-                }
+                StateProjection::Failed { error } => error.take().expect("a future that has ended is not polled again"),
                 StateProjection::Refused => return Poll::Ready(Ok(refusal(this.answering.take()))),
             };
-            return Poll::Ready(finish(answer, this.answering.take(), this.offer.take(), *this.says_close));
+            this.answering.take().iter().for_each(Answering::failed);
+            return Poll::Ready(Err(error));
         }
     }
 }
 
 /// What the service has answered, as hyper gets it.
 fn finish<B>(
-    answer: Result<Response<B>, BoxError>,
+    mut response: Response<B>,
     answering: Option<Answering>,
     offer: Option<Offer>,
     says_close: bool,
-) -> Result<Response<CountedBody<B>>, BoxError> {
-    if let Some(answering) = answering.as_ref().filter(|_| blames_server(&answer)) {
-        answering.failed();
-    }
-    let mut response = answer?;
-    let refused = offer.as_ref().is_none_or(|offer| !offer.is_accepted_by(response.status()));
-    // An answer that accepts has to name the upgrade there.
-    if says_close && refused && answering.as_ref().is_some_and(Answering::is_last) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    if let (Some(answering), Some(offer), true) = (&answering, offer, refused) {
-        answering.keep_unused(offer.upgrade);
-    }
+) -> Response<CountedBody<B>> {
     if let Some(answering) = &answering {
+        if response.status().is_server_error() {
+            answering.failed();
+        }
+        let refused = offer.as_ref().is_none_or(|offer| !offer.is_accepted_by(response.status()));
+        // An answer that accepts has to name the upgrade there.
+        if says_close && refused && answering.is_last() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if let Some(offer) = offer.filter(|_| refused) {
+            answering.keep_unused(offer.upgrade);
+        }
         answering.head_is_out();
     }
-    Ok(response.map(|body| CountedBody { body: Some(body), given: 0, is_stream: !says_close, answering }))
+    response.map(|body| CountedBody { body: Some(body), given: 0, is_stream: !says_close, answering })
 }
 
 /// The answer to a request that is none.
@@ -214,10 +243,6 @@ fn refusal<B>(answering: Option<Answering>) -> Response<CountedBody<B>> {
     *response.status_mut() = StatusCode::BAD_REQUEST;
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
-}
-
-fn blames_server<B, E>(answer: &Result<Response<B>, E>) -> bool {
-    answer.as_ref().map_or(true, |response| response.status().is_server_error())
 }
 
 pin_project_lite::pin_project! {

@@ -1,28 +1,30 @@
 //! What can be set about an HTTP server, and its accept loop.
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::{Extensions, Request, Response};
 use hyper::body::Body;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tower_service::Service;
 
 use super::body::RequestBody;
 use super::conn::{Connection, Origin};
 use super::shared::{Settings, Shared};
 use super::streams::Http2Executor;
-use crate::Stream;
 use crate::crowd::Crowd;
 use crate::handoff_receiver::ReceivedConn;
 use crate::listener::Accepts;
 use crate::server::{BoxError, BoxFuture, Context, Factory, Ready, Server, Servers, Site, factory};
 use crate::terminator::Terminator;
 use crate::tls::Handshakes;
+use crate::{Addr, Stream};
 
 /// Serves HTTP by a tower service. Made by [`http()`] and [`http_with`].
 pub struct Http<S, C> {
@@ -292,16 +294,13 @@ where
             });
             let mut accepts = Accepts::new(listener);
             loop {
-                let (stream, origin) = tokio::select! {
-                    biased;
-                    Some(arrival) = arrivals.recv() => match handed_off(arrival) {
+                let (stream, origin) = match next(&mut arrivals, conn_limit.accept(&mut accepts)).await {
+                    Next::Arrived(arrival) => match handed_off(arrival) {
                         Some(connection) => connection,
                         None => continue,
                     },
-                    accepted = conn_limit.accept(&mut accepts) => match accepted {
-                        Some((stream, peer)) => (stream, Origin::Accepted { peer }),
-                        None => break,
-                    },
+                    Next::Accepted(Some((stream, peer))) => (stream, Origin::Accepted { peer }),
+                    Next::Accepted(None) => break,
                 };
                 // Elsewhere it is inherited from the listening socket.
                 #[cfg(not(multi_process))]
@@ -330,6 +329,33 @@ where
     fn takes_over(&self) -> bool {
         self.settings.handoff && self.handshakes.is_none()
     }
+}
+
+/// A connection, or the end of accepting.
+enum Next {
+    Arrived(ReceivedConn),
+    Accepted(Option<(Stream, Addr)>),
+}
+
+/// The next connection; those of other processes come first. Registers for these only when it has none to accept, since that costs
+/// more than a look.
+async fn next(
+    arrivals: &mut mpsc::Receiver<ReceivedConn>,
+    accepted: impl Future<Output = Option<(Stream, Addr)>>,
+) -> Next {
+    let mut accepted = pin!(accepted);
+    poll_fn(|cx| {
+        let empty = arrivals.is_empty();
+        if empty && let Poll::Ready(accepted) = accepted.as_mut().poll(cx) {
+            return Poll::Ready(Next::Accepted(accepted));
+        }
+        match arrivals.poll_recv(cx) {
+            Poll::Ready(Some(arrival)) => Poll::Ready(Next::Arrived(arrival)),
+            _ if empty => Poll::Pending,
+            _ => accepted.as_mut().poll(cx).map(Next::Accepted),
+        }
+    })
+    .await
 }
 
 /// Serves a connection in a task of its own. Its future is in a box, since tokio moves what it is given several times, also when it

@@ -12,7 +12,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 THREADS := $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-bytes \
-	soak-messages soak-loss soak-node soak-reloads soak-fuzz mutants mutants-fleet mutants-handoff law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static release-check
+	soak-messages soak-sessions soak-loss soak-node soak-reloads soak-fuzz mutants mutants-fleet mutants-handoff law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static release-check
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -74,7 +74,7 @@ test-foreign-node:
 # `SOAK_SECONDS` is the time of each lane that has no end of its own; CI runs the same decisions for 30 s.
 SOAK_SECONDS ?= 600
 soak: servers ## the long lanes: chaos, random bytes, messages, `loss` of ours over a million answers, all Node.js versions, fuzzing of the decoders; an hour
-	+@scripts/each.sh soak-chaos soak-bytes soak-messages soak-loss soak-node soak-reloads soak-fuzz
+	+@scripts/each.sh soak-chaos soak-bytes soak-messages soak-sessions soak-loss soak-node soak-reloads soak-fuzz
 
 soak-chaos:
 	CHAOS_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture chaos::
@@ -84,6 +84,9 @@ soak-bytes:
 
 soak-messages:
 	BUS_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture bus::
+
+soak-sessions:
+	SESSIONS_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture sessions::
 
 soak-loss:
 	$(CARGO) build --locked --release -p multi-node-cli -p multi-node-bench

@@ -7,8 +7,8 @@ use std::process::Stdio;
 use anyhow::{Context, ensure};
 use rustix::process::Signal;
 use tempfile::NamedTempFile;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
 
 use crate::program::fixture;
 use crate::{send, within};
@@ -21,6 +21,8 @@ pub struct Example {
     /// The address in what it prints first.
     pub addr: SocketAddr,
     log: NamedTempFile,
+    /// Open, since the next program prints too after an upgrade.
+    _prints: Lines<BufReader<ChildStdout>>,
 }
 
 impl Example {
@@ -41,7 +43,7 @@ impl Example {
         })?;
         let addr = said.split([' ', '/']).find_map(|word| word.parse().ok());
         let addr = addr.with_context(|| format!("no address in {said:?}"))?;
-        Ok(Example { process, said, addr, log })
+        Ok(Example { process, said, addr, log, _prints: lines })
     }
 
     /// What master and nodes have logged.

@@ -1,20 +1,35 @@
 //! Log-ins hold at every node, whatever becomes of one.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
+use multi_node::admin::{self, ClientError, Instance, Request};
 use multi_node_it::client::{Answer, Client};
 use multi_node_it::{Example, send, within};
 use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+/// Answers that the load waits for; `SESSIONS_SECONDS`, for the long lane, is how long it goes on instead.
+const ANSWERS: u64 = 5000;
 
 /// A browser: it keeps the session's cookie, and makes a connection for each request.
-struct Browser<'a> {
-    example: &'a Example,
+struct Browser {
+    addr: SocketAddr,
     cookie: String,
 }
 
-impl Browser<'_> {
+impl Browser {
+    fn of(example: &Example) -> Browser {
+        Browser { addr: example.addr, cookie: String::new() }
+    }
+
     async fn get(&mut self, path: &str) -> Answer {
-        let mut client = Client::connect(self.example.addr).await.expect("it serves");
+        let mut client = Client::connect(self.addr).await.expect("it serves");
         let cookie = &self.cookie;
         client.send(&format!("GET {path} HTTP/1.1\r\nHost: test\r\nCookie: {cookie}\r\n\r\n")).await.expect("sent");
         let (answer, sent) = client.answer_as_sent().await.expect("an answer");
@@ -30,7 +45,7 @@ impl Browser<'_> {
         let (mut names, mut pids) = (BTreeSet::new(), BTreeSet::new());
         for _ in 0..40 {
             let answer = self.get("/").await;
-            assert_eq!(answer.status, 200, "{}", self.example.log());
+            assert_eq!(answer.status, 200, "{}", answer.body);
             names.insert(answer.id());
             pids.insert(answer.pid());
         }
@@ -49,7 +64,7 @@ async fn a_log_in_holds_on_every_node_over_crash_and_reload() {
         let folder = runtime.path().to_str().expect("text");
         let variables = [("PORT", "0"), ("HOST", "127.0.0.1"), ("NODES", "4"), ("XDG_RUNTIME_DIR", folder)];
         let example = Example::start("sessions", &variables).await.expect("it serves");
-        let mut browser = Browser { example: &example, cookie: String::new() };
+        let mut browser = Browser::of(&example);
         assert_eq!(browser.get("/login/Ada").await.body, "welcome, Ada");
         let (names, first) = browser.known_as().await;
         assert_eq!(names, only("Ada"));
@@ -73,7 +88,7 @@ async fn a_log_in_holds_on_every_node_over_crash_and_reload() {
 }
 
 /// Asks, as one who is logged in, until none of these processes answers. They may end with a connection that they have just accepted.
-async fn until_others(browser: &mut Browser<'_>, before: &BTreeSet<u32>) -> BTreeSet<u32> {
+async fn until_others(browser: &mut Browser, before: &BTreeSet<u32>) -> BTreeSet<u32> {
     loop {
         let (names, pids) = browser.known_as().await;
         assert_eq!(names, only("Ada"));
@@ -96,13 +111,96 @@ async fn sessions_in_the_services_state_directory_survive_a_restart() {
             ("STATE_DIRECTORY", state.to_str().expect("text")),
         ];
         let example = Example::start("sessions", &variables).await.expect("it serves");
-        let mut browser = Browser { example: &example, cookie: String::new() };
+        let mut browser = Browser::of(&example);
         browser.get("/login/Ada").await;
         let cookie = browser.cookie;
         assert!(example.log().contains("they survive restarts"), "{}", example.log());
         example.stop().await.expect("it ends well");
         let example = Example::start("sessions", &variables).await.expect("it serves");
-        assert_eq!(Browser { example: &example, cookie }.known_as().await.0, only("Ada"));
+        assert_eq!(Browser { cookie, ..Browser::of(&example) }.known_as().await.0, only("Ada"));
+        example.stop().await.expect("it ends well");
+    })
+    .await;
+}
+
+fn seconds() -> Option<u64> {
+    std::env::var("SESSIONS_SECONDS").ok().map(|text| text.parse().expect("a number"))
+}
+
+/// What users have met together.
+#[derive(Default)]
+struct Met {
+    answers: AtomicU64,
+    log_ins: AtomicU64,
+    over: AtomicBool,
+}
+
+/// Logs in, asks who it is, and logs out, until all is over.
+async fn come_and_go(addr: SocketAddr, user: usize, met: Arc<Met>) {
+    for visit in 0.. {
+        let (name, mut browser) = (format!("user-{user}-{visit}"), Browser { addr, cookie: String::new() });
+        assert_eq!(browser.get(&format!("/login/{name}")).await.body, format!("welcome, {name}"));
+        for _ in 0..20 {
+            assert_eq!(browser.get("/").await.id(), name, "visit {visit} of user {user}");
+        }
+        browser.get("/logout").await;
+        assert_eq!(browser.get("/").await.id(), "nobody", "visit {visit} of user {user} has ended");
+        met.answers.fetch_add(23, Relaxed);
+        met.log_ins.fetch_add(1, Relaxed);
+        if met.over.load(Relaxed) {
+            return;
+        }
+    }
+}
+
+async fn command(socket: &Path, request: Value) -> Result<Value, ClientError> {
+    let request: Request = serde_json::from_value(request).expect("a request");
+    admin::Client::connect_to(socket).await?.ask(&request).await
+}
+
+/// Waits until the next master answers for the program.
+async fn until_upgraded(socket: &Path) {
+    loop {
+        if let Ok(status) = command(socket, json!({ "command": "status" })).await {
+            let instance: Instance = serde_json::from_value(status).expect("a status");
+            if instance.ready {
+                return;
+            }
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_logged_out_by_reloads_upgrades_and_scaling() {
+    within(100 + seconds().unwrap_or_default(), async {
+        let runtime = tempfile::tempdir().expect("a folder");
+        let folder = runtime.path().to_str().expect("text");
+        let variables = [("PORT", "0"), ("HOST", "127.0.0.1"), ("NODES", "4"), ("XDG_RUNTIME_DIR", folder)];
+        let example = Example::start("sessions", &variables).await.expect("it serves");
+        let (met, socket) = (Arc::new(Met::default()), runtime.path().join("multi-node/sessions.sock"));
+        let users: Vec<_> = (0..8).map(|user| tokio::spawn(come_and_go(example.addr, user, met.clone()))).collect();
+        let begin = Instant::now();
+        let is_over = || {
+            let answers = met.answers.load(Relaxed);
+            seconds().map_or(answers >= ANSWERS, |seconds| begin.elapsed() >= Duration::from_secs(seconds))
+        };
+        let mut rounds = 0;
+        while rounds == 0 || !is_over() {
+            command(&socket, json!({ "command": "reload" })).await.expect("reloaded");
+            command(&socket, json!({ "command": "scale", "nodes": 2 })).await.expect("fewer nodes");
+            let gone = command(&socket, json!({ "command": "upgrade" })).await.expect_err("the connection ends");
+            assert!(!matches!(gone, ClientError::Refused(_)), "{gone}");
+            until_upgraded(&socket).await;
+            command(&socket, json!({ "command": "scale", "nodes": 4 })).await.expect("more nodes");
+            rounds += 1;
+        }
+        met.over.store(true, Relaxed);
+        for user in users {
+            user.await.expect("every answer was right");
+        }
+        let (answers, log_ins) = (met.answers.load(Relaxed), met.log_ins.load(Relaxed));
+        println!("{answers} answers to {log_ins} log-ins over {rounds} reloads and upgrades, none of them wrong");
         example.stop().await.expect("it ends well");
     })
     .await;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # How long cold builds of the library and of the example `hello` take, debug and release, and how large the stripped example is. The
-# dependencies are fetched before the clock starts. Where the
-# machine does other things too, the time of processors says more. `scripts/cold-build.sh [cargo's arguments]`.
+# dependencies are fetched before the clock starts. Where the machine does other things too, compare the time of processors.
+# `scripts/cold-build.sh [cargo's arguments]`.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cargo fetch --locked

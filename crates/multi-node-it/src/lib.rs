@@ -32,4 +32,4 @@ pub use example::Example;
 pub use flood::Flood;
 pub use load::Load;
 pub use plan::{Fault, HttpPlan, Plan, Streams};
-pub use program::{Program, send, send_with_group, within};
+pub use program::{Program, from_env, send, send_with_group, within};

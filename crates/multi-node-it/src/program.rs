@@ -1,10 +1,12 @@
 //! The fixture program, run as a user would run a server.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::str::FromStr;
 use std::time::Duration;
 
 use multi_node::Status;
@@ -29,6 +31,15 @@ pub async fn within<T>(seconds: u64, work: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("not done within {seconds} s"),
     }
+}
+
+/// What the environment sets for a test; `None`: nothing.
+///
+/// # Panics
+/// Where it cannot be read.
+pub fn from_env<T: FromStr<Err: Display>>(name: &str) -> Option<T> {
+    let value = std::env::var(name).ok()?;
+    Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
 }
 
 /// Which command an answer belongs to.

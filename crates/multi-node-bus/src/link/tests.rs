@@ -53,6 +53,7 @@ async fn what_does_not_fit_is_told_when_there_is_room() {
     expected.push((Kind::Missed as u8, 12));
     assert_eq!(frames(&mut theirs, 12).await, expected);
     assert!(!send(&outbox, 13, 2000, true), "it is full");
+    assert_eq!(outbox.send_now(Head::new(Kind::Request), &[], &[0; 2000]), Err(NotSent::Full));
     assert_eq!(frames(&mut theirs, 13).await, [(Kind::Missed as u8, 13)]);
 }
 
@@ -64,7 +65,7 @@ async fn of_several_those_that_fit_are_sent_and_the_others_are_told() {
     assert_eq!(queued, 2);
     tokio::spawn(write(outbox.clone(), writer));
     let expected = [(Kind::Message as u8, 1), (Kind::Message as u8, 3), (Kind::Missed as u8, 2)];
-    assert_eq!(frames(&mut theirs, 2).await, expected, "one write carries them");
+    assert_eq!(frames(&mut theirs, 2).await, expected);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -42,7 +42,7 @@ impl RawTopic {
     /// When the message is too large. A message that some peer misses is no error: [`Published`] tells.
     pub fn publish(&self, payload: Payload) -> Result<Published, PublishError> {
         self.check(&payload)?;
-        Ok(self.topic.publish(payload, self.topics.members.without_bus()))
+        Ok(self.topic.publish([payload], self.topics.members.without_bus()))
     }
 
     /// Gives several messages to all subscriptions, one after the other. It costs less than as many calls of
@@ -53,7 +53,7 @@ impl RawTopic {
     /// When one of the messages is too large; then none is published.
     pub fn publish_all(&self, payloads: Vec<Payload>) -> Result<bool, PublishError> {
         payloads.iter().try_for_each(|payload| self.check(payload))?;
-        Ok(self.topic.publish_all(payloads) > 0)
+        Ok(self.topic.publish(payloads, self.topics.members.without_bus()).is_lagging())
     }
 
     fn check(&self, payload: &Payload) -> Result<(), PublishError> {

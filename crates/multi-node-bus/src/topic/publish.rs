@@ -1,6 +1,5 @@
 //! What this process publishes, and which peers get it.
 
-use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,37 +19,26 @@ const AT_REST: Duration = Duration::from_micros(200);
 const KEPT_SCRATCH: usize = 64 << 10;
 
 impl Topic {
-    /// Gives the message to all that have subscribed, here and elsewhere. It never waits for them.
-    pub(super) fn publish(&self, payload: Payload, without_bus: u32) -> Published {
+    /// Gives the messages, one after the other, to all that have subscribed, here and elsewhere. It never waits for them. Each peer's queue
+    /// is locked once, and its writer woken once. Tells the number of the first, and what became of all of them together.
+    pub(super) fn publish<P>(&self, payloads: P, without_bus: u32) -> Published
+    where
+        P: AsRef<[Payload]> + IntoIterator<Item = Payload>,
+    {
         let mut state = self.lock();
-        let seq = state.next;
-        state.next += 1;
+        let (first, count) = (state.next, payloads.as_ref().len() as u64);
+        state.next += count;
         let (sent, missed) =
-            if state.subscribers.is_empty() { (0, 0) } else { self.send(&mut state, seq, slice::from_ref(&payload)) };
-        if let Some(ring) = &mut state.history {
-            ring.keep(self.me, seq, &payload);
-        }
-        self.publish_here(&state, payload);
-        drop(state);
-        self.counts.published.one();
-        Published { seq, sent, missed, without_bus: without_bus as usize }
-    }
-
-    /// As [`publish`](Self::publish), of several, one after the other. Each peer's queue is locked once, and its writer woken once. Says
-    /// how many a subscribed peer missed, of all peers together.
-    pub(super) fn publish_all(&self, payloads: Vec<Payload>) -> usize {
-        let mut state = self.lock();
-        let first = state.next;
-        state.next += payloads.len() as u64;
-        let missed = if state.subscribers.is_empty() { 0 } else { self.send(&mut state, first, &payloads).1 };
-        self.counts.published.add(payloads.len() as u64);
+            if state.subscribers.is_empty() { (0, 0) } else { self.send(&mut state, first, payloads.as_ref()) };
         for (seq, payload) in (first..).zip(payloads) {
             if let Some(ring) = &mut state.history {
                 ring.keep(self.me, seq, &payload);
             }
             self.publish_here(&state, payload);
         }
-        missed
+        drop(state);
+        self.counts.published.add(count);
+        Published { seq: first, sent, missed, without_bus: without_bus as usize }
     }
 
     /// How many were queued for a peer, and how many a peer missed; of all peers together.
@@ -133,7 +121,7 @@ impl Topic {
     }
 }
 
-/// The frames of these payloads, which lie one behind the other, with their numbers.
+/// Splits the bytes into the frames of these payloads, each with its number.
 fn frames<'a>(
     first: u64,
     payloads: &'a [Payload],

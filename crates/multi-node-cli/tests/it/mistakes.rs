@@ -213,7 +213,8 @@ async fn as_many_nodes_are_started_as_there_are_cores_for_it_and_no_more_than_is
         running.ready(1).await;
         assert_eq!(place.json(&["status"]).await["wanted"], 1);
         assert_eq!(place.prints(&["scale", "+1"]).await, "scaled from 1 to 2 nodes\n");
-        place.fails(&["scale", "+1"], 3, "cannot scale to 3 nodes: allowed are 1 to 2; `max_nodes`").await;
+        let most = "cannot scale to 3 nodes: allowed are 1 to 2; `max_nodes` (`--max-nodes`) allows more";
+        place.fails(&["scale", "+1"], 3, most).await;
         place.fails(&["scale", "0"], 3, "to end the program, shut it down (`multi-node stop`)").await;
         place.fails(&["restart", "99"], 4, "there is no slot 99: the program has 2 slots").await;
         assert_eq!(running.stop().await, Some(0));

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use multi_node::status::{NodeId, SlotStatus};
-use multi_node_it::{Client, Plan, Program, limits, procfs, send, within};
+use multi_node_it::{Client, Plan, Program, from_env, limits, procfs, send, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ fn is_over(begin: Instant, deliveries: u64) -> bool {
 }
 
 fn seconds() -> Option<u64> {
-    std::env::var("BUS_SECONDS").ok().map(|text| text.parse().expect("a number"))
+    from_env("BUS_SECONDS")
 }
 
 /// All nodes publish while one is killed or stopped, or all are replaced, or become more or fewer.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use multi_node::admin::{self, ClientError, Instance, Request};
 use multi_node_it::client::{Answer, Client};
-use multi_node_it::{Example, send, within};
+use multi_node_it::{Example, from_env, send, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -53,6 +53,12 @@ impl Browser {
     }
 }
 
+async fn four_nodes(runtime: &Path) -> Example {
+    let folder = runtime.to_str().expect("text");
+    let variables = [("PORT", "0"), ("HOST", "127.0.0.1"), ("NODES", "4"), ("XDG_RUNTIME_DIR", folder)];
+    Example::start("sessions", &variables).await.expect("it serves")
+}
+
 fn only(name: &str) -> BTreeSet<String> {
     BTreeSet::from([name.to_owned()])
 }
@@ -61,9 +67,7 @@ fn only(name: &str) -> BTreeSet<String> {
 async fn a_log_in_holds_on_every_node_over_crash_and_reload() {
     within(110, async {
         let runtime = tempfile::tempdir().expect("a folder");
-        let folder = runtime.path().to_str().expect("text");
-        let variables = [("PORT", "0"), ("HOST", "127.0.0.1"), ("NODES", "4"), ("XDG_RUNTIME_DIR", folder)];
-        let example = Example::start("sessions", &variables).await.expect("it serves");
+        let example = four_nodes(runtime.path()).await;
         let mut browser = Browser::of(&example);
         assert_eq!(browser.get("/login/Ada").await.body, "welcome, Ada");
         let (names, first) = browser.known_as().await;
@@ -124,7 +128,7 @@ async fn sessions_in_the_services_state_directory_survive_a_restart() {
 }
 
 fn seconds() -> Option<u64> {
-    std::env::var("SESSIONS_SECONDS").ok().map(|text| text.parse().expect("a number"))
+    from_env("SESSIONS_SECONDS")
 }
 
 /// What users have met together.
@@ -175,9 +179,7 @@ async fn until_upgraded(socket: &Path) {
 async fn nobody_is_logged_out_by_reloads_upgrades_and_scaling() {
     within(100 + seconds().unwrap_or_default(), async {
         let runtime = tempfile::tempdir().expect("a folder");
-        let folder = runtime.path().to_str().expect("text");
-        let variables = [("PORT", "0"), ("HOST", "127.0.0.1"), ("NODES", "4"), ("XDG_RUNTIME_DIR", folder)];
-        let example = Example::start("sessions", &variables).await.expect("it serves");
+        let example = four_nodes(runtime.path()).await;
         let (met, socket) = (Arc::new(Met::default()), runtime.path().join("multi-node/sessions.sock"));
         let users: Vec<_> = (0..8).map(|user| tokio::spawn(come_and_go(example.addr, user, met.clone()))).collect();
         let begin = Instant::now();

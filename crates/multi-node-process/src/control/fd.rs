@@ -31,7 +31,7 @@ pub enum Mismatch {
 
 /// What becomes of descriptors that no field names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unclaimed {
+pub(super) enum Unclaimed {
     Refuse,
     /// They are closed. A later release may have written fields that this one does not know.
     Close,
@@ -52,13 +52,13 @@ thread_local! {
 }
 
 /// Encodes something. Returns the descriptors that are fields of it too, which have to travel with it in this order.
-pub fn gathered<R>(encode: impl FnOnce() -> R) -> (R, Vec<Arc<OwnedFd>>) {
+pub(super) fn gathered<R>(encode: impl FnOnce() -> R) -> (R, Vec<Arc<OwnedFd>>) {
     within(&GATHERED, Vec::new(), encode)
 }
 
 /// Decodes something that came with these descriptors; `None`: some of them were lost. None may be a field of it twice. Those of
 /// what cannot be decoded are closed.
-pub fn claimed<R, E>(
+pub(super) fn claimed<R, E>(
     fds: Option<Vec<Fd>>,
     unclaimed: Unclaimed,
     decode: impl FnOnce() -> Result<R, E>,

@@ -17,7 +17,7 @@ mod transcripts;
 pub use blocking::Blocking;
 pub use channel::{Frame, Parts, Reader, Writer, broken, channel, is_end, resume, take_apart};
 pub use codec::{Malformed, decode_control};
-pub use fd::{Encoded, Fd, Mismatch, Unclaimed, claimed, gathered, owner, owners, shared};
+pub use fd::{Encoded, Fd, Mismatch, owner, owners, shared};
 pub use kind::Skipped;
 pub use message::{
     BUS, Exec, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, TLS, ToMaster, ToNode, VERSIONS, Versions,

@@ -16,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::codec::{Decoder, encode};
-use super::{Skipped, Unclaimed, fd, kind};
+use super::fd::{self, Unclaimed};
+use super::{Skipped, kind};
 
 /// Any message, as what it says: messages of two releases can be compared.
 #[derive(Clone, Debug, PartialEq)]

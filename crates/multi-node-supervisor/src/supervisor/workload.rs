@@ -313,3 +313,8 @@ impl Observer {
 pub fn cannot_close(error: &io::Error) {
     crate::log::debug!(%error, "cannot close a listening socket to new clients");
 }
+
+/// Addresses, in a message.
+pub(super) fn listed(addresses: &[Vec<String>]) -> String {
+    addresses.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
+}

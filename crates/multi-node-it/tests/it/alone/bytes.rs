@@ -14,11 +14,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use multi_node_it::plan::RecyclePlan;
-use multi_node_it::{Plan, execution_log, within};
+use multi_node_it::{Plan, execution_log, from_env, within};
 
 use self::client::Client;
 use self::verdict::Verdict;
-use super::trouble::{self, Event, Trouble, from_env, random_seed};
+use super::trouble::{self, Event, Trouble, random_seed};
 
 /// Each has one connection at a time.
 const CLIENTS: u64 = 48;

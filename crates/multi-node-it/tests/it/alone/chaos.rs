@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use multi_node::Status;
 use multi_node_bench::requests;
-use multi_node_it::{Program, procfs, within};
+use multi_node_it::{Program, from_env, procfs, within};
 use multi_node_probe::{Kind, Load, Lost, Plan as LoadPlan};
 
-use super::trouble::{self, Event, Trouble, from_env, random_seed};
+use super::trouble::{self, Event, Trouble, random_seed};
 
 const EVENTS: [Event; 7] =
     [Event::Kill, Event::Stop, Event::Reload, Event::Restart, Event::Scale, Event::Upgrade, Event::FewFiles];

@@ -1,8 +1,6 @@
 //! What is done to a program at random, decided by a seed: kills, reloads, upgrades… Each is noted, and each kill is counted.
 
-use std::env;
 use std::fmt::Display;
-use std::str::FromStr;
 use std::time::{Duration, Instant, SystemTime};
 
 use fastrand::Rng;
@@ -50,11 +48,6 @@ pub(super) struct Trouble {
 enum Relief {
     Continue(u32),
     Files(u32, u64),
-}
-
-pub(super) fn from_env<T: FromStr<Err: Display>>(name: &str) -> Option<T> {
-    let value = env::var(name).ok()?;
-    Some(value.parse().unwrap_or_else(|error| panic!("{name}={value}: {error}")))
 }
 
 pub(super) fn random_seed() -> u64 {

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::state::{Preamble, State};
-use crate::control::{self, Encoded, Fd};
+use crate::control::{Encoded, Fd};
 use crate::sys::memory;
 use crate::sys::socket::{self, Received};
 
@@ -14,8 +14,9 @@ const LONGEST: u64 = 256 << 20;
 
 /// Puts everything into the socket, where it waits for the reader, who may be the next program of this process.
 pub(super) fn send(to: BorrowedFd<'_>, state: &State) -> io::Result<()> {
-    let (bytes, fds) = control::gathered(|| rmp_serde::to_vec_named(state));
-    let file = memory::file(&bytes.map_err(io::Error::other)?)?;
+    let Encoded { bytes, fds } = Encoded::of(state)?;
+    let file = memory::file(&bytes)?;
+    let fds = fds.into_iter().map(Fd::into_shared).collect::<io::Result<Vec<_>>>()?;
     let all: Vec<BorrowedFd<'_>> = std::iter::once(file.as_fd()).chain(fds.iter().map(AsFd::as_fd)).collect();
     for some in all.chunks(socket::MOST_FDS) {
         socket::send(to, &[0], some)?;

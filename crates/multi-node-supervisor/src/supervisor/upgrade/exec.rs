@@ -30,6 +30,7 @@ type News = Vec<(NodeId, NodeEvent)>;
 impl Supervisor {
     /// Leaves the process to the next program. If that fails, the old one continues; `Some`: the program has ended.
     pub(in crate::supervisor) async fn try_to_exec(&mut self, reload: ReloadReport) -> Option<End> {
+        // A preflight has said so already. Here it lets the compiler leave out what follows.
         if let Some(why) = LEFT_OUT {
             return self.deal(Event::Stayed { why: why.to_owned() }).await;
         }

@@ -22,7 +22,7 @@ use crate::supervisor::guard::GuardProcess;
 use crate::supervisor::member::SuspendedMember;
 use crate::supervisor::members::Members;
 use crate::supervisor::watch::NodeEvent;
-use crate::supervisor::workload::WorkloadSpec;
+use crate::supervisor::workload::{WorkloadSpec, listed};
 use crate::tls_state::TlsState;
 use crate::{control, sys};
 
@@ -145,8 +145,4 @@ impl State {
         }
         workload.check_left(self.workload.as_ref())
     }
-}
-
-fn listed(addresses: &[Vec<String>]) -> String {
-    addresses.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
 }

@@ -5,7 +5,8 @@ use std::io;
 use tokio::time::Instant;
 
 use super::{
-    Given, NodeNews, NodeView, Properties, Reaction, StartContext, Waits, Welcome, Workload, WorkloadSpec, cannot_close,
+    Given, NodeNews, NodeView, Properties, Reaction, StartContext, Waits, Welcome, Workload, WorkloadSpec,
+    cannot_close, listed,
 };
 use crate::control::{Encoded, PassedSocket};
 use crate::serve::Socket;
@@ -74,8 +75,4 @@ impl Workload for Linked {
         }
         None
     }
-}
-
-fn listed(addresses: &[Vec<String>]) -> String {
-    addresses.iter().flatten().cloned().collect::<Vec<_>>().join(", ")
 }

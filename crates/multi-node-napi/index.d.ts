@@ -30,7 +30,7 @@ export interface Options {
   /** First and longest pause between restarts. Default `[100, 30000]`. */
   backoff?: [first: number, longest: number];
   /** What counts as a crash loop. Default 5 deaths within 60 s. */
-  crashLoop?: { deaths: number; within: number };
+  crashLoop?: CrashLoop;
   /** How many new nodes a reload starts ahead. Default 1. */
   surge?: number;
   /** From a node's start until it serves. Default 60 s. */
@@ -47,7 +47,7 @@ export interface Options {
    * Lets a reload's first new node serve on trial for `duration`; it is taken back if it ends, hangs, or answers clearly more requests
    * by server errors than the old nodes: by more than `margin` (a share, default 0.01) of at least `minRequests` (100).
    */
-  canary?: { duration: number; minRequests?: number; margin?: number };
+  canary?: Canary;
   /** Replaces a node that has begun this number of HTTP requests. Default: no limit. */
   maxRequests?: number;
   /** Replaces a node after this time. Default: no limit. */
@@ -65,7 +65,7 @@ export interface Options {
    * they change, and every node serves the new ones without a restart. Files that cannot be used leave those before in force, and are
    * an error in `status` and in the report of a reload.
    */
-  certificates?: { cert: string; key: string };
+  certificates?: CertificateFiles;
   /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
   metrics?: string;
   /** How one value is made of all nodes' values of a gauge, by the gauge's name. Default for each: `sum`. */
@@ -114,6 +114,32 @@ export interface Options {
   maxBuffered?: number;
   /** Milliseconds in which a peer takes none of the bytes that wait for it, before its stream is reset and offered anew. Default 10 s. */
   slowPeerTimeout?: number;
+}
+
+/** Deaths of one slot's nodes within a time. */
+export interface CrashLoop {
+  /** How many there are. */
+  deaths: number;
+  /** The time, in milliseconds. */
+  within: number;
+}
+
+/** The trial of a reload's first new node. */
+export interface Canary {
+  /** How long it serves on trial, in milliseconds. */
+  duration: number;
+  /** How many requests it has to have answered before its errors are compared. Default 100. */
+  minRequests?: number;
+  /** By which share of its answers its server errors may exceed those of the old nodes, from 0 to 1. Default 0.01. */
+  margin?: number;
+}
+
+/** The files of a certificate, in PEM. */
+export interface CertificateFiles {
+  /** The path of the certificate, with those that lead to its authority. */
+  cert: string;
+  /** The path of its private key. */
+  key: string;
 }
 
 /** Applications that bring their own server, such as Fastify's. */
@@ -176,6 +202,14 @@ export type State =
   | 'backing_off'
   | 'failed';
 
+/** How a node's process ended: one of both is there. */
+export interface LastExit {
+  /** The exit code, if it exited. */
+  code?: number;
+  /** The number of the signal, if one ended it. */
+  signal?: number;
+}
+
 /** A slot, and the node in it. */
 export interface SlotStatus {
   /** The number of the slot, from 0. */
@@ -192,8 +226,8 @@ export interface SlotStatus {
   generation: number;
   /** How often a node that ended unasked was replaced here. */
   restarts: number;
-  /** How the last node here ended: by an exit code, or by the number of a signal. */
-  lastExit?: { code?: number; signal?: number };
+  /** How the last node here ended. */
+  lastExit?: LastExit;
   /** Open connections. */
   connections: number;
   /** HTTP requests begun, since the slot came to be. Upgrades to other protocols are not counted. */
@@ -248,6 +282,32 @@ export interface Answers {
   errors: number;
 }
 
+/** How a reload's first new node has stood its trial. */
+export interface CanaryReport {
+  /** Its id. */
+  node: string;
+  /** How long it was watched, in milliseconds. */
+  watched: number;
+  /** What it has answered meanwhile. */
+  new: Answers;
+  /** What the old nodes have answered meanwhile. */
+  old: Answers;
+  /** Whether answers were compared. If not, they were too few, and it has passed by neither ending nor hanging. */
+  byAnswers: boolean;
+}
+
+/** A setting that has changed, and that a reload does not apply. */
+export interface NotApplied {
+  /** Its name. */
+  setting: string;
+  /** Its value now, if it has one. */
+  inForce?: string;
+  /** The value that it has in the changed settings, if it has one there. */
+  wanted?: string;
+  /** The command that applies it. */
+  appliedBy: 'upgrade' | 'scale' | 'restart';
+}
+
 /** What a reload has done. */
 export interface ReloadReport {
   /** The generation of the new nodes. */
@@ -257,9 +317,9 @@ export interface ReloadReport {
   /** How each slot's node was replaced. */
   slots: Replacement[];
   /** How the first new node has stood its trial. */
-  canary?: { node: string; watched: number; new: Answers; old: Answers; byAnswers: boolean };
+  canary?: CanaryReport;
   /** Settings that have changed since the master has read them, and that a reload does not apply. */
-  notApplied: { setting: string; inForce?: string; wanted?: string; appliedBy: 'upgrade' | 'scale' | 'restart' }[];
+  notApplied: NotApplied[];
   /** What is wrong with the files of TLS certificates: the certificates before stay in force. */
   certificateErrors: string[];
 }

@@ -60,6 +60,11 @@ test('every name has a comment', () => {
   assert.deepEqual(all.filter(({ comment }) => comment === '').map(({ name }) => name), []);
 });
 
+test('fields that are objects have a type with a name, since that has a comment for each field', () => {
+  const unnamed = FILES.flatMap((file) => [...read(file).matchAll(/^ {2}(?:readonly )?(\w+)\??: \{/gm)].map(([, name]) => name));
+  assert.deepEqual(unnamed, []);
+});
+
 /** Overloads share what the first one says. */
 function calls() {
   const calls = new Map();

@@ -1,6 +1,7 @@
 //! What the program holds: [`Handle`] for queries and commands, and [`Nodes`], which owns the peers and the lifetime.
 
 mod bus;
+mod commands;
 mod handle;
 mod leader;
 mod shared;

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use super::child::Launcher;
 use super::fleet::{Fleet, Policy};
 use super::launch::System;
+use super::limits_table;
 use super::members::{Members, NodeTemplate};
 use super::plan::Plan;
 use super::reaper;
@@ -127,7 +128,7 @@ impl Bootstrap {
         let lines = 1 + 4 * plan.policy.max_nodes + plan.policy.surge + 1;
         let (load, load_file) = LoadTable::create(lines).map_err(Error::io("make the load table"))?;
         let wake_fd = serve::wake_fd().map_err(Error::io("make the wake-up"))?;
-        let limits = limits(Size { keys: plan.max_keys, processes: lines })?;
+        let limits = limits_table::make(Size { keys: plan.max_keys, processes: lines })?;
         let fleet = Fleet::new(policy(plan, &properties, room), seed());
         let (secret, signals) = (secret()?, signals(plan, None)?);
         Ok(Bootstrap {
@@ -166,7 +167,7 @@ impl Bootstrap {
         let mut launcher = launcher(plan, &properties, true)?;
         launcher.inherit(images);
         let load = load_file.try_clone().and_then(LoadTable::open).map_err(Error::io("map the load table"))?;
-        let limits = go_on_counting(left_limits, Size { keys: plan.max_keys, processes: load.lines() })?;
+        let limits = limits_table::go_on_counting(left_limits, Size { keys: plan.max_keys, processes: load.lines() })?;
         let fleet = Fleet::restore(policy(plan, &properties, room), seed(), fleet, left, Instant::now());
         let signals = signals(plan, Some(&inherited))?;
         Ok(Bootstrap {
@@ -330,24 +331,6 @@ impl fmt::Debug for InheritedState {
 impl fmt::Debug for Bootstrap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bootstrap").field("room", &self.room).finish_non_exhaustive()
-    }
-}
-
-/// A new table of this size, and its file.
-fn limits(size: Size) -> Result<(SharedTable, OwnedFd), Error> {
-    let made = sys::random::bytes().and_then(|secret| SharedTable::create(size, secret));
-    made.map_err(Error::io("make the table of limits"))
-}
-
-/// The table that another program has left, unless this one's has another layout or number of keys, or is for more processes.
-fn go_on_counting(left: Option<OwnedFd>, size: Size) -> Result<(SharedTable, OwnedFd), Error> {
-    let left = left.and_then(|file| Some((SharedTable::open(&file).ok()?, file)));
-    match left.filter(|(table, _)| table.size().keys == size.keys && table.size().processes >= size.processes) {
-        Some(left) => Ok(left),
-        None => {
-            crate::log::info!("limits count from 0: the program before left no table of this layout and size");
-            limits(size)
-        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The nodes that live: started, welcomed, joined to each other, forgotten.
 
+mod template;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use multi_node_bus::Bus;
 use tokio::sync::{Semaphore, mpsc, watch};
 
+pub(crate) use self::template::NodeTemplate;
 use super::child::Launcher;
 use super::closing::Closing;
 use super::fleet::Backoff;
@@ -20,40 +22,15 @@ use super::links::Links;
 use super::member::{Member, Surroundings, SuspendedMember};
 use super::rejoins::Rejoins;
 use super::watch::NodeEvent;
-use super::workload::{Beside, Given, NodeNews, NodeView, Observer, Properties, Workload};
-use crate::control::{self, NodeSettings, Skipped, ToNode, has_capability};
-use crate::descriptors::Shape;
-use multi_node_limits::SharedTable;
-
+use super::workload::{Beside, Given, NodeNews, NodeView, Observer};
+use crate::control::{self, Skipped, ToNode, has_capability};
 use crate::family::{Looks, Run, StopRule};
 use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::process_links::{Snapshot, Totals};
-use crate::serve::{self, LoadTable, Socket};
+use crate::serve;
 use crate::sys::signal::TERM;
-use crate::tls_state::TlsSource;
-use crate::{NotApplied, SharedSecret, sys};
-
-/// What every node is given.
-pub(crate) struct NodeTemplate {
-    /// The addresses of each server, as they were given.
-    pub(crate) addresses: Vec<Vec<String>>,
-    pub(crate) sockets: Vec<Vec<Socket>>,
-    pub(crate) load: LoadTable,
-    pub(crate) load_file: OwnedFd,
-    pub(crate) wake_fd: OwnedFd,
-    /// The table in which limits count, and its file.
-    pub(crate) limits: (SharedTable, OwnedFd),
-    pub(crate) settings: NodeSettings,
-    pub(crate) secret: SharedSecret,
-    /// What nodes need to serve by TLS.
-    pub(crate) tls: TlsSource,
-    /// What decides how many descriptors a node needs.
-    pub(crate) shape: Shape,
-    /// What nodes run, and what follows from that.
-    pub(crate) workload: Box<dyn Workload>,
-    pub(crate) properties: Properties,
-}
+use crate::{NotApplied, sys};
 
 pub(crate) struct Members {
     pub(super) template: NodeTemplate,

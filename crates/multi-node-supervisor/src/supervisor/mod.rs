@@ -54,6 +54,7 @@ mod hear;
 mod hello_ack;
 mod joining;
 mod launch;
+mod limits_table;
 mod link_epochs;
 mod links;
 mod member;

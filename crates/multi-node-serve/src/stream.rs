@@ -120,7 +120,8 @@ impl Stream {
     }
 
     /// A connection whose handshake is done.
-    pub(super) fn secured(secured: Secured, open: Open, local: Option<Addr>) -> Stream {
+    pub(super) fn secured(mut secured: Secured, open: Open, local: Option<Addr>) -> Stream {
+        secured.get_mut().0.end_handshake();
         Stream { io: Io::Tls(Box::new(secured)), open, local }
     }
 

@@ -79,7 +79,7 @@ async fn shake(acceptor: TlsAcceptor, stream: Stream, before: Bytes) -> Result<S
         Ok(secured) => Ok(Stream::secured(secured, open, local)),
         Err((error, records)) => {
             multi_node_sys::log::debug!(%error, "a handshake has failed");
-            Err((Failure::of(&error), Some(Stream::new(records.into_transport(), open, local))))
+            Err((Failure::of(&error), Some(Stream::new(records.into_transport().await, open, local))))
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Where a stream of TLS records stands, from the bytes that have passed.
 
 /// The types of a record (RFC 8446, section 5.1): change_cipher_spec, alert, handshake, application_data.
-const TYPES: std::ops::RangeInclusive<u8> = 20..=23;
+const TYPES: std::ops::RangeInclusive<u8> = 20..=APPLICATION_DATA;
+const APPLICATION_DATA: u8 = 23;
 /// Every version of TLS writes this in front of its minor version.
 const MAJOR: u8 = 3;
 /// How long a record may be behind its header: 2^14 + 2048 bytes in TLS 1.2 (RFC 5246, section 6.2.3), less in 1.3.
@@ -17,7 +18,10 @@ const HEADER: usize = 5;
 ///
 /// [`is_between`]: RecordBoundary::is_between
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RecordBoundary(At);
+pub struct RecordBoundary {
+    at: At,
+    has_data: bool,
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
@@ -34,21 +38,30 @@ const BETWEEN: At = At::Header { passed: 0, length: 0 };
 impl Default for RecordBoundary {
     /// Before the first record.
     fn default() -> RecordBoundary {
-        RecordBoundary(BETWEEN)
+        RecordBoundary { at: BETWEEN, has_data: false }
     }
 }
 
 impl RecordBoundary {
     /// Whether all that has passed are whole records.
     pub fn is_between(&self) -> bool {
-        self.0 == BETWEEN
+        self.at == BETWEEN
+    }
+
+    /// Whether a record of type application_data has begun. TLS 1.3 gives that type to all encrypted records, those that end the handshake
+    /// included (RFC 8446, section 5.2).
+    pub fn has_data(&self) -> bool {
+        self.has_data
     }
 
     /// These bytes pass.
     pub fn pass(&mut self, mut bytes: &[u8]) {
         while let Some((&first, behind)) = bytes.split_first() {
-            (self.0, bytes) = match self.0 {
-                At::Header { passed, length } => (header(passed, length, first), behind),
+            (self.at, bytes) = match self.at {
+                At::Header { passed, length } => {
+                    self.has_data |= passed == 0 && first == APPLICATION_DATA;
+                    (header(passed, length, first), behind)
+                }
                 At::Body { left } => body(left, bytes),
                 At::Lost => return,
             };
@@ -118,6 +131,15 @@ mod tests {
             assert!(!after(&[&whole, &[23]]).is_between(), "{length}");
             assert!(after(&[&whole, &record(21, 2)]).is_between(), "{length}");
         }
+    }
+
+    #[test]
+    fn data_has_begun_with_the_first_byte_of_such_a_record() {
+        // Its length has the number of the type, and its body has nothing else.
+        let handshake = [&[22, 3, 1, 0, APPLICATION_DATA][..], &[APPLICATION_DATA; APPLICATION_DATA as usize]].concat();
+        assert!(!after(&[&handshake]).has_data());
+        assert!(after(&[&handshake, &[APPLICATION_DATA]]).has_data());
+        assert!(after(&[&record(APPLICATION_DATA, 1), &handshake]).has_data());
     }
 
     #[test]

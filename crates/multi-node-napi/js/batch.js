@@ -21,11 +21,14 @@ class Batch {
   /** What the message is. */
   kind = KIND.json;
   from = undefined;
+  /** The same as a listener gets it: one object for all messages that follow each other from one sender. */
+  origin = undefined;
   /** Its content; of another kind why it cannot be read, or how many are missing. */
   value = undefined;
   #heads;
   #head = 0;
   #senders;
+  #sender = -1;
   #elements;
   #element = 0;
   #bytes;
@@ -53,7 +56,7 @@ class Batch {
     const length = this.#heads[this.#head + 1];
     this.#head += 2;
     this.kind = head & KIND_MASK;
-    this.from = this.#senders[head >>> KIND_BITS];
+    this.#sent(head >>> KIND_BITS);
     if (this.kind === KIND.bytes) this.value = this.#copy(length);
     else if (this.kind === KIND.packed) this.#unpack(length);
     else this.value = this.element();
@@ -70,6 +73,13 @@ class Batch {
     const at = this.#element;
     this.#element += 1;
     return this.#elements[at];
+  }
+
+  #sent(sender) {
+    if (sender === this.#sender) return;
+    this.#sender = sender;
+    this.from = this.#senders[sender];
+    this.origin = Object.freeze({ from: this.from });
   }
 
   #unpack(length) {

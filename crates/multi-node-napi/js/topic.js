@@ -128,9 +128,9 @@ class Topic extends EventEmitter {
   }
 
   #emit(batch) {
-    const { kind, from, value } = batch;
+    const { kind, from, value, origin } = batch;
     if (kind === KIND.missed) this.emit('lag', { from, missed: value });
-    else if (!batch.isUnreadable) this.emit('message', value, { from });
+    else if (!batch.isUnreadable) this.emit('message', value, origin);
     else {
       const error = undecodable(from, value);
       if (!this.emit('undecodable', { from, error })) process.emitWarning(error);

@@ -5,6 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
 use anyhow::Result;
+use tokio::io::AsyncReadExt;
 
 use super::carrier::Publisher;
 use super::{BYTES, SUBSCRIBERS};
@@ -50,4 +51,25 @@ pub(super) fn subscribe(place: &Path, ready: impl FnOnce(), mut take: impl FnMut
             return Ok(());
         }
     }
+}
+
+/// As [`subscribe`], by a task of a runtime. All messages have to come within the limit.
+pub(super) fn subscribe_in_runtime(
+    place: &Path,
+    ready: impl FnOnce(),
+    mut take: impl FnMut(&[u8]) -> bool,
+) -> Result<()> {
+    let reading = async {
+        let mut stream = tokio::net::UnixStream::connect(place).await?;
+        ready();
+        let mut message = [0; BYTES];
+        loop {
+            stream.read_exact(&mut message).await?;
+            if take(&message) {
+                return Ok(());
+            }
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async { tokio::time::timeout(super::subscriber::LIMIT, reading).await? })
 }

@@ -26,8 +26,8 @@ pub(super) enum Carrier {
         name: &'static str,
         messages: u64,
     },
-    /// A Unix socket for each subscriber, and a write for each message.
-    Bare(PathBuf),
+    /// A Unix socket for each subscriber, and a write for each message. The kind says how subscribers read.
+    Bare(PathBuf, Kind),
     Redis(RedisServer),
     Nats(NatsServer),
 }
@@ -49,7 +49,9 @@ pub(super) trait Publisher {
 impl Carrier {
     /// All that can be measured here; what cannot is said.
     pub(super) fn all(folder: &Path, servers: &Path, package: &Path) -> Result<Vec<Carrier>> {
-        let mut carriers = vec![Carrier::Fleet(folder.join("fleet.sock")), Carrier::Bare(folder.join("bare.sock"))];
+        let bare = |kind| Carrier::Bare(folder.join("bare.sock"), kind);
+        let fleet = Carrier::Fleet(folder.join("fleet.sock"));
+        let mut carriers = vec![fleet, bare(Kind::Bare), bare(Kind::BareTokio)];
         let (redis, nats) = (programs::find(servers, "redis-server"), programs::find(servers, "nats-server"));
         carriers.extend(redis.map(|program| RedisServer::start(program, folder)).transpose()?.map(Carrier::Redis));
         carriers.extend(nats.map(|program| NatsServer::start(program, folder)).transpose()?.map(Carrier::Nats));
@@ -68,7 +70,8 @@ impl Carrier {
         match self {
             Carrier::Fleet(_) => "multi-node",
             Carrier::Script { name, .. } => name,
-            Carrier::Bare(_) => "bare sockets",
+            Carrier::Bare(_, Kind::BareTokio) => "bare sockets, tokio reads",
+            Carrier::Bare(..) => "bare sockets",
             Carrier::Redis(_) => "Redis",
             Carrier::Nats(_) => "NATS",
         }
@@ -79,7 +82,7 @@ impl Carrier {
         match self {
             Carrier::Fleet(_) => 1_000_000,
             Carrier::Script { messages, .. } => *messages,
-            Carrier::Bare(_) => 40_000,
+            Carrier::Bare(..) => 40_000,
             Carrier::Redis(_) | Carrier::Nats(_) => 200_000,
         }
     }
@@ -100,7 +103,7 @@ impl Carrier {
                 command.arg(script).args([&process::argument(&task), &count.to_string()]).env("PACKAGE", package);
                 Process::run(command.stdin(Stdio::null()).stdout(Stdio::piped()))?.answers(SUBSCRIBERS)
             }
-            Carrier::Bare(place) => measure_with(BarePublisher::bind(place)?, Kind::Bare, place, task, count),
+            Carrier::Bare(place, kind) => measure_with(BarePublisher::bind(place)?, *kind, place, task, count),
             Carrier::Redis(RedisServer { socket, .. }) => {
                 measure_with(RedisPublisher::connect(socket)?, Kind::Redis, socket, task, count)
             }

@@ -28,7 +28,8 @@ pub(crate) fn run(work: &Work) -> Result<()> {
             (true, Task::Requests) => requests(&nodes, bare.context("a socket")?, work.count).await?,
             (true, _) => publish(&nodes, work).await?,
             (false, Task::Requests) => answer(&nodes, work).await?,
-            (false, _) => subscribe(&nodes, work.count).await?,
+            // As what serves a connection, it is a task.
+            (false, _) => tokio::spawn(subscribe(nodes.handle(), work.count)).await??,
         }
         until_end(&nodes).await
     })
@@ -67,7 +68,7 @@ async fn all_subscribed(topic: &RawTopic) -> Result<()> {
     Ok(())
 }
 
-async fn subscribe(nodes: &Nodes, count: u64) -> Result<()> {
+async fn subscribe(nodes: Handle, count: u64) -> Result<()> {
     let mut subscription = nodes.raw_topic("bench")?.subscribe().await;
     let mut counted = Counted::new(count);
     while !counted.is_complete() {

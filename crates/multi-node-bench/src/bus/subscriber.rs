@@ -13,7 +13,10 @@ pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
 #[derive(clap::ValueEnum, Clone, Copy)]
 pub(super) enum Kind {
+    /// A thread waits in `read`.
     Bare,
+    /// A task waits, as in programs of the library.
+    BareTokio,
     Redis,
     Nats,
 }
@@ -30,6 +33,7 @@ pub(crate) fn run(subscriber: &Subscriber) -> Result<()> {
     let place: &Path = &subscriber.place;
     match subscriber.carrier {
         Kind::Bare => bare::subscribe(place, ready, take),
+        Kind::BareTokio => bare::subscribe_in_runtime(place, ready, take),
         Kind::Redis => redis::subscribe(place, ready, take),
         Kind::Nats => nats::subscribe(&place.display().to_string(), ready, take),
     }?;

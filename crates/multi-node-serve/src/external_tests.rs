@@ -36,7 +36,8 @@ impl Program {
                 let _ = give.send(acceptor);
             })
         });
-        let place = Place { load: load.clone(), line: 0, wake_fd: None, handoff_sender, most_connections: None };
+        let place =
+            Place { load: load.clone(), line: 0, wake_fd: None, handoff_sender, most_connections: None, owners: None };
         let sockets = vec![vec![Socket::Tcp(listener)]];
         let serving = start(server.into(), sockets, place, Here, signal).await.expect("it starts");
         let acceptor = timeout(LIMIT, acceptor).await.expect("it is given").expect("to this test");

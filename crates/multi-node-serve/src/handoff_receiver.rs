@@ -3,14 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 
-use super::conn_info::ConnInfo;
 use super::conn_limit::ConnLimit;
 use super::drain::DrainSignal;
-use super::idle_conn::IdleConn;
-use super::stream::{ConnTracker, Open, Stream};
+use super::idle_conn::{IdleConn, Opened};
+use super::stream::{ConnTracker, Open};
 
 /// How many connections may wait to be served by one server.
 const QUEUE: usize = 1024;
@@ -91,7 +89,7 @@ impl Reserved {
 
 impl ReceivedConn {
     /// The connection, watched by this process's runtime.
-    pub(super) fn open(self) -> io::Result<(Stream, Bytes, ConnInfo)> {
+    pub(super) fn open(self) -> io::Result<Opened> {
         self.idle_conn.open(self.open)
     }
 }

@@ -24,6 +24,8 @@ pub struct IdleConn {
     before: Bytes,
     info: ConnInfo,
     socket: UnregisteredStream,
+    /// It moves to the owner of the request that `before` begins with, who answers that in any case.
+    for_request: bool,
     /// Where it comes from; `None` where it has arrived.
     origin: Option<Origin>,
 }
@@ -69,7 +71,19 @@ impl IdleConn {
     /// What another process has sent. Nothing is done with the socket before it is [adopted](super::Reserved::adopt).
     #[cfg(multi_process)]
     pub fn arrived(server: usize, socket: OwnedFd, before: Bytes, info: ConnInfo) -> IdleConn {
-        IdleConn { server, before, info, socket: UnregisteredStream::from(socket), origin: None }
+        IdleConn { server, before, info, socket: UnregisteredStream::from(socket), for_request: false, origin: None }
+    }
+
+    /// Whether it moves for a request, and not in a drain.
+    pub fn is_for_request(&self) -> bool {
+        self.for_request
+    }
+
+    /// The same for a request: the process that it arrives at answers that, although another may own it.
+    #[cfg(multi_process)]
+    #[must_use]
+    pub fn for_request(self, for_request: bool) -> IdleConn {
+        IdleConn { for_request, ..self }
     }
 
     /// No process took it. It goes back to its task, which ends it like one that cannot be handed off: if a request has
@@ -87,14 +101,27 @@ impl IdleConn {
     pub fn given(self) {
         if let Some(Origin { open, .. }) = self.origin {
             drop(self.socket);
-            open.handoff();
+            match self.for_request {
+                true => open.moved(),
+                false => open.handoff(),
+            }
         }
     }
 
     /// The connection, to be served here under the count `open`.
-    pub(super) fn open(self, open: Open) -> io::Result<(Stream, Bytes, ConnInfo)> {
-        Ok((self.socket.register(open)?, self.before, self.info))
+    pub(super) fn open(self, open: Open) -> io::Result<Opened> {
+        let IdleConn { before, info, for_request, .. } = self;
+        Ok(Opened { stream: self.socket.register(open)?, before, info, for_request })
     }
+}
+
+/// A connection that has arrived, watched by this process's runtime.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) stream: Stream,
+    pub(super) before: Bytes,
+    pub(super) info: ConnInfo,
+    pub(super) for_request: bool,
 }
 
 /// The way out for one server's connections.
@@ -119,10 +146,33 @@ impl HandoffSender {
         drain: &DrainSignal,
     ) -> Option<(Stream, Bytes)> {
         let Some(room) = self.room(drain).await else { return Some((stream, before)) };
+        self.send(room, stream, before, info, false).await
+    }
+
+    /// As [`give`](Self::give), for the request that `before` begins with. It comes back where there is no room.
+    pub(super) async fn give_for_request(
+        &self,
+        stream: Stream,
+        before: Bytes,
+        info: ConnInfo,
+    ) -> Option<(Stream, Bytes)> {
+        let Ok(room) = self.idle_conns.try_reserve() else { return Some((stream, before)) };
+        self.send(room, stream, before, info, true).await
+    }
+
+    async fn send(
+        &self,
+        room: mpsc::Permit<'_, IdleConn>,
+        stream: Stream,
+        before: Bytes,
+        info: ConnInfo,
+        for_request: bool,
+    ) -> Option<(Stream, Bytes)> {
         // Another process reads the socket soon: from here on this process's epoll must not hear of it.
         let (socket, open) = stream.leave_runtime().ok()?;
         let (back, returned) = oneshot::channel();
-        room.send(IdleConn { server: self.server, before, info, socket, origin: Some(Origin { open, back }) });
+        let origin = Some(Origin { open, back });
+        room.send(IdleConn { server: self.server, before, info, socket, for_request, origin });
         returned.await.ok()?.reopen()
     }
 
@@ -139,7 +189,7 @@ impl HandoffSender {
         let Some(room) = self.room(drain).await else { return Err(open) };
         let (back, returned) = oneshot::channel();
         let origin = Some(Origin { open, back });
-        room.send(IdleConn { server: self.server, before: Bytes::new(), info, socket, origin });
+        room.send(IdleConn { server: self.server, before: Bytes::new(), info, socket, for_request: false, origin });
         match returned.await {
             Ok(returned) => Err(returned.open),
             Err(_) => Ok(()),

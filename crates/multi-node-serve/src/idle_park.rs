@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::drain::DrainSignal;
 use super::external::{AcceptedConn, ConnGuard, ConnHandoff};
 use super::handoff_receiver::ReceivedConn;
+use super::idle_conn::Opened;
 use super::lingering_close::lingering_close;
 use super::stream::{Open, Stream, UnregisteredStream};
 
@@ -109,7 +110,7 @@ impl IdlePark {
 
     fn enter(self: &Arc<Self>, arrival: ReceivedConn) {
         // Nothing was read of it: it comes from another such loop. One that cannot be watched is closed.
-        if let Ok((stream, ..)) = arrival.open() {
+        if let Ok(Opened { stream, .. }) = arrival.open() {
             tokio::spawn(self.clone().wait(stream));
         }
     }

@@ -12,6 +12,7 @@
 mod accept_control;
 #[cfg(multi_process)]
 mod acceptor;
+mod affinity;
 mod boxed;
 mod conn_info;
 mod conn_limit;
@@ -29,6 +30,7 @@ mod idle_park;
 mod lingering_close;
 mod listener;
 mod load;
+mod owners;
 mod server;
 mod serving;
 mod socket;
@@ -41,6 +43,7 @@ mod tls;
 pub use accept_control::{AcceptControl, pulse};
 #[cfg(multi_process)]
 pub use acceptor::{wake, wake_fd};
+pub use affinity::Affinity;
 pub use boxed::BoxError;
 pub use conn_info::ConnInfo;
 pub use drain::Drain;
@@ -55,6 +58,7 @@ pub use http::{Http, Http2Executor, HttpBuilder, RequestBody, RequestBodyError, 
 pub use idle_conn::IdleConn;
 pub use listener::Listener;
 pub use load::{Counts, Faults, Line, LoadTable};
+pub use owners::{MoveCounts, Mover, Owner, Owners};
 #[cfg(test)]
 pub(crate) use server::Here;
 pub use server::{Conn, Context, Raw, Servers, Tcp, raw, tcp, tcp_with};

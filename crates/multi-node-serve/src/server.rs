@@ -13,6 +13,7 @@ use super::drain::{DrainSignal, aborted};
 use super::handoff_receiver::ReceivedConn;
 use super::idle_conn::HandoffSender;
 use super::listener::{Accepts, Listener};
+use super::owners::Owners;
 use super::socket::Addr;
 use super::stream::Stream;
 use super::terminator::Terminator;
@@ -78,6 +79,8 @@ pub(super) struct Site<C> {
     pub(super) line: super::load::Line,
     /// Where its idle connections go to in a drain.
     pub(super) handoff_sender: Option<HandoffSender>,
+    /// Where each process answers requests of its own keys.
+    pub(super) owners: Option<Owners>,
     /// Connections that other processes hand off.
     pub(super) arrivals: mpsc::Receiver<ReceivedConn>,
 }

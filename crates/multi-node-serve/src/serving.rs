@@ -12,6 +12,7 @@ use super::handoff_receiver::HandoffReceiver;
 use super::idle_conn::{HandoffSender, IdleConn};
 use super::listener::Listener;
 use super::load::{Line, LoadTable};
+use super::owners::Owners;
 use super::server::{BoxError, Context, Ready, Servers, Site};
 use super::socket::Socket;
 use super::stream::ConnTracker;
@@ -29,6 +30,8 @@ pub struct Place {
     pub handoff_sender: Option<mpsc::Sender<IdleConn>>,
     /// How many connections servers that speak HTTP and have no limit of their own allow together.
     pub most_connections: Option<usize>,
+    /// Where each process answers requests of its own keys.
+    pub owners: Option<Owners>,
 }
 
 #[cfg(unix)]
@@ -122,6 +125,7 @@ pub async fn start_after<C: Context>(
         return Err(StartError::Sockets { servers: ready.len(), sockets: sockets.len() });
     }
     let (handoff_sender, most_connections) = (place.handoff_sender.take(), place.most_connections);
+    let owners = place.owners.take();
     let (tracker, ended) = open_doors(place, &sockets, drain.clone())?;
     let common = most_connections.map(|count| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))));
     let conn_limit: Vec<_> = ready.iter().map(|server| ConnLimit::new(server.limit(), common.as_ref())).collect();
@@ -137,7 +141,8 @@ pub async fn start_after<C: Context>(
             .map_err(|source| StartError::Io { action: "accept connections", source })?;
         let handoff_sender = handoff_sender.clone().map(|idle_conns| HandoffSender { server: index, idle_conns });
         let (context, drain, line) = (context.clone(), drain.clone(), tracker.line.clone());
-        let site = Site { listener, context, drain, conn_limit, line, handoff_sender, arrivals };
+        let owners = owners.as_ref().map(|owners| owners.of_server(index));
+        let site = Site { listener, context, drain, conn_limit, line, handoff_sender, owners, arrivals };
         door += count;
         tasks.spawn(server.run(site));
     }

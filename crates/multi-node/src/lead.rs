@@ -82,7 +82,7 @@ async fn supervise(
         None,
         bootstrap.sockets(),
         (bootstrap.load(), bootstrap.limits().clone(), bus.clone(), terminators),
-        (log_buffer.clone(), secret),
+        (log_buffer.clone(), secret, None),
         LeasePlace::of_run(&settings),
     );
     // Nothing grants leases to the master: after a reload its program is an old one.

@@ -158,6 +158,14 @@ pub use multi_node_fleet::status::Status;
 pub use nodes::{Handle, Nodes};
 #[doc(inline)]
 pub use options::Options;
+/// ```
+/// use multi_node::{Affinity, Options};
+///
+/// let options = Options::new().affinity(Affinity::query("sid"));
+/// # let _ = options;
+/// ```
+#[doc(inline)]
+pub use serve::Affinity;
 /// Any error: that of a factory, or of a server that accepts connections itself.
 ///
 /// ```

@@ -124,7 +124,8 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
         #[cfg(multi_process)]
         Role::Node => {
             let bus_limits = crate::wiring::bus_limits(&settings);
-            crate::node::join(servers, written(&addresses), settings.heartbeat, settings.metering, bus_limits).await
+            let Settings { heartbeat, metering, affinity, .. } = settings;
+            crate::node::join(servers, written(&addresses), heartbeat, metering, bus_limits, affinity).await
         }
         _ => lead(settings, servers, addresses).await,
     }

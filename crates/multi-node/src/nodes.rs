@@ -4,6 +4,7 @@ mod bus;
 mod commands;
 mod handle;
 mod leader;
+mod moves;
 mod shared;
 mod tls;
 
@@ -19,6 +20,7 @@ use tokio::sync::watch;
 pub(crate) use self::bus::bus_metrics;
 pub use self::handle::Handle;
 pub(crate) use self::handle::Inner;
+pub(crate) use self::moves::move_metrics;
 pub(crate) use self::tls::{Terminators, tls_metrics};
 use crate::process_links::Snapshot;
 use multi_node_fleet::status::Status;

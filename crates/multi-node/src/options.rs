@@ -46,6 +46,7 @@ use table::Values;
 pub use value::{OptionGroup, OptionInfo, OptionKind, OptionValue};
 
 use crate::Heartbeat;
+use crate::serve::Affinity;
 pub(crate) use multi_node_process::address::Address;
 pub(crate) use multi_node_process::identity::Identity;
 
@@ -74,6 +75,7 @@ pub struct Options {
     pub(crate) backoff: (Duration, Duration),
     pub(crate) crash_loop: (usize, Duration),
     pub(crate) canary: Option<(Duration, CanaryLimits)>,
+    pub(crate) affinity: Option<Affinity>,
     pub(crate) launch: Launch,
     pub(crate) heartbeat: Option<Heartbeat>,
     /// `None`: that of the program.
@@ -103,6 +105,7 @@ impl Options {
             backoff: (Duration::from_millis(100), Duration::from_secs(30)),
             crash_loop: (5, Duration::from_secs(60)),
             canary: None,
+            affinity: None,
             launch: Launch::default(),
             heartbeat: None,
             control: None,
@@ -185,6 +188,37 @@ impl Options {
     /// [`surge`](Options::surge) of at least 1.
     pub fn canary(mut self, duration: Duration, limits: CanaryLimits) -> Options {
         self.canary = Some((duration, limits));
+        self
+    }
+
+    /// Has one node answer all requests of a client, which is recognized by a cookie, a query parameter, a header or its address. Default:
+    /// each node answers what reaches it.
+    ///
+    /// ```
+    /// use multi_node::{Affinity, Options};
+    ///
+    /// let options = Options::new().affinity(Affinity::cookie("sid"));
+    /// # let _ = options;
+    /// ```
+    ///
+    /// The value belongs to a slot, and the slot's newest node that serves owns the value. For each HTTP/1 request a node looks at the head
+    /// before it is read. If another node owns the request, its connection goes there as in a drain, with what was read. So it holds for
+    /// clients that a proxy mixes on one connection too.
+    ///
+    /// It is a preference, and no promise. A request is answered where it has arrived if:
+    ///
+    /// - it has no value, or the value stands behind the first 16 KiB of the head;
+    /// - its owner drains, has too many connections, or is gone;
+    /// - moves of 48 KiB in all are under way to that owner; each counts as 1 KiB and what was read of it;
+    /// - it came in one piece with the request before;
+    /// - the service has not read the body of the request before to its end.
+    ///
+    /// An owner that stands still holds the requests that are on their way to it until it continues, or
+    /// [`hang_timeout`](Options::hang_timeout) ends it. HTTP/2 and TLS have no affinity. Neither have servers without
+    /// [`handoff`](crate::servers::Http::handoff), the master's own servers ([`master_listen`](Options::master_listen)), and programs with
+    /// [`peers(false)`](Options::peers).
+    pub fn affinity(mut self, affinity: Affinity) -> Options {
+        self.affinity = Some(affinity);
         self
     }
 

@@ -39,12 +39,12 @@ pub(crate) async fn listen(
     let log_buffer = endpoints.log_buffer();
     let place = LeasePlace::of_run(&settings);
     let shared = (&load, limits, bus, servers.terminators());
-    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, shared, (log_buffer, None), place);
+    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, shared, (log_buffer, None, None), place);
     let ProcessLinks { peers, asked, leases, snapshot, end, drain, draining, .. } = links;
     let tls = keeper.map_or_else(|| Ok(TlsSource::none()), Keeper::start)?;
     snapshot.send_replace(shown(State::Initializing, &tls));
     let most_connections = connections(&sockets, &settings);
-    let place = Place { load, line: 0, wake_fd: None, handoff_sender: None, most_connections };
+    let place = Place { load, line: 0, wake_fd: None, handoff_sender: None, most_connections, owners: None };
     let serving = serve::start(servers, sockets, place, nodes.handle(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot.send_replace(shown(State::Serving, &tls));

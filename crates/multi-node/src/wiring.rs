@@ -11,7 +11,7 @@ use crate::limits::SharedTable;
 use crate::log_buffer::{Held, LogBuffer};
 use crate::nodes::{Inner, Terminators};
 use crate::options::Settings;
-use crate::serve::{Drain, LoadTable, Socket};
+use crate::serve::{Drain, LoadTable, Owners, Socket};
 use crate::shared_secret::SharedSecret;
 use crate::{Handle, Nodes, lease};
 use multi_node_process::mesh;
@@ -37,7 +37,7 @@ pub(crate) fn wire(
     slot: Option<Slot>,
     sockets: &[Vec<Socket>],
     (load, limits, bus, terminators): (&LoadTable, SharedTable, Bus, Terminators),
-    (log_buffer, secret): (LogBuffer, Option<SharedSecret>),
+    (log_buffer, secret, owners): (LogBuffer, Option<SharedSecret>, Option<Owners>),
     lease_place: LeasePlace,
 ) -> (Nodes, ProcessLinks) {
     let (drain, draining) = Drain::new();
@@ -68,6 +68,7 @@ pub(crate) fn wire(
         log_buffer,
         held: Held::default(),
         secret,
+        owners,
     });
     let links =
         ProcessLinks { peers, asked, leases, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };

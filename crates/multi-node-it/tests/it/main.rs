@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod addresses;
+mod affinity;
 mod alone;
 mod before_listen;
 mod bus;

@@ -80,6 +80,9 @@ impl Body for RequestBody {
         if let Poll::Ready(frame) = Pin::new(&mut this.incoming).poll_frame(cx) {
             if let Some(limit) = &mut this.limit {
                 limit.idle_timeout.begin_anew();
+                if frame.is_none() || this.incoming.is_end_stream() {
+                    limit.progress.body_was_read(limit.request);
+                }
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }

@@ -20,6 +20,7 @@ use super::shared::{Settings, Shared};
 use super::streams::Http2Executor;
 use crate::crowd::Crowd;
 use crate::handoff_receiver::ReceivedConn;
+use crate::idle_conn::Opened;
 use crate::listener::Accepts;
 use crate::server::{BoxError, BoxFuture, Context, Factory, Ready, Server, Servers, Site, factory};
 use crate::terminator::Terminator;
@@ -272,11 +273,12 @@ where
 {
     fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
-            let Site { listener, context, drain, conn_limit, line, handoff_sender, mut arrivals } = site;
+            let Site { listener, context, drain, conn_limit, line, handoff_sender, owners, mut arrivals } = site;
             let ReadyHttp { service, settings, builder, handshakes } = *self;
             #[cfg(multi_process)]
             listener.set_nodelay()?;
-            let handoff_sender = handoff_sender.filter(|_| settings.handoff && handshakes.is_none());
+            let moves = settings.handoff && handshakes.is_none();
+            let (handoff_sender, owners) = (handoff_sender.filter(|_| moves), owners.filter(|_| moves));
             let tracker = listener.tracker.clone();
             let mut extensions = Extensions::new();
             extensions.insert(context);
@@ -288,6 +290,7 @@ where
                 drain,
                 line,
                 handoff_sender,
+                owners,
                 handshakes,
                 tracker,
                 crowd,
@@ -379,7 +382,9 @@ where
 /// Lets this process's runtime watch a connection that was handed off.
 fn handed_off(arrival: ReceivedConn) -> Option<(Stream, Origin)> {
     match arrival.open() {
-        Ok((stream, before, info)) => Some((stream, Origin::HandedOver { before, info })),
+        Ok(Opened { stream, before, info, for_request }) => {
+            Some((stream, Origin::HandedOver { before, info, for_request }))
+        }
         Err(error) => {
             multi_node_sys::log::warn!(%error, "cannot serve a connection that was handed off");
             None

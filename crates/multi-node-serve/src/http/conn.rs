@@ -4,19 +4,19 @@ use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, ready};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Body;
 use hyper::server::conn::http1::UpgradeableConnection;
 use hyper_util::rt::TokioIo;
-use tokio::time::Instant;
 use tower_service::Service;
 
 use super::body::RequestBody;
 use super::clock::Clock;
 use super::exchange::Exchange;
+use super::heads::Heads;
+use super::http2::http2;
 use super::prefixed_io::PrefixedIo;
 use super::progress::Progress;
 use super::shared::Shared;
@@ -28,9 +28,6 @@ use crate::lingering_close::lingering_close;
 use crate::server::BoxError;
 use crate::{Addr, Stream};
 
-/// How long an idle HTTP/2 connection may take to close after the server's GOAWAY.
-const LEAVE: Duration = Duration::from_secs(5);
-
 /// A connection that is served here from now on.
 pub(super) struct Connection<S> {
     stream: Stream,
@@ -39,6 +36,7 @@ pub(super) struct Connection<S> {
     info: ConnInfo,
     /// A proxy's header is due.
     proxied: bool,
+    next: Next,
     shared: Arc<Shared>,
     /// Where idle connections make room for new ones.
     member: Option<Arc<Member>>,
@@ -49,8 +47,17 @@ pub(super) struct Connection<S> {
 pub(super) enum Origin {
     /// It is new.
     Accepted { peer: Addr },
-    /// Another process has served it, and has read this of it.
-    HandedOver { before: Bytes, info: ConnInfo },
+    /// Another process has served it, and has read this of it. `for_request`: this process answers the next request, although another may own it.
+    HandedOver { before: Bytes, info: ConnInfo, for_request: bool },
+}
+
+/// What was decided about a connection before its next request.
+#[derive(Clone, Copy, Default)]
+struct Next {
+    /// No other process will have it in the drain.
+    stays: bool,
+    /// The request is answered here, although another process may own it.
+    is_ours: bool,
 }
 
 /// hyper's part of an HTTP/1 connection.
@@ -80,14 +87,15 @@ where
 {
     /// `None` where the client has gone already.
     pub(super) fn new(stream: Stream, origin: Origin, shared: Arc<Shared>, service: S) -> Option<Connection<S>> {
-        let (before, info, proxied) = match origin {
-            Origin::HandedOver { before, info } => (before, info, false),
+        let (before, info, proxied, is_ours) = match origin {
+            Origin::HandedOver { before, info, for_request } => (before, info, false, for_request),
             Origin::Accepted { peer } => {
                 let local = stream.local_addr().ok()?;
-                (Bytes::new(), ConnInfo { peer, local }, shared.settings.proxy_protocol)
+                (Bytes::new(), ConnInfo { peer, local }, shared.settings.proxy_protocol, false)
             }
         };
-        Some(Connection { stream, before, info, proxied, shared, member: None, service })
+        let next = Next { stays: false, is_ours };
+        Some(Connection { stream, before, info, proxied, next, shared, member: None, service })
     }
 
     /// Where idle connections make room for new ones, it becomes one of them.
@@ -108,7 +116,6 @@ where
     /// is made: so it is kept small, and what is needed rarely is in boxes.
     pub(super) async fn serve(mut self) {
         let mut watch = pin!(Watch::new(self.shared.drain.clone()));
-        let mut stays = false;
         if let Some(handshakes) = &self.shared.handshakes {
             let mut before = self.before;
             if self.proxied {
@@ -120,13 +127,14 @@ where
             (self.stream, self.before) = (secured, Bytes::new());
         }
         loop {
+            let stays = self.next.stays;
             let opening = Opening { shared: &self.shared, before: self.before, proxied: self.proxied && !stays, stays };
             match sniff(&mut self.stream, watch.as_mut(), opening, &mut self.info).await {
                 Sniffed::Speaks(protocol, _) if !agrees(&self.stream, protocol) => {
                     return lingering_close(self.stream, &self.shared.drain).await;
                 }
                 Sniffed::Speaks(Protocol::Http1, first) => {
-                    let origin = (first, stays, self.member);
+                    let origin = (first, self.next, self.member);
                     return http1(self.stream, origin, watch, &self.shared, self.service, &self.info).await;
                 }
                 Sniffed::Speaks(Protocol::Http2, first) => {
@@ -136,7 +144,7 @@ where
                 Sniffed::Nothing => return lingering_close(self.stream, &self.shared.drain).await,
                 Sniffed::Leaves(read) => match self.shared.give(self.stream, read, self.info).await {
                     // Nobody takes it. It has left with the proxy's header behind it.
-                    Some((back, read)) => (self.stream, self.before, stays) = (back, read, true),
+                    Some((back, read)) => (self.stream, self.before, self.next.stays) = (back, read, true),
                     None => return,
                 },
             }
@@ -151,7 +159,7 @@ fn agrees(stream: &Stream, protocol: Protocol) -> bool {
 
 async fn http1<S, B>(
     mut stream: Stream,
-    (mut before, mut stays, member): (Bytes, bool, Option<Arc<Member>>),
+    (mut before, mut next, member): (Bytes, Next, Option<Arc<Member>>),
     mut watch: Pin<&mut Watch>,
     shared: &Arc<Shared>,
     mut service: S,
@@ -165,66 +173,99 @@ async fn http1<S, B>(
     B::Error: Into<BoxError>,
 {
     loop {
-        let progress = Progress::new(shared.clone(), member.clone(), stays);
+        let progress = Progress::new(shared.clone(), member.clone(), next.stays);
+        let heads = shared.owners.as_ref().map(|owners| Heads::new(owners, *info, next.is_ours));
+        // hyper keeps the service where the client has offered an upgrade.
+        let spare = heads.is_some().then(|| service.clone());
         let exchange = Exchange::new(service, progress.clone(), (info, stream.tls_info()), true);
-        let io = TokioIo::new(PrefixedIo::new(stream, before, progress.clone(), true));
+        let io = TokioIo::new(PrefixedIo::new(stream, before, progress.clone(), true).with_heads(heads));
         let mut hyper = shared.builder.http1.serve_connection(io, exchange).with_upgrades();
-        let mut clock = Clock::new(&progress);
-        let mut asked = false;
-        let end = poll_fn(|cx| {
-            loop {
-                if let Poll::Ready(ended) = Pin::new(&mut hyper).poll(cx) {
-                    return Poll::Ready(finished(&progress, ended.is_ok()));
-                }
-                if progress.is_reset() {
-                    return Poll::Ready(End::Cut);
-                }
-                if progress.is_taken() {
-                    // It was not at rest: a task of the service's own still reads the request. hyper closes it after that.
-                    progress.set_taken(false);
-                } else if progress.drains() && !asked && may_leave(&progress) {
-                    if progress.calls() == 0 {
-                        return Poll::Ready(End::Taken);
-                    }
-                    asked = true;
-                    progress.set_taken(true);
-                    Pin::new(&mut hyper).graceful_shutdown();
-                } else {
-                    match ready!(watch.as_mut().poll(cx, clock.deadline())) {
-                        Seen::Drain if progress.is_kept() => shared.tracker.keep(),
-                        Seen::Drain => {}
-                        Seen::Due if clock.client_is_gone() => return Poll::Ready(End::Cut),
-                        Seen::Due => return Poll::Ready(End::TimedOut),
-                        Seen::Cut => return Poll::Ready(End::Cut),
-                    }
-                }
-            }
-        })
-        .await;
+        let end = drive(&mut hyper, watch.as_mut(), &progress).await;
         if matches!(end, End::TimedOut) && progress.drains() && progress.is_kept() {
             shared.tracker.close_kept();
         }
         let Some(Parts { left, read, service: back }) = apart(hyper, &progress) else { return };
-        let (left, read) = match settle(&end, left, read, &progress) {
-            Rest::Again(left, read) => (left, read),
-            Rest::Leave(left, read) => {
-                let Some(refused) = shared.give(left, read, *info).await else { return };
-                stays = true;
-                refused
-            }
-            Rest::Close(left) => return lingering_close(left, &shared.drain).await,
-            Rest::Drop => return,
-        };
+        let rest = settle(&end, left, read, &progress);
+        let Some((left, read)) = pass_on(rest, shared, info, &mut next).await else { return };
         // If hyper has kept the service, no answer is possible any more.
-        let Some(back) = back else { return lingering_close(left, &shared.drain).await };
+        let Some(back) = back.or(spare) else { return lingering_close(left, &shared.drain).await };
         (stream, before, service) = (left, read, back);
     }
 }
 
-/// Whether a drain may take the connection from hyper, to hand it off or else to close it. Not if a request has begun: that
-/// request is answered first, and its response announces the close. The same holds for the next request of a connection that is kept.
+/// Lets hyper serve the connection until it has ended, or leaves hyper.
+async fn drive<S, B>(hyper: &mut Hyper<S>, mut watch: Pin<&mut Watch>, progress: &Progress) -> End
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let mut clock = Clock::new(progress);
+    let mut asked = false;
+    poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(ended) = Pin::new(&mut *hyper).poll(cx) {
+                return Poll::Ready(finished(progress, ended.is_ok()));
+            }
+            if progress.is_reset() {
+                return Poll::Ready(End::Cut);
+            }
+            if progress.is_taken() {
+                // It was not at rest: a task of the service's own still reads the request. hyper closes it after that.
+                progress.set_taken(false);
+                progress.stay();
+            } else if !asked && may_leave(progress) {
+                if progress.calls() == 0 {
+                    return Poll::Ready(End::Taken);
+                }
+                asked = true;
+                progress.set_taken(true);
+                Pin::new(&mut *hyper).graceful_shutdown();
+            } else if progress.is_elsewhere() {
+                progress.stay();
+            } else {
+                match ready!(watch.as_mut().poll(cx, clock.deadline())) {
+                    Seen::Drain if progress.is_kept() => progress.shared().tracker.keep(),
+                    Seen::Drain => {}
+                    Seen::Due if clock.client_is_gone() => return Poll::Ready(End::Cut),
+                    Seen::Due => return Poll::Ready(End::TimedOut),
+                    Seen::Cut => return Poll::Ready(End::Cut),
+                }
+            }
+        }
+    })
+    .await
+}
+
+/// The connection and what was read of it, where it is served here further.
+async fn pass_on(rest: Rest, shared: &Arc<Shared>, info: &ConnInfo, next: &mut Next) -> Option<(Stream, Bytes)> {
+    match rest {
+        Rest::Again(left, read) => Some((left, read)),
+        Rest::Leave(left, read) => {
+            next.stays = true;
+            shared.give(left, read, *info).await
+        }
+        Rest::Move(left, read) => {
+            next.is_ours = true;
+            shared.give_to_owner(left, read, *info).await
+        }
+        Rest::Close(left) => {
+            lingering_close(left, &shared.drain).await;
+            None
+        }
+        Rest::Drop => None,
+    }
+}
+
+/// Whether the connection may be taken from hyper now: another process owns its next request, or a drain hands it off, or else closes it.
+/// A drain does not close it if a request has begun: that request is answered first, and its response announces the close. The same holds
+/// for the next request of a connection that is kept.
 fn may_leave(progress: &Progress) -> bool {
-    progress.is_at_rest() && (progress.leaves() || !(progress.has_begun() || progress.keeps_idle()))
+    let in_drain = || progress.leaves() || !(progress.has_begun() || progress.keeps_idle());
+    progress.is_at_rest() && (progress.is_elsewhere() || (progress.drains() && in_drain()))
 }
 
 /// How hyper has ended a connection.
@@ -277,6 +318,8 @@ fn joined(read: Bytes, unread: Bytes) -> Bytes {
 enum Rest {
     /// It continues in another process, which gets the bytes that were read from it.
     Leave(Stream, Bytes),
+    /// It moves to the process that owns its next request.
+    Move(Stream, Bytes),
     /// It continues: the head of a request had come in the same read as the one before it.
     Again(Stream, Bytes),
     /// It is closed with care, since the client may have sent unread bytes.
@@ -301,6 +344,7 @@ enum Rest {
 ///   rest stays in the socket, since nobody reads from it from here on.
 fn settle(end: &End, stream: Stream, read: Bytes, progress: &Progress) -> Rest {
     match end {
+        End::Taken if progress.is_elsewhere() => Rest::Move(stream, read),
         End::Taken if progress.leaves() => Rest::Leave(stream, read),
         End::Taken if !read.is_empty() => Rest::Again(stream, read),
         End::Taken | End::TimedOut => Rest::Close(stream),
@@ -314,42 +358,4 @@ fn settle(end: &End, stream: Stream, read: Bytes, progress: &Progress) -> Rest {
             }
         }
     }
-}
-
-async fn http2<S, B>(
-    stream: Stream,
-    (before, member): (Bytes, Option<Arc<Member>>),
-    mut watch: Pin<&mut Watch>,
-    shared: &Arc<Shared>,
-    service: S,
-    info: &ConnInfo,
-) where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    let progress = Progress::new(shared.clone(), member, true);
-    let exchange = Exchange::new(service, progress.clone(), (info, stream.tls_info()), false);
-    let io = TokioIo::new(PrefixedIo::new(stream, before, progress.clone(), false));
-    let mut hyper = pin!(shared.builder.http2.serve_connection(io, exchange));
-    let mut clock = Clock::new(&progress);
-    let mut leaving = None;
-    poll_fn(|cx| {
-        loop {
-            if hyper.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-            match ready!(watch.as_mut().poll(cx, clock.idle_deadline(leaving))) {
-                Seen::Due if clock.client_is_gone() => return Poll::Ready(()),
-                Seen::Due if leaving.is_none() => leaving = Some(Instant::now() + LEAVE),
-                Seen::Drain => {}
-                Seen::Due | Seen::Cut => return Poll::Ready(()),
-            }
-            hyper.as_mut().graceful_shutdown();
-        }
-    })
-    .await;
 }

@@ -229,8 +229,10 @@ fn finish<B>(
         if says_close && refused && answering.is_last() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        if let Some(offer) = offer.filter(|_| refused) {
-            answering.keep_unused(offer.upgrade);
+        match offer {
+            Some(offer) if refused => answering.keep_unused(offer.upgrade),
+            Some(_) => answering.upgrades(),
+            None => {}
         }
         answering.head_is_out();
     }

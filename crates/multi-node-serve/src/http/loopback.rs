@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use crate::idle_conn::IdleConn;
 use crate::load::{Counts, Faults};
+use crate::owners::Owners;
 use crate::serving::DrainReport;
 use crate::{Drain, Here, Http, LoadTable, Place, Servers, Serving, Socket, http, start};
 
@@ -47,12 +48,22 @@ impl Server {
         handoff_sender: Option<mpsc::Sender<IdleConn>>,
         most_connections: Option<usize>,
     ) -> Server {
+        Server::start_among(servers, handoff_sender, most_connections, None).await
+    }
+
+    /// Where requests have owners.
+    pub(super) async fn start_among(
+        servers: impl Into<Servers<Here>>,
+        handoff_sender: Option<mpsc::Sender<IdleConn>>,
+        most_connections: Option<usize>,
+        owners: Option<Owners>,
+    ) -> Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
         listener.set_nonblocking(true).expect("a socket can be");
         let address = listener.local_addr().expect("it is bound");
         let load = LoadTable::local();
         let (drain, signal) = Drain::new();
-        let place = Place { load: load.clone(), line: 0, wake_fd: None, handoff_sender, most_connections };
+        let place = Place { load: load.clone(), line: 0, wake_fd: None, handoff_sender, most_connections, owners };
         let sockets = vec![vec![Socket::Tcp(listener)]];
         let serving = start(servers.into(), sockets, place, Here, signal).await.expect("it starts");
         Server { serving, drain, load, address }

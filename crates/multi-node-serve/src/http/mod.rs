@@ -2,13 +2,16 @@
 //!
 //! The path of a connection: [`sniff`] reads its first bytes and determines the protocol. [`conn`] drives hyper beside the
 //! connection's timeouts and the drain. [`exchange`] wraps the application's service, and [`prefixed_io`] the bytes. Both
-//! report to [`progress`], which determines when the connection can be taken from hyper and handed off to another process.
+//! report to [`progress`], which determines when the connection can be taken from hyper and handed off to another process. [`heads`] finds
+//! requests that another process owns.
 
 mod body;
 mod builder;
 mod clock;
 mod conn;
 mod exchange;
+mod heads;
+mod http2;
 mod idle_timeout;
 mod prefixed_io;
 mod progress;
@@ -33,5 +36,7 @@ mod handoff_tests;
 mod limit_tests;
 #[cfg(test)]
 mod loopback;
+#[cfg(all(test, multi_process))]
+mod owner_tests;
 #[cfg(test)]
 mod tests;

@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::heads::Heads;
 use super::progress::Progress;
 use crate::Stream;
+use crate::owners::Whose;
 use crate::stream::End;
 
 /// Gives out what was read before, then what comes.
@@ -20,11 +22,18 @@ pub(super) struct PrefixedIo {
     progress: Arc<Progress>,
     /// HTTP/1, where hyper reads nothing while a request is answered.
     watches_end: bool,
+    /// HTTP/1, where requests may belong to other processes.
+    heads: Option<Box<Heads>>,
 }
 
 impl PrefixedIo {
     pub(super) fn new(stream: Stream, before: Bytes, progress: Arc<Progress>, watches_end: bool) -> PrefixedIo {
-        PrefixedIo { stream, before, progress, watches_end }
+        PrefixedIo { stream, before, progress, watches_end, heads: None }
+    }
+
+    /// The same, which looks at heads before it gives them out.
+    pub(super) fn with_heads(self, heads: Option<Box<Heads>>) -> PrefixedIo {
+        PrefixedIo { heads, ..self }
     }
 
     /// The connection, and the first bytes that are still unread.
@@ -39,6 +48,76 @@ impl PrefixedIo {
             Poll::Ready(Some(End::Reset)) => self.progress.reset(),
             Poll::Ready(None) | Poll::Pending => {}
         }
+    }
+
+    /// Gives out what was read before, then what comes.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.before.has_remaining() {
+            return self.poll_stream(cx, buffer);
+        }
+        let count = self.before.len().min(buffer.remaining());
+        buffer.put_slice(&self.before[..count]);
+        self.before.advance(count);
+        self.progress.heard();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gives out what comes.
+    fn poll_stream(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let filled = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        match polled {
+            Poll::Pending => self.progress.starved(self.stream.has_part_of_record()),
+            Poll::Ready(Ok(())) if buffer.filled().len() == filled => self.progress.ended(),
+            Poll::Ready(Ok(())) => self.progress.heard(),
+            Poll::Ready(Err(_)) => {}
+        }
+        polled
+    }
+
+    /// Gives out the next head once it is known that its request is answered here. If it is not, hyper gets none of it, and the
+    /// connection's task takes the connection from hyper.
+    fn poll_head(&mut self, heads: &mut Heads, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let start = buffer.filled().len();
+        loop {
+            match heads.whose(&self.before) {
+                Whose::Ours => break,
+                Whose::Of(_) => {
+                    heads.settle(&self.progress);
+                    self.progress.belongs_elsewhere();
+                    return Poll::Pending;
+                }
+                Whose::Unknown => {}
+            }
+            ready!(self.poll_stream(cx, buffer))?;
+            if buffer.filled().len() == start {
+                break;
+            }
+            if self.before.is_empty() && self.goes_at_once(heads, start, buffer) {
+                return Poll::Ready(Ok(()));
+            }
+            self.before = [&self.before, &buffer.filled()[start..]].concat().into();
+            buffer.set_filled(start);
+        }
+        heads.settle(&self.progress);
+        self.poll_bytes(cx, buffer)
+    }
+
+    /// Whether hyper gets what has come since `start` without a copy, but for what comes behind empty lines. These mean nothing before a
+    /// head (RFC 9112, section 2.2), or they are the end of a head that hyper has begun to read.
+    fn goes_at_once(&mut self, heads: &mut Heads, start: usize, buffer: &mut ReadBuf<'_>) -> bool {
+        let came = &buffer.filled()[start..];
+        let empty = came.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        if empty > 0 {
+            self.before = Bytes::copy_from_slice(&came[empty..]);
+            buffer.set_filled(start + empty);
+            return true;
+        }
+        let is_ours = matches!(heads.whose(came), Whose::Ours);
+        if is_ours {
+            heads.settle(&self.progress);
+        }
+        is_ours
     }
 
     /// Notes whether the client takes what is written.
@@ -74,21 +153,15 @@ impl AsyncRead for PrefixedIo {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
         this.progress.reads();
-        let filled = buffer.filled().len();
-        if this.before.has_remaining() {
-            let count = this.before.len().min(buffer.remaining());
-            buffer.put_slice(&this.before[..count]);
-            this.before.advance(count);
-            this.progress.heard();
-            return Poll::Ready(Ok(()));
-        }
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        match polled {
-            Poll::Pending => this.progress.starved(this.stream.has_part_of_record()),
-            Poll::Ready(Ok(())) if buffer.filled().len() == filled => this.progress.ended(),
-            Poll::Ready(Ok(())) => this.progress.heard(),
-            Poll::Ready(Err(_)) => {}
-        }
+        let Some(mut heads) = this.heads.take() else { return this.poll_bytes(cx, buffer) };
+        let polled = if this.progress.is_elsewhere() {
+            Poll::Pending
+        } else if heads.is_due(&this.progress) {
+            this.poll_head(&mut heads, cx, buffer)
+        } else {
+            this.poll_bytes(cx, buffer)
+        };
+        this.heads = Some(heads);
         polled
     }
 }

@@ -6,12 +6,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 
+mod answering;
+
+pub(super) use self::answering::Answering;
 use super::prefixed_io::PrefixedIo;
 use super::shared::Shared;
 use crate::crowd::Member;
@@ -54,6 +56,12 @@ pub(super) struct Progress {
     taken: AtomicBool,
     /// hyper has asked for bytes while it was being taken.
     wanted: AtomicBool,
+    /// The last request with a body that was read to its end.
+    read_whole: AtomicU64,
+    /// Another process owns the next request, of which hyper has got nothing.
+    elsewhere: AtomicBool,
+    /// The client speaks another protocol now.
+    upgraded: AtomicBool,
     /// Requests with a body whose services have not answered yet.
     unanswered: Mutex<Vec<u64>>,
     /// What the last request that offered an upgrade, and was answered without one, has left behind.
@@ -81,6 +89,9 @@ impl Progress {
             flushed: AtomicBool::new(false),
             taken: AtomicBool::new(false),
             wanted: AtomicBool::new(false),
+            read_whole: AtomicU64::new(0),
+            elsewhere: AtomicBool::new(false),
+            upgraded: AtomicBool::new(false),
             unanswered: Mutex::default(),
             unused: Mutex::default(),
         })
@@ -147,6 +158,12 @@ impl Progress {
         self.flushed.store(true, Relaxed);
     }
 
+    /// Another process owns the next request. hyper gets nothing until the connection has been taken from it, or is to stay.
+    pub(super) fn belongs_elsewhere(&self) {
+        self.elsewhere.store(true, Relaxed);
+        self.starved(false);
+    }
+
     /// hyper asks for bytes.
     pub(super) fn reads(&self) {
         if self.is_taken() {
@@ -166,7 +183,7 @@ impl Progress {
         if bodied {
             lock(&self.unanswered).push(request);
         }
-        Answering { progress: self.clone(), request, bodied }
+        Answering::new(self.clone(), request, bodied)
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -176,6 +193,11 @@ impl Progress {
     /// A request that offered an upgrade has been answered without one.
     fn keep_unused(&self, upgrade: OnUpgrade) {
         *lock(&self.unused) = Some(upgrade);
+    }
+
+    /// The service has read the body of this request to its end, and so has hyper.
+    pub(super) fn body_was_read(&self, request: u64) {
+        self.read_whole.fetch_max(request, Relaxed);
     }
 
     /// Whether a request with a body has not been answered yet.
@@ -260,6 +282,28 @@ impl Progress {
         !self.is_busy() && self.flushed.load(Relaxed) && !self.has_ended() && (!self.had_body() || starved())
     }
 
+    /// Whether the next bytes are the head of a request, as far as can be seen from outside: nothing is under way, what was written has been
+    /// flushed, and the body of the request before was read to its end. Of a request that was sent before its predecessor was answered a part
+    /// may be in hyper already.
+    pub(super) fn awaits_next_head(&self) -> bool {
+        let calls = self.calls();
+        let is_first = calls == 0;
+        let at_end = || !self.had_body() || self.read_whole.load(Relaxed) == calls;
+        (is_first || (!self.is_busy() && self.flushed.load(Relaxed) && at_end()))
+            && !self.upgraded.load(Relaxed)
+            && !self.drains()
+    }
+
+    /// Whether another process owns the next request.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.elsewhere.load(Relaxed)
+    }
+
+    /// The connection stays, although another process owns the next request.
+    pub(super) fn stay(&self) {
+        self.elsewhere.store(false, Relaxed);
+    }
+
     pub(super) fn is_taken(&self) -> bool {
         self.taken.load(Relaxed)
     }
@@ -287,62 +331,6 @@ impl Progress {
         };
         let parts = upgraded.downcast::<TokioIo<PrefixedIo>>().ok()?;
         Some((parts.io.into_inner(), parts.read_buf))
-    }
-}
-
-/// A request that is being answered: from its head until its response's last byte has been given to hyper.
-pub(super) struct Answering {
-    progress: Arc<Progress>,
-    /// Its number on the connection.
-    request: u64,
-    bodied: bool,
-}
-
-impl Answering {
-    /// Whether the response has to say that it is the connection's last.
-    pub(super) fn is_last(&self) -> bool {
-        self.progress.drains() && !self.progress.leaves()
-    }
-
-    /// The connection, and the request's number on it.
-    pub(super) fn request(&self) -> (Arc<Progress>, u64) {
-        (self.progress.clone(), self.request)
-    }
-
-    /// The service has answered: the head of the response is known.
-    pub(super) fn head_is_out(&self) {
-        if self.bodied {
-            lock(&self.progress.unanswered).retain(|request| *request != self.request);
-        }
-    }
-
-    pub(super) fn write_timeout(&self) -> Duration {
-        self.progress.shared.settings.write_timeout
-    }
-
-    /// The service has failed, or says that the server has.
-    pub(super) fn failed(&self) {
-        self.progress.shared.line.request_failed();
-    }
-
-    /// The response is no upgrade, although one was offered.
-    pub(super) fn keep_unused(&self, upgrade: OnUpgrade) {
-        self.progress.keep_unused(upgrade);
-    }
-}
-
-impl Drop for Answering {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.failed();
-        }
-        if self.progress.shared.drain.is_over() {
-            self.progress.shared.line.request_cut();
-        }
-        self.head_is_out();
-        self.progress.writes();
-        self.progress.answered.fetch_add(1, Relaxed);
-        self.progress.shared.line.request_ended();
     }
 }
 

@@ -13,6 +13,7 @@ use crate::conn_info::ConnInfo;
 use crate::crowd::Crowd;
 use crate::drain::Waiting;
 use crate::idle_conn::HandoffSender;
+use crate::owners::Owners;
 use crate::server::BoxFuture;
 use crate::stream::ConnTracker;
 use crate::tls::Handshakes;
@@ -44,6 +45,8 @@ pub(super) struct Shared {
     pub(super) drain: crate::DrainSignal,
     pub(super) line: crate::Line,
     pub(super) handoff_sender: Option<HandoffSender>,
+    /// Where each process answers requests of its own keys.
+    pub(super) owners: Option<Owners>,
     /// Where connections begin by a handshake.
     pub(super) handshakes: Option<Handshakes>,
     /// Where it is counted what becomes of them in a drain.
@@ -82,6 +85,22 @@ impl Shared {
         Box::pin(async move {
             match &shared.handoff_sender {
                 Some(handoff_sender) => handoff_sender.give(stream, before, info, &shared.drain).await,
+                None => Some((stream, before)),
+            }
+        })
+    }
+
+    /// Lets the owner of the request that `before` begins with have its connection; it comes back where that one does not take it.
+    pub(super) fn give_to_owner(
+        self: &Arc<Self>,
+        stream: Stream,
+        before: Bytes,
+        info: ConnInfo,
+    ) -> BoxFuture<Option<(Stream, Bytes)>> {
+        let owners = self.owners.clone();
+        Box::pin(async move {
+            match owners {
+                Some(owners) => owners.give(stream, before, info).await,
                 None => Some((stream, before)),
             }
         })

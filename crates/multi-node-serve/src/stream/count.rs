@@ -138,6 +138,11 @@ impl Open {
         self.leaves = true;
         self.tracker.ends.handed_off.fetch_add(1, Relaxed);
     }
+
+    /// As [`handoff`](Self::handoff), for one of its requests: no drain counts it.
+    pub(crate) fn moved(mut self) {
+        self.leaves = true;
+    }
 }
 
 impl Drop for Open {

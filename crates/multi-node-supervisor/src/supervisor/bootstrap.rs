@@ -226,6 +226,7 @@ impl Bootstrap {
         let wake_fd = self.wake_fd.try_clone().map_err(Error::io("duplicate the wake-up"))?;
         let most_connections = self.room.shape.master().connections(self.room.limit);
         Ok(Place {
+            owners: None,
             load: self.load.clone(),
             line: OWN_LINE,
             wake_fd: Some(wake_fd),

@@ -14,9 +14,10 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::message::{self, HandoffMessage, Offer};
+use super::moves::move_all;
 use crate::control::{self, Reader, Skipped, Writer};
 use crate::id::NodeId;
-use crate::serve::{HandoffReceiver, IdleConn};
+use crate::serve::{HandoffReceiver, IdleConn, Mover};
 use crate::sys;
 
 /// How many offers may wait for one link. Further ones wait for room.
@@ -36,6 +37,8 @@ pub(crate) struct Links {
     /// Where offers of others go, once this process serves.
     handoff_receiver: Arc<OnceLock<HandoffReceiver>>,
     skipped: Skipped,
+    /// The ways of connections to the owners of their requests; `None`: requests have no owners.
+    movers: Option<BTreeMap<NodeId, Mover>>,
 }
 
 /// The way to one peer.
@@ -48,8 +51,10 @@ pub(super) struct Link {
 }
 
 impl Links {
-    pub(crate) fn new(skipped: Skipped) -> Links {
-        Links { links: BTreeMap::new(), handoff_receiver: Arc::default(), skipped }
+    /// `moves`: requests have owners.
+    pub(crate) fn new(skipped: Skipped, moves: bool) -> Links {
+        let movers = moves.then(BTreeMap::new);
+        Links { links: BTreeMap::new(), handoff_receiver: Arc::default(), skipped, movers }
     }
 
     /// The place that offers go to from now on.
@@ -71,13 +76,25 @@ impl Links {
             }
         });
         let (window, answers) = (Arc::new(Semaphore::new(WINDOW)), Arc::default());
-        self.links.insert(id, Link { offers: sender, window, answers });
+        let link = Link { offers: sender, window, answers };
+        if let Some(movers) = &mut self.movers {
+            let (mover, conns) = Mover::new();
+            tokio::spawn(move_all(conns, link.clone()));
+            movers.insert(id, mover);
+        }
+        self.links.insert(id, link);
         Ok(())
     }
 
     /// A peer has ended.
     pub(crate) fn part(&mut self, id: NodeId) {
         self.links.remove(&id);
+        self.movers.iter_mut().for_each(|movers| drop(movers.remove(&id)));
+    }
+
+    /// The way of connections to this peer, where it is joined and requests have owners.
+    pub(crate) fn mover(&self, id: NodeId) -> Option<Mover> {
+        self.movers.as_ref()?.get(&id).cloned()
     }
 
     /// The links to these peers, in this order, as far as they are joined.
@@ -93,12 +110,18 @@ impl Link {
     /// as long as it lives: it may take it at any time, and a connection must not have two readers.
     pub(super) async fn offer(&self, number: u64, idle_conn: &IdleConn) -> io::Result<()> {
         let _place = self.place().await?;
+        self.offer_at_once(number, idle_conn).await
+    }
+
+    /// As [`offer`](Self::offer), without a place in the window: moves have a limit of their own.
+    pub(super) async fn offer_at_once(&self, number: u64, idle_conn: &IdleConn) -> io::Result<()> {
         let offer = Offer {
             number,
             server: idle_conn.server(),
             before: idle_conn.before().clone(),
             info: idle_conn.info(),
             socket: duplicate(idle_conn.socket()).await?.into(),
+            for_request: idle_conn.is_for_request(),
         };
         let (reply, answer) = oneshot::channel();
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
@@ -220,13 +243,13 @@ impl Ends {
 
     /// Says whether the connection is served here before anything is read of it, so that it never has two readers.
     async fn take(&mut self, offer: Offer) -> io::Result<()> {
-        let Offer { number, server, before, info, socket } = offer;
+        let Offer { number, server, before, info, socket, for_request } = offer;
         let reserved = self.handoff_receiver.get().and_then(|handoff_receiver| handoff_receiver.reserve(server));
         let (Some(reserved), Ok(socket)) = (reserved, socket.into_owned()) else {
             return self.writer.send(HandoffMessage::Refused { number }).await;
         };
         self.writer.send(HandoffMessage::Taken { number }).await?;
-        reserved.adopt(IdleConn::arrived(server, socket, before, info));
+        reserved.adopt(IdleConn::arrived(server, socket, before, info).for_request(for_request));
         Ok(())
     }
 }

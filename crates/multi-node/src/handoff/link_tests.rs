@@ -44,7 +44,7 @@ fn idle_conn() -> IdleConn {
 fn offer(number: u64, socket: &TcpStream) -> Offer {
     let socket = socket.try_clone().expect("files are left");
     let info = ConnInfo::new(Addr::Unix, Addr::Unix);
-    Offer { number, server: 0, before: Bytes::new(), info, socket: socket.into() }
+    Offer { number, server: 0, before: Bytes::new(), info, socket: socket.into(), for_request: false }
 }
 
 /// A process that serves, and its side of the drain.
@@ -52,7 +52,14 @@ async fn serving() -> (Serving, LoadTable, Drain) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     listener.set_nonblocking(true).expect("a socket can be");
     let (load, (drain, signal)) = (LoadTable::local(), Drain::new());
-    let place = Place { load: load.clone(), line: 0, wake_fd: None, handoff_sender: None, most_connections: None };
+    let place = Place {
+        load: load.clone(),
+        line: 0,
+        wake_fd: None,
+        handoff_sender: None,
+        most_connections: None,
+        owners: None,
+    };
     let sockets = vec![vec![Socket::Tcp(listener)]];
     let serving = start(http(Router::new()).into(), sockets, place, Handle::detached(), signal).await;
     (serving.expect("it starts"), load, drain)
@@ -63,7 +70,7 @@ async fn what_cannot_be_acknowledged_is_not_served() {
     let (serving, load, _drain) = serving().await;
     let (mut socket, mut client) = connection();
     client.write_all(REQUEST).expect("it is open");
-    let mut links = Links::new(Skipped::default());
+    let mut links = Links::new(Skipped::default(), false);
     links.handoff_receiver().set(serving.handoff_receiver()).expect("it is not set yet");
     let (ours, (reader, mut writer)) = pair();
     writer.send(HandoffMessage::Offer(offer(1, &socket))).await.expect("sent");
@@ -81,7 +88,7 @@ async fn what_is_acknowledged_is_served() {
     let (serving, _load, _drain) = serving().await;
     let (socket, mut client) = connection();
     client.write_all(REQUEST).expect("it is open");
-    let mut links = Links::new(Skipped::default());
+    let mut links = Links::new(Skipped::default(), false);
     let (ours, (mut reader, mut writer)) = pair();
     links.join(id(), ours, false).expect("joined");
     // It serves from now on, and not yet when it was joined.
@@ -110,7 +117,7 @@ fn only_a_peer_that_says_so_in_a_version_of_ours_is_offered_connections() {
 
 #[tokio::test]
 async fn a_peer_that_has_ended_is_offered_nothing() {
-    let mut links = Links::new(Skipped::default());
+    let mut links = Links::new(Skipped::default(), false);
     let (ours, _theirs) = pair();
     links.join(id(), ours, false).expect("joined");
     assert_eq!(links.to(&[id()]).len(), 1);
@@ -120,7 +127,7 @@ async fn a_peer_that_has_ended_is_offered_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_answers_nothing_is_waited_for_no_longer_than_patience() {
-    let mut links = Links::new(Skipped::default());
+    let mut links = Links::new(Skipped::default(), false);
     let (ours, _theirs) = pair();
     links.join(id(), ours, false).expect("joined");
     let link = links.to(&[id()]).remove(0);
@@ -156,7 +163,7 @@ async fn what_was_taken_before_the_link_died_was_taken() {
 #[tokio::test]
 async fn an_offer_is_kept_until_its_answer_comes() {
     for answer in [Some(true), Some(false), None] {
-        let mut links = Links::new(Skipped::default());
+        let mut links = Links::new(Skipped::default(), false);
         let (ours, (mut reader, mut writer)) = pair();
         links.join(id(), ours, false).expect("joined");
         let (link, idle_conn) = (links.to(&[id()]).remove(0), idle_conn());

@@ -46,4 +46,7 @@ pub(super) struct Offer {
     pub(super) before: Bytes,
     pub(super) info: ConnInfo,
     pub(super) socket: Fd,
+    /// The receiver owns the request that `before` begins with, and answers it in any case: each request moves once at most.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) for_request: bool,
 }

@@ -1,7 +1,9 @@
-//! The library's own stream beside each peer stream, and what rides on it: connections that a draining node hands off.
+//! The library's own stream beside each peer stream, and what rides on it: connections that a draining node hands off, and those that
+//! move to the owner of their next request.
 
 mod link;
 mod message;
+mod moves;
 mod sender;
 #[cfg(test)]
 mod transcript_tests;

@@ -53,7 +53,7 @@ fn id(number: u64) -> NodeId {
 /// A node that drains, whose only successor is offered a connection.
 async fn draining() -> (Successors, Links, SuccessorNode, Offer, UnixStream) {
     let (handoff_sender, idle_conns) = mpsc::channel(1);
-    let (mut successors, mut links) = (Successors::of(idle_conns), Links::new(Skipped::default()));
+    let (mut successors, mut links) = (Successors::of(idle_conns), Links::new(Skipped::default(), false));
     let mut successor = SuccessorNode::joined(&mut links, id(1));
     successors.set_successors(&links, &[vec![id(1)]]);
     let (idle_conn, client) = connection();
@@ -81,7 +81,7 @@ async fn what_a_dead_successor_did_not_take_goes_to_the_next_that_is_named() {
 #[tokio::test]
 async fn a_connection_waits_for_an_successor_that_is_to_come() {
     let (handoff_sender, idle_conns) = mpsc::channel(1);
-    let (mut successors, mut links) = (Successors::of(idle_conns), Links::new(Skipped::default()));
+    let (mut successors, mut links) = (Successors::of(idle_conns), Links::new(Skipped::default(), false));
     successors.set_successors(&links, &[Vec::new()]);
     let (idle_conn, client) = connection();
     handoff_sender.send(idle_conn).await.expect("it is taken");
@@ -106,7 +106,7 @@ async fn without_successors_the_handoff_sender_is_closed_at_once() {
     // There are none; or the only one has died.
     for ids in [vec![], vec![vec![id(9)]]] {
         let (handoff_sender, idle_conns) = mpsc::channel(1);
-        let (mut successors, links) = (Successors::of(idle_conns), Links::new(Skipped::default()));
+        let (mut successors, links) = (Successors::of(idle_conns), Links::new(Skipped::default(), false));
         let (idle_conn, client) = connection();
         handoff_sender.try_send(idle_conn).expect("there is room");
         let begun = Instant::now();
@@ -120,7 +120,7 @@ async fn without_successors_the_handoff_sender_is_closed_at_once() {
 #[tokio::test(start_paused = true)]
 async fn when_there_are_no_successors_any_more_the_handoff_sender_is_closed() {
     let (handoff_sender, idle_conns) = mpsc::channel(1);
-    let (mut successors, mut links) = (Successors::of(idle_conns), Links::new(Skipped::default()));
+    let (mut successors, mut links) = (Successors::of(idle_conns), Links::new(Skipped::default(), false));
     let _successor = SuccessorNode::joined(&mut links, id(1));
     successors.set_successors(&links, &[vec![id(1)]]);
     let begun = Instant::now();
@@ -143,6 +143,7 @@ async fn what_waits_in_an_handoff_sender_that_is_closed_is_answered_by_its_sende
         wake_fd: None,
         handoff_sender: Some(handoff_sender),
         most_connections: None,
+        owners: None,
     };
     let sockets = vec![vec![Socket::Tcp(listener)]];
     let serving = start(http(Router::new()).into(), sockets, place, Handle::detached(), signal).await;
@@ -159,7 +160,7 @@ async fn what_waits_in_an_handoff_sender_that_is_closed_is_answered_by_its_sende
         }
     };
     timeout(4 * HOLD, leaves).await.expect("it leaves");
-    Successors::of(idle_conns).set_successors(&Links::new(Skipped::default()), &[]);
+    Successors::of(idle_conns).set_successors(&Links::new(Skipped::default(), false), &[]);
     client.write_all(b"TP/1.1\r\nhost: x\r\n\r\n").await.expect("it is open");
     let mut answers = String::new();
     let end = timeout(4 * HOLD, client.read_to_string(&mut answers)).await.expect("the end comes");
@@ -194,7 +195,7 @@ async fn offered(links: &Links) -> (Successors, Vec<UnixStream>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_successor_is_waited_for_and_gets_all() {
-    let mut links = Links::new(Skipped::default());
+    let mut links = Links::new(Skipped::default(), false);
     let mut successor = SuccessorNode::joined(&mut links, id(1));
     let (_successors, clients) = offered(&links).await;
     for _ in 0..MANY {
@@ -210,7 +211,7 @@ async fn a_slow_successor_is_waited_for_and_gets_all() {
 
 #[tokio::test(start_paused = true)]
 async fn an_successor_that_stood_still_gets_the_others_when_it_goes_on() {
-    let mut links = Links::new(Skipped::default());
+    let mut links = Links::new(Skipped::default(), false);
     let mut successor = SuccessorNode::joined(&mut links, id(1));
     let (_successors, clients) = offered(&links).await;
     tokio::time::sleep(HOLD - PATIENCE).await;

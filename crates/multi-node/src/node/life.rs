@@ -14,6 +14,7 @@ use super::leases::Leases;
 use super::master::{self, Master};
 use super::measures::Measures;
 use super::orphan::Guard;
+use super::owners;
 use super::run::Outgoing;
 use crate::command::{CommandError, Report};
 use crate::control::{self, Fd, Join, NodeSettings, Reader, ToMaster, ToNode};
@@ -21,7 +22,7 @@ use crate::descriptors::{LINKS_A_PEER, STREAMS_A_PEER};
 use crate::handoff::{Links, Successors};
 use crate::id::NodeId;
 use crate::process_links::{CommandRequest, End, Snapshot};
-use crate::serve::{self, AcceptControl, Drain, DrainSignal, Socket};
+use crate::serve::{self, AcceptControl, Drain, DrainSignal, Owners, Socket};
 use crate::signals::NodeSignals;
 use crate::tls::Receivers;
 use crate::{Error, Heartbeat};
@@ -30,6 +31,7 @@ use multi_node_process::mesh::{self, PeerInfo, Peers, Wish};
 
 /// The node's loop: it hears the master, the program and the signals, and owns what they change.
 pub(super) struct Life {
+    pub(super) id: NodeId,
     /// `None` once the master is gone.
     pub(super) reader: Option<Reader<ToNode>>,
     /// Until when the next master is waited for, once this one has said that it leaves.
@@ -52,6 +54,8 @@ pub(super) struct Life {
     /// Set once the last answer is out.
     pub(super) end: watch::Receiver<Option<End>>,
     pub(super) links: Links,
+    /// Where requests have owners: who answers those of each slot.
+    pub(super) owners: Option<Owners>,
     pub(super) bus: Bus,
     /// Peers to which a link of the bus was opened.
     pub(super) linked: BTreeSet<NodeId>,
@@ -105,7 +109,10 @@ impl Life {
 
     fn hear(&mut self, message: io::Result<Option<ToNode>>) {
         match message {
-            Ok(Some(ToNode::Joined { peers })) => peers.into_iter().for_each(|join| self.join(join)),
+            Ok(Some(ToNode::Joined { peers })) => {
+                peers.into_iter().for_each(|join| self.join(join));
+                self.set_owners();
+            }
             Ok(Some(ToNode::Rejoined { peer, stream })) => self.rejoined(peer, stream),
             Ok(Some(ToNode::AllJoined)) => self.bus.members_complete(),
             Ok(Some(ToNode::LinkOpened { peer, epoch, link })) => self.link_opened(peer, epoch, link),
@@ -169,6 +176,14 @@ impl Life {
 
     fn see(&self, status: Status, lines: Vec<Option<usize>>) {
         self.snapshot.send_replace(Snapshot { status, lines, ..Snapshot::default() });
+        self.set_owners();
+    }
+
+    /// Makes the newest serving node of each slot the owner of that slot's requests, as far as there are owners.
+    fn set_owners(&self) {
+        if let Some(owners) = &self.owners {
+            owners.set(owners::of_slots(&self.snapshot.borrow().status, self.id, &self.links));
+        }
     }
 
     /// Nobody goes on in the process of the master, whatever it has said. The next start may have its addresses.

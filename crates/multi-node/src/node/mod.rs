@@ -5,6 +5,7 @@ mod life;
 mod master;
 mod measures;
 mod orphan;
+mod owners;
 mod parent;
 mod run;
 

@@ -25,7 +25,9 @@ use crate::limits::{self, SharedTable};
 use crate::log_buffer::LogBuffer;
 use crate::options::Metering;
 use crate::process_links::{End, ProcessLinks};
-use crate::serve::{self, AcceptControl, DrainReport, DrainSignal, LoadTable, Place, Serving, Socket};
+use crate::serve::{
+    self, AcceptControl, Affinity, DrainReport, DrainSignal, LoadTable, Owners, Place, Serving, Socket,
+};
 use crate::servers::Servers;
 use crate::signals::NodeSignals;
 use crate::tls::Receivers;
@@ -55,6 +57,7 @@ pub(crate) async fn join(
     heartbeat: Option<Heartbeat>,
     metering: Metering,
     bus_limits: BusLimits,
+    affinity: Option<Affinity>,
 ) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
     // It lives while it answers, so that its number is its own until then.
@@ -81,17 +84,19 @@ pub(crate) async fn join(
     let demand = Demand::of_welcomed(sockets.iter().map(Vec::len).sum(), settings.mesh_files);
     let most_connections = most_connections(&demand, &outbox).await?;
     reader.reserve = Reserve::of(settings.mesh_files);
+    let owners = affinity.map(Owners::new);
     let place = Place {
         load: load.clone(),
         line: hello_ack.line,
         wake_fd: Some(wake_fd),
         handoff_sender: Some(handoff_sender),
         most_connections,
+        owners: owners.clone(),
     };
 
     let skipped = skipped(&load, hello_ack.line);
     reader.count_skipped(skipped.clone());
-    let handoff_links = Links::new(skipped);
+    let handoff_links = Links::new(skipped, owners.is_some());
     let handoff_receiver = handoff_links.handoff_receiver();
     let accept_control = Arc::<OnceLock<AcceptControl>>::default();
     let bus = Bus::new(hello_ack.id, bus_limits);
@@ -105,7 +110,7 @@ pub(crate) async fn join(
         Some(hello_ack.slot),
         &sockets,
         (&load, limits, bus.clone(), servers.terminators()),
-        (LogBuffer::default(), hello_ack.secret),
+        (LogBuffer::default(), hello_ack.secret, owners.clone()),
         LeasePlace::of_node(),
     );
     let (handle, ProcessLinks { peers, asked, leases, snapshot, end, drain, draining, .. }) = (nodes.handle(), links);
@@ -123,6 +128,7 @@ pub(crate) async fn join(
         crate::log::error!("cannot use the certificates of the master: {error}");
     }
     let life = Life {
+        id: hello_ack.id,
         reader: Some(reader),
         next_master_due: None,
         master: Some(master),
@@ -139,6 +145,7 @@ pub(crate) async fn join(
         draining: draining.clone(),
         end: end.subscribe(),
         links: handoff_links,
+        owners,
         wanted: bus.wanted(),
         bus: bus.clone(),
         linked: BTreeSet::new(),

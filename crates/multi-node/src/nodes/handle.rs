@@ -9,7 +9,7 @@ use multi_node_bus::Bus;
 use multi_node_bus::BusLimits;
 use tokio::sync::{mpsc, watch};
 
-use super::{StatusWatch, Terminators, bus_metrics, tls_metrics};
+use super::{StatusWatch, Terminators, bus_metrics, move_metrics, tls_metrics};
 use crate::Error;
 use crate::before_listen::BeforeListen;
 use crate::exits::{Exits, NodeExits};
@@ -19,7 +19,7 @@ use crate::limits::SharedTable;
 use crate::log_buffer::{Held, HeldOutput, LogBuffer, LogLine};
 use crate::metrics::Metric;
 use crate::process_links::{CommandRequest, End, Snapshot, Totals};
-use crate::serve::{Addr, DrainSignal, LoadTable};
+use crate::serve::{Addr, DrainSignal, LoadTable, Owners};
 use crate::shared_secret::SharedSecret;
 use multi_node_fleet::status::Status;
 use multi_node_process::mesh::{Joined, PeerInfo, Rejoin};
@@ -72,6 +72,8 @@ pub(crate) struct Inner {
     pub(crate) log_buffer: LogBuffer,
     pub(crate) held: Held,
     pub(crate) secret: Option<SharedSecret>,
+    /// Where requests have owners.
+    pub(crate) owners: Option<Owners>,
 }
 
 impl Handle {
@@ -109,12 +111,14 @@ impl Handle {
             log_buffer: LogBuffer::default(),
             held: Held::default(),
             secret: None,
+            owners: None,
         })
     }
 
     /// What the library counts in this process.
     pub(crate) fn own_metrics(&self) -> Vec<Metric> {
-        [bus_metrics(self.0.bus.counts()), tls_metrics(&self.0.terminators)].concat()
+        let owned = self.0.owners.as_ref().map(|owners| move_metrics(owners.counts()));
+        [bus_metrics(self.0.bus.counts()), tls_metrics(&self.0.terminators), owned.unwrap_or_default()].concat()
     }
 
     /// Who this process is: `master`, `node-1`, `node-2`…

@@ -36,6 +36,7 @@ impl Settings {
             ("bind", joined(&self.addresses)),
             ("nodes", self.nodes.to_string()),
             ("heartbeat", set(self.heartbeat.is_some())),
+            ("affinity", or_off(self.affinity.as_ref())),
         ];
         own.into_iter()
             .chain(self.values.listed(&[OptionGroup::Addresses, OptionGroup::Nodes, OptionGroup::Health]))

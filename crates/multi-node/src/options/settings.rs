@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::table::Values;
 use super::{Address, CanaryLimits, ControlName, Launch, Metering, Options, Origins};
+use crate::serve::Affinity;
 use crate::{Error, Heartbeat, environment};
 
 /// The most nodes a program can have; slots are 16-bit numbers, and every pair of nodes costs four descriptors.
@@ -25,6 +26,7 @@ pub(crate) struct Settings {
     pub(crate) backoff: (Duration, Duration),
     pub(crate) crash_loop: (usize, Duration),
     pub(crate) canary: Option<(Duration, CanaryLimits)>,
+    pub(crate) affinity: Option<Affinity>,
     pub(crate) launch: Launch,
     pub(crate) heartbeat: Option<Heartbeat>,
     /// The name of the control socket; once that is open, the one that it has.
@@ -83,6 +85,7 @@ impl Options {
             ),
             canary: self.canary.map(|canary| trial(canary, values.surge)).transpose()?,
             control: self.control.unwrap_or_else(|| own_name(&self.launch)).check()?,
+            affinity: self.affinity.map(affinity).transpose()?,
             launch: self.launch.check(values.master_listen)?,
             heartbeat: self.heartbeat,
             control_path: self.control_path.map(control_path).transpose()?,
@@ -185,6 +188,13 @@ fn trial((duration, limits): (Duration, CanaryLimits), surge: usize) -> Result<(
     counted("canary.min_requests", Some(limits.min_requests))?;
     within("canary.margin", limits.margin, 0.0..=1.0)?;
     Ok((positive("canary", duration)?, limits))
+}
+
+fn affinity(affinity: Affinity) -> Result<Affinity, Error> {
+    match affinity.check() {
+        Ok(()) => Ok(affinity),
+        Err(allowed) => Err(refused("affinity", &affinity, allowed)),
+    }
 }
 
 fn metrics(address: &str) -> Result<Address, Error> {

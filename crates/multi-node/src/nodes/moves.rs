@@ -1,0 +1,13 @@
+//! What became of requests that other nodes owned, as metrics.
+
+use crate::metrics::Metric;
+use crate::serve::MoveCounts;
+
+pub(crate) fn move_metrics(counts: MoveCounts) -> Vec<Metric> {
+    let MoveCounts { moved, refused, full } = counts;
+    let help = "Requests that another node owned: their connection moved, the owner refused it, or too many moves were under way.";
+    let metric = |(result, count): (&str, u64)| {
+        Metric::counter("multi_node_affinity_requests_total", count as f64).help(help).label("result", result)
+    };
+    [("moved", moved), ("refused", refused), ("full", full)].map(metric).to_vec()
+}

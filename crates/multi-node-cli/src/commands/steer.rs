@@ -7,8 +7,9 @@ use multi_node::commands::{ReloadReport, Replacement};
 use serde_json::Value;
 
 use super::upgrade;
+use crate::show::answer;
 use crate::target::{Target, Targets};
-use crate::{asking, exit, output, show, signal_name};
+use crate::{asking, exit, output, signal_name};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Steer {
@@ -189,21 +190,21 @@ impl Reload {
         if self.wait {
             return self.asking.ask_and_judge(
                 &request,
-                |report: &ReloadReport| show::reloaded(report, output::paint()),
+                |report: &ReloadReport| answer::reloaded(report, output::paint()),
                 |report| match report.certificate_errors.is_empty() {
                     true => Ok(()),
                     false => Err(exit::BadCertificates.into()),
                 },
             );
         }
-        self.asking.ask(&request, show::reload_begun)
+        self.asking.ask(&request, answer::reload_begun)
     }
 }
 
 impl Restart {
     fn run(self) -> Result<()> {
         let request = Request::Restart { slot: self.slot.into() };
-        self.asking.ask(&request, |report: &Replacement| show::replaced(report, output::paint()))
+        self.asking.ask(&request, |report: &Replacement| answer::replaced(report, output::paint()))
     }
 }
 
@@ -213,7 +214,7 @@ impl Scale {
             Size::Nodes(nodes) => Request::Scale { nodes: Some(nodes), by: None },
             Size::By(by) => Request::Scale { nodes: None, by: Some(by) },
         };
-        self.asking.ask(&request, show::scaled)
+        self.asking.ask(&request, answer::scaled)
     }
 }
 
@@ -226,13 +227,13 @@ impl Stop {
 impl Signal {
     fn run(self) -> Result<()> {
         let request = Request::Signal { signal: self.signal.to_string(), slot: self.slot.map(Into::into) };
-        self.asking.ask(&request, show::signalled)
+        self.asking.ask(&request, answer::signalled)
     }
 }
 
 impl Describe {
     fn run(self) -> Result<()> {
-        self.asking.ask(&Request::Describe, |told: &Description| show::description(told, output::paint()))
+        self.asking.ask(&Request::Describe, |told: &Description| answer::description(told, output::paint()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! What people read: texts made of values, without printing.
 
-mod answer;
+pub(crate) mod answer;
 mod fit;
 mod instance;
 mod log;
@@ -8,7 +8,6 @@ mod paint;
 mod table;
 mod units;
 
-pub(crate) use answer::{description, reload_begun, reloaded, replaced, scaled, signalled};
 pub(crate) use fit::{Column, fit};
 #[cfg(test)]
 pub(crate) use instance::tests::example;

@@ -15,8 +15,9 @@ use tokio::sync::mpsc;
 use super::board::{Board, Key, Wish};
 use super::draw::draw;
 use super::picture::EVERY;
+use crate::asking;
+use crate::show::{self, answer};
 use crate::target::Target;
-use crate::{asking, show};
 
 /// How many keys and answers may wait.
 const QUEUE: usize = 16;
@@ -91,10 +92,10 @@ async fn carry_out(target: &Target, request: &Request) -> Result<String> {
         let (generation, slots) = (report.generation, report.slots.len());
         return Ok(format!("generation {generation} serves in {slots} slots after {}", show::span(ms(report.took))));
     }
-    let answer: Value = client.ask(request).await?;
+    let told: Value = client.ask(request).await?;
     Ok(match request {
-        Request::Scale { .. } => show::scaled(&answer),
-        Request::Signal { .. } => show::signalled(&answer),
+        Request::Scale { .. } => answer::scaled(&told),
+        Request::Signal { .. } => answer::signalled(&told),
         _ => "done".to_owned(),
     })
 }

@@ -154,10 +154,11 @@ lint: fuzz-check ## clippy, warnings being errors, for both builds; the fuzz tar
 	set -e; for feature in "" http embed; do \
 		$(CARGO) clippy --locked -p multi-node --no-default-features --features "$$feature" -- -D warnings; done
 
-# They run by cargo-fuzz, with its toolchain and libfuzzer; to check them neither is needed, nor is libfuzzer built.
+# They run by cargo-fuzz, with its toolchain and libfuzzer; to check them neither is needed, nor is libfuzzer built. After a change of
+# dependencies: `cargo update -w --manifest-path fuzz/Cargo.toml`.
 fuzz-check:
 	RUSTFLAGS="$(RUSTFLAGS) --cfg fuzzing" CUSTOM_LIBFUZZER_PATH=/none/libfuzzer.a \
-		$(CARGO) check --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
+		$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
 
 doc: ## the library's documentation, warnings being errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-bus -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-process -p multi-node-run -p multi-node-serve -p multi-node-sessions -p multi-node-supervisor -p multi-node-sys -p multi-node-tls --no-deps --features axum,embed,tls,tower-sessions-0-14,tower-sessions-0-15

@@ -1,5 +1,6 @@
 //! multi-node and its peers, side by side in one run.
 
+mod affinity;
 mod bus;
 mod certificate;
 mod cleanup;
@@ -48,6 +49,8 @@ enum Command {
     Limits(limits::Options),
     /// Sessions that all processes share, beside Redis and a map: reads and writes.
     Sessions(sessions::Options),
+    /// Affinity: what a request costs more, and how long one takes whose connection moves.
+    Affinity(affinity::Options),
     /// TLS: what handshakes and requests cost, beside hyper and tokio-rustls by hand.
     Tls(tls::Options),
     /// How long clients wait while a few requests burn processor time, beside axum and hand-made prefork.
@@ -61,6 +64,9 @@ enum Command {
         #[command(flatten)]
         start: variants::Start,
     },
+    /// The server of `affinity`.
+    #[command(hide = true)]
+    AffinityServe(affinity::Serve),
     /// One of the servers of `tls`.
     #[command(hide = true)]
     TlsServe(tls::Serve),
@@ -112,6 +118,7 @@ impl Command {
                 | Command::Bus(_)
                 | Command::Limits(_)
                 | Command::Sessions(_)
+                | Command::Affinity(_)
                 | Command::Tls(_)
                 | Command::Tail(_)
                 | Command::Loss(_)
@@ -131,6 +138,8 @@ impl Command {
             Command::LimitsWork(work) => limits::work(&work),
             Command::Sessions(options) => sessions::run(&options),
             Command::SessionsWork(work) => sessions::work(&work),
+            Command::Affinity(options) => affinity::run(&options),
+            Command::AffinityServe(serve) => affinity::serve(&serve),
             Command::Tls(options) => tls::run(&options),
             Command::Tail(options) => tail::run(&options),
             Command::TlsServe(serve) => tls::serve(&serve),

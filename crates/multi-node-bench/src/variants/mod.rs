@@ -124,7 +124,12 @@ pub(crate) struct Server {
 impl Server {
     /// Starts a server and waits until all of it serves.
     pub(crate) fn start(variant: Variant, start: &Start, stdin: Stdio) -> Result<Server> {
-        let mut process = Process::start(&start.args(variant), stdin)?;
+        Server::start_as(&start.args(variant), stdin)
+    }
+
+    /// The same by these arguments of this program.
+    pub(crate) fn start_as(args: &[String], stdin: Stdio) -> Result<Server> {
+        let mut process = Process::start(args, stdin)?;
         let announcement = process.answer()?;
         Ok(Server { announcement, _process: process })
     }

@@ -10,15 +10,27 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{Request, Response};
-use multi_node::{Error, Nodes, Options, http, listen};
+use multi_node::{
+    Error, Nodes, Options, http, listen,
+    servers::{Http, Servers},
+};
 use tokio::runtime::{Builder, Runtime};
 
 use super::{Start, announce_pids, work::answer};
 
 /// Serves from `start.nodes` nodes under a master, which is this process; in a node it is one of them.
 pub(super) fn serve(start: &Start) -> Result<()> {
-    runtime(start.threads)?.block_on(async {
-        let nodes = listen_with(start.nodes, start.port).await?;
+    serve_all(options(start.nodes, start.port), start.threads, Hello)
+}
+
+/// The same by these options, with another service.
+pub(crate) fn serve_all<S>(options: Options, threads: usize, service: S) -> Result<()>
+where
+    S: Send + 'static,
+    Http<S>: Into<Servers>,
+{
+    runtime(threads)?.block_on(async {
+        let nodes = listen(options, http(service)).await?;
         if nodes.is_master() {
             nodes.ready().await?;
             let port = nodes.local_addr().tcp().context("a TCP address")?.port();

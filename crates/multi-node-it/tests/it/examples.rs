@@ -12,6 +12,7 @@ use multi_node_it::client::get;
 use multi_node_it::example::Example;
 use multi_node_it::{Client, send, within};
 use rustix::process::Signal;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
@@ -127,6 +128,51 @@ async fn the_example_of_websockets_closes_them_with_a_notice_in_a_reload() {
     .await;
 }
 
+#[tokio::test]
+async fn the_example_of_bytes_echoes_and_says_that_its_node_leaves() {
+    within(60, async {
+        let example = Example::start("tcp_echo", &FOUR).await.expect("it serves");
+        let mut lines = echoing(example.addr).await;
+        send(example.pid(), Signal::HUP);
+        let last = lines.next_line().await.expect("a line").expect("no end");
+        assert!(last.starts_with("node-") && last.ends_with(" is leaving"), "{last}");
+        reloaded(&example).await;
+        drop(echoing(example.addr).await);
+        example.stop().await.expect("it ends well");
+    })
+    .await;
+}
+
+/// Waits until its last old node has ended.
+async fn reloaded(example: &Example) {
+    while !example.log().contains("reload done") {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A connection on which a line came back.
+async fn echoing(addr: SocketAddr) -> Lines<BufReader<TcpStream>> {
+    let mut lines = BufReader::new(TcpStream::connect(addr).await.expect("a connection")).lines();
+    lines.get_mut().write_all(b"hello\n").await.expect("written");
+    assert_eq!(lines.next_line().await.expect("a line").as_deref(), Some("hello"));
+    lines
+}
+
+#[tokio::test]
+async fn the_example_of_actix_serves_and_is_reloaded() {
+    within(60, async {
+        let example = Example::start("actix", &FOUR).await.expect("it serves");
+        let said = text(example.addr, "/").await;
+        assert!(said.starts_with("hello from node-"), "{said}");
+        send(example.pid(), Signal::HUP);
+        reloaded(&example).await;
+        let said = text(example.addr, "/").await;
+        assert!((5..=8).any(|node| said.starts_with(&format!("hello from node-{node} "))), "{said}");
+        example.stop().await.expect("it ends well");
+    })
+    .await;
+}
+
 /// What the health service of gRPC answers: the bytes of the message, and the status behind it.
 async fn health(addr: SocketAddr) -> (Bytes, Option<String>) {
     let stream = TcpStream::connect(addr).await.expect("a connection");
@@ -152,9 +198,7 @@ async fn the_example_of_grpc_serves_and_is_reloaded() {
         let serving = (Bytes::from_static(&[0, 0, 0, 0, 2, 8, 1]), Some("0".to_owned()));
         assert_eq!(health(example.addr).await, serving);
         send(example.pid(), Signal::HUP);
-        while !example.log().contains("reload done") {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        reloaded(&example).await;
         assert_eq!(health(example.addr).await, serving);
         example.stop().await.expect("it ends well");
     })

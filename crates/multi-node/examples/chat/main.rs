@@ -1,4 +1,5 @@
-//! Visitors of different processes talk to each other, and any of them can kill the process that serves them.
+//! Visitors of different processes talk to each other, and any of them can kill the process that serves them, or
+//! deploy the program anew.
 //!
 //! `cargo run --release --example chat`, then open <http://localhost:8080/>. `PORT`, `HOST` and `NODES` in the
 //! environment change where and by how many nodes it is served.
@@ -36,7 +37,8 @@ async fn main() -> Result<(), multi_node::Error> {
 fn options() -> Result<Options, multi_node::Error> {
     // Visitors kill nodes for the fun of it, so the pause before a slot's next start stays short enough to watch.
     let options = Options::new().port(8080).nodes(4).backoff(Duration::from_millis(100), Duration::from_secs(2));
-    options.with_env()
+    // Only an example lets its visitors deploy.
+    options.commands_from_nodes(true).with_env()
 }
 
 fn routes(node: Handle) -> Result<Router, BoxError> {

@@ -11,6 +11,7 @@ const JS: &str = concat!(
     include_str!("web/link.js"),
     include_str!("web/strip.js"),
     include_str!("web/talk.js"),
+    include_str!("web/deploy.js"),
     include_str!("web/page.js")
 );
 

@@ -50,6 +50,7 @@ impl ToPage<'_> {
 enum FromPage {
     Say { id: String, from: String, text: String },
     Kill,
+    Deploy,
 }
 
 pub(crate) async fn enter(upgrade: WebSocketUpgrade, State(place): State<Place>, headers: HeaderMap) -> Response {
@@ -62,7 +63,7 @@ pub(crate) async fn enter(upgrade: WebSocketUpgrade, State(place): State<Place>,
     })
 }
 
-/// Any site may open a WebSocket to any other; only this one's own pages may kill its nodes.
+/// Any site may open a WebSocket to any other; only this one's own pages may kill and replace its nodes.
 fn same_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     match (text(ORIGIN), text(HOST)) {
@@ -137,6 +138,7 @@ impl Visitor {
             Ok(FromPage::Say { id, from, text }) => self.place.say(id, &from, &text),
             // A single process has no master that would start it again.
             Ok(FromPage::Kill) if self.place.node.slot().is_some() => std::process::abort(),
+            Ok(FromPage::Deploy) => self.place.deploy(),
             Ok(FromPage::Kill) | Err(_) => {}
         }
     }
@@ -151,6 +153,16 @@ impl Place {
         let (node, slot) = (self.node.id().to_string(), slot(&self.node));
         let at = millis(SystemTime::now());
         self.room.say(&Message { id, from, node, slot, text, at });
+    }
+
+    /// Replaces every node by the program as it is on disk now. It goes on when the visitor leaves.
+    fn deploy(&self) {
+        let node = self.node.clone();
+        tokio::spawn(async move {
+            if let Err(error) = node.reload().await {
+                tracing::warn!(%error, "not deployed");
+            }
+        });
     }
 }
 

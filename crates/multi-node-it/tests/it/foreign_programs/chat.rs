@@ -36,6 +36,50 @@ async fn visitors_of_two_nodes_talk_and_outlive_a_kill() -> anyhow::Result<()> {
     chat.stop().await
 }
 
+#[tokio::test]
+async fn a_visitor_deploys_without_a_lost_request() -> anyhow::Result<()> {
+    let Some(browser) = Browser::launch().await? else { return Ok(()) };
+    let chat = Example::start("chat", &[("PORT", "0"), ("HOST", "127.0.0.1"), ("NODES", "4")]).await?;
+    within(110, async {
+        let ada = Visitor::open(&browser, &chat, "Ada").await?;
+        fits_a_phone(&ada.page).await?;
+        deploy(&ada.page).await?;
+        ensure!(ada.page.errors().await?.is_empty(), "{:?}", ada.page.errors().await?);
+        anyhow::Ok(())
+    })
+    .await
+    .with_context(|| chat.log())?;
+    browser.close().await?;
+    chat.stop().await
+}
+
+/// The title is one line, and nothing is wider than the screen.
+async fn fits_a_phone(page: &Page) -> anyhow::Result<()> {
+    page.screen(420, 800, false).await?;
+    let title = "document.querySelector('.top h1')";
+    let lines: f64 =
+        page.evaluate(&format!("{title}.offsetHeight / parseFloat(getComputedStyle({title}).lineHeight)")).await?;
+    ensure!(lines < 1.5, "the title has {lines} lines");
+    let width: u32 = page.evaluate("document.documentElement.scrollWidth").await?;
+    ensure!(width <= 420, "the page has {width} pixels");
+    Ok(())
+}
+
+/// Deploys by the page's button: all that the page has asked meanwhile was answered, and every node is another one.
+async fn deploy(page: &Page) -> anyhow::Result<()> {
+    let nodes = "[...document.querySelectorAll('.card .id .now')].map((name) => name.textContent)";
+    page.wait_until("!document.getElementById('deploy').disabled", LIMIT).await?;
+    let before: Vec<String> = page.evaluate(nodes).await?;
+    page.evaluate::<()>("document.getElementById('deploy').click()").await?;
+    let count = "document.getElementById('count').textContent";
+    page.wait_until(&format!("/^Deployed /.test({count})"), LIMIT).await?;
+    let count: String = page.evaluate(count).await?;
+    ensure!(count.ends_with(" requests answered, lost: 0") && !count.contains(" 0 requests"), "{count}");
+    let after: Vec<String> = page.evaluate(nodes).await?;
+    ensure!(before.len() == 4 && before.iter().all(|node| !after.contains(node)), "{before:?} {after:?}");
+    Ok(())
+}
+
 async fn talk(one: &Visitor, other: &Visitor, when: &str) -> anyhow::Result<()> {
     let (question, answer) = (format!("Who serves you {when} the kill?"), format!("Not the one you had {when} it."));
     one.says(&question).await?;

@@ -10,6 +10,7 @@ const NUMBERS = ["no", "one", "two", "three", "four", "five", "six", "seven", "e
 const page = { node: null, killing: null, status: null };
 const talk = new Talk();
 const strip = new Strip($("cards"), replaced);
+const deploy = new Deploy(showDeploy);
 const link = new Link(`${location.protocol.replace("http", "ws")}//${location.host}/ws`, { hello, event, lost, waiting });
 
 // ---- what the server says
@@ -19,7 +20,7 @@ function hello({ node, slot }, change) {
   showLink("open", "Connected to ", node);
   $("kill").disabled = false;
   // What fills no slot is a program that runs as a single process, which nothing would bring back.
-  $("kill").hidden = slot === null;
+  $("kill").hidden = $("deploy").hidden = slot === null;
   if (change) talk.note(arrival(node, change), change.moved ? "" : "bad");
   page.killing = null;
   for (const said of talk.unsent) link.send(said);
@@ -46,6 +47,8 @@ function heard(message) {
 function status(now) {
   page.status = now;
   strip.show(now);
+  deploy.see(now);
+  enableDeploy();
   const count = Math.max(now.wanted, 1);
   write($("fleet-title"), `One address, ${NUMBERS[count] ?? count} process${count === 1 ? "" : "es"}`);
   write($("visitors"), plural(now.visitors, "visitor"));
@@ -82,7 +85,7 @@ function replaced({ slot, id, before, exit }) {
 
 function lost(node) {
   be(null, null);
-  $("kill").disabled = true;
+  $("kill").disabled = $("deploy").disabled = true;
   showLink("lost", "Lost ", node);
   showQueue();
 }
@@ -99,6 +102,23 @@ function showLink(state, text, node) {
   $("link-text").replaceChildren(text, name);
 }
 
+function showDeploy({ state, answered, lost, took }) {
+  const counted = `${plural(answered, "request")} answered, lost: ${lost}`;
+  const words = {
+    running: `Deploying: ${counted}`,
+    done: `Deployed in ${(took / 1000).toFixed(1)} s: ${counted}`,
+    "given up": `Not deployed within ${took / 1000} s, see the program's log: ${counted}`,
+  };
+  write($("count"), words[state]);
+  $("count").classList.toggle("bad", lost > 0 || state === "given up");
+  enableDeploy();
+}
+
+/** One deploy of this page at a time, and only while a node takes the command. */
+function enableDeploy() {
+  $("deploy").disabled = deploy.state === "running" || page.node === null || page.status === null;
+}
+
 function showQueue() {
   const waiting = page.node ? 0 : talk.unsent.length;
   write($("queue"), waiting ? `${plural(waiting, "message")} will be sent when the connection is back` : "");
@@ -111,6 +131,12 @@ $("kill").addEventListener("click", () => {
   page.killing = page.node;
   $("kill").disabled = true;
   showLink("lost", "Killing ", page.node);
+});
+
+$("deploy").addEventListener("click", () => {
+  if (!link.send({ type: "deploy" })) return;
+  deploy.begin(page.status);
+  enableDeploy();
 });
 
 $("composer").addEventListener("submit", (submit) => {

@@ -1,5 +1,7 @@
 //! The deploy kit and the documents name options and commands that there are.
 
+mod yaml;
+
 use std::collections::BTreeSet;
 
 use clap::{CommandFactory, Parser};

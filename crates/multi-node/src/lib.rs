@@ -34,6 +34,7 @@
 //! | end well | [`Nodes`], [`Handle::closed`], [`Handle::draining`] |
 //! | tell master from node before `listen` | [`role`] |
 //! | steer a program from another one | [`admin`] |
+//! | deploy, share state, end long connections, and test well | [`guide`] |
 //!
 //! # Features
 //!
@@ -80,6 +81,8 @@ pub mod commands;
 pub mod embed;
 #[cfg_attr(not(feature = "admin"), path = "no_endpoints.rs")]
 mod endpoints;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 #[cfg(multi_process)]
 mod handoff;
 mod heartbeat;

@@ -15,13 +15,15 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
 const work = mkdtempSync(join(tmpdir(), 'multi-node-install-'));
 const installed = join(work, 'installed');
+/** Control sockets are in a folder `multi-node` in it; in `work` that name is the repository's. */
+const runtime = join(work, 'run');
 
 /** What is built stays, so that the next run takes less time. */
 const env = {
   ...process.env,
   CARGO_TARGET_DIR: join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'install-lines'),
   CARGO_INSTALL_ROOT: installed,
-  XDG_RUNTIME_DIR: work,
+  XDG_RUNTIME_DIR: runtime,
   PATH: [join(installed, 'bin'), process.env.PATH].join(delimiter),
 };
 
@@ -116,6 +118,7 @@ function isUnpublished() {
 }
 
 try {
+  mkdirSync(runtime, { mode: 0o700 });
   symlinkSync(root, join(work, 'multi-node'));
   isUnpublished();
   await anyOther();

@@ -208,7 +208,7 @@ impl Fleet {
             }
             State::Starting | State::Initializing => {
                 node.ordered = true;
-                self.tell(Level::Info, slot, id, String::from("no longer needed, so it is not let finish its start"));
+                self.tell(Level::Info, slot, id, String::from("startup aborted: no longer needed"));
                 self.kill(now, id);
             }
             _ => {}

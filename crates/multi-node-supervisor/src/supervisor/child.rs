@@ -317,7 +317,7 @@ impl Launcher {
         };
         match tokio::time::timeout(LAST_WORDS, given).await {
             Ok(Some(outputs)) => Ok(outputs),
-            Ok(None) => Err(io::Error::other("whoever collects what nodes write does not give it back")),
+            Ok(None) => Err(io::Error::other("the collector of the nodes' output has ended without returning it")),
             Err(_) => Err(io::Error::other(format!("what nodes have written was not taken within {LAST_WORDS:?}"))),
         }
     }

@@ -132,6 +132,12 @@ proptest! {
     }
 
     #[test]
+    fn parts_end_with_their_separators(text in "(a{0,40};?){0,5}") {
+        let expected: Vec<_> = text.as_bytes().split_inclusive(|byte| *byte == b';').collect();
+        prop_assert_eq!(parts(text.as_bytes(), b';').collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn no_head_is_too_odd(head: Vec<u8>, name in "[a-z]{1,3}") {
         for affinity in [Affinity::cookie(&*name), Affinity::query(&*name), Affinity::header(&*name)] {
             key(&affinity, &head);

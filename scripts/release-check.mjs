@@ -2,7 +2,7 @@
 // Whether the crates and the npm package could be published as they are: what each says of its origin, which files are in it, the same version
 // everywhere, and that every crate builds from its package alone. Nothing is published. `--quick` leaves the builds out.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -84,6 +84,25 @@ function checkTarball(folder, version) {
   console.log(`${name} ${own}: ${names.length} files, ${(size / 1e6).toFixed(1)} MB`);
 }
 
+/**
+ * Cargo keeps what it unpacks and builds of a registry's package by its name and version, and ours change while these stay the same. So the
+ * registry of each run, which is in its target folder, has another path: a link to that folder. What is not ours is built once.
+ */
+function publishDryRun(args) {
+  const target = join(process.env.CARGO_TARGET_DIR ?? join(root, 'target'), 'release-check');
+  for (const folder of ['deps', '.fingerprint', 'incremental', 'build'].map((name) => join(target, 'debug', name)).filter(existsSync)) {
+    for (const name of readdirSync(folder)) if (/^(lib)?multi[-_]node/.test(name)) rmSync(join(folder, name), { recursive: true });
+  }
+  mkdirSync(target, { recursive: true });
+  const link = join(target, `run-${Date.now()}`);
+  symlinkSync('.', link);
+  try {
+    run(cargo, ['publish', '--workspace', '--dry-run', '--allow-dirty', '--locked', '--target-dir', link, ...args], { stdio: 'inherit' });
+  } finally {
+    rmSync(link);
+  }
+}
+
 const published = crates();
 const { version, repository } = published.find(({ name }) => name === 'multi-node');
 const names = new Set(published.map(({ name }) => name));
@@ -96,6 +115,5 @@ if (mistakes.length > 0) {
   process.exit(1);
 }
 // In the order in which they need each other, each from the package that would be uploaded.
-const verify = quick ? ['--no-verify'] : [];
-run(cargo, ['publish', '--workspace', '--dry-run', '--allow-dirty', '--locked', ...verify], { stdio: 'inherit' });
+publishDryRun(quick ? ['--no-verify'] : []);
 console.log('\nready to be published');

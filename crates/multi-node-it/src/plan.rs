@@ -263,10 +263,21 @@ pub struct TlsPlan {
     /// The file of authorities of clients, and whether these need a certificate.
     pub client_authority: Option<(PathBuf, bool)>,
     pub ticket_keys: Option<PathBuf>,
+    /// Whether there is a second server, which sends bytes back.
+    pub echo: bool,
 }
 
 impl TlsPlan {
-    fn certificates(&self) -> Certificates {
+    /// The same with the files that [`Fault::OtherCertificate`] means.
+    pub fn other(self) -> TlsPlan {
+        TlsPlan {
+            cert: self.cert.with_file_name("other-cert.pem"),
+            key: self.key.with_file_name("other-key.pem"),
+            ..self
+        }
+    }
+
+    pub fn certificates(&self) -> Certificates {
         let certificates = Certificates::files(&self.cert, &self.key);
         let certificates = self.handshake_timeout.into_iter().fold(certificates, Certificates::handshake_timeout);
         let certificates = self.max_handshakes.into_iter().fold(certificates, Certificates::max_handshakes);
@@ -355,6 +366,8 @@ pub enum Fault {
     StuckAsSuccessor,
     /// The new program wants one more address.
     OtherAddresses,
+    /// The program has its certificate in files of other names.
+    OtherCertificate,
     /// The job of a lease ends.
     ReturnLease,
     /// The job of a lease panics.

@@ -233,12 +233,12 @@ fn unusable(file: &Path, cause: &dyn fmt::Display) -> CertificateError {
     CertificateError::Unusable { file: file.to_owned(), cause: cause.to_string() }
 }
 
-/// What changes when a file is written, or replaced by another, or a link leads to another. Equal stamps mean that the files need not be
-/// read again.
+/// What changes when a file is written, gets other permissions, or is replaced by another, or a link leads to another. Equal stamps mean
+/// that the files need not be read again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stamp(Vec<Option<FileStamp>>);
 
-type FileStamp = (u64, u64, Option<SystemTime>, u64);
+type FileStamp = ([u64; 2], [i64; 2], Option<SystemTime>, u64);
 
 /// The stamp of a server's files, links followed.
 pub fn stamp(certificates: &Certificates) -> Stamp {
@@ -247,17 +247,18 @@ pub fn stamp(certificates: &Certificates) -> Stamp {
 }
 
 fn file_stamp(data: &fs::Metadata) -> FileStamp {
-    let (device, number) = identity(data);
-    (device, number, data.modified().ok(), data.len())
+    let (number, changed) = identity(data);
+    (number, changed, data.modified().ok(), data.len())
 }
 
+/// Which file it is, and when its content, permissions or owner changed last.
 #[cfg(unix)]
-fn identity(data: &fs::Metadata) -> (u64, u64) {
+fn identity(data: &fs::Metadata) -> ([u64; 2], [i64; 2]) {
     use std::os::unix::fs::MetadataExt;
-    (data.dev(), data.ino())
+    ([data.dev(), data.ino()], [data.ctime(), data.ctime_nsec()])
 }
 
 #[cfg(not(unix))]
-fn identity(_: &fs::Metadata) -> (u64, u64) {
-    (0, 0)
+fn identity(_: &fs::Metadata) -> ([u64; 2], [i64; 2]) {
+    ([0, 0], [0, 0])
 }

@@ -12,7 +12,10 @@ use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error, ServerConnection, SignatureScheme};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, Error, HandshakeKind, ServerConfig, ServerConnection,
+    SignatureScheme,
+};
 
 /// Files in a folder of their own.
 struct Files(tempfile::TempDir);
@@ -97,6 +100,9 @@ fn a_stamp_changes_with_the_files() {
     assert_eq!(stamp(&certificates), before);
     std::fs::rename(files.put("new", &std::fs::read_to_string(&cert).expect("text")), &cert).expect("ours");
     assert_ne!(stamp(&certificates), before, "the same bytes in another file");
+    let before = stamp(&certificates);
+    set_mode(&cert, 0o600);
+    assert_ne!(stamp(&certificates), before, "other permissions, as errors ask for");
 }
 
 #[test]
@@ -184,19 +190,27 @@ impl ServerCertVerifier for Anybody {
     }
 }
 
+fn client(versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
+    let builder = builder.with_protocol_versions(versions).expect("versions").dangerous();
+    builder.with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth()
+}
+
 /// A handshake in memory: the certificate that the client gets.
 fn shake(
     terminator: &Terminator,
     host: &str,
     versions: &[&'static rustls::SupportedProtocolVersion],
 ) -> Result<CertificateDer<'static>, Error> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()));
-    let builder = builder.with_protocol_versions(versions).expect("versions").dangerous();
-    let config = builder.with_custom_certificate_verifier(Arc::new(Anybody)).with_no_client_auth();
     let name = ServerName::try_from(host.to_owned()).expect("a name");
-    let mut client = ClientConnection::new(Arc::new(config), name)?;
-    let mut server = ServerConnection::new(terminator.config().expect("it has certificates"))?;
-    while client.is_handshaking() || server.is_handshaking() {
+    let mut client = ClientConnection::new(Arc::new(client(versions)), name)?;
+    shake_with(&mut client, terminator.config().expect("it has certificates"))?;
+    Ok(client.peer_certificates().expect("the handshake is done")[0].clone().into_owned())
+}
+
+fn shake_with(client: &mut ClientConnection, server: Arc<ServerConfig>) -> Result<(), Error> {
+    let mut server = ServerConnection::new(server)?;
+    while client.is_handshaking() || server.is_handshaking() || server.wants_write() {
         let mut bytes = Vec::new();
         client.write_tls(&mut bytes).expect("memory");
         server.read_tls(&mut &bytes[..]).expect("memory");
@@ -206,7 +220,7 @@ fn shake(
         client.read_tls(&mut &bytes[..]).expect("memory");
         client.process_new_packets()?;
     }
-    Ok(client.peer_certificates().expect("the handshake is done")[0].clone().into_owned())
+    Ok(())
 }
 
 #[test]
@@ -236,5 +250,26 @@ fn the_lowest_version_is_kept() {
         terminator.replace(&loaded.material, &[], 0).expect("it is good");
         assert_eq!(shake(&terminator, "a.example", &[&rustls::version::TLS12]).is_ok(), is_spoken, "{lowest:?}");
         assert!(shake(&terminator, "a.example", &[&rustls::version::TLS13]).is_ok());
+    }
+}
+
+/// Others could send such a request again.
+#[test]
+fn a_client_that_resumes_may_send_no_early_data() {
+    let files = Files::new();
+    let (cert, key) = files.pair("a.example", (2020, 2040));
+    let certificates = Certificates::files(cert, key);
+    let loaded = load(&certificates, now()).expect("it is good");
+    let terminator = Terminator::http(certificates);
+    terminator.replace(&loaded.material, &[new_key().expect("random bytes")], 0).expect("it is good");
+    let mut config = client(&[&rustls::version::TLS13]);
+    config.enable_early_data = true;
+    let config = Arc::new(config);
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let name = ServerName::try_from("a.example").expect("a name");
+        let mut client = ClientConnection::new(config.clone(), name).expect("a client");
+        assert!(client.early_data().is_none(), "{kind:?}");
+        shake_with(&mut client, terminator.config().expect("it has certificates")).expect("a handshake");
+        assert_eq!(client.handshake_kind(), Some(kind));
     }
 }

@@ -15,14 +15,14 @@ use multi_node::limits::{Limit, Quota};
 use multi_node::mesh::{Peer, PeerWriter};
 use multi_node::options::Metric;
 use multi_node::status::NodeId;
-use multi_node::{Handle, Nodes, Options, Role, http, http_with, listen, role};
+use multi_node::{Conn, Handle, Nodes, Options, Role, http, http_with, listen, role, tcp};
 use multi_node_it::held::Held;
-use multi_node_it::plan::{Fault, Plan, Streams};
+use multi_node_it::plan::{Fault, Plan, Streams, TlsPlan};
 use multi_node_it::{bus, execution_log, held, hostile, leads, old_node, routes};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{Notify, mpsc, watch};
 
 /// What processes say to each other.
@@ -71,9 +71,12 @@ fn subscribe() {
         .init();
 }
 
-async fn run(plan: Plan) -> anyhow::Result<()> {
+async fn run(mut plan: Plan) -> anyhow::Result<()> {
     if plan.subscriber {
         subscribe();
+    }
+    if Fault::OtherCertificate.is_laid(&plan.faults) {
+        plan.tls = plan.tls.map(TlsPlan::other);
     }
     let before = role();
     plan.early.open();
@@ -88,10 +91,12 @@ async fn run(plan: Plan) -> anyhow::Result<()> {
         true => plan.options().metrics_source(measured).bind("127.0.0.1:0"),
         false => plan.options().metrics_source(measured),
     };
-    let nodes = if plan.admin {
-        listen(options, app.and("127.0.0.1:0", http(admin()))).await?
-    } else {
-        listen(options, app).await?
+    let nodes = match &plan.tls {
+        _ if plan.admin => listen(options, app.and("127.0.0.1:0", http(admin()))).await?,
+        Some(tls) if tls.echo => {
+            listen(options, app.and("127.0.0.1:0", tcp(send_back).tls(tls.certificates()))).await?
+        }
+        _ => listen(options, app).await?,
     };
     let as_told = if nodes.is_master() { Role::Master } else { Role::Node };
     anyhow::ensure!((before, role()) == (as_told, as_told), "`role` was {before:?}, and {:?} after `listen`", role());
@@ -197,6 +202,14 @@ async fn gauge(Extension(node): Extension<Handle>, Path(amount): Path<i64>) -> S
 
 fn admin() -> Router {
     Router::new().route("/", get(|| async { "admin\n" }))
+}
+
+/// Sends back what comes, until the client is done.
+async fn send_back(conn: Conn) {
+    let (mut read, mut write) = tokio::io::split(conn.stream);
+    // An error is the client's going away.
+    let _ = tokio::io::copy(&mut read, &mut write).await;
+    let _ = write.shutdown().await;
 }
 
 /// Blocks the runtime's thread.

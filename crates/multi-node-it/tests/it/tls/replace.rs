@@ -5,7 +5,7 @@ use std::os::unix::fs::symlink;
 
 use multi_node::commands::ReloadReport;
 use multi_node_it::plan::TlsPlan;
-use multi_node_it::{Plan, Program, within};
+use multi_node_it::{Fault, Plan, Program, within};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -120,6 +120,26 @@ async fn an_upgrade_with_a_bad_pair_changes_nothing() {
         let status = program.status().await;
         assert!(status.slots.iter().all(|slot| slot.generation.number() == 0), "no node was started: {status:?}");
         assert_eq!(certificate(&authority, program.addr).await, before);
+        program.stop().await;
+    })
+    .await;
+}
+
+/// The new nodes have begun under the master before, which has read other files.
+#[tokio::test]
+async fn after_an_upgrade_all_nodes_have_the_files_of_the_new_program() {
+    within(60, async {
+        let authority = Authority::new();
+        let mut program = authority.serving(2).await;
+        let before = certificate(&authority, program.addr).await;
+        let (cert, key) = authority.make("other");
+        authority.put("other-cert.pem", &cert);
+        authority.put("other-key.pem", &key);
+        Fault::OtherCertificate.lay(&program.faults());
+        program.upgrade().await.expect("an upgrade");
+        until_other(&authority, &program, &before).await;
+        let status = program.status_where(|status| !status.certificates.is_empty()).await;
+        assert!(status.certificates[0].file.ends_with("other-cert.pem"), "{status:?}");
         program.stop().await;
     })
     .await;

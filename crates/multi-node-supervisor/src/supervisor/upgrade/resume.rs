@@ -26,6 +26,8 @@ impl Supervisor {
         self.members.launcher.go_on_reading(outputs);
         let resumed = self.members.resume(members);
         self.members.inherit(ended);
+        // The new program has read its own files. Nodes have what the program before has read.
+        self.members.pass_tls();
         if let Err(error) = resumed.and_then(|()| self.members.succeed()) {
             crate::log::error!(%error, "cannot go on with a node, which drains by itself");
         }

@@ -1,5 +1,6 @@
 //! TLS: served by the program itself, over reloads and while certificates are replaced.
 
+mod acme;
 mod attack;
 mod authority;
 mod client;

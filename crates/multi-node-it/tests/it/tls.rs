@@ -13,6 +13,7 @@ mod raw;
 mod records;
 mod reload;
 mod replace;
+mod secrecy;
 mod serve;
 mod sessions;
 mod shared_tickets;

@@ -33,7 +33,7 @@ async fn shows(program: &Program, expected: &[&str]) {
 }
 
 #[tokio::test]
-async fn handshakes_are_counted_by_outcome_and_over_a_reload() {
+async fn handshakes_are_counted_by_outcome_and_over_a_reload_and_metrics_have_the_expiry() {
     within(60, async {
         let (authority, stranger) = (Authority::new(), Authority::new());
         let plan = authority.plan(1);
@@ -66,6 +66,13 @@ async fn handshakes_are_counted_by_outcome_and_over_a_reload() {
         client.ask(program.addr).await.expect("an answer");
         let after = [counted[0], "multi_node_tls_handshakes_total{kind=\"resumed\"} 3", counted[2]];
         shows(&program, &after).await;
+
+        let expires = program.status().await.certificates[0].expires;
+        let labels = format!("{{server=\"0\",file=\"{}\"}}", authority.path("cert.pem").display());
+        let expiry = format!("multi_node_certificate_expiry_timestamp_seconds{labels} {expires}");
+        shows(&program, &[&expiry, &format!("multi_node_certificate_error{labels} 0")]).await;
+        authority.put("cert.pem", "none");
+        shows(&program, &[&expiry, &format!("multi_node_certificate_error{labels} 1")]).await;
         program.stop().await;
     })
     .await;

@@ -1,9 +1,11 @@
 //! Clients of others, and programs that cannot begin.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use multi_node_it::program::fixture;
-use multi_node_it::{Plan, Program, within};
+use multi_node_it::{HttpPlan, Plan, Program, needs, within};
+use tokio::io::AsyncWriteExt;
 
 use super::authority::Authority;
 
@@ -33,6 +35,42 @@ async fn curl_is_answered_over_both_protocols_and_versions() {
         }
         let plain = program.get("/who").await;
         assert!(plain.is_err(), "there is no answer without TLS: {plain:?}");
+        program.stop().await;
+    })
+    .await;
+}
+
+/// What `openssl s_client` says that gets this input, until the server closes the connection.
+async fn s_client(authority: &Authority, program: &Program, version: &str, input: &[u8]) -> String {
+    let mut command = tokio::process::Command::new("openssl");
+    command.args(["s_client", version, "-servername", "localhost", "-connect", &program.addr.to_string(), "-CAfile"]);
+    command.arg(authority.path("ca.pem")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut process = command.kill_on_drop(true).spawn().expect("openssl runs");
+    // The end of its input would be the end of the connection.
+    let mut stdin = process.stdin.take().expect("piped");
+    stdin.write_all(input).await.expect("it reads");
+    let output = process.wait_with_output().await.expect("it ends");
+    drop(stdin);
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[tokio::test]
+async fn openssl_can_neither_renegotiate_nor_send_early_data() {
+    if !needs::program("openssl") {
+        return;
+    }
+    within(30, async {
+        let authority = Authority::new();
+        let second = Duration::from_secs(1);
+        let http = HttpPlan { header_timeout: second, keep_alive_timeout: second, ..HttpPlan::default() };
+        let program = Program::serving(Plan { http, ..authority.plan(1) }).await;
+        // A line that begins with R asks for it.
+        let said = s_client(&authority, &program, "-tls1_2", b"R\n").await;
+        assert!(said.contains("Verify return code: 0 (ok)") && said.contains("RENEGOTIATING"), "{said}");
+        assert!(said.contains("no renegotiation"), "{said}");
+        let said = s_client(&authority, &program, "-tls1_3", b"").await;
+        let tickets = said.matches("New Session Ticket arrived").count();
+        assert!(tickets > 0 && said.matches("Max Early Data: 0\n").count() == tickets, "{said}");
         program.stop().await;
     })
     .await;

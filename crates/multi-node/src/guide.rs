@@ -76,6 +76,7 @@ pub mod deploy {}
 /// | an answer of one process, or of each | [`Handle::request`](crate::Handle::request), [`Handle::request_all`](crate::Handle::request_all) |
 /// | rate limits, counts | [`Handle::limit`](crate::Handle::limit), [`Handle::counter`](crate::Handle::counter), [`Handle::gauge`](crate::Handle::gauge) |
 /// | users who are logged in | sessions, by the feature `sessions` |
+/// | what a node keeps in memory for a client | [`Options::affinity`](crate::Options::affinity): one node answers all HTTP/1 requests of a client |
 /// | a job of which only one may run | [`Handle::leader`](crate::Handle::leader) |
 /// | what must outlive the program | a database |
 ///

@@ -30,13 +30,15 @@ pub(crate) struct Records {
     boundary: RecordBoundary,
     is_shaking: bool,
     held: BytesMut,
+    /// Something was written since the handshake. Who writes sees to the rest, since the socket wakes one task for writing.
+    has_writer: bool,
     is_shut: bool,
 }
 
 impl Records {
     pub(crate) fn new(transport: Transport, before: Bytes) -> Records {
         let (boundary, held) = (RecordBoundary::default(), BytesMut::new());
-        Records { transport, before, boundary, is_shaking: true, held, is_shut: false }
+        Records { transport, before, boundary, is_shaking: true, held, has_writer: false, is_shut: false }
     }
 
     /// The handshake is done.
@@ -66,6 +68,12 @@ impl Records {
         self.is_shaking && self.boundary.has_data()
     }
 
+    /// Writes what is held back, for who writes or closes.
+    fn poll_release(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.has_writer |= !self.is_shaking;
+        self.poll_held(cx)
+    }
+
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.held.has_remaining() {
             match ready!(Pin::new(&mut self.transport).poll_write(cx, &self.held))? {
@@ -79,7 +87,7 @@ impl Records {
     /// Takes bytes to those that are held back, as far as there is room.
     fn poll_hold(&mut self, cx: &mut Context<'_>, slices: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
         if self.held.len() >= MOST_HELD {
-            ready!(self.poll_held(cx))?;
+            ready!(self.poll_release(cx))?;
         }
         let before = self.held.len();
         for slice in slices {
@@ -88,7 +96,7 @@ impl Records {
         }
         let count = self.held.len() - before;
         if !self.holds_back()
-            && let Poll::Ready(Err(error)) = self.poll_held(cx)
+            && let Poll::Ready(Err(error)) = self.poll_release(cx)
         {
             return Poll::Ready(Err(error));
         }
@@ -111,7 +119,7 @@ impl AsyncRead for Records {
         };
         this.boundary.pass(&buffer.filled()[filled..]);
         // An error of the write comes with the next one.
-        if polled.is_pending() && this.poll_held(cx).is_ready() {
+        if polled.is_pending() && !this.has_writer && this.poll_held(cx).is_ready() {
             this.held.clear();
         }
         polled
@@ -128,13 +136,13 @@ impl AsyncWrite for Records {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.holds_back() {
-            ready!(self.poll_held(cx))?;
+            ready!(self.poll_release(cx))?;
         }
         Pin::new(&mut self.transport).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_held(cx))?;
+        ready!(self.poll_release(cx))?;
         if !self.is_shut {
             ready!(Pin::new(&mut self.transport).poll_shutdown(cx))?;
             self.is_shut = true;
@@ -215,6 +223,30 @@ mod tests {
             done = client.read_exact(&mut tickets) => done.expect("it is open"),
         };
         assert_eq!(&tickets, b"tickets");
+    }
+
+    #[tokio::test]
+    async fn a_reader_takes_no_wake_up_from_a_writer() {
+        let (mut records, mut client) = after(ENDS_HANDSHAKE).await;
+        wrote(&mut records, b"tickets").await;
+        records.end_handshake();
+        let Transport::Unix(server) = records.transport() else { panic!("it is a Unix socket") };
+        server.writable().await.expect("it is open");
+        while server.try_write(&[0; 65536]).is_ok() {}
+        let (mut read, mut write) = tokio::io::split(records);
+        let writer = tokio::spawn(async move {
+            write.write_all(b"answer").await?;
+            write.shutdown().await
+        });
+        tokio::task::yield_now().await;
+        let reader = tokio::spawn(async move { read.read_u8().await });
+        tokio::task::yield_now().await;
+        let mut all = Vec::new();
+        client.read_to_end(&mut all).await.expect("it is open");
+        assert!(all.ends_with(b"ticketsanswer"));
+        writer.await.expect("no panic").expect("there is room");
+        drop(client);
+        reader.await.expect("no panic").expect_err("the client has sent nothing");
     }
 
     #[tokio::test]

@@ -265,7 +265,8 @@ async fn pass_on(rest: Rest, shared: &Arc<Shared>, info: &ConnInfo, next: &mut N
 /// for the next request of a connection that is kept.
 fn may_leave(progress: &Progress) -> bool {
     let in_drain = || progress.leaves() || !(progress.has_begun() || progress.keeps_idle());
-    progress.is_at_rest() && (progress.is_elsewhere() || (progress.drains() && in_drain()))
+    // Mostly neither is so, and this is asked often.
+    (progress.is_elsewhere() || progress.drains() && in_drain()) && progress.is_at_rest()
 }
 
 /// How hyper has ended a connection.

@@ -36,8 +36,7 @@ impl Program {
                 let _ = give.send(acceptor);
             })
         });
-        let place =
-            Place { load: load.clone(), line: 0, wake_fd: None, handoff_sender, most_connections: None, owners: None };
+        let place = Place { handoff_sender, ..Place::new(load.clone(), 0) };
         let sockets = vec![vec![Socket::Tcp(listener)]];
         let serving = start(server.into(), sockets, place, Here, signal).await.expect("it starts");
         let acceptor = timeout(LIMIT, acceptor).await.expect("it is given").expect("to this test");

@@ -23,20 +23,13 @@ fn socket() -> (Socket, SocketAddr) {
 }
 
 fn alone() -> Place {
-    Place {
-        load: LoadTable::local(),
-        line: 0,
-        wake_fd: None,
-        handoff_sender: None,
-        most_connections: None,
-        owners: None,
-    }
+    Place::new(LoadTable::local(), 0)
 }
 
 #[cfg(multi_process)]
 fn gated() -> Place {
     let wake_fd = Some(crate::wake_fd().expect("an eventfd"));
-    Place { load: LoadTable::on_heap(2), line: 1, wake_fd, handoff_sender: None, most_connections: None, owners: None }
+    Place { wake_fd, ..Place::new(LoadTable::on_heap(2), 1) }
 }
 
 #[cfg(not(multi_process))]

@@ -12,7 +12,7 @@ use super::conn_info::ConnInfo;
 use super::idle_conn::{HandoffSender, IdleConn};
 use super::stream::Stream;
 
-/// How many bytes may be on their way to one process in moves. They fit into the buffer of a Unix socket (`net.core.wmem_default`) beside
+/// How many bytes the moves to one process that are under way may have. They fit into the buffer of a Unix socket (`net.core.wmem_default`) beside
 /// the answers to as many moves that come from there, so two processes never wait for each other.
 const MOST_BYTES: usize = 48 * 1024;
 

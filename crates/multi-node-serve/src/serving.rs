@@ -34,6 +34,13 @@ pub struct Place {
     pub owners: Option<Owners>,
 }
 
+impl Place {
+    /// On this line of the table, for a process that is alone and has no limit.
+    pub fn new(load: LoadTable, line: usize) -> Place {
+        Place { load, line, wake_fd: None, handoff_sender: None, most_connections: None, owners: None }
+    }
+}
+
 #[cfg(unix)]
 type WakeFile = std::os::fd::OwnedFd;
 /// There are no doorbells where there are no other processes.

@@ -13,14 +13,7 @@ async fn serving(server: Raw<Here>) -> (Serving, Drain) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     listener.set_nonblocking(true).expect("a socket can be");
     let (drain, signal) = Drain::new();
-    let place = Place {
-        load: LoadTable::local(),
-        line: 0,
-        wake_fd: None,
-        handoff_sender: None,
-        most_connections: None,
-        owners: None,
-    };
+    let place = Place::new(LoadTable::local(), 0);
     let sockets = vec![vec![Socket::Tcp(listener)]];
     (start(server.into(), sockets, place, Here, signal).await.expect("it starts"), drain)
 }

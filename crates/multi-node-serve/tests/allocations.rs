@@ -79,14 +79,7 @@ fn ask(address: SocketAddr, requests: u64) {
 
 async fn serve(listener: TcpListener) {
     let (_drain, signal) = Drain::new();
-    let place = Place {
-        load: LoadTable::local(),
-        line: 0,
-        wake_fd: None,
-        handoff_sender: None,
-        most_connections: Some(10),
-        owners: None,
-    };
+    let place = Place { most_connections: Some(10), ..Place::new(LoadTable::local(), 0) };
     let context: Arc<str> = "the program's".into();
     let servers: Servers<Arc<str>> = http(Hello).into();
     let mut serving =

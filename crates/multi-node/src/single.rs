@@ -44,7 +44,7 @@ pub(crate) async fn listen(
     let tls = keeper.map_or_else(|| Ok(TlsSource::none()), Keeper::start)?;
     snapshot.send_replace(shown(State::Initializing, &tls));
     let most_connections = connections(&sockets, &settings);
-    let place = Place { load, line: 0, wake_fd: None, handoff_sender: None, most_connections, owners: None };
+    let place = Place { most_connections, ..Place::new(load, 0) };
     let serving = serve::start(servers, sockets, place, nodes.handle(), draining).await;
     let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
     snapshot.send_replace(shown(State::Serving, &tls));

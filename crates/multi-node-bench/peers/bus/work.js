@@ -6,7 +6,7 @@ const { setTimeout: sleep, setImmediate: turn } = require('node:timers/promises'
 const [task, count] = [process.argv[2], Number(process.argv[3])];
 const BYTES = 64;
 const BURST = 256;
-/** Other things have their turn as often as in the Rust programs. */
+/** After this many messages the event loop runs, as the runtime does in the Rust programs. */
 const TURN = 1024;
 
 /** Sends all messages by `send`; after each burst waits for `room`, so that nobody has to miss any. At rest one at a time. */

@@ -64,14 +64,7 @@ impl Fleet {
     fn add(&mut self) {
         let line = self.nodes.len();
         let wake_fd = Some(self.wake_fd.try_clone().expect("files are left"));
-        let place = Place {
-            load: self.load.clone(),
-            line,
-            wake_fd,
-            handoff_sender: None,
-            most_connections: None,
-            owners: None,
-        };
+        let place = Place { wake_fd, ..Place::new(self.load.clone(), line) };
         let socket = Socket::Tcp(self.listener.try_clone().expect("files are left"));
         let (commands, mut receive) = unbounded_channel();
         let (ready, started) = mpsc::channel();

@@ -63,7 +63,7 @@ impl Server {
         let address = listener.local_addr().expect("it is bound");
         let load = LoadTable::local();
         let (drain, signal) = Drain::new();
-        let place = Place { load: load.clone(), line: 0, wake_fd: None, handoff_sender, most_connections, owners };
+        let place = Place { handoff_sender, most_connections, owners, ..Place::new(load.clone(), 0) };
         let sockets = vec![vec![Socket::Tcp(listener)]];
         let serving = start(servers.into(), sockets, place, Here, signal).await.expect("it starts");
         Server { serving, drain, load, address }

@@ -351,14 +351,7 @@ async fn services_are_asked_until_they_are_ready() {
 async fn a_factory_that_fails_is_a_failed_start() {
     let failing = http_with(|_| async { Err::<Router, _>("no database") });
     let (_drain, signal) = Drain::new();
-    let place = Place {
-        load: LoadTable::local(),
-        line: 0,
-        wake_fd: None,
-        handoff_sender: None,
-        most_connections: None,
-        owners: None,
-    };
+    let place = Place::new(LoadTable::local(), 0);
     let started = start(failing.into(), vec![vec![]], place, Here, signal).await;
     assert_eq!(started.expect_err("it must not start").to_string(), "no database");
 }

@@ -18,7 +18,7 @@ pub(crate) struct Open {
     leaves: bool,
 }
 
-/// What all connections of the process share: where they are counted, and who wants to know of their end.
+/// What all connections of the process share: their count, and who is notified when the last one ends.
 #[derive(Debug)]
 pub(crate) struct ConnTracker {
     pub(crate) line: Line,

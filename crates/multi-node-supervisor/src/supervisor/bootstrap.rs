@@ -225,14 +225,7 @@ impl Bootstrap {
     pub fn place(&self) -> Result<Place, Error> {
         let wake_fd = self.wake_fd.try_clone().map_err(Error::io("duplicate the wake-up"))?;
         let most_connections = self.room.shape.master().connections(self.room.limit);
-        Ok(Place {
-            owners: None,
-            load: self.load.clone(),
-            line: OWN_LINE,
-            wake_fd: Some(wake_fd),
-            handoff_sender: None,
-            most_connections,
-        })
+        Ok(Place { wake_fd: Some(wake_fd), most_connections, ..Place::new(self.load.clone(), OWN_LINE) })
     }
 
     /// Supervises, from now on; what is returned has to be polled, and resolves when no node is left and none will be started.

@@ -37,7 +37,7 @@ pub(crate) struct Links {
     /// Where offers of others go, once this process serves.
     handoff_receiver: Arc<OnceLock<HandoffReceiver>>,
     skipped: Skipped,
-    /// The ways of connections to the owners of their requests; `None`: requests have no owners.
+    /// Through which connections move to each peer that owns requests; `None`: requests have no owners.
     movers: Option<BTreeMap<NodeId, Mover>>,
 }
 
@@ -113,7 +113,7 @@ impl Link {
         self.offer_at_once(number, idle_conn).await
     }
 
-    /// As [`offer`](Self::offer), without a place in the window: moves have a limit of their own.
+    /// As [`offer`](Self::offer), without waiting for the window: moves have a limit of their own.
     pub(super) async fn offer_at_once(&self, number: u64, idle_conn: &IdleConn) -> io::Result<()> {
         let offer = Offer {
             number,

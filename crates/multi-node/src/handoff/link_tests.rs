@@ -52,14 +52,7 @@ async fn serving() -> (Serving, LoadTable, Drain) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     listener.set_nonblocking(true).expect("a socket can be");
     let (load, (drain, signal)) = (LoadTable::local(), Drain::new());
-    let place = Place {
-        load: load.clone(),
-        line: 0,
-        wake_fd: None,
-        handoff_sender: None,
-        most_connections: None,
-        owners: None,
-    };
+    let place = Place::new(load.clone(), 0);
     let sockets = vec![vec![Socket::Tcp(listener)]];
     let serving = start(http(Router::new()).into(), sockets, place, Handle::detached(), signal).await;
     (serving.expect("it starts"), load, drain)

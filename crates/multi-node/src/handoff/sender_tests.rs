@@ -137,14 +137,7 @@ async fn what_waits_in_an_handoff_sender_that_is_closed_is_answered_by_its_sende
     let address = listener.local_addr().expect("it is bound");
     let (handoff_sender, idle_conns) = mpsc::channel(1);
     let (drain, signal) = Drain::new();
-    let place = Place {
-        load: LoadTable::local(),
-        line: 0,
-        wake_fd: None,
-        handoff_sender: Some(handoff_sender),
-        most_connections: None,
-        owners: None,
-    };
+    let place = Place { handoff_sender: Some(handoff_sender), ..Place::new(LoadTable::local(), 0) };
     let sockets = vec![vec![Socket::Tcp(listener)]];
     let serving = start(http(Router::new()).into(), sockets, place, Handle::detached(), signal).await;
     let _serving = serving.expect("it starts");

@@ -89,14 +89,7 @@ impl Bound {
             .body_timeout(PATIENCE)
             .write_timeout(PATIENCE);
         // It counts for itself: what asks for metrics is no request to the program.
-        let place = Place {
-            load: LoadTable::local(),
-            line: 0,
-            wake_fd: None,
-            handoff_sender: None,
-            most_connections: None,
-            owners: None,
-        };
+        let place = Place::new(LoadTable::local(), 0);
         let serving = serve::start(server.into(), vec![sockets], place, handle, draining).await;
         let serving = serving.map_err(|error| Error::Start { cause: error.to_string() })?;
         Ok(MetricsServer { address, drain, serving })

@@ -66,6 +66,11 @@ export interface Options {
    * an error in `status` and in the report of a reload.
    */
   certificates?: CertificateFiles;
+  /**
+   * By what one node answers all HTTP/1 requests of a client, as far as possible. A value stays with its slot over reloads. A new connection goes to the
+   * owner of its first request before Node.js reads that; for its head it waits for a second at most. TLS and HTTP/2 have no affinity.
+   */
+  affinity?: Affinity;
   /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
   metrics?: string;
   /** How one value is made of all nodes' values of a gauge, by the gauge's name. Default for each: `sum`. */
@@ -133,6 +138,12 @@ export interface Canary {
   /** By which share of its answers its server errors may exceed those of the old nodes, from 0 to 1. Default 0.01. */
   margin?: number;
 }
+
+/**
+ * By the value of a cookie, of a parameter in the query, or of a header, each by its name; or by the client's IP address. A value decides as it is
+ * written in the request.
+ */
+export type Affinity = { cookie: string } | { query: string } | { header: string } | { clientAddress: true };
 
 /** The files of a certificate, in PEM. */
 export interface CertificateFiles {
@@ -715,6 +726,16 @@ export interface Nodes extends EventEmitter {
    * });
    */
   leader(name: string, job: (signal: AbortSignal) => unknown): Promise<void>;
+
+  /**
+   * Whether this process answers the requests with this value, by the option `affinity`. A new session whose id is such a value stays here. `null`: this process
+   * owns no values at present.
+   *
+   * @example
+   * let id = crypto.randomUUID();
+   * while (nodes.owns(id) === false) id = crypto.randomUUID();
+   */
+  owns(value: string): boolean | null;
 
   /**
    * Calls the listener for each event. One for "node" that is added late also gets the streams that are there.

@@ -14,7 +14,7 @@ const { fromReport } = require('./report.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
 const { StatusDiff, exitOf } = require('./status-diff.js');
-const { certificateFiles } = require('./servers.js');
+const { certificateFiles, http1Servers } = require('./servers.js');
 const { secure } = require('./certificates.js');
 const { shareTickets } = require('./tickets.js');
 
@@ -43,7 +43,8 @@ class Fleet {
     this.peers = new Set();
     const further = declared.slice(1).map(({ bind }) => bind);
     try {
-      const given = { ...options.forLibrary(checked), certificates: certificateFiles(declared, checked.certificates) };
+      const certificates = certificateFiles(declared, checked.certificates);
+      const given = { ...options.forLibrary(checked), certificates, http1: http1Servers(declared) };
       this.#service = new binding.Service(given, further, (woken) => this.#turn(woken === true));
     } catch (exception) {
       throw fromException(exception);
@@ -208,6 +209,10 @@ class Fleet {
     for (const drain of this.#drains.values()) {
       if (drain.given(ticket, taken)) return;
     }
+  }
+
+  owns(value) {
+    return this.#service.owns(value) ?? null;
   }
 
   measure(registers) {

@@ -96,7 +96,7 @@ function refused(declared, error) {
   const { Nodes } = require('./nodes.js');
   const failed = () => Promise.reject(error);
   const status = () => ({ ready: false, wanted: 0, slots: [] });
-  const nodes = new Nodes({ id: 'master', slot: null, peers: new Set(), command: failed, measure: () => undefined, status });
+  const nodes = new Nodes({ id: 'master', slot: null, peers: new Set(), command: failed, measure: () => undefined, owns: () => null, status });
   const server = declared.map((entry) => entry.server).find((each) => each.listenerCount('error') > 0);
   process.nextTick(() => (server ?? nodes).emit('error', error));
   return nodes;

@@ -104,6 +104,11 @@ class Nodes extends EventEmitter {
     return lead(this.#part.bus, name, job);
   }
 
+  /** Whether this process answers the requests with this value, by affinity; null: it owns none at present. */
+  owns(value) {
+    return this.#part.owns(String(value));
+  }
+
   /** The master exports the metrics of these prom-client registers, aggregated over all nodes. */
   metrics(...registers) {
     checkRegisters(registers);

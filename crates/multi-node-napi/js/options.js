@@ -35,6 +35,14 @@ const canary = {
   needs: { duration: time },
   takes: { minRequests: whole, margin: number },
 };
+const name = { is: text.is, what: 'a name' };
+const affinity = {
+  is: isRecord,
+  what: 'one of { cookie }, { query }, { header }, each with a name, and { clientAddress: true }',
+  needs: {},
+  takes: { cookie: name, query: name, header: name, clientAddress: { is: (value) => value === true, what: 'true' } },
+  isOne: true,
+};
 const certificates = { is: isRecord, what: '{ cert, key }, the paths of two files', needs: { cert: file, key: file }, takes: {} };
 const account = { is: (value) => whole.is(value) || (text.is(value) && value !== ''), what: 'a name or a number' };
 const RULES = ['sum', 'max', 'min', 'mean', 'first', 'omit'];
@@ -84,6 +92,7 @@ const OPTIONS = {
   crashLoop,
   canary,
   certificates,
+  affinity,
   control: controlName,
   metrics: text,
   aggregateGauge: rules,
@@ -141,7 +150,7 @@ function checkOne(name, value) {
 }
 
 /** Checks an option that has parts with names of their own. */
-function checkParts(option, value, { needs, takes, what }) {
+function checkParts(option, value, { needs, takes, what, isOne = false }) {
   const parts = { ...takes, ...needs };
   for (const [name, part] of Object.entries(value)) {
     if (part === undefined) continue;
@@ -152,6 +161,7 @@ function checkParts(option, value, { needs, takes, what }) {
   }
   const missing = Object.keys(needs).find((name) => value[name] === undefined);
   if (missing !== undefined) throw wrong(option, value, `${what}; \`${missing}\` is missing`);
+  if (isOne && Object.values(value).filter((part) => part !== undefined).length !== 1) throw wrong(option, value, what);
 }
 
 function wrong(option, value, what) {

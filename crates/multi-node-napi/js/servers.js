@@ -32,6 +32,9 @@ function declare(given, options) {
 
 const hasTls = (server) => typeof server.setSecureContext === 'function';
 
+/** The servers whose clients speak HTTP/1 without TLS. */
+const http1Servers = (declared) => declared.flatMap(({ server }, index) => (server instanceof http.Server ? [index] : []));
+
 /** The files of each server with TLS, as the binding takes them. */
 function certificateFiles(declared, files) {
   const secured = declared.flatMap(({ server }, index) => (hasTls(server) ? [index] : []));
@@ -84,4 +87,4 @@ function serverOf(given) {
   );
 }
 
-module.exports = { declare, certificateFiles };
+module.exports = { declare, certificateFiles, http1Servers };

@@ -109,6 +109,10 @@ class Single {
     return this.#closed.promise;
   }
 
+  owns() {
+    return true;
+  }
+
   /** There is no master to report to. */
   measure() {}
 

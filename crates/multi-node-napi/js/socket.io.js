@@ -7,6 +7,7 @@ const { failure } = require('./errors.js');
 const { adapterClass } = require('./socket-io-adapter.js');
 const { Channel } = require('./socket-io-channel.js');
 const { drain } = require('./socket-io-drain.js');
+const { ownIds } = require('./socket-io-ids.js');
 
 const whole = (least, most) => ({ is: (value) => Number.isInteger(value) && value >= least && value <= most, what: `a whole number from ${least} to ${most}` });
 const OPTIONS = {
@@ -27,6 +28,7 @@ function createAdapter(nodes, options = {}) {
   const checked = { ...DEFAULTS, ...check(options) };
   const Adapter = adapterClass(socketIoAdapter());
   return function (namespace) {
+    ownIds(namespace.server, nodes);
     return new Adapter(namespace, channelOf(nodes, checked, recoveryOf(namespace.server)));
   };
 }

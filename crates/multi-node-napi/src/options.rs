@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use multi_node::Options;
 use multi_node::embed::Heartbeat;
 use multi_node::options::{CanaryLimits, ControlName, OptionKind, OptionValue};
+use multi_node::{Affinity, Options};
 use napi::Either;
 use napi_derive::napi;
 
@@ -17,6 +17,9 @@ pub struct NodeOptions {
     pub table: Vec<TableValue>,
     /// The servers whose TLS has these files.
     pub certificates: Vec<CertificateFiles>,
+    pub affinity: Option<AffinityBy>,
+    /// The servers whose clients speak HTTP/1 without TLS.
+    pub http1: Vec<u32>,
     pub port: Option<u16>,
     pub host: Option<String>,
     pub bind: Vec<String>,
@@ -53,6 +56,15 @@ pub struct NodeOptions {
 pub struct TableValue {
     pub name: String,
     pub value: Either<bool, f64>,
+}
+
+/// By what one node answers all requests of a client.
+#[napi(object)]
+pub struct AffinityBy {
+    pub cookie: Option<String>,
+    pub query: Option<String>,
+    pub header: Option<String>,
+    pub client_address: Option<bool>,
 }
 
 /// The files of a server's certificate.
@@ -104,6 +116,9 @@ impl NodeOptions {
         }
         if let Some(canary) = given.canary {
             options = options.canary(milliseconds(canary.duration), canary.limits());
+        }
+        if let Some(affinity) = given.affinity.and_then(AffinityBy::rule) {
+            options = options.affinity(affinity);
         }
         if let Some(addresses) = given.addresses {
             options = options.addresses(addresses);
@@ -157,6 +172,15 @@ fn camel_case(name: &str) -> String {
     let mut words = name.split('_');
     let first = words.next().unwrap_or_default().to_owned();
     words.fold(first, |all, word| all + &word[..1].to_uppercase() + &word[1..])
+}
+
+impl AffinityBy {
+    /// JavaScript has checked that there is one.
+    fn rule(self) -> Option<Affinity> {
+        let AffinityBy { cookie, query, header, client_address } = self;
+        let by_name = cookie.map(Affinity::cookie).or(query.map(Affinity::query)).or(header.map(Affinity::header));
+        by_name.or(client_address.map(|_| Affinity::client_address()))
+    }
 }
 
 impl Canary {

@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, Waker};
 
 use multi_node::Handle;
-use multi_node::embed::{AcceptedConn, ConnGuard, ExternalAcceptor, Heartbeat, carry_out};
+use multi_node::embed::{AcceptedConn, ConnGuard, ExternalAcceptor, Heartbeat, carry_out, owns};
 use multi_node::options::Metric;
 use multi_node::tls::{Certificates, Pair};
 use napi::bindgen_prelude::{Buffer, Function, Int32ArraySlice};
@@ -14,7 +14,7 @@ use crate::event::{Event, EventFields};
 use crate::event_loop::EventLoop;
 use crate::failure::Failure;
 use crate::measure::Sample;
-use crate::options::{CertificateFiles, NodeOptions, milliseconds};
+use crate::options::{NodeOptions, milliseconds};
 use crate::status::{FleetStatus, number};
 use crate::thread::{self, Further, Served, Thread};
 use crate::{descriptor, wake};
@@ -72,11 +72,10 @@ impl Service {
         // Without it a thread waits for connections and calls `turn`.
         let event_loop = EventLoop::new(&env, &turn).ok();
         let heartbeat = Heartbeat::new();
-        let files = &options.certificates;
-        let (first, first_served) = Server::new(0, files);
+        let (first, first_served) = Server::new(0, &options);
         let (mut servers, mut more) = (vec![first], Vec::new());
         for (bind, index) in further.into_iter().zip(1..) {
-            let (server, served) = Server::new(index, files);
+            let (server, served) = Server::new(index, &options);
             servers.push(server);
             more.push(Further { bind, served });
         }
@@ -104,6 +103,12 @@ impl Service {
     #[napi]
     pub fn shared_secret(&self) -> Option<Buffer> {
         self.handle.shared_secret().map(|secret| secret.as_bytes().into())
+    }
+
+    /// Whether this process answers the requests with this value; `null`: it owns none at present.
+    #[napi]
+    pub fn owns(&self, value: String) -> Option<bool> {
+        Some(value).and_then(|value| owns(&self.handle, value.as_bytes()))
     }
 
     #[napi(getter)]
@@ -363,12 +368,15 @@ impl Service {
 }
 
 impl Server {
-    fn new(index: u32, files: &[CertificateFiles]) -> (Server, Served) {
+    fn new(index: u32, options: &NodeOptions) -> (Server, Served) {
         let (opens, opened) = oneshot::channel();
-        let files = files.iter().find(|files| files.server == index);
+        let files = options.certificates.iter().find(|files| files.server == index);
         let certificates = files.map(|files| (Certificates::files(&files.cert, &files.key), watch::Sender::new(None)));
         let pairs = certificates.as_ref().map(|(_, place)| place.subscribe());
-        (Server { opens: Some(opens), acceptor: None, pairs }, Served { opened, certificates })
+        (
+            Server { opens: Some(opens), acceptor: None, pairs },
+            Served { opened, certificates, http1: options.http1.contains(&index) },
+        )
     }
 }
 

@@ -30,6 +30,8 @@ pub(crate) struct Further {
 pub(crate) struct Served {
     pub(crate) opened: Opened,
     pub(crate) certificates: Option<(Certificates, watch::Sender<Option<Pair>>)>,
+    /// Whether its clients speak HTTP/1 without TLS.
+    pub(crate) http1: bool,
 }
 
 /// The way to the thread.
@@ -100,7 +102,7 @@ type Begun = blocking::Sender<Result<Handle, Error>>;
 
 /// The servers as the library knows them. Each waits for JavaScript.
 fn servers(first: Served, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender<Event>) -> Servers {
-    let server = |index: usize, Served { opened, certificates }: Served| {
+    let server = |index: usize, Served { opened, certificates, http1 }: Served| {
         let (begun, tell) = (begun.clone(), tell.clone());
         let server = external(move |handle: Handle| async move {
             // Only the first is waited for.
@@ -111,6 +113,7 @@ fn servers(first: Served, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender
                 drop(tell.try_send(Event::Serving { server: index, acceptor }));
             })
         });
+        let server = server.http1(http1);
         match certificates {
             Some((files, place)) => {
                 server.certificates(files, move |pair| drop(place.send_replace(Some(pair.clone()))))

@@ -15,7 +15,7 @@ const read = (file) => fs.readFileSync(path.join(__dirname, '..', file), 'utf8')
 const THROWS_NOTHING = new Set([
   'AppWithServer.ready', 'AppWithCallback.callback', 'MetricsRegister.getMetricsAsJSON', // the application's own
   'Options.slotArgs', // the program's own
-  'Topic.close', 'Limit.check', 'Limit.peek', 'Limit.giveBack', 'Limit.reset', 'Nodes.status', 'frameStream', 'FrameStream.constructor',
+  'Topic.close', 'Limit.check', 'Limit.peek', 'Limit.giveBack', 'Limit.reset', 'Nodes.status', 'Nodes.owns', 'frameStream', 'FrameStream.constructor',
   'RateLimitStore.decrement', 'RateLimitStore.resetKey',
   // They give errors to callbacks.
   ...['get', 'set', 'touch', 'destroy', 'clear', 'length', 'all', 'regenerate', 'load', 'createSession', 'generate'].map((name) => `SessionStore.${name}`),

@@ -81,6 +81,26 @@ async function settled(by, all) {
   for (const each of all) await heard(each, mark);
 }
 
+test('with affinity clients with default transports and clients of long polling connect, also after a reload', async (t) => {
+  const source = SOURCE({}).replace('transports: ["websocket"]', '').replace('nodes: 4', 'nodes: 4, affinity: { query: "sid" }');
+  const server = await program(t, source);
+  await server.says(/^ready/m);
+  const connect = async (at) => {
+    const made = await client(t, server, '', { transports: at % 2 === 0 ? ['polling', 'websocket'] : ['polling'] });
+    return { ...made, at, id: await made.act('id') };
+  };
+  const all = await Promise.all(Array.from({ length: 20 }, (_, at) => connect(at)));
+  assert.ok(new Set(all.map(({ id }) => id)).size > 1, 'several nodes have some');
+  for (const each of all) assert.equal(await each.act('id'), each.id);
+  server.kill('SIGUSR2');
+  await server.says(/^reloaded/m);
+  for (const each of all) {
+    const isElsewhere = async () => each.socket.connected && (await each.socket.timeout(5000).emitWithAck('act', 'id', []).catch(() => each.id)) !== each.id;
+    await until('a client to connect to a new node', isElsewhere);
+  }
+  assert.equal(await server.stop(), 0);
+});
+
 test('events reach rooms, all but rooms, and other nodes, with their bytes and in their order', async (t) => {
   const server = await program(t, SOURCE({}));
   const all = await clients(t, server, 4);

@@ -111,7 +111,7 @@ pub(super) fn slot_of(key: u64, slots: usize) -> Option<usize> {
 
 /// The hash of a value: FNV-1a, and what makes all its bits depend on all others. It is the same in every release, since old and new
 /// nodes answer beside each other in a reload.
-fn hash(value: &[u8]) -> u64 {
+pub(super) fn hash(value: &[u8]) -> u64 {
     let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     mix(value.iter().fold(0xcbf2_9ce4_8422_2325, fold))
 }

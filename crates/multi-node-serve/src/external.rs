@@ -6,7 +6,7 @@ use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -16,6 +16,8 @@ use tokio::sync::watch;
 #[cfg(multi_process)]
 use super::conn_info::ConnInfo;
 use super::drain::DrainSignal;
+#[cfg(multi_process)]
+use super::first_heads::FirstHeads;
 use super::idle_conn::HandoffSender;
 #[cfg(multi_process)]
 use super::idle_park::{IdlePark, IdleTimeout};
@@ -26,10 +28,15 @@ use super::socket::Addr;
 use super::stream::{Open, UnregisteredStream};
 use super::terminator::Terminator;
 
+/// How many new connections in a row may have to wait for their first heads before the event loop does something else.
+#[cfg(multi_process)]
+const AT_ONCE: usize = 16;
+
 /// Serves from an event loop that is not tokio's. Made by [`external`].
 pub struct External<F, C> {
     make: Factory<F, C>,
     terminator: Option<Arc<Terminator>>,
+    has_owners: bool,
 }
 
 /// Serves connections by an event loop of the program's own: what `make` makes is given the [`ExternalAcceptor`] once that loop can take them.
@@ -41,7 +48,7 @@ where
     E: Into<BoxError>,
     F: FnOnce(ExternalAcceptor) + Send + 'static,
 {
-    External { make: factory(make), terminator: None }
+    External { make: factory(make), terminator: None, has_owners: false }
 }
 
 /// Takes one server's connections for an event loop that is not tokio's, in turn with all other nodes.
@@ -54,6 +61,9 @@ pub struct ExternalAcceptor {
     handoff: ConnHandoff,
     #[cfg(multi_process)]
     idle_timeout: watch::Sender<IdleTimeout>,
+    /// Where new connections wait for their first heads, if requests have owners, until the drain begins.
+    #[cfg(multi_process)]
+    park: Option<Arc<IdlePark>>,
     closed: bool,
     /// Resolves when the drain begins; gone once it has.
     begun: Option<BoxFuture<()>>,
@@ -104,14 +114,32 @@ impl ExternalAcceptor {
         }
         if let Some(begun) = &mut self.begun {
             if begun.as_mut().poll(cx).is_pending() {
-                return self.listener.poll_unregistered(cx).map(|accepted| Some(AcceptedConn::from(accepted)));
+                return self.poll_new(cx).map(Some);
             }
             self.begun = None;
+            #[cfg(multi_process)]
+            drop(self.park.take());
         }
         if let Some(accepted) = self.listener.unregistered_waiting() {
             return Poll::Ready(Some(AcceptedConn::from(accepted)));
         }
         self.arrivals.poll_recv(cx)
+    }
+
+    fn poll_new(&mut self, cx: &mut Context<'_>) -> Poll<AcceptedConn> {
+        #[cfg(multi_process)]
+        if let Some(park) = &self.park {
+            for _ in 0..AT_ONCE {
+                let (socket, open) = ready!(self.listener.poll_unregistered(cx));
+                if let Some(accepted) = park.admit(socket, open) {
+                    return Poll::Ready(accepted);
+                }
+            }
+            // Others have their turn.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.listener.poll_unregistered(cx).map(AcceptedConn::from)
     }
 
     /// Lets the event loop itself wait in the sockets' queues, by its own epoll instance. So it is woken for a connection
@@ -268,6 +296,14 @@ impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> External<F
         self
     }
 
+    /// Whether its clients speak HTTP/1 without TLS, so that requests may have owners (`Options::affinity`). The first head of a connection is looked
+    /// at then, for at most a second, and the connection goes to the owner of the request.
+    #[must_use]
+    pub fn http1(mut self, http1: bool) -> External<F, C> {
+        self.has_owners = http1;
+        self
+    }
+
     /// Serves something else as well; see [`Servers::and`].
     pub fn and(self, bind: impl Into<String>, server: impl Into<Servers<C>>) -> Servers<C> {
         Servers::from(self).and(bind, server)
@@ -284,7 +320,7 @@ impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> Server<C> 
     fn start(self: Box<Self>, context: C) -> BoxFuture<Result<Box<dyn Ready<C>>, BoxError>> {
         Box::pin(async {
             let take = (self.make)(context).await?;
-            Ok(Box::new(ReadyExternal { take }) as Box<dyn Ready<C>>)
+            Ok(Box::new(ReadyExternal { take, has_owners: self.has_owners }) as Box<dyn Ready<C>>)
         })
     }
 
@@ -295,12 +331,14 @@ impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> Server<C> 
 
 struct ReadyExternal<F> {
     take: F,
+    has_owners: bool,
 }
 
 impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> Ready<C> for ReadyExternal<F> {
     fn run(self: Box<Self>, site: Site<C>) -> BoxFuture<Result<(), BoxError>> {
         Box::pin(async move {
-            let Site { listener, drain, handoff_sender, arrivals, .. } = site;
+            let Site { listener, drain, handoff_sender, owners, arrivals, .. } = site;
+            let owners = owners.filter(|_| self.has_owners);
             let runtime = tokio::runtime::Handle::current();
             let signal = drain.clone();
             let begun: BoxFuture<()> = Box::pin(async move { signal.draining().await });
@@ -308,15 +346,21 @@ impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> Ready<C> f
             #[cfg(multi_process)]
             let (idle_timeout, patience_told) = watch::channel(IdleTimeout::Endless);
             #[cfg(multi_process)]
-            let arrivals = IdlePark::open(arrivals, handoff.clone(), drain.clone(), patience_told);
+            let looks = owners.is_some();
+            #[cfg(multi_process)]
+            let heads = owners.map(FirstHeads::new);
+            #[cfg(multi_process)]
+            let (park, arrivals) = IdlePark::open(arrivals, handoff.clone(), drain.clone(), patience_told, heads);
             #[cfg(not(multi_process))]
-            let arrivals = nothing(arrivals);
+            let arrivals = nothing(arrivals, owners);
             (self.take)(ExternalAcceptor {
                 listener,
                 arrivals,
                 handoff,
                 #[cfg(multi_process)]
                 idle_timeout,
+                #[cfg(multi_process)]
+                park: Some(park).filter(|_| looks),
                 closed: false,
                 begun: Some(begun),
                 runtime,
@@ -333,7 +377,7 @@ impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> Ready<C> f
 
 /// Where there is one process, nothing arrives.
 #[cfg(not(multi_process))]
-fn nothing(_: mpsc::Receiver<super::handoff_receiver::ReceivedConn>) -> mpsc::Receiver<AcceptedConn> {
+fn nothing<A, O>(_: A, _: O) -> mpsc::Receiver<AcceptedConn> {
     mpsc::channel(1).1
 }
 

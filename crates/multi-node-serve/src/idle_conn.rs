@@ -160,6 +160,19 @@ impl HandoffSender {
         self.send(room, stream, before, info, true).await
     }
 
+    /// As [`give_for_request`](Self::give_for_request), for a connection that no runtime watches and of which nothing was read.
+    #[cfg(multi_process)]
+    pub(super) async fn give_unread_for_request(
+        &self,
+        socket: UnregisteredStream,
+        open: Open,
+        info: ConnInfo,
+    ) -> Option<(UnregisteredStream, Open)> {
+        let Ok(room) = self.idle_conns.try_reserve() else { return Some((socket, open)) };
+        let returned = self.send_at_rest(room, socket, open, info, true).await?;
+        Some((returned.socket, returned.open))
+    }
+
     async fn send(
         &self,
         room: mpsc::Permit<'_, IdleConn>,
@@ -187,13 +200,26 @@ impl HandoffSender {
         drain: &DrainSignal,
     ) -> Result<(), Open> {
         let Some(room) = self.room(drain).await else { return Err(open) };
+        match self.send_at_rest(room, socket, open, info, false).await {
+            Some(returned) => Err(returned.open),
+            None => Ok(()),
+        }
+    }
+
+    /// `None`: another process has it.
+    #[cfg(multi_process)]
+    async fn send_at_rest(
+        &self,
+        room: mpsc::Permit<'_, IdleConn>,
+        socket: UnregisteredStream,
+        open: Open,
+        info: ConnInfo,
+        for_request: bool,
+    ) -> Option<Returned> {
         let (back, returned) = oneshot::channel();
         let origin = Some(Origin { open, back });
-        room.send(IdleConn { server: self.server, before: Bytes::new(), info, socket, for_request: false, origin });
-        match returned.await {
-            Ok(returned) => Err(returned.open),
-            Err(_) => Ok(()),
-        }
+        room.send(IdleConn { server: self.server, before: Bytes::new(), info, socket, for_request, origin });
+        returned.await.ok()
     }
 
     /// Room for one idle connection, once there is some; `None` if idle connections are no longer taken.

@@ -2,6 +2,8 @@
 //!
 //! Such a loop regards a connection that it gets as newly opened: Node.js, for one, answers 408 if no request comes within a
 //! minute. In here connections are idle; no byte is read of them. In a drain they go on to the next process.
+//!
+//! With affinity the next head has to come too, also of new connections. If another process owns the request, the connection goes there.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use tokio::time::Instant;
 
 use super::drain::DrainSignal;
 use super::external::{AcceptedConn, ConnGuard, ConnHandoff};
+use super::first_heads::FirstHeads;
 use super::handoff_receiver::ReceivedConn;
 use super::idle_conn::Opened;
 use super::lingering_close::lingering_close;
@@ -69,19 +72,39 @@ pub(super) struct IdlePark {
     from: ConnHandoff,
     drain: DrainSignal,
     idle_timeout: watch::Receiver<IdleTimeout>,
+    /// Where requests have owners.
+    heads: Option<FirstHeads>,
 }
 
 impl IdlePark {
-    /// Lets the arrivals wait, each in a task of its own. What is returned ends when the drain has begun and the last is gone.
+    /// Lets the arrivals wait, each in a task of its own. The receiver ends when the drain has begun and the last is gone, as long as no one else
+    /// has the park.
     pub(super) fn open(
         arrivals: mpsc::Receiver<ReceivedConn>,
         from: ConnHandoff,
         drain: DrainSignal,
         idle_timeout: watch::Receiver<IdleTimeout>,
-    ) -> mpsc::Receiver<AcceptedConn> {
+        heads: Option<FirstHeads>,
+    ) -> (Arc<IdlePark>, mpsc::Receiver<AcceptedConn>) {
         let (ready, taken) = mpsc::channel(READY);
-        tokio::spawn(Arc::new(IdlePark { ready, from, drain, idle_timeout }).receive(arrivals));
-        taken
+        let park = Arc::new(IdlePark { ready, from, drain, idle_timeout, heads });
+        tokio::spawn(park.clone().receive(arrivals));
+        (park, taken)
+    }
+
+    /// A new connection: back to the event loop, or it waits until it is known who answers its first request.
+    pub(super) fn admit(self: &Arc<Self>, socket: UnregisteredStream, open: Open) -> Option<AcceptedConn> {
+        let room = self.heads.as_ref().filter(|heads| !heads.is_ours(&socket)).and_then(FirstHeads::room);
+        let Some(room) = room else { return Some(AcceptedConn::from((socket, open))) };
+        // One that cannot be watched is closed.
+        if let Ok(stream) = socket.register(open) {
+            let park = self.clone();
+            tokio::spawn(async move {
+                let _room = room;
+                park.look(stream).await;
+            });
+        }
+        None
     }
 
     async fn receive(self: Arc<Self>, mut arrivals: mpsc::Receiver<ReceivedConn>) {
@@ -110,26 +133,50 @@ impl IdlePark {
 
     fn enter(self: &Arc<Self>, arrival: ReceivedConn) {
         // Nothing was read of it: it comes from another such loop. One that cannot be watched is closed.
-        if let Ok(Opened { stream, .. }) = arrival.open() {
-            tokio::spawn(self.clone().wait(stream));
+        if let Ok(Opened { stream, for_request, .. }) = arrival.open() {
+            tokio::spawn(self.clone().wait(stream, for_request));
         }
     }
 
-    async fn wait(self: Arc<Self>, stream: Stream) {
+    /// `is_ours`: its next request is answered here, although another process may own it.
+    async fn wait(self: Arc<Self>, stream: Stream, is_ours: bool) {
         tokio::select! {
             biased;
-            readable = stream.readable() => {
-                if let Ok((socket, open)) = readable.and_then(|()| stream.leave_runtime()) {
-                    self.give_in(socket, open).await;
-                }
-            }
+            readable = stream.readable() => match readable {
+                Ok(()) if is_ours => self.give_in(stream).await,
+                Ok(()) => self.look(stream).await,
+                Err(_) => {}
+            },
             () = self.drain.draining() => self.pass_on(stream).await,
             () = end_of(self.idle_timeout.clone()) => lingering_close(stream, &self.drain).await,
         }
     }
 
+    /// To the owner of its next request, as soon as that is known.
+    async fn look(&self, stream: Stream) {
+        let Some(heads) = &self.heads else { return self.give_in(stream).await };
+        tokio::select! {
+            biased;
+            owner = heads.owner(&stream) => match owner {
+                None => self.give_in(stream).await,
+                Some(owner) => {
+                    let Ok((socket, open)) = stream.leave_runtime() else { return };
+                    let Some((socket, open)) = heads.give(owner, socket, open).await else { return };
+                    self.give_at_rest(socket, open).await;
+                }
+            },
+            () = self.drain.draining() => self.pass_on(stream).await,
+        }
+    }
+
     /// To the event loop, which answers.
-    async fn give_in(&self, socket: UnregisteredStream, open: Open) {
+    async fn give_in(&self, stream: Stream) {
+        if let Ok((socket, open)) = stream.leave_runtime() {
+            self.give_at_rest(socket, open).await;
+        }
+    }
+
+    async fn give_at_rest(&self, socket: UnregisteredStream, open: Open) {
         // Fails only where the event loop takes none any more.
         let _ = self.ready.send(AcceptedConn::from((socket, open))).await;
     }
@@ -146,7 +193,7 @@ impl IdlePark {
             Err(_) => open,
         };
         if socket.has_bytes() {
-            self.give_in(socket, open).await;
+            self.give_at_rest(socket, open).await;
         } else if let Ok(stream) = socket.register(open) {
             lingering_close(stream, &self.drain).await;
         }

@@ -20,6 +20,8 @@ mod crowd;
 mod drain;
 #[cfg(unix)]
 mod external;
+#[cfg(multi_process)]
+mod first_heads;
 mod gate;
 mod handoff_receiver;
 #[cfg(feature = "http")]

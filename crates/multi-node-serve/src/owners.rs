@@ -7,10 +7,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use super::affinity::{Affinity, Key, slot_of};
+use super::affinity::{Affinity, Key, hash, slot_of};
 use super::conn_info::ConnInfo;
 use super::idle_conn::{HandoffSender, IdleConn};
 use super::stream::Stream;
+#[cfg(multi_process)]
+use super::stream::{Open, UnregisteredStream};
 
 /// How many bytes the moves to one process that are under way may have. They fit into the buffer of a Unix socket (`net.core.wmem_default`) beside
 /// the answers to as many moves that come from there, so two processes never wait for each other.
@@ -99,6 +101,13 @@ impl Owners {
         MoveCounts { moved: moved.load(Relaxed), refused: refused.load(Relaxed), full: full.load(Relaxed) }
     }
 
+    /// Whether this process answers requests with this value; `None`: it owns no slot at present.
+    pub fn own(&self, value: &[u8]) -> Option<bool> {
+        let slots = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner);
+        let is_own = |slot: usize| matches!(slots.get(slot), Some(Owner::This));
+        (0..slots.len()).any(is_own).then(|| slot_of(hash(value), slots.len()).is_some_and(is_own))
+    }
+
     /// Who answers the request that begins with these bytes.
     pub(super) fn whose(&self, head: &[u8], info: &ConnInfo) -> Whose {
         let key = match self.shared.affinity.key(head, info) {
@@ -116,15 +125,44 @@ impl Owners {
     /// Lets the owner of the request that `before` begins with have its connection. It comes back if the owner does not take it.
     pub(super) async fn give(&self, stream: Stream, before: Bytes, info: ConnInfo) -> Option<(Stream, Bytes)> {
         let Whose::Of(mover) = self.whose(&before, &info) else { return Some((stream, before)) };
-        let Some(_room) = mover.room_for(before.len()) else {
-            self.shared.full.fetch_add(1, Relaxed);
-            return Some((stream, before));
-        };
-        let sender = HandoffSender { server: self.server, idle_conns: mover.conns };
+        let Some((sender, _room)) = self.way(mover, before.len()) else { return Some((stream, before)) };
         let returned = sender.give_for_request(stream, before, info).await;
-        let count = if returned.is_some() { &self.shared.refused } else { &self.shared.moved };
-        count.fetch_add(1, Relaxed);
+        self.count(returned.is_none());
         returned
+    }
+
+    /// As [`give`](Self::give), for a connection of which nothing was read, and which goes to this process.
+    #[cfg(multi_process)]
+    pub(super) async fn give_unread(
+        &self,
+        mover: Mover,
+        socket: UnregisteredStream,
+        open: Open,
+        info: ConnInfo,
+    ) -> Option<(UnregisteredStream, Open)> {
+        let Some((sender, _room)) = self.way(mover, 0) else { return Some((socket, open)) };
+        let returned = sender.give_unread_for_request(socket, open, info).await;
+        self.count(returned.is_none());
+        returned
+    }
+
+    /// The way to a process, with room for this number of bytes that were read.
+    fn way(&self, mover: Mover, bytes: usize) -> Option<(HandoffSender, OwnedSemaphorePermit)> {
+        let Some(room) = mover.room_for(bytes) else {
+            self.count_full();
+            return None;
+        };
+        Some((HandoffSender { server: self.server, idle_conns: mover.conns }, room))
+    }
+
+    /// A request is answered here, although another process may own it, since too many are under way.
+    pub(super) fn count_full(&self) {
+        self.shared.full.fetch_add(1, Relaxed);
+    }
+
+    fn count(&self, moved: bool) {
+        let count = if moved { &self.shared.moved } else { &self.shared.refused };
+        count.fetch_add(1, Relaxed);
     }
 }
 

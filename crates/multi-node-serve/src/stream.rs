@@ -194,10 +194,27 @@ impl Stream {
     /// Waits for bytes, or the end.
     #[cfg(multi_process)]
     pub(super) async fn readable(&self) -> io::Result<()> {
-        match self.io.transport() {
-            Transport::Tcp(stream) => stream.readable().await,
-            Transport::Unix(stream) => stream.readable().await,
+        self.io.transport().readable().await.map(drop)
+    }
+
+    /// Asks `decide` whenever bytes have come, which stay unread. It gets up to `most` of them. `None`: it had no answer after this number of
+    /// `times`, or at the end.
+    #[cfg(multi_process)]
+    pub(super) async fn peeked<T>(
+        &self,
+        most: usize,
+        times: usize,
+        decide: impl Fn(&[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        for _ in 0..times {
+            let ready = self.io.transport().readable().await?;
+            match self.io.transport().peek(most, &decide) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                decided => return decided.map(Some),
+            }
         }
+        Ok(None)
     }
 
     /// Ends the runtime's watch over the connection. One for which that fails is dropped: a connection with TLS has keys that no

@@ -38,6 +38,11 @@ pub fn is_readable(socket: BorrowedFd<'_>) -> bool {
     !matches!(rustix::net::recv(socket, &mut byte, RecvFlags::PEEK | RecvFlags::DONTWAIT), Err(Errno::AGAIN))
 }
 
+/// Copies what waits to be read, which stays there; 0: the other side is gone. Does not wait.
+pub fn peek(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<usize> {
+    Ok(rustix::net::recv(socket, bytes, RecvFlags::PEEK | RecvFlags::DONTWAIT)?.0)
+}
+
 /// What was read at once.
 #[derive(Debug)]
 pub struct Received {

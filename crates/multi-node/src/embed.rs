@@ -11,6 +11,7 @@
 //! # }
 //! ```
 
+use crate::Handle;
 #[cfg(all(multi_process, feature = "admin"))]
 #[doc(hidden)]
 pub use crate::admin::{NotDone, carry_out};
@@ -19,3 +20,9 @@ pub use crate::listen::claim_role;
 #[doc(inline)]
 pub use crate::serve::{AcceptedConn, ConnGuard, ConnHandoff, ExternalAcceptor, Requests};
 pub use crate::servers::{External, external};
+
+/// Whether this process answers the requests with a value, by [`Options::affinity`](crate::Options::affinity); `None`: it answers those of no value more
+/// than another process. A new session whose id is such a value stays in this process.
+pub fn owns(node: &Handle, value: &[u8]) -> Option<bool> {
+    node.owners()?.own(value)
+}

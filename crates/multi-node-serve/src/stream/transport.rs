@@ -1,10 +1,14 @@
 //! What carries the bytes of a connection.
 
 use std::io;
+#[cfg(multi_process)]
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+#[cfg(multi_process)]
+use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -26,6 +30,29 @@ impl Transport {
             Transport::Tcp(stream) => stream.try_read(buffer),
             #[cfg(unix)]
             Transport::Unix(stream) => stream.try_read(buffer),
+        }
+    }
+
+    /// Waits until there are bytes, or the end.
+    #[cfg(multi_process)]
+    pub(super) async fn readable(&self) -> io::Result<Ready> {
+        match self {
+            Transport::Tcp(stream) => stream.ready(Interest::READABLE).await,
+            Transport::Unix(stream) => stream.ready(Interest::READABLE).await,
+        }
+    }
+
+    /// Decides by the first bytes, which stay unread. `WouldBlock`: more are needed.
+    #[cfg(multi_process)]
+    pub(super) fn peek<T>(&self, most: usize, decide: impl Fn(&[u8]) -> Option<T>) -> io::Result<T> {
+        let look = |socket| {
+            let mut buffer = vec![0; most];
+            let count = multi_node_sys::socket::peek(socket, &mut buffer)?;
+            decide(&buffer[..count]).ok_or_else(|| io::ErrorKind::WouldBlock.into())
+        };
+        match self {
+            Transport::Tcp(stream) => stream.try_io(Interest::READABLE, || look(stream.as_fd())),
+            Transport::Unix(stream) => stream.try_io(Interest::READABLE, || look(stream.as_fd())),
         }
     }
 

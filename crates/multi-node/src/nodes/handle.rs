@@ -121,6 +121,12 @@ impl Handle {
         [bus_metrics(self.0.bus.counts()), tls_metrics(&self.0.terminators), owned.unwrap_or_default()].concat()
     }
 
+    /// Who answers the requests of each slot, where requests have owners.
+    #[cfg(feature = "embed")]
+    pub(crate) fn owners(&self) -> Option<&Owners> {
+        self.0.owners.as_ref()
+    }
+
     /// Who this process is: `master`, `node-1`, `node-2`…
     pub fn id(&self) -> NodeId {
         self.0.id

@@ -68,6 +68,21 @@ pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Received>
     Ok(Received { bytes: received.bytes, fds, lost: received.flags.contains(ReturnFlags::CTRUNC) })
 }
 
+/// What waits to be read.
+#[derive(Debug)]
+pub struct Peeked {
+    pub bytes: usize,
+    /// Whether descriptors come with these bytes, or right behind them.
+    pub brings_fds: bool,
+}
+
+/// Looks at what would be read next, and leaves it there. Descriptors get no number in this process.
+pub fn peek(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Peeked> {
+    let mut nothing = RecvAncillaryBuffer::default();
+    let peeked = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut nothing, RecvFlags::PEEK)?;
+    Ok(Peeked { bytes: peeked.bytes, brings_fds: peeked.flags.contains(ReturnFlags::CTRUNC) })
+}
+
 /// Whether a call failed since this process has as many descriptors as it may have.
 pub fn out_of_descriptors(error: &io::Error) -> bool {
     Errno::from_io_error(error) == Some(Errno::MFILE)
@@ -141,6 +156,28 @@ mod tests {
         let mut text = [0; 7];
         UnixStream::from(kept).read_exact(&mut text).expect("read");
         assert_eq!(&text, b"through");
+    }
+
+    #[test]
+    fn a_look_says_whether_descriptors_come_and_leaves_them_there() {
+        let (left, right) = pair().expect("socketpair");
+        let mut bytes = [0; 16];
+        let error = peek(right.as_fd(), &mut bytes).expect_err("nothing has come");
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        send(left.as_fd(), b"plain", &[]).expect("send");
+        let peeked = peek(right.as_fd(), &mut bytes).expect("bytes");
+        assert_eq!((&bytes[..peeked.bytes], peeked.brings_fds), (&b"plain"[..], false));
+        send(left.as_fd(), b"more", &[left.as_fd()]).expect("send");
+
+        let peeked = peek(right.as_fd(), &mut bytes).expect("bytes");
+        assert_eq!((&bytes[..peeked.bytes], peeked.brings_fds), (&b"plainmore"[..], true));
+        let received = receive(right.as_fd(), &mut bytes[..5]).expect("receive");
+        assert_eq!((received.bytes, received.fds.len()), (5, 0), "a descriptor comes with its own bytes");
+        let received = receive(right.as_fd(), &mut bytes).expect("receive");
+        assert_eq!((received.bytes, received.fds.len(), received.lost), (4, 1, false));
+        drop((left, received));
+        let ended = peek(right.as_fd(), &mut bytes).expect("the end");
+        assert_eq!(ended.bytes, 0);
     }
 
     #[test]

@@ -135,13 +135,22 @@ impl<In: DeserializeOwned> Reader<In> {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut chunk = [0; CHUNK];
-        self.reserve.lend();
-        let received = sys::socket::receive(self.socket.as_fd(), &mut chunk);
-        self.reserve.refill();
-        let received = received?;
+        let length = if self.reserve.keeps_room() { self.make_room(&mut chunk)? } else { CHUNK };
+        let received = sys::socket::receive(self.socket.as_fd(), &mut chunk[..length])?;
         let count = received.bytes;
         self.decoder.take(&chunk, received);
         Ok(count)
+    }
+
+    /// Makes room for the descriptors of what has come, and for no more: each costs two system calls. Returns how much may be read in that room.
+    fn make_room(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
+        // What the last message brought may be no stream, for which room was kept.
+        self.reserve.refill();
+        let peeked = sys::socket::peek(self.socket.as_fd(), chunk)?;
+        if peeked.brings_fds {
+            self.reserve.lend(self.decoder.announced(&chunk[..peeked.bytes]));
+        }
+        Ok(peeked.bytes)
     }
 }
 

@@ -93,6 +93,22 @@ impl Decoder {
         self.lost |= lost;
     }
 
+    /// How many descriptors the messages bring that begin in this chunk, which comes next; `None` where their headers do not all say it yet.
+    pub(super) fn announced(&self, chunk: &[u8]) -> Option<usize> {
+        let mut at = match self.bytes.first_chunk::<HEADER>() {
+            Some(header) => (HEADER + length_of(header)).saturating_sub(self.bytes.len()),
+            None if self.bytes.is_empty() => 0,
+            None => return None,
+        };
+        let mut fds = 0;
+        while at < chunk.len() {
+            let header = chunk[at..].first_chunk::<HEADER>()?;
+            fds += usize::from(header[HEADER - 1]);
+            at += HEADER + length_of(header);
+        }
+        Some(fds)
+    }
+
     /// The next whole message; `None`: more has to arrive first. Kinds that this release does not know are skipped. After an
     /// error the channel cannot be read on.
     pub(super) fn next<M: DeserializeOwned>(&mut self) -> Result<Option<M>, Malformed> {
@@ -107,14 +123,13 @@ impl Decoder {
 
     /// The next whole message.
     fn next_frame(&mut self) -> Result<Option<Frame>, Malformed> {
-        let Some(&[a, b, c, d, fds]) = self.bytes.first_chunk::<HEADER>() else {
+        let Some(header) = self.bytes.first_chunk::<HEADER>() else {
             return self.unclaimed(0).map(|()| None);
         };
-        let length = u32::from_be_bytes([a, b, c, d]) as usize;
+        let (length, fds) = (length_of(header), usize::from(header[HEADER - 1]));
         if length > LONGEST {
             return Err(Malformed::TooLong { length });
         }
-        let fds = usize::from(fds);
         if self.bytes.len() < HEADER + length {
             return self.unclaimed(fds).map(|()| None);
         }
@@ -150,6 +165,11 @@ impl Decoder {
     pub(super) fn end(&self) -> Result<(), Malformed> {
         if self.bytes.is_empty() { Ok(()) } else { Err(Malformed::Truncated) }
     }
+}
+
+/// How long the message behind this header is.
+fn length_of(&[a, b, c, d, _]: &[u8; HEADER]) -> usize {
+    u32::from_be_bytes([a, b, c, d]) as usize
 }
 
 /// What a message is to its receiver.

@@ -5,7 +5,7 @@ use std::fs::File;
 /// The minimum that is kept: a new process may come before another has gone, and streams are sometimes remade.
 const LEAST: usize = 16;
 
-/// The most that is lent at a time. A message that comes later than the first carries fewer.
+/// What is lent where a message does not say yet how many it brings. One that comes later than the first brings fewer.
 const LENT: usize = 32;
 
 /// Descriptors that lead nowhere and keep room for others.
@@ -26,9 +26,15 @@ impl Reserve {
         reserve
     }
 
-    /// Makes room for the next caller.
-    pub fn lend(&mut self) {
-        self.spare.truncate(self.spare.len().saturating_sub(LENT));
+    /// Whether room is kept at all.
+    pub(super) fn keeps_room(&self) -> bool {
+        self.null.is_some()
+    }
+
+    /// Makes room for so many descriptors, or for those of any message. What came stands in their place: [`refill`](Self::refill) takes back
+    /// what else was lent, unless the caller [gives](Self::give) it.
+    pub(super) fn lend(&mut self, descriptors: Option<usize>) {
+        self.spare.truncate(self.spare.len().saturating_sub(descriptors.unwrap_or(LENT)));
     }
 
     /// Takes back what is left of the room.
@@ -67,7 +73,10 @@ mod tests {
     fn what_was_lent_is_taken_back_and_what_was_spent_is_not() {
         let mut reserve = Reserve::of(100);
         assert_eq!(reserve.spare.len(), 100);
-        reserve.lend();
+        reserve.lend(Some(4));
+        assert_eq!(reserve.spare.len(), 96);
+        reserve.refill();
+        reserve.lend(None);
         assert_eq!(reserve.spare.len(), 100 - LENT);
         reserve.refill();
         assert_eq!(reserve.spare.len(), 100);

@@ -45,6 +45,28 @@ fn streams(peers: Vec<Join>) -> (bool, bool) {
 }
 
 #[test]
+fn messages_announce_their_descriptors_once_their_headers_are_there() {
+    let (mut bytes, _) =
+        frame(ToNode::Drain { within: Duration::from_secs(3), successors: Vec::new(), closing: false });
+    let second = bytes.len();
+    bytes.extend_from_slice(&frame(joined()).0);
+    let third = bytes.len();
+    bytes.extend_from_slice(&frame(joined()).0);
+    for cut in 0..bytes.len() {
+        let mut decoder = Decoder::default();
+        decoder.bytes.extend_from_slice(&bytes[..cut]);
+        decoder.fds.extend([null(), null(), null(), null()]);
+        while decoder.bytes.len() >= HEADER && decoder.next_frame().unwrap_or_default().is_some() {}
+        let begun = [0, second, third].into_iter().filter(|start| *start < cut).max();
+        let says = begun.is_none_or(|start| cut - start >= HEADER || [second, third].contains(&cut));
+        let still = [second, third].into_iter().filter(|start| *start >= cut).count() * 2;
+        assert_eq!(decoder.announced(&bytes[cut..]), says.then_some(still), "cut at {cut}");
+    }
+    assert_eq!(Decoder::default().announced(&bytes[..second + HEADER - 1]), None, "half a header");
+    assert_eq!(Decoder::default().announced(&[]), Some(0));
+}
+
+#[test]
 fn a_message_split_anywhere_is_read_whole() {
     let (bytes, _) = frame(ToNode::Drain { within: Duration::from_secs(3), successors: Vec::new(), closing: false });
     for cut in 0..bytes.len() {

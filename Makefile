@@ -12,7 +12,7 @@ NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 THREADS := $(shell echo $$((2 * $$(nproc))))
 
 .PHONY: help ci test test-rust test-doc test-single test-node test-foreign test-foreign-rust test-foreign-node soak soak-chaos soak-bytes \
-	soak-messages soak-sessions soak-loss soak-node soak-reloads soak-fuzz mutants mutants-fleet mutants-handoff law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static release-check
+	soak-messages soak-sessions soak-deploys soak-loss soak-node soak-reloads soak-fuzz mutants mutants-fleet mutants-handoff law smoke bench bench-node fmt fmt-check lint fuzz-check doc msrv deny servers tools static release-check
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 14
@@ -73,8 +73,8 @@ test-foreign-node:
 
 # `SOAK_SECONDS` is the time of each lane that has no end of its own; CI runs the same decisions for 30 s.
 SOAK_SECONDS ?= 600
-soak: servers ## the long lanes: chaos, random bytes, messages, `loss` of ours over a million answers, all Node.js versions, fuzzing of the decoders; an hour
-	+@scripts/each.sh soak-chaos soak-bytes soak-messages soak-sessions soak-loss soak-node soak-reloads soak-fuzz
+soak: servers ## the long lanes: chaos, random bytes, messages, sessions, 50 deploys with state, `loss` of ours over a million answers, all Node.js versions, fuzzing of the decoders; an hour
+	+@scripts/each.sh soak-chaos soak-bytes soak-messages soak-sessions soak-deploys soak-loss soak-node soak-reloads soak-fuzz
 
 soak-chaos:
 	CHAOS_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture chaos::
@@ -87,6 +87,11 @@ soak-messages:
 
 soak-sessions:
 	SESSIONS_SECONDS=$(SOAK_SECONDS) $(CARGO) test --locked -p multi-node-it --test it -- --nocapture sessions::
+
+soak-deploys:
+	DEPLOYS=50 $(CARGO) test --locked --workspace --test it -- --nocapture sessions::nor_is_a_user_of_axum_login
+	cd crates/multi-node-napi && npm ci --no-audit --no-fund --loglevel=error && node build.mjs --workspace
+	cd crates/multi-node-napi && DEPLOYS=50 EVENTS=500000 KILLS=10 RATE=400 node --test test/deploys.test.js
 
 soak-loss:
 	$(CARGO) build --locked --release -p multi-node-cli -p multi-node-bench

@@ -162,35 +162,49 @@ function adapterClass({ Adapter, ClusterAdapter, MessageType }) {
     }
 
     async restoreSession(pid, offset) {
-      const { recovery } = this.#channel;
+      const { recovery, clients } = this.#channel;
       if (recovery === null) return null;
       const nsp = this.nsp.name;
+      clients.end(nsp, pid);
       const session = recovery.session(nsp, pid) ?? (await this.#find(pid));
-      const restored = session && recovery.restore(this.nsp, session, offset);
+      const restored = session && (await recovery.hasCaughtUp(offset)) && recovery.restore(this.nsp, session, offset);
       if (!restored) return null;
       recovery.dropSession(nsp, pid);
+      clients.drop(nsp, pid);
       this.#channel.publish(this.#stamped({ type: TYPE.restored, nsp, data: { pid } }));
       return restored;
     }
 
+    /** Its own process knows a client best; if that was killed, the process that it had told about it. */
     #find(pid) {
+      const nsp = this.nsp.name;
+      const { recovery, clients } = this.#channel;
+      let told = clients.find(nsp, pid);
       return new Promise((resolve) => {
-        const answered = ({ data: { session } }) => {
-          if (session) resolve(session);
+        const answered = ({ data }) => {
+          told ??= data.told;
+          if (data.session) resolve(data.session);
           return true;
         };
-        const message = { type: TYPE.find, nsp: this.nsp.name, data: { pid } };
-        this.#ask(message, FIND, { answered, ends: () => resolve(null), late: () => resolve(null) });
+        const end = () => resolve(told ? { ...told, left: recovery.now() } : null);
+        this.#ask({ type: TYPE.find, nsp, data: { pid } }, FIND, { answered, ends: end, late: end });
       });
     }
 
     addAll(id, rooms) {
       super.addAll(id, rooms);
       this.#channel.recovery?.joins(this.nsp, id);
+      this.#channel.clients?.joins(this.nsp, id);
+    }
+
+    del(id, room) {
+      super.del(id, room);
+      this.#channel.clients?.joins(this.nsp, id);
     }
 
     delAll(id) {
       this.#channel.recovery?.leaves(this.nsp, id);
+      this.#channel.clients?.leaves(this.nsp, id);
       super.delAll(id);
     }
   };

@@ -2,13 +2,14 @@
 // What the socket.io servers of all processes say to each other: one topic for all, in the order of each publisher, and one for the
 // answers to each process.
 
+const { Clients } = require('./socket-io-clients.js');
 const { Recovery } = require('./socket-io-recovery.js');
 
 /** How long an answer is offered to a process that has no room, and how often, in milliseconds. */
 const OFFER = { longest: 5000, pause: 10 };
 
 /** Types of our own, beside those of socket.io. */
-const TYPE = { absent: 'absent', count: 'count', session: 'session', restored: 'restored', find: 'find', found: 'found' };
+const TYPE = { absent: 'absent', count: 'count', session: 'session', restored: 'restored', find: 'find', found: 'found', clients: 'clients' };
 
 class Channel {
   #nodes;
@@ -22,8 +23,9 @@ class Channel {
   #warned = new Set();
   /** The other processes that take part. */
   members = new Set();
-  /** What clients missed; null without connection state recovery. */
+  /** What clients missed, and where they are; null without connection state recovery. */
   recovery = null;
+  clients = null;
 
   constructor(nodes, { name, history, maxSessions }, recovery) {
     this.#nodes = nodes;
@@ -31,6 +33,7 @@ class Channel {
     const recovers = recovery ? { history } : {};
     if (recovery) {
       this.recovery = new Recovery(nodes.id, { ...recovery, history, maxSessions, isMember: (id) => this.members.has(id) });
+      this.clients = new Clients(this, maxSessions);
     }
     this.#own = nodes.topic(this.#topicOf(nodes.id));
     this.#own.on('message', (message, { from }) => this.#answered(message, from));
@@ -127,7 +130,9 @@ class Channel {
       for (const pending of [...this.#pending.values()]) pending.gone(id);
       this.#to.get(id)?.close();
       this.#to.delete(id);
+      for (const [nsp, session] of this.clients?.of(id) ?? []) this.recovery.keepUnlessKept(nsp, session);
     }
+    this.clients?.keepAt(ids);
   }
 
   #heard(message, from) {
@@ -138,8 +143,10 @@ class Channel {
       case TYPE.count:
         return recovery?.counted(message, from);
       case TYPE.session:
+        this.clients?.drop(message.nsp, message.data.pid);
         return recovery?.keepSession(message.nsp, message.data);
       case TYPE.restored:
+        this.clients?.drop(message.nsp, message.data.pid, from);
         return recovery?.dropSession(message.nsp, message.data.pid);
       case TYPE.find:
         return this.#find(message, from);
@@ -151,11 +158,14 @@ class Channel {
   }
 
   #find({ nsp, data: { pid, requestId } }, from) {
-    this.answer(from, { type: TYPE.found, data: { requestId, session: this.recovery?.session(nsp, pid) ?? null } });
+    const told = this.clients?.find(nsp, pid) ?? null;
+    this.clients?.end(nsp, pid);
+    this.answer(from, { type: TYPE.found, data: { requestId, session: this.recovery?.session(nsp, pid) ?? null, told } });
   }
 
   #answered(message, from) {
     if (!isAnswer(message)) return;
+    if (message.type === TYPE.clients) return this.clients?.told(from, message.data);
     const pending = this.#pending.get(message.data.requestId);
     if (message.type === TYPE.absent) pending?.gone(from);
     else pending?.answered(message, from);

@@ -4,11 +4,16 @@
 // Each process counts the events that it publishes. The events of different publishers reach the processes in different orders, so an offset
 // names, for each publisher, the last event that the client's process had handled. Each process keeps the last events of all publishers.
 
+const { setTimeout: sleep } = require('node:timers/promises');
+
 /** How much later than its time an event reaches a process at most, in milliseconds. */
 const SLACK = 30_000;
 
 /** How often what is too old is forgotten. */
 const SWEEP = 10_000;
+
+/** How long a process waits for the messages of others that a client has seen already, and how often it looks, in milliseconds. */
+const CATCH_UP = { live: 1000, ended: 100, pause: 2 };
 
 /** socket.io's type of an event. */
 const EVENT = 2;
@@ -55,10 +60,11 @@ class Recovery {
 
   // Events.
 
-  /** The number and time of this process's last event. */
+  /** The number and time of this process's last event, and of those of processes that have ended, which a newcomer cannot ask. */
   count() {
     const { last, at } = this.#publishers.get(this.#me);
-    return { n: last, last: at, at: now() };
+    const ended = [...this.#publishers].filter(([id]) => id !== this.#me && !this.#isMember(id));
+    return { n: last, last: at, at: now(), ended: ended.map(([id, publisher]) => [id, publisher.last, publisher.at]) };
   }
 
   stampNext() {
@@ -92,10 +98,19 @@ class Recovery {
   }
 
   /** A process says how many events it has published. */
-  counted({ n, last }, from) {
+  counted({ n, last, ended }, from) {
+    this.#countEnded(Array.isArray(ended) ? ended.filter(Array.isArray) : []);
     if (this.#publishers.has(from) && this.#publishers.get(from).last >= n) return;
     const at = Number.isFinite(last) ? last : now();
     this.#publishers.set(from, { last: n, at, first: n + 1, droppedAt: at });
+  }
+
+  /** What is known here is not changed: its own messages told it. */
+  #countEnded(ended) {
+    for (const [id, n, at] of ended) {
+      if (this.#publishers.has(id) || this.#isMember(id) || !Number.isSafeInteger(n) || !Number.isFinite(at)) continue;
+      this.#publishers.set(id, { last: n, at, first: n + 1, droppedAt: at });
+    }
   }
 
   /** Some events of this process are missing here: which, shows with its next one. */
@@ -125,7 +140,13 @@ class Recovery {
   }
 
   #offset(at) {
-    return encode(at, new Map([...this.#publishers].map(([id, { last }]) => [id, last])));
+    return this.#encode(at, new Map([...this.#publishers].map(([id, { last }]) => [id, last])));
+  }
+
+  /** Without those that ended so long before that nobody lacks their events. */
+  #encode(time, seen) {
+    const isRecent = (id) => id === this.#me || this.#isMember(id) || this.#publishers.get(id)?.at >= time - SLACK;
+    return encode(time, new Map([...seen].filter(([id]) => isRecent(id))));
   }
 
   // Sessions of clients that have gone, and may come back.
@@ -137,6 +158,11 @@ class Recovery {
     this.#sessions.set(key(nsp, pid), kept);
     if (this.#sessions.size > this.#most.sessions) this.#dropOldestSession();
     return kept;
+  }
+
+  /** A session of a process that was killed. */
+  keepUnlessKept(nsp, session) {
+    if (this.session(nsp, session.pid) === undefined) this.keepSession(nsp, { ...session, left: now() });
   }
 
   #dropOldestSession() {
@@ -174,6 +200,19 @@ class Recovery {
     return { ...session, missedPackets: this.#heldOf(namespace.name, session, this.#withOffsets(missed)) };
   }
 
+  /**
+   * Waits until this process has handled what the client has seen, which came to it by a process that was faster: it would get those events again.
+   * What a process that has ended did not send before its end never comes.
+   */
+  async hasCaughtUp(text) {
+    const seen = [...(decode(text)?.seen ?? [])];
+    const isBehind = ([id, n]) => (this.#publishers.get(id)?.last ?? 0) < n;
+    const begin = now();
+    const mayCome = ([id]) => now() < begin + (this.#isMember(id) ? CATCH_UP.live : CATCH_UP.ended);
+    while (seen.some((publisher) => isBehind(publisher) && mayCome(publisher))) await sleep(CATCH_UP.pause);
+    return !seen.some((publisher) => isBehind(publisher) && this.#isMember(publisher[0]));
+  }
+
   /** The missed events, for socket.io to read once; until then further ones are added to them, and afterwards they are held. */
   #heldOf(nsp, session, packets) {
     const held = { session, late: packets };
@@ -205,7 +244,7 @@ class Recovery {
     return events.map(({ from, n, at, data }) => {
       left.set(from, left.get(from) - 1);
       seen.set(from, left.get(from) === 0 ? this.#publishers.get(from).last : n);
-      return [...data, encode(at, seen)];
+      return [...data, this.#encode(at, seen)];
     });
   }
 

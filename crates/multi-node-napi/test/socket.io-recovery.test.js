@@ -60,6 +60,52 @@ test('a process that lacks an event says so', () => {
   assert.deepEqual(restored(fresh, encode(fresh.now(), new Map([['node-1', 7]]))), []);
 });
 
+test('a newcomer is told about processes that have ended, however short the history', () => {
+  const [old, fresh] = [recovery({ history: 10 }), recovery({ history: 10, isMember: (id) => id !== 'node-1' })];
+  old.received(event(old, 1, ['elsewhere']), 'node-1');
+  // Only these are left in the topic's history.
+  for (let number = 1; number <= 11; number += 1) old.received(event(old, number), 'node-2');
+  const offset = old.received(event(old, 12), 'node-2');
+  for (let number = 11; number <= 13; number += 1) fresh.remember(event(fresh, number), 'node-2');
+  assert.equal(restored(fresh, offset), null, 'nobody has told it how many events node-1 had sent');
+  const ended = recovery({ isMember: (id) => id === 'node-9' });
+  ended.received(event(ended, 1), 'node-1');
+  fresh.counted(ended.count(), 'node-3');
+  assert.deepEqual(restored(fresh, offset), ['event 13']);
+  const more = encode(fresh.now(), new Map([['node-1', 0], ['node-2', 12]]));
+  assert.equal(restored(fresh, more), null, 'one event of node-1 is missing here');
+  for (const wrong of [null, 7, [7], [['node-7']], [['node-7', 'x', 1]], [null]]) fresh.counted({ n: 0, last: 0, ended: wrong }, 'node-3');
+});
+
+test('a process that is behind what a client has seen catches up first', async () => {
+  const known = recovery({ isMember: (id) => id === 'node-1' });
+  known.received(event(known, 1), 'node-1');
+  const ahead = encode(known.now(), new Map([['node-1', 3]]));
+  let isThere = false;
+  const waiting = known.hasCaughtUp(ahead).then((caught) => [caught, isThere]);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  known.received(event(known, 2), 'node-1');
+  isThere = true;
+  known.received(event(known, 3), 'node-1');
+  assert.deepEqual(await waiting, [true, true]);
+  assert.equal(await known.hasCaughtUp(encode(known.now(), new Map([['node-1', 9]]))), false, 'not within a second');
+  assert.equal(await known.hasCaughtUp(encode(known.now(), new Map([['node-2', 9]]))), true, 'it has ended, and sends no more');
+  assert.equal(await known.hasCaughtUp('anything'), true);
+});
+
+test('who ended long ago is in no offset', () => {
+  const known = recovery({ isMember: (id) => id === 'node-2' });
+  const old = (number, age) => ({ ...event(known, number), at: known.now() - age });
+  known.received(old(1, 31_000), 'node-1');
+  known.received(old(1, 31_000), 'node-2');
+  known.received(old(1, 20_000), 'node-3');
+  assert.deepEqual([...decode(known.received(event(known, 1), 'node-4')).seen.keys()], ['node-2', 'node-3', 'node-4']);
+  // An event of that time, which a client gets later, does name it.
+  const before = encode(known.now() - 40_000, new Map());
+  const [first] = known.restore(NAMESPACE, session(known), before).missedPackets;
+  assert.ok(decode(first.at(-1)).seen.has('node-1'));
+});
+
 test('sessions are bounded, expire and are forgotten', (t) => {
   const warned = t.mock.method(process, 'emitWarning', () => undefined);
   const known = recovery({ maxSessions: 2 });

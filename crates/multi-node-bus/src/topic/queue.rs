@@ -32,6 +32,8 @@ pub(crate) struct Queue {
 
 #[derive(Debug, Default)]
 struct State {
+    /// What comes first. The topic bounds it, and it takes no room from what follows.
+    history: VecDeque<Event>,
     events: VecDeque<Event>,
     bytes: usize,
     /// What was dropped since the last event of its publisher that was queued.
@@ -152,15 +154,12 @@ impl Queue {
     }
 
     /// Puts the history before what was queued meanwhile, and lets the subscriber read.
-    pub(super) fn release(&self, history: impl DoubleEndedIterator<Item = Event>) {
+    pub(super) fn release(&self, history: impl Iterator<Item = Event>) {
         let mut state = self.lock();
         if !state.held {
             return;
         }
-        for event in history.rev() {
-            state.bytes += length(&event);
-            state.events.push_front(event);
-        }
+        state.history.extend(history);
         state.held = false;
         let waker = state.waker.take();
         drop(state);
@@ -198,7 +197,7 @@ impl Queue {
     /// Whether something can be popped. If not, the task is woken when it can.
     pub(super) fn poll_ready(&self, context: &Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        let empty = state.events.is_empty() && state.missed.is_empty();
+        let empty = state.history.is_empty() && state.events.is_empty() && state.missed.is_empty();
         if state.held || empty { state.wait(context) } else { Poll::Ready(()) }
     }
 }
@@ -239,12 +238,17 @@ impl State {
         if self.held {
             return None;
         }
-        let Some(event) = self.events.pop_front() else {
+        let Some(event) = self.history.pop_front().or_else(|| self.pop_counted()) else {
             let (from, missed) = self.missed.pop_front()?;
             return Some(Event::Lagged { from, missed });
         };
-        self.bytes -= length(&event);
         self.patience = MOST_PATIENCE.min(self.patience + PATIENCE_PER_MESSAGE);
+        Some(event)
+    }
+
+    fn pop_counted(&mut self) -> Option<Event> {
+        let event = self.events.pop_front()?;
+        self.bytes -= length(&event);
         Some(event)
     }
 }

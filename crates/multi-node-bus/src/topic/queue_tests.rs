@@ -77,6 +77,18 @@ proptest! {
 }
 
 #[test]
+fn a_long_history_leaves_all_room_to_what_follows() {
+    let limits = BusLimits { subscriber_messages: 4, subscriber_bytes: 4, ..BusLimits::default() };
+    let queue = Queue::new(&limits, true);
+    queue.release((0..100).map(|number| message(1, number)));
+    let pushed = queue.push((100..104).map(|_| message(2, 7)));
+    assert_eq!(pushed.dropped, 0);
+    assert_eq!(queue.push([message(2, 7)]).dropped, 1);
+    let mut events = Vec::new();
+    assert_eq!(queue.pop_many(200, &mut events), 105, "all, and what was missed");
+}
+
+#[test]
 fn a_held_queue_gives_the_history_first() {
     let queue = Queue::new(&BusLimits::default(), true);
     queue.push([message(1, 2), message(1, 3)]);

@@ -14,7 +14,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-/// Answers that the load waits for; `SESSIONS_SECONDS`, for the long lane, is how long it goes on instead.
+/// Answers that the load waits for; `SESSIONS_SECONDS` and `DEPLOYS`, for the long lanes, are how long and often it goes on at least.
 const ANSWERS: u64 = 5000;
 
 /// A browser: it keeps the session's cookie, and makes a connection for each request.
@@ -53,10 +53,10 @@ impl Browser {
     }
 }
 
-async fn four_nodes(runtime: &Path) -> Example {
+async fn four_nodes(example: &str, runtime: &Path) -> Example {
     let folder = runtime.to_str().expect("text");
     let variables = [("PORT", "0"), ("HOST", "127.0.0.1"), ("NODES", "4"), ("XDG_RUNTIME_DIR", folder)];
-    Example::start("sessions", &variables).await.expect("it serves")
+    Example::start(example, &variables).await.expect("it serves")
 }
 
 fn only(name: &str) -> BTreeSet<String> {
@@ -67,7 +67,7 @@ fn only(name: &str) -> BTreeSet<String> {
 async fn a_log_in_holds_on_every_node_over_crash_and_reload() {
     within(110, async {
         let runtime = tempfile::tempdir().expect("a folder");
-        let example = four_nodes(runtime.path()).await;
+        let example = four_nodes("sessions", runtime.path()).await;
         let mut browser = Browser::of(&example);
         assert_eq!(browser.get("/login/Ada").await.body, "welcome, Ada");
         let (names, first) = browser.known_as().await;
@@ -131,6 +131,10 @@ fn seconds() -> Option<u64> {
     from_env("SESSIONS_SECONDS")
 }
 
+fn deploys() -> u64 {
+    from_env("DEPLOYS").unwrap_or(1)
+}
+
 /// What users have met together.
 #[derive(Default)]
 struct Met {
@@ -177,10 +181,19 @@ async fn until_upgraded(socket: &Path) {
 
 #[tokio::test]
 async fn nobody_is_logged_out_by_reloads_upgrades_and_scaling() {
-    within(100 + seconds().unwrap_or_default(), async {
+    users_stay("sessions").await;
+}
+
+#[tokio::test]
+async fn nor_is_a_user_of_axum_login() {
+    users_stay("login").await;
+}
+
+async fn users_stay(example: &str) {
+    within(100 + seconds().unwrap_or_default() + 20 * deploys(), async {
         let runtime = tempfile::tempdir().expect("a folder");
-        let example = four_nodes(runtime.path()).await;
-        let (met, socket) = (Arc::new(Met::default()), runtime.path().join("multi-node/sessions.sock"));
+        let socket = runtime.path().join(format!("multi-node/{example}.sock"));
+        let (met, example) = (Arc::new(Met::default()), four_nodes(example, runtime.path()).await);
         let users: Vec<_> = (0..8).map(|user| tokio::spawn(come_and_go(example.addr, user, met.clone()))).collect();
         let begin = Instant::now();
         let is_over = || {
@@ -188,7 +201,7 @@ async fn nobody_is_logged_out_by_reloads_upgrades_and_scaling() {
             seconds().map_or(answers >= ANSWERS, |seconds| begin.elapsed() >= Duration::from_secs(seconds))
         };
         let mut rounds = 0;
-        while rounds == 0 || !is_over() {
+        while rounds < deploys() || !is_over() {
             command(&socket, json!({ "command": "reload" })).await.expect("reloaded");
             command(&socket, json!({ "command": "scale", "nodes": 2 })).await.expect("fewer nodes");
             let gone = command(&socket, json!({ "command": "upgrade" })).await.expect_err("the connection ends");

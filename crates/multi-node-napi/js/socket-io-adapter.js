@@ -55,7 +55,11 @@ function adapterClass({ Adapter, ClusterAdapter, MessageType }) {
     heard(message, offset) {
       const { type, data } = message;
       if (type === MessageType.FETCH_SOCKETS) return this.#describe(message.uid, data);
-      if (type === MessageType.BROADCAST && data.requestId === undefined) return this.#emit(data.packet, decoded(data.opts), offset);
+      if (type === MessageType.BROADCAST && data.requestId === undefined) {
+        const opts = decoded(data.opts);
+        for (const sid of this.#channel.recovery?.whoHasSeen(this.nsp.name, message.uid, message.n) ?? []) opts.except.add(sid);
+        return this.#emit(data.packet, opts, offset);
+      }
       this.onMessage(message);
     }
 

@@ -41,6 +41,8 @@ class Recovery {
   #droppedAt = -Infinity;
   #sessions = new Map();
   #restoring = new Map();
+  /** By client: what it has seen of processes that ended, and is still on its way here. */
+  #ahead = new Map();
   #started = now();
   #isFirst = true;
   #warned = false;
@@ -195,6 +197,8 @@ class Recovery {
     // What was sent before this time, the client has got.
     const since = Math.max(offset.at - SLACK, session.left - this.#lost);
     if (!this.#knowsAll(seen, since)) return null;
+    const ahead = [...seen].filter(([id, n]) => (this.#publishers.get(id)?.last ?? 0) < n);
+    if (ahead.length > 0) this.#ahead.set(key(namespace.name, session.sid), { at: now(), seen: new Map(ahead) });
     const isMissed = ({ from, n, at, nsp }) => n > (seen.get(from) ?? 0) && at >= since && nsp === namespace.name;
     const missed = this.#events.filter((event) => isMissed(event) && isFor(session.rooms, event));
     return { ...session, missedPackets: this.#heldOf(namespace.name, session, this.#withOffsets(missed)) };
@@ -266,8 +270,15 @@ class Recovery {
     for (const data of held.late) socket.packet({ type: EVENT, data });
   }
 
+  /** The clients that have seen an event of another process already, by their sockets' ids. */
+  whoHasSeen(nsp, from, n) {
+    const who = [...this.#ahead].filter(([id, { seen }]) => seen.get(from) >= n && id.startsWith(key(nsp, '')));
+    return who.map(([id]) => id.slice(nsp.length + 1));
+  }
+
   leaves({ name }, sid) {
     this.#restoring.delete(key(name, sid));
+    this.#ahead.delete(key(name, sid));
   }
 
   /** Forgets what is too old. */
@@ -275,6 +286,7 @@ class Recovery {
     const oldest = now() - this.#most.age;
     const from = this.#events.findIndex(({ at }) => at >= oldest);
     this.#drop(from === -1 ? this.#events.length : from);
+    for (const [id, { at }] of this.#ahead) if (at < now() - SLACK) this.#ahead.delete(id);
     for (const [id, session] of this.#sessions) if (!this.#isHere(session)) this.#sessions.delete(id);
     for (const [id, { at }] of this.#publishers) {
       if (id !== this.#me && !this.#isMember(id) && at < oldest - this.#most.age) this.#publishers.delete(id);

@@ -93,6 +93,16 @@ test('a process that is behind what a client has seen catches up first', async (
   assert.equal(await known.hasCaughtUp('anything'), true);
 });
 
+test('what a killed process had sent to its clients alone, before it came here, does not come to them twice', () => {
+  const known = recovery({ isMember: () => false });
+  known.received(event(known, 1), 'node-1');
+  assert.deepEqual(restored(known, encode(known.now(), new Map([['node-1', 3]]))), []);
+  assert.deepEqual([2, 3, 4].map((number) => known.whoHasSeen('/', 'node-1', number)), [['sid'], ['sid'], []]);
+  assert.deepEqual([known.whoHasSeen('/', 'node-2', 2), known.whoHasSeen('/other', 'node-1', 2)], [[], []]);
+  known.leaves(NAMESPACE, 'sid');
+  assert.deepEqual(known.whoHasSeen('/', 'node-1', 2), []);
+});
+
 test('who ended long ago is in no offset', () => {
   const known = recovery({ isMember: (id) => id === 'node-2' });
   const old = (number, age) => ({ ...event(known, number), at: known.now() - age });

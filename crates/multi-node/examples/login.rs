@@ -42,18 +42,18 @@ async fn who(auth: Auth) -> String {
 }
 
 async fn log_in(mut auth: Auth, Path(name): Path<String>) -> Result<String, StatusCode> {
-    let user = auth.authenticate(name).await.map_err(failed)?.ok_or(StatusCode::UNAUTHORIZED)?;
-    auth.login(&user).await.map_err(failed)?;
+    let user = auth.authenticate(name).await.map_err(|error| failed(&error))?.ok_or(StatusCode::UNAUTHORIZED)?;
+    auth.login(&user).await.map_err(|error| failed(&error))?;
     Ok(format!("welcome, {}", user.0))
 }
 
 async fn log_out(mut auth: Auth) -> Result<&'static str, StatusCode> {
-    auth.logout().await.map_err(failed)?;
+    auth.logout().await.map_err(|error| failed(&error))?;
     Ok("bye")
 }
 
 /// The log has the cause, and the client a 500.
-fn failed(error: axum_login::Error<Users>) -> StatusCode {
+fn failed(error: &axum_login::Error<Users>) -> StatusCode {
     tracing::error!(%error, "nobody was logged in or out");
     StatusCode::INTERNAL_SERVER_ERROR
 }

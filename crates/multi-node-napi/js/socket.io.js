@@ -8,6 +8,7 @@ const { adapterClass } = require('./socket-io-adapter.js');
 const { Channel } = require('./socket-io-channel.js');
 const { drain } = require('./socket-io-drain.js');
 const { ownIds } = require('./socket-io-ids.js');
+const { reconnectStrays } = require('./socket-io-polls.js');
 
 const whole = (least, most) => ({ is: (value) => Number.isInteger(value) && value >= least && value <= most, what: `a whole number from ${least} to ${most}` });
 const OPTIONS = {
@@ -29,6 +30,7 @@ function createAdapter(nodes, options = {}) {
   const Adapter = adapterClass(socketIoAdapter());
   return function (namespace) {
     ownIds(namespace.server, nodes);
+    reconnectStrays(namespace.server, nodes);
     return new Adapter(namespace, channelOf(nodes, checked, recoveryOf(namespace.server)));
   };
 }

@@ -13,8 +13,8 @@ const { createAdapter, drain } = require('@multi-node/server/socket.io');
 const { PORT, ROOMS, RATE } = process.env;
 const app = express();
 const server = http.createServer(app);
-const io = new Server(server, { transports: ['websocket'], connectionStateRecovery: {} });
-const nodes = listen({ port: Number(PORT), nodes: 4 }, server);
+const io = new Server(server, { connectionStateRecovery: {} });
+const nodes = listen({ port: Number(PORT), nodes: 4, affinity: { query: 'sid' } }, server);
 io.adapter(createAdapter(nodes));
 drain(io, nodes, { within: 500 });
 
@@ -35,7 +35,7 @@ app.post('/visit', ({ session: of }, response) => {
   response.send(`${of.name ?? 'nobody'} ${of.visits}`);
 });
 
-io.engine.on('connection_error', ({ message }) => console.log('refused', message));
+io.engine.on('connection_error', ({ message, req }) => console.log('refused', message, req.method, req.url));
 io.on('connection', (socket) => {
   const { name } = socket.request.session;
   if (name !== socket.handshake.auth.name) console.log('stranger', name, socket.handshake.auth.name);

@@ -1,0 +1,35 @@
+'use strict';
+// Long polling in a reload. As soon as another node takes the slot it gets the requests with the slot's ids; it does not know the clients of
+// the node before. It tells them to connect again, by the protocol's own packet, where socket.io would answer "Session ID unknown".
+
+/** engine.io's packet that closes a connection. */
+const CLOSE = '1';
+
+const done = new WeakSet();
+
+/** For the engine of a socket.io server, also one that it gets later. */
+function reconnectStrays(io, nodes) {
+  if (done.has(io)) return;
+  done.add(io);
+  if (io.engine !== undefined) reconnect(io.engine, nodes);
+  const { bind } = io;
+  io.bind = function (engine) {
+    reconnect(engine, nodes);
+    return bind.call(this, engine);
+  };
+}
+
+function reconnect(engine, nodes) {
+  engine.use((request, response, next) => {
+    const { sid, transport } = request._query;
+    const isStray = typeof sid === 'string' && transport === 'polling' && !Object.hasOwn(engine.clients, sid);
+    // Another process than the owner gets them where affinity does not work at all: that has to show.
+    if (!isStray || request.headers.upgrade !== undefined || nodes.owns(sid) !== true) return next();
+    request.resume();
+    response.setHeader('content-type', 'text/plain; charset=UTF-8');
+    response.setHeader('cache-control', 'no-store');
+    response.end(request.method === 'GET' ? CLOSE : 'ok');
+  });
+}
+
+module.exports = { reconnectStrays };

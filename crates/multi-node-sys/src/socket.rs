@@ -77,7 +77,7 @@ pub struct Peeked {
 }
 
 /// Looks at what would be read next, and leaves it there. Descriptors get no number in this process.
-pub fn peek(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Peeked> {
+pub fn peek_message(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<Peeked> {
     let mut nothing = RecvAncillaryBuffer::default();
     let peeked = rustix::net::recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut nothing, RecvFlags::PEEK)?;
     Ok(Peeked { bytes: peeked.bytes, brings_fds: peeked.flags.contains(ReturnFlags::CTRUNC) })

@@ -146,7 +146,7 @@ impl<In: DeserializeOwned> Reader<In> {
     fn make_room(&mut self, chunk: &mut [u8]) -> io::Result<usize> {
         // What the last message brought may be no stream, for which room was kept.
         self.reserve.refill();
-        let peeked = sys::socket::peek(self.socket.as_fd(), chunk)?;
+        let peeked = sys::socket::peek_message(self.socket.as_fd(), chunk)?;
         if peeked.brings_fds {
             self.reserve.lend(self.decoder.announced(&chunk[..peeked.bytes]));
         }

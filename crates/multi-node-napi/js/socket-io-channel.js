@@ -23,6 +23,8 @@ class Channel {
   #warned = new Set();
   /** The other processes that take part. */
   members = new Set();
+  /** When one came or went. */
+  changedAt = Date.now();
   /** What clients missed, and where they are; null without connection state recovery. */
   recovery = null;
   clients = null;
@@ -125,6 +127,7 @@ class Channel {
     const came = [...ids].some((id) => !this.members.has(id));
     const gone = [...this.members].filter((id) => !ids.has(id));
     this.members = ids;
+    this.changedAt = Date.now();
     if (came && this.recovery !== null) this.publish({ type: TYPE.count, ...this.recovery.count() });
     for (const id of gone) {
       for (const pending of [...this.#pending.values()]) pending.gone(id);

@@ -7,24 +7,28 @@ const CLOSE = '1';
 
 const done = new WeakSet();
 
+/** How long after a process came or went requests may reach another than their owner, in milliseconds. */
+const UNSETTLED = 10_000;
+
 /** For the engine of a socket.io server, also one that it gets later. */
-function reconnectStrays(io, nodes) {
+function reconnectStrays(io, nodes, channel) {
   if (done.has(io)) return;
   done.add(io);
-  if (io.engine !== undefined) reconnect(io.engine, nodes);
+  const mayStray = (sid) => nodes.owns(sid) === true || Date.now() < channel.changedAt + UNSETTLED;
+  if (io.engine !== undefined) reconnect(io.engine, mayStray);
   const { bind } = io;
   io.bind = function (engine) {
-    reconnect(engine, nodes);
+    reconnect(engine, mayStray);
     return bind.call(this, engine);
   };
 }
 
-function reconnect(engine, nodes) {
+function reconnect(engine, mayStray) {
   engine.use((request, response, next) => {
     const { sid, transport } = request._query;
     const isStray = typeof sid === 'string' && transport === 'polling' && !Object.hasOwn(engine.clients, sid);
-    // Another process than the owner gets them where affinity does not work at all: that has to show.
-    if (!isStray || request.headers.upgrade !== undefined || nodes.owns(sid) !== true) return next();
+    // Where affinity does not work at all, another process than the owner gets them at any time: that has to show.
+    if (!isStray || request.headers.upgrade !== undefined || !mayStray(sid)) return next();
     request.resume();
     response.setHeader('content-type', 'text/plain; charset=UTF-8');
     response.setHeader('cache-control', 'no-store');

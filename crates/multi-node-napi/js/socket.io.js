@@ -30,8 +30,9 @@ function createAdapter(nodes, options = {}) {
   const Adapter = adapterClass(socketIoAdapter());
   return function (namespace) {
     ownIds(namespace.server, nodes);
-    reconnectStrays(namespace.server, nodes);
-    return new Adapter(namespace, channelOf(nodes, checked, recoveryOf(namespace.server)));
+    const channel = channelOf(nodes, checked, recoveryOf(namespace.server));
+    reconnectStrays(namespace.server, nodes, channel);
+    return new Adapter(namespace, channel);
   };
 }
 

@@ -285,6 +285,29 @@ async function reloads(t, numbers) {
   assert.equal(await server.stop(), 0);
 }
 
+test('a client that is back before its process has noticed recovers, and its old connection ends', async (t) => {
+  const server = await program(t, SOURCE({ nodes: 2, ...NUMBERS }));
+  await server.says(/^ready/m);
+  const [first] = await numbered(t, server, 1);
+  await first.act('publish');
+  await until('a number', () => first.seen.size > 0);
+  let { socket } = first;
+  socket.io.reconnection(false);
+  const { id } = socket;
+  const nodes = new Set();
+  for (let times = 0; times < 20 && nodes.size < 2; times += 1) {
+    const ended = once(socket, 'disconnect');
+    // What the client would send from another network.
+    const next = await client(t, server, '', { auth: { pid: socket._pid, offset: socket._lastOffset }, reconnection: false });
+    assert.equal(next.socket.id, id);
+    await ended;
+    nodes.add(await next.act('id'));
+    await once(next.socket, 'number');
+    ({ socket } = next);
+  }
+  assert.equal(await server.stop(), 0);
+});
+
 test('in a drain the clients of a node end one after the other, and those of other nodes stay', async (t) => {
   const server = await program(t, SOURCE({ nodes: 2, ...NUMBERS }));
   await server.says(/^ready/m);

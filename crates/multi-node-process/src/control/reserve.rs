@@ -31,7 +31,7 @@ impl Reserve {
         self.null.is_some()
     }
 
-    /// Makes room for so many descriptors, or for those of any message. What came stands in their place: [`refill`](Self::refill) takes back
+    /// Makes room for this number of descriptors, or for those of any message. What came stands in their place: [`refill`](Self::refill) takes back
     /// what else was lent, unless the caller [gives](Self::give) it.
     pub(super) fn lend(&mut self, descriptors: Option<usize>) {
         self.spare.truncate(self.spare.len().saturating_sub(descriptors.unwrap_or(LENT)));

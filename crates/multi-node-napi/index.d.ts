@@ -67,8 +67,8 @@ export interface Options {
    */
   certificates?: CertificateFiles;
   /**
-   * By what one node answers all HTTP/1 requests of a client, as far as possible. A value stays with its slot over reloads. A new connection goes to the
-   * owner of its first request before Node.js reads that; for its head it waits for a second at most. TLS and HTTP/2 have no affinity.
+   * By what one node answers all HTTP/1 requests of a client, as far as possible. A value stays with its slot over reloads. Before Node.js reads a request,
+   * its connection moves to the owner. A head may take a second; then this node answers. TLS and HTTP/2 have no affinity.
    */
   affinity?: Affinity;
   /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */

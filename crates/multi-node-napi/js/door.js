@@ -5,6 +5,7 @@
 // server a handle that has `listen`, `close`, `ref`, `unref` and `getsockname`, and calls its `onconnection`.
 
 const net = require('node:net');
+const { Resting } = require('./resting.js');
 
 /** The most connections that are taken at once. */
 const AT_ONCE = 16;
@@ -39,6 +40,7 @@ class Door {
   #closing = () => undefined;
   #fds = new Int32Array(AT_ONCE);
   #connections = new Set();
+  #resting = null;
   /** Connections that were closed and are still counted. */
   #released = 0;
 
@@ -124,11 +126,12 @@ class Door {
   }
 
   /** From now on connections can be taken. */
-  serve() {
+  serve(tickets) {
     const local = this.#service.addresses(this.index)[0];
     const Base = handleClass(local === 'unix' ? { path: '\0multi-node' } : { host: '127.0.0.1', port: 1 });
     this.#Connection = connectionClass(Base, this);
     this.#service.setIdleTimeout(this.index, this.server.keepAliveTimeout ?? 0);
+    this.#resting = Resting.of(this.#service, this, tickets);
     this.#serves = true;
   }
 
@@ -163,12 +166,15 @@ class Door {
   #connect(handle, fd) {
     const connection = new this.#Connection(0);
     this.#connections.add(connection);
-    if (connection.open(fd) === 0) handle.onconnection(0, connection);
-    else connection.close();
+    if (connection.open(fd) !== 0) return connection.close();
+    handle.onconnection(0, connection);
+    const socket = this.#resting && socketOf(connection);
+    if (socket?._handle) this.#resting.opened(socket);
   }
 
   /** A connection's descriptor is closed, here or, where it was given, for this process alone. */
   closes(connection) {
+    this.#resting?.forget(connection);
     if (!this.#connections.delete(connection)) return;
     // Each call of the binding has its price, and many connections may end in one turn of the event loop.
     if (this.#released === 0) setImmediate(() => this.#release());
@@ -183,11 +189,32 @@ class Door {
   /** Passes a connection on. Its place in the counts goes along, and comes back if no process takes it. */
   give(socket, ticket) {
     const handle = socket._handle;
+    this.#resting?.forget(handle);
     // From here on the bytes of the next request stay in the socket, for the next reader.
     handle.readStop();
     if (this.#service.give(this.index, handle.fd, ticket)) this.#connections.delete(handle);
     else handle.readStart();
     return !this.#connections.has(handle);
+  }
+
+  /** Whether a connection is on its way to the owner of its next request. */
+  isMoving(socket) {
+    return this.#resting?.isMoving(socket) ?? false;
+  }
+
+  /** As `give`, for a connection that rests, to the owner of its next request. */
+  move(handle, ticket) {
+    return this.#service.moveOn(this.index, handle.fd, ticket) && this.#connections.delete(handle);
+  }
+
+  /** Says what became of a connection that was to move. */
+  moved(ticket, taken) {
+    return this.#resting?.given(ticket, taken) ?? false;
+  }
+
+  /** The drain begins. */
+  endResting() {
+    this.#resting?.end();
   }
 
   /** No process took it. */

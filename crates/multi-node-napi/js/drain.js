@@ -110,13 +110,13 @@ class Drain {
   }
 
   #isUnderWay(socket) {
-    return socket._handle === null || [...this.#underWay.values()].some((given) => given.socket === socket);
+    return socket._handle === null || this.#door.isMoving?.(socket) || [...this.#underWay.values()].some((given) => given.socket === socket);
   }
 
   /** Closes a connection without unread bytes: a request that has come is answered. */
   #close(socket) {
     const { fd } = socket._parent?._handle ?? socket._handle;
-    if (!this.#service.isReadable(fd)) socket.destroy();
+    if (!isReadable(this.#service, fd)) socket.destroy();
   }
 
   #give(socket) {
@@ -134,4 +134,14 @@ function isAtRest(socket) {
   return (!message || message.finished) && socket.writableLength === 0 && !(socket._handle?.writeQueueSize > 0);
 }
 
-module.exports = { Drain };
+/** Whether bytes, the end or an error wait to be read. */
+function isReadable(service, fd) {
+  try {
+    return service.isReadable(fd);
+  } catch {
+    // Its client has reset it, and the reader finds the same error or the end.
+    return true;
+  }
+}
+
+module.exports = { Drain, isAtRest, isReadable };

@@ -150,7 +150,7 @@ class Fleet {
   #hear(event) {
     switch (event.kind) {
       case 'serving':
-        this.#doors[event.server].serve();
+        this.#doors[event.server].serve(this.#tickets);
         this.#doors[event.server].turn();
         return;
       case 'certificates':
@@ -196,6 +196,7 @@ class Fleet {
 
   #drain() {
     for (const door of this.#doors) {
+      door.endResting();
       const drain = new Drain(this.#service, door, this.#tickets);
       this.#drains.set(door, drain);
       drain.begin();
@@ -206,6 +207,7 @@ class Fleet {
   }
 
   #given({ ticket, taken }) {
+    if (this.#doors.some((door) => door.moved(ticket, taken))) return;
     for (const drain of this.#drains.values()) {
       if (drain.given(ticket, taken)) return;
     }

@@ -25,11 +25,18 @@ pub(crate) fn is_readable(fd: i32) -> io::Result<bool> {
 /// # Errors
 /// `InvalidInput` for a number that is no descriptor; what the system says where there is no such one.
 pub(crate) fn duplicate(fd: i32) -> io::Result<OwnedFd> {
+    with(fd, |socket| socket.try_clone_to_owned())
+}
+
+/// What comes of a look at a descriptor that JavaScript owns and keeps.
+///
+/// # Errors
+/// As [`duplicate`], and those of the look.
+pub(crate) fn with<T>(fd: i32, look: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
     if fd < 0 {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // SAFETY: it is borrowed for one call on the thread of JavaScript, whose handle has it open and cannot close it
     // meanwhile. If it were closed, the system calls would fail.
-    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
-    borrowed.try_clone_to_owned()
+    look(unsafe { BorrowedFd::borrow_raw(fd) })
 }

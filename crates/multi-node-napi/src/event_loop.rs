@@ -7,7 +7,7 @@
 
 use std::ffi::{c_int, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 
 use napi::bindgen_prelude::Function;
@@ -59,21 +59,29 @@ impl EventLoop {
     pub(crate) fn new(env: &Env, turn: &Function<'_, (), ()>) -> napi::Result<EventLoop> {
         let the_loop = env.get_uv_event_loop()?;
         let (never, kept) = io::pipe()?;
-        let call = Call::new(env.raw(), turn.raw())?;
+        call_when_readable(env, turn, never.as_fd())?;
         let token = never.as_raw_fd();
-        // SAFETY: this is the thread of the loop, which is that of the environment. `handle` is as large and as aligned as libuv wants
-        // it, and it, what it points to, and both ends of the pipe are never freed.
-        unsafe {
-            let handle = allocate(uv::uv_handle_size(uv::POLL));
-            check(uv::uv_poll_init(the_loop, handle, token))?;
-            uv::uv_handle_set_data(handle, ptr::from_mut(Box::leak(Box::new(call))).cast::<c_void>());
-            uv::uv_unref(handle);
-            check(uv::uv_poll_start(handle, uv::READABLE, connection_waits))?;
-            std::mem::forget((never, kept));
-            let epoll = BorrowedFd::borrow_raw(uv::uv_backend_fd(the_loop));
-            Ok(EventLoop { epoll, token: u64::from(token.unsigned_abs()) })
-        }
+        std::mem::forget((never, kept));
+        // SAFETY: this is the thread of the loop, which is that of the environment, and lives as long.
+        let epoll = unsafe { BorrowedFd::borrow_raw(uv::uv_backend_fd(the_loop)) };
+        Ok(EventLoop { epoll, token: u64::from(token.unsigned_abs()) })
     }
+}
+
+/// Calls the function with `true`, on this thread, whenever the file is readable, which has to stay open as long as the process. Keeps no process alive.
+pub(crate) fn call_when_readable(env: &Env, function: &Function<'_, (), ()>, file: BorrowedFd<'_>) -> napi::Result<()> {
+    let the_loop = env.get_uv_event_loop()?;
+    let call = Call::new(env.raw(), function.raw())?;
+    // SAFETY: this is the thread of the loop, which is that of the environment. `handle` is as large and as aligned as libuv wants
+    // it, and it and what it points to are never freed.
+    unsafe {
+        let handle = allocate(uv::uv_handle_size(uv::POLL));
+        check(uv::uv_poll_init(the_loop, handle, file.as_raw_fd()))?;
+        uv::uv_handle_set_data(handle, ptr::from_mut(Box::leak(Box::new(call))).cast::<c_void>());
+        uv::uv_unref(handle);
+        check(uv::uv_poll_start(handle, uv::READABLE, connection_waits))?;
+    }
+    Ok(())
 }
 
 fn allocate(bytes: usize) -> *mut uv::Handle {

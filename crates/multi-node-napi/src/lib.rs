@@ -22,6 +22,7 @@ mod leader;
 mod limits;
 mod measure;
 mod options;
+mod resting;
 mod service;
 pub mod session;
 mod status;

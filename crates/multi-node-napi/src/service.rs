@@ -3,7 +3,7 @@
 use std::task::{Context, Poll, Waker};
 
 use multi_node::Handle;
-use multi_node::embed::{AcceptedConn, ConnGuard, ExternalAcceptor, Heartbeat, carry_out, owns};
+use multi_node::embed::{AcceptedConn, ConnGuard, ExternalAcceptor, Heartbeat, RestingConns, carry_out, owns};
 use multi_node::options::Metric;
 use multi_node::tls::{Certificates, Pair};
 use napi::bindgen_prelude::{Buffer, Function, Int32ArraySlice};
@@ -27,20 +27,22 @@ pub struct Service {
     heartbeat: Heartbeat,
     waker: Waker,
     events: mpsc::Receiver<Event>,
-    tell: mpsc::Sender<Event>,
+    pub(crate) tell: mpsc::Sender<Event>,
     leave: Option<oneshot::Sender<()>>,
-    servers: Vec<Server>,
+    pub(crate) servers: Vec<Server>,
     event_loop: Option<EventLoop>,
     /// One for each connection that JavaScript has.
-    counts: Vec<ConnGuard>,
+    pub(crate) counts: Vec<ConnGuard>,
     /// Who gets the measured metrics.
     asked: Option<oneshot::Sender<Vec<Metric>>>,
 }
 
 /// One server, as far as it has come.
-struct Server {
+pub(crate) struct Server {
     opens: Option<oneshot::Sender<Result<(), String>>>,
-    acceptor: Option<ExternalAcceptor>,
+    pub(crate) acceptor: Option<ExternalAcceptor>,
+    /// Its connections between two requests, where requests have owners.
+    pub(crate) resting: Option<&'static RestingConns>,
     pairs: Option<watch::Receiver<Option<Pair>>>,
 }
 
@@ -374,7 +376,7 @@ impl Server {
         let certificates = files.map(|files| (Certificates::files(&files.cert, &files.key), watch::Sender::new(None)));
         let pairs = certificates.as_ref().map(|(_, place)| place.subscribe());
         (
-            Server { opens: Some(opens), acceptor: None, pairs },
+            Server { opens: Some(opens), acceptor: None, resting: None, pairs },
             Served { opened, certificates, http1: options.http1.contains(&index) },
         )
     }

@@ -128,6 +128,9 @@ test('a head that comes in parts goes to its owner; one that does not come is no
     const answer = await talk(['GET / HT', `TP/1.1\r\nHost: x\r\nX-Us`, `er: key=${key}`, '\r\n\r\n']);
     assert.equal(answer.id, owned.get(key).id);
   }
+  const cut = net.connect(server.port, '127.0.0.1').resume();
+  cut.end('GET / HTTP/1.1\r\nX-Us');
+  await once(cut, 'close');
   const silent = net.connect(server.port, '127.0.0.1');
   t.after(() => silent.destroy());
   const late = talk(['GET / HTTP/1.1\r\nHost: x\r\n', ...Array.from({ length: 60 }, (_, number) => `A${number}: b\r\n`), '\r\n']);
@@ -146,6 +149,90 @@ test('without its owner a request is answered by any node', async (t) => {
   for (const { key, id } of answers) {
     assert.notEqual(id, killed);
     if (before.get(key).id !== killed) assert.equal(id, before.get(key).id);
+  }
+  assert.equal(await server.stop(), 0);
+});
+
+/** A kept connection as a proxy has it. */
+class Kept {
+  #socket;
+  #text = '';
+
+  static async to(t, server) {
+    const kept = new Kept();
+    kept.#socket = net.connect(server.port, '127.0.0.1').setEncoding('utf8').setNoDelay();
+    kept.#socket.on('data', (text) => (kept.#text += text));
+    t.after(() => kept.#socket.destroy());
+    await once(kept.#socket, 'connect');
+    return kept;
+  }
+
+  send(key, body = '') {
+    const method = body === '' ? 'GET' : 'POST';
+    this.#socket.write(`${method} /?key=${key} HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+  }
+
+  /** The next answer. */
+  async answer() {
+    const found = await until('an answer', () => /\r\n\r\n(?:[0-9a-f]+\r\n)?(\{.*?\})(?:\r\n0\r\n\r\n)?/s.exec(this.#text) ?? (this.#socket.destroyed && Promise.reject(new Error('it was closed'))));
+    this.#text = this.#text.slice(found.index + found[0].length);
+    return JSON.parse(found[1]);
+  }
+
+  async ask(key, body) {
+    this.send(key, body);
+    return this.answer();
+  }
+}
+
+test('on a connection that mixes clients, as one of a proxy, each request is answered by the owner of its key', async (t) => {
+  const server = await program(t, SERVER({ query: 'key' }));
+  await server.says(/^ready/m);
+  const owned = await owners(server, 'query');
+  const proxy = async (first) => {
+    const kept = await Kept.to(t, server);
+    for (let turn = first; turn < first + 60; turn += 1) {
+      const key = KEYS[(turn * 7) % KEYS.length];
+      const answer = await kept.ask(key, turn % 3 === 0 ? 'a body' : '');
+      assert.deepEqual([answer.key, answer.id], [key, owned.get(key).id]);
+    }
+  };
+  await Promise.all(Array.from({ length: 12 }, (_, first) => proxy(first)));
+  const kept = await Kept.to(t, server);
+  await new Promise((resolve) => setTimeout(resolve, 1300));
+  for (const key of KEYS.slice(0, 8)) assert.equal((await kept.ask(key)).id, owned.get(key).id, 'also on one that was silent at first');
+  // What comes in one piece with the request before is answered with it.
+  for (const key of KEYS) kept.send(key);
+  for (const key of KEYS) assert.equal((await kept.answer()).key, key);
+  assert.equal((await kept.ask(KEYS[0])).id, owned.get(KEYS[0]).id);
+  assert.equal(await server.stop(), 0);
+});
+
+test('connections that mix clients lose no request in reloads', async (t) => {
+  const server = await program(t, SERVER({ query: 'key' }));
+  await server.says(/^ready/m);
+  const owned = await owners(server, 'query');
+  let loads = true;
+  let answers = 0;
+  const clients = Array.from({ length: 12 }, async (_, first) => {
+    const kept = await Kept.to(t, server);
+    for (let turn = first; loads; turn += 1, answers += 1) {
+      const key = KEYS[turn % KEYS.length];
+      assert.equal((await kept.ask(key)).key, key);
+    }
+    return kept;
+  });
+  for (let reload = 1; reload <= 2; reload += 1) {
+    server.kill('SIGUSR2');
+    await until('the reload', () => server.output.match(/^reloaded/gm)?.length === reload);
+  }
+  loads = false;
+  const [kept] = await Promise.all(clients);
+  assert.ok(answers > 100);
+  const after = await owners(server, 'query');
+  for (const key of KEYS) {
+    assert.equal(after.get(key).slot, owned.get(key).slot);
+    assert.equal((await kept.ask(key)).id, after.get(key).id);
   }
   assert.equal(await server.stop(), 0);
 });

@@ -66,6 +66,10 @@ impl Affinity {
         }
     }
 
+    pub(super) fn is_by_address(&self) -> bool {
+        self.0 == Rule::ClientAddress
+    }
+
     /// The key of the request that begins with these bytes.
     pub(super) fn key(&self, head: &[u8], info: &ConnInfo) -> Key {
         match &self.0 {

@@ -1,5 +1,7 @@
 //! Serving from an event loop that is not tokio's: it takes connections as descriptors, counts them, and may pass them on.
 
+mod handoff;
+
 use std::fmt;
 use std::future::Future;
 #[cfg(multi_process)]
@@ -13,20 +15,19 @@ use tokio::sync::mpsc;
 #[cfg(multi_process)]
 use tokio::sync::watch;
 
-#[cfg(multi_process)]
-use super::conn_info::ConnInfo;
-use super::drain::DrainSignal;
-#[cfg(multi_process)]
-use super::first_heads::FirstHeads;
-use super::idle_conn::HandoffSender;
+pub use self::handoff::ConnHandoff;
 #[cfg(multi_process)]
 use super::idle_park::{IdlePark, IdleTimeout};
 use super::listener::Listener;
 use super::load::Line;
+#[cfg(multi_process)]
+use super::resting_conns::RestingConns;
 use super::server::{BoxError, BoxFuture, Context as ProcessContext, Factory, Ready, Server, Servers, Site, factory};
 use super::socket::Addr;
 use super::stream::{Open, UnregisteredStream};
 use super::terminator::Terminator;
+#[cfg(multi_process)]
+use super::unread_heads::UnreadHeads;
 
 /// How many new connections in a row may have to wait for their first heads before the event loop does something else.
 #[cfg(multi_process)]
@@ -64,6 +65,8 @@ pub struct ExternalAcceptor {
     /// Where new connections wait for their first heads, if requests have owners, until the drain begins.
     #[cfg(multi_process)]
     park: Option<Arc<IdlePark>>,
+    #[cfg(multi_process)]
+    resting: Option<RestingConns>,
     closed: bool,
     /// Resolves when the drain begins; gone once it has.
     begun: Option<BoxFuture<()>>,
@@ -92,13 +95,6 @@ pub struct ConnGuard(Open);
 /// The event loop may count in batches: the rules read the counts once a second.
 #[derive(Clone, Debug)]
 pub struct Requests(Line);
-
-/// Passes connections of one server on to nodes that continue to serve, while this one drains.
-#[derive(Clone, Debug)]
-pub struct ConnHandoff {
-    handoff_sender: Option<HandoffSender>,
-    drain: DrainSignal,
-}
 
 impl ExternalAcceptor {
     /// The next connection; `None` once the drain has begun and nothing more comes. If no other node serves, that also means
@@ -186,6 +182,12 @@ impl ExternalAcceptor {
         self.listener.local_addrs()
     }
 
+    /// The connections between two requests, where requests have owners. The first call gets them.
+    #[cfg(multi_process)]
+    pub fn take_resting(&mut self) -> Option<RestingConns> {
+        self.resting.take()
+    }
+
     /// Where the requests on its connections are counted.
     pub fn requests(&self) -> Requests {
         Requests(self.listener.tracker.line.clone())
@@ -242,44 +244,6 @@ impl Requests {
     /// answer.
     pub fn failed(&self, requests: u64) {
         self.0.requests_failed(requests);
-    }
-}
-
-impl ConnHandoff {
-    pub(super) fn new(handoff_sender: Option<HandoffSender>, drain: DrainSignal) -> ConnHandoff {
-        ConnHandoff { handoff_sender, drain }
-    }
-
-    /// Whether there may be nodes that take connections. Before the drain has begun this is so wherever hand-off is possible.
-    pub fn is_open(&self) -> bool {
-        self.handoff_sender.as_ref().is_some_and(HandoffSender::is_open)
-    }
-
-    /// Passes a connection on. It has to be at rest between two requests: nobody reads from it or writes to it until this
-    /// resolves.
-    ///
-    /// `Ok`: another node serves it, and `socket` was closed here without ending it. `Err`: no node took it, and the place in
-    /// the counts comes back; the socket was closed, which does not end the connection as long as the caller has a duplicate.
-    ///
-    /// # Errors
-    ///
-    /// The place in the counts, as above.
-    #[cfg(multi_process)]
-    pub async fn give(&self, socket: OwnedFd, count: ConnGuard) -> Result<(), ConnGuard> {
-        let Some(handoff_sender) = &self.handoff_sender else { return Err(count) };
-        let socket = UnregisteredStream::from(socket);
-        let info = |socket: &UnregisteredStream| {
-            io::Result::Ok(ConnInfo { peer: socket.peer_addr()?, local: socket.local_addr()? })
-        };
-        let Ok(info) = info(&socket) else { return Err(count) };
-        handoff_sender.give_at_rest(socket, count.0, info, &self.drain).await.map_err(ConnGuard)
-    }
-
-    /// As with several processes: no process takes it.
-    #[cfg(not(multi_process))]
-    #[allow(clippy::unused_async, missing_docs)]
-    pub async fn give(&self, _: OwnedFd, count: ConnGuard) -> Result<(), ConnGuard> {
-        Err(count)
     }
 }
 
@@ -348,7 +312,9 @@ impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> Ready<C> f
             #[cfg(multi_process)]
             let looks = owners.is_some();
             #[cfg(multi_process)]
-            let heads = owners.map(FirstHeads::new);
+            let heads = owners.map(UnreadHeads::new).map(Arc::new);
+            #[cfg(multi_process)]
+            let resting = heads.clone().map(RestingConns::new).transpose()?;
             #[cfg(multi_process)]
             let (park, arrivals) = IdlePark::open(arrivals, handoff.clone(), drain.clone(), patience_told, heads);
             #[cfg(not(multi_process))]
@@ -361,6 +327,8 @@ impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> Ready<C> f
                 idle_timeout,
                 #[cfg(multi_process)]
                 park: Some(park).filter(|_| looks),
+                #[cfg(multi_process)]
+                resting,
                 closed: false,
                 begun: Some(begun),
                 runtime,

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
 use super::*;
+use crate::conn_info::ConnInfo;
 use crate::idle_conn::IdleConn;
 use crate::{Drain, Here, LoadTable, Place, Serving, Socket, start};
 

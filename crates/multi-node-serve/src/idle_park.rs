@@ -13,11 +13,11 @@ use tokio::time::Instant;
 
 use super::drain::DrainSignal;
 use super::external::{AcceptedConn, ConnGuard, ConnHandoff};
-use super::first_heads::FirstHeads;
 use super::handoff_receiver::ReceivedConn;
 use super::idle_conn::Opened;
 use super::lingering_close::lingering_close;
 use super::stream::{Open, Stream, UnregisteredStream};
+use super::unread_heads::UnreadHeads;
 
 /// How many connections may wait to be taken by the event loop; those beyond stay here.
 const READY: usize = 64;
@@ -73,7 +73,7 @@ pub(super) struct IdlePark {
     drain: DrainSignal,
     idle_timeout: watch::Receiver<IdleTimeout>,
     /// Where requests have owners.
-    heads: Option<FirstHeads>,
+    heads: Option<Arc<UnreadHeads>>,
 }
 
 impl IdlePark {
@@ -84,7 +84,7 @@ impl IdlePark {
         from: ConnHandoff,
         drain: DrainSignal,
         idle_timeout: watch::Receiver<IdleTimeout>,
-        heads: Option<FirstHeads>,
+        heads: Option<Arc<UnreadHeads>>,
     ) -> (Arc<IdlePark>, mpsc::Receiver<AcceptedConn>) {
         let (ready, taken) = mpsc::channel(READY);
         let park = Arc::new(IdlePark { ready, from, drain, idle_timeout, heads });
@@ -94,7 +94,7 @@ impl IdlePark {
 
     /// A new connection: back to the event loop, or it waits until it is known who answers its first request.
     pub(super) fn admit(self: &Arc<Self>, socket: UnregisteredStream, open: Open) -> Option<AcceptedConn> {
-        let room = self.heads.as_ref().filter(|heads| !heads.is_ours(&socket)).and_then(FirstHeads::room);
+        let room = self.heads.as_ref().filter(|heads| !heads.is_ours(socket.file())).and_then(|heads| heads.room());
         let Some(room) = room else { return Some(AcceptedConn::from((socket, open))) };
         // One that cannot be watched is closed.
         if let Ok(stream) = socket.register(open) {

@@ -20,8 +20,6 @@ mod crowd;
 mod drain;
 #[cfg(unix)]
 mod external;
-#[cfg(multi_process)]
-mod first_heads;
 mod gate;
 mod handoff_receiver;
 #[cfg(feature = "http")]
@@ -33,6 +31,8 @@ mod lingering_close;
 mod listener;
 mod load;
 mod owners;
+#[cfg(multi_process)]
+mod resting_conns;
 mod server;
 mod serving;
 mod socket;
@@ -40,6 +40,8 @@ mod stream;
 mod terminator;
 #[cfg_attr(not(feature = "tls"), path = "no_tls.rs")]
 mod tls;
+#[cfg(multi_process)]
+mod unread_heads;
 
 #[cfg(multi_process)]
 pub use accept_control::{AcceptControl, pulse};
@@ -61,6 +63,8 @@ pub use idle_conn::IdleConn;
 pub use listener::Listener;
 pub use load::{Counts, Faults, Line, LoadTable};
 pub use owners::{MoveCounts, Mover, Owner, Owners};
+#[cfg(multi_process)]
+pub use resting_conns::RestingConns;
 #[cfg(test)]
 pub(crate) use server::Here;
 pub use server::{Conn, Context, Raw, Servers, Tcp, raw, tcp, tcp_with};

@@ -101,6 +101,11 @@ impl Owners {
         MoveCounts { moved: moved.load(Relaxed), refused: refused.load(Relaxed), full: full.load(Relaxed) }
     }
 
+    /// Whether requests have owners by the addresses of clients.
+    pub(super) fn are_by_address(&self) -> bool {
+        self.shared.affinity.is_by_address()
+    }
+
     /// Whether this process answers requests with this value; `None`: it owns no slot at present.
     pub fn own(&self, value: &[u8]) -> Option<bool> {
         let slots = self.shared.slots.read().unwrap_or_else(PoisonError::into_inner);

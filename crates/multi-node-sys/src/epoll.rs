@@ -26,6 +26,11 @@ impl Epoll {
         Ok(Epoll(epoll::create(epoll::CreateFlags::CLOEXEC)?))
     }
 
+    /// Is readable while there are events.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
     /// Enters the file's wait queue at its end. Each event wakes one process of that queue. An event that is already there is
     /// reported at once. A process that is already in the queue keeps its place.
     pub fn queue(&self, file: BorrowedFd<'_>, token: u64) -> io::Result<()> {

@@ -17,6 +17,9 @@ use crate::Handle;
 pub use crate::admin::{NotDone, carry_out};
 pub use crate::heartbeat::Heartbeat;
 pub use crate::listen::claim_role;
+#[cfg(multi_process)]
+#[doc(inline)]
+pub use crate::serve::RestingConns;
 #[doc(inline)]
 pub use crate::serve::{AcceptedConn, ConnGuard, ConnHandoff, ExternalAcceptor, Requests};
 pub use crate::servers::{External, external};

@@ -1,8 +1,9 @@
-//! Looks at the first head of a connection before an event loop other than tokio's gets that: does another process own the request?
+//! Looks at the next head of a connection before an event loop other than tokio's reads it: does another process own the request?
 //!
 //! What is looked at stays in the socket, so the process that answers reads all of it.
 
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,11 @@ use super::owners::{Mover, Owners, Whose};
 use super::socket::Addr;
 use super::stream::{Open, Stream, UnregisteredStream};
 
-/// How many new connections may wait for their heads. Those beyond are answered here.
+/// How many connections may wait for the rest of their heads, or move. Those beyond are answered here.
 const WAITING: usize = 1024;
+
+/// The first look is at this number of bytes, which most heads do not exceed.
+const ENOUGH: usize = 4096;
 
 /// How long a head may take to come. After that the request is answered here.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -24,9 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often a head is looked at that comes in parts. After that the request is answered here.
 const LOOKS: usize = 16;
 
-/// What looks at the first heads of one server's connections.
+/// What looks at the heads of one server's connections.
 #[derive(Debug)]
-pub(super) struct FirstHeads {
+pub(super) struct UnreadHeads {
     owners: Owners,
     room: Arc<Semaphore>,
 }
@@ -37,12 +41,12 @@ pub(super) struct OtherOwner {
     info: ConnInfo,
 }
 
-impl FirstHeads {
-    pub(super) fn new(owners: Owners) -> FirstHeads {
-        FirstHeads { owners, room: Arc::new(Semaphore::new(WAITING)) }
+impl UnreadHeads {
+    pub(super) fn new(owners: Owners) -> UnreadHeads {
+        UnreadHeads { owners, room: Arc::new(Semaphore::new(WAITING)) }
     }
 
-    /// Room for one more new connection that waits.
+    /// Room for one more connection that waits.
     pub(super) fn room(&self) -> Option<OwnedSemaphorePermit> {
         let room = self.room.clone().try_acquire_owned().ok();
         if room.is_none() {
@@ -52,15 +56,25 @@ impl FirstHeads {
     }
 
     /// Whether it is known at once that this process answers.
-    pub(super) fn is_ours(&self, socket: &UnregisteredStream) -> bool {
-        let (Ok(peer), Ok(local)) = (socket.peer_addr(), socket.local_addr()) else { return true };
-        let mut head = vec![0; LOOKED_AT];
-        match multi_node_sys::socket::peek(socket.file(), &mut head) {
+    pub(super) fn is_ours(&self, socket: BorrowedFd<'_>) -> bool {
+        let mut head = [0; ENOUGH];
+        match multi_node_sys::socket::peek(socket, &mut head) {
             // The client is gone.
             Ok(0) => true,
-            Ok(count) => matches!(self.owners.whose(&head[..count], &ConnInfo { peer, local }), Whose::Ours),
+            Ok(count) => {
+                let peer = self.peer(socket).unwrap_or(Addr::Unix);
+                matches!(self.owners.whose(&head[..count], &ConnInfo { peer, local: Addr::Unix }), Whose::Ours)
+            }
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
+    }
+
+    /// The client's address, if it decides.
+    fn peer(&self, socket: BorrowedFd<'_>) -> Option<Addr> {
+        if !self.owners.are_by_address() {
+            return None;
+        }
+        UnregisteredStream::from(socket.try_clone_to_owned().ok()?).peer_addr().ok()
     }
 
     /// Who else answers the next request, once its head is there; `None`: this process, also where the head does not come in time.
@@ -73,6 +87,18 @@ impl FirstHeads {
             Whose::Unknown => None,
         };
         timeout(PATIENCE, stream.peeked(LOOKED_AT, LOOKS, decide)).await.ok()?.ok()??
+    }
+
+    /// Lets the owner of its next request have a connection, once that is known. Its place in the counts comes back if this process answers.
+    pub(super) async fn move_on(&self, socket: UnregisteredStream, open: Open) -> Option<Open> {
+        let Some(_room) = self.room() else { return Some(open) };
+        let stream = socket.register(open).ok()?;
+        let owner = self.owner(&stream).await;
+        let (socket, open) = stream.leave_runtime().ok()?;
+        match owner {
+            Some(owner) => self.give(owner, socket, open).await.map(|(_, open)| open),
+            None => Some(open),
+        }
     }
 
     /// Lets that process have the connection. It comes back if that does not take it.

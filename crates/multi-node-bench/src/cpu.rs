@@ -1,4 +1,4 @@
-//! Processor time of other processes, to the nanosecond.
+//! Processor time of other processes, to the nanosecond, and how often they went to sleep.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -13,17 +13,29 @@ pub(crate) fn used_by(pids: &[u32]) -> Result<Duration> {
 }
 
 fn used_by_process(pid: u32) -> io::Result<Duration> {
-    let threads = fs::read_dir(format!("/proc/{pid}/task"))?;
-    threads.map(|thread| used_by_thread(&thread?.path().join("schedstat"))).sum()
+    let nanos = |text: &str| text.split(' ').next().and_then(|field| field.parse().ok());
+    sum(pid, "schedstat", nanos).map(Duration::from_nanos)
 }
 
-fn used_by_thread(schedstat: &Path) -> io::Result<Duration> {
-    let text = match fs::read_to_string(schedstat) {
-        Err(error) if has_ended(&error) => return Ok(Duration::ZERO),
-        text => text?,
+/// How often the threads of these processes have waited for something, and left their processor (proc(5): `voluntary_ctxt_switches`).
+pub(crate) fn sleeps_of(pids: &[u32]) -> Result<u64> {
+    let switches = |text: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.and_then(|count| count.trim().parse().ok())
     };
-    let nanos = text.split(' ').next().and_then(|field| field.parse().ok());
-    nanos.map(Duration::from_nanos).ok_or_else(|| io::Error::other(format!("{} holds {text:?}", schedstat.display())))
+    pids.iter()
+        .map(|&pid| sum(pid, "status", switches).with_context(|| format!("cannot read the status of {pid}")))
+        .sum()
+}
+
+/// The sum of what this file says of each thread of a process.
+fn sum(pid: u32, file: &str, read: impl Fn(&str) -> Option<u64>) -> io::Result<u64> {
+    let of_thread = |path: &Path| match fs::read_to_string(path) {
+        Err(error) if has_ended(&error) => Ok(0),
+        Err(error) => Err(error),
+        Ok(text) => read(&text).ok_or_else(|| io::Error::other(format!("{} holds {text:?}", path.display()))),
+    };
+    fs::read_dir(format!("/proc/{pid}/task"))?.map(|thread| of_thread(&thread?.path().join(file))).sum()
 }
 
 /// Whether the thread ended between the listing and the reading: before the file was opened, or after.
@@ -43,7 +55,16 @@ mod tests {
     }
 
     #[test]
+    fn who_waits_has_slept() {
+        let us = [std::process::id()];
+        let before = sleeps_of(&us).expect("we are alive");
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(sleeps_of(&us).expect("we are alive") > before);
+    }
+
+    #[test]
     fn a_process_that_is_not_there_is_an_error() {
         assert!(used_by(&[u32::MAX]).is_err());
+        assert!(sleeps_of(&[u32::MAX]).is_err());
     }
 }

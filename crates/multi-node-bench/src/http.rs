@@ -5,7 +5,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::{
-    cpu, instructions,
+    cpu,
     load::{self, Mode},
     rounds::{cores, in_turn},
     table::{self, Spread},
@@ -33,9 +33,6 @@ pub(crate) struct Options {
     /// Variants to be measured; all, if none is named.
     #[arg(long, value_delimiter = ',')]
     variants: Vec<Variant>,
-    /// Count instructions in place of time, by callgrind: each server in one process, one client. Takes about a minute.
-    #[arg(long, conflicts_with_all = ["rounds", "seconds", "nodes", "connections", "smoke"])]
-    instructions: bool,
     /// One short round.
     #[arg(long)]
     smoke: bool,
@@ -51,6 +48,8 @@ struct Sample {
     variant: Variant,
     per_second: f64,
     cpu_micros: f64,
+    /// How often a thread of it went to sleep, for each request.
+    sleeps: f64,
     errors: u64,
 }
 
@@ -61,6 +60,7 @@ struct Row {
     variant: String,
     requests_per_second: Spread,
     cpu_micros_per_request: Spread,
+    sleeps_per_request: Spread,
     /// CPU per request, as a multiple of another variant's in the same round.
     cpu_ratios: Vec<Ratio>,
     errors: u64,
@@ -76,9 +76,6 @@ struct Ratio {
 /// Runs all rounds and prints what they gave.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let variants = if options.variants.is_empty() { Variant::value_variants() } else { &options.variants };
-    if options.instructions {
-        return instructions::run(variants, options.json);
-    }
     let rounds = if options.smoke { 1 } else { options.rounds };
     let mut samples = Vec::new();
     for round in 0..rounds {
@@ -104,9 +101,10 @@ fn measure(options: &Options, round: usize, mode: Mode, variant: Variant) -> Res
         load::start(&load::Options { address, mode, connections: options.connections, seconds, requests: None })
     };
     load(WARM_UP)?;
-    let before = cpu::used_by(server.pids())?;
+    let (before, slept) = (cpu::used_by(server.pids())?, cpu::sleeps_of(server.pids())?);
     let report = load(if options.smoke { WARM_UP } else { options.seconds })?;
     let used = cpu::used_by(server.pids())?.checked_sub(before).context("CPU time went backwards")?;
+    let slept_since = cpu::sleeps_of(server.pids())?.saturating_sub(slept);
     let requests = report.requests as f64;
     Ok(Sample {
         round,
@@ -114,6 +112,7 @@ fn measure(options: &Options, round: usize, mode: Mode, variant: Variant) -> Res
         variant,
         per_second: requests / report.seconds,
         cpu_micros: used.as_secs_f64() * 1e6 / requests,
+        sleeps: slept_since as f64 / requests,
         errors: report.errors.values().sum(),
     })
 }
@@ -131,6 +130,7 @@ fn row(samples: &[Sample], mode: Mode, variant: Variant, variants: &[Variant]) -
         variant: variant.name(),
         requests_per_second: Spread::of(of(variant).map(|sample| sample.per_second))?,
         cpu_micros_per_request: Spread::of(of(variant).map(|sample| sample.cpu_micros))?,
+        sleeps_per_request: Spread::of(of(variant).map(|sample| sample.sleeps))?,
         cpu_ratios: variants.iter().copied().filter_map(ratio_to).collect(),
         errors: of(variant).map(|sample| sample.errors).sum(),
     })
@@ -144,7 +144,7 @@ fn print(rows: &[Row], variants: &[Variant], json: bool) -> Result<()> {
     let ratios: Vec<String> = variants.iter().map(|variant| format!("CPU × {}", variant.name())).collect();
     let mut head = vec!["server", "requests/s", "CPU µs/request"];
     head.extend(ratios.iter().map(String::as_str));
-    head.push("errors");
+    head.extend(["sleeps/request", "errors"]);
     for mode in Mode::value_variants() {
         println!("\n{}; median (min–max)", mode.name());
         let of_mode = rows.iter().filter(|row| row.mode == mode.name());
@@ -156,6 +156,6 @@ fn print(rows: &[Row], variants: &[Variant], json: bool) -> Result<()> {
 fn cells(row: &Row) -> Vec<String> {
     let mut cells = vec![row.variant.clone(), row.requests_per_second.show(0), row.cpu_micros_per_request.show(2)];
     cells.extend(row.cpu_ratios.iter().map(|ratio| ratio.spread.show(3)));
-    cells.push(row.errors.to_string());
+    cells.extend([row.sleeps_per_request.show(2), row.errors.to_string()]);
     cells
 }

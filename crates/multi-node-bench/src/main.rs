@@ -4,9 +4,9 @@ mod affinity;
 mod bus;
 mod certificate;
 mod cleanup;
+mod costs;
 mod cpu;
 mod http;
-mod instructions;
 mod limits;
 mod load;
 mod loss;
@@ -37,6 +37,8 @@ struct Args {
 enum Command {
     /// HTTP servers: requests per second, and what a request costs the server in CPU time.
     Http(http::Options),
+    /// What a request costs a server in instructions and system calls: counted, so that a busy machine changes nothing.
+    Costs(costs::Options),
     /// Two processes and one stream: bytes, round trips and typed messages.
     Mesh(mesh::Options),
     /// Starting: until all nodes serve, until a killed one is replaced, and what a node weighs.
@@ -113,6 +115,7 @@ impl Command {
         matches!(
             self,
             Command::Http(_)
+                | Command::Costs(_)
                 | Command::Mesh(_)
                 | Command::Start(_)
                 | Command::Bus(_)
@@ -128,6 +131,7 @@ impl Command {
     fn run(self) -> anyhow::Result<()> {
         match self {
             Command::Http(options) => http::run(&options),
+            Command::Costs(options) => costs::run(&options),
             Command::Mesh(options) => mesh::run(&options),
             Command::Start(options) => start::run(&options),
             Command::Loss(options) => loss::run(&options),

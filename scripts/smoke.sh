@@ -90,6 +90,7 @@ echo "smoke: benchmarks"
 "$built/multi-node-bench" limits --smoke
 "$built/multi-node-bench" tls --smoke
 "$built/multi-node-bench" affinity --smoke
+"$built/multi-node-bench" flood --smoke
 "$built/multi-node-bench" tail --smoke
 "$built/multi-node-bench" bus --smoke --servers "$servers"
 "$built/multi-node-bench" loss --quick --only "multi-node, Rust" --only gunicorn --only node:cluster --servers "$servers" --results "$work"

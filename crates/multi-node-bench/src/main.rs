@@ -6,6 +6,7 @@ mod certificate;
 mod cleanup;
 mod costs;
 mod cpu;
+mod flood;
 mod http;
 mod limits;
 mod load;
@@ -53,6 +54,8 @@ enum Command {
     Sessions(sessions::Options),
     /// Affinity: what a request costs more, and how long one takes whose connection moves.
     Affinity(affinity::Options),
+    /// A flood on a topic beside a reload: lost connections, and how long requests take.
+    Flood(flood::Options),
     /// TLS: what handshakes and requests cost, beside hyper and tokio-rustls by hand.
     Tls(tls::Options),
     /// How long clients wait while a few requests burn processor time, beside axum and hand-made prefork.
@@ -69,6 +72,9 @@ enum Command {
     /// The server of `affinity`.
     #[command(hide = true)]
     AffinityServe(affinity::Serve),
+    /// The server of `flood`.
+    #[command(hide = true)]
+    FloodServe,
     /// One of the servers of `tls`.
     #[command(hide = true)]
     TlsServe(tls::Serve),
@@ -122,6 +128,7 @@ impl Command {
                 | Command::Limits(_)
                 | Command::Sessions(_)
                 | Command::Affinity(_)
+                | Command::Flood(_)
                 | Command::Tls(_)
                 | Command::Tail(_)
                 | Command::Loss(_)
@@ -144,6 +151,8 @@ impl Command {
             Command::SessionsWork(work) => sessions::work(&work),
             Command::Affinity(options) => affinity::run(&options),
             Command::AffinityServe(serve) => affinity::serve(&serve),
+            Command::Flood(options) => flood::run(&options),
+            Command::FloodServe => flood::serve(),
             Command::Tls(options) => tls::run(&options),
             Command::Tail(options) => tail::run(&options),
             Command::TlsServe(serve) => tls::serve(&serve),

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 # Each tool, and the package of Debian and Ubuntu that has it.
-tools="python3:python3 strace:strace man:man-db systemd-notify:systemd systemd-analyze:systemd systemd-socket-activate:systemd unshare:util-linux curl:curl ip:iproute2
+tools="python3:python3 strace:strace valgrind:valgrind man:man-db systemd-notify:systemd systemd-analyze:systemd systemd-socket-activate:systemd unshare:util-linux curl:curl ip:iproute2
     taskset:util-linux setsid:util-linux bash:bash"
 packages=()
 for tool in $tools; do

@@ -162,21 +162,21 @@ mod tests {
     fn a_look_says_whether_descriptors_come_and_leaves_them_there() {
         let (left, right) = pair().expect("socketpair");
         let mut bytes = [0; 16];
-        let error = peek(right.as_fd(), &mut bytes).expect_err("nothing has come");
+        let error = peek_message(right.as_fd(), &mut bytes).expect_err("nothing has come");
         assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         send(left.as_fd(), b"plain", &[]).expect("send");
-        let peeked = peek(right.as_fd(), &mut bytes).expect("bytes");
+        let peeked = peek_message(right.as_fd(), &mut bytes).expect("bytes");
         assert_eq!((&bytes[..peeked.bytes], peeked.brings_fds), (&b"plain"[..], false));
         send(left.as_fd(), b"more", &[left.as_fd()]).expect("send");
 
-        let peeked = peek(right.as_fd(), &mut bytes).expect("bytes");
+        let peeked = peek_message(right.as_fd(), &mut bytes).expect("bytes");
         assert_eq!((&bytes[..peeked.bytes], peeked.brings_fds), (&b"plainmore"[..], true));
         let received = receive(right.as_fd(), &mut bytes[..5]).expect("receive");
         assert_eq!((received.bytes, received.fds.len()), (5, 0), "a descriptor comes with its own bytes");
         let received = receive(right.as_fd(), &mut bytes).expect("receive");
         assert_eq!((received.bytes, received.fds.len(), received.lost), (4, 1, false));
         drop((left, received));
-        let ended = peek(right.as_fd(), &mut bytes).expect("the end");
+        let ended = peek_message(right.as_fd(), &mut bytes).expect("the end");
         assert_eq!(ended.bytes, 0);
     }
 

@@ -34,7 +34,7 @@ class Recovery {
   #events = [];
   /**
    * By publisher: the number and time of its last event, the number from which on its events are here without a gap, and a time after
-   * which none of those before was published.
+   * which none of those before was published; of one that ended also the last event (`seen`) that a client here has from elsewhere.
    */
   #publishers = new Map();
   /** The latest time of an event that had to make room. */
@@ -125,7 +125,7 @@ class Recovery {
     const publisher = this.#publishers.get(from);
     const goesOn = publisher === undefined ? n === 1 : publisher.last + 1 === n && publisher.first !== Infinity;
     const { first, droppedAt } = goesOn ? (publisher ?? { first: 1, droppedAt: -Infinity }) : { first: n, droppedAt: at };
-    this.#publishers.set(from, { last: n, at, first, droppedAt });
+    this.#publishers.set(from, { last: n, at, first, droppedAt, seen: publisher?.seen });
     this.#events.push({ from, n, at, nsp, data: packet.data, rooms: new Set(opts.rooms), except: new Set(opts.except) });
     if (this.#events.length > this.#most.events * 1.1) this.#drop(this.#events.length - this.#most.events);
   }
@@ -142,7 +142,12 @@ class Recovery {
   }
 
   #offset(at) {
-    return this.#encode(at, new Map([...this.#publishers].map(([id, { last }]) => [id, last])));
+    return this.#encode(at, this.#seenHere());
+  }
+
+  /** By publisher: the last event that clients of this process have. No client's next offset is behind its last one, or it would get events twice. */
+  #seenHere() {
+    return new Map([...this.#publishers].map(([id, { last, seen = 0 }]) => [id, Math.max(last, seen)]));
   }
 
   /** Without those that ended so long before that nobody lacks their events. */
@@ -198,10 +203,20 @@ class Recovery {
     const since = Math.max(offset.at - SLACK, session.left - this.#lost);
     if (!this.#knowsAll(seen, since)) return null;
     const ahead = [...seen].filter(([id, n]) => (this.#publishers.get(id)?.last ?? 0) < n);
-    if (ahead.length > 0) this.#ahead.set(key(namespace.name, session.sid), { at: now(), seen: new Map(ahead) });
+    if (ahead.length > 0) this.#isAhead(key(namespace.name, session.sid), new Map(ahead));
     const isMissed = ({ from, n, at, nsp }) => n > (seen.get(from) ?? 0) && at >= since && nsp === namespace.name;
     const missed = this.#events.filter((event) => isMissed(event) && isFor(session.rooms, event));
     return { ...session, missedPackets: this.#heldOf(namespace.name, session, this.#withOffsets(missed)) };
+  }
+
+  /** A client has seen events of processes that ended, and these are still on their way here, or never come. */
+  #isAhead(client, seen) {
+    this.#ahead.set(client, { at: now(), seen });
+    for (const [id, n] of seen) {
+      const publisher = this.#publishers.get(id);
+      // A client may say anything. What a live process has sent comes here too.
+      if (publisher && !this.#isMember(id)) publisher.seen = Math.max(publisher.seen ?? 0, n);
+    }
   }
 
   /**
@@ -239,15 +254,15 @@ class Recovery {
 
   /** Each with the offset of a client that has got it and those before it. */
   #withOffsets(events) {
-    const seen = new Map([...this.#publishers].map(([id, { last }]) => [id, last]));
-    const left = new Map();
+    const [here, left] = [this.#seenHere(), new Map()];
+    const seen = new Map(here);
     for (const { from, n } of events) {
       if (!left.has(from)) seen.set(from, n - 1);
       left.set(from, (left.get(from) ?? 0) + 1);
     }
     return events.map(({ from, n, at, data }) => {
       left.set(from, left.get(from) - 1);
-      seen.set(from, left.get(from) === 0 ? this.#publishers.get(from).last : n);
+      seen.set(from, left.get(from) === 0 ? here.get(from) : n);
       return [...data, this.#encode(at, seen)];
     });
   }

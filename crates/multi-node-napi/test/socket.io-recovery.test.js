@@ -103,6 +103,19 @@ test('what a killed process had sent to its clients alone, before it came here, 
   assert.deepEqual(known.whoHasSeen('/', 'node-1', 2), []);
 });
 
+test('no offset goes back behind what a client has seen of a killed process', () => {
+  const known = recovery({ isMember: () => false });
+  const seenOf = (offset) => decode(offset).seen.get('node-1');
+  known.received(event(known, 1), 'node-1');
+  const missed = known.received(event(known, 1), 'node-2');
+  restored(known, encode(known.now(), new Map([['node-1', 3]])));
+  assert.equal(seenOf(known.received(event(known, 2), 'node-2')), 3, 'another process may have it, and would send it again');
+  assert.equal(seenOf(known.restore(NAMESPACE, session(known), missed).missedPackets[0].at(-1)), 3);
+  // What comes late is known without a gap.
+  assert.deepEqual([2, 3, 4].map((number) => seenOf(known.received(event(known, number), 'node-1'))), [3, 3, 4]);
+  assert.deepEqual(restored(known, encode(known.now(), new Map([['node-1', 2], ['node-2', 2]]))), ['event 3', 'event 4']);
+});
+
 test('who ended long ago is in no offset', () => {
   const known = recovery({ isMember: (id) => id === 'node-2' });
   const old = (number, age) => ({ ...event(known, number), at: known.now() - age });

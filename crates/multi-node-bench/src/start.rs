@@ -47,8 +47,10 @@ pub(crate) struct Options {
 struct Finding {
     /// From each SIGKILL until the replacement served, in milliseconds.
     replaced_ms: Vec<f64>,
-    /// Proportional set size of each node, in KiB.
+    /// Proportional set size of each node, in KiB. The program's text is shared, and counts the more, the larger the program is.
     pss_kib: Vec<f64>,
+    /// What of it is not of files: the node's own memory.
+    own_kib: Vec<f64>,
 }
 
 /// Runs all measurements, interleaved, and prints what they gave.
@@ -74,8 +76,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .collect();
     let replaced = findings.iter().flat_map(|finding| finding.replaced_ms.iter().copied());
     rows.extend(Row::of("multi-node: SIGKILL until the replacement serves".to_owned(), "ms", replaced));
-    let weights = findings.iter().flat_map(|finding| finding.pss_kib.iter().map(|kib| kib / 1024.0));
-    rows.extend(Row::of(format!("multi-node: PSS of each of {FLEET} nodes"), "MiB", weights));
+    let weights = |kib: fn(&Finding) -> &Vec<f64>| findings.iter().flat_map(kib).map(|kib| kib / 1024.0);
+    rows.extend(Row::of(
+        format!("multi-node: PSS of each of {FLEET} nodes"),
+        "MiB",
+        weights(|finding| &finding.pss_kib),
+    ));
+    let own = weights(|finding| &finding.own_kib);
+    rows.extend(Row::of("multi-node: of that, memory of no file".to_owned(), "MiB", own));
     table::print_rows("measured", &rows, options.json)
 }
 
@@ -102,12 +110,14 @@ pub(crate) fn killed_nodes(kills: usize) -> Result<()> {
             return until_end(&nodes).await;
         }
         nodes.ready().await?;
-        let pss_kib = nodes.status().slots.iter().filter_map(|slot| slot.pid).map(pss).collect::<Result<_>>()?;
+        let pids: Vec<u32> = nodes.status().slots.iter().filter_map(|slot| slot.pid).collect();
+        let weigh = |line| pids.iter().map(|&pid| memory(pid, line)).collect::<Result<Vec<f64>>>();
+        let (pss_kib, own_kib) = (weigh("Pss:")?, weigh("Pss_Anon:")?);
         let mut replaced_ms = Vec::new();
         for slot in 0..kills {
             replaced_ms.push(millis(replace(&nodes, slot).await?));
         }
-        println!("{}", serde_json::to_string(&Finding { replaced_ms, pss_kib })?);
+        println!("{}", serde_json::to_string(&Finding { replaced_ms, pss_kib, own_kib })?);
         Ok(nodes.shutdown().await?)
     })
 }
@@ -131,10 +141,11 @@ async fn replace(nodes: &Nodes, slot: usize) -> Result<Duration> {
     anyhow::bail!("the program ended")
 }
 
-fn pss(pid: u32) -> Result<f64> {
+/// What this line of proc(5), `smaps_rollup`, says, in KiB.
+fn memory(pid: u32, name: &str) -> Result<f64> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let kib = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).and_then(|line| line.split_whitespace().next());
-    Ok(kib.context("a line `Pss:`")?.parse()?)
+    let kib = rollup.lines().find_map(|line| line.strip_prefix(name)).and_then(|line| line.split_whitespace().next());
+    Ok(kib.with_context(|| format!("no line `{name}`"))?.parse()?)
 }
 
 fn millis(time: Duration) -> f64 {

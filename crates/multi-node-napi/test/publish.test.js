@@ -33,7 +33,7 @@ const SOURCE = `
         if (i % 50 === 49) await new Promise(setImmediate);
       }
       while (await nodes.request("how many", null, { to: "master" }) < COUNT) await new Promise((next) => setTimeout(next, 5));
-      console.log("equal:", await nodes.request("equal", null, { to: "master" }));
+      console.log("equal:", await nodes.request("equal", null, { to: "master", timeout: 60000 })); // hashes tens of megabytes twice
       while (ends.subscribers.length === 0) await new Promise((next) => setTimeout(next, 5));
       setTimeout(() => process.exit(0), 100);
     });

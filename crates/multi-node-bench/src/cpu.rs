@@ -17,7 +17,7 @@ fn used_by_process(pid: u32) -> io::Result<Duration> {
     sum(pid, "schedstat", nanos).map(Duration::from_nanos)
 }
 
-/// How often the threads of these processes have waited for something, and left their processor (proc(5): `voluntary_ctxt_switches`).
+/// How often the threads of these processes went to sleep (proc(5): `voluntary_ctxt_switches`).
 pub(crate) fn sleeps_of(pids: &[u32]) -> Result<u64> {
     let switches = |text: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));

@@ -1,6 +1,8 @@
 'use strict';
-// The clients of a process that is killed: each process describes its own clients, at each change of their rooms, to the process that has lived
-// longest, which knows them afterwards.
+// The clients of a process that is killed. Each process describes its own clients to the longest-living other process, at each change of their
+// rooms. That process knows them afterwards.
+
+const { key } = require('./socket-io-recovery.js');
 
 /** How many clients one message describes. */
 const AT_ONCE = 50;
@@ -122,10 +124,6 @@ class Clients {
 
 function isSession(session) {
   return typeof session?.sid === 'string' && typeof session.pid === 'string' && Array.isArray(session.rooms);
-}
-
-function key(nsp, pid) {
-  return `${nsp}\0${pid}`;
 }
 
 /** Ids are given in the order of starts, and the master is there before all. */

@@ -4,21 +4,8 @@
 /** How many ids are tried. Of 256 nodes each owns one id in 256. */
 const TRIES = 4096;
 
-const done = new WeakSet();
-
-/** Lets the engine of a socket.io server, also one that it gets later, make ids that this process owns. */
-function ownIds(io, nodes) {
-  if (done.has(io)) return;
-  done.add(io);
-  if (io.engine !== undefined) ownIdsOf(io.engine, nodes);
-  const { bind } = io;
-  io.bind = function (engine) {
-    ownIdsOf(engine, nodes);
-    return bind.call(this, engine);
-  };
-}
-
-function ownIdsOf(engine, nodes) {
+/** Lets an engine of socket.io make ids that this process owns. */
+function ownIds(engine, nodes) {
   const { generateId } = engine;
   engine.generateId = async function (request) {
     for (let left = TRIES; left > 0; left -= 1) {

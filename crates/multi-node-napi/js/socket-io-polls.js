@@ -5,25 +5,12 @@
 /** engine.io's packet that closes a connection. */
 const CLOSE = '1';
 
-const done = new WeakSet();
-
-/** How long after a process came or went requests may reach another than their owner, in milliseconds. */
+/** How long requests may reach another process than their owner after a process came or went, in milliseconds. */
 const UNSETTLED = 10_000;
 
-/** For the engine of a socket.io server, also one that it gets later. */
-function reconnectStrays(io, nodes, channel) {
-  if (done.has(io)) return;
-  done.add(io);
+/** For one engine of socket.io. */
+function reconnectStrays(engine, nodes, channel) {
   const mayStray = (sid) => nodes.owns(sid) === true || Date.now() < channel.changedAt + UNSETTLED;
-  if (io.engine !== undefined) reconnect(io.engine, mayStray);
-  const { bind } = io;
-  io.bind = function (engine) {
-    reconnect(engine, mayStray);
-    return bind.call(this, engine);
-  };
-}
-
-function reconnect(engine, mayStray) {
   engine.use((request, response, next) => {
     const { sid, transport } = request._query;
     const isStray = typeof sid === 'string' && transport === 'polling' && !Object.hasOwn(engine.clients, sid);

@@ -150,10 +150,10 @@ class Recovery {
     return new Map([...this.#publishers].map(([id, { last, seen = 0 }]) => [id, Math.max(last, seen)]));
   }
 
-  /** Without those that ended so long before that nobody lacks their events. */
+  /** Without processes that ended long before: every client has their events. */
   #encode(time, seen) {
     const isRecent = (id) => id === this.#me || this.#isMember(id) || this.#publishers.get(id)?.at >= time - SLACK;
-    return encode(time, new Map([...seen].filter(([id]) => isRecent(id))));
+    return encode(time, [...seen].filter(([id]) => isRecent(id)));
   }
 
   // Sessions of clients that have gone, and may come back.
@@ -209,7 +209,7 @@ class Recovery {
     return { ...session, missedPackets: this.#heldOf(namespace.name, session, this.#withOffsets(missed)) };
   }
 
-  /** A client has seen events of processes that ended, and these are still on their way here, or never come. */
+  /** A client has seen events of processes that ended. They are on their way here, or never come. */
   #isAhead(client, seen) {
     this.#ahead.set(client, { at: now(), seen });
     for (const [id, n] of seen) {
@@ -342,4 +342,4 @@ function decode(text) {
   return { at: parseInt(at, 36), seen };
 }
 
-module.exports = { Recovery, decode, encode };
+module.exports = { Recovery, decode, encode, key };

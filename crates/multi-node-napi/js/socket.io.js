@@ -21,6 +21,9 @@ const DEFAULTS = { name: 'socket.io', history: 10_000, maxSessions: 100_000 };
 /** The channels of each program's part, by name: all namespaces of a server share one. */
 const channels = new WeakMap();
 
+/** The servers whose engines are prepared. */
+const prepared = new WeakSet();
+
 /** The adapter for `new Server(server, { adapter })` and `io.adapter(…)`. */
 function createAdapter(nodes, options = {}) {
   if (!(nodes instanceof EventEmitter) || typeof nodes.topic !== 'function') {
@@ -29,10 +32,24 @@ function createAdapter(nodes, options = {}) {
   const checked = { ...DEFAULTS, ...check(options) };
   const Adapter = adapterClass(socketIoAdapter());
   return function (namespace) {
-    ownIds(namespace.server, nodes);
     const channel = channelOf(nodes, checked, recoveryOf(namespace.server));
-    reconnectStrays(namespace.server, nodes, channel);
+    forEngines(namespace.server, (engine) => {
+      ownIds(engine, nodes);
+      reconnectStrays(engine, nodes, channel);
+    });
     return new Adapter(namespace, channel);
+  };
+}
+
+/** Prepares a server's engine, and each that it gets later. A server is prepared once, by its first namespace. */
+function forEngines(io, prepare) {
+  if (prepared.has(io)) return;
+  prepared.add(io);
+  if (io.engine !== undefined) prepare(io.engine);
+  const { bind } = io;
+  io.bind = function (engine) {
+    prepare(engine);
+    return bind.call(this, engine);
   };
 }
 

@@ -169,7 +169,7 @@ impl HandoffSender {
         info: ConnInfo,
     ) -> Option<(UnregisteredStream, Open)> {
         let Ok(room) = self.idle_conns.try_reserve() else { return Some((socket, open)) };
-        let returned = self.send_at_rest(room, socket, open, info, true).await?;
+        let returned = self.send_socket(room, (socket, open), Bytes::new(), info, true).await?;
         Some((returned.socket, returned.open))
     }
 
@@ -183,10 +183,7 @@ impl HandoffSender {
     ) -> Option<(Stream, Bytes)> {
         // Another process reads the socket soon: from here on this process's epoll must not hear of it.
         let (socket, open) = stream.leave_runtime().ok()?;
-        let (back, returned) = oneshot::channel();
-        let origin = Some(Origin { open, back });
-        room.send(IdleConn { server: self.server, before, info, socket, for_request, origin });
-        returned.await.ok()?.reopen()
+        self.send_socket(room, (socket, open), before, info, for_request).await?.reopen()
     }
 
     /// As [`give`](Self::give), for a connection that no runtime watches and that has no unanswered bytes. Its place in the
@@ -200,25 +197,24 @@ impl HandoffSender {
         drain: &DrainSignal,
     ) -> Result<(), Open> {
         let Some(room) = self.room(drain).await else { return Err(open) };
-        match self.send_at_rest(room, socket, open, info, false).await {
+        match self.send_socket(room, (socket, open), Bytes::new(), info, false).await {
             Some(returned) => Err(returned.open),
             None => Ok(()),
         }
     }
 
     /// `None`: another process has it.
-    #[cfg(multi_process)]
-    async fn send_at_rest(
+    async fn send_socket(
         &self,
         room: mpsc::Permit<'_, IdleConn>,
-        socket: UnregisteredStream,
-        open: Open,
+        (socket, open): (UnregisteredStream, Open),
+        before: Bytes,
         info: ConnInfo,
         for_request: bool,
     ) -> Option<Returned> {
         let (back, returned) = oneshot::channel();
         let origin = Some(Origin { open, back });
-        room.send(IdleConn { server: self.server, before: Bytes::new(), info, socket, for_request, origin });
+        room.send(IdleConn { server: self.server, before, info, socket, for_request, origin });
         returned.await.ok()
     }
 

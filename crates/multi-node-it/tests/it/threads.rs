@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::future::join_all;
-use multi_node_it::{Client, Plan, Program, within};
+use multi_node_it::{Client, Load, Plan, Program, within};
 
 fn plan() -> Plan {
     Plan { threads: 4, ..Plan::nodes(2) }
@@ -47,6 +47,24 @@ async fn a_reload_under_load_loses_no_request() {
             answers += client.await.expect("the client has lost nothing");
         }
         assert!(answers > 0);
+        program.stop().await;
+    })
+    .await;
+}
+
+/// What an axum program becomes that adds `listen` and changes nothing else: kept connections go to the successor, new ones wait.
+#[tokio::test]
+async fn a_reload_of_the_only_node_loses_no_request() {
+    within(60, async {
+        let mut program = Program::serving(Plan { threads: 4, ..Plan::nodes(1) }).await;
+        let load = Load::begin(program.addr, 4).and_kept(program.addr, 4);
+        for _ in 0..5 {
+            let before = program.pids().await;
+            let report = program.command("reload").await;
+            assert!(report["Ok"].is_object(), "{report}");
+            assert_ne!(program.pids().await, before);
+        }
+        load.end().await;
         program.stop().await;
     })
     .await;

@@ -1,11 +1,11 @@
 // This package beside node:cluster, in one run, interleaved: `node bench/compare.mjs [--rounds N] [--seconds S] [--smoke]
-// [--only http,spread,messages,kills,reloads]`. Needs release builds: `npm run build`, and `cargo build --release -p
+// [--only http,spread,start,messages,kills,reloads]`. Needs release builds: `npm run build`, and `cargo build --release -p
 // multi-node-bench`, whose clients make the load. Progress goes to stderr; the exit code is 1 where something could not be measured.
 import http from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 
-import { CLIENTS, Server, VARIANTS, childrenOf, load, pidOf, tryKill } from './servers.mjs';
+import { CLIENTS, Server, VARIANTS, childrenOf, load, memoryOf, pidOf, tryKill } from './servers.mjs';
 import { print, ratios, show } from './table.mjs';
 
 const { values } = parseArgs({
@@ -146,6 +146,31 @@ async function compareHttp(workers) {
   }
 }
 
+/** Starts of four workers, each variant in turn: milliseconds until all serve, and what a worker weighs then, in MiB. */
+async function compareStarts() {
+  const results = VARIANTS.map(() => []);
+  for (let round = 0; round < rounds; round += 1) {
+    for (let turn = 0; turn < VARIANTS.length; turn += 1) {
+      const index = (round + turn) % VARIANTS.length;
+      results[index][round] = await attempt(`a start of ${VARIANTS[index]}`, () => startOf(VARIANTS[index], 4));
+    }
+    progress(`starts: round ${round + 1} of ${rounds}`);
+  }
+  const cells = (index) => [['served', 0], ['pss', 1], ['own', 1]].map(([field, decimals]) => show(all(results[index], field), decimals));
+  print('4 workers, from the start of the program; median (min–max)', ['server', 'all serve after ms', 'PSS of a worker MiB', 'of no file'], rowsOf(cells));
+}
+
+async function startOf(variant, workers) {
+  const start = performance.now();
+  const server = await Server.start(variant, workers);
+  const served = performance.now() - start;
+  const pids = childrenOf(server.pid);
+  const mean = (line) => pids.reduce((total, pid) => total + memoryOf(pid, line), 0) / pids.length;
+  const weight = { served, pss: mean('Pss'), own: mean('Pss_Anon') };
+  await server.stop();
+  return weight;
+}
+
 async function compareMessages() {
   const { messages: results } = await compare(2, { messages });
   const column = (index, field) => [show(all(results[index], field), 0), ...VARIANTS.map((_, other) => show(ratios(results[index], results[other], field), 1))];
@@ -173,6 +198,7 @@ async function compareReloads() {
 for (const workers of values.smoke ? [2] : [2, 8]) {
   if (asked('http') || asked('spread')) await compareHttp(workers);
 }
+if (asked('start')) await compareStarts();
 if (asked('messages')) await compareMessages();
 if (asked('kills')) await compareKills();
 if (asked('reloads')) await compareReloads();

@@ -109,6 +109,12 @@ export function childrenOf(pid) {
   }
 }
 
+/** MiB that this line of `smaps_rollup` (proc(5)) says. */
+export function memoryOf(pid, line) {
+  const [, kib] = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8').match(new RegExp(`^${line}:\\s*(\\d+) kB`, 'm'));
+  return Number(kib) / 1024;
+}
+
 function within(what, promise) {
   const late = sleep(LIMIT, null, { ref: false }).then(() => Promise.reject(new Error(`no answer within ${LIMIT / 1000} s: ${what}`)));
   return Promise.race([promise, late]);

@@ -93,7 +93,9 @@ echo "smoke: benchmarks"
 "$built/multi-node-bench" tls --smoke
 "$built/multi-node-bench" affinity --smoke
 "$built/multi-node-bench" flood --smoke
-"$built/multi-node-bench" tail --smoke
+"$built/multi-node-bench" tail --smoke --servers "$servers"
+"$built/multi-node-bench" tail --smoke --only reuseport --wait 100 --idle 20 --load 50
+"$built/multi-node-bench" growth --smoke
 "$built/multi-node-bench" bus --smoke --servers "$servers"
 "$built/multi-node-bench" loss --quick --only "multi-node, Rust" --only gunicorn --only node:cluster --servers "$servers" --results "$work"
 echo "smoke: all is well"

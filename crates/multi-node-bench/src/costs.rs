@@ -125,7 +125,7 @@ impl Counter {
     /// Starts a server under it.
     fn start(self, variant: Variant, counts: &Path) -> Result<Process> {
         // The library in one process has no nodes.
-        let nodes = if variant == Variant::MultiNode { 0 } else { 1 };
+        let nodes = if variant.is_ours() { 0 } else { 1 };
         let mut command = Command::new(self.name());
         match self {
             Counter::Callgrind => {

@@ -9,7 +9,7 @@ use crate::{
     load::{self, Mode},
     rounds::{cores, in_turn},
     table::{self, Spread},
-    variants::{Server, Variant},
+    variants::{Shape, Variant},
 };
 
 /// Seconds of load that a server gets before it is measured, so that its memory is there and its branches are known.
@@ -45,7 +45,7 @@ pub(crate) struct Options {
 struct Sample {
     round: usize,
     mode: Mode,
-    variant: Variant,
+    shape: Shape,
     per_second: f64,
     cpu_micros: f64,
     /// How often a thread of it went to sleep, for each request.
@@ -57,11 +57,11 @@ struct Sample {
 #[derive(Serialize)]
 struct Row {
     mode: String,
-    variant: String,
+    server: String,
     requests_per_second: Spread,
     cpu_micros_per_request: Spread,
     sleeps_per_request: Spread,
-    /// CPU per request, as a multiple of another variant's in the same round.
+    /// CPU per request, as a multiple of another server's in the same round.
     cpu_ratios: Vec<Ratio>,
     errors: u64,
 }
@@ -75,27 +75,37 @@ struct Ratio {
 
 /// Runs all rounds and prints what they gave.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let variants = if options.variants.is_empty() { Variant::value_variants() } else { &options.variants };
-    let rounds = if options.smoke { 1 } else { options.rounds };
+    let chosen = if options.variants.is_empty() { Variant::value_variants() } else { &options.variants };
+    let (shapes, rounds) = (shapes(chosen, options.nodes, cores()), if options.smoke { 1 } else { options.rounds });
     let mut samples = Vec::new();
     for round in 0..rounds {
         for &mode in Mode::value_variants() {
-            for variant in in_turn(variants, round) {
-                samples.push(measure(options, round, mode, *variant)?);
+            for shape in in_turn(&shapes, round) {
+                samples.push(measure(options, round, mode, *shape)?);
             }
         }
         eprintln!("round {} of {rounds}", round + 1);
     }
     let rows: Vec<Row> = Mode::value_variants()
         .iter()
-        .flat_map(|&mode| variants.iter().map(move |&variant| (mode, variant)))
-        .filter_map(|(mode, variant)| row(&samples, mode, variant, variants))
+        .flat_map(|&mode| shapes.iter().map(move |&shape| (mode, shape)))
+        .filter_map(|(mode, shape)| row(&samples, mode, shape, &shapes))
         .collect();
-    print(&rows, variants, options.json)
+    print(&rows, &shapes, options.json)
 }
 
-fn measure(options: &Options, round: usize, mode: Mode, variant: Variant) -> Result<Sample> {
-    let server = Server::on_free_port(variant, options.nodes)?;
+/// Each variant with as many processes or threads as asked for. An axum program that becomes one of the library keeps its runtime, so
+/// with axum's router there are one and two nodes, each with a thread for each core.
+fn shapes(variants: &[Variant], nodes: usize, cores: usize) -> Vec<Shape> {
+    let shapes = |&variant| match variant {
+        Variant::MultiNodeAxum => [1, 2].map(|nodes| Shape { variant, nodes, threads: cores }).to_vec(),
+        _ => vec![Shape { variant, nodes, threads: 1 }],
+    };
+    variants.iter().flat_map(shapes).collect()
+}
+
+fn measure(options: &Options, round: usize, mode: Mode, shape: Shape) -> Result<Sample> {
+    let server = shape.start()?;
     let load = |seconds| {
         let address = server.address();
         load::start(&load::Options { address, mode, connections: options.connections, seconds, requests: None })
@@ -109,7 +119,7 @@ fn measure(options: &Options, round: usize, mode: Mode, variant: Variant) -> Res
     Ok(Sample {
         round,
         mode,
-        variant,
+        shape,
         per_second: requests / report.seconds,
         cpu_micros: used.as_secs_f64() * 1e6 / requests,
         sleeps: slept_since as f64 / requests,
@@ -117,31 +127,36 @@ fn measure(options: &Options, round: usize, mode: Mode, variant: Variant) -> Res
     })
 }
 
-fn row(samples: &[Sample], mode: Mode, variant: Variant, variants: &[Variant]) -> Option<Row> {
-    let of = |variant| samples.iter().filter(move |sample| sample.mode == mode && sample.variant == variant);
-    let ratio_to = |other| {
+fn row(samples: &[Sample], mode: Mode, shape: Shape, shapes: &[Shape]) -> Option<Row> {
+    let of = |shape| samples.iter().filter(move |sample| sample.mode == mode && sample.shape == shape);
+    let ratio_to = |other: Shape| {
         let pairs =
-            of(variant).flat_map(|mine| of(other).filter(|its| its.round == mine.round).map(move |its| (mine, its)));
+            of(shape).flat_map(|mine| of(other).filter(|its| its.round == mine.round).map(move |its| (mine, its)));
         Spread::of(pairs.map(|(mine, its)| mine.cpu_micros / its.cpu_micros))
-            .map(|spread| Ratio { to: Variant::name(other), spread })
+            .map(|spread| Ratio { to: other.variant.name(), spread })
     };
     Some(Row {
         mode: mode.name(),
-        variant: variant.name(),
-        requests_per_second: Spread::of(of(variant).map(|sample| sample.per_second))?,
-        cpu_micros_per_request: Spread::of(of(variant).map(|sample| sample.cpu_micros))?,
-        sleeps_per_request: Spread::of(of(variant).map(|sample| sample.sleeps))?,
-        cpu_ratios: variants.iter().copied().filter_map(ratio_to).collect(),
-        errors: of(variant).map(|sample| sample.errors).sum(),
+        server: shape.name(),
+        requests_per_second: Spread::of(of(shape).map(|sample| sample.per_second))?,
+        cpu_micros_per_request: Spread::of(of(shape).map(|sample| sample.cpu_micros))?,
+        sleeps_per_request: Spread::of(of(shape).map(|sample| sample.sleeps))?,
+        cpu_ratios: compared_to(shapes).filter_map(ratio_to).collect(),
+        errors: of(shape).map(|sample| sample.errors).sum(),
     })
 }
 
-fn print(rows: &[Row], variants: &[Variant], json: bool) -> Result<()> {
+/// What each is compared to: those of one thread a process, which the columns name by their variant.
+fn compared_to(shapes: &[Shape]) -> impl Iterator<Item = Shape> {
+    shapes.iter().copied().filter(|shape| shape.variant != Variant::MultiNodeAxum)
+}
+
+fn print(rows: &[Row], shapes: &[Shape], json: bool) -> Result<()> {
     if json {
         println!("{}", serde_json::to_string_pretty(rows)?);
         return Ok(());
     }
-    let ratios: Vec<String> = variants.iter().map(|variant| format!("CPU × {}", variant.name())).collect();
+    let ratios: Vec<String> = compared_to(shapes).map(|shape| format!("CPU × {}", shape.variant.name())).collect();
     let mut head = vec!["server", "requests/s", "CPU µs/request"];
     head.extend(ratios.iter().map(String::as_str));
     head.extend(["sleeps/request", "errors"]);
@@ -154,8 +169,21 @@ fn print(rows: &[Row], variants: &[Variant], json: bool) -> Result<()> {
 }
 
 fn cells(row: &Row) -> Vec<String> {
-    let mut cells = vec![row.variant.clone(), row.requests_per_second.show(0), row.cpu_micros_per_request.show(2)];
+    let mut cells = vec![row.server.clone(), row.requests_per_second.show(0), row.cpu_micros_per_request.show(2)];
     cells.extend(row.cpu_ratios.iter().map(|ratio| ratio.spread.show(3)));
     cells.extend([row.sleeps_per_request.show(2), row.errors.to_string()]);
     cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drop_in_has_one_node_and_two() {
+        let names = |variants: &[Variant]| shapes(variants, 4, 8).into_iter().map(Shape::name).collect::<Vec<_>>();
+        assert_eq!(names(&[Variant::Axum, Variant::MultiNode]), ["axum, 4 threads", "multi-node, 4 processes"]);
+        let drop_in = ["multi-node-axum, 1 process × 8 threads", "multi-node-axum, 2 processes × 8 threads"];
+        assert_eq!(names(&[Variant::MultiNodeAxum]), drop_in);
+    }
 }

@@ -7,11 +7,14 @@ mod cleanup;
 mod costs;
 mod cpu;
 mod flood;
+mod growth;
 mod http;
 mod limits;
 mod load;
 mod loss;
+mod memory;
 mod mesh;
+mod open_loop;
 mod process;
 mod programs;
 mod redis;
@@ -60,6 +63,8 @@ enum Command {
     Tls(tls::Options),
     /// How long clients wait while a few requests burn processor time, beside axum and hand-made prefork.
     Tail(tail::Options),
+    /// What more nodes, more kept connections and more processes to start cost, beside hand-made prefork.
+    Growth(growth::Options),
     /// Clients for any HTTP server; prints a report as JSON.
     Load(load::Options),
     /// One of the servers that `http` compares.
@@ -131,6 +136,7 @@ impl Command {
                 | Command::Flood(_)
                 | Command::Tls(_)
                 | Command::Tail(_)
+                | Command::Growth(_)
                 | Command::Loss(_)
         )
     }
@@ -155,6 +161,7 @@ impl Command {
             Command::FloodServe => flood::serve(),
             Command::Tls(options) => tls::run(&options),
             Command::Tail(options) => tail::run(&options),
+            Command::Growth(options) => growth::run(&options),
             Command::TlsServe(serve) => tls::serve(&serve),
             Command::LossServer(start) => loss::serve(&start),
             Command::KilledNodes { kills } => start::killed_nodes(kills),

@@ -1,14 +1,19 @@
-//! The clients of `tail`.
+//! Clients whose requests come at set times, whatever has been answered (an open loop). Waits count from when a request was due.
 
 use std::{
     net::SocketAddr,
-    sync::{Arc, Mutex as StdMutex, PoisonError},
+    sync::{
+        Arc, Mutex as StdMutex, PoisonError,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use futures_util::future::join_all;
 use hdrhistogram::Histogram;
+use serde::Serialize;
 use tokio::{
     runtime::Runtime,
     sync::{Mutex, mpsc},
@@ -16,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{load::Connection, variants::burn_path};
+use crate::{load::Connection, variants::Slow};
 
 /// How long after the last request was due the last answer may come.
 const GRACE: Duration = Duration::from_secs(20);
@@ -25,8 +30,9 @@ const GRACE: Duration = Duration::from_secs(20);
 const LONGEST: u64 = 60_000_000;
 
 /// How requests come.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Arrival {
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Arrival {
     /// Each on a connection of its own.
     New,
     /// On the connection that has been idle for longest; where none is, the request waits.
@@ -34,24 +40,25 @@ pub(super) enum Arrival {
 }
 
 /// When which requests are due.
-pub(super) struct Pace {
-    pub(super) arrival: Arrival,
+pub(crate) struct Pace {
+    pub(crate) arrival: Arrival,
     /// From one request to the next.
-    pub(super) every: Duration,
-    pub(super) count: u32,
+    pub(crate) every: Duration,
+    pub(crate) count: u32,
     /// How many connections are kept.
-    pub(super) connections: usize,
-    /// What a slow request burns.
-    pub(super) burn: Duration,
+    pub(crate) connections: usize,
+    /// Further connections on which nothing is asked after the first request.
+    pub(crate) idle: usize,
+    pub(crate) slow: Slow,
     /// One request of this many is slow.
-    pub(super) slow_every: u32,
+    pub(crate) slow_every: u32,
 }
 
-/// How long the requests that burn nothing have waited.
-pub(super) struct Waits(Histogram<u64>, u64);
+/// How long the requests that are not slow have waited.
+pub(crate) struct Waits(Histogram<u64>, u64);
 
 impl Arrival {
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Arrival::New => "new connections",
             Arrival::Kept => "kept connections",
@@ -67,57 +74,90 @@ impl Pace {
 
 impl Waits {
     /// In milliseconds.
-    pub(super) fn percentile(&self, percentile: f64) -> f64 {
+    pub(crate) fn percentile(&self, percentile: f64) -> f64 {
         self.0.value_at_percentile(percentile) as f64 / 1000.0
     }
 
-    pub(super) fn failed(&self) -> u64 {
+    pub(crate) fn failed(&self) -> u64 {
         self.1
     }
 }
 
-/// Sends requests at this pace and waits for their answers. It sleeps in between, so call it from a thread of its own.
-pub(super) fn run(address: SocketAddr, pace: &Pace, runtime: &Runtime) -> Result<Waits> {
-    let clients = Arc::new(runtime.block_on(Clients::new(address, pace))?);
-    let mut requests = JoinSet::new();
-    let begun = Instant::now();
-    for number in 0..pace.count {
-        let due = begun + pace.every * number;
-        thread::sleep(due.saturating_duration_since(Instant::now()));
-        let clients = clients.clone();
-        let (arrival, is_slow) = (pace.arrival, pace.is_slow(number));
-        requests.spawn_on(async move { clients.request(arrival, is_slow, due).await }, runtime.handle());
-    }
-    let all = async { while requests.join_next().await.is_some() {} };
-    let all = runtime.block_on(async { timeout(GRACE, all).await });
-    all.with_context(|| format!("the last answers have not come within {GRACE:?}"))?;
-    let waits = clients.waits.lock().unwrap_or_else(PoisonError::into_inner);
-    Ok(Waits(waits.0.clone(), waits.1))
+/// Opens connections, sends requests at this pace, and waits for their answers. It sleeps in between, so call it from a thread of its own.
+pub(crate) fn run(address: SocketAddr, pace: &Pace, runtime: &Runtime) -> Result<Waits> {
+    Clients::open(address, pace, runtime)?.send(pace, runtime)
 }
 
-struct Clients {
+/// Requests a second that the server answers when the next is sent as soon as one of those on their way is answered.
+pub(crate) fn capacity(address: SocketAddr, pace: &Pace, time: Duration, runtime: &Runtime) -> Result<f64> {
+    let clients = Clients::open(address, pace, runtime)?.0;
+    let (sent, answered) = (AtomicU32::new(0), AtomicU32::new(0));
+    let begun = Instant::now();
+    let client = async || {
+        while begun.elapsed() < time {
+            let is_slow = pace.is_slow(sent.fetch_add(1, Relaxed));
+            if clients.exchange(pace.arrival, is_slow).await.is_ok() {
+                answered.fetch_add(1, Relaxed);
+            }
+        }
+    };
+    let all = join_all((0..pace.connections).map(|_| client()));
+    runtime.block_on(async { timeout(time + GRACE, all).await }).context("the last answers have not come")?;
+    Ok(f64::from(answered.load(Relaxed)) / begun.elapsed().as_secs_f64())
+}
+
+/// Clients whose connections are open.
+pub(crate) struct Clients(Arc<Shared>);
+
+impl Clients {
+    /// Opens the connections that are kept and those that stay idle. Each has been answered once.
+    pub(crate) fn open(address: SocketAddr, pace: &Pace, runtime: &Runtime) -> Result<Clients> {
+        Ok(Clients(Arc::new(runtime.block_on(Shared::new(address, pace))?)))
+    }
+
+    /// Sends requests at this pace and waits for their answers. It sleeps in between.
+    pub(crate) fn send(&self, pace: &Pace, runtime: &Runtime) -> Result<Waits> {
+        let mut requests = JoinSet::new();
+        let begun = Instant::now();
+        for number in 0..pace.count {
+            let due = begun + pace.every * number;
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            let clients = self.0.clone();
+            let (arrival, is_slow) = (pace.arrival, pace.is_slow(number));
+            requests.spawn_on(async move { clients.request(arrival, is_slow, due).await }, runtime.handle());
+        }
+        let all = async { while requests.join_next().await.is_some() {} };
+        let all = runtime.block_on(async { timeout(GRACE, all).await });
+        all.with_context(|| format!("the last answers have not come within {GRACE:?}"))?;
+        let waits = self.0.waits.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(Waits(waits.0.clone(), waits.1))
+    }
+}
+
+struct Shared {
     address: SocketAddr,
-    /// Idle connections, the longest idle one first.
-    idle: Mutex<mpsc::UnboundedReceiver<Connection>>,
+    /// Those on which nothing is asked any more.
+    _idle: Vec<Connection>,
+    /// Kept ones between two requests, the longest idle one first.
+    free: Mutex<mpsc::UnboundedReceiver<Connection>>,
     done: mpsc::UnboundedSender<Connection>,
     quick: String,
     slow: String,
     waits: StdMutex<Waits>,
 }
 
-impl Clients {
-    async fn new(address: SocketAddr, pace: &Pace) -> Result<Clients> {
-        let (done, idle) = mpsc::unbounded_channel();
-        if pace.arrival == Arrival::Kept {
-            for _ in 0..pace.connections {
-                let connection = Connection::open(address).await.map_err(anyhow::Error::msg)?;
-                done.send(connection).context("both ends are here")?;
-            }
-        }
+impl Shared {
+    async fn new(address: SocketAddr, pace: &Pace) -> Result<Shared> {
         let request = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        let (quick, slow) = (request("/"), request(&pace.slow.path()));
+        let (done, free) = mpsc::unbounded_channel();
+        let kept = if pace.arrival == Arrival::Kept { pace.connections } else { 0 };
+        for connection in answered_once(address, kept, &quick).await? {
+            done.send(connection).context("both ends are here")?;
+        }
+        let _idle = answered_once(address, pace.idle, &quick).await?;
         let waits = StdMutex::new(Waits(Histogram::new_with_max(LONGEST, 3)?, 0));
-        let (quick, slow) = (request("/"), request(&burn_path(pace.burn)));
-        Ok(Clients { address, idle: Mutex::new(idle), done, quick, slow, waits })
+        Ok(Shared { address, _idle, free: Mutex::new(free), done, quick, slow, waits })
     }
 
     async fn request(&self, arrival: Arrival, is_slow: bool, due: Instant) {
@@ -135,7 +175,7 @@ impl Clients {
         let request = if is_slow { &self.slow } else { &self.quick };
         let mut connection = match arrival {
             Arrival::New => Connection::open(self.address).await?,
-            Arrival::Kept => self.idle.lock().await.recv().await.ok_or("no connection")?,
+            Arrival::Kept => self.free.lock().await.recv().await.ok_or("no connection")?,
         };
         let answered = connection.exchange(request.as_bytes()).await;
         if arrival == Arrival::Kept {
@@ -145,6 +185,18 @@ impl Clients {
         }
         answered
     }
+}
+
+/// Opens connections one after the other, so that none waits to be accepted.
+async fn answered_once(address: SocketAddr, count: usize, request: &str) -> Result<Vec<Connection>> {
+    let mut connections = Vec::with_capacity(count);
+    for number in 0..count {
+        let failed = |kind| anyhow!("connection {number} of {count}: {kind}");
+        let mut connection = Connection::open(address).await.map_err(failed)?;
+        connection.exchange(request.as_bytes()).await.map_err(failed)?;
+        connections.push(connection);
+    }
+    Ok(connections)
 }
 
 #[cfg(test)]
@@ -158,7 +210,8 @@ mod tests {
             every: Duration::from_millis(1),
             count: 1000,
             connections: 0,
-            burn: Duration::from_millis(20),
+            idle: 0,
+            slow: Slow::Burn(Duration::from_millis(20)),
             slow_every: 100,
         };
         let slow: Vec<u32> = (0..pace.count).filter(|number| pace.is_slow(*number)).collect();

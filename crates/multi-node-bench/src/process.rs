@@ -18,6 +18,15 @@ pub(crate) fn die_with_parent() -> Result<()> {
     Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
 }
 
+/// Ends this process with an error when the time is over; what it has started ends with it.
+pub(crate) fn end_after(time: Duration) {
+    thread::spawn(move || {
+        thread::sleep(time);
+        eprintln!("not done within {time:?}");
+        std::process::exit(1);
+    });
+}
+
 /// A process of this program that is killed when this is dropped.
 pub(crate) struct Process(Child);
 

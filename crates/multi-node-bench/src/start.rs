@@ -1,7 +1,6 @@
 //! Starting: how long until all nodes serve, how long a killed one is missing, what a node weighs.
 
 use std::{
-    fs,
     process::Stdio,
     time::{Duration, Instant},
 };
@@ -14,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::Builder;
 
 use crate::{
+    memory,
     process::{self, Process},
     table::{self, Row},
     variants::{
@@ -88,7 +88,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 }
 
 /// Milliseconds from the start of the program until all of it serves; with the library, until all is joined too.
-fn start(variant: Variant, nodes: usize) -> Result<f64> {
+pub(crate) fn start(variant: Variant, nodes: usize) -> Result<f64> {
     let before = Instant::now();
     let server = Server::on_free_port(variant, nodes)?;
     let time = before.elapsed();
@@ -111,7 +111,7 @@ pub(crate) fn killed_nodes(kills: usize) -> Result<()> {
         }
         nodes.ready().await?;
         let pids: Vec<u32> = nodes.status().slots.iter().filter_map(|slot| slot.pid).collect();
-        let weigh = |line| pids.iter().map(|&pid| memory(pid, line)).collect::<Result<Vec<f64>>>();
+        let weigh = |line| pids.iter().map(|&pid| memory::kib(pid, line)).collect::<Result<Vec<f64>>>();
         let (pss_kib, own_kib) = (weigh("Pss:")?, weigh("Pss_Anon:")?);
         let mut replaced_ms = Vec::new();
         for slot in 0..kills {
@@ -139,13 +139,6 @@ async fn replace(nodes: &Nodes, slot: usize) -> Result<Duration> {
         }
     }
     anyhow::bail!("the program ended")
-}
-
-/// What this line of proc(5), `smaps_rollup`, says, in KiB.
-fn memory(pid: u32, name: &str) -> Result<f64> {
-    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let kib = rollup.lines().find_map(|line| line.strip_prefix(name)).and_then(|line| line.split_whitespace().next());
-    Ok(kib.with_context(|| format!("no line `{name}`"))?.parse()?)
 }
 
 fn millis(time: Duration) -> f64 {

@@ -1,19 +1,19 @@
-//! How long clients wait while a few requests burn processor time. Requests come at set times, whatever has been answered (an open
-//! loop), and each wait is counted from the time at which the request was due.
+//! How long clients wait while a few requests are slow: they burn processor time, or wait for something else.
 
-mod clients;
+mod servers;
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 
-use self::clients::{Arrival, Pace, Waits};
+use self::servers::{Places, Subject};
 use crate::{
+    open_loop::{self, Arrival, Pace, Waits},
     rounds::{cores, in_turn},
     table::{self, Spread},
-    variants::{Server, Start, Variant},
+    variants::Slow,
 };
 
 /// Arguments of `tail`.
@@ -31,15 +31,30 @@ pub(crate) struct Options {
     /// Requests a second on kept connections.
     #[arg(long, default_value_t = 1500)]
     kept: u32,
+    /// Per cent of what the slowest of the servers answers, in place of these rates, so that all get the same: `50,70,90`. It is measured
+    /// first, with the same requests.
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100))]
+    load: Vec<u32>,
     /// How many connections are kept.
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    /// Further connections that are idle after their first request.
+    #[arg(long, default_value_t = 0)]
+    idle: usize,
     /// Milliseconds of processor time that a slow request burns.
     #[arg(long, default_value_t = 20)]
     burn: u64,
+    /// Milliseconds that a slow request waits, as for a database, in place of burning anything.
+    #[arg(long, conflicts_with = "burn")]
+    wait: Option<u64>,
     /// One request of this many is a slow one.
     #[arg(long, default_value_t = 100)]
     every: u32,
+    /// Only servers whose names have one of these parts.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    #[command(flatten)]
+    places: Places,
     /// One short round.
     #[arg(long)]
     smoke: bool,
@@ -48,25 +63,27 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// A server, and how many processes and threads it has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Shape {
-    variant: Variant,
-    nodes: usize,
-    threads: usize,
+/// How requests come, and how many.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+struct Case {
+    clients: Arrival,
+    requests_per_second: u32,
+    /// What that is of what the slowest server answers, in per cent.
+    load: Option<u32>,
 }
 
 /// What one server made its clients wait in one round.
 struct Sample {
-    shape: Shape,
-    arrival: Arrival,
+    server: usize,
+    case: Case,
     waits: Waits,
 }
 
 /// What it made them wait in all rounds, in milliseconds.
 #[derive(Serialize)]
 struct Row {
-    clients: &'static str,
+    #[serde(flatten)]
+    case: Case,
     server: String,
     percentiles: Vec<Percentile>,
     failed: u64,
@@ -84,85 +101,88 @@ const PERCENTILES: [f64; 4] = [50.0, 90.0, 99.0, 99.9];
 
 /// Runs all rounds and prints what they gave.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let (shapes, rounds) = (shapes(cores()), if options.smoke { 1 } else { options.rounds });
+    let subjects = Subject::all(cores(), &options.places, &options.only);
+    ensure!(!subjects.is_empty(), "no server has such a name");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let cases = cases(options, &subjects, &runtime)?;
+    let rounds = if options.smoke { 1 } else { options.rounds };
+    let servers: Vec<usize> = (0..subjects.len()).collect();
     let mut samples = Vec::new();
     for round in 0..rounds {
-        for arrival in [Arrival::New, Arrival::Kept] {
-            for shape in in_turn(&shapes, round) {
-                samples.push(measure(options, *shape, arrival, &runtime)?);
+        for case in &cases {
+            for &server in in_turn(&servers, round) {
+                let running = subjects[server].start(cores())?;
+                let waits = open_loop::run(running.address(), &options.pace(*case), &runtime)?;
+                samples.push(Sample { server, case: *case, waits });
             }
         }
         eprintln!("round {} of {rounds}", round + 1);
     }
-    print(options, &rows(&samples, &shapes), options.json)
+    print(options, &cases, &rows(&samples, &cases, &subjects))
 }
 
-/// The library in its default shape and in others, and what a program may be instead.
-fn shapes(cores: usize) -> Vec<Shape> {
-    let shape = |variant, nodes, threads| Shape { variant, nodes, threads };
-    vec![
-        shape(Variant::MultiNode, cores, 1),
-        shape(Variant::MultiNode, 2 * cores, 1),
-        shape(Variant::MultiNode, cores, 2),
-        shape(Variant::MultiNode, 1, cores),
-        shape(Variant::Axum, cores, 1),
-        shape(Variant::Axum, 2 * cores, 1),
-        shape(Variant::Reuseport, cores, 1),
-    ]
-}
-
-impl Shape {
-    fn name(self) -> String {
-        let Shape { variant, nodes, threads } = self;
-        let counted = |one, more| if nodes == 1 { format!("1 {one}") } else { format!("{nodes} {more}") };
-        let parts = match variant {
-            // One process, which has as many threads as the others have processes.
-            Variant::Axum => counted("thread", "threads"),
-            _ if threads == 1 => counted("process", "processes"),
-            _ => format!("{} × {threads} threads", counted("process", "processes")),
-        };
-        format!("{}, {parts}", variant.name())
+/// Both kinds of clients at their rates, or each at each share of what the slowest server answers.
+fn cases(options: &Options, subjects: &[Subject], runtime: &Runtime) -> Result<Vec<Case>> {
+    let mut cases = Vec::new();
+    for clients in [Arrival::New, Arrival::Kept] {
+        let rate = if clients == Arrival::New { options.new } else { options.kept };
+        let fixed = Case { clients, requests_per_second: rate, load: None };
+        if options.load.is_empty() {
+            cases.push(fixed);
+            continue;
+        }
+        let mut least = f64::INFINITY;
+        for subject in subjects {
+            let running = subject.start(cores())?;
+            let answers = open_loop::capacity(running.address(), &options.pace(fixed), options.time(), runtime)?;
+            eprintln!("{}, {}: {answers:.0} requests/s", clients.name(), subject.name(cores()));
+            least = least.min(answers);
+        }
+        cases.extend(options.load.iter().map(|&load| share(clients, load, least)));
     }
+    Ok(cases)
+}
+
+fn share(clients: Arrival, load: u32, capacity: f64) -> Case {
+    Case { clients, requests_per_second: (capacity * f64::from(load) / 100.0) as u32, load: Some(load) }
 }
 
 impl Options {
-    fn pace(&self, arrival: Arrival) -> Pace {
-        let rate = match arrival {
-            Arrival::New => self.new,
-            Arrival::Kept => self.kept,
-        };
-        let seconds = if self.smoke { 0.5 } else { self.seconds };
+    fn time(&self) -> Duration {
+        Duration::from_secs_f64(if self.smoke { 0.5 } else { self.seconds })
+    }
+
+    fn slow(&self) -> Slow {
+        let burn = Slow::Burn(Duration::from_millis(self.burn));
+        self.wait.map_or(burn, |ms| Slow::Wait(Duration::from_millis(ms)))
+    }
+
+    fn pace(&self, case: Case) -> Pace {
+        let rate = case.requests_per_second.max(1);
         Pace {
-            arrival,
-            every: Duration::from_secs(1) / rate.max(1),
-            count: (f64::from(rate) * seconds) as u32,
+            arrival: case.clients,
+            every: Duration::from_secs(1) / rate,
+            count: (f64::from(rate) * self.time().as_secs_f64()) as u32,
             connections: self.connections,
-            burn: Duration::from_millis(self.burn),
+            idle: self.idle,
+            slow: self.slow(),
             slow_every: self.every.max(1),
         }
     }
 }
 
-fn measure(options: &Options, shape: Shape, arrival: Arrival, runtime: &Runtime) -> Result<Sample> {
-    let start = Start::on_free_port(shape.nodes).with_threads(shape.threads);
-    let server = Server::start(shape.variant, &start, Stdio::null())?;
-    let waits = clients::run(server.address(), &options.pace(arrival), runtime)?;
-    Ok(Sample { shape, arrival, waits })
-}
-
-fn rows(samples: &[Sample], shapes: &[Shape]) -> Vec<Row> {
+fn rows(samples: &[Sample], cases: &[Case], subjects: &[Subject]) -> Vec<Row> {
     let mut rows = Vec::new();
-    for arrival in [Arrival::New, Arrival::Kept] {
-        for shape in shapes {
-            let found = || samples.iter().filter(|sample| (sample.arrival, sample.shape) == (arrival, *shape));
+    for &case in cases {
+        for (server, subject) in subjects.iter().enumerate() {
+            let found = || samples.iter().filter(|sample| (sample.case, sample.server) == (case, server));
             let percentile = |percentile| {
                 let spread = Spread::of(found().map(|sample| sample.waits.percentile(percentile)))?;
                 Some(Percentile { percentile, spread })
             };
             rows.push(Row {
-                clients: arrival.name(),
-                server: shape.name(),
+                case,
+                server: subject.name(cores()),
                 percentiles: PERCENTILES.into_iter().filter_map(percentile).collect(),
                 failed: found().map(|sample| sample.waits.failed()).sum(),
             });
@@ -171,26 +191,69 @@ fn rows(samples: &[Sample], shapes: &[Shape]) -> Vec<Row> {
     rows
 }
 
-fn print(options: &Options, rows: &[Row], json: bool) -> Result<()> {
-    if json {
+fn print(options: &Options, cases: &[Case], rows: &[Row]) -> Result<()> {
+    if options.json {
         println!("{}", serde_json::to_string_pretty(rows)?);
         return Ok(());
     }
-    for arrival in [Arrival::New, Arrival::Kept] {
-        let rate = 1.0 / options.pace(arrival).every.as_secs_f64();
-        println!(
-            "\n{}, {rate:.0} requests/s, of which one in {} burns {} ms: milliseconds that the others wait",
-            arrival.name(),
-            options.every,
-            options.burn
-        );
-        let of_it = rows.iter().filter(|row| row.clients == arrival.name());
+    for case in cases {
+        println!("\n{}: milliseconds that the others wait", options.describe(*case));
+        let of_it = rows.iter().filter(|row| row.case == *case);
         table::print(&["server", "p50", "p90", "p99", "p99.9", "failed"], &of_it.map(cells).collect::<Vec<_>>());
     }
     Ok(())
 }
 
+impl Options {
+    fn describe(&self, case: Case) -> String {
+        let Case { clients, requests_per_second, load } = case;
+        let load = load.map(|load| format!(" ({load} % of the slowest server's)")).unwrap_or_default();
+        let idle = if self.idle > 0 { format!(" beside {} idle connections", self.idle) } else { String::new() };
+        let slow = match self.slow() {
+            Slow::Burn(time) => format!("burns {} ms", time.as_millis()),
+            Slow::Wait(time) => format!("waits {} ms", time.as_millis()),
+        };
+        let name = clients.name();
+        format!("{name}{idle}, {requests_per_second} requests/s{load}, of which one in {} {slow}", self.every)
+    }
+}
+
 fn cells(row: &Row) -> Vec<String> {
     let percentiles = row.percentiles.iter().map(|percentile| percentile.spread.show(1));
     std::iter::once(row.server.clone()).chain(percentiles).chain([row.failed.to_string()]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Args {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    fn options(args: &str) -> Options {
+        Args::parse_from(format!("tail {args}").split_whitespace()).options
+    }
+
+    #[test]
+    fn a_case_is_described_in_its_title() {
+        let fixed = Case { clients: Arrival::New, requests_per_second: 1000, load: None };
+        let title = options("").describe(fixed);
+        assert_eq!(title, "new connections, 1000 requests/s, of which one in 100 burns 20 ms");
+        let title = options("--wait 100 --idle 500").describe(share(Arrival::Kept, 90, 8001.0));
+        assert_eq!(
+            title,
+            "kept connections beside 500 idle connections, 7200 requests/s (90 % of the slowest server's), of which one in 100 waits 100 ms"
+        );
+    }
+
+    #[test]
+    fn requests_are_spread_over_the_time() {
+        let pace = options("--seconds 2 --every 0").pace(share(Arrival::Kept, 50, 1000.0));
+        assert_eq!((pace.every, pace.count, pace.slow_every), (Duration::from_millis(2), 1000, 1));
+    }
 }

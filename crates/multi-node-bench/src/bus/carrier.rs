@@ -55,7 +55,7 @@ impl Carrier {
         let (redis, nats) = (programs::find(servers, "redis-server"), programs::find(servers, "nats-server"));
         carriers.extend(redis.map(|program| RedisServer::start(program, folder)).transpose()?.map(Carrier::Redis));
         carriers.extend(nats.map(|program| NatsServer::start(program, folder)).transpose()?.map(Carrier::Nats));
-        if let Some(package) = built(package) {
+        if let Some(package) = programs::package(package) {
             let script = |script: &str, name, messages| {
                 let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/bus").join(script);
                 Carrier::Script { script, package: package.clone(), name, messages }
@@ -113,22 +113,6 @@ impl Carrier {
             }
         }
     }
-}
-
-/// The package's folder, if its addon is built and there is a Node.js.
-fn built(package: &Path) -> Option<PathBuf> {
-    let package = package.canonicalize().ok()?;
-    let is_built =
-        std::fs::read_dir(&package).ok()?.flatten().any(|entry| entry.path().extension() == Some("node".as_ref()));
-    let node = Command::new("node").arg("--version").stdout(Stdio::null()).status();
-    if !is_built || node.is_err() {
-        eprintln!(
-            "skipped: the Node.js package and node:cluster; `node build.mjs --release` in {} builds it",
-            package.display()
-        );
-        return None;
-    }
-    Some(package)
 }
 
 /// Subscribers are processes of this program; this one publishes.

@@ -4,7 +4,10 @@ use anyhow::Result;
 use axum::{Router, http::Uri, routing::get, serve::ListenerExt};
 use tokio::{net::TcpSocket, runtime::Builder};
 
-use super::{BACKLOG, HELLO, Start, announce, work::answer};
+use super::{
+    BACKLOG, HELLO, Start, announce,
+    work::{answer, wait},
+};
 
 /// Serves from one process.
 pub(super) fn serve(start: &Start) -> Result<()> {
@@ -16,12 +19,22 @@ pub(super) fn serve(start: &Start) -> Result<()> {
         socket.bind(address)?;
         let listener = socket.listen(BACKLOG)?;
         announce(listener.local_addr()?.port(), &[])?;
-        let app =
-            Router::new().route("/", get(|| async { HELLO })).fallback(|uri: Uri| async move { answer(uri.path()) });
         let listener = listener.tap_io(|stream| {
             let _ = stream.set_nodelay(true);
         });
-        anyhow::Ok(axum::serve(listener, app).await?)
+        anyhow::Ok(axum::serve(listener, router()).await?)
     });
     runtime.block_on(server)?
+}
+
+/// What it serves, and the library too.
+pub(super) fn router() -> Router {
+    Router::new().route("/", get(|| async { HELLO })).fallback(other)
+}
+
+async fn other(uri: Uri) -> &'static str {
+    if let Some(wait) = wait(uri.path()) {
+        wait.await;
+    }
+    answer(uri.path())
 }

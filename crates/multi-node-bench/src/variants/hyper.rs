@@ -12,7 +12,7 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-use super::work::answer;
+use super::work::{answer, wait};
 
 /// The runtime of one node.
 pub(super) fn runtime() -> Result<Runtime> {
@@ -34,5 +34,9 @@ async fn serve(stream: TcpStream) {
 }
 
 async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::new(Bytes::from_static(answer(request.uri().path()).as_bytes()))))
+    let path = request.uri().path();
+    if let Some(wait) = wait(path) {
+        wait.await;
+    }
+    Ok(Response::new(Full::new(Bytes::from_static(answer(path).as_bytes()))))
 }

@@ -4,6 +4,7 @@ mod axum;
 mod hyper;
 pub(crate) mod multi_node;
 mod reuseport;
+mod shape;
 mod shared;
 mod work;
 
@@ -17,7 +18,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::work::burn_path;
+pub(crate) use self::{shape::Shape, work::Slow};
 use crate::process::{self, Process};
 
 /// What every server answers, to whatever path.
@@ -30,6 +31,8 @@ const BACKLOG: u32 = 4096;
 pub(crate) enum Variant {
     /// The library: nodes of one current-thread runtime each, under a master.
     MultiNode,
+    /// The library with axum's router, as an axum program uses it.
+    MultiNodeAxum,
     /// Hand-made prefork: hyper on one current-thread runtime a process, each with a listener of its own (SO_REUSEPORT).
     Reuseport,
     /// Hand-made prefork: the same, on one listener that all processes share, with tokio's own accept.
@@ -79,10 +82,16 @@ impl Variant {
         process::die_with_parent()?;
         match self {
             Variant::MultiNode => multi_node::serve(start),
+            Variant::MultiNodeAxum => multi_node::serve_router(start),
             Variant::Reuseport => reuseport::serve(start),
             Variant::Shared => shared::serve(start),
             Variant::Axum => axum::serve(start),
         }
+    }
+
+    /// Whether it is the library.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Variant::MultiNode | Variant::MultiNodeAxum)
     }
 
     /// As it is typed and printed.

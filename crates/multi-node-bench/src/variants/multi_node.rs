@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, Either};
 use http_body_util::Full;
 use hyper::{Request, Response};
 use multi_node::{
@@ -16,11 +17,20 @@ use multi_node::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-use super::{Start, announce_pids, work::answer};
+use super::{
+    Start, announce_pids,
+    axum::router,
+    work::{answer, wait},
+};
 
 /// Serves from `start.nodes` nodes under a master, which is this process; in a node it is one of them.
 pub(super) fn serve(start: &Start) -> Result<()> {
     serve_all(options(start.nodes, start.port), start.threads, Hello)
+}
+
+/// The same with axum's router as its service.
+pub(super) fn serve_router(start: &Start) -> Result<()> {
+    serve_all(options(start.nodes, start.port), start.threads, router())
 }
 
 /// The same by these options, with another service.
@@ -73,13 +83,26 @@ pub(crate) struct Hello;
 impl tower_service::Service<Request<multi_node::servers::RequestBody>> for Hello {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
+    type Future = Either<Ready<Answer>, BoxFuture<'static, Answer>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<multi_node::servers::RequestBody>) -> Self::Future {
-        ready(Ok(Response::new(Full::new(Bytes::from_static(answer(request.uri().path()).as_bytes())))))
+        let path = request.uri().path();
+        match wait(path) {
+            None => Either::Left(ready(hello(path))),
+            Some(wait) => Either::Right(Box::pin(async move {
+                wait.await;
+                hello("/")
+            })),
+        }
     }
+}
+
+type Answer = Result<Response<Full<Bytes>>, Infallible>;
+
+fn hello(path: &str) -> Answer {
+    Ok(Response::new(Full::new(Bytes::from_static(answer(path).as_bytes()))))
 }

@@ -57,7 +57,7 @@ npm dd-trace --omit=optional 'dd-trace@6.21.0' 'express@5.3.0'
 npm opentelemetry --omit=optional '@opentelemetry/auto-instrumentations-node@0.82.0' '@opentelemetry/api@1.10.0' 'express@5.3.0'
 npm newrelic --omit=optional 'newrelic@14.5.1' 'express@5.3.0'
 npm sentry --omit=optional '@sentry/node@11.12.0' 'express@5.3.0'
-for package in puma starlet h2o nginx wrk zsh fish chromium; do
+for package in puma starlet h2o nginx nats-server wrk zsh fish chromium; do
     fetch "$package" 300 scripts/unpack-debian.sh "$target/$package" "$package"
 done
 

@@ -8,6 +8,9 @@
 //!   above the `broken_epoch` of the question. One pair per (pair of processes, epoch);
 //! - awaits [`Bus::settled`] before it calls the process ready, and [`Bus::flush`] before it ends.
 //!
+//! The gateway to other machines is one more process. What comes from there it passes on by its [`Relay`], and subscribers find gaps
+//! by the publishers' own numbers.
+//!
 //! A link is wanted at the first subscription or request. A process that uses neither costs no descriptor, no task, no wake-up.
 //! Without peers everything works within the process.
 //!
@@ -15,6 +18,7 @@
 //! typed     values            bus       membership, links and their frames
 //! topic     topics, history   request   requests, handlers
 //! members   who takes part    link      a socket, its reader, writer and queue
+//! remote    other machines' processes
 //! frame     the bytes         payload, name, limits, counts
 //! ```
 
@@ -26,14 +30,15 @@ mod link;
 mod members;
 mod name;
 mod payload;
+mod remote;
 mod request;
 mod topic;
 mod transcode;
 mod typed;
 
-pub use bus::Bus;
 #[cfg(fuzzing)]
 pub use bus::fuzz_link;
+pub use bus::{Bus, Relay};
 pub use counts::BusCounts;
 pub use frame::{FrameError, HelloError};
 pub use limits::BusLimits;
@@ -41,6 +46,8 @@ pub use link::LinkError;
 pub use members::{LinkWanted, PeerStatus, Wanted};
 pub use name::MOST_NAME;
 pub use payload::{ContentType, DecodeError, EncodeError, Encoding, Payload};
+pub use remote::RemoteProcess;
 pub use request::{Call, CallAll, Request, RequestError, RespondError, Target};
+pub use topic::{Came, Sequences};
 pub use topic::{Event, History, PublishError, Published, RawTopic, Settled, Subscribing, Subscription, TopicError};
 pub use typed::{Topic, TypedCall, TypedCallAll, TypedEvent, TypedSubscribing, TypedSubscription};

@@ -25,7 +25,8 @@ pub enum ContentType {
 }
 
 impl ContentType {
-    pub(crate) fn to_flags(self) -> u8 {
+    /// Its number in frames, 0 to 15.
+    pub fn to_flags(self) -> u8 {
         match self {
             ContentType::Bytes => 0,
             ContentType::Text => 1,
@@ -36,7 +37,7 @@ impl ContentType {
     }
 
     /// The content type in the lower four bits of a frame's flags.
-    pub(crate) fn from_flags(flags: u8) -> ContentType {
+    pub fn from_flags(flags: u8) -> ContentType {
         match flags & 15 {
             0 => ContentType::Bytes,
             1 => ContentType::Text,

@@ -34,7 +34,8 @@ impl fmt::Display for Slot {
 
 /// The identity of one process of the program, never used again after its end.
 ///
-/// Shows as `master`, `node-1`, `node-2`…, and `primary` for the process of `Program::primary`; in JSON too. Binary formats have its number.
+/// Shows as `master`, `node-1`, `node-2`…, `primary` for the process of `Program::primary`, `gateway` for the one that joins other machines,
+/// and `remote-…` for a process of another machine; in JSON too. Binary formats have its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "WrittenId")]
 pub struct NodeId(u64);
@@ -71,10 +72,23 @@ impl NodeId {
     /// The primary process of a Node.js program, which is no node.
     pub const PRIMARY: NodeId = NodeId(u64::MAX);
 
+    /// The gateway to other machines, which is no node.
+    pub const GATEWAY: NodeId = NodeId(u64::MAX - 1);
+
     /// The identity of the `number`th node ever started, counted from 1.
     pub fn node(number: u64) -> NodeId {
-        debug_assert!(number > 0 && number < u64::MAX, "these are no nodes");
+        debug_assert!(number > 0 && number < REMOTE, "these are no nodes");
         NodeId(number)
+    }
+
+    /// A process of another machine, by 63 bits that identify it.
+    pub fn remote(bits: u64) -> NodeId {
+        NodeId(REMOTE | (bits % (NodeId::GATEWAY.0 - REMOTE)))
+    }
+
+    /// Whether it is a process of another machine.
+    pub fn is_remote(self) -> bool {
+        (REMOTE..NodeId::GATEWAY.0).contains(&self.0)
     }
 
     /// 0 for the master, else how many nodes had been started when this one was.
@@ -88,12 +102,17 @@ impl NodeId {
     }
 }
 
+/// The numbers of processes of other machines begin here.
+const REMOTE: u64 = 1 << 63;
+
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => f.pad("master"),
-            u64::MAX => f.pad("primary"),
-            n => f.pad(&format!("node-{n}")),
+        match *self {
+            NodeId::MASTER => f.pad("master"),
+            NodeId::PRIMARY => f.pad("primary"),
+            NodeId::GATEWAY => f.pad("gateway"),
+            NodeId(n) if n >= REMOTE => f.pad(&format!("remote-{:x}", n - REMOTE)),
+            NodeId(n) => f.pad(&format!("node-{n}")),
         }
     }
 }
@@ -102,13 +121,24 @@ impl FromStr for NodeId {
     type Err = UnknownId;
 
     fn from_str(text: &str) -> Result<NodeId, UnknownId> {
-        let number = match text {
-            "master" => Some(0),
-            "primary" => Some(u64::MAX),
-            _ => text.strip_prefix("node-").and_then(|n| n.parse().ok()).filter(|&n| n > 0 && n < u64::MAX),
+        let id = match text {
+            "master" => Some(NodeId::MASTER),
+            "primary" => Some(NodeId::PRIMARY),
+            "gateway" => Some(NodeId::GATEWAY),
+            _ => node(text).or_else(|| remote(text)),
         };
-        number.map(NodeId).ok_or_else(|| UnknownId(text.to_owned()))
+        id.ok_or_else(|| UnknownId(text.to_owned()))
     }
+}
+
+fn node(text: &str) -> Option<NodeId> {
+    let number = text.strip_prefix("node-")?.parse().ok();
+    number.filter(|&number| number > 0 && number < REMOTE).map(NodeId)
+}
+
+fn remote(text: &str) -> Option<NodeId> {
+    let bits = u64::from_str_radix(text.strip_prefix("remote-")?, 16).ok()?;
+    Some(NodeId::remote(bits)).filter(|id| id.0 - REMOTE == bits)
 }
 
 /// A text that names no process: neither `master` nor `node-N`.
@@ -145,9 +175,14 @@ mod tests {
 
     #[test]
     fn ids_read_back_what_they_show() {
-        for id in [NodeId::MASTER, NodeId::node(1), NodeId::node(u64::MAX - 1), NodeId::PRIMARY] {
+        let processes = [NodeId::MASTER, NodeId::node(1), NodeId::node((1 << 63) - 1), NodeId::PRIMARY];
+        let elsewhere =
+            [NodeId::GATEWAY, NodeId::remote(0), NodeId::remote(0x1234_5678_9abc_def0), NodeId::remote(u64::MAX)];
+        for id in processes.into_iter().chain(elsewhere) {
             assert_eq!(id.to_string().parse(), Ok(id));
         }
+        assert!(processes.into_iter().chain([NodeId::GATEWAY]).all(|id| !id.is_remote()));
+        assert!(elsewhere[1..].iter().all(|id| id.is_remote()));
     }
 
     #[test]
@@ -158,7 +193,18 @@ mod tests {
 
     #[test]
     fn foreign_ids_are_refused() {
-        for text in ["", "node-", "node-0", "node-18446744073709551615", "node--1", "Master", "slot-1"] {
+        for text in [
+            "",
+            "node-",
+            "node-0",
+            "node-18446744073709551615",
+            "node--1",
+            "remote-",
+            "remote-8000000000000000",
+            "node-9223372036854775808",
+            "Master",
+            "slot-1",
+        ] {
             assert!(text.parse::<NodeId>().is_err(), "{text:?}");
         }
     }

@@ -19,6 +19,7 @@ pub mod leads;
 pub mod limits;
 pub mod load;
 pub mod machine;
+pub mod nats;
 pub mod needs;
 pub mod old_node;
 pub mod plan;

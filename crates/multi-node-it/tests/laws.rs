@@ -19,6 +19,7 @@ fn sources() -> Vec<Source> {
         ("multi-node-fleet", "fleet/"),
         ("multi-node-limits", "limits/"),
         ("multi-node-metrics", "metrics/"),
+        ("multi-node-nats", "nats/"),
         ("multi-node-process", "process/"),
         ("multi-node-run", "run/"),
         ("multi-node-serve", "serve/"),
@@ -170,6 +171,16 @@ fn serving_could_stand_alone() {
     assert!(own("multi-node-sys").is_empty(), "law 3: `sys` depends on nothing of ours");
     assert!(own("multi-node-fleet").is_empty(), "law 1: `fleet` depends on nothing of ours");
     assert_eq!(own("multi-node-bus"), ["multi-node-fleet"], "the bus gets its sockets and members from who uses it");
+    assert_eq!(
+        own("multi-node-nats"),
+        ["multi-node-bus", "multi-node-fleet", "multi-node-sys"],
+        "a gateway is a process of the bus, and knows no master"
+    );
+    absent(
+        "law 1: the rules of a gateway and its frames wait for nothing and read no clock",
+        below(&sources, &["nats/gateway/", "nats/frame.rs", "nats/subject.rs"]),
+        &["tokio", "async_nats", "::now()", "std::env"],
+    );
     assert_eq!(own("multi-node-metrics"), ["multi-node-fleet"], "law 1: `metrics` depends on what is pure alone");
     absent("law 3: `mesh` knows no `serve`", below(&sources, &["process/mesh/"]), &["crate::serve"]);
 }

@@ -15,6 +15,7 @@ use crate::frame::{Head, Hello, Kind};
 use crate::limits::BusLimits;
 use crate::link::{LinkError, Outbox, ReadHalf, WriteHalf, read, write};
 use crate::members::{Attached, Members};
+use crate::remote::Remotes;
 use crate::request::Requests;
 use crate::topic::Topics;
 
@@ -30,6 +31,8 @@ pub(super) struct Parts {
     pub(super) members: Arc<Members>,
     pub(super) topics: Arc<Topics>,
     pub(super) requests: Arc<Requests>,
+    /// Who the processes of other machines are.
+    pub(super) remotes: Remotes,
     pub(super) runtime: Handle,
     incarnation: u64,
 }
@@ -46,7 +49,8 @@ impl Parts {
     ) -> Parts {
         // Another number for each bus: std's hasher has random keys.
         let incarnation = RandomState::new().hash_one(me);
-        Parts { me, limits, counts, members, topics, requests, runtime, incarnation }
+        let remotes = Remotes::default();
+        Parts { me, limits, counts, members, topics, requests, remotes, runtime, incarnation }
     }
 }
 

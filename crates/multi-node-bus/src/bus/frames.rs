@@ -5,12 +5,13 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use multi_node_fleet::id::NodeId;
 use tokio::sync::Semaphore;
 
 use super::connection::Parts;
 use crate::frame::{
     Frame, FrameError, HEADER, Head, Hello, Kind, MOST_BESIDE_PAYLOAD, Needs, Truncated, decode, decode_failure,
-    decode_item, decode_needs, decode_request,
+    decode_item, decode_needs, decode_remote, decode_request,
 };
 use crate::link::{Inbound, LinkError, Outbox, Relief};
 use crate::name::is_name;
@@ -200,6 +201,7 @@ impl Frames {
                 parts.requests.failed(link.peer, head.seq, code, text);
             }
             Kind::Cancel => parts.requests.cancelled(link, head.seq),
+            Kind::RemoteMessage | Kind::RemoteNext => self.remote(kind, head, body)?,
         }
         Ok(())
     }
@@ -240,6 +242,25 @@ impl Frames {
             // The peer asks another process.
             Err(_) => topic.end_answer(&link, number, Answer::NotKept),
         }
+    }
+
+    /// What the gateway says of other machines. No other process may speak for them.
+    fn remote(&mut self, kind: Kind, head: &Head, body: &[u8]) -> Result<(), Refused> {
+        if self.link.peer != NodeId::GATEWAY {
+            return Err(Refused::Frame(FrameError::OutOfTurn { kind: head.kind }));
+        }
+        let (process, payload) = decode_remote(body)?;
+        let Some(topic) = self.publishes.get(&head.channel) else { return Ok(()) };
+        let from = process.id();
+        self.parts.remotes.remember(from, process);
+        if kind == Kind::RemoteNext {
+            topic.remote_next(&self.link, from, head.seq);
+            return Ok(());
+        }
+        let message = Arrived { seq: head.seq, payload: owned(head, payload) };
+        let crowded = topic.deliver_remote(&self.link, from, message);
+        self.crowded = Queue::most_patient(crowded, self.crowded.take());
+        Ok(())
     }
 
     fn history_item(&mut self, head: &Head, body: &[u8]) -> Result<(), Refused> {

@@ -9,12 +9,14 @@ use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
 use super::connection::{Connection, Parts};
+use super::relay::Relay;
 use crate::counts::{BusCounts, Counts};
 use crate::limits::BusLimits;
 #[cfg(unix)]
 use crate::link::halves;
 use crate::members::{Members, PeerStatus, Wanted};
 use crate::payload::Payload;
+use crate::remote::RemoteProcess;
 use crate::request::{Call, CallAll, Handler, Request, Requests, RespondError};
 use crate::topic::{RawTopic, Settled, TopicError, Topics};
 
@@ -159,6 +161,16 @@ impl Bus {
             }
         };
         timeout(longest, all).await.is_ok()
+    }
+
+    /// Who this process of another machine is. Known from its first message on; of many thousand processes some may be forgotten.
+    pub fn remote(&self, id: NodeId) -> Option<RemoteProcess> {
+        self.0.remotes.get(id)
+    }
+
+    /// What a gateway needs beside a process's own part.
+    pub fn relay(&self) -> Relay {
+        Relay::new(&self.0.topics)
     }
 
     /// What has been counted.

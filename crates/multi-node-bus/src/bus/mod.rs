@@ -5,7 +5,9 @@ mod frames;
 #[cfg(any(test, fuzzing))]
 mod fuzz;
 mod handle;
+mod relay;
 
 #[cfg(fuzzing)]
 pub use fuzz::fuzz_link;
 pub use handle::Bus;
+pub use relay::Relay;

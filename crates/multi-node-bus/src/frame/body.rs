@@ -8,14 +8,14 @@ pub(crate) struct Truncated;
 
 /// The process of this number, which came from outside.
 pub(crate) fn node_id(number: u64) -> NodeId {
-    match number {
-        0 => NodeId::MASTER,
-        u64::MAX => NodeId::PRIMARY,
-        number => NodeId::node(number),
-    }
+    let known = [NodeId::MASTER, NodeId::PRIMARY, NodeId::GATEWAY].into_iter().find(|id| id.number() == number);
+    known.unwrap_or_else(|| match number >> 63 {
+        0 => NodeId::node(number),
+        _ => NodeId::remote(number & (u64::MAX >> 1)),
+    })
 }
 
-fn take_u64(body: &[u8]) -> Result<(u64, &[u8]), Truncated> {
+pub(super) fn take_u64(body: &[u8]) -> Result<(u64, &[u8]), Truncated> {
     let (number, rest) = body.split_first_chunk().ok_or(Truncated)?;
     Ok((u64::from_le_bytes(*number), rest))
 }

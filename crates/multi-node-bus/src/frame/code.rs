@@ -50,10 +50,14 @@ pub(crate) enum Kind {
     Failed = 18,
     /// Seq: of the request, whose answer nobody awaits.
     Cancel = 19,
+    /// Channel: the gateway's number. Seq: the publisher's. Flags: the content type. Body: the [process](crate::RemoteProcess), the payload.
+    RemoteMessage = 20,
+    /// Channel: the gateway's number. Seq: the next message of this publisher. Body: the process.
+    RemoteNext = 21,
 }
 
 impl Kind {
-    const ALL: [Kind; 19] = [
+    const ALL: [Kind; 21] = [
         Kind::Hello,
         Kind::Synced,
         Kind::Subscribe,
@@ -73,6 +77,8 @@ impl Kind {
         Kind::Reply,
         Kind::Failed,
         Kind::Cancel,
+        Kind::RemoteMessage,
+        Kind::RemoteNext,
     ];
 
     /// The kind of this number, if this version knows it.

@@ -10,6 +10,7 @@
 mod body;
 mod code;
 mod hello;
+mod remote;
 #[cfg(test)]
 mod tests;
 
@@ -19,3 +20,4 @@ pub use code::FrameError;
 pub(crate) use code::{Frame, HEADER, Head, Kind, MOST_BESIDE_PAYLOAD, append, decode};
 pub(crate) use hello::Hello;
 pub use hello::HelloError;
+pub(crate) use remote::{decode_remote, encode_remote};

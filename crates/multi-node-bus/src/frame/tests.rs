@@ -1,15 +1,22 @@
 //! Codec: what is written is read again, and no bytes make the decoder panic or read beyond them.
 
-use multi_node_fleet::id::NodeId;
+use multi_node_fleet::id::{NodeId, Slot};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::remote::RemoteProcess;
 
 const MOST: usize = 1000;
 
 fn any_node() -> impl Strategy<Value = NodeId> {
-    prop_oneof![Just(NodeId::MASTER), Just(NodeId::PRIMARY), (1..1000u64).prop_map(NodeId::node)]
+    prop_oneof![
+        Just(NodeId::MASTER),
+        Just(NodeId::PRIMARY),
+        Just(NodeId::GATEWAY),
+        any::<u64>().prop_map(NodeId::remote),
+        (1..1000u64).prop_map(NodeId::node)
+    ]
 }
 
 fn any_head() -> impl Strategy<Value = Head> {
@@ -29,10 +36,18 @@ fn a_header_is_18_bytes_little_endian() {
 }
 
 #[test]
+fn a_process_of_another_machine_is_named_by_19_bytes_and_its_machine() {
+    let process = RemoteProcess { machine: "a1".to_owned(), epoch: 0x0201, number: 7, slot: Some(Slot(3)) };
+    assert_eq!(encode_remote(&process), *b"\x01\x02\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x03\0\x02a1");
+    let master = RemoteProcess { slot: None, ..process };
+    assert_eq!(encode_remote(&master)[16..18], [255, 255]);
+}
+
+#[test]
 fn kinds_have_their_numbers() {
     assert_eq!(Kind::known(0), None);
-    assert_eq!(Kind::known(20), None);
-    for number in 1..20 {
+    assert_eq!(Kind::known(22), None);
+    for number in 1..22 {
         assert_eq!(Kind::known(number).unwrap() as u8, number);
     }
 }
@@ -78,6 +93,7 @@ proptest! {
         let _ = decode_failure(&bytes);
         let _ = decode_needs(&bytes);
         let _ = decode_item(&bytes);
+        let _ = decode_remote(&bytes);
         let _ = Hello::accept(&bytes, NodeId::MASTER);
     }
 
@@ -89,10 +105,15 @@ proptest! {
         let mut request = encode_request_head(seq, &name);
         request.extend(&payload);
         prop_assert_eq!(decode_request(&request), Ok((seq, name.as_str(), &payload[..])));
-        prop_assert_eq!(decode_failure(&encode_failure(3, &name)), Ok((3, name)));
+        prop_assert_eq!(decode_failure(&encode_failure(3, &name)), Ok((3, name.clone())));
         let mut item = encode_item(seq, node).to_vec();
         item.extend(&payload);
         prop_assert_eq!(decode_item(&item), Ok((seq, node, &payload[..])));
+        let slot = u16::try_from(most_bytes).ok().filter(|slot| *slot < u16::MAX).map(Slot);
+        let process = RemoteProcess { machine: name.clone(), epoch: seq, number: most.into(), slot };
+        let mut remote = encode_remote(&process);
+        remote.extend(&payload);
+        prop_assert_eq!(decode_remote(&remote), Ok((process, &payload[..])));
         let needs = Needs { most, most_bytes, before };
         prop_assert_eq!(decode_needs(&encode_needs(&needs)), Ok(needs));
     }

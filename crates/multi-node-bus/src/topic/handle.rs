@@ -74,6 +74,12 @@ impl RawTopic {
         }
     }
 
+    /// The number of the first message that this peer sends here. Events of the peer count from it: each message is one, and `Lagged` says
+    /// how many.
+    pub fn first_of(&self, peer: NodeId) -> Option<u64> {
+        self.topic.lock().sources.get(&peer)?.start
+    }
+
     /// The other processes that get what this one publishes, as far as it knows: those whose subscription has arrived here, until they
     /// end it or end themselves. A process that is gone stays here until all that it had sent has been read.
     pub fn subscribers(&self) -> Vec<NodeId> {

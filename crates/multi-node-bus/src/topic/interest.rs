@@ -5,6 +5,7 @@ use std::sync::Arc;
 use multi_node_fleet::id::NodeId;
 
 use super::history::Ring;
+use super::sequences::Sequences;
 use super::state::{Phase, Source, SourceAnswer, State, Topic};
 use crate::frame::{Head, Kind};
 use crate::link::Outbox;
@@ -76,6 +77,7 @@ impl Topic {
                 link.control(Head::new(Kind::Unsubscribe).channel(self.channel), &[]);
             }
         }
+        state.remotes = Sequences::default();
         state.phase = Phase::Idle;
         state.question = None;
         state.round += 1;

@@ -81,6 +81,7 @@ impl Topic {
         state.subscribers.retain(|subscriber| subscriber.peer != link.peer);
         let head = Head::new(Kind::Confirmed).channel(self.channel).seq(state.next);
         link.control(head, &[&its_channel.to_le_bytes(), &question.to_le_bytes()]);
+        self.say_relayed(&state, link);
         state.subscribers.push(Subscriber { peer: link.peer, link: Some(link.clone()) });
         self.subscribers_changed.send_replace(());
     }

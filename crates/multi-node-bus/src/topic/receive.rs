@@ -76,7 +76,7 @@ impl Topic {
         self.tell_watchers(&state);
     }
 
-    fn tell_gap(&self, state: &State, from: NodeId, missed: u64) {
+    pub(super) fn tell_gap(&self, state: &State, from: NodeId, missed: u64) {
         self.tell_watchers(state);
         if missed > 0 {
             self.counts.missed.add(missed);
@@ -84,7 +84,7 @@ impl Topic {
         }
     }
 
-    fn push(&self, state: &State, events: Vec<Event>) -> Option<Arc<Queue>> {
+    pub(super) fn push(&self, state: &State, events: Vec<Event>) -> Option<Arc<Queue>> {
         let (last, others) = state.readers.split_last()?;
         let mut crowded = None;
         for reader in others {
@@ -99,7 +99,7 @@ impl Topic {
 }
 
 /// The source, if it has confirmed over this link.
-fn confirmed<'a>(source: Option<&'a mut Source>, link: &Outbox) -> Option<&'a mut Source> {
+pub(super) fn confirmed<'a>(source: Option<&'a mut Source>, link: &Outbox) -> Option<&'a mut Source> {
     source.filter(|source| {
         source.answer == SourceAnswer::Confirmed
             && source.asked.as_ref().is_some_and(|(asked, _)| asked.epoch == link.epoch)

@@ -77,7 +77,11 @@ impl State {
 
     /// The first message of this publisher that comes, or came, over the link.
     fn start(&self, me: NodeId, from: NodeId) -> Option<u64> {
-        if from == me { Some(self.own_start) } else { self.sources.get(&from)?.start }
+        match from {
+            from if from == me => Some(self.own_start),
+            from if from.is_remote() => self.remotes.start(from),
+            from => self.sources.get(&from)?.start,
+        }
     }
 
     /// The last `most` of the items, without those that publishers send by themselves.
@@ -101,6 +105,7 @@ impl State {
             match self.start(me, from) {
                 Some(start) if start > seq + 1 => gaps.push(Event::Lagged { from, missed: start - seq - 1 }),
                 Some(_) => {}
+                None if from.is_remote() => drop(self.remotes.next_is(from, seq.saturating_add(1))),
                 None => {
                     if let Some(source) = self.sources.get_mut(&from) {
                         source.next = Some(seq.saturating_add(1));

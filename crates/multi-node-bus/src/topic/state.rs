@@ -13,6 +13,8 @@ use tokio::time::Instant;
 use super::Settled;
 use super::history::Ring;
 use super::queue::Queue;
+use super::remote::Relayed;
+use super::sequences::Sequences;
 use super::snapshot::Question;
 use crate::counts::Counts;
 use crate::link::Outbox;
@@ -45,6 +47,10 @@ pub(super) struct State {
     pub(super) subscribers: Vec<Subscriber>,
     /// The peers at which this process subscribes. Empty without interest.
     pub(super) sources: HashMap<NodeId, Source>,
+    /// The publishers of other machines.
+    pub(super) remotes: Sequences,
+    /// In a gateway: what it has passed on.
+    pub(super) relayed: Relayed,
     pub(super) phase: Phase,
     /// Counts the starts, so that a late end of an earlier one is noticed.
     pub(super) round: u64,
@@ -136,6 +142,8 @@ impl State {
             readers: Vec::new(),
             subscribers: Vec::new(),
             sources: HashMap::new(),
+            remotes: Sequences::default(),
+            relayed: Relayed::default(),
             phase: Phase::Idle,
             round: 0,
             own_start: 1,

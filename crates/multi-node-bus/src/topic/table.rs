@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use multi_node_fleet::id::NodeId;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 
 use super::queue::Queue;
 use super::state::{Phase, State, Topic};
@@ -29,6 +30,8 @@ pub(crate) struct Topics {
     /// How many topics this process subscribes to.
     interested: AtomicUsize,
     questions: AtomicU64,
+    /// Changes with the topics to which peers subscribe.
+    pub(super) subscribed: watch::Sender<()>,
 }
 
 #[derive(Debug, Default)]
@@ -49,7 +52,8 @@ impl Topics {
         runtime: Handle,
     ) -> Topics {
         let (table, interested, questions) = (Mutex::default(), AtomicUsize::new(0), AtomicU64::new(0));
-        Topics { me, limits, counts, members, runtime, table, interested, questions }
+        let subscribed = watch::Sender::new(());
+        Topics { me, limits, counts, members, runtime, table, interested, questions, subscribed }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
@@ -86,6 +90,7 @@ impl Topics {
         let mut table = self.lock();
         let topic = self.get(&mut table, name);
         topic.add_subscriber(link, channel, question);
+        self.subscribed.send_replace(());
         topic
     }
 
@@ -99,6 +104,21 @@ impl Topics {
         table.by_name.insert(name, topic.clone());
         table.by_channel.insert(topic.channel, topic.clone());
         topic
+    }
+
+    pub(super) fn by_name(&self, name: &str) -> Option<Arc<Topic>> {
+        self.lock().by_name.get(name).cloned()
+    }
+
+    /// Sees each later change of [`Topics::subscribed`].
+    pub(crate) fn watch_subscribed(&self) -> watch::Receiver<()> {
+        self.subscribed.subscribe()
+    }
+
+    /// The topics to which peers subscribe.
+    pub(crate) fn subscribed(&self) -> Vec<Arc<str>> {
+        let all = self.all().into_iter();
+        all.filter(|topic| !topic.subscribers().is_empty()).map(|topic| topic.name.clone()).collect()
     }
 
     pub(crate) fn by_channel(&self, channel: u32) -> Option<Arc<Topic>> {
@@ -173,6 +193,9 @@ impl Topics {
         let mut table = self.lock();
         let state = topic.lock();
         table.remove_if_unused(topic, &state);
+        drop(state);
+        drop(table);
+        self.subscribed.send_replace(());
     }
 
     /// A link is open.

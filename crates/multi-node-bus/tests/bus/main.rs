@@ -8,6 +8,7 @@ mod hostile;
 mod interest;
 mod lag;
 mod links;
+mod remote;
 mod requests;
 mod topics;
 mod typed;

@@ -28,7 +28,18 @@ pub async fn until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 pub fn id(number: u64) -> NodeId {
-    if number == 0 { NodeId::MASTER } else { NodeId::node(number) }
+    match number {
+        0 => NodeId::MASTER,
+        GATEWAY => NodeId::GATEWAY,
+        number => NodeId::node(number),
+    }
+}
+
+/// By this number the tests call the gateway.
+pub const GATEWAY: u64 = u64::MAX;
+
+fn slot(number: u64) -> Option<Slot> {
+    u16::try_from(number).ok().map(Slot)
 }
 
 pub fn limits() -> BusLimits {
@@ -41,6 +52,8 @@ struct State {
     raw: BTreeMap<NodeId, Vec<UnixStream>>,
     /// By pair: the epoch, and a copy of both ends, by which the test cuts the link.
     links: BTreeMap<(NodeId, NodeId), (u64, [UnixStream; 2])>,
+    /// The epochs of pairs of which one has ended: an id that comes back, as a gateway's does, goes on above them.
+    retired: BTreeMap<(NodeId, NodeId), u64>,
     made: usize,
     /// Links are asked for, and not made.
     withheld: bool,
@@ -66,15 +79,14 @@ impl World {
     pub fn add(&self, number: u64, limits: BusLimits) -> Bus {
         let bus = Bus::new(id(number), limits);
         let mut state = self.0.lock().unwrap();
-        let slot = Some(Slot(u16::try_from(number).unwrap()));
         for (other, its) in &state.buses {
-            bus.joined(*other, Some(Slot(u16::try_from(other.number()).unwrap())), true);
-            its.joined(id(number), slot, true);
+            bus.joined(*other, slot(other.number()), true);
+            its.joined(id(number), slot(number), true);
         }
         for raw in state.raw.keys() {
             bus.joined(*raw, None, true);
         }
-        bus.joined(id(number), slot, true);
+        bus.joined(id(number), slot(number), true);
         bus.members_complete();
         state.buses.insert(id(number), bus.clone());
         drop(state);
@@ -98,7 +110,8 @@ impl World {
         if state.withheld || wanted.broken_epoch < epoch {
             return;
         }
-        let epoch = wanted.broken_epoch + 1;
+        let retired = state.retired.get(&pair).copied().unwrap_or_default();
+        let epoch = wanted.broken_epoch.max(retired) + 1;
         let (a, b) = UnixStream::pair().unwrap();
         let copies = [a.try_clone().unwrap(), b.try_clone().unwrap()];
         if !state.raw.contains_key(&wanted.peer) {
@@ -138,11 +151,15 @@ impl World {
     pub fn kill(&self, number: u64) {
         let mut state = self.0.lock().unwrap();
         state.buses.remove(&id(number));
-        for ((a, b), (_, ends)) in &state.links {
-            if *a == id(number) || *b == id(number) {
+        let State { links, retired, .. } = &mut *state;
+        links.retain(|pair, (epoch, ends)| {
+            let stays = pair.0 != id(number) && pair.1 != id(number);
+            if !stays {
                 ends.iter().for_each(|end| drop(end.shutdown(Shutdown::Both)));
+                retired.insert(*pair, *epoch);
             }
-        }
+            stays
+        });
         state.buses.values().for_each(|bus| bus.gone(id(number)));
     }
 }

@@ -2,4 +2,5 @@
 
 mod chat;
 mod conformance;
+mod gateways;
 mod proxied;

@@ -1,0 +1,100 @@
+//! Processes of other machines.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use multi_node_fleet::id::{NodeId, Slot};
+
+/// Of how many processes of other machines this one remembers who they are.
+const MOST: usize = 16 << 10;
+
+/// A process of another machine. It shows as `machine/slot#epoch.number`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RemoteProcess {
+    /// The machine's name.
+    pub machine: String,
+    /// Another number for each start of the machine's program.
+    pub epoch: u64,
+    /// The number of its id there: 7 for `node-7`, 0 for the master.
+    pub number: u64,
+    /// Its slot; `None` for the master.
+    pub slot: Option<Slot>,
+}
+
+impl RemoteProcess {
+    /// By what this process calls it. Every process of every machine finds the same id, over restarts of gateways too.
+    pub fn id(&self) -> NodeId {
+        let numbers = self.epoch.to_le_bytes().into_iter().chain(self.number.to_le_bytes());
+        NodeId::remote(fnv1a(numbers.chain(self.machine.bytes())))
+    }
+}
+
+/// A hash that stays the same over releases (FNV-1a).
+fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+impl fmt::Display for RemoteProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RemoteProcess { machine, epoch, number, slot } = self;
+        match slot {
+            Some(slot) => write!(f, "{machine}/{slot}#{epoch:x}.{number}"),
+            None => write!(f, "{machine}/master#{epoch:x}.{number}"),
+        }
+    }
+}
+
+/// The processes of other machines that have been named to this one.
+#[derive(Debug, Default)]
+pub(crate) struct Remotes(Mutex<HashMap<NodeId, RemoteProcess>>);
+
+impl Remotes {
+    /// Remembers who has this id. Where there is no room, another one is forgotten.
+    pub(crate) fn remember(&self, id: NodeId, process: RemoteProcess) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.contains_key(&id) {
+            return;
+        }
+        if known.len() >= MOST
+            && let Some(other) = known.keys().next().copied()
+        {
+            known.remove(&other);
+        }
+        known.insert(id, process);
+    }
+
+    pub(crate) fn get(&self, id: NodeId) -> Option<RemoteProcess> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(number: u64) -> RemoteProcess {
+        RemoteProcess { machine: "alpha".to_owned(), epoch: 0x5f, number, slot: Some(Slot(2)) }
+    }
+
+    #[test]
+    fn it_shows_its_machine_and_never_the_same_twice() {
+        assert_eq!(process(7).to_string(), "alpha/2#5f.7");
+        assert_eq!(RemoteProcess { slot: None, ..process(0) }.to_string(), "alpha/master#5f.0");
+        assert_eq!(process(7).id().to_string(), "remote-43d178e5a6fb4793");
+        assert_ne!(process(7).id(), process(8).id());
+        assert_ne!(process(7).id(), RemoteProcess { epoch: 0x60, ..process(7) }.id());
+        assert!(process(7).id().is_remote());
+    }
+
+    #[test]
+    fn a_bounded_number_is_remembered() {
+        let remotes = Remotes::default();
+        for number in 0..MOST as u64 + 10 {
+            remotes.remember(process(number).id(), process(number));
+        }
+        let last = process(MOST as u64 + 9);
+        assert_eq!(remotes.get(last.id()), Some(last));
+        assert_eq!(remotes.0.lock().unwrap().len(), MOST);
+    }
+}

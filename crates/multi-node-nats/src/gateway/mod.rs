@@ -1,0 +1,9 @@
+//! The rules of a gateway. Pure: what happens goes in, what to do comes out.
+
+mod places;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod wants;
+
+pub(crate) use rules::{Action, Gateway, Local, LocalEvent};

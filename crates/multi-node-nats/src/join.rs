@@ -1,0 +1,243 @@
+//! Which NATS servers join the machines, and how they are reached.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use async_nats::ServerAddr;
+use thiserror::Error;
+
+use crate::frame::is_name;
+
+/// The NATS servers that join several machines, as `Options::join` takes them.
+///
+/// A text is one or more addresses, separated by commas: `nats://127.0.0.1:4222`, `tls://bus-1:4222,tls://bus-2:4222`. It may name a user:
+/// `tls://user:password@bus-1`.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Join {
+    servers: String,
+    pub(crate) cluster: Option<String>,
+    pub(crate) machine: Option<String>,
+    insecure_bus: bool,
+    pub(crate) credentials: Option<PathBuf>,
+    pub(crate) root_certificates: Option<PathBuf>,
+}
+
+/// Why machines cannot be joined so.
+#[derive(Debug, Error)]
+pub enum JoinError {
+    /// It names no server.
+    #[error("{server:?} is no address of a NATS server: {cause}; expected `nats://HOST:PORT` or `tls://HOST:PORT`")]
+    Server {
+        /// What was named, without a password.
+        server: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// Passwords and messages would cross the network as plain text.
+    #[error(
+        "{server} is not on this machine, and `nats://` is not encrypted; say `tls://`, or allow it by `insecure_bus`"
+    )]
+    Plaintext {
+        /// The server.
+        server: String,
+    },
+    /// A cluster or a machine cannot have this name.
+    #[error("{name:?} is no name of a {what}: expected 1 to 64 letters, digits, `.`, `_` and `-`")]
+    Name {
+        /// `machine` or `cluster`.
+        what: &'static str,
+        /// The name.
+        name: String,
+    },
+    /// A file cannot be used.
+    #[error("cannot read the credentials in {path}: {cause}")]
+    Credentials {
+        /// Its path.
+        path: String,
+        /// The system's words.
+        cause: String,
+    },
+    /// The client cannot be made.
+    #[error("cannot use NATS: {0}")]
+    Client(String),
+}
+
+impl Join {
+    /// These servers.
+    pub fn new(servers: impl Into<String>) -> Join {
+        Join {
+            servers: servers.into(),
+            cluster: None,
+            machine: None,
+            insecure_bus: false,
+            credentials: None,
+            root_certificates: None,
+        }
+    }
+
+    /// The name that programs have in common which are joined: it is part of every subject. Default: the name of the program's file.
+    #[must_use]
+    pub fn cluster(mut self, name: impl Into<String>) -> Join {
+        self.cluster = Some(name.into());
+        self
+    }
+
+    /// The name of this machine, which no other has. Default: its host name.
+    #[must_use]
+    pub fn machine(mut self, name: impl Into<String>) -> Join {
+        self.machine = Some(name.into());
+        self
+    }
+
+    /// Allows connections without TLS to servers on other machines: for networks that only these machines reach.
+    #[must_use]
+    pub fn insecure_bus(mut self, allowed: bool) -> Join {
+        self.insecure_bus = allowed;
+        self
+    }
+
+    /// The file with the user's JWT and NKey, as `nsc` writes it.
+    #[must_use]
+    pub fn credentials(mut self, path: impl Into<PathBuf>) -> Join {
+        self.credentials = Some(path.into());
+        self
+    }
+
+    /// The file with the certificates by which servers are known (PEM). Default: those of the system.
+    #[must_use]
+    pub fn root_certificates(mut self, path: impl Into<PathBuf>) -> Join {
+        self.root_certificates = Some(path.into());
+        self
+    }
+
+    /// The name of the cluster, or this one.
+    ///
+    /// # Errors
+    /// Where it is no name.
+    pub fn cluster_or(&self, default: &str) -> Result<String, JoinError> {
+        named("cluster", self.cluster.as_deref().unwrap_or(default))
+    }
+
+    /// The name of the machine, or this one.
+    ///
+    /// # Errors
+    /// Where it is no name.
+    pub fn machine_or(&self, default: &str) -> Result<String, JoinError> {
+        named("machine", self.machine.as_deref().unwrap_or(default))
+    }
+
+    /// Checks what can be checked without the network.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn check(&self) -> Result<(), JoinError> {
+        self.addresses()?;
+        self.cluster.iter().try_for_each(|name| named("cluster", name).map(drop))?;
+        self.machine.iter().try_for_each(|name| named("machine", name).map(drop))
+    }
+
+    pub(crate) fn addresses(&self) -> Result<Vec<ServerAddr>, JoinError> {
+        self.servers.split(',').map(|server| self.address(server.trim())).collect()
+    }
+
+    fn address(&self, server: &str) -> Result<ServerAddr, JoinError> {
+        let refused = |cause: String| JoinError::Server { server: without_password(server), cause };
+        let address: ServerAddr = server.parse().map_err(|error: std::io::Error| refused(error.to_string()))?;
+        match address.scheme() {
+            _ if address.host().is_empty() => Err(refused("it names no host".to_owned())),
+            "tls" => Ok(address),
+            "nats" if self.insecure_bus || is_loopback(address.host()) => Ok(address),
+            "nats" => Err(JoinError::Plaintext { server: without_password(server) }),
+            other => Err(refused(format!("`{other}` is not supported"))),
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+}
+
+fn named(what: &'static str, name: &str) -> Result<String, JoinError> {
+    match is_name(name) {
+        true => Ok(name.to_owned()),
+        false => Err(JoinError::Name { what, name: name.to_owned() }),
+    }
+}
+
+/// A server's address as it may be shown.
+fn without_password(server: &str) -> String {
+    let (scheme, rest) = server.split_once("://").map_or(("", server), |(scheme, rest)| (scheme, rest));
+    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") }
+}
+
+impl From<&str> for Join {
+    fn from(servers: &str) -> Join {
+        Join::new(servers)
+    }
+}
+
+impl From<String> for Join {
+    fn from(servers: String) -> Join {
+        Join::new(servers)
+    }
+}
+
+/// The servers, without passwords.
+impl fmt::Display for Join {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let servers: Vec<String> = self.servers.split(',').map(|server| without_password(server.trim())).collect();
+        f.write_str(&servers.join(","))
+    }
+}
+
+impl fmt::Debug for Join {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Join { servers: _, cluster, machine, insecure_bus, credentials, root_certificates } = self;
+        f.debug_struct("Join")
+            .field("servers", &self.to_string())
+            .field("cluster", cluster)
+            .field("machine", machine)
+            .field("insecure_bus", insecure_bus)
+            .field("credentials", credentials)
+            .field("root_certificates", root_certificates)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(join: &Join) -> String {
+        join.check().expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn plaintext_stays_on_this_machine() {
+        for server in
+            ["nats://127.0.0.1:4222", "nats://localhost", "nats://[::1]:4222", "tls://bus-1:4222", "tls://a,tls://b"]
+        {
+            assert!(Join::new(server).check().is_ok(), "{server}");
+        }
+        for server in
+            ["nats://bus-1:4222", "bus-1", "nats://10.0.0.1", "nats://127.0.0.1,nats://bus-2", "nats://localhost.evil"]
+        {
+            assert!(refused(&Join::new(server)).contains("not encrypted"), "{server}");
+            assert!(Join::new(server).insecure_bus(true).check().is_ok(), "{server}");
+        }
+    }
+
+    #[test]
+    fn wrong_settings_say_what_is_wrong_and_show_no_password() {
+        assert!(refused(&Join::new("http://a")).contains("invalid scheme"));
+        assert!(refused(&Join::new("ws://a")).contains("`ws` is not supported"));
+        assert!(refused(&Join::new("")).contains("no address of a NATS server"));
+        assert!(refused(&Join::new("tls://a").machine("a/b")).contains("\"a/b\" is no name of a machine"));
+        assert!(refused(&Join::new("tls://a").cluster("")).contains("is no name of a cluster"));
+        let secret = Join::new("nats://me:secret@bus-1:4222");
+        let shown = format!("{secret} {secret:?} {}", refused(&secret));
+        assert!(shown.contains("nats://bus-1:4222") && !shown.contains("secret"), "{shown}");
+    }
+}

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use choice::{Log, LogFormat, LogFull, Ready, Sockets};
 use library::Library;
 pub(crate) use value::Time;
-use value::{Account, Control, Count, Mode, StopSignal, names, one_or_more, table, variable};
+use value::{Account, ClientsBy, Control, Count, Mode, StopSignal, names, one_or_more, table, variable};
 
 use crate::exit::Usage;
 use crate::node_log::{Format, Manner};
@@ -155,6 +155,10 @@ pub(crate) struct Settings {
     /// otherwise block]
     #[arg(long, value_enum, help_heading = SEEING)]
     pub(crate) log_full: Option<LogFull>,
+    /// By what a client of a Node.js program is recognized, so that one node answers all its HTTP/1 requests: cookie=NAME,
+    /// query=NAME, header=NAME or client-address [default: none, and any node answers]
+    #[arg(long, value_name = "BY", help_heading = NODES)]
+    pub(crate) affinity: Option<ClientsBy>,
     /// Gives Node.js programs no preload, so that a drain closes their idle connections and waits for busy ones [default: false]
     #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true, help_heading = NODES)]
     pub(crate) no_preload: Option<bool>,
@@ -260,6 +264,9 @@ impl Settings {
         }
         if let Some(Time(time)) = self.watchdog {
             program = program.watchdog(time);
+        }
+        if let Some(ClientsBy(affinity)) = &self.affinity {
+            program = program.affinity(affinity.clone());
         }
         if let Some(file) = &self.primary {
             program = program.primary(file);

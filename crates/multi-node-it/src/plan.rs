@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use multi_node::Options;
 use multi_node::options::{CanaryLimits, GaugeAggregation};
 use multi_node::servers::Http;
 use multi_node::tls::{Certificates, ClientCertificates};
-use multi_node::{Affinity, Options};
 use serde::{Deserialize, Serialize};
 
 /// The variable that carries a [`Plan`] as JSON.
@@ -64,7 +64,7 @@ pub struct Plan {
     pub recycling: RecyclePlan,
     /// How long a reload's first new node is tried, and by how many answers it is judged.
     pub canary: Option<(Duration, u64)>,
-    /// The query parameter, cookie or header by which requests have owners: `query sid`.
+    /// By what requests have owners: `query=sid`.
     pub affinity: Option<String>,
     /// The user of nodes.
     pub user: Option<String>,
@@ -201,18 +201,10 @@ impl Plan {
         let options = self.backlog.into_iter().fold(options, Options::max_subscription_backlog);
         let options =
             options.aggregate_gauge("oldest_job_seconds", GaugeAggregation::Max).buckets("job.bytes", [256.0, 512.0]);
-        let options = self.affinity.iter().fold(options, |options, by| options.affinity(affinity(by)));
+        let options =
+            self.affinity.iter().fold(options, |options, by| options.affinity(by.parse().expect("an affinity")));
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)
-    }
-}
-
-fn affinity(by: &str) -> Affinity {
-    match by.split_once(' ') {
-        Some(("query", name)) => Affinity::query(name),
-        Some(("cookie", name)) => Affinity::cookie(name),
-        Some(("header", name)) => Affinity::header(name),
-        _ => Affinity::client_address(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use super::conn_info::ConnInfo;
 use super::socket::Addr;
@@ -70,6 +71,11 @@ impl Affinity {
         self.0 == Rule::ClientAddress
     }
 
+    /// The key of all requests of a connection, before any has come; `None`: each has its own.
+    pub(super) fn key_of_conn(&self, info: &ConnInfo) -> Option<Key> {
+        self.is_by_address().then(|| of_address(info.peer))
+    }
+
     /// The key of the request that begins with these bytes.
     pub(super) fn key(&self, head: &[u8], info: &ConnInfo) -> Key {
         match &self.0 {
@@ -86,20 +92,38 @@ impl Affinity {
     }
 }
 
+/// `cookie=NAME`, `query=NAME`, `header=NAME` or `client-address`.
 impl fmt::Display for Affinity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Rule::Cookie(name) => write!(f, "cookie {name}"),
-            Rule::Query(name) => write!(f, "query {name}"),
-            Rule::Header(name) => write!(f, "header {name}"),
-            Rule::ClientAddress => f.write_str("client address"),
+            Rule::Cookie(name) => write!(f, "cookie={name}"),
+            Rule::Query(name) => write!(f, "query={name}"),
+            Rule::Header(name) => write!(f, "header={name}"),
+            Rule::ClientAddress => f.write_str("client-address"),
         }
+    }
+}
+
+/// As it is shown. The error says what is expected.
+impl FromStr for Affinity {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Affinity, &'static str> {
+        let affinity = match text.split_once('=') {
+            None if text == "client-address" => Affinity::client_address(),
+            Some(("cookie", name)) => Affinity::cookie(name),
+            Some(("query", name)) => Affinity::query(name),
+            Some(("header", name)) => Affinity::header(name),
+            _ => return Err("expected cookie=NAME, query=NAME, header=NAME or client-address"),
+        };
+        affinity.check().map(|()| affinity)
     }
 }
 
 /// What the first bytes of a request tell of its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub enum Key {
+    /// The hash of the value by which the request is recognized.
     Is(u64),
     /// The request has no key.
     None,
@@ -109,7 +133,7 @@ pub(super) enum Key {
 
 /// The slot that answers the requests of a key: the one with the highest weight (rendezvous hashing). Each process computes the same, and
 /// a slot that comes or goes changes the slot of its own share of keys alone. `None` where there are no slots.
-pub(super) fn slot_of(key: u64, slots: usize) -> Option<usize> {
+pub fn slot_of(key: u64, slots: usize) -> Option<usize> {
     (0..slots).max_by_key(|slot| mix(key ^ mix(*slot as u64)))
 }
 
@@ -140,6 +164,10 @@ fn of_address(peer: Addr) -> Key {
 fn of_lines<'a>(head: &'a [u8], ask: impl Fn(bool, &'a [u8]) -> Option<Option<&'a [u8]>>) -> Key {
     let looked_at = &head[..head.len().min(LOOKED_AT)];
     let mut lines = parts(looked_at, b'\n').skip_while(|line| is_end(line)).peekable();
+    if lines.peek().is_some_and(|line| !is_token_byte(&line[0]) && line[0] != b'\r') {
+        // Not HTTP, such as TLS.
+        return Key::None;
+    }
     let mut first = true;
     for line in lines.by_ref().take(LINES) {
         let Some(line) = line.strip_suffix(b"\n") else { return unless_full(head) };
@@ -209,8 +237,11 @@ fn value<'a>(pair: &'a [u8], name: &str) -> Option<&'a [u8]> {
 
 /// Whether it is a name as headers and cookies have them (RFC 9110, section 5.6.2).
 fn is_token(name: &str) -> bool {
-    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_token)
+    (1..=LONGEST_NAME).contains(&name.len()) && name.as_bytes().iter().all(is_token_byte)
+}
+
+fn is_token_byte(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte)
 }
 
 fn is_parameter(name: &str) -> bool {

@@ -47,7 +47,7 @@ mod unread_heads;
 pub use accept_control::{AcceptControl, pulse};
 #[cfg(multi_process)]
 pub use acceptor::{wake, wake_fd};
-pub use affinity::Affinity;
+pub use affinity::{Affinity, Key, slot_of};
 pub use boxed::BoxError;
 pub use conn_info::ConnInfo;
 pub use drain::Drain;
@@ -75,3 +75,5 @@ pub use socket::Addr;
 pub use socket::Socket;
 pub use stream::Stream;
 pub use terminator::Terminator;
+#[cfg(multi_process)]
+pub use unread_heads::{NewConn, key_of};

@@ -197,8 +197,7 @@ impl Stream {
         self.io.transport().readable().await.map(drop)
     }
 
-    /// Asks `decide` whenever bytes have come, which stay unread. It gets up to `most` of them. `None`: it had no answer after this number of
-    /// `times`, or at the end.
+    /// As [`Transport::peeked`].
     #[cfg(multi_process)]
     pub(super) async fn peeked<T>(
         &self,
@@ -206,15 +205,7 @@ impl Stream {
         times: usize,
         decide: impl Fn(&[u8]) -> Option<T>,
     ) -> io::Result<Option<T>> {
-        for _ in 0..times {
-            let ready = self.io.transport().readable().await?;
-            match self.io.transport().peek(most, &decide) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => break,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                decided => return decided.map(Some),
-            }
-        }
-        Ok(None)
+        self.io.transport().peeked(most, times, decide).await
     }
 
     /// Ends the runtime's watch over the connection. One for which that fails is dropped: a connection with TLS has keys that no

@@ -3,18 +3,18 @@
 //! What is looked at stays in the socket, so the process that answers reads all of it.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::affinity::LOOKED_AT;
+use super::affinity::{Affinity, Key, LOOKED_AT};
 use super::conn_info::ConnInfo;
 use super::owners::{Mover, Owners, Whose};
 use super::socket::Addr;
-use super::stream::{Open, Stream, UnregisteredStream};
+use super::stream::{Open, Stream, Transport, UnregisteredStream};
 
 /// How many connections may wait for the rest of their heads, or move. Those beyond are answered here.
 const WAITING: usize = 1024;
@@ -62,19 +62,11 @@ impl UnreadHeads {
             // The client is gone.
             Ok(0) => true,
             Ok(count) => {
-                let peer = self.peer(socket).unwrap_or(Addr::Unix);
-                matches!(self.owners.whose(&head[..count], &ConnInfo { peer, local: Addr::Unix }), Whose::Ours)
+                let info = client_of(socket, self.owners.are_by_address());
+                matches!(self.owners.whose(&head[..count], &info), Whose::Ours)
             }
             Err(error) => error.kind() != io::ErrorKind::WouldBlock,
         }
-    }
-
-    /// The client's address, if it decides.
-    fn peer(&self, socket: BorrowedFd<'_>) -> Option<Addr> {
-        if !self.owners.are_by_address() {
-            return None;
-        }
-        UnregisteredStream::from(socket.try_clone_to_owned().ok()?).peer_addr().ok()
     }
 
     /// Who else answers the next request, once its head is there; `None`: this process, also where the head does not come in time.
@@ -110,6 +102,59 @@ impl UnreadHeads {
     ) -> Option<(UnregisteredStream, Open)> {
         self.owners.give_unread(mover, socket, open, info).await
     }
+}
+
+/// A new connection that a process without this crate is to answer: its first head is looked at, and stays in the socket.
+#[derive(Debug)]
+pub struct NewConn {
+    transport: Transport,
+    info: ConnInfo,
+}
+
+impl NewConn {
+    /// Call it in a runtime, which watches the connection from now on.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn new(socket: OwnedFd) -> io::Result<NewConn> {
+        let info = client_of(socket.as_fd(), true);
+        Ok(NewConn { transport: UnregisteredStream::from(socket).watched()?, info })
+    }
+
+    /// The key of its first request; `None`: it has none, or does not come in time. Cancel-safe.
+    pub async fn key(&self, affinity: &Affinity) -> Option<u64> {
+        let known = |key| if let Key::Is(key) = key { Some(key) } else { None };
+        if let Some(key) = affinity.key_of_conn(&self.info) {
+            return known(key);
+        }
+        let decide = |head: &[u8]| match affinity.key(head, &self.info) {
+            Key::Unknown if !head.is_empty() => None,
+            key => Some(known(key)),
+        };
+        timeout(PATIENCE, self.transport.peeked(LOOKED_AT, LOOKS, decide)).await.ok()?.ok()??
+    }
+
+    /// The connection, which no runtime watches any more.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn into_socket(self) -> io::Result<OwnedFd> {
+        self.transport.leave_runtime().map(OwnedFd::from)
+    }
+}
+
+/// The key of the request on this connection that begins with these bytes, which were read.
+pub fn key_of(affinity: &Affinity, socket: BorrowedFd<'_>, head: &[u8]) -> Key {
+    affinity.key(head, &client_of(socket, affinity.is_by_address()))
+}
+
+/// Who the client is; its address only if that decides.
+fn client_of(socket: BorrowedFd<'_>, by_address: bool) -> ConnInfo {
+    let ask = || UnregisteredStream::from(socket.try_clone_to_owned().ok()?).peer_addr().ok();
+    let peer = by_address.then(ask).flatten().unwrap_or(Addr::Unix);
+    ConnInfo { peer, local: Addr::Unix }
 }
 
 fn info_of(stream: &Stream) -> io::Result<ConnInfo> {

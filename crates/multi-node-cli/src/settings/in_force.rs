@@ -144,7 +144,8 @@ mod tests {
     }
 
     /// What an upgrade applies: the options of the master.
-    const OF_THE_MASTER: [&str; 29] = [
+    const OF_THE_MASTER: [&str; 30] = [
+        "affinity",
         "backoff",
         "backoff-max",
         "canary",

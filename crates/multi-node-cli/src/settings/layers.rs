@@ -43,6 +43,7 @@ impl Settings {
             log: self.log.or(other.log),
             log_format: self.log_format.or(other.log_format),
             log_full: self.log_full.or(other.log_full),
+            affinity: self.affinity.or(other.affinity),
             no_preload: self.no_preload.or(other.no_preload),
             primary: self.primary.or(other.primary),
             program: list(self.program, other.program),

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use multi_node::Affinity;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::signal_name;
@@ -26,6 +27,18 @@ impl FromStr for Count {
                 .map(|count| Count(Some(count)))
                 .map_err(|_| "expected a number of nodes, or `auto`".to_owned()),
         }
+    }
+}
+
+/// By what a client is recognized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientsBy(pub(super) Affinity);
+
+impl FromStr for ClientsBy {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<ClientsBy, &'static str> {
+        text.parse().map(ClientsBy)
     }
 }
 
@@ -117,7 +130,7 @@ macro_rules! read_as_typed {
     )*};
 }
 
-read_as_typed!(Control, Count, Time, Size, StopSignal, Account, Mode);
+read_as_typed!(ClientsBy, Control, Count, Time, Size, StopSignal, Account, Mode);
 
 /// A value is written as it may be typed.
 macro_rules! write_as_typed {
@@ -130,7 +143,13 @@ macro_rules! write_as_typed {
     )*};
 }
 
-write_as_typed!(Control, Count, Time, Size, StopSignal, Account, Mode);
+write_as_typed!(ClientsBy, Control, Count, Time, Size, StopSignal, Account, Mode);
+
+impl fmt::Display for ClientsBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 impl fmt::Display for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

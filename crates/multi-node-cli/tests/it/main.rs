@@ -23,6 +23,7 @@ mod misbehave;
 mod mistakes;
 mod never_ready;
 mod node_js;
+mod node_js_affinity;
 mod node_js_parity;
 mod node_js_preload;
 mod node_js_primary;

@@ -22,7 +22,7 @@ fn complains(output: &Output, code: i32, complaint: &str, of: &str) {
 async fn what_cannot_be_run_is_said_with_an_exit_code() {
     let place = Place::new();
     let long = format!("unix:/tmp/{}", "x".repeat(120));
-    let cases: [(&[&str], i32, &str); 27] = [
+    let cases: [(&[&str], i32, &str); 29] = [
         (&["run", "--", "no-such-program"], 127, "there is no such program"),
         (
             &["run", "--", "/etc/passwd"],
@@ -43,6 +43,12 @@ async fn what_cannot_be_run_is_said_with_an_exit_code() {
             &["run", "--canary", "1s", "--canary-margin", "2", "--", "true"],
             2,
             "`--canary-margin` \"2\" is not allowed; allowed are 0 to 1",
+        ),
+        (&["run", "--affinity", "sid", "--", "node", "a.js"], 2, "expected cookie=NAME, query=NAME, header=NAME"),
+        (
+            &["run", "--affinity", "cookie=sid", "--", "true"],
+            2,
+            "`--affinity` \"cookie=sid\" is not allowed; only Node.js",
         ),
         (&["run", "--crash-loop", "0", "--", "true"], 2, "`--crash-loop` \"0\" is not allowed"),
         (&["run", "--drain-timeout", "5", "--", "true"], 2, "expected a time with its unit"),

@@ -17,7 +17,7 @@ const NODES: usize = 4;
 const KEYS: usize = 40;
 
 fn plan() -> Plan {
-    Plan { affinity: Some("query sid".to_owned()), ..Plan::nodes(NODES) }
+    Plan { affinity: Some("query=sid".to_owned()), ..Plan::nodes(NODES) }
 }
 
 /// Asks for each key once, on this connection, and says which node has answered it.
@@ -71,10 +71,10 @@ async fn every_request_of_every_connection_is_answered_by_the_owner_of_its_key()
 async fn cookies_headers_and_addresses_are_keys_too() {
     within(60, async {
         for (by, head) in
-            [("cookie sid", "cookie: a=b; sid=KEY"), ("header x-user", "X-User: KEY"), ("address", "a: KEY")]
+            [("cookie=sid", "cookie: a=b; sid=KEY"), ("header=x-user", "X-User: KEY"), ("client-address", "a: KEY")]
         {
             let program = Program::serving(Plan { affinity: Some(by.to_owned()), ..Plan::nodes(2) }).await;
-            let owning = if by == "address" { 1 } else { 2 };
+            let owning = if by == "client-address" { 1 } else { 2 };
             // Until the nodes know each other's slots, they answer what reaches them.
             while !agree(program.addr, head, owning).await {}
             program.stop().await;

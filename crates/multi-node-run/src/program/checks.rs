@@ -27,8 +27,17 @@ impl Program {
                 path.clone(),
                 "to be asked over HTTP a node needs a port of its own: give it {node_port} in an argument or a variable".to_owned(),
             ),
-            _ => self.check_primary(),
+            _ => self.check_affinity().and_then(|()| self.check_primary()),
         }
+    }
+
+    fn check_affinity(&self) -> Result<(), Error> {
+        let Some(affinity) = &self.affinity else { return Ok(()) };
+        let other = "only Node.js programs that run a script, such as `node server.js`; a program that links multi-node sets it in its own options";
+        let refused = if self.is_node_js() { affinity.check().err() } else { Some(other) };
+        refused.map_or(Ok(()), |allowed| {
+            Err(Error::Option { option: "affinity", value: affinity.to_string(), allowed: allowed.to_owned() })
+        })
     }
 
     fn check_primary(&self) -> Result<(), Error> {

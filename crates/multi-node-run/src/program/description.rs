@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
 use crate::NotApplied;
+use crate::serve::Affinity;
 use crate::supervisor::Collect;
 
 /// A server program, how it gets its listening sockets, and how it is asked to end.
@@ -32,6 +33,9 @@ pub struct Program {
     pub(crate) node_js: Option<bool>,
     #[serde(default = "yes")]
     pub(crate) preload: bool,
+    /// Of the first description; the next master has its own.
+    #[serde(skip)]
+    pub(crate) affinity: Option<Affinity>,
     /// The user's own code for the primary of a Node.js program.
     #[serde(default)]
     pub(crate) primary: Option<OsString>,
@@ -114,6 +118,7 @@ impl Program {
             watchdog: None,
             node_js: None,
             preload: true,
+            affinity: None,
             primary: None,
             not_applied: Vec::new(),
             output: None,
@@ -202,6 +207,14 @@ impl Program {
     /// connections move to other nodes in a drain. Default: yes.
     pub fn preload(mut self, is: bool) -> Program {
         self.preload = is;
+        self
+    }
+
+    /// By what the requests of one client of a Node.js program ([`node_js`](Program::node_js)) are recognized, so that one node
+    /// answers all that come by HTTP/1 without TLS. A new connection goes to the node of its first request; its later requests are
+    /// looked at by the [`preload`](super::preload). Default: none. A reload does not change it.
+    pub fn affinity(mut self, affinity: Affinity) -> Program {
+        self.affinity = Some(affinity);
         self
     }
 

@@ -1,8 +1,8 @@
 'use strict'
-// multi-node's preload for Node.js programs under `multi-node run`. It changes nothing while the program serves. When the
-// node (worker process) drains, it passes idle HTTP/1.1 connections back to the command, which gives them to other nodes,
-// and it answers with `Connection: close` where a connection cannot move. `--no-preload` or MULTI_NODE_PRELOAD=off turns it
-// off. docs/run.md describes it.
+// multi-node's preload for Node.js programs under `multi-node run`. It changes nothing while the program serves, unless there is
+// `--affinity`: then it looks at heads before Node.js does. When the node (worker process) drains, it passes idle HTTP/1.1
+// connections back to the command, which gives them to other nodes, and it answers with `Connection: close` where a connection
+// cannot move. `--no-preload` or MULTI_NODE_PRELOAD=off turns it off. docs/run.md describes it.
 //
 // It may be loaded by Node.js versions that it does not know, so it uses no syntax that is newer than ES2017.
 
@@ -11,6 +11,10 @@
   const KNOWN = [20, 22, 24]
   // What no event announces is looked for this often, in milliseconds.
   const SWEEP = 100
+  // How many bytes of a request are looked at and move, how many milliseconds its head may take, how many clients are remembered.
+  const MOST_READ = 65536
+  const PATIENCE = 1000
+  const MOST_OURS = 10000
   // How long a connection that no node has taken may stay idle, and a session of HTTP/2 without word of its client, in milliseconds.
   const STAY = 1000
 
@@ -28,6 +32,11 @@
   const sessions = new Set()
   const followed = new WeakSet()
   let arriving = null
+  // With affinity: what finds the value by which a client is known (null: its address is), and the values of clients of this node.
+  let owned = null
+  // What was read of a request that another node may own, by connection; and connections that came with the beginning of one.
+  const held = new Map()
+  const begun = new WeakSet()
   watch()
   tell({ act: 'hello', version: process.versions.node })
 
@@ -99,7 +108,11 @@
       server.once('close', function () { keys.delete(server) })
       follow(server)
     }
-    if (message.moved) welcome(server, socket)
+    if (owned && isMovable(socket)) look(socket, message.owned)
+    if (message.head) {
+      begun.add(socket)
+      process.nextTick(function () { if (!socket.destroyed) socket.unshift(Buffer.from(message.head, 'latin1')) })
+    } else if (message.moved) welcome(server, socket)
     if (draining) schedule()
   }
 
@@ -131,7 +144,8 @@
   function told(message) {
     if (message.act === 'drain') drain(message.alone)
     else if (message.act === 'taken') taken(message.seq)
-    else if (message.act === 'refused') refused(message.seq)
+    else if (message.act === 'refused') refused(message.seq, message.yours)
+    else if (message.act === 'affinity') owned = { by: message.find && new RegExp(message.find), ours: new Set() }
   }
 
   function drain(isAlone) {
@@ -142,9 +156,10 @@
       quietly(function () { begins(published.response, published.socket) })
     })
     channels.subscribe('http.server.response.finish', function (published) {
-      quietly(function () { ends(published.socket) })
+      quietly(function () { if (!published.socket.parser || isMovable(published.socket)) schedule() })
     })
     for (const session of sessions) goAway(session)
+    for (const socket of held.keys()) process.nextTick(release, socket)
     for (const parser of all().parsers) finds(parser)
     sweep()
     const timer = setInterval(function () {
@@ -178,11 +193,6 @@
     schedule()
   }
 
-  function ends(socket) {
-    if (socket.parser && !isMovable(socket)) return
-    schedule()
-  }
-
   // Has the answer say `Connection: close` where the connection cannot move. Only the last answer of a connection may: what
   // comes behind it is not answered.
   function closeAfter(socket, response) {
@@ -195,7 +205,7 @@
 
   // Looks at all connections once this turn of the event loop has read what there is.
   function schedule() {
-    if (!swept) return
+    if (!swept || !draining) return
     swept = false
     setImmediate(function () {
       quietly(sweep)
@@ -258,25 +268,25 @@
   }
 
   function isUntouched(socket) {
-    return socket.bytesRead === 0 && !socket.destroyed
+    return socket.bytesRead === 0 && !socket.destroyed && !begun.has(socket)
   }
 
   // Whether no request is under way: none is partly read, none waits for its answer, and the last answer is written.
   function isQuiet(socket, isIdle) {
     if (!isIdle && !isUntouched(socket)) return false
-    if (socket._httpMessage || socket._paused || socket.writableEnded || socket.readableEnded) return false
+    if (socket._httpMessage || socket._paused || held.has(socket) || socket.writableEnded || socket.readableEnded) return false
     return socket.readableLength === 0 && socket.writableLength === 0 && !(socket._handle.writeQueueSize > 0)
   }
 
-  // Passes a connection back. It stays open here, and nothing is read from it, until another node has taken it.
-  function offer(socket) {
+  // Passes a connection back, with what was read of its next request. It stays open here, unread, until another node has taken it.
+  function offer(socket, head) {
     const seq = ++sequence
     socket.setTimeout(0)
     socket._handle.readStop()
     frozen.add(socket)
     moving.add(socket)
     offered.set(seq, socket)
-    tell({ act: 'handoff', seq: seq, key: keys.get(socket._server) }, socket._handle, function (error) {
+    tell({ act: 'handoff', seq: seq, key: keys.get(socket._server), head: head }, socket._handle, function (error) {
       if (error) quietly(function () { refused(seq) })
     })
   }
@@ -286,17 +296,76 @@
     const socket = offered.get(seq)
     offered.delete(seq)
     if (socket) socket.destroy()
+    held.delete(socket)
     schedule()
   }
 
-  // No node has taken it: the next answer closes it, or it is closed when it stays idle.
-  function refused(seq) {
+  // No node has taken it. A request that has come is answered here. In a drain an answer closes it, or it closes when it stays idle.
+  function refused(seq, isOurs) {
     const socket = offered.get(seq)
     offered.delete(seq)
     if (!socket) return
     moving.delete(socket)
     thaw(socket)
-    stay(socket)
+    if (!held.has(socket)) return stay(socket)
+    if (isOurs) owned.ours.add(held.get(socket).value)
+    process.nextTick(release, socket)
+    schedule()
+  }
+
+  // Has JavaScript read this connection, and look at what begins a request. `isOurs`: the first one is known to be.
+  function look(socket, isOurs) {
+    const handle = socket._handle
+    const read = handle.onread
+    const nothing = function () {}
+    // Node.js's parser gets what the socket emits, as where a program listens for data.
+    socket.on('data', nothing).removeListener('data', nothing)
+    let seen = handle.bytesRead
+    handle.onread = function (bytes) {
+      const count = handle.bytesRead - seen
+      let holds = false
+      seen += count
+      if (!bytes || draining) release(socket)
+      else quietly(function () { holds = examine(socket, Buffer.from(bytes, 0, count), isOurs) })
+      isOurs = false
+      if (!holds) return read.apply(handle, arguments)
+    }
+  }
+
+  // Whether what was read is held back: the request may be another's, or more of its head has to come.
+  function examine(socket, chunk, isKnown) {
+    if (!socket.parser || socket._httpMessage) return false
+    const before = held.get(socket)
+    const bytes = before ? Buffer.concat([before.bytes, chunk]) : chunk
+    const text = bytes.toString('latin1', 0, MOST_READ)
+    const end = text.indexOf('\r\n\r\n')
+    const [, value] = owned.by ? owned.by.exec(end < 0 ? text : text.slice(0, end + 2)) || [] : ['', socket.remoteAddress]
+    if (owned.ours.size >= MOST_OURS) owned.ours.clear()
+    if (value && isKnown) owned.ours.add(value)
+    const isOurs = bytes.length > MOST_READ || (value ? owned.ours.has(value) : end >= 0)
+    if (!before && (isOurs || !beginsRequest(socket, chunk))) return false
+    const { timer, timeout } = before || { timer: setTimeout(release, PATIENCE, socket), timeout: socket.timeout || 0 }
+    held.set(socket, { bytes: bytes, value: value, timer: timer, timeout: timeout })
+    socket.setTimeout(0)
+    if (isOurs) process.nextTick(release, socket)
+    else if (value) offer(socket, bytes.toString('latin1'))
+    return true
+  }
+
+  function beginsRequest(socket, chunk) {
+    if (socket.bytesRead === chunk.length && !begun.has(socket)) return true
+    return connectionsOf(socket._server).idle().indexOf(socket.parser) >= 0
+  }
+
+  // Its request is answered here. The program's own code runs in this.
+  function release(socket) {
+    const waits = held.get(socket)
+    if (!waits || moving.has(socket)) return
+    held.delete(socket)
+    clearTimeout(waits.timer)
+    if (socket.destroyed) return
+    socket.setTimeout(waits.timeout)
+    socket.push(waits.bytes)
   }
 
   function stay(socket) {

@@ -95,8 +95,7 @@ impl Foreign {
             Ok((generation, Known { program, file: file.transpose()?, is_linked: linked.contains(&generation) }))
         };
         let programs = programs.into_iter().map(known).collect::<io::Result<_>>()?;
-        let (renewal, collects) = (program.renewal.clone(), program.output.is_some());
-        let mut foreign = Foreign::new(programs, renewal, collects, StartContext { open_files, ..context });
+        let mut foreign = Foreign::new(programs, program, StartContext { open_files, ..context });
         let adopt = |AddedSocketsState { key, sockets, file, generations }| {
             let sockets = sockets.into_iter().map(PassedSocket::open).collect::<io::Result<_>>()?;
             Ok((key, AddedSockets { sockets, file, generations }))
@@ -105,7 +104,7 @@ impl Foreign {
         if let Some(primary) = primary {
             let given = context.sockets.iter().flatten().map(Socket::try_clone).collect::<io::Result<_>>()?;
             let mut primary = PrimaryHandle::unpack(primary, given)?;
-            primary.refuse_files(foreign.nodes_are_others);
+            foreign.instruct(&mut primary);
             foreign.primary = Some(primary);
         }
         let left = |(pid, process): (u32, Fd)| Ok::<_, io::Error>(Running::left(pid, process.into_owned()?));

@@ -12,7 +12,7 @@ use super::ProcessEvent;
 use super::node_js::{Channel, ToPrimary};
 use super::notify::{self, NotifySocket};
 use super::{observe, probe};
-use crate::id::NodeId;
+use crate::id::{NodeId, Slot};
 use crate::program::Readiness;
 use crate::status::{ProgramStatus, ReadyBy};
 use crate::supervisor::Observer;
@@ -51,6 +51,8 @@ pub(super) struct ProcessMonitor {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Signs {
     pub(super) pid: u32,
+    #[serde(default)]
+    pub(super) slot: Option<Slot>,
     pub(super) readiness: Readiness,
     /// How long it has to run before it is assumed ready; `None`: it will report readiness itself.
     pub(super) ready_after: Option<Duration>,
@@ -179,7 +181,7 @@ impl ProcessMonitor {
     }
 
     fn listen(&mut self, ear: Ear, notes: &ProcessEvents) {
-        let (notes, pid, id) = (notes.clone(), self.signs.pid, self.id);
+        let (notes, pid, slot, id) = (notes.clone(), self.signs.pid, self.signs.slot, self.id);
         let strict = self.signs.readiness == Readiness::Notification;
         self.watchers.spawn(async move {
             match ear {
@@ -188,7 +190,7 @@ impl ProcessMonitor {
                     Some(Ear::Socket(socket))
                 }
                 Ear::Pipe(pipe) => notify::newline(pipe, &notes).await.map(Ear::Pipe),
-                Ear::Channel(channel) => channel.serve((id, pid), notes, strict).await.map(Ear::Channel),
+                Ear::Channel(channel) => channel.serve((id, pid, slot), notes, strict).await.map(Ear::Channel),
             }
         });
     }
@@ -345,6 +347,6 @@ mod tests {
     fn signs(readiness: Readiness, has_socket: bool) -> Signs {
         let sockets = has_socket.then_some(4711).into_iter().collect();
         let (addresses, words) = (Vec::new(), Vec::new());
-        Signs { pid: 1, readiness, ready_after: None, node_port: None, sockets, addresses, words }
+        Signs { pid: 1, slot: None, readiness, ready_after: None, node_port: None, sockets, addresses, words }
     }
 }

@@ -21,7 +21,7 @@ use crate::id::{Generation, NodeId};
 use crate::mesh::PeerInfo;
 use crate::program::lookup::Found;
 use crate::program::{self, FIRST, Place, Program, Readiness, Renewal};
-use crate::serve::Socket;
+use crate::serve::{Affinity, Socket};
 use crate::supervisor::StartContext;
 use crate::{Error, sys};
 
@@ -35,6 +35,8 @@ pub(crate) struct Foreign {
     /// The primary of Node.js programs, once there was one.
     pub(super) primary: Option<PrimaryHandle>,
     backlog: u32,
+    /// By what the requests of Node.js programs have owners.
+    affinity: Option<Affinity>,
     /// The soft limit of open files for nodes: that with which the master was started.
     pub(super) open_files: Option<u64>,
     /// Whether nodes run as another user than the master.
@@ -75,9 +77,9 @@ impl Known {
 impl Foreign {
     /// Begins with the first generation.
     pub(super) fn begin(program: Program, context: StartContext<'_>) -> Result<Foreign, Error> {
-        let (renewal, collects) = (program.renewal.clone(), program.output.is_some());
+        let first = program.clone();
         let programs = BTreeMap::from([(Generation::default(), Known::find(program, false)?)]);
-        Ok(Foreign::new(programs, renewal, collects, context))
+        Ok(Foreign::new(programs, &first, context))
     }
 
     /// How many descriptors the master has for each node, beside those that it has for any: what the node speaks by, the process
@@ -90,24 +92,24 @@ impl Foreign {
 
     pub(super) fn new(
         programs: BTreeMap<Generation, Known>,
-        renewal: Option<Renewal>,
-        collects: bool,
+        program: &Program,
         StartContext { sockets, manner, open_files }: StartContext<'_>,
     ) -> Foreign {
         Foreign {
             programs,
-            renewal,
+            renewal: program.renewal.clone(),
             sockets: sockets.iter().flatten().map(described).collect(),
             primary: None,
             backlog: manner.backlog,
+            affinity: program.affinity.clone(),
             open_files,
             nodes_are_others: manner.nodes_are_others,
             linked: Linked::new(manner),
-            preload: Preload::default(),
+            preload: Preload::new(program.affinity.is_some()),
             nodes: BTreeMap::new(),
             primary_process: None,
             held: None,
-            collects,
+            collects: program.output.is_some(),
         }
     }
 
@@ -185,6 +187,7 @@ impl Foreign {
         let by_age = program.readiness == Readiness::Age || !serves;
         let signs = Signs {
             pid: node.pid(),
+            slot: node.slot(),
             readiness: program.readiness.clone(),
             ready_after: by_age.then_some(program.ready_after),
             node_port: place.node_port,
@@ -249,10 +252,19 @@ impl Foreign {
             Some(primary_handle) => primary_handle,
             None => {
                 let sockets = sockets.iter().map(Socket::try_clone).collect::<io::Result<_>>()?;
-                PrimaryHandle::open(sockets, self.backlog, self.nodes_are_others)
+                let mut primary_handle = PrimaryHandle::open(sockets, self.backlog);
+                self.instruct(&mut primary_handle);
+                primary_handle.go_on(BTreeMap::new());
+                primary_handle
             }
         };
         Ok(self.primary.insert(primary_handle))
+    }
+
+    /// Tells a primary at rest what holds for all its workers.
+    pub(super) fn instruct(&self, primary: &mut PrimaryHandle) {
+        primary.refuse_files(self.nodes_are_others);
+        primary.own_by(self.affinity.as_ref());
     }
 
     pub(super) fn known(&self, generation: Generation) -> io::Result<&Known> {

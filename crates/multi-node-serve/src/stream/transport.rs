@@ -42,9 +42,29 @@ impl Transport {
         }
     }
 
+    /// Asks `decide` whenever bytes have come, which stay unread. It gets up to `most` of them. `None`: it had no answer after this number of
+    /// `times`, or at the end. Cancel-safe.
+    #[cfg(multi_process)]
+    pub(crate) async fn peeked<T>(
+        &self,
+        most: usize,
+        times: usize,
+        decide: impl Fn(&[u8]) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        for _ in 0..times {
+            let ready = self.readable().await?;
+            match self.peek(most, &decide) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && ready.is_read_closed() => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                decided => return decided.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
     /// Decides by the first bytes, which stay unread. `WouldBlock`: more are needed.
     #[cfg(multi_process)]
-    pub(super) fn peek<T>(&self, most: usize, decide: impl Fn(&[u8]) -> Option<T>) -> io::Result<T> {
+    fn peek<T>(&self, most: usize, decide: impl Fn(&[u8]) -> Option<T>) -> io::Result<T> {
         let look = |socket| {
             let mut buffer = vec![0; most];
             let count = multi_node_sys::socket::peek(socket, &mut buffer)?;
@@ -56,7 +76,7 @@ impl Transport {
         }
     }
 
-    pub(super) fn leave_runtime(self) -> io::Result<UnregisteredStream> {
+    pub(crate) fn leave_runtime(self) -> io::Result<UnregisteredStream> {
         Ok(match self {
             Transport::Tcp(stream) => UnregisteredStream::Tcp(stream.into_std()?),
             #[cfg(unix)]

@@ -23,12 +23,16 @@ pub(crate) enum UnregisteredStream {
 impl UnregisteredStream {
     /// Lets this runtime watch it.
     pub(crate) fn register(self, open: Open) -> io::Result<Stream> {
-        let io = match self {
+        Ok(Stream::new(self.watched()?, open, None))
+    }
+
+    /// As [`register`](Self::register), for a connection that is counted elsewhere.
+    pub(crate) fn watched(self) -> io::Result<Transport> {
+        Ok(match self {
             UnregisteredStream::Tcp(stream) => Transport::Tcp(TcpStream::from_std(stream)?),
             #[cfg(unix)]
             UnregisteredStream::Unix(stream) => Transport::Unix(UnixStream::from_std(stream)?),
-        };
-        Ok(Stream::new(io, open, None))
+        })
     }
 
     /// Reads what is there, without waiting.

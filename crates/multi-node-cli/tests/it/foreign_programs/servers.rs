@@ -4,6 +4,7 @@ use multi_node_it::{needs, within};
 
 use super::{express, python};
 use crate::command::app;
+use crate::node_js_affinity::keeps_clients;
 use crate::node_js_preload::moves_connections;
 use crate::node_js_tls::serves_tls;
 use crate::servers::{OnTerm, serves};
@@ -64,6 +65,7 @@ async fn an_unmodified_node_program_with_node_22() {
         serves("node 22", OnTerm::Finishes, &["--", &node, &app("server.js")]).await;
         within(120, serves_tls(&node)).await;
         within(60, moves_connections(&node)).await;
+        within(60, keeps_clients(&node)).await;
     }
 }
 
@@ -73,6 +75,7 @@ async fn an_unmodified_node_program_with_node_24() {
         serves("node 24", OnTerm::Finishes, &["--", &node, &app("server.js")]).await;
         within(120, serves_tls(&node)).await;
         within(60, moves_connections(&node)).await;
+        within(60, keeps_clients(&node)).await;
     }
 }
 

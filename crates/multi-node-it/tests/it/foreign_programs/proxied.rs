@@ -26,7 +26,7 @@ async fn behind_nginx_each_client_keeps_its_slot_over_a_reload_that_loses_nothin
     let Some(with) = needs::server("nginx/with") else { return };
     limits::raise_open_files();
     within(110, async {
-        let mut program = Program::serving(Plan { affinity: Some("query sid".to_owned()), ..Plan::nodes(NODES) }).await;
+        let mut program = Program::serving(Plan { affinity: Some("query=sid".to_owned()), ..Plan::nodes(NODES) }).await;
         let nginx = Nginx::before(program.addr, &with).await;
         let mut clients = Vec::new();
         for key in 0..CLIENTS {

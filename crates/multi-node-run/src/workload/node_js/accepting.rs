@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::first_heads::FirstHeads;
 use super::primary::ToPrimary;
 use crate::serve::Socket;
 use crate::supervisor::told_to_rest;
@@ -21,32 +22,49 @@ const REST: Duration = Duration::from_millis(50);
 pub(super) struct Accepters {
     tasks: JoinSet<()>,
     inbox: mpsc::WeakSender<ToPrimary>,
+    /// Where requests have owners.
+    heads: Option<FirstHeads>,
     rest: watch::Sender<bool>,
 }
 
 impl Accepters {
-    /// They send what they accept to `inbox`.
-    pub(super) fn new(inbox: mpsc::WeakSender<ToPrimary>) -> Accepters {
-        Accepters { tasks: JoinSet::new(), inbox, rest: watch::Sender::new(false) }
+    /// They send what they accept to `inbox`, by way of `heads`.
+    pub(super) fn new(inbox: mpsc::WeakSender<ToPrimary>, heads: Option<FirstHeads>) -> Accepters {
+        Accepters { tasks: JoinSet::new(), inbox, heads, rest: watch::Sender::new(false) }
     }
 
     /// Accepts from one more socket, a connection for each permit of the gate.
     pub(super) fn add(&mut self, key: &str, socket: &Socket, gate: Arc<Semaphore>) -> io::Result<()> {
         let accepting = Accepting::from(socket)?;
         let (inbox, mut rest, key) = (self.inbox.clone(), self.rest.subscribe(), key.to_owned());
+        let heads = self.heads.clone();
         self.tasks.spawn(async move {
+            let mut looks = JoinSet::new();
             loop {
                 let stream = tokio::select! {
-                    () = told_to_rest(&mut rest) => return,
+                    () = told_to_rest(&mut rest) => break,
+                    Some(_) = looks.join_next() => continue,
                     stream = accepting.next(&gate) => stream,
                 };
+                if let Some((heads, place)) = heads.as_ref().and_then(|heads| Some((heads, heads.place()?))) {
+                    // It holds up no other connection.
+                    gate.add_permits(1);
+                    looks.spawn(heads.clone().look(key.clone(), stream, place, rest.clone()));
+                    continue;
+                }
                 let Some(inbox) = inbox.upgrade() else { return };
                 if inbox.send(ToPrimary::Accepted { key: key.clone(), stream }).await.is_err() {
                     return;
                 }
             }
+            while looks.join_next().await.is_some() {}
         });
         Ok(())
+    }
+
+    /// Whether heads of connections that were accepted are looked at still.
+    pub(super) fn look(&self) -> bool {
+        self.heads.as_ref().is_some_and(FirstHeads::is_at_work)
     }
 
     /// Asks all of them to stop. Meanwhile the primary has to take what they have accepted.

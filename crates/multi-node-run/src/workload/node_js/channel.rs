@@ -18,7 +18,7 @@ use super::message::{self, FromWorker, PreloadSays};
 use super::outbox::{Line, Messages, Outbox};
 use super::primary::ToPrimary;
 use crate::control;
-use crate::id::NodeId;
+use crate::id::{NodeId, Slot};
 use crate::shared_secret::Hidden;
 use crate::status::ReadyBy;
 use crate::supervisor::told_to_rest;
@@ -90,12 +90,12 @@ impl Channel {
     /// suspended before. `strict`: a listening server does not make the worker ready.
     pub(in crate::workload) async fn serve(
         self,
-        (id, pid): (NodeId, u32),
+        (id, pid, slot): (NodeId, u32, Option<Slot>),
         notes: ProcessEvents,
         strict: bool,
     ) -> Option<Channel> {
         let Channel { socket, primary, outbox, mut messages, mut talk } = self;
-        primary.send(ToPrimary::Joined { id, pid, outbox: outbox.clone() }).await.ok()?;
+        primary.send(ToPrimary::Joined { id, pid, slot, outbox: outbox.clone() }).await.ok()?;
         let worker = Worker::new(id, (&primary, &outbox), &notes, strict);
         match worker.converse(socket, &mut talk, &mut messages).await {
             Ok(Some(socket)) => return Some(Channel { socket, primary, outbox, messages, talk }),
@@ -300,7 +300,8 @@ mod tests {
         fn start(channel: Channel, told: mpsc::Receiver<ToPrimary>) -> Served {
             let (rest, rests) = watch::channel(false);
             let id = NodeId::node(1);
-            let serving = tokio::spawn(channel.serve((id, 1), ProcessEvents::new(Observer::unheard(id, rests)), false));
+            let notes = ProcessEvents::new(Observer::unheard(id, rests));
+            let serving = tokio::spawn(channel.serve((id, 1, None), notes, false));
             Served { serving, told, rest }
         }
 

@@ -13,13 +13,15 @@ use tokio::sync::mpsc;
 use super::channel::{Channel, Talk};
 use super::least_loaded::LeastLoaded;
 use super::listeners::Listeners;
+use super::members::{Server, Worker};
 use super::message::ServerData;
 use super::moving::{Holder, Pending};
 use super::outbox::{Line, Outbox};
-use super::primary::{Primary, PrimaryHandle, Server, ToPrimary, Worker};
+use super::owned::Head;
+use super::primary::{Primary, PrimaryHandle, ToPrimary};
 use super::relay::Relay;
 use crate::control::{Fd, PassedSocket};
-use crate::id::NodeId;
+use crate::id::{NodeId, Slot};
 use crate::serve::Socket;
 use crate::shared_secret::Hidden;
 
@@ -54,16 +56,17 @@ struct ServerState {
 
 /// A connection that no worker has taken yet.
 #[derive(Debug, Serialize, Deserialize)]
-struct PendingState(Fd, Option<Holder>);
+struct PendingState(Fd, Option<Holder>, #[serde(default)] Option<u64>, #[serde(default)] Option<Head>);
 
 impl PendingState {
     fn pack(pending: &Pending) -> PendingState {
-        PendingState(Fd::shared(&pending.stream), pending.holder.clone())
+        let Pending { stream, holder, of_request, head } = pending;
+        PendingState(Fd::shared(stream), holder.clone(), *of_request, head.clone())
     }
 
     fn unpack(self) -> io::Result<Pending> {
-        let PendingState(stream, holder) = self;
-        Ok(Pending { stream: stream.into_shared()?, holder })
+        let PendingState(stream, holder, of_request, head) = self;
+        Ok(Pending { stream: stream.into_shared()?, holder, of_request, head })
     }
 }
 
@@ -75,6 +78,8 @@ struct WorkerState {
     meets: bool,
     #[serde(default)]
     preload: bool,
+    #[serde(default)]
+    slot: Option<Slot>,
 }
 
 impl PrimaryHandle {
@@ -102,6 +107,7 @@ impl PrimaryHandle {
                 .collect(),
             meets: worker.meets,
             preload: worker.preload,
+            slot: worker.slot,
         });
         let workers = workers.collect();
         let Listeners { mapped, files, backlog, bound, .. } = listeners;
@@ -128,7 +134,8 @@ impl PrimaryHandle {
         });
         let workers = workers.collect::<io::Result<_>>()?;
         let PrimaryState { sequence, relay, .. } = state;
-        Ok(PrimaryHandle::resume(Primary { listeners, servers, workers, turns, sequence, relay }))
+        // By what requests have owners comes from the next master's own options.
+        Ok(PrimaryHandle::resume(Primary { listeners, servers, workers, turns, sequence, relay, affinity: None }))
     }
 }
 
@@ -138,7 +145,7 @@ impl WorkerState {
         let under_way = self.under_way.into_iter().map(pending).collect::<io::Result<_>>()?;
         // The way to it comes with its channel.
         let worker = Worker::new(Outbox::nowhere());
-        Ok(Worker { under_way, meets: self.meets, preload: self.preload, ..worker })
+        Ok(Worker { under_way, meets: self.meets, preload: self.preload, slot: self.slot, ..worker })
     }
 }
 

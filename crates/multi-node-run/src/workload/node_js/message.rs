@@ -7,6 +7,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::owned::Head;
 use crate::id::NodeId;
 
 /// What a worker says, as far as it matters here.
@@ -42,13 +43,15 @@ pub(in crate::workload) enum FromWorker {
     Other,
 }
 
-/// An idle connection that a draining worker passes back.
+/// A connection that a worker passes back: an idle one in a drain, or one whose next request another may own.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub(in crate::workload) struct HandedBack {
     /// What the worker calls it by.
     pub(super) seq: u64,
     /// The server that it belongs to.
     pub(super) key: String,
+    /// What was read of the request that another may own.
+    pub(super) head: Option<Head>,
 }
 
 /// What the preload reports about itself.
@@ -234,11 +237,27 @@ pub(super) fn cannot_listen(seq: u64, key: &str, errno: i32, data: Option<&Serve
     json!({ "cmd": "NODE_CLUSTER", "ack": seq, "errno": -errno, "key": key, "data": data })
 }
 
-/// A connection, whose descriptor comes along. `moved`: another worker had it before, which only the preload heeds.
-pub(super) fn connection(seq: u64, key: &str, moved: bool) -> Value {
+/// What the preload heeds of a connection.
+#[derive(Debug)]
+pub(super) struct Brings<'a> {
+    /// Whether another worker had it before.
+    pub(super) moved: bool,
+    /// Whether the worker owns the next request, of which nothing was read.
+    pub(super) unread_is_owned: bool,
+    /// What was read of the next request, which the worker owns then.
+    pub(super) head: Option<&'a Head>,
+}
+
+/// A connection, whose descriptor comes along.
+pub(super) fn connection(seq: u64, key: &str, brings: &Brings<'_>) -> Value {
     let mut inner = json!({ "cmd": "NODE_CLUSTER", "act": "newconn", "key": key, "seq": seq });
-    if moved {
-        inner["moved"] = true.into();
+    for (field, is) in [("moved", brings.moved), ("owned", brings.unread_is_owned)] {
+        if is {
+            inner[field] = true.into();
+        }
+    }
+    if let Some(head) = brings.head {
+        inner["head"] = json!(head);
     }
     json!({ "cmd": "NODE_HANDLE", "type": "net.Native", "msg": inner })
 }
@@ -262,16 +281,6 @@ pub(super) fn all_closed(key: &str) -> Value {
 /// The answer to a server that counts: no connection that it has sent is open.
 pub(super) fn none_open(key: &str) -> Value {
     json!({ "cmd": "NODE_SOCKET_COUNT", "key": key, "count": 0 })
-}
-
-/// The preload's part of a drain, before the worker is to disconnect. `alone`: no other worker could take connections.
-pub(super) fn drain(alone: bool) -> Value {
-    json!({ "cmd": OURS, "act": "drain", "alone": alone })
-}
-
-/// What became of a connection that the worker has passed back.
-pub(super) fn handoff_answer(seq: u64, taken: bool) -> Value {
-    json!({ "cmd": OURS, "act": if taken { "taken" } else { "refused" }, "seq": seq })
 }
 
 /// Finish and disconnect.
@@ -305,7 +314,7 @@ mod tests {
             (r#"{"cmd":"NODE_HANDLE","type":"net.Socket","msg":{"a":1},"key":"4:::3000"}"#, FromWorker::Handle(None)),
             (
                 r#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_MULTI_NODE","act":"handoff","seq":3,"key":"k"}}"#,
-                FromWorker::Handle(Some(HandedBack { seq: 3, key: "k".into() })),
+                FromWorker::Handle(Some(HandedBack { seq: 3, key: "k".into(), head: None })),
             ),
             (
                 r#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_MULTI_NODE","act":"handoff","seq":-3}}"#,

@@ -1,12 +1,15 @@
-//! Connections on their way to a worker: new ones, and those that a draining worker has passed back.
+//! Connections on their way to a worker: new ones, and those that another worker has passed back.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::message::{self, HandedBack, PreloadSays};
-use super::primary::{AHEAD, Primary, Server};
+use super::members::Server;
+use super::message::{self, Brings, HandedBack, PreloadSays};
+use super::owned::{Head, owner};
+use super::preload::{self, Outcome};
+use super::primary::{AHEAD, Primary};
 use crate::id::NodeId;
 
 /// How many workers may refuse a connection before its worker keeps it.
@@ -18,9 +21,13 @@ pub(super) struct Pending {
     pub(super) stream: Arc<OwnedFd>,
     /// The worker that has it until then; `None` for a new connection.
     pub(super) holder: Option<Holder>,
+    /// The key of its next request, where that is known and requests have owners.
+    pub(super) of_request: Option<u64>,
+    /// What its holder has read of that request: the connection goes to the owner, or stays.
+    pub(super) head: Option<Head>,
 }
 
-/// A draining worker, which keeps a connection until another has taken it.
+/// A worker that keeps a connection until another has taken it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Holder {
     id: NodeId,
@@ -29,13 +36,29 @@ pub(super) struct Holder {
     refusals: u8,
 }
 
+/// Where a connection goes.
+enum Choice {
+    Worker {
+        id: NodeId,
+        owns: bool,
+    },
+    /// It stays with the worker that has it.
+    Holder(Outcome),
+    /// It waits.
+    Nobody,
+}
+
 impl Pending {
     pub(super) fn new(stream: OwnedFd) -> Pending {
-        Pending { stream: Arc::new(stream), holder: None }
+        Pending { stream: Arc::new(stream), holder: None, of_request: None, head: None }
     }
 
     /// A worker has refused it. Returns whether to ask other workers.
-    pub(super) fn refused(&mut self) -> bool {
+    fn refused(&mut self) -> bool {
+        self.of_request = None;
+        if self.head.is_some() {
+            return false;
+        }
         let Some(holder) = &mut self.holder else { return true };
         holder.refusals += 1;
         holder.refusals < REFUSALS
@@ -43,33 +66,59 @@ impl Pending {
 }
 
 impl Primary {
-    /// Gives waiting connections to the workers in turn. Accepts more only when none is left.
+    /// Gives waiting connections to their owners, or to the workers in turn. Accepts more only when none is left.
     pub(super) fn hand_out(&mut self, key: &str) {
-        let Some(server) = self.servers.get_mut(key) else { return };
-        while let Some(pending) = server.waiting.pop() {
-            let Some(id) = self.turns.take(server.workers.iter().copied()) else {
-                server.waiting.push(pending);
-                return self.keep_stranded(key);
-            };
-            self.sequence += 1;
-            let message = message::connection(self.sequence, key, pending.holder.is_some());
-            let Some(worker) = self.workers.get_mut(&id) else { continue };
-            let outgoing = (message, Some(pending.stream.clone()));
-            worker.under_way.insert(self.sequence, (key.to_owned(), pending));
-            if worker.outbox.try_send(outgoing).is_err() {
-                // It does not read, or its end is about to arrive here.
-                worker
-                    .under_way
-                    .remove(&self.sequence)
-                    .into_iter()
-                    .for_each(|(_, pending)| server.waiting.push(pending));
-                server.workers.remove(&id);
+        while let Some(pending) = self.servers.get_mut(key).and_then(|server| server.waiting.pop()) {
+            match self.choose(key, &pending) {
+                Choice::Worker { id, owns } => self.pass(key, pending, (id, owns)),
+                Choice::Holder(outcome) => self.answer_holder(&pending, outcome),
+                Choice::Nobody => return self.keep(key, pending),
             }
         }
-        if !server.workers.is_empty() {
-            let missing = AHEAD.saturating_sub(server.gate.available_permits());
-            server.gate.add_permits(missing);
+        let Some(server) = self.servers.get_mut(key).filter(|server| !server.workers.is_empty()) else { return };
+        let missing = AHEAD.saturating_sub(server.gate.available_permits());
+        server.gate.add_permits(missing);
+    }
+
+    fn keep(&mut self, key: &str, pending: Pending) {
+        if let Some(server) = self.servers.get_mut(key) {
+            server.waiting.push(pending);
         }
+        self.keep_stranded(key);
+    }
+
+    /// Which worker gets it. One whose request was read in part goes to the owner alone.
+    fn choose(&mut self, key: &str, pending: &Pending) -> Choice {
+        let Some(server) = self.servers.get(key) else { return Choice::Nobody };
+        let owner = pending.of_request.and_then(|of| owner(of, &server.workers, &self.workers));
+        let holder = pending.holder.as_ref().map(|holder| holder.id);
+        if pending.head.is_some() && (owner.is_none() || owner == holder) {
+            return Choice::Holder(Outcome::Yours);
+        }
+        let can = |id: &NodeId| pending.head.is_none() || self.workers.get(id).is_some_and(|worker| worker.preload);
+        if let Some(id) = owner.filter(can).and_then(|id| self.turns.take(std::iter::once(id))) {
+            return Choice::Worker { id, owns: true };
+        }
+        if pending.head.is_some() {
+            return Choice::Holder(Outcome::Refused);
+        }
+        let any = self.turns.take(server.workers.iter().copied());
+        any.map_or(Choice::Nobody, |id| Choice::Worker { id, owns: false })
+    }
+
+    fn pass(&mut self, key: &str, pending: Pending, (id, owned): (NodeId, bool)) {
+        self.sequence += 1;
+        let head = pending.head.as_ref();
+        let brings = Brings { moved: pending.holder.is_some(), unread_is_owned: owned && head.is_none(), head };
+        let message = message::connection(self.sequence, key, &brings);
+        let (Some(server), Some(worker)) = (self.servers.get_mut(key), self.workers.get_mut(&id)) else { return };
+        if worker.outbox.try_send((message, Some(pending.stream.clone()))).is_ok() {
+            worker.under_way.insert(self.sequence, (key.to_owned(), pending));
+            return;
+        }
+        // It does not read, or its end is about to arrive here.
+        server.waiting.push(pending);
+        server.workers.remove(&id);
     }
 
     pub(super) fn answered(&mut self, id: NodeId, ack: u64, accepted: bool) {
@@ -80,7 +129,7 @@ impl Primary {
         self.turns.answered(id);
         match self.servers.get_mut(&key).filter(|_| !accepted && pending.refused()) {
             Some(server) => server.waiting.push(pending),
-            None => self.answer_holder(&pending, accepted),
+            None => self.answer_holder(&pending, if accepted { Outcome::Taken } else { Outcome::Refused }),
         }
         self.hand_out(&key);
     }
@@ -93,7 +142,7 @@ impl Primary {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         worker.meets = false;
         self.relay.asked(id);
-        if worker.preload { self.tell(id, (message::drain(alone), None)) } else { self.disconnect(id) }
+        if worker.preload { self.tell(id, (preload::drain(alone), None)) } else { self.disconnect(id) }
     }
 
     fn disconnect(&mut self, id: NodeId) {
@@ -101,23 +150,25 @@ impl Primary {
         self.tell(id, (message::disconnect(self.sequence), None));
     }
 
-    /// A draining worker passes a connection back.
-    pub(super) fn handed_back(&mut self, id: NodeId, back: &HandedBack, stream: OwnedFd) {
-        let holder = Some(Holder { id, seq: back.seq, refusals: 0 });
-        let pending = Pending { stream: Arc::new(stream), holder };
-        match self.servers.get_mut(&back.key) {
+    /// A worker passes a connection back.
+    pub(super) fn handed_back(&mut self, id: NodeId, back: HandedBack, stream: OwnedFd) {
+        let HandedBack { seq, key, head } = back;
+        let of_request = head.as_ref().and_then(|head| self.key_of(&stream, head));
+        let holder = Some(Holder { id, seq, refusals: 0 });
+        let pending = Pending { holder, of_request, head, ..Pending::new(stream) };
+        match self.servers.get_mut(&key) {
             Some(server) => {
                 server.waiting.push(pending);
-                self.hand_out(&back.key);
+                self.hand_out(&key);
             }
-            None => self.answer_holder(&pending, false),
+            None => self.answer_holder(&pending, Outcome::Refused),
         }
     }
 
     /// Lets the worker that has it know what became of it.
-    pub(super) fn answer_holder(&self, pending: &Pending, taken: bool) {
+    fn answer_holder(&self, pending: &Pending, outcome: Outcome) {
         if let Some(holder) = &pending.holder {
-            self.tell(holder.id, (message::handoff_answer(holder.seq, taken), None));
+            self.tell(holder.id, (preload::handoff_answer(holder.seq, outcome), None));
         }
     }
 
@@ -127,7 +178,7 @@ impl Primary {
         let waiting = std::mem::take(&mut server.waiting).into_iter();
         let (held, new): (Vec<_>, Vec<_>) = waiting.partition(|pending| pending.holder.is_some());
         server.waiting = new;
-        held.iter().for_each(|pending| self.answer_holder(pending, false));
+        held.iter().for_each(|pending| self.answer_holder(pending, Outcome::Refused));
     }
 
     pub(super) fn preload_says(&mut self, id: NodeId, says: &PreloadSays) {
@@ -136,6 +187,7 @@ impl Primary {
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.preload = true;
                 }
+                self.instruct(id);
             }
             PreloadSays::Drained => self.disconnect(id),
             PreloadSays::Failed { why } => {

@@ -4,20 +4,35 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
+use serde_json::{Value, json};
+
+use super::finding::finding;
+use super::message::OURS;
 use crate::program::preload;
+use crate::serve::Affinity;
 use crate::{environment, runtime_directory};
 
 /// What gives nodes the preload, and why some get none.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::workload) struct Preload {
     /// What the log has said last of why there is none.
     warned: Option<String>,
+    /// Whether requests have owners, which it looks for.
+    affinity: bool,
 }
 
 impl Preload {
+    pub(in crate::workload) fn new(affinity: bool) -> Preload {
+        Preload { warned: None, affinity }
+    }
+
     /// The preload's option for `NODE_OPTIONS`; or why the node gets none.
     pub(in crate::workload) fn option(&mut self, wanted: &Wanted<'_>) -> Result<OsString, String> {
         if let Some(why) = wanted.refusal() {
+            // Who turns it off knows what else is lost, but hardly this.
+            if self.affinity {
+                self.warn(&why);
+            }
             return Err(why);
         }
         let made = runtime_directory::shared_script("preload", preload(), wanted.nodes_are_others);
@@ -32,9 +47,11 @@ impl Preload {
     /// Says once that nodes run without it.
     pub(in crate::workload) fn warn(&mut self, why: &str) {
         if self.warned.as_deref() != Some(why) {
+            let affinity =
+                if self.affinity { "; --affinity holds for the first request of each connection alone" } else { "" };
             crate::log::warn!(
                 why,
-                "Node.js nodes run without the preload: a drain closes idle connections, and waits for busy ones"
+                "Node.js nodes run without the preload: a drain closes idle connections, and waits for busy ones{affinity}"
             );
             self.warned = Some(why.to_owned());
         }
@@ -76,6 +93,30 @@ fn option(path: &Path) -> io::Result<OsString> {
         .to_str()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("{} is not UTF-8", path.display())))?;
     Ok(format!("--require \"{}\"", path.replace('\\', "\\\\").replace('"', "\\\"")).into())
+}
+
+/// The preload's part of a drain, before the worker is to disconnect. `alone`: no other worker could take connections.
+pub(super) fn drain(alone: bool) -> Value {
+    json!({ "cmd": OURS, "act": "drain", "alone": alone })
+}
+
+/// By what requests have owners: `null` is the client's address. What the preload knew of owners holds no more.
+pub(super) fn affinity(affinity: &Affinity) -> Value {
+    json!({ "cmd": OURS, "act": "affinity", "find": finding(affinity) })
+}
+
+/// What became of a connection that the worker has passed back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Taken,
+    Refused,
+    /// The worker itself is to answer its request, and those of the same client, as long as owners stay.
+    Yours,
+}
+
+pub(super) fn handoff_answer(seq: u64, outcome: Outcome) -> Value {
+    let act = if outcome == Outcome::Taken { "taken" } else { "refused" };
+    json!({ "cmd": OURS, "act": act, "seq": seq, "yours": outcome == Outcome::Yours })
 }
 
 #[cfg(test)]

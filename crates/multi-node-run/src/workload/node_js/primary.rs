@@ -1,24 +1,25 @@
 //! The primary itself: servers, the workers that have them, and connections on their way.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::accepting::Accepters;
+use super::first_heads::FirstHeads;
 use super::least_loaded::LeastLoaded;
 use super::listeners::{self, EADDRINUSE, Listeners};
+use super::members::{Server, Worker};
 use super::message::{self, Address, FromWorker, HandedBack, ServerData};
 use super::moving::Pending;
 use super::outbox::{Outbox, Outgoing};
-use super::queue::Dropped;
 use super::relay::Relay;
 use super::relaying::{self, OfProcess};
-use crate::id::NodeId;
-use crate::serve::Socket;
+use crate::id::{NodeId, Slot};
+use crate::serve::{Affinity, Socket};
 use crate::status::Exit;
 use crate::sys;
 
@@ -34,6 +35,7 @@ pub(in crate::workload) enum ToPrimary {
     Joined {
         id: NodeId,
         pid: u32,
+        slot: Option<Slot>,
         outbox: Outbox,
     },
     Said {
@@ -64,6 +66,13 @@ pub(in crate::workload) enum ToPrimary {
     Accepted {
         key: String,
         stream: OwnedFd,
+    },
+    /// A connection that was accepted, and whose first head was looked at then.
+    Looked {
+        key: String,
+        stream: OwnedFd,
+        /// The key of its first request.
+        of_request: Option<u64>,
     },
     /// Which sockets are there?
     Sockets {
@@ -104,54 +113,32 @@ pub(super) struct Primary {
     pub(super) turns: LeastLoaded,
     pub(super) sequence: u64,
     pub(super) relay: Relay,
-}
-
-#[derive(Debug)]
-pub(super) struct Server {
-    pub(super) socket: Socket,
-    /// The result of `server.address()`.
-    pub(super) name: Option<Value>,
-    /// What its first worker shares with later ones.
-    pub(super) data: Option<ServerData>,
-    pub(super) workers: BTreeSet<NodeId>,
-    /// A permit for each connection that may be accepted.
-    pub(super) gate: Arc<Semaphore>,
-    /// Connections that no worker could be given yet.
-    pub(super) waiting: Vec<Pending>,
-}
-
-#[derive(Debug)]
-pub(super) struct Worker {
-    pub(super) outbox: Outbox,
-    /// Messages of the primary process that it was not there to read.
-    pub(super) dropped: Dropped,
-    /// Connections that it has not answered for, by their numbers.
-    pub(super) under_way: BTreeMap<u64, (String, Pending)>,
-    /// Whether it has asked for streams to the others.
-    pub(super) meets: bool,
-    /// Whether the preload works in it.
-    pub(super) preload: bool,
+    /// By what requests have owners.
+    pub(super) affinity: Option<Affinity>,
 }
 
 impl PrimaryHandle {
-    /// Starts a primary with the sockets that the master was given.
-    pub(in crate::workload) fn open(given: Vec<Socket>, backlog: u32, refuses_files: bool) -> PrimaryHandle {
-        let mut primary_handle = PrimaryHandle::resume(Primary {
+    /// A primary with the sockets that the master was given. It rests still.
+    pub(in crate::workload) fn open(given: Vec<Socket>, backlog: u32) -> PrimaryHandle {
+        PrimaryHandle::resume(Primary {
             listeners: Listeners::new(given, backlog),
             servers: BTreeMap::new(),
             workers: BTreeMap::new(),
             turns: LeastLoaded::default(),
             sequence: 0,
             relay: Relay::default(),
-        });
-        primary_handle.refuse_files(refuses_files);
-        primary_handle.go_on(BTreeMap::new());
-        primary_handle
+            affinity: None,
+        })
     }
 
     /// Whether workers may have no Unix sockets opened. Of no effect while the primary works.
     pub(in crate::workload) fn refuse_files(&mut self, refuses: bool) {
         self.suspended.iter_mut().for_each(|suspended| suspended.primary.listeners.refuses_files = refuses);
+    }
+
+    /// By what requests have owners. Of no effect while the primary works.
+    pub(in crate::workload) fn own_by(&mut self, affinity: Option<&Affinity>) {
+        self.suspended.iter_mut().for_each(|suspended| suspended.primary.affinity = affinity.cloned());
     }
 
     /// A primary at rest.
@@ -198,7 +185,9 @@ impl PrimaryHandle {
 impl Primary {
     /// Returns when it is suspended, or all senders are gone.
     async fn work(mut self, mut inbox: mpsc::Receiver<ToPrimary>, own: mpsc::WeakSender<ToPrimary>) -> SuspendedMember {
-        let mut accepters = Accepters::new(own);
+        let heads = self.affinity.clone().map(|affinity| FirstHeads::new(affinity, own.clone()));
+        let mut accepters = Accepters::new(own, heads);
+        self.instruct_all();
         self.servers.iter().for_each(|(key, server)| server.accept(key, &mut accepters));
         self.servers.keys().cloned().collect::<Vec<_>>().iter().for_each(|key| self.hand_out(key));
         while let Some(told) = inbox.recv().await {
@@ -231,13 +220,13 @@ impl Primary {
 
     async fn hear(&mut self, told: ToPrimary, accepters: &mut Accepters) {
         match told {
-            ToPrimary::Joined { id, pid, outbox } => {
+            ToPrimary::Joined { id, pid, slot, outbox } => {
                 // One that was here before a rest is still.
-                self.workers.entry(id).or_insert(Worker::new(outbox));
+                self.workers.entry(id).or_insert(Worker { slot, ..Worker::new(outbox) });
                 relaying::warn(id, self.relay.joined(id, pid).as_ref());
             }
             ToPrimary::Said { id, said } => self.said(id, said, accepters).await,
-            ToPrimary::HandedBack { id, back, stream } => self.handed_back(id, &back, stream),
+            ToPrimary::HandedBack { id, back, stream } => self.handed_back(id, back, stream),
             ToPrimary::Drain { id } => self.drain(id),
             ToPrimary::Left { id } => self.left(id),
             ToPrimary::Exited { id, exit } => relaying::warn(id, self.relay.exited(id, exit).as_ref()),
@@ -248,10 +237,12 @@ impl Primary {
                     self.hand_out(&key);
                 }
             }
+            ToPrimary::Looked { key, stream, of_request } => self.looked(&key, stream, of_request),
             // The caller may have ended.
             ToPrimary::Sockets { reply } => drop(reply.send(self.sockets())),
             ToPrimary::Waits { reply } => {
-                let _ = reply.send(self.servers.values().any(|server| !server.waiting.is_empty()));
+                let waits = self.servers.values().any(|server| !server.waiting.is_empty());
+                let _ = reply.send(waits || accepters.look());
             }
             ToPrimary::Close => {
                 accepters.rest();
@@ -271,6 +262,7 @@ impl Primary {
             FromWorker::Query { seq, address, data } => {
                 let answer = self.query(id, seq, &address, data, accepters).await;
                 self.tell(id, (answer, None));
+                self.instruct_all();
                 self.hand_out(&address.key());
             }
             FromWorker::Close { key } => self.leave(id, &key),
@@ -347,8 +339,8 @@ impl Primary {
     }
 
     fn leave(&mut self, id: NodeId, key: &str) {
-        if let Some(server) = self.servers.get_mut(key) {
-            server.workers.remove(&id);
+        if self.servers.get_mut(key).is_some_and(|server| server.workers.remove(&id)) {
+            self.instruct_all();
         }
         self.keep_stranded(key);
     }
@@ -372,25 +364,6 @@ impl Primary {
             && worker.outbox.try_send(message).is_err()
         {
             crate::log::warn!(%id, "a Node.js program does not read its channel");
-        }
-    }
-}
-
-impl Worker {
-    pub(super) fn new(outbox: Outbox) -> Worker {
-        Worker { outbox, dropped: Dropped::default(), under_way: BTreeMap::new(), meets: false, preload: false }
-    }
-}
-
-impl Server {
-    pub(super) fn new(socket: Socket, name: Option<Value>) -> Server {
-        let (workers, gate) = (BTreeSet::new(), Arc::new(Semaphore::new(0)));
-        Server { socket, name, data: None, workers, gate, waiting: Vec::new() }
-    }
-
-    fn accept(&self, key: &str, accepters: &mut Accepters) {
-        if let Err(error) = accepters.add(key, &self.socket, self.gate.clone()) {
-            crate::log::error!(server = key, %error, "cannot accept connections");
         }
     }
 }

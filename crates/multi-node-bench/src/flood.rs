@@ -36,6 +36,12 @@ const CLIENTS: usize = 4;
 /// Bytes of a message.
 const MESSAGE: usize = 64 << 10;
 
+/// Requests that have a node flood the topic: one for each node.
+const FLOODS: usize = 4;
+
+/// Megabytes a second that no machine reaches.
+const MOST_OFFERED: f64 = 1e9;
+
 /// Arguments of `flood`.
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -48,6 +54,9 @@ pub(crate) struct Options {
     /// Seconds of each measurement.
     #[arg(long, default_value_t = 6)]
     seconds: u64,
+    /// Megabytes a second that all nodes together offer on the topic. Default: as many as they can.
+    #[arg(long)]
+    offer: Option<f64>,
     /// One short round.
     #[arg(long)]
     smoke: bool,
@@ -66,7 +75,7 @@ pub(crate) fn serve() -> Result<()> {
     })
 }
 
-/// `/` says which process answers. `/flood/MS` publishes for so long as fast as it can, and says how many bytes that were.
+/// `/` says which process answers. `/flood/MS/RATE` publishes for so long, RATE megabytes a second, and says how many bytes that were.
 async fn app(node: Handle) -> Result<Router, multi_node::BoxError> {
     let topic = node.raw_topic("flood")?;
     let mut subscription = topic.subscribe().await;
@@ -75,17 +84,20 @@ async fn app(node: Handle) -> Result<Router, multi_node::BoxError> {
             subscription.recv().await;
         }
     });
-    let flood = move |Path(ms): Path<u64>| async move {
+    let flood = move |Path((ms, rate)): Path<(u64, f64)>| async move {
         let (begin, payload, mut bytes) = (Instant::now(), Payload::bytes(vec![7; MESSAGE]), 0);
         while begin.elapsed() < Duration::from_millis(ms) {
             topic.publish(payload.clone()).expect("a small message");
             bytes += MESSAGE;
-            tokio::task::yield_now().await;
+            match Duration::from_secs_f64(bytes as f64 / 1e6 / rate).checked_sub(begin.elapsed()) {
+                Some(early) => tokio::time::sleep(early).await,
+                None => tokio::task::yield_now().await,
+            }
         }
         bytes.to_string()
     };
     let who = async || std::process::id().to_string();
-    Ok(Router::new().route("/", get(who)).route("/flood/{ms}", get(flood)))
+    Ok(Router::new().route("/", get(who)).route("/flood/{ms}/{rate}", get(flood)))
 }
 
 /// What is done beside the requests.
@@ -103,6 +115,14 @@ const CASES: [Case; 4] = [
     Case { name: "a flood and a reload", floods: true, reloads: true },
 ];
 
+/// With what each case is measured.
+struct Load {
+    connections: usize,
+    time: Duration,
+    /// Megabytes a second that each flood offers.
+    rate: f64,
+}
+
 /// What one round of a case gave.
 struct Measured {
     megabytes: f64,
@@ -115,10 +135,15 @@ struct Measured {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let (rounds, seconds, connections) =
         if options.smoke { (1, 2, 40) } else { (options.rounds, options.seconds, options.connections) };
+    let load = Load {
+        connections,
+        time: Duration::from_secs(seconds),
+        rate: options.offer.unwrap_or(MOST_OFFERED) / FLOODS as f64,
+    };
     let mut measured: Vec<Vec<Measured>> = CASES.iter().map(|_| Vec::new()).collect();
     for round in 0..rounds {
         for &case in in_turn(&[0, 1, 2, 3], round) {
-            measured[case].push(measure(CASES[case], connections, Duration::from_secs(seconds))?);
+            measured[case].push(measure(CASES[case], &load)?);
         }
     }
     let rows: Vec<Vec<String>> = CASES.iter().zip(&measured).map(|(case, rounds)| row(case.name, rounds)).collect();
@@ -154,13 +179,14 @@ fn quantile(sorted: &[f64], part: f64) -> f64 {
 }
 
 /// Asks all connections again and again for so long, with a program of its own.
-fn measure(case: Case, connections: usize, time: Duration) -> Result<Measured> {
+fn measure(case: Case, load: &Load) -> Result<Measured> {
+    let Load { connections, time, rate } = *load;
     let mut server = Process::start(&["flood-serve".to_owned()], Stdio::null())?;
     let address = server.answer::<Announcement>()?.address();
     let mut kept = (0..connections).map(|_| Client::connect(address)).collect::<Result<Vec<_>>>()?;
     let before = kept.iter_mut().map(|client| client.ask("/")).collect::<Result<BTreeSet<_>>>()?;
-    let floods = if case.floods { 4 } else { 0 };
-    let floods: Vec<_> = (0..floods).map(|_| thread::spawn(move || flood(address, time))).collect();
+    let floods = if case.floods { FLOODS } else { 0 };
+    let floods: Vec<_> = (0..floods).map(|_| thread::spawn(move || flood(address, time, rate))).collect();
     let end = Instant::now() + time;
     let before = Arc::new(before);
     let ask = |clients| {
@@ -193,9 +219,9 @@ fn split(mut all: Vec<Client>, parts: usize) -> Vec<Vec<Client>> {
     (0..parts).map(|_| all.split_off(all.len().saturating_sub(size))).collect()
 }
 
-/// Megabytes a second that one request has a node offer.
-fn flood(address: SocketAddr, time: Duration) -> Result<f64> {
-    let bytes: f64 = Client::connect(address)?.ask(&format!("/flood/{}", time.as_millis()))?.parse()?;
+/// Megabytes a second that one request has a node offer, at most `rate`.
+fn flood(address: SocketAddr, time: Duration, rate: f64) -> Result<f64> {
+    let bytes: f64 = Client::connect(address)?.ask(&format!("/flood/{}/{rate}", time.as_millis()))?.parse()?;
     Ok(bytes / 1e6 / time.as_secs_f64())
 }
 

@@ -144,4 +144,4 @@ function isReadable(service, fd) {
   }
 }
 
-module.exports = { Drain, isAtRest, isReadable };
+module.exports = { Drain, isAtRest, isReadable, parsersOf };

@@ -3,7 +3,7 @@
 // request, the connection goes there.
 
 const diagnostics = require('node:diagnostics_channel');
-const { isAtRest, isReadable } = require('./drain.js');
+const { isAtRest, isReadable, parsersOf } = require('./drain.js');
 
 class Resting {
   #service;
@@ -107,7 +107,13 @@ class Resting {
 
 /** Whether all of a request was read and answered, and nothing of the next one was read. */
 function isBetween(socket) {
-  return socket._handle?.fd >= 0 && socket.writable && socket.parser?.duration?.() === 0 && isAtRest(socket);
+  return socket._handle?.fd >= 0 && socket.writable && isAtRest(socket) && isParserIdle(socket);
+}
+
+/** From Node.js 22 on a parser itself does not say so, but the list of its server's connections does. */
+function isParserIdle({ server, parser }) {
+  if (!server || !parser) return false;
+  return parser.duration ? parser.duration() === 0 : Boolean(parsersOf(server)?.idle().includes(parser));
 }
 
 module.exports = { Resting };

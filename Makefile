@@ -166,7 +166,7 @@ fuzz-check:
 		$(CARGO) check --locked --manifest-path fuzz/Cargo.toml --bins --target-dir $(or $(CARGO_TARGET_DIR),target)/fuzz
 
 doc: ## the library's documentation, warnings being errors
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-bus -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-nats -p multi-node-process -p multi-node-run -p multi-node-serve -p multi-node-sessions -p multi-node-supervisor -p multi-node-sys -p multi-node-tls --no-deps --features axum,embed,tls,tower-sessions-0-14,tower-sessions-0-15
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked -p multi-node -p multi-node-bus -p multi-node-fleet -p multi-node-limits -p multi-node-metrics -p multi-node-nats -p multi-node-process -p multi-node-run -p multi-node-serve -p multi-node-sessions -p multi-node-supervisor -p multi-node-sys -p multi-node-tls --no-deps --features axum,embed,nats,tls,tower-sessions-0-14,tower-sessions-0-15
 
 # `rust-version` in Cargo.toml names the same release.
 msrv: ## check with the oldest compiler that is supported; rustup fetches it

@@ -33,7 +33,7 @@ pub fn routes(node: Handle) -> anyhow::Result<Router> {
     let topic = node.topic::<String>("room")?.history(HISTORY);
     let received = Received::default();
     // The subscription begins here; the node is ready once the others have confirmed it.
-    tokio::spawn(collect(topic.subscribe().now(), received.clone()));
+    tokio::spawn(collect(node.clone(), topic.subscribe().now(), received.clone()));
     let id = node.id();
     let counting = counting(&node)?.merge(flooding(&node)?);
     node.respond("who", move |wait_ms: u64| async move {
@@ -152,11 +152,13 @@ fn publish(topic: &Topic<String>, text: &String) -> String {
     }
 }
 
-async fn collect(mut subscription: multi_node::bus::TypedSubscription<String>, received: Received) {
+async fn collect(node: Handle, mut subscription: multi_node::bus::TypedSubscription<String>, received: Received) {
+    // One of another machine is named by that machine.
+    let name = |from: NodeId| node.remote(from).map_or_else(|| from.to_string(), |process| process.to_string());
     loop {
         let line = match subscription.recv().await {
-            TypedEvent::Message { from, value } => format!("{from}:{value}"),
-            TypedEvent::Lagged { from, missed } => format!("{from}!{missed}"),
+            TypedEvent::Message { from, value } => format!("{}:{value}", name(from)),
+            TypedEvent::Lagged { from, missed } => format!("{}!{missed}", name(from)),
             TypedEvent::Undecodable { from, error } => format!("{from}?{error}"),
         };
         received.lock().unwrap_or_else(PoisonError::into_inner).push(line);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use multi_node::Options;
-use multi_node::options::{CanaryLimits, GaugeAggregation};
+use multi_node::options::{CanaryLimits, GaugeAggregation, Join};
 use multi_node::servers::Http;
 use multi_node::tls::{Certificates, ClientCertificates};
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,8 @@ pub struct Plan {
     pub canary: Option<(Duration, u64)>,
     /// By what requests have owners: `query=sid`.
     pub affinity: Option<String>,
+    /// The NATS servers that join machines, and the name of this one.
+    pub join: Option<(String, String)>,
     /// The user of nodes.
     pub user: Option<String>,
     pub group: Option<String>,
@@ -141,6 +143,7 @@ impl Default for Plan {
             recycling: RecyclePlan::default(),
             canary: None,
             affinity: None,
+            join: None,
             user: None,
             group: None,
             umask: None,
@@ -203,6 +206,9 @@ impl Plan {
             options.aggregate_gauge("oldest_job_seconds", GaugeAggregation::Max).buckets("job.bytes", [256.0, 512.0]);
         let options =
             self.affinity.iter().fold(options, |options, by| options.affinity(by.parse().expect("an affinity")));
+        let options = self.join.iter().fold(options, |options, (servers, machine)| {
+            options.join(Join::new(servers).cluster("test").machine(machine))
+        });
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)
     }

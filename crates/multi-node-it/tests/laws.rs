@@ -185,6 +185,40 @@ fn serving_could_stand_alone() {
     absent("law 3: `mesh` knows no `serve`", below(&sources, &["process/mesh/"]), &["crate::serve"]);
 }
 
+/// The name and the manifest of each crate.
+fn manifests() -> Vec<(String, String)> {
+    let crates = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")).expect("a folder");
+    let manifest = |folder: fs::DirEntry| {
+        let text = fs::read_to_string(folder.path().join("Cargo.toml")).ok()?;
+        Some((folder.file_name().to_string_lossy().into_owned(), text))
+    };
+    crates.flatten().filter_map(manifest).collect()
+}
+
+#[test]
+fn who_does_not_ask_for_nats_does_not_carry_it() {
+    let with = |start: &str| {
+        let has = |text: &str| text.lines().any(|line| line.starts_with(start));
+        let mut names: Vec<String> =
+            manifests().into_iter().filter(|(_, text)| has(text)).map(|(name, _)| name).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(with("async-nats"), ["multi-node-nats"], "one crate speaks to NATS");
+    assert_eq!(with("multi-node-nats"), ["multi-node", "multi-node-it"], "the tests, and who has the feature");
+    let (_, library) = manifests().into_iter().find(|(name, _)| name == "multi-node").expect("the library");
+    assert!(library.contains("multi-node-nats = { workspace = true, optional = true }"), "only by its feature");
+    let default = library.lines().find(|line| line.starts_with("default = ")).expect("features");
+    assert!(!default.contains("nats"), "{default}");
+    let asking = |(name, text): (String, String)| {
+        let mut parts = text.split("[dev-dependencies]");
+        let asks = parts.next().is_some_and(|text| text.lines().any(|line| line.contains("\"nats\"")));
+        asks.then_some(name)
+    };
+    let asking: Vec<String> = manifests().into_iter().filter_map(asking).collect();
+    assert_eq!(asking, ["multi-node-it"], "only the tests turn the feature on");
+}
+
 #[test]
 fn who_steers_from_outside_has_no_more_than_the_program() {
     let sources = sources();

@@ -42,7 +42,7 @@ pub(crate) enum Body {
     Places(Vec<Place>),
     /// The machine wants these topics for the next seconds.
     Wants {
-        /// It wants to know the places now.
+        /// It wants to know the places now; without topics, what the others want.
         asks: bool,
         topics: Vec<String>,
     },
@@ -128,6 +128,11 @@ impl Sender {
 
     pub(crate) fn wants<'a>(&self, asks: bool, topics: impl Iterator<Item = &'a str>) -> Vec<Bytes> {
         self.frames(if asks { 4 } else { 3 }, topics.map(name))
+    }
+
+    /// Asks all machines what they want.
+    pub(crate) fn asks_all(&self) -> Bytes {
+        self.begin(4).into()
     }
 
     pub(crate) fn wants_no_more<'a>(&self, topics: impl Iterator<Item = &'a str>) -> Vec<Bytes> {
@@ -293,6 +298,7 @@ mod tests {
         assert_eq!(sender().places([place].into_iter()), [places]);
         assert_eq!(sender().wants(false, ["ab"].into_iter()), [[&begun(3)[..], b"\x02ab"].concat()]);
         assert_eq!(sender().wants(true, ["ab"].into_iter()), [[&begun(4)[..], b"\x02ab"].concat()]);
+        assert_eq!(sender().asks_all(), begun(4));
         assert_eq!(sender().wants_no_more(["ab", "c"].into_iter()), [[&begun(5)[..], b"\x02ab\x01c"].concat()]);
     }
 

@@ -7,12 +7,12 @@
 //! frame       the bytes between machines        subject   under which names
 //! ```
 //!
-//! A [gateway](run()) is one more process of the [bus](multi_node_bus::Bus). At NATS it subscribes to a topic while a process of its machine does. It
+//! A gateway ([`run()`]) is one more process of the [bus](multi_node_bus::Bus). At NATS it subscribes to a topic while a process of its machine does. It
 //! subscribes at the processes of its machine to a topic while another machine wants it. So each message crosses the network once for
 //! each machine that wants it, and not at all where none does.
 //!
 //! Nobody relies on NATS for completeness: it drops messages for slow clients and at each reconnection. Every message has the number that
-//! its publisher gave it, and gateways repeat the numbers that were reached ([places](frame::Body::Places)). The process where messages arrive
+//! its publisher gave it, and gateways repeat the numbers that were reached (places). The process where messages arrive
 //! compares them ([`Sequences`](multi_node_bus::Sequences)), so a loss shows as `Lagged` wherever it happened, that of a killed gateway too.
 
 mod connection;

@@ -31,6 +31,9 @@ const BATCH: usize = 256;
 /// How long a frame may wait for the client, which waits while NATS does not read.
 const SEND: Duration = Duration::from_secs(1);
 
+/// What the log calls the source.
+const TARGET: &str = "multi_node";
+
 /// This machine.
 #[derive(Clone, Debug)]
 pub struct Machine {
@@ -132,16 +135,21 @@ impl Running {
     fn nats(&mut self, event: &NatsEvent) -> Vec<Action> {
         match event {
             NatsEvent::Connected => {
-                log::info!("joined with other machines by NATS");
+                log::info!(target: TARGET, "joined with other machines by NATS");
                 self.gateway.connected(self.sides.client.max_payload())
             }
             NatsEvent::Disconnected => {
-                log::warn!("NATS is not there: this machine is on its own for now");
+                log::warn!(target: TARGET, "NATS is not there: this machine is on its own for now");
                 self.gateway.disconnected();
                 Vec::new()
             }
+            // An attempt to connect failed, and another follows.
+            NatsEvent::ClientError(error) => {
+                log::debug!(target: TARGET, "NATS: {error}");
+                Vec::new()
+            }
             other => {
-                log::warn!("NATS: {other}");
+                log::warn!(target: TARGET, "NATS: {other}");
                 Vec::new()
             }
         }

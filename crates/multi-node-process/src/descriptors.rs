@@ -47,6 +47,8 @@ pub struct Shape {
     pub endpoints: usize,
     /// Where nodes are of a program that does not link this crate: what its master has open for each, beside what it has for any.
     pub foreign: Option<usize>,
+    /// Whether there is a gateway to other machines.
+    pub gateway: bool,
 }
 
 /// The descriptors that one kind of process needs.
@@ -70,7 +72,13 @@ impl Shape {
 
     /// How many descriptors a node's streams and links to all other processes take.
     pub fn mesh(&self) -> usize {
-        if self.peers { FILES_A_PEER * self.most_alive() } else { 0 }
+        let streams = if self.peers { FILES_A_PEER * self.most_alive() } else { 0 };
+        streams + self.gateway_links()
+    }
+
+    /// A process has a link to the gateway, and while another one starts to the one before.
+    fn gateway_links(&self) -> usize {
+        if self.gateway { 2 * LINKS_A_PEER } else { 0 }
     }
 
     pub fn master(&self) -> Demand {
@@ -87,13 +95,20 @@ impl Shape {
             (self.endpoints * ENDPOINT, String::from("for the control socket and metrics")),
             (if joins { PAIRS_AT_ONCE * FILES_A_PAIR } else { 0 }, String::from("for streams that are being made")),
             (alive * each, format!("for {} ({each} each)", self.at_once())),
+            (self.gateway_files(), String::from("for the gateway to other machines")),
         ];
         Demand::new("the master", parts)
     }
 
     pub fn node(&self) -> Demand {
-        let others = format!("for streams to {} and the master ({FILES_A_PEER} each)", self.at_once());
+        let gateway = if self.gateway { ", and a gateway" } else { "" };
+        let others = format!("for streams to {} and the master ({FILES_A_PEER} each){gateway}", self.at_once());
         Demand::of_node(self.sockets, self.mesh(), others)
+    }
+
+    /// Of the master: the process and its control socket too.
+    fn gateway_files(&self) -> usize {
+        if self.gateway { 2 + self.gateway_links() } else { 0 }
     }
 
     fn at_once(&self) -> String {
@@ -184,8 +199,16 @@ mod tests {
 
     use super::*;
 
-    const LINKED: Shape =
-        Shape { nodes: 4, surge: 1, sockets: 1, peers: true, master_serves: false, endpoints: 0, foreign: None };
+    const LINKED: Shape = Shape {
+        nodes: 4,
+        surge: 1,
+        sockets: 1,
+        peers: true,
+        master_serves: false,
+        endpoints: 0,
+        foreign: None,
+        gateway: false,
+    };
 
     fn any_shape() -> impl Strategy<Value = Shape> {
         let sizes = (1_usize..300, 0_usize..300, 1_usize..20, 0_usize..3);
@@ -198,6 +221,7 @@ mod tests {
                 master_serves,
                 endpoints,
                 foreign,
+                gateway: surge % 2 == 1,
             },
         )
     }

@@ -14,6 +14,11 @@ use rustix::process::{
 };
 use tokio::io::unix::AsyncFd;
 
+/// The name of this machine; empty if it is unknown.
+pub fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
+}
+
 /// A descriptor for a child that has not been reaped, which becomes readable when the child ends.
 pub fn open(pid: u32) -> io::Result<OwnedFd> {
     // Non-blocking, so that waiting for it never blocks the runtime.

@@ -35,6 +35,6 @@ pub use multi_node_bus::Topic;
 #[doc(inline)]
 pub use multi_node_bus::{
     BusCounts, Call, CallAll, ContentType, DecodeError, EncodeError, Encoding, Event, Payload, PublishError, Published,
-    RawTopic, Request, RequestError, RespondError, Subscribing, Subscription, Target, TopicError, TypedCall,
-    TypedCallAll, TypedEvent, TypedSubscribing, TypedSubscription,
+    RawTopic, RemoteProcess, Request, RequestError, RespondError, Subscribing, Subscription, Target, TopicError,
+    TypedCall, TypedCallAll, TypedEvent, TypedSubscribing, TypedSubscription,
 };

@@ -56,6 +56,8 @@
 //! `tls`: HTTPS by the program itself, see [`tls`]. All nodes resume each other's sessions, and certificates are replaced without a
 //! restart.
 //!
+//! `nats`: topics across machines, see [`Options::join`].
+//!
 //! # Systems
 //!
 //! Nodes need Linux 5.10 or later with `/proc`. Elsewhere, with [`Options::nodes`]`(0)`, or with `MULTI_NODE=off` in the environment, the
@@ -81,6 +83,8 @@ pub mod commands;
 pub mod embed;
 #[cfg_attr(not(feature = "admin"), path = "no_endpoints.rs")]
 mod endpoints;
+#[cfg(all(multi_process, feature = "nats"))]
+mod gateway;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 #[cfg(multi_process)]
@@ -88,6 +92,8 @@ mod handoff;
 mod heartbeat;
 #[cfg(multi_process)]
 mod identity;
+#[cfg_attr(not(feature = "nats"), path = "no_join.rs")]
+mod join;
 #[cfg(multi_process)]
 mod lead;
 pub mod lease;

@@ -31,7 +31,7 @@ pub enum Role {
     /// The process that the user started. It will bind the addresses and supervise the nodes, or serve alone in
     /// single-process mode.
     Master,
-    /// A process that a master started to serve.
+    /// A process that a master started to serve, or to join other machines (`Options::join`).
     Node,
 }
 
@@ -121,6 +121,8 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     }
     let (settings, addresses) = prepare(options, &servers)?;
     match role {
+        #[cfg(all(multi_process, feature = "nats"))]
+        Role::Node if crate::gateway::is_gateway() => Err(crate::gateway::run(&settings).await),
         #[cfg(multi_process)]
         Role::Node => {
             let bus_limits = crate::wiring::bus_limits(&settings);
@@ -261,6 +263,7 @@ async fn lead(mut settings: Settings, servers: Servers, addresses: Vec<Vec<Addre
     if !alone && environment::in_test() && settings.launch.program.is_none() {
         return Err(Error::InTest);
     }
+    check_join(&settings, alone)?;
     identify(&mut settings, alone)?;
     if alone && matches!(settings.control, ControlName::Preferred(_)) {
         settings.control = ControlName::Off;
@@ -295,6 +298,27 @@ async fn warn_of_what_is_open(counts_threads: bool) {
         );
         found.keep();
     }
+}
+
+/// Other machines are joined by a gateway, which a master starts.
+#[cfg(feature = "nats")]
+fn check_join(settings: &Settings, alone: bool) -> Result<(), Error> {
+    let Some(join) = &settings.join else { return Ok(()) };
+    let refused =
+        |allowed: &str| Error::Option { option: "join", value: join.to_string(), allowed: allowed.to_owned() };
+    match alone {
+        true => Err(refused("this process serves alone, and joining other machines needs nodes")),
+        #[cfg(multi_process)]
+        false => crate::gateway::names(join).map(drop),
+        #[cfg(not(multi_process))]
+        false => Ok(()),
+    }
+}
+
+#[cfg(not(feature = "nats"))]
+#[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
+fn check_join(_: &Settings, _: bool) -> Result<(), Error> {
+    Ok(())
 }
 
 /// Resolves the user and group of nodes. A process that serves alone cannot run as another user.

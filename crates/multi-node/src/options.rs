@@ -30,6 +30,9 @@ mod variables;
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "nats")]
+#[doc(inline)]
+pub use crate::join::{Join, JoinError};
 #[doc(inline)]
 pub use crate::metrics::{GaugeAggregation, Metric, MetricError};
 #[doc(inline)]
@@ -46,6 +49,8 @@ use table::Values;
 pub use value::{OptionGroup, OptionInfo, OptionKind, OptionValue};
 
 use crate::Heartbeat;
+#[cfg(not(feature = "nats"))]
+use crate::join::Join;
 use crate::serve::Affinity;
 pub(crate) use multi_node_process::address::Address;
 pub(crate) use multi_node_process::identity::Identity;
@@ -76,6 +81,7 @@ pub struct Options {
     pub(crate) crash_loop: (usize, Duration),
     pub(crate) canary: Option<(Duration, CanaryLimits)>,
     pub(crate) affinity: Option<Affinity>,
+    pub(crate) join: Option<Join>,
     pub(crate) launch: Launch,
     pub(crate) heartbeat: Option<Heartbeat>,
     /// `None`: that of the program.
@@ -106,6 +112,7 @@ impl Options {
             crash_loop: (5, Duration::from_secs(60)),
             canary: None,
             affinity: None,
+            join: None,
             launch: Launch::default(),
             heartbeat: None,
             control: None,
@@ -219,6 +226,30 @@ impl Options {
     /// [`peers(false)`](Options::peers).
     pub fn affinity(mut self, affinity: Affinity) -> Options {
         self.affinity = Some(affinity);
+        self
+    }
+
+    /// Joins the topics of this program with those of the same program on other machines, over NATS servers. Default: this machine alone.
+    ///
+    /// ```
+    /// use multi_node::Options;
+    /// use multi_node::options::Join;
+    ///
+    /// let options = Options::new().join("nats://127.0.0.1:4222");
+    /// let options = Options::new().join(Join::new("tls://bus-1:4222,tls://bus-2:4222").machine("alpha"));
+    /// # let _ = options;
+    /// ```
+    ///
+    /// The master starts one more process of this program, the gateway, which alone is connected to NATS. What a process publishes on a
+    /// topic reaches the subscriptions of all machines, each at most once. What is lost on the way arrives as
+    /// [`Lagged`](crate::bus::TypedEvent::Lagged). Without NATS each machine is on its own, and is joined when NATS is back. Requests,
+    /// sessions, limits and leases stay on each machine.
+    ///
+    /// A plaintext connection to another machine is refused unless [`insecure_bus`](crate::options::Join::insecure_bus) allows it. Needs
+    /// nodes; a process that serves alone refuses it. Linux only.
+    #[cfg(feature = "nats")]
+    pub fn join(mut self, servers: impl Into<Join>) -> Options {
+        self.join = Some(servers.into());
         self
     }
 

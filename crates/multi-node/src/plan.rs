@@ -58,6 +58,7 @@ pub(crate) fn plan(settings: &Settings) -> Plan {
         measures: settings.metrics.is_some(),
         max_keys: settings.max_keys,
         endpoints: settings.endpoints(),
+        gateway: settings.join.is_some(),
     }
 }
 

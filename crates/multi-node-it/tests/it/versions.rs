@@ -222,7 +222,10 @@ async fn what_a_later_master_says_more_is_skipped_and_counted() {
     within(30, async {
         let (_child, mut node) = start_node();
         let hello = hear(&mut node)["hello"].clone();
-        assert_eq!(hello["capabilities"], json!(["skips_unknown", "handoff_hello", "limits", "bus", "tls", "leases"]));
+        assert_eq!(
+            hello["capabilities"],
+            json!(["skips_unknown", "handoff_hello", "limits", "bus", "tls", "leases", "gateway"])
+        );
         node.send(&json!("stretches"), &[]).expect("a node that reads");
         let (addr, load) = welcome_with(&mut node, &later());
         let null = File::open("/dev/null").expect("/dev/null");

@@ -13,6 +13,9 @@ use crate::subject;
 /// How many bytes a frame of one message has at most beside the payload.
 const REST: usize = 256;
 
+/// How many topics are followed here at most, because others want them: less than a process may name.
+const MOST_FOLLOWED: usize = 4000;
+
 /// What the loop has to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -112,7 +115,8 @@ impl Gateway {
     pub(crate) fn connected(&mut self, most: usize) -> Vec<Action> {
         (self.connected, self.most) = (true, most);
         self.followed.values_mut().for_each(Places::repeat);
-        let mut actions = self.say_wants(true, &self.wanted_here);
+        let mut actions = self.publish(&subject::interest(&self.cluster), vec![self.me.asks_all()]);
+        actions.extend(self.say_wants(true, &self.wanted_here));
         actions.extend(self.followed.iter().flat_map(|(topic, places)| self.say_places(topic, places)));
         actions
     }
@@ -219,6 +223,9 @@ impl Gateway {
             let added = self.wanted_elsewhere.add(topic, machine.clone());
             self.counted.refused_wishes += u64::from(!added);
         }
+        if asks && topics.is_empty() {
+            return self.say_wants(false, &self.wanted_here);
+        }
         let mut actions = self.follow();
         let known = topics.iter().filter(|_| asks).filter_map(|topic| self.followed.get_key_value(topic));
         actions.extend(known.flat_map(|(topic, places)| self.say_places(topic, places)));
@@ -229,7 +236,8 @@ impl Gateway {
     fn follow(&mut self) -> Vec<Action> {
         let wanted = self.wanted_elsewhere.topics();
         let mut actions = Vec::new();
-        for topic in wanted.iter().filter(|topic| !self.followed.contains_key(**topic)) {
+        let room = MOST_FOLLOWED.saturating_sub(self.followed.len());
+        for topic in wanted.iter().filter(|topic| !self.followed.contains_key(**topic)).take(room) {
             actions.push(Action::Follow((*topic).to_owned()));
         }
         for topic in self.followed.keys().filter(|topic| !wanted.contains(topic.as_str())) {

@@ -270,6 +270,35 @@ fn a_topic_that_nobody_wants_any_longer_costs_nothing() {
 }
 
 #[test]
+fn a_gateway_that_comes_later_learns_at_once_what_others_want() {
+    let mut gateway = Gateway::new("test", "a", 1);
+    gateway.connected(MOST);
+    gateway.wanted_here(BTreeSet::from([TOPIC.to_owned()]));
+    let mut later = Gateway::new("test", "b", 1);
+    let answers: Vec<Action> = later.connected(MOST).iter().flat_map(|action| answer(&mut gateway, action)).collect();
+    let follows = answers.iter().flat_map(|action| answer(&mut later, action)).collect::<Vec<_>>();
+    assert_eq!(follows, [Action::Follow(TOPIC.to_owned())]);
+}
+
+/// What this gateway does about what another one sends to all.
+fn answer(gateway: &mut Gateway, action: &Action) -> Vec<Action> {
+    match action {
+        Action::Publish { frame, .. } => gateway.received(None, frame),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_machine_that_wants_everything_gets_a_bounded_number_of_topics() {
+    let mut gateway = wanted();
+    let other = crate::frame::Sender { machine: "b".to_owned(), epoch: 1 };
+    let names: Vec<String> = (0..10_000).map(|number| format!("t{number}")).collect();
+    let frames = other.wants(false, names.iter().map(String::as_str));
+    let actions = frames.iter().flat_map(|frame| gateway.received(None, frame)).collect::<Vec<_>>();
+    assert_eq!(actions.iter().filter(|action| matches!(action, Action::Follow(_))).count(), 3999);
+}
+
+#[test]
 fn a_message_that_is_too_large_shows_as_a_gap() {
     let mut gateway = wanted();
     assert_eq!(published(&gateway.published(TOPIC, message(MOST))), 0);

@@ -35,7 +35,7 @@ impl Versions {
 }
 
 /// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
-pub(super) const CAPABILITIES: [&str; 6] = [SKIPS, GREETS, LIMITS, BUS, TLS, LEASES];
+pub(super) const CAPABILITIES: [&str; 7] = [SKIPS, GREETS, LIMITS, BUS, TLS, LEASES, GATEWAY];
 
 /// It skips messages of kinds that it does not know.
 pub(super) const SKIPS: &str = "skips_unknown";
@@ -54,6 +54,9 @@ pub const TLS: &str = "tls";
 
 /// As a master it grants leases, as a node it asks for them.
 pub const LEASES: &str = "leases";
+
+/// As a node it takes part in the bus with a gateway to other machines, with which it has no streams.
+pub const GATEWAY: &str = "gateway";
 
 /// Whether this capability is among those that a side has named.
 pub fn has_capability(named: &[String], capability: &str) -> bool {
@@ -113,6 +116,11 @@ pub enum ToNode {
     HelloAck(Box<HelloAck>),
     /// The answer to the `Hello` of an exec shim: what to become.
     Exec(Box<Exec>),
+    /// The answer to the `Hello` of a gateway. The epoch is another number for each master.
+    GatewayAck { version: u32, epoch: u64 },
+    /// Another process takes part in the bus, and in nothing else: for nodes with the capability `gateway` the gateway, and for that every
+    /// process.
+    BusPeer { id: NodeId, slot: Option<Slot> },
     /// The answer to a `Hello` that cannot be served.
     Refused { why: String },
     /// Streams to other processes.

@@ -196,6 +196,11 @@ impl Launcher {
         GuardProgram { program, args: self.args.clone(), run: self.run.to_string(), launch: self.launch.clone() }
     }
 
+    /// The newest generation that is held.
+    pub(crate) fn newest(&self) -> Option<Generation> {
+        self.images.last_key_value().map(|(generation, _)| *generation)
+    }
+
     /// Forgets all others.
     pub(crate) fn keep(&mut self, used: impl Fn(Generation) -> bool) {
         self.images.retain(|generation, _| used(*generation));
@@ -226,7 +231,7 @@ impl Launcher {
             .process_group(0);
         self.dress(&mut command, slot);
         let started = self
-            .start(command, theirs, (id, (id != NodeId::PRIMARY).then_some(slot)))
+            .start(command, theirs, (id, (id != NodeId::PRIMARY && id != NodeId::GATEWAY).then_some(slot)))
             .map_err(|error| self.as_whom(error))?;
         Ok(Child { pid: started.pid, process: started.process, control: ours.into() })
     }

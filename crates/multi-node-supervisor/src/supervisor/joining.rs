@@ -130,6 +130,7 @@ impl Supervisor {
 impl Members {
     /// Queues a newcomer to be joined with these.
     pub(super) fn join(&mut self, id: NodeId, with: &[NodeId]) {
+        self.introduce_gateway(id);
         if !self.join_peers {
             return self.tell_all_joined(id);
         }

@@ -13,22 +13,28 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// The pairs that have had a link.
 #[derive(Debug, Default)]
-pub(super) struct LinkEpochs(BTreeMap<(NodeId, NodeId), (u64, Instant)>);
+pub(super) struct LinkEpochs(BTreeMap<(NodeId, NodeId), (u64, Option<Instant>)>);
 
 impl LinkEpochs {
     /// The epoch of the next link, which a process asks for. `broken` is the highest epoch that it has seen.
     /// `None`: the answer is under way already, or the question came too soon and is asked again.
     pub(super) fn next(&mut self, pair: (NodeId, NodeId), broken: u64, now: Instant) -> Option<u64> {
         let last = self.0.get(&pair).copied();
-        if let Some((epoch, made)) = last {
+        if let Some((epoch, Some(made))) = last {
             let age = now.saturating_duration_since(made);
             if age < PAUSE || (epoch > broken && age < ANSWERED) {
                 return None;
             }
         }
         let epoch = last.map_or(0, |(epoch, _)| epoch).max(broken).checked_add(1)?;
-        self.0.insert(pair, (epoch, now));
+        self.0.insert(pair, (epoch, Some(now)));
         Some(epoch)
+    }
+
+    /// A process has ended, and another one gets its id: the next link is made at once, with a higher epoch.
+    pub(super) fn renew(&mut self, id: NodeId) {
+        let of_it = self.0.iter_mut().filter(|((first, second), _)| *first == id || *second == id);
+        of_it.for_each(|(_, (_, made))| *made = None);
     }
 
     /// A process has ended, and its id does not come back.
@@ -59,6 +65,8 @@ mod tests {
         let mut epochs = LinkEpochs::default();
         assert_eq!(epochs.next(pair, 7, now), Some(8));
         assert_eq!(epochs.next(pair, u64::MAX, now + PAUSE), None, "nothing is above it");
+        epochs.renew(NodeId::node(2));
+        assert_eq!(epochs.next(pair, 0, now + PAUSE), Some(9), "at once, and above what was");
         epochs.forget(NodeId::node(2));
         assert_eq!(epochs.next(pair, 0, now + PAUSE), Some(1));
     }

@@ -40,6 +40,17 @@ impl Links {
         self.bus.joined(node.id(), node.slot(), speaks_bus);
     }
 
+    /// The gateway takes part.
+    pub(super) fn gateway_joined(&self) {
+        self.bus.joined(NodeId::GATEWAY, None, true);
+    }
+
+    /// The gateway has ended. Another one will have its id, so its links keep their epochs.
+    pub(super) fn gateway_gone(&mut self) {
+        self.bus.gone(NodeId::GATEWAY);
+        self.epochs.renew(NodeId::GATEWAY);
+    }
+
     /// A process has ended.
     pub(super) fn forget(&mut self, id: NodeId) {
         self.bus.gone(id);
@@ -79,9 +90,10 @@ impl Members {
     }
 
     fn takes_part(&self, id: NodeId) -> bool {
-        match id.is_master() {
-            true => self.template.properties.joins_master,
-            false => self.get(id).is_some_and(|member| member.is_welcome() && member.speaks_bus()),
+        match id {
+            NodeId::MASTER => self.template.properties.joins_master,
+            NodeId::GATEWAY => self.has_gateway_up(),
+            _ => self.get(id).is_some_and(|member| member.is_welcome() && member.speaks_bus()),
         }
     }
 
@@ -89,7 +101,12 @@ impl Members {
         if to.is_master() {
             return self.links.bus.attach(peer, epoch, UnixStream::from(link)).map(drop);
         }
-        self.tell(to, ToNode::LinkOpened { peer, epoch, link: link.into() });
+        let opened = ToNode::LinkOpened { peer, epoch, link: link.into() };
+        if to == NodeId::GATEWAY {
+            self.tell_gateway(opened);
+        } else {
+            self.tell(to, opened);
+        }
         Ok(())
     }
 }

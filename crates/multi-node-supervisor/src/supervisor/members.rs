@@ -4,6 +4,7 @@ mod template;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub(crate) use self::template::NodeTemplate;
 use super::child::Launcher;
 use super::closing::Closing;
 use super::fleet::Backoff;
+use super::gateway::Gateway;
 use super::guard::{self, Guard};
 use super::joining::Pairs;
 use super::links::Links;
@@ -51,7 +53,7 @@ pub(crate) struct Members {
     /// What nodes have counted that have ended, by slot.
     pub(super) ended: BTreeMap<Slot, Totals>,
     /// How many messages may wait for one node.
-    outbox: usize,
+    pub(super) outbox: usize,
     pub(super) events: mpsc::Sender<(NodeId, NodeEvent)>,
     /// One look at the nodes' memory at a time.
     weighing: Arc<Semaphore>,
@@ -65,7 +67,12 @@ pub(crate) struct Members {
     /// What ends nodes, should this process be killed.
     pub(super) guard: Option<Guard>,
     /// How restarts of what runs beside the nodes are spaced.
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
+    /// Whether the program joins other machines.
+    pub(super) has_gateway: bool,
+    pub(super) gateway: Option<Gateway>,
+    /// Tells this master from others in what the gateway says.
+    pub(super) epoch: u64,
 }
 
 impl Members {
@@ -101,6 +108,9 @@ impl Members {
             drain_timeout,
             guard: None,
             backoff,
+            has_gateway: false,
+            gateway: None,
+            epoch: u64::from(RandomState::new().hash_one("epoch") as u32),
         }
     }
 
@@ -155,6 +165,7 @@ impl Members {
         let registry = self.guard.as_ref().map(Guard::registry);
         let given = Given { addresses: &[], sockets }.first();
         workload.run_beside(generation, Beside { launcher: &self.launcher, registry, backoff: self.backoff, given });
+        self.run_gateway(generation);
     }
 
     pub(super) fn resolve(&mut self, generation: Generation) -> Result<(), String> {
@@ -342,6 +353,7 @@ impl Members {
         self.forget_pairs(id);
         self.rejoins.forget(id);
         self.links.forget(id);
+        self.tell_gateway(ToNode::Gone { id });
         for other in self.alive.values().filter(|member| member.is_welcome()) {
             self.deliver(other, ToNode::Gone { id });
         }
@@ -369,7 +381,7 @@ impl Members {
         }
     }
 
-    fn deliver(&self, member: &Member, message: ToNode) {
+    pub(super) fn deliver(&self, member: &Member, message: ToNode) {
         let Err(why) = member.tell(message) else { return };
         // It becomes an event like others: the caller may be in the middle of the actions of the rules.
         if self.events.try_send((member.info.id(), NodeEvent::Broke(why))).is_err() {

@@ -49,6 +49,7 @@ mod child;
 mod closing;
 mod drain;
 mod event_log;
+mod gateway;
 mod guard;
 mod hear;
 mod hello_ack;

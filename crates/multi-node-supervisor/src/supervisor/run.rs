@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::event_log;
 use super::fleet::{Action, Event, Fatal, Fleet, Level, LogEvent, Ticket};
+use super::gateway;
 use super::members::Members;
 use super::upgrade::{self, InheritedLoop, Preflight};
 use super::watch::NodeEvent;
@@ -145,6 +146,7 @@ impl Supervisor {
         }
         self.members.peers.close();
         self.members.template.workload.leave().await;
+        self.members.stop_gateway().await;
         if let Some(guard) = self.members.guard.take() {
             guard.leave().await;
         }
@@ -187,6 +189,10 @@ impl Supervisor {
             },
             (peer, broken_epoch) = self.members.links.wanted() => {
                 self.members.open_link(NodeId::MASTER, peer, broken_epoch);
+                None
+            }
+            event = gateway::next(&mut self.members.gateway) => {
+                self.members.gateway_did(event);
                 None
             }
             () = self.members.template.tls.changed() => {

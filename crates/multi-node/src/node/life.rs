@@ -117,13 +117,8 @@ impl Life {
             Ok(Some(ToNode::AllJoined)) => self.bus.members_complete(),
             Ok(Some(ToNode::LinkOpened { peer, epoch, link })) => self.link_opened(peer, epoch, link),
             Ok(Some(ToNode::PeerDrains { id })) => self.peers.drains(id),
-            Ok(Some(ToNode::Gone { id })) => {
-                self.peers.part(id);
-                self.links.part(id);
-                self.bus.gone(id);
-                let links = if self.linked.remove(&id) { LINKS_A_PEER } else { 0 };
-                self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(STREAMS_A_PEER + links));
-            }
+            Ok(Some(ToNode::BusPeer { id, slot })) => self.bus.joined(id, slot, true),
+            Ok(Some(ToNode::Gone { id })) => self.gone(id),
             Ok(Some(ToNode::Drain { within, successors, closing })) => {
                 // Each connection that is handed off needs a second descriptor for a moment.
                 self.reader.iter_mut().for_each(|reader| reader.reserve.spend());
@@ -150,7 +145,7 @@ impl Life {
                     let _ = reply.send(result);
                 }
             }
-            Ok(Some(ToNode::HelloAck(_) | ToNode::Exec(_) | ToNode::Refused { .. })) => {
+            Ok(Some(ToNode::HelloAck(_) | ToNode::GatewayAck { .. } | ToNode::Exec(_) | ToNode::Refused { .. })) => {
                 crate::log::warn!("the master repeats itself");
             }
             Ok(Some(ToNode::Departing { within })) => self.await_next_master(within),
@@ -224,6 +219,16 @@ impl Life {
         if let Err(error) = joined {
             crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
         }
+    }
+
+    /// Another process has ended. With a gateway there were no streams.
+    fn gone(&mut self, id: NodeId) {
+        self.peers.part(id);
+        self.links.part(id);
+        self.bus.gone(id);
+        let streams = if id == NodeId::GATEWAY { 0 } else { STREAMS_A_PEER };
+        let links = if self.linked.remove(&id) { LINKS_A_PEER } else { 0 };
+        self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(streams + links));
     }
 
     fn rejoined(&mut self, peer: PeerInfo, stream: Fd) {

@@ -9,5 +9,7 @@ mod owners;
 mod parent;
 mod run;
 
+#[cfg(feature = "nats")]
+pub(crate) use parent::Parent;
 pub(crate) use parent::{claim, is_node};
 pub(crate) use run::join;

@@ -82,15 +82,37 @@ impl Parent {
 
     /// Tells the master that the program has reached `listen`, and what it is to serve.
     pub(crate) async fn hello(&mut self, addresses: Vec<Vec<String>>) -> Result<HelloAck, Error> {
+        match self.say_hello(addresses).await? {
+            ToNode::HelloAck(hello_ack) => Ok(*hello_ack),
+            other => Err(no_answer(other)),
+        }
+    }
+
+    /// Tells the master that the program has reached `listen` as its gateway. Gives the master's epoch.
+    #[cfg(feature = "nats")]
+    pub(crate) async fn gateway_hello(&mut self) -> Result<u64, Error> {
+        match self.say_hello(Vec::new()).await? {
+            ToNode::GatewayAck { epoch, .. } => Ok(epoch),
+            other => Err(no_answer(other)),
+        }
+    }
+
+    async fn say_hello(&mut self, addresses: Vec<Vec<String>>) -> Result<ToNode, Error> {
         let hello = ToMaster::Hello { versions: VERSIONS, addresses, capabilities: control::capabilities() };
         self.writer.send(hello).await.map_err(|error| control::broken(&error))?;
         let answer = tokio::time::timeout(ANSWER, self.reader.next()).await;
         match answer.map_err(|_| Error::Control { cause: "the master does not answer".to_owned() })? {
-            Ok(Some(ToNode::HelloAck(hello_ack))) => Ok(*hello_ack),
-            Ok(Some(ToNode::Refused { why })) => Err(Error::Control { cause: why }),
-            Ok(Some(_)) => Err(Error::Control { cause: "the master's first message is no answer to hello".to_owned() }),
+            Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(Error::MasterGone),
             Err(error) => Err(control::broken(&error)),
         }
     }
+}
+
+fn no_answer(message: ToNode) -> Error {
+    let cause = match message {
+        ToNode::Refused { why } => why,
+        _ => "the master's first message is no answer to hello".to_owned(),
+    };
+    Error::Control { cause }
 }

@@ -3,13 +3,14 @@
 use std::fmt::Display;
 
 use multi_node_bus::{
-    BusCounts, Call, CallAll, EncodeError, History, Payload, RawTopic, Request, RespondError, Topic, TopicError,
-    TypedCall, TypedCallAll,
+    BusCounts, Call, CallAll, EncodeError, History, Payload, RawTopic, RemoteProcess, Request, RespondError, Topic,
+    TopicError, TypedCall, TypedCallAll,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Handle;
+use crate::id::NodeId;
 use crate::metrics::Metric;
 
 impl Handle {
@@ -49,6 +50,21 @@ impl Handle {
     /// As of [`topic`](Handle::topic).
     pub fn raw_topic(&self, name: &str) -> Result<RawTopic, TopicError> {
         self.0.bus.topic(name)
+    }
+
+    /// Who has published a message, if that was a process of another machine: [`Options::join`](crate::Options::join). Of messages of a
+    /// topic's history it may be unknown.
+    ///
+    /// ```
+    /// # use multi_node::{Handle, status::NodeId};
+    /// fn sender(node: &Handle, from: NodeId) -> String {
+    ///     // `alpha/2#9c41d2e0.7`: the machine, the slot, and a number that is never used again
+    ///     node.remote(from).map_or_else(|| from.to_string(), |process| process.to_string())
+    /// }
+    /// # let _ = sender;
+    /// ```
+    pub fn remote(&self, from: NodeId) -> Option<RemoteProcess> {
+        self.0.bus.remote(from)
     }
 
     /// Answers [requests](Handle::request) of this name. A handler that panics gives an error to who asked; it ends no process.

@@ -37,6 +37,7 @@ impl Settings {
             ("nodes", self.nodes.to_string()),
             ("heartbeat", set(self.heartbeat.is_some())),
             ("affinity", or_off(self.affinity.as_ref())),
+            ("join", or_off(self.join.as_ref())),
         ];
         own.into_iter()
             .chain(self.values.listed(&[OptionGroup::Addresses, OptionGroup::Nodes, OptionGroup::Health]))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::table::Values;
 use super::{Address, CanaryLimits, ControlName, Launch, Metering, Options, Origins};
+use crate::join::Join;
 use crate::serve::Affinity;
 use crate::{Error, Heartbeat, environment};
 
@@ -27,6 +28,7 @@ pub(crate) struct Settings {
     pub(crate) crash_loop: (usize, Duration),
     pub(crate) canary: Option<(Duration, CanaryLimits)>,
     pub(crate) affinity: Option<Affinity>,
+    pub(crate) join: Option<Join>,
     pub(crate) launch: Launch,
     pub(crate) heartbeat: Option<Heartbeat>,
     /// The name of the control socket; once that is open, the one that it has.
@@ -86,6 +88,7 @@ impl Options {
             canary: self.canary.map(|canary| trial(canary, values.surge)).transpose()?,
             control: self.control.unwrap_or_else(|| own_name(&self.launch)).check()?,
             affinity: self.affinity.map(affinity).transpose()?,
+            join: self.join.map(joined).transpose()?,
             launch: self.launch.check(values.master_listen)?,
             heartbeat: self.heartbeat,
             control_path: self.control_path.map(control_path).transpose()?,
@@ -194,6 +197,13 @@ fn affinity(affinity: Affinity) -> Result<Affinity, Error> {
     match affinity.check() {
         Ok(()) => Ok(affinity),
         Err(allowed) => Err(refused("affinity", &affinity, allowed)),
+    }
+}
+
+fn joined(join: Join) -> Result<Join, Error> {
+    match join.check() {
+        Ok(()) => Ok(join),
+        Err(error) => Err(refused("join", &join, error.to_string())),
     }
 }
 

@@ -80,6 +80,15 @@ fn variables_override_and_are_checked() {
     let options = set(&[("PORT", "8080"), ("HOST", "::1"), ("NODES", "3")]).expect("all valid");
     assert_eq!((options.port, options.host.as_str(), options.nodes), (8080, "::1", Some(3)));
     assert_eq!(set(&[("NODES", "auto")]).expect("auto is the default").nodes, None);
+    #[cfg(feature = "nats")]
+    {
+        let join = |pairs| set(pairs).expect("checked later").join.map(|join| format!("{join:?}"));
+        let joined = join(&[("JOIN", "nats://127.0.0.1"), ("MACHINE", "alpha")]).expect("set");
+        assert!(joined.contains("nats://127.0.0.1") && joined.contains("alpha"), "{joined}");
+        assert_eq!(join(&[("MACHINE", "alpha")]), None, "nothing to join");
+        let error = set(&[("JOIN", "nats://bus-1")]).expect("read").check(1).expect_err("plaintext").to_string();
+        assert!(error.contains("join") && error.contains("insecure_bus"), "{error}");
+    }
     for (name, value) in [("PORT", "65536"), ("PORT", "http"), ("NODES", "-1"), ("NODES", "")] {
         let error = Options::new()
             .with_variables(|asked| (asked == name).then(|| value.to_owned()))

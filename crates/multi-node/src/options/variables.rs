@@ -5,7 +5,7 @@ use crate::{Error, environment};
 
 impl Options {
     /// The defaults, changed by the environment: `PORT`, `HOST`, and `NODES` (a number, or `auto` for the available
-    /// cores).
+    /// cores); with the feature `nats` also `JOIN` (the servers of `Options::join`) and `MACHINE` (this machine's name).
     ///
     /// # Errors
     /// [`Error::Option`] for a value that is not allowed.
@@ -22,7 +22,7 @@ impl Options {
         self.with_variables(environment::variable)
     }
 
-    /// These options, changed by what `lookup` says of `PORT`, `HOST` and `NODES`.
+    /// These options, changed by what `lookup` says of these variables.
     pub(crate) fn with_variables(mut self, lookup: impl Fn(&'static str) -> Option<String>) -> Result<Options, Error> {
         if let Some(text) = lookup("PORT") {
             self.port = settings::number("PORT", &text, 0..=u16::MAX.into())? as u16;
@@ -39,6 +39,17 @@ impl Options {
             Some("auto") => self.nodes = None,
             Some(text) => self.nodes = Some(settings::number("NODES", text, 0..=settings::MOST_NODES)?),
         }
+        #[cfg(feature = "nats")]
+        self.join_by(lookup);
         Ok(self)
+    }
+
+    /// `JOIN` names the servers, in place of the program's own; `MACHINE` counts if there are some.
+    #[cfg(feature = "nats")]
+    fn join_by(&mut self, lookup: impl Fn(&'static str) -> Option<String>) {
+        let join = lookup("JOIN");
+        self.origins.environment.extend(join.is_some().then_some("join"));
+        let join = join.map(super::Join::new).or(self.join.take());
+        self.join = join.map(|join| lookup("MACHINE").into_iter().fold(join, super::Join::machine));
     }
 }

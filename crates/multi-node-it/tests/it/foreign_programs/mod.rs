@@ -3,4 +3,5 @@
 mod chat;
 mod conformance;
 mod gateways;
+mod machines;
 mod proxied;

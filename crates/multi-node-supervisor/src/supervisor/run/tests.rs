@@ -79,6 +79,7 @@ fn plan(policy: Policy) -> Plan {
         measures: false,
         max_keys: 16,
         endpoints: 0,
+        gateway: false,
     }
 }
 

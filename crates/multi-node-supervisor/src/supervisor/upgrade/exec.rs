@@ -58,6 +58,8 @@ impl Supervisor {
                 return (failure(&error), News::new());
             }
         };
+        // The next master starts another one. If there is none, this one does.
+        self.members.stop_gateway().await;
         self.members.announce_departure(self.config.adopt_timeout);
         let (members, news) = self.rest().await;
         tokio::time::sleep(ONE_TURN).await;

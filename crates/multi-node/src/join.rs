@@ -1,0 +1,3 @@
+//! Where other machines are joined.
+
+pub use multi_node_nats::{Join, JoinError};

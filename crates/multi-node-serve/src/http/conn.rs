@@ -112,41 +112,46 @@ where
         }
     }
 
-    /// Serves the connection until it has ended. The future is the task of this connection, and is moved several times when that
-    /// is made: so it is kept small, and what is needed rarely is in boxes.
-    pub(super) async fn serve(mut self) {
-        let mut watch = pin!(Watch::new(self.shared.drain.clone()));
-        if let Some(handshakes) = &self.shared.handshakes {
-            let mut before = self.before;
-            if self.proxied {
-                let header = proxy_header(&mut self.stream, watch.as_mut(), &self.shared, &mut self.info);
-                let Some(behind) = Box::pin(header).await else { return };
-                (before, self.proxied) = (behind, false);
+    /// Serves the connection until it has ended. The future is the task of this connection: so it is kept small, and what is needed rarely
+    /// is in boxes.
+    #[expect(clippy::manual_async_fn, reason = "the future of an `async fn` would have room for `self` twice")]
+    pub(super) fn serve(mut self) -> impl Future<Output = ()> {
+        async move {
+            let mut watch = pin!(Watch::new(self.shared.drain.clone()));
+            if let Some(handshakes) = &self.shared.handshakes {
+                let mut before = self.before;
+                if self.proxied {
+                    let header = proxy_header(&mut self.stream, watch.as_mut(), &self.shared, &mut self.info);
+                    let Some(behind) = Box::pin(header).await else { return };
+                    (before, self.proxied) = (behind, false);
+                }
+                let Some(secured) = handshakes.secure(self.stream, before, &self.shared.drain).await else { return };
+                (self.stream, self.before) = (secured, Bytes::new());
             }
-            let Some(secured) = handshakes.secure(self.stream, before, &self.shared.drain).await else { return };
-            (self.stream, self.before) = (secured, Bytes::new());
-        }
-        loop {
-            let stays = self.next.stays;
-            let opening = Opening { shared: &self.shared, before: self.before, proxied: self.proxied && !stays, stays };
-            match sniff(&mut self.stream, watch.as_mut(), opening, &mut self.info).await {
-                Sniffed::Speaks(protocol, _) if !agrees(&self.stream, protocol) => {
-                    return lingering_close(self.stream, &self.shared.drain).await;
+            loop {
+                let stays = self.next.stays;
+                let opening =
+                    Opening { shared: &self.shared, before: self.before, proxied: self.proxied && !stays, stays };
+                match sniff(&mut self.stream, watch.as_mut(), opening, &mut self.info).await {
+                    Sniffed::Speaks(protocol, _) if !agrees(&self.stream, protocol) => {
+                        return lingering_close(self.stream, &self.shared.drain).await;
+                    }
+                    Sniffed::Speaks(Protocol::Http1, first) => {
+                        let origin = (first, self.next, self.member);
+                        return http1(self.stream, origin, watch, &self.shared, self.service, &self.info).await;
+                    }
+                    Sniffed::Speaks(Protocol::Http2, first) => {
+                        let origin = (first, self.member);
+                        return Box::pin(http2(self.stream, origin, watch, &self.shared, self.service, &self.info))
+                            .await;
+                    }
+                    Sniffed::Nothing => return lingering_close(self.stream, &self.shared.drain).await,
+                    Sniffed::Leaves(read) => match self.shared.give(self.stream, read, self.info).await {
+                        // Nobody takes it. It has left with the proxy's header behind it.
+                        Some((back, read)) => (self.stream, self.before, self.next.stays) = (back, read, true),
+                        None => return,
+                    },
                 }
-                Sniffed::Speaks(Protocol::Http1, first) => {
-                    let origin = (first, self.next, self.member);
-                    return http1(self.stream, origin, watch, &self.shared, self.service, &self.info).await;
-                }
-                Sniffed::Speaks(Protocol::Http2, first) => {
-                    let origin = (first, self.member);
-                    return Box::pin(http2(self.stream, origin, watch, &self.shared, self.service, &self.info)).await;
-                }
-                Sniffed::Nothing => return lingering_close(self.stream, &self.shared.drain).await,
-                Sniffed::Leaves(read) => match self.shared.give(self.stream, read, self.info).await {
-                    // Nobody takes it. It has left with the proxy's header behind it.
-                    Some((back, read)) => (self.stream, self.before, self.next.stays) = (back, read, true),
-                    None => return,
-                },
             }
         }
     }
@@ -157,14 +162,16 @@ fn agrees(stream: &Stream, protocol: Protocol) -> bool {
     stream.agreed_protocol().is_none_or(|agreed| (agreed == b"h2") == (protocol == Protocol::Http2))
 }
 
-async fn http1<S, B>(
+#[expect(clippy::manual_async_fn, reason = "the future of an `async fn` would have room for the arguments twice")]
+fn http1<S, B>(
     mut stream: Stream,
     (mut before, mut next, member): (Bytes, Next, Option<Arc<Member>>),
     mut watch: Pin<&mut Watch>,
     shared: &Arc<Shared>,
     mut service: S,
     info: &ConnInfo,
-) where
+) -> impl Future<Output = ()>
+where
     S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Into<BoxError>,
@@ -172,24 +179,31 @@ async fn http1<S, B>(
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    loop {
-        let progress = Progress::new(shared.clone(), member.clone(), next.stays);
-        let heads = shared.owners.as_ref().map(|owners| Heads::new(owners, *info, next.is_ours));
-        // hyper keeps the service where the client has offered an upgrade.
-        let spare = heads.is_some().then(|| service.clone());
-        let exchange = Exchange::new(service, progress.clone(), (info, stream.tls_info()), true);
-        let io = TokioIo::new(PrefixedIo::new(stream, before, progress.clone(), true).with_heads(heads));
-        let mut hyper = shared.builder.http1.serve_connection(io, exchange).with_upgrades();
-        let end = drive(&mut hyper, watch.as_mut(), &progress).await;
-        if matches!(end, End::TimedOut) && progress.drains() && progress.is_kept() {
-            shared.tracker.close_kept();
+    async move {
+        loop {
+            let progress = Progress::new(shared.clone(), member.clone(), next.stays);
+            let heads = shared.owners.as_ref().map(|owners| Heads::new(owners, *info, next.is_ours));
+            // hyper keeps the service where the client has offered an upgrade.
+            let spare = heads.is_some().then(|| service.clone());
+            let exchange = Exchange::new(service, progress.clone(), (info, stream.tls_info()), true);
+            let io = TokioIo::new(PrefixedIo::new(stream, before, progress.clone(), true).with_heads(heads));
+            // In a box, since glibc is quick about two pieces below a kilobyte, and slow about a larger one.
+            let mut hyper = Box::new(shared.builder.http1.serve_connection(io, exchange).with_upgrades());
+            let end = drive(&mut hyper, watch.as_mut(), &progress).await;
+            if matches!(end, End::TimedOut) && progress.drains() && progress.is_kept() {
+                shared.tracker.close_kept();
+            }
+            if matches!(end, End::Finished(_)) && progress.has_ended() {
+                // Both sides have closed it. If it ended by an upgrade that nobody took, it is closed here.
+                return drop(progress.reclaim());
+            }
+            let Some(Parts { left, read, service: back }) = apart(*hyper, &progress) else { return };
+            let rest = settle(&end, left, read, &progress);
+            let Some((left, read)) = pass_on(rest, shared, info, &mut next).await else { return };
+            // If hyper has kept the service, no answer is possible any more.
+            let Some(back) = back.or(spare) else { return lingering_close(left, &shared.drain).await };
+            (stream, before, service) = (left, read, back);
         }
-        let Some(Parts { left, read, service: back }) = apart(hyper, &progress) else { return };
-        let rest = settle(&end, left, read, &progress);
-        let Some((left, read)) = pass_on(rest, shared, info, &mut next).await else { return };
-        // If hyper has kept the service, no answer is possible any more.
-        let Some(back) = back.or(spare) else { return lingering_close(left, &shared.drain).await };
-        (stream, before, service) = (left, read, back);
     }
 }
 
@@ -350,7 +364,6 @@ fn settle(end: &End, stream: Stream, read: Bytes, progress: &Progress) -> Rest {
         End::Taken if !read.is_empty() => Rest::Again(stream, read),
         End::Taken | End::TimedOut => Rest::Close(stream),
         End::Cut => Rest::Drop,
-        End::Finished(_) if progress.has_ended() => Rest::Drop,
         End::Finished(well) => {
             let pending = || !read.is_empty() || stream.has_unread();
             match !well || progress.had_body() || progress.drains() || pending() {

@@ -1,12 +1,13 @@
 //! The first bytes of a connection: a proxy's header where one is due, and which HTTP it is.
 
 use std::future::Future;
-use std::pin::{Pin, pin};
+use std::mem::MaybeUninit;
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::Instant;
 
 use super::proxy;
@@ -17,8 +18,8 @@ use crate::drain::{Seen, Watch};
 
 /// What an HTTP/2 connection begins with.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// Enough for most heads, so that hyper finds all of it in what was read here.
-const FIRST_READ: usize = 1024;
+/// So much is read at once: enough for most heads, so that hyper finds all of it in what was read here.
+const AT_ONCE: usize = 1024;
 
 /// A new client is about to send its request, and would lose it to a drain that came first. So a silent connection does not
 /// count as idle until this time after its start. That is enough for a packet that is lost and sent again.
@@ -64,9 +65,8 @@ pub(super) async fn sniff(
         return Sniffed::Speaks(protocol, before);
     }
     let Settings { keep_alive_timeout, header_timeout, .. } = shared.settings;
-    let mut read = BytesMut::with_capacity(FIRST_READ);
-    read.extend_from_slice(&before);
     let mut begun = (!before.is_empty()).then(Instant::now);
+    let mut read = BytesMut::from(before);
     loop {
         // Without the proxy's header it cannot be passed on, since that is not looked for a second time.
         let leaves = !proxied && !stays && shared.gives();
@@ -103,7 +103,7 @@ pub(super) async fn proxy_header(
     shared: &Shared,
     info: &mut ConnInfo,
 ) -> Option<Bytes> {
-    let mut read = BytesMut::with_capacity(FIRST_READ);
+    let mut read = BytesMut::new();
     let since = Some(Instant::now());
     loop {
         let idle_timeout = shared.settings.header_timeout;
@@ -140,6 +140,15 @@ enum Came {
 }
 
 impl More<'_> {
+    /// Reads once. A connection that is silent has no memory for it, and what came gets a piece of its own size.
+    fn poll_bytes(&mut self, cx: &mut Context<'_>) -> Poll<Came> {
+        let mut room = [MaybeUninit::uninit(); AT_ONCE];
+        let mut buffer = ReadBuf::uninit(&mut room);
+        let polled = ready!(Pin::new(&mut *self.stream).poll_read(cx, &mut buffer));
+        self.read.extend_from_slice(buffer.filled());
+        Poll::Ready(if polled.is_ok() && !buffer.filled().is_empty() { Came::Bytes } else { Came::Nothing })
+    }
+
     /// A drain lets go of a client that has long not said a word, and gives the others their time.
     fn due(&self, since: Instant, draining: bool) -> Instant {
         let idle = since + self.idle_timeout;
@@ -155,8 +164,8 @@ impl Future for More<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Came> {
         let this = &mut *self;
-        if let Poll::Ready(count) = pin!(this.stream.read_buf(this.read)).poll(cx) {
-            return Poll::Ready(if count.is_ok_and(|count| count > 0) { Came::Bytes } else { Came::Nothing });
+        if let Poll::Ready(came) = this.poll_bytes(cx) {
+            return Poll::Ready(came);
         }
         let since = *this.since.get_or_insert_with(Instant::now);
         loop {

@@ -143,6 +143,8 @@ async fn a_killed_gateway_is_replaced_local_messages_lose_nothing_and_the_gap_sh
         let mut beta = Program::serving(plan(&server, "beta")).await;
         let at_alpha = first(&mut alpha).await;
         reaches(&alpha, &at_alpha, &mut beta, "hello").await;
+        publish(&alpha, &at_alpha, ["start".to_owned()].into_iter()).await;
+        received(&mut beta, |lines| ends(lines, "start")).await;
         for (killed, round) in [(true, "a"), (false, "b")] {
             let gateway_pid = gateway(if killed { &mut alpha } else { &mut beta }).await;
             publish(&alpha, &at_alpha, (0..20).map(|number| format!("{round}{number}"))).await;
@@ -153,15 +155,15 @@ async fn a_killed_gateway_is_replaced_local_messages_lose_nothing_and_the_gap_sh
             assert_ne!(gateway(if killed { &mut alpha } else { &mut beta }).await, gateway_pid);
         }
         let local = received(&mut alpha, |lines| ends(lines, "b-last")).await;
-        let published: Vec<&str> = of(&local[&at_alpha], &at_alpha, "a0");
+        let published: Vec<&str> = of(&local[&at_alpha], &at_alpha, "start");
         for (id, lines) in &local {
-            assert_eq!(of(lines, &at_alpha, "a0"), published, "{id} has missed something, or has it twice");
+            assert_eq!(of(lines, &at_alpha, "start"), published, "{id} has missed something, or has it twice");
         }
         for (id, lines) in received(&mut beta, |lines| ends(lines, "b-last")).await {
-            let remote = lines.iter().find(|line| line.ends_with(":a0")).expect("before the kill").rsplit_once(':');
+            let remote = lines.iter().find(|line| line.ends_with(":start")).expect("before the kill").rsplit_once(':');
             let prefix = remote.expect("a message").0;
             let mut next = 0;
-            for text in of(&lines, prefix, "a0") {
+            for text in of(&lines, prefix, "start") {
                 match text.parse::<usize>() {
                     Ok(missed) => next += missed,
                     Err(_) => {

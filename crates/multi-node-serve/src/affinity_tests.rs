@@ -155,3 +155,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_not_http_has_no_key() {
+    for bytes in [&b"\x16\x03\x01\x02"[..], b"\0", b"\x80\n"] {
+        assert_eq!(key(&Affinity::cookie("sid"), bytes), Key::None, "{bytes:?}");
+    }
+    assert_eq!(key(&Affinity::cookie("sid"), b"\r"), Key::Unknown);
+}
+
+#[test]
+fn it_is_read_as_it_is_shown() {
+    for text in ["cookie=sid", "query=sid", "header=X-User", "client-address"] {
+        assert_eq!(text.parse::<Affinity>().map(|affinity| affinity.to_string()).as_deref(), Ok(text));
+    }
+    for text in ["", "sid", "cookie", "cookie=", "cookie=a b", "client-address=1", "query=a=b", "path=/"] {
+        assert!(text.parse::<Affinity>().is_err(), "{text}");
+    }
+}

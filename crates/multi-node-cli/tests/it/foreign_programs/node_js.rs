@@ -1,8 +1,10 @@
 //! Unmodified programs of npm under reloads, with the load generator autocannon. `RELOADS=50` reloads them 50 times.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::process::Stdio;
 
+use multi_node_it::client::Client;
 use multi_node_it::{needs, send, within};
 use rustix::process::Signal;
 use serde_json::Value;
@@ -85,4 +87,39 @@ async fn pipelined_requests_are_not_lost_in_reloads() {
 async fn posts_are_not_lost_in_reloads() {
     let options = r#"{"method": "POST", "headers": {"content-type": "application/json"}, "body": "{\"a\":1}"}"#;
     loses_nothing("fastify.js", options).await;
+}
+
+/// Who answers each of 12 clients on a connection that they share.
+async fn answered(connection: &mut Client) -> Vec<String> {
+    let mut by = Vec::new();
+    for client in 0..12 {
+        let request = format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: connect.sid=s%3A{client}\r\n\r\n");
+        connection.send(&request).await.expect("sent");
+        by.push(connection.answer().await.expect("an answer").body);
+    }
+    by
+}
+
+#[tokio::test]
+async fn express_answers_each_client_in_one_process_over_reloads() {
+    let Some(modules) = needs::server("node/node_modules").filter(|_| needs::program("node")) else { return };
+    within(60, async {
+        let (path, program) = (format!("NODE_PATH={modules}"), app("express.js"));
+        let args = ["-n", "2", "--bind", "127.0.0.1:0", "--settle", "100ms", "--affinity", "cookie=connect.sid"];
+        let (running, addr) = Running::serving(&[&args[..], &["-e", &path, "--", "node", &program]].concat(), 2).await;
+        let mut first = Client::connect(addr).await.expect("a connection");
+        let mut second = Client::connect(addr).await.expect("a connection");
+        for _ in 0..3 {
+            loop {
+                let (one, other) = (answered(&mut first).await, answered(&mut second).await);
+                if one == other && one.iter().collect::<BTreeSet<_>>().len() == 2 {
+                    break;
+                }
+            }
+            let output = running.command(&["reload", "--wait"]).await;
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+        }
+        assert_eq!(running.stop().await, Some(0));
+    })
+    .await;
 }

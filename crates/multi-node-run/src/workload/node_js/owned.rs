@@ -76,3 +76,41 @@ impl Primary {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::outbox::Outbox;
+    use super::*;
+    use crate::id::Slot;
+
+    fn worker(slot: u16) -> Worker {
+        Worker { slot: Some(Slot(slot)), ..Worker::new(Outbox::nowhere()) }
+    }
+
+    #[test]
+    fn the_newest_worker_of_a_slot_owns_its_keys_and_other_slots_keep_theirs() {
+        let nodes = [(1, 0), (2, 1), (3, 2), (9, 0), (10, 1)].map(|(id, slot)| (NodeId::node(id), worker(slot)));
+        let workers = BTreeMap::from(nodes);
+        let among = |ids: &[u64]| ids.iter().map(|id| NodeId::node(*id)).collect::<BTreeSet<_>>();
+        let owners = |ids: &[u64]| (0..100).map(|key| owner(key, &among(ids), &workers)).collect::<Vec<_>>();
+        let (old, new) = (owners(&[1, 2, 3]), owners(&[1, 2, 3, 9, 10]));
+        let renewed = |id: &Option<NodeId>| match id.map(NodeId::number) {
+            Some(1) => Some(NodeId::node(9)),
+            Some(2) => Some(NodeId::node(10)),
+            _ => *id,
+        };
+        assert!(old.iter().map(renewed).eq(new.iter().copied()), "{new:?}");
+        // Without the first slot's only worker its requests have no owner.
+        let left = owners(&[2, 3]);
+        assert!(left.iter().zip(&old).all(|(left, old)| *left == old.filter(|id| *id != NodeId::node(1))));
+        assert!(left.contains(&None) && owners(&[]).iter().all(Option::is_none));
+    }
+
+    #[test]
+    fn a_head_is_bytes_and_is_not_shown() {
+        let head: Head = serde_json::from_str("\"a\\u0000\u{ff}\"").expect("JSON");
+        assert_eq!(head.bytes().as_deref(), Some(&b"a\0\xff"[..]));
+        assert_eq!(Head("\u{100}".to_owned()).bytes(), None);
+        assert_eq!(format!("{:?}", Head("sid=4711".to_owned())), "Head(8 bytes)");
+    }
+}

@@ -10,15 +10,13 @@ const figures = JSON.parse(readFileSync(source, 'utf8'));
 /** Each picture: its title, the rows, the figure that it shows, and whether that grows by factors. */
 const PICTURES = [
   ['nodes: CPU µs a request', figures.nodes, 'cpu_micros_per_request'],
-  ['nodes: p99, ms', figures.nodes, 'p99_ms'],
-  ['start of nodes, ms', figures.starts, 'ms', true],
   ['connections: CPU µs a request', figures.connections, 'cpu_micros_per_request'],
-  ['connections: p99, ms', figures.connections, 'p99_ms'],
+  ['start of nodes, ms', figures.starts, 'ms', true],
   ['KiB of an idle connection', figures.connections, 'kib_per_idle_connection'],
 ];
 /** A place in the grid, and the drawing in it. */
-const [WIDTH, HEIGHT, COLUMNS] = [270, 170, 3];
-const PLOT = { left: 48, top: 34, width: 206, height: 104 };
+const [WIDTH, HEIGHT, COLUMNS] = [320, 170, 2];
+const PLOT = { left: 48, top: 34, width: 256, height: 104 };
 const COLORS = { 'multi-node': '#a6e3a1', reuseport: '#fab387' };
 
 /** The place of a value between the least and the most, from 0 to 1, by factors or evenly. */
@@ -54,7 +52,7 @@ function draw([title, rows, figure, byFactors], index) {
     const line = `<path d="M${left} ${y(mark).toFixed(1)}h${PLOT.width}" stroke="#45475a"/>`;
     return line + text(left - 6, y(mark) + 4, short(mark), 'text-anchor="end" fill="#a6adc8"');
   });
-  const below = sizes.map((size) => text(x(size), top + PLOT.height + 16, short(size), 'text-anchor="middle" fill="#a6adc8"'));
+  const below = sizes.map((size) => text(x(size), top + PLOT.height + 16, size >= 1000 ? short(size) : size, 'text-anchor="middle" fill="#a6adc8"'));
   return [text(left - 36, top - 12, title), ...grid, ...lines, ...below].join('\n');
 }
 

@@ -267,16 +267,16 @@ fn print(report: &Report, json: bool) -> Result<()> {
         return Ok(());
     }
     let load = |row: &LoadRow| {
-        let LoadRow { server, size, cpu_micros_per_request, p99_ms, kib_per_idle_connection, failed } = row;
-        let spreads = [(cpu_micros_per_request, 1), (p99_ms, 2), (kib_per_idle_connection, 1)];
-        let cells = spreads.map(|(spread, decimals)| spread.show(decimals));
-        [server.clone(), size.to_string()].into_iter().chain(cells).chain([failed.to_string()]).collect::<Vec<_>>()
+        let LoadRow { server, size, cpu_micros_per_request, p99_ms, failed, .. } = row;
+        let figures = [cpu_micros_per_request.show(1), p99_ms.show(2), failed.to_string()];
+        [server.clone(), size.to_string()].into_iter().chain(figures).collect::<Vec<_>>()
     };
-    for (what, rows) in [("nodes", &report.nodes), ("connections", &report.connections)] {
-        println!();
-        let head = ["server", what, "CPU µs/request", "p99 ms", "KiB per idle connection", "failed"];
-        table::print(&head, &rows.iter().map(load).collect::<Vec<_>>());
-    }
+    let idle = |row: &LoadRow| load(row).into_iter().chain([row.kib_per_idle_connection.show(1)]).collect();
+    let head = ["server", "nodes", "CPU µs/request", "p99 ms", "failed"];
+    table::print(&head, &report.nodes.iter().map(load).collect::<Vec<_>>());
+    println!();
+    let head = ["server", "connections", "CPU µs/request", "p99 ms", "failed", "KiB per idle connection"];
+    table::print(&head, &report.connections.iter().map(idle).collect::<Vec<_>>());
     println!();
     let start = |row: &StartRow| {
         let longer = row.micros_per_pair.map_or_else(|| "–".to_owned(), |spread| spread.show(1));

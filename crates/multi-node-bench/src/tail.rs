@@ -50,8 +50,8 @@ pub(crate) struct Options {
     /// One request of this many is a slow one.
     #[arg(long, default_value_t = 100)]
     every: u32,
-    /// Only servers whose names have one of these parts.
-    #[arg(long, value_delimiter = ',')]
+    /// Only servers whose names have this part; may be repeated.
+    #[arg(long)]
     only: Vec<String>,
     #[command(flatten)]
     places: Places,

@@ -30,7 +30,7 @@ function announce() {
 
 function withPackage() {
   const { listen } = require(process.env.PACKAGE);
-  const nodes = listen({ host: '127.0.0.1', port, nodes: workers, control: false }, server);
+  const nodes = listen({ host: '127.0.0.1', port, nodes: workers, control: false, logToStderr: false }, server);
   if (nodes.isMaster) nodes.ready().then(announce);
 }
 

@@ -156,7 +156,7 @@ pub(crate) struct Settings {
     #[arg(long, value_enum, help_heading = SEEING)]
     pub(crate) log_full: Option<LogFull>,
     /// By what a client of a Node.js program is recognized, so that one node answers all its HTTP/1 requests: cookie=NAME,
-    /// query=NAME, header=NAME or client-address [default: none, and any node answers]
+    /// query=NAME, header=NAME or client-address [default: none; any node answers]
     #[arg(long, value_name = "BY", help_heading = NODES)]
     pub(crate) affinity: Option<ClientsBy>,
     /// Gives Node.js programs no preload, so that a drain closes their idle connections and waits for busy ones [default: false]

@@ -9,7 +9,7 @@ const { test } = require('node:test');
 const { promisify } = require('node:util');
 const session = require('express-session');
 const { SessionStore } = require('../js/session.js');
-const { folder, program, until } = require('./program.js');
+const { COMMAND, folder, program, until } = require('./program.js');
 
 const HOUR = 3_600_000;
 const lasting = (time, more = {}) => ({ cookie: { originalMaxAge: time, expires: new Date(Date.now() + time) }, ...more });
@@ -201,6 +201,30 @@ test('sessions are gone when the program has ended, and survive that in $STATE_D
     assert.equal((await client.known(10))[0], survive);
     assert.equal(await again.stop(), 0);
   }
+});
+
+test('a Rust program keeps its sessions in the same file, and neither disturbs the other', async (t) => {
+  const cwd = folder(t);
+  const [runtime, state] = ['runtime', 'state'].map((name) => path.join(cwd, name));
+  for (const made of [runtime, state]) fs.mkdirSync(made, { mode: 0o700 });
+  const env = { XDG_RUNTIME_DIR: runtime, STATE_DIRECTORY: state };
+  const example = path.join(path.dirname(COMMAND), 'examples/sessions');
+  const node = await program(t, EXPRESS, { cwd, env });
+  const rust = await program(t, '', { name: 'unused.js', cwd, env: (port) => ({ ...env, PORT: String(port) }), under: [example] });
+  await node.says(/ready/);
+  await rust.says(/http/);
+  const comes = async (server, at) => {
+    const client = new Client(server);
+    assert.match(await client.ask(at), /^welcome/);
+    assert.equal((await client.known(10))[0], 10);
+    return client;
+  };
+  const twenty = Array.from({ length: 20 });
+  const clients = await Promise.all(twenty.flatMap(() => [comes(node, '/login'), comes(rust, '/login/Ada')]));
+  assert.equal(await storeIn(t, {}, path.join(state, 'sessions')).length(), 40);
+  for (const server of [node, rust]) process.kill(server.children()[0], 'SIGKILL');
+  await Promise.all(clients.map(async (client) => until('its session', async () => (await client.known(1).catch(() => [0]))[0] === 1)));
+  assert.deepEqual([await node.stop(), await rust.stop()], [0, 0]);
 });
 
 test('a process that serves alone keeps sessions too', async (t) => {

@@ -178,6 +178,30 @@ pub struct Status {
     /// The certificates of servers with TLS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,
+    /// The gateway to other machines, if the program joins any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayStatus>,
+}
+
+/// The process that joins this machine to others, as it was at most some seconds ago. A new process counts from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct GatewayStatus {
+    /// Its process, while there is one.
+    pub pid: Option<u32>,
+    /// Whether NATS is there.
+    pub connected: bool,
+    /// How many other machines want messages of this one.
+    pub machines: usize,
+    /// Messages sent to other machines, each counted once.
+    pub published: u64,
+    /// Messages received from other machines.
+    pub received: u64,
+    /// Messages that could not be sent. Their subscribers see the gap.
+    pub dropped: u64,
+    /// What came from NATS and is no frame of this version, or not of this place.
+    pub bad_frames: u64,
 }
 
 /// A certificate that clients get.
@@ -265,7 +289,7 @@ pub struct SlotStatus {
 impl Status {
     #[doc(hidden)]
     pub fn of_one(slot: SlotStatus) -> Status {
-        Status { slots: vec![slot], wanted: 1, waiting: None, certificates: Vec::new() }
+        Status { slots: vec![slot], wanted: 1, waiting: None, certificates: Vec::new(), gateway: None }
     }
 }
 

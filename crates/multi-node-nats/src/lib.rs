@@ -23,4 +23,4 @@ mod run;
 mod subject;
 
 pub use join::{Join, JoinError};
-pub use run::{Machine, State, run};
+pub use run::{Machine, run};

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use multi_node_bus::{Bus, Event, RawTopic, Relay};
 use multi_node_fleet::id::{NodeId, Slot};
+use multi_node_fleet::status::GatewayStatus;
 use multi_node_sys::log;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
@@ -45,29 +46,17 @@ pub struct Machine {
     pub epoch: u64,
 }
 
-/// How a gateway is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct State {
-    /// NATS is there.
-    pub connected: bool,
-    /// How many other machines want messages of this one.
-    pub machines: usize,
-    /// Messages sent to other machines, each counted once.
-    pub published: u64,
-    /// Messages received from other machines.
-    pub received: u64,
-    /// Messages that could not be sent. Their subscribers see the gap.
-    pub dropped: u64,
-    /// What came from NATS and is no frame of this version, or not of this place.
-    pub bad_frames: u64,
-}
-
 /// Joins the processes of `bus` to those of other machines, as long as it is polled. While NATS is not there, it tries again, and the
 /// machine is on its own.
 ///
 /// # Errors
 /// Where the servers cannot be used as they are named.
-pub async fn run(join: &Join, machine: &Machine, bus: Bus, state: &watch::Sender<State>) -> Result<(), JoinError> {
+pub async fn run(
+    join: &Join,
+    machine: &Machine,
+    bus: Bus,
+    state: &watch::Sender<GatewayStatus>,
+) -> Result<(), JoinError> {
     let (client, events) = connect(join, &machine.name).await?;
     let (from_here, here) = mpsc::channel(QUEUE);
     let (from_there, there) = mpsc::channel(QUEUE);
@@ -110,7 +99,7 @@ impl Running {
         mut events: mpsc::Receiver<NatsEvent>,
         mut here: mpsc::Receiver<Here>,
         mut there: mpsc::Receiver<There>,
-        state: &watch::Sender<State>,
+        state: &watch::Sender<GatewayStatus>,
     ) -> Result<(), JoinError> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -206,16 +195,15 @@ impl Running {
         self.failed += u64::from(!matches!(sent, Ok(Ok(()))));
     }
 
-    fn show(&self, state: &watch::Sender<State>) {
+    fn show(&self, state: &watch::Sender<GatewayStatus>) {
         let counted = self.gateway.counted;
-        let now = State {
-            connected: self.gateway.is_connected(),
-            machines: self.gateway.machines(),
-            published: counted.published,
-            received: counted.received,
-            dropped: counted.dropped + self.failed,
-            bad_frames: counted.bad_frames,
-        };
+        let mut now = *state.borrow();
+        now.connected = self.gateway.is_connected();
+        now.machines = self.gateway.machines();
+        now.published = counted.published;
+        now.received = counted.received;
+        now.dropped = counted.dropped + self.failed;
+        now.bad_frames = counted.bad_frames;
         state.send_if_modified(|state| std::mem::replace(state, now) != now);
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use multi_node_bus::{Bus, LinkWanted, Wanted};
-use multi_node_nats::{Join, Machine, State};
+use multi_node_nats::{Join, Machine};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -13,9 +13,10 @@ use crate::control::{self, Reader, ToMaster, ToNode, Writer};
 use crate::id::NodeId;
 use crate::node::Parent;
 use crate::options::Settings;
+use crate::status::GatewayStatus;
 use crate::{Error, environment, sys, wiring};
 
-/// How often the master hears that this process lives.
+/// How often the master hears that this process lives, and how it is.
 const BEAT: Duration = Duration::from_secs(2);
 
 /// Whether this process was started as the gateway.
@@ -50,11 +51,11 @@ async fn serve(join: &Join, settings: &Settings) -> Result<std::convert::Infalli
     let Parent { reader, writer, socket: _ } = parent;
     let bus = Bus::new(NodeId::GATEWAY, wiring::bus_limits(settings));
     let machine = Machine { cluster, name, epoch };
-    let (state, _) = watch::channel(State::default());
-    let mut talk = Talk { reader, writer, wanted: bus.wanted(), bus: bus.clone() };
+    let (sender, state) = watch::channel(GatewayStatus::default());
+    let mut talk = Talk { reader, writer, wanted: bus.wanted(), bus: bus.clone(), state };
     let failed = tokio::select! {
         error = talk.go() => return Err(error),
-        joined = multi_node_nats::run(join, &machine, bus, &state) => joined.err(),
+        joined = multi_node_nats::run(join, &machine, bus, &sender) => joined.err(),
     };
     let cause = failed.map_or_else(|| "it has ended".to_owned(), |error| error.to_string());
     // The master restarts it either way.
@@ -68,6 +69,7 @@ struct Talk {
     writer: Writer<ToMaster>,
     wanted: Wanted,
     bus: Bus,
+    state: watch::Receiver<GatewayStatus>,
 }
 
 impl Talk {
@@ -86,7 +88,7 @@ impl Talk {
                     Err(error) => return control::broken(&error),
                 },
                 LinkWanted { peer, broken_epoch } = self.wanted.recv() => ToMaster::OpenLink { peer, broken_epoch },
-                _ = beat.tick() => ToMaster::Beat,
+                _ = beat.tick() => ToMaster::Gateway(*self.state.borrow()),
             };
             if let Err(error) = self.writer.send(said).await {
                 return control::broken(&error);

@@ -19,5 +19,5 @@ pub use crate::id::{Generation, NodeId, Slot};
 pub use crate::nodes::StatusWatch;
 #[doc(inline)]
 pub use multi_node_fleet::status::{
-    CertificateStatus, Exit, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting,
+    CertificateStatus, Exit, GatewayStatus, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting,
 };

@@ -1,7 +1,7 @@
 //! Running programs.
 
 use multi_node::admin::{Instance, SlotInfo, unix_ms};
-use multi_node::status::{CertificateStatus, State, Waiting};
+use multi_node::status::{CertificateStatus, GatewayStatus, State, Waiting};
 
 use super::table::Cell;
 use super::{Colour, Paint, Table, bytes, count, span, sum};
@@ -17,7 +17,21 @@ pub(crate) fn instance(instance: &Instance, paint: Paint, width: usize) -> Strin
     let addresses = if addresses.is_empty() { String::new() } else { format!("\n{}", addresses.join("  ")) };
     let waits = waits(instance).map(|text| format!("\n{}", paint.text(Colour::Passing, &text))).unwrap_or_default();
     let certificates: String = instance.certificates.iter().map(|one| certificate(one, *now_ms, paint)).collect();
-    format!("{head}{addresses}{waits}{certificates}\n\n{}", slots(&instance.slots, paint, width))
+    let gateway = instance.gateway.as_ref().map(|one| gateway(one, paint)).unwrap_or_default();
+    format!("{head}{addresses}{waits}{certificates}{gateway}\n\n{}", slots(&instance.slots, paint, width))
+}
+
+/// Whether this machine is joined to others, and what was lost on the way to them.
+fn gateway(gateway: &GatewayStatus, paint: Paint) -> String {
+    let GatewayStatus { pid, connected, machines, dropped, bad_frames, .. } = gateway;
+    let (colour, state) = match (pid, connected) {
+        (None, _) => (Colour::Bad, "not running".to_owned()),
+        (_, false) => (Colour::Bad, "not connected to NATS".to_owned()),
+        _ => (Colour::Good, format!("connected to NATS, {machines} other machines")),
+    };
+    let counted = [(*dropped, "messages dropped"), (*bad_frames, "bad frames")];
+    let counted = counted.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!(", {number} {what}"));
+    format!("\ngateway: {}{}", paint.text(colour, &state), counted.collect::<String>())
 }
 
 /// For how long a certificate is good, and what is wrong with its files.
@@ -216,6 +230,20 @@ SLOT  NODE     PID  STATE             FOR  GEN  RESTARTS  CONNS  REQUESTS  IN FL
         let shown = super::instance(&instance, Paint::Plain, usize::MAX);
         let said = "\ncertificate /tls/cert.pem: expires in 1 h 0 min\n  /tls/key.pem has no private key\n\nSLOT";
         assert!(shown.contains(said), "{shown}");
+    }
+
+    #[test]
+    fn the_gateway_stands_above_with_what_is_lost() {
+        let mut instance = example();
+        let mut shows = |gateway: serde_json::Value, said: &str| {
+            instance.gateway = Some(serde_json::from_value(gateway).expect("a gateway"));
+            let shown = super::instance(&instance, Paint::Plain, usize::MAX);
+            assert!(shown.contains(&format!("\ngateway: {said}\n\nSLOT")), "{shown}");
+        };
+        shows(json!({}), "not running");
+        shows(json!({ "pid": 7 }), "not connected to NATS");
+        let joined = json!({ "pid": 7, "connected": true, "machines": 2, "dropped": 3, "bad_frames": 1 });
+        shows(joined, "connected to NATS, 2 other machines, 3 messages dropped, 1 bad frames");
     }
 
     #[test]

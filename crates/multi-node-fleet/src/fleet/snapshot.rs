@@ -35,7 +35,7 @@ impl Fleet {
             let (nodes, until) = self.waited_for().unzip();
             Waiting { command: next.name().to_owned(), nodes: nodes.unwrap_or_default(), until: until.map(ahead) }
         });
-        Status { slots, wanted: self.wanted(), waiting, certificates: Vec::new() }
+        Status { slots, wanted: self.wanted(), waiting, certificates: Vec::new(), gateway: None }
     }
 
     /// Who serves, slot by slot, for the answer to a command that has failed.

@@ -13,7 +13,7 @@ use crate::id::{Generation, NodeId, Slot};
 use crate::mesh::PeerInfo;
 use crate::metrics::Series;
 use crate::shared_secret::SharedSecret;
-use crate::status::{Drained, Status};
+use crate::status::{Drained, GatewayStatus, Status};
 use crate::tls_state::TlsState;
 
 /// The protocol versions that this release speaks.
@@ -85,6 +85,8 @@ pub enum ToMaster {
     Failed { why: String },
     /// The runtime is alive.
     Beat,
+    /// The same of a gateway, with how it is.
+    Gateway(GatewayStatus),
     /// The node drains on its own initiative and needs a replacement.
     Leaving,
     /// The drain is done. Since version 2.

@@ -13,6 +13,9 @@ fn masters_understand_what_nodes_have_said_since_the_first_release() {
     let summary = json!({ "name": "b", "labels": [], "measured": { "summary": { "count": 2, "sum": 3.5 } } });
     let gone = json!({ "name": "oldest", "labels": [], "measured": "gone" });
     let versions = json!({ "lowest": 1, "highest": 2 });
+    let gateway = json!({
+        "pid": null, "connected": true, "machines": 2, "published": 3, "received": 4, "dropped": 5, "bad_frames": 6,
+    });
     let samples = [
         (
             0,
@@ -21,6 +24,7 @@ fn masters_understand_what_nodes_have_said_since_the_first_release() {
         (0, json!("ready")),
         (0, json!({ "failed": { "why": "no route to host" } })),
         (0, json!("beat")),
+        (0, json!({ "gateway": gateway })),
         (0, json!("leaving")),
         (0, json!({ "drained": { "finished": 1, "handed_off": 2, "aborted": 3, "kept": 4, "kept_closed": 5 } })),
         (0, json!({ "rejoin": { "peer": 7 } })),

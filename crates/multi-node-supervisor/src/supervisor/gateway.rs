@@ -12,6 +12,7 @@ use super::member::Member;
 use super::members::Members;
 use crate::control::{self, ToNode};
 use crate::id::{Generation, NodeId};
+use crate::status::GatewayStatus;
 use attend::{Attendant, Program};
 
 /// How much may wait for the loop. The gateway says little.
@@ -25,6 +26,8 @@ const LEAVE: Duration = Duration::from_secs(2);
 pub(super) enum GatewayEvent {
     /// It has said hello. By this it gets messages.
     Up(mpsc::Sender<ToNode>),
+    /// It runs, and this is how it is.
+    Is(GatewayStatus),
     /// It wants a link to another process.
     Wants { peer: NodeId, broken_epoch: u64 },
     /// It has ended.
@@ -40,6 +43,7 @@ pub(super) struct Gateway {
     task: JoinHandle<()>,
     /// The way to it, while it is there.
     up: Option<mpsc::Sender<ToNode>>,
+    pub(super) status: GatewayStatus,
 }
 
 impl Gateway {
@@ -48,7 +52,7 @@ impl Gateway {
         let (sender, events) = mpsc::channel(EVENTS);
         let (program, programs) = watch::channel(Some(program));
         let task = tokio::spawn(Attendant { programs, events: sender, epoch, backoff, outbox }.attend());
-        Gateway { events, program, task, up: None }
+        Gateway { events, program, task, up: None, status: GatewayStatus::default() }
     }
 }
 
@@ -98,12 +102,20 @@ impl Members {
     pub(super) fn gateway_did(&mut self, event: GatewayEvent) {
         match event {
             GatewayEvent::Up(outbox) => self.gateway_is_here(outbox),
+            GatewayEvent::Is(status) => self.gateway_is(status),
             GatewayEvent::Wants { peer, broken_epoch } => self.open_link(NodeId::GATEWAY, peer, broken_epoch),
             GatewayEvent::Down => {
+                self.gateway_is(GatewayStatus::default());
                 if self.gateway.as_mut().is_some_and(|gateway| gateway.up.take().is_some()) {
                     self.gateway_is_gone();
                 }
             }
+        }
+    }
+
+    fn gateway_is(&mut self, status: GatewayStatus) {
+        if let Some(gateway) = &mut self.gateway {
+            gateway.status = status;
         }
     }
 

@@ -62,8 +62,8 @@ impl Supervisor {
                 self.members.tell(id, ToNode::Answer { ticket, result: Err(CommandError::NotFromNodes) });
                 return None;
             }
-            // It comes as `Became`.
-            NodeEvent::Said(ToMaster::Exec) => return None,
+            // The first comes as `Became`, and no node is a gateway.
+            NodeEvent::Said(ToMaster::Exec | ToMaster::Gateway(_)) => return None,
             NodeEvent::Became => {
                 let observer = self.members.observer(id);
                 return self.react(id, NodeNews::Became(observer));

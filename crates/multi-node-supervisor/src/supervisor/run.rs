@@ -193,6 +193,7 @@ impl Supervisor {
             }
             event = gateway::next(&mut self.members.gateway) => {
                 self.members.gateway_did(event);
+                self.publish();
                 None
             }
             () = self.members.template.tls.changed() => {

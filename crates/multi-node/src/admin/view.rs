@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::id::Slot;
-use multi_node_fleet::status::{CertificateStatus, SlotStatus, State, Status, Waiting, ms, unix_ms};
+use multi_node_fleet::status::{CertificateStatus, GatewayStatus, SlotStatus, State, Status, Waiting, ms, unix_ms};
 
 /// A running program.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct Instance {
     /// The certificates of servers with TLS.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateStatus>,
+    /// The gateway to other machines, if the program joins any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gateway: Option<GatewayStatus>,
 }
 
 /// One slot of an [`Instance`]. What is not known is `null`.
@@ -122,6 +125,7 @@ impl Instance {
             slots: status.slots.iter().map(|slot| SlotInfo::of(slot, now, &used)).collect(),
             waiting: status.waiting.clone(),
             certificates: status.certificates.clone(),
+            gateway: status.gateway,
         }
     }
 }

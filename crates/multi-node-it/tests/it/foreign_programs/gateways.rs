@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use multi_node_bus::{Bus, BusLimits, Event, Payload, RawTopic, Subscription};
 use multi_node_fleet::id::{NodeId, Slot};
+use multi_node_fleet::status::GatewayStatus;
 use multi_node_it::nats::NatsServer;
 use multi_node_it::within;
-use multi_node_nats::{Join, Machine, State, run};
+use multi_node_nats::{Join, Machine, run};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -23,7 +24,7 @@ struct TestMachine {
     node: Bus,
     epochs: Arc<AtomicU64>,
     gateway: JoinHandle<()>,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<GatewayStatus>,
 }
 
 impl TestMachine {
@@ -43,7 +44,7 @@ impl TestMachine {
         (self.gateway, self.state) = gateway(self.name, &self.join, &self.node, &self.epochs);
     }
 
-    async fn is(&mut self, holds: impl FnMut(&State) -> bool) {
+    async fn is(&mut self, holds: impl FnMut(&GatewayStatus) -> bool) {
         within(30, self.state.wait_for(holds)).await.expect("the gateway lives");
     }
 
@@ -64,12 +65,17 @@ impl TestMachine {
     }
 }
 
-fn gateway(name: &str, join: &Join, node: &Bus, epochs: &Arc<AtomicU64>) -> (JoinHandle<()>, watch::Receiver<State>) {
+fn gateway(
+    name: &str,
+    join: &Join,
+    node: &Bus,
+    epochs: &Arc<AtomicU64>,
+) -> (JoinHandle<()>, watch::Receiver<GatewayStatus>) {
     let bus = Bus::new(NodeId::GATEWAY, BusLimits::default());
     bus.joined(NodeId::node(1), Some(Slot(0)), true);
     bus.members_complete();
     node.joined(NodeId::GATEWAY, None, true);
-    let (sender, state) = watch::channel(State::default());
+    let (sender, state) = watch::channel(GatewayStatus::default());
     let links =
         [make_links(node.clone(), bus.clone(), epochs.clone()), make_links(bus.clone(), node.clone(), epochs.clone())];
     let (join, machine) = (join.clone(), Machine { cluster: "test".to_owned(), name: name.to_owned(), epoch: 7 });

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use multi_node::status::GatewayStatus;
 use multi_node_it::nats::NatsServer;
 use multi_node_it::{Plan, Program, procfs, send, within};
 use rustix::process::Signal;
@@ -115,7 +116,11 @@ async fn messages_cross_both_ways_once_to_each_node_and_the_gateway_alone_knows_
         }
         let connected: Vec<u32> =
             alpha.processes().into_iter().filter(|pid| connects(*pid, server.addr().port())).collect();
-        assert_eq!(connected, [gateway(&mut alpha).await]);
+        let pid = gateway(&mut alpha).await;
+        assert_eq!(connected, [pid]);
+        let shows = |status: &GatewayStatus| (status.pid, status.connected, status.machines) == (Some(pid), true, 1);
+        let counts = |status: &GatewayStatus| status.published >= 50 && status.received >= 50;
+        alpha.status_where(|status| status.gateway.is_some_and(|status| shows(&status) && counts(&status))).await;
         alpha.stop().await;
         beta.stop().await;
     })
@@ -216,11 +221,14 @@ async fn without_nats_a_machine_serves_alone_and_joins_later() {
         let at_alpha = first(&mut alpha).await;
         publish(&alpha, &at_alpha, ["alone".to_owned()].into_iter()).await;
         assert_eq!(received(&mut alpha, |lines| ends(lines, "alone")).await.len(), 2);
+        let is = |connected| move |status: GatewayStatus| status.pid.is_some() && status.connected == connected;
+        alpha.status_where(|status| status.gateway.is_some_and(is(false))).await;
         server.start().await;
         reaches(&alpha, &at_alpha, &mut beta, "joined").await;
         alpha.logged("joined with other machines by NATS").await;
         server.kill();
         alpha.logged("NATS is not there: this machine is on its own for now").await;
+        alpha.status_where(|status| status.gateway.is_some_and(is(false))).await;
         alpha.stop().await;
         beta.stop().await;
     })

@@ -84,6 +84,7 @@ impl Attendant {
                     reader,
                     writer,
                     events: &self.events,
+                    pid,
                     epoch: self.epoch,
                     outbox: None,
                     capacity: self.outbox,
@@ -115,6 +116,7 @@ struct Talk<'a> {
     reader: Reader<ToMaster>,
     writer: Writer<ToNode>,
     events: &'a mpsc::Sender<GatewayEvent>,
+    pid: u32,
     epoch: u64,
     /// What the loop sends, once the gateway has said hello.
     outbox: Option<mpsc::Receiver<ToNode>>,
@@ -152,6 +154,10 @@ impl Talk<'_> {
                 let (sender, outbox) = mpsc::channel(self.capacity);
                 self.outbox = Some(outbox);
                 GatewayEvent::Up(sender)
+            }
+            ToMaster::Gateway(mut status) => {
+                status.pid = Some(self.pid);
+                GatewayEvent::Is(status)
             }
             ToMaster::OpenLink { peer, broken_epoch } => GatewayEvent::Wants { peer, broken_epoch },
             ToMaster::Failed { why } => return Err(format!("has failed: {why}")),

@@ -94,6 +94,7 @@ impl Members {
         self.launcher.keep(used);
         self.template.workload.keep(&used);
         status.certificates.clone_from(&self.template.tls.view.borrow().shown);
+        status.gateway = self.gateway.as_ref().map(|gateway| gateway.status);
         let bound = self.template.workload.bound();
         let snapshot = Snapshot { status, lines, ended: self.ended.clone(), bound };
         self.snapshot.send_if_modified(|last| {

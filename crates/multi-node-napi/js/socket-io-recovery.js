@@ -232,14 +232,13 @@ class Recovery {
     return !seen.some((publisher) => isBehind(publisher) && this.#isMember(publisher[0]));
   }
 
-  /** The missed events, for socket.io to read once; until then further ones are added to them, and afterwards they are held. */
+  /**
+   * The missed events, to which further ones are added until `joins` sends them. socket.io itself would send them before CONNECT: clients keep
+   * such events until CONNECT comes, over the end of the connection too, and would get them again by the next one.
+   */
   #heldOf(nsp, session, packets) {
-    const held = { session, late: packets };
-    this.#restoring.set(key(nsp, session.sid), held);
-    packets.forEach = (send) => {
-      held.late = [];
-      Array.prototype.forEach.call(packets, send);
-    };
+    this.#restoring.set(key(nsp, session.sid), { session, late: packets });
+    packets.forEach = () => undefined;
     return packets;
   }
 
@@ -282,7 +281,12 @@ class Recovery {
     const socket = sockets.get(sid);
     if (held === undefined || socket === undefined) return;
     this.#restoring.delete(key(name, sid));
-    for (const data of held.late) socket.packet({ type: EVENT, data });
+    // What it sends next is CONNECT.
+    socket.packet = (...connect) => {
+      delete socket.packet;
+      socket.packet(...connect);
+      for (const data of held.late) socket.packet({ type: EVENT, data });
+    };
   }
 
   /** The clients that have seen an event of another process already, by their sockets' ids. */

@@ -41,6 +41,29 @@ test('each event that was missed has an offset of its own, from which the client
   assert.deepEqual(missed.map((data) => restored(known, data.at(-1))), [['event 3', 'event 1'], ['event 1'], []]);
 });
 
+test('what was missed follows CONNECT, since clients keep what comes before it over the end of a connection', () => {
+  const known = recovery();
+  const offset = known.received(event(known, 1), 'node-1');
+  known.received(event(known, 2), 'node-1');
+  const returned = session(known);
+  const missed = known.restore(NAMESPACE, returned, offset).missedPackets;
+  missed.forEach(() => assert.fail('it is sent before CONNECT'));
+  const sent = [];
+  class Socket {
+    packet({ type, data }) {
+      sent.push(type === 0 ? 'connect' : data[0]);
+    }
+  }
+  const sockets = new Map();
+  known.hold({ name: NAMESPACE.name, sockets }, ['late'], { rooms: new Set(), except: new Set() });
+  const socket = new Socket();
+  sockets.set(returned.sid, socket);
+  known.joins({ name: NAMESPACE.name, sockets }, returned.sid);
+  socket.packet({ type: 0 });
+  socket.packet({ type: 2, data: ['later'] });
+  assert.deepEqual(sent, ['connect', missed[0][0], 'late', 'later']);
+});
+
 test('a process that lacks an event says so', () => {
   const gap = recovery();
   const offset = gap.received(event(gap, 1), 'node-1');

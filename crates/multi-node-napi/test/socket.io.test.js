@@ -32,6 +32,7 @@ const SOURCE = ({ nodes = 4, server = '', more = '' }) => `
     server: (socket, ...args) => void io.serverSideEmit("between", ...args),
     serverAck: (socket, ...args) => new Promise((resolve) => io.serverSideEmit("betweenAck", ...args, (error, answers) => resolve([error && error.message, ...answers]))),
     pid: () => process.pid,
+    serving: async () => (await nodes.status()).slots.filter(({ state }) => state === "serving").length,
   };
   const answer = async (socket, name, args, done) => done(await act[name](socket, ...args));
   io.on("connection", (socket) => {
@@ -84,7 +85,9 @@ async function settled(by, all) {
 test('with affinity clients with default transports and clients of long polling connect, also after a reload', async (t) => {
   const source = SOURCE({}).replace('transports: ["websocket"]', '').replace('nodes: 4', 'nodes: 4, affinity: { query: "sid" }');
   const server = await program(t, source);
-  await server.says(/^ready/m);
+  // A node learns within 100 ms of others that serve. Until then it makes ids that another one owns, whose clients connect once more.
+  const first = await clients(t, server, 4);
+  await until('all nodes to know of all', async () => (await Promise.all(first.map(({ act }) => act('serving')))).every((count) => count === 4));
   const connect = async (at) => {
     const made = await client(t, server, '', { transports: at % 2 === 0 ? ['polling', 'websocket'] : ['polling'] });
     return { ...made, at, id: await made.act('id') };

@@ -197,6 +197,7 @@ test('deploys log nobody out, and every event comes once', async (t) => {
   t.diagnostic(`${DEPLOYS} deploys: ${deployed.answers} answers of ${met.pids.size} processes, ${deployed.visits} visits, ${deployed.events} events came to clients, ${deployed.reconnects} reconnects`);
   t.diagnostic(`${KILLS} kills: ${met.answers - deployed.answers} answers, ${met.failed} requests without one, ${met.reconnects - deployed.reconnects} reconnects`);
   t.diagnostic(`${sent} events in all of nodes that were not killed; ${met.wrong.length} wrong, ${missing(clients, published(server.output))} missing; ${JSON.stringify(Object.fromEntries(met.reasons))}`);
+  for (const wrong of met.wrong.slice(0, 50)) t.diagnostic(wrong);
   // The requests of clients by long polling may come to another node when theirs was killed.
   assert.deepEqual(deployed.refused, []);
   assert.deepEqual(server.output.match(/^(stranger|unrecovered|.*_LAG).*/gm) ?? [], []);

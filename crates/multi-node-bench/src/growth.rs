@@ -21,7 +21,7 @@ use crate::{
 const VARIANTS: [Variant; 2] = [Variant::MultiNode, Variant::Reuseport];
 /// Kept connections while the nodes grow.
 const CONNECTIONS: usize = 128;
-/// Files that the clients have open beside their connections.
+/// Open files of the clients without their connections.
 const OTHER_FILES: usize = 100;
 /// The whole run takes no longer, whatever happens.
 const LONGEST: Duration = Duration::from_secs(900);

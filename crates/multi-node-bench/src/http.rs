@@ -146,7 +146,7 @@ fn row(samples: &[Sample], mode: Mode, shape: Shape, shapes: &[Shape]) -> Option
     })
 }
 
-/// What each is compared to: those of one thread a process, which the columns name by their variant.
+/// Every server is compared to these, which have one thread a process. Columns have the names of the variants.
 fn compared_to(shapes: &[Shape]) -> impl Iterator<Item = Shape> {
     shapes.iter().copied().filter(|shape| shape.variant != Variant::MultiNodeAxum)
 }

@@ -83,12 +83,12 @@ impl Waits {
     }
 }
 
-/// Opens connections, sends requests at this pace, and waits for their answers. It sleeps in between, so call it from a thread of its own.
+/// Opens connections, sends requests at this pace, and waits for their answers. It blocks its thread.
 pub(crate) fn run(address: SocketAddr, pace: &Pace, runtime: &Runtime) -> Result<Waits> {
     Clients::open(address, pace, runtime)?.send(pace, runtime)
 }
 
-/// Requests a second that the server answers when the next is sent as soon as one of those on their way is answered.
+/// Requests a second that the server answers in a closed loop: each answer lets the client send the next request.
 pub(crate) fn capacity(address: SocketAddr, pace: &Pace, time: Duration, runtime: &Runtime) -> Result<f64> {
     let clients = Clients::open(address, pace, runtime)?.0;
     let (sent, answered) = (AtomicU32::new(0), AtomicU32::new(0));
@@ -115,7 +115,7 @@ impl Clients {
         Ok(Clients(Arc::new(runtime.block_on(Shared::new(address, pace))?)))
     }
 
-    /// Sends requests at this pace and waits for their answers. It sleeps in between.
+    /// Sends requests at this pace and waits for their answers. It blocks its thread.
     pub(crate) fn send(&self, pace: &Pace, runtime: &Runtime) -> Result<Waits> {
         let mut requests = JoinSet::new();
         let begun = Instant::now();

@@ -38,7 +38,7 @@ pub(crate) struct Options {
     /// How many connections are kept.
     #[arg(long, default_value_t = 64)]
     connections: usize,
-    /// Further connections that are idle after their first request.
+    /// More connections, each idle after its first request.
     #[arg(long, default_value_t = 0)]
     idle: usize,
     /// Milliseconds of processor time that a slow request burns.
@@ -121,7 +121,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     print(options, &cases, &rows(&samples, &cases, &subjects))
 }
 
-/// Both kinds of clients at their rates, or each at each share of what the slowest server answers.
+/// Both kinds of clients, each at its rate, or at every share of the capacity of the slowest server.
 fn cases(options: &Options, subjects: &[Subject], runtime: &Runtime) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for clients in [Arrival::New, Arrival::Kept] {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use multi_node_fleet::id::{NodeId, Slot};
 
-/// Of how many processes of other machines this one remembers who they are.
+/// Of how many processes of other machines something is remembered in one place.
 const MOST: usize = 16 << 10;
 
 /// A process of another machine. It shows as `machine/slot#epoch.number`.
@@ -45,27 +45,49 @@ impl fmt::Display for RemoteProcess {
     }
 }
 
+/// What is remembered of processes of other machines. Where there is no room, another one is forgotten.
+#[derive(Debug)]
+pub(crate) struct ByProcess<T>(HashMap<NodeId, T>);
+
+impl<T> Default for ByProcess<T> {
+    fn default() -> Self {
+        ByProcess(HashMap::new())
+    }
+}
+
+impl<T> ByProcess<T> {
+    /// What is remembered of this process, which begins with `first`.
+    pub(crate) fn entry(&mut self, id: NodeId, first: impl FnOnce() -> T) -> &mut T {
+        if self.0.len() >= MOST
+            && !self.0.contains_key(&id)
+            && let Some(other) = self.0.keys().next().copied()
+        {
+            self.0.remove(&other);
+        }
+        self.0.entry(id).or_insert_with(first)
+    }
+
+    pub(crate) fn get(&self, id: NodeId) -> Option<&T> {
+        self.0.get(&id)
+    }
+
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.0.values()
+    }
+}
+
 /// The processes of other machines that have been named to this one.
 #[derive(Debug, Default)]
-pub(crate) struct Remotes(Mutex<HashMap<NodeId, RemoteProcess>>);
+pub(crate) struct Remotes(Mutex<ByProcess<RemoteProcess>>);
 
 impl Remotes {
-    /// Remembers who has this id. Where there is no room, another one is forgotten.
+    /// Remembers who has this id.
     pub(crate) fn remember(&self, id: NodeId, process: RemoteProcess) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.contains_key(&id) {
-            return;
-        }
-        if known.len() >= MOST
-            && let Some(other) = known.keys().next().copied()
-        {
-            known.remove(&other);
-        }
-        known.insert(id, process);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(id, || process);
     }
 
     pub(crate) fn get(&self, id: NodeId) -> Option<RemoteProcess> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
     }
 }
 
@@ -95,6 +117,6 @@ mod tests {
         }
         let last = process(MOST as u64 + 9);
         assert_eq!(remotes.get(last.id()), Some(last));
-        assert_eq!(remotes.0.lock().unwrap().len(), MOST);
+        assert_eq!(remotes.0.lock().unwrap().values().count(), MOST);
     }
 }

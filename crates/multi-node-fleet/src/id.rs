@@ -86,6 +86,11 @@ impl NodeId {
         NodeId(REMOTE | (bits % (NodeId::GATEWAY.0 - REMOTE)))
     }
 
+    /// The process that has this [number](NodeId::number).
+    pub fn from_number(number: u64) -> NodeId {
+        NodeId(number)
+    }
+
     /// Whether it is a process of another machine.
     pub fn is_remote(self) -> bool {
         (REMOTE..NodeId::GATEWAY.0).contains(&self.0)

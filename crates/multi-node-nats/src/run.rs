@@ -1,13 +1,13 @@
 //! The gateway's loop: what happens at the processes of this machine and at NATS goes to the rules, and what they say is done.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use async_nats::{Client, Event as NatsEvent, Subscriber};
 use bytes::Bytes;
 use futures_util::StreamExt;
-use multi_node_bus::{Bus, Event, RawTopic, Relay};
-use multi_node_fleet::id::{NodeId, Slot};
+use multi_node_bus::{Bus, Event, PeerStatus, RawTopic, Relay};
+use multi_node_fleet::id::NodeId;
 use multi_node_fleet::status::GatewayStatus;
 use multi_node_sys::log;
 use tokio::sync::{mpsc, watch};
@@ -70,7 +70,7 @@ pub async fn run(
         listens: HashMap::new(),
         follows: HashMap::new(),
     };
-    let mut running = Running { gateway, sides, cluster: machine.cluster.clone(), failed: 0 };
+    let mut running = Running { gateway, sides, failed: 0 };
     running.sides.listen(None, subject::interest(&machine.cluster)).await;
     running.go(events, here, there, state).await
 }
@@ -88,7 +88,6 @@ type There = (Option<String>, Bytes);
 struct Running {
     gateway: Gateway,
     sides: Sides,
-    cluster: String,
     /// Frames that NATS did not take.
     failed: u64,
 }
@@ -174,7 +173,7 @@ impl Running {
         for action in actions {
             match action {
                 Action::Listen(topic) => {
-                    let subject = subject::topic(&self.cluster, &topic);
+                    let subject = subject::topic(self.gateway.cluster(), &topic);
                     self.sides.listen(Some(topic), subject).await;
                 }
                 Action::Unlisten(topic) => drop(self.sides.listens.remove(&Some(topic))),
@@ -238,12 +237,9 @@ impl Sides {
         self.bus.peers().iter().map(|peer| peer.id.number()).collect()
     }
 
-    fn slots(&self) -> BTreeMap<NodeId, Option<Slot>> {
-        self.bus.peers().into_iter().map(|peer| (peer.id, peer.slot)).collect()
-    }
-
     fn publisher(&self, id: NodeId) -> Publisher {
-        Publisher { number: id.number(), slot: self.slots().get(&id).copied().flatten() }
+        let peer = self.bus.peers().into_iter().find(|peer| peer.id == id);
+        Publisher { number: id.number(), slot: peer.and_then(|peer| peer.slot) }
     }
 
     fn first(&self, topic: &str, id: NodeId) -> Option<u64> {
@@ -252,11 +248,10 @@ impl Sides {
 
     /// Where the messages of each process begin.
     fn firsts(&self, topic: &str) -> Vec<(Publisher, u64)> {
-        let slots = self.slots();
-        let first = |(id, slot): (&NodeId, &Option<Slot>)| {
-            Some((Publisher { number: id.number(), slot: *slot }, self.first(topic, *id)?))
+        let first = |peer: PeerStatus| {
+            Some((Publisher { number: peer.id.number(), slot: peer.slot }, self.first(topic, peer.id)?))
         };
-        slots.iter().filter_map(first).collect()
+        self.bus.peers().into_iter().filter_map(first).collect()
     }
 
     async fn listen(&mut self, topic: Option<String>, subject: String) {

@@ -7,7 +7,7 @@ use tokio::time::{Sleep, sleep};
 
 use super::HELLO;
 
-/// The paths of slow requests, in front of their milliseconds.
+/// The paths of slow requests. The milliseconds follow.
 const BURN: &str = "/burn/";
 const WAIT: &str = "/wait/";
 

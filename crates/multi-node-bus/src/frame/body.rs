@@ -6,15 +6,6 @@ use multi_node_fleet::id::NodeId;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Truncated;
 
-/// The process of this number, which came from outside.
-pub(crate) fn node_id(number: u64) -> NodeId {
-    let known = [NodeId::MASTER, NodeId::PRIMARY, NodeId::GATEWAY].into_iter().find(|id| id.number() == number);
-    known.unwrap_or_else(|| match number >> 63 {
-        0 => NodeId::node(number),
-        _ => NodeId::remote(number & (u64::MAX >> 1)),
-    })
-}
-
 pub(super) fn take_u64(body: &[u8]) -> Result<(u64, &[u8]), Truncated> {
     let (number, rest) = body.split_first_chunk().ok_or(Truncated)?;
     Ok((u64::from_le_bytes(*number), rest))
@@ -83,7 +74,7 @@ pub(crate) fn decode_needs(body: &[u8]) -> Result<Needs, Truncated> {
     while !rest.is_empty() {
         let (node, after) = take_u64(rest)?;
         let (seq, after) = take_u64(after)?;
-        before.push((node_id(node), seq));
+        before.push((NodeId::from_number(node), seq));
         rest = after;
     }
     Ok(Needs { most, most_bytes, before })
@@ -100,5 +91,5 @@ pub(crate) fn encode_item(question: u64, from: NodeId) -> [u8; 16] {
 pub(crate) fn decode_item(body: &[u8]) -> Result<(u64, NodeId, &[u8]), Truncated> {
     let (question, rest) = take_u64(body)?;
     let (from, payload) = take_u64(rest)?;
-    Ok((question, node_id(from), payload))
+    Ok((question, NodeId::from_number(from), payload))
 }

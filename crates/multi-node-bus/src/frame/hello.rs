@@ -3,8 +3,6 @@
 use multi_node_fleet::id::NodeId;
 use thiserror::Error;
 
-use super::body::node_id;
-
 /// Marks a link of the bus, so that a stream of another kind is noticed.
 const MAGIC: [u8; 4] = *b"mnbs";
 const VERSION: u16 = 1;
@@ -88,7 +86,7 @@ impl Hello {
         (*magic == MAGIC).then(|| Hello {
             oldest: u16::from_le_bytes(*oldest),
             newest: u16::from_le_bytes(*newest),
-            node: node_id(u64::from_le_bytes(*node)),
+            node: NodeId::from_number(u64::from_le_bytes(*node)),
             incarnation: u64::from_le_bytes(*incarnation),
             most: u32::from_le_bytes(*most),
         })

@@ -1,6 +1,5 @@
 //! Messages of other machines: what the gateway passes on, and how they come to subscribers here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use multi_node_fleet::id::NodeId;
@@ -13,25 +12,15 @@ use super::{Arrived, Event, Topics};
 use crate::frame::{Head, Kind, encode_remote};
 use crate::link::Outbox;
 use crate::payload::Payload;
-use crate::remote::RemoteProcess;
+use crate::remote::{ByProcess, RemoteProcess};
 
-/// Of how many publishers a gateway remembers the place in one topic, for processes that subscribe later.
-const MOST: usize = 16 << 10;
-
-/// The places of publishers, as a gateway has passed them on.
+/// The places of publishers, as a gateway has passed them on: for processes that subscribe later.
 #[derive(Debug, Default)]
-pub(super) struct Relayed(HashMap<NodeId, (RemoteProcess, u64)>);
+pub(super) struct Relayed(ByProcess<(RemoteProcess, u64)>);
 
 impl Relayed {
     fn next_is(&mut self, process: &RemoteProcess, next: u64) {
-        let id = process.id();
-        if self.0.len() >= MOST
-            && !self.0.contains_key(&id)
-            && let Some(other) = self.0.keys().next().copied()
-        {
-            self.0.remove(&other);
-        }
-        let (_, place) = self.0.entry(id).or_insert_with(|| (process.clone(), next));
+        let (_, place) = self.0.entry(process.id(), || (process.clone(), next));
         *place = next.max(*place);
     }
 }

@@ -3,17 +3,13 @@
 //! They come over several hops, each of which may lose messages, and gateways come and go. So the place where messages arrive
 //! compares the publisher's own numbers, and finds each gap wherever it came from.
 
-use std::collections::HashMap;
-
 use multi_node_fleet::id::NodeId;
 
-/// Of how many publishers of other machines a topic remembers the place. One that is forgotten begins anew, and a gap at this very moment
-/// stays unseen.
-const MOST: usize = 16 << 10;
+use crate::remote::ByProcess;
 
-/// By publisher.
+/// By publisher. One that is forgotten begins anew, and a gap at this very moment stays unseen.
 #[derive(Debug, Default)]
-pub struct Sequences(HashMap<NodeId, Place>);
+pub struct Sequences(ByProcess<Place>);
 
 #[derive(Clone, Copy, Debug)]
 struct Place {
@@ -52,18 +48,12 @@ impl Sequences {
 
     /// The number of the first message that could come. What is older comes from a history.
     pub(super) fn start(&self, from: NodeId) -> Option<u64> {
-        self.0.get(&from).map(|place| place.start)
+        self.0.get(from).map(|place| place.start)
     }
 
     /// The place of a publisher, which begins with this number.
     fn place(&mut self, from: NodeId, start: u64) -> &mut Place {
-        if self.0.len() >= MOST
-            && !self.0.contains_key(&from)
-            && let Some(other) = self.0.keys().next().copied()
-        {
-            self.0.remove(&other);
-        }
-        self.0.entry(from).or_insert(Place { start, next: start })
+        self.0.entry(from, || Place { start, next: start })
     }
 }
 

@@ -86,7 +86,7 @@ fn other_than(owners: &BTreeMap<usize, u32>, client: usize) -> usize {
     *owners.iter().find(|(_, pid)| **pid != owners[&client]).expect("several own").0
 }
 
-/// Requests of all forms reach the node of their client.
+/// One node answers all requests of a client, whatever their form.
 pub(crate) async fn keeps_clients(node: &str) {
     let (running, addr) = start(node, &["--affinity", "cookie=sid"]).await;
     let owners = owners(addr, by_cookie).await;

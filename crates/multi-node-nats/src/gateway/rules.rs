@@ -102,6 +102,10 @@ impl Gateway {
         }
     }
 
+    pub(crate) fn cluster(&self) -> &str {
+        &self.cluster
+    }
+
     pub(crate) fn is_connected(&self) -> bool {
         self.connected
     }

@@ -29,7 +29,7 @@ impl Preload {
     /// The preload's option for `NODE_OPTIONS`; or why the node gets none.
     pub(in crate::workload) fn option(&mut self, wanted: &Wanted<'_>) -> Result<OsString, String> {
         if let Some(why) = wanted.refusal() {
-            // Who turns it off knows what else is lost, but hardly this.
+            // A user who turns it off may not expect this.
             if self.affinity {
                 self.warn(&why);
             }

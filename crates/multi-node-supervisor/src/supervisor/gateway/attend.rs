@@ -62,7 +62,7 @@ impl Attendant {
                 Err(error) => format!("could not be started: {error}"),
             };
             failures = if begun.elapsed() < LASTS { failures + 1 } else { 0 };
-            let pause = self.backoff.initial.saturating_mul(1 << failures.min(10)).min(self.backoff.max);
+            let pause = self.backoff.pause(failures + 1);
             crate::log::warn!(target: TARGET, "the gateway to other machines {why}; starting another in {pause:.0?}");
             // An error means that the master ends, which the next look finds out.
             if let Ok(Err(_)) = timeout(pause, self.programs.changed()).await {

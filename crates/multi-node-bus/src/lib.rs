@@ -47,7 +47,7 @@ pub use members::{LinkWanted, PeerStatus, Wanted};
 pub use name::MOST_NAME;
 pub use payload::{ContentType, DecodeError, EncodeError, Encoding, Payload};
 pub use remote::RemoteProcess;
-pub use request::{Call, CallAll, Request, RequestError, RespondError, Target};
+pub use request::{Call, CallAll, Elsewhere, Failure, Request, RequestError, RespondError, Target};
 pub use topic::{Came, Sequences};
 pub use topic::{Event, History, PublishError, Published, RawTopic, Settled, Subscribing, Subscription, TopicError};
 pub use typed::{Topic, TypedCall, TypedCallAll, TypedEvent, TypedSubscribing, TypedSubscription};

@@ -10,7 +10,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use futures_util::SinkExt;
 use multi_node::Handle;
-use multi_node::bus::{Payload, RequestError, Topic, TypedEvent};
+use multi_node::bus::{Payload, Request, RequestError, Target, Topic, TypedEvent};
 use multi_node::status::NodeId;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ const TOGETHER: usize = 64;
 type Received = Arc<Mutex<Vec<String>>>;
 
 /// Subscribes, answers requests of the name `who`, and gives the routes.
-pub fn routes(node: Handle) -> anyhow::Result<Router> {
+pub fn routes(node: Handle, machine: Option<&str>) -> anyhow::Result<Router> {
     let topic = node.topic::<String>("room")?.history(HISTORY);
     let received = Received::default();
     // The subscription begins here; the node is ready once the others have confirmed it.
@@ -40,6 +40,9 @@ pub fn routes(node: Handle) -> anyhow::Result<Router> {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         Ok::<_, String>(id)
     })?;
+    if let Some(machine) = machine {
+        answers_as(machine, &node)?;
+    }
     Ok(asking(node)
         .merge(counting)
         .route("/bus/publish/{text}", get(move |Path(text): Path<String>| async move { publish(&topic, &text) }))
@@ -134,9 +137,39 @@ fn flooding(node: &Handle) -> anyhow::Result<Router> {
     Ok(Router::new().route("/bus/flood/{ms}", get(flood)))
 }
 
-fn asking(node: Handle) -> Router {
-    let (any, one, all) = (node.clone(), node.clone(), node);
+/// Answers requests of the name `at-MACHINE`, which no other machine has: who answers, and who has asked.
+fn answers_as(machine: &str, node: &Handle) -> anyhow::Result<()> {
+    let handle = node.clone();
+    node.respond_raw(&format!("at-{machine}"), move |request: Request| {
+        let by = handle.remote(request.from).map_or_else(|| request.from.to_string(), |process| process.to_string());
+        let wait = Duration::from_millis(request.payload.decode().unwrap_or_default());
+        let answer = json!({ "id": handle.id(), "by": by, "by_id": request.from });
+        async move {
+            tokio::time::sleep(wait).await;
+            Payload::json(&answer)
+        }
+    })?;
+    Ok(())
+}
+
+/// `/bus/ask/NAME/WAIT` asks any process for this, `/bus/ask/NAME/WAIT/ID` that one.
+fn asking_by_name(node: Handle) -> Router {
+    let ask = async |node: Handle, name: String, wait: u64, to: Target| {
+        let call = node.request::<Value>(&name, &wait).to(to).timeout(Duration::from_secs(2));
+        Json(call.await.unwrap_or_else(|error| json!({ "error": error.to_string() })))
+    };
+    let one = node.clone();
     Router::new()
+        .route("/bus/ask/{name}/{wait_ms}", get(move |Path((name, wait))| ask(node, name, wait, Target::Any)))
+        .route(
+            "/bus/ask/{name}/{wait_ms}/{id}",
+            get(move |Path((name, wait, id)): Path<(_, _, NodeId)>| ask(one, name, wait, id.into())),
+        )
+}
+
+fn asking(node: Handle) -> Router {
+    let (any, one, all) = (node.clone(), node.clone(), node.clone());
+    asking_by_name(node)
         .route("/bus/any/{wait_ms}", get(move |Path(wait): Path<u64>| async move { answer(any.request("who", &wait).await) }))
         .route(
             "/bus/one/{id}/{wait_ms}",

@@ -6,6 +6,8 @@ use async_nats::{Client, ConnectOptions, Event};
 use tokio::sync::mpsc;
 
 use crate::join::{Join, JoinError};
+use crate::machine::Machine;
+use crate::subject;
 
 /// How often the client looks whether the server is there. It gives the connection up after two answers are missing.
 const PING: Duration = Duration::from_secs(2);
@@ -23,12 +25,14 @@ const WAITING: usize = 8 << 10;
 const EVENTS: usize = 64;
 
 /// Begins to connect, and goes on for ever. What happens to the connection comes by the channel.
-pub(crate) async fn connect(join: &Join, machine: &str) -> Result<(Client, mpsc::Receiver<Event>), JoinError> {
+pub(crate) async fn connect(join: &Join, machine: &Machine) -> Result<(Client, mpsc::Receiver<Event>), JoinError> {
     let (sender, events) = mpsc::channel(EVENTS);
     let addresses = join.addresses()?;
     let mut options = ConnectOptions::new()
-        .name(format!("multi-node on {machine}"))
+        .name(format!("multi-node on {}", machine.name))
         .no_echo()
+        // So the permission for the cluster's subjects is enough.
+        .custom_inbox_prefix(subject::inbox(&machine.cluster))
         .ping_interval(PING)
         .connection_timeout(ATTEMPT)
         .subscription_capacity(WAITING)

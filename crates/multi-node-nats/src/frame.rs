@@ -93,7 +93,7 @@ pub(crate) struct Sender {
 
 impl Sender {
     /// What stands before the records.
-    fn begin(&self, kind: u8) -> Vec<u8> {
+    pub(crate) fn begin(&self, kind: u8) -> Vec<u8> {
         let mut bytes = vec![VERSION, kind, u8::try_from(self.machine.len()).unwrap_or(u8::MAX)];
         bytes.extend_from_slice(self.machine.as_bytes());
         bytes.extend_from_slice(&self.epoch.to_le_bytes());
@@ -153,7 +153,7 @@ impl Sender {
     }
 }
 
-fn publisher(Publisher { number, slot }: Publisher) -> Vec<u8> {
+pub(crate) fn publisher(Publisher { number, slot }: Publisher) -> Vec<u8> {
     let mut record = number.to_le_bytes().to_vec();
     record.extend_from_slice(&slot.map_or(NO_SLOT, |slot| slot.0).to_le_bytes());
     record
@@ -169,16 +169,7 @@ fn name(name: &str) -> Vec<u8> {
 impl Frame {
     /// Reads a frame. Payloads share its bytes.
     pub(crate) fn decode(bytes: &Bytes) -> Result<Frame, FrameError> {
-        let mut rest = Rest { bytes: bytes.clone() };
-        let [version, kind] = rest.array()?;
-        if version != VERSION {
-            return Err(FrameError::Version(version));
-        }
-        let machine = rest.name(LONGEST_NAME)?;
-        if !is_name(&machine) {
-            return Err(FrameError::Malformed);
-        }
-        let epoch = u64::from_le_bytes(rest.array()?);
+        let Begun { kind, machine, epoch, mut rest } = begun(bytes)?;
         let body = match kind {
             1 => Body::Messages(rest.all(Rest::message)?),
             2 => Body::Places(rest.all(Rest::place)?),
@@ -190,6 +181,28 @@ impl Frame {
     }
 }
 
+/// What each frame begins with, and what follows.
+pub(crate) struct Begun {
+    pub(crate) kind: u8,
+    pub(crate) machine: String,
+    pub(crate) epoch: u64,
+    pub(crate) rest: Rest,
+}
+
+/// Reads what a frame begins with.
+pub(crate) fn begun(bytes: &Bytes) -> Result<Begun, FrameError> {
+    let mut rest = Rest { bytes: bytes.clone() };
+    let [version, kind] = rest.array()?;
+    if version != VERSION {
+        return Err(FrameError::Version(version));
+    }
+    let machine = rest.name(LONGEST_NAME)?;
+    if !is_name(&machine) {
+        return Err(FrameError::Malformed);
+    }
+    Ok(Begun { kind, machine, epoch: u64::from_le_bytes(rest.array()?), rest })
+}
+
 /// Whether a machine or a cluster may have this name: it stands in logs and between `/` and `#`.
 pub(crate) fn is_name(name: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
@@ -197,7 +210,7 @@ pub(crate) fn is_name(name: &str) -> bool {
 }
 
 /// What has yet to be read.
-struct Rest {
+pub(crate) struct Rest {
     bytes: Bytes,
 }
 
@@ -209,7 +222,7 @@ impl Rest {
         Ok(self.bytes.split_to(length))
     }
 
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
         let taken = self.take(N)?;
         taken.first_chunk().copied().ok_or(FrameError::Malformed)
     }
@@ -229,11 +242,16 @@ impl Rest {
         name.map(str::to_owned).ok_or(FrameError::Malformed)
     }
 
-    fn topic(&mut self) -> Result<String, FrameError> {
+    /// What is left.
+    pub(crate) fn end(self) -> Bytes {
+        self.bytes
+    }
+
+    pub(crate) fn topic(&mut self) -> Result<String, FrameError> {
         self.name(MOST_NAME)
     }
 
-    fn publisher(&mut self) -> Result<Publisher, FrameError> {
+    pub(crate) fn publisher(&mut self) -> Result<Publisher, FrameError> {
         let number = u64::from_le_bytes(self.array()?);
         let slot = u16::from_le_bytes(self.array()?);
         Ok(Publisher { number, slot: Some(slot).filter(|slot| *slot != NO_SLOT).map(Slot) })

@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! run         the gateway's loop: what happens → what the rules say → done
-//! connection  the client of NATS            join     which servers, and what is allowed
+//! connection  the client of NATS            join     which servers, and what is allowed        machine   who this is
 //! gateway     the rules, pure: who wants what, what is passed on, which numbers were reached
+//! requests    questions to processes of other machines, and what this machine answers
 //! frame       the bytes between machines        subject   under which names
 //! ```
 //!
@@ -19,8 +20,11 @@ mod connection;
 mod frame;
 mod gateway;
 mod join;
+mod machine;
+mod requests;
 mod run;
 mod subject;
 
 pub use join::{Join, JoinError};
-pub use run::{Machine, run};
+pub use machine::Machine;
+pub use run::run;

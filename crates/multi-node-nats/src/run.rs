@@ -1,6 +1,7 @@
 //! The gateway's loop: what happens at the processes of this machine and at NATS goes to the rules, and what they say is done.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::{Client, Event as NatsEvent, Subscriber};
@@ -18,6 +19,8 @@ use crate::connection::connect;
 use crate::frame::Publisher;
 use crate::gateway::{Action, Gateway, Local, LocalEvent};
 use crate::join::{Join, JoinError};
+use crate::machine::Machine;
+use crate::requests::{Answers, Asks};
 use crate::subject;
 
 /// How often what others have to know is repeated.
@@ -35,17 +38,6 @@ const SEND: Duration = Duration::from_secs(1);
 /// What the log calls the source.
 const TARGET: &str = "multi_node";
 
-/// This machine.
-#[derive(Clone, Debug)]
-pub struct Machine {
-    /// Programs of the same cluster are joined.
-    pub cluster: String,
-    /// The machine's name.
-    pub name: String,
-    /// Another number for each start of the program.
-    pub epoch: u64,
-}
-
 /// Joins the processes of `bus` to those of other machines, as long as it is polled. While NATS is not there, it tries again, and the
 /// machine is on its own.
 ///
@@ -57,21 +49,25 @@ pub async fn run(
     bus: Bus,
     state: &watch::Sender<GatewayStatus>,
 ) -> Result<(), JoinError> {
-    let (client, events) = connect(join, &machine.name).await?;
+    let asks = Asks::begin(machine, &bus);
+    let (client, events) = connect(join, machine).await?;
+    let answers = Answers::begin(machine, &bus, &client).await;
     let (from_here, here) = mpsc::channel(QUEUE);
     let (from_there, there) = mpsc::channel(QUEUE);
     let gateway = Gateway::new(&machine.cluster, &machine.name, machine.epoch);
     let sides = Sides {
         client,
         relay: bus.relay(),
+        handlers: bus.relay(),
         bus,
         from_here,
         from_there,
         listens: HashMap::new(),
         follows: HashMap::new(),
     };
-    let mut running = Running { gateway, sides, failed: 0 };
+    let mut running = Running { gateway, sides, asks, answers, failed: 0 };
     running.sides.listen(None, subject::interest(&machine.cluster)).await;
+    running.sides.await_answers(&running.asks).await;
     running.go(events, here, there, state).await
 }
 
@@ -88,6 +84,8 @@ type There = (Option<String>, Bytes);
 struct Running {
     gateway: Gateway,
     sides: Sides,
+    asks: Arc<Asks>,
+    answers: Answers,
     /// Frames that NATS did not take.
     failed: u64,
 }
@@ -104,6 +102,7 @@ impl Running {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let actions = self.gateway.wanted_here(self.sides.wanted());
         self.perform(actions).await;
+        self.answers.listen(self.sides.relay.handlers()).await;
         loop {
             let actions = tokio::select! {
                 event = events.recv() => match event {
@@ -111,6 +110,10 @@ impl Running {
                     None => return Err(JoinError::Client("the client has ended".to_owned())),
                 },
                 () = self.sides.relay.subscribed_changed() => self.gateway.wanted_here(self.sides.wanted()),
+                () = self.sides.handlers.handlers_changed() => {
+                    self.answers.listen(self.sides.relay.handlers()).await;
+                    continue;
+                }
                 Some(here) = here.recv() => self.here(here),
                 Some((topic, frame)) = there.recv() => self.gateway.received(topic.as_deref(), &frame),
                 _ = tick.tick() => self.gateway.tick(&self.sides.living()),
@@ -124,10 +127,12 @@ impl Running {
         match event {
             NatsEvent::Connected => {
                 log::info!(target: TARGET, "joined with other machines by NATS");
+                self.asks.connected(Some(&self.sides.client));
                 self.gateway.connected(self.sides.client.max_payload())
             }
             NatsEvent::Disconnected => {
                 log::warn!(target: TARGET, "NATS is not there: this machine is on its own for now");
+                self.asks.connected(None);
                 self.gateway.disconnected();
                 Vec::new()
             }
@@ -202,7 +207,7 @@ impl Running {
         now.published = counted.published;
         now.received = counted.received;
         now.dropped = counted.dropped + self.failed;
-        now.bad_frames = counted.bad_frames;
+        now.bad_frames = counted.bad_frames + self.asks.bad_frames() + self.answers.bad_frames();
         state.send_if_modified(|state| std::mem::replace(state, now) != now);
     }
 }
@@ -221,6 +226,8 @@ struct Sides {
     client: Client,
     bus: Bus,
     relay: Relay,
+    /// Sees the handlers change.
+    handlers: Relay,
     from_here: mpsc::Sender<Here>,
     from_there: mpsc::Sender<There>,
     listens: HashMap<Option<String>, Task>,
@@ -261,6 +268,13 @@ impl Sides {
                 self.listens.insert(topic, Task(task.abort_handle()));
             }
             Err(error) => log::error!(topic, "cannot subscribe at NATS: {error}"),
+        }
+    }
+
+    async fn await_answers(&self, asks: &Arc<Asks>) {
+        match self.client.subscribe(asks.subject()).await {
+            Ok(answers) => drop(tokio::spawn(asks.clone().receive(answers))),
+            Err(error) => log::error!("cannot subscribe at NATS: {error}"),
         }
     }
 

@@ -1,4 +1,6 @@
-//! Under which names machines speak: `mn.CLUSTER.i` for interest, `mn.CLUSTER.t.TOPIC` for topics.
+//! Under which names machines speak: `mn.CLUSTER.i` for interest, `mn.CLUSTER.t.TOPIC` for topics, `mn.CLUSTER.q.HANDLER` and
+//! `mn.CLUSTER.p.MACHINE.EPOCH` for questions, `mn.CLUSTER.r.…` for answers, and
+//! `mn.CLUSTER.n.…` for those of NATS.
 
 use std::fmt::Write;
 
@@ -10,6 +12,26 @@ pub(crate) fn interest(cluster: &str) -> String {
 /// Where the messages of a topic go.
 pub(crate) fn topic(cluster: &str, name: &str) -> String {
     format!("mn.{}.t.{}", token(cluster), token(name))
+}
+
+/// Where any machine is asked whose processes have the handler.
+pub(crate) fn handler(cluster: &str, name: &str) -> String {
+    format!("mn.{}.q.{}", token(cluster), token(name))
+}
+
+/// Where the processes of one machine are asked.
+pub(crate) fn processes(cluster: &str, machine: &str, epoch: u64) -> String {
+    format!("mn.{}.p.{}.{epoch:x}", token(cluster), token(machine))
+}
+
+/// Where all answers go.
+pub(crate) fn answers(cluster: &str) -> String {
+    format!("mn.{}.r.", token(cluster))
+}
+
+/// Where NATS answers this cluster's gateways.
+pub(crate) fn inbox(cluster: &str) -> String {
+    format!("mn.{}.n", token(cluster))
 }
 
 /// A name as one token of a subject: letters, digits, `-` and `_` as they are, any other byte as `=` and two digits.
@@ -38,6 +60,9 @@ mod tests {
         assert_eq!(interest("shop"), "mn.shop.i");
         assert_eq!(topic("shop", "news"), "mn.shop.t.news");
         assert_eq!(topic("a.b", "x.> *"), "mn.a=2eb.t.x=2e=3e=20=2a");
+        assert_eq!(handler("shop", "thumb"), "mn.shop.q.thumb");
+        assert_eq!(processes("shop", "alpha", 0x5f), "mn.shop.p.alpha.5f");
+        assert_eq!((answers("shop"), inbox("shop")), ("mn.shop.r.".to_owned(), "mn.shop.n".to_owned()));
     }
 
     proptest! {

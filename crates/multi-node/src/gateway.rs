@@ -54,8 +54,10 @@ async fn serve(join: &Join, settings: &Settings) -> Result<std::convert::Infalli
     let (sender, state) = watch::channel(GatewayStatus::default());
     let mut talk = Talk { reader, writer, wanted: bus.wanted(), bus: bus.clone(), state };
     let failed = tokio::select! {
-        error = talk.go() => return Err(error),
+        // It has to know what it does with requests before the first link opens.
+        biased;
         joined = multi_node_nats::run(join, &machine, bus, &sender) => joined.err(),
+        error = talk.go() => return Err(error),
     };
     let cause = failed.map_or_else(|| "it has ended".to_owned(), |error| error.to_string());
     // The master restarts it either way.

@@ -32,7 +32,7 @@ pub(super) struct Parts {
     pub(super) topics: Arc<Topics>,
     pub(super) requests: Arc<Requests>,
     /// Who the processes of other machines are.
-    pub(super) remotes: Remotes,
+    pub(super) remotes: Arc<Remotes>,
     pub(super) runtime: Handle,
     incarnation: u64,
 }
@@ -48,8 +48,8 @@ impl Parts {
         runtime: Handle,
     ) -> Parts {
         // Another number for each bus: std's hasher has random keys.
+        let remotes = requests.remotes().clone();
         let incarnation = RandomState::new().hash_one(me);
-        let remotes = Remotes::default();
         Parts { me, limits, counts, members, topics, requests, remotes, runtime, incarnation }
     }
 }
@@ -119,5 +119,6 @@ impl Parts {
         if self.topics.are_interesting() {
             self.members.want(outbox.peer);
         }
+        self.requests.want_gateway();
     }
 }

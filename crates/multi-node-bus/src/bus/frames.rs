@@ -16,6 +16,7 @@ use crate::frame::{
 use crate::link::{Inbound, LinkError, Outbox, Relief};
 use crate::name::is_name;
 use crate::payload::{ContentType, Payload};
+use crate::request::Asked;
 use crate::topic::{Answer, Arrived, Queue, Topic};
 
 /// How many questions for a history one peer may ask at a time.
@@ -193,7 +194,8 @@ impl Frames {
             Kind::Draining => parts.requests.peer_drains(link),
             Kind::Request => {
                 let (remaining, name, payload) = decode_request(body)?;
-                parts.requests.asked(link, head.seq, name, remaining, owned(head, payload));
+                let payload = owned(head, payload);
+                parts.requests.asked(link, head.seq, Asked { name, remaining, payload, by: None, to: None });
             }
             Kind::Reply => parts.requests.replied(link.peer, head.seq, owned(head, body)),
             Kind::Failed => {
@@ -202,6 +204,7 @@ impl Frames {
             }
             Kind::Cancel => parts.requests.cancelled(link, head.seq),
             Kind::RemoteMessage | Kind::RemoteNext => self.remote(kind, head, body)?,
+            Kind::RemoteRequest => self.remote_request(head, body)?,
         }
         Ok(())
     }
@@ -260,6 +263,23 @@ impl Frames {
         let message = Arrived { seq: head.seq, payload: owned(head, payload) };
         let crowded = topic.deliver_remote(&self.link, from, message);
         self.crowded = Queue::most_patient(crowded, self.crowded.take());
+        Ok(())
+    }
+
+    /// The gateway asks for a process of another machine, or is to ask one.
+    fn remote_request(&mut self, head: &Head, body: &[u8]) -> Result<(), Refused> {
+        let (process, rest) = decode_remote(body)?;
+        let (remaining, name, payload) = decode_request(rest)?;
+        let (by, to) = match (self.link.peer, self.parts.me) {
+            (NodeId::GATEWAY, _) => {
+                self.parts.remotes.remember(process.id(), process.clone());
+                (Some(process), None)
+            }
+            (_, NodeId::GATEWAY) => (None, Some(process)),
+            _ => return Err(Refused::Frame(FrameError::OutOfTurn { kind: head.kind })),
+        };
+        let asked = Asked { name, remaining, payload: owned(head, payload), by, to };
+        self.parts.requests.asked(&self.link, head.seq, asked);
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use crate::limits::BusLimits;
 use crate::link::halves;
 use crate::members::{Members, PeerStatus, Wanted};
 use crate::payload::Payload;
-use crate::remote::RemoteProcess;
+use crate::remote::{RemoteProcess, Remotes};
 use crate::request::{Call, CallAll, Handler, Request, Requests, RespondError};
 use crate::topic::{RawTopic, Settled, TopicError, Topics};
 
@@ -38,7 +38,8 @@ impl Bus {
         let counts = Arc::new(Counts::default());
         let members = Arc::new(Members::new(limits.clone(), counts.clone(), runtime.clone()));
         let topics = Topics::new(me, limits.clone(), counts.clone(), members.clone(), runtime.clone());
-        let requests = Requests::new(me, limits.clone(), counts.clone(), members.clone(), runtime.clone());
+        let remotes = Arc::new(Remotes::default());
+        let requests = Requests::new(me, limits.clone(), counts.clone(), members.clone(), remotes, runtime.clone());
         let (topics, requests) = (Arc::new(topics), Arc::new(requests));
         Bus(Arc::new(Parts::new(me, limits, counts, members, topics, requests, runtime)))
     }
@@ -67,6 +68,7 @@ impl Bus {
         if self.0.topics.are_interesting() {
             self.0.members.want(id);
         }
+        self.0.requests.want_gateway();
     }
 
     /// All processes that there were when this one joined have been named. Subscriptions wait for it before they count who
@@ -170,7 +172,7 @@ impl Bus {
 
     /// What a gateway needs beside a process's own part.
     pub fn relay(&self) -> Relay {
-        Relay::new(&self.0.topics)
+        Relay::new(&self.0.topics, &self.0.requests)
     }
 
     /// What has been counted.

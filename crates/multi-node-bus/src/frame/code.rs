@@ -54,10 +54,12 @@ pub(crate) enum Kind {
     RemoteMessage = 20,
     /// Channel: the gateway's number. Seq: the next message of this publisher. Body: the process.
     RemoteNext = 21,
+    /// Body: a process of another machine, then as in `Request`. From the gateway: that process asks. To the gateway: it is asked.
+    RemoteRequest = 22,
 }
 
 impl Kind {
-    const ALL: [Kind; 21] = [
+    const ALL: [Kind; 22] = [
         Kind::Hello,
         Kind::Synced,
         Kind::Subscribe,
@@ -79,6 +81,7 @@ impl Kind {
         Kind::Cancel,
         Kind::RemoteMessage,
         Kind::RemoteNext,
+        Kind::RemoteRequest,
     ];
 
     /// The kind of this number, if this version knows it.

@@ -12,9 +12,23 @@ use super::table::{Answered, Key, Requests, Running};
 use crate::frame::{Head, Kind};
 use crate::link::{NotSent, Outbox};
 use crate::payload::Payload;
+use crate::remote::RemoteProcess;
 
 /// No peer makes a handler run longer than this.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A request of a peer.
+#[derive(Debug)]
+pub(crate) struct Asked<'a> {
+    pub(crate) name: &'a str,
+    /// How many microseconds the answer may take.
+    pub(crate) remaining: u64,
+    pub(crate) payload: Payload,
+    /// The process of another machine for which the gateway asks.
+    pub(crate) by: Option<RemoteProcess>,
+    /// The process of another machine that the gateway is to ask.
+    pub(crate) to: Option<RemoteProcess>,
+}
 
 impl Requests {
     /// A peer answered.
@@ -46,18 +60,11 @@ impl Requests {
     }
 
     /// A peer asks.
-    pub(crate) fn asked(
-        self: &Arc<Self>,
-        link: &Arc<Outbox>,
-        number: u64,
-        name: &str,
-        remaining: u64,
-        payload: Payload,
-    ) {
-        let deadline = Instant::now() + Duration::from_micros(remaining).min(LONGEST);
+    pub(crate) fn asked(self: &Arc<Self>, link: &Arc<Outbox>, number: u64, asked: Asked<'_>) {
+        let deadline = Instant::now() + Duration::from_micros(asked.remaining).min(LONGEST);
         let key = (link.peer, link.epoch, number);
         let mut state = self.lock();
-        let refusal = match state.handlers.get(name).cloned() {
+        let refusal = match state.handler_for(&asked) {
             None => Failure::NoHandler,
             Some(_) if state.running.len() + state.own_in_flight >= self.limits.requests_handled => {
                 self.counts.requests_overloaded.one();
@@ -65,7 +72,8 @@ impl Requests {
             }
             Some(_) if state.running.contains_key(&key) => return,
             Some(handler) => {
-                let request = Request { from: link.peer, payload, deadline };
+                let from = asked.by.as_ref().map_or(link.peer, RemoteProcess::id);
+                let request = Request { from, payload: asked.payload, deadline };
                 // The task waits for the lock before it removes itself.
                 let task = self.runtime.spawn(self.clone().handle(link.clone(), key, handler, request));
                 state.running.insert(key, Running { task: task.abort_handle(), deadline });

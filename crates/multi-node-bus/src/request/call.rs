@@ -15,14 +15,16 @@ use tokio::time::{Instant, timeout_at};
 use super::flight::{Sending, Sent};
 use super::{RequestError, Requests};
 use crate::payload::Payload;
+use crate::remote::RemoteProcess;
 
 /// Which process answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Target {
-    /// The process with the fewest requests of this one in flight, of those that have the handler and don't drain.
+    /// The process with the fewest requests of this one in flight, of those that have the handler and don't drain. Where no process of
+    /// this machine does, one of another machine that is joined.
     #[default]
     Any,
-    /// This process.
+    /// This process. It may be of another machine, once a message or a request of it has come.
     Id(NodeId),
     /// The process in this slot: during a reload the newer one.
     Slot(Slot),
@@ -59,12 +61,20 @@ pub struct Call {
     payload: Payload,
     target: Target,
     timeout: Duration,
+    /// The process of another machine for which the gateway asks.
+    by: Option<RemoteProcess>,
 }
 
 impl Call {
     pub(crate) fn new(requests: &Arc<Requests>, name: &str, payload: Payload) -> Call {
         let timeout = requests.limits.request_timeout;
-        Call { requests: requests.clone(), name: name.to_owned(), payload, target: Target::Any, timeout }
+        Call { requests: requests.clone(), name: name.to_owned(), payload, target: Target::Any, timeout, by: None }
+    }
+
+    /// Asks for a process of another machine.
+    pub(crate) fn by(mut self, process: RemoteProcess) -> Call {
+        self.by = Some(process);
+        self
     }
 
     /// Which process answers, any by default.
@@ -87,8 +97,8 @@ impl Call {
         // A loop of requests that fail at once gives others a turn.
         consume_budget().await;
         let deadline = Instant::now() + self.timeout.min(Duration::from_secs(1 << 30));
-        let Call { name, payload, target, timeout, .. } = &self;
-        let sending = Sending { name, payload, target: *target, timeout: *timeout, deadline };
+        let Call { requests: _, name, payload, target, timeout, by } = &self;
+        let sending = Sending { name, payload, target: *target, timeout: *timeout, deadline, by: by.as_ref() };
         let in_flight = match self.requests.send(&sending)? {
             Sent::InFlight(in_flight) => in_flight,
             Sent::NotYet => timeout_at(deadline, self.until_sent(&sending)).await.unwrap_or_else(|_| {

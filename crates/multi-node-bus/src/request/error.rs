@@ -22,8 +22,11 @@ pub enum RequestError {
         target: Target,
     },
     /// The process ended, or its link broke, before it answered. Whether it did what was asked is unknown.
-    #[error("{0} is gone, and may or may not have done what was asked")]
+    #[error("{} is gone, and may or may not have done what was asked", gone(*.0))]
     Gone(NodeId),
+    /// Only a process of another machine could answer, and NATS is not there. The request was not sent.
+    #[error("no process of this machine answers, and others cannot be reached: NATS is not there")]
+    Unreachable,
     /// No answer came by the deadline. Whether the handler did what was asked is unknown.
     #[error("no answer within {0:?}")]
     TimedOut(Duration),
@@ -61,49 +64,97 @@ fn not_there(target: &Target) -> String {
     format!("{target} is not there{what_to_do}")
 }
 
+/// What an error calls the process that did not answer.
+fn gone(id: NodeId) -> String {
+    match id {
+        NodeId::GATEWAY => "the process of another machine, or the gateway to it,".to_owned(),
+        id => id.to_string(),
+    }
+}
+
 /// The codes of failures between processes.
 const NO_HANDLER: u8 = 1;
 const OVERLOADED: u8 = 2;
 const FAILED: u8 = 3;
 const PANICKED: u8 = 4;
+const NO_SUCH_NODE: u8 = 5;
+const GONE: u8 = 6;
+const UNREACHABLE: u8 = 7;
 
 /// What the process that was asked says instead of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
+pub enum Failure {
+    /// It has no such handler.
     NoHandler,
+    /// Too many requests are in flight there.
     Overloaded,
+    /// The handler returned an error.
     Failed(String),
+    /// The handler panicked.
     Panicked,
+    /// The gateway says: no such process is at the other machine.
+    NoSuchNode,
+    /// The gateway says: the other process ended, or NATS did, before an answer came.
+    Gone,
+    /// The gateway says: NATS is not there, so nothing was sent.
+    Unreachable,
 }
 
 impl Failure {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// Its code and its text.
+    pub fn encode(&self) -> Vec<u8> {
         let (code, text) = match self {
             Failure::NoHandler => (NO_HANDLER, ""),
             Failure::Overloaded => (OVERLOADED, ""),
             Failure::Failed(text) => (FAILED, text.as_str()),
             Failure::Panicked => (PANICKED, ""),
+            Failure::NoSuchNode => (NO_SUCH_NODE, ""),
+            Failure::Gone => (GONE, ""),
+            Failure::Unreachable => (UNREACHABLE, ""),
         };
         crate::frame::encode_failure(code, text)
     }
 
     /// A code of a later version counts as the handler's error.
-    pub(super) fn decode(code: u8, text: String) -> Failure {
+    pub fn decode(code: u8, text: String) -> Failure {
         match code {
             NO_HANDLER => Failure::NoHandler,
             OVERLOADED => Failure::Overloaded,
             PANICKED => Failure::Panicked,
+            NO_SUCH_NODE => Failure::NoSuchNode,
+            GONE => Failure::Gone,
+            UNREACHABLE => Failure::Unreachable,
             _ => Failure::Failed(text),
         }
     }
 
-    pub(super) fn into_error(self, name: &str, peer: NodeId) -> RequestError {
+    pub(super) fn into_error(self, name: &str, target: Target, peer: NodeId) -> RequestError {
         match self {
-            Failure::NoHandler => RequestError::NoHandler { name: name.to_owned(), target: Target::Id(peer) },
+            Failure::NoHandler => RequestError::NoHandler { name: name.to_owned(), target },
             Failure::Overloaded => RequestError::Overloaded { remote: true },
             Failure::Failed(text) => RequestError::Failed(text),
             Failure::Panicked => RequestError::Panicked,
+            Failure::NoSuchNode => RequestError::NoSuchNode(target),
+            Failure::Gone => RequestError::Gone(peer),
+            Failure::Unreachable => RequestError::Unreachable,
         }
+    }
+}
+
+/// What a gateway says to the machine that has asked; `None` where nobody awaits an answer any longer.
+impl From<RequestError> for Option<Failure> {
+    fn from(error: RequestError) -> Self {
+        Some(match error {
+            RequestError::NoSuchNode(_) => Failure::NoSuchNode,
+            RequestError::NoHandler { .. } => Failure::NoHandler,
+            RequestError::Gone(_) => Failure::Gone,
+            RequestError::TimedOut(_) => return None,
+            RequestError::Overloaded { .. } => Failure::Overloaded,
+            RequestError::Failed(text) => Failure::Failed(text),
+            RequestError::Panicked => Failure::Panicked,
+            RequestError::Unreachable => Failure::Unreachable,
+            other => Failure::Failed(other.to_string()),
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! A request on its way: where it goes, and what its end leaves behind.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use multi_node_fleet::id::NodeId;
@@ -12,9 +12,10 @@ use super::handler::{Handler, Request};
 use super::peers::Choice;
 use super::table::{Answered, Requests, State, Waiting};
 use super::{RequestError, Target};
-use crate::frame::{Head, Kind, encode_request_head};
+use crate::frame::{Head, Kind, encode_remote, encode_request_head};
 use crate::link::{NotSent, Outbox};
 use crate::payload::Payload;
+use crate::remote::RemoteProcess;
 
 /// A request before it is sent.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Sending<'a> {
     pub(super) target: Target,
     pub(super) timeout: Duration,
     pub(super) deadline: Instant,
+    /// The process of another machine that asks, for which the gateway sends this.
+    pub(super) by: Option<&'a RemoteProcess>,
 }
 
 /// What came of sending.
@@ -36,7 +39,9 @@ pub(super) enum Sent {
 /// A request that awaits its answer. Dropping it cancels the request.
 pub(super) struct InFlight {
     requests: Arc<Requests>,
-    peer: NodeId,
+    /// What an error calls the process that was asked.
+    target: Target,
+    asked: NodeId,
     kind: Flight,
     answer: oneshot::Receiver<Answered>,
 }
@@ -51,6 +56,7 @@ impl Requests {
     pub(super) fn send(self: &Arc<Self>, sending: &Sending<'_>) -> Result<Sent, RequestError> {
         match sending.target {
             Target::Any => self.send_to_any(sending),
+            Target::Id(id) if id.is_remote() => self.send_to_remote(id, sending),
             Target::Id(id) => self.send_to(id, sending),
             Target::Slot(slot) => {
                 let id = self.in_slot(slot).ok_or(RequestError::NoSuchNode(sending.target))?;
@@ -80,7 +86,7 @@ impl Requests {
         match choice {
             Choice::Here => self.send_to(self.me, sending),
             Choice::Peer(peer) => self.send_to(peer, sending),
-            Choice::Nobody if self.all_are_synced() => Err(self.no_handler(sending)),
+            Choice::Nobody if self.all_are_synced() => self.send_to_any_elsewhere(sending),
             Choice::Nobody => Ok(Sent::NotYet),
         }
     }
@@ -91,7 +97,7 @@ impl Requests {
         members.iter().all(|id| state.peers.get(id).is_some_and(|peer| peer.synced))
     }
 
-    fn no_handler(&self, sending: &Sending<'_>) -> RequestError {
+    pub(super) fn no_handler(&self, sending: &Sending<'_>) -> RequestError {
         RequestError::NoHandler { name: sending.name.to_owned(), target: sending.target }
     }
 
@@ -110,16 +116,29 @@ impl Requests {
             (false, false) => return Ok(Sent::NotYet),
         }
         let link = peer.link.clone();
-        let (number, answer) = self.expect_answer(&mut state, id, link.epoch, sending.deadline)?;
+        self.send_over(state, &link, (id.into(), id), sending, sending.by)
+    }
+
+    /// Sends the request over this link. `asked`: what an error calls the process, and which one it is. `process`: that of another
+    /// machine of which the request speaks.
+    pub(super) fn send_over(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        link: &Arc<Outbox>,
+        (target, asked): (Target, NodeId),
+        sending: &Sending<'_>,
+        process: Option<&RemoteProcess>,
+    ) -> Result<Sent, RequestError> {
+        let (number, answer) = self.expect_answer(&mut state, link.peer, link.epoch, sending.deadline)?;
         drop(state);
-        let in_flight =
-            InFlight { requests: self.clone(), peer: id, kind: Flight::Remote { number, link: link.clone() }, answer };
-        self.transmit(&link, number, sending)?;
+        let kind = Flight::Remote { number, link: link.clone() };
+        let in_flight = InFlight { requests: self.clone(), target, asked, kind, answer };
+        self.transmit(link, number, sending, process)?;
         self.counts.requests_sent.one();
         Ok(Sent::InFlight(in_flight))
     }
 
-    fn want(self: &Arc<Self>, id: NodeId, sending: &Sending<'_>) -> Result<Sent, RequestError> {
+    pub(super) fn want(self: &Arc<Self>, id: NodeId, sending: &Sending<'_>) -> Result<Sent, RequestError> {
         match self.members.speaks_bus(id) {
             None => Err(RequestError::NoSuchNode(sending.target)),
             Some(false) => Err(self.no_handler(sending)),
@@ -152,11 +171,21 @@ impl Requests {
         Ok((number, receiver))
     }
 
-    fn transmit(&self, link: &Outbox, number: u64, sending: &Sending<'_>) -> Result<(), RequestError> {
+    fn transmit(
+        &self,
+        link: &Outbox,
+        number: u64,
+        sending: &Sending<'_>,
+        process: Option<&RemoteProcess>,
+    ) -> Result<(), RequestError> {
         let remaining = sending.deadline.saturating_duration_since(Instant::now());
         let remaining = u64::try_from(remaining.as_micros()).unwrap_or(u64::MAX);
-        let head = Head::new(Kind::Request).flags(sending.payload.content.to_flags()).seq(number);
-        let before = encode_request_head(remaining, sending.name);
+        let (kind, mut before) = match process {
+            Some(process) => (Kind::RemoteRequest, encode_remote(process)),
+            None => (Kind::Request, Vec::new()),
+        };
+        let head = Head::new(kind).flags(sending.payload.content.to_flags()).seq(number);
+        before.extend(encode_request_head(remaining, sending.name));
         link.send_now(head, &before, &sending.payload.bytes).map_err(|error| match error {
             NotSent::Full => {
                 self.counts.requests_overloaded.one();
@@ -182,7 +211,8 @@ impl Requests {
         self.counts.requests_sent.one();
         self.counts.requests_handled.one();
         let kind = Flight::Here { number, task };
-        Ok(Sent::InFlight(InFlight { requests: self.clone(), peer: self.me, kind, answer }))
+        let (target, asked) = (self.me.into(), self.me);
+        Ok(Sent::InFlight(InFlight { requests: self.clone(), target, asked, kind, answer }))
     }
 
     async fn handle_own(self: Arc<Self>, handler: Handler, request: Request, number: u64) {
@@ -202,7 +232,7 @@ impl InFlight {
         if matches!(answered, Answered::TimedOut) {
             self.requests.counts.requests_timed_out.one();
         }
-        answered.into_result(name, self.peer, timeout)
+        answered.into_result(name, self.target, self.asked, timeout)
     }
 }
 
@@ -218,7 +248,7 @@ impl Drop for InFlight {
             Flight::Remote { number, link } => {
                 // It is still there if no answer came.
                 if state.waiting.remove(number).is_some() {
-                    state.answered(self.peer);
+                    state.answered(link.peer);
                     drop(state);
                     link.control(Head::new(Kind::Cancel).seq(*number), &[]);
                 }

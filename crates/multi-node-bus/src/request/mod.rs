@@ -5,14 +5,16 @@
 mod answer;
 mod call;
 mod deadlines;
+mod elsewhere;
 mod error;
 mod flight;
 mod handler;
 mod peers;
 mod table;
 
+pub(crate) use answer::Asked;
 pub use call::{Call, CallAll, Target};
-pub use error::{RequestError, RespondError};
-pub(crate) use handler::Handler;
-pub use handler::Request;
+pub use error::{Failure, RequestError, RespondError};
+pub(crate) use handler::{AsksElsewhere, Handler};
+pub use handler::{Elsewhere, Request};
 pub(crate) use table::Requests;

@@ -35,6 +35,10 @@ impl Peer {
         self.handlers.contains(handler)
     }
 
+    pub(super) fn handlers(&self) -> impl Iterator<Item = &str> {
+        self.handlers.iter().map(|name| &**name)
+    }
+
     fn takes(&self, handler: &str) -> bool {
         !self.draining && self.has(handler)
     }

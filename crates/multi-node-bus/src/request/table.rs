@@ -10,15 +10,16 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use super::error::Failure;
-use super::handler::Handler;
+use super::handler::{AsksElsewhere, Handler};
 use super::peers::Peer;
-use super::{RequestError, RespondError};
+use super::{RequestError, RespondError, Target};
 use crate::counts::Counts;
 use crate::frame::{Head, Kind};
 use crate::limits::BusLimits;
 use crate::members::Members;
 use crate::name::is_name;
 use crate::payload::Payload;
+use crate::remote::Remotes;
 
 /// Requests and handlers of one process.
 #[derive(Debug)]
@@ -27,6 +28,7 @@ pub(crate) struct Requests {
     pub(super) limits: BusLimits,
     pub(super) counts: Arc<Counts>,
     pub(super) members: Arc<Members>,
+    pub(super) remotes: Arc<Remotes>,
     pub(super) runtime: Handle,
     state: Mutex<State>,
     /// Changes with the peers that can be asked and their handlers.
@@ -38,6 +40,8 @@ pub(crate) struct Requests {
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub(super) handlers: HashMap<Arc<str>, Handler>,
+    /// In the gateway: asks other machines.
+    pub(super) asks_elsewhere: Option<AsksElsewhere>,
     pub(super) own_slot: Option<Slot>,
     pub(super) draining: bool,
     /// The peers with an open link.
@@ -89,21 +93,32 @@ impl Requests {
         limits: BusLimits,
         counts: Arc<Counts>,
         members: Arc<Members>,
+        remotes: Arc<Remotes>,
         runtime: Handle,
     ) -> Requests {
         let (state, changed, earlier_deadline) = (Mutex::default(), watch::Sender::new(()), Notify::new());
-        Requests { me, limits, counts, members, runtime, state, changed, earlier_deadline }
+        Requests { me, limits, counts, members, remotes, runtime, state, changed, earlier_deadline }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The processes of other machines that have been named to this one.
+    pub(crate) fn remotes(&self) -> &Arc<Remotes> {
+        &self.remotes
+    }
+
+    /// Sees each later change of the peers that can be asked and their handlers.
+    pub(crate) fn changed(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     pub(crate) fn set_own_slot(&self, slot: Option<Slot>) {
         self.lock().own_slot = slot;
     }
 
-    /// Takes a handler, and tells the peers.
+    /// Takes a handler, and tells the peers. The gateway has to know it.
     pub(crate) fn respond(&self, name: &str, handler: Handler) -> Result<(), RespondError> {
         if !is_name(name) {
             return Err(RespondError::Name(name.len()));
@@ -118,6 +133,7 @@ impl Requests {
         state.handlers.insert(name.into(), handler);
         state.tell_peers(Kind::Handler, name);
         drop(state);
+        self.want_gateway();
         self.changed.send_replace(());
         Ok(())
     }
@@ -181,12 +197,13 @@ impl Answered {
     pub(super) fn into_result(
         self,
         name: &str,
+        target: Target,
         peer: NodeId,
         timeout: std::time::Duration,
     ) -> Result<Payload, RequestError> {
         match self {
             Answered::Payload(payload) => Ok(payload),
-            Answered::Failure(failure) => Err(failure.into_error(name, peer)),
+            Answered::Failure(failure) => Err(failure.into_error(name, target, peer)),
             Answered::Gone => Err(RequestError::Gone(peer)),
             Answered::TimedOut => Err(RequestError::TimedOut(timeout)),
         }

@@ -3,6 +3,7 @@
 #![allow(missing_docs, unreachable_pub)]
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, reason = "in a test a panic is the report")]
 
+mod elsewhere;
 mod history;
 mod hostile;
 mod interest;

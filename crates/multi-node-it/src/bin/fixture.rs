@@ -151,7 +151,8 @@ async fn make_app(plan: Plan, node: Handle, mesh: Mesh, dropping: Arc<Notify>) -
         true => StatusCode::INTERNAL_SERVER_ERROR,
         false => StatusCode::OK,
     };
-    let bus = if plan.bus { bus::routes(node.clone())? } else { Router::new() };
+    let bus =
+        if plan.bus { bus::routes(node.clone(), plan.join.as_ref().map(|join| &*join.1))? } else { Router::new() };
     Ok(app(node, mesh, dropping, status).merge(execution_log::routes(&plan.faults)).merge(bus))
 }
 

@@ -6,4 +6,4 @@ mod rules;
 mod tests;
 mod wants;
 
-pub(crate) use rules::{Action, Gateway, Local, LocalEvent};
+pub(crate) use rules::{Action, Gateway, Local, LocalEvent, process};

@@ -287,6 +287,7 @@ impl Gateway {
     }
 }
 
-pub(super) fn process(machine: &str, epoch: u64, from: Publisher) -> RemoteProcess {
+/// A process of another machine, as that machine calls it.
+pub(crate) fn process(machine: &str, epoch: u64, from: Publisher) -> RemoteProcess {
     RemoteProcess { machine: machine.to_owned(), epoch, number: from.number, slot: from.slot }
 }

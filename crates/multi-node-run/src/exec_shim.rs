@@ -76,8 +76,8 @@ fn become_program(exec: Exec, mut master: Blocking) -> Result<Infallible, Error>
     let found = found.map(|(path, file)| Ok((path, sys::place::above(file.into_owned()?.as_fd(), above)?))).transpose();
     let found = found.map_err(Error::io("make room for the sockets"))?;
     sys::place::at_numbers(fds, &numbers, above).map_err(Error::io("put the sockets in their places"))?;
-    // From here on the kernel signals the program itself when the master is gone, and lets it finish. The guard ends it if it
-    // does not.
+    // From here on the kernel no longer kills this process when the master is gone: the guard tells the program to finish, and
+    // ends it if it does not.
     if let Some(signal) = stop_signal {
         sys::process::stop_with_parent(signal).map_err(Error::io("ask to end with the master"))?;
     }

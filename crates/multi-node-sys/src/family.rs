@@ -28,12 +28,6 @@ pub fn shares_numbers(pid: u32) -> bool {
     namespace(&pid.to_string()).is_some_and(|theirs| namespace("self") == Some(theirs))
 }
 
-/// What a process may do, as far as a change of it revokes the command to end with the parent (PR_SET_PDEATHSIG(2const)).
-pub fn privileges(process: &str) -> Option<[String; 3]> {
-    let status = PathBuf::from(format!("/proc/{process}/status"));
-    Some([field(&status, "Uid")?, field(&status, "Gid")?, field(&status, "CapPrm")?])
-}
-
 /// Closes what this process was left open by the program that started it, but the standard streams: what this program has
 /// opened itself is closed on exec.
 pub fn close_inherited() -> io::Result<()> {

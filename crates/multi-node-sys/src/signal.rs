@@ -5,6 +5,9 @@ use rustix::process::Signal;
 /// The number of SIGTERM.
 pub const TERM: i32 = Signal::TERM.as_raw();
 
+/// The number of SIGCONT.
+pub const CONT: i32 = Signal::CONT.as_raw();
+
 /// The signals that a user may want to send to a node.
 const NAMED: [(&str, Signal); 17] = [
     ("HUP", Signal::HUP),

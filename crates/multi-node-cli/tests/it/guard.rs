@@ -1,6 +1,7 @@
 //! What nodes have started ends with them, and all of it with the master, however that ends.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -104,6 +105,46 @@ async fn a_node_that_has_changed_its_user_ends_with_a_killed_master() {
         let all = families(&running, 5).await;
         kill(&mut running).await;
         all_end(&all).await;
+    })
+    .await;
+}
+
+/// Writes down each SIGTERM, and lives on.
+const COUNTS: &str = "\
+import os, signal, time
+def told(*_): open(os.environ['OUT'] + str(os.getpid()), 'a').write('told\\n')
+signal.signal(signal.SIGTERM, told)
+os.write(3, b'\\n')
+while True: time.sleep(0.001)
+";
+
+/// Many programs end at once by a second signal.
+async fn each_node_is_told_once(name: &str, options: &[&str]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).expect("ours");
+    let env = format!("OUT={}/", folder.path().display());
+    let ready = ["-n", "4", "--drain-timeout", "1s", "--ready", "notify", "--ready-fd", "3", "-e", &env];
+    let mut running = start(name, &[&ready, options, &["--", "python3", "-c", COUNTS]].concat());
+    running.ready(4).await;
+    let nodes = families(&running, 4).await;
+    kill(&mut running).await;
+    all_end(&nodes).await;
+    for node in nodes {
+        let told = fs::read_to_string(folder.path().join(node.to_string())).unwrap_or_default();
+        assert_eq!(told, "told\n", "what node {node} got");
+    }
+}
+
+#[tokio::test]
+async fn a_killed_master_s_nodes_are_told_to_finish_once() {
+    if !needs::program("python3") {
+        return;
+    }
+    within(60, async {
+        each_node_is_told_once(&name("once"), &[]).await;
+        if needs::root("start nodes as another user") {
+            each_node_is_told_once(&name("once-as-another"), &["--user", "nobody"]).await;
+        }
     })
     .await;
 }
@@ -284,6 +325,7 @@ async fn what_a_master_and_its_guard_have_left_that_were_killed_at_once_is_ended
         kill(&mut running).await;
         assert!(procfs::is_alive(node), "nobody has ended it");
         let mut next = stays(&name, &addr, "500ms");
+        next.logged("telling them to finish").await;
         next.logged("killing what an earlier run has left").await;
         next.ready(1).await;
         assert!(!procfs::is_alive(node));

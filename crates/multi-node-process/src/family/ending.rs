@@ -41,11 +41,6 @@ impl Ending {
         self.kill_at
     }
 
-    /// Another process has already asked it to finish.
-    pub(super) fn was_told(&mut self, process: ProcessId) {
-        self.told.insert(process);
-    }
-
     /// No more patience.
     pub(super) fn hurry(&mut self, now: Instant) {
         self.kill_at = self.kill_at.min(now);
@@ -98,7 +93,7 @@ mod tests {
     fn a_later_process_of_the_same_number_is_another() {
         let now = Instant::now();
         let mut ending = Ending::new(now + Duration::from_secs(10));
-        ending.was_told(process(1));
+        assert_eq!(pids(ending.step(now, &[process(1)], None)), [(1, Command::Stop)]);
         assert_eq!(pids(ending.step(now, &[process(1)], None)), []);
         let later = ProcessId { start: 2, ..process(1) };
         assert_eq!(pids(ending.step(now, &[later], None)), [(1, Command::Stop)]);

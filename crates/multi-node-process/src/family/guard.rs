@@ -74,25 +74,12 @@ impl Ends<'_> {
     }
 
     fn bring_about(&mut self) {
-        self.expect_the_kernel();
         let last = self.nodes.values().map(Family::within).max().unwrap_or_default().max(PATIENCE) + GIVE_UP;
         let mut empty = 0;
         while self.begun.elapsed() < last && empty < EMPTY_LOOKS {
             let looked = Instant::now();
             empty = if self.step() { empty + 1 } else { 0 };
             std::thread::sleep(LOOK_EVERY.max(look::pause(looked.elapsed())));
-        }
-    }
-
-    /// Main processes get a signal from the kernel when the master dies, unless they have changed their privileges, which
-    /// cancels it. Some programs end at once if they get two signals.
-    fn expect_the_kernel(&mut self) {
-        let own = sys::family::privileges("self");
-        for (id, family) in &self.nodes {
-            let was_started = family.main == family.leader;
-            if was_started && own.is_some() && sys::family::privileges(&family.main.pid.to_string()) == own {
-                ending(&mut self.endings, self.begun, *id, Some(family)).was_told(family.main);
-            }
         }
     }
 

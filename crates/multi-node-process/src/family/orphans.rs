@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::kinship::Process;
 use super::look;
 use super::token::{ProcessId, Run};
+use crate::sys::signal::TERM;
 use crate::{Error, sys};
 
 /// How much longer than a drain is waited: so much a guard needs besides.
@@ -46,7 +47,10 @@ pub async fn bind_after_orphans<T>(
             return if waits && bound.is_err() { bind().await } else { bound };
         }
         if !std::mem::replace(&mut waits, true) {
-            tell(&left, within);
+            report(&left, within);
+            if left.iter().all(|process| process.guards.is_none()) {
+                tell(&left);
+            }
         }
         if Instant::now() >= deadline {
             drop(bound);
@@ -57,8 +61,8 @@ pub async fn bind_after_orphans<T>(
     }
 }
 
-fn tell(left: &[ProcessId], within: Duration) {
-    let pids: Vec<u32> = left.iter().map(|process| process.pid).collect();
+fn report(left: &[Process], within: Duration) {
+    let pids: Vec<u32> = left.iter().map(|process| process.id.pid).collect();
     crate::log::warn!(
         target: "multi_node",
         ?pids,
@@ -66,18 +70,27 @@ fn tell(left: &[ProcessId], within: Duration) {
     );
 }
 
+/// Without a guard nobody has told them to finish. Those that others of them have started are left to these.
+fn tell(left: &[Process]) {
+    crate::log::warn!(target: "multi_node", "their guard was killed too; telling them to finish");
+    for process in left.iter().filter(|process| left.iter().all(|other| other.id.pid != process.parent)) {
+        // What has not ended by the deadline is killed, and a failure of that is reported.
+        let _ = look::signal(process.id, TERM);
+    }
+}
+
 /// What earlier runs of this instance have left, while their masters are gone: processes of nodes, and guards, which end those.
-async fn orphans(run: &Run) -> Vec<ProcessId> {
+async fn orphans(run: &Run) -> Vec<Process> {
     let run = run.clone();
     let looked = tokio::task::spawn_blocking(move || of(&look::processes(), &run, look::lives));
     let mut left = looked.await.unwrap_or_default();
     // In another container the same numbers are other processes.
-    left.retain(|process| sys::family::shares_numbers(process.pid));
+    left.retain(|process| sys::family::shares_numbers(process.id.pid));
     left
 }
 
 /// A process of ours may descend from one of them, such as the shell that restarts this instance.
-fn of(all: &[Process], run: &Run, lives: impl Fn(ProcessId) -> bool) -> Vec<ProcessId> {
+fn of(all: &[Process], run: &Run, lives: impl Fn(ProcessId) -> bool) -> Vec<Process> {
     let is_left = |theirs: &Run| theirs.is_sibling(run) && !lives(theirs.master);
     let runs = |process: &Process| {
         let token = process.token.as_ref().map(|token| &token.run);
@@ -85,7 +98,7 @@ fn of(all: &[Process], run: &Run, lives: impl Fn(ProcessId) -> bool) -> Vec<Proc
     };
     let ours = ancestors(all, run.master);
     let left = all.iter().filter(|process| !process.ended && runs(process) && !ours.contains(&process.id.pid));
-    left.map(|process| process.id).collect()
+    left.cloned().collect()
 }
 
 /// This process and those that it descends from.
@@ -109,7 +122,7 @@ async fn kill(run: &Run) {
         if left.is_empty() || Instant::now() >= deadline {
             return;
         }
-        for process in left {
+        for process in left.into_iter().map(|process| process.id) {
             let killed = look::signal(process, KILL);
             if told.insert(process) {
                 let error = killed.err().map(tracing::field::display);
@@ -151,7 +164,7 @@ mod tests {
             Process { parent: 29, ..process(30, Some(run("web", 10))) },
         ];
         let left = of(&all, &run("web", 30), |master| master.pid == 11);
-        assert_eq!(left.iter().map(|process| process.pid).collect::<Vec<_>>(), [20, 25]);
+        assert_eq!(left.iter().map(|process| process.id.pid).collect::<Vec<_>>(), [20, 25]);
     }
 
     fn in_use() -> Error {

@@ -23,7 +23,15 @@ use crate::program::lookup::Found;
 use crate::program::{self, FIRST, Place, Program, Readiness, Renewal};
 use crate::serve::{Affinity, Socket};
 use crate::supervisor::StartContext;
-use crate::{Error, sys};
+use crate::sys::signal::CONT;
+use crate::{Error, family, sys};
+
+/// By which signal the kernel tells a process that its master was killed. It sends one for each thread of the master, and many
+/// programs end at once by a second. So the guard tells the process, and the kernel only continues it if it is stopped.
+pub(super) fn signal_without_master(process: u32, stop: i32) -> i32 {
+    // The guard finds nobody whom /proc does not show.
+    if family::identity(process).is_ok() { CONT } else { stop }
+}
 
 /// The program, and the sockets that its nodes listen on.
 #[derive(Debug)]
@@ -212,7 +220,7 @@ impl Foreign {
             fds,
             parent_info,
             found,
-            stop_signal: Some(program.stop_signal),
+            stop_signal: Some(signal_without_master(node.pid(), program.stop_signal)),
             open_files,
         };
         let mut monitor = ProcessMonitor::new(node.id(), signs, ears);

@@ -74,7 +74,7 @@ pub struct Properties {
     pub all_beat: bool,
     /// Whether the master has streams to its nodes.
     pub joins_master: bool,
-    /// Whether the master's end ends nodes: the kernel signals them, and a guard ends what is left.
+    /// Whether the master's end ends nodes: a guard tells them to finish, and ends what is left.
     pub is_guarded: bool,
     /// How many descriptors the master has for each node beside those for any; `None`: nodes have the streams of linked ones.
     pub descriptors: Option<usize>,

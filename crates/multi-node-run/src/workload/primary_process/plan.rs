@@ -15,6 +15,7 @@ use crate::program::{FIRST, PRIMARY_SHIM};
 use crate::supervisor::{Child, Launcher};
 use crate::sys::signal::TERM;
 use crate::workload::PrimaryProgram;
+use crate::workload::programs::signal_without_master;
 use crate::{environment, runtime_directory, sys};
 
 /// An exec shim that lives becomes its program at once.
@@ -63,7 +64,7 @@ impl Plan {
             fds: vec![(FIRST, channel.into())],
             parent_info: None,
             found: None,
-            stop_signal: Some(TERM),
+            stop_signal: Some(signal_without_master(pid, TERM)),
             open_files: *open_files,
         })
     }

@@ -105,6 +105,8 @@ async fn a_worker_finds_what_it_finds_under_node_cluster() {
         let told: Vec<&str> = DIFFERENT.iter().map(|(name, _)| *name).collect();
         assert_eq!(differences.keys().collect::<Vec<_>>(), told, "{differences:#?}");
         let docs = std::fs::read_to_string(format!("{}/../../docs/run.md", env!("CARGO_MANIFEST_DIR"))).expect("docs");
+        let all = format!("[{} scenarios]", scenarios().len() + OF_TWO.len());
+        assert!(docs.contains(&all), "docs/run.md does not say {all}");
         for (name, said) in DIFFERENT {
             assert!(docs.contains(said), "docs/run.md does not say what differs in {name}: {said:?}");
         }

@@ -15,6 +15,7 @@ use multi_node::status::NodeId;
 use serde_json::{Value, json};
 
 use crate::audit::{Audit, Seen};
+use crate::joined;
 
 /// How many messages a newcomer gets of those before it.
 pub const HISTORY: usize = 50;
@@ -35,7 +36,7 @@ pub fn routes(node: Handle, machine: Option<&str>) -> anyhow::Result<Router> {
     // The subscription begins here; the node is ready once the others have confirmed it.
     tokio::spawn(collect(node.clone(), topic.subscribe().now(), received.clone()));
     let id = node.id();
-    let counting = counting(&node)?.merge(flooding(&node)?);
+    let counting = counting(&node)?.merge(flooding(&node)?).merge(joined::routes(&node));
     node.respond("who", move |wait_ms: u64| async move {
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         Ok::<_, String>(id)

@@ -15,6 +15,7 @@ pub mod frames;
 pub mod held;
 pub mod hostile;
 pub mod in_flight;
+pub mod joined;
 pub mod leads;
 pub mod limits;
 pub mod load;

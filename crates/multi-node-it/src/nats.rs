@@ -17,6 +17,8 @@ pub struct NatsServer {
     program: String,
     port: Held,
     process: Option<Child>,
+    /// Where JetStream keeps what it has, over restarts.
+    store: Option<tempfile::TempDir>,
 }
 
 impl NatsServer {
@@ -24,7 +26,14 @@ impl NatsServer {
     #[track_caller]
     pub fn new() -> Option<NatsServer> {
         let program = needs::server("nats-server/usr/sbin/nats-server")?;
-        Some(NatsServer { program, port: Held::new().expect("a port"), process: None })
+        Some(NatsServer { program, port: Held::new().expect("a port"), process: None, store: None })
+    }
+
+    /// With JetStream.
+    #[must_use]
+    pub fn with_store(mut self) -> NatsServer {
+        self.store = Some(tempfile::tempdir().expect("a folder"));
+        self
     }
 
     /// Starts it, again too.
@@ -32,6 +41,9 @@ impl NatsServer {
         let address = self.port.addr();
         let mut command = Command::new(&self.program);
         command.args(["--addr", &address.ip().to_string(), "--port", &address.port().to_string()]);
+        if let Some(store) = &self.store {
+            command.arg("--jetstream").arg("--store_dir").arg(store.path());
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         self.process = Some(command.spawn().expect("nats-server starts"));
         within(20, async {

@@ -267,6 +267,7 @@ fn the_time_of_day_is_for_people_alone() {
         "master/supervisor/run.rs",
         "single.rs",
         "admin/observer.rs",
+        "nats/store/service.rs",
         "sessions/clock.rs",
         "sys/stderr_log.rs",
         "serve/tls.rs",

@@ -5,6 +5,7 @@
 //! connection  the client of NATS            join     which servers, and what is allowed        machine   who this is
 //! gateway     the rules, pure: who wants what, what is passed on, which numbers were reached
 //! requests    questions to processes of other machines, and what this machine answers
+//! store       sessions, in JetStream's key-value buckets
 //! frame       the bytes between machines        subject   under which names
 //! ```
 //!
@@ -23,8 +24,10 @@ mod join;
 mod machine;
 mod requests;
 mod run;
+mod store;
 mod subject;
 
 pub use join::{Join, JoinError};
 pub use machine::Machine;
 pub use run::run;
+pub use store::{Asked, SESSIONS, SessionAnswer, SessionAsk};

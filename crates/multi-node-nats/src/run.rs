@@ -21,7 +21,7 @@ use crate::gateway::{Action, Gateway, Local, LocalEvent};
 use crate::join::{Join, JoinError};
 use crate::machine::Machine;
 use crate::requests::{Answers, Asks};
-use crate::subject;
+use crate::{store, subject};
 
 /// How often what others have to know is repeated.
 const TICK: Duration = Duration::from_secs(2);
@@ -50,6 +50,7 @@ pub async fn run(
     state: &watch::Sender<GatewayStatus>,
 ) -> Result<(), JoinError> {
     let asks = Asks::begin(machine, &bus);
+    store::begin(&machine.cluster, &bus, &asks.nats());
     let (client, events) = connect(join, machine).await?;
     let answers = Answers::begin(machine, &bus, &client).await;
     let (from_here, here) = mpsc::channel(QUEUE);

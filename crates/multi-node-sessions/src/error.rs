@@ -136,6 +136,20 @@ pub enum SessionError {
         /// What SQLite said.
         cause: String,
     },
+    /// A read was aborted, since the runtime ends.
+    #[error("sessions: a read was aborted: {cause}")]
+    Aborted {
+        /// What the runtime said.
+        cause: String,
+    },
+    /// The sessions that machines share cannot be used. Whether a change has happened is unknown.
+    #[error("sessions: cannot {action} a session that machines share: {cause}")]
+    OtherMachines {
+        /// What was tried.
+        action: &'static str,
+        /// Why it was not possible.
+        cause: String,
+    },
     /// The thread that writes has ended.
     #[error("sessions: the thread that writes {} has ended; restart this process", path.display())]
     Closed {

@@ -42,6 +42,8 @@
 //! }
 //! ```
 
+#[cfg(feature = "store")]
+mod backend;
 mod batch;
 mod clock;
 mod connection;
@@ -60,6 +62,8 @@ mod statements;
 mod store;
 mod writer;
 
+#[cfg(feature = "store")]
+pub use backend::Sessions;
 pub use clock::unix_millis;
 pub use database::{Creation, Page, PendingWrite, SessionDatabase};
 pub use error::SessionError;

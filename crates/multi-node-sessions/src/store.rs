@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::Value;
 use time::OffsetDateTime;
 
+use crate::backend::Sessions;
 use crate::database::{Creation, SessionDatabase};
 use crate::error::SessionError;
 use crate::statements::StoredSession;
@@ -12,16 +13,13 @@ use crate::statements::StoredSession;
 /// As many ids in a row that are in use are no chance: the source of random numbers is broken.
 const TRIES: usize = 8;
 
-/// Expired sessions that one transaction removes.
-const SWEEP: u32 = 200;
-
 /// A store for tower-sessions, of the versions whose features are on. Cheap to clone.
 ///
 /// Expiry is kept to the millisecond. Saving a session that was deleted meanwhile does nothing. Reads run in the task that loads a session, for
 /// microseconds; it must run in a tokio runtime.
 #[derive(Clone, Debug)]
-pub struct SessionStore {
-    database: SessionDatabase,
+pub struct SessionStore<S = SessionDatabase> {
+    sessions: S,
 }
 
 type Data = HashMap<String, Value>;
@@ -40,14 +38,16 @@ impl From<SessionError> for Failure {
 }
 
 impl SessionStore {
-    /// The store in this database.
-    pub fn new(database: SessionDatabase) -> SessionStore {
-        SessionStore { database }
-    }
-
     /// The database in which the sessions are.
     pub fn database(&self) -> &SessionDatabase {
-        &self.database
+        &self.sessions
+    }
+}
+
+impl<S: Sessions> SessionStore<S> {
+    /// The store of these sessions.
+    pub fn new(sessions: S) -> SessionStore<S> {
+        SessionStore { sessions }
     }
 
     /// Stores a new session; `another` makes ids while they are in use. Returns the id that it has.
@@ -60,7 +60,7 @@ impl SessionStore {
     ) -> Result<i128, Failure> {
         let (data, expires) = (encode(data)?, millis(expiry));
         for _ in 0..TRIES {
-            match self.database.create(&key(id), expires, data.clone()).await? {
+            match self.sessions.create(&key(id), expires, data.clone()).await? {
                 Creation::Created => return Ok(id),
                 Creation::Collision => id = another(),
             }
@@ -71,33 +71,21 @@ impl SessionStore {
     }
 
     async fn save_record(&self, id: i128, expiry: OffsetDateTime, data: &Data) -> Result<(), Failure> {
-        self.database.save(&key(id), millis(expiry), encode(data)?).await?;
+        self.sessions.save(&key(id), millis(expiry), encode(data)?).await?;
         Ok(())
     }
 
     async fn load_record(&self, id: i128) -> Result<Option<(Data, OffsetDateTime)>, Failure> {
-        let loaded = match self.database.load_now(&key(id)) {
-            Some(loaded) => loaded,
-            None => self.load_slowly(id).await?,
-        };
-        loaded?.as_ref().map(decode).transpose()
-    }
-
-    /// Another process recovers the database after a crash: wait for it where that harms nobody.
-    async fn load_slowly(&self, id: i128) -> Result<Result<Option<StoredSession>, SessionError>, Failure> {
-        let database = self.database.clone();
-        let loaded = tokio::task::spawn_blocking(move || database.load(&key(id))).await;
-        loaded.map_err(|error| Failure::Backend(format!("sessions: a read was aborted: {error}")))
+        self.sessions.load(&key(id)).await?.as_ref().map(decode).transpose()
     }
 
     async fn delete_record(&self, id: i128) -> Result<(), Failure> {
-        self.database.delete(&key(id)).await?;
+        self.sessions.delete(&key(id)).await?;
         Ok(())
     }
 
     async fn sweep(&self) -> Result<(), Failure> {
-        while self.database.sweep(SWEEP).await? >= SWEEP as usize {}
-        Ok(())
+        Ok(self.sessions.sweep().await?)
     }
 }
 
@@ -139,7 +127,7 @@ macro_rules! implement {
             }
 
             #[async_trait::async_trait]
-            impl $core::SessionStore for SessionStore {
+            impl<S: Sessions> $core::SessionStore for SessionStore<S> {
                 async fn create(&self, record: &mut Record) -> Result<()> {
                     let another = || Id::default().0;
                     record.id = Id(self.create_record(record.id.0, record.expiry_date, &record.data, another).await?);
@@ -161,7 +149,7 @@ macro_rules! implement {
             }
 
             #[async_trait::async_trait]
-            impl ExpiredDeletion for SessionStore {
+            impl<S: Sessions> ExpiredDeletion for SessionStore<S> {
                 async fn delete_expired(&self) -> Result<()> {
                     Ok(self.sweep().await?)
                 }

@@ -33,15 +33,20 @@ use std::path::PathBuf;
 /// ```
 #[doc(inline)]
 pub use multi_node_sessions::SessionDatabase;
-#[cfg(any(feature = "tower-sessions-0-14", feature = "tower-sessions-0-15"))]
-#[doc(inline)]
-pub use multi_node_sessions::SessionStore;
 #[doc(inline)]
 pub use multi_node_sessions::{
     Creation, Durability, Page, PendingWrite, SessionError, Settings, StoredSession, unix_millis,
 };
+#[cfg(any(feature = "tower-sessions-0-14", feature = "tower-sessions-0-15"))]
+#[doc(inline)]
+pub use multi_node_sessions::{SessionStore, Sessions};
 
+#[cfg(all(multi_process, feature = "nats"))]
+pub use self::machines::JoinedSessions;
 use crate::{Handle, environment, log};
+
+#[cfg(all(multi_process, feature = "nats"))]
+mod machines;
 
 /// Where sessions are kept, and until when.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -51,6 +51,11 @@ impl Asks {
         self.replies.subject()
     }
 
+    /// The client, while NATS is there.
+    pub(crate) fn nats(&self) -> watch::Receiver<Option<Client>> {
+        self.nats.subscribe()
+    }
+
     /// NATS is there, or is not. What was asked before has no answer then.
     pub(crate) fn connected(&self, client: Option<&Client>) {
         self.nats.send_replace(client.cloned());

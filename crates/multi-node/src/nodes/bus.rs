@@ -67,6 +67,11 @@ impl Handle {
         self.0.bus.remote(from)
     }
 
+    #[cfg(all(multi_process, feature = "nats", feature = "sessions"))]
+    pub(crate) fn bus(&self) -> &multi_node_bus::Bus {
+        &self.0.bus
+    }
+
     /// Answers [requests](Handle::request) of this name. A handler that panics gives an error to who asked; it ends no process.
     ///
     /// ```no_run

@@ -3,5 +3,6 @@
 mod chat;
 mod conformance;
 mod gateways;
+mod joined;
 mod machines;
 mod proxied;

@@ -33,6 +33,13 @@ impl AcceptControl {
         }
     }
 
+    /// Takes connections from now on, where it began without; one that is on trial still is.
+    pub fn open(&self) {
+        if let Some(acceptor) = &self.0.acceptor {
+            acceptor.open();
+        }
+    }
+
     /// Takes connections as any other process, also where it was on trial.
     pub fn resume(&self) {
         if let Some(acceptor) = &self.0.acceptor {

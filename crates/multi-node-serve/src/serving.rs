@@ -32,12 +32,14 @@ pub struct Place {
     pub most_connections: Option<usize>,
     /// Where each process answers requests of its own keys.
     pub owners: Option<Owners>,
+    /// Whether it begins without new connections, until [`AcceptControl::open`](super::accept_control::AcceptControl::open).
+    pub paused: bool,
 }
 
 impl Place {
     /// On this line of the table, for a process that is alone and has no limit.
     pub fn new(load: LoadTable, line: usize) -> Place {
-        Place { load, line, wake_fd: None, handoff_sender: None, most_connections: None, owners: None }
+        Place { load, line, wake_fd: None, handoff_sender: None, most_connections: None, owners: None, paused: false }
     }
 }
 
@@ -177,6 +179,7 @@ fn open_doors(
     drain: DrainSignal,
 ) -> Result<(Arc<ConnTracker>, Ended), StartError> {
     let line = take_line(&place.load, place.line)?;
+    line.set_paused(place.paused);
     let Some(wake_fd) = place.wake_fd else { return Ok((ConnTracker::new(line, drain, None), None)) };
     let failed = |source| StartError::Io { action: "start the acceptor", source };
     let files = sockets.iter().flatten().map(Socket::try_clone_file).collect::<io::Result<_>>().map_err(failed)?;

@@ -13,6 +13,7 @@ use super::upgrade::ExecRequest;
 use super::{Fleet, FleetPhase, Level, MAX_SLOTS, Ticket};
 use crate::command::{Command, CommandError};
 use crate::id::NodeId;
+use crate::status::State;
 
 /// The command that is being carried out.
 #[derive(Debug)]
@@ -125,6 +126,11 @@ impl Fleet {
         }
         self.answer_drained(now);
         self.begin_next(now);
+    }
+
+    /// Whether the node is ready and does not drain.
+    pub fn serves(&self, id: NodeId) -> bool {
+        self.nodes.get(&id).is_some_and(|node| node.state == State::Serving)
     }
 
     /// Whether the node is a new one that has to prove itself before it gets its slot.

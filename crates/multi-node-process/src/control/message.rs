@@ -35,7 +35,7 @@ impl Versions {
 }
 
 /// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
-pub(super) const CAPABILITIES: [&str; 7] = [SKIPS, GREETS, LIMITS, BUS, TLS, LEASES, GATEWAY];
+pub(super) const CAPABILITIES: [&str; 8] = [SKIPS, GREETS, LIMITS, BUS, TLS, LEASES, GATEWAY, OWNERS];
 
 /// It skips messages of kinds that it does not know.
 pub(super) const SKIPS: &str = "skips_unknown";
@@ -57,6 +57,9 @@ pub const LEASES: &str = "leases";
 
 /// As a node it takes part in the bus with a gateway to other machines, with which it has no streams.
 pub const GATEWAY: &str = "gateway";
+
+/// As a node its requests have owners, and it accepts no connections before `serves` names it. Other nodes leave this out.
+pub const OWNERS: &str = "owners";
 
 /// Whether this capability is among those that a side has named.
 pub fn has_capability(named: &[String], capability: &str) -> bool {
@@ -135,6 +138,8 @@ pub enum ToNode {
     LinkOpened { peer: NodeId, epoch: u64, link: Fd },
     /// Another process drains. Its streams stay open until it ends. Since version 2.
     PeerDrains { id: NodeId },
+    /// A node serves from now on, and answers the requests of its slot. The node itself learns this last. Only to nodes with the capability `owners`.
+    Serves { id: NodeId, slot: Slot },
     /// Another process has ended.
     Gone { id: NodeId },
     /// Take no new connections, finish what is in flight within this time, and end. Idle connections go to the successors:

@@ -20,7 +20,7 @@ pub use codec::{Malformed, decode_control};
 pub use fd::{Encoded, Fd, Mismatch, owner, owners, shared};
 pub use kind::Skipped;
 pub use message::{
-    BUS, Exec, GATEWAY, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, TLS, ToMaster, ToNode, VERSIONS,
+    BUS, Exec, GATEWAY, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, OWNERS, TLS, ToMaster, ToNode, VERSIONS,
     Versions, capabilities, has_capability,
 };
 pub use passed_socket::PassedSocket;

@@ -73,6 +73,7 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
         (3, json!({ "exec": exec })),
         (0, json!({ "gateway_ack": { "version": 2, "epoch": 7 } })),
         (0, json!({ "bus_peer": { "id": 7, "slot": 1 } })),
+        (0, json!({ "serves": { "id": 7, "slot": 1 } })),
         (0, json!({ "refused": { "why": "other addresses" } })),
         (2, json!({ "joined": { "peers": [{ "peer": peer, "greets": true, "stream": 0, "handoff": 1 }] } })),
         (1, json!({ "rejoined": { "peer": peer, "stream": 0 } })),

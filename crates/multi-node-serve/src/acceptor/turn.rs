@@ -86,8 +86,13 @@ impl Acceptor {
 
     /// Takes connections as any other.
     pub(crate) fn resume(&self) {
-        self.0.line.set_paused(false);
         self.0.line.set_on_trial(false);
+        self.open();
+    }
+
+    /// Takes connections, as any other or on trial.
+    pub(crate) fn open(&self) {
+        self.0.line.set_paused(false);
         let mut queue = self.0.lock();
         self.0.reconsider(&mut queue);
     }

@@ -226,7 +226,12 @@ impl Supervisor {
         let mut end = None;
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
-            for action in self.fleet.on(Instant::now(), event) {
+            let ready = if let Event::Ready { id } = event { Some(id) } else { None };
+            let actions = self.fleet.on(Instant::now(), event);
+            if let Some(id) = ready.filter(|id| self.fleet.serves(*id)) {
+                self.members.name_serving(id);
+            }
+            for action in actions {
                 match action {
                     Action::Finish(result) => end = Some(result.map_or_else(End::NoNodes, |()| End::Done)),
                     other => events.extend(self.perform(other)),

@@ -14,7 +14,7 @@ use super::leases::Leases;
 use super::master::{self, Master};
 use super::measures::Measures;
 use super::orphan::Guard;
-use super::owners;
+use super::owners::{self, Named};
 use super::run::Outgoing;
 use crate::command::{CommandError, Report};
 use crate::control::{self, Fd, Join, NodeSettings, Reader, ToMaster, ToNode};
@@ -56,6 +56,10 @@ pub(super) struct Life {
     pub(super) links: Links,
     /// Where requests have owners: who answers those of each slot.
     pub(super) owners: Option<Owners>,
+    /// Whether it accepts no connections yet, since the master has not named it to nodes whose requests have owners.
+    pub(super) unnamed: bool,
+    /// The nodes that were named so.
+    pub(super) named: Named,
     pub(super) bus: Bus,
     /// Peers to which a link of the bus was opened.
     pub(super) linked: BTreeSet<NodeId>,
@@ -116,7 +120,15 @@ impl Life {
             Ok(Some(ToNode::Rejoined { peer, stream })) => self.rejoined(peer, stream),
             Ok(Some(ToNode::AllJoined)) => self.bus.members_complete(),
             Ok(Some(ToNode::LinkOpened { peer, epoch, link })) => self.link_opened(peer, epoch, link),
-            Ok(Some(ToNode::PeerDrains { id })) => self.peers.drains(id),
+            Ok(Some(ToNode::PeerDrains { id })) => {
+                self.peers.drains(id);
+                self.named.forget(id);
+            }
+            Ok(Some(ToNode::Serves { id, slot })) => {
+                self.named.add(id, slot);
+                self.set_owners();
+                self.open_if_named();
+            }
             Ok(Some(ToNode::BusPeer { id, slot })) => self.bus.joined(id, slot, true),
             Ok(Some(ToNode::Gone { id })) => self.gone(id),
             Ok(Some(ToNode::Drain { within, successors, closing })) => {
@@ -169,15 +181,26 @@ impl Life {
         self.guard.be_patient(within);
     }
 
-    fn see(&self, status: Status, lines: Vec<Option<usize>>) {
+    fn see(&mut self, status: Status, lines: Vec<Option<usize>>) {
+        self.named.leave_to(&status);
         self.snapshot.send_replace(Snapshot { status, lines, ..Snapshot::default() });
         self.set_owners();
+        self.open_if_named();
+    }
+
+    /// Accepts connections once the other nodes know that it serves: what its clients send on other connections reaches it then.
+    fn open_if_named(&mut self) {
+        let serves = || self.named.has(self.id) || owners::serves(&self.snapshot.borrow().status, self.id);
+        if self.unnamed && serves() {
+            self.unnamed = false;
+            self.accept_control.get().inspect(|accept_control| accept_control.open());
+        }
     }
 
     /// Makes the newest serving node of each slot the owner of that slot's requests, as far as there are owners.
     fn set_owners(&self) {
         if let Some(owners) = &self.owners {
-            owners.set(owners::of_slots(&self.snapshot.borrow().status, self.id, &self.links));
+            owners.set(owners::of_slots(&self.snapshot.borrow().status, &self.named, self.id, &self.links));
         }
     }
 
@@ -226,6 +249,7 @@ impl Life {
         self.peers.part(id);
         self.links.part(id);
         self.bus.gone(id);
+        self.named.forget(id);
         let streams = if id == NodeId::GATEWAY { 0 } else { STREAMS_A_PEER };
         let links = if self.linked.remove(&id) { LINKS_A_PEER } else { 0 };
         self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(streams + links));

@@ -81,8 +81,8 @@ impl Parent {
     }
 
     /// Tells the master that the program has reached `listen`, and what it is to serve.
-    pub(crate) async fn hello(&mut self, addresses: Vec<Vec<String>>) -> Result<HelloAck, Error> {
-        match self.say_hello(addresses).await? {
+    pub(crate) async fn hello(&mut self, addresses: Vec<Vec<String>>, has_owners: bool) -> Result<HelloAck, Error> {
+        match self.say_hello(addresses, has_owners).await? {
             ToNode::HelloAck(hello_ack) => Ok(*hello_ack),
             other => Err(no_answer(other)),
         }
@@ -91,14 +91,16 @@ impl Parent {
     /// Tells the master that the program has reached `listen` as its gateway. Gives the master's epoch.
     #[cfg(feature = "nats")]
     pub(crate) async fn gateway_hello(&mut self) -> Result<u64, Error> {
-        match self.say_hello(Vec::new()).await? {
+        match self.say_hello(Vec::new(), false).await? {
             ToNode::GatewayAck { epoch, .. } => Ok(epoch),
             other => Err(no_answer(other)),
         }
     }
 
-    async fn say_hello(&mut self, addresses: Vec<Vec<String>>) -> Result<ToNode, Error> {
-        let hello = ToMaster::Hello { versions: VERSIONS, addresses, capabilities: control::capabilities() };
+    async fn say_hello(&mut self, addresses: Vec<Vec<String>>, has_owners: bool) -> Result<ToNode, Error> {
+        let mut capabilities = control::capabilities();
+        capabilities.retain(|capability| has_owners || capability != control::OWNERS);
+        let hello = ToMaster::Hello { versions: VERSIONS, addresses, capabilities };
         self.writer.send(hello).await.map_err(|error| control::broken(&error))?;
         let answer = tokio::time::timeout(ANSWER, self.reader.next()).await;
         match answer.map_err(|_| Error::Control { cause: "the master does not answer".to_owned() })? {

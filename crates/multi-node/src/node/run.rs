@@ -16,6 +16,7 @@ use super::life::Life;
 use super::master::Master;
 use super::measures::Measures;
 use super::orphan;
+use super::owners::Named;
 use super::parent::Parent;
 use crate::control::{self, Fd, HelloAck, PassedSocket, Reserve, Skipped, ToMaster, Writer};
 use crate::descriptors::Demand;
@@ -62,7 +63,7 @@ pub(crate) async fn join(
     let mut parent = Parent::take()?;
     // It lives while it answers, so that its number is its own until then.
     let master = Master::of(&parent.socket);
-    let mut hello_ack = parent.hello(addresses).await?;
+    let mut hello_ack = parent.hello(addresses, affinity.is_some()).await?;
     let Parent { mut reader, writer, socket } = parent;
     let settings = hello_ack.settings.clone();
     let guard = orphan::guard(socket, master.process(), settings.drain_timeout)
@@ -92,6 +93,8 @@ pub(crate) async fn join(
         handoff_sender: Some(handoff_sender),
         most_connections,
         owners: owners.clone(),
+        // Clients that it knew before other nodes know it would be taken to those.
+        paused: owners.is_some(),
     };
 
     let skipped = skipped(&load, hello_ack.line);
@@ -145,6 +148,8 @@ pub(crate) async fn join(
         draining: draining.clone(),
         end: end.subscribe(),
         links: handoff_links,
+        unnamed: owners.is_some(),
+        named: Named::default(),
         owners,
         wanted: bus.wanted(),
         bus: bus.clone(),

@@ -7,11 +7,13 @@ use std::time::Instant;
 use tokio::sync::mpsc;
 
 use super::Members;
+use crate::control::{self, ToNode, has_capability};
 use crate::exits::Exits;
 use crate::id::{Generation, NodeId};
 use crate::process_links::Snapshot;
 use crate::status::{Exit, Status};
 use crate::supervisor::fleet::Tally;
+use crate::supervisor::member::Member;
 use crate::supervisor::watch::NodeEvent;
 use crate::sys;
 
@@ -69,6 +71,17 @@ impl Members {
             }
             drop(turn);
         });
+    }
+
+    /// The node serves from now on: those whose requests have owners learn of it before it does.
+    pub(in crate::supervisor) fn name_serving(&self, id: NodeId) {
+        let Some(slot) = self.get(id).and_then(|member| member.info.slot()) else { return };
+        let has_owners =
+            |member: &&Member| member.is_welcome() && has_capability(&member.capabilities, control::OWNERS);
+        let others = self.alive.values().filter(|member| member.info.id() != id);
+        for member in others.chain(self.get(id)).filter(has_owners) {
+            self.deliver(member, ToNode::Serves { id, slot });
+        }
     }
 
     /// Lets everyone see how the fleet looks, if that has changed. `starts`: whether nodes may be started from a generation.

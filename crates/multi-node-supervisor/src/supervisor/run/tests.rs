@@ -1,5 +1,6 @@
 //! The loop, with processes that the tests play.
 
+mod owners;
 mod workload;
 
 use std::sync::Arc;
@@ -176,7 +177,12 @@ fn policy(nodes: usize) -> Policy {
 }
 
 async fn hello(node: &mut Played) {
-    node.says(ToMaster::Hello { versions: VERSIONS, addresses: vec![Vec::new()], capabilities: Vec::new() }).await;
+    hello_with(node, &[]).await;
+}
+
+async fn hello_with(node: &mut Played, capabilities: &[&str]) {
+    let capabilities = capabilities.iter().map(ToString::to_string).collect();
+    node.says(ToMaster::Hello { versions: VERSIONS, addresses: vec![Vec::new()], capabilities }).await;
     node.is_told(|message| matches!(message, ToNode::HelloAck(_)).then_some(())).await;
 }
 

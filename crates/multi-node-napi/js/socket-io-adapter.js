@@ -2,12 +2,13 @@
 // The adapter of one namespace. It extends socket.io's `ClusterAdapter`; which processes there are, it knows by the mesh.
 
 const { TYPE } = require('./socket-io-channel.js');
+const { refuse } = require('./socket-io-recovery.js');
 
 /** socket.io's own deadline of requests to other servers, in milliseconds. */
 const TIMEOUT = 5000;
 
 /** How long a session is looked for in other processes, in milliseconds. */
-const FIND = 1000;
+const FIND = 5000;
 
 /** How many sockets one answer describes. */
 const SOCKETS = 50;
@@ -19,6 +20,8 @@ function adapterClass({ Adapter, ClusterAdapter, MessageType }) {
 
   return class NodesAdapter extends ClusterAdapter {
     #channel;
+    /** By client: its last attempt to recover that is under way here. */
+    #attempts = new Map();
 
     constructor(namespace, channel) {
       super(namespace);
@@ -168,15 +171,37 @@ function adapterClass({ Adapter, ClusterAdapter, MessageType }) {
     async restoreSession(pid, offset) {
       const { recovery, clients } = this.#channel;
       if (recovery === null) return null;
+      const attempt = Symbol();
+      this.#attempts.set(pid, attempt);
+      clients.end(this.nsp.name, pid);
+      const session = recovery.session(this.nsp.name, pid) ?? (await this.#find(pid));
+      const hasCaughtUp = session !== null && (await recovery.hasCaughtUp(offset));
+      if (this.#attempts.get(pid) !== attempt) return refuse('it has come once more');
+      this.#attempts.delete(pid);
+      if (session === null) return refuse('no process knows it');
+      if (!hasCaughtUp) return null;
+      this.#end(session.sid);
+      return recovery.restore(this.nsp, session, offset);
+    }
+
+    /**
+     * Ends an earlier attempt of a client that comes once more: a socket with the same id that is not connected yet. Otherwise the end of that one
+     * would take the rooms from the other.
+     */
+    #end(sid) {
+      const earlier = this.nsp._preConnectSockets?.get(sid);
+      if (earlier === undefined) return;
+      earlier.conn.close(true);
+      earlier._cleanup();
+      earlier._cleanup = () => undefined;
+    }
+
+    /** A client that has recovered is connected. Others have kept its session until now, since it might have gone again. */
+    #isBack({ pid }) {
       const nsp = this.nsp.name;
-      clients.end(nsp, pid);
-      const session = recovery.session(nsp, pid) ?? (await this.#find(pid));
-      const restored = session && (await recovery.hasCaughtUp(offset)) && recovery.restore(this.nsp, session, offset);
-      if (!restored) return null;
-      recovery.dropSession(nsp, pid);
-      clients.drop(nsp, pid);
+      this.#channel.recovery.dropSession(nsp, pid);
+      this.#channel.clients.drop(nsp, pid);
       this.#channel.publish(this.#stamped({ type: TYPE.restored, nsp, data: { pid } }));
-      return restored;
     }
 
     /** Its own process knows a client best; if that was killed, the process that it had told about it. */
@@ -197,8 +222,10 @@ function adapterClass({ Adapter, ClusterAdapter, MessageType }) {
 
     addAll(id, rooms) {
       super.addAll(id, rooms);
-      this.#channel.recovery?.joins(this.nsp, id);
-      this.#channel.clients?.joins(this.nsp, id);
+      const { recovery, clients } = this.#channel;
+      clients?.joins(this.nsp, id);
+      const recovered = recovery?.joins(this.nsp, id);
+      if (recovered) this.#isBack(recovered);
     }
 
     del(id, room) {

@@ -5,6 +5,10 @@
 // names, for each publisher, the last event that the client's process had handled. Each process keeps the last events of all publishers.
 
 const { setTimeout: sleep } = require('node:timers/promises');
+const { debuglog } = require('node:util');
+
+/** `NODE_DEBUG=multi-node` shows why a client could not recover. */
+const debug = debuglog('multi-node');
 
 /** How much later than its time an event reaches a process at most, in milliseconds. */
 const SLACK = 30_000;
@@ -13,7 +17,7 @@ const SLACK = 30_000;
 const SWEEP = 10_000;
 
 /** How long a process waits for the messages of others that a client has seen already, and how often it looks, in milliseconds. */
-const CATCH_UP = { live: 1000, ended: 100, pause: 2 };
+const CATCH_UP = { live: 5000, ended: 100, pause: 2 };
 
 /** socket.io's type of an event. */
 const EVENT = 2;
@@ -197,11 +201,12 @@ class Recovery {
   /** The session as socket.io wants it, with what its client missed; null where that is not known here. */
   restore(namespace, session, text) {
     const offset = decode(text);
-    if (offset === null || !this.#isHere(session)) return null;
+    if (offset === null || !this.#isHere(session)) return refuse(offset === null ? 'its offset is none' : 'it was away too long');
     const { seen } = offset;
     // What was sent before this time, the client has got.
     const since = Math.max(offset.at - SLACK, session.left - this.#lost);
-    if (!this.#knowsAll(seen, since)) return null;
+    const lacking = this.#lacks(seen, since);
+    if (lacking !== null) return refuse(`events of ${lacking} are missing in this process`);
     const ahead = [...seen].filter(([id, n]) => (this.#publishers.get(id)?.last ?? 0) < n);
     if (ahead.length > 0) this.#isAhead(key(namespace.name, session.sid), new Map(ahead));
     const isMissed = ({ from, n, at, nsp }) => n > (seen.get(from) ?? 0) && at >= since && nsp === namespace.name;
@@ -229,7 +234,9 @@ class Recovery {
     const begin = now();
     const mayCome = ([id]) => now() < begin + (this.#isMember(id) ? CATCH_UP.live : CATCH_UP.ended);
     while (seen.some((publisher) => isBehind(publisher) && mayCome(publisher))) await sleep(CATCH_UP.pause);
-    return !seen.some((publisher) => isBehind(publisher) && this.#isMember(publisher[0]));
+    const behind = seen.filter((publisher) => isBehind(publisher) && this.#isMember(publisher[0]));
+    if (behind.length > 0) refuse(`this process has not caught up with ${behind.map(([id]) => id)} in time`);
+    return behind.length === 0;
   }
 
   /**
@@ -242,13 +249,14 @@ class Recovery {
     return packets;
   }
 
-  /** Whether all events since a time are here that a client may have missed that has seen these. */
-  #knowsAll(seen, since) {
+  /** A process of which not all events since a time are here that a client may have missed that has seen these; null if all are here. */
+  #lacks(seen, since) {
     for (const [id, { first, droppedAt }] of this.#publishers) {
-      if ((seen.get(id) ?? 0) + 1 < first && droppedAt >= since) return false;
+      if ((seen.get(id) ?? 0) + 1 < first && droppedAt >= since) return `${id} before number ${first}`;
     }
     // Of those whose publisher has ended and is unknown here, none may have been dropped.
-    return [...seen.keys()].every((id) => this.#publishers.has(id)) || since > this.#droppedAt;
+    const unknown = [...seen.keys()].find((id) => !this.#publishers.has(id));
+    return unknown === undefined || since > this.#droppedAt ? null : unknown;
   }
 
   /** Each with the offset of a client that has got it and those before it. */
@@ -275,11 +283,11 @@ class Recovery {
     }
   }
 
-  /** A socket joins rooms: in its constructor, and when it is connected. */
+  /** A socket joins rooms: in its constructor, and when it is connected. Gives the session with which one that has recovered is connected. */
   joins({ name, sockets }, sid) {
     const held = this.#restoring.get(key(name, sid));
     const socket = sockets.get(sid);
-    if (held === undefined || socket === undefined) return;
+    if (held === undefined || socket === undefined) return undefined;
     this.#restoring.delete(key(name, sid));
     // What it sends next is CONNECT.
     socket.packet = (...connect) => {
@@ -287,6 +295,7 @@ class Recovery {
       socket.packet(...connect);
       for (const data of held.late) socket.packet({ type: EVENT, data });
     };
+    return held.session;
   }
 
   /** The clients that have seen an event of another process already, by their sockets' ids. */
@@ -311,6 +320,11 @@ class Recovery {
       if (id !== this.#me && !this.#isMember(id) && at < oldest - this.#most.age) this.#publishers.delete(id);
     }
   }
+}
+
+function refuse(why) {
+  debug('socket.io: a client cannot recover: %s', why);
+  return null;
 }
 
 function isEvent({ n, at, data }) {
@@ -346,4 +360,4 @@ function decode(text) {
   return { at: parseInt(at, 36), seen };
 }
 
-module.exports = { Recovery, decode, encode, key };
+module.exports = { Recovery, decode, encode, key, refuse };

@@ -130,7 +130,7 @@ function missing(clients, last) {
 
 /** The program, people who are logged in, and a client by each transport in each room. */
 async function open(t) {
-  const server = await program(t, SOURCE, { env: { ROOMS: String(ROOMS), RATE: String(RATE) } });
+  const server = await program(t, SOURCE, { env: { ROOMS: String(ROOMS), RATE: String(RATE), NODE_DEBUG: 'multi-node' } });
   await server.says(/^ready/m);
   const [met, now] = [new Met(), { isKilling: false, isOver: false }];
   const browsers = Array.from({ length: USERS }, (_, user) => new Browser(server, `user-${user}`));
@@ -198,6 +198,8 @@ test('deploys log nobody out, and every event comes once', async (t) => {
   t.diagnostic(`${KILLS} kills: ${met.answers - deployed.answers} answers, ${met.failed} requests without one, ${met.reconnects - deployed.reconnects} reconnects`);
   t.diagnostic(`${sent} events in all of nodes that were not killed; ${met.wrong.length} wrong, ${missing(clients, published(server.output))} missing; ${JSON.stringify(Object.fromEntries(met.reasons))}`);
   for (const wrong of met.wrong.slice(0, 50)) t.diagnostic(wrong);
+  t.diagnostic(`${server.output.match(/, connects again/g)?.length ?? 0} requests of clients that had to connect again`);
+  for (const [why] of server.output.matchAll(/^(MULTI-NODE.*(cannot recover|is refused)|refused|unrecovered|.*_LAG).*/gm)) t.diagnostic(why);
   // The requests of clients by long polling may come to another node when theirs was killed.
   assert.deepEqual(deployed.refused, []);
   assert.deepEqual(server.output.match(/^(stranger|unrecovered|.*_LAG).*/gm) ?? [], []);

@@ -111,7 +111,7 @@ test('a process that is behind what a client has seen catches up first', async (
   isThere = true;
   known.received(event(known, 3), 'node-1');
   assert.deepEqual(await waiting, [true, true]);
-  assert.equal(await known.hasCaughtUp(encode(known.now(), new Map([['node-1', 9]]))), false, 'not within a second');
+  assert.equal(await known.hasCaughtUp(encode(known.now(), new Map([['node-1', 9]]))), false, 'not within five seconds');
   assert.equal(await known.hasCaughtUp(encode(known.now(), new Map([['node-2', 9]]))), true, 'it has ended, and sends no more');
   assert.equal(await known.hasCaughtUp('anything'), true);
 });

@@ -6,88 +6,12 @@ const { once } = require('node:events');
 const { test } = require('node:test');
 const { io } = require('socket.io-client');
 const { program, until } = require('./program.js');
-
-/** Each client asks its node to do something, and gets what came of it. */
-const SOURCE = ({ nodes = 4, server = '', more = '' }) => `
-  const { Server } = require("socket.io");
-  const { createAdapter, drain } = require("@multi-node/server/socket.io");
-  const http = require("http").createServer();
-  const io = new Server(http, { transports: ["websocket"] ${server} });
-  const nodes = require("@multi-node/server").listen({ port: PORT, nodes: ${nodes}, drainTimeout: 10000 }, http);
-  io.adapter(createAdapter(nodes));
-  drain(io, nodes, { within: 500 });
-  const act = {
-    id: () => nodes.id,
-    join: (socket, room) => socket.join(room),
-    emit: (socket, room, ...args) => void (room ? io.to(room) : io).emit("told", nodes.id, ...args),
-    except: (socket, room, ...args) => void io.except(room).emit("told", nodes.id, ...args),
-    local: (socket, ...args) => void io.local.emit("told", nodes.id, ...args),
-    others: (socket, ...args) => void socket.broadcast.emit("told", nodes.id, ...args),
-    acks: (socket, room, ...args) => (room ? io.to(room) : io).timeout(3000).emitWithAck("asked", ...args).catch(({ message, responses }) => [message, ...responses]),
-    sockets: async (socket, room) => (await (room ? io.in(room) : io).fetchSockets()).map(({ id, data, rooms }) => ({ id, of: data.of, rooms: [...rooms] })),
-    count: () => io.of("/").adapter.serverCount(),
-    joinAll: (socket, room, other) => void (room ? io.in(room) : io).socketsJoin(other),
-    leaveAll: (socket, room) => void io.socketsLeave(room),
-    disconnectAll: (socket, room) => void io.in(room).disconnectSockets(),
-    server: (socket, ...args) => void io.serverSideEmit("between", ...args),
-    serverAck: (socket, ...args) => new Promise((resolve) => io.serverSideEmit("betweenAck", ...args, (error, answers) => resolve([error && error.message, ...answers]))),
-    pid: () => process.pid,
-    serving: async () => (await nodes.status()).slots.filter(({ state }) => state === "serving").length,
-  };
-  const answer = async (socket, name, args, done) => done(await act[name](socket, ...args));
-  io.on("connection", (socket) => {
-    socket.data.of = nodes.id;
-    socket.on("act", (name, args, done) => answer(socket, name, args, done ?? (() => undefined)));
-  });
-  io.on("between", (...args) => console.log(nodes.id, "between", JSON.stringify(args)));
-  io.on("betweenAck", (value, done) => value === nodes.id || done(nodes.id + " " + Buffer.isBuffer(value)));
-  if (nodes.isMaster) nodes.ready().then(() => console.log("ready"));
-  process.on("SIGUSR2", () => nodes.isMaster && nodes.reload().then(() => console.log("reloaded")));
-  ${more}
-`;
-
-/** A client, and what it has heard. */
-async function client(t, { port }, path = '', options = {}) {
-  const socket = io(`ws://127.0.0.1:${port}${path}`, { transports: ['websocket'], forceNew: true, reconnectionDelay: 20, reconnectionDelayMax: 100, ...options });
-  t.after(() => socket.disconnect());
-  const told = [];
-  socket.on('told', (...args) => told.push(args));
-  await once(socket, 'connect');
-  return { socket, told, act: (name, ...args) => socket.emitWithAck('act', name, args) };
-}
-
-/** Clients at different nodes, one each. */
-async function clients(t, server, count) {
-  await server.says(/^ready/m);
-  const found = new Map();
-  const connect = async () => {
-    const made = await client(t, server);
-    const id = await made.act('id');
-    if (!found.has(id)) found.set(id, Object.assign(made, { id }));
-    else made.socket.disconnect();
-    return found.size >= count;
-  };
-  await until(`clients at ${count} nodes`, connect);
-  // All processes know each other, the master too.
-  await until('all members', async () => (await Promise.all([...found.values()].map(({ act }) => act('count')))).every((number) => number === count + 1));
-  return [...found.values()];
-}
-
-const heard = (client, text) => until(`${client.id} to be told ${text}`, () => client.told.find((args) => args.includes(text)));
-
-/** Waits until what was published before has been handled everywhere: messages of one process keep their order. */
-async function settled(by, all) {
-  const mark = `mark ${Math.random()}`;
-  await by.act('emit', null, mark);
-  for (const each of all) await heard(each, mark);
-}
+const { SOURCE, client, clients, heard, settled } = require('./socket.io-clients.js');
 
 test('with affinity clients with default transports and clients of long polling connect, also after a reload', async (t) => {
   const source = SOURCE({}).replace('transports: ["websocket"]', '').replace('nodes: 4', 'nodes: 4, affinity: { query: "sid" }');
   const server = await program(t, source);
-  // A node learns within 100 ms of others that serve. Until then it makes ids that another one owns, whose clients connect once more.
-  const first = await clients(t, server, 4);
-  await until('all nodes to know of all', async () => (await Promise.all(first.map(({ act }) => act('serving')))).every((count) => count === 4));
+  await server.says(/^ready/m);
   const connect = async (at) => {
     const made = await client(t, server, '', { transports: at % 2 === 0 ? ['polling', 'websocket'] : ['polling'] });
     return { ...made, at, id: await made.act('id') };
@@ -308,6 +232,29 @@ test('a client that is back before its process has noticed recovers, and its old
     await once(next.socket, 'number');
     ({ socket } = next);
   }
+  assert.equal(await server.stop(), 0);
+});
+
+test('a client that goes again while it recovers can recover, and is in its rooms', async (t) => {
+  const server = await program(t, SOURCE({ nodes: 2, ...SLOW }));
+  await server.says(/^ready/m);
+  const [first] = await numbered(t, server, 1);
+  await first.act('publish');
+  await until('a number', () => first.seen.size > 0);
+  const { id, _pid: pid } = first.socket;
+  first.socket.io.reconnection(false);
+  first.socket.io.engine.close();
+  const auth = { pid, offset: first.socket._lastOffset };
+  for (let times = 0; times < 10; times += 1) {
+    const goes = io(`ws://127.0.0.1:${server.port}`, { transports: ['websocket'], forceNew: true, reconnection: false, auth });
+    goes.io.on('open', () => setTimeout(() => goes.io.engine.close(), 20));
+    await once(goes.io, 'close');
+  }
+  const { socket } = await client(t, server, '', { auth, reconnection: false });
+  assert.equal(socket.id, id);
+  // What is left of the earlier attempts ends meanwhile.
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  await once(socket, 'number', { signal: AbortSignal.timeout(5000) });
   assert.equal(await server.stop(), 0);
 });
 

@@ -126,12 +126,12 @@ class Door {
   }
 
   /** From now on connections can be taken. */
-  serve(tickets) {
+  serve(underWay) {
     const local = this.#service.addresses(this.index)[0];
     const Base = handleClass(local === 'unix' ? { path: '\0multi-node' } : { host: '127.0.0.1', port: 1 });
     this.#Connection = connectionClass(Base, this);
     this.#service.setIdleTimeout(this.index, this.server.keepAliveTimeout ?? 0);
-    this.#resting = Resting.of(this.#service, this, tickets);
+    this.#resting = Resting.of(this.#service, this, underWay);
     this.#serves = true;
   }
 
@@ -197,19 +197,9 @@ class Door {
     return !this.#connections.has(handle);
   }
 
-  /** Whether a connection is on its way to the owner of its next request. */
-  isMoving(socket) {
-    return this.#resting?.isMoving(socket) ?? false;
-  }
-
   /** As `give`, for a connection that rests, to the owner of its next request. */
   move(handle, ticket) {
     return this.#service.moveOn(this.index, handle.fd, ticket) && this.#connections.delete(handle);
-  }
-
-  /** Says what became of a connection that was to move. */
-  moved(ticket, taken) {
-    return this.#resting?.given(ticket, taken) ?? false;
   }
 
   /** The drain begins. */

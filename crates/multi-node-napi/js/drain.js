@@ -14,17 +14,16 @@ function parsersOf(server) {
 class Drain {
   #service;
   #door;
-  #underWay = new Map();
-  #tickets;
+  #underWay;
   #timer = null;
   #due = false;
   /** Sockets that no process took. */
   #unwanted = new WeakSet();
 
-  constructor(service, door, tickets) {
+  constructor(service, door, underWay) {
     this.#service = service;
     this.#door = door;
-    this.#tickets = tickets;
+    this.#underWay = underWay;
   }
 
   begin() {
@@ -44,22 +43,6 @@ class Drain {
   end() {
     clearInterval(this.#timer);
     for (const socket of this.#door.sockets) socket.destroy();
-  }
-
-  /** Says what became of a connection that was given. */
-  given(ticket, taken) {
-    const given = this.#underWay.get(ticket);
-    if (given === undefined) return false;
-    this.#underWay.delete(ticket);
-    const { socket, handle } = given;
-    if (taken) {
-      socket.destroy();
-    } else {
-      this.#unwanted.add(socket);
-      this.#door.takeBack(handle);
-      this.#sweepSoon();
-    }
-    return true;
   }
 
   get #gives() {
@@ -97,7 +80,7 @@ class Drain {
   }
 
   #dismiss(socket) {
-    if (this.#isUnderWay(socket)) return;
+    if (socket._handle === null || this.#underWay.has(socket)) return;
     if (socket.encrypted) {
       // It cannot be handed off. If the program goes on, its client's next request is answered, with a header that it is the
       // last. Node.js's own timeout of idle connections applies.
@@ -109,10 +92,6 @@ class Drain {
     }
   }
 
-  #isUnderWay(socket) {
-    return socket._handle === null || this.#door.isMoving?.(socket) || [...this.#underWay.values()].some((given) => given.socket === socket);
-  }
-
   /** Closes a connection without unread bytes: a request that has come is answered. */
   #close(socket) {
     const { fd } = socket._parent?._handle ?? socket._handle;
@@ -120,11 +99,13 @@ class Drain {
   }
 
   #give(socket) {
-    const ticket = this.#tickets.next().value;
     const handle = socket._handle;
-    if (!this.#door.give(socket, ticket)) return;
-    this.#underWay.set(ticket, { socket, handle });
-    socket.setTimeout(0);
+    const refused = () => {
+      this.#unwanted.add(socket);
+      this.#door.takeBack(handle);
+      this.#sweepSoon();
+    };
+    this.#underWay.offer(socket, (ticket) => this.#door.give(socket, ticket), refused);
   }
 }
 

@@ -17,6 +17,7 @@ const { StatusDiff, exitOf } = require('./status-diff.js');
 const { certificateFiles, http1Servers } = require('./servers.js');
 const { secure } = require('./certificates.js');
 const { shareTickets } = require('./tickets.js');
+const { UnderWay } = require('./under-way.js');
 
 /** How often the event loop says that it runs; the library looks twice a second. */
 const BEAT = 250;
@@ -25,10 +26,11 @@ class Fleet {
   #service;
   #checked;
   #doors;
-  #drains = new Map();
+  #drains = [];
   #declared;
   #requests;
   #tickets = numbers();
+  #underWay = new UnderWay(this.#tickets);
   #answers = new Map();
   #diff = new StatusDiff();
   #closed = false;
@@ -150,7 +152,7 @@ class Fleet {
   #hear(event) {
     switch (event.kind) {
       case 'serving':
-        this.#doors[event.server].serve(this.#tickets);
+        this.#doors[event.server].serve(this.#underWay);
         this.#doors[event.server].turn();
         return;
       case 'certificates':
@@ -168,7 +170,7 @@ class Fleet {
       case 'answered':
         return this.#answered(event);
       case 'given':
-        return this.#given(event);
+        return this.#underWay.ended(event.ticket, event.taken);
       case 'measure':
         return this.#measured();
       case 'closed':
@@ -197,20 +199,13 @@ class Fleet {
   #drain() {
     for (const door of this.#doors) {
       door.endResting();
-      const drain = new Drain(this.#service, door, this.#tickets);
-      this.#drains.set(door, drain);
+      const drain = new Drain(this.#service, door, this.#underWay);
+      this.#drains.push(drain);
       drain.begin();
     }
     this.#draining = true;
     this.#live();
     this.nodes.emit('drain');
-  }
-
-  #given({ ticket, taken }) {
-    if (this.#doors.some((door) => door.moved(ticket, taken))) return;
-    for (const drain of this.#drains.values()) {
-      if (drain.given(ticket, taken)) return;
-    }
   }
 
   owns(value) {
@@ -282,7 +277,7 @@ class Fleet {
   #close(error) {
     this.#closed = true;
     this.#requests.end();
-    for (const drain of this.#drains.values()) drain.end();
+    for (const drain of this.#drains) drain.end();
     for (const { reject } of this.#answers.values()) reject(error ?? failure('SHUTTING_DOWN', 'the program has ended'));
     this.#answers.clear();
     if (this.#isMaster) this.#letServersClose();

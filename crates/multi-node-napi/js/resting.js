@@ -8,21 +8,20 @@ const { isAtRest, isReadable, parsersOf } = require('./drain.js');
 class Resting {
   #service;
   #door;
-  #tickets;
+  #underWay;
   /** The sockets that rest, by their descriptors. */
   #sockets = new Map();
-  #underWay = new Map();
   #isOver = false;
 
-  constructor(service, door, tickets) {
+  constructor(service, door, underWay) {
     this.#service = service;
     this.#door = door;
-    this.#tickets = tickets;
+    this.#underWay = underWay;
   }
 
   /** Null where requests have no owners. */
-  static of(service, door, tickets) {
-    const resting = new Resting(service, door, tickets);
+  static of(service, door, underWay) {
+    const resting = new Resting(service, door, underWay);
     if (!service.watchResting(door.index, () => resting.#arrived())) return null;
     resting.#listen();
     return resting;
@@ -83,25 +82,9 @@ class Resting {
 
   #move(socket) {
     const handle = socket._handle;
-    const ticket = this.#tickets.next().value;
     this.forget(handle);
-    if (!this.#door.move(handle, ticket)) return handle.readStart();
-    this.#underWay.set(ticket, { socket, handle });
-    socket.setTimeout(0);
-  }
-
-  isMoving(socket) {
-    return [...this.#underWay.values()].some((moving) => moving.socket === socket);
-  }
-
-  /** Says what became of a connection that was to move. */
-  given(ticket, taken) {
-    const given = this.#underWay.get(ticket);
-    if (given === undefined) return false;
-    this.#underWay.delete(ticket);
-    if (taken) given.socket.destroy();
-    else this.#door.takeBack(given.handle);
-    return true;
+    const refused = () => this.#door.takeBack(handle);
+    if (!this.#underWay.offer(socket, (ticket) => this.#door.move(handle, ticket), refused)) handle.readStart();
   }
 }
 

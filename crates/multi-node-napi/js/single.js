@@ -11,6 +11,7 @@ const { LocalBus } = require('./local-bus.js');
 const { Nodes } = require('./nodes.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
+const { UnderWay } = require('./under-way.js');
 
 /** No process takes connections over, and the reader of a socket reads what has come. */
 const NOBODY = { gives: () => false, give: () => false, isReadable: () => false };
@@ -68,7 +69,7 @@ class Single {
       sockets.add(socket);
       socket.once('close', () => sockets.delete(socket));
     });
-    this.#drains.push(new Drain(NOBODY, { index, server, sockets, sessions: sessionsOf(server) }, numbers()));
+    this.#drains.push(new Drain(NOBODY, { index, server, sockets, sessions: sessionsOf(server) }, new UnderWay()));
     const own = only ? [only].flat().map(parse) : [{ port, host }];
     const addresses = bind ? [parse(bind)] : [...own, ...[more].flat().map(parse)];
     const [first, ...rest] = addresses;
@@ -182,10 +183,6 @@ function deferred() {
   const made = {};
   made.promise = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
   return made;
-}
-
-function* numbers() {
-  for (let number = 1; ; number += 1) yield number;
 }
 
 module.exports = { Single };

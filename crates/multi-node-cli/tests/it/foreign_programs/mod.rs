@@ -16,6 +16,7 @@ mod recycled;
 mod schedulers;
 mod servers;
 mod shells;
+mod sockets;
 mod systemd;
 mod tracers;
 

@@ -100,6 +100,8 @@ impl Life {
                 () = over(&mut self.end), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
                     self.accept_control.get().inspect(|accept_control| accept_control.beat());
+                    // A program under `multi-node run` may look ready before it is.
+                    self.open_if_named();
                     self.reader.iter_mut().for_each(|reader| reader.reserve.refill());
                     if self.settings.heartbeat.is_some_and(|every| last_beat.elapsed() >= every) {
                         last_beat = Instant::now();
@@ -191,9 +193,12 @@ impl Life {
     /// Accepts connections once the other nodes know that it serves: what its clients send on other connections reaches it then.
     fn open_if_named(&mut self) {
         let serves = || self.named.has(self.id) || owners::serves(&self.snapshot.borrow().status, self.id);
-        if self.unnamed && serves() {
+        if self.unnamed
+            && serves()
+            && let Some(accept_control) = self.accept_control.get()
+        {
             self.unnamed = false;
-            self.accept_control.get().inspect(|accept_control| accept_control.open());
+            accept_control.open();
         }
     }
 

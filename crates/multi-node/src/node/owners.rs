@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_node_owns_its_slot_as_soon_as_it_is_named() {
         let ids =
-            |status: &Status, named: &Named| ids_of_slots(status, named).into_iter().map(|id| id.map(|id| id.number()));
+            |status: &Status, named: &Named| ids_of_slots(status, named).into_iter().map(|id| id.map(NodeId::number));
         let before =
             status(vec![entry(0, 3, State::Initializing), entry(0, 1, State::Serving), entry(1, 2, State::Serving)]);
         let mut named = Named::default();

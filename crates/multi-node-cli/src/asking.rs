@@ -131,6 +131,7 @@ fn is_quick(request: &Request) -> bool {
         request,
         Request::Describe
             | Request::Status
+            | Request::Machines
             | Request::Signal { .. }
             | Request::Logs { .. }
             | Request::Reload { wait: false, .. }

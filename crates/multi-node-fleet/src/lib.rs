@@ -7,6 +7,7 @@ pub mod fleet;
 pub mod id;
 #[allow(missing_docs, reason = "a field whose name says all needs no line in an internal crate")]
 pub mod leases;
+pub mod machines;
 mod milliseconds;
 mod restart;
 pub mod status;

@@ -192,7 +192,7 @@ pub struct GatewayStatus {
     pub pid: Option<u32>,
     /// Whether NATS is there.
     pub connected: bool,
-    /// How many other machines want messages of this one.
+    /// How many other machines were heard in the last seconds.
     pub machines: usize,
     /// Messages sent to other machines, each counted once.
     pub published: u64,

@@ -49,6 +49,8 @@ pub struct Audit {
     pub subscriptions: u64,
     pub messages: u64,
     pub lagged: u64,
+    /// Those of processes of this machine.
+    pub lagged_here: u64,
     /// Numbers that came twice, too early, or after a gap without `Lagged`.
     pub wrong: Vec<String>,
 }
@@ -71,6 +73,7 @@ impl Audit {
             }
             Seen::Missed { from, missed } => {
                 self.lagged += missed;
+                self.lagged_here += if from.is_remote() { 0 } else { missed };
                 self.next.entry(from).and_modify(|due| *due += missed);
             }
             Seen::Undecodable { from, error } => self.wrong.push(format!("{from}: {error}")),
@@ -83,7 +86,8 @@ impl Audit {
     }
 
     pub fn json(&self) -> Value {
-        json!({ "messages": self.messages, "lagged": self.lagged, "wrong": self.wrong })
+        let Audit { next, messages, lagged, lagged_here, wrong, .. } = self;
+        json!({ "next": next, "messages": messages, "lagged": lagged, "lagged_here": lagged_here, "wrong": wrong })
     }
 }
 

@@ -25,8 +25,10 @@ pub mod needs;
 pub mod old_node;
 pub mod plan;
 pub mod port;
+pub mod presence;
 pub mod procfs;
 pub mod program;
+pub mod proxy;
 pub mod routes;
 
 pub use client::{Answer, Client, get};

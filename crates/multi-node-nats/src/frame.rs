@@ -6,10 +6,15 @@
 //!
 //! What comes from the network may be anything: a frame that is none is an error, and no length in it is believed.
 
+mod fleet;
+
 use bytes::Bytes;
 use multi_node_bus::{ContentType, MOST_NAME, Payload};
 use multi_node_fleet::id::Slot;
+use multi_node_fleet::machines::MachineFleet;
 use thiserror::Error;
+
+pub(crate) use self::fleet::digest;
 
 /// Frames of another version are refused.
 const VERSION: u8 = 1;
@@ -48,6 +53,14 @@ pub(crate) enum Body {
     },
     /// It wants these topics no longer.
     WantsNoMore(Vec<String>),
+    /// The processes of the machine.
+    Fleet(MachineFleet),
+    /// The machine is there, and its processes have this digest.
+    Alive { digest: u64 },
+    /// The machine's program ends.
+    Leaves,
+    /// The machine of this name is asked for its processes.
+    AsksFleet(String),
 }
 
 /// A process of the machine that sends the frame.
@@ -175,6 +188,10 @@ impl Frame {
             2 => Body::Places(rest.all(Rest::place)?),
             3 | 4 => Body::Wants { asks: kind == 4, topics: rest.all(Rest::topic)? },
             5 => Body::WantsNoMore(rest.all(Rest::topic)?),
+            6 => Body::Fleet(rest.fleet()?),
+            7 => Body::Alive { digest: u64::from_le_bytes(rest.array()?) },
+            8 => Body::Leaves,
+            9 => Body::AsksFleet(rest.name(LONGEST_NAME)?),
             _ => return Err(FrameError::Malformed),
         };
         Ok(Frame { machine, epoch, body })
@@ -364,7 +381,7 @@ mod tests {
         }
 
         #[test]
-        fn no_bytes_harm_the_decoder(bytes in vec(any::<u8>(), 0..200), kind in 0..7u8, cut in any::<prop::sample::Index>()) {
+        fn no_bytes_harm_the_decoder(bytes in vec(any::<u8>(), 0..200), kind in 0..11u8, cut in any::<prop::sample::Index>()) {
             let _ = Frame::decode(&Bytes::from(bytes.clone()));
             let begun = [&[1, kind, 1, b'a'][..], &bytes].concat();
             let cut = cut.index(begun.len() + 1);

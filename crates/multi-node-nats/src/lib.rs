@@ -3,7 +3,7 @@
 //! ```text
 //! run         the gateway's loop: what happens → what the rules say → done
 //! connection  the client of NATS            join     which servers, and what is allowed        machine   who this is
-//! gateway     the rules, pure: who wants what, what is passed on, which numbers were reached
+//! gateway     the rules, pure: who wants what, what is passed on, which numbers were reached, which machines there are
 //! requests    questions to processes of other machines, and what this machine answers
 //! store       sessions, in JetStream's key-value buckets
 //! frame       the bytes between machines        subject   under which names
@@ -29,5 +29,5 @@ mod subject;
 
 pub use join::{Join, JoinError};
 pub use machine::Machine;
-pub use run::run;
+pub use run::{FromMaster, Seen, run};
 pub use store::{Asked, SESSIONS, SessionAnswer, SessionAsk};

@@ -9,11 +9,12 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use multi_node_bus::{Bus, Event, PeerStatus, RawTopic, Relay};
 use multi_node_fleet::id::NodeId;
+use multi_node_fleet::machines::{self, MachineFleet, Machines};
 use multi_node_fleet::status::GatewayStatus;
 use multi_node_sys::log;
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
 use crate::connection::connect;
 use crate::frame::Publisher;
@@ -35,11 +36,32 @@ const BATCH: usize = 256;
 /// How long a frame may wait for the client, which waits while NATS does not read.
 const SEND: Duration = Duration::from_secs(1);
 
+/// How far apart two reports of this machine's processes are at least.
+const FLEET_EVERY: Duration = Duration::from_millis(100);
+
 /// What the log calls the source.
 const TARGET: &str = "multi_node";
 
-/// Joins the processes of `bus` to those of other machines, as long as it is polled. While NATS is not there, it tries again, and the
-/// machine is on its own.
+/// What the master tells the gateway.
+#[derive(Debug)]
+pub enum FromMaster {
+    /// The processes of this machine.
+    Fleet(MachineFleet),
+    /// The program ends.
+    Leave,
+}
+
+/// Where the gateway shows what it is like and what it knows.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// How it is.
+    pub status: watch::Sender<GatewayStatus>,
+    /// What it knows of other machines.
+    pub machines: watch::Sender<Machines>,
+}
+
+/// Joins the processes of `bus` to those of other machines until the master says that the program ends. While NATS is not there, it tries
+/// again, and the machine is on its own. `known`: what the gateway before has known of other machines.
 ///
 /// # Errors
 /// Where the servers cannot be used as they are named.
@@ -47,7 +69,8 @@ pub async fn run(
     join: &Join,
     machine: &Machine,
     bus: Bus,
-    state: &watch::Sender<GatewayStatus>,
+    (known, master): (Vec<machines::Machine>, mpsc::Receiver<FromMaster>),
+    seen: &Seen,
 ) -> Result<(), JoinError> {
     let asks = Asks::begin(machine, &bus);
     store::begin(&machine.cluster, &bus, &asks.nats());
@@ -55,7 +78,8 @@ pub async fn run(
     let answers = Answers::begin(machine, &bus, &client).await;
     let (from_here, here) = mpsc::channel(QUEUE);
     let (from_there, there) = mpsc::channel(QUEUE);
-    let gateway = Gateway::new(&machine.cluster, &machine.name, machine.epoch);
+    let mut gateway = Gateway::new(&machine.cluster, &machine.name, machine.epoch);
+    gateway.inherit(known);
     let sides = Sides {
         client,
         relay: bus.relay(),
@@ -69,7 +93,7 @@ pub async fn run(
     let mut running = Running { gateway, sides, asks, answers, failed: 0 };
     running.sides.listen(None, subject::interest(&machine.cluster)).await;
     running.sides.await_answers(&running.asks).await;
-    running.go(events, here, there, state).await
+    running.go(events, here, there, master, seen).await
 }
 
 /// What comes from a topic of this machine's processes.
@@ -91,19 +115,30 @@ struct Running {
     failed: u64,
 }
 
+/// When this machine's processes may be named again.
+async fn next_fleet(is_due: bool, at: Instant) {
+    match is_due {
+        true => sleep_until(at).await,
+        false => std::future::pending().await,
+    }
+}
+
 impl Running {
     async fn go(
         &mut self,
         mut events: mpsc::Receiver<NatsEvent>,
         mut here: mpsc::Receiver<Here>,
         mut there: mpsc::Receiver<There>,
-        state: &watch::Sender<GatewayStatus>,
+        mut master: mpsc::Receiver<FromMaster>,
+        seen: &Seen,
     ) -> Result<(), JoinError> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let actions = self.gateway.wanted_here(self.sides.wanted());
         self.perform(actions).await;
         self.answers.listen(self.sides.relay.handlers()).await;
+        self.show(seen);
+        let mut fleet_at = Instant::now();
         loop {
             let actions = tokio::select! {
                 event = events.recv() => match event {
@@ -117,11 +152,30 @@ impl Running {
                 }
                 Some(here) = here.recv() => self.here(here),
                 Some((topic, frame)) = there.recv() => self.gateway.received(topic.as_deref(), &frame),
+                Some(said) = master.recv() => match said {
+                    FromMaster::Leave => return self.leave().await,
+                    FromMaster::Fleet(fleet) => {
+                        self.gateway.has_fleet(fleet);
+                        Vec::new()
+                    }
+                },
+                () = next_fleet(self.gateway.fleet_is_due(), fleet_at) => {
+                    fleet_at = Instant::now() + FLEET_EVERY;
+                    self.gateway.say_fleet()
+                }
                 _ = tick.tick() => self.gateway.tick(&self.sides.living()),
             };
             self.perform(actions).await;
-            self.show(state);
+            self.show(seen);
         }
+    }
+
+    async fn leave(&mut self) -> Result<(), JoinError> {
+        let actions = self.gateway.leave();
+        self.perform(actions).await;
+        // Machines that do not hear of it find out.
+        let _ = timeout(SEND, self.sides.client.flush()).await;
+        Ok(())
     }
 
     fn nats(&mut self, event: &NatsEvent) -> Vec<Action> {
@@ -200,16 +254,22 @@ impl Running {
         self.failed += u64::from(!matches!(sent, Ok(Ok(()))));
     }
 
-    fn show(&self, state: &watch::Sender<GatewayStatus>) {
+    fn show(&self, seen: &Seen) {
         let counted = self.gateway.counted;
-        let mut now = *state.borrow();
+        let mut now = *seen.status.borrow();
         now.connected = self.gateway.is_connected();
-        now.machines = self.gateway.machines();
+        now.machines = self.gateway.reachable();
         now.published = counted.published;
         now.received = counted.received;
         now.dropped = counted.dropped + self.failed;
         now.bad_frames = counted.bad_frames + self.asks.bad_frames() + self.answers.bad_frames();
-        state.send_if_modified(|state| std::mem::replace(state, now) != now);
+        seen.status.send_if_modified(|status| std::mem::replace(status, now) != now);
+        let machines = self.gateway.machines();
+        seen.machines.send_if_modified(|known| {
+            let changed = machines.since(known).is_some();
+            known.clone_from(machines);
+            changed
+        });
     }
 }
 

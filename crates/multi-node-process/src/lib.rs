@@ -48,6 +48,8 @@ pub mod tls_state;
 
 use error::Error;
 use multi_node_fleet::id::{NodeId, Slot};
+#[cfg(multi_process)]
+use multi_node_fleet::machines;
 use multi_node_fleet::status::Exit;
 use multi_node_fleet::{command, id, status};
 use multi_node_metrics as metrics;

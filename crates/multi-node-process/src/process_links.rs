@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 
 use multi_node_fleet::command::{Command, CommandError, Report};
 use multi_node_fleet::id::Slot;
+use multi_node_fleet::machines::Machines;
 use multi_node_fleet::status::Status;
 use multi_node_serve::{Counts, Drain, DrainSignal};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub ended: BTreeMap<Slot, Totals>,
     /// What was bound since nodes of another program have asked for it; known to the master alone.
     pub bound: Vec<String>,
+    /// What is known of other machines.
+    pub machines: Machines,
 }
 
 /// What all processes that ever filled a slot have counted together. It only grows.

@@ -13,7 +13,7 @@ mod supervisor;
 pub use held::{Held, hold, locate};
 use multi_node_fleet::command::NotApplied;
 use multi_node_fleet::id::{NodeId, Slot};
-use multi_node_fleet::{command, id, leases, status};
+use multi_node_fleet::{command, id, leases, machines, status};
 use multi_node_process::error::Error;
 use multi_node_process::shared_secret::SharedSecret;
 use multi_node_process::{

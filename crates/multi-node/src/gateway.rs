@@ -1,36 +1,33 @@
 //! The gateway to other machines: this process, if the master has started it as that. It serves nothing.
 
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use multi_node_bus::{Bus, LinkWanted, Wanted};
-use multi_node_nats::{Join, Machine};
-use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use multi_node_nats::{FromMaster, Join, Machine, Seen};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::control::{self, Reader, ToMaster, ToNode, Writer};
 use crate::id::NodeId;
+use crate::machines::{self, MachineChanges, Machines};
 use crate::node::Parent;
 use crate::options::Settings;
 use crate::status::GatewayStatus;
-use crate::{Error, environment, sys, wiring};
+use crate::{Error, environment, wiring};
 
 /// How often the master hears that this process lives, and how it is.
 const BEAT: Duration = Duration::from_secs(2);
 
+/// How long it may take to tell other machines that this one leaves.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How much of the master may wait for the gateway's loop, which reads at once.
+const TOLD: usize = 16;
+
 /// Whether this process was started as the gateway.
 pub(crate) fn is_gateway() -> bool {
     environment::parent_info().is_some_and(|parent_info| parent_info.id == NodeId::GATEWAY)
-}
-
-/// The names of the cluster and of this machine, as far as they are not given: those of the program's file and of the host.
-pub(crate) fn names(join: &Join) -> Result<(String, String), Error> {
-    let program = environment::program().and_then(|path| path.file_name().map(PathBuf::from)).unwrap_or_default();
-    let host = sys::process::host_name();
-    let cluster = join.cluster_or(&program.to_string_lossy());
-    let names = cluster.and_then(|cluster| Ok((cluster, join.machine_or(&host)?)));
-    names.map_err(|error| Error::Option { option: "join", value: join.to_string(), allowed: error.to_string() })
 }
 
 /// Passes messages on until the master is gone. Gives the cause.
@@ -45,19 +42,28 @@ pub(crate) async fn run(settings: &Settings) -> Error {
 }
 
 async fn serve(join: &Join, settings: &Settings) -> Result<std::convert::Infallible, Error> {
-    let (cluster, name) = names(join)?;
+    let (cluster, name) = crate::join::names(join)?;
     let mut parent = Parent::take()?;
     let epoch = parent.gateway_hello().await?;
     let Parent { reader, writer, socket: _ } = parent;
     let bus = Bus::new(NodeId::GATEWAY, wiring::bus_limits(settings));
     let machine = Machine { cluster, name, epoch };
-    let (sender, state) = watch::channel(GatewayStatus::default());
-    let mut talk = Talk { reader, writer, wanted: bus.wanted(), bus: bus.clone(), state };
+    let (seen, (tell, told)) = (Seen::default(), mpsc::channel(TOLD));
+    let (status, machines) = (seen.status.subscribe(), seen.machines.subscribe());
+    let (wanted, said) = (bus.wanted(), Machines::default());
+    let mut talk = Talk { reader, writer, wanted, bus: bus.clone(), status, machines, said, tell: tell.clone() };
+    let known = talk.begin().await?;
+    let mut joined = std::pin::pin!(multi_node_nats::run(join, &machine, bus, (known, told), &seen));
     let failed = tokio::select! {
         // It has to know what it does with requests before the first link opens.
         biased;
-        joined = multi_node_nats::run(join, &machine, bus, &sender) => joined.err(),
-        error = talk.go() => return Err(error),
+        joined = &mut joined => joined.err(),
+        error = talk.go() => {
+            let farewell = async { tokio::join!(tell.send(FromMaster::Leave), &mut joined) };
+            // Machines that do not hear of it find out.
+            let _ = timeout(FAREWELL, farewell).await;
+            return Err(error);
+        }
     };
     let cause = failed.map_or_else(|| "it has ended".to_owned(), |error| error.to_string());
     // The master restarts it either way.
@@ -71,26 +77,48 @@ struct Talk {
     writer: Writer<ToMaster>,
     wanted: Wanted,
     bus: Bus,
-    state: watch::Receiver<GatewayStatus>,
+    status: watch::Receiver<GatewayStatus>,
+    machines: watch::Receiver<Machines>,
+    /// What the master knows of it.
+    said: Machines,
+    tell: mpsc::Sender<FromMaster>,
 }
 
 impl Talk {
-    /// Goes on until the master is gone.
+    /// Hears which machines the gateway before has known, which the master says first.
+    async fn begin(&mut self) -> Result<Vec<machines::Machine>, Error> {
+        match self.reader.next().await {
+            Ok(Some(ToNode::Machines(changes))) => {
+                self.said.apply(changes.clone());
+                Ok(changes.changed)
+            }
+            Ok(Some(_)) => Err(Error::Control { cause: "the master does not begin with machines".to_owned() }),
+            Ok(None) => Err(Error::MasterGone),
+            Err(error) => Err(control::broken(&error)),
+        }
+    }
+
+    /// Goes on until the master is gone, or wants no gateway any more.
     async fn go(&mut self) -> Error {
         let mut beat = interval(BEAT);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let said = tokio::select! {
                 message = self.reader.next() => match message {
+                    Ok(Some(ToNode::Drain { .. })) => return Error::MasterGone,
                     Ok(Some(message)) => {
-                        self.hear(message);
+                        self.hear(message).await;
                         continue;
                     }
                     Ok(None) => return Error::MasterGone,
                     Err(error) => return control::broken(&error),
                 },
                 LinkWanted { peer, broken_epoch } = self.wanted.recv() => ToMaster::OpenLink { peer, broken_epoch },
-                _ = beat.tick() => ToMaster::Gateway(*self.state.borrow()),
+                Ok(()) = self.machines.changed() => match self.news() {
+                    Some(changes) => ToMaster::Machines(changes),
+                    None => continue,
+                },
+                _ = beat.tick() => ToMaster::Gateway(*self.status.borrow()),
             };
             if let Err(error) = self.writer.send(said).await {
                 return control::broken(&error);
@@ -98,8 +126,17 @@ impl Talk {
         }
     }
 
-    fn hear(&mut self, message: ToNode) {
+    /// What the master has to know of other machines.
+    fn news(&mut self) -> Option<MachineChanges> {
+        let now = self.machines.borrow_and_update().clone();
+        let changes = now.since(&self.said);
+        self.said = now;
+        changes
+    }
+
+    async fn hear(&mut self, message: ToNode) {
         match message {
+            ToNode::Fleet(fleet) => self.tell(FromMaster::Fleet(fleet)).await,
             ToNode::BusPeer { id, slot } => self.bus.joined(id, slot, true),
             ToNode::AllJoined => self.bus.members_complete(),
             ToNode::Gone { id } => self.bus.gone(id),
@@ -112,5 +149,10 @@ impl Talk {
             // Nothing else concerns it.
             _ => {}
         }
+    }
+
+    async fn tell(&self, said: FromMaster) {
+        // An error means that the gateway has ended, which its result shows.
+        let _ = self.tell.send(said).await;
     }
 }

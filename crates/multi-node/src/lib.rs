@@ -125,7 +125,7 @@ mod wiring;
 #[doc(hidden)]
 pub mod workload;
 
-use multi_node_fleet::{command, id, leases};
+use multi_node_fleet::{command, id, leases, machines};
 use multi_node_metrics as metrics;
 use multi_node_process::{
     bind, environment, error, exits, log_buffer, metrics_sink, process_links, shared_secret, signals, tls_state,

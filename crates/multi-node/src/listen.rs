@@ -309,7 +309,7 @@ fn check_join(settings: &Settings, alone: bool) -> Result<(), Error> {
     match alone {
         true => Err(refused("this process serves alone, and joining other machines needs nodes")),
         #[cfg(multi_process)]
-        false => crate::gateway::names(join).map(drop),
+        false => crate::join::names(join).map(drop),
         #[cfg(not(multi_process))]
         false => Ok(()),
     }

@@ -16,7 +16,9 @@ pub use crate::before_listen::BeforeListen;
 pub use crate::exits::{NodeExit, NodeExits};
 #[doc(inline)]
 pub use crate::id::{Generation, NodeId, Slot};
-pub use crate::nodes::StatusWatch;
+pub use crate::nodes::{MachineEvent, MachineEvents, StatusWatch, WhyLeft};
+#[doc(inline)]
+pub use multi_node_fleet::machines::{Machine, MachineFleet, MachineProcess};
 #[doc(inline)]
 pub use multi_node_fleet::status::{
     CertificateStatus, Exit, GatewayStatus, ProgramStatus, ReadyBy, SlotStatus, State, Status, Waiting,

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal};
 
 use anyhow::Result;
 use clap::Args;
-use multi_node::admin::{Instance, Logged, Request};
+use multi_node::admin::{Instance, Logged, MachineInfo, Request};
 
 use super::steer::{Asking, AskingEach};
 use crate::exit::Usage;
@@ -25,11 +25,15 @@ pub(crate) struct List {
 Examples:
   multi-node status
   multi-node status web --json | jq '.slots[] | select(.restarts > 0)'
+  multi-node status --all-machines
   multi-node status --watch")]
 pub(crate) struct Status {
     /// Goes on with each change, until Ctrl-C or the program's end.
     #[arg(long)]
     watch: bool,
+    /// Shows what runs on each machine that the program is joined to. Those that are silent for 8 s are unreachable.
+    #[arg(long, conflicts_with = "watch")]
+    all_machines: bool,
     #[command(flatten)]
     asking: AskingEach,
 }
@@ -98,6 +102,10 @@ impl Status {
     #[tokio::main(flavor = "current_thread")]
     pub(super) async fn run(self) -> Result<()> {
         let (json, paint) = (self.asking.json, output::paint());
+        if self.all_machines {
+            let text = |machines: &Vec<MachineInfo>| show::machines(machines, paint, output::width());
+            return asking::ask_each(&self.asking.targets, &Request::Machines, json, text).await;
+        }
         if !self.watch {
             let text = |instance: &Instance| show::instance(instance, paint, output::width());
             return asking::ask_each(&self.asking.targets, &Request::Status, json, text).await;

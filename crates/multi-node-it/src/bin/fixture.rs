@@ -18,7 +18,7 @@ use multi_node::status::NodeId;
 use multi_node::{Conn, Handle, Nodes, Options, Role, http, http_with, listen, role, tcp};
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams, TlsPlan};
-use multi_node_it::{bus, execution_log, held, hostile, leads, old_node, routes};
+use multi_node_it::{bus, execution_log, held, hostile, leads, old_node, presence, routes};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -151,8 +151,13 @@ async fn make_app(plan: Plan, node: Handle, mesh: Mesh, dropping: Arc<Notify>) -
         true => StatusCode::INTERNAL_SERVER_ERROR,
         false => StatusCode::OK,
     };
-    let bus =
-        if plan.bus { bus::routes(node.clone(), plan.join.as_ref().map(|join| &*join.1))? } else { Router::new() };
+    let bus = match plan.bus {
+        true => {
+            let routes = bus::routes(node.clone(), plan.join.as_ref().map(|join| &*join.1))?;
+            routes.merge(presence::routes(node.clone()))
+        }
+        false => Router::new(),
+    };
     Ok(app(node, mesh, dropping, status).merge(execution_log::routes(&plan.faults)).merge(bus))
 }
 

@@ -1,6 +1,7 @@
 //! The rules of a gateway. Pure: what happens goes in, what to do comes out.
 
 mod places;
+mod presence;
 mod rules;
 #[cfg(test)]
 mod tests;

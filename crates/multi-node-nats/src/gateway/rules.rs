@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use multi_node_bus::{Payload, RemoteProcess};
+use multi_node_fleet::machines::{Machine, MachineFleet, Machines};
 
 use super::places::Places;
+use super::presence::Presence;
 use super::wants::Wants;
-use crate::frame::{Body, Frame, Message, Place, Publisher, Sender};
+use crate::frame::{Body, Frame, Message, Place, Publisher, Sender, digest};
 use crate::subject;
 
 /// How many bytes a frame of one message has at most beside the payload.
@@ -69,8 +71,8 @@ pub(crate) struct Counted {
     pub(crate) dropped: u64,
     /// Frames of other machines that are none.
     pub(crate) bad_frames: u64,
-    /// Wishes for which there was no room.
-    pub(crate) refused_wishes: u64,
+    /// Wishes and machines for which there was no room.
+    pub(crate) refused: u64,
 }
 
 /// The gateway of one machine.
@@ -85,6 +87,11 @@ pub(crate) struct Gateway {
     wanted_elsewhere: Wants,
     /// The topics that are followed here, because others want them.
     followed: BTreeMap<String, Places>,
+    presence: Presence,
+    /// The processes of this machine, once they are known.
+    fleet: Option<MachineFleet>,
+    /// Whether others have to get to know them.
+    fleet_is_due: bool,
     pub(crate) counted: Counted,
 }
 
@@ -98,6 +105,9 @@ impl Gateway {
             wanted_here: BTreeSet::new(),
             wanted_elsewhere: Wants::default(),
             followed: BTreeMap::new(),
+            presence: Presence::default(),
+            fleet: None,
+            fleet_is_due: false,
             counted: Counted::default(),
         }
     }
@@ -110,14 +120,45 @@ impl Gateway {
         self.connected
     }
 
-    /// How many other machines want something.
-    pub(crate) fn machines(&self) -> usize {
-        self.wanted_elsewhere.machines()
+    /// What is known of other machines.
+    pub(crate) fn machines(&self) -> &Machines {
+        self.presence.machines()
+    }
+
+    /// How many other machines are there.
+    pub(crate) fn reachable(&self) -> usize {
+        self.presence.reachable()
+    }
+
+    /// The gateway before has known these machines.
+    pub(crate) fn inherit(&mut self, machines: Vec<Machine>) {
+        self.presence.inherit(machines);
+    }
+
+    /// These are the processes of this machine now.
+    pub(crate) fn has_fleet(&mut self, fleet: MachineFleet) {
+        (self.fleet, self.fleet_is_due) = (Some(fleet), true);
+    }
+
+    /// Whether others have to get to know them.
+    pub(crate) fn fleet_is_due(&self) -> bool {
+        self.fleet_is_due && self.connected
+    }
+
+    pub(crate) fn say_fleet(&mut self) -> Vec<Action> {
+        self.fleet_is_due = false;
+        let frames = self.fleet.iter().map(|fleet| self.me.fleet(fleet)).collect();
+        self.publish(&subject::interest(&self.cluster), frames)
+    }
+
+    /// The program ends.
+    pub(crate) fn leave(&self) -> Vec<Action> {
+        self.publish(&subject::interest(&self.cluster), vec![self.me.leaves()])
     }
 
     /// NATS is there, again or for the first time. What was said meanwhile, and shortly before, may be lost.
     pub(crate) fn connected(&mut self, most: usize) -> Vec<Action> {
-        (self.connected, self.most) = (true, most);
+        (self.connected, self.most, self.fleet_is_due) = (true, most, true);
         self.followed.values_mut().for_each(Places::repeat);
         let mut actions = self.publish(&subject::interest(&self.cluster), vec![self.me.asks_all()]);
         actions.extend(self.say_wants(true, &self.wanted_here));
@@ -205,10 +246,30 @@ impl Gateway {
                 topics.iter().for_each(|topic| self.wanted_elsewhere.remove(topic, &machine));
                 self.follow()
             }
+            (None, Body::Fleet(fleet)) => {
+                self.counted.refused += u64::from(!self.presence.fleet(&(machine, epoch), fleet));
+                Vec::new()
+            }
+            (None, Body::Alive { digest }) => self.lives(&(machine, epoch), digest),
+            (None, Body::Leaves) => {
+                self.presence.leaves(&(machine, epoch));
+                Vec::new()
+            }
+            (None, Body::AsksFleet(name)) => {
+                self.fleet_is_due |= name == self.me.machine;
+                Vec::new()
+            }
             _ => {
                 self.counted.bad_frames += 1;
                 Vec::new()
             }
+        }
+    }
+
+    fn lives(&mut self, machine: &(String, u64), digest: u64) -> Vec<Action> {
+        match self.presence.alive(machine, digest) {
+            true => Vec::new(),
+            false => self.publish(&subject::interest(&self.cluster), vec![self.me.asks_fleet(&machine.0)]),
         }
     }
 
@@ -225,9 +286,10 @@ impl Gateway {
     fn wanted(&mut self, machine: &(String, u64), asks: bool, topics: &[String]) -> Vec<Action> {
         for topic in topics {
             let added = self.wanted_elsewhere.add(topic, machine.clone());
-            self.counted.refused_wishes += u64::from(!added);
+            self.counted.refused += u64::from(!added);
         }
         if asks && topics.is_empty() {
+            self.fleet_is_due = true;
             return self.say_wants(false, &self.wanted_here);
         }
         let mut actions = self.follow();
@@ -261,7 +323,10 @@ impl Gateway {
     /// machine.
     pub(crate) fn tick(&mut self, living: &BTreeSet<u64>) -> Vec<Action> {
         self.wanted_elsewhere.tick();
+        self.presence.tick();
         let mut actions = self.follow();
+        let alive = self.fleet.iter().map(|fleet| self.me.alive(digest(fleet))).collect();
+        actions.extend(self.publish(&subject::interest(&self.cluster), alive));
         actions.extend(self.say_wants(false, &self.wanted_here));
         let due: Vec<_> = self.followed.iter_mut().map(|(topic, places)| (topic.clone(), places.due(living))).collect();
         for (topic, places) in due {

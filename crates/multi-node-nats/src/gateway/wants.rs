@@ -58,11 +58,6 @@ impl Wants {
     pub(super) fn topics(&self) -> BTreeSet<&str> {
         self.topics.keys().map(String::as_str).collect()
     }
-
-    /// How many machines want something.
-    pub(super) fn machines(&self) -> usize {
-        self.topics.values().flat_map(BTreeMap::keys).collect::<BTreeSet<_>>().len()
-    }
 }
 
 #[cfg(test)]
@@ -77,7 +72,7 @@ mod tests {
         (0..3).for_each(|_| wants.tick());
         assert!(wants.add("x", machine(1)));
         wants.tick();
-        assert_eq!((wants.topics(), wants.machines(), wants.count), (BTreeSet::from(["x"]), 1, 1));
+        assert_eq!((wants.topics(), wants.count), (BTreeSet::from(["x"]), 1));
         wants.remove("x", &machine(2));
         wants.remove("x", &machine(1));
         assert_eq!((wants.topics(), wants.count), (BTreeSet::new(), 0));

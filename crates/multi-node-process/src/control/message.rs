@@ -10,6 +10,7 @@ use super::fd::Fd;
 use super::passed_socket::PassedSocket;
 use crate::command::{Command, CommandError, Report};
 use crate::id::{Generation, NodeId, Slot};
+use crate::machines::{MachineChanges, MachineFleet};
 use crate::mesh::PeerInfo;
 use crate::metrics::Series;
 use crate::shared_secret::SharedSecret;
@@ -90,6 +91,8 @@ pub enum ToMaster {
     Beat,
     /// The same of a gateway, with how it is.
     Gateway(GatewayStatus),
+    /// What a gateway has come to know of other machines.
+    Machines(MachineChanges),
     /// The node drains on its own initiative and needs a replacement.
     Leaving,
     /// The drain is done. Since version 2.
@@ -123,6 +126,10 @@ pub enum ToNode {
     Exec(Box<Exec>),
     /// The answer to the `Hello` of a gateway. The epoch is another number for each master.
     GatewayAck { version: u32, epoch: u64 },
+    /// The processes of this machine, for its gateway, which names them to others.
+    Fleet(MachineFleet),
+    /// Other machines, if the program joins any: what nodes have to know, and for a gateway what the one before has known.
+    Machines(MachineChanges),
     /// Another process takes part in the bus, and in nothing else: for nodes with the capability `gateway` the gateway, and for that every
     /// process.
     BusPeer { id: NodeId, slot: Option<Slot> },

@@ -1,9 +1,14 @@
 //! What this release says on the control socket, as bytes; see [`assert_understood`].
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::message::{ToMaster, ToNode};
 use super::transcripts::assert_understood;
+
+fn machine() -> Value {
+    let process = json!({ "id": 7, "slot": 1, "pid": 4711, "state": "serving", "generation": 3 });
+    json!({ "name": "a", "epoch": 7, "reachable": true, "fleet": { "wanted": 4, "processes": [process] } })
+}
 
 #[test]
 fn masters_understand_what_nodes_have_said_since_the_first_release() {
@@ -25,6 +30,7 @@ fn masters_understand_what_nodes_have_said_since_the_first_release() {
         (0, json!({ "failed": { "why": "no route to host" } })),
         (0, json!("beat")),
         (0, json!({ "gateway": gateway })),
+        (0, json!({ "machines": { "own": null, "anew": true, "changed": [machine()], "gone": [["b", 8]] } })),
         (0, json!("leaving")),
         (0, json!({ "drained": { "finished": 1, "handed_off": 2, "aborted": 3, "kept": 4, "kept_closed": 5 } })),
         (0, json!({ "rejoin": { "peer": 7 } })),
@@ -72,6 +78,8 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
         (6, json!({ "hello_ack": hello_ack })),
         (3, json!({ "exec": exec })),
         (0, json!({ "gateway_ack": { "version": 2, "epoch": 7 } })),
+        (0, json!({ "fleet": machine()["fleet"] })),
+        (0, json!({ "machines": { "own": ["b", 8], "anew": false, "changed": [machine()], "gone": [["b", 7]] } })),
         (0, json!({ "bus_peer": { "id": 7, "slot": 1 } })),
         (0, json!({ "serves": { "id": 7, "slot": 1 } })),
         (0, json!({ "refused": { "why": "other addresses" } })),

@@ -2,6 +2,7 @@
 
 mod attend;
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -12,7 +13,8 @@ use super::member::Member;
 use super::members::Members;
 use crate::control::{self, ToNode};
 use crate::id::{Generation, NodeId};
-use crate::status::GatewayStatus;
+use crate::machines::{MachineChanges, MachineFleet};
+use crate::status::{GatewayStatus, Status};
 use attend::{Attendant, Program};
 
 /// How much may wait for the loop. The gateway says little.
@@ -28,6 +30,8 @@ pub(super) enum GatewayEvent {
     Up(mpsc::Sender<ToNode>),
     /// It runs, and this is how it is.
     Is(GatewayStatus),
+    /// It has come to know something of other machines.
+    Knows(MachineChanges),
     /// It wants a link to another process.
     Wants { peer: NodeId, broken_epoch: u64 },
     /// It has ended.
@@ -44,6 +48,8 @@ pub(super) struct Gateway {
     /// The way to it, while it is there.
     up: Option<mpsc::Sender<ToNode>>,
     pub(super) status: GatewayStatus,
+    /// What it knows of this machine's processes.
+    fleet: MachineFleet,
 }
 
 impl Gateway {
@@ -52,7 +58,8 @@ impl Gateway {
         let (sender, events) = mpsc::channel(EVENTS);
         let (program, programs) = watch::channel(Some(program));
         let task = tokio::spawn(Attendant { programs, events: sender, epoch, backoff, outbox }.attend());
-        Gateway { events, program, task, up: None, status: GatewayStatus::default() }
+        let (status, fleet) = (GatewayStatus::default(), MachineFleet::default());
+        Gateway { events, program, task, up: None, status, fleet }
     }
 }
 
@@ -69,11 +76,14 @@ pub(super) async fn next(gateway: &mut Option<Gateway>) -> GatewayEvent {
 }
 
 impl Members {
+    /// The program joins other machines, and this one has that name.
+    pub(super) fn set_machine(&mut self, name: Option<String>) {
+        self.machines.own = name.map(|name| (name, u64::from(RandomState::new().hash_one("epoch") as u32)));
+    }
+
     /// Has the gateway be that of this generation, or of the newest.
     pub(super) fn run_gateway(&mut self, generation: Option<Generation>) {
-        if !self.has_gateway {
-            return;
-        }
+        let Some((_, epoch)) = self.machines.own else { return };
         let generation = generation.or_else(|| self.launcher.newest()).unwrap_or_default();
         let launcher = match self.launcher.alone(generation) {
             Ok(launcher) => launcher,
@@ -82,7 +92,7 @@ impl Members {
         let program = Program::new(launcher, generation);
         match &self.gateway {
             Some(gateway) => drop(gateway.program.send_replace(Some(program))),
-            None => self.gateway = Some(Gateway::start(program, self.epoch, self.backoff, self.outbox)),
+            None => self.gateway = Some(Gateway::start(program, epoch, self.backoff, self.outbox)),
         }
     }
 
@@ -103,6 +113,7 @@ impl Members {
         match event {
             GatewayEvent::Up(outbox) => self.gateway_is_here(outbox),
             GatewayEvent::Is(status) => self.gateway_is(status),
+            GatewayEvent::Knows(changes) => self.machines.apply(MachineChanges { own: None, ..changes }),
             GatewayEvent::Wants { peer, broken_epoch } => self.open_link(NodeId::GATEWAY, peer, broken_epoch),
             GatewayEvent::Down => {
                 self.gateway_is(GatewayStatus::default());
@@ -121,13 +132,25 @@ impl Members {
 
     fn gateway_is_here(&mut self, outbox: mpsc::Sender<ToNode>) {
         let Some(gateway) = &mut self.gateway else { return };
-        gateway.up = Some(outbox);
+        (gateway.up, gateway.fleet) = (Some(outbox), MachineFleet::default());
+        // What the one before has known comes first, so that a machine that is lost meanwhile is missed.
+        self.tell_gateway(ToNode::Machines(self.machines.anew()));
         self.links.gateway_joined();
         self.tell_gateway(ToNode::BusPeer { id: NodeId::MASTER, slot: None });
         let nodes: Vec<NodeId> =
             self.alive.values().filter(|member| meets(member)).map(|member| member.info.id()).collect();
         nodes.into_iter().for_each(|id| self.introduce_gateway(id));
         self.tell_gateway(ToNode::AllJoined);
+    }
+
+    /// Has the gateway tell other machines of this one's processes, if something has changed.
+    pub(super) fn tell_fleet(&mut self, status: &Status) {
+        let Some(gateway) = self.gateway.as_mut().filter(|gateway| gateway.up.is_some()) else { return };
+        let fleet = MachineFleet::of(status, std::process::id());
+        if gateway.fleet != fleet {
+            gateway.fleet.clone_from(&fleet);
+            self.tell_gateway(ToNode::Fleet(fleet));
+        }
     }
 
     fn gateway_is_gone(&mut self) {

@@ -63,7 +63,7 @@ impl Supervisor {
                 return None;
             }
             // The first comes as `Became`, and no node is a gateway.
-            NodeEvent::Said(ToMaster::Exec | ToMaster::Gateway(_)) => return None,
+            NodeEvent::Said(ToMaster::Exec | ToMaster::Gateway(_) | ToMaster::Machines(_)) => return None,
             NodeEvent::Became => {
                 let observer = self.members.observer(id);
                 return self.react(id, NodeNews::Became(observer));

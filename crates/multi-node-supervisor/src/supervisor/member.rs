@@ -247,6 +247,7 @@ async fn write(
     mut rest: watch::Receiver<bool>,
 ) -> Writer<ToNode> {
     let mut next_status = Instant::now();
+    let mut machines = None;
     loop {
         let changed = async {
             tokio::time::sleep_until(next_status).await;
@@ -261,7 +262,12 @@ async fn write(
             },
             Ok(()) = changed, if welcomed => {
                 next_status = Instant::now() + STATUS_EVERY;
-                let Snapshot { status, lines, .. } = snapshot.borrow_and_update().clone();
+                let Snapshot { status, lines, machines: now, .. } = snapshot.borrow_and_update().clone();
+                // Only a node of a program that joins others hears of them, at first all.
+                if now.own.is_some() {
+                    let changes = machines.replace(now.clone()).map_or_else(|| Some(now.anew()), |before| now.since(&before));
+                    changes.into_iter().for_each(|changes| drop(writer.put(&ToNode::Machines(changes))));
+                }
                 ToNode::Status { status, lines }
             }
         };

@@ -4,7 +4,6 @@ mod template;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -28,6 +27,7 @@ use super::workload::{Beside, Given, NodeNews, NodeView, Observer};
 use crate::control::{self, Skipped, ToNode, has_capability};
 use crate::family::{Looks, Run, StopRule};
 use crate::id::{Generation, NodeId, Slot};
+use crate::machines::Machines;
 use crate::mesh::{self, PeerInfo, Peers};
 use crate::process_links::{Snapshot, Totals};
 use crate::serve;
@@ -68,11 +68,9 @@ pub(crate) struct Members {
     pub(super) guard: Option<Guard>,
     /// How restarts of what runs beside the nodes are spaced.
     pub(super) backoff: Backoff,
-    /// Whether the program joins other machines.
-    pub(super) has_gateway: bool,
     pub(super) gateway: Option<Gateway>,
-    /// Tells this master from others in what the gateway says.
-    pub(super) epoch: u64,
+    /// This machine, if the program joins others, and those. The epoch tells this master from others in what the gateway says.
+    pub(super) machines: Machines,
 }
 
 impl Members {
@@ -108,9 +106,8 @@ impl Members {
             drain_timeout,
             guard: None,
             backoff,
-            has_gateway: false,
             gateway: None,
-            epoch: u64::from(RandomState::new().hash_one("epoch") as u32),
+            machines: Machines::default(),
         }
     }
 

@@ -45,8 +45,8 @@ pub struct Plan {
     pub max_keys: usize,
     /// How many servers of its own the library has in this process.
     pub endpoints: usize,
-    /// Whether there is a gateway to other machines.
-    pub gateway: bool,
+    /// This machine's name, if there is a gateway to others.
+    pub machine: Option<String>,
 }
 
 /// How nodes are started: the program, its arguments, its environment.

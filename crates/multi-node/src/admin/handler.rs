@@ -4,6 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::command::{NotDone, carry_out};
+use super::machines::machines;
 use super::observer::Observer;
 use super::protocol::{Answer, COMMANDS, CommandHelp, Description, Greeting, PROTOCOL, Refusal, Request, bad_request};
 use super::view::Setting;
@@ -31,6 +32,7 @@ impl CommandHandler {
             Request::Hello { versions, .. } => ok(&Greeting::to(versions)),
             Request::Describe => ok(&self.describe()),
             Request::Status => ok(&self.observer.now().await),
+            Request::Machines => machines(&self.handle).map_or_else(Answer::Refused, |machines| ok(&machines)),
             Request::Reload { wait: false, now } => self.begin_reload(now).await,
             Request::Watch | Request::Logs { .. } => Answer::Refused(bad_request("a stream has no single answer")),
             request => answer(carry_out(&self.handle, &request).await),

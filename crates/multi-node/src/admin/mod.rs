@@ -32,6 +32,7 @@ mod directory;
 mod handler;
 #[cfg(multi_process)]
 mod lines;
+mod machines;
 mod observer;
 #[cfg(multi_process)]
 mod open;
@@ -53,6 +54,7 @@ pub use client::{Client, ClientError};
 pub use command::{NotDone, carry_out};
 #[cfg(multi_process)]
 pub use directory::{Place, check_runtime_directory, instances, socket_path};
+pub use machines::{MachineInfo, MachineProcessInfo};
 #[doc(hidden)]
 pub use multi_node_fleet::status::{ms, unix_ms};
 pub(crate) use observer::Observer;

@@ -32,6 +32,8 @@ pub enum Request {
     Describe,
     /// How the program is; answered by an [`Instance`](super::Instance).
     Status,
+    /// The machines of the cluster, this one first; answered by a list of [`MachineInfo`](super::MachineInfo).
+    Machines,
     /// A stream of [`Instance`](super::Instance)s: the present one, and one for each change, at most one in 100 ms.
     Watch,
     /// Replaces every node; answered by [`ReloadReport`](crate::commands::ReloadReport) when the last old one has ended.
@@ -161,9 +163,12 @@ impl Request {
             Request::Scale { nodes, by } => Command::Scale { nodes: scaled(wanted, *nodes, *by)? },
             Request::Stop { now } => Command::Shutdown { now: *now },
             Request::Signal { signal, slot } => Command::Signal { slot: *slot, signal: signal_number(signal)? },
-            Request::Describe | Request::Status | Request::Watch | Request::Logs { .. } | Request::Hello { .. } => {
-                return Ok(None);
-            }
+            Request::Describe
+            | Request::Status
+            | Request::Machines
+            | Request::Watch
+            | Request::Logs { .. }
+            | Request::Hello { .. } => return Ok(None),
         }))
     }
 }
@@ -187,13 +192,14 @@ fn signal_number(name: &str) -> Result<i32, Refusal> {
         .ok_or_else(|| bad_request(&format!("{name:?} names no signal; expected one of {}", signal::names())))
 }
 
-pub(super) const COMMANDS: [(&str, &str); 11] = [
+pub(super) const COMMANDS: [(&str, &str); 12] = [
     (
         r#"{"command":"hello","versions":{"lowest":1,"highest":1},"capabilities":[]}"#,
         "which versions of this protocol both sides speak; a client that has only one need not ask",
     ),
     (r#"{"command":"describe"}"#, "this"),
     (r#"{"command":"status"}"#, "how the program is, slot by slot"),
+    (r#"{"command":"machines"}"#, "the machines that are joined, and what runs on each, as it was at most 8 s ago"),
     (r#"{"command":"watch"}"#, "a stream: the status, again whenever it changes"),
     (
         r#"{"command":"reload","wait":true,"now":false}"#,

@@ -147,6 +147,9 @@ impl Life {
             Ok(Some(ToNode::Pause)) => drop(self.accept_control.get().map(AcceptControl::pause)),
             Ok(Some(ToNode::Resume)) => drop(self.accept_control.get().map(AcceptControl::resume)),
             Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
+            Ok(Some(ToNode::Machines(changes))) => {
+                self.snapshot.send_modify(|snapshot| snapshot.machines.apply(changes));
+            }
             Ok(Some(ToNode::Tls(state))) => {
                 if let Err(error) = self.tls.replace(&state) {
                     crate::log::error!("cannot use the new certificates, so those before stay in force: {error}");
@@ -159,6 +162,8 @@ impl Life {
                     let _ = reply.send(result);
                 }
             }
+            // That is for gateways.
+            Ok(Some(ToNode::Fleet(_))) => {}
             Ok(Some(ToNode::HelloAck(_) | ToNode::GatewayAck { .. } | ToNode::Exec(_) | ToNode::Refused { .. })) => {
                 crate::log::warn!("the master repeats itself");
             }
@@ -185,7 +190,7 @@ impl Life {
 
     fn see(&mut self, status: Status, lines: Vec<Option<usize>>) {
         self.named.leave_to(&status);
-        self.snapshot.send_replace(Snapshot { status, lines, ..Snapshot::default() });
+        self.snapshot.send_modify(|snapshot| (snapshot.status, snapshot.lines) = (status, lines));
         self.set_owners();
         self.open_if_named();
     }

@@ -10,8 +10,8 @@ use multi_node_fleet::id::{NodeId, Slot};
 use multi_node_fleet::status::GatewayStatus;
 use multi_node_it::nats::NatsServer;
 use multi_node_it::within;
-use multi_node_nats::{Join, Machine, run};
-use tokio::sync::watch;
+use multi_node_nats::{Join, Machine, Seen, run};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 
@@ -75,13 +75,14 @@ fn gateway(
     bus.joined(NodeId::node(1), Some(Slot(0)), true);
     bus.members_complete();
     node.joined(NodeId::GATEWAY, None, true);
-    let (sender, state) = watch::channel(GatewayStatus::default());
+    let (seen, (told, master)) = (Seen::default(), mpsc::channel(1));
+    let state = seen.status.subscribe();
     let links =
         [make_links(node.clone(), bus.clone(), epochs.clone()), make_links(bus.clone(), node.clone(), epochs.clone())];
     let (join, machine) = (join.clone(), Machine { cluster: "test".to_owned(), name: name.to_owned(), epoch: 7 });
     let task = tokio::spawn(async move {
-        let _links = links;
-        run(&join, &machine, bus, &sender).await.expect("it goes on for ever");
+        let _kept = (links, told);
+        run(&join, &machine, bus, (Vec::new(), master), &seen).await.expect("it goes on for ever");
     });
     (task, state)
 }

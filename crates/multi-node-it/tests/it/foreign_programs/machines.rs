@@ -8,11 +8,11 @@ use multi_node_it::nats::NatsServer;
 use multi_node_it::{Plan, Program, procfs, send, within};
 use rustix::process::Signal;
 
-fn plan(server: &NatsServer, machine: &str) -> Plan {
+pub(super) fn plan(server: &NatsServer, machine: &str) -> Plan {
     Plan { bus: true, join: Some((server.url(), machine.to_owned())), ..Plan::nodes(2) }
 }
 
-async fn server() -> Option<NatsServer> {
+pub(super) async fn server() -> Option<NatsServer> {
     let mut server = NatsServer::new()?;
     server.start().await;
     Some(server)
@@ -67,12 +67,12 @@ async fn reaches(from: &Program, id: &str, to: &mut Program, word: &str) {
     }
 }
 
-async fn first(program: &mut Program) -> String {
+pub(super) async fn first(program: &mut Program) -> String {
     program.at_rest().await.slots[0].id.expect("it serves").to_string()
 }
 
 /// The process that is neither the master nor a node.
-async fn gateway(program: &mut Program) -> u32 {
+pub(super) async fn gateway(program: &mut Program) -> u32 {
     let nodes: BTreeSet<u32> = program.pids().await.into_iter().collect();
     loop {
         let mut others = program.processes();

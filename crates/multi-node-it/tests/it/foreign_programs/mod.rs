@@ -5,4 +5,6 @@ mod conformance;
 mod gateways;
 mod joined;
 mod machines;
+mod machines_chaos;
+mod presence;
 mod proxied;

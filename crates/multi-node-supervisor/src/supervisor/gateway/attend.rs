@@ -20,6 +20,9 @@ use crate::sys::process::watched;
 /// A gateway that says nothing for so long is replaced. It beats every few seconds.
 const SILENCE: Duration = Duration::from_secs(15);
 
+/// How long one that is no longer wanted has to tell other machines.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// One that has lived for so long begins with the shortest pause when it ends.
 const LASTS: Duration = Duration::from_secs(10);
 
@@ -92,7 +95,12 @@ impl Attendant {
                 tokio::select! {
                     why = talk.go() => Some(why),
                     ended = process.readable() => Some(ended.map_or_else(|error| error.to_string(), |_| "has ended".to_owned())),
-                    _ = self.programs.changed() => None,
+                    _ = self.programs.changed() => {
+                        if self.programs.borrow().is_none() {
+                            talk.leave(&process).await;
+                        }
+                        None
+                    }
                 }
             }
             Err(error) => Some(error.to_string()),
@@ -145,6 +153,15 @@ impl Talk<'_> {
         }
     }
 
+    /// Has it take leave of other machines, and end.
+    async fn leave(&mut self, process: &AsyncFd<Arc<std::os::fd::OwnedFd>>) {
+        let drain = ToNode::Drain { within: FAREWELL, successors: Vec::new(), closing: true };
+        if self.outbox.is_some() && self.writer.send(drain).await.is_ok() {
+            // One that does not end is killed.
+            let _ = timeout(FAREWELL, process.readable()).await;
+        }
+    }
+
     async fn said(&mut self, message: ToMaster) -> Result<(), String> {
         let event = match message {
             ToMaster::Hello { versions, .. } if self.outbox.is_none() => {
@@ -159,6 +176,7 @@ impl Talk<'_> {
                 status.pid = Some(self.pid);
                 GatewayEvent::Is(status)
             }
+            ToMaster::Machines(changes) => GatewayEvent::Knows(changes),
             ToMaster::OpenLink { peer, broken_epoch } => GatewayEvent::Wants { peer, broken_epoch },
             ToMaster::Failed { why } => return Err(format!("has failed: {why}")),
             // It is no node, and says nothing else that counts.

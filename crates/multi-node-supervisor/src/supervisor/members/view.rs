@@ -109,7 +109,9 @@ impl Members {
         status.certificates.clone_from(&self.template.tls.view.borrow().shown);
         status.gateway = self.gateway.as_ref().map(|gateway| gateway.status);
         let bound = self.template.workload.bound();
-        let snapshot = Snapshot { status, lines, ended: self.ended.clone(), bound };
+        self.tell_fleet(&status);
+        let machines = self.machines.clone();
+        let snapshot = Snapshot { status, lines, ended: self.ended.clone(), bound, machines };
         self.snapshot.send_if_modified(|last| {
             let changed = *last != snapshot;
             *last = snapshot;

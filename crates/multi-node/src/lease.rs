@@ -49,6 +49,13 @@ use crate::{
     plan,
 };
 
+#[cfg(all(multi_process, feature = "nats"))]
+mod machines;
+#[cfg(all(multi_process, feature = "nats"))]
+mod term;
+#[cfg(all(multi_process, feature = "nats"))]
+pub(crate) use machines::lead;
+
 /// How long a process rests after its job has panicked, before it waits for the lease again.
 const AFTER_PANIC: Duration = Duration::from_secs(1);
 
@@ -75,6 +82,8 @@ const AFTER_ERROR: Duration = Duration::from_secs(1);
 pub struct Lease {
     name: Arc<str>,
     draining: DrainSignal,
+    /// Of a lease over machines: the token of its term, and whether it is over.
+    term: Option<(u64, watch::Receiver<bool>)>,
 }
 
 impl Lease {
@@ -83,15 +92,26 @@ impl Lease {
         &self.name
     }
 
-    /// Resolves when the job should end: the process drains, or its master has gone. Until the closure returns no other process gets the
+    /// Resolves when the job should end: the process drains, its master has gone, or a lease over machines was not renewed. Until the closure returns no other process gets the
     /// lease. Cancel-safe.
     pub async fn lost(&self) {
-        self.draining.draining().await;
+        tokio::select! {
+            () = self.draining.draining() => {}
+            () = self.term_is_over() => {}
+        }
+    }
+
+    async fn term_is_over(&self) {
+        match &self.term {
+            // Its sender goes when the job has ended.
+            Some((_, over)) => drop(over.clone().wait_for(|over| *over).await),
+            None => std::future::pending().await,
+        }
     }
 
     /// Whether the job should end.
     pub fn is_lost(&self) -> bool {
-        self.draining.is_draining()
+        self.draining.is_draining() || self.term.as_ref().is_some_and(|(_, over)| *over.borrow())
     }
 }
 
@@ -237,7 +257,7 @@ impl Seeker {
                 term = self.term() => term,
                 () = drains.draining() => return,
             };
-            let doing = job(Lease { name: self.name.clone(), draining: drains.clone() });
+            let doing = job(Lease { name: self.name.clone(), draining: drains.clone(), term: None });
             // The term ends with the job, also where the runtime ends.
             let done = tokio::spawn(async move {
                 let _term = term;

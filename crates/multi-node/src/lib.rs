@@ -56,7 +56,7 @@
 //! `tls`: HTTPS by the program itself, see [`tls`]. All nodes resume each other's sessions, and certificates are replaced without a
 //! restart.
 //!
-//! `nats`: topics, requests and sessions across machines, see [`Options::join`].
+//! `nats`: topics, requests, sessions and leases across machines, see [`Options::join`].
 //!
 //! # Systems
 //!

@@ -23,10 +23,15 @@ impl Stored {
     }
 }
 
-/// The key of a session: its id in hexadecimal digits.
+/// The key of a session.
 pub(super) fn key(id: &[u8]) -> String {
+    hexadecimal("s.", id)
+}
+
+/// A name as a key: hexadecimal digits after these letters.
+pub(super) fn hexadecimal(begin: &str, name: &[u8]) -> String {
     use std::fmt::Write;
-    id.iter().fold(String::from("s."), |mut key, byte| {
+    name.iter().fold(begin.to_owned(), |mut key, byte| {
         // Writing to a string does not fail.
         let _ = write!(key, "{byte:02x}");
         key

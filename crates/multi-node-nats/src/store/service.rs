@@ -11,14 +11,35 @@ use tokio::time::sleep;
 
 use super::ask::{SESSIONS, SessionAsk};
 use super::kv::{Bucket, bucket_name};
+use super::lease::{self, LEASES, LeaseAsk};
 use super::sessions::answer;
 use super::sweep::{Sweeper, UNUSED};
 
 /// How far apart looks are whether somebody sweeps.
 const SWEEP: Duration = Duration::from_secs(600);
 
-/// From now on the processes of this machine may ask for sessions.
+/// From now on the processes of this machine may ask for sessions and leases.
 pub(crate) fn begin(cluster: &str, bus: &Bus, nats: &watch::Receiver<Option<Client>>) {
+    begin_sessions(cluster, bus, nats);
+    begin_leases(cluster, bus, nats);
+}
+
+fn begin_leases(cluster: &str, bus: &Bus, nats: &watch::Receiver<Option<Client>>) {
+    let bucket = Arc::new(Bucket::new(bucket_name(cluster, "leases"), nats.clone()));
+    let responds = bus.respond(LEASES, move |request: Request| {
+        let bucket = bucket.clone();
+        async move {
+            let ask = LeaseAsk::decode(&request.payload.bytes).ok_or("this is no question about leases")?;
+            let answered = lease::answer(&*bucket, &ask).await?;
+            Ok::<_, String>(Payload::bytes(answered.encode()))
+        }
+    });
+    if let Err(error) = responds {
+        log::error!("leases over machines cannot be used: {error}");
+    }
+}
+
+fn begin_sessions(cluster: &str, bus: &Bus, nats: &watch::Receiver<Option<Client>>) {
     let bucket = Arc::new(Bucket::new(bucket_name(cluster, "sessions"), nats.clone()));
     let (used, is_used) = watch::channel(false);
     let answering = bucket.clone();

@@ -50,6 +50,45 @@ impl Handle {
         self.0.leader.take_part(name, job)
     }
 
+    /// As [`leader`](Handle::leader), but does the job in one process of all [joined](crate::Options::join) machines. Beside the lease of this machine the process
+    /// holds one that NATS's JetStream keeps, and renews it every 2 s.
+    ///
+    /// It promises less than [`leader`](Handle::leader). A holder that cannot renew it for 6 s loses it: [`Lease::lost`] resolves, but nothing stops a job that
+    /// goes on, or a process that was stopped in between. 9 s after the last renewal another machine may take it. So give [`Lease::fencing_token`] to whatever the job
+    /// changes, and let that refuse lower tokens than it has seen. While NATS is not there, nobody gets the lease. If its holder's machine ends without a word, or its
+    /// job panics, others wait for the 9 s.
+    ///
+    /// ```no_run
+    /// # use multi_node::Handle;
+    /// # use multi_node::lease::LeaseRefused;
+    /// # async fn send_mails(_: u64) {}
+    /// # fn of(node: Handle) -> Result<(), LeaseRefused> {
+    /// node.joined_leader("mails", async |lease| {
+    ///     while !lease.is_lost() {
+    ///         send_mails(lease.fencing_token().unwrap_or(0)).await;
+    ///         # break;
+    ///     }
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// # Panics
+    /// As [`leader`](Handle::leader).
+    #[cfg(all(multi_process, feature = "nats"))]
+    pub fn joined_leader<F, R>(&self, name: &str, job: F) -> Result<Leadership, LeaseRefused>
+    where
+        F: Fn(Lease) -> R + Send + Sync + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let (bus, job) = (self.bus().clone(), std::sync::Arc::new(job));
+        self.leader(name, move |local| {
+            let (bus, job) = (bus.clone(), job.clone());
+            async move { crate::lease::lead(bus, local, &*job).await }
+        })
+    }
+
     /// Where the files of this program's leases are, if this process has them.
     pub(crate) fn lease_directory(&self) -> Option<PathBuf> {
         self.0.leader.directory()

@@ -45,6 +45,8 @@ impl Handle {
     /// # }
     /// ```
     ///
+    /// The bucket is `mn-CLUSTER-sessions`, where `.` of the cluster's name is `_-`, and `_` is `__`.
+    ///
     /// With the feature `tower-sessions-0-14` or `tower-sessions-0-15` a `SessionStore` is made of them.
     pub fn joined_sessions(&self, settings: Settings) -> JoinedSessions {
         let Settings { busy_deadline: deadline, max_session_bytes: max_bytes, .. } = settings;

@@ -95,3 +95,65 @@ async fn without_jetstream_the_error_says_so() {
     })
     .await;
 }
+
+/// The terms of all nodes of the machine: tokens, and whether they are over.
+async fn terms(program: &mut Program) -> Vec<(u64, bool)> {
+    let mut all = Vec::new();
+    for slot in program.at_rest().await.slots {
+        let node = slot.id.expect("it serves").to_string();
+        let terms = program.connected_to(&node).await.get("/joined/terms").await.expect("an answer").json();
+        all.extend(serde_json::from_value::<Vec<(u64, bool)>>(terms).expect("terms"));
+    }
+    all
+}
+
+/// Waits for a term that goes on, with a token above this one. There is never a second one.
+async fn term(programs: &mut [&mut Program], above: u64) -> (usize, u64) {
+    loop {
+        let mut going_on = Vec::new();
+        for (index, program) in programs.iter_mut().enumerate() {
+            let terms = terms(program).await.into_iter().filter(|(_, over)| !over);
+            going_on.extend(terms.map(|(token, _)| (index, token)));
+        }
+        assert!(going_on.len() <= 1, "two at once: {going_on:?}");
+        if let [(index, token)] = going_on[..]
+            && token > above
+        {
+            return (index, token);
+        }
+    }
+}
+
+async fn lead(program: &mut Program) {
+    for slot in program.at_rest().await.slots {
+        let node = slot.id.expect("it serves").to_string();
+        assert_eq!(program.connected_to(&node).await.get("/joined/lead").await.expect("an answer").json(), json!(true));
+    }
+}
+
+#[tokio::test]
+async fn one_process_of_all_machines_leads_and_each_term_has_a_higher_token() {
+    let Some(mut server) = server().await else { return };
+    within(180, async {
+        let (mut alpha, mut beta) = machines(&server).await;
+        lead(&mut alpha).await;
+        lead(&mut beta).await;
+        let (leads, first) = term(&mut [&mut alpha, &mut beta], 0).await;
+        // Its machine's nodes are replaced by a reload, and return it.
+        let program = if leads == 0 { &mut alpha } else { &mut beta };
+        assert!(program.command("reload").await["Ok"].is_object());
+        lead(program).await;
+        let (_, second) = term(&mut [&mut alpha, &mut beta], first).await;
+        // While NATS is away nobody leads, and then somebody does.
+        server.kill();
+        while terms(&mut alpha).await.iter().chain(&terms(&mut beta).await).any(|(_, over)| !over) {}
+        server.start().await;
+        let (leads, third) = term(&mut [&mut alpha, &mut beta], second).await;
+        // The machine ends in order, and the other one need not wait.
+        let (left, mut stays) = if leads == 0 { (alpha, beta) } else { (beta, alpha) };
+        left.stop().await;
+        term(&mut [&mut stays], third).await;
+        stays.stop().await;
+    })
+    .await;
+}

@@ -53,6 +53,11 @@ impl Fleet {
         self.nodes.iter().map(move |(&id, node)| (id, place(node)))
     }
 
+    /// Whether no node will serve before the one that drains has ended.
+    pub fn next_comes_after_the_last(&self) -> bool {
+        self.policy.rolling && self.policy.surge == 0 && self.slots.len() == 1
+    }
+
     /// Whether nodes are being replaced by those of another program, or the end has begun.
     pub fn is_reloading(&self) -> bool {
         matches!(self.command, Some(Running::Reload(_) | Running::ExecRequest(_)))

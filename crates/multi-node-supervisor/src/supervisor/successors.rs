@@ -24,8 +24,9 @@ impl Supervisor {
             ranks[rank].push(other);
         }
         ranks.retain(|rank| !rank.is_empty());
-        // No node serves at this moment, but one will, and connections can wait for it.
-        if ranks.is_empty() && self.members.join_peers && !self.fleet.is_stopping() {
+        // No node serves at this moment, but one will, and connections can wait for it, unless it waits for them.
+        let comes = !self.fleet.is_stopping() && !self.fleet.next_comes_after_the_last();
+        if ranks.is_empty() && self.members.join_peers && comes {
             ranks.push(Vec::new());
         }
         ranks

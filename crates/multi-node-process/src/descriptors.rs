@@ -87,7 +87,7 @@ impl Shape {
         // Process and control socket, the stream and the link; the master has no use for its end of a hand-off stream.
         let joined = if joins { 1 + LINKS_A_PEER } else { 0 };
         let each = 2 + joined + self.foreign.unwrap_or(0);
-        let serving = if self.master_serves { 2 * self.sockets + LEAST_CONNECTIONS } else { 0 };
+        let serving = if self.master_serves { 4 * self.sockets + LEAST_CONNECTIONS } else { 0 };
         let parts = [
             (ITSELF, String::from("for itself")),
             (self.sockets, String::from("listening sockets")),
@@ -144,8 +144,9 @@ impl Demand {
         let parts = [
             (ITSELF, String::from("for itself")),
             (LEAST_CONNECTIONS, String::from("for connections at least")),
-            // One is watched, one accepts, and one is kept to close the address once the master is gone.
-            (3 * sockets, String::from("for listening sockets (3 each)")),
+            // One is watched, one accepts, and one is kept to close the address once the master is gone. Where the runtime waits itself, it
+            // has a mark and an epoll instance for each.
+            (5 * sockets, String::from("for listening sockets (5 each)")),
             (mesh, others),
         ];
         Demand::new("each node", parts)

@@ -31,10 +31,10 @@ impl Epoll {
         self.0.as_fd()
     }
 
-    /// Enters the file's wait queue at its end. Each event wakes one process of that queue. An event that is already there is
-    /// reported at once. A process that is already in the queue keeps its place.
+    /// Enters the file's wait queue at its end. Each event wakes one process of that queue and is reported once. An event that
+    /// is already there is reported at once. A process that is already in the queue keeps its place.
     pub fn queue(&self, file: BorrowedFd<'_>, token: u64) -> io::Result<()> {
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE;
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::EXCLUSIVE | epoll::EventFlags::ET;
         match epoll::add(&self.0, file, epoll::EventData::new_u64(token), flags) {
             Err(rustix::io::Errno::EXIST) => Ok(()),
             added => Ok(added?),

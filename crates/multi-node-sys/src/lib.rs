@@ -36,6 +36,8 @@ pub mod process;
 #[cfg(target_os = "linux")]
 pub mod random;
 #[cfg(target_os = "linux")]
+pub mod runtime;
+#[cfg(target_os = "linux")]
 pub mod shared_words;
 #[cfg(target_os = "linux")]
 pub mod signal;

@@ -1,15 +1,22 @@
 //! Descriptors at numbers that were agreed upon (dup2(2)), for a program that is about to be executed.
 
-// The one thing that safe Rust cannot say is "the number N, which nobody owns".
+// The one thing that safe Rust cannot say is "the number N, which nobody owns" or "which somebody else owns".
 #![allow(unsafe_code)]
 
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// A duplicate whose number is at least this, closed on exec.
 pub fn above(fd: BorrowedFd<'_>, number: u32) -> io::Result<OwnedFd> {
     Ok(rustix::io::fcntl_dupfd_cloexec(fd, raw(number)?)?)
+}
+
+/// A duplicate of what has this number now, closed on exec. Another thread may have closed or replaced it: the caller has to look
+/// at what it gets.
+pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: the number goes to `fcntl` alone, at once. Where nothing has it by then, that is an error.
+    unsafe { BorrowedFd::borrow_raw(number) }.try_clone_to_owned()
 }
 
 /// Takes the descriptor that the parent left at this number. From then on it is close-on-exec.

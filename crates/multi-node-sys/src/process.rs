@@ -12,7 +12,6 @@ use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, PidfdGetfdFlags, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitIdStatus, WaitOptions,
 };
-use tokio::io::unix::AsyncFd;
 
 /// The name of this machine; empty if it is unknown.
 pub fn host_name() -> String {
@@ -83,12 +82,6 @@ pub fn has_ended(process: BorrowedFd<'_>) -> io::Result<bool> {
     use rustix::event::{PollFd, PollFlags, Timespec};
     let mut looked = [PollFd::new(&process, PollFlags::IN)];
     Ok(rustix::event::poll(&mut looked, Some(&Timespec::default()))? > 0)
-}
-
-/// The process of this pidfd, as a task can wait for its end.
-#[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which those of std do not")]
-pub fn watched<P: AsRawFd>(process: P) -> io::Result<AsyncFd<P>> {
-    AsyncFd::new(process)
 }
 
 /// Blocks until the process has ended, or until the limit is over.

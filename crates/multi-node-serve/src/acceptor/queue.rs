@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use multi_node_sys::epoll::{Epoll, event, event_tell, is_readable, monotonic_ms};
 
+use super::event_loop::EventLoop;
 use crate::gate::{self, PassedOver, Verdict, View};
 use crate::load::{Line, LoadTable};
 
@@ -47,17 +48,10 @@ pub(super) struct Shared {
     /// The listening sockets, by the numbers of their doors.
     pub(super) files: Vec<OwnedFd>,
     /// The event loops that wait at their doors themselves, by the numbers of these.
-    pub(super) loops: Vec<OnceLock<Loop>>,
+    pub(super) loops: Vec<OnceLock<EventLoop>>,
     /// Some listener is asleep. A copy, so that others need not take the lock to find that none is.
     pub(super) asleep: AtomicBool,
     queue: Mutex<Queue>,
-}
-
-/// An event loop that waits for connections with the epoll instance with which it waits for all else.
-pub(super) struct Loop {
-    pub(super) epoll: Epoll,
-    /// By which it knows the socket.
-    pub(super) token: u64,
 }
 
 /// What the thread and the runtime share, for a moment at a time.
@@ -127,6 +121,13 @@ impl Shared {
     pub(super) fn lock(&self) -> Held<'_> {
         // Nothing that is done under the lock can leave it half done.
         Held { shared: self, queue: Some(self.queue.lock().unwrap_or_else(PoisonError::into_inner)) }
+    }
+}
+
+/// What is queued leaves before the marks of event loops are dropped.
+impl Drop for Shared {
+    fn drop(&mut self) {
+        (0..self.files.len()).for_each(|listener| self.leave(listener));
     }
 }
 
@@ -232,22 +233,22 @@ impl Shared {
             return;
         }
         for (listener, file) in self.files.iter().enumerate() {
-            if self.has_loop(listener) && queue.listeners[listener].state == ListenerState::Asleep {
+            if self.event_loop(listener).is_some() && queue.listeners[listener].state == ListenerState::Asleep {
                 // Without it the timer comes later.
                 queue.watching |= self.epoll.watch_once(file.as_fd(), listener as u64).is_ok();
             }
         }
     }
 
-    /// Nothing wants a connection from this listener any more. Returns whether one had been offered.
-    pub(super) fn unask(&self, queue: &mut Queue, listener: usize) -> bool {
-        let Some(entry) = queue.listeners.get_mut(listener) else { return false };
+    /// Nothing wants a connection from this listener any more. Returns how it was until now.
+    pub(super) fn unask(&self, queue: &mut Queue, listener: usize) -> ListenerState {
+        let Some(entry) = queue.listeners.get_mut(listener) else { return ListenerState::Unasked };
         let state = std::mem::replace(&mut entry.state, ListenerState::Unasked);
         if state == ListenerState::Queued {
             self.leave(listener);
         }
         self.update_asleep(queue);
-        matches!(state, ListenerState::Offered(_))
+        state
     }
 
     /// The queue could not be entered: the timer of sleeping processes will try again.
@@ -314,9 +315,9 @@ impl Shared {
         }
     }
 
-    /// Whether an event loop waits at this listener itself.
-    pub(super) fn has_loop(&self, listener: usize) -> bool {
-        self.loops.get(listener).is_some_and(|waiting| waiting.get().is_some())
+    /// The event loop that waits at this listener itself, if one does.
+    pub(super) fn event_loop(&self, listener: usize) -> Option<&EventLoop> {
+        self.loops.get(listener)?.get().filter(|event_loop| !event_loop.is_over())
     }
 
     /// Whether a connection waits at this listener.
@@ -327,17 +328,18 @@ impl Shared {
     /// Into the socket's queue, at its end.
     fn come(&self, listener: usize) -> io::Result<()> {
         let file = self.files[listener].as_fd();
-        match self.loops[listener].get() {
-            Some(Loop { epoll, token }) => epoll.queue(file, *token),
+        match self.event_loop(listener) {
+            Some(event_loop) => event_loop.enter(file),
             None => self.epoll.queue(file, listener as u64),
         }
     }
 
     /// Out of the socket's queue.
     pub(super) fn leave(&self, listener: usize) {
-        if let Some(file) = self.files.get(listener) {
-            let epoll = self.loops[listener].get().map_or(&self.epoll, |waiting| &waiting.epoll);
-            let _ = epoll.delete(file.as_fd());
+        let Some(file) = self.files.get(listener) else { return };
+        match self.event_loop(listener) {
+            Some(event_loop) => event_loop.leave(file.as_fd()),
+            None => drop(self.epoll.delete(file.as_fd())),
         }
     }
 

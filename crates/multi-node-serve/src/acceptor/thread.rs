@@ -48,7 +48,7 @@ impl Shared {
             match token {
                 WAKE => self.rung(&mut queue),
                 COMMAND => {}
-                listener if self.has_loop(usize::try_from(listener).unwrap_or(usize::MAX)) => self.seen(&mut queue),
+                listener if self.has_loop(listener) => self.seen(&mut queue),
                 listener => offered.extend(self.offer(&mut queue, listener)),
             }
         }
@@ -59,6 +59,10 @@ impl Shared {
             true => Woken::Closed,
             false => Woken::Wait(queue.idle_timeout(caused)),
         }
+    }
+
+    fn has_loop(&self, listener: u64) -> bool {
+        usize::try_from(listener).is_ok_and(|listener| self.event_loop(listener).is_some())
     }
 
     /// A connection waits at this listener. Leaves the queue and returns the waker of the runtime's task.

@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 use multi_node_sys::epoll::event_tell;
 use tokio::sync::oneshot;
 
-use super::queue::{ListenerState, Loop, Shared};
+use super::event_loop::EventLoop;
+use super::queue::{ListenerState, Shared};
 use crate::load::{Line, LoadTable};
 
 /// At most this number of connections is taken in a row; then the runtime runs the tasks of the taken ones.
@@ -27,6 +28,8 @@ pub(crate) struct Turn {
     listener: usize,
     /// The number of connections that may be taken at once before the next has to be offered.
     unasked: u32,
+    /// It was tried whether the runtime can wait itself.
+    tried_runtime: bool,
 }
 
 impl Acceptor {
@@ -49,7 +52,7 @@ impl Acceptor {
 
     /// The right to take connections from this listener.
     pub(crate) fn turn(&self, listener: usize) -> Turn {
-        Turn { acceptor: self.clone(), listener, unasked: 0 }
+        Turn { acceptor: self.clone(), listener, unasked: 0, tried_runtime: false }
     }
 
     /// A connection of this process has ended.
@@ -138,6 +141,7 @@ impl Turn {
         cx: &mut Context<'_>,
         accept: impl FnOnce() -> io::Result<T>,
     ) -> Poll<io::Result<T>> {
+        self.poll_event_loop(cx);
         let unasked = self.unasked > 0 && self.acceptor.0.may_take(self.listener);
         if !unasked && self.poll_offer(cx).is_pending() {
             return Poll::Pending;
@@ -176,38 +180,87 @@ impl Turn {
     /// Lets an event loop wait at this listener in place of the thread. The loop itself is woken, and its epoll instance has
     /// the socket under this token. This cannot be changed later.
     pub(crate) fn wait_in(&self, epoll: OwnedFd, token: u64) {
+        self.wait_by(EventLoop::other(epoll, token));
+    }
+
+    /// Lets the runtime wait at this listener in place of the thread, where this is called in one of one thread that can be
+    /// found. Does this once.
+    pub(crate) fn wait_in_runtime(&mut self) {
+        if !std::mem::replace(&mut self.tried_runtime, true)
+            && let Some(runtime) = EventLoop::of_runtime()
+        {
+            self.wait_by(runtime);
+        }
+    }
+
+    fn wait_by(&self, event_loop: EventLoop) {
+        self.move_queue(|shared| {
+            if let Some(waiting) = shared.loops.get(self.listener) {
+                let _ = waiting.set(event_loop);
+            }
+        });
+    }
+
+    /// Changes who waits in the queue, while this process is not in it.
+    fn move_queue(&self, change: impl FnOnce(&Shared)) {
         let shared = &self.acceptor.0;
         let mut queue = shared.lock();
         let queued = queue.listeners.get(self.listener).is_some_and(|listener| listener.state == ListenerState::Queued);
         if queued {
             shared.unask(&mut queue, self.listener);
         }
-        if let Some(waiting) = shared.loops.get(self.listener) {
-            let _ = waiting.set(Loop { epoll: epoll.into(), token });
-        }
+        change(shared);
         if queued {
             shared.ask(&mut queue, self.listener);
         }
     }
 
-    /// That event loop was woken: a connection is offered, unless another process was faster.
-    pub(crate) fn woken(&self) {
-        let shared = &self.acceptor.0;
-        // Where there are several sockets, it may have been for another.
-        if shared.files.len() == 1 || shared.waits(self.listener) {
-            let mut queue = shared.lock();
-            let _ = shared.offer(&mut queue, self.listener as u64);
+    /// Offers the connection for which the runtime was woken.
+    fn poll_event_loop(&self, cx: &mut Context<'_>) {
+        let Some(event_loop) = self.acceptor.0.event_loop(self.listener) else { return };
+        let mut woken = false;
+        while let Poll::Ready(ready) = event_loop.poll_woken(cx) {
+            if ready.is_err() {
+                return self.move_queue(|_| event_loop.end());
+            }
+            woken = true;
         }
+        if woken {
+            self.offer();
+        }
+    }
+
+    /// The [event loop](Self::wait_in) was woken: a connection is offered, unless another process was faster.
+    pub(crate) fn woken(&self) {
+        // Where there are several sockets, it may have been for another.
+        if self.acceptor.0.files.len() == 1 || self.acceptor.0.waits(self.listener) {
+            self.offer();
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn waits_in_loop(&self) -> bool {
+        self.acceptor.0.event_loop(self.listener).is_some()
+    }
+
+    fn offer(&self) {
+        let shared = &self.acceptor.0;
+        let _ = shared.offer(&mut shared.lock(), self.listener as u64);
     }
 
     /// Leaves the queue. A process that was offered a connection and does not take it passes the offer on.
     pub(crate) fn withdraw(&self) {
         let shared = &self.acceptor.0;
         let mut queue = shared.lock();
-        let offered = shared.unask(&mut queue, self.listener);
+        let before = shared.unask(&mut queue, self.listener);
         shared.answered(&mut queue);
-        // An event loop may have been woken and not have come to this yet.
-        if offered || shared.has_loop(self.listener) && shared.waits(self.listener) {
+        let passes_on = match before {
+            ListenerState::Offered(_) => true,
+            // An event loop may have been woken and not have come to this yet.
+            ListenerState::Queued => shared.event_loop(self.listener).is_some() && shared.waits(self.listener),
+            ListenerState::Unasked | ListenerState::Asleep => false,
+        };
+        if passes_on {
             self.pass_on();
         }
     }
@@ -215,6 +268,12 @@ impl Turn {
     /// The connection that was offered could not be accepted for want of means: others shall look for it.
     pub(crate) fn pass_on(&self) {
         self.acceptor.0.alarm();
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.withdraw();
     }
 }
 

@@ -41,7 +41,10 @@ impl Source {
     pub(super) fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<(Transport, Addr)>> {
         match self {
             #[cfg(multi_process)]
-            Source::Gated(turn, socket) => turn.poll_take(cx, || accept_offered(socket)),
+            Source::Gated(turn, socket) => {
+                turn.wait_in_runtime();
+                turn.poll_take(cx, || accept_offered(socket))
+            }
             Source::Tcp(listener) => listener.poll_accept(cx).map_ok(|(io, peer)| (Transport::Tcp(io), peer.into())),
             #[cfg(unix)]
             Source::Unix(listener) => listener.poll_accept(cx).map_ok(|(io, _)| (Transport::Unix(io), Addr::Unix)),

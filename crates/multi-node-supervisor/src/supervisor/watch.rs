@@ -17,7 +17,7 @@ use crate::family::Left;
 use crate::id::NodeId;
 use crate::status::Exit;
 use crate::sys;
-use crate::sys::process::watched;
+use crate::sys::runtime::watched;
 
 /// How long a process may take to end after it closed its control socket.
 const LAST_BREATH: Duration = Duration::from_secs(1);

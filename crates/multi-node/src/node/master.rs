@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::serve::Socket;
 use crate::sys;
-use crate::sys::process::watched;
+use crate::sys::runtime::watched;
 
 /// How often it is looked whether connections wait.
 const LOOK_EVERY: Duration = Duration::from_millis(5);

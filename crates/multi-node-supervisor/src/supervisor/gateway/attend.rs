@@ -15,7 +15,7 @@ use crate::supervisor::child::{Child, Launcher};
 use crate::supervisor::fleet::{Backoff, Fatal};
 use crate::supervisor::launch::Launch;
 use crate::supervisor::run::TARGET;
-use crate::sys::process::watched;
+use crate::sys::runtime::watched;
 
 /// A gateway that says nothing for so long is replaced. It beats every few seconds.
 const SILENCE: Duration = Duration::from_secs(15);

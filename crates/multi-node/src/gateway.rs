@@ -15,6 +15,7 @@ use crate::node::Parent;
 use crate::options::Settings;
 use crate::status::GatewayStatus;
 use crate::{Error, environment, wiring};
+use multi_node_fleet::status::Drained;
 
 /// How often the master hears that this process lives, and how it is.
 const BEAT: Duration = Duration::from_secs(2);
@@ -62,7 +63,7 @@ async fn serve(join: &Join, settings: &Settings) -> Result<std::convert::Infalli
             let farewell = async { tokio::join!(tell.send(FromMaster::Leave), &mut joined) };
             // Machines that do not hear of it find out.
             let _ = timeout(FAREWELL, farewell).await;
-            return Err(error);
+            return Err(talk.end(error).await);
         }
     };
     let cause = failed.map_or_else(|| "it has ended".to_owned(), |error| error.to_string());
@@ -105,6 +106,7 @@ impl Talk {
         loop {
             let said = tokio::select! {
                 message = self.reader.next() => match message {
+                    // The program ends.
                     Ok(Some(ToNode::Drain { .. })) => return Error::MasterGone,
                     Ok(Some(message)) => {
                         self.hear(message).await;
@@ -124,6 +126,14 @@ impl Talk {
                 return control::broken(&error);
             }
         }
+    }
+
+    /// Other machines know that this one leaves. A master that lives ends this process now, which has nothing to say to its user.
+    async fn end(&mut self, error: Error) -> Error {
+        if self.writer.send(ToMaster::Drained(Drained::default())).await.is_ok() {
+            while let Ok(Some(_)) = self.reader.next().await {}
+        }
+        error
     }
 
     /// What the master has to know of other machines.

@@ -97,7 +97,7 @@ impl Attendant {
                     ended = process.readable() => Some(ended.map_or_else(|error| error.to_string(), |_| "has ended".to_owned())),
                     _ = self.programs.changed() => {
                         if self.programs.borrow().is_none() {
-                            talk.leave(&process).await;
+                            talk.leave().await;
                         }
                         None
                     }
@@ -153,12 +153,20 @@ impl Talk<'_> {
         }
     }
 
-    /// Has it take leave of other machines, and end.
-    async fn leave(&mut self, process: &AsyncFd<Arc<std::os::fd::OwnedFd>>) {
+    /// Has it take leave of other machines.
+    async fn leave(&mut self) {
         let drain = ToNode::Drain { within: FAREWELL, successors: Vec::new(), closing: true };
         if self.outbox.is_some() && self.writer.send(drain).await.is_ok() {
-            // One that does not end is killed.
-            let _ = timeout(FAREWELL, process.readable()).await;
+            // One that does not say so in time is killed as any other.
+            let _ = timeout(FAREWELL, self.has_left()).await;
+        }
+    }
+
+    async fn has_left(&mut self) {
+        while let Ok(Some(message)) = self.reader.next().await {
+            if matches!(message, ToMaster::Drained(_)) {
+                return;
+            }
         }
     }
 

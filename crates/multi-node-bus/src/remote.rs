@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
 use multi_node_fleet::id::{NodeId, Slot};
+use multi_node_fleet::machines::{Machine, MachineProcess};
 
 /// Of how many processes of other machines something is remembered in one place.
 const MOST: usize = 16 << 10;
@@ -23,6 +24,19 @@ pub struct RemoteProcess {
 }
 
 impl RemoteProcess {
+    /// This process of a machine.
+    pub fn of(machine: &Machine, process: &MachineProcess) -> RemoteProcess {
+        let (name, number) = (machine.name.clone(), process.id.number());
+        RemoteProcess { machine: name, epoch: machine.epoch, number, slot: process.slot }
+    }
+
+    /// All processes of these machines.
+    pub fn all_of(machines: &[Machine]) -> impl Iterator<Item = RemoteProcess> {
+        machines
+            .iter()
+            .flat_map(|machine| machine.fleet.processes.iter().map(|process| RemoteProcess::of(machine, process)))
+    }
+
     /// By what this process calls it. Every process of every machine finds the same id, over restarts of gateways too.
     pub fn id(&self) -> NodeId {
         let numbers = self.epoch.to_le_bytes().into_iter().chain(self.number.to_le_bytes());

@@ -68,6 +68,8 @@ pub struct Plan {
     pub affinity: Option<String>,
     /// The NATS servers that join machines, and the name of this one.
     pub join: Option<(String, String)>,
+    /// Whether those may have this one reload.
+    pub remote_commands: bool,
     /// The user of nodes.
     pub user: Option<String>,
     pub group: Option<String>,
@@ -144,6 +146,7 @@ impl Default for Plan {
             canary: None,
             affinity: None,
             join: None,
+            remote_commands: false,
             user: None,
             group: None,
             umask: None,
@@ -207,7 +210,7 @@ impl Plan {
         let options =
             self.affinity.iter().fold(options, |options, by| options.affinity(by.parse().expect("an affinity")));
         let options = self.join.iter().fold(options, |options, (servers, machine)| {
-            options.join(Join::new(servers).cluster("test").machine(machine))
+            options.join(Join::new(servers).cluster("test").machine(machine).remote_commands(self.remote_commands))
         });
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)

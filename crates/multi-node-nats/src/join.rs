@@ -19,6 +19,7 @@ pub struct Join {
     pub(crate) cluster: Option<String>,
     pub(crate) machine: Option<String>,
     insecure_bus: bool,
+    remote_commands: bool,
     pub(crate) credentials: Option<PathBuf>,
     pub(crate) root_certificates: Option<PathBuf>,
 }
@@ -71,6 +72,7 @@ impl Join {
             cluster: None,
             machine: None,
             insecure_bus: false,
+            remote_commands: false,
             credentials: None,
             root_certificates: None,
         }
@@ -95,6 +97,20 @@ impl Join {
     pub fn insecure_bus(mut self, allowed: bool) -> Join {
         self.insecure_bus = allowed;
         self
+    }
+
+    /// Lets other machines have this one reload: `multi-node reload --all-machines`. Off by default: who may publish in the cluster's
+    /// subjects can then replace the nodes by what is on disk.
+    #[must_use]
+    pub fn remote_commands(mut self, allowed: bool) -> Join {
+        self.remote_commands = allowed;
+        self
+    }
+
+    /// Whether other machines may have this one reload.
+    #[doc(hidden)]
+    pub fn allows_remote_commands(&self) -> bool {
+        self.remote_commands
     }
 
     /// The file with the user's JWT and NKey, as `nsc` writes it.
@@ -194,12 +210,13 @@ impl fmt::Display for Join {
 
 impl fmt::Debug for Join {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Join { servers: _, cluster, machine, insecure_bus, credentials, root_certificates } = self;
+        let Join { servers: _, cluster, machine, insecure_bus, remote_commands, credentials, root_certificates } = self;
         f.debug_struct("Join")
             .field("servers", &self.to_string())
             .field("cluster", cluster)
             .field("machine", machine)
             .field("insecure_bus", insecure_bus)
+            .field("remote_commands", remote_commands)
             .field("credentials", credentials)
             .field("root_certificates", root_certificates)
             .finish()

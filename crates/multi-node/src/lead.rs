@@ -5,6 +5,7 @@ use multi_node_supervisor::{Bootstrap, Ends, Linked, UpgradeRequest, WorkloadSpe
 
 use crate::endpoints::Endpoints;
 use crate::id::NodeId;
+use crate::join::Join;
 use crate::lease::LeasePlace;
 use crate::options::{Address, Settings};
 use crate::process_links::{End, ProcessLinks};
@@ -12,7 +13,7 @@ use crate::serve::{self, AcceptControl, DrainSignal, Place, Serving, Socket};
 use crate::servers::Servers;
 use crate::tls::Keeper;
 use crate::tls_state::TlsSource;
-use crate::{Error, Handle, Heartbeat, Nodes, bind, plan, run_directory, wiring};
+use crate::{Error, Handle, Heartbeat, Nodes, bind, plan, remote_reload, run_directory, wiring};
 
 /// What the nodes serve by.
 pub(crate) enum Served {
@@ -85,6 +86,11 @@ async fn supervise(
         (log_buffer.clone(), secret, None),
         LeasePlace::of_run(&settings),
     );
+    if settings.join.as_ref().is_some_and(Join::allows_remote_commands)
+        && let Err(error) = remote_reload::allow(&nodes.handle())
+    {
+        crate::log::error!("other machines cannot have this one reload: {error}");
+    }
     // Nothing grants leases to the master: after a reload its program is an old one.
     let ProcessLinks { peers, asked, snapshot, end, exits, drain, draining, leases: _ } = links;
     let parent_server = ParentServer { place: bootstrap.place()?, draining, heartbeat: settings.heartbeat.clone() };

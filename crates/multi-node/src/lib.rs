@@ -110,6 +110,8 @@ mod node;
 mod nodes;
 pub mod options;
 mod plan;
+#[cfg(multi_process)]
+mod remote_reload;
 pub mod servers;
 #[cfg(feature = "sessions")]
 pub mod sessions;

@@ -170,6 +170,11 @@ impl Bus {
         self.0.remotes.get(id)
     }
 
+    /// A process of another machine can be asked by its id from now on.
+    pub fn remember(&self, process: RemoteProcess) {
+        self.0.remotes.remember(process.id(), process);
+    }
+
     /// What a gateway needs beside a process's own part.
     pub fn relay(&self) -> Relay {
         Relay::new(&self.0.topics, &self.0.requests)

@@ -1,5 +1,6 @@
 //! The commands: `steer` has those that ask a program for one thing, `look` those that show one, each other one a file.
 
+mod all_machines;
 mod completions;
 mod dispatch;
 mod lock;

@@ -6,7 +6,8 @@ use multi_node::admin::{Description, Request};
 use multi_node::commands::{ReloadReport, Replacement};
 use serde_json::Value;
 
-use super::upgrade;
+use super::{all_machines, upgrade};
+use crate::exit::Usage;
 use crate::show::answer;
 use crate::target::{Target, Targets};
 use crate::{asking, exit, output, signal_name};
@@ -47,6 +48,7 @@ Examples:
   multi-node reload --wait
   multi-node reload --all --wait
   multi-node reload --now --wait
+  multi-node reload --all-machines
   multi-node reload web --wait --json | jq .took_ms")]
 pub(crate) struct Reload {
     /// Returns when the last old node has ended, and prints what became of its connections.
@@ -55,6 +57,10 @@ pub(crate) struct Reload {
     /// Does not wait for older nodes to drain: kills those of the oldest generation where two of them drain.
     #[arg(long)]
     now: bool,
+    /// Reloads each machine that the program is joined to, one after the other, this one first, and waits. Stops at a failure. The others
+    /// have to allow it (`Join::remote_commands`).
+    #[arg(long, conflicts_with = "now")]
+    all_machines: bool,
     #[command(flatten)]
     asking: AskingEach,
 }
@@ -186,6 +192,9 @@ impl AskingEach {
 
 impl Reload {
     fn run(self) -> Result<()> {
+        if self.all_machines {
+            return self.run_all_machines();
+        }
         let request = Request::Reload { wait: self.wait, now: self.now };
         if self.wait {
             return self.asking.ask_and_judge(
@@ -198,6 +207,15 @@ impl Reload {
             );
         }
         self.asking.ask(&request, answer::reload_begun)
+    }
+}
+
+impl Reload {
+    #[tokio::main(flavor = "current_thread")]
+    async fn run_all_machines(self) -> Result<()> {
+        let one = self.asking.targets.one();
+        let one = one.ok_or_else(|| Usage("`reload --all-machines` reloads one program; name one".to_owned()))?;
+        all_machines::reload(&one, self.asking.json).await
     }
 }
 

@@ -113,7 +113,10 @@ impl Members {
         match event {
             GatewayEvent::Up(outbox) => self.gateway_is_here(outbox),
             GatewayEvent::Is(status) => self.gateway_is(status),
-            GatewayEvent::Knows(changes) => self.machines.apply(MachineChanges { own: None, ..changes }),
+            GatewayEvent::Knows(changes) => {
+                self.links.remember(&changes.changed);
+                self.machines.apply(MachineChanges { own: None, ..changes });
+            }
             GatewayEvent::Wants { peer, broken_epoch } => self.open_link(NodeId::GATEWAY, peer, broken_epoch),
             GatewayEvent::Down => {
                 self.gateway_is(GatewayStatus::default());

@@ -5,13 +5,14 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
-use multi_node_bus::{Bus, Wanted};
+use multi_node_bus::{Bus, RemoteProcess, Wanted};
 
 use super::link_epochs::LinkEpochs;
 use super::member::Member;
 use super::members::Members;
 use crate::control::{self, ToNode};
 use crate::id::NodeId;
+use crate::machines::Machine;
 use crate::mesh::PeerInfo;
 
 /// The master's own bus, and the links that it has made.
@@ -38,6 +39,11 @@ impl Links {
     /// A node is joined with the master.
     pub(super) fn joined(&self, node: PeerInfo, speaks_bus: bool) {
         self.bus.joined(node.id(), node.slot(), speaks_bus);
+    }
+
+    /// The master can ask processes of these machines by their ids.
+    pub(super) fn remember(&self, machines: &[Machine]) {
+        RemoteProcess::all_of(machines).for_each(|process| self.bus.remember(process));
     }
 
     /// The gateway takes part.

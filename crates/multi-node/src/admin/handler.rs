@@ -34,6 +34,7 @@ impl CommandHandler {
             Request::Status => ok(&self.observer.now().await),
             Request::Machines => machines(&self.handle).map_or_else(Answer::Refused, |machines| ok(&machines)),
             Request::Reload { wait: false, now } => self.begin_reload(now).await,
+            Request::ReloadMachine { machine } => self.reload_machine(&machine).await,
             Request::Watch | Request::Logs { .. } => Answer::Refused(bad_request("a stream has no single answer")),
             request => answer(carry_out(&self.handle, &request).await),
         }
@@ -58,6 +59,15 @@ impl CommandHandler {
                 None => ok(&Value::Null),
             },
         }
+    }
+
+    async fn reload_machine(&self, machine: &str) -> Answer {
+        let error = match self.handle.reload_elsewhere(machine).await {
+            Ok(report) => return ok(&report),
+            Err(error) => error,
+        };
+        let refusal = Refusal { code: error.code().to_owned(), why: error.to_string() };
+        if error.has_begun() { Answer::Failed(refusal) } else { Answer::Refused(refusal) }
     }
 
     fn describe(&self) -> Description {

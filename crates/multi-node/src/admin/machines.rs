@@ -54,8 +54,7 @@ impl MachineInfo {
 impl MachineProcessInfo {
     fn of(machine: &Machine, process: &MachineProcess) -> MachineProcessInfo {
         let MachineProcess { id, slot, pid, state, generation, .. } = *process;
-        let (name, epoch, number) = (machine.name.clone(), machine.epoch, id.number());
-        let process = RemoteProcess { machine: name, epoch, number, slot }.to_string();
+        let process = RemoteProcess::of(machine, process).to_string();
         MachineProcessInfo { process, id: id.to_string(), slot, pid, state, generation: generation.number() }
     }
 }

@@ -45,6 +45,12 @@ pub enum Request {
         #[serde(default)]
         now: bool,
     },
+    /// Has another machine reload, which has to allow it (`Join::remote_commands`); answered by its
+    /// [`ReloadReport`](crate::commands::ReloadReport).
+    ReloadMachine {
+        /// The machine's name.
+        machine: String,
+    },
     /// Replaces the whole program, the master included, by the one that is on disk now. An answer means that it has failed:
     /// after a success the connection ends, and who answers under the name has begun later.
     Upgrade,
@@ -166,6 +172,7 @@ impl Request {
             Request::Describe
             | Request::Status
             | Request::Machines
+            | Request::ReloadMachine { .. }
             | Request::Watch
             | Request::Logs { .. }
             | Request::Hello { .. } => return Ok(None),
@@ -192,7 +199,7 @@ fn signal_number(name: &str) -> Result<i32, Refusal> {
         .ok_or_else(|| bad_request(&format!("{name:?} names no signal; expected one of {}", signal::names())))
 }
 
-pub(super) const COMMANDS: [(&str, &str); 12] = [
+pub(super) const COMMANDS: [(&str, &str); 13] = [
     (
         r#"{"command":"hello","versions":{"lowest":1,"highest":1},"capabilities":[]}"#,
         "which versions of this protocol both sides speak; a client that has only one need not ask",
@@ -205,6 +212,7 @@ pub(super) const COMMANDS: [(&str, &str); 12] = [
         r#"{"command":"reload","wait":true,"now":false}"#,
         "replaces every node by one of the program as it is on disk now; with `now` without waiting for older ones to drain",
     ),
+    (r#"{"command":"reload_machine","machine":"beta"}"#, "has another machine reload, if that allows it"),
     (
         r#"{"command":"upgrade"}"#,
         "replaces the master too, in its process; after a success the connection ends, and the next program answers",

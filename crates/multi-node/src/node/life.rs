@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use multi_node_bus::{Bus, LinkWanted, Wanted};
+use multi_node_bus::{Bus, LinkWanted, RemoteProcess, Wanted};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -148,6 +148,7 @@ impl Life {
             Ok(Some(ToNode::Resume)) => drop(self.accept_control.get().map(AcceptControl::resume)),
             Ok(Some(ToNode::Status { status, lines })) => self.see(status, lines),
             Ok(Some(ToNode::Machines(changes))) => {
+                RemoteProcess::all_of(&changes.changed).for_each(|process| self.bus.remember(process));
                 self.snapshot.send_modify(|snapshot| snapshot.machines.apply(changes));
             }
             Ok(Some(ToNode::Tls(state))) => {

@@ -132,12 +132,7 @@ fn taking_part(machines: &Machines) -> BTreeMap<NodeId, RemoteProcess> {
     let reachable = machines.others.values().filter(|machine| machine.reachable);
     let processes = reachable.flat_map(|machine| {
         let taking_part = machine.fleet.processes.iter().filter(|process| process.takes_part());
-        taking_part.map(|process| RemoteProcess {
-            machine: machine.name.clone(),
-            epoch: machine.epoch,
-            number: process.id.number(),
-            slot: process.slot,
-        })
+        taking_part.map(|process| RemoteProcess::of(machine, process))
     });
     processes.map(|process| (process.id(), process)).collect()
 }

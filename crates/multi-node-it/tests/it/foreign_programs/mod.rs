@@ -8,3 +8,4 @@ mod machines;
 mod machines_chaos;
 mod presence;
 mod proxied;
+mod remote_reload;

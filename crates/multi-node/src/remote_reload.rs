@@ -20,7 +20,7 @@ use crate::command::{CommandError, ReloadReport};
 /// By what name masters ask each other.
 const NAME: &str = "multi-node/reload";
 
-/// What came of so many tickets is remembered.
+/// How many tickets are remembered, with what came of each.
 const REMEMBERED: usize = 16;
 
 /// How many questions may wait.

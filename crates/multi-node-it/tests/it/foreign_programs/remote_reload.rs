@@ -10,7 +10,7 @@ async fn client(program: &Program, name: &str) -> Client {
     Client::connect_to(&program.control(name)).await.expect("a control socket")
 }
 
-/// Waits until this machine knows so many, itself included.
+/// Waits until this machine knows `count` machines, itself included.
 async fn knows(program: &Program, name: &str, count: usize) {
     while client(program, name).await.ask::<Vec<MachineInfo>>(&Request::Machines).await.expect("machines").len() < count
     {

@@ -46,7 +46,12 @@ const SOURCE = ({ nodes = 4, server = '', more = '' }) => `
 /** A client, and what it has heard. */
 async function client(t, { port }, path = '', options = {}) {
   const socket = io(`ws://127.0.0.1:${port}${path}`, { transports: ['websocket'], forceNew: true, reconnectionDelay: 20, reconnectionDelayMax: 100, ...options });
-  t.after(() => socket.disconnect());
+  // Sockets of other namespaces would keep the connection, and make it again without an end.
+  t.after(() => {
+    socket.io.reconnection(false);
+    socket.disconnect();
+    socket.io.engine?.close();
+  });
   const told = [];
   socket.on('told', (...args) => told.push(args));
   await once(socket, 'connect');

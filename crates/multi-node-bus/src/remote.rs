@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use multi_node_fleet::hash::fnv1a;
 use multi_node_fleet::id::{NodeId, Slot};
 use multi_node_fleet::machines::{Machine, MachineProcess};
 
@@ -42,11 +43,6 @@ impl RemoteProcess {
         let numbers = self.epoch.to_le_bytes().into_iter().chain(self.number.to_le_bytes());
         NodeId::remote(fnv1a(numbers.chain(self.machine.bytes())))
     }
-}
-
-/// A hash that stays the same over releases (FNV-1a).
-fn fnv1a(bytes: impl Iterator<Item = u8>) -> u64 {
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 impl fmt::Display for RemoteProcess {

@@ -4,6 +4,7 @@
 pub mod command;
 #[allow(missing_docs, reason = "a field whose name says all needs no line in an internal crate")]
 pub mod fleet;
+pub mod hash;
 pub mod id;
 #[allow(missing_docs, reason = "a field whose name says all needs no line in an internal crate")]
 pub mod leases;

@@ -168,8 +168,12 @@ impl Sender {
 
 pub(crate) fn publisher(Publisher { number, slot }: Publisher) -> Vec<u8> {
     let mut record = number.to_le_bytes().to_vec();
-    record.extend_from_slice(&slot.map_or(NO_SLOT, |slot| slot.0).to_le_bytes());
+    record.extend_from_slice(&self::slot(slot));
     record
+}
+
+fn slot(slot: Option<Slot>) -> [u8; 2] {
+    slot.map_or(NO_SLOT, |slot| slot.0).to_le_bytes()
 }
 
 fn name(name: &str) -> Vec<u8> {
@@ -270,8 +274,12 @@ impl Rest {
 
     pub(crate) fn publisher(&mut self) -> Result<Publisher, FrameError> {
         let number = u64::from_le_bytes(self.array()?);
+        Ok(Publisher { number, slot: self.slot()? })
+    }
+
+    fn slot(&mut self) -> Result<Option<Slot>, FrameError> {
         let slot = u16::from_le_bytes(self.array()?);
-        Ok(Publisher { number, slot: Some(slot).filter(|slot| *slot != NO_SLOT).map(Slot) })
+        Ok(Some(slot).filter(|slot| *slot != NO_SLOT).map(Slot))
     }
 
     fn message(&mut self) -> Result<Message, FrameError> {

@@ -9,6 +9,8 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use multi_node_fleet::hash::fnv1a;
+
 use crate::environment;
 use crate::family::{Run, Token};
 use crate::run_directory;
@@ -102,14 +104,9 @@ fn encoded(text: &str) -> String {
     }
     if encoded.len() > LONGEST_ENCODED {
         encoded.truncate(LONGEST_ENCODED - 17);
-        encoded.push_str(&format!("~{:016x}", fnv(text)));
+        encoded.push_str(&format!("~{:016x}", fnv1a(text.bytes())));
     }
     encoded
-}
-
-/// FNV-1a, which is the same in every release.
-fn fnv(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 #[cfg(test)]

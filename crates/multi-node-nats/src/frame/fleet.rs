@@ -5,11 +5,12 @@
 //! ```
 
 use bytes::Bytes;
-use multi_node_fleet::id::{Generation, NodeId, Slot};
+use multi_node_fleet::hash::fnv1a;
+use multi_node_fleet::id::{Generation, NodeId};
 use multi_node_fleet::machines::{MachineFleet, MachineProcess};
 use multi_node_fleet::status::State;
 
-use super::{FrameError, NO_SLOT, Rest, Sender};
+use super::{FrameError, Rest, Sender, slot};
 
 /// The states by their numbers here, which are never given to others.
 const STATES: [State; 9] = [
@@ -48,17 +49,17 @@ impl Sender {
     }
 }
 
-/// A number that most likely is another for other processes (FNV-1a).
+/// A number that most likely is another for other processes.
 pub(crate) fn digest(fleet: &MachineFleet) -> u64 {
     let mut bytes = fleet.wanted.to_le_bytes().to_vec();
     fleet.processes.iter().for_each(|process| put(&mut bytes, process));
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    fnv1a(bytes)
 }
 
 fn put(frame: &mut Vec<u8>, process: &MachineProcess) {
     let state = STATES.iter().position(|state| *state == process.state).unwrap_or_default();
     frame.extend_from_slice(&process.id.number().to_le_bytes());
-    frame.extend_from_slice(&process.slot.map_or(NO_SLOT, |slot| slot.0).to_le_bytes());
+    frame.extend_from_slice(&slot(process.slot));
     frame.extend_from_slice(&process.pid.to_le_bytes());
     frame.push(u8::try_from(state).unwrap_or_default());
     frame.extend_from_slice(&process.generation.number().to_le_bytes());
@@ -71,17 +72,17 @@ impl Rest {
     }
 
     fn process(&mut self) -> Result<MachineProcess, FrameError> {
-        let (number, slot) = (u64::from_le_bytes(self.array()?), u16::from_le_bytes(self.array()?));
+        let (number, slot) = (u64::from_le_bytes(self.array()?), self.slot()?);
         let (pid, [state]) = (u32::from_le_bytes(self.array()?), self.array()?);
         let generation = Generation(u32::from_le_bytes(self.array()?));
         let state = *STATES.get(usize::from(state)).ok_or(FrameError::Malformed)?;
-        let slot = Some(slot).filter(|slot| *slot != NO_SLOT).map(Slot);
         Ok(MachineProcess::new(NodeId::from_number(number), slot, pid, state, generation))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use multi_node_fleet::id::Slot;
     use proptest::collection::vec;
     use proptest::prelude::*;
 

@@ -76,6 +76,11 @@ impl HandoffReceiver {
         let place = conn_limit.take().ok()?;
         Some(Reserved { slot, open: tracker.join(place) })
     }
+
+    /// Whether nothing is taken over any more, since this process drains.
+    pub fn is_draining(&self) -> bool {
+        self.0.drain.is_draining()
+    }
 }
 
 impl Reserved {

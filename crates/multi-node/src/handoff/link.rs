@@ -44,7 +44,7 @@ pub(crate) struct Links {
 /// The way to one peer.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
-    offers: mpsc::Sender<(Offer, oneshot::Sender<bool>)>,
+    offers: mpsc::Sender<(Offer, oneshot::Sender<Answer>)>,
     window: Arc<Semaphore>,
     /// How often the peer has answered, which distinguishes a busy peer from one that stands still.
     answers: Arc<AtomicU64>,
@@ -105,6 +105,7 @@ impl Links {
 
 impl Link {
     /// Offers a connection. `Ok`: the peer serves it now. The idle connection stays with the caller, who keeps it until then.
+    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused): the peer serves on and does not take it.
     ///
     /// A peer that is slow is not offered more than it has room for. One that has been offered a connection is waited for
     /// as long as it lives: it may take it at any time, and a connection must not have two readers.
@@ -126,11 +127,12 @@ impl Link {
         let (reply, answer) = oneshot::channel();
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
         self.offers.send((offer, reply)).await.map_err(|_| io::ErrorKind::BrokenPipe)?;
-        let taken = answer.await.map_err(gone)?;
+        let answer = answer.await.map_err(gone)?;
         self.answers.fetch_add(1, Relaxed);
-        match taken {
-            true => Ok(()),
-            false => Err(io::ErrorKind::ConnectionRefused.into()),
+        match answer {
+            Answer::Taken => Ok(()),
+            Answer::Refused => Err(io::ErrorKind::ConnectionRefused.into()),
+            Answer::Drains => Err(io::Error::other("the peer drains")),
         }
     }
 
@@ -161,6 +163,21 @@ async fn duplicate(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     }
 }
 
+/// What a peer says to an offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Taken,
+    Refused,
+    /// It was asked too late.
+    Drains,
+}
+
+impl Answer {
+    fn refused(draining: bool) -> Answer {
+        if draining { Answer::Drains } else { Answer::Refused }
+    }
+}
+
 /// Whether the other side takes connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takes {
@@ -175,9 +192,9 @@ struct Ends {
     reader: Reader<HandoffMessage>,
     writer: Writer<HandoffMessage>,
     takes: Takes,
-    offers: mpsc::Receiver<(Offer, oneshot::Sender<bool>)>,
+    offers: mpsc::Receiver<(Offer, oneshot::Sender<Answer>)>,
     /// Offers that the peer has not answered; who waits for one learns of the link's end when this is dropped.
-    unanswered: BTreeMap<u64, oneshot::Sender<bool>>,
+    unanswered: BTreeMap<u64, oneshot::Sender<Answer>>,
     handoff_receiver: Arc<OnceLock<HandoffReceiver>>,
 }
 
@@ -193,8 +210,8 @@ impl Ends {
     fn read_last_answers(&mut self) {
         while let Ok(Some(message)) = self.reader.next_arrived() {
             match message {
-                HandoffMessage::Taken { number } => self.answered(number, true),
-                HandoffMessage::Refused { number } => self.answered(number, false),
+                HandoffMessage::Taken { number } => self.answered(number, Answer::Taken),
+                HandoffMessage::Refused { number, draining } => self.answered(number, Answer::refused(draining)),
                 HandoffMessage::Hello { .. } | HandoffMessage::Offer(_) => {}
             }
         }
@@ -216,7 +233,7 @@ impl Ends {
                         self.writer.send(HandoffMessage::Offer(offer)).await?;
                     }
                     // The task that offered may have stopped waiting.
-                    Takes::No | Takes::NotSaid => drop(reply.send(false)),
+                    Takes::No | Takes::NotSaid => drop(reply.send(Answer::Refused)),
                 },
             }
         }
@@ -228,25 +245,27 @@ impl Ends {
                 self.takes = if message::takes_offers(versions, &capabilities) { Takes::Yes } else { Takes::No };
             }
             HandoffMessage::Offer(offer) => self.take(offer).await?,
-            HandoffMessage::Taken { number } => self.answered(number, true),
-            HandoffMessage::Refused { number } => self.answered(number, false),
+            HandoffMessage::Taken { number } => self.answered(number, Answer::Taken),
+            HandoffMessage::Refused { number, draining } => self.answered(number, Answer::refused(draining)),
         }
         Ok(())
     }
 
-    fn answered(&mut self, number: u64, taken: bool) {
+    fn answered(&mut self, number: u64, answer: Answer) {
         if let Some(reply) = self.unanswered.remove(&number) {
             // The task that offered may have stopped waiting.
-            let _ = reply.send(taken);
+            let _ = reply.send(answer);
         }
     }
 
     /// Says whether the connection is served here before anything is read of it, so that it never has two readers.
     async fn take(&mut self, offer: Offer) -> io::Result<()> {
         let Offer { number, server, before, info, socket, for_request } = offer;
-        let reserved = self.handoff_receiver.get().and_then(|handoff_receiver| handoff_receiver.reserve(server));
+        let handoff_receiver = self.handoff_receiver.get();
+        let reserved = handoff_receiver.and_then(|handoff_receiver| handoff_receiver.reserve(server));
         let (Some(reserved), Ok(socket)) = (reserved, socket.into_owned()) else {
-            return self.writer.send(HandoffMessage::Refused { number }).await;
+            let draining = handoff_receiver.is_some_and(HandoffReceiver::is_draining);
+            return self.writer.send(HandoffMessage::Refused { number, draining }).await;
         };
         self.writer.send(HandoffMessage::Taken { number }).await?;
         reserved.adopt(IdleConn::arrived(server, socket, before, info).for_request(for_request));

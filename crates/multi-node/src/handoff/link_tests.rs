@@ -137,7 +137,7 @@ async fn what_was_taken_before_the_link_died_was_taken() {
     for _ in 0..40 {
         let (ours, (reader, mut writer)) = pair();
         writer.send(HandoffMessage::Taken { number: 1 }).await.expect("sent");
-        writer.send(HandoffMessage::Refused { number: 2 }).await.expect("sent");
+        writer.send(HandoffMessage::Refused { number: 2, draining: false }).await.expect("sent");
         drop((reader, writer));
         let (reader, writer) = control::channel(ours.into()).expect("a channel");
         let (sender, offers) = mpsc::channel(QUEUE);
@@ -148,7 +148,7 @@ async fn what_was_taken_before_the_link_died_was_taken() {
         let ends = Ends { reader, writer, takes: Takes::Yes, offers, unanswered, handoff_receiver: Arc::default() };
         // How it ends depends on the side that was first.
         let _ = ends.run().await;
-        assert_eq!((answers[0].try_recv(), answers[1].try_recv()), (Ok(true), Ok(false)));
+        assert_eq!((answers[0].try_recv(), answers[1].try_recv()), (Ok(Answer::Taken), Ok(Answer::Refused)));
         assert!(unheard.await.is_err(), "nobody has answered this one");
     }
 }
@@ -171,7 +171,7 @@ async fn an_offer_is_kept_until_its_answer_comes() {
         }
         match answer {
             Some(true) => writer.send(HandoffMessage::Taken { number }).await.expect("sent"),
-            Some(false) => writer.send(HandoffMessage::Refused { number }).await.expect("sent"),
+            Some(false) => writer.send(HandoffMessage::Refused { number, draining: false }).await.expect("sent"),
             None => drop((reader, writer)),
         }
         let expected = match answer {

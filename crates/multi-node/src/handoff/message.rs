@@ -33,7 +33,12 @@ pub(super) enum HandoffMessage {
     /// It is served here: said before its first byte is read.
     Taken { number: u64 },
     /// It is not.
-    Refused { number: u64 },
+    Refused {
+        number: u64,
+        /// This node has begun to drain; another one may take it.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        draining: bool,
+    },
 }
 
 /// A connection with nothing under way.

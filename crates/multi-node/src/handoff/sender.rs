@@ -12,7 +12,7 @@ use super::link::{Link, Links, PATIENCE};
 use crate::id::NodeId;
 use crate::serve::IdleConn;
 
-/// How long a connection waits for new successors, or for a stuck one to continue, after its successors have died or stand
+/// How long a connection waits for new successors, or for a stuck one to continue, after its successors have died, drain or stand
 /// still. A slot's next node takes less. A request that comes on it meanwhile waits as well.
 const HOLD: Duration = Duration::from_secs(5);
 
@@ -89,14 +89,16 @@ async fn give_all(mut handoff_sender: mpsc::Receiver<IdleConn>, mut named: watch
     }
 }
 
-/// Offers the connection to the successors, and where one of them has died or stands still, to those that are named next, or to
-/// the same once more.
+/// Offers the connection to the successors, and where one of them has died, drains or stands still, to those that are named next,
+/// or to the same once more.
 async fn give(number: u64, idle_conn: IdleConn, mut named: watch::Receiver<Ranks>) {
     let mut limit = None;
     loop {
         let ranks = named.borrow_and_update().clone();
         match offer(number, &idle_conn, &ranks).await {
             Outcome::Taken => return idle_conn.given(),
+            // Those who were asked may not be the successors any more: a busy one answers late.
+            Outcome::Refused if named.has_changed().is_ok_and(|changed| changed) => {}
             Outcome::Refused => return idle_conn.close(),
             Outcome::Unanswered => {
                 let limit = *limit.get_or_insert_with(|| Instant::now() + HOLD);
@@ -113,7 +115,7 @@ async fn give(number: u64, idle_conn: IdleConn, mut named: watch::Receiver<Ranks
 
 enum Outcome {
     Taken,
-    /// By all.
+    /// By all, and each serves on.
     Refused,
     /// No successor took it, and not all have refused.
     Unanswered,

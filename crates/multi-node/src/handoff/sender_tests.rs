@@ -35,6 +35,16 @@ impl SuccessorNode {
             other => panic!("no offer: {other:?}"),
         }
     }
+
+    /// Takes what is offered next.
+    async fn take(&mut self) {
+        let Offer { number, .. } = self.offered().await;
+        self.writer.send(HandoffMessage::Taken { number }).await.expect("sent");
+    }
+
+    async fn refuse(&mut self, offer: Offer, draining: bool) {
+        self.writer.send(HandoffMessage::Refused { number: offer.number, draining }).await.expect("sent");
+    }
 }
 
 /// A connection, and its client.
@@ -72,9 +82,7 @@ async fn what_a_dead_successor_did_not_take_goes_to_the_next_that_is_named() {
     drop(successor);
     let mut next = SuccessorNode::joined(&mut links, id(2));
     successors.set_successors(&links, &[vec![id(2)]]);
-    let offer = next.offered().await;
-    next.writer.send(HandoffMessage::Taken { number: offer.number }).await.expect("sent");
-    drop(offer.socket);
+    next.take().await;
     closed(client).await;
 }
 
@@ -87,9 +95,7 @@ async fn a_connection_waits_for_an_successor_that_is_to_come() {
     handoff_sender.send(idle_conn).await.expect("it is taken");
     let mut next = SuccessorNode::joined(&mut links, id(1));
     successors.set_successors(&links, &[vec![id(1)]]);
-    let offer = next.offered().await;
-    next.writer.send(HandoffMessage::Taken { number: offer.number }).await.expect("sent");
-    drop(offer.socket);
+    next.take().await;
     closed(client).await;
 }
 
@@ -164,8 +170,39 @@ async fn what_waits_in_an_handoff_sender_that_is_closed_is_answered_by_its_sende
 #[tokio::test]
 async fn what_is_refused_is_closed() {
     let (_successors, _links, mut successor, offer, client) = draining().await;
-    successor.writer.send(HandoffMessage::Refused { number: offer.number }).await.expect("sent");
-    drop(offer);
+    successor.refuse(offer, false).await;
+    closed(client).await;
+}
+
+/// It was offered while the successor stood still, whose own end has begun meanwhile. Who comes next is named before the late
+/// answer, or after it.
+#[tokio::test]
+async fn what_a_successor_refuses_since_it_drains_goes_to_the_next_that_is_named() {
+    for named_first in [true, false] {
+        let (mut successors, mut links, mut successor, offer, client) = draining().await;
+        let mut next = SuccessorNode::joined(&mut links, id(2));
+        if named_first {
+            successors.set_successors(&links, &[vec![id(2)]]);
+        }
+        successor.refuse(offer, true).await;
+        if !named_first {
+            // It is asked once more, and says the same.
+            let again = successor.offered().await;
+            successors.set_successors(&links, &[vec![id(2)]]);
+            successor.refuse(again, true).await;
+        }
+        next.take().await;
+        closed(client).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_full_successor_refuses_goes_to_one_that_has_been_named_meanwhile() {
+    let (mut successors, mut links, mut successor, offer, client) = draining().await;
+    let mut next = SuccessorNode::joined(&mut links, id(2));
+    successors.set_successors(&links, &[vec![id(2)]]);
+    successor.refuse(offer, false).await;
+    next.take().await;
     closed(client).await;
 }
 
@@ -194,8 +231,7 @@ async fn a_slow_successor_is_waited_for_and_gets_all() {
     for _ in 0..MANY {
         // Each time one hundredth less than the others' patience: they wait for more than a minute all together.
         tokio::time::sleep(PATIENCE * 99 / 100).await;
-        let Offer { number, .. } = successor.offered().await;
-        successor.writer.send(HandoffMessage::Taken { number }).await.expect("sent");
+        successor.take().await;
     }
     for client in clients {
         closed(client).await;
@@ -209,8 +245,7 @@ async fn an_successor_that_stood_still_gets_the_others_when_it_goes_on() {
     let (_successors, clients) = offered(&links).await;
     tokio::time::sleep(HOLD - PATIENCE).await;
     for _ in 0..MANY {
-        let Offer { number, .. } = successor.offered().await;
-        successor.writer.send(HandoffMessage::Taken { number }).await.expect("sent");
+        successor.take().await;
     }
     for client in clients {
         closed(client).await;

@@ -14,6 +14,7 @@ fn nodes_understand_what_others_have_said_since_the_first_release() {
         (1, json!({ "offer": { "number": 9, "server": 1, "before": [71, 69, 84], "info": info, "socket": 0 } })),
         (0, json!({ "taken": { "number": 9 } })),
         (0, json!({ "refused": { "number": 9 } })),
+        (0, json!({ "refused": { "number": 9, "draining": true } })),
     ];
     assert_understood::<HandoffMessage>(include_str!("../../tests/transcripts/handoff.txt"), &samples);
 }

@@ -2,14 +2,18 @@
 
 use std::{
     collections::HashSet,
+    ffi::OsStr,
     fs, io,
+    net::SocketAddr,
+    os::fd::OwnedFd,
     path::Path,
     thread,
     time::{Duration, Instant},
 };
 
 use multi_node_probe::Lost;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::net::{getpeername, getsockname};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, Signal, kill_process, pidfd_getfd, pidfd_open};
 
 /// How long a process may take to stop: as long as a system call that cannot be interrupted.
 const STOPS_WITHIN: Duration = Duration::from_secs(2);
@@ -91,36 +95,36 @@ fn threads_stopped(pid: u32) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The clients' ports of all TCP connections over IPv4 to `port` that the process has open.
+/// The clients' ports of all TCP connections to `port` that the process has open.
+///
+/// The sockets themselves are asked: the kernel's table of all connections takes a second to read where tens of thousands are in TIME_WAIT,
+/// and meanwhile the process would be stopped.
 fn connections(pid: u32, port: u16) -> io::Result<HashSet<u16>> {
-    let mut sockets = HashSet::new();
+    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
+    let process = pidfd_open(process, PidfdFlags::empty())?;
+    let mut ports = HashSet::new();
     for fd in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        sockets.extend(socket(&fd?.path()));
+        let path = fd?.path();
+        if is_socket(&path)
+            && let Some(number) = path.file_name().and_then(OsStr::to_str).and_then(|name| name.parse().ok())
+        {
+            let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty())?;
+            ports.extend(clients_port(&socket, port));
+        }
     }
-    let table = fs::read_to_string("/proc/net/tcp")?;
-    let of_process =
-        table.lines().filter_map(entry).filter(|entry| entry.local == port && sockets.contains(&entry.inode));
-    Ok(of_process.map(|entry| entry.remote).collect())
+    Ok(ports)
 }
 
-/// The inode of the socket that a descriptor in /proc leads to.
-fn socket(fd: &Path) -> Option<u64> {
-    let target = fs::read_link(fd).ok()?;
-    target.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()
+/// Whether a descriptor in /proc leads to a socket.
+fn is_socket(fd: &Path) -> bool {
+    fs::read_link(fd).is_ok_and(|target| target.to_str().is_some_and(|target| target.starts_with("socket:[")))
 }
 
-/// A line of /proc/net/tcp.
-#[derive(Debug, PartialEq, Eq)]
-struct Entry {
-    local: u16,
-    remote: u16,
-    inode: u64,
-}
-
-fn entry(line: &str) -> Option<Entry> {
-    let mut fields = line.split_ascii_whitespace();
-    let mut port = |at| u16::from_str_radix(fields.nth(at)?.rsplit_once(':')?.1, 16).ok();
-    Some(Entry { local: port(1)?, remote: port(0)?, inode: fields.nth(6)?.parse().ok()? })
+/// `None` where the socket is no connection to `port`.
+fn clients_port(socket: &OwnedFd, port: u16) -> Option<u16> {
+    let local = SocketAddr::try_from(getsockname(socket).ok()?).ok()?;
+    let peer = SocketAddr::try_from(getpeername(socket).ok()??).ok()?;
+    (local.port() == port).then_some(peer.port())
 }
 
 #[cfg(test)]
@@ -139,13 +143,5 @@ mod tests {
         assert_eq!(accepted.1.port(), taken.0);
         let held = connections(std::process::id(), port).expect("readable");
         assert_eq!((held.contains(&taken.0), held.contains(&waiting.0)), (true, false));
-    }
-
-    #[test]
-    fn lines_of_the_table() {
-        let line =
-            "   1: 0100007F:1F90 0100007F:D431 01 00000000:00000000 00:00000000 00000000  1000        0 4711 1 0";
-        assert_eq!(entry(line), Some(Entry { local: 8080, remote: 54321, inode: 4711 }));
-        assert_eq!(entry("  sl  local_address rem_address   st tx_queue"), None);
     }
 }

@@ -184,7 +184,7 @@ pub struct Status {
 }
 
 /// The process that joins this machine to others, as it was at most some seconds ago. A new process counts from 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct GatewayStatus {
@@ -202,6 +202,9 @@ pub struct GatewayStatus {
     pub dropped: u64,
     /// What came from NATS and is no frame of this version, or not of this place.
     pub bad_frames: u64,
+    /// Why NATS is not there, or what it has refused last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// A certificate that clients get.

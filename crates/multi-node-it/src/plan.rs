@@ -68,6 +68,7 @@ pub struct Plan {
     pub affinity: Option<String>,
     /// The NATS servers that join machines, and the name of this one.
     pub join: Option<(String, String)>,
+    pub join_by: JoinPlan,
     /// Whether those may have this one reload.
     pub remote_commands: bool,
     /// The user of nodes.
@@ -146,6 +147,7 @@ impl Default for Plan {
             canary: None,
             affinity: None,
             join: None,
+            join_by: JoinPlan::default(),
             remote_commands: false,
             user: None,
             group: None,
@@ -210,10 +212,33 @@ impl Plan {
         let options =
             self.affinity.iter().fold(options, |options, by| options.affinity(by.parse().expect("an affinity")));
         let options = self.join.iter().fold(options, |options, (servers, machine)| {
-            options.join(Join::new(servers).cluster("test").machine(machine).remote_commands(self.remote_commands))
+            let join = Join::new(servers).machine(machine).remote_commands(self.remote_commands);
+            options.join(self.join_by.set(join))
         });
         let unix = self.unix.iter().map(|path| format!("unix:{}", path.display()));
         unix.fold(options, Options::bind)
+    }
+}
+
+/// By what a machine and the servers of NATS know each other.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JoinPlan {
+    /// Default: `test`.
+    pub cluster: Option<String>,
+    pub credentials: Option<PathBuf>,
+    pub nkey: Option<PathBuf>,
+    pub client_certificate: Option<(PathBuf, PathBuf)>,
+    pub root_certificates: Option<PathBuf>,
+}
+
+impl JoinPlan {
+    fn set(&self, join: Join) -> Join {
+        let join = join.cluster(self.cluster.as_deref().unwrap_or("test"));
+        let join = self.credentials.iter().fold(join, Join::credentials);
+        let join = self.nkey.iter().fold(join, Join::nkey);
+        let join = self.client_certificate.iter().fold(join, |join, (cert, key)| join.client_certificate(cert, key));
+        self.root_certificates.iter().fold(join, Join::root_certificates)
     }
 }
 

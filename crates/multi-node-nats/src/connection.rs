@@ -1,11 +1,12 @@
 //! The connection to NATS.
 
+use std::path::Path;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event};
+use async_nats::{Client, ConnectOptions, Event, Server};
 use tokio::sync::mpsc;
 
-use crate::join::{Join, JoinError};
+use crate::join::{Join, JoinError, User};
 use crate::machine::Machine;
 use crate::subject;
 
@@ -24,11 +25,26 @@ const WAITING: usize = 8 << 10;
 /// How many events of the connection may wait. The gateway reads them at once.
 const EVENTS: usize = 64;
 
+/// What happens to the connection.
+#[derive(Debug)]
+pub(crate) enum Happened {
+    Nats(Event),
+    /// The servers could not be reached, or did not let this machine in.
+    Failed(String),
+}
+
 /// Begins to connect, and goes on for ever. What happens to the connection comes by the channel.
-pub(crate) async fn connect(join: &Join, machine: &Machine) -> Result<(Client, mpsc::Receiver<Event>), JoinError> {
+pub(crate) async fn connect(join: &Join, machine: &Machine) -> Result<(Client, mpsc::Receiver<Happened>), JoinError> {
     let (sender, events) = mpsc::channel(EVENTS);
     let addresses = join.addresses()?;
-    let mut options = ConnectOptions::new()
+    let options = authenticated(options(machine, &sender), join)?;
+    let client = options.connect(addresses).await.map_err(|error| JoinError::Client(error.to_string()))?;
+    Ok((client, events))
+}
+
+fn options(machine: &Machine, to: &mpsc::Sender<Happened>) -> ConnectOptions {
+    let (sender, failures) = (to.clone(), to.clone());
+    ConnectOptions::new()
         .name(format!("multi-node on {}", machine.name))
         .no_echo()
         // So the permission for the cluster's subjects is enough.
@@ -44,21 +60,60 @@ pub(crate) async fn connect(join: &Join, machine: &Machine) -> Result<(Client, m
             let sender = sender.clone();
             async move {
                 // An error means that the gateway has ended.
-                let _ = sender.send(event).await;
+                let _ = sender.send(Happened::Nats(event)).await;
             }
-        });
+        })
+        // It is asked for a server before each attempt, and leaves the choice to the client.
+        .reconnect_to_server_callback(move |servers, _| {
+            if let Some(why) = failed(&servers) {
+                // What does not fit is said again after the next attempt.
+                let _ = failures.try_send(Happened::Failed(why));
+            }
+            std::future::ready(None)
+        })
+}
+
+/// Why the attempts before have failed.
+fn failed(servers: &[Server]) -> Option<String> {
+    let why = |server: &Server| {
+        let error = server.last_error.as_ref()?;
+        Some(format!("{}:{}: {error}", server.addr.host(), server.addr.port()))
+    };
+    let why: Vec<String> = servers.iter().filter_map(why).collect();
+    (!why.is_empty()).then(|| why.join("; "))
+}
+
+/// With what servers know this machine by, and it them.
+fn authenticated(mut options: ConnectOptions, join: &Join) -> Result<ConnectOptions, JoinError> {
+    options = match join.user()? {
+        Some(User { name, password: Some(password) }) => options.user_and_password(name, password),
+        Some(User { name: token, password: None }) => options.token(token),
+        None => options,
+    };
     if let Some(path) = &join.credentials {
-        let failed = |error: std::io::Error| JoinError::Credentials {
-            path: path.display().to_string(),
-            cause: error.to_string(),
-        };
-        options = options.credentials_file(path).await.map_err(failed)?;
+        options = options.credentials(&read(path)?).map_err(|error| unusable(path, &error))?;
+    }
+    if let Some(path) = &join.nkey {
+        options = options.nkey(read(path)?.trim().to_owned());
+    }
+    if let Some((certificate, key)) = &join.client_certificate {
+        [certificate, key].into_iter().try_for_each(|path| read(path).map(drop))?;
+        options = options.add_client_certificate(certificate.clone(), key.clone());
     }
     if let Some(path) = &join.root_certificates {
+        read(path)?;
         options = options.add_root_certificates(path.clone());
     }
-    let client = options.connect(addresses).await.map_err(|error| JoinError::Client(error.to_string()))?;
-    Ok((client, events))
+    Ok(options)
+}
+
+/// A file of a few lines, which is read once.
+fn read(path: &Path) -> Result<String, JoinError> {
+    std::fs::read_to_string(path).map_err(|error| unusable(path, &error))
+}
+
+fn unusable(path: &Path, error: &std::io::Error) -> JoinError {
+    JoinError::File { path: path.display().to_string(), cause: error.to_string() }
 }
 
 fn pause(attempts: usize) -> Duration {

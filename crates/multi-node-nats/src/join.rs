@@ -21,7 +21,15 @@ pub struct Join {
     insecure_bus: bool,
     remote_commands: bool,
     pub(crate) credentials: Option<PathBuf>,
+    pub(crate) nkey: Option<PathBuf>,
+    pub(crate) client_certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) root_certificates: Option<PathBuf>,
+}
+
+/// A user that the addresses name, or a token.
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) password: Option<String>,
 }
 
 /// Why machines cannot be joined so.
@@ -52,8 +60,8 @@ pub enum JoinError {
         name: String,
     },
     /// A file cannot be used.
-    #[error("cannot read the credentials in {path}: {cause}")]
-    Credentials {
+    #[error("cannot use the file {path}: {cause}")]
+    File {
         /// Its path.
         path: String,
         /// The system's words.
@@ -74,6 +82,8 @@ impl Join {
             insecure_bus: false,
             remote_commands: false,
             credentials: None,
+            nkey: None,
+            client_certificate: None,
             root_certificates: None,
         }
     }
@@ -120,6 +130,20 @@ impl Join {
         self
     }
 
+    /// The file with the seed of the user's NKey, where servers know it by its public part.
+    #[must_use]
+    pub fn nkey(mut self, path: impl Into<PathBuf>) -> Join {
+        self.nkey = Some(path.into());
+        self
+    }
+
+    /// The files with the certificate by which servers know this machine, and its private key (PEM).
+    #[must_use]
+    pub fn client_certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Join {
+        self.client_certificate = Some((certificate.into(), key.into()));
+        self
+    }
+
     /// The file with the certificates by which servers are known (PEM). Default: those of the system.
     #[must_use]
     pub fn root_certificates(mut self, path: impl Into<PathBuf>) -> Join {
@@ -149,12 +173,29 @@ impl Join {
     /// What is wrong.
     pub fn check(&self) -> Result<(), JoinError> {
         self.addresses()?;
+        self.user()?;
         self.cluster.iter().try_for_each(|name| named("cluster", name).map(drop))?;
         self.machine.iter().try_for_each(|name| named("machine", name).map(drop))
     }
 
+    /// The servers, without users: the client knows one user for all of them, and its log shows addresses.
     pub(crate) fn addresses(&self) -> Result<Vec<ServerAddr>, JoinError> {
-        self.servers.split(',').map(|server| self.address(server.trim())).collect()
+        self.servers.split(',').map(|server| self.address(&without_password(server.trim()))).collect()
+    }
+
+    /// The user that the addresses name.
+    pub(crate) fn user(&self) -> Result<Option<User>, JoinError> {
+        let mut named = self.servers.split(',').filter_map(|server| Some((server, user(server.trim())?)));
+        let Some((_, first)) = named.next() else { return Ok(None) };
+        if let Some((server, _)) = named.find(|(_, user)| *user != first) {
+            let cause = "all addresses name the same user, or one does".to_owned();
+            return Err(JoinError::Server { server: without_password(server.trim()), cause });
+        }
+        let (name, password) = match first.split_once(':') {
+            Some((name, password)) => (name, Some(decoded(password))),
+            None => (first, None),
+        };
+        Ok(Some(User { name: decoded(name), password }))
     }
 
     fn address(&self, server: &str) -> Result<ServerAddr, JoinError> {
@@ -179,6 +220,25 @@ fn named(what: &'static str, name: &str) -> Result<String, JoinError> {
         true => Ok(name.to_owned()),
         false => Err(JoinError::Name { what, name: name.to_owned() }),
     }
+}
+
+/// `user:password` of a server's address, or a token.
+fn user(server: &str) -> Option<&str> {
+    let rest = server.split_once("://").map_or(server, |(_, rest)| rest);
+    rest.rsplit_once('@').map(|(user, _)| user)
+}
+
+/// As addresses write what would end a user: `%40` for `@`.
+fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| byte == b'%').and_then(|digits| str::from_utf8(digits).ok());
+        let decoded = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        rest = if decoded.is_some() { &after[2..] } else { after };
+        bytes.push(decoded.unwrap_or(byte));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A server's address as it may be shown.
@@ -210,7 +270,8 @@ impl fmt::Display for Join {
 
 impl fmt::Debug for Join {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Join { servers: _, cluster, machine, insecure_bus, remote_commands, credentials, root_certificates } = self;
+        let Join { servers: _, cluster, machine, insecure_bus, remote_commands, .. } = self;
+        let Join { credentials, nkey, client_certificate, root_certificates, .. } = self;
         f.debug_struct("Join")
             .field("servers", &self.to_string())
             .field("cluster", cluster)
@@ -218,6 +279,8 @@ impl fmt::Debug for Join {
             .field("insecure_bus", insecure_bus)
             .field("remote_commands", remote_commands)
             .field("credentials", credentials)
+            .field("nkey", nkey)
+            .field("client_certificate", client_certificate)
             .field("root_certificates", root_certificates)
             .finish()
     }
@@ -244,6 +307,18 @@ mod tests {
             assert!(refused(&Join::new(server)).contains("not encrypted"), "{server}");
             assert!(Join::new(server).insecure_bus(true).check().is_ok(), "{server}");
         }
+    }
+
+    #[test]
+    fn a_user_is_named_once_for_all_servers() {
+        let named =
+            |servers: &str| Join::new(servers).user().expect("one").map(|User { name, password }| (name, password));
+        assert_eq!(named("tls://a,tls://b"), None);
+        assert_eq!(named("tls://me:p%40s%zz:s@a, tls://b"), Some(("me".to_owned(), Some("p@s%zz:s".to_owned()))));
+        assert_eq!(named("tls://token@a"), Some(("token".to_owned(), None)));
+        assert!(refused(&Join::new("tls://a:b@a,tls://c:d@b")).contains("\"tls://b\" is no address"));
+        let addresses = Join::new("tls://me:secret@a:1,tls://b").addresses().expect("two");
+        assert!(addresses.iter().all(|address| !address.has_user_pass()));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! gateway     the rules, pure: who wants what, what is passed on, which numbers were reached, which machines there are
 //! requests    questions to processes of other machines, and what this machine answers
 //! store       sessions and leases, in JetStream's key-value buckets
-//! frame       the bytes between machines        subject   under which names
+//! frame       the bytes between machines        subject   under which names        trouble   what does not work
 //! ```
 //!
 //! A gateway ([`run()`]) is one more process of the [bus](multi_node_bus::Bus). At NATS it subscribes to a topic while a process of its machine does. It
@@ -26,6 +26,7 @@ mod requests;
 mod run;
 mod store;
 mod subject;
+mod trouble;
 
 pub use join::{Join, JoinError};
 pub use machine::Machine;

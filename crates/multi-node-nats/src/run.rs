@@ -16,12 +16,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::connection::connect;
+use crate::connection::{Happened, connect};
 use crate::frame::Publisher;
 use crate::gateway::{Action, Gateway, Local, LocalEvent};
 use crate::join::{Join, JoinError};
 use crate::machine::Machine;
 use crate::requests::{Answers, Asks};
+use crate::trouble::Trouble;
 use crate::{store, subject};
 
 /// How often what others have to know is repeated.
@@ -90,7 +91,7 @@ pub async fn run(
         listens: HashMap::new(),
         follows: HashMap::new(),
     };
-    let mut running = Running { gateway, sides, asks, answers, failed: 0 };
+    let mut running = Running { gateway, sides, asks, answers, trouble: Trouble::default(), failed: 0 };
     running.sides.listen(None, subject::interest(&machine.cluster)).await;
     running.sides.await_answers(&running.asks).await;
     running.go(events, here, there, master, seen).await
@@ -111,6 +112,7 @@ struct Running {
     sides: Sides,
     asks: Arc<Asks>,
     answers: Answers,
+    trouble: Trouble,
     /// Frames that NATS did not take.
     failed: u64,
 }
@@ -126,7 +128,7 @@ async fn next_fleet(is_due: bool, at: Instant) {
 impl Running {
     async fn go(
         &mut self,
-        mut events: mpsc::Receiver<NatsEvent>,
+        mut events: mpsc::Receiver<Happened>,
         mut here: mpsc::Receiver<Here>,
         mut there: mpsc::Receiver<There>,
         mut master: mpsc::Receiver<FromMaster>,
@@ -142,7 +144,11 @@ impl Running {
         loop {
             let actions = tokio::select! {
                 event = events.recv() => match event {
-                    Some(event) => self.nats(&event),
+                    Some(Happened::Nats(event)) => self.nats(&event),
+                    Some(Happened::Failed(why)) => {
+                        self.trouble.is(&why);
+                        Vec::new()
+                    }
                     None => return Err(JoinError::Client("the client has ended".to_owned())),
                 },
                 () = self.sides.relay.subscribed_changed() => self.gateway.wanted_here(self.sides.wanted()),
@@ -151,7 +157,7 @@ impl Running {
                     continue;
                 }
                 Some(here) = here.recv() => self.here(here),
-                Some((topic, frame)) = there.recv() => self.gateway.received(topic.as_deref(), &frame),
+                Some((topic, frame)) = there.recv() => self.there(topic.as_deref(), &frame),
                 Some(said) = master.recv() => match said {
                     FromMaster::Leave => return self.leave().await,
                     FromMaster::Fleet(fleet) => {
@@ -182,6 +188,7 @@ impl Running {
         match event {
             NatsEvent::Connected => {
                 log::info!(target: TARGET, "joined with other machines by NATS");
+                self.trouble.is_over();
                 self.asks.connected(Some(&self.sides.client));
                 self.gateway.connected(self.sides.client.max_payload())
             }
@@ -191,9 +198,13 @@ impl Running {
                 self.gateway.disconnected();
                 Vec::new()
             }
-            // An attempt to connect failed, and another follows.
+            // An attempt to connect failed, and another follows, which says why.
             NatsEvent::ClientError(error) => {
                 log::debug!(target: TARGET, "NATS: {error}");
+                Vec::new()
+            }
+            NatsEvent::ServerError(error) => {
+                self.trouble.is(&format!("NATS refuses something: {error}"));
                 Vec::new()
             }
             other => {
@@ -201,6 +212,14 @@ impl Running {
                 Vec::new()
             }
         }
+    }
+
+    fn there(&mut self, topic: Option<&str>, frame: &Bytes) -> Vec<Action> {
+        let actions = self.gateway.received(topic, frame);
+        if let Some(error) = self.gateway.bad_frame() {
+            self.trouble.is(&format!("a program in this cluster's subjects has sent {error}"));
+        }
+        actions
     }
 
     fn here(&mut self, here: Here) -> Vec<Action> {
@@ -256,14 +275,15 @@ impl Running {
 
     fn show(&self, seen: &Seen) {
         let counted = self.gateway.counted;
-        let mut now = *seen.status.borrow();
+        let mut now = seen.status.borrow().clone();
         now.connected = self.gateway.is_connected();
         now.machines = self.gateway.reachable();
         now.published = counted.published;
         now.received = counted.received;
         now.dropped = counted.dropped + self.failed;
         now.bad_frames = counted.bad_frames + self.asks.bad_frames() + self.answers.bad_frames();
-        seen.status.send_if_modified(|status| std::mem::replace(status, now) != now);
+        now.error = self.trouble.latest();
+        seen.status.send_if_modified(|status| std::mem::replace(status, now.clone()) != now);
         let machines = self.gateway.machines();
         seen.machines.send_if_modified(|known| {
             let changed = machines.since(known).is_some();

@@ -120,7 +120,7 @@ impl Talk {
                     Some(changes) => ToMaster::Machines(changes),
                     None => continue,
                 },
-                _ = beat.tick() => ToMaster::Gateway(*self.status.borrow()),
+                _ = beat.tick() => ToMaster::Gateway(self.status.borrow().clone()),
             };
             if let Err(error) = self.writer.send(said).await {
                 return control::broken(&error);

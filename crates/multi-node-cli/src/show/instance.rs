@@ -23,7 +23,7 @@ pub(crate) fn instance(instance: &Instance, paint: Paint, width: usize) -> Strin
 
 /// Whether this machine is joined to others, and what was lost on the way to them.
 fn gateway(gateway: &GatewayStatus, paint: Paint) -> String {
-    let GatewayStatus { pid, connected, machines, dropped, bad_frames, .. } = gateway;
+    let GatewayStatus { pid, connected, machines, dropped, bad_frames, error, .. } = gateway;
     let (colour, state) = match (pid, connected) {
         (None, _) => (Colour::Bad, "not running".to_owned()),
         (_, false) => (Colour::Bad, "not connected to NATS".to_owned()),
@@ -31,7 +31,8 @@ fn gateway(gateway: &GatewayStatus, paint: Paint) -> String {
     };
     let counted = [(*dropped, "messages dropped"), (*bad_frames, "bad frames")];
     let counted = counted.iter().filter(|(number, _)| *number > 0).map(|(number, what)| format!(", {number} {what}"));
-    format!("\ngateway: {}{}", paint.text(colour, &state), counted.collect::<String>())
+    let error = error.iter().map(|error| format!("\n  {}", paint.text(Colour::Bad, error)));
+    format!("\ngateway: {}{}{}", paint.text(colour, &state), counted.collect::<String>(), error.collect::<String>())
 }
 
 /// For how long a certificate is good, and what is wrong with its files.
@@ -241,7 +242,8 @@ SLOT  NODE     PID  STATE             FOR  GEN  RESTARTS  CONNS  REQUESTS  IN FL
             assert!(shown.contains(&format!("\ngateway: {said}\n\nSLOT")), "{shown}");
         };
         shows(json!({}), "not running");
-        shows(json!({ "pid": 7 }), "not connected to NATS");
+        let refused = "bus-1:4222: authorization violation";
+        shows(json!({ "pid": 7, "error": refused }), &format!("not connected to NATS\n  {refused}"));
         let joined = json!({ "pid": 7, "connected": true, "machines": 2, "dropped": 3, "bad_frames": 1 });
         shows(joined, "connected to NATS, 2 other machines, 3 messages dropped, 1 bad frames");
     }

@@ -2,7 +2,7 @@
 
 mod acme;
 mod attack;
-mod authority;
+pub(crate) mod authority;
 mod client;
 mod clients;
 mod counts;

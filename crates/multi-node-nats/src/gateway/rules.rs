@@ -9,7 +9,7 @@ use multi_node_fleet::machines::{Machine, MachineFleet, Machines};
 use super::places::Places;
 use super::presence::Presence;
 use super::wants::Wants;
-use crate::frame::{Body, Frame, Message, Place, Publisher, Sender, digest};
+use crate::frame::{Body, Frame, FrameError, Message, Place, Publisher, Sender, digest};
 use crate::subject;
 
 /// How many bytes a frame of one message has at most beside the payload.
@@ -93,6 +93,8 @@ pub(crate) struct Gateway {
     /// Whether others have to get to know them.
     fleet_is_due: bool,
     pub(crate) counted: Counted,
+    /// Why the latest frame that is none was refused.
+    bad: Option<FrameError>,
 }
 
 impl Gateway {
@@ -109,6 +111,7 @@ impl Gateway {
             fleet: None,
             fleet_is_due: false,
             counted: Counted::default(),
+            bad: None,
         }
     }
 
@@ -133,6 +136,11 @@ impl Gateway {
     /// The gateway before has known these machines.
     pub(crate) fn inherit(&mut self, machines: Vec<Machine>) {
         self.presence.inherit(machines);
+    }
+
+    /// Why a frame was refused since the last look.
+    pub(crate) fn bad_frame(&mut self) -> Option<FrameError> {
+        self.bad.take()
     }
 
     /// These are the processes of this machine now.
@@ -224,9 +232,13 @@ impl Gateway {
 
     /// A frame came in the subject of this topic; `None`: in that of wishes.
     pub(crate) fn received(&mut self, topic: Option<&str>, bytes: &Bytes) -> Vec<Action> {
-        let Ok(Frame { machine, epoch, body }) = Frame::decode(bytes) else {
-            self.counted.bad_frames += 1;
-            return Vec::new();
+        let Frame { machine, epoch, body } = match Frame::decode(bytes) {
+            Ok(frame) => frame,
+            Err(error) => {
+                self.counted.bad_frames += 1;
+                self.bad = Some(error);
+                return Vec::new();
+            }
         };
         if machine == self.me.machine && epoch == self.me.epoch {
             return Vec::new();

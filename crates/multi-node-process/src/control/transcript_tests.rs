@@ -21,6 +21,8 @@ fn masters_understand_what_nodes_have_said_since_the_first_release() {
     let gateway = json!({
         "pid": null, "connected": true, "machines": 2, "published": 3, "received": 4, "dropped": 5, "bad_frames": 6,
     });
+    let mut refused = gateway.clone();
+    refused["error"] = json!("no way");
     let samples = [
         (
             0,
@@ -30,6 +32,7 @@ fn masters_understand_what_nodes_have_said_since_the_first_release() {
         (0, json!({ "failed": { "why": "no route to host" } })),
         (0, json!("beat")),
         (0, json!({ "gateway": gateway })),
+        (0, json!({ "gateway": refused })),
         (0, json!({ "machines": { "own": null, "anew": true, "changed": [machine()], "gone": [["b", 8]] } })),
         (0, json!("leaving")),
         (0, json!({ "drained": { "finished": 1, "handed_off": 2, "aborted": 3, "kept": 4, "kept_closed": 5 } })),

@@ -34,8 +34,8 @@ pub(super) enum GatewayEvent {
     Knows(MachineChanges),
     /// It wants a link to another process.
     Wants { peer: NodeId, broken_epoch: u64 },
-    /// It has ended.
-    Down,
+    /// It has ended; why, if it should not have.
+    Down(Option<String>),
 }
 
 /// The gateway, if the program joins other machines.
@@ -118,8 +118,10 @@ impl Members {
                 self.machines.apply(MachineChanges { own: None, ..changes });
             }
             GatewayEvent::Wants { peer, broken_epoch } => self.open_link(NodeId::GATEWAY, peer, broken_epoch),
-            GatewayEvent::Down => {
-                self.gateway_is(GatewayStatus::default());
+            GatewayEvent::Down(error) => {
+                let mut status = GatewayStatus::default();
+                status.error = error;
+                self.gateway_is(status);
                 if self.gateway.as_mut().is_some_and(|gateway| gateway.up.take().is_some()) {
                     self.gateway_is_gone();
                 }

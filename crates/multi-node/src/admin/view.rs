@@ -125,7 +125,7 @@ impl Instance {
             slots: status.slots.iter().map(|slot| SlotInfo::of(slot, now, &used)).collect(),
             waiting: status.waiting.clone(),
             certificates: status.certificates.clone(),
-            gateway: status.gateway,
+            gateway: status.gateway.clone(),
         }
     }
 }

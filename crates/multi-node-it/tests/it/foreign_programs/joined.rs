@@ -25,12 +25,12 @@ async fn get(program: &mut Program, path: &str) -> Value {
 }
 
 /// Does this with a session that expires in a minute.
-async fn session(program: &mut Program, operation: &str, id: &str, data: &str) -> Value {
+pub(super) async fn session(program: &mut Program, operation: &str, id: &str, data: &str) -> Value {
     get(program, &format!("/joined/{operation}/{id}/60000/{data}")).await
 }
 
 /// Asks until it is answered as wanted.
-async fn until(program: &mut Program, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+pub(super) async fn until(program: &mut Program, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     loop {
         let answer = get(program, path).await;
         if wanted(&answer) {
@@ -64,7 +64,8 @@ async fn machines_share_sessions_and_say_when_they_cannot() {
         assert_eq!(session(&mut beta, "load", "a", "-").await, Value::Null);
         // A gateway that is killed delays, and loses nothing.
         assert_eq!(session(&mut alpha, "create", "b", "kept").await, json!(true));
-        let gateway = alpha.status_where(|status| status.gateway.is_some_and(|gateway| gateway.connected)).await;
+        let gateway =
+            alpha.status_where(|status| status.gateway.as_ref().is_some_and(|gateway| gateway.connected)).await;
         send(gateway.gateway.and_then(|gateway| gateway.pid).expect("a process"), Signal::KILL);
         until(&mut alpha, "/joined/load/b/0/-", |answer| *answer == json!("kept")).await;
         // Without NATS nothing is kept, and nothing is made up.
@@ -97,7 +98,7 @@ async fn without_jetstream_the_error_says_so() {
 }
 
 /// The terms of all nodes of the machine: tokens, and whether they are over.
-async fn terms(program: &mut Program) -> Vec<(u64, bool)> {
+pub(super) async fn terms(program: &mut Program) -> Vec<(u64, bool)> {
     let mut all = Vec::new();
     for slot in program.at_rest().await.slots {
         let node = slot.id.expect("it serves").to_string();
@@ -108,7 +109,7 @@ async fn terms(program: &mut Program) -> Vec<(u64, bool)> {
 }
 
 /// Waits for a term that goes on, with a token above this one. There is never a second one.
-async fn term(programs: &mut [&mut Program], above: u64) -> (usize, u64) {
+pub(super) async fn term(programs: &mut [&mut Program], above: u64) -> (usize, u64) {
     loop {
         let mut going_on = Vec::new();
         for (index, program) in programs.iter_mut().enumerate() {
@@ -124,7 +125,7 @@ async fn term(programs: &mut [&mut Program], above: u64) -> (usize, u64) {
     }
 }
 
-async fn lead(program: &mut Program) {
+pub(super) async fn lead(program: &mut Program) {
     for slot in program.at_rest().await.slots {
         let node = slot.id.expect("it serves").to_string();
         assert_eq!(program.connected_to(&node).await.get("/joined/lead").await.expect("an answer").json(), json!(true));

@@ -52,7 +52,7 @@ fn ends(lines: &[String], text: &str) -> bool {
 }
 
 /// Publishes on one machine until all nodes of the other see it.
-async fn reaches(from: &Program, id: &str, to: &mut Program, word: &str) {
+pub(super) async fn reaches(from: &Program, id: &str, to: &mut Program, word: &str) {
     for slot in to.at_rest().await.slots {
         let node = slot.id.expect("it serves").to_string();
         let mut client = to.connected_to(&node).await;
@@ -120,7 +120,9 @@ async fn messages_cross_both_ways_once_to_each_node_and_the_gateway_alone_knows_
         assert_eq!(connected, [pid]);
         let shows = |status: &GatewayStatus| (status.pid, status.connected, status.machines) == (Some(pid), true, 1);
         let counts = |status: &GatewayStatus| status.published >= 50 && status.received >= 50;
-        alpha.status_where(|status| status.gateway.is_some_and(|status| shows(&status) && counts(&status))).await;
+        alpha
+            .status_where(|status| status.gateway.as_ref().is_some_and(|status| shows(status) && counts(status)))
+            .await;
         alpha.stop().await;
         beta.stop().await;
     })
@@ -128,7 +130,7 @@ async fn messages_cross_both_ways_once_to_each_node_and_the_gateway_alone_knows_
 }
 
 /// Whether the process has a TCP connection to this port.
-fn connects(pid: u32, port: u16) -> bool {
+pub(super) fn connects(pid: u32, port: u16) -> bool {
     let table = fs::read_to_string("/proc/net/tcp").expect("readable");
     let to = format!(":{port:04X}");
     let inodes = table.lines().filter_map(|line| {
@@ -221,14 +223,14 @@ async fn without_nats_a_machine_serves_alone_and_joins_later() {
         let at_alpha = first(&mut alpha).await;
         publish(&alpha, &at_alpha, ["alone".to_owned()].into_iter()).await;
         assert_eq!(received(&mut alpha, |lines| ends(lines, "alone")).await.len(), 2);
-        let is = |connected| move |status: GatewayStatus| status.pid.is_some() && status.connected == connected;
-        alpha.status_where(|status| status.gateway.is_some_and(is(false))).await;
+        let is = |connected| move |status: &GatewayStatus| status.pid.is_some() && status.connected == connected;
+        alpha.status_where(|status| status.gateway.as_ref().is_some_and(is(false))).await;
         server.start().await;
         reaches(&alpha, &at_alpha, &mut beta, "joined").await;
         alpha.logged("joined with other machines by NATS").await;
         server.kill();
         alpha.logged("NATS is not there: this machine is on its own for now").await;
-        alpha.status_where(|status| status.gateway.is_some_and(is(false))).await;
+        alpha.status_where(|status| status.gateway.as_ref().is_some_and(is(false))).await;
         alpha.stop().await;
         beta.stop().await;
     })
@@ -242,7 +244,11 @@ async fn ask(program: &mut Program, path: &str) -> serde_json::Value {
 }
 
 /// Asks until the answer is as wanted.
-async fn asks(program: &mut Program, path: &str, wanted: impl Fn(&serde_json::Value) -> bool) -> serde_json::Value {
+pub(super) async fn asks(
+    program: &mut Program,
+    path: &str,
+    wanted: impl Fn(&serde_json::Value) -> bool,
+) -> serde_json::Value {
     loop {
         let answer = ask(program, path).await;
         if wanted(&answer) {

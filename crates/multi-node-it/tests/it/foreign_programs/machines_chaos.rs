@@ -1,4 +1,5 @@
-//! Three machines, between which everything breaks at random: the server of NATS, gateways, the network of one machine or of all.
+//! Three machines, between which everything breaks at random: the server of NATS, gateways, the network of one machine or of all. Meanwhile their
+//! programs are reloaded and upgraded.
 //!
 //! Local messages lose nothing, no subscription gets a message twice, and every gap shows. `CHAOS_SEED` and `CHAOS_SECONDS`.
 
@@ -30,28 +31,51 @@ const EVERY: Duration = Duration::from_millis(10);
 struct TestMachine {
     program: Program,
     proxy: Proxy,
-    publisher: NodeId,
     epoch: u64,
-    /// The last number that it has published.
+    publishing: Publishing,
+}
+
+/// What a node publishes until it is over.
+struct Publishing {
+    by: NodeId,
+    /// The last number.
     last: Arc<AtomicU64>,
-    publishing: JoinHandle<()>,
+    over: Arc<AtomicBool>,
+    task: JoinHandle<()>,
+}
+
+impl Publishing {
+    /// By the node in slot 0.
+    async fn start(program: &mut Program) -> Publishing {
+        let by = program.at_rest().await.slots[0].id.expect("it serves");
+        let (last, over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+        let client = program.connected_to(&by.to_string()).await;
+        let task = tokio::spawn(publish(client, last.clone(), over.clone()));
+        Publishing { by, last, over, task }
+    }
+
+    async fn stop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+        (&mut self.task).await.expect("it publishes to the end");
+    }
+
+    fn last(&self) -> u64 {
+        self.last.load(Ordering::Relaxed)
+    }
 }
 
 impl TestMachine {
-    async fn start(name: &str, server: &NatsServer, over: &Arc<AtomicBool>) -> TestMachine {
+    async fn start(name: &str, server: &NatsServer) -> TestMachine {
         let proxy = Proxy::before(server.addr()).await;
         let through = Plan { join: Some((proxy.url(), name.to_owned())), ..plan(server, name) };
         let mut program = Program::serving(through).await;
-        let publisher = program.at_rest().await.slots[0].id.expect("it serves");
-        let last = Arc::new(AtomicU64::new(0));
-        let client = program.connected_to(&publisher.to_string()).await;
-        let publishing = tokio::spawn(publish(client, last.clone(), over.clone()));
-        TestMachine { program, proxy, publisher, epoch: 0, last, publishing }
+        let publishing = Publishing::start(&mut program).await;
+        TestMachine { program, proxy, epoch: 0, publishing }
     }
 
     /// How the others call its publisher.
     fn remote(&self, name: &str) -> NodeId {
-        let (machine, number) = (name.to_owned(), self.publisher.number());
+        let (machine, number) = (name.to_owned(), self.publishing.by.number());
         RemoteProcess { machine, epoch: self.epoch, number, slot: Some(Slot(0)) }.id()
     }
 
@@ -60,9 +84,19 @@ impl TestMachine {
         send(pid, signal);
         pid
     }
+
+    /// Its nodes are replaced, or all of its program. What they have seen ends with them.
+    async fn replace(&mut self, upgrades: bool) {
+        self.publishing.stop().await;
+        match upgrades {
+            true => self.program.upgrade().await.expect("the new program takes over"),
+            false => assert!(self.program.command("reload").await["Ok"].is_object()),
+        }
+        self.publishing = Publishing::start(&mut self.program).await;
+    }
 }
 
-async fn publish(mut client: Client, last: Arc<AtomicU64>, over: Arc<AtomicBool>) {
+pub(super) async fn publish(mut client: Client, last: Arc<AtomicU64>, over: Arc<AtomicBool>) {
     while !over.load(Ordering::Relaxed) {
         let answer = client.get(&format!("/bus/count/{AT_ONCE}")).await.expect("an answer");
         last.store(answer.body.trim().parse().expect("a number"), Ordering::Relaxed);
@@ -74,7 +108,7 @@ async fn publish(mut client: Client, last: Arc<AtomicU64>, over: Arc<AtomicBool>
 async fn break_something(rng: &mut Rng, machines: &mut [TestMachine], server: &mut NatsServer) -> &'static str {
     let pause = Duration::from_millis(rng.u64(0..3_000));
     let machine = &mut machines[rng.usize(0..NAMES.len())];
-    let what = match rng.u8(0..6) {
+    let what = match rng.u8(0..8) {
         0 => {
             server.kill();
             sleep(pause).await;
@@ -101,6 +135,20 @@ async fn break_something(rng: &mut Rng, machines: &mut [TestMachine], server: &m
             sleep(2 * pause).await;
             "a network swallowed"
         }
+        5 => {
+            if rng.bool() {
+                machine.proxy.set(Network::Cut);
+            }
+            machine.replace(false).await;
+            "a machine was reloaded"
+        }
+        6 => {
+            if rng.bool() {
+                machine.kill_gateway(Signal::KILL).await;
+            }
+            machine.replace(true).await;
+            "a machine was upgraded"
+        }
         _ => {
             machine.proxy.set(Network::Passes(Duration::from_millis(rng.u64(1..50))));
             sleep(pause).await;
@@ -112,7 +160,7 @@ async fn break_something(rng: &mut Rng, machines: &mut [TestMachine], server: &m
 }
 
 /// What each node of the machine has seen, once it is as wanted.
-async fn audits(program: &mut Program, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
+pub(super) async fn audits(program: &mut Program, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut audits = Vec::new();
     for slot in program.at_rest().await.slots {
         let mut node = program.connected_to(&slot.id.expect("it serves").to_string()).await;
@@ -127,15 +175,20 @@ async fn audits(program: &mut Program, wanted: impl Fn(&Value) -> bool) -> Vec<V
     audits
 }
 
-fn has(audit: &Value, publisher: NodeId, last: u64) -> bool {
+pub(super) fn has(audit: &Value, publisher: NodeId, last: u64) -> bool {
     audit["next"][publisher.to_string()].as_u64().is_some_and(|next| next > last)
+}
+
+/// How this machine calls the publishers of all.
+fn seen_at(at: usize, ids: &[(NodeId, NodeId)]) -> impl Iterator<Item = NodeId> {
+    ids.iter().enumerate().map(move |(of, (here, remote))| if of == at { *here } else { *remote })
 }
 
 /// The epochs of all machines, once they know of each other.
 async fn epochs(machines: &mut [TestMachine]) -> BTreeMap<String, u64> {
     let mut epochs = BTreeMap::new();
     for machine in machines {
-        let mut node = machine.program.connected_to(&machine.publisher.to_string()).await;
+        let mut node = machine.program.connected_to(&machine.publishing.by.to_string()).await;
         loop {
             let known = node.get("/machines").await.expect("an answer").json();
             let reachable = known["machines"].as_array().expect("a list").iter().filter(|one| one["reachable"] == true);
@@ -160,36 +213,32 @@ async fn local_messages_lose_nothing_and_every_gap_shows_whatever_breaks_between
     let seed: u64 = from_env("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
     within(seconds + 120, async {
-        let (mut rng, over) = (Rng::with_seed(seed), Arc::new(AtomicBool::new(false)));
+        let mut rng = Rng::with_seed(seed);
         let mut machines = Vec::new();
         for name in NAMES {
-            machines.push(TestMachine::start(name, &server, &over).await);
+            machines.push(TestMachine::start(name, &server).await);
         }
-        let known = epochs(&mut machines).await;
-        for (machine, name) in machines.iter_mut().zip(NAMES) {
-            machine.epoch = known[name];
-        }
+        epochs(&mut machines).await;
         let (begun, mut broken) = (Instant::now(), BTreeMap::<_, u32>::new());
         while begun.elapsed() < Duration::from_secs(seconds) {
             *broken.entry(break_something(&mut rng, &mut machines, &mut server).await).or_default() += 1;
             sleep(Duration::from_millis(rng.u64(0..1_000))).await;
         }
-        assert_eq!(epochs(&mut machines).await, known, "they find each other again");
-        over.store(true, Ordering::Relaxed);
-        for machine in &mut machines {
-            (&mut machine.publishing).await.expect("it publishes to the end");
-        }
-        let last: Vec<(NodeId, NodeId, u64)> = machines
-            .iter()
-            .zip(NAMES)
-            .map(|(machine, name)| (machine.publisher, machine.remote(name), machine.last.load(Ordering::Relaxed)))
-            .collect();
-        println!("broken: {broken:?}; published: {:?}", last.iter().map(|(.., last)| last + 1).collect::<Vec<_>>());
+        // They find each other again, and each node gets to know each publisher.
+        let known = epochs(&mut machines).await;
+        machines.iter_mut().zip(NAMES).for_each(|(machine, name)| machine.epoch = known[name]);
+        let ids = |machine: &TestMachine, name| (machine.publishing.by, machine.remote(name));
+        let ids: Vec<(NodeId, NodeId)> = machines.iter().zip(NAMES).map(|(machine, name)| ids(machine, name)).collect();
         for (at, machine) in machines.iter_mut().enumerate() {
-            let all = |audit: &Value| {
-                let mut others = last.iter().enumerate();
-                others.all(|(of, (here, remote, last))| has(audit, if of == at { *here } else { *remote }, *last))
-            };
+            audits(&mut machine.program, |audit| seen_at(at, &ids).all(|id| has(audit, id, 0))).await;
+        }
+        for machine in &mut machines {
+            machine.publishing.stop().await;
+        }
+        let last: Vec<u64> = machines.iter().map(|machine| machine.publishing.last()).collect();
+        println!("broken: {broken:?}; published: {last:?}");
+        for (at, machine) in machines.iter_mut().enumerate() {
+            let all = |audit: &Value| seen_at(at, &ids).zip(&last).all(|(id, last)| has(audit, id, *last));
             for audit in audits(&mut machine.program, all).await {
                 println!("{}: {} messages, {} missed", NAMES[at], audit["messages"], audit["lagged"]);
                 assert_eq!(

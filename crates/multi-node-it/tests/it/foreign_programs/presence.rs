@@ -86,7 +86,7 @@ async fn exits_are_known_at_once_and_a_new_gateway_changes_nothing() {
             let pid = gateway(program).await;
             send(pid, Signal::KILL);
             program
-                .status_where(|status| status.gateway.is_some_and(|now| now.connected && now.pid != Some(pid)))
+                .status_where(|status| status.gateway.as_ref().is_some_and(|now| now.connected && now.pid != Some(pid)))
                 .await;
         }
         // What happens later is known by the new gateways.
@@ -123,7 +123,7 @@ async fn a_machine_that_is_lost_is_known_within_eight_seconds() {
         assert!(begun.elapsed() < LOST, "{:?}", begun.elapsed());
         let left = events(&known).iter().filter(|event| event.ends_with("left: its machine is silent")).count();
         assert_eq!(left, 3, "two nodes and their master: {known}");
-        beta.status_where(|status| status.gateway.is_some_and(|gateway| gateway.machines == 0)).await;
+        beta.status_where(|status| status.gateway.as_ref().is_some_and(|gateway| gateway.machines == 0)).await;
         [gateway, alpha.pid].iter().for_each(|pid| send(*pid, Signal::CONT));
         knows(&mut beta, is("alpha", true, 2)).await;
         alpha.stop().await;

@@ -6,12 +6,12 @@ use multi_node_it::{Plan, Program, within};
 
 use super::machines::{plan, server};
 
-async fn client(program: &Program, name: &str) -> Client {
+pub(super) async fn client(program: &Program, name: &str) -> Client {
     Client::connect_to(&program.control(name)).await.expect("a control socket")
 }
 
 /// Waits until this machine knows `count` machines, itself included.
-async fn knows(program: &Program, name: &str, count: usize) {
+pub(super) async fn knows(program: &Program, name: &str, count: usize) {
     while client(program, name).await.ask::<Vec<MachineInfo>>(&Request::Machines).await.expect("machines").len() < count
     {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;

@@ -10,14 +10,14 @@ use rustls::pki_types::CertificateDer;
 use tempfile::TempDir;
 
 /// An authority, and the folder in which a server finds its certificate.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
 }
 
 impl Authority {
     /// With a certificate for `localhost`.
-    pub(super) fn new() -> Authority {
+    pub(crate) fn new() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.distinguished_name.push(DnType::CommonName, "an authority");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -29,7 +29,7 @@ impl Authority {
         authority
     }
 
-    pub(super) fn path(&self, file: &str) -> PathBuf {
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.folder.path().join(file)
     }
 
@@ -39,14 +39,14 @@ impl Authority {
     }
 
     /// Makes a new certificate for this name and puts it in the place of the one before: each file is replaced as a whole.
-    pub(super) fn issue(&self, name: &str) {
+    pub(crate) fn issue(&self, name: &str) {
         let (cert, key) = self.make(name);
         self.put("cert.pem", &cert);
         self.put("key.pem", &key);
     }
 
     /// A new certificate and its key.
-    pub(super) fn make(&self, name: &str) -> (String, String) {
+    pub(crate) fn make(&self, name: &str) -> (String, String) {
         self.make_until(name, None)
     }
 
@@ -68,7 +68,7 @@ impl Authority {
     }
 
     /// Replaces a file by a rename.
-    pub(super) fn put(&self, file: &str, text: &str) {
+    pub(crate) fn put(&self, file: &str, text: &str) {
         let new = self.path(&format!("{file}.new"));
         std::fs::write(&new, text).expect("a file of ours");
         std::fs::rename(new, self.path(file)).expect("a file of ours");

@@ -107,7 +107,7 @@ impl Attendant {
         };
         end(&*launch, &process).await?;
         // An error means that the loop has ended.
-        let _ = self.events.send(GatewayEvent::Down).await;
+        let _ = self.events.send(GatewayEvent::Down(ended.clone())).await;
         Ok(ended)
     }
 }

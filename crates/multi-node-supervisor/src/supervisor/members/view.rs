@@ -107,7 +107,7 @@ impl Members {
         self.launcher.keep(used);
         self.template.workload.keep(&used);
         status.certificates.clone_from(&self.template.tls.view.borrow().shown);
-        status.gateway = self.gateway.as_ref().map(|gateway| gateway.status);
+        status.gateway = self.gateway.as_ref().map(|gateway| gateway.status.clone());
         let bound = self.template.workload.bound();
         self.tell_fleet(&status);
         let machines = self.machines.clone();

@@ -47,9 +47,15 @@ pub(crate) struct Options {
 struct Finding {
     /// From each SIGKILL until the replacement served, in milliseconds.
     replaced_ms: Vec<f64>,
-    /// Proportional set size of each node, in KiB. The program's text is shared, and counts the more, the larger the program is.
+    weights: Weights,
+}
+
+/// What processes weigh.
+#[derive(Serialize, Deserialize)]
+struct Weights {
+    /// Proportional set size of each, in KiB. The program's text is shared, and counts the more, the larger the program is.
     pss_kib: Vec<f64>,
-    /// What of it is not of files: the node's own memory.
+    /// What of it is not of files: the process's own memory.
     own_kib: Vec<f64>,
 }
 
@@ -59,13 +65,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let sizes: &[usize] = if options.smoke { &[8] } else { &[8, 64] };
     let variants = [Variant::MultiNode, Variant::Reuseport, Variant::Shared];
     let mut starts = vec![Vec::new(); sizes.len() * variants.len()];
-    let mut findings = Vec::new();
+    let (mut findings, mut by_hand) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
         let cases = sizes.iter().flat_map(|size| variants.map(|variant| (*size, variant)));
         for (times, (nodes, variant)) in starts.iter_mut().zip(cases) {
             times.push(start(variant, nodes)?);
         }
         findings.push(kill_and_weigh(kills)?);
+        by_hand.push(weigh_by_hand()?);
     }
     let cases = sizes.iter().flat_map(|size| variants.map(|variant| (*size, variant)));
     let mut rows: Vec<Row> = cases
@@ -76,14 +83,9 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         .collect();
     let replaced = findings.iter().flat_map(|finding| finding.replaced_ms.iter().copied());
     rows.extend(Row::of("multi-node: SIGKILL until the replacement serves".to_owned(), "ms", replaced));
-    let weights = |kib: fn(&Finding) -> &Vec<f64>| findings.iter().flat_map(kib).map(|kib| kib / 1024.0);
-    rows.extend(Row::of(
-        format!("multi-node: PSS of each of {FLEET} nodes"),
-        "MiB",
-        weights(|finding| &finding.pss_kib),
-    ));
-    let own = weights(|finding| &finding.own_kib);
-    rows.extend(Row::of("multi-node: of that, memory of no file".to_owned(), "MiB", own));
+    let weights = findings.iter().map(|finding| &finding.weights);
+    rows.extend(weight_rows("multi-node", &weights.collect::<Vec<_>>()));
+    rows.extend(weight_rows("reuseport", &by_hand.iter().collect::<Vec<_>>()));
     table::print_rows("measured", &rows, options.json)
 }
 
@@ -94,6 +96,25 @@ pub(crate) fn start(variant: Variant, nodes: usize) -> Result<f64> {
     let time = before.elapsed();
     drop(server);
     Ok(millis(time))
+}
+
+/// The rows of one kind of process.
+fn weight_rows(name: &str, weights: &[&Weights]) -> Vec<Row> {
+    let mib = |kib: fn(&Weights) -> &Vec<f64>| weights.iter().copied().flat_map(kib).map(|kib| kib / 1024.0);
+    let pss = Row::of(format!("{name}: PSS of each of {FLEET} processes"), "MiB", mib(|weights| &weights.pss_kib));
+    let own = Row::of(format!("{name}: of that, memory of no file"), "MiB", mib(|weights| &weights.own_kib));
+    pss.into_iter().chain(own).collect()
+}
+
+fn weigh(pids: &[u32]) -> Result<Weights> {
+    let weigh = |line| pids.iter().map(|&pid| memory::kib(pid, line)).collect::<Result<Vec<f64>>>();
+    Ok(Weights { pss_kib: weigh("Pss:")?, own_kib: weigh("Pss_Anon:")? })
+}
+
+/// Hand-made prefork of the same program, which lacks only the library.
+fn weigh_by_hand() -> Result<Weights> {
+    let server = Server::on_free_port(Variant::Reuseport, FLEET)?;
+    weigh(&server.pids()[1..])
 }
 
 fn kill_and_weigh(kills: usize) -> Result<Finding> {
@@ -111,13 +132,12 @@ pub(crate) fn killed_nodes(kills: usize) -> Result<()> {
         }
         nodes.ready().await?;
         let pids: Vec<u32> = nodes.status().slots.iter().filter_map(|slot| slot.pid).collect();
-        let weigh = |line| pids.iter().map(|&pid| memory::kib(pid, line)).collect::<Result<Vec<f64>>>();
-        let (pss_kib, own_kib) = (weigh("Pss:")?, weigh("Pss_Anon:")?);
+        let weights = weigh(&pids)?;
         let mut replaced_ms = Vec::new();
         for slot in 0..kills {
             replaced_ms.push(millis(replace(&nodes, slot).await?));
         }
-        println!("{}", serde_json::to_string(&Finding { replaced_ms, pss_kib, own_kib })?);
+        println!("{}", serde_json::to_string(&Finding { replaced_ms, weights })?);
         Ok(nodes.shutdown().await?)
     })
 }

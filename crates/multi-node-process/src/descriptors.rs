@@ -163,7 +163,7 @@ impl Demand {
         Demand::new("this process", parts)
     }
 
-    fn total(&self) -> usize {
+    pub fn total(&self) -> usize {
         self.parts.iter().map(|(count, _)| count).sum()
     }
 

@@ -9,6 +9,9 @@ use tokio::io::unix::AsyncFd;
 use crate::epoll::Epoll;
 use crate::place;
 
+/// A runtime that was started early has its epoll instance below this number. The list of all descriptors costs the kernel 10 µs for each.
+const LOW: RawFd = 32;
+
 /// The file, watched by the runtime that this is called in.
 #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which those of std do not")]
 pub fn watched<F: AsRawFd>(file: F) -> io::Result<AsyncFd<F>> {
@@ -22,23 +25,30 @@ pub fn watched<F: AsRawFd>(file: F) -> io::Result<AsyncFd<F>> {
 ///
 /// What the system says where `/proc` cannot be read, or no descriptors are left.
 pub fn watcher(file: BorrowedFd<'_>) -> io::Result<Option<(Epoll, u64)>> {
+    for number in 0..LOW {
+        if let Some(found) = watcher_at(number, file)? {
+            return Ok(Some(found));
+        }
+    }
     for entry in fs::read_dir("/proc/self/fd")? {
-        let entry = entry?;
-        let Some(number) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
-        // An error means that it was closed meanwhile.
-        if !fs::read_link(entry.path()).is_ok_and(|target| target.as_os_str() == "anon_inode:[eventpoll]") {
-            continue;
-        }
-        if token_in(number, file)?.is_none() {
-            continue;
-        }
-        let instance = place::duplicate(number)?;
-        // That number may have become another file before it was duplicated.
-        if let Some(token) = token_in(instance.as_raw_fd(), file)? {
-            return Ok(Some((instance.into(), token)));
+        let number = entry?.file_name().to_str().and_then(|name| name.parse().ok());
+        if let Some(found) = number.map_or(Ok(None), |number| watcher_at(number, file))? {
+            return Ok(Some(found));
         }
     }
     Ok(None)
+}
+
+/// The same, where this number is an epoll instance that watches the file.
+fn watcher_at(number: RawFd, file: BorrowedFd<'_>) -> io::Result<Option<(Epoll, u64)>> {
+    // An error means that it is not open, or was closed meanwhile.
+    let target = fs::read_link(format!("/proc/self/fd/{number}"));
+    if !target.is_ok_and(|target| target.as_os_str() == "anon_inode:[eventpoll]") || token_in(number, file)?.is_none() {
+        return Ok(None);
+    }
+    let instance = place::duplicate(number)?;
+    // That number may have become another file before it was duplicated.
+    Ok(token_in(instance.as_raw_fd(), file)?.map(|token| (instance.into(), token)))
 }
 
 /// The file's token in the epoll instance with this number.
@@ -64,6 +74,13 @@ mod tests {
 
     #[test]
     fn the_instance_that_watches_a_file_is_found_among_others() {
+        found_among_others();
+        // Nor does its number matter.
+        let _numbers: Vec<_> = (0..LOW).map(|_| event().unwrap()).collect();
+        found_among_others();
+    }
+
+    fn found_among_others() {
         let (others, watches) = (Epoll::new().unwrap(), Epoll::new().unwrap());
         let (other, mark) = (event().unwrap(), event().unwrap());
         others.watch(other.as_fd(), 1).unwrap();

@@ -36,13 +36,16 @@ impl Versions {
 }
 
 /// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
-pub(super) const CAPABILITIES: [&str; 8] = [SKIPS, GREETS, LIMITS, BUS, TLS, LEASES, GATEWAY, OWNERS];
+pub(super) const CAPABILITIES: [&str; 9] = [SKIPS, GREETS, OFFERS, LIMITS, BUS, TLS, LEASES, GATEWAY, OWNERS];
 
 /// It skips messages of kinds that it does not know.
 pub(super) const SKIPS: &str = "skips_unknown";
 
 /// It begins each hand-off stream with a `hello`.
 pub const GREETS: &str = "handoff_hello";
+
+/// It takes offers of version 1 of the hand-off stream from the stream's beginning: two that say this need no `hello` there.
+pub const OFFERS: &str = "handoff_offers";
 
 /// As a node it takes the table of limits, which is a field more of its `HelloAck`.
 pub const LIMITS: &str = "limits";

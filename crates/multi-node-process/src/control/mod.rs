@@ -20,8 +20,8 @@ pub use codec::{Malformed, decode_control};
 pub use fd::{Encoded, Fd, Mismatch, owner, owners, shared};
 pub use kind::Skipped;
 pub use message::{
-    BUS, Exec, GATEWAY, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, OWNERS, TLS, ToMaster, ToNode, VERSIONS,
-    Versions, capabilities, has_capability,
+    BUS, Exec, GATEWAY, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, OFFERS, OWNERS, TLS, ToMaster, ToNode,
+    VERSIONS, Versions, capabilities, has_capability,
 };
 pub use passed_socket::PassedSocket;
 pub use reserve::Reserve;

@@ -2,6 +2,8 @@
 
 use std::fs::File;
 
+use crate::sys;
+
 /// The minimum that is kept: a new process may come before another has gone, and streams are sometimes remade.
 const LEAST: usize = 16;
 
@@ -21,6 +23,7 @@ pub struct Reserve {
 impl Reserve {
     /// A full one for this number of streams, as far as this process has descriptors left.
     pub fn of(expected: usize) -> Reserve {
+        sys::process::widen_file_table(expected + LENT);
         let mut reserve = Reserve { null: File::open("/dev/null").ok(), spare: Vec::new(), expected };
         reserve.refill();
         reserve

@@ -51,12 +51,13 @@ struct Room {
 }
 
 impl Room {
-    /// Raises the limit to what this process may have.
+    /// Raises the limit to what this process may have, and makes the table of files as large as it will be.
     fn make(shape: Shape) -> Room {
         let given = sys::process::raise_file_limit().unwrap_or_else(|error| {
             crate::log::warn!(%error, "cannot raise the limit of open files");
             sys::process::file_limit()
         });
+        sys::process::widen_file_table(shape.master().total());
         Room { shape, limit: sys::process::file_limit(), given }
     }
 }

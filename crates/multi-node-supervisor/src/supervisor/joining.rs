@@ -185,7 +185,7 @@ impl Members {
         }
         let Some(other) = self.welcome(other) else { return Ok(None) };
         let streams = Streams {
-            greets: newcomer.greets() && other.greets(),
+            greets: newcomer.greets(other),
             first_bus: newcomer.speaks_bus(),
             second_bus: other.speaks_bus(),
         };

@@ -124,9 +124,11 @@ impl SuspendedMember {
 }
 
 impl Member {
-    /// Whether it begins each hand-off stream with a hello.
-    pub(super) fn greets(&self) -> bool {
-        control::has_capability(&self.capabilities, control::GREETS)
+    /// Whether both begin their hand-off stream with a hello: they can, and one of them may need it.
+    pub(super) fn greets(&self, other: &Member) -> bool {
+        let both =
+            |capability| [self, other].iter().all(|member| control::has_capability(&member.capabilities, capability));
+        both(control::GREETS) && !both(control::OFFERS)
     }
 
     /// Whether its hello was answered: it knows the protocol.

@@ -66,6 +66,12 @@ pub(crate) async fn join(
     let mut hello_ack = parent.hello(addresses, affinity.is_some()).await?;
     let Parent { mut reader, writer, socket } = parent;
     let settings = hello_ack.settings.clone();
+    let (outbox, messages) = mpsc::channel(QUEUE);
+    tokio::spawn(write(writer, messages));
+    let demand = Demand::of_welcomed(hello_ack.servers.iter().map(Vec::len).sum(), settings.mesh_files);
+    let most_connections = most_connections(&demand, &outbox).await?;
+    // Before the guard, which is a thread: the table of files grows at once.
+    reader.reserve = Reserve::of(settings.mesh_files);
     let guard = orphan::guard(socket, master.process(), settings.drain_timeout)
         .map_err(Error::io("prepare for the end of the master"))?;
     show_slot(&hello_ack);
@@ -80,11 +86,6 @@ pub(crate) async fn join(
     let line = load.line(hello_ack.line).ok_or_else(incomplete)?;
     let (handoff_sender, idle_conns) = mpsc::channel(QUEUE);
     line.set_on_trial(hello_ack.trial);
-    let (outbox, messages) = mpsc::channel(QUEUE);
-    tokio::spawn(write(writer, messages));
-    let demand = Demand::of_welcomed(sockets.iter().map(Vec::len).sum(), settings.mesh_files);
-    let most_connections = most_connections(&demand, &outbox).await?;
-    reader.reserve = Reserve::of(settings.mesh_files);
     let owners = affinity.map(Owners::new);
     let place = Place {
         load: load.clone(),

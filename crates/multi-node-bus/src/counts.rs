@@ -71,6 +71,12 @@ counts! {
     requests_cancelled,
     /// Handlers that panicked.
     handler_panics,
+    /// Streams to and from other processes that are open.
+    streams,
+    /// Streams that were refused, since too many are open or wait to be accepted here.
+    streams_refused,
+    /// Streams that ended before their time.
+    streams_reset,
     /// Topics that went on without the history they asked for.
     histories_missed,
 }

@@ -18,6 +18,7 @@
 //! typed     values            bus       membership, links and their frames
 //! topic     topics, history   request   requests, handlers
 //! members   who takes part    link      a socket, its reader, writer and queue
+//! stream    byte streams, made of requests
 //! remote    other machines' processes
 //! frame     the bytes         payload, name, limits, counts
 //! ```
@@ -32,6 +33,7 @@ mod name;
 mod payload;
 mod remote;
 mod request;
+mod stream;
 mod topic;
 mod transcode;
 mod typed;
@@ -48,6 +50,9 @@ pub use name::MOST_NAME;
 pub use payload::{ContentType, DecodeError, EncodeError, Encoding, Payload};
 pub use remote::RemoteProcess;
 pub use request::{Call, CallAll, Elsewhere, Failure, Request, RequestError, RespondError, Target};
+#[cfg(fuzzing)]
+pub use stream::fuzz_stream;
+pub use stream::{ByteStream, IncomingStreams, StreamReset};
 pub use topic::{Came, Sequences};
 pub use topic::{Event, History, PublishError, Published, RawTopic, Settled, Subscribing, Subscription, TopicError};
 pub use typed::{Topic, TypedCall, TypedCallAll, TypedEvent, TypedSubscribing, TypedSubscription};

@@ -21,6 +21,8 @@ pub struct BusLimits {
     pub requests_sent: usize,
     /// How many requests of others this process handles at a time. 1024 by default.
     pub requests_handled: usize,
+    /// How many streams of this process are open, those that others have opened included. 256 by default.
+    pub streams: usize,
     /// How many bytes of history one process asks another for. 16 MiB by default.
     pub history_bytes: usize,
     /// How long a subscription waits for the peers to confirm it. 2 s by default.
@@ -49,6 +51,7 @@ impl Default for BusLimits {
             handlers: KIB,
             requests_sent: 4 * KIB,
             requests_handled: KIB,
+            streams: 256,
             history_bytes: 16 * MIB,
             subscribe_timeout: Duration::from_secs(2),
             history_timeout: Duration::from_secs(2),

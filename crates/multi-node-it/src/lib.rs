@@ -30,6 +30,7 @@ pub mod procfs;
 pub mod program;
 pub mod proxy;
 pub mod routes;
+pub mod streams;
 
 pub use client::{Answer, Client, get};
 pub use example::Example;

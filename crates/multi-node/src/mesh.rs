@@ -1,5 +1,6 @@
 //! Streams between the processes of a program: each has a [`Peer`] for each other one, which [`Nodes::next_peer`](crate::Nodes::next_peer)
-//! gives. For most programs the messages of [`bus`](crate::bus) are the better tool.
+//! gives. Further streams are opened when they are needed, to processes of other machines too:
+//! [`Handle::open_stream`](crate::Handle::open_stream). For most programs the messages of [`bus`](crate::bus) are the better tool.
 //!
 //! ```no_run
 //! use multi_node::Nodes;
@@ -44,3 +45,8 @@ pub use multi_node_process::mesh::{
     DEFAULT_FRAME_LIMIT, Format, FrameError, FramedRead, FramedWrite, Json, JsonFramed, MessagePack, PeerInfo,
     PeerReader, PeerWriter,
 };
+
+#[doc(inline)]
+pub use crate::nodes::RemotePeer;
+#[doc(inline)]
+pub use multi_node_bus::{ByteStream, IncomingStreams, StreamReset};

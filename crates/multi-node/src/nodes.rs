@@ -6,6 +6,7 @@ mod handle;
 mod leader;
 mod machines;
 mod moves;
+mod remote_peers;
 mod shared;
 mod tls;
 
@@ -23,6 +24,7 @@ pub use self::handle::Handle;
 pub(crate) use self::handle::Inner;
 pub use self::machines::{MachineEvent, MachineEvents, WhyLeft};
 pub(crate) use self::moves::move_metrics;
+pub use self::remote_peers::RemotePeer;
 pub(crate) use self::tls::{Terminators, tls_metrics};
 use crate::process_links::Snapshot;
 use multi_node_fleet::status::Status;

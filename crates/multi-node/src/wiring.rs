@@ -1,5 +1,7 @@
 //! Both ends of a process's part in the program: what the program holds, and what the process's loop holds.
 
+use std::sync::OnceLock;
+
 use multi_node_bus::{Bus, BusLimits};
 use multi_node_process::process_links::{ProcessLinks, Snapshot};
 use tokio::sync::{mpsc, watch};
@@ -55,6 +57,7 @@ pub(crate) fn wire(
         counts: sockets.iter().map(Vec::len).collect(),
         load: load.clone(),
         bus,
+        follows_machines: OnceLock::new(),
         terminators,
         limits,
         leader: Leader::new(lease_sender, lease_place, draining.clone()),

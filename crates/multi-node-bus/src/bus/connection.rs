@@ -17,6 +17,7 @@ use crate::link::{LinkError, Outbox, ReadHalf, WriteHalf, read, write};
 use crate::members::{Attached, Members};
 use crate::remote::Remotes;
 use crate::request::Requests;
+use crate::stream::Streams;
 use crate::topic::Topics;
 
 /// How long a new link waits until the one before has been read to its end. The peer has closed it, or does so soon.
@@ -31,6 +32,7 @@ pub(super) struct Parts {
     pub(super) members: Arc<Members>,
     pub(super) topics: Arc<Topics>,
     pub(super) requests: Arc<Requests>,
+    pub(super) streams: Arc<Streams>,
     /// Who the processes of other machines are.
     pub(super) remotes: Arc<Remotes>,
     pub(super) runtime: Handle,
@@ -48,9 +50,10 @@ impl Parts {
         runtime: Handle,
     ) -> Parts {
         // Another number for each bus: std's hasher has random keys.
+        let streams = Arc::new(Streams::new(&requests, limits.clone(), counts.clone(), runtime.clone()));
         let remotes = requests.remotes().clone();
         let incarnation = RandomState::new().hash_one(me);
-        Parts { me, limits, counts, members, topics, requests, remotes, runtime, incarnation }
+        Parts { me, limits, counts, members, topics, requests, streams, remotes, runtime, incarnation }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::members::{Members, PeerStatus, Wanted};
 use crate::payload::Payload;
 use crate::remote::{RemoteProcess, Remotes};
 use crate::request::{Call, CallAll, Handler, Request, Requests, RespondError};
+use crate::stream::{ByteStream, IncomingStreams, StreamReset};
 use crate::topic::{RawTopic, Settled, TopicError, Topics};
 
 /// How long the last bytes of a peer that has ended are read. The kernel has closed its end, unless a child inherited it.
@@ -79,6 +80,7 @@ impl Bus {
 
     /// A process has ended. What it had sent is still delivered.
     pub fn gone(&self, id: NodeId) {
+        self.0.streams.gone(id);
         match self.0.members.gone(id) {
             Some(link) => drop(self.0.runtime.spawn(async move {
                 sleep(LAST_BYTES).await;
@@ -168,6 +170,34 @@ impl Bus {
     /// Who this process of another machine is. Known from its first message on; of many thousand processes some may be forgotten.
     pub fn remote(&self, id: NodeId) -> Option<RemoteProcess> {
         self.0.remotes.get(id)
+    }
+
+    /// Opens a stream to this process, of this machine or another one.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such process, it accepts no streams, or one of the two has too many.
+    pub async fn open_stream(&self, to: NodeId) -> Result<ByteStream, StreamReset> {
+        self.0.streams.open(to).await
+    }
+
+    /// The streams that other processes open to this one from now on. Those that were accepted so before get no more.
+    ///
+    /// # Errors
+    ///
+    /// When this process has too many handlers.
+    pub fn incoming_streams(&self) -> Result<IncomingStreams, StreamReset> {
+        self.0.streams.incoming()
+    }
+
+    /// A process of another machine has left: streams to it end.
+    pub fn left(&self, id: NodeId, why: StreamReset) {
+        self.0.streams.end(|peer| peer == id, why);
+    }
+
+    /// Runs this beside the bus's own tasks.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.0.runtime.spawn(task);
     }
 
     /// A process of another machine can be asked by its id from now on.

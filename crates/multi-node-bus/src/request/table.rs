@@ -204,6 +204,8 @@ impl Answered {
         match self {
             Answered::Payload(payload) => Ok(payload),
             Answered::Failure(failure) => Err(failure.into_error(name, target, peer)),
+            // The link to the gateway is broken, by which the process was asked.
+            Answered::Gone if peer.is_remote() => Err(RequestError::Gone(NodeId::GATEWAY)),
             Answered::Gone => Err(RequestError::Gone(peer)),
             Answered::TimedOut => Err(RequestError::TimedOut(timeout)),
         }

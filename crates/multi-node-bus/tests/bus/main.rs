@@ -11,6 +11,7 @@ mod lag;
 mod links;
 mod remote;
 mod requests;
+mod streams;
 mod topics;
 mod typed;
 mod world;

@@ -18,7 +18,7 @@ use multi_node::status::NodeId;
 use multi_node::{Conn, Handle, Nodes, Options, Role, http, http_with, listen, role, tcp};
 use multi_node_it::held::Held;
 use multi_node_it::plan::{Fault, Plan, Streams, TlsPlan};
-use multi_node_it::{bus, execution_log, held, hostile, leads, old_node, presence, routes};
+use multi_node_it::{bus, execution_log, held, hostile, leads, old_node, presence, routes, streams};
 use rustix::process::{Resource, Rlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -154,7 +154,8 @@ async fn make_app(plan: Plan, node: Handle, mesh: Mesh, dropping: Arc<Notify>) -
     let bus = match plan.bus {
         true => {
             let routes = bus::routes(node.clone(), plan.join.as_ref().map(|join| &*join.1))?;
-            routes.merge(presence::routes(node.clone()))
+            let routes = routes.merge(presence::routes(node.clone()));
+            if plan.join.is_some() { routes.merge(streams::routes(&node)?) } else { routes }
         }
         false => Router::new(),
     };

@@ -169,7 +169,7 @@ pub(crate) fn bus_metrics(counts: BusCounts) -> Vec<Metric> {
         return Vec::new();
     }
     let metric = |(name, help, value): (&str, &str, u64)| match name {
-        "links" | "requests_waiting" | "requests_running" => {
+        "links" | "requests_waiting" | "requests_running" | "streams" => {
             Metric::gauge(format!("multi_node_bus_{name}"), value as f64).help(help.trim_start())
         }
         _ => Metric::counter(format!("multi_node_bus_{name}_total"), value as f64).help(help.trim_start()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use multi_node_bus::Bus;
 #[cfg(test)]
@@ -56,6 +56,8 @@ pub(crate) struct Inner {
     pub(crate) counts: Vec<usize>,
     pub(crate) load: LoadTable,
     pub(crate) bus: Bus,
+    /// Set once the bus hears which processes of other machines leave.
+    pub(crate) follows_machines: OnceLock<()>,
     /// The servers of this process that have TLS.
     pub(crate) terminators: Terminators,
     /// Where limits count.
@@ -98,6 +100,7 @@ impl Handle {
             counts: Vec::new(),
             load: LoadTable::local(),
             bus: Bus::new(NodeId::MASTER, BusLimits::default()),
+            follows_machines: OnceLock::new(),
             terminators: Terminators::new(),
             limits: crate::limits::of_this_process(1),
             leader: Leader::detached(),

@@ -13,3 +13,4 @@ mod presence;
 mod proxied;
 mod remote_reload;
 mod secured;
+mod streams;

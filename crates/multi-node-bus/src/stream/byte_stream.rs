@@ -18,7 +18,7 @@ use crate::remote::RemoteProcess;
 /// Shutting the writing side down (`AsyncWriteExt::shutdown`) ends the other side's reading, and both may go on in the other direction.
 /// Dropping it sends what was written before; what still comes from the other side is thrown away, and its writes fail.
 ///
-/// What is written is on its way at once, 320 KiB ahead of the reader at most; then the writer waits. That a write has
+/// What is written is on its way at once, 384 KiB ahead of the reader at most; then the writer waits. That a write has
 /// returned does not mean that the other process has the bytes.
 #[derive(Debug)]
 pub struct ByteStream {

@@ -9,6 +9,7 @@ mod hostile;
 mod interest;
 mod lag;
 mod links;
+mod lossy;
 mod remote;
 mod requests;
 mod streams;

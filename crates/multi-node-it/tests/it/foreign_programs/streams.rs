@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use multi_node_it::{Program, client, send, within};
+use multi_node_it::nats::NatsServer;
+use multi_node_it::proxy::{Network, Proxy};
+use multi_node_it::{Plan, Program, client, send, within};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -26,16 +28,16 @@ fn echo(program: &Program, machine: &str, mib: u64) -> JoinHandle<Value> {
 }
 
 /// Two machines, each with one node.
-async fn machines(server: &multi_node_it::nats::NatsServer) -> [Program; 2] {
-    let one = |machine| Program::serving(multi_node_it::Plan { nodes: 1, ..plan(server, machine) });
+async fn machines(server: &NatsServer) -> [Program; 2] {
+    let one = |machine| Program::serving(Plan { nodes: 1, ..plan(server, machine) });
     [one("alpha").await, one("beta").await]
 }
 
-/// An endless echo from the first machine, under way.
-async fn under_way(alpha: &Program) -> JoinHandle<Value> {
-    let before = json(alpha, "/streams/progress").await.as_u64();
-    let echo = echo(alpha, "beta", ENDLESS);
-    while json(alpha, "/streams/progress").await.as_u64() <= before.max(Some(1 << 20)) {
+/// An endless echo from one machine to the other, under way.
+async fn under_way(from: &Program, machine: &str) -> JoinHandle<Value> {
+    let before = json(from, "/streams/progress").await;
+    let echo = echo(from, machine, ENDLESS);
+    while json(from, "/streams/progress").await == before {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     echo
@@ -76,7 +78,7 @@ async fn the_end_of_the_other_process_resets_at_once() {
     let Some(server) = server().await else { return };
     within(120, async {
         let [alpha, mut beta] = machines(&server).await;
-        let echo = under_way(&alpha).await;
+        let echo = under_way(&alpha, "beta").await;
         send(beta.pids().await[0], Signal::KILL);
         let (why, took) = reset(echo).await;
         println!("{why}, after {took:?}");
@@ -93,7 +95,7 @@ async fn a_gateway_that_is_killed_resets_streams_at_both_machines_and_the_next_g
     within(120, async {
         let [mut alpha, mut beta] = machines(&server).await;
         for of_alpha in [true, false] {
-            let echo = under_way(&alpha).await;
+            let echo = under_way(&alpha, "beta").await;
             let program = if of_alpha { &mut alpha } else { &mut beta };
             let pid = gateway(program).await;
             send(pid, Signal::KILL);
@@ -120,11 +122,41 @@ async fn without_nats_streams_are_reset() {
     let Some(mut server) = server().await else { return };
     within(120, async {
         let [alpha, beta] = machines(&server).await;
-        let echo = under_way(&alpha).await;
+        let echo = under_way(&alpha, "beta").await;
         server.kill();
         let (why, took) = reset(echo).await;
         println!("{why}, after {took:?}");
         assert!(why == "NATS is not there" && took < DEADLINE, "{why} after {took:?}");
+        alpha.stop().await;
+        beta.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_machine_that_is_cut_off_loses_its_streams_at_both_ends_and_has_new_ones_when_it_is_back() {
+    let Some(server) = server().await else { return };
+    within(180, async {
+        let proxy = Proxy::before(server.addr()).await;
+        proxy.set(Network::Passes(Duration::from_millis(10)));
+        let one = |url: String, machine: &str| {
+            Program::serving(Plan { nodes: 1, join: Some((url, machine.to_owned())), ..plan(&server, machine) })
+        };
+        let (alpha, beta) = (one(proxy.url(), "alpha").await, one(server.url(), "beta").await);
+        let whole = json!({ "came": 4 << 20, "reset": null, "error": null });
+        assert_eq!(echo(&alpha, "beta", 4).await.expect("no panic"), whole, "with a delay");
+        let echoes = [under_way(&alpha, "beta").await, under_way(&beta, "alpha").await];
+        proxy.set(Network::Swallows);
+        for echo in echoes {
+            let (why, took) = reset(echo).await;
+            println!("{why}, after {took:?}");
+            let expected =
+                ["a part of the stream, or its confirmation, was lost", "its machine is silent", "NATS is not there"];
+            assert!(expected.contains(&why.as_str()) && took < DEADLINE, "{why} after {took:?}");
+        }
+        proxy.set(Network::Passes(Duration::ZERO));
+        while echo(&alpha, "beta", 4).await.expect("no panic") != whole {}
+        assert_eq!(echo(&beta, "alpha", 4).await.expect("no panic"), whole);
         alpha.stop().await;
         beta.stop().await;
     })

@@ -62,8 +62,8 @@ export interface Options {
   /**
    * Files in PEM of a certificate, with those that lead to its authority, and of its private key: for all servers of `https`, `tls` and
    * `http2.createSecureServer`, in place of what these were made with. The master reads and checks them, again in each reload and when
-   * they change, and every node serves the new ones without a restart. Files that cannot be used leave those before in force, and are
-   * an error in `status` and in the report of a reload.
+   * they change, and every node serves the new ones without a restart. Files that the master or OpenSSL refuses leave those before in
+   * force, and are an error in `status` and in the report of a reload.
    */
   certificates?: CertificateFiles;
   /**
@@ -151,6 +151,11 @@ export interface CertificateFiles {
   cert: string;
   /** The path of its private key. */
   key: string;
+  /**
+   * The path of keys of session tickets that several machines share: a line each, of 64 hexadecimal digits. The first seals, and all open.
+   * Without it the master makes keys and renews them every 12 hours; tickets of the key before stay good.
+   */
+  ticketKeys?: string;
 }
 
 /** Applications that bring their own server, such as Fastify's. */

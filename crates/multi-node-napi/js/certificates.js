@@ -1,5 +1,9 @@
 'use strict';
-// Certificates that the master has read: a server gets them in place of those it was made with, and again when they are replaced.
+// Certificates that the master has read: a server gets them in place of those it was made with, and again when they are replaced. OpenSSL
+// checks them first, by what the server was made with.
+
+const { binding } = require('./binary.js');
+const { failure, fromException } = require('./errors.js');
 
 /** What a server has remembered of how it was made, and must not forget. */
 const KEPT = [
@@ -16,25 +20,52 @@ const KEPT = [
   'honorCipherOrder',
   'sessionIdContext',
   'sessionTimeout',
+  'ticketKeys',
   'allowPartialTrustChain',
 ];
 
 /** Lines of PEM have this number of characters. */
 const WIDTH = /.{1,64}/g;
 
-/** Connections are not touched; new ones get this certificate. */
-function secure(server, { chain, key, keyLabel }) {
-  const kept = Object.fromEntries(KEPT.filter((name) => server[name] !== undefined).map((name) => [name, server[name]]));
-  const cert = chain.map((certificate) => pem('CERTIFICATE', certificate)).join('');
+/** Connections are not touched; new ones get this certificate. Throws if OpenSSL refuses it. */
+function secure(server, certificate) {
+  server.setSecureContext(settings(server, certificate));
+}
+
+/** Why a server cannot use a certificate; `undefined`: it can. */
+function refusal(server, certificate) {
   try {
-    server.setSecureContext({ ...kept, cert, key: pem(keyLabel, key) });
+    require('node:tls').createSecureContext(settings(server, certificate));
+    return undefined;
   } catch (error) {
-    process.emitWarning(`the certificate cannot be used, so the one before stays in force: ${error.message}`, { code: 'MULTI_NODE_CERTIFICATE' });
+    return error.message;
   }
+}
+
+/** Refuses files that a server cannot use, before anything has begun. */
+function checkFiles(servers, files) {
+  const certificate = readFiles(files);
+  for (const server of servers) {
+    const why = refusal(server, certificate);
+    if (why !== undefined) throw failure('CERTIFICATE', `the server cannot use the certificate in ${files.cert} and its key: ${why}`);
+  }
+}
+
+function readFiles(files) {
+  try {
+    return binding.readCertificate(files);
+  } catch (exception) {
+    throw fromException(exception);
+  }
+}
+
+function settings(server, { chain, key, keyLabel }) {
+  const kept = Object.fromEntries(KEPT.filter((name) => server[name] !== undefined).map((name) => [name, server[name]]));
+  return { ...kept, cert: chain.map((certificate) => pem('CERTIFICATE', certificate)).join(''), key: pem(keyLabel, key) };
 }
 
 function pem(label, bytes) {
   return `-----BEGIN ${label}-----\n${bytes.toString('base64').match(WIDTH).join('\n')}\n-----END ${label}-----\n`;
 }
 
-module.exports = { secure };
+module.exports = { checkFiles, refusal, secure };

@@ -1,7 +1,7 @@
 'use strict';
 // This process as one of several: the master, or a node. Turns the binding's events into what JavaScript expects.
 
-const { binding } = require('./binary.js');
+const { binding, isNode } = require('./binary.js');
 const { Door } = require('./door.js');
 const { Drain } = require('./drain.js');
 const { failure, fromException, fromLibrary } = require('./errors.js');
@@ -14,9 +14,9 @@ const { fromReport } = require('./report.js');
 const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
 const { StatusDiff, exitOf } = require('./status-diff.js');
-const { certificateFiles, http1Servers } = require('./servers.js');
-const { secure } = require('./certificates.js');
-const { shareTickets } = require('./tickets.js');
+const { http1Servers, tlsServers } = require('./servers.js');
+const { checkFiles, refusal, secure } = require('./certificates.js');
+const { TicketKeys } = require('./tickets.js');
 const { UnderWay } = require('./under-way.js');
 
 /** How often the event loop says that it runs; the library looks twice a second. */
@@ -31,6 +31,8 @@ class Fleet {
   #requests;
   #tickets = numbers();
   #underWay = new UnderWay(this.#tickets);
+  /** Those of each server with TLS. */
+  #ticketKeys;
   #answers = new Map();
   #diff = new StatusDiff();
   #closed = false;
@@ -44,9 +46,12 @@ class Fleet {
     this.#checked = checked;
     this.peers = new Set();
     const further = declared.slice(1).map(({ bind }) => bind);
+    const secured = tlsServers(declared);
+    // Nodes get what the master has checked, and may have no right to read the files.
+    if (checked.certificates !== undefined && !isNode) checkFiles(secured.map((index) => declared[index].server), checked.certificates);
+    this.#ticketKeys = new Map(secured.map((index) => [index, new TicketKeys(declared[index].server, index)]));
     try {
-      const certificates = certificateFiles(declared, checked.certificates);
-      const given = { ...options.forLibrary(checked), certificates, http1: http1Servers(declared) };
+      const given = { ...options.forLibrary(checked), tlsServers: secured, http1: http1Servers(declared) };
       this.#service = new binding.Service(given, further, (woken) => this.#turn(woken === true));
     } catch (exception) {
       throw fromException(exception);
@@ -76,9 +81,7 @@ class Fleet {
 
   /** Lets the servers listen, and the library begin. */
   begin() {
-    const secret = this.#service.sharedSecret();
-    for (const { server } of this.#declared) shareTickets(server, secret ?? null);
-    this.#declared.forEach((_, index) => this.#secure(index));
+    for (const index of this.#ticketKeys.keys()) this.#secure(index);
     this.#declared.forEach(({ server, bind }, index) => this.#attach(this.#doors[index], server, bind ?? this.#bindOfOptions()));
     if (this.#checked.signals) this.#handleSignals();
     this.#warnOfWhatIsOpen();
@@ -87,10 +90,20 @@ class Fleet {
     this.#open();
   }
 
-  /** Gives a server with TLS the certificate that the master has read last. */
+  /** Gives a server with TLS the keys of tickets, and the certificate that the master has read last. */
   #secure(index) {
+    this.#ticketKeys.get(index).use(this.#service.ticketKeys(index));
     const certificate = this.#service.certificate(index) ?? null;
     if (certificate !== null) secure(this.#declared[index].server, certificate);
+  }
+
+  /** The master has checked a certificate by its own program; that of this process may be another. */
+  #secureAgain(index) {
+    try {
+      this.#secure(index);
+    } catch (error) {
+      process.emitWarning(`the certificate cannot be used, so the one before stays in force: ${error.message}`, { code: 'MULTI_NODE_CERTIFICATE' });
+    }
   }
 
   #bindOfOptions() {
@@ -156,7 +169,9 @@ class Fleet {
         this.#doors[event.server].turn();
         return;
       case 'certificates':
-        return this.#secure(event.server);
+        return this.#secureAgain(event.server);
+      case 'check':
+        return this.#service.checked(refusal(this.#declared[event.server].server, event.certificate));
       case 'peer':
         return this.#joined(event);
       case 'peerDrains':

@@ -43,7 +43,12 @@ const affinity = {
   takes: { cookie: name, query: name, header: name, clientAddress: { is: (value) => value === true, what: 'true' } },
   isOne: true,
 };
-const certificates = { is: isRecord, what: '{ cert, key }, the paths of two files', needs: { cert: file, key: file }, takes: {} };
+const certificates = {
+  is: isRecord,
+  what: '{ cert, key, ticketKeys }, the paths of files',
+  needs: { cert: file, key: file },
+  takes: { ticketKeys: file },
+};
 const account = { is: (value) => whole.is(value) || (text.is(value) && value !== ''), what: 'a name or a number' };
 const RULES = ['sum', 'max', 'min', 'mean', 'first', 'omit'];
 const rules = {
@@ -181,7 +186,7 @@ const UNHURRIED = { hangTimeout: 0, startTimeout: LONGEST, warnBeforeListen: fal
 
 /** What the binding takes, and what it adds to start nodes as this process was started. */
 function forLibrary(options) {
-  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, aggregateGauge = {}, env = {}, slotArgs, user, group, certificates: _, ...rest } = options;
+  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, aggregateGauge = {}, env = {}, slotArgs, user, group, ...rest } = options;
   const inspected = inspectPort();
   const args = (command.argv ?? process.argv).slice(1);
   return {

@@ -35,11 +35,8 @@ const hasTls = (server) => typeof server.setSecureContext === 'function';
 /** The servers whose clients speak HTTP/1 without TLS. */
 const http1Servers = (declared) => declared.flatMap(({ server }, index) => (server instanceof http.Server ? [index] : []));
 
-/** The files of each server with TLS, as the binding takes them. */
-function certificateFiles(declared, files) {
-  const secured = declared.flatMap(({ server }, index) => (hasTls(server) ? [index] : []));
-  return files === undefined ? [] : secured.map((server) => ({ server, ...files }));
-}
+/** The servers with TLS. */
+const tlsServers = (declared) => declared.flatMap(({ server }, index) => (hasTls(server) ? [index] : []));
 
 function declareOne(given) {
   const own = given !== null && typeof given === 'object' && given.server !== undefined && !isApp(given);
@@ -87,4 +84,4 @@ function serverOf(given) {
   );
 }
 
-module.exports = { declare, certificateFiles, http1Servers };
+module.exports = { declare, http1Servers, tlsServers };

@@ -6,9 +6,11 @@ use multi_node::embed::{ConnGuard, ExternalAcceptor};
 use multi_node::mesh::PeerInfo;
 use multi_node::options::Metric;
 use multi_node::status::{NodeExit, NodeId};
+use multi_node::tls::Pair;
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
+use crate::certificate::{CertificateAndKey, CheckReply};
 use crate::failure::Failure;
 use crate::status::LastExit;
 
@@ -16,8 +18,10 @@ use crate::status::LastExit;
 pub(crate) enum Event {
     /// A server's connections can be taken.
     Serving { server: usize, acceptor: ExternalAcceptor },
-    /// A server's certificate is there, or was replaced.
+    /// What a server's handshakes go by is there, or was replaced.
     Certificates { server: usize },
+    /// Can the server use this certificate? No process gets it before the answer.
+    Check { server: usize, pair: Pair, reply: CheckReply },
     /// A process that is joined drains.
     PeerDrains(NodeId),
     /// Another process is joined.
@@ -44,6 +48,7 @@ pub(crate) enum Event {
 pub struct EventFields {
     pub kind: &'static str,
     pub server: Option<u32>,
+    pub certificate: Option<CertificateAndKey>,
     pub fd: Option<i32>,
     pub id: Option<String>,
     pub slot: Option<u32>,

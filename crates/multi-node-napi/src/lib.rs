@@ -14,10 +14,12 @@
 
 mod batch;
 mod calls;
+pub mod certificate;
 mod descriptor;
 mod event;
 mod event_loop;
 mod failure;
+mod handshaker;
 mod leader;
 mod limits;
 mod measure;
@@ -27,6 +29,7 @@ mod service;
 pub mod session;
 mod status;
 mod thread;
+mod tls;
 mod topics;
 mod wake;
 

@@ -8,6 +8,7 @@ use multi_node::{Affinity, Options};
 use napi::Either;
 use napi_derive::napi;
 
+use crate::certificate::CertificateFiles;
 use crate::measure::rule_of;
 
 /// Every option that was given. Times are in milliseconds.
@@ -15,8 +16,10 @@ use crate::measure::rule_of;
 pub struct NodeOptions {
     /// Those that are one value each.
     pub table: Vec<TableValue>,
-    /// The servers whose TLS has these files.
-    pub certificates: Vec<CertificateFiles>,
+    /// The servers with TLS.
+    pub tls_servers: Vec<u32>,
+    /// The files of their certificate, in place of their own.
+    pub certificates: Option<CertificateFiles>,
     pub affinity: Option<AffinityBy>,
     /// The servers whose clients speak HTTP/1 without TLS.
     pub http1: Vec<u32>,
@@ -65,14 +68,6 @@ pub struct AffinityBy {
     pub query: Option<String>,
     pub header: Option<String>,
     pub client_address: Option<bool>,
-}
-
-/// The files of a server's certificate.
-#[napi(object)]
-pub struct CertificateFiles {
-    pub server: u32,
-    pub cert: String,
-    pub key: String,
 }
 
 /// This number of deaths within that time.

@@ -5,11 +5,11 @@ use std::task::{Context, Poll, Waker};
 use multi_node::Handle;
 use multi_node::embed::{AcceptedConn, ConnGuard, ExternalAcceptor, Heartbeat, RestingConns, carry_out, owns};
 use multi_node::options::Metric;
-use multi_node::tls::{Certificates, Pair};
-use napi::bindgen_prelude::{Buffer, Function, Int32ArraySlice};
+use napi::bindgen_prelude::{Function, Int32ArraySlice};
 use napi_derive::napi;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::certificate::{CheckReply, TlsMaterial, certificates};
 use crate::event::{Event, EventFields};
 use crate::event_loop::EventLoop;
 use crate::failure::Failure;
@@ -35,6 +35,8 @@ pub struct Service {
     pub(crate) counts: Vec<ConnGuard>,
     /// Who gets the measured metrics.
     asked: Option<oneshot::Sender<Vec<Metric>>>,
+    /// Who waits for the check of a certificate.
+    pub(crate) checks: Option<CheckReply>,
 }
 
 /// One server, as far as it has come.
@@ -43,15 +45,8 @@ pub(crate) struct Server {
     pub(crate) acceptor: Option<ExternalAcceptor>,
     /// Its connections between two requests, where requests have owners.
     pub(crate) resting: Option<&'static RestingConns>,
-    pairs: Option<watch::Receiver<Option<Pair>>>,
-}
-
-/// A certificate in DER: those that lead to the authority behind it, its private key, and the name of the key's form in PEM.
-#[napi(object, object_from_js = false)]
-pub struct CertificateAndKey {
-    pub chain: Vec<Buffer>,
-    pub key: Buffer,
-    pub key_label: &'static str,
+    /// What its handshakes go by, if it has TLS.
+    pub(crate) tls: Option<watch::Receiver<TlsMaterial>>,
 }
 
 #[napi]
@@ -85,8 +80,21 @@ impl Service {
         let started = thread::start(options, first_served, more).map_err(|error| Failure::from(&error).into_error())?;
         let Thread { runtime, handle, events, tell, leave } = started;
         let leave = Some(leave);
-        let counts = Vec::new();
-        Ok(Service { runtime, handle, heartbeat, waker, events, tell, leave, servers, event_loop, counts, asked: None })
+        let (counts, asked, checks) = (Vec::new(), None, None);
+        Ok(Service {
+            runtime,
+            handle,
+            heartbeat,
+            waker,
+            events,
+            tell,
+            leave,
+            servers,
+            event_loop,
+            counts,
+            asked,
+            checks,
+        })
     }
 
     /// Who this process is: `master`, `node-1`…
@@ -99,12 +107,6 @@ impl Service {
     #[napi(getter)]
     pub fn before_listen(&self) -> Option<String> {
         self.handle.before_listen().map(ToString::to_string)
-    }
-
-    /// Bytes that all processes of the program share.
-    #[napi]
-    pub fn shared_secret(&self) -> Option<Buffer> {
-        self.handle.shared_secret().map(|secret| secret.as_bytes().into())
     }
 
     /// Whether this process answers the requests with this value; `null`: it owns none at present.
@@ -122,16 +124,6 @@ impl Service {
     #[napi]
     pub fn addresses(&self, server: u32) -> Vec<String> {
         self.handle.server_addrs(server as usize).iter().map(ToString::to_string).collect()
-    }
-
-    /// A server's certificate as it is now, if the library has read one.
-    #[napi]
-    pub fn certificate(&self, server: u32) -> Option<CertificateAndKey> {
-        let pairs = self.servers.get(server as usize)?.pairs.as_ref()?;
-        let pair = pairs.borrow().clone()?;
-        let key_label = pair.key_label();
-        let chain = pair.chain.into_iter().map(Buffer::from).collect();
-        Some(CertificateAndKey { chain, key: pair.key.into(), key_label })
     }
 
     /// The connections of a server can be taken from now on; or they cannot, for this reason.
@@ -329,6 +321,11 @@ impl Service {
             Event::Certificates { server } => {
                 EventFields { server: u32::try_from(server).ok(), ..EventFields::of("certificates") }
             }
+            Event::Check { server, pair, reply } => {
+                self.checks = Some(reply);
+                let (server, certificate) = (u32::try_from(server).ok(), Some(pair.into()));
+                EventFields { server, certificate, ..EventFields::of("check") }
+            }
             Event::Peer { info, socket } => EventFields {
                 fd: Some(descriptor::release(socket)),
                 id: Some(info.id().to_string()),
@@ -372,12 +369,13 @@ impl Service {
 impl Server {
     fn new(index: u32, options: &NodeOptions) -> (Server, Served) {
         let (opens, opened) = oneshot::channel();
-        let files = options.certificates.iter().find(|files| files.server == index);
-        let certificates = files.map(|files| (Certificates::files(&files.cert, &files.key), watch::Sender::new(None)));
-        let pairs = certificates.as_ref().map(|(_, place)| place.subscribe());
+        let has_tls = options.tls_servers.contains(&index);
+        let place = || (certificates(options.certificates.as_ref()), watch::Sender::new(TlsMaterial::default()));
+        let served_tls = has_tls.then(place);
+        let tls = served_tls.as_ref().map(|(_, place)| place.subscribe());
         (
-            Server { opens: Some(opens), acceptor: None, resting: None, pairs },
-            Served { opened, certificates, http1: options.http1.contains(&index) },
+            Server { opens: Some(opens), acceptor: None, resting: None, tls },
+            Served { opened, tls: served_tls, http1: options.http1.contains(&index) },
         )
     }
 }

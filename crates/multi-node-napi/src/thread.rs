@@ -7,12 +7,14 @@ use multi_node::embed::{ExternalAcceptor, external};
 use multi_node::mesh::Peer;
 use multi_node::servers::Servers;
 use multi_node::status::{NodeExits, StatusWatch};
-use multi_node::tls::{Certificates, Pair};
+use multi_node::tls::Certificates;
 use multi_node::{Error, Handle, Nodes, Options, listen};
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::certificate::TlsMaterial;
 use crate::event::Event;
 use crate::failure::Failure;
+use crate::handshaker::ByNode;
 
 /// How many events may wait for JavaScript. Further ones wait for room.
 const QUEUE: usize = 64;
@@ -26,10 +28,10 @@ pub(crate) struct Further {
     pub(crate) served: Served,
 }
 
-/// What a server waits for, and the files of its certificate with the place where JavaScript finds what was read of them.
+/// What a server waits for, and what is read for its TLS, with the place where JavaScript finds it.
 pub(crate) struct Served {
     pub(crate) opened: Opened,
-    pub(crate) certificates: Option<(Certificates, watch::Sender<Option<Pair>>)>,
+    pub(crate) tls: Option<(Certificates, watch::Sender<TlsMaterial>)>,
     /// Whether its clients speak HTTP/1 without TLS.
     pub(crate) http1: bool,
 }
@@ -51,13 +53,13 @@ pub(crate) fn start(options: Options, first: Served, more: Vec<Further>) -> Resu
     let (leave, left) = oneshot::channel();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
     let runtime_handle = runtime.handle().clone();
-    let pairs: Vec<_> = [&first].into_iter().chain(more.iter().map(|further| &further.served)).map(pairs).collect();
+    let places: Vec<_> = [&first].into_iter().chain(more.iter().map(|further| &further.served)).map(place).collect();
     let servers = servers(first, more, &begun, &tell);
     let events_of_thread = tell.clone();
     let options = measured(options, tell.clone());
     let life = async move {
-        for (server, pairs) in pairs.into_iter().enumerate() {
-            tokio::spawn(tell_certificates(server, pairs, events_of_thread.clone()));
+        for (server, place) in places.into_iter().enumerate() {
+            tokio::spawn(tell_certificates(server, place, events_of_thread.clone()));
         }
         match listen(options, servers).await {
             Ok(nodes) => {
@@ -102,8 +104,8 @@ type Begun = blocking::Sender<Result<Handle, Error>>;
 
 /// The servers as the library knows them. Each waits for JavaScript.
 fn servers(first: Served, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender<Event>) -> Servers {
-    let server = |index: usize, Served { opened, certificates, http1 }: Served| {
-        let (begun, tell) = (begun.clone(), tell.clone());
+    let server = |index: usize, Served { opened, tls, http1 }: Served| {
+        let (begun, tell, by_node) = (begun.clone(), tell.clone(), tell.clone());
         let server = external(move |handle: Handle| async move {
             // Only the first is waited for.
             let _ = begun.send(Ok(handle));
@@ -114,10 +116,8 @@ fn servers(first: Served, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender
             })
         });
         let server = server.http1(http1);
-        match certificates {
-            Some((files, place)) => {
-                server.certificates(files, move |pair| drop(place.send_replace(Some(pair.clone()))))
-            }
+        match tls {
+            Some((files, place)) => server.certificates(files, ByNode { server: index, place, tell: by_node }),
             None => server,
         }
     };
@@ -127,13 +127,13 @@ fn servers(first: Served, more: Vec<Further>, begun: &Begun, tell: &mpsc::Sender
         .fold(servers, |servers, (index, Further { bind, served })| servers.and(bind, server(index + 1, served)))
 }
 
-fn pairs(served: &Served) -> Option<watch::Receiver<Option<Pair>>> {
-    served.certificates.as_ref().map(|(_, place)| place.subscribe())
+fn place(served: &Served) -> Option<watch::Receiver<TlsMaterial>> {
+    served.tls.as_ref().map(|(_, place)| place.subscribe())
 }
 
-async fn tell_certificates(server: usize, pairs: Option<watch::Receiver<Option<Pair>>>, tell: mpsc::Sender<Event>) {
-    let Some(mut pairs) = pairs else { return };
-    while pairs.changed().await.is_ok() {
+async fn tell_certificates(server: usize, place: Option<watch::Receiver<TlsMaterial>>, tell: mpsc::Sender<Event>) {
+    let Some(mut place) = place else { return };
+    while place.changed().await.is_ok() {
         if tell.send(Event::Certificates { server }).await.is_err() {
             return;
         }

@@ -2,13 +2,13 @@
 // The option `certificates`: servers with TLS get the files' certificate, another one when they change, and no bad one.
 
 const assert = require('node:assert/strict');
-const { execFileSync } = require('node:child_process');
+const { execFileSync, spawnSync } = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
 const path = require('node:path');
 const { test } = require('node:test');
 const tls = require('node:tls');
-const { folder, program, until } = require('./program.js');
+const { COMMAND, folder, program, until } = require('./program.js');
 const { needs } = require('./needs.js');
 
 function hasOpenssl() {
@@ -130,6 +130,34 @@ test('every node gets the files, another pair without a restart, and no bad one'
   assert.deepEqual((await reload(server, 2)).certificateErrors, []);
   assert.notEqual(await fingerprint(server), second);
   assert.equal(await server.stop(), 0);
+});
+
+test('a pair that OpenSSL refuses is one that the master refuses', { skip }, async (t) => {
+  const files = new Files(t);
+  files.issue();
+  // The library takes RSA of 2048 bits. OpenSSL does not at this level, by the options of the server.
+  const strict = (options) => source(files, options).replace('createServer(', 'createServer({ ciphers: "DEFAULT@SECLEVEL=3" }, ');
+  const runtime = folder(t);
+  const server = await program(t, strict('nodes: 2, control: "strict"'), { env: { XDG_RUNTIME_DIR: runtime } });
+  await server.says(/ready/);
+  const first = await fingerprint(server);
+  const says = (...args) => spawnSync(COMMAND, args, { env: { ...process.env, XDG_RUNTIME_DIR: runtime }, encoding: 'utf8' });
+  assert.equal(says('reload', 'strict', '--wait').status, 0);
+
+  files.issue({ kind: ['rsa:2048'] });
+  const why = /the server cannot use the certificate in .*cert\.pem and its key: .*key too small/;
+  const reloaded = says('reload', 'strict', '--wait');
+  assert.equal(reloaded.status, 1, reloaded.stdout + reloaded.stderr);
+  assert.match(reloaded.stdout, why);
+  assert.match(says('status', 'strict').stdout, why);
+  await until('the log', () => why.test(server.log));
+  for (let client = 0; client < 8; client += 1) assert.equal(await fingerprint(server), first, 'new nodes have the pair before too');
+  assert.equal(await server.stop(), 0);
+
+  const another = await program(t, strict('nodes: 2'));
+  await until('the end', () => /ERR_MULTI_NODE_CERTIFICATE/.test(another.output));
+  assert.match(another.output, why);
+  assert.notEqual(await another.ended, 0);
 });
 
 test('sessions are resumed after a certificate was replaced', { skip }, async (t) => {

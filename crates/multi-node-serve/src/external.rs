@@ -248,15 +248,15 @@ impl Requests {
 }
 
 impl<F: FnOnce(ExternalAcceptor) + Send + 'static, C: ProcessContext> External<F, C> {
-    /// Certificates for the event loop's own TLS. They are read, checked and replaced as those of other servers. `take` gets the pair, before
-    /// the server begins and whenever another one replaces it, on any thread.
+    /// Certificates, or only keys of tickets, for the event loop's own TLS. They are read, checked and replaced as those of other servers.
+    /// `handshaker` gets them before the server begins and whenever others replace them.
     #[cfg(feature = "tls")]
     pub fn certificates(
         mut self,
         certificates: multi_node_tls::Certificates,
-        take: impl Fn(&multi_node_tls::Pair) + Send + Sync + 'static,
+        handshaker: impl multi_node_tls::Handshaker + 'static,
     ) -> External<F, C> {
-        self.terminator = Some(Arc::new(Terminator::elsewhere(certificates, take)));
+        self.terminator = Some(Arc::new(Terminator::elsewhere(certificates, handshaker)));
         self
     }
 

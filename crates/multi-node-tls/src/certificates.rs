@@ -75,6 +75,12 @@ impl Certificates {
         }
     }
 
+    /// None: the server has one of its own, and gets keys of tickets.
+    #[doc(hidden)]
+    pub fn none() -> Certificates {
+        Certificates { pairs: Vec::new(), ..Certificates::files("", "") }
+    }
+
     /// A further certificate, for the names in it. The client names a host (SNI), and gets the first certificate that is for that
     /// host. Clients that name none, or one that no certificate is for, get the first of all.
     pub fn and_files(mut self, cert: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Certificates {
@@ -129,7 +135,8 @@ impl Certificates {
     }
 
     /// All files that are read.
-    pub(crate) fn all_files(&self) -> impl Iterator<Item = &PathBuf> {
+    #[doc(hidden)]
+    pub fn all_files(&self) -> impl Iterator<Item = &PathBuf> {
         let pairs = self.pairs.iter().flat_map(|files| [&files.cert, &files.key]);
         pairs.chain(self.client_authority.iter().map(|(file, _)| file)).chain(&self.ticket_keys)
     }

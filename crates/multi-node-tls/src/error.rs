@@ -97,6 +97,14 @@ pub enum CertificateError {
         /// The permissions that it has.
         mode: u32,
     },
+    /// The code that shakes hands for a server cannot use what this library could.
+    #[error("the server cannot use the certificate in {} and its key: {cause}; `openssl x509 -in FILE -text` shows what it is", .file.display())]
+    Refused {
+        /// The file of the certificate.
+        file: PathBuf,
+        /// What that code says.
+        cause: String,
+    },
     /// All certificates of a server together are too large.
     #[error("the certificates of a server have {bytes} bytes together, more than {limit}; use fewer, or shorter chains (first file: {})", .file.display())]
     TooMany {
@@ -113,12 +121,12 @@ impl CertificateError {
     /// The file that has to be looked at.
     pub fn file(&self) -> &Path {
         use CertificateError::{
-            EncryptedKey, Expired, Exposed, Mismatch, NoCertificate, NoKey, NoTicketKeys, NotYetValid, Read, TicketKey,
-            TooLong, TooMany, Unusable,
+            EncryptedKey, Expired, Exposed, Mismatch, NoCertificate, NoKey, NoTicketKeys, NotYetValid, Read, Refused,
+            TicketKey, TooLong, TooMany, Unusable,
         };
         match self {
             Read { file, .. } | TooLong { file, .. } | NoCertificate { file } | NoKey { file } => file,
-            EncryptedKey { file } | Unusable { file, .. } | Expired { file, .. } => file,
+            EncryptedKey { file } | Unusable { file, .. } | Refused { file, .. } | Expired { file, .. } => file,
             NotYetValid { file, .. } | TooMany { file, .. } => file,
             NoTicketKeys { file } | TicketKey { file, .. } | Exposed { file, .. } => file,
             Mismatch { key, .. } => key,

@@ -7,6 +7,7 @@
 mod certificates;
 mod der;
 mod error;
+mod handshaker;
 mod handshakes;
 mod identity;
 mod info;
@@ -19,6 +20,7 @@ mod validity;
 
 pub use certificates::{Certificates, ClientCertificates, PairFiles, TlsVersion};
 pub use error::CertificateError;
+pub use handshaker::Handshaker;
 pub use handshakes::{Failure, HandshakeCounts};
 pub use identity::ClientIdentity;
 pub use info::TlsInfo;

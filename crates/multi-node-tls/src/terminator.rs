@@ -14,7 +14,9 @@ use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 
 use crate::tickets::{Key, Tickets};
-use crate::{Certificates, ClientCertificates, HandshakeCounts, Material, Pair, TlsVersion};
+use crate::{
+    CertificateError, Certificates, ClientCertificates, HandshakeCounts, Handshaker, Material, Pair, TlsVersion,
+};
 
 /// The protocols that a server of HTTP offers, in the order of its preference.
 const HTTP: [&[u8]; 2] = [b"h2", b"http/1.1"];
@@ -28,11 +30,8 @@ pub struct Terminator {
     config: RwLock<Option<Arc<ServerConfig>>>,
     handshakes: HandshakeCounts,
     /// Who shakes hands, where that is not this library.
-    elsewhere: Option<Take>,
+    elsewhere: Option<Box<dyn Handshaker>>,
 }
-
-/// Is given the first pair, and each that replaces it.
-type Take = Box<dyn Fn(&Pair) + Send + Sync>;
 
 impl Terminator {
     /// For a server of HTTP.
@@ -50,9 +49,9 @@ impl Terminator {
         Terminator { certificates, protocols, config, handshakes, elsewhere: None }
     }
 
-    /// For a server whose handshakes are done by other code, which `take` gives the certificate to.
-    pub fn elsewhere(certificates: Certificates, take: impl Fn(&Pair) + Send + Sync + 'static) -> Terminator {
-        Terminator { elsewhere: Some(Box::new(take)), ..Terminator::raw(certificates) }
+    /// For a server whose handshakes are done by other code.
+    pub fn elsewhere(certificates: Certificates, handshaker: impl Handshaker + 'static) -> Terminator {
+        Terminator { elsewhere: Some(Box::new(handshaker)), ..Terminator::raw(certificates) }
     }
 
     /// Whether it shakes hands, and other code does not.
@@ -63,6 +62,16 @@ impl Terminator {
     /// Where its certificates come from.
     pub fn certificates(&self) -> &Certificates {
         &self.certificates
+    }
+
+    /// Whether the code that shakes hands can use what has been read. It may wait.
+    ///
+    /// # Errors
+    /// [`CertificateError::Refused`].
+    pub fn check(&self, material: &Material) -> Result<(), CertificateError> {
+        let (Some(handshaker), Some(files)) = (&self.elsewhere, self.certificates.pairs.first()) else { return Ok(()) };
+        let checked = material.pairs.first().map_or(Ok(()), |pair| handshaker.check(pair));
+        checked.map_err(|cause| CertificateError::Refused { file: files.cert.clone(), cause })
     }
 
     /// How its handshakes in this process have ended.
@@ -93,11 +102,13 @@ impl Terminator {
     /// Where the certificates cannot be used. What was in force stays.
     pub fn replace(&self, material: &Material, ticket_keys: &[Key], server: usize) -> Result<(), BadMaterial> {
         let shared = &material.ticket_keys[..];
-        let config = self.make(material, if shared.is_empty() { ticket_keys } else { shared }, server)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(config));
-        if let (Some(take), Some(pair)) = (&self.elsewhere, material.pairs.first()) {
-            take(pair);
+        let ticket_keys = if shared.is_empty() { ticket_keys } else { shared };
+        if let Some(handshaker) = &self.elsewhere {
+            handshaker.take(material.pairs.first(), ticket_keys);
+            return Ok(());
         }
+        let config = self.make(material, ticket_keys, server)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(config));
         Ok(())
     }
 
@@ -182,6 +193,10 @@ impl ByName {
     }
 
     fn choose(&self, host: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        // Nothing to choose: the names in a certificate are parsed for each client that names a host.
+        if let [only] = &self.0[..] {
+            return Some(only.clone());
+        }
         let named = host.and_then(|host| ServerName::try_from(host).ok());
         let fits = |key: &&Arc<CertifiedKey>| named.as_ref().is_some_and(|named| is_for(key, named));
         self.0.iter().find(fits).or(self.0.first()).cloned()

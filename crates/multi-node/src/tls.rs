@@ -23,13 +23,17 @@ use multi_node_tls::Material;
 use multi_node_tls::tickets::Key;
 
 pub(crate) use self::keeper::Keeper;
+#[doc(hidden)]
+pub use self::watched::read;
 use crate::serve::Terminator;
 use crate::servers::Servers;
 use crate::tls_state::{CertificateAndKey, ServerCertificates, TlsState};
 #[doc(hidden)]
-pub use multi_node_tls::Pair;
+pub use multi_node_tls::tickets::Key as TicketKey;
 #[doc(inline)]
 pub use multi_node_tls::{Certificates, ClientCertificates, ClientIdentity, TlsInfo, TlsVersion};
+#[doc(hidden)]
+pub use multi_node_tls::{Handshaker, Pair};
 
 /// Where certificates go in a process that serves.
 #[derive(Clone, Debug)]

@@ -71,11 +71,12 @@ impl Keeper {
     async fn run(mut self, mut publisher: TlsPublisher) {
         let mut looks = tokio::time::interval(LOOKS);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let has_files = self.servers.iter().flatten().any(Watched::has_files);
         loop {
             let rotation = self.rotation();
             let changed = tokio::select! {
                 () = publisher.view.closed() => return,
-                _ = looks.tick() => self.look(false).await,
+                _ = looks.tick(), if has_files => self.look(false).await,
                 () = tokio::time::sleep_until(rotation) => self.rotate(),
                 Some(done) = publisher.looks.recv() => {
                     if self.look(true).await {
@@ -168,24 +169,63 @@ fn now_ms() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use multi_node_tls::{Certificates, Handshaker, Pair};
+    use tokio::sync::watch;
+
     use super::*;
+    use crate::serve::Terminator;
+
+    fn keeper(servers: Vec<Option<Watched>>, keys: Vec<Key>, keys_made_ms: u64, receivers: Receivers) -> Keeper {
+        Keeper { servers, keys, keys_made_ms, receivers }
+    }
 
     #[test]
     fn a_key_seals_for_one_rotation_and_opens_for_two() {
-        let servers = Servers::from(crate::raw(async |_, _| Ok::<_, Error>(())));
         let first = new_key().expect("random bytes");
-        let receivers = Receivers::of(&servers);
-        let never = u64::MAX;
-        let mut keeper = Keeper { servers: Vec::new(), keys: vec![first], keys_made_ms: never, receivers };
-        assert!(keeper.rotation() <= Instant::now() + ROTATION);
-        assert!(keeper.rotate());
-        assert_eq!((keeper.keys.len(), keeper.keys[1]), (2, first));
-        assert!(keeper.keys[0] != first && keeper.keys_made_ms <= now_ms());
-        assert!(keeper.rotate());
-        assert!(keeper.keys.len() == 2 && !keeper.keys.contains(&first), "its tickets are good no more");
-        let left = keeper.view().state.expect("a state");
-        let mut next = Keeper { servers: Vec::new(), keys: vec![first], keys_made_ms: 0, receivers: keeper.receivers };
+        let mut before = keeper(Vec::new(), vec![first], u64::MAX, Receivers(Vec::new()));
+        assert!(before.rotation() <= Instant::now() + ROTATION);
+        assert!(before.rotate());
+        assert_eq!((before.keys.len(), before.keys[1]), (2, first));
+        assert!(before.keys[0] != first && before.keys_made_ms <= now_ms());
+        assert!(before.rotate());
+        assert!(before.keys.len() == 2 && !before.keys.contains(&first), "its tickets are good no more");
+        let left = before.view().state.expect("a state");
+        let mut next = keeper(Vec::new(), vec![first], 0, before.receivers);
         next.inherit_keys(&left);
-        assert_eq!((&next.keys, next.keys_made_ms), (&keeper.keys, keeper.keys_made_ms));
+        assert_eq!((&next.keys, next.keys_made_ms), (&before.keys, before.keys_made_ms));
+    }
+
+    /// Shows the keys of tickets that it is given.
+    struct Shown(watch::Sender<Vec<Key>>);
+
+    impl Handshaker for Shown {
+        fn check(&self, _: &Pair) -> Result<(), String> {
+            Ok(())
+        }
+
+        fn take(&self, pair: Option<&Pair>, ticket_keys: &[Key]) {
+            assert!(pair.is_none(), "the server has its own");
+            self.0.send_replace(ticket_keys.to_vec());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn servers_that_shake_hands_themselves_get_new_keys_in_time() {
+        let (sender, mut shown) = watch::channel(Vec::new());
+        let terminator = Arc::new(Terminator::elsewhere(Certificates::none(), Shown(sender)));
+        let receivers = Receivers(vec![Some(terminator.clone())]);
+        let watched = Watched::load(0, terminator).expect("there are no files");
+        let first = new_key().expect("random bytes");
+        let begun = Instant::now();
+        let source = keeper(vec![Some(watched)], vec![first], now_ms(), receivers).start().expect("nothing to check");
+        assert_eq!(*shown.borrow_and_update(), [first]);
+        shown.changed().await.expect("it runs on");
+        assert!(begun.elapsed() + Duration::from_secs(1) >= ROTATION, "{:?}", begun.elapsed());
+        let rotated = shown.borrow_and_update().clone();
+        assert!(rotated.len() == 2 && rotated[1] == first, "the one before is there still");
+        let state = source.view.borrow().state.clone().expect("what nodes get");
+        assert_eq!(state.ticket_keys.len(), 2);
     }
 }

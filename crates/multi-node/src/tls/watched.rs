@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use multi_node_tls::{CertificateError, Certificates, Loaded, PairFiles, Stamp};
+use multi_node_tls::{CertificateError, Certificates, Loaded, Pair, PairFiles, Stamp};
 
 use crate::Error;
 use crate::serve::Terminator;
@@ -26,7 +26,7 @@ pub(super) struct Watched {
 
 /// A look at the files that is still to be done.
 pub(super) struct Look {
-    certificates: Certificates,
+    terminator: Arc<Terminator>,
     read: Stamp,
     seen: Stamp,
     at_once: bool,
@@ -43,17 +43,35 @@ pub(super) enum Looked {
 }
 
 impl Look {
-    /// Reads the files if they have changed, and were the same at the look before. It may wait for the disk.
+    /// Reads the files if they have changed, and were the same at the look before. It may wait for the disk, and for the code that shakes
+    /// hands.
     pub(super) fn look(self) -> Looked {
-        let stamp = multi_node_tls::stamp(&self.certificates);
+        let certificates = self.terminator.certificates();
+        let stamp = multi_node_tls::stamp(certificates);
         if stamp == self.read {
             return Looked::Same;
         }
         if !self.at_once && stamp != self.seen {
             return Looked::Changing(stamp);
         }
-        Looked::Read(stamp, multi_node_tls::load(&self.certificates, SystemTime::now()))
+        let loaded = multi_node_tls::load(certificates, SystemTime::now());
+        let checked = loaded.and_then(|loaded| self.terminator.check(&loaded.material).map(|()| loaded));
+        Looked::Read(stamp, checked)
     }
+}
+
+/// Reads and checks the first certificate of a server as the master does.
+///
+/// # Errors
+/// [`Error::Certificate`] where it cannot be used.
+pub fn read(certificates: &Certificates) -> Result<Option<Pair>, Error> {
+    let loaded = multi_node_tls::load(certificates, SystemTime::now()).map_err(|error| refused(&error))?;
+    Ok(loaded.material.pairs.into_iter().next())
+}
+
+/// What was read at the start, and is an error of the program.
+fn refused(error: &CertificateError) -> Error {
+    Error::Certificate { file: error.file().display().to_string(), cause: error.to_string() }
 }
 
 impl Watched {
@@ -61,18 +79,20 @@ impl Watched {
     pub(super) fn load(server: usize, terminator: Arc<Terminator>) -> Result<Watched, Error> {
         let read = multi_node_tls::stamp(terminator.certificates());
         let loaded = multi_node_tls::load(terminator.certificates(), SystemTime::now());
-        let loaded = loaded.map_err(|error| Error::Certificate {
-            file: error.file().display().to_string(),
-            cause: error.to_string(),
-        })?;
+        let loaded = loaded.map_err(|error| refused(&error))?;
         Ok(Watched { server, terminator, loaded, seen: read.clone(), read, error: None })
+    }
+
+    /// Whether there are files to look at.
+    pub(super) fn has_files(&self) -> bool {
+        self.terminator.certificates().all_files().next().is_some()
     }
 
     /// The next look at the files. It runs on a thread that may wait.
     pub(super) fn look(&self, at_once: bool) -> Look {
         // What was wrong may be right by now without a change of the files, such as the time.
         let read = if self.error.is_some() && at_once { Stamp::default() } else { self.read.clone() };
-        Look { certificates: self.terminator.certificates().clone(), read, seen: self.seen.clone(), at_once }
+        Look { terminator: self.terminator.clone(), read, seen: self.seen.clone(), at_once }
     }
 
     /// Takes in what a look has shown; true where that changes what is in force or shown.

@@ -326,8 +326,7 @@ impl Sides {
     }
 
     fn publisher(&self, id: NodeId) -> Publisher {
-        let peer = self.bus.peers().into_iter().find(|peer| peer.id == id);
-        Publisher { number: id.number(), slot: peer.and_then(|peer| peer.slot) }
+        Publisher { number: id.number(), slot: self.bus.slot_of(id) }
     }
 
     fn first(&self, topic: &str, id: NodeId) -> Option<u64> {

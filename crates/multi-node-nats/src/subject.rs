@@ -1,6 +1,5 @@
 //! Under which names machines speak: `mn.CLUSTER.i` for interest, `mn.CLUSTER.t.TOPIC` for topics, `mn.CLUSTER.q.HANDLER` and
-//! `mn.CLUSTER.p.MACHINE.EPOCH` for questions, `mn.CLUSTER.r.…` for answers, and
-//! `mn.CLUSTER.n.…` for those of NATS.
+//! `mn.CLUSTER.p.MACHINE.EPOCH` for questions, `mn.CLUSTER.c` for their ends, `mn.CLUSTER.r.…` for answers, and `mn.CLUSTER.n.…` for those of NATS.
 
 use std::fmt::Write;
 
@@ -22,6 +21,11 @@ pub(crate) fn handler(cluster: &str, name: &str) -> String {
 /// Where the processes of one machine are asked.
 pub(crate) fn processes(cluster: &str, machine: &str, epoch: u64) -> String {
     format!("mn.{}.p.{}.{epoch:x}", token(cluster), token(machine))
+}
+
+/// Where all machines hear that an answer is no longer awaited.
+pub(crate) fn cancelled(cluster: &str) -> String {
+    format!("mn.{}.c", token(cluster))
 }
 
 /// Where all answers go.
@@ -62,6 +66,7 @@ mod tests {
         assert_eq!(topic("a.b", "x.> *"), "mn.a=2eb.t.x=2e=3e=20=2a");
         assert_eq!(handler("shop", "thumb"), "mn.shop.q.thumb");
         assert_eq!(processes("shop", "alpha", 0x5f), "mn.shop.p.alpha.5f");
+        assert_eq!(cancelled("shop"), "mn.shop.c");
         assert_eq!((answers("shop"), inbox("shop")), ("mn.shop.r.".to_owned(), "mn.shop.n".to_owned()));
     }
 

@@ -110,6 +110,8 @@ mod node;
 mod nodes;
 pub mod options;
 mod plan;
+#[cfg(all(multi_process, feature = "nats"))]
+mod questions;
 #[cfg(multi_process)]
 mod remote_reload;
 pub mod servers;

@@ -216,6 +216,11 @@ impl Bus {
         BusCounts { requests_waiting, requests_running, ..self.0.counts.read() }
     }
 
+    /// The slot that this peer fills.
+    pub fn slot_of(&self, peer: NodeId) -> Option<Slot> {
+        self.0.members.slot_of(peer)
+    }
+
     /// The peers and their links.
     pub fn peers(&self) -> Vec<PeerStatus> {
         self.0.members.statuses()

@@ -201,6 +201,10 @@ impl Members {
         self.lock().members.get(&id).map(|member| member.speaks_bus)
     }
 
+    pub(crate) fn slot_of(&self, id: NodeId) -> Option<Slot> {
+        self.lock().members.get(&id)?.slot
+    }
+
     pub(crate) fn statuses(&self) -> Vec<PeerStatus> {
         self.lock().members.iter().map(|(id, member)| member.status(*id)).collect()
     }

@@ -12,8 +12,9 @@ use multi_node_fleet::id::NodeId;
 use multi_node_sys::log;
 use tokio::sync::oneshot;
 
-use super::frame::{Answer, Question, encode_answer};
+use super::frame::{Answer, Question, encode_answer, is_cancel};
 use super::room::Room;
+use super::running::Running;
 use crate::frame::Sender;
 use crate::gateway::process;
 use crate::machine::Machine;
@@ -33,7 +34,8 @@ pub(crate) struct Answers {
     serving: Arc<Serving>,
     /// By handler: dropping it ends the subscription.
     listening: HashMap<String, oneshot::Sender<()>>,
-    processes: Option<oneshot::Sender<()>>,
+    /// The subscriptions that last as long as this.
+    lasting: Vec<oneshot::Sender<()>>,
 }
 
 /// What each subscription needs.
@@ -45,6 +47,7 @@ struct Serving {
     answers: String,
     relay: Relay,
     room: Room,
+    running: Arc<Running>,
     bad_frames: AtomicU64,
 }
 
@@ -58,6 +61,7 @@ impl Answers {
             answers: subject::answers(cluster),
             relay: bus.relay(),
             room: Room::new(),
+            running: Arc::default(),
             bad_frames: AtomicU64::new(0),
         };
         let mut answers = Answers {
@@ -65,10 +69,13 @@ impl Answers {
             client: client.clone(),
             serving: Arc::new(serving),
             listening: HashMap::new(),
-            processes: None,
+            lasting: Vec::new(),
         };
-        let subscribed = client.subscribe(subject::processes(cluster, name, *epoch)).await;
-        answers.processes = answers.serve(subscribed.map_err(|error| error.to_string()));
+        for subject in [subject::processes(cluster, name, *epoch), subject::cancelled(cluster)] {
+            let subscribed = client.subscribe(subject).await;
+            let listening = answers.serve(subscribed.map_err(|error| error.to_string()));
+            answers.lasting.extend(listening);
+        }
         answers
     }
 
@@ -130,6 +137,10 @@ impl Serving {
 
     async fn question(self: &Arc<Self>, message: Message) {
         let reply = message.reply.filter(|reply| reply.starts_with(&self.answers));
+        if is_cancel(&message.payload) {
+            reply.iter().for_each(|reply| self.running.cancel(reply));
+            return;
+        }
         let (Some(reply), Ok(question)) = (reply, Question::decode(&message.payload)) else {
             self.bad_frames.fetch_add(1, Ordering::Relaxed);
             return;
@@ -137,10 +148,10 @@ impl Serving {
         let Some(room) = self.room.take(message.payload.len()) else {
             return self.send(reply, &Err(Failure::Overloaded)).await;
         };
-        let serving = self.clone();
-        tokio::spawn(async move {
+        let (serving, to) = (self.clone(), reply.clone());
+        self.running.begin(reply.to_string(), async move {
             if let Some(answer) = serving.ask(question).await {
-                serving.send(reply, &answer).await;
+                serving.send(to, &answer).await;
             }
             drop(room);
         });

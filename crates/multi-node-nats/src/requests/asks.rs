@@ -11,6 +11,7 @@ use multi_node_fleet::id::NodeId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::cancels::Cancels;
 use super::frame::{Question, decode_answer};
 use super::replies::{Replies, Reply};
 use super::room::Room;
@@ -27,6 +28,7 @@ pub(crate) struct Asks {
     nats: watch::Sender<Option<Client>>,
     replies: Arc<Replies>,
     room: Room,
+    cancels: Cancels,
     bad_frames: AtomicU64,
 }
 
@@ -39,6 +41,7 @@ impl Asks {
             nats: watch::Sender::new(None),
             replies: Arc::new(Replies::new(&machine.cluster, fastrand::u64(..))),
             room: Room::new(),
+            cancels: Cancels::begin(machine),
             bad_frames: AtomicU64::new(0),
         });
         let asking = asks.clone();
@@ -90,15 +93,19 @@ impl Asks {
 
     async fn answer(&self, client: &Client, elsewhere: Elsewhere) -> Result<Payload, Failure> {
         let (subject, nobody) = self.whom(&elsewhere);
+        let (is_named, deadline) = (elsewhere.to.is_some(), elsewhere.deadline);
         let question = self.question(elsewhere).encode();
         let (length, most) = (question.len(), client.max_payload());
         if length > most {
             return Err(Failure::Failed(format!("the request has {length} bytes, and NATS takes {most}")));
         }
         let mut awaited = self.replies.expect();
-        let sent = client.publish_with_reply(subject, awaited.subject(), question).await;
+        let sent = client.publish_with_reply(subject.clone(), awaited.subject(), question).await;
         sent.map_err(|_| Failure::Unreachable)?;
-        match awaited.reply().await {
+        let abandoned = self.cancels.unless_answered(client, awaited.subject(), is_named.then_some(subject), deadline);
+        let reply = awaited.reply().await;
+        abandoned.answered();
+        match reply {
             Some(Reply::Frame(frame)) => decode_answer(&frame).unwrap_or_else(|error| {
                 self.bad_frames.fetch_add(1, Ordering::Relaxed);
                 Err(Failure::Failed(format!("another machine has sent {error}")))
@@ -134,8 +141,7 @@ impl Asks {
     }
 
     fn process(&self, id: NodeId) -> Publisher {
-        let peer = self.bus.peers().into_iter().find(|peer| peer.id == id);
-        Publisher { number: id.number(), slot: peer.and_then(|peer| peer.slot) }
+        Publisher { number: id.number(), slot: self.bus.slot_of(id) }
     }
 }
 

@@ -4,6 +4,7 @@
 //! question   asker's number u64, slot u16 | asked number u64, or all ones | remaining µs u64 | length u8, name | content u8 | payload
 //! answer     content u8 | payload
 //! failure    code u8 | text
+//! cancel     nothing: the subject of the answer says which question
 //! ```
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use crate::frame::{Begun, FrameError, Publisher, Sender, begun, publisher};
 const QUESTION: u8 = 16;
 const ANSWER: u8 = 17;
 const FAILURE: u8 = 18;
+const CANCEL: u8 = 19;
 
 /// No process has this number.
 const ANY: u64 = u64::MAX;
@@ -74,6 +76,15 @@ pub(super) fn encode_answer(me: &Sender, answer: &Answer) -> Bytes {
     }
 }
 
+/// The answer is no longer awaited.
+pub(super) fn encode_cancel(me: &Sender) -> Bytes {
+    me.begin(CANCEL).into()
+}
+
+pub(super) fn is_cancel(bytes: &Bytes) -> bool {
+    begun(bytes).is_ok_and(|begun| begun.kind == CANCEL)
+}
+
 pub(super) fn decode_answer(bytes: &Bytes) -> Result<Answer, FrameError> {
     let Begun { kind, mut rest, .. } = begun(bytes)?;
     let [first] = rest.array()?;
@@ -125,6 +136,8 @@ mod tests {
         let any = Question { to: None, ..question() }.encode();
         assert_eq!(any[23..31], [255; 8]);
         assert_eq!(encode_answer(&me(), &Ok(Payload::text("hi"))), [&begun(17)[..], b"\x01hi"].concat());
+        assert_eq!(encode_cancel(&me()), begun(19));
+        assert!(is_cancel(&encode_cancel(&me())) && !is_cancel(&question().encode()));
         let failed = Err(Failure::Failed("no".to_owned()));
         assert_eq!(encode_answer(&me(), &failed), [&begun(18)[..], b"\x03no"].concat());
         assert_eq!(encode_answer(&me(), &Err(Failure::NoSuchNode)), [&begun(18)[..], b"\x05"].concat());

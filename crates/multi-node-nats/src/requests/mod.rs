@@ -11,9 +11,11 @@
 
 mod answers;
 mod asks;
+mod cancels;
 mod frame;
 mod replies;
 mod room;
+mod running;
 
 pub(crate) use answers::Answers;
 pub(crate) use asks::Asks;

@@ -106,6 +106,15 @@ impl Bucket {
         format!("the bucket {}: {error}", self.name)
     }
 
+    /// When the key was stored, by the clock of NATS.
+    pub(super) async fn stored_at(&self, key: &str) -> Result<i64, KvError> {
+        let store = self.store().await?;
+        match store.stream.get_last_raw_message_by_subject(&format!("{}{key}", store.prefix)).await {
+            Ok(message) => Ok(message.time.unix_timestamp().saturating_mul(1000)),
+            Err(error) => Err(self.failed(error).await),
+        }
+    }
+
     /// The first key of revision `from` or above, with what is there.
     pub(super) async fn next(&self, from: u64) -> Result<Option<(String, Found)>, KvError> {
         let store = self.store().await?;

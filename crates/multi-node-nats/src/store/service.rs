@@ -13,7 +13,7 @@ use super::ask::{SESSIONS, SessionAsk};
 use super::kv::{Bucket, bucket_name};
 use super::lease::{self, LEASES, LeaseAsk};
 use super::sessions::answer;
-use super::sweep::{Sweeper, UNUSED};
+use super::sweep::Sweeper;
 
 /// How far apart looks are whether somebody sweeps.
 const SWEEP: Duration = Duration::from_secs(600);
@@ -67,7 +67,7 @@ async fn sweep(bucket: Arc<Bucket>, mut is_used: watch::Receiver<bool>) {
     loop {
         // Machines that have started together do not all look at once.
         sleep(SWEEP.mul_f64(0.9 + 0.2 * fastrand::f64())).await;
-        match sweeper.sweep(&*bucket, unix_millis().saturating_sub(UNUSED)).await {
+        match sweeper.sweep(&*bucket, unix_millis()).await {
             Ok(0) => {}
             Ok(removed) => log::debug!(removed, "removed expired sessions of several machines"),
             Err(error) => log::warn!("cannot remove expired sessions: {error}"),

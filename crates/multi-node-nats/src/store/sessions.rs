@@ -102,6 +102,7 @@ pub(super) mod tests {
     pub(in crate::store) struct Memory {
         entries: Mutex<(u64, Entries)>,
         meanwhile: Mutex<Vec<(String, Option<Bytes>)>>,
+        clock: Mutex<Option<i64>>,
     }
 
     impl Memory {
@@ -113,6 +114,15 @@ pub(super) mod tests {
             *last += 1;
             entries.insert(key.to_owned(), (*last, value));
             Some(*last)
+        }
+
+        /// By which values are stored. Default: the end of time.
+        pub(in crate::store) fn set_clock(&self, now: i64) {
+            *self.clock.lock().unwrap() = Some(now);
+        }
+
+        pub(in crate::store) fn clock(&self) -> i64 {
+            self.clock.lock().unwrap().unwrap_or(i64::MAX)
         }
 
         /// The first key of revision `from` or above.
@@ -202,6 +212,23 @@ pub(super) mod tests {
         assert_eq!(does(&kv, save(2000, "x")).await, SessionAnswer::No);
         assert_eq!(does(&kv, Asked::Create(2000, b"y".to_vec())).await, SessionAnswer::Yes);
         assert_eq!(does(&kv, Asked::Load).await, session(2000, "y"));
+    }
+
+    #[tokio::test]
+    async fn clocks_that_differ_move_the_end_of_a_session_and_nothing_else() {
+        let (kv, skew) = (Memory::default(), 300);
+        // A machine whose clock is behind makes a session; others see it end earlier, and change it as any other until then.
+        does(&kv, Asked::Create(NOW + 500, b"x".to_vec())).await;
+        let ahead = |asked| answer(&kv, ask(asked), NOW + skew);
+        assert_eq!(ahead(Asked::Load).await, Ok(session(NOW + 500, "x")));
+        assert_eq!(ahead(save(NOW + skew + 500, "y")).await, Ok(SessionAnswer::Yes));
+        assert_eq!(does(&kv, Asked::Load).await, session(NOW + skew + 500, "y"));
+        let later = |asked| answer(&kv, ask(asked), NOW + skew + 500);
+        assert_eq!(later(Asked::Load).await, Ok(SessionAnswer::No), "it has ended there");
+        assert_eq!(does(&kv, Asked::Load).await, session(NOW + skew + 500, "y"), "and not yet here");
+        assert_eq!(later(save(NOW + 9000, "late")).await, Ok(SessionAnswer::No));
+        assert_eq!(later(Asked::Create(NOW + 9000, b"new".to_vec())).await, Ok(SessionAnswer::Yes));
+        assert_eq!(does(&kv, Asked::Load).await, session(NOW + 9000, "new"), "one session of the id, for all");
     }
 
     #[tokio::test]

@@ -4,14 +4,14 @@ use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
 
-use multi_node_bus::{Bus, Payload, RequestError};
+use multi_node_bus::Bus;
 use multi_node_nats::{LEASES, LeaseAnswer, LeaseAsk, LeaseAsked};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::Lease;
 use super::term::{EVERY, Holding, TTL, Waiting};
-use crate::id::NodeId;
+use crate::questions::ask_gateway;
 
 /// How long a question may take.
 const QUESTION: Duration = Duration::from_secs(2);
@@ -152,14 +152,8 @@ impl Keeper {
     }
 
     async fn ask(&self, asked: LeaseAsked) -> Result<LeaseAnswer, String> {
-        let payload = Payload::bytes(LeaseAsk { name: self.name.clone(), asked }.encode());
-        match self.bus.request(LEASES, payload).to(NodeId::GATEWAY).timeout(QUESTION).await {
-            Ok(answer) => {
-                LeaseAnswer::decode(&answer.bytes).ok_or_else(|| "the gateway is of another version".to_owned())
-            }
-            Err(RequestError::Failed(cause)) => Err(cause),
-            Err(error) => Err(error.to_string()),
-        }
+        let question = (LEASES, LeaseAsk { name: self.name.clone(), asked }.encode());
+        ask_gateway(&self.bus, question, QUESTION, LeaseAnswer::decode).await
     }
 }
 

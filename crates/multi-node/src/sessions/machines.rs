@@ -3,19 +3,15 @@
 use std::fmt;
 use std::time::Duration;
 
-use multi_node_bus::{Bus, Payload, RequestError};
+use multi_node_bus::Bus;
 use multi_node_nats::{Asked, SESSIONS, SessionAnswer, SessionAsk};
 use multi_node_sessions::{Creation, SessionError, Settings, StoredSession};
-use tokio::time::{Instant, sleep};
 
 use crate::Handle;
-use crate::id::NodeId;
+use crate::questions::ask_gateway;
 
 /// The longest id, in bytes.
 const MAX_ID_BYTES: usize = 255;
-
-/// The pause before a question is repeated that was not sent, since the gateway is replaced.
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// Sessions that the processes of all [joined](crate::Options::join) machines share, in a bucket of NATS's JetStream.
 ///
@@ -107,21 +103,9 @@ impl JoinedSessions {
 
     async fn ask(&self, action: &'static str, id: &[u8], asked: Asked) -> Result<SessionAnswer, SessionError> {
         self.check(id, &asked)?;
-        let payload = Payload::bytes(SessionAsk { id: id.to_vec(), asked }.encode());
-        let failed = |cause: String| SessionError::OtherMachines { action, cause };
-        let deadline = Instant::now() + self.deadline;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            match self.bus.request(SESSIONS, payload.clone()).to(NodeId::GATEWAY).timeout(left).await {
-                Ok(answer) => {
-                    let answer = SessionAnswer::decode(&answer.bytes);
-                    return answer.ok_or_else(|| failed("the gateway is of another version".to_owned()));
-                }
-                // Nothing was sent.
-                Err(RequestError::NoSuchNode(_) | RequestError::NoHandler { .. }) if left > PAUSE => sleep(PAUSE).await,
-                Err(error) => return Err(failed(cause(error))),
-            }
-        }
+        let question = (SESSIONS, SessionAsk { id: id.to_vec(), asked }.encode());
+        let answer = ask_gateway(&self.bus, question, self.deadline, SessionAnswer::decode).await;
+        answer.map_err(|cause| SessionError::OtherMachines { action, cause })
     }
 
     fn check(&self, id: &[u8], asked: &Asked) -> Result<(), SessionError> {
@@ -136,16 +120,6 @@ impl JoinedSessions {
             true => Ok(()),
             false => Err(SessionError::Id { bytes: id.len() }),
         }
-    }
-}
-
-fn cause(error: RequestError) -> String {
-    match error {
-        RequestError::Failed(cause) => cause,
-        RequestError::NoSuchNode(_) | RequestError::NoHandler { .. } => {
-            "this process has no gateway; set `Options::join`".to_owned()
-        }
-        other => other.to_string(),
     }
 }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use multi_node_bus::{Bus, BusLimits, Event, Payload, RawTopic, Subscription};
+use multi_node_bus::{Bus, BusLimits, Event, Payload, RawTopic, Request, Subscription};
 use multi_node_fleet::id::{NodeId, Slot};
 use multi_node_fleet::status::GatewayStatus;
 use multi_node_it::nats::NatsServer;
 use multi_node_it::within;
-use multi_node_nats::{Join, Machine, Seen, run};
+use multi_node_nats::{Asked, Join, Machine, SESSIONS, Seen, SessionAnswer, SessionAsk, run};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -233,4 +233,95 @@ async fn a_flood_comes_or_shows_as_missing() {
     }
     assert_eq!(seen, MESSAGES);
     assert!(timeout(QUIET, at_beta.recv()).await.is_err(), "nothing comes twice");
+}
+
+/// Sends when it is dropped.
+struct Dropped(mpsc::UnboundedSender<()>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        // An error means that the test is over.
+        let _ = self.0.send(());
+    }
+}
+
+#[tokio::test]
+async fn a_request_to_another_machine_that_nobody_awaits_any_longer_ends_there() {
+    let Some(server) = server().await else { return };
+    let (mut alpha, mut beta) = (TestMachine::start("alpha", &server), TestMachine::start("beta", &server));
+    let (dropped, mut is_dropped) = mpsc::unbounded_channel();
+    let (begun, mut has_begun) = mpsc::channel(1);
+    let handler = move |request: Request| {
+        let (dropped, begun) = (Dropped(dropped.clone()), begun.clone());
+        async move {
+            let _dropped = dropped;
+            begun.send(request.from).await.expect("the test goes on");
+            std::future::pending::<Result<Payload, String>>().await
+        }
+    };
+    beta.node.respond("work", handler).expect("a handler");
+    alpha.is(|state| state.connected).await;
+    beta.is(|state| state.connected).await;
+    let ask = |bus: Bus| {
+        tokio::spawn(async move {
+            loop {
+                // Until the handler is known everywhere there is none.
+                let _ = bus.request("work", Payload::text("x")).timeout(Duration::from_secs(600)).await;
+                sleep(Duration::from_millis(20)).await;
+            }
+        })
+    };
+    let asking = ask(alpha.node.clone());
+    within(30, has_begun.recv()).await.expect("it is asked");
+    asking.abort();
+    within(30, is_dropped.recv()).await.expect("it was cancelled");
+}
+
+/// Has the machine's gateway do this with a session.
+async fn session(machine: &TestMachine, id: &[u8], asked: Asked) -> SessionAnswer {
+    let ask = SessionAsk { id: id.to_vec(), asked }.encode();
+    loop {
+        let request = machine.node.request(SESSIONS, Payload::bytes(ask.clone())).to(NodeId::GATEWAY);
+        match request.timeout(Duration::from_secs(5)).await {
+            Ok(answer) => return SessionAnswer::decode(&answer.bytes).expect("an answer"),
+            Err(error) => println!("not yet: {error}"),
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// How many keys the bucket has.
+async fn keys(server: &NatsServer) -> u64 {
+    let info = server.ask("$JS.API.STREAM.INFO.KV_mn-test-sessions", &serde_json::Value::Null).await;
+    info["state"]["messages"].as_u64().unwrap_or_else(|| panic!("no bucket: {info}"))
+}
+
+/// Between looks of a gateway whether sessions have to be removed.
+const SWEEP: Duration = Duration::from_secs(660);
+
+#[tokio::test]
+async fn a_gateway_removes_what_has_expired_from_the_bucket() {
+    let Some(server) = NatsServer::new() else { return };
+    let mut server = server.with_store();
+    server.start().await;
+    let alpha = TestMachine::start("alpha", &server);
+    within(60, async {
+        for number in 0..20_u8 {
+            let expires = if number < 15 { 1 } else { i64::MAX };
+            let made = session(&alpha, &[b's', number], Asked::Create(expires, b"x".to_vec())).await;
+            assert_eq!(made, SessionAnswer::Yes);
+        }
+        assert_eq!(keys(&server).await, 20);
+    })
+    .await;
+    let begun = std::time::Instant::now();
+    // Its turn, and five that go on. A first look only finds out whose turn it is.
+    while keys(&server).await != 6 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{} keys", keys(&server).await);
+        tokio::time::pause();
+        tokio::time::advance(SWEEP).await;
+        tokio::time::resume();
+        sleep(Duration::from_millis(500)).await;
+    }
+    assert_eq!(session(&alpha, &[b's', 17], Asked::Load).await, SessionAnswer::Session(i64::MAX, b"x".to_vec()));
 }

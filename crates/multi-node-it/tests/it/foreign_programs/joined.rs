@@ -144,7 +144,16 @@ async fn one_process_of_all_machines_leads_and_each_term_has_a_higher_token() {
         let program = if leads == 0 { &mut alpha } else { &mut beta };
         assert!(program.command("reload").await["Ok"].is_object());
         lead(program).await;
-        let (_, second) = term(&mut [&mut alpha, &mut beta], first).await;
+        let (leads, second) = term(&mut [&mut alpha, &mut beta], first).await;
+        // So does an upgrade, whose nodes are others too.
+        let program = if leads == 0 { &mut alpha } else { &mut beta };
+        program.upgrade().await.expect("the new program takes over");
+        lead(program).await;
+        let (leads, upgraded) = term(&mut [&mut alpha, &mut beta], second - 1).await;
+        let holder = if leads == 0 { &mut alpha } else { &mut beta };
+        holder.upgrade().await.expect("the new program takes over");
+        lead(holder).await;
+        let (_, second) = term(&mut [&mut alpha, &mut beta], upgraded).await;
         // While NATS is away nobody leads, and then somebody does.
         server.kill();
         while terms(&mut alpha).await.iter().chain(&terms(&mut beta).await).any(|(_, over)| !over) {}

@@ -8,6 +8,7 @@ mod joined;
 mod jwt;
 mod machines;
 mod machines_chaos;
+mod machines_costs;
 mod permitted;
 mod presence;
 mod proxied;

@@ -48,6 +48,8 @@ impl Recycling {
 #[derive(Clone, Debug)]
 pub(super) struct Wear {
     limits: Recycling,
+    /// The last look found too much memory.
+    heavy: bool,
     /// Why the node needs recycling, once it does.
     pub(super) recycled: Option<String>,
 }
@@ -59,8 +61,11 @@ impl Wear {
         }
     }
 
+    /// Two looks in a row count: one that comes while processes are forked counts pages more than once.
     fn weighs(&mut self, bytes: u64) {
-        if self.limits.max_memory.is_some_and(|limit| bytes >= limit) {
+        let was_heavy = self.heavy;
+        self.heavy = self.limits.max_memory.is_some_and(|limit| bytes >= limit);
+        if was_heavy && self.heavy {
             self.wears_out(|| format!("it has {} MiB of memory", bytes >> 20));
         }
     }
@@ -87,7 +92,7 @@ impl Node {
 
 impl Fleet {
     pub(super) fn new_wear(&mut self) -> Wear {
-        Wear { limits: self.policy.recycling.lowered(&mut self.jitter), recycled: None }
+        Wear { limits: self.policy.recycling.lowered(&mut self.jitter), heavy: false, recycled: None }
     }
 
     pub(super) fn weighed(&mut self, id: NodeId, bytes: u64) {

@@ -267,7 +267,8 @@ table! {
     /// The value is the sum over the node's process and all its descendants, as `status` shows it. It is PSS
     /// (proc_pid_smaps(5)), which divides a page among the processes that share it. So a page that a forked worker shares
     /// with its parent counts once. If PSS cannot be read, or after 100 ms of one sample, the value is RSS without pages that
-    /// may be shared. A process that has left its parent, as daemons do, is not found.
+    /// may be shared. A process that has left its parent, as daemons do, is not found. Two samples in a row have to exceed the limit: one
+    /// that is taken while a worker is forked may count its pages twice.
     Restarting, Bytes, RUN:
     max_memory(bytes: u64) -> Option<u64> = None, counted,
     "Replaces a node that uses more RAM than this, its descendants included, such as 512MiB";

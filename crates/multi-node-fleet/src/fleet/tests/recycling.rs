@@ -60,8 +60,11 @@ fn memory_is_looked_at_where_it_has_a_limit() {
     let mut world = World::serving(Policy { recycling, ..policy(1) });
     world.pass(secs(1));
     assert_eq!(world.sampling(), [(vec![1], true)]);
-    world.on(Event::Weighed { id: NodeId::node(1), bytes: 63 * MIB });
-    assert!(world.spawned().is_empty());
+    // A single look may count what is being forked more than once.
+    for mib in [63, 90, 63, 90] {
+        world.on(Event::Weighed { id: NodeId::node(1), bytes: mib * MIB });
+        assert!(world.spawned().is_empty(), "{mib}");
+    }
     world.on(Event::Weighed { id: NodeId::node(1), bytes: 70 * MIB });
     assert_eq!(world.spawned(), [2]);
     world.said(Level::Info, "recycled: it has 70 MiB of memory");

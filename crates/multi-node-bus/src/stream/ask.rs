@@ -15,6 +15,10 @@ use crate::request::{Call, RequestError, Requests};
 /// The handler of frames.
 pub(super) const STREAMS: &str = "multi-node streams";
 
+/// A frame takes the room of this number of bytes at least. So small frames of one process take an eighth of the requests that the gateway
+/// may have in flight, and leave room for those of programs.
+const LEAST: usize = 16 << 10;
+
 /// How long the answer to a frame may take.
 const ANSWER: Duration = Duration::from_secs(5);
 
@@ -47,7 +51,7 @@ impl Way {
     /// Sends a frame and gives the answer, or why there is none.
     pub(super) async fn ask(mut self, frame: Frame) -> Result<Answer, StreamReset> {
         let bytes = frame.encode(self.number);
-        let parts = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let parts = u32::try_from(bytes.len().max(LEAST)).unwrap_or(u32::MAX);
         // The room is never closed.
         let _room = self.room.clone().acquire_many_owned(parts).await.ok();
         match self.until_taken(Payload::bytes(bytes)).await {

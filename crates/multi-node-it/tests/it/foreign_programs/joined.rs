@@ -19,7 +19,7 @@ async fn machines(server: &NatsServer) -> (Program, Program) {
     tokio::join!(Program::serving(plan(server, "alpha")), Program::serving(plan(server, "beta")))
 }
 
-async fn get(program: &mut Program, path: &str) -> Value {
+pub(super) async fn get(program: &mut Program, path: &str) -> Value {
     let node = program.at_rest().await.slots[0].id.expect("it serves").to_string();
     program.connected_to(&node).await.get(path).await.expect("an answer").json()
 }

@@ -1,9 +1,10 @@
 //! Three machines, between which everything breaks at random: the server of NATS, gateways, the network of one machine or of all. Meanwhile their
 //! programs are reloaded and upgraded.
 //!
-//! Local messages lose nothing, no subscription gets a message twice, and every gap shows. `CHAOS_SEED` and `CHAOS_SECONDS`.
+//! Local messages lose nothing, no subscription gets a message twice, and every gap shows. At most one process leads, each term has another token, and
+//! all machines see the same session at the end. `CHAOS_SEED` and `CHAOS_SECONDS`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,13 +20,17 @@ use serde_json::Value;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::machines::{gateway, plan, server};
+use super::joined::{get, lead, terms};
+use super::machines::{gateway, plan};
 
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 
 /// How many numbers a machine publishes at once, and how often.
 const AT_ONCE: u64 = 5;
 const EVERY: Duration = Duration::from_millis(10);
+
+/// So the session does not expire meanwhile.
+const DAY_MS: u64 = 24 * 3_600_000;
 
 /// A machine. The node in slot 0 publishes, and is never killed.
 struct TestMachine {
@@ -70,6 +75,7 @@ impl TestMachine {
         let through = Plan { join: Some((proxy.url(), name.to_owned())), ..plan(server, name) };
         let mut program = Program::serving(through).await;
         let publishing = Publishing::start(&mut program).await;
+        lead(&mut program).await;
         TestMachine { program, proxy, epoch: 0, publishing }
     }
 
@@ -93,6 +99,7 @@ impl TestMachine {
             false => assert!(self.program.command("reload").await["Ok"].is_object()),
         }
         self.publishing = Publishing::start(&mut self.program).await;
+        lead(&mut self.program).await;
     }
 }
 
@@ -159,6 +166,32 @@ async fn break_something(rng: &mut Rng, machines: &mut [TestMachine], server: &m
     what
 }
 
+/// The tokens of the terms that go on.
+async fn leading(machines: &mut [TestMachine]) -> Vec<u64> {
+    let mut leading = Vec::new();
+    for machine in machines {
+        let going_on = terms(&mut machine.program).await.into_iter().filter(|(_, over)| !over);
+        leading.extend(going_on.map(|(token, _)| token));
+    }
+    assert!(leading.len() <= 1, "two at once: {leading:?}");
+    leading
+}
+
+/// Waits until each machine sees the session as it was saved by one of them.
+async fn sessions_converge(machines: &mut [TestMachine], saved: &[String]) {
+    loop {
+        let mut seen = Vec::new();
+        for machine in &mut *machines {
+            seen.push(get(&mut machine.program, "/joined/load/s/0/-").await);
+        }
+        let is_saved = seen[0].as_str().is_some_and(|text| saved.iter().any(|saved| saved == text));
+        if is_saved && seen.iter().all(|one| *one == seen[0]) {
+            return println!("each machine sees {}, of {} that were saved", seen[0], saved.len());
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// What each node of the machine has seen, once it is as wanted.
 pub(super) async fn audits(program: &mut Program, wanted: impl Fn(&Value) -> bool) -> Vec<Value> {
     let mut audits = Vec::new();
@@ -208,7 +241,9 @@ async fn epochs(machines: &mut [TestMachine]) -> BTreeMap<String, u64> {
 
 #[tokio::test]
 async fn local_messages_lose_nothing_and_every_gap_shows_whatever_breaks_between_machines() {
-    let Some(mut server) = server().await else { return };
+    let Some(server) = NatsServer::new() else { return };
+    let mut server = server.with_store();
+    server.start().await;
     let seconds: u64 = from_env("CHAOS_SECONDS").unwrap_or(10);
     let seed: u64 = from_env("CHAOS_SEED").unwrap_or_else(|| fastrand::u64(..));
     println!("CHAOS_SEED={seed} CHAOS_SECONDS={seconds}");
@@ -219,13 +254,24 @@ async fn local_messages_lose_nothing_and_every_gap_shows_whatever_breaks_between
             machines.push(TestMachine::start(name, &server).await);
         }
         epochs(&mut machines).await;
+        while get(&mut machines[0].program, &format!("/joined/create/s/{DAY_MS}/0")).await != true {}
+        let (mut saved, mut tokens) = (vec!["0".to_owned()], BTreeSet::new());
         let (begun, mut broken) = (Instant::now(), BTreeMap::<_, u32>::new());
         while begun.elapsed() < Duration::from_secs(seconds) {
             *broken.entry(break_something(&mut rng, &mut machines, &mut server).await).or_default() += 1;
+            tokens.extend(leading(&mut machines).await);
+            let text = saved.len().to_string();
+            // It may be saved though there is an error.
+            let by = &mut machines[rng.usize(0..NAMES.len())].program;
+            get(by, &format!("/joined/save/s/{DAY_MS}/{text}")).await;
+            saved.push(text);
             sleep(Duration::from_millis(rng.u64(0..1_000))).await;
         }
         // They find each other again, and each node gets to know each publisher.
         let known = epochs(&mut machines).await;
+        sessions_converge(&mut machines, &saved).await;
+        while leading(&mut machines).await.is_empty() {}
+        println!("tokens of the terms that were seen: {tokens:?}");
         machines.iter_mut().zip(NAMES).for_each(|(machine, name)| machine.epoch = known[name]);
         let ids = |machine: &TestMachine, name| (machine.publishing.by, machine.remote(name));
         let ids: Vec<(NodeId, NodeId)> = machines.iter().zip(NAMES).map(|(machine, name)| ids(machine, name)).collect();

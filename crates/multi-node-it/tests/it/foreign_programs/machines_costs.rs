@@ -83,10 +83,100 @@ async fn say(stream: &mut TcpStream, frames: impl Iterator<Item = Vec<u8>>) {
     }
 }
 
-async fn said_and_known(stream: &mut TcpStream, machines: &[Pretended], program: &mut Program) {
-    say(stream, machines.iter().map(Pretended::fleet)).await;
-    let known = machines.len() + NAMES.len() - 1;
-    until(program, "/machines", |now| now["machines"].as_array().is_some_and(|list| list.len() == known)).await;
+/// What was measured, per second and in bytes.
+#[derive(Debug, Default)]
+struct Costs {
+    joined: Duration,
+    /// Messages and bytes to NATS and from it, of three machines.
+    traffic: [f64; 4],
+    cpu: f64,
+    /// Of the gateway, the master and a node.
+    memory: [u64; 3],
+    many: Many,
+}
+
+/// The same with 97 more machines.
+#[derive(Debug, Default)]
+struct Many {
+    known: Duration,
+    cpu: f64,
+    memory: [u64; 3],
+}
+
+impl Costs {
+    /// The table of docs/machines.md. Traffic of 100 machines is that of each of the three, and what one costs the gateways that hear it.
+    fn table(&self) -> String {
+        let Costs { joined, traffic, cpu, memory, many } = self;
+        let [messages, bytes, out_messages, out_bytes] = traffic;
+        let (three, all) = (NAMES.len() as f64, PRETENDED as f64 + NAMES.len() as f64);
+        let of_all = |of_three: f64| of_three / three * all;
+        // Each pretended machine says one thing in two seconds.
+        let a_message = (many.cpu - cpu).max(0.0) / (PRETENDED as f64 / 2.0);
+        let cpu_of_all = cpu + a_message * (of_all(*messages) - messages);
+        let [gateway, master, node] = [0, 1, 2].map(|index| (memory[index], many.memory[index]));
+        let mib = |(small, large): (u64, u64)| {
+            let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+            format!("{:.1} MiB | {:.1} MiB, measured", mib(small), mib(large))
+        };
+        let rows = [
+            format!(
+                "to NATS each second | {messages:.1} messages, {bytes:.0} B | {:.0} messages, {:.0} KB",
+                of_all(*messages),
+                of_all(*bytes) / 1000.0
+            ),
+            format!(
+                "from NATS each second | {out_messages:.0} messages, {out_bytes:.0} B | {:.0} messages, {:.1} MB",
+                of_all(*messages) * (all - 1.0),
+                of_all(*bytes) * (all - 1.0) / 1e6
+            ),
+            format!("CPU of a gateway | {:.1} ms each second | {:.0} ms each second", cpu * 1e3, cpu_of_all * 1e3),
+            format!("memory of a gateway | {}", mib(gateway)),
+            format!("of a master | {}", mib(master)),
+            format!("of a node | {}", mib(node)),
+            format!(
+                "until a new machine is known | {:.1} s | {:.1} s for 97 new ones, measured",
+                joined.as_secs_f64(),
+                many.known.as_secs_f64()
+            ),
+            "until a lost one is | 6 to 8 s | the same".to_owned(),
+        ];
+        format!(
+            "| | 3 × {NODES} nodes, measured | {all} × {THEIR_NODES}, computed |\n|---|---|---|\n| {} |",
+            rows.join(" |\n| ")
+        )
+    }
+}
+
+/// What is spent in this time: traffic, and the CPU time of a process.
+async fn at_rest(part: Duration, monitor: SocketAddr, pid: u32) -> ([f64; 4], f64) {
+    let (before, cpu) = (traffic(monitor).await, procfs::cpu_time(pid));
+    sleep(part).await;
+    let (after, cpu) = (traffic(monitor).await, procfs::cpu_time(pid) - cpu);
+    let seconds = part.as_secs_f64();
+    ([0, 1, 2, 3].map(|index| (after[index] - before[index]) / seconds), cpu.as_secs_f64() / seconds)
+}
+
+/// This machine gets to know of many that are none. `pids`: of its gateway, its master and a node.
+async fn many(server: &NatsServer, program: &mut Program, part: Duration, pids: [u32; 3]) -> Many {
+    let machines: Vec<_> = (0..PRETENDED).map(Pretended::new).collect();
+    let mut stream = TcpStream::connect(server.addr()).await.expect("it listens");
+    stream.write_all(b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\n").await.expect("it reads");
+    let begun = Instant::now();
+    say(&mut stream, machines.iter().map(Pretended::fleet)).await;
+    let is_known = |now: &Value| {
+        let machines = now["machines"].as_array().expect("a list");
+        machines.iter().filter(|one| one["reachable"] == true).count() as u64 == PRETENDED + NAMES.len() as u64 - 1
+    };
+    until(program, "/machines", is_known).await;
+    let (known, cpu) = (begun.elapsed(), procfs::cpu_time(pids[0]));
+    for _ in 0..part.as_secs() / 2 {
+        say(&mut stream, machines.iter().map(Pretended::alive)).await;
+        sleep(Duration::from_secs(2)).await;
+    }
+    let cpu = (procfs::cpu_time(pids[0]) - cpu).as_secs_f64() / part.as_secs_f64();
+    // They were alive for all the time.
+    until(program, "/machines", is_known).await;
+    Many { known, cpu, memory: pids.map(procfs::resident) }
 }
 
 #[tokio::test]
@@ -100,46 +190,16 @@ async fn what_presence_costs() {
     within(120 + 3 * seconds, async {
         let serving = |name| Program::serving(Plan { nodes: NODES, ..plan(&server, name) });
         let (alpha, beta) = tokio::join!(serving(NAMES[0]), serving(NAMES[1]));
-        let begun = Instant::now();
         let mut programs = [alpha, beta, serving(NAMES[2]).await];
-        let served = begun.elapsed();
-        all_known(&mut programs).await;
-        println!("a third machine served after {served:.1?}, and all knew each other {:.1?} later", begun.elapsed() - served);
-
-        let pid = gateway(&mut programs[0]).await;
-        let (before, cpu) = (traffic(monitor.addr()).await, procfs::cpu_time(pid));
-        sleep(part).await;
-        let (after, cpu) = (traffic(monitor.addr()).await, procfs::cpu_time(pid) - cpu);
-        let [in_msgs, in_bytes, out_msgs, out_bytes] =
-            [0, 1, 2, 3].map(|index| (after[index] - before[index]) / part.as_secs_f64());
-        println!(
-            "at rest, all three: {in_msgs:.1} messages and {in_bytes:.0} bytes a second to NATS, {out_msgs:.1} and {out_bytes:.0} from it"
-        );
-        println!("a gateway at rest: {:.2} ms CPU a second", cpu.as_secs_f64() * 1000.0 / part.as_secs_f64());
-
-        let master = programs[0].pid;
-        let node = programs[0].pids().await[0];
-        let resident = || [pid, master, node].map(procfs::resident);
-        let (machines, small) = ((0..PRETENDED).map(Pretended::new).collect::<Vec<_>>(), resident());
-        let mut stream = TcpStream::connect(server.addr()).await.expect("it listens");
-        stream.write_all(b"CONNECT {\"verbose\":false,\"pedantic\":false}\r\n").await.expect("it reads");
         let begun = Instant::now();
-        said_and_known(&mut stream, &machines, &mut programs[0]).await;
-        println!("{PRETENDED} machines of {THEIR_NODES} nodes were known in a node after {:.0?}", begun.elapsed());
-        let cpu = procfs::cpu_time(pid);
-        for _ in 0..seconds / 2 {
-            say(&mut stream, machines.iter().map(Pretended::alive)).await;
-            sleep(Duration::from_secs(2)).await;
-        }
-        let cpu = procfs::cpu_time(pid) - cpu;
-        println!("a gateway that hears {} machines: {:.2} ms CPU a second", PRETENDED + 2, cpu.as_secs_f64() * 1000.0 / part.as_secs_f64());
-        let processes = PRETENDED * THEIR_NODES;
-        for ((who, small), large) in ["a gateway", "a master", "a node"].iter().zip(small).zip(resident()) {
-            println!("{who}: {small} bytes, and {} for each of {processes} processes", large.saturating_sub(small) / processes);
-        }
-        let known = until(&mut programs[0], "/machines", |_| true).await;
-        let reachable = known["machines"].as_array().expect("a list").iter().filter(|one| one["reachable"] == true).count();
-        assert_eq!(reachable, machines.len() + NAMES.len() - 1, "all are known and alive");
+        all_known(&mut programs).await;
+        let joined = begun.elapsed();
+        let pid = gateway(&mut programs[0]).await;
+        let pids = [pid, programs[0].pid, programs[0].pids().await[0]];
+        let (traffic, cpu) = at_rest(part, monitor.addr(), pid).await;
+        let memory = pids.map(procfs::resident);
+        let many = many(&server, &mut programs[0], part, pids).await;
+        println!("{}", Costs { joined, traffic, cpu, memory, many }.table());
         for program in programs {
             program.stop().await;
         }

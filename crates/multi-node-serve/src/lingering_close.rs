@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
@@ -14,7 +15,8 @@ use super::stream::Stream;
 const LINGERING_CLOSE: Duration = Duration::from_secs(2);
 /// How long before the deadline of a drain the reading ends, so that the connection is not one of those that are cut then.
 const BEFORE_DEADLINE: Duration = Duration::from_millis(100);
-/// How many bytes are read for that purpose.
+/// How many bytes are read at once, and how many in all, for that purpose.
+const AT_ONCE: usize = 4096;
 const LINGERING_CLOSE_BYTES: usize = 256 * 1024;
 
 /// Says that no more will come, and reads for a moment what does; not beyond the drain's deadline.
@@ -28,13 +30,15 @@ pub(super) fn lingering_close(stream: Stream, drain: &DrainSignal) -> BoxFuture<
 async fn read_on(mut stream: Stream, deadline: Option<Instant>) {
     let reading = async {
         stream.shutdown().await?;
-        let mut buffer = [0; 4096];
+        // Never cleared: each connection with TLS ends here.
+        let mut buffer = BytesMut::with_capacity(AT_ONCE);
         let mut left = LINGERING_CLOSE_BYTES;
         while left > 0 {
-            match stream.read(&mut buffer).await? {
+            match stream.read_buf(&mut buffer).await? {
                 0 => break,
                 count => left = left.saturating_sub(count),
             }
+            buffer.clear();
         }
         io::Result::Ok(())
     };

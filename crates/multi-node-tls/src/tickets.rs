@@ -4,13 +4,15 @@
 //! the same keys: one that seals, and the one before it, whose tickets are accepted too. Older keys are gone, and the sessions of older
 //! tickets cannot be read by anybody any more.
 //!
-//! A ticket is `name (8) | salt (16) | sealed`. Each is sealed by a key of its own, which is made of the salt: nonces of 96 bits at random
-//! would repeat too soon under one key of many processes.
+//! A ticket is `name (8) | salt (16) | number (8) | sealed`. Each process seals by a key of its own, which is made of its salt, and counts
+//! its tickets: the number is the nonce. Nonces of 96 bits at random would repeat too soon under one key of many processes.
 
 use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls::server::ProducesTickets;
@@ -23,6 +25,7 @@ pub const ROTATION: Duration = Duration::from_secs(12 * 60 * 60);
 
 const NAME: usize = 8;
 const SALT: usize = 16;
+const NUMBER: usize = 8;
 
 /// No ticket of ours is longer: it may hold a client's certificates.
 const LONGEST: usize = 64 * 1024;
@@ -32,11 +35,21 @@ pub type Key = [u8; KEY_LENGTH];
 
 /// Seals and opens tickets for one server.
 pub(crate) struct Tickets {
-    /// The first seals; all open.
+    /// All open.
     keys: Vec<Keyed>,
+    /// `None` where there are no keys, or the system has no random bytes.
+    sealer: Option<Sealer>,
     /// Whose tickets they are: those of one server are none to another.
     server: Vec<u8>,
-    random: SystemRandom,
+}
+
+/// What seals, by the first of the keys.
+struct Sealer {
+    name: [u8; NAME],
+    salt: [u8; SALT],
+    key: LessSafeKey,
+    /// How many tickets it has sealed.
+    sealed: AtomicU64,
 }
 
 struct Keyed {
@@ -55,43 +68,68 @@ impl Tickets {
             Keyed { name: head(hmac::sign(&key, b"multi-node: the name of a ticket key").as_ref()), key }
         };
         let server = format!("multi-node: tickets of server {server}{clients}").into_bytes();
-        Tickets { keys: keys.iter().map(keyed).collect(), server, random: SystemRandom::new() }
+        let keys: Vec<Keyed> = keys.iter().map(keyed).collect();
+        let sealer = keys.first().and_then(Sealer::new);
+        Tickets { keys, sealer, server }
     }
 
     fn seal(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        let Keyed { name, key } = self.keys.first()?;
-        let mut salt = [0; SALT];
-        self.random.fill(&mut salt).ok()?;
-        let mut sealed = plain.to_vec();
-        let aead = of_one(key, &salt)?;
-        aead.seal_in_place_append_tag(nonce(), Aad::from(&self.server), &mut sealed).ok()?;
-        Some([&name[..], &salt, &sealed].concat())
+        let Sealer { name, salt, key, sealed } = self.sealer.as_ref()?;
+        let number = sealed.fetch_add(1, Relaxed).to_be_bytes();
+        let mut ticket = Vec::with_capacity(NAME + SALT + NUMBER + plain.len() + AES_256_GCM.tag_len());
+        ticket.extend_from_slice(name);
+        ticket.extend_from_slice(salt);
+        ticket.extend_from_slice(&number);
+        let head = ticket.len();
+        ticket.extend_from_slice(plain);
+        let tag = key.seal_in_place_separate_tag(nonce(number), Aad::from(&self.server), &mut ticket[head..]).ok()?;
+        ticket.extend_from_slice(tag.as_ref());
+        Some(ticket)
     }
 
     fn open(&self, ticket: &[u8]) -> Option<Vec<u8>> {
         let (name, rest) = ticket.split_first_chunk::<NAME>()?;
-        let (salt, sealed) = rest.split_first_chunk::<SALT>()?;
+        let (salt, rest) = rest.split_first_chunk::<SALT>()?;
+        let (number, sealed) = rest.split_first_chunk::<NUMBER>()?;
         if sealed.len() > LONGEST {
             return None;
         }
-        // The name is no secret.
-        let Keyed { key, .. } = self.keys.iter().find(|keyed| keyed.name == *name)?;
         let mut opened = sealed.to_vec();
-        let length = of_one(key, salt)?.open_in_place(nonce(), Aad::from(&self.server), &mut opened).ok()?.len();
+        let open = |key: &LessSafeKey, opened: &mut [u8]| {
+            Some(key.open_in_place(nonce(*number), Aad::from(&self.server), opened).ok()?.len())
+        };
+        // Neither name nor salt is a secret.
+        let length = match &self.sealer {
+            Some(own) if own.name == *name && own.salt == *salt => open(&own.key, &mut opened)?,
+            _ => {
+                let Keyed { key, .. } = self.keys.iter().find(|keyed| keyed.name == *name)?;
+                open(&of_process(key, salt)?, &mut opened)?
+            }
+        };
         opened.truncate(length);
         Some(opened)
     }
 }
 
-/// The key of one ticket.
-fn of_one(key: &hmac::Key, salt: &[u8; SALT]) -> Option<LessSafeKey> {
+impl Sealer {
+    fn new(keyed: &Keyed) -> Option<Sealer> {
+        let mut salt = [0; SALT];
+        SystemRandom::new().fill(&mut salt).ok()?;
+        Some(Sealer { name: keyed.name, salt, key: of_process(&keyed.key, &salt)?, sealed: AtomicU64::new(0) })
+    }
+}
+
+/// The key by which the process with this salt seals.
+fn of_process(key: &hmac::Key, salt: &[u8; SALT]) -> Option<LessSafeKey> {
     let own = hmac::sign(key, salt);
     Some(LessSafeKey::new(UnboundKey::new(&AES_256_GCM, own.as_ref()).ok()?))
 }
 
-/// Each key seals once.
-fn nonce() -> Nonce {
-    Nonce::assume_unique_for_key([0; ring::aead::NONCE_LEN])
+/// A key seals each number once.
+fn nonce(number: [u8; NUMBER]) -> Nonce {
+    let mut nonce = [0; NONCE_LEN];
+    nonce[NONCE_LEN - NUMBER..].copy_from_slice(&number);
+    Nonce::assume_unique_for_key(nonce)
 }
 
 fn head(bytes: &[u8]) -> [u8; NAME] {
@@ -115,7 +153,7 @@ pub struct NoRandomBytes;
 
 impl ProducesTickets for Tickets {
     fn enabled(&self) -> bool {
-        !self.keys.is_empty()
+        self.sealer.is_some()
     }
 
     fn lifetime(&self) -> u32 {
@@ -150,6 +188,16 @@ mod tests {
         assert_eq!(open(&[first]).as_deref(), Some(&b"session"[..]));
         assert_eq!(open(&[second, first]).as_deref(), Some(&b"session"[..]));
         assert_eq!(open(&[third, second]), None, "its key is gone");
+    }
+
+    #[test]
+    fn other_processes_open_it_too() {
+        let [here, there] = [(); 2].map(|()| Tickets::new(&[[1; 32]], 0, ""));
+        for process in [&here, &there] {
+            let ticket = process.seal(b"session").expect("sealed");
+            assert_eq!(here.open(&ticket).as_deref(), Some(&b"session"[..]));
+            assert_eq!(there.open(&ticket).as_deref(), Some(&b"session"[..]));
+        }
     }
 
     #[test]

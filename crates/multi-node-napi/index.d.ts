@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events';
 import { RequestListener } from 'node:http';
 import { Server, Socket } from 'node:net';
+import { JoinedSessionsOptions, JoinedSessionStore } from './session.js';
 
 /** Options of `listen`. Times are in milliseconds. */
 export interface Options {
@@ -71,6 +72,11 @@ export interface Options {
    * its connection moves to the owner. A head may take a second; then this node answers. TLS and HTTP/2 have no affinity.
    */
   affinity?: Affinity;
+  /**
+   * Joins this machine to others that run a program of the same cluster, over servers of NATS: `nats://127.0.0.1:4222`, `tls://bus-1:4222,tls://bus-2:4222`.
+   * Topics and requests reach all machines. One more process, the gateway, is connected to NATS. Without NATS each machine is on its own. Needs nodes.
+   */
+  join?: string | Join;
   /** Address of `/metrics`, `/healthz`, `/readyz` and `/status`, such as `127.0.0.1:9100`. */
   metrics?: string;
   /** How one value is made of all nodes' values of a gauge, by the gauge's name. Default for each: `sum`. */
@@ -144,6 +150,74 @@ export interface Canary {
  * written in the request.
  */
 export type Affinity = { cookie: string } | { query: string } | { header: string } | { clientAddress: true };
+
+/** How other machines are joined. */
+export interface Join {
+  /** The servers of NATS, separated by commas. */
+  url: string;
+  /** This machine's name, which no other has. Default: the host's name. */
+  machine?: string;
+  /** What programs have in common that are joined. Default: the name of the script's file. */
+  cluster?: string;
+  /** The file with the user's JWT and NKey, as `nsc` writes it. */
+  credentials?: string;
+  /** The file with the seed of the user's NKey, where servers know it by its public part. */
+  nkey?: string;
+  /** The files by which servers know this machine. */
+  clientCertificate?: CertificateFiles;
+  /** The file with the certificates by which servers are known, in PEM. Default: those of the system. */
+  rootCertificates?: string;
+  /** Allows `nats://` to servers on other machines: messages and passwords cross the network unencrypted. Default false. */
+  insecureBus?: boolean;
+  /** Lets other machines have this one reload, by `multi-node reload --all-machines`. Default false. */
+  remoteCommands?: boolean;
+}
+
+/** A process of another machine. As a text it is `process`. */
+export interface RemoteProcess {
+  /** By what requests and messages call it: `remote-43d178e5a6fb4793`. */
+  id: string;
+  /** Machine, slot, start of the program and number of the node: `alpha/2#9c41d2e0.7`. Never used again. */
+  process: string;
+  /** The name of its machine. */
+  machine: string;
+  /** Its slot; null for a master. */
+  slot: number | null;
+}
+
+/** Another machine. */
+export interface Machine {
+  /** Its name. */
+  name: string;
+  /** Whether it was heard in the last 8 s. If not, the rest is what was true before. */
+  reachable: boolean;
+  /** How many nodes there should be. */
+  wanted: number;
+  /** Its processes, the master first. */
+  processes: MachineProcess[];
+}
+
+/** A process of another machine, and how it is. */
+export interface MachineProcess {
+  /** By what requests and messages call it. */
+  id: string;
+  /** Machine, slot, start of the program and number of the node. */
+  process: string;
+  /** Its slot; null for the master. */
+  slot: number | null;
+  /** Its process id there. */
+  pid: number;
+  /** What it is doing. */
+  state: State;
+  /** Which release it runs. */
+  generation: number;
+}
+
+/**
+ * Why a process of another machine has left: its master saw its end; its machine has taken leave; or the machine, the network or NATS is silent, and it
+ * may join again.
+ */
+export type WhyLeft = 'ended' | 'machineLeft' | 'machineSilent';
 
 /** The files of a certificate, in PEM. */
 export interface CertificateFiles {
@@ -376,6 +450,10 @@ export interface Restart {
 interface Events {
   /** Another process is there, with a stream to it. */
   node: [stream: NodeStream];
+  /** A process of another machine serves. A listener that is added later gets those that are there. */
+  joined: [process: RemoteProcess];
+  /** A process of another machine has left. */
+  left: [process: RemoteProcess, why: WhyLeft];
   /** The addresses are bound. */
   listening: [];
   /** Every slot serves. */
@@ -402,7 +480,7 @@ export interface MetricsRegister {
 
 /** Who sent a message. */
 export interface Sender {
-  /** The id of that process: `master`, `node-1`… It may be this process. */
+  /** The id of that process: `master`, `node-1`… It may be this process. Of another machine: `remote-…`, which `nodes.remote` names. */
   from: string;
 }
 
@@ -673,7 +751,7 @@ export interface Nodes extends EventEmitter {
   /**
    * Asks one process. Nothing is asked twice.
    *
-   * @throws an error with the code `ERR_MULTI_NODE_NO_SUCH_NODE`, `ERR_MULTI_NODE_NO_HANDLER`, `ERR_MULTI_NODE_GONE`, `ERR_MULTI_NODE_TIMED_OUT`,
+   * @throws an error with the code `ERR_MULTI_NODE_NO_SUCH_NODE`, `ERR_MULTI_NODE_NO_HANDLER`, `ERR_MULTI_NODE_GONE`, `ERR_MULTI_NODE_UNREACHABLE` (NATS is not there), `ERR_MULTI_NODE_TIMED_OUT`,
    * `ERR_MULTI_NODE_OVERLOADED`, `ERR_MULTI_NODE_HANDLER_FAILED` or `ERR_MULTI_NODE_TOO_LARGE`. After `GONE` and `TIMED_OUT` the handler may
    * or may not have done what was asked.
    * @example
@@ -731,6 +809,46 @@ export interface Nodes extends EventEmitter {
    * });
    */
   leader(name: string, job: (signal: AbortSignal) => unknown): Promise<void>;
+
+  /**
+   * As `leader`, in one process of all joined machines, and weaker: after 6 s without NATS the signal says that the lease is lost, after 9 s another
+   * machine may begin the job, and nothing stops one that goes on. Give the `fencingToken`, which grows with each holder, to what the job changes. A
+   * job whose lease was lost begins anew when it has ended and this process holds the lease again.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_LEASE` as `leader`, and in a process that serves alone.
+   * @example
+   * await nodes.joinedLeader('mails', (signal, { fencingToken }) => sendMails(fencingToken, signal));
+   */
+  joinedLeader(name: string, job: (signal: AbortSignal, term: { fencingToken: number }) => unknown): Promise<void>;
+
+  /**
+   * A store of sessions that all joined machines share, for express-session and @fastify/session: in a bucket of NATS's JetStream. Without NATS each call
+   * is an error.
+   *
+   * @throws an error with the code `ERR_MULTI_NODE_OPTION` for wrong options, and in a process that serves alone.
+   * @example
+   * app.use(session({ store: nodes.joinedSessions(), secret: 'of yours', resave: false, saveUninitialized: false }));
+   */
+  joinedSessions(options?: JoinedSessionsOptions): JoinedSessionStore;
+
+  /** The name of this machine, if it is joined to others; else null. */
+  readonly machine: string | null;
+
+  /**
+   * The other machines that this process knows, with their processes.
+   *
+   * @example
+   * for (const { name, reachable, processes } of nodes.machines()) console.log(name, reachable, processes.length);
+   */
+  machines(): Machine[];
+
+  /**
+   * Which process of another machine has this id; null: none that is known.
+   *
+   * @example
+   * chat.on('message', (value, { from }) => console.log(String(nodes.remote(from) ?? from), value));
+   */
+  remote(id: string): RemoteProcess | null;
 
   /**
    * Whether this process answers the requests with this value, by the option `affinity`. A new session whose id is such a value stays here. `null`: this process

@@ -65,3 +65,19 @@ export class SessionStore extends EventEmitter {
   /** Of express-session's `Store`, where that is installed. */
   generate(request: any): void;
 }
+
+/** Options of `nodes.joinedSessions`. Every process should give the same. */
+export interface JoinedSessionsOptions {
+  /** How long a session is kept whose cookie has no end of its own, in milliseconds. Default: one day. */
+  ttl?: number;
+  /** How large a session may be as JSON. Default 1 MiB; it has to fit into a message too. */
+  maxSessionBytes?: number;
+  /** How long a call waits for the answer, in milliseconds. Default 2000. */
+  busyTimeout?: number;
+}
+
+/**
+ * Sessions that all joined machines share. Callbacks get errors with the codes `ERR_MULTI_NODE_SESSIONS_FAILED` where NATS does not answer, and
+ * `ERR_MULTI_NODE_SESSION_REFUSED`. A session that this process has seen and that is gone stays gone, even if a request still has it.
+ */
+export type JoinedSessionStore = Omit<SessionStore, 'all' | 'clear' | 'length'>;

@@ -10,7 +10,17 @@ pub(crate) fn is_asked_for() -> bool {
     env::args_os().nth(1).is_some_and(|arg| arg == NAME)
 }
 
-/// Becomes the program, or returns why not.
+/// Becomes the program, or returns why not. Beside the nodes the gateway to other machines is started so too, which stays what it is.
 pub(crate) fn run() -> anyhow::Error {
+    #[cfg(feature = "nats")]
+    if multi_node::workload::is_gateway() {
+        return gateway();
+    }
     multi_node_run::exec_shim().into()
+}
+
+#[cfg(feature = "nats")]
+#[tokio::main(flavor = "current_thread")]
+async fn gateway() -> anyhow::Error {
+    multi_node::workload::gateway().await.into()
 }

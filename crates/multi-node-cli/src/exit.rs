@@ -57,6 +57,7 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
                 )
             }
             Some(Error::Option { option, value, allowed }) => {
+                let allowed = allowed.replace("`insecure_bus`", "`--insecure-bus`");
                 format!("`--{}` {value:?} is not allowed; {allowed}", typed(option))
             }
             Some(error @ Error::NoNodes { .. }) => format!("{error}; what it wrote stands above"),

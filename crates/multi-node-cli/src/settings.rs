@@ -5,6 +5,7 @@ mod file;
 mod in_force;
 mod layers;
 mod library;
+mod machines;
 mod value;
 
 use std::ffi::OsString;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use choice::{Log, LogFormat, LogFull, Ready, Sockets};
 use library::Library;
+use machines::Machines;
 pub(crate) use value::Time;
 use value::{Account, ClientsBy, Control, Count, Mode, StopSignal, names, one_or_more, table, variable};
 
@@ -35,9 +37,10 @@ const HEALTH: &str = "When a node is ready, and when it hangs";
 const REPLACING: &str = "Reload, upgrade and the end of a node";
 const RESTARTING: &str = "Nodes that end unasked, or have served for long";
 const SEEING: &str = "Seen and steered from outside";
+const MACHINES: &str = "Other machines";
 
 /// What most people set, as the short help shows it.
-pub(crate) const USUAL: [&str; 12] = [
+pub(crate) const USUAL: [&str; 14] = [
     "nodes",
     "port",
     "bind",
@@ -50,6 +53,8 @@ pub(crate) const USUAL: [&str; 12] = [
     "user",
     "metrics",
     "log-format",
+    "join",
+    "machine",
 ];
 
 /// Everything is optional here; what is said nowhere has the library's default.
@@ -166,6 +171,10 @@ pub(crate) struct Settings {
     /// require("cluster") shows the nodes as workers and relays messages [default: none, and messages to the primary are dropped]
     #[arg(long, value_name = "FILE", help_heading = NODES)]
     pub(crate) primary: Option<PathBuf>,
+    /// Those of other machines.
+    #[command(flatten)]
+    #[serde(flatten, skip_deserializing)]
+    pub(crate) machines: Machines,
     /// The program and its arguments: everything from the first word on that is no option, or behind `--`
     #[arg(trailing_var_arg = true, value_name = "PROGRAM")]
     pub(crate) program: Vec<PathBuf>,
@@ -196,6 +205,9 @@ impl Settings {
         if let Some(Time(time)) = self.canary {
             options = options.canary(time, self.canary_limits());
         }
+        if let Some(join) = self.machines.join(self.cluster_name().as_deref())? {
+            options = options.join(join);
+        }
         let time = |time: Option<Time>, default| time.map_or(default, |time: Time| time.0);
         let (first, longest) = (Duration::from_millis(100), Duration::from_secs(30));
         Ok(options
@@ -217,6 +229,12 @@ impl Settings {
             (_, None, Some(file)) => ControlName::of_file(file),
             (_, None, None) => ControlName::Off,
         }
+    }
+
+    /// What is joined with the same program elsewhere is called so, unless it is given a name for that.
+    fn cluster_name(&self) -> Option<String> {
+        let file = || Some(script::named(&self.program)?.file_name()?.to_string_lossy().into_owned());
+        self.name.clone().or_else(file)
     }
 
     fn control_path(&self) -> Option<PathBuf> {

@@ -40,6 +40,7 @@ function camelCase(name) {
 function inJavaScript(message) {
   return message
     .replace(/`Options::(\w+)(\([^)]*\))?`/g, (_, name) => `\`${camelCase(name)}\``)
+    .replace('`insecure_bus`', '`insecureBus`')
     .replace(/^option `(\w+)`/, (_, name) => `option \`${camelCase(name)}\``);
 }
 

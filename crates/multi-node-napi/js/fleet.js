@@ -45,6 +45,8 @@ class Fleet {
     this.#declared = declared;
     this.#checked = checked;
     this.peers = new Set();
+    /** Processes of other machines, by their ids. */
+    this.remotes = new Map();
     const further = declared.slice(1).map(({ bind }) => bind);
     const secured = tlsServers(declared);
     // Nodes get what the master has checked, and may have no right to read the files.
@@ -174,6 +176,9 @@ class Fleet {
         return this.#service.checked(refusal(this.#declared[event.server].server, event.certificate));
       case 'peer':
         return this.#joined(event);
+      case 'joined':
+      case 'left':
+        return this.#moved(event);
       case 'peerDrains':
         return this.#peerDrains(event.id);
       case 'changed':
@@ -201,6 +206,32 @@ class Fleet {
     this.peers.add(stream);
     stream.once('close', () => this.peers.delete(stream));
     this.nodes.emit('node', stream);
+  }
+
+  /** A process of another machine has joined or left. */
+  #moved({ kind, remote, why }) {
+    const process = remoteOf(remote);
+    if (kind === 'joined') {
+      this.remotes.set(process.id, process);
+      this.nodes.emit('joined', process);
+    } else {
+      this.remotes.delete(process.id);
+      this.nodes.emit('left', process, why);
+    }
+  }
+
+  get machine() {
+    return this.#service.machine() ?? null;
+  }
+
+  machines() {
+    const orNull = (process) => ({ ...process, slot: process.slot ?? null });
+    return this.#service.machines().map((machine) => ({ ...machine, processes: machine.processes.map(orNull) }));
+  }
+
+  remote(id) {
+    const remote = this.#service.remote(id) ?? null;
+    return remote && remoteOf(remote);
   }
 
   #peerDrains(id) {
@@ -311,6 +342,11 @@ class Fleet {
       else server._emitCloseIfDrained();
     }
   }
+}
+
+/** A process of another machine, which shows as people know it: `alpha/2#9c41d2e0.7`. */
+function remoteOf({ id, process, machine, slot }) {
+  return { id, process, machine, slot: slot ?? null, toString: () => process };
 }
 
 /** What is no number that the binding could be given. */

@@ -1,5 +1,5 @@
 'use strict';
-// Jobs that one process of the machine does.
+// Jobs that one process of the machine does, or of all machines.
 
 const { failure, fromException } = require('./errors.js');
 
@@ -7,10 +7,10 @@ const { failure, fromException } = require('./errors.js');
 const WHAT = { begun: 1, lost: 2, over: 3 };
 
 /** Resolves when this process takes no further part; rejects with what the job has thrown. */
-async function lead(bus, name, job) {
+async function lead(bus, name, job, joined = false) {
   if (typeof name !== 'string') throw failure('LEASE', 'a lease needs a name: a string of 1 to 255 bytes', TypeError);
   if (typeof job !== 'function') throw failure('LEASE', `the job of the lease \`${name}\` is no function`, TypeError);
-  const claim = new Claim(bus, name, job);
+  const claim = new Claim(bus, name, job, joined);
   await claim.over;
   await claim.done;
 }
@@ -23,13 +23,15 @@ class Claim {
   #job;
   #handle;
   #end;
-  #aborts = new AbortController();
+  #joined;
+  #aborts;
 
-  constructor(bus, name, job) {
+  constructor(bus, name, job, joined) {
     this.#job = job;
+    this.#joined = joined;
     this.over = new Promise((resolve) => (this.#end = resolve));
     try {
-      this.#handle = bus.leader(name, () => this.#turn());
+      this.#handle = bus.leader(name, joined, () => this.#turn());
     } catch (exception) {
       throw fromException(exception);
     }
@@ -44,9 +46,12 @@ class Claim {
     }
   }
 
+  /** A lease of all machines may be lost and taken again: each time the job begins anew. */
   #begin() {
+    this.#aborts = new AbortController();
     const { signal } = this.#aborts;
-    const done = run(this.#job, signal).finally(() => this.#handle.end());
+    const term = this.#joined ? [{ fencingToken: this.#handle.token() }] : [];
+    const done = run(() => this.#job(signal, ...term), signal).finally(() => this.#handle.end());
     // `lead` passes it on.
     done.catch(() => undefined);
     return done;
@@ -56,7 +61,7 @@ class Claim {
 /** A job that ends since its signal has told it to has not failed. */
 async function run(job, signal) {
   try {
-    await job(signal);
+    await job();
   } catch (error) {
     if (!(signal.aborted && error?.name === 'AbortError')) throw error;
   }

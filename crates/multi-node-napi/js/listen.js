@@ -22,7 +22,10 @@ function listen(given, server) {
     throw failure('SECOND_LISTEN', '`listen` was called before in this process; one call serves several: [a, { port, server: b }]');
   }
   const alone = !isNode && servesAlone(checked);
-  if (alone) options.refuseUser(checked);
+  if (alone) {
+    options.refuseUser(checked);
+    options.refuseJoin(checked);
+  }
   if (!alone && !isNode) refuseWhatCannotStart();
   listens = true;
   current = alone && !needsCore(checked) ? serveAlone(declared, checked) : serveByCore(declared, checked);

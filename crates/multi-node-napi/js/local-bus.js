@@ -60,7 +60,8 @@ class LocalBus {
     return this.#limits.gauge(name);
   }
 
-  leader(name, turn) {
+  leader(name, joined, turn) {
+    if (joined) throw failure('LEASE', `the lease \`${name}\` is one of all machines, and this process serves alone: \`join\` needs nodes`);
     return this.#leases.leader(name, turn);
   }
 

@@ -3,6 +3,7 @@
 
 const { EventEmitter } = require('node:events');
 const { Calls } = require('./calls.js');
+const { failure } = require('./errors.js');
 const { lead } = require('./leader.js');
 const { Counter, Gauge, Limit } = require('./limits.js');
 const { checkRegisters } = require('./metrics.js');
@@ -32,6 +33,7 @@ class Nodes extends EventEmitter {
   on(event, listener) {
     super.on(event, listener);
     if (event === 'node') this.#replay(listener);
+    if (event === 'joined') this.#replayRemotes(listener);
     return this;
   }
 
@@ -46,6 +48,29 @@ class Nodes extends EventEmitter {
         if (!stream.destroyed) listener.call(this, stream);
       });
     }
+  }
+
+  #replayRemotes(listener) {
+    for (const [id, remote] of this.#part.remotes ?? []) {
+      process.nextTick(() => {
+        if (this.#part.remotes.has(id)) listener.call(this, remote);
+      });
+    }
+  }
+
+  /** This machine's name, where it is joined to others; else null. */
+  get machine() {
+    return this.#part.machine ?? null;
+  }
+
+  /** The other machines that this process knows. */
+  machines() {
+    return this.#part.machines?.() ?? [];
+  }
+
+  /** Which process of another machine has this id; null: none that is known. */
+  remote(id) {
+    return this.#part.remote?.(String(id)) ?? null;
   }
 
   ready() {
@@ -102,6 +127,20 @@ class Nodes extends EventEmitter {
 
   leader(name, job) {
     return lead(this.#part.bus, name, job);
+  }
+
+  /** As `leader`, for all joined machines. */
+  joinedLeader(name, job) {
+    return lead(this.#part.bus, name, job, true);
+  }
+
+  /** A store of sessions that all joined machines share. */
+  joinedSessions(options = {}) {
+    if (this.#part.machines === undefined) {
+      throw failure('OPTION', '`joinedSessions` needs the option `join`, and this process serves alone', TypeError);
+    }
+    const { JoinedSessionStore } = require('./joined-sessions.js');
+    return new JoinedSessionStore(this.#part.bus, options);
   }
 
   /** Whether this process answers the requests with this value, by affinity; null: it owns none at present. */

@@ -1,8 +1,11 @@
 'use strict';
 // Options: their names and types are checked here, their values by the library.
 
+const path = require('node:path');
+const { isNode } = require('./binary.js');
 const { failure } = require('./errors.js');
 const { nearest } = require('./nearest.js');
+const { commands, installed } = require('./places.js');
 
 const number = { is: (value) => typeof value === 'number' && Number.isFinite(value) && value >= 0, what: 'a number, 0 or more' };
 const whole = { is: (value) => Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff, what: 'a whole number, 0 or more' };
@@ -48,6 +51,13 @@ const certificates = {
   what: '{ cert, key, ticketKeys }, the paths of files',
   needs: { cert: file, key: file },
   takes: { ticketKeys: file },
+};
+const keyPair = { is: (value) => isRecord(value) && file.is(value.cert) && file.is(value.key), what: '{ cert, key }, the paths of two files' };
+const join = {
+  is: (value) => (text.is(value) && value !== '') || isRecord(value),
+  what: 'a URL of NATS, or { url, machine, cluster, credentials, nkey, clientCertificate, rootCertificates, insecureBus, remoteCommands }',
+  needs: { url: text },
+  takes: { machine: name, cluster: name, credentials: file, nkey: file, clientCertificate: keyPair, rootCertificates: file, insecureBus: flag, remoteCommands: flag },
 };
 const account = { is: (value) => whole.is(value) || (text.is(value) && value !== ''), what: 'a name or a number' };
 const RULES = ['sum', 'max', 'min', 'mean', 'first', 'omit'];
@@ -98,6 +108,7 @@ const OPTIONS = {
   canary,
   certificates,
   affinity,
+  join,
   control: controlName,
   metrics: text,
   aggregateGauge: rules,
@@ -151,7 +162,7 @@ function checkOne(name, value) {
   if (value === null || !known.is(value)) {
     throw wrong(name, value, known.what);
   }
-  if (known.needs !== undefined) checkParts(name, value, known);
+  if (known.needs !== undefined && isRecord(value)) checkParts(name, value, known);
 }
 
 /** Checks an option that has parts with names of their own. */
@@ -186,7 +197,7 @@ const UNHURRIED = { hangTimeout: 0, startTimeout: LONGEST, warnBeforeListen: fal
 
 /** What the binding takes, and what it adds to start nodes as this process was started. */
 function forLibrary(options) {
-  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, aggregateGauge = {}, env = {}, slotArgs, user, group, ...rest } = options;
+  const { restartChildren, signals, maxBuffered, slowPeerTimeout, bind = [], addresses, aggregateGauge = {}, env = {}, slotArgs, user, group, join, ...rest } = options;
   const inspected = inspectPort();
   const args = (command.argv ?? process.argv).slice(1);
   return {
@@ -196,6 +207,7 @@ function forLibrary(options) {
     ...split({ ...(inspected === undefined ? {} : UNHURRIED), ...rest }),
     user: user === undefined ? undefined : String(user),
     group: group === undefined ? undefined : String(group),
+    join: join === undefined ? undefined : joinFor(join),
     bind: [bind].flat(),
     addresses: addresses && [addresses].flat(),
     gauge: Object.entries(aggregateGauge),
@@ -205,6 +217,18 @@ function forLibrary(options) {
     slotArgs: slotArgs ? argsOfSlots(slotArgs, options.maxNodes ?? MAX_NODES) : [],
     inspectPort: inspected,
   };
+}
+
+/** The gateway to other machines is a process of the command that this package has beside its binding. */
+function joinFor(join) {
+  const given = typeof join === 'string' ? { url: join } : join;
+  const cluster = given.cluster ?? path.basename(process.argv[1] ?? process.execPath);
+  const command = isNode ? '' : process.env.MULTI_NODE_COMMAND || installed(commands);
+  if (command === undefined) {
+    throw failure('NO_BINARY', 'option `join`: this package has no command `multi-node`, which is the gateway to other machines; `npm run build` makes it from the sources');
+  }
+  const { cert, key } = given.clientCertificate ?? {};
+  return { ...given, cluster, clientCertificate: cert === undefined ? [] : [cert, key], gateway: isNode ? [] : [command, '__exec-shim'] };
 }
 
 /** The options that are one value each, by their names; and the others. */
@@ -218,6 +242,13 @@ function split(options) {
 function refuseUser(options) {
   const name = ['user', 'group'].find((one) => options[one] !== undefined);
   if (name) throw wrong(name, options[name], 'nodes: this process serves alone, with its own privileges');
+}
+
+/** Nor is it joined to others. */
+function refuseJoin({ join }) {
+  if (join === undefined) return;
+  const url = (typeof join === 'string' ? join : join.url).replace(/\/\/[^/]*@/g, '//');
+  throw wrong('join', url, 'nodes: this process serves alone');
 }
 
 /** The library asks from a thread that cannot call JavaScript. */
@@ -238,4 +269,4 @@ function inspectPort() {
   return flags.some((flag) => /[=:]0$/.test(flag)) ? 0 : process.debugPort;
 }
 
-module.exports = { check, forLibrary, obey, refuseUser };
+module.exports = { check, forLibrary, obey, refuseJoin, refuseUser };

@@ -1,36 +1,21 @@
 'use strict';
 // A store of sessions that all processes of the program share, for express-session and @fastify/session.
 
-const { EventEmitter } = require('node:events');
 const { binding, why, isNode } = require('./binary.js');
 const { failure, fromException, fromLibrary } = require('./errors.js');
-const { nearest } = require('./nearest.js');
+const { baseClass, check, count, DAY, expiryOf, named, ttl, warn } = require('./session-store.js');
 const { argumentsOf } = require('./store.js');
-
-/** How long a session is kept if its cookie has no expiry. */
-const DAY = 86_400_000;
 
 /** How often one asks again while another process recovers the database after a crash, and for how long. */
 const RECOVERY = { pause: 5, limit: 2000 };
 
-const count = { is: (value) => Number.isSafeInteger(value) && value > 0, what: 'a whole number above 0' };
 const OPTIONS = {
   path: { is: (value) => typeof value === 'string' && value !== '', what: 'a directory that this user alone can write to' },
-  ttl: { is: (value) => Number.isFinite(value) && value > 0, what: 'milliseconds, above 0' },
+  ttl,
   maxBytes: count,
   maxSessionBytes: count,
   busyTimeout: count,
 };
-
-/** express-session calls methods of its `Store`; others need none of them. */
-function baseClass() {
-  try {
-    return require('express-session').Store;
-  } catch (error) {
-    if (error.code !== 'MODULE_NOT_FOUND') throw error;
-    return EventEmitter;
-  }
-}
 
 class SessionStore extends baseClass() {
   #options;
@@ -42,7 +27,7 @@ class SessionStore extends baseClass() {
   /** `nodes` is what `listen` returned; where the store is made before that, it is left out. */
   constructor(nodes, options) {
     super();
-    this.#options = { ttl: DAY, ...check(argumentsOf(nodes, options).options) };
+    this.#options = { ttl: DAY, ...check(argumentsOf(nodes, options).options, 'SessionStore', OPTIONS) };
     if (binding === null) throw failure('NO_BINARY', `sessions cannot be shared: ${why}`);
     // The end of the process must not cut a write for which no caller waits.
     this.#alive = setInterval(() => undefined, 1 << 30);
@@ -64,13 +49,13 @@ class SessionStore extends baseClass() {
       process.nextTick(callback, error);
       return;
     }
-    const expiry = this.#expiry(session);
+    const expiry = expiryOf(session, this.#options.ttl);
     this.#write((database, ticket) => database.put(ticket, String(sid), expiry, text), callback);
   }
 
   /** Written at most once a minute, for sessions that are kept for ten minutes or more. */
   touch(sid, session, callback) {
-    const expiry = this.#expiry(session);
+    const expiry = expiryOf(session, this.#options.ttl);
     this.#write((database, ticket) => database.touch(ticket, String(sid), expiry), callback);
   }
 
@@ -88,12 +73,6 @@ class SessionStore extends baseClass() {
 
   all(callback) {
     this.#all().then((sessions) => callback(null, sessions), callback);
-  }
-
-  #expiry(session) {
-    const expires = session?.cookie?.expires;
-    const at = expires ? new Date(expires).getTime() : Date.now() + this.#options.ttl;
-    return Number.isFinite(at) ? at : Date.now() + this.#options.ttl;
   }
 
   async #load(sid, end) {
@@ -169,34 +148,6 @@ class SessionStore extends baseClass() {
     }
     if (this.#waiting.size === 0) this.#alive.unref();
   }
-}
-
-/** Options in messages, as JavaScript writes them. */
-function named(error) {
-  const names = { max_bytes: 'maxBytes', max_session_bytes: 'maxSessionBytes', busy_deadline: 'busyTimeout' };
-  error.message = error.message.replace(/`(\w+)`/g, (quoted, name) => (names[name] ? `\`${names[name]}\`` : quoted));
-  return error;
-}
-
-function warn(error) {
-  if (error) process.emitWarning(error);
-}
-
-function check(given) {
-  for (const [name, value] of Object.entries(given)) {
-    if (value === undefined) continue;
-    const option = OPTIONS[name];
-    if (option === undefined) {
-      throw failure('OPTION', `there is no option \`${name}\` of SessionStore${suggestion(name)}`, TypeError);
-    }
-    if (!option.is(value)) throw failure('OPTION', `option \`${name}\`: ${JSON.stringify(value)} is not allowed; expected ${option.what}`, TypeError);
-  }
-  return given;
-}
-
-function suggestion(name) {
-  const near = nearest(name, Object.keys(OPTIONS));
-  return near ? `; did you mean \`${near}\`?` : `; there are ${Object.keys(OPTIONS).join(', ')}`;
 }
 
 module.exports = { SessionStore };

@@ -5,13 +5,14 @@ use std::os::fd::OwnedFd;
 use multi_node::embed::{ConnGuard, ExternalAcceptor};
 use multi_node::mesh::PeerInfo;
 use multi_node::options::Metric;
-use multi_node::status::{NodeExit, NodeId};
+use multi_node::status::{MachineEvent, NodeExit, NodeId, WhyLeft};
 use multi_node::tls::Pair;
 use napi_derive::napi;
 use tokio::sync::oneshot;
 
 use crate::certificate::{CertificateAndKey, CheckReply};
 use crate::failure::Failure;
+use crate::remote::RemoteFields;
 use crate::status::LastExit;
 
 /// Something that has happened.
@@ -26,6 +27,8 @@ pub(crate) enum Event {
     PeerDrains(NodeId),
     /// Another process is joined.
     Peer { info: PeerInfo, socket: OwnedFd },
+    /// A process of another machine has joined or left.
+    Machine(MachineEvent),
     /// The fleet's status has changed.
     Changed,
     /// A node has ended.
@@ -61,10 +64,30 @@ pub struct EventFields {
     pub taken: Option<bool>,
     pub failure: Option<Failure>,
     pub exit: Option<LastExit>,
+    pub remote: Option<RemoteFields>,
+    pub why: Option<&'static str>,
 }
 
 impl EventFields {
     pub(crate) fn of(kind: &'static str) -> EventFields {
         EventFields { kind, ..EventFields::default() }
+    }
+
+    /// A process of another machine has joined or left.
+    pub(crate) fn of_machine(event: MachineEvent) -> EventFields {
+        let (kind, process, why) = match event {
+            MachineEvent::Joined(process) => ("joined", process, None),
+            MachineEvent::Left(process, why) => ("left", process, Some(word(why))),
+            _ => return EventFields::of("unknown"),
+        };
+        EventFields { remote: Some(process.into()), why, ..EventFields::of(kind) }
+    }
+}
+
+fn word(why: WhyLeft) -> &'static str {
+    match why {
+        WhyLeft::Ended => "ended",
+        WhyLeft::MachineLeft => "machineLeft",
+        _ => "machineSilent",
     }
 }

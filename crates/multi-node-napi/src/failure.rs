@@ -161,8 +161,8 @@ impl From<&RequestError> for Failure {
         let code = match error {
             RequestError::NoSuchNode(_) => "NO_SUCH_NODE",
             RequestError::NoHandler { .. } => "NO_HANDLER",
-            // Programs in JavaScript are on one machine.
-            RequestError::Gone(_) | RequestError::Unreachable => "GONE",
+            RequestError::Gone(_) => "GONE",
+            RequestError::Unreachable => "UNREACHABLE",
             RequestError::TimedOut(_) => "TIMED_OUT",
             RequestError::Overloaded { .. } => "OVERLOADED",
             RequestError::TooLarge { .. } => "TOO_LARGE",

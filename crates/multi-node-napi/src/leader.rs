@@ -1,8 +1,10 @@
-//! Jobs that one process of the machine does, for JavaScript.
+//! Jobs that one process of the machine does, or of all machines, for JavaScript.
 
 #![expect(clippy::needless_pass_by_value, reason = "Node-API makes owned values")]
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
 use multi_node::lease::Lease;
@@ -24,25 +26,34 @@ const EVENTS: usize = 3;
 
 #[napi]
 impl Service {
-    /// Takes part in the lease of this name. `turn` is called, on this thread, when there may be something to take.
+    /// Takes part in the lease of this name; `joined`: in that of all machines. `turn` is called, on this thread, when there may be
+    /// something to take.
     ///
     /// # Errors
     /// A failure, in the error's message.
     #[napi]
-    pub fn leader(&self, name: String, turn: Function<'_, (), ()>) -> napi::Result<LeaderHandle> {
+    pub fn leader(&self, name: String, joined: bool, turn: Function<'_, (), ()>) -> napi::Result<LeaderHandle> {
         let waker = wake::waker(&turn)?;
         let (tell, events) = mpsc::channel(EVENTS);
         let ended = Arc::new(Notify::new());
-        let (told, ends) = (tell.clone(), ended.clone());
+        let token = Arc::new(AtomicU64::new(0));
+        let (told, ends, found) = (tell.clone(), ended.clone(), token.clone());
+        let job = move |lease: Lease| {
+            found.store(lease.fencing_token().unwrap_or(0), Relaxed);
+            job(lease, told.clone(), ends.clone())
+        };
         let _runtime = self.runtime.enter();
-        let leadership = self.handle.leader(&name, move |lease| job(lease, told.clone(), ends.clone()));
+        let leadership = match joined {
+            true => self.handle.joined_leader(&name, job),
+            false => self.handle.leader(&name, job),
+        };
         let leadership = leadership.map_err(|error| Failure::lease(&error).into_error())?;
         self.runtime.spawn(async move {
             leadership.await;
             // An error means that JavaScript has ended.
             let _ = tell.send(OVER).await;
         });
-        Ok(LeaderHandle { waker, events, ended })
+        Ok(LeaderHandle { waker, events, ended, token })
     }
 }
 
@@ -65,6 +76,7 @@ pub struct LeaderHandle {
     waker: Waker,
     events: mpsc::Receiver<u8>,
     ended: Arc<Notify>,
+    token: Arc<AtomicU64>,
 }
 
 #[napi]
@@ -77,6 +89,12 @@ impl LeaderHandle {
             Poll::Ready(Some(event)) => event,
             _ => 0,
         }
+    }
+
+    /// Of a lease of all machines: the number that is higher for each holder than for all before it; else 0.
+    #[napi]
+    pub fn token(&self) -> f64 {
+        self.token.load(Relaxed) as f64
     }
 
     /// The job has ended.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use multi_node::embed::Heartbeat;
-use multi_node::options::{CanaryLimits, ControlName, OptionKind, OptionValue};
+use multi_node::options::{CanaryLimits, ControlName, Join, OptionKind, OptionValue};
 use multi_node::{Affinity, Options};
 use napi::Either;
 use napi_derive::napi;
@@ -21,6 +21,7 @@ pub struct NodeOptions {
     /// The files of their certificate, in place of their own.
     pub certificates: Option<CertificateFiles>,
     pub affinity: Option<AffinityBy>,
+    pub join: Option<JoinSettings>,
     /// The servers whose clients speak HTTP/1 without TLS.
     pub http1: Vec<u32>,
     pub port: Option<u16>,
@@ -70,6 +71,23 @@ pub struct AffinityBy {
     pub client_address: Option<bool>,
 }
 
+/// How other machines are joined.
+#[napi(object)]
+pub struct JoinSettings {
+    pub url: String,
+    pub machine: Option<String>,
+    pub cluster: String,
+    pub insecure_bus: Option<bool>,
+    pub remote_commands: Option<bool>,
+    pub credentials: Option<String>,
+    pub nkey: Option<String>,
+    /// Certificate and key, or neither.
+    pub client_certificate: Vec<String>,
+    pub root_certificates: Option<String>,
+    /// The program of the gateway and its arguments.
+    pub gateway: Vec<String>,
+}
+
 /// This number of deaths within that time.
 #[napi(object)]
 pub struct CrashLoop {
@@ -114,6 +132,9 @@ impl NodeOptions {
         }
         if let Some(affinity) = given.affinity.and_then(AffinityBy::rule) {
             options = options.affinity(affinity);
+        }
+        if let Some(join) = given.join {
+            options = join.set(options);
         }
         if let Some(addresses) = given.addresses {
             options = options.addresses(addresses);
@@ -175,6 +196,26 @@ impl AffinityBy {
         let AffinityBy { cookie, query, header, client_address } = self;
         let by_name = cookie.map(Affinity::cookie).or(query.map(Affinity::query)).or(header.map(Affinity::header));
         by_name.or(client_address.map(|_| Affinity::client_address()))
+    }
+}
+
+impl JoinSettings {
+    fn set(self, options: Options) -> Options {
+        let join = Join::new(self.url).cluster(self.cluster);
+        let join = self.machine.into_iter().fold(join, Join::machine);
+        let join = self.insecure_bus.into_iter().fold(join, Join::insecure_bus);
+        let join = self.remote_commands.into_iter().fold(join, Join::remote_commands);
+        let join = self.credentials.into_iter().fold(join, Join::credentials);
+        let join = self.nkey.into_iter().fold(join, Join::nkey);
+        let join = match &self.client_certificate[..] {
+            [certificate, key] => join.client_certificate(certificate, key),
+            _ => join,
+        };
+        let join = self.root_certificates.into_iter().fold(join, Join::root_certificates);
+        match self.gateway.split_first() {
+            Some((program, args)) => options.join(join).gateway_program(program, args),
+            None => options.join(join),
+        }
     }
 }
 

@@ -76,8 +76,10 @@ impl Service {
             servers.push(server);
             more.push(Further { bind, served });
         }
+        let joins = options.join.is_some();
         let options = options.into_options(heartbeat.clone());
-        let started = thread::start(options, first_served, more).map_err(|error| Failure::from(&error).into_error())?;
+        let started =
+            thread::start(options, joins, first_served, more).map_err(|error| Failure::from(&error).into_error())?;
         let Thread { runtime, handle, events, tell, leave } = started;
         let leave = Some(leave);
         let (counts, asked, checks) = (Vec::new(), None, None);
@@ -337,6 +339,7 @@ impl Service {
                 ..EventFields::of("peer")
             },
             Event::PeerDrains(id) => EventFields { id: Some(id.to_string()), ..EventFields::of("peerDrains") },
+            Event::Machine(event) => EventFields::of_machine(event),
             Event::Changed => EventFields::of("changed"),
             Event::Exited(exit) => EventFields {
                 id: Some(exit.id.to_string()),

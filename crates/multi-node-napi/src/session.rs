@@ -31,7 +31,7 @@ pub struct SessionOptions {
 }
 
 impl SessionOptions {
-    fn settings(&self) -> Settings {
+    pub(crate) fn settings(&self) -> Settings {
         let default = Settings::default();
         Settings {
             max_bytes: self.max_bytes.map_or(default.max_bytes, |bytes| bytes as u64),
@@ -240,10 +240,13 @@ impl Task for Listing {
     }
 }
 
-/// What this package has stored is text; whatever else is in the file was stored by others.
 fn text(bytes: Vec<u8>) -> napi::Result<String> {
-    let no_text = |_| Failure::no_session_text().into_error();
-    String::from_utf8(bytes).map_err(no_text)
+    session_text(bytes).map_err(Failure::into_error)
+}
+
+/// What this package has stored is text; whatever else there is was stored by others.
+pub(crate) fn session_text(bytes: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|_| Failure::no_session_text())
 }
 
 fn failed(error: SessionError) -> napi::Error {

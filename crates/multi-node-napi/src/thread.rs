@@ -6,7 +6,7 @@ use std::sync::mpsc as blocking;
 use multi_node::embed::{ExternalAcceptor, external};
 use multi_node::mesh::Peer;
 use multi_node::servers::Servers;
-use multi_node::status::{NodeExits, StatusWatch};
+use multi_node::status::{MachineEvents, NodeExits, StatusWatch};
 use multi_node::tls::Certificates;
 use multi_node::{Error, Handle, Nodes, Options, listen};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -47,7 +47,8 @@ pub(crate) struct Thread {
 }
 
 /// Starts the thread, and waits until `listen` has bound its addresses, or has found its place as a node.
-pub(crate) fn start(options: Options, first: Served, more: Vec<Further>) -> Result<Thread, Error> {
+/// `joins`: JavaScript hears of processes of other machines.
+pub(crate) fn start(options: Options, joins: bool, first: Served, more: Vec<Further>) -> Result<Thread, Error> {
     let (tell, events) = mpsc::channel(QUEUE + 1 + more.len());
     let (begun, begins) = blocking::channel();
     let (leave, left) = oneshot::channel();
@@ -65,6 +66,9 @@ pub(crate) fn start(options: Options, first: Served, more: Vec<Further>) -> Resu
             Ok(nodes) => {
                 // If this process serves, a server has already sent this.
                 let _ = begun.send(Ok(nodes.handle()));
+                if joins {
+                    tokio::spawn(tell_machines(nodes.handle().machine_events(), events_of_thread.clone()));
+                }
                 live(nodes, events_of_thread, left).await;
             }
             Err(error) => {
@@ -184,6 +188,14 @@ async fn tell_peer(peer: Peer, tell: &mpsc::Sender<Event>) {
 async fn tell_changes(mut watch: StatusWatch, tell: mpsc::Sender<Event>) {
     while watch.next().await.is_some() {
         if tell.send(Event::Changed).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tell_machines(mut events: MachineEvents, tell: mpsc::Sender<Event>) {
+    while let Some(event) = events.next().await {
+        if tell.send(Event::Machine(event)).await.is_err() {
             return;
         }
     }

@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, Server};
+use async_nats::{Client, ConnectOptions, Event, Server, ServerAddr};
 use tokio::sync::mpsc;
 
 use crate::join::{Join, JoinError, User};
 use crate::machine::Machine;
+use crate::server::without_password;
 use crate::subject;
 
 /// How often the client looks whether the server is there. It gives the connection up after two answers are missing.
@@ -36,7 +37,7 @@ pub(crate) enum Happened {
 /// Begins to connect, and goes on for ever. What happens to the connection comes by the channel.
 pub(crate) async fn connect(join: &Join, machine: &Machine) -> Result<(Client, mpsc::Receiver<Happened>), JoinError> {
     let (sender, events) = mpsc::channel(EVENTS);
-    let addresses = join.addresses()?;
+    let addresses = addresses(join)?;
     let options = authenticated(options(machine, &sender), join)?;
     let client = options.connect(addresses).await.map_err(|error| JoinError::Client(error.to_string()))?;
     Ok((client, events))
@@ -116,7 +117,39 @@ fn unusable(path: &Path, error: &std::io::Error) -> JoinError {
     JoinError::File { path: path.display().to_string(), cause: error.to_string() }
 }
 
+/// The servers, without users: the client knows one user for all of them, and its log shows addresses.
+fn addresses(join: &Join) -> Result<Vec<ServerAddr>, JoinError> {
+    join.servers().map(|server| address(join, &without_password(server))).collect()
+}
+
+/// What the client reads in an address counts: it must not be more than what was checked.
+fn address(join: &Join, server: &str) -> Result<ServerAddr, JoinError> {
+    let refused =
+        |cause: std::io::Error| JoinError::Server { server: without_password(server), cause: cause.to_string() };
+    let address: ServerAddr = server.parse().map_err(refused)?;
+    join.allow(server, address.scheme(), address.host())?;
+    Ok(address)
+}
+
 fn pause(attempts: usize) -> Duration {
     let longest = Duration::from_millis(100).saturating_mul(1 << attempts.min(6)).min(LONGEST_PAUSE);
     longest.mul_f64(0.5 + 0.5 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_name_no_user() {
+        let addresses = addresses(&Join::new("tls://me:secret@a:1,tls://b")).expect("two");
+        assert!(addresses.iter().all(|address| !address.has_user_pass()));
+    }
+
+    #[test]
+    fn what_the_client_reads_is_checked_too() {
+        let join = Join::new("nats://127.0.0.1");
+        assert!(address(&join, "nats://127.0.0.1:4222").is_ok());
+        assert!(address(&join, "nats://bus-1").is_err_and(|error| error.to_string().contains("not encrypted")));
+    }
 }

@@ -15,12 +15,10 @@ use multi_node_fleet::machines::MachineFleet;
 use thiserror::Error;
 
 pub(crate) use self::fleet::digest;
+use crate::name::{LONGEST_NAME, is_name};
 
 /// Frames of another version are refused.
 const VERSION: u8 = 1;
-
-/// The longest name of a machine or cluster, in bytes.
-pub(crate) const LONGEST_NAME: usize = 64;
 
 /// How large a frame of several records gets at most; a single message may be larger.
 pub(crate) const FRAME: usize = 64 << 10;
@@ -222,12 +220,6 @@ pub(crate) fn begun(bytes: &Bytes) -> Result<Begun, FrameError> {
         return Err(FrameError::Malformed);
     }
     Ok(Begun { kind, machine, epoch: u64::from_le_bytes(rest.array()?), rest })
-}
-
-/// Whether a machine or a cluster may have this name: it stands in logs and between `/` and `#`.
-pub(crate) fn is_name(name: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 /// What has yet to be read.

@@ -4,16 +4,17 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use async_nats::ServerAddr;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::frame::is_name;
+use crate::name::is_name;
+use crate::server::{Server, without_password};
 
 /// The NATS servers that join several machines, as `Options::join` takes them.
 ///
 /// A text is one or more addresses, separated by commas: `nats://127.0.0.1:4222`, `tls://bus-1:4222,tls://bus-2:4222`. It may name a user:
 /// `tls://user:password@bus-1`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Join {
     servers: String,
     pub(crate) cluster: Option<String>,
@@ -27,6 +28,7 @@ pub struct Join {
 }
 
 /// A user that the addresses name, or a token.
+#[cfg_attr(not(feature = "client"), allow(dead_code))]
 pub(crate) struct User {
     pub(crate) name: String,
     pub(crate) password: Option<String>,
@@ -172,24 +174,19 @@ impl Join {
     /// # Errors
     /// What is wrong.
     pub fn check(&self) -> Result<(), JoinError> {
-        self.addresses()?;
+        self.servers().try_for_each(|server| self.check_server(server))?;
         self.user()?;
         self.cluster.iter().try_for_each(|name| named("cluster", name).map(drop))?;
         self.machine.iter().try_for_each(|name| named("machine", name).map(drop))
     }
 
-    /// The servers, without users: the client knows one user for all of them, and its log shows addresses.
-    pub(crate) fn addresses(&self) -> Result<Vec<ServerAddr>, JoinError> {
-        self.servers.split(',').map(|server| self.address(&without_password(server.trim()))).collect()
-    }
-
     /// The user that the addresses name.
     pub(crate) fn user(&self) -> Result<Option<User>, JoinError> {
-        let mut named = self.servers.split(',').filter_map(|server| Some((server, user(server.trim())?)));
+        let mut named = self.servers().filter_map(|server| Some((server, user(server)?)));
         let Some((_, first)) = named.next() else { return Ok(None) };
         if let Some((server, _)) = named.find(|(_, user)| *user != first) {
             let cause = "all addresses name the same user, or one does".to_owned();
-            return Err(JoinError::Server { server: without_password(server.trim()), cause });
+            return Err(JoinError::Server { server: without_password(server), cause });
         }
         let (name, password) = match first.split_once(':') {
             Some((name, password)) => (name, Some(decoded(password))),
@@ -198,15 +195,28 @@ impl Join {
         Ok(Some(User { name: decoded(name), password }))
     }
 
-    fn address(&self, server: &str) -> Result<ServerAddr, JoinError> {
-        let refused = |cause: String| JoinError::Server { server: without_password(server), cause };
-        let address: ServerAddr = server.parse().map_err(|error: std::io::Error| refused(error.to_string()))?;
-        match address.scheme() {
-            _ if address.host().is_empty() => Err(refused("it names no host".to_owned())),
-            "tls" => Ok(address),
-            "nats" if self.insecure_bus || is_loopback(address.host()) => Ok(address),
+    /// Each server, as it was written.
+    pub(crate) fn servers(&self) -> impl Iterator<Item = &str> {
+        self.servers.split(',').map(str::trim)
+    }
+
+    fn check_server(&self, server: &str) -> Result<(), JoinError> {
+        let parts = Server::read(server);
+        let refused = |cause| JoinError::Server { server: without_password(server), cause };
+        let Server { scheme, host } = parts.map_err(refused)?;
+        self.allow(server, scheme, host)
+    }
+
+    /// Refuses what may not be connected to.
+    pub(crate) fn allow(&self, server: &str, scheme: &str, host: &str) -> Result<(), JoinError> {
+        match scheme {
+            "tls" => Ok(()),
+            "nats" if self.insecure_bus || is_loopback(host) => Ok(()),
             "nats" => Err(JoinError::Plaintext { server: without_password(server) }),
-            other => Err(refused(format!("`{other}` is not supported"))),
+            other => Err(JoinError::Server {
+                server: without_password(server),
+                cause: format!("`{other}` is not supported"),
+            }),
         }
     }
 }
@@ -241,13 +251,6 @@ fn decoded(text: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// A server's address as it may be shown.
-fn without_password(server: &str) -> String {
-    let (scheme, rest) = server.split_once("://").map_or(("", server), |(scheme, rest)| (scheme, rest));
-    let host = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
-    if scheme.is_empty() { host.to_owned() } else { format!("{scheme}://{host}") }
-}
-
 impl From<&str> for Join {
     fn from(servers: &str) -> Join {
         Join::new(servers)
@@ -263,7 +266,7 @@ impl From<String> for Join {
 /// The servers, without passwords.
 impl fmt::Display for Join {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let servers: Vec<String> = self.servers.split(',').map(|server| without_password(server.trim())).collect();
+        let servers: Vec<String> = self.servers().map(without_password).collect();
         f.write_str(&servers.join(","))
     }
 }
@@ -317,13 +320,11 @@ mod tests {
         assert_eq!(named("tls://me:p%40s%zz:s@a, tls://b"), Some(("me".to_owned(), Some("p@s%zz:s".to_owned()))));
         assert_eq!(named("tls://token@a"), Some(("token".to_owned(), None)));
         assert!(refused(&Join::new("tls://a:b@a,tls://c:d@b")).contains("\"tls://b\" is no address"));
-        let addresses = Join::new("tls://me:secret@a:1,tls://b").addresses().expect("two");
-        assert!(addresses.iter().all(|address| !address.has_user_pass()));
     }
 
     #[test]
     fn wrong_settings_say_what_is_wrong_and_show_no_password() {
-        assert!(refused(&Join::new("http://a")).contains("invalid scheme"));
+        assert!(refused(&Join::new("http://a")).contains("`http` is not supported"));
         assert!(refused(&Join::new("ws://a")).contains("`ws` is not supported"));
         assert!(refused(&Join::new("")).contains("no address of a NATS server"));
         assert!(refused(&Join::new("tls://a").machine("a/b")).contains("\"a/b\" is no name of a machine"));

@@ -25,7 +25,7 @@ use multi_node_sys as sys;
 use multi_node_sys::log;
 pub use output::{Collect, Output};
 pub use supervisor::{
-    Beside, Bootstrap, Child, Ends, Given, InheritedState, Launch, Launcher, Linked, NodeNews, NodeView, Observer,
-    Plan, Process, Properties, Reaction, Registry, SlotArgs, Start, StartContext, TARGET, UpgradeRequest, Waits,
-    Welcome, Workload, WorkloadSpec, cannot_close, end, leader, told_to_rest, until_end,
+    Beside, Bootstrap, Child, Ends, GatewayPlan, Given, InheritedState, Launch, Launcher, Linked, NodeNews, NodeView,
+    Observer, Plan, Process, Properties, Reaction, Registry, SlotArgs, Start, StartContext, TARGET, UpgradeRequest,
+    Waits, Welcome, Workload, WorkloadSpec, cannot_close, end, leader, told_to_rest, until_end,
 };

@@ -4,17 +4,17 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 use multi_node_bus::{Bus, LinkWanted, Wanted};
-use multi_node_nats::{FromMaster, Join, Machine, Seen};
+use multi_node_nats::{FromMaster, Machine, Seen};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::control::{self, Reader, ToMaster, ToNode, Writer};
+use crate::gateway_plan::GatewayTask;
 use crate::id::NodeId;
 use crate::machines::{self, MachineChanges, Machines};
 use crate::node::Parent;
-use crate::options::Settings;
 use crate::status::GatewayStatus;
-use crate::{Error, environment, wiring};
+use crate::{Error, environment};
 use multi_node_fleet::status::Drained;
 
 /// How often the master hears that this process lives, and how it is.
@@ -32,29 +32,26 @@ pub(crate) fn is_gateway() -> bool {
 }
 
 /// Passes messages on until the master is gone. Gives the cause.
-pub(crate) async fn run(settings: &Settings) -> Error {
-    let Some(join) = &settings.join else {
-        return Error::Start { cause: "the program joins no other machines any more".to_owned() };
-    };
-    match serve(join, settings).await {
+pub(crate) async fn run() -> Error {
+    match serve().await {
         Ok(never) => match never {},
         Err(error) => error,
     }
 }
 
-async fn serve(join: &Join, settings: &Settings) -> Result<std::convert::Infallible, Error> {
-    let (cluster, name) = crate::join::names(join)?;
+async fn serve() -> Result<std::convert::Infallible, Error> {
     let mut parent = Parent::take()?;
-    let epoch = parent.gateway_hello().await?;
+    let (epoch, settings) = parent.gateway_hello().await?;
+    let GatewayTask { join, cluster, machine: name, bounds } = GatewayTask::decode(&settings)?;
     let Parent { reader, writer, socket: _ } = parent;
-    let bus = Bus::new(NodeId::GATEWAY, wiring::bus_limits(settings));
+    let bus = Bus::new(NodeId::GATEWAY, bounds.into());
     let machine = Machine { cluster, name, epoch };
     let (seen, (tell, told)) = (Seen::default(), mpsc::channel(TOLD));
     let (status, machines) = (seen.status.subscribe(), seen.machines.subscribe());
     let (wanted, said) = (bus.wanted(), Machines::default());
     let mut talk = Talk { reader, writer, wanted, bus: bus.clone(), status, machines, said, tell: tell.clone() };
     let known = talk.begin().await?;
-    let mut joined = std::pin::pin!(multi_node_nats::run(join, &machine, bus, (known, told), &seen));
+    let mut joined = std::pin::pin!(multi_node_nats::run(&join, &machine, bus, (known, told), &seen));
     let failed = tokio::select! {
         // It has to know what it does with requests before the first link opens.
         biased;

@@ -49,11 +49,11 @@ use crate::{
     plan,
 };
 
-#[cfg(all(multi_process, feature = "nats"))]
+#[cfg(all(multi_process, feature = "join"))]
 mod machines;
-#[cfg(all(multi_process, feature = "nats"))]
+#[cfg(all(multi_process, feature = "join"))]
 mod term;
-#[cfg(all(multi_process, feature = "nats"))]
+#[cfg(all(multi_process, feature = "join"))]
 pub(crate) use machines::lead;
 
 /// How long a process rests after its job has panicked, before it waits for the lease again.

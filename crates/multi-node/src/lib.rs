@@ -56,7 +56,8 @@
 //! `tls`: HTTPS by the program itself, see [`tls`]. All nodes resume each other's sessions, and certificates are replaced without a
 //! restart.
 //!
-//! `nats`: topics, requests, sessions and leases across machines, see [`Options::join`].
+//! `nats`: topics, requests, sessions and leases across machines, see [`Options::join`]. `join` is the same without the gateway, for programs whose
+//! gateway is another program.
 //!
 //! # Systems
 //!
@@ -78,6 +79,7 @@
 pub mod admin;
 mod before_listen;
 pub mod bus;
+mod bus_bounds;
 pub mod commands;
 #[cfg(all(unix, feature = "embed"))]
 pub mod embed;
@@ -85,6 +87,9 @@ pub mod embed;
 mod endpoints;
 #[cfg(all(multi_process, feature = "nats"))]
 mod gateway;
+#[cfg(multi_process)]
+#[cfg_attr(not(feature = "join"), path = "no_gateway_plan.rs")]
+mod gateway_plan;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 #[cfg(multi_process)]
@@ -92,7 +97,7 @@ mod handoff;
 mod heartbeat;
 #[cfg(multi_process)]
 mod identity;
-#[cfg_attr(not(feature = "nats"), path = "no_join.rs")]
+#[cfg_attr(not(feature = "join"), path = "no_join.rs")]
 mod join;
 #[cfg(multi_process)]
 mod lead;
@@ -110,7 +115,7 @@ mod node;
 mod nodes;
 pub mod options;
 mod plan;
-#[cfg(all(multi_process, feature = "nats"))]
+#[cfg(all(multi_process, feature = "join"))]
 mod questions;
 #[cfg(multi_process)]
 mod remote_reload;

@@ -122,7 +122,7 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
     let (settings, addresses) = prepare(options, &servers)?;
     match role {
         #[cfg(all(multi_process, feature = "nats"))]
-        Role::Node if crate::gateway::is_gateway() => Err(crate::gateway::run(&settings).await),
+        Role::Node if crate::gateway::is_gateway() => Err(crate::gateway::run().await),
         #[cfg(multi_process)]
         Role::Node => {
             let bus_limits = crate::wiring::bus_limits(&settings);
@@ -225,6 +225,7 @@ fn prepare_workload(options: Options, workload: &dyn WorkloadSpec) -> Result<Set
             allowed: "expected at least 1".to_owned(),
         });
     }
+    crate::gateway_plan::check(&settings)?;
     workload.look_up()?;
     settings.identify()?;
     Ok(settings)
@@ -301,24 +302,18 @@ async fn warn_of_what_is_open(counts_threads: bool) {
 }
 
 /// Other machines are joined by a gateway, which a master starts.
-#[cfg(feature = "nats")]
 fn check_join(settings: &Settings, alone: bool) -> Result<(), Error> {
-    let Some(join) = &settings.join else { return Ok(()) };
-    let refused =
-        |allowed: &str| Error::Option { option: "join", value: join.to_string(), allowed: allowed.to_owned() };
-    match alone {
-        true => Err(refused("this process serves alone, and joining other machines needs nodes")),
+    match &settings.join {
+        Some(join) if alone => Err(Error::Option {
+            option: "join",
+            value: join.to_string(),
+            allowed: "this process serves alone, and joining other machines needs nodes".to_owned(),
+        }),
         #[cfg(multi_process)]
-        false => crate::join::names(join).map(drop),
+        _ => crate::gateway_plan::check(settings),
         #[cfg(not(multi_process))]
-        false => Ok(()),
+        _ => Ok(()),
     }
-}
-
-#[cfg(not(feature = "nats"))]
-#[expect(clippy::unnecessary_wraps, reason = "as with the feature")]
-fn check_join(_: &Settings, _: bool) -> Result<(), Error> {
-    Ok(())
 }
 
 /// Resolves the user and group of nodes. A process that serves alone cannot run as another user.

@@ -30,7 +30,7 @@ mod variables;
 use std::path::PathBuf;
 use std::time::Duration;
 
-#[cfg(feature = "nats")]
+#[cfg(feature = "join")]
 #[doc(inline)]
 pub use crate::join::{Join, JoinError};
 #[doc(inline)]
@@ -49,7 +49,7 @@ use table::Values;
 pub use value::{OptionGroup, OptionInfo, OptionKind, OptionValue};
 
 use crate::Heartbeat;
-#[cfg(not(feature = "nats"))]
+#[cfg(not(feature = "join"))]
 use crate::join::Join;
 use crate::serve::Affinity;
 pub(crate) use multi_node_process::address::Address;
@@ -247,9 +247,20 @@ impl Options {
     ///
     /// A plaintext connection to another machine is refused unless [`insecure_bus`](crate::options::Join::insecure_bus) allows it. Needs
     /// nodes; a process that serves alone refuses it. Linux only.
-    #[cfg(feature = "nats")]
+    #[cfg(feature = "join")]
     pub fn join(mut self, servers: impl Into<Join>) -> Options {
         self.join = Some(servers.into());
+        self
+    }
+
+    /// The program of the gateway, if that is another than the nodes': the command `multi-node`, and its arguments. Default: the program of nodes.
+    #[cfg(all(feature = "embed", feature = "join"))]
+    pub fn gateway_program<I>(mut self, program: impl Into<PathBuf>, args: I) -> Options
+    where
+        I: IntoIterator,
+        I::Item: Into<std::ffi::OsString>,
+    {
+        self.launch.gateway = Some((program.into(), args.into_iter().map(Into::into).collect()));
         self
     }
 

@@ -58,20 +58,8 @@ pub(crate) fn plan(settings: &Settings) -> Plan {
         measures: settings.metrics.is_some(),
         max_keys: settings.max_keys,
         endpoints: settings.endpoints(),
-        machine: machine(settings),
+        gateway: crate::gateway_plan::plan(settings),
     }
-}
-
-/// This machine's name, if it is joined to others. That it is a name was checked before.
-#[cfg(all(multi_process, feature = "nats"))]
-fn machine(settings: &Settings) -> Option<String> {
-    let (_, machine) = crate::join::names(settings.join.as_ref()?).ok()?;
-    Some(machine)
-}
-
-#[cfg(all(multi_process, not(feature = "nats")))]
-fn machine(_: &Settings) -> Option<String> {
-    None
 }
 
 #[cfg(multi_process)]

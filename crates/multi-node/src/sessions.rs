@@ -41,11 +41,11 @@ pub use multi_node_sessions::{
 #[doc(inline)]
 pub use multi_node_sessions::{SessionStore, Sessions};
 
-#[cfg(all(multi_process, feature = "nats"))]
+#[cfg(all(multi_process, feature = "join"))]
 pub use self::machines::JoinedSessions;
 use crate::{Handle, environment, log};
 
-#[cfg(all(multi_process, feature = "nats"))]
+#[cfg(all(multi_process, feature = "join"))]
 mod machines;
 
 /// Where sessions are kept, and until when.

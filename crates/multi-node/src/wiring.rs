@@ -6,6 +6,7 @@ use multi_node_bus::{Bus, BusLimits};
 use multi_node_process::process_links::{ProcessLinks, Snapshot};
 use tokio::sync::{mpsc, watch};
 
+use crate::bus_bounds::BusBounds;
 use crate::exits::Exits;
 use crate::id::{NodeId, Slot};
 use crate::lease::{Leader, LeasePlace};
@@ -21,16 +22,9 @@ use multi_node_process::mesh;
 /// How many commands of the program may wait.
 const COMMANDS: usize = 64;
 
-/// The bounds of the bus, as the options say.
+/// What processes of the program that link the library go by.
 pub(crate) fn bus_limits(settings: &Settings) -> BusLimits {
-    BusLimits {
-        message_bytes: settings.max_message,
-        peer_bytes: settings.max_peer_backlog,
-        subscriber_messages: settings.max_subscription_backlog,
-        requests_sent: settings.max_requests_in_flight,
-        requests_handled: settings.max_requests_in_flight,
-        ..BusLimits::default()
-    }
+    BusBounds::from(settings).into()
 }
 
 /// Joins what the program gets with what its loop keeps.

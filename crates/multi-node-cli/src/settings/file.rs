@@ -16,9 +16,9 @@ impl Settings {
     }
 }
 
-/// Reads those of the library's table, and those that this command has beside them.
+/// Reads those of the library's table, those of other machines, and those that this command has beside them.
 fn settings(text: &str) -> Result<Settings, toml::de::Error> {
-    Ok(Settings { library: toml::from_str(text)?, ..toml::from_str(text)? })
+    Ok(Settings { library: toml::from_str(text)?, machines: toml::from_str(text)?, ..toml::from_str(text)? })
 }
 
 /// An error of the parser, without Rust's names of types.

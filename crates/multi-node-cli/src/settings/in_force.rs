@@ -144,13 +144,14 @@ mod tests {
     }
 
     /// What an upgrade applies: the options of the master.
-    const OF_THE_MASTER: [&str; 30] = [
+    const OF_THE_MASTER: [&str; 40] = [
         "affinity",
         "backoff",
         "backoff-max",
         "canary",
         "canary-margin",
         "canary-requests",
+        "cluster",
         "commands-from-nodes",
         "control",
         "crash-loop",
@@ -158,8 +159,16 @@ mod tests {
         "drain-timeout",
         "group",
         "hang-timeout",
+        "insecure-bus",
+        "join",
+        "join-certificate",
+        "join-certificate-key",
+        "join-credentials",
+        "join-nkey",
+        "join-root-certificates",
         "log-format",
         "log-full",
+        "machine",
         "max-age",
         "max-memory",
         "max-nodes",
@@ -167,6 +176,7 @@ mod tests {
         "metrics",
         "name",
         "peers",
+        "remote-commands",
         "restart",
         "rolling",
         "settle",

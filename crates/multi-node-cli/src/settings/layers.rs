@@ -46,6 +46,7 @@ impl Settings {
             affinity: self.affinity.or(other.affinity),
             no_preload: self.no_preload.or(other.no_preload),
             primary: self.primary.or(other.primary),
+            machines: self.machines.or(other.machines),
             program: list(self.program, other.program),
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use multi_node::Affinity;
+use multi_node::options::Join;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::signal_name;
@@ -39,6 +40,18 @@ impl FromStr for ClientsBy {
 
     fn from_str(text: &str) -> Result<ClientsBy, &'static str> {
         text.parse().map(ClientsBy)
+    }
+}
+
+/// The servers that join machines. They are shown without passwords.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Servers(pub(super) Join);
+
+impl FromStr for Servers {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Servers, Self::Err> {
+        Ok(Servers(text.into()))
     }
 }
 
@@ -130,7 +143,7 @@ macro_rules! read_as_typed {
     )*};
 }
 
-read_as_typed!(ClientsBy, Control, Count, Time, Size, StopSignal, Account, Mode);
+read_as_typed!(ClientsBy, Control, Count, Servers, Time, Size, StopSignal, Account, Mode);
 
 /// A value is written as it may be typed.
 macro_rules! write_as_typed {
@@ -143,9 +156,15 @@ macro_rules! write_as_typed {
     )*};
 }
 
-write_as_typed!(ClientsBy, Control, Count, Time, Size, StopSignal, Account, Mode);
+write_as_typed!(ClientsBy, Control, Count, Servers, Time, Size, StopSignal, Account, Mode);
 
 impl fmt::Display for ClientsBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Servers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

@@ -22,7 +22,7 @@ fn complains(output: &Output, code: i32, complaint: &str, of: &str) {
 async fn what_cannot_be_run_is_said_with_an_exit_code() {
     let place = Place::new();
     let long = format!("unix:/tmp/{}", "x".repeat(120));
-    let cases: [(&[&str], i32, &str); 29] = [
+    let cases: [(&[&str], i32, &str); 33] = [
         (&["run", "--", "no-such-program"], 127, "there is no such program"),
         (
             &["run", "--", "/etc/passwd"],
@@ -58,6 +58,14 @@ async fn what_cannot_be_run_is_said_with_an_exit_code() {
         (&["run", "--metrics", "nonsense", "--", "true"], 2, "`--metrics` \"nonsense\" is not allowed"),
         (&["run", "--name", "a/b", "--", "true"], 2, "`--name` \"a/b\" is not allowed; expected 1 to 64 letters"),
         (&["run", "--ready-fd", "1", "--", "true"], 2, "`--ready-fd` \"1\" is not allowed; expected 3 to 1000"),
+        (
+            &["run", "--join", "nats://bus-1", "--", "true"],
+            2,
+            "`nats://` is not encrypted; say `tls://`, or allow it by `--insecure-bus`",
+        ),
+        (&["run", "--join", "http://a", "--", "true"], 2, "`http` is not supported; expected `nats://HOST:PORT`"),
+        (&["run", "--join", "tls://a", "--machine", "a/b", "--", "true"], 2, "\"a/b\" is no name of a machine"),
+        (&["run", "--machine", "b", "--", "true"], 2, "`--machine` \"b\" is not allowed; it needs `--join`"),
         (&["run", "--nodse", "4"], 2, "a similar argument exists: '--nodes'"),
         (&["restart", "-1"], 2, "invalid value '-1' for '<SLOT>'"),
         (&["man", "rnu"], 2, "there is no command `rnu`"),

@@ -11,7 +11,8 @@ use tokio::time::sleep;
 
 use super::ask::{SESSIONS, SessionAsk};
 use super::kv::{Bucket, bucket_name};
-use super::lease::{self, LEASES, LeaseAsk};
+use super::lease;
+use super::lease_ask::{LEASES, LeaseAsk};
 use super::sessions::answer;
 use super::sweep::Sweeper;
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::fd::Fd;
+use super::gateway_settings::GatewaySettings;
 use super::passed_socket::PassedSocket;
 use crate::command::{Command, CommandError, Report};
 use crate::id::{Generation, NodeId, Slot};
@@ -128,7 +129,12 @@ pub enum ToNode {
     /// The answer to the `Hello` of an exec shim: what to become.
     Exec(Box<Exec>),
     /// The answer to the `Hello` of a gateway. The epoch is another number for each master.
-    GatewayAck { version: u32, epoch: u64 },
+    GatewayAck {
+        version: u32,
+        epoch: u64,
+        #[serde(default)]
+        settings: GatewaySettings,
+    },
     /// The processes of this machine, for its gateway, which names them to others.
     Fleet(MachineFleet),
     /// Other machines, if the program joins any: what nodes have to know, and for a gateway what the one before has known.

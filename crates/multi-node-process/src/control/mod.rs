@@ -5,6 +5,7 @@ mod blocking;
 mod channel;
 mod codec;
 mod fd;
+mod gateway_settings;
 mod kind;
 mod message;
 mod passed_socket;
@@ -18,6 +19,7 @@ pub use blocking::Blocking;
 pub use channel::{Frame, Parts, Reader, Writer, broken, channel, is_end, resume, take_apart};
 pub use codec::{Malformed, decode_control};
 pub use fd::{Encoded, Fd, Mismatch, owner, owners, shared};
+pub use gateway_settings::GatewaySettings;
 pub use kind::Skipped;
 pub use message::{
     BUS, Exec, GATEWAY, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, OFFERS, OWNERS, TLS, ToMaster, ToNode,

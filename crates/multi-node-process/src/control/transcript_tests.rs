@@ -80,7 +80,7 @@ fn nodes_understand_what_masters_have_said_since_the_first_release() {
     let samples = [
         (6, json!({ "hello_ack": hello_ack })),
         (3, json!({ "exec": exec })),
-        (0, json!({ "gateway_ack": { "version": 2, "epoch": 7 } })),
+        (0, json!({ "gateway_ack": { "version": 2, "epoch": 7, "settings": [1, 2] } })),
         (0, json!({ "fleet": machine()["fleet"] })),
         (0, json!({ "machines": { "own": ["b", 8], "anew": false, "changed": [machine()], "gone": [["b", 7]] } })),
         (0, json!({ "bus_peer": { "id": 7, "slot": 1 } })),

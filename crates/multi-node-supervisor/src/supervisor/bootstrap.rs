@@ -271,7 +271,7 @@ impl Bootstrap {
         let joining = (plan.peers, peers, bus);
         let times = (plan.policy.max_nodes, plan.policy.drain_timeout, plan.policy.backoff);
         let mut members = Members::new(template, launcher, joining, times, hears, snapshot);
-        members.set_machine(plan.machine.clone());
+        members.plan_gateway(plan.gateway.clone());
         members.start_guard(inherited.as_mut().and_then(|inherited| inherited.guard.take()));
         members.run_beside(None);
         let supervisor = Supervisor::new(
@@ -372,7 +372,7 @@ pub(super) fn shape(plan: &Plan, sockets: usize, properties: &Properties) -> Sha
         master_serves: plan.master_listen,
         endpoints: plan.endpoints,
         foreign: properties.descriptors,
-        gateway: plan.machine.is_some(),
+        gateway: plan.gateway.is_some(),
     }
 }
 

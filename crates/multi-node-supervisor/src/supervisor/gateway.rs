@@ -3,6 +3,7 @@
 mod attend;
 
 use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -11,11 +12,12 @@ use tokio::task::JoinHandle;
 use super::fleet::Backoff;
 use super::member::Member;
 use super::members::Members;
+use super::plan::GatewayPlan;
 use crate::control::{self, ToNode};
 use crate::id::{Generation, NodeId};
 use crate::machines::{MachineChanges, MachineFleet};
 use crate::status::{GatewayStatus, Status};
-use attend::{Attendant, Program};
+use attend::{Ack, Attendant, Program};
 
 /// How much may wait for the loop. The gateway says little.
 const EVENTS: usize = 64;
@@ -54,10 +56,10 @@ pub(super) struct Gateway {
 
 impl Gateway {
     /// `outbox`: how many messages may wait for it.
-    fn start(program: Program, epoch: u64, backoff: Backoff, outbox: usize) -> Gateway {
+    fn start(program: Program, ack: Ack, backoff: Backoff, outbox: usize) -> Gateway {
         let (sender, events) = mpsc::channel(EVENTS);
         let (program, programs) = watch::channel(Some(program));
-        let task = tokio::spawn(Attendant { programs, events: sender, epoch, backoff, outbox }.attend());
+        let task = tokio::spawn(Attendant { programs, events: sender, ack, backoff, outbox }.attend());
         let (status, fleet) = (GatewayStatus::default(), MachineFleet::default());
         Gateway { events, program, task, up: None, status, fleet }
     }
@@ -76,24 +78,35 @@ pub(super) async fn next(gateway: &mut Option<Gateway>) -> GatewayEvent {
 }
 
 impl Members {
-    /// The program joins other machines, and this one has that name.
-    pub(super) fn set_machine(&mut self, name: Option<String>) {
-        self.machines.own = name.map(|name| (name, u64::from(RandomState::new().hash_one("epoch") as u32)));
+    /// The program joins other machines by this gateway.
+    pub(super) fn plan_gateway(&mut self, plan: Option<GatewayPlan>) {
+        let epoch = u64::from(RandomState::new().hash_one("epoch") as u32);
+        self.machines.own = plan.as_ref().map(|plan| (plan.machine.clone(), epoch));
+        self.gateway_plan = plan;
     }
 
     /// Has the gateway be that of this generation, or of the newest.
     pub(super) fn run_gateway(&mut self, generation: Option<Generation>) {
-        let Some((_, epoch)) = self.machines.own else { return };
+        let (Some((_, epoch)), Some(plan)) = (&self.machines.own, &self.gateway_plan) else { return };
         let generation = generation.or_else(|| self.launcher.newest()).unwrap_or_default();
-        let launcher = match self.launcher.alone(generation) {
-            Ok(launcher) => launcher,
+        let program = match self.gateway_program(generation, plan) {
+            Ok(program) => program,
             Err(error) => return crate::log::error!(%error, "cannot start the gateway to other machines"),
         };
-        let program = Program::new(launcher, generation);
+        let ack = Ack { epoch: *epoch, settings: plan.settings.clone() };
         match &self.gateway {
             Some(gateway) => drop(gateway.program.send_replace(Some(program))),
-            None => self.gateway = Some(Gateway::start(program, epoch, self.backoff, self.outbox)),
+            None => self.gateway = Some(Gateway::start(program, ack, self.backoff, self.outbox)),
         }
+    }
+
+    fn gateway_program(&self, generation: Generation, plan: &GatewayPlan) -> io::Result<Program> {
+        let launcher = self.launcher.alone(generation)?;
+        let launcher = match &plan.program {
+            Some((program, args)) => launcher.running(program, args)?,
+            None => launcher,
+        };
+        Ok(Program::new(launcher, generation))
     }
 
     /// Ends the gateway, and tells all.

@@ -82,7 +82,7 @@ impl Members {
     /// Makes the link that one process wants to another: one socket pair, of which each gets an end.
     pub(super) fn open_link(&mut self, wants: NodeId, other: NodeId, broken_epoch: u64) {
         let pair = (wants.min(other), wants.max(other));
-        if pair.0 == pair.1 || !self.takes_part(pair.0) || !self.takes_part(pair.1) {
+        if pair.0 == pair.1 || !self.takes_part(pair.0, pair.1) || !self.takes_part(pair.1, pair.0) {
             return;
         }
         let Some(epoch) = self.links.epochs.next(pair, broken_epoch, Instant::now()) else { return };
@@ -95,9 +95,10 @@ impl Members {
         }
     }
 
-    fn takes_part(&self, id: NodeId) -> bool {
+    /// A master that has no streams to its nodes is still asked for reloads by other machines.
+    fn takes_part(&self, id: NodeId, with: NodeId) -> bool {
         match id {
-            NodeId::MASTER => self.template.properties.joins_master,
+            NodeId::MASTER => self.template.properties.joins_master || with == NodeId::GATEWAY,
             NodeId::GATEWAY => self.has_gateway_up(),
             _ => self.get(id).is_some_and(|member| member.is_welcome() && member.speaks_bus()),
         }

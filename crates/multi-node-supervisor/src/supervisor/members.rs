@@ -21,6 +21,7 @@ use super::guard::{self, Guard};
 use super::joining::Pairs;
 use super::links::Links;
 use super::member::{Member, Surroundings, SuspendedMember};
+use super::plan::GatewayPlan;
 use super::rejoins::Rejoins;
 use super::watch::NodeEvent;
 use super::workload::{Beside, Given, NodeNews, NodeView, Observer};
@@ -68,6 +69,7 @@ pub(crate) struct Members {
     pub(super) guard: Option<Guard>,
     /// How restarts of what runs beside the nodes are spaced.
     pub(super) backoff: Backoff,
+    pub(super) gateway_plan: Option<GatewayPlan>,
     pub(super) gateway: Option<Gateway>,
     /// This machine, if the program joins others, and those. The epoch tells this master from others in what the gateway says.
     pub(super) machines: Machines,
@@ -106,6 +108,7 @@ impl Members {
             drain_timeout,
             guard: None,
             backoff,
+            gateway_plan: None,
             gateway: None,
             machines: Machines::default(),
         }

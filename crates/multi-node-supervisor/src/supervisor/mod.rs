@@ -77,7 +77,7 @@ pub use child::{Child, Launcher};
 pub use guard::Registry;
 pub use launch::{Launch, Process};
 pub use member::leader;
-pub use plan::{Plan, SlotArgs, Start};
+pub use plan::{GatewayPlan, Plan, SlotArgs, Start};
 pub use run::TARGET;
 pub use upgrade::UpgradeRequest;
 pub use watch::{end, told_to_rest, until_end};

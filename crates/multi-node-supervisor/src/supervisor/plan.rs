@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::fleet::Policy;
 use super::run::{self, LoopConfig};
 use crate::bind::Manner;
-use crate::control::NodeSettings;
+use crate::control::{GatewaySettings, NodeSettings};
 use crate::environment;
 use crate::family::Run;
 use crate::id::Slot;
@@ -45,8 +45,19 @@ pub struct Plan {
     pub max_keys: usize,
     /// How many servers of its own the library has in this process.
     pub endpoints: usize,
-    /// This machine's name, if there is a gateway to others.
-    pub machine: Option<String>,
+    /// The gateway to other machines, if there is one.
+    pub gateway: Option<GatewayPlan>,
+}
+
+/// The process that joins this machine to others.
+#[derive(Clone, Debug)]
+pub struct GatewayPlan {
+    /// This machine's name.
+    pub machine: String,
+    /// Its program and arguments; `None`: those of nodes.
+    pub program: Option<(PathBuf, Vec<OsString>)>,
+    /// What it goes by.
+    pub settings: GatewaySettings,
 }
 
 /// How nodes are started: the program, its arguments, its environment.

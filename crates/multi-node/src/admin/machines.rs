@@ -63,7 +63,7 @@ impl MachineProcessInfo {
 pub(super) fn machines(handle: &Handle) -> Result<Vec<MachineInfo>, Refusal> {
     let (own, status) = handle.own_machine();
     let Some((name, epoch)) = own else {
-        let why = "this program joins no other machines (`Options::join`)".to_owned();
+        let why = "this program joins no other machines (`Options::join`, `run --join`)".to_owned();
         return Err(Refusal { code: "not_joined".to_owned(), why });
     };
     let own = Machine::new(name, epoch, own_fleet(&status));

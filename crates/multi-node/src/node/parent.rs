@@ -88,11 +88,11 @@ impl Parent {
         }
     }
 
-    /// Tells the master that the program has reached `listen` as its gateway. Gives the master's epoch.
+    /// Tells the master that this is its gateway. Gives the master's epoch, and what the gateway goes by.
     #[cfg(feature = "nats")]
-    pub(crate) async fn gateway_hello(&mut self) -> Result<u64, Error> {
+    pub(crate) async fn gateway_hello(&mut self) -> Result<(u64, control::GatewaySettings), Error> {
         match self.say_hello(Vec::new(), false).await? {
-            ToNode::GatewayAck { epoch, .. } => Ok(epoch),
+            ToNode::GatewayAck { epoch, settings, .. } => Ok((epoch, settings)),
             other => Err(no_answer(other)),
         }
     }

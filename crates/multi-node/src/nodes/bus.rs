@@ -67,7 +67,7 @@ impl Handle {
         self.0.bus.remote(from)
     }
 
-    #[cfg(all(multi_process, feature = "nats"))]
+    #[cfg(all(multi_process, feature = "join"))]
     pub(crate) fn bus(&self) -> &multi_node_bus::Bus {
         &self.0.bus
     }

@@ -76,7 +76,7 @@ impl Handle {
     /// # Errors
     /// # Panics
     /// As [`leader`](Handle::leader).
-    #[cfg(all(multi_process, feature = "nats"))]
+    #[cfg(all(multi_process, feature = "join"))]
     pub fn joined_leader<F, R>(&self, name: &str, job: F) -> Result<Leadership, LeaseRefused>
     where
         F: Fn(Lease) -> R + Send + Sync + 'static,

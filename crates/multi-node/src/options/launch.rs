@@ -26,6 +26,8 @@ pub(crate) struct Launch {
     pub(crate) umask: Option<u32>,
     /// What the names stand for, once the master has looked them up.
     pub(crate) identity: Option<Identity>,
+    /// The program of the gateway to other machines and its arguments; `None`: those of nodes.
+    pub(crate) gateway: Option<(PathBuf, Vec<OsString>)>,
 }
 
 impl Options {

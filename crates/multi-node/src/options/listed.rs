@@ -84,6 +84,7 @@ impl Settings {
             ("args", launch.args.as_deref().map_or_else(own, args)),
             ("slot_args", set(launch.slot_args.is_some())),
             ("started_as", launch.started_as.as_ref().map_or_else(own, |(path, _)| path.display().to_string())),
+            ("gateway_program", launch.gateway.as_ref().map_or_else(own, |(path, _)| path.display().to_string())),
             ("env", joined(launch.env.iter().map(|(name, _)| name.to_string_lossy()))),
             ("user", launch.user.clone().unwrap_or_else(same)),
             ("group", launch.group.clone().unwrap_or_else(same)),

@@ -80,7 +80,7 @@ fn variables_override_and_are_checked() {
     let options = set(&[("PORT", "8080"), ("HOST", "::1"), ("NODES", "3")]).expect("all valid");
     assert_eq!((options.port, options.host.as_str(), options.nodes), (8080, "::1", Some(3)));
     assert_eq!(set(&[("NODES", "auto")]).expect("auto is the default").nodes, None);
-    #[cfg(feature = "nats")]
+    #[cfg(feature = "join")]
     {
         let join = |pairs| set(pairs).expect("checked later").join.map(|join| format!("{join:?}"));
         let joined = join(&[("JOIN", "nats://127.0.0.1"), ("MACHINE", "alpha")]).expect("set");

@@ -39,13 +39,13 @@ impl Options {
             Some("auto") => self.nodes = None,
             Some(text) => self.nodes = Some(settings::number("NODES", text, 0..=settings::MOST_NODES)?),
         }
-        #[cfg(feature = "nats")]
+        #[cfg(feature = "join")]
         self.join_by(lookup);
         Ok(self)
     }
 
     /// `JOIN` names the servers, in place of the program's own; `MACHINE` counts if there are some.
-    #[cfg(feature = "nats")]
+    #[cfg(feature = "join")]
     fn join_by(&mut self, lookup: impl Fn(&'static str) -> Option<String>) {
         let join = lookup("JOIN");
         self.origins.environment.extend(join.is_some().then_some("join"));

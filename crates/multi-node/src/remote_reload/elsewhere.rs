@@ -25,7 +25,9 @@ pub(crate) enum Elsewhere {
     Unknown(String),
     #[error("{0} is unreachable, and was not asked to reload")]
     Unreachable(String),
-    #[error("{0} takes no commands of other machines; `Join::remote_commands(true)` lets it")]
+    #[error(
+        "{0} takes no commands of other machines; `Join::remote_commands(true)`, or `run --remote-commands`, lets it"
+    )]
     NotAllowed(String),
     #[error("{0} does not answer ({1}); whether it has reloaded is not known")]
     Silent(String, RequestError),

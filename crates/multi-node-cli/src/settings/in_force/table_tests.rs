@@ -6,6 +6,7 @@ use super::*;
 
 const LIBRARY: &str = include_str!("../../../../../docs/library.md");
 const RUN: &str = include_str!("../../../../../docs/run.md");
+const MACHINES: &str = include_str!("../../../../../docs/machines.md");
 
 /// Whose defaults are others than the library's, or said in other words: as the command says them.
 const OF_THE_COMMAND: [(&str, &str); 10] = [
@@ -83,9 +84,13 @@ fn defaults_are_the_library_s_but_for_those_that_are_named_here() {
 fn every_option_is_explained() {
     let table = table();
     for (name, _) in options() {
-        let is_explained = RUN.contains(&format!("--{name}")) || table.contains_key(&name.replace('-', "_"));
+        let is_explained = [RUN, MACHINES].iter().any(|text| text.contains(&format!("--{name}")))
+            || table.contains_key(&name.replace('-', "_"));
         let is_part = PARTS.iter().any(|(option, _, _)| *option == name);
-        assert!(is_explained || is_part, "--{name} stands neither in docs/run.md nor in docs/library.md's table");
+        assert!(
+            is_explained || is_part,
+            "--{name} stands neither in docs/run.md, docs/machines.md nor in docs/library.md's table"
+        );
     }
 }
 

@@ -10,6 +10,7 @@ mod ending;
 mod examples;
 mod family;
 mod guard;
+mod machines;
 mod node_js;
 mod not_the_socket;
 mod recycled;

@@ -1,9 +1,12 @@
 //! A launcher for one process beside the nodes.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io;
+use std::path::Path;
 
 use super::{Image, Launcher, OwnCommand};
+use crate::held::{hold, locate};
 use crate::id::Generation;
 
 impl Launcher {
@@ -34,5 +37,17 @@ impl Launcher {
             images: BTreeMap::from([(generation, Image { master: None, ..image.clone() })]),
             launch: self.launch.clone(),
         })
+    }
+
+    /// Starts another program in place of that of nodes.
+    ///
+    /// # Errors
+    /// Where it is not there.
+    pub(crate) fn running(mut self, program: &Path, args: &[OsString]) -> io::Result<Launcher> {
+        let held = hold(&locate(program, &self.directory))
+            .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", program.display())))?;
+        self.images.values_mut().for_each(|image| image.program = held.clone());
+        (self.arg0, self.args, self.slot_args) = (program.into(), args.to_vec(), None);
+        Ok(self)
     }
 }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 
 use super::GatewayEvent;
-use crate::control::{self, Reader, ToMaster, ToNode, VERSIONS, Writer};
+use crate::control::{self, GatewaySettings, Reader, ToMaster, ToNode, VERSIONS, Writer};
 use crate::id::{Generation, NodeId, Slot};
 use crate::supervisor::child::{Child, Launcher};
 use crate::supervisor::fleet::{Backoff, Fatal};
@@ -43,11 +43,18 @@ impl Program {
     }
 }
 
+/// What each gateway gets as the answer to its hello.
+#[derive(Clone, Debug)]
+pub(super) struct Ack {
+    /// The same for all gateways of this master: numbers of messages go on over them.
+    pub(super) epoch: u64,
+    pub(super) settings: GatewaySettings,
+}
+
 pub(super) struct Attendant {
     pub(super) programs: watch::Receiver<Option<Program>>,
     pub(super) events: mpsc::Sender<GatewayEvent>,
-    /// The same for all gateways of this master: numbers of messages go on over them.
-    pub(super) epoch: u64,
+    pub(super) ack: Ack,
     pub(super) backoff: Backoff,
     pub(super) outbox: usize,
 }
@@ -88,7 +95,7 @@ impl Attendant {
                     writer,
                     events: &self.events,
                     pid,
-                    epoch: self.epoch,
+                    ack: &self.ack,
                     outbox: None,
                     capacity: self.outbox,
                 };
@@ -125,7 +132,7 @@ struct Talk<'a> {
     writer: Writer<ToNode>,
     events: &'a mpsc::Sender<GatewayEvent>,
     pid: u32,
-    epoch: u64,
+    ack: &'a Ack,
     /// What the loop sends, once the gateway has said hello.
     outbox: Option<mpsc::Receiver<ToNode>>,
     capacity: usize,
@@ -174,7 +181,8 @@ impl Talk<'_> {
         let event = match message {
             ToMaster::Hello { versions, .. } if self.outbox.is_none() => {
                 let version = VERSIONS.common(versions).ok_or("speaks another version of the control protocol")?;
-                let answer = ToNode::GatewayAck { version, epoch: self.epoch };
+                let Ack { epoch, settings } = self.ack.clone();
+                let answer = ToNode::GatewayAck { version, epoch, settings };
                 self.writer.send(answer).await.map_err(|error| error.to_string())?;
                 let (sender, outbox) = mpsc::channel(self.capacity);
                 self.outbox = Some(outbox);

@@ -80,7 +80,7 @@ fn plan(policy: Policy) -> Plan {
         measures: false,
         max_keys: 16,
         endpoints: 0,
-        machine: None,
+        gateway: None,
     }
 }
 

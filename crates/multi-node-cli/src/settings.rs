@@ -40,7 +40,7 @@ const SEEING: &str = "Seen and steered from outside";
 const MACHINES: &str = "Other machines";
 
 /// What most people set, as the short help shows it.
-pub(crate) const USUAL: [&str; 14] = [
+pub(crate) const USUAL: [&str; 12] = [
     "nodes",
     "port",
     "bind",
@@ -53,8 +53,6 @@ pub(crate) const USUAL: [&str; 14] = [
     "user",
     "metrics",
     "log-format",
-    "join",
-    "machine",
 ];
 
 /// Everything is optional here; what is said nowhere has the library's default.

@@ -17,7 +17,7 @@ const OF_BIND: [&str; 3] = ["port", "host", "addresses"];
 const OF_COMMANDS: [&str; 1] = ["described_as"];
 
 /// Options whose default is no value: what the table says of it, and what `describe`.
-const IN_WORDS: [(&str, &str, &str); 15] = [
+const IN_WORDS: [(&str, &str, &str); 16] = [
     ("bind", "none", "0.0.0.0:80"),
     ("heartbeat", "the runtime's", "not set"),
     ("control_path", "in the runtime directory", "off"),
@@ -25,6 +25,7 @@ const IN_WORDS: [(&str, &str, &str); 15] = [
     ("buckets", "11 bounds from 5 ms to 10 s", ""),
     ("metrics_source", "none", "not set"),
     ("program", "this program", "as this program was started"),
+    ("gateway_program", "this program", "as this program was started"),
     ("args", "as this program was started", "as this program was started"),
     ("slot_args", "none", "not set"),
     ("started_as", "as this program was started", "as this program was started"),

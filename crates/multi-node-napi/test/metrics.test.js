@@ -106,7 +106,7 @@ async function measuring(t, options = {}) {
   server.page = async () => {
     const page = parse(await text());
     for (const [name, before] of last) {
-      if (/_total|_bucket|_count/.test(name)) assert.ok(page.samples.get(name) >= before, `${name} was ${before}, and is ${page.samples.get(name)}`);
+      if (/_(total|bucket|count)(\{|$)/.test(name)) assert.ok(page.samples.get(name) >= before, `${name} was ${before}, and is ${page.samples.get(name)}`);
     }
     last = page.samples;
     return page;

@@ -25,7 +25,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 /// The first and the longest pause after a frame was refused, since too many requests were in flight. Nobody has taken it then.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(200));
 
-/// How long a stream to a process that is not found waits to hear why: that it has ended, or that a gateway was replaced.
+/// How long a stream to a process that is not found, or is gone, waits to hear why: that it has ended, or that a gateway was replaced.
 const WHY: Duration = Duration::from_secs(2);
 
 /// How long this end tries to tell the other one of a reset, and the pause between two attempts.
@@ -57,7 +57,7 @@ impl Way {
         match self.until_taken(Payload::bytes(bytes)).await {
             Ok(answer) => Answer::decode(&answer.bytes).ok_or(StreamReset::Protocol),
             Err(RequestError::Gone(id)) if id.is_remote() => Err(self.what_is_gone().await),
-            Err(RequestError::NoSuchNode(_)) => Err(self.why_not_there().await),
+            Err(RequestError::NoSuchNode(_)) => Err(self.news_or(StreamReset::NotThere).await),
             Err(error) => Err(error.into()),
         }
     }
@@ -80,18 +80,20 @@ impl Way {
         Call::new(&self.requests, STREAMS, payload).to(self.peer).timeout(longest).await
     }
 
-    /// The answer was lost: NATS is not there now, or something lost it.
-    async fn what_is_gone(&self) -> StreamReset {
+    /// The answer was lost: NATS is not there now, the other process is not, which others say soon, or something lost it.
+    async fn what_is_gone(&mut self) -> StreamReset {
         let lost = Frame::Reset(StreamReset::Lost).encode(self.number);
         match self.call(Payload::bytes(lost), LOOK).await {
+            Ok(_) => StreamReset::Lost,
             Err(RequestError::Unreachable) => StreamReset::Unreachable,
-            _ => StreamReset::Lost,
+            Err(_) => self.news_or(StreamReset::Lost).await,
         }
     }
 
-    async fn why_not_there(&mut self) -> StreamReset {
+    /// What others say of the other process within a while.
+    async fn news_or(&mut self, otherwise: StreamReset) -> StreamReset {
         let news = timeout(WHY, self.news.wait_for(Option::is_some)).await;
-        news.ok().and_then(Result::ok).and_then(|news| *news).unwrap_or(StreamReset::NotThere)
+        news.ok().and_then(Result::ok).and_then(|news| *news).unwrap_or(otherwise)
     }
 
     /// Tells the other end of a reset. If it cannot be told it finds out by its own frames, and by signs of life that are missing.

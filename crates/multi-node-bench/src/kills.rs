@@ -39,7 +39,7 @@ impl Kills {
         let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
         let ports = loop {
             stop(process, pid)?;
-            let ports = connections(pid, port)?;
+            let ports = connections(process, port)?;
             if threads_stopped(pid)? {
                 break ports;
             }
@@ -99,16 +99,15 @@ fn threads_stopped(pid: u32) -> io::Result<bool> {
 ///
 /// The sockets themselves are asked: the kernel's table of all connections takes a second to read where tens of thousands are in TIME_WAIT,
 /// and meanwhile the process would be stopped.
-fn connections(pid: u32, port: u16) -> io::Result<HashSet<u16>> {
-    let process = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(io::ErrorKind::InvalidInput)?;
-    let process = pidfd_open(process, PidfdFlags::empty())?;
+fn connections(process: Pid, port: u16) -> io::Result<HashSet<u16>> {
+    let by_fd = pidfd_open(process, PidfdFlags::empty())?;
     let mut ports = HashSet::new();
-    for fd in fs::read_dir(format!("/proc/{pid}/fd"))? {
+    for fd in fs::read_dir(format!("/proc/{}/fd", process.as_raw_nonzero()))? {
         let path = fd?.path();
         if is_socket(&path)
             && let Some(number) = path.file_name().and_then(OsStr::to_str).and_then(|name| name.parse().ok())
         {
-            let socket = pidfd_getfd(&process, number, PidfdGetfdFlags::empty())?;
+            let socket = pidfd_getfd(&by_fd, number, PidfdGetfdFlags::empty())?;
             ports.extend(clients_port(&socket, port));
         }
     }
@@ -141,7 +140,7 @@ mod tests {
         let [taken, waiting] = [0, 1].map(open).map(|stream| (stream.local_addr().expect("bound").port(), stream));
         let accepted = listener.accept().expect("a connection");
         assert_eq!(accepted.1.port(), taken.0);
-        let held = connections(std::process::id(), port).expect("readable");
+        let held = connections(rustix::process::getpid(), port).expect("readable");
         assert_eq!((held.contains(&taken.0), held.contains(&waiting.0)), (true, false));
     }
 }

@@ -75,7 +75,7 @@ counts! {
     streams,
     /// Streams that were refused, since too many are open or wait to be accepted here.
     streams_refused,
-    /// Streams that ended before their time.
+    /// Streams that were reset.
     streams_reset,
     /// Topics that went on without the history they asked for.
     histories_missed,

@@ -42,7 +42,7 @@ pub(super) struct Driver {
 }
 
 impl Driver {
-    /// Goes on until both directions have ended. Says why, if that was before their time.
+    /// Goes on until both directions have ended. Says why, if it was reset.
     pub(super) async fn run(mut self) -> Option<StreamReset> {
         let mut life = interval(LIFE);
         life.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -126,7 +126,7 @@ impl Driver {
         news.into_iter().for_each(|reset| self.end(reset));
     }
 
-    /// Ends the stream before its time, and tells the other end.
+    /// Resets the stream, and tells the other end.
     fn end(&mut self, reset: StreamReset) {
         if self.stream.why().is_none() {
             self.stream.reset(reset);

@@ -17,7 +17,7 @@ pub(super) const WINDOW: u64 = 256 << 10;
 /// How many bytes one frame has at most.
 const MOST_BYTES: usize = 32 << 10;
 
-/// How many frames with bytes there are at most from the first on that awaits its answer. No more can come before their turn.
+/// How many frames with bytes follow the first without an answer at most, itself included. No more can come before their turn.
 const MOST_FRAMES: usize = 16;
 
 /// One end of a stream.
@@ -25,7 +25,7 @@ const MOST_FRAMES: usize = 16;
 pub(super) struct Stream {
     sending: Sending,
     receiving: Receiving,
-    /// Frames of this end that await their answer.
+    /// Frames of this end that have no answer yet.
     in_flight: usize,
     reset: Option<StreamReset>,
 }
@@ -108,7 +108,7 @@ impl Stream {
         self.reset.get_or_insert(reset);
     }
 
-    /// Why it has ended before its time.
+    /// Why it was reset.
     pub(super) fn why(&self) -> Option<StreamReset> {
         self.reset
     }
@@ -156,7 +156,7 @@ struct Sending {
     most: usize,
     limit: u64,
     sent: u64,
-    /// Where the bytes of frames began, from the first on that awaits its answer, and which have theirs.
+    /// Where the bytes of frames began, from the first without an answer on, and which have theirs.
     unanswered: VecDeque<(u64, bool)>,
     has_ended: bool,
 }

@@ -44,7 +44,7 @@ impl GatewayTask {
     /// Reads what a master has sent.
     #[cfg(feature = "nats")]
     pub(crate) fn decode(settings: &GatewaySettings) -> Result<GatewayTask, Error> {
-        rmp_serde::from_slice(settings.as_bytes())
+        crate::control::from_message_pack(settings.as_bytes())
             .map_err(|error| Error::Control { cause: format!("the settings of the gateway cannot be read: {error}") })
     }
 }

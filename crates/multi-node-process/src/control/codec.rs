@@ -18,6 +18,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::decode::from_message_pack;
 use super::fd::{self, Fd, Mismatch, Unclaimed};
 use super::kind::{self, Skipped};
 use crate::shared_secret::Hidden;
@@ -180,7 +181,7 @@ enum Read<M> {
 }
 
 fn read<M: DeserializeOwned>(bytes: &[u8], fds: Option<Vec<Fd>>) -> Result<Read<M>, Malformed> {
-    match fd::claimed(fds, Unclaimed::Refuse, || rmp_serde::from_slice(bytes))? {
+    match fd::claimed(fds, Unclaimed::Refuse, || from_message_pack(bytes))? {
         Ok(message) => Ok(Read::Known(message)),
         Err(error) => kind::unknown::<M>(bytes).map(Read::Unknown).ok_or(Malformed::Unreadable(error)),
     }

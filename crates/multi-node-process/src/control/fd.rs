@@ -14,6 +14,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::decode::from_message_pack;
+
 /// A descriptor that is sent with what it is a field of.
 ///
 /// `None`: it was lost on the way, since the receiver had no number left for it.
@@ -213,7 +215,7 @@ impl Encoded {
 
     /// Decodes it. Fails where it names a descriptor twice, or one that is not there.
     pub fn decode<T: DeserializeOwned>(self) -> io::Result<T> {
-        let decoded = claimed(Some(self.fds), Unclaimed::Close, || rmp_serde::from_slice(&self.bytes));
+        let decoded = claimed(Some(self.fds), Unclaimed::Close, || from_message_pack(&self.bytes));
         decoded.map_err(unreadable)?.map_err(unreadable)
     }
 }

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::de::{DeserializeOwned, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
+use super::decode::from_message_pack;
+
 /// How many messages were skipped because this process does not know their kind; clones share the count.
 #[derive(Clone, Default)]
 pub struct Skipped(Option<Arc<dyn Fn() + Send + Sync>>);
@@ -41,7 +43,7 @@ impl fmt::Debug for Skipped {
 
 /// The kind of this message, if it is well-formed and `M` has no such kind.
 pub(super) fn unknown<M: DeserializeOwned>(message: &[u8]) -> Option<String> {
-    let Kind(kind) = rmp_serde::from_slice(message).ok()?;
+    let Kind(kind) = from_message_pack(message).ok()?;
     (!known::<M>().contains(&kind.as_str())).then_some(kind)
 }
 

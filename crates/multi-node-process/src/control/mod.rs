@@ -4,6 +4,7 @@
 mod blocking;
 mod channel;
 mod codec;
+mod decode;
 mod fd;
 mod gateway_settings;
 mod kind;
@@ -18,6 +19,7 @@ mod transcripts;
 pub use blocking::Blocking;
 pub use channel::{Frame, Parts, Reader, Writer, broken, channel, is_end, resume, take_apart};
 pub use codec::{Malformed, decode_control};
+pub use decode::from_message_pack;
 pub use fd::{Encoded, Fd, Mismatch, owner, owners, shared};
 pub use gateway_settings::GatewaySettings;
 pub use kind::Skipped;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::control::from_message_pack;
 use crate::status::ReadyBy;
 
 /// Something that the master takes note of.
@@ -45,7 +46,7 @@ impl ProcessEvent {
 
     /// `None` of a kind that a later release has noted.
     pub(super) fn decode(encoded: &[u8]) -> Option<ProcessEvent> {
-        rmp_serde::from_slice(encoded).ok()
+        from_message_pack(encoded).ok()
     }
 }
 

@@ -3,12 +3,13 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use multi_node_bus::{RemoteProcess, RequestError};
+use multi_node_bus::{Payload, RemoteProcess, RequestError};
 use tokio::time::{Instant, sleep};
 
 use super::{NAME, Progress};
 use crate::Handle;
 use crate::command::{CommandError, ReloadReport};
+use crate::control::from_message_pack;
 use crate::id::NodeId;
 
 /// How often the other machine is asked how far it is, and how long one answer may take.
@@ -62,11 +63,12 @@ impl Handle {
     pub(crate) async fn reload_elsewhere(&self, machine: &str) -> Result<ReloadReport, Elsewhere> {
         let master = self.master_of(machine)?;
         let ticket = format!("{:x}", RandomState::new().hash_one("ticket"));
+        let question = Payload::message_pack(&ticket).expect("a text can be encoded");
         let mut heard = Instant::now();
         loop {
-            let progress = self.request::<Progress>(NAME, &ticket).to(master).timeout(ANSWER).await;
+            let answer = self.raw_request(NAME, question.clone()).to(master).timeout(ANSWER).await;
             let machine = || machine.to_owned();
-            match progress {
+            match answer.and_then(|answer| progress(&answer)) {
                 Ok(Progress::Ended(outcome)) => return outcome.map_err(Elsewhere::Failed),
                 Ok(Progress::Runs) => heard = Instant::now(),
                 Err(RequestError::NoHandler { .. }) => return Err(Elsewhere::NotAllowed(machine())),
@@ -88,4 +90,9 @@ impl Handle {
         };
         Ok(RemoteProcess { machine: machine.name.clone(), epoch: machine.epoch, number: 0, slot: None }.id())
     }
+}
+
+/// As masters encode it. `Payload::decode` would carry a way to read reports from each content type.
+fn progress(answer: &Payload) -> Result<Progress, RequestError> {
+    from_message_pack(&answer.bytes).map_err(|error| RequestError::Decode(error.to_string()))
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::state::{Preamble, State};
-use crate::control::{Encoded, Fd};
+use crate::control::{Encoded, Fd, from_message_pack};
 use crate::sys::memory;
 use crate::sys::socket::{self, Received};
 
@@ -28,7 +28,7 @@ pub(super) fn send(to: BorrowedFd<'_>, state: &State) -> io::Result<()> {
 pub(super) fn receive(from: BorrowedFd<'_>) -> io::Result<State> {
     let mut fds = received(from)?.into_iter();
     let bytes = memory::read(fds.next().ok_or(io::ErrorKind::UnexpectedEof)?, LONGEST)?;
-    rmp_serde::from_slice::<Preamble>(&bytes).map_err(unreadable)?.check().map_err(unreadable)?;
+    from_message_pack::<Preamble>(&bytes).map_err(unreadable)?.check().map_err(unreadable)?;
     Encoded { bytes: bytes.into(), fds: fds.map(Fd::from).collect() }.decode()
 }
 

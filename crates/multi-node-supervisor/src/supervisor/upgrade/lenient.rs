@@ -6,6 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use bytes::Bytes;
 
+use crate::control::from_message_pack;
+
 pub(super) fn serialize<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
     let entry = |entry: &T| rmp_serde::to_vec_named(entry).map(Bytes::from);
     let entries = list.iter().map(entry).collect::<Result<Vec<Bytes>, _>>().map_err(serde::ser::Error::custom)?;
@@ -14,7 +16,7 @@ pub(super) fn serialize<T: Serialize, S: Serializer>(list: &[T], serializer: S) 
 
 pub(super) fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     let entries = Vec::<Bytes>::deserialize(deserializer)?;
-    let known: Vec<T> = entries.iter().filter_map(|entry| rmp_serde::from_slice(entry).ok()).collect();
+    let known: Vec<T> = entries.iter().filter_map(|entry| from_message_pack(entry).ok()).collect();
     let skipped = entries.len() - known.len();
     if skipped > 0 {
         crate::log::warn!(skipped, "the program before has left what this release does not know");

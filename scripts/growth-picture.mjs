@@ -11,6 +11,8 @@ const figures = JSON.parse(readFileSync(source, 'utf8'));
 const PICTURES = [
   ['nodes: CPU µs a request', figures.nodes, 'cpu_micros_per_request'],
   ['connections: CPU µs a request', figures.connections, 'cpu_micros_per_request'],
+  ['nodes: p99, ms', figures.nodes, 'p99_ms'],
+  ['connections: p99, ms', figures.connections, 'p99_ms'],
   ['start of nodes, ms', figures.starts, 'ms', true],
   ['KiB of an idle connection', figures.connections, 'kib_per_idle_connection'],
 ];

@@ -193,6 +193,7 @@ impl Options {
             count: ((f64::from(rate) * seconds) as u32).max(1),
             connections,
             idle: 0,
+            websockets: 0,
             // None of them is.
             slow: Slow::Burn(Duration::ZERO),
             slow_every: u32::MAX,

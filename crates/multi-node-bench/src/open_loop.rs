@@ -15,13 +15,18 @@ use futures_util::future::join_all;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 use tokio::{
+    net::TcpStream,
     runtime::Runtime,
     sync::{Mutex, mpsc},
     task::JoinSet,
     time::timeout,
 };
+use tokio_tungstenite::{WebSocketStream, client_async};
 
-use crate::{load::Connection, variants::Slow};
+use crate::{
+    load::Connection,
+    variants::{Slow, WEBSOCKET},
+};
 
 /// How long after the last request was due the last answer may come.
 const GRACE: Duration = Duration::from_secs(20);
@@ -49,6 +54,8 @@ pub(crate) struct Pace {
     pub(crate) connections: usize,
     /// Further connections on which nothing is asked after the first request.
     pub(crate) idle: usize,
+    /// WebSockets on which nothing is said after the handshake.
+    pub(crate) websockets: usize,
     pub(crate) slow: Slow,
     /// One request of this many is slow.
     pub(crate) slow_every: u32,
@@ -110,7 +117,7 @@ pub(crate) fn capacity(address: SocketAddr, pace: &Pace, time: Duration, runtime
 pub(crate) struct Clients(Arc<Shared>);
 
 impl Clients {
-    /// Opens the connections that are kept and those that stay idle. Each has been answered once.
+    /// Opens the connections that are kept and those that stay idle, of which each has been answered once, and the WebSockets.
     pub(crate) fn open(address: SocketAddr, pace: &Pace, runtime: &Runtime) -> Result<Clients> {
         Ok(Clients(Arc::new(runtime.block_on(Shared::new(address, pace))?)))
     }
@@ -138,6 +145,7 @@ struct Shared {
     address: SocketAddr,
     /// Those on which nothing is asked any more.
     _idle: Vec<Connection>,
+    _websockets: Vec<WebSocketStream<TcpStream>>,
     /// Kept ones between two requests, the longest idle one first.
     free: Mutex<mpsc::UnboundedReceiver<Connection>>,
     done: mpsc::UnboundedSender<Connection>,
@@ -156,8 +164,9 @@ impl Shared {
             done.send(connection).context("both ends are here")?;
         }
         let _idle = answered_once(address, pace.idle, &quick).await?;
+        let _websockets = websockets(address, pace.websockets).await?;
         let waits = StdMutex::new(Waits(Histogram::new_with_max(LONGEST, 3)?, 0));
-        Ok(Shared { address, _idle, free: Mutex::new(free), done, quick, slow, waits })
+        Ok(Shared { address, _idle, _websockets, free: Mutex::new(free), done, quick, slow, waits })
     }
 
     async fn request(&self, arrival: Arrival, is_slow: bool, due: Instant) {
@@ -199,6 +208,18 @@ async fn answered_once(address: SocketAddr, count: usize, request: &str) -> Resu
     Ok(connections)
 }
 
+/// The same with WebSockets.
+async fn websockets(address: SocketAddr, count: usize) -> Result<Vec<WebSocketStream<TcpStream>>> {
+    let mut open = Vec::with_capacity(count);
+    for number in 0..count {
+        let stream = TcpStream::connect(address).await?;
+        let shaken = timeout(GRACE, client_async(format!("ws://{address}{WEBSOCKET}"), stream)).await;
+        let shaken = shaken.with_context(|| format!("WebSocket {number} of {count}: no handshake within {GRACE:?}"))?;
+        open.push(shaken.with_context(|| format!("WebSocket {number} of {count}"))?.0);
+    }
+    Ok(open)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +232,7 @@ mod tests {
             count: 1000,
             connections: 0,
             idle: 0,
+            websockets: 0,
             slow: Slow::Burn(Duration::from_millis(20)),
             slow_every: 100,
         };

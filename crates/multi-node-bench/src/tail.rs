@@ -41,6 +41,9 @@ pub(crate) struct Options {
     /// More connections, each idle after its first request.
     #[arg(long, default_value_t = 0)]
     idle: usize,
+    /// WebSockets, each idle after its handshake.
+    #[arg(long, default_value_t = 0)]
+    websockets: usize,
     /// Milliseconds of processor time that a slow request burns.
     #[arg(long, default_value_t = 20)]
     burn: u64,
@@ -165,6 +168,7 @@ impl Options {
             count: (f64::from(rate) * self.time().as_secs_f64()) as u32,
             connections: self.connections,
             idle: self.idle,
+            websockets: self.websockets,
             slow: self.slow(),
             slow_every: self.every.max(1),
         }
@@ -208,13 +212,21 @@ impl Options {
     fn describe(&self, case: Case) -> String {
         let Case { clients, requests_per_second, load } = case;
         let load = load.map(|load| format!(" ({load} % of the slowest server's)")).unwrap_or_default();
-        let idle = if self.idle > 0 { format!(" beside {} idle connections", self.idle) } else { String::new() };
         let slow = match self.slow() {
             Slow::Burn(time) => format!("burns {} ms", time.as_millis()),
             Slow::Wait(time) => format!("waits {} ms", time.as_millis()),
         };
         let name = clients.name();
-        format!("{name}{idle}, {requests_per_second} requests/s{load}, of which one in {} {slow}", self.every)
+        let beside = self.beside();
+        format!("{name}{beside}, {requests_per_second} requests/s{load}, of which one in {} {slow}", self.every)
+    }
+
+    /// What else is open while the load runs.
+    fn beside(&self) -> String {
+        let counts = [(self.idle, "idle connections"), (self.websockets, "idle WebSockets")];
+        let open = counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}"));
+        let open: Vec<_> = open.collect();
+        if open.is_empty() { String::new() } else { format!(" beside {}", open.join(" and ")) }
     }
 }
 
@@ -244,16 +256,22 @@ mod tests {
         let fixed = Case { clients: Arrival::New, requests_per_second: 1000, load: None };
         let title = options("").describe(fixed);
         assert_eq!(title, "new connections, 1000 requests/s, of which one in 100 burns 20 ms");
-        let title = options("--wait 100 --idle 500").describe(share(Arrival::Kept, 90, 8001.0));
+        let title = options("--burn 50 --websockets 500").describe(fixed);
         assert_eq!(
             title,
-            "kept connections beside 500 idle connections, 7200 requests/s (90 % of the slowest server's), of which one in 100 waits 100 ms"
+            "new connections beside 500 idle WebSockets, 1000 requests/s, of which one in 100 burns 50 ms"
+        );
+        let title = options("--wait 100 --idle 500 --websockets 7").describe(share(Arrival::Kept, 90, 8001.0));
+        assert_eq!(
+            title,
+            "kept connections beside 500 idle connections and 7 idle WebSockets, 7200 requests/s (90 % of the slowest server's), of which one in 100 waits 100 ms"
         );
     }
 
     #[test]
     fn requests_are_spread_over_the_time() {
-        let pace = options("--seconds 2 --every 0").pace(share(Arrival::Kept, 50, 1000.0));
+        let pace = options("--seconds 2 --every 0 --websockets 500").pace(share(Arrival::Kept, 50, 1000.0));
         assert_eq!((pace.every, pace.count, pace.slow_every), (Duration::from_millis(2), 1000, 1));
+        assert_eq!((pace.connections, pace.idle, pace.websockets), (64, 0, 500));
     }
 }

@@ -3,6 +3,7 @@
 // The first process prints a line once all workers serve.
 
 const cluster = require('node:cluster');
+const { createHash } = require('node:crypto');
 const { createServer } = require('node:http');
 
 const [kind, workers, port] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
@@ -14,6 +15,13 @@ const server = createServer((request, response) => {
   else response.end('hello\n');
 });
 server.keepAliveTimeout = 75_000;
+
+/** A WebSocket (RFC 6455) on which nothing is said stays open until its client leaves. */
+server.on('upgrade', (request, socket) => {
+  const accept = createHash('sha1').update(`${request.headers['sec-websocket-key']}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest('base64');
+  socket.write(`HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ${accept}\r\n\r\n`);
+  socket.on('error', () => socket.destroy()).on('end', () => socket.end()).resume();
+});
 
 /** Uses this much processor time. */
 function burn(ms) {

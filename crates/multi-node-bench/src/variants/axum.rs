@@ -6,6 +6,7 @@ use tokio::{net::TcpSocket, runtime::Builder};
 
 use super::{
     BACKLOG, HELLO, Start, announce,
+    websocket::{WEBSOCKET, upgrade},
     work::{answer, wait},
 };
 
@@ -29,7 +30,7 @@ pub(super) fn serve(start: &Start) -> Result<()> {
 
 /// What it serves, and the library too.
 pub(super) fn router() -> Router {
-    Router::new().route("/", get(|| async { HELLO })).fallback(other)
+    Router::new().route("/", get(|| async { HELLO })).route(WEBSOCKET, get(upgrade)).fallback(other)
 }
 
 async fn other(uri: Uri) -> &'static str {

@@ -12,7 +12,10 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-use super::work::{answer, wait};
+use super::{
+    websocket::{self, WEBSOCKET},
+    work::{answer, wait},
+};
 
 /// The runtime of one node.
 pub(super) fn runtime() -> Result<Runtime> {
@@ -30,11 +33,14 @@ pub(super) async fn accept(listener: &TcpListener) -> Result<()> {
 
 async fn serve(stream: TcpStream) {
     // A client that breaks off is the client's affair; the load generator counts what it missed.
-    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(hello)).await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(hello)).with_upgrades().await;
 }
 
 async fn hello(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path();
+    if path == WEBSOCKET {
+        return Ok(websocket::accept(request));
+    }
     if let Some(wait) = wait(path) {
         wait.await;
     }

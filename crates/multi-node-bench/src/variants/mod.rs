@@ -6,6 +6,7 @@ pub(crate) mod multi_node;
 mod reuseport;
 mod shape;
 mod shared;
+mod websocket;
 mod work;
 
 use std::{
@@ -18,7 +19,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::{shape::Shape, work::Slow};
+pub(crate) use self::{shape::Shape, websocket::WEBSOCKET, work::Slow};
 use crate::process::{self, Process};
 
 /// What every server answers, to whatever path.

@@ -20,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 use super::{
     Start, announce_pids,
     axum::router,
+    websocket::{self, WEBSOCKET},
     work::{answer, wait},
 };
 
@@ -91,6 +92,9 @@ impl tower_service::Service<Request<multi_node::servers::RequestBody>> for Hello
 
     fn call(&mut self, request: Request<multi_node::servers::RequestBody>) -> Self::Future {
         let path = request.uri().path();
+        if path == WEBSOCKET {
+            return Either::Left(ready(Ok(websocket::accept(request))));
+        }
         match wait(path) {
             None => Either::Left(ready(hello(path))),
             Some(wait) => Either::Right(Box::pin(async move {

@@ -209,6 +209,7 @@ impl Watch {
     }
 
     /// Waits for the drain and for `deadline`, where there is one.
+    #[inline]
     pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, deadline: Option<Instant>) -> Poll<Seen> {
         if self.as_mut().poll_drain(cx).is_ready() {
             return Poll::Ready(Seen::Drain);

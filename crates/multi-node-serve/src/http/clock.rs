@@ -31,6 +31,7 @@ impl<'a> Clock<'a> {
     }
 
     /// The deadline of an HTTP/1 connection's phase. Call this whenever hyper has done what it could.
+    #[inline]
     pub(super) fn deadline(&mut self) -> Option<Instant> {
         let progress = self.progress;
         self.enter(match (progress.is_busy(), progress.has_begun()) {

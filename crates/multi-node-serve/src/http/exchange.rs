@@ -52,9 +52,11 @@ impl<S> Exchange<S> {
     }
 
     /// The request as the service gets it. `answering` is the request's, where it has a body.
-    fn extended(&self, mut request: Request<Incoming>, answering: Option<&Answering>) -> Request<RequestBody> {
-        request.extensions_mut().extend(self.carried());
-        request.map(|body| RequestBody::new(body, answering))
+    #[inline]
+    fn extended(&self, request: Request<Incoming>, answering: Option<&Answering>) -> Request<RequestBody> {
+        let (mut parts, body) = request.into_parts();
+        parts.extensions.extend(self.carried());
+        Request::from_parts(parts, RequestBody::new(body, answering))
     }
 
     fn carried(&self) -> Extensions {
@@ -101,10 +103,10 @@ where
             return Answer { state: State::Refused, answering: Some(answering), offer: None, says_close: true };
         }
         let offer = Offer::of(&request);
+        let limited = has_body.then_some(&answering);
         let mut service = self.service.borrow_mut();
         // Nearly all services are always ready. One that is not moves into the future, as tower requires it: the clone that
         // was polled has to be the one that is called.
-        let limited = has_body.then_some(&answering);
         let state = match service.poll_ready(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(Ok(())) => State::Called { future: service.call(self.extended(request, limited)) },
             Poll::Ready(Err(error)) => State::Failed { error: Some(error.into()) },
@@ -214,20 +216,22 @@ where
 }
 
 /// What the service has answered, as hyper gets it.
+#[inline]
 fn finish<B>(
-    mut response: Response<B>,
+    response: Response<B>,
     answering: Option<Answering>,
     offer: Option<Offer>,
     says_close: bool,
 ) -> Response<CountedBody<B>> {
+    let (mut parts, body) = response.into_parts();
     if let Some(answering) = &answering {
-        if response.status().is_server_error() {
+        if parts.status.is_server_error() {
             answering.failed();
         }
-        let refused = offer.as_ref().is_none_or(|offer| !offer.is_accepted_by(response.status()));
+        let refused = offer.as_ref().is_none_or(|offer| !offer.is_accepted_by(parts.status));
         // An answer that accepts has to name the upgrade there.
         if says_close && refused && answering.is_last() {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         match offer {
             Some(offer) if refused => answering.keep_unused(offer.upgrade),
@@ -236,7 +240,7 @@ fn finish<B>(
         }
         answering.head_is_out();
     }
-    response.map(|body| CountedBody { body: Some(body), given: 0, is_stream: !says_close, answering })
+    Response::from_parts(parts, CountedBody { body: Some(body), given: 0, is_stream: !says_close, answering })
 }
 
 /// The answer to a request that is none.

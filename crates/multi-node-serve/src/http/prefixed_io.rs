@@ -1,7 +1,7 @@
 //! A connection whose first bytes were read already, and which knows what passes through it.
 
-use std::cell::RefCell;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -51,6 +51,7 @@ impl PrefixedIo {
     }
 
     /// Gives out what was read before, then what comes.
+    #[inline]
     fn poll_bytes(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if !self.before.has_remaining() {
             return self.poll_stream(cx, buffer);
@@ -134,19 +135,15 @@ impl PrefixedIo {
 /// than the copy costs: 5.7 µs against 5.9 µs for 120 bytes on loopback.
 const TOGETHER: usize = 512;
 
-thread_local! {
-    /// Where they are put together. Kept, since to clear it each time would cost more than the copy.
-    static PIECE: RefCell<[u8; TOGETHER]> = const { RefCell::new([0; TOGETHER]) };
-}
-
 /// The bytes of all slices in one piece, where they have room there.
-fn gather<'a>(slices: &[io::IoSlice<'_>], room: &'a mut [u8; TOGETHER]) -> Option<&'a [u8]> {
-    let mut filled = 0;
+fn gather<'a>(slices: &[io::IoSlice<'_>], piece: &'a mut ReadBuf<'_>) -> Option<&'a [u8]> {
     for slice in slices {
-        room.get_mut(filled..filled + slice.len())?.copy_from_slice(slice);
-        filled += slice.len();
+        if slice.len() > piece.remaining() {
+            return None;
+        }
+        piece.put_slice(slice);
     }
-    Some(&room[..filled])
+    Some(piece.filled())
 }
 
 impl AsyncRead for PrefixedIo {
@@ -206,10 +203,11 @@ impl AsyncWrite for PrefixedIo {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.progress.writes();
-        let written = PIECE.with_borrow_mut(|piece| match gather(slices, piece) {
+        let mut room = [MaybeUninit::uninit(); TOGETHER];
+        let written = match gather(slices, &mut ReadBuf::uninit(&mut room)) {
             Some(bytes) => Pin::new(&mut self.stream).poll_write(cx, bytes),
             None => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
-        });
+        };
         self.note(written)
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
@@ -192,7 +192,8 @@ impl<S, C> Http<S, C> {
         self
     }
 
-    /// Changes hyper's own settings.
+    /// Changes hyper's own settings. `http1.writev(false)` saves 6 % of the instructions of a request with a small answer. Of a large one
+    /// it makes a copy more, whose memory the connection keeps.
     pub fn configure(mut self, change: impl FnOnce(&mut HttpBuilder)) -> Self {
         change(&mut self.builder);
         self
@@ -297,7 +298,8 @@ where
             });
             let mut accepts = Accepts::new(listener);
             loop {
-                let (stream, origin) = match next(&mut arrivals, conn_limit.accept(&mut accepts)).await {
+                let accepted = pin!(conn_limit.accept(&mut accepts));
+                let (stream, origin) = match next(&mut arrivals, accepted).await {
                     Next::Arrived(arrival) => match handed_off(arrival) {
                         Some(connection) => connection,
                         None => continue,
@@ -344,9 +346,8 @@ enum Next {
 /// more than a look.
 async fn next(
     arrivals: &mut mpsc::Receiver<ReceivedConn>,
-    accepted: impl Future<Output = Option<(Stream, Addr)>>,
+    mut accepted: Pin<&mut impl Future<Output = Option<(Stream, Addr)>>>,
 ) -> Next {
-    let mut accepted = pin!(accepted);
     poll_fn(|cx| {
         let empty = arrivals.is_empty();
         if empty && let Poll::Ready(accepted) = accepted.as_mut().poll(cx) {

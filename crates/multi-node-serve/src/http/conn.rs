@@ -199,7 +199,11 @@ where
             }
             let Some(Parts { left, read, service: back }) = apart(*hyper, &progress) else { return };
             let rest = settle(&end, left, read, &progress);
-            let Some((left, read)) = pass_on(rest, shared, info, &mut next).await else { return };
+            if let Rest::Drop = rest {
+                return;
+            }
+            // In a box, since with it the task's future is larger than what glibc is quick about.
+            let Some((left, read)) = Box::pin(pass_on(rest, shared, info, &mut next)).await else { return };
             // If hyper has kept the service, no answer is possible any more.
             let Some(back) = back.or(spare) else { return lingering_close(left, &shared.drain).await };
             (stream, before, service) = (left, read, back);
@@ -277,6 +281,7 @@ async fn pass_on(rest: Rest, shared: &Arc<Shared>, info: &ConnInfo, next: &mut N
 /// Whether the connection may be taken from hyper now: another process owns its next request, or a drain hands it off, or else closes it.
 /// A drain does not close it if a request has begun: that request is answered first, and its response announces the close. The same holds
 /// for the next request of a connection that is kept.
+#[inline]
 fn may_leave(progress: &Progress) -> bool {
     let in_drain = || progress.leaves() || !(progress.has_begun() || progress.keeps_idle());
     // Mostly neither is so, and this is asked often.

@@ -5,7 +5,6 @@
 // server a handle that has `listen`, `close`, `ref`, `unref` and `getsockname`, and calls its `onconnection`.
 
 const net = require('node:net');
-const { Resting } = require('./resting.js');
 
 /** The most connections that are taken at once. */
 const AT_ONCE = 16;
@@ -131,8 +130,15 @@ class Door {
     const Base = handleClass(local === 'unix' ? { path: '\0multi-node' } : { host: '127.0.0.1', port: 1 });
     this.#Connection = connectionClass(Base, this);
     this.#service.setIdleTimeout(this.index, this.server.keepAliveTimeout ?? 0);
-    this.#resting = Resting.of(this.#service, this, underWay);
+    this.#watchResting(underWay);
     this.#serves = true;
+  }
+
+  /** Only where requests have owners. */
+  #watchResting(underWay) {
+    if (!this.#service.watchResting(this.index, () => this.#resting.arrived())) return;
+    const { Resting } = require('./resting.js');
+    this.#resting = new Resting(this.#service, this, underWay);
   }
 
   /** Takes what there is. `woken`: the event loop has found that a connection waits. */

@@ -6,7 +6,6 @@ const { Door } = require('./door.js');
 const { Drain } = require('./drain.js');
 const { failure, fromException, fromLibrary } = require('./errors.js');
 const { leave } = require('./leave.js');
-const { Meter } = require('./metrics.js');
 const { Nodes } = require('./nodes.js');
 const options = require('./options.js');
 const { peerStream } = require('./peers.js');
@@ -15,8 +14,6 @@ const { Requests } = require('./requests.js');
 const signals = require('./signals.js');
 const { StatusDiff, exitOf } = require('./status-diff.js');
 const { http1Servers, tlsServers } = require('./servers.js');
-const { checkFiles, refusal, secure } = require('./certificates.js');
-const { TicketKeys } = require('./tickets.js');
 const { UnderWay } = require('./under-way.js');
 
 /** How often the event loop says that it runs; the library looks twice a second. */
@@ -33,12 +30,15 @@ class Fleet {
   #underWay = new UnderWay(this.#tickets);
   /** Those of each server with TLS. */
   #ticketKeys;
+  /** What these servers need; others do not load it. */
+  #tls = null;
   #answers = new Map();
   #diff = new StatusDiff();
   #closed = false;
   #ending = false;
   #draining = false;
-  #meter = new Meter();
+  /** Once there is something to measure. */
+  #meter = null;
   #beat;
 
   constructor(declared, checked) {
@@ -49,9 +49,10 @@ class Fleet {
     this.remotes = new Map();
     const further = declared.slice(1).map(({ bind }) => bind);
     const secured = tlsServers(declared);
+    if (secured.length > 0) this.#tls = { ...require('./certificates.js'), ...require('./tickets.js') };
     // Nodes get what the master has checked, and may have no right to read the files.
-    if (checked.certificates !== undefined && !isNode) checkFiles(secured.map((index) => declared[index].server), checked.certificates);
-    this.#ticketKeys = new Map(secured.map((index) => [index, new TicketKeys(declared[index].server, index)]));
+    if (checked.certificates !== undefined && !isNode) this.#tls.checkFiles(secured.map((index) => declared[index].server), checked.certificates);
+    this.#ticketKeys = new Map(secured.map((index) => [index, new this.#tls.TicketKeys(declared[index].server, index)]));
     try {
       const given = { ...options.forLibrary(checked), tlsServers: secured, http1: http1Servers(declared) };
       this.#service = new binding.Service(given, further, (woken) => this.#turn(woken === true));
@@ -96,7 +97,7 @@ class Fleet {
   #secure(index) {
     this.#ticketKeys.get(index).use(this.#service.ticketKeys(index));
     const certificate = this.#service.certificate(index) ?? null;
-    if (certificate !== null) secure(this.#declared[index].server, certificate);
+    if (certificate !== null) this.#tls.secure(this.#declared[index].server, certificate);
   }
 
   /** The master has checked a certificate by its own program; that of this process may be another. */
@@ -151,7 +152,7 @@ class Fleet {
    * until it has sent its last report.
    */
   #live() {
-    const tells = this.#draining && !this.#meter.isEmpty;
+    const tells = this.#draining && this.#meter !== null;
     const lives = !this.#closed && (this.#isMaster || tells || this.#doors.some((door) => door.keepsAlive));
     if (lives) this.#beat.ref();
     else this.#beat.unref();
@@ -173,7 +174,7 @@ class Fleet {
       case 'certificates':
         return this.#secureAgain(event.server);
       case 'check':
-        return this.#service.checked(refusal(this.#declared[event.server].server, event.certificate));
+        return this.#service.checked(this.#tls.refusal(this.#declared[event.server].server, event.certificate));
       case 'peer':
         return this.#joined(event);
       case 'joined':
@@ -259,12 +260,14 @@ class Fleet {
   }
 
   measure(registers) {
+    const { Meter } = require('./metrics.js');
+    this.#meter ??= new Meter();
     this.#meter.add(registers);
     this.#live();
   }
 
   async #measured() {
-    const refused = this.#service.measured(await this.#meter.read());
+    const refused = this.#service.measured((await this.#meter?.read()) ?? []);
     for (const [name, why] of refused) this.#meter.warn(name, `the metric \`${name}\` is not told: ${why}`);
   }
 

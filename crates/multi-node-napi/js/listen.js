@@ -6,7 +6,6 @@ const { binding, why, elsewhere, isNode } = require('./binary.js');
 const { failure } = require('./errors.js');
 const options = require('./options.js');
 const { declare } = require('./servers.js');
-const { testRunner } = require('./test_runners.js');
 
 let listens = false;
 
@@ -58,6 +57,7 @@ function refuseWhatCannotStart() {
   if (process.argv[1] === undefined && !evaluates) {
     throw failure('NO_SCRIPT', 'the nodes need a script to run, such as `node server.js`; { nodes: 0 } serves in this process');
   }
+  const { testRunner } = require('./test_runners.js');
   const runner = testRunner();
   if (runner !== null) {
     throw failure(

@@ -18,10 +18,6 @@ class Meter {
     for (const register of registers) if (!this.#registers.has(register)) this.#registers.set(register, null);
   }
 
-  get isEmpty() {
-    return this.#registers.size === 0;
-  }
-
   /** All series as they are now; never rejects, and does not wait for a register that hangs. */
   async read() {
     const all = await Promise.all([...this.#registers.keys()].map((register) => this.#readOne(register)));

@@ -1,23 +1,18 @@
 'use strict';
-// What `listen` returns.
+// What `listen` returns. What many programs never use is loaded when a program first asks for it, since every node is a process of its own.
+// What the library itself needs later is loaded at the start: a deploy may have replaced the files by then.
 
 const { EventEmitter } = require('node:events');
-const { Calls } = require('./calls.js');
 const { failure } = require('./errors.js');
-const { lead } = require('./leader.js');
-const { Counter, Gauge, Limit } = require('./limits.js');
-const { checkRegisters } = require('./metrics.js');
-const { Topic } = require('./topic.js');
 
 /** This process's part in the program. */
 class Nodes extends EventEmitter {
   #part;
-  #calls;
+  #started = null;
 
   constructor(part) {
     super();
     this.#part = part;
-    this.#calls = new Calls(part.bus);
     this.isMaster = part.id === 'master';
     this.id = part.id;
     this.slot = part.slot;
@@ -97,7 +92,12 @@ class Nodes extends EventEmitter {
     return this.#part.command('stop');
   }
 
+  get #calls() {
+    return (this.#started ??= new (require('./calls.js').Calls)(this.#part.bus));
+  }
+
   topic(name, options) {
+    const { Topic } = require('./topic.js');
     return new Topic(this.#part.bus, name, options);
   }
 
@@ -114,23 +114,28 @@ class Nodes extends EventEmitter {
   }
 
   limit(name, quota) {
+    const { Limit } = require('./limits.js');
     return new Limit(this.#part.bus, name, quota);
   }
 
   counter(name) {
+    const { Counter } = require('./limits.js');
     return new Counter(this.#part.bus, name);
   }
 
   gauge(name) {
+    const { Gauge } = require('./limits.js');
     return new Gauge(this.#part.bus, name);
   }
 
   leader(name, job) {
+    const { lead } = require('./leader.js');
     return lead(this.#part.bus, name, job);
   }
 
   /** As `leader`, for all joined machines. */
   joinedLeader(name, job) {
+    const { lead } = require('./leader.js');
     return lead(this.#part.bus, name, job, true);
   }
 
@@ -150,6 +155,7 @@ class Nodes extends EventEmitter {
 
   /** The master exports the metrics of these prom-client registers, aggregated over all nodes. */
   metrics(...registers) {
+    const { checkRegisters } = require('./metrics.js');
     checkRegisters(registers);
     this.#part.measure(registers);
   }

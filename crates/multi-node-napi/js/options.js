@@ -4,7 +4,6 @@
 const path = require('node:path');
 const { isNode } = require('./binary.js');
 const { failure } = require('./errors.js');
-const { nearest } = require('./nearest.js');
 const { commands, installed } = require('./places.js');
 
 const number = { is: (value) => typeof value === 'number' && Number.isFinite(value) && value >= 0, what: 'a number, 0 or more' };
@@ -155,6 +154,7 @@ function check(options) {
 function checkOne(name, value) {
   const known = Object.hasOwn(OPTIONS, name) ? OPTIONS[name] : null;
   if (known === null) {
+    const { nearest } = require('./nearest.js');
     const meant = nearest(name, Object.keys(OPTIONS));
     const there = meant === null ? `there are ${Object.keys(OPTIONS).join(', ')}` : `did you mean \`${meant}\`?`;
     throw failure('OPTION', `there is no option \`${name}\`; ${there}`, TypeError);

@@ -17,14 +17,7 @@ class Resting {
     this.#service = service;
     this.#door = door;
     this.#underWay = underWay;
-  }
-
-  /** Null where requests have no owners. */
-  static of(service, door, underWay) {
-    const resting = new Resting(service, door, underWay);
-    if (!service.watchResting(door.index, () => resting.#arrived())) return null;
-    resting.#listen();
-    return resting;
+    this.#listen();
   }
 
   /** Node.js's own channel tells of responses before it has done with them. */
@@ -69,7 +62,7 @@ class Resting {
   }
 
   /** Clients have sent something. */
-  #arrived() {
+  arrived() {
     for (const arrived of this.#service.arrived(this.#door.index)) {
       const isOurs = arrived >= 0;
       const fd = isOurs ? arrived : ~arrived;

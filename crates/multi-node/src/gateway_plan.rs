@@ -38,7 +38,7 @@ pub(crate) struct GatewayTask {
 
 impl GatewayTask {
     fn encode(&self) -> GatewaySettings {
-        GatewaySettings::new(rmp_serde::to_vec_named(self).expect("texts, numbers and paths can be encoded"))
+        GatewaySettings::new(crate::control::to_message_pack(self).expect("texts, numbers and paths can be encoded"))
     }
 
     /// Reads what a master has sent.

@@ -9,13 +9,14 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use multi_node_bus::{Payload, RemoteProcess, Request, RespondError};
+use multi_node_bus::{ContentType, Payload, RemoteProcess, Request, RespondError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use crate::Handle;
 use crate::command::{CommandError, ReloadReport};
+use crate::control::to_message_pack;
 
 /// By what name masters ask each other.
 const NAME: &str = "multi-node/reload";
@@ -61,7 +62,8 @@ async fn answer(
     let (reply, progress) = oneshot::channel();
     ask.send((ticket, reply)).await.map_err(|_| "the program ends".to_owned())?;
     let progress = progress.await.map_err(|_| "the program ends".to_owned())?;
-    Payload::message_pack(&progress).map_err(|error| error.to_string())
+    let bytes = to_message_pack(&progress).map_err(|error| error.to_string())?;
+    Ok(Payload { content: ContentType::MessagePack, bytes })
 }
 
 async fn carry_out(handle: Handle, mut questions: mpsc::Receiver<Question>) {

@@ -18,9 +18,9 @@ use bytes::{Buf, BufMut, BytesMut};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::decode::from_message_pack;
 use super::fd::{self, Fd, Mismatch, Unclaimed};
 use super::kind::{self, Skipped};
+use super::message_pack::{from_message_pack, write_message_pack};
 use crate::shared_secret::Hidden;
 use crate::sys::socket::Received;
 
@@ -50,7 +50,7 @@ pub enum Malformed {
 pub(super) fn encode(message: &impl Serialize, into: &mut BytesMut) -> Result<Vec<Arc<OwnedFd>>, Malformed> {
     let start = into.len();
     into.put_bytes(0, HEADER);
-    let (written, fds) = fd::gathered(|| rmp_serde::encode::write_named(&mut into.writer(), message));
+    let (written, fds) = fd::gathered(|| write_message_pack(message, into));
     written?;
     let length = into.len() - start - HEADER;
     if length > LONGEST {

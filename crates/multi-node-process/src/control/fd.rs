@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::decode::from_message_pack;
+use super::message_pack::{from_message_pack, to_message_pack};
 
 /// A descriptor that is sent with what it is a field of.
 ///
@@ -208,8 +208,8 @@ pub struct Encoded {
 impl Encoded {
     /// Encodes something.
     pub fn of(value: &impl Serialize) -> io::Result<Encoded> {
-        let (bytes, fds) = gathered(|| rmp_serde::to_vec_named(value));
-        let bytes = bytes.map_err(io::Error::other)?.into();
+        let (bytes, fds) = gathered(|| to_message_pack(value));
+        let bytes = bytes.map_err(io::Error::other)?;
         Ok(Encoded { bytes, fds: fds.into_iter().map(|fd| Fd(Some(fd))).collect() })
     }
 

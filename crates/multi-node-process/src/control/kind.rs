@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::de::{DeserializeOwned, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 use serde::forward_to_deserialize_any;
 
-use super::decode::from_message_pack;
+use super::message_pack::from_message_pack;
 
 /// How many messages were skipped because this process does not know their kind; clones share the count.
 #[derive(Clone, Default)]

@@ -1,11 +1,14 @@
-//! Reads MessagePack into types that say what has to come: what `rmp_serde::to_vec_named` has written.
+//! MessagePack with named fields, written by rmp-serde, and read into types that say what has to come.
 //!
 //! rmp-serde's own deserializer goes by what has come, so that a program carries for each type a branch for each kind of value. That was a
 //! quarter of the code of a small program. This one reads the kind that the type asks for, and refuses all others.
 
 mod reader;
 
+use bytes::{BufMut, Bytes, BytesMut};
 use rmp_serde::decode::Error;
+use rmp_serde::encode;
+use serde::Serialize;
 use serde::de::{
     DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, MapAccess, SeqAccess,
     VariantAccess, Visitor,
@@ -15,6 +18,18 @@ use self::reader::{Reader, Value};
 
 /// How deep values may stand in each other. Reading is recursive, and the bytes come from elsewhere.
 const DEEPEST: u8 = 128;
+
+/// Writes one value.
+pub fn to_message_pack(value: &impl Serialize) -> Result<Bytes, encode::Error> {
+    let mut bytes = BytesMut::new();
+    write_message_pack(value, &mut bytes)?;
+    Ok(bytes.freeze())
+}
+
+/// Writes one value behind what is there. All goes through this, since another kind of writer would compile each type once more.
+pub(super) fn write_message_pack(value: &impl Serialize, into: &mut BytesMut) -> Result<(), encode::Error> {
+    encode::write_named(&mut into.writer(), value)
+}
 
 /// Reads one value; what follows it is left.
 pub fn from_message_pack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {

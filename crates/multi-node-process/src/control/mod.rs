@@ -4,11 +4,11 @@
 mod blocking;
 mod channel;
 mod codec;
-mod decode;
 mod fd;
 mod gateway_settings;
 mod kind;
 mod message;
+mod message_pack;
 mod passed_socket;
 mod reserve;
 #[cfg(test)]
@@ -19,7 +19,6 @@ mod transcripts;
 pub use blocking::Blocking;
 pub use channel::{Frame, Parts, Reader, Writer, broken, channel, is_end, resume, take_apart};
 pub use codec::{Malformed, decode_control};
-pub use decode::from_message_pack;
 pub use fd::{Encoded, Fd, Mismatch, owner, owners, shared};
 pub use gateway_settings::GatewaySettings;
 pub use kind::Skipped;
@@ -27,6 +26,7 @@ pub use message::{
     BUS, Exec, GATEWAY, GREETS, HelloAck, Join, LEASES, LIMITS, NodeSettings, OFFERS, OWNERS, TLS, ToMaster, ToNode,
     VERSIONS, Versions, capabilities, has_capability,
 };
+pub use message_pack::{from_message_pack, to_message_pack};
 pub use passed_socket::PassedSocket;
 pub use reserve::Reserve;
 #[cfg(feature = "testing")]

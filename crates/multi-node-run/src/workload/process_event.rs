@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::control::from_message_pack;
+use crate::control::{from_message_pack, to_message_pack};
 use crate::status::ReadyBy;
 
 /// Something that the master takes note of.
@@ -41,7 +41,7 @@ pub(super) enum ProcessEvent {
 impl ProcessEvent {
     /// As it goes through the master's queue of events, and perhaps to the next master.
     pub(super) fn encode(&self) -> Vec<u8> {
-        rmp_serde::to_vec_named(self).expect("it has only what MessagePack knows")
+        to_message_pack(self).expect("it has only what MessagePack knows").into()
     }
 
     /// `None` of a kind that a later release has noted.

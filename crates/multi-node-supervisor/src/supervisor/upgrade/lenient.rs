@@ -6,11 +6,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use bytes::Bytes;
 
-use crate::control::from_message_pack;
+use crate::control::{from_message_pack, to_message_pack};
 
 pub(super) fn serialize<T: Serialize, S: Serializer>(list: &[T], serializer: S) -> Result<S::Ok, S::Error> {
-    let entry = |entry: &T| rmp_serde::to_vec_named(entry).map(Bytes::from);
-    let entries = list.iter().map(entry).collect::<Result<Vec<Bytes>, _>>().map_err(serde::ser::Error::custom)?;
+    let entries =
+        list.iter().map(to_message_pack).collect::<Result<Vec<Bytes>, _>>().map_err(serde::ser::Error::custom)?;
     entries.serialize(serializer)
 }
 
@@ -56,8 +56,8 @@ mod tests {
     #[test]
     fn what_is_not_known_is_left_out_and_all_else_is_there() {
         let list = vec![(1, Later::Three(3)), (2, Later::Two { number: 7, mood: "good" }), (3, Later::One)];
-        let bytes = rmp_serde::to_vec_named(&Written { list }).expect("MessagePack");
-        let Read { list } = rmp_serde::from_slice(&bytes).expect("readable");
+        let bytes = to_message_pack(&Written { list }).expect("MessagePack");
+        let Read { list } = from_message_pack(&bytes).expect("readable");
         assert_eq!(list, [(2, Now::Two { number: 7 }), (3, Now::One)]);
     }
 }

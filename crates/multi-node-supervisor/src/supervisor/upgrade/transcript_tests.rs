@@ -4,7 +4,7 @@
 use std::fs::File;
 
 use super::state::{Preamble, State};
-use crate::control::Encoded;
+use crate::control::{Encoded, from_message_pack, to_message_pack};
 use crate::supervisor::workload::Linked;
 
 const RECORDED: [(&str, &[u8]); 2] = [
@@ -13,7 +13,7 @@ const RECORDED: [(&str, &[u8]); 2] = [
 ];
 
 fn read(bytes: &[u8]) -> State {
-    let preamble: Preamble = rmp_serde::from_slice(bytes).expect("it begins well");
+    let preamble: Preamble = from_message_pack(bytes).expect("it begins well");
     preamble.check().expect("a form that is read");
     // Descriptors are not recorded. There are more than are named.
     let null = || File::open("/dev/null").expect("/dev/null").into();
@@ -48,9 +48,9 @@ fn what_was_left_is_gone_on_from_by_every_later_release() {
 
 #[test]
 fn another_form_is_refused_before_anything_else_is_read() {
-    let later = rmp_serde::to_vec_named(&serde_json::json!({ "form": 9, "all": "else" })).expect("MessagePack");
-    let preamble: Preamble = rmp_serde::from_slice(&later).expect("it begins well");
+    let later = to_message_pack(&serde_json::json!({ "form": 9, "all": "else" })).expect("MessagePack");
+    let preamble: Preamble = from_message_pack(&later).expect("it begins well");
     let why = preamble.check().expect_err("another form");
     assert_eq!(why, "its state has the form 9, this release reads 3; restart the program as a whole");
-    assert!(rmp_serde::from_slice::<State>(&later).is_err());
+    assert!(from_message_pack::<State>(&later).is_err());
 }

@@ -156,8 +156,7 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
 
     fn deserialize_unit<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.next()? {
-            // rmp-serde writes a struct without fields as an empty list.
-            Value::Nil | Value::List(0) => visitor.visit_unit(),
+            Value::Nil => visitor.visit_unit(),
             other => Err(other.refused(&visitor)),
         }
     }
@@ -182,7 +181,11 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     read! { deserialize_bytes: deserialize_byte_buf }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
-        self.deserialize_unit(visitor)
+        match self.next()? {
+            // As an empty list rmp-serde writes it.
+            Value::Nil | Value::List(0) => visitor.visit_unit(),
+            other => Err(other.refused(&visitor)),
+        }
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {

@@ -134,6 +134,7 @@ fn a_whole_number_may_stand_for_another() {
 fn a_value_of_another_kind_is_refused_by_its_name() {
     assert_eq!(refused::<u8>(&written(&"text")), "invalid type: string \"text\", expected u8");
     assert_eq!(refused::<u8>(&written(&300)), "invalid value: integer `300`, expected u8");
+    assert_eq!(refused::<()>(&written(&[0; 0])), "invalid type: sequence, expected unit");
     assert_eq!(refused::<String>(&written(&[1])), "invalid type: sequence, expected a string");
     assert_eq!(refused::<(u8, u8)>(&written(&(1, 2, 3))), "array had incorrect length, expected 2");
     assert_eq!(

@@ -18,7 +18,7 @@ const ENDPOINT: usize = 1 + 64;
 const LEAST_CONNECTIONS: usize = 16;
 
 /// The application's stream and the hand-off stream.
-pub const STREAMS_A_PEER: usize = 2;
+const STREAMS_A_PEER: usize = 2;
 
 /// The link of the bus, which is opened by the first message to a peer.
 pub const LINKS_A_PEER: usize = 1;

@@ -92,6 +92,8 @@ impl Nodes {
     /// The next process to be joined to this one. Those that came earlier are given too, as far as they live. A process
     /// that drains is joined with every new one, so peers come until the last answer is out: `None` when
     /// [`closed`](Handle::closed) resolves. Cancel-safe.
+    ///
+    /// The first call asks for the streams: a program in which no process calls it has none.
     pub async fn next_peer(&mut self) -> Option<Peer> {
         std::future::poll_fn(|cx| self.arrivals.poll_next(cx)).await
     }

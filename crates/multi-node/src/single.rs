@@ -128,7 +128,7 @@ impl Single {
                 wish = self.peers.wish() => match wish {
                     Wish::Leave => self.shut_down(),
                     // There is no other process.
-                    Wish::Rejoin(_) => {}
+                    Wish::Peers | Wish::Rejoin(_) => {}
                 },
                 () = self.tls.changed() => {
                     let shown = self.tls.view.borrow().shown.clone();

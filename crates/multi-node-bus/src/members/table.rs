@@ -91,11 +91,12 @@ impl Members {
 
     pub(crate) fn joined(&self, id: NodeId, slot: Option<Slot>, speaks_bus: bool) {
         let mut state = self.lock();
+        let spoke = state.members.get(&id).map(|member| member.speaks_bus);
         match state.members.get_mut(&id) {
             Some(member) => (member.slot, member.speaks_bus) = (slot, speaks_bus),
             None => drop(state.members.insert(id, Member::new(slot, speaks_bus))),
         }
-        self.count_members(&state);
+        self.count(spoke, Some(speaks_bus));
         drop(state);
         self.changed.send_replace(());
     }
@@ -105,7 +106,7 @@ impl Members {
         let mut state = self.lock();
         state.wanted.retain(|wanted| wanted.peer != id);
         let member = state.members.remove(&id);
-        self.count_members(&state);
+        self.count(member.as_ref().map(|member| member.speaks_bus), None);
         drop(state);
         self.changed.send_replace(());
         match member?.link {
@@ -118,10 +119,18 @@ impl Members {
         }
     }
 
-    fn count_members(&self, state: &State) {
-        let without = state.members.values().filter(|member| !member.speaks_bus).count();
-        self.without_bus.store(u32::try_from(without).unwrap_or(u32::MAX), Ordering::Relaxed);
-        self.speaking.store(state.members.len() - without, Ordering::Relaxed);
+    /// Counts a member that took part in the bus or not, and does now or not; `None`: it was, or is, no member. Under the lock.
+    fn count(&self, before: Option<bool>, now: Option<bool>) {
+        match before {
+            Some(true) => drop(self.speaking.fetch_sub(1, Ordering::Relaxed)),
+            Some(false) => drop(self.without_bus.fetch_sub(1, Ordering::Relaxed)),
+            None => {}
+        }
+        match now {
+            Some(true) => drop(self.speaking.fetch_add(1, Ordering::Relaxed)),
+            Some(false) => drop(self.without_bus.fetch_add(1, Ordering::Relaxed)),
+            None => {}
+        }
     }
 
     /// How many members take part in the bus.

@@ -37,7 +37,8 @@ impl Versions {
 }
 
 /// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
-pub(super) const CAPABILITIES: [&str; 9] = [SKIPS, GREETS, OFFERS, LIMITS, BUS, TLS, LEASES, GATEWAY, OWNERS];
+pub(super) const CAPABILITIES: [&str; 10] =
+    [SKIPS, GREETS, OFFERS, LATE_STREAMS, LIMITS, BUS, TLS, LEASES, GATEWAY, OWNERS];
 
 /// It skips messages of kinds that it does not know.
 pub(super) const SKIPS: &str = "skips_unknown";
@@ -47,6 +48,9 @@ pub const GREETS: &str = "handoff_hello";
 
 /// It takes offers of version 1 of the hand-off stream from the stream's beginning: two that say this need no `hello` there.
 pub const OFFERS: &str = "handoff_offers";
+
+/// As a node it asks for streams to other processes when it first needs them, as a master it makes them then.
+pub const LATE_STREAMS: &str = "late_streams";
 
 /// As a node it takes the table of limits, which is a field more of its `HelloAck`.
 pub const LIMITS: &str = "limits";
@@ -103,6 +107,11 @@ pub enum ToMaster {
     Drained(Drained),
     /// The program wants a new stream to another process, since it has dropped the one it had. Since version 2.
     Rejoin { peer: NodeId },
+    /// The program wants streams to all other processes, those to come included. Said once, and only to masters with the capability
+    /// `late_streams`, as `WantHandoff`.
+    WantPeers,
+    /// The node wants to hand connections over to this one, and has no hand-off stream to it.
+    WantHandoff { peer: NodeId },
     /// The bus wants a link to another process. `broken_epoch` is the highest epoch of the pair that the node has seen. Only to masters
     /// with the capability `bus`.
     OpenLink { peer: NodeId, broken_epoch: u64 },
@@ -144,7 +153,7 @@ pub enum ToNode {
     BusPeer { id: NodeId, slot: Option<Slot> },
     /// The answer to a `Hello` that cannot be served.
     Refused { why: String },
-    /// Streams to other processes.
+    /// Other processes, with streams to them. One is named once more when there are further streams.
     Joined { peers: Vec<Join> },
     /// Another stream of the program to a process that is joined already. Since version 2.
     Rejoined { peer: PeerInfo, stream: Fd },
@@ -270,7 +279,7 @@ pub struct NodeSettings {
     pub own_sockets: bool,
 }
 
-/// Another process, and this one's ends of the two streams to it.
+/// Another process, and this one's ends of streams to it.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Join {
     pub peer: PeerInfo,
@@ -280,10 +289,13 @@ pub struct Join {
     /// Whether the other process takes part in the bus.
     #[serde(default)]
     pub bus: bool,
-    /// The application's stream.
-    pub stream: Fd,
-    /// The library's own.
-    pub handoff: Fd,
+    /// The application's stream. `None`: it was not asked for yet, or was sent before. Never between processes of which one lacks
+    /// the capability `late_streams`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<Fd>,
+    /// The library's own, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handoff: Option<Fd>,
 }
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! All peers of this process: those with a stream now, and the streams that the program has not taken yet.
+//! All peers of this process, and the streams that the program has not taken yet.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::peer::{Peer, PeerInfo, Transport};
 use crate::id::NodeId;
 
-/// The processes with a stream, by id.
+/// The processes that this one is joined with, by id.
 pub type Joined = Arc<BTreeMap<NodeId, PeerInfo>>;
 
 /// The side of the process's loop, which owns the streams until the program takes them.
@@ -19,6 +19,8 @@ pub struct Peers {
     /// Whether each drains, for the program's `Peer`s.
     draining: BTreeMap<NodeId, watch::Sender<bool>>,
     waiting: VecDeque<Peer>,
+    /// Hears when the program first asks for a peer; `None` from then on.
+    asked: Option<oneshot::Receiver<()>>,
     /// The nodes to which the program wants a new stream.
     rejoins: mpsc::Receiver<NodeId>,
     arrivals: Option<mpsc::Sender<Peer>>,
@@ -28,6 +30,8 @@ pub struct Peers {
 #[derive(Debug)]
 pub struct Arrivals {
     joined: watch::Receiver<Joined>,
+    /// `None` once the program has asked for a peer.
+    ask: Option<oneshot::Sender<()>>,
     arrivals: mpsc::Receiver<Peer>,
 }
 
@@ -36,6 +40,8 @@ pub struct Arrivals {
 pub enum Wish {
     /// It has dropped its side: this process has to leave. Sent once.
     Leave,
+    /// Streams to all others. Sent once.
+    Peers,
     /// A new stream to this process.
     Rejoin(NodeId),
 }
@@ -50,28 +56,35 @@ const REJOINS: usize = 64;
 pub fn arrivals() -> (Peers, Arrivals, Rejoin) {
     let (joined_sender, joined) = watch::channel(Joined::default());
     let (sender, receiver) = mpsc::channel(1);
+    let (ask, asked) = oneshot::channel();
     let (rejoin, rejoins) = mpsc::channel(REJOINS);
     let peers = Peers {
         joined: joined_sender,
         draining: BTreeMap::new(),
         waiting: VecDeque::new(),
+        asked: Some(asked),
         rejoins,
         arrivals: Some(sender),
     };
-    (peers, Arrivals { joined, arrivals: receiver }, rejoin)
+    (peers, Arrivals { joined, ask: Some(ask), arrivals: receiver }, rejoin)
 }
 
 impl Peers {
-    /// The processes with a stream, as they change.
+    /// The processes that this one is joined with, as they change.
     pub fn watch(&self) -> watch::Receiver<Joined> {
         self.joined.subscribe()
     }
 
-    /// A process is joined.
-    pub fn join(&mut self, info: PeerInfo, stream: Transport) {
+    /// A process is joined. There may be a stream to it later.
+    pub fn name(&mut self, info: PeerInfo) {
         self.joined.send_modify(|joined| {
             Arc::make_mut(joined).insert(info.id(), info);
         });
+    }
+
+    /// There is a stream to a process, which is joined by that too.
+    pub fn join(&mut self, info: PeerInfo, stream: Transport) {
+        self.name(info);
         if self.arrivals.is_some() {
             let draining =
                 self.draining.entry(info.id()).or_insert_with(|| watch::Sender::new(info.draining)).subscribe();
@@ -113,8 +126,9 @@ impl Peers {
 
     /// Passes peers to the program as it asks for them, until the program wants something. Cancel-safe.
     pub async fn wish(&mut self) -> Wish {
-        let Peers { rejoins, waiting, arrivals, .. } = self;
+        let Peers { asked, rejoins, waiting, arrivals, .. } = self;
         tokio::select! {
+            () = first_asked(asked) => Wish::Peers,
             Some(id) = rejoins.recv() => Wish::Rejoin(id),
             () = deliver(waiting, arrivals.as_ref()) => {
                 self.close();
@@ -122,6 +136,18 @@ impl Peers {
             }
         }
     }
+}
+
+/// Returns when the program first asks for a peer, and never again.
+async fn first_asked(asked: &mut Option<oneshot::Receiver<()>>) {
+    if let Some(asking) = asked {
+        let has_asked = asking.await.is_ok();
+        *asked = None;
+        if has_asked {
+            return;
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 /// Returns when the program has dropped its side.
@@ -141,6 +167,10 @@ async fn deliver(waiting: &mut VecDeque<Peer>, arrivals: Option<&mpsc::Sender<Pe
 impl Arrivals {
     /// The next peer that is alive; `None` once this process's service is over.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Peer>> {
+        if let Some(ask) = self.ask.take() {
+            // An error means that this process's service is over.
+            let _ = ask.send(());
+        }
         loop {
             match std::task::ready!(self.arrivals.poll_recv(cx)) {
                 Some(peer) if !self.joined.borrow().contains_key(&peer.id()) => {}
@@ -180,10 +210,14 @@ mod tests {
         // The first is on its way already, the second still waits here.
         peers.part(NodeId::node(1));
         peers.part(NodeId::node(2));
-        let got = tokio::select! {
-            id = next(&mut arrivals) => id,
-            _ = peers.wish() => unreachable!("the program holds its side"),
+        let mut wishes = Vec::new();
+        let got = loop {
+            tokio::select! {
+                id = next(&mut arrivals) => break id,
+                wish = peers.wish() => wishes.push(wish),
+            }
         };
+        assert_eq!(wishes, [Wish::Peers], "once, by the first call");
         assert_eq!(got, Some(NodeId::node(3)));
         peers.close();
         assert_eq!(next(&mut arrivals).await, None);

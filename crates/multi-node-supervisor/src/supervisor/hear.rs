@@ -46,6 +46,14 @@ impl Supervisor {
                 self.rejoin(id, peer);
                 return None;
             }
+            NodeEvent::Said(ToMaster::WantPeers) => {
+                self.members.want_peers(id);
+                return None;
+            }
+            NodeEvent::Said(ToMaster::WantHandoff { peer }) => {
+                self.members.want_handoff(id, peer);
+                return None;
+            }
             NodeEvent::Said(ToMaster::OpenLink { peer, broken_epoch }) => {
                 self.members.open_link(id, peer, broken_epoch);
                 return None;

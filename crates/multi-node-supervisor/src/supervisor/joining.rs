@@ -1,8 +1,10 @@
-//! Joining nodes with each other and with this process: a few pairs at a time, so that what waits to be sent takes few
-//! descriptors, however many nodes come at once. Pairs for which no descriptors are left wait, and the loop goes on meanwhile.
+//! Joining nodes with each other and with this process: they are named to each other, and get streams when one of them asks. A few
+//! pairs at a time, so that what waits to be sent takes few descriptors, however many nodes come at once. Pairs for which no
+//! descriptors are left wait, and the loop goes on meanwhile.
 
 use std::collections::VecDeque;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use super::fleet::Event;
@@ -10,7 +12,7 @@ use super::member::Member;
 use super::members::{Members, own_info};
 use super::run::Supervisor;
 use crate::command::Command;
-use crate::control::{Join, ToNode};
+use crate::control::{Fd, Join, ToNode};
 use crate::descriptors::PAIRS_AT_ONCE;
 use crate::error::describe;
 use crate::id::NodeId;
@@ -24,26 +26,51 @@ const DESCRIPTORS_WITHIN: Duration = Duration::from_secs(1);
 /// How often they are asked for.
 const AGAIN: Duration = Duration::from_millis(5);
 
-/// The pairs that wait to be joined: a newcomer, and a process that was there.
+/// Two processes that wait for something to be made for them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Pair {
+    /// The newcomer, or the one that asks.
+    first: NodeId,
+    other: NodeId,
+    made: Made,
+}
+
+/// What is made for two processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Made {
+    /// They are named to each other.
+    names: bool,
+    /// The program's stream.
+    stream: bool,
+    /// The stream by which connections are handed off.
+    handoff: bool,
+}
+
+impl Made {
+    const STREAM: Made = Made { names: false, stream: true, handoff: false };
+    const HANDOFF: Made = Made { names: false, stream: false, handoff: true };
+}
+
+/// The pairs that wait to be joined, or for streams that one of them has asked for.
 #[derive(Debug, Default)]
 pub(super) struct Pairs {
-    queue: VecDeque<(NodeId, NodeId)>,
+    queue: VecDeque<Pair>,
     /// When the first pair is given up, while it waits for descriptors.
     limit: Option<Instant>,
 }
 
 impl Pairs {
-    pub(super) fn add(&mut self, newcomer: NodeId, others: impl IntoIterator<Item = NodeId>) {
-        self.queue.extend(others.into_iter().map(|other| (newcomer, other)));
+    fn add(&mut self, first: NodeId, other: NodeId, made: Made) {
+        self.queue.push_back(Pair { first, other, made });
     }
 
     /// A node has ended. Returns the newcomers that waited for it, and wait for no other process.
-    pub(super) fn forget(&mut self, id: NodeId) -> Vec<NodeId> {
-        let first = self.next();
-        let waited = self.queue.iter().filter(|(newcomer, other)| *other == id && *newcomer != id);
-        let mut waited: Vec<NodeId> = waited.map(|(newcomer, _)| *newcomer).collect();
-        self.queue.retain(|(newcomer, other)| *newcomer != id && *other != id);
-        if self.next() != first {
+    fn forget(&mut self, id: NodeId) -> Vec<NodeId> {
+        let next = self.next();
+        let waited = self.queue.iter().filter(|pair| pair.made.names && pair.other == id && pair.first != id);
+        let mut waited: Vec<NodeId> = waited.map(|pair| pair.first).collect();
+        self.queue.retain(|pair| pair.first != id && pair.other != id);
+        if self.next() != next {
             self.limit = None;
         }
         waited.retain(|newcomer| !self.has(*newcomer));
@@ -51,8 +78,8 @@ impl Pairs {
     }
 
     /// Whether this newcomer waits to be joined with others.
-    pub(super) fn has(&self, newcomer: NodeId) -> bool {
-        self.queue.iter().any(|(waiting, _)| *waiting == newcomer)
+    fn has(&self, newcomer: NodeId) -> bool {
+        self.queue.iter().any(|pair| pair.made.names && pair.first == newcomer)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -67,14 +94,23 @@ impl Pairs {
         }
     }
 
-    /// Who is joined next with whom.
-    fn next(&self) -> Option<(NodeId, NodeId)> {
+    /// For whom something is made next.
+    fn next(&self) -> Option<Pair> {
         self.queue.front().copied()
     }
 
     fn done(&mut self) {
         self.queue.pop_front();
         self.limit = None;
+    }
+
+    /// Leaves the first pair as it is, if it only lacks a hand-off stream.
+    fn give_up_handoff(&mut self) -> bool {
+        let is_handoff = self.next().is_some_and(|pair| pair.made == Made::HANDOFF);
+        if is_handoff {
+            self.done();
+        }
+        is_handoff
     }
 
     /// Whether the first pair may wait for descriptors.
@@ -108,7 +144,7 @@ impl Supervisor {
 
     /// Joins all pairs for which there are descriptors. `Some`: those of one node could not be joined, and are given up.
     async fn join_all(&mut self) -> Option<(NodeId, io::Error)> {
-        while let Some((id, _)) = self.members.pairs.next() {
+        while let Some(Pair { first: id, .. }) = self.members.pairs.next() {
             match self.members.join_some(id) {
                 // The tasks that send have a turn.
                 Ok(()) => tokio::task::yield_now().await,
@@ -116,6 +152,9 @@ impl Supervisor {
                     if sys::socket::out_of_descriptors(&error) && self.members.pairs.may_wait(Instant::now()) =>
                 {
                     return None;
+                }
+                Err(error) if self.members.pairs.give_up_handoff() => {
+                    crate::log::warn!(%id, %error, "no hand-off stream for now; the node asks again");
                 }
                 Err(error) => {
                     self.members.forget_pairs(id);
@@ -134,12 +173,64 @@ impl Members {
         if !self.join_peers {
             return self.tell_all_joined(id);
         }
-        if self.template.properties.joins_master {
-            self.pairs.add(id, [NodeId::MASTER]);
+        self.join_master(id);
+        for other in with {
+            self.pairs.add(id, *other, self.made_at_once(id, *other));
         }
-        self.pairs.add(id, with.iter().copied());
         if !self.pairs.has(id) {
             self.tell_all_joined(id);
+        }
+    }
+
+    /// Queues a node to be joined with this process, where the program has it so.
+    pub(super) fn join_master(&mut self, id: NodeId) {
+        if self.join_peers && self.template.properties.joins_master {
+            self.pairs.add(id, NodeId::MASTER, self.made_at_once(id, NodeId::MASTER));
+        }
+    }
+
+    /// What a node and another process get when they are joined: what one of them has asked for, or will not ask for, and what a request
+    /// with an owner would have to wait for.
+    fn made_at_once(&self, id: NodeId, other: NodeId) -> Made {
+        let both = |has: fn(&Member) -> bool| [id, other].iter().all(|id| self.get(*id).is_none_or(has));
+        let moves_requests = !other.is_master() && both(Member::owns_requests);
+        Made {
+            names: true,
+            stream: self.has_all_streams(id) || self.has_all_streams(other),
+            handoff: moves_requests || !both(Member::asks_for_streams),
+        }
+    }
+
+    /// Whether it has a stream to each process that it is joined with.
+    fn has_all_streams(&self, id: NodeId) -> bool {
+        self.get(id).map_or(self.wants_peers, |member| member.wants_peers || !member.asks_for_streams())
+    }
+
+    /// Queues a process for streams to all that it is joined with, as its program asks, and notes it for those to come.
+    pub(super) fn want_peers(&mut self, id: NodeId) {
+        if !self.join_peers || self.has_all_streams(id) {
+            return;
+        }
+        let welcome = self.alive.values().filter(|member| member.is_welcome()).map(|member| member.info.id());
+        let lacks = |other: &NodeId| *other != id && !self.has_all_streams(*other);
+        for other in welcome.filter(lacks).collect::<Vec<_>>() {
+            self.pairs.add(other, id, Made::STREAM);
+        }
+        match self.alive.get_mut(&id) {
+            Some(member) => {
+                member.wants_peers = true;
+                if self.template.properties.joins_master && !self.wants_peers {
+                    self.pairs.add(id, NodeId::MASTER, Made::STREAM);
+                }
+            }
+            None => self.wants_peers = true,
+        }
+    }
+
+    /// Queues two nodes for a hand-off stream, which the first needs.
+    pub(super) fn want_handoff(&mut self, id: NodeId, peer: NodeId) {
+        if self.join_peers && id != peer && !peer.is_master() {
+            self.pairs.add(id, peer, Made::HANDOFF);
         }
     }
 
@@ -150,14 +241,15 @@ impl Members {
         }
     }
 
-    /// Joins this node with the next few.
+    /// Makes what is next for this process, a few pairs at once.
     fn join_some(&mut self, id: NodeId) -> io::Result<()> {
-        let (mut joins, mut joined) = (Vec::new(), Ok(()));
+        let (mut joins, mut joined, mut names) = (Vec::new(), Ok(()), false);
         while joins.len() < PAIRS_AT_ONCE
             && joined.is_ok()
-            && let Some((_, other)) = self.pairs.next().filter(|(newcomer, _)| *newcomer == id)
+            && let Some(pair) = self.pairs.next().filter(|pair| pair.first == id)
         {
-            joined = self.join_pair(id, other).map(|join| {
+            names |= pair.made.names;
+            joined = self.join_pair(pair).map(|join| {
                 joins.extend(join);
                 self.pairs.done();
             });
@@ -165,34 +257,33 @@ impl Members {
         if !joins.is_empty() {
             self.tell(id, ToNode::Joined { peers: joins });
         }
-        if joined.is_ok() && !self.pairs.has(id) {
+        if joined.is_ok() && names && !self.pairs.has(id) {
             self.tell_all_joined(id);
         }
         joined
     }
 
-    /// What the newcomer gets; `None` where one of the two has left.
-    fn join_pair(&mut self, newcomer: NodeId, other: NodeId) -> io::Result<Option<Join>> {
-        let Some(newcomer) = self.welcome(newcomer) else { return Ok(None) };
+    /// What the first of them gets; `None` where one of the two has left.
+    fn join_pair(&mut self, Pair { first, other, made }: Pair) -> io::Result<Option<Join>> {
+        let Some(first) = self.welcome(first) else { return Ok(None) };
         if other.is_master() {
-            let (newcomer, bus) = (newcomer.info, newcomer.speaks_bus());
-            let streams = Streams { greets: false, first_bus: bus, second_bus: true };
-            let (for_master, for_newcomer) = self.streams(newcomer, own_info(), streams)?;
-            // Nothing comes on the master's hand-off stream: nodes hand connections over to nodes.
-            self.peers.join(newcomer, mesh::transport(for_master.stream.into_owned()?)?);
-            self.links.joined(newcomer, bus);
-            return Ok(Some(for_newcomer));
+            let first = (first.info, first.speaks_bus());
+            let (for_first, for_master) = self.ends(first, (own_info(), true), made, false)?;
+            if let Some(stream) = for_master.stream {
+                self.peers.join(first.0, mesh::transport(stream.into_owned()?)?);
+            }
+            if made.names {
+                self.peers.name(first.0);
+                self.links.joined(first.0, first.1);
+            }
+            return Ok(Some(for_first));
         }
-        let Some(other) = self.welcome(other) else { return Ok(None) };
-        let streams = Streams {
-            greets: newcomer.greets(other),
-            first_bus: newcomer.speaks_bus(),
-            second_bus: other.speaks_bus(),
-        };
-        let (newcomer, other) = (newcomer.info, other.info);
-        let (for_other, for_newcomer) = self.streams(newcomer, other, streams)?;
-        self.tell(other.id(), ToNode::Joined { peers: vec![for_other] });
-        Ok(Some(for_newcomer))
+        let Some(second) = self.welcome(other) else { return Ok(None) };
+        let greets = first.greets(second);
+        let (first, second) = ((first.info, first.speaks_bus()), (second.info, second.speaks_bus()));
+        let (for_first, for_other) = self.ends(first, second, made, greets)?;
+        self.tell(other, ToNode::Joined { peers: vec![for_other] });
+        Ok(Some(for_first))
     }
 
     /// A node whose hello was answered.
@@ -200,25 +291,22 @@ impl Members {
         self.get(id).filter(|member| member.is_welcome())
     }
 
-    /// Two streams between two processes: what the second gets, who is joined to the first, and what the first gets.
-    fn streams(&self, first: PeerInfo, second: PeerInfo, speak: Streams) -> io::Result<(Join, Join)> {
-        let Streams { greets, first_bus, second_bus } = speak;
-        let (stream, handoff) = (self.launcher.launch.pair()?, self.launcher.launch.pair()?);
-        Ok((
-            Join { peer: first, greets, bus: first_bus, stream: stream.0.into(), handoff: handoff.0.into() },
-            Join { peer: second, greets, bus: second_bus, stream: stream.1.into(), handoff: handoff.1.into() },
-        ))
+    /// What each of two processes gets: who the other one is, whether that takes part in the bus, and streams to it.
+    fn ends(
+        &self,
+        first: (PeerInfo, bool),
+        second: (PeerInfo, bool),
+        made: Made,
+        greets: bool,
+    ) -> io::Result<(Join, Join)> {
+        let pair = |is_made: bool| is_made.then(|| self.launcher.launch.pair()).transpose().map(Option::unzip);
+        let (stream, handoff) = (pair(made.stream)?, pair(made.handoff)?);
+        let end = |(peer, bus), stream: Option<OwnedFd>, handoff: Option<OwnedFd>| {
+            let (stream, handoff) = (stream.map(Fd::from), handoff.map(Fd::from));
+            Join { peer, greets, bus, stream, handoff }
+        };
+        Ok((end(second, stream.0, handoff.0), end(first, stream.1, handoff.1)))
     }
-}
-
-/// What the processes of a pair speak.
-#[derive(Clone, Copy)]
-struct Streams {
-    /// Both begin their hand-off stream with a hello.
-    greets: bool,
-    /// The first takes part in the bus.
-    first_bus: bool,
-    second_bus: bool,
 }
 
 #[cfg(test)]
@@ -229,10 +317,12 @@ mod tests {
     fn a_newcomer_whose_last_peer_has_ended_waits_for_nobody() {
         let (old, other, newcomer) = (NodeId::node(1), NodeId::node(2), NodeId::node(3));
         let mut pairs = Pairs::default();
-        pairs.add(newcomer, [old, other]);
+        let named = Made { names: true, stream: false, handoff: false };
+        pairs.add(newcomer, old, named);
+        pairs.add(newcomer, other, named);
         assert_eq!(pairs.forget(old), [], "it waits for the other one");
         assert_eq!(pairs.forget(other), [newcomer]);
-        pairs.add(newcomer, [other]);
+        pairs.add(newcomer, other, named);
         assert_eq!(pairs.forget(newcomer), [], "it has ended itself");
         assert!(pairs.is_empty());
     }

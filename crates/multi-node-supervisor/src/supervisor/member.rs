@@ -21,8 +21,11 @@ use crate::mesh::PeerInfo;
 use crate::process_links::Snapshot;
 use crate::sys;
 
-/// How far apart two reports of the fleet's state to one node are at least.
+/// How far apart two reports of the fleet's state to one node are at least, up to [`STATUS_SLOTS`].
 const STATUS_EVERY: Duration = Duration::from_millis(100);
+
+/// Every node hears of every slot: beyond this number of slots reports come less often, so that they cost no more.
+const STATUS_SLOTS: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Member {
@@ -35,6 +38,8 @@ pub(super) struct Member {
     pub(super) version: Option<u32>,
     /// What it does beside that, by names of its own.
     pub(super) capabilities: Vec<String>,
+    /// Whether its program has asked for streams to all other processes.
+    pub(super) wants_peers: bool,
     /// The process that counts, if its program has named another than the one that was started.
     named: Option<Main>,
     outbox: mpsc::Sender<ToNode>,
@@ -79,6 +84,9 @@ pub(crate) struct SuspendedMember {
     pub(super) line: usize,
     pub(super) version: Option<u32>,
     pub(super) capabilities: Vec<String>,
+    /// A master of an earlier release has made all streams at once, and does not say so.
+    #[serde(default = "all_made")]
+    pub(super) wants_peers: bool,
     pub(super) phase: Phase,
     pub(super) main: Option<Main>,
     pub(super) talk: Parts,
@@ -116,6 +124,7 @@ impl SuspendedMember {
             line,
             version,
             capabilities,
+            wants_peers: false,
             phase,
             main,
             talk: Parts::of(control),
@@ -131,6 +140,16 @@ impl Member {
         both(control::GREETS) && !both(control::OFFERS)
     }
 
+    /// Whether it asks for streams when it first needs them.
+    pub(super) fn asks_for_streams(&self) -> bool {
+        control::has_capability(&self.capabilities, control::LATE_STREAMS)
+    }
+
+    /// Whether each of its requests may belong to another node.
+    pub(super) fn owns_requests(&self) -> bool {
+        control::has_capability(&self.capabilities, control::OWNERS)
+    }
+
     /// Whether its hello was answered: it knows the protocol.
     pub(super) fn is_welcome(&self) -> bool {
         self.version.is_some()
@@ -144,7 +163,8 @@ impl Member {
 
     /// Takes on a node: from now on `heard` tells what it says and how it ends.
     pub(super) fn new(node: SuspendedMember, around: Surroundings) -> io::Result<Member> {
-        let SuspendedMember { info, generation, process, line, version, capabilities, phase, main: named, talk } = node;
+        let SuspendedMember { info, generation, process, line, version, capabilities, .. } = node;
+        let (wants_peers, phase, named, talk) = (node.wants_peers, node.phase, node.main, node.talk);
         let (mut reader, writer) = control::resume(talk)?;
         reader.count_skipped(around.skipped);
         let watched = process.clone();
@@ -179,6 +199,7 @@ impl Member {
             line,
             version,
             capabilities,
+            wants_peers,
             named,
             outbox,
             examine,
@@ -212,11 +233,11 @@ impl Member {
 
     /// Waits for the conversation to rest, which the member has been told to do.
     pub(super) async fn rest(self) -> io::Result<SuspendedMember> {
-        let Member { info, generation, process, line, version, capabilities, named: main, .. } = self;
+        let Member { info, generation, process, line, version, capabilities, wants_peers, named: main, .. } = self;
         let (watching, writing) = (self.watching, self.writing);
         let ((reader, phase), writer) = (watching.await?, writing.await?);
         let talk = control::take_apart(reader, writer)?;
-        Ok(SuspendedMember { info, generation, process, line, version, capabilities, phase, main, talk })
+        Ok(SuspendedMember { info, generation, process, line, version, capabilities, wants_peers, phase, main, talk })
     }
 
     /// Examines the node; the result comes as [`NodeEvent::Examined`].
@@ -232,6 +253,16 @@ impl Member {
             Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => Ok(()),
         }
     }
+}
+
+fn all_made() -> bool {
+    true
+}
+
+/// How far apart reports of this number of slots are.
+fn status_every(slots: usize) -> Duration {
+    let beyond = slots.div_ceil(STATUS_SLOTS).max(1);
+    STATUS_EVERY * u32::try_from(beyond * beyond).unwrap_or(u32::MAX)
 }
 
 /// A child that was not reaped; of one that was nothing is found any more.
@@ -263,8 +294,8 @@ async fn write(
                 None => return writer,
             },
             Ok(()) = changed, if welcomed => {
-                next_status = Instant::now() + STATUS_EVERY;
                 let Snapshot { status, lines, machines: now, .. } = snapshot.borrow_and_update().clone();
+                next_status = Instant::now() + status_every(lines.len());
                 // Only a node of a program that joins others hears of them, at first all.
                 if now.own.is_some() {
                     let changes = machines.replace(now.clone()).map_or_else(|| Some(now.anew()), |before| now.since(&before));
@@ -289,4 +320,15 @@ async fn write(
     }
     writer.flush_now();
     writer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_reports_cost_all_nodes_together_does_not_grow_with_the_program() {
+        let millis = |slots| status_every(slots).as_millis();
+        assert_eq!([0, 1, 64, 65, 256].map(millis), [100, 100, 100, 400, 1600]);
+    }
 }

@@ -40,6 +40,8 @@ pub(crate) struct Members {
     pub(super) launcher: Launcher,
     /// Whether processes are joined to each other at all.
     pub(super) join_peers: bool,
+    /// Whether the master's own program has asked for streams to its nodes.
+    pub(super) wants_peers: bool,
     /// The master's own.
     pub(super) peers: Peers,
     /// The pairs that wait to be joined, in this order.
@@ -90,6 +92,7 @@ impl Members {
             template,
             launcher,
             join_peers,
+            wants_peers: false,
             peers,
             pairs: Pairs::default(),
             rejoins: Rejoins::default(),
@@ -271,9 +274,7 @@ impl Members {
         let understand = self.alive.values().filter(|member| understands_newer(member));
         for info in understand.map(|member| member.info).collect::<Vec<_>>() {
             self.tell(info.id(), ToNode::Gone { id: NodeId::MASTER });
-            if self.join_peers && self.template.properties.joins_master {
-                self.pairs.add(info.id(), [NodeId::MASTER]);
-            }
+            self.join_master(info.id());
             self.tell_newer(info.id(), ToNode::Adopted { settings: self.template.settings.clone() });
         }
         Ok(())

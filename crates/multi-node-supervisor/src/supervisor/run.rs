@@ -182,6 +182,10 @@ impl Supervisor {
             }
             wish = self.members.peers.wish() => match wish {
                 Wish::Leave => Some(self.asked(Command::Shutdown { now: false }, Reply::Log)),
+                Wish::Peers => {
+                    self.members.want_peers(NodeId::MASTER);
+                    None
+                }
                 Wish::Rejoin(peer) => {
                     self.rejoin(NodeId::MASTER, peer);
                     None

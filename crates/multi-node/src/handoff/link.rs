@@ -1,16 +1,17 @@
-//! One hand-off stream: a task that sends offers, answers those of the other side, and ends with it.
+//! One hand-off stream: it is made when a connection is first offered, or when the peer offers one. A task sends offers, answers
+//! those of the other side, and ends with it.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::pin::pin;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit, mpsc, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, SetOnce, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::message::{self, HandoffMessage, Offer};
@@ -30,6 +31,9 @@ const WINDOW: usize = 64;
 /// How long a peer may take no connection at all before those that wait for their turn with it ask another one.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 
+/// How many peers at once may wait for a stream to be asked for. Who waits for another one asks again.
+const WANTED: usize = 64;
+
 /// The links to all peers.
 #[derive(Debug)]
 pub(crate) struct Links {
@@ -39,22 +43,44 @@ pub(crate) struct Links {
     skipped: Skipped,
     /// Through which connections move to each peer that owns requests; `None`: requests have no owners.
     movers: Option<BTreeMap<NodeId, Mover>>,
+    /// The peers to which a stream is wanted.
+    wanted: mpsc::Receiver<NodeId>,
+    want: mpsc::Sender<NodeId>,
 }
 
-/// The way to one peer.
+/// The way to one peer, which is joined.
 #[derive(Clone, Debug)]
-pub(super) struct Link {
+pub(super) struct Link(Arc<Way>);
+
+#[derive(Debug)]
+struct Way {
+    peer: NodeId,
+    /// Empty until it is made; `None`: the peer has ended before.
+    stream: SetOnce<Option<HandoffStream>>,
+    want: mpsc::Sender<NodeId>,
+    /// Whether it was asked for, so that it is asked once for many connections.
+    is_wanted: AtomicBool,
+}
+
+#[derive(Debug)]
+struct HandoffStream {
     offers: mpsc::Sender<(Offer, oneshot::Sender<Answer>)>,
-    window: Arc<Semaphore>,
+    window: Semaphore,
     /// How often the peer has answered, which distinguishes a busy peer from one that stands still.
-    answers: Arc<AtomicU64>,
+    answers: AtomicU64,
 }
 
 impl Links {
     /// `moves`: requests have owners.
     pub(crate) fn new(skipped: Skipped, moves: bool) -> Links {
+        let (want, wanted) = mpsc::channel(WANTED);
         let movers = moves.then(BTreeMap::new);
-        Links { links: BTreeMap::new(), handoff_receiver: Arc::default(), skipped, movers }
+        Links { links: BTreeMap::new(), handoff_receiver: Arc::default(), skipped, movers, wanted, want }
+    }
+
+    /// The next peer to which a stream is wanted. Cancel-safe.
+    pub(crate) async fn wanted(&mut self) -> Option<NodeId> {
+        self.wanted.recv().await
     }
 
     /// The place that offers go to from now on.
@@ -62,8 +88,27 @@ impl Links {
         self.handoff_receiver.clone()
     }
 
-    /// A peer is joined. `greets`: both sides begin with a hello.
-    pub(crate) fn join(&mut self, id: NodeId, handoff: OwnedFd, greets: bool) -> io::Result<()> {
+    /// A peer is joined. There may be a stream to it later.
+    pub(crate) fn name(&mut self, id: NodeId) {
+        if self.links.contains_key(&id) {
+            return;
+        }
+        let way = Way { peer: id, stream: SetOnce::new(), want: self.want.clone(), is_wanted: AtomicBool::new(false) };
+        let link = Link(Arc::new(way));
+        if let Some(movers) = &mut self.movers {
+            let (mover, conns) = Mover::new();
+            tokio::spawn(move_all(conns, link.clone()));
+            movers.insert(id, mover);
+        }
+        self.links.insert(id, link);
+    }
+
+    /// There is a stream to this peer. `greets`: both sides begin with a hello.
+    ///
+    /// Where both have asked for it two are made, and both keep the first.
+    pub(crate) fn open(&mut self, id: NodeId, handoff: OwnedFd, greets: bool) -> io::Result<()> {
+        self.name(id);
+        let Some(Link(way)) = self.links.get(&id).filter(|Link(way)| !way.stream.initialized()) else { return Ok(()) };
         let (mut reader, writer) = control::channel(StdUnixStream::from(handoff))?;
         reader.count_skipped(self.skipped.clone());
         let (sender, offers) = mpsc::channel(QUEUE);
@@ -75,20 +120,18 @@ impl Links {
                 crate::log::debug!(peer = %id, %error, "the handoff to a peer has ended");
             }
         });
-        let (window, answers) = (Arc::new(Semaphore::new(WINDOW)), Arc::default());
-        let link = Link { offers: sender, window, answers };
-        if let Some(movers) = &mut self.movers {
-            let (mover, conns) = Mover::new();
-            tokio::spawn(move_all(conns, link.clone()));
-            movers.insert(id, mover);
-        }
-        self.links.insert(id, link);
+        let stream = HandoffStream { offers: sender, window: Semaphore::new(WINDOW), answers: AtomicU64::new(0) };
+        // It is set only here and at the peer's end.
+        let _ = way.stream.set(Some(stream));
         Ok(())
     }
 
     /// A peer has ended.
     pub(crate) fn part(&mut self, id: NodeId) {
-        self.links.remove(&id);
+        if let Some(Link(way)) = self.links.remove(&id) {
+            // One that there was ends with the peer.
+            let _ = way.stream.set(None);
+        }
         self.movers.iter_mut().for_each(|movers| drop(movers.remove(&id)));
     }
 
@@ -110,12 +153,44 @@ impl Link {
     /// A peer that is slow is not offered more than it has room for. One that has been offered a connection is waited for
     /// as long as it lives: it may take it at any time, and a connection must not have two readers.
     pub(super) async fn offer(&self, number: u64, idle_conn: &IdleConn) -> io::Result<()> {
-        let _place = self.place().await?;
-        self.offer_at_once(number, idle_conn).await
+        let stream = self.stream().await?;
+        let _place = stream.place().await?;
+        stream.offer(number, idle_conn).await
     }
 
     /// As [`offer`](Self::offer), without waiting for the window: moves have a limit of their own.
     pub(super) async fn offer_at_once(&self, number: u64, idle_conn: &IdleConn) -> io::Result<()> {
+        self.stream().await?.offer(number, idle_conn).await
+    }
+
+    /// The stream, which is asked for if there is none.
+    async fn stream(&self) -> io::Result<&HandoffStream> {
+        let Link(way) = self;
+        let stream = match way.stream.get() {
+            Some(stream) => stream,
+            None => way.made().await?,
+        };
+        stream.as_ref().ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+impl Way {
+    /// Asks for the stream. Without one in time another peer may take the connection, and the next call asks again.
+    async fn made(&self) -> io::Result<&Option<HandoffStream>> {
+        if !self.is_wanted.swap(true, Relaxed) {
+            // In a full queue others wait, and this one asks again.
+            let _ = self.want.try_send(self.peer);
+        }
+        let made = tokio::time::timeout(PATIENCE, self.stream.wait()).await;
+        if made.is_err() {
+            self.is_wanted.store(false, Relaxed);
+        }
+        Ok(made?)
+    }
+}
+
+impl HandoffStream {
+    async fn offer(&self, number: u64, idle_conn: &IdleConn) -> io::Result<()> {
         let offer = Offer {
             number,
             server: idle_conn.server(),

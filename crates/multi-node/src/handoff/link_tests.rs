@@ -68,8 +68,8 @@ async fn what_cannot_be_acknowledged_is_not_served() {
     let (ours, (reader, mut writer)) = pair();
     writer.send(HandoffMessage::Offer(offer(1, &socket))).await.expect("sent");
     drop((reader, writer));
-    links.join(id(), ours, false).expect("joined");
-    links.to(&[id()])[0].offers.closed().await;
+    links.open(id(), ours, false).expect("joined");
+    links.to(&[id()])[0].stream().await.expect("it is open").offers.closed().await;
     assert_eq!(load.counts(0).open, 0, "it is served beside its sender, who was told nothing");
     let mut request = vec![0; 2 * REQUEST.len()];
     let count = socket.read(&mut request).expect("nobody else has read it");
@@ -83,7 +83,7 @@ async fn what_is_acknowledged_is_served() {
     client.write_all(REQUEST).expect("it is open");
     let mut links = Links::new(Skipped::default(), false);
     let (ours, (mut reader, mut writer)) = pair();
-    links.join(id(), ours, false).expect("joined");
+    links.open(id(), ours, false).expect("joined");
     // It serves from now on, and not yet when it was joined.
     links.handoff_receiver().set(serving.handoff_receiver()).expect("it is not set yet");
     writer.send(HandoffMessage::Offer(offer(1, &socket))).await.expect("sent");
@@ -112,7 +112,7 @@ fn only_a_peer_that_says_so_in_a_version_of_ours_is_offered_connections() {
 async fn a_peer_that_has_ended_is_offered_nothing() {
     let mut links = Links::new(Skipped::default(), false);
     let (ours, _theirs) = pair();
-    links.join(id(), ours, false).expect("joined");
+    links.open(id(), ours, false).expect("joined");
     assert_eq!(links.to(&[id()]).len(), 1);
     links.part(id());
     assert!(links.to(&[id()]).is_empty());
@@ -122,13 +122,52 @@ async fn a_peer_that_has_ended_is_offered_nothing() {
 async fn a_peer_that_answers_nothing_is_waited_for_no_longer_than_patience() {
     let mut links = Links::new(Skipped::default(), false);
     let (ours, _theirs) = pair();
-    links.join(id(), ours, false).expect("joined");
+    links.open(id(), ours, false).expect("joined");
     let link = links.to(&[id()]).remove(0);
-    let _all = link.window.clone().acquire_many_owned(WINDOW as u32).await.expect("it is open");
+    let stream = link.stream().await.expect("it is open");
+    let _all = stream.window.acquire_many(WINDOW as u32).await.expect("it is open");
     let begun = Instant::now();
     let error =
         timeout(LIMIT, link.offer(1, &idle_conn())).await.expect("it is given up").expect_err("there is no place");
     assert_eq!((error.kind(), begun.elapsed().as_secs()), (io::ErrorKind::TimedOut, PATIENCE.as_secs()));
+}
+
+/// Many connections ask for a stream once, and again when none has come; it serves them all.
+#[tokio::test(start_paused = true)]
+async fn a_stream_is_asked_for_when_it_is_needed() {
+    let mut links = Links::new(Skipped::default(), false);
+    links.name(id());
+    let link = links.to(&[id()]).remove(0);
+    for _ in 0..2 {
+        let (idle, other) = (idle_conn(), idle_conn());
+        let (first, second) = tokio::join!(link.offer(1, &idle), link.offer(2, &other));
+        let kinds = [first, second].map(|offered| offered.expect_err("there is no stream").kind());
+        assert_eq!(kinds, [io::ErrorKind::TimedOut; 2]);
+        assert_eq!(links.wanted().await, Some(id()));
+        assert!(links.wanted.try_recv().is_err(), "once");
+    }
+    let (idle, (ours, (mut reader, mut writer))) = (idle_conn(), pair());
+    let peer = async {
+        assert_eq!(links.wanted().await, Some(id()));
+        links.open(id(), ours, false).expect("opened");
+        let (second, _) = pair();
+        links.open(id(), second, false).expect("the first is kept");
+        let Ok(Some(HandoffMessage::Offer(offer))) = reader.next().await else { panic!("no offer") };
+        writer.send(HandoffMessage::Taken { number: offer.number }).await.expect("sent");
+    };
+    let (offered, ()) = tokio::join!(link.offer(3, &idle), peer);
+    offered.expect("it is taken");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_stream_to_a_peer_that_has_ended() {
+    let mut links = Links::new(Skipped::default(), false);
+    links.name(id());
+    let (link, idle) = (links.to(&[id()]).remove(0), idle_conn());
+    let begun = Instant::now();
+    let (offered, ()) = tokio::join!(link.offer(1, &idle), async { links.part(id()) });
+    assert_eq!(offered.expect_err("it has ended").kind(), io::ErrorKind::BrokenPipe);
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }
 
 /// The writing side finds out about the end first, or the reading side: half of the rounds each.
@@ -158,7 +197,7 @@ async fn an_offer_is_kept_until_its_answer_comes() {
     for answer in [Some(true), Some(false), None] {
         let mut links = Links::new(Skipped::default(), false);
         let (ours, (mut reader, mut writer)) = pair();
-        links.join(id(), ours, false).expect("joined");
+        links.open(id(), ours, false).expect("joined");
         let (link, idle_conn) = (links.to(&[id()]).remove(0), idle_conn());
         let mut offering = pin!(link.offer(7, &idle_conn));
         assert!(timeout(Duration::ZERO, offering.as_mut()).await.is_err());

@@ -24,7 +24,7 @@ struct SuccessorNode {
 impl SuccessorNode {
     fn joined(links: &mut Links, id: NodeId) -> SuccessorNode {
         let (ours, theirs) = sys::socket::pair().expect("a pair");
-        links.join(id, ours, false).expect("joined");
+        links.open(id, ours, false).expect("joined");
         let (reader, writer) = control::channel(StdUnixStream::from(theirs)).expect("a channel");
         SuccessorNode { reader, writer }
     }

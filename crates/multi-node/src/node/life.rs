@@ -18,7 +18,7 @@ use super::owners::{self, Named};
 use super::run::Outgoing;
 use crate::command::{CommandError, Report};
 use crate::control::{self, Fd, Join, NodeSettings, Reader, ToMaster, ToNode};
-use crate::descriptors::{LINKS_A_PEER, STREAMS_A_PEER};
+use crate::descriptors::LINKS_A_PEER;
 use crate::handoff::{Links, Successors};
 use crate::id::NodeId;
 use crate::process_links::{CommandRequest, End, Snapshot};
@@ -54,6 +54,10 @@ pub(super) struct Life {
     /// Set once the last answer is out.
     pub(super) end: watch::Receiver<Option<End>>,
     pub(super) links: Links,
+    /// Whether the master makes streams when they are asked for.
+    pub(super) asks_for_streams: bool,
+    /// How many descriptors of streams each other process has brought.
+    pub(super) streams: BTreeMap<NodeId, usize>,
     /// Where requests have owners: who answers those of each slot.
     pub(super) owners: Option<Owners>,
     /// Whether it accepts no connections yet, since the master has not named it to nodes whose requests have owners.
@@ -91,11 +95,14 @@ impl Life {
                 () = ended(self.master.as_ref()) => self.master_ended(),
                 wish = self.peers.wish() => match wish {
                     Wish::Leave => self.leave("the program dropped its `Nodes`").await,
+                    Wish::Peers => if self.asks_for_streams { self.tell(ToMaster::WantPeers).await },
                     // A full outbox means that the master does not read, and will not join anybody.
                     Wish::Rejoin(peer) => drop(self.outbox.try_send((ToMaster::Rejoin { peer }, None))),
                 },
                 wanted = self.wanted.recv() => self.want_link(wanted),
-                message = self.leases.next() => self.tell_of_lease(message).await,
+                // The way waits, and wants it again.
+                Some(peer) = self.links.wanted() => drop(self.outbox.try_send((ToMaster::WantHandoff { peer }, None))),
+                message = self.leases.next() => self.tell(message).await,
                 () = self.signals.leave() => self.leave("a signal").await,
                 () = over(&mut self.end), if self.peers.is_open() => self.peers.close(),
                 _ = pulse.tick() => if self.heartbeat.as_ref().is_none_or(Heartbeat::take) {
@@ -240,18 +247,21 @@ impl Life {
         crate::log::warn!("draining: {error}");
     }
 
-    fn join(&mut self, join: Join) {
-        let Join { peer, greets, bus, stream, handoff } = join;
-        // The log has named the loss already.
-        let (Ok(stream), Ok(handoff)) = (stream.into_owned(), handoff.into_owned()) else { return };
-        self.reader.iter_mut().for_each(|reader| reader.reserve.give(STREAMS_A_PEER));
-        let joined = mesh::transport(stream).and_then(|stream| {
-            self.peers.join(peer, stream);
-            self.bus.joined(peer.id(), peer.slot(), bus);
-            self.links.join(peer.id(), handoff, greets)
-        });
-        if let Err(error) = joined {
-            crate::log::error!(peer = %peer.id(), %error, "cannot use the stream to a peer");
+    fn join(&mut self, Join { peer, greets, bus, stream, handoff }: Join) {
+        let id = peer.id();
+        self.peers.name(peer);
+        self.bus.joined(id, peer.slot(), bus);
+        self.links.name(id);
+        // The log has named the loss of one already.
+        let owned = |fd: Option<Fd>| fd.and_then(|fd| fd.into_owned().ok());
+        let (stream, handoff) = (owned(stream), owned(handoff));
+        let streams = stream.iter().chain(&handoff).count();
+        *self.streams.entry(id).or_default() += streams;
+        self.reader.iter_mut().for_each(|reader| reader.reserve.give(streams));
+        let stream = stream.map(|stream| mesh::transport(stream).map(|stream| self.peers.join(peer, stream)));
+        let handoff = handoff.map(|handoff| self.links.open(id, handoff, greets));
+        for error in stream.into_iter().chain(handoff).filter_map(Result::err) {
+            crate::log::error!(peer = %id, %error, "cannot use the stream to a peer");
         }
     }
 
@@ -261,7 +271,7 @@ impl Life {
         self.links.part(id);
         self.bus.gone(id);
         self.named.forget(id);
-        let streams = if id == NodeId::GATEWAY { 0 } else { STREAMS_A_PEER };
+        let streams = self.streams.remove(&id).unwrap_or(0);
         let links = if self.linked.remove(&id) { LINKS_A_PEER } else { 0 };
         self.reader.iter_mut().for_each(|reader| reader.reserve.take_back(streams + links));
     }
@@ -290,7 +300,7 @@ impl Life {
     }
 
     /// Waits for room, since nothing is asked twice of the same master.
-    async fn tell_of_lease(&self, message: ToMaster) {
+    async fn tell(&self, message: ToMaster) {
         if self.reader.is_some() {
             // An error means that the master is gone.
             let _ = self.outbox.send((message, None)).await;

@@ -149,6 +149,8 @@ pub(crate) async fn join(
         draining: draining.clone(),
         end: end.subscribe(),
         links: handoff_links,
+        asks_for_streams: control::has_capability(&hello_ack.capabilities, control::LATE_STREAMS),
+        streams: BTreeMap::new(),
         unnamed: owners.is_some(),
         named: Named::default(),
         owners,

@@ -34,14 +34,21 @@ fn null() -> OwnedFd {
 fn joined() -> ToNode {
     let peer = PeerInfo::new(NodeId::node(7), None, 4711);
     ToNode::Joined {
-        peers: vec![Join { peer, greets: false, bus: false, stream: null().into(), handoff: null().into() }],
+        peers: vec![Join {
+            peer,
+            greets: false,
+            bus: false,
+            stream: Some(null().into()),
+            handoff: Some(null().into()),
+        }],
     }
 }
 
 /// Whether the first process's two streams are there.
 fn streams(peers: Vec<Join>) -> (bool, bool) {
     let Join { stream, handoff, .. } = peers.into_iter().next().expect("a peer");
-    (stream.into_owned().is_ok(), handoff.into_owned().is_ok())
+    let is_there = |fd: Option<Fd>| fd.expect("it was named").into_owned().is_ok();
+    (is_there(stream), is_there(handoff))
 }
 
 #[test]

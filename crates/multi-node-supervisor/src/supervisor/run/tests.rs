@@ -1,6 +1,7 @@
 //! The loop, with processes that the tests play.
 
 mod owners;
+mod streams;
 mod workload;
 
 use std::sync::Arc;
@@ -91,7 +92,7 @@ struct Master {
     started: mpsc::Receiver<Played>,
     over: tokio::task::JoinHandle<End>,
     /// The service is over once these are dropped.
-    _program: (mesh::Arrivals, mesh::Rejoin),
+    program: (mesh::Arrivals, mesh::Rejoin),
 }
 
 impl Master {
@@ -102,6 +103,12 @@ impl Master {
     /// `joins`: the nodes are joined with each other and with the master.
     fn of(policy: Policy, joins: bool) -> Master {
         Master::runs(policy, joins, (Box::new(Linked), Linked.properties()))
+    }
+
+    /// The nodes are joined with each other, and not with the master.
+    fn nodes_alone(policy: Policy) -> Master {
+        let properties = Properties { joins_master: false, ..Linked.properties() };
+        Master::runs(policy, true, (Box::new(Linked), properties))
     }
 
     fn runs(policy: Policy, joins: bool, (workload, properties): (Box<dyn Workload>, Properties)) -> Master {
@@ -148,7 +155,7 @@ impl Master {
             (signals, Drain::new().0),
             (LogBuffer::default(), Default::default(), Exits::new(), None),
         );
-        Master { nodes, fake, started, _program: (arrivals, rejoin), over: tokio::spawn(supervisor.run()) }
+        Master { nodes, fake, started, program: (arrivals, rejoin), over: tokio::spawn(supervisor.run()) }
     }
 
     /// The next process that is started.
@@ -342,7 +349,7 @@ fn a_node_that_dies_before_it_is_ready_is_started_anew() {
 }
 
 #[test]
-fn an_upgrade_whose_program_ends_in_its_trial_changes_nothing() {
+fn an_upgrade_whoseprogram_ends_in_its_trial_changes_nothing() {
     play(async {
         let mut master = Master::with(policy(1));
         let _node = master.brings_up().await;

@@ -343,6 +343,8 @@ pub enum Streams {
     Hold,
     /// As `Hold`, and does not ask for them until it is ordered to `take`.
     HoldLate,
+    /// Never asks for one.
+    Unasked,
 }
 
 /// A way to misbehave that nodes find when they start, so that it can be laid and lifted while the program runs.

@@ -359,12 +359,14 @@ async fn live(plan: Plan, mut nodes: Nodes, mesh: Mesh, dropping: Arc<Notify>) -
     if is_master && plan.streams == Streams::HoldLate {
         mesh.take.notified().await;
     }
+    let (handle, asks) = (nodes.handle(), plan.streams != Streams::Unasked);
     loop {
         tokio::select! {
-            peer = nodes.next_peer() => match peer {
+            peer = nodes.next_peer(), if asks => match peer {
                 Some(peer) => mesh.join(peer),
                 None => break,
             },
+            _ = handle.closed(), if !asks => break,
             () = dropping.notified() => return drop_nodes(nodes).await,
             () = tokio::time::sleep(Duration::from_millis(20)), if !is_master && Fault::DieWhenReady.is_laid(&plan.faults) => {
                 std::process::exit(4)

@@ -201,18 +201,24 @@ async fn late_callers_get_the_living_only() {
 }
 
 #[tokio::test]
-async fn without_peers_there_are_no_streams() {
+async fn there_are_streams_where_the_program_asks_for_them() {
     within(30, async {
         let mut with = Program::serving(Plan::nodes(4)).await;
         let mut without = Program::serving(Plan { peers: false, ..Plan::nodes(4) }).await;
+        let mut unasked = Program::serving(Plan { streams: Streams::Unasked, ..Plan::nodes(4) }).await;
         all_answer(&mut with, 4).await;
         assert_eq!(without.command("peers").await, json!([]));
-        // Two streams to each of three nodes, and one with the master, which has no hand-off stream.
+        // One to each of three nodes, and one to the master: no connection was handed off yet.
         let (joined, alone) = (with.pids().await[0], without.pids().await[0]);
-        with.until(|| procfs::sockets(joined) == procfs::sockets(alone).map(|sockets| sockets + 7)).await;
+        with.until(|| procfs::sockets(joined) == procfs::sockets(alone).map(|sockets| sockets + 4)).await;
         with.until(|| procfs::sockets(with.pid) == procfs::sockets(without.pid).map(|sockets| sockets + 4)).await;
-        with.stop().await;
-        without.stop().await;
+        // They are joined, which takes none.
+        while unasked.command("peers").await.as_array().map(Vec::len) != Some(4) {}
+        assert_eq!(procfs::sockets(unasked.pids().await[0]), procfs::sockets(alone));
+        assert_eq!(procfs::sockets(unasked.pid), procfs::sockets(without.pid));
+        for program in [with, without, unasked] {
+            program.stop().await;
+        }
     })
     .await;
 }

@@ -224,7 +224,17 @@ async fn what_a_later_master_says_more_is_skipped_and_counted() {
         let hello = hear(&mut node)["hello"].clone();
         assert_eq!(
             hello["capabilities"],
-            json!(["skips_unknown", "handoff_hello", "handoff_offers", "limits", "bus", "tls", "leases", "gateway"])
+            json!([
+                "skips_unknown",
+                "handoff_hello",
+                "handoff_offers",
+                "late_streams",
+                "limits",
+                "bus",
+                "tls",
+                "leases",
+                "gateway"
+            ])
         );
         node.send(&json!("stretches"), &[]).expect("a node that reads");
         let (addr, load) = welcome_with(&mut node, &later());

@@ -142,6 +142,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     fn deserialize_bytes<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.next()? {
             Value::Bytes(bytes) => visitor.visit_borrowed_bytes(bytes),
+            // Writers that have no type for bytes write numbers.
+            Value::List(length) => self.parts(length)?.all(|parts| visitor.visit_seq(parts)),
             other => Err(other.refused(&visitor)),
         }
     }

@@ -160,3 +160,9 @@ fn no_depth_and_no_number_of_parts_does_harm() {
     let wide: Vec<Json> = vec![json!([[]]); 1000];
     assert_eq!(from_message_pack::<Vec<Json>>(&written(&wide)).expect("readable"), wide);
 }
+
+#[test]
+fn bytes_may_be_written_as_numbers() {
+    let read: bytes::Bytes = from_message_pack(&written(&vec![1_u8, 200])).expect("bytes");
+    assert_eq!(&read[..], [1, 200]);
+}

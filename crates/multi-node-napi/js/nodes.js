@@ -1,18 +1,23 @@
 'use strict';
-// What `listen` returns. What many programs never use is loaded when a program first asks for it, since every node is a process of its own.
-// What the library itself needs later is loaded at the start: a deploy may have replaced the files by then.
+// What `listen` returns. Metrics are set up at a program's start, and loaded then. What a program may use for the first time in a request is
+// loaded with this file: a deploy may have replaced the others by then.
 
 const { EventEmitter } = require('node:events');
+const { Calls } = require('./calls.js');
 const { failure } = require('./errors.js');
+const { lead } = require('./leader.js');
+const { Counter, Gauge, Limit } = require('./limits.js');
+const { Topic } = require('./topic.js');
 
 /** This process's part in the program. */
 class Nodes extends EventEmitter {
   #part;
-  #started = null;
+  #calls;
 
   constructor(part) {
     super();
     this.#part = part;
+    this.#calls = new Calls(part.bus);
     this.isMaster = part.id === 'master';
     this.id = part.id;
     this.slot = part.slot;
@@ -92,12 +97,7 @@ class Nodes extends EventEmitter {
     return this.#part.command('stop');
   }
 
-  get #calls() {
-    return (this.#started ??= new (require('./calls.js').Calls)(this.#part.bus));
-  }
-
   topic(name, options) {
-    const { Topic } = require('./topic.js');
     return new Topic(this.#part.bus, name, options);
   }
 
@@ -114,28 +114,23 @@ class Nodes extends EventEmitter {
   }
 
   limit(name, quota) {
-    const { Limit } = require('./limits.js');
     return new Limit(this.#part.bus, name, quota);
   }
 
   counter(name) {
-    const { Counter } = require('./limits.js');
     return new Counter(this.#part.bus, name);
   }
 
   gauge(name) {
-    const { Gauge } = require('./limits.js');
     return new Gauge(this.#part.bus, name);
   }
 
   leader(name, job) {
-    const { lead } = require('./leader.js');
     return lead(this.#part.bus, name, job);
   }
 
   /** As `leader`, for all joined machines. */
   joinedLeader(name, job) {
-    const { lead } = require('./leader.js');
     return lead(this.#part.bus, name, job, true);
   }
 

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::child::Child;
 use super::launch::Launch;
+use super::names::Names;
 use super::watch::{self as watching, NodeEvent, Phase, Watch};
 use super::workload::NodeView;
 use crate::control::{self, Parts, Reader, Skipped, ToMaster, ToNode, Writer};
@@ -280,7 +281,7 @@ async fn write(
     mut rest: watch::Receiver<bool>,
 ) -> Writer<ToNode> {
     let mut next_status = Instant::now();
-    let mut machines = None;
+    let (mut machines, mut names) = (None, Names::default());
     loop {
         let changed = async {
             tokio::time::sleep_until(next_status).await;
@@ -290,8 +291,15 @@ async fn write(
             biased;
             () = watching::told_to_rest(&mut rest) => break,
             message = outbox.recv() => match message {
-                Some(message) => message,
+                Some(message) => match names.hold(message) {
+                    Some(message) => message,
+                    None => continue,
+                },
                 None => return writer,
+            },
+            () = names.due() => match names.take() {
+                Some(message) => message,
+                None => continue,
             },
             Ok(()) = changed, if welcomed => {
                 let Snapshot { status, lines, machines: now, .. } = snapshot.borrow_and_update().clone();
@@ -305,6 +313,7 @@ async fn write(
             }
         };
         welcomed |= matches!(message, ToNode::HelloAck(_));
+        names.take().iter().for_each(|names| drop(writer.put(names)));
         let sent = tokio::select! {
             sent = writer.send(message) => sent,
             () = watching::told_to_rest(&mut rest) => break,
@@ -314,6 +323,7 @@ async fn write(
             return writer;
         }
     }
+    names.take().iter().for_each(|names| drop(writer.put(names)));
     while let Ok(message) = outbox.try_recv() {
         // What cannot be encoded has no receiver either.
         let _ = writer.put(&message);

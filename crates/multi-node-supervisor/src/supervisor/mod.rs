@@ -60,6 +60,7 @@ mod link_epochs;
 mod links;
 mod member;
 mod members;
+mod names;
 mod plan;
 mod reaper;
 mod rejoins;

@@ -17,13 +17,20 @@ use crate::{
     process::{self, Process},
     table::{self, Row},
     variants::{
-        Server, Variant,
+        Server, Start, Variant,
         multi_node::{listen_with, until_end},
     },
 };
 
 /// Nodes of the fleet whose members are killed and weighed.
 const FLEET: usize = 8;
+
+/// A variant, and whether its processes ask for streams to each other.
+type Kind = (Variant, bool);
+
+/// What is started.
+const KINDS: [Kind; 4] =
+    [(Variant::MultiNode, false), (Variant::MultiNode, true), (Variant::Reuseport, false), (Variant::Shared, false)];
 
 /// Arguments of `start`.
 #[derive(clap::Args)]
@@ -63,22 +70,22 @@ struct Weights {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let (rounds, kills) = if options.smoke { (1, 3) } else { (options.rounds, options.kills.min(FLEET)) };
     let sizes: &[usize] = if options.smoke { &[8] } else { &[8, 64] };
-    let variants = [Variant::MultiNode, Variant::Reuseport, Variant::Shared];
-    let mut starts = vec![Vec::new(); sizes.len() * variants.len()];
+    let mut starts = vec![Vec::new(); sizes.len() * KINDS.len()];
     let (mut findings, mut by_hand) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        let cases = sizes.iter().flat_map(|size| variants.map(|variant| (*size, variant)));
-        for (times, (nodes, variant)) in starts.iter_mut().zip(cases) {
-            times.push(start(variant, nodes)?);
+        let cases = sizes.iter().flat_map(|size| KINDS.map(|kind| (*size, kind)));
+        for (times, (nodes, kind)) in starts.iter_mut().zip(cases) {
+            times.push(start_as(kind, nodes)?);
         }
         findings.push(kill_and_weigh(kills)?);
         by_hand.push(weigh_by_hand()?);
     }
-    let cases = sizes.iter().flat_map(|size| variants.map(|variant| (*size, variant)));
+    let cases = sizes.iter().flat_map(|size| KINDS.map(|kind| (*size, kind)));
     let mut rows: Vec<Row> = cases
         .zip(starts)
-        .filter_map(|((nodes, variant), times)| {
-            Row::of(format!("{}: {nodes} nodes serve after", variant.name()), "ms", times)
+        .filter_map(|((nodes, (variant, streams)), times)| {
+            let with = if streams { " with a stream between every two" } else { "" };
+            Row::of(format!("{}: {nodes} nodes serve{with} after", variant.name()), "ms", times)
         })
         .collect();
     let replaced = findings.iter().flat_map(|finding| finding.replaced_ms.iter().copied());
@@ -89,10 +96,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     table::print_rows("measured", &rows, options.json)
 }
 
-/// Milliseconds from the start of the program until all of it serves; with the library, until all is joined too.
+/// Milliseconds from the start of the program until all of it serves.
 pub(crate) fn start(variant: Variant, nodes: usize) -> Result<f64> {
+    start_as((variant, false), nodes)
+}
+
+fn start_as((variant, streams): Kind, nodes: usize) -> Result<f64> {
     let before = Instant::now();
-    let server = Server::on_free_port(variant, nodes)?;
+    let server = Server::start(variant, &Start::on_free_port(nodes).with_streams(streams), Stdio::null())?;
     let time = before.elapsed();
     drop(server);
     Ok(millis(time))

@@ -57,6 +57,9 @@ pub(crate) struct Start {
     /// Serve on the listener that is standard input.
     #[arg(long)]
     inherited: bool,
+    /// Every process of the library asks for a stream to each other one, and has it before the server is announced.
+    #[arg(long)]
+    streams: bool,
 }
 
 /// What a server says, on one line, once it serves.
@@ -103,7 +106,11 @@ impl Variant {
 
 impl Start {
     pub(crate) fn on_free_port(nodes: usize) -> Start {
-        Start { nodes, threads: 1, port: 0, inherited: false }
+        Start { nodes, threads: 1, port: 0, inherited: false, streams: false }
+    }
+
+    pub(crate) fn with_streams(self, streams: bool) -> Start {
+        Start { streams, ..self }
     }
 
     pub(crate) fn with_threads(self, threads: usize) -> Start {
@@ -116,6 +123,7 @@ impl Start {
         let counts = [("nodes", self.nodes), ("threads", self.threads), ("port", self.port.into())];
         args.extend(counts.map(|(name, count)| format!("--{name}={count}")));
         args.extend(self.inherited.then(|| "--inherited".to_owned()));
+        args.extend(self.streams.then(|| "--streams".to_owned()));
         args
     }
 

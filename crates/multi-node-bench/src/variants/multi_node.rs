@@ -13,9 +13,13 @@ use http_body_util::Full;
 use hyper::{Request, Response};
 use multi_node::{
     Error, Nodes, Options, http, listen,
+    mesh::Peer,
     servers::{Http, Servers},
 };
-use tokio::runtime::{Builder, Runtime};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    runtime::{Builder, Runtime},
+};
 
 use super::{
     Start, announce_pids,
@@ -26,7 +30,30 @@ use super::{
 
 /// Serves from `start.nodes` nodes under a master, which is this process; in a node it is one of them.
 pub(super) fn serve(start: &Start) -> Result<()> {
-    serve_all(options(start.nodes, start.port), start.threads, Hello)
+    if !start.streams {
+        return serve_all(options(start.nodes, start.port), start.threads, Hello);
+    }
+    runtime(start.threads)?.block_on(async {
+        let mut nodes = listen_with(start.nodes, start.port).await?;
+        let _streams = meet(&mut nodes, start.nodes).await?;
+        live(nodes).await
+    })
+}
+
+/// The streams to all others, once every process has its own.
+async fn meet(nodes: &mut Nodes, others: usize) -> Result<Vec<Peer>> {
+    let mut peers = Vec::new();
+    while peers.len() < others {
+        peers.push(nodes.next_peer().await.context("another process")?);
+    }
+    for peer in &mut peers {
+        if nodes.is_master() {
+            peer.read_u8().await?;
+        } else if peer.is_master() {
+            peer.write_u8(1).await?;
+        }
+    }
+    Ok(peers)
 }
 
 /// The same with axum's router as its service.
@@ -40,15 +67,17 @@ where
     S: Send + 'static,
     Http<S>: Into<Servers>,
 {
-    runtime(threads)?.block_on(async {
-        let nodes = listen(options, http(service)).await?;
-        if nodes.is_master() {
-            nodes.ready().await?;
-            let port = nodes.local_addr().tcp().context("a TCP address")?.port();
-            announce_pids(port, nodes.status().slots.into_iter().filter_map(|slot| slot.pid))?;
-        }
-        until_end(&nodes).await
-    })
+    runtime(threads)?.block_on(async { live(listen(options, http(service)).await?).await })
+}
+
+/// Announces the server once all of it serves, and serves on.
+async fn live(nodes: Nodes) -> Result<()> {
+    if nodes.is_master() {
+        nodes.ready().await?;
+        let port = nodes.local_addr().tcp().context("a TCP address")?.port();
+        announce_pids(port, nodes.status().slots.into_iter().filter_map(|slot| slot.pid))?;
+    }
+    until_end(&nodes).await
 }
 
 fn runtime(threads: usize) -> Result<Runtime> {

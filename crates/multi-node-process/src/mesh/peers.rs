@@ -75,16 +75,22 @@ impl Peers {
         self.joined.subscribe()
     }
 
-    /// A process is joined. There may be a stream to it later.
+    /// A process is joined. There may be a stream to it later. What is known of one that was joined before stays as it is.
     pub fn name(&mut self, info: PeerInfo) {
-        self.joined.send_modify(|joined| {
-            Arc::make_mut(joined).insert(info.id(), info);
+        self.joined.send_if_modified(|joined| {
+            let is_new = !joined.contains_key(&info.id());
+            if is_new {
+                Arc::make_mut(joined).insert(info.id(), info);
+            }
+            is_new
         });
     }
 
     /// There is a stream to a process, which is joined by that too.
     pub fn join(&mut self, info: PeerInfo, stream: Transport) {
-        self.name(info);
+        self.joined.send_modify(|joined| {
+            Arc::make_mut(joined).insert(info.id(), info);
+        });
         if self.arrivals.is_some() {
             let draining =
                 self.draining.entry(info.id()).or_insert_with(|| watch::Sender::new(info.draining)).subscribe();
@@ -221,6 +227,16 @@ mod tests {
         assert_eq!(got, Some(NodeId::node(3)));
         peers.close();
         assert_eq!(next(&mut arrivals).await, None);
+    }
+
+    #[tokio::test]
+    async fn a_process_that_is_named_again_keeps_its_epoch() {
+        let (mut peers, _arrivals, _rejoin) = arrivals();
+        let (info, stream) = peer(1);
+        peers.name(info);
+        peers.join(info.with_epoch(2), stream);
+        peers.name(info);
+        assert_eq!(peers.watch().borrow()[&info.id()].epoch(), 2);
     }
 
     #[tokio::test]

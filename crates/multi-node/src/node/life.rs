@@ -249,6 +249,7 @@ impl Life {
 
     fn join(&mut self, Join { peer, greets, bus, stream, handoff }: Join) {
         let id = peer.id();
+        // Also where its stream cannot be used.
         self.peers.name(peer);
         self.bus.joined(id, peer.slot(), bus);
         self.links.name(id);

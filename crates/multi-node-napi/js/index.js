@@ -1,13 +1,6 @@
 'use strict';
 
+const { frameStream, FrameStream } = require('./frames.js');
 const { listen } = require('./listen.js');
 
-module.exports = {
-  listen,
-  get frameStream() {
-    return require('./frames.js').frameStream;
-  },
-  get FrameStream() {
-    return require('./frames.js').FrameStream;
-  },
-};
+module.exports = { listen, frameStream, FrameStream };

@@ -41,7 +41,7 @@ pub(super) struct Way {
     pub(super) requests: Arc<Requests>,
     pub(super) peer: NodeId,
     pub(super) number: Number,
-    /// How many bytes of all streams of this process may wait for their answers.
+    /// Room for unanswered bytes, which all streams of this process share.
     pub(super) room: Arc<Semaphore>,
     /// What others say of the other process.
     pub(super) news: watch::Receiver<Option<StreamReset>>,

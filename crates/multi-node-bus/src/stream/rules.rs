@@ -17,7 +17,7 @@ pub(super) const WINDOW: u64 = 256 << 10;
 /// How many bytes one frame has at most.
 const MOST_BYTES: usize = 32 << 10;
 
-/// How many frames with bytes follow the first without an answer at most, itself included. No more can come before their turn.
+/// The most frames with bytes that are sent from the first unanswered one on, with it. So no more can arrive out of order.
 const MOST_FRAMES: usize = 16;
 
 /// One end of a stream.
@@ -156,7 +156,7 @@ struct Sending {
     most: usize,
     limit: u64,
     sent: u64,
-    /// Where the bytes of frames began, from the first without an answer on, and which have theirs.
+    /// The frames from the first unanswered one on: where the bytes of each began, and whether it was answered.
     unanswered: VecDeque<(u64, bool)>,
     has_ended: bool,
 }

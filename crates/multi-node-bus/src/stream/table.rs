@@ -29,8 +29,8 @@ const WAITING: usize = 64;
 /// How many frames of the other end wait for a stream's task. Then their requests wait.
 const FRAMES: usize = 16;
 
-/// How many bytes of all streams of this process wait for their answers: half of what may wait for one peer, so that streams alone do not
-/// make messages of topics be dropped.
+/// The most unanswered bytes of all streams of this process: half of what may wait for one peer, so that streams alone do not make messages of
+/// topics be dropped.
 const IN_FLIGHT: usize = 2 << 20;
 
 /// The streams of one process.

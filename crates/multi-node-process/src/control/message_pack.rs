@@ -37,7 +37,7 @@ pub fn from_message_pack<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> 
 }
 
 impl<'de> Reader<'de> {
-    /// The parts of what begins with their number.
+    /// The values in a list or a map, one level deeper.
     fn parts(&mut self, left: u32) -> Result<Parts<'_, 'de>, Error> {
         self.depth = self.depth.checked_sub(1).ok_or(Error::DepthLimitExceeded)?;
         Ok(Parts { reader: self, left })

@@ -267,21 +267,21 @@ impl Members {
     fn join_pair(&mut self, Pair { first, other, made }: Pair) -> io::Result<Option<Join>> {
         let Some(first) = self.welcome(first) else { return Ok(None) };
         if other.is_master() {
-            let first = (first.info, first.speaks_bus());
+            let first = first.named();
             let (for_first, for_master) = self.ends(first, (own_info(), true), made, false)?;
-            if let Some(stream) = for_master.stream {
-                self.peers.join(first.0, mesh::transport(stream.into_owned()?)?);
-            }
+            let (info, speaks_bus) = first;
             if made.names {
-                self.peers.name(first.0);
-                self.links.joined(first.0, first.1);
+                self.peers.name(info);
+                self.links.joined(info, speaks_bus);
+            }
+            if let Some(stream) = for_master.stream {
+                self.peers.join(info, mesh::transport(stream.into_owned()?)?);
             }
             return Ok(Some(for_first));
         }
         let Some(second) = self.welcome(other) else { return Ok(None) };
         let greets = first.greets(second);
-        let (first, second) = ((first.info, first.speaks_bus()), (second.info, second.speaks_bus()));
-        let (for_first, for_other) = self.ends(first, second, made, greets)?;
+        let (for_first, for_other) = self.ends(first.named(), second.named(), made, greets)?;
         self.tell(other, ToNode::Joined { peers: vec![for_other] });
         Ok(Some(for_first))
     }

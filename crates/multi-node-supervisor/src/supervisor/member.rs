@@ -141,6 +141,11 @@ impl Member {
         both(control::GREETS) && !both(control::OFFERS)
     }
 
+    /// Who it is, and whether it takes part in the bus.
+    pub(super) fn named(&self) -> (PeerInfo, bool) {
+        (self.info, self.speaks_bus())
+    }
+
     /// Whether it asks for streams when it first needs them.
     pub(super) fn asks_for_streams(&self) -> bool {
         control::has_capability(&self.capabilities, control::LATE_STREAMS)

@@ -1,4 +1,4 @@
-//! The names of newcomers on their way to a node, which wait for each other.
+//! Names of newcomers, which are gathered for a moment, so that a node gets several in one message.
 
 use std::time::Duration;
 

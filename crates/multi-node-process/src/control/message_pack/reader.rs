@@ -11,7 +11,7 @@ pub(super) struct Reader<'de> {
     pub(super) depth: u8,
 }
 
-/// A value, or of one that has parts their number, whereupon they follow.
+/// A value. Of a list or a map it is how many entries follow.
 pub(super) enum Value<'de> {
     Nil,
     Bool(bool),

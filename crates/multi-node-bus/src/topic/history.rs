@@ -25,11 +25,13 @@ pub(crate) struct Item {
 pub(super) struct Ring {
     pub(super) most: usize,
     items: VecDeque<Item>,
+    /// It had as many as it keeps. What is older no longer fits before them, or not without a gap.
+    was_full: bool,
 }
 
 impl Ring {
     pub(super) fn new(most: usize) -> Ring {
-        Ring { most, items: VecDeque::new() }
+        Ring { most, items: VecDeque::new(), was_full: false }
     }
 
     /// Keeps a copy: the payload may be a small part of a large buffer.
@@ -39,6 +41,12 @@ impl Ring {
         }
         let payload = Payload { content: payload.content, bytes: Bytes::copy_from_slice(&payload.bytes) };
         self.items.push_back(Item { from, seq, payload });
+        self.was_full |= self.items.len() >= self.most;
+    }
+
+    /// Whether a subscription that begins now has to wait for older messages.
+    pub(super) fn needs_older(&self) -> bool {
+        !self.was_full
     }
 
     /// Puts older messages before those that are here.

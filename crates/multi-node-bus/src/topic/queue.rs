@@ -153,13 +153,19 @@ impl Queue {
         }
     }
 
-    /// Puts the history before what was queued meanwhile, and lets the subscriber read.
-    pub(super) fn release(&self, history: impl Iterator<Item = Event>) {
+    /// What came before the subscription, and after the history that is yet to come.
+    pub(super) fn begin(&self, received: impl IntoIterator<Item = Event>) {
+        self.lock().history.extend(received);
+    }
+
+    /// Puts the history before all that was queued meanwhile, and lets the subscriber read.
+    pub(super) fn release(&self, history: impl IntoIterator<Item = Event>) {
         let mut state = self.lock();
         if !state.held {
             return;
         }
-        state.history.extend(history);
+        let received = std::mem::take(&mut state.history);
+        state.history = history.into_iter().chain(received).collect();
         state.held = false;
         let waker = state.waker.take();
         drop(state);

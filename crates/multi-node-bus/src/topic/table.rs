@@ -133,10 +133,12 @@ impl Topics {
     pub(super) fn add_reader(self: &Arc<Self>, topic: &Arc<Topic>) -> Arc<Queue> {
         let mut state = topic.lock();
         let round = topic.begin(&mut state);
-        let held = state.history.is_some();
-        let queue = Arc::new(Queue::new(&self.limits, held));
-        if let (Some(ring), Phase::Settled(_)) = (&state.history, &state.phase) {
-            queue.release(ring.events().into_iter());
+        let queue = Arc::new(Queue::new(&self.limits, state.history.is_some()));
+        if let Some(ring) = &state.history {
+            match state.phase {
+                Phase::Starting if ring.needs_older() => queue.begin(ring.events()),
+                _ => queue.release(ring.events()),
+            }
         }
         state.readers.push(queue.clone());
         state.users += 1;

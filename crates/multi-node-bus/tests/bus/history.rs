@@ -264,11 +264,8 @@ async fn holes_in_a_history_are_reported_in_their_place() {
     link.open();
     confirmed(&mut link, 20).await;
     let question = link.expect(10).await.seq;
-    let item = |seq: u64| [&question.to_le_bytes()[..], &seq.to_le_bytes()].concat();
     for (from, seq) in [(7, 10), (5, 3), (7, 11), (7, 14), (5, 4), (7, 25)] {
-        let mut body = item(from);
-        body.extend(seq.to_string().bytes());
-        link.send(ITEM, 1, 9, seq, &body);
+        history_item(&mut link, question, from, seq);
     }
     link.send(END, 0, 9, question, &[]);
     link.send(8, 1, 9, 20, b"20");
@@ -291,6 +288,64 @@ async fn holes_in_a_history_are_reported_in_their_place() {
     for event in [message(7, 10), message(5, 3), message(7, 11), lagged(7, 2)] {
         assert_eq!(next(&mut late).await, event);
     }
+}
+
+/// A bus whose topic `t` is just starting: a raw peer has confirmed and sent these messages, and holds the history back.
+async fn starting(most: usize, sent: std::ops::Range<u64>) -> (Bus, RawTopic, RawLink, u64) {
+    let world = World::default();
+    let bus = world.add(1, limits());
+    let peer = world.add_raw(7);
+    let kept = topic(&bus, most);
+    let mut link = peer.link().await;
+    link.open();
+    confirmed(&mut link, sent.start).await;
+    let question = link.expect(10).await.seq;
+    let count = sent.end - sent.start;
+    sent.for_each(|seq| link.send(8, 1, 9, seq, seq.to_string().as_bytes()));
+    until("they have arrived", || bus.counts().received == count).await;
+    (bus, kept, link, question)
+}
+
+fn history_item(link: &mut RawLink, question: u64, from: u64, seq: u64) {
+    let named = [question.to_le_bytes(), from.to_le_bytes()].concat();
+    link.send(ITEM, 1, 9, seq, &[&named, seq.to_string().as_bytes()].concat());
+}
+
+#[tokio::test]
+async fn a_subscription_that_comes_before_the_history_gets_what_came_before_it() {
+    let (_bus, kept, mut link, question) = starting(10, 20..22).await;
+    let _ = kept.publish(text("own")).unwrap();
+    let mut subscription = kept.subscribe().now();
+    link.send(8, 1, 9, 22, b"22");
+    for seq in [17, 18] {
+        history_item(&mut link, question, 7, seq);
+    }
+    link.send(END, 0, 9, question, &[]);
+    let expected = [
+        message(7, 17),
+        message(7, 18),
+        lagged(7, 1),
+        message(7, 20),
+        message(7, 21),
+        message(1, "own"),
+        message(7, 22),
+    ];
+    for event in expected {
+        assert_eq!(next(&mut subscription).await, event);
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_waits_for_no_history_when_as_much_has_come() {
+    let (_bus, kept, mut link, question) = starting(2, 20..24).await;
+    let mut subscription = kept.subscribe().now();
+    for seq in [22, 23] {
+        assert_eq!(next(&mut subscription).await, message(7, seq));
+    }
+    history_item(&mut link, question, 7, 19);
+    link.send(END, 0, 9, question, &[]);
+    link.send(8, 1, 9, 24, b"24");
+    assert_eq!(next(&mut subscription).await, message(7, 24));
 }
 
 /// What a subscription knows of each publisher: the number of its next message.

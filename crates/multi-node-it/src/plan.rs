@@ -26,6 +26,8 @@ pub struct Plan {
     /// Further addresses of the main server.
     pub binds: Vec<String>,
     pub peers: bool,
+    /// Off: most tests ask one node by one kept connection.
+    pub hand_off_when_busy: bool,
     pub restart: bool,
     pub master_listen: bool,
     pub commands_from_nodes: bool,
@@ -119,6 +121,7 @@ impl Default for Plan {
             port: 0,
             binds: Vec::new(),
             peers: true,
+            hand_off_when_busy: false,
             restart: true,
             master_listen: false,
             commands_from_nodes: true,
@@ -181,6 +184,7 @@ impl Plan {
             .max_nodes(self.max_nodes)
             .surge(self.surge)
             .peers(self.peers)
+            .hand_off_when_busy(self.hand_off_when_busy)
             .restart(self.restart)
             .master_listen(self.master_listen)
             .commands_from_nodes(self.commands_from_nodes)

@@ -10,7 +10,7 @@ const options = require('../js/options.js');
 const read = (...at) => fs.readFileSync(path.join(__dirname, '..', ...at), 'utf8');
 
 /** What the library has and JavaScript does not: its own event loop, and what programs of other languages need. */
-const OF_THE_LIBRARY = ['buckets', 'controlPath', 'gatewayProgram', 'heartbeat', 'metricsSource', 'rolling', 'settle', 'startedAs'];
+const OF_THE_LIBRARY = ['buckets', 'controlPath', 'gatewayProgram', 'handOffWhenBusy', 'heartbeat', 'metricsSource', 'rolling', 'settle', 'startedAs'];
 
 /** What JavaScript has alone. */
 const OF_JAVASCRIPT = ['certificates', 'maxBuffered', 'restartChildren', 'slowPeerTimeout'];

@@ -23,6 +23,8 @@ pub(super) struct View {
     pub(super) serving: bool,
     /// Its runtime has not picked up a connection that it was offered.
     pub(super) late: bool,
+    /// Its runtime computes while its connections wait.
+    pub(super) busy: bool,
     /// It has left the queue because its gate closed, and may be asked back.
     pub(super) asleep: bool,
     /// Connections open now.

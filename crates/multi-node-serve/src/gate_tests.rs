@@ -116,6 +116,7 @@ fn any_line() -> impl Strategy<Value = View> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), rare(), rare());
     (flags, 0..2000_u64, 0..2000_u64).prop_map(|((serving, late, asleep, paused, on_trial), open, recent)| View {
         serving,
+        busy: false,
         late,
         asleep,
         open,

@@ -3,10 +3,12 @@
 use std::io;
 #[cfg(multi_process)]
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use tokio::sync::{mpsc, oneshot};
 
+use super::busy_handoff::BusyHandoff;
 use super::conn_info::ConnInfo;
 use super::drain::{DrainSignal, aborted};
 use super::stream::{Open, Stream, UnregisteredStream};
@@ -129,6 +131,8 @@ pub(super) struct Opened {
 pub(super) struct HandoffSender {
     pub(super) server: usize,
     pub(super) idle_conns: mpsc::Sender<IdleConn>,
+    /// Which connections others may take while the runtime computes; `None`: none.
+    pub(super) busy_handoff: Option<Arc<BusyHandoff>>,
 }
 
 impl HandoffSender {

@@ -38,7 +38,7 @@ impl House {
         let (handoff_receiver, mut ends) =
             HandoffReceiver::new(tracker, signal.clone(), vec![Some(ConnLimit::new(None, None))]);
         let (idle_conns, handoff_sender) = mpsc::channel(1);
-        let from = ConnHandoff::new(Some(HandoffSender { server: 0, idle_conns }), signal.clone());
+        let from = ConnHandoff::new(Some(HandoffSender { server: 0, idle_conns, busy_handoff: None }), signal.clone());
         let (idle_timeout, told) = watch::channel(idle_timeout);
         let (_, taken) = IdlePark::open(ends.remove(0), from, signal, told, None);
         House { handoff_receiver, line, drain, idle_timeout, taken, idle_conns: handoff_sender }

@@ -14,6 +14,8 @@ mod accept_control;
 mod acceptor;
 mod affinity;
 mod boxed;
+#[cfg_attr(not(multi_process), path = "no_busy_handoff.rs")]
+mod busy_handoff;
 mod conn_info;
 mod conn_limit;
 mod crowd;
@@ -49,6 +51,9 @@ pub use accept_control::{AcceptControl, pulse};
 pub use acceptor::{wake, wake_fd};
 pub use affinity::{Affinity, Key, slot_of};
 pub use boxed::BoxError;
+pub use busy_handoff::BusyHandoff;
+#[cfg(multi_process)]
+pub use busy_handoff::{ClaimedConn, RuntimeWatch, Seen};
 pub use conn_info::ConnInfo;
 pub use drain::Drain;
 pub use drain::DrainSignal;

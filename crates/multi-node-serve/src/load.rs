@@ -33,6 +33,7 @@ const LATE: u32 = 2;
 const ASLEEP: u32 = 4;
 const PAUSED: u32 = 8;
 const ON_TRIAL: u32 = 16;
+const BUSY: u32 = 32;
 
 #[derive(Default)]
 #[repr(C, align(128))]
@@ -186,6 +187,14 @@ impl LoadTable {
         Faults { errors: work.errors.load(Relaxed), aborted: work.aborted.load(Relaxed) }
     }
 
+    /// How many requests a line's process has in flight, if it can take some of a process that computes.
+    #[cfg(multi_process)]
+    pub fn in_flight_if_free(&self, index: usize) -> Option<u64> {
+        let view = self.0.lines().get(index)?.gate.view(multi_node_sys::epoll::monotonic_ms());
+        let free = view.serving && !view.late && !view.busy && !view.paused && !view.on_trial;
+        free.then(|| self.counts(index).in_flight)
+    }
+
     /// A message was skipped, by the process of this line or by the master that it was sent to.
     pub fn skipped(&self, index: usize) {
         if let Some(Cells { work, .. }) = self.0.lines().get(index) {
@@ -267,6 +276,7 @@ impl GateCells {
         View {
             serving: flags & SERVING != 0 && fresh,
             late: flags & LATE != 0,
+            busy: flags & BUSY != 0,
             asleep: flags & ASLEEP != 0,
             open: self.open.load(Relaxed),
             recent: Recent(self.recent.load(Relaxed)).at(now_ms).min(remembered),

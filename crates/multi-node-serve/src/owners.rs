@@ -157,7 +157,7 @@ impl Owners {
             self.count_full();
             return None;
         };
-        Some((HandoffSender { server: self.server, idle_conns: mover.conns }, room))
+        Some((HandoffSender { server: self.server, idle_conns: mover.conns, busy_handoff: None }, room))
     }
 
     /// A request is answered here, although another process may own it, since too many are under way.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::{JoinError, JoinSet};
 
+use super::busy_handoff::BusyHandoff;
 use super::conn_limit::ConnLimit;
 use super::drain::{DrainSignal, aborted};
 use super::handoff_receiver::HandoffReceiver;
@@ -28,6 +29,8 @@ pub struct Place {
     pub wake_fd: Option<WakeFile>,
     /// Where idle connections go in a drain; `None`: they are closed, as they are once the receiver is gone.
     pub handoff_sender: Option<mpsc::Sender<IdleConn>>,
+    /// Which connections others may take while the runtime computes; `None`: none.
+    pub busy_handoff: Option<Arc<BusyHandoff>>,
     /// How many connections servers that speak HTTP and have no limit of their own allow together.
     pub most_connections: Option<usize>,
     /// Where each process answers requests of its own keys.
@@ -39,7 +42,16 @@ pub struct Place {
 impl Place {
     /// On this line of the table, for a process that is alone and has no limit.
     pub fn new(load: LoadTable, line: usize) -> Place {
-        Place { load, line, wake_fd: None, handoff_sender: None, most_connections: None, owners: None, paused: false }
+        Place {
+            load,
+            line,
+            wake_fd: None,
+            handoff_sender: None,
+            busy_handoff: None,
+            most_connections: None,
+            owners: None,
+            paused: false,
+        }
     }
 }
 
@@ -135,6 +147,7 @@ pub async fn start_after<C: Context>(
     }
     let (handoff_sender, most_connections) = (place.handoff_sender.take(), place.most_connections);
     let owners = place.owners.take();
+    let busy_handoff = place.busy_handoff.take();
     let (tracker, ended) = open_doors(place, &sockets, drain.clone())?;
     let common = most_connections.map(|count| Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))));
     let conn_limit: Vec<_> = ready.iter().map(|server| ConnLimit::new(server.limit(), common.as_ref())).collect();
@@ -148,7 +161,11 @@ pub async fn start_after<C: Context>(
         let count = sockets.len();
         let listener = Listener::new(sockets, door, &tracker, &drain)
             .map_err(|source| StartError::Io { action: "accept connections", source })?;
-        let handoff_sender = handoff_sender.clone().map(|idle_conns| HandoffSender { server: index, idle_conns });
+        let handoff_sender = handoff_sender.clone().map(|idle_conns| HandoffSender {
+            server: index,
+            idle_conns,
+            busy_handoff: busy_handoff.clone(),
+        });
         let (context, drain, line) = (context.clone(), drain.clone(), tracker.line.clone());
         let owners = owners.as_ref().map(|owners| owners.of_server(index));
         let site = Site { listener, context, drain, conn_limit, line, handoff_sender, owners, arrivals };

@@ -191,6 +191,18 @@ fn end(readable: &io::Result<()>, state: impl Future<Output = io::Result<Ready>>
 }
 
 impl Stream {
+    /// The socket; `None` with TLS, whose keys no other process knows.
+    #[cfg(multi_process)]
+    pub(super) fn socket(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        use std::os::fd::AsFd;
+        match &self.io {
+            Io::Plain(Transport::Tcp(stream)) => Some(stream.as_fd()),
+            Io::Plain(Transport::Unix(stream)) => Some(stream.as_fd()),
+            #[cfg(feature = "tls")]
+            Io::Tls(_) => None,
+        }
+    }
+
     /// Waits for bytes, or the end.
     #[cfg(multi_process)]
     pub(super) async fn readable(&self) -> io::Result<()> {

@@ -112,6 +112,15 @@ pub fn is_readable(file: BorrowedFd<'_>) -> bool {
     poll(&mut files, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
+/// Of each file whether something waits to be read.
+pub fn readable<'a>(files: impl Iterator<Item = BorrowedFd<'a>>) -> Vec<bool> {
+    let files: Vec<_> = files.collect();
+    let mut polled: Vec<_> = files.iter().map(|file| PollFd::new(file, PollFlags::IN)).collect();
+    // After an error none is.
+    let _ = poll(&mut polled, Some(&Timespec::default()));
+    polled.iter().map(|file| file.revents().contains(PollFlags::IN)).collect()
+}
+
 /// Accepts one connection, which comes non-blocking and is closed on exec.
 pub fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use tokio::io::unix::AsyncFd;
 
@@ -16,6 +16,16 @@ const LOW: RawFd = 32;
 #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which those of std do not")]
 pub fn watched<F: AsRawFd>(file: F) -> io::Result<AsyncFd<F>> {
     AsyncFd::new(file)
+}
+
+/// The epoll instance of the runtime that this is called in, if it can be found.
+///
+/// # Errors
+///
+/// As [`watcher`].
+pub fn own_epoll() -> io::Result<Option<Epoll>> {
+    let mark = watched(crate::epoll::event()?)?;
+    Ok(watcher(mark.get_ref().as_fd())?.map(|(epoll, _)| epoll))
 }
 
 /// An epoll instance of this process that watches the file, and the file's token there (proc_pid_fdinfo(5)); `None` where there is

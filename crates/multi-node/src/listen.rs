@@ -126,8 +126,10 @@ pub async fn listen(options: Options, servers: impl Into<Servers>) -> Result<Nod
         #[cfg(multi_process)]
         Role::Node => {
             let bus_limits = crate::wiring::bus_limits(&settings);
+            let hand_off_when_busy = settings.hand_off_when_busy && settings.peers;
             let Settings { heartbeat, metering, affinity, .. } = settings;
-            crate::node::join(servers, written(&addresses), heartbeat, metering, bus_limits, affinity).await
+            let addresses = written(&addresses);
+            crate::node::join(servers, addresses, heartbeat, metering, bus_limits, affinity, hand_off_when_busy).await
         }
         _ => lead(settings, servers, addresses).await,
     }

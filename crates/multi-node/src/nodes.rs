@@ -23,7 +23,7 @@ pub(crate) use self::bus::bus_metrics;
 pub use self::handle::Handle;
 pub(crate) use self::handle::Inner;
 pub use self::machines::{MachineEvent, MachineEvents, WhyLeft};
-pub(crate) use self::moves::move_metrics;
+pub(crate) use self::moves::{busy_metrics, move_metrics};
 pub use self::remote_peers::RemotePeer;
 pub(crate) use self::tls::{Terminators, tls_metrics};
 use crate::process_links::Snapshot;

@@ -66,6 +66,7 @@ pub(crate) fn wire(
         held: Held::default(),
         secret,
         owners,
+        busy_handoff: OnceLock::new(),
     });
     let links =
         ProcessLinks { peers, asked, leases, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };

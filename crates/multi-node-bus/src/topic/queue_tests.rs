@@ -93,8 +93,8 @@ fn a_held_queue_gives_the_history_first() {
     let queue = Queue::new(&BusLimits::default(), true);
     queue.push([message(1, 2), message(1, 3)]);
     assert_eq!(queue.pop(), None);
-    queue.release([message(1, 0), message(1, 1)].into_iter());
-    queue.release([message(1, 9)].into_iter());
+    queue.release([message(1, 0), message(1, 1)]);
+    queue.release([message(1, 9)]);
     let mut events = Vec::new();
     assert_eq!(queue.pop_many(10, &mut events), 4);
     assert_eq!(events, (0..4).map(|number| message(1, number)).collect::<Vec<_>>());

@@ -7,6 +7,7 @@ mod affinity;
 mod alone;
 mod before_listen;
 mod bus;
+mod busy;
 mod canary;
 mod commands;
 mod control;

@@ -228,6 +228,7 @@ async fn what_a_later_master_says_more_is_skipped_and_counted() {
                 "skips_unknown",
                 "handoff_hello",
                 "handoff_offers",
+                "handoff_when_busy",
                 "late_streams",
                 "limits",
                 "bus",
@@ -298,7 +299,7 @@ async fn a_node_takes_the_connections_of_a_later_peer() {
     within(30, async {
         let (_child, _node, load, mut handoff) = joined(&json!({ "greets": true, "weight": 7 }));
         let hello = hear(&mut handoff);
-        let said = json!({ "versions": { "lowest": 1, "highest": 1 }, "capabilities": ["takes_offers"] });
+        let said = json!({ "versions": { "lowest": 1, "highest": 1 }, "capabilities": ["takes_offers", "takes_offers_when_busy"] });
         assert_eq!(hello["hello"], said);
         let versions = json!({ "lowest": 1, "highest": 7 });
         let hello = json!({ "versions": versions, "capabilities": ["takes_offers", "weighs"], "mood": "good" });

@@ -37,8 +37,8 @@ impl Versions {
 }
 
 /// What this release does beside the versions that it speaks. Names that the other side does not know mean nothing to it.
-pub(super) const CAPABILITIES: [&str; 10] =
-    [SKIPS, GREETS, OFFERS, LATE_STREAMS, LIMITS, BUS, TLS, LEASES, GATEWAY, OWNERS];
+pub(super) const CAPABILITIES: [&str; 11] =
+    [SKIPS, GREETS, OFFERS, OFFERS_WHEN_BUSY, LATE_STREAMS, LIMITS, BUS, TLS, LEASES, GATEWAY, OWNERS];
 
 /// It skips messages of kinds that it does not know.
 pub(super) const SKIPS: &str = "skips_unknown";
@@ -48,6 +48,10 @@ pub const GREETS: &str = "handoff_hello";
 
 /// It takes offers of version 1 of the hand-off stream from the stream's beginning: two that say this need no `hello` there.
 pub const OFFERS: &str = "handoff_offers";
+
+/// As a node it answers offers of nodes that compute at once, whatever its own runtime does; two that say this need no `hello` for that. As
+/// a master it lets those that do not say this begin by one.
+pub const OFFERS_WHEN_BUSY: &str = "handoff_when_busy";
 
 /// As a node it asks for streams to other processes when it first needs them, as a master it makes them then.
 pub const LATE_STREAMS: &str = "late_streams";

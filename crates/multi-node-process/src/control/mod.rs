@@ -23,8 +23,8 @@ pub use fd::{Encoded, Fd, Mismatch, owner, owners, shared};
 pub use gateway_settings::GatewaySettings;
 pub use kind::Skipped;
 pub use message::{
-    BUS, Exec, GATEWAY, GREETS, HelloAck, Join, LATE_STREAMS, LEASES, LIMITS, NodeSettings, OFFERS, OWNERS, TLS,
-    ToMaster, ToNode, VERSIONS, Versions, capabilities, has_capability,
+    BUS, Exec, GATEWAY, GREETS, HelloAck, Join, LATE_STREAMS, LEASES, LIMITS, NodeSettings, OFFERS, OFFERS_WHEN_BUSY,
+    OWNERS, TLS, ToMaster, ToNode, VERSIONS, Versions, capabilities, has_capability,
 };
 pub use message_pack::{from_message_pack, to_message_pack};
 pub use passed_socket::PassedSocket;

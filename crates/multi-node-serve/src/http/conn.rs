@@ -21,6 +21,7 @@ use super::prefixed_io::PrefixedIo;
 use super::progress::Progress;
 use super::shared::Shared;
 use super::sniff::{Opening, Protocol, Sniffed, proxy_header, sniff};
+use crate::busy_handoff::Holder;
 use crate::conn_info::ConnInfo;
 use crate::crowd::{Crowd, Member, Membership};
 use crate::drain::{Seen, Watch};
@@ -74,6 +75,8 @@ enum End {
     TimedOut,
     /// The drain's deadline came, or the client is gone.
     Cut,
+    /// Another process has it.
+    Given,
 }
 
 impl<S, B> Connection<S>
@@ -186,9 +189,9 @@ where
             // hyper keeps the service where the client has offered an upgrade.
             let spare = heads.is_some().then(|| service.clone());
             let exchange = Exchange::new(service, progress.clone(), (info, stream.tls_info()), true);
-            let io = TokioIo::new(PrefixedIo::new(stream, before, progress.clone(), true).with_heads(heads));
+            let io = PrefixedIo::new(stream, before, progress.clone(), true).with_info(*info).with_heads(heads);
             // In a box, since glibc is quick about two pieces below a kilobyte, and slow about a larger one.
-            let mut hyper = Box::new(shared.builder.http1.serve_connection(io, exchange).with_upgrades());
+            let mut hyper = Box::new(shared.builder.http1.serve_connection(TokioIo::new(io), exchange).with_upgrades());
             let end = drive(&mut hyper, watch.as_mut(), &progress).await;
             if matches!(end, End::TimedOut) && progress.drains() && progress.is_kept() {
                 shared.tracker.close_kept();
@@ -224,6 +227,11 @@ where
     let mut clock = Clock::new(progress);
     let mut asked = false;
     poll_fn(|cx| {
+        match progress.lent().map_or(Holder::Task, |lent| lent.begin_turn()) {
+            Holder::Task => {}
+            Holder::Thread => return Poll::Pending,
+            Holder::Other => return Poll::Ready(End::Given),
+        }
         loop {
             if let Poll::Ready(ended) = Pin::new(&mut *hyper).poll(cx) {
                 return Poll::Ready(finished(progress, ended.is_ok()));
@@ -245,7 +253,14 @@ where
             } else if progress.is_elsewhere() {
                 progress.stay();
             } else {
-                match ready!(watch.as_mut().poll(cx, clock.deadline())) {
+                let seen = watch.as_mut().poll(cx, clock.deadline());
+                if seen.is_pending()
+                    && let Some(lent) = progress.lent()
+                    && progress.may_be_taken()
+                {
+                    lent.rest();
+                }
+                match ready!(seen) {
                     Seen::Drain if progress.is_kept() => progress.shared().tracker.keep(),
                     Seen::Drain => {}
                     Seen::Due if clock.client_is_gone() => return Poll::Ready(End::Cut),
@@ -272,6 +287,13 @@ async fn pass_on(rest: Rest, shared: &Arc<Shared>, info: &ConnInfo, next: &mut N
         }
         Rest::Close(left) => {
             lingering_close(left, &shared.drain).await;
+            None
+        }
+        Rest::Given(left) => {
+            if let Ok((socket, open)) = left.leave_runtime() {
+                drop(socket);
+                open.moved();
+            }
             None
         }
         Rest::Drop => None,
@@ -344,6 +366,8 @@ enum Rest {
     Again(Stream, Bytes),
     /// It is closed with care, since the client may have sent unread bytes.
     Close(Stream),
+    /// Another process has it already.
+    Given(Stream),
     /// It can just be dropped, or has been.
     Drop,
 }
@@ -368,6 +392,7 @@ fn settle(end: &End, stream: Stream, read: Bytes, progress: &Progress) -> Rest {
         End::Taken if progress.leaves() => Rest::Leave(stream, read),
         End::Taken if !read.is_empty() => Rest::Again(stream, read),
         End::Taken | End::TimedOut => Rest::Close(stream),
+        End::Given => Rest::Given(stream),
         End::Cut => Rest::Drop,
         End::Finished(well) => {
             let pending = || !read.is_empty() || stream.has_unread();

@@ -58,12 +58,18 @@ impl Server {
         most_connections: Option<usize>,
         owners: Option<Owners>,
     ) -> Server {
+        Server::start_at(servers, |load| Place { handoff_sender, most_connections, owners, ..Place::new(load, 0) })
+            .await
+    }
+
+    /// Where this is its place.
+    pub(super) async fn start_at(servers: impl Into<Servers<Here>>, place: impl FnOnce(LoadTable) -> Place) -> Server {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("loopback");
         listener.set_nonblocking(true).expect("a socket can be");
         let address = listener.local_addr().expect("it is bound");
         let load = LoadTable::local();
         let (drain, signal) = Drain::new();
-        let place = Place { handoff_sender, most_connections, owners, ..Place::new(load.clone(), 0) };
+        let place = place(load.clone());
         let sockets = vec![vec![Socket::Tcp(listener)]];
         let serving = start(servers.into(), sockets, place, Here, signal).await.expect("it starts");
         Server { serving, drain, load, address }

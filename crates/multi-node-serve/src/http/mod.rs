@@ -24,6 +24,8 @@ pub use body::{RequestBody, RequestBodyError};
 pub use builder::{Http, HttpBuilder, http, http_with};
 pub use streams::Http2Executor;
 
+#[cfg(all(test, multi_process))]
+mod busy_tests;
 #[cfg(test)]
 mod deadline_tests;
 #[cfg(test)]

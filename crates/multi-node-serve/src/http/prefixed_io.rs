@@ -12,23 +12,32 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::heads::Heads;
 use super::progress::Progress;
 use crate::Stream;
+use crate::busy_handoff::Lendable;
+use crate::conn_info::ConnInfo;
 use crate::owners::Whose;
 use crate::stream::End;
 
 /// Gives out what was read before, then what comes.
 pub(super) struct PrefixedIo {
-    stream: Stream,
+    stream: Lendable,
     before: Bytes,
     progress: Arc<Progress>,
     /// HTTP/1, where hyper reads nothing while a request is answered.
     watches_end: bool,
     /// HTTP/1, where requests may belong to other processes.
     heads: Option<Box<Heads>>,
+    /// HTTP/1, where other processes may take it.
+    info: Option<ConnInfo>,
 }
 
 impl PrefixedIo {
     pub(super) fn new(stream: Stream, before: Bytes, progress: Arc<Progress>, watches_end: bool) -> PrefixedIo {
-        PrefixedIo { stream, before, progress, watches_end, heads: None }
+        PrefixedIo { stream: Lendable::new(stream), before, progress, watches_end, heads: None, info: None }
+    }
+
+    /// The same, which other processes may take while this one computes.
+    pub(super) fn with_info(self, info: ConnInfo) -> PrefixedIo {
+        PrefixedIo { info: Some(info), ..self }
     }
 
     /// The same, which looks at heads before it gives them out.
@@ -38,7 +47,7 @@ impl PrefixedIo {
 
     /// The connection, and the first bytes that are still unread.
     pub(super) fn into_parts(self) -> (Stream, Bytes) {
-        (self.stream, self.before)
+        (self.stream.into_inner(), self.before)
     }
 
     /// Looks for the client's end, which hyper does not see while it reads nothing.
@@ -58,22 +67,35 @@ impl PrefixedIo {
         }
         let count = self.before.len().min(buffer.remaining());
         buffer.put_slice(&self.before[..count]);
+        self.progress.heard(&self.before[..count]);
         self.before.advance(count);
-        self.progress.heard();
         Poll::Ready(Ok(()))
     }
 
     /// Gives out what comes.
     fn poll_stream(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let filled = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let polled = Pin::new(&mut self.stream.io()).poll_read(cx, buffer);
         match polled {
-            Poll::Pending => self.progress.starved(self.stream.has_part_of_record()),
+            Poll::Pending => {
+                self.progress.starved(self.stream.has_part_of_record());
+                self.lend(cx);
+            }
             Poll::Ready(Ok(())) if buffer.filled().len() == filled => self.progress.ended(),
-            Poll::Ready(Ok(())) => self.progress.heard(),
+            Poll::Ready(Ok(())) => self.progress.heard(&buffer.filled()[filled..]),
             Poll::Ready(Err(_)) => {}
         }
         polled
+    }
+
+    /// Puts the connection on the list of those that other processes may take, once it can be.
+    fn lend(&mut self, cx: &Context<'_>) {
+        if let Some(info) = self.info
+            && let Some((list, server)) = self.progress.list()
+            && let Some(lent) = self.stream.lend(list, (server, info), cx.waker())
+        {
+            self.progress.set_lent(lent);
+        }
     }
 
     /// Gives out the next head once it is known that its request is answered here. If it is not, hyper gets none of it, and the
@@ -166,12 +188,12 @@ impl AsyncRead for PrefixedIo {
 impl AsyncWrite for PrefixedIo {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.progress.writes();
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let written = Pin::new(&mut self.stream.io()).poll_write(cx, bytes);
         self.note(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        let polled = Pin::new(&mut self.stream.io()).poll_flush(cx);
         // TLS holds sealed bytes back while the client takes none.
         if polled.is_pending() {
             self.progress.blocked();
@@ -194,7 +216,7 @@ impl AsyncWrite for PrefixedIo {
         if self.progress.is_taken() {
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        Pin::new(&mut self.stream.io()).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -205,8 +227,8 @@ impl AsyncWrite for PrefixedIo {
         self.progress.writes();
         let mut room = [MaybeUninit::uninit(); TOGETHER];
         let written = match gather(slices, &mut ReadBuf::uninit(&mut room)) {
-            Some(bytes) => Pin::new(&mut self.stream).poll_write(cx, bytes),
-            None => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+            Some(bytes) => Pin::new(&mut self.stream.io()).poll_write(cx, bytes),
+            None => Pin::new(&mut self.stream.io()).poll_write_vectored(cx, slices),
         };
         self.note(written)
     }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -16,7 +16,9 @@ mod answering;
 pub(super) use self::answering::Answering;
 use super::prefixed_io::PrefixedIo;
 use super::shared::Shared;
+use crate::busy_handoff::{BusyHandoff, LentConn};
 use crate::crowd::Member;
+use crate::idle_conn::HandoffSender;
 
 /// How far a connection is, for the task that drives it.
 ///
@@ -64,6 +66,10 @@ pub(super) struct Progress {
     upgraded: AtomicBool,
     /// Requests with a body whose services have not answered yet.
     unanswered: Mutex<Vec<u64>>,
+    /// It is on the list of connections that other processes may take.
+    lent: OnceLock<Arc<LentConn>>,
+    /// What was read last ended by an empty line.
+    empty_line: AtomicBool,
     /// What the last request that offered an upgrade, and was answered without one, has left behind.
     unused: Mutex<Option<OnUpgrade>>,
 }
@@ -94,11 +100,14 @@ impl Progress {
             upgraded: AtomicBool::new(false),
             unanswered: Mutex::default(),
             unused: Mutex::default(),
+            lent: OnceLock::new(),
+            empty_line: AtomicBool::new(false),
         })
     }
 
-    /// Bytes have come.
-    pub(super) fn heard(&self) {
+    /// These bytes have come.
+    pub(super) fn heard(&self, bytes: &[u8]) {
+        self.empty_line.store(bytes.ends_with(b"\r\n\r\n"), Relaxed);
         self.starved.store(false, Relaxed);
         self.part_of_record.store(false, Relaxed);
         self.moved();
@@ -172,6 +181,43 @@ impl Progress {
     }
 }
 
+/// While the runtime computes.
+impl Progress {
+    /// The connection on the list of those that other processes may take, once it is there.
+    #[inline]
+    pub(super) fn lent(&self) -> Option<&Arc<LentConn>> {
+        self.lent.get()
+    }
+
+    /// The list that the connection comes on now, and the number of its server: it has answered a request and been kept.
+    pub(super) fn list(&self) -> Option<(&Arc<BusyHandoff>, usize)> {
+        if self.calls() == 0 || self.stays || self.lent.get().is_some() {
+            return None;
+        }
+        let HandoffSender { busy_handoff, server, .. } = self.shared.handoff_sender.as_ref()?;
+        Some((busy_handoff.as_ref()?, *server))
+    }
+
+    pub(super) fn set_lent(&self, lent: Arc<LentConn>) {
+        // It is lent once.
+        let _ = self.lent.set(lent);
+    }
+
+    /// Whether another process may take the connection before its task's next turn: nothing of its next request has been read.
+    ///
+    /// hyper has nothing in its buffer, although it shows that to nobody: the last request had no body, and what was read last ended by an
+    /// empty line. So if there were bytes behind that request, they would be a whole head, and its request would have begun, or they
+    /// would be empty lines, which mean nothing before a head (RFC 9112, section 2.2).
+    pub(super) fn may_be_taken(&self) -> bool {
+        self.empty_line.load(Relaxed)
+            && !self.had_body()
+            && self.awaits_next_head()
+            && self.starved.load(Relaxed)
+            && !self.has_begun()
+            && !self.is_half_closed()
+    }
+}
+
 /// As the service sees it.
 impl Progress {
     pub(super) fn begin(self: &Arc<Self>, bodied: bool) -> Answering {
@@ -179,6 +225,9 @@ impl Progress {
         self.heard.store(false, Relaxed);
         self.bodied.store(bodied, Relaxed);
         self.shared.line.request_began();
+        if let Some(HandoffSender { busy_handoff: Some(busy_handoff), .. }) = &self.shared.handoff_sender {
+            busy_handoff.begin_request();
+        }
         let request = self.calls();
         if bodied {
             lock(&self.unanswered).push(request);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use super::{ASLEEP, Cells, LATE, LoadTable, ON_TRIAL, PAUSED, SERVING};
+use super::{ASLEEP, BUSY, Cells, LATE, LoadTable, ON_TRIAL, PAUSED, SERVING};
 use crate::gate::Recent;
 
 /// The handle of a line's writer; clones write the same line.
@@ -55,6 +55,11 @@ impl Line {
         self.cells().gate.set(PAUSED, paused);
     }
 
+    /// Whether the runtime computes while its connections wait.
+    pub(crate) fn set_busy(&self, busy: bool) {
+        self.cells().gate.set(BUSY, busy);
+    }
+
     /// Whether the process takes its share of connections and no more.
     pub fn set_on_trial(&self, on_trial: bool) {
         self.cells().gate.set(ON_TRIAL, on_trial);
@@ -98,6 +103,12 @@ impl Line {
     /// This number of requests has begun.
     pub(crate) fn requests_began(&self, requests: u64) {
         self.cells().work.begun.fetch_add(requests, Relaxed);
+    }
+
+    /// Changes with each request that begins or ends, and with each connection that is taken.
+    pub(crate) fn request_steps(&self) -> u64 {
+        let Cells { gate, work } = self.cells();
+        [&work.begun, &work.ended, &gate.accepted].into_iter().fold(0, |sum, cell| sum.wrapping_add(cell.load(Relaxed)))
     }
 
     /// A request has been answered, or will not be.

@@ -138,7 +138,7 @@ impl Member {
     pub(super) fn greets(&self, other: &Member) -> bool {
         let both =
             |capability| [self, other].iter().all(|member| control::has_capability(&member.capabilities, capability));
-        both(control::GREETS) && !both(control::OFFERS)
+        both(control::GREETS) && !(both(control::OFFERS) && both(control::OFFERS_WHEN_BUSY))
     }
 
     /// Who it is, and whether it takes part in the bus.

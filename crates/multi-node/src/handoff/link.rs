@@ -11,15 +11,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::busy::Busy;
 use super::message::{self, HandoffMessage, Offer};
 use super::moves::move_all;
 use crate::control::{self, Reader, Skipped, Writer};
 use crate::id::NodeId;
-use crate::serve::{HandoffReceiver, IdleConn, Mover};
+use crate::serve::{BusyHandoff, HandoffReceiver, IdleConn, Mover};
 use crate::sys;
+use multi_node_fleet::status::Status;
 
 /// How many offers may wait for one link. Further ones wait for room.
 const QUEUE: usize = 16;
@@ -46,6 +49,8 @@ pub(crate) struct Links {
     /// The peers to which a stream is wanted.
     wanted: mpsc::Receiver<NodeId>,
     want: mpsc::Sender<NodeId>,
+    /// Where peers take connections of this process while it computes.
+    busy: Option<Busy>,
 }
 
 /// The way to one peer, which is joined.
@@ -68,6 +73,8 @@ struct HandoffStream {
     window: Semaphore,
     /// How often the peer has answered, which distinguishes a busy peer from one that stands still.
     answers: AtomicU64,
+    /// Whether the peer has said that it answers offers of busy processes at once.
+    takes_when_busy: Arc<AtomicBool>,
 }
 
 impl Links {
@@ -75,7 +82,12 @@ impl Links {
     pub(crate) fn new(skipped: Skipped, moves: bool) -> Links {
         let (want, wanted) = mpsc::channel(WANTED);
         let movers = moves.then(BTreeMap::new);
-        Links { links: BTreeMap::new(), handoff_receiver: Arc::default(), skipped, movers, wanted, want }
+        Links { links: BTreeMap::new(), handoff_receiver: Arc::default(), skipped, movers, wanted, want, busy: None }
+    }
+
+    /// The same, where peers take connections of this process while it computes.
+    pub(crate) fn with_busy(self, busy: Option<Busy>) -> Links {
+        Links { busy, ..self }
     }
 
     /// The next peer to which a stream is wanted. Cancel-safe.
@@ -100,7 +112,15 @@ impl Links {
             tokio::spawn(move_all(conns, link.clone()));
             movers.insert(id, mover);
         }
+        if let Some(busy) = &self.busy {
+            busy.name(id, link.clone());
+        }
         self.links.insert(id, link);
+    }
+
+    /// Which peers serve, and in which lines of the load table they count.
+    pub(crate) fn see(&self, status: &Status, lines: &[Option<usize>]) {
+        self.busy.iter().for_each(|busy| busy.see(status, lines));
     }
 
     /// There is a stream to this peer. `greets`: both sides begin with a hello.
@@ -109,18 +129,28 @@ impl Links {
     pub(crate) fn open(&mut self, id: NodeId, handoff: OwnedFd, greets: bool) -> io::Result<()> {
         self.name(id);
         let Some(Link(way)) = self.links.get(&id).filter(|Link(way)| !way.stream.initialized()) else { return Ok(()) };
+        let runtime = self.busy.as_ref().and_then(Busy::runtime);
+        let _entered = runtime.as_ref().map(Handle::enter);
         let (mut reader, writer) = control::channel(StdUnixStream::from(handoff))?;
         reader.count_skipped(self.skipped.clone());
         let (sender, offers) = mpsc::channel(QUEUE);
         let (unanswered, handoff_receiver) = (BTreeMap::new(), self.handoff_receiver.clone());
         let takes = if greets { Takes::NotSaid } else { Takes::Yes };
-        let ends = Ends { reader, writer, takes, offers, unanswered, handoff_receiver };
+        let busy_handoff = self.busy.as_ref().map(|busy| busy.handoff().clone());
+        // Where connections are handed off then, two that need no hello both take them.
+        let takes_when_busy = Arc::new(AtomicBool::new(!greets));
+        let stream = HandoffStream {
+            offers: sender,
+            window: Semaphore::new(WINDOW),
+            answers: AtomicU64::new(0),
+            takes_when_busy: takes_when_busy.clone(),
+        };
+        let ends = Ends { reader, writer, takes, takes_when_busy, offers, unanswered, handoff_receiver, busy_handoff };
         tokio::spawn(async move {
             if let Err(error) = ends.run().await {
                 crate::log::debug!(peer = %id, %error, "the handoff to a peer has ended");
             }
         });
-        let stream = HandoffStream { offers: sender, window: Semaphore::new(WINDOW), answers: AtomicU64::new(0) };
         // It is set only here and at the peer's end.
         let _ = way.stream.set(Some(stream));
         Ok(())
@@ -133,6 +163,7 @@ impl Links {
             let _ = way.stream.set(None);
         }
         self.movers.iter_mut().for_each(|movers| drop(movers.remove(&id)));
+        self.busy.iter().for_each(|busy| busy.part(id));
     }
 
     /// The way of connections to this peer, where it is joined and requests have owners.
@@ -163,6 +194,25 @@ impl Link {
         self.stream().await?.offer(number, idle_conn).await
     }
 
+    /// As [`offer_at_once`](Self::offer_at_once), from a process that computes to one that does not.
+    pub(super) async fn offer_when_busy(&self, number: u64, idle_conn: &IdleConn) -> io::Result<()> {
+        self.stream().await?.send(number, idle_conn, true).await
+    }
+
+    /// Whether the peer takes connections of a process that computes, as far as it has said so.
+    pub(super) fn takes_when_busy(&self) -> bool {
+        let stream = self.0.stream.get().and_then(Option::as_ref);
+        stream.is_some_and(|stream| stream.takes_when_busy.load(Relaxed))
+    }
+
+    /// A stream is asked for if there is none.
+    pub(super) fn want(&self) {
+        let Link(way) = self;
+        if way.stream.get().is_none() {
+            way.ask();
+        }
+    }
+
     /// The stream, which is asked for if there is none.
     async fn stream(&self) -> io::Result<&HandoffStream> {
         let Link(way) = self;
@@ -177,10 +227,7 @@ impl Link {
 impl Way {
     /// Asks for the stream. Without one in time another peer may take the connection, and the next call asks again.
     async fn made(&self) -> io::Result<&Option<HandoffStream>> {
-        if !self.is_wanted.swap(true, Relaxed) {
-            // In a full queue others wait, and this one asks again.
-            let _ = self.want.try_send(self.peer);
-        }
+        self.ask();
         let made = tokio::time::timeout(PATIENCE, self.stream.wait()).await;
         if made.is_err() {
             self.is_wanted.store(false, Relaxed);
@@ -189,8 +236,21 @@ impl Way {
     }
 }
 
+impl Way {
+    fn ask(&self) {
+        // Where the queue is full, this asks again later.
+        if !self.is_wanted.swap(true, Relaxed) && self.want.try_send(self.peer).is_err() {
+            self.is_wanted.store(false, Relaxed);
+        }
+    }
+}
+
 impl HandoffStream {
     async fn offer(&self, number: u64, idle_conn: &IdleConn) -> io::Result<()> {
+        self.send(number, idle_conn, false).await
+    }
+
+    async fn send(&self, number: u64, idle_conn: &IdleConn, when_busy: bool) -> io::Result<()> {
         let offer = Offer {
             number,
             server: idle_conn.server(),
@@ -198,6 +258,7 @@ impl HandoffStream {
             info: idle_conn.info(),
             socket: duplicate(idle_conn.socket()).await?.into(),
             for_request: idle_conn.is_for_request(),
+            when_busy,
         };
         let (reply, answer) = oneshot::channel();
         let gone = |_| io::Error::from(io::ErrorKind::BrokenPipe);
@@ -267,10 +328,13 @@ struct Ends {
     reader: Reader<HandoffMessage>,
     writer: Writer<HandoffMessage>,
     takes: Takes,
+    takes_when_busy: Arc<AtomicBool>,
     offers: mpsc::Receiver<(Offer, oneshot::Sender<Answer>)>,
     /// Offers that the peer has not answered; who waits for one learns of the link's end when this is dropped.
     unanswered: BTreeMap<u64, oneshot::Sender<Answer>>,
     handoff_receiver: Arc<OnceLock<HandoffReceiver>>,
+    /// Whether this process computes, where that can be seen.
+    busy_handoff: Option<Arc<BusyHandoff>>,
 }
 
 impl Ends {
@@ -318,6 +382,8 @@ impl Ends {
         match message {
             HandoffMessage::Hello { versions, capabilities } => {
                 self.takes = if message::takes_offers(versions, &capabilities) { Takes::Yes } else { Takes::No };
+                let takes_when_busy = self.takes == Takes::Yes && message::takes_when_busy(&capabilities);
+                self.takes_when_busy.store(takes_when_busy, Relaxed);
             }
             HandoffMessage::Offer(offer) => self.take(offer).await?,
             HandoffMessage::Taken { number } => self.answered(number, Answer::Taken),
@@ -335,9 +401,12 @@ impl Ends {
 
     /// Says whether the connection is served here before anything is read of it, so that it never has two readers.
     async fn take(&mut self, offer: Offer) -> io::Result<()> {
-        let Offer { number, server, before, info, socket, for_request } = offer;
+        let Offer { number, server, before, info, socket, for_request, when_busy } = offer;
         let handoff_receiver = self.handoff_receiver.get();
-        let reserved = handoff_receiver.and_then(|handoff_receiver| handoff_receiver.reserve(server));
+        // The request that waits would wait here too.
+        let computes = when_busy && self.busy_handoff.as_ref().is_some_and(|handoff| handoff.is_late());
+        let reserved =
+            handoff_receiver.filter(|_| !computes).and_then(|handoff_receiver| handoff_receiver.reserve(server));
         let (Some(reserved), Ok(socket)) = (reserved, socket.into_owned()) else {
             let draining = handoff_receiver.is_some_and(HandoffReceiver::is_draining);
             return self.writer.send(HandoffMessage::Refused { number, draining }).await;

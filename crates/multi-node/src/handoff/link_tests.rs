@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::nodes::Handle;
-use crate::serve::{Addr, ConnInfo, Drain, LoadTable, Place, Serving, Socket, http, start};
+use crate::serve::{Addr, BusyHandoff, ConnInfo, Drain, LoadTable, Place, Serving, Socket, http, start};
 
 /// No test waits longer for anything; it is the limit of waiting, not of passing.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -44,7 +44,7 @@ fn idle_conn() -> IdleConn {
 fn offer(number: u64, socket: &TcpStream) -> Offer {
     let socket = socket.try_clone().expect("files are left");
     let info = ConnInfo::new(Addr::Unix, Addr::Unix);
-    Offer { number, server: 0, before: Bytes::new(), info, socket: socket.into(), for_request: false }
+    Offer { number, server: 0, before: Bytes::new(), info, socket: socket.into(), for_request: false, when_busy: false }
 }
 
 /// A process that serves, and its side of the drain.
@@ -184,7 +184,16 @@ async fn what_was_taken_before_the_link_died_was_taken() {
         let (last, unheard) = oneshot::channel();
         sender.try_send((offer(3, &connection().0), last)).expect("there is room");
         let unanswered = (1..).zip(replies).collect();
-        let ends = Ends { reader, writer, takes: Takes::Yes, offers, unanswered, handoff_receiver: Arc::default() };
+        let ends = Ends {
+            reader,
+            writer,
+            takes: Takes::Yes,
+            takes_when_busy: Arc::default(),
+            offers,
+            unanswered,
+            handoff_receiver: Arc::default(),
+            busy_handoff: None,
+        };
         // How it ends depends on the side that was first.
         let _ = ends.run().await;
         assert_eq!((answers[0].try_recv(), answers[1].try_recv()), (Ok(Answer::Taken), Ok(Answer::Refused)));
@@ -219,5 +228,67 @@ async fn an_offer_is_kept_until_its_answer_comes() {
             None => Err(io::ErrorKind::BrokenPipe),
         };
         assert_eq!(offering.await.map_err(|error| error.kind()), expected);
+    }
+}
+
+/// What comes next, while the runtime of the test has no turn.
+fn heard_meanwhile(reader: &mut Reader<HandoffMessage>) -> HandoffMessage {
+    loop {
+        if let Some(message) = reader.next_arrived().expect("the stream is open") {
+            return message;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_computes_answers_at_once_and_refuses_what_another_gives_since_it_computes() {
+    let (serving, load, _drain) = serving().await;
+    let handoff = BusyHandoff::of_runtime(load.line(0).expect("it has one")).expect("it has one thread");
+    let busy = Busy::new(id(), handoff.clone(), load.clone());
+    let mut links = Links::new(Skipped::default(), false).with_busy(Some(busy));
+    links.handoff_receiver().set(serving.handoff_receiver()).expect("it is not set yet");
+    let (ours, (mut reader, mut writer)) = pair();
+    links.open(id(), ours, false).expect("joined");
+    // Something waits for the runtime, which has no turn from here on.
+    let (waiting, mut event) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    waiting.set_nonblocking(true).expect("it can be");
+    let _waiting = tokio::net::UnixStream::from_std(waiting).expect("a runtime");
+    event.write_all(b"x").expect("it is open");
+    while !handoff.is_late() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let (socket, _client) = connection();
+    for when_busy in [true, false] {
+        writer.put(&HandoffMessage::Offer(Offer { when_busy, ..offer(1, &socket) })).expect("a message");
+        writer.flush_now();
+        match heard_meanwhile(&mut reader) {
+            HandoffMessage::Refused { draining: false, .. } => assert!(when_busy),
+            HandoffMessage::Taken { .. } => assert!(!when_busy),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_peer_that_says_so_is_offered_connections_of_a_process_that_computes() {
+    for (capability, expected) in [("takes_offers_when_busy", true), ("weighs", false)] {
+        let mut links = Links::new(Skipped::default(), false);
+        let (ours, (mut reader, mut writer)) = pair();
+        links.open(id(), ours, true).expect("joined");
+        assert!(matches!(reader.next().await, Ok(Some(HandoffMessage::Hello { .. }))));
+        let link = links.to(&[id()]).pop().expect("a link");
+        assert!(!link.takes_when_busy(), "it has said nothing yet");
+        let HandoffMessage::Hello { versions, .. } = message::hello() else { panic!("a hello") };
+        let capabilities = vec!["takes_offers".to_owned(), capability.to_owned()];
+        writer.send(HandoffMessage::Hello { versions, capabilities }).await.expect("sent");
+        // An offer is written once the hello was read.
+        let offers = tokio::spawn({
+            let link = link.clone();
+            async move { link.offer(1, &idle_conn()).await }
+        });
+        assert!(matches!(reader.next().await, Ok(Some(HandoffMessage::Offer(_)))));
+        assert_eq!(link.takes_when_busy(), expected);
+        offers.abort();
     }
 }

@@ -12,14 +12,22 @@ const VERSIONS: Versions = Versions { lowest: 1, highest: 1 };
 /// It takes connections that are offered.
 const TAKES: &str = "takes_offers";
 
+/// It answers offers of processes that compute at once, whatever its own runtime does.
+const TAKES_WHEN_BUSY: &str = "takes_offers_when_busy";
+
 /// What a side says first.
 pub(super) fn hello() -> HandoffMessage {
-    HandoffMessage::Hello { versions: VERSIONS, capabilities: vec![TAKES.to_owned()] }
+    HandoffMessage::Hello { versions: VERSIONS, capabilities: vec![TAKES.to_owned(), TAKES_WHEN_BUSY.to_owned()] }
 }
 
 /// Whether a side that says this can be offered connections.
 pub(super) fn takes_offers(versions: Versions, capabilities: &[String]) -> bool {
     VERSIONS.common(versions).is_some() && control::has_capability(capabilities, TAKES)
+}
+
+/// Whether a side that says this can be offered connections by a process that computes.
+pub(super) fn takes_when_busy(capabilities: &[String]) -> bool {
+    control::has_capability(capabilities, TAKES_WHEN_BUSY)
 }
 
 /// One node to another.
@@ -54,4 +62,7 @@ pub(super) struct Offer {
     /// The receiver owns the request that `before` begins with, and answers it in any case: each request moves once at most.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) for_request: bool,
+    /// A request waits on it while the sender computes. A receiver that computes too refuses it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) when_busy: bool,
 }

@@ -1,6 +1,7 @@
 //! The library's own stream beside each peer stream, and what rides on it: connections that a draining node hands off, and those that
 //! move to the owner of their next request.
 
+mod busy;
 mod link;
 mod message;
 mod moves;
@@ -8,5 +9,6 @@ mod sender;
 #[cfg(test)]
 mod transcript_tests;
 
+pub(crate) use busy::Busy;
 pub(crate) use link::Links;
 pub(crate) use sender::Successors;

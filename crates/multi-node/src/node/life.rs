@@ -198,6 +198,7 @@ impl Life {
 
     fn see(&mut self, status: Status, lines: Vec<Option<usize>>) {
         self.named.leave_to(&status);
+        self.links.see(&status, &lines);
         self.snapshot.send_modify(|snapshot| (snapshot.status, snapshot.lines) = (status, lines));
         self.set_owners();
         self.open_if_named();

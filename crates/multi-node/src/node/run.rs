@@ -20,14 +20,14 @@ use super::owners::Named;
 use super::parent::Parent;
 use crate::control::{self, Fd, HelloAck, PassedSocket, Reserve, Skipped, ToMaster, Writer};
 use crate::descriptors::Demand;
-use crate::handoff::{Links, Successors};
+use crate::handoff::{Busy, Links, Successors};
 use crate::lease::LeasePlace;
 use crate::limits::{self, SharedTable};
 use crate::log_buffer::LogBuffer;
 use crate::options::Metering;
 use crate::process_links::{End, ProcessLinks};
 use crate::serve::{
-    self, AcceptControl, Affinity, DrainReport, DrainSignal, LoadTable, Owners, Place, Serving, Socket,
+    self, AcceptControl, Affinity, BusyHandoff, DrainReport, DrainSignal, LoadTable, Owners, Place, Serving, Socket,
 };
 use crate::servers::Servers;
 use crate::signals::NodeSignals;
@@ -59,6 +59,7 @@ pub(crate) async fn join(
     metering: Metering,
     bus_limits: BusLimits,
     affinity: Option<Affinity>,
+    hand_off_when_busy: bool,
 ) -> Result<Nodes, Error> {
     let mut parent = Parent::take()?;
     // It lives while it answers, so that its number is its own until then.
@@ -87,6 +88,12 @@ pub(crate) async fn join(
     let (handoff_sender, idle_conns) = mpsc::channel(QUEUE);
     line.set_on_trial(hello_ack.trial);
     let owners = affinity.map(Owners::new);
+    // Requests with owners, and connections of other event loops, stay.
+    let hands_off = hand_off_when_busy
+        && owners.is_none()
+        && heartbeat.is_none()
+        && control::has_capability(&hello_ack.capabilities, control::OFFERS_WHEN_BUSY);
+    let busy_handoff = hands_off.then(|| BusyHandoff::of_runtime(line.clone())).flatten();
     let place = Place {
         load: load.clone(),
         line: hello_ack.line,
@@ -94,13 +101,15 @@ pub(crate) async fn join(
         handoff_sender: Some(handoff_sender),
         most_connections,
         owners: owners.clone(),
+        busy_handoff: busy_handoff.clone(),
         // Clients that it knew before other nodes know it would be taken to those.
         paused: owners.is_some(),
     };
 
     let skipped = skipped(&load, hello_ack.line);
     reader.count_skipped(skipped.clone());
-    let handoff_links = Links::new(skipped, owners.is_some());
+    let handoff_links = Links::new(skipped, owners.is_some())
+        .with_busy(busy_handoff.clone().map(|handoff| Busy::new(hello_ack.id, handoff, load.clone())));
     let handoff_receiver = handoff_links.handoff_receiver();
     let accept_control = Arc::<OnceLock<AcceptControl>>::default();
     let bus = Bus::new(hello_ack.id, bus_limits);
@@ -117,6 +126,7 @@ pub(crate) async fn join(
         (LogBuffer::default(), hello_ack.secret, owners.clone()),
         LeasePlace::of_node(),
     );
+    busy_handoff.into_iter().for_each(|handoff| nodes.handle().set_busy_handoff(handoff));
     let (handle, ProcessLinks { peers, asked, leases, snapshot, end, drain, draining, .. }) = (nodes.handle(), links);
     snapshot.send_modify(|snapshot| snapshot.status.wanted = hello_ack.slots);
 

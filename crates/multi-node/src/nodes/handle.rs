@@ -9,7 +9,7 @@ use multi_node_bus::Bus;
 use multi_node_bus::BusLimits;
 use tokio::sync::{mpsc, watch};
 
-use super::{StatusWatch, Terminators, bus_metrics, move_metrics, tls_metrics};
+use super::{StatusWatch, Terminators, bus_metrics, busy_metrics, move_metrics, tls_metrics};
 use crate::Error;
 use crate::before_listen::BeforeListen;
 use crate::exits::{Exits, NodeExits};
@@ -19,7 +19,7 @@ use crate::limits::SharedTable;
 use crate::log_buffer::{Held, HeldOutput, LogBuffer, LogLine};
 use crate::metrics::Metric;
 use crate::process_links::{CommandRequest, End, Snapshot, Totals};
-use crate::serve::{Addr, DrainSignal, LoadTable, Owners};
+use crate::serve::{Addr, BusyHandoff, DrainSignal, LoadTable, Owners};
 use crate::shared_secret::SharedSecret;
 use multi_node_fleet::status::Status;
 use multi_node_process::mesh::{Joined, PeerInfo, Rejoin};
@@ -76,6 +76,8 @@ pub(crate) struct Inner {
     pub(crate) secret: Option<SharedSecret>,
     /// Where requests have owners.
     pub(crate) owners: Option<Owners>,
+    /// Where others take connections of this process while it computes.
+    pub(crate) busy_handoff: OnceLock<Arc<BusyHandoff>>,
 }
 
 impl Handle {
@@ -115,13 +117,22 @@ impl Handle {
             held: Held::default(),
             secret: None,
             owners: None,
+            busy_handoff: OnceLock::new(),
         })
     }
 
     /// What the library counts in this process.
     pub(crate) fn own_metrics(&self) -> Vec<Metric> {
         let owned = self.0.owners.as_ref().map(|owners| move_metrics(owners.counts()));
-        [bus_metrics(self.0.bus.counts()), tls_metrics(&self.0.terminators), owned.unwrap_or_default()].concat()
+        let busy = self.0.busy_handoff.get().map(|handoff| busy_metrics(handoff)).unwrap_or_default();
+        [bus_metrics(self.0.bus.counts()), tls_metrics(&self.0.terminators), owned.unwrap_or_default(), busy].concat()
+    }
+
+    /// Counts what others take of this process while it computes.
+    #[cfg(multi_process)]
+    pub(crate) fn set_busy_handoff(&self, handoff: Arc<BusyHandoff>) {
+        // It is set once, by the process's start.
+        let _ = self.0.busy_handoff.set(handoff);
     }
 
     /// Who answers the requests of each slot, where requests have owners.

@@ -1,7 +1,7 @@
-//! What became of requests that other nodes owned, as metrics.
+//! What became of requests that other nodes owned, and of connections of nodes that compute, as metrics.
 
 use crate::metrics::Metric;
-use crate::serve::MoveCounts;
+use crate::serve::{BusyHandoff, MoveCounts};
 
 pub(crate) fn move_metrics(counts: MoveCounts) -> Vec<Metric> {
     let MoveCounts { moved, refused, full } = counts;
@@ -10,4 +10,9 @@ pub(crate) fn move_metrics(counts: MoveCounts) -> Vec<Metric> {
         Metric::counter("multi_node_affinity_requests_total", count as f64).help(help).label("result", result)
     };
     [("moved", moved), ("refused", refused), ("full", full)].map(metric).to_vec()
+}
+
+pub(crate) fn busy_metrics(handoff: &BusyHandoff) -> Vec<Metric> {
+    let help = "Kept connections on which a request waited while their node computed, and which another node took.";
+    vec![Metric::counter("multi_node_busy_handoffs_total", handoff.taken() as f64).help(help)]
 }

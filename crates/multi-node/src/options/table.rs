@@ -154,6 +154,17 @@ table! {
     peers(join: bool) -> bool = true, any,
     "Whether nodes that link the library are joined by streams";
 
+    /// Whether other nodes answer requests that wait on kept connections of a node that computes. Default `true`.
+    ///
+    /// It holds for nodes whose runtime has one thread. When that has not gone on for about a millisecond, since a handler computes or blocks,
+    /// other nodes take the connections of HTTP/1, without TLS, that rest between two requests and on which the next one waits, if the last
+    /// request had no body. When all nodes compute, requests wait as they do without this. Requests with owners
+    /// ([`affinity`](Options::affinity)) stay, and so do all without [`peers`](Options::peers). A node that another program has stopped at that
+    /// moment holds up to 16 of them until it continues or ends. `multi_node_busy_handoffs_total` counts what was taken.
+    Nodes, Flag, LINKED:
+    hand_off_when_busy(hand_off: bool) -> bool = true, any,
+    "Whether other nodes answer requests on kept connections of a node that computes";
+
     /// Whether the library handles SIGTERM, SIGINT, SIGQUIT, SIGHUP and SIGUSR2. Default `true`; with `false` the program gives
     /// the commands itself, by [`Handle`](crate::Handle).
     Nodes, Flag, LINKED:

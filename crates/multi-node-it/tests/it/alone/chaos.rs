@@ -12,6 +12,8 @@ use multi_node_bench::requests;
 use multi_node_it::{Program, from_env, procfs, within};
 use multi_node_probe::{Kind, Load, Lost, Plan as LoadPlan};
 
+use crate::handoff::kept;
+
 use super::trouble::{self, Event, Trouble, random_seed};
 
 const EVENTS: [Event; 7] =
@@ -34,6 +36,8 @@ async fn nothing_is_lost_but_by_kills_and_nothing_is_left() {
 
 async fn run(seed: u64, time: Duration) {
     let mut chaos = Trouble::new(trouble::plan(), &EVENTS, seed).await;
+    // With their first kept connections nodes get what it takes to hand off while they compute.
+    drop(kept(&chaos.program, 40).await);
     let before = belongings_when_joined(&mut chaos.program).await;
     let load = Load::start(&clients(chaos.program.addr, seed));
     chaos.go_on(time).await;
@@ -70,7 +74,7 @@ async fn belongings(program: &mut Program) -> Belongings {
 async fn belongings_when_joined(program: &mut Program) -> Belongings {
     loop {
         let now = belongings(program).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
         if now.nodes.iter().all(|fds| *fds == now.nodes[0]) && belongings(program).await == now {
             return now;
         }

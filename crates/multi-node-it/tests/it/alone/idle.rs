@@ -33,7 +33,7 @@ async fn an_idle_fleet_sleeps() {
 #[tokio::test]
 async fn an_idle_fleet_whose_connections_are_uneven_sleeps() {
     within(30, async {
-        let mut program = Program::serving(Plan::nodes(4)).await;
+        let mut program = Program::serving(Plan { hand_off_when_busy: true, ..Plan::nodes(4) }).await;
         let mut clients = Vec::new();
         for mut client in join_all((0..40).map(|_| Client::connect(program.addr))).await.into_iter().flatten() {
             let id = client.get("/").await.expect("an answer").id();
@@ -47,6 +47,8 @@ async fn an_idle_fleet_whose_connections_are_uneven_sleeps() {
         program.status_where(|s| s.slots[2..].iter().all(|slot| slot.connections == 0)).await;
         let status = program.status().await;
         assert!(status.slots[..2].iter().all(|slot| slot.connections >= 4), "{status:?}");
+        // With their first kept connections nodes get streams, by which they hand off while they compute.
+        tokio::time::sleep(WATCHED).await;
         assert_asleep(&mut program).await;
         drop(clients);
         program.stop().await;

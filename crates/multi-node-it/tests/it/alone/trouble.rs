@@ -59,6 +59,7 @@ pub(super) fn random_seed() -> u64 {
 pub(super) fn plan() -> Plan {
     Plan {
         max_nodes: MOST_NODES,
+        hand_off_when_busy: true,
         backoff: (Duration::from_millis(10), Duration::from_millis(20)),
         crash_loop: (1000, Duration::from_secs(1)),
         ..Plan::nodes(NODES)

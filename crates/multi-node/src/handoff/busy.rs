@@ -24,7 +24,7 @@ const TICK: Duration = Duration::from_millis(1);
 /// How often it is looked at otherwise while it has something to do.
 const SELDOM: Duration = Duration::from_millis(25);
 
-/// How often it is looked at while it has no requests.
+/// How often at least it is looked at while it has no requests.
 const IDLE: Duration = Duration::from_secs(2);
 
 /// How long it is looked at often after it was late.
@@ -184,20 +184,25 @@ async fn give_all(
     let looks = async {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut alert, mut number) = (Instant::now(), NUMBERS);
+        let (mut alert, mut number, mut quiet) = (Instant::now(), NUMBERS, SELDOM);
         loop {
-            match watch.look() {
+            let (seen, alerted) = (watch.look(), Instant::now() < alert);
+            if seen != Seen::Idle {
+                quiet = if alerted { TICK } else { SELDOM };
+            }
+            match seen {
                 Seen::Late => {
                     let Some(shared) = shared.upgrade() else { return };
                     alert = Instant::now() + ALERT;
                     shared.offer(&mut number);
                 }
                 Seen::Idle => {
-                    // A task that belongs to no request may compute too.
-                    let _ = timeout(IDLE, handoff.request_begins()).await;
+                    // It may compute while nothing waits yet, so it is looked at again when it has been quiet for as long once more.
+                    let _ = timeout(quiet, handoff.request_begins()).await;
+                    quiet = IDLE.min(quiet * 2);
                     continue;
                 }
-                Seen::Runs if alert < Instant::now() => {
+                Seen::Runs if !alerted => {
                     sleep(SELDOM).await;
                     ticks.reset_immediately();
                 }

@@ -5,12 +5,18 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use tokio::io::unix::AsyncFd;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::epoll::Epoll;
 use crate::place;
 
 /// A runtime that was started early has its epoll instance below this number. The list of all descriptors costs the kernel 10 µs for each.
 const LOW: RawFd = 32;
+
+/// Whether the runtime that this is called in has one thread. False outside of one.
+pub fn has_one_thread() -> bool {
+    Handle::try_current().is_ok_and(|runtime| runtime.runtime_flavor() == RuntimeFlavor::CurrentThread)
+}
 
 /// The file, watched by the runtime that this is called in.
 #[expect(deprecated, reason = "unsound only for types that lie about their descriptor, which those of std do not")]

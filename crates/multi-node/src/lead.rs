@@ -83,7 +83,8 @@ async fn supervise(
         None,
         bootstrap.sockets(),
         (bootstrap.load(), bootstrap.limits().clone(), bus.clone(), terminators),
-        (log_buffer.clone(), secret, None),
+        (log_buffer.clone(), secret),
+        (None, None),
         LeasePlace::of_run(&settings),
     );
     if settings.join.as_ref().is_some_and(Join::allows_remote_commands)

@@ -39,7 +39,7 @@ pub(crate) async fn listen(
     let log_buffer = endpoints.log_buffer();
     let place = LeasePlace::of_run(&settings);
     let shared = (&load, limits, bus, servers.terminators());
-    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, shared, (log_buffer, None, None), place);
+    let (nodes, links) = wiring::wire(NodeId::MASTER, None, &sockets, shared, (log_buffer, None), (None, None), place);
     let ProcessLinks { peers, asked, leases, snapshot, end, drain, draining, .. } = links;
     let tls = keeper.map_or_else(|| Ok(TlsSource::none()), Keeper::start)?;
     snapshot.send_replace(shown(State::Initializing, &tls));

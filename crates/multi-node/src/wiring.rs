@@ -1,6 +1,6 @@
 //! Both ends of a process's part in the program: what the program holds, and what the process's loop holds.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use multi_node_bus::{Bus, BusLimits};
 use multi_node_process::process_links::{ProcessLinks, Snapshot};
@@ -14,7 +14,7 @@ use crate::limits::SharedTable;
 use crate::log_buffer::{Held, LogBuffer};
 use crate::nodes::{Inner, Terminators};
 use crate::options::Settings;
-use crate::serve::{Drain, LoadTable, Owners, Socket};
+use crate::serve::{BusyHandoff, Drain, LoadTable, Owners, Socket};
 use crate::shared_secret::SharedSecret;
 use crate::{Handle, Nodes, lease};
 use multi_node_process::mesh;
@@ -33,7 +33,8 @@ pub(crate) fn wire(
     slot: Option<Slot>,
     sockets: &[Vec<Socket>],
     (load, limits, bus, terminators): (&LoadTable, SharedTable, Bus, Terminators),
-    (log_buffer, secret, owners): (LogBuffer, Option<SharedSecret>, Option<Owners>),
+    (log_buffer, secret): (LogBuffer, Option<SharedSecret>),
+    (owners, busy_handoff): (Option<Owners>, Option<Arc<BusyHandoff>>),
     lease_place: LeasePlace,
 ) -> (Nodes, ProcessLinks) {
     let (drain, draining) = Drain::new();
@@ -66,7 +67,7 @@ pub(crate) fn wire(
         held: Held::default(),
         secret,
         owners,
-        busy_handoff: OnceLock::new(),
+        busy_handoff,
     });
     let links =
         ProcessLinks { peers, asked, leases, snapshot: snapshot_sender, end: end_sender, exits, drain, draining };

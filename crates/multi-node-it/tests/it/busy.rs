@@ -28,7 +28,7 @@ async fn block(program: &mut Program, client: &mut Client, milliseconds: u64) {
     program.status_where(|status| status.slots.iter().any(|slot| slot.in_flight == 1)).await;
 }
 
-/// Which nodes answer requests that wait while the node of their connections stands still for as long as this.
+/// Blocks a node for as long as this, asks on its other connections, and says which nodes answer.
 async fn answering_while_blocked(program: &mut Program, waiting: &mut [Client], milliseconds: u64) -> Vec<String> {
     let (blocking, waiting) = waiting.split_last_mut().expect("several");
     block(program, blocking, milliseconds).await;

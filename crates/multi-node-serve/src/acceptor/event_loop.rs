@@ -18,9 +18,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use multi_node_sys::epoll::{Epoll, event};
-use multi_node_sys::runtime::{watched, watcher};
+use multi_node_sys::runtime::{has_one_thread, watched, watcher};
 use tokio::io::unix::AsyncFd;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// An event loop that waits for connections with the epoll instance with which it waits for all else.
 pub(super) struct EventLoop {
@@ -40,7 +39,7 @@ impl EventLoop {
 
     /// That of the runtime that this is called in, if it has one thread and can be found.
     pub(super) fn of_runtime() -> Option<EventLoop> {
-        if Handle::try_current().ok()?.runtime_flavor() != RuntimeFlavor::CurrentThread {
+        if !has_one_thread() {
             return None;
         }
         let mark = watched(event().ok()?).ok()?;

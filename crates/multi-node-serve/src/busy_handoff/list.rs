@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use multi_node_sys::epoll::readable;
+use multi_node_sys::runtime::has_one_thread;
 use slab::Slab;
-use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::{Notify, SetOnce};
 
 use super::lent::{ClaimedConn, LentConn};
@@ -21,7 +21,6 @@ const LOOKED_AT: usize = 1024;
 pub struct BusyHandoff {
     list: Mutex<List>,
     pub(super) line: Line,
-    late: AtomicBool,
     /// Set with the first connection.
     used: SetOnce<()>,
     pub(super) taken: AtomicU64,
@@ -40,20 +39,10 @@ struct List {
 impl BusyHandoff {
     /// For a process of this line, and the runtime that this is called in. `None` where that has several threads, which help each other.
     pub fn of_runtime(line: Line) -> Option<Arc<BusyHandoff>> {
-        let has_one_thread = Handle::try_current().ok()?.runtime_flavor() == RuntimeFlavor::CurrentThread;
-        has_one_thread.then(|| BusyHandoff::new(line))
-    }
-
-    fn new(line: Line) -> Arc<BusyHandoff> {
-        Arc::new(BusyHandoff {
-            list: Mutex::default(),
-            line,
-            late: AtomicBool::new(false),
-            used: SetOnce::new(),
-            taken: AtomicU64::new(0),
-            awaited: AtomicBool::new(false),
-            begun: Notify::new(),
-        })
+        let (used, taken) = (SetOnce::new(), AtomicU64::new(0));
+        let (awaited, begun) = (AtomicBool::new(false), Notify::new());
+        let handoff = || Arc::new(BusyHandoff { list: Mutex::default(), line, used, taken, awaited, begun });
+        has_one_thread().then(handoff)
     }
 
     /// Waits until there is a connection that could be taken. Cancel-safe.
@@ -83,7 +72,7 @@ impl BusyHandoff {
 
     /// Whether the runtime was late when it was last looked at.
     pub fn is_late(&self) -> bool {
-        self.late.load(Relaxed)
+        self.line.is_busy()
     }
 
     /// How many connections other processes have taken.
@@ -91,7 +80,7 @@ impl BusyHandoff {
         self.taken.load(Relaxed)
     }
 
-    /// Takes up to `most` connections on which a request waits from their tasks.
+    /// Claims up to `most` connections on which a request waits.
     pub fn claim(self: &Arc<Self>, most: usize) -> Vec<ClaimedConn> {
         let mut list = self.lock();
         let conns = list.look();
@@ -101,7 +90,7 @@ impl BusyHandoff {
     }
 
     pub(super) fn set_late(&self, late: bool) {
-        if self.late.swap(late, Relaxed) != late {
+        if self.is_late() != late {
             self.line.set_busy(late);
         }
     }
@@ -125,9 +114,9 @@ impl BusyHandoff {
 impl List {
     /// Some that rest, the next ones each time.
     fn look(&mut self) -> Vec<Arc<LentConn>> {
-        let (from, count) = (self.next, self.conns.len());
+        let from = self.next;
         let behind = self.conns.iter().skip_while(|(key, _)| *key < from);
-        let all = behind.chain(self.conns.iter().take_while(|(key, _)| *key < from)).take(count);
+        let all = behind.chain(self.conns.iter().take_while(|(key, _)| *key < from));
         let resting = all.filter(|(_, conn)| conn.claim.rests()).take(LOOKED_AT);
         let (keys, conns): (Vec<usize>, Vec<_>) = resting.map(|(key, conn)| (key, conn.clone())).unzip();
         self.next = if conns.len() == LOOKED_AT { keys.last().map_or(0, |last| last + 1) } else { 0 };

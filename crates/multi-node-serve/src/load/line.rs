@@ -60,6 +60,10 @@ impl Line {
         self.cells().gate.set(BUSY, busy);
     }
 
+    pub(crate) fn is_busy(&self) -> bool {
+        self.cells().gate.flags.load(Relaxed) & BUSY != 0
+    }
+
     /// Whether the process takes its share of connections and no more.
     pub fn set_on_trial(&self, on_trial: bool) {
         self.cells().gate.set(ON_TRIAL, on_trial);

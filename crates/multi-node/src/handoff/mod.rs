@@ -1,5 +1,5 @@
-//! The library's own stream beside each peer stream, and what rides on it: connections that a draining node hands off, and those that
-//! move to the owner of their next request.
+//! The library's own stream beside each peer stream, and what rides on it: connections that a draining node hands off, those that
+//! move to the owner of the next request, and those of a node that computes.
 
 mod busy;
 mod link;

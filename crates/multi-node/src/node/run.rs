@@ -123,10 +123,10 @@ pub(crate) async fn join(
         Some(hello_ack.slot),
         &sockets,
         (&load, limits, bus.clone(), servers.terminators()),
-        (LogBuffer::default(), hello_ack.secret, owners.clone()),
+        (LogBuffer::default(), hello_ack.secret),
+        (owners.clone(), busy_handoff),
         LeasePlace::of_node(),
     );
-    busy_handoff.into_iter().for_each(|handoff| nodes.handle().set_busy_handoff(handoff));
     let (handle, ProcessLinks { peers, asked, leases, snapshot, end, drain, draining, .. }) = (nodes.handle(), links);
     snapshot.send_modify(|snapshot| snapshot.status.wanted = hello_ack.slots);
 

@@ -77,7 +77,7 @@ pub(crate) struct Inner {
     /// Where requests have owners.
     pub(crate) owners: Option<Owners>,
     /// Where others take connections of this process while it computes.
-    pub(crate) busy_handoff: OnceLock<Arc<BusyHandoff>>,
+    pub(crate) busy_handoff: Option<Arc<BusyHandoff>>,
 }
 
 impl Handle {
@@ -117,22 +117,15 @@ impl Handle {
             held: Held::default(),
             secret: None,
             owners: None,
-            busy_handoff: OnceLock::new(),
+            busy_handoff: None,
         })
     }
 
     /// What the library counts in this process.
     pub(crate) fn own_metrics(&self) -> Vec<Metric> {
         let owned = self.0.owners.as_ref().map(|owners| move_metrics(owners.counts()));
-        let busy = self.0.busy_handoff.get().map(|handoff| busy_metrics(handoff)).unwrap_or_default();
+        let busy = self.0.busy_handoff.as_ref().map(|handoff| busy_metrics(handoff)).unwrap_or_default();
         [bus_metrics(self.0.bus.counts()), tls_metrics(&self.0.terminators), owned.unwrap_or_default(), busy].concat()
-    }
-
-    /// Counts what others take of this process while it computes.
-    #[cfg(multi_process)]
-    pub(crate) fn set_busy_handoff(&self, handoff: Arc<BusyHandoff>) {
-        // It is set once, by the process's start.
-        let _ = self.0.busy_handoff.set(handoff);
     }
 
     /// Who answers the requests of each slot, where requests have owners.

@@ -13,6 +13,6 @@ pub(crate) fn move_metrics(counts: MoveCounts) -> Vec<Metric> {
 }
 
 pub(crate) fn busy_metrics(handoff: &BusyHandoff) -> Vec<Metric> {
-    let help = "Kept connections on which a request waited while their node computed, and which another node took.";
+    let help = "Kept connections that another node took, since a request waited on them and the node computed.";
     vec![Metric::counter("multi_node_busy_handoffs_total", handoff.taken() as f64).help(help)]
 }

@@ -36,7 +36,7 @@ async fn nothing_is_lost_but_by_kills_and_nothing_is_left() {
 
 async fn run(seed: u64, time: Duration) {
     let mut chaos = Trouble::new(trouble::plan(), &EVENTS, seed).await;
-    // With their first kept connections nodes get what it takes to hand off while they compute.
+    // The first kept connection brings a node the thread and the streams of `hand_off_when_busy`.
     drop(kept(&chaos.program, 40).await);
     let before = belongings_when_joined(&mut chaos.program).await;
     let load = Load::start(&clients(chaos.program.addr, seed));

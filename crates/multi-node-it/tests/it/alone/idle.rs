@@ -47,7 +47,7 @@ async fn an_idle_fleet_whose_connections_are_uneven_sleeps() {
         program.status_where(|s| s.slots[2..].iter().all(|slot| slot.connections == 0)).await;
         let status = program.status().await;
         assert!(status.slots[..2].iter().all(|slot| slot.connections >= 4), "{status:?}");
-        // With their first kept connections nodes get streams, by which they hand off while they compute.
+        // The first kept connection brings a node the thread and the streams of `hand_off_when_busy`.
         tokio::time::sleep(WATCHED).await;
         assert_asleep(&mut program).await;
         drop(clients);
